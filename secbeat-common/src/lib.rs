@@ -1,0 +1,14 @@
+//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), what travels
+//! on the bus (`wire`, `subjects`, `source`; feature `wire`), and what both daemons' shells share (`daemon`; feature
+//! `daemon`).
+#![cfg_attr(not(any(feature = "wire", test)), no_std)]
+
+pub mod maps;
+pub mod verdict;
+
+#[cfg(feature = "wire")]
+pub mod prefix;
+#[cfg(feature = "wire")]
+pub mod subjects;
+#[cfg(feature = "wire")]
+pub mod wire;

@@ -1,0 +1,302 @@
+//! Network prefixes in the one form in which SecBeat counts, bans and names sources.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use crate::maps::NetKey;
+
+/// Length of the prefix that one IPv4 source is.
+pub const SOURCE_LEN_V4: u8 = 32;
+/// Length of the prefix that one IPv6 source is: whoever has one address of a /64 has them all.
+pub const SOURCE_LEN_V6: u8 = 64;
+
+/// A prefix in canonical form: host bits zero, and IPv4-mapped IPv6 (`::ffff:a.b.c.d`) as IPv4.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "WirePrefix", try_from = "WirePrefix")]
+pub struct Prefix(IpNet);
+
+/// The form on the wire: 16 bytes and a length, as in the kernel's tries.
+#[derive(Serialize, Deserialize)]
+struct WirePrefix {
+    addr: [u8; 16],
+    len: u8,
+}
+
+/// What is wrong with a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    #[error("`{0}` is neither an IP address nor a CIDR prefix")]
+    Syntax(String),
+    #[error("prefix length {len} is over {max}")]
+    Length { len: u8, max: u8 },
+    #[error("`{0}` is not a ban key")]
+    Key(String),
+}
+
+impl Prefix {
+    /// The prefix of `len` bits that contains `addr`; host bits are cleared.
+    ///
+    /// # Errors
+    ///
+    /// When `len` exceeds the 32 or 128 bits of the address family.
+    pub fn new(addr: IpAddr, len: u8) -> Result<Self, PrefixError> {
+        let (addr, len) = match addr {
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) if len >= 96 => (IpAddr::V4(v4), len - 96),
+                _ => (addr, len),
+            },
+            IpAddr::V4(_) => (addr, len),
+        };
+        let max = if addr.is_ipv4() { 32 } else { 128 };
+        IpNet::new(addr, len).map(|net| Self(net.trunc())).map_err(|_| PrefixError::Length { len, max })
+    }
+
+    /// The source that `addr` belongs to: its /32, or its /64.
+    #[must_use]
+    pub fn of_source(addr: IpAddr) -> Self {
+        match addr.to_canonical() {
+            IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
+            IpAddr::V6(v6) => {
+                let upper = u128::from(v6) & !u128::from(u64::MAX);
+                Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from(upper), SOURCE_LEN_V6)))
+            }
+        }
+    }
+
+    /// The single address `addr`: its /32 or /128.
+    #[must_use]
+    pub fn host(addr: IpAddr) -> Self {
+        Self(IpNet::from(addr.to_canonical()))
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn addr(&self) -> IpAddr {
+        self.0.addr()
+    }
+
+    /// The length in bits of the address family.
+    #[must_use]
+    pub fn len(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// Whether it is the whole address space of its family.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it is exactly what one source counts as, and so a key of the kernel's ban maps.
+    #[must_use]
+    pub fn is_source(&self) -> bool {
+        self.len() == if self.addr().is_ipv4() { SOURCE_LEN_V4 } else { SOURCE_LEN_V6 }
+    }
+
+    /// Whether `addr` lies in it.
+    #[must_use]
+    pub fn contains(&self, addr: IpAddr) -> bool {
+        self.0.contains(&addr.to_canonical())
+    }
+
+    /// Whether all of `other` lies in it.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
+    /// Why nobody should ever ban it, if so: addresses that are no client's, or that every client may need.
+    #[must_use]
+    pub fn unbannable(&self) -> Option<&'static str> {
+        const NEVER: [(&str, &str); 8] = [
+            ("0.0.0.0/8", "\"this network\" (RFC 1122)"),
+            ("127.0.0.0/8", "loopback"),
+            ("224.0.0.0/4", "multicast"),
+            ("255.255.255.255/32", "broadcast"),
+            ("::/64", "unspecified and loopback"),
+            ("fe80::/10", "link-local"),
+            ("ff00::/8", "multicast"),
+            ("::ffff:0:0/96", "IPv4-mapped"),
+        ];
+        NEVER.iter().find_map(|(net, why)| {
+            let net: IpNet = net.parse().ok()?;
+            (net.contains(&self.0) || self.0.contains(&net)).then_some(*why)
+        })
+    }
+
+    /// The key in the `secbeat_bans` bucket: `v4.c6336407.32`, `v6.20010db8000000000000000000000000.64`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self.addr() {
+            IpAddr::V4(v4) => format!("v4.{:08x}.{}", u32::from(v4), self.len()),
+            IpAddr::V6(v6) => format!("v6.{:032x}.{}", u128::from(v6), self.len()),
+        }
+    }
+
+    /// The inverse of [`key`](Self::key).
+    ///
+    /// # Errors
+    ///
+    /// When `key` is not exactly what [`key`](Self::key) writes.
+    pub fn from_key(key: &str) -> Result<Self, PrefixError> {
+        let parse = || {
+            let mut parts = key.split('.');
+            let (family, hex, len) = (parts.next()?, parts.next()?, parts.next()?);
+            let addr = match family {
+                "v4" => IpAddr::V4(Ipv4Addr::from(u32::from_str_radix(hex, 16).ok()?)),
+                "v6" => IpAddr::V6(Ipv6Addr::from(u128::from_str_radix(hex, 16).ok()?)),
+                _ => return None,
+            };
+            Self::new(addr, len.parse().ok()?).ok().filter(|prefix| prefix.key() == key)
+        };
+        parse().ok_or_else(|| PrefixError::Key(key.to_owned()))
+    }
+
+    /// The partition that owns this source: a stable hash (64-bit FNV-1a over the key bytes of the LPM tries) modulo
+    /// `partitions`. It must be the same in every release, since edges and orchestrators upgrade one by one.
+    #[must_use]
+    pub fn partition(&self, partitions: u16) -> u16 {
+        let NetKey { addr, prefix_len } = self.net_key();
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in addr.into_iter().chain(prefix_len.to_le_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        // The low bits of FNV mix badly on their own; fold the high half in.
+        ((hash ^ (hash >> 32)) % u64::from(partitions.max(1))) as u16
+    }
+
+    /// The key in the kernel's LPM tries.
+    #[must_use]
+    pub fn net_key(&self) -> NetKey {
+        match self.addr() {
+            IpAddr::V4(v4) => {
+                NetKey { prefix_len: u32::from(self.len()) + 96, addr: v4.to_ipv6_mapped().octets() }
+            }
+            IpAddr::V6(v6) => NetKey { prefix_len: u32::from(self.len()), addr: v6.octets() },
+        }
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    /// An address stands for its source (`2001:db8::1` is `2001:db8::/64`); `ADDRESS/LENGTH` for itself.
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        let syntax = || PrefixError::Syntax(text.to_owned());
+        match text.split_once('/') {
+            None => text.parse().map(Self::of_source).map_err(|_| syntax()),
+            Some((addr, len)) => {
+                Self::new(addr.parse().map_err(|_| syntax())?, len.parse().map_err(|_| syntax())?)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Prefix> for WirePrefix {
+    fn from(prefix: Prefix) -> Self {
+        let NetKey { addr, prefix_len } = prefix.net_key();
+        Self { addr, len: prefix_len as u8 }
+    }
+}
+
+impl TryFrom<WirePrefix> for Prefix {
+    type Error = PrefixError;
+
+    fn try_from(WirePrefix { addr, len }: WirePrefix) -> Result<Self, PrefixError> {
+        Self::new(IpAddr::from(addr), len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_stand_for_their_source() {
+        assert_eq!(prefix("198.51.100.7").to_string(), "198.51.100.7/32");
+        assert_eq!(prefix("2001:db8:1:2:3:4:5:6").to_string(), "2001:db8:1:2::/64");
+        assert_eq!(prefix("::ffff:198.51.100.7").to_string(), "198.51.100.7/32");
+        assert_eq!(prefix("::ffff:198.51.100.0/120").to_string(), "198.51.100.0/24");
+        assert_eq!(prefix("198.51.100.7/24").to_string(), "198.51.100.0/24");
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for text in ["", "example.org", "198.51.100.256", "198.51.100.7/33", "2001:db8::/129", "1.2.3.4/x"] {
+            assert!(text.parse::<Prefix>().is_err(), "{text:?}");
+        }
+        assert_eq!("nope".parse::<Prefix>().unwrap_err().to_string(), "`nope` is neither an IP address nor a CIDR prefix");
+    }
+
+    #[test]
+    fn bucket_keys_are_golden() {
+        assert_eq!(prefix("198.51.100.7").key(), "v4.c6336407.32");
+        assert_eq!(prefix("2001:db8:1:2::9").key(), "v6.20010db8000100020000000000000000.64");
+        for key in ["", "v4.c6336407", "v4.C6336407.32", "v4.c6336407.032", "v5.c6336407.32", "v4.c6336407.24", "v4.c6336407.32.x"] {
+            assert!(Prefix::from_key(key).is_err() || key.ends_with(".x"), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn partitions_are_golden_since_a_fleet_upgrades_one_by_one() {
+        let partitions = ["198.51.100.7", "198.51.100.8", "203.0.113.1", "2001:db8:1:2::", "2001:db8:1:3::"];
+        let partitions: Vec<u16> = partitions.iter().map(|p| prefix(p).partition(16)).collect();
+        assert_eq!(partitions, GOLDEN_PARTITIONS);
+    }
+
+    const GOLDEN_PARTITIONS: [u16; 5] = [2, 8, 15, 8, 1];
+
+    #[test]
+    fn nobody_bans_what_is_no_clients_address() {
+        for text in ["127.0.0.1", "0.0.0.0/0", "::/0", "::1", "fe80::1", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+            assert!(prefix(text).unbannable().is_some(), "{text}");
+        }
+        for text in ["198.51.100.7", "2001:db8::1", "10.0.0.1", "203.0.113.0/24"] {
+            assert_eq!(prefix(text).unbannable(), None, "{text}");
+        }
+    }
+
+    fn any_prefix() -> impl Strategy<Value = Prefix> {
+        let v4 = (any::<u32>(), 0..=32u8).prop_map(|(a, l)| (IpAddr::V4(a.into()), l));
+        let v6 = (any::<u128>(), 0..=128u8).prop_map(|(a, l)| (IpAddr::V6(a.into()), l));
+        prop_oneof![v4, v6].prop_map(|(addr, len)| Prefix::new(addr, len).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn key_text_and_wire_form_lead_back(prefix in any_prefix()) {
+            prop_assert_eq!(Prefix::from_key(&prefix.key()), Ok(prefix));
+            prop_assert_eq!(prefix.to_string().parse(), Ok(prefix));
+            prop_assert_eq!(Prefix::try_from(WirePrefix::from(prefix)), Ok(prefix));
+        }
+
+        #[test]
+        fn partitions_stay_in_range(prefix in any_prefix(), partitions in 1..=64u16) {
+            prop_assert!(prefix.partition(partitions) < partitions);
+        }
+    }
+}

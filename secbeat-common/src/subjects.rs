@@ -1,0 +1,80 @@
+//! Subjects, streams and buckets on the bus.
+
+use crate::prefix::Prefix;
+
+/// Partitions of the telemetry: all events of one source travel in one of them.
+pub const PARTITIONS: u16 = 16;
+
+/// Memory stream that keeps telemetry for twice the longest window.
+pub const TELEMETRY_STREAM: &str = "SECBEAT_TELEMETRY";
+/// What [`TELEMETRY_STREAM`] captures.
+pub const TELEMETRY_ALL: &str = "secbeat.telemetry.>";
+
+/// File stream of every decision, for people and for restarts.
+pub const AUDIT_STREAM: &str = "SECBEAT_AUDIT";
+/// What [`AUDIT_STREAM`] captures.
+pub const AUDIT_ALL: &str = "secbeat.audit.>";
+
+/// Key-value bucket of active bans: [`Prefix::key`] → `BlockCommand`, with a TTL of the rest of the ban.
+pub const BANS_BUCKET: &str = "secbeat_bans";
+/// The stream behind [`BANS_BUCKET`].
+pub const BANS_STREAM: &str = "KV_secbeat_bans";
+/// What the server republishes: every write to [`BANS_BUCKET`].
+pub const BANS_ALL: &str = "$KV.secbeat_bans.>";
+/// Where the server republishes it: `nats sub 'secbeat.commands.block.>'` shows bans live.
+pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
+
+/// All enforcement acknowledgements.
+pub const ACKS_ALL: &str = "secbeat.acks.*";
+
+/// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
+#[must_use]
+pub fn telemetry(edge_id: &str, partition: u16) -> String {
+    format!("secbeat.telemetry.{edge_id}.{partition}")
+}
+
+/// Where an edge acknowledges what its kernel enforces.
+#[must_use]
+pub fn acks(edge_id: &str) -> String {
+    format!("secbeat.acks.{edge_id}")
+}
+
+/// Where an audit record of `kind` goes.
+#[must_use]
+pub fn audit(kind: &str) -> String {
+    format!("secbeat.audit.{kind}")
+}
+
+/// Where a write of `target`'s ban goes (below [`BANS_ALL`]).
+#[must_use]
+pub fn ban(target: &Prefix) -> String {
+    format!("$KV.{BANS_BUCKET}.{}", target.key())
+}
+
+/// Whether `text` can stand as one token of a subject, as an edge id must.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_golden() {
+        assert_eq!(telemetry("edge-1", 7), "secbeat.telemetry.edge-1.7");
+        assert_eq!(acks("edge-1"), "secbeat.acks.edge-1");
+        assert_eq!(ban(&"198.51.100.7".parse().unwrap()), "$KV.secbeat_bans.v4.c6336407.32");
+        assert_eq!(format!("$KV.{BANS_BUCKET}.>"), BANS_ALL);
+        assert_eq!(format!("KV_{BANS_BUCKET}"), BANS_STREAM);
+    }
+
+    #[test]
+    fn edge_ids_that_would_break_a_subject_are_refused() {
+        for id in ["", "a.b", "a b", "*", ">", "é", &"x".repeat(65)] {
+            assert!(!is_token(id), "{id:?}");
+        }
+        assert!(is_token("web-01_eu"));
+    }
+}
