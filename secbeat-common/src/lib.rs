@@ -12,3 +12,6 @@ pub mod prefix;
 pub mod subjects;
 #[cfg(feature = "wire")]
 pub mod wire;
+
+#[cfg(feature = "daemon")]
+pub mod daemon;

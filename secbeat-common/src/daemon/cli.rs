@@ -1,0 +1,133 @@
+//! Habits that both command lines share: logging, output formats, the JSON of the local APIs.
+
+use anyhow::{Context, bail};
+use serde::{Serialize, de::DeserializeOwned};
+use tracing_subscriber::EnvFilter;
+
+/// How a listing is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    #[default]
+    Table,
+    Json,
+}
+
+/// Logs to standard error; `SECBEAT_LOG` filters as `RUST_LOG` does elsewhere (`info` unless set).
+pub fn init_logging() {
+    let filter = EnvFilter::try_from_env("SECBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// # Errors
+///
+/// When standard output is closed.
+pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value).context("formatting JSON")?);
+    Ok(())
+}
+
+/// The error body of both APIs.
+#[derive(Debug, Serialize, serde::Deserialize)]
+pub struct ApiError {
+    pub error: String,
+}
+
+/// A client of a daemon's API on this host.
+#[derive(Debug, Clone)]
+pub struct ApiClient {
+    base: String,
+    agent: ureq::Agent,
+}
+
+/// Why a call of the API failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody listens: the daemon is not running, or elsewhere.
+    #[error("no daemon answers at {0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl ApiClient {
+    /// `addr` is where the daemon's API listens.
+    #[must_use]
+    pub fn new(addr: std::net::SocketAddr) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(std::time::Duration::from_secs(10)))
+            .http_status_as_error(false)
+            .build();
+        Self { base: format!("http://{addr}"), agent: config.into() }
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.read(self.agent.get(format!("{}{path}", self.base)).call())
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
+        self.read(self.agent.post(format!("{}{path}", self.base)).send_json(body))
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.read(self.agent.delete(format!("{}{path}", self.base)).call())
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, CallError> {
+        let mut answer = answer.map_err(|error| match error {
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.base.clone()),
+            error => CallError::Other(format!("calling {}: {error}", self.base)),
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return answer.body_mut().read_json().map_err(|error| CallError::Other(error.to_string()));
+        }
+        let message = match answer.body_mut().read_json::<ApiError>() {
+            Ok(body) => body.error,
+            Err(_) => format!("{} answered {status}", self.base),
+        };
+        Err(CallError::Refused(message))
+    }
+}
+
+/// # Errors
+///
+/// When `version` (a kernel's or a server's, `6.18.44-x`) is older than `floor`, or no version at all.
+pub fn require_version(what: &str, version: &str, floor: (u32, u32)) -> anyhow::Result<()> {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        bail!("{what} reports the version `{version}`, which is none");
+    };
+    if (major, minor) < floor {
+        bail!("{what} is {version}; SecBeat needs {}.{} or newer", floor.0, floor.1);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_below_the_floor_are_refused_by_name() {
+        assert!(require_version("the kernel", "5.15.0-91-generic", (5, 15)).is_ok());
+        assert!(require_version("the kernel", "6.1.0", (5, 15)).is_ok());
+        let error = require_version("the kernel", "5.10.0-28-amd64", (5, 15)).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel is 5.10.0-28-amd64; SecBeat needs 5.15 or newer");
+        assert!(require_version("NATS", "2.9.10", (2, 11)).is_err());
+        assert!(require_version("NATS", "", (2, 11)).is_err());
+    }
+}

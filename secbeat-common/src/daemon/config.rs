@@ -1,0 +1,157 @@
+//! Config files: TOML in, typed values out, and errors that name the file, the line and the key.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
+
+/// A config that cannot be used. Its text is one line that names file, line and key where it can.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read config {path}: {source}", path = .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}:{line}: {key}: {message}", path = .path.display())]
+    Invalid { path: PathBuf, line: usize, key: String, message: String },
+}
+
+/// Reads and parses the file at `path`.
+///
+/// # Errors
+///
+/// When it cannot be read, is not TOML, has unknown keys, or has a value that its type refuses.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(path, &text)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    let invalid = |key: String, error: &toml::de::Error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        let line = text[..text.floor_char_boundary(offset)].matches('\n').count() + 1;
+        ConfigError::Invalid { path: path.to_owned(), line, key, message: error.message().replace('\n', " ") }
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| invalid("syntax".to_owned(), &error))?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        invalid(key, &error.into_inner())
+    })
+}
+
+/// A duration as people write it: `"300s"`, `"4h"`, `"7d"`, `"1h 30m"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanDuration(pub Duration);
+
+/// Longest duration that SecBeat takes anywhere: ten years, far from every overflow.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl FromStr for HumanDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration.is_zero() => Err("a duration must be longer than zero".to_owned()),
+            Ok(duration) if duration > MAX_DURATION => Err(format!("`{text}` is over ten years")),
+            Ok(duration) => Ok(Self(duration)),
+            Err(error) => Err(format!("`{text}` is no duration such as 30s, 5m, 4h or 7d: {error}")),
+        }
+    }
+}
+
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for HumanDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A NATS server's address: `"nats://host:4222"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsUrl(pub async_nats::ServerAddr);
+
+impl<'de> Deserialize<'de> for NatsUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|_| D::Error::custom(format!("`{text}` is no NATS address such as nats://127.0.0.1:4222")))
+    }
+}
+
+impl fmt::Display for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.host(), self.0.port())
+    }
+}
+
+impl Default for NatsUrl {
+    fn default() -> Self {
+        // The address is a constant; a ServerAddr has no other constructor.
+        match "nats://127.0.0.1:4222".parse() {
+            Ok(addr) => Self(addr),
+            Err(_) => unreachable!("the default NATS address parses"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Config {
+        rule: Rule,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Rule {
+        threshold: NonZeroU32,
+        window: HumanDuration,
+    }
+
+    fn error(text: &str) -> String {
+        parse::<Config>(Path::new("x.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn good_config_is_read() {
+        let config: Config = parse(Path::new("x.toml"), "[rule]\nthreshold = 50\nwindow = \"1m\"\n").unwrap();
+        assert_eq!(config.rule.threshold.get(), 50);
+        assert_eq!(config.rule.window, HumanDuration(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_path_and_line() {
+        let error = error("[rule]\nthreshold = 50\nwindw = \"1m\"\n");
+        assert!(error.starts_with("x.toml:3: rule.windw: unknown field `windw`"), "{error}");
+    }
+
+    #[test]
+    fn an_impossible_value_is_named_with_its_path_and_line() {
+        let zero = error("[rule]\nthreshold = 0\nwindow = \"1m\"\n");
+        assert!(zero.starts_with("x.toml:2: rule.threshold: "), "{zero}");
+        let duration = error("[rule]\nthreshold = 1\nwindow = \"soon\"\n");
+        assert!(duration.starts_with("x.toml:3: rule.window: `soon` is no duration"), "{duration}");
+    }
+
+    #[test]
+    fn a_missing_key_and_bad_syntax_are_one_line_each() {
+        assert!(error("[rule]\nthreshold = 1\n").contains("missing field `window`"));
+        let syntax = error("[rule\n");
+        assert!(syntax.starts_with("x.toml:1: "), "{syntax}");
+        assert!(!syntax.contains('\n'), "{syntax}");
+    }
+}

@@ -1,0 +1,8 @@
+//! What the shells of both daemons share.
+
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod once_per;
+pub mod time;
