@@ -1,1 +1,42 @@
-fn main(){}
+//! `secbeat-edge`: arguments, logging, config, build, run.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser as _;
+use secbeat_common::daemon::{cli::init_logging, exit};
+use secbeat_edge::{
+    app::App,
+    cli::{Cli, Command, object_source},
+    config::Config,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Run { bpf_object } => {
+            init_logging();
+            run(&cli, bpf_object.as_deref())
+        }
+        _ => cli.execute(),
+    };
+    exit::finish("secbeat-edge", result)
+}
+
+fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
+    let config = Config::load(cli.config_path())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let app = App::build(config, &object_source(bpf_object)).await?;
+        app.run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        })
+        .await
+    })
+}

@@ -1,0 +1,155 @@
+//! The local API on loopback.
+
+pub mod view;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{delete, get},
+};
+use secbeat_common::{
+    daemon::{bus::Bus, cli::ApiError, config::HumanDuration},
+    prefix::Prefix,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    bus::{Garbage, Publisher},
+    enforcer::Order,
+    kernel::{Attachment, Pins, read_totals},
+    reconcile::{Origin, Refusal},
+    sources::proxy::ProxyStats,
+    telemetry::TelemetryStats,
+};
+use view::{BanView, Packets, Stats, Telemetry};
+
+/// What the API answers from.
+#[derive(Clone)]
+pub struct Admin {
+    pub edge_id: String,
+    pub orders: mpsc::Sender<Order>,
+    pub bus: Bus,
+    pub publisher: Publisher,
+    pub garbage: Arc<Garbage>,
+    pub telemetry: Arc<TelemetryStats>,
+    pub proxy: Arc<ProxyStats>,
+    /// `None` where enforcement is at L7 alone.
+    pub pins: Option<Pins>,
+    pub attachments: Vec<Attachment>,
+}
+
+/// `POST /api/v1/bans`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    /// An address (for its source) or CIDR.
+    pub target: String,
+    /// As `4h`.
+    pub duration: String,
+    #[serde(default)]
+    pub note: String,
+}
+
+/// The answer to `DELETE /api/v1/bans/…`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unbanned {
+    pub target: String,
+    /// The fleet had asked for the ban, and the other edges still enforce it.
+    pub fleet_ban: bool,
+}
+
+/// The API as a function, to be served or tested.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/api/v1/stats", get(stats))
+        .route("/api/v1/bans", get(bans).post(ban))
+        .route("/api/v1/bans/{*target}", delete(unban))
+        .with_state(admin)
+}
+
+/// An error answer.
+struct Failure(StatusCode, String);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(ApiError { error: self.1 })).into_response()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self(StatusCode::CONFLICT, refusal.to_string())
+    }
+}
+
+impl Admin {
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
+        let gone = || Failure(StatusCode::SERVICE_UNAVAILABLE, "the daemon is shutting down".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+/// Ready once the enforcer answers; the program was attached and the proxy bound before this API listened.
+async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
+    admin.ask(|reply| Order::Summary { reply }).await?;
+    Ok("ready\n")
+}
+
+async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Failure> {
+    let enforcer = admin.ask(|reply| Order::Summary { reply }).await?;
+    let packets = match admin.pins.as_ref().map(read_totals) {
+        None => Packets::default(),
+        Some(Ok(totals)) => totals.into(),
+        Some(Err(error)) => return Err(Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))),
+    };
+    Ok(Json(Stats {
+        edge_id: admin.edge_id.clone(),
+        enforcer,
+        packets,
+        xdp: admin.attachments.clone(),
+        bus_connected: admin.bus.is_connected(),
+        telemetry: Telemetry {
+            recorded: admin.telemetry.recorded(),
+            dropped: admin.telemetry.dropped(),
+            batches_sent: admin.telemetry.batches_sent(),
+            messages_lost: admin.publisher.lost(),
+        },
+        l7_denied: admin.proxy.denied(),
+        garbage: admin.garbage.count(),
+    }))
+}
+
+async fn bans(State(admin): State<Admin>) -> Result<Json<Vec<BanView>>, Failure> {
+    Ok(Json(admin.ask(|reply| Order::List { reply }).await?))
+}
+
+async fn ban(State(admin): State<Admin>, Json(request): Json<BanRequest>) -> Result<(StatusCode, Json<BanView>), Failure> {
+    let bad = |error: String| Failure(StatusCode::BAD_REQUEST, error);
+    let target: Prefix = request.target.parse().map_err(|error| bad(format!("target: {error}")))?;
+    let HumanDuration(duration): HumanDuration =
+        request.duration.parse().map_err(|error| bad(format!("duration: {error}")))?;
+    let ban = admin.ask(|reply| Order::Ban { target, duration, note: request.note, reply }).await??;
+    Ok((StatusCode::CREATED, Json(ban)))
+}
+
+async fn unban(State(admin): State<Admin>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
+    let target: Prefix = target.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("target: {error}")))?;
+    match admin.ask(|reply| Order::Unban { target, reply }).await? {
+        None => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned here"))),
+        Some(origin) => {
+            Ok(Json(Unbanned { target: target.to_string(), fleet_ban: matches!(origin, Origin::Fleet(_)) }))
+        }
+    }
+}
+
+/// How long a graceful end of the API may take.
+pub const DRAIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,141 @@
+//! What the local API and the command line show: the JSON of `/api/v1`.
+
+use std::collections::BTreeMap;
+
+use secbeat_common::{
+    daemon::time::rfc3339,
+    maps::origin,
+    prefix::Prefix,
+    verdict::Verdict,
+    wire::{Layer, Reason},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kernel::{Attachment, KernelBan, Totals},
+    reconcile::{Enforced, Now, Origin},
+};
+
+/// One ban.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BanView {
+    /// CIDR.
+    pub target: String,
+    pub reason: String,
+    /// `fleet` or `local`.
+    pub origin: String,
+    /// `kernel` or `l7`.
+    pub layer: String,
+    pub strikes: u32,
+    /// RFC 3339.
+    pub expires_at: String,
+    pub expires_in_ms: i64,
+    pub dropped_packets: u64,
+    pub dropped_bytes: u64,
+    pub note: String,
+}
+
+impl BanView {
+    /// A ban that the daemon knows, with the kernel's counts of it where it holds one.
+    #[must_use]
+    pub fn of_desired(target: &Prefix, ban: &Enforced, kernel: Option<&KernelBan>, now: Now) -> Self {
+        let left = i64::try_from(ban.ends.since(now.boot).as_millis()).unwrap_or(i64::MAX);
+        Self {
+            target: target.to_string(),
+            reason: ban.reason.name().to_owned(),
+            origin: if ban.origin == Origin::Local { "local" } else { "fleet" }.to_owned(),
+            layer: if ban.layer == Layer::L7 { "l7" } else { "kernel" }.to_owned(),
+            strikes: ban.strikes,
+            expires_at: rfc3339(now.wall_ms.saturating_add(left)),
+            expires_in_ms: left,
+            dropped_packets: kernel.map_or(0, |ban| ban.dropped_packets),
+            dropped_bytes: kernel.map_or(0, |ban| ban.dropped_bytes),
+            note: ban.note.clone(),
+        }
+    }
+
+    /// A ban read from the pinned maps, without the daemon.
+    #[must_use]
+    pub fn of_kernel(target: &Prefix, ban: &KernelBan, now: Now) -> Self {
+        let left = i64::try_from(ban.ends.since(now.boot).as_millis()).unwrap_or(i64::MAX);
+        Self {
+            target: target.to_string(),
+            reason: Reason::from_code(ban.reason).map_or("unknown", Reason::name).to_owned(),
+            origin: if ban.origin == origin::LOCAL { "local" } else { "fleet" }.to_owned(),
+            layer: "kernel".to_owned(),
+            strikes: ban.strikes,
+            expires_at: rfc3339(now.wall_ms.saturating_add(left)),
+            expires_in_ms: left,
+            dropped_packets: ban.dropped_packets,
+            dropped_bytes: ban.dropped_bytes,
+            note: String::new(),
+        }
+    }
+}
+
+/// What the enforcer says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnforcerView {
+    /// Bans in force on this edge.
+    pub blocked_ips: usize,
+    pub protected_networks: usize,
+    /// Whether the fleet's bans have been read since the daemon started.
+    pub synced: bool,
+    /// At the last comparison with the kernel: bans that it had lost, and bans that nobody desired.
+    pub drift_missing: usize,
+    pub drift_foreign: usize,
+}
+
+/// Packets since the maps were made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Packets {
+    pub dropped: u64,
+    pub dropped_bytes: u64,
+    pub passed: u64,
+    /// Packets by verdict.
+    pub verdicts: BTreeMap<String, u64>,
+}
+
+impl From<Totals> for Packets {
+    fn from(totals: Totals) -> Self {
+        let banned = totals[Verdict::Banned as usize];
+        let all: u64 = totals.iter().map(|counter| counter.packets).sum();
+        let by_name = |verdict: Verdict| (verdict.name().to_owned(), totals[verdict as usize].packets);
+        Self {
+            dropped: banned.packets,
+            dropped_bytes: banned.bytes,
+            passed: all - banned.packets,
+            verdicts: Verdict::ALL.into_iter().map(by_name).collect(),
+        }
+    }
+}
+
+/// `GET /api/v1/stats`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stats {
+    pub edge_id: String,
+    #[serde(flatten)]
+    pub enforcer: EnforcerView,
+    pub packets: Packets,
+    /// Empty where enforcement is at L7 alone.
+    pub xdp: Vec<Attachment>,
+    pub bus_connected: bool,
+    pub telemetry: Telemetry,
+    /// Requests that the proxy refused because their client is banned.
+    pub l7_denied: u64,
+    /// Entries in the bans bucket that were no bans.
+    pub garbage: u64,
+}
+
+/// What became of the answers that the proxy gave.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// Answers taken in.
+    pub recorded: u64,
+    /// Answers that found the queue full.
+    pub dropped: u64,
+    /// Batches handed to the bus.
+    pub batches_sent: u64,
+    /// Messages lost on the way out: queue full, or NATS away.
+    pub messages_lost: u64,
+}

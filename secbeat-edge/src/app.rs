@@ -1,0 +1,164 @@
+//! Puts the daemon together, runs it, and takes it down in order.
+
+use std::{future::Future, sync::Arc};
+
+use anyhow::Context;
+use secbeat_common::daemon::bus::Bus;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tracing::{error, info};
+
+use crate::{
+    admin::{self, Admin},
+    bus::{self, Garbage, Publisher},
+    config::Config,
+    enforcer::{Enforcer, KernelSide},
+    kernel::{self, AllowedNets, Attachment, BanMaps, Object, ObjectSource, Pins, Program},
+    l7::L7Bans,
+    protect::{self, Known, Protected},
+    reconcile::{Drift, Limits, Reconciler},
+    sources::proxy::Proxy,
+    telemetry::{self, Recorder},
+};
+
+/// Orders that may wait for the enforcer.
+const ORDERS: usize = 4096;
+
+/// A daemon that is ready to run: everything that can fail on a wrong config or host has succeeded.
+pub struct App {
+    config: Config,
+    edge_id: String,
+    bus: Bus,
+    enforcer: Enforcer,
+    orders: (mpsc::Sender<crate::enforcer::Order>, mpsc::Receiver<crate::enforcer::Order>),
+    proxy: Proxy,
+    api: TcpListener,
+    admin: Admin,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl App {
+    /// Attaches the program with the allowlist already filled, binds the listeners and starts to connect to NATS. From
+    /// here on what is pinned is enforced, whether NATS answers or not.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the config or the host does not allow.
+    pub async fn build(config: Config, object: &ObjectSource) -> anyhow::Result<Self> {
+        let edge_id = config.edge_id()?;
+        let known = Known {
+            configured: config.protect.networks.clone(),
+            bus: Some((config.nats.url.0.host().to_owned(), config.nats.url.0.port())),
+            upstream: Some(config.proxy.upstream.host_and_port()),
+        };
+        let protected = Arc::new(Protected::new(protect::collect(&known)));
+        let (kernel, attachments) = match config.enforcement.in_kernel() {
+            true => attach(&config, object, &protected).map(|(side, attachments)| (Some(side), attachments))?,
+            false => (None, Vec::new()),
+        };
+
+        let l7 = Arc::new(L7Bans::new(protected.clone()));
+        let mut tasks = JoinSet::new();
+        let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
+        let (publisher, publishing) = Publisher::new(bus.clone());
+        tasks.spawn(async move {
+            publishing.await;
+            Ok(())
+        });
+        let (recorder, telemetry_task) = telemetry::start(&edge_id, &config.proxy.upstream.to_string(), publisher.clone());
+        let telemetry = recorder.stats();
+        tasks.spawn(async move {
+            telemetry_task.await;
+            Ok(())
+        });
+        let proxy = bind_proxy(&config, l7.clone(), recorder).await?;
+        let api = TcpListener::bind(config.api_listen)
+            .await
+            .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
+
+        let orders = mpsc::channel(ORDERS);
+        let admin = Admin {
+            edge_id: edge_id.clone(),
+            orders: orders.0.clone(),
+            bus: bus.clone(),
+            publisher: publisher.clone(),
+            garbage: Arc::new(Garbage::default()),
+            telemetry,
+            proxy: proxy.stats(),
+            pins: kernel.is_some().then(|| Pins::at(&config.kernel.pin_dir)),
+            attachments,
+        };
+        let limits = Limits { max_ban: config.bans.max_duration.0, edge_id: edge_id.clone() };
+        let enforcer = Enforcer {
+            reconciler: Reconciler::new(limits),
+            kernel,
+            at_l7: config.enforcement.at_l7(),
+            l7,
+            protected,
+            known,
+            acks: publisher,
+            edge_id: edge_id.clone(),
+            reconcile_interval: config.bans.reconcile_interval.0,
+            drift: Drift::default(),
+        };
+        Ok(Self { config, edge_id, bus, enforcer, orders, proxy, api, admin, tasks })
+    }
+
+    /// Runs until `shutdown`, then drains the proxy. Bans stay in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// When something that must run has ended: a NATS server too old, or the API's listener.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let stopping = move || {
+            let mut stopped = stopped.clone();
+            async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            }
+        };
+        info!(edge = self.edge_id, proxy = %self.proxy.local_addr(), upstream = %self.config.proxy.upstream, api = %self.config.api_listen, "running");
+        let (sender, receiver) = self.orders;
+        let garbage = self.admin.garbage.clone();
+        let enforcer = tokio::spawn(self.enforcer.run(receiver));
+        self.tasks.spawn(bus::watch_bans(self.bus, self.config.nats.url.clone(), sender, garbage));
+        let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
+        let api = tokio::spawn(async move { api.await.context("serving the local API") });
+        let proxy = tokio::spawn(self.proxy.run(stopping()));
+
+        let mut outcome = Ok(());
+        tokio::select! {
+            () = shutdown => info!("stopping; bans stay in the kernel"),
+            Some(ended) = self.tasks.join_next() => outcome = ended.context("a task died").and_then(|ended| ended),
+        }
+        let _ = stop.send(true);
+        if let Err(error) = proxy.await {
+            error!(%error, "the proxy died");
+        }
+        let _ = tokio::time::timeout(admin::DRAIN, api).await;
+        self.tasks.shutdown().await;
+        enforcer.abort();
+        outcome
+    }
+}
+
+async fn bind_proxy(config: &Config, l7: Arc<L7Bans>, recorder: Recorder) -> anyhow::Result<Proxy> {
+    Proxy::bind(config.proxy(), l7, recorder).await.context("proxy.listen")
+}
+
+/// Loads the program, fills the allowlist, and only then attaches.
+fn attach(
+    config: &Config,
+    object: &ObjectSource,
+    protected: &Protected,
+) -> anyhow::Result<(KernelSide, Vec<Attachment>)> {
+    kernel::require_host()?;
+    let setup = config.xdp();
+    let mut program = Program::load(&Object::open(object)?, &setup)?;
+    let clock = program.jiffy_clock()?;
+    let pins = Pins::at(&setup.pin_dir);
+    let bans = BanMaps::open(&pins)?;
+    let mut allowed = AllowedNets::open(&pins)?;
+    allowed.set(&protected.nets())?;
+    let attachments = program.attach(&setup)?;
+    Ok((KernelSide { program, bans, allowed, clock }, attachments))
+}

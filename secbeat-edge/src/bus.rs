@@ -1,0 +1,230 @@
+//! The edge's side of the bus: what it publishes never blocks it, and what it watches ends up in the enforcer.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use async_nats::jetstream::{
+    self,
+    kv::{Entry, Operation},
+};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use secbeat_common::{
+    daemon::{bus::Bus, config::NatsUrl, once_per::OncePer},
+    prefix::Prefix,
+    subjects,
+    wire::{self, BlockCommand},
+};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use crate::enforcer::Order;
+
+/// Messages that may wait to be published.
+const QUEUE: usize = 8192;
+/// Pause before the watch is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The queue is full or NATS is away: the message is lost, and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message was dropped")]
+pub struct Dropped;
+
+/// Publishes without ever waiting.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    queue: mpsc::Sender<(String, Bytes)>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Publisher {
+    /// A publisher and the task that feeds the connection; it ends with the last publisher.
+    pub fn new(bus: Bus) -> (Self, impl Future<Output = ()>) {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        (Self { queue, lost: lost.clone() }, publish_all(bus, waiting, lost))
+    }
+
+    /// Hands a message over.
+    ///
+    /// # Errors
+    ///
+    /// [`Dropped`] when too many wait already.
+    pub fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), Dropped> {
+        self.queue.try_send((subject, payload.into())).map_err(|_| {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            Dropped
+        })
+    }
+
+    /// Messages lost so far, while NATS was away or too slow.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+async fn publish_all(bus: Bus, mut waiting: mpsc::Receiver<(String, Bytes)>, lost: Arc<AtomicU64>) {
+    while let Some((subject, payload)) = waiting.recv().await {
+        // Telemetry that waited out an outage would arrive as if it were recent and ban for what is long past.
+        if !bus.is_connected() {
+            lost.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        if let Err(error) = bus.client.publish(subject, payload).await {
+            debug!(%error, "publishing failed");
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Follows the bans bucket for ever and hands everything to the enforcer: after each connection a snapshot, then updates.
+///
+/// # Errors
+///
+/// Only when the server is too old to work with.
+pub async fn watch_bans(
+    mut bus: Bus,
+    url: NatsUrl,
+    orders: mpsc::Sender<Order>,
+    garbage: Arc<Garbage>,
+) -> anyhow::Result<()> {
+    let mut connection = 0;
+    let mut bucket_made = None;
+    loop {
+        connection = bus.connection_after(connection).await;
+        bus.require_supported(&url)?;
+        let mut patience = Patience::default();
+        loop {
+            let mut watched = bus.clone();
+            let outcome = tokio::select! {
+                outcome = follow(&bus, &orders, &garbage, &mut bucket_made) => outcome,
+                _ = watched.connection_after(connection) => break,
+            };
+            if orders.is_closed() {
+                return Ok(());
+            }
+            if let Err(error) = outcome {
+                patience.complain(&error);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Says the first time why the bucket cannot be followed, then keeps quiet.
+#[derive(Default)]
+struct Patience {
+    complained: bool,
+}
+
+impl Patience {
+    fn complain(&mut self, error: &anyhow::Error) {
+        if !self.complained {
+            warn!("cannot follow the fleet's bans yet (is an orchestrator running?), retrying: {error:#}");
+        }
+        self.complained = true;
+    }
+}
+
+/// Messages that were none.
+#[derive(Debug, Default)]
+pub struct Garbage {
+    count: AtomicU64,
+    complained: OncePer,
+}
+
+impl Garbage {
+    /// How many so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn report(&self, key: &str, error: &dyn std::fmt::Display) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.complained.first(key) {
+            warn!(key, %error, "not a ban in the bans bucket: ignored");
+        }
+    }
+}
+
+async fn follow(
+    bus: &Bus,
+    orders: &mpsc::Sender<Order>,
+    garbage: &Garbage,
+    bucket_made: &mut Option<i128>,
+) -> anyhow::Result<()> {
+    let context = jetstream::new(bus.client.clone());
+    let bucket = context.get_key_value(subjects::BANS_BUCKET).await.context("opening the bans bucket")?;
+    let status = bucket.status().await.context("reading the bans bucket's status")?;
+    let made = status.info.created.unix_timestamp_nanos();
+    // A bucket that was made anew has forgotten bans that nobody lifted; the orchestrator will write them again.
+    let same_bucket = bucket_made.replace(made).is_none_or(|before| before == made);
+    let mut watch = bucket.watch_with_history(">").await.context("watching the bans bucket")?;
+    let mut present = Some(HashSet::new());
+    if status.values() == 0 {
+        finish_snapshot(orders, present.take(), same_bucket).await?;
+    }
+    while let Some(entry) = watch.next().await {
+        let entry = entry.context("reading the bans bucket")?;
+        let last = entry.delta == 0;
+        if let Some(order) = order_of(&entry, garbage) {
+            if let (Some(present), Order::Command(command)) = (&mut present, &order) {
+                present.insert(command.target);
+            }
+            send(orders, order).await?;
+        }
+        if last && present.is_some() {
+            finish_snapshot(orders, present.take(), same_bucket).await?;
+        }
+    }
+    anyhow::bail!("the watch of the bans bucket ended")
+}
+
+async fn finish_snapshot(
+    orders: &mpsc::Sender<Order>,
+    present: Option<HashSet<Prefix>>,
+    same_bucket: bool,
+) -> anyhow::Result<()> {
+    match present {
+        Some(present) if same_bucket => {
+            info!(bans = present.len(), "read the fleet's bans");
+            send(orders, Order::SnapshotDone(present)).await
+        }
+        Some(_) => {
+            warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+async fn send(orders: &mpsc::Sender<Order>, order: Order) -> anyhow::Result<()> {
+    orders.send(order).await.map_err(|_| anyhow::anyhow!("the enforcer has ended"))
+}
+
+fn order_of(entry: &Entry, garbage: &Garbage) -> Option<Order> {
+    let target = Prefix::from_key(&entry.key).map_err(|error| garbage.report(&entry.key, &error)).ok()?;
+    match entry.operation {
+        Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target)),
+        Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
+            Ok(command) if command.target == target => Some(Order::Command(Box::new(command))),
+            Ok(command) => {
+                garbage.report(&entry.key, &format!("a command against {} under the key of {target}", command.target));
+                None
+            }
+            Err(error) => {
+                garbage.report(&entry.key, &error);
+                None
+            }
+        },
+    }
+}

@@ -1,0 +1,304 @@
+//! The command line: what runs the daemon is in [`crate::app`], everything else is here.
+//!
+//! `status`, `bans` and `detach` need no daemon: they read the pins. `ban` and `unban` go through the daemon where one
+//! runs, and write to the pinned maps where none does.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use comfy_table::Table;
+use secbeat_common::{
+    daemon::{
+        cli::{ApiClient, CallError, Output, print_json},
+        config::HumanDuration,
+        time::{left, now_ms},
+    },
+    maps,
+    prefix::Prefix,
+};
+use serde::Serialize;
+
+use crate::{
+    admin::{
+        BanRequest, Unbanned,
+        view::{BanView, Packets, Stats},
+    },
+    config::{self, Config},
+    kernel::{self, Attachment, BanMaps, KernelBan, ObjectSource, Pins, boot_now},
+    reconcile::Now,
+};
+
+/// SecBeat's edge agent: reports what HTTP clients do and drops the banned ones in the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "secbeat-edge", version)]
+pub struct Cli {
+    /// Config file [default: /etc/secbeat/edge.toml; commands other than run and check do without it].
+    #[arg(long, short, global = true, env = "SECBEAT_EDGE_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon.
+    Run {
+        /// Load this XDP object instead of the one built in.
+        #[arg(long)]
+        bpf_object: Option<PathBuf>,
+    },
+    /// Check the config file and say what it means.
+    Check,
+    /// Show what is attached, what was dropped, and whether the daemon runs.
+    Status {
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List the bans in force on this host.
+    Bans {
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Ban a source on this host alone.
+    Ban {
+        /// An address; it stands for its source (an IPv4 address, or the /64 of an IPv6 address).
+        target: Prefix,
+        /// How long, as 30m, 4h or 7d.
+        #[arg(long, short, default_value = "4h")]
+        duration: HumanDuration,
+        /// Why, for whoever looks later.
+        #[arg(long, short, default_value = "")]
+        note: String,
+    },
+    /// Lift a ban on this host alone; `secbeat-orchestrator unban` lifts it everywhere.
+    Unban { target: Prefix },
+    /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
+    Detach,
+}
+
+impl Cli {
+    /// The config file to run with.
+    #[must_use]
+    pub fn config_path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))
+    }
+
+    /// Where the daemon's API and the pins are: from the config if there is one, else the defaults.
+    fn places(&self) -> anyhow::Result<Places> {
+        let path = self.config_path();
+        if self.config.is_none() && !path.exists() {
+            return Ok(Places { api: config::default_api(), pins: Pins::at(Path::new(maps::DEFAULT_PIN_DIR)) });
+        }
+        let config = Config::load(path)?;
+        Ok(Places { api: config.api_listen, pins: Pins::at(&config.kernel.pin_dir) })
+    }
+
+    /// Carries out any command but `run`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        match &self.command {
+            Command::Run { .. } | Command::Check => check(self.config_path()),
+            Command::Status { output } => status(&self.places()?, *output),
+            Command::Bans { output } => bans(&self.places()?, *output),
+            Command::Ban { target, duration, note } => ban(&self.places()?, target, *duration, note),
+            Command::Unban { target } => unban(&self.places()?, target),
+            Command::Detach => detach(&self.places()?),
+        }
+    }
+}
+
+/// The object that `run` loads.
+#[must_use]
+pub fn object_source(bpf_object: Option<&Path>) -> ObjectSource {
+    bpf_object.map_or(ObjectSource::Embedded, |path| ObjectSource::File(path.to_owned()))
+}
+
+struct Places {
+    api: SocketAddr,
+    pins: Pins,
+}
+
+impl Places {
+    fn api(&self) -> ApiClient {
+        ApiClient::new(self.api)
+    }
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    let listen = config.proxy.listen;
+    println!("{}: ok", path.display());
+    println!("edge `{}` proxies {listen} to {}, reports to NATS at {}", config.edge_id()?, config.proxy.upstream, config.nats.url);
+    if config.enforcement.in_kernel() {
+        println!("bans are enforced in the kernel on {}", config.kernel.interfaces.join(", "));
+    }
+    if config.enforcement.at_l7() {
+        println!("bans are enforced by the proxy with 403");
+    }
+    Ok(())
+}
+
+/// What `status` shows.
+#[derive(Debug, Serialize)]
+struct Status {
+    running: bool,
+    attached: Vec<Attachment>,
+    bans_in_kernel: usize,
+    packets: Packets,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<Stats>,
+}
+
+fn status(places: &Places, output: Output) -> anyhow::Result<()> {
+    let daemon: Option<Stats> = match places.api().get("/api/v1/stats") {
+        Ok(stats) => Some(stats),
+        Err(CallError::Unreachable(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let attached = kernel::attachments(&places.pins)?;
+    let (bans_in_kernel, packets) = if attached.is_empty() {
+        (0, Packets::default())
+    } else {
+        (kernel_bans(&places.pins)?.len(), kernel::read_totals(&places.pins)?.into())
+    };
+    let status = Status { running: daemon.is_some(), attached, bans_in_kernel, packets, daemon };
+    match output {
+        Output::Json => print_json(&status),
+        Output::Table => {
+            print_status(&status);
+            Ok(())
+        }
+    }
+}
+
+fn print_status(status: &Status) {
+    println!("daemon     {}", if status.running { "running" } else { "not running; what is pinned stays enforced" });
+    if status.attached.is_empty() {
+        println!("XDP        not attached");
+    }
+    for attachment in &status.attached {
+        let warning = if attachment.mode == "generic" { "  (SLOW: the driver has no native XDP)" } else { "" };
+        println!("XDP        {} on {}{warning}", attachment.mode, attachment.interface);
+    }
+    let packets = &status.packets;
+    println!("bans       {} in the kernel", status.bans_in_kernel);
+    println!("packets    {} dropped ({} bytes), {} passed", packets.dropped, packets.dropped_bytes, packets.passed);
+    if let Some(daemon) = &status.daemon {
+        println!("bus        {}", if daemon.bus_connected { "connected" } else { "NATS UNREACHABLE" });
+        let telemetry = &daemon.telemetry;
+        println!(
+            "telemetry  {} answers recorded, {} dropped, {} messages lost",
+            telemetry.recorded, telemetry.dropped, telemetry.messages_lost
+        );
+        println!("drift      {} bans missing, {} foreign at the last comparison", daemon.enforcer.drift_missing, daemon.enforcer.drift_foreign);
+    }
+}
+
+fn now() -> Now {
+    Now { wall_ms: now_ms(), boot: boot_now() }
+}
+
+/// Bans in the kernel that have not ended.
+fn kernel_bans(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
+    let now = now();
+    let mut bans = BanMaps::open(pins)?.all()?;
+    bans.retain(|(_, ban)| ban.ends > now.boot);
+    bans.sort_by_key(|(target, _)| *target);
+    Ok(bans.iter().map(|(target, ban)| BanView::of_kernel(target, ban, now)).collect())
+}
+
+fn bans(places: &Places, output: Output) -> anyhow::Result<()> {
+    let bans: Vec<BanView> = match places.api().get("/api/v1/bans") {
+        Ok(bans) => bans,
+        Err(CallError::Unreachable(_)) => kernel_bans(&places.pins)?,
+        Err(error) => return Err(error.into()),
+    };
+    if output == Output::Json {
+        return print_json(&bans);
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["TARGET", "REASON", "ORIGIN", "LAYER", "ENDS IN", "STRIKES", "DROPPED", "NOTE"]);
+    for ban in &bans {
+        table.add_row([
+            ban.target.clone(),
+            ban.reason.clone(),
+            ban.origin.clone(),
+            ban.layer.clone(),
+            left(ban.expires_in_ms),
+            ban.strikes.to_string(),
+            ban.dropped_packets.to_string(),
+            ban.note.clone(),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn ban(places: &Places, target: &Prefix, duration: HumanDuration, note: &str) -> anyhow::Result<()> {
+    let request =
+        BanRequest { target: target.to_string(), duration: duration.to_string(), note: note.to_owned() };
+    match places.api().post::<_, BanView>("/api/v1/bans", &request) {
+        Ok(ban) => println!("banned {} for {} on this host", ban.target, left(ban.expires_in_ms)),
+        Err(CallError::Unreachable(_)) => {
+            ban_in_kernel(places, target, duration)?;
+            println!("banned {target} for {duration} in the kernel; the daemon is not running");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Writes a ban into the pinned maps; the daemon adopts it when it is back.
+fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> anyhow::Result<()> {
+    if let Some(why) = target.unbannable() {
+        bail!("{target} is never banned: {why}");
+    }
+    kernel::require_host()?;
+    let clock = kernel::jiffy_clock()?;
+    let ban = KernelBan {
+        ends: boot_now().plus(duration.0),
+        reason: maps::reason::MANUAL,
+        origin: maps::origin::LOCAL,
+        strikes: 0,
+        dropped_packets: 0,
+        dropped_bytes: 0,
+    };
+    BanMaps::open(&places.pins)?.put(target, &ban, &clock)
+}
+
+fn unban(places: &Places, target: &Prefix) -> anyhow::Result<()> {
+    match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
+        Ok(Unbanned { fleet_ban: true, .. }) => {
+            println!("lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)");
+        }
+        Ok(_) => println!("lifted the ban of {target}"),
+        Err(CallError::Unreachable(_)) => {
+            let mut bans = BanMaps::open(&places.pins)?;
+            if bans.get(target)?.is_none() {
+                bail!("{target} is not banned here");
+            }
+            bans.remove(target)?;
+            println!("lifted the ban of {target} in the kernel; the daemon is not running");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn detach(places: &Places) -> anyhow::Result<()> {
+    let freed = kernel::detach(&places.pins).context("detaching")?;
+    if freed.is_empty() {
+        println!("nothing was attached");
+    } else {
+        println!("detached from {}; no packet is dropped any more", freed.join(", "));
+    }
+    Ok(())
+}

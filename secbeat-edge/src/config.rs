@@ -1,0 +1,255 @@
+//! The edge's config file. `packaging/edge.toml` shows every key with its default.
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use secbeat_common::{
+    daemon::config::{self, ConfigError, HumanDuration, NatsUrl},
+    maps,
+    prefix::Prefix,
+    subjects,
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::{
+    kernel::XdpSetup,
+    sources::proxy::{ProxyConfig, Upstream},
+};
+
+/// Where the config lies unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/secbeat/edge.toml";
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This edge's name on the bus; the host name unless set.
+    #[serde(default)]
+    pub edge_id: Option<EdgeId>,
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// Where the local API listens. Anybody who reaches it can lift and add bans: keep it on loopback.
+    #[serde(default = "default_api")]
+    pub api_listen: SocketAddr,
+    #[serde(default)]
+    pub kernel: Kernel,
+    pub proxy: Proxy,
+    #[serde(default)]
+    pub nats: Nats,
+    #[serde(default)]
+    pub protect: Protect,
+    #[serde(default)]
+    pub bans: Bans,
+}
+
+/// Where bans are enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforcement {
+    /// In the kernel alone.
+    Kernel,
+    /// By the reverse proxy alone; needs no root.
+    L7,
+    #[default]
+    Both,
+}
+
+impl Enforcement {
+    /// Whether the XDP program is loaded.
+    #[must_use]
+    pub fn in_kernel(self) -> bool {
+        matches!(self, Self::Kernel | Self::Both)
+    }
+
+    /// Whether the proxy refuses clients whose ban could be in the kernel.
+    #[must_use]
+    pub fn at_l7(self) -> bool {
+        matches!(self, Self::L7 | Self::Both)
+    }
+}
+
+/// An edge's name: one token of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeId(pub String);
+
+impl<'de> Deserialize<'de> for EdgeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if subjects::is_token(&text) {
+            return Ok(Self(text));
+        }
+        Err(D::Error::custom(format!("`{text}` is no edge id: 1 to 64 letters, digits, `-` or `_`")))
+    }
+}
+
+/// The XDP program.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kernel {
+    pub interfaces: Vec<String>,
+    pub pin_dir: PathBuf,
+    pub allow_generic: bool,
+    /// Slots of each of the two ban maps. Give four times the bans you expect: an LRU evicts before it is full.
+    pub ban_slots: NonZeroU32,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            pin_dir: maps::DEFAULT_PIN_DIR.into(),
+            allow_generic: false,
+            ban_slots: NonZeroU32::new(maps::DEFAULT_BAN_SLOTS).unwrap_or(NonZeroU32::MIN),
+        }
+    }
+}
+
+/// The reverse proxy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "upstream")]
+    pub upstream: Upstream,
+    pub connect_timeout: Option<HumanDuration>,
+    pub header_timeout: Option<HumanDuration>,
+    pub response_timeout: Option<HumanDuration>,
+    pub idle_timeout: Option<HumanDuration>,
+    pub max_connections: Option<NonZeroU32>,
+}
+
+/// The bus.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Nats {
+    pub url: NatsUrl,
+}
+
+/// Who is never banned here, beside those that the edge finds by itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Protect {
+    #[serde(deserialize_with = "networks")]
+    pub networks: Vec<Prefix>,
+}
+
+/// Limits on bans.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bans {
+    /// No ban lasts longer here, whatever a command says.
+    pub max_duration: HumanDuration,
+    /// How often the kernel's bans are compared with the desired ones.
+    pub reconcile_interval: HumanDuration,
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self {
+            max_duration: HumanDuration(Duration::from_secs(30 * 24 * 3600)),
+            reconcile_interval: HumanDuration(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// Where the local API listens unless the config says otherwise.
+#[must_use]
+pub fn default_api() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([0; 8], 8443))
+}
+
+fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Upstream, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// Addresses stand for themselves here (a /32 or /128), not for their source.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    let network = |text: String| match text.parse() {
+        Ok(address) => Ok(Prefix::host(address)),
+        Err(_) => text.parse(),
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+/// Whatever one key cannot say alone.
+#[derive(Debug, thiserror::Error)]
+enum Contradiction {
+    #[error("enforcement = \"{0}\" needs kernel.interfaces to name at least one interface (or set enforcement = \"l7\")")]
+    NoInterfaces(&'static str),
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = config::load(path)?;
+        if config.enforcement.in_kernel() && config.kernel.interfaces.is_empty() {
+            let name = if config.enforcement == Enforcement::Kernel { "kernel" } else { "both" };
+            return Err(ConfigError::Invalid {
+                path: path.to_owned(),
+                line: 1,
+                key: "kernel.interfaces".to_owned(),
+                message: Contradiction::NoInterfaces(name).to_string(),
+            });
+        }
+        Ok(config)
+    }
+
+    /// The configured name, or the host's.
+    ///
+    /// # Errors
+    ///
+    /// When the host's name cannot serve as one.
+    pub fn edge_id(&self) -> anyhow::Result<String> {
+        if let Some(EdgeId(id)) = &self.edge_id {
+            return Ok(id.clone());
+        }
+        let host = nix::unistd::gethostname().context("reading the host's name")?;
+        let id = host.to_string_lossy().replace('.', "-");
+        anyhow::ensure!(subjects::is_token(&id), "the host's name `{id}` cannot be an edge id; set edge_id");
+        Ok(id)
+    }
+
+    /// What the kernel side is told.
+    #[must_use]
+    pub fn xdp(&self) -> XdpSetup {
+        XdpSetup {
+            pin_dir: self.kernel.pin_dir.clone(),
+            interfaces: self.kernel.interfaces.clone(),
+            allow_generic: self.kernel.allow_generic,
+            ban_slots: self.kernel.ban_slots.get(),
+        }
+    }
+
+    /// What the reverse proxy is told.
+    #[must_use]
+    pub fn proxy(&self) -> ProxyConfig {
+        let mut proxy = ProxyConfig::new(self.proxy.listen, self.proxy.upstream.clone());
+        let set = |slot: &mut Duration, value: Option<HumanDuration>| {
+            if let Some(HumanDuration(value)) = value {
+                *slot = value;
+            }
+        };
+        set(&mut proxy.connect_timeout, self.proxy.connect_timeout);
+        set(&mut proxy.header_timeout, self.proxy.header_timeout);
+        set(&mut proxy.response_timeout, self.proxy.response_timeout);
+        set(&mut proxy.idle_timeout, self.proxy.idle_timeout);
+        if let Some(max) = self.proxy.max_connections {
+            proxy.max_connections = max;
+        }
+        proxy
+    }
+}

@@ -1,0 +1,54 @@
+//! What the host must bring before anything is loaded, each missing thing said in one sentence.
+
+use anyhow::{Context, bail};
+use nix::sys::utsname::uname;
+use secbeat_common::daemon::cli::require_version;
+
+/// Oldest kernel on which everything that SecBeat uses exists.
+const MIN_KERNEL: (u32, u32) = (5, 15);
+
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// # Errors
+///
+/// When the kernel is too old, or this process may not load and attach XDP programs.
+pub fn require_host() -> anyhow::Result<()> {
+    let release = uname().context("asking for the kernel's version")?;
+    require_version("the kernel", &release.release().to_string_lossy(), MIN_KERNEL)?;
+    let status = std::fs::read_to_string("/proc/self/status").context("reading this process's capabilities")?;
+    require_capabilities(&status)
+}
+
+fn require_capabilities(status: &str) -> anyhow::Result<()> {
+    let held = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .context("no effective capabilities in /proc/self/status")?;
+    let has = |capability: u32| held & (1 << capability) != 0;
+    if has(CAP_NET_ADMIN) && (has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON))) {
+        return Ok(());
+    }
+    bail!("loading the XDP program needs root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_the_three_capabilities_suffice() {
+        assert!(require_capabilities("CapEff:\t000001ffffffffff\n").is_ok());
+        assert!(require_capabilities("CapEff:\t000000c000001000\n").is_ok());
+    }
+
+    #[test]
+    fn anyone_else_is_told_what_is_missing() {
+        let error = require_capabilities("CapInh:\t0\nCapEff:\t0000000000000000\n").unwrap_err().to_string();
+        assert!(error.contains("needs root"), "{error}");
+        assert!(require_capabilities("CapEff:\t0000008000001000\n").is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! The compiled XDP program: embedded when this binary was built, or read from a file.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+
+/// The object that `build.rs` found, aligned for the ELF parser; empty if there was none.
+static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/secbeat-ebpf"));
+
+/// Where the object comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ObjectSource {
+    #[default]
+    Embedded,
+    File(PathBuf),
+}
+
+/// The bytes of an ELF object.
+#[derive(Debug)]
+pub struct Object(Cow<'static, [u8]>);
+
+impl Object {
+    /// # Errors
+    ///
+    /// When the file cannot be read, is no ELF object, or nothing was embedded.
+    pub fn open(source: &ObjectSource) -> anyhow::Result<Self> {
+        match source {
+            ObjectSource::Embedded if EMBEDDED.is_empty() => bail!(
+                "this binary was built without the XDP program: run `cargo xtask build-ebpf` and build again, or give --bpf-object FILE"
+            ),
+            ObjectSource::Embedded => Ok(Self(Cow::Borrowed(EMBEDDED))),
+            ObjectSource::File(path) => Self::read(path),
+        }
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("reading the XDP program {} (cargo xtask build-ebpf makes one)", path.display()))?;
+        if !bytes.starts_with(b"\x7fELF") {
+            bail!("{} is no BPF object; `cargo xtask build-ebpf` makes one", path.display());
+        }
+        Ok(Self(Cow::Owned(bytes)))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_or_wrong_object_says_how_to_get_one() {
+        let missing = Object::open(&ObjectSource::File("/nonexistent/object".into())).unwrap_err();
+        assert!(format!("{missing:#}").contains("cargo xtask build-ebpf"), "{missing:#}");
+        let wrong = Object::open(&ObjectSource::File("/proc/self/status".into())).unwrap_err();
+        assert!(wrong.to_string().contains("is no BPF object"), "{wrong}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The edge: SecBeat's daemon on every protected host.
+//!
+//! Pure cores: [`reconcile`], [`batch`], the parsers of [`protect`]. Shells: everything else; [`app`] ties them together.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod app;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod enforcer;
+pub mod kernel;
+pub mod l7;
+pub mod protect;
+pub mod reconcile;
