@@ -1,13 +1,17 @@
 //! Messages on the bus and their encoding.
 //!
 //! A message is one version byte and then bincode 2 (standard configuration). Decoding has a size limit, refuses other
-//! versions and refuses trailing bytes. The encoding appears in this file alone; golden vectors in the tests pin it.
+//! versions and refuses trailing bytes. The encoding appears in this file alone; golden vectors in the tests pin it. Audit
+//! records alone are JSON.
+
+mod audit;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+pub use self::audit::{AuditRecord, Decision};
 use crate::{maps, prefix::Prefix};
 
 /// Version of the messages below; the first byte of each.

@@ -3,7 +3,10 @@
 use std::{future::Future, sync::Arc};
 
 use anyhow::Context;
-use secbeat_common::daemon::bus::Bus;
+use secbeat_common::daemon::{
+    bus::Bus,
+    protect::{self, Known, Protected},
+};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tracing::{error, info};
 
@@ -14,7 +17,6 @@ use crate::{
     enforcer::{Enforcer, KernelSide},
     kernel::{self, AllowedNets, Attachment, BanMaps, Object, ObjectSource, Pins, Program},
     l7::L7Bans,
-    protect::{self, Known, Protected},
     reconcile::{Drift, Limits, Reconciler},
     sources::proxy::Proxy,
     telemetry::{self, Recorder},

@@ -135,7 +135,7 @@ pub struct Nats {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Protect {
-    #[serde(deserialize_with = "networks")]
+    #[serde(deserialize_with = "config::networks")]
     pub networks: Vec<Prefix>,
 }
 
@@ -170,15 +170,6 @@ fn default_listen() -> SocketAddr {
 
 fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Upstream, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-}
-
-/// Addresses stand for themselves here (a /32 or /128), not for their source.
-fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
-    let network = |text: String| match text.parse() {
-        Ok(address) => Ok(Prefix::host(address)),
-        Err(_) => text.parse(),
-    };
-    Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 /// Whatever one key cannot say alone.

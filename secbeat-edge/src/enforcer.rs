@@ -4,7 +4,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_common::{
-    daemon::time::now_ms,
+    daemon::{
+        protect::{self, Known, Protected},
+        time::now_ms,
+    },
     prefix::Prefix,
     subjects,
     wire::{self, BlockCommand, Enforcement, EnforcementAck, Layer},
@@ -20,7 +23,6 @@ use crate::{
     bus::Publisher,
     kernel::{AllowedNets, BanMaps, JiffyClock, KernelBan, Program, boot_now},
     l7::L7Bans,
-    protect::{self, Known, Protected},
     reconcile::{Change, Drift, Now, Origin, Reconciler, Refusal, origin_code},
 };
 

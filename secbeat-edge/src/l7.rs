@@ -6,11 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{daemon::protect::Protected, prefix::Prefix};
 
 use crate::{
     kernel::{BootTime, boot_now},
-    protect::Protected,
     sources::proxy::Gate,
 };
 

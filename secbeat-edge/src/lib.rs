@@ -1,6 +1,6 @@
 //! The edge: SecBeat's daemon on every protected host.
 //!
-//! Pure cores: [`reconcile`], [`batch`], the parsers of [`protect`]. Shells: everything else; [`app`] ties them together.
+//! Pure cores: [`reconcile`], [`batch`]. Shells: everything else; [`app`] ties them together.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -11,5 +11,4 @@ pub mod config;
 pub mod enforcer;
 pub mod kernel;
 pub mod l7;
-pub mod protect;
 pub mod reconcile;

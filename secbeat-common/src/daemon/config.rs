@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 
+use crate::prefix::Prefix;
+
 /// A config that cannot be used. Its text is one line that names file, line and key where it can.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -72,6 +74,19 @@ impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
+}
+
+/// Reads a list of networks. Addresses stand for themselves here (a /32 or /128), not for their source.
+///
+/// # Errors
+///
+/// When an element is neither an address nor CIDR.
+pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    let network = |text: String| match text.parse() {
+        Ok(address) => Ok(Prefix::host(address)),
+        Err(_) => text.parse(),
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 /// A NATS server's address: `"nats://host:4222"`.

@@ -5,4 +5,5 @@ pub mod cli;
 pub mod config;
 pub mod exit;
 pub mod once_per;
+pub mod protect;
 pub mod time;

@@ -8,10 +8,12 @@ use std::{
 };
 
 use nix::ifaddrs::getifaddrs;
-use secbeat_common::{maps::allow, prefix::Prefix};
 use tracing::warn;
 
-/// Protected networks, each with a code of [`allow`]. Shared by the enforcer, the kernel allowlist and the L7 side.
+use crate::{maps::allow, prefix::Prefix};
+
+/// Protected networks, each with a code of [`allow`]. On an edge the enforcer, the
+/// kernel's allowlist and the L7 side share one.
 #[derive(Debug, Default)]
 pub struct Protected {
     nets: RwLock<Arc<HashMap<Prefix, u32>>>,

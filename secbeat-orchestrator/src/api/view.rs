@@ -1,0 +1,75 @@
+//! What the REST API and the command line show: the JSON of `/api/v1`.
+
+use secbeat_common::{daemon::time::rfc3339, wire::Layer};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::ActiveBan;
+
+/// One ban.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BanView {
+    pub command_id: String,
+    /// CIDR.
+    pub target: String,
+    pub reason: String,
+    /// `issued` once the bus has it, `pending` before.
+    pub state: String,
+    /// `kernel` or `l7`.
+    pub layer: String,
+    pub strikes: u32,
+    pub issuer: String,
+    pub note: String,
+    /// RFC 3339.
+    pub issued_at: String,
+    pub expires_at: String,
+    pub expires_in_ms: i64,
+    /// Events in the rule's window when it fired.
+    pub count: Option<u32>,
+}
+
+impl BanView {
+    /// `ban` as of `now_ms`.
+    #[must_use]
+    pub fn new(ban: &ActiveBan, now_ms: i64) -> Self {
+        let command = &ban.command;
+        Self {
+            command_id: command.id.to_string(),
+            target: command.target.to_string(),
+            reason: command.reason.name().to_owned(),
+            state: if ban.is_pending() { "pending" } else { "issued" }.to_owned(),
+            layer: if command.layer == Layer::L7 { "l7" } else { "kernel" }.to_owned(),
+            strikes: command.strikes,
+            issuer: command.issuer.clone(),
+            note: command.note.clone(),
+            issued_at: rfc3339(command.issued_at_ms),
+            expires_at: rfc3339(command.expires_at_ms),
+            expires_in_ms: command.expires_at_ms - now_ms,
+            count: command.evidence.map(|evidence| evidence.count),
+        }
+    }
+}
+
+/// What the engine counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stats {
+    pub active_bans: usize,
+    pub tracked_sources: usize,
+    /// Sources forgotten because too many were watched.
+    pub evicted_sources: u64,
+    pub batches: u64,
+    /// Error answers reported.
+    pub events: u64,
+    pub findings: u64,
+    /// Findings that banned nobody: protected, or the brake.
+    pub suppressed: u64,
+}
+
+/// `GET /api/v1/stats`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiStats {
+    #[serde(flatten)]
+    pub engine: Stats,
+    pub bus_connected: bool,
+    /// Messages on telemetry subjects that were no telemetry.
+    pub garbage: u64,
+}

@@ -1,0 +1,93 @@
+//! Puts the daemon together, runs it, and takes it down in order.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use secbeat_common::daemon::{bus::Bus, protect};
+use tokio::{net::TcpListener, sync::mpsc};
+use tracing::info;
+
+use crate::{
+    api::{self, Api},
+    config::Config,
+    detect::Detector,
+    engine::{Engine, EngineHandle},
+    intake::{Garbage, Intake},
+    ledger::Ledger,
+};
+
+/// Inputs that may wait for the engine; past it reading the bus waits, and the bus keeps what is not read.
+const INPUTS: usize = 4096;
+/// How long a graceful end may take.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A daemon that is ready to run.
+pub struct App {
+    config: Config,
+    engine: Engine,
+    inputs: mpsc::Receiver<crate::engine::Input>,
+    intake: Intake,
+    listener: TcpListener,
+    api: Api,
+}
+
+impl App {
+    /// Binds the API and starts to connect to NATS.
+    ///
+    /// # Errors
+    ///
+    /// When the API cannot be bound.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.api_listen)
+            .await
+            .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
+        let protected = protect::collect(&config.known()).into_keys().collect();
+        let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
+        let (sender, inputs) = mpsc::channel(INPUTS);
+        let garbage = Arc::new(Garbage::default());
+        let engine = Engine::new(
+            Detector::new(config.detector()),
+            Ledger::new(config.ledger(protected)),
+            bus.clone(),
+            &sender,
+            config.cleanup_interval.0,
+        );
+        let intake = Intake {
+            bus: bus.clone(),
+            url: config.nats.url.clone(),
+            inputs: sender.clone(),
+            garbage: garbage.clone(),
+            window: config.longest_window(),
+            memory: config.ban.strike_memory.0.max(config.ban.max_duration.0),
+        };
+        let api = Api { engine: EngineHandle { inputs: sender, garbage }, bus };
+        Ok(Self { config, engine, inputs, intake, listener, api })
+    }
+
+    /// Runs until `shutdown`. Bans stay on the bus and in the kernels.
+    ///
+    /// # Errors
+    ///
+    /// When something that must run has ended: a NATS server too old, or the API's listener.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        info!(api = %self.config.api_listen, nats = %self.config.nats.url, "running");
+        let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let engine = tokio::spawn(self.engine.run(self.inputs));
+        let intake = tokio::spawn(self.intake.run());
+        let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
+        let serve = tokio::spawn(async move { serve.await.context("serving the API") });
+        let outcome = tokio::select! {
+            () = shutdown => {
+                info!("stopping; bans stay in force");
+                Ok(())
+            }
+            ended = intake => ended.context("reading the bus died").and_then(|ended| ended),
+        };
+        let _ = stop.send(true);
+        let _ = tokio::time::timeout(DRAIN, serve).await;
+        engine.abort();
+        outcome
+    }
+}

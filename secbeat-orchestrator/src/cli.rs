@@ -1,0 +1,182 @@
+//! The command line: `run` is in [`crate::app`], everything else is here.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use comfy_table::Table;
+use secbeat_common::{
+    daemon::{
+        cli::{ApiClient, Output, print_json},
+        config::HumanDuration,
+        time::left,
+    },
+    prefix::Prefix,
+};
+
+use crate::{
+    api::{BanRequest, Unbanned, view::BanView},
+    config::{self, Config},
+    replay,
+};
+
+/// SecBeat's orchestrator: sees what all edges report, decides who is banned, and keeps the ledger.
+#[derive(Debug, Parser)]
+#[command(name = "secbeat-orchestrator", version)]
+pub struct Cli {
+    /// Config file [default: /etc/secbeat/orchestrator.toml if it exists, else the defaults].
+    #[arg(long, short, global = true, env = "SECBEAT_ORCHESTRATOR_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon.
+    Run,
+    /// Check the config file and say what it means.
+    Check,
+    /// List the active bans.
+    Bans {
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Ban a source on every edge.
+    Ban {
+        /// An address; it stands for its source (an IPv4 address, or the /64 of an IPv6 address).
+        target: Prefix,
+        /// How long, as 30m, 4h or 7d.
+        #[arg(long, short, default_value = "4h")]
+        duration: HumanDuration,
+        /// Why, for whoever looks later.
+        #[arg(long, short, default_value = "")]
+        note: String,
+    },
+    /// Lift a ban on every edge, and forget what the source did.
+    Unban { target: Prefix },
+    /// Run the detector over access logs and show whom it would have banned.
+    Replay {
+        #[arg(long, short, value_enum, default_value_t)]
+        format: Format,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+        /// Log files, oldest first; `-` is standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// What the lines of a log look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// nginx and Apache, `combined` or `common`.
+    #[default]
+    Combined,
+}
+
+impl Cli {
+    /// The config: the file named, the default file if it exists, or the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be used.
+    pub fn load_config(&self) -> anyhow::Result<Config> {
+        let default = Path::new(config::DEFAULT_PATH);
+        match &self.config {
+            Some(path) => Ok(Config::load(path)?),
+            None if default.exists() => Ok(Config::load(default)?),
+            None => Ok(Config::default()),
+        }
+    }
+
+    /// Carries out any command but `run`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        let config = self.load_config()?;
+        let api = ApiClient::new(config.api_listen);
+        match &self.command {
+            Command::Run | Command::Check => {
+                self.check(&config);
+                Ok(())
+            }
+            Command::Bans { output } => bans(&api.get::<Vec<BanView>>("/api/v1/bans")?, *output),
+            Command::Ban { target, duration, note } => {
+                let request =
+                    BanRequest { target: target.to_string(), duration: duration.to_string(), note: note.clone() };
+                let ban: BanView = api.post("/api/v1/bans", &request)?;
+                println!("banned {} for {} on every edge", ban.target, left(ban.expires_in_ms));
+                Ok(())
+            }
+            Command::Unban { target } => {
+                let lifted: Unbanned = api.delete(&format!("/api/v1/bans/{target}"))?;
+                println!("lifted the ban of {} on every edge", lifted.target);
+                Ok(())
+            }
+            Command::Replay { format: Format::Combined, output, files } => replay_files(&config, files, *output),
+        }
+    }
+
+    fn check(&self, config: &Config) {
+        let path = self.config.as_deref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+        let (errors, requests) = (config.detect.error_flood, config.detect.request_flood);
+        println!("{path}: ok");
+        println!("{} errors in {} or {} requests in {} ban for {}", errors.count, errors.window, requests.count, requests.window, config.ban.duration);
+        println!("the API listens on {}, NATS is at {}", config.api_listen, config.nats.url);
+    }
+}
+
+fn bans(bans: &[BanView], output: Output) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return print_json(bans);
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE"]);
+    for ban in bans {
+        table.add_row([
+            ban.target.clone(),
+            ban.reason.clone(),
+            ban.state.clone(),
+            ban.layer.clone(),
+            left(ban.expires_in_ms),
+            ban.strikes.to_string(),
+            ban.issuer.clone(),
+            ban.note.clone(),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Opens one input of `replay`.
+fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn replay_files(config: &Config, files: &[PathBuf], output: Output) -> anyhow::Result<()> {
+    let format = match output {
+        Output::Table => replay::Format::Table,
+        Output::Json => replay::Format::Json,
+    };
+    let mut replay = replay::Replay::new(config.detector(), config.ledger(config.protect.networks.clone()), format);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for path in files {
+        let input = open(path)?;
+        replay.read(input, &mut out).with_context(|| format!("replaying {}", path.display()))?;
+    }
+    out.flush().context("writing the findings")?;
+    eprintln!("{}", replay.summary());
+    Ok(())
+}

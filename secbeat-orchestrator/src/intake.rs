@@ -1,0 +1,137 @@
+//! From the bus to the engine: first what the bus remembers, then telemetry, for ever and through every reconnect.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use secbeat_common::{
+    daemon::{bus::Bus, config::NatsUrl, once_per::OncePer, time::now_ms},
+    wire::{self, TelemetryBatch},
+};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::{
+    bus::{Streams, TelemetryFrom},
+    engine::Input,
+};
+
+/// Pause before reading is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Telemetry that was none.
+#[derive(Debug, Default)]
+pub struct Garbage {
+    count: AtomicU64,
+    complained: OncePer,
+}
+
+impl Garbage {
+    /// How many messages so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn report(&self, subject: &str, error: &wire::WireError) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.complained.first(subject) {
+            warn!(subject, %error, "not telemetry: ignored");
+        }
+    }
+}
+
+/// What the intake needs.
+pub struct Intake {
+    pub bus: Bus,
+    pub url: NatsUrl,
+    pub inputs: mpsc::Sender<Input>,
+    pub garbage: Arc<Garbage>,
+    /// The longest window: so much telemetry is read again after a restart.
+    pub window: Duration,
+    /// How far back the audit matters.
+    pub memory: Duration,
+}
+
+impl Intake {
+    /// Reads for ever.
+    ///
+    /// # Errors
+    ///
+    /// Only when the server is too old to work with.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let streams = Streams::new(&self.bus);
+        let mut connection = 0;
+        let mut progress = Progress::default();
+        loop {
+            connection = self.bus.connection_after(connection).await;
+            self.bus.require_supported(&self.url)?;
+            let mut complained = false;
+            loop {
+                let mut watched = self.bus.clone();
+                let outcome = tokio::select! {
+                    outcome = self.read(&streams, &mut progress) => outcome,
+                    _ = watched.connection_after(connection) => break,
+                };
+                if self.inputs.is_closed() {
+                    return Ok(());
+                }
+                if let Err(error) = outcome
+                    && !std::mem::replace(&mut complained, true)
+                {
+                    warn!("cannot read the bus yet, retrying: {error:#}");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn read(&self, streams: &Streams, progress: &mut Progress) -> anyhow::Result<()> {
+        streams.ensure(self.window).await?;
+        let bans = streams.bans().await?;
+        let from = if progress.restored {
+            self.send(Input::Recheck { present: bans.into_keys().collect() }).await?;
+            progress.last_sequence.map_or(TelemetryFrom::Time(progress.started_ms), TelemetryFrom::After)
+        } else {
+            let now = now_ms();
+            let memory = i64::try_from(self.memory.as_millis()).unwrap_or(i64::MAX);
+            let audit = streams.audit_since(now.saturating_sub(memory).max(0)).await?;
+            self.send(Input::Restore { bans: bans.into_values().collect(), audit }).await?;
+            progress.restored = true;
+            progress.started_ms = now - i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
+            TelemetryFrom::Time(progress.started_ms)
+        };
+        let mut messages = streams.telemetry(from).await?;
+        info!("reading telemetry");
+        while let Some(message) = messages.next().await {
+            let message = message.context("reading telemetry")?;
+            let info = message.info().map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
+            progress.last_sequence = Some(info.stream_sequence);
+            let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+            match wire::decode::<TelemetryBatch>(&message.payload) {
+                Ok(batch) => self.send(Input::Batch { batch, received_ms }).await?,
+                Err(error) => self.garbage.report(&message.subject, &error),
+            }
+        }
+        anyhow::bail!("the telemetry stream ended")
+    }
+
+    async fn send(&self, input: Input) -> anyhow::Result<()> {
+        self.inputs.send(input).await.map_err(|_| anyhow::anyhow!("the engine has ended"))
+    }
+}
+
+/// How far the intake has come.
+#[derive(Debug, Default)]
+struct Progress {
+    restored: bool,
+    /// Where reading began, milliseconds since the Unix epoch.
+    started_ms: i64,
+    last_sequence: Option<u64>,
+}
