@@ -1,1 +1,62 @@
-fn main(){}
+//! SecBeat's developer commands. Scripts, the Makefile and CI only call these.
+#![forbid(unsafe_code)]
+
+mod behavioral;
+mod bench;
+mod build_ebpf;
+mod demo;
+mod lint;
+mod process;
+mod scenario;
+mod setup;
+mod test;
+mod toolchain;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// SecBeat's developer commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing for building, running and linting; quick when nothing is
+    Setup(setup::Args),
+    /// Build the XDP program
+    BuildEbpf(build_ebpf::Args),
+    /// Show an attacker being banned in the kernel, in network namespaces
+    Demo(demo::Args),
+    /// Run the behavioural scenario, a line per step
+    Behavioral(behavioral::Args),
+    /// Run every test: units, kernel and the whole loop
+    Test(test::Args),
+    /// Check format, lints, licences and unused dependencies
+    Lint,
+    /// Measure the XDP program or the whole loop
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Setup(args) => setup::run(args),
+        Command::BuildEbpf(args) => build_ebpf::run(args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Behavioral(args) => behavioral::run(args),
+        Command::Test(args) => test::run(&args),
+        Command::Lint => lint::run(),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `bench`: what a packet costs, and how long from the error that bans to the first dropped packet.
+
+use crate::scenario::{Profile, start};
+use crate::setup::{self, Group};
+use crate::{build_ebpf, workspace};
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// Measure the XDP program or the whole loop.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to measure
+    #[arg(value_enum)]
+    what: What,
+    /// Passed on to the benchmark
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// Nanoseconds per packet of the XDP program, beside an empty one
+    Xdp,
+    /// Time from the answer that exceeds the limit to the first dropped packet
+    E2e,
+}
+
+/// The command itself.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match args.what {
+        What::Xdp => {
+            setup::ensure(&[Group::Build])?;
+            build_ebpf::build_bench_clocks()?;
+            let clocks = [("SECBEAT_BENCH_OBJECT", workspace::bench_object())];
+            start("bench-xdp", &args.rest, Profile::Release, &clocks)
+        }
+        What::E2e => start("bench-e2e", &args.rest, Profile::Release, &[]),
+    }
+}

@@ -1,0 +1,67 @@
+//! `lint`: everything that is checked without running SecBeat.
+
+use crate::process::{cargo, run as run_command};
+use crate::setup::{self, Group};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The command itself: all steps, also after one has failed, then which ones did.
+///
+/// The XDP program's binary is not among clippy's targets, for it compiles for BPF alone and there is no clippy with a `core`
+/// for BPF; its library is.
+pub(crate) fn run() -> Result<()> {
+    setup::ensure(&[Group::Lint])?;
+    let mut failed = Vec::new();
+    for (name, mut step) in steps()? {
+        println!("lint: {name}");
+        if let Err(error) = run_command(&mut step) {
+            eprintln!("lint: {error:#}");
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("lint failed: {}", failed.join(", "));
+    }
+    println!("lint: all passed");
+    Ok(())
+}
+
+fn steps() -> Result<Vec<(&'static str, Command)>> {
+    let mut format = cargo("fmt");
+    format.args(["--all", "--check"]);
+    let mut clippy = cargo("clippy");
+    clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let mut deny = tool("cargo-deny");
+    deny.args(["--workspace", "check", "bans", "licenses", "sources"]);
+    let mut machete = tool("cargo-machete");
+    machete.arg("--skip-target-dir");
+    let mut scripts = Command::new("bash");
+    scripts.arg("-n").args(shell_scripts()?);
+    Ok(vec![
+        ("format", format),
+        ("clippy", clippy),
+        ("deny", deny),
+        ("machete", machete),
+        ("scripts", scripts),
+    ])
+}
+
+fn tool(name: &str) -> Command {
+    let mut command = Command::new(workspace::tools().join("bin").join(name));
+    command.current_dir(workspace::root());
+    command
+}
+
+fn shell_scripts() -> Result<Vec<PathBuf>> {
+    let directory = workspace::root().join("scripts");
+    let files =
+        std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut scripts: Vec<_> = files
+        .filter_map(|file| file.ok().map(|file| file.path()))
+        .collect();
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
+    scripts.push(workspace::root().join(".ci/run"));
+    Ok(scripts)
+}

@@ -1,0 +1,88 @@
+//! Programs that cargo installs, pinned, under `target/tools`.
+
+use super::Part;
+use crate::process::{cargo, run};
+use crate::workspace;
+use anyhow::Result;
+use serde_json::Value;
+use std::fmt;
+use std::process::Command;
+
+pub(super) const DENY: CargoTool = CargoTool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
+pub(super) const MACHETE: CargoTool = CargoTool {
+    name: "cargo-machete",
+    version: "0.9.2",
+};
+
+/// A crate whose binary has the crate's name.
+pub(super) struct CargoTool {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+}
+
+impl CargoTool {
+    /// Whether exactly this version is there, built with this feature; cargo keeps a record of its installations.
+    pub(super) fn is_installed_with(&self, feature: &str) -> bool {
+        self.record().is_some_and(|record| {
+            record["features"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one == feature))
+        })
+    }
+
+    fn record(&self) -> Option<Value> {
+        if !workspace::tools().join("bin").join(self.name).is_file() {
+            return None;
+        }
+        let text = std::fs::read_to_string(workspace::tools().join(".crates2.json")).ok()?;
+        let all: Value = serde_json::from_str(&text).ok()?;
+        let wanted = format!("{self} (");
+        all["installs"]
+            .as_object()?
+            .iter()
+            .find(|(name, _)| name.starts_with(&wanted))
+            .map(|(_, it)| it.clone())
+    }
+
+    /// Compiles it with further arguments; its intermediate files are thrown away.
+    pub(super) fn install_with(&self, adjust: impl FnOnce(&mut Command)) -> Result<()> {
+        let mut install = cargo("install");
+        // Cargo's own choice for `install` is a temporary directory, which `CARGO_TARGET_DIR` would override.
+        install.env_remove("CARGO_TARGET_DIR");
+        install
+            .args([
+                self.name,
+                "--version",
+                self.version,
+                "--locked",
+                "--force",
+                "--root",
+            ])
+            .arg(workspace::tools());
+        adjust(&mut install);
+        run(&mut install)
+    }
+}
+
+impl fmt::Display for CargoTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+impl Part for CargoTool {
+    fn missing(&self) -> Result<Vec<String>> {
+        Ok(if self.record().is_some() {
+            Vec::new()
+        } else {
+            vec![self.to_string()]
+        })
+    }
+
+    fn install(&self) -> Result<()> {
+        self.install_with(|_| {})
+    }
+}

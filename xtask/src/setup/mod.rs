@@ -1,0 +1,98 @@
+//! `setup`: installs what is missing, part by part; looking takes a fraction of a second.
+
+pub(crate) mod bpf_linker;
+mod bpffs;
+mod cargo_tools;
+mod nats;
+mod packages;
+
+use anyhow::{Result, bail};
+
+/// Install what is missing for building, running and linting.
+#[derive(Clone, Copy, clap::Args)]
+pub(crate) struct Args {
+    /// Only report what is missing, and fail if anything is
+    #[arg(long)]
+    check: bool,
+}
+
+/// What a command needs; `demo` should not wait for the linters to compile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// The XDP program's toolchain.
+    Build,
+    /// What the demo, the tests and the benchmarks start.
+    Run,
+    /// The linters that do not come with Rust.
+    Lint,
+}
+
+/// One thing that may have to be installed.
+trait Part {
+    /// What of it is missing, as names for the reader; empty when all is there.
+    fn missing(&self) -> Result<Vec<String>>;
+    /// Installs what is missing.
+    fn install(&self) -> Result<()>;
+}
+
+/// The command itself: everything, or only the report.
+pub(crate) fn run(args: Args) -> Result<()> {
+    let groups = [Group::Build, Group::Run, Group::Lint];
+    if args.check {
+        return check(&groups);
+    }
+    ensure(&groups)?;
+    println!("setup: nothing is missing");
+    Ok(())
+}
+
+/// Installs what is missing of these groups.
+pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
+    for part in parts(groups) {
+        let missing = part.missing()?;
+        if missing.is_empty() {
+            continue;
+        }
+        println!("setup: installing {}", missing.join(", "));
+        part.install()?;
+        let still = part.missing()?;
+        if !still.is_empty() {
+            bail!("still missing after its installation: {}", still.join(", "));
+        }
+    }
+    Ok(())
+}
+
+fn check(groups: &[Group]) -> Result<()> {
+    let mut missing = Vec::new();
+    for part in parts(groups) {
+        missing.extend(part.missing()?);
+    }
+    if missing.is_empty() {
+        println!("setup: nothing is missing");
+        return Ok(());
+    }
+    for name in &missing {
+        println!("missing: {name}");
+    }
+    bail!("{} missing; `cargo xtask setup` installs them", missing.len());
+}
+
+/// In the order of installation: a part may need what an earlier one installs.
+fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(packages::Packages::new(groups.to_vec()))];
+    if groups.contains(&Group::Build) {
+        parts.push(Box::new(packages::LlvmPackages));
+        parts.push(Box::new(bpf_linker::BpfLinker));
+    }
+    if groups.contains(&Group::Run) {
+        parts.push(Box::new(nats::CURRENT));
+        parts.push(Box::new(nats::TOO_OLD));
+        parts.push(Box::new(bpffs::Bpffs));
+    }
+    if groups.contains(&Group::Lint) {
+        parts.push(Box::new(cargo_tools::DENY));
+        parts.push(Box::new(cargo_tools::MACHETE));
+    }
+    parts
+}

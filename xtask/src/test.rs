@@ -1,0 +1,138 @@
+//! `test`: units as you, then kernel and loop as root, with totals over both.
+
+use crate::process::{cargo, is_root, output, shown};
+use crate::scenario::{self, Profile};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Run every test.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only tests whose name contains one of these
+    filter: Vec<String>,
+}
+
+/// What one or more test executables reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+}
+
+impl Totals {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// The command itself: both steps, also when the first fails.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    scenario::prepare()?;
+    let mut totals = Totals::default();
+    let mut errors = Vec::new();
+    for step in [units, kernel_and_loop] {
+        match step(&args.filter) {
+            Ok(reported) => totals.add(reported),
+            // What cannot even be built or started has not passed.
+            Err(error) => {
+                totals.failed += 1;
+                errors.push(format!("{error:#}"));
+            }
+        }
+    }
+    println!("\n{} passed, {} failed", totals.passed, totals.failed);
+    if !errors.is_empty() {
+        bail!("{}", errors.join("; "));
+    }
+    if totals.failed > 0 {
+        bail!("{} failed", totals.failed);
+    }
+    Ok(())
+}
+
+/// The default members' tests, which run anywhere.
+fn units(filter: &[String]) -> Result<Totals> {
+    report(cargo("test").arg("--no-fail-fast").arg("--").args(filter))
+}
+
+/// The tests of `secbeat-tests`, which need root, a BPF kernel and nats-server.
+fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
+    scenario::build_daemons(Profile::Debug, &[])?;
+    let mut test = cargo("test");
+    test.args(["--no-fail-fast", "--package", "secbeat-tests", "--"])
+        .args(filter);
+    test.envs(scenario::environment(Profile::Debug));
+    if !is_root() {
+        println!("test: through sudo, since loading XDP programs and creating network namespaces needs root");
+        test.env(runner_variable()?, "sudo -E");
+    }
+    report(&mut test)
+}
+
+/// The variable that makes cargo start test executables through another program.
+fn runner_variable() -> Result<String> {
+    let version = output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("`rustc -vV` does not say its host")?;
+    Ok(format!(
+        "CARGO_TARGET_{}_RUNNER",
+        host.to_uppercase().replace('-', "_")
+    ))
+}
+
+/// Runs a test command with its output passed through, and sums what it reports.
+fn report(command: &mut Command) -> Result<Totals> {
+    let name = shown(command);
+    println!("test: {name}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{name}`"))?;
+    let mut totals = Totals::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.with_context(|| format!("cannot read the output of `{name}`"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            totals.add(totals_of(&line).unwrap_or_default());
+        }
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for `{name}`"))?;
+    if !status.success() && totals.failed == 0 {
+        eprintln!("test: `{name}` failed ({status}) without naming a failed test; counted as one");
+        totals.failed = 1;
+    }
+    Ok(totals)
+}
+
+/// Reads `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
+fn totals_of(line: &str) -> Option<Totals> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut parts = counts.split("; ");
+    let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;
+    let failed = parts.next()?.strip_suffix(" failed")?.parse().ok()?;
+    Some(Totals { passed, failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Totals, totals_of};
+
+    #[test]
+    fn totals_are_read_from_libtest_result_lines() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s";
+        assert_eq!(
+            totals_of(line),
+            Some(Totals {
+                passed: 12,
+                failed: 3
+            })
+        );
+        assert_eq!(totals_of("test loop::ban ... ok"), None);
+        assert_eq!(totals_of("test result: strange"), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! Where things are: every path xtask reads or writes.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// Cargo's output, for every build xtask starts, whatever `CARGO_TARGET_DIR` says.
+pub(crate) fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// Programs that `setup` installs for this repository alone.
+pub(crate) fn tools() -> PathBuf {
+    target().join("tools")
+}
+
+/// The XDP program that the edge embeds.
+pub(crate) fn bpf_object() -> PathBuf {
+    object_in(&target())
+}
+
+/// The XDP program with its clock variants, for `bench xdp`.
+pub(crate) fn bench_object() -> PathBuf {
+    object_in(&bench_target())
+}
+
+/// A target directory of its own, so that the variants never replace the program that the edge embeds.
+pub(crate) fn bench_target() -> PathBuf {
+    target().join("bench-clocks")
+}
+
+fn object_in(target: &Path) -> PathBuf {
+    target.join("bpfel-unknown-none/release/secbeat-ebpf")
+}
