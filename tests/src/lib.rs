@@ -1,0 +1,13 @@
+//! SecBeat's laboratory: hosts as network namespaces ([`lab`]), and what the benchmarks are made of ([`bench`]).
+//!
+//! Everything here needs root and a kernel with BPF. Names carry random suffixes and guards remove what they made, so
+//! that two runs side by side do not meet.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test lab: a failure here is the failure to report"
+)]
+
+pub mod bench;
+pub mod lab;

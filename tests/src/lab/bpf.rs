@@ -1,0 +1,237 @@
+//! The XDP program and its maps: loaded for one test alone, or found where an edge pinned them.
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aya::{
+    Ebpf, EbpfLoader, TestRun, TestRunOptions,
+    maps::{
+        Array, HashMap, LpmTrie, Map, MapData, PerCpuArray,
+        lpm_trie::Key,
+    },
+    programs::Xdp,
+};
+use secbeat_common::{
+    maps::{self, Allow, Ban, ClockReading, Counter, Settings},
+    prefix::Prefix,
+    verdict::Verdict,
+};
+
+use crate::lab::paths;
+
+/// Slots of each ban map in a test: many more than bans, since an LRU map starts to evict before it is full.
+const TEST_BAN_SLOTS: u32 = 16_384;
+
+/// Packets and bytes by verdict, summed over all CPUs and indexed by [`Verdict`].
+pub type Counters = [Counter; Verdict::COUNT];
+
+/// What the program did with one packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// `XDP_DROP` is 1, `XDP_PASS` is 2.
+    pub action: u32,
+    /// The packet afterwards.
+    pub packet: Vec<u8>,
+}
+
+/// The program with maps of its own, pinned nowhere, so that tests do not meet.
+#[derive(Debug)]
+pub struct Filter {
+    ebpf: Ebpf,
+}
+
+impl Filter {
+    /// Loads the object that `cargo xtask build-ebpf` built.
+    #[must_use]
+    pub fn load() -> Self {
+        Self::load_object(&paths::bpf_object(), TEST_BAN_SLOTS)
+    }
+
+    /// Loads `object` with `slots` in each ban map, and every program in it into the kernel.
+    #[must_use]
+    pub fn load_object(object: &Path, slots: u32) -> Self {
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(maps::BANNED_V4, slots)
+            .map_max_entries(maps::BANNED_V6, slots)
+            .load_file(object)
+            .unwrap_or_else(|error| panic!("loading {} (built by `cargo xtask build-ebpf`): {error}", object.display()));
+        for (name, program) in ebpf.programs_mut() {
+            let program: &mut Xdp = program.try_into().expect("only XDP programs");
+            program.load().unwrap_or_else(|error| panic!("loading program {name}: {error}"));
+        }
+        Self { ebpf }
+    }
+
+    /// A loaded program of the object.
+    #[must_use]
+    pub fn program(&self, name: &str) -> &Xdp {
+        self.ebpf.program(name).unwrap_or_else(|| panic!("no program {name}")).try_into().expect("an XDP program")
+    }
+
+    /// The same, to attach it.
+    pub fn program_mut(&mut self, name: &str) -> &mut Xdp {
+        self.ebpf.program_mut(name).unwrap_or_else(|| panic!("no program {name}")).try_into().expect("an XDP program")
+    }
+
+    fn map(&self, name: &str) -> &Map {
+        self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"))
+    }
+
+    fn map_mut(&mut self, name: &str) -> &mut Map {
+        self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"))
+    }
+
+    /// Bans the source that `address` belongs to.
+    pub fn ban(&mut self, address: IpAddr, ban: Ban) {
+        match source_key(address) {
+            SourceKey::V4(key) => {
+                let mut table: HashMap<_, [u8; 4], Ban> = self.map_mut(maps::BANNED_V4).try_into().expect(maps::BANNED_V4);
+                table.insert(key, ban, 0).expect("banning");
+            }
+            SourceKey::V6(key) => {
+                let mut table: HashMap<_, [u8; 8], Ban> = self.map_mut(maps::BANNED_V6).try_into().expect(maps::BANNED_V6);
+                table.insert(key, ban, 0).expect("banning");
+            }
+        }
+    }
+
+    /// The ban of the source that `address` belongs to.
+    #[must_use]
+    pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
+        ban_in(self.map(maps::BANNED_V4), self.map(maps::BANNED_V6), address)
+    }
+
+    /// Puts `prefix` on the allowlist.
+    pub fn allow(&mut self, prefix: Prefix) {
+        let key = prefix.net_key();
+        let table = self.map_mut(maps::ALLOWED_NETS);
+        let mut table: LpmTrie<_, [u8; 16], Allow> = table.try_into().expect(maps::ALLOWED_NETS);
+        let allow = Allow { reason: maps::allow::CONFIGURED };
+        table.insert(&Key::new(key.prefix_len, key.addr), allow, 0).expect("allowing");
+    }
+
+    /// Sets a [`maps::mode`].
+    pub fn set_mode(&mut self, mode: u32) {
+        let mut table: Array<_, Settings> = self.map_mut(maps::SETTINGS).try_into().expect(maps::SETTINGS);
+        table.set(0, Settings { mode }, 0).expect("setting the mode");
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        counters_in(self.map(maps::COUNTERS))
+    }
+
+    /// Runs the filter on `packet`, which the kernel wants to be at least 14 bytes long (an Ethernet header).
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses the run.
+    #[track_caller]
+    #[must_use]
+    pub fn test_run(&self, packet: &[u8]) -> Outcome {
+        self.try_test_run(maps::PROGRAM, packet).unwrap_or_else(|error| panic!("running {} bytes: {error:?}", packet.len()))
+    }
+
+    /// Runs `program` on `packet`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses: `EINVAL` for less than 14 bytes.
+    pub fn try_test_run(&self, program: &str, packet: &[u8]) -> Result<Outcome, aya::programs::ProgramError> {
+        let mut out = vec![0; packet.len() + 64];
+        let options = TestRunOptions { data_in: Some(packet), data_out: Some(&mut out), ..TestRunOptions::new() };
+        let result = self.program(program).test_run(options)?;
+        out.truncate(result.data_size_out as usize);
+        Ok(Outcome { action: result.return_value, packet: out })
+    }
+
+    /// The kernel's average time for one of `repeat` runs of `program` on `packet`, in whole nanoseconds.
+    #[must_use]
+    pub fn time(&self, program: &str, packet: &[u8], repeat: u32) -> Duration {
+        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::new() };
+        self.program(program).test_run(options).expect("timing a program").duration
+    }
+
+    /// Both clocks of the kernel at one instant.
+    #[must_use]
+    pub fn clocks(&self) -> ClockReading {
+        let outcome = self.try_test_run(maps::CLOCK_PROBE, &[0; 64]).expect("reading the clocks");
+        let word = |at: usize| u64::from_ne_bytes(outcome.packet[at..at + 8].try_into().expect("eight bytes"));
+        ClockReading { jiffies: word(0), boot_ns: word(8) }
+    }
+}
+
+/// The maps that an edge pinned, also when the edge is dead.
+#[derive(Clone, Debug)]
+pub struct Pins(PathBuf);
+
+impl Pins {
+    /// The maps pinned in `folder`.
+    #[must_use]
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    fn map(&self, name: &str, kind: fn(MapData) -> Map) -> Option<Map> {
+        MapData::from_pin(self.0.join(name)).ok().map(kind)
+    }
+
+    /// The ban of the source that `address` belongs to; `None` also when nothing is pinned.
+    #[must_use]
+    pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
+        let v4 = self.map(maps::BANNED_V4, Map::LruHashMap)?;
+        let v6 = self.map(maps::BANNED_V6, Map::LruHashMap)?;
+        ban_in(&v4, &v6, address)
+    }
+
+    /// The counters; zero when nothing is pinned.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.map(maps::COUNTERS, Map::PerCpuArray).as_ref().map(counters_in).unwrap_or_default()
+    }
+
+    /// Packets dropped so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.counters()[Verdict::Banned as usize].packets
+    }
+}
+
+enum SourceKey {
+    V4([u8; 4]),
+    V6([u8; 8]),
+}
+
+fn source_key(address: IpAddr) -> SourceKey {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => SourceKey::V4(v4.octets()),
+        IpAddr::V6(v6) => SourceKey::V6(((u128::from(v6) >> 64) as u64).to_be_bytes()),
+    }
+}
+
+fn ban_in(v4: &Map, v6: &Map, address: IpAddr) -> Option<Ban> {
+    match source_key(address) {
+        SourceKey::V4(key) => {
+            let table: HashMap<_, [u8; 4], Ban> = v4.try_into().expect(maps::BANNED_V4);
+            table.get(&key, 0).ok()
+        }
+        SourceKey::V6(key) => {
+            let table: HashMap<_, [u8; 8], Ban> = v6.try_into().expect(maps::BANNED_V6);
+            table.get(&key, 0).ok()
+        }
+    }
+}
+
+fn counters_in(map: &Map) -> Counters {
+    let table: PerCpuArray<_, Counter> = map.try_into().expect(maps::COUNTERS);
+    Verdict::ALL.map(|verdict| {
+        let per_cpu = table.get(&(verdict as u32), 0).expect("reading a counter");
+        per_cpu.iter().fold(Counter::default(), |sum, one| Counter {
+            packets: sum.packets + one.packets,
+            bytes: sum.bytes + one.bytes,
+        })
+    })
+}

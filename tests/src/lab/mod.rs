@@ -1,0 +1,14 @@
+//! Hosts, links, daemons, clients and the kernel's tables, each removed when its guard is dropped.
+
+pub mod bpf;
+pub mod client;
+pub mod frames;
+pub mod http;
+pub mod nats;
+pub mod netns;
+pub mod nginx;
+pub mod paths;
+pub mod process;
+pub mod udp;
+pub mod visitor;
+pub mod wait;

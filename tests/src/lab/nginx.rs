@@ -1,0 +1,87 @@
+//! Debian's nginx as the application behind the edge.
+
+use std::{fs, net::SocketAddr, time::Duration};
+
+use socket2::Type;
+use tempfile::TempDir;
+
+use crate::lab::{netns::Namespace, process::Daemon, wait::wait_until};
+
+const START: Duration = Duration::from_secs(10);
+
+/// An nginx that answers 200 on `/`, 500 on `/boom` and 404 on everything else.
+#[derive(Debug)]
+pub struct Nginx {
+    address: SocketAddr,
+    // Dropped in this order: the process before its folder.
+    daemon: Daemon,
+    folder: TempDir,
+}
+
+impl Nginx {
+    /// Starts one in `namespace`, with everything that it writes in a folder of its own. Port 0 means a free one.
+    #[must_use]
+    pub fn start(namespace: &Namespace, mut address: SocketAddr) -> Self {
+        if address.port() == 0 {
+            address.set_port(namespace.free_port(address.ip()));
+        }
+        let folder = tempfile::Builder::new().prefix("secbeat-nginx-").tempdir().expect("making a folder for nginx");
+        let config = folder.path().join("nginx.conf");
+        fs::write(&config, configuration(address)).expect("writing nginx.conf");
+        let mut command = namespace.command("nginx");
+        command.arg("-p").arg(folder.path()).arg("-c").arg(&config).args(["-e", "error.log"]);
+        let daemon = Daemon::spawn("nginx", &mut command);
+        let nginx = Self { address, daemon, folder };
+        wait_until("nginx accepts connections", START, || {
+            let socket = namespace.socket(address.ip(), Type::STREAM);
+            socket.connect_timeout(&address.into(), Duration::from_secs(1)).is_ok()
+        });
+        nginx
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process, to kill it.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+
+    /// Its access log so far: `ADDRESS STATUS "REQUEST" X-FORWARDED-FOR` a line.
+    #[must_use]
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default()
+    }
+}
+
+fn configuration(address: SocketAddr) -> String {
+    format!(
+        r#"daemon off;
+master_process off;
+worker_processes 1;
+user root;
+pid nginx.pid;
+error_log error.log;
+events {{ worker_connections 4096; }}
+http {{
+    log_format short '$remote_addr $status "$request" $http_x_forwarded_for';
+    access_log access.log short;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    keepalive_requests 1000000;
+    default_type text/plain;
+    server {{
+        listen {address} backlog=1024;
+        location = / {{ return 200 "hello\n"; }}
+        location = /boom {{ return 500 "boom\n"; }}
+        location / {{ return 404 "no such page\n"; }}
+    }}
+}}
+"#
+    )
+}

@@ -1,0 +1,41 @@
+//! Where the built programs are: the environment says so, or the workspace's `target` folder is meant.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// The workspace's root.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+}
+
+fn or_below_workspace(variable: &str, default: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(|| workspace().join(default), PathBuf::from)
+}
+
+/// A daemon of this workspace: `secbeat-edge` or `secbeat-orchestrator`. `SECBEAT_BIN_DIR` names its folder.
+#[must_use]
+pub fn daemon(name: &str) -> PathBuf {
+    let profile = if cfg!(debug_assertions) { "target/debug" } else { "target/release" };
+    or_below_workspace("SECBEAT_BIN_DIR", profile).join(name)
+}
+
+/// The NATS server that `cargo xtask setup` installed. `SECBEAT_TOOLS` names the tools' folder.
+#[must_use]
+pub fn nats_server() -> PathBuf {
+    or_below_workspace("SECBEAT_TOOLS", "target/tools").join("nats-server/nats-server")
+}
+
+/// The XDP object. `SECBEAT_BPF_OBJECT` names it.
+#[must_use]
+pub fn bpf_object() -> PathBuf {
+    or_below_workspace("SECBEAT_BPF_OBJECT", "target/bpfel-unknown-none/release/secbeat-ebpf")
+}
+
+/// The XDP object with the clock variants. `SECBEAT_BENCH_OBJECT` names it.
+#[must_use]
+pub fn bench_object() -> PathBuf {
+    or_below_workspace("SECBEAT_BENCH_OBJECT", "target/bench-clocks/bpfel-unknown-none/release/secbeat-ebpf")
+}
