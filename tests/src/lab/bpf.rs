@@ -8,10 +8,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
-    maps::{
-        Array, HashMap, LpmTrie, Map, MapData, PerCpuArray,
-        lpm_trie::Key,
-    },
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
     programs::Xdp,
 };
 use secbeat_common::{
@@ -57,10 +54,17 @@ impl Filter {
             .map_max_entries(maps::BANNED_V4, slots)
             .map_max_entries(maps::BANNED_V6, slots)
             .load_file(object)
-            .unwrap_or_else(|error| panic!("loading {} (built by `cargo xtask build-ebpf`): {error}", object.display()));
+            .unwrap_or_else(|error| {
+                panic!(
+                    "loading {} (built by `cargo xtask build-ebpf`): {error}",
+                    object.display()
+                )
+            });
         for (name, program) in ebpf.programs_mut() {
             let program: &mut Xdp = program.try_into().expect("only XDP programs");
-            program.load().unwrap_or_else(|error| panic!("loading program {name}: {error}"));
+            program
+                .load()
+                .unwrap_or_else(|error| panic!("loading program {name}: {error}"));
         }
         Self { ebpf }
     }
@@ -68,12 +72,20 @@ impl Filter {
     /// A loaded program of the object.
     #[must_use]
     pub fn program(&self, name: &str) -> &Xdp {
-        self.ebpf.program(name).unwrap_or_else(|| panic!("no program {name}")).try_into().expect("an XDP program")
+        self.ebpf
+            .program(name)
+            .unwrap_or_else(|| panic!("no program {name}"))
+            .try_into()
+            .expect("an XDP program")
     }
 
     /// The same, to attach it.
     pub fn program_mut(&mut self, name: &str) -> &mut Xdp {
-        self.ebpf.program_mut(name).unwrap_or_else(|| panic!("no program {name}")).try_into().expect("an XDP program")
+        self.ebpf
+            .program_mut(name)
+            .unwrap_or_else(|| panic!("no program {name}"))
+            .try_into()
+            .expect("an XDP program")
     }
 
     fn map(&self, name: &str) -> &Map {
@@ -88,11 +100,13 @@ impl Filter {
     pub fn ban(&mut self, address: IpAddr, ban: Ban) {
         match source_key(address) {
             SourceKey::V4(key) => {
-                let mut table: HashMap<_, [u8; 4], Ban> = self.map_mut(maps::BANNED_V4).try_into().expect(maps::BANNED_V4);
+                let mut table: HashMap<_, [u8; 4], Ban> =
+                    self.map_mut(maps::BANNED_V4).try_into().expect(maps::BANNED_V4);
                 table.insert(key, ban, 0).expect("banning");
             }
             SourceKey::V6(key) => {
-                let mut table: HashMap<_, [u8; 8], Ban> = self.map_mut(maps::BANNED_V6).try_into().expect(maps::BANNED_V6);
+                let mut table: HashMap<_, [u8; 8], Ban> =
+                    self.map_mut(maps::BANNED_V6).try_into().expect(maps::BANNED_V6);
                 table.insert(key, ban, 0).expect("banning");
             }
         }
@@ -109,8 +123,12 @@ impl Filter {
         let key = prefix.net_key();
         let table = self.map_mut(maps::ALLOWED_NETS);
         let mut table: LpmTrie<_, [u8; 16], Allow> = table.try_into().expect(maps::ALLOWED_NETS);
-        let allow = Allow { reason: maps::allow::CONFIGURED };
-        table.insert(&Key::new(key.prefix_len, key.addr), allow, 0).expect("allowing");
+        let allow = Allow {
+            reason: maps::allow::CONFIGURED,
+        };
+        table
+            .insert(&Key::new(key.prefix_len, key.addr), allow, 0)
+            .expect("allowing");
     }
 
     /// Sets a [`maps::mode`].
@@ -132,7 +150,8 @@ impl Filter {
     #[track_caller]
     #[must_use]
     pub fn test_run(&self, packet: &[u8]) -> Outcome {
-        self.try_test_run(maps::PROGRAM, packet).unwrap_or_else(|error| panic!("running {} bytes: {error:?}", packet.len()))
+        self.try_test_run(maps::PROGRAM, packet)
+            .unwrap_or_else(|error| panic!("running {} bytes: {error:?}", packet.len()))
     }
 
     /// Runs `program` on `packet`.
@@ -142,25 +161,45 @@ impl Filter {
     /// When the kernel refuses: `EINVAL` for less than 14 bytes.
     pub fn try_test_run(&self, program: &str, packet: &[u8]) -> Result<Outcome, aya::programs::ProgramError> {
         let mut out = vec![0; packet.len() + 64];
-        let options = TestRunOptions { data_in: Some(packet), data_out: Some(&mut out), ..TestRunOptions::new() };
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ..TestRunOptions::new()
+        };
         let result = self.program(program).test_run(options)?;
         out.truncate(result.data_size_out as usize);
-        Ok(Outcome { action: result.return_value, packet: out })
+        Ok(Outcome {
+            action: result.return_value,
+            packet: out,
+        })
     }
 
     /// The kernel's average time for one of `repeat` runs of `program` on `packet`, in whole nanoseconds.
     #[must_use]
     pub fn time(&self, program: &str, packet: &[u8], repeat: u32) -> Duration {
-        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::new() };
-        self.program(program).test_run(options).expect("timing a program").duration
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            repeat,
+            ..TestRunOptions::new()
+        };
+        self.program(program)
+            .test_run(options)
+            .expect("timing a program")
+            .duration
     }
 
     /// Both clocks of the kernel at one instant.
     #[must_use]
     pub fn clocks(&self) -> ClockReading {
-        let outcome = self.try_test_run(maps::CLOCK_PROBE, &[0; 64]).expect("reading the clocks");
-        let word = |at: usize| u64::from_ne_bytes(outcome.packet[at..at + 8].try_into().expect("eight bytes"));
-        ClockReading { jiffies: word(0), boot_ns: word(8) }
+        let outcome = self
+            .try_test_run(maps::CLOCK_PROBE, &[0; 64])
+            .expect("reading the clocks");
+        let word =
+            |at: usize| u64::from_ne_bytes(outcome.packet[at..at + 8].try_into().expect("eight bytes"));
+        ClockReading {
+            jiffies: word(0),
+            boot_ns: word(8),
+        }
     }
 }
 
@@ -190,7 +229,10 @@ impl Pins {
     /// The counters; zero when nothing is pinned.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.map(maps::COUNTERS, Map::PerCpuArray).as_ref().map(counters_in).unwrap_or_default()
+        self.map(maps::COUNTERS, Map::PerCpuArray)
+            .as_ref()
+            .map(counters_in)
+            .unwrap_or_default()
     }
 
     /// Packets dropped so far.

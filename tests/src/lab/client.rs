@@ -76,7 +76,13 @@ impl Client {
     ///
     /// When connecting, writing or reading fails or times out. As browsers do, a request whose *reused* connection
     /// turns out to be closed, before a single byte of an answer, is sent once more on a new one.
-    pub fn request(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+    pub fn request(
+        &mut self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
         let (address, path) = split(url)?;
         let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n").into_bytes();
         for (name, value) in headers {
@@ -120,7 +126,12 @@ impl Client {
         Ok(socket.into())
     }
 
-    fn exchange(&self, stream: &mut BufReader<TcpStream>, method: &str, bytes: &[u8]) -> io::Result<Response> {
+    fn exchange(
+        &self,
+        stream: &mut BufReader<TcpStream>,
+        method: &str,
+        bytes: &[u8],
+    ) -> io::Result<Response> {
         stream.get_mut().write_all(bytes)?;
         read_response(stream, method)
     }
@@ -140,7 +151,12 @@ fn is_stale(error: &io::Error) -> bool {
 
 /// `http://ADDRESS:PORT/PATH` as its address and its path.
 fn split(url: &str) -> io::Result<(SocketAddr, &str)> {
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("not http://ADDRESS:PORT/PATH: {url}"));
+    let wrong = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("not http://ADDRESS:PORT/PATH: {url}"),
+        )
+    };
     let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
     let path = rest.find('/').unwrap_or(rest.len());
     let address = rest[..path].parse().map_err(|_| wrong())?;

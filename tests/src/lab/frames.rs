@@ -99,7 +99,9 @@ pub fn datagram_from(source: IpAddr, tags: &[u16]) -> Vec<u8> {
 
 /// The internet checksum (RFC 1071).
 fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from_be_bytes([0, 0, pair[0], pair.get(1).copied().unwrap_or(0)]));
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from_be_bytes([0, 0, pair[0], pair.get(1).copied().unwrap_or(0)]));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
@@ -113,12 +115,21 @@ mod tests {
 
     #[test]
     fn an_ipv4_header_sums_to_zero_with_its_checksum() {
-        let packet = ipv4(Ipv4Addr::new(198, 51, 100, 7), Ipv4Addr::new(192, 0, 2, 1), 0, 17, &[]);
+        let packet = ipv4(
+            Ipv4Addr::new(198, 51, 100, 7),
+            Ipv4Addr::new(192, 0, 2, 1),
+            0,
+            17,
+            &[],
+        );
         assert_eq!(checksum(&packet), 0);
     }
 
     #[test]
     fn the_checksum_is_the_one_of_rfc_1071() {
-        assert_eq!(!checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
+        assert_eq!(
+            !checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
+            0xddf2
+        );
     }
 }

@@ -15,18 +15,25 @@ impl Response {
     /// The first header called `name`, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether the connection can carry another request.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
-        let says_close = self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        !says_close && (has_no_body(self.status) || self.header("content-length").is_some() || self.is_chunked())
+        let says_close = self
+            .header("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        !says_close
+            && (has_no_body(self.status) || self.header("content-length").is_some() || self.is_chunked())
     }
 
     fn is_chunked(&self) -> bool {
-        self.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        self.header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
     }
 }
 
@@ -52,7 +59,11 @@ pub fn read_response(from: &mut impl BufRead, method: &str) -> io::Result<Respon
         let (name, value) = line.split_once(':').ok_or_else(|| nonsense(&line))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut response = Response { status, headers, body: Vec::new() };
+    let mut response = Response {
+        status,
+        headers,
+        body: Vec::new(),
+    };
     if method != "HEAD" && !has_no_body(status) {
         response.body = read_body(from, &response)?;
     }
@@ -109,20 +120,35 @@ mod tests {
     #[test]
     fn reads_bodies_by_length_in_chunks_and_to_the_end() {
         let answers: [(&str, bool); 3] = [
-            ("HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhellorest", true),
-            ("HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=1\r\nllo\r\n0\r\n\r\nrest", true),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhellorest",
+                true,
+            ),
+            (
+                "HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=1\r\nllo\r\n0\r\n\r\nrest",
+                true,
+            ),
             ("HTTP/1.1 404 Not Found\r\n\r\nhello", false),
         ];
         for (bytes, keeps_alive) in answers {
             let response = read_response(&mut bytes.as_bytes(), "GET").unwrap();
-            assert_eq!((response.status, response.body.as_slice()), (404, &b"hello"[..]), "{bytes:?}");
+            assert_eq!(
+                (response.status, response.body.as_slice()),
+                (404, &b"hello"[..]),
+                "{bytes:?}"
+            );
             assert_eq!(response.keeps_alive(), keeps_alive, "{bytes:?}");
         }
     }
 
     #[test]
     fn half_an_answer_is_an_error() {
-        for bytes in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", "nonsense\r\n\r\n"] {
+        for bytes in [
+            "",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab",
+            "nonsense\r\n\r\n",
+        ] {
             assert!(read_response(&mut bytes.as_bytes(), "GET").is_err(), "{bytes:?}");
         }
     }

@@ -4,6 +4,7 @@ pub mod bpf;
 pub mod client;
 pub mod frames;
 pub mod http;
+pub mod model;
 pub mod nats;
 pub mod netns;
 pub mod nginx;

@@ -28,14 +28,22 @@ impl NatsServer {
     #[must_use]
     pub fn start(namespace: &Namespace, address: IpAddr) -> Self {
         let address = SocketAddr::new(address, namespace.free_port(address));
-        let folder = tempfile::Builder::new().prefix("secbeat-nats-").tempdir().expect("making a store");
+        let folder = tempfile::Builder::new()
+            .prefix("secbeat-nats-")
+            .tempdir()
+            .expect("making a store");
         let store = folder.path().join("store");
         let config = format!(
             "listen: \"{address}\"\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n",
             store.display()
         );
         fs::write(folder.path().join("nats.conf"), config).expect("writing nats.conf");
-        let mut server = Self { namespace: namespace.clone(), address, folder, daemon: None };
+        let mut server = Self {
+            namespace: namespace.clone(),
+            address,
+            folder,
+            daemon: None,
+        };
         server.restart();
         server
     }
@@ -74,7 +82,9 @@ impl NatsServer {
         daemon.wait_for_log("Server is ready", START);
         wait_until("nats-server accepts connections", START, || {
             let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
-            socket.connect_timeout(&self.address.into(), Duration::from_secs(1)).is_ok()
+            socket
+                .connect_timeout(&self.address.into(), Duration::from_secs(1))
+                .is_ok()
         });
     }
 }

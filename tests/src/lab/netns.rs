@@ -84,12 +84,17 @@ impl Namespace {
                 self.move_this_thread();
                 work()
             });
-            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            inside
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
     /// Starts `work` inside, on a thread of its own.
-    pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
         let namespace = self.clone();
         thread::spawn(move || {
             namespace.move_this_thread();
@@ -101,14 +106,23 @@ impl Namespace {
         let file = File::open(self.path()).expect("opening a network namespace");
         // SAFETY: a live descriptor; the call changes nothing but this thread's network namespace.
         let answer = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
-        assert_eq!(answer, 0, "entering {}: {}", self.name(), io::Error::last_os_error());
+        assert_eq!(
+            answer,
+            0,
+            "entering {}: {}",
+            self.name(),
+            io::Error::last_os_error()
+        );
     }
 
     /// A command that will run inside. `nsenter` and not `ip netns exec`, which would hide the BPF file system.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command
+            .arg(format!("--net={}", self.path().display()))
+            .arg("--")
+            .arg(program);
         command
     }
 
@@ -136,16 +150,23 @@ impl Namespace {
     /// A socket of this namespace. It stays one whatever thread uses it.
     #[must_use]
     pub fn socket(&self, family_of: IpAddr, kind: Type) -> Socket {
-        let domain = if family_of.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-        self.enter(|| Socket::new(domain, kind, None)).expect("creating a socket")
+        let domain = if family_of.is_ipv4() {
+            Domain::IPV4
+        } else {
+            Domain::IPV6
+        };
+        self.enter(|| Socket::new(domain, kind, None))
+            .expect("creating a socket")
     }
 
     /// A TCP port of `address` that nobody listens on at the moment.
     #[must_use]
     pub fn free_port(&self, address: IpAddr) -> u16 {
-        self.enter(|| TcpListener::bind(SocketAddr::new(address, 0)).and_then(|listener| listener.local_addr()))
-            .expect("looking for a free port")
-            .port()
+        self.enter(|| {
+            TcpListener::bind(SocketAddr::new(address, 0)).and_then(|listener| listener.local_addr())
+        })
+        .expect("looking for a free port")
+        .port()
     }
 }
 
@@ -162,5 +183,9 @@ fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
         return Ok(());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("{program} {}: {}", arguments.join(" "), complaint.trim())))
+    Err(io::Error::other(format!(
+        "{program} {}: {}",
+        arguments.join(" "),
+        complaint.trim()
+    )))
 }

@@ -25,16 +25,30 @@ impl Nginx {
         if address.port() == 0 {
             address.set_port(namespace.free_port(address.ip()));
         }
-        let folder = tempfile::Builder::new().prefix("secbeat-nginx-").tempdir().expect("making a folder for nginx");
+        let folder = tempfile::Builder::new()
+            .prefix("secbeat-nginx-")
+            .tempdir()
+            .expect("making a folder for nginx");
         let config = folder.path().join("nginx.conf");
         fs::write(&config, configuration(address)).expect("writing nginx.conf");
         let mut command = namespace.command("nginx");
-        command.arg("-p").arg(folder.path()).arg("-c").arg(&config).args(["-e", "error.log"]);
+        command
+            .arg("-p")
+            .arg(folder.path())
+            .arg("-c")
+            .arg(&config)
+            .args(["-e", "error.log"]);
         let daemon = Daemon::spawn("nginx", &mut command);
-        let nginx = Self { address, daemon, folder };
+        let nginx = Self {
+            address,
+            daemon,
+            folder,
+        };
         wait_until("nginx accepts connections", START, || {
             let socket = namespace.socket(address.ip(), Type::STREAM);
-            socket.connect_timeout(&address.into(), Duration::from_secs(1)).is_ok()
+            socket
+                .connect_timeout(&address.into(), Duration::from_secs(1))
+                .is_ok()
         });
         nginx
     }

@@ -8,7 +8,10 @@ use std::{
 /// The workspace's root.
 #[must_use]
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+        .to_owned()
 }
 
 fn or_below_workspace(variable: &str, default: &str) -> PathBuf {
@@ -18,7 +21,11 @@ fn or_below_workspace(variable: &str, default: &str) -> PathBuf {
 /// A daemon of this workspace: `secbeat-edge` or `secbeat-orchestrator`. `SECBEAT_BIN_DIR` names its folder.
 #[must_use]
 pub fn daemon(name: &str) -> PathBuf {
-    let profile = if cfg!(debug_assertions) { "target/debug" } else { "target/release" };
+    let profile = if cfg!(debug_assertions) {
+        "target/debug"
+    } else {
+        "target/release"
+    };
     or_below_workspace("SECBEAT_BIN_DIR", profile).join(name)
 }
 
@@ -31,11 +38,17 @@ pub fn nats_server() -> PathBuf {
 /// The XDP object. `SECBEAT_BPF_OBJECT` names it.
 #[must_use]
 pub fn bpf_object() -> PathBuf {
-    or_below_workspace("SECBEAT_BPF_OBJECT", "target/bpfel-unknown-none/release/secbeat-ebpf")
+    or_below_workspace(
+        "SECBEAT_BPF_OBJECT",
+        "target/bpfel-unknown-none/release/secbeat-ebpf",
+    )
 }
 
 /// The XDP object with the clock variants. `SECBEAT_BENCH_OBJECT` names it.
 #[must_use]
 pub fn bench_object() -> PathBuf {
-    or_below_workspace("SECBEAT_BENCH_OBJECT", "target/bench-clocks/bpfel-unknown-none/release/secbeat-ebpf")
+    or_below_workspace(
+        "SECBEAT_BENCH_OBJECT",
+        "target/bench-clocks/bpfel-unknown-none/release/secbeat-ebpf",
+    )
 }

@@ -24,7 +24,10 @@ impl Daemon {
     /// Starts `command`; `name` is for messages.
     #[must_use]
     pub fn spawn(name: &str, command: &mut Command) -> Self {
-        let folder = tempfile::Builder::new().prefix("secbeat-").tempdir().expect("making a folder for a log");
+        let folder = tempfile::Builder::new()
+            .prefix("secbeat-")
+            .tempdir()
+            .expect("making a folder for a log");
         let log = File::create(folder.path().join("log")).expect("creating a log file");
         let errors = log.try_clone().expect("sharing a log file");
         let child = command
@@ -33,7 +36,12 @@ impl Daemon {
             .stderr(errors)
             .spawn()
             .unwrap_or_else(|error| panic!("starting {name} ({command:?}): {error}"));
-        Self { name: name.to_owned(), child, ended: None, folder }
+        Self {
+            name: name.to_owned(),
+            child,
+            ended: None,
+            folder,
+        }
     }
 
     /// All that it has written to stdout and stderr so far.
@@ -58,8 +66,15 @@ impl Daemon {
                 return;
             }
             let name = &self.name;
-            assert!(running, "{name} ended ({:?}) before it wrote {text:?}; it wrote:\n{log}", self.ended);
-            assert!(start.elapsed() < timeout, "{name} did not write {text:?} in {timeout:?}; it wrote:\n{log}");
+            assert!(
+                running,
+                "{name} ended ({:?}) before it wrote {text:?}; it wrote:\n{log}",
+                self.ended
+            );
+            assert!(
+                start.elapsed() < timeout,
+                "{name} did not write {text:?} in {timeout:?}; it wrote:\n{log}"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -122,10 +137,12 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let how = self.ended.map_or("running".to_owned(), |status| match status.signal() {
-                Some(signal) => format!("ended by signal {signal}"),
-                None => status.to_string(),
-            });
+            let how = self
+                .ended
+                .map_or("running".to_owned(), |status| match status.signal() {
+                    Some(signal) => format!("ended by signal {signal}"),
+                    None => status.to_string(),
+                });
             eprintln!("--- {} ({how}) wrote:\n{}---", self.name, self.log());
         }
         self.kill9();

@@ -18,7 +18,9 @@ use crate::lab::netns::Namespace;
 
 fn bound(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
     let socket = namespace.socket(address.ip(), Type::DGRAM);
-    socket.bind(&address.into()).unwrap_or_else(|error| panic!("binding {address}: {error}"));
+    socket
+        .bind(&address.into())
+        .unwrap_or_else(|error| panic!("binding {address}: {error}"));
     socket.into()
 }
 
@@ -36,7 +38,9 @@ impl UdpSink {
     #[must_use]
     pub fn start(namespace: &Namespace, address: SocketAddr) -> Self {
         let socket = bound(namespace, address);
-        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("setting a timeout");
+        socket
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .expect("setting a timeout");
         let address = socket.local_addr().expect("asking for a local address");
         let counts = Arc::new(Mutex::new(HashMap::new()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -52,7 +56,12 @@ impl UdpSink {
                 }
             }
         });
-        Self { address, counts, stop, work: Some(work) }
+        Self {
+            address,
+            counts,
+            stop,
+            work: Some(work),
+        }
     }
 
     #[must_use]
@@ -101,7 +110,11 @@ impl UdpSender {
                 }
             }
         });
-        Self { sent, stop, work: Some(work) }
+        Self {
+            sent,
+            stop,
+            work: Some(work),
+        }
     }
 
     /// Datagrams sent so far.

@@ -58,12 +58,18 @@ impl Visitor {
                 };
                 report.requests += 1;
                 report.slowest = report.slowest.max(asked.elapsed());
-                report.failures.extend(what.map(|what| Failure { at: asked - start, what }));
+                report.failures.extend(what.map(|what| Failure {
+                    at: asked - start,
+                    what,
+                }));
                 thread::sleep(PACE.saturating_sub(asked.elapsed()));
             }
             report
         });
-        Self { stop, work: Some(work) }
+        Self {
+            stop,
+            work: Some(work),
+        }
     }
 
     /// Ends the visit.
@@ -74,7 +80,9 @@ impl Visitor {
 
     fn end(&mut self) -> Option<VisitorReport> {
         self.stop.store(true, Ordering::Relaxed);
-        self.work.take().map(|work| work.join().expect("a visitor panicked"))
+        self.work
+            .take()
+            .map(|work| work.join().expect("a visitor panicked"))
     }
 }
 
