@@ -1,0 +1,147 @@
+//! What is measured: a program, the frame it meets, and what must become of it.
+
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use secbeat_common::{
+    maps::{self, Ban},
+    verdict::Verdict,
+};
+
+use crate::{
+    bench::programs,
+    lab::{bpf::Filter, frames, paths},
+};
+
+/// The variants of the program in the bench object: their names in the object and in the report.
+const VARIANTS: [(&str, &str); 3] = [
+    ("without_clock", "hit v4, no clock"),
+    ("with_coarse", "hit v4, coarse clock"),
+    ("with_boot", "hit v4, boot clock"),
+];
+
+const BANNED_V4: &str = "198.51.100.7";
+const BANNED_V6: &str = "2001:db8:bad:1::7";
+const CLEAN_V4: &str = "198.51.100.8";
+const CLEAN_V6: &str = "2001:db8:bad:2::7";
+
+/// Slots of each ban map: as many as an edge has.
+const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
+
+/// What becomes of the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Dropped,
+    Passed,
+}
+
+/// The limit that hits are compared with.
+pub const ALWAYS_DROP: &str = "always drop";
+/// The program as it is, dropping an IPv4 source.
+pub const HIT_V4: &str = "secbeat hit v4";
+/// The program as it is, dropping an IPv6 source.
+pub const HIT_V6: &str = "secbeat hit v6";
+
+/// One thing to measure.
+#[derive(Debug)]
+pub struct Subject {
+    pub name: &'static str,
+    pub program: OwnedFd,
+    pub frame: Vec<u8>,
+    pub fate: Fate,
+    /// Where the program counts, and as what.
+    counted: Option<(Arc<Filter>, Verdict)>,
+}
+
+impl Subject {
+    fn raw(name: &'static str, program: OwnedFd, fate: Fate) -> Self {
+        Self {
+            name,
+            program,
+            frame: frame_of(BANNED_V4),
+            fate,
+            counted: None,
+        }
+    }
+
+    fn ours(name: &'static str, filter: &Arc<Filter>, program: &str, source: &str, verdict: Verdict) -> Self {
+        let fd = filter.program(program).fd().expect("a loaded program");
+        Self {
+            name,
+            program: fd.as_fd().try_clone_to_owned().expect("sharing a descriptor"),
+            frame: frame_of(source),
+            fate: if verdict == Verdict::Banned {
+                Fate::Dropped
+            } else {
+                Fate::Passed
+            },
+            counted: Some((Arc::clone(filter), verdict)),
+        }
+    }
+
+    /// Packets that the program has counted as what it should count them as; `None` when it does not count.
+    #[must_use]
+    pub fn counted(&self) -> Option<u64> {
+        self.counted
+            .as_ref()
+            .map(|(filter, verdict)| filter.counters()[*verdict as usize].packets)
+    }
+}
+
+/// Everything that is measured. Without the bench object, all but the clock variants.
+#[must_use]
+pub fn all() -> Vec<Subject> {
+    let ours = filter_with_bans(&paths::bpf_object());
+    let mut subjects = vec![
+        Subject::raw(
+            "empty (pass)",
+            programs::empty().expect("loading a program"),
+            Fate::Passed,
+        ),
+        Subject::raw(
+            ALWAYS_DROP,
+            programs::always_drop().expect("loading a program"),
+            Fate::Dropped,
+        ),
+        Subject::ours("secbeat miss v4", &ours, maps::PROGRAM, CLEAN_V4, Verdict::Clean),
+        Subject::ours("secbeat miss v6", &ours, maps::PROGRAM, CLEAN_V6, Verdict::Clean),
+        Subject::ours(HIT_V4, &ours, maps::PROGRAM, BANNED_V4, Verdict::Banned),
+        Subject::ours(HIT_V6, &ours, maps::PROGRAM, BANNED_V6, Verdict::Banned),
+    ];
+    let object = paths::bench_object();
+    if object.exists() {
+        let variants = filter_with_bans(&object);
+        subjects.extend(
+            VARIANTS
+                .map(|(program, name)| Subject::ours(name, &variants, program, BANNED_V4, Verdict::Banned)),
+        );
+    } else {
+        eprintln!("no clock variants: {} is missing", object.display());
+    }
+    subjects
+}
+
+fn filter_with_bans(object: &Path) -> Arc<Filter> {
+    let mut filter = Filter::load_object(object, SLOTS);
+    let ban = Ban {
+        expires_jiffies: u64::MAX,
+        expires_boot_ns: u64::MAX,
+        ..Ban::default()
+    };
+    for source in [BANNED_V4, BANNED_V6] {
+        filter.ban(address(source), ban);
+    }
+    Arc::new(filter)
+}
+
+fn frame_of(source: &str) -> Vec<u8> {
+    frames::datagram_from(address(source), &[])
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("a literal address")
+}
