@@ -1,5 +1,11 @@
 //! 20,000 random and mutated frames with a fixed seed: the kernel does what the host's build of the parser over
 //! ordinary maps does, and counts what it counts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a failure here is the failure to report"
+)]
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,4 +1,10 @@
 //! Packets that are cut off, unusual or hostile, through `BPF_PROG_TEST_RUN`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a failure here is the failure to report"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -42,9 +48,8 @@ fn verdict_on(filter: &Filter, packet: &[u8]) -> Verdict {
         .into_iter()
         .filter(|slot| after[*slot as usize].packets != before[*slot as usize].packets)
         .collect();
-    let [verdict] = counted[..] else {
-        panic!("counted as {counted:?}")
-    };
+    assert_eq!(counted.len(), 1, "counted as {counted:?}");
+    let verdict = counted[0];
     let bytes = after[verdict as usize].bytes - before[verdict as usize].bytes;
     assert_eq!(bytes, packet.len() as u64, "bytes counted as {}", verdict.name());
     assert_eq!(
@@ -105,7 +110,7 @@ fn the_kernel_itself_runs_nothing_shorter_than_an_ethernet_header() {
             .try_test_run(maps::PROGRAM, &whole[..length])
             .expect_err("a run of less than 14 bytes");
         let ProgramError::SyscallError(error) = error else {
-            panic!("{error}")
+            unreachable!("{error}")
         };
         assert_eq!(
             error.io_error.raw_os_error(),

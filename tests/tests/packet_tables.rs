@@ -1,5 +1,11 @@
 //! The program's verdict on every kind of packet and ban, through `BPF_PROG_TEST_RUN`: the action, the counters of the
 //! verdict and the counters of the ban.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a failure here is the failure to report"
+)]
 
 use std::net::IpAddr;
 
