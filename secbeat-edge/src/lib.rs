@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod batch;
 pub mod bus;
 pub mod cli;
 pub mod config;
@@ -12,3 +13,5 @@ pub mod enforcer;
 pub mod kernel;
 pub mod l7;
 pub mod reconcile;
+pub mod sources;
+pub mod telemetry;

@@ -11,3 +11,4 @@
 
 pub mod bench;
 pub mod lab;
+pub mod scenario;

@@ -27,9 +27,8 @@ pub struct Pins {
 }
 
 /// How the driver runs the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
     /// In the driver, before the network stack sees the packet.
     Native,
     /// In the stack, after it allocated a buffer: slower, and only when the config allows it.
@@ -41,7 +40,7 @@ impl Mode {
 
     /// The name in pins, logs and the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
@@ -57,7 +56,7 @@ pub(super) struct LinkPin {
 }
 
 impl LinkPin {
-    /// bpffs takes no dots in file names, and interface names may have them; `~` they may not... but no tool makes one.
+    /// bpffs takes no dots in file names, and interface names may have them (`bond0.100`), but hardly ever a `~`.
     fn file_name(&self) -> String {
         format!("{LINK_PREFIX}{}-{}", self.mode.name(), self.interface.replace('.', "~"))
     }

@@ -18,11 +18,10 @@ use nix::{errno::Errno, net::if_::if_nameindex};
 use secbeat_common::maps;
 use tracing::{info, warn};
 
-pub use super::pins::Mode;
 use super::{
     clock::JiffyClock,
     object::{Object, ObjectSource},
-    pins::{self, LinkPin, Pins},
+    pins::{self, LinkPin, Mode, Pins},
 };
 
 /// What to load and where.

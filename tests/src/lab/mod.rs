@@ -2,7 +2,9 @@
 
 pub mod bpf;
 pub mod client;
+pub mod fleet;
 pub mod frames;
+pub mod interrupt;
 pub mod http;
 pub mod model;
 pub mod nats;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    io::{BufRead, BufReader, Write},
+    net::{IpAddr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -52,6 +53,24 @@ impl NatsServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
+    }
+
+    /// Publishes one message by the plain protocol.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not take it.
+    pub fn publish(&self, subject: &str, payload: &[u8]) {
+        let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
+        socket.connect(&self.address.into()).expect("connecting to NATS");
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(START)).expect("setting a timeout");
+        let head = format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n", payload.len());
+        let message = [head.as_bytes(), payload, b"\r\nPING\r\n"].concat();
+        stream.write_all(&message).expect("publishing");
+        let mut answers = BufReader::new(stream).lines();
+        let pong = answers.any(|line| line.is_ok_and(|line| line == "PONG"));
+        assert!(pong, "NATS did not take a message on {subject}");
     }
 
     #[must_use]

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::lab::wait::wait_until;
+use crate::lab::{interrupt::interrupted, wait::wait_until};
 
 /// A running program whose output goes to a file. Dropped, it is killed.
 #[derive(Debug)]
@@ -57,24 +57,28 @@ impl Daemon {
     /// When it ends before, or after `timeout`; with its output.
     #[track_caller]
     pub fn wait_for_log(&mut self, text: &str, timeout: Duration) {
+        self.wait_for_log_count(text, 1, timeout);
+    }
+
+    /// Waits until its output contains `text` at least `count` times.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_log`](Self::wait_for_log).
+    #[track_caller]
+    pub fn wait_for_log_count(&mut self, text: &str, count: usize, timeout: Duration) {
         let start = Instant::now();
         loop {
             // Asked in this order, so that the last words of a process that ended still count.
             let running = self.is_running();
             let log = self.log();
-            if log.contains(text) {
+            if log.matches(text).count() >= count {
                 return;
             }
             let name = &self.name;
-            assert!(
-                running,
-                "{name} ended ({:?}) before it wrote {text:?}; it wrote:\n{log}",
-                self.ended
-            );
-            assert!(
-                start.elapsed() < timeout,
-                "{name} did not write {text:?} in {timeout:?}; it wrote:\n{log}"
-            );
+            assert!(!interrupted(), "interrupted while waiting for {name}");
+            assert!(running, "{name} ended ({:?}) before it wrote {text:?}; it wrote:\n{log}", self.ended);
+            assert!(start.elapsed() < timeout, "{name} did not write {text:?} in {timeout:?}; it wrote:\n{log}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

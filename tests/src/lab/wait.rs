@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::lab::interrupt::interrupted;
+
 const POLL: Duration = Duration::from_millis(5);
 
 /// What a probe answers: `bool`, or an `Option` that carries what was waited for.
@@ -39,6 +41,7 @@ pub fn wait_until<P: Probe>(what: &str, timeout: Duration, mut probe: impl FnMut
         if let Some(found) = probe().found() {
             return found;
         }
+        assert!(!interrupted(), "interrupted while waiting: {what}");
         assert!(start.elapsed() < timeout, "waited {timeout:?} in vain: {what}");
         thread::sleep(POLL);
     }

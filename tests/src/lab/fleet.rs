@@ -1,0 +1,303 @@
+//! The whole of SecBeat in miniature: an edge host with nginx behind it, the bus and the orchestrator, and two clients' hosts,
+//! an attacker's and a visitor's.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+use secbeat_common::maps::Ban;
+use tempfile::TempDir;
+
+use crate::lab::{
+    bpf::Pins,
+    client::{Client, Response},
+    nats::NatsServer,
+    netns::{End, Namespace, link},
+    nginx::Nginx,
+    paths,
+    process::Daemon,
+    visitor::Visitor,
+    wait::wait_until,
+};
+
+const START: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(15);
+
+/// The port on which the edge serves clients.
+pub const PROXY_PORT: u16 = 8443;
+
+/// Which protocol the clients use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    fn pick(self, v4: &str, v6: &str) -> IpAddr {
+        let text = if self == Self::V4 { v4 } else { v6 };
+        text.parse().expect("a constant address")
+    }
+
+    /// The attacker's address.
+    #[must_use]
+    pub fn attacker(self) -> IpAddr {
+        self.pick("198.51.100.2", "2001:db8:a::2")
+    }
+
+    /// The visitor's address.
+    #[must_use]
+    pub fn visitor(self) -> IpAddr {
+        self.pick("203.0.113.2", "2001:db8:b::2")
+    }
+
+    /// Where the attacker reaches the edge.
+    #[must_use]
+    pub fn edge_for_attacker(self) -> SocketAddr {
+        SocketAddr::new(self.pick("198.51.100.1", "2001:db8:a::1"), PROXY_PORT)
+    }
+
+    /// Where the visitor reaches the edge.
+    #[must_use]
+    pub fn edge_for_visitor(self) -> SocketAddr {
+        SocketAddr::new(self.pick("203.0.113.1", "2001:db8:b::1"), PROXY_PORT)
+    }
+}
+
+/// What differs between fleets.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a ban lasts, as in the config.
+    pub ban: &'static str,
+    /// `kernel`, `l7` or `both`.
+    pub enforcement: &'static str,
+    /// How often the edge compares the kernel with what it desires.
+    pub reconcile: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { ban: "60s", enforcement: "both", reconcile: "1s" }
+    }
+}
+
+/// A running fleet of one edge. Dropped, it takes everything with it.
+#[derive(Debug)]
+pub struct Fleet {
+    // Dropped in this order: daemons, then what they stand on.
+    pub edge: Daemon,
+    pub orchestrator: Daemon,
+    pins: PinFolder,
+    pub nginx: Nginx,
+    pub nats: NatsServer,
+    folder: TempDir,
+    pub attacker: Namespace,
+    pub visitor: Namespace,
+    pub host: Namespace,
+}
+
+/// A pin folder of its own; dropped, it is freed as an operator would free it.
+#[derive(Debug)]
+struct PinFolder {
+    path: PathBuf,
+    config: PathBuf,
+}
+
+impl Drop for PinFolder {
+    fn drop(&mut self) {
+        let _ = Command::new(paths::daemon("secbeat-edge")).arg("detach").arg("--config").arg(&self.config).output();
+        if self.path.exists() {
+            eprintln!("pins stay behind in {}", self.path.display());
+        }
+    }
+}
+
+impl Fleet {
+    /// Starts everything and waits until both daemons are ready and the edge has heard the bus.
+    #[must_use]
+    pub fn start(options: &Options) -> Self {
+        let (host, attacker, visitor) = (Namespace::new("edge"), Namespace::new("attacker"), Namespace::new("visitor"));
+        link(
+            End { namespace: &host, interface: "to-attacker", addresses: &["198.51.100.1/24", "2001:db8:a::1/64"] },
+            End { namespace: &attacker, interface: "eth0", addresses: &["198.51.100.2/24", "2001:db8:a::2/64"] },
+        );
+        link(
+            End { namespace: &host, interface: "to-visitor", addresses: &["203.0.113.1/24", "2001:db8:b::1/64"] },
+            End { namespace: &visitor, interface: "eth0", addresses: &["203.0.113.2/24", "2001:db8:b::2/64"] },
+        );
+        let loopback: IpAddr = [127, 0, 0, 1].into();
+        let nginx = Nginx::start(&host, SocketAddr::new(loopback, 0));
+        let nats = NatsServer::start(&host, loopback);
+        let folder = tempfile::Builder::new().prefix("secbeat-fleet-").tempdir().expect("making a folder for configs");
+        let pins = PinFolder {
+            path: PathBuf::from("/sys/fs/bpf").join(host.name()),
+            config: folder.path().join("edge.toml"),
+        };
+        fs::write(&pins.config, edge_config(options, &pins.path, &nginx, &nats)).expect("writing edge.toml");
+        let orchestrator_config = folder.path().join("orchestrator.toml");
+        let text = format!("[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n", nats.url(), options.ban);
+        fs::write(orchestrator_config, text).expect("writing orchestrator.toml");
+
+        let orchestrator = spawn(&host, &folder, "orchestrator");
+        let edge = spawn(&host, &folder, "edge");
+        let mut fleet = Self { edge, orchestrator, pins, nginx, nats, folder, attacker, visitor, host };
+        fleet.await_orchestrator();
+        fleet.await_edge();
+        fleet
+    }
+
+    /// Waits until the orchestrator reads telemetry.
+    pub fn await_orchestrator(&mut self) {
+        self.orchestrator.wait_for_log("reading telemetry", START);
+    }
+
+    /// Waits until the edge is ready and has heard the bus.
+    pub fn await_edge(&mut self) {
+        self.edge.wait_for_log("running", START);
+        wait_until("the edge has read the fleet's bans", START, || {
+            self.edge_stats().is_some_and(|stats| stats["synced"] == true)
+        });
+    }
+
+    /// SIGKILLs the edge and leaves it dead.
+    pub fn kill_edge(&mut self) {
+        self.edge.kill9();
+    }
+
+    /// Starts the edge again and waits for it.
+    pub fn restart_edge(&mut self) {
+        self.edge = spawn(&self.host, &self.folder, "edge");
+        self.await_edge();
+    }
+
+    /// SIGKILLs the orchestrator, starts it again and waits for it.
+    pub fn bounce_orchestrator(&mut self) {
+        self.orchestrator.kill9();
+        self.orchestrator = spawn(&self.host, &self.folder, "orchestrator");
+        self.await_orchestrator();
+    }
+
+    /// Ends both daemons as an operator would.
+    pub fn stop(&mut self) {
+        for daemon in [&mut self.edge, &mut self.orchestrator] {
+            let status = daemon.terminate(STOP);
+            assert!(status.success(), "a daemon ended with {status} on SIGTERM:\n{}", daemon.log());
+        }
+    }
+
+    /// The edge's pinned maps.
+    #[must_use]
+    pub fn pins(&self) -> Pins {
+        Pins::at(&self.pins.path)
+    }
+
+    /// Where the edge pins.
+    #[must_use]
+    pub fn pin_folder(&self) -> &std::path::Path {
+        &self.pins.path
+    }
+
+    /// The kernel's ban of `address`, if it holds one.
+    #[must_use]
+    pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
+        self.pins().ban_of(address)
+    }
+
+    /// A client on the attacker's host.
+    #[must_use]
+    pub fn attacking(&self, family: Family) -> Client {
+        Client::new(&self.attacker).with_source(family.attacker()).with_timeout(Duration::from_secs(2))
+    }
+
+    /// An innocent client that keeps browsing.
+    #[must_use]
+    pub fn browsing(&self, family: Family) -> Visitor {
+        let client = Client::new(&self.visitor).with_source(family.visitor());
+        Visitor::start(client, &format!("http://{}/", family.edge_for_visitor()))
+    }
+
+    /// Runs a command of a daemon (`edge` or `orchestrator`) on the edge's host.
+    #[must_use]
+    pub fn cli(&self, daemon: &str, arguments: &[&str]) -> std::process::Output {
+        let mut command = self.host.command(paths::daemon(&format!("secbeat-{daemon}")));
+        command.arg("--config").arg(self.folder.path().join(format!("{daemon}.toml"))).args(arguments);
+        command.output().expect("running a command of a daemon")
+    }
+
+    /// The answer of a local API: `port` is the edge's 8080 or the orchestrator's 3030.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there.
+    pub fn api(&self, port: u16, path: &str) -> std::io::Result<Response> {
+        Client::new(&self.host).request("GET", &format!("http://127.0.0.1:{port}{path}"), &[], b"")
+    }
+
+    /// The edge's statistics; `None` while it does not answer.
+    #[must_use]
+    pub fn edge_stats(&self) -> Option<serde_json::Value> {
+        let answer = self.api(8080, "/api/v1/stats").ok().filter(|answer| answer.status == 200)?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+
+    /// The orchestrator's statistics; `None` while it does not answer.
+    #[must_use]
+    pub fn orchestrator_stats(&self) -> Option<serde_json::Value> {
+        let answer = self.api(3030, "/api/v1/stats").ok().filter(|answer| answer.status == 200)?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+
+    /// Waits until the kernel holds a ban of `address`.
+    pub fn await_ban(&self, address: IpAddr) -> Ban {
+        wait_until(&format!("{address} is banned in the kernel"), Duration::from_secs(10), || self.ban_of(address))
+    }
+
+    /// Waits until the orchestrator has worked through `events` error answers.
+    pub fn await_events(&self, events: u64) {
+        wait_until(&format!("the orchestrator has seen {events} errors"), Duration::from_secs(10), || {
+            self.orchestrator_stats().is_some_and(|stats| stats["events"].as_u64() >= Some(events))
+        });
+    }
+}
+
+fn spawn(host: &Namespace, folder: &TempDir, daemon: &str) -> Daemon {
+    let name = format!("secbeat-{daemon}");
+    let mut command = host.command(paths::daemon(&name));
+    command.arg("run").arg("--config").arg(folder.path().join(format!("{daemon}.toml")));
+    command.env("SECBEAT_LOG", "info,async_nats=warn");
+    command.env("NO_COLOR", "1");
+    if daemon == "edge" {
+        command.arg("--bpf-object").arg(paths::bpf_object());
+    }
+    Daemon::spawn(&name, &mut command)
+}
+
+fn edge_config(options: &Options, pin_dir: &std::path::Path, nginx: &Nginx, nats: &NatsServer) -> String {
+    format!(
+        r#"edge_id = "edge-1"
+enforcement = "{}"
+[kernel]
+interfaces = ["to-attacker", "to-visitor"]
+pin_dir = "{}"
+ban_slots = 4096
+[proxy]
+listen = "[::]:{PROXY_PORT}"
+upstream = "http://{}"
+[nats]
+url = "{}"
+[bans]
+reconcile_interval = "{}"
+"#,
+        options.enforcement,
+        pin_dir.display(),
+        nginx.address(),
+        nats.url(),
+        options.reconcile,
+    )
+}
