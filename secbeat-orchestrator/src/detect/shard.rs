@@ -1,0 +1,232 @@
+//! The sources of one partition.
+
+use std::{hash::RandomState, mem};
+
+use hashlink::LinkedHashMap;
+use secbeat_common::prefix::Prefix;
+
+use super::Window;
+
+/// What is known of one source.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) errors: Window,
+    pub(super) requests: Window,
+    /// Latest event time, in milliseconds; `i64::MIN` before the first.
+    latest_ms: i64,
+    /// Events before this time are ignored.
+    ignore_before_ms: i64,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            errors: Window::default(),
+            requests: Window::default(),
+            latest_ms: i64::MIN,
+            ignore_before_ms: i64::MIN,
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn clear(&mut self) {
+        self.errors.clear();
+        self.requests.clear();
+    }
+
+    /// Whether it was ever seen apart from one request at `at_ms`, which may stand in both windows.
+    fn seen_apart_from(&self, at_ms: i64) -> bool {
+        (self.latest_ms != i64::MIN && self.latest_ms != at_ms)
+            || self.errors.total() > 1
+            || self.requests.total() > 1
+    }
+}
+
+/// In the order in which they are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// One request so far.
+    Once,
+    /// More than that.
+    Returning,
+    /// Banned before.
+    Convicted,
+}
+
+impl Class {
+    const ALL: [Self; 3] = [Self::Once, Self::Returning, Self::Convicted];
+}
+
+/// Sources of one class, least recently seen first. Clients choose the keys, hence the seeded hash.
+type Table = LinkedHashMap<Prefix, Source, RandomState>;
+
+/// A bounded table of sources. At the ceiling the least recently seen goes first, but whoever was seen once before
+/// whoever came back, and the convicted last: a flood of new addresses pushes out itself.
+#[derive(Debug)]
+pub(super) struct Shard {
+    tables: [Table; 3],
+    ceiling: usize,
+    evicted: u64,
+}
+
+impl Shard {
+    /// `ceiling`: most sources held, at least 1.
+    pub(super) fn new(ceiling: usize) -> Self {
+        Self {
+            tables: Default::default(),
+            ceiling: ceiling.max(1),
+            evicted: 0,
+        }
+    }
+
+    /// An event of `source` at `at_ms`: runs `judge` on it unless the source's events of that time are ignored.
+    pub(super) fn observe<R>(
+        &mut self,
+        source: Prefix,
+        at_ms: i64,
+        judge: impl FnOnce(&mut Source) -> Option<R>,
+    ) -> Option<R> {
+        let class = self
+            .class_of(&source)
+            .unwrap_or_else(|| self.admit(source, Class::Once));
+        let entry = self.tables[class as usize].to_back(&source)?;
+        if at_ms < entry.ignore_before_ms {
+            return None;
+        }
+        let verdict = judge(entry);
+        let returned = entry.seen_apart_from(at_ms);
+        entry.latest_ms = entry.latest_ms.max(at_ms);
+        if class == Class::Once && returned {
+            self.reclass(source, class, Class::Returning);
+        }
+        verdict
+    }
+
+    /// Empties the windows of `source` and ignores its events before `until_ms` (and none after, whatever was said
+    /// before). From now on it counts as convicted.
+    pub(super) fn ignore_before(&mut self, source: Prefix, until_ms: i64) -> &mut Source {
+        let class = self
+            .class_of(&source)
+            .unwrap_or_else(|| self.admit(source, Class::Convicted));
+        if class != Class::Convicted {
+            self.reclass(source, class, Class::Convicted);
+        }
+        let entry = self.tables[Class::Convicted as usize]
+            .entry(source)
+            .or_insert_with(Source::default);
+        entry.clear();
+        entry.ignore_before_ms = until_ms;
+        entry
+    }
+
+    /// As [`ignore_before`](Self::ignore_before), for the events at or before `at_ms`.
+    pub(super) fn forget(&mut self, source: Prefix, at_ms: i64) {
+        let entry = self.ignore_before(source, at_ms.saturating_add(1));
+        // Cleanup must not drop this while such events may still come.
+        entry.latest_ms = entry.latest_ms.max(at_ms);
+    }
+
+    /// Removes whoever was last seen at or before `seen_by_ms` and is not ignored at `now_ms`; returns how many.
+    pub(super) fn cleanup(&mut self, seen_by_ms: i64, now_ms: i64) -> usize {
+        let before = self.len();
+        for table in &mut self.tables {
+            table.retain(|_, source| source.latest_ms > seen_by_ms || source.ignore_before_ms > now_ms);
+        }
+        before - self.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tables.iter().map(LinkedHashMap::len).sum()
+    }
+
+    pub(super) fn class_len(&self, class: Class) -> usize {
+        self.tables[class as usize].len()
+    }
+
+    pub(super) const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    pub(super) fn class_of(&self, source: &Prefix) -> Option<Class> {
+        // The most frequent senders come back, so look there first.
+        [Class::Returning, Class::Once, Class::Convicted]
+            .into_iter()
+            .find(|class| self.tables[*class as usize].contains_key(source))
+    }
+
+    fn admit(&mut self, source: Prefix, class: Class) -> Class {
+        if self.len() >= self.ceiling
+            && Class::ALL
+                .iter()
+                .any(|class| self.tables[*class as usize].pop_front().is_some())
+        {
+            self.evicted += 1;
+        }
+        self.tables[class as usize].insert(source, Source::default());
+        class
+    }
+
+    fn reclass(&mut self, source: Prefix, from: Class, to: Class) {
+        if let Some(entry) = self.tables[from as usize].get_mut(&source).map(mem::take) {
+            self.tables[from as usize].remove(&source);
+            self.tables[to as usize].insert(source, entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(n: u32) -> Prefix {
+        Prefix::of_source(std::net::Ipv4Addr::from(n).into())
+    }
+
+    fn see(shard: &mut Shard, n: u32, at_ms: i64) {
+        const LIMIT: super::super::window::Limit = super::super::window::Limit {
+            count: 1000,
+            window_ms: 60_000,
+        };
+        shard.observe(source(n), at_ms, |s| {
+            s.errors.record(at_ms, 1, LIMIT);
+            s.requests.record(at_ms, 1, LIMIT)
+        });
+    }
+
+    #[test]
+    fn whoever_was_seen_once_goes_first_and_the_convicted_go_last() {
+        let mut shard = Shard::new(3);
+        shard.ignore_before(source(1), 100);
+        see(&mut shard, 2, 1);
+        see(&mut shard, 2, 2);
+        see(&mut shard, 3, 3);
+        let classes = |shard: &Shard| [1, 2, 3, 4, 5].map(|n| shard.class_of(&source(n)));
+        let (once, returning, convicted) =
+            (Some(Class::Once), Some(Class::Returning), Some(Class::Convicted));
+        assert_eq!(classes(&shard), [convicted, returning, once, None, None]);
+        see(&mut shard, 4, 4);
+        assert_eq!(classes(&shard), [convicted, returning, None, once, None]);
+        see(&mut shard, 4, 5);
+        see(&mut shard, 5, 5);
+        assert_eq!(
+            classes(&shard),
+            [convicted, None, None, returning, once],
+            "2 came back less recently than 4"
+        );
+        shard.ignore_before(source(4), 100);
+        shard.ignore_before(source(5), 100);
+        see(&mut shard, 2, 6);
+        assert_eq!(classes(&shard), [None, once, None, convicted, convicted]);
+        assert_eq!((shard.len(), shard.evicted()), (3, 3));
+    }
+
+    #[test]
+    fn two_requests_in_one_millisecond_are_a_return_and_one_in_both_windows_is_not() {
+        let mut shard = Shard::new(3);
+        see(&mut shard, 1, 7);
+        assert_eq!(shard.class_of(&source(1)), Some(Class::Once));
+        see(&mut shard, 1, 7);
+        assert_eq!(shard.class_of(&source(1)), Some(Class::Returning));
+    }
+}

@@ -1,0 +1,271 @@
+//! Behaviour of the whole detector.
+
+mod oracle;
+
+use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
+
+use super::*;
+
+/// 2026-11-20T10:00:00Z.
+const START: i64 = 1_795_168_800_000;
+
+fn source(n: u32) -> Prefix {
+    Prefix::of_source(Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + n).into())
+}
+
+fn at(source: Prefix, at_ms: i64) -> Sighting {
+    Sighting {
+        source,
+        at_ms,
+        upstream: UpstreamId(0),
+    }
+}
+
+fn threshold(count: u32, window_ms: u64) -> Threshold {
+    Threshold {
+        count: NonZeroU32::new(count).unwrap(),
+        window: Duration::from_millis(window_ms),
+    }
+}
+
+#[test]
+fn test_error_flood_triggers_block() {
+    let mut detector = Detector::new(DetectConfig::default());
+    for n in 0..49 {
+        assert_eq!(
+            detector.observe_error(at(source(7), START + n * 1000), 404),
+            None,
+            "error {}",
+            n + 1
+        );
+    }
+    let expected = Finding {
+        source: source(7),
+        rule: Rule::ErrorFlood,
+        count: 50,
+        window: Duration::from_secs(60),
+        at_ms: START + 49_000,
+    };
+    assert_eq!(
+        detector.observe_error(at(source(7), START + 49_000), 404),
+        Some(expected)
+    );
+}
+
+#[test]
+fn test_request_flood_triggers_block() {
+    let mut detector = Detector::new(DetectConfig::default());
+    for n in 0..999 {
+        assert_eq!(
+            detector.observe_answer(at(source(7), START + n * 60), 200),
+            None,
+            "request {}",
+            n + 1
+        );
+    }
+    let found = detector
+        .observe_answer(at(source(7), START + 999 * 60), 200)
+        .unwrap();
+    assert_eq!(
+        (found.rule, found.count, found.at_ms),
+        (Rule::RequestFlood, 1000, START + 999 * 60)
+    );
+}
+
+#[test]
+fn test_cleanup_removes_inactive_ips() {
+    let mut detector = Detector::new(DetectConfig::default());
+    detector.observe_error(at(source(1), START), 404);
+    detector.observe_answer(at(source(2), START + 1), 200);
+    detector.ignore_until(source(3), START + 300_000);
+    assert_eq!(detector.cleanup(START + 59_999), 0);
+    assert_eq!(detector.cleanup(START + 60_000), 1, "the first left (0, 60] s");
+    assert_eq!(detector.cleanup(START + 60_001), 1);
+    assert_eq!(detector.tracked(), 1);
+    assert_eq!(detector.cleanup(START + 299_999), 0, "still banned");
+    assert_eq!(detector.cleanup(START + 300_000), 1);
+    assert_eq!(detector.tracked(), 0);
+}
+
+#[test]
+fn fifty_errors_in_more_than_a_window_are_no_finding() {
+    let mut detector = Detector::new(DetectConfig::default());
+    for n in 0..500 {
+        assert_eq!(
+            detector.observe_error(at(source(7), START + n * 1225), 404),
+            None,
+            "49 in any 60 s"
+        );
+    }
+}
+
+#[test]
+fn a_tally_is_judged_as_a_whole() {
+    let mut detector = Detector::new(DetectConfig::default());
+    let tally = |requests| Tally {
+        requests,
+        server_errors: 0,
+    };
+    assert_eq!(detector.observe_requests(at(source(7), START), tally(900)), None);
+    let found = detector
+        .observe_requests(at(source(7), START + 200), tally(900))
+        .unwrap();
+    assert_eq!(
+        (found.rule, found.count, found.at_ms),
+        (Rule::RequestFlood, 1800, START + 200)
+    );
+    assert_eq!(
+        detector.observe_requests(at(source(7), START + 200), tally(0)),
+        None
+    );
+}
+
+#[test]
+fn an_answer_that_crosses_both_thresholds_is_an_error_flood_and_empties_both_windows() {
+    let config = DetectConfig {
+        error_flood: threshold(3, 1000),
+        request_flood: threshold(3, 1000),
+        ..Default::default()
+    };
+    let mut detector = Detector::new(config);
+    for _ in 0..2 {
+        assert_eq!(detector.observe_answer(at(source(7), START), 404), None);
+    }
+    assert_eq!(
+        detector.observe_answer(at(source(7), START), 404).map(|f| f.rule),
+        Some(Rule::ErrorFlood)
+    );
+    for _ in 0..2 {
+        assert_eq!(detector.observe_answer(at(source(7), START), 404), None);
+    }
+}
+
+#[test]
+fn only_counted_statuses_are_errors() {
+    let config = DetectConfig {
+        error_flood: threshold(1, 1000),
+        excluded_statuses: vec![404],
+        ..Default::default()
+    };
+    let mut detector = Detector::new(config);
+    for status in [0, 100, 200, 301, 399, 404, 600, 65535] {
+        assert_eq!(
+            detector.observe_error(at(source(7), START), status),
+            None,
+            "{status}"
+        );
+    }
+    for status in [400, 403, 429, 444, 499] {
+        assert!(
+            detector.observe_error(at(source(7), START), status).is_some(),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn an_outage_bans_no_visitor_and_a_prober_of_a_healthy_backend_is_found() {
+    let mut detector = Detector::new(DetectConfig::default());
+    for n in 0..2000 {
+        let visitor = source(u32::try_from(n % 20).unwrap());
+        assert_eq!(
+            detector.observe_answer(at(visitor, START + n * 30), 502),
+            None,
+            "outage"
+        );
+    }
+    assert_eq!(detector.stats().excused, 2000);
+    let healthy = START + 100_000;
+    for n in 0..49 {
+        assert_eq!(
+            detector.observe_answer(at(source(1), healthy + n * 100), 200),
+            None
+        );
+        assert_eq!(
+            detector.observe_answer(at(source(9), healthy + n * 100), 500),
+            None
+        );
+    }
+    assert!(
+        detector
+            .observe_answer(at(source(9), healthy + 5_000), 500)
+            .is_some()
+    );
+}
+
+#[test]
+fn a_ban_ignores_its_time_and_no_more() {
+    let mut detector = Detector::new(DetectConfig {
+        error_flood: threshold(2, 1000),
+        ..Default::default()
+    });
+    detector.observe_error(at(source(7), START), 404);
+    detector.ignore_until(source(7), START + 500);
+    for ms in [1, 2, 499] {
+        assert_eq!(
+            detector.observe_error(at(source(7), START + ms), 404),
+            None,
+            "banned"
+        );
+    }
+    assert_eq!(
+        detector.observe_error(at(source(7), START + 500), 404),
+        None,
+        "the first that counts"
+    );
+    assert!(detector.observe_error(at(source(7), START + 501), 404).is_some());
+}
+
+#[test]
+fn an_unban_forgets_the_past_and_starts_anew() {
+    let mut detector = Detector::new(DetectConfig {
+        error_flood: threshold(2, 1000),
+        ..Default::default()
+    });
+    detector.ignore_until(source(7), START + 300_000);
+    detector.forget(source(7), START + 100);
+    assert_eq!(
+        detector.observe_error(at(source(7), START + 99), 404),
+        None,
+        "on its way during the unban"
+    );
+    assert_eq!(
+        detector.observe_error(at(source(7), START + 100), 404),
+        None,
+        "same"
+    );
+    assert_eq!(
+        detector.observe_error(at(source(7), START + 101), 404),
+        None,
+        "the first that counts"
+    );
+    assert!(detector.observe_error(at(source(7), START + 102), 404).is_some());
+}
+
+#[test]
+fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
+    let mut detector = Detector::new(DetectConfig {
+        max_sources: 160,
+        ..Default::default()
+    });
+    for n in 0..49 {
+        detector.observe_answer(at(source(0), START + n), 404);
+    }
+    for n in 1..=20_000 {
+        let now = START + 50 + i64::from(n) / 10;
+        detector.observe_error(at(source(n), now), 404);
+        detector.observe_requests(
+            at(source(n), now),
+            Tally {
+                requests: 1,
+                server_errors: 0,
+            },
+        );
+    }
+    assert!(detector.tracked() <= 160);
+    assert!(detector.evicted() >= 19_000, "{}", detector.evicted());
+    let found = detector
+        .observe_answer(at(source(0), START + 5_000), 404)
+        .unwrap();
+    assert_eq!((found.source, found.count), (source(0), 50));
+}
