@@ -11,8 +11,8 @@
 #![forbid(unsafe_code)]
 
 pub mod detect;
-// pub mod ledger;
-// pub mod logs;
+pub mod ledger;
+pub mod logs;
 // pub mod replay;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.

@@ -21,7 +21,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use secbeat_common::{prefix::Prefix, subjects, wire::Reason};
 
-pub(crate) use self::window::Window;
+pub(crate) use self::window::{Limit, Window};
 pub use self::{
     detector::{Detector, Stats},
     upstreams::{UpstreamId, Upstreams},

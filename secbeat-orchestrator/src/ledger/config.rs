@@ -1,0 +1,42 @@
+//! What the ledger goes by.
+
+use std::time::Duration;
+
+use secbeat_common::prefix::Prefix;
+
+/// How long bans last, and what is never banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// Length of a first ban, to the millisecond.
+    pub ban: Duration,
+    /// How many times longer each further ban is.
+    pub strike_factor: u32,
+    /// Longest automatic ban.
+    pub max_ban: Duration,
+    /// How long after a ban's end the next one is a repetition; strikes decay by one per such time.
+    pub strike_memory: Duration,
+    /// Most automatic bans within any 60 s; 0 means none at all.
+    pub max_bans_per_minute: u32,
+    /// Never banned, nor is anything that contains or overlaps one of these.
+    pub protected: Vec<Prefix>,
+    /// Most targets whose ended bans are remembered, the oldest are forgotten first.
+    pub max_history: usize,
+    /// Who signs automatic bans.
+    pub issuer: String,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        Self {
+            ban: Duration::from_secs(300),
+            strike_factor: 2,
+            max_ban: DAY,
+            strike_memory: DAY,
+            max_bans_per_minute: 6000,
+            protected: Vec::new(),
+            max_history: 100_000,
+            issuer: "orchestrator".to_owned(),
+        }
+    }
+}

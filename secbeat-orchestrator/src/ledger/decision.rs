@@ -1,0 +1,64 @@
+//! What comes out of the ledger.
+
+use secbeat_common::{prefix::Prefix, wire::BlockCommand};
+
+use crate::detect::{Finding, Rule};
+
+/// What the ledger made of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A new ban; write it.
+    Ban(Box<BlockCommand>),
+    /// A ban of the source, or of a prefix that contains it, is in force.
+    AlreadyBanned,
+    /// Nobody is banned, for this reason.
+    Suppressed(Suppression),
+}
+
+/// Why a finding led to no ban.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Suppression {
+    #[error(transparent)]
+    Protected(#[from] Refusal),
+    #[error("brake: more bans within a minute than configured")]
+    Brake,
+}
+
+/// Why a target must not be banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It contains this protected prefix, or lies in it.
+    #[error("protected: {0}")]
+    Protected(Prefix),
+    /// It is no client's address.
+    #[error("protected: {0}")]
+    Unbannable(&'static str),
+}
+
+/// A ban in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveBan {
+    pub command: BlockCommand,
+    pub write: WriteState,
+}
+
+/// Whether the bucket has a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteState {
+    /// Not as far as is known.
+    Pending,
+    Acknowledged,
+}
+
+/// What people read about a finding: `50 errors in 60s`.
+pub(super) fn note(
+    Finding {
+        rule, count, window, ..
+    }: &Finding,
+) -> String {
+    let what = match rule {
+        Rule::ErrorFlood => "errors",
+        Rule::RequestFlood => "requests",
+    };
+    format!("{count} {what} in {window:?}")
+}

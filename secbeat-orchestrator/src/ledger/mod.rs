@@ -1,0 +1,330 @@
+//! The ledger of active bans: which are in force, until when, and which still have to be written to the bucket.
+//!
+//! **Strikes.** A ban of a target whose last ban ended at most [`LedgerConfig::strike_memory`] ago lasts
+//! `ban × strike_factor^strikes`, at most `max_ban`; strikes are the earlier bans that still count. Every ban counts,
+//! an operator's or a revoked one too, from its end on. Strikes decay by one per `strike_memory` without a ban: with
+//! a memory of 24 h, a target with three bans behind it has 3 strikes up to 24 h after the last one's end, 2 up to
+//! 48 h, 1 up to 72 h, and then none. The first ban lasts exactly `ban`.
+//!
+//! **Writing.** A ban is [pending](Ledger::pending) until the bucket acknowledged it, or it is over. A write that fails
+//! leaves it pending.
+
+mod config;
+mod decision;
+mod strikes;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Action, BlockCommand, Evidence, Layer, LearnedFrom, Reason, Scope},
+};
+use uuid::Uuid;
+
+use self::strikes::History;
+pub use self::{
+    config::LedgerConfig,
+    decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
+};
+use crate::{
+    detect::{Finding, Limit, Window},
+    millis,
+};
+
+/// The single owner of all bans. See the [module](self).
+#[derive(Debug)]
+pub struct Ledger {
+    config: LedgerConfig,
+    epoch: u64,
+    active: HashMap<Prefix, ActiveBan>,
+    by_expiry: BTreeSet<(i64, Prefix)>,
+    /// Commands to write, by id and so in order of issue.
+    pending: BTreeMap<Uuid, Prefix>,
+    /// Targets in `active` that are more than one source.
+    wide: BTreeSet<Prefix>,
+    history: History,
+    /// Automatic bans of the last minute.
+    recent: Window,
+}
+
+impl Ledger {
+    #[must_use]
+    pub fn new(config: LedgerConfig) -> Self {
+        Self {
+            config,
+            epoch: 0,
+            active: HashMap::new(),
+            by_expiry: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            wide: BTreeSet::new(),
+            history: History::default(),
+            recent: Window::default(),
+        }
+    }
+
+    /// The fencing epoch of commands issued from now on; 0 at first.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// Replaces the protected prefixes. Bans in force stay; revoke those that now hit one.
+    pub fn set_protected(&mut self, protected: Vec<Prefix>) {
+        self.config.protected = protected;
+    }
+
+    /// Why `target` must not be banned, if so.
+    #[must_use]
+    pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {
+        let overlaps = |protected: &&Prefix| protected.covers(target) || target.covers(protected);
+        target.unbannable().map(Refusal::Unbannable).or_else(|| {
+            self.config
+                .protected
+                .iter()
+                .find(overlaps)
+                .copied()
+                .map(Refusal::Protected)
+        })
+    }
+
+    /// Decides on a finding. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
+    pub fn judge(
+        &mut self,
+        finding: &Finding,
+        learned_from: LearnedFrom,
+        now_ms: i64,
+        new_id: Uuid,
+    ) -> Decision {
+        let target = finding.source;
+        if let Some(refusal) = self.refusal(&target) {
+            return Decision::Suppressed(Suppression::Protected(refusal));
+        }
+        self.end_if_over(target, now_ms);
+        if self.is_banned(&target, now_ms) {
+            return Decision::AlreadyBanned;
+        }
+        let brake = Limit::new(self.config.max_bans_per_minute, Duration::from_secs(60));
+        if self.recent.advance(now_ms, brake) >= u64::from(brake.count) {
+            return Decision::Suppressed(Suppression::Brake);
+        }
+        self.recent.record(now_ms, 1, brake);
+        let LedgerConfig {
+            ban,
+            strike_factor,
+            max_ban,
+            strike_memory,
+            ..
+        } = self.config;
+        let strikes = self.history.strikes(&target, now_ms, strike_memory);
+        let duration = strikes::duration(ban, strike_factor, strikes, max_ban);
+        let command = BlockCommand {
+            id: new_id,
+            action: Action::Block,
+            target,
+            reason: finding.rule.into(),
+            note: decision::note(finding),
+            evidence: Some(Evidence {
+                count: finding.count,
+                window_ms: millis(finding.window).unsigned_abs(),
+                at_ms: finding.at_ms,
+            }),
+            scope: Scope::Fleet,
+            strikes,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms.saturating_add(millis(duration)),
+            issuer: self.config.issuer.clone(),
+            layer: match learned_from {
+                LearnedFrom::Peer => Layer::Kernel,
+                LearnedFrom::Header | LearnedFrom::ProxyProtocol => Layer::L7,
+            },
+            epoch: self.epoch,
+        };
+        self.insert(command.clone(), WriteState::Pending);
+        Decision::Ban(Box::new(command))
+    }
+
+    /// Bans `target` for `duration` from `now_ms` because an operator says so. It replaces a ban in force, whose
+    /// strikes it keeps.
+    ///
+    /// # Errors
+    ///
+    /// When the target must not be banned.
+    pub fn ban(
+        &mut self,
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        issuer: String,
+        now_ms: i64,
+        new_id: Uuid,
+    ) -> Result<BlockCommand, Refusal> {
+        if let Some(refusal) = self.refusal(&target) {
+            return Err(refusal);
+        }
+        self.end_if_over(target, now_ms);
+        let strikes = match self.active.get(&target) {
+            Some(active) => active.command.strikes,
+            None => self.history.strikes(&target, now_ms, self.config.strike_memory),
+        };
+        let command = BlockCommand {
+            id: new_id,
+            action: Action::Block,
+            target,
+            reason: Reason::Manual,
+            note,
+            evidence: None,
+            scope: Scope::Fleet,
+            strikes,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms.saturating_add(millis(duration)),
+            issuer,
+            layer: Layer::Kernel,
+            epoch: self.epoch,
+        };
+        self.insert(command.clone(), WriteState::Pending);
+        Ok(command)
+    }
+
+    /// Ends the ban of exactly `target` at `now_ms`, if one is in force; the caller takes it out of the bucket.
+    pub fn revoke(&mut self, target: &Prefix, now_ms: i64) -> Option<ActiveBan> {
+        self.end_if_over(*target, now_ms);
+        self.end(target, now_ms)
+    }
+
+    /// Ends the bans that expire at or before `now_ms` and returns their targets, earliest first. Nothing has to be
+    /// written: everybody else goes by the expiry, too.
+    pub fn expire(&mut self, now_ms: i64) -> Vec<Prefix> {
+        let mut over = Vec::new();
+        while let Some(&(expires_at_ms, target)) = self.by_expiry.first() {
+            if expires_at_ms > now_ms || self.end(&target, expires_at_ms).is_none() {
+                break;
+            }
+            over.push(target);
+        }
+        self.history.prune(now_ms, self.config.strike_memory);
+        over
+    }
+
+    /// The bucket has the command `id`. Returns whether it was pending.
+    pub fn acknowledged(&mut self, id: Uuid) -> bool {
+        let Some(target) = self.pending.remove(&id) else {
+            return false;
+        };
+        if let Some(active) = self.active.get_mut(&target) {
+            active.write = WriteState::Acknowledged;
+        }
+        true
+    }
+
+    /// A ban read from the bucket. It replaces what is known of its target, unless that still has to be written.
+    /// Returns whether it was taken.
+    pub fn restore(&mut self, command: BlockCommand) -> bool {
+        match self.active.get(&command.target) {
+            Some(ActiveBan {
+                write: WriteState::Pending,
+                ..
+            }) => false,
+            Some(_) | None => {
+                self.insert(command, WriteState::Acknowledged);
+                true
+            }
+        }
+    }
+
+    /// An ended ban from the audit log, with the strikes that it was issued with. Oldest first, please.
+    pub fn restore_history(&mut self, target: Prefix, ended_at_ms: i64, strikes: u32) {
+        self.history
+            .ended(target, ended_at_ms, strikes, self.config.max_history);
+    }
+
+    /// The ban of exactly `target`.
+    #[must_use]
+    pub fn get(&self, target: &Prefix) -> Option<&ActiveBan> {
+        self.active.get(target)
+    }
+
+    /// All bans that have not [expired](Self::expire), the next to expire first.
+    pub fn active(&self) -> impl Iterator<Item = &ActiveBan> {
+        self.by_expiry
+            .iter()
+            .filter_map(|(_, target)| self.active.get(target))
+    }
+
+    /// How many bans [`active`](Self::active) has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// Targets whose ended bans are remembered.
+    #[must_use]
+    pub fn history_len(&self) -> usize {
+        self.history.len()
+    }
+
+    /// Bans that the bucket has not acknowledged, in order of their ids: write them (again).
+    pub fn pending(&self) -> impl Iterator<Item = &BlockCommand> {
+        self.pending
+            .values()
+            .filter_map(|target| self.active.get(target))
+            .map(|active| &active.command)
+    }
+
+    fn is_banned(&self, target: &Prefix, now_ms: i64) -> bool {
+        let covers = |wide: &Prefix| {
+            wide.covers(target)
+                && self.active.get(wide).is_some_and(|ActiveBan { command, .. }| {
+                    command.scope == Scope::Fleet && command.expires_at_ms > now_ms
+                })
+        };
+        self.active.contains_key(target) || self.wide.iter().any(covers)
+    }
+
+    fn insert(&mut self, command: BlockCommand, write: WriteState) {
+        let (target, id) = (command.target, command.id);
+        self.remove(&target);
+        self.by_expiry.insert((command.expires_at_ms, target));
+        if write == WriteState::Pending {
+            self.pending.insert(id, target);
+        }
+        if !target.is_source() {
+            self.wide.insert(target);
+        }
+        self.active.insert(target, ActiveBan { command, write });
+    }
+
+    fn remove(&mut self, target: &Prefix) -> Option<ActiveBan> {
+        let ban = self.active.remove(target)?;
+        self.by_expiry.remove(&(ban.command.expires_at_ms, *target));
+        self.pending.remove(&ban.command.id);
+        self.wide.remove(target);
+        Some(ban)
+    }
+
+    fn end(&mut self, target: &Prefix, ended_at_ms: i64) -> Option<ActiveBan> {
+        let ban = self.remove(target)?;
+        self.history
+            .ended(*target, ended_at_ms, ban.command.strikes, self.config.max_history);
+        Some(ban)
+    }
+
+    fn end_if_over(&mut self, target: Prefix, now_ms: i64) {
+        if let Some(expires_at_ms) = self
+            .active
+            .get(&target)
+            .map(|active| active.command.expires_at_ms)
+            && expires_at_ms <= now_ms
+        {
+            self.end(&target, expires_at_ms);
+        }
+    }
+}

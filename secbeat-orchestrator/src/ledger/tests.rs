@@ -1,0 +1,295 @@
+//! Behaviour of the ledger.
+
+use super::*;
+use crate::detect::Rule;
+
+const NOW: i64 = 1_795_168_800_000;
+const HOUR: i64 = 3_600_000;
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn finding(source: &str, at_ms: i64) -> Finding {
+    let window = Duration::from_secs(60);
+    Finding {
+        source: prefix(source),
+        rule: Rule::ErrorFlood,
+        count: 50,
+        window,
+        at_ms,
+    }
+}
+
+fn judge(ledger: &mut Ledger, source: &str, now_ms: i64) -> Decision {
+    let id = Uuid::from_u64_pair(now_ms.unsigned_abs(), u64::from(source.len() as u32));
+    ledger.judge(&finding(source, now_ms), LearnedFrom::Peer, now_ms, id)
+}
+
+fn banned(decision: Decision) -> BlockCommand {
+    match decision {
+        Decision::Ban(command) => *command,
+        other => panic!("no ban but {other:?}"),
+    }
+}
+
+fn ban(ledger: &mut Ledger, target: &str, seconds: u64, id: u128) -> Result<BlockCommand, Refusal> {
+    let (note, issuer) = ("scanner".to_owned(), "alice".to_owned());
+    ledger.ban(
+        prefix(target),
+        Duration::from_secs(seconds),
+        note,
+        issuer,
+        NOW,
+        Uuid::from_u128(id),
+    )
+}
+
+#[test]
+fn a_finding_becomes_one_complete_command() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    ledger.set_epoch(7);
+    let id = Uuid::from_u128(1);
+    let decision = ledger.judge(&finding("203.0.113.7", NOW - 20), LearnedFrom::Peer, NOW, id);
+    let expected = BlockCommand {
+        id,
+        action: Action::Block,
+        target: prefix("203.0.113.7"),
+        reason: Reason::ErrorFlood,
+        note: "50 errors in 60s".to_owned(),
+        evidence: Some(Evidence {
+            count: 50,
+            window_ms: 60_000,
+            at_ms: NOW - 20,
+        }),
+        scope: Scope::Fleet,
+        strikes: 0,
+        issued_at_ms: NOW,
+        expires_at_ms: NOW + 300_000,
+        issuer: "orchestrator".to_owned(),
+        layer: Layer::Kernel,
+        epoch: 7,
+    };
+    assert_eq!(banned(decision), expected);
+    assert_eq!(
+        judge(&mut ledger, "203.0.113.7", NOW + 299_999),
+        Decision::AlreadyBanned
+    );
+    assert_eq!(ledger.active().count(), 1);
+}
+
+#[test]
+fn an_address_learned_behind_a_proxy_is_banned_at_l7_only() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    for (n, learned_from) in [(1, LearnedFrom::Header), (2, LearnedFrom::ProxyProtocol)] {
+        let found = finding(&format!("203.0.113.{n}"), NOW);
+        let decision = ledger.judge(&found, learned_from, NOW, Uuid::from_u128(n));
+        assert_eq!(banned(decision).layer, Layer::L7, "{learned_from:?}");
+    }
+}
+
+#[test]
+fn a_protected_source_is_never_banned_but_suppressed() {
+    let protected = vec![prefix("203.0.113.0/24"), prefix("2001:db8::1/128")];
+    let mut ledger = Ledger::new(LedgerConfig {
+        protected: protected.clone(),
+        ..LedgerConfig::default()
+    });
+    let refused = |refusal: Refusal| Decision::Suppressed(Suppression::Protected(refusal));
+    for (source, why) in [
+        ("203.0.113.7", Refusal::Protected(protected[0])),
+        // The /64 contains the protected host.
+        ("2001:db8::2", Refusal::Protected(protected[1])),
+        ("127.0.0.1", Refusal::Unbannable("loopback")),
+    ] {
+        assert_eq!(judge(&mut ledger, source, NOW), refused(why), "{source}");
+        assert_eq!(ban(&mut ledger, source, 60, 1), Err(why), "{source}");
+    }
+    assert_eq!(
+        ban(&mut ledger, "203.0.0.0/16", 60, 1),
+        Err(Refusal::Protected(protected[0]))
+    );
+    assert_eq!(ledger.len(), 0);
+    assert_eq!(refused_text(&mut ledger), "protected: 203.0.113.0/24");
+}
+
+fn refused_text(ledger: &mut Ledger) -> String {
+    match judge(ledger, "203.0.113.7", NOW) {
+        Decision::Suppressed(why) => why.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_ban_within_a_day_of_the_last_lasts_twice_as_long_and_strikes_decay() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let mut now = NOW;
+    // Hours after the end of the last ban; strikes; seconds.
+    for (wait, strikes, seconds) in [
+        (0, 0, 300),
+        (24, 1, 600),
+        (1, 2, 1200),
+        (25, 2, 1200),
+        (72, 1, 600),
+        (49, 0, 300),
+        (1000, 0, 300),
+    ] {
+        now += wait * HOUR;
+        let command = banned(judge(&mut ledger, "203.0.113.7", now));
+        assert_eq!(
+            (command.strikes, command.expires_at_ms - now),
+            (strikes, seconds * 1000),
+            "after {wait} h"
+        );
+        now = command.expires_at_ms;
+        assert_eq!(ledger.expire(now), [prefix("203.0.113.7")]);
+    }
+}
+
+#[test]
+fn the_longest_ban_is_a_day() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    ledger.restore_history(prefix("203.0.113.7"), NOW, 30);
+    let command = banned(judge(&mut ledger, "203.0.113.7", NOW + 1));
+    assert_eq!(
+        (command.strikes, command.expires_at_ms - NOW - 1),
+        (31, 24 * HOUR)
+    );
+}
+
+#[test]
+fn an_expired_ban_does_not_hide_a_new_one_even_before_expire_runs() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    banned(judge(&mut ledger, "203.0.113.7", NOW));
+    let again = banned(judge(&mut ledger, "203.0.113.7", NOW + 300_000));
+    assert_eq!(again.strikes, 1);
+    assert_eq!(ledger.len(), 1);
+}
+
+#[test]
+fn bans_expire_to_the_millisecond_earliest_first() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    for (n, seconds) in [(1, 30), (2, 10), (3, 20)] {
+        ban(
+            &mut ledger,
+            &format!("203.0.113.{n}"),
+            seconds,
+            u128::from(seconds),
+        )
+        .unwrap();
+    }
+    assert_eq!(ledger.expire(NOW + 9_999), []);
+    assert_eq!(
+        ledger.expire(NOW + 20_000),
+        [prefix("203.0.113.2"), prefix("203.0.113.3")]
+    );
+    assert_eq!(
+        ledger.active().map(|b| b.command.target).collect::<Vec<_>>(),
+        [prefix("203.0.113.1")]
+    );
+}
+
+#[test]
+fn the_brake_holds_until_the_rate_falls() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        max_bans_per_minute: 2,
+        ..LedgerConfig::default()
+    });
+    banned(judge(&mut ledger, "203.0.113.1", NOW));
+    banned(judge(&mut ledger, "203.0.113.2", NOW + 1000));
+    let braked = Decision::Suppressed(Suppression::Brake);
+    assert_eq!(judge(&mut ledger, "203.0.113.3", NOW + 59_999), braked);
+    assert!(ban(&mut ledger, "203.0.113.4", 60, 4).is_ok(), "an operator may");
+    banned(judge(&mut ledger, "203.0.113.3", NOW + 60_000));
+    assert_eq!(judge(&mut ledger, "203.0.113.5", NOW + 60_001), braked);
+    let mut never = Ledger::new(LedgerConfig {
+        max_bans_per_minute: 0,
+        ..LedgerConfig::default()
+    });
+    assert_eq!(judge(&mut never, "203.0.113.1", NOW), braked);
+}
+
+#[test]
+fn a_ban_is_pending_until_its_write_is_acknowledged() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let first = ban(&mut ledger, "203.0.113.1", 60, 1).unwrap();
+    let second = ban(&mut ledger, "203.0.113.2", 60, 2).unwrap();
+    assert_eq!(ledger.pending().collect::<Vec<_>>(), [&first, &second]);
+    assert!(ledger.acknowledged(second.id));
+    assert!(!ledger.acknowledged(second.id));
+    assert_eq!(
+        ledger.get(&second.target).unwrap().write,
+        WriteState::Acknowledged
+    );
+    assert_eq!(
+        ledger.pending().collect::<Vec<_>>(),
+        [&first],
+        "a failed write is tried again"
+    );
+    let replaced = ban(&mut ledger, "203.0.113.1", 120, 3).unwrap();
+    assert!(
+        !ledger.acknowledged(first.id),
+        "the bucket has the old command, not the new one"
+    );
+    assert_eq!(ledger.pending().collect::<Vec<_>>(), [&replaced]);
+    ledger.expire(NOW + 120_000);
+    assert_eq!(ledger.pending().count(), 0);
+}
+
+#[test]
+fn a_revoked_ban_is_gone_and_remembered() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let command = banned(judge(&mut ledger, "203.0.113.7", NOW));
+    assert_eq!(
+        ledger.revoke(&prefix("203.0.113.7"), NOW + 5).unwrap().command,
+        command
+    );
+    assert_eq!(ledger.revoke(&prefix("203.0.113.7"), NOW + 6), None);
+    assert_eq!(
+        (ledger.len(), ledger.pending().count(), ledger.history_len()),
+        (0, 0, 1)
+    );
+    assert_eq!(banned(judge(&mut ledger, "203.0.113.7", NOW + 7)).strikes, 1);
+}
+
+#[test]
+fn a_wider_ban_covers_its_sources_while_it_lasts() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    ban(&mut ledger, "203.0.113.0/24", 60, 1).unwrap();
+    assert_eq!(
+        judge(&mut ledger, "203.0.113.7", NOW + 59_999),
+        Decision::AlreadyBanned
+    );
+    banned(judge(&mut ledger, "203.0.113.7", NOW + 60_000));
+    banned(judge(&mut ledger, "203.0.114.7", NOW + 1));
+}
+
+#[test]
+fn restored_bans_hold_and_need_no_write() {
+    let mut before = Ledger::new(LedgerConfig::default());
+    let command = banned(judge(&mut before, "203.0.113.7", NOW));
+    let mut after = Ledger::new(LedgerConfig::default());
+    assert!(after.restore(command.clone()));
+    assert_eq!(after.pending().count(), 0);
+    assert_eq!(judge(&mut after, "203.0.113.7", NOW + 1), Decision::AlreadyBanned);
+    let newer = ban(&mut after, "203.0.113.7", 60, 9).unwrap();
+    assert!(
+        !after.restore(command),
+        "what still has to be written is newer than the bucket"
+    );
+    assert_eq!(after.get(&newer.target).unwrap().command, newer);
+}
+
+#[test]
+fn history_is_bounded() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        max_history: 2,
+        ..LedgerConfig::default()
+    });
+    for n in 1..=3 {
+        ledger.restore_history(prefix(&format!("203.0.113.{n}")), NOW + n, 0);
+    }
+    assert_eq!(ledger.history_len(), 2);
+    assert_eq!(banned(judge(&mut ledger, "203.0.113.1", NOW + 9)).strikes, 0);
+    assert_eq!(banned(judge(&mut ledger, "203.0.113.3", NOW + 9)).strikes, 1);
+}

@@ -1,0 +1,109 @@
+//! Lines of a stream, in bounded memory.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use memchr::memchr;
+
+/// Longest line that is kept, in bytes without its line feed.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// One line without its line feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    Text(&'a [u8]),
+    /// It was longer than [`MAX_LINE`] bytes and is skipped.
+    TooLong,
+}
+
+/// Splits a stream at its line feeds. A last line without one counts, too.
+#[derive(Debug)]
+pub struct Lines<R> {
+    input: BufReader<R>,
+    line: Vec<u8>,
+}
+
+impl<R: Read> Lines<R> {
+    pub fn new(input: R) -> Self {
+        Self {
+            input: BufReader::with_capacity(256 * 1024, input),
+            line: Vec::new(),
+        }
+    }
+
+    /// The next line; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.line.clear();
+        let mut any = false;
+        let mut too_long = false;
+        loop {
+            let buffer = match self.input.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if buffer.is_empty() {
+                break;
+            }
+            any = true;
+            let end = memchr(b'\n', buffer);
+            let part = &buffer[..end.unwrap_or(buffer.len())];
+            too_long |= self.line.len() + part.len() > MAX_LINE;
+            if !too_long {
+                self.line.extend_from_slice(part);
+            }
+            let read = part.len() + usize::from(end.is_some());
+            self.input.consume(read);
+            if end.is_some() {
+                break;
+            }
+        }
+        Ok(any.then_some(if too_long {
+            Line::TooLong
+        } else {
+            Line::Text(&self.line)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(input: &[u8]) -> Vec<Option<Vec<u8>>> {
+        let mut lines = Lines::new(input);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().unwrap() {
+            all.push(match line {
+                Line::Text(text) => Some(text.to_vec()),
+                Line::TooLong => None,
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn lines_end_at_line_feeds_and_at_the_end() {
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        assert_eq!(lines(b""), []);
+        assert_eq!(lines(b"a\n\nb"), [text("a"), text(""), text("b")]);
+        assert_eq!(lines(b"a\n"), [text("a")]);
+    }
+
+    #[test]
+    fn a_line_past_the_limit_is_skipped_as_a_whole() {
+        for len in [MAX_LINE, MAX_LINE + 1, 1_000_000] {
+            let long = vec![b'x'; len];
+            let input = [&b"a\n"[..], &long, b"\nb\n"].concat();
+            let middle = (len <= MAX_LINE).then_some(long);
+            assert_eq!(
+                lines(&input),
+                [Some(b"a".to_vec()), middle, Some(b"b".to_vec())],
+                "{len} bytes"
+            );
+        }
+    }
+}
