@@ -170,13 +170,13 @@ fn replay_files(config: &Config, files: &[PathBuf], output: Output) -> anyhow::R
         Output::Table => replay::Format::Table,
         Output::Json => replay::Format::Json,
     };
-    let mut replay = replay::Replay::new(config.detector(), config.ledger(config.protect.networks.clone()), format);
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut replay = replay::Replay::new(config.detector(), config.ledger(config.protect.networks.clone()));
+    let mut findings = replay::Output::new(io::BufWriter::new(io::stdout().lock()), format);
     for path in files {
-        let input = open(path)?;
-        replay.read(input, &mut out).with_context(|| format!("replaying {}", path.display()))?;
+        let name = path.display().to_string();
+        replay.read(&name, open(path)?, &mut findings).with_context(|| format!("replaying {name}"))?;
     }
-    out.flush().context("writing the findings")?;
-    eprintln!("{}", replay.summary());
+    findings.into_inner().flush().context("writing the findings")?;
+    eprintln!("{}", replay.finish());
     Ok(())
 }

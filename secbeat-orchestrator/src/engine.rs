@@ -17,8 +17,8 @@ use uuid::Uuid;
 use crate::{
     api::view::{BanView, Stats},
     bus::Streams,
-    detect::{Detector, Finding, Sighting, Tally},
-    ledger::{Decision, Ledger},
+    detect::{Detector, Finding, Sighting, Tally, Upstreams},
+    ledger::{Decision, Ledger, WriteState},
 };
 
 /// How far an event's time may lie before its receipt, and after it: a wrong clock on one edge must not matter.
@@ -53,6 +53,7 @@ pub enum Input {
 /// Detector, ledger, and how to reach the bus.
 pub struct Engine {
     detector: Detector,
+    upstreams: Upstreams,
     ledger: Ledger,
     bus: Bus,
     streams: Streams,
@@ -80,7 +81,16 @@ impl Engine {
         cleanup_interval: Duration,
     ) -> Self {
         let streams = Streams::new(&bus);
-        Self { detector, ledger, bus, streams, inputs: inputs.downgrade(), cleanup_interval, counts: Counts::default() }
+        Self {
+            detector,
+            upstreams: Upstreams::default(),
+            ledger,
+            bus,
+            streams,
+            inputs: inputs.downgrade(),
+            cleanup_interval,
+            counts: Counts::default(),
+        }
     }
 
     /// Works until nobody can send anything.
@@ -101,7 +111,7 @@ impl Engine {
                     }
                 }
                 _ = cleanup.tick() => {
-                    let forgotten = self.detector.cleanup(now_ms());
+                    let forgotten = self.detector.cleanup(now_ms() - OLDEST_MS);
                     debug!(forgotten, tracked = self.detector.tracked(), "forgot quiet sources");
                 }
             }
@@ -113,7 +123,7 @@ impl Engine {
             Input::Batch { batch, received_ms } => self.batch(&batch, received_ms),
             Input::Restore { bans, audit } => self.restore(bans, audit),
             Input::Recheck { present } => self.recheck(&present),
-            Input::Acknowledged(id) => self.ledger.acknowledged(id),
+            Input::Acknowledged(id) => drop(self.ledger.acknowledged(id)),
             Input::Ban { target, duration, note, actor, reply } => {
                 let _ = reply.send(self.ban(target, duration, note, actor));
             }
@@ -127,7 +137,7 @@ impl Engine {
             }
             Input::Stats { reply } => {
                 let _ = reply.send(Stats {
-                    active_bans: self.ledger.active().count(),
+                    active_bans: self.ledger.len(),
                     tracked_sources: self.detector.tracked(),
                     evicted_sources: self.detector.evicted(),
                     batches: self.counts.batches,
@@ -145,7 +155,7 @@ impl Engine {
         self.counts.events += batch.events.len() as u64;
         let clamp = |at_ms: i64| at_ms.clamp(received_ms - OLDEST_MS, received_ms + NEWEST_MS);
         let upstreams: Vec<_> =
-            batch.upstreams.iter().map(|name| self.detector.upstream(&batch.edge_id, name)).collect();
+            batch.upstreams.iter().map(|name| self.upstreams.intern(&batch.edge_id, name)).collect();
         let upstream = |index: u16| upstreams.get(usize::from(index)).copied();
         for event in &batch.events {
             let Some(upstream) = upstream(event.upstream) else { continue };
@@ -172,7 +182,7 @@ impl Engine {
                 self.detector.ignore_until(command.target, command.expires_at_ms);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
-                    self.issue(command, ACTOR.to_owned());
+                    self.issue(*command, ACTOR.to_owned());
                 }
             }
             Decision::Suppressed(suppression) => {
@@ -256,7 +266,7 @@ impl Engine {
         let lost: Vec<_> = self
             .ledger
             .active()
-            .filter(|ban| !ban.is_pending() && !present.contains(&ban.command.target))
+            .filter(|ban| ban.write == WriteState::Acknowledged && !present.contains(&ban.command.target))
             .map(|ban| ban.command.clone())
             .collect();
         if !lost.is_empty() {

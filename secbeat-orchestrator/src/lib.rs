@@ -1,19 +1,28 @@
-//! The pure cores of the orchestrator.
+//! The orchestrator: sees what all edges report, decides who is banned, and keeps the ledger.
 //!
-//! Everything here is deterministic: time comes in as an argument (milliseconds since the Unix epoch, `i64`), decisions
-//! come out as values. The daemon's shell moves data between these cores and the world.
+//! Pure cores, deterministic, with time as an argument (milliseconds since the Unix epoch) and decisions as values:
 //!
 //! * [`detect`]: sources, sliding windows, rules and the outage guard: who crossed a threshold?
 //! * [`ledger`]: which bans are in force, for how long, and which of them still have to be written?
 //! * [`logs`]: access log lines as typed values.
 //! * [`replay`]: the same detector and ledger over log files.
+//!
+//! The shell moves data between them and the world: [`intake`] reads the bus, [`engine`] owns detector and ledger, [`bus`]
+//! writes, [`api`] and [`cli`] are for people, [`app`] ties all together.
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod app;
+pub mod bus;
+pub mod cli;
+pub mod config;
 pub mod detect;
+pub mod engine;
+pub mod intake;
 pub mod ledger;
 pub mod logs;
-// pub mod replay;
+pub mod replay;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.
 fn millis(duration: std::time::Duration) -> i64 {

@@ -1,1 +1,42 @@
-fn main() {}
+//! `secbeat-orchestrator`: arguments, logging, config, build, run.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser as _;
+use secbeat_common::daemon::{cli::init_logging, exit};
+use secbeat_orchestrator::{
+    app::App,
+    cli::{Cli, Command},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run => {
+            init_logging();
+            run(&cli)
+        }
+        _ => cli.execute(),
+    };
+    exit::finish("secbeat-orchestrator", result)
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let config = cli.load_config()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        App::build(config)
+            .await?
+            .run(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
+            })
+            .await
+    })
+}

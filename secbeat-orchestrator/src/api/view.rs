@@ -3,7 +3,7 @@
 use secbeat_common::{daemon::time::rfc3339, wire::Layer};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::ActiveBan;
+use crate::ledger::{ActiveBan, WriteState};
 
 /// One ban.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +36,11 @@ impl BanView {
             command_id: command.id.to_string(),
             target: command.target.to_string(),
             reason: command.reason.name().to_owned(),
-            state: if ban.is_pending() { "pending" } else { "issued" }.to_owned(),
+            state: match ban.write {
+                WriteState::Pending => "pending",
+                WriteState::Acknowledged => "issued",
+            }
+            .to_owned(),
             layer: if command.layer == Layer::L7 { "l7" } else { "kernel" }.to_owned(),
             strikes: command.strikes,
             issuer: command.issuer.clone(),

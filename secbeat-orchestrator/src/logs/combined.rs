@@ -46,9 +46,9 @@ fn parse_client(text: &[u8]) -> Result<IpAddr, LogError> {
     let address = std::str::from_utf8(text)
         .ok()
         .and_then(|text| text.parse::<IpAddr>().ok());
-    address.map(|address| address.to_canonical()).ok_or_else(|| {
-        LogError::Client(String::from_utf8_lossy(&text[..text.len().min(QUOTED)]).into_owned())
-    })
+    address
+        .map(|address| address.to_canonical())
+        .ok_or_else(|| LogError::Client(text[..text.len().min(QUOTED)].escape_ascii().to_string()))
 }
 
 /// The time, and what follows the quote that opens the request. User names may contain spaces and brackets, but no bare

@@ -48,13 +48,13 @@ impl Family {
     /// The attacker's address.
     #[must_use]
     pub fn attacker(self) -> IpAddr {
-        self.pick("198.51.100.2", "2001:db8:a::2")
+        self.pick("198.51.100.2", "2001:db8:a:1::2")
     }
 
     /// The visitor's address.
     #[must_use]
     pub fn visitor(self) -> IpAddr {
-        self.pick("203.0.113.2", "2001:db8:b::2")
+        self.pick("203.0.113.2", "2001:db8:b:1::2")
     }
 
     /// Where the attacker reaches the edge.
@@ -124,12 +124,12 @@ impl Fleet {
     pub fn start(options: &Options) -> Self {
         let (host, attacker, visitor) = (Namespace::new("edge"), Namespace::new("attacker"), Namespace::new("visitor"));
         link(
-            End { namespace: &host, interface: "to-attacker", addresses: &["198.51.100.1/24", "2001:db8:a::1/64"] },
-            End { namespace: &attacker, interface: "eth0", addresses: &["198.51.100.2/24", "2001:db8:a::2/64"] },
+            End { namespace: &host, interface: "to-attacker", addresses: &["198.51.100.1/24", "2001:db8:a::1/48"] },
+            End { namespace: &attacker, interface: "eth0", addresses: &["198.51.100.2/24", "2001:db8:a:1::2/48"] },
         );
         link(
-            End { namespace: &host, interface: "to-visitor", addresses: &["203.0.113.1/24", "2001:db8:b::1/64"] },
-            End { namespace: &visitor, interface: "eth0", addresses: &["203.0.113.2/24", "2001:db8:b::2/64"] },
+            End { namespace: &host, interface: "to-visitor", addresses: &["203.0.113.1/24", "2001:db8:b::1/48"] },
+            End { namespace: &visitor, interface: "eth0", addresses: &["203.0.113.2/24", "2001:db8:b:1::2/48"] },
         );
         let loopback: IpAddr = [127, 0, 0, 1].into();
         let nginx = Nginx::start(&host, SocketAddr::new(loopback, 0));

@@ -1,0 +1,165 @@
+//! Replays of real logs; see `fixtures/README.md`.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use super::*;
+use crate::detect::Threshold;
+
+const FLOOD: &[u8] = include_bytes!("../../fixtures/http-dos-random-uri.log");
+const PROBING: &[u8] = include_bytes!("../../fixtures/apache-http-probing.log");
+const BENIGN: &[u8] = include_bytes!("../../fixtures/elastic-apache-500.log");
+
+fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
+    let mut replay = Replay::new(detect.clone(), LedgerConfig::default());
+    let mut output = Output::new(Vec::new(), format);
+    for (n, log) in logs.iter().enumerate() {
+        replay.read(&format!("log-{n}"), *log, &mut output).unwrap();
+    }
+    (String::from_utf8(output.into_inner()).unwrap(), replay.finish())
+}
+
+fn errors(count: u32) -> DetectConfig {
+    let error_flood = Threshold {
+        count: NonZeroU32::new(count).unwrap(),
+        window: Duration::from_secs(60),
+    };
+    DetectConfig {
+        error_flood,
+        ..DetectConfig::default()
+    }
+}
+
+#[test]
+fn a_probing_scan_is_banned_once() {
+    let (found, summary) = replay(&[PROBING], &DetectConfig::default(), Format::Json);
+    assert_eq!(
+        found,
+        "{\"at\":\"2021-09-29T12:37:05.000Z\",\"target\":\"172.17.0.1/32\",\"rule\":\"error-flood\",\"count\":50,\
+         \"expires_at\":\"2021-09-29T12:42:05.000Z\",\"strikes\":0}\n"
+    );
+    let expected = Summary {
+        read: 77,
+        parsed: 77,
+        sources: 1,
+        findings: 1,
+        ..Summary::default()
+    };
+    assert_eq!(summary, expected);
+}
+
+#[test]
+fn a_flood_from_loopback_is_found_and_suppressed() {
+    let (found, summary) = replay(&[FLOOD], &DetectConfig::default(), Format::Json);
+    assert_eq!(
+        found,
+        "{\"at\":\"2023-10-10T09:06:56.000Z\",\"target\":\"127.0.0.1/32\",\"rule\":\"error-flood\",\"count\":50,\
+         \"expires_at\":null,\"strikes\":0,\"suppressed\":\"protected: loopback\"}\n"
+    );
+    let expected = Summary {
+        read: 66,
+        parsed: 66,
+        sources: 1,
+        findings: 1,
+        suppressed: 1,
+        ..Summary::default()
+    };
+    assert_eq!(summary, expected);
+}
+
+#[test]
+fn visitors_of_a_public_site_are_left_alone() {
+    let (found, summary) = replay(&[BENIGN], &DetectConfig::default(), Format::Json);
+    assert_eq!(found, "");
+    let expected = Summary {
+        read: 500,
+        parsed: 500,
+        sources: 114,
+        ..Summary::default()
+    };
+    assert_eq!(summary, expected);
+}
+
+#[test]
+fn the_table_is_aligned() {
+    let (found, _) = replay(&[PROBING, FLOOD], &DetectConfig::default(), Format::Table);
+    assert_eq!(
+        found,
+        "AT                        TARGET                    RULE            COUNT  STRIKES  BANNED UNTIL\n\
+         2021-09-29T12:37:05.000Z  172.17.0.1/32             error-flood        50        0  2021-09-29T12:42:05.000Z\n\
+         2023-10-10T09:06:56.000Z  127.0.0.1/32              error-flood        50        0  - (protected: loopback)\n"
+    );
+}
+
+#[test]
+fn the_same_input_gives_the_same_output() {
+    let logs = [BENIGN, PROBING, FLOOD, BENIGN];
+    let first = replay(&logs, &errors(2), Format::Json);
+    assert!(first.1.findings > 2, "{first:?}");
+    for _ in 0..3 {
+        assert_eq!(replay(&logs, &errors(2), Format::Json), first);
+    }
+}
+
+/// `client second status` each.
+fn log(lines: &[(&str, u32, u16)]) -> Vec<u8> {
+    let line = |(client, second, status): &(&str, u32, u16)| {
+        let (minute, second) = (second / 60, second % 60);
+        format!("{client} - - [20/Nov/2026:10:{minute:02}:{second:02} +0000] \"GET / HTTP/1.1\" {status} 0\n")
+    };
+    lines.iter().map(line).collect::<String>().into_bytes()
+}
+
+#[test]
+fn late_lines_count_and_lines_during_a_ban_do_not() {
+    let client = "2001:db8::7";
+    let input = log(&[
+        (client, 10, 404),
+        (client, 90, 404),
+        (client, 30, 404), // late by a window: ignored
+        (client, 31, 404), // late, but in (30, 90]
+        (client, 91, 404), // banned from here on
+        (client, 389, 404),
+        (client, 390, 404), // the ban is over
+        (client, 391, 404),
+    ]);
+    let (found, summary) = replay(&[&input], &errors(2), Format::Json);
+    assert_eq!(
+        found,
+        "{\"at\":\"2026-11-20T10:01:30.000Z\",\"target\":\"2001:db8::/64\",\"rule\":\"error-flood\",\"count\":2,\
+         \"expires_at\":\"2026-11-20T10:06:30.000Z\",\"strikes\":0}\n\
+         {\"at\":\"2026-11-20T10:06:31.000Z\",\"target\":\"2001:db8::/64\",\"rule\":\"error-flood\",\"count\":2,\
+         \"expires_at\":\"2026-11-20T10:16:31.000Z\",\"strikes\":1}\n"
+    );
+    assert_eq!((summary.findings, summary.suppressed), (2, 0));
+}
+
+#[test]
+fn an_outage_in_the_log_bans_nobody() {
+    let clients = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
+    let outage: Vec<_> = (0..300).map(|n| (clients[n as usize % 3], n / 30, 502)).collect();
+    assert_eq!(
+        replay(&[&log(&outage)], &DetectConfig::default(), Format::Json)
+            .1
+            .findings,
+        0
+    );
+}
+
+#[test]
+fn rejected_lines_are_counted_and_the_first_few_explained() {
+    let mut input = log(&[("203.0.113.1", 0, 200)]);
+    for n in 0..9 {
+        input.extend_from_slice(format!("host-{n}\x1b[2J - -\n").as_bytes());
+    }
+    let (_, summary) = replay(&[b"\n", &input], &DetectConfig::default(), Format::Json);
+    assert_eq!(
+        summary.to_string(),
+        "11 lines read, 1 parsed, 10 rejected\n  \
+           log-0:1: the line is empty\n  \
+           log-1:2: `host-0\\x1b[2J` is no client address\n  \
+           log-1:3: `host-1\\x1b[2J` is no client address\n  \
+           log-1:4: `host-2\\x1b[2J` is no client address\n  \
+           log-1:5: `host-3\\x1b[2J` is no client address\n\
+         1 sources, 0 findings, 0 of them suppressed"
+    );
+}
