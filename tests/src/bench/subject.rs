@@ -29,6 +29,18 @@ const BANNED_V6: &str = "2001:db8:bad:1::7";
 const CLEAN_V4: &str = "198.51.100.8";
 const CLEAN_V6: &str = "2001:db8:bad:2::7";
 
+/// The like of what an edge allows by itself: loopback, its own addresses, a gateway, two resolvers, an upstream.
+const ALLOWED: [&str; 8] = [
+    "127.0.0.0/8",
+    "::1/128",
+    "192.0.2.1",
+    "2001:db8:0:1::1/128",
+    "192.0.2.254",
+    "203.0.113.53",
+    "203.0.113.54",
+    "192.0.2.80",
+];
+
 /// Slots of each ban map: as many as an edge has.
 const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
 
@@ -134,6 +146,9 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     };
     for source in [BANNED_V4, BANNED_V6] {
         filter.ban(address(source), ban);
+    }
+    for prefix in ALLOWED {
+        filter.allow(prefix.parse().expect("a literal prefix"));
     }
     Arc::new(filter)
 }
