@@ -21,7 +21,7 @@ const TEST_RUNS: u32 = 1_000_000;
 /// Enough that setting up and taking down a run, which wait for RCU grace periods of several ms, are lost in it.
 const FRAMES_DROPPED: u32 = 64 * 65_536;
 /// Fewer, since each goes on into the stack.
-const FRAMES_PASSED: u32 = 64 * 2_048;
+const FRAMES_PASSED: u32 = 64 * 16_384;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
