@@ -43,29 +43,32 @@ pub struct Ban {
     /// Bytes of those packets.
     pub dropped_bytes: u64,
     /// Why: a [`reason`] code.
-    pub reason: u16,
+    pub reason: u8,
     /// Who wrote it: an [`origin`] code.
-    pub origin: u16,
+    pub origin: u8,
     /// Earlier bans of this source within the strike window.
-    pub strikes: u32,
+    pub strikes: u16,
+    /// [`Settings::allow_generation`] of the allowlist that was found not to touch this source at all: as long as it is
+    /// the current one, the program need not look. 0: never compared, so every packet is looked up.
+    pub unallowed_in: u32,
 }
 
 /// Codes of [`Ban::reason`].
 pub mod reason {
     /// An operator asked for it.
-    pub const MANUAL: u16 = 1;
+    pub const MANUAL: u8 = 1;
     /// Rule `error-flood`.
-    pub const ERROR_FLOOD: u16 = 2;
+    pub const ERROR_FLOOD: u8 = 2;
     /// Rule `request-flood`.
-    pub const REQUEST_FLOOD: u16 = 3;
+    pub const REQUEST_FLOOD: u8 = 3;
 }
 
 /// Codes of [`Ban::origin`].
 pub mod origin {
     /// Came over the bus; the fleet's ledger owns it.
-    pub const FLEET: u16 = 1;
+    pub const FLEET: u8 = 1;
     /// Added on this host; reconciliation leaves it alone.
-    pub const LOCAL: u16 = 2;
+    pub const LOCAL: u8 = 2;
 }
 
 /// Key of the LPM tries: prefix length in bits over 16 address bytes, IPv4 as `::ffff:a.b.c.d` (so /32 is 128 here).
@@ -120,6 +123,8 @@ pub struct Counter {
 pub struct Settings {
     /// A [`mode`] code.
     pub mode: u32,
+    /// Changes before each change of `ALLOWED_NETS`; never 0 once an allowlist was written. See [`Ban::unallowed_in`].
+    pub allow_generation: u32,
 }
 
 /// Codes of [`Settings::mode`].
@@ -166,12 +171,13 @@ mod tests {
         assert_eq!(offset_of!(Ban, dropped_packets), 16);
         assert_eq!(offset_of!(Ban, dropped_bytes), 24);
         assert_eq!(offset_of!(Ban, reason), 32);
-        assert_eq!(offset_of!(Ban, origin), 34);
-        assert_eq!(offset_of!(Ban, strikes), 36);
+        assert_eq!(offset_of!(Ban, origin), 33);
+        assert_eq!(offset_of!(Ban, strikes), 34);
+        assert_eq!(offset_of!(Ban, unallowed_in), 36);
         assert_eq!((size_of::<NetKey>(), offset_of!(NetKey, addr)), (20, 4));
         assert_eq!(size_of::<Allow>(), 4);
         assert_eq!((size_of::<Counter>(), offset_of!(Counter, bytes)), (16, 8));
-        assert_eq!(size_of::<Settings>(), 4);
+        assert_eq!((size_of::<Settings>(), offset_of!(Settings, allow_generation)), (8, 4));
         assert_eq!((size_of::<ClockReading>(), offset_of!(ClockReading, boot_ns)), (16, 8));
     }
 }

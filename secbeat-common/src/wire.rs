@@ -187,7 +187,7 @@ impl Reason {
 
     /// The code in the kernel's [`Ban`](maps::Ban).
     #[must_use]
-    pub const fn code(self) -> u16 {
+    pub const fn code(self) -> u8 {
         match self {
             Self::Manual => maps::reason::MANUAL,
             Self::ErrorFlood => maps::reason::ERROR_FLOOD,
@@ -197,7 +197,7 @@ impl Reason {
 
     /// The inverse of [`code`](Self::code); `None` for a code of another release.
     #[must_use]
-    pub const fn from_code(code: u16) -> Option<Self> {
+    pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             maps::reason::MANUAL => Some(Self::Manual),
             maps::reason::ERROR_FLOOD => Some(Self::ErrorFlood),

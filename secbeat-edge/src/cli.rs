@@ -268,6 +268,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         reason: maps::reason::MANUAL,
         origin: maps::origin::LOCAL,
         strikes: 0,
+        unallowed_in: 0,
         dropped_packets: 0,
         dropped_bytes: 0,
     };

@@ -201,6 +201,7 @@ impl Enforcer {
                     reason: ban.reason.code(),
                     origin: origin_code(ban.origin),
                     strikes: ban.strikes,
+                    unallowed_in: kernel.allowed.stamp(target),
                     dropped_packets: 0,
                     dropped_bytes: 0,
                 };
@@ -230,6 +231,21 @@ impl Enforcer {
         debug!(?drift, in_kernel = found.len(), "reconciled");
         self.drift = drift;
         self.apply_all(&changes);
+        self.restamp(&found);
+    }
+
+    /// Compares bans that are right but for their stamp with the allowlist as it is now.
+    fn restamp(&mut self, found: &[(Prefix, KernelBan)]) {
+        let Some(kernel) = &mut self.kernel else { return };
+        for (target, ban) in found {
+            let stamp = kernel.allowed.stamp(target);
+            if ban.unallowed_in == stamp || self.reconciler.get(target).is_none() {
+                continue;
+            }
+            if let Err(error) = kernel.bans.put(target, &KernelBan { unallowed_in: stamp, ..*ban }, &kernel.clock) {
+                error!("{error:#}");
+            }
+        }
     }
 
     fn refresh_protection(&mut self) {

@@ -309,7 +309,7 @@ fn bannable(target: &Prefix, protects: impl Fn(&Prefix) -> bool) -> Result<(), R
 
 /// The code of [`secbeat_common::maps::Ban::origin`].
 #[must_use]
-pub fn origin_code(origin: Origin) -> u16 {
+pub fn origin_code(origin: Origin) -> u8 {
     match origin {
         Origin::Fleet(_) => origin::FLEET,
         Origin::Local => origin::LOCAL,

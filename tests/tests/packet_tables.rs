@@ -10,7 +10,8 @@
 use std::net::IpAddr;
 
 use secbeat_common::{
-    maps::{Ban, ClockReading, mode},
+    maps::{Ban, ClockReading, Settings, mode},
+    prefix::Prefix,
     verdict::Verdict,
 };
 use secbeat_tests::lab::{
@@ -39,6 +40,7 @@ const NEVER_ENDING: Ban = Ban {
     reason: 2,
     origin: 1,
     strikes: 0,
+    unallowed_in: 0,
 };
 
 fn packets() -> impl Iterator<Item = (IpAddr, Vec<u8>, String)> {
@@ -207,6 +209,27 @@ fn the_boot_clock_ends_a_ban_within_64_packets_when_jiffies_stood_still() {
             &format!("packet {number}"),
         );
     }
+}
+
+#[test]
+fn a_ban_compared_with_an_older_allowlist_is_looked_up_again() {
+    for (unallowed_in, allow_generation) in [(0, 0), (0, 7), (6, 7), (7, 6), (1, 0)] {
+        let mut filter = Filter::load();
+        filter.set_settings(Settings { mode: mode::ENFORCE, allow_generation });
+        for source in SOURCES {
+            filter.allow(Prefix::host(source.parse().unwrap()));
+        }
+        let ban = Ban { unallowed_in, ..NEVER_ENDING };
+        expect_of_ban(&mut filter, ban, Verdict::Allowed, XDP_PASS);
+    }
+}
+
+#[test]
+fn a_ban_compared_with_the_current_allowlist_is_dropped() {
+    let mut filter = Filter::load();
+    filter.set_settings(Settings { mode: mode::ENFORCE, allow_generation: 7 });
+    filter.allow("192.0.2.0/24".parse().unwrap());
+    expect_of_ban(&mut filter, Ban { unallowed_in: 7, ..NEVER_ENDING }, Verdict::Banned, XDP_DROP);
 }
 
 #[test]

@@ -16,10 +16,12 @@ use super::{BootTime, JiffyClock, Pins};
 pub struct KernelBan {
     pub ends: BootTime,
     /// A code of [`maps::reason`].
-    pub reason: u16,
+    pub reason: u8,
     /// A code of [`maps::origin`].
-    pub origin: u16,
+    pub origin: u8,
     pub strikes: u32,
+    /// The allowlist's generation in which it touches this source nowhere; see [`Ban::unallowed_in`].
+    pub unallowed_in: u32,
     pub dropped_packets: u64,
     pub dropped_bytes: u64,
 }
@@ -72,7 +74,8 @@ impl BanMaps {
             dropped_bytes: counted.dropped_bytes,
             reason: ban.reason,
             origin: ban.origin,
-            strikes: ban.strikes,
+            strikes: u16::try_from(ban.strikes).unwrap_or(u16::MAX),
+            unallowed_in: ban.unallowed_in,
         };
         match key {
             Key::V4(key) => self.v4.insert(key, value, 0),
@@ -159,7 +162,8 @@ impl From<Ban> for KernelBan {
             ends: BootTime(ban.expires_boot_ns),
             reason: ban.reason,
             origin: ban.origin,
-            strikes: ban.strikes,
+            strikes: u32::from(ban.strikes),
+            unallowed_in: ban.unallowed_in,
             dropped_packets: ban.dropped_packets,
             dropped_bytes: ban.dropped_bytes,
         }

@@ -1,11 +1,11 @@
 //! The kernel's allowlist, and its counters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
-use aya::maps::{LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key};
+use aya::maps::{Array, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key};
 use secbeat_common::{
-    maps::{self, Allow, Counter},
+    maps::{self, Allow, Counter, Settings},
     prefix::Prefix,
     verdict::Verdict,
 };
@@ -13,38 +13,73 @@ use secbeat_common::{
 use super::Pins;
 
 /// `ALLOWED_NETS`: networks that the program never drops.
-#[derive(Debug)]
 pub struct AllowedNets {
     trie: LpmTrie<MapData, [u8; 16], Allow>,
+    settings: Array<MapData, Settings>,
+    written: HashMap<Prefix, u32>,
+    generation: u32,
 }
 
 impl AllowedNets {
     /// # Errors
     ///
-    /// When the map is not pinned, or is no allowlist of this release.
+    /// When the maps are not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
-        let path = pins.map(maps::ALLOWED_NETS);
-        let data =
-            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
-        let trie = Map::LpmTrie(data).try_into().context("ALLOWED_NETS is no allowlist of this release")?;
-        Ok(Self { trie })
+        let open = |name| {
+            let path = pins.map(name);
+            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))
+        };
+        let trie = Map::LpmTrie(open(maps::ALLOWED_NETS)?);
+        let settings = Map::Array(open(maps::SETTINGS)?);
+        Ok(Self {
+            trie: trie.try_into().context("ALLOWED_NETS is no allowlist of this release")?,
+            settings: settings.try_into().context("SETTINGS is not of this release")?,
+            written: HashMap::new(),
+            generation: 0,
+        })
     }
 
-    /// Makes the kernel's allowlist exactly `wanted` (prefix → a code of [`maps::allow`]): first adds, then removes, so
-    /// that nothing which stays allowed is unprotected for an instant.
+    /// Makes the kernel's allowlist exactly `wanted` (prefix → a code of [`maps::allow`]).
+    ///
+    /// If anything changes, the generation changes first, which makes every ban's [`stamp`](Self::stamp) stale, so that
+    /// the program looks every packet up again; then networks are added and only then removed, so that nothing which
+    /// stays allowed is unprotected for an instant.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn set(&mut self, wanted: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
+        let present = self.trie.keys().collect::<Result<Vec<_>, _>>().context("listing the kernel's allowlist")?;
+        let present: HashMap<_, _> = present.into_iter().map(|key| (parts(&key), key)).collect();
+        let kept: HashSet<_> = wanted.keys().map(|net| parts(&key(net))).collect();
+        let unchanged = present.len() == kept.len() && present.keys().all(|parts| kept.contains(parts));
+        self.advance(unchanged)?;
         for (net, &reason) in wanted {
             self.trie.insert(&key(net), Allow { reason }, 0).with_context(|| format!("allowing {net} in the kernel"))?;
         }
-        let kept: std::collections::HashSet<_> = wanted.keys().map(|net| parts(&key(net))).collect();
-        let present = self.trie.keys().collect::<Result<Vec<_>, _>>().context("listing the kernel's allowlist")?;
-        for key in present.iter().filter(|key| !kept.contains(&parts(key))) {
+        for (_, key) in present.iter().filter(|(parts, _)| !kept.contains(*parts)) {
             self.trie.remove(key).context("removing a network from the kernel's allowlist")?;
         }
+        self.written.clone_from(wanted);
+        Ok(())
+    }
+
+    /// The stamp for a ban of `target` ([`maps::Ban::unallowed_in`]): the current generation if no allowed network
+    /// touches it, 0 if the program has to look at each packet.
+    #[must_use]
+    pub fn stamp(&self, target: &Prefix) -> u32 {
+        let touched = self.written.keys().any(|net| net.covers(target) || target.covers(net));
+        if touched { 0 } else { self.generation }
+    }
+
+    /// Reads the generation, and moves it on unless nothing is about to change.
+    fn advance(&mut self, unchanged: bool) -> anyhow::Result<()> {
+        let mut settings = self.settings.get(&0, 0).context("reading the program's settings")?;
+        if !unchanged || settings.allow_generation == 0 {
+            settings.allow_generation = settings.allow_generation.checked_add(1).unwrap_or(1);
+            self.settings.set(0, settings, 0).context("writing the program's settings")?;
+        }
+        self.generation = settings.allow_generation;
         Ok(())
     }
 }

@@ -49,6 +49,7 @@ fn kernel_of(change: &Change) -> Vec<(Prefix, KernelBan)> {
                 reason: ban.reason.code(),
                 origin: origin_code(ban.origin),
                 strikes: ban.strikes,
+                unallowed_in: 0,
                 dropped_packets: 0,
                 dropped_bytes: 0,
             },

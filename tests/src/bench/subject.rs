@@ -8,7 +8,7 @@ use std::{
 };
 
 use secbeat_common::{
-    maps::{self, Ban},
+    maps::{self, Ban, Settings},
     verdict::Verdict,
 };
 
@@ -26,6 +26,9 @@ const VARIANTS: [(&str, &str); 3] = [
 
 const BANNED_V4: &str = "198.51.100.7";
 const BANNED_V6: &str = "2001:db8:bad:1::7";
+/// Banned, but never compared with the allowlist, so that each of its packets is looked up there.
+const UNCOMPARED_V4: &str = "198.51.100.9";
+const UNCOMPARED_V6: &str = "2001:db8:bad:3::7";
 const CLEAN_V4: &str = "198.51.100.8";
 const CLEAN_V6: &str = "2001:db8:bad:2::7";
 
@@ -40,6 +43,9 @@ const ALLOWED: [&str; 8] = [
     "203.0.113.54",
     "192.0.2.80",
 ];
+
+/// The allowlist's generation, as an edge writes it.
+const GENERATION: u32 = 1;
 
 /// Slots of each ban map: as many as an edge has.
 const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
@@ -123,6 +129,8 @@ pub fn all() -> Vec<Subject> {
         Subject::ours("secbeat miss v6", &ours, maps::PROGRAM, CLEAN_V6, Verdict::Clean),
         Subject::ours(HIT_V4, &ours, maps::PROGRAM, BANNED_V4, Verdict::Banned),
         Subject::ours(HIT_V6, &ours, maps::PROGRAM, BANNED_V6, Verdict::Banned),
+        Subject::ours("hit v4, allowlist looked up", &ours, maps::PROGRAM, UNCOMPARED_V4, Verdict::Banned),
+        Subject::ours("hit v6, allowlist looked up", &ours, maps::PROGRAM, UNCOMPARED_V6, Verdict::Banned),
     ];
     let object = paths::bench_object();
     if object.exists() {
@@ -145,8 +153,12 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
         ..Ban::default()
     };
     for source in [BANNED_V4, BANNED_V6] {
+        filter.ban(address(source), Ban { unallowed_in: GENERATION, ..ban });
+    }
+    for source in [UNCOMPARED_V4, UNCOMPARED_V6] {
         filter.ban(address(source), ban);
     }
+    filter.set_settings(Settings { mode: maps::mode::ENFORCE, allow_generation: GENERATION });
     for prefix in ALLOWED {
         filter.allow(prefix.parse().expect("a literal prefix"));
     }

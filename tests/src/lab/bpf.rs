@@ -131,10 +131,15 @@ impl Filter {
             .expect("allowing");
     }
 
-    /// Sets a [`maps::mode`].
+    /// Sets a [`maps::mode`]; the allowlist's generation is as in a map that no edge has written.
     pub fn set_mode(&mut self, mode: u32) {
+        self.set_settings(Settings { mode, ..Settings::default() });
+    }
+
+    /// Writes the program's settings.
+    pub fn set_settings(&mut self, settings: Settings) {
         let mut table: Array<_, Settings> = self.map_mut(maps::SETTINGS).try_into().expect(maps::SETTINGS);
-        table.set(0, Settings { mode }, 0).expect("setting the mode");
+        table.set(0, settings, 0).expect("writing the settings");
     }
 
     #[must_use]
