@@ -66,7 +66,7 @@ impl App {
             publishing.await;
             Ok(())
         });
-        let (recorder, telemetry_task) = telemetry::start(&edge_id, &config.proxy.upstream.to_string(), publisher.clone());
+        let (recorder, telemetry_task) = telemetry::start(&edge_id, &config.proxy.upstream.to_string(), publisher.clone())?;
         let telemetry = recorder.stats();
         tasks.spawn(async move {
             telemetry_task.await;

@@ -1,138 +1,273 @@
-//! From the request path to the bus: a queue that never makes a request wait, and the task that batches what is in it.
+//! The way of telemetry from the request path to the bus: a bounded queue and the task that batches what is in it.
+//!
+//! The request path never waits. Whatever does not fit is dropped and counted, and the count travels in every batch.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
-    future::Future,
+    num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secbeat_common::{daemon::time::now_ms, subjects, wire};
-use tokio::{sync::mpsc, time::Instant};
-use tracing::error;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    batch::{Answer, Batcher, Limits},
-    bus::Publisher,
+    batch::{Answer, BatchConfig, BatchError, Batcher, Identity, Observation},
+    bus::{Dropped, Publisher},
 };
 
-/// Answers that may wait to be batched.
-const QUEUE: usize = 65_536;
+/// Answers that wait for the batcher, unless configured otherwise. Under a tenth of them are ever taken in normal
+/// operation; full of errors with the longest texts, they are 60 MB.
+pub const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
-/// What became of the answers.
+/// Answers that the task takes from the queue at a time.
+const CHUNK: usize = 256;
+
+/// What became of the answers, since the start.
 #[derive(Debug, Default)]
 pub struct TelemetryStats {
     recorded: AtomicU64,
     dropped: AtomicU64,
     batches_sent: AtomicU64,
+    events_sent: AtomicU64,
+    send_failures: AtomicU64,
 }
 
 impl TelemetryStats {
     /// Answers taken in.
     #[must_use]
     pub fn recorded(&self) -> u64 {
-        self.recorded.load(Ordering::Relaxed)
+        self.recorded.load(Relaxed)
     }
 
-    /// Answers that found the queue full.
+    /// Answers lost: the queue was full, or their batch could not be sent.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Relaxed)
     }
 
-    /// Batches handed to the bus.
     #[must_use]
     pub fn batches_sent(&self) -> u64 {
-        self.batches_sent.load(Ordering::Relaxed)
+        self.batches_sent.load(Relaxed)
+    }
+
+    /// Events in the batches that were sent.
+    #[must_use]
+    pub fn events_sent(&self) -> u64 {
+        self.events_sent.load(Relaxed)
+    }
+
+    /// Batches that could not be sent.
+    #[must_use]
+    pub fn send_failures(&self) -> u64 {
+        self.send_failures.load(Relaxed)
     }
 }
 
-/// Where the request path leaves its answers.
+/// Where the sources of telemetry report to. Cheap to clone; never blocks.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: mpsc::Sender<Answer>,
+    queue: mpsc::Sender<Observation>,
+    stats: Arc<TelemetryStats>,
+}
+
+/// The other end of [`Recorder`]s.
+#[derive(Debug)]
+pub struct Queue {
+    queue: mpsc::Receiver<Observation>,
     stats: Arc<TelemetryStats>,
 }
 
 impl Recorder {
-    /// A recorder, and the queue that it fills, of `capacity` answers.
+    /// A queue of `capacity` answers.
     #[must_use]
-    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Answer>) {
-        let (queue, waiting) = mpsc::channel(capacity);
-        (Self { queue, stats: Arc::default() }, waiting)
+    pub fn channel(capacity: NonZeroUsize) -> (Self, Queue) {
+        let (sender, receiver) = mpsc::channel(capacity.get());
+        let stats = Arc::<TelemetryStats>::default();
+        (
+            Self {
+                queue: sender,
+                stats: stats.clone(),
+            },
+            Queue {
+                queue: receiver,
+                stats,
+            },
+        )
     }
 
-    /// Leaves an answer; never waits. A full queue drops it, and counts.
-    pub fn record(&self, answer: Answer) {
-        let counter = match self.queue.try_send(answer) {
-            Ok(()) => &self.stats.recorded,
+    /// Reports one answer, or counts it as dropped.
+    pub fn record(&self, answer: Answer<'_>) {
+        let counter = match self.queue.try_reserve() {
+            Ok(slot) => {
+                slot.send(answer.into());
+                &self.stats.recorded
+            }
             Err(_) => &self.stats.dropped,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(1, Relaxed);
     }
 
-    /// The counts, shared.
+    /// Counters of this queue and its task.
     #[must_use]
     pub fn stats(&self) -> Arc<TelemetryStats> {
         self.stats.clone()
     }
 }
 
-/// A recorder, and the task that batches and publishes what it records; it ends with the last recorder.
-pub fn start(edge_id: &str, upstream: &str, publisher: Publisher) -> (Recorder, impl Future<Output = ()> + use<>) {
-    let (recorder, waiting) = Recorder::new(QUEUE);
-    let batcher =
-        Batcher::new(Limits::default(), edge_id.to_owned(), Uuid::new_v4(), vec![wire::cut(upstream).to_owned()]);
-    let shipper = Shipper { edge_id: edge_id.to_owned(), batcher, publisher, stats: recorder.stats() };
-    (recorder, shipper.run(waiting))
+/// Where encoded batches go.
+pub trait Sink: Send {
+    /// Hands over one encoded [`wire::TelemetryBatch`] of `partition`. Must not block.
+    ///
+    /// # Errors
+    ///
+    /// [`Dropped`] when it cannot be sent now; it is not tried again.
+    fn publish(&mut self, partition: u16, bytes: Vec<u8>) -> Result<(), Dropped>;
 }
 
-struct Shipper {
+/// Publishes what one edge has to say.
+struct ToBus {
     edge_id: String,
-    batcher: Batcher,
     publisher: Publisher,
-    stats: Arc<TelemetryStats>,
 }
 
-impl Shipper {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Answer>) {
-        let start = Instant::now();
+impl Sink for ToBus {
+    fn publish(&mut self, partition: u16, bytes: Vec<u8>) -> Result<(), Dropped> {
+        self.publisher
+            .publish(subjects::telemetry(&self.edge_id, partition), bytes)
+    }
+}
+
+/// Telemetry of one upstream called `upstream`, with the default limits and a new boot id: the recorder, and the task to
+/// spawn, which ends once every recorder is gone.
+///
+/// # Errors
+///
+/// When `edge_id` is no subject token or the name is too long for a batch.
+pub fn start(
+    edge_id: &str,
+    upstream: &str,
+    publisher: Publisher,
+) -> Result<(Recorder, impl Future<Output = ()> + use<>), BatchError> {
+    let identity = Identity {
+        edge_id: edge_id.to_owned(),
+        boot_id: Uuid::new_v4(),
+        upstreams: vec![upstream.to_owned()],
+    };
+    let batcher = Batcher::new(BatchConfig::default(), identity)?;
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    let sink = ToBus {
+        edge_id: edge_id.to_owned(),
+        publisher,
+    };
+    Ok((
+        recorder,
+        TelemetryTask::new(queue, batcher, sink).run(std::future::pending()),
+    ))
+}
+
+/// Owner of the [`Batcher`].
+#[derive(Debug)]
+pub struct TelemetryTask<S> {
+    queue: Queue,
+    batcher: Batcher,
+    sink: S,
+    start: Instant,
+}
+
+impl<S: Sink> TelemetryTask<S> {
+    #[must_use]
+    pub fn new(queue: Queue, batcher: Batcher, sink: S) -> Self {
+        Self {
+            queue,
+            batcher,
+            sink,
+            start: Instant::now(),
+        }
+    }
+
+    /// Batches and sends until `shutdown` completes or every [`Recorder`] is gone; what is queued then is still sent.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut stopping = false;
+        let mut chunk = Vec::with_capacity(CHUNK);
         loop {
-            let due = self.batcher.due().map(|due| start + due);
-            tokio::select! {
-                answer = waiting.recv() => {
-                    let Some(answer) = answer else { break };
-                    self.batcher.push(&answer, start.elapsed());
+            let due = self.batcher.due();
+            let timer = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until((self.start + due).into()).await,
+                    None => std::future::pending().await,
                 }
-                () = sleep_until(due) => {}
-            }
-            let now = start.elapsed();
-            if self.batcher.due().is_some_and(|due| due <= now) {
-                self.ship(now);
+            };
+            tokio::select! {
+                biased;
+                () = &mut shutdown, if !stopping => {
+                    stopping = true;
+                    self.queue.queue.close();
+                }
+                () = timer => self.flush(),
+                taken = self.queue.queue.recv_many(&mut chunk, CHUNK) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    chunk.drain(..).for_each(|observation| self.push(observation));
+                    // The timer's resolution is a millisecond: what is due now does not go by way of it.
+                    if self.batcher.due().is_some_and(|due| due <= self.now()) {
+                        self.flush();
+                    }
+                }
             }
         }
-        self.ship(start.elapsed());
+        self.flush();
     }
 
-    fn ship(&mut self, now: Duration) {
-        for (partition, batch) in self.batcher.take(now, now_ms(), self.stats.dropped()) {
-            match wire::encode(&batch) {
-                Ok(bytes) => {
-                    let sent = self.publisher.publish(subjects::telemetry(&self.edge_id, partition), bytes);
-                    self.stats.batches_sent.fetch_add(u64::from(sent.is_ok()), Ordering::Relaxed);
-                }
-                Err(error) => error!(%error, "encoding telemetry"),
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn push(&mut self, observation: Observation) {
+        let now = self.now();
+        if let Err(observation) = self.batcher.push(observation, now) {
+            self.flush();
+            if self.batcher.push(observation, now).is_err() {
+                self.queue.stats.dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let stats = &self.queue.stats;
+        for (partition, batch) in self.batcher.take(self.start.elapsed(), now_ms(), stats.dropped()) {
+            let sent = wire::encode(&batch).map_err(|error| {
+                tracing::error!(%error, partition, "a telemetry batch does not encode");
+                Dropped
+            });
+            if sent.and_then(|bytes| self.sink.publish(partition, bytes)).is_ok() {
+                stats.batches_sent.fetch_add(1, Relaxed);
+                stats.events_sent.fetch_add(batch.events.len() as u64, Relaxed);
+            } else {
+                let lost = batch.counts.iter().map(|count| u64::from(count.requests)).sum();
+                stats.send_failures.fetch_add(1, Relaxed);
+                stats.dropped.fetch_add(lost, Relaxed);
             }
         }
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
+#[cfg(test)]
+impl Queue {
+    pub(crate) async fn next(&mut self) -> Observation {
+        self.queue.recv().await.unwrap()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 }

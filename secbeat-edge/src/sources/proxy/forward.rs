@@ -1,186 +1,247 @@
-//! One request: refused, or forwarded to the upstream; and reported.
+//! One request: gate, upstream, answer, record.
 
 use std::{
+    error::Error as StdError,
+    io,
     net::IpAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
-    Method, Request, Response, StatusCode, Uri, Version,
+    Method, Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
-    http::uri::{PathAndQuery, Scheme},
+    header::{self, HeaderValue},
 };
-use hyper_util::{
-    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use secbeat_common::{daemon::time::now_ms, wire::LearnedFrom};
-use tracing::debug;
 
 use super::{
-    Gate, ProxyConfig, ProxyStats, Upstream,
-    body::{Activity, AnswerBody, Streamed},
-    headers,
+    Gate, ProxyConfig,
+    body::{BodyError, Progress, TimedBody},
+    headers::{Refusal, strip_hop_by_hop, target_host, to_upstream},
 };
 use crate::{batch::Answer, telemetry::Recorder};
 
-/// The only upstream's index in telemetry.
-const UPSTREAM: u16 = 0;
-/// How long an idle connection to the upstream is kept for the next request.
-const POOL_IDLE: Duration = Duration::from_secs(30);
+pub(super) type AnswerBody = Either<TimedBody, Full<Bytes>>;
 
-/// Answers requests.
+/// Counters of the proxy, since the start.
+#[derive(Debug, Default)]
+pub struct ProxyStats {
+    pub(super) connections: AtomicU64,
+    denied: AtomicU64,
+    upstream_failures: AtomicU64,
+}
+
+impl ProxyStats {
+    /// Connections accepted.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Requests answered 403 because their client is banned.
+    #[must_use]
+    pub fn denied(&self) -> u64 {
+        self.denied.load(Relaxed)
+    }
+
+    /// Requests answered 502 or 504 by the proxy itself.
+    #[must_use]
+    pub fn upstream_failures(&self) -> u64 {
+        self.upstream_failures.load(Relaxed)
+    }
+}
+
+/// What all connections share.
 pub(super) struct Forwarder {
-    client: Client<HttpConnector, Streamed>,
-    upstream: Upstream,
-    response_timeout: Duration,
-    idle_timeout: Duration,
-    gate: Arc<dyn Gate>,
-    recorder: Recorder,
-    stats: Arc<ProxyStats>,
+    pub(super) config: ProxyConfig,
+    pub(super) gate: Arc<dyn Gate>,
+    pub(super) recorder: Recorder,
+    pub(super) stats: Arc<ProxyStats>,
+    pub(super) client: Client<HttpConnector, TimedBody>,
+}
+
+/// What telemetry wants to know of a request once it is answered; all parts are reference-counted.
+struct Asked {
+    client: IpAddr,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+/// Why there is no answer of the upstream to pass on.
+#[derive(Debug)]
+enum Failure {
+    Refused(Refusal),
+    /// The client's body stopped coming.
+    SlowClient,
+    /// The client's body broke off or is malformed.
+    BadBody,
+    /// The upstream could not be reached, or broke off before its answer.
+    Unreachable(Box<dyn StdError + Send + Sync>),
+    /// The upstream took too long.
+    Late,
 }
 
 impl Forwarder {
-    pub(super) fn new(config: &ProxyConfig, gate: Arc<dyn Gate>, recorder: Recorder, stats: Arc<ProxyStats>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(config.connect_timeout));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector);
-        Self {
-            client,
-            upstream: config.upstream.clone(),
-            response_timeout: config.response_timeout,
-            idle_timeout: config.idle_timeout,
-            gate,
-            recorder,
-            stats,
-        }
-    }
-
-    /// Answers one request of `client`. Every answer but the refusal of a banned client is reported, once.
+    /// Answers one request of `client`.
     pub(super) async fn answer(&self, client: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         if self.gate.is_banned(client) {
-            self.stats.denied.fetch_add(1, Ordering::Relaxed);
-            let mut refusal = own_answer(StatusCode::FORBIDDEN, "Your address is temporarily banned.\n");
-            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            return refusal;
+            self.stats.denied.fetch_add(1, Relaxed);
+            return last_words(StatusCode::FORBIDDEN, "banned\n");
         }
-        let mut seen = Answer {
+        let asked = Asked {
             client,
-            at_ms: 0,
-            status: 0,
-            upstream: UPSTREAM,
-            learned_from: LearnedFrom::Peer,
-            method: request.method().as_str().to_owned(),
-            path: request.uri().path().to_owned(),
-            host: text(request.headers().get(HOST)),
-            user_agent: text(request.headers().get(USER_AGENT)),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            host: request.headers().get(header::HOST).cloned(),
+            user_agent: request.headers().get(header::USER_AGENT).cloned(),
         };
-        let answer = match self.forward(client, request).await {
-            Ok(answer) => answer,
-            Err(status) => own_answer(status, status.canonical_reason().unwrap_or_default()),
-        };
-        seen.status = answer.status().as_u16();
-        seen.at_ms = now_ms();
-        self.recorder.record(seen);
-        answer
+        let response = self
+            .forward(client, request)
+            .await
+            .unwrap_or_else(|failure| self.explain(&failure));
+        self.record(&asked, response.status());
+        response
     }
 
-    /// Reports a request that could not even be parsed, and was answered 400.
-    pub(super) fn record_unparsed(&self, client: IpAddr) {
+    async fn forward(
+        &self,
+        client: IpAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Failure> {
+        let (mut head, body) = request.into_parts();
+        let host = target_host(&head).map_err(Failure::Refused)?;
+        let upstream = self.config.upstream.authority();
+        to_upstream(&mut head, &body, host, client, upstream).map_err(Failure::Refused)?;
+        let progress = Arc::new(Progress::new());
+        let body = TimedBody::watched(body, self.config.idle_timeout, progress.clone());
+
+        let response = tokio::select! {
+            biased;
+            response = self.client.request(Request::from_parts(head, body)) => response.map_err(Failure::of)?,
+            () = progress.upstream_late(self.config.response_timeout) => return Err(Failure::Late),
+        };
+        if response.status().is_informational() {
+            return Err(Failure::Unreachable(
+                "the upstream switched protocols unasked".into(),
+            ));
+        }
+        let (mut head, body) = response.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        Ok(Response::from_parts(
+            head,
+            Either::Left(TimedBody::new(body, self.config.idle_timeout)),
+        ))
+    }
+
+    fn explain(&self, failure: &Failure) -> Response<AnswerBody> {
+        match failure {
+            Failure::Refused(Refusal::Malformed) | Failure::BadBody => {
+                last_words(StatusCode::BAD_REQUEST, "bad request\n")
+            }
+            Failure::Refused(Refusal::Connect) => {
+                last_words(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n")
+            }
+            Failure::SlowClient => last_words(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
+            Failure::Unreachable(error) => {
+                tracing::debug!(
+                    error = error.as_ref() as &dyn StdError,
+                    "the upstream does not answer"
+                );
+                self.stats.upstream_failures.fetch_add(1, Relaxed);
+                last_words(StatusCode::BAD_GATEWAY, "bad gateway\n")
+            }
+            Failure::Late => {
+                self.stats.upstream_failures.fetch_add(1, Relaxed);
+                last_words(StatusCode::GATEWAY_TIMEOUT, "gateway timeout\n")
+            }
+        }
+    }
+
+    fn record(&self, asked: &Asked, status: StatusCode) {
+        let text = |value: &Option<HeaderValue>| {
+            value
+                .as_ref()
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .unwrap_or_default()
+        };
+        let is_error = status.is_client_error() || status.is_server_error();
+        let (host, user_agent) = if is_error {
+            (text(&asked.host), text(&asked.user_agent))
+        } else {
+            Default::default()
+        };
         self.recorder.record(Answer {
-            client,
+            client: asked.client,
             at_ms: now_ms(),
-            status: StatusCode::BAD_REQUEST.as_u16(),
-            upstream: UPSTREAM,
+            status: status.as_u16(),
+            method: asked.method.as_str(),
+            path: asked.uri.path(),
+            host: asked
+                .uri
+                .authority()
+                .map_or(&host, |authority| authority.as_str()),
+            user_agent: &user_agent,
+            upstream: self.config.upstream_index,
             learned_from: LearnedFrom::Peer,
-            method: String::new(),
-            path: String::new(),
-            host: String::new(),
-            user_agent: String::new(),
         });
     }
 
-    async fn forward(&self, client: IpAddr, request: Request<Incoming>) -> Result<Response<AnswerBody>, StatusCode> {
-        let (mut head, body) = request.into_parts();
-        if head.method == Method::CONNECT {
-            return Err(StatusCode::METHOD_NOT_ALLOWED);
-        }
-        // The host of an absolute-form target overrides the header (RFC 9112 §3.2.2).
-        if let Some(authority) = head.uri.authority() {
-            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| StatusCode::BAD_REQUEST)?;
-            head.headers.insert(HOST, host);
-        }
-        head.uri = self.target(&head.uri)?;
-        head.version = Version::HTTP_11;
-        headers::remove_hop_by_hop(&mut head.headers);
-        headers::add_forwarding(&mut head.headers, client);
-
-        let activity = Activity::now();
-        let body = Streamed::new(body, self.idle_timeout, activity.clone());
-        let answer = self.client.request(Request::from_parts(head, body));
-        let answer = tokio::select! {
-            answer = answer => answer.map_err(|error| status_of(&error))?,
-            () = silence(&activity, self.response_timeout) => return Err(StatusCode::GATEWAY_TIMEOUT),
-        };
-        let (mut head, body) = answer.into_parts();
-        headers::remove_hop_by_hop(&mut head.headers);
-        headers::add_via(&mut head.headers);
-        let body = Streamed::new(body, self.idle_timeout, Activity::now());
-        Ok(Response::from_parts(head, Either::Right(body)))
-    }
-
-    /// The same path and query at the upstream.
-    fn target(&self, uri: &Uri) -> Result<Uri, StatusCode> {
-        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(self.upstream.0.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|_| StatusCode::BAD_REQUEST)
-    }
-}
-
-/// Ends once nothing has moved for `limit`.
-async fn silence(activity: &Activity, limit: Duration) {
-    loop {
-        let end = activity.last() + limit;
-        tokio::time::sleep_until(end).await;
-        if activity.last() + limit <= end {
+    /// Records what hyper refuses by itself, before there is a request: its parser's 400 and 431.
+    pub(super) fn record_malformed(&self, client: IpAddr, error: &hyper::Error) {
+        if !error.is_parse() || self.gate.is_banned(client) {
             return;
         }
+        let status = if error.is_parse_too_large() { 431 } else { 400 };
+        self.recorder.record(Answer {
+            client,
+            at_ms: now_ms(),
+            status,
+            method: "",
+            path: "",
+            host: "",
+            user_agent: "",
+            upstream: self.config.upstream_index,
+            learned_from: LearnedFrom::Peer,
+        });
     }
 }
 
-/// What a client is told when the upstream did not answer.
-fn status_of(error: &ClientError) -> StatusCode {
-    debug!(%error, "the upstream failed");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return StatusCode::GATEWAY_TIMEOUT;
+impl Failure {
+    /// Finds out who is to blame from the chain of causes.
+    fn of(error: hyper_util::client::legacy::Error) -> Self {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<BodyError>() {
+                Some(BodyError::Stalled) => return Self::SlowClient,
+                Some(BodyError::Broken(_)) => return Self::BadBody,
+                None => {}
+            }
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+            {
+                return Self::Late;
+            }
+            cause = error.source();
         }
-        cause = error.source();
+        Self::Unreachable(error.into())
     }
-    StatusCode::BAD_GATEWAY
 }
 
-fn own_answer(status: StatusCode, text: &'static str) -> Response<AnswerBody> {
-    let mut answer = Response::new(Either::Left(Full::new(Bytes::from_static(text.as_bytes()))));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
-}
-
-/// A header as text, whatever bytes it holds.
-fn text(value: Option<&HeaderValue>) -> String {
-    value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+/// An answer of the proxy's own, after which the connection closes.
+fn last_words(status: StatusCode, text: &'static str) -> Response<AnswerBody> {
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from_static(text.as_bytes()))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
 }

@@ -1,151 +1,199 @@
-//! A streaming HTTP/1.1 reverse proxy that reports every answer and refuses banned clients on every request.
+//! A streaming HTTP/1.1 reverse proxy that reports every answer and asks a gate on every request.
+//!
+//! Framing follows RFC 9112: what hyper's parser takes in two readings is refused or, as §6.1 allows for
+//! Content-Length beside Transfer-Encoding, read as chunked alone and the connection closed after the answer; the upstream
+//! gets framing of the proxy's own making. There are no upgrades, so no WebSocket.
 
 mod body;
+mod config;
 mod forward;
 mod headers;
-mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fmt,
-    future::Future,
+    convert::Infallible,
+    io,
     net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
-    str::FromStr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use anyhow::Context;
-use hyper::{Uri, http::uri::Authority};
-use tokio::net::TcpListener;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
 
+use self::forward::Forwarder;
+pub use self::{
+    config::{ProxyConfig, Upstream, UpstreamError},
+    forward::ProxyStats,
+};
 use crate::telemetry::Recorder;
 
-/// Decides on every request whether its client is served at all.
-pub trait Gate: Send + Sync + 'static {
-    /// Whether `client` is banned right now.
+/// How long open requests may take when the proxy stops.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Largest head, in bytes, of a request or of an upstream's answer; also the read buffer of a connection.
+const MAX_HEAD: usize = 64 * 1024;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// Idle connections to the upstream that are kept, and for how long: less than the usual upstream does.
+const POOL: (usize, Duration) = (256, Duration::from_secs(30));
+/// Pause after `accept` failed for lack of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Knows who is banned.
+pub trait Gate: Send + Sync {
+    /// Asked on every request, of every connection, with the client's canonical address.
     fn is_banned(&self, client: IpAddr) -> bool;
 }
 
-/// Where requests are forwarded to: `http://HOST[:PORT]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream(Authority);
-
-/// Why a text is no upstream.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no upstream such as http://127.0.0.1:8000 (no path, no https)")]
-pub struct UpstreamError(String);
-
-impl FromStr for Upstream {
-    type Err = UpstreamError;
-
-    fn from_str(text: &str) -> Result<Self, UpstreamError> {
-        let error = || UpstreamError(text.to_owned());
-        let uri: Uri = text.parse().map_err(|_| error())?;
-        let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
-        let authority = uri.authority().filter(|authority| plain && !authority.as_str().contains('@'));
-        authority.cloned().map(Self).ok_or_else(error)
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0)
-    }
-}
-
-impl Upstream {
-    /// The host, without the brackets of an IPv6 address, and the port.
-    #[must_use]
-    pub fn host_and_port(&self) -> (String, u16) {
-        let host = self.0.host().trim_start_matches('[').trim_end_matches(']');
-        (host.to_owned(), self.0.port_u16().unwrap_or(80))
-    }
-}
-
-/// What the proxy is told.
-#[derive(Clone, Debug)]
-pub struct ProxyConfig {
-    pub listen: SocketAddr,
-    pub upstream: Upstream,
-    /// To connect to the upstream.
-    pub connect_timeout: Duration,
-    /// For a client to send a request's head, counted from the end of its last answer; idle connections end with it.
-    pub header_timeout: Duration,
-    /// For the upstream to start its answer, counted from the last byte of the request's body.
-    pub response_timeout: Duration,
-    /// Without a byte of a body in either direction.
-    pub idle_timeout: Duration,
-    pub max_connections: NonZeroU32,
-}
-
-impl ProxyConfig {
-    /// The defaults for everything else.
-    #[must_use]
-    pub fn new(listen: SocketAddr, upstream: Upstream) -> Self {
-        Self {
-            listen,
-            upstream,
-            connect_timeout: Duration::from_secs(5),
-            header_timeout: Duration::from_secs(10),
-            response_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
-            max_connections: NonZeroU32::MIN.saturating_add(9_999),
-        }
-    }
-}
-
-/// What the proxy counts.
-#[derive(Debug, Default)]
-pub struct ProxyStats {
-    denied: AtomicU64,
-}
-
-impl ProxyStats {
-    /// Requests refused because their client is banned.
-    #[must_use]
-    pub fn denied(&self) -> u64 {
-        self.denied.load(Ordering::Relaxed)
-    }
-}
-
-/// A proxy that listens already.
+/// A proxy that listens.
 pub struct Proxy {
     listener: TcpListener,
-    config: ProxyConfig,
-    gate: Arc<dyn Gate>,
-    recorder: Recorder,
-    stats: Arc<ProxyStats>,
+    local_addr: SocketAddr,
+    forwarder: Arc<Forwarder>,
 }
 
 impl Proxy {
+    /// Listens. Must be called within a tokio runtime.
+    ///
     /// # Errors
     ///
     /// When the address cannot be listened on.
     pub async fn bind(config: ProxyConfig, gate: Arc<dyn Gate>, recorder: Recorder) -> anyhow::Result<Self> {
-        let listener =
-            TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-        Ok(Self { listener, config, gate, recorder, stats: Arc::default() })
+        let listener = listen(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+        let local_addr = listener.local_addr().context("reading the address listened on")?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.connect_timeout));
+        connector.set_tcp_user_timeout(Some(config.idle_timeout));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(POOL.0)
+            .pool_idle_timeout(POOL.1)
+            .http1_max_buf_size(MAX_HEAD)
+            .build(connector);
+        let forwarder = Forwarder {
+            config,
+            gate,
+            recorder,
+            stats: Arc::default(),
+            client,
+        };
+        Ok(Self {
+            listener,
+            local_addr,
+            forwarder: Arc::new(forwarder),
+        })
     }
 
-    /// Where it listens; the configured address, with the port that was found where that is 0.
+    /// The address listened on, with the port that the system chose for port 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap_or(self.config.listen)
+        self.local_addr
     }
 
-    /// The counts, shared.
+    /// Counters.
     #[must_use]
     pub fn stats(&self) -> Arc<ProxyStats> {
-        self.stats.clone()
+        self.forwarder.stats.clone()
     }
 
-    /// Serves until `shutdown`, then lets requests under way finish, within bounds.
+    /// Serves until `shutdown` completes; then stops to listen and gives open requests [`DRAIN`] to end.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let forwarder = forward::Forwarder::new(&self.config, self.gate, self.recorder, self.stats);
-        serve::serve(self.listener, &self.config, forwarder, shutdown).await;
+        let Self {
+            listener, forwarder, ..
+        } = self;
+        let most = usize::try_from(forwarder.config.max_connections.get()).unwrap_or(usize::MAX);
+        let slots = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = accept(&listener, &slots) => accepted,
+            };
+            let Some((stream, client, slot)) = accepted else {
+                continue;
+            };
+            let (forwarder, watcher) = (forwarder.clone(), graceful.watcher());
+            connections.spawn(async move {
+                serve(&forwarder, stream, client, watcher).await;
+                drop(slot);
+            });
+        }
+        drop(listener);
+        if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+            tracing::warn!(
+                open = connections.len(),
+                "requests were cut off: they did not end in time"
+            );
+        }
+        connections.shutdown().await;
     }
+}
+
+/// The next connection, once there is room for one; `None` after an error that the next call may not meet.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer.ip().to_canonical(), slot)),
+        // The client was gone before it was accepted.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept connections");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn serve(forwarder: &Forwarder, stream: TcpStream, client: IpAddr, watcher: Watcher) {
+    forwarder.stats.connections.fetch_add(1, Relaxed);
+    // A client that takes nothing of its answer is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
+    let options = SockRef::from(&stream).set_tcp_user_timeout(Some(forwarder.config.idle_timeout));
+    if let Err(error) = options.and_then(|()| stream.set_nodelay(true)) {
+        tracing::debug!(%error, "cannot set socket options");
+    }
+    let service = service_fn(async |request| Ok::<_, Infallible>(forwarder.answer(client, request).await));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Whoever sends and hangs up at once is answered and reported like anybody else.
+        .half_close(true)
+        .header_read_timeout(forwarder.config.header_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::trace!(%error, "a connection ended badly");
+        forwarder.record_malformed(client, &error);
+    }
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }

@@ -1,0 +1,341 @@
+use proptest::prelude::*;
+use secbeat_common::wire::{self, MAX_MESSAGE};
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn identity() -> Identity {
+    Identity {
+        edge_id: "edge-1".to_owned(),
+        boot_id: Uuid::from_u128(1),
+        upstreams: vec!["app".to_owned()],
+    }
+}
+
+fn batcher(linger_ms: u64, burst: u32) -> Batcher {
+    let config = BatchConfig {
+        linger: Duration::from_millis(linger_ms),
+        burst,
+        ..BatchConfig::default()
+    };
+    Batcher::new(config, identity()).unwrap()
+}
+
+fn answer(client: &str, status: u16) -> Observation {
+    Answer {
+        client: client.parse().unwrap(),
+        at_ms: 1_000,
+        status,
+        method: "GET",
+        path: "/x",
+        host: "h",
+        user_agent: "ua",
+        upstream: 0,
+        learned_from: LearnedFrom::Peer,
+    }
+    .into()
+}
+
+#[test]
+fn an_idle_edge_sends_at_once() {
+    let mut batcher = batcher(10, 0);
+    assert_eq!(batcher.due(), None);
+    batcher.push(answer("198.51.100.7", 404), 5 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(5 * MS));
+    let batches = batcher.take(5 * MS, 1_001, 3);
+    assert_eq!(batcher.due(), None);
+    let [(partition, batch)] = &batches[..] else {
+        panic!("{batches:?}")
+    };
+    assert_eq!(
+        *partition,
+        Prefix::of_source("198.51.100.7".parse().unwrap()).partition(PARTITIONS)
+    );
+    let about = (
+        batch.edge_id.as_str(),
+        batch.sequence,
+        batch.sent_at_ms,
+        batch.dropped_before,
+    );
+    assert_eq!(about, ("edge-1", 0, 1_001, 3));
+    assert_eq!(
+        (
+            batch.events.len(),
+            batch.events[0].status,
+            batch.events[0].path.as_str()
+        ),
+        (1, 404, "/x")
+    );
+    assert_eq!(
+        (
+            batch.counts[0].requests,
+            batch.counts[0].errors,
+            batch.counts[0].server_errors
+        ),
+        (1, 1, 0)
+    );
+}
+
+#[test]
+fn a_busy_edge_gathers_for_one_linger() {
+    let mut batcher = batcher(10, 0);
+    batcher.push(answer("198.51.100.7", 404), 5 * MS).unwrap();
+    batcher.take(5 * MS, 0, 0);
+    batcher.push(answer("198.51.100.7", 404), 6 * MS).unwrap();
+    batcher.push(answer("198.51.100.7", 200), 14 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(15 * MS));
+    let batches = batcher.take(15 * MS, 0, 0);
+    assert_eq!(
+        (
+            batches[0].1.sequence,
+            batches[0].1.events.len(),
+            batches[0].1.counts[0].requests
+        ),
+        (1, 1, 2)
+    );
+    batcher.push(answer("198.51.100.7", 404), 25 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(25 * MS), "idle again");
+}
+
+#[test]
+fn good_answers_wait_longer_and_errors_not_for_them() {
+    let mut batcher = Batcher::new(BatchConfig::default(), identity()).unwrap();
+    batcher.push(answer("198.51.100.7", 200), 100 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(100 * MS), "idle");
+    batcher.take(100 * MS, 0, 0);
+    batcher.push(answer("198.51.100.7", 200), 101 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(120 * MS));
+    batcher.push(answer("198.51.100.7", 404), 102 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(102 * MS));
+    batcher.push(answer("198.51.100.7", 200), 103 * MS).unwrap();
+    assert_eq!(batcher.due(), Some(102 * MS));
+}
+
+#[test]
+fn fifty_errors_in_a_row_on_an_idle_edge_leave_without_delay() {
+    let mut batcher = Batcher::new(BatchConfig::default(), identity()).unwrap();
+    for i in 0..50 {
+        let now = Duration::from_secs(1) + Duration::from_micros(100) * i;
+        batcher.push(answer("198.51.100.7", 404), now).unwrap();
+        assert_eq!(batcher.due(), Some(now), "error {i}");
+        assert_eq!(batcher.take(now, 0, 0).len(), 1);
+    }
+}
+
+#[test]
+fn the_flush_rate_of_a_flood_has_a_ceiling() {
+    let mut batcher = batcher(2, 64);
+    let mut flushes = 0;
+    // One second of an answer each 10 µs.
+    for i in 0..100_000 {
+        let now = Duration::from_secs(1) + Duration::from_micros(10) * i;
+        batcher.push(answer("198.51.100.7", 404), now).unwrap();
+        if batcher.due().unwrap() <= now {
+            batcher.take(now, 0, 0);
+            flushes += 1;
+        }
+    }
+    assert!((560..=566).contains(&flushes), "{flushes}");
+}
+
+#[test]
+fn a_full_batcher_is_due_and_gives_back_what_it_cannot_hold() {
+    let config = BatchConfig {
+        max_events: 2,
+        max_sources: 3,
+        ..BatchConfig::default()
+    };
+    let mut batcher = Batcher::new(BatchConfig { burst: 0, ..config }, identity()).unwrap();
+    batcher.push(answer("198.51.100.1", 200), MS).unwrap();
+    batcher.take(MS, 0, 0);
+    batcher.push(answer("198.51.100.1", 404), MS).unwrap();
+    assert_eq!(batcher.due(), Some(3 * MS));
+    batcher.push(answer("198.51.100.1", 404), MS).unwrap();
+    assert_eq!(batcher.due(), Some(MS), "full of events");
+    assert!(batcher.push(answer("198.51.100.1", 404), MS).is_err());
+    batcher.push(answer("198.51.100.2", 200), MS).unwrap();
+    batcher.push(answer("198.51.100.3", 200), MS).unwrap();
+    assert!(batcher.push(answer("198.51.100.4", 200), MS).is_err());
+    batcher.push(answer("198.51.100.1", 200), MS).unwrap();
+    batcher.take(MS, 0, 0);
+    batcher.push(answer("198.51.100.4", 404), MS).unwrap();
+}
+
+#[test]
+fn the_largest_batch_is_a_message() {
+    let names = (0..64).map(|i| format!("{i:>1000}")).collect();
+    let identity = Identity {
+        edge_id: "e".repeat(64),
+        boot_id: Uuid::max(),
+        upstreams: names,
+    };
+    let mut batcher = Batcher::new(BatchConfig::default(), identity).unwrap();
+    let text = "é".repeat(10_000);
+    let mut partition = None;
+    let mut held = (0, 0);
+    for i in 0..u128::MAX {
+        // One partition takes it all, each source different.
+        let client = IpAddr::from(((u128::MAX << 96) | (i << 64)).to_be_bytes());
+        let of_source = Prefix::of_source(client).partition(PARTITIONS);
+        if *partition.get_or_insert(of_source) != of_source {
+            continue;
+        }
+        let status = if held.0 < MAX_EVENTS { 599 } else { 200 };
+        let answer = Answer {
+            client,
+            at_ms: i64::MIN,
+            status,
+            method: &text,
+            path: &text,
+            host: &text,
+            user_agent: &text,
+            upstream: u16::MAX,
+            learned_from: LearnedFrom::ProxyProtocol,
+        };
+        if batcher.push(answer.into(), MS).is_err() {
+            break;
+        }
+        held = (held.0 + usize::from(status == 599), held.1 + 1);
+    }
+    assert_eq!(held, (MAX_EVENTS, MAX_SOURCES));
+    let batches = batcher.take(MS, i64::MIN, u64::MAX);
+    let [(_, batch)] = &batches[..] else {
+        panic!("{} batches", batches.len())
+    };
+    let bytes = wire::encode(batch).unwrap();
+    assert!((900_000..MAX_MESSAGE).contains(&bytes.len()), "{}", bytes.len());
+    assert_eq!(wire::decode(&bytes).as_ref(), Ok(batch));
+}
+
+#[test]
+fn limits_that_would_break_a_message_are_refused_by_name() {
+    let new = |config, identity| Batcher::new(config, identity).unwrap_err().to_string();
+    let config = BatchConfig {
+        max_events: 1001,
+        ..BatchConfig::default()
+    };
+    assert_eq!(
+        new(config, identity()),
+        "max_events is 1001, it must be from 1 to 1000"
+    );
+    let config = BatchConfig {
+        max_sources: 0,
+        ..BatchConfig::default()
+    };
+    assert_eq!(
+        new(config, identity()),
+        "max_sources is 0, it must be from 1 to 2000"
+    );
+    let long = Identity {
+        upstreams: vec!["x".repeat(70_000)],
+        ..identity()
+    };
+    assert_eq!(
+        new(BatchConfig::default(), long),
+        "the upstreams' names take 70009 bytes, the limit is 65536"
+    );
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    client: IpAddr,
+    status: u16,
+    upstream: u16,
+    wait_us: u64,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let client = prop_oneof![
+        (0u32..40).prop_map(|i| IpAddr::from((0xc633_6400 + i).to_be_bytes())),
+        // A few /64s of several hosts each, and IPv4-mapped addresses.
+        (0u128..5, 0u128..3).prop_map(|(net, host)| IpAddr::from(
+            ((0x2001_0db8u128 << 96) | (net << 64) | host).to_be_bytes()
+        )),
+        (0u128..5).prop_map(|i| IpAddr::from((0xffff_c633_6400_u128 + i).to_be_bytes())),
+    ];
+    let step = (
+        client,
+        prop_oneof![Just(200), Just(304), 400u16..600],
+        0u16..2,
+        0u64..4_000,
+    )
+        .prop_map(|(client, status, upstream, wait_us)| Step {
+            client,
+            status,
+            upstream,
+            wait_us,
+        });
+    proptest::collection::vec(step, 0..300)
+}
+
+proptest! {
+    /// Against a naïve oracle: everything that went in comes out once, in the right partition and in order.
+    #[test]
+    fn nothing_is_lost_or_doubled(steps in steps(), max_events in 1usize..20, max_sources in 1usize..20, burst in 0u32..5) {
+        let config = BatchConfig { linger: 2 * MS, good_linger: 5 * MS, burst, max_events, max_sources };
+        let mut batcher = Batcher::new(config, identity()).unwrap();
+        let mut now = Duration::ZERO;
+        let mut out = Vec::new();
+        for (i, step) in steps.iter().enumerate() {
+            now += Duration::from_micros(step.wait_us);
+            if let Some(due) = batcher.due().filter(|due| *due <= now) {
+                out.extend(batcher.take(due, 0, 0));
+            }
+            let path = format!("/{i}");
+            let answer = Answer {
+                client: step.client,
+                at_ms: i as i64,
+                status: step.status,
+                method: "GET",
+                path: &path,
+                host: "",
+                user_agent: "",
+                upstream: step.upstream,
+                learned_from: LearnedFrom::Peer,
+            };
+            if let Err(back) = batcher.push(answer.into(), now) {
+                prop_assert!(batcher.due().unwrap() <= now, "full and not due");
+                out.extend(batcher.take(now, 0, 0));
+                batcher.push(back, now).unwrap();
+            }
+            let linger = if step.status >= 400 { 2 * MS } else { 5 * MS };
+            prop_assert!(batcher.due().unwrap() <= now + linger, "later than one linger");
+        }
+        out.extend(batcher.take(now, 0, 0));
+
+        let mut sequences = [0; PARTITIONS as usize];
+        let mut paths: Vec<(u16, i64, String)> = Vec::new();
+        let mut counts: BTreeMap<(Prefix, u16), (u32, u32, u32, i64)> = BTreeMap::new();
+        for (partition, batch) in &out {
+            prop_assert!(batch.events.len() <= max_events && batch.counts.len() <= max_sources);
+            prop_assert_eq!(batch.sequence, sequences[usize::from(*partition)]);
+            sequences[usize::from(*partition)] += 1;
+            for event in &batch.events {
+                prop_assert_eq!(Prefix::of_source(event.client).partition(PARTITIONS), *partition);
+                paths.push((event.status, event.at_ms, event.path.clone()));
+            }
+            for count in &batch.counts {
+                prop_assert_eq!(count.source.partition(PARTITIONS), *partition);
+                let sum = counts.entry((count.source, count.upstream)).or_default();
+                *sum = (sum.0 + count.requests, sum.1 + count.errors, sum.2 + count.server_errors, sum.3.max(count.at_ms));
+            }
+        }
+        paths.sort_by_key(|(_, at, _)| *at);
+
+        let mut expected_paths = Vec::new();
+        let mut expected: BTreeMap<(Prefix, u16), (u32, u32, u32, i64)> = BTreeMap::new();
+        for (i, step) in steps.iter().enumerate() {
+            let sum = expected.entry((Prefix::of_source(step.client), step.upstream)).or_default();
+            sum.0 += 1;
+            sum.1 += u32::from(step.status >= 400);
+            sum.2 += u32::from(step.status >= 500);
+            sum.3 = i as i64;
+            if step.status >= 400 {
+                expected_paths.push((step.status, i as i64, format!("/{i}")));
+            }
+        }
+        prop_assert_eq!(paths, expected_paths);
+        prop_assert_eq!(counts, expected);
+    }
+}

@@ -1,0 +1,182 @@
+//! The proxy between raw TCP clients and raw TCP upstreams on loopback.
+
+mod failures;
+mod framing;
+mod lab;
+mod streaming;
+
+use lab::{Lab, OK, get};
+use secbeat_common::daemon::time::now_ms;
+
+#[tokio::test]
+async fn every_answer_is_recorded_once() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("GET /a/b?secret HTTP/1.1\r\nHost: example.org\r\nUser-Agent: probe/1\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    let request = upstream.head().await;
+    assert!(request.starts_with("GET /a/b?secret HTTP/1.1\r\n"), "{request}");
+    upstream
+        .send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 404 Not Found\r\n"));
+
+    let seen = lab.queue.next().await;
+    assert_eq!(
+        (seen.client.to_string().as_str(), seen.status, seen.upstream),
+        ("127.0.0.1", 404, 0)
+    );
+    assert!((now_ms() - seen.at_ms).abs() < 10_000);
+    let text = seen.request.unwrap();
+    let text = [&text.method, &text.path, &text.host, &text.user_agent].map(String::as_str);
+    assert_eq!(text, ["GET", "/a/b", "example.org", "probe/1"]);
+
+    client.send(&get("/good")).await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    let seen = lab.queue.next().await;
+    assert_eq!((seen.status, seen.request.is_none()), (200, true));
+    assert!(lab.queue.is_empty());
+    assert_eq!(lab.stats.connections(), 1);
+}
+
+#[tokio::test]
+async fn both_sides_keep_their_connections_alive() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(&get("/0")).await;
+    let mut upstream = lab.upstream().await;
+    for i in 0..3 {
+        // The same two connections throughout: the listener is not asked again.
+        assert!(upstream.head().await.starts_with(&format!("GET /{i} ")));
+        upstream.send(OK).await;
+        let head = client.head().await;
+        assert!(
+            head.starts_with("HTTP/1.1 200 OK\r\n") && !head.to_lowercase().contains("connection: close"),
+            "{head}"
+        );
+        client.send(&get(&format!("/{}", i + 1))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_ban_holds_from_the_next_request_of_an_open_connection() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    assert_eq!(lab.queue.next().await.status, 200);
+
+    lab.gate.ban("127.0.0.1");
+    client.send(&get("/")).await;
+    let head = client.head().await.to_lowercase();
+    assert!(
+        head.starts_with("http/1.1 403 forbidden\r\n") && head.contains("connection: close\r\n"),
+        "{head}"
+    );
+    assert_eq!(client.rest().await, "banned\n");
+    assert_eq!(lab.stats.denied(), 1);
+    assert!(
+        lab.queue.is_empty(),
+        "a refusal by ban is no news to the detector"
+    );
+}
+
+#[tokio::test]
+async fn one_hop_fields_end_here_in_both_directions() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    let fields = "Connection: keep-alive, X-Secret\r\nX-Secret: 1\r\nUpgrade: websocket\r\nKeep-Alive: 5\r\nTE: gzip\r\n";
+    client
+        .send(&format!(
+            "GET / HTTP/1.1\r\nHost: example.org\r\n{fields}X-Kept: 1\r\n\r\n"
+        ))
+        .await;
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await.to_lowercase();
+    for gone in ["connection:", "x-secret", "upgrade", "keep-alive", "te:"] {
+        assert!(!head.contains(gone), "{gone} in {head}");
+    }
+    for there in [
+        "host: example.org\r\n",
+        "x-kept: 1\r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
+        "x-forwarded-proto: http\r\n",
+        "x-forwarded-host: example.org\r\n",
+        "via: 1.1 secbeat\r\n",
+    ] {
+        assert!(head.contains(there), "{there} not in {head}");
+    }
+    upstream
+        .send("HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-End: 1\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    let head = client.head().await.to_lowercase();
+    assert!(!head.contains("x-hop") && head.contains("x-end: 1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn ipv6_and_ipv4_clients_come_by_one_socket() {
+    let mut lab = Lab::with(|config| config.listen = "[::]:0".parse().unwrap()).await;
+    for (host, client) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
+        let mut stream = lab.client_at(host.parse().unwrap()).await;
+        stream
+            .send("CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n")
+            .await;
+        assert!(stream.head().await.starts_with("HTTP/1.1 501 "));
+        assert_eq!(lab.queue.next().await.client.to_string(), client);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_lets_open_requests_end_and_takes_no_new_ones() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    lab.stop();
+    lab.refused().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nend")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(client.rest().await, "end");
+    lab.stopped().await;
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let lab = Lab::new().await;
+    let error = lab.bind_again().await;
+    assert_eq!(error, format!("listening on {}", lab.proxy));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_their_turn() {
+    let lab = Lab::with(|config| config.max_connections = std::num::NonZeroU32::MIN).await;
+    let mut first = lab.client().await;
+    first.send(&get("/first")).await;
+    let mut upstream = lab.upstream().await;
+    assert!(upstream.head().await.starts_with("GET /first "));
+    let mut second = lab.client().await;
+    second.send(&get("/second")).await;
+    upstream.send(OK).await;
+    first.head().await;
+    first.send(&get("/third")).await;
+    assert!(
+        upstream.head().await.starts_with("GET /third "),
+        "the second has no slot yet"
+    );
+    upstream.send(OK).await;
+    first.head().await;
+    drop(first);
+    assert!(upstream.head().await.starts_with("GET /second "));
+    upstream.send(OK).await;
+    second.head().await;
+}

@@ -1,0 +1,178 @@
+use super::lab::{Lab, OK, get};
+
+#[tokio::test]
+async fn answers_without_a_body_keep_their_framing() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut upstream = lab.upstream().await;
+    for (answer, length) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n",
+            Some("content-length: 1234\r\n"),
+        ),
+        ("HTTP/1.1 204 No Content\r\n\r\n", None),
+        (
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"x\"\r\n\r\n",
+            None,
+        ),
+    ] {
+        upstream.head().await;
+        upstream.send(answer).await;
+        let head = client.head().await.to_lowercase();
+        assert_eq!(head.lines().next(), answer.to_lowercase().lines().next());
+        assert!(
+            length.is_none_or(|length| head.contains(length)) && !head.contains("transfer-encoding"),
+            "{head}"
+        );
+        // The next answer comes right behind this head, so there was no body.
+        client.send(&get("/")).await;
+    }
+    upstream.head().await;
+    upstream.send(OK).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn a_length_beside_chunked_framing_smuggles_nothing() {
+    // RFC 9112 §6.1: Transfer-Encoding alone counts, and the connection closes after the answer.
+    for fields in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+    ] {
+        let lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client
+            .send(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n0\r\n\r\n"))
+            .await;
+        client.send(&get("/smuggled")).await;
+        let mut upstream = lab.upstream().await;
+        let head = upstream.head().await.to_lowercase();
+        assert!(
+            !head.contains("content-length: 4") && head.starts_with("post / "),
+            "{head}"
+        );
+        assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+        assert_eq!(upstream.until("0\r\n\r\n").await, "0\r\n\r\n");
+        upstream
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nend")
+            .await;
+        assert!(
+            client
+                .head()
+                .await
+                .to_lowercase()
+                .contains("connection: close\r\n")
+        );
+        assert_eq!(client.rest().await, "end", "the smuggled request is not answered");
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_read_in_two_ways_is_refused_and_recorded() {
+    for request in [
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n folded: x\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n",
+    ] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client.send(request).await;
+        let head = client.head().await.to_lowercase();
+        assert!(
+            head.starts_with("http/1.1 400 ") || head.starts_with("http/1.0 400 "),
+            "{request:?} got {head:?}"
+        );
+        client.rest().await;
+        assert_eq!(lab.queue.next().await.status, 400, "{request:?}");
+        assert!(lab.queue.is_empty(), "{request:?} is recorded twice");
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(70_000)))
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 431 "));
+    assert_eq!(lab.queue.next().await.status, 431);
+}
+
+#[tokio::test]
+async fn a_malformed_upload_is_the_clients_fault() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.until("first\r\n").await;
+    client.send("nonsense\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+    assert_eq!(lab.queue.next().await.status, 400);
+}
+
+#[tokio::test]
+async fn targets_reach_the_upstream_in_origin_form() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("GET http://b.example/x?y HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await;
+    assert!(
+        head.starts_with("GET /x?y HTTP/1.1\r\n") && head.to_lowercase().contains("host: b.example\r\n"),
+        "{head}"
+    );
+    upstream.send(OK).await;
+    client.head().await;
+    client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let head = upstream.head().await;
+    assert!(head.starts_with("OPTIONS * HTTP/1.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_get_with_a_chunked_body_keeps_it() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    assert_eq!(upstream.until("0\r\n\r\n").await, "2\r\nhi\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await.to_lowercase();
+    assert!(
+        head.starts_with("get / http/1.1\r\n") && head.contains("host: 127.0.0.1:"),
+        "{head}"
+    );
+    assert!(head.contains("via: 1.0 secbeat\r\n"), "{head}");
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+        .await;
+    let head = client.head().await.to_lowercase();
+    assert!(
+        head.starts_with("http/1.0 200 ok\r\n") && !head.contains("transfer-encoding"),
+        "{head}"
+    );
+    assert_eq!(client.rest().await, "hi");
+}

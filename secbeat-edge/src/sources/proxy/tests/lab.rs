@@ -1,0 +1,195 @@
+//! A proxy under test, with both its sides in the test's hands.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::super::{Gate, Proxy, ProxyConfig, ProxyStats};
+use crate::telemetry::{Queue, Recorder};
+
+/// Long enough for any machine; whatever waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+pub(super) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: example.org\r\n\r\n")
+}
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} takes too long"))
+}
+
+#[derive(Default)]
+pub(super) struct Bans(Mutex<HashSet<IpAddr>>);
+
+impl Bans {
+    pub(super) fn ban(&self, client: &str) {
+        self.0.lock().unwrap().insert(client.parse().unwrap());
+    }
+}
+
+impl Gate for Bans {
+    fn is_banned(&self, client: IpAddr) -> bool {
+        self.0.lock().unwrap().contains(&client)
+    }
+}
+
+pub(super) struct Lab {
+    pub(super) proxy: SocketAddr,
+    pub(super) queue: Queue,
+    pub(super) gate: Arc<Bans>,
+    pub(super) stats: Arc<ProxyStats>,
+    upstream: Option<TcpListener>,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Lab {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut ProxyConfig)) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", upstream.local_addr().unwrap());
+        let mut config = ProxyConfig::new("127.0.0.1:0".parse().unwrap(), base.parse().unwrap());
+        change(&mut config);
+        let (recorder, queue) = Recorder::channel(NonZeroUsize::new(100).unwrap());
+        let gate = Arc::<Bans>::default();
+        let proxy = Proxy::bind(config, gate.clone(), recorder).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (addr, stats) = (proxy.local_addr(), proxy.stats());
+        let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }));
+        Self {
+            proxy: addr,
+            queue,
+            gate,
+            stats,
+            upstream: Some(upstream),
+            stop: Some(stop),
+            running: Some(running),
+        }
+    }
+
+    pub(super) async fn client(&self) -> Conn {
+        self.client_at(self.proxy.ip()).await
+    }
+
+    pub(super) async fn client_at(&self, host: IpAddr) -> Conn {
+        Conn(
+            soon("connecting", TcpStream::connect((host, self.proxy.port())))
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// The next connection that the proxy opens to its upstream.
+    pub(super) async fn upstream(&self) -> Conn {
+        let listener = self.upstream.as_ref().unwrap();
+        Conn(soon("the proxy's connection", listener.accept()).await.unwrap().0)
+    }
+
+    pub(super) fn close_upstream(&mut self) {
+        self.upstream = None;
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub(super) async fn refused(&self) {
+        let refused = async {
+            while TcpStream::connect(self.proxy).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("closing the listener", refused).await;
+    }
+
+    pub(super) async fn stopped(&mut self) {
+        soon("stopping", self.running.take().unwrap()).await.unwrap();
+    }
+
+    /// The error of a second proxy at the same address.
+    pub(super) async fn bind_again(&self) -> String {
+        let config = ProxyConfig::new(self.proxy, "http://127.0.0.1:1".parse().unwrap());
+        let (recorder, _queue) = Recorder::channel(NonZeroUsize::MIN);
+        Proxy::bind(config, self.gate.clone(), recorder)
+            .await
+            .err()
+            .unwrap()
+            .to_string()
+    }
+}
+
+pub(super) struct Conn(TcpStream);
+
+impl Conn {
+    pub(super) async fn send(&mut self, text: &str) {
+        soon("sending", self.0.write_all(text.as_bytes())).await.unwrap();
+    }
+
+    /// Everything up to and with `end`, and nothing beyond it.
+    pub(super) async fn until(&mut self, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            let byte = soon("reading", self.0.read_u8()).await;
+            text.push(
+                byte.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&text))),
+            );
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    pub(super) async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await
+    }
+
+    /// Everything until the other side closes or resets.
+    pub(super) async fn rest(&mut self) -> String {
+        let mut text = Vec::new();
+        let _ = soon("the end of the connection", self.0.read_to_end(&mut text)).await;
+        String::from_utf8(text).unwrap()
+    }
+
+    /// Sends no more, but still reads.
+    pub(super) fn close_writing(self) -> Option<Self> {
+        socket2::SockRef::from(&self.0)
+            .shutdown(std::net::Shutdown::Write)
+            .unwrap();
+        Some(self)
+    }
+
+    /// Neither sends nor reads any more.
+    pub(super) fn close(self) -> Option<Self> {
+        drop(self);
+        None
+    }
+
+    /// Writes until the other side takes no more for the time being; how much that was.
+    pub(super) async fn fill(&mut self, most: usize) -> usize {
+        let block = [b'x'; 64 * 1024];
+        let mut sent = 0;
+        while sent < most {
+            match tokio::time::timeout(Duration::from_millis(500), self.0.write(&block)).await {
+                Ok(written) => sent += written.unwrap(),
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+}

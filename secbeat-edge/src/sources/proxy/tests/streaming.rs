@@ -1,0 +1,107 @@
+use super::lab::{Lab, OK, get};
+
+#[tokio::test]
+async fn answers_stream_before_the_upstream_is_done() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .await;
+    client.head().await;
+    assert_eq!(client.until("first\r\n").await, "5\r\nfirst\r\n");
+    upstream.send("4\r\nlast\r\n0\r\n\r\n").await;
+    assert_eq!(client.until("0\r\n\r\n").await, "4\r\nlast\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn uploads_stream_before_the_client_is_done() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst")
+        .await;
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await.to_lowercase();
+    assert!(
+        head.contains("content-length: 10\r\n") && !head.contains("transfer-encoding"),
+        "{head}"
+    );
+    assert_eq!(upstream.until("first").await, "first");
+    client.send("_last").await;
+    assert_eq!(upstream.until("last").await, "_last");
+    upstream.send(OK).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_the_upload_is_done() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.until("first\r\n").await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npong\r\n")
+        .await;
+    client.until("pong\r\n").await;
+    client.send("4\r\nlast\r\n0\r\n\r\n").await;
+    assert_eq!(upstream.until("0\r\n\r\n").await, "4\r\nlast\r\n0\r\n\r\n");
+    upstream.send("0\r\n\r\n").await;
+    assert_eq!(client.until("0\r\n\r\n").await, "0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_slow_reader_holds_the_writer_back_in_both_directions() {
+    const MUCH: usize = 256 * 1024 * 1024;
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send(&format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {MUCH}\r\n\r\n"
+        ))
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    let sent = client.fill(MUCH).await;
+    assert!(
+        sent < MUCH / 2,
+        "{sent} bytes taken from the client while the upstream read none"
+    );
+
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n"))
+        .await;
+    let sent = upstream.fill(MUCH).await;
+    assert!(
+        sent < MUCH / 2,
+        "{sent} bytes taken from the upstream while the client read none"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_continue_is_told_to() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("body").await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    assert_eq!(upstream.until("body").await, "body");
+    upstream
+        .send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        .await;
+    upstream.send(OK).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}

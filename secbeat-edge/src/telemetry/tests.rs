@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use secbeat_common::wire::{LearnedFrom, TelemetryBatch};
+use tokio::sync::oneshot;
+
+use super::*;
+
+struct Collect(mpsc::UnboundedSender<TelemetryBatch>);
+
+impl Sink for Collect {
+    fn publish(&mut self, _: u16, bytes: Vec<u8>) -> Result<(), Dropped> {
+        self.0.send(wire::decode(&bytes).unwrap()).map_err(|_| Dropped)
+    }
+}
+
+fn error(status: u16) -> Answer<'static> {
+    Answer {
+        client: [198, 51, 100, 7].into(),
+        at_ms: 1,
+        status,
+        method: "GET",
+        path: "/",
+        host: "",
+        user_agent: "",
+        upstream: 0,
+        learned_from: LearnedFrom::Peer,
+    }
+}
+
+fn batcher(linger: Duration) -> Batcher {
+    let identity = Identity {
+        edge_id: "e".to_owned(),
+        boot_id: Uuid::nil(),
+        upstreams: vec![],
+    };
+    Batcher::new(
+        BatchConfig {
+            linger,
+            burst: 0,
+            ..BatchConfig::default()
+        },
+        identity,
+    )
+    .unwrap()
+}
+
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+#[tokio::test]
+async fn a_full_queue_drops_and_says_so_in_the_next_batch() {
+    let (recorder, queue) = Recorder::channel(TWO);
+    for _ in 0..5 {
+        recorder.record(error(404));
+    }
+    let stats = recorder.stats();
+    assert_eq!((stats.recorded(), stats.dropped()), (2, 3));
+    let (sender, mut batches) = mpsc::unbounded_channel();
+    drop(recorder);
+    TelemetryTask::new(queue, batcher(Duration::ZERO), Collect(sender))
+        .run(std::future::pending())
+        .await;
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (batch.events.len(), batch.counts[0].requests, batch.dropped_before),
+        (2, 2, 3)
+    );
+    assert_eq!((stats.batches_sent(), stats.events_sent()), (1, 2));
+}
+
+#[tokio::test]
+async fn what_waits_for_its_linger_is_sent_on_shutdown() {
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    let (sender, mut batches) = mpsc::unbounded_channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = TelemetryTask::new(queue, batcher(Duration::from_secs(3600)), Collect(sender));
+    let task = tokio::spawn(task.run(async { stopped.await.unwrap_or_default() }));
+    recorder.record(error(404));
+    assert_eq!(
+        batches.recv().await.unwrap().sequence,
+        0,
+        "the first leaves at once"
+    );
+    recorder.record(error(500));
+    stop.send(()).unwrap();
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((batch.sequence, batch.events[0].status), (1, 500));
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn batches_leave_when_their_linger_is_over() {
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    let (sender, mut batches) = mpsc::unbounded_channel();
+    let task = TelemetryTask::new(queue, batcher(Duration::from_millis(5)), Collect(sender));
+    tokio::spawn(task.run(std::future::pending()));
+    for sequence in 0..3 {
+        recorder.record(error(404));
+        assert_eq!(batches.recv().await.unwrap().sequence, sequence);
+    }
+}
+
+#[tokio::test]
+async fn answers_of_a_batch_that_cannot_be_sent_count_as_dropped() {
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    let (sender, _) = mpsc::unbounded_channel();
+    recorder.record(error(404));
+    recorder.record(error(200));
+    let stats = recorder.stats();
+    drop(recorder);
+    TelemetryTask::new(queue, batcher(Duration::ZERO), Collect(sender))
+        .run(std::future::pending())
+        .await;
+    assert_eq!((stats.send_failures(), stats.dropped()), (1, 2));
+}
