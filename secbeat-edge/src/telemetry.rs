@@ -264,7 +264,11 @@ impl<S: Sink> TelemetryTask<S> {
 #[cfg(test)]
 impl Queue {
     pub(crate) async fn next(&mut self) -> Observation {
-        self.queue.recv().await.unwrap()
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, self.queue.recv())
+            .await
+            .expect("nothing is recorded")
+            .unwrap()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
