@@ -244,3 +244,28 @@ impl Config {
         proxy
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimal() -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edge.toml");
+        std::fs::write(&path, "[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n").unwrap();
+        Config::load(&path).unwrap()
+    }
+
+    #[test]
+    fn the_shipped_config_shows_the_defaults() {
+        let shipped = Config::load(Path::new("../packaging/edge.toml")).unwrap();
+        let minimal = minimal();
+        assert_eq!(format!("{:?}", shipped.proxy()), format!("{:?}", minimal.proxy()));
+        assert_eq!(format!("{:?}", shipped.xdp()), format!("{:?}", minimal.xdp()));
+        assert_eq!(format!("{:?}", shipped.bans), format!("{:?}", minimal.bans));
+        assert_eq!(
+            (shipped.enforcement, shipped.api_listen, shipped.nats.url, shipped.protect.networks),
+            (minimal.enforcement, minimal.api_listen, minimal.nats.url, minimal.protect.networks)
+        );
+    }
+}

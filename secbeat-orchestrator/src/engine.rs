@@ -121,7 +121,7 @@ impl Engine {
     fn take(&mut self, input: Input) {
         match input {
             Input::Batch { batch, received_ms } => self.batch(&batch, received_ms),
-            Input::Restore { bans, audit } => self.restore(bans, audit),
+            Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
             Input::Acknowledged(id) => drop(self.ledger.acknowledged(id)),
             Input::Ban { target, duration, note, actor, reply } => {
@@ -237,10 +237,10 @@ impl Engine {
     }
 
     /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit.
-    fn restore(&mut self, bans: Vec<BlockCommand>, audit: Vec<AuditRecord>) {
+    fn restore(&mut self, bans: Vec<BlockCommand>, audit: &[AuditRecord]) {
         let now = now_ms();
         info!(bans = bans.len(), records = audit.len(), "restored the ledger");
-        for record in &audit {
+        for record in audit {
             match record.decision {
                 Audited::Ban { expires_at_ms, strikes, .. } => {
                     self.detector.ignore_until(record.target, expires_at_ms);
