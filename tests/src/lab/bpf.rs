@@ -226,9 +226,16 @@ impl Pins {
     /// The ban of the source that `address` belongs to; `None` also when nothing is pinned.
     #[must_use]
     pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
-        let v4 = self.map(maps::BANNED_V4, Map::LruHashMap)?;
-        let v6 = self.map(maps::BANNED_V6, Map::LruHashMap)?;
-        ban_in(&v4, &v6, address)
+        self.open_bans()?.ban_of(address)
+    }
+
+    /// The ban tables, opened once to be asked often; `None` when nothing is pinned.
+    #[must_use]
+    pub fn open_bans(&self) -> Option<OpenBans> {
+        Some(OpenBans {
+            v4: self.map(maps::BANNED_V4, Map::LruHashMap)?,
+            v6: self.map(maps::BANNED_V6, Map::LruHashMap)?,
+        })
     }
 
     /// The counters; zero when nothing is pinned.
@@ -244,6 +251,21 @@ impl Pins {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.counters()[Verdict::Banned as usize].packets
+    }
+}
+
+/// The ban tables that an edge pinned, open.
+#[derive(Debug)]
+pub struct OpenBans {
+    v4: Map,
+    v6: Map,
+}
+
+impl OpenBans {
+    /// The ban of the source that `address` belongs to.
+    #[must_use]
+    pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
+        ban_in(&self.v4, &self.v6, address)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -111,7 +112,10 @@ struct PinFolder {
 
 impl Drop for PinFolder {
     fn drop(&mut self) {
-        let _ = Command::new(paths::daemon("secbeat-edge")).arg("detach").arg("--config").arg(&self.config).output();
+        let mut detach = Command::new(paths::daemon("secbeat-edge"));
+        // A group of its own, so that a second Ctrl-C does not end it early.
+        detach.arg("detach").arg("--config").arg(&self.config).process_group(0);
+        let _ = detach.output();
         if self.path.exists() {
             eprintln!("pins stay behind in {}", self.path.display());
         }

@@ -21,3 +21,12 @@ pub fn install() {
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
+
+/// Ends a loop that has no wait in it.
+///
+/// # Panics
+///
+/// When a signal has arrived.
+pub fn heed() {
+    assert!(!interrupted(), "interrupted");
+}

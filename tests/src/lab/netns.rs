@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io,
     net::{IpAddr, SocketAddr, TcpListener},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -176,9 +176,9 @@ fn random_suffix() -> String {
     format!("{:08x}", RandomState::new().hash_one(std::process::id()) as u32)
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, which a Ctrl-C at the terminal does not hasten.
 fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new(program).args(arguments).output()?;
+    let output = Command::new(program).args(arguments).process_group(0).output()?;
     if output.status.success() {
         return Ok(());
     }

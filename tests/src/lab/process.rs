@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -34,6 +34,8 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
+            // A group of its own: Ctrl-C is for us, who end our daemons in the right order.
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("starting {name} ({command:?}): {error}"));
         Self {
@@ -140,7 +142,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !interrupted() {
             let how = self
                 .ended
                 .map_or("running".to_owned(), |status| match status.signal() {
