@@ -24,6 +24,8 @@ pub const LIMIT: usize = 50;
 /// Requests in an attack.
 pub const REQUESTS: usize = 60;
 
+/// Between two requests: slow enough that the ban comes before the last of them.
+const PACE: Duration = Duration::from_millis(3);
 /// Patience with the edge while it should answer.
 const PATIENT: Duration = Duration::from_millis(500);
 /// Patience once it has stopped to.
@@ -145,6 +147,7 @@ fn send_requests(fleet: &Fleet, family: Family) -> Answers {
                 client = fleet.attacking(family).with_timeout(IMPATIENT);
             }
         }
+        thread::sleep(PACE);
     }
     answers
 }
