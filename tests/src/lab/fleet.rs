@@ -80,11 +80,13 @@ pub struct Options {
     pub enforcement: &'static str,
     /// How often the edge compares the kernel with what it desires.
     pub reconcile: &'static str,
+    /// Slots in each of the edge's ban maps.
+    pub ban_slots: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ban: "60s", enforcement: "both", reconcile: "1s" }
+        Self { ban: "60s", enforcement: "both", reconcile: "1s", ban_slots: 4096 }
     }
 }
 
@@ -289,7 +291,7 @@ enforcement = "{}"
 [kernel]
 interfaces = ["to-attacker", "to-visitor"]
 pin_dir = "{}"
-ban_slots = 4096
+ban_slots = {}
 [proxy]
 listen = "[::]:{PROXY_PORT}"
 upstream = "http://{}"
@@ -300,6 +302,7 @@ reconcile_interval = "{}"
 "#,
         options.enforcement,
         pin_dir.display(),
+        options.ban_slots,
         nginx.address(),
         nats.url(),
         options.reconcile,

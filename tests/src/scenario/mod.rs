@@ -6,3 +6,4 @@ pub mod ban;
 pub mod frame;
 pub mod knock;
 pub mod moment;
+pub mod race;
