@@ -189,12 +189,8 @@ impl Config {
         let config: Self = config::load(path)?;
         if config.enforcement.in_kernel() && config.kernel.interfaces.is_empty() {
             let name = if config.enforcement == Enforcement::Kernel { "kernel" } else { "both" };
-            return Err(ConfigError::Invalid {
-                path: path.to_owned(),
-                line: 1,
-                key: "kernel.interfaces".to_owned(),
-                message: Contradiction::NoInterfaces(name).to_string(),
-            });
+            let message = Contradiction::NoInterfaces(name).to_string();
+            return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
         }
         Ok(config)
     }

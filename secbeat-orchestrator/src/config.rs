@@ -147,12 +147,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = config::load(path)?;
         if config.ban.max_duration < config.ban.duration {
-            return Err(ConfigError::Invalid {
-                path: path.to_owned(),
-                line: 1,
-                key: "ban.max_duration".to_owned(),
-                message: format!("{} is shorter than ban.duration, {}", config.ban.max_duration, config.ban.duration),
-            });
+            let message =
+                format!("{} is shorter than ban.duration, {}", config.ban.max_duration, config.ban.duration);
+            return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
         Ok(config)
     }

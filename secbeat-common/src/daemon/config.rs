@@ -14,10 +14,36 @@ use crate::prefix::Prefix;
 /// A config that cannot be used. Its text is one line that names file, line and key where it can.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read config {path}: {source}", path = .path.display())]
+    #[error("cannot read config {path}", path = .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}:{line}: {key}: {message}", path = .path.display())]
     Invalid { path: PathBuf, line: usize, key: String, message: String },
+}
+
+impl ConfigError {
+    /// Two keys of the file at `path` that contradict each other: `key` (as `ban.max_duration`) is the one to name.
+    #[must_use]
+    pub fn contradiction(path: &Path, key: &str, message: String) -> Self {
+        let line = std::fs::read_to_string(path).map_or(1, |text| line_of(&text, key));
+        Self::Invalid { path: path.to_owned(), line, key: key.to_owned(), message }
+    }
+}
+
+/// The line on which `key` stands, or else the innermost table around it, or else the first.
+fn line_of(text: &str, key: &str) -> usize {
+    let Ok(document) = toml::de::DeTable::parse(text) else { return 1 };
+    let mut table = Some(document.get_ref());
+    let mut at = 0;
+    for part in key.split('.') {
+        let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else { break };
+        at = name.span().start;
+        table = value.get_ref().as_table();
+    }
+    line_at(text, at)
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
 /// Reads and parses the file at `path`.
@@ -34,8 +60,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let invalid = |key: String, error: &toml::de::Error| {
         let offset = error.span().map_or(0, |span| span.start);
-        let line = text[..text.floor_char_boundary(offset)].matches('\n').count() + 1;
-        ConfigError::Invalid { path: path.to_owned(), line, key, message: error.message().replace('\n', " ") }
+        ConfigError::Invalid { path: path.to_owned(), line: line_at(text, offset), key, message: error.message().replace('\n', " ") }
     };
     let document = toml::Deserializer::parse(text).map_err(|error| invalid("syntax".to_owned(), &error))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
@@ -160,6 +185,15 @@ mod tests {
         assert!(zero.starts_with("x.toml:2: rule.threshold: "), "{zero}");
         let duration = error("[rule]\nthreshold = 1\nwindow = \"soon\"\n");
         assert!(duration.starts_with("x.toml:3: rule.window: `soon` is no duration"), "{duration}");
+    }
+
+    #[test]
+    fn a_contradiction_is_found_where_its_key_stands_or_its_table() {
+        let text = "x = 1\n[ban]\nduration = \"1h\"\nmax_duration = \"5m\"\n";
+        assert_eq!(line_of(text, "ban.max_duration"), 4);
+        assert_eq!(line_of(text, "ban.strike_factor"), 2);
+        assert_eq!(line_of(text, "kernel.interfaces"), 1);
+        assert_eq!(line_of("a.b = 1\nc.d = 2\n", "c.d"), 2);
     }
 
     #[test]
