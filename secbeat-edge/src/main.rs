@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser as _;
 use secbeat_common::daemon::{cli::init_logging, exit};
 use secbeat_edge::{
     app::App,
@@ -14,7 +13,7 @@ use secbeat_edge::{
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = exit::parse_arguments::<Cli>();
     let result = match &cli.command {
         Command::Run { bpf_object } => {
             init_logging();
