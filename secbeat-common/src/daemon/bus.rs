@@ -59,6 +59,7 @@ impl Bus {
             .connect(url.0.clone())
             .await
             .with_context(|| format!("connecting to NATS at {server}"))?;
+        tokio::spawn(report_absence(connects.clone(), server));
         Ok(Self { client, connects })
     }
 
@@ -80,6 +81,13 @@ impl Bus {
     pub fn require_supported(&self, url: &NatsUrl) -> anyhow::Result<()> {
         let version = self.client.server_info().version;
         require_version(&format!("the NATS server at {url}"), &version, MIN_SERVER)
+    }
+}
+
+/// Says once that a server did not answer at the start; from then on [`Event`]s tell of every change.
+async fn report_absence(mut connects: watch::Receiver<u64>, server: String) {
+    if tokio::time::timeout(CONNECT_TIMEOUT, connects.wait_for(|count| *count > 0)).await.is_err() {
+        warn!(server, "NATS is unreachable, retrying; bans stay as they are");
     }
 }
 
