@@ -36,8 +36,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "secbeat-edge", version)]
 pub struct Cli {
-    /// Config file [default: /etc/secbeat/edge.toml; commands other than run and check do without it].
-    #[arg(long, short, global = true, env = "SECBEAT_EDGE_CONFIG")]
+    /// Config file [default: /etc/secbeat/edge.toml]; only `run` and `check` cannot do without one.
+    #[arg(long, short, global = true, value_name = "FILE", env = "SECBEAT_EDGE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
@@ -48,18 +48,20 @@ pub enum Command {
     /// Run the daemon.
     Run {
         /// Load this XDP object instead of the one built in.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         bpf_object: Option<PathBuf>,
     },
     /// Check the config file and say what it means.
     Check,
     /// Show what is attached, what was dropped, and whether the daemon runs.
     Status {
+        /// A table for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
     /// List the bans in force on this host.
     Bans {
+        /// A table for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
@@ -71,11 +73,14 @@ pub enum Command {
         #[arg(long, short, default_value = "4h")]
         duration: HumanDuration,
         /// Why, for whoever looks later.
-        #[arg(long, short, default_value = "")]
+        #[arg(long, short, default_value = "", hide_default_value = true)]
         note: String,
     },
     /// Lift a ban on this host alone; `secbeat-orchestrator unban` lifts it everywhere.
-    Unban { target: Prefix },
+    Unban {
+        /// The address or CIDR, as `bans` shows it.
+        target: Prefix,
+    },
     /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
     Detach,
 }
@@ -129,6 +134,15 @@ impl Places {
     fn api(&self) -> ApiClient {
         ApiClient::new(self.api)
     }
+
+    /// For commands that find no daemon and fall back on the pinned maps.
+    fn require_pinned(&self) -> anyhow::Result<()> {
+        let path = self.pins.map(maps::BANNED_V4);
+        if path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
+            return Ok(());
+        }
+        bail!("no daemon answers at {} and there is no pinned map {}: SecBeat is not active on this host", self.api, path.display())
+    }
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {
@@ -179,7 +193,12 @@ fn status(places: &Places, output: Output) -> anyhow::Result<()> {
 }
 
 fn print_status(status: &Status) {
-    println!("daemon     {}", if status.running { "running" } else { "not running; what is pinned stays enforced" });
+    let daemon = match (status.running, status.attached.is_empty()) {
+        (true, _) => "running",
+        (false, false) => "not running; what is pinned stays enforced",
+        (false, true) => "not running",
+    };
+    println!("daemon     {daemon}");
     if status.attached.is_empty() {
         println!("XDP        not attached");
     }
@@ -217,7 +236,10 @@ fn kernel_bans(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
 fn bans(places: &Places, output: Output) -> anyhow::Result<()> {
     let bans: Vec<BanView> = match places.api().get("/api/v1/bans") {
         Ok(bans) => bans,
-        Err(CallError::Unreachable(_)) => kernel_bans(&places.pins)?,
+        Err(CallError::Unreachable(_)) => {
+            places.require_pinned()?;
+            kernel_bans(&places.pins)?
+        }
         Err(error) => return Err(error.into()),
     };
     if output == Output::Json {
@@ -261,7 +283,11 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
+    if !target.is_source() {
+        bail!("{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that can be banned in the kernel");
+    }
     kernel::require_host()?;
+    places.require_pinned()?;
     let clock = kernel::jiffy_clock()?;
     let ban = KernelBan {
         ends: boot_now().plus(duration.0),
@@ -282,6 +308,7 @@ fn unban(places: &Places, target: &Prefix) -> anyhow::Result<()> {
         }
         Ok(_) => println!("lifted the ban of {target}"),
         Err(CallError::Unreachable(_)) => {
+            places.require_pinned()?;
             let mut bans = BanMaps::open(&places.pins)?;
             if bans.get(target)?.is_none() {
                 bail!("{target} is not banned here");

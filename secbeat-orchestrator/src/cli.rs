@@ -28,8 +28,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "secbeat-orchestrator", version)]
 pub struct Cli {
-    /// Config file [default: /etc/secbeat/orchestrator.toml if it exists, else the defaults].
-    #[arg(long, short, global = true, env = "SECBEAT_ORCHESTRATOR_CONFIG")]
+    /// Config file [default: /etc/secbeat/orchestrator.toml if it exists, else built-in defaults].
+    #[arg(long, short, global = true, value_name = "FILE", env = "SECBEAT_ORCHESTRATOR_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
@@ -43,6 +43,7 @@ pub enum Command {
     Check,
     /// List the active bans.
     Bans {
+        /// A table for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
@@ -54,15 +55,20 @@ pub enum Command {
         #[arg(long, short, default_value = "4h")]
         duration: HumanDuration,
         /// Why, for whoever looks later.
-        #[arg(long, short, default_value = "")]
+        #[arg(long, short, default_value = "", hide_default_value = true)]
         note: String,
     },
     /// Lift a ban on every edge, and forget what the source did.
-    Unban { target: Prefix },
+    Unban {
+        /// The address or CIDR, as `bans` shows it.
+        target: Prefix,
+    },
     /// Run the detector over access logs and show whom it would have banned.
     Replay {
+        /// What the lines look like.
         #[arg(long, short, value_enum, default_value_t)]
         format: Format,
+        /// A table for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
         /// Log files, oldest first; `-` is standard input.
