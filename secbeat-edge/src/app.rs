@@ -39,7 +39,7 @@ pub struct App {
 }
 
 impl App {
-    /// Attaches the program with the allowlist already filled, binds the listeners and starts to connect to NATS. From
+    /// Binds the listeners, starts to connect to NATS and attaches the program with the allowlist already filled. From
     /// here on what is pinned is enforced, whether NATS answers or not.
     ///
     /// # Errors
@@ -53,11 +53,6 @@ impl App {
             upstream: Some(config.proxy.upstream.host_and_port()),
         };
         let protected = Arc::new(Protected::new(protect::collect(&known)));
-        let (kernel, attachments) = match config.enforcement.in_kernel() {
-            true => attach(&config, object, &protected).map(|(side, attachments)| (Some(side), attachments))?,
-            false => (None, Vec::new()),
-        };
-
         let l7 = Arc::new(L7Bans::new(protected.clone()));
         let mut tasks = JoinSet::new();
         let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
@@ -76,6 +71,12 @@ impl App {
         let api = TcpListener::bind(config.api_listen)
             .await
             .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
+
+        // Last, so that a wrong address leaves the host's interfaces as they were.
+        let (kernel, attachments) = match config.enforcement.in_kernel() {
+            true => attach(&config, object, &protected).map(|(side, attachments)| (Some(side), attachments))?,
+            false => (None, Vec::new()),
+        };
 
         let orders = mpsc::channel(ORDERS);
         let admin = Admin {
@@ -155,12 +156,15 @@ fn attach(
 ) -> anyhow::Result<(KernelSide, Vec<Attachment>)> {
     kernel::require_host()?;
     let setup = config.xdp();
-    let mut program = Program::load(&Object::open(object)?, &setup)?;
-    let clock = program.jiffy_clock()?;
+    let object = Object::open(object)?;
     let pins = Pins::at(&setup.pin_dir);
-    let bans = BanMaps::open(&pins)?;
-    let mut allowed = AllowedNets::open(&pins)?;
-    allowed.set(&protected.nets())?;
-    let attachments = program.attach(&setup)?;
-    Ok((KernelSide { program, bans, allowed, clock }, attachments))
+    pins.or_undo(|| {
+        let mut program = Program::load(&object, &setup)?;
+        let clock = program.jiffy_clock()?;
+        let bans = BanMaps::open(&pins)?;
+        let mut allowed = AllowedNets::open(&pins)?;
+        allowed.set(&protected.nets())?;
+        let attachments = program.attach(&setup)?;
+        Ok((KernelSide { program, bans, allowed, clock }, attachments))
+    })
 }

@@ -1,7 +1,9 @@
 //! The pins under bpffs: what survives the daemon, and the checks before anything there is trusted.
 
 use std::{
-    fs,
+    collections::HashSet,
+    ffi::OsString,
+    fmt, fs,
     io::ErrorKind,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -99,6 +101,43 @@ impl Pins {
         checked
     }
 
+    /// Does `work`, and if it fails removes the pins that it made: a refused start leaves the host as it was.
+    ///
+    /// # Errors
+    ///
+    /// That of `work`, or when the folder cannot be read.
+    pub fn or_undo<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let before = self.names()?;
+        work().map_err(|error| match self.remove_all_but(before.as_ref()) {
+            Ok(()) => error,
+            Err(undoing) => error.context(format!("{undoing:#}; and before that")),
+        })
+    }
+
+    /// The names of all pins; `None` if there is no folder.
+    fn names(&self) -> anyhow::Result<Option<HashSet<OsString>>> {
+        let reading = || format!("reading the pin folder {}", self.dir.display());
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            entries => entries.with_context(reading)?,
+        };
+        let names: Result<HashSet<_>, _> = entries.map(|entry| Ok(entry?.file_name())).collect();
+        names.map(Some).map_err(|error: std::io::Error| anyhow::Error::from(error).context(reading()))
+    }
+
+    fn remove_all_but(&self, kept: Option<&HashSet<OsString>>) -> anyhow::Result<()> {
+        let Some(present) = self.names()? else { return Ok(()) };
+        for name in present.iter().filter(|name| !kept.is_some_and(|kept| kept.contains(*name))) {
+            if name.to_str().is_some_and(is_ours) {
+                remove(&self.dir.join(name))?;
+            }
+        }
+        if kept.is_none() {
+            fs::remove_dir(&self.dir).with_context(|| format!("removing the pin folder {}", self.dir.display()))?;
+        }
+        Ok(())
+    }
+
     fn require_trustworthy(&self) -> anyhow::Result<()> {
         let metadata = fs::metadata(&self.dir).with_context(|| format!("reading {}", self.dir.display()))?;
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
@@ -153,7 +192,7 @@ impl Pins {
             };
             if found != expected {
                 bail!(
-                    "the pinned map {} has another layout than this release and config need ({found:?}, not {expected:?}); `secbeat-edge detach` removes it together with its bans",
+                    "the pinned map {} has another layout than this release and config need ({found}, not {expected}); `secbeat-edge detach` removes it together with its bans",
                     path.display()
                 );
             }
@@ -162,14 +201,29 @@ impl Pins {
     }
 }
 
+/// Whether this release gives a pin that name.
+fn is_ours(name: &str) -> bool {
+    name == maps::PROGRAM || maps::ALL.contains(&name) || LinkPin::parse(name).is_some()
+}
+
 /// The shape of one map.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 struct Layout {
     name: &'static str,
     kind: Option<MapType>,
     key_size: u32,
     value_size: u32,
     max_entries: u32,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Some(kind) => write!(f, "{kind:?}")?,
+            None => write!(f, "an unknown type")?,
+        }
+        write!(f, " of {} entries with {} byte keys and {} byte values", self.max_entries, self.key_size, self.value_size)
+    }
 }
 
 fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {

@@ -90,12 +90,6 @@ impl Program {
     ///
     /// When an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
     pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<Vec<Attachment>> {
-        for pin in self.pins.links()? {
-            if !setup.interfaces.contains(&pin.interface) {
-                info!(interface = %pin.interface, "no longer configured: detaching");
-                pins::remove(&self.pins.link(&pin))?;
-            }
-        }
         let mut attachments = Vec::new();
         for interface in &setup.interfaces {
             let mode = match self.replace(interface)? {
@@ -104,6 +98,12 @@ impl Program {
             };
             info!(%interface, mode = mode.name(), "XDP program attached");
             attachments.push(Attachment { interface: interface.clone(), mode: mode.name().to_owned() });
+        }
+        for pin in self.pins.links()? {
+            if !setup.interfaces.contains(&pin.interface) {
+                info!(interface = %pin.interface, "no longer configured: detaching");
+                pins::remove(&self.pins.link(&pin))?;
+            }
         }
         self.repin_program()?;
         Ok(attachments)
