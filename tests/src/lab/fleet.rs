@@ -107,9 +107,9 @@ pub struct Fleet {
 
 /// A pin folder of its own; dropped, it is freed as an operator would free it.
 #[derive(Debug)]
-struct PinFolder {
-    path: PathBuf,
-    config: PathBuf,
+pub(super) struct PinFolder {
+    pub(super) path: PathBuf,
+    pub(super) config: PathBuf,
 }
 
 impl Drop for PinFolder {
@@ -176,9 +176,14 @@ impl Fleet {
         self.edge.kill9();
     }
 
+    /// Starts the edge again, and waits for nothing.
+    pub fn start_edge(&mut self) {
+        self.edge = spawn(&self.host, &self.folder, "edge");
+    }
+
     /// Starts the edge again and waits for it.
     pub fn restart_edge(&mut self) {
-        self.edge = spawn(&self.host, &self.folder, "edge");
+        self.start_edge();
         self.await_edge();
     }
 

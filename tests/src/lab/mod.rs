@@ -5,6 +5,7 @@ pub mod client;
 pub mod fleet;
 pub mod frames;
 pub mod interrupt;
+pub mod host;
 pub mod http;
 pub mod model;
 pub mod nats;

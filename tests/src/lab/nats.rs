@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{IpAddr, SocketAddr, TcpStream},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ pub struct NatsServer {
     namespace: Namespace,
     address: SocketAddr,
     folder: TempDir,
+    program: PathBuf,
     daemon: Option<Daemon>,
 }
 
@@ -28,6 +30,16 @@ impl NatsServer {
     /// Starts one in `namespace` on a free port of `address` and waits until it accepts connections.
     #[must_use]
     pub fn start(namespace: &Namespace, address: IpAddr) -> Self {
+        Self::start_program(namespace, address, paths::nats_server())
+    }
+
+    /// Starts one of a version that SecBeat refuses.
+    #[must_use]
+    pub fn start_too_old(namespace: &Namespace, address: IpAddr) -> Self {
+        Self::start_program(namespace, address, paths::old_nats_server())
+    }
+
+    fn start_program(namespace: &Namespace, address: IpAddr, program: PathBuf) -> Self {
         let address = SocketAddr::new(address, namespace.free_port(address));
         let folder = tempfile::Builder::new()
             .prefix("secbeat-nats-")
@@ -43,6 +55,7 @@ impl NatsServer {
             namespace: namespace.clone(),
             address,
             folder,
+            program,
             daemon: None,
         };
         server.restart();
@@ -95,7 +108,7 @@ impl NatsServer {
     /// Starts it (after stopping it, if need be) on the same port and store, and waits until it accepts connections.
     pub fn restart(&mut self) {
         self.stop();
-        let mut command = self.namespace.command(paths::nats_server());
+        let mut command = self.namespace.command(&self.program);
         command.arg("--config").arg(self.folder.path().join("nats.conf"));
         let daemon = self.daemon.insert(Daemon::spawn("nats-server", &mut command));
         daemon.wait_for_log("Server is ready", START);

@@ -35,6 +35,12 @@ pub fn nats_server() -> PathBuf {
     or_below_workspace("SECBEAT_TOOLS", "target/tools").join("nats-server/nats-server")
 }
 
+/// A NATS server without a TTL per key (2.10.26), which SecBeat refuses. `SECBEAT_TOOLS` names the tools' folder.
+#[must_use]
+pub fn old_nats_server() -> PathBuf {
+    or_below_workspace("SECBEAT_TOOLS", "target/tools").join("nats-server-2.10/nats-server")
+}
+
 /// The XDP object. `SECBEAT_BPF_OBJECT` names it.
 #[must_use]
 pub fn bpf_object() -> PathBuf {

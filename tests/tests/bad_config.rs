@@ -1,0 +1,156 @@
+//! Configs that cannot be used: one line that names the file, the line and the key, and exit code 64.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use secbeat_tests::lab::host::{Host, assert_refused};
+
+const USAGE: i32 = 64;
+
+/// Both `run` and `check` of the edge refuse its config with `from` replaced by `to`.
+#[track_caller]
+fn edge_refuses(from: &str, to: &str, parts: &[&str]) {
+    let host = Host::new();
+    host.reconfigure(from, to);
+    for command in ["check", "run"] {
+        assert_refused(&host.edge(&[command]), USAGE, parts);
+    }
+    assert!(!host.pin_folder().exists(), "a refused config left pins");
+}
+
+/// Both `run` and `check` of the orchestrator refuse `config`.
+#[track_caller]
+fn orchestrator_refuses(config: &str, parts: &[&str]) {
+    let host = Host::new();
+    let path = host.write("orchestrator.toml", config);
+    for command in ["check", "run"] {
+        let output = host.run(
+            "secbeat-orchestrator",
+            &[command, "--config", path.to_str().unwrap()],
+        );
+        assert_refused(&output, USAGE, parts);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_file_and_line() {
+    edge_refuses(
+        "ban_slots",
+        "ban_slot",
+        &["edge.toml:6: kernel.ban_slot: unknown field"],
+    );
+    edge_refuses("[nats]", "[natts]", &["edge.toml:10: natts: unknown field"]);
+    orchestrator_refuses(
+        "[detect]\nmax_source = 5\n",
+        &["orchestrator.toml:2: detect.max_source: unknown field"],
+    );
+    orchestrator_refuses("port = 5\n", &["orchestrator.toml:1: port: unknown field"]);
+}
+
+#[test]
+fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
+    edge_refuses("4096", "0", &["edge.toml:6: kernel.ban_slots: ", "0"]);
+    edge_refuses(
+        "edge-1",
+        "edge 1",
+        &["edge.toml:1: edge_id: `edge 1` is no edge id"],
+    );
+    edge_refuses(
+        "\"both\"",
+        "\"some\"",
+        &["edge.toml:2: enforcement: ", "`some`", "`kernel`"],
+    );
+    edge_refuses(":8443", "", &["edge.toml:8: proxy.listen: ", "socket address"]);
+    edge_refuses(
+        ":8000",
+        ":8000/app",
+        &["edge.toml:9: proxy.upstream: ", "/app` is no upstream", "no path"],
+    );
+    edge_refuses(
+        "nats://127.0.0.1:4222",
+        "nats://:x",
+        &["edge.toml:11: nats.url: `nats://:x` is no NATS address"],
+    );
+    edge_refuses(
+        "[nats]",
+        "[bans]\nmax_duration = \"soon\"\n[nats]",
+        &["edge.toml:11: bans.max_duration: `soon`"],
+    );
+    edge_refuses(
+        "[nats]",
+        "[protect]\nnetworks = [\"home\"]\n[nats]",
+        &["edge.toml:11: protect.networks", "`home`"],
+    );
+    edge_refuses("[proxy]", "[proxy", &["edge.toml:7: syntax: "]);
+    let rule = "[detect.error_flood]\n";
+    orchestrator_refuses(
+        &format!("{rule}count = 0\nwindow = \"60s\"\n"),
+        &["orchestrator.toml:2: detect.error_flood.count: "],
+    );
+    orchestrator_refuses(
+        &format!("{rule}count = 50\nwindow = \"soon\"\n"),
+        &["orchestrator.toml:3: detect.error_flood.window: `soon` is no duration such as 30s"],
+    );
+    orchestrator_refuses(
+        &format!("{rule}count = 50\n"),
+        &["orchestrator.toml:1: ", "missing field `window`"],
+    );
+    orchestrator_refuses(
+        "[detect]\nexcluded_statuses = [200]\n",
+        &["orchestrator.toml:2: detect.excluded_statuses: 200 is no error status"],
+    );
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_named_with_file_and_line() {
+    edge_refuses(
+        "[\"eth-a\"]",
+        "[]",
+        &[
+            "edge.toml:4: kernel.interfaces: ",
+            "enforcement = \"both\"",
+            "at least one interface",
+        ],
+    );
+    orchestrator_refuses(
+        "[ban]\nduration = \"1h\"\nmax_duration = \"5m\"\n",
+        &["orchestrator.toml:3: ban.max_duration: 5m is shorter than ban.duration, 1h"],
+    );
+}
+
+#[test]
+fn a_missing_config_file_is_named_once() {
+    let host = Host::new();
+    let missing = host.file("missing.toml");
+    let missing = missing.to_str().unwrap();
+    for daemon in ["secbeat-edge", "secbeat-orchestrator"] {
+        for command in ["check", "run"] {
+            let output = host.run(daemon, &[command, "--config", missing]);
+            assert_refused(
+                &output,
+                USAGE,
+                &[daemon, "cannot read config", missing, "No such file"],
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wrong_command_line_exits_64_and_help_exits_0() {
+    let host = Host::new();
+    for (daemon, wrong) in [
+        ("secbeat-edge", &["ban", "hello"][..]),
+        ("secbeat-edge", &["bann"]),
+        (
+            "secbeat-orchestrator",
+            &["ban", "192.0.2.1", "--duration", "soon"],
+        ),
+        ("secbeat-orchestrator", &["replay"]),
+    ] {
+        let output = host.run(daemon, wrong);
+        assert_eq!(output.status.code(), Some(USAGE), "{wrong:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).starts_with("error: "),
+            "{output:?}"
+        );
+        assert_eq!(host.run(daemon, &["--help"]).status.code(), Some(0));
+    }
+}
