@@ -18,9 +18,12 @@ pub enum ObjectSource {
     File(PathBuf),
 }
 
-/// The bytes of an ELF object.
+/// The bytes of an ELF object, and where they are from.
 #[derive(Debug)]
-pub struct Object(Cow<'static, [u8]>);
+pub struct Object {
+    bytes: Cow<'static, [u8]>,
+    name: String,
+}
 
 impl Object {
     /// # Errors
@@ -31,7 +34,7 @@ impl Object {
             ObjectSource::Embedded if EMBEDDED.is_empty() => bail!(
                 "this binary was built without the XDP program: run `cargo xtask build-ebpf` and build again, or give --bpf-object FILE"
             ),
-            ObjectSource::Embedded => Ok(Self(Cow::Borrowed(EMBEDDED))),
+            ObjectSource::Embedded => Ok(Self { bytes: Cow::Borrowed(EMBEDDED), name: "built into this binary".to_owned() }),
             ObjectSource::File(path) => Self::read(path),
         }
     }
@@ -42,11 +45,16 @@ impl Object {
         if !bytes.starts_with(b"\x7fELF") {
             bail!("{} is no BPF object; `cargo xtask build-ebpf` makes one", path.display());
         }
-        Ok(Self(Cow::Owned(bytes)))
+        Ok(Self { bytes: Cow::Owned(bytes), name: path.display().to_string() })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// Its file, or that it has none.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -67,7 +67,9 @@ impl Program {
         for name in [maps::BANNED_V4, maps::BANNED_V6] {
             loader.map_max_entries(name, setup.ban_slots);
         }
-        let mut ebpf = loader.load(object.bytes()).context("loading the XDP object")?;
+        let mut ebpf = loader
+            .load(object.bytes())
+            .with_context(|| format!("loading the XDP object {}", object.name()))?;
         for name in [maps::PROGRAM, maps::CLOCK_PROBE] {
             xdp(&mut ebpf, name)?.load().with_context(|| format!("the kernel refused program `{name}`"))?;
         }
