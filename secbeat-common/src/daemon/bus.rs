@@ -1,11 +1,14 @@
 //! The connection to NATS, kept alive for ever, and the versions and limits that SecBeat asks of the server.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use anyhow::Context;
 use async_nats::{Client, ConnectOptions, Event, connection::State};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{cli::require_version, config::NatsUrl};
 
@@ -36,6 +39,7 @@ impl Bus {
         let (connected, connects) = watch::channel(0);
         let server = url.to_string();
         let report = server.clone();
+        let complained = AtomicBool::new(false);
         let client = ConnectOptions::new()
             .name(name)
             .retry_on_initial_connect()
@@ -48,9 +52,20 @@ impl Bus {
                 match event {
                     Event::Connected => {
                         info!(server = %report, "connected to NATS");
+                        complained.store(false, Ordering::Relaxed);
                         connected.send_modify(|count| *count += 1);
                     }
-                    Event::Disconnected => warn!(server = %report, "lost NATS, retrying; bans stay as they are"),
+                    Event::Disconnected => {
+                        warn!(server = %report, "lost NATS, retrying; bans stay as they are");
+                        complained.store(true, Ordering::Relaxed);
+                    }
+                    // One for every attempt: the first tells it all.
+                    Event::ClientError(error) if complained.swap(true, Ordering::Relaxed) => {
+                        debug!(server = %report, %error, "NATS is still unreachable");
+                    }
+                    Event::ClientError(error) => {
+                        warn!(server = %report, %error, "NATS is unreachable, retrying; bans stay as they are");
+                    }
                     Event::SlowConsumer(id) => warn!(subscription = id, "NATS drops messages that come faster than they are read"),
                     event => info!(server = %report, "NATS: {event}"),
                 }
@@ -59,7 +74,6 @@ impl Bus {
             .connect(url.0.clone())
             .await
             .with_context(|| format!("connecting to NATS at {server}"))?;
-        tokio::spawn(report_absence(connects.clone(), server));
         Ok(Self { client, connects })
     }
 
@@ -81,13 +95,6 @@ impl Bus {
     pub fn require_supported(&self, url: &NatsUrl) -> anyhow::Result<()> {
         let version = self.client.server_info().version;
         require_version(&format!("the NATS server at {url}"), &version, MIN_SERVER)
-    }
-}
-
-/// Says once that a server did not answer at the start; from then on [`Event`]s tell of every change.
-async fn report_absence(mut connects: watch::Receiver<u64>, server: String) {
-    if tokio::time::timeout(CONNECT_TIMEOUT, connects.wait_for(|count| *count > 0)).await.is_err() {
-        warn!(server, "NATS is unreachable, retrying; bans stay as they are");
     }
 }
 
