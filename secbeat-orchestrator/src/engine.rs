@@ -18,7 +18,7 @@ use crate::{
     api::view::{BanView, Stats},
     bus::Streams,
     detect::{Detector, Finding, Sighting, Tally, Upstreams},
-    ledger::{Decision, Ledger, WriteState},
+    ledger::{Decision, Ledger, Refusal, WriteState},
 };
 
 /// How far an event's time may lie before its receipt, and after it: a wrong clock on one edge must not matter.
@@ -283,7 +283,10 @@ impl Engine {
         let command = self
             .ledger
             .ban(target, duration, note, actor.clone(), now, Uuid::now_v7())
-            .map_err(|error| error.to_string())?;
+            .map_err(|refusal| match refusal {
+                Refusal::Unbannable(why) => format!("{target} is never banned: {why}"),
+                Refusal::Protected(net) => format!("{target} is protected ({net} is)"),
+            })?;
         self.detector.ignore_until(target, command.expires_at_ms);
         self.issue(command, actor);
         self.ledger.get(&target).map(|ban| BanView::new(ban, now)).ok_or_else(|| "the ban has ended already".to_owned())
