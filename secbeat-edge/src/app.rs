@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use anyhow::Context;
 use secbeat_common::daemon::{
     bus::Bus,
-    protect::{self, Known, Protected},
+    protect::{self, Protected},
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tracing::{error, info};
@@ -47,11 +47,7 @@ impl App {
     /// Whatever the config or the host does not allow.
     pub async fn build(config: Config, object: &ObjectSource) -> anyhow::Result<Self> {
         let edge_id = config.edge_id()?;
-        let known = Known {
-            configured: config.protect.networks.clone(),
-            bus: Some((config.nats.url.0.host().to_owned(), config.nats.url.0.port())),
-            upstream: Some(config.proxy.upstream.host_and_port()),
-        };
+        let known = config.known();
         let protected = Arc::new(Protected::new(protect::collect(&known)));
         let l7 = Arc::new(L7Bans::new(protected.clone()));
         let mut tasks = JoinSet::new();

@@ -15,6 +15,7 @@ use secbeat_common::{
     daemon::{
         cli::{ApiClient, CallError, Output, print_json},
         config::HumanDuration,
+        protect::{self, Known, Protected},
         time::{left, now_ms},
     },
     maps,
@@ -92,14 +93,15 @@ impl Cli {
         self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))
     }
 
-    /// Where the daemon's API and the pins are: from the config if there is one, else the defaults.
+    /// Where the daemon's API and the pins are, and whom to protect: from the config if there is one, else the defaults.
     fn places(&self) -> anyhow::Result<Places> {
         let path = self.config_path();
         if self.config.is_none() && !path.exists() {
-            return Ok(Places { api: config::default_api(), pins: Pins::at(Path::new(maps::DEFAULT_PIN_DIR)) });
+            let pins = Pins::at(Path::new(maps::DEFAULT_PIN_DIR));
+            return Ok(Places { api: config::default_api(), pins, known: Known::default() });
         }
         let config = Config::load(path)?;
-        Ok(Places { api: config.api_listen, pins: Pins::at(&config.kernel.pin_dir) })
+        Ok(Places { api: config.api_listen, pins: Pins::at(&config.kernel.pin_dir), known: config.known() })
     }
 
     /// Carries out any command but `run`.
@@ -128,6 +130,7 @@ pub fn object_source(bpf_object: Option<&Path>) -> ObjectSource {
 struct Places {
     api: SocketAddr,
     pins: Pins,
+    known: Known,
 }
 
 impl Places {
@@ -286,6 +289,9 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if !target.is_source() {
         bail!("{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that can be banned in the kernel");
     }
+    if Protected::new(protect::collect(&places.known)).covers(target) {
+        bail!("{target} is protected on this host");
+    }
     kernel::require_host()?;
     places.require_pinned()?;
     let clock = kernel::jiffy_clock()?;
@@ -310,11 +316,12 @@ fn unban(places: &Places, target: &Prefix) -> anyhow::Result<()> {
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             let mut bans = BanMaps::open(&places.pins)?;
-            if bans.get(target)?.is_none() {
-                bail!("{target} is not banned here");
-            }
+            let Some(ban) = bans.get(target)? else { bail!("{target} is not banned here") };
             bans.remove(target)?;
             println!("lifted the ban of {target} in the kernel; the daemon is not running");
+            if ban.origin == maps::origin::FLEET {
+                println!("the fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)");
+            }
         }
         Err(error) => return Err(error.into()),
     }

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::Context;
 use secbeat_common::{
-    daemon::config::{self, ConfigError, HumanDuration, NatsUrl},
+    daemon::{
+        config::{self, ConfigError, HumanDuration, NatsUrl},
+        protect::Known,
+    },
     maps,
     prefix::Prefix,
     subjects,
@@ -208,6 +211,16 @@ impl Config {
         let id = host.to_string_lossy().replace('.', "-");
         anyhow::ensure!(subjects::is_token(&id), "the host's name `{id}` cannot be an edge id; set edge_id");
         Ok(id)
+    }
+
+    /// What the search for protected addresses starts from.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            configured: self.protect.networks.clone(),
+            bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
+            upstream: Some(self.proxy.upstream.host_and_port()),
+        }
     }
 
     /// What the kernel side is told.
