@@ -62,7 +62,12 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses(
         ":8000",
         ":8000/app",
-        &["edge.toml:9: proxy.upstream: ", "/app` is no upstream", "no path"],
+        &[
+            "edge.toml:9: proxy.upstream: ",
+            "/app` has",
+            "path",
+            "http://host:port",
+        ],
     );
     edge_refuses(
         "nats://127.0.0.1:4222",
