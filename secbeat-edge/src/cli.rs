@@ -219,7 +219,7 @@ fn print_status(status: &Status) {
             "telemetry  {} answers recorded, {} dropped, {} messages lost",
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
-        println!("drift      {} bans missing, {} foreign at the last comparison", daemon.enforcer.drift_missing, daemon.enforcer.drift_foreign);
+        println!("drift      {} bans missing from the kernel, {} in it unasked for, at the last comparison", daemon.enforcer.drift_missing, daemon.enforcer.drift_foreign);
     }
 }
 
