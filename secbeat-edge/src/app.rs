@@ -1,13 +1,13 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use anyhow::Context;
 use secbeat_common::daemon::{
     bus::Bus,
     protect::{self, Protected},
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{net::TcpListener, runtime::Handle, sync::mpsc, task::JoinSet};
 use tracing::{error, info};
 
 use crate::{
@@ -48,7 +48,7 @@ impl App {
     pub async fn build(config: Config, object: &ObjectSource) -> anyhow::Result<Self> {
         let edge_id = config.edge_id()?;
         let known = config.known();
-        let protected = Arc::new(Protected::new(protect::collect(&known)));
+        let protected = Arc::new(Protected::new(protect::collect(&known, &HashMap::new())));
         let l7 = Arc::new(L7Bans::new(protected.clone()));
         let mut tasks = JoinSet::new();
         let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
@@ -98,6 +98,8 @@ impl App {
             edge_id: edge_id.clone(),
             reconcile_interval: config.bans.reconcile_interval.0,
             drift: Drift::default(),
+            deferred: HashMap::new(),
+            allowlist_stale: false,
         };
         Ok(Self { config, edge_id, bus, enforcer, orders, proxy, api, admin, tasks })
     }
@@ -118,7 +120,8 @@ impl App {
         info!(edge = self.edge_id, proxy = %self.proxy.local_addr(), upstream = %self.config.proxy.upstream, api = %self.config.api_listen, "running");
         let (sender, receiver) = self.orders;
         let garbage = self.admin.garbage.clone();
-        let enforcer = tokio::spawn(self.enforcer.run(receiver));
+        let (runtime, enforcing) = (Handle::current(), self.enforcer.run(receiver, stopping()));
+        let enforcer = tokio::task::spawn_blocking(move || runtime.block_on(enforcing));
         self.tasks.spawn(bus::watch_bans(self.bus, self.config.nats.url.clone(), sender, garbage));
         let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
         let api = tokio::spawn(async move { api.await.context("serving the local API") });
@@ -135,7 +138,9 @@ impl App {
         }
         let _ = tokio::time::timeout(admin::DRAIN, api).await;
         self.tasks.shutdown().await;
-        enforcer.abort();
+        if let Err(error) = enforcer.await {
+            error!(%error, "the enforcer died");
+        }
         outcome
     }
 }

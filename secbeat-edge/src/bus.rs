@@ -32,6 +32,9 @@ const QUEUE: usize = 8192;
 /// Pause before the watch is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How long the server may take between two entries of a snapshot.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The queue is full or NATS is away: the message is lost, and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message was dropped")]
@@ -97,7 +100,7 @@ pub async fn watch_bans(
     garbage: Arc<Garbage>,
 ) -> anyhow::Result<()> {
     let mut connection = 0;
-    let mut bucket_made = None;
+    let mut trusted = None;
     loop {
         connection = bus.connection_after(connection).await;
         bus.require_supported(&url)?;
@@ -105,7 +108,7 @@ pub async fn watch_bans(
         loop {
             let mut watched = bus.clone();
             let outcome = tokio::select! {
-                outcome = follow(&bus, &orders, &garbage, &mut bucket_made) => outcome,
+                outcome = follow(&bus, &orders, &garbage, &mut trusted) => outcome,
                 _ = watched.connection_after(connection) => break,
             };
             if orders.is_closed() {
@@ -160,49 +163,44 @@ async fn follow(
     bus: &Bus,
     orders: &mpsc::Sender<Order>,
     garbage: &Garbage,
-    bucket_made: &mut Option<i128>,
+    trusted: &mut Option<i128>,
 ) -> anyhow::Result<()> {
     let context = jetstream::new(bus.client.clone());
     let bucket = context.get_key_value(subjects::BANS_BUCKET).await.context("opening the bans bucket")?;
     let status = bucket.status().await.context("reading the bans bucket's status")?;
     let made = status.info.created.unix_timestamp_nanos();
-    // A bucket that was made anew has forgotten bans that nobody lifted; the orchestrator will write them again.
-    let same_bucket = bucket_made.replace(made).is_none_or(|before| before == made);
+    // A bucket that was made anew has forgotten bans that nobody lifted: what it does not hold says nothing.
+    let says_all = trusted.is_none_or(|trusted| trusted == made);
+    if !says_all {
+        warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
+    }
     let mut watch = bucket.watch_with_history(">").await.context("watching the bans bucket")?;
-    let mut present = Some(HashSet::new());
-    if status.values() == 0 {
-        finish_snapshot(orders, present.take(), same_bucket).await?;
+    let mut present = HashSet::new();
+    let mut reading = status.values() > 0;
+    while reading {
+        let entry = tokio::time::timeout(PATIENCE, watch.next()).await.context("the bans bucket fell silent")?;
+        let entry = entry.context("the watch of the bans bucket ended")?.context("reading the bans bucket")?;
+        reading = entry.delta > 0;
+        // A ban that this release cannot read is present all the same.
+        if entry.operation == Operation::Put {
+            present.extend(Prefix::from_key(&entry.key).ok());
+        }
+        take(orders, &entry, garbage).await?;
+    }
+    if says_all {
+        info!(bans = present.len(), "read the fleet's bans");
+        send(orders, Order::SnapshotDone(present)).await?;
+        *trusted = Some(made);
     }
     while let Some(entry) = watch.next().await {
-        let entry = entry.context("reading the bans bucket")?;
-        let last = entry.delta == 0;
-        if let Some(order) = order_of(&entry, garbage) {
-            if let (Some(present), Order::Command(command)) = (&mut present, &order) {
-                present.insert(command.target);
-            }
-            send(orders, order).await?;
-        }
-        if last && present.is_some() {
-            finish_snapshot(orders, present.take(), same_bucket).await?;
-        }
+        take(orders, &entry.context("reading the bans bucket")?, garbage).await?;
     }
     anyhow::bail!("the watch of the bans bucket ended")
 }
 
-async fn finish_snapshot(
-    orders: &mpsc::Sender<Order>,
-    present: Option<HashSet<Prefix>>,
-    same_bucket: bool,
-) -> anyhow::Result<()> {
-    match present {
-        Some(present) if same_bucket => {
-            info!(bans = present.len(), "read the fleet's bans");
-            send(orders, Order::SnapshotDone(present)).await
-        }
-        Some(_) => {
-            warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
-            Ok(())
-        }
+async fn take(orders: &mpsc::Sender<Order>, entry: &Entry, garbage: &Garbage) -> anyhow::Result<()> {
+    match order_of(entry, garbage) {
+        Some(order) => send(orders, order).await,
         None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 //! runs, and write to the pinned maps where none does.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -289,7 +290,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if !target.is_source() {
         bail!("{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that can be banned in the kernel");
     }
-    if Protected::new(protect::collect(&places.known)).covers(target) {
+    if Protected::new(protect::collect(&places.known, &HashMap::new())).covers(target) {
         bail!("{target} is protected on this host");
     }
     kernel::require_host()?;

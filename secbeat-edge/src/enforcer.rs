@@ -1,6 +1,10 @@
 //! The one owner of this edge's bans: takes orders, keeps the kernel's maps and the L7 side as desired, answers questions.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use secbeat_common::{
@@ -26,6 +30,8 @@ use crate::{
     reconcile::{Change, Drift, Now, Origin, Reconciler, Refusal, origin_code},
 };
 
+/// How long after its end a ban may still come without anything being wrong: the bus keeps it for up to a second.
+const CLOCK_TOLERANCE_MS: i64 = 2_000;
 /// How often ended bans are swept out of the maps.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -67,11 +73,16 @@ pub struct Enforcer {
     pub edge_id: String,
     pub reconcile_interval: Duration,
     pub drift: Drift,
+    /// Fleet bans that were refused because their target is protected; tried again when that changes.
+    pub deferred: HashMap<Prefix, BlockCommand>,
+    /// Whether the kernel's allowlist is not as it should be, because writing it failed.
+    pub allowlist_stale: bool,
 }
 
 impl Enforcer {
-    /// Takes orders until nobody can give any.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    /// Takes orders until `stop`. It makes system calls and resolves names, so it wants a thread of its own.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
         let mut prune = tokio::time::interval(PRUNE_INTERVAL);
         let mut reconcile = tokio::time::interval(self.reconcile_interval);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,6 +97,7 @@ impl Enforcer {
                     let changes = self.reconciler.prune(boot_now());
                     self.apply_all(&changes);
                 }
+                () = &mut stop => return,
                 _ = reconcile.tick() => {
                     self.refresh_protection();
                     self.reconcile();
@@ -98,12 +110,14 @@ impl Enforcer {
         match order {
             Order::Command(command) => self.command(&command),
             Order::Withdrawn(target) => {
+                self.deferred.remove(&target);
                 if let Some(change) = self.reconciler.withdraw(&target) {
                     info!(target: "audit", %target, "ban lifted by the fleet");
                     self.apply_all(&[change]);
                 }
             }
             Order::SnapshotDone(present) => {
+                self.deferred.retain(|target, _| present.contains(target));
                 let changes = self.reconciler.complete_snapshot(&present);
                 self.apply_all(&changes);
                 self.reconcile();
@@ -129,12 +143,22 @@ impl Enforcer {
     }
 
     fn command(&mut self, command: &BlockCommand) {
-        let known = self.reconciler.get(&command.target).is_some_and(|ban| ban.origin == Origin::Fleet(command.id));
+        let known = self.reconciler.has_command(&command.target, command.id);
+        self.deferred.remove(&command.target);
         let protected = self.protected.clone();
         let outcome = match self.reconciler.accept(command, now(), |target| protected.covers(target)) {
             // The end of a ban takes its key out of the bucket a moment later.
-            Err(Refusal::Ended) => return,
+            Err(Refusal::Ended) => {
+                let late_ms = now_ms() - command.expires_at_ms;
+                if late_ms > CLOCK_TOLERANCE_MS {
+                    warn!(target = %command.target, late_ms, "a ban had ended before it came: is this host's clock right?");
+                }
+                return;
+            }
             Err(refusal) => {
+                if matches!(refusal, Refusal::Protected(_)) {
+                    self.deferred.insert(command.target, command.clone());
+                }
                 warn!(target: "audit", target = %command.target, "ban refused on this host: {refusal}");
                 Enforcement::Refused(refusal.to_string())
             }
@@ -195,7 +219,10 @@ impl Enforcer {
                 if self.at_l7 || ban.layer == Layer::L7 {
                     self.l7.put(*target, ban.ends);
                 }
-                let Some(kernel) = self.kernel.as_mut().filter(|_| ban.layer == Layer::Kernel) else { return Ok(()) };
+                let Some(kernel) = &mut self.kernel else { return Ok(()) };
+                if ban.layer == Layer::L7 {
+                    return kernel.bans.remove(target);
+                }
                 let entry = KernelBan {
                     ends: ban.ends,
                     reason: ban.reason.code(),
@@ -231,13 +258,14 @@ impl Enforcer {
         debug!(?drift, in_kernel = found.len(), "reconciled");
         self.drift = drift;
         self.apply_all(&changes);
-        self.restamp(&found);
+        let changed: HashSet<_> = changes.iter().map(Change::target).collect();
+        self.restamp(found.iter().filter(|(target, _)| !changed.contains(target)));
     }
 
     /// Compares bans that are right but for their stamp with the allowlist as it is now.
-    fn restamp(&mut self, found: &[(Prefix, KernelBan)]) {
+    fn restamp<'a>(&mut self, right: impl Iterator<Item = &'a (Prefix, KernelBan)>) {
         let Some(kernel) = &mut self.kernel else { return };
-        for (target, ban) in found {
+        for (target, ban) in right {
             let stamp = kernel.allowed.stamp(target);
             if ban.unallowed_in == stamp || self.reconciler.get(target).is_none() {
                 continue;
@@ -248,16 +276,25 @@ impl Enforcer {
         }
     }
 
+    /// Looks the host over again. What became protected is let through at once; what no longer is, and was to be banned,
+    /// is banned now.
     fn refresh_protection(&mut self) {
-        if !self.protected.replace(protect::collect(&self.known)) {
+        let nets = protect::collect(&self.known, &self.protected.nets());
+        let changed = self.protected.replace(nets);
+        if !changed && !self.allowlist_stale {
             return;
         }
         info!("protected addresses changed");
         let nets = self.protected.nets();
+        self.allowlist_stale = false;
         if let Some(kernel) = &mut self.kernel
             && let Err(error) = kernel.allowed.set(&nets)
         {
-            error!("{error:#}");
+            error!("{error:#}; trying again");
+            self.allowlist_stale = true;
+        }
+        for command in std::mem::take(&mut self.deferred).into_values() {
+            self.command(&command);
         }
     }
 

@@ -55,6 +55,16 @@ pub enum Change {
     Remove(Prefix),
 }
 
+impl Change {
+    /// Whom it concerns.
+    #[must_use]
+    pub fn target(&self) -> Prefix {
+        match self {
+            Self::Put(target, _) | Self::Remove(target) => *target,
+        }
+    }
+}
+
 /// Why a command is not enforced here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -93,13 +103,35 @@ pub struct Limits {
     pub edge_id: String,
 }
 
+/// Who wants a source banned: the fleet, somebody on this host, or both.
+#[derive(Debug, Default)]
+struct Claims {
+    fleet: Option<FleetClaim>,
+    local: Option<Enforced>,
+}
+
+#[derive(Debug)]
+struct FleetClaim {
+    id: Uuid,
+    epoch: u64,
+    ban: Enforced,
+}
+
+impl Claims {
+    /// What is enforced: the claim that reaches deeper, then the one that lasts longer.
+    fn enforced(&self) -> Option<&Enforced> {
+        let fleet = self.fleet.as_ref().map(|claim| &claim.ban);
+        fleet.into_iter().chain(&self.local).max_by_key(|ban| (ban.layer == Layer::Kernel, ban.ends))
+    }
+}
+
 /// The desired set of one edge.
 #[derive(Debug)]
 pub struct Reconciler {
     limits: Limits,
-    desired: HashMap<Prefix, Enforced>,
-    epochs: HashMap<Prefix, u64>,
-    overridden: HashSet<Uuid>,
+    claims: HashMap<Prefix, Claims>,
+    /// Fleet bans that were lifted on this host, until their end.
+    overridden: HashMap<Uuid, BootTime>,
     /// Whether the bus has said what it desires since this process started; before that nothing is foreign.
     synced: bool,
 }
@@ -108,18 +140,24 @@ impl Reconciler {
     /// An edge that desires nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, desired: HashMap::new(), epochs: HashMap::new(), overridden: HashSet::new(), synced: false }
+        Self { limits, claims: HashMap::new(), overridden: HashMap::new(), synced: false }
     }
 
     /// What is enforced, ended bans not yet pruned included.
     pub fn desired(&self) -> impl Iterator<Item = (&Prefix, &Enforced)> {
-        self.desired.iter()
+        self.claims.iter().filter_map(|(target, claims)| Some((target, claims.enforced()?)))
     }
 
     /// What is enforced against `target`.
     #[must_use]
     pub fn get(&self, target: &Prefix) -> Option<&Enforced> {
-        self.desired.get(target)
+        self.claims.get(target)?.enforced()
+    }
+
+    /// Whether the fleet's command `id` against `target` has been taken already.
+    #[must_use]
+    pub fn has_command(&self, target: &Prefix, id: Uuid) -> bool {
+        self.claims.get(target).and_then(|claims| claims.fleet.as_ref()).is_some_and(|claim| claim.id == id)
     }
 
     /// Whether the bus has been heard since this process started.
@@ -144,49 +182,42 @@ impl Reconciler {
         if matches!(&command.scope, Scope::Edge(id) if *id != self.limits.edge_id) {
             return Err(Refusal::OtherScope);
         }
-        if self.overridden.contains(&command.id) {
+        if self.overridden.contains_key(&command.id) {
             return Err(Refusal::Overridden);
-        }
-        if self.epochs.get(&target).is_some_and(|&epoch| epoch > command.epoch) {
-            return Err(Refusal::Stale);
         }
         let left = command.expires_at_ms.saturating_sub(now.wall_ms);
         let left = u64::try_from(left).ok().filter(|&ms| ms > 0).ok_or(Refusal::Ended)?;
-        let enforced = Enforced {
-            ends: now.boot.plus(Duration::from_millis(left).min(self.limits.max_ban)),
-            reason: command.reason,
-            strikes: command.strikes,
-            layer: command.layer,
-            origin: Origin::Fleet(command.id),
-            note: command.note.clone(),
-        };
-        self.epochs.insert(target, command.epoch);
-        // A redelivered command keeps its first end, so that a jump of the wall clock does not move it.
-        if let Some(known) = self.desired.get(&target)
-            && known.origin == enforced.origin
-        {
-            return Ok(Change::Put(target, known.clone()));
+        let claims = self.claims.entry(target).or_default();
+        match &claims.fleet {
+            Some(claim) if claim.epoch > command.epoch => return Err(Refusal::Stale),
+            // A redelivered command keeps its first end, so that a jump of the wall clock does not move it.
+            Some(claim) if claim.id == command.id => {}
+            _ => {
+                let ban = Enforced {
+                    ends: now.boot.plus(Duration::from_millis(left).min(self.limits.max_ban)),
+                    reason: command.reason,
+                    strikes: command.strikes,
+                    layer: command.layer,
+                    origin: Origin::Fleet(command.id),
+                    note: command.note.clone(),
+                };
+                claims.fleet = Some(FleetClaim { id: command.id, epoch: command.epoch, ban });
+            }
         }
-        self.desired.insert(target, enforced.clone());
-        Ok(Change::Put(target, enforced))
+        Ok(self.change(target))
     }
 
     /// Takes the removal of a ban from the bus. A ban that was added on this host stays.
     pub fn withdraw(&mut self, target: &Prefix) -> Option<Change> {
-        let fleet = self.desired.get(target).is_some_and(|ban| matches!(ban.origin, Origin::Fleet(_)));
-        fleet.then(|| self.remove(target))
+        self.claims.get_mut(target)?.fleet.take()?;
+        Some(self.change(*target))
     }
 
     /// Ends a snapshot of the bus: fleet bans whose target is not among `present` were lifted while nobody listened.
     pub fn complete_snapshot(&mut self, present: &HashSet<Prefix>) -> Vec<Change> {
         self.synced = true;
-        let gone: Vec<_> = self
-            .desired
-            .iter()
-            .filter(|(target, ban)| matches!(ban.origin, Origin::Fleet(_)) && !present.contains(target))
-            .map(|(target, _)| *target)
-            .collect();
-        gone.iter().map(|target| self.remove(target)).collect()
+        let gone: Vec<_> = self.claims.keys().filter(|target| !present.contains(target)).copied().collect();
+        gone.iter().filter_map(|target| self.withdraw(target)).collect()
     }
 
     /// Bans `target` on this host alone.
@@ -203,35 +234,41 @@ impl Reconciler {
         protects: impl Fn(&Prefix) -> bool,
     ) -> Result<Change, Refusal> {
         bannable(&target, protects)?;
-        let enforced = Enforced {
+        self.claims.entry(target).or_default().local = Some(Enforced {
             ends: now.boot.plus(duration.min(self.limits.max_ban)),
             reason: Reason::Manual,
             strikes: 0,
             layer: Layer::Kernel,
             origin: Origin::Local,
             note,
-        };
-        self.desired.insert(target, enforced.clone());
-        Ok(Change::Put(target, enforced))
+        });
+        Ok(self.change(target))
     }
 
-    /// Lifts a ban on this host alone; a fleet ban stays lifted here until the fleet issues another one.
+    /// Lifts a ban on this host alone, whoever wanted it; a fleet ban stays lifted here until the fleet issues another one.
+    /// Tells who had wanted it: the fleet, if both had.
     pub fn unban_locally(&mut self, target: &Prefix) -> Option<(Origin, Change)> {
-        let origin = self.desired.get(target)?.origin;
-        if let Origin::Fleet(command) = origin {
-            self.overridden.insert(command);
-        }
-        Some((origin, self.remove(target)))
+        let claims = self.claims.remove(target)?;
+        let enforced = claims.enforced()?.origin;
+        let origin = claims.fleet.map_or(enforced, |claim| {
+            self.overridden.insert(claim.id, claim.ban.ends);
+            Origin::Fleet(claim.id)
+        });
+        Some((origin, Change::Remove(*target)))
     }
 
     /// Forgets bans that have ended.
     pub fn prune(&mut self, now: BootTime) -> Vec<Change> {
-        let ended: Vec<_> =
-            self.desired.iter().filter(|(_, ban)| ban.ends <= now).map(|(target, _)| *target).collect();
-        if self.desired.len() == ended.len() {
-            self.overridden.clear();
+        self.overridden.retain(|_, ends| *ends > now);
+        let mut ended = Vec::new();
+        for (target, claims) in &mut self.claims {
+            let fleet = claims.fleet.take_if(|claim| claim.ban.ends <= now).is_some();
+            let local = claims.local.take_if(|ban| ban.ends <= now).is_some();
+            if fleet || local {
+                ended.push(*target);
+            }
         }
-        ended.iter().map(|target| self.remove(target)).collect()
+        ended.into_iter().map(|target| self.change(target)).collect()
     }
 
     /// Compares the kernel's bans with the desired ones and says what to change.
@@ -249,7 +286,7 @@ impl Reconciler {
         let mut changes = Vec::new();
         let mut right = HashSet::new();
         for (target, ban) in kernel {
-            match self.desired.get(target) {
+            match self.get(target) {
                 Some(desired) if desired.layer == Layer::Kernel && desired.ends > now => {
                     let same = desired.ends.since(ban.ends).max(ban.ends.since(desired.ends)) < SAME_END
                         && ban.origin == origin_code(desired.origin);
@@ -267,7 +304,7 @@ impl Reconciler {
                 }
                 None if ban.origin == origin::LOCAL => {
                     let adopted = adopted(ban, Origin::Local);
-                    self.desired.insert(*target, adopted.clone());
+                    self.claims.entry(*target).or_default().local = Some(adopted.clone());
                     right.insert(*target);
                     changes.push(Change::Put(*target, adopted));
                 }
@@ -278,7 +315,7 @@ impl Reconciler {
                 }
             }
         }
-        for (target, desired) in &self.desired {
+        for (target, desired) in self.desired() {
             if desired.layer == Layer::Kernel && desired.ends > now && !right.contains(target) {
                 drift.missing += 1;
                 changes.push(Change::Put(*target, desired.clone()));
@@ -287,10 +324,15 @@ impl Reconciler {
         (drift, changes)
     }
 
-    fn remove(&mut self, target: &Prefix) -> Change {
-        self.desired.remove(target);
-        self.epochs.remove(target);
-        Change::Remove(*target)
+    /// What to do about `target` now that its claims have changed.
+    fn change(&mut self, target: Prefix) -> Change {
+        match self.get(&target).cloned() {
+            Some(ban) => Change::Put(target, ban),
+            None => {
+                self.claims.remove(&target);
+                Change::Remove(target)
+            }
+        }
     }
 }
 

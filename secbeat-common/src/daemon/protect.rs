@@ -66,14 +66,21 @@ pub struct Known {
     pub upstream: Option<(String, u16)>,
 }
 
-/// Looks the host over. What cannot be found out is logged and left out.
+/// Looks the host over; it may block for as long as name resolution does. What cannot be found out is logged and left
+/// out, but a name that cannot be resolved keeps what it had in `before`.
 #[must_use]
-pub fn collect(known: &Known) -> HashMap<Prefix, u32> {
+pub fn collect(known: &Known, before: &HashMap<Prefix, u32>) -> HashMap<Prefix, u32> {
+    let resolved = |server: &Option<(String, u16)>, reason| match server {
+        Some(server) => resolve(server).unwrap_or_else(|| {
+            before.iter().filter(|(_, known)| **known == reason).map(|(net, _)| net.addr()).collect()
+        }),
+        None => Vec::new(),
+    };
     let mut nets = HashMap::new();
     for (reason, addresses) in [
         (allow::SSH_PEER, ssh_peers()),
-        (allow::UPSTREAM, resolve(known.upstream.as_ref())),
-        (allow::BUS, resolve(known.bus.as_ref())),
+        (allow::UPSTREAM, resolved(&known.upstream, allow::UPSTREAM)),
+        (allow::BUS, resolved(&known.bus, allow::BUS)),
         (allow::RESOLVER, resolvers(&read("/etc/resolv.conf"))),
         (allow::GATEWAY, gateways(&read("/proc/net/route"), &read("/proc/net/ipv6_route"))),
         (allow::OWN_ADDRESS, own_addresses()),
@@ -105,14 +112,13 @@ fn own_addresses() -> Vec<IpAddr> {
     interfaces.filter_map(address).collect()
 }
 
-fn resolve(server: Option<&(String, u16)>) -> Vec<IpAddr> {
+fn resolve((host, port): &(String, u16)) -> Option<Vec<IpAddr>> {
     use std::net::ToSocketAddrs as _;
-    let Some((host, port)) = server else { return Vec::new() };
     match (host.as_str(), *port).to_socket_addrs() {
-        Ok(addresses) => addresses.map(|address| address.ip()).collect(),
+        Ok(addresses) => Some(addresses.map(|address| address.ip()).collect()),
         Err(error) => {
             warn!(host, %error, "cannot resolve a server to protect its address");
-            Vec::new()
+            None
         }
     }
 }
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_host_itself_is_protected() {
-        let nets = collect(&Known::default());
+        let nets = collect(&Known::default(), &HashMap::new());
         let protected = Protected::new(nets);
         assert!(protected.contains("127.0.0.1".parse().unwrap()));
         assert!(protected.contains("::1".parse().unwrap()));
@@ -193,14 +199,22 @@ mod tests {
 
     #[test]
     fn configured_networks_upstream_and_bus_are_protected() {
-        let nets = collect(&Known {
+        let known = Known {
             configured: vec!["203.0.113.0/24".parse().unwrap()],
             bus: Some(("192.0.2.10".to_owned(), 4222)),
             upstream: Some(("2001:db8::5".to_owned(), 80)),
-        });
+        };
+        let nets = collect(&known, &HashMap::new());
         assert_eq!(nets.get(&"203.0.113.0/24".parse().unwrap()), Some(&allow::CONFIGURED));
         assert_eq!(nets.get(&"192.0.2.10/32".parse().unwrap()), Some(&allow::BUS));
         assert_eq!(nets.get(&"2001:db8::5/128".parse().unwrap()), Some(&allow::UPSTREAM));
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_resolved_stays_protected_where_it_was() {
+        let known = Known { bus: Some(("nats.invalid".to_owned(), 4222)), ..Known::default() };
+        let before = HashMap::from([("192.0.2.10/32".parse().unwrap(), allow::BUS)]);
+        assert_eq!(collect(&known, &before).get(&"192.0.2.10/32".parse().unwrap()), Some(&allow::BUS));
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl AllowedNets {
         let present: HashMap<_, _> = present.into_iter().map(|key| (parts(&key), key)).collect();
         let kept: HashSet<_> = wanted.keys().map(|net| parts(&key(net))).collect();
         let unchanged = present.len() == kept.len() && present.keys().all(|parts| kept.contains(parts));
-        self.advance(unchanged)?;
+        // Until all is written no ban can be called untouched; a failure leaves it so.
+        self.generation = 0;
+        let generation = self.advance(unchanged)?;
         for (net, &reason) in wanted {
             self.trie.insert(&key(net), Allow { reason }, 0).with_context(|| format!("allowing {net} in the kernel"))?;
         }
@@ -61,6 +63,7 @@ impl AllowedNets {
             self.trie.remove(key).context("removing a network from the kernel's allowlist")?;
         }
         self.written.clone_from(wanted);
+        self.generation = generation;
         Ok(())
     }
 
@@ -72,15 +75,14 @@ impl AllowedNets {
         if touched { 0 } else { self.generation }
     }
 
-    /// Reads the generation, and moves it on unless nothing is about to change.
-    fn advance(&mut self, unchanged: bool) -> anyhow::Result<()> {
+    /// The generation, moved on unless nothing is about to change.
+    fn advance(&mut self, unchanged: bool) -> anyhow::Result<u32> {
         let mut settings = self.settings.get(&0, 0).context("reading the program's settings")?;
         if !unchanged || settings.allow_generation == 0 {
             settings.allow_generation = settings.allow_generation.checked_add(1).unwrap_or(1);
             self.settings.set(0, settings, 0).context("writing the program's settings")?;
         }
-        self.generation = settings.allow_generation;
-        Ok(())
+        Ok(settings.allow_generation)
     }
 }
 

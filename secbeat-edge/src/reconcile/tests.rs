@@ -179,3 +179,34 @@ fn l7_bans_never_reach_the_kernel() {
     reconciler.accept(&ban, NOW, nothing).unwrap();
     assert_eq!(reconciler.diff(&[], NOW.boot, nothing), (Drift::default(), vec![]));
 }
+
+#[test]
+fn a_local_ban_outlasts_a_shorter_fleet_ban_and_its_withdrawal() {
+    let mut reconciler = reconciler();
+    let target = prefix("198.51.100.7");
+    let local = reconciler.ban_locally(target, Duration::from_secs(3000), "mine".to_owned(), NOW, nothing).unwrap();
+    assert_eq!(reconciler.accept(&command("198.51.100.7", 300), NOW, nothing), Ok(local.clone()));
+    assert_eq!(reconciler.prune(at(300)), vec![local.clone()]);
+    reconciler.accept(&BlockCommand { id: Uuid::from_u128(5), ..command("198.51.100.7", 900) }, NOW, nothing).unwrap();
+    assert_eq!(reconciler.withdraw(&target), Some(local));
+}
+
+#[test]
+fn a_fleet_ban_outlasts_a_shorter_local_ban() {
+    let mut reconciler = reconciler();
+    let target = prefix("198.51.100.7");
+    let fleet = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap();
+    reconciler.ban_locally(target, Duration::from_secs(60), String::new(), NOW, nothing).unwrap();
+    assert_eq!(reconciler.prune(at(60)), vec![fleet]);
+    assert_eq!(reconciler.prune(at(300)), vec![Change::Remove(target)]);
+}
+
+#[test]
+fn a_fleet_ban_lifted_here_is_remembered_until_its_end_though_nothing_else_is_banned() {
+    let mut reconciler = reconciler();
+    let ban = command("198.51.100.7", 300);
+    reconciler.accept(&ban, NOW, nothing).unwrap();
+    reconciler.unban_locally(&ban.target).unwrap();
+    reconciler.prune(at(1));
+    assert_eq!(reconciler.accept(&ban, NOW, nothing), Err(Refusal::Overridden));
+}
