@@ -15,7 +15,7 @@ use crate::{
     bus::{self, Garbage, Publisher},
     config::Config,
     enforcer::{Enforcer, KernelSide},
-    kernel::{self, AllowedNets, Attachment, BanMaps, Object, ObjectSource, Pins, Program},
+    kernel::{self, AllowedNets, BanMaps, Object, ObjectSource, Pins, Program},
     l7::L7Bans,
     reconcile::{Drift, Limits, Reconciler},
     sources::proxy::Proxy,
@@ -69,9 +69,9 @@ impl App {
             .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
 
         // Last, so that a wrong address leaves the host's interfaces as they were.
-        let (kernel, attachments) = match config.enforcement.in_kernel() {
-            true => attach(&config, object, &protected).map(|(side, attachments)| (Some(side), attachments))?,
-            false => (None, Vec::new()),
+        let kernel = match config.enforcement.in_kernel() {
+            true => Some(attach(&config, object, &protected)?),
+            false => None,
         };
 
         let orders = mpsc::channel(ORDERS);
@@ -84,7 +84,6 @@ impl App {
             telemetry,
             proxy: proxy.stats(),
             pins: kernel.is_some().then(|| Pins::at(&config.kernel.pin_dir)),
-            attachments,
         };
         let limits = Limits { max_ban: config.bans.max_duration.0, edge_id: edge_id.clone() };
         let enforcer = Enforcer {
@@ -154,7 +153,7 @@ fn attach(
     config: &Config,
     object: &ObjectSource,
     protected: &Protected,
-) -> anyhow::Result<(KernelSide, Vec<Attachment>)> {
+) -> anyhow::Result<KernelSide> {
     kernel::require_host()?;
     let setup = config.xdp();
     let object = Object::open(object)?;
@@ -165,7 +164,7 @@ fn attach(
         let bans = BanMaps::open(&pins)?;
         let mut allowed = AllowedNets::open(&pins)?;
         allowed.set(&protected.nets())?;
-        let attachments = program.attach(&setup)?;
-        Ok((KernelSide { program, bans, allowed, clock }, attachments))
+        program.attach(&setup)?;
+        Ok(KernelSide { program, bans, allowed, clock })
     })
 }

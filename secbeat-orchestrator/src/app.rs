@@ -1,19 +1,21 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_common::daemon::{bus::Bus, protect};
 use tokio::{net::TcpListener, sync::mpsc};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     api::{self, Api},
+    bus::Streams,
     config::Config,
     detect::Detector,
     engine::{Engine, EngineHandle},
     intake::{Garbage, Intake},
     ledger::Ledger,
+    writer::{Auditor, Writer},
 };
 
 /// Inputs that may wait for the engine; past it reading the bus waits, and the bus keeps what is not read.
@@ -25,6 +27,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct App {
     config: Config,
     engine: Engine,
+    writers: Pin<Box<dyn Future<Output = ()> + Send>>,
     inputs: mpsc::Receiver<crate::engine::Input>,
     intake: Intake,
     listener: TcpListener,
@@ -41,15 +44,19 @@ impl App {
         let listener = TcpListener::bind(config.api_listen)
             .await
             .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
-        let protected = protect::collect(&config.known()).into_keys().collect();
+        let protected = protect::collect(&config.known(), &HashMap::new()).into_keys().collect();
         let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
         let (sender, inputs) = mpsc::channel(INPUTS);
         let garbage = Arc::new(Garbage::default());
+        let streams = Streams::new(&bus);
+        let (writer, writing) = Writer::new(streams.clone(), sender.downgrade());
+        let (auditor, auditing) = Auditor::new(streams);
         let engine = Engine::new(
             Detector::new(config.detector()),
             Ledger::new(config.ledger(protected)),
             bus.clone(),
-            &sender,
+            writer,
+            auditor,
             config.cleanup_interval.0,
         );
         let intake = Intake {
@@ -58,10 +65,14 @@ impl App {
             inputs: sender.clone(),
             garbage: garbage.clone(),
             window: config.longest_window(),
-            memory: config.ban.strike_memory.0.max(config.ban.max_duration.0),
+            // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
+            memory: config.ban.max_duration.0 + config.ban.strike_memory.0 * 2,
         };
         let api = Api { engine: EngineHandle { inputs: sender, garbage }, bus };
-        Ok(Self { config, engine, inputs, intake, listener, api })
+        let writers = Box::pin(async move {
+            tokio::join!(writing, auditing);
+        });
+        Ok(Self { config, engine, writers, inputs, intake, listener, api })
     }
 
     /// Runs until `shutdown`. Bans stay on the bus and in the kernels.
@@ -73,6 +84,7 @@ impl App {
         info!(api = %self.config.api_listen, nats = %self.config.nats.url, "running");
         let (stop, mut stopped) = tokio::sync::watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
+        let writers = tokio::spawn(self.writers);
         let intake = tokio::spawn(self.intake.run());
         let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -88,6 +100,10 @@ impl App {
         let _ = stop.send(true);
         let _ = tokio::time::timeout(DRAIN, serve).await;
         engine.abort();
+        // The engine has dropped its ends: what it decided is still written, if NATS takes it soon.
+        if tokio::time::timeout(DRAIN, writers).await.is_err() {
+            warn!("NATS did not take all that was decided");
+        }
         outcome
     }
 }

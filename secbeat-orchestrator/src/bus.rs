@@ -1,5 +1,4 @@
-//! The orchestrator's side of the bus: it owns the streams and the bucket, writes bans and audit records until the server
-//! has acknowledged them, and reads telemetry.
+//! The orchestrator's side of the bus: it owns the streams and the bucket, writes bans and audit records, reads telemetry.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,17 +17,19 @@ use secbeat_common::{
     subjects,
     wire::{self, AuditRecord, BlockCommand},
 };
-use tracing::{debug, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 /// Most telemetry that the server keeps, in bytes.
 const MAX_TELEMETRY_BYTES: i64 = 256 * 1024 * 1024;
+/// Most audit records that the server keeps, in bytes.
+const MAX_AUDIT_BYTES: i64 = 1024 * 1024 * 1024;
 /// How long audit records are kept.
 const AUDIT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long the bucket remembers that a key ended, for watchers that were away.
 const MARKER_TTL: Duration = Duration::from_secs(60);
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How long the server may take between two entries of a snapshot.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one write may wait for its acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -69,6 +70,7 @@ impl Streams {
             storage: StorageType::File,
             discard: DiscardPolicy::Old,
             max_age: AUDIT_AGE,
+            max_bytes: MAX_AUDIT_BYTES,
             ..stream::Config::default()
         };
         for config in [telemetry, audit] {
@@ -106,8 +108,9 @@ impl Streams {
             return Ok(bans);
         }
         let mut watch = bucket.watch_with_history(">").await.context("reading the bans bucket")?;
-        while let Some(entry) = watch.next().await {
-            let entry = entry.context("reading the bans bucket")?;
+        loop {
+            let entry = tokio::time::timeout(PATIENCE, watch.next()).await.context("the bans bucket fell silent")?;
+            let entry = entry.context("the watch of the bans bucket ended")?.context("reading the bans bucket")?;
             if entry.operation == kv::Operation::Put {
                 match wire::decode::<BlockCommand>(&entry.value) {
                     Ok(command) => drop(bans.insert(command.target, command)),
@@ -141,8 +144,9 @@ impl Streams {
             return Ok(records);
         }
         let mut messages = consumer.messages().await.context("reading the audit stream")?;
-        while let Some(message) = messages.next().await {
-            let message = message.context("reading the audit stream")?;
+        loop {
+            let message = tokio::time::timeout(PATIENCE, messages.next()).await.context("the audit stream fell silent")?;
+            let message = message.context("the audit stream ended")?.context("reading the audit stream")?;
             match serde_json::from_slice(&message.payload) {
                 Ok(record) => records.push(record),
                 Err(error) => warn!(subject = %message.subject, %error, "not an audit record: ignored"),
@@ -159,15 +163,17 @@ impl Streams {
     /// # Errors
     ///
     /// When the stream cannot be read.
-    pub async fn telemetry(&self, from: TelemetryFrom) -> anyhow::Result<push::Ordered> {
+    pub async fn telemetry(&self, from: TelemetryFrom) -> anyhow::Result<(StreamId, push::Ordered)> {
         let stream = self.context.get_stream(subjects::TELEMETRY_STREAM).await.context("opening the telemetry stream")?;
+        let info = stream.cached_info();
+        let id = StreamId(info.created.unix_timestamp_nanos());
         let deliver_policy = match from {
             TelemetryFrom::Time(at_ms) => DeliverPolicy::ByStartTime { start_time: timestamp(at_ms)? },
-            // A server that lost its memory counts from 1 again.
-            TelemetryFrom::After(sequence) if sequence <= stream.cached_info().state.last_sequence => {
+            TelemetryFrom::After(before, sequence) if before == id && sequence <= info.state.last_sequence => {
                 DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 }
             }
-            TelemetryFrom::After(_) => DeliverPolicy::All,
+            // A server that lost its memory counts from 1 again, and has nothing that was read already.
+            TelemetryFrom::After(..) => DeliverPolicy::All,
         };
         let consumer = stream
             .create_consumer(push::OrderedConfig {
@@ -177,63 +183,48 @@ impl Streams {
             })
             .await
             .context("reading the telemetry stream")?;
-        consumer.messages().await.context("reading the telemetry stream")
+        Ok((id, consumer.messages().await.context("reading the telemetry stream")?))
     }
 
     fn context_inbox(&self) -> String {
         format!("_INBOX.{}", Uuid::new_v4().simple())
     }
 
-    /// Writes a ban until the server has acknowledged it or the ban has ended; tells whether it was acknowledged.
-    pub async fn put_ban(&self, command: &BlockCommand) -> bool {
-        let payload = match wire::encode(command) {
-            Ok(payload) => payload,
-            Err(error) => {
-                tracing::error!(%error, "encoding a ban");
-                return false;
-            }
-        };
-        retry("writing a ban", || {
-            let left_ms = command.expires_at_ms - now_ms();
-            let payload = payload.clone();
-            async move {
-                if left_ms <= 0 {
-                    return Ok(false);
-                }
-                let ttl = Duration::from_secs((left_ms as u64).div_ceil(1000));
-                let message = PublishMessage::build().payload(payload.into()).ttl(ttl);
-                self.context.send_publish(subjects::ban(&command.target), message).await?.await?;
-                Ok(true)
-            }
-        })
-        .await
-    }
-
-    /// Removes a ban.
+    /// Writes a ban, once.
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; the ban holds then.
+    /// When the server did not acknowledge it; it may have been written all the same.
+    pub async fn put_ban(&self, command: &BlockCommand) -> anyhow::Result<()> {
+        let payload = wire::encode(command)?;
+        // The server counts in whole seconds; the ban's own end is exact.
+        let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
+        let ttl = Duration::from_secs(left.as_secs() + 1);
+        let message = PublishMessage::build().payload(payload.into()).ttl(ttl);
+        self.context.send_publish(subjects::ban(&command.target), message).await?.await?;
+        Ok(())
+    }
+
+    /// Removes a ban, once.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it; it may have been removed all the same.
     pub async fn remove_ban(&self, target: &Prefix) -> anyhow::Result<()> {
         let bucket = self.context.get_key_value(subjects::BANS_BUCKET).await.context("opening the bans bucket")?;
         bucket.purge_with_ttl(target.key(), MARKER_TTL).await.with_context(|| format!("removing the ban of {target}"))
     }
 
-    /// Writes an audit record until the server has acknowledged it.
-    pub async fn put_audit(&self, record: &AuditRecord) {
-        let payload = match serde_json::to_vec(record) {
-            Ok(payload) => payload,
-            Err(error) => return tracing::error!(%error, "encoding an audit record"),
-        };
-        retry("writing an audit record", || {
-            let payload = payload.clone();
-            async move {
-                let subject = subjects::audit(record.decision.kind());
-                self.context.publish(subject, payload.into()).await?.await?;
-                Ok(true)
-            }
-        })
-        .await;
+    /// Writes an audit record, once.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it.
+    pub async fn put_audit(&self, record: &AuditRecord) -> anyhow::Result<()> {
+        let payload = serde_json::to_vec(record).context("encoding an audit record")?;
+        let subject = subjects::audit(record.decision.kind());
+        self.context.publish(subject, payload.into()).await?.await?;
+        Ok(())
     }
 }
 
@@ -242,29 +233,14 @@ impl Streams {
 pub enum TelemetryFrom {
     /// At this time, milliseconds since the Unix epoch.
     Time(i64),
-    /// After the message of this sequence.
-    After(u64),
+    /// After the message of this sequence of this stream.
+    After(StreamId, u64),
 }
+
+/// Tells a stream from another of the same name, by when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId(i128);
 
 fn timestamp(at_ms: i64) -> anyhow::Result<time::OffsetDateTime> {
     time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000).context("an impossible time")
-}
-
-/// Tries until `attempt` succeeds; its answer is the result.
-async fn retry<F, A>(what: &str, mut attempt: F) -> bool
-where
-    F: FnMut() -> A,
-    A: Future<Output = Result<bool, async_nats::error::Error<jetstream::context::PublishErrorKind>>>,
-{
-    let mut pause = FIRST_RETRY;
-    loop {
-        match attempt().await {
-            Ok(done) => return done,
-            Err(error) => {
-                debug!(%error, "{what} failed, retrying");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LAST_RETRY);
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The one owner of detector and ledger: telemetry and orders in, bans and audit records out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use crate::{
     api::view::{BanView, Stats},
-    bus::Streams,
     detect::{Detector, Finding, Sighting, Tally, Upstreams},
     ledger::{Decision, Ledger, Refusal, WriteState},
+    writer::{Auditor, Fate, Wish, Writer},
 };
 
 /// How far an event's time may lie before its receipt, and after it: a wrong clock on one edge must not matter.
@@ -26,6 +26,8 @@ const OLDEST_MS: i64 = 10_000;
 const NEWEST_MS: i64 = 1_000;
 /// How often ended bans are taken off the ledger.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// Sources remembered as suppressed; past it all are forgotten, and may be audited once more.
+const MAX_SUPPRESSED: usize = 10_000;
 /// Who signs what the detector decides.
 const ACTOR: &str = "secbeat-orchestrator";
 
@@ -37,18 +39,19 @@ pub enum Input {
     /// What the bus remembers from before this process, sent once and first.
     Restore { bans: Vec<BlockCommand>, audit: Vec<AuditRecord> },
     /// What the bucket holds after a reconnect: bans that it lost are written again.
-    Recheck { present: Vec<Prefix> },
-    /// The server has a ban.
-    Acknowledged(Uuid),
-    /// Somebody bans by hand.
-    Ban { target: Prefix, duration: Duration, note: String, actor: String, reply: oneshot::Sender<Result<BanView, String>> },
-    /// Somebody lifts a ban; `Ok(false)` when there was none.
-    Unban { target: Prefix, actor: String, reply: oneshot::Sender<Result<bool, String>> },
-    /// The bus no longer has the ban: take it off the ledger.
-    Revoked { target: Prefix, actor: String },
+    Recheck { present: HashMap<Prefix, Uuid> },
+    /// The fate of a ban or an unban that was to be written; `id` is the ban's.
+    Done { id: Uuid, fate: Fate },
+    /// Somebody bans by hand; answered once the bus has it.
+    Ban { target: Prefix, duration: Duration, note: String, actor: String, reply: Reply<BanView> },
+    /// Somebody lifts a ban; answered once the bus has it, with `None` if there was none.
+    Unban { target: Prefix, actor: String, reply: Reply<Option<BanView>> },
     List { reply: oneshot::Sender<Vec<BanView>> },
     Stats { reply: oneshot::Sender<Stats> },
 }
+
+/// Where an answer goes; an error is a sentence for whoever asked.
+pub type Reply<T> = oneshot::Sender<Result<T, String>>;
 
 /// Detector, ledger, and how to reach the bus.
 pub struct Engine {
@@ -56,10 +59,29 @@ pub struct Engine {
     upstreams: Upstreams,
     ledger: Ledger,
     bus: Bus,
-    streams: Streams,
-    inputs: mpsc::WeakSender<Input>,
+    writer: Writer,
+    auditor: Auditor,
     cleanup_interval: Duration,
+    /// Decisions on their way to the bus, by the ban's id.
+    open: HashMap<Uuid, Open>,
+    /// When each source was last audited as suppressed.
+    suppressed: HashMap<Prefix, i64>,
+    restored: bool,
     counts: Counts,
+}
+
+/// A decision on its way to the bus: what to audit and whom to answer once it is there.
+struct Open {
+    target: Prefix,
+    actor: String,
+    decision: Audited,
+    answer: Answer,
+}
+
+enum Answer {
+    Nobody,
+    Ban(Reply<BanView>, BanView),
+    Unban(Reply<Option<BanView>>, BanView),
 }
 
 #[derive(Debug, Default)]
@@ -71,24 +93,27 @@ struct Counts {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet. `inputs` is the sending side of what [`run`](Self::run) reads.
+    /// An engine that knows nothing yet.
     #[must_use]
     pub fn new(
         detector: Detector,
         ledger: Ledger,
         bus: Bus,
-        inputs: &mpsc::Sender<Input>,
+        writer: Writer,
+        auditor: Auditor,
         cleanup_interval: Duration,
     ) -> Self {
-        let streams = Streams::new(&bus);
         Self {
             detector,
             upstreams: Upstreams::default(),
             ledger,
             bus,
-            streams,
-            inputs: inputs.downgrade(),
+            writer,
+            auditor,
             cleanup_interval,
+            open: HashMap::new(),
+            suppressed: HashMap::new(),
+            restored: false,
             counts: Counts::default(),
         }
     }
@@ -123,12 +148,9 @@ impl Engine {
             Input::Batch { batch, received_ms } => self.batch(&batch, received_ms),
             Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
-            Input::Acknowledged(id) => drop(self.ledger.acknowledged(id)),
-            Input::Ban { target, duration, note, actor, reply } => {
-                let _ = reply.send(self.ban(target, duration, note, actor));
-            }
+            Input::Done { id, fate } => self.done(id, fate),
+            Input::Ban { target, duration, note, actor, reply } => self.ban(target, duration, note, actor, reply),
             Input::Unban { target, actor, reply } => self.unban(target, actor, reply),
-            Input::Revoked { target, actor } => self.revoked(target, actor),
             Input::List { reply } => {
                 let now = now_ms();
                 let mut bans: Vec<_> = self.ledger.active().map(|ban| BanView::new(ban, now)).collect();
@@ -144,6 +166,8 @@ impl Engine {
                     events: self.counts.events,
                     findings: self.counts.findings,
                     suppressed: self.counts.suppressed,
+                    restored: self.restored,
+                    audit_lost: self.auditor.lost(),
                 });
             }
         }
@@ -165,7 +189,8 @@ impl Engine {
             }
         }
         for count in &batch.counts {
-            let Some(upstream) = upstream(count.upstream) else { continue };
+            // What is no source would be a finding that no edge can enforce, and that hides whoever is in it.
+            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else { continue };
             let sighting = Sighting { source: count.source, at_ms: clamp(count.at_ms), upstream };
             let tally = Tally { requests: count.requests, server_errors: count.server_errors };
             if let Some(finding) = self.detector.observe_requests(sighting, tally) {
@@ -182,11 +207,14 @@ impl Engine {
                 self.detector.ignore_until(command.target, command.expires_at_ms);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
-                    self.issue(*command, ACTOR.to_owned());
+                    self.issue(*command, ACTOR.to_owned(), Answer::Nobody);
                 }
             }
             Decision::Suppressed(suppression) => {
                 self.counts.suppressed += 1;
+                if !self.is_news(finding) {
+                    return;
+                }
                 warn!(target: "audit", target = %finding.source, rule = finding.rule.name(), "finding suppressed: {suppression}");
                 let evidence = Evidence {
                     count: finding.count,
@@ -195,13 +223,24 @@ impl Engine {
                 };
                 let decision =
                     Audited::Suppressed { reason: finding.rule.into(), why: suppression.to_string(), evidence };
-                self.audit(finding.source, ACTOR.to_owned(), decision);
+                self.auditor.record(record(finding.source, ACTOR.to_owned(), decision));
             }
         }
     }
 
-    /// Writes a ban to the bus and into the audit.
-    fn issue(&self, command: BlockCommand, actor: String) {
+    /// Whether `finding`'s source has not been audited as suppressed within its window: it may go on for ever, and must
+    /// not fill the audit.
+    fn is_news(&mut self, finding: &Finding) -> bool {
+        if self.suppressed.len() >= MAX_SUPPRESSED {
+            self.suppressed.clear();
+        }
+        let window_ms = i64::try_from(finding.window.as_millis()).unwrap_or(i64::MAX);
+        let before = self.suppressed.insert(finding.source, finding.at_ms);
+        before.is_none_or(|before| finding.at_ms.saturating_sub(before) > window_ms)
+    }
+
+    /// Sends a ban to the bus; it is audited, and `answer` given, once it is there.
+    fn issue(&mut self, command: BlockCommand, actor: String, answer: Answer) {
         info!(
             target: "audit", target = %command.target, reason = command.reason.name(), note = command.note,
             strikes = command.strikes, seconds = (command.expires_at_ms - command.issued_at_ms) / 1000, "banned"
@@ -215,25 +254,26 @@ impl Engine {
             evidence: command.evidence,
         };
         let target = command.target;
-        self.write(command);
-        self.audit(target, actor, decision);
+        self.open.insert(command.id, Open { target, actor, decision, answer });
+        self.writer.wish(target, Wish::Ban(command));
     }
 
-    fn write(&self, command: BlockCommand) {
-        let (streams, inputs) = (self.streams.clone(), self.inputs.clone());
-        tokio::spawn(async move {
-            if streams.put_ban(&command).await
-                && let Some(inputs) = inputs.upgrade()
-            {
-                let _ = inputs.send(Input::Acknowledged(command.id)).await;
-            }
-        });
-    }
-
-    fn audit(&self, target: Prefix, actor: String, decision: Audited) {
-        let record = AuditRecord { at_ms: now_ms(), target, actor, decision };
-        let streams = self.streams.clone();
-        tokio::spawn(async move { streams.put_audit(&record).await });
+    /// A decision has reached the bus, or came to nothing.
+    fn done(&mut self, id: Uuid, fate: Fate) {
+        if fate == Fate::Written {
+            self.ledger.acknowledged(id);
+        }
+        let Some(Open { target, actor, decision, answer }) = self.open.remove(&id) else { return };
+        let ended = || "the ban ended before NATS took it".to_owned();
+        let written = (fate == Fate::Written).then_some(()).ok_or_else(ended);
+        if written.is_ok() {
+            self.auditor.record(record(target, actor, decision));
+        }
+        match answer {
+            Answer::Nobody => {}
+            Answer::Ban(reply, view) => drop(reply.send(written.map(|()| view))),
+            Answer::Unban(reply, view) => drop(reply.send(written.map(|()| Some(view)))),
+        }
     }
 
     /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit.
@@ -242,89 +282,99 @@ impl Engine {
         info!(bans = bans.len(), records = audit.len(), "restored the ledger");
         for record in audit {
             match record.decision {
-                Audited::Ban { expires_at_ms, strikes, .. } => {
+                Audited::Ban { expires_at_ms, strikes, .. } if expires_at_ms <= now => {
                     self.detector.ignore_until(record.target, expires_at_ms);
-                    if expires_at_ms <= now {
-                        self.ledger.restore_history(record.target, expires_at_ms, strikes);
-                    }
+                    self.ledger.restore_history(record.target, expires_at_ms, strikes);
                 }
+                // Whether it is still in force is for the bucket to say, below.
+                Audited::Ban { .. } | Audited::Suppressed { .. } => {}
                 Audited::Unban { strikes, .. } => {
                     self.detector.forget(record.target, record.at_ms);
                     self.ledger.restore_history(record.target, record.at_ms, strikes);
                 }
-                Audited::Suppressed { .. } => {}
             }
         }
         for command in bans.into_iter().filter(|command| command.expires_at_ms > now) {
             self.detector.ignore_until(command.target, command.expires_at_ms);
             self.ledger.restore(command);
         }
+        self.restored = true;
     }
 
-    fn recheck(&mut self, present: &[Prefix]) {
-        let present: std::collections::HashSet<_> = present.iter().collect();
+    fn recheck(&mut self, present: &HashMap<Prefix, Uuid>) {
         let lost: Vec<_> = self
             .ledger
             .active()
-            .filter(|ban| ban.write == WriteState::Acknowledged && !present.contains(&ban.command.target))
+            .filter(|ban| ban.write == WriteState::Acknowledged)
+            .filter(|ban| present.get(&ban.command.target) != Some(&ban.command.id))
             .map(|ban| ban.command.clone())
             .collect();
         if !lost.is_empty() {
             warn!(bans = lost.len(), "the bans bucket lost bans: writing them again");
         }
-        lost.into_iter().for_each(|command| self.write(command));
+        for command in lost {
+            self.writer.wish(command.target, Wish::Ban(command));
+        }
     }
 
-    fn ban(&mut self, target: Prefix, duration: Duration, note: String, actor: String) -> Result<BanView, String> {
-        if !target.is_source() {
-            return Err(format!("{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that edges enforce"));
-        }
-        let now = now_ms();
-        let command = self
-            .ledger
-            .ban(target, duration, note, actor.clone(), now, Uuid::now_v7())
-            .map_err(|refusal| match refusal {
-                Refusal::Unbannable(why) => format!("{target} is never banned: {why}"),
-                Refusal::Protected(net) => format!("{target} is protected ({net} is)"),
-            })?;
-        self.detector.ignore_until(target, command.expires_at_ms);
-        self.issue(command, actor);
-        self.ledger.get(&target).map(|ban| BanView::new(ban, now)).ok_or_else(|| "the ban has ended already".to_owned())
-    }
-
-    /// Lifts a ban: first on the bus, since that is what the edges follow, and only then on the ledger.
-    fn unban(&mut self, target: Prefix, actor: String, reply: oneshot::Sender<Result<bool, String>>) {
-        if self.ledger.get(&target).is_none() {
-            let _ = reply.send(Ok(false));
-            return;
-        }
+    /// Why nothing can be changed right now, if so.
+    fn unready(&self) -> Result<(), String> {
         if !self.bus.is_connected() {
-            let _ = reply.send(Err("NATS is unreachable: the edges would not hear of it; nothing was changed".to_owned()));
-            return;
+            return Err("NATS is unreachable, so no edge would hear of it; nothing was changed".to_owned());
         }
-        let (streams, inputs) = (self.streams.clone(), self.inputs.clone());
-        tokio::spawn(async move {
-            let answer = match streams.remove_ban(&target).await {
-                Ok(()) => {
-                    if let Some(inputs) = inputs.upgrade() {
-                        let _ = inputs.send(Input::Revoked { target, actor }).await;
-                    }
-                    Ok(true)
-                }
-                Err(error) => Err(format!("{error:#}")),
-            };
-            let _ = reply.send(answer);
-        });
+        if !self.restored {
+            return Err("the ledger is still being read from NATS; nothing was changed".to_owned());
+        }
+        Ok(())
     }
 
-    fn revoked(&mut self, target: Prefix, actor: String) {
+    fn ban(&mut self, target: Prefix, duration: Duration, note: String, actor: String, reply: Reply<BanView>) {
         let now = now_ms();
-        let Some(ban) = self.ledger.revoke(&target, now) else { return };
+        let banned = self.unready().and_then(|()| {
+            if !target.is_source() {
+                return Err(format!(
+                    "{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that edges enforce"
+                ));
+            }
+            self.ledger
+                .ban(target, duration, note, actor.clone(), now, Uuid::now_v7())
+                .map_err(|refusal| match refusal {
+                    Refusal::Unbannable(why) => format!("{target} is never banned: {why}"),
+                    Refusal::Protected(net) => format!("{target} is protected ({net} is)"),
+                })
+        });
+        let command = match banned {
+            Ok(command) => command,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        self.detector.ignore_until(target, command.expires_at_ms);
+        let Some(view) = self.ledger.get(&target).map(|ban| BanView::new(ban, now)) else {
+            return drop(reply.send(Err("the ban has ended already".to_owned())));
+        };
+        let view = BanView { state: "issued".to_owned(), ..view };
+        self.issue(command, actor, Answer::Ban(reply, view));
+    }
+
+    fn unban(&mut self, target: Prefix, actor: String, reply: Reply<Option<BanView>>) {
+        if let Err(error) = self.unready() {
+            return drop(reply.send(Err(error)));
+        }
+        let now = now_ms();
+        let Some(ban) = self.ledger.revoke(&target, now) else {
+            return drop(reply.send(Ok(None)));
+        };
         self.detector.forget(target, now);
         info!(target: "audit", %target, actor, "ban lifted");
-        let decision = Audited::Unban { command_id: ban.command.id, strikes: ban.command.strikes };
-        self.audit(target, actor, decision);
+        let id = ban.command.id;
+        let decision = Audited::Unban { command_id: id, strikes: ban.command.strikes };
+        let answer = Answer::Unban(reply, BanView::new(&ban, now));
+        self.open.insert(id, Open { target, actor, decision, answer });
+        self.writer.wish(target, Wish::Lift(id));
     }
+}
+
+fn record(target: Prefix, actor: String, decision: Audited) -> AuditRecord {
+    AuditRecord { at_ms: now_ms(), target, actor, decision }
 }
 
 /// Hands what the engine is asked to it, and its answers back.

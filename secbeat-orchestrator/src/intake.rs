@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::{
-    bus::{Streams, TelemetryFrom},
+    bus::{StreamId, Streams, TelemetryFrom},
     engine::Input,
 };
 
@@ -96,8 +96,10 @@ impl Intake {
         streams.ensure(self.window).await?;
         let bans = streams.bans().await?;
         let from = if progress.restored {
-            self.send(Input::Recheck { present: bans.into_keys().collect() }).await?;
-            progress.last_sequence.map_or(TelemetryFrom::Time(progress.started_ms), TelemetryFrom::After)
+            let present = bans.into_iter().map(|(target, command)| (target, command.id)).collect();
+            self.send(Input::Recheck { present }).await?;
+            let after = |(stream, sequence)| TelemetryFrom::After(stream, sequence);
+            progress.last_read.map_or(TelemetryFrom::Time(progress.started_ms), after)
         } else {
             let now = now_ms();
             let memory = i64::try_from(self.memory.as_millis()).unwrap_or(i64::MAX);
@@ -107,17 +109,23 @@ impl Intake {
             progress.started_ms = now - i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
             TelemetryFrom::Time(progress.started_ms)
         };
-        let mut messages = streams.telemetry(from).await?;
+        let (stream, mut messages) = streams.telemetry(from).await?;
         info!("reading telemetry");
         while let Some(message) = messages.next().await {
             let message = message.context("reading telemetry")?;
             let info = message.info().map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
-            progress.last_sequence = Some(info.stream_sequence);
+            let sequence = info.stream_sequence;
+            // The consumer may start over by itself when the server was away.
+            if progress.last_read.is_some_and(|(of, last)| of == stream && sequence <= last) {
+                continue;
+            }
             let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
             match wire::decode::<TelemetryBatch>(&message.payload) {
                 Ok(batch) => self.send(Input::Batch { batch, received_ms }).await?,
                 Err(error) => self.garbage.report(&message.subject, &error),
             }
+            // Only now: this future may be dropped while the engine's queue is full.
+            progress.last_read = Some((stream, sequence));
         }
         anyhow::bail!("the telemetry stream ended")
     }
@@ -133,5 +141,6 @@ struct Progress {
     restored: bool,
     /// Where reading began, milliseconds since the Unix epoch.
     started_ms: i64,
-    last_sequence: Option<u64>,
+    /// The last message that reached the engine.
+    last_read: Option<(StreamId, u64)>,
 }

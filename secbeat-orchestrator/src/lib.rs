@@ -7,8 +7,8 @@
 //! * [`logs`]: access log lines as typed values.
 //! * [`replay`]: the same detector and ledger over log files.
 //!
-//! The shell moves data between them and the world: [`intake`] reads the bus, [`engine`] owns detector and ledger, [`bus`]
-//! writes, [`api`] and [`cli`] are for people, [`app`] ties all together.
+//! The shell moves data between them and the world: [`intake`] reads the bus, [`engine`] owns detector and ledger, [`writer`]
+//! makes the bus say what the ledger says, [`api`] and [`cli`] are for people, [`app`] ties all together.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ pub mod intake;
 pub mod ledger;
 pub mod logs;
 pub mod replay;
+pub mod writer;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.
 fn millis(duration: std::time::Duration) -> i64 {

@@ -1,5 +1,7 @@
 //! Habits that both command lines share: logging, output formats, the JSON of the local APIs.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing_subscriber::EnvFilter;
@@ -15,7 +17,8 @@ pub enum Output {
 /// Logs to standard error; `SECBEAT_LOG` filters as `RUST_LOG` does elsewhere (`info` unless set).
 pub fn init_logging() {
     let filter = EnvFilter::try_from_env("SECBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }
 
 /// # Errors

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     bus::{Garbage, Publisher},
     enforcer::Order,
-    kernel::{Attachment, Pins, read_totals},
+    kernel::{Attachment, Pins, attachments, read_totals},
     reconcile::{Origin, Refusal},
     sources::proxy::ProxyStats,
     telemetry::TelemetryStats,
@@ -40,14 +40,13 @@ pub struct Admin {
     pub proxy: Arc<ProxyStats>,
     /// `None` where enforcement is at L7 alone.
     pub pins: Option<Pins>,
-    pub attachments: Vec<Attachment>,
 }
 
 /// `POST /api/v1/bans`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// An address (for its source) or CIDR.
+    /// An address, which stands for its source, or that source as CIDR.
     pub target: String,
     /// As `4h`.
     pub duration: String,
@@ -89,7 +88,18 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+    }
+}
+
 impl Admin {
+    /// What is attached right now, which `detach` may have changed.
+    fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
+        self.pins.as_ref().map_or(Ok(Vec::new()), attachments)
+    }
+
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
         let gone = || Failure(StatusCode::SERVICE_UNAVAILABLE, "the daemon is shutting down".to_owned());
         let (reply, answer) = oneshot::channel();
@@ -98,24 +108,27 @@ impl Admin {
     }
 }
 
-/// Ready once the enforcer answers; the program was attached and the proxy bound before this API listened.
+/// Ready once the enforcer answers, as long as nobody has detached the program; the proxy was bound before this API.
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
     admin.ask(|reply| Order::Summary { reply }).await?;
+    if admin.pins.is_some() && admin.attachments()?.is_empty() {
+        return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "the XDP program was detached".to_owned()));
+    }
     Ok("ready\n")
 }
 
 async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Failure> {
     let enforcer = admin.ask(|reply| Order::Summary { reply }).await?;
-    let packets = match admin.pins.as_ref().map(read_totals) {
+    let xdp = admin.attachments()?;
+    let packets = match admin.pins.as_ref().filter(|_| !xdp.is_empty()).map(read_totals) {
         None => Packets::default(),
-        Some(Ok(totals)) => totals.into(),
-        Some(Err(error)) => return Err(Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))),
+        Some(totals) => totals?.into(),
     };
     Ok(Json(Stats {
         edge_id: admin.edge_id.clone(),
         enforcer,
         packets,
-        xdp: admin.attachments.clone(),
+        xdp,
         bus_connected: admin.bus.is_connected(),
         telemetry: Telemetry {
             recorded: admin.telemetry.recorded(),

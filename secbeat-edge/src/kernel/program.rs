@@ -91,15 +91,13 @@ impl Program {
     /// # Errors
     ///
     /// When an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
-    pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<Vec<Attachment>> {
-        let mut attachments = Vec::new();
+    pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
         for interface in &setup.interfaces {
             let mode = match self.replace(interface)? {
                 Some(mode) => mode,
                 None => self.attach_new(interface, setup.allow_generic)?,
             };
             info!(%interface, mode = mode.name(), "XDP program attached");
-            attachments.push(Attachment { interface: interface.clone(), mode: mode.name().to_owned() });
         }
         for pin in self.pins.links()? {
             if !setup.interfaces.contains(&pin.interface) {
@@ -108,7 +106,7 @@ impl Program {
             }
         }
         self.repin_program()?;
-        Ok(attachments)
+        Ok(())
     }
 
     /// Replaces the program on a pinned link; `None` if there is no live one.

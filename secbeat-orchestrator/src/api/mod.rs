@@ -2,6 +2,8 @@
 
 pub mod view;
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -19,6 +21,8 @@ use tokio::sync::oneshot;
 use crate::engine::{EngineHandle, Input};
 use view::{ApiStats, BanView};
 
+/// How long an answer may take; writes go on beyond it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Who signs what comes in by the API.
 const ACTOR: &str = "api";
 
@@ -33,7 +37,7 @@ pub struct Api {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// An address (for its source) or CIDR.
+    /// An address, which stands for its source, or that source as CIDR.
     pub target: String,
     /// As `4h`.
     pub duration: String,
@@ -73,18 +77,26 @@ fn bad(key: &str, error: impl std::fmt::Display) -> Failure {
 
 impl Api {
     async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Failure> {
-        let gone = || Failure(StatusCode::SERVICE_UNAVAILABLE, "the orchestrator is shutting down".to_owned());
+        let unavailable = |why: &str| Failure(StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
         let (reply, answer) = oneshot::channel();
-        self.engine.inputs.send(input(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+        self.engine.inputs.send(input(reply)).await.map_err(|_| unavailable("the orchestrator is shutting down"))?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(unavailable("another order for the same target came in between")),
+            Err(_) => Err(unavailable("NATS has not acknowledged it yet; it is tried until it does")),
+        }
     }
 }
 
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
-    if api.bus.is_connected() {
-        return Ok("ready\n");
+    let unready = |why: &str| Err(Failure(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
+    if !api.bus.is_connected() {
+        return unready("NATS is unreachable");
     }
-    Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "NATS is unreachable".to_owned()))
+    if !api.ask(|reply| Input::Stats { reply }).await?.restored {
+        return unready("the ledger is still being read from NATS");
+    }
+    Ok("ready\n")
 }
 
 async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
@@ -109,8 +121,8 @@ async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Result<
 async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad("target", error))?;
     match api.ask(|reply| Input::Unban { target, actor: ACTOR.to_owned(), reply }).await? {
-        Ok(true) => Ok(Json(Unbanned { target: target.to_string() })),
-        Ok(false) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
+        Ok(Some(ban)) => Ok(Json(Unbanned { target: ban.target })),
+        Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
         Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),
     }
 }

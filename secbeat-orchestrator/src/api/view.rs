@@ -66,6 +66,10 @@ pub struct Stats {
     pub findings: u64,
     /// Findings that banned nobody: protected, or the brake.
     pub suppressed: u64,
+    /// Whether the ledger has been read from the bus since the start.
+    pub restored: bool,
+    /// Audit records lost because the bus did not take them.
+    pub audit_lost: u64,
 }
 
 /// `GET /api/v1/stats`.
