@@ -177,7 +177,13 @@ mod tests {
         assert_eq!((size_of::<NetKey>(), offset_of!(NetKey, addr)), (20, 4));
         assert_eq!(size_of::<Allow>(), 4);
         assert_eq!((size_of::<Counter>(), offset_of!(Counter, bytes)), (16, 8));
-        assert_eq!((size_of::<Settings>(), offset_of!(Settings, allow_generation)), (8, 4));
-        assert_eq!((size_of::<ClockReading>(), offset_of!(ClockReading, boot_ns)), (16, 8));
+        assert_eq!(
+            (size_of::<Settings>(), offset_of!(Settings, allow_generation)),
+            (8, 4)
+        );
+        assert_eq!(
+            (size_of::<ClockReading>(), offset_of!(ClockReading, boot_ns)),
+            (16, 8)
+        );
     }
 }

@@ -54,7 +54,9 @@ impl Prefix {
             IpAddr::V4(_) => (addr, len),
         };
         let max = if addr.is_ipv4() { 32 } else { 128 };
-        IpNet::new(addr, len).map(|net| Self(net.trunc())).map_err(|_| PrefixError::Length { len, max })
+        IpNet::new(addr, len)
+            .map(|net| Self(net.trunc()))
+            .map_err(|_| PrefixError::Length { len, max })
     }
 
     /// The source that `addr` belongs to: its /32, or its /64.
@@ -64,7 +66,10 @@ impl Prefix {
             IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
             IpAddr::V6(v6) => {
                 let upper = u128::from(v6) & !u128::from(u64::MAX);
-                Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from(upper), SOURCE_LEN_V6)))
+                Self(IpNet::V6(Ipv6Net::new_assert(
+                    Ipv6Addr::from(upper),
+                    SOURCE_LEN_V6,
+                )))
             }
         }
     }
@@ -96,7 +101,12 @@ impl Prefix {
     /// Whether it is exactly what one source counts as, and so a key of the kernel's ban maps.
     #[must_use]
     pub fn is_source(&self) -> bool {
-        self.len() == if self.addr().is_ipv4() { SOURCE_LEN_V4 } else { SOURCE_LEN_V6 }
+        self.len()
+            == if self.addr().is_ipv4() {
+                SOURCE_LEN_V4
+            } else {
+                SOURCE_LEN_V6
+            }
     }
 
     /// Whether `addr` lies in it.
@@ -153,7 +163,9 @@ impl Prefix {
                 "v6" => IpAddr::V6(Ipv6Addr::from(u128::from_str_radix(hex, 16).ok()?)),
                 _ => return None,
             };
-            Self::new(addr, len.parse().ok()?).ok().filter(|prefix| prefix.key() == key)
+            Self::new(addr, len.parse().ok()?)
+                .ok()
+                .filter(|prefix| prefix.key() == key)
         };
         parse().ok_or_else(|| PrefixError::Key(key.to_owned()))
     }
@@ -175,10 +187,14 @@ impl Prefix {
     #[must_use]
     pub fn net_key(&self) -> NetKey {
         match self.addr() {
-            IpAddr::V4(v4) => {
-                NetKey { prefix_len: u32::from(self.len()) + 96, addr: v4.to_ipv6_mapped().octets() }
-            }
-            IpAddr::V6(v6) => NetKey { prefix_len: u32::from(self.len()), addr: v6.octets() },
+            IpAddr::V4(v4) => NetKey {
+                prefix_len: u32::from(self.len()) + 96,
+                addr: v4.to_ipv6_mapped().octets(),
+            },
+            IpAddr::V6(v6) => NetKey {
+                prefix_len: u32::from(self.len()),
+                addr: v6.octets(),
+            },
         }
     }
 }
@@ -191,9 +207,10 @@ impl FromStr for Prefix {
         let syntax = || PrefixError::Syntax(text.to_owned());
         match text.split_once('/') {
             None => text.parse().map(Self::of_source).map_err(|_| syntax()),
-            Some((addr, len)) => {
-                Self::new(addr.parse().map_err(|_| syntax())?, len.parse().map_err(|_| syntax())?)
-            }
+            Some((addr, len)) => Self::new(
+                addr.parse().map_err(|_| syntax())?,
+                len.parse().map_err(|_| syntax())?,
+            ),
         }
     }
 }
@@ -213,7 +230,10 @@ impl fmt::Debug for Prefix {
 impl From<Prefix> for WirePrefix {
     fn from(prefix: Prefix) -> Self {
         let NetKey { addr, prefix_len } = prefix.net_key();
-        Self { addr, len: prefix_len as u8 }
+        Self {
+            addr,
+            len: prefix_len as u8,
+        }
     }
 }
 
@@ -246,24 +266,51 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_by_name() {
-        for text in ["", "example.org", "198.51.100.256", "198.51.100.7/33", "2001:db8::/129", "1.2.3.4/x"] {
+        for text in [
+            "",
+            "example.org",
+            "198.51.100.256",
+            "198.51.100.7/33",
+            "2001:db8::/129",
+            "1.2.3.4/x",
+        ] {
             assert!(text.parse::<Prefix>().is_err(), "{text:?}");
         }
-        assert_eq!("nope".parse::<Prefix>().unwrap_err().to_string(), "`nope` is neither an IP address nor a CIDR prefix");
+        assert_eq!(
+            "nope".parse::<Prefix>().unwrap_err().to_string(),
+            "`nope` is neither an IP address nor a CIDR prefix"
+        );
     }
 
     #[test]
     fn bucket_keys_are_golden() {
         assert_eq!(prefix("198.51.100.7").key(), "v4.c6336407.32");
-        assert_eq!(prefix("2001:db8:1:2::9").key(), "v6.20010db8000100020000000000000000.64");
-        for key in ["", "v4.c6336407", "v4.C6336407.32", "v4.c6336407.032", "v5.c6336407.32", "v4.c6336407.24", "v4.c6336407.32.x"] {
+        assert_eq!(
+            prefix("2001:db8:1:2::9").key(),
+            "v6.20010db8000100020000000000000000.64"
+        );
+        for key in [
+            "",
+            "v4.c6336407",
+            "v4.C6336407.32",
+            "v4.c6336407.032",
+            "v5.c6336407.32",
+            "v4.c6336407.24",
+            "v4.c6336407.32.x",
+        ] {
             assert!(Prefix::from_key(key).is_err() || key.ends_with(".x"), "{key:?}");
         }
     }
 
     #[test]
     fn partitions_are_golden_since_a_fleet_upgrades_one_by_one() {
-        let partitions = ["198.51.100.7", "198.51.100.8", "203.0.113.1", "2001:db8:1:2::", "2001:db8:1:3::"];
+        let partitions = [
+            "198.51.100.7",
+            "198.51.100.8",
+            "203.0.113.1",
+            "2001:db8:1:2::",
+            "2001:db8:1:3::",
+        ];
         let partitions: Vec<u16> = partitions.iter().map(|p| prefix(p).partition(16)).collect();
         assert_eq!(partitions, GOLDEN_PARTITIONS);
     }
@@ -272,7 +319,16 @@ mod tests {
 
     #[test]
     fn nobody_bans_what_is_no_clients_address() {
-        for text in ["127.0.0.1", "0.0.0.0/0", "::/0", "::1", "fe80::1", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+        for text in [
+            "127.0.0.1",
+            "0.0.0.0/0",
+            "::/0",
+            "::1",
+            "fe80::1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "ff02::1",
+        ] {
             assert!(prefix(text).unbannable().is_some(), "{text}");
         }
         for text in ["198.51.100.7", "2001:db8::1", "10.0.0.1", "203.0.113.0/24"] {

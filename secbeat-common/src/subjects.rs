@@ -54,7 +54,10 @@ pub fn ban(target: &Prefix) -> String {
 /// Whether `text` can stand as one token of a subject, as an edge id must.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[cfg(test)]
@@ -65,7 +68,10 @@ mod tests {
     fn subjects_are_golden() {
         assert_eq!(telemetry("edge-1", 7), "secbeat.telemetry.edge-1.7");
         assert_eq!(acks("edge-1"), "secbeat.acks.edge-1");
-        assert_eq!(ban(&"198.51.100.7".parse().unwrap()), "$KV.secbeat_bans.v4.c6336407.32");
+        assert_eq!(
+            ban(&"198.51.100.7".parse().unwrap()),
+            "$KV.secbeat_bans.v4.c6336407.32"
+        );
         assert_eq!(format!("$KV.{BANS_BUCKET}.>"), BANS_ALL);
         assert_eq!(format!("KV_{BANS_BUCKET}"), BANS_STREAM);
     }

@@ -25,8 +25,15 @@ impl Verdict {
     pub const COUNT: usize = 7;
 
     /// All verdicts in the order of their counter slots.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Clean, Self::Banned, Self::Expired, Self::Allowed, Self::Observed, Self::NotIp, Self::Malformed];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Clean,
+        Self::Banned,
+        Self::Expired,
+        Self::Allowed,
+        Self::Observed,
+        Self::NotIp,
+        Self::Malformed,
+    ];
 
     /// The name that statistics use.
     #[must_use]

@@ -276,7 +276,11 @@ mod tests {
             target: "198.51.100.7".parse().unwrap(),
             reason: Reason::ErrorFlood,
             note: "50 errors in 60s".to_owned(),
-            evidence: Some(Evidence { count: 50, window_ms: 60_000, at_ms: 1_000 }),
+            evidence: Some(Evidence {
+                count: 50,
+                window_ms: 60_000,
+                at_ms: 1_000,
+            }),
             scope: Scope::Fleet,
             strikes: 1,
             issued_at_ms: 1_000,
@@ -342,10 +346,19 @@ mod tests {
         let good = encode(&command()).unwrap();
         assert_eq!(decode::<BlockCommand>(&[]), Err(WireError::Empty));
         assert_eq!(decode::<BlockCommand>(&[9, 1, 2]), Err(WireError::Version(9)));
-        assert_eq!(decode::<BlockCommand>(&[&good[..], &[0, 0]].concat()), Err(WireError::TrailingBytes(2)));
-        assert_eq!(decode::<BlockCommand>(&vec![1; MAX_MESSAGE + 1]), Err(WireError::TooLarge(MAX_MESSAGE + 1)));
+        assert_eq!(
+            decode::<BlockCommand>(&[&good[..], &[0, 0]].concat()),
+            Err(WireError::TrailingBytes(2))
+        );
+        assert_eq!(
+            decode::<BlockCommand>(&vec![1; MAX_MESSAGE + 1]),
+            Err(WireError::TooLarge(MAX_MESSAGE + 1))
+        );
         for len in 1..good.len() {
-            assert!(matches!(decode::<BlockCommand>(&good[..len]), Err(WireError::Malformed(_))), "{len} bytes");
+            assert!(
+                matches!(decode::<BlockCommand>(&good[..len]), Err(WireError::Malformed(_))),
+                "{len} bytes"
+            );
         }
     }
 
@@ -353,7 +366,10 @@ mod tests {
     fn a_length_that_lies_allocates_nothing() {
         // A vector that claims 2^60 elements, where the edge id's length is read.
         let bytes = [VERSION, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0x10];
-        assert!(matches!(decode::<TelemetryBatch>(&bytes), Err(WireError::Malformed(_))));
+        assert!(matches!(
+            decode::<TelemetryBatch>(&bytes),
+            Err(WireError::Malformed(_))
+        ));
     }
 
     #[test]
@@ -367,7 +383,12 @@ mod tests {
     #[test]
     fn reason_codes_lead_back() {
         for reason in [Reason::Manual, Reason::ErrorFlood, Reason::RequestFlood] {
-            assert_eq!(Reason::from_code(reason.code()), Some(reason), "{}", reason.name());
+            assert_eq!(
+                Reason::from_code(reason.code()),
+                Some(reason),
+                "{}",
+                reason.name()
+            );
         }
         assert_eq!(Reason::from_code(0), None);
     }

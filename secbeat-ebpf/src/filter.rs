@@ -72,9 +72,14 @@ fn is_surely_unallowed(ban: &Ban, settings: &Settings) -> bool {
 
 #[inline(always)]
 fn is_allowed(words: [u32; 4]) -> bool {
-    let key = AllowKey { prefix_len: 128, words };
+    let key = AllowKey {
+        prefix_len: 128,
+        words,
+    };
     // SAFETY: the same bytes; `Key` is packed and so has no alignment to violate.
-    ALLOWED_NETS.get(unsafe { &*(&raw const key).cast::<Key<[u8; 16]>>() }).is_some()
+    ALLOWED_NETS
+        .get(unsafe { &*(&raw const key).cast::<Key<[u8; 16]>>() })
+        .is_some()
 }
 
 #[inline(always)]

@@ -146,7 +146,12 @@ fn ipv6_source(frame: &Frame, header: usize) -> Result<Source, NoSource> {
         return Err(NoSource::Malformed);
     }
     // SAFETY: within the IPv6 header, checked above.
-    let halves: [u64; 2] = unsafe { [frame.read(header + IPV6_SOURCE), frame.read(header + IPV6_SOURCE + 8)] };
+    let halves: [u64; 2] = unsafe {
+        [
+            frame.read(header + IPV6_SOURCE),
+            frame.read(header + IPV6_SOURCE + 8),
+        ]
+    };
     let mut octets = [0; 16];
     octets[..8].copy_from_slice(&halves[0].to_ne_bytes());
     octets[8..].copy_from_slice(&halves[1].to_ne_bytes());
@@ -190,8 +195,12 @@ mod tests {
         header
     }
 
-    const TAGS: [&[u16]; 4] =
-        [&[], &[ETHERTYPE_VLAN], &[ETHERTYPE_QINQ, ETHERTYPE_VLAN], &[ETHERTYPE_VLAN, ETHERTYPE_VLAN]];
+    const TAGS: [&[u16]; 4] = [
+        &[],
+        &[ETHERTYPE_VLAN],
+        &[ETHERTYPE_QINQ, ETHERTYPE_VLAN],
+        &[ETHERTYPE_VLAN, ETHERTYPE_VLAN],
+    ];
 
     #[test]
     fn finds_sources_behind_up_to_two_tags() {
@@ -207,7 +216,10 @@ mod tests {
     #[test]
     fn a_third_tag_is_not_looked_through() {
         let tags = [ETHERTYPE_VLAN; 3];
-        assert_eq!(source_of(&frame(&tags, ETHERTYPE_IPV4, &ipv4())), Err(NoSource::NotIp));
+        assert_eq!(
+            source_of(&frame(&tags, ETHERTYPE_IPV4, &ipv4())),
+            Err(NoSource::NotIp)
+        );
     }
 
     #[test]
@@ -217,8 +229,17 @@ mod tests {
             for (ethertype, payload) in [(ETHERTYPE_IPV4, ipv4()), (ETHERTYPE_IPV6, ipv6())] {
                 let whole = frame(tags, ethertype, &payload);
                 for len in 0..whole.len() {
-                    let expected = if len < link { NoSource::NotIp } else { NoSource::Malformed };
-                    assert_eq!(source_of(&whole[..len]), Err(expected), "{len} of {} bytes", whole.len());
+                    let expected = if len < link {
+                        NoSource::NotIp
+                    } else {
+                        NoSource::Malformed
+                    };
+                    assert_eq!(
+                        source_of(&whole[..len]),
+                        Err(expected),
+                        "{len} of {} bytes",
+                        whole.len()
+                    );
                 }
             }
         }
@@ -229,19 +250,29 @@ mod tests {
         for first_byte in [0x00, 0x44, 0x65, 0xff] {
             let mut header = ipv4();
             header[0] = first_byte;
-            assert_eq!(source_of(&frame(&[], ETHERTYPE_IPV4, &header)), Err(NoSource::Malformed));
+            assert_eq!(
+                source_of(&frame(&[], ETHERTYPE_IPV4, &header)),
+                Err(NoSource::Malformed)
+            );
         }
         for first_byte in [0x00, 0x45, 0x70] {
             let mut header = ipv6();
             header[0] = first_byte;
-            assert_eq!(source_of(&frame(&[], ETHERTYPE_IPV6, &header)), Err(NoSource::Malformed));
+            assert_eq!(
+                source_of(&frame(&[], ETHERTYPE_IPV6, &header)),
+                Err(NoSource::Malformed)
+            );
         }
     }
 
     #[test]
     fn other_protocols_are_not_ip() {
         for ethertype in [0x0806, 0x88cc, 0x0000, 0x05dc] {
-            assert_eq!(source_of(&frame(&[], ethertype, &[0; 64])), Err(NoSource::NotIp), "{ethertype:#06x}");
+            assert_eq!(
+                source_of(&frame(&[], ethertype, &[0; 64])),
+                Err(NoSource::NotIp),
+                "{ethertype:#06x}"
+            );
         }
     }
 }

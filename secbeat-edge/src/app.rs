@@ -31,7 +31,10 @@ pub struct App {
     edge_id: String,
     bus: Bus,
     enforcer: Enforcer,
-    orders: (mpsc::Sender<crate::enforcer::Order>, mpsc::Receiver<crate::enforcer::Order>),
+    orders: (
+        mpsc::Sender<crate::enforcer::Order>,
+        mpsc::Receiver<crate::enforcer::Order>,
+    ),
     proxy: Proxy,
     api: TcpListener,
     admin: Admin,
@@ -57,7 +60,8 @@ impl App {
             publishing.await;
             Ok(())
         });
-        let (recorder, telemetry_task) = telemetry::start(&edge_id, &config.proxy.upstream.to_string(), publisher.clone())?;
+        let (recorder, telemetry_task) =
+            telemetry::start(&edge_id, &config.proxy.upstream.to_string(), publisher.clone())?;
         let telemetry = recorder.stats();
         tasks.spawn(async move {
             telemetry_task.await;
@@ -85,7 +89,10 @@ impl App {
             proxy: proxy.stats(),
             pins: kernel.is_some().then(|| Pins::at(&config.kernel.pin_dir)),
         };
-        let limits = Limits { max_ban: config.bans.max_duration.0, edge_id: edge_id.clone() };
+        let limits = Limits {
+            max_ban: config.bans.max_duration.0,
+            edge_id: edge_id.clone(),
+        };
         let enforcer = Enforcer {
             reconciler: Reconciler::new(limits),
             kernel,
@@ -100,7 +107,17 @@ impl App {
             deferred: HashMap::new(),
             allowlist_stale: false,
         };
-        Ok(Self { config, edge_id, bus, enforcer, orders, proxy, api, admin, tasks })
+        Ok(Self {
+            config,
+            edge_id,
+            bus,
+            enforcer,
+            orders,
+            proxy,
+            api,
+            admin,
+            tasks,
+        })
     }
 
     /// Runs until `shutdown`, then drains the proxy. Bans stay in the kernel.
@@ -121,7 +138,12 @@ impl App {
         let garbage = self.admin.garbage.clone();
         let (runtime, enforcing) = (Handle::current(), self.enforcer.run(receiver, stopping()));
         let enforcer = tokio::task::spawn_blocking(move || runtime.block_on(enforcing));
-        self.tasks.spawn(bus::watch_bans(self.bus, self.config.nats.url.clone(), sender, garbage));
+        self.tasks.spawn(bus::watch_bans(
+            self.bus,
+            self.config.nats.url.clone(),
+            sender,
+            garbage,
+        ));
         let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
         let api = tokio::spawn(async move { api.await.context("serving the local API") });
         let proxy = tokio::spawn(self.proxy.run(stopping()));
@@ -145,15 +167,13 @@ impl App {
 }
 
 async fn bind_proxy(config: &Config, l7: Arc<L7Bans>, recorder: Recorder) -> anyhow::Result<Proxy> {
-    Proxy::bind(config.proxy(), l7, recorder).await.context("proxy.listen")
+    Proxy::bind(config.proxy(), l7, recorder)
+        .await
+        .context("proxy.listen")
 }
 
 /// Loads the program, fills the allowlist, and only then attaches.
-fn attach(
-    config: &Config,
-    object: &ObjectSource,
-    protected: &Protected,
-) -> anyhow::Result<KernelSide> {
+fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyhow::Result<KernelSide> {
     kernel::require_host()?;
     let setup = config.xdp();
     let object = Object::open(object)?;
@@ -165,6 +185,11 @@ fn attach(
         let mut allowed = AllowedNets::open(&pins)?;
         allowed.set(&protected.nets())?;
         program.attach(&setup)?;
-        Ok(KernelSide { program, bans, allowed, clock })
+        Ok(KernelSide {
+            program,
+            bans,
+            allowed,
+            clock,
+        })
     })
 }

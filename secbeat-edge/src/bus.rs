@@ -52,7 +52,13 @@ impl Publisher {
     pub fn new(bus: Bus) -> (Self, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        (Self { queue, lost: lost.clone() }, publish_all(bus, waiting, lost))
+        (
+            Self {
+                queue,
+                lost: lost.clone(),
+            },
+            publish_all(bus, waiting, lost),
+        )
     }
 
     /// Hands a message over.
@@ -166,20 +172,33 @@ async fn follow(
     trusted: &mut Option<i128>,
 ) -> anyhow::Result<()> {
     let context = jetstream::new(bus.client.clone());
-    let bucket = context.get_key_value(subjects::BANS_BUCKET).await.context("opening the bans bucket")?;
-    let status = bucket.status().await.context("reading the bans bucket's status")?;
+    let bucket = context
+        .get_key_value(subjects::BANS_BUCKET)
+        .await
+        .context("opening the bans bucket")?;
+    let status = bucket
+        .status()
+        .await
+        .context("reading the bans bucket's status")?;
     let made = status.info.created.unix_timestamp_nanos();
     // A bucket that was made anew has forgotten bans that nobody lifted: what it does not hold says nothing.
     let says_all = trusted.is_none_or(|trusted| trusted == made);
     if !says_all {
         warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
     }
-    let mut watch = bucket.watch_with_history(">").await.context("watching the bans bucket")?;
+    let mut watch = bucket
+        .watch_with_history(">")
+        .await
+        .context("watching the bans bucket")?;
     let mut present = HashSet::new();
     let mut reading = status.values() > 0;
     while reading {
-        let entry = tokio::time::timeout(PATIENCE, watch.next()).await.context("the bans bucket fell silent")?;
-        let entry = entry.context("the watch of the bans bucket ended")?.context("reading the bans bucket")?;
+        let entry = tokio::time::timeout(PATIENCE, watch.next())
+            .await
+            .context("the bans bucket fell silent")?;
+        let entry = entry
+            .context("the watch of the bans bucket ended")?
+            .context("reading the bans bucket")?;
         reading = entry.delta > 0;
         // A ban that this release cannot read is present all the same.
         if entry.operation == Operation::Put {
@@ -206,17 +225,25 @@ async fn take(orders: &mpsc::Sender<Order>, entry: &Entry, garbage: &Garbage) ->
 }
 
 async fn send(orders: &mpsc::Sender<Order>, order: Order) -> anyhow::Result<()> {
-    orders.send(order).await.map_err(|_| anyhow::anyhow!("the enforcer has ended"))
+    orders
+        .send(order)
+        .await
+        .map_err(|_| anyhow::anyhow!("the enforcer has ended"))
 }
 
 fn order_of(entry: &Entry, garbage: &Garbage) -> Option<Order> {
-    let target = Prefix::from_key(&entry.key).map_err(|error| garbage.report(&entry.key, &error)).ok()?;
+    let target = Prefix::from_key(&entry.key)
+        .map_err(|error| garbage.report(&entry.key, &error))
+        .ok()?;
     match entry.operation {
         Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target)),
         Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
             Ok(command) if command.target == target => Some(Order::Command(Box::new(command))),
             Ok(command) => {
-                garbage.report(&entry.key, &format!("a command against {} under the key of {target}", command.target));
+                garbage.report(
+                    &entry.key,
+                    &format!("a command against {} under the key of {target}", command.target),
+                );
                 None
             }
             Err(error) => {

@@ -39,7 +39,14 @@ use crate::{
 #[command(name = "secbeat-edge", version)]
 pub struct Cli {
     /// Config file [default: /etc/secbeat/edge.toml]; only `run` and `check` cannot do without one.
-    #[arg(long, short, global = true, value_name = "FILE", env = "SECBEAT_EDGE_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "SECBEAT_EDGE_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
@@ -99,10 +106,18 @@ impl Cli {
         let path = self.config_path();
         if self.config.is_none() && !path.exists() {
             let pins = Pins::at(Path::new(maps::DEFAULT_PIN_DIR));
-            return Ok(Places { api: config::default_api(), pins, known: Known::default() });
+            return Ok(Places {
+                api: config::default_api(),
+                pins,
+                known: Known::default(),
+            });
         }
         let config = Config::load(path)?;
-        Ok(Places { api: config.api_listen, pins: Pins::at(&config.kernel.pin_dir), known: config.known() })
+        Ok(Places {
+            api: config.api_listen,
+            pins: Pins::at(&config.kernel.pin_dir),
+            known: config.known(),
+        })
     }
 
     /// Carries out any command but `run`.
@@ -115,7 +130,11 @@ impl Cli {
             Command::Run { .. } | Command::Check => check(self.config_path()),
             Command::Status { output } => status(&self.places()?, *output),
             Command::Bans { output } => bans(&self.places()?, *output),
-            Command::Ban { target, duration, note } => ban(&self.places()?, target, *duration, note),
+            Command::Ban {
+                target,
+                duration,
+                note,
+            } => ban(&self.places()?, target, *duration, note),
             Command::Unban { target } => unban(&self.places()?, target),
             Command::Detach => detach(&self.places()?),
         }
@@ -142,10 +161,17 @@ impl Places {
     /// For commands that find no daemon and fall back on the pinned maps.
     fn require_pinned(&self) -> anyhow::Result<()> {
         let path = self.pins.map(maps::BANNED_V4);
-        if path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
+        if path
+            .try_exists()
+            .with_context(|| format!("looking for {}", path.display()))?
+        {
             return Ok(());
         }
-        bail!("no daemon answers at {} and there is no pinned map {}: SecBeat is not active on this host", self.api, path.display())
+        bail!(
+            "no daemon answers at {} and there is no pinned map {}: SecBeat is not active on this host",
+            self.api,
+            path.display()
+        )
     }
 }
 
@@ -153,9 +179,17 @@ fn check(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let listen = config.proxy.listen;
     println!("{}: ok", path.display());
-    println!("edge `{}` proxies {listen} to {}, reports to NATS at {}", config.edge_id()?, config.proxy.upstream, config.nats.url);
+    println!(
+        "edge `{}` proxies {listen} to {}, reports to NATS at {}",
+        config.edge_id()?,
+        config.proxy.upstream,
+        config.nats.url
+    );
     if config.enforcement.in_kernel() {
-        println!("bans are enforced in the kernel on {}", config.kernel.interfaces.join(", "));
+        println!(
+            "bans are enforced in the kernel on {}",
+            config.kernel.interfaces.join(", ")
+        );
     }
     if config.enforcement.at_l7() {
         println!("bans are enforced by the proxy with 403");
@@ -184,9 +218,18 @@ fn status(places: &Places, output: Output) -> anyhow::Result<()> {
     let (bans_in_kernel, packets) = if attached.is_empty() {
         (0, Packets::default())
     } else {
-        (kernel_bans(&places.pins)?.len(), kernel::read_totals(&places.pins)?.into())
+        (
+            kernel_bans(&places.pins)?.len(),
+            kernel::read_totals(&places.pins)?.into(),
+        )
     };
-    let status = Status { running: daemon.is_some(), attached, bans_in_kernel, packets, daemon };
+    let status = Status {
+        running: daemon.is_some(),
+        attached,
+        bans_in_kernel,
+        packets,
+        daemon,
+    };
     match output {
         Output::Json => print_json(&status),
         Output::Table => {
@@ -207,25 +250,48 @@ fn print_status(status: &Status) {
         println!("XDP        not attached");
     }
     for attachment in &status.attached {
-        let warning = if attachment.mode == "generic" { "  (SLOW: the driver has no native XDP)" } else { "" };
-        println!("XDP        {} on {}{warning}", attachment.mode, attachment.interface);
+        let warning = if attachment.mode == "generic" {
+            "  (SLOW: the driver has no native XDP)"
+        } else {
+            ""
+        };
+        println!(
+            "XDP        {} on {}{warning}",
+            attachment.mode, attachment.interface
+        );
     }
     let packets = &status.packets;
     println!("bans       {} in the kernel", status.bans_in_kernel);
-    println!("packets    {} dropped ({} bytes), {} passed", packets.dropped, packets.dropped_bytes, packets.passed);
+    println!(
+        "packets    {} dropped ({} bytes), {} passed",
+        packets.dropped, packets.dropped_bytes, packets.passed
+    );
     if let Some(daemon) = &status.daemon {
-        println!("bus        {}", if daemon.bus_connected { "connected" } else { "NATS UNREACHABLE" });
+        println!(
+            "bus        {}",
+            if daemon.bus_connected {
+                "connected"
+            } else {
+                "NATS UNREACHABLE"
+            }
+        );
         let telemetry = &daemon.telemetry;
         println!(
             "telemetry  {} answers recorded, {} dropped, {} messages lost",
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
-        println!("drift      {} bans missing from the kernel, {} in it unasked for, at the last comparison", daemon.enforcer.drift_missing, daemon.enforcer.drift_foreign);
+        println!(
+            "drift      {} bans missing from the kernel, {} in it unasked for, at the last comparison",
+            daemon.enforcer.drift_missing, daemon.enforcer.drift_foreign
+        );
     }
 }
 
 fn now() -> Now {
-    Now { wall_ms: now_ms(), boot: boot_now() }
+    Now {
+        wall_ms: now_ms(),
+        boot: boot_now(),
+    }
 }
 
 /// Bans in the kernel that have not ended.
@@ -234,7 +300,10 @@ fn kernel_bans(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
     let mut bans = BanMaps::open(pins)?.all()?;
     bans.retain(|(_, ban)| ban.ends > now.boot);
     bans.sort_by_key(|(target, _)| *target);
-    Ok(bans.iter().map(|(target, ban)| BanView::of_kernel(target, ban, now)).collect())
+    Ok(bans
+        .iter()
+        .map(|(target, ban)| BanView::of_kernel(target, ban, now))
+        .collect())
 }
 
 fn bans(places: &Places, output: Output) -> anyhow::Result<()> {
@@ -251,7 +320,9 @@ fn bans(places: &Places, output: Output) -> anyhow::Result<()> {
     }
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["TARGET", "REASON", "ORIGIN", "LAYER", "ENDS IN", "STRIKES", "DROPPED", "NOTE"]);
+    table.set_header([
+        "TARGET", "REASON", "ORIGIN", "LAYER", "ENDS IN", "STRIKES", "DROPPED", "NOTE",
+    ]);
     for ban in &bans {
         table.add_row([
             ban.target.clone(),
@@ -269,10 +340,17 @@ fn bans(places: &Places, output: Output) -> anyhow::Result<()> {
 }
 
 fn ban(places: &Places, target: &Prefix, duration: HumanDuration, note: &str) -> anyhow::Result<()> {
-    let request =
-        BanRequest { target: target.to_string(), duration: duration.to_string(), note: note.to_owned() };
+    let request = BanRequest {
+        target: target.to_string(),
+        duration: duration.to_string(),
+        note: note.to_owned(),
+    };
     match places.api().post::<_, BanView>("/api/v1/bans", &request) {
-        Ok(ban) => println!("banned {} for {} on this host", ban.target, left(ban.expires_in_ms)),
+        Ok(ban) => println!(
+            "banned {} for {} on this host",
+            ban.target,
+            left(ban.expires_in_ms)
+        ),
         Err(CallError::Unreachable(_)) => {
             ban_in_kernel(places, target, duration)?;
             println!("banned {target} for {duration} in the kernel; the daemon is not running");
@@ -288,7 +366,9 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         bail!("{target} is never banned: {why}");
     }
     if !target.is_source() {
-        bail!("{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that can be banned in the kernel");
+        bail!(
+            "{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that can be banned in the kernel"
+        );
     }
     if Protected::new(protect::collect(&places.known, &HashMap::new())).covers(target) {
         bail!("{target} is protected on this host");
@@ -311,17 +391,23 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
 fn unban(places: &Places, target: &Prefix) -> anyhow::Result<()> {
     match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
         Ok(Unbanned { fleet_ban: true, .. }) => {
-            println!("lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)");
+            println!(
+                "lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)"
+            );
         }
         Ok(_) => println!("lifted the ban of {target}"),
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             let mut bans = BanMaps::open(&places.pins)?;
-            let Some(ban) = bans.get(target)? else { bail!("{target} is not banned here") };
+            let Some(ban) = bans.get(target)? else {
+                bail!("{target} is not banned here")
+            };
             bans.remove(target)?;
             println!("lifted the ban of {target} in the kernel; the daemon is not running");
             if ban.origin == maps::origin::FLEET {
-                println!("the fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)");
+                println!(
+                    "the fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)"
+                );
             }
         }
         Err(error) => return Err(error.into()),
@@ -334,7 +420,10 @@ fn detach(places: &Places) -> anyhow::Result<()> {
     if freed.is_empty() {
         println!("nothing was attached");
     } else {
-        println!("detached from {}; no packet is dropped any more", freed.join(", "));
+        println!(
+            "detached from {}; no packet is dropped any more",
+            freed.join(", ")
+        );
     }
     Ok(())
 }

@@ -86,7 +86,9 @@ impl<'de> Deserialize<'de> for EdgeId {
         if subjects::is_token(&text) {
             return Ok(Self(text));
         }
-        Err(D::Error::custom(format!("`{text}` is no edge id: 1 to 64 letters, digits, `-` or `_`")))
+        Err(D::Error::custom(format!(
+            "`{text}` is no edge id: 1 to 64 letters, digits, `-` or `_`"
+        )))
     }
 }
 
@@ -172,13 +174,17 @@ fn default_listen() -> SocketAddr {
 }
 
 fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Upstream, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(D::Error::custom)
 }
 
 /// Whatever one key cannot say alone.
 #[derive(Debug, thiserror::Error)]
 enum Contradiction {
-    #[error("enforcement = \"{0}\" needs kernel.interfaces to name at least one interface (or set enforcement = \"l7\")")]
+    #[error(
+        "enforcement = \"{0}\" needs kernel.interfaces to name at least one interface (or set enforcement = \"l7\")"
+    )]
     NoInterfaces(&'static str),
 }
 
@@ -191,7 +197,11 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = config::load(path)?;
         if config.enforcement.in_kernel() && config.kernel.interfaces.is_empty() {
-            let name = if config.enforcement == Enforcement::Kernel { "kernel" } else { "both" };
+            let name = if config.enforcement == Enforcement::Kernel {
+                "kernel"
+            } else {
+                "both"
+            };
             let message = Contradiction::NoInterfaces(name).to_string();
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
         }
@@ -209,7 +219,10 @@ impl Config {
         }
         let host = nix::unistd::gethostname().context("reading the host's name")?;
         let id = host.to_string_lossy().replace('.', "-");
-        anyhow::ensure!(subjects::is_token(&id), "the host's name `{id}` cannot be an edge id; set edge_id");
+        anyhow::ensure!(
+            subjects::is_token(&id),
+            "the host's name `{id}` cannot be an edge id; set edge_id"
+        );
         Ok(id)
     }
 
@@ -261,7 +274,11 @@ mod tests {
     fn minimal() -> Config {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("edge.toml");
-        std::fs::write(&path, "[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n",
+        )
+        .unwrap();
         Config::load(&path).unwrap()
     }
 
@@ -273,8 +290,18 @@ mod tests {
         assert_eq!(format!("{:?}", shipped.xdp()), format!("{:?}", minimal.xdp()));
         assert_eq!(format!("{:?}", shipped.bans), format!("{:?}", minimal.bans));
         assert_eq!(
-            (shipped.enforcement, shipped.api_listen, shipped.nats.url, shipped.protect.networks),
-            (minimal.enforcement, minimal.api_listen, minimal.nats.url, minimal.protect.networks)
+            (
+                shipped.enforcement,
+                shipped.api_listen,
+                shipped.nats.url,
+                shipped.protect.networks
+            ),
+            (
+                minimal.enforcement,
+                minimal.api_listen,
+                minimal.nats.url,
+                minimal.protect.networks
+            )
         );
     }
 }

@@ -45,11 +45,23 @@ pub enum Order {
     /// The bus has named every ban that it desires.
     SnapshotDone(HashSet<Prefix>),
     /// Somebody on this host bans.
-    Ban { target: Prefix, duration: Duration, note: String, reply: oneshot::Sender<Result<BanView, Refusal>> },
+    Ban {
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        reply: oneshot::Sender<Result<BanView, Refusal>>,
+    },
     /// Somebody on this host lifts a ban; the answer tells who had asked for it, if there was one.
-    Unban { target: Prefix, reply: oneshot::Sender<Option<Origin>> },
-    List { reply: oneshot::Sender<Vec<BanView>> },
-    Summary { reply: oneshot::Sender<EnforcerView> },
+    Unban {
+        target: Prefix,
+        reply: oneshot::Sender<Option<Origin>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<BanView>>,
+    },
+    Summary {
+        reply: oneshot::Sender<EnforcerView>,
+    },
 }
 
 /// The kernel side of an edge that has one.
@@ -122,7 +134,12 @@ impl Enforcer {
                 self.apply_all(&changes);
                 self.reconcile();
             }
-            Order::Ban { target, duration, note, reply } => {
+            Order::Ban {
+                target,
+                duration,
+                note,
+                reply,
+            } => {
                 let _ = reply.send(self.ban(target, duration, note));
             }
             Order::Unban { target, reply } => {
@@ -146,7 +163,10 @@ impl Enforcer {
         let known = self.reconciler.has_command(&command.target, command.id);
         self.deferred.remove(&command.target);
         let protected = self.protected.clone();
-        let outcome = match self.reconciler.accept(command, now(), |target| protected.covers(target)) {
+        let outcome = match self
+            .reconciler
+            .accept(command, now(), |target| protected.covers(target))
+        {
             // The end of a ban takes its key out of the bucket a moment later.
             Err(Refusal::Ended) => {
                 let late_ms = now_ms() - command.expires_at_ms;
@@ -196,8 +216,9 @@ impl Enforcer {
 
     fn ban(&mut self, target: Prefix, duration: Duration, note: String) -> Result<BanView, Refusal> {
         let protected = self.protected.clone();
-        let change =
-            self.reconciler.ban_locally(target, duration, note, now(), |target| protected.covers(target))?;
+        let change = self
+            .reconciler
+            .ban_locally(target, duration, note, now(), |target| protected.covers(target))?;
         info!(target: "audit", %target, "banned on this host");
         self.apply_all(std::slice::from_ref(&change));
         let ban = self.reconciler.get(&target).ok_or(Refusal::Ended)?;
@@ -219,7 +240,9 @@ impl Enforcer {
                 if self.at_l7 || ban.layer == Layer::L7 {
                     self.l7.put(*target, ban.ends);
                 }
-                let Some(kernel) = &mut self.kernel else { return Ok(()) };
+                let Some(kernel) = &mut self.kernel else {
+                    return Ok(());
+                };
                 if ban.layer == Layer::L7 {
                     return kernel.bans.remove(target);
                 }
@@ -236,7 +259,9 @@ impl Enforcer {
             }
             Change::Remove(target) => {
                 self.l7.remove(target);
-                self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.bans.remove(target))
+                self.kernel
+                    .as_mut()
+                    .map_or(Ok(()), |kernel| kernel.bans.remove(target))
             }
         }
     }
@@ -245,15 +270,24 @@ impl Enforcer {
     fn reconcile(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let protected = self.protected.clone();
-        let found = kernel.program.jiffy_clock().and_then(|clock| Ok((clock, kernel.bans.all()?)));
+        let found = kernel
+            .program
+            .jiffy_clock()
+            .and_then(|clock| Ok((clock, kernel.bans.all()?)));
         let (clock, found) = match found.context("comparing the kernel's bans with the desired ones") {
             Ok(found) => found,
             Err(error) => return error!("{error:#}"),
         };
         kernel.clock = clock;
-        let (drift, changes) = self.reconciler.diff(&found, boot_now(), |target| protected.covers(target));
+        let (drift, changes) = self
+            .reconciler
+            .diff(&found, boot_now(), |target| protected.covers(target));
         if drift.missing + drift.foreign > 0 {
-            warn!(missing = drift.missing, foreign = drift.foreign, "the kernel's bans had drifted: repairing");
+            warn!(
+                missing = drift.missing,
+                foreign = drift.foreign,
+                "the kernel's bans had drifted: repairing"
+            );
         }
         debug!(?drift, in_kernel = found.len(), "reconciled");
         self.drift = drift;
@@ -270,7 +304,14 @@ impl Enforcer {
             if ban.unallowed_in == stamp || self.reconciler.get(target).is_none() {
                 continue;
             }
-            if let Err(error) = kernel.bans.put(target, &KernelBan { unallowed_in: stamp, ..*ban }, &kernel.clock) {
+            if let Err(error) = kernel.bans.put(
+                target,
+                &KernelBan {
+                    unallowed_in: stamp,
+                    ..*ban
+                },
+                &kernel.clock,
+            ) {
                 error!("{error:#}");
             }
         }
@@ -300,16 +341,26 @@ impl Enforcer {
 
     fn list(&self) -> Vec<BanView> {
         let now = now();
-        let mut bans: Vec<_> = self.reconciler.desired().filter(|(_, ban)| ban.ends > now.boot).collect();
+        let mut bans: Vec<_> = self
+            .reconciler
+            .desired()
+            .filter(|(_, ban)| ban.ends > now.boot)
+            .collect();
         bans.sort_by_key(|(target, _)| **target);
         let counts = |target: &Prefix| self.kernel.as_ref()?.bans.get(target).ok()?;
-        bans.into_iter().map(|(target, ban)| BanView::of_desired(target, ban, counts(target).as_ref(), now)).collect()
+        bans.into_iter()
+            .map(|(target, ban)| BanView::of_desired(target, ban, counts(target).as_ref(), now))
+            .collect()
     }
 
     fn summary(&self) -> EnforcerView {
         let now = boot_now();
         EnforcerView {
-            blocked_ips: self.reconciler.desired().filter(|(_, ban)| ban.ends > now).count(),
+            blocked_ips: self
+                .reconciler
+                .desired()
+                .filter(|(_, ban)| ban.ends > now)
+                .count(),
             protected_networks: self.protected.nets().len(),
             synced: self.reconciler.is_synced(),
             drift_missing: self.drift.missing,
@@ -319,5 +370,8 @@ impl Enforcer {
 }
 
 fn now() -> Now {
-    Now { wall_ms: now_ms(), boot: boot_now() }
+    Now {
+        wall_ms: now_ms(),
+        boot: boot_now(),
+    }
 }

@@ -24,21 +24,35 @@ impl L7Bans {
     /// Nobody is banned yet.
     #[must_use]
     pub fn new(protected: Arc<Protected>) -> Self {
-        Self { bans: RwLock::default(), protected }
+        Self {
+            bans: RwLock::default(),
+            protected,
+        }
     }
 
     /// Bans `target` until `ends`.
     pub fn put(&self, target: Prefix, ends: BootTime) {
-        self.bans.write().unwrap_or_else(PoisonError::into_inner).insert(target, ends);
+        self.bans
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(target, ends);
     }
 
     /// Lifts the ban of `target`.
     pub fn remove(&self, target: &Prefix) {
-        self.bans.write().unwrap_or_else(PoisonError::into_inner).remove(target);
+        self.bans
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(target);
     }
 
     fn is_banned_at(&self, client: IpAddr, now: impl FnOnce() -> BootTime) -> bool {
-        let ends = self.bans.read().unwrap_or_else(PoisonError::into_inner).get(&Prefix::of_source(client)).copied();
+        let ends = self
+            .bans
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&Prefix::of_source(client))
+            .copied();
         // As in the kernel: the end and the allowlist are looked at on a hit only.
         ends.is_some_and(|ends| now() < ends && !self.protected.contains(client))
     }

@@ -121,7 +121,10 @@ impl Claims {
     /// What is enforced: the claim that reaches deeper, then the one that lasts longer.
     fn enforced(&self) -> Option<&Enforced> {
         let fleet = self.fleet.as_ref().map(|claim| &claim.ban);
-        fleet.into_iter().chain(&self.local).max_by_key(|ban| (ban.layer == Layer::Kernel, ban.ends))
+        fleet
+            .into_iter()
+            .chain(&self.local)
+            .max_by_key(|ban| (ban.layer == Layer::Kernel, ban.ends))
     }
 }
 
@@ -140,12 +143,19 @@ impl Reconciler {
     /// An edge that desires nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, claims: HashMap::new(), overridden: HashMap::new(), synced: false }
+        Self {
+            limits,
+            claims: HashMap::new(),
+            overridden: HashMap::new(),
+            synced: false,
+        }
     }
 
     /// What is enforced, ended bans not yet pruned included.
     pub fn desired(&self) -> impl Iterator<Item = (&Prefix, &Enforced)> {
-        self.claims.iter().filter_map(|(target, claims)| Some((target, claims.enforced()?)))
+        self.claims
+            .iter()
+            .filter_map(|(target, claims)| Some((target, claims.enforced()?)))
     }
 
     /// What is enforced against `target`.
@@ -157,7 +167,10 @@ impl Reconciler {
     /// Whether the fleet's command `id` against `target` has been taken already.
     #[must_use]
     pub fn has_command(&self, target: &Prefix, id: Uuid) -> bool {
-        self.claims.get(target).and_then(|claims| claims.fleet.as_ref()).is_some_and(|claim| claim.id == id)
+        self.claims
+            .get(target)
+            .and_then(|claims| claims.fleet.as_ref())
+            .is_some_and(|claim| claim.id == id)
     }
 
     /// Whether the bus has been heard since this process started.
@@ -186,7 +199,10 @@ impl Reconciler {
             return Err(Refusal::Overridden);
         }
         let left = command.expires_at_ms.saturating_sub(now.wall_ms);
-        let left = u64::try_from(left).ok().filter(|&ms| ms > 0).ok_or(Refusal::Ended)?;
+        let left = u64::try_from(left)
+            .ok()
+            .filter(|&ms| ms > 0)
+            .ok_or(Refusal::Ended)?;
         let claims = self.claims.entry(target).or_default();
         match &claims.fleet {
             Some(claim) if claim.epoch > command.epoch => return Err(Refusal::Stale),
@@ -194,14 +210,20 @@ impl Reconciler {
             Some(claim) if claim.id == command.id => {}
             _ => {
                 let ban = Enforced {
-                    ends: now.boot.plus(Duration::from_millis(left).min(self.limits.max_ban)),
+                    ends: now
+                        .boot
+                        .plus(Duration::from_millis(left).min(self.limits.max_ban)),
                     reason: command.reason,
                     strikes: command.strikes,
                     layer: command.layer,
                     origin: Origin::Fleet(command.id),
                     note: command.note.clone(),
                 };
-                claims.fleet = Some(FleetClaim { id: command.id, epoch: command.epoch, ban });
+                claims.fleet = Some(FleetClaim {
+                    id: command.id,
+                    epoch: command.epoch,
+                    ban,
+                });
             }
         }
         Ok(self.change(target))
@@ -216,7 +238,12 @@ impl Reconciler {
     /// Ends a snapshot of the bus: fleet bans whose target is not among `present` were lifted while nobody listened.
     pub fn complete_snapshot(&mut self, present: &HashSet<Prefix>) -> Vec<Change> {
         self.synced = true;
-        let gone: Vec<_> = self.claims.keys().filter(|target| !present.contains(target)).copied().collect();
+        let gone: Vec<_> = self
+            .claims
+            .keys()
+            .filter(|target| !present.contains(target))
+            .copied()
+            .collect();
         gone.iter().filter_map(|target| self.withdraw(target)).collect()
     }
 

@@ -44,7 +44,9 @@ impl App {
         let listener = TcpListener::bind(config.api_listen)
             .await
             .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
-        let protected = protect::collect(&config.known(), &HashMap::new()).into_keys().collect();
+        let protected = protect::collect(&config.known(), &HashMap::new())
+            .into_keys()
+            .collect();
         let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
         let (sender, inputs) = mpsc::channel(INPUTS);
         let garbage = Arc::new(Garbage::default());
@@ -68,11 +70,25 @@ impl App {
             // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
             memory: config.ban.max_duration.0 + config.ban.strike_memory.0 * 2,
         };
-        let api = Api { engine: EngineHandle { inputs: sender, garbage }, bus };
+        let api = Api {
+            engine: EngineHandle {
+                inputs: sender,
+                garbage,
+            },
+            bus,
+        };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
         });
-        Ok(Self { config, engine, writers, inputs, intake, listener, api })
+        Ok(Self {
+            config,
+            engine,
+            writers,
+            inputs,
+            intake,
+            listener,
+            api,
+        })
     }
 
     /// Runs until `shutdown`. Bans stay on the bus and in the kernels.

@@ -78,7 +78,9 @@ impl Streams {
             self.context
                 .create_or_update_stream(config)
                 .await
-                .with_context(|| format!("making the stream {name} (does the NATS server run with JetStream?)"))?;
+                .with_context(|| {
+                    format!("making the stream {name} (does the NATS server run with JetStream?)")
+                })?;
         }
         let bans = kv::Config {
             bucket: subjects::BANS_BUCKET.to_owned(),
@@ -92,7 +94,10 @@ impl Streams {
             }),
             ..kv::Config::default()
         };
-        self.context.create_or_update_key_value(bans).await.context("making the bans bucket")?;
+        self.context
+            .create_or_update_key_value(bans)
+            .await
+            .context("making the bans bucket")?;
         Ok(())
     }
 
@@ -102,15 +107,32 @@ impl Streams {
     ///
     /// When the bucket cannot be read.
     pub async fn bans(&self) -> anyhow::Result<HashMap<Prefix, BlockCommand>> {
-        let bucket = self.context.get_key_value(subjects::BANS_BUCKET).await.context("opening the bans bucket")?;
+        let bucket = self
+            .context
+            .get_key_value(subjects::BANS_BUCKET)
+            .await
+            .context("opening the bans bucket")?;
         let mut bans = HashMap::new();
-        if bucket.status().await.context("reading the bans bucket's status")?.values() == 0 {
+        if bucket
+            .status()
+            .await
+            .context("reading the bans bucket's status")?
+            .values()
+            == 0
+        {
             return Ok(bans);
         }
-        let mut watch = bucket.watch_with_history(">").await.context("reading the bans bucket")?;
+        let mut watch = bucket
+            .watch_with_history(">")
+            .await
+            .context("reading the bans bucket")?;
         loop {
-            let entry = tokio::time::timeout(PATIENCE, watch.next()).await.context("the bans bucket fell silent")?;
-            let entry = entry.context("the watch of the bans bucket ended")?.context("reading the bans bucket")?;
+            let entry = tokio::time::timeout(PATIENCE, watch.next())
+                .await
+                .context("the bans bucket fell silent")?;
+            let entry = entry
+                .context("the watch of the bans bucket ended")?
+                .context("reading the bans bucket")?;
             if entry.operation == kv::Operation::Put {
                 match wire::decode::<BlockCommand>(&entry.value) {
                     Ok(command) => drop(bans.insert(command.target, command)),
@@ -130,11 +152,17 @@ impl Streams {
     ///
     /// When the stream cannot be read.
     pub async fn audit_since(&self, since_ms: i64) -> anyhow::Result<Vec<AuditRecord>> {
-        let stream = self.context.get_stream(subjects::AUDIT_STREAM).await.context("opening the audit stream")?;
+        let stream = self
+            .context
+            .get_stream(subjects::AUDIT_STREAM)
+            .await
+            .context("opening the audit stream")?;
         let consumer = stream
             .create_consumer(push::OrderedConfig {
                 deliver_subject: self.context_inbox(),
-                deliver_policy: DeliverPolicy::ByStartTime { start_time: timestamp(since_ms)? },
+                deliver_policy: DeliverPolicy::ByStartTime {
+                    start_time: timestamp(since_ms)?,
+                },
                 ..push::OrderedConfig::default()
             })
             .await
@@ -145,13 +173,22 @@ impl Streams {
         }
         let mut messages = consumer.messages().await.context("reading the audit stream")?;
         loop {
-            let message = tokio::time::timeout(PATIENCE, messages.next()).await.context("the audit stream fell silent")?;
-            let message = message.context("the audit stream ended")?.context("reading the audit stream")?;
+            let message = tokio::time::timeout(PATIENCE, messages.next())
+                .await
+                .context("the audit stream fell silent")?;
+            let message = message
+                .context("the audit stream ended")?
+                .context("reading the audit stream")?;
             match serde_json::from_slice(&message.payload) {
                 Ok(record) => records.push(record),
                 Err(error) => warn!(subject = %message.subject, %error, "not an audit record: ignored"),
             }
-            if message.info().map_err(|error| anyhow::anyhow!("{error}"))?.pending == 0 {
+            if message
+                .info()
+                .map_err(|error| anyhow::anyhow!("{error}"))?
+                .pending
+                == 0
+            {
                 break;
             }
         }
@@ -164,13 +201,23 @@ impl Streams {
     ///
     /// When the stream cannot be read.
     pub async fn telemetry(&self, from: TelemetryFrom) -> anyhow::Result<(StreamId, push::Ordered)> {
-        let stream = self.context.get_stream(subjects::TELEMETRY_STREAM).await.context("opening the telemetry stream")?;
+        let stream = self
+            .context
+            .get_stream(subjects::TELEMETRY_STREAM)
+            .await
+            .context("opening the telemetry stream")?;
         let info = stream.cached_info();
         let id = StreamId(info.created.unix_timestamp_nanos());
         let deliver_policy = match from {
-            TelemetryFrom::Time(at_ms) => DeliverPolicy::ByStartTime { start_time: timestamp(at_ms)? },
-            TelemetryFrom::After(before, sequence) if before == id && sequence <= info.state.last_sequence => {
-                DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 }
+            TelemetryFrom::Time(at_ms) => DeliverPolicy::ByStartTime {
+                start_time: timestamp(at_ms)?,
+            },
+            TelemetryFrom::After(before, sequence)
+                if before == id && sequence <= info.state.last_sequence =>
+            {
+                DeliverPolicy::ByStartSequence {
+                    start_sequence: sequence + 1,
+                }
             }
             // A server that lost its memory counts from 1 again, and has nothing that was read already.
             TelemetryFrom::After(..) => DeliverPolicy::All,
@@ -183,7 +230,13 @@ impl Streams {
             })
             .await
             .context("reading the telemetry stream")?;
-        Ok((id, consumer.messages().await.context("reading the telemetry stream")?))
+        Ok((
+            id,
+            consumer
+                .messages()
+                .await
+                .context("reading the telemetry stream")?,
+        ))
     }
 
     fn context_inbox(&self) -> String {
@@ -201,7 +254,10 @@ impl Streams {
         let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
         let ttl = Duration::from_secs(left.as_secs() + 1);
         let message = PublishMessage::build().payload(payload.into()).ttl(ttl);
-        self.context.send_publish(subjects::ban(&command.target), message).await?.await?;
+        self.context
+            .send_publish(subjects::ban(&command.target), message)
+            .await?
+            .await?;
         Ok(())
     }
 
@@ -211,8 +267,15 @@ impl Streams {
     ///
     /// When the server did not acknowledge it; it may have been removed all the same.
     pub async fn remove_ban(&self, target: &Prefix) -> anyhow::Result<()> {
-        let bucket = self.context.get_key_value(subjects::BANS_BUCKET).await.context("opening the bans bucket")?;
-        bucket.purge_with_ttl(target.key(), MARKER_TTL).await.with_context(|| format!("removing the ban of {target}"))
+        let bucket = self
+            .context
+            .get_key_value(subjects::BANS_BUCKET)
+            .await
+            .context("opening the bans bucket")?;
+        bucket
+            .purge_with_ttl(target.key(), MARKER_TTL)
+            .await
+            .with_context(|| format!("removing the ban of {target}"))
     }
 
     /// Writes an audit record, once.
@@ -242,5 +305,6 @@ pub enum TelemetryFrom {
 pub struct StreamId(i128);
 
 fn timestamp(at_ms: i64) -> anyhow::Result<time::OffsetDateTime> {
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000).context("an impossible time")
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000)
+        .context("an impossible time")
 }

@@ -29,7 +29,14 @@ use crate::{
 #[command(name = "secbeat-orchestrator", version)]
 pub struct Cli {
     /// Config file [default: /etc/secbeat/orchestrator.toml if it exists, else built-in defaults].
-    #[arg(long, short, global = true, value_name = "FILE", env = "SECBEAT_ORCHESTRATOR_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "SECBEAT_ORCHESTRATOR_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
@@ -114,11 +121,22 @@ impl Cli {
                 Ok(())
             }
             Command::Bans { output } => bans(&api.get::<Vec<BanView>>("/api/v1/bans")?, *output),
-            Command::Ban { target, duration, note } => {
-                let request =
-                    BanRequest { target: target.to_string(), duration: duration.to_string(), note: note.clone() };
+            Command::Ban {
+                target,
+                duration,
+                note,
+            } => {
+                let request = BanRequest {
+                    target: target.to_string(),
+                    duration: duration.to_string(),
+                    note: note.clone(),
+                };
                 let ban: BanView = api.post("/api/v1/bans", &request)?;
-                println!("banned {} for {} on every edge", ban.target, left(ban.expires_in_ms));
+                println!(
+                    "banned {} for {} on every edge",
+                    ban.target,
+                    left(ban.expires_in_ms)
+                );
                 Ok(())
             }
             Command::Unban { target } => {
@@ -126,16 +144,29 @@ impl Cli {
                 println!("lifted the ban of {} on every edge", lifted.target);
                 Ok(())
             }
-            Command::Replay { format: Format::Combined, output, files } => replay_files(&config, files, *output),
+            Command::Replay {
+                format: Format::Combined,
+                output,
+                files,
+            } => replay_files(&config, files, *output),
         }
     }
 
     fn check(&self, config: &Config) {
-        let path = self.config.as_deref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+        let path = self
+            .config
+            .as_deref()
+            .map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
         let (errors, requests) = (config.detect.error_flood, config.detect.request_flood);
         println!("{path}: ok");
-        println!("{} errors in {} or {} requests in {} ban for {}", errors.count, errors.window, requests.count, requests.window, config.ban.duration);
-        println!("the API listens on {}, NATS is at {}", config.api_listen, config.nats.url);
+        println!(
+            "{} errors in {} or {} requests in {} ban for {}",
+            errors.count, errors.window, requests.count, requests.window, config.ban.duration
+        );
+        println!(
+            "the API listens on {}, NATS is at {}",
+            config.api_listen, config.nats.url
+        );
     }
 }
 
@@ -145,7 +176,9 @@ fn bans(bans: &[BanView], output: Output) -> anyhow::Result<()> {
     }
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE"]);
+    table.set_header([
+        "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE",
+    ]);
     for ban in bans {
         table.add_row([
             ban.target.clone(),
@@ -180,7 +213,9 @@ fn replay_files(config: &Config, files: &[PathBuf], output: Output) -> anyhow::R
     let mut findings = replay::Output::new(io::BufWriter::new(io::stdout().lock()), format);
     for path in files {
         let name = path.display().to_string();
-        replay.read(&name, open(path)?, &mut findings).with_context(|| format!("replaying {name}"))?;
+        replay
+            .read(&name, open(path)?, &mut findings)
+            .with_context(|| format!("replaying {name}"))?;
     }
     findings.into_inner().flush().context("writing the findings")?;
     eprintln!("{}", replay.finish());

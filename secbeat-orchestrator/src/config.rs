@@ -1,11 +1,6 @@
 //! The orchestrator's config file. `packaging/orchestrator.toml` shows every key with its default.
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::Path,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use secbeat_common::{
     daemon::{
@@ -82,12 +77,18 @@ pub struct Rule {
 impl Default for Detect {
     fn default() -> Self {
         let defaults = DetectConfig::default();
-        let rule = |threshold: Threshold| Rule { count: threshold.count, window: HumanDuration(threshold.window) };
+        let rule = |threshold: Threshold| Rule {
+            count: threshold.count,
+            window: HumanDuration(threshold.window),
+        };
         Self {
             error_flood: rule(defaults.error_flood),
             request_flood: rule(defaults.request_flood),
             excluded_statuses: defaults.excluded_statuses,
-            max_sources: u32::try_from(defaults.max_sources).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX),
+            max_sources: u32::try_from(defaults.max_sources)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(NonZeroU32::MAX),
         }
     }
 }
@@ -134,7 +135,9 @@ fn error_statuses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>
     let statuses = Vec::<u16>::deserialize(deserializer)?;
     match statuses.iter().find(|status| !(400..600).contains(*status)) {
         None => Ok(statuses),
-        Some(status) => Err(D::Error::custom(format!("{status} is no error status (400 to 599)"))),
+        Some(status) => Err(D::Error::custom(format!(
+            "{status} is no error status (400 to 599)"
+        ))),
     }
 }
 
@@ -147,8 +150,10 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = config::load(path)?;
         if config.ban.max_duration < config.ban.duration {
-            let message =
-                format!("{} is shorter than ban.duration, {}", config.ban.max_duration, config.ban.duration);
+            let message = format!(
+                "{} is shorter than ban.duration, {}",
+                config.ban.max_duration, config.ban.duration
+            );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
         Ok(config)
@@ -157,7 +162,10 @@ impl Config {
     /// What the detector is told.
     #[must_use]
     pub fn detector(&self) -> DetectConfig {
-        let threshold = |rule: Rule| Threshold { count: rule.count, window: rule.window.0 };
+        let threshold = |rule: Rule| Threshold {
+            count: rule.count,
+            window: rule.window.0,
+        };
         DetectConfig {
             error_flood: threshold(self.detect.error_flood),
             request_flood: threshold(self.detect.request_flood),
@@ -194,7 +202,11 @@ impl Config {
     /// The longest window of any rule.
     #[must_use]
     pub fn longest_window(&self) -> Duration {
-        self.detect.error_flood.window.max(self.detect.request_flood.window).0
+        self.detect
+            .error_flood
+            .window
+            .max(self.detect.request_flood.window)
+            .0
     }
 }
 
@@ -211,8 +223,20 @@ mod tests {
     #[test]
     fn defaults_are_the_owners() {
         let detector = Config::default().detector();
-        assert_eq!((detector.error_flood.count.get(), detector.error_flood.window.as_secs()), (50, 60));
-        assert_eq!((detector.request_flood.count.get(), detector.request_flood.window.as_secs()), (1000, 60));
+        assert_eq!(
+            (
+                detector.error_flood.count.get(),
+                detector.error_flood.window.as_secs()
+            ),
+            (50, 60)
+        );
+        assert_eq!(
+            (
+                detector.request_flood.count.get(),
+                detector.request_flood.window.as_secs()
+            ),
+            (1000, 60)
+        );
         assert_eq!(Config::default().ledger(Vec::new()).ban.as_secs(), 300);
     }
 }

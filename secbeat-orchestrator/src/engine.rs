@@ -35,19 +35,44 @@ const ACTOR: &str = "secbeat-orchestrator";
 #[derive(Debug)]
 pub enum Input {
     /// Telemetry, with the time at which the server received it.
-    Batch { batch: TelemetryBatch, received_ms: i64 },
+    Batch {
+        batch: TelemetryBatch,
+        received_ms: i64,
+    },
     /// What the bus remembers from before this process, sent once and first.
-    Restore { bans: Vec<BlockCommand>, audit: Vec<AuditRecord> },
+    Restore {
+        bans: Vec<BlockCommand>,
+        audit: Vec<AuditRecord>,
+    },
     /// What the bucket holds after a reconnect: bans that it lost are written again.
-    Recheck { present: HashMap<Prefix, Uuid> },
+    Recheck {
+        present: HashMap<Prefix, Uuid>,
+    },
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.
-    Done { id: Uuid, fate: Fate },
+    Done {
+        id: Uuid,
+        fate: Fate,
+    },
     /// Somebody bans by hand; answered once the bus has it.
-    Ban { target: Prefix, duration: Duration, note: String, actor: String, reply: Reply<BanView> },
+    Ban {
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        actor: String,
+        reply: Reply<BanView>,
+    },
     /// Somebody lifts a ban; answered once the bus has it, with `None` if there was none.
-    Unban { target: Prefix, actor: String, reply: Reply<Option<BanView>> },
-    List { reply: oneshot::Sender<Vec<BanView>> },
-    Stats { reply: oneshot::Sender<Stats> },
+    Unban {
+        target: Prefix,
+        actor: String,
+        reply: Reply<Option<BanView>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<BanView>>,
+    },
+    Stats {
+        reply: oneshot::Sender<Stats>,
+    },
 }
 
 /// Where an answer goes; an error is a sentence for whoever asked.
@@ -149,7 +174,13 @@ impl Engine {
             Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
             Input::Done { id, fate } => self.done(id, fate),
-            Input::Ban { target, duration, note, actor, reply } => self.ban(target, duration, note, actor, reply),
+            Input::Ban {
+                target,
+                duration,
+                note,
+                actor,
+                reply,
+            } => self.ban(target, duration, note, actor, reply),
             Input::Unban { target, actor, reply } => self.unban(target, actor, reply),
             Input::List { reply } => {
                 let now = now_ms();
@@ -178,21 +209,39 @@ impl Engine {
         self.counts.batches += 1;
         self.counts.events += batch.events.len() as u64;
         let clamp = |at_ms: i64| at_ms.clamp(received_ms - OLDEST_MS, received_ms + NEWEST_MS);
-        let upstreams: Vec<_> =
-            batch.upstreams.iter().map(|name| self.upstreams.intern(&batch.edge_id, name)).collect();
+        let upstreams: Vec<_> = batch
+            .upstreams
+            .iter()
+            .map(|name| self.upstreams.intern(&batch.edge_id, name))
+            .collect();
         let upstream = |index: u16| upstreams.get(usize::from(index)).copied();
         for event in &batch.events {
-            let Some(upstream) = upstream(event.upstream) else { continue };
-            let sighting = Sighting { source: Prefix::of_source(event.client), at_ms: clamp(event.at_ms), upstream };
+            let Some(upstream) = upstream(event.upstream) else {
+                continue;
+            };
+            let sighting = Sighting {
+                source: Prefix::of_source(event.client),
+                at_ms: clamp(event.at_ms),
+                upstream,
+            };
             if let Some(finding) = self.detector.observe_error(sighting, event.status) {
                 self.found(&finding, event.learned_from, received_ms);
             }
         }
         for count in &batch.counts {
             // What is no source would be a finding that no edge can enforce, and that hides whoever is in it.
-            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else { continue };
-            let sighting = Sighting { source: count.source, at_ms: clamp(count.at_ms), upstream };
-            let tally = Tally { requests: count.requests, server_errors: count.server_errors };
+            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else {
+                continue;
+            };
+            let sighting = Sighting {
+                source: count.source,
+                at_ms: clamp(count.at_ms),
+                upstream,
+            };
+            let tally = Tally {
+                requests: count.requests,
+                server_errors: count.server_errors,
+            };
             if let Some(finding) = self.detector.observe_requests(sighting, tally) {
                 self.found(&finding, count.learned_from, received_ms);
             }
@@ -201,7 +250,10 @@ impl Engine {
 
     fn found(&mut self, finding: &Finding, learned_from: LearnedFrom, received_ms: i64) {
         self.counts.findings += 1;
-        match self.ledger.judge(finding, learned_from, received_ms, Uuid::now_v7()) {
+        match self
+            .ledger
+            .judge(finding, learned_from, received_ms, Uuid::now_v7())
+        {
             Decision::AlreadyBanned => {}
             Decision::Ban(command) => {
                 self.detector.ignore_until(command.target, command.expires_at_ms);
@@ -221,9 +273,13 @@ impl Engine {
                     window_ms: u64::try_from(finding.window.as_millis()).unwrap_or(u64::MAX),
                     at_ms: finding.at_ms,
                 };
-                let decision =
-                    Audited::Suppressed { reason: finding.rule.into(), why: suppression.to_string(), evidence };
-                self.auditor.record(record(finding.source, ACTOR.to_owned(), decision));
+                let decision = Audited::Suppressed {
+                    reason: finding.rule.into(),
+                    why: suppression.to_string(),
+                    evidence,
+                };
+                self.auditor
+                    .record(record(finding.source, ACTOR.to_owned(), decision));
             }
         }
     }
@@ -254,7 +310,15 @@ impl Engine {
             evidence: command.evidence,
         };
         let target = command.target;
-        self.open.insert(command.id, Open { target, actor, decision, answer });
+        self.open.insert(
+            command.id,
+            Open {
+                target,
+                actor,
+                decision,
+                answer,
+            },
+        );
         self.writer.wish(target, Wish::Ban(command));
     }
 
@@ -263,7 +327,15 @@ impl Engine {
         if fate == Fate::Written {
             self.ledger.acknowledged(id);
         }
-        let Some(Open { target, actor, decision, answer }) = self.open.remove(&id) else { return };
+        let Some(Open {
+            target,
+            actor,
+            decision,
+            answer,
+        }) = self.open.remove(&id)
+        else {
+            return;
+        };
         let ended = || "the ban ended before NATS took it".to_owned();
         let written = (fate == Fate::Written).then_some(()).ok_or_else(ended);
         if written.is_ok() {
@@ -282,7 +354,11 @@ impl Engine {
         info!(bans = bans.len(), records = audit.len(), "restored the ledger");
         for record in audit {
             match record.decision {
-                Audited::Ban { expires_at_ms, strikes, .. } if expires_at_ms <= now => {
+                Audited::Ban {
+                    expires_at_ms,
+                    strikes,
+                    ..
+                } if expires_at_ms <= now => {
                     self.detector.ignore_until(record.target, expires_at_ms);
                     self.ledger.restore_history(record.target, expires_at_ms, strikes);
                 }
@@ -328,7 +404,14 @@ impl Engine {
         Ok(())
     }
 
-    fn ban(&mut self, target: Prefix, duration: Duration, note: String, actor: String, reply: Reply<BanView>) {
+    fn ban(
+        &mut self,
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        actor: String,
+        reply: Reply<BanView>,
+    ) {
         let now = now_ms();
         let banned = self.unready().and_then(|()| {
             if !target.is_source() {
@@ -351,7 +434,10 @@ impl Engine {
         let Some(view) = self.ledger.get(&target).map(|ban| BanView::new(ban, now)) else {
             return drop(reply.send(Err("the ban has ended already".to_owned())));
         };
-        let view = BanView { state: "issued".to_owned(), ..view };
+        let view = BanView {
+            state: "issued".to_owned(),
+            ..view
+        };
         self.issue(command, actor, Answer::Ban(reply, view));
     }
 
@@ -366,15 +452,31 @@ impl Engine {
         self.detector.forget(target, now);
         info!(target: "audit", %target, actor, "ban lifted");
         let id = ban.command.id;
-        let decision = Audited::Unban { command_id: id, strikes: ban.command.strikes };
+        let decision = Audited::Unban {
+            command_id: id,
+            strikes: ban.command.strikes,
+        };
         let answer = Answer::Unban(reply, BanView::new(&ban, now));
-        self.open.insert(id, Open { target, actor, decision, answer });
+        self.open.insert(
+            id,
+            Open {
+                target,
+                actor,
+                decision,
+                answer,
+            },
+        );
         self.writer.wish(target, Wish::Lift(id));
     }
 }
 
 fn record(target: Prefix, actor: String, decision: Audited) -> AuditRecord {
-    AuditRecord { at_ms: now_ms(), target, actor, decision }
+    AuditRecord {
+        at_ms: now_ms(),
+        target,
+        actor,
+        decision,
+    }
 }
 
 /// Hands what the engine is asked to it, and its answers back.

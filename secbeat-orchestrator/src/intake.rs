@@ -96,15 +96,24 @@ impl Intake {
         streams.ensure(self.window).await?;
         let bans = streams.bans().await?;
         let from = if progress.restored {
-            let present = bans.into_iter().map(|(target, command)| (target, command.id)).collect();
+            let present = bans
+                .into_iter()
+                .map(|(target, command)| (target, command.id))
+                .collect();
             self.send(Input::Recheck { present }).await?;
             let after = |(stream, sequence)| TelemetryFrom::After(stream, sequence);
-            progress.last_read.map_or(TelemetryFrom::Time(progress.started_ms), after)
+            progress
+                .last_read
+                .map_or(TelemetryFrom::Time(progress.started_ms), after)
         } else {
             let now = now_ms();
             let memory = i64::try_from(self.memory.as_millis()).unwrap_or(i64::MAX);
             let audit = streams.audit_since(now.saturating_sub(memory).max(0)).await?;
-            self.send(Input::Restore { bans: bans.into_values().collect(), audit }).await?;
+            self.send(Input::Restore {
+                bans: bans.into_values().collect(),
+                audit,
+            })
+            .await?;
             progress.restored = true;
             progress.started_ms = now - i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
             TelemetryFrom::Time(progress.started_ms)
@@ -113,13 +122,19 @@ impl Intake {
         info!("reading telemetry");
         while let Some(message) = messages.next().await {
             let message = message.context("reading telemetry")?;
-            let info = message.info().map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
+            let info = message
+                .info()
+                .map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
             let sequence = info.stream_sequence;
             // The consumer may start over by itself when the server was away.
-            if progress.last_read.is_some_and(|(of, last)| of == stream && sequence <= last) {
+            if progress
+                .last_read
+                .is_some_and(|(of, last)| of == stream && sequence <= last)
+            {
                 continue;
             }
-            let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+            let received_ms =
+                i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
             match wire::decode::<TelemetryBatch>(&message.payload) {
                 Ok(batch) => self.send(Input::Batch { batch, received_ms }).await?,
                 Err(error) => self.garbage.report(&message.subject, &error),
@@ -131,7 +146,10 @@ impl Intake {
     }
 
     async fn send(&self, input: Input) -> anyhow::Result<()> {
-        self.inputs.send(input).await.map_err(|_| anyhow::anyhow!("the engine has ended"))
+        self.inputs
+            .send(input)
+            .await
+            .map_err(|_| anyhow::anyhow!("the engine has ended"))
     }
 }
 

@@ -56,7 +56,11 @@ impl Wish {
     }
 
     fn is(&self, other: &Self) -> bool {
-        self.id() == other.id() && matches!((self, other), (Self::Ban(_), Self::Ban(_)) | (Self::Lift(_), Self::Lift(_)))
+        self.id() == other.id()
+            && matches!(
+                (self, other),
+                (Self::Ban(_), Self::Ban(_)) | (Self::Lift(_), Self::Lift(_))
+            )
     }
 }
 
@@ -71,7 +75,12 @@ impl Writer {
     pub fn new(streams: Streams, inputs: mpsc::WeakSender<Input>) -> (Self, impl Future<Output = ()>) {
         // Unbounded, but drained at once into one entry per target, and bans a minute are bounded by the ledger's brake.
         let (wishes, waiting) = mpsc::unbounded_channel();
-        let task = Task { streams, inputs, wanted: HashMap::new(), attempts: JoinSet::new() };
+        let task = Task {
+            streams,
+            inputs,
+            wanted: HashMap::new(),
+            attempts: JoinSet::new(),
+        };
         (Self { wishes }, task.run(waiting))
     }
 
@@ -124,7 +133,11 @@ impl Task {
             tokio::time::sleep(pause).await;
             let written = match &wish {
                 Wish::Ban(command) if command.expires_at_ms <= now_ms() => {
-                    return Attempt { target, wish, outcome: Ok(Fate::Ended) };
+                    return Attempt {
+                        target,
+                        wish,
+                        outcome: Ok(Fate::Ended),
+                    };
                 }
                 Wish::Ban(command) => streams.put_ban(command).await,
                 Wish::Lift(_) => streams.remove_ban(&target).await,
@@ -133,12 +146,25 @@ impl Task {
                 debug!(%target, "writing to the bans bucket failed, retrying: {error:#}");
                 (pause * 2).clamp(FIRST_RETRY, LAST_RETRY)
             });
-            Attempt { target, wish, outcome }
+            Attempt {
+                target,
+                wish,
+                outcome,
+            }
         });
     }
 
-    async fn finish(&mut self, Attempt { target, wish, outcome }: Attempt) {
-        let Some(latest) = self.wanted.get(&target).cloned() else { return };
+    async fn finish(
+        &mut self,
+        Attempt {
+            target,
+            wish,
+            outcome,
+        }: Attempt,
+    ) {
+        let Some(latest) = self.wanted.get(&target).cloned() else {
+            return;
+        };
         match outcome {
             Ok(fate) if latest.is(&wish) => {
                 self.wanted.remove(&target);
@@ -163,7 +189,13 @@ impl Auditor {
     /// An auditor and its task.
     pub fn new(streams: Streams) -> (Self, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(AUDIT_QUEUE);
-        (Self { queue, lost: Arc::default() }, write_audit(streams, waiting))
+        (
+            Self {
+                queue,
+                lost: Arc::default(),
+            },
+            write_audit(streams, waiting),
+        )
     }
 
     /// Hands a record over; never waits. A full queue loses it, and counts.

@@ -14,19 +14,31 @@ const PORT: u16 = 7777;
 fn errors(fleet: &Fleet, family: Family, count: u64) {
     let mut attacker = fleet.attacking(family);
     for n in 0..count {
-        assert_eq!(attacker.get(&format!("http://{}/missing-{n}", family.edge_for_attacker())).unwrap(), 404);
+        assert_eq!(
+            attacker
+                .get(&format!("http://{}/missing-{n}", family.edge_for_attacker()))
+                .unwrap(),
+            404
+        );
     }
 }
 
 /// Waits until `sender` has sent `more` packets from now on.
 fn let_pass_by(sender: &UdpSender, more: u64) {
     let goal = sender.sent() + more;
-    wait_until("the banned source goes on sending", Duration::from_secs(20), || sender.sent() >= goal);
+    wait_until(
+        "the banned source goes on sending",
+        Duration::from_secs(20),
+        || sender.sent() >= goal,
+    );
 }
 
 #[test]
 fn sigkill_of_the_edge_lets_not_one_packet_of_a_banned_source_pass() {
-    let mut fleet = Fleet::start(&Options { ban: "1h", ..Options::default() });
+    let mut fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
     for family in Family::BOTH {
         errors(&fleet, family, 50);
         fleet.await_ban(family.attacker());
@@ -43,16 +55,24 @@ fn sigkill_of_the_edge_lets_not_one_packet_of_a_banned_source_pass() {
         let sender = UdpSender::start(&fleet.visitor, family.visitor(), at, Duration::from_millis(1));
         (family, sender, sink)
     });
-    let ends: Vec<_> = Family::BOTH.map(|family| fleet.ban_of(family.attacker()).unwrap().expires_boot_ns).into();
+    let ends: Vec<_> = Family::BOTH
+        .map(|family| fleet.ban_of(family.attacker()).unwrap().expires_boot_ns)
+        .into();
 
     let_pass_by(&senders_and_sinks[0].1, 200);
     fleet.kill_edge();
     let_pass_by(&senders_and_sinks[0].1, 2000);
     for daemonless in [&["bans", "-o", "json"][..], &["status"]] {
         let output = fleet.cli("edge", daemonless);
-        assert!(output.status.success(), "{daemonless:?} without the daemon: {output:?}");
+        assert!(
+            output.status.success(),
+            "{daemonless:?} without the daemon: {output:?}"
+        );
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains("198.51.100.2") || text.contains("not running"), "{text}");
+        assert!(
+            text.contains("198.51.100.2") || text.contains("not running"),
+            "{text}"
+        );
     }
     fleet.restart_edge();
     let_pass_by(&senders_and_sinks[0].1, 2000);
@@ -60,15 +80,29 @@ fn sigkill_of_the_edge_lets_not_one_packet_of_a_banned_source_pass() {
     for (family, sender, sink) in senders_and_sinks {
         let sent = sender.stop();
         assert!(sent > 1000, "only {sent} packets sent");
-        assert_eq!(sink.received_from(family.attacker()), 0, "of {sent} packets over {family:?}");
+        assert_eq!(
+            sink.received_from(family.attacker()),
+            0,
+            "of {sent} packets over {family:?}"
+        );
     }
     for (family, sender, sink) in visitors {
         assert!(sender.stop() > 100);
-        assert!(sink.received_from(family.visitor()) > 100, "the visitor was cut off over {family:?}");
+        assert!(
+            sink.received_from(family.visitor()) > 100,
+            "the visitor was cut off over {family:?}"
+        );
     }
     for (family, end) in Family::BOTH.into_iter().zip(ends) {
-        let moved = fleet.ban_of(family.attacker()).unwrap().expires_boot_ns.abs_diff(end);
-        assert!(moved < 1_000_000_000, "the restart moved the end of the ban by {moved} ns");
+        let moved = fleet
+            .ban_of(family.attacker())
+            .unwrap()
+            .expires_boot_ns
+            .abs_diff(end);
+        assert!(
+            moved < 1_000_000_000,
+            "the restart moved the end of the ban by {moved} ns"
+        );
     }
 }
 
@@ -99,38 +133,69 @@ fn errors_while_the_orchestrator_is_dead_count_once_it_is_back() {
 
 #[test]
 fn a_restarted_orchestrator_keeps_bans_and_strikes_and_does_not_ban_again_for_old_errors() {
-    let mut fleet = Fleet::start(&Options { ban: "2s", ..Options::default() });
+    let mut fleet = Fleet::start(&Options {
+        ban: "2s",
+        ..Options::default()
+    });
     let family = Family::V4;
     errors(&fleet, family, 50);
     let first = fleet.await_ban(family.attacker());
     fleet.bounce_orchestrator();
     let kept = fleet.ban_of(family.attacker()).unwrap();
-    assert!(kept.expires_boot_ns.abs_diff(first.expires_boot_ns) < 1_000_000_000, "{kept:?} {first:?}");
-    wait_until("the ban ends", Duration::from_secs(10), || fleet.ban_of(family.attacker()).is_none());
+    assert!(
+        kept.expires_boot_ns.abs_diff(first.expires_boot_ns) < 1_000_000_000,
+        "{kept:?} {first:?}"
+    );
+    wait_until("the ban ends", Duration::from_secs(10), || {
+        fleet.ban_of(family.attacker()).is_none()
+    });
     fleet.bounce_orchestrator();
     fleet.await_events(50);
-    assert_eq!(fleet.ban_of(family.attacker()), None, "banned again for errors that were paid for");
+    assert_eq!(
+        fleet.ban_of(family.attacker()),
+        None,
+        "banned again for errors that were paid for"
+    );
     errors(&fleet, family, 50);
     assert_eq!(fleet.await_ban(family.attacker()).strikes, 1);
 }
 
 #[test]
 fn nats_stopped_for_ten_seconds_lifts_no_ban_and_the_loop_resumes_by_itself() {
-    let mut fleet = Fleet::start(&Options { ban: "1h", ..Options::default() });
+    let mut fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
     errors(&fleet, Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     let visitor = fleet.browsing(Family::V4);
     fleet.nats.stop();
     // What is tested is an outage of this length, so here time itself is the condition.
     thread::sleep(Duration::from_secs(10));
-    assert!(fleet.ban_of(Family::V4.attacker()).is_some(), "the outage lifted a ban");
+    assert!(
+        fleet.ban_of(Family::V4.attacker()).is_some(),
+        "the outage lifted a ban"
+    );
     fleet.nats.restart();
-    wait_until("both daemons are back on the bus", Duration::from_secs(20), || {
-        fleet.edge_stats().is_some_and(|stats| stats["bus_connected"] == true)
-            && fleet.orchestrator_stats().is_some_and(|stats| stats["bus_connected"] == true)
-    });
-    assert!(fleet.ban_of(Family::V4.attacker()).is_some(), "the reconnect lifted a ban");
-    fleet.orchestrator.wait_for_log_count("reading telemetry", 2, Duration::from_secs(20));
+    wait_until(
+        "both daemons are back on the bus",
+        Duration::from_secs(20),
+        || {
+            fleet
+                .edge_stats()
+                .is_some_and(|stats| stats["bus_connected"] == true)
+                && fleet
+                    .orchestrator_stats()
+                    .is_some_and(|stats| stats["bus_connected"] == true)
+        },
+    );
+    assert!(
+        fleet.ban_of(Family::V4.attacker()).is_some(),
+        "the reconnect lifted a ban"
+    );
+    fleet
+        .orchestrator
+        .wait_for_log_count("reading telemetry", 2, Duration::from_secs(20));
     errors(&fleet, Family::V6, 50);
     fleet.await_ban(Family::V6.attacker());
     let report = visitor.stop();
@@ -139,7 +204,10 @@ fn nats_stopped_for_ten_seconds_lifts_no_ban_and_the_loop_resumes_by_itself() {
 
 #[test]
 fn an_evicted_or_deleted_ban_comes_back() {
-    let fleet = Fleet::start(&Options { ban: "1h", ..Options::default() });
+    let fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
     errors(&fleet, Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     let map = fleet.pin_folder().join("BANNED_V4");
@@ -158,34 +226,64 @@ fn garbage_on_any_subject_is_counted_and_logged_once_per_sender() {
     let fleet = Fleet::start(&Options::default());
     for _ in 0..100 {
         fleet.nats.publish("secbeat.telemetry.rogue.3", b"\x01garbage");
-        fleet.nats.publish("$KV.secbeat_bans.v4.c6336463.32", b"\x09garbage");
+        fleet
+            .nats
+            .publish("$KV.secbeat_bans.v4.c6336463.32", b"\x09garbage");
         fleet.nats.publish("$KV.secbeat_bans.nonsense", b"");
     }
     wait_until("all garbage was counted", Duration::from_secs(10), || {
-        let counted = |stats: Option<serde_json::Value>| stats.and_then(|stats| stats["garbage"].as_u64()).unwrap_or(0);
+        let counted =
+            |stats: Option<serde_json::Value>| stats.and_then(|stats| stats["garbage"].as_u64()).unwrap_or(0);
         counted(fleet.orchestrator_stats()) >= 100 && counted(fleet.edge_stats()) >= 100
     });
     let complaints = |log: String, text: &str| log.lines().filter(|line| line.contains(text)).count();
-    assert_eq!(complaints(fleet.orchestrator.log(), "not telemetry"), 1, "{}", fleet.orchestrator.log());
-    assert_eq!(complaints(fleet.edge.log(), "not a ban"), 2, "{}", fleet.edge.log());
+    assert_eq!(
+        complaints(fleet.orchestrator.log(), "not telemetry"),
+        1,
+        "{}",
+        fleet.orchestrator.log()
+    );
+    assert_eq!(
+        complaints(fleet.edge.log(), "not a ban"),
+        2,
+        "{}",
+        fleet.edge.log()
+    );
     errors(&fleet, Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
 }
 
 #[test]
 fn sigterm_ends_both_daemons_cleanly_and_the_ban_stays_and_detach_leaves_nothing() {
-    let mut fleet = Fleet::start(&Options { ban: "1h", ..Options::default() });
+    let mut fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
     errors(&fleet, Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     fleet.stop();
     assert!(fleet.ban_of(Family::V4.attacker()).is_some());
     let dropped = fleet.pins().dropped();
-    let refused = fleet.attacking(Family::V4).with_timeout(Duration::from_millis(300)).get("http://198.51.100.1:1/");
+    let refused = fleet
+        .attacking(Family::V4)
+        .with_timeout(Duration::from_millis(300))
+        .get("http://198.51.100.1:1/");
     assert!(refused.is_err());
-    assert!(fleet.pins().dropped() > dropped, "nothing was dropped after the daemons ended");
+    assert!(
+        fleet.pins().dropped() > dropped,
+        "nothing was dropped after the daemons ended"
+    );
     let output = fleet.cli("edge", &["detach"]);
     assert!(output.status.success(), "{output:?}");
     assert!(!fleet.pin_folder().exists(), "pins left behind");
-    let links = fleet.host.command("ip").args(["-details", "link", "show", "to-attacker"]).output().unwrap();
-    assert!(!String::from_utf8_lossy(&links.stdout).contains("prog/xdp"), "{links:?}");
+    let links = fleet
+        .host
+        .command("ip")
+        .args(["-details", "link", "show", "to-attacker"])
+        .output()
+        .unwrap();
+    assert!(
+        !String::from_utf8_lossy(&links.stdout).contains("prog/xdp"),
+        "{links:?}"
+    );
 }

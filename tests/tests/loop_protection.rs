@@ -16,7 +16,12 @@ use secbeat_tests::lab::{
 fn errors(fleet: &Fleet, family: Family, count: u64) {
     let mut attacker = fleet.attacking(family);
     for n in 0..count {
-        assert_eq!(attacker.get(&format!("http://{}/missing-{n}", family.edge_for_attacker())).unwrap(), 404);
+        assert_eq!(
+            attacker
+                .get(&format!("http://{}/missing-{n}", family.edge_for_attacker()))
+                .unwrap(),
+            404
+        );
     }
 }
 
@@ -30,7 +35,9 @@ fn a_live_ssh_session_is_never_locked_out() {
     let family = Family::V4;
     let port_22 = SocketAddr::new(family.edge_for_attacker().ip(), 22);
     let listener = fleet.host.enter(|| std::net::TcpListener::bind(port_22).unwrap());
-    let session = fleet.attacker.enter(|| std::net::TcpStream::connect(port_22).unwrap());
+    let session = fleet
+        .attacker
+        .enter(|| std::net::TcpStream::connect(port_22).unwrap());
     let accepted = listener.accept().unwrap();
     wait_until("the SSH peer is protected", Duration::from_secs(10), || {
         let protected = std::process::Command::new("bpftool")
@@ -45,13 +52,19 @@ fn a_live_ssh_session_is_never_locked_out() {
     fleet.await_events(60);
     assert_eq!(fleet.ban_of(family.attacker()), None);
     let refused = fleet.cli("edge", &["ban", &family.attacker().to_string()]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("protected on this host"), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("protected on this host"),
+        "{refused:?}"
+    );
     drop((session, accepted));
 }
 
 #[test]
 fn an_address_that_becomes_protected_gets_through_while_its_banned_neighbours_stay_out() {
-    let fleet = Fleet::start(&Options { ban: "1h", ..Options::default() });
+    let fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
     let family = Family::V6;
     errors(&fleet, family, 50);
     let ban = fleet.await_ban(family.attacker());
@@ -61,21 +74,34 @@ fn an_address_that_becomes_protected_gets_through_while_its_banned_neighbours_st
     fleet.attacker.add_address("eth0", "2001:db8:a:1::99/48");
     fleet.host.add_address("lo", "2001:db8:a:1::99/128");
     let at = SocketAddr::new(family.edge_for_attacker().ip(), 9);
-    wait_until("the protected neighbour gets through", Duration::from_secs(10), || {
-        udp::send(&fleet.attacker, neighbour, at, 1).unwrap();
-        packets(&fleet, Verdict::Allowed) > 0
-    });
-    let (allowed, dropped) = (packets(&fleet, Verdict::Allowed), packets(&fleet, Verdict::Banned));
+    wait_until(
+        "the protected neighbour gets through",
+        Duration::from_secs(10),
+        || {
+            udp::send(&fleet.attacker, neighbour, at, 1).unwrap();
+            packets(&fleet, Verdict::Allowed) > 0
+        },
+    );
+    let (allowed, dropped) = (
+        packets(&fleet, Verdict::Allowed),
+        packets(&fleet, Verdict::Banned),
+    );
     udp::send(&fleet.attacker, family.attacker(), at, 100).unwrap();
     wait_until("the banned source stays out", Duration::from_secs(10), || {
         packets(&fleet, Verdict::Banned) >= dropped + 100
     });
     assert_eq!(packets(&fleet, Verdict::Allowed), allowed);
 
-    fleet.host.ip(&["address", "delete", "2001:db8:a:1::99/128", "dev", "lo"]);
-    wait_until("the protection ends with its reason", Duration::from_secs(10), || {
-        udp::send(&fleet.attacker, neighbour, at, 1).unwrap();
-        let stamped = fleet.ban_of(neighbour).is_some_and(|ban| ban.unallowed_in != 0);
-        stamped && packets(&fleet, Verdict::Banned) > dropped + 100
-    });
+    fleet
+        .host
+        .ip(&["address", "delete", "2001:db8:a:1::99/128", "dev", "lo"]);
+    wait_until(
+        "the protection ends with its reason",
+        Duration::from_secs(10),
+        || {
+            udp::send(&fleet.attacker, neighbour, at, 1).unwrap();
+            let stamped = fleet.ban_of(neighbour).is_some_and(|ban| ban.unallowed_in != 0);
+            stamped && packets(&fleet, Verdict::Banned) > dropped + 100
+        },
+    );
 }

@@ -215,11 +215,17 @@ fn the_boot_clock_ends_a_ban_within_64_packets_when_jiffies_stood_still() {
 fn a_ban_compared_with_an_older_allowlist_is_looked_up_again() {
     for (unallowed_in, allow_generation) in [(0, 0), (0, 7), (6, 7), (7, 6), (1, 0)] {
         let mut filter = Filter::load();
-        filter.set_settings(Settings { mode: mode::ENFORCE, allow_generation });
+        filter.set_settings(Settings {
+            mode: mode::ENFORCE,
+            allow_generation,
+        });
         for source in SOURCES {
             filter.allow(Prefix::host(source.parse().unwrap()));
         }
-        let ban = Ban { unallowed_in, ..NEVER_ENDING };
+        let ban = Ban {
+            unallowed_in,
+            ..NEVER_ENDING
+        };
         expect_of_ban(&mut filter, ban, Verdict::Allowed, XDP_PASS);
     }
 }
@@ -227,9 +233,20 @@ fn a_ban_compared_with_an_older_allowlist_is_looked_up_again() {
 #[test]
 fn a_ban_compared_with_the_current_allowlist_is_dropped() {
     let mut filter = Filter::load();
-    filter.set_settings(Settings { mode: mode::ENFORCE, allow_generation: 7 });
+    filter.set_settings(Settings {
+        mode: mode::ENFORCE,
+        allow_generation: 7,
+    });
     filter.allow("192.0.2.0/24".parse().unwrap());
-    expect_of_ban(&mut filter, Ban { unallowed_in: 7, ..NEVER_ENDING }, Verdict::Banned, XDP_DROP);
+    expect_of_ban(
+        &mut filter,
+        Ban {
+            unallowed_in: 7,
+            ..NEVER_ENDING
+        },
+        Verdict::Banned,
+        XDP_DROP,
+    );
 }
 
 #[test]

@@ -80,7 +80,10 @@ impl Bus {
     /// Waits until a connection other than number `seen` is up, and returns its number. Connections count from 1.
     pub async fn connection_after(&mut self, seen: u64) -> u64 {
         // The sender lives as long as the client does.
-        self.connects.wait_for(|count| *count > seen).await.map_or(seen, |count| *count)
+        self.connects
+            .wait_for(|count| *count > seen)
+            .await
+            .map_or(seen, |count| *count)
     }
 
     /// Whether the server is there right now.
@@ -103,7 +106,9 @@ fn delay(attempts: usize) -> Duration {
     if attempts <= 1 {
         return Duration::ZERO;
     }
-    let full = MIN_RECONNECT.saturating_mul(1 << attempts.min(8)).min(MAX_RECONNECT);
+    let full = MIN_RECONNECT
+        .saturating_mul(1 << attempts.min(8))
+        .min(MAX_RECONNECT);
     let jitter = uuid::Uuid::new_v4().as_bytes()[0];
     full - full.mul_f64(f64::from(jitter) / 1024.0)
 }
@@ -116,7 +121,10 @@ mod tests {
     fn reconnects_back_off_with_jitter_and_a_ceiling() {
         assert_eq!(delay(1), Duration::ZERO);
         for attempts in 2..100 {
-            assert!((MIN_RECONNECT..=MAX_RECONNECT).contains(&delay(attempts)), "attempt {attempts}");
+            assert!(
+                (MIN_RECONNECT..=MAX_RECONNECT).contains(&delay(attempts)),
+                "attempt {attempts}"
+            );
         }
         assert!(delay(50) >= MAX_RECONNECT.mul_f64(0.75));
     }

@@ -16,16 +16,24 @@ pub enum Output {
 
 /// Logs to standard error; `SECBEAT_LOG` filters as `RUST_LOG` does elsewhere (`info` unless set).
 pub fn init_logging() {
-    let filter = EnvFilter::try_from_env("SECBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+    let filter =
+        EnvFilter::try_from_env("SECBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// # Errors
 ///
 /// When standard output is closed.
 pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value).context("formatting JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(value).context("formatting JSON")?
+    );
     Ok(())
 }
 
@@ -62,7 +70,10 @@ impl ApiClient {
             .timeout_global(Some(std::time::Duration::from_secs(10)))
             .http_status_as_error(false)
             .build();
-        Self { base: format!("http://{addr}"), agent: config.into() }
+        Self {
+            base: format!("http://{addr}"),
+            agent: config.into(),
+        }
     }
 
     /// # Errors
@@ -96,7 +107,10 @@ impl ApiClient {
         })?;
         let status = answer.status();
         if status.is_success() {
-            return answer.body_mut().read_json().map_err(|error| CallError::Other(error.to_string()));
+            return answer
+                .body_mut()
+                .read_json()
+                .map_err(|error| CallError::Other(error.to_string()));
         }
         let message = match answer.body_mut().read_json::<ApiError>() {
             Ok(body) => body.error,
@@ -110,12 +124,18 @@ impl ApiClient {
 ///
 /// When `version` (a kernel's or a server's, `6.18.44-x`) is older than `floor`, or no version at all.
 pub fn require_version(what: &str, version: &str, floor: (u32, u32)) -> anyhow::Result<()> {
-    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut numbers = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
         bail!("{what} reports the version `{version}`, which is none");
     };
     if (major, minor) < floor {
-        bail!("{what} is {version}; SecBeat needs {}.{} or newer", floor.0, floor.1);
+        bail!(
+            "{what} is {version}; SecBeat needs {}.{} or newer",
+            floor.0,
+            floor.1
+        );
     }
     Ok(())
 }
@@ -129,7 +149,10 @@ mod tests {
         assert!(require_version("the kernel", "5.15.0-91-generic", (5, 15)).is_ok());
         assert!(require_version("the kernel", "6.1.0", (5, 15)).is_ok());
         let error = require_version("the kernel", "5.10.0-28-amd64", (5, 15)).unwrap_err();
-        assert_eq!(error.to_string(), "the kernel is 5.10.0-28-amd64; SecBeat needs 5.15 or newer");
+        assert_eq!(
+            error.to_string(),
+            "the kernel is 5.10.0-28-amd64; SecBeat needs 5.15 or newer"
+        );
         assert!(require_version("NATS", "2.9.10", (2, 11)).is_err());
         assert!(require_version("NATS", "", (2, 11)).is_err());
     }

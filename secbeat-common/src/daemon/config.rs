@@ -17,7 +17,12 @@ pub enum ConfigError {
     #[error("cannot read config {path}", path = .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}:{line}: {key}: {message}", path = .path.display())]
-    Invalid { path: PathBuf, line: usize, key: String, message: String },
+    Invalid {
+        path: PathBuf,
+        line: usize,
+        key: String,
+        message: String,
+    },
 }
 
 impl ConfigError {
@@ -25,17 +30,26 @@ impl ConfigError {
     #[must_use]
     pub fn contradiction(path: &Path, key: &str, message: String) -> Self {
         let line = std::fs::read_to_string(path).map_or(1, |text| line_of(&text, key));
-        Self::Invalid { path: path.to_owned(), line, key: key.to_owned(), message }
+        Self::Invalid {
+            path: path.to_owned(),
+            line,
+            key: key.to_owned(),
+            message,
+        }
     }
 }
 
 /// The line on which `key` stands, or else the innermost table around it, or else the first.
 fn line_of(text: &str, key: &str) -> usize {
-    let Ok(document) = toml::de::DeTable::parse(text) else { return 1 };
+    let Ok(document) = toml::de::DeTable::parse(text) else {
+        return 1;
+    };
     let mut table = Some(document.get_ref());
     let mut at = 0;
     for part in key.split('.') {
-        let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else { break };
+        let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else {
+            break;
+        };
         at = name.span().start;
         table = value.get_ref().as_table();
     }
@@ -52,15 +66,22 @@ fn line_at(text: &str, offset: usize) -> usize {
 ///
 /// When it cannot be read, is not TOML, has unknown keys, or has a value that its type refuses.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     parse(path, &text)
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let invalid = |key: String, error: &toml::de::Error| {
         let offset = error.span().map_or(0, |span| span.start);
-        ConfigError::Invalid { path: path.to_owned(), line: line_at(text, offset), key, message: error.message().replace('\n', " ") }
+        ConfigError::Invalid {
+            path: path.to_owned(),
+            line: line_at(text, offset),
+            key,
+            message: error.message().replace('\n', " "),
+        }
     };
     let document = toml::Deserializer::parse(text).map_err(|error| invalid("syntax".to_owned(), &error))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
@@ -84,7 +105,9 @@ impl FromStr for HumanDuration {
             Ok(duration) if duration.is_zero() => Err("a duration must be longer than zero".to_owned()),
             Ok(duration) if duration > MAX_DURATION => Err(format!("`{text}` is over ten years")),
             Ok(duration) => Ok(Self(duration)),
-            Err(error) => Err(format!("`{text}` is no duration such as 30s, 5m, 4h or 7d: {error}")),
+            Err(error) => Err(format!(
+                "`{text}` is no duration such as 30s, 5m, 4h or 7d: {error}"
+            )),
         }
     }
 }
@@ -97,7 +120,9 @@ impl fmt::Display for HumanDuration {
 
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -111,7 +136,11 @@ pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix
         Ok(address) => Ok(Prefix::host(address)),
         Err(_) => text.parse(),
     };
-    Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect::<Result<_, _>>().map_err(D::Error::custom)
+    Vec::<String>::deserialize(deserializer)?
+        .into_iter()
+        .map(network)
+        .collect::<Result<_, _>>()
+        .map_err(D::Error::custom)
 }
 
 /// A NATS server's address: `"nats://host:4222"`.
@@ -121,9 +150,11 @@ pub struct NatsUrl(pub async_nats::ServerAddr);
 impl<'de> Deserialize<'de> for NatsUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|_| D::Error::custom(format!("`{text}` is no NATS address such as nats://127.0.0.1:4222")))
+        text.parse().map(Self).map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is no NATS address such as nats://127.0.0.1:4222"
+            ))
+        })
     }
 }
 
@@ -163,7 +194,9 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        parse::<Config>(Path::new("x.toml"), text).unwrap_err().to_string()
+        parse::<Config>(Path::new("x.toml"), text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -176,7 +209,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_path_and_line() {
         let error = error("[rule]\nthreshold = 50\nwindw = \"1m\"\n");
-        assert!(error.starts_with("x.toml:3: rule.windw: unknown field `windw`"), "{error}");
+        assert!(
+            error.starts_with("x.toml:3: rule.windw: unknown field `windw`"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -184,7 +220,10 @@ mod tests {
         let zero = error("[rule]\nthreshold = 0\nwindow = \"1m\"\n");
         assert!(zero.starts_with("x.toml:2: rule.threshold: "), "{zero}");
         let duration = error("[rule]\nthreshold = 1\nwindow = \"soon\"\n");
-        assert!(duration.starts_with("x.toml:3: rule.window: `soon` is no duration"), "{duration}");
+        assert!(
+            duration.starts_with("x.toml:3: rule.window: `soon` is no duration"),
+            "{duration}"
+        );
     }
 
     #[test]

@@ -21,7 +21,9 @@ pub fn parse_arguments<C: clap::Parser>() -> C {
 
 /// Prints the error of `result`, if any, as one sentence on standard error, and turns it into an exit code.
 pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
     eprintln!("{program}: {error:#}");
     let usage = error.chain().any(|cause| cause.is::<ConfigError>());
     ExitCode::from(if usage { USAGE } else { FAILURE })

@@ -14,7 +14,10 @@ pub struct OncePer {
 impl OncePer {
     /// Whether this is the first complaint about `sender`.
     pub fn first(&self, sender: &str) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         seen.len() < MAX_SENDERS && seen.insert(sender.to_owned())
     }
 }

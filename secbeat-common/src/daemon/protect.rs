@@ -23,7 +23,9 @@ impl Protected {
     /// Starts with `nets`.
     #[must_use]
     pub fn new(nets: HashMap<Prefix, u32>) -> Self {
-        Self { nets: RwLock::new(Arc::new(nets)) }
+        Self {
+            nets: RwLock::new(Arc::new(nets)),
+        }
     }
 
     /// All networks.
@@ -72,7 +74,11 @@ pub struct Known {
 pub fn collect(known: &Known, before: &HashMap<Prefix, u32>) -> HashMap<Prefix, u32> {
     let resolved = |server: &Option<(String, u16)>, reason| match server {
         Some(server) => resolve(server).unwrap_or_else(|| {
-            before.iter().filter(|(_, known)| **known == reason).map(|(net, _)| net.addr()).collect()
+            before
+                .iter()
+                .filter(|(_, known)| **known == reason)
+                .map(|(net, _)| net.addr())
+                .collect()
         }),
         None => Vec::new(),
     };
@@ -82,12 +88,24 @@ pub fn collect(known: &Known, before: &HashMap<Prefix, u32>) -> HashMap<Prefix, 
         (allow::UPSTREAM, resolved(&known.upstream, allow::UPSTREAM)),
         (allow::BUS, resolved(&known.bus, allow::BUS)),
         (allow::RESOLVER, resolvers(&read("/etc/resolv.conf"))),
-        (allow::GATEWAY, gateways(&read("/proc/net/route"), &read("/proc/net/ipv6_route"))),
+        (
+            allow::GATEWAY,
+            gateways(&read("/proc/net/route"), &read("/proc/net/ipv6_route")),
+        ),
         (allow::OWN_ADDRESS, own_addresses()),
     ] {
-        nets.extend(addresses.into_iter().filter(|a| !a.is_unspecified()).map(|a| (Prefix::host(a), reason)));
+        nets.extend(
+            addresses
+                .into_iter()
+                .filter(|a| !a.is_unspecified())
+                .map(|a| (Prefix::host(a), reason)),
+        );
     }
-    nets.extend(["127.0.0.0/8", "::1/128"].iter().filter_map(|net| Some((net.parse().ok()?, allow::LOOPBACK))));
+    nets.extend(
+        ["127.0.0.0/8", "::1/128"]
+            .iter()
+            .filter_map(|net| Some((net.parse().ok()?, allow::LOOPBACK))),
+    );
     nets.extend(known.configured.iter().map(|net| (*net, allow::CONFIGURED)));
     nets
 }
@@ -125,7 +143,15 @@ fn resolve((host, port): &(String, u16)) -> Option<Vec<IpAddr>> {
 
 /// Nameservers of a `resolv.conf(5)`.
 fn resolvers(text: &str) -> Vec<IpAddr> {
-    let server = |line: &str| line.trim().strip_prefix("nameserver")?.split('%').next()?.trim().parse().ok();
+    let server = |line: &str| {
+        line.trim()
+            .strip_prefix("nameserver")?
+            .split('%')
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+    };
     text.lines().filter_map(server).collect()
 }
 
@@ -169,7 +195,11 @@ fn established_peers(table: &str, port: u16) -> Vec<IpAddr> {
 
 /// An address of `/proc/net/tcp{,6}`: 32-bit words in the machine's byte order, in hex.
 fn proc_address(hex: &str) -> Option<IpAddr> {
-    let word = |at: usize| u32::from_str_radix(hex.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let word = |at: usize| {
+        u32::from_str_radix(hex.get(at..at + 8)?, 16)
+            .ok()
+            .map(u32::to_ne_bytes)
+    };
     match hex.len() {
         8 => Some(IpAddr::from(word(0)?)),
         32 => {
@@ -205,16 +235,28 @@ mod tests {
             upstream: Some(("2001:db8::5".to_owned(), 80)),
         };
         let nets = collect(&known, &HashMap::new());
-        assert_eq!(nets.get(&"203.0.113.0/24".parse().unwrap()), Some(&allow::CONFIGURED));
+        assert_eq!(
+            nets.get(&"203.0.113.0/24".parse().unwrap()),
+            Some(&allow::CONFIGURED)
+        );
         assert_eq!(nets.get(&"192.0.2.10/32".parse().unwrap()), Some(&allow::BUS));
-        assert_eq!(nets.get(&"2001:db8::5/128".parse().unwrap()), Some(&allow::UPSTREAM));
+        assert_eq!(
+            nets.get(&"2001:db8::5/128".parse().unwrap()),
+            Some(&allow::UPSTREAM)
+        );
     }
 
     #[test]
     fn a_server_that_cannot_be_resolved_stays_protected_where_it_was() {
-        let known = Known { bus: Some(("nats.invalid".to_owned(), 4222)), ..Known::default() };
+        let known = Known {
+            bus: Some(("nats.invalid".to_owned(), 4222)),
+            ..Known::default()
+        };
         let before = HashMap::from([("192.0.2.10/32".parse().unwrap(), allow::BUS)]);
-        assert_eq!(collect(&known, &before).get(&"192.0.2.10/32".parse().unwrap()), Some(&allow::BUS));
+        assert_eq!(
+            collect(&known, &before).get(&"192.0.2.10/32".parse().unwrap()),
+            Some(&allow::BUS)
+        );
     }
 
     #[test]
@@ -246,6 +288,9 @@ mod tests {
         let table = "  sl  local_address rem_address   st\n   0: 0A0200C0:0016 076433C6:D431 01 0\n   1: 0A0200C0:0016 086433C6:D431 06 0\n   2: 0A0200C0:0050 096433C6:D431 01 0\n";
         assert_eq!(established_peers(table, 22), ips(&["198.51.100.7"]));
         let table6 = "h\n 0: 0000000000000000FFFF00000A0200C0:0016 0000000000000000FFFF0000076433C6:D431 01\n 1: B80D0120000000000000000001000000:0016 B80D0120000000000000000009000000:D431 01\n";
-        assert_eq!(established_peers(table6, 22), ips(&["198.51.100.7", "2001:db8::9"]));
+        assert_eq!(
+            established_peers(table6, 22),
+            ips(&["198.51.100.7", "2001:db8::9"])
+        );
     }
 }

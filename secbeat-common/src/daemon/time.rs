@@ -12,14 +12,19 @@ pub fn now_ms() -> i64 {
 /// RFC 3339 in UTC with milliseconds: `2026-11-20T10:00:07.000Z`.
 #[must_use]
 pub fn rfc3339(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    jiff::Timestamp::from_millisecond(at_ms)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        .to_string()
 }
 
 /// How long `ms` is, to the second: `4m 58s`; `ended` when not positive.
 #[must_use]
 pub fn left(ms: i64) -> String {
     match u64::try_from(ms) {
-        Ok(ms @ 1..) => humantime::format_duration(std::time::Duration::from_secs(ms.div_ceil(1000))).to_string(),
+        Ok(ms @ 1..) => {
+            humantime::format_duration(std::time::Duration::from_secs(ms.div_ceil(1000))).to_string()
+        }
         _ => "ended".to_owned(),
     }
 }

@@ -24,10 +24,24 @@ pub struct AuditRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Decision {
-    Ban { command_id: Uuid, reason: Reason, note: String, expires_at_ms: i64, strikes: u32, evidence: Option<Evidence> },
-    Unban { command_id: Uuid, strikes: u32 },
+    Ban {
+        command_id: Uuid,
+        reason: Reason,
+        note: String,
+        expires_at_ms: i64,
+        strikes: u32,
+        evidence: Option<Evidence>,
+    },
+    Unban {
+        command_id: Uuid,
+        strikes: u32,
+    },
     /// A finding that banned nobody, and why.
-    Suppressed { reason: Reason, why: String, evidence: Evidence },
+    Suppressed {
+        reason: Reason,
+        why: String,
+        evidence: Evidence,
+    },
 }
 
 impl Decision {
@@ -52,6 +66,8 @@ mod cidr {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Prefix, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }

@@ -101,7 +101,12 @@ impl Admin {
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
-        let gone = || Failure(StatusCode::SERVICE_UNAVAILABLE, "the daemon is shutting down".to_owned());
+        let gone = || {
+            Failure(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the daemon is shutting down".to_owned(),
+            )
+        };
         let (reply, answer) = oneshot::channel();
         self.orders.send(order(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
@@ -112,7 +117,10 @@ impl Admin {
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
     admin.ask(|reply| Order::Summary { reply }).await?;
     if admin.pins.is_some() && admin.attachments()?.is_empty() {
-        return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "the XDP program was detached".to_owned()));
+        return Err(Failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the XDP program was detached".to_owned(),
+        ));
     }
     Ok("ready\n")
 }
@@ -145,22 +153,43 @@ async fn bans(State(admin): State<Admin>) -> Result<Json<Vec<BanView>>, Failure>
     Ok(Json(admin.ask(|reply| Order::List { reply }).await?))
 }
 
-async fn ban(State(admin): State<Admin>, Json(request): Json<BanRequest>) -> Result<(StatusCode, Json<BanView>), Failure> {
+async fn ban(
+    State(admin): State<Admin>,
+    Json(request): Json<BanRequest>,
+) -> Result<(StatusCode, Json<BanView>), Failure> {
     let bad = |error: String| Failure(StatusCode::BAD_REQUEST, error);
-    let target: Prefix = request.target.parse().map_err(|error| bad(format!("target: {error}")))?;
-    let HumanDuration(duration): HumanDuration =
-        request.duration.parse().map_err(|error| bad(format!("duration: {error}")))?;
-    let ban = admin.ask(|reply| Order::Ban { target, duration, note: request.note, reply }).await??;
+    let target: Prefix = request
+        .target
+        .parse()
+        .map_err(|error| bad(format!("target: {error}")))?;
+    let HumanDuration(duration): HumanDuration = request
+        .duration
+        .parse()
+        .map_err(|error| bad(format!("duration: {error}")))?;
+    let ban = admin
+        .ask(|reply| Order::Ban {
+            target,
+            duration,
+            note: request.note,
+            reply,
+        })
+        .await??;
     Ok((StatusCode::CREATED, Json(ban)))
 }
 
 async fn unban(State(admin): State<Admin>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
-    let target: Prefix = target.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("target: {error}")))?;
+    let target: Prefix = target
+        .parse()
+        .map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("target: {error}")))?;
     match admin.ask(|reply| Order::Unban { target, reply }).await? {
-        None => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned here"))),
-        Some(origin) => {
-            Ok(Json(Unbanned { target: target.to_string(), fleet_ban: matches!(origin, Origin::Fleet(_)) }))
-        }
+        None => Err(Failure(
+            StatusCode::NOT_FOUND,
+            format!("{target} is not banned here"),
+        )),
+        Some(origin) => Ok(Json(Unbanned {
+            target: target.to_string(),
+            fleet_ban: matches!(origin, Origin::Fleet(_)),
+        })),
     }
 }
 

@@ -43,7 +43,12 @@ impl BanView {
         Self {
             target: target.to_string(),
             reason: ban.reason.name().to_owned(),
-            origin: if ban.origin == Origin::Local { "local" } else { "fleet" }.to_owned(),
+            origin: if ban.origin == Origin::Local {
+                "local"
+            } else {
+                "fleet"
+            }
+            .to_owned(),
             layer: if ban.layer == Layer::L7 { "l7" } else { "kernel" }.to_owned(),
             strikes: ban.strikes,
             expires_at: rfc3339(now.wall_ms.saturating_add(left)),
@@ -60,8 +65,15 @@ impl BanView {
         let left = i64::try_from(ban.ends.since(now.boot).as_millis()).unwrap_or(i64::MAX);
         Self {
             target: target.to_string(),
-            reason: Reason::from_code(ban.reason).map_or("unknown", Reason::name).to_owned(),
-            origin: if ban.origin == origin::LOCAL { "local" } else { "fleet" }.to_owned(),
+            reason: Reason::from_code(ban.reason)
+                .map_or("unknown", Reason::name)
+                .to_owned(),
+            origin: if ban.origin == origin::LOCAL {
+                "local"
+            } else {
+                "fleet"
+            }
+            .to_owned(),
             layer: "kernel".to_owned(),
             strikes: ban.strikes,
             expires_at: rfc3339(now.wall_ms.saturating_add(left)),

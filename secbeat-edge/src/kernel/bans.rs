@@ -48,14 +48,19 @@ impl BanMaps {
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         let open = |name| -> anyhow::Result<Map> {
             let path = pins.map(name);
-            let data = MapData::from_pin(&path)
-                .with_context(|| format!("opening the pinned map {} (is SecBeat attached?)", path.display()))?;
+            let data = MapData::from_pin(&path).with_context(|| {
+                format!("opening the pinned map {} (is SecBeat attached?)", path.display())
+            })?;
             Ok(Map::LruHashMap(data))
         };
         let typed = "is no ban map of this release";
         Ok(Self {
-            v4: open(maps::BANNED_V4)?.try_into().with_context(|| format!("{} {typed}", maps::BANNED_V4))?,
-            v6: open(maps::BANNED_V6)?.try_into().with_context(|| format!("{} {typed}", maps::BANNED_V6))?,
+            v4: open(maps::BANNED_V4)?
+                .try_into()
+                .with_context(|| format!("{} {typed}", maps::BANNED_V4))?,
+            v6: open(maps::BANNED_V6)?
+                .try_into()
+                .with_context(|| format!("{} {typed}", maps::BANNED_V6))?,
         })
     }
 
@@ -94,7 +99,9 @@ impl BanMaps {
             Key::V4(key) => self.v4.remove(&key),
             Key::V6(key) => self.v6.remove(&key),
         };
-        absent_is_none(removed).map(|_| ()).with_context(|| format!("removing the ban of {target} from the kernel"))
+        absent_is_none(removed)
+            .map(|_| ())
+            .with_context(|| format!("removing the ban of {target} from the kernel"))
     }
 
     /// The ban of `target`, if there is one.
@@ -107,7 +114,8 @@ impl BanMaps {
             Key::V4(key) => self.v4.get(&key, 0),
             Key::V6(key) => self.v6.get(&key, 0),
         };
-        let found = absent_is_none(found).with_context(|| format!("reading the ban of {target} from the kernel"))?;
+        let found =
+            absent_is_none(found).with_context(|| format!("reading the ban of {target} from the kernel"))?;
         Ok(found.map(KernelBan::from))
     }
 
@@ -119,12 +127,22 @@ impl BanMaps {
     /// When the kernel refuses.
     pub fn all(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
         let mut bans = Vec::new();
-        for key in self.v4.keys().collect::<Result<Vec<_>, _>>().context("listing the banned IPv4 sources")? {
+        for key in self
+            .v4
+            .keys()
+            .collect::<Result<Vec<_>, _>>()
+            .context("listing the banned IPv4 sources")?
+        {
             let ban = absent_is_none(self.v4.get(&key, 0)).context("reading a ban")?;
             let source = Prefix::of_source(IpAddr::V4(Ipv4Addr::from(key)));
             bans.extend(ban.map(|ban| (source, ban.into())));
         }
-        for key in self.v6.keys().collect::<Result<Vec<_>, _>>().context("listing the banned IPv6 sources")? {
+        for key in self
+            .v6
+            .keys()
+            .collect::<Result<Vec<_>, _>>()
+            .context("listing the banned IPv6 sources")?
+        {
             let ban = absent_is_none(self.v6.get(&key, 0)).context("reading a ban")?;
             let address = u128::from(u64::from_be_bytes(key)) << 64;
             let source = Prefix::of_source(IpAddr::V6(Ipv6Addr::from(address)));
@@ -136,7 +154,9 @@ impl BanMaps {
 
 fn key(target: &Prefix) -> anyhow::Result<Key> {
     if !target.is_source() {
-        bail!("{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that the ban maps hold");
+        bail!(
+            "{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that the ban maps hold"
+        );
     }
     Ok(match target.addr() {
         IpAddr::V4(v4) => Key::V4(v4.octets()),
@@ -151,7 +171,9 @@ fn absent_is_none<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError>
     match result {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
-        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -15,7 +15,10 @@ impl BootTime {
     /// The instant `after` later, at most the end of time.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How much later than `other`; zero if it is not.
@@ -49,10 +52,19 @@ impl JiffyClock {
     pub(super) fn calibrate(probe: &mut Xdp) -> anyhow::Result<Self> {
         let mut packet = [0; 64];
         let input = packet;
-        let options = TestRunOptions { data_in: Some(&input), data_out: Some(&mut packet), ..TestRunOptions::new() };
-        probe.test_run(options).context("running the clock probe in the kernel")?;
+        let options = TestRunOptions {
+            data_in: Some(&input),
+            data_out: Some(&mut packet),
+            ..TestRunOptions::new()
+        };
+        probe
+            .test_run(options)
+            .context("running the clock probe in the kernel")?;
         let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| packet[at + byte]));
-        let reading = ClockReading { jiffies: word(0), boot_ns: word(8) };
+        let reading = ClockReading {
+            jiffies: word(0),
+            boot_ns: word(8),
+        };
         let tick = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("reading the length of a jiffy")?;
         Self::new(reading, nanoseconds(tick.into()))
     }
@@ -61,16 +73,23 @@ impl JiffyClock {
         if reading.boot_ns == 0 || !(1_000_000..=10_000_000).contains(&tick_ns) {
             return Err(anyhow!("impossible clocks: {reading:?}, {tick_ns} ns a jiffy"));
         }
-        Ok(Self { reading, hz: (1_000_000_000 + tick_ns / 2) / tick_ns })
+        Ok(Self {
+            reading,
+            hz: (1_000_000_000 + tick_ns / 2) / tick_ns,
+        })
     }
 
     /// The jiffy at which `at` has surely not passed: a ban may end up to one jiffy (1–10 ms) early, never late.
     #[must_use]
     pub fn jiffies_at(&self, at: BootTime) -> u64 {
-        let ticks = |ns: u64| u64::try_from(u128::from(ns) * u128::from(self.hz) / 1_000_000_000).unwrap_or(u64::MAX);
+        let ticks =
+            |ns: u64| u64::try_from(u128::from(ns) * u128::from(self.hz) / 1_000_000_000).unwrap_or(u64::MAX);
         match at.0.checked_sub(self.reading.boot_ns) {
             Some(ahead) => self.reading.jiffies.saturating_add(ticks(ahead)),
-            None => self.reading.jiffies.saturating_sub(ticks(self.reading.boot_ns - at.0).saturating_add(1)),
+            None => self
+                .reading
+                .jiffies
+                .saturating_sub(ticks(self.reading.boot_ns - at.0).saturating_add(1)),
         }
     }
 }
@@ -81,7 +100,14 @@ mod tests {
 
     #[test]
     fn a_ban_never_outlives_its_end_by_rounding() {
-        let clock = JiffyClock::new(ClockReading { jiffies: 1000, boot_ns: 5_000_000_000 }, 4_000_000).unwrap();
+        let clock = JiffyClock::new(
+            ClockReading {
+                jiffies: 1000,
+                boot_ns: 5_000_000_000,
+            },
+            4_000_000,
+        )
+        .unwrap();
         assert_eq!(clock.hz, 250);
         assert_eq!(clock.jiffies_at(BootTime(5_000_000_000)), 1000);
         assert_eq!(clock.jiffies_at(BootTime(5_003_999_999)), 1000);
@@ -93,11 +119,32 @@ mod tests {
 
     #[test]
     fn every_common_hz_is_recognised() {
-        for (tick_ns, hz) in [(1_000_000, 1000), (3_333_333, 300), (4_000_000, 250), (10_000_000, 100)] {
-            let clock = JiffyClock::new(ClockReading { jiffies: 1, boot_ns: 1 }, tick_ns).unwrap();
+        for (tick_ns, hz) in [
+            (1_000_000, 1000),
+            (3_333_333, 300),
+            (4_000_000, 250),
+            (10_000_000, 100),
+        ] {
+            let clock = JiffyClock::new(
+                ClockReading {
+                    jiffies: 1,
+                    boot_ns: 1,
+                },
+                tick_ns,
+            )
+            .unwrap();
             assert_eq!(clock.hz, hz);
         }
-        assert!(JiffyClock::new(ClockReading { jiffies: 1, boot_ns: 1 }, 0).is_err());
+        assert!(
+            JiffyClock::new(
+                ClockReading {
+                    jiffies: 1,
+                    boot_ns: 1
+                },
+                0
+            )
+            .is_err()
+        );
     }
 
     #[test]

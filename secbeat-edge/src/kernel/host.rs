@@ -18,7 +18,8 @@ const CAP_BPF: u32 = 39;
 pub fn require_host() -> anyhow::Result<()> {
     let release = uname().context("asking for the kernel's version")?;
     require_version("the kernel", &release.release().to_string_lossy(), MIN_KERNEL)?;
-    let status = std::fs::read_to_string("/proc/self/status").context("reading this process's capabilities")?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").context("reading this process's capabilities")?;
     require_capabilities(&status)
 }
 
@@ -47,7 +48,9 @@ mod tests {
 
     #[test]
     fn anyone_else_is_told_what_is_missing() {
-        let error = require_capabilities("CapInh:\t0\nCapEff:\t0000000000000000\n").unwrap_err().to_string();
+        let error = require_capabilities("CapInh:\t0\nCapEff:\t0000000000000000\n")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("needs root"), "{error}");
         assert!(require_capabilities("CapEff:\t0000008000001000\n").is_err());
     }

@@ -32,7 +32,9 @@ impl AllowedNets {
         let trie = Map::LpmTrie(open(maps::ALLOWED_NETS)?);
         let settings = Map::Array(open(maps::SETTINGS)?);
         Ok(Self {
-            trie: trie.try_into().context("ALLOWED_NETS is no allowlist of this release")?,
+            trie: trie
+                .try_into()
+                .context("ALLOWED_NETS is no allowlist of this release")?,
             settings: settings.try_into().context("SETTINGS is not of this release")?,
             written: HashMap::new(),
             generation: 0,
@@ -49,7 +51,11 @@ impl AllowedNets {
     ///
     /// When the kernel refuses.
     pub fn set(&mut self, wanted: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
-        let present = self.trie.keys().collect::<Result<Vec<_>, _>>().context("listing the kernel's allowlist")?;
+        let present = self
+            .trie
+            .keys()
+            .collect::<Result<Vec<_>, _>>()
+            .context("listing the kernel's allowlist")?;
         let present: HashMap<_, _> = present.into_iter().map(|key| (parts(&key), key)).collect();
         let kept: HashSet<_> = wanted.keys().map(|net| parts(&key(net))).collect();
         let unchanged = present.len() == kept.len() && present.keys().all(|parts| kept.contains(parts));
@@ -57,10 +63,14 @@ impl AllowedNets {
         self.generation = 0;
         let generation = self.advance(unchanged)?;
         for (net, &reason) in wanted {
-            self.trie.insert(&key(net), Allow { reason }, 0).with_context(|| format!("allowing {net} in the kernel"))?;
+            self.trie
+                .insert(&key(net), Allow { reason }, 0)
+                .with_context(|| format!("allowing {net} in the kernel"))?;
         }
         for (_, key) in present.iter().filter(|(parts, _)| !kept.contains(*parts)) {
-            self.trie.remove(key).context("removing a network from the kernel's allowlist")?;
+            self.trie
+                .remove(key)
+                .context("removing a network from the kernel's allowlist")?;
         }
         self.written.clone_from(wanted);
         self.generation = generation;
@@ -71,16 +81,24 @@ impl AllowedNets {
     /// touches it, 0 if the program has to look at each packet.
     #[must_use]
     pub fn stamp(&self, target: &Prefix) -> u32 {
-        let touched = self.written.keys().any(|net| net.covers(target) || target.covers(net));
+        let touched = self
+            .written
+            .keys()
+            .any(|net| net.covers(target) || target.covers(net));
         if touched { 0 } else { self.generation }
     }
 
     /// The generation, moved on unless nothing is about to change.
     fn advance(&mut self, unchanged: bool) -> anyhow::Result<u32> {
-        let mut settings = self.settings.get(&0, 0).context("reading the program's settings")?;
+        let mut settings = self
+            .settings
+            .get(&0, 0)
+            .context("reading the program's settings")?;
         if !unchanged || settings.allow_generation == 0 {
             settings.allow_generation = settings.allow_generation.checked_add(1).unwrap_or(1);
-            self.settings.set(0, settings, 0).context("writing the program's settings")?;
+            self.settings
+                .set(0, settings, 0)
+                .context("writing the program's settings")?;
         }
         Ok(settings.allow_generation)
     }
@@ -105,12 +123,16 @@ pub type Totals = [Counter; Verdict::COUNT];
 /// When the map is not pinned or the kernel refuses.
 pub fn read_totals(pins: &Pins) -> anyhow::Result<Totals> {
     let path = pins.map(maps::COUNTERS);
-    let data = MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
-    let counters: PerCpuArray<_, Counter> =
-        Map::PerCpuArray(data).try_into().context("COUNTERS is no counter map of this release")?;
+    let data =
+        MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
+    let counters: PerCpuArray<_, Counter> = Map::PerCpuArray(data)
+        .try_into()
+        .context("COUNTERS is no counter map of this release")?;
     let mut totals = Totals::default();
     for verdict in Verdict::ALL {
-        let per_cpu = counters.get(&(verdict as u32), 0).context("reading the kernel's counters")?;
+        let per_cpu = counters
+            .get(&(verdict as u32), 0)
+            .context("reading the kernel's counters")?;
         for counter in per_cpu.iter() {
             totals[verdict as usize].packets += counter.packets;
             totals[verdict as usize].bytes += counter.bytes;

@@ -34,18 +34,31 @@ impl Object {
             ObjectSource::Embedded if EMBEDDED.is_empty() => bail!(
                 "this binary was built without the XDP program: run `cargo xtask build-ebpf` and build again, or give --bpf-object FILE"
             ),
-            ObjectSource::Embedded => Ok(Self { bytes: Cow::Borrowed(EMBEDDED), name: "built into this binary".to_owned() }),
+            ObjectSource::Embedded => Ok(Self {
+                bytes: Cow::Borrowed(EMBEDDED),
+                name: "built into this binary".to_owned(),
+            }),
             ObjectSource::File(path) => Self::read(path),
         }
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(path)
-            .with_context(|| format!("reading the XDP program {} (cargo xtask build-ebpf makes one)", path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| {
+            format!(
+                "reading the XDP program {} (cargo xtask build-ebpf makes one)",
+                path.display()
+            )
+        })?;
         if !bytes.starts_with(b"\x7fELF") {
-            bail!("{} is no BPF object; `cargo xtask build-ebpf` makes one", path.display());
+            bail!(
+                "{} is no BPF object; `cargo xtask build-ebpf` makes one",
+                path.display()
+            );
         }
-        Ok(Self { bytes: Cow::Owned(bytes), name: path.display().to_string() })
+        Ok(Self {
+            bytes: Cow::Owned(bytes),
+            name: path.display().to_string(),
+        })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -65,7 +78,10 @@ mod tests {
     #[test]
     fn a_missing_or_wrong_object_says_how_to_get_one() {
         let missing = Object::open(&ObjectSource::File("/nonexistent/object".into())).unwrap_err();
-        assert!(format!("{missing:#}").contains("cargo xtask build-ebpf"), "{missing:#}");
+        assert!(
+            format!("{missing:#}").contains("cargo xtask build-ebpf"),
+            "{missing:#}"
+        );
         let wrong = Object::open(&ObjectSource::File("/proc/self/status".into())).unwrap_err();
         assert!(wrong.to_string().contains("is no BPF object"), "{wrong}");
     }

@@ -60,13 +60,20 @@ pub(super) struct LinkPin {
 impl LinkPin {
     /// bpffs takes no dots in file names, and interface names may have them (`bond0.100`), but hardly ever a `~`.
     fn file_name(&self) -> String {
-        format!("{LINK_PREFIX}{}-{}", self.mode.name(), self.interface.replace('.', "~"))
+        format!(
+            "{LINK_PREFIX}{}-{}",
+            self.mode.name(),
+            self.interface.replace('.', "~")
+        )
     }
 
     fn parse(file_name: &str) -> Option<Self> {
         let rest = file_name.strip_prefix(LINK_PREFIX)?;
         Mode::ALL.into_iter().find_map(|mode| {
-            let interface = rest.strip_prefix(mode.name())?.strip_prefix('-')?.replace('~', ".");
+            let interface = rest
+                .strip_prefix(mode.name())?
+                .strip_prefix('-')?
+                .replace('~', ".");
             Some(Self { interface, mode })
         })
     }
@@ -122,18 +129,26 @@ impl Pins {
             entries => entries.with_context(reading)?,
         };
         let names: Result<HashSet<_>, _> = entries.map(|entry| Ok(entry?.file_name())).collect();
-        names.map(Some).map_err(|error: std::io::Error| anyhow::Error::from(error).context(reading()))
+        names
+            .map(Some)
+            .map_err(|error: std::io::Error| anyhow::Error::from(error).context(reading()))
     }
 
     fn remove_all_but(&self, kept: Option<&HashSet<OsString>>) -> anyhow::Result<()> {
-        let Some(present) = self.names()? else { return Ok(()) };
-        for name in present.iter().filter(|name| !kept.is_some_and(|kept| kept.contains(*name))) {
+        let Some(present) = self.names()? else {
+            return Ok(());
+        };
+        for name in present
+            .iter()
+            .filter(|name| !kept.is_some_and(|kept| kept.contains(*name)))
+        {
             if name.to_str().is_some_and(is_ours) {
                 remove(&self.dir.join(name))?;
             }
         }
         if kept.is_none() {
-            fs::remove_dir(&self.dir).with_context(|| format!("removing the pin folder {}", self.dir.display()))?;
+            fs::remove_dir(&self.dir)
+                .with_context(|| format!("removing the pin folder {}", self.dir.display()))?;
         }
         Ok(())
     }
@@ -141,7 +156,10 @@ impl Pins {
     fn require_trustworthy(&self) -> anyhow::Result<()> {
         let metadata = fs::metadata(&self.dir).with_context(|| format!("reading {}", self.dir.display()))?;
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-            bail!("the pin folder {} must belong to root and be writable by nobody else", self.dir.display());
+            bail!(
+                "the pin folder {} must belong to root and be writable by nobody else",
+                self.dir.display()
+            );
         }
         Ok(())
     }
@@ -168,7 +186,9 @@ impl Pins {
         };
         let mut links = Vec::new();
         for entry in entries {
-            let name = entry.with_context(|| format!("reading the pin folder {}", self.dir.display()))?.file_name();
+            let name = entry
+                .with_context(|| format!("reading the pin folder {}", self.dir.display()))?
+                .file_name();
             links.extend(name.to_str().and_then(LinkPin::parse));
         }
         Ok(links)
@@ -182,7 +202,8 @@ impl Pins {
             if !path.exists() {
                 continue;
             }
-            let info = MapInfo::from_pin(&path).with_context(|| format!("reading the pinned map {}", path.display()))?;
+            let info = MapInfo::from_pin(&path)
+                .with_context(|| format!("reading the pinned map {}", path.display()))?;
             let found = Layout {
                 name: expected.name,
                 kind: info.map_type().ok(),
@@ -222,7 +243,11 @@ impl fmt::Display for Layout {
             Some(kind) => write!(f, "{kind:?}")?,
             None => write!(f, "an unknown type")?,
         }
-        write!(f, " of {} entries with {} byte keys and {} byte values", self.max_entries, self.key_size, self.value_size)
+        write!(
+            f,
+            " of {} entries with {} byte keys and {} byte values",
+            self.max_entries, self.key_size, self.value_size
+        )
     }
 }
 
@@ -237,8 +262,20 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
     [
         layout(maps::BANNED_V4, MapType::LruHash, 4, size_of::<Ban>(), ban_slots),
         layout(maps::BANNED_V6, MapType::LruHash, 8, size_of::<Ban>(), ban_slots),
-        layout(maps::ALLOWED_NETS, MapType::LpmTrie, size_of::<NetKey>(), size_of::<Allow>(), maps::ALLOWED_SLOTS),
-        layout(maps::COUNTERS, MapType::PerCpuArray, 4, size_of::<Counter>(), Verdict::COUNT as u32),
+        layout(
+            maps::ALLOWED_NETS,
+            MapType::LpmTrie,
+            size_of::<NetKey>(),
+            size_of::<Allow>(),
+            maps::ALLOWED_SLOTS,
+        ),
+        layout(
+            maps::COUNTERS,
+            MapType::PerCpuArray,
+            4,
+            size_of::<Counter>(),
+            Verdict::COUNT as u32,
+        ),
         layout(maps::SETTINGS, MapType::Array, 4, size_of::<Settings>(), 1),
     ]
 }
@@ -246,7 +283,10 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
 fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
     let filesystem = statfs(dir).with_context(|| format!("looking at {}", dir.display()))?;
     if filesystem.filesystem_type() != BPF_FS {
-        bail!("{} is not on a BPF file system; mount one with: mount -t bpf bpf /sys/fs/bpf", dir.display());
+        bail!(
+            "{} is not on a BPF file system; mount one with: mount -t bpf bpf /sys/fs/bpf",
+            dir.display()
+        );
     }
     Ok(())
 }
@@ -291,8 +331,15 @@ mod tests {
 
     #[test]
     fn link_pins_name_interface_and_mode_without_dots() {
-        for (interface, mode) in [("eth0", Mode::Native), ("bond0.100", Mode::Generic), ("wg-home", Mode::Native)] {
-            let pin = LinkPin { interface: interface.to_owned(), mode };
+        for (interface, mode) in [
+            ("eth0", Mode::Native),
+            ("bond0.100", Mode::Generic),
+            ("wg-home", Mode::Native),
+        ] {
+            let pin = LinkPin {
+                interface: interface.to_owned(),
+                mode,
+            };
             assert!(!pin.file_name().contains('.'));
             assert_eq!(LinkPin::parse(&pin.file_name()), Some(pin));
         }
@@ -308,7 +355,10 @@ mod tests {
     #[test]
     fn a_folder_outside_bpffs_is_refused_in_one_sentence() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Pins::at(&dir.path().join("pins")).prepare().unwrap_err().to_string();
+        let error = Pins::at(&dir.path().join("pins"))
+            .prepare()
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("mount -t bpf bpf /sys/fs/bpf"), "{error}");
     }
 }

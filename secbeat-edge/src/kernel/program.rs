@@ -71,7 +71,9 @@ impl Program {
             .load(object.bytes())
             .with_context(|| format!("loading the XDP object {}", object.name()))?;
         for name in [maps::PROGRAM, maps::CLOCK_PROBE] {
-            xdp(&mut ebpf, name)?.load().with_context(|| format!("the kernel refused program `{name}`"))?;
+            xdp(&mut ebpf, name)?
+                .load()
+                .with_context(|| format!("the kernel refused program `{name}`"))?;
         }
         Ok(Self { ebpf, pins })
     }
@@ -111,17 +113,28 @@ impl Program {
 
     /// Replaces the program on a pinned link; `None` if there is no live one.
     fn replace(&mut self, interface: &str) -> anyhow::Result<Option<Mode>> {
-        let Some(pin) = self.pins.links()?.into_iter().find(|pin| pin.interface == interface) else {
+        let Some(pin) = self
+            .pins
+            .links()?
+            .into_iter()
+            .find(|pin| pin.interface == interface)
+        else {
             return Ok(None);
         };
         let path = self.pins.link(&pin);
-        let pinned = PinnedLink::from_pin(&path).with_context(|| format!("opening the pinned link {}", path.display()))?;
+        let pinned = PinnedLink::from_pin(&path)
+            .with_context(|| format!("opening the pinned link {}", path.display()))?;
         let link = XdpLink::try_from(FdLink::from(pinned))
             .with_context(|| format!("{} is no XDP link", path.display()))?;
         match xdp(&mut self.ebpf, maps::PROGRAM)?.attach_to_link(link) {
             Ok(_) => Ok(Some(pin.mode)),
-            Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(Errno::ENOLINK as i32) => {
-                warn!(interface, "the interface was recreated since the program was attached: attaching again");
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(Errno::ENOLINK as i32) =>
+            {
+                warn!(
+                    interface,
+                    "the interface was recreated since the program was attached: attaching again"
+                );
                 pins::remove(&path)?;
                 Ok(None)
             }
@@ -148,8 +161,13 @@ impl Program {
                 (Mode::Generic, link)
             }
         };
-        let link = xdp(&mut self.ebpf, maps::PROGRAM)?.take_link(link).context("taking the link")?;
-        let pin = LinkPin { interface: interface.to_owned(), mode };
+        let link = xdp(&mut self.ebpf, maps::PROGRAM)?
+            .take_link(link)
+            .context("taking the link")?;
+        let pin = LinkPin {
+            interface: interface.to_owned(),
+            mode,
+        };
         // A netlink attachment, to which aya falls back silently, cannot be pinned and would end with this process.
         FdLink::try_from(link)
             .map_err(|error: LinkError| anyhow::Error::from(error))
@@ -166,7 +184,9 @@ impl Program {
     fn repin_program(&mut self) -> anyhow::Result<()> {
         let path = self.pins.program();
         pins::remove(&path)?;
-        xdp(&mut self.ebpf, maps::PROGRAM)?.pin(&path).with_context(|| format!("pinning {}", path.display()))
+        xdp(&mut self.ebpf, maps::PROGRAM)?
+            .pin(&path)
+            .with_context(|| format!("pinning {}", path.display()))
     }
 }
 
@@ -177,7 +197,9 @@ impl Program {
 /// When there is no object, or the kernel refuses it.
 pub fn jiffy_clock() -> anyhow::Result<JiffyClock> {
     let object = Object::open(&ObjectSource::Embedded)?;
-    let mut ebpf = EbpfLoader::new().load(object.bytes()).context("loading the XDP object")?;
+    let mut ebpf = EbpfLoader::new()
+        .load(object.bytes())
+        .context("loading the XDP object")?;
     let probe = xdp(&mut ebpf, maps::CLOCK_PROBE)?;
     probe.load().context("the kernel refused the clock probe")?;
     JiffyClock::calibrate(probe)
@@ -189,26 +211,43 @@ pub fn jiffy_clock() -> anyhow::Result<JiffyClock> {
 ///
 /// When the pin folder cannot be read.
 pub fn attachments(pins: &Pins) -> anyhow::Result<Vec<Attachment>> {
-    let attachment = |pin: LinkPin| Attachment { interface: pin.interface, mode: pin.mode.name().to_owned() };
+    let attachment = |pin: LinkPin| Attachment {
+        interface: pin.interface,
+        mode: pin.mode.name().to_owned(),
+    };
     Ok(pins.links()?.into_iter().map(attachment).collect())
 }
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut Xdp> {
-    let program = ebpf.program_mut(name).with_context(|| format!("the object has no program `{name}`"))?;
-    program.try_into().with_context(|| format!("`{name}` is no XDP program"))
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no program `{name}`"))?;
+    program
+        .try_into()
+        .with_context(|| format!("`{name}` is no XDP program"))
 }
 
 fn is_busy(error: &anyhow::Error) -> bool {
-    let busy = |cause: &std::io::Error| cause.kind() == ErrorKind::ResourceBusy || cause.kind() == ErrorKind::AlreadyExists;
-    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(busy))
+    let busy = |cause: &std::io::Error| {
+        cause.kind() == ErrorKind::ResourceBusy || cause.kind() == ErrorKind::AlreadyExists
+    };
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(busy))
 }
 
 fn require_interfaces(wanted: &[String]) -> anyhow::Result<()> {
     let present = if_nameindex().context("listing the network interfaces")?;
-    let present: Vec<_> = present.iter().map(|interface| interface.name().to_string_lossy().into_owned()).collect();
+    let present: Vec<_> = present
+        .iter()
+        .map(|interface| interface.name().to_string_lossy().into_owned())
+        .collect();
     match wanted.iter().find(|name| !present.contains(name)) {
         None => Ok(()),
-        Some(name) => bail!("kernel.interfaces: there is no interface `{name}`; this host has {}", present.join(", ")),
+        Some(name) => bail!(
+            "kernel.interfaces: there is no interface `{name}`; this host has {}",
+            present.join(", ")
+        ),
     }
 }
 
@@ -218,7 +257,9 @@ mod tests {
 
     #[test]
     fn a_missing_interface_is_named_beside_those_that_exist() {
-        let error = require_interfaces(&["lo".to_owned(), "nope0".to_owned()]).unwrap_err().to_string();
+        let error = require_interfaces(&["lo".to_owned(), "nope0".to_owned()])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("`nope0`") && error.contains("lo"), "{error}");
         assert!(require_interfaces(&["lo".to_owned()]).is_ok());
     }

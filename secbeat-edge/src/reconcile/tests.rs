@@ -2,11 +2,17 @@ use secbeat_common::wire::Action;
 
 use super::*;
 
-const NOW: Now = Now { wall_ms: 1_000_000, boot: BootTime(50_000_000_000) };
+const NOW: Now = Now {
+    wall_ms: 1_000_000,
+    boot: BootTime(50_000_000_000),
+};
 const SECOND: u64 = 1_000_000_000;
 
 fn reconciler() -> Reconciler {
-    Reconciler::new(Limits { max_ban: Duration::from_secs(3600), edge_id: "edge-1".to_owned() })
+    Reconciler::new(Limits {
+        max_ban: Duration::from_secs(3600),
+        edge_id: "edge-1".to_owned(),
+    })
 }
 
 fn prefix(text: &str) -> Prefix {
@@ -61,9 +67,13 @@ fn kernel_of(change: &Change) -> Vec<(Prefix, KernelBan)> {
 #[test]
 fn a_command_is_enforced_until_its_end_and_no_longer_than_allowed() {
     let mut reconciler = reconciler();
-    let Ok(Change::Put(_, ban)) = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing) else { panic!() };
+    let Ok(Change::Put(_, ban)) = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing) else {
+        panic!()
+    };
     assert_eq!(ban.ends, at(300));
-    let Ok(Change::Put(_, ban)) = reconciler.accept(&command("198.51.100.77", 999_999), NOW, nothing) else { panic!() };
+    let Ok(Change::Put(_, ban)) = reconciler.accept(&command("198.51.100.77", 999_999), NOW, nothing) else {
+        panic!()
+    };
     assert_eq!(ban.ends, at(3600));
 }
 
@@ -71,21 +81,38 @@ fn a_command_is_enforced_until_its_end_and_no_longer_than_allowed() {
 fn a_redelivered_command_keeps_its_end_when_the_wall_clock_jumps() {
     let mut reconciler = reconciler();
     let first = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing);
-    let jumped = Now { wall_ms: NOW.wall_ms - 3_600_000, boot: at(1) };
-    assert_eq!(reconciler.accept(&command("198.51.100.7", 300), jumped, nothing), first);
+    let jumped = Now {
+        wall_ms: NOW.wall_ms - 3_600_000,
+        boot: at(1),
+    };
+    assert_eq!(
+        reconciler.accept(&command("198.51.100.7", 300), jumped, nothing),
+        first
+    );
 }
 
 #[test]
 fn what_must_not_be_banned_is_refused_with_the_reason() {
     let mut reconciler = reconciler();
-    let mut refused = |command: &BlockCommand, protects: bool| {
-        reconciler.accept(command, NOW, |_| protects).unwrap_err()
-    };
-    assert!(matches!(refused(&command("127.0.0.1", 300), false), Refusal::Unbannable(..)));
-    assert!(matches!(refused(&command("198.51.100.0/24", 300), false), Refusal::NotASource(_)));
-    assert!(matches!(refused(&command("198.51.100.7", 300), true), Refusal::Protected(_)));
+    let mut refused =
+        |command: &BlockCommand, protects: bool| reconciler.accept(command, NOW, |_| protects).unwrap_err();
+    assert!(matches!(
+        refused(&command("127.0.0.1", 300), false),
+        Refusal::Unbannable(..)
+    ));
+    assert!(matches!(
+        refused(&command("198.51.100.0/24", 300), false),
+        Refusal::NotASource(_)
+    ));
+    assert!(matches!(
+        refused(&command("198.51.100.7", 300), true),
+        Refusal::Protected(_)
+    ));
     assert_eq!(refused(&command("198.51.100.7", 0), false), Refusal::Ended);
-    let elsewhere = BlockCommand { scope: Scope::Edge("edge-2".to_owned()), ..command("198.51.100.7", 300) };
+    let elsewhere = BlockCommand {
+        scope: Scope::Edge("edge-2".to_owned()),
+        ..command("198.51.100.7", 300)
+    };
     assert_eq!(refused(&elsewhere, false), Refusal::OtherScope);
     assert_eq!(reconciler.desired().count(), 0);
 }
@@ -93,52 +120,101 @@ fn what_must_not_be_banned_is_refused_with_the_reason() {
 #[test]
 fn a_stale_epoch_does_not_replace_a_newer_command() {
     let mut reconciler = reconciler();
-    reconciler.accept(&BlockCommand { epoch: 5, ..command("198.51.100.7", 300) }, NOW, nothing).unwrap();
-    let stale = BlockCommand { epoch: 4, id: Uuid::from_u128(99), ..command("198.51.100.7", 900) };
+    reconciler
+        .accept(
+            &BlockCommand {
+                epoch: 5,
+                ..command("198.51.100.7", 300)
+            },
+            NOW,
+            nothing,
+        )
+        .unwrap();
+    let stale = BlockCommand {
+        epoch: 4,
+        id: Uuid::from_u128(99),
+        ..command("198.51.100.7", 900)
+    };
     assert_eq!(reconciler.accept(&stale, NOW, nothing), Err(Refusal::Stale));
 }
 
 #[test]
 fn an_evicted_ban_is_put_back() {
     let mut reconciler = reconciler();
-    let change = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap();
+    let change = reconciler
+        .accept(&command("198.51.100.7", 300), NOW, nothing)
+        .unwrap();
     let (drift, changes) = reconciler.diff(&[], NOW.boot, nothing);
-    assert_eq!((drift, changes), (Drift { missing: 1, ..Drift::default() }, vec![change.clone()]));
-    assert_eq!(reconciler.diff(&kernel_of(&change), NOW.boot, nothing), (Drift::default(), vec![]));
+    assert_eq!(
+        (drift, changes),
+        (
+            Drift {
+                missing: 1,
+                ..Drift::default()
+            },
+            vec![change.clone()]
+        )
+    );
+    assert_eq!(
+        reconciler.diff(&kernel_of(&change), NOW.boot, nothing),
+        (Drift::default(), vec![])
+    );
 }
 
 #[test]
 fn pinned_bans_are_left_alone_until_the_bus_was_heard_and_then_compared() {
     let mut before = reconciler();
-    let kernel = kernel_of(&before.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap());
+    let kernel = kernel_of(
+        &before
+            .accept(&command("198.51.100.7", 300), NOW, nothing)
+            .unwrap(),
+    );
     let mut restarted = reconciler();
-    assert_eq!(restarted.diff(&kernel, NOW.boot, nothing), (Drift::default(), vec![]));
+    assert_eq!(
+        restarted.diff(&kernel, NOW.boot, nothing),
+        (Drift::default(), vec![])
+    );
     assert_eq!(restarted.complete_snapshot(&HashSet::new()), vec![]);
     let (drift, changes) = restarted.diff(&kernel, NOW.boot, nothing);
-    assert_eq!((drift.foreign, changes), (1, vec![Change::Remove(prefix("198.51.100.7"))]));
+    assert_eq!(
+        (drift.foreign, changes),
+        (1, vec![Change::Remove(prefix("198.51.100.7"))])
+    );
 }
 
 #[test]
 fn bans_of_this_host_survive_restarts_snapshots_and_withdrawals() {
     let mut before = reconciler();
     let target = prefix("198.51.100.7");
-    let change = before.ban_locally(target, Duration::from_secs(60), "mine".to_owned(), NOW, nothing).unwrap();
+    let change = before
+        .ban_locally(target, Duration::from_secs(60), "mine".to_owned(), NOW, nothing)
+        .unwrap();
     let mut restarted = reconciler();
     let (drift, changes) = restarted.diff(&kernel_of(&change), NOW.boot, nothing);
     assert_eq!(drift, Drift::default());
     assert!(matches!(&changes[..], [Change::Put(t, ban)] if *t == target && ban.origin == Origin::Local));
     assert_eq!(restarted.complete_snapshot(&HashSet::new()), vec![]);
     assert_eq!(restarted.withdraw(&target), None);
-    assert_eq!(restarted.diff(&kernel_of(&change), NOW.boot, nothing), (Drift::default(), vec![]));
+    assert_eq!(
+        restarted.diff(&kernel_of(&change), NOW.boot, nothing),
+        (Drift::default(), vec![])
+    );
 }
 
 #[test]
 fn a_ban_that_was_lifted_while_nobody_listened_is_removed_by_the_snapshot() {
     let mut reconciler = reconciler();
-    reconciler.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap();
-    reconciler.accept(&command("198.51.100.77", 300), NOW, nothing).unwrap();
+    reconciler
+        .accept(&command("198.51.100.7", 300), NOW, nothing)
+        .unwrap();
+    reconciler
+        .accept(&command("198.51.100.77", 300), NOW, nothing)
+        .unwrap();
     let present = HashSet::from([prefix("198.51.100.77")]);
-    assert_eq!(reconciler.complete_snapshot(&present), vec![Change::Remove(prefix("198.51.100.7"))]);
+    assert_eq!(
+        reconciler.complete_snapshot(&present),
+        vec![Change::Remove(prefix("198.51.100.7"))]
+    );
     assert_eq!(reconciler.desired().count(), 1);
 }
 
@@ -148,18 +224,29 @@ fn a_fleet_ban_lifted_on_this_host_stays_lifted_here() {
     let ban = command("198.51.100.7", 300);
     reconciler.accept(&ban, NOW, nothing).unwrap();
     let (origin, change) = reconciler.unban_locally(&ban.target).unwrap();
-    assert_eq!((origin, change), (Origin::Fleet(ban.id), Change::Remove(ban.target)));
+    assert_eq!(
+        (origin, change),
+        (Origin::Fleet(ban.id), Change::Remove(ban.target))
+    );
     assert_eq!(reconciler.accept(&ban, NOW, nothing), Err(Refusal::Overridden));
-    let next = BlockCommand { id: Uuid::from_u128(1234), ..ban };
+    let next = BlockCommand {
+        id: Uuid::from_u128(1234),
+        ..ban
+    };
     assert!(reconciler.accept(&next, NOW, nothing).is_ok());
 }
 
 #[test]
 fn ended_bans_are_pruned_from_the_desired_set_and_from_the_kernel() {
     let mut reconciler = reconciler();
-    let change = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap();
+    let change = reconciler
+        .accept(&command("198.51.100.7", 300), NOW, nothing)
+        .unwrap();
     assert_eq!(reconciler.prune(at(299)), vec![]);
-    assert_eq!(reconciler.prune(at(300)), vec![Change::Remove(prefix("198.51.100.7"))]);
+    assert_eq!(
+        reconciler.prune(at(300)),
+        vec![Change::Remove(prefix("198.51.100.7"))]
+    );
     let (drift, changes) = reconciler.diff(&kernel_of(&change), at(301), nothing);
     assert_eq!((drift.ended, changes.len()), (1, 1));
 }
@@ -167,27 +254,54 @@ fn ended_bans_are_pruned_from_the_desired_set_and_from_the_kernel() {
 #[test]
 fn a_source_that_became_protected_is_taken_out_of_the_kernel() {
     let mut before = reconciler();
-    let kernel = kernel_of(&before.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap());
+    let kernel = kernel_of(
+        &before
+            .accept(&command("198.51.100.7", 300), NOW, nothing)
+            .unwrap(),
+    );
     let (drift, changes) = reconciler().diff(&kernel, NOW.boot, |_| true);
-    assert_eq!((drift.foreign, changes), (1, vec![Change::Remove(prefix("198.51.100.7"))]));
+    assert_eq!(
+        (drift.foreign, changes),
+        (1, vec![Change::Remove(prefix("198.51.100.7"))])
+    );
 }
 
 #[test]
 fn l7_bans_never_reach_the_kernel() {
     let mut reconciler = reconciler();
-    let ban = BlockCommand { layer: Layer::L7, ..command("198.51.100.7", 300) };
+    let ban = BlockCommand {
+        layer: Layer::L7,
+        ..command("198.51.100.7", 300)
+    };
     reconciler.accept(&ban, NOW, nothing).unwrap();
-    assert_eq!(reconciler.diff(&[], NOW.boot, nothing), (Drift::default(), vec![]));
+    assert_eq!(
+        reconciler.diff(&[], NOW.boot, nothing),
+        (Drift::default(), vec![])
+    );
 }
 
 #[test]
 fn a_local_ban_outlasts_a_shorter_fleet_ban_and_its_withdrawal() {
     let mut reconciler = reconciler();
     let target = prefix("198.51.100.7");
-    let local = reconciler.ban_locally(target, Duration::from_secs(3000), "mine".to_owned(), NOW, nothing).unwrap();
-    assert_eq!(reconciler.accept(&command("198.51.100.7", 300), NOW, nothing), Ok(local.clone()));
+    let local = reconciler
+        .ban_locally(target, Duration::from_secs(3000), "mine".to_owned(), NOW, nothing)
+        .unwrap();
+    assert_eq!(
+        reconciler.accept(&command("198.51.100.7", 300), NOW, nothing),
+        Ok(local.clone())
+    );
     assert_eq!(reconciler.prune(at(300)), vec![local.clone()]);
-    reconciler.accept(&BlockCommand { id: Uuid::from_u128(5), ..command("198.51.100.7", 900) }, NOW, nothing).unwrap();
+    reconciler
+        .accept(
+            &BlockCommand {
+                id: Uuid::from_u128(5),
+                ..command("198.51.100.7", 900)
+            },
+            NOW,
+            nothing,
+        )
+        .unwrap();
     assert_eq!(reconciler.withdraw(&target), Some(local));
 }
 
@@ -195,8 +309,12 @@ fn a_local_ban_outlasts_a_shorter_fleet_ban_and_its_withdrawal() {
 fn a_fleet_ban_outlasts_a_shorter_local_ban() {
     let mut reconciler = reconciler();
     let target = prefix("198.51.100.7");
-    let fleet = reconciler.accept(&command("198.51.100.7", 300), NOW, nothing).unwrap();
-    reconciler.ban_locally(target, Duration::from_secs(60), String::new(), NOW, nothing).unwrap();
+    let fleet = reconciler
+        .accept(&command("198.51.100.7", 300), NOW, nothing)
+        .unwrap();
+    reconciler
+        .ban_locally(target, Duration::from_secs(60), String::new(), NOW, nothing)
+        .unwrap();
     assert_eq!(reconciler.prune(at(60)), vec![fleet]);
     assert_eq!(reconciler.prune(at(300)), vec![Change::Remove(target)]);
 }

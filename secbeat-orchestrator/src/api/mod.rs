@@ -79,11 +79,17 @@ impl Api {
     async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Failure> {
         let unavailable = |why: &str| Failure(StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
         let (reply, answer) = oneshot::channel();
-        self.engine.inputs.send(input(reply)).await.map_err(|_| unavailable("the orchestrator is shutting down"))?;
+        self.engine
+            .inputs
+            .send(input(reply))
+            .await
+            .map_err(|_| unavailable("the orchestrator is shutting down"))?;
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(unavailable("another order for the same target came in between")),
-            Err(_) => Err(unavailable("NATS has not acknowledged it yet; it is tried until it does")),
+            Err(_) => Err(unavailable(
+                "NATS has not acknowledged it yet; it is tried until it does",
+            )),
         }
     }
 }
@@ -101,18 +107,34 @@ async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
 
 async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
     let engine = api.ask(|reply| Input::Stats { reply }).await?;
-    Ok(Json(ApiStats { engine, bus_connected: api.bus.is_connected(), garbage: api.engine.garbage.count() }))
+    Ok(Json(ApiStats {
+        engine,
+        bus_connected: api.bus.is_connected(),
+        garbage: api.engine.garbage.count(),
+    }))
 }
 
 async fn bans(State(api): State<Api>) -> Result<Json<Vec<BanView>>, Failure> {
     Ok(Json(api.ask(|reply| Input::List { reply }).await?))
 }
 
-async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Result<(StatusCode, Json<BanView>), Failure> {
+async fn ban(
+    State(api): State<Api>,
+    Json(request): Json<BanRequest>,
+) -> Result<(StatusCode, Json<BanView>), Failure> {
     let target: Prefix = request.target.parse().map_err(|error| bad("target", error))?;
-    let HumanDuration(duration) = request.duration.parse().map_err(|error: String| bad("duration", error))?;
+    let HumanDuration(duration) = request
+        .duration
+        .parse()
+        .map_err(|error: String| bad("duration", error))?;
     let ban = api
-        .ask(|reply| Input::Ban { target, duration, note: request.note, actor: ACTOR.to_owned(), reply })
+        .ask(|reply| Input::Ban {
+            target,
+            duration,
+            note: request.note,
+            actor: ACTOR.to_owned(),
+            reply,
+        })
         .await?
         .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
     Ok((StatusCode::CREATED, Json(ban)))
@@ -120,7 +142,14 @@ async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Result<
 
 async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad("target", error))?;
-    match api.ask(|reply| Input::Unban { target, actor: ACTOR.to_owned(), reply }).await? {
+    match api
+        .ask(|reply| Input::Unban {
+            target,
+            actor: ACTOR.to_owned(),
+            reply,
+        })
+        .await?
+    {
         Ok(Some(ban)) => Ok(Json(Unbanned { target: ban.target })),
         Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
         Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),

@@ -41,7 +41,12 @@ impl BanView {
                 WriteState::Acknowledged => "issued",
             }
             .to_owned(),
-            layer: if command.layer == Layer::L7 { "l7" } else { "kernel" }.to_owned(),
+            layer: if command.layer == Layer::L7 {
+                "l7"
+            } else {
+                "kernel"
+            }
+            .to_owned(),
             strikes: command.strikes,
             issuer: command.issuer.clone(),
             note: command.note.clone(),

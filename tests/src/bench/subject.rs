@@ -129,8 +129,20 @@ pub fn all() -> Vec<Subject> {
         Subject::ours("secbeat miss v6", &ours, maps::PROGRAM, CLEAN_V6, Verdict::Clean),
         Subject::ours(HIT_V4, &ours, maps::PROGRAM, BANNED_V4, Verdict::Banned),
         Subject::ours(HIT_V6, &ours, maps::PROGRAM, BANNED_V6, Verdict::Banned),
-        Subject::ours("hit v4, allowlist looked up", &ours, maps::PROGRAM, UNCOMPARED_V4, Verdict::Banned),
-        Subject::ours("hit v6, allowlist looked up", &ours, maps::PROGRAM, UNCOMPARED_V6, Verdict::Banned),
+        Subject::ours(
+            "hit v4, allowlist looked up",
+            &ours,
+            maps::PROGRAM,
+            UNCOMPARED_V4,
+            Verdict::Banned,
+        ),
+        Subject::ours(
+            "hit v6, allowlist looked up",
+            &ours,
+            maps::PROGRAM,
+            UNCOMPARED_V6,
+            Verdict::Banned,
+        ),
     ];
     let object = paths::bench_object();
     if object.exists() {
@@ -153,12 +165,21 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
         ..Ban::default()
     };
     for source in [BANNED_V4, BANNED_V6] {
-        filter.ban(address(source), Ban { unallowed_in: GENERATION, ..ban });
+        filter.ban(
+            address(source),
+            Ban {
+                unallowed_in: GENERATION,
+                ..ban
+            },
+        );
     }
     for source in [UNCOMPARED_V4, UNCOMPARED_V6] {
         filter.ban(address(source), ban);
     }
-    filter.set_settings(Settings { mode: maps::mode::ENFORCE, allow_generation: GENERATION });
+    filter.set_settings(Settings {
+        mode: maps::mode::ENFORCE,
+        allow_generation: GENERATION,
+    });
     for prefix in ALLOWED {
         filter.allow(prefix.parse().expect("a literal prefix"));
     }

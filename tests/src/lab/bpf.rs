@@ -133,7 +133,10 @@ impl Filter {
 
     /// Sets a [`maps::mode`]; the allowlist's generation is as in a map that no edge has written.
     pub fn set_mode(&mut self, mode: u32) {
-        self.set_settings(Settings { mode, ..Settings::default() });
+        self.set_settings(Settings {
+            mode,
+            ..Settings::default()
+        });
     }
 
     /// Writes the program's settings.

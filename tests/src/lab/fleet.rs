@@ -86,7 +86,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ban: "60s", enforcement: "both", reconcile: "1s", ban_slots: 4096 }
+        Self {
+            ban: "60s",
+            enforcement: "both",
+            reconcile: "1s",
+            ban_slots: 4096,
+        }
     }
 }
 
@@ -116,7 +121,11 @@ impl Drop for PinFolder {
     fn drop(&mut self) {
         let mut detach = Command::new(paths::daemon("secbeat-edge"));
         // A group of its own, so that a second Ctrl-C does not end it early.
-        detach.arg("detach").arg("--config").arg(&self.config).process_group(0);
+        detach
+            .arg("detach")
+            .arg("--config")
+            .arg(&self.config)
+            .process_group(0);
         let _ = detach.output();
         if self.path.exists() {
             eprintln!("pins stay behind in {}", self.path.display());
@@ -128,31 +137,68 @@ impl Fleet {
     /// Starts everything and waits until both daemons are ready and the edge has heard the bus.
     #[must_use]
     pub fn start(options: &Options) -> Self {
-        let (host, attacker, visitor) = (Namespace::new("edge"), Namespace::new("attacker"), Namespace::new("visitor"));
-        link(
-            End { namespace: &host, interface: "to-attacker", addresses: &["198.51.100.1/24", "2001:db8:a::1/48"] },
-            End { namespace: &attacker, interface: "eth0", addresses: &["198.51.100.2/24", "2001:db8:a:1::2/48"] },
+        let (host, attacker, visitor) = (
+            Namespace::new("edge"),
+            Namespace::new("attacker"),
+            Namespace::new("visitor"),
         );
         link(
-            End { namespace: &host, interface: "to-visitor", addresses: &["203.0.113.1/24", "2001:db8:b::1/48"] },
-            End { namespace: &visitor, interface: "eth0", addresses: &["203.0.113.2/24", "2001:db8:b:1::2/48"] },
+            End {
+                namespace: &host,
+                interface: "to-attacker",
+                addresses: &["198.51.100.1/24", "2001:db8:a::1/48"],
+            },
+            End {
+                namespace: &attacker,
+                interface: "eth0",
+                addresses: &["198.51.100.2/24", "2001:db8:a:1::2/48"],
+            },
+        );
+        link(
+            End {
+                namespace: &host,
+                interface: "to-visitor",
+                addresses: &["203.0.113.1/24", "2001:db8:b::1/48"],
+            },
+            End {
+                namespace: &visitor,
+                interface: "eth0",
+                addresses: &["203.0.113.2/24", "2001:db8:b:1::2/48"],
+            },
         );
         let loopback: IpAddr = [127, 0, 0, 1].into();
         let nginx = Nginx::start(&host, SocketAddr::new(loopback, 0));
         let nats = NatsServer::start(&host, loopback);
-        let folder = tempfile::Builder::new().prefix("secbeat-fleet-").tempdir().expect("making a folder for configs");
+        let folder = tempfile::Builder::new()
+            .prefix("secbeat-fleet-")
+            .tempdir()
+            .expect("making a folder for configs");
         let pins = PinFolder {
             path: PathBuf::from("/sys/fs/bpf").join(host.name()),
             config: folder.path().join("edge.toml"),
         };
         fs::write(&pins.config, edge_config(options, &pins.path, &nginx, &nats)).expect("writing edge.toml");
         let orchestrator_config = folder.path().join("orchestrator.toml");
-        let text = format!("[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n", nats.url(), options.ban);
+        let text = format!(
+            "[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n",
+            nats.url(),
+            options.ban
+        );
         fs::write(orchestrator_config, text).expect("writing orchestrator.toml");
 
         let orchestrator = spawn(&host, &folder, "orchestrator");
         let edge = spawn(&host, &folder, "edge");
-        let mut fleet = Self { edge, orchestrator, pins, nginx, nats, folder, attacker, visitor, host };
+        let mut fleet = Self {
+            edge,
+            orchestrator,
+            pins,
+            nginx,
+            nats,
+            folder,
+            attacker,
+            visitor,
+            host,
+        };
         fleet.await_orchestrator();
         fleet.await_edge();
         fleet
@@ -198,7 +244,11 @@ impl Fleet {
     pub fn stop(&mut self) {
         for daemon in [&mut self.edge, &mut self.orchestrator] {
             let status = daemon.terminate(STOP);
-            assert!(status.success(), "a daemon ended with {status} on SIGTERM:\n{}", daemon.log());
+            assert!(
+                status.success(),
+                "a daemon ended with {status} on SIGTERM:\n{}",
+                daemon.log()
+            );
         }
     }
 
@@ -223,7 +273,9 @@ impl Fleet {
     /// A client on the attacker's host.
     #[must_use]
     pub fn attacking(&self, family: Family) -> Client {
-        Client::new(&self.attacker).with_source(family.attacker()).with_timeout(Duration::from_secs(2))
+        Client::new(&self.attacker)
+            .with_source(family.attacker())
+            .with_timeout(Duration::from_secs(2))
     }
 
     /// An innocent client that keeps browsing.
@@ -237,7 +289,10 @@ impl Fleet {
     #[must_use]
     pub fn cli(&self, daemon: &str, arguments: &[&str]) -> std::process::Output {
         let mut command = self.host.command(paths::daemon(&format!("secbeat-{daemon}")));
-        command.arg("--config").arg(self.folder.path().join(format!("{daemon}.toml"))).args(arguments);
+        command
+            .arg("--config")
+            .arg(self.folder.path().join(format!("{daemon}.toml")))
+            .args(arguments);
         command.output().expect("running a command of a daemon")
     }
 
@@ -253,34 +308,52 @@ impl Fleet {
     /// The edge's statistics; `None` while it does not answer.
     #[must_use]
     pub fn edge_stats(&self) -> Option<serde_json::Value> {
-        let answer = self.api(8080, "/api/v1/stats").ok().filter(|answer| answer.status == 200)?;
+        let answer = self
+            .api(8080, "/api/v1/stats")
+            .ok()
+            .filter(|answer| answer.status == 200)?;
         serde_json::from_slice(&answer.body).ok()
     }
 
     /// The orchestrator's statistics; `None` while it does not answer.
     #[must_use]
     pub fn orchestrator_stats(&self) -> Option<serde_json::Value> {
-        let answer = self.api(3030, "/api/v1/stats").ok().filter(|answer| answer.status == 200)?;
+        let answer = self
+            .api(3030, "/api/v1/stats")
+            .ok()
+            .filter(|answer| answer.status == 200)?;
         serde_json::from_slice(&answer.body).ok()
     }
 
     /// Waits until the kernel holds a ban of `address`.
     pub fn await_ban(&self, address: IpAddr) -> Ban {
-        wait_until(&format!("{address} is banned in the kernel"), Duration::from_secs(10), || self.ban_of(address))
+        wait_until(
+            &format!("{address} is banned in the kernel"),
+            Duration::from_secs(10),
+            || self.ban_of(address),
+        )
     }
 
     /// Waits until the orchestrator has worked through `events` error answers.
     pub fn await_events(&self, events: u64) {
-        wait_until(&format!("the orchestrator has seen {events} errors"), Duration::from_secs(10), || {
-            self.orchestrator_stats().is_some_and(|stats| stats["events"].as_u64() >= Some(events))
-        });
+        wait_until(
+            &format!("the orchestrator has seen {events} errors"),
+            Duration::from_secs(10),
+            || {
+                self.orchestrator_stats()
+                    .is_some_and(|stats| stats["events"].as_u64() >= Some(events))
+            },
+        );
     }
 }
 
 fn spawn(host: &Namespace, folder: &TempDir, daemon: &str) -> Daemon {
     let name = format!("secbeat-{daemon}");
     let mut command = host.command(paths::daemon(&name));
-    command.arg("run").arg("--config").arg(folder.path().join(format!("{daemon}.toml")));
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(folder.path().join(format!("{daemon}.toml")));
     command.env("SECBEAT_LOG", "info,async_nats=warn");
     command.env("NO_COLOR", "1");
     if daemon == "edge" {

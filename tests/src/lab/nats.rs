@@ -78,7 +78,10 @@ impl NatsServer {
         socket.connect(&self.address.into()).expect("connecting to NATS");
         let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(START)).expect("setting a timeout");
-        let head = format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n", payload.len());
+        let head = format!(
+            "CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n",
+            payload.len()
+        );
         let message = [head.as_bytes(), payload, b"\r\nPING\r\n"].concat();
         stream.write_all(&message).expect("publishing");
         let mut answers = BufReader::new(stream).lines();

@@ -79,8 +79,15 @@ impl Daemon {
             }
             let name = &self.name;
             assert!(!interrupted(), "interrupted while waiting for {name}");
-            assert!(running, "{name} ended ({:?}) before it wrote {text:?}; it wrote:\n{log}", self.ended);
-            assert!(start.elapsed() < timeout, "{name} did not write {text:?} in {timeout:?}; it wrote:\n{log}");
+            assert!(
+                running,
+                "{name} ended ({:?}) before it wrote {text:?}; it wrote:\n{log}",
+                self.ended
+            );
+            assert!(
+                start.elapsed() < timeout,
+                "{name} did not write {text:?} in {timeout:?}; it wrote:\n{log}"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
