@@ -198,6 +198,7 @@ impl Engine {
                     findings: self.counts.findings,
                     suppressed: self.counts.suppressed,
                     restored: self.restored,
+                    unwritten: self.open.len(),
                     audit_lost: self.auditor.lost(),
                 });
             }

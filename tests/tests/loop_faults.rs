@@ -287,3 +287,57 @@ fn sigterm_ends_both_daemons_cleanly_and_the_ban_stays_and_detach_leaves_nothing
         "{links:?}"
     );
 }
+
+#[test]
+fn an_unban_is_not_undone_by_a_ban_that_was_still_being_written() {
+    let mut fleet = Fleet::start(&Options::default());
+    let (address, other) = (Family::V4.attacker().to_string(), Family::V6.attacker());
+    // A server that takes connections and bytes but answers nothing, so that every write has to be tried again.
+    fleet.nats.signal(libc::SIGSTOP);
+    let unanswered = fleet.cli("orchestrator", &["ban", &address, "--duration", "1h"]);
+    assert!(
+        String::from_utf8_lossy(&unanswered.stderr).contains("not acknowledged"),
+        "{unanswered:?}"
+    );
+    let unanswered = fleet.cli("orchestrator", &["unban", &address]);
+    assert!(!unanswered.status.success(), "{unanswered:?}");
+    fleet.nats.signal(libc::SIGCONT);
+    wait_until("everything is written", Duration::from_secs(30), || {
+        fleet
+            .orchestrator_stats()
+            .is_some_and(|stats| stats["unwritten"] == 0)
+    });
+    let later = fleet.cli("orchestrator", &["ban", &other.to_string()]);
+    assert!(later.status.success(), "{later:?}");
+    fleet.await_ban(other);
+    wait_until(
+        "the unban has reached the kernel",
+        Duration::from_secs(10),
+        || fleet.ban_of(Family::V4.attacker()).is_none(),
+    );
+    let listed = fleet.cli("orchestrator", &["bans", "-o", "json"]);
+    assert!(
+        !String::from_utf8_lossy(&listed.stdout).contains(&address),
+        "{listed:?}"
+    );
+}
+
+#[test]
+fn nobody_bans_or_lifts_by_hand_while_no_edge_would_hear_of_it() {
+    let mut fleet = Fleet::start(&Options::default());
+    let address = Family::V4.attacker().to_string();
+    fleet.nats.stop();
+    wait_until("the orchestrator has lost NATS", Duration::from_secs(10), || {
+        fleet
+            .orchestrator_stats()
+            .is_some_and(|stats| stats["bus_connected"] == false)
+    });
+    for command in [&["ban", &address[..]][..], &["unban", &address]] {
+        let refused = fleet.cli("orchestrator", command);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            !refused.status.success() && text.contains("NATS is unreachable"),
+            "{refused:?}"
+        );
+    }
+}

@@ -73,6 +73,8 @@ pub struct Stats {
     pub suppressed: u64,
     /// Whether the ledger has been read from the bus since the start.
     pub restored: bool,
+    /// Bans and unbans that the bus has not acknowledged yet.
+    pub unwritten: usize,
     /// Audit records lost because the bus did not take them.
     pub audit_lost: u64,
 }

@@ -68,6 +68,13 @@ impl NatsServer {
         format!("nats://{}", self.address)
     }
 
+    /// Sends it a signal, such as SIGSTOP.
+    pub fn signal(&mut self, signal: i32) {
+        if let Some(daemon) = &mut self.daemon {
+            daemon.signal(signal);
+        }
+    }
+
     /// Publishes one message by the plain protocol.
     ///
     /// # Panics
