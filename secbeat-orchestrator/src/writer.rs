@@ -130,7 +130,10 @@ impl Task {
     fn start(&mut self, target: Prefix, wish: Wish, pause: Duration) {
         let streams = self.streams.clone();
         self.attempts.spawn(async move {
-            tokio::time::sleep(pause).await;
+            // A sleep of nothing still waits for the timer's next millisecond.
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let written = match &wish {
                 Wish::Ban(command) if command.expires_at_ms <= now_ms() => {
                     return Attempt {
