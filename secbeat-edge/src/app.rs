@@ -5,6 +5,7 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 use anyhow::Context;
 use secbeat_common::daemon::{
     bus::Bus,
+    garbage::Garbage,
     protect::{self, Protected},
 };
 use tokio::{net::TcpListener, runtime::Handle, sync::mpsc, task::JoinSet};
@@ -12,7 +13,7 @@ use tracing::{error, info};
 
 use crate::{
     admin::{self, Admin},
-    bus::{self, Garbage, Publisher},
+    bus::{self, Publisher},
     config::Config,
     enforcer::{Enforcer, KernelSide},
     kernel::{self, AllowedNets, BanMaps, Object, ObjectSource, Pins, Program},

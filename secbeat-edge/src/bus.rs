@@ -17,7 +17,7 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, config::NatsUrl, once_per::OncePer},
+    daemon::{bus::Bus, config::NatsUrl, garbage::Garbage},
     prefix::Prefix,
     subjects,
     wire::{self, BlockCommand},
@@ -143,28 +143,6 @@ impl Patience {
     }
 }
 
-/// Messages that were none.
-#[derive(Debug, Default)]
-pub struct Garbage {
-    count: AtomicU64,
-    complained: OncePer,
-}
-
-impl Garbage {
-    /// How many so far.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    fn report(&self, key: &str, error: &dyn std::fmt::Display) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        if self.complained.first(key) {
-            warn!(key, %error, "not a ban in the bans bucket: ignored");
-        }
-    }
-}
-
 async fn follow(
     bus: &Bus,
     orders: &mpsc::Sender<Order>,
@@ -233,7 +211,7 @@ async fn send(orders: &mpsc::Sender<Order>, order: Order) -> anyhow::Result<()> 
 
 fn order_of(entry: &Entry, garbage: &Garbage) -> Option<Order> {
     let target = Prefix::from_key(&entry.key)
-        .map_err(|error| garbage.report(&entry.key, &error))
+        .map_err(|error| garbage.report(&entry.key, "a ban", &error))
         .ok()?;
     match entry.operation {
         Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target)),
@@ -242,12 +220,13 @@ fn order_of(entry: &Entry, garbage: &Garbage) -> Option<Order> {
             Ok(command) => {
                 garbage.report(
                     &entry.key,
+                    "a ban",
                     &format!("a command against {} under the key of {target}", command.target),
                 );
                 None
             }
             Err(error) => {
-                garbage.report(&entry.key, &error);
+                garbage.report(&entry.key, "a ban", &error);
                 None
             }
         },

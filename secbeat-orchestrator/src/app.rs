@@ -3,7 +3,7 @@
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::daemon::{bus::Bus, protect};
+use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect};
 use tokio::{net::TcpListener, sync::mpsc};
 use tracing::{info, warn};
 
@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     detect::Detector,
     engine::{Engine, EngineHandle},
-    intake::{Garbage, Intake},
+    intake::Intake,
     ledger::Ledger,
     writer::{Auditor, Writer},
 };

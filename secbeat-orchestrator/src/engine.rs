@@ -1,19 +1,19 @@
 //! The one owner of detector and ledger: telemetry and orders in, bans and audit records out.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod input;
+
+use std::{collections::HashMap, time::Duration};
 
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
     wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, LearnedFrom, TelemetryBatch},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::MissedTickBehavior,
-};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+pub use self::input::{EngineHandle, Input, Reply};
 use crate::{
     api::view::{BanView, Stats},
     detect::{Detector, Finding, Sighting, Tally, Upstreams},
@@ -30,53 +30,6 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_SUPPRESSED: usize = 10_000;
 /// Who signs what the detector decides.
 const ACTOR: &str = "secbeat-orchestrator";
-
-/// What comes to the engine.
-#[derive(Debug)]
-pub enum Input {
-    /// Telemetry, with the time at which the server received it.
-    Batch {
-        batch: TelemetryBatch,
-        received_ms: i64,
-    },
-    /// What the bus remembers from before this process, sent once and first.
-    Restore {
-        bans: Vec<BlockCommand>,
-        audit: Vec<AuditRecord>,
-    },
-    /// What the bucket holds after a reconnect: bans that it lost are written again.
-    Recheck {
-        present: HashMap<Prefix, Uuid>,
-    },
-    /// The fate of a ban or an unban that was to be written; `id` is the ban's.
-    Done {
-        id: Uuid,
-        fate: Fate,
-    },
-    /// Somebody bans by hand; answered once the bus has it.
-    Ban {
-        target: Prefix,
-        duration: Duration,
-        note: String,
-        actor: String,
-        reply: Reply<BanView>,
-    },
-    /// Somebody lifts a ban; answered once the bus has it, with `None` if there was none.
-    Unban {
-        target: Prefix,
-        actor: String,
-        reply: Reply<Option<BanView>>,
-    },
-    List {
-        reply: oneshot::Sender<Vec<BanView>>,
-    },
-    Stats {
-        reply: oneshot::Sender<Stats>,
-    },
-}
-
-/// Where an answer goes; an error is a sentence for whoever asked.
-pub type Reply<T> = oneshot::Sender<Result<T, String>>;
 
 /// Detector, ledger, and how to reach the bus.
 pub struct Engine {
@@ -292,8 +245,14 @@ impl Engine {
             self.suppressed.clear();
         }
         let window_ms = i64::try_from(finding.window.as_millis()).unwrap_or(i64::MAX);
-        let before = self.suppressed.insert(finding.source, finding.at_ms);
-        before.is_none_or(|before| finding.at_ms.saturating_sub(before) > window_ms)
+        let news = self
+            .suppressed
+            .get(&finding.source)
+            .is_none_or(|before| finding.at_ms.saturating_sub(*before) > window_ms);
+        if news {
+            self.suppressed.insert(finding.source, finding.at_ms);
+        }
+        news
     }
 
     /// Sends a ban to the bus; it is audited, and `answer` given, once it is there.
@@ -337,8 +296,11 @@ impl Engine {
         else {
             return;
         };
-        let ended = || "the ban ended before NATS took it".to_owned();
-        let written = (fate == Fate::Written).then_some(()).ok_or_else(ended);
+        let written = match fate {
+            Fate::Written => Ok(()),
+            Fate::Ended => Err("the ban ended before NATS took it".to_owned()),
+            Fate::Superseded => Err("another order for the same target came in between".to_owned()),
+        };
         if written.is_ok() {
             self.auditor.record(record(target, actor, decision));
         }
@@ -478,11 +440,4 @@ fn record(target: Prefix, actor: String, decision: Audited) -> AuditRecord {
         actor,
         decision,
     }
-}
-
-/// Hands what the engine is asked to it, and its answers back.
-#[derive(Clone, Debug)]
-pub struct EngineHandle {
-    pub inputs: mpsc::Sender<Input>,
-    pub garbage: Arc<crate::intake::Garbage>,
 }

@@ -1,17 +1,11 @@
 //! From the bus to the engine: first what the bus remembers, then telemetry, for ever and through every reconnect.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, config::NatsUrl, once_per::OncePer, time::now_ms},
+    daemon::{bus::Bus, config::NatsUrl, garbage::Garbage, time::now_ms},
     wire::{self, TelemetryBatch},
 };
 use tokio::sync::mpsc;
@@ -24,28 +18,6 @@ use crate::{
 
 /// Pause before reading is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// Telemetry that was none.
-#[derive(Debug, Default)]
-pub struct Garbage {
-    count: AtomicU64,
-    complained: OncePer,
-}
-
-impl Garbage {
-    /// How many messages so far.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    fn report(&self, subject: &str, error: &wire::WireError) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        if self.complained.first(subject) {
-            warn!(subject, %error, "not telemetry: ignored");
-        }
-    }
-}
 
 /// What the intake needs.
 pub struct Intake {
@@ -137,7 +109,7 @@ impl Intake {
                 i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
             match wire::decode::<TelemetryBatch>(&message.payload) {
                 Ok(batch) => self.send(Input::Batch { batch, received_ms }).await?,
-                Err(error) => self.garbage.report(&message.subject, &error),
+                Err(error) => self.garbage.report(&message.subject, "telemetry", &error),
             }
             // Only now: this future may be dropped while the engine's queue is full.
             progress.last_read = Some((stream, sequence));

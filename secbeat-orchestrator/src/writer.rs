@@ -45,6 +45,8 @@ pub enum Fate {
     Written,
     /// The ban ended before the server took it.
     Ended,
+    /// A later wish for the same target took its place before the server had acknowledged it.
+    Superseded,
 }
 
 impl Wish {
@@ -112,11 +114,11 @@ impl Task {
         while open || !self.attempts.is_empty() {
             tokio::select! {
                 wish = waiting.recv(), if open => match wish {
-                    Some((target, wish)) => {
-                        if self.wanted.insert(target, wish.clone()).is_none() {
-                            self.start(target, wish, Duration::ZERO);
-                        }
-                    }
+                    Some((target, wish)) => match self.wanted.insert(target, wish.clone()) {
+                        None => self.start(target, wish, Duration::ZERO),
+                        Some(before) if before.id() != wish.id() => self.report(before.id(), Fate::Superseded).await,
+                        Some(_) => {}
+                    },
                     None => open = false,
                 },
                 Some(attempt) = self.attempts.join_next() => match attempt {
@@ -157,6 +159,12 @@ impl Task {
         });
     }
 
+    async fn report(&self, id: Uuid, fate: Fate) {
+        if let Some(inputs) = self.inputs.upgrade() {
+            let _ = inputs.send(Input::Done { id, fate }).await;
+        }
+    }
+
     async fn finish(
         &mut self,
         Attempt {
@@ -171,9 +179,7 @@ impl Task {
         match outcome {
             Ok(fate) if latest.is(&wish) => {
                 self.wanted.remove(&target);
-                if let Some(inputs) = self.inputs.upgrade() {
-                    let _ = inputs.send(Input::Done { id: wish.id(), fate }).await;
-                }
+                self.report(wish.id(), fate).await;
             }
             Ok(_) => self.start(target, latest, Duration::ZERO),
             Err(pause) => self.start(target, latest, pause),

@@ -11,18 +11,6 @@ use secbeat_tests::lab::{
 
 const PORT: u16 = 7777;
 
-fn errors(fleet: &Fleet, family: Family, count: u64) {
-    let mut attacker = fleet.attacking(family);
-    for n in 0..count {
-        assert_eq!(
-            attacker
-                .get(&format!("http://{}/missing-{n}", family.edge_for_attacker()))
-                .unwrap(),
-            404
-        );
-    }
-}
-
 /// Waits until `sender` has sent `more` packets from now on.
 fn let_pass_by(sender: &UdpSender, more: u64) {
     let goal = sender.sent() + more;
@@ -40,7 +28,7 @@ fn sigkill_of_the_edge_lets_not_one_packet_of_a_banned_source_pass() {
         ..Options::default()
     });
     for family in Family::BOTH {
-        errors(&fleet, family, 50);
+        fleet.make_errors(family, 50);
         fleet.await_ban(family.attacker());
     }
     let senders_and_sinks = Family::BOTH.map(|family| {
@@ -110,15 +98,15 @@ fn sigkill_of_the_edge_lets_not_one_packet_of_a_banned_source_pass() {
 fn sigkill_of_the_orchestrator_forgets_no_error() {
     let mut fleet = Fleet::start(&Options::default());
     let family = Family::V4;
-    errors(&fleet, family, 30);
+    fleet.make_errors(family, 30);
     fleet.await_events(30);
     fleet.bounce_orchestrator();
     fleet.await_events(30);
     assert_eq!(fleet.ban_of(family.attacker()), None);
-    errors(&fleet, family, 19);
+    fleet.make_errors(family, 19);
     fleet.await_events(49);
     assert_eq!(fleet.ban_of(family.attacker()), None, "49 errors banned");
-    errors(&fleet, family, 1);
+    fleet.make_errors(family, 1);
     fleet.await_ban(family.attacker());
 }
 
@@ -126,7 +114,7 @@ fn sigkill_of_the_orchestrator_forgets_no_error() {
 fn errors_while_the_orchestrator_is_dead_count_once_it_is_back() {
     let mut fleet = Fleet::start(&Options::default());
     fleet.orchestrator.kill9();
-    errors(&fleet, Family::V6, 50);
+    fleet.make_errors(Family::V6, 50);
     fleet.bounce_orchestrator();
     fleet.await_ban(Family::V6.attacker());
 }
@@ -138,7 +126,7 @@ fn a_restarted_orchestrator_keeps_bans_and_strikes_and_does_not_ban_again_for_ol
         ..Options::default()
     });
     let family = Family::V4;
-    errors(&fleet, family, 50);
+    fleet.make_errors(family, 50);
     let first = fleet.await_ban(family.attacker());
     fleet.bounce_orchestrator();
     let kept = fleet.ban_of(family.attacker()).unwrap();
@@ -156,7 +144,7 @@ fn a_restarted_orchestrator_keeps_bans_and_strikes_and_does_not_ban_again_for_ol
         None,
         "banned again for errors that were paid for"
     );
-    errors(&fleet, family, 50);
+    fleet.make_errors(family, 50);
     assert_eq!(fleet.await_ban(family.attacker()).strikes, 1);
 }
 
@@ -166,7 +154,7 @@ fn nats_stopped_for_ten_seconds_lifts_no_ban_and_the_loop_resumes_by_itself() {
         ban: "1h",
         ..Options::default()
     });
-    errors(&fleet, Family::V4, 50);
+    fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     let visitor = fleet.browsing(Family::V4);
     fleet.nats.stop();
@@ -196,7 +184,7 @@ fn nats_stopped_for_ten_seconds_lifts_no_ban_and_the_loop_resumes_by_itself() {
     fleet
         .orchestrator
         .wait_for_log_count("reading telemetry", 2, Duration::from_secs(20));
-    errors(&fleet, Family::V6, 50);
+    fleet.make_errors(Family::V6, 50);
     fleet.await_ban(Family::V6.attacker());
     let report = visitor.stop();
     assert!(report.failures.is_empty(), "{report:?}");
@@ -208,7 +196,7 @@ fn an_evicted_or_deleted_ban_comes_back() {
         ban: "1h",
         ..Options::default()
     });
-    errors(&fleet, Family::V4, 50);
+    fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     let map = fleet.pin_folder().join("BANNED_V4");
     let deleted = std::process::Command::new("bpftool")
@@ -249,7 +237,7 @@ fn garbage_on_any_subject_is_counted_and_logged_once_per_sender() {
         "{}",
         fleet.edge.log()
     );
-    errors(&fleet, Family::V4, 50);
+    fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
 }
 
@@ -259,7 +247,7 @@ fn sigterm_ends_both_daemons_cleanly_and_the_ban_stays_and_detach_leaves_nothing
         ban: "1h",
         ..Options::default()
     });
-    errors(&fleet, Family::V4, 50);
+    fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     fleet.stop();
     assert!(fleet.ban_of(Family::V4.attacker()).is_some());

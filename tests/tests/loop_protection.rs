@@ -13,18 +13,6 @@ use secbeat_tests::lab::{
     wait::wait_until,
 };
 
-fn errors(fleet: &Fleet, family: Family, count: u64) {
-    let mut attacker = fleet.attacking(family);
-    for n in 0..count {
-        assert_eq!(
-            attacker
-                .get(&format!("http://{}/missing-{n}", family.edge_for_attacker()))
-                .unwrap(),
-            404
-        );
-    }
-}
-
 fn packets(fleet: &Fleet, verdict: Verdict) -> u64 {
     fleet.pins().counters()[verdict as usize].packets
 }
@@ -48,7 +36,7 @@ fn a_live_ssh_session_is_never_locked_out() {
         // 7 is the code of a live SSH peer.
         String::from_utf8_lossy(&protected.stdout).contains("\"reason\": 7")
     });
-    errors(&fleet, family, 60);
+    fleet.make_errors(family, 60);
     fleet.await_events(60);
     assert_eq!(fleet.ban_of(family.attacker()), None);
     let refused = fleet.cli("edge", &["ban", &family.attacker().to_string()]);
@@ -66,7 +54,7 @@ fn an_address_that_becomes_protected_gets_through_while_its_banned_neighbours_st
         ..Options::default()
     });
     let family = Family::V6;
-    errors(&fleet, family, 50);
+    fleet.make_errors(family, 50);
     let ban = fleet.await_ban(family.attacker());
     assert_ne!(ban.unallowed_in, 0, "the ban was not compared with the allowlist");
 

@@ -4,6 +4,6 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod exit;
-pub mod once_per;
+pub mod garbage;
 pub mod protect;
 pub mod time;

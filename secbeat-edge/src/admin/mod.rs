@@ -12,14 +12,14 @@ use axum::{
     routing::{delete, get},
 };
 use secbeat_common::{
-    daemon::{bus::Bus, cli::ApiError, config::HumanDuration},
+    daemon::{bus::Bus, cli::ApiError, config::HumanDuration, garbage::Garbage},
     prefix::Prefix,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    bus::{Garbage, Publisher},
+    bus::Publisher,
     enforcer::Order,
     kernel::{Attachment, Pins, attachments, read_totals},
     reconcile::{Origin, Refusal},

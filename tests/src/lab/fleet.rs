@@ -334,6 +334,20 @@ impl Fleet {
         )
     }
 
+    /// Lets the attacker make `count` requests for missing pages over one connection, each answered 404.
+    ///
+    /// # Panics
+    ///
+    /// When one is not.
+    pub fn make_errors(&self, family: Family, count: u64) {
+        let mut attacker = self.attacking(family);
+        for n in 0..count {
+            let url = format!("http://{}/missing-{n}", family.edge_for_attacker());
+            let status = attacker.get(&url).expect("an answer to the attacker");
+            assert_eq!(status, 404, "request {n} for a missing page");
+        }
+    }
+
     /// Waits until the orchestrator has worked through `events` error answers.
     pub fn await_events(&self, events: u64) {
         wait_until(

@@ -1,0 +1,70 @@
+//! What comes to the engine, and how.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use secbeat_common::{
+    daemon::garbage::Garbage,
+    prefix::Prefix,
+    wire::{AuditRecord, BlockCommand, TelemetryBatch},
+};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::{
+    api::view::{BanView, Stats},
+    writer::Fate,
+};
+
+/// What comes to the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// Telemetry, with the time at which the server received it.
+    Batch {
+        batch: TelemetryBatch,
+        received_ms: i64,
+    },
+    /// What the bus remembers from before this process, sent once and first.
+    Restore {
+        bans: Vec<BlockCommand>,
+        audit: Vec<AuditRecord>,
+    },
+    /// What the bucket holds after a reconnect: bans that it lost are written again.
+    Recheck {
+        present: HashMap<Prefix, Uuid>,
+    },
+    /// The fate of a ban or an unban that was to be written; `id` is the ban's.
+    Done {
+        id: Uuid,
+        fate: Fate,
+    },
+    /// Somebody bans by hand; answered once the bus has it.
+    Ban {
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        actor: String,
+        reply: Reply<BanView>,
+    },
+    /// Somebody lifts a ban; answered once the bus has it, with `None` if there was none.
+    Unban {
+        target: Prefix,
+        actor: String,
+        reply: Reply<Option<BanView>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<BanView>>,
+    },
+    Stats {
+        reply: oneshot::Sender<Stats>,
+    },
+}
+
+/// Where an answer goes; an error is a sentence for whoever asked.
+pub type Reply<T> = oneshot::Sender<Result<T, String>>;
+
+/// Hands what the engine is asked to it, and its answers back.
+#[derive(Clone, Debug)]
+pub struct EngineHandle {
+    pub inputs: mpsc::Sender<Input>,
+    pub garbage: Arc<Garbage>,
+}
