@@ -48,6 +48,13 @@ fn xdp_on(host: &Host, interface: &str) -> Option<String> {
     Some(id.to_owned())
 }
 
+/// Waits until no XDP program is on `interface`: the kernel lets go of a link a moment after its pin is removed.
+fn await_free(host: &Host, interface: &str) {
+    wait_until(&format!("{interface} is free"), START, || {
+        xdp_on(host, interface).is_none()
+    });
+}
+
 /// Starts the edge, waits until it runs, and kills it: everything stays pinned.
 fn run_and_kill(host: &Host) {
     let mut edge = host.start_edge();
@@ -72,7 +79,7 @@ fn a_missing_interface_is_named_beside_those_that_exist() {
             "eth-b",
         ],
     );
-    assert_eq!(xdp_on(&host, "eth-a"), None);
+    await_free(&host, "eth-a");
 }
 
 #[test]
@@ -187,7 +194,7 @@ fn a_foreign_map_under_our_name_is_refused_and_left_alone() {
         &[pin, "8 byte values", "secbeat-edge detach"],
     );
     assert_eq!(host.pinned(), [maps::BANNED_V4]);
-    assert_eq!(xdp_on(&host, "eth-a"), None);
+    await_free(&host, "eth-a");
 }
 
 #[test]
@@ -235,11 +242,10 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
     let theirs = xdp_on(&host, "eth-b");
     assert!(theirs.is_some());
     run_refused(&host, &parts);
-    assert_eq!((xdp_on(&host, "eth-a"), xdp_on(&host, "eth-b")), (None, theirs));
+    await_free(&host, "eth-a");
+    assert_eq!(xdp_on(&host, "eth-b"), theirs);
     program.detach(link).unwrap();
-    wait_until("the other program is gone", START, || {
-        xdp_on(&host, "eth-b").is_none()
-    });
+    await_free(&host, "eth-b");
 
     let pin = Pin(host
         .pin_folder()
@@ -263,7 +269,7 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
             .success()
     );
     run_refused(&host, &parts);
-    assert_eq!(xdp_on(&host, "eth-a"), None);
+    await_free(&host, "eth-a");
     assert!(xdp_on(&host, "eth-b").is_some());
 }
 
