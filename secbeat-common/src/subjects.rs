@@ -24,9 +24,6 @@ pub const BANS_ALL: &str = "$KV.secbeat_bans.>";
 /// Where the server republishes it: `nats sub 'secbeat.commands.block.>'` shows bans live.
 pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
 
-/// All enforcement acknowledgements.
-pub const ACKS_ALL: &str = "secbeat.acks.*";
-
 /// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
 pub fn telemetry(edge_id: &str, partition: u16) -> String {

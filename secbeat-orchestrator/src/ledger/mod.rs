@@ -72,11 +72,6 @@ impl Ledger {
         self.epoch = epoch;
     }
 
-    /// Replaces the protected prefixes. Bans in force stay; revoke those that now hit one.
-    pub fn set_protected(&mut self, protected: Vec<Prefix>) {
-        self.config.protected = protected;
-    }
-
     /// Why `target` must not be banned, if so.
     #[must_use]
     pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {
