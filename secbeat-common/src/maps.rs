@@ -3,6 +3,8 @@
 //! Every struct here is `repr(C)`, fixed-width and free of padding; a test below locks each offset. Changing any of
 //! them changes the layout of maps that stay pinned across upgrades.
 
+use crate::verdict::Verdict;
+
 /// Name of the XDP program, in the object and in `bpftool prog`.
 pub const PROGRAM: &str = "secbeat";
 /// Name of the program that reads the kernel's clocks (see [`ClockReading`]); run, never attached.
@@ -12,15 +14,31 @@ pub const CLOCK_PROBE: &str = "clock_probe";
 pub const BANNED_V4: &str = "BANNED_V4";
 /// LRU hash of banned IPv6 sources: the upper 8 bytes in network order → [`Ban`]; an attacker owns a whole /64.
 pub const BANNED_V6: &str = "BANNED_V6";
+/// LPM trie of banned networks, all that is neither an IPv4 /32 nor an IPv6 /64: [`NetKey`] → [`Ban`]. Looked up only
+/// while [`Settings::nets_in_use`].
+pub const BANNED_NETS: &str = "BANNED_NETS";
 /// LPM trie of sources that are never dropped: [`NetKey`] → [`Allow`].
 pub const ALLOWED_NETS: &str = "ALLOWED_NETS";
-/// Per-CPU array indexed by [`Verdict`](crate::verdict::Verdict) → [`Counter`].
+/// Per-CPU array → [`Counter`]: a slot per [`Verdict`](crate::verdict::Verdict), then [`LOST_EVENTS`].
 pub const COUNTERS: &str = "COUNTERS";
+/// Per-CPU array of [`FLOOD_SLOTS`] × [`Flood`]: the program's memory of whom it has just dropped.
+pub const FLOODS: &str = "FLOODS";
+/// Ring buffer of [`DropEvent`].
+pub const EVENTS: &str = "EVENTS";
 /// Array of one [`Settings`].
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 5] = [BANNED_V4, BANNED_V6, ALLOWED_NETS, COUNTERS, SETTINGS];
+pub const ALL: [&str; 8] = [
+    BANNED_V4,
+    BANNED_V6,
+    BANNED_NETS,
+    ALLOWED_NETS,
+    COUNTERS,
+    FLOODS,
+    EVENTS,
+    SETTINGS,
+];
 
 /// Where program, links and maps are pinned unless the edge's config says otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/secbeat";
@@ -29,6 +47,16 @@ pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/secbeat";
 pub const DEFAULT_BAN_SLOTS: u32 = 262_144;
 /// Most prefixes in `ALLOWED_NETS`. Small on purpose: a large trie is slow to look up and slow to free.
 pub const ALLOWED_SLOTS: u32 = 4096;
+/// Most prefixes in `BANNED_NETS`. Small for the same reason.
+pub const NET_SLOTS: u32 = 4096;
+/// Slots of `COUNTERS`.
+pub const COUNTER_SLOTS: u32 = Verdict::COUNT as u32 + 1;
+/// The slot of `COUNTERS` in which events that found [`EVENTS`] full are counted (as packets).
+pub const LOST_EVENTS: u32 = Verdict::COUNT as u32;
+/// Sources that each CPU can remember. A power of two.
+pub const FLOOD_SLOTS: u32 = 64;
+/// Bytes of the ring buffer. A power of two and a multiple of every page size (64 KiB on some ARM and POWER machines).
+pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Why and until when a source is banned.
 #[repr(C)]
@@ -38,9 +66,10 @@ pub struct Ban {
     pub expires_jiffies: u64,
     /// The same end in nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`).
     pub expires_boot_ns: u64,
-    /// Packets dropped because of this ban.
+    /// Packets dropped because of this ban (in observe mode: that would have been). Exact for the first 64; from then on
+    /// each CPU may hold up to 63 more back in [`FLOODS`].
     pub dropped_packets: u64,
-    /// Bytes of those packets.
+    /// Bytes of those packets. Of a packet in several buffers (jumbo frames), those in the first one.
     pub dropped_bytes: u64,
     /// Why: a [`reason`] code.
     pub reason: u8,
@@ -117,6 +146,55 @@ pub struct Counter {
     pub bytes: u64,
 }
 
+/// A source that one CPU has just dropped, so that the next packet of a flood needs no hash lookup. Holds for the rest of
+/// the jiffy in which the ban was looked up (1–10 ms), and for 63 packets at most; [`family::NONE`] marks an empty slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flood {
+    /// The key in the ban map, in memory as it is there; an IPv4 key is followed by four zero bytes.
+    pub source: u64,
+    /// The ban's `expires_boot_ns`, which tells one ban of a source from the next.
+    pub expires_boot_ns: u64,
+    /// The jiffy in which the ban was looked up.
+    pub jiffy: u64,
+    /// Bytes of the packets below.
+    pub bytes: u64,
+    /// Packets dropped since, and not yet counted in the ban.
+    pub packets: u32,
+    /// A [`family`] code.
+    pub family: u32,
+}
+
+/// Codes of [`Flood::family`].
+pub mod family {
+    /// No source.
+    pub const NONE: u32 = 0;
+    /// A key of `BANNED_V4`.
+    pub const V4: u32 = 4;
+    /// A key of `BANNED_V6`.
+    pub const V6: u32 = 6;
+}
+
+/// A sampled drop: the first packet of each ban, and then one every [`Settings::event_every`] packets of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropEvent {
+    /// When, in nanoseconds since boot, suspend included.
+    pub boot_ns: u64,
+    /// [`Ban::dropped_packets`] with this one.
+    pub dropped_packets: u64,
+    /// Source address in network order, IPv4 as `::ffff:a.b.c.d`.
+    pub source: [u8; 16],
+    /// Bytes of this packet.
+    pub bytes: u32,
+    /// The [`Verdict`]: dropped, or observed.
+    pub verdict: u16,
+    /// [`Ban::reason`].
+    pub reason: u8,
+    /// [`Ban::origin`].
+    pub origin: u8,
+}
+
 /// What the program is told at run time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +203,10 @@ pub struct Settings {
     pub mode: u32,
     /// Changes before each change of `ALLOWED_NETS`; never 0 once an allowlist was written. See [`Ban::unallowed_in`].
     pub allow_generation: u32,
+    /// Whether `BANNED_NETS` holds anything: 0 or 1.
+    pub nets_in_use: u32,
+    /// Packets of one ban between two events: a power of two, or 0 for no events at all.
+    pub event_every: u32,
 }
 
 /// Codes of [`Settings::mode`].
@@ -145,7 +227,7 @@ pub struct ClockReading {
 
 #[cfg(feature = "aya")]
 mod pod {
-    use super::{Allow, Ban, Counter, Settings};
+    use super::{Allow, Ban, Counter, Flood, Settings};
 
     // SAFETY: `repr(C)` integers without padding; every bit pattern is a value (see the layout test).
     unsafe impl aya::Pod for Ban {}
@@ -153,6 +235,8 @@ mod pod {
     unsafe impl aya::Pod for Allow {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Counter {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Flood {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Settings {}
 }
@@ -177,10 +261,23 @@ mod tests {
         assert_eq!((size_of::<NetKey>(), offset_of!(NetKey, addr)), (20, 4));
         assert_eq!(size_of::<Allow>(), 4);
         assert_eq!((size_of::<Counter>(), offset_of!(Counter, bytes)), (16, 8));
-        assert_eq!(
-            (size_of::<Settings>(), offset_of!(Settings, allow_generation)),
-            (8, 4)
-        );
+        assert_eq!(size_of::<Settings>(), 16);
+        assert_eq!(offset_of!(Settings, allow_generation), 4);
+        assert_eq!(offset_of!(Settings, nets_in_use), 8);
+        assert_eq!(offset_of!(Settings, event_every), 12);
+        assert_eq!(size_of::<Flood>(), 40);
+        assert_eq!(offset_of!(Flood, expires_boot_ns), 8);
+        assert_eq!(offset_of!(Flood, jiffy), 16);
+        assert_eq!(offset_of!(Flood, bytes), 24);
+        assert_eq!(offset_of!(Flood, packets), 32);
+        assert_eq!(offset_of!(Flood, family), 36);
+        assert_eq!(size_of::<DropEvent>(), 40);
+        assert_eq!(offset_of!(DropEvent, dropped_packets), 8);
+        assert_eq!(offset_of!(DropEvent, source), 16);
+        assert_eq!(offset_of!(DropEvent, bytes), 32);
+        assert_eq!(offset_of!(DropEvent, verdict), 36);
+        assert_eq!(offset_of!(DropEvent, reason), 38);
+        assert_eq!(offset_of!(DropEvent, origin), 39);
         assert_eq!(
             (size_of::<ClockReading>(), offset_of!(ClockReading, boot_ns)),
             (16, 8)

@@ -3,7 +3,9 @@
 //! A packet that is not banned pays one hash miss. Everything else happens on a hit only: the ban's end, then the
 //! allowlist, then the mode.
 
-use aya_ebpf::btf_maps::lpm_trie::Key;
+use core::ffi::c_void;
+
+use aya_ebpf::{btf_maps::lpm_trie::Key as LpmKey, helpers::bpf_map_lookup_elem};
 use secbeat_common::{
     maps::{Ban, Settings, mode},
     verdict::Verdict,
@@ -12,13 +14,15 @@ use secbeat_ebpf::parse::{self, Frame, NoSource, Source};
 
 use crate::{
     clock::Clock,
-    maps::{ALLOWED_NETS, BANNED_V4, BANNED_V6, SETTINGS},
+    event,
+    flood::{Key, Memory, REMEMBER_FROM},
+    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, SETTINGS},
 };
 
-/// A key of the allowlist made of whole words, so that it is written in five stores. In memory it is the same as
-/// `Key<[u8; 16]>`.
+/// A key of the tries made of whole words, so that it is written in five stores. In memory it is the same as
+/// `LpmKey<[u8; 16]>`.
 #[repr(C)]
-struct AllowKey {
+struct NetKey {
     prefix_len: u32,
     words: [u32; 4],
 }
@@ -27,43 +31,117 @@ struct AllowKey {
 #[inline(always)]
 pub(crate) fn judge<C: Clock>(frame: &Frame) -> Verdict {
     match parse::source(frame) {
-        Ok(Source::V4(octets)) => match BANNED_V4.get_ptr_mut(octets) {
-            None => Verdict::Clean,
-            Some(ban) => judge_hit::<C>(frame, ban, || v4_mapped(octets)),
-        },
-        Ok(Source::V6(octets)) => match BANNED_V6.get_ptr_mut(upper_half(&octets)) {
-            None => Verdict::Clean,
-            Some(ban) => judge_hit::<C>(frame, ban, || words(&octets)),
-        },
+        Ok(Source::V4(octets)) => {
+            let memory = memory::<C>(Key::v4(octets));
+            if memory.drops(frame.len()) {
+                return Verdict::Banned;
+            }
+            judge_source::<C>(frame, BANNED_V4.get_ptr_mut(octets), &memory, || {
+                v4_mapped(octets)
+            })
+        }
+        Ok(Source::V6(octets)) => {
+            let upper_half = upper_half(&octets);
+            let memory = memory::<C>(Key::v6(upper_half));
+            if memory.drops(frame.len()) {
+                return Verdict::Banned;
+            }
+            judge_source::<C>(frame, BANNED_V6.get_ptr_mut(upper_half), &memory, || {
+                words(&octets)
+            })
+        }
         Err(NoSource::NotIp) => Verdict::NotIp,
         Err(NoSource::Malformed) => Verdict::Malformed,
     }
 }
 
+/// `own` is the ban of this very source; a banned network that it lies in is looked for here.
 #[inline(always)]
-fn judge_hit<C: Clock>(frame: &Frame, ban: *mut Ban, address: impl FnOnce() -> [u32; 4]) -> Verdict {
-    // SAFETY: a live map value; it stays valid for this run, and userspace replaces it whole.
-    if C::has_ended(unsafe { &*ban }) {
-        return Verdict::Expired;
+fn judge_source<C: Clock>(
+    frame: &Frame,
+    own: Option<*mut Ban>,
+    memory: &Memory,
+    address: impl Fn() -> [u32; 4],
+) -> Verdict {
+    let mut verdict = Verdict::Clean;
+    if let Some(ban) = own {
+        // SAFETY: a live map value; it stays valid for this run, and userspace replaces it whole. Other CPUs may count
+        // in it meanwhile: two that drop packets of one source at the same instant may lose a count here, which saves
+        // every drop two locked instructions; `COUNTERS` is per CPU and exact.
+        let ban = unsafe { &mut *ban };
+        let before = ban.dropped_packets;
+        let remembered = memory.settle(ban);
+        let thorough = remembered || is_thorough(before);
+        let (judged, certain) = judge_ban::<C>(frame, ban, before, thorough, &address);
+        if judged == Verdict::Banned && certain && thorough && ban.dropped_packets > REMEMBER_FROM {
+            memory.remember(ban.expires_boot_ns);
+        }
+        if judged != Verdict::Expired {
+            return judged;
+        }
+        verdict = judged;
     }
-    let settings = SETTINGS.get(0).copied().unwrap_or_default();
+    if SETTINGS.get(0).is_none_or(|settings| settings.nets_in_use == 0) {
+        return verdict;
+    }
+    let Some(ban) = banned_net(address()) else {
+        return verdict;
+    };
     // SAFETY: as above.
-    if !is_surely_unallowed(unsafe { &*ban }, &settings) && is_allowed(address()) {
-        return Verdict::Allowed;
-    }
-    // SAFETY: a live map value, as above. Plain additions: two CPUs that drop packets of one source at the same instant
-    // may lose a count here, which saves every drop two locked instructions; `COUNTERS` is per CPU and exact.
-    unsafe {
-        (*ban).dropped_packets += 1;
-        (*ban).dropped_bytes += frame.len();
-    }
-    if settings.mode == mode::OBSERVE {
-        return Verdict::Observed;
-    }
-    Verdict::Banned
+    let ban = unsafe { &mut *ban };
+    let before = ban.dropped_packets;
+    judge_ban::<C>(frame, ban, before, is_thorough(before), &address).0
 }
 
-/// Whether the ban was compared with the allowlist as it is now, and found untouched by it. Saves almost every drop the
+/// Whether a ban that has dropped so many packets deserves a look at the boot clock.
+#[inline(always)]
+fn is_thorough(dropped_packets: u64) -> bool {
+    dropped_packets.is_multiple_of(REMEMBER_FROM)
+}
+
+/// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet from `address`; and
+/// whether the allowlist touches the ban nowhere, so that it means the same for all that it covers.
+#[inline(always)]
+fn judge_ban<C: Clock>(
+    frame: &Frame,
+    ban: &mut Ban,
+    before: u64,
+    thorough: bool,
+    address: &impl Fn() -> [u32; 4],
+) -> (Verdict, bool) {
+    if C::has_ended(ban, thorough) {
+        return (Verdict::Expired, false);
+    }
+    let Some(settings) = SETTINGS.get(0) else {
+        return (Verdict::Clean, false);
+    };
+    let unallowed = is_surely_unallowed(ban, settings);
+    if !unallowed && is_allowed(address()) {
+        return (Verdict::Allowed, false);
+    }
+    ban.dropped_packets += 1;
+    ban.dropped_bytes += frame.len();
+    let verdict = if settings.mode == mode::OBSERVE {
+        Verdict::Observed
+    } else {
+        Verdict::Banned
+    };
+    if event::is_due(settings, before, ban.dropped_packets) {
+        event::send(address(), ban, verdict, frame.len());
+    }
+    (verdict, unallowed)
+}
+
+#[inline(always)]
+fn memory<C: Clock>(key: Key) -> Memory {
+    if C::REMEMBERS {
+        Memory::of(key)
+    } else {
+        Memory::none(key)
+    }
+}
+
+/// Whether the ban was compared with the allowlist as it is now, and found untouched by it. Saves almost every lookup the
 /// trie, its dearest step; a ban that nobody compared, or an allowlist that changed since, takes the full look.
 #[inline(always)]
 fn is_surely_unallowed(ban: &Ban, settings: &Settings) -> bool {
@@ -72,14 +150,27 @@ fn is_surely_unallowed(ban: &Ban, settings: &Settings) -> bool {
 
 #[inline(always)]
 fn is_allowed(words: [u32; 4]) -> bool {
-    let key = AllowKey {
+    let key = NetKey {
         prefix_len: 128,
         words,
     };
-    // SAFETY: the same bytes; `Key` is packed and so has no alignment to violate.
+    // SAFETY: the same bytes; `LpmKey` is packed and so has no alignment to violate.
     ALLOWED_NETS
-        .get(unsafe { &*(&raw const key).cast::<Key<[u8; 16]>>() })
+        .get(unsafe { &*(&raw const key).cast::<LpmKey<[u8; 16]>>() })
         .is_some()
+}
+
+/// The ban of the longest banned network around an address.
+#[inline(always)]
+fn banned_net(words: [u32; 4]) -> Option<*mut Ban> {
+    let key = NetKey {
+        prefix_len: 128,
+        words,
+    };
+    let map = (&raw const BANNED_NETS).cast_mut().cast::<c_void>();
+    // SAFETY: the map and a key of its size; aya's own `get` gives no pointer to count through.
+    let ban = unsafe { bpf_map_lookup_elem(map, (&raw const key).cast::<c_void>()) };
+    (!ban.is_null()).then_some(ban.cast())
 }
 
 #[inline(always)]

@@ -3,7 +3,9 @@
 #![no_main]
 
 mod clock;
+mod event;
 mod filter;
+mod flood;
 mod maps;
 
 use aya_ebpf::{
@@ -20,6 +22,12 @@ use crate::clock::Clock;
 /// Drops what is banned and passes everything else, also whatever it cannot parse.
 #[xdp]
 pub(crate) fn secbeat(context: XdpContext) -> u32 {
+    run::<clock::Jiffies>(&context)
+}
+
+/// The same for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
+#[xdp(frags)]
+pub(crate) fn secbeat_frags(context: XdpContext) -> u32 {
     run::<clock::Jiffies>(&context)
 }
 
@@ -65,24 +73,29 @@ pub(crate) fn clock_probe(context: XdpContext) -> u32 {
     XDP_PASS
 }
 
-/// The same program with other clocks, for `cargo xtask bench xdp`.
+/// The same program with other clocks, and without its memory of floods, for `cargo xtask bench xdp`.
 #[cfg(feature = "bench-clocks")]
 mod clock_variants {
-    use super::{XdpContext, clock, run, xdp};
+    use super::{XdpContext, clock::alternatives, run, xdp};
+
+    #[xdp]
+    pub(crate) fn forgetful(context: XdpContext) -> u32 {
+        run::<alternatives::Forgetful>(&context)
+    }
 
     #[xdp]
     pub(crate) fn with_boot(context: XdpContext) -> u32 {
-        run::<clock::Boot>(&context)
+        run::<alternatives::Boot>(&context)
     }
 
     #[xdp]
     pub(crate) fn with_coarse(context: XdpContext) -> u32 {
-        run::<clock::Coarse>(&context)
+        run::<alternatives::Coarse>(&context)
     }
 
     #[xdp]
     pub(crate) fn without_clock(context: XdpContext) -> u32 {
-        run::<clock::Never>(&context)
+        run::<alternatives::Never>(&context)
     }
 }
 

@@ -2,12 +2,12 @@
 //! the edge sets the real ones when it loads the object.
 
 use aya_ebpf::{
-    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray},
+    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use secbeat_common::{
-    maps::{ALLOWED_SLOTS, Allow, Ban, Counter, DEFAULT_BAN_SLOTS, Settings},
-    verdict::Verdict,
+use secbeat_common::maps::{
+    ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS, Flood,
+    NET_SLOTS, Settings,
 };
 
 #[btf_map]
@@ -17,10 +17,20 @@ pub(crate) static BANNED_V4: LruHashMap<[u8; 4], Ban, { DEFAULT_BAN_SLOTS as usi
 pub(crate) static BANNED_V6: LruHashMap<[u8; 8], Ban, { DEFAULT_BAN_SLOTS as usize }> = LruHashMap::new();
 
 #[btf_map]
+pub(crate) static BANNED_NETS: LpmTrie<[u8; 16], Ban, { NET_SLOTS as usize }> = LpmTrie::new();
+
+#[btf_map]
 pub(crate) static ALLOWED_NETS: LpmTrie<[u8; 16], Allow, { ALLOWED_SLOTS as usize }> = LpmTrie::new();
 
 #[btf_map]
-pub(crate) static COUNTERS: PerCpuArray<Counter, { Verdict::COUNT }> = PerCpuArray::new();
+pub(crate) static COUNTERS: PerCpuArray<Counter, { COUNTER_SLOTS as usize }> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static FLOODS: PerCpuArray<Flood, { FLOOD_SLOTS as usize }> = PerCpuArray::new();
+
+/// Of `DropEvent`; named here, that type would make libbpf refuse the object, since a ring buffer has no values.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), { EVENT_BYTES as usize }> = RingBuf::new();
 
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();

@@ -218,6 +218,7 @@ fn a_ban_compared_with_an_older_allowlist_is_looked_up_again() {
         filter.set_settings(Settings {
             mode: mode::ENFORCE,
             allow_generation,
+            ..Settings::default()
         });
         for source in SOURCES {
             filter.allow(Prefix::host(source.parse().unwrap()));
@@ -236,6 +237,7 @@ fn a_ban_compared_with_the_current_allowlist_is_dropped() {
     filter.set_settings(Settings {
         mode: mode::ENFORCE,
         allow_generation: 7,
+        ..Settings::default()
     });
     filter.allow("192.0.2.0/24".parse().unwrap());
     expect_of_ban(

@@ -12,10 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use aya::maps::{MapInfo, MapType};
 use nix::sys::statfs::{FsType, statfs};
-use secbeat_common::{
-    maps::{self, Allow, Ban, Counter, NetKey, Settings},
-    verdict::Verdict,
-};
+use secbeat_common::maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings};
 
 /// `BPF_FS_MAGIC` of `linux/magic.h`.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
@@ -263,6 +260,13 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
         layout(maps::BANNED_V4, MapType::LruHash, 4, size_of::<Ban>(), ban_slots),
         layout(maps::BANNED_V6, MapType::LruHash, 8, size_of::<Ban>(), ban_slots),
         layout(
+            maps::BANNED_NETS,
+            MapType::LpmTrie,
+            size_of::<NetKey>(),
+            size_of::<Ban>(),
+            maps::NET_SLOTS,
+        ),
+        layout(
             maps::ALLOWED_NETS,
             MapType::LpmTrie,
             size_of::<NetKey>(),
@@ -274,8 +278,16 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
             MapType::PerCpuArray,
             4,
             size_of::<Counter>(),
-            Verdict::COUNT as u32,
+            maps::COUNTER_SLOTS,
         ),
+        layout(
+            maps::FLOODS,
+            MapType::PerCpuArray,
+            4,
+            size_of::<Flood>(),
+            maps::FLOOD_SLOTS,
+        ),
+        layout(maps::EVENTS, MapType::RingBuf, 0, 0, maps::EVENT_BYTES),
         layout(maps::SETTINGS, MapType::Array, 4, size_of::<Settings>(), 1),
     ]
 }

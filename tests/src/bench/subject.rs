@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// The variants of the program in the bench object: their names in the object and in the report.
-const VARIANTS: [(&str, &str); 3] = [
+const VARIANTS: [(&str, &str); 4] = [
+    ("forgetful", "hit v4, no memory"),
     ("without_clock", "hit v4, no clock"),
     ("with_coarse", "hit v4, coarse clock"),
     ("with_boot", "hit v4, boot clock"),
@@ -179,6 +180,8 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     filter.set_settings(Settings {
         mode: maps::mode::ENFORCE,
         allow_generation: GENERATION,
+        nets_in_use: 0,
+        event_every: 1024,
     });
     for prefix in ALLOWED {
         filter.allow(prefix.parse().expect("a literal prefix"));

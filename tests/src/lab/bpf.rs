@@ -8,11 +8,11 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::Xdp,
 };
 use secbeat_common::{
-    maps::{self, Allow, Ban, ClockReading, Counter, Settings},
+    maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings},
     prefix::Prefix,
     verdict::Verdict,
 };
@@ -112,10 +112,89 @@ impl Filter {
         }
     }
 
-    /// The ban of the source that `address` belongs to.
+    /// The ban of the source that `address` belongs to, as it is in the map.
     #[must_use]
     pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
         ban_in(self.map(maps::BANNED_V4), self.map(maps::BANNED_V6), address)
+    }
+
+    /// Lifts the ban of the source that `address` belongs to.
+    pub fn unban(&mut self, address: IpAddr) {
+        match source_key(address) {
+            SourceKey::V4(key) => {
+                let mut table: HashMap<_, [u8; 4], Ban> =
+                    self.map_mut(maps::BANNED_V4).try_into().expect(maps::BANNED_V4);
+                table.remove(&key).expect("lifting a ban");
+            }
+            SourceKey::V6(key) => {
+                let mut table: HashMap<_, [u8; 8], Ban> =
+                    self.map_mut(maps::BANNED_V6).try_into().expect(maps::BANNED_V6);
+                table.remove(&key).expect("lifting a ban");
+            }
+        }
+    }
+
+    fn banned_nets(&mut self) -> LpmTrie<&mut MapData, [u8; 16], Ban> {
+        self.map_mut(maps::BANNED_NETS)
+            .try_into()
+            .expect(maps::BANNED_NETS)
+    }
+
+    /// Bans a whole network; [`Settings::nets_in_use`] says whether the program looks.
+    pub fn ban_net(&mut self, net: Prefix, ban: Ban) {
+        let key = net.net_key();
+        self.banned_nets()
+            .insert(&Key::new(key.prefix_len, key.addr), ban, 0)
+            .expect("banning a network");
+    }
+
+    /// The ban of exactly this network.
+    #[must_use]
+    pub fn ban_of_net(&self, net: Prefix) -> Option<Ban> {
+        let key = net.net_key();
+        let table: LpmTrie<_, [u8; 16], Ban> =
+            self.map(maps::BANNED_NETS).try_into().expect(maps::BANNED_NETS);
+        table.get(&Key::new(key.prefix_len, key.addr), 0).ok()
+    }
+
+    /// What the CPUs hold back in their memories of floods, over all sources: packets and bytes.
+    #[must_use]
+    pub fn held_back(&self) -> (u64, u64) {
+        let table: PerCpuArray<_, Flood> = self.map(maps::FLOODS).try_into().expect(maps::FLOODS);
+        let mut sum = (0, 0);
+        for slot in 0..maps::FLOOD_SLOTS {
+            for flood in table.get(&slot, 0).expect("reading a slot").iter() {
+                sum.0 += u64::from(flood.packets);
+                sum.1 += flood.bytes;
+            }
+        }
+        sum
+    }
+
+    /// Waits until the jiffy has passed, after which no CPU remembers what it saw before.
+    pub fn wait_for_next_jiffy(&self) {
+        let now = self.clocks().jiffies;
+        while self.clocks().jiffies == now {}
+    }
+
+    /// The events that the program has sent since the last call.
+    pub fn events(&mut self) -> Vec<DropEvent> {
+        let mut ring: RingBuf<_> = self.map_mut(maps::EVENTS).try_into().expect(maps::EVENTS);
+        let mut events = Vec::new();
+        while let Some(bytes) = ring.next() {
+            assert_eq!(bytes.len(), size_of::<DropEvent>());
+            // SAFETY: as many bytes as a `DropEvent`, for which any bytes are a value.
+            events.push(unsafe { bytes.as_ptr().cast::<DropEvent>().read_unaligned() });
+        }
+        events
+    }
+
+    /// Events that found no room.
+    #[must_use]
+    pub fn lost_events(&self) -> u64 {
+        let table: PerCpuArray<_, Counter> = self.map(maps::COUNTERS).try_into().expect(maps::COUNTERS);
+        let per_cpu = table.get(&maps::LOST_EVENTS, 0).expect("reading a counter");
+        per_cpu.iter().map(|counter| counter.packets).sum()
     }
 
     /// Puts `prefix` on the allowlist.
