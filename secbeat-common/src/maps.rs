@@ -7,6 +7,10 @@ use crate::verdict::Verdict;
 
 /// Name of the XDP program, in the object and in `bpftool prog`.
 pub const PROGRAM: &str = "secbeat";
+/// The same program for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
+pub const PROGRAM_FRAGS: &str = "secbeat_frags";
+/// The programs that are attached, the preferred one first.
+pub const PROGRAMS: [&str; 2] = [PROGRAM_FRAGS, PROGRAM];
 /// Name of the program that reads the kernel's clocks (see [`ClockReading`]); run, never attached.
 pub const CLOCK_PROBE: &str = "clock_probe";
 

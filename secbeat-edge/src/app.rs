@@ -182,9 +182,10 @@ fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyh
     pins.or_undo(|| {
         let mut program = Program::load(&object, &setup)?;
         let clock = program.jiffy_clock()?;
-        let bans = BanMaps::open(&pins)?;
-        let mut allowed = AllowedNets::open(&pins)?;
+        let mut bans = BanMaps::open(program.pins())?;
+        let mut allowed = AllowedNets::open(program.pins())?;
         allowed.set(&protected.nets())?;
+        program.carry_over(&mut bans, &clock)?;
         program.attach(&setup)?;
         Ok(KernelSide {
             program,

@@ -1,7 +1,7 @@
 //! The edge: SecBeat's daemon on every protected host.
 //!
 //! Pure cores: [`reconcile`], [`batch`]. Shells: everything else; [`app`] ties them together.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod admin;
 pub mod app;

@@ -197,24 +197,6 @@ fn a_foreign_map_under_our_name_is_refused_and_left_alone() {
     await_free(&host, "eth-a");
 }
 
-#[test]
-fn other_ban_slots_than_the_pinned_maps_have_are_refused_and_nothing_changes() {
-    let host = Host::new();
-    run_and_kill(&host);
-    let before = (host.pinned(), xdp_on(&host, "eth-a"));
-    assert!(before.1.is_some());
-    host.reconfigure("4096", "8192");
-    let parts = ["BANNED_V4", "4096 entries", "8192 entries", "secbeat-edge detach"];
-    assert_refused(&host.edge(&["run"]), FAILURE, &parts);
-    assert_eq!((host.pinned(), xdp_on(&host, "eth-a")), before);
-    let detached = host.edge(&["detach"]);
-    assert_eq!(
-        String::from_utf8_lossy(&detached.stdout),
-        "detached from eth-a; no packet is dropped any more\n"
-    );
-    run_and_kill(&host);
-}
-
 /// Another program's pin; dropped, it goes.
 struct Pin(PathBuf);
 

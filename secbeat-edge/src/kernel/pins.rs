@@ -3,26 +3,30 @@
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fmt, fs,
+    fs,
     io::ErrorKind,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
-use aya::maps::{MapInfo, MapType};
 use nix::sys::statfs::{FsType, statfs};
-use secbeat_common::maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings};
+use secbeat_common::maps;
 
 /// `BPF_FS_MAGIC` of `linux/magic.h`.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
 
 const LINK_PREFIX: &str = "link-";
 
-/// The folder that holds program, links and maps.
+/// What a map's pin is called until it takes the place of an older one.
+const STAGED_PREFIX: &str = "next-";
+
+/// The folder that holds programs, links and maps.
 #[derive(Clone, Debug)]
 pub struct Pins {
     dir: PathBuf,
+    /// Maps that are looked for under their staging names; see [`Pins::staging`].
+    staged: Vec<&'static str>,
 }
 
 /// How the driver runs the program.
@@ -80,7 +84,37 @@ impl Pins {
     /// Names the folder; nothing is touched.
     #[must_use]
     pub fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self {
+            dir: dir.to_owned(),
+            staged: Vec::new(),
+        }
+    }
+
+    /// The same folder, but the maps `names` are new ones that wait beside the old ones for [`Pins::publish`].
+    pub(super) fn staging(&self, names: Vec<&'static str>) -> Self {
+        Self {
+            dir: self.dir.clone(),
+            staged: names,
+        }
+    }
+
+    /// Lets the staged maps take the places of the old ones, each in one atomic step.
+    pub(super) fn publish(&mut self) -> anyhow::Result<()> {
+        for name in &self.staged {
+            let (from, to) = (self.map(name), self.dir.join(name));
+            fs::rename(&from, &to)
+                .with_context(|| format!("renaming the pin {} to {}", from.display(), to.display()))?;
+        }
+        self.staged.clear();
+        Ok(())
+    }
+
+    /// Removes what a start that was killed has staged.
+    pub(super) fn remove_staged(&self) -> anyhow::Result<()> {
+        for name in maps::ALL {
+            remove(&self.dir.join(format!("{STAGED_PREFIX}{name}")))?;
+        }
+        Ok(())
     }
 
     /// Makes the folder if it is missing.
@@ -164,11 +198,15 @@ impl Pins {
     /// Where the map `name` is pinned.
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        if self.staged.contains(&name) {
+            self.dir.join(format!("{STAGED_PREFIX}{name}"))
+        } else {
+            self.dir.join(name)
+        }
     }
 
-    pub(super) fn program(&self) -> PathBuf {
-        self.dir.join(maps::PROGRAM)
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     pub(super) fn link(&self, pin: &LinkPin) -> PathBuf {
@@ -190,106 +228,12 @@ impl Pins {
         }
         Ok(links)
     }
-
-    /// Compares each pinned map with the layout of this release: aya adopts a pin without a look at it, and a different
-    /// key or value size corrupts memory.
-    pub(super) fn require_layout(&self, ban_slots: u32) -> anyhow::Result<()> {
-        for expected in layouts(ban_slots) {
-            let path = self.map(expected.name);
-            if !path.exists() {
-                continue;
-            }
-            let info = MapInfo::from_pin(&path)
-                .with_context(|| format!("reading the pinned map {}", path.display()))?;
-            let found = Layout {
-                name: expected.name,
-                kind: info.map_type().ok(),
-                key_size: info.key_size(),
-                value_size: info.value_size(),
-                max_entries: info.max_entries(),
-            };
-            if found != expected {
-                bail!(
-                    "the pinned map {} has another layout than this release and config need ({found}, not {expected}); `secbeat-edge detach` removes it together with its bans",
-                    path.display()
-                );
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Whether this release gives a pin that name.
 fn is_ours(name: &str) -> bool {
-    name == maps::PROGRAM || maps::ALL.contains(&name) || LinkPin::parse(name).is_some()
-}
-
-/// The shape of one map.
-#[derive(PartialEq)]
-struct Layout {
-    name: &'static str,
-    kind: Option<MapType>,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Some(kind) => write!(f, "{kind:?}")?,
-            None => write!(f, "an unknown type")?,
-        }
-        write!(
-            f,
-            " of {} entries with {} byte keys and {} byte values",
-            self.max_entries, self.key_size, self.value_size
-        )
-    }
-}
-
-fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
-    let layout = |name, kind, key_size: usize, value_size: usize, max_entries| Layout {
-        name,
-        kind: Some(kind),
-        key_size: key_size as u32,
-        value_size: value_size as u32,
-        max_entries,
-    };
-    [
-        layout(maps::BANNED_V4, MapType::LruHash, 4, size_of::<Ban>(), ban_slots),
-        layout(maps::BANNED_V6, MapType::LruHash, 8, size_of::<Ban>(), ban_slots),
-        layout(
-            maps::BANNED_NETS,
-            MapType::LpmTrie,
-            size_of::<NetKey>(),
-            size_of::<Ban>(),
-            maps::NET_SLOTS,
-        ),
-        layout(
-            maps::ALLOWED_NETS,
-            MapType::LpmTrie,
-            size_of::<NetKey>(),
-            size_of::<Allow>(),
-            maps::ALLOWED_SLOTS,
-        ),
-        layout(
-            maps::COUNTERS,
-            MapType::PerCpuArray,
-            4,
-            size_of::<Counter>(),
-            maps::COUNTER_SLOTS,
-        ),
-        layout(
-            maps::FLOODS,
-            MapType::PerCpuArray,
-            4,
-            size_of::<Flood>(),
-            maps::FLOOD_SLOTS,
-        ),
-        layout(maps::EVENTS, MapType::RingBuf, 0, 0, maps::EVENT_BYTES),
-        layout(maps::SETTINGS, MapType::Array, 4, size_of::<Settings>(), 1),
-    ]
+    let map = name.strip_prefix(STAGED_PREFIX).unwrap_or(name);
+    maps::PROGRAMS.contains(&name) || maps::ALL.contains(&map) || LinkPin::parse(name).is_some()
 }
 
 fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
@@ -314,7 +258,10 @@ pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
     for link in &links {
         remove(&pins.link(link))?;
     }
-    remove(&pins.program())?;
+    for program in maps::PROGRAMS {
+        remove(&pins.program(program))?;
+    }
+    pins.remove_staged()?;
     for name in maps::ALL {
         remove(&pins.map(name))?;
     }
@@ -357,11 +304,6 @@ mod tests {
         }
         assert_eq!(LinkPin::parse("BANNED_V4"), None);
         assert_eq!(LinkPin::parse("link-eth0"), None);
-    }
-
-    #[test]
-    fn every_map_has_a_layout() {
-        assert_eq!(layouts(1).map(|layout| layout.name), maps::ALL);
     }
 
     #[test]

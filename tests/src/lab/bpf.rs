@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapInfo, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::Xdp,
 };
 use secbeat_common::{
@@ -327,6 +327,17 @@ impl Pins {
             .as_ref()
             .map(counters_in)
             .unwrap_or_default()
+    }
+
+    /// Slots of the IPv4 ban map.
+    ///
+    /// # Panics
+    ///
+    /// When it is not pinned.
+    #[must_use]
+    pub fn ban_slots(&self) -> u32 {
+        let info = MapInfo::from_pin(self.0.join(maps::BANNED_V4)).expect("a pinned ban map");
+        info.max_entries()
     }
 
     /// Packets dropped so far.

@@ -227,6 +227,17 @@ impl Fleet {
         self.edge = spawn(&self.host, &self.folder, "edge");
     }
 
+    /// Writes the edge's config anew, with `from` replaced by `to`; it holds from the next start on.
+    ///
+    /// # Panics
+    ///
+    /// When the config has no `from`.
+    pub fn reconfigure_edge(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(&self.pins.config).expect("reading edge.toml");
+        assert!(config.contains(from), "no {from} in the config");
+        fs::write(&self.pins.config, config.replace(from, to)).expect("writing edge.toml");
+    }
+
     /// Starts the edge again and waits for it.
     pub fn restart_edge(&mut self) {
         self.start_edge();
@@ -262,6 +273,15 @@ impl Fleet {
     #[must_use]
     pub fn pin_folder(&self) -> &std::path::Path {
         &self.pins.path
+    }
+
+    /// The names in the pin folder.
+    #[must_use]
+    pub fn pinned(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.pin_folder()).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     /// The kernel's ban of `address`, if it holds one.

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use aya::programs::loaded_programs;
 use tempfile::TempDir;
 
 use crate::lab::{
@@ -148,6 +149,27 @@ url = "nats://127.0.0.1:4222"
             .env("SECBEAT_LOG", "off")
             .output()
             .expect("running a command")
+    }
+
+    /// The name of the XDP program on `interface`, if there is one.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel does not tell.
+    #[must_use]
+    pub fn xdp_program_on(&self, interface: &str) -> Option<String> {
+        let shown = self
+            .command("ip")
+            .args(["-details", "link", "show", interface])
+            .output()
+            .expect("running ip");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let id = shown.split("prog/xdp id ").nth(1)?.split_whitespace().next()?;
+        let id: u32 = id.parse().expect("a number");
+        loaded_programs()
+            .flatten()
+            .find(|program| program.id() == id)
+            .and_then(|program| program.name_as_str().map(str::to_owned))
     }
 
     /// Starts the edge with the config.

@@ -11,6 +11,7 @@ pub mod model;
 pub mod nats;
 pub mod netns;
 pub mod nginx;
+pub mod old_layout;
 pub mod paths;
 pub mod process;
 pub mod udp;

@@ -1,0 +1,123 @@
+//! The shape that each map must have. aya adopts a pinned map without a look at it, and a different key or value size
+//! would corrupt memory.
+
+use std::fmt;
+
+use anyhow::Context;
+use aya::maps::{MapInfo, MapType};
+use secbeat_common::maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings};
+
+use super::Pins;
+
+/// `BPF_F_NO_PREALLOC` of `linux/bpf.h`, which every LPM trie has.
+const NO_PREALLOC: u32 = 1;
+
+/// The shape of one map.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Layout {
+    pub(super) name: &'static str,
+    kind: Option<MapType>,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    max_entries: u32,
+    flags: u32,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Some(kind) => write!(f, "{kind:?}")?,
+            None => write!(f, "an unknown type")?,
+        }
+        write!(
+            f,
+            " of {} entries with {} byte keys, {} byte values and flags {:#x}",
+            self.max_entries, self.key_size, self.value_size, self.flags
+        )
+    }
+}
+
+/// A pinned map that is not as this release and config need it.
+#[derive(Clone, Debug)]
+pub(super) struct Mismatch {
+    pub(super) found: Layout,
+    pub(super) expected: Layout,
+}
+
+/// Compares each pinned map with the layout of this release and config. Maps that are not pinned are fine.
+pub(super) fn mismatches(pins: &Pins, ban_slots: u32) -> anyhow::Result<Vec<Mismatch>> {
+    let mut mismatches = Vec::new();
+    for expected in layouts(ban_slots) {
+        let path = pins.map(expected.name);
+        if !path
+            .try_exists()
+            .with_context(|| format!("looking for {}", path.display()))?
+        {
+            continue;
+        }
+        let info =
+            MapInfo::from_pin(&path).with_context(|| format!("reading the pinned map {}", path.display()))?;
+        let found = Layout {
+            name: expected.name,
+            kind: info.map_type().ok(),
+            key_size: info.key_size(),
+            value_size: info.value_size(),
+            max_entries: info.max_entries(),
+            flags: info.map_flags(),
+        };
+        if found != expected {
+            mismatches.push(Mismatch { found, expected });
+        }
+    }
+    Ok(mismatches)
+}
+
+fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
+    let layout = |name, kind, key_size: usize, value_size: usize, max_entries| Layout {
+        name,
+        kind: Some(kind),
+        key_size: key_size as u32,
+        value_size: value_size as u32,
+        max_entries,
+        flags: if kind == MapType::LpmTrie { NO_PREALLOC } else { 0 },
+    };
+    let (net, ban) = (size_of::<NetKey>(), size_of::<Ban>());
+    [
+        layout(maps::BANNED_V4, MapType::LruHash, 4, ban, ban_slots),
+        layout(maps::BANNED_V6, MapType::LruHash, 8, ban, ban_slots),
+        layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),
+        layout(
+            maps::ALLOWED_NETS,
+            MapType::LpmTrie,
+            net,
+            size_of::<Allow>(),
+            maps::ALLOWED_SLOTS,
+        ),
+        layout(
+            maps::COUNTERS,
+            MapType::PerCpuArray,
+            4,
+            size_of::<Counter>(),
+            maps::COUNTER_SLOTS,
+        ),
+        layout(
+            maps::FLOODS,
+            MapType::PerCpuArray,
+            4,
+            size_of::<Flood>(),
+            maps::FLOOD_SLOTS,
+        ),
+        layout(maps::EVENTS, MapType::RingBuf, 0, 0, maps::EVENT_BYTES),
+        layout(maps::SETTINGS, MapType::Array, 4, size_of::<Settings>(), 1),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_map_has_a_layout() {
+        assert_eq!(layouts(1).map(|layout| layout.name), maps::ALL);
+    }
+}

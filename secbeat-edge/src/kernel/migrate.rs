@@ -1,0 +1,158 @@
+//! Carries live bans over into maps of another layout, after an upgrade that changed it or with another number of slots.
+//!
+//! The new maps are pinned beside the old ones under staging names, filled, and come into force together with the new
+//! program: until then the old program enforces from the old maps, so no packet finds a gap. Only then do the staged pins
+//! take the place of the old ones. Killed at any point, the next start begins again from what is pinned.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context, bail};
+use aya::maps::{Map, MapData, PerCpuArray};
+use secbeat_common::{
+    maps::{self, Ban, Counter},
+    prefix::Prefix,
+};
+use tracing::{info, warn};
+
+use super::{
+    BanMaps, JiffyClock, KernelBan, Pins, boot_now,
+    btf::Fields,
+    layout::{Mismatch, mismatches},
+    raw::RawMap,
+};
+
+/// The maps whose entries are carried over one by one.
+const BAN_MAPS: [&str; 2] = [maps::BANNED_V4, maps::BANNED_V6];
+
+/// The pinned maps that do not fit, each known to be understood.
+#[derive(Debug)]
+pub(super) struct Migration {
+    outdated: Vec<Mismatch>,
+}
+
+impl Migration {
+    /// Compares the pinned maps with what this release and config need.
+    ///
+    /// # Errors
+    ///
+    /// When a ban map cannot be understood: it carries no field names, or others than a ban must have.
+    pub(super) fn plan(pins: &Pins, ban_slots: u32) -> anyhow::Result<Self> {
+        let outdated = mismatches(pins, ban_slots)?;
+        for Mismatch { found, expected } in &outdated {
+            let path = pins.map(found.name);
+            if BAN_MAPS.contains(&found.name) {
+                let understood = found.key_size == expected.key_size && fields(pins, found.name)?.is_some();
+                if !understood {
+                    bail!(
+                        "the pinned map {} has another layout than this release and config need ({found}, not {expected}), and no field names to carry its bans over by; `secbeat-edge detach` removes it together with its bans",
+                        path.display()
+                    );
+                }
+            }
+            info!(map = found.name, %found, %expected, "the pinned map has another layout: carrying it over");
+        }
+        Ok(Self { outdated })
+    }
+
+    /// Names of the maps that are made anew.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.outdated.iter().map(|mismatch| mismatch.found.name).collect()
+    }
+
+    /// Copies what lives in the old maps into the new ones: bans that have not ended, and counters.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(super) fn carry_over(
+        &self,
+        old: &Pins,
+        new: &Pins,
+        bans: &mut BanMaps,
+        clock: &JiffyClock,
+    ) -> anyhow::Result<()> {
+        for name in self.names() {
+            if BAN_MAPS.contains(&name) {
+                let carried = carry_bans(old, name, bans, clock)
+                    .with_context(|| format!("carrying the bans in {name} over"))?;
+                info!(map = name, bans = carried, "bans carried over");
+            }
+            if name == maps::COUNTERS
+                && let Err(error) = carry_counters(old, new)
+            {
+                warn!("the packet counters start at zero: {error:#}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The named fields of a pinned ban map's values, if it has the one that a ban cannot do without.
+fn fields(pins: &Pins, name: &str) -> anyhow::Result<Option<Fields>> {
+    let value_type = RawMap::open(&pins.map(name))?
+        .value_type()
+        .with_context(|| format!("reading the type of {name}"))?;
+    let fields = value_type.and_then(|(btf, type_id)| Fields::of_struct(&btf, type_id));
+    Ok(fields.filter(|fields| fields.has("expires_boot_ns")))
+}
+
+/// Carries the bans in the old map `name` over; returns how many.
+fn carry_bans(old: &Pins, name: &str, bans: &mut BanMaps, clock: &JiffyClock) -> anyhow::Result<usize> {
+    let fields = fields(old, name)?.context("its field names are gone")?;
+    let now = boot_now();
+    let mut carried = 0;
+    for (key, value) in RawMap::open(&old.map(name))?.entries()? {
+        let (Some(target), Some(ban)) = (source(&key), ban(&fields, &value)) else {
+            continue;
+        };
+        let ban = KernelBan::from(ban);
+        if ban.ends > now {
+            bans.put(&target, &ban, clock)?;
+            carried += 1;
+        }
+    }
+    Ok(carried)
+}
+
+/// A ban, field by field. What the old layout does not have is zero, also the comparison with the allowlist, whose
+/// generations may have started over.
+fn ban(fields: &Fields, value: &[u8]) -> Option<Ban> {
+    let or_zero = |name| fields.read(name, value).unwrap_or_default();
+    Some(Ban {
+        // Computed anew from the end below.
+        expires_jiffies: 0,
+        expires_boot_ns: fields.read("expires_boot_ns", value)?,
+        dropped_packets: or_zero("dropped_packets"),
+        dropped_bytes: or_zero("dropped_bytes"),
+        reason: u8::try_from(or_zero("reason")).unwrap_or_default(),
+        origin: u8::try_from(or_zero("origin")).unwrap_or_default(),
+        strikes: u16::try_from(or_zero("strikes")).unwrap_or(u16::MAX),
+        unallowed_in: 0,
+    })
+}
+
+/// The source that a key of `BANNED_V4` or `BANNED_V6` stands for.
+fn source(key: &[u8]) -> Option<Prefix> {
+    let address = match *key {
+        [a, b, c, d] => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+        [a, b, c, d, e, f, g, h] => {
+            let upper = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            IpAddr::V6(Ipv6Addr::from(u128::from(upper) << 64))
+        }
+        _ => return None,
+    };
+    Some(Prefix::of_source(address))
+}
+
+/// Copies the packet counters slot by slot; verdicts keep their slots for ever.
+fn carry_counters(old: &Pins, new: &Pins) -> anyhow::Result<()> {
+    let open = |pins: &Pins| -> anyhow::Result<PerCpuArray<MapData, Counter>> {
+        Ok(Map::PerCpuArray(MapData::from_pin(pins.map(maps::COUNTERS))?).try_into()?)
+    };
+    let (old, mut new) = (open(old)?, open(new)?);
+    for slot in 0..old.len().min(new.len()) {
+        let values = old.get(&slot, 0)?;
+        new.set(slot, values, 0)?;
+    }
+    Ok(())
+}

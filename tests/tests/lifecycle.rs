@@ -1,0 +1,251 @@
+//! Upgrades, other layouts, other interfaces: what is pinned outlives them, and no banned packet slips through.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
+
+use secbeat_common::maps;
+use secbeat_tests::lab::{
+    bpf::{Filter, Pins},
+    fleet::{Family, Fleet, Options},
+    host::Host,
+    old_layout::{OldBan, pin_old_bans},
+    udp::{UdpSender, UdpSink},
+    wait::wait_until,
+};
+
+const PORT: u16 = 7777;
+const START: Duration = Duration::from_secs(20);
+
+/// The attacker's packets on their way to the edge, over both families.
+struct Attack(Vec<(Family, UdpSender, UdpSink)>);
+
+impl Attack {
+    fn start(fleet: &Fleet) -> Self {
+        Self(
+            Family::BOTH
+                .into_iter()
+                .map(|family| {
+                    let at = SocketAddr::new(family.edge_for_attacker().ip(), PORT);
+                    let sink = UdpSink::start(&fleet.host, at);
+                    let pause = Duration::from_micros(200);
+                    let sender = UdpSender::start(&fleet.attacker, family.attacker(), at, pause);
+                    (family, sender, sink)
+                })
+                .collect(),
+        )
+    }
+
+    /// Waits until so many more packets have been sent.
+    fn go_on(&self, packets: u64) {
+        for (family, sender, _) in &self.0 {
+            let goal = sender.sent() + packets;
+            wait_until(&format!("the attack over {family:?} goes on"), START, || {
+                sender.sent() >= goal
+            });
+        }
+    }
+
+    /// Ends the attack, of which nothing may have come through.
+    #[track_caller]
+    fn end(self) {
+        for (family, sender, sink) in self.0 {
+            let sent = sender.stop();
+            let passed = sink.received_from(family.attacker());
+            assert_eq!(passed, 0, "{passed} of {sent} packets passed over {family:?}");
+        }
+    }
+}
+
+fn banned_fleet() -> Fleet {
+    let fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
+    for family in Family::BOTH {
+        fleet.make_errors(family, 50);
+        fleet.await_ban(family.attacker());
+    }
+    fleet
+}
+
+#[test]
+fn an_upgrade_under_traffic_lets_not_one_banned_packet_pass() {
+    let mut fleet = banned_fleet();
+    let attack = Attack::start(&fleet);
+    for _ in 0..3 {
+        attack.go_on(200);
+        assert!(fleet.edge.terminate(START).success());
+        attack.go_on(200);
+        fleet.restart_edge();
+    }
+    attack.go_on(200);
+    attack.end();
+}
+
+#[test]
+fn other_ban_slots_carry_live_bans_over_and_let_not_one_banned_packet_pass() {
+    let mut fleet = banned_fleet();
+    let attack = Attack::start(&fleet);
+    attack.go_on(200);
+    for slots in [("4096", "8192"), ("8192", "2048")] {
+        fleet.kill_edge();
+        let before = Family::BOTH.map(|family| fleet.ban_of(family.attacker()).unwrap());
+        let dropped = fleet.pins().dropped();
+        fleet.reconfigure_edge(
+            &format!("ban_slots = {}", slots.0),
+            &format!("ban_slots = {}", slots.1),
+        );
+        fleet.restart_edge();
+        assert_eq!(fleet.pins().ban_slots().to_string(), slots.1);
+        for (family, before) in Family::BOTH.into_iter().zip(before) {
+            let after = fleet.ban_of(family.attacker()).unwrap();
+            assert_eq!((after.reason, after.strikes), (before.reason, before.strikes));
+            let moved = after.expires_boot_ns.abs_diff(before.expires_boot_ns);
+            assert!(moved < 1_000_000_000, "the end moved by {moved} ns");
+            assert!(
+                after.dropped_packets >= before.dropped_packets,
+                "{before:?} {after:?}"
+            );
+        }
+        assert!(
+            fleet.pins().dropped() >= dropped,
+            "the counters of verdicts started over"
+        );
+        attack.go_on(200);
+    }
+    attack.end();
+    let staged = |name: &String| name.starts_with("next-");
+    assert!(!fleet.pinned().iter().any(staged), "{:?}", fleet.pinned());
+}
+
+#[test]
+fn a_layout_of_another_release_is_carried_over_by_field_names() {
+    let host = Host::new();
+    let boot_ns = Filter::load().clocks().boot_ns;
+    let old = |reason, dropped_packets, end: i64| OldBan {
+        reason,
+        dropped_packets,
+        expires_boot_ns: boot_ns.checked_add_signed(end * 1_000_000_000).unwrap(),
+        note: *b"whatever",
+    };
+    let (live, long, ended) = (
+        Ipv4Addr::new(198, 51, 100, 7),
+        Ipv4Addr::new(198, 51, 100, 8),
+        Ipv4Addr::new(198, 51, 100, 9),
+    );
+    pin_old_bans(
+        host.pin_folder(),
+        &[
+            (live, old(2, 17, 300)),
+            (long, old(3, 0, 1_000_000)),
+            (ended, old(2, 5, -1)),
+        ],
+    );
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge.kill9();
+    let pins = Pins::at(host.pin_folder());
+    let ban = pins.ban_of(IpAddr::V4(live)).unwrap();
+    assert_eq!((ban.reason, ban.dropped_packets), (2, 17));
+    assert_eq!(ban.expires_boot_ns, boot_ns + 300_000_000_000);
+    assert!(ban.expires_jiffies > 0 && ban.expires_jiffies < u64::MAX);
+    assert_eq!(pins.ban_of(IpAddr::V4(long)).unwrap().reason, 3);
+    assert_eq!(pins.ban_of(IpAddr::V4(ended)), None);
+}
+
+#[test]
+fn a_migration_that_was_killed_begins_again() {
+    let host = Host::new();
+    let boot_ns = Filter::load().clocks().boot_ns;
+    let source = Ipv4Addr::new(198, 51, 100, 7);
+    let ban = OldBan {
+        reason: 2,
+        dropped_packets: 0,
+        expires_boot_ns: boot_ns + 300_000_000_000,
+        note: [0; 8],
+    };
+    pin_old_bans(host.pin_folder(), &[(source, ban)]);
+    // What a start that got no further leaves: an empty map under the staging name.
+    let staged = host.pin_folder().join(format!("next-{}", maps::BANNED_V4));
+    let shape = [
+        "type",
+        "lru_hash",
+        "key",
+        "4",
+        "value",
+        "40",
+        "entries",
+        "4096",
+        "name",
+        "BANNED_V4",
+    ];
+    let made = Command::new("bpftool")
+        .args(["map", "create", staged.to_str().unwrap()])
+        .args(shape)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge.kill9();
+    assert_eq!(
+        Pins::at(host.pin_folder())
+            .ban_of(IpAddr::V4(source))
+            .unwrap()
+            .reason,
+        2
+    );
+    assert!(!staged.exists());
+}
+
+#[test]
+fn the_program_for_packets_in_several_buffers_takes_jumbo_frames_natively() {
+    let host = Host::new();
+    for end in ["eth-a", "peer-a"] {
+        host.namespace.ip(&["link", "set", end, "mtu", "9000"]);
+    }
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge.kill9();
+    let status = host.edge(&["status"]);
+    let text = String::from_utf8_lossy(&status.stdout);
+    assert!(text.contains("native on eth-a"), "{text}");
+    assert_eq!(host.xdp_program_on("eth-a").as_deref(), Some(maps::PROGRAM_FRAGS));
+}
+
+#[test]
+fn interfaces_share_one_set_of_maps() {
+    let fleet = banned_fleet();
+    // The attacker's address, seen on the visitor's link: its ban holds there too.
+    let family = Family::V4;
+    fleet.visitor.add_address("eth0", "198.51.100.2/32");
+    let at = SocketAddr::new(family.edge_for_visitor().ip(), PORT);
+    let sink = UdpSink::start(&fleet.host, at);
+    let before = fleet.pins().dropped();
+    let sender = UdpSender::start(&fleet.visitor, family.attacker(), at, Duration::from_micros(200));
+    wait_until("its packets are dropped on the other link", START, || {
+        fleet.pins().dropped() >= before + 100
+    });
+    drop(sender);
+    assert_eq!(sink.received_from(family.attacker()), 0);
+}
+
+#[test]
+fn detach_leaves_nothing_behind() {
+    let host = Host::new();
+    host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth-b\"");
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge.kill9();
+    assert!(host.edge(&["detach"]).status.success());
+    assert!(!host.pin_folder().exists());
+    for interface in ["eth-a", "eth-b"] {
+        wait_until(&format!("{interface} is free"), START, || {
+            host.xdp_program_on(interface).is_none()
+        });
+    }
+}
