@@ -18,9 +18,10 @@ use crate::{
     enforcer::{Enforcer, KernelSide},
     kernel::{self, AllowedNets, BanMaps, Object, ObjectSource, Pins, Program},
     l7::L7Bans,
+    privileges::{self, PrivilegedThread},
     reconcile::{Drift, Limits, Reconciler},
-    sources::proxy::Proxy,
-    telemetry::{self, Recorder},
+    sources::proxy::{Proxy, listen},
+    telemetry,
 };
 
 /// Orders that may wait for the enforcer.
@@ -39,17 +40,43 @@ pub struct App {
     proxy: Proxy,
     api: TcpListener,
     admin: Admin,
+    privileged: PrivilegedThread,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
+/// The sockets that the daemon listens on, made before anything else: the ports may need root, and an address that is
+/// wrong or taken shall leave the host as it was.
+#[derive(Debug)]
+pub struct Listeners {
+    proxy: std::net::TcpListener,
+    api: std::net::TcpListener,
+}
+
+impl Listeners {
+    /// # Errors
+    ///
+    /// When an address cannot be listened on; the error names its key.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            proxy: listen(config.proxy.listen).context("proxy.listen")?,
+            api: listen(config.api_listen).context("api_listen")?,
+        })
+    }
+}
+
 impl App {
-    /// Binds the listeners, starts to connect to NATS and attaches the program with the allowlist already filled. From
+    /// Takes over the listeners, starts to connect to NATS and attaches the program with the allowlist already filled. From
     /// here on what is pinned is enforced, whether NATS answers or not.
     ///
     /// # Errors
     ///
     /// Whatever the config or the host does not allow.
-    pub async fn build(config: Config, object: &ObjectSource) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        object: ObjectSource,
+        listeners: Listeners,
+        privileged: PrivilegedThread,
+    ) -> anyhow::Result<Self> {
         let edge_id = config.edge_id()?;
         let known = config.known();
         let protected = Arc::new(Protected::new(protect::collect(&known, &HashMap::new())));
@@ -68,14 +95,16 @@ impl App {
             telemetry_task.await;
             Ok(())
         });
-        let proxy = bind_proxy(&config, l7.clone(), recorder).await?;
-        let api = TcpListener::bind(config.api_listen)
-            .await
-            .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
+        let proxy = Proxy::new(listeners.proxy, config.proxy(), l7.clone(), recorder)?;
+        let api = TcpListener::from_std(listeners.api).context("taking the API's socket")?;
 
-        // Last, so that a wrong address leaves the host's interfaces as they were.
+        // Last, so that whatever else is wrong leaves the host's interfaces as they were.
         let kernel = match config.enforcement.in_kernel() {
-            true => Some(attach(&config, object, &protected)?),
+            true => {
+                let (config, protected) = (config.clone(), protected.clone());
+                let attach = move || attach(&config, &object, &protected);
+                Some(privileged.call(attach).await??)
+            }
             false => None,
         };
 
@@ -117,6 +146,7 @@ impl App {
             proxy,
             api,
             admin,
+            privileged,
             tasks,
         })
     }
@@ -138,7 +168,9 @@ impl App {
         let (sender, receiver) = self.orders;
         let garbage = self.admin.garbage.clone();
         let (runtime, enforcing) = (Handle::current(), self.enforcer.run(receiver, stopping()));
-        let enforcer = tokio::task::spawn_blocking(move || runtime.block_on(enforcing));
+        let privileged = self.privileged;
+        let enforcer =
+            tokio::spawn(async move { privileged.call(move || runtime.block_on(enforcing)).await });
         self.tasks.spawn(bus::watch_bans(
             self.bus,
             self.config.nats.url.clone(),
@@ -160,20 +192,18 @@ impl App {
         }
         let _ = tokio::time::timeout(admin::DRAIN, api).await;
         self.tasks.shutdown().await;
-        if let Err(error) = enforcer.await {
-            error!(%error, "the enforcer died");
+        if let Err(error) = enforcer
+            .await
+            .context("the enforcer died")
+            .and_then(|ended| ended)
+        {
+            error!("{error:#}");
         }
         outcome
     }
 }
 
-async fn bind_proxy(config: &Config, l7: Arc<L7Bans>, recorder: Recorder) -> anyhow::Result<Proxy> {
-    Proxy::bind(config.proxy(), l7, recorder)
-        .await
-        .context("proxy.listen")
-}
-
-/// Loads the program, fills the allowlist, and only then attaches.
+/// Loads the program, fills the allowlist, and only then attaches; gives up the capabilities that this took.
 fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyhow::Result<KernelSide> {
     kernel::require_host()?;
     let setup = config.xdp();
@@ -187,6 +217,7 @@ fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyh
         allowed.set(&protected.nets())?;
         program.carry_over(&mut bans, &clock)?;
         program.attach(&setup)?;
+        privileges::drop_what_loading_needed()?;
         Ok(KernelSide {
             program,
             bans,

@@ -12,6 +12,7 @@ pub mod config;
 pub mod enforcer;
 pub mod kernel;
 pub mod l7;
+pub mod privileges;
 pub mod reconcile;
 pub mod sources;
 pub mod telemetry;

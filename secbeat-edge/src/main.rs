@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use secbeat_common::daemon::{cli::init_logging, exit};
 use secbeat_edge::{
-    app::App,
+    app::{App, Listeners},
     cli::{Cli, Command, object_source},
     config::Config,
+    privileges::{self, PrivilegedThread},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,13 +27,16 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
     let config = Config::load(cli.config_path())?;
+    let listeners = Listeners::open(&config)?;
+    let privileged = PrivilegedThread::start()?;
+    privileges::drop_all()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        let app = App::build(config, &object_source(bpf_object)).await?;
+        let app = App::build(config, object_source(bpf_object), listeners, privileged).await?;
         app.run(async move {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::Command,
     time::Duration,
@@ -248,4 +249,40 @@ fn detach_leaves_nothing_behind() {
             host.xdp_program_on(interface).is_none()
         });
     }
+}
+
+/// The effective capabilities of every thread of a process.
+fn capabilities(pid: u32) -> Vec<u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .map(|task| {
+            let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let held = ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"].map(|set| {
+                let line = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+                u64::from_str_radix(line.trim(), 16).unwrap()
+            });
+            held.into_iter().fold(0, |all, set| all | set)
+        })
+        .collect()
+}
+
+#[test]
+fn after_loading_one_thread_keeps_one_capability_and_the_others_none() {
+    const NET_ADMIN: u64 = 1 << 12;
+    let mut fleet = banned_fleet();
+    let held = capabilities(fleet.edge.pid());
+    assert_eq!(
+        held.iter().filter(|held| **held == NET_ADMIN).count(),
+        1,
+        "{held:x?}"
+    );
+    assert_eq!(
+        held.iter().filter(|held| **held == 0).count(),
+        held.len() - 1,
+        "{held:x?}"
+    );
+    // Bans are still written, listed and lifted.
+    assert!(fleet.cli("edge", &["ban", "192.0.2.77"]).status.success());
+    assert!(fleet.cli("edge", &["unban", "192.0.2.77"]).status.success());
+    assert!(fleet.edge.terminate(START).success());
 }

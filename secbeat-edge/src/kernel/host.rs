@@ -14,12 +14,12 @@ const CAP_BPF: u32 = 39;
 
 /// # Errors
 ///
-/// When the kernel is too old, or this process may not load and attach XDP programs.
+/// When the kernel is too old, or this thread may not load and attach XDP programs.
 pub fn require_host() -> anyhow::Result<()> {
     let release = uname().context("asking for the kernel's version")?;
     require_version("the kernel", &release.release().to_string_lossy(), MIN_KERNEL)?;
     let status =
-        std::fs::read_to_string("/proc/self/status").context("reading this process's capabilities")?;
+        std::fs::read_to_string("/proc/thread-self/status").context("reading this thread's capabilities")?;
     require_capabilities(&status)
 }
 
@@ -28,7 +28,7 @@ fn require_capabilities(status: &str) -> anyhow::Result<()> {
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .context("no effective capabilities in /proc/self/status")?;
+        .context("no effective capabilities in /proc/thread-self/status")?;
     let has = |capability: u32| held & (1 << capability) != 0;
     if has(CAP_NET_ADMIN) && (has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON))) {
         return Ok(());

@@ -66,13 +66,18 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens. Must be called within a tokio runtime.
+    /// Takes over a socket made by [`listen`]. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened on.
-    pub async fn bind(config: ProxyConfig, gate: Arc<dyn Gate>, recorder: Recorder) -> anyhow::Result<Self> {
-        let listener = listen(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+    /// When the runtime cannot take the socket.
+    pub fn new(
+        listener: std::net::TcpListener,
+        config: ProxyConfig,
+        gate: Arc<dyn Gate>,
+        recorder: Recorder,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::from_std(listener).context("taking the listening socket")?;
         let local_addr = listener.local_addr().context("reading the address listened on")?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -186,7 +191,16 @@ async fn serve(forwarder: &Forwarder, stream: TcpStream, client: IpAddr, watcher
     }
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on `addr`, without blocking; on `[::]` also for IPv4.
+///
+/// # Errors
+///
+/// When the address cannot be listened on; the error names it.
+pub fn listen(addr: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    bound(addr).with_context(|| format!("listening on {addr}"))
+}
+
+fn bound(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     if addr.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -195,5 +209,5 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }

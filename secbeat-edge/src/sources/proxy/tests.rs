@@ -153,7 +153,7 @@ async fn a_stop_lets_open_requests_end_and_takes_no_new_ones() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let lab = Lab::new().await;
-    let error = lab.bind_again().await;
+    let error = lab.bind_again();
     assert_eq!(error, format!("listening on {}", lab.proxy));
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{Gate, Proxy, ProxyConfig, ProxyStats};
+use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, listen};
 use crate::telemetry::{Queue, Recorder};
 
 /// Long enough for any machine; whatever waits so long has failed.
@@ -70,7 +70,7 @@ impl Lab {
         change(&mut config);
         let (recorder, queue) = Recorder::channel(NonZeroUsize::new(100).unwrap());
         let gate = Arc::<Bans>::default();
-        let proxy = Proxy::bind(config, gate.clone(), recorder).await.unwrap();
+        let proxy = Proxy::new(listen(config.listen).unwrap(), config, gate.clone(), recorder).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (addr, stats) = (proxy.local_addr(), proxy.stats());
         let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }));
@@ -125,14 +125,8 @@ impl Lab {
     }
 
     /// The error of a second proxy at the same address.
-    pub(super) async fn bind_again(&self) -> String {
-        let config = ProxyConfig::new(self.proxy, "http://127.0.0.1:1".parse().unwrap());
-        let (recorder, _queue) = Recorder::channel(NonZeroUsize::MIN);
-        Proxy::bind(config, self.gate.clone(), recorder)
-            .await
-            .err()
-            .unwrap()
-            .to_string()
+    pub(super) fn bind_again(&self) -> String {
+        listen(self.proxy).err().unwrap().to_string()
     }
 }
 

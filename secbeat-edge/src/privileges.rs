@@ -1,0 +1,97 @@
+//! Gives up what root can and this daemon need not.
+//!
+//! Capabilities belong to threads, and new threads inherit them. So one thread is started first and keeps what loading and
+//! attaching need; then the rest of the process gives everything up, before any other thread exists; and once the program
+//! is attached, that one thread keeps only what replacing and re-attaching it takes.
+
+use std::{sync::mpsc, thread};
+
+use anyhow::{Context, anyhow};
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::{prctl, utsname::uname};
+use secbeat_common::daemon::cli::require_version;
+use tokio::sync::oneshot;
+
+/// From this kernel on, open maps can be changed without `CAP_BPF` even where `kernel.unprivileged_bpf_disabled` is set.
+const NO_BPF_NEEDED: (u32, u32) = (5, 19);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The thread that has capabilities; it does what it is given, one after the other.
+#[derive(Debug)]
+pub struct PrivilegedThread(mpsc::Sender<Job>);
+
+impl PrivilegedThread {
+    /// Starts it with the capabilities of the calling thread. It ends with the last job once this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no more threads.
+    pub fn start() -> anyhow::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("kernel".to_owned())
+            .spawn(move || queue.into_iter().for_each(|job| job()))
+            .context("starting a thread")?;
+        Ok(Self(jobs))
+    }
+
+    /// Does `work` there.
+    ///
+    /// # Errors
+    ///
+    /// When `work` panicked.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move || drop(reply.send(work())));
+        let died = || anyhow!("the thread that talks to the kernel died");
+        self.0.send(job).map_err(|_| died())?;
+        answer.await.map_err(|_| died())
+    }
+}
+
+/// Gives up every capability of the calling thread and of those that it will start.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn drop_all() -> anyhow::Result<()> {
+    keep(&CapsHashSet::new())
+}
+
+/// Gives up everything but what replacing and re-attaching the program takes.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn drop_what_loading_needed() -> anyhow::Result<()> {
+    let mut kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
+    let release = uname().context("asking for the kernel's version")?;
+    if require_version("the kernel", &release.release().to_string_lossy(), NO_BPF_NEEDED).is_err() {
+        kept.insert(Capability::CAP_BPF);
+    }
+    keep(&kept)
+}
+
+fn keep(wanted: &CapsHashSet) -> anyhow::Result<()> {
+    let held = caps::read(None, CapSet::Permitted).context("reading this thread's capabilities")?;
+    let kept: CapsHashSet = held.intersection(wanted).copied().collect();
+    let giving_up = "giving up capabilities";
+    // Nothing that is executed from here on can get back what goes; only who may change the set can shrink it.
+    prctl::set_no_new_privs().context(giving_up)?;
+    if held.contains(&Capability::CAP_SETPCAP) {
+        for capability in caps::read(None, CapSet::Bounding)
+            .context(giving_up)?
+            .difference(&kept)
+        {
+            caps::drop(None, CapSet::Bounding, *capability).context(giving_up)?;
+        }
+    }
+    caps::clear(None, CapSet::Ambient).context(giving_up)?;
+    caps::clear(None, CapSet::Inheritable).context(giving_up)?;
+    caps::set(None, CapSet::Effective, &kept).context(giving_up)?;
+    caps::set(None, CapSet::Permitted, &kept).context(giving_up)
+}
