@@ -13,6 +13,7 @@ mod pins;
 mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
 mod raw;
+mod settings;
 
 pub use attach::{Attachment, attachments};
 pub use bans::{BanMaps, KernelBan};
@@ -22,3 +23,4 @@ pub use nets::{AllowedNets, Totals, read_totals};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
 pub use program::{Program, XdpSetup, jiffy_clock};
+pub use settings::SettingsMap;

@@ -3,19 +3,19 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
-use aya::maps::{Array, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key};
+use aya::maps::{LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key};
 use secbeat_common::{
-    maps::{self, Allow, Counter, Settings},
+    maps::{self, Allow, Counter},
     prefix::Prefix,
     verdict::Verdict,
 };
 
-use super::Pins;
+use super::{Pins, SettingsMap};
 
 /// `ALLOWED_NETS`: networks that the program never drops.
 pub struct AllowedNets {
     trie: LpmTrie<MapData, [u8; 16], Allow>,
-    settings: Array<MapData, Settings>,
+    settings: SettingsMap,
     written: HashMap<Prefix, u32>,
     generation: u32,
 }
@@ -25,17 +25,14 @@ impl AllowedNets {
     ///
     /// When the maps are not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
-        let open = |name| {
-            let path = pins.map(name);
-            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))
-        };
-        let trie = Map::LpmTrie(open(maps::ALLOWED_NETS)?);
-        let settings = Map::Array(open(maps::SETTINGS)?);
+        let path = pins.map(maps::ALLOWED_NETS);
+        let data =
+            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
         Ok(Self {
-            trie: trie
+            trie: Map::LpmTrie(data)
                 .try_into()
                 .context("ALLOWED_NETS is no allowlist of this release")?,
-            settings: settings.try_into().context("SETTINGS is not of this release")?,
+            settings: SettingsMap::open(pins)?,
             written: HashMap::new(),
             generation: 0,
         })
@@ -88,19 +85,19 @@ impl AllowedNets {
         if touched { 0 } else { self.generation }
     }
 
+    /// Whether `stamp` says of a ban of `target` what [`stamp`](Self::stamp) would. A ban once found untouched by the
+    /// allowlist as it is now needs no second look.
+    #[must_use]
+    pub fn is_current(&self, target: &Prefix, stamp: u32) -> bool {
+        (stamp != 0 && stamp == self.generation) || stamp == self.stamp(target)
+    }
+
     /// The generation, moved on unless nothing is about to change.
     fn advance(&mut self, unchanged: bool) -> anyhow::Result<u32> {
-        let mut settings = self
-            .settings
-            .get(&0, 0)
-            .context("reading the program's settings")?;
-        if !unchanged || settings.allow_generation == 0 {
-            settings.allow_generation = settings.allow_generation.checked_add(1).unwrap_or(1);
-            self.settings
-                .set(0, settings, 0)
-                .context("writing the program's settings")?;
+        match self.settings.read()?.allow_generation {
+            generation if unchanged && generation != 0 => Ok(generation),
+            _ => self.settings.next_allow_generation(),
         }
-        Ok(settings.allow_generation)
     }
 }
 

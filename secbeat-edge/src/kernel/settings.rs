@@ -1,0 +1,91 @@
+//! `SETTINGS`: what the program is told at run time. Each field has one owner, and is changed without touching the others.
+
+use anyhow::{Context, ensure};
+use aya::maps::{Array, Map, MapData};
+use secbeat_common::maps::{self, Settings};
+
+use super::Pins;
+
+/// The one entry of `SETTINGS`. May be opened several times in one process, by those who own its fields.
+pub struct SettingsMap {
+    array: Array<MapData, Settings>,
+}
+
+impl SettingsMap {
+    /// # Errors
+    ///
+    /// When the map is not pinned, or not of this release.
+    pub fn open(pins: &Pins) -> anyhow::Result<Self> {
+        let path = pins.map(maps::SETTINGS);
+        let data =
+            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
+        let array = Map::Array(data)
+            .try_into()
+            .context("SETTINGS is not of this release")?;
+        Ok(Self { array })
+    }
+
+    /// What the program is told now.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn read(&self) -> anyhow::Result<Settings> {
+        self.array
+            .get(&0, 0)
+            .context("reading the program's settings")
+    }
+
+    /// Whether to drop or only to count: a code of [`maps::mode`].
+    ///
+    /// # Errors
+    ///
+    /// When it is no such code, or the kernel refuses.
+    pub fn set_mode(&mut self, mode: u32) -> anyhow::Result<()> {
+        ensure!(
+            [maps::mode::ENFORCE, maps::mode::OBSERVE].contains(&mode),
+            "{mode} is no mode of the program"
+        );
+        self.change(|settings| settings.mode = mode).map(drop)
+    }
+
+    /// How many packets of one ban there are from one event to the next: a power of two, or 0 for no events.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither, or the kernel refuses.
+    pub fn set_event_every(&mut self, packets: u32) -> anyhow::Result<()> {
+        ensure!(
+            packets == 0 || packets.is_power_of_two(),
+            "an event every {packets} packets: only powers of two"
+        );
+        self.change(|settings| settings.event_every = packets).map(drop)
+    }
+
+    /// Whether the program looks into `BANNED_NETS`.
+    pub(super) fn set_nets_in_use(&mut self, in_use: bool) -> anyhow::Result<()> {
+        self.change(|settings| settings.nets_in_use = u32::from(in_use))
+            .map(drop)
+    }
+
+    /// Moves [`Settings::allow_generation`] on, past 0, and returns it.
+    pub(super) fn next_allow_generation(&mut self) -> anyhow::Result<u32> {
+        let next = |settings: &mut Settings| {
+            settings.allow_generation = settings.allow_generation.checked_add(1).unwrap_or(1);
+        };
+        Ok(self.change(next)?.allow_generation)
+    }
+
+    /// Writes only what is different, so that setting what is set already costs one read.
+    fn change(&mut self, change: impl FnOnce(&mut Settings)) -> anyhow::Result<Settings> {
+        let before = self.read()?;
+        let mut after = before;
+        change(&mut after);
+        if after != before {
+            self.array
+                .set(0, after, 0)
+                .context("writing the program's settings")?;
+        }
+        Ok(after)
+    }
+}
