@@ -53,6 +53,9 @@ pub const DEFAULT_BAN_SLOTS: u32 = 262_144;
 pub const ALLOWED_SLOTS: u32 = 4096;
 /// Most prefixes in `BANNED_NETS`. Small for the same reason.
 pub const NET_SLOTS: u32 = 4096;
+/// Most prefixes that are banned through it. One slot stays free, without which kernels before 6.13 refuse to replace an
+/// entry.
+pub const MAX_BANNED_NETS: u32 = NET_SLOTS - 1;
 /// Slots of `COUNTERS`.
 pub const COUNTER_SLOTS: u32 = Verdict::COUNT as u32 + 1;
 /// The slot of `COUNTERS` in which events that found [`EVENTS`] full are counted (as packets).

@@ -1,15 +1,15 @@
-//! The ban maps.
+//! The kernel's bans, over all three maps.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use anyhow::{Context, bail};
-use aya::maps::{HashMap, Map, MapData, MapError};
+use anyhow::Context;
+use aya::maps::MapError;
 use secbeat_common::{
     maps::{self, Ban},
     prefix::Prefix,
 };
 
-use super::{BootTime, JiffyClock, Pins};
+use super::{BootTime, JiffyClock, Pins, banned_nets::BannedNets, batch::Cursor, source_bans::SourceBans};
 
 /// A ban as the kernel holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +26,78 @@ pub struct KernelBan {
     pub dropped_bytes: u64,
 }
 
-/// `BANNED_V4` and `BANNED_V6`.
-#[derive(Debug)]
-pub struct BanMaps {
-    v4: HashMap<MapData, [u8; 4], Ban>,
-    v6: HashMap<MapData, [u8; 8], Ban>,
+/// A ban with its end in the program's own time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JiffyBan(Ban);
+
+impl JiffyBan {
+    /// As it is written over `known`, whose counts go on.
+    pub(super) fn counting_on(&self, known: Option<Ban>) -> Ban {
+        Ban {
+            dropped_packets: known.map_or(self.0.dropped_packets, |known| known.dropped_packets),
+            dropped_bytes: known.map_or(self.0.dropped_bytes, |known| known.dropped_bytes),
+            ..self.0
+        }
+    }
 }
 
-/// The key of a source in its map.
+/// Bans that the kernel did not take.
+#[derive(Debug, thiserror::Error)]
+#[error("{} bans were not written into the kernel, the first of them {}", targets.len(), first(targets))]
+pub struct Unwritten {
+    pub targets: Vec<Prefix>,
+    /// What the kernel said to the first.
+    #[source]
+    pub error: anyhow::Error,
+}
+
+fn first(targets: &[Prefix]) -> String {
+    targets.first().map_or_else(String::new, Prefix::to_string)
+}
+
+/// How full a map is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    pub entries: u64,
+    pub slots: u32,
+}
+
+/// A walk through the three maps, a few thousand bans at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    at: Place,
+    entries: [u64; MAPS.len()],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    V4(Cursor),
+    V6(Cursor),
+    Nets,
+    End,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::V4(Cursor::Start)
+    }
+}
+
+/// The ban maps, in the order of a walk.
+pub const MAPS: [&str; 3] = [maps::BANNED_V4, maps::BANNED_V6, maps::BANNED_NETS];
+
+/// The ban maps: `BANNED_V4` and `BANNED_V6` hold sources, `BANNED_NETS` every other prefix.
+pub struct BanMaps {
+    v4: SourceBans<[u8; 4]>,
+    v6: SourceBans<[u8; 8]>,
+    nets: BannedNets,
+}
+
+/// Where a target's ban is kept.
 enum Key {
     V4([u8; 4]),
     V6([u8; 8]),
+    Net,
 }
 
 impl BanMaps {
@@ -46,128 +107,174 @@ impl BanMaps {
     ///
     /// When they are not pinned, or are no ban maps of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
-        let open = |name| -> anyhow::Result<Map> {
-            let path = pins.map(name);
-            let data = MapData::from_pin(&path).with_context(|| {
-                format!("opening the pinned map {} (is SecBeat attached?)", path.display())
-            })?;
-            Ok(Map::LruHashMap(data))
-        };
-        let typed = "is no ban map of this release";
         Ok(Self {
-            v4: open(maps::BANNED_V4)?
-                .try_into()
-                .with_context(|| format!("{} {typed}", maps::BANNED_V4))?,
-            v6: open(maps::BANNED_V6)?
-                .try_into()
-                .with_context(|| format!("{} {typed}", maps::BANNED_V6))?,
+            v4: SourceBans::open(pins, maps::BANNED_V4)?,
+            v6: SourceBans::open(pins, maps::BANNED_V6)?,
+            nets: BannedNets::open(pins)?,
         })
     }
 
-    /// Writes a ban. The drop counts of a ban that is already there are kept.
+    /// Writes a ban. The drop counts of a ban that is already there are kept; what CPUs still hold back of it (see
+    /// [`HeldBack`](super::HeldBack)) is lost to them if its end moves.
     ///
     /// # Errors
     ///
-    /// When `target` is no single source, or the kernel refuses.
+    /// When the kernel refuses.
     pub fn put(&mut self, target: &Prefix, ban: &KernelBan, clock: &JiffyClock) -> anyhow::Result<()> {
-        let key = key(target)?;
-        let counted = self.get(target)?.unwrap_or(*ban);
-        let value = Ban {
-            expires_jiffies: clock.jiffies_at(ban.ends),
-            expires_boot_ns: ban.ends.0,
-            dropped_packets: counted.dropped_packets,
-            dropped_bytes: counted.dropped_bytes,
-            reason: ban.reason,
-            origin: ban.origin,
-            strikes: u16::try_from(ban.strikes).unwrap_or(u16::MAX),
-            unallowed_in: ban.unallowed_in,
-        };
-        match key {
-            Key::V4(key) => self.v4.insert(key, value, 0),
-            Key::V6(key) => self.v6.insert(key, value, 0),
+        let ban = ban.at(clock);
+        match key(target) {
+            Key::V4(key) => self.v4.put(key, &ban),
+            Key::V6(key) => self.v6.put(key, &ban),
+            Key::Net => self.nets.put(target, &ban),
         }
         .with_context(|| format!("writing the ban of {target} into the kernel"))
+    }
+
+    /// Writes many bans, as [`put`](Self::put) does each. One that the kernel refuses does not keep the others out.
+    ///
+    /// # Errors
+    ///
+    /// [`Unwritten`] names those that it refused.
+    pub fn put_all(&mut self, bans: &[(Prefix, KernelBan)], clock: &JiffyClock) -> Result<(), Unwritten> {
+        let (mut v4, mut v6, mut refused, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
+        for (target, ban) in bans {
+            match key(target) {
+                Key::V4(key) => v4.push((key, ban.at(clock))),
+                Key::V6(key) => v6.push((key, ban.at(clock))),
+                Key::Net => {
+                    if let Err(error) = self.nets.put(target, &ban.at(clock)) {
+                        refused.push(*target);
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        for outcome in [self.v4.put_all(&v4), self.v6.put_all(&v6)] {
+            if let Err(unwritten) = outcome {
+                refused.extend(unwritten.targets);
+                first.get_or_insert(unwritten.error);
+            }
+        }
+        match first {
+            None => Ok(()),
+            Some(error) => Err(Unwritten {
+                targets: refused,
+                error,
+            }),
+        }
     }
 
     /// Removes a ban; one that is not there is fine.
     ///
     /// # Errors
     ///
-    /// When `target` is no single source, or the kernel refuses.
+    /// When the kernel refuses.
     pub fn remove(&mut self, target: &Prefix) -> anyhow::Result<()> {
-        let removed = match key(target)? {
+        match key(target) {
             Key::V4(key) => self.v4.remove(&key),
             Key::V6(key) => self.v6.remove(&key),
-        };
-        absent_is_none(removed)
-            .map(|_| ())
-            .with_context(|| format!("removing the ban of {target} from the kernel"))
+            Key::Net => self.nets.remove(target),
+        }
+        .with_context(|| format!("removing the ban of {target} from the kernel"))
     }
 
-    /// The ban of `target`, if there is one.
+    /// The ban of exactly `target`, if there is one.
     ///
     /// # Errors
     ///
-    /// When `target` is no single source, or the kernel refuses.
+    /// When the kernel refuses.
     pub fn get(&self, target: &Prefix) -> anyhow::Result<Option<KernelBan>> {
-        let found = match key(target)? {
-            Key::V4(key) => self.v4.get(&key, 0),
-            Key::V6(key) => self.v6.get(&key, 0),
-        };
-        let found =
-            absent_is_none(found).with_context(|| format!("reading the ban of {target} from the kernel"))?;
-        Ok(found.map(KernelBan::from))
+        match key(target) {
+            Key::V4(key) => self.v4.get(&key),
+            Key::V6(key) => self.v6.get(&key),
+            Key::Net => self.nets.get(target),
+        }
+        .with_context(|| format!("reading the ban of {target} from the kernel"))
+        .map(|found| found.map(KernelBan::from))
     }
 
-    /// Every ban in both maps, ended ones too. Keys come first and values after, so that entries which come and go in
-    /// between cannot make the walk start over.
+    /// The next few thousand bans of a walk, ended ones too; `None` at its end. A ban that is there all the time comes
+    /// exactly once, whatever is written meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn next(&self, walk: &mut Walk) -> anyhow::Result<Option<Vec<(Prefix, KernelBan)>>> {
+        let (map, bans, next) = match walk.at {
+            Place::V4(Cursor::End) => {
+                walk.at = Place::V6(Cursor::Start);
+                return self.next(walk);
+            }
+            Place::V6(Cursor::End) => {
+                walk.at = Place::Nets;
+                return self.next(walk);
+            }
+            Place::V4(mut cursor) => (0, self.v4.next(&mut cursor)?, Place::V4(cursor)),
+            Place::V6(mut cursor) => (1, self.v6.next(&mut cursor)?, Place::V6(cursor)),
+            Place::Nets => (2, self.nets.all()?, Place::End),
+            Place::End => return Ok(None),
+        };
+        walk.at = next;
+        walk.entries[map] += bans.len() as u64;
+        Ok(Some(bans))
+    }
+
+    /// How full the maps were when `walk` came through, in the order of [`MAPS`].
+    #[must_use]
+    pub fn fill(&self, walk: &Walk) -> [Fill; MAPS.len()] {
+        let slots = [self.v4.slots(), self.v6.slots(), maps::NET_SLOTS];
+        std::array::from_fn(|map| Fill {
+            entries: walk.entries[map],
+            slots: slots[map],
+        })
+    }
+
+    /// Every ban, ended ones too.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn all(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
-        let mut bans = Vec::new();
-        for key in self
-            .v4
-            .keys()
-            .collect::<Result<Vec<_>, _>>()
-            .context("listing the banned IPv4 sources")?
-        {
-            let ban = absent_is_none(self.v4.get(&key, 0)).context("reading a ban")?;
-            let source = Prefix::of_source(IpAddr::V4(Ipv4Addr::from(key)));
-            bans.extend(ban.map(|ban| (source, ban.into())));
+        let (mut walk, mut all) = (Walk::default(), Vec::new());
+        while let Some(bans) = self.next(&mut walk)? {
+            all.extend(bans);
         }
-        for key in self
-            .v6
-            .keys()
-            .collect::<Result<Vec<_>, _>>()
-            .context("listing the banned IPv6 sources")?
-        {
-            let ban = absent_is_none(self.v6.get(&key, 0)).context("reading a ban")?;
-            let address = u128::from(u64::from_be_bytes(key)) << 64;
-            let source = Prefix::of_source(IpAddr::V6(Ipv6Addr::from(address)));
-            bans.extend(ban.map(|ban| (source, ban.into())));
-        }
-        Ok(bans)
+        Ok(all)
+    }
+
+    /// Every banned network.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn nets(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
+        self.nets.all()
+    }
+
+    /// Makes the program look into `BANNED_NETS` exactly while there is something in it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn settle_nets(&mut self) -> anyhow::Result<()> {
+        self.nets.settle()
     }
 }
 
-fn key(target: &Prefix) -> anyhow::Result<Key> {
+fn key(target: &Prefix) -> Key {
     if !target.is_source() {
-        bail!(
-            "{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that the ban maps hold"
-        );
+        return Key::Net;
     }
-    Ok(match target.addr() {
+    match target.addr() {
         IpAddr::V4(v4) => Key::V4(v4.octets()),
         IpAddr::V6(v6) => {
             let [a, b, c, d, e, f, g, h, ..] = v6.octets();
             Key::V6([a, b, c, d, e, f, g, h])
         }
-    })
+    }
 }
 
-fn absent_is_none<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+pub(super) fn absent_is_none<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
@@ -175,6 +282,21 @@ fn absent_is_none<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError>
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+impl KernelBan {
+    fn at(&self, clock: &JiffyClock) -> JiffyBan {
+        JiffyBan(Ban {
+            expires_jiffies: clock.jiffies_at(self.ends),
+            expires_boot_ns: self.ends.0,
+            dropped_packets: self.dropped_packets,
+            dropped_bytes: self.dropped_bytes,
+            reason: self.reason,
+            origin: self.origin,
+            strikes: u16::try_from(self.strikes).unwrap_or(u16::MAX),
+            unallowed_in: self.unallowed_in,
+        })
     }
 }
 

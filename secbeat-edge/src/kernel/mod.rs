@@ -3,6 +3,10 @@
 mod attach;
 mod bans;
 mod btf;
+mod banned_nets;
+mod bans;
+#[expect(unsafe_code, reason = "the bpf(2) calls that aya does not have")]
+mod batch;
 mod clock;
 mod host;
 mod layout;
@@ -14,9 +18,10 @@ mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
 mod raw;
 mod settings;
+mod source_bans;
 
 pub use attach::{Attachment, attachments};
-pub use bans::{BanMaps, KernelBan};
+pub use bans::{BanMaps, Fill, KernelBan, MAPS, Unwritten, Walk};
 pub use clock::{BootTime, JiffyClock, boot_now};
 pub use host::require_host;
 pub use nets::{AllowedNets, Totals, read_totals};

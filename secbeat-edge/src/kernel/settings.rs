@@ -31,9 +31,7 @@ impl SettingsMap {
     ///
     /// When the kernel refuses.
     pub fn read(&self) -> anyhow::Result<Settings> {
-        self.array
-            .get(&0, 0)
-            .context("reading the program's settings")
+        self.array.get(&0, 0).context("reading the program's settings")
     }
 
     /// Whether to drop or only to count: a code of [`maps::mode`].

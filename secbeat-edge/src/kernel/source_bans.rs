@@ -1,0 +1,107 @@
+//! `BANNED_V4` and `BANNED_V6`: LRU hashes of single sources.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::Context;
+use aya::{
+    Pod,
+    maps::{HashMap, Map, MapData},
+};
+use secbeat_common::{maps::Ban, prefix::Prefix};
+
+use super::{
+    Pins,
+    bans::{JiffyBan, KernelBan, Unwritten, absent_is_none},
+    batch::{self, Cursor, HashMapFd},
+};
+
+/// The key of a source, in memory as it is in a packet.
+pub(super) trait SourceKey: Pod {
+    const BLANK: Self;
+    fn source(self) -> Prefix;
+}
+
+impl SourceKey for [u8; 4] {
+    const BLANK: Self = [0; 4];
+
+    fn source(self) -> Prefix {
+        Prefix::of_source(IpAddr::V4(Ipv4Addr::from(self)))
+    }
+}
+
+impl SourceKey for [u8; 8] {
+    const BLANK: Self = [0; 8];
+
+    fn source(self) -> Prefix {
+        let address = u128::from(u64::from_be_bytes(self)) << 64;
+        Prefix::of_source(IpAddr::V6(Ipv6Addr::from(address)))
+    }
+}
+
+/// One of the two maps.
+#[derive(Debug)]
+pub(super) struct SourceBans<K> {
+    map: HashMap<MapData, K, Ban>,
+    batches: HashMapFd<K, Ban>,
+    slots: u32,
+}
+
+impl<K: SourceKey> SourceBans<K> {
+    pub(super) fn open(pins: &Pins, name: &str) -> anyhow::Result<Self> {
+        let path = pins.map(name);
+        let data = MapData::from_pin(&path)
+            .with_context(|| format!("opening the pinned map {} (is SecBeat attached?)", path.display()))?;
+        let typed = || format!("{name} is no ban map of this release");
+        let slots = data.info().with_context(typed)?.max_entries();
+        let batches = HashMapFd::new(&data).with_context(typed)?;
+        let map = Map::LruHashMap(data).try_into().with_context(typed)?;
+        Ok(Self { map, batches, slots })
+    }
+
+    pub(super) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    pub(super) fn get(&self, key: &K) -> anyhow::Result<Option<Ban>> {
+        Ok(absent_is_none(self.map.get(key, 0))?)
+    }
+
+    pub(super) fn put(&mut self, key: K, ban: &JiffyBan) -> anyhow::Result<()> {
+        let ban = ban.counting_on(self.get(&key)?);
+        Ok(self.map.insert(key, ban, 0)?)
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> anyhow::Result<()> {
+        absent_is_none(self.map.remove(key))?;
+        Ok(())
+    }
+
+    /// Writes them all, in order, with the counts of those that are there already kept.
+    pub(super) fn put_all(&mut self, bans: &[(K, JiffyBan)]) -> Result<(), Unwritten> {
+        let (mut keys, mut values) = (Vec::with_capacity(bans.len()), Vec::with_capacity(bans.len()));
+        for (key, ban) in bans {
+            keys.push(*key);
+            // A ban that cannot be read cannot be written either, and that says why.
+            values.push(ban.counting_on(self.get(key).unwrap_or_default()));
+        }
+        batch::update(&mut self.batches, &keys, &values).map_err(|batch::Unwritten { at, error }| Unwritten {
+            targets: at
+                .iter()
+                .filter_map(|&at| keys.get(at))
+                .map(|key| key.source())
+                .collect(),
+            error: anyhow::Error::from(error).context("writing bans into the kernel"),
+        })
+    }
+
+    /// The next few thousand bans.
+    pub(super) fn next(&self, cursor: &mut Cursor) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
+        let (keys, values) = batch::lookup(&self.batches, cursor, (K::BLANK, Ban::default()))
+            .context("reading the kernel's bans")?;
+        Ok(keys
+            .into_iter()
+            .map(SourceKey::source)
+            .zip(values.into_iter().map(KernelBan::from))
+            .collect())
+    }
+}
