@@ -8,6 +8,7 @@ mod bans;
 #[expect(unsafe_code, reason = "the bpf(2) calls that aya does not have")]
 mod batch;
 mod clock;
+mod floods;
 mod host;
 mod layout;
 mod migrate;
@@ -23,6 +24,7 @@ mod source_bans;
 pub use attach::{Attachment, attachments};
 pub use bans::{BanMaps, Fill, KernelBan, MAPS, Unwritten, Walk};
 pub use clock::{BootTime, JiffyClock, boot_now};
+pub use floods::{Floods, HeldBack};
 pub use host::require_host;
 pub use nets::{AllowedNets, Totals, read_totals};
 pub use object::{Object, ObjectSource};
