@@ -67,7 +67,7 @@ impl BannedNets {
         for key in keys.context("listing the banned networks")? {
             let ban = absent_is_none(self.trie.get(&key, 0)).context("reading the ban of a network")?;
             // What this release does not write (more than 128 bits) cannot be named, nor asked for.
-            bans.extend(ban.and_then(|ban| Some((net(&key)?, ban.into()))));
+            bans.extend(ban.and_then(|ban| Some((net(key.prefix_len(), key.data())?, ban.into()))));
         }
         Ok(bans)
     }
@@ -78,8 +78,9 @@ fn key(net: &Prefix) -> Key<[u8; 16]> {
     Key::new(prefix_len, addr)
 }
 
-fn net(key: &Key<[u8; 16]>) -> Option<Prefix> {
-    Prefix::new(IpAddr::from(key.data()), u8::try_from(key.prefix_len()).ok()?).ok()
+/// The network of a key; `None` for more than 128 bits.
+pub(super) fn net(prefix_len: u32, addr: [u8; 16]) -> Option<Prefix> {
+    Prefix::new(IpAddr::from(addr), u8::try_from(prefix_len).ok()?).ok()
 }
 
 fn full_is_told(error: MapError) -> anyhow::Error {

@@ -4,8 +4,6 @@
 //! program: until then the old program enforces from the old maps, so no packet finds a gap. Only then do the staged pins
 //! take the place of the old ones. Killed at any point, the next start begins again from what is pinned.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use anyhow::{Context, bail};
 use aya::maps::{Map, MapData, PerCpuArray};
 use secbeat_common::{
@@ -15,14 +13,15 @@ use secbeat_common::{
 use tracing::{info, warn};
 
 use super::{
-    BanMaps, JiffyClock, KernelBan, Pins, boot_now,
+    BanMaps, JiffyClock, KernelBan, Pins, banned_nets, boot_now,
     btf::Fields,
     layout::{Mismatch, mismatches},
     raw::RawMap,
+    source_bans::SourceKey as _,
 };
 
 /// The maps whose entries are carried over one by one.
-const BAN_MAPS: [&str; 2] = [maps::BANNED_V4, maps::BANNED_V6];
+const BAN_MAPS: [&str; 3] = [maps::BANNED_V4, maps::BANNED_V6, maps::BANNED_NETS];
 
 /// The pinned maps that do not fit, each known to be understood.
 #[derive(Debug)]
@@ -102,7 +101,7 @@ fn carry_bans(old: &Pins, name: &str, bans: &mut BanMaps, clock: &JiffyClock) ->
     let now = boot_now();
     let mut carried = 0;
     for (key, value) in RawMap::open(&old.map(name))?.entries()? {
-        let (Some(target), Some(ban)) = (source(&key), ban(&fields, &value)) else {
+        let (Some(target), Some(ban)) = (target(&key), ban(&fields, &value)) else {
             continue;
         };
         let ban = KernelBan::from(ban);
@@ -131,17 +130,16 @@ fn ban(fields: &Fields, value: &[u8]) -> Option<Ban> {
     })
 }
 
-/// The source that a key of `BANNED_V4` or `BANNED_V6` stands for.
-fn source(key: &[u8]) -> Option<Prefix> {
-    let address = match *key {
-        [a, b, c, d] => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
-        [a, b, c, d, e, f, g, h] => {
-            let upper = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-            IpAddr::V6(Ipv6Addr::from(u128::from(upper) << 64))
-        }
-        _ => return None,
-    };
-    Some(Prefix::of_source(address))
+/// What a key stands for; the maps' keys differ in length.
+fn target(key: &[u8]) -> Option<Prefix> {
+    if let Ok(key) = <[u8; 4]>::try_from(key) {
+        return Some(key.source());
+    }
+    if let Ok(key) = <[u8; 8]>::try_from(key) {
+        return Some(key.source());
+    }
+    let (prefix_len, addr) = key.split_first_chunk()?;
+    banned_nets::net(u32::from_ne_bytes(*prefix_len), addr.try_into().ok()?)
 }
 
 /// Copies the packet counters slot by slot; verdicts keep their slots for ever.

@@ -1,12 +1,11 @@
 //! The kernel side: the only user of aya. Everything above it speaks of prefixes, bans and times.
 
 mod attach;
-mod bans;
-mod btf;
 mod banned_nets;
 mod bans;
 #[expect(unsafe_code, reason = "the bpf(2) calls that aya does not have")]
 mod batch;
+mod btf;
 mod clock;
 mod floods;
 mod host;
