@@ -35,23 +35,10 @@ fn run_refused(host: &Host, parts: &[&str]) {
     );
 }
 
-/// The number of the XDP program on `interface`, as `ip` shows it.
-fn xdp_on(host: &Host, interface: &str) -> Option<String> {
-    let shown = host
-        .namespace
-        .command("ip")
-        .args(["-details", "link", "show", interface])
-        .output()
-        .unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    let id = shown.split("prog/xdp id ").nth(1)?.split_whitespace().next()?;
-    Some(id.to_owned())
-}
-
 /// Waits until no XDP program is on `interface`: the kernel lets go of a link a moment after its pin is removed.
 fn await_free(host: &Host, interface: &str) {
     wait_until(&format!("{interface} is free"), START, || {
-        xdp_on(host, interface).is_none()
+        host.namespace.xdp_on(interface).is_none()
     });
 }
 
@@ -221,11 +208,11 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
         .namespace
         .enter(|| program.attach("eth-b", XdpMode::Driver))
         .unwrap();
-    let theirs = xdp_on(&host, "eth-b");
+    let theirs = host.namespace.xdp_on("eth-b");
     assert!(theirs.is_some());
     run_refused(&host, &parts);
     await_free(&host, "eth-a");
-    assert_eq!(xdp_on(&host, "eth-b"), theirs);
+    assert_eq!(host.namespace.xdp_on("eth-b"), theirs);
     program.detach(link).unwrap();
     await_free(&host, "eth-b");
 
@@ -252,7 +239,7 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
     );
     run_refused(&host, &parts);
     await_free(&host, "eth-a");
-    assert!(xdp_on(&host, "eth-b").is_some());
+    assert!(host.namespace.xdp_on("eth-b").is_some());
 }
 
 #[test]
@@ -269,7 +256,10 @@ fn a_second_interface_that_is_taken_leaves_the_first_as_it_was() {
         host.reconfigure("\"eth-a\"", interfaces);
         assert_refused(&host.edge(&["run"]), FAILURE, &["attached to eth-b"]);
         assert_eq!(host.pinned(), before);
-        assert!(xdp_on(&host, "eth-a").is_some(), "protection of eth-a was lost");
+        assert!(
+            host.namespace.xdp_on("eth-a").is_some(),
+            "protection of eth-a was lost"
+        );
     }
 }
 

@@ -69,6 +69,14 @@ impl Filter {
         Self { ebpf }
     }
 
+    /// The names of the object's programs, sorted.
+    #[must_use]
+    pub fn programs(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.ebpf.programs().map(|(name, _)| name.to_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// A loaded program of the object.
     #[must_use]
     pub fn program(&self, name: &str) -> &Xdp {

@@ -17,3 +17,4 @@ pub mod process;
 pub mod udp;
 pub mod visitor;
 pub mod wait;
+pub mod wire;

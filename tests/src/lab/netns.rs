@@ -10,9 +10,15 @@ use std::{
     process::Command,
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use socket2::{Domain, Socket, Type};
+
+use crate::lab::wait::wait_until;
+
+/// How long the kernel may take to give a network card back.
+const CARD_RETURNS: Duration = Duration::from_secs(20);
 
 /// A named network namespace. Clones share it; the last one dropped deletes it.
 #[derive(Clone, Debug)]
@@ -46,11 +52,17 @@ pub fn link(a: End<'_>, b: End<'_>) {
     let add = ["link", "add", a.interface, "netns", a_name, "type", "veth"];
     let peer = ["peer", "name", b.interface, "netns", b_name];
     run("ip", &[&add[..], &peer[..]].concat()).expect("adding a veth pair");
-    for end in [a, b] {
-        for address in end.addresses {
-            end.namespace.add_address(end.interface, address);
+    a.configure();
+    b.configure();
+}
+
+impl End<'_> {
+    /// Gives the interface its addresses and sets it up.
+    pub fn configure(self) {
+        for address in self.addresses {
+            self.namespace.add_address(self.interface, address);
         }
-        end.namespace.ip(&["link", "set", end.interface, "up"]);
+        self.namespace.ip(&["link", "set", self.interface, "up"]);
     }
 }
 
@@ -135,6 +147,31 @@ impl Namespace {
     pub fn add_address(&self, interface: &str, address: &str) {
         let nodad: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
         self.ip(&[&["address", "add", address, "dev", interface], nodad].concat());
+    }
+
+    /// Moves a network card here from the initial namespace. The kernel moves it back a moment after this namespace is gone,
+    /// so one that an earlier test had may still be on its way.
+    pub fn take_card(&self, card: &str) {
+        let sysfs = Path::new("/sys/class/net").join(card);
+        wait_until(
+            &format!("{card} is in the initial namespace"),
+            CARD_RETURNS,
+            || sysfs.exists(),
+        );
+        run("ip", &["link", "set", card, "netns", self.name()]).expect("moving a network card");
+    }
+
+    /// The kernel's number of the XDP program on `interface`, in whatever mode, as `ip` shows it.
+    #[must_use]
+    pub fn xdp_on(&self, interface: &str) -> Option<u32> {
+        let shown = self
+            .command("ip")
+            .args(["-details", "link", "show", interface])
+            .output()
+            .expect("asking for an interface");
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        let id = shown.split("prog/xdp id ").nth(1)?.split_whitespace().next()?;
+        id.parse().ok()
     }
 
     /// The kernel's number of `interface`.
