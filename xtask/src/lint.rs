@@ -62,6 +62,9 @@ fn shell_scripts() -> Result<Vec<PathBuf>> {
         .filter_map(|file| file.ok().map(|file| file.path()))
         .collect();
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
-    scripts.extend([".ci/run", "vagrant/provision.sh"].map(|script| workspace::root().join(script)));
+    scripts.extend(
+        [".ci/run", "vagrant/provision.sh", "xtask/src/vm/init.sh"]
+            .map(|script| workspace::root().join(script)),
+    );
     Ok(scripts)
 }

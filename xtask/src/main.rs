@@ -11,6 +11,7 @@ mod scenario;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,8 @@ enum Command {
     Behavioral(behavioral::Args),
     /// Run every test: units, kernel and the whole loop
     Test(test::Args),
+    /// Run what depends on the kernel in Debian's kernels, in QEMU
+    Vm(vm::Args),
     /// Check format, lints, licences and unused dependencies
     Lint,
     /// Measure the XDP program or the whole loop
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Behavioral(args) => behavioral::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Vm(args) => vm::run(&args),
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
     };

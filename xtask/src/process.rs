@@ -49,6 +49,21 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// All that a command prints on standard output; what it says on standard error goes through.
+pub(crate) fn output_bytes(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    ensure!(
+        output.status.success(),
+        "`{}` failed ({})",
+        shown(command),
+        output.status
+    );
+    Ok(output.stdout)
+}
+
 /// Becomes the command. It then gets Ctrl-C and the terminal itself, cleans up in its own time, and its exit code is ours.
 pub(crate) fn become_command(command: &mut Command) -> Result<()> {
     let error = command.exec();

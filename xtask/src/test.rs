@@ -15,9 +15,9 @@ pub(crate) struct Args {
 
 /// What one or more test executables reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Totals {
-    passed: u64,
-    failed: u64,
+pub(crate) struct Totals {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Totals {
@@ -110,7 +110,7 @@ fn report(command: &mut Command) -> Result<Totals> {
 }
 
 /// Reads `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
-fn totals_of(line: &str) -> Option<Totals> {
+pub(crate) fn totals_of(line: &str) -> Option<Totals> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let mut parts = counts.split("; ");
     let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;

@@ -33,6 +33,16 @@ pub(crate) fn bench_target() -> PathBuf {
     target().join("bench-clocks")
 }
 
+/// Kernels that `vm` fetched, and what it needs while it runs.
+pub(crate) fn vm() -> PathBuf {
+    target().join("vm")
+}
+
+/// What the verifier processed for each program in each kernel, when somebody last said that it is right.
+pub(crate) fn verifier_record() -> PathBuf {
+    root().join("tests/verifier-instructions.json")
+}
+
 fn object_in(target: &Path) -> PathBuf {
     target.join("bpfel-unknown-none/release/secbeat-ebpf")
 }

@@ -6,6 +6,8 @@ mod cargo_tools;
 mod nats;
 mod packages;
 
+pub(crate) use packages::update_lists as update_package_lists;
+
 use anyhow::{Result, bail};
 
 /// Install what is missing for building, running and linting.
@@ -23,6 +25,8 @@ pub(crate) enum Group {
     Build,
     /// What the demo, the tests and the benchmarks start.
     Run,
+    /// What boots kernels in QEMU: for `vm` alone, which sees to it itself.
+    Vm,
     /// The linters that do not come with Rust.
     Lint,
 }

@@ -11,13 +11,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BPF_RUST: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
 /// The programs that the demo and the tests start, each with its package.
-const PROGRAMS: [(&str, &str); 6] = [
+const RUN: [(&str, &str); 6] = [
     ("bpftool", "bpftool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("nginx", "nginx"),
     ("curl", "curl"),
     ("ps", "procps"),
+];
+
+/// The programs that `vm` starts or puts into its guest.
+const VM: [(&str, &str); 7] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("xz", "xz-utils"),
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("ldd", "libc-bin"),
 ];
 
 /// Installs packages as root. Installing nginx must not leave a web server on the developer's port 80, and apt starts and
@@ -58,16 +69,26 @@ impl Part for Packages {
             missing.extend(not_installed(&BPF_RUST));
         }
         if self.groups.contains(&Group::Run) {
-            let absent = PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
-            missing.extend(absent.map(|(_, package)| (*package).to_owned()));
+            missing.extend(packages_of(&RUN));
             missing.extend(nats::missing_package());
         }
+        if self.groups.contains(&Group::Vm) {
+            missing.extend(packages_of(&VM));
+        }
+        missing.sort();
+        missing.dedup();
         Ok(missing)
     }
 
     fn install(&self) -> Result<()> {
         install(&self.missing()?)
     }
+}
+
+/// The packages of those programs that are not here.
+fn packages_of(programs: &'static [(&str, &str)]) -> impl Iterator<Item = String> {
+    let absent = programs.iter().filter(|(program, _)| find(program).is_none());
+    absent.map(|(_, package)| (*package).to_owned())
 }
 
 /// What bpf-linker is built with: its LLVM must be rustc's, which is known once rustc is installed.
@@ -134,10 +155,7 @@ fn install(packages: &[String]) -> Result<()> {
             BPF_RUST.join(", ")
         );
     }
-    static UPDATED: AtomicBool = AtomicBool::new(false);
-    if !UPDATED.swap(true, Ordering::Relaxed) {
-        run(as_root("apt-get")?.args(["-o", "DPkg::Lock::Timeout=300", "--quiet", "update"]))?;
-    }
+    update_lists()?;
     let status = as_root("sh")?
         .args(["-c", INSTALL, "sh"])
         .args(packages)
@@ -146,4 +164,13 @@ fn install(packages: &[String]) -> Result<()> {
         bail!("`apt-get install {}` failed ({status})", packages.join(" "));
     }
     Ok(())
+}
+
+/// Fetches apt's lists, once in a process.
+pub(crate) fn update_lists() -> Result<()> {
+    static UPDATED: AtomicBool = AtomicBool::new(false);
+    if UPDATED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    run(as_root("apt-get")?.args(["-o", "DPkg::Lock::Timeout=300", "--quiet", "update"]))
 }

@@ -1,0 +1,113 @@
+//! The guest's only file system: an init script, the checks with what they start, their libraries, and modules.
+
+use super::checks::Checks;
+use super::kernel::Kernel;
+use super::newc::Archive;
+use crate::process::{find, shown};
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INIT: &str = include_str!("init.sh");
+
+/// What the lab starts. Busybox has applets of these names too, which can less.
+const PROGRAMS: [&str; 3] = ["ip", "nsenter", "timeout"];
+
+const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+
+/// Writes an initramfs to `file`. It is not compressed: emulated machines are slow, and memory is not.
+pub(super) fn write(file: &Path, checks: &Checks, kernel: &Kernel) -> Result<()> {
+    let to = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+    let mut archive = Archive::new(BufWriter::new(to));
+    for folder in MOUNT_POINTS {
+        archive.folder(folder)?;
+    }
+    // The kernel opens it for init before devtmpfs is mounted.
+    archive.device("dev/console", 5, 1)?;
+    archive.file("init", INIT.as_bytes())?;
+    for (number, module) in kernel.modules()?.iter().enumerate() {
+        add(&mut archive, &format!("modules/{number:02}.ko"), module)?;
+    }
+    add(&mut archive, "secbeat/object", &workspace::bpf_object())?;
+
+    let mut list = String::new();
+    let mut programs = vec![
+        ("bin/busybox".to_owned(), located("busybox")?),
+        ("secbeat/bin/secbeat-edge".to_owned(), checks.edge.clone()),
+    ];
+    for check in &checks.tests {
+        list += &format!("{} {}\n", check.name, check.threads);
+        programs.push((format!("secbeat/tests/{}", check.name), check.program.clone()));
+    }
+    archive.file("secbeat/checks", list.as_bytes())?;
+    for program in PROGRAMS {
+        programs.push((format!("secbeat/bin/{program}"), located(program)?));
+    }
+    let mut libraries = BTreeSet::new();
+    for (name, program) in &programs {
+        add(&mut archive, name, program)?;
+        libraries.extend(libraries_of(program)?);
+    }
+    for library in libraries {
+        let name = library.to_string_lossy();
+        add(&mut archive, name.trim_start_matches('/'), &library)?;
+    }
+    archive.finish()
+}
+
+fn add(archive: &mut Archive<impl Write>, name: &str, file: &Path) -> Result<()> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    archive.file(name, &bytes)
+}
+
+fn located(program: &str) -> Result<PathBuf> {
+    find(program).with_context(|| format!("{program} is not installed"))
+}
+
+/// What the dynamic linker loads for a program, itself included. For a static one, `ldd` fails and says so.
+fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
+    let mut ldd = Command::new("ldd");
+    ldd.arg(program).env("LC_ALL", "C");
+    let output = ldd
+        .output()
+        .with_context(|| format!("cannot start `{}`", shown(&ldd)))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success() || complaint.contains("not a dynamic executable"),
+        "`{}` failed: {complaint}",
+        shown(&ldd)
+    );
+    let printed = String::from_utf8_lossy(&output.stdout);
+    Ok(printed.lines().filter_map(library).collect())
+}
+
+/// Reads `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)` or `/lib64/ld-linux-x86-64.so.2 (0x…)`.
+fn library(line: &str) -> Option<PathBuf> {
+    let path = line.split_whitespace().find(|word| word.starts_with('/'))?;
+    Some(PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::library;
+    use std::path::PathBuf;
+
+    #[test]
+    fn libraries_are_read_from_ldd() {
+        let libc = "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f5b7a400000)";
+        assert_eq!(
+            library(libc),
+            Some(PathBuf::from("/lib/x86_64-linux-gnu/libc.so.6"))
+        );
+        let linker = "\t/lib64/ld-linux-x86-64.so.2 (0x00007f5b7a6ab000)";
+        assert_eq!(
+            library(linker),
+            Some(PathBuf::from("/lib64/ld-linux-x86-64.so.2"))
+        );
+        assert_eq!(library("\tlinux-vdso.so.1 (0x00007ffd3b5f6000)"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Debian's kernels, fetched and unpacked below `target/vm`; the running system gets none of it.
+
+use super::package::Package;
+use super::{modules, scratch::remove};
+use crate::process::run;
+use crate::setup;
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A long-term kernel that Debian keeps up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Series {
+    /// Debian 12
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 13, and in Debian 12 by choice
+    #[value(name = "6.12")]
+    V6_12,
+}
+
+impl Series {
+    pub(super) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::V6_1 => "6.1",
+            Self::V6_12 => "6.12",
+        })
+    }
+}
+
+/// A kernel, ready to boot.
+pub(super) struct Kernel {
+    /// Package and version.
+    pub(super) name: String,
+    directory: PathBuf,
+}
+
+impl Kernel {
+    pub(super) fn image(&self) -> PathBuf {
+        self.directory.join("vmlinuz")
+    }
+
+    /// The modules to load, in this order.
+    pub(super) fn modules(&self) -> Result<Vec<PathBuf>> {
+        let directory = self.directory.join("modules");
+        let mut files = entries(&directory)?;
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// The newest kernel of a series, from an earlier run if that had the same. `scratch` is a folder with nothing in it.
+pub(super) fn fetch(series: Series, scratch: &Path) -> Result<Kernel> {
+    let mut newest = Package::newest(series)?;
+    let home = workspace::vm().join(series.to_string());
+    if !home.join(newest.file_name()).exists() {
+        println!("vm: {series}: fetching {newest}");
+        let fetched = scratch.join("package");
+        create(&fetched)?;
+        if let Err(error) = newest.download(&fetched) {
+            // Debian removes a version soon after the next one, so old lists name what is gone.
+            eprintln!("vm: {error:#}; once more with apt's newest lists");
+            setup::update_package_lists()?;
+            newest = Package::newest(series)?;
+            newest.download(&fetched)?;
+        }
+        let ready = scratch.join("kernel");
+        unpack(&fetched, &scratch.join("unpacked"), &ready)?;
+        remove(&home)?;
+        create(&home)?;
+        let kept = home.join(newest.file_name());
+        fs::rename(&ready, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    }
+    Ok(Kernel {
+        name: newest.to_string(),
+        directory: home.join(newest.file_name()),
+    })
+}
+
+/// Leaves in `ready` what a machine boots, of the only package in `fetched`.
+fn unpack(fetched: &Path, unpacked: &Path, ready: &Path) -> Result<()> {
+    let archive = entries(fetched)?;
+    let archive = archive.first().context("apt-get fetched no package")?;
+    create(unpacked)?;
+    run(Command::new("dpkg-deb")
+        .arg("--extract")
+        .arg(archive)
+        .arg(unpacked))?;
+    let boot = entries(&unpacked.join("boot"))?;
+    let image = boot.iter().find(|file| name_of(file).starts_with("vmlinuz-"));
+    let image = image.with_context(|| format!("{} has no kernel", archive.display()))?;
+    create(&ready.join("modules"))?;
+    fs::rename(image, ready.join("vmlinuz")).context("cannot keep the kernel")?;
+    modules::unpack(unpacked, &ready.join("modules"))
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let cannot_read = || format!("cannot read {}", directory.display());
+    let entries = fs::read_dir(directory).with_context(cannot_read)?;
+    entries
+        .map(|entry| Ok(entry.with_context(cannot_read)?.path()))
+        .collect()
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn create(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
+}
