@@ -158,14 +158,7 @@ url = "nats://127.0.0.1:4222"
     /// When the kernel does not tell.
     #[must_use]
     pub fn xdp_program_on(&self, interface: &str) -> Option<String> {
-        let shown = self
-            .command("ip")
-            .args(["-details", "link", "show", interface])
-            .output()
-            .expect("running ip");
-        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-        let id = shown.split("prog/xdp id ").nth(1)?.split_whitespace().next()?;
-        let id: u32 = id.parse().expect("a number");
+        let id = self.namespace.xdp_on(interface)?;
         loaded_programs()
             .flatten()
             .find(|program| program.id() == id)
