@@ -15,6 +15,10 @@ use crate::maps::NetKey;
 pub const SOURCE_LEN_V4: u8 = 32;
 /// Length of the prefix that one IPv6 source is: whoever has one address of a /64 has them all.
 pub const SOURCE_LEN_V6: u8 = 64;
+/// Length of the widest IPv4 network that may be banned: the size in which the address space was handed out.
+const MIN_BANNED_LEN_V4: u8 = 8;
+/// Length of the widest IPv6 network that may be banned: of the size that the largest providers got.
+const MIN_BANNED_LEN_V6: u8 = 19;
 
 /// A prefix in canonical form: host bits zero, and IPv4-mapped IPv6 (`::ffff:a.b.c.d`) as IPv4.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,7 +125,8 @@ impl Prefix {
         self.0.contains(&other.0)
     }
 
-    /// Why nobody should ever ban it, if so: addresses that are no client's, or that every client may need.
+    /// Why nobody should ever ban it, if so: addresses that are no client's, or that every client may need, and networks
+    /// wider than what one provider commonly holds, which are a slip of the keyboard and half a continent.
     #[must_use]
     pub fn unbannable(&self) -> Option<&'static str> {
         const NEVER: [(&str, &str); 8] = [
@@ -134,10 +139,24 @@ impl Prefix {
             ("ff00::/8", "multicast"),
             ("::ffff:0:0/96", "IPv4-mapped"),
         ];
+        if self.len() < self.min_banned_len() {
+            return Some(match self.addr() {
+                IpAddr::V4(_) => "wider than a /8",
+                IpAddr::V6(_) => "wider than a /19",
+            });
+        }
         NEVER.iter().find_map(|(net, why)| {
             let net: IpNet = net.parse().ok()?;
             (net.contains(&self.0) || self.0.contains(&net)).then_some(*why)
         })
+    }
+
+    /// Length of the widest network of its family that may be banned.
+    fn min_banned_len(&self) -> u8 {
+        match self.addr() {
+            IpAddr::V4(_) => MIN_BANNED_LEN_V4,
+            IpAddr::V6(_) => MIN_BANNED_LEN_V6,
+        }
     }
 
     /// The key in the `secbeat_bans` bucket: `v4.c6336407.32`, `v6.20010db8000000000000000000000000.64`.
@@ -328,10 +347,21 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "ff02::1",
+            "198.0.0.0/7",
+            "2001::/18",
+            "126.0.0.0/7",
         ] {
             assert!(prefix(text).unbannable().is_some(), "{text}");
         }
-        for text in ["198.51.100.7", "2001:db8::1", "10.0.0.1", "203.0.113.0/24"] {
+        for text in [
+            "198.51.100.7",
+            "2001:db8::1",
+            "10.0.0.1",
+            "203.0.113.0/24",
+            "198.0.0.0/8",
+            "2001::/19",
+            "2001:db8::1/128",
+        ] {
             assert_eq!(prefix(text).unbannable(), None, "{text}");
         }
     }
