@@ -1,4 +1,4 @@
-//! Banned sources as the HTTP side sees them: asked on every request, written by the enforcer alone.
+//! Banned sources and networks as the HTTP side sees them: asked on every request, written by the enforcer alone.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,22 @@ use secbeat_common::{daemon::protect::Protected, prefix::Prefix};
 
 use crate::{
     kernel::{BootTime, boot_now},
+    net_table::NetTable,
     sources::proxy::Gate,
 };
 
-/// Banned sources and when each ban ends.
+/// Whom the HTTP side refuses.
 #[derive(Debug)]
 pub struct L7Bans {
-    bans: RwLock<HashMap<Prefix, BootTime>>,
+    bans: RwLock<Bans>,
     protected: Arc<Protected>,
+}
+
+/// When each ban ends.
+#[derive(Debug, Default)]
+struct Bans {
+    sources: HashMap<Prefix, BootTime>,
+    nets: NetTable<BootTime>,
 }
 
 impl L7Bans {
@@ -32,18 +40,22 @@ impl L7Bans {
 
     /// Bans `target` until `ends`.
     pub fn put(&self, target: Prefix, ends: BootTime) {
-        self.bans
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(target, ends);
+        let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
+        if target.is_source() {
+            bans.sources.insert(target, ends);
+        } else {
+            bans.nets.insert(target, ends);
+        }
     }
 
     /// Lifts the ban of `target`.
     pub fn remove(&self, target: &Prefix) {
-        self.bans
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(target);
+        let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
+        if target.is_source() {
+            bans.sources.remove(target);
+        } else {
+            bans.nets.remove(target);
+        }
     }
 
     fn is_banned_at(&self, client: IpAddr, now: impl FnOnce() -> BootTime) -> bool {
@@ -51,10 +63,22 @@ impl L7Bans {
             .bans
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&Prefix::of_source(client))
-            .copied();
+            .end(client);
         // As in the kernel: the end and the allowlist are looked at on a hit only.
         ends.is_some_and(|ends| now() < ends && !self.protected.contains(client))
+    }
+}
+
+impl Bans {
+    /// The latest end of all bans that `client` falls under.
+    fn end(&self, client: IpAddr) -> Option<BootTime> {
+        let source = self.sources.get(&Prefix::of_source(client)).copied();
+        if self.nets.is_empty() {
+            return source;
+        }
+        let host = Prefix::host(client);
+        let nets = self.nets.around(&host).map(|(_, ends)| *ends);
+        nets.chain(source).max()
     }
 }
 
@@ -83,6 +107,34 @@ mod tests {
         assert!(!bans.is_banned_at("2001:db8:1:3::4".parse().unwrap(), || BootTime(0)));
         bans.remove(&"2001:db8:1:2::/64".parse().unwrap());
         assert!(!bans.is_banned_at(client, || BootTime(0)));
+    }
+
+    #[test]
+    fn the_longest_of_all_bans_around_a_client_counts() {
+        let bans = bans(&["198.51.100.9/32"]);
+        for (target, ends) in [
+            ("198.51.100.0/24", 100),
+            ("198.51.100.0/28", 50),
+            ("198.51.100.7", 20),
+            ("2001:db8:1:2::9/128", 100),
+        ] {
+            bans.put(target.parse().unwrap(), BootTime(ends));
+        }
+        let banned = |client: &str, now| bans.is_banned_at(client.parse().unwrap(), || BootTime(now));
+        for client in [
+            "198.51.100.7",
+            "198.51.100.8",
+            "198.51.100.255",
+            "2001:db8:1:2::9",
+        ] {
+            assert!(banned(client, 99) && !banned(client, 100), "{client}");
+        }
+        for client in ["198.51.101.7", "198.51.100.9", "2001:db8:1:2::8"] {
+            assert!(!banned(client, 0), "{client}");
+        }
+        bans.remove(&"198.51.100.0/24".parse().unwrap());
+        assert!(banned("198.51.100.8", 49) && !banned("198.51.100.8", 50));
+        assert!(!banned("198.51.100.255", 0));
     }
 
     #[test]

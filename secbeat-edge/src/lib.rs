@@ -13,6 +13,7 @@ pub mod enforcer;
 pub mod kernel;
 pub mod l7;
 pub mod privileges;
+pub mod net_table;
 pub mod reconcile;
 pub mod sources;
 pub mod telemetry;
