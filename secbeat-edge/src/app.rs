@@ -15,11 +15,11 @@ use crate::{
     admin::{self, Admin},
     bus::{self, Publisher},
     config::Config,
-    enforcer::{Enforcer, KernelSide},
-    kernel::{self, AllowedNets, BanMaps, Object, ObjectSource, Pins, Program},
+    enforcer::{Enforcer, KernelSide, ReconcileStats},
+    kernel::{self, AllowedNets, BanMaps, Floods, Object, ObjectSource, Pins, Program},
     l7::L7Bans,
     privileges::{self, PrivilegedThread},
-    reconcile::{Drift, Limits, Reconciler},
+    reconcile::{Limits, Reconciler},
     sources::proxy::{Proxy, listen},
     telemetry,
 };
@@ -133,9 +133,10 @@ impl App {
             acks: publisher,
             edge_id: edge_id.clone(),
             reconcile_interval: config.bans.reconcile_interval.0,
-            drift: Drift::default(),
+            stats: ReconcileStats::default(),
             deferred: HashMap::new(),
             allowlist_stale: false,
+            reconciliation: None,
         };
         Ok(Self {
             config,
@@ -213,6 +214,7 @@ fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyh
         let mut program = Program::load(&object, &setup)?;
         let clock = program.jiffy_clock()?;
         let mut bans = BanMaps::open(program.pins())?;
+        let floods = Floods::open(program.pins())?;
         let mut allowed = AllowedNets::open(program.pins())?;
         allowed.set(&protected.nets())?;
         program.carry_over(&mut bans, &clock)?;
@@ -221,6 +223,7 @@ fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyh
         Ok(KernelSide {
             program,
             bans,
+            floods,
             allowed,
             clock,
         })

@@ -27,11 +27,11 @@ use serde::Serialize;
 use crate::{
     admin::{
         BanRequest, Unbanned,
-        view::{BanView, Packets, Stats},
+        view::{BanView, Packets, ReconcileView, Stats},
     },
     config::{self, Config},
-    kernel::{self, Attachment, BanMaps, KernelBan, ObjectSource, Pins, boot_now},
-    reconcile::Now,
+    kernel::{self, Attachment, BanMaps, Floods, KernelBan, ObjectSource, Pins, boot_now},
+    reconcile::{self, Now},
 };
 
 /// SecBeat's edge agent: reports what HTTP clients do and drops the banned ones in the kernel.
@@ -74,9 +74,9 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Ban a source on this host alone.
+    /// Ban a source or a network on this host alone.
     Ban {
-        /// An address; it stands for its source (an IPv4 address, or the /64 of an IPv6 address).
+        /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
         target: Prefix,
         /// How long, as 30m, 4h or 7d.
         #[arg(long, short, default_value = "4h")]
@@ -280,9 +280,20 @@ fn print_status(status: &Status) {
             "telemetry  {} answers recorded, {} dropped, {} messages lost",
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
+        print_reconcile(&daemon.enforcer.reconcile);
+    }
+}
+
+fn print_reconcile(reconcile: &ReconcileView) {
+    println!(
+        "drift      {} bans missing from the kernel, {} in it otherwise, {} unasked for, at the last comparison ({} ms)",
+        reconcile.missing, reconcile.differing, reconcile.foreign, reconcile.took_ms
+    );
+    println!("evictions  {} bans since the daemon started", reconcile.evicted);
+    for map in &reconcile.maps {
         println!(
-            "drift      {} bans missing from the kernel, {} in it unasked for, at the last comparison",
-            daemon.enforcer.drift_missing, daemon.enforcer.drift_foreign
+            "fill       {} holds {} in {} slots",
+            map.name, map.entries, map.slots
         );
     }
 }
@@ -300,9 +311,10 @@ fn kernel_bans(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
     let mut bans = BanMaps::open(pins)?.all()?;
     bans.retain(|(_, ban)| ban.ends > now.boot);
     bans.sort_by_key(|(target, _)| *target);
+    let held = Floods::open(pins)?.read()?;
     Ok(bans
         .iter()
-        .map(|(target, ban)| BanView::of_kernel(target, ban, now))
+        .map(|(target, ban)| BanView::of_kernel(target, &held.counted(target, *ban), now))
         .collect())
 }
 
@@ -365,11 +377,6 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
-    if !target.is_source() {
-        bail!(
-            "{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that can be banned in the kernel"
-        );
-    }
     if Protected::new(protect::collect(&places.known, &HashMap::new())).covers(target) {
         bail!("{target} is protected on this host");
     }
@@ -385,7 +392,14 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         dropped_packets: 0,
         dropped_bytes: 0,
     };
-    BanMaps::open(&places.pins)?.put(target, &ban, &clock)
+    let mut bans = BanMaps::open(&places.pins)?;
+    if target.is_source() {
+        return bans.put(target, &ban, &clock);
+    }
+    for (net, ban) in reconcile::cover(&bans.nets()?, *target, ban) {
+        bans.put(&net, &ban, &clock)?;
+    }
+    Ok(())
 }
 
 fn unban(places: &Places, target: &Prefix) -> anyhow::Result<()> {

@@ -1,12 +1,14 @@
 //! The one owner of this edge's bans: takes orders, keeps the kernel's maps and the L7 side as desired, answers questions.
 
+mod apply;
+mod pass;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::Context;
 use secbeat_common::{
     daemon::{
         protect::{self, Known, Protected},
@@ -14,26 +16,30 @@ use secbeat_common::{
     },
     prefix::Prefix,
     subjects,
-    wire::{self, BlockCommand, Enforcement, EnforcementAck, Layer},
+    wire::{self, BlockCommand, Enforcement, EnforcementAck},
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
 };
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
+
+pub use self::pass::{ReconcileStats, Reconciliation};
 
 use crate::{
     admin::view::{BanView, EnforcerView},
     bus::Publisher,
-    kernel::{AllowedNets, BanMaps, JiffyClock, KernelBan, Program, boot_now},
+    kernel::{AllowedNets, BanMaps, Floods, JiffyClock, KernelBan, Program, boot_now},
     l7::L7Bans,
-    reconcile::{Change, Drift, Now, Origin, Reconciler, Refusal, origin_code},
+    reconcile::{Change, Now, Origin, Reconciler, Refusal},
 };
 
 /// How long after its end a ban may still come without anything being wrong: the bus keeps it for up to a second.
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
 /// How often ended bans are swept out of the maps.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
+/// Orders that are taken at once, so that their bans go to the kernel together.
+const ORDERS_AT_ONCE: usize = 1024;
 
 /// What others ask of the enforcer.
 #[derive(Debug)]
@@ -68,6 +74,7 @@ pub enum Order {
 pub struct KernelSide {
     pub program: Program,
     pub bans: BanMaps,
+    pub floods: Floods,
     pub allowed: AllowedNets,
     pub clock: JiffyClock,
 }
@@ -84,11 +91,19 @@ pub struct Enforcer {
     pub acks: Publisher,
     pub edge_id: String,
     pub reconcile_interval: Duration,
-    pub drift: Drift,
+    pub stats: ReconcileStats,
     /// Fleet bans that were refused because their target is protected; tried again when that changes.
     pub deferred: HashMap<Prefix, BlockCommand>,
     /// Whether the kernel's allowlist is not as it should be, because writing it failed.
     pub allowlist_stale: bool,
+    /// The reconciliation under way.
+    pub reconciliation: Option<Reconciliation>,
+}
+
+/// A command that was taken, and what it changes.
+struct Taken {
+    command: Box<BlockCommand>,
+    change: Change,
 }
 
 impl Enforcer {
@@ -99,23 +114,42 @@ impl Enforcer {
         let mut reconcile = tokio::time::interval(self.reconcile_interval);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waiting = Vec::with_capacity(ORDERS_AT_ONCE);
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => self.obey(order),
-                    None => return,
+                taken = orders.recv_many(&mut waiting, ORDERS_AT_ONCE) => match taken {
+                    0 => return,
+                    _ => self.obey_all(waiting.drain(..)),
                 },
+                () = std::future::ready(()), if self.is_reconciling() => self.reconcile_on(),
                 _ = prune.tick() => {
                     let changes = self.reconciler.prune(boot_now());
-                    self.apply_all(&changes);
+                    self.apply(&changes);
                 }
                 () = &mut stop => return,
                 _ = reconcile.tick() => {
                     self.refresh_protection();
-                    self.reconcile();
+                    if !self.is_reconciling() {
+                        self.reconcile();
+                    }
                 }
             }
         }
+    }
+
+    /// Obeys in order, but enforces commands that come one after the other together.
+    fn obey_all(&mut self, orders: impl Iterator<Item = Order>) {
+        let mut taken = Vec::new();
+        for order in orders {
+            match order {
+                Order::Command(command) => taken.extend(self.take(command)),
+                other => {
+                    self.enforce(std::mem::take(&mut taken));
+                    self.obey(other);
+                }
+            }
+        }
+        self.enforce(taken);
     }
 
     fn obey(&mut self, order: Order) {
@@ -125,13 +159,13 @@ impl Enforcer {
                 self.deferred.remove(&target);
                 if let Some(change) = self.reconciler.withdraw(&target) {
                     info!(target: "audit", %target, "ban lifted by the fleet");
-                    self.apply_all(&[change]);
+                    self.apply(&[change]);
                 }
             }
             Order::SnapshotDone(present) => {
                 self.deferred.retain(|target, _| present.contains(target));
                 let changes = self.reconciler.complete_snapshot(&present);
-                self.apply_all(&changes);
+                self.apply(&changes);
                 self.reconcile();
             }
             Order::Ban {
@@ -146,7 +180,7 @@ impl Enforcer {
                 let lifted = self.reconciler.unban_locally(&target);
                 let _ = reply.send(lifted.map(|(origin, change)| {
                     info!(target: "audit", %target, "ban lifted on this host");
-                    self.apply_all(&[change]);
+                    self.apply(&[change]);
                     origin
                 }));
             }
@@ -160,43 +194,58 @@ impl Enforcer {
     }
 
     fn command(&mut self, command: &BlockCommand) {
+        let taken = self.take(Box::new(command.clone()));
+        self.enforce(taken.into_iter().collect());
+    }
+
+    /// Makes a command's ban a desired one; `None` if there is nothing to enforce.
+    fn take(&mut self, command: Box<BlockCommand>) -> Option<Taken> {
         let known = self.reconciler.has_command(&command.target, command.id);
         self.deferred.remove(&command.target);
         let protected = self.protected.clone();
-        let outcome = match self
+        match self
             .reconciler
-            .accept(command, now(), |target| protected.covers(target))
+            .accept(&command, now(), |target| protected.covers(target))
         {
+            Ok(change) => change.map(|change| Taken { command, change }),
             // The end of a ban takes its key out of the bucket a moment later.
             Err(Refusal::Ended) => {
                 let late_ms = now_ms() - command.expires_at_ms;
                 if late_ms > CLOCK_TOLERANCE_MS {
                     warn!(target = %command.target, late_ms, "a ban had ended before it came: is this host's clock right?");
                 }
-                return;
+                None
             }
             Err(refusal) => {
-                if matches!(refusal, Refusal::Protected(_)) {
-                    self.deferred.insert(command.target, command.clone());
-                }
                 warn!(target: "audit", target = %command.target, "ban refused on this host: {refusal}");
-                Enforcement::Refused(refusal.to_string())
-            }
-            Ok(change) => match self.apply(&change) {
-                Ok(()) => Enforcement::Enforced,
-                Err(error) => {
-                    error!("{error:#}; reconciliation will try again");
-                    Enforcement::Failed(format!("{error:#}"))
+                if !known {
+                    self.acknowledge(&command, Enforcement::Refused(refusal.to_string()));
                 }
-            },
-        };
-        if known {
-            return;
+                if matches!(refusal, Refusal::Protected(_)) {
+                    self.deferred.insert(command.target, *command);
+                }
+                None
+            }
         }
-        if outcome == Enforcement::Enforced {
-            info!(target: "audit", target = %command.target, reason = command.reason.name(), note = command.note, "banned by the fleet");
+    }
+
+    /// Enforces what was taken, and tells the fleet.
+    fn enforce(&mut self, taken: Vec<Taken>) {
+        let (commands, changes): (Vec<_>, Vec<_>) = taken
+            .into_iter()
+            .map(|Taken { command, change }| (command, change))
+            .unzip();
+        let failed = self.apply(&changes);
+        for command in commands {
+            let outcome = match failed.reason(&command.target) {
+                Some(why) => Enforcement::Failed(why.to_owned()),
+                None => {
+                    info!(target: "audit", target = %command.target, reason = command.reason.name(), note = command.note, "banned by the fleet");
+                    Enforcement::Enforced
+                }
+            };
+            self.acknowledge(&command, outcome);
         }
-        self.acknowledge(command, outcome);
     }
 
     fn acknowledge(&self, command: &BlockCommand, outcome: Enforcement) {
@@ -220,101 +269,9 @@ impl Enforcer {
             .reconciler
             .ban_locally(target, duration, note, now(), |target| protected.covers(target))?;
         info!(target: "audit", %target, "banned on this host");
-        self.apply_all(std::slice::from_ref(&change));
+        self.apply(std::slice::from_ref(&change));
         let ban = self.reconciler.get(&target).ok_or(Refusal::Ended)?;
         Ok(BanView::of_desired(&target, ban, None, now()))
-    }
-
-    fn apply_all(&mut self, changes: &[Change]) {
-        for change in changes {
-            if let Err(error) = self.apply(change) {
-                error!("{error:#}; reconciliation will try again");
-            }
-        }
-    }
-
-    /// Carries out one change: L7 first, since it cannot fail.
-    fn apply(&mut self, change: &Change) -> anyhow::Result<()> {
-        match change {
-            Change::Put(target, ban) => {
-                if self.at_l7 || ban.layer == Layer::L7 {
-                    self.l7.put(*target, ban.ends);
-                }
-                let Some(kernel) = &mut self.kernel else {
-                    return Ok(());
-                };
-                if ban.layer == Layer::L7 {
-                    return kernel.bans.remove(target);
-                }
-                let entry = KernelBan {
-                    ends: ban.ends,
-                    reason: ban.reason.code(),
-                    origin: origin_code(ban.origin),
-                    strikes: ban.strikes,
-                    unallowed_in: kernel.allowed.stamp(target),
-                    dropped_packets: 0,
-                    dropped_bytes: 0,
-                };
-                kernel.bans.put(target, &entry, &kernel.clock)
-            }
-            Change::Remove(target) => {
-                self.l7.remove(target);
-                self.kernel
-                    .as_mut()
-                    .map_or(Ok(()), |kernel| kernel.bans.remove(target))
-            }
-        }
-    }
-
-    /// Compares the kernel with what is desired, and repairs.
-    fn reconcile(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return };
-        let protected = self.protected.clone();
-        let found = kernel
-            .program
-            .jiffy_clock()
-            .and_then(|clock| Ok((clock, kernel.bans.all()?)));
-        let (clock, found) = match found.context("comparing the kernel's bans with the desired ones") {
-            Ok(found) => found,
-            Err(error) => return error!("{error:#}"),
-        };
-        kernel.clock = clock;
-        let (drift, changes) = self
-            .reconciler
-            .diff(&found, boot_now(), |target| protected.covers(target));
-        if drift.missing + drift.foreign > 0 {
-            warn!(
-                missing = drift.missing,
-                foreign = drift.foreign,
-                "the kernel's bans had drifted: repairing"
-            );
-        }
-        debug!(?drift, in_kernel = found.len(), "reconciled");
-        self.drift = drift;
-        self.apply_all(&changes);
-        let changed: HashSet<_> = changes.iter().map(Change::target).collect();
-        self.restamp(found.iter().filter(|(target, _)| !changed.contains(target)));
-    }
-
-    /// Compares bans that are right but for their stamp with the allowlist as it is now.
-    fn restamp<'a>(&mut self, right: impl Iterator<Item = &'a (Prefix, KernelBan)>) {
-        let Some(kernel) = &mut self.kernel else { return };
-        for (target, ban) in right {
-            let stamp = kernel.allowed.stamp(target);
-            if ban.unallowed_in == stamp || self.reconciler.get(target).is_none() {
-                continue;
-            }
-            if let Err(error) = kernel.bans.put(
-                target,
-                &KernelBan {
-                    unallowed_in: stamp,
-                    ..*ban
-                },
-                &kernel.clock,
-            ) {
-                error!("{error:#}");
-            }
-        }
     }
 
     /// Looks the host over again. What became protected is let through at once; what no longer is, and was to be banned,
@@ -345,12 +302,21 @@ impl Enforcer {
             .reconciler
             .desired()
             .filter(|(_, ban)| ban.ends > now.boot)
+            .map(|(target, ban)| (target, ban, self.kernel_ban(target)))
             .collect();
-        bans.sort_by_key(|(target, _)| **target);
-        let counts = |target: &Prefix| self.kernel.as_ref()?.bans.get(target).ok()?;
+        bans.sort_by_key(|(target, ..)| **target);
+        let held = self.kernel.as_ref().map(|kernel| kernel.floods.read());
+        let held = held.and_then(Result::ok).unwrap_or_default();
         bans.into_iter()
-            .map(|(target, ban)| BanView::of_desired(target, ban, counts(target).as_ref(), now))
+            .map(|(target, ban, found)| {
+                let counted = found.map(|found| held.counted(target, found));
+                BanView::of_desired(target, ban, counted.as_ref(), now)
+            })
             .collect()
+    }
+
+    fn kernel_ban(&self, target: &Prefix) -> Option<KernelBan> {
+        self.kernel.as_ref()?.bans.get(target).ok()?
     }
 
     fn summary(&self) -> EnforcerView {
@@ -363,8 +329,7 @@ impl Enforcer {
                 .count(),
             protected_networks: self.protected.nets().len(),
             synced: self.reconciler.is_synced(),
-            drift_missing: self.drift.missing,
-            drift_foreign: self.drift.foreign,
+            reconcile: self.stats.into(),
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Desired bans against the kernel's: a pure core. Commands and a look at the kernel go in, changes to make come out.
 //!
 //! The desired set is what the bus says, plus the bans that were added on this host. The kernel's maps may differ from it
-//! at any time (an LRU evicts, an operator meddles, a daemon was down); [`Reconciler::diff`] finds out and repairs.
+//! at any time (an LRU evicts, an operator meddles, a daemon was down); a [`Pass`] finds out and repairs.
+
+mod claims;
+mod nets;
+mod pass;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,16 +13,18 @@ use std::{
 };
 
 use secbeat_common::{
-    maps::origin,
+    maps::{MAX_BANNED_NETS, origin},
     prefix::Prefix,
     wire::{BlockCommand, Layer, Reason, Scope},
 };
 use uuid::Uuid;
 
-use crate::kernel::{BootTime, KernelBan};
-
-/// Ends that differ by less are the same end: wall and boot clock are read one after the other.
-const SAME_END: Duration = Duration::from_secs(1);
+use self::claims::{Claims, FleetClaim};
+pub use self::{
+    nets::{Entry, cover},
+    pass::{Drift, Pass, Surroundings},
+};
+use crate::{kernel::BootTime, net_table::NetTable};
 
 /// One instant on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,17 @@ pub enum Origin {
     Local,
 }
 
+impl Origin {
+    /// The code of [`secbeat_common::maps::Ban::origin`].
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fleet(_) => origin::FLEET,
+            Self::Local => origin::LOCAL,
+        }
+    }
+}
+
 /// A change to make. [`Layer`] says where.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -72,8 +89,10 @@ pub enum Refusal {
     Unbannable(Prefix, &'static str),
     #[error("{0} is protected on this host")]
     Protected(Prefix),
-    #[error("{0} is no single source (an IPv4 /32 or an IPv6 /64)")]
-    NotASource(Prefix),
+    #[error(
+        "{0} is one network too many: {MAX_BANNED_NETS} are banned (single sources, IPv4 /32 and IPv6 /64, do not count)"
+    )]
+    TooManyNets(Prefix),
     #[error("the ban has ended already")]
     Ended,
     #[error("the ban is for another edge")]
@@ -84,17 +103,6 @@ pub enum Refusal {
     Stale,
 }
 
-/// What a comparison with the kernel found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drift {
-    /// Desired, but not in the kernel (or with another end).
-    pub missing: usize,
-    /// In the kernel, but not desired.
-    pub foreign: usize,
-    /// In the kernel after their end; harmless, since the program compares the end itself.
-    pub ended: usize,
-}
-
 /// The limits on what an edge enforces.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -103,40 +111,19 @@ pub struct Limits {
     pub edge_id: String,
 }
 
-/// Who wants a source banned: the fleet, somebody on this host, or both.
-#[derive(Debug, Default)]
-struct Claims {
-    fleet: Option<FleetClaim>,
-    local: Option<Enforced>,
-}
-
-#[derive(Debug)]
-struct FleetClaim {
-    id: Uuid,
-    epoch: u64,
-    ban: Enforced,
-}
-
-impl Claims {
-    /// What is enforced: the claim that reaches deeper, then the one that lasts longer.
-    fn enforced(&self) -> Option<&Enforced> {
-        let fleet = self.fleet.as_ref().map(|claim| &claim.ban);
-        fleet
-            .into_iter()
-            .chain(&self.local)
-            .max_by_key(|ban| (ban.layer == Layer::Kernel, ban.ends))
-    }
-}
-
 /// The desired set of one edge.
 #[derive(Debug)]
 pub struct Reconciler {
     limits: Limits,
     claims: HashMap<Prefix, Claims>,
+    /// Those of `claims` that are no single source, with their own ends if they are for the kernel.
+    nets: NetTable<Option<BootTime>>,
     /// Fleet bans that were lifted on this host, until their end.
     overridden: HashMap<Uuid, BootTime>,
     /// Whether the bus has said what it desires since this process started; before that nothing is foreign.
     synced: bool,
+    /// The pass that is under way or was the last.
+    pass: u32,
 }
 
 impl Reconciler {
@@ -146,8 +133,10 @@ impl Reconciler {
         Self {
             limits,
             claims: HashMap::new(),
+            nets: NetTable::default(),
             overridden: HashMap::new(),
             synced: false,
+            pass: 0,
         }
     }
 
@@ -179,7 +168,9 @@ impl Reconciler {
         self.synced
     }
 
-    /// Takes one command from the bus. `protects` tells whether this host protects all of a prefix.
+    /// Takes one command from the bus. `protects` tells whether this host protects all of a prefix. `None` means that it
+    /// was taken before: its end stays what it was, so that a jump of the wall clock does not move it, and nothing is
+    /// written anew, since in an LRU map that can cost another ban its place.
     ///
     /// # Errors
     ///
@@ -189,9 +180,9 @@ impl Reconciler {
         command: &BlockCommand,
         now: Now,
         protects: impl Fn(&Prefix) -> bool,
-    ) -> Result<Change, Refusal> {
+    ) -> Result<Option<Change>, Refusal> {
         let target = command.target;
-        bannable(&target, protects)?;
+        self.bannable(&target, protects)?;
         if matches!(&command.scope, Scope::Edge(id) if *id != self.limits.edge_id) {
             return Err(Refusal::OtherScope);
         }
@@ -206,27 +197,23 @@ impl Reconciler {
         let claims = self.claims.entry(target).or_default();
         match &claims.fleet {
             Some(claim) if claim.epoch > command.epoch => return Err(Refusal::Stale),
-            // A redelivered command keeps its first end, so that a jump of the wall clock does not move it.
-            Some(claim) if claim.id == command.id => {}
-            _ => {
-                let ban = Enforced {
-                    ends: now
-                        .boot
-                        .plus(Duration::from_millis(left).min(self.limits.max_ban)),
-                    reason: command.reason,
-                    strikes: command.strikes,
-                    layer: command.layer,
-                    origin: Origin::Fleet(command.id),
-                    note: command.note.clone(),
-                };
-                claims.fleet = Some(FleetClaim {
-                    id: command.id,
-                    epoch: command.epoch,
-                    ban,
-                });
-            }
+            Some(claim) if claim.id == command.id => return Ok(None),
+            _ => {}
         }
-        Ok(self.change(target))
+        let left = Duration::from_millis(left).min(self.limits.max_ban);
+        claims.fleet = Some(FleetClaim {
+            id: command.id,
+            epoch: command.epoch,
+            ban: Enforced {
+                ends: now.boot.plus(left),
+                reason: command.reason,
+                strikes: command.strikes,
+                layer: command.layer,
+                origin: Origin::Fleet(command.id),
+                note: command.note.clone(),
+            },
+        });
+        Ok(Some(self.change(target)))
     }
 
     /// Takes the removal of a ban from the bus. A ban that was added on this host stays.
@@ -260,7 +247,7 @@ impl Reconciler {
         now: Now,
         protects: impl Fn(&Prefix) -> bool,
     ) -> Result<Change, Refusal> {
-        bannable(&target, protects)?;
+        self.bannable(&target, protects)?;
         self.claims.entry(target).or_default().local = Some(Enforced {
             ends: now.boot.plus(duration.min(self.limits.max_ban)),
             reason: Reason::Manual,
@@ -281,7 +268,7 @@ impl Reconciler {
             self.overridden.insert(claim.id, claim.ban.ends);
             Origin::Fleet(claim.id)
         });
-        Some((origin, Change::Remove(*target)))
+        Some((origin, self.change(*target)))
     }
 
     /// Forgets bans that have ended.
@@ -298,101 +285,43 @@ impl Reconciler {
         ended.into_iter().map(|target| self.change(target)).collect()
     }
 
-    /// Compares the kernel's bans with the desired ones and says what to change.
-    ///
-    /// Bans in the kernel that were added on this host and that this process does not know yet (it has just started, or
-    /// the command line wrote them) are adopted. Fleet bans that nobody desires are removed, but only once the bus has been
-    /// heard: until then they are all there is.
-    pub fn diff(
-        &mut self,
-        kernel: &[(Prefix, KernelBan)],
-        now: BootTime,
-        protects: impl Fn(&Prefix) -> bool,
-    ) -> (Drift, Vec<Change>) {
-        let mut drift = Drift::default();
-        let mut changes = Vec::new();
-        let mut right = HashSet::new();
-        for (target, ban) in kernel {
-            match self.get(target) {
-                Some(desired) if desired.layer == Layer::Kernel && desired.ends > now => {
-                    let same = desired.ends.since(ban.ends).max(ban.ends.since(desired.ends)) < SAME_END
-                        && ban.origin == origin_code(desired.origin);
-                    if same {
-                        right.insert(*target);
-                    }
-                }
-                _ if ban.ends <= now => {
-                    drift.ended += 1;
-                    changes.push(Change::Remove(*target));
-                }
-                None if protects(target) => {
-                    drift.foreign += 1;
-                    changes.push(Change::Remove(*target));
-                }
-                None if ban.origin == origin::LOCAL => {
-                    let adopted = adopted(ban, Origin::Local);
-                    self.claims.entry(*target).or_default().local = Some(adopted.clone());
-                    right.insert(*target);
-                    changes.push(Change::Put(*target, adopted));
-                }
-                None if !self.synced => {}
-                _ => {
-                    drift.foreign += 1;
-                    changes.push(Change::Remove(*target));
-                }
-            }
-        }
-        for (target, desired) in self.desired() {
-            if desired.layer == Layer::Kernel && desired.ends > now && !right.contains(target) {
-                drift.missing += 1;
-                changes.push(Change::Put(*target, desired.clone()));
-            }
-        }
-        (drift, changes)
-    }
-
-    /// What to do about `target` now that its claims have changed.
+    /// What to do about `target` now that its claims have changed. What is to be put counts as seen in the kernel, unless
+    /// [`not_written`](Self::not_written) says otherwise.
     fn change(&mut self, target: Prefix) -> Change {
-        match self.get(&target).cloned() {
-            Some(ban) => Change::Put(target, ban),
+        let desired = self.claims.get(&target).and_then(Claims::enforced).cloned();
+        match &desired {
+            _ if target.is_source() => {}
+            Some(ban) => self
+                .nets
+                .insert(target, (ban.layer == Layer::Kernel).then_some(ban.ends)),
+            None => self.nets.remove(&target),
+        }
+        match desired {
+            Some(ban) => {
+                if let Some(claims) = self.claims.get_mut(&target) {
+                    claims.seen_in = Some(self.pass);
+                }
+                Change::Put(target, ban)
+            }
             None => {
                 self.claims.remove(&target);
                 Change::Remove(target)
             }
         }
     }
-}
 
-fn bannable(target: &Prefix, protects: impl Fn(&Prefix) -> bool) -> Result<(), Refusal> {
-    if let Some(why) = target.unbannable() {
-        return Err(Refusal::Unbannable(*target, why));
-    }
-    if !target.is_source() {
-        return Err(Refusal::NotASource(*target));
-    }
-    if protects(target) {
-        return Err(Refusal::Protected(*target));
-    }
-    Ok(())
-}
-
-/// The code of [`secbeat_common::maps::Ban::origin`].
-#[must_use]
-pub fn origin_code(origin: Origin) -> u8 {
-    match origin {
-        Origin::Fleet(_) => origin::FLEET,
-        Origin::Local => origin::LOCAL,
-    }
-}
-
-fn adopted(ban: &KernelBan, origin: Origin) -> Enforced {
-    Enforced {
-        ends: ban.ends,
-        reason: Reason::from_code(ban.reason).unwrap_or(Reason::Manual),
-        strikes: ban.strikes,
-        layer: Layer::Kernel,
-        origin,
-        note: String::new(),
+    fn bannable(&self, target: &Prefix, protects: impl Fn(&Prefix) -> bool) -> Result<(), Refusal> {
+        if let Some(why) = target.unbannable() {
+            return Err(Refusal::Unbannable(*target, why));
+        }
+        if protects(target) {
+            return Err(Refusal::Protected(*target));
+        }
+        let is_new_net = !target.is_source() && self.nets.get(target).is_none();
+        if is_new_net && self.nets.len() >= MAX_BANNED_NETS as usize {
+            return Err(Refusal::TooManyNets(*target));
+        }
+        Ok(())
     }
 }
 

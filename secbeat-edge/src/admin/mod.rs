@@ -46,7 +46,7 @@ pub struct Admin {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// An address, which stands for its source, or that source as CIDR.
+    /// An address, which stands for its source, or a CIDR.
     pub target: String,
     /// As `4h`.
     pub duration: String,

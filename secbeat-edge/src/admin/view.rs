@@ -12,7 +12,8 @@ use secbeat_common::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    kernel::{Attachment, KernelBan, Totals},
+    enforcer::ReconcileStats,
+    kernel::{Attachment, Fill, KernelBan, MAPS, Totals},
     reconcile::{Enforced, Now, Origin},
 };
 
@@ -93,9 +94,55 @@ pub struct EnforcerView {
     pub protected_networks: usize,
     /// Whether the fleet's bans have been read since the daemon started.
     pub synced: bool,
-    /// At the last comparison with the kernel: bans that it had lost, and bans that nobody desired.
-    pub drift_missing: usize,
-    pub drift_foreign: usize,
+    pub reconcile: ReconcileView,
+}
+
+/// How the kernel's bans compare with the desired ones.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ReconcileView {
+    /// Reconciliations since the daemon started, and those among them that the kernel cut short.
+    pub completed: u64,
+    pub failed: u64,
+    /// How long the last one took.
+    pub took_ms: u64,
+    /// What the last one found and repaired: bans that the kernel did not have, had otherwise, had though nobody desires
+    /// them, and had after their end (which is harmless).
+    pub missing: usize,
+    pub differing: usize,
+    pub foreign: usize,
+    pub ended: usize,
+    /// Bans that the kernel had and lost before their end, since the daemon started.
+    pub evicted: u64,
+    pub maps: Vec<MapView>,
+}
+
+/// How full a ban map was at the last comparison.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MapView {
+    pub name: String,
+    pub entries: u64,
+    pub slots: u32,
+}
+
+impl From<ReconcileStats> for ReconcileView {
+    fn from(stats: ReconcileStats) -> Self {
+        let map = |(name, fill): (&&str, &Fill)| MapView {
+            name: (*name).to_owned(),
+            entries: fill.entries,
+            slots: fill.slots,
+        };
+        Self {
+            completed: stats.completed,
+            failed: stats.failed,
+            took_ms: u64::try_from(stats.took.as_millis()).unwrap_or(u64::MAX),
+            missing: stats.drift.missing,
+            differing: stats.drift.differing,
+            foreign: stats.drift.foreign,
+            ended: stats.drift.ended,
+            evicted: stats.evicted,
+            maps: MAPS.iter().zip(&stats.fill).map(map).collect(),
+        }
+    }
 }
 
 /// Packets since the maps were made.

@@ -62,6 +62,14 @@ pub struct Fill {
     pub slots: u32,
 }
 
+impl Fill {
+    /// Whether more than half the slots are taken: an LRU map evicts before it is full.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.entries > u64::from(self.slots / 2)
+    }
+}
+
 /// A walk through the three maps, a few thousand bans at a time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Walk {
