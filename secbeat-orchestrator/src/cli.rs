@@ -54,9 +54,9 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Ban a source on every edge.
+    /// Ban a source or a network on every edge.
     Ban {
-        /// An address; it stands for its source (an IPv4 address, or the /64 of an IPv6 address).
+        /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
         target: Prefix,
         /// How long, as 30m, 4h or 7d.
         #[arg(long, short, default_value = "4h")]

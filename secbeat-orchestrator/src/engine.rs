@@ -377,16 +377,12 @@ impl Engine {
     ) {
         let now = now_ms();
         let banned = self.unready().and_then(|()| {
-            if !target.is_source() {
-                return Err(format!(
-                    "{target} is no single source (an IPv4 /32 or an IPv6 /64), which is all that edges enforce"
-                ));
-            }
             self.ledger
                 .ban(target, duration, note, actor.clone(), now, Uuid::now_v7())
                 .map_err(|refusal| match refusal {
                     Refusal::Unbannable(why) => format!("{target} is never banned: {why}"),
                     Refusal::Protected(net) => format!("{target} is protected ({net} is)"),
+                    Refusal::TooManyNets => format!("{target}: {refusal}"),
                 })
         });
         let command = match banned {

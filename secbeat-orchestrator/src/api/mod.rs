@@ -37,7 +37,7 @@ pub struct Api {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// An address, which stands for its source, or that source as CIDR.
+    /// An address, which stands for its source, or a CIDR.
     pub target: String,
     /// As `4h`.
     pub duration: String,

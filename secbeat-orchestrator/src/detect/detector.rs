@@ -117,15 +117,25 @@ impl Detector {
     }
 
     /// `source` is banned until `until_ms`: its windows are emptied and its events before that time ignored. The last
-    /// call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never seen.
+    /// call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never seen. A
+    /// network is no source: what is found in it, the ledger knows to be banned.
     pub fn ignore_until(&mut self, source: Prefix, until_ms: i64) {
-        self.shard(&source).ignore_before(source, until_ms);
+        if source.is_source() {
+            self.shard(&source).ignore_before(source, until_ms);
+        }
     }
 
-    /// `source` was unbanned at `at_ms`: its windows are emptied, its events up to and at that time are ignored, and
-    /// later ones count again.
-    pub fn forget(&mut self, source: Prefix, at_ms: i64) {
-        self.shard(&source).forget(source, at_ms);
+    /// `target` was unbanned at `at_ms`: its windows are emptied, its events up to and at that time are ignored, and
+    /// later ones count again. Of a network, those of all sources in it that were seen.
+    pub fn forget(&mut self, target: Prefix, at_ms: i64) {
+        if target.is_source() {
+            return self.shard(&target).forget(target, at_ms);
+        }
+        for shard in &mut self.shards {
+            for source in shard.within(&target) {
+                shard.forget(source, at_ms);
+            }
+        }
     }
 
     /// Removes sources whose latest event left the longest window and whose ban is past; returns how many. Verdicts

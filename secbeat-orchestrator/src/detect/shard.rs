@@ -127,6 +127,12 @@ impl Shard {
         entry.latest_ms = entry.latest_ms.max(at_ms);
     }
 
+    /// The sources in `net`.
+    pub(super) fn within(&self, net: &Prefix) -> Vec<Prefix> {
+        let sources = self.tables.iter().flat_map(LinkedHashMap::keys);
+        sources.filter(|source| net.covers(source)).copied().collect()
+    }
+
     /// Removes whoever was last seen at or before `seen_by_ms` and is not ignored at `now_ms`; returns how many.
     pub(super) fn cleanup(&mut self, seen_by_ms: i64, now_ms: i64) -> usize {
         let before = self.len();

@@ -1,6 +1,6 @@
 //! What comes out of the ledger.
 
-use secbeat_common::{prefix::Prefix, wire::BlockCommand};
+use secbeat_common::{maps::MAX_BANNED_NETS, prefix::Prefix, wire::BlockCommand};
 
 use crate::detect::{Finding, Rule};
 
@@ -33,6 +33,11 @@ pub enum Refusal {
     /// It is no client's address.
     #[error("protected: {0}")]
     Unbannable(&'static str),
+    /// It is no single source, and no edge has room for one more of those.
+    #[error(
+        "{MAX_BANNED_NETS} networks are banned, and no edge holds more (single sources, IPv4 /32 and IPv6 /64, do not count)"
+    )]
+    TooManyNets,
 }
 
 /// A ban in force.

@@ -21,6 +21,7 @@ use std::{
 };
 
 use secbeat_common::{
+    maps::MAX_BANNED_NETS,
     prefix::Prefix,
     wire::{Action, BlockCommand, Evidence, Layer, LearnedFrom, Reason, Scope},
 };
@@ -45,7 +46,7 @@ pub struct Ledger {
     by_expiry: BTreeSet<(i64, Prefix)>,
     /// Commands to write, by id and so in order of issue.
     pending: BTreeMap<Uuid, Prefix>,
-    /// Targets in `active` that are more than one source.
+    /// Targets in `active` that are no single source.
     wide: BTreeSet<Prefix>,
     history: History,
     /// Automatic bans of the last minute.
@@ -147,7 +148,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// When the target must not be banned.
+    /// When the target must not be banned, or is one network too many.
     pub fn ban(
         &mut self,
         target: Prefix,
@@ -161,6 +162,10 @@ impl Ledger {
             return Err(refusal);
         }
         self.end_if_over(target, now_ms);
+        let is_new_net = !target.is_source() && !self.active.contains_key(&target);
+        if is_new_net && self.wide.len() >= MAX_BANNED_NETS as usize {
+            return Err(Refusal::TooManyNets);
+        }
         let strikes = match self.active.get(&target) {
             Some(active) => active.command.strikes,
             None => self.history.strikes(&target, now_ms, self.config.strike_memory),

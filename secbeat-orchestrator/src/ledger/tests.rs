@@ -265,6 +265,24 @@ fn a_wider_ban_covers_its_sources_while_it_lasts() {
 }
 
 #[test]
+fn networks_are_banned_up_to_what_an_edge_holds() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let net = |n: u32| format!("{}/30", std::net::Ipv4Addr::from(0xc612_0000 + n * 4));
+    for n in 0..MAX_BANNED_NETS {
+        ban(&mut ledger, &net(n), 60, u128::from(n)).unwrap();
+    }
+    let one_more = net(MAX_BANNED_NETS);
+    assert_eq!(
+        ban(&mut ledger, &one_more, 60, 1 << 20),
+        Err(Refusal::TooManyNets)
+    );
+    assert!(ban(&mut ledger, &net(0), 90, 2 << 20).is_ok(), "it replaces one");
+    assert!(ban(&mut ledger, "203.0.113.7", 60, 3 << 20).is_ok(), "a source");
+    ledger.revoke(&prefix(&net(1)), NOW);
+    assert!(ban(&mut ledger, &one_more, 60, 4 << 20).is_ok());
+}
+
+#[test]
 fn restored_bans_hold_and_need_no_write() {
     let mut before = Ledger::new(LedgerConfig::default());
     let command = banned(judge(&mut before, "203.0.113.7", NOW));

@@ -243,6 +243,24 @@ fn an_unban_forgets_the_past_and_starts_anew() {
 }
 
 #[test]
+fn the_unban_of_a_network_forgets_the_past_of_all_in_it_and_of_nobody_else() {
+    let mut detector = Detector::new(DetectConfig {
+        error_flood: threshold(2, 1000),
+        ..Default::default()
+    });
+    let net = Prefix::new(source(7).addr(), 31).unwrap();
+    let sources = [source(6), source(7), source(8)];
+    detector.ignore_until(net, START + 300_000);
+    assert_eq!(detector.tracked(), 0, "a network is no source");
+    for source in sources {
+        assert_eq!(detector.observe_error(at(source, START), 404), None);
+    }
+    detector.forget(net, START + 1);
+    let found = sources.map(|source| detector.observe_error(at(source, START + 2), 404).is_some());
+    assert_eq!(found, [false, false, true]);
+}
+
+#[test]
 fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
     let mut detector = Detector::new(DetectConfig {
         max_sources: 160,
