@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum What {
-    /// Nanoseconds per packet of the XDP program, beside an empty one
+    /// Nanoseconds per packet of the XDP program, beside an empty one and other filters
     Xdp,
     /// Time from the answer that exceeds the limit to the first dropped packet
     E2e,
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match args.what {
         What::Xdp => {
             setup::ensure(&[Group::Build])?;
+            setup::ensure_what_can_be(Group::Peers);
             build_ebpf::build_bench_clocks()?;
             let clocks = [("SECBEAT_BENCH_OBJECT", workspace::bench_object())];
             start("bench-xdp", &args.rest, Profile::Release, &clocks)

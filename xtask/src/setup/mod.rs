@@ -29,6 +29,8 @@ pub(crate) enum Group {
     Vm,
     /// The linters that do not come with Rust.
     Lint,
+    /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
+    Peers,
 }
 
 /// One thing that may have to be installed.
@@ -53,18 +55,32 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// Installs what is missing of these groups.
 pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
     for part in parts(groups) {
-        let missing = part.missing()?;
-        if missing.is_empty() {
-            continue;
-        }
-        println!("setup: installing {}", missing.join(", "));
-        part.install()?;
-        let still = part.missing()?;
-        if !still.is_empty() {
-            bail!("still missing after its installation: {}", still.join(", "));
-        }
+        ensure_part(&*part)?;
     }
     Ok(())
+}
+
+fn ensure_part(part: &dyn Part) -> Result<()> {
+    let missing = part.missing()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("setup: installing {}", missing.join(", "));
+    part.install()?;
+    let still = part.missing()?;
+    if !still.is_empty() {
+        bail!("still missing after its installation: {}", still.join(", "));
+    }
+    Ok(())
+}
+
+/// Installs what can be installed of this group, and says what cannot.
+pub(crate) fn ensure_what_can_be(group: Group) {
+    for part in parts(&[group]) {
+        if let Err(error) = ensure_part(&*part) {
+            eprintln!("setup: going on without it: {error:#}");
+        }
+    }
 }
 
 fn check(groups: &[Group]) -> Result<()> {
@@ -97,6 +113,10 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     if groups.contains(&Group::Lint) {
         parts.push(Box::new(cargo_tools::DENY));
         parts.push(Box::new(cargo_tools::MACHETE));
+    }
+    if groups.contains(&Group::Peers) {
+        let peers = packages::PEERS.iter();
+        parts.extend(peers.map(|peer| Box::new(*peer) as Box<dyn Part>));
     }
     parts
 }

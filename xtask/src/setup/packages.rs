@@ -31,6 +31,14 @@ const VM: [(&str, &str); 7] = [
     ("ldd", "libc-bin"),
 ];
 
+/// The filters that `bench xdp` compares ours with.
+pub(super) const PEERS: [Program; 4] = [
+    Program::new("xdp-filter", "xdp-tools"),
+    Program::new("nft", "nftables"),
+    Program::new("ipset", "ipset"),
+    Program::new("iptables", "iptables"),
+];
+
 /// Installs packages as root. Installing nginx must not leave a web server on the developer's port 80, and apt starts and
 /// enables it: so a `policy-rc.d` that refuses every start exists for the length of the installation (one that was there, as in
 /// a container, is left alone), and the unit is disabled afterwards. The nginx that is here was not before, so nobody relies on it.
@@ -89,6 +97,32 @@ impl Part for Packages {
 fn packages_of(programs: &'static [(&str, &str)]) -> impl Iterator<Item = String> {
     let absent = programs.iter().filter(|(program, _)| find(program).is_none());
     absent.map(|(_, package)| (*package).to_owned())
+}
+
+/// A program and its package, to be installed without others: a distribution may lack one and have the next.
+#[derive(Clone, Copy)]
+pub(super) struct Program {
+    name: &'static str,
+    package: &'static str,
+}
+
+impl Program {
+    const fn new(name: &'static str, package: &'static str) -> Self {
+        Self { name, package }
+    }
+}
+
+impl Part for Program {
+    fn missing(&self) -> Result<Vec<String>> {
+        Ok(match find(self.name) {
+            Some(_) => Vec::new(),
+            None => vec![self.package.to_owned()],
+        })
+    }
+
+    fn install(&self) -> Result<()> {
+        install(&self.missing()?)
+    }
 }
 
 /// What bpf-linker is built with: its LLVM must be rustc's, which is known once rustc is installed.
