@@ -1,8 +1,15 @@
-//! What `bench-xdp` is made of: raw programs to compare with, a track of two hosts, and the arithmetic.
+//! What `bench-xdp` is made of: contenders, a track of two hosts to run them on, and the arithmetic.
 
+pub mod contender;
+pub mod cpus;
+pub mod gro;
+pub mod map;
+pub mod measure;
 pub mod programs;
 pub mod report;
+pub mod requirement;
 pub mod stats;
 pub mod subject;
 pub mod syscall;
+pub mod tally;
 pub mod track;

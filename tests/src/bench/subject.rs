@@ -25,7 +25,8 @@ const VARIANTS: [(&str, &str); 4] = [
     ("with_boot", "hit v4, boot clock"),
 ];
 
-const BANNED_V4: &str = "198.51.100.7";
+/// The source that the filters compared here ban.
+pub const BANNED_V4: &str = "198.51.100.7";
 const BANNED_V6: &str = "2001:db8:bad:1::7";
 /// Banned, but never compared with the allowlist, so that each of its packets is looked up there.
 const UNCOMPARED_V4: &str = "198.51.100.9";
@@ -49,7 +50,7 @@ const ALLOWED: [&str; 8] = [
 const GENERATION: u32 = 1;
 
 /// Slots of each ban map: as many as an edge has.
-const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
+pub(super) const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
 
 /// What becomes of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,14 @@ pub enum Fate {
     Passed,
 }
 
+/// What the harness costs.
+pub const EMPTY: &str = "empty (pass)";
 /// The limit that hits are compared with.
 pub const ALWAYS_DROP: &str = "always drop";
+/// The program as it is, passing an IPv4 source that nobody banned.
+pub const MISS_V4: &str = "secbeat miss v4";
+/// The program as it is, passing an IPv6 source that nobody banned.
+pub const MISS_V6: &str = "secbeat miss v6";
 /// The program as it is, dropping an IPv4 source.
 pub const HIT_V4: &str = "secbeat hit v4";
 /// The program as it is, dropping an IPv6 source.
@@ -111,23 +118,20 @@ impl Subject {
     }
 }
 
-/// Everything that is measured. Without the bench object, all but the clock variants.
+/// The XDP programs that are measured by themselves and on one track. Without the bench object, all but the clock variants.
 #[must_use]
 pub fn all() -> Vec<Subject> {
     let ours = filter_with_bans(&paths::bpf_object());
     let mut subjects = vec![
-        Subject::raw(
-            "empty (pass)",
-            programs::empty().expect("loading a program"),
-            Fate::Passed,
-        ),
+        Subject::raw(EMPTY, programs::empty().expect("loading a program"), Fate::Passed),
+        Subject::ours(MISS_V4, &ours, maps::PROGRAM, CLEAN_V4, Verdict::Clean),
+        Subject::ours(MISS_V6, &ours, maps::PROGRAM, CLEAN_V6, Verdict::Clean),
+        // Beside each other, so that what is compared to a few hundredths is measured within two seconds.
         Subject::raw(
             ALWAYS_DROP,
             programs::always_drop().expect("loading a program"),
             Fate::Dropped,
         ),
-        Subject::ours("secbeat miss v4", &ours, maps::PROGRAM, CLEAN_V4, Verdict::Clean),
-        Subject::ours("secbeat miss v6", &ours, maps::PROGRAM, CLEAN_V6, Verdict::Clean),
         Subject::ours(HIT_V4, &ours, maps::PROGRAM, BANNED_V4, Verdict::Banned),
         Subject::ours(HIT_V6, &ours, maps::PROGRAM, BANNED_V6, Verdict::Banned),
         Subject::ours(
@@ -160,23 +164,22 @@ pub fn all() -> Vec<Subject> {
 
 fn filter_with_bans(object: &Path) -> Arc<Filter> {
     let mut filter = Filter::load_object(object, SLOTS);
-    let ban = Ban {
-        expires_jiffies: u64::MAX,
-        expires_boot_ns: u64::MAX,
-        ..Ban::default()
-    };
+    configure(&mut filter);
     for source in [BANNED_V4, BANNED_V6] {
-        filter.ban(
-            address(source),
-            Ban {
-                unallowed_in: GENERATION,
-                ..ban
-            },
-        );
+        filter.ban(address(source), lasting_ban());
     }
+    let uncompared = Ban {
+        unallowed_in: 0,
+        ..lasting_ban()
+    };
     for source in [UNCOMPARED_V4, UNCOMPARED_V6] {
-        filter.ban(address(source), ban);
+        filter.ban(address(source), uncompared);
     }
+    Arc::new(filter)
+}
+
+/// Settings and allowlist as an edge has them.
+pub(super) fn configure(filter: &mut Filter) {
     filter.set_settings(Settings {
         mode: maps::mode::ENFORCE,
         allow_generation: GENERATION,
@@ -186,10 +189,20 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     for prefix in ALLOWED {
         filter.allow(prefix.parse().expect("a literal prefix"));
     }
-    Arc::new(filter)
 }
 
-fn frame_of(source: &str) -> Vec<u8> {
+/// A ban that does not end, compared with the allowlist.
+pub(super) fn lasting_ban() -> Ban {
+    Ban {
+        expires_jiffies: u64::MAX,
+        expires_boot_ns: u64::MAX,
+        unallowed_in: GENERATION,
+        ..Ban::default()
+    }
+}
+
+/// The frame that a source sends here.
+pub(super) fn frame_of(source: &str) -> Vec<u8> {
     frames::datagram_from(address(source), &[])
 }
 

@@ -65,7 +65,7 @@ struct LinkCreate {
 /// # Safety
 ///
 /// Every address in `attributes` must be readable for the length that the command takes from it, until the return.
-unsafe fn bpf<T>(command: c_long, attributes: &mut T) -> io::Result<c_long> {
+pub(super) unsafe fn bpf<T>(command: c_long, attributes: &mut T) -> io::Result<c_long> {
     let (pointer, size) = ((&raw mut *attributes).cast::<c_void>(), size_of::<T>());
     // SAFETY: a live, correctly sized attribute block; what it points to is the caller's promise.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, pointer, size) };
@@ -79,7 +79,7 @@ unsafe fn bpf<T>(command: c_long, attributes: &mut T) -> io::Result<c_long> {
 /// # Safety
 ///
 /// `answer` must be a new descriptor that nobody else owns.
-unsafe fn owned(answer: c_long) -> OwnedFd {
+pub(super) unsafe fn owned(answer: c_long) -> OwnedFd {
     // SAFETY: by this function's contract; descriptors fit in an int.
     unsafe { OwnedFd::from_raw_fd(answer as i32) }
 }

@@ -1,48 +1,80 @@
-//! Two hosts joined by veth: one sends real frames as fast as it can, the other runs the measured program natively.
+//! Two hosts joined by veth: one sends real frames as fast as it can, the other does with them what is measured.
 
 use std::{
-    fs,
-    os::fd::{AsFd, OwnedFd},
+    fs, io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
+use socket2::{Socket, Type};
+
 use crate::{
     bench::{
-        programs,
-        subject::{Fate, Subject},
+        gro,
+        programs::generator,
         syscall,
+        tally::{Tally, check_counted},
     },
     lab::{
+        frames,
         netns::{End, Namespace, link},
-        wait::wait_until,
     },
 };
 
 const SENDER_END: &str = "out";
-const RECEIVER_END: &str = "in";
+/// The measured end of the link.
+pub const RECEIVER_END: &str = "in";
 /// Frames per call of the driver: the most that veth's NAPI takes at once.
 const BATCH: u32 = 64;
 const WARM_UP: u32 = 64 * 256;
+/// What the last batch may need on its way through the receiver's softirq.
+const STRAGGLERS: Duration = Duration::from_secs(2);
 
-/// The two hosts and the generator.
+/// How far into the receiving host a frame gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Dropped before IP sees it: by XDP, or on the interface's ingress.
+    Interface,
+    /// Seen by IP, dropped before it is handed to a protocol.
+    Ip,
+    /// Handed to a socket, whose buffer is full.
+    Socket,
+}
+
+/// One run of frames and what must become of them.
+pub struct Run<'a> {
+    /// Sends the frames out of [`Track::sender_ifindex`]; runs on the sender.
+    pub generator: BorrowedFd<'a>,
+    pub frame: &'a [u8],
+    pub count: u32,
+    pub reach: Reach,
+    /// What the measured counts of these frames by itself, in total; `None` when it does not count.
+    pub counted: &'a dyn Fn() -> Result<Option<u64>, String>,
+}
+
+/// The two hosts.
 #[derive(Debug)]
 pub struct Track {
     sender: Namespace,
     receiver: Namespace,
     receiver_ifindex: u32,
-    generator: OwnedFd,
+    repeating: OwnedFd,
+    /// Takes in what nothing drops, or each such frame would be answered with an ICMP error. Nobody reads from it.
+    _sink: Socket,
 }
 
 impl Track {
+    /// # Panics
+    ///
+    /// When a host or the link cannot be made.
     #[must_use]
     pub fn new() -> Self {
         let (sender, receiver) = (Namespace::new("sender"), Namespace::new("receiver"));
-        for host in [&sender, &receiver] {
-            // Or its neighbour discovery would be counted among the frames.
-            let setting = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
-            host.enter(|| fs::write(setting, "1"))
-                .expect("switching IPv6 off");
-        }
+        // Or its neighbour discovery would be counted among the frames.
+        write_setting(&sender, "net/ipv6/conf/default/disable_ipv6", "1");
+        // No link-local address, so that the receiver does not talk to the sender either.
+        write_setting(&receiver, "net/ipv6/conf/default/addr_gen_mode", "1");
         link(
             End {
                 namespace: &sender,
@@ -52,71 +84,99 @@ impl Track {
             End {
                 namespace: &receiver,
                 interface: RECEIVER_END,
-                addresses: &[],
+                addresses: &["192.0.2.1/24", "2001:db8:0:1::1/64"],
             },
         );
-        let generator = programs::redirect_to(sender.ifindex(SENDER_END)).expect("loading the generator");
+        // The frames' own target, or the stack would take them as another host's.
+        receiver.ip(&["link", "set", RECEIVER_END, "address", frames::RECEIVER_MAC]);
+        for family in ["-4", "-6"] {
+            receiver.ip(&[family, "route", "add", "default", "dev", RECEIVER_END]);
+        }
+        // veth takes redirected frames only where it polls (NAPI): with an XDP program, or with GRO as hardware has it.
+        receiver
+            .enter(|| gro::switch_on(RECEIVER_END))
+            .expect("switching GRO on");
         let receiver_ifindex = receiver.ifindex(RECEIVER_END);
+        let repeating = generator::repeating(sender.ifindex(SENDER_END)).expect("loading the generator");
         Self {
+            repeating,
+            _sink: sink(&receiver).expect("opening a socket for frames that pass"),
             sender,
             receiver,
             receiver_ifindex,
-            generator,
         }
     }
 
-    /// Sends `count` frames to the subject and returns nanoseconds per frame, the generator's included.
+    /// The generator that sends one frame again and again.
+    #[must_use]
+    pub fn repeating(&self) -> BorrowedFd<'_> {
+        self.repeating.as_fd()
+    }
+
+    /// The interface that frames leave through, for another generator.
+    #[must_use]
+    pub fn sender_ifindex(&self) -> u32 {
+        self.sender.ifindex(SENDER_END)
+    }
+
+    /// The host that is attacked, to defend it.
+    #[must_use]
+    pub fn receiver(&self) -> &Namespace {
+        &self.receiver
+    }
+
+    /// Attaches `program` to the receiving end until the descriptor is closed.
     ///
     /// # Errors
     ///
-    /// When a frame did not reach the program, or the program did not count it as it should.
-    pub fn run(&self, subject: &Subject, count: u32) -> Result<f64, String> {
-        let attached = || syscall::attach_native(subject.program.as_fd(), self.receiver_ifindex);
-        let _link = self
-            .receiver
-            .enter(attached)
-            .map_err(|error| format!("attaching {}: {error}", subject.name))?;
-        self.send(subject, WARM_UP);
-        let (received, counted) = (self.received(), subject.counted());
-        let elapsed = self.send(subject, count);
-        // The last batch may still be on its way through the receiver's softirq.
-        let all_received = || self.received() - received >= u64::from(count);
-        if subject.fate == Fate::Dropped {
-            wait_until("every frame is received", Duration::from_secs(2), all_received);
-        }
-        let (received, counted) = (self.received() - received, subject.counted().zip(counted));
-        check(subject, "reached the receiver", received, count)?;
-        if let Some((after, before)) = counted {
-            check(subject, "were counted by the program", after - before, count)?;
-        }
-        Ok(elapsed.as_nanos() as f64 / f64::from(count))
+    /// When the kernel or the driver refuses.
+    pub fn attach(&self, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        self.receiver
+            .enter(|| syscall::attach_native(program, self.receiver_ifindex))
     }
 
-    fn send(&self, subject: &Subject, count: u32) -> Duration {
+    /// Sends the frames and returns nanoseconds per frame, the generator's included.
+    ///
+    /// # Errors
+    ///
+    /// When not every frame came as far as it should, or was not counted.
+    pub fn time(&self, run: &Run<'_>) -> Result<f64, String> {
+        let start = self.tally();
+        self.send(run.generator, run.frame, WARM_UP);
+        self.wait_for(start.received + u64::from(WARM_UP));
+        let (tally, counted) = (self.tally(), (run.counted)()?);
+        let elapsed = self.send(run.generator, run.frame, run.count);
+        self.wait_for(tally.received + u64::from(run.count));
+        self.tally().since(tally).check(run.count, run.reach)?;
+        check_counted((run.counted)()?, counted, u64::from(run.count))?;
+        Ok(elapsed.as_nanos() as f64 / f64::from(run.count))
+    }
+
+    /// Sends frames on this thread's CPU and returns the time until the last of them was sent.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses.
+    pub fn send(&self, generator: BorrowedFd<'_>, frame: &[u8], count: u32) -> Duration {
         self.sender.enter(|| {
             let start = Instant::now();
-            syscall::send_live(self.generator.as_fd(), &subject.frame, count, BATCH)
-                .expect("sending live frames");
+            syscall::send_live(generator, frame, count, BATCH).expect("sending live frames");
             start.elapsed()
         })
     }
 
-    /// Frames that the receiving end has taken in: veth counts them when its NAPI has run the program on them.
-    fn received(&self) -> u64 {
-        let table = self
-            .receiver
-            .enter(|| fs::read_to_string("/proc/thread-self/net/dev"))
-            .expect("reading net/dev");
-        let prefix = format!("{RECEIVER_END}:");
-        let line = table
-            .lines()
-            .find_map(|line| line.trim_start().strip_prefix(&prefix))
-            .expect("the receiver's line");
-        // Bytes, then packets.
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|packets| packets.parse().ok())
-            .expect("a count of packets")
+    /// How many frames have come how far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.receiver.enter(|| Tally::read(RECEIVER_END))
+    }
+
+    /// Waits until this many frames are received; gives up in silence, since the counts say the same.
+    fn wait_for(&self, received: u64) {
+        let start = Instant::now();
+        while self.tally().received < received && start.elapsed() < STRAGGLERS {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -126,12 +186,17 @@ impl Default for Track {
     }
 }
 
-fn check(subject: &Subject, what: &str, frames: u64, count: u32) -> Result<(), String> {
-    if frames == u64::from(count) {
-        return Ok(());
-    }
-    Err(format!(
-        "{}: {count} frames were sent, {frames} {what}",
-        subject.name
-    ))
+fn write_setting(host: &Namespace, name: &str, value: &str) {
+    host.enter(|| fs::write(format!("/proc/sys/{name}"), value))
+        .unwrap_or_else(|error| panic!("setting {name}: {error}"));
+}
+
+fn sink(host: &Namespace) -> io::Result<Socket> {
+    let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let socket = host.socket(any, Type::DGRAM);
+    socket.set_only_v6(false)?;
+    // The least that the kernel allows; full after a few frames.
+    socket.set_recv_buffer_size(1)?;
+    socket.bind(&SocketAddr::new(any, frames::PORT).into())?;
+    Ok(socket)
 }

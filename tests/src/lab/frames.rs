@@ -9,6 +9,10 @@ pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub const ETHERTYPE_QINQ: u16 = 0x88a8;
 
 const PROTOCOL_UDP: u8 = 17;
+/// The port that datagrams go to (discard).
+pub const PORT: u16 = 9;
+/// The link-layer address that frames go to.
+pub const RECEIVER_MAC: &str = "02:00:00:00:00:01";
 /// Locally administered addresses: of the receiver, then of the sender.
 const MAC_ADDRESSES: [u8; 12] = [0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x02];
 
@@ -60,7 +64,7 @@ pub fn ipv6(source: Ipv6Addr, target: Ipv6Addr, next_header: u8, payload: &[u8])
 pub fn udp(source: IpAddr, target: IpAddr, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).expect("a datagram of at most 65535 bytes");
     let mut datagram = Vec::new();
-    for field in [40_000_u16, 9, length, 0] {
+    for field in [40_000_u16, PORT, length, 0] {
         datagram.extend(field.to_be_bytes());
     }
     datagram.extend(payload);

@@ -1,0 +1,193 @@
+//! What is demanded of the figures: the one place for every limit.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::bench::{
+    report::{Report, Row},
+    subject::{ALWAYS_DROP, EMPTY, HIT_V4, HIT_V6, MISS_V4, MISS_V6},
+};
+
+/// A number made of two rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// The time of the first by that of the second, in live frames.
+    Ratio(&'static str, &'static str),
+    /// Nanoseconds that the first takes longer than the second, in test-runs.
+    Extra(&'static str, &'static str),
+}
+
+/// Where a number has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+    /// Nothing is demanded; it is worth knowing.
+    None,
+}
+
+/// One demand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Requirement {
+    figure: Figure,
+    limit: Limit,
+    /// What is hoped for beyond the limit, in the same direction.
+    aim: Option<f64>,
+}
+
+const fn requirement(figure: Figure, limit: Limit, aim: Option<f64>) -> Requirement {
+    Requirement { figure, limit, aim }
+}
+
+/// All of them, in the order in which they are reported.
+pub const ALL: &[Requirement] = {
+    use Figure::{Extra, Ratio};
+    use Limit::AtMost;
+    &[
+        requirement(Ratio(HIT_V4, ALWAYS_DROP), AtMost(1.20), Some(1.12)),
+        requirement(Ratio(HIT_V6, ALWAYS_DROP), AtMost(1.20), Some(1.12)),
+        requirement(Extra(MISS_V4, EMPTY), AtMost(25.0), None),
+        requirement(Extra(MISS_V6, EMPTY), AtMost(25.0), None),
+    ]
+};
+
+/// What came of a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// There was no limit.
+    Reported,
+    Pass,
+    NotRun,
+    Fail,
+}
+
+/// A requirement and what was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Checked {
+    pub requirement: Requirement,
+    /// `None` when one of the rows has no figures.
+    pub value: Option<f64>,
+    pub verdict: Verdict,
+}
+
+/// The worst of all: what was not run is not passed, but did not fail either.
+#[must_use]
+pub fn overall(checked: &[Checked]) -> Verdict {
+    let worst = checked.iter().map(|it| it.verdict).max();
+    worst.unwrap_or(Verdict::NotRun).max(Verdict::Pass)
+}
+
+impl Requirement {
+    /// Compares it with what was measured.
+    #[must_use]
+    pub fn check(self, report: &Report) -> Checked {
+        let (value, rows) = match self.figure {
+            Figure::Ratio(row, by) => (report.ratio(row, by), [row, by]),
+            Figure::Extra(row, less) => (report.test_run_difference(row, less), [row, less]),
+        };
+        let failed = rows
+            .iter()
+            .filter_map(|name| report.row(name))
+            .any(Row::has_failed);
+        let verdict = match (value, self.limit) {
+            (None, _) if failed => Verdict::Fail,
+            (None, _) => Verdict::NotRun,
+            (Some(_), Limit::None) => Verdict::Reported,
+            (Some(value), limit) if limit.holds(value) => Verdict::Pass,
+            (Some(_), _) => Verdict::Fail,
+        };
+        Checked {
+            requirement: self,
+            value,
+            verdict,
+        }
+    }
+}
+
+impl Limit {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+            Self::None => true,
+        }
+    }
+
+    fn with(self, limit: f64) -> Self {
+        match self {
+            Self::AtMost(_) => Self::AtMost(limit),
+            Self::AtLeast(_) => Self::AtLeast(limit),
+            Self::None => Self::None,
+        }
+    }
+}
+
+impl Checked {
+    fn reaches_aim(&self) -> Option<bool> {
+        let (aim, value) = (self.requirement.aim?, self.value?);
+        Some(self.requirement.limit.with(aim).holds(value))
+    }
+
+    /// For machines.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let (at_most, at_least) = match self.requirement.limit {
+            Limit::AtMost(limit) => (Some(limit), None),
+            Limit::AtLeast(limit) => (None, Some(limit)),
+            Limit::None => (None, None),
+        };
+        json!({
+            "figure": self.requirement.figure.to_string(),
+            "value": self.value,
+            "at_most": at_most,
+            "at_least": at_least,
+            "aim": self.requirement.aim,
+            "aim_reached": self.reaches_aim(),
+            "verdict": self.verdict.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ratio(row, by) => write!(f, "{row} ÷ {by}"),
+            Self::Extra(row, less) => write!(f, "{row} − {less}, test-run, ns"),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Reported => "reported",
+            Self::Pass => "PASS",
+            Self::NotRun => "NOT RUN",
+            Self::Fail => "FAIL",
+        })
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<9}{}", self.verdict, self.requirement.figure)?;
+        if let Some(value) = self.value {
+            write!(f, ": {value:.2}")?;
+        }
+        match self.requirement.limit {
+            Limit::AtMost(limit) => write!(f, ", at most {limit:.2}")?,
+            Limit::AtLeast(limit) => write!(f, ", at least {limit:.2}")?,
+            Limit::None => {}
+        }
+        if let Some(aim) = self.requirement.aim {
+            let reached = match self.reaches_aim() {
+                Some(true) => " reached",
+                Some(false) => " missed",
+                None => "",
+            };
+            write!(f, " (aim {aim:.2}{reached})")?;
+        }
+        Ok(())
+    }
+}
