@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::{
     bench::{
         contender::{Contender, OnTrack, Rows},
+        peers,
         report::{Missing, Report, Row},
         subject,
         track::Track,
@@ -27,7 +28,9 @@ pub fn contenders() -> Rows {
             Ok(Box::new(contender) as Box<dyn Contender>),
         )
     };
-    subjects.iter().map(on_track).collect()
+    let mut rows: Rows = subjects.iter().map(on_track).collect();
+    rows.extend(peers::all());
+    rows
 }
 
 /// Measures them `rounds` times. One that fails once is not measured again, and has no figures.

@@ -5,6 +5,7 @@ pub mod cpus;
 pub mod gro;
 pub mod map;
 pub mod measure;
+pub mod peers;
 pub mod programs;
 pub mod report;
 pub mod requirement;

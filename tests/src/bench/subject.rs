@@ -13,7 +13,7 @@ use secbeat_common::{
 };
 
 use crate::{
-    bench::programs,
+    bench::{peers, programs},
     lab::{bpf::Filter, frames, paths},
 };
 
@@ -174,6 +174,9 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     };
     for source in [UNCOMPARED_V4, UNCOMPARED_V6] {
         filter.ban(address(source), uncompared);
+    }
+    for other in peers::others() {
+        filter.ban(other.into(), lasting_ban());
     }
     Arc::new(filter)
 }

@@ -1,0 +1,57 @@
+//! Running a peer's own commands on the receiving host.
+
+use std::{
+    env,
+    io::Write,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::lab::netns::Namespace;
+
+/// Where a program is: on PATH, or where Debian puts those that only root has on PATH.
+pub(super) fn find(program: &str) -> Result<PathBuf, String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .ok_or_else(|| format!("{program} is not installed"))
+}
+
+/// Runs `program` on `host` with `input` on its standard input; returns what it prints.
+pub(super) fn run(
+    host: &Namespace,
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Result<String, String> {
+    let mut command = host.command(find(program)?);
+    finish(program, command.args(arguments), input)
+}
+
+/// Runs a command to its end; returns what it prints, or names it with what it complains about.
+pub(super) fn finish(name: &str, command: &mut Command, input: &str) -> Result<String, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("{name}: {why}");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C is for us.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| failed(&error))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that does not read to the end says why when it ends.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| failed(&error))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    let complaint = text(&output.stderr);
+    let first = complaint.lines().next().unwrap_or("it failed in silence");
+    Err(failed(&first))
+}
