@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::{
     bench::{
         contender::{Contender, OnTrack, Rows},
-        peers,
+        million, peers,
         report::{Missing, Report, Row},
         subject,
         track::Track,
@@ -30,6 +30,7 @@ pub fn contenders() -> Rows {
     };
     let mut rows: Rows = subjects.iter().map(on_track).collect();
     rows.extend(peers::all());
+    rows.extend(million::all(&track));
     rows
 }
 

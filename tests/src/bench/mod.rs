@@ -5,6 +5,7 @@ pub mod cpus;
 pub mod gro;
 pub mod map;
 pub mod measure;
+pub mod million;
 pub mod peers;
 pub mod programs;
 pub mod report;

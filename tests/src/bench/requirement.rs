@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::bench::{
-    peers,
+    million, peers,
     report::{Report, Row},
     subject::{ALWAYS_DROP, EMPTY, HIT_V4, HIT_V6, MISS_V4, MISS_V6},
 };
@@ -57,6 +57,8 @@ pub const ALL: &[Requirement] = {
         requirement(Ratio(peers::NFT_INPUT, HIT_V4), AtLeast(4.0), None),
         requirement(Ratio(peers::IPTABLES_NFT, HIT_V4), AtLeast(4.0), None),
         requirement(Ratio(peers::IPTABLES_LEGACY, HIT_V4), AtLeast(4.0), None),
+        requirement(Ratio(million::MILLION, million::ONE), Limit::None, None),
+        requirement(Ratio(million::MILLION, million::BARE_MILLION), AtMost(1.10), None),
     ]
 };
 
