@@ -9,13 +9,14 @@ use crate::{
         report::{Missing, Report, Row},
         subject,
         track::Track,
+        two_cpus,
     },
     lab::interrupt,
 };
 
-/// Everything that takes part.
+/// Everything that takes part on these CPUs.
 #[must_use]
-pub fn contenders() -> Rows {
+pub fn contenders(cpus: &[usize]) -> Rows {
     let subjects: Vec<_> = subject::all().into_iter().map(Rc::new).collect();
     let track = Rc::new(Track::new());
     let on_track = |subject: &Rc<_>| {
@@ -31,6 +32,7 @@ pub fn contenders() -> Rows {
     let mut rows: Rows = subjects.iter().map(on_track).collect();
     rows.extend(peers::all());
     rows.extend(million::all(&track));
+    rows.extend(two_cpus::all(&subjects, cpus));
     rows
 }
 

@@ -15,3 +15,4 @@ pub mod subject;
 pub mod syscall;
 pub mod tally;
 pub mod track;
+pub mod two_cpus;

@@ -8,6 +8,7 @@ use crate::bench::{
     million, peers,
     report::{Report, Row},
     subject::{ALWAYS_DROP, EMPTY, HIT_V4, HIT_V6, MISS_V4, MISS_V6},
+    two_cpus,
 };
 
 /// A number made of two rows.
@@ -59,6 +60,7 @@ pub const ALL: &[Requirement] = {
         requirement(Ratio(peers::IPTABLES_LEGACY, HIT_V4), AtLeast(4.0), None),
         requirement(Ratio(million::MILLION, million::ONE), Limit::None, None),
         requirement(Ratio(million::MILLION, million::BARE_MILLION), AtMost(1.10), None),
+        requirement(Ratio(two_cpus::OURS, two_cpus::LIMIT), Limit::None, None),
     ]
 };
 

@@ -32,8 +32,9 @@ fn main() -> ExitCode {
             .expect("--rounds takes a number"),
     };
     interrupt::install();
+    let cpus = cpus::allowed();
     cpus::settle_down();
-    let report = measure(contenders(), rounds.max(1));
+    let report = measure(contenders(&cpus), rounds.max(1));
     if arguments.iter().any(|argument| argument == "--json") {
         println!("{:#}", report.json());
     } else {
