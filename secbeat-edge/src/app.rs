@@ -3,11 +3,7 @@
 use std::{collections::HashMap, future::Future, sync::Arc};
 
 use anyhow::Context;
-use secbeat_common::daemon::{
-    bus::Bus,
-    garbage::Garbage,
-    protect::{self, Protected},
-};
+use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect::Protected};
 use tokio::{net::TcpListener, runtime::Handle, sync::mpsc, task::JoinSet};
 use tracing::{error, info};
 
@@ -16,9 +12,11 @@ use crate::{
     bus::{self, Publisher},
     config::Config,
     enforcer::{Enforcer, KernelSide, ReconcileStats},
+    host::{self, HostChange, HostWatcher},
     kernel::{self, AllowedNets, BanMaps, Floods, Object, ObjectSource, Pins, Program},
     l7::L7Bans,
     privileges::{self, PrivilegedThread},
+    protection::Protection,
     reconcile::{Limits, Reconciler},
     sources::proxy::{Proxy, listen},
     telemetry,
@@ -78,10 +76,16 @@ impl App {
         privileged: PrivilegedThread,
     ) -> anyhow::Result<Self> {
         let edge_id = config.edge_id()?;
+        // Before the first look at the host, so that nothing changes unseen in between.
+        let watcher = HostWatcher::new();
         let known = config.known();
-        let protected = Arc::new(Protected::new(protect::collect(&known, &HashMap::new())));
+        let protection = tokio::task::spawn_blocking(|| Protection::find(known))
+            .await
+            .context("looking for addresses to protect")?;
+        let protected = protection.protected();
         let l7 = Arc::new(L7Bans::new(protected.clone()));
         let mut tasks = JoinSet::new();
+        let host = watch_host(watcher, &protection, &config, &mut tasks);
         let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.spawn(async move {
@@ -129,7 +133,8 @@ impl App {
             at_l7: config.enforcement.at_l7(),
             l7,
             protected,
-            known,
+            protection,
+            host,
             acks: publisher,
             edge_id: edge_id.clone(),
             reconcile_interval: config.bans.reconcile_interval.0,
@@ -202,6 +207,28 @@ impl App {
         }
         outcome
     }
+}
+
+/// Starts what tells of the host's changes.
+fn watch_host(
+    watcher: HostWatcher,
+    protection: &Protection,
+    config: &Config,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> mpsc::Receiver<Vec<HostChange>> {
+    let (sender, receiver) = mpsc::channel(host::BATCHES);
+    let (known, names) = protection.known();
+    let naming = host::resolve_names(
+        known.clone(),
+        names.clone(),
+        config.bans.reconcile_interval.0,
+        sender.clone(),
+    );
+    tasks.spawn(async move {
+        tokio::join!(watcher.run(sender), naming);
+        Ok(())
+    });
+    receiver
 }
 
 /// Loads the program, fills the allowlist, and only then attaches; gives up the capabilities that this took.

@@ -4,7 +4,6 @@
 //! runs, and write to the pinned maps where none does.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -16,7 +15,7 @@ use secbeat_common::{
     daemon::{
         cli::{ApiClient, CallError, Output, print_json},
         config::HumanDuration,
-        protect::{self, Known, Protected},
+        protect::{Known, sessions},
         time::{left, now_ms},
     },
     maps,
@@ -31,6 +30,7 @@ use crate::{
     },
     config::{self, Config},
     kernel::{self, Attachment, BanMaps, Floods, KernelBan, ObjectSource, Pins, boot_now},
+    protection::Protection,
     reconcile::{self, Now},
 };
 
@@ -352,6 +352,10 @@ fn bans(places: &Places, output: Output) -> anyhow::Result<()> {
 }
 
 fn ban(places: &Places, target: &Prefix, duration: HumanDuration, note: &str) -> anyhow::Result<()> {
+    // The daemon may have no means to know of this session.
+    if let Some(operator) = sessions::operator().filter(|operator| target.contains(*operator)) {
+        bail!("{target} is not banned: your own SSH session comes from {operator}");
+    }
     let request = BanRequest {
         target: target.to_string(),
         duration: duration.to_string(),
@@ -377,7 +381,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
-    if Protected::new(protect::collect(&places.known, &HashMap::new())).covers(target) {
+    if Protection::find(places.known.clone()).protected().covers(target) {
         bail!("{target} is protected on this host");
     }
     kernel::require_host()?;

@@ -11,11 +11,9 @@ use anyhow::Context;
 use secbeat_common::{
     daemon::{
         config::{self, ConfigError, HumanDuration, NatsUrl},
-        protect::Known,
+        protect::{Known, Protect, sessions},
     },
-    maps,
-    prefix::Prefix,
-    subjects,
+    maps, subjects,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -136,14 +134,6 @@ pub struct Nats {
     pub url: NatsUrl,
 }
 
-/// Who is never banned here, beside those that the edge finds by itself.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Protect {
-    #[serde(deserialize_with = "config::networks")]
-    pub networks: Vec<Prefix>,
-}
-
 /// Limits on bans.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -230,9 +220,10 @@ impl Config {
     #[must_use]
     pub fn known(&self) -> Known {
         Known {
-            configured: self.protect.networks.clone(),
+            configured: self.protect.entries(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
             upstream: Some(self.proxy.upstream.host_and_port()),
+            operator: sessions::operator(),
         }
     }
 
@@ -294,13 +285,13 @@ mod tests {
                 shipped.enforcement,
                 shipped.api_listen,
                 shipped.nats.url,
-                shipped.protect.networks
+                shipped.protect
             ),
             (
                 minimal.enforcement,
                 minimal.api_listen,
                 minimal.nats.url,
-                minimal.protect.networks
+                minimal.protect
             )
         );
     }

@@ -10,10 +10,7 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{
-        protect::{self, Known, Protected},
-        time::now_ms,
-    },
+    daemon::{protect::Protected, time::now_ms},
     prefix::Prefix,
     subjects,
     wire::{self, BlockCommand, Enforcement, EnforcementAck},
@@ -22,15 +19,17 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use self::pass::{ReconcileStats, Reconciliation};
 
 use crate::{
     admin::view::{BanView, EnforcerView},
     bus::Publisher,
+    host::HostChange,
     kernel::{AllowedNets, BanMaps, Floods, JiffyClock, KernelBan, Program, boot_now},
     l7::L7Bans,
+    protection::Protection,
     reconcile::{Change, Now, Origin, Reconciler, Refusal},
 };
 
@@ -87,7 +86,8 @@ pub struct Enforcer {
     pub at_l7: bool,
     pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
-    pub known: Known,
+    pub protection: Protection,
+    pub host: mpsc::Receiver<Vec<HostChange>>,
     pub acks: Publisher,
     pub edge_id: String,
     pub reconcile_interval: Duration,
@@ -107,7 +107,7 @@ struct Taken {
 }
 
 impl Enforcer {
-    /// Takes orders until `stop`. It makes system calls and resolves names, so it wants a thread of its own.
+    /// Takes orders until `stop`. It makes system calls, so it wants a thread of its own.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut prune = tokio::time::interval(PRUNE_INTERVAL);
@@ -125,7 +125,11 @@ impl Enforcer {
                 _ = prune.tick() => {
                     let changes = self.reconciler.prune(boot_now());
                     self.apply(&changes);
+                    if self.protection.has_turned() {
+                        self.refresh_protection();
+                    }
                 }
+                Some(changes) = self.host.recv() => self.host_changed(changes),
                 () = &mut stop => return,
                 _ = reconcile.tick() => {
                     self.refresh_protection();
@@ -134,6 +138,13 @@ impl Enforcer {
                     }
                 }
             }
+        }
+    }
+
+    fn host_changed(&mut self, changes: Vec<HostChange>) {
+        debug!(?changes, "the host has changed");
+        if self.protection.take(changes) {
+            self.refresh_protection();
         }
     }
 
@@ -277,8 +288,7 @@ impl Enforcer {
     /// Looks the host over again. What became protected is let through at once; what no longer is, and was to be banned,
     /// is banned now.
     fn refresh_protection(&mut self) {
-        let nets = protect::collect(&self.known, &self.protected.nets());
-        let changed = self.protected.replace(nets);
+        let changed = self.protection.refresh();
         if !changed && !self.allowlist_stale {
             return;
         }

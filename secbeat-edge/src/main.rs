@@ -34,7 +34,7 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let app = App::build(config, object_source(bpf_object), listeners, privileged).await?;
         app.run(async move {
@@ -44,5 +44,8 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
             }
         })
         .await
-    })
+    });
+    // A resolver that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    ended
 }

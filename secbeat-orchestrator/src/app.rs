@@ -1,9 +1,9 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect};
+use secbeat_common::daemon::{bus::Bus, garbage::Garbage};
 use tokio::{net::TcpListener, sync::mpsc};
 use tracing::{info, warn};
 
@@ -15,6 +15,7 @@ use crate::{
     engine::{Engine, EngineHandle},
     intake::Intake,
     ledger::Ledger,
+    protection::Protection,
     writer::{Auditor, Writer},
 };
 
@@ -30,6 +31,7 @@ pub struct App {
     writers: Pin<Box<dyn Future<Output = ()> + Send>>,
     inputs: mpsc::Receiver<crate::engine::Input>,
     intake: Intake,
+    protection: Protection,
     listener: TcpListener,
     api: Api,
 }
@@ -44,9 +46,7 @@ impl App {
         let listener = TcpListener::bind(config.api_listen)
             .await
             .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
-        let protected = protect::collect(&config.known(), &HashMap::new())
-            .into_keys()
-            .collect();
+        let protection = Protection::find(config.known()).await?;
         let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
         let (sender, inputs) = mpsc::channel(INPUTS);
         let garbage = Arc::new(Garbage::default());
@@ -55,7 +55,7 @@ impl App {
         let (auditor, auditing) = Auditor::new(streams);
         let engine = Engine::new(
             Detector::new(config.detector()),
-            Ledger::new(config.ledger(protected)),
+            Ledger::new(config.ledger(protection.networks())),
             bus.clone(),
             writer,
             auditor,
@@ -86,6 +86,7 @@ impl App {
             writers,
             inputs,
             intake,
+            protection,
             listener,
             api,
         })
@@ -100,6 +101,7 @@ impl App {
         info!(api = %self.config.api_listen, nats = %self.config.nats.url, "running");
         let (stop, mut stopped) = tokio::sync::watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
+        let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let intake = tokio::spawn(self.intake.run());
         let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
@@ -115,6 +117,7 @@ impl App {
         };
         let _ = stop.send(true);
         let _ = tokio::time::timeout(DRAIN, serve).await;
+        protecting.abort();
         engine.abort();
         // The engine has dropped its ends: what it decided is still written, if NATS takes it soon.
         if tokio::time::timeout(DRAIN, writers).await.is_err() {

@@ -13,7 +13,7 @@ use secbeat_common::{
     daemon::{
         cli::{ApiClient, Output, print_json},
         config::HumanDuration,
-        time::left,
+        time::{left, now_ms},
     },
     prefix::Prefix,
 };
@@ -209,7 +209,10 @@ fn replay_files(config: &Config, files: &[PathBuf], output: Output) -> anyhow::R
         Output::Table => replay::Format::Table,
         Output::Json => replay::Format::Json,
     };
-    let mut replay = replay::Replay::new(config.detector(), config.ledger(config.protect.networks.clone()));
+    let protected = config.protect.entries().into_iter();
+    let protected = protected.filter(|entry| entry.holds_at(now_ms()));
+    let ledger = config.ledger(protected.map(|entry| entry.network).collect());
+    let mut replay = replay::Replay::new(config.detector(), ledger);
     let mut findings = replay::Output::new(io::BufWriter::new(io::stdout().lock()), format);
     for path in files {
         let name = path.display().to_string();

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 use secbeat_common::{
     daemon::{
         config::{self, ConfigError, HumanDuration, NatsUrl},
-        protect::Known,
+        protect::{Known, Protect, sessions},
     },
     prefix::Prefix,
 };
@@ -119,14 +119,6 @@ impl Default for Ban {
     }
 }
 
-/// Who is never banned.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Protect {
-    #[serde(deserialize_with = "config::networks")]
-    pub networks: Vec<Prefix>,
-}
-
 const fn seconds(seconds: u64) -> HumanDuration {
     HumanDuration(Duration::from_secs(seconds))
 }
@@ -193,9 +185,10 @@ impl Config {
     #[must_use]
     pub fn known(&self) -> Known {
         Known {
-            configured: self.protect.networks.clone(),
+            configured: self.protect.entries(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
             upstream: None,
+            operator: sessions::operator(),
         }
     }
 

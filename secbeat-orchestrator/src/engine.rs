@@ -126,6 +126,7 @@ impl Engine {
             Input::Batch { batch, received_ms } => self.batch(&batch, received_ms),
             Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
+            Input::Protected(networks) => self.ledger.protect(networks),
             Input::Done { id, fate } => self.done(id, fate),
             Input::Ban {
                 target,

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod intake;
 pub mod ledger;
 pub mod logs;
+pub mod protection;
 pub mod replay;
 pub mod writer;
 

@@ -29,7 +29,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         App::build(config)
             .await?
@@ -40,5 +40,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
                 }
             })
             .await
-    })
+    });
+    // A resolver that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    ended
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 
-use crate::prefix::Prefix;
+use crate::prefix::{Prefix, PrefixError};
 
 /// A config that cannot be used. Its text is one line that names file, line and key where it can.
 #[derive(Debug, thiserror::Error)]
@@ -126,21 +126,30 @@ impl<'de> Deserialize<'de> for HumanDuration {
     }
 }
 
-/// Reads a list of networks. Addresses stand for themselves here (a /32 or /128), not for their source.
+/// Reads a network. An address stands for itself here (a /32 or /128), not for its source.
 ///
 /// # Errors
 ///
-/// When an element is neither an address nor CIDR.
+/// When it is neither an address nor CIDR.
+pub fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Prefix, D::Error> {
+    parse_network(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+/// Reads a list of [`network`]s.
+///
+/// # Errors
+///
+/// When an element is none.
 pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
-    let network = |text: String| match text.parse() {
-        Ok(address) => Ok(Prefix::host(address)),
-        Err(_) => text.parse(),
-    };
     Vec::<String>::deserialize(deserializer)?
-        .into_iter()
-        .map(network)
+        .iter()
+        .map(|text| parse_network(text))
         .collect::<Result<_, _>>()
         .map_err(D::Error::custom)
+}
+
+fn parse_network(text: &str) -> Result<Prefix, PrefixError> {
+    text.parse().map(Prefix::host).or_else(|_| text.parse())
 }
 
 /// A NATS server's address: `"nats://host:4222"`.

@@ -32,6 +32,8 @@ pub enum Input {
     Recheck {
         present: HashMap<Prefix, Uuid>,
     },
+    /// All that is never banned from now on.
+    Protected(Vec<Prefix>),
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.
     Done {
         id: Uuid,

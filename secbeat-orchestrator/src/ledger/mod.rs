@@ -73,6 +73,11 @@ impl Ledger {
         self.epoch = epoch;
     }
 
+    /// Replaces [`LedgerConfig::protected`]. A ban in force stays: every edge lets through what is protected there.
+    pub fn protect(&mut self, networks: Vec<Prefix>) {
+        self.config.protected = networks;
+    }
+
     /// Why `target` must not be banned, if so.
     #[must_use]
     pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {

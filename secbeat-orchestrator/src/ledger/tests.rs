@@ -113,6 +113,20 @@ fn a_protected_source_is_never_banned_but_suppressed() {
     assert_eq!(refused_text(&mut ledger), "protected: 203.0.113.0/24");
 }
 
+#[test]
+fn what_becomes_protected_is_not_banned_and_what_no_longer_is_can_be() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        protected: vec![prefix("203.0.113.7/32")],
+        ..LedgerConfig::default()
+    });
+    ledger.protect(vec![prefix("203.0.113.8/32")]);
+    assert!(matches!(judge(&mut ledger, "203.0.113.7", NOW), Decision::Ban(_)));
+    assert_eq!(
+        ban(&mut ledger, "203.0.113.8", 60, 1),
+        Err(Refusal::Protected(prefix("203.0.113.8/32")))
+    );
+}
+
 fn refused_text(ledger: &mut Ledger) -> String {
     match judge(ledger, "203.0.113.7", NOW) {
         Decision::Suppressed(why) => why.to_string(),

@@ -1,0 +1,81 @@
+//! Keeps the ledger's list of whom never to ban as this host and the config have it.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::Context;
+use secbeat_common::{
+    daemon::{
+        protect::{self, Known, Names},
+        time::now_ms,
+    },
+    prefix::Prefix,
+};
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use crate::engine::Input;
+
+/// How often the host is looked over. An edge watches its own host more closely; this host's part is that no ban is
+/// decided that every edge would have to enforce.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// What was found at the last look.
+#[derive(Clone, Debug, Default)]
+pub struct Protection {
+    known: Known,
+    names: Names,
+    nets: HashMap<Prefix, u32>,
+}
+
+impl Protection {
+    /// Looks for the first time, names included.
+    ///
+    /// # Errors
+    ///
+    /// When the search dies.
+    pub async fn find(known: Known) -> anyhow::Result<Self> {
+        let nothing = Self {
+            known,
+            ..Self::default()
+        };
+        nothing.again().await
+    }
+
+    /// What is never banned.
+    #[must_use]
+    pub fn networks(&self) -> Vec<Prefix> {
+        self.nets.keys().copied().collect()
+    }
+
+    /// Looks again and again, and tells the engine of changes until it has ended.
+    pub async fn run(mut self, inputs: mpsc::Sender<Input>) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let found = match self.again().await {
+                Ok(found) => found,
+                Err(error) => return error!("{error:#}"),
+            };
+            let changed = found.nets != self.nets;
+            self = found;
+            if !changed {
+                continue;
+            }
+            info!("protected addresses changed");
+            if inputs.send(Input::Protected(self.networks())).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn again(&self) -> anyhow::Result<Self> {
+        let Self { known, names, nets } = self.clone();
+        let look = move || {
+            let names = known.resolve(&names);
+            let nets = protect::collect(&known, &names, &nets, now_ms());
+            Self { known, names, nets }
+        };
+        tokio::task::spawn_blocking(look)
+            .await
+            .context("looking for addresses to protect")
+    }
+}
