@@ -76,7 +76,7 @@ pub struct Ban {
     /// Packets dropped because of this ban (in observe mode: that would have been). Exact for the first 64; from then on
     /// each CPU may hold up to 63 more back in [`FLOODS`].
     pub dropped_packets: u64,
-    /// Bytes of those packets. Of a packet in several buffers (jumbo frames), those in the first one.
+    /// Bytes of those packets.
     pub dropped_bytes: u64,
     /// Why: a [`reason`] code.
     pub reason: u8,

@@ -27,26 +27,26 @@ struct NetKey {
     words: [u32; 4],
 }
 
-/// Judges one packet.
+/// Judges one packet of `bytes` bytes.
 #[inline(always)]
-pub(crate) fn judge<C: Clock>(frame: &Frame) -> Verdict {
+pub(crate) fn judge<C: Clock>(frame: &Frame, bytes: u64) -> Verdict {
     match parse::source(frame) {
         Ok(Source::V4(octets)) => {
             let memory = memory::<C>(Key::v4(octets));
-            if memory.drops(frame.len()) {
+            if memory.drops(bytes) {
                 return Verdict::Banned;
             }
-            judge_source::<C>(frame, BANNED_V4.get_ptr_mut(octets), &memory, || {
+            judge_source::<C>(bytes, BANNED_V4.get_ptr_mut(octets), &memory, || {
                 v4_mapped(octets)
             })
         }
         Ok(Source::V6(octets)) => {
             let upper_half = upper_half(&octets);
             let memory = memory::<C>(Key::v6(upper_half));
-            if memory.drops(frame.len()) {
+            if memory.drops(bytes) {
                 return Verdict::Banned;
             }
-            judge_source::<C>(frame, BANNED_V6.get_ptr_mut(upper_half), &memory, || {
+            judge_source::<C>(bytes, BANNED_V6.get_ptr_mut(upper_half), &memory, || {
                 words(&octets)
             })
         }
@@ -58,7 +58,7 @@ pub(crate) fn judge<C: Clock>(frame: &Frame) -> Verdict {
 /// `own` is the ban of this very source; a banned network that it lies in is looked for here.
 #[inline(always)]
 fn judge_source<C: Clock>(
-    frame: &Frame,
+    bytes: u64,
     own: Option<*mut Ban>,
     memory: &Memory,
     address: impl Fn() -> [u32; 4],
@@ -72,7 +72,7 @@ fn judge_source<C: Clock>(
         let before = ban.dropped_packets;
         let remembered = memory.settle(ban);
         let thorough = remembered || is_thorough(before);
-        let (judged, certain) = judge_ban::<C>(frame, ban, before, thorough, &address);
+        let (judged, certain) = judge_ban::<C>(bytes, ban, before, thorough, &address);
         if judged == Verdict::Banned && certain && thorough && ban.dropped_packets > REMEMBER_FROM {
             memory.remember(ban.expires_boot_ns);
         }
@@ -90,7 +90,7 @@ fn judge_source<C: Clock>(
     // SAFETY: as above.
     let ban = unsafe { &mut *ban };
     let before = ban.dropped_packets;
-    judge_ban::<C>(frame, ban, before, is_thorough(before), &address).0
+    judge_ban::<C>(bytes, ban, before, is_thorough(before), &address).0
 }
 
 /// Whether a ban that has dropped so many packets deserves a look at the boot clock.
@@ -99,11 +99,11 @@ fn is_thorough(dropped_packets: u64) -> bool {
     dropped_packets.is_multiple_of(REMEMBER_FROM)
 }
 
-/// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet from `address`; and
+/// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet of `bytes` bytes from `address`; and
 /// whether the allowlist touches the ban nowhere, so that it means the same for all that it covers.
 #[inline(always)]
 fn judge_ban<C: Clock>(
-    frame: &Frame,
+    bytes: u64,
     ban: &mut Ban,
     before: u64,
     thorough: bool,
@@ -120,14 +120,14 @@ fn judge_ban<C: Clock>(
         return (Verdict::Allowed, false);
     }
     ban.dropped_packets += 1;
-    ban.dropped_bytes += frame.len();
+    ban.dropped_bytes += bytes;
     let verdict = if settings.mode == mode::OBSERVE {
         Verdict::Observed
     } else {
         Verdict::Banned
     };
     if event::is_due(settings, before, ban.dropped_packets) {
-        event::send(address(), ban, verdict, frame.len());
+        event::send(address(), ban, verdict, bytes);
     }
     (verdict, unallowed)
 }

@@ -10,7 +10,7 @@ mod maps;
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
-    helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns},
+    helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
     macros::xdp,
     programs::XdpContext,
 };
@@ -22,21 +22,41 @@ use crate::clock::Clock;
 /// Drops what is banned and passes everything else, also whatever it cannot parse.
 #[xdp]
 pub(crate) fn secbeat(context: XdpContext) -> u32 {
-    run::<clock::Jiffies>(&context)
+    let frame = frame(&context);
+    run::<clock::Jiffies>(&frame, frame.len())
 }
 
 /// The same for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
 #[xdp(frags)]
 pub(crate) fn secbeat_frags(context: XdpContext) -> u32 {
-    run::<clock::Jiffies>(&context)
+    let frame = frame(&context);
+    run::<clock::Jiffies>(&frame, length_of_all_buffers(&context, &frame))
 }
 
 #[inline(always)]
-fn run<C: Clock>(context: &XdpContext) -> u32 {
+fn frame(context: &XdpContext) -> Frame {
     // SAFETY: the kernel's own bounds of the packet; the verifier checks each access against them.
-    let frame = unsafe { Frame::new(context.data(), context.data_end()) };
-    let verdict = filter::judge::<C>(&frame);
-    count(verdict, frame.len());
+    unsafe { Frame::new(context.data(), context.data_end()) }
+}
+
+/// Bytes of a packet over all its buffers. A driver fills the first one before it takes another, so only a packet that
+/// is longer than ordinary ones there can go on elsewhere, and no other pays for asking.
+#[inline(always)]
+fn length_of_all_buffers(context: &XdpContext, frame: &Frame) -> u64 {
+    /// 1500 bytes behind an Ethernet header and two VLAN tags.
+    const ORDINARY: u64 = 1522;
+    if frame.len() <= ORDINARY {
+        return frame.len();
+    }
+    // SAFETY: the context that this program was called with.
+    unsafe { bpf_xdp_get_buff_len(context.ctx) }
+}
+
+/// Judges and counts a packet of `bytes` bytes, of which `frame` are in its first buffer.
+#[inline(always)]
+fn run<C: Clock>(frame: &Frame, bytes: u64) -> u32 {
+    let verdict = filter::judge::<C>(frame, bytes);
+    count(verdict, bytes);
     match verdict {
         Verdict::Banned => XDP_DROP,
         Verdict::Clean
@@ -76,26 +96,30 @@ pub(crate) fn clock_probe(context: XdpContext) -> u32 {
 /// The same program with other clocks, and without its memory of floods, for `cargo xtask bench xdp`.
 #[cfg(feature = "bench-clocks")]
 mod clock_variants {
-    use super::{XdpContext, clock::alternatives, run, xdp};
+    use super::{XdpContext, clock::alternatives, frame, run, xdp};
 
     #[xdp]
     pub(crate) fn forgetful(context: XdpContext) -> u32 {
-        run::<alternatives::Forgetful>(&context)
+        let frame = frame(&context);
+        run::<alternatives::Forgetful>(&frame, frame.len())
     }
 
     #[xdp]
     pub(crate) fn with_boot(context: XdpContext) -> u32 {
-        run::<alternatives::Boot>(&context)
+        let frame = frame(&context);
+        run::<alternatives::Boot>(&frame, frame.len())
     }
 
     #[xdp]
     pub(crate) fn with_coarse(context: XdpContext) -> u32 {
-        run::<alternatives::Coarse>(&context)
+        let frame = frame(&context);
+        run::<alternatives::Coarse>(&frame, frame.len())
     }
 
     #[xdp]
     pub(crate) fn without_clock(context: XdpContext) -> u32 {
-        run::<alternatives::Never>(&context)
+        let frame = frame(&context);
+        run::<alternatives::Never>(&frame, frame.len())
     }
 }
 

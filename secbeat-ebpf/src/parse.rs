@@ -52,7 +52,7 @@ impl Frame {
         Self { start, end }
     }
 
-    /// Bytes in the frame (in its linear part, where a driver splits it).
+    /// Bytes in the frame: in its first buffer, where a driver splits it.
     #[inline(always)]
     #[must_use]
     pub fn len(&self) -> u64 {

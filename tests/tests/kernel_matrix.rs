@@ -206,6 +206,12 @@ fn jumbo_packets_of_a_banned_source_are_dropped_on_veth() {
         sink.received_from(innocent) == 10
     });
     assert_eq!(sink.received_from(banned), 0);
+    // All their buffers are counted: Ethernet, IPv4 and UDP headers before 8000 bytes.
+    let ban = filter.ban_of(banned).unwrap();
+    assert_eq!(
+        (ban.dropped_packets, ban.dropped_bytes),
+        (10, 10 * (14 + 20 + 8 + 8000))
+    );
 }
 
 /// The edge, with no bus to be reached, bans a source by hand; then it is killed, upgraded and stopped under that source's

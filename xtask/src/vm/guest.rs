@@ -11,8 +11,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A guest that is not through by then hangs: on two idle cores it needs a quarter of this.
-const BOUND: Duration = Duration::from_secs(240);
+/// A guest that is not through by then hangs: on two idle cores it needs a fifth of this.
+const BOUND: Duration = Duration::from_secs(300);
 /// Lines of its console that are shown of a guest that hung or crashed.
 const TAIL: usize = 40;
 
