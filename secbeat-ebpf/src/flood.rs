@@ -91,7 +91,8 @@ impl Memory {
         true
     }
 
-    /// Whether the slot holds this ban of this source; if so, what was dropped from memory is added to the ban.
+    /// Whether the slot holds this ban of this source; if so, what was dropped from memory is added to the ban, and the
+    /// source forgotten: the ban may be found to have ended now.
     #[inline(always)]
     pub(crate) fn settle(&self, ban: &mut Ban) -> bool {
         let Some(flood) = self.slot else { return false };
@@ -103,8 +104,7 @@ impl Memory {
         if same {
             ban.dropped_packets += u64::from(flood.packets);
             ban.dropped_bytes += flood.bytes;
-            flood.packets = 0;
-            flood.bytes = 0;
+            *flood = Flood::default();
         }
         same
     }
