@@ -27,7 +27,8 @@ const SENDER_END: &str = "out";
 pub const RECEIVER_END: &str = "in";
 /// Frames per call of the driver: the most that veth's NAPI takes at once.
 const BATCH: u32 = 64;
-const WARM_UP: u32 = 64 * 256;
+/// Some 25 ms of drops, in which what the run before left to be freed is freed.
+const WARM_UP: u32 = 64 * 2048;
 /// What the last batch may need on its way through the receiver's softirq.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
