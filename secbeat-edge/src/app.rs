@@ -121,6 +121,8 @@ impl App {
             garbage: Arc::new(Garbage::default()),
             telemetry,
             proxy: proxy.stats(),
+            protected: protected.clone(),
+            configured: protection.configured().into(),
             pins: kernel.is_some().then(|| Pins::at(&config.kernel.pin_dir)),
         };
         let limits = Limits {

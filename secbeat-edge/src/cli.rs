@@ -1,7 +1,9 @@
 //! The command line: what runs the daemon is in [`crate::app`], everything else is here.
 //!
-//! `status`, `bans` and `detach` need no daemon: they read the pins. `ban` and `unban` go through the daemon where one
+//! `status`, `bans`, `allowed` and `detach` need no daemon: they read the pins. `ban` and `unban` go through the daemon where one
 //! runs, and write to the pinned maps where none does.
+
+mod allowed;
 
 use std::{
     net::SocketAddr,
@@ -74,6 +76,12 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// List who is never banned on this host, and why.
+    Allowed {
+        /// A table for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Ban a source or a network on this host alone.
     Ban {
         /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
@@ -130,6 +138,7 @@ impl Cli {
             Command::Run { .. } | Command::Check => check(self.config_path()),
             Command::Status { output } => status(&self.places()?, *output),
             Command::Bans { output } => bans(&self.places()?, *output),
+            Command::Allowed { output } => allowed::list(&self.places()?, *output),
             Command::Ban {
                 target,
                 duration,

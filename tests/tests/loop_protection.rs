@@ -9,7 +9,7 @@ use std::{
 use secbeat_common::verdict::Verdict;
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
-    udp,
+    login, udp,
     wait::wait_until,
 };
 
@@ -21,20 +21,11 @@ fn packets(fleet: &Fleet, verdict: Verdict) -> u64 {
 fn a_live_ssh_session_is_never_locked_out() {
     let fleet = Fleet::start(&Options::default());
     let family = Family::V4;
-    let port_22 = SocketAddr::new(family.edge_for_attacker().ip(), 22);
-    let listener = fleet.host.enter(|| std::net::TcpListener::bind(port_22).unwrap());
-    let session = fleet
-        .attacker
-        .enter(|| std::net::TcpStream::connect(port_22).unwrap());
-    let accepted = listener.accept().unwrap();
+    let session = login::logind_session(family.attacker(), "active");
+    fleet.files.replace("/run/systemd/sessions/3", session);
     wait_until("the SSH peer is protected", Duration::from_secs(10), || {
-        let protected = std::process::Command::new("bpftool")
-            .args(["map", "dump", "pinned"])
-            .arg(fleet.pin_folder().join("ALLOWED_NETS"))
-            .output()
-            .unwrap();
-        // 7 is the code of a live SSH peer.
-        String::from_utf8_lossy(&protected.stdout).contains("\"reason\": 7")
+        let allowed = fleet.api(8080, "/api/v1/allowed").unwrap();
+        String::from_utf8_lossy(&allowed.body).contains("ssh-peer")
     });
     fleet.make_errors(family, 60);
     fleet.await_events(60);
@@ -44,7 +35,6 @@ fn a_live_ssh_session_is_never_locked_out() {
         String::from_utf8_lossy(&refused.stderr).contains("protected on this host"),
         "{refused:?}"
     );
-    drop((session, accepted));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The local API on loopback.
 
+pub mod allowed;
 pub mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,14 @@ use axum::{
     routing::{delete, get},
 };
 use secbeat_common::{
-    daemon::{bus::Bus, cli::ApiError, config::HumanDuration, garbage::Garbage},
+    daemon::{
+        bus::Bus,
+        cli::ApiError,
+        config::HumanDuration,
+        garbage::Garbage,
+        protect::{Allowed, Protected},
+        time::now_ms,
+    },
     prefix::Prefix,
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +34,7 @@ use crate::{
     sources::proxy::ProxyStats,
     telemetry::TelemetryStats,
 };
+use allowed::AllowedView;
 use view::{BanView, Packets, Stats, Telemetry};
 
 /// What the API answers from.
@@ -38,6 +47,9 @@ pub struct Admin {
     pub garbage: Arc<Garbage>,
     pub telemetry: Arc<TelemetryStats>,
     pub proxy: Arc<ProxyStats>,
+    pub protected: Arc<Protected>,
+    /// What the config protects.
+    pub configured: Arc<[Allowed]>,
     /// `None` where enforcement is at L7 alone.
     pub pins: Option<Pins>,
 }
@@ -68,6 +80,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/api/v1/stats", get(stats))
+        .route("/api/v1/allowed", get(list_allowed))
         .route("/api/v1/bans", get(bans).post(ban))
         .route("/api/v1/bans/{*target}", delete(unban))
         .with_state(admin)
@@ -147,6 +160,14 @@ async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Failure> {
         l7_denied: admin.proxy.denied(),
         garbage: admin.garbage.count(),
     }))
+}
+
+async fn list_allowed(State(admin): State<Admin>) -> Json<Vec<AllowedView>> {
+    Json(allowed::views(
+        &admin.protected.nets(),
+        &admin.configured,
+        now_ms(),
+    ))
 }
 
 async fn bans(State(admin): State<Admin>) -> Result<Json<Vec<BanView>>, Failure> {

@@ -25,7 +25,7 @@ pub use bans::{BanMaps, Fill, KernelBan, MAPS, Unwritten, Walk};
 pub use clock::{BootTime, JiffyClock, boot_now};
 pub use floods::{Floods, HeldBack};
 pub use host::require_host;
-pub use nets::{AllowedNets, Totals, read_totals};
+pub use nets::{AllowedNets, Totals, read_allowed, read_totals};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
 pub use program::{Program, XdpSetup, jiffy_clock};

@@ -101,6 +101,26 @@ impl AllowedNets {
     }
 }
 
+/// Reads the allowlist (prefix → a code of [`maps::allow`]); works without the daemon.
+///
+/// # Errors
+///
+/// When the map is not pinned or the kernel refuses.
+pub fn read_allowed(pins: &Pins) -> anyhow::Result<HashMap<Prefix, u32>> {
+    let allowed = AllowedNets::open(pins)?;
+    let mut nets = HashMap::new();
+    for entry in allowed.trie.iter() {
+        let (key, Allow { reason }) = entry.context("listing the kernel's allowlist")?;
+        let (len, addr) = parts(&key);
+        let net = u8::try_from(len).ok().map(|len| Prefix::new(addr.into(), len));
+        let net = net
+            .and_then(Result::ok)
+            .context("the kernel's allowlist has an entry that is no network")?;
+        nets.insert(net, reason);
+    }
+    Ok(nets)
+}
+
 fn key(net: &Prefix) -> Key<[u8; 16]> {
     let maps::NetKey { prefix_len, addr } = net.net_key();
     Key::new(prefix_len, addr)

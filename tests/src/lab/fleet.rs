@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::lab::{
     bpf::Pins,
     client::{Client, Response},
+    files::HostFiles,
     nats::NatsServer,
     netns::{End, Namespace, link},
     nginx::Nginx,
@@ -82,6 +83,8 @@ pub struct Options {
     pub reconcile: &'static str,
     /// Slots in each of the edge's ban maps.
     pub ban_slots: u32,
+    /// More of the edge's config: whole tables.
+    pub more_config: String,
 }
 
 impl Default for Options {
@@ -91,6 +94,7 @@ impl Default for Options {
             enforcement: "both",
             reconcile: "1s",
             ban_slots: 4096,
+            more_config: String::new(),
         }
     }
 }
@@ -105,6 +109,8 @@ pub struct Fleet {
     pub nginx: Nginx,
     pub nats: NatsServer,
     folder: TempDir,
+    /// What the edge sees in `/etc` and `/run`.
+    pub files: HostFiles,
     pub attacker: Namespace,
     pub visitor: Namespace,
     pub host: Namespace,
@@ -186,8 +192,9 @@ impl Fleet {
         );
         fs::write(orchestrator_config, text).expect("writing orchestrator.toml");
 
-        let orchestrator = spawn(&host, &folder, "orchestrator");
-        let edge = spawn(&host, &folder, "edge");
+        let files = HostFiles::new();
+        let orchestrator = spawn_orchestrator(&host, &folder);
+        let edge = spawn_edge(&host, &files, &folder);
         let mut fleet = Self {
             edge,
             orchestrator,
@@ -195,6 +202,7 @@ impl Fleet {
             nginx,
             nats,
             folder,
+            files,
             attacker,
             visitor,
             host,
@@ -224,7 +232,7 @@ impl Fleet {
 
     /// Starts the edge again, and waits for nothing.
     pub fn start_edge(&mut self) {
-        self.edge = spawn(&self.host, &self.folder, "edge");
+        self.edge = spawn_edge(&self.host, &self.files, &self.folder);
     }
 
     /// Writes the edge's config anew, with `from` replaced by `to`; it holds from the next start on.
@@ -247,7 +255,7 @@ impl Fleet {
     /// SIGKILLs the orchestrator, starts it again and waits for it.
     pub fn bounce_orchestrator(&mut self) {
         self.orchestrator.kill9();
-        self.orchestrator = spawn(&self.host, &self.folder, "orchestrator");
+        self.orchestrator = spawn_orchestrator(&self.host, &self.folder);
         self.await_orchestrator();
     }
 
@@ -381,19 +389,25 @@ impl Fleet {
     }
 }
 
-fn spawn(host: &Namespace, folder: &TempDir, daemon: &str) -> Daemon {
-    let name = format!("secbeat-{daemon}");
-    let mut command = host.command(paths::daemon(&name));
+fn spawn_orchestrator(host: &Namespace, folder: &TempDir) -> Daemon {
+    let mut command = host.command(paths::daemon("secbeat-orchestrator"));
+    command.arg("run");
+    spawn(command, folder, "orchestrator")
+}
+
+fn spawn_edge(host: &Namespace, files: &HostFiles, folder: &TempDir) -> Daemon {
+    let mut command = files.command(host, &paths::daemon("secbeat-edge"));
+    command.arg("run").arg("--bpf-object").arg(paths::bpf_object());
+    spawn(command, folder, "edge")
+}
+
+fn spawn(mut command: Command, folder: &TempDir, daemon: &str) -> Daemon {
     command
-        .arg("run")
         .arg("--config")
-        .arg(folder.path().join(format!("{daemon}.toml")));
-    command.env("SECBEAT_LOG", "info,async_nats=warn");
-    command.env("NO_COLOR", "1");
-    if daemon == "edge" {
-        command.arg("--bpf-object").arg(paths::bpf_object());
-    }
-    Daemon::spawn(&name, &mut command)
+        .arg(folder.path().join(format!("{daemon}.toml")))
+        .env("SECBEAT_LOG", "info,async_nats=warn")
+        .env("NO_COLOR", "1");
+    Daemon::spawn(&format!("secbeat-{daemon}"), &mut command)
 }
 
 fn edge_config(options: &Options, pin_dir: &std::path::Path, nginx: &Nginx, nats: &NatsServer) -> String {
@@ -411,12 +425,13 @@ upstream = "http://{}"
 url = "{}"
 [bans]
 reconcile_interval = "{}"
-"#,
+{}"#,
         options.enforcement,
         pin_dir.display(),
         options.ban_slots,
         nginx.address(),
         nats.url(),
         options.reconcile,
+        options.more_config,
     )
 }

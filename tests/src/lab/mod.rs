@@ -2,11 +2,13 @@
 
 pub mod bpf;
 pub mod client;
+pub mod files;
 pub mod fleet;
 pub mod frames;
 pub mod host;
 pub mod http;
 pub mod interrupt;
+pub mod login;
 pub mod model;
 pub mod nats;
 pub mod netns;

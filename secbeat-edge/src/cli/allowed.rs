@@ -1,0 +1,37 @@
+//! `allowed`: who is protected and why, told by the daemon, or else read from the kernel's allowlist.
+
+use comfy_table::Table;
+use secbeat_common::daemon::{
+    cli::{CallError, Output, print_json},
+    time::now_ms,
+};
+
+use super::Places;
+use crate::{
+    admin::allowed::{AllowedView, views},
+    kernel,
+};
+
+pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
+    let allowed: Vec<AllowedView> = match places.api().get("/api/v1/allowed") {
+        Ok(allowed) => allowed,
+        Err(CallError::Unreachable(_)) => {
+            places.require_pinned()?;
+            // The config may be another one than the daemon had; the kernel knows no comments and no ends.
+            views(&kernel::read_allowed(&places.pins)?, &[], now_ms())
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if output == Output::Json {
+        return print_json(&allowed);
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["NETWORK", "REASON", "UNTIL", "COMMENT"]);
+    for entry in allowed {
+        let until = entry.until.unwrap_or_default();
+        table.add_row([entry.network, entry.reason, until, entry.comment]);
+    }
+    println!("{table}");
+    Ok(())
+}
