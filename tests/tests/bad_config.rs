@@ -84,6 +84,35 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         "[protect]\nnetworks = [\"home\"]\n[nats]",
         &["edge.toml:11: protect.networks", "`home`"],
     );
+    let entry = |lines: &str| format!("[[protect.allow]]\n{lines}\n[nats]");
+    edge_refuses(
+        "[nats]",
+        &entry("network = \"203.0.113.0/33\""),
+        &["edge.toml:11: protect.allow[0].network: ", "33"],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("comment = \"office\""),
+        &["edge.toml:10: protect.allow[0]", "missing field `network`"],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("network = \"203.0.113.7\"\nuntil = 2026-12-31T00:00:00"),
+        &[
+            "edge.toml:12: protect.allow[0].until: ",
+            "`2026-12-31T00:00:00` is no time with a zone such as 2026-12-31T00:00:00Z",
+        ],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("network = \"203.0.113.7\"\nuntil = \"tomorrow\""),
+        &["edge.toml:12: protect.allow[0].until: "],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("network = \"203.0.113.7\"\nuntill = 2026-12-31T00:00:00Z"),
+        &["edge.toml:12: protect.allow[0].untill: unknown field"],
+    );
     edge_refuses("[proxy]", "[proxy", &["edge.toml:7: syntax: "]);
     let rule = "[detect.error_flood]\n";
     orchestrator_refuses(

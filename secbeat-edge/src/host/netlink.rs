@@ -8,9 +8,9 @@ use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket
 use nix::{
     errno::Errno,
     libc::{
-        AF_UNSPEC, IFLA_IFNAME, RTM_DELADDR, RTM_DELLINK, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWLINK,
-        RTM_NEWROUTE, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE,
-        RTMGRP_LINK,
+        AF_UNSPEC, IFLA_IFNAME, MSG_DONTWAIT, RTM_DELADDR, RTM_DELLINK, RTM_DELROUTE, RTM_NEWADDR,
+        RTM_NEWLINK, RTM_NEWROUTE, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
+        RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
     },
     net::if_::if_nameindex,
 };
@@ -42,6 +42,8 @@ pub(super) enum Notice {
 pub(super) struct Netlink {
     socket: TokioSocket,
     buffer: Vec<u8>,
+    /// Something was lost, and what waits in the socket is older than that.
+    overrun: bool,
 }
 
 impl Netlink {
@@ -54,21 +56,40 @@ impl Netlink {
         Ok(Self {
             socket,
             buffer: Vec::with_capacity(MAX_DATAGRAM),
+            overrun: false,
         })
     }
 
     /// The next notices. May be dropped while it waits; nothing is lost then.
     pub(super) async fn next(&mut self) -> anyhow::Result<Vec<Notice>> {
-        self.buffer.clear();
-        match self.socket.recv_from(&mut self.buffer).await {
-            // Only the kernel has port 0.
-            Ok(sender) if sender.port_number() != 0 => Ok(Vec::new()),
-            Ok(_) => Ok(parse(&self.buffer)),
-            Err(error) if is_overrun(&error) => {
-                debug!("missed changes of the network");
-                Ok(vec![Notice::Lost])
+        loop {
+            if self.overrun {
+                self.discard_old().await?;
+                self.overrun = false;
+                return Ok(vec![Notice::Lost]);
             }
-            Err(error) => Err(error).context("reading rtnetlink"),
+            self.buffer.clear();
+            match self.socket.recv_from(&mut self.buffer).await {
+                // Only the kernel has port 0.
+                Ok(sender) if sender.port_number() != 0 => {}
+                Ok(_) => return Ok(parse(&self.buffer)),
+                Err(error) if is_overrun(&error) => self.overrun = true,
+                Err(error) => return Err(error).context("reading rtnetlink"),
+            }
+        }
+    }
+
+    /// Empties the socket, so that nothing from before the loss is taken for news after it.
+    async fn discard_old(&mut self) -> anyhow::Result<()> {
+        debug!("missed changes of the network");
+        loop {
+            self.buffer.clear();
+            match self.socket.socket_ref().recv_from(&mut self.buffer, MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if !is_overrun(&error) => return Err(error).context("reading rtnetlink"),
+                // More may come while this is read: others must have their turns.
+                _ => tokio::task::consume_budget().await,
+            }
         }
     }
 }
