@@ -79,3 +79,21 @@ impl Protection {
             .context("looking for addresses to protect")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_engine_is_told_of_what_came_to_be_protected_after_the_start() {
+        let (sender, mut inputs) = mpsc::channel(1);
+        // As if nothing had been found at the start.
+        let running = tokio::spawn(Protection::default().run(sender));
+        match inputs.recv().await {
+            Some(Input::Protected(networks)) => assert!(networks.contains(&"127.0.0.0/8".parse().unwrap())),
+            other => panic!("{other:?}"),
+        }
+        drop(inputs);
+        running.abort();
+    }
+}
