@@ -4,7 +4,6 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
-    os::unix::process::CommandExt,
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -21,6 +20,7 @@ use crate::lab::{
     netns::{End, Namespace, link},
     nginx::Nginx,
     paths,
+    pin_folder::PinFolder,
     process::Daemon,
     visitor::Visitor,
     wait::wait_until,
@@ -114,29 +114,6 @@ pub struct Fleet {
     pub attacker: Namespace,
     pub visitor: Namespace,
     pub host: Namespace,
-}
-
-/// A pin folder of its own; dropped, it is freed as an operator would free it.
-#[derive(Debug)]
-pub(super) struct PinFolder {
-    pub(super) path: PathBuf,
-    pub(super) config: PathBuf,
-}
-
-impl Drop for PinFolder {
-    fn drop(&mut self) {
-        let mut detach = Command::new(paths::daemon("secbeat-edge"));
-        // A group of its own, so that a second Ctrl-C does not end it early.
-        detach
-            .arg("detach")
-            .arg("--config")
-            .arg(&self.config)
-            .process_group(0);
-        let _ = detach.output();
-        if self.path.exists() {
-            eprintln!("pins stay behind in {}", self.path.display());
-        }
-    }
 }
 
 impl Fleet {

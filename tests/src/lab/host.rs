@@ -11,9 +11,9 @@ use aya::programs::loaded_programs;
 use tempfile::TempDir;
 
 use crate::lab::{
-    fleet::PinFolder,
     netns::{End, Namespace, link},
     paths,
+    pin_folder::PinFolder,
     process::Daemon,
 };
 

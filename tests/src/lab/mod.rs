@@ -15,6 +15,7 @@ pub mod netns;
 pub mod nginx;
 pub mod old_layout;
 pub mod paths;
+mod pin_folder;
 pub mod process;
 pub mod udp;
 pub mod visitor;
