@@ -5,6 +5,7 @@ mod behavioral;
 mod bench;
 mod build_ebpf;
 mod demo;
+mod fuzz;
 mod lint;
 mod process;
 mod scenario;
@@ -39,6 +40,8 @@ enum Command {
     Test(test::Args),
     /// Run what depends on the kernel in Debian's kernels, in QEMU
     Vm(vm::Args),
+    /// Fuzz the packet parser and grow its corpus
+    Fuzz(fuzz::Args),
     /// Check format, lints, licences and unused dependencies
     Lint,
     /// Measure the XDP program or the whole loop
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Behavioral(args) => behavioral::run(args),
         Command::Test(args) => test::run(&args),
         Command::Vm(args) => vm::run(&args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
     };

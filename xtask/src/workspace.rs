@@ -18,6 +18,11 @@ pub(crate) fn tools() -> PathBuf {
     target().join("tools")
 }
 
+/// The fuzzer of the packet parser: a workspace of its own.
+pub(crate) fn fuzz() -> PathBuf {
+    root().join("secbeat-ebpf/fuzz")
+}
+
 /// The XDP program that the edge embeds.
 pub(crate) fn bpf_object() -> PathBuf {
     object_in(&target())

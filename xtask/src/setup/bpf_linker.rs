@@ -34,9 +34,8 @@ impl Part for BpfLinker {
 
 /// The bpf-linker to use with this toolchain: ours, or for a nightly one that its user put on PATH.
 pub(crate) fn find_for(toolchain: &BpfToolchain) -> Option<PathBuf> {
-    let ours = workspace::tools().join("bin").join(TOOL.name);
     if TOOL.is_installed_with(&feature(toolchain.llvm)) {
-        return Some(ours);
+        return Some(TOOL.binary());
     }
     if toolchain.way == Way::Nightly {
         on_path()

@@ -6,6 +6,7 @@ use crate::workspace;
 use anyhow::Result;
 use serde_json::Value;
 use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
 
 pub(super) const DENY: CargoTool = CargoTool {
@@ -16,14 +17,23 @@ pub(super) const MACHETE: CargoTool = CargoTool {
     name: "cargo-machete",
     version: "0.9.2",
 };
+pub(crate) const FUZZ: CargoTool = CargoTool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+};
 
 /// A crate whose binary has the crate's name.
-pub(super) struct CargoTool {
+pub(crate) struct CargoTool {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
 }
 
 impl CargoTool {
+    /// Where it is once installed.
+    pub(crate) fn binary(&self) -> PathBuf {
+        workspace::tools().join("bin").join(self.name)
+    }
+
     /// Whether exactly this version is there, built with this feature; cargo keeps a record of its installations.
     pub(super) fn is_installed_with(&self, feature: &str) -> bool {
         self.record().is_some_and(|record| {
@@ -34,7 +44,7 @@ impl CargoTool {
     }
 
     fn record(&self) -> Option<Value> {
-        if !workspace::tools().join("bin").join(self.name).is_file() {
+        if !self.binary().is_file() {
             return None;
         }
         let text = std::fs::read_to_string(workspace::tools().join(".crates2.json")).ok()?;

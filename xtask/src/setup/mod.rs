@@ -2,7 +2,7 @@
 
 pub(crate) mod bpf_linker;
 mod bpffs;
-mod cargo_tools;
+pub(crate) mod cargo_tools;
 mod nats;
 mod packages;
 
@@ -31,6 +31,8 @@ pub(crate) enum Group {
     Lint,
     /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
     Peers,
+    /// What feeds the packet parser: for `fuzz` alone.
+    Fuzz,
 }
 
 /// One thing that may have to be installed.
@@ -117,6 +119,9 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     if groups.contains(&Group::Peers) {
         let peers = packages::PEERS.iter();
         parts.extend(peers.map(|peer| Box::new(*peer) as Box<dyn Part>));
+    }
+    if groups.contains(&Group::Fuzz) {
+        parts.push(Box::new(cargo_tools::FUZZ));
     }
     parts
 }

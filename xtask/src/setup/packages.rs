@@ -76,6 +76,10 @@ impl Part for Packages {
         {
             missing.extend(not_installed(&BPF_RUST));
         }
+        if self.groups.contains(&Group::Fuzz) && find("c++").is_none() {
+            // libFuzzer is compiled from its sources.
+            missing.push("g++".to_owned());
+        }
         if self.groups.contains(&Group::Run) {
             missing.extend(packages_of(&RUN));
             missing.extend(nats::missing_package());
