@@ -1,5 +1,4 @@
-//! 20,000 random and mutated frames with a fixed seed: the kernel does what the host's build of the parser over
-//! ordinary maps does, and counts what it counts.
+//! The kernel against a model of the program, on random and mutated packets and on the fuzzer's corpus.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,169 +6,170 @@
     reason = "tests: a failure here is the failure to report"
 )]
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    env,
+    io::Write,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use secbeat_common::maps::{Ban, ClockReading, mode};
-use secbeat_tests::lab::{bpf::Filter, frames, model::Model};
+use secbeat_common::{
+    maps::{Ban, Settings},
+    prefix::Prefix,
+    verdict::Verdict,
+};
+use secbeat_tests::{
+    differential::{
+        self, Report,
+        changes::Change,
+        packets::{self, Entry, Packet},
+        pair::Pair,
+    },
+    lab::{
+        frames::datagram_from,
+        model::{Model, host_source},
+    },
+};
 
-const FRAMES: usize = 20_000;
-const SEED: u64 = 0x5ec_bea7;
+const LASTING: Ban = Ban {
+    expires_jiffies: u64::MAX,
+    expires_boot_ns: u64::MAX,
+    dropped_packets: 0,
+    dropped_bytes: 0,
+    reason: 1,
+    origin: 1,
+    strikes: 0,
+    unallowed_in: 0,
+};
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-}
-
-/// One of few addresses, so that many frames meet a ban, an allowlisted prefix, or a neighbour of one.
-fn any_source(random: &mut Random) -> IpAddr {
-    let low = random.below(16) as u8;
-    if random.below(2) == 0 {
-        IpAddr::from([198, 51, 100, low])
-    } else {
-        let subnet = u16::from(random.below(8) as u8);
-        IpAddr::V6(Ipv6Addr::new(
-            0x2001,
-            0xdb8,
-            0xbad,
-            subnet,
-            0,
-            0,
-            0,
-            u16::from(low),
-        ))
-    }
-}
-
-fn any_frame(random: &mut Random) -> Vec<u8> {
-    let ethertypes = [
-        frames::ETHERTYPE_IPV4,
-        frames::ETHERTYPE_IPV6,
-        frames::ETHERTYPE_VLAN,
-        frames::ETHERTYPE_QINQ,
-        frames::ETHERTYPE_ARP,
-        0x9100,
-    ];
-    let tags: Vec<u16> = (0..random.below(4))
-        .map(|_| random.pick(&ethertypes[2..4]))
-        .collect();
-    let mut frame = frames::datagram_from(any_source(random), &tags);
-    match random.below(8) {
-        // As it is.
-        0..=2 => {}
-        // One to three bytes of the headers changed.
-        3 | 4 => {
-            for _ in 0..=random.below(3) {
-                let at = 12 + random.below(60.min(frame.len() - 12));
-                frame[at] = random.next() as u8;
-            }
-        }
-        // Cut off anywhere.
-        5 => frame.truncate(14 + random.below(frame.len() - 14)),
-        // Another EtherType over the same bytes.
-        6 => {
-            let at = 12 + 4 * random.below(tags.len() + 1);
-            frame[at..at + 2].copy_from_slice(&random.pick(&ethertypes).to_be_bytes());
-        }
-        // Noise behind a plausible EtherType.
-        _ => {
-            let noise: Vec<u8> = (0..random.below(120)).map(|_| random.next() as u8).collect();
-            frame = frames::ethernet(&tags, random.pick(&ethertypes), &noise);
-        }
-    }
-    frame
-}
-
-/// Bans that last, that have ended by either clock, and prefixes that may not be dropped; the same on both sides.
-fn configure(filter: &mut Filter, model: &mut Model, random: &mut Random) {
-    let lasting = Ban {
-        expires_jiffies: u64::MAX,
-        expires_boot_ns: u64::MAX,
-        ..Ban::default()
-    };
-    for _ in 0..14 {
-        let source = any_source(random);
-        let ban = match random.below(4) {
-            0 => Ban {
-                expires_jiffies: 1,
-                ..lasting
-            },
-            1 => Ban {
-                expires_boot_ns: 1,
-                dropped_packets: random.below(130) as u64,
-                ..lasting
-            },
-            _ => lasting,
-        };
-        filter.ban(source, ban);
-        model
-            .bans
-            .insert(secbeat_common::prefix::Prefix::of_source(source), ban);
-    }
-    for allowed in [
-        "198.51.100.4/30",
-        "198.51.100.9",
-        "2001:db8:bad:1::3/128",
-        "2001:db8:bad:2::8/125",
-        "2001:db8:bad:7::/64",
-    ] {
-        let prefix = allowed.parse().unwrap();
-        filter.allow(prefix);
-        model.allowed.push(prefix);
-    }
+/// Compares, and makes sure that the packets met everything that the program can do.
+fn expect_no_difference(seed: u64, packets: usize) -> Report {
+    let report = differential::compare(seed, packets).unwrap_or_else(|difference| panic!("{difference}"));
+    let met = report.model.counters.map(|counter| counter.packets);
+    assert!(
+        met.iter().all(|count| *count > report.sent as u64 / 200),
+        "some verdicts hardly occurred among {} packets: {met:?}",
+        report.sent
+    );
+    assert!(
+        report.with_memory > report.batches / 4,
+        "the program's memory of floods was hardly used: {} of {} batches",
+        report.with_memory,
+        report.batches
+    );
+    report
 }
 
 #[test]
 fn the_kernel_agrees_with_the_host_on_twenty_thousand_frames() {
-    let (mut filter, mut model, mut random) = (Filter::load(), Model::default(), Random(SEED));
-    configure(&mut filter, &mut model, &mut random);
-    // Ends are either far in the past or never, so one reading serves the whole test.
-    let now: ClockReading = filter.clocks();
-    for number in 0..FRAMES {
-        if number % 1000 == 0 {
-            model.mode = random.pick(&[mode::ENFORCE, mode::ENFORCE, mode::OBSERVE]);
-            filter.set_mode(model.mode);
+    expect_no_difference(0x5ec_bea7, 20_000);
+}
+
+/// Another seed each time; `SECBEAT_SEED` repeats one.
+#[test]
+#[ignore = "takes a minute: cargo xtask test --long"]
+fn the_kernel_agrees_with_the_host_on_a_million_frames() {
+    let seed = seed();
+    // Not `eprintln!`, which is kept back unless the test fails: whoever interrupts it wants to know, too.
+    let _ = writeln!(
+        std::io::stderr(),
+        "a million frames: SECBEAT_SEED={seed:#x} repeats them"
+    );
+    let report = expect_no_difference(seed, 1_000_000);
+    let met = Verdict::ALL.map(|verdict| {
+        let count = report.model.counters[verdict as usize].packets;
+        format!("{} {count}", verdict.name())
+    });
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} frames, {} sent in {} batches, without a difference: {}",
+        report.packets,
+        report.sent,
+        report.batches,
+        met.join(", ")
+    );
+}
+
+fn seed() -> u64 {
+    match env::var("SECBEAT_SEED") {
+        Ok(text) => {
+            let parsed = match text.strip_prefix("0x") {
+                Some(hex) => u64::from_str_radix(hex, 16),
+                None => text.parse(),
+            };
+            parsed.unwrap_or_else(|error| panic!("SECBEAT_SEED={text}: {error}"))
         }
-        let frame = any_frame(&mut random);
-        let (verdict, action) = model.judge(&frame, now);
-        assert_eq!(
-            filter.test_run(&frame).action,
-            action,
-            "frame {number}, {}: {frame:02x?}",
-            verdict.name()
-        );
-        assert_eq!(
-            filter.counters(),
-            model.counters,
-            "after frame {number}, {}: {frame:02x?}",
-            verdict.name()
-        );
+        Err(_) => {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            since_1970.as_nanos() as u64
+        }
     }
-    for (prefix, ban) in &model.bans {
-        assert_eq!(
-            filter.ban_of(prefix.addr()),
-            Some(*ban),
-            "the ban of {prefix} at the end"
-        );
+}
+
+#[test]
+fn the_kernel_agrees_with_the_host_on_the_fuzzers_corpus() {
+    let corpus = packets::corpus();
+    let mut sources = 0;
+    let mut pair = Pair::of(Model::default());
+    pair.change([Change::Settings(Settings {
+        nets_in_use: 1,
+        ..Settings::default()
+    })]);
+    for &frame in &corpus {
+        // From now on its source is banned, whatever it is, or its network.
+        if let Ok(source) = host_source(frame) {
+            sources += 1;
+            let net = if source.is_ipv4() { 24 } else { 48 };
+            pair.change([if sources % 2 == 0 {
+                Change::BanNet(Prefix::new(source, net).unwrap(), LASTING)
+            } else {
+                Change::Ban(Prefix::of_source(source), LASTING)
+            }]);
+        }
+        for entry in [Entry::Linear, Entry::Frags] {
+            let packet = Packet {
+                entry,
+                bytes: frame.to_vec(),
+            };
+            pair.send(&packet)
+                .and_then(|()| pair.compare())
+                .unwrap_or_else(|difference| panic!("{difference}: {packet:02x?}"));
+        }
     }
-    let met = model.counters.map(|counter| counter.packets);
     assert!(
-        met.iter().all(|packets| *packets > 100),
-        "some verdicts hardly occurred: {met:?}"
+        sources > 10,
+        "only {sources} of {} frames have a source",
+        corpus.len()
+    );
+}
+
+#[test]
+fn a_difference_is_found_and_its_packet_named() {
+    let source = "198.51.100.7".parse().unwrap();
+    let packet = |host: u8| Packet {
+        entry: Entry::Linear,
+        bytes: datagram_from([198, 51, 100, host].into(), &[]),
+    };
+    // A ban that only the model has shows in what becomes of the packet.
+    let mut pair = Pair::of(Model::default());
+    pair.change([Change::Ban(Prefix::host(source), LASTING)]);
+    pair.filter.unban(source);
+    assert_eq!(pair.send(&packet(6)), Ok(()));
+    let difference = pair.send(&packet(7)).unwrap_err();
+    assert!(difference.contains("the model says banned"), "{difference}");
+    // One that counts otherwise, in the comparison alone.
+    let mut pair = Pair::of(Model::default());
+    pair.change([Change::Ban(Prefix::host(source), LASTING)]);
+    pair.filter.ban(
+        source,
+        Ban {
+            dropped_bytes: 1,
+            ..LASTING
+        },
+    );
+    assert_eq!(pair.send(&packet(7)), Ok(()));
+    let difference = pair.compare().unwrap_err();
+    assert!(
+        difference.starts_with("the ban of 198.51.100.7/32:"),
+        "{difference}"
     );
 }

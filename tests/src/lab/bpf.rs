@@ -165,18 +165,29 @@ impl Filter {
         table.get(&Key::new(key.prefix_len, key.addr), 0).ok()
     }
 
+    /// Lifts the ban of exactly this network.
+    pub fn unban_net(&mut self, net: Prefix) {
+        let key = net.net_key();
+        self.banned_nets()
+            .remove(&Key::new(key.prefix_len, key.addr))
+            .expect("lifting a network's ban");
+    }
+
+    /// The memories of floods: every slot of every CPU.
+    #[must_use]
+    pub fn floods(&self) -> Vec<Flood> {
+        let table: PerCpuArray<_, Flood> = self.map(maps::FLOODS).try_into().expect(maps::FLOODS);
+        (0..maps::FLOOD_SLOTS)
+            .flat_map(|slot| table.get(&slot, 0).expect("reading a slot").to_vec())
+            .collect()
+    }
+
     /// What the CPUs hold back in their memories of floods, over all sources: packets and bytes.
     #[must_use]
     pub fn held_back(&self) -> (u64, u64) {
-        let table: PerCpuArray<_, Flood> = self.map(maps::FLOODS).try_into().expect(maps::FLOODS);
-        let mut sum = (0, 0);
-        for slot in 0..maps::FLOOD_SLOTS {
-            for flood in table.get(&slot, 0).expect("reading a slot").iter() {
-                sum.0 += u64::from(flood.packets);
-                sum.1 += flood.bytes;
-            }
-        }
-        sum
+        self.floods().iter().fold((0, 0), |(packets, bytes), flood| {
+            (packets + u64::from(flood.packets), bytes + flood.bytes)
+        })
     }
 
     /// Waits until the jiffy has passed, after which no CPU remembers what it saw before.
@@ -216,6 +227,16 @@ impl Filter {
         table
             .insert(&Key::new(key.prefix_len, key.addr), allow, 0)
             .expect("allowing");
+    }
+
+    /// Takes `prefix` off the allowlist.
+    pub fn disallow(&mut self, prefix: Prefix) {
+        let key = prefix.net_key();
+        let table = self.map_mut(maps::ALLOWED_NETS);
+        let mut table: LpmTrie<_, [u8; 16], Allow> = table.try_into().expect(maps::ALLOWED_NETS);
+        table
+            .remove(&Key::new(key.prefix_len, key.addr))
+            .expect("taking off the allowlist");
     }
 
     /// Sets a [`maps::mode`]; the allowlist's generation is as in a map that no edge has written.

@@ -1,13 +1,19 @@
-//! What the program should do, told naïvely: the host build of its parser over ordinary maps.
+//! What the program should do, told naïvely: the host build of its parser over ordinary maps, and no memory of floods.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use secbeat_common::{
-    maps::{Ban, ClockReading, Counter, mode},
+    maps::{Ban, ClockReading, Counter, DropEvent, Settings, mode},
     prefix::Prefix,
     verdict::Verdict,
 };
-use secbeat_ebpf::parse::{self, Frame, NoSource, Source};
+use secbeat_ebpf::{
+    oracle,
+    parse::{NoSource, Source},
+};
 
 use crate::lab::bpf::Counters;
 
@@ -20,11 +26,14 @@ const BOOT_CHECK_EVERY: u64 = 64;
 /// A filter made of ordinary maps.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
+    /// By source: an IPv4 /32 or an IPv6 /64.
     pub bans: BTreeMap<Prefix, Ban>,
-    pub allowed: Vec<Prefix>,
-    /// A [`mode`].
-    pub mode: u32,
+    pub nets: BTreeMap<Prefix, Ban>,
+    pub allowed: BTreeSet<Prefix>,
+    pub settings: Settings,
     pub counters: Counters,
+    /// Sent since they were last taken, with no time in them.
+    pub events: Vec<DropEvent>,
 }
 
 /// The source of `packet` as the host build of the parser sees it.
@@ -33,57 +42,122 @@ pub struct Model {
 ///
 /// As the parser.
 pub fn host_source(packet: &[u8]) -> Result<IpAddr, NoSource> {
-    let range = packet.as_ptr_range();
-    // SAFETY: the range of a slice that outlives the frame.
-    let frame = unsafe { Frame::new(range.start as usize, range.end as usize) };
-    parse::source(&frame).map(|source| match source {
+    oracle::source_of(packet).map(|source| match source {
         Source::V4(octets) => octets.into(),
         Source::V6(octets) => octets.into(),
     })
 }
 
+/// A packet on its way through the model.
+struct Met {
+    /// As the tries have it.
+    address: Ipv6Addr,
+    bytes: u64,
+    now: ClockReading,
+    allowed: bool,
+}
+
 impl Model {
     /// Judges `packet` at the instant `now`, counts it, and says what becomes of it.
     pub fn judge(&mut self, packet: &[u8], now: ClockReading) -> (Verdict, u32) {
-        let verdict = match host_source(packet) {
+        let bytes = packet.len() as u64;
+        let verdict = match oracle::source_of(packet) {
             Err(NoSource::NotIp) => Verdict::NotIp,
             Err(NoSource::Malformed) => Verdict::Malformed,
-            Ok(source) => self.judge_source(source, packet.len() as u64, now),
+            Ok(source) => self.judge_source(source, bytes, now),
         };
-        count(&mut self.counters[verdict as usize], packet.len() as u64);
-        (
-            verdict,
-            if verdict == Verdict::Banned {
-                XDP_DROP
-            } else {
-                XDP_PASS
-            },
-        )
+        let counter: &mut Counter = &mut self.counters[verdict as usize];
+        counter.packets += 1;
+        counter.bytes += bytes;
+        let action = if verdict == Verdict::Banned {
+            XDP_DROP
+        } else {
+            XDP_PASS
+        };
+        (verdict, action)
     }
 
-    fn judge_source(&mut self, source: IpAddr, bytes: u64, now: ClockReading) -> Verdict {
-        let key = Prefix::of_source(source);
-        let Some(ban) = self.bans.get_mut(&key) else {
-            return Verdict::Clean;
+    fn judge_source(&mut self, source: Source, bytes: u64, now: ClockReading) -> Verdict {
+        let (key, address) = match source {
+            Source::V4(octets) => {
+                let address = Ipv4Addr::from(octets);
+                (Prefix::host(address.into()), address.to_ipv6_mapped())
+            }
+            Source::V6(octets) => (slash_64(octets), octets.into()),
         };
-        let looks_at_boot_clock = ban.dropped_packets.is_multiple_of(BOOT_CHECK_EVERY);
-        if now.jiffies >= ban.expires_jiffies || (looks_at_boot_clock && now.boot_ns >= ban.expires_boot_ns) {
-            return Verdict::Expired;
+        let met = Met {
+            address,
+            bytes,
+            now,
+            allowed: self.allowed.iter().any(|net| lies_in(address, net)),
+        };
+        let (settings, events) = (&self.settings, &mut self.events);
+        let own = self.bans.get_mut(&key);
+        let own = own.map(|ban| judge_ban(ban, &met, settings, events));
+        if let Some(verdict) = own.filter(|verdict| *verdict != Verdict::Expired) {
+            return verdict;
         }
-        if self.allowed.iter().any(|prefix| prefix.contains(source)) {
-            return Verdict::Allowed;
-        }
-        ban.dropped_packets += 1;
-        ban.dropped_bytes += bytes;
-        if self.mode == mode::OBSERVE {
-            Verdict::Observed
-        } else {
-            Verdict::Banned
-        }
+        let nets = self.nets.iter_mut().filter(|_| settings.nets_in_use != 0);
+        let longest = nets
+            .filter(|(net, _)| lies_in(address, net))
+            .max_by_key(|(net, _)| net.net_key().prefix_len);
+        let net = longest.map(|(_, ban)| judge_ban(ban, &met, settings, events));
+        net.or(own).unwrap_or(Verdict::Clean)
+    }
+
+    /// What has been sent since this was last asked.
+    pub fn take_events(&mut self) -> Vec<DropEvent> {
+        std::mem::take(&mut self.events)
     }
 }
 
-fn count(counter: &mut Counter, bytes: u64) {
-    counter.packets += 1;
-    counter.bytes += bytes;
+/// The program looks at the boot clock also whenever it has just forgotten the source of a flood. That is no
+/// difference as long as tests have only ends that are long past, or never come.
+fn judge_ban(ban: &mut Ban, met: &Met, settings: &Settings, events: &mut Vec<DropEvent>) -> Verdict {
+    let before = ban.dropped_packets;
+    let looks_at_boot_clock = before.is_multiple_of(BOOT_CHECK_EVERY);
+    if met.now.jiffies >= ban.expires_jiffies
+        || (looks_at_boot_clock && met.now.boot_ns >= ban.expires_boot_ns)
+    {
+        return Verdict::Expired;
+    }
+    // The stamp is believed, also where it is wrong.
+    let stamped = ban.unallowed_in != 0 && ban.unallowed_in == settings.allow_generation;
+    if met.allowed && !stamped {
+        return Verdict::Allowed;
+    }
+    ban.dropped_packets += 1;
+    ban.dropped_bytes += met.bytes;
+    let verdict = match settings.mode {
+        mode::OBSERVE => Verdict::Observed,
+        _ => Verdict::Banned,
+    };
+    let every = u64::from(settings.event_every);
+    if every != 0 && (before == 0 || ban.dropped_packets.is_multiple_of(every)) {
+        events.push(DropEvent {
+            boot_ns: 0,
+            dropped_packets: ban.dropped_packets,
+            source: met.address.octets(),
+            bytes: met.bytes as u32,
+            verdict: verdict as u16,
+            reason: ban.reason,
+            origin: ban.origin,
+        });
+    }
+    verdict
+}
+
+/// The source that an IPv6 sender counts as. An IPv4-mapped address (`::ffff:a.b.c.d`) in an IPv6 header is one of
+/// ::/64, not an IPv4 source: nothing rightful sends it, and Linux drops it behind the program.
+fn slash_64(octets: [u8; 16]) -> Prefix {
+    let upper_half = u128::from_be_bytes(octets) >> 64 << 64;
+    Prefix::of_source(Ipv6Addr::from(upper_half).into())
+}
+
+/// Whether a trie has `address` in `net`. Both families are in one trie, so that a prefix as short as ::/0 holds all of
+/// IPv4 too; `Prefix::contains` keeps the families apart.
+fn lies_in(address: Ipv6Addr, net: &Prefix) -> bool {
+    let key = net.net_key();
+    let differing = u128::from(address) ^ u128::from_be_bytes(key.addr);
+    differing.leading_zeros() >= key.prefix_len
 }
