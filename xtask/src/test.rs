@@ -9,8 +9,22 @@ use std::process::{Command, Stdio};
 /// Run every test.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Also those that take minutes, such as a million random packets against a model (SECBEAT_SEED repeats them)
+    #[arg(long)]
+    long: bool,
     /// Only tests whose name contains one of these
     filter: Vec<String>,
+}
+
+impl Args {
+    /// What the test executables are told.
+    fn for_libtest(&self) -> Vec<&str> {
+        // The long ones are marked `#[ignore]`.
+        let long = self.long.then_some("--include-ignored");
+        long.into_iter()
+            .chain(self.filter.iter().map(String::as_str))
+            .collect()
+    }
 }
 
 /// What one or more test executables reported.
@@ -33,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut totals = Totals::default();
     let mut errors = Vec::new();
     for step in [units, kernel_and_loop] {
-        match step(&args.filter) {
+        match step(args) {
             Ok(reported) => totals.add(reported),
             // What cannot even be built or started has not passed.
             Err(error) => {
@@ -53,16 +67,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// The default members' tests, which run anywhere.
-fn units(filter: &[String]) -> Result<Totals> {
-    report(cargo("test").arg("--no-fail-fast").arg("--").args(filter))
+fn units(args: &Args) -> Result<Totals> {
+    report(
+        cargo("test")
+            .arg("--no-fail-fast")
+            .arg("--")
+            .args(args.for_libtest()),
+    )
 }
 
 /// The tests of `secbeat-tests`, which need root, a BPF kernel and nats-server.
-fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
+fn kernel_and_loop(args: &Args) -> Result<Totals> {
     scenario::build_daemons(Profile::Debug, &[])?;
     let mut test = cargo("test");
     test.args(["--no-fail-fast", "--package", "secbeat-tests", "--"])
-        .args(filter);
+        .args(args.for_libtest());
     test.envs(scenario::environment(Profile::Debug));
     if !is_root() {
         println!("test: through sudo, since loading XDP programs and creating network namespaces needs root");
