@@ -69,6 +69,14 @@ impl Filter {
         Self { ebpf }
     }
 
+    /// Pins every map in `folder`, where an edge would look for them.
+    pub fn pin_maps(&self, folder: &Path) {
+        for (name, map) in self.ebpf.maps() {
+            map.pin(folder.join(name))
+                .unwrap_or_else(|error| panic!("pinning {name}: {error}"));
+        }
+    }
+
     /// The names of the object's programs, sorted.
     #[must_use]
     pub fn programs(&self) -> Vec<String> {

@@ -16,6 +16,7 @@ pub mod nginx;
 pub mod old_layout;
 pub mod paths;
 mod pin_folder;
+pub mod pinned;
 pub mod process;
 pub mod udp;
 pub mod visitor;

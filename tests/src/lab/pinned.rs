@@ -1,0 +1,62 @@
+//! The program and its maps, pinned in a folder of their own, so that the edge's own code can open them without an edge.
+
+use std::path::Path;
+
+use secbeat_edge::kernel::{BanMaps, Floods, JiffyClock, Pins, SettingsMap, jiffy_clock};
+use tempfile::TempDir;
+
+use crate::lab::{bpf::Filter, paths};
+
+/// A filter whose maps are pinned as long as it lives.
+#[derive(Debug)]
+pub struct PinnedFilter {
+    pub filter: Filter,
+    folder: TempDir,
+}
+
+impl PinnedFilter {
+    /// Loads the object with `slots` in each ban map for sources.
+    #[must_use]
+    pub fn load(slots: u32) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("secbeat-maps-")
+            .tempdir_in("/sys/fs/bpf")
+            .expect("making a pin folder");
+        let filter = Filter::load_object(&paths::bpf_object(), slots);
+        filter.pin_maps(folder.path());
+        Self { filter, folder }
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn pins(&self) -> Pins {
+        Pins::at(self.folder.path())
+    }
+
+    /// The ban maps, through the edge's code.
+    #[must_use]
+    pub fn bans(&self) -> BanMaps {
+        BanMaps::open(&self.pins()).expect("opening the ban maps")
+    }
+
+    /// The program's settings, through the edge's code.
+    #[must_use]
+    pub fn settings(&self) -> SettingsMap {
+        SettingsMap::open(&self.pins()).expect("opening the settings")
+    }
+
+    /// The memory of floods, through the edge's code.
+    #[must_use]
+    pub fn floods(&self) -> Floods {
+        Floods::open(&self.pins()).expect("opening the memory of floods")
+    }
+
+    /// The kernel's clocks, through the edge's code.
+    #[must_use]
+    pub fn clock(&self) -> JiffyClock {
+        jiffy_clock().expect("reading the kernel's clocks")
+    }
+}
