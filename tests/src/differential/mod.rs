@@ -69,7 +69,7 @@ pub fn compare(seed: u64, packets: usize) -> Result<Report, String> {
 fn run(pair: &mut Pair, batch: &[Packet]) -> Result<(), String> {
     for packet in batch {
         pair.send(packet)
-            .map_err(|difference| format!("{difference}: {packet:02x?}"))?;
+            .map_err(|difference| format!("{difference}: {packet:?}"))?;
     }
     pair.compare()
 }
@@ -91,7 +91,7 @@ pub fn find(before: &Model, batch: &[Packet]) -> String {
         }
     }
     format!(
-        "packet {differing} of its batch does it: {difference}\n{:02x?}\nwith {:?}\n{:?}\n{:?}\n{:?}",
+        "packet {differing} of its batch does it: {difference}\n{:?}\nwith {:?}\n{:?}\n{:?}\n{:?}",
         batch[differing - 1],
         before.settings,
         before.bans,

@@ -1,6 +1,9 @@
 //! Packets to compare with: well-formed, mutated, cut off, and noise.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use crate::{
     differential::random::Random,
@@ -44,10 +47,19 @@ impl Entry {
 }
 
 /// A packet and where it enters.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Packet {
     pub entry: Entry,
     pub bytes: Vec<u8>,
+}
+
+/// Its headers and its length: what lies behind them decides nothing.
+impl fmt::Debug for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEADERS: usize = 96;
+        let (shown, len) = (&self.bytes[..self.bytes.len().min(HEADERS)], self.bytes.len());
+        write!(f, "{len} bytes to {:?}: {shown:02x?}", self.entry)
+    }
 }
 
 /// The corpus that `cargo xtask fuzz` grew, as it was when this was compiled.

@@ -1,6 +1,6 @@
 //! The program in the kernel and the model of it, side by side.
 
-use std::{net::IpAddr, sync::OnceLock};
+use std::net::IpAddr;
 
 use secbeat_common::{
     maps::{Ban, ClockReading, DropEvent, family, origin},
@@ -9,19 +9,12 @@ use secbeat_common::{
 use secbeat_ebpf::oracle;
 
 use crate::{
-    differential::{
-        changes::Change,
-        packets::{Entry, Packet},
-    },
+    differential::{changes::Change, packets::Packet},
     lab::{
         bpf::{Counters, Filter},
-        frames,
         model::Model,
     },
 };
-
-/// More than the kernel puts into a packet's first buffer, wherever its pages are of 4 KiB.
-const JUMBO: usize = 4096;
 
 /// Both, told the same.
 #[derive(Debug)]
@@ -30,8 +23,6 @@ pub struct Pair {
     pub model: Model,
     /// One reading serves all packets: ends are long past or never come.
     now: ClockReading,
-    /// Bytes of a jumbo frame that the program sees; the kernel has the rest in further buffers.
-    first_buffer: usize,
 }
 
 impl Pair {
@@ -52,12 +43,7 @@ impl Pair {
         model.counters = Counters::default();
         model.events.clear();
         let now = filter.clocks();
-        Self {
-            filter,
-            model,
-            now,
-            first_buffer: measured_first_buffer(),
-        }
+        Self { filter, model, now }
     }
 
     /// The clocks when it was made.
@@ -123,10 +109,9 @@ impl Pair {
     ///
     /// The difference, when the program does something else with the packet than the model, or changes it.
     pub fn send(&mut self, packet: &Packet) -> Result<(), String> {
-        let seen = &packet.bytes[..packet.bytes.len().min(self.first_buffer)];
         // The model has its parser from the program: whether that is right is another's word.
-        oracle::check(seen);
-        let (verdict, action) = self.model.judge(seen, self.now);
+        oracle::check(&packet.bytes);
+        let (verdict, action) = self.model.judge(&packet.bytes, self.now);
         let outcome = self
             .filter
             .try_test_run(packet.entry.program(), &packet.bytes)
@@ -223,17 +208,4 @@ fn flood_key(source: IpAddr) -> (u64, u32) {
             (u64::from_ne_bytes(upper_half.to_be_bytes()), family::V6)
         }
     }
-}
-
-/// Kernels differ in how much of a test packet goes into its first buffer: asked of a program that counts it.
-fn measured_first_buffer() -> usize {
-    static MEASURED: OnceLock<usize> = OnceLock::new();
-    *MEASURED.get_or_init(|| {
-        let filter = Filter::load();
-        let jumbo = frames::ethernet(&[], frames::ETHERTYPE_ARP, &[0; JUMBO]);
-        filter
-            .try_test_run(Entry::Frags.program(), &jumbo)
-            .expect("running a jumbo frame");
-        filter.counters()[Verdict::NotIp as usize].bytes as usize
-    })
 }
