@@ -202,6 +202,29 @@ pub struct DropEvent {
     pub origin: u8,
 }
 
+impl DropEvent {
+    /// Reads one as the ring buffer holds it; `None` for another length.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; size_of::<Self>()] = bytes.try_into().ok()?;
+        let (boot_ns, rest) = bytes.split_first_chunk()?;
+        let (dropped_packets, rest) = rest.split_first_chunk()?;
+        let (source, rest) = rest.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (verdict, rest) = rest.split_first_chunk()?;
+        let [reason, origin] = rest.try_into().ok()?;
+        Some(Self {
+            boot_ns: u64::from_ne_bytes(*boot_ns),
+            dropped_packets: u64::from_ne_bytes(*dropped_packets),
+            source: *source,
+            bytes: u32::from_ne_bytes(*len),
+            verdict: u16::from_ne_bytes(*verdict),
+            reason,
+            origin,
+        })
+    }
+}
+
 /// What the program is told at run time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
