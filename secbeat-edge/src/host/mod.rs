@@ -70,7 +70,7 @@ impl HostWatcher {
             netlink,
             files,
             // After the socket was opened, so that none is missed in between.
-            links: Links::new(netlink::interfaces()),
+            links: Links::new(logged(NETWORK, netlink::interfaces()).unwrap_or_default()),
         }
     }
 
@@ -106,8 +106,8 @@ impl HostWatcher {
                 pending.extend(self.links.appeared(index, name).map(HostChange::Link));
             }
             Notice::Gone(index) => pending.extend(self.links.gone(index).map(HostChange::Link)),
-            Notice::Lost => {
-                let links = self.links.replace(netlink::interfaces());
+            Notice::Lost(present) => {
+                let links = self.links.replace(present);
                 pending.extend(links.into_iter().map(HostChange::Link));
                 pending.extend(EVERYTHING);
             }

@@ -1,6 +1,6 @@
 //! What the kernel says of links, addresses and routes, over rtnetlink(7).
 
-use std::io;
+use std::{io, time::Duration};
 
 use anyhow::{Context, bail};
 use netlink_packet_core::{NetlinkBuffer, NlasIterator, parse_string};
@@ -18,6 +18,8 @@ use tracing::debug;
 
 const GROUPS: i32 =
     RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+/// Pause before interfaces are listed again when they could not be.
+const RETRY: Duration = Duration::from_millis(200);
 /// The kernel's own limit on one notification.
 const MAX_DATAGRAM: usize = 32 * 1024;
 /// Netlink messages and attributes begin at multiples of it.
@@ -34,15 +36,16 @@ pub(super) enum Notice {
     /// An interface is there, and may have been before.
     Appeared(u32, String),
     Gone(u32),
-    /// The kernel had more to say than there was room for, or said what cannot be read.
-    Lost,
+    /// Some of it was lost. These are all interfaces there are now, with their indices.
+    Lost(Vec<(u32, String)>),
 }
 
 /// A socket that hears all of it.
 pub(super) struct Netlink {
     socket: TokioSocket,
     buffer: Vec<u8>,
-    /// Something was lost, and what waits in the socket is older than that.
+    /// Something was lost: the kernel had more to say than there was room for, or said what cannot be read. What waits
+    /// in the socket may be older than that.
     overrun: bool,
 }
 
@@ -65,14 +68,28 @@ impl Netlink {
         loop {
             if self.overrun {
                 self.discard_old().await?;
-                self.overrun = false;
-                return Ok(vec![Notice::Lost]);
+                match interfaces() {
+                    Ok(present) => {
+                        self.overrun = false;
+                        return Ok(vec![Notice::Lost(present)]);
+                    }
+                    // Not for long, one hopes: no file descriptor was free, say.
+                    Err(error) => debug!("{error:#}; trying again"),
+                }
+                tokio::time::sleep(RETRY).await;
+                continue;
             }
             self.buffer.clear();
             match self.socket.recv_from(&mut self.buffer).await {
                 // Only the kernel has port 0.
                 Ok(sender) if sender.port_number() != 0 => {}
-                Ok(_) => return Ok(parse(&self.buffer)),
+                Ok(_) => match parse(&self.buffer) {
+                    Ok(notices) => return Ok(notices),
+                    Err(error) => {
+                        debug!("what the kernel says cannot be read: {error:#}");
+                        self.overrun = true;
+                    }
+                },
                 Err(error) if is_overrun(&error) => self.overrun = true,
                 Err(error) => return Err(error).context("reading rtnetlink"),
             }
@@ -98,33 +115,25 @@ fn is_overrun(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
-/// All interfaces with their indices; none if the kernel does not say.
-pub(super) fn interfaces() -> Vec<(u32, String)> {
-    let Ok(interfaces) = if_nameindex() else {
-        return Vec::new();
-    };
-    interfaces
+/// All interfaces with their indices.
+pub(super) fn interfaces() -> anyhow::Result<Vec<(u32, String)>> {
+    let interfaces = if_nameindex().context("listing interfaces")?;
+    Ok(interfaces
         .iter()
         .map(|interface| (interface.index(), interface.name().to_string_lossy().into_owned()))
-        .collect()
+        .collect())
 }
 
 /// The notices in a datagram.
-fn parse(mut datagram: &[u8]) -> Vec<Notice> {
+fn parse(mut datagram: &[u8]) -> anyhow::Result<Vec<Notice>> {
     let mut notices = Vec::new();
     while !datagram.is_empty() {
-        let Ok(message) = NetlinkBuffer::new_checked(datagram) else {
-            notices.push(Notice::Lost);
-            break;
-        };
-        match notice(message.message_type(), message.payload()) {
-            Ok(notice) => notices.extend(notice),
-            Err(_) => notices.push(Notice::Lost),
-        }
+        let message = NetlinkBuffer::new_checked(datagram).context("a broken message")?;
+        notices.extend(notice(message.message_type(), message.payload())?);
         let length = (message.length() as usize).next_multiple_of(ALIGNMENT);
         datagram = datagram.get(length..).unwrap_or_default();
     }
-    notices
+    Ok(notices)
 }
 
 fn notice(kind: u16, payload: &[u8]) -> anyhow::Result<Option<Notice>> {
@@ -202,7 +211,7 @@ mod tests {
             message(RTM_DELLINK, &link_payload(0, 7, "eth0")),
         ];
         assert_eq!(
-            parse(&datagram.concat()),
+            parse(&datagram.concat()).unwrap(),
             [
                 Notice::Appeared(7, "eth0".to_owned()),
                 Notice::Addresses,
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn only_default_routes_are_a_change() {
         assert_eq!(
-            parse(&message(RTM_NEWROUTE, &[2, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0])),
+            parse(&message(RTM_NEWROUTE, &[2, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0])).unwrap(),
             []
         );
     }
@@ -224,22 +233,22 @@ mod tests {
     fn a_port_that_leaves_its_bridge_is_not_gone() {
         const AF_BRIDGE: u8 = 7;
         assert_eq!(
-            parse(&message(RTM_DELLINK, &link_payload(AF_BRIDGE, 7, "eth0"))),
+            parse(&message(RTM_DELLINK, &link_payload(AF_BRIDGE, 7, "eth0"))).unwrap(),
             []
         );
     }
 
     #[test]
-    fn a_datagram_cut_short_anywhere_says_that_something_was_lost() {
+    fn a_datagram_cut_short_anywhere_cannot_be_read() {
         let whole = message(RTM_NEWLINK, &link_payload(0, 7, "eth0"));
         for cut in 1..whole.len() - 3 {
-            assert_eq!(parse(&whole[..cut]), [Notice::Lost], "{cut} bytes");
+            assert!(parse(&whole[..cut]).is_err(), "{cut} bytes");
         }
-        assert_eq!(parse(&message(RTM_NEWROUTE, &[2])), [Notice::Lost]);
+        assert!(parse(&message(RTM_NEWROUTE, &[2])).is_err());
     }
 
     #[test]
     fn loopback_is_among_the_interfaces() {
-        assert!(interfaces().iter().any(|(_, name)| name == "lo"));
+        assert!(interfaces().unwrap().iter().any(|(_, name)| name == "lo"));
     }
 }
