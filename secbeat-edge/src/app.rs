@@ -8,12 +8,14 @@ use tokio::{net::TcpListener, runtime::Handle, sync::mpsc, task::JoinSet};
 use tracing::{error, info};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, view::EventsView},
     bus::{self, Publisher},
     config::Config,
     enforcer::{Enforcer, KernelSide, ReconcileStats},
     host::{self, HostChange, HostWatcher},
-    kernel::{self, AllowedNets, BanMaps, Floods, Object, ObjectSource, Pins, Program},
+    kernel::{
+        self, AllowedNets, BanMaps, DropEvents, Floods, Object, ObjectSource, Pins, Program, SettingsMap,
+    },
     l7::L7Bans,
     privileges::{self, PrivilegedThread},
     protection::Protection,
@@ -83,7 +85,7 @@ impl App {
             .await
             .context("looking for addresses to protect")?;
         let protected = protection.protected();
-        let l7 = Arc::new(L7Bans::new(protected.clone()));
+        let l7 = Arc::new(L7Bans::new(protected.clone(), config.kernel.mode));
         let mut tasks = JoinSet::new();
         let host = watch_host(watcher, &protection, &config, &mut tasks);
         let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
@@ -121,6 +123,7 @@ impl App {
             garbage: Arc::new(Garbage::default()),
             telemetry,
             proxy: proxy.stats(),
+            l7: l7.clone(),
             protected: protected.clone(),
             configured: protection.configured().into(),
             pins: kernel.is_some().then(|| Pins::at(&config.kernel.pin_dir)),
@@ -141,6 +144,7 @@ impl App {
             edge_id: edge_id.clone(),
             reconcile_interval: config.bans.reconcile_interval.0,
             stats: ReconcileStats::default(),
+            events: EventsView::default(),
             deferred: HashMap::new(),
             allowlist_stale: false,
             reconciliation: None,
@@ -246,14 +250,21 @@ fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyh
         let floods = Floods::open(program.pins())?;
         let mut allowed = AllowedNets::open(program.pins())?;
         allowed.set(&protected.nets())?;
+        let mut settings = SettingsMap::open(program.pins())?;
+        settings.set_mode(config.kernel.mode)?;
+        settings.set_event_every(config.kernel.event_every)?;
+        let events = DropEvents::open(program.pins())?;
         program.carry_over(&mut bans, &clock)?;
         program.attach(&setup)?;
         privileges::drop_what_loading_needed()?;
         Ok(KernelSide {
             program,
+            setup,
             bans,
             floods,
             allowed,
+            settings,
+            events,
             clock,
         })
     })

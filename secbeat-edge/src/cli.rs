@@ -4,6 +4,7 @@
 //! runs, and write to the pinned maps where none does.
 
 mod allowed;
+mod mode;
 
 use std::{
     net::SocketAddr,
@@ -31,7 +32,9 @@ use crate::{
         view::{BanView, Packets, ReconcileView, Stats},
     },
     config::{self, Config},
-    kernel::{self, Attachment, BanMaps, Floods, KernelBan, ObjectSource, Pins, boot_now},
+    kernel::{
+        self, Attachment, BanMaps, FilterMode, Floods, KernelBan, ObjectSource, Pins, SettingsMap, boot_now,
+    },
     protection::Protection,
     reconcile::{self, Now},
 };
@@ -98,6 +101,11 @@ pub enum Command {
         /// The address or CIDR, as `bans` shows it.
         target: Prefix,
     },
+    /// Show whether bans are enforced or only observed, or switch over at once; at the next start the config holds again.
+    Mode {
+        /// `enforce` drops banned packets; `observe` counts them and lets them pass.
+        mode: Option<FilterMode>,
+    },
     /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
     Detach,
 }
@@ -145,6 +153,7 @@ impl Cli {
                 note,
             } => ban(&self.places()?, target, *duration, note),
             Command::Unban { target } => unban(&self.places()?, target),
+            Command::Mode { mode } => mode::run(&self.places()?, *mode),
             Command::Detach => detach(&self.places()?),
         }
     }
@@ -211,6 +220,8 @@ fn check(path: &Path) -> anyhow::Result<()> {
 struct Status {
     running: bool,
     attached: Vec<Attachment>,
+    /// `None` where no program is pinned.
+    mode: Option<FilterMode>,
     bans_in_kernel: usize,
     packets: Packets,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,10 +235,11 @@ fn status(places: &Places, output: Output) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     };
     let attached = kernel::attachments(&places.pins)?;
-    let (bans_in_kernel, packets) = if attached.is_empty() {
-        (0, Packets::default())
+    let (mode, bans_in_kernel, packets) = if attached.is_empty() {
+        (None, 0, Packets::default())
     } else {
         (
+            Some(SettingsMap::open(&places.pins)?.mode()?),
             kernel_bans(&places.pins)?.len(),
             kernel::read_totals(&places.pins)?.into(),
         )
@@ -235,6 +247,7 @@ fn status(places: &Places, output: Output) -> anyhow::Result<()> {
     let status = Status {
         running: daemon.is_some(),
         attached,
+        mode,
         bans_in_kernel,
         packets,
         daemon,
@@ -268,6 +281,13 @@ fn print_status(status: &Status) {
             "XDP        {} on {}{warning}",
             attachment.mode, attachment.interface
         );
+    }
+    if let Some(mode) = status.mode {
+        let warning = match mode {
+            FilterMode::Enforce => "",
+            FilterMode::Observe => "  (banned packets are counted, and pass)",
+        };
+        println!("mode       {mode}{warning}");
     }
     let packets = &status.packets;
     println!("bans       {} in the kernel", status.bans_in_kernel);

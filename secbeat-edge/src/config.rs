@@ -18,7 +18,7 @@ use secbeat_common::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    kernel::XdpSetup,
+    kernel::{FilterMode, XdpSetup},
     sources::proxy::{ProxyConfig, Upstream},
 };
 
@@ -90,6 +90,9 @@ impl<'de> Deserialize<'de> for EdgeId {
     }
 }
 
+/// Packets of a ban from one event to the next, unless set.
+const DEFAULT_EVENT_EVERY: u32 = 1024;
+
 /// The XDP program.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -97,6 +100,11 @@ pub struct Kernel {
     pub interfaces: Vec<String>,
     pub pin_dir: PathBuf,
     pub allow_generic: bool,
+    /// Whether banned packets are dropped or only counted, from the start on; see `secbeat-edge mode`.
+    pub mode: FilterMode,
+    /// One event for the first dropped packet of a ban, and then one every so many: a power of two, or 0 for none.
+    #[serde(deserialize_with = "event_every")]
+    pub event_every: u32,
     /// Slots of each of the two ban maps. Give four times the bans you expect: an LRU evicts before it is full.
     pub ban_slots: NonZeroU32,
 }
@@ -107,6 +115,8 @@ impl Default for Kernel {
             interfaces: Vec::new(),
             pin_dir: maps::DEFAULT_PIN_DIR.into(),
             allow_generic: false,
+            mode: FilterMode::default(),
+            event_every: DEFAULT_EVENT_EVERY,
             ban_slots: NonZeroU32::new(maps::DEFAULT_BAN_SLOTS).unwrap_or(NonZeroU32::MIN),
         }
     }
@@ -161,6 +171,16 @@ pub fn default_api() -> SocketAddr {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0; 8], 8443))
+}
+
+fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let packets = u32::deserialize(deserializer)?;
+    if packets == 0 || packets.is_power_of_two() {
+        return Ok(packets);
+    }
+    Err(D::Error::custom(format!(
+        "{packets} is neither 0 nor a power of two"
+    )))
 }
 
 fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Upstream, D::Error> {

@@ -1,6 +1,7 @@
 //! The one owner of this edge's bans: takes orders, keeps the kernel's maps and the L7 side as desired, answers questions.
 
 mod apply;
+mod events;
 mod pass;
 
 use std::{
@@ -24,10 +25,13 @@ use tracing::{debug, error, info, warn};
 pub use self::pass::{ReconcileStats, Reconciliation};
 
 use crate::{
-    admin::view::{BanView, EnforcerView},
+    admin::view::{BanView, EnforcerView, EventsView},
     bus::Publisher,
-    host::HostChange,
-    kernel::{AllowedNets, BanMaps, Floods, JiffyClock, KernelBan, Program, boot_now},
+    host::{HostChange, LinkEvent},
+    kernel::{
+        AllowedNets, BanMaps, DropEvents, FilterMode, Floods, JiffyClock, KernelBan, Program, SettingsMap,
+        XdpSetup, boot_now,
+    },
     l7::L7Bans,
     protection::Protection,
     reconcile::{Change, Now, Origin, Reconciler, Refusal},
@@ -37,6 +41,8 @@ use crate::{
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
 /// How often ended bans are swept out of the maps.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the program's events are read: its ring buffer has room for thousands.
+const EVENTS_INTERVAL: Duration = Duration::from_millis(100);
 /// Orders that are taken at once, so that their bans go to the kernel together.
 const ORDERS_AT_ONCE: usize = 1024;
 
@@ -67,14 +73,23 @@ pub enum Order {
     Summary {
         reply: oneshot::Sender<EnforcerView>,
     },
+    /// From now on bans are enforced, or only observed.
+    SetMode {
+        mode: FilterMode,
+        reply: oneshot::Sender<anyhow::Result<()>>,
+    },
 }
 
 /// The kernel side of an edge that has one.
 pub struct KernelSide {
     pub program: Program,
+    /// What it was loaded with.
+    pub setup: XdpSetup,
     pub bans: BanMaps,
     pub floods: Floods,
     pub allowed: AllowedNets,
+    pub settings: SettingsMap,
+    pub events: DropEvents,
     pub clock: JiffyClock,
 }
 
@@ -92,6 +107,7 @@ pub struct Enforcer {
     pub edge_id: String,
     pub reconcile_interval: Duration,
     pub stats: ReconcileStats,
+    pub events: EventsView,
     /// Fleet bans that were refused because their target is protected; tried again when that changes.
     pub deferred: HashMap<Prefix, BlockCommand>,
     /// Whether the kernel's allowlist is not as it should be, because writing it failed.
@@ -112,6 +128,8 @@ impl Enforcer {
         let mut stop = std::pin::pin!(stop);
         let mut prune = tokio::time::interval(PRUNE_INTERVAL);
         let mut reconcile = tokio::time::interval(self.reconcile_interval);
+        let mut events = tokio::time::interval(EVENTS_INTERVAL);
+        events.set_missed_tick_behavior(MissedTickBehavior::Delay);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::with_capacity(ORDERS_AT_ONCE);
@@ -129,10 +147,12 @@ impl Enforcer {
                         self.refresh_protection();
                     }
                 }
+                _ = events.tick() => self.read_events(),
                 Some(changes) = self.host.recv() => self.host_changed(changes),
                 () = &mut stop => return,
                 _ = reconcile.tick() => {
                     self.refresh_protection();
+                    self.reattach();
                     if !self.is_reconciling() {
                         self.reconcile();
                     }
@@ -143,8 +163,19 @@ impl Enforcer {
 
     fn host_changed(&mut self, changes: Vec<HostChange>) {
         debug!(?changes, "the host has changed");
+        if changes.iter().any(brings_an_interface) {
+            self.reattach();
+        }
         if self.protection.take(changes) {
             self.refresh_protection();
+        }
+    }
+
+    /// Takes an interface that was deleted and made again under protection again.
+    fn reattach(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        if let Err(error) = kernel.program.reattach(&kernel.setup) {
+            error!("{error:#}; trying again");
         }
     }
 
@@ -200,6 +231,9 @@ impl Enforcer {
             }
             Order::Summary { reply } => {
                 let _ = reply.send(self.summary());
+            }
+            Order::SetMode { mode, reply } => {
+                let _ = reply.send(self.set_mode(mode));
             }
         }
     }
@@ -306,6 +340,16 @@ impl Enforcer {
         }
     }
 
+    /// Switches the kernel's side and the HTTP side. Until the next start: then the config holds again.
+    fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.settings.set_mode(mode)?;
+        }
+        self.l7.set_mode(mode);
+        info!(target: "audit", %mode, "mode switched on this host");
+        Ok(())
+    }
+
     fn list(&self) -> Vec<BanView> {
         let now = now();
         let mut bans: Vec<_> = self
@@ -339,9 +383,16 @@ impl Enforcer {
                 .count(),
             protected_networks: self.protected.nets().len(),
             synced: self.reconciler.is_synced(),
+            mode: self.l7.mode(),
+            events: self.events.clone(),
             reconcile: self.stats.into(),
         }
     }
+}
+
+/// Whether an interface has come, or come to be called as one that is to be protected.
+fn brings_an_interface(change: &HostChange) -> bool {
+    matches!(change, HostChange::Link(link) if !matches!(link.event, LinkEvent::Gone))
 }
 
 fn now() -> Now {

@@ -3,13 +3,16 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use secbeat_common::{daemon::protect::Protected, prefix::Prefix};
 
 use crate::{
-    kernel::{BootTime, boot_now},
+    kernel::{BootTime, FilterMode, boot_now},
     net_table::NetTable,
     sources::proxy::Gate,
 };
@@ -19,6 +22,8 @@ use crate::{
 pub struct L7Bans {
     bans: RwLock<Bans>,
     protected: Arc<Protected>,
+    observing: AtomicBool,
+    observed: AtomicU64,
 }
 
 /// When each ban ends.
@@ -31,11 +36,33 @@ struct Bans {
 impl L7Bans {
     /// Nobody is banned yet.
     #[must_use]
-    pub fn new(protected: Arc<Protected>) -> Self {
+    pub fn new(protected: Arc<Protected>, mode: FilterMode) -> Self {
         Self {
             bans: RwLock::default(),
             protected,
+            observing: AtomicBool::new(mode == FilterMode::Observe),
+            observed: AtomicU64::default(),
         }
+    }
+
+    /// Whether banned clients are refused or only counted.
+    #[must_use]
+    pub fn mode(&self) -> FilterMode {
+        match self.observing.load(Relaxed) {
+            true => FilterMode::Observe,
+            false => FilterMode::Enforce,
+        }
+    }
+
+    /// Refuses banned clients, or only counts them, from the next request on.
+    pub fn set_mode(&self, mode: FilterMode) {
+        self.observing.store(mode == FilterMode::Observe, Relaxed);
+    }
+
+    /// Requests that would have been refused.
+    #[must_use]
+    pub fn observed(&self) -> u64 {
+        self.observed.load(Relaxed)
     }
 
     /// Bans `target` until `ends`.
@@ -84,7 +111,12 @@ impl Bans {
 
 impl Gate for L7Bans {
     fn is_banned(&self, client: IpAddr) -> bool {
-        self.is_banned_at(client, boot_now)
+        let banned = self.is_banned_at(client, boot_now);
+        if banned && self.mode() == FilterMode::Observe {
+            self.observed.fetch_add(1, Relaxed);
+            return false;
+        }
+        banned
     }
 }
 
@@ -94,7 +126,7 @@ mod tests {
 
     fn bans(protected: &[&str]) -> L7Bans {
         let nets = protected.iter().map(|net| (net.parse().unwrap(), 1)).collect();
-        L7Bans::new(Arc::new(Protected::new(nets)))
+        L7Bans::new(Arc::new(Protected::new(nets)), FilterMode::Enforce)
     }
 
     #[test]
@@ -107,6 +139,20 @@ mod tests {
         assert!(!bans.is_banned_at("2001:db8:1:3::4".parse().unwrap(), || BootTime(0)));
         bans.remove(&"2001:db8:1:2::/64".parse().unwrap());
         assert!(!bans.is_banned_at(client, || BootTime(0)));
+    }
+
+    #[test]
+    fn observe_mode_counts_and_lets_through() {
+        let bans = bans(&[]);
+        let client = "198.51.100.7".parse().unwrap();
+        bans.put("198.51.100.7".parse().unwrap(), BootTime(u64::MAX));
+        assert!(bans.is_banned(client));
+        bans.set_mode(FilterMode::Observe);
+        assert!(!bans.is_banned(client));
+        assert!(!bans.is_banned("198.51.100.8".parse().unwrap()));
+        assert_eq!(bans.observed(), 1);
+        bans.set_mode(FilterMode::Enforce);
+        assert!(bans.is_banned(client));
     }
 
     #[test]

@@ -286,3 +286,44 @@ fn after_loading_one_thread_keeps_one_capability_and_the_others_none() {
     assert!(fleet.cli("edge", &["unban", "192.0.2.77"]).status.success());
     assert!(fleet.edge.terminate(START).success());
 }
+
+#[test]
+fn an_interface_that_is_deleted_and_made_again_is_protected_again_at_once() {
+    // Nothing but the kernel's word of the interface can bring the program back in time.
+    let fleet = Fleet::start(&Options {
+        ban: "1h",
+        reconcile: "1h",
+        ..Options::default()
+    });
+    let family = Family::V4;
+    fleet.make_errors(family, 50);
+    fleet.await_ban(family.attacker());
+    fleet.recreate_interface();
+    wait_until("the new interface is protected", START, || {
+        fleet.host.xdp_on("to-attacker").is_some()
+    });
+    let at = SocketAddr::new(family.edge_for_attacker().ip(), PORT);
+    let sink = UdpSink::start(&fleet.host, at);
+    let before = fleet.pins().dropped();
+    let sender = UdpSender::start(&fleet.attacker, family.attacker(), at, Duration::from_micros(200));
+    wait_until("packets are dropped there", START, || {
+        fleet.pins().dropped() > before + 100
+    });
+    drop(sender);
+    assert_eq!(sink.received_from(family.attacker()), 0);
+}
+
+#[test]
+fn the_kill_switch_stays_thrown_when_an_interface_comes() {
+    let fleet = Fleet::start(&Options::default());
+    assert!(fleet.cli("edge", &["detach"]).status.success());
+    fleet.recreate_interface();
+    // The kernel tells of both in order, so whoever has heard of the address has heard of the interface.
+    fleet.host.add_address("to-attacker", "198.51.100.99/24");
+    wait_until("the edge has heard of the new address", START, || {
+        let allowed = fleet.cli("edge", &["allowed"]);
+        String::from_utf8_lossy(&allowed.stdout).contains("198.51.100.99")
+    });
+    assert_eq!(fleet.host.xdp_on("to-attacker"), None);
+    assert!(!fleet.pin_folder().exists());
+}

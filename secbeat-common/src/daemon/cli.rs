@@ -93,6 +93,13 @@ impl ApiClient {
     /// # Errors
     ///
     /// See [`CallError`].
+    pub fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
+        self.read(self.agent.put(format!("{}{path}", self.base)).send_json(body))
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         self.read(self.agent.delete(format!("{}{path}", self.base)).call())
     }

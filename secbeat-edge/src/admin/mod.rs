@@ -1,6 +1,7 @@
 //! The local API on loopback.
 
 pub mod allowed;
+mod metrics;
 pub mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -8,9 +9,9 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::{delete, get},
+    routing::{delete, get, put},
 };
 use secbeat_common::{
     daemon::{
@@ -29,7 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     bus::Publisher,
     enforcer::Order,
-    kernel::{Attachment, Pins, attachments, read_totals},
+    kernel::{Attachment, FilterMode, Pins, attachments, read_totals},
+    l7::L7Bans,
     reconcile::{Origin, Refusal},
     sources::proxy::ProxyStats,
     telemetry::TelemetryStats,
@@ -47,6 +49,7 @@ pub struct Admin {
     pub garbage: Arc<Garbage>,
     pub telemetry: Arc<TelemetryStats>,
     pub proxy: Arc<ProxyStats>,
+    pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
     /// What the config protects.
     pub configured: Arc<[Allowed]>,
@@ -66,6 +69,13 @@ pub struct BanRequest {
     pub note: String,
 }
 
+/// `PUT /api/v1/mode`, and its answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeRequest {
+    pub mode: FilterMode,
+}
+
 /// The answer to `DELETE /api/v1/bans/…`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unbanned {
@@ -81,6 +91,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/api/v1/stats", get(stats))
         .route("/api/v1/allowed", get(list_allowed))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/mode", put(set_mode))
         .route("/api/v1/bans", get(bans).post(ban))
         .route("/api/v1/bans/{*target}", delete(unban))
         .with_state(admin)
@@ -113,6 +125,31 @@ impl Admin {
         self.pins.as_ref().map_or(Ok(Vec::new()), attachments)
     }
 
+    async fn stats(&self) -> Result<Stats, Failure> {
+        let enforcer = self.ask(|reply| Order::Summary { reply }).await?;
+        let xdp = self.attachments()?;
+        let packets = match self.pins.as_ref().filter(|_| !xdp.is_empty()).map(read_totals) {
+            None => Packets::default(),
+            Some(totals) => totals?.into(),
+        };
+        Ok(Stats {
+            edge_id: self.edge_id.clone(),
+            enforcer,
+            packets,
+            xdp,
+            bus_connected: self.bus.is_connected(),
+            telemetry: Telemetry {
+                recorded: self.telemetry.recorded(),
+                dropped: self.telemetry.dropped(),
+                batches_sent: self.telemetry.batches_sent(),
+                messages_lost: self.publisher.lost(),
+            },
+            l7_denied: self.proxy.denied(),
+            l7_observed: self.l7.observed(),
+            garbage: self.garbage.count(),
+        })
+    }
+
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
         let gone = || {
             Failure(
@@ -138,28 +175,23 @@ async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
     Ok("ready\n")
 }
 
+async fn set_mode(
+    State(admin): State<Admin>,
+    Json(request): Json<ModeRequest>,
+) -> Result<Json<ModeRequest>, Failure> {
+    let mode = request.mode;
+    admin.ask(|reply| Order::SetMode { mode, reply }).await??;
+    Ok(Json(request))
+}
+
+/// Prometheus' text format.
+async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Failure> {
+    let text = metrics::render(&admin.stats().await?)?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+}
+
 async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Failure> {
-    let enforcer = admin.ask(|reply| Order::Summary { reply }).await?;
-    let xdp = admin.attachments()?;
-    let packets = match admin.pins.as_ref().filter(|_| !xdp.is_empty()).map(read_totals) {
-        None => Packets::default(),
-        Some(totals) => totals?.into(),
-    };
-    Ok(Json(Stats {
-        edge_id: admin.edge_id.clone(),
-        enforcer,
-        packets,
-        xdp,
-        bus_connected: admin.bus.is_connected(),
-        telemetry: Telemetry {
-            recorded: admin.telemetry.recorded(),
-            dropped: admin.telemetry.dropped(),
-            batches_sent: admin.telemetry.batches_sent(),
-            messages_lost: admin.publisher.lost(),
-        },
-        l7_denied: admin.proxy.denied(),
-        garbage: admin.garbage.count(),
-    }))
+    admin.stats().await.map(Json)
 }
 
 async fn list_allowed(State(admin): State<Admin>) -> Json<Vec<AllowedView>> {

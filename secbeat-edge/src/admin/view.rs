@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     enforcer::ReconcileStats,
-    kernel::{Attachment, Fill, KernelBan, MAPS, Totals},
+    kernel::{Attachment, Fill, FilterMode, KernelBan, MAPS, Totals},
     reconcile::{Enforced, Now, Origin},
 };
 
@@ -94,7 +94,17 @@ pub struct EnforcerView {
     pub protected_networks: usize,
     /// Whether the fleet's bans have been read since the daemon started.
     pub synced: bool,
+    /// Whether bans are enforced or only observed.
+    pub mode: FilterMode,
+    pub events: EventsView,
     pub reconcile: ReconcileView,
+}
+
+/// Sampled drops: the first packet of each ban, and then one every so many (`kernel.event_every`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct EventsView {
+    /// Events read since the daemon started, by the reason of the ban.
+    pub by_reason: BTreeMap<String, u64>,
 }
 
 /// How the kernel's bans compare with the desired ones.
@@ -153,10 +163,13 @@ pub struct Packets {
     pub passed: u64,
     /// Packets by verdict.
     pub verdicts: BTreeMap<String, u64>,
+    /// Events that found the program's ring buffer full.
+    pub lost_events: u64,
 }
 
 impl From<Totals> for Packets {
     fn from(totals: Totals) -> Self {
+        let (lost_events, totals) = (totals.lost_events, totals.verdicts);
         let banned = totals[Verdict::Banned as usize];
         let all: u64 = totals.iter().map(|counter| counter.packets).sum();
         let by_name = |verdict: Verdict| (verdict.name().to_owned(), totals[verdict as usize].packets);
@@ -165,6 +178,7 @@ impl From<Totals> for Packets {
             dropped_bytes: banned.bytes,
             passed: all - banned.packets,
             verdicts: Verdict::ALL.into_iter().map(by_name).collect(),
+            lost_events,
         }
     }
 }
@@ -182,6 +196,8 @@ pub struct Stats {
     pub telemetry: Telemetry,
     /// Requests that the proxy refused because their client is banned.
     pub l7_denied: u64,
+    /// Requests that it would have refused, in observe mode.
+    pub l7_observed: u64,
     /// Entries in the bans bucket that were no bans.
     pub garbage: u64,
 }

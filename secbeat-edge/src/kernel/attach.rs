@@ -12,6 +12,7 @@ use aya::programs::{
     xdp::XdpLink,
 };
 use nix::errno::Errno;
+use secbeat_common::maps;
 use tracing::{info, warn};
 
 use super::{
@@ -71,21 +72,22 @@ impl Program {
     }
 
     /// Attaches to those interfaces of `setup` that exist and have lost the program, as one does that was deleted and made
-    /// again; returns which.
+    /// again. After `detach`, which has removed all pins, nothing is attached any more.
     ///
     /// # Errors
     ///
     /// As [`attach`](Self::attach); the interfaces after the one that failed are tried again next time.
-    pub fn reattach(&mut self, setup: &XdpSetup) -> anyhow::Result<Vec<String>> {
+    pub fn reattach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
+        if !self.pins.map(maps::SETTINGS).exists() {
+            return Ok(());
+        }
         let present = present_interfaces()?;
-        let mut attached = Vec::new();
         for interface in setup.interfaces.iter().filter(|name| present.contains(name)) {
             if let Attached::Anew(mode) = self.attach_one(interface, setup)? {
                 warn!(%interface, mode = mode.name(), "the interface had lost the XDP program: attached again");
-                attached.push(interface.clone());
             }
         }
-        Ok(attached)
+        Ok(())
     }
 
     fn attach_one(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Attached> {

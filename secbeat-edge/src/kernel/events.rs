@@ -24,9 +24,13 @@ impl DropEvents {
             .context("EVENTS is not of this release")?;
         Ok(Self { ring })
     }
+}
 
-    /// The next one; `None` when there is no more for now. Never waits.
-    pub fn next(&mut self) -> Option<DropEvent> {
+/// Ends when there is no more for now; never waits, and can be asked again.
+impl Iterator for DropEvents {
+    type Item = DropEvent;
+
+    fn next(&mut self) -> Option<DropEvent> {
         DropEvent::from_bytes(&self.ring.next()?)
     }
 }

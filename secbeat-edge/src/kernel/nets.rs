@@ -1,13 +1,12 @@
-//! The kernel's allowlist, and its counters.
+//! The kernel's allowlist.
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
-use aya::maps::{LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key};
+use aya::maps::{LpmTrie, Map, MapData, lpm_trie::Key};
 use secbeat_common::{
-    maps::{self, Allow, Counter},
+    maps::{self, Allow},
     prefix::Prefix,
-    verdict::Verdict,
 };
 
 use super::{Pins, SettingsMap};
@@ -128,32 +127,4 @@ fn key(net: &Prefix) -> Key<[u8; 16]> {
 
 fn parts(key: &Key<[u8; 16]>) -> (u32, [u8; 16]) {
     (key.prefix_len(), key.data())
-}
-
-/// Packets and bytes by verdict, over all CPUs, since the maps were made.
-pub type Totals = [Counter; Verdict::COUNT];
-
-/// Reads the counters; works without the daemon.
-///
-/// # Errors
-///
-/// When the map is not pinned or the kernel refuses.
-pub fn read_totals(pins: &Pins) -> anyhow::Result<Totals> {
-    let path = pins.map(maps::COUNTERS);
-    let data =
-        MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
-    let counters: PerCpuArray<_, Counter> = Map::PerCpuArray(data)
-        .try_into()
-        .context("COUNTERS is no counter map of this release")?;
-    let mut totals = Totals::default();
-    for verdict in Verdict::ALL {
-        let per_cpu = counters
-            .get(&(verdict as u32), 0)
-            .context("reading the kernel's counters")?;
-        for counter in per_cpu.iter() {
-            totals[verdict as usize].packets += counter.packets;
-            totals[verdict as usize].bytes += counter.bytes;
-        }
-    }
-    Ok(totals)
 }

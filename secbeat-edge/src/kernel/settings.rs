@@ -1,10 +1,59 @@
 //! `SETTINGS`: what the program is told at run time. Each field has one owner, and is changed without touching the others.
 
-use anyhow::{Context, ensure};
+use std::{fmt, str::FromStr};
+
+use anyhow::{Context, bail, ensure};
 use aya::maps::{Array, Map, MapData};
 use secbeat_common::maps::{self, Settings};
 
 use super::Pins;
+
+/// What becomes of the packets of banned sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilterMode {
+    /// They are dropped.
+    #[default]
+    Enforce,
+    /// They are counted, and pass.
+    Observe,
+}
+
+impl FilterMode {
+    const fn code(self) -> u32 {
+        match self {
+            Self::Enforce => maps::mode::ENFORCE,
+            Self::Observe => maps::mode::OBSERVE,
+        }
+    }
+
+    /// The name in the config, the API and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl fmt::Display for FilterMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for FilterMode {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "enforce" => Ok(Self::Enforce),
+            "observe" => Ok(Self::Observe),
+            _ => bail!("`{text}` is no mode: `enforce` or `observe`"),
+        }
+    }
+}
 
 /// The one entry of `SETTINGS`. May be opened several times in one process, by those who own its fields.
 pub struct SettingsMap {
@@ -34,17 +83,25 @@ impl SettingsMap {
         self.array.get(&0, 0).context("reading the program's settings")
     }
 
-    /// Whether to drop or only to count: a code of [`maps::mode`].
+    /// Whether the program drops or only counts. As in the program, every code but one means that it drops.
     ///
     /// # Errors
     ///
-    /// When it is no such code, or the kernel refuses.
-    pub fn set_mode(&mut self, mode: u32) -> anyhow::Result<()> {
-        ensure!(
-            [maps::mode::ENFORCE, maps::mode::OBSERVE].contains(&mode),
-            "{mode} is no mode of the program"
-        );
-        self.change(|settings| settings.mode = mode).map(drop)
+    /// When the kernel refuses.
+    pub fn mode(&self) -> anyhow::Result<FilterMode> {
+        Ok(match self.read()?.mode {
+            maps::mode::OBSERVE => FilterMode::Observe,
+            _ => FilterMode::Enforce,
+        })
+    }
+
+    /// Makes the program drop, or only count, from the next jiffy on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
+        self.change(|settings| settings.mode = mode.code()).map(drop)
     }
 
     /// How many packets of one ban there are from one event to the next: a power of two, or 0 for no events.

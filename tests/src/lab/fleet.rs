@@ -125,18 +125,7 @@ impl Fleet {
             Namespace::new("attacker"),
             Namespace::new("visitor"),
         );
-        link(
-            End {
-                namespace: &host,
-                interface: "to-attacker",
-                addresses: &["198.51.100.1/24", "2001:db8:a::1/48"],
-            },
-            End {
-                namespace: &attacker,
-                interface: "eth0",
-                addresses: &["198.51.100.2/24", "2001:db8:a:1::2/48"],
-            },
-        );
+        join_attacker(&host, &attacker);
         link(
             End {
                 namespace: &host,
@@ -221,6 +210,12 @@ impl Fleet {
         let config = fs::read_to_string(&self.pins.config).expect("reading edge.toml");
         assert!(config.contains(from), "no {from} in the config");
         fs::write(&self.pins.config, config.replace(from, to)).expect("writing edge.toml");
+    }
+
+    /// Deletes the interface that leads to the attacker, and makes it again.
+    pub fn recreate_interface(&self) {
+        self.host.ip(&["link", "delete", "to-attacker"]);
+        join_attacker(&self.host, &self.attacker);
     }
 
     /// Starts the edge again and waits for it.
@@ -385,6 +380,21 @@ fn spawn(mut command: Command, folder: &TempDir, daemon: &str) -> Daemon {
         .env("SECBEAT_LOG", "info,async_nats=warn")
         .env("NO_COLOR", "1");
     Daemon::spawn(&format!("secbeat-{daemon}"), &mut command)
+}
+
+fn join_attacker(host: &Namespace, attacker: &Namespace) {
+    link(
+        End {
+            namespace: host,
+            interface: "to-attacker",
+            addresses: &["198.51.100.1/24", "2001:db8:a::1/48"],
+        },
+        End {
+            namespace: attacker,
+            interface: "eth0",
+            addresses: &["198.51.100.2/24", "2001:db8:a:1::2/48"],
+        },
+    );
 }
 
 fn edge_config(options: &Options, pin_dir: &std::path::Path, nginx: &Nginx, nats: &NatsServer) -> String {

@@ -1,0 +1,158 @@
+//! `GET /metrics`: the statistics in Prometheus' text format.
+//!
+//! Everything is told anew at each scrape from the same [`Stats`] that the API shows, so there is one place for each
+//! number, and nothing lingers of an interface that is no longer attached.
+
+use anyhow::anyhow;
+use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::view::Stats;
+use crate::kernel::FilterMode;
+
+/// The text of one scrape.
+pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    with_local_recorder(&recorder, || {
+        kernel(stats);
+        bans(stats);
+        reconciliation(stats);
+        telemetry(stats);
+    });
+    let text = recorder.handle().render();
+    (!text.is_empty())
+        .then_some(text)
+        .ok_or_else(|| anyhow!("there is nothing to tell"))
+}
+
+fn kernel(stats: &Stats) {
+    describe_counter!(
+        "secbeat_edge_packets_total",
+        "Packets by the XDP program's verdict."
+    );
+    for (verdict, packets) in &stats.packets.verdicts {
+        counter!("secbeat_edge_packets_total", "verdict" => verdict.clone()).absolute(*packets);
+    }
+    describe_counter!(
+        "secbeat_edge_dropped_bytes_total",
+        "Bytes of the packets that were dropped."
+    );
+    counter!("secbeat_edge_dropped_bytes_total").absolute(stats.packets.dropped_bytes);
+    describe_gauge!(
+        "secbeat_edge_xdp_attached",
+        "1 for each interface on which the program runs, natively or in generic mode (slow)."
+    );
+    for attachment in &stats.xdp {
+        let (interface, mode) = (attachment.interface.clone(), attachment.mode.clone());
+        gauge!("secbeat_edge_xdp_attached", "interface" => interface, "mode" => mode).set(1);
+    }
+    describe_gauge!(
+        "secbeat_edge_observing",
+        "1 while bans are only observed, 0 while they are enforced."
+    );
+    gauge!("secbeat_edge_observing").set(u8::from(stats.enforcer.mode == FilterMode::Observe));
+    describe_counter!(
+        "secbeat_edge_drop_events_total",
+        "Sampled drops by the reason of the ban."
+    );
+    for (reason, events) in &stats.enforcer.events.by_reason {
+        counter!("secbeat_edge_drop_events_total", "reason" => reason.clone()).absolute(*events);
+    }
+    describe_counter!(
+        "secbeat_edge_drop_events_lost_total",
+        "Sampled drops that found the ring buffer full."
+    );
+    counter!("secbeat_edge_drop_events_lost_total").absolute(stats.packets.lost_events);
+}
+
+fn bans(stats: &Stats) {
+    describe_gauge!("secbeat_edge_bans", "Bans in force on this edge.");
+    gauge!("secbeat_edge_bans").set(stats.enforcer.blocked_ips as f64);
+    describe_gauge!(
+        "secbeat_edge_protected_networks",
+        "Networks that are never banned here."
+    );
+    gauge!("secbeat_edge_protected_networks").set(stats.enforcer.protected_networks as f64);
+    describe_counter!(
+        "secbeat_edge_l7_denied_total",
+        "Requests that the proxy refused with 403."
+    );
+    counter!("secbeat_edge_l7_denied_total").absolute(stats.l7_denied);
+    describe_counter!(
+        "secbeat_edge_l7_observed_total",
+        "Requests that the proxy would have refused, in observe mode."
+    );
+    counter!("secbeat_edge_l7_observed_total").absolute(stats.l7_observed);
+}
+
+fn reconciliation(stats: &Stats) {
+    let reconcile = &stats.enforcer.reconcile;
+    describe_counter!(
+        "secbeat_edge_reconciliations_total",
+        "Comparisons of the kernel's bans with the desired ones."
+    );
+    for (outcome, count) in [("completed", reconcile.completed), ("failed", reconcile.failed)] {
+        counter!("secbeat_edge_reconciliations_total", "outcome" => outcome).absolute(count);
+    }
+    describe_gauge!(
+        "secbeat_edge_reconcile_seconds",
+        "How long the last reconciliation took."
+    );
+    gauge!("secbeat_edge_reconcile_seconds").set(reconcile.took_ms as f64 / 1000.0);
+    describe_gauge!(
+        "secbeat_edge_drift",
+        "Bans that the last reconciliation found wrong, and repaired."
+    );
+    for (kind, bans) in [
+        ("missing", reconcile.missing),
+        ("differing", reconcile.differing),
+        ("foreign", reconcile.foreign),
+        ("ended", reconcile.ended),
+    ] {
+        gauge!("secbeat_edge_drift", "kind" => kind).set(bans as f64);
+    }
+    describe_counter!(
+        "secbeat_edge_evictions_total",
+        "Bans that the kernel lost before their end."
+    );
+    counter!("secbeat_edge_evictions_total").absolute(reconcile.evicted);
+    describe_gauge!(
+        "secbeat_edge_map_entries",
+        "Entries of a ban map at the last reconciliation."
+    );
+    describe_gauge!("secbeat_edge_map_slots", "Slots of a ban map.");
+    for map in &reconcile.maps {
+        gauge!("secbeat_edge_map_entries", "map" => map.name.clone()).set(map.entries as f64);
+        gauge!("secbeat_edge_map_slots", "map" => map.name.clone()).set(f64::from(map.slots));
+    }
+}
+
+fn telemetry(stats: &Stats) {
+    describe_gauge!("secbeat_edge_bus_connected", "1 while NATS is connected.");
+    gauge!("secbeat_edge_bus_connected").set(u8::from(stats.bus_connected));
+    describe_counter!(
+        "secbeat_edge_answers_total",
+        "HTTP answers recorded, or dropped because the queue was full."
+    );
+    for (fate, answers) in [
+        ("recorded", stats.telemetry.recorded),
+        ("dropped", stats.telemetry.dropped),
+    ] {
+        counter!("secbeat_edge_answers_total", "fate" => fate).absolute(answers);
+    }
+    describe_counter!(
+        "secbeat_edge_batches_sent_total",
+        "Batches of telemetry handed to the bus."
+    );
+    counter!("secbeat_edge_batches_sent_total").absolute(stats.telemetry.batches_sent);
+    describe_counter!(
+        "secbeat_edge_messages_lost_total",
+        "Messages lost on their way to the bus."
+    );
+    counter!("secbeat_edge_messages_lost_total").absolute(stats.telemetry.messages_lost);
+    describe_counter!(
+        "secbeat_edge_garbage_total",
+        "Entries in the bans bucket that were no bans."
+    );
+    counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
+}
