@@ -9,6 +9,7 @@ mod pass;
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -42,7 +43,7 @@ pub struct Enforced {
     pub strikes: u32,
     pub layer: Layer,
     pub origin: Origin,
-    pub note: String,
+    pub note: Arc<str>,
 }
 
 /// Who asked for a ban.
@@ -124,6 +125,8 @@ pub struct Reconciler {
     synced: bool,
     /// The pass that is under way or was the last.
     pass: u32,
+    /// Whether the kernel may hold bans that this process neither wrote nor saw.
+    strangers: bool,
 }
 
 impl Reconciler {
@@ -137,6 +140,7 @@ impl Reconciler {
             overridden: HashMap::new(),
             synced: false,
             pass: 0,
+            strangers: true,
         }
     }
 
@@ -158,7 +162,7 @@ impl Reconciler {
     pub fn has_command(&self, target: &Prefix, id: Uuid) -> bool {
         self.claims
             .get(target)
-            .and_then(|claims| claims.fleet.as_ref())
+            .and_then(Claims::fleet)
             .is_some_and(|claim| claim.id == id)
     }
 
@@ -195,13 +199,13 @@ impl Reconciler {
             .filter(|&ms| ms > 0)
             .ok_or(Refusal::Ended)?;
         let claims = self.claims.entry(target).or_default();
-        match &claims.fleet {
+        match claims.fleet() {
             Some(claim) if claim.epoch > command.epoch => return Err(Refusal::Stale),
             Some(claim) if claim.id == command.id => return Ok(None),
             _ => {}
         }
         let left = Duration::from_millis(left).min(self.limits.max_ban);
-        claims.fleet = Some(FleetClaim {
+        claims.set_fleet(FleetClaim {
             id: command.id,
             epoch: command.epoch,
             ban: Enforced {
@@ -210,7 +214,7 @@ impl Reconciler {
                 strikes: command.strikes,
                 layer: command.layer,
                 origin: Origin::Fleet(command.id),
-                note: command.note.clone(),
+                note: command.note.as_str().into(),
             },
         });
         Ok(Some(self.change(target)))
@@ -218,7 +222,7 @@ impl Reconciler {
 
     /// Takes the removal of a ban from the bus. A ban that was added on this host stays.
     pub fn withdraw(&mut self, target: &Prefix) -> Option<Change> {
-        self.claims.get_mut(target)?.fleet.take()?;
+        self.claims.get_mut(target)?.take_fleet()?;
         Some(self.change(*target))
     }
 
@@ -248,13 +252,13 @@ impl Reconciler {
         protects: impl Fn(&Prefix) -> bool,
     ) -> Result<Change, Refusal> {
         self.bannable(&target, protects)?;
-        self.claims.entry(target).or_default().local = Some(Enforced {
+        self.claims.entry(target).or_default().set_local(Enforced {
             ends: now.boot.plus(duration.min(self.limits.max_ban)),
             reason: Reason::Manual,
             strikes: 0,
             layer: Layer::Kernel,
             origin: Origin::Local,
-            note,
+            note: note.into(),
         });
         Ok(self.change(target))
     }
@@ -262,9 +266,9 @@ impl Reconciler {
     /// Lifts a ban on this host alone, whoever wanted it; a fleet ban stays lifted here until the fleet issues another one.
     /// Tells who had wanted it: the fleet, if both had.
     pub fn unban_locally(&mut self, target: &Prefix) -> Option<(Origin, Change)> {
-        let claims = self.claims.remove(target)?;
+        let mut claims = self.claims.remove(target)?;
         let enforced = claims.enforced()?.origin;
-        let origin = claims.fleet.map_or(enforced, |claim| {
+        let origin = claims.take_fleet().map_or(enforced, |claim| {
             self.overridden.insert(claim.id, claim.ban.ends);
             Origin::Fleet(claim.id)
         });
@@ -274,19 +278,15 @@ impl Reconciler {
     /// Forgets bans that have ended.
     pub fn prune(&mut self, now: BootTime) -> Vec<Change> {
         self.overridden.retain(|_, ends| *ends > now);
-        let mut ended = Vec::new();
-        for (target, claims) in &mut self.claims {
-            let fleet = claims.fleet.take_if(|claim| claim.ban.ends <= now).is_some();
-            let local = claims.local.take_if(|ban| ban.ends <= now).is_some();
-            if fleet || local {
-                ended.push(*target);
-            }
-        }
+        let ended: Vec<_> = self
+            .claims
+            .iter_mut()
+            .filter_map(|(target, claims)| claims.prune(now).then_some(*target))
+            .collect();
         ended.into_iter().map(|target| self.change(target)).collect()
     }
 
-    /// What to do about `target` now that its claims have changed. What is to be put counts as seen in the kernel, unless
-    /// [`not_written`](Self::not_written) says otherwise.
+    /// What to do about `target` now that its claims have changed.
     fn change(&mut self, target: Prefix) -> Change {
         let desired = self.claims.get(&target).and_then(Claims::enforced).cloned();
         match &desired {
@@ -297,12 +297,7 @@ impl Reconciler {
             None => self.nets.remove(&target),
         }
         match desired {
-            Some(ban) => {
-                if let Some(claims) = self.claims.get_mut(&target) {
-                    claims.seen_in = Some(self.pass);
-                }
-                Change::Put(target, ban)
-            }
+            Some(ban) => Change::Put(target, ban),
             None => {
                 self.claims.remove(&target);
                 Change::Remove(target)

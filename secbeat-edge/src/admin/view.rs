@@ -56,7 +56,7 @@ impl BanView {
             expires_in_ms: left,
             dropped_packets: kernel.map_or(0, |ban| ban.dropped_packets),
             dropped_bytes: kernel.map_or(0, |ban| ban.dropped_bytes),
-            note: ban.note.clone(),
+            note: ban.note.to_string(),
         }
     }
 

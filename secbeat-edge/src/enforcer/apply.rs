@@ -44,22 +44,34 @@ impl Enforcer {
                 Change::Remove(target) => self.l7.remove(target),
             }
         }
-        let mut failed = Failed::default();
+        let mut outcome = Outcome::default();
         if let Some(kernel) = &mut self.kernel {
             let reconciler = &self.reconciler;
-            kernel.write(
-                changes.iter().flat_map(|change| reconciler.entries(change)),
-                &mut failed,
-            );
+            let entries = changes.iter().flat_map(|change| reconciler.entries(change));
+            kernel.write(entries, &mut outcome);
         }
-        if !failed.targets.is_empty() {
-            error!("{}; reconciliation will try again", failed.why);
+        for target in &outcome.written {
+            self.reconciler.written(target);
         }
-        for target in &failed.targets {
-            self.reconciler.not_written(target);
+        if !outcome.failed.targets.is_empty() {
+            error!("{}; reconciliation will try again", outcome.failed.why);
         }
-        failed
+        outcome.failed
     }
+}
+
+/// What became of entries.
+#[derive(Debug, Default)]
+struct Outcome {
+    written: Vec<Prefix>,
+    failed: Failed,
+}
+
+/// Entries that wait to be written together.
+#[derive(Debug, Default)]
+struct Waiting {
+    new: Vec<(Prefix, KernelBan)>,
+    known: Vec<(Prefix, KernelBan)>,
 }
 
 impl KernelSide {
@@ -76,27 +88,51 @@ impl KernelSide {
     }
 
     /// Writes and removes in order, what is to be written between two removals in one go.
-    fn write<'a>(&mut self, entries: impl Iterator<Item = Entry<'a>>, failed: &mut Failed) {
-        let mut puts = Vec::new();
+    fn write<'a>(&mut self, entries: impl Iterator<Item = Entry<'a>>, outcome: &mut Outcome) {
+        let mut waiting = Waiting::default();
         for entry in entries {
             match entry {
-                Entry::Put(target, ban, ends) => puts.push((target, self.ban(&target, ban, ends))),
+                Entry::Put {
+                    target,
+                    ban,
+                    ends,
+                    is_new,
+                } => {
+                    let put = (target, self.ban(&target, ban, ends));
+                    if is_new {
+                        waiting.new.push(put);
+                    } else {
+                        waiting.known.push(put);
+                    }
+                }
                 Entry::Remove(target) => {
-                    self.put_all(&mut puts, failed);
+                    self.put_all(std::mem::take(&mut waiting), outcome);
                     if let Err(error) = self.bans.remove(&target) {
-                        failed.add([target], &error);
+                        outcome.failed.add([target], &error);
                     }
                 }
             }
         }
-        self.put_all(&mut puts, failed);
+        self.put_all(waiting, outcome);
     }
 
-    fn put_all(&mut self, puts: &mut Vec<(Prefix, KernelBan)>, failed: &mut Failed) {
-        if let Err(unwritten) = self.bans.put_all(puts, &self.clock) {
+    fn put_all(&mut self, Waiting { new, known }: Waiting, outcome: &mut Outcome) {
+        let unwritten = [
+            self.bans.put_all_new(&new, &self.clock),
+            self.bans.put_all(&known, &self.clock),
+        ];
+        for unwritten in unwritten.into_iter().filter_map(Result::err) {
             let targets = unwritten.targets.clone();
-            failed.add(targets, &unwritten.into());
+            outcome.failed.add(targets, &unwritten.into());
         }
-        puts.clear();
+        let written = new.iter().chain(&known).map(|(target, _)| *target);
+        if outcome.failed.targets.is_empty() {
+            outcome.written.extend(written);
+        } else {
+            let failed = &outcome.failed.targets;
+            outcome
+                .written
+                .extend(written.filter(|target| !failed.contains(target)));
+        }
     }
 }

@@ -41,6 +41,13 @@ impl JiffyBan {
     }
 }
 
+/// What becomes of the drop counts of a ban that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    GoOn,
+    AsGiven,
+}
+
 /// Bans that the kernel did not take.
 #[derive(Debug, thiserror::Error)]
 #[error("{} bans were not written into the kernel, the first of them {}", targets.len(), first(targets))]
@@ -144,6 +151,25 @@ impl BanMaps {
     ///
     /// [`Unwritten`] names those that it refused.
     pub fn put_all(&mut self, bans: &[(Prefix, KernelBan)], clock: &JiffyClock) -> Result<(), Unwritten> {
+        self.put_many(bans, Counts::GoOn, clock)
+    }
+
+    /// The same for bans that the kernel does not hold: it is not asked for their counts, which is more than half of the
+    /// work. One that is there all the same starts to count anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_all`](Self::put_all).
+    pub fn put_all_new(&mut self, bans: &[(Prefix, KernelBan)], clock: &JiffyClock) -> Result<(), Unwritten> {
+        self.put_many(bans, Counts::AsGiven, clock)
+    }
+
+    fn put_many(
+        &mut self,
+        bans: &[(Prefix, KernelBan)],
+        counts: Counts,
+        clock: &JiffyClock,
+    ) -> Result<(), Unwritten> {
         let (mut v4, mut v6, mut refused, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (target, ban) in bans {
             match key(target) {
@@ -157,7 +183,7 @@ impl BanMaps {
                 }
             }
         }
-        for outcome in [self.v4.put_all(&v4), self.v6.put_all(&v6)] {
+        for outcome in [self.v4.put_all(&v4, counts), self.v6.put_all(&v6, counts)] {
             if let Err(unwritten) = outcome {
                 refused.extend(unwritten.targets);
                 first.get_or_insert(unwritten.error);

@@ -11,7 +11,7 @@ use secbeat_common::{maps::Ban, prefix::Prefix};
 
 use super::{
     Pins,
-    bans::{JiffyBan, KernelBan, Unwritten, absent_is_none},
+    bans::{Counts, JiffyBan, KernelBan, Unwritten, absent_is_none},
     batch::{self, Cursor, HashMapFd},
 };
 
@@ -76,13 +76,17 @@ impl<K: SourceKey> SourceBans<K> {
         Ok(())
     }
 
-    /// Writes them all, in order, with the counts of those that are there already kept.
-    pub(super) fn put_all(&mut self, bans: &[(K, JiffyBan)]) -> Result<(), Unwritten> {
+    /// Writes them all, in order.
+    pub(super) fn put_all(&mut self, bans: &[(K, JiffyBan)], counts: Counts) -> Result<(), Unwritten> {
         let (mut keys, mut values) = (Vec::with_capacity(bans.len()), Vec::with_capacity(bans.len()));
         for (key, ban) in bans {
             keys.push(*key);
-            // A ban that cannot be read cannot be written either, and that says why.
-            values.push(ban.counting_on(self.get(key).unwrap_or_default()));
+            let known = match counts {
+                // A ban that cannot be read cannot be written either, and that says why.
+                Counts::GoOn => self.get(key).unwrap_or_default(),
+                Counts::AsGiven => None,
+            };
+            values.push(ban.counting_on(known));
         }
         batch::update(&mut self.batches, &keys, &values).map_err(|batch::Unwritten { at, error }| Unwritten {
             targets: at

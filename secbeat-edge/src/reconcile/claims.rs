@@ -4,12 +4,15 @@ use secbeat_common::wire::Layer;
 use uuid::Uuid;
 
 use super::Enforced;
+use crate::kernel::BootTime;
 
-/// Who wants a target banned: the fleet, somebody on this host, or both.
+/// Who wants a target banned: the fleet, somebody on this host, or both. A million of these are looked at in one go, so
+/// what such a look needs is not behind a pointer, and everything else is.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    pub(super) fleet: Option<FleetClaim>,
-    pub(super) local: Option<Enforced>,
+    fleet: Option<Box<FleetClaim>>,
+    local: Option<Box<Enforced>>,
+    summary: Option<Summary>,
     /// The pass in or after which the kernel was last known to hold the ban.
     pub(super) seen_in: Option<u32>,
 }
@@ -21,13 +24,75 @@ pub(super) struct FleetClaim {
     pub(super) ban: Enforced,
 }
 
+/// What a comparison has to know of the ban that is enforced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Summary {
+    pub(super) ends: BootTime,
+    /// A code of [`secbeat_common::maps::origin`].
+    pub(super) origin: u8,
+    in_kernel: bool,
+    /// When the first of the claims ends.
+    first_end: BootTime,
+}
+
 impl Claims {
+    pub(super) fn fleet(&self) -> Option<&FleetClaim> {
+        self.fleet.as_deref()
+    }
+
+    pub(super) fn set_fleet(&mut self, claim: FleetClaim) {
+        self.fleet = Some(Box::new(claim));
+        self.summarize();
+    }
+
+    pub(super) fn take_fleet(&mut self) -> Option<FleetClaim> {
+        let claim = self.fleet.take()?;
+        self.summarize();
+        Some(*claim)
+    }
+
+    pub(super) fn set_local(&mut self, ban: Enforced) {
+        self.local = Some(Box::new(ban));
+        self.summarize();
+    }
+
+    /// Drops claims that have ended; tells whether there were any.
+    pub(super) fn prune(&mut self, now: BootTime) -> bool {
+        if self.summary.is_none_or(|summary| summary.first_end > now) {
+            return false;
+        }
+        self.fleet.take_if(|claim| claim.ban.ends <= now);
+        self.local.take_if(|ban| ban.ends <= now);
+        self.summarize();
+        true
+    }
+
     /// What is enforced: the claim that reaches deeper, then the one that lasts longer.
     pub(super) fn enforced(&self) -> Option<&Enforced> {
-        let fleet = self.fleet.as_ref().map(|claim| &claim.ban);
+        let fleet = self.fleet().map(|claim| &claim.ban);
         fleet
             .into_iter()
-            .chain(&self.local)
+            .chain(self.local.as_deref())
             .max_by_key(|ban| (ban.layer == Layer::Kernel, ban.ends))
+    }
+
+    /// The ban that the kernel should hold at `now`.
+    pub(super) fn wanted_in_kernel(&self, now: BootTime) -> Option<Summary> {
+        self.summary
+            .filter(|summary| summary.in_kernel && summary.ends > now)
+    }
+
+    fn summarize(&mut self) {
+        let fleet = self.fleet().map(|claim| claim.ban.ends);
+        let first_end = fleet
+            .into_iter()
+            .chain(self.local.as_deref().map(|ban| ban.ends))
+            .min();
+        self.summary = self.enforced().zip(first_end).map(|(ban, first_end)| Summary {
+            ends: ban.ends,
+            origin: ban.origin.code(),
+            in_kernel: ban.layer == Layer::Kernel,
+            first_end,
+        });
     }
 }

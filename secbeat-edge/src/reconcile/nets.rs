@@ -16,6 +16,14 @@ fn covered_until(nets: &NetTable<Option<BootTime>>, net: &Prefix, own: BootTime)
     nets.around(net).filter_map(|(_, ends)| *ends).fold(own, Ord::max)
 }
 
+/// The same for any target. The program looks at the networks around a source itself once the source's own ban has ended.
+pub(super) fn kernel_end(nets: &NetTable<Option<BootTime>>, target: &Prefix, own: BootTime) -> BootTime {
+    if target.is_source() {
+        return own;
+    }
+    covered_until(nets, target, own)
+}
+
 /// What to write so that `net` is banned, when `present` is all there is and nobody remembers what each ban's own end was:
 /// `net` itself, and those within it that end earlier.
 #[must_use]
@@ -39,9 +47,14 @@ pub fn cover(present: &[(Prefix, KernelBan)], net: Prefix, ban: KernelBan) -> Ve
 /// What the kernel's maps are to hold for one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Entry<'a> {
-    /// This ban, with this end.
-    Put(Prefix, &'a Enforced, BootTime),
-    /// Nothing.
+    Put {
+        target: Prefix,
+        ban: &'a Enforced,
+        /// When the kernel has to end it.
+        ends: BootTime,
+        /// Whether the kernel surely does not hold it yet, so that there are no counts to keep.
+        is_new: bool,
+    },
     Remove(Prefix),
 }
 
@@ -49,9 +62,7 @@ impl Reconciler {
     /// What `change` means for the kernel's maps: that of a network also concerns the networks within it.
     pub fn entries<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = Entry<'a>> {
         let own = match change {
-            Change::Put(target, ban) if ban.layer == Layer::Kernel => {
-                Entry::Put(*target, ban, self.kernel_end(target, ban))
-            }
+            Change::Put(target, ban) if ban.layer == Layer::Kernel => self.entry(*target, ban),
             Change::Put(target, _) | Change::Remove(target) => Entry::Remove(*target),
         };
         std::iter::once(own).chain(self.entries_within(change.target()))
@@ -64,18 +75,18 @@ impl Reconciler {
         }
         let inner = self.nets.within(&outer).filter(|(_, ends)| ends.is_some());
         inner
-            .filter_map(|(inner, _)| Some((*inner, self.get(inner)?)))
-            .map(|(inner, ban)| Entry::Put(inner, ban, self.kernel_end(&inner, ban)))
+            .filter_map(|(inner, _)| Some(self.entry(*inner, self.get(inner)?)))
             .collect()
     }
 
-    /// The end that the kernel has to be told for a ban of `target`.
-    pub(super) fn kernel_end(&self, target: &Prefix, ban: &Enforced) -> BootTime {
-        if target.is_source() {
-            // The program looks at the networks itself once a source's own ban has ended.
-            return ban.ends;
+    fn entry<'a>(&self, target: Prefix, ban: &'a Enforced) -> Entry<'a> {
+        let seen = self.claims.get(&target).and_then(|claims| claims.seen_in);
+        Entry::Put {
+            target,
+            ban,
+            ends: kernel_end(&self.nets, &target, ban.ends),
+            is_new: seen.is_none() && !self.strangers,
         }
-        covered_until(&self.nets, target, ban.ends)
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`begin`](Reconciler::begin), [`compare`](Reconciler::compare) for all that the kernel holds, then
 //! [`finish`](Reconciler::finish), and [`repair`](Reconciler::repair) for all that was missing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secbeat_common::{
     maps::origin,
@@ -11,7 +11,7 @@ use secbeat_common::{
     wire::{Layer, Reason},
 };
 
-use super::{Change, Enforced, Origin, Reconciler};
+use super::{Change, Enforced, Origin, Reconciler, nets::kernel_end};
 use crate::kernel::{BootTime, KernelBan};
 
 /// Ends that differ by less are the same end: wall and boot clock are read one after the other.
@@ -44,6 +44,8 @@ impl Drift {
 #[derive(Debug, Default)]
 pub struct Pass {
     drift: Drift,
+    /// Whether it met bans that it left alone because nobody has said yet whether they are desired.
+    strangers: bool,
 }
 
 /// What this host knows beside its bans.
@@ -79,43 +81,46 @@ impl Reconciler {
     {
         let mut changes = Vec::new();
         for (target, ban) in kernel {
-            let desired = self.get(target);
-            let wanted = desired.filter(|desired| desired.layer == Layer::Kernel && desired.ends > now);
-            if let Some(wanted) = wanted {
-                let ends = self.kernel_end(target, wanted);
-                let same = ends.since(ban.ends).max(ban.ends.since(ends)) < SAME_END
-                    && ban.origin == wanted.origin.code();
-                if !same || !(around.is_stamped)(target, ban.unallowed_in) {
-                    changes.push(Change::Put(*target, wanted.clone()));
-                }
+            let claims = self.claims.get_mut(target);
+            if let Some((claims, wanted)) =
+                claims.and_then(|claims| claims.wanted_in_kernel(now).map(|wanted| (claims, wanted)))
+            {
+                claims.seen_in = Some(self.pass);
+                let ends = kernel_end(&self.nets, target, wanted.ends);
+                let same =
+                    ends.since(ban.ends).max(ban.ends.since(ends)) < SAME_END && ban.origin == wanted.origin;
                 pass.drift.differing += usize::from(!same);
-                if let Some(claims) = self.claims.get_mut(target) {
-                    claims.seen_in = Some(self.pass);
+                if !same || !(around.is_stamped)(target, ban.unallowed_in) {
+                    changes.extend(claims.enforced().map(|ban| Change::Put(*target, ban.clone())));
                 }
-            } else if ban.ends <= now {
+                continue;
+            }
+            let (desired, protected) = (self.claims.contains_key(target), (around.protects)(target));
+            if ban.ends <= now {
                 pass.drift.ended += 1;
                 changes.push(Change::Remove(*target));
-            } else if desired.is_none() && !(around.protects)(target) && ban.origin == origin::LOCAL {
-                self.claims.entry(*target).or_default().local = Some(adopted(ban));
+            } else if !desired && !protected && ban.origin == origin::LOCAL {
+                let claims = self.claims.entry(*target).or_default();
+                claims.set_local(adopted(ban));
+                claims.seen_in = Some(self.pass);
                 changes.push(self.change(*target));
-            } else if desired.is_some() || (around.protects)(target) || self.synced {
+            } else if desired || protected || self.synced {
                 pass.drift.foreign += 1;
                 changes.push(Change::Remove(*target));
+            } else {
+                pass.strangers = true;
             }
         }
         changes
     }
 
     /// Ends the comparison when all that the kernel holds has been compared: what was found, and what is missing.
-    #[must_use]
-    pub fn finish(&self, pass: Pass, now: BootTime) -> (Drift, Vec<Prefix>) {
-        let Pass { mut drift } = pass;
+    pub fn finish(&mut self, pass: Pass, now: BootTime) -> (Drift, Vec<Prefix>) {
+        let Pass { mut drift, strangers } = pass;
+        self.strangers = strangers;
         let mut missing = Vec::new();
         for (target, claims) in &self.claims {
-            let wanted = claims
-                .enforced()
-                .is_some_and(|ban| ban.layer == Layer::Kernel && ban.ends > now);
-            if wanted && claims.seen_in != Some(self.pass) {
+            if claims.seen_in != Some(self.pass) && claims.wanted_in_kernel(now).is_some() {
                 missing.push(*target);
                 drift.evicted += usize::from(claims.seen_in.is_some());
             }
@@ -128,20 +133,21 @@ impl Reconciler {
     pub fn repair(&mut self, missing: &[Prefix], now: BootTime) -> Vec<Change> {
         let mut changes = Vec::new();
         for target in missing {
-            let wanted = self
-                .get(target)
-                .is_some_and(|ban| ban.layer == Layer::Kernel && ban.ends > now);
-            if wanted {
-                changes.push(self.change(*target));
+            let Some(claims) = self.claims.get_mut(target) else {
+                continue;
+            };
+            if claims.seen_in != Some(self.pass) && claims.wanted_in_kernel(now).is_some() {
+                claims.seen_in = None;
+                changes.extend(claims.enforced().map(|ban| Change::Put(*target, ban.clone())));
             }
         }
         changes
     }
 
-    /// The kernel did not take the ban of `target`.
-    pub fn not_written(&mut self, target: &Prefix) {
+    /// The kernel has taken the ban of `target`.
+    pub fn written(&mut self, target: &Prefix) {
         if let Some(claims) = self.claims.get_mut(target) {
-            claims.seen_in = None;
+            claims.seen_in = Some(self.pass);
         }
     }
 }
@@ -153,6 +159,6 @@ fn adopted(ban: &KernelBan) -> Enforced {
         strikes: ban.strikes,
         layer: Layer::Kernel,
         origin: Origin::Local,
-        note: String::new(),
+        note: Arc::default(),
     }
 }
