@@ -1,4 +1,5 @@
-//! `bench`: what a packet costs, and how long from the error that bans to the first dropped packet.
+//! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, and what a million bans
+//! cost.
 
 use crate::scenario::{Profile, start};
 use crate::setup::{self, Group};
@@ -6,7 +7,7 @@ use crate::{build_ebpf, workspace};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Measure the XDP program or the whole loop.
+/// Measure the XDP program, the whole loop or the loading of bans.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure
@@ -23,6 +24,8 @@ enum What {
     Xdp,
     /// Time from the answer that exceeds the limit to the first dropped packet
     E2e,
+    /// Time to write a million bans into the kernel and to compare them, and the memory they take
+    Load,
 }
 
 /// The command itself.
@@ -36,5 +39,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             start("bench-xdp", &args.rest, Profile::Release, &clocks)
         }
         What::E2e => start("bench-e2e", &args.rest, Profile::Release, &[]),
+        What::Load => start("bench-load", &args.rest, Profile::Release, &[]),
     }
 }

@@ -1,4 +1,4 @@
-//! What `bench-xdp` is made of: contenders, a track of two hosts to run them on, and the arithmetic.
+//! What `bench-xdp` is made of, and `bench-load` in part: contenders, a track of two hosts to run them on, and the arithmetic.
 
 pub mod contender;
 pub mod cpus;

@@ -1,0 +1,296 @@
+//! `cargo xtask bench load`: how long a million bans take into the kernel and to be compared with the desired ones, and
+//! how much kernel memory they cost, through the edge's own code. `--bans N` sets their number, `--slots N` the slots of
+//! the map, `--json` prints JSON. Exits 1 when writing takes longer than the limit.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark: a failure here is the failure to report"
+)]
+
+use std::{
+    env, fs,
+    net::Ipv4Addr,
+    os::fd::AsRawFd,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use aya::maps::MapData;
+use secbeat_common::{
+    maps::{self, origin, reason},
+    prefix::Prefix,
+    wire::{Action, BlockCommand, Layer, Reason, Scope},
+};
+use secbeat_edge::{
+    kernel::{BanMaps, BootTime, JiffyClock, KernelBan, Walk, boot_now},
+    reconcile::{Change, Entry, Limits, Now, Reconciler, Surroundings},
+};
+use secbeat_tests::{bench::cpus::settle_down, lab::pinned::PinnedFilter};
+use serde_json::{Value, json};
+
+const BANS: u32 = 1_000_000;
+/// What the edge's config advises.
+const SLOTS_PER_BAN: u32 = 4;
+/// For a million bans; another number gets its share.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Orders that the edge takes at once, and writes together.
+const AT_ONCE: usize = 1024;
+const BAN_TIME_MS: i64 = 3_600_000;
+
+/// What is measured.
+struct Figures {
+    bans: u32,
+    slots: u32,
+    taken: Duration,
+    written: Duration,
+    rewritten: Duration,
+    compared: Duration,
+    longest_step: Duration,
+    in_kernel: usize,
+    map_bytes: u64,
+}
+
+fn main() -> ExitCode {
+    let Some((bans, slots, as_json)) = arguments() else {
+        eprintln!("usage: bench-load [--bans N] [--slots N] [--json]");
+        return ExitCode::from(2);
+    };
+    settle_down();
+    let figures = measure(bans, slots);
+    if as_json {
+        println!("{:#}", figures.json());
+    } else {
+        println!("{}", figures.table());
+    }
+    if figures.passes() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn arguments() -> Option<(u32, u32, bool)> {
+    let (mut bans, mut slots, mut as_json) = (BANS, None, false);
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => as_json = true,
+            "--bans" => bans = arguments.next()?.parse().ok().filter(|bans| *bans > 0)?,
+            "--slots" => slots = Some(arguments.next()?.parse().ok()?),
+            _ => return None,
+        }
+    }
+    let slots = slots.unwrap_or(bans.saturating_mul(SLOTS_PER_BAN));
+    (slots > 0).then_some((bans, slots, as_json))
+}
+
+fn measure(count: u32, slots: u32) -> Figures {
+    let pinned = PinnedFilter::load(slots);
+    let (mut bans, clock) = (pinned.bans(), pinned.clock());
+    let mut reconciler = Reconciler::new(Limits {
+        max_ban: Duration::from_secs(24 * 3600),
+        edge_id: "bench".to_owned(),
+    });
+
+    let now = Now {
+        wall_ms: 0,
+        boot: boot_now(),
+    };
+    let commands: Vec<_> = (0..count).map(command).collect();
+    let begun = Instant::now();
+    let changes: Vec<Change> = commands
+        .iter()
+        .filter_map(|command| {
+            reconciler
+                .accept(command, now, |_| false)
+                .expect("a ban that is taken")
+        })
+        .collect();
+    let taken = begun.elapsed();
+
+    let (mut walk, pass) = (Walk::default(), reconciler.begin());
+    while bans.next(&mut walk).expect("reading the maps").is_some() {}
+    // As after the edge's first look into a kernel that holds nothing.
+    let _ = reconciler.finish(pass, now.boot);
+    let written = write(&mut reconciler, &changes, &mut bans, &clock);
+    let rewritten = write(&mut reconciler, &changes, &mut bans, &clock);
+    let (compared, longest_step, in_kernel) = compare(&mut reconciler, &bans);
+    Figures {
+        bans: count,
+        slots,
+        taken,
+        written,
+        rewritten,
+        compared,
+        longest_step,
+        in_kernel,
+        map_bytes: memlock(&pinned),
+    }
+}
+
+fn command(n: u32) -> BlockCommand {
+    BlockCommand {
+        id: uuid::Uuid::from_u128(u128::from(n) + 1),
+        action: Action::Block,
+        // From 16.0.0.0 on; nothing is sent from there or to there.
+        target: Prefix::of_source(Ipv4Addr::from(0x1000_0000 + n).into()),
+        reason: Reason::ErrorFlood,
+        note: "50 errors in 60s".to_owned(),
+        evidence: None,
+        scope: Scope::Fleet,
+        strikes: 0,
+        issued_at_ms: 0,
+        expires_at_ms: BAN_TIME_MS,
+        issuer: "bench".to_owned(),
+        layer: Layer::Kernel,
+        epoch: 0,
+    }
+}
+
+/// As the enforcer does.
+fn write(
+    reconciler: &mut Reconciler,
+    changes: &[Change],
+    bans: &mut BanMaps,
+    clock: &JiffyClock,
+) -> Duration {
+    let begun = Instant::now();
+    for some in changes.chunks(AT_ONCE) {
+        let entries = some.iter().flat_map(|change| reconciler.entries(change));
+        let (new, known): (Vec<_>, Vec<_>) = entries.map(|entry| kernel_ban(&entry)).partition(|put| put.0);
+        for (is_new, puts) in [(true, new), (false, known)] {
+            let puts: Vec<_> = puts.into_iter().map(|(_, put)| put).collect();
+            let outcome = if is_new {
+                bans.put_all_new(&puts, clock)
+            } else {
+                bans.put_all(&puts, clock)
+            };
+            outcome.expect("a kernel that takes every ban");
+            for (target, _) in &puts {
+                reconciler.written(target);
+            }
+        }
+    }
+    begun.elapsed()
+}
+
+fn kernel_ban(entry: &Entry<'_>) -> (bool, (Prefix, KernelBan)) {
+    let Entry::Put {
+        target, ends, is_new, ..
+    } = entry
+    else {
+        panic!("nothing is removed here")
+    };
+    let ban = KernelBan {
+        ends: *ends,
+        reason: reason::ERROR_FLOOD,
+        origin: origin::FLEET,
+        strikes: 0,
+        unallowed_in: 1,
+        dropped_packets: 0,
+        dropped_bytes: 0,
+    };
+    (*is_new, (*target, ban))
+}
+
+/// One reconciliation that finds what is evicted, its longest step, and how many bans the kernel held.
+fn compare(reconciler: &mut Reconciler, bans: &BanMaps) -> (Duration, Duration, usize) {
+    let around = Surroundings {
+        protects: |_: &Prefix| false,
+        is_stamped: |_: &Prefix, stamp| stamp == 1,
+    };
+    let now: BootTime = boot_now();
+    let begun = Instant::now();
+    let (mut pass, mut walk) = (reconciler.begin(), Walk::default());
+    let (mut longest, mut in_kernel, mut differing) = (Duration::ZERO, 0, 0);
+    loop {
+        let step = Instant::now();
+        let Some(found) = bans.next(&mut walk).expect("reading the maps") else {
+            break;
+        };
+        in_kernel += found.len();
+        differing += reconciler.compare(&mut pass, &found, now, &around).len();
+        longest = longest.max(step.elapsed());
+    }
+    let step = Instant::now();
+    let (drift, missing) = reconciler.finish(pass, now);
+    longest = longest.max(step.elapsed());
+    assert_eq!((differing, drift.missing), (0, missing.len()));
+    (begun.elapsed(), longest, in_kernel)
+}
+
+/// Bytes of the IPv4 ban map, as the kernel accounts them.
+fn memlock(pinned: &PinnedFilter) -> u64 {
+    let map = MapData::from_pin(pinned.folder().join(maps::BANNED_V4)).expect("opening the map");
+    let number = std::os::fd::AsFd::as_fd(map.fd()).as_raw_fd();
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).expect("reading fdinfo");
+    info.lines()
+        .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+        .expect("a kernel that says how much memory a map takes")
+}
+
+impl Figures {
+    fn limit(&self) -> Duration {
+        LIMIT.mul_f64(f64::from(self.bans) / f64::from(BANS))
+    }
+
+    fn passes(&self) -> bool {
+        self.written <= self.limit()
+    }
+
+    fn bytes_per_slot(&self) -> f64 {
+        self.map_bytes as f64 / f64::from(self.slots)
+    }
+
+    fn bytes_per_ban(&self) -> f64 {
+        self.map_bytes as f64 / f64::from(self.bans)
+    }
+
+    fn table(&self) -> String {
+        let seconds = |duration: Duration| format!("{:>8.3} s", duration.as_secs_f64());
+        let verdict = if self.passes() { "PASS" } else { "FAIL" };
+        [
+            format!("{} IPv4 bans, {} slots", self.bans, self.slots),
+            String::new(),
+            format!("commands taken         {}", seconds(self.taken)),
+            format!("written to the kernel  {}", seconds(self.written)),
+            format!("written once more      {}", seconds(self.rewritten)),
+            format!(
+                "compared               {}   longest step {:.1} ms, {} found in the kernel",
+                seconds(self.compared),
+                self.longest_step.as_secs_f64() * 1000.0,
+                self.in_kernel
+            ),
+            format!(
+                "kernel memory          {:>8.1} MB  {:.0} bytes a slot, {:.0} bytes a ban",
+                self.map_bytes as f64 / 1e6,
+                self.bytes_per_slot(),
+                self.bytes_per_ban()
+            ),
+            String::new(),
+            format!(
+                "{verdict}: writing takes at most {:.2} s",
+                self.limit().as_secs_f64()
+            ),
+        ]
+        .join("\n")
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "bans": self.bans,
+            "slots": self.slots,
+            "taken_s": self.taken.as_secs_f64(),
+            "written_s": self.written.as_secs_f64(),
+            "rewritten_s": self.rewritten.as_secs_f64(),
+            "compared_s": self.compared.as_secs_f64(),
+            "longest_step_ms": self.longest_step.as_secs_f64() * 1000.0,
+            "found_in_kernel": self.in_kernel,
+            "map_bytes": self.map_bytes,
+            "bytes_per_slot": self.bytes_per_slot(),
+            "bytes_per_ban": self.bytes_per_ban(),
+            "limit_s": self.limit().as_secs_f64(),
+            "pass": self.passes(),
+        })
+    }
+}
