@@ -115,6 +115,7 @@ impl Reconciler {
     }
 
     /// Ends the comparison when all that the kernel holds has been compared: what was found, and what is missing.
+    #[expect(clippy::needless_pass_by_value, reason = "a comparison ends once")]
     pub fn finish(&mut self, pass: Pass, now: BootTime) -> (Drift, Vec<Prefix>) {
         let Pass { mut drift, strangers } = pass;
         self.strangers = strangers;
