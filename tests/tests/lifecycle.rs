@@ -11,8 +11,9 @@ use std::{
 use secbeat_common::maps;
 use secbeat_tests::lab::{
     bpf::{Filter, Pins},
+    client::Client,
     fleet::{Family, Fleet, Options},
-    host::Host,
+    host::{Host, assert_refused},
     old_layout::{OldBan, pin_old_bans},
     udp::{UdpSender, UdpSink},
     wait::wait_until,
@@ -326,4 +327,38 @@ fn the_kill_switch_stays_thrown_when_an_interface_comes() {
     });
     assert_eq!(fleet.host.xdp_on("to-attacker"), None);
     assert!(!fleet.pin_folder().exists());
+}
+
+#[test]
+fn generic_mode_needs_leave_and_is_shown_with_a_warning() {
+    let host = Host::new();
+    // Loopback has no native XDP.
+    host.reconfigure("\"eth-a\"", "\"lo\"");
+    assert_refused(
+        &host.edge(&["run"]),
+        1,
+        &[
+            "the driver of lo takes no native XDP",
+            "kernel.allow_generic = true",
+        ],
+    );
+    assert!(!host.pin_folder().exists());
+
+    host.reconfigure(
+        "interfaces = [\"eth-a\"]",
+        "interfaces = [\"eth-a\", \"lo\"]\nallow_generic = true",
+    );
+    let mut edge = host.start_edge();
+    edge.wait_for_log("NO NATIVE XDP", START);
+    edge.wait_for_log("running", START);
+    let status = host.edge(&["status"]);
+    let text = String::from_utf8_lossy(&status.stdout);
+    assert!(text.contains("native on eth-a\n"), "{text}");
+    assert!(text.contains("generic on lo  (SLOW"), "{text}");
+    let metrics = Client::new(&host.namespace).request("GET", "http://127.0.0.1:8080/metrics", &[], b"");
+    let metrics = String::from_utf8(metrics.unwrap().body).unwrap();
+    assert!(
+        metrics.contains("secbeat_edge_xdp_attached{interface=\"lo\",mode=\"generic\"} 1"),
+        "{metrics}"
+    );
 }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     Program, XdpSetup,
+    occupant::occupant,
     pins::{self, LinkPin, Mode, Pins},
     program::{present_interfaces, xdp},
 };
@@ -150,7 +151,8 @@ impl Program {
         let (mode, link) = match self.try_modes(interface, XdpMode::Driver) {
             Ok(link) => (Mode::Native, link),
             Err(error) if is_busy(&error) => bail!(
-                "another XDP program is attached to {interface} (`bpftool net show dev {interface}` names it); SecBeat does not replace it"
+                "another XDP program is attached to {interface}: {}; SecBeat does not replace it",
+                occupant(interface).unwrap_or_else(|| format!("`bpftool net show dev {interface}` names it"))
             ),
             Err(error) if !allow_generic => {
                 return Err(error).with_context(|| {

@@ -15,6 +15,7 @@ mod layout;
 mod migrate;
 mod nets;
 mod object;
+mod occupant;
 mod pins;
 mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
