@@ -189,17 +189,17 @@ fn counts_that_cpus_hold_back_are_added_once() {
         ..lasting()
     };
     bans.put(&target, &ban, &clock).unwrap();
-    for packets in 1..=1000 {
-        assert_eq!(action(&pinned, "198.51.100.7"), XDP_DROP);
+    let mut held_back = 0;
+    for burst in 1..=200 {
+        for _ in 0..7 {
+            assert_eq!(action(&pinned, "198.51.100.7"), XDP_DROP);
+        }
         let found = bans.get(&target).unwrap().unwrap();
         let counted = pinned.floods().read().unwrap().counted(&target, found);
-        assert_eq!(counted.dropped_packets, packets);
+        assert_eq!(counted.dropped_packets, burst * 7);
+        held_back += counted.dropped_packets - found.dropped_packets;
     }
-    assert_ne!(
-        pinned.filter.held_back(),
-        (0, 0),
-        "nothing was held back: the test shows nothing"
-    );
+    assert_ne!(held_back, 0, "nothing was ever held back: the test shows nothing");
 }
 
 /// Four times as many bans as slots are written while every fifth of the first ones keeps sending. (Not all of the first
