@@ -45,7 +45,7 @@ fn reconcile(fleet: &Fleet) -> Value {
 }
 
 #[test]
-fn a_full_map_s_evicted_bans_come_back_and_foreign_ones_go() {
+fn a_full_maps_evicted_bans_come_back_and_foreign_ones_go() {
     let fleet = Fleet::start(&Options {
         ban: "1h",
         enforcement: "kernel",
@@ -123,7 +123,7 @@ fn an_edge_with_more_bans_than_slots_warns_and_goes_on() {
 }
 
 #[test]
-fn the_switch_for_networks_is_set_right_again() {
+fn a_networks_ban_that_somebody_removed_comes_back() {
     let fleet = Fleet::start(&Options::default());
     let net = "203.0.113.64/26";
     assert!(fleet.cli("edge", &["ban", net]).status.success());
