@@ -6,20 +6,13 @@
     reason = "tests: a failure here is the failure to report"
 )]
 
-use std::{
-    env,
-    io::Write,
-    time::{SystemTime, UNIX_EPOCH},
-};
-
 use secbeat_common::{
     maps::{Ban, Settings},
     prefix::Prefix,
-    verdict::Verdict,
 };
 use secbeat_tests::{
     differential::{
-        self, Report,
+        self,
         changes::Change,
         packets::{self, Entry, Packet},
         pair::Pair,
@@ -41,68 +34,9 @@ const LASTING: Ban = Ban {
     unallowed_in: 0,
 };
 
-/// Compares, and makes sure that the packets met everything that the program can do.
-fn expect_no_difference(seed: u64, packets: usize) -> Report {
-    let report = differential::compare(seed, packets).unwrap_or_else(|difference| panic!("{difference}"));
-    let met = report.model.counters.map(|counter| counter.packets);
-    assert!(
-        met.iter().all(|count| *count > report.sent as u64 / 200),
-        "some verdicts hardly occurred among {} packets: {met:?}",
-        report.sent
-    );
-    assert!(
-        report.with_memory > report.batches / 4,
-        "the program's memory of floods was hardly used: {} of {} batches",
-        report.with_memory,
-        report.batches
-    );
-    report
-}
-
 #[test]
 fn the_kernel_agrees_with_the_host_on_twenty_thousand_frames() {
-    expect_no_difference(0x5ec_bea7, 20_000);
-}
-
-/// Another seed each time; `SECBEAT_SEED` repeats one.
-#[test]
-#[ignore = "takes a minute: cargo xtask test --long"]
-fn the_kernel_agrees_with_the_host_on_a_million_frames() {
-    let seed = seed();
-    // Not `eprintln!`, which is kept back unless the test fails: whoever interrupts it wants to know, too.
-    let _ = writeln!(
-        std::io::stderr(),
-        "a million frames: SECBEAT_SEED={seed:#x} repeats them"
-    );
-    let report = expect_no_difference(seed, 1_000_000);
-    let met = Verdict::ALL.map(|verdict| {
-        let count = report.model.counters[verdict as usize].packets;
-        format!("{} {count}", verdict.name())
-    });
-    let _ = writeln!(
-        std::io::stderr(),
-        "{} frames, {} sent in {} batches, without a difference: {}",
-        report.packets,
-        report.sent,
-        report.batches,
-        met.join(", ")
-    );
-}
-
-fn seed() -> u64 {
-    match env::var("SECBEAT_SEED") {
-        Ok(text) => {
-            let parsed = match text.strip_prefix("0x") {
-                Some(hex) => u64::from_str_radix(hex, 16),
-                None => text.parse(),
-            };
-            parsed.unwrap_or_else(|error| panic!("SECBEAT_SEED={text}: {error}"))
-        }
-        Err(_) => {
-            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            since_1970.as_nanos() as u64
-        }
-    }
+    let _ = differential::expect_no_difference(0x5ec_bea7, 20_000);
 }
 
 #[test]

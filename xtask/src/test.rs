@@ -16,16 +16,8 @@ pub(crate) struct Args {
     filter: Vec<String>,
 }
 
-impl Args {
-    /// What the test executables are told.
-    fn for_libtest(&self) -> Vec<&str> {
-        // The long ones are marked `#[ignore]`.
-        let long = self.long.then_some("--include-ignored");
-        long.into_iter()
-            .chain(self.filter.iter().map(String::as_str))
-            .collect()
-    }
-}
+/// A part of the tests, of which only those run whose name contains one of these.
+type Step = fn(&[String]) -> Result<Totals>;
 
 /// What one or more test executables reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,13 +33,15 @@ impl Totals {
     }
 }
 
-/// The command itself: both steps, also when the first fails.
+/// The command itself: every step, also when one before has failed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     scenario::prepare()?;
     let mut totals = Totals::default();
     let mut errors = Vec::new();
-    for step in [units, kernel_and_loop] {
-        match step(args) {
+    let mut steps = vec![units as Step, kernel_and_loop];
+    steps.extend(args.long.then_some(long as Step));
+    for step in steps {
+        match step(&args.filter) {
             Ok(reported) => totals.add(reported),
             // What cannot even be built or started has not passed.
             Err(error) => {
@@ -67,27 +61,42 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// The default members' tests, which run anywhere.
-fn units(args: &Args) -> Result<Totals> {
-    report(
-        cargo("test")
-            .arg("--no-fail-fast")
-            .arg("--")
-            .args(args.for_libtest()),
-    )
+fn units(filter: &[String]) -> Result<Totals> {
+    report(cargo("test").arg("--no-fail-fast").arg("--").args(filter))
 }
 
 /// The tests of `secbeat-tests`, which need root, a BPF kernel and nats-server.
-fn kernel_and_loop(args: &Args) -> Result<Totals> {
+fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
     scenario::build_daemons(Profile::Debug, &[])?;
     let mut test = cargo("test");
-    test.args(["--no-fail-fast", "--package", "secbeat-tests", "--"])
-        .args(args.for_libtest());
+    test.args(["--no-fail-fast", "--package", "secbeat-tests", "--"]);
+    report_as_root(test.args(filter))
+}
+
+/// The executables `long_*` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
+/// has, and those stay so.)
+fn long(filter: &[String]) -> Result<Totals> {
+    let mut test = cargo("test");
+    test.args([
+        "--no-fail-fast",
+        "--package",
+        "secbeat-tests",
+        "--test",
+        "long_*",
+        "--",
+        "--ignored",
+    ]);
+    report_as_root(test.args(filter))
+}
+
+/// As `report`, with the test executables started as root and told where everything is.
+fn report_as_root(test: &mut Command) -> Result<Totals> {
     test.envs(scenario::environment(Profile::Debug));
     if !is_root() {
         println!("test: through sudo, since loading XDP programs and creating network namespaces needs root");
         test.env(runner_variable()?, "sudo -E");
     }
-    report(&mut test)
+    report(test)
 }
 
 /// The variable that makes cargo start test executables through another program.

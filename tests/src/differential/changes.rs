@@ -39,7 +39,7 @@ pub struct Changes {
 
 impl Changes {
     #[must_use]
-    pub fn from(start: ClockReading) -> Self {
+    pub fn starting_at(start: ClockReading) -> Self {
         Self { start, bans: 0 }
     }
 

@@ -40,7 +40,7 @@ pub fn compare(seed: u64, packets: usize) -> Result<Report, String> {
     let corpus = packets::corpus();
     let mut random = Random::new(seed);
     let mut pair = Pair::of(Model::default());
-    let mut changes = Changes::from(pair.start());
+    let mut changes = Changes::starting_at(pair.start());
     let (mut made, mut sent, mut batches, mut with_memory) = (0, 0, 0, 0);
     while made < packets {
         pair.change(changes.some(&mut random, &pair.model));
@@ -66,6 +66,29 @@ pub fn compare(seed: u64, packets: usize) -> Result<Report, String> {
     })
 }
 
+/// Compares, and makes sure that the packets met everything that the program can do.
+///
+/// # Panics
+///
+/// With the difference; also when some verdict hardly occurred, or the program's memory was hardly used.
+#[must_use]
+pub fn expect_no_difference(seed: u64, packets: usize) -> Report {
+    let report = compare(seed, packets).unwrap_or_else(|difference| panic!("{difference}"));
+    let met = report.model.counters.map(|counter| counter.packets);
+    assert!(
+        met.iter().all(|count| *count > report.sent as u64 / 200),
+        "some verdicts hardly occurred among {} packets: {met:?}",
+        report.sent
+    );
+    assert!(
+        report.with_memory > report.batches / 10,
+        "the program's memory of floods was hardly used: {} of {} batches",
+        report.with_memory,
+        report.batches
+    );
+    report
+}
+
 fn run(pair: &mut Pair, batch: &[Packet]) -> Result<(), String> {
     for packet in batch {
         pair.send(packet)
@@ -80,7 +103,8 @@ fn run(pair: &mut Pair, batch: &[Packet]) -> Result<(), String> {
 pub fn find(before: &Model, batch: &[Packet]) -> String {
     let differs = |len: usize| run(&mut Pair::of(before.clone()), &batch[..len]).err();
     let Some(mut difference) = differs(batch.len()) else {
-        return "not again on a fresh program: it depends on the batches before, or on the time".to_owned();
+        return "not again on a fresh program: it depends on what was remembered from the batches before, or on the time"
+            .to_owned();
     };
     let (mut alike, mut differing) = (0, batch.len());
     while differing - alike > 1 {
