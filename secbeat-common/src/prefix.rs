@@ -151,6 +151,14 @@ impl Prefix {
         })
     }
 
+    /// Whether it is an IPv6 network around the IPv4-mapped addresses (`::ffff:0:0/96`), as which the kernel's tries hold
+    /// all of IPv4.
+    #[must_use]
+    pub fn holds_mapped(&self) -> bool {
+        self.0
+            .contains(&IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()))
+    }
+
     /// Length of the widest network of its family that may be banned.
     fn min_banned_len(&self) -> u8 {
         match self.addr() {
@@ -272,6 +280,23 @@ mod tests {
 
     fn prefix(text: &str) -> Prefix {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_around_the_mapped_addresses_are_told_from_others() {
+        for around in ["::/0", "::/1", "::/80", "::fffe:0:0/95"] {
+            assert!(prefix(around).holds_mapped(), "{around}");
+        }
+        for other in [
+            "0.0.0.0/0",
+            "192.0.2.0/24",
+            "2000::/3",
+            "::/96",
+            "2001:db8::/64",
+            "::fffe:0:0/96",
+        ] {
+            assert!(!prefix(other).holds_mapped(), "{other}");
+        }
     }
 
     #[test]

@@ -84,6 +84,11 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         "[protect]\nnetworks = [\"home\"]\n[nats]",
         &["edge.toml:11: protect.networks", "`home`"],
     );
+    edge_refuses(
+        "[nats]",
+        "[protect]\nnetworks = [\"::/0\"]\n[nats]",
+        &["edge.toml:11: protect.networks", "::/0", "2000::/3"],
+    );
     let entry = |lines: &str| format!("[[protect.allow]]\n{lines}\n[nats]");
     edge_refuses(
         "[nats]",

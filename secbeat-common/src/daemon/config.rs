@@ -148,8 +148,23 @@ pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix
         .map_err(D::Error::custom)
 }
 
-fn parse_network(text: &str) -> Result<Prefix, PrefixError> {
-    text.parse().map(Prefix::host).or_else(|_| text.parse())
+fn parse_network(text: &str) -> Result<Prefix, NetworkError> {
+    let network: Prefix = text.parse().map(Prefix::host).or_else(|_| text.parse())?;
+    if network.holds_mapped() {
+        return Err(NetworkError::HoldsMapped(network));
+    }
+    Ok(network)
+}
+
+/// Why a text is no network that a config may name.
+#[derive(Debug, thiserror::Error)]
+enum NetworkError {
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+    #[error(
+        "{0} holds the IPv4-mapped addresses, so it would stand for all of IPv4 too; 2000::/3 is every IPv6 client"
+    )]
+    HoldsMapped(Prefix),
 }
 
 /// A NATS server's address: `"nats://host:4222"`.

@@ -67,7 +67,7 @@ fn machine(kernel: &Kernel, initramfs: &Path, console: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1G"]);
+    command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2G"]);
     command.arg("-kernel").arg(kernel.image());
     command.arg("-initrd").arg(initramfs);
     command.args(["-append", "console=ttyS0 panic=-1"]);
