@@ -79,7 +79,10 @@ impl Drawn {
         for source in sources(count) {
             filter.ban(source.into(), subject::lasting_ban());
         }
-        let program = filter.program(maps::PROGRAM).fd().expect("a loaded program");
+        let program = filter
+            .program(maps::PROGRAM_FRAGS)
+            .fd()
+            .expect("a loaded program");
         Ok(Self {
             name,
             program: program.as_fd().try_clone_to_owned()?,

@@ -134,7 +134,7 @@ impl Report {
         format!(
             "{:<28} {:>9} {:>12.1} {:>9.1} {:>14} {:>9}",
             row.name,
-            shown(median_of(&row.test_run), 0),
+            shown(median_of(&row.test_run), 1),
             median(&row.live),
             smallest(&row.live),
             shown(self.ratio_of_drop(row, ALWAYS_DROP), 3),

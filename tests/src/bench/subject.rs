@@ -124,27 +124,27 @@ pub fn all() -> Vec<Subject> {
     let ours = filter_with_bans(&paths::bpf_object());
     let mut subjects = vec![
         Subject::raw(EMPTY, programs::empty().expect("loading a program"), Fate::Passed),
-        Subject::ours(MISS_V4, &ours, maps::PROGRAM, CLEAN_V4, Verdict::Clean),
-        Subject::ours(MISS_V6, &ours, maps::PROGRAM, CLEAN_V6, Verdict::Clean),
+        Subject::ours(MISS_V4, &ours, maps::PROGRAM_FRAGS, CLEAN_V4, Verdict::Clean),
+        Subject::ours(MISS_V6, &ours, maps::PROGRAM_FRAGS, CLEAN_V6, Verdict::Clean),
         // Beside each other, so that what is compared to a few hundredths is measured within two seconds.
         Subject::raw(
             ALWAYS_DROP,
             programs::always_drop().expect("loading a program"),
             Fate::Dropped,
         ),
-        Subject::ours(HIT_V4, &ours, maps::PROGRAM, BANNED_V4, Verdict::Banned),
-        Subject::ours(HIT_V6, &ours, maps::PROGRAM, BANNED_V6, Verdict::Banned),
+        Subject::ours(HIT_V4, &ours, maps::PROGRAM_FRAGS, BANNED_V4, Verdict::Banned),
+        Subject::ours(HIT_V6, &ours, maps::PROGRAM_FRAGS, BANNED_V6, Verdict::Banned),
         Subject::ours(
             "hit v4, allowlist looked up",
             &ours,
-            maps::PROGRAM,
+            maps::PROGRAM_FRAGS,
             UNCOMPARED_V4,
             Verdict::Banned,
         ),
         Subject::ours(
             "hit v6, allowlist looked up",
             &ours,
-            maps::PROGRAM,
+            maps::PROGRAM_FRAGS,
             UNCOMPARED_V6,
             Verdict::Banned,
         ),
