@@ -18,6 +18,9 @@ pub const CLOCK_PROBE: &str = "clock_probe";
 pub const BANNED_V4: &str = "BANNED_V4";
 /// LRU hash of banned IPv6 sources: the upper 8 bytes in network order → [`Ban`]; an attacker owns a whole /64.
 pub const BANNED_V6: &str = "BANNED_V6";
+/// Array of [`SIEVE_WORDS`] words, a bit for each banned source (see [`Sieved`]): a Bloom filter with one hash function.
+/// Whoever writes a ban into the two maps above sets its bit first. Consulted only while [`Settings::sieve_in_use`].
+pub const SIEVE: &str = "SIEVE";
 /// LPM trie of banned networks, all that is neither an IPv4 /32 nor an IPv6 /64: [`NetKey`] → [`Ban`]. Looked up only
 /// while [`Settings::nets_in_use`].
 pub const BANNED_NETS: &str = "BANNED_NETS";
@@ -33,9 +36,10 @@ pub const EVENTS: &str = "EVENTS";
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 8] = [
+pub const ALL: [&str; 9] = [
     BANNED_V4,
     BANNED_V6,
+    SIEVE,
     BANNED_NETS,
     ALLOWED_NETS,
     COUNTERS,
@@ -56,6 +60,11 @@ pub const NET_SLOTS: u32 = 4096;
 /// Most prefixes that are banned through it. One slot stays free, without which kernels before 6.13 refuse to replace an
 /// entry.
 pub const MAX_BANNED_NETS: u32 = NET_SLOTS - 1;
+/// Words of `SIEVE`, a power of two: four million bits in 512 KiB. With a hundred thousand bans, one in forty of all other
+/// sources has a bit in common with a banned one, and is looked up in vain.
+pub const SIEVE_WORDS: u32 = 65_536;
+/// `BPF_F_MMAPABLE` of `linux/bpf.h`: the edge sets bits of `SIEVE` in memory that it shares with the kernel.
+pub const SIEVE_FLAGS: u32 = 1 << 10;
 /// Slots of `COUNTERS`.
 pub const COUNTER_SLOTS: u32 = Verdict::COUNT as u32 + 1;
 /// The slot of `COUNTERS` in which events that found [`EVENTS`] full are counted (as packets).
@@ -153,6 +162,30 @@ pub struct Counter {
     pub bytes: u64,
 }
 
+/// The place of a source in `SIEVE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sieved {
+    /// Which word, below [`SIEVE_WORDS`].
+    pub word: u32,
+    /// The word with this bit alone.
+    pub bit: u64,
+}
+
+impl Sieved {
+    /// Of a source as [`Flood::source`] has it. Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4):
+    /// whoever knows it and chooses addresses gains no more than lookups in vain.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(source: u64) -> Self {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let hash = source.wrapping_mul(GOLDEN);
+        Self {
+            word: (hash >> (u64::BITS - SIEVE_WORDS.ilog2())) as u32,
+            bit: 1 << (hash >> 32 & 63),
+        }
+    }
+}
+
 /// A source that one CPU has just dropped, so that the next packet of a flood needs no hash lookup. Holds for the rest of
 /// the jiffy in which the ban was looked up (1–10 ms), and for 63 packets at most; [`family::NONE`] marks an empty slot.
 #[repr(C)]
@@ -237,6 +270,8 @@ pub struct Settings {
     pub nets_in_use: u32,
     /// Packets of one ban between two events: a power of two, or 0 for no events at all.
     pub event_every: u32,
+    /// Whether every ban has its bit in `SIEVE`, so that sources without one need not be looked up: 0 or 1.
+    pub sieve_in_use: u32,
 }
 
 /// Codes of [`Settings::mode`].
@@ -291,7 +326,8 @@ mod tests {
         assert_eq!((size_of::<NetKey>(), offset_of!(NetKey, addr)), (20, 4));
         assert_eq!(size_of::<Allow>(), 4);
         assert_eq!((size_of::<Counter>(), offset_of!(Counter, bytes)), (16, 8));
-        assert_eq!(size_of::<Settings>(), 16);
+        assert_eq!(size_of::<Settings>(), 20);
+        assert_eq!(offset_of!(Settings, sieve_in_use), 16);
         assert_eq!(offset_of!(Settings, allow_generation), 4);
         assert_eq!(offset_of!(Settings, nets_in_use), 8);
         assert_eq!(offset_of!(Settings, event_every), 12);

@@ -1,13 +1,13 @@
 //! The decision: what becomes of one packet.
 //!
-//! A packet that is not banned pays one hash miss. Everything else happens on a hit only: the ban's end, then the
-//! allowlist, then the mode.
+//! A packet that is not banned pays a look into an array of bits, and rarely one hash miss. Everything else happens on a
+//! hit only: the ban's end, then the allowlist, then the mode.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{btf_maps::lpm_trie::Key as LpmKey, helpers::bpf_map_lookup_elem};
 use secbeat_common::{
-    maps::{Ban, Settings, mode},
+    maps::{Ban, Settings, Sieved, mode},
     verdict::Verdict,
 };
 use secbeat_ebpf::parse::{self, Frame, NoSource, Source};
@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     event,
     flood::{Key, Memory, REMEMBER_FROM},
-    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, SETTINGS},
+    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, SETTINGS, SIEVE},
 };
 
 /// A key of the tries made of whole words, so that it is written in five stores. In memory it is the same as
@@ -30,41 +30,60 @@ struct NetKey {
 /// Judges one packet of `bytes` bytes.
 #[inline(always)]
 pub(crate) fn judge<C: Clock>(frame: &Frame, bytes: u64) -> Verdict {
+    let Some(settings) = SETTINGS.get(0) else {
+        return Verdict::Clean;
+    };
     match parse::source(frame) {
         Ok(Source::V4(octets)) => {
-            let memory = memory::<C>(Key::v4(octets));
-            if memory.drops(bytes) {
-                return Verdict::Banned;
+            let mut own = None;
+            let key = Key::v4(octets);
+            if !is_surely_unbanned(key, settings) {
+                let memory = memory::<C>(key);
+                if memory.drops(bytes) {
+                    return Verdict::Banned;
+                }
+                own = BANNED_V4.get_ptr_mut(octets).map(|ban| (ban, memory));
             }
-            judge_source::<C>(bytes, BANNED_V4.get_ptr_mut(octets), &memory, || {
-                v4_mapped(octets)
-            })
+            judge_source::<C>(bytes, own, || v4_mapped(octets))
         }
         Ok(Source::V6(octets)) => {
+            let mut own = None;
             let upper_half = upper_half(&octets);
-            let memory = memory::<C>(Key::v6(upper_half));
-            if memory.drops(bytes) {
-                return Verdict::Banned;
+            let key = Key::v6(upper_half);
+            if !is_surely_unbanned(key, settings) {
+                let memory = memory::<C>(key);
+                if memory.drops(bytes) {
+                    return Verdict::Banned;
+                }
+                own = BANNED_V6.get_ptr_mut(upper_half).map(|ban| (ban, memory));
             }
-            judge_source::<C>(bytes, BANNED_V6.get_ptr_mut(upper_half), &memory, || {
-                words(&octets)
-            })
+            judge_source::<C>(bytes, own, || words(&octets))
         }
         Err(NoSource::NotIp) => Verdict::NotIp,
         Err(NoSource::Malformed) => Verdict::Malformed,
     }
 }
 
+/// Whether the source itself has no ban, which an array tells for a fraction of what a hash map asks. In doubt it may
+/// have one.
+#[inline(always)]
+fn is_surely_unbanned(key: Key, settings: &Settings) -> bool {
+    if settings.sieve_in_use == 0 {
+        return false;
+    }
+    let Sieved { word, bit } = Sieved::of(key.source());
+    SIEVE.get(word).is_some_and(|word| *word & bit == 0)
+}
+
 /// `own` is the ban of this very source; a banned network that it lies in is looked for here.
 #[inline(always)]
 fn judge_source<C: Clock>(
     bytes: u64,
-    own: Option<*mut Ban>,
-    memory: &Memory,
+    own: Option<(*mut Ban, Memory)>,
     address: impl Fn() -> [u32; 4],
 ) -> Verdict {
     let mut verdict = Verdict::Clean;
-    if let Some(ban) = own {
+    if let Some((ban, memory)) = own {
         // SAFETY: a live map value; it stays valid for this run, and userspace replaces it whole. Other CPUs may count
         // in it meanwhile: two that drop packets of one source at the same instant may lose a count here, which saves
         // every drop two locked instructions; `COUNTERS` is per CPU and exact.

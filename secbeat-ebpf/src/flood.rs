@@ -44,6 +44,12 @@ impl Key {
         }
     }
 
+    /// As the sieve knows it.
+    #[inline(always)]
+    pub(crate) fn source(self) -> u64 {
+        self.source
+    }
+
     /// Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4).
     #[inline(always)]
     fn slot(self) -> u32 {

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use secbeat_common::maps::{
     ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS, Flood,
-    NET_SLOTS, Settings,
+    NET_SLOTS, SIEVE_FLAGS, SIEVE_WORDS, Settings,
 };
 
 #[btf_map]
@@ -15,6 +15,9 @@ pub(crate) static BANNED_V4: LruHashMap<[u8; 4], Ban, { DEFAULT_BAN_SLOTS as usi
 
 #[btf_map]
 pub(crate) static BANNED_V6: LruHashMap<[u8; 8], Ban, { DEFAULT_BAN_SLOTS as usize }> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static SIEVE: Array<u64, { SIEVE_WORDS as usize }, { SIEVE_FLAGS as usize }> = Array::new();
 
 #[btf_map]
 pub(crate) static BANNED_NETS: LpmTrie<[u8; 16], Ban, { NET_SLOTS as usize }> = LpmTrie::new();

@@ -255,6 +255,7 @@ fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyh
         settings.set_event_every(config.kernel.event_every)?;
         let events = DropEvents::open(program.pins())?;
         program.carry_over(&mut bans, &clock)?;
+        bans.use_sieve(&mut settings)?;
         program.attach(&setup)?;
         privileges::drop_what_loading_needed()?;
         Ok(KernelSide {

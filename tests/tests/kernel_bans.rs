@@ -141,7 +141,9 @@ fn the_program_looks_for_networks_exactly_while_there_are_some() {
     let mut meddler = pinned.settings();
     bans.put(&net, &lasting(), &clock).unwrap();
     meddler.set_event_every(1024).unwrap();
-    bans.settle_nets().unwrap();
+    let mut walk = bans.begin();
+    while bans.next(&mut walk).unwrap().is_some() {}
+    bans.settle(&walk).unwrap();
     let settings = settings.read().unwrap();
     assert_eq!((settings.nets_in_use, settings.event_every), (1, 1024));
 }

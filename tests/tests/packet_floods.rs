@@ -26,6 +26,7 @@ const SETTINGS: Settings = Settings {
     allow_generation: 1,
     nets_in_use: 0,
     event_every: 0,
+    sieve_in_use: 0,
 };
 
 fn lasting() -> Ban {

@@ -19,6 +19,7 @@ const IN_USE: Settings = Settings {
     allow_generation: 0,
     nets_in_use: 1,
     event_every: 0,
+    sieve_in_use: 0,
 };
 
 const LASTING: Ban = Ban {

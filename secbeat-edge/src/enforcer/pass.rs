@@ -66,7 +66,7 @@ impl Enforcer {
         }
         self.reconciliation = Some(Reconciliation {
             began: Instant::now(),
-            stage: Stage::Comparing(Walk::default(), self.reconciler.begin()),
+            stage: Stage::Comparing(kernel.bans.begin(), self.reconciler.begin()),
         });
     }
 
@@ -109,7 +109,7 @@ impl Enforcer {
             self.apply(&changes);
             return Ok(Stage::Comparing(walk, pass));
         }
-        kernel.bans.settle_nets()?;
+        kernel.bans.settle(&walk)?;
         let fill = kernel.bans.fill(&walk);
         let (drift, missing) = self.reconciler.finish(pass, boot_now());
         if drift.is_harmful() {

@@ -9,7 +9,13 @@ use secbeat_common::{
     prefix::Prefix,
 };
 
-use super::{BootTime, JiffyClock, Pins, banned_nets::BannedNets, batch::Cursor, source_bans::SourceBans};
+use super::{
+    BootTime, JiffyClock, Pins, SettingsMap,
+    banned_nets::BannedNets,
+    batch::Cursor,
+    sieve::{Met, Sieve},
+    source_bans::{SourceBans, SourceKey as _},
+};
 
 /// A ban as the kernel holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +84,12 @@ impl Fill {
 }
 
 /// A walk through the three maps, a few thousand bans at a time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Walk {
     at: Place,
     entries: [u64; MAPS.len()],
+    /// The bits of the bans that it met, if the sieve is to be put in order after it.
+    met: Option<Met>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +114,7 @@ pub struct BanMaps {
     v4: SourceBans<[u8; 4]>,
     v6: SourceBans<[u8; 8]>,
     nets: BannedNets,
+    sieve: Sieve,
 }
 
 /// Where a target's ban is kept.
@@ -126,6 +135,7 @@ impl BanMaps {
             v4: SourceBans::open(pins, maps::BANNED_V4)?,
             v6: SourceBans::open(pins, maps::BANNED_V6)?,
             nets: BannedNets::open(pins)?,
+            sieve: Sieve::open(pins)?,
         })
     }
 
@@ -137,7 +147,7 @@ impl BanMaps {
     /// When the kernel refuses.
     pub fn put(&mut self, target: &Prefix, ban: &KernelBan, clock: &JiffyClock) -> anyhow::Result<()> {
         let ban = ban.at(clock);
-        match key(target) {
+        match self.sifted(target) {
             Key::V4(key) => self.v4.put(key, &ban),
             Key::V6(key) => self.v6.put(key, &ban),
             Key::Net => self.nets.put(target, &ban),
@@ -172,7 +182,7 @@ impl BanMaps {
     ) -> Result<(), Unwritten> {
         let (mut v4, mut v6, mut refused, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (target, ban) in bans {
-            match key(target) {
+            match self.sifted(target) {
                 Key::V4(key) => v4.push((key, ban.at(clock))),
                 Key::V6(key) => v6.push((key, ban.at(clock))),
                 Key::Net => {
@@ -196,6 +206,15 @@ impl BanMaps {
                 error,
             }),
         }
+    }
+
+    /// Where the ban of `target` is to be written, now that the program will look for it.
+    fn sifted(&self, target: &Prefix) -> Key {
+        let key = key(target);
+        if let Some(word) = key.word() {
+            self.sieve.add(word);
+        }
+        key
     }
 
     /// Removes a ban; one that is not there is fine.
@@ -227,6 +246,15 @@ impl BanMaps {
         .map(|found| found.map(KernelBan::from))
     }
 
+    /// Begins a walk that puts the maps in order: see [`settle`](Self::settle).
+    #[must_use]
+    pub fn begin(&self) -> Walk {
+        Walk {
+            met: Some(self.sieve.begin()),
+            ..Walk::default()
+        }
+    }
+
     /// The next few thousand bans of a walk, ended ones too; `None` at its end. A ban that is there all the time comes
     /// exactly once, whatever is written meanwhile.
     ///
@@ -250,6 +278,10 @@ impl BanMaps {
         };
         walk.at = next;
         walk.entries[map] += bans.len() as u64;
+        if let Some(met) = &mut walk.met {
+            let words = bans.iter().filter_map(|(target, _)| key(target).word());
+            words.for_each(|word| self.sieve.meet(met, word));
+        }
         Ok(Some(bans))
     }
 
@@ -285,13 +317,40 @@ impl BanMaps {
         self.nets.all()
     }
 
-    /// Makes the program look into `BANNED_NETS` exactly while there is something in it.
+    /// Puts in order what hangs on the bans, after a walk through all of them: the program looks into `BANNED_NETS` exactly
+    /// while there is something in it, and `SIEVE` has the bits of the bans that there are and no others.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn settle_nets(&mut self) -> anyhow::Result<()> {
+    pub fn settle(&mut self, walk: &Walk) -> anyhow::Result<()> {
+        if let (Some(met), Place::End) = (&walk.met, walk.at) {
+            self.sieve.settle(met);
+        }
         self.nets.settle()
+    }
+
+    /// Makes the program pass over sources that have no bit in `SIEVE`, in which this walks through all bans first.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn use_sieve(&mut self, settings: &mut SettingsMap) -> anyhow::Result<()> {
+        let mut walk = self.begin();
+        while self.next(&mut walk)?.is_some() {}
+        self.settle(&walk)?;
+        settings.set_sieve_in_use()
+    }
+}
+
+impl Key {
+    /// A source as the sieve knows it; networks are not in it.
+    fn word(&self) -> Option<u64> {
+        match self {
+            Self::V4(key) => Some(key.word()),
+            Self::V6(key) => Some(key.word()),
+            Self::Net => None,
+        }
     }
 }
 

@@ -85,6 +85,16 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
     [
         layout(maps::BANNED_V4, MapType::LruHash, 4, ban, ban_slots),
         layout(maps::BANNED_V6, MapType::LruHash, 8, ban, ban_slots),
+        Layout {
+            flags: maps::SIEVE_FLAGS,
+            ..layout(
+                maps::SIEVE,
+                MapType::Array,
+                4,
+                size_of::<u64>(),
+                maps::SIEVE_WORDS,
+            )
+        },
         layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),
         layout(
             maps::ALLOWED_NETS,

@@ -21,6 +21,11 @@ mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
 mod raw;
 mod settings;
+#[expect(
+    unsafe_code,
+    reason = "memory shared with the kernel, which aya does not offer"
+)]
+mod sieve;
 mod source_bans;
 
 pub use attach::{Attachment, attachments};

@@ -123,6 +123,11 @@ impl SettingsMap {
             .map(drop)
     }
 
+    /// Makes the program pass over sources without a bit in `SIEVE`, in which every ban must have one.
+    pub(super) fn set_sieve_in_use(&mut self) -> anyhow::Result<()> {
+        self.change(|settings| settings.sieve_in_use = 1).map(drop)
+    }
+
     /// Moves [`Settings::allow_generation`] on, past 0, and returns it.
     pub(super) fn next_allow_generation(&mut self) -> anyhow::Result<u32> {
         let next = |settings: &mut Settings| {

@@ -19,6 +19,8 @@ use super::{
 pub(super) trait SourceKey: Pod {
     const BLANK: Self;
     fn source(self) -> Prefix;
+    /// As [`Flood::source`](secbeat_common::maps::Flood::source) has it.
+    fn word(self) -> u64;
 }
 
 impl SourceKey for [u8; 4] {
@@ -26,6 +28,11 @@ impl SourceKey for [u8; 4] {
 
     fn source(self) -> Prefix {
         Prefix::of_source(IpAddr::V4(Ipv4Addr::from(self)))
+    }
+
+    fn word(self) -> u64 {
+        let [a, b, c, d] = self;
+        u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0])
     }
 }
 
@@ -35,6 +42,10 @@ impl SourceKey for [u8; 8] {
     fn source(self) -> Prefix {
         let address = u128::from(u64::from_be_bytes(self)) << 64;
         Prefix::of_source(IpAddr::V6(Ipv6Addr::from(address)))
+    }
+
+    fn word(self) -> u64 {
+        u64::from_ne_bytes(self)
     }
 }
 

@@ -188,6 +188,7 @@ pub(super) fn configure(filter: &mut Filter) {
         allow_generation: GENERATION,
         nets_in_use: 0,
         event_every: 1024,
+        sieve_in_use: 1,
     });
     for prefix in ALLOWED {
         filter.allow(prefix.parse().expect("a literal prefix"));

@@ -22,7 +22,7 @@ use secbeat_common::{
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_edge::{
-    kernel::{BanMaps, BootTime, JiffyClock, KernelBan, Walk, boot_now},
+    kernel::{BanMaps, BootTime, JiffyClock, KernelBan, boot_now},
     reconcile::{Change, Entry, Limits, Now, Reconciler, Surroundings},
 };
 use secbeat_tests::{bench::cpus::settle_down, lab::pinned::PinnedFilter};
@@ -108,7 +108,7 @@ fn measure(count: u32, slots: u32) -> Figures {
         .collect();
     let taken = begun.elapsed();
 
-    let (mut walk, pass) = (Walk::default(), reconciler.begin());
+    let (mut walk, pass) = (bans.begin(), reconciler.begin());
     while bans.next(&mut walk).expect("reading the maps").is_some() {}
     // As after the edge's first look into a kernel that holds nothing.
     let _ = reconciler.finish(pass, now.boot);
@@ -201,7 +201,7 @@ fn compare(reconciler: &mut Reconciler, bans: &BanMaps) -> (Duration, Duration, 
     };
     let now: BootTime = boot_now();
     let begun = Instant::now();
-    let (mut pass, mut walk) = (reconciler.begin(), Walk::default());
+    let (mut pass, mut walk) = (reconciler.begin(), bans.begin());
     let (mut longest, mut in_kernel, mut differing) = (Duration::ZERO, 0, 0);
     loop {
         let step = Instant::now();

@@ -86,6 +86,7 @@ impl Changes {
             allow_generation,
             nets_in_use: random.pick(&[0, 1, 1]),
             event_every: random.pick(&[0, 1, 64, 256]),
+            sieve_in_use: random.pick(&[0, 1]),
         }
     }
 

@@ -12,7 +12,7 @@ use aya::{
     programs::Xdp,
 };
 use secbeat_common::{
-    maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings},
+    maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved},
     prefix::Prefix,
     verdict::Verdict,
 };
@@ -112,8 +112,12 @@ impl Filter {
         self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"))
     }
 
-    /// Bans the source that `address` belongs to.
+    /// Bans the source that `address` belongs to, and sets its bit first, as whoever writes a ban must.
     pub fn ban(&mut self, address: IpAddr, ban: Ban) {
+        let Sieved { word, bit } = sieved(address);
+        let mut sieve: Array<_, u64> = self.map_mut(maps::SIEVE).try_into().expect(maps::SIEVE);
+        let before = sieve.get(&word, 0).expect("reading the sieve");
+        sieve.set(word, before | bit, 0).expect("writing the sieve");
         match source_key(address) {
             SourceKey::V4(key) => {
                 let mut table: HashMap<_, [u8; 4], Ban> =
@@ -196,6 +200,22 @@ impl Filter {
         self.floods().iter().fold((0, 0), |(packets, bytes), flood| {
             (packets + u64::from(flood.packets), bytes + flood.bytes)
         })
+    }
+
+    /// Whether the program would look for a ban of the source that `address` belongs to.
+    #[must_use]
+    pub fn is_sieved(&self, address: IpAddr) -> bool {
+        let Sieved { word, bit } = sieved(address);
+        let sieve: Array<_, u64> = self.map(maps::SIEVE).try_into().expect(maps::SIEVE);
+        sieve.get(&word, 0).expect("reading the sieve") & bit != 0
+    }
+
+    /// Clears the whole sieve.
+    pub fn clear_sieve(&mut self) {
+        let mut sieve: Array<_, u64> = self.map_mut(maps::SIEVE).try_into().expect(maps::SIEVE);
+        for word in 0..maps::SIEVE_WORDS {
+            sieve.set(word, 0, 0).expect("writing the sieve");
+        }
     }
 
     /// Waits until the jiffy has passed, after which no CPU remembers what it saw before.
@@ -409,6 +429,13 @@ fn source_key(address: IpAddr) -> SourceKey {
         IpAddr::V4(v4) => SourceKey::V4(v4.octets()),
         IpAddr::V6(v6) => SourceKey::V6(((u128::from(v6) >> 64) as u64).to_be_bytes()),
     }
+}
+
+fn sieved(address: IpAddr) -> Sieved {
+    Sieved::of(match source_key(address) {
+        SourceKey::V4([a, b, c, d]) => u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]),
+        SourceKey::V6(key) => u64::from_ne_bytes(key),
+    })
 }
 
 fn ban_in(v4: &Map, v6: &Map, address: IpAddr) -> Option<Ban> {
