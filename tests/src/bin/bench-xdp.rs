@@ -1,5 +1,6 @@
 //! `cargo xtask bench xdp`: nanoseconds per packet of the XDP program beside the limits and its peers, by test-run and by
-//! live frames. `--json` prints JSON; `--rounds N` sets the number of interleaved rounds.
+//! live frames. `--json` prints JSON; `--rounds N` sets the number of interleaved rounds; `--only TEXT` measures the rows
+//! whose names have it.
 //!
 //! Exit codes: 0 when every requirement is met, 1 when one is not, 2 when none failed but one could not be measured.
 #![allow(
@@ -34,7 +35,14 @@ fn main() -> ExitCode {
     interrupt::install();
     let cpus = cpus::allowed();
     cpus::settle_down();
-    let report = measure(contenders(&cpus), rounds.max(1));
+    let mut rows = contenders(&cpus);
+    if let Some(at) = arguments.iter().position(|argument| argument == "--only") {
+        let text = arguments
+            .get(at + 1)
+            .expect("--only takes a part of a row's name");
+        rows.retain(|(name, _)| name.contains(text.as_str()));
+    }
+    let report = measure(rows, rounds.max(1));
     if arguments.iter().any(|argument| argument == "--json") {
         println!("{:#}", report.json());
     } else {

@@ -1,0 +1,122 @@
+//! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
+
+use secbeat_common::daemon::cli::{CallError, Output, print_json};
+use serde::Serialize;
+
+use super::{Places, bans};
+use crate::{
+    admin::view::{Packets, ReconcileView, Stats},
+    kernel::{self, Attachment, FilterMode, SettingsMap},
+};
+
+/// What `status` shows.
+#[derive(Debug, Serialize)]
+struct Status {
+    running: bool,
+    attached: Vec<Attachment>,
+    /// `None` where no program is pinned.
+    mode: Option<FilterMode>,
+    bans_in_kernel: usize,
+    packets: Packets,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<Stats>,
+}
+
+pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
+    let daemon: Option<Stats> = match places.api().get("/api/v1/stats") {
+        Ok(stats) => Some(stats),
+        Err(CallError::Unreachable(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let attached = kernel::attachments(&places.pins)?;
+    let (mode, bans_in_kernel, packets) = if attached.is_empty() {
+        (None, 0, Packets::default())
+    } else {
+        (
+            Some(SettingsMap::open(&places.pins)?.mode()?),
+            bans::in_kernel(&places.pins)?.len(),
+            kernel::read_totals(&places.pins)?.into(),
+        )
+    };
+    let status = Status {
+        running: daemon.is_some(),
+        attached,
+        mode,
+        bans_in_kernel,
+        packets,
+        daemon,
+    };
+    match output {
+        Output::Json => print_json(&status),
+        Output::Table => {
+            print_status(&status);
+            Ok(())
+        }
+    }
+}
+
+fn print_status(status: &Status) {
+    let daemon = match (status.running, status.attached.is_empty()) {
+        (true, _) => "running",
+        (false, false) => "not running; what is pinned stays enforced",
+        (false, true) => "not running",
+    };
+    println!("daemon     {daemon}");
+    if status.attached.is_empty() {
+        println!("XDP        not attached");
+    }
+    for attachment in &status.attached {
+        let warning = if attachment.mode == "generic" {
+            "  (SLOW: the driver has no native XDP)"
+        } else {
+            ""
+        };
+        println!(
+            "XDP        {} on {}{warning}",
+            attachment.mode, attachment.interface
+        );
+    }
+    if let Some(mode) = status.mode {
+        let warning = match mode {
+            FilterMode::Enforce => "",
+            FilterMode::Observe => "  (banned packets are counted, and pass)",
+        };
+        println!("mode       {mode}{warning}");
+    }
+    let packets = &status.packets;
+    println!("bans       {} in the kernel", status.bans_in_kernel);
+    println!(
+        "packets    {} dropped ({} bytes), {} passed",
+        packets.dropped, packets.dropped_bytes, packets.passed
+    );
+    if let Some(daemon) = &status.daemon {
+        println!(
+            "bus        {}",
+            if daemon.bus_connected {
+                "connected"
+            } else {
+                "NATS UNREACHABLE"
+            }
+        );
+        let telemetry = &daemon.telemetry;
+        println!(
+            "telemetry  {} answers recorded, {} dropped, {} messages lost",
+            telemetry.recorded, telemetry.dropped, telemetry.messages_lost
+        );
+        print_reconcile(&daemon.enforcer.reconcile);
+    }
+}
+
+fn print_reconcile(reconcile: &ReconcileView) {
+    println!(
+        "drift      {} bans missing from the kernel, {} in it otherwise, {} unasked for, at the last comparison ({} ms)",
+        reconcile.missing, reconcile.differing, reconcile.foreign, reconcile.took_ms
+    );
+    println!("evictions  {} bans since the daemon started", reconcile.evicted);
+    for map in &reconcile.maps {
+        println!(
+            "fill       {} holds {} in {} slots",
+            map.name, map.entries, map.slots
+        );
+    }
+}
