@@ -76,7 +76,7 @@ fn await_reconciliations(fleet: &Fleet, more: u64) {
 fn a_network_banned_by_the_fleet_is_dropped_and_lifted() {
     let fleet = fleet("kernel");
     for (family, net) in AROUND_ATTACKER {
-        assert!(is_served(&fleet, family));
+        await_served(&fleet, family, true);
         let said = done(&fleet.cli("orchestrator", &["ban", net, "--duration", "1h"]));
         assert_eq!(said, format!("banned {net} for 1h on every edge\n"));
         await_served(&fleet, family, false);
@@ -119,7 +119,7 @@ fn one_address_of_a_slash_64_is_banned_alone() {
     assert!(added.unwrap().success());
     // Both find the host's link address before one of them cannot ask for it any more.
     let neighbour_of = |fleet: &Fleet| Client::new(&fleet.attacker).with_source(neighbour.parse().unwrap());
-    assert!(is_served(&fleet, Family::V6));
+    await_served(&fleet, Family::V6, true);
     assert_eq!(get(neighbour_of(&fleet), Family::V6).unwrap(), 200);
     done(&fleet.cli("orchestrator", &["ban", "2001:db8:a:1::2/128"]));
     await_served(&fleet, Family::V6, false);
@@ -146,7 +146,7 @@ fn a_network_within_a_network_hides_nothing_when_it_is_lifted_or_ends() {
         done(&fleet.cli("edge", &["unban", outer]));
         assert!(!is_served(&fleet, family), "lifting {outer} lifted {inner}");
         done(&fleet.cli("edge", &["unban", inner]));
-        assert!(is_served(&fleet, family), "{family:?}");
+        await_served(&fleet, family, true);
     }
 }
 
@@ -155,7 +155,7 @@ fn an_inner_ban_that_ends_while_the_daemon_is_dead_does_not_hide_the_wider_one()
     let mut fleet = fleet("kernel");
     let (outer, inner) = ("2001:db8:a:1::/80", "2001:db8:a:1::/112");
     // It finds the host's link address before it cannot ask for it any more.
-    assert!(is_served(&fleet, Family::V6));
+    await_served(&fleet, Family::V6, true);
     done(&fleet.cli("edge", &["ban", outer, "--duration", "1h"]));
     done(&fleet.cli("edge", &["ban", inner, "--duration", "2s"]));
     fleet.kill_edge();
@@ -230,7 +230,7 @@ fn a_network_banned_on_this_host_survives_reconciliation_and_the_daemons_death()
         assert!(!is_served(&fleet, family), "the restart lifted {net}");
         assert_eq!(entry(&fleet, net).unwrap()["origin"], "local");
         done(&fleet.cli("edge", &["unban", net]));
-        assert!(is_served(&fleet, family));
+        await_served(&fleet, family, true);
     }
     // The host's own address lay in the banned network all the time.
     assert_refused(&fleet.cli("edge", &["ban", own]), FAILURE, &["is protected"]);
