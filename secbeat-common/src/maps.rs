@@ -172,18 +172,24 @@ pub struct Sieved {
 }
 
 impl Sieved {
-    /// Of a source as [`Flood::source`] has it. Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4):
-    /// whoever knows it and chooses addresses gains no more than lookups in vain.
+    /// Of a source as [`Flood::source`] has it. Whoever knows the hash and chooses addresses gains no more than lookups in
+    /// vain.
     #[inline(always)]
     #[must_use]
     pub const fn of(source: u64) -> Self {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-        let hash = source.wrapping_mul(GOLDEN);
+        let hash = hash(source);
         Self {
             word: (hash >> (u64::BITS - SIEVE_WORDS.ilog2())) as u32,
             bit: 1 << (hash >> 32 & 63),
         }
     }
+}
+
+/// Spreads sources over the upper bits. Multiplicative hashing: Knuth, The Art of Computer Programming 3, 6.4.
+#[inline(always)]
+#[must_use]
+pub const fn hash(source: u64) -> u64 {
+    source.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// A source that one CPU has just dropped, so that the next packet of a flood needs no hash lookup. Holds for the rest of

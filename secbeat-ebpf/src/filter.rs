@@ -35,29 +35,13 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, bytes: u64) -> Verdict {
     };
     match parse::source(frame) {
         Ok(Source::V4(octets)) => {
-            let mut own = None;
-            let key = Key::v4(octets);
-            if !is_surely_unbanned(key, settings) {
-                let memory = memory::<C>(key);
-                if memory.drops(bytes) {
-                    return Verdict::Banned;
-                }
-                own = BANNED_V4.get_ptr_mut(octets).map(|ban| (ban, memory));
-            }
-            judge_source::<C>(bytes, own, || v4_mapped(octets))
+            let own = || BANNED_V4.get_ptr_mut(octets);
+            judge_source::<C>(bytes, settings, Key::v4(octets), own, || v4_mapped(octets))
         }
         Ok(Source::V6(octets)) => {
-            let mut own = None;
             let upper_half = upper_half(&octets);
-            let key = Key::v6(upper_half);
-            if !is_surely_unbanned(key, settings) {
-                let memory = memory::<C>(key);
-                if memory.drops(bytes) {
-                    return Verdict::Banned;
-                }
-                own = BANNED_V6.get_ptr_mut(upper_half).map(|ban| (ban, memory));
-            }
-            judge_source::<C>(bytes, own, || words(&octets))
+            let own = || BANNED_V6.get_ptr_mut(upper_half);
+            judge_source::<C>(bytes, settings, Key::v6(upper_half), own, || words(&octets))
         }
         Err(NoSource::NotIp) => Verdict::NotIp,
         Err(NoSource::Malformed) => Verdict::Malformed,
@@ -75,15 +59,25 @@ fn is_surely_unbanned(key: Key, settings: &Settings) -> bool {
     SIEVE.get(word).is_some_and(|word| *word & bit == 0)
 }
 
-/// `own` is the ban of this very source; a banned network that it lies in is looked for here.
+/// `own` looks for the ban of this very source; a banned network that it lies in is looked for here.
 #[inline(always)]
 fn judge_source<C: Clock>(
     bytes: u64,
-    own: Option<(*mut Ban, Memory)>,
+    settings: &Settings,
+    key: Key,
+    own: impl FnOnce() -> Option<*mut Ban>,
     address: impl Fn() -> [u32; 4],
 ) -> Verdict {
+    let mut found = None;
+    if !is_surely_unbanned(key, settings) {
+        let memory = memory::<C>(key);
+        if memory.drops(bytes) {
+            return Verdict::Banned;
+        }
+        found = own().map(|ban| (ban, memory));
+    }
     let mut verdict = Verdict::Clean;
-    if let Some((ban, memory)) = own {
+    if let Some((ban, memory)) = found {
         // SAFETY: a live map value; it stays valid for this run, and userspace replaces it whole. Other CPUs may count
         // in it meanwhile: two that drop packets of one source at the same instant may lose a count here, which saves
         // every drop two locked instructions; `COUNTERS` is per CPU and exact.
@@ -91,7 +85,7 @@ fn judge_source<C: Clock>(
         let before = ban.dropped_packets;
         let remembered = memory.settle(ban);
         let thorough = remembered || is_thorough(before);
-        let (judged, certain) = judge_ban::<C>(bytes, ban, before, thorough, &address);
+        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address);
         if judged == Verdict::Banned && certain && thorough && ban.dropped_packets > REMEMBER_FROM {
             memory.remember(ban.expires_boot_ns);
         }
@@ -100,7 +94,7 @@ fn judge_source<C: Clock>(
         }
         verdict = judged;
     }
-    if SETTINGS.get(0).is_none_or(|settings| settings.nets_in_use == 0) {
+    if settings.nets_in_use == 0 {
         return verdict;
     }
     let Some(ban) = banned_net(address()) else {
@@ -109,7 +103,7 @@ fn judge_source<C: Clock>(
     // SAFETY: as above.
     let ban = unsafe { &mut *ban };
     let before = ban.dropped_packets;
-    judge_ban::<C>(bytes, ban, before, is_thorough(before), &address).0
+    judge_ban::<C>(bytes, settings, ban, before, is_thorough(before), &address).0
 }
 
 /// Whether a ban that has dropped so many packets deserves a look at the boot clock.
@@ -118,11 +112,12 @@ fn is_thorough(dropped_packets: u64) -> bool {
     dropped_packets.is_multiple_of(REMEMBER_FROM)
 }
 
-/// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet of `bytes` bytes from `address`; and
-/// whether the allowlist touches the ban nowhere, so that it means the same for all that it covers.
+/// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet of `bytes` bytes from
+/// `address`; and whether the allowlist touches the ban nowhere, so that it means the same for all that it covers.
 #[inline(always)]
 fn judge_ban<C: Clock>(
     bytes: u64,
+    settings: &Settings,
     ban: &mut Ban,
     before: u64,
     thorough: bool,
@@ -131,9 +126,6 @@ fn judge_ban<C: Clock>(
     if C::has_ended(ban, thorough) {
         return (Verdict::Expired, false);
     }
-    let Some(settings) = SETTINGS.get(0) else {
-        return (Verdict::Clean, false);
-    };
     let unallowed = is_surely_unallowed(ban, settings);
     if !unallowed && is_allowed(address()) {
         return (Verdict::Allowed, false);

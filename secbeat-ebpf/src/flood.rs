@@ -7,7 +7,7 @@
 //! Packets dropped from memory are added to the ban at the next lookup, or when another source takes the slot: each saved
 //! at least one lookup, so floods that collide in a slot never cost more lookups than without the memory.
 
-use secbeat_common::maps::{Ban, FLOOD_SLOTS, Flood, family};
+use secbeat_common::maps::{Ban, FLOOD_SLOTS, Flood, family, hash};
 
 use crate::{
     clock,
@@ -50,11 +50,9 @@ impl Key {
         self.source
     }
 
-    /// Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4).
     #[inline(always)]
     fn slot(self) -> u32 {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-        (self.source.wrapping_mul(GOLDEN) >> (u64::BITS - FLOOD_SLOTS.ilog2())) as u32
+        (hash(self.source) >> (u64::BITS - FLOOD_SLOTS.ilog2())) as u32
     }
 }
 
@@ -104,12 +102,8 @@ impl Memory {
         let Some(flood) = self.slot else { return false };
         // SAFETY: as above.
         let flood = unsafe { &mut *flood };
-        let same = flood.source == self.key.source
-            && flood.family == self.key.family
-            && flood.expires_boot_ns == ban.expires_boot_ns;
+        let same = flood.source == self.key.source && flood.family == self.key.family && add(flood, ban);
         if same {
-            ban.dropped_packets += u64::from(flood.packets);
-            ban.dropped_bytes += flood.bytes;
             *flood = Flood::default();
         }
         same
@@ -146,9 +140,16 @@ fn credit(flood: &Flood) {
     };
     let Some(ban) = ban else { return };
     // SAFETY: a live map value; it stays valid for this run.
-    let ban = unsafe { &mut *ban };
-    if ban.expires_boot_ns == flood.expires_boot_ns {
+    add(flood, unsafe { &mut *ban });
+}
+
+/// Adds what was dropped from memory to `ban`, if it is the one that was remembered; was it?
+#[inline(always)]
+fn add(flood: &Flood, ban: &mut Ban) -> bool {
+    let same = ban.expires_boot_ns == flood.expires_boot_ns;
+    if same {
         ban.dropped_packets += u64::from(flood.packets);
         ban.dropped_bytes += flood.bytes;
     }
+    same
 }
