@@ -16,6 +16,8 @@ use aya::{
 };
 use nix::errno::Errno;
 
+use super::syscall::{Command, ElementAttributes, bpf};
+
 /// Entries of one call: enough that the call itself costs nothing beside them, few enough that it takes a millisecond.
 const CHUNK: usize = 4096;
 /// What the kernel answers where it has no batches for a map: its own `ENOTSUPP`, which is no error of `errno(3)`.
@@ -192,7 +194,7 @@ impl<K: Pod, V: Pod> Calls<K, V> for HashMapFd<K, V> {
             ..BatchAttributes::default()
         };
         // SAFETY: `count` keys and values of the map's sizes, which `new` has compared, are readable until the return.
-        let outcome = unsafe { bpf(Command::UpdateBatch, &mut attributes) };
+        let outcome = unsafe { bpf(Command::UpdateBatch, &mut attributes).map(drop) };
         (attributes.count as usize, outcome)
     }
 
@@ -204,7 +206,7 @@ impl<K: Pod, V: Pod> Calls<K, V> for HashMapFd<K, V> {
             ..ElementAttributes::default()
         };
         // SAFETY: a key and a value of the map's sizes are readable until the return.
-        unsafe { bpf(Command::UpdateElement, &mut attributes) }
+        unsafe { bpf(Command::UpdateElement, &mut attributes).map(drop) }
     }
 
     fn lookup_batch(
@@ -225,7 +227,7 @@ impl<K: Pod, V: Pod> Calls<K, V> for HashMapFd<K, V> {
         };
         // SAFETY: `count` keys and values of the map's sizes, for which any bytes are a value, are writable until the
         // return, as is the mark, which hash maps write as 32 bits.
-        let outcome = unsafe { bpf(Command::LookupBatch, &mut attributes) };
+        let outcome = unsafe { bpf(Command::LookupBatch, &mut attributes).map(drop) };
         // Whatever the kernel may answer, there is no more than there was room for.
         let found = (attributes.count as usize).min(keys.len());
         (found, to, outcome)
@@ -234,14 +236,6 @@ impl<K: Pod, V: Pod> Calls<K, V> for HashMapFd<K, V> {
 
 fn entries(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// `enum bpf_cmd` of `linux/bpf.h`.
-#[derive(Clone, Copy)]
-enum Command {
-    UpdateElement = 2,
-    LookupBatch = 24,
-    UpdateBatch = 26,
 }
 
 /// `struct { … } batch` of `union bpf_attr`.
@@ -256,31 +250,6 @@ struct BatchAttributes {
     map_fd: u32,
     elem_flags: u64,
     flags: u64,
-}
-
-/// The anonymous struct for `BPF_MAP_*_ELEM` of `union bpf_attr`.
-#[repr(C)]
-#[derive(Default)]
-struct ElementAttributes {
-    map_fd: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
-/// # Safety
-///
-/// `attributes` must be the struct that `command` takes, and what it points to must be readable or writable, as the
-/// command needs, until the return.
-unsafe fn bpf<T>(command: Command, attributes: &mut T) -> io::Result<()> {
-    let size = size_of::<T>();
-    // SAFETY: a live attribute block of that size; the rest is the caller's promise.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, &raw mut *attributes, size) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ mod settings;
 )]
 mod sieve;
 mod source_bans;
+#[expect(unsafe_code, reason = "the one place of bpf(2)")]
+mod syscall;
 
 pub use attach::{Attachment, attachments};
 pub use bans::{BanMaps, Fill, KernelBan, MAPS, Unwritten, Walk};

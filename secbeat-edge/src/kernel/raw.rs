@@ -9,24 +9,9 @@ use std::{
 use anyhow::Context;
 use aya::maps::MapData;
 
-// Commands of `enum bpf_cmd`.
-const MAP_LOOKUP_ELEM: libc::c_long = 1;
-const MAP_GET_NEXT_KEY: libc::c_long = 4;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const BTF_GET_FD_BY_ID: libc::c_long = 19;
+use super::syscall::{Command, ElementAttributes, bpf};
 
-/// `union bpf_attr` for the element commands.
-#[repr(C)]
-struct ElementAttr {
-    map_fd: u32,
-    _pad: u32,
-    key: u64,
-    /// The value, or the next key.
-    value: u64,
-    flags: u64,
-}
-
-/// `union bpf_attr` for [`OBJ_GET_INFO_BY_FD`].
+/// `union bpf_attr` for [`Command::ObjectInfo`].
 #[repr(C)]
 struct InfoAttr {
     fd: u32,
@@ -87,7 +72,8 @@ impl RawMap {
         }
         let id = self.info.btf_id;
         // The attribute begins with the id; the rest is zero.
-        let fd = bpf(BTF_GET_FD_BY_ID, &mut [id, 0, 0, 0])?;
+        // SAFETY: nothing is pointed to.
+        let fd = unsafe { bpf(Command::BtfById, &mut [id, 0, 0, 0])? };
         // SAFETY: a descriptor that the kernel has just given to us alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let mut info = BtfInfo::default();
@@ -122,7 +108,7 @@ impl RawMap {
     fn next_key(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
         let mut next = vec![0; self.info.key_size as usize];
         let found = self.element(
-            MAP_GET_NEXT_KEY,
+            Command::NextKey,
             key.map_or(0, |key| key.as_ptr() as u64),
             &mut next,
         )?;
@@ -131,21 +117,21 @@ impl RawMap {
 
     fn lookup(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.info.value_size as usize];
-        let found = self.element(MAP_LOOKUP_ELEM, key.as_ptr() as u64, &mut value)?;
+        let found = self.element(Command::LookupElement, key.as_ptr() as u64, &mut value)?;
         Ok(found.then_some(value))
     }
 
     /// Runs a command that fills `output`, as large as the map's keys or values (not those of per-CPU maps, which are
     /// larger); tells whether there was anything.
-    fn element(&self, command: libc::c_long, key: u64, output: &mut [u8]) -> io::Result<bool> {
-        let mut attr = ElementAttr {
+    fn element(&self, command: Command, key: u64, output: &mut [u8]) -> io::Result<bool> {
+        let mut attributes = ElementAttributes {
             map_fd: self.map.fd().as_fd().as_raw_fd() as u32,
-            _pad: 0,
             key,
             value: output.as_mut_ptr() as u64,
-            flags: 0,
+            ..ElementAttributes::default()
         };
-        match bpf(command, &mut attr) {
+        // SAFETY: `key` is 0 or a key of this map, and `output` has room for what the command writes.
+        match unsafe { bpf(command, &mut attributes) } {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -159,23 +145,6 @@ fn get_info<T>(fd: RawFd, info: &mut T) -> io::Result<()> {
         len: size_of::<T>() as u32,
         info: std::ptr::from_mut(info) as u64,
     };
-    bpf(OBJ_GET_INFO_BY_FD, &mut attr).map(|_| ())
-}
-
-/// `bpf(2)`. `attr` must be what `command` takes, and what it points to must be large enough.
-fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<RawFd> {
-    // SAFETY: the kernel reads and writes `attr` within its size, and what it points to within the sizes that the map or
-    // the attribute states, which the callers in this file allocate.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of::<T>() as libc::c_uint,
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(result as RawFd)
+    // SAFETY: `info` is writable for as many bytes as it has, and so is what a BTF's info points to: as many as it says.
+    unsafe { bpf(Command::ObjectInfo, &mut attr).map(drop) }
 }
