@@ -60,9 +60,9 @@ pub const NET_SLOTS: u32 = 4096;
 /// Most prefixes that are banned through it. One slot stays free, without which kernels before 6.13 refuse to replace an
 /// entry.
 pub const MAX_BANNED_NETS: u32 = NET_SLOTS - 1;
-/// Words of `SIEVE`, a power of two: four million bits in 512 KiB. With a hundred thousand bans, one in forty of all other
+/// Words of `SIEVE`, a power of two: two million bits in 256 KiB. With a hundred thousand bans, one in twenty of all other
 /// sources has a bit in common with a banned one, and is looked up in vain.
-pub const SIEVE_WORDS: u32 = 65_536;
+pub const SIEVE_WORDS: u32 = 32_768;
 /// `BPF_F_MMAPABLE` of `linux/bpf.h`: the edge sets bits of `SIEVE` in memory that it shares with the kernel.
 pub const SIEVE_FLAGS: u32 = 1 << 10;
 /// Slots of `COUNTERS`.
