@@ -36,7 +36,8 @@ pub fn contenders(cpus: &[usize]) -> Rows {
     rows
 }
 
-/// Measures them `rounds` times. One that fails once is not measured again, and has no figures.
+/// Measures them `rounds` times, after a round that warms everything up: caches, pages, and each ban's first drop, which
+/// sends an event. One that fails once is not measured again, and has no figures.
 ///
 /// # Panics
 ///
@@ -50,12 +51,13 @@ pub fn measure(contenders: Rows, rounds: usize) -> Report {
             Err(reason) => (None, Row::without_figures(name, Missing::NotRun(reason))),
         })
         .unzip();
-    for round in 0..rounds {
+    for round in 0..=rounds {
         for at in order(round, rows.len()) {
             let (place, row) = (&mut contenders[at], &mut rows[at]);
             let Some(contender) = place else { continue };
             interrupt::heed();
             match contender.sample() {
+                Ok(_) if round == 0 => {}
                 Ok(sample) => row.add(contender.is_plain_drop(), sample),
                 Err(reason) => {
                     *row = Row::without_figures(contender.name(), Missing::Failed(reason));
