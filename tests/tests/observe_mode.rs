@@ -117,7 +117,7 @@ fn the_config_may_start_an_edge_that_only_observes() {
 }
 
 #[test]
-fn metrics_tell_of_drops_events_modes_and_drift() {
+fn metrics_and_the_log_tell_of_drops_events_modes_and_drift() {
     let (fleet, _sender, _sink) = under_attack(&long());
     let metric = |name: &str| {
         let text = String::from_utf8(fleet.api(8080, "/metrics").ok()?.body).ok()?;
@@ -132,6 +132,14 @@ fn metrics_tell_of_drops_events_modes_and_drift() {
     wait_until("events are read", PATIENCE, || {
         metric("secbeat_edge_drop_events_total{reason=\"error-flood\"}") >= Some(2.0)
     });
+    // The lab's daemons run with `drops=trace`.
+    let log = fleet.edge_log();
+    let traced: Vec<_> = log.lines().filter(|line| line.contains("TRACE drops:")).collect();
+    assert!(traced.len() >= 2, "{log}");
+    let attacker = Family::V4.attacker();
+    let told = format!("source={attacker} verdict=\"banned\" reason=\"error-flood\"");
+    assert!(traced.iter().all(|line| line.contains(&told)), "{traced:?}");
+    assert!(traced[0].contains("dropped_packets=1"), "{traced:?}");
     let native = "secbeat_edge_xdp_attached{interface=\"to-attacker\",mode=\"native\"}";
     for (name, value) in [
         (native, 1.0),

@@ -191,6 +191,12 @@ impl Fleet {
         });
     }
 
+    /// What the edge has logged since its last start.
+    #[must_use]
+    pub fn edge_log(&self) -> String {
+        self.edge.log()
+    }
+
     /// SIGKILLs the edge and leaves it dead.
     pub fn kill_edge(&mut self) {
         self.edge.kill9();
@@ -377,7 +383,7 @@ fn spawn(mut command: Command, folder: &TempDir, daemon: &str) -> Daemon {
     command
         .arg("--config")
         .arg(folder.path().join(format!("{daemon}.toml")))
-        .env("SECBEAT_LOG", "info,async_nats=warn")
+        .env("SECBEAT_LOG", "info,async_nats=warn,drops=trace")
         .env("NO_COLOR", "1");
     Daemon::spawn(&format!("secbeat-{daemon}"), &mut command)
 }
