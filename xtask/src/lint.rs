@@ -33,6 +33,18 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     format.args(["--all", "--check"]);
     let mut clippy = cargo("clippy");
     clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let fuzz = workspace::fuzz().join("Cargo.toml");
+    let mut fuzz_format = cargo("fmt");
+    fuzz_format.arg("--manifest-path").arg(&fuzz).arg("--check");
+    let mut fuzz_clippy = cargo("clippy");
+    fuzz_clippy
+        .arg("--manifest-path")
+        .arg(&fuzz)
+        .arg("--target-dir")
+        .arg(workspace::target().join("fuzz"))
+        .args(["--", "-D", "warnings"])
+        // Nothing is linked, so libFuzzer itself need not be built.
+        .env("CUSTOM_LIBFUZZER_PATH", workspace::target().join("no-libfuzzer"));
     let mut deny = tool("cargo-deny");
     deny.args(["--workspace", "check", "bans", "licenses", "sources"]);
     let mut machete = tool("cargo-machete");
@@ -42,6 +54,8 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     Ok(vec![
         ("format", format),
         ("clippy", clippy),
+        ("format of fuzz targets", fuzz_format),
+        ("clippy of fuzz targets", fuzz_clippy),
         ("deny", deny),
         ("machete", machete),
         ("scripts", scripts),
