@@ -94,8 +94,8 @@ impl App {
             publishing.await;
             Ok(())
         });
-        let (recorder, telemetry_task) =
-            telemetry::start(&edge_id, &config.proxy.upstream.to_string(), publisher.clone())?;
+        let upstreams = vec![config.proxy.upstream.to_string()];
+        let (recorder, telemetry_task) = telemetry::start(&edge_id, upstreams, publisher.clone())?;
         let telemetry = recorder.stats();
         tasks.spawn(async move {
             telemetry_task.await;

@@ -145,21 +145,21 @@ impl Sink for ToBus {
     }
 }
 
-/// Telemetry of one upstream called `upstream`, with the default limits and a new boot id: the recorder, and the task to
-/// spawn, which ends once every recorder is gone.
+/// Telemetry of the upstreams called `upstreams`, which [`Answer::upstream`] indexes, with the default limits and a new
+/// boot id: the recorder, and the task to spawn, which ends once every recorder is gone.
 ///
 /// # Errors
 ///
-/// When `edge_id` is no subject token or the name is too long for a batch.
+/// When `edge_id` is no subject token or the names are too long for a batch.
 pub fn start(
     edge_id: &str,
-    upstream: &str,
+    upstreams: Vec<String>,
     publisher: Publisher,
 ) -> Result<(Recorder, impl Future<Output = ()> + use<>), BatchError> {
     let identity = Identity {
         edge_id: edge_id.to_owned(),
         boot_id: Uuid::new_v4(),
-        upstreams: vec![upstream.to_owned()],
+        upstreams,
     };
     let batcher = Batcher::new(BatchConfig::default(), identity)?;
     let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
