@@ -21,7 +21,7 @@ use crate::{
     protection::Protection,
     reconcile::{Limits, Reconciler},
     sources::proxy::{Proxy, listen},
-    telemetry,
+    telemetry::{self, Recorder},
 };
 
 /// Orders that may wait for the enforcer.
@@ -37,7 +37,9 @@ pub struct App {
         mpsc::Sender<crate::enforcer::Order>,
         mpsc::Receiver<crate::enforcer::Order>,
     ),
-    proxy: Proxy,
+    proxy: Option<Proxy>,
+    /// Telemetry ends with the last one, and an edge may have no source.
+    recorder: Recorder,
     api: TcpListener,
     admin: Admin,
     privileged: PrivilegedThread,
@@ -48,7 +50,7 @@ pub struct App {
 /// wrong or taken shall leave the host as it was.
 #[derive(Debug)]
 pub struct Listeners {
-    proxy: std::net::TcpListener,
+    proxy: Option<std::net::TcpListener>,
     api: std::net::TcpListener,
 }
 
@@ -57,8 +59,9 @@ impl Listeners {
     ///
     /// When an address cannot be listened on; the error names its key.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let proxy = config.proxy.as_ref().map(|proxy| listen(proxy.listen));
         Ok(Self {
-            proxy: listen(config.proxy.listen).context("proxy.listen")?,
+            proxy: proxy.transpose().context("proxy.listen")?,
             api: listen(config.api_listen).context("api_listen")?,
         })
     }
@@ -94,14 +97,17 @@ impl App {
             publishing.await;
             Ok(())
         });
-        let upstreams = vec![config.proxy.upstream.to_string()];
-        let (recorder, telemetry_task) = telemetry::start(&edge_id, upstreams, publisher.clone())?;
+        let upstreams = config.proxy.iter().map(|proxy| proxy.upstream.to_string());
+        let (recorder, telemetry_task) = telemetry::start(&edge_id, upstreams.collect(), publisher.clone())?;
         let telemetry = recorder.stats();
         tasks.spawn(async move {
             telemetry_task.await;
             Ok(())
         });
-        let proxy = Proxy::new(listeners.proxy, config.proxy(), l7.clone(), recorder)?;
+        let proxy = match listeners.proxy.zip(config.proxy()) {
+            Some((listener, config)) => Some(Proxy::new(listener, config, l7.clone(), recorder.clone())?),
+            None => None,
+        };
         let api = TcpListener::from_std(listeners.api).context("taking the API's socket")?;
 
         // Last, so that whatever else is wrong leaves the host's interfaces as they were.
@@ -122,7 +128,7 @@ impl App {
             publisher: publisher.clone(),
             garbage: Arc::new(Garbage::default()),
             telemetry,
-            proxy: proxy.stats(),
+            proxy: proxy.as_ref().map(Proxy::stats).unwrap_or_default(),
             l7: l7.clone(),
             protected: protected.clone(),
             configured: protection.configured().into(),
@@ -156,6 +162,7 @@ impl App {
             enforcer,
             orders,
             proxy,
+            recorder,
             api,
             admin,
             privileged,
@@ -176,7 +183,10 @@ impl App {
                 let _ = stopped.wait_for(|stop| *stop).await;
             }
         };
-        info!(edge = self.edge_id, proxy = %self.proxy.local_addr(), upstream = %self.config.proxy.upstream, api = %self.config.api_listen, "running");
+        info!(edge = self.edge_id, api = %self.config.api_listen, "running");
+        if let (Some(proxy), Some(config)) = (&self.proxy, &self.config.proxy) {
+            info!(listen = %proxy.local_addr(), upstream = %config.upstream, "proxying");
+        }
         let (sender, receiver) = self.orders;
         let garbage = self.admin.garbage.clone();
         let (runtime, enforcing) = (Handle::current(), self.enforcer.run(receiver, stopping()));
@@ -191,7 +201,7 @@ impl App {
         ));
         let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
         let api = tokio::spawn(async move { api.await.context("serving the local API") });
-        let proxy = tokio::spawn(self.proxy.run(stopping()));
+        let proxy = self.proxy.map(|proxy| tokio::spawn(proxy.run(stopping())));
 
         let mut outcome = Ok(());
         tokio::select! {
@@ -199,10 +209,13 @@ impl App {
             Some(ended) = self.tasks.join_next() => outcome = ended.context("a task died").and_then(|ended| ended),
         }
         let _ = stop.send(true);
-        if let Err(error) = proxy.await {
+        if let Some(proxy) = proxy
+            && let Err(error) = proxy.await
+        {
             error!(%error, "the proxy died");
         }
         let _ = tokio::time::timeout(admin::DRAIN, api).await;
+        drop(self.recorder);
         self.tasks.shutdown().await;
         if let Err(error) = enforcer
             .await

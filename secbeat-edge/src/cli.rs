@@ -185,21 +185,22 @@ impl Places {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    let listen = config.proxy.listen;
     println!("{}: ok", path.display());
     println!(
-        "edge `{}` proxies {listen} to {}, reports to NATS at {}",
+        "edge `{}` reports to NATS at {}",
         config.edge_id()?,
-        config.proxy.upstream,
         config.nats.url
     );
+    if let Some(proxy) = &config.proxy {
+        println!("it proxies {} to {}", proxy.listen, proxy.upstream);
+    }
     if config.enforcement.in_kernel() {
         println!(
             "bans are enforced in the kernel on {}",
             config.kernel.interfaces.join(", ")
         );
     }
-    if config.enforcement.at_l7() {
+    if config.enforcement.at_l7() && config.proxy.is_some() {
         println!("bans are enforced by the proxy with 403");
     }
     Ok(())

@@ -39,7 +39,9 @@ pub struct Config {
     pub api_listen: SocketAddr,
     #[serde(default)]
     pub kernel: Kernel,
-    pub proxy: Proxy,
+    /// Without it the edge enforces bans, and reports what its other sources say.
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
     #[serde(default)]
     pub nats: Nats,
     #[serde(default)]
@@ -242,7 +244,7 @@ impl Config {
         Known {
             configured: self.protect.entries(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
-            upstream: Some(self.proxy.upstream.host_and_port()),
+            upstream: self.proxy.as_ref().map(|proxy| proxy.upstream.host_and_port()),
             operator: sessions::operator(),
         }
     }
@@ -258,23 +260,24 @@ impl Config {
         }
     }
 
-    /// What the reverse proxy is told.
+    /// What the reverse proxy is told, if there is to be one.
     #[must_use]
-    pub fn proxy(&self) -> ProxyConfig {
-        let mut proxy = ProxyConfig::new(self.proxy.listen, self.proxy.upstream.clone());
+    pub fn proxy(&self) -> Option<ProxyConfig> {
+        let config = self.proxy.as_ref()?;
+        let mut proxy = ProxyConfig::new(config.listen, config.upstream.clone());
         let set = |slot: &mut Duration, value: Option<HumanDuration>| {
             if let Some(HumanDuration(value)) = value {
                 *slot = value;
             }
         };
-        set(&mut proxy.connect_timeout, self.proxy.connect_timeout);
-        set(&mut proxy.header_timeout, self.proxy.header_timeout);
-        set(&mut proxy.response_timeout, self.proxy.response_timeout);
-        set(&mut proxy.idle_timeout, self.proxy.idle_timeout);
-        if let Some(max) = self.proxy.max_connections {
+        set(&mut proxy.connect_timeout, config.connect_timeout);
+        set(&mut proxy.header_timeout, config.header_timeout);
+        set(&mut proxy.response_timeout, config.response_timeout);
+        set(&mut proxy.idle_timeout, config.idle_timeout);
+        if let Some(max) = config.max_connections {
             proxy.max_connections = max;
         }
-        proxy
+        Some(proxy)
     }
 }
 
@@ -282,15 +285,21 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn minimal() -> Config {
+    fn load(text: &str) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("edge.toml");
-        std::fs::write(
-            &path,
-            "[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n",
-        )
-        .unwrap();
-        Config::load(&path).unwrap()
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    fn minimal() -> Config {
+        load("[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n").unwrap()
+    }
+
+    #[test]
+    fn an_edge_may_have_no_proxy() {
+        let config = load("[kernel]\ninterfaces = [\"eth0\"]\n").unwrap();
+        assert!(config.proxy().is_none() && config.known().upstream.is_none());
     }
 
     #[test]
