@@ -1,6 +1,7 @@
 //! The way of telemetry from the request path to the bus: a bounded queue and the task that batches what is in it.
 //!
-//! The request path never waits. Whatever does not fit is dropped and counted, and the count travels in every batch.
+//! The request path never waits. Whatever does not fit is dropped and counted, and the count travels in every batch. A
+//! source that keeps its answers itself, as a log file does, waits for room instead.
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ const CHUNK: usize = 256;
 #[derive(Debug, Default)]
 pub struct TelemetryStats {
     recorded: AtomicU64,
+    settled: AtomicU64,
     dropped: AtomicU64,
     batches_sent: AtomicU64,
     events_sent: AtomicU64,
@@ -45,6 +47,13 @@ impl TelemetryStats {
     #[must_use]
     pub fn recorded(&self) -> u64 {
         self.recorded.load(Relaxed)
+    }
+
+    /// How many of the answers taken in have left, with a batch or as dropped. They leave in the order in which they came:
+    /// all that [`recorded`](Self::recorded) had counted at some moment have left once this is as much.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Relaxed)
     }
 
     /// Answers lost: the queue was full, or their batch could not be sent.
@@ -71,7 +80,12 @@ impl TelemetryStats {
     }
 }
 
-/// Where the sources of telemetry report to. Cheap to clone; never blocks.
+/// The batcher has ended: nothing can be reported any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the telemetry's queue is closed")]
+pub struct Closed;
+
+/// Where the sources of telemetry report to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     queue: mpsc::Sender<Observation>,
@@ -105,14 +119,29 @@ impl Recorder {
 
     /// Reports one answer, or counts it as dropped.
     pub fn record(&self, answer: Answer<'_>) {
-        let counter = match self.queue.try_reserve() {
+        match self.queue.try_reserve() {
             Ok(slot) => {
+                // Counted first, so that `settled` is never ahead of it.
+                self.stats.recorded.fetch_add(1, Relaxed);
                 slot.send(answer.into());
-                &self.stats.recorded
             }
-            Err(_) => &self.stats.dropped,
-        };
-        counter.fetch_add(1, Relaxed);
+            Err(_) => {
+                self.stats.dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Reports one answer, and waits for room while the queue is full. For threads of their own, outside the runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when nobody takes answers any more.
+    pub fn record_wait(&self, answer: Answer<'_>) -> Result<(), Closed> {
+        self.stats.recorded.fetch_add(1, Relaxed);
+        self.queue.blocking_send(answer.into()).map_err(|_| {
+            self.stats.recorded.fetch_sub(1, Relaxed);
+            Closed
+        })
     }
 
     /// Counters of this queue and its task.
@@ -180,6 +209,8 @@ pub struct TelemetryTask<S> {
     batcher: Batcher,
     sink: S,
     start: Instant,
+    /// Answers taken from the queue.
+    taken: u64,
 }
 
 impl<S: Sink> TelemetryTask<S> {
@@ -190,6 +221,7 @@ impl<S: Sink> TelemetryTask<S> {
             batcher,
             sink,
             start: Instant::now(),
+            taken: 0,
         }
     }
 
@@ -240,6 +272,7 @@ impl<S: Sink> TelemetryTask<S> {
                 self.queue.stats.dropped.fetch_add(1, Relaxed);
             }
         }
+        self.taken += 1;
     }
 
     fn flush(&mut self) {
@@ -258,6 +291,7 @@ impl<S: Sink> TelemetryTask<S> {
                 stats.dropped.fetch_add(lost, Relaxed);
             }
         }
+        stats.settled.store(self.taken, Relaxed);
     }
 }
 

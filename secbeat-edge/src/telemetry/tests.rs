@@ -112,3 +112,36 @@ async fn answers_of_a_batch_that_cannot_be_sent_count_as_dropped() {
         .await;
     assert_eq!((stats.send_failures(), stats.dropped()), (1, 2));
 }
+
+#[tokio::test]
+async fn who_waits_for_room_loses_nothing_and_learns_when_its_answers_have_left() {
+    let (recorder, queue) = Recorder::channel(TWO);
+    let stats = recorder.stats();
+    let thread = std::thread::spawn(move || (0..100).try_for_each(|_| recorder.record_wait(error(404))));
+    while stats.recorded() < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!thread.is_finished(), "100 answers fit into a queue of 2");
+    assert_eq!(stats.settled(), 0);
+    let (sender, mut batches) = mpsc::unbounded_channel();
+    TelemetryTask::new(queue, batcher(Duration::ZERO), Collect(sender))
+        .run(std::future::pending())
+        .await;
+    assert_eq!(thread.join().unwrap(), Ok(()));
+    let mut requests = 0;
+    while let Some(batch) = batches.recv().await {
+        requests += batch.counts[0].requests;
+    }
+    assert_eq!(
+        (requests, stats.recorded(), stats.settled(), stats.dropped()),
+        (100, 100, 100, 0)
+    );
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_an_error_and_does_not_count() {
+    let (recorder, queue) = Recorder::channel(TWO);
+    drop(queue);
+    assert_eq!(recorder.record_wait(error(404)), Err(Closed));
+    assert_eq!(recorder.stats().recorded(), 0);
+}
