@@ -1,7 +1,7 @@
 //! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), what travels
 //! on the bus (`wire`, `subjects`, `source`; feature `wire`), and what both daemons' shells share (`daemon`; feature
-//! `daemon`).
-#![cfg_attr(not(any(feature = "wire", test)), no_std)]
+//! `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature `logs`).
+#![cfg_attr(not(any(feature = "wire", feature = "logs", test)), no_std)]
 
 pub mod maps;
 pub mod verdict;
@@ -15,3 +15,6 @@ pub mod wire;
 
 #[cfg(feature = "daemon")]
 pub mod daemon;
+
+#[cfg(feature = "logs")]
+pub mod logs;

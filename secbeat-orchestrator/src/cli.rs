@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use comfy_table::Table;
 use secbeat_common::{
     daemon::{
@@ -15,6 +15,7 @@ use secbeat_common::{
         config::HumanDuration,
         time::{left, now_ms},
     },
+    logs,
     prefix::Prefix,
 };
 
@@ -73,8 +74,8 @@ pub enum Command {
     /// Run the detector over access logs and show whom it would have banned.
     Replay {
         /// What the lines look like.
-        #[arg(long, short, value_enum, default_value_t)]
-        format: Format,
+        #[arg(long, short, value_name = "NAME", default_value_t)]
+        format: logs::Format,
         /// A table for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -82,14 +83,6 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-}
-
-/// What the lines of a log look like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// nginx and Apache, `combined` or `common`.
-    #[default]
-    Combined,
 }
 
 impl Cli {
@@ -145,10 +138,10 @@ impl Cli {
                 Ok(())
             }
             Command::Replay {
-                format: Format::Combined,
+                format,
                 output,
                 files,
-            } => replay_files(&config, files, *output),
+            } => replay_files(&config, format, files, *output),
         }
     }
 
@@ -204,7 +197,12 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-fn replay_files(config: &Config, files: &[PathBuf], output: Output) -> anyhow::Result<()> {
+fn replay_files(
+    config: &Config,
+    lines: &logs::Format,
+    files: &[PathBuf],
+    output: Output,
+) -> anyhow::Result<()> {
     let format = match output {
         Output::Table => replay::Format::Table,
         Output::Json => replay::Format::Json,
@@ -212,7 +210,7 @@ fn replay_files(config: &Config, files: &[PathBuf], output: Output) -> anyhow::R
     let protected = config.protect.entries().into_iter();
     let protected = protected.filter(|entry| entry.holds_at(now_ms()));
     let ledger = config.ledger(protected.map(|entry| entry.network).collect());
-    let mut replay = replay::Replay::new(config.detector(), ledger);
+    let mut replay = replay::Replay::new(config.detector(), ledger, lines.clone());
     let mut findings = replay::Output::new(io::BufWriter::new(io::stdout().lock()), format);
     for path in files {
         let name = path.display().to_string();

@@ -4,7 +4,6 @@
 //!
 //! * [`detect`]: sources, sliding windows, rules and the outage guard: who crossed a threshold?
 //! * [`ledger`]: which bans are in force, for how long, and which of them still have to be written?
-//! * [`logs`]: access log lines as typed values.
 //! * [`replay`]: the same detector and ledger over log files.
 //!
 //! The shell moves data between them and the world: [`intake`] reads the bus, [`engine`] owns detector and ledger, [`writer`]
@@ -21,7 +20,6 @@ pub mod detect;
 pub mod engine;
 pub mod intake;
 pub mod ledger;
-pub mod logs;
 pub mod protection;
 pub mod replay;
 pub mod writer;

@@ -13,7 +13,11 @@ use std::{
     io::{self, Read, Write},
 };
 
-use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
+use secbeat_common::{
+    logs::{self, Line, Lines, LogError, LogLine},
+    prefix::Prefix,
+    wire::LearnedFrom,
+};
 use uuid::Uuid;
 
 use self::output::Record;
@@ -21,7 +25,6 @@ pub use self::output::{Format, Output};
 use crate::{
     detect::{DetectConfig, Detector, Finding, Sighting, UpstreamId, Upstreams},
     ledger::{Decision, Ledger, LedgerConfig},
-    logs::{self, Line, Lines, LogError, LogLine},
 };
 
 /// Rejected lines that a [`Summary`] explains.
@@ -86,17 +89,20 @@ pub struct Replay {
     upstream: UpstreamId,
     sources: HashSet<Prefix>,
     summary: Summary,
+    lines: logs::Format,
 }
 
 impl Replay {
+    /// `lines` is what the lines of the logs look like.
     #[must_use]
-    pub fn new(detect: DetectConfig, ledger: LedgerConfig) -> Self {
+    pub fn new(detect: DetectConfig, ledger: LedgerConfig, lines: logs::Format) -> Self {
         Self {
             detector: Detector::new(detect),
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
             sources: HashSet::new(),
             summary: Summary::default(),
+            lines,
         }
     }
 
@@ -113,7 +119,7 @@ impl Replay {
             number += 1;
             self.summary.read += 1;
             let parsed = match line {
-                Line::Text(text) => logs::parse(text),
+                Line::Text(text) => self.lines.parse(text),
                 Line::TooLong => Err(LogError::TooLong),
             };
             match parsed {

@@ -10,7 +10,7 @@ const PROBING: &[u8] = include_bytes!("../../fixtures/apache-http-probing.log");
 const BENIGN: &[u8] = include_bytes!("../../fixtures/elastic-apache-500.log");
 
 fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
-    let mut replay = Replay::new(detect.clone(), LedgerConfig::default());
+    let mut replay = Replay::new(detect.clone(), LedgerConfig::default(), logs::Format::COMBINED);
     let mut output = Output::new(Vec::new(), format);
     for (n, log) in logs.iter().enumerate() {
         replay.read(&format!("log-{n}"), *log, &mut output).unwrap();

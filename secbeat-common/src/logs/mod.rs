@@ -1,31 +1,38 @@
 //! Access logs as typed values.
+//!
+//! A [`Format`] turns one line into a [`LogLine`] or says why it cannot; [`Lines`] splits a stream in bounded memory.
 
 mod combined;
+mod format;
 mod lines;
 mod time;
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 pub use self::{
-    combined::parse,
+    format::{Format, UnknownFormat},
     lines::{Line, Lines, MAX_LINE},
     time::parse_time,
 };
 
-/// One request of an access log; text as it stands there, escapes included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One request of an access log. Text is as it stands in the log, a server's own escapes of odd bytes included; only the
+/// escapes of JSON are undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine<'a> {
     /// IPv4-mapped addresses as IPv4.
     pub client: IpAddr,
-    /// When the server logged it, milliseconds since the Unix epoch; these formats have whole seconds.
+    /// When the server logged it, milliseconds since the Unix epoch; some formats have whole seconds only.
     pub at_ms: i64,
     /// Empty if the request line is not `METHOD PATH PROTOCOL`.
-    pub method: &'a [u8],
+    pub method: Cow<'a, [u8]>,
     /// The request target; whatever the client sent instead of a request line; empty if it sent nothing.
-    pub path: &'a [u8],
+    pub path: Cow<'a, [u8]>,
+    /// 0 if the server answered nothing.
     pub status: u16,
+    /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
+    pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
-    pub user_agent: Option<&'a [u8]>,
+    pub user_agent: Option<Cow<'a, [u8]>>,
 }
 
 /// Why a line is no [`LogLine`].
