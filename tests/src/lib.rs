@@ -1,5 +1,5 @@
 //! SecBeat's laboratory: hosts as network namespaces ([`lab`]), the comparison of the XDP program with
-//! a model of it ([`differential`]), and what the benchmarks are made of ([`bench`]).
+//! a model of it ([`differential`]), and what the benchmarks are made of ([`bench`], [`sources_bench`]).
 //!
 //! Everything here needs root and a kernel with BPF. Names carry random suffixes and guards remove what they made, so
 //! that two runs side by side do not meet.
@@ -14,3 +14,4 @@ pub mod bench;
 pub mod differential;
 pub mod lab;
 pub mod scenario;
+pub mod sources_bench;

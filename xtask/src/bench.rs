@@ -1,5 +1,5 @@
-//! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, and what a million bans
-//! cost.
+//! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, what a million bans
+//! cost, and what the sources of telemetry cost.
 
 use crate::scenario::{Profile, start};
 use crate::setup::{self, Group};
@@ -7,7 +7,7 @@ use crate::{build_ebpf, workspace};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Measure the XDP program, the whole loop or the loading of bans.
+/// Measure the XDP program, the whole loop, the loading of bans or the sources of telemetry.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure
@@ -26,6 +26,8 @@ enum What {
     E2e,
     /// Time to write a million bans into the kernel and to compare them, and the memory they take
     Load,
+    /// Log lines parsed and replayed a second, beside other programs
+    Sources,
 }
 
 /// The command itself.
@@ -40,5 +42,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         What::E2e => start("bench-e2e", &args.rest, Profile::Release, &[]),
         What::Load => start("bench-load", &args.rest, Profile::Release, &[]),
+        What::Sources => start("bench-sources", &args.rest, Profile::Release, &[]),
     }
 }

@@ -1,13 +1,24 @@
-//! Replays of real logs; see `fixtures/README.md`.
+//! Replays of real logs; see `secbeat-common/fixtures/README.md`.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use super::*;
 use crate::detect::Threshold;
 
-const FLOOD: &[u8] = include_bytes!("../../fixtures/http-dos-random-uri.log");
-const PROBING: &[u8] = include_bytes!("../../fixtures/apache-http-probing.log");
-const BENIGN: &[u8] = include_bytes!("../../fixtures/elastic-apache-500.log");
+const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/fixtures/http-dos-random-uri.log");
+const PROBING: &[u8] = include_bytes!("../../../secbeat-common/fixtures/apache-http-probing.log");
+const SITE: &[u8] = include_bytes!("../../../secbeat-common/fixtures/elastic-apache.log");
+
+/// The first 500 lines of a mostly benign log.
+fn benign() -> &'static [u8] {
+    let (end, _) = SITE
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .nth(499)
+        .unwrap();
+    &SITE[..=end]
+}
 
 fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
     let mut replay = Replay::new(detect.clone(), LedgerConfig::default(), logs::Format::COMBINED);
@@ -68,7 +79,7 @@ fn a_flood_from_loopback_is_found_and_suppressed() {
 
 #[test]
 fn visitors_of_a_public_site_are_left_alone() {
-    let (found, summary) = replay(&[BENIGN], &DetectConfig::default(), Format::Json);
+    let (found, summary) = replay(&[benign()], &DetectConfig::default(), Format::Json);
     assert_eq!(found, "");
     let expected = Summary {
         read: 500,
@@ -92,7 +103,7 @@ fn the_table_is_aligned() {
 
 #[test]
 fn the_same_input_gives_the_same_output() {
-    let logs = [BENIGN, PROBING, FLOOD, BENIGN];
+    let logs = [benign(), PROBING, FLOOD, benign()];
     let first = replay(&logs, &errors(2), Format::Json);
     assert!(first.1.findings > 2, "{first:?}");
     for _ in 0..3 {

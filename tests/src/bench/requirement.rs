@@ -118,7 +118,7 @@ impl Requirement {
 }
 
 impl Limit {
-    fn holds(self, value: f64) -> bool {
+    pub(crate) fn holds(self, value: f64) -> bool {
         match self {
             Self::AtMost(limit) => value <= limit,
             Self::AtLeast(limit) => value >= limit,
@@ -126,7 +126,7 @@ impl Limit {
         }
     }
 
-    fn with(self, limit: f64) -> Self {
+    pub(crate) fn with(self, limit: f64) -> Self {
         match self {
             Self::AtMost(_) => Self::AtMost(limit),
             Self::AtLeast(_) => Self::AtLeast(limit),

@@ -1,0 +1,76 @@
+//! A log that is the same on every machine.
+
+use std::io::Write as _;
+
+/// Bytes of a generated line, its line feed included.
+pub const LINE_LEN: usize = 150;
+
+const AGENTS: [&str; 4] = [
+    "Mozilla/5.0 (X11; Linux x86_64)",
+    "curl/8.5.0",
+    "Mozilla/5.0 (Windows NT 10.0)",
+    "Go-http-client/2.0",
+];
+const METHODS: [&str; 4] = ["GET", "POST", "GET", "HEAD"];
+/// One answer in eight is an error.
+const STATUSES: [u16; 8] = [200, 200, 304, 200, 206, 301, 200, 404];
+/// Clients with 1 to 254 at the end of each of so many networks.
+const NETWORKS: u32 = 64;
+/// Lines that one second of the log has.
+const LINES_PER_SECOND: u32 = 2000;
+
+/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by some 16,000 clients from 2026-11-20 10:00 UTC on.
+#[must_use]
+pub fn combined(lines: u32) -> Vec<u8> {
+    let mut log = Vec::with_capacity(lines as usize * LINE_LEN);
+    let mut random = 0x2545_f491_u32;
+    for n in 0..lines {
+        let begin = log.len();
+        // Xorshift (Marsaglia): any sequence will do, as long as it is always the same.
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        let (network, host) = (random % NETWORKS, random / NETWORKS % 254 + 1);
+        let pick = random as usize >> 16;
+        let second = n / LINES_PER_SECOND;
+        write!(
+            log,
+            "198.51.{network}.{host} - - [20/Nov/2026:{:02}:{:02}:{:02} +0000] \"{} /shop/item/{:x}",
+            10 + second / 3600,
+            second / 60 % 60,
+            second % 60,
+            METHODS[pick % 4],
+            random,
+        )
+        .unwrap();
+        let rest = format!(
+            " HTTP/1.1\" {} {} \"-\" \"{}\"\n",
+            STATUSES[pick / 4 % 8],
+            random % 100_000,
+            AGENTS[pick / 32 % 4],
+        );
+        let filler = LINE_LEN - (log.len() - begin) - rest.len();
+        log.extend(b"/abcdefghij".iter().cycle().take(filler));
+        log.extend_from_slice(rest.as_bytes());
+    }
+    log
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::logs::Format;
+
+    use super::*;
+
+    #[test]
+    fn every_line_has_its_length_and_is_understood() {
+        let log = combined(10_000);
+        assert_eq!(log.len(), 10_000 * LINE_LEN);
+        let errors = log.chunks(LINE_LEN).map(|line| {
+            assert_eq!(line.last(), Some(&b'\n'));
+            Format::COMBINED.parse(line).unwrap().status
+        });
+        let errors = errors.filter(|status| *status == 404).count();
+        assert!((1000..1500).contains(&errors), "{errors} errors");
+    }
+}
