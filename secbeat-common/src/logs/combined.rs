@@ -1,55 +1,105 @@
-//! The common and combined log formats of Apache and nginx.
+//! The common and combined log formats of Apache and nginx, and Traefik's common log format.
 //!
-//! `client ident user [time] "request" status bytes "referer" "user agent"`, the last two only in the combined format;
-//! whatever follows is ignored.
+//! `[host] client ident user [time] "request" status bytes "referer" "user agent"`, the last two only in the combined
+//! format; whatever follows is ignored.
 
 use std::net::IpAddr;
 
-use memchr::{memchr, memchr_iter, memchr2_iter};
+use memchr::{memchr, memchr_iter};
 
 use super::{
-    LogError, LogLine,
+    LogError, LogLine, address,
+    quoted::{some_text, split_request, split_status, unquote},
     time::{TIME_LEN, parse_time},
 };
 
-/// Longest piece of a bad line that an error quotes, in bytes.
-const QUOTED: usize = 64;
-
-/// Parses one line, without its line feed. Nothing a client can send in its request, referer or user agent changes
+/// Parses one line without surrounding space. Nothing a client can send in its request, referer or user agent changes
 /// the other fields, since servers escape quotes. A line that is cut off after the status still counts as a request.
 ///
 /// # Errors
 ///
 /// What keeps it from being a request of a known client at a known time with a known status.
 pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, LogError> {
-    let line = line.trim_ascii();
-    if line.is_empty() {
-        return Err(LogError::Empty);
-    }
-    let (client, rest) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
-    let client = parse_client(client)?;
-    let (at_ms, rest) = find_time(rest).ok_or(LogError::Time)?;
+    let (mut line, rest) = parse_until_status(line)?;
+    line.user_agent = find_user_agent(rest).map(Into::into);
+    Ok(line)
+}
+
+/// As [`parse`], without looking for a user agent.
+pub(super) fn parse_common(line: &[u8]) -> Result<LogLine<'_>, LogError> {
+    parse_until_status(line).map(|(line, _)| line)
+}
+
+fn parse_until_status(line: &[u8]) -> Result<(LogLine<'_>, &[u8]), LogError> {
+    let Begin { client, host, rest } = split_client(line)?;
+    let (at_ms, rest) = find_time(rest).ok_or(LogError::Time(
+        "[10/Oct/2023:11:06:56 +0200] before the quoted request",
+    ))?;
     let (request, rest) = unquote(rest).ok_or(LogError::Request)?;
-    let (status, rest) = parse_status(rest).ok_or(LogError::Status)?;
+    let (status, rest) = split_status(rest).ok_or(LogError::Status)?;
     let (method, path) = split_request(request);
-    Ok(LogLine {
+    let line = LogLine {
         client,
         at_ms,
         method: method.into(),
         path: path.into(),
         status,
-        host: None,
-        user_agent: find_user_agent(rest).map(Into::into),
-    })
+        host: host.map(Into::into),
+        user_agent: None,
+    };
+    Ok((line, rest))
 }
 
-fn parse_client(text: &[u8]) -> Result<IpAddr, LogError> {
-    let address = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse::<IpAddr>().ok());
-    address
-        .map(|address| address.to_canonical())
-        .ok_or_else(|| LogError::Client(text[..text.len().min(QUOTED)].escape_ascii().to_string()))
+/// The client, the virtual host if one stands before it, and what follows.
+struct Begin<'a> {
+    client: IpAddr,
+    host: Option<&'a [u8]>,
+    rest: &'a [u8],
+}
+
+fn split_client(line: &[u8]) -> Result<Begin<'_>, LogError> {
+    let (first, rest) = split_field(line);
+    if rest.starts_with(b" - ")
+        && let Some(client) = address::parse_v4(first)
+    {
+        return Ok(Begin {
+            client: IpAddr::V4(client),
+            host: None,
+            rest,
+        });
+    }
+    if first.ends_with(b",") {
+        // A list as X-Forwarded-For has it.
+        let mut end = first.len();
+        while line[..end].ends_with(b",") && end < line.len() {
+            let (next, _) = split_field(&line[end + 1..]);
+            end += 1 + next.len();
+        }
+        return Ok(Begin {
+            client: address::parse_last(&line[..end])?,
+            host: None,
+            rest: &line[end..],
+        });
+    }
+    // After the client comes the name that identd gave it, if ever; after a host, the client.
+    let (second, after) = split_field(rest.strip_prefix(b" ").unwrap_or(rest));
+    match address::parse(second) {
+        Some(client) => Ok(Begin {
+            client,
+            host: some_text(first),
+            rest: after,
+        }),
+        None => Ok(Begin {
+            client: address::parse_last(first)?,
+            host: None,
+            rest,
+        }),
+    }
+}
+
+/// Splits before the first space.
+fn split_field(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(memchr(b' ', text).unwrap_or(text.len()))
 }
 
 /// The time, and what follows the quote that opens the request. User names may contain spaces and brackets, but no bare
@@ -62,55 +112,12 @@ fn find_time(text: &[u8]) -> Option<(i64, &[u8])> {
     })
 }
 
-/// Splits after the opening quote: what is quoted, and what follows the closing quote.
-fn unquote(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut escaped = None;
-    for at in memchr2_iter(b'"', b'\\', text) {
-        match text[at] {
-            _ if escaped == Some(at) => {}
-            b'\\' => escaped = Some(at + 1),
-            _ => return Some((&text[..at], &text[at + 1..])),
-        }
-    }
-    None
-}
-
-fn parse_status(text: &[u8]) -> Option<(u16, &[u8])> {
-    let (status, rest) = text.strip_prefix(b" ")?.split_at_checked(3)?;
-    let ends = rest.first().is_none_or(|byte| *byte == b' ');
-    let digits = status.iter().all(u8::is_ascii_digit);
-    (ends && digits).then(|| {
-        let status = status.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
-        (status, rest)
-    })
-}
-
-/// Method and path; an empty method and everything if it is not `METHOD PATH PROTOCOL` or `METHOD PATH`.
-fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
-    if request == b"-" {
-        return (b"", b"");
-    }
-    let Some(space) = memchr(b' ', request) else {
-        return (b"", request);
-    };
-    let (method, target) = (&request[..space], &request[space + 1..]);
-    let is_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
-    if method.is_empty() || !method.iter().all(is_token) {
-        return (b"", request);
-    }
-    // A path may contain spaces, so the protocol is what follows the last one.
-    match memchr::memrchr(b' ', target) {
-        Some(space) if target[space + 1..].starts_with(b"HTTP/") => (method, &target[..space]),
-        _ => (method, target),
-    }
-}
-
 /// The second quoted text in ` bytes "referer" "user agent"`.
 fn find_user_agent(text: &[u8]) -> Option<&[u8]> {
     let opened = |text| Some(&text[memchr(b'"', text)? + 1..]);
     let (_, rest) = unquote(opened(text)?)?;
     let (user_agent, _) = unquote(opened(rest)?)?;
-    (!matches!(user_agent, b"" | b"-")).then_some(user_agent)
+    some_text(user_agent)
 }
 
 #[cfg(test)]
@@ -118,11 +125,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::logs::Format;
 
     const AT: i64 = 1_696_928_816_000;
 
     fn line(rest: &str) -> String {
         format!("203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] {rest}")
+    }
+
+    fn parse(line: &[u8]) -> Result<LogLine<'_>, LogError> {
+        Format::COMBINED.parse(line)
     }
 
     fn error(line: &str) -> String {
@@ -218,10 +230,56 @@ mod tests {
     }
 
     #[test]
+    fn a_virtual_host_may_stand_first() {
+        for (first, host) in [
+            ("www.example.org", Some("www.example.org")),
+            ("www.example.org:443", Some("www.example.org:443")),
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("-", None),
+        ] {
+            let line = format!("{first} {}", line(r#""GET / HTTP/1.1" 200 1"#));
+            let parsed = parse(line.as_bytes()).unwrap();
+            assert_eq!(parsed.host.as_deref(), host.map(str::as_bytes), "{first}");
+            assert_eq!(parsed.client, "203.0.113.7".parse::<IpAddr>().unwrap());
+        }
+    }
+
+    #[test]
+    fn of_forwarded_addresses_the_last_is_the_client() {
+        for clients in [
+            "6.6.6.6, 203.0.113.7",
+            "6.6.6.6,203.0.113.7",
+            "unknown, 6.6.6.6, [2001:db8::1]:80, 203.0.113.7:4711",
+        ] {
+            let line = line(r#""GET / HTTP/1.1" 200 1"#).replace("203.0.113.7", clients);
+            assert_eq!(
+                parse(line.as_bytes()).unwrap().client,
+                "203.0.113.7".parse::<IpAddr>().unwrap(),
+                "{clients}"
+            );
+        }
+        assert_eq!(error("6.6.6.6,"), "`6.6.6.6,` is no client address");
+        assert_eq!(error("6.6.6.6, "), "`6.6.6.6,` is no client address");
+    }
+
+    #[test]
+    fn no_answer_is_status_0() {
+        for status in ["-", "000"] {
+            let line = line(&format!("\"GET / HTTP/1.1\" {status} - \"-\" \"curl\""));
+            let parsed = parse(line.as_bytes()).unwrap();
+            assert_eq!(
+                (parsed.status, parsed.user_agent.as_deref()),
+                (0, Some(&b"curl"[..])),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
     fn errors_say_what_is_wrong() {
         assert_eq!(error(" \r"), "the line is empty");
         assert_eq!(
-            error("www.example.org 203.0.113.7 - -"),
+            error("www.example.org - -"),
             "`www.example.org` is no client address"
         );
         assert_eq!(
@@ -243,6 +301,7 @@ mod tests {
             r#""GET /" 2000 1"#,
             r#""GET /" 2x0 1"#,
             r#""GET /"200 1"#,
+            r#""GET /" -1"#,
         ] {
             assert_eq!(
                 error(&line(rest)),

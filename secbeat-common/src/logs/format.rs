@@ -1,46 +1,120 @@
 //! What the lines of a log look like.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{LogError, LogLine, combined};
+use super::{
+    LogError, LogLine, combined, envoy, haproxy, json,
+    pattern::{Pattern, PatternError},
+    prefix, tables,
+    time::Zone,
+};
 
-/// What the lines of a log look like, by the name it has in configs and on command lines.
+/// What the lines of a log look like: one of the formats with a name, or a [pattern](Format::pattern).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Format {
     kind: Kind,
+    zone: Zone,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Combined,
     Common,
+    NginxJson,
+    CaddyJson,
+    TraefikJson,
+    Haproxy,
+    EnvoyJson,
+    Envoy,
+    Pattern(Arc<Pattern>),
 }
 
-const NAMED: [(&str, Kind); 2] = [("combined", Kind::Combined), ("common", Kind::Common)];
+/// The names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
+const NAMED: [(&str, Kind); 8] = [
+    ("combined", Kind::Combined),
+    ("common", Kind::Common),
+    ("nginx-json", Kind::NginxJson),
+    ("caddy-json", Kind::CaddyJson),
+    ("traefik-json", Kind::TraefikJson),
+    ("haproxy", Kind::Haproxy),
+    ("envoy-json", Kind::EnvoyJson),
+    ("envoy", Kind::Envoy),
+];
 
-/// A name that no format has.
+/// Text that is neither the name of a format nor a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no log format `{0}`")]
-pub struct UnknownFormat(String);
+pub enum FormatError {
+    #[error(
+        "there is no log format `{0}`; there are combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy-json, \
+         envoy, and patterns like `$remote_addr [$time_local] $status`"
+    )]
+    Unknown(String),
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
 
 impl Format {
-    /// nginx's and Apache's `combined`, which also reads `common`.
-    pub const COMBINED: Self = Self { kind: Kind::Combined };
+    /// `combined` of nginx and Apache, and whatever begins like it.
+    pub const COMBINED: Self = Self {
+        kind: Kind::Combined,
+        zone: Zone::UTC,
+    };
 
-    /// Parses one line, without its line feed.
+    /// The formats that have names.
+    pub fn named() -> impl Iterator<Item = Self> {
+        NAMED.into_iter().map(|(_, kind)| Self {
+            kind,
+            zone: Zone::UTC,
+        })
+    }
+
+    /// A format of one's own in the syntax of nginx's `log_format`, as
+    /// `$remote_addr [$time_local] "$request" $status`.
+    ///
+    /// # Errors
+    ///
+    /// When it names no client, time or status, or could be read in several ways.
+    pub fn pattern(text: &str) -> Result<Self, PatternError> {
+        Ok(Self {
+            kind: Kind::Pattern(Arc::new(Pattern::new(text)?)),
+            zone: Zone::UTC,
+        })
+    }
+
+    /// With this time zone for times that are logged without one; otherwise they are taken as UTC. A time that the clock
+    /// shows twice is the first of the two.
+    #[must_use]
+    pub fn with_time_zone(self, zone: TimeZone) -> Self {
+        Self {
+            zone: Zone::new(zone),
+            ..self
+        }
+    }
+
+    /// Parses one line, without its line feed. A container runtime's time and stream before it are skipped.
     ///
     /// # Errors
     ///
     /// What keeps it from being a request of a known client at a known time with a known status.
     pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
-        match self.kind {
+        let line = prefix::strip_container(line.trim_ascii());
+        if line.is_empty() {
+            return Err(LogError::Empty);
+        }
+        let zone = &self.zone;
+        match &self.kind {
             Kind::Combined => combined::parse(line),
-            Kind::Common => combined::parse(line).map(|line| LogLine {
-                user_agent: None,
-                ..line
-            }),
+            Kind::Common => combined::parse_common(line),
+            Kind::NginxJson => json::parse(line, &tables::NGINX, zone),
+            Kind::CaddyJson => json::parse(line, &tables::CADDY, zone),
+            Kind::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
+            Kind::Haproxy => haproxy::parse(line, zone),
+            Kind::EnvoyJson => json::parse(line, &tables::ENVOY, zone),
+            Kind::Envoy => envoy::parse(line, zone),
+            Kind::Pattern(pattern) => pattern.parse(line, zone),
         }
     }
 }
@@ -52,18 +126,24 @@ impl Default for Format {
 }
 
 impl FromStr for Format {
-    type Err = UnknownFormat;
+    type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = NAMED.iter().find(|(name, _)| *name == text);
-        found
-            .map(|(_, kind)| Self { kind: *kind })
-            .ok_or_else(|| UnknownFormat(text.to_owned()))
+        if text.contains('$') {
+            return Ok(Self::pattern(text)?);
+        }
+        let named = Self::named().zip(NAMED).find(|(_, (name, _))| *name == text);
+        named
+            .map(|(format, _)| format)
+            .ok_or_else(|| FormatError::Unknown(text.to_owned()))
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Kind::Pattern(pattern) = &self.kind {
+            return f.pad(pattern.text());
+        }
         let named = NAMED.iter().find(|(_, kind)| *kind == self.kind);
         f.pad(named.map_or("", |(name, _)| name))
     }
@@ -86,10 +166,18 @@ mod tests {
         for (name, _) in NAMED {
             assert_eq!(name.parse::<Format>().unwrap().to_string(), name);
         }
-        assert_eq!(
-            "apache".parse::<Format>().unwrap_err().to_string(),
-            "there is no log format `apache`"
+        let error = "apache".parse::<Format>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("there is no log format `apache`; there are combined, "),
+            "{error}"
         );
+        assert!(NAMED.iter().all(|(name, _)| error.contains(name)), "{error}");
+    }
+
+    #[test]
+    fn a_pattern_is_its_own_name() {
+        let text = "$remote_addr [$time_local] \"$request\" $status";
+        assert_eq!(text.parse::<Format>().unwrap().to_string(), text);
     }
 
     #[test]

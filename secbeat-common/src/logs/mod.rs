@@ -1,17 +1,33 @@
 //! Access logs as typed values.
 //!
-//! A [`Format`] turns one line into a [`LogLine`] or says why it cannot; [`Lines`] splits a stream in bounded memory.
+//! A [`Format`] turns one line into a [`LogLine`] or says why it cannot; [`Lines`] splits a stream in bounded memory, and
+//! [`Detection`] finds out which format a log has.
 
+mod address;
 mod combined;
+mod detect;
+mod envoy;
+mod error;
 mod format;
+mod haproxy;
+mod json;
 mod lines;
+mod pattern;
+mod prefix;
+mod quoted;
+mod tables;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::{borrow::Cow, net::IpAddr};
 
 pub use self::{
-    format::{Format, UnknownFormat},
+    detect::{DETECTED_FROM, Detection},
+    error::LogError,
+    format::{Format, FormatError},
     lines::{Line, Lines, MAX_LINE},
+    pattern::PatternError,
     time::parse_time,
 };
 
@@ -21,33 +37,17 @@ pub use self::{
 pub struct LogLine<'a> {
     /// IPv4-mapped addresses as IPv4.
     pub client: IpAddr,
-    /// When the server logged it, milliseconds since the Unix epoch; some formats have whole seconds only.
+    /// When the request began or was logged, whichever the format has, in milliseconds since the Unix epoch; some formats
+    /// have whole seconds only.
     pub at_ms: i64,
     /// Empty if the request line is not `METHOD PATH PROTOCOL`.
     pub method: Cow<'a, [u8]>,
     /// The request target; whatever the client sent instead of a request line; empty if it sent nothing.
     pub path: Cow<'a, [u8]>,
-    /// 0 if the server answered nothing.
+    /// 0 if the server logged no answer.
     pub status: u16,
     /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
-}
-
-/// Why a line is no [`LogLine`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
-    #[error("the line is empty")]
-    Empty,
-    #[error("`{0}` is no client address")]
-    Client(String),
-    #[error("no time like [10/Oct/2023:11:06:56 +0200] before the quoted request")]
-    Time,
-    #[error("the quoted request does not end")]
-    Request,
-    #[error("no three-digit status after the request")]
-    Status,
-    #[error("the line is longer than {MAX_LINE} bytes")]
-    TooLong,
 }

@@ -1,7 +1,16 @@
-//! Times of the common log format.
+//! Times as servers write them.
+
+use jiff::{Timestamp, civil::DateTime, fmt::temporal::DateTimeParser, tz::TimeZone};
 
 /// Bytes of `10/Oct/2023:11:06:56 +0200`.
 pub(super) const TIME_LEN: usize = 26;
+/// Bytes of `10/Oct/2023:11:06:56`.
+const LOCAL_LEN: usize = 20;
+
+/// Bytes of `2023-10-10`, which alone says no time.
+const DATE_LEN: usize = 10;
+
+const RFC_3339: DateTimeParser = DateTimeParser::new();
 
 const DAY_S: i64 = 86_400;
 const MONTHS: [(&[u8; 3], i64); 12] = [
@@ -24,49 +33,139 @@ const MONTHS: [(&[u8; 3], i64); 12] = [
 #[must_use]
 pub fn parse_time(text: &[u8]) -> Option<i64> {
     let text: &[u8; TIME_LEN] = text.try_into().ok()?;
-    let [
-        _,
-        _,
-        b'/',
-        m0,
-        m1,
-        m2,
-        b'/',
-        _,
-        _,
-        _,
-        _,
-        b':',
-        _,
-        _,
-        b':',
-        _,
-        _,
-        b':',
-        _,
-        _,
-        b' ',
-        sign,
-        ..,
-    ] = text
-    else {
+    let (local, offset) = text.split_first_chunk::<LOCAL_LEN>()?;
+    let [b' ', sign, h0, h1, m0, m1] = offset else {
         return None;
     };
-    let year = digits(&text[7..11])?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let month = MONTHS.iter().position(|(name, _)| **name == [*m0, *m1, *m2])?;
-    let february_29 = i64::from(leap && month == 1);
-    let day = up_to(digits(&text[..2])?, MONTHS[month].1 + february_29).filter(|day| *day > 0)?;
-    let hour = up_to(digits(&text[12..14])?, 23)?;
-    let minute = up_to(digits(&text[15..17])?, 59)?;
-    let second = up_to(digits(&text[18..20])?, 60)?.min(59);
-    let offset = up_to(digits(&text[22..24])?, 23)? * 3600 + up_to(digits(&text[24..])?, 59)? * 60;
+    let offset = up_to(digits(&[*h0, *h1])?, 23)? * 3600 + up_to(digits(&[*m0, *m1])?, 59)? * 60;
     let offset = match sign {
         b'+' => offset,
         b'-' => -offset,
         _ => return None,
     };
-    Some((days(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second - offset) * 1000)
+    Some((local_seconds(local)? - offset) * 1000)
+}
+
+/// `10/Oct/2023:11:06:56`, as seconds since the epoch if it were UTC.
+fn local_seconds(text: &[u8; LOCAL_LEN]) -> Option<i64> {
+    let [
+        d0,
+        d1,
+        b'/',
+        n0,
+        n1,
+        n2,
+        b'/',
+        y0,
+        y1,
+        y2,
+        y3,
+        b':',
+        h0,
+        h1,
+        b':',
+        m0,
+        m1,
+        b':',
+        s0,
+        s1,
+    ] = text
+    else {
+        return None;
+    };
+    let year = digits(&[*y0, *y1, *y2, *y3])?;
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let month = MONTHS.iter().position(|(name, _)| **name == [*n0, *n1, *n2])?;
+    let february_29 = i64::from(leap && month == 1);
+    let day = up_to(digits(&[*d0, *d1])?, MONTHS[month].1 + february_29).filter(|day| *day > 0)?;
+    let hour = up_to(digits(&[*h0, *h1])?, 23)?;
+    let minute = up_to(digits(&[*m0, *m1])?, 59)?;
+    let second = up_to(digits(&[*s0, *s1])?, 60)?.min(59);
+    Some(days(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second)
+}
+
+/// Where a time without one was logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Zone(TimeZone);
+
+impl Zone {
+    pub(super) const UTC: Self = Self(TimeZone::UTC);
+
+    pub(super) const fn new(zone: TimeZone) -> Self {
+        Self(zone)
+    }
+
+    /// Milliseconds since the epoch, from those that would be right in UTC.
+    fn resolve(&self, local_ms: i64) -> Option<i64> {
+        if self.0 == TimeZone::UTC {
+            return Some(local_ms);
+        }
+        let local = Timestamp::from_millisecond(local_ms).ok()?;
+        self.resolve_civil(TimeZone::UTC.to_datetime(local))
+    }
+
+    fn resolve_civil(&self, local: DateTime) -> Option<i64> {
+        Some(self.0.to_timestamp(local).ok()?.as_millisecond())
+    }
+}
+
+/// `10/Oct/2023:11:06:56` or `10/Oct/2023:11:06:56.789` in a time zone.
+pub(super) fn parse_clf_local(text: &[u8], zone: &Zone) -> Option<i64> {
+    let (local, fraction) = text.split_first_chunk::<LOCAL_LEN>()?;
+    let ms = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] => fraction_ms(digits)?,
+        _ => return None,
+    };
+    zone.resolve(local_seconds(local)? * 1000 + ms)
+}
+
+/// Any time that a server writes: as [`parse_time`] and `parse_clf_local` take it, RFC 3339 with or without an offset, or
+/// seconds since the epoch with or without a fraction.
+pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
+    if text.get(2) == Some(&b'/') {
+        return parse_time(text).or_else(|| parse_clf_local(text, zone));
+    }
+    if text.get(4) == Some(&b'-') && text.len() > DATE_LEN {
+        if let Ok(time) = RFC_3339.parse_timestamp(text) {
+            return Some(time.as_millisecond());
+        }
+        return zone.resolve_civil(RFC_3339.parse_datetime(text).ok()?);
+    }
+    let dot = memchr::memchr(b'.', text);
+    let (seconds, fraction) = dot.map_or((text, &b""[..]), |dot| (&text[..dot], &text[dot + 1..]));
+    if seconds.is_empty() || seconds.len() > 19 {
+        return None;
+    }
+    if dot.is_none() {
+        return from_epoch(digits(seconds)? as f64);
+    }
+    digits(seconds)?
+        .checked_mul(1000)?
+        .checked_add(fraction_ms(fraction)?)
+}
+
+/// The fraction of a second in whole milliseconds.
+fn fraction_ms(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |at: usize| i64::from(text.get(at).unwrap_or(&b'0') - b'0');
+    Some(digit(0) * 100 + digit(1) * 10 + digit(2))
+}
+
+/// Milliseconds since the epoch, from seconds; from milli-, micro- or nanoseconds if the number is too large for seconds of
+/// this age.
+pub(super) fn from_epoch(number: f64) -> Option<i64> {
+    let ms = match number {
+        n if n < 0.0 => return None,
+        n if n < 1e11 => n * 1e3,
+        n if n < 1e14 => n,
+        n if n < 1e17 => n / 1e3,
+        n if n < 1e20 => n / 1e6,
+        _ => return None,
+    };
+    Some(ms.round() as i64)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
@@ -90,7 +189,7 @@ fn days(year: i64, month: usize, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use jiff::{Timestamp, fmt::strtime, tz::Offset};
+    use jiff::{fmt::strtime, tz::Offset};
     use proptest::prelude::*;
 
     use super::*;
@@ -124,6 +223,73 @@ mod tests {
         ] {
             assert_eq!(parse_time(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn every_servers_time_is_understood() {
+        const AT: i64 = 1_696_928_816_000;
+        for (text, at_ms) in [
+            ("10/Oct/2023:11:06:56 +0200", AT),
+            ("10/Oct/2023:09:06:56", AT),
+            ("10/Oct/2023:09:06:56.789", AT + 789),
+            ("2023-10-10T09:06:56Z", AT),
+            ("2023-10-10T11:06:56.789123456+02:00", AT + 789),
+            ("2023-10-10T09:06:56", AT),
+            ("1696928816", AT),
+            ("1696928816.789", AT + 789),
+            ("1696928816.7", AT + 700),
+            ("1696928816789", AT + 789),
+        ] {
+            assert_eq!(parse_any(text.as_bytes(), &Zone::UTC), Some(at_ms), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            ".5",
+            "1e9",
+            "1696928816.",
+            "-1",
+            "99999999999999999999",
+            "2023-10-10",
+            "10/10/2023",
+            "\u{ff}\u{ff}",
+        ] {
+            assert_eq!(parse_any(text.as_bytes(), &Zone::UTC), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_tell_their_unit() {
+        for number in [
+            1.693_840_791_756_499_5e9,
+            1.693_840_791_756e12,
+            1.693_840_791_756_499e15,
+            1.693_840_791_756_499e18,
+        ] {
+            assert_eq!(from_epoch(number), Some(1_693_840_791_756), "{number}");
+        }
+        for number in [-1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(from_epoch(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_of_the_zone_given() {
+        let zone = Zone::new(TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());
+        for (text, utc) in [
+            ("10/Jul/2023:11:06:56.5", "2023-07-10T09:06:56.5Z"),
+            ("10/Jan/2023:11:06:56", "2023-01-10T10:06:56Z"),
+            ("2023-07-10T11:06:56", "2023-07-10T09:06:56Z"),
+            // Twice: the first time it was summer.
+            ("29/Oct/2023:02:30:00", "2023-10-29T00:30:00Z"),
+        ] {
+            let expected = utc.parse::<Timestamp>().unwrap().as_millisecond();
+            assert_eq!(parse_any(text.as_bytes(), &zone), Some(expected), "{text}");
+        }
+        assert_eq!(
+            parse_any(b"2023-07-10T11:06:56Z", &zone),
+            parse_any(b"2023-07-10T11:06:56Z", &Zone::UTC)
+        );
     }
 
     proptest! {

@@ -1,0 +1,137 @@
+//! Client addresses as servers write them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{LogError, error::quote};
+
+/// An address alone, or in brackets; IPv4-mapped ones become IPv4.
+pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
+    if let Some(address) = parse_v4(text) {
+        return Some(IpAddr::V4(address));
+    }
+    let text = match text {
+        [b'[', inner @ .., b']'] => inner,
+        _ => text,
+    };
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// `203.0.113.7:4711` or `[2001:db8::7]:4711`, or without a port.
+pub(super) fn parse_with_port(text: &[u8]) -> Option<IpAddr> {
+    parse(text).or_else(|| parse_before_port(text))
+}
+
+/// As `parse_with_port`, but the port has to be there: `2001:db8::7:4711` is 2001:db8::7.
+pub(super) fn parse_before_port(text: &[u8]) -> Option<IpAddr> {
+    let colon = memchr::memrchr(b':', text)?;
+    let port = &text[colon + 1..];
+    let is_port = !port.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    is_port.then(|| parse(&text[..colon])).flatten()
+}
+
+/// The last address of a list as `X-Forwarded-For` has it: the one that the server, or the proxy next to it, wrote itself.
+/// What stands before it may be forged by the client.
+///
+/// # Errors
+///
+/// [`LogError::Client`].
+pub(super) fn parse_last(text: &[u8]) -> Result<IpAddr, LogError> {
+    let last = memchr::memrchr(b',', text).map_or(text, |comma| &text[comma + 1..]);
+    parse_with_port(last.trim_ascii()).ok_or_else(|| LogError::Client(quote(text)))
+}
+
+/// Four decimal numbers up to 255, without leading zeros.
+pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    if !(7..=15).contains(&text.len()) {
+        return None;
+    }
+    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            if digits > 0 && part == 0 {
+                return None;
+            }
+            part = part * 10 + u32::from(digit);
+            digits += 1;
+            if part > 255 {
+                return None;
+            }
+        } else {
+            if byte != b'.' || digits == 0 {
+                return None;
+            }
+            address = address << 8 | part;
+            (part, digits, dots) = (0, 0, dots + 1);
+        }
+    }
+    (dots == 3 && digits > 0).then(|| Ipv4Addr::from(address << 8 | part))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn addresses_come_with_and_without_brackets_and_ports() {
+        for text in [
+            "203.0.113.7",
+            "203.0.113.7:4711",
+            "::ffff:203.0.113.7",
+            "[::ffff:203.0.113.7]:1",
+        ] {
+            assert_eq!(parse_with_port(text.as_bytes()), address("203.0.113.7"), "{text}");
+        }
+        for text in ["2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:4711"] {
+            assert_eq!(parse_with_port(text.as_bytes()), address("2001:db8::7"), "{text}");
+        }
+        assert_eq!(parse_before_port(b"2001:db8::7:4711"), address("2001:db8::7"));
+        for text in [
+            "",
+            "localhost",
+            "unix:",
+            "203.0.113.7:",
+            "203.0.113.7:http",
+            "203.0.113.7:123456",
+            "-",
+            "fe80::1%eth0",
+        ] {
+            assert_eq!(parse_with_port(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_list_the_last_counts() {
+        assert_eq!(
+            parse_last(b"6.6.6.6, [2001:db8::7]:54321").ok(),
+            address("2001:db8::7")
+        );
+        assert_eq!(parse_last(b"203.0.113.7").ok(), address("203.0.113.7"));
+        assert_eq!(
+            parse_last(b"203.0.113.7, unknown").unwrap_err().to_string(),
+            "`203.0.113.7, unknown` is no client address"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn ipv4_is_what_the_standard_library_says(text in "[0-9]{1,3}(\\.[0-9]{0,4}){2,4}|[0-9.a]{0,16}") {
+            prop_assert_eq!(parse_v4(text.as_bytes()), text.parse::<Ipv4Addr>().ok());
+        }
+
+        #[test]
+        fn every_address_is_itself(bits in any::<u32>(), v6 in any::<u128>()) {
+            let v4 = Ipv4Addr::from(bits);
+            prop_assert_eq!(parse(v4.to_string().as_bytes()), Some(IpAddr::V4(v4)));
+            let v6 = std::net::Ipv6Addr::from(v6);
+            prop_assert_eq!(parse(format!("[{v6}]").as_bytes()), Some(IpAddr::V6(v6).to_canonical()));
+        }
+    }
+}

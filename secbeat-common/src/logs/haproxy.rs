@@ -1,0 +1,50 @@
+//! HAProxy's HTTP log (`option httplog`, `option httpslog`), with or without what syslog puts before it:
+//! `client:port [date] frontend backend/server timers status … "request"`.
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+use super::{
+    LogError, LogLine, address,
+    quoted::{parse_status, split_request},
+    time::{self, Zone},
+};
+
+/// Fields between the date and the status: frontend, backend/server, timers.
+const BEFORE_STATUS: usize = 3;
+
+/// Parses one line without surrounding space. HAProxy encodes quotes in what clients send, so the first quote opens the
+/// request; a line that is cut off within the request is one, too.
+pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogError> {
+    let (client, at_ms, rest) = memchr_iter(b'[', line)
+        .find_map(|open| begin(line, open, zone))
+        .ok_or(LogError::HaproxyBegin)?;
+    let quote = memchr(b'"', rest).ok_or(LogError::HaproxyRest)?;
+    let (fields, request) = (&rest[..quote], &rest[quote + 1..]);
+    let mut fields = fields
+        .split(|byte| *byte == b' ')
+        .filter(|field| !field.is_empty());
+    let status = fields.nth(BEFORE_STATUS).ok_or(LogError::HaproxyRest)?;
+    let status = parse_status(status).ok_or(LogError::HaproxyRest)?;
+    let request = &request[..memchr(b'"', request).unwrap_or(request.len())];
+    let (method, path) = split_request(request);
+    Ok(LogLine {
+        client,
+        at_ms,
+        method: method.into(),
+        path: path.into(),
+        status,
+        host: None,
+        user_agent: None,
+    })
+}
+
+/// Client, time and what follows, if the bracket at `open` is that before the date.
+fn begin<'a>(line: &'a [u8], open: usize, zone: &Zone) -> Option<(std::net::IpAddr, i64, &'a [u8])> {
+    let before = line[..open].strip_suffix(b" ")?;
+    let client = &before[memrchr(b' ', before).map_or(0, |space| space + 1)..];
+    let client = address::parse_before_port(client)?;
+    let rest = &line[open + 1..];
+    let close = memchr(b']', rest)?;
+    let at_ms = time::parse_clf_local(&rest[..close], zone)?;
+    Some((client, at_ms, rest[close + 1..].strip_prefix(b" ")?))
+}

@@ -1,0 +1,66 @@
+//! Quoted text, request lines and statuses, which many formats share.
+
+use memchr::{memchr, memchr2, memrchr};
+
+/// Splits after the opening quote: what is quoted, and what follows the closing quote. A backslash escapes the byte after
+/// it.
+pub(super) fn unquote(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr2(b'"', b'\\', text.get(from..)?)?;
+        if text[at] == b'"' {
+            return Some((&text[..at], &text[at + 1..]));
+        }
+        from = at + 2;
+    }
+}
+
+/// Splits ` 404` and what follows it; ` -` is 0, no answer.
+pub(super) fn split_status(text: &[u8]) -> Option<(u16, &[u8])> {
+    let text = text.strip_prefix(b" ")?;
+    let (status, rest) = match text.split_first_chunk::<3>() {
+        Some((digits, rest)) if digits[0] != b'-' => (status(digits)?, rest),
+        _ => (0, text.strip_prefix(b"-")?),
+    };
+    rest.first()
+        .is_none_or(|byte| *byte == b' ')
+        .then_some((status, rest))
+}
+
+fn status(digits: &[u8; 3]) -> Option<u16> {
+    let all = digits.iter().all(u8::is_ascii_digit);
+    all.then(|| digits.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0')))
+}
+
+/// A status of a field of its own: three digits; `-`, `0` and `-1`, as servers write "no answer", are 0.
+pub(super) fn parse_status(text: &[u8]) -> Option<u16> {
+    match text {
+        b"-" | b"0" | b"-1" => Some(0),
+        _ => status(text.try_into().ok()?),
+    }
+}
+
+/// Method and path; an empty method and everything if it is not `METHOD PATH PROTOCOL` or `METHOD PATH`.
+pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
+    if request == b"-" {
+        return (b"", b"");
+    }
+    let Some(space) = memchr(b' ', request) else {
+        return (b"", request);
+    };
+    let (method, target) = (&request[..space], &request[space + 1..]);
+    let is_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+    if method.is_empty() || !method.iter().all(is_token) {
+        return (b"", request);
+    }
+    // A path may contain spaces, so the protocol is what follows the last one.
+    match memrchr(b' ', target) {
+        Some(space) if target[space + 1..].starts_with(b"HTTP/") => (method, &target[..space]),
+        _ => (method, target),
+    }
+}
+
+/// Text, unless it is how a server writes that there is none.
+pub(super) fn some_text(text: &[u8]) -> Option<&[u8]> {
+    (!matches!(text, b"" | b"-")).then_some(text)
+}

@@ -1,0 +1,41 @@
+//! Every format, by literal lines, by the logs in `fixtures` and by made-up ones.
+
+mod json;
+mod pattern;
+mod random;
+mod snapshots;
+mod text;
+
+use super::{Format, LogError, LogLine};
+
+/// What a line is understood as, in the order of `explain`; `–` for what there is not.
+fn shown(line: &LogLine<'_>) -> String {
+    let text = |text: &[u8]| text.escape_ascii().to_string();
+    let or_dash =
+        |value: &Option<std::borrow::Cow<'_, [u8]>>| value.as_deref().map_or_else(|| "–".to_owned(), text);
+    let at = jiff::Timestamp::from_millisecond(line.at_ms).unwrap();
+    format!(
+        "{} {at} {} {} {} host={} agent={}",
+        line.client,
+        line.status,
+        if line.method.is_empty() {
+            "–".to_owned()
+        } else {
+            text(&line.method)
+        },
+        text(&line.path),
+        or_dash(&line.host),
+        or_dash(&line.user_agent),
+    )
+}
+
+/// What `format` understands, or why it does not.
+fn understood(format: &Format, line: &[u8]) -> String {
+    format
+        .parse(line)
+        .map_or_else(|error: LogError| format!("! {error}"), |line| shown(&line))
+}
+
+fn named(name: &str) -> Format {
+    name.parse().unwrap()
+}

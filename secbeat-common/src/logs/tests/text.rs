@@ -1,0 +1,107 @@
+//! HAProxy and Envoy by literal lines.
+
+use jiff::tz::TimeZone;
+
+use super::{named, understood};
+
+const HAPROXY: &str = r#"203.0.113.7:14853 [14/Jan/2026:12:48:57.127] https-in~ site/web1 170/0/0/3/173 200 739 - - --NN 0/0/0/0/0 0/0 {example.org|curl} {} "GET /a HTTP/1.1""#;
+const SHOWN: &str = "203.0.113.7 2026-01-14T12:48:57.127Z 200 GET /a host=– agent=–";
+
+#[test]
+fn haproxy_with_and_without_a_syslog_header() {
+    let haproxy = named("haproxy");
+    for before in [
+        "",
+        "<134>Jan 14 12:48:57 lb1 haproxy[4711]: ",
+        "<134>1 2026-01-14T12:48:57+01:00 lb1 haproxy 4711 - - ",
+    ] {
+        assert_eq!(
+            understood(&haproxy, format!("{before}{HAPROXY}").as_bytes()),
+            SHOWN,
+            "{before}"
+        );
+    }
+    let v6 = HAPROXY.replace("203.0.113.7:", "2001:db8::7:");
+    assert_eq!(
+        understood(&haproxy, v6.as_bytes()),
+        SHOWN.replace("203.0.113.7", "2001:db8::7")
+    );
+}
+
+#[test]
+fn haproxys_local_time_is_of_the_zone_given() {
+    let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let haproxy = named("haproxy").with_time_zone(berlin);
+    assert_eq!(
+        understood(&haproxy, HAPROXY.as_bytes()),
+        SHOWN.replace("T12:", "T11:")
+    );
+}
+
+#[test]
+fn haproxys_odd_requests() {
+    let haproxy = named("haproxy");
+    for (from, to, expected) in [
+        ("\"GET /a HTTP/1.1\"", "\"GET /a", SHOWN.to_owned()),
+        (
+            "GET /a HTTP/1.1",
+            "<BADREQ>",
+            SHOWN.replace("GET /a", "– <BADREQ>"),
+        ),
+        (" 200 ", " -1 ", SHOWN.replace(" 200 ", " 0 ")),
+        (
+            " 200 739",
+            " SSL handshake failure",
+            "! no status and quoted request after the date: not of the HTTP log".to_owned(),
+        ),
+        (
+            ":14853",
+            "",
+            "! no `client:port [date]` of an HTTP log".to_owned(),
+        ),
+        (
+            "14/Jan",
+            "14/Foo",
+            "! no `client:port [date]` of an HTTP log".to_owned(),
+        ),
+    ] {
+        assert_eq!(
+            understood(&haproxy, HAPROXY.replace(from, to).as_bytes()),
+            expected,
+            "{to}"
+        );
+    }
+}
+
+const ENVOY: &str = r#"[2026-01-24T01:37:00.000Z] "GET /a HTTP/1.1" 200 - 0 512 30 15 "6.6.6.6, 203.0.113.7" "curl" "id" "example.org" "tcp://10.42.0.82:8080""#;
+
+#[test]
+fn envoys_client_is_the_last_forwarded_address() {
+    let envoy = named("envoy");
+    let expected = "203.0.113.7 2026-01-24T01:37:00Z 200 GET /a host=example.org agent=curl";
+    assert_eq!(understood(&envoy, ENVOY.as_bytes()), expected);
+    let prefixed = format!("2026-01-24T01:37:00.000000000+00:00 stdout F {ENVOY}");
+    assert_eq!(understood(&envoy, prefixed.as_bytes()), expected);
+    let unanswered = ENVOY.replace(" 200 - ", " 0 DC ");
+    assert_eq!(
+        understood(&envoy, unanswered.as_bytes()),
+        expected.replace(" 200 ", " 0 ")
+    );
+}
+
+#[test]
+fn quotes_of_a_client_move_nothing_in_envoys_text() {
+    let envoy = named("envoy");
+    for (from, to) in [
+        ("/a", r#"/" 404 - 0 0 0 0 "6.6.6.6" ""#),
+        ("6.6.6.6", r#"6.6.6.6" "curl"#),
+        ("\"curl\"", r#""cu"rl""#),
+    ] {
+        let shown = understood(&envoy, ENVOY.replace(from, to).as_bytes());
+        assert!(shown.starts_with("! it has not the six quoted texts"), "{shown}");
+    }
+    assert_eq!(
+        understood(&envoy, ENVOY.replace("6.6.6.6, 203.0.113.7", "-").as_bytes()),
+        "! `-` is no client address"
+    );
+}
