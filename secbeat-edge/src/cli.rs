@@ -4,6 +4,7 @@
 
 mod allowed;
 mod bans;
+mod explain;
 mod mode;
 mod status;
 
@@ -96,6 +97,8 @@ pub enum Command {
         /// `enforce` drops banned packets; `observe` counts them and lets them pass.
         mode: Option<FilterMode>,
     },
+    /// Show what each line of an access log is understood as, and why others are not.
+    Explain(explain::Args),
     /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
     Detach,
 }
@@ -144,6 +147,7 @@ impl Cli {
             } => bans::ban(&self.places()?, target, *duration, note),
             Command::Unban { target } => bans::unban(&self.places()?, target),
             Command::Mode { mode } => mode::run(&self.places()?, *mode),
+            Command::Explain(args) => explain::run(args),
             Command::Detach => detach(&self.places()?),
         }
     }

@@ -9,19 +9,21 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use comfy_table::Table;
+use jiff::tz::TimeZone;
 use secbeat_common::{
     daemon::{
         cli::{ApiClient, Output, print_json},
         config::HumanDuration,
         time::{left, now_ms},
     },
-    logs,
+    logs::FormatChoice,
     prefix::Prefix,
 };
 
 use crate::{
     api::{BanRequest, Unbanned, view::BanView},
     config::{self, Config},
+    ledger::LedgerConfig,
     replay,
 };
 
@@ -73,9 +75,13 @@ pub enum Command {
     },
     /// Run the detector over access logs and show whom it would have banned.
     Replay {
-        /// What the lines look like.
-        #[arg(long, short, value_name = "NAME", default_value_t)]
-        format: logs::Format,
+        /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy,
+        /// envoy-json, or a pattern as `$remote_addr [$time_local] "$request" $status`.
+        #[arg(long, short, value_name = "FORMAT", default_value_t)]
+        format: FormatChoice,
+        /// Time zone of times that are logged without one, as Europe/Berlin.
+        #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
+        time_zone: TimeZone,
         /// A table for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -139,9 +145,15 @@ impl Cli {
             }
             Command::Replay {
                 format,
+                time_zone,
                 output,
                 files,
-            } => replay_files(&config, format, files, *output),
+            } => {
+                let ledger = replay_ledger(&config);
+                let replay =
+                    replay::Replay::new(config.detector(), ledger, format.clone(), time_zone.clone());
+                replay_files(replay, files, *output)
+            }
         }
     }
 
@@ -197,20 +209,18 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-fn replay_files(
-    config: &Config,
-    lines: &logs::Format,
-    files: &[PathBuf],
-    output: Output,
-) -> anyhow::Result<()> {
+/// What the ledger protects when it comes to old logs: what it protects now.
+fn replay_ledger(config: &Config) -> LedgerConfig {
+    let protected = config.protect.entries().into_iter();
+    let protected = protected.filter(|entry| entry.holds_at(now_ms()));
+    config.ledger(protected.map(|entry| entry.network).collect())
+}
+
+fn replay_files(mut replay: replay::Replay, files: &[PathBuf], output: Output) -> anyhow::Result<()> {
     let format = match output {
         Output::Table => replay::Format::Table,
         Output::Json => replay::Format::Json,
     };
-    let protected = config.protect.entries().into_iter();
-    let protected = protected.filter(|entry| entry.holds_at(now_ms()));
-    let ledger = config.ledger(protected.map(|entry| entry.network).collect());
-    let mut replay = replay::Replay::new(config.detector(), ledger, lines.clone());
     let mut findings = replay::Output::new(io::BufWriter::new(io::stdout().lock()), format);
     for path in files {
         let name = path.display().to_string();

@@ -1,9 +1,47 @@
 //! Which format a log has.
 
-use super::{Format, LogError};
+use std::{
+    fmt,
+    io::{self, Chain, Cursor, Read},
+    str::FromStr,
+};
 
-/// Lines from which a format is detected; whoever reads a stream need not keep more.
-pub const DETECTED_FROM: usize = 1000;
+use super::{Format, FormatError, Line, Lines, LogError};
+
+/// Bytes at the beginning of a log from which its format is detected.
+pub const DETECTED_FROM: usize = 256 * 1024;
+
+/// A format, or that it is to be detected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FormatChoice {
+    /// Called `auto`.
+    #[default]
+    Auto,
+    Is(Format),
+}
+
+impl FromStr for FormatChoice {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            format => format.parse().map(Self::Is),
+        }
+    }
+}
+
+impl fmt::Display for FormatChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.pad("auto"),
+            Self::Is(format) => format.fmt(f),
+        }
+    }
+}
+
+/// A log whose beginning was read before.
+pub type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// How many lines each format understood.
 #[derive(Clone, Debug)]
@@ -22,6 +60,27 @@ impl Default for Detection {
 }
 
 impl Detection {
+    /// Looks at the whole lines within the first [`DETECTED_FROM`] bytes of a log, and gives it back as if nothing had been
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn of<R: Read>(mut log: R) -> io::Result<(Self, Whole<R>)> {
+        let mut begin = Vec::new();
+        log.by_ref().take(DETECTED_FROM as u64).read_to_end(&mut begin)?;
+        let cut_off = begin.len() == DETECTED_FROM;
+        let last = memchr::memrchr(b'\n', &begin).filter(|_| cut_off);
+        let mut lines = Lines::new(&begin[..last.unwrap_or(begin.len())]);
+        let mut detection = Self::default();
+        while let Some(line) = lines.next_line()? {
+            if let Line::Text(text) = line {
+                detection.see(text);
+            }
+        }
+        Ok((detection, Cursor::new(begin).chain(log)))
+    }
+
     /// Shows a line to every format; empty lines say nothing.
     pub fn see(&mut self, line: &[u8]) {
         let mut is_empty = false;
@@ -61,6 +120,29 @@ impl Detection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_has_a_name() {
+        for text in ["auto", "haproxy", "$remote_addr $msec $status"] {
+            assert_eq!(text.parse::<FormatChoice>().unwrap().to_string(), text);
+        }
+        assert!("automatic".parse::<FormatChoice>().is_err());
+    }
+
+    #[test]
+    fn a_log_is_whole_after_a_look_at_its_beginning() {
+        let line = "203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 125\n";
+        for times in [1, DETECTED_FROM / line.len() + 1] {
+            let log = line.repeat(times);
+            let (detection, mut whole) = Detection::of(log.as_bytes()).unwrap();
+            let mut read = String::new();
+            whole.read_to_string(&mut read).unwrap();
+            assert!(read == log, "{times} lines are not the same");
+            assert_eq!(detection.chosen(), Some(&Format::COMBINED));
+            let seen = times.min(DETECTED_FROM / line.len());
+            assert_eq!((detection.lines(), detection.understood()[0].1), (seen, seen));
+        }
+    }
 
     #[test]
     fn the_format_that_understands_most_is_chosen() {

@@ -23,7 +23,7 @@ mod time;
 use std::{borrow::Cow, net::IpAddr};
 
 pub use self::{
-    detect::{DETECTED_FROM, Detection},
+    detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
     lines::{Line, Lines, MAX_LINE},

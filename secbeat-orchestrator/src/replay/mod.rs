@@ -13,8 +13,9 @@ use std::{
     io::{self, Read, Write},
 };
 
+use jiff::tz::TimeZone;
 use secbeat_common::{
-    logs::{self, Line, Lines, LogError, LogLine},
+    logs::{Detection, Format as LogFormat, FormatChoice, Line, Lines, LogError, LogLine},
     prefix::Prefix,
     wire::LearnedFrom,
 };
@@ -89,13 +90,14 @@ pub struct Replay {
     upstream: UpstreamId,
     sources: HashSet<Prefix>,
     summary: Summary,
-    lines: logs::Format,
+    lines: FormatChoice,
+    zone: TimeZone,
 }
 
 impl Replay {
-    /// `lines` is what the lines of the logs look like.
+    /// `lines` is what the lines of the logs look like; times that are logged without a time zone are of `zone`.
     #[must_use]
-    pub fn new(detect: DetectConfig, ledger: LedgerConfig, lines: logs::Format) -> Self {
+    pub fn new(detect: DetectConfig, ledger: LedgerConfig, lines: FormatChoice, zone: TimeZone) -> Self {
         Self {
             detector: Detector::new(detect),
             ledger: Ledger::new(ledger),
@@ -103,6 +105,7 @@ impl Replay {
             sources: HashSet::new(),
             summary: Summary::default(),
             lines,
+            zone,
         }
     }
 
@@ -113,13 +116,31 @@ impl Replay {
     ///
     /// Those of reading and writing.
     pub fn read(&mut self, name: &str, input: impl Read, output: &mut Output<impl Write>) -> io::Result<()> {
+        match self.lines.clone() {
+            FormatChoice::Is(format) => self.read_as(format, name, input, output),
+            FormatChoice::Auto => {
+                let (detection, input) = Detection::of(input)?;
+                let format = detection.chosen().cloned().unwrap_or_default();
+                self.read_as(format, name, input, output)
+            }
+        }
+    }
+
+    fn read_as(
+        &mut self,
+        format: LogFormat,
+        name: &str,
+        input: impl Read,
+        output: &mut Output<impl Write>,
+    ) -> io::Result<()> {
+        let format = format.with_time_zone(self.zone.clone());
         let mut lines = Lines::new(input);
         let mut number = 0;
         while let Some(line) = lines.next_line()? {
             number += 1;
             self.summary.read += 1;
             let parsed = match line {
-                Line::Text(text) => self.lines.parse(text),
+                Line::Text(text) => format.parse(text),
                 Line::TooLong => Err(LogError::TooLong),
             };
             match parsed {

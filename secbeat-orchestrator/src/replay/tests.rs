@@ -21,7 +21,12 @@ fn benign() -> &'static [u8] {
 }
 
 fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
-    let mut replay = Replay::new(detect.clone(), LedgerConfig::default(), logs::Format::COMBINED);
+    let mut replay = Replay::new(
+        detect.clone(),
+        LedgerConfig::default(),
+        FormatChoice::Auto,
+        TimeZone::UTC,
+    );
     let mut output = Output::new(Vec::new(), format);
     for (n, log) in logs.iter().enumerate() {
         replay.read(&format!("log-{n}"), *log, &mut output).unwrap();
@@ -173,4 +178,30 @@ fn rejected_lines_are_counted_and_the_first_few_explained() {
            log-1:5: `host-3\\x1b[2J` is no client address\n\
          1 sources, 0 findings, 0 of them suppressed"
     );
+}
+
+#[test]
+fn every_log_is_replayed_in_the_format_that_it_has() {
+    let caddy: String = (0..3)
+        .map(|second| {
+            format!(
+                "{{\"ts\":169384079{second}.5,\"msg\":\"handled request\",\"status\":404,\"request\":{{\"client_ip\":\"203.0.113.7\"}}}}\n"
+            )
+        })
+        .collect();
+    let haproxy = "203.0.113.8:1 [04/Sep/2023:17:19:51.127] f b/s 1/0/0/3/4 404 7 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"\n";
+    let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let mut replay = Replay::new(errors(3), LedgerConfig::default(), FormatChoice::Auto, berlin);
+    let mut output = Output::new(Vec::new(), Format::Json);
+    for log in [caddy, haproxy.repeat(3)] {
+        replay.read("log", log.as_bytes(), &mut output).unwrap();
+    }
+    assert_eq!(
+        String::from_utf8(output.into_inner()).unwrap(),
+        "{\"at\":\"2023-09-04T15:19:52.500Z\",\"target\":\"203.0.113.7/32\",\"rule\":\"error-flood\",\"count\":3,\
+         \"expires_at\":\"2023-09-04T15:24:52.500Z\",\"strikes\":0}\n\
+         {\"at\":\"2023-09-04T15:19:51.127Z\",\"target\":\"203.0.113.8/32\",\"rule\":\"error-flood\",\"count\":3,\
+         \"expires_at\":\"2023-09-04T15:24:51.127Z\",\"strikes\":0}\n"
+    );
+    assert_eq!(replay.finish().rejected, 0);
 }

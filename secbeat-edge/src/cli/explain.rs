@@ -1,0 +1,282 @@
+//! `explain`: an access log line by line, as the edge's reader understands it.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use jiff::{Timestamp, tz::TimeZone};
+use secbeat_common::{
+    daemon::cli::Output,
+    logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine},
+};
+use serde::Serialize;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy, envoy-json,
+    /// or a pattern as `$remote_addr [$time_local] "$request" $status`.
+    #[arg(long, short, value_name = "FORMAT", default_value_t)]
+    format: FormatChoice,
+    /// Time zone of times that are logged without one, as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
+    time_zone: TimeZone,
+    /// Text for people, or a JSON object a line for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+    /// The log; `-` is standard input.
+    file: PathBuf,
+}
+
+/// What a line is understood as.
+#[derive(Debug, Serialize)]
+struct Understood {
+    client: String,
+    /// RFC 3339, UTC.
+    at: String,
+    status: u16,
+    method: String,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+}
+
+/// A line of the JSON output.
+#[derive(Debug, Serialize)]
+struct Explained {
+    /// From 1.
+    line: u64,
+    #[serde(flatten)]
+    understood: Option<Understood>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// The last line of the JSON output.
+#[derive(Debug, Serialize)]
+struct Summary {
+    format: String,
+    lines: u64,
+    understood: u64,
+    /// Of the beginning of the log: each format and how many lines it understood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detected_from: Vec<(String, usize)>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let input: Box<dyn Read> = if args.file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(&args.file).with_context(|| format!("opening {}", args.file.display()))?)
+    };
+    let mut output = BufWriter::new(io::stdout().lock());
+    let summary = explain(args, input, &mut output);
+    let summary = summary.with_context(|| format!("explaining {}", args.file.display()))?;
+    output.flush().context("writing to standard output")?;
+    if summary.understood == 0 && summary.lines > 0 {
+        bail!(
+            "no line of {} is a request that can be counted",
+            args.file.display()
+        );
+    }
+    Ok(())
+}
+
+fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result<Summary> {
+    match &args.format {
+        FormatChoice::Is(format) => explain_as(format, &[], args, input, output),
+        FormatChoice::Auto => {
+            let (detection, input) = Detection::of(input)?;
+            if args.output == Output::Table {
+                writeln!(output, "of the first {} lines", detection.lines())?;
+                for (format, understood) in detection.understood() {
+                    writeln!(output, "  {understood:>6} are {format}")?;
+                }
+            }
+            let format = detection.chosen().cloned().unwrap_or_default();
+            explain_as(&format, detection.understood(), args, input, output)
+        }
+    }
+}
+
+fn explain_as(
+    format: &Format,
+    detected_from: &[(Format, usize)],
+    args: &Args,
+    input: impl Read,
+    output: &mut impl Write,
+) -> io::Result<Summary> {
+    let mut summary = Summary {
+        format: format.to_string(),
+        lines: 0,
+        understood: 0,
+        detected_from: detected_from
+            .iter()
+            .map(|(format, understood)| (format.to_string(), *understood))
+            .collect(),
+    };
+    if args.output == Output::Table {
+        writeln!(output, "read as {format}")?;
+    }
+    let format = format.clone().with_time_zone(args.time_zone.clone());
+    let mut lines = Lines::new(input);
+    while let Some(line) = lines.next_line()? {
+        let parsed = match line {
+            Line::Text(text) => format.parse(text),
+            Line::TooLong => Err(LogError::TooLong),
+        };
+        summary.lines += 1;
+        summary.understood += u64::from(parsed.is_ok());
+        match args.output {
+            Output::Table => write_row(summary.lines, parsed, output)?,
+            Output::Json => {
+                let (understood, error) = match parsed {
+                    Ok(line) => (Some(Understood::new(&line)), None),
+                    Err(error) => (None, Some(error.to_string())),
+                };
+                let explained = Explained {
+                    line: summary.lines,
+                    understood,
+                    error,
+                };
+                write_json(&explained, output)?;
+            }
+        }
+    }
+    match args.output {
+        Output::Table => writeln!(
+            output,
+            "{} lines, {} understood, {} not",
+            summary.lines,
+            summary.understood,
+            summary.lines - summary.understood
+        )?,
+        Output::Json => write_json(&summary, output)?,
+    }
+    Ok(summary)
+}
+
+fn write_json(value: &impl Serialize, output: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, value)?;
+    output.write_all(b"\n")
+}
+
+fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut impl Write) -> io::Result<()> {
+    let line = match parsed {
+        Ok(line) => Understood::new(&line),
+        Err(error) => return writeln!(output, "{number:>8}  not understood: {error}"),
+    };
+    let Understood {
+        client,
+        at,
+        status,
+        method,
+        path,
+        host,
+        user_agent: _,
+    } = line;
+    let or_dash = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            printable(text)
+        }
+    };
+    let host = host.as_deref().unwrap_or_default();
+    writeln!(
+        output,
+        "{number:>8}  {client}  {at}  {status:>3}  {}  {}  {}",
+        or_dash(&method),
+        or_dash(&path),
+        or_dash(host),
+    )
+}
+
+impl Understood {
+    fn new(line: &LogLine<'_>) -> Self {
+        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        let at = Timestamp::from_millisecond(line.at_ms);
+        Self {
+            client: line.client.to_string(),
+            at: at.map_or_else(|_| format!("{} ms", line.at_ms), |at| format!("{at:.3}")),
+            status: line.status,
+            method: text(&line.method),
+            path: text(&line.path),
+            host: line.host.as_deref().map(text),
+            user_agent: line.user_agent.as_deref().map(text),
+        }
+    }
+}
+
+/// Text that cannot move a terminal's cursor.
+fn printable(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] \"GET /\u{1b}[2J HTTP/1.1\" 404 125 \"-\" \"curl\"\n\
+                       www.example.org 2001:db8::7 - - [10/Oct/2023:11:06:57 +0200] \"\" 400 0\n\
+                       nonsense\n";
+
+    fn explained(arguments: &[&str]) -> String {
+        #[derive(clap::Parser)]
+        struct Parser {
+            #[command(flatten)]
+            args: Args,
+        }
+        let arguments = ["explain"].iter().chain(arguments).chain(&["-"]);
+        let Parser { args } = clap::Parser::parse_from(arguments);
+        let mut output = Vec::new();
+        explain(&args, LOG.as_bytes(), &mut output).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn people_see_formats_lines_and_a_summary() {
+        assert_eq!(
+            explained(&[]),
+            "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are nginx-json\n       0 are caddy-json\n       \
+             0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are envoy\nread as combined\n       \
+             1  203.0.113.7  2023-10-10T09:06:56.000Z  404  GET  /\\u{1b}[2J  -\n       \
+             2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  www.example.org\n       \
+             3  not understood: `nonsense` is no client address\n3 lines, 2 understood, 1 not\n"
+        );
+    }
+
+    #[test]
+    fn programs_see_the_same_as_json() {
+        assert_eq!(
+            explained(&["-o", "json", "--format", "combined"]),
+            "{\"line\":1,\"client\":\"203.0.113.7\",\"at\":\"2023-10-10T09:06:56.000Z\",\"status\":404,\"method\":\"GET\",\
+             \"path\":\"/\\u001b[2J\",\"user_agent\":\"curl\"}\n\
+             {\"line\":2,\"client\":\"2001:db8::7\",\"at\":\"2023-10-10T09:06:57.000Z\",\"status\":400,\"method\":\"\",\
+             \"path\":\"\",\"host\":\"www.example.org\"}\n\
+             {\"line\":3,\"error\":\"`nonsense` is no client address\"}\n\
+             {\"format\":\"combined\",\"lines\":3,\"understood\":2}\n"
+        );
+    }
+
+    #[test]
+    fn a_format_that_is_named_is_not_looked_for() {
+        let shown = explained(&["--format", "haproxy"]);
+        assert!(
+            shown.starts_with("read as haproxy\n       1  not understood: no `client:port"),
+            "{shown}"
+        );
+        assert!(shown.ends_with("\n3 lines, 0 understood, 3 not\n"), "{shown}");
+    }
+}
