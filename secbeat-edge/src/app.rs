@@ -17,10 +17,13 @@ use crate::{
         self, AllowedNets, BanMaps, DropEvents, Floods, Object, ObjectSource, Pins, Program, SettingsMap,
     },
     l7::L7Bans,
-    privileges::{self, PrivilegedThread},
+    privileges::{self, Privileged, PrivilegedThread},
     protection::Protection,
     reconcile::{Limits, Reconciler},
-    sources::proxy::{Proxy, listen},
+    sources::{
+        access_log::{self, AccessLogs},
+        proxy::{Proxy, listen},
+    },
     telemetry::{self, Recorder},
 };
 
@@ -38,6 +41,7 @@ pub struct App {
         mpsc::Receiver<crate::enforcer::Order>,
     ),
     proxy: Option<Proxy>,
+    access_logs: AccessLogs,
     /// Telemetry ends with the last one, and an edge may have no source.
     recorder: Recorder,
     api: TcpListener,
@@ -78,7 +82,10 @@ impl App {
         config: Config,
         object: ObjectSource,
         listeners: Listeners,
-        privileged: PrivilegedThread,
+        Privileged {
+            kernel: privileged,
+            logs,
+        }: Privileged,
     ) -> anyhow::Result<Self> {
         let edge_id = config.edge_id()?;
         // Before the first look at the host, so that nothing changes unseen in between.
@@ -97,8 +104,14 @@ impl App {
             publishing.await;
             Ok(())
         });
-        let upstreams = config.proxy.iter().map(|proxy| proxy.upstream.to_string());
-        let (recorder, telemetry_task) = telemetry::start(&edge_id, upstreams.collect(), publisher.clone())?;
+        let mut upstreams: Vec<_> = config
+            .proxy
+            .iter()
+            .map(|proxy| proxy.upstream.to_string())
+            .collect();
+        let first_log = u16::try_from(upstreams.len()).context("counting the upstreams")?;
+        upstreams.extend(config.access_log.iter().map(|log| log.name.clone()));
+        let (recorder, telemetry_task) = telemetry::start(&edge_id, upstreams, publisher.clone())?;
         let telemetry = recorder.stats();
         tasks.spawn(async move {
             telemetry_task.await;
@@ -109,6 +122,18 @@ impl App {
             None => None,
         };
         let api = TcpListener::from_std(listeners.api).context("taking the API's socket")?;
+        let access_logs = {
+            let (sources, state, recorder) = (
+                config.access_log.clone(),
+                config.state_dir.clone(),
+                recorder.clone(),
+            );
+            let start = move || {
+                privileges::drop_all_but_reading()?;
+                AccessLogs::start(&sources, &state, first_log, &recorder)
+            };
+            logs.call(start).await??
+        };
 
         // Last, so that whatever else is wrong leaves the host's interfaces as they were.
         let kernel = match config.enforcement.in_kernel() {
@@ -129,6 +154,7 @@ impl App {
             garbage: Arc::new(Garbage::default()),
             telemetry,
             proxy: proxy.as_ref().map(Proxy::stats).unwrap_or_default(),
+            access_logs: access_logs.health(),
             l7: l7.clone(),
             protected: protected.clone(),
             configured: protection.configured().into(),
@@ -162,6 +188,7 @@ impl App {
             enforcer,
             orders,
             proxy,
+            access_logs,
             recorder,
             api,
             admin,
@@ -215,6 +242,11 @@ impl App {
             error!(%error, "the proxy died");
         }
         let _ = tokio::time::timeout(admin::DRAIN, api).await;
+        // While telemetry still leaves.
+        let logs = tokio::task::spawn_blocking(move || self.access_logs.stop());
+        if tokio::time::timeout(access_log::DRAIN, logs).await.is_err() {
+            error!("an access log's reader did not end in time");
+        }
         drop(self.recorder);
         self.tasks.shutdown().await;
         if let Err(error) = enforcer

@@ -189,6 +189,7 @@ impl Places {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
+    config.check_sources(path)?;
     println!("{}: ok", path.display());
     println!(
         "edge `{}` reports to NATS at {}",
@@ -197,6 +198,9 @@ fn check(path: &Path) -> anyhow::Result<()> {
     );
     if let Some(proxy) = &config.proxy {
         println!("it proxies {} to {}", proxy.listen, proxy.upstream);
+    }
+    for log in &config.access_log {
+        println!("it follows {} as {}", log.place, log.format);
     }
     if config.enforcement.in_kernel() {
         println!(

@@ -19,7 +19,10 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
     kernel::{FilterMode, XdpSetup},
-    sources::proxy::{ProxyConfig, Upstream},
+    sources::{
+        access_log::{self, AccessLogConfig},
+        proxy::{ProxyConfig, Upstream},
+    },
 };
 
 /// Where the config lies unless `--config` says otherwise.
@@ -42,6 +45,12 @@ pub struct Config {
     /// Without it the edge enforces bans, and reports what its other sources say.
     #[serde(default)]
     pub proxy: Option<Proxy>,
+    /// Logs of other web servers.
+    #[serde(default)]
+    pub access_log: Vec<AccessLogConfig>,
+    /// What has to outlive the daemon, beside the bans.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
     #[serde(default)]
     pub nats: Nats,
     #[serde(default)]
@@ -171,6 +180,10 @@ pub fn default_api() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/secbeat/edge")
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0; 8], 8443))
 }
@@ -218,6 +231,16 @@ impl Config {
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
         }
         Ok(config)
+    }
+
+    /// Checks what the config at `path` names on this host.
+    ///
+    /// # Errors
+    ///
+    /// When a log may not be read, or is named twice.
+    pub fn check_sources(&self, path: &Path) -> Result<(), ConfigError> {
+        access_log::check(&self.access_log)
+            .map_err(|(key, message)| ConfigError::contradiction(path, &key, message))
     }
 
     /// The configured name, or the host's.

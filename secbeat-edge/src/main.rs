@@ -9,7 +9,7 @@ use secbeat_edge::{
     app::{App, Listeners},
     cli::{Cli, Command, object_source},
     config::Config,
-    privileges::{self, PrivilegedThread},
+    privileges::{self, Privileged, PrivilegedThread},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,8 +27,12 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
     let config = Config::load(cli.config_path())?;
+    config.check_sources(cli.config_path())?;
     let listeners = Listeners::open(&config)?;
-    let privileged = PrivilegedThread::start()?;
+    let privileged = Privileged {
+        kernel: PrivilegedThread::start("kernel")?,
+        logs: PrivilegedThread::start("logs")?,
+    };
     privileges::drop_all()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

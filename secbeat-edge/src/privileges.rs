@@ -2,7 +2,7 @@
 //!
 //! Capabilities belong to threads, and new threads inherit them. So one thread is started first and keeps what loading and
 //! attaching need; then the rest of the process gives everything up, before any other thread exists; and once the program
-//! is attached, that one thread keeps only what replacing and re-attaching it takes.
+//! is attached, that one thread keeps only what replacing and re-attaching it takes. A second one keeps what reading logs takes.
 
 use std::{sync::mpsc, thread};
 
@@ -21,16 +21,25 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub struct PrivilegedThread(mpsc::Sender<Job>);
 
+/// The threads that keep capabilities.
+#[derive(Debug)]
+pub struct Privileged {
+    /// Loads, attaches and replaces the XDP program.
+    pub kernel: PrivilegedThread,
+    /// Reads logs.
+    pub logs: PrivilegedThread,
+}
+
 impl PrivilegedThread {
-    /// Starts it with the capabilities of the calling thread. It ends with the last job once this is dropped.
+    /// Starts it, called `name`, with the capabilities of the calling thread. It ends with the last job once this is dropped.
     ///
     /// # Errors
     ///
     /// When there can be no more threads.
-    pub fn start() -> anyhow::Result<Self> {
+    pub fn start(name: &str) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
-            .name("kernel".to_owned())
+            .name(name.to_owned())
             .spawn(move || queue.into_iter().for_each(|job| job()))
             .context("starting a thread")?;
         Ok(Self(jobs))
@@ -47,7 +56,7 @@ impl PrivilegedThread {
     ) -> anyhow::Result<T> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move || drop(reply.send(work())));
-        let died = || anyhow!("the thread that talks to the kernel died");
+        let died = || anyhow!("a thread with capabilities died");
         self.0.send(job).map_err(|_| died())?;
         answer.await.map_err(|_| died())
     }
@@ -60,6 +69,15 @@ impl PrivilegedThread {
 /// When the kernel refuses.
 pub fn drop_all() -> anyhow::Result<()> {
     keep(&CapsHashSet::new())
+}
+
+/// Gives up everything but what reading other users' files takes: logs belong to their web servers.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn drop_all_but_reading() -> anyhow::Result<()> {
+    keep(&CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]))
 }
 
 /// Gives up everything but what replacing and re-attaching the program takes.

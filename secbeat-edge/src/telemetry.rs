@@ -305,6 +305,10 @@ impl Queue {
             .unwrap()
     }
 
+    pub(crate) fn try_next(&mut self) -> Option<Observation> {
+        self.queue.try_recv().ok()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

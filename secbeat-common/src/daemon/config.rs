@@ -47,11 +47,14 @@ fn line_of(text: &str, key: &str) -> usize {
     let mut table = Some(document.get_ref());
     let mut at = 0;
     for part in key.split('.') {
+        let (part, element) = part.split_once('[').unwrap_or((part, ""));
         let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else {
             break;
         };
         at = name.span().start;
-        table = value.get_ref().as_table();
+        let number = element.trim_end_matches(']').parse::<usize>().ok();
+        let element = number.and_then(|number| value.get_ref().as_array()?.get(number));
+        table = element.unwrap_or(value).get_ref().as_table();
     }
     line_at(text, at)
 }

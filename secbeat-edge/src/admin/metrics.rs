@@ -8,7 +8,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::view::Stats;
-use crate::kernel::FilterMode;
+use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
 
 /// The text of one scrape.
 pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
@@ -18,6 +18,7 @@ pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
         bans(stats);
         reconciliation(stats);
         telemetry(stats);
+        stats.access_logs.iter().for_each(access_log);
     });
     let text = recorder.handle().render();
     (!text.is_empty())
@@ -155,4 +156,55 @@ fn telemetry(stats: &Stats) {
         "Entries in the bans bucket that were no bans."
     );
     counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
+}
+
+fn access_log(log: &AccessLogView) {
+    let name = || log.name.clone();
+    describe_counter!(
+        "secbeat_edge_log_lines_total",
+        "Lines read of an access log, by what became of them."
+    );
+    for (fate, lines) in [
+        ("reported", log.parsed.saturating_sub(log.too_old)),
+        ("too_old", log.too_old),
+        ("unparsed", log.unparsed),
+        ("too_long", log.too_long),
+    ] {
+        counter!("secbeat_edge_log_lines_total", "log" => name(), "fate" => fate).absolute(lines);
+    }
+    describe_counter!(
+        "secbeat_edge_log_rotations_total",
+        "How often a file was replaced or truncated, or journalctl started again."
+    );
+    for (kind, times) in [
+        ("renamed", log.rotations),
+        ("truncated", log.truncations),
+        ("restarted", log.restarts),
+    ] {
+        counter!("secbeat_edge_log_rotations_total", "log" => name(), "kind" => kind).absolute(times);
+    }
+    describe_gauge!("secbeat_edge_log_files", "Files of an access log that are open.");
+    gauge!("secbeat_edge_log_files", "log" => name()).set(log.files as f64);
+    describe_gauge!(
+        "secbeat_edge_log_behind_bytes",
+        "Bytes of an access log that are not yet read."
+    );
+    gauge!("secbeat_edge_log_behind_bytes", "log" => name()).set(log.bytes_behind as f64);
+    describe_gauge!(
+        "secbeat_edge_log_readable",
+        "0 while something keeps an access log from being read."
+    );
+    gauge!("secbeat_edge_log_readable", "log" => name()).set(u8::from(log.error.is_none()));
+    if let (Some(delay), Some(silent)) = (log.delay_ms, log.silent_ms) {
+        describe_gauge!(
+            "secbeat_edge_log_delay_seconds",
+            "How old the last line was when it was read, by its own time."
+        );
+        gauge!("secbeat_edge_log_delay_seconds", "log" => name()).set(delay as f64 / 1000.0);
+        describe_gauge!(
+            "secbeat_edge_log_silent_seconds",
+            "Time since the last line of an access log."
+        );
+        gauge!("secbeat_edge_log_silent_seconds", "log" => name()).set(silent as f64 / 1000.0);
+    }
 }

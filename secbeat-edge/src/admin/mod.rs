@@ -33,7 +33,7 @@ use crate::{
     kernel::{Attachment, FilterMode, Pins, attachments, read_totals},
     l7::L7Bans,
     reconcile::{Origin, Refusal},
-    sources::proxy::ProxyStats,
+    sources::{access_log::Health, proxy::ProxyStats},
     telemetry::TelemetryStats,
 };
 use allowed::AllowedView;
@@ -49,6 +49,7 @@ pub struct Admin {
     pub garbage: Arc<Garbage>,
     pub telemetry: Arc<TelemetryStats>,
     pub proxy: Arc<ProxyStats>,
+    pub access_logs: Arc<[Arc<Health>]>,
     pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
     /// What the config protects.
@@ -144,6 +145,7 @@ impl Admin {
                 batches_sent: self.telemetry.batches_sent(),
                 messages_lost: self.publisher.lost(),
             },
+            access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
             l7_denied: self.proxy.denied(),
             l7_observed: self.l7.observed(),
             garbage: self.garbage.count(),

@@ -15,6 +15,7 @@ use crate::{
     enforcer::ReconcileStats,
     kernel::{Attachment, Fill, FilterMode, KernelBan, MAPS, Totals},
     reconcile::{Enforced, Now, Origin},
+    sources::access_log::AccessLogView,
 };
 
 /// One ban.
@@ -194,6 +195,8 @@ pub struct Stats {
     pub xdp: Vec<Attachment>,
     pub bus_connected: bool,
     pub telemetry: Telemetry,
+    /// One for each `[[access_log]]`.
+    pub access_logs: Vec<AccessLogView>,
     /// Requests that the proxy refused because their client is banned.
     pub l7_denied: u64,
     /// Requests that it would have refused, in observe mode.
@@ -202,7 +205,7 @@ pub struct Stats {
     pub garbage: u64,
 }
 
-/// What became of the answers that the proxy gave.
+/// What became of the answers that the sources reported.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Telemetry {
     /// Answers taken in.

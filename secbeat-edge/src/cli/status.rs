@@ -7,6 +7,7 @@ use super::{Places, bans};
 use crate::{
     admin::view::{Packets, ReconcileView, Stats},
     kernel::{self, Attachment, FilterMode, SettingsMap},
+    sources::access_log::AccessLogView,
 };
 
 /// What `status` shows.
@@ -103,7 +104,33 @@ fn print_status(status: &Status) {
             "telemetry  {} answers recorded, {} dropped, {} messages lost",
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
+        daemon.access_logs.iter().for_each(print_log);
         print_reconcile(&daemon.enforcer.reconcile);
+    }
+}
+
+fn print_log(log: &AccessLogView) {
+    println!(
+        "log        {}: {} lines, {} not understood ({:.1} %), {} bytes behind, {}",
+        log.name,
+        log.lines,
+        log.unparsed + log.too_long,
+        log.unparsed_share * 100.0,
+        log.bytes_behind,
+        log.silent_ms
+            .map_or("none since the start".to_owned(), |silent| format!(
+                "the last {} s ago",
+                silent / 1000
+            ))
+    );
+    if log.parsed == 0 && log.lines > 0 {
+        println!("           NOTHING IS UNDERSTOOD AS {}", log.format);
+    }
+    for reason in log.reasons.iter().filter(|_| log.unparsed + log.too_long > 0) {
+        println!("           {reason}");
+    }
+    if let Some(error) = &log.error {
+        println!("           {error}");
     }
 }
 

@@ -38,7 +38,7 @@ const MAX_LINKS: usize = 40;
 const BUFFER: usize = 4096;
 
 /// A watched inode, and which of its entries matter: a folder's entry of that name, or else everything.
-type Point = (PathBuf, Option<OsString>);
+pub(crate) type Point = (PathBuf, Option<OsString>);
 
 /// Watches on all that [`WATCHED`] names.
 pub(super) struct Files {
@@ -116,7 +116,7 @@ impl Files {
 }
 
 /// Where changes of what lies at `path` show.
-fn points(path: &Path) -> Vec<Point> {
+pub(crate) fn points(path: &Path) -> Vec<Point> {
     let mut points = Vec::new();
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {

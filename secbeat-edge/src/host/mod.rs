@@ -9,6 +9,8 @@ mod names;
 mod netlink;
 mod pending;
 
+pub(crate) use self::files::points as watch_points;
+
 use secbeat_common::daemon::protect::Names;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;

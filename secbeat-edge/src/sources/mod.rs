@@ -1,3 +1,4 @@
 //! Where telemetry comes from.
 
+pub mod access_log;
 pub mod proxy;

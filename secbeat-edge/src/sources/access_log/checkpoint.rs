@@ -1,0 +1,193 @@
+//! How far a source was read, kept over restarts.
+//!
+//! A checkpoint says nothing that has not left: it is written once the telemetry of all that it covers has gone to the bus.
+//! So a daemon that is killed loses no line. What it had read since the last checkpoint, it reads again: at most the lines of
+//! [`EVERY`] and of the time that a batch waits.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use secbeat_common::daemon::time::now_ms;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::{
+    config::Place,
+    file::{FileId, Mark},
+};
+use crate::telemetry::TelemetryStats;
+
+/// From one checkpoint to the next while lines come.
+pub(super) const EVERY: Duration = Duration::from_millis(100);
+/// How long the end of the daemon waits for telemetry to leave.
+const PATIENCE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(5);
+
+/// What is kept of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Saved {
+    /// Wall clock, milliseconds since the Unix epoch.
+    pub(super) saved_at_ms: i64,
+    #[serde(default)]
+    pub(super) files: Vec<SavedFile>,
+    #[serde(default)]
+    pub(super) journal: Option<SavedJournal>,
+}
+
+/// How far one file was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedFile {
+    pub(super) path: PathBuf,
+    pub(super) id: FileId,
+    pub(super) mark: Mark,
+}
+
+/// How far a unit's messages were read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) enum SavedJournal {
+    /// Wall clock of the first start, milliseconds since the Unix epoch: nothing was read yet.
+    Since(i64),
+    /// Of the last message read.
+    Cursor(String),
+}
+
+/// Where one source's checkpoints lie.
+#[derive(Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+    telemetry: Arc<TelemetryStats>,
+    /// To be written once so many answers have left.
+    pending: Option<(u64, Saved)>,
+    written: Option<Saved>,
+    taken: Instant,
+    failed: bool,
+}
+
+impl Store {
+    /// The store of `place` in the folder `state`, and what it holds. A checkpoint that cannot be read is none.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub(super) fn open(
+        state: &Path,
+        place: &Place,
+        telemetry: Arc<TelemetryStats>,
+    ) -> anyhow::Result<(Self, Option<Saved>)> {
+        let folder = state.join("access_log");
+        fs::create_dir_all(&folder).with_context(|| format!("state_dir: making {}", folder.display()))?;
+        let path = folder.join(file_name(&place.to_string()));
+        let saved = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .inspect_err(|error| {
+                    warn!(checkpoint = %path.display(), %error, "a checkpoint cannot be read; starting as if there were none");
+                })
+                .ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("state_dir: reading {}", path.display())),
+        };
+        let store = Self {
+            path,
+            telemetry,
+            pending: None,
+            written: None,
+            taken: Instant::now(),
+            failed: false,
+        };
+        Ok((store, saved))
+    }
+
+    /// Takes note of how far the source is read, and writes what has become due. Cheap when called often.
+    pub(super) fn keep(&mut self, state: impl FnOnce() -> Saved) {
+        let settled = self.telemetry.settled();
+        if let Some((_, saved)) = self.pending.take_if(|(answers, _)| *answers <= settled) {
+            self.write(saved);
+        }
+        if self.pending.is_none() && self.taken.elapsed() >= EVERY {
+            self.taken = Instant::now();
+            let state = state();
+            if !self.is_written(&state) {
+                self.pending = Some((self.telemetry.recorded(), state));
+            }
+        }
+    }
+
+    /// Writes the last checkpoint: as soon as all has left, but after a short while in any case what has left by then.
+    pub(super) fn finish(&mut self, state: Saved) {
+        let (answers, start) = (self.telemetry.recorded(), Instant::now());
+        while self.telemetry.settled() < answers {
+            if start.elapsed() > PATIENCE {
+                return self.keep(|| state);
+            }
+            std::thread::sleep(POLL);
+        }
+        if !self.is_written(&state) {
+            self.write(state);
+        }
+    }
+
+    /// How long until [`keep`](Self::keep) has something to do, if nothing more is read.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.pending.as_ref().map(|_| EVERY)
+    }
+
+    fn is_written(&self, state: &Saved) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|written| written.files == state.files && written.journal == state.journal)
+    }
+
+    fn write(&mut self, mut saved: Saved) {
+        saved.saved_at_ms = now_ms();
+        match self.replace(&saved) {
+            Ok(()) => self.failed = false,
+            Err(error) if !self.failed => {
+                self.failed = true;
+                warn!(checkpoint = %self.path.display(), "cannot write a checkpoint; a restart will read again or skip: {error:#}");
+            }
+            Err(_) => {}
+        }
+        self.written = Some(saved);
+    }
+
+    /// By renaming, so that there is always a whole one. Not synced: after a power cut the lines of before are too old anyway.
+    fn replace(&self, saved: &Saved) -> anyhow::Result<()> {
+        let new = self.path.with_extension("new");
+        fs::write(&new, serde_json::to_vec(saved)?).with_context(|| format!("writing {}", new.display()))?;
+        fs::rename(&new, &self.path).with_context(|| format!("renaming {}", new.display()))
+    }
+}
+
+/// A file name that stands for `place` alone: readable, and with a hash for what had to go.
+fn file_name(place: &str) -> String {
+    let readable: String = place
+        .chars()
+        .map(|char| {
+            if char.is_ascii_alphanumeric() || char == '.' {
+                char
+            } else {
+                '-'
+            }
+        })
+        .take(100)
+        .collect();
+    format!(
+        "{}-{:016x}.json",
+        readable.trim_start_matches(['-', '.']),
+        fnv_1a(place.as_bytes())
+    )
+}
+
+/// FNV-1a of 64 bits (draft-eastlake-fnv): the same in every release, as the names of files have to be.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

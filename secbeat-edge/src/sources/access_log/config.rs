@@ -1,0 +1,341 @@
+//! `[[access_log]]` of the config.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use glob::{MatchOptions, Pattern};
+use secbeat_common::{daemon::config::HumanDuration, logs::Format, wire::LearnedFrom};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// Stars match neither a slash nor hidden files, as in a shell.
+const GLOB: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// One access log: a file, several by a pattern, or a unit's messages in the journal.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Keys")]
+pub struct AccessLogConfig {
+    pub place: Place,
+    pub format: Format,
+    pub client: ClientColumn,
+    /// Names the upstream in telemetry.
+    pub name: String,
+    pub start: Start,
+    /// Lines that were there before the daemon are not reported when they are older.
+    pub max_age: Duration,
+}
+
+/// Where the lines are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Files(PathPattern),
+    /// A systemd unit.
+    Journal(Unit),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(PathPattern(text)) | Self::Journal(Unit(text)) => f.pad(text),
+        }
+    }
+}
+
+/// What the logged client address is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientColumn {
+    /// The other end of the TCP connection.
+    #[default]
+    Peer,
+    /// What a header said, as with nginx's `real_ip_header`.
+    Header,
+}
+
+impl From<ClientColumn> for LearnedFrom {
+    fn from(column: ClientColumn) -> Self {
+        match column {
+            ClientColumn::Peer => Self::Peer,
+            ClientColumn::Header => Self::Header,
+        }
+    }
+}
+
+/// Where reading starts when the edge has never read the source before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    #[default]
+    End,
+    Beginning,
+}
+
+/// An absolute path, in which `*`, `?`, `[…]` and `**` may stand for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern(String);
+
+impl PathPattern {
+    /// # Errors
+    ///
+    /// One line that says what is wrong with `text`.
+    pub fn new(text: &str) -> Result<Self, String> {
+        if !text.starts_with('/') {
+            return Err(format!("`{text}` is no absolute path"));
+        }
+        let pattern = Self(text.to_owned());
+        if pattern.is_glob() {
+            Pattern::new(text).map_err(|error| {
+                format!(
+                    "`{text}` is no pattern: {} at character {}",
+                    error.msg,
+                    error.pos + 1
+                )
+            })?;
+        } else if text.ends_with('/') {
+            return Err(format!(
+                "`{text}` is a folder; a pattern such as {text}*.log names its files"
+            ));
+        }
+        Ok(pattern)
+    }
+
+    fn is_glob(&self) -> bool {
+        self.0.contains(['*', '?', '['])
+    }
+
+    /// What is there now by this name or pattern, and the folders that could not be looked into. A plain path is there
+    /// whether it exists or not.
+    pub(super) fn paths(&self) -> (Vec<PathBuf>, Vec<io::Error>) {
+        if !self.is_glob() {
+            return (vec![PathBuf::from(&self.0)], Vec::new());
+        }
+        let (mut paths, mut errors) = (Vec::new(), Vec::new());
+        // The pattern was checked when it was made.
+        for path in glob::glob_with(&self.0, GLOB).into_iter().flatten() {
+            match path {
+                Ok(path) => paths.push(path),
+                Err(error) => errors.push(error.into()),
+            }
+        }
+        (paths, errors)
+    }
+
+    /// The path, or for a pattern the part of it before the first star.
+    pub(super) fn literal(&self) -> &Path {
+        let end = self.0.find(['*', '?', '[']).unwrap_or(self.0.len());
+        let end = if end == self.0.len() {
+            end
+        } else {
+            self.0[..end].rfind('/').unwrap_or(0).max(1)
+        };
+        Path::new(&self.0[..end])
+    }
+
+    /// Looks whether what is there may be read.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a file or folder that exists from being read; the text names it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (paths, errors) = self.paths();
+        if let Some(error) = errors.first() {
+            return Err(format!("cannot look for {}: {error}", self.0));
+        }
+        for path in paths {
+            match std::fs::File::open(&path) {
+                Ok(file) => {
+                    let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
+                    if is_folder && !self.is_glob() {
+                        return Err(format!("{} is a folder", path.display()));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for PathPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// The name of a systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit(String);
+
+impl Unit {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Unit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // systemd.unit(5)
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+        if text.contains('.') && !text.starts_with('-') && text.bytes().all(is_name) {
+            return Ok(Self(text));
+        }
+        Err(D::Error::custom(format!(
+            "`{text}` is no unit; write it in full, as nginx.service"
+        )))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    path: Option<PathPattern>,
+    journald: Option<Unit>,
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    client: ClientColumn,
+    name: Option<String>,
+    #[serde(default)]
+    start: Start,
+    #[serde(default = "default_max_age")]
+    max_age: HumanDuration,
+}
+
+fn default_max_age() -> HumanDuration {
+    HumanDuration(Duration::from_secs(60))
+}
+
+impl TryFrom<Keys> for AccessLogConfig {
+    type Error = &'static str;
+
+    fn try_from(keys: Keys) -> Result<Self, Self::Error> {
+        let place = match (keys.path, keys.journald) {
+            (Some(path), None) => Place::Files(path),
+            (None, Some(unit)) => Place::Journal(unit),
+            (None, None) => return Err("path or journald says where the lines are"),
+            (Some(_), Some(_)) => {
+                return Err("path and journald are two places; give each an entry of its own");
+            }
+        };
+        Ok(Self {
+            name: keys.name.unwrap_or_else(|| place.to_string()),
+            place,
+            format: keys.format,
+            client: keys.client,
+            start: keys.start,
+            max_age: keys.max_age.0,
+        })
+    }
+}
+
+/// Finds what is wrong with the entries together and with the files that they name: the key to blame, and what to say.
+///
+/// # Errors
+///
+/// The first of them.
+pub fn check(entries: &[AccessLogConfig]) -> Result<(), (String, String)> {
+    for (number, entry) in entries.iter().enumerate() {
+        let key = match entry.place {
+            Place::Files(_) => format!("access_log[{number}].path"),
+            Place::Journal(_) => format!("access_log[{number}].journald"),
+        };
+        if entries[..number].iter().any(|other| other.place == entry.place) {
+            return Err((key, format!("{} is in two entries", entry.place)));
+        }
+        if let Place::Files(pattern) = &entry.place {
+            pattern.check().map_err(|error| (key, error))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<AccessLogConfig, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn one_key_is_enough() {
+        let entry = parse("path = \"/var/log/nginx/access.log\"").unwrap();
+        assert_eq!(entry.name, "/var/log/nginx/access.log");
+        assert_eq!((entry.client, entry.start), (ClientColumn::Peer, Start::End));
+        assert_eq!(
+            (entry.format, entry.max_age),
+            (Format::default(), Duration::from_secs(60))
+        );
+        assert_eq!(
+            parse("journald = \"nginx.service\"").unwrap().name,
+            "nginx.service"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (text, error) in [
+            ("", "path or journald says where the lines are"),
+            (
+                "path = \"/a\"\njournald = \"a.service\"",
+                "path and journald are two places",
+            ),
+            ("path = \"access.log\"", "`access.log` is no absolute path"),
+            ("path = \"/var/log/\"", "`/var/log/` is a folder"),
+            (
+                "path = \"/var/log/[a\"",
+                "`/var/log/[a` is no pattern: invalid range pattern at character 10",
+            ),
+            ("journald = \"nginx\"", "`nginx` is no unit"),
+            ("journald = \"--flush.service\"", "is no unit"),
+            ("path = \"/a\"\nstart = \"middle\"", "unknown variant `middle`"),
+        ] {
+            let told = parse(text).unwrap_err();
+            assert!(told.contains(error), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_literal_part_of_a_pattern_is_the_folder_to_watch() {
+        for (pattern, literal) in [
+            ("/var/log/nginx/access.log", "/var/log/nginx/access.log"),
+            ("/var/log/nginx/*.log", "/var/log/nginx"),
+            ("/srv/*/logs/access.log", "/srv"),
+            ("/*.log", "/"),
+        ] {
+            assert_eq!(
+                PathPattern::new(pattern).unwrap().literal(),
+                Path::new(literal),
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_that_may_not_be_read_are_named_with_their_key() {
+        let entry = |path: &str| parse(&format!("path = \"{path}\"")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let missing = entry(&format!("{path}/none.log"));
+        assert_eq!(check(&[missing.clone()]), Ok(()));
+        assert_eq!(
+            check(&[entry(path)]),
+            Err(("access_log[0].path".to_owned(), format!("{path} is a folder")))
+        );
+        assert_eq!(
+            check(&[missing.clone(), missing]),
+            Err((
+                "access_log[1].path".to_owned(),
+                format!("{path}/none.log is in two entries")
+            ))
+        );
+    }
+}

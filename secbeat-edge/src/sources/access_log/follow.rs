@@ -1,0 +1,492 @@
+//! Follows the files of one source through rotation, truncation, gaps and restarts.
+//!
+//! An open file is read to its end whatever it is called, for as long as its writer may have it. A name that leads to
+//! another file than before makes two files of it. When a file was truncated, what had not been read is looked for in the
+//! copy that copytruncate leaves.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{self, File, Metadata},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use tracing::{debug, info, warn};
+
+use super::{
+    checkpoint::{Saved, SavedFile},
+    config::{PathPattern, Start},
+    file::{Birth, FileId, Found, LogFile, Mark, begins_with, end_mark},
+    lines::MAX_LINE,
+    report::Reporter,
+    siblings::{self, Sibling},
+};
+use crate::telemetry::Closed;
+
+/// Bytes read of a file before the next one has its turn.
+const BUFFER: usize = 256 * 1024;
+const _: () = assert!(BUFFER > 2 * MAX_LINE);
+/// How long a file that was replaced must be quiet until its writer is believed to have left it; an Apache that was told to
+/// restart gracefully writes into it until the last request has ended.
+const LINGER: Duration = Duration::from_secs(600);
+/// The same for one without a name, whose space on disk is free only then.
+const LINGER_DELETED: Duration = Duration::from_secs(60);
+/// Beyond so many replaced files, a short silence is enough.
+const MAX_REPLACED: usize = 16;
+const LINGER_AMONG_MANY: Duration = Duration::from_secs(2);
+
+/// Why a file could not be read on.
+enum ReadError {
+    Io(io::Error),
+    Closed,
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Closed> for ReadError {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+/// What a file is that nothing was read of.
+enum Judged {
+    /// A log of its own.
+    Log,
+    /// A copy of another log, or compressed.
+    NoLog,
+    /// Not to be told apart from a copy that is being made.
+    NotYet,
+}
+
+/// The files of one `[[access_log]]`.
+pub(super) struct Follower {
+    pattern: PathPattern,
+    reporter: Reporter,
+    /// Replaced ones first, so that lines come in the order in which they were written.
+    files: Vec<LogFile>,
+    /// Which file each path led to when it last led to one.
+    seen: BTreeMap<PathBuf, FileId>,
+    /// What lay beside the paths at the last look.
+    known: HashSet<Birth>,
+    /// Compressed files and copies, which are not read.
+    ignored: HashSet<Birth>,
+    buffer: Box<[u8]>,
+    /// What could not be read since the last look.
+    trouble: Option<String>,
+}
+
+impl Follower {
+    /// Takes up where `saved` says. Files that were never read start as `start` says, unless the source was read before:
+    /// then they are new, and read from their beginning.
+    pub(super) fn start(
+        pattern: PathPattern,
+        start: Start,
+        reporter: Reporter,
+        saved: Option<Saved>,
+    ) -> Self {
+        let mut follower = Self {
+            pattern,
+            reporter,
+            files: Vec::new(),
+            seen: BTreeMap::new(),
+            known: HashSet::new(),
+            ignored: HashSet::new(),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            trouble: None,
+        };
+        let was_read = saved.is_some();
+        let saved = saved.unwrap_or_default();
+        for path in follower.paths() {
+            let Some((file, metadata)) = follower.open(&path) else {
+                continue;
+            };
+            let id = FileId::from(&metadata);
+            follower.seen.insert(path.clone(), id);
+            if follower.position(id).is_some() {
+                continue;
+            }
+            let known = saved.files.iter().find(|known| known.id == id);
+            let mark = match known {
+                Some(known) if holds(&file, &metadata, &known.mark) => known.mark.clone(),
+                Some(known) => {
+                    follower.reporter.health().truncations.fetch_add(1, Relaxed);
+                    follower.find_rest(&known.path, &known.mark, true);
+                    Mark::default()
+                }
+                None if was_read || start == Start::Beginning => Mark::default(),
+                None => end_mark(&file, metadata.len(), &mut follower.buffer).unwrap_or_default(),
+            };
+            follower.add(LogFile::new(&real(&path), file, &metadata, mark).with_backlog());
+        }
+        follower.find_moved(&saved);
+        if was_read {
+            follower.find_missed_since(&saved);
+        }
+        let generations = siblings::generations(follower.seen.keys().map(PathBuf::as_path));
+        follower.known.extend(generations.iter().map(Sibling::birth));
+        follower.look();
+        follower
+    }
+
+    /// Finds files of the checkpoint that have other names now.
+    fn find_moved(&mut self, saved: &Saved) {
+        for known in &saved.files {
+            if self.position(known.id).is_some() {
+                continue;
+            }
+            let moved = siblings::of(&known.path)
+                .into_iter()
+                .chain(Sibling::at(&known.path))
+                .filter(|sibling| sibling.id() == known.id)
+                .find_map(|sibling| Some((sibling.open()?, sibling.path)));
+            match moved {
+                Some(((file, metadata), path)) if holds(&file, &metadata, &known.mark) => {
+                    let file = LogFile::new(&path, file, &metadata, known.mark.clone());
+                    self.add(file.with_backlog().as_replaced());
+                }
+                _ => {
+                    if !self.find_rest(&known.path, &known.mark, true) {
+                        info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finds files that came and were moved away while nobody looked.
+    fn find_missed_since(&mut self, saved: &Saved) {
+        let since = Duration::from_millis(u64::try_from(saved.saved_at_ms).unwrap_or(0));
+        let is_copy = |file: &File| {
+            let mut heads = saved.files.iter().map(|known| &known.mark.head);
+            heads.any(|head| !head.is_empty() && begins_with(file, head).unwrap_or(true))
+        };
+        for sibling in siblings::generations(self.seen.keys().map(PathBuf::as_path)) {
+            let modified = sibling.metadata.modified().ok();
+            let is_new = modified.is_some_and(|at| at >= UNIX_EPOCH + since);
+            if is_new
+                && self.position(sibling.id()).is_none()
+                && let Some((file, metadata)) = sibling.open().filter(|(file, _)| !is_copy(file))
+            {
+                let file = LogFile::new(&sibling.path, file, &metadata, Mark::default());
+                self.add(file.with_backlog().as_replaced());
+            }
+        }
+    }
+
+    /// Takes up the copy of a file that was read up to `mark` and then truncated. Returns whether there is one with more.
+    fn find_rest(&mut self, path: &Path, mark: &Mark, old: bool) -> bool {
+        let mut found = false;
+        for sibling in siblings::of(path) {
+            let Some((file, metadata)) = sibling.open_copy(&mark.head) else {
+                continue;
+            };
+            if self.position(sibling.id()).is_some() {
+                continue;
+            }
+            self.known.insert(sibling.birth());
+            if metadata.len() > mark.offset && !found {
+                found = true;
+                debug!(copy = %sibling.path.display(), "reading the rest of a truncated log in its copy");
+                let file = LogFile::new(&sibling.path, file, &metadata, mark.clone()).as_replaced();
+                self.add(if old { file.with_backlog() } else { file });
+            }
+        }
+        found
+    }
+
+    /// Looks what the paths lead to now.
+    pub(super) fn look(&mut self) {
+        let mut here = HashSet::new();
+        let paths = self.paths();
+        for path in &paths {
+            let Some(id) = self.identify(path) else {
+                continue;
+            };
+            here.insert(id);
+            if self.seen.get(path).is_some_and(|before| *before != id) {
+                self.reporter.health().rotations.fetch_add(1, Relaxed);
+                debug!(path = %path.display(), "a log was replaced");
+            }
+            self.seen.insert(path.clone(), id);
+            if let Some(at) = self.position(id) {
+                self.files[at].path = real(path);
+                self.files[at].replaced = None;
+            } else if let Some((file, metadata)) = self.open(path) {
+                let file = LogFile::new(&real(path), file, &metadata, Mark::default());
+                here.insert(file.id);
+                self.seen.insert(path.clone(), file.id);
+                if self.position(file.id).is_none()
+                    && !file.birth().is_ok_and(|birth| self.ignored.contains(&birth))
+                {
+                    self.add(file);
+                }
+            }
+        }
+        for file in &mut self.files {
+            if !here.contains(&file.id) && file.replaced.is_none() {
+                file.replaced = Some(Instant::now());
+            }
+        }
+        let open: HashSet<FileId> = self.files.iter().map(|file| file.id).collect();
+        self.seen
+            .retain(|path, id| paths.contains(path) || open.contains(id));
+        self.find_missed();
+        self.files.sort_by_key(|file| file.replaced.is_none());
+        self.ignored.retain(|birth| here.contains(&birth.0));
+        let trouble = self.trouble.take();
+        if self.reporter.health().set_error(trouble.clone())
+            && let Some(trouble) = trouble
+        {
+            warn!("{trouble}");
+        }
+    }
+
+    /// Finds files that came after the last look and were moved away, or copied and truncated, before this one.
+    fn find_missed(&mut self) {
+        let mut known = HashSet::new();
+        for sibling in siblings::generations(self.seen.keys().map(PathBuf::as_path)) {
+            let birth = sibling.birth();
+            if self.known.contains(&birth) || self.position(sibling.id()).is_some() {
+                known.insert(birth);
+                continue;
+            }
+            let Some((file, metadata)) = sibling.open() else {
+                continue;
+            };
+            let file = LogFile::new(&sibling.path, file, &metadata, Mark::default());
+            match self.judge(&file) {
+                Judged::NotYet => {}
+                Judged::NoLog => drop(known.insert(birth)),
+                Judged::Log => {
+                    known.insert(birth);
+                    self.add(file.with_backlog().as_replaced());
+                }
+            }
+        }
+        self.known = known;
+    }
+
+    /// Whether a file that nothing was read of is a log of its own.
+    fn judge(&self, file: &LogFile) -> Judged {
+        let first = file.first_bytes().unwrap_or_default();
+        if first.is_empty() {
+            return Judged::NotYet;
+        }
+        if is_compressed(&first) {
+            return Judged::NoLog;
+        }
+        let begin_alike = |head: &[u8]| {
+            let known = head.len().min(first.len());
+            known > 0 && head[..known] == first[..known]
+        };
+        for log in self.files.iter().filter(|log| log.id != file.id) {
+            if !is_named_after(&file.path, &log.path) {
+                continue;
+            }
+            if begin_alike(&log.mark().head) {
+                return Judged::NoLog;
+            }
+            // As long as nothing was read of the log, it can be truncated unseen, and only the copy holds what it held.
+            if log.mark().head.is_empty() && begin_alike(&log.first_bytes().unwrap_or_default()) {
+                return Judged::NotYet;
+            }
+        }
+        Judged::Log
+    }
+
+    /// Reads a little of every file that has more. Returns whether there is more still.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when nobody takes telemetry any more.
+    pub(super) fn read(&mut self) -> Result<bool, Closed> {
+        let mut more = false;
+        let mut at = 0;
+        while at < self.files.len() {
+            if self.files[at].unproven {
+                match self.judge(&self.files[at]) {
+                    Judged::Log => self.files[at].unproven = false,
+                    Judged::NotYet => {
+                        at += 1;
+                        continue;
+                    }
+                    Judged::NoLog => {
+                        self.forget(at);
+                        continue;
+                    }
+                }
+            }
+            let (file, reporter) = (&mut self.files[at], &mut self.reporter);
+            let name = file.path.to_string_lossy().into_owned();
+            let found = file.read(&mut self.buffer, |piece, old| {
+                reporter.take(&name, piece, old).map_err(ReadError::from)
+            });
+            match found {
+                Ok(Found::More) => more = true,
+                Ok(Found::End) => {}
+                Ok(Found::Truncated) => {
+                    more = true;
+                    let (path, mark) = (file.path.clone(), file.mark().clone());
+                    file.rewind();
+                    self.reporter.health().truncations.fetch_add(1, Relaxed);
+                    debug!(file = name, "a log was truncated");
+                    self.find_rest(&path, &mark, false);
+                }
+                Err(ReadError::Closed) => return Err(Closed),
+                Err(ReadError::Io(error)) => self.trouble = Some(format!("cannot read {name}: {error}")),
+            }
+            at += 1;
+        }
+        self.close_left()?;
+        self.files.sort_by_key(|file| file.replaced.is_none());
+        let health = self.reporter.health();
+        let behind = self.files.iter().map(LogFile::behind).sum();
+        for (gauge, value) in [
+            (&health.files, self.files.len() as u64),
+            (&health.bytes_behind, behind),
+        ] {
+            AtomicU64::store(gauge, value, Relaxed);
+        }
+        Ok(more)
+    }
+
+    /// Closes a file that is no log, for good.
+    fn forget(&mut self, at: usize) {
+        let file = self.files.remove(at);
+        debug!(file = %file.path.display(), "not a log of its own");
+        self.ignored.extend(file.birth());
+    }
+
+    /// Closes replaced files whose writers have left them.
+    fn close_left(&mut self) -> Result<(), Closed> {
+        let mut replaced = self.files.iter().filter(|file| file.replaced.is_some()).count();
+        let mut at = 0;
+        while at < self.files.len() {
+            let file = &self.files[at];
+            let Some(quiet) = file.replaced.map(|since| since.max(file.grown).elapsed()) else {
+                at += 1;
+                continue;
+            };
+            let linger = match file.is_deleted() {
+                Ok(true) => LINGER_DELETED,
+                _ => LINGER,
+            };
+            // Where nothing has taken its name yet, it may come back.
+            let has_successor = !self.seen.values().any(|id| *id == file.id);
+            if !(has_successor && quiet > linger) && !(replaced > MAX_REPLACED && quiet > LINGER_AMONG_MANY) {
+                at += 1;
+                continue;
+            }
+            replaced -= 1;
+            let mut file = self.files.remove(at);
+            let name = file.path.to_string_lossy().into_owned();
+            let reporter = &mut self.reporter;
+            let rest = file.read_rest(&mut self.buffer, |piece, old| {
+                reporter.take(&name, piece, old).map_err(ReadError::from)
+            });
+            if let Err(ReadError::Closed) = rest {
+                return Err(Closed);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a checkpoint has to say.
+    pub(super) fn saved(&self) -> Saved {
+        let saved = |file: &LogFile| SavedFile {
+            path: file.path.to_string_lossy().into_owned().into(),
+            id: file.id,
+            mark: file.mark().clone(),
+        };
+        Saved {
+            files: self.files.iter().map(saved).collect(),
+            ..Saved::default()
+        }
+    }
+
+    /// What is open, and where files appear.
+    pub(super) fn watched(&self) -> (&[LogFile], impl Iterator<Item = &Path>) {
+        let paths = self.seen.keys().map(PathBuf::as_path);
+        (&self.files, std::iter::once(self.pattern.literal()).chain(paths))
+    }
+
+    fn add(&mut self, file: LogFile) {
+        debug!(file = %file.path.display(), from = file.mark().offset, "following a log");
+        self.files.push(file);
+    }
+
+    fn position(&self, id: FileId) -> Option<usize> {
+        self.files.iter().position(|file| file.id == id)
+    }
+
+    fn paths(&mut self) -> Vec<PathBuf> {
+        let (paths, errors) = self.pattern.paths();
+        if let Some(error) = errors.first() {
+            self.trouble = Some(error.to_string());
+        }
+        paths
+    }
+
+    /// The regular file that `path` leads to.
+    fn identify(&mut self, path: &Path) -> Option<FileId> {
+        match fs::metadata(path) {
+            Ok(metadata) => metadata.is_file().then(|| (&metadata).into()),
+            Err(error) => self.absent(path, &error),
+        }
+    }
+
+    fn open(&mut self, path: &Path) -> Option<(File, Metadata)> {
+        // A named pipe would keep whoever opens it waiting.
+        self.identify(path)?;
+        match File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
+            Ok(opened) => Some(opened),
+            Err(error) => self.absent(path, &error),
+        }
+    }
+
+    fn absent<T>(&mut self, path: &Path, error: &io::Error) -> Option<T> {
+        // A log that is not there yet, or for the moment, is nothing to worry about.
+        if !matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ) {
+            self.trouble = Some(format!("cannot read {}: {error}", path.display()));
+        }
+        None
+    }
+}
+
+/// Whether a file is the one that was read up to `mark`.
+fn holds(file: &File, metadata: &Metadata, mark: &Mark) -> bool {
+    metadata.len() >= mark.offset && begins_with(file, &mark.head).unwrap_or(false)
+}
+
+/// The path without symbolic links, beside which a file's earlier generations lie.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether a file's name is that of `log` and more, as that of a copy is.
+fn is_named_after(file: &Path, log: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| name.as_bytes().to_vec())
+            .unwrap_or_default()
+    };
+    let (own, log_name) = (name(file), name(log));
+    file.parent() == log.parent() && own.len() > log_name.len() && own.starts_with(&log_name)
+}
+
+/// Whether a file begins as gzip's, bzip2's, xz's or zstd's do.
+fn is_compressed(first: &[u8]) -> bool {
+    let magic: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    magic.iter().any(|magic| first.starts_with(magic))
+}

@@ -1,0 +1,180 @@
+//! From lines to telemetry.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use secbeat_common::{
+    daemon::time::now_ms,
+    logs::{Format, LogLine},
+    wire::LearnedFrom,
+};
+use tracing::warn;
+
+use super::{
+    config::AccessLogConfig,
+    health::Health,
+    lines::{MAX_LINE, Piece},
+};
+use crate::{
+    batch::Answer,
+    telemetry::{Closed, Recorder},
+};
+
+/// So many lines in a row that are not understood are worth a warning, and again ten times as many.
+const WORTH_A_WARNING: u64 = 20;
+/// Bytes of a line that a warning shows.
+const SAMPLE: usize = 160;
+
+/// Parses one source's lines and reports them.
+pub(super) struct Reporter {
+    format: Format,
+    learned_from: LearnedFrom,
+    upstream: u16,
+    recorder: Recorder,
+    health: Arc<Health>,
+    /// Lines from before the daemon are too old when they are from before this, milliseconds since the Unix epoch.
+    oldest_ms: i64,
+    /// Lines not understood since the last that was.
+    not_understood: u64,
+    next_warning: u64,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        config: &AccessLogConfig,
+        upstream: u16,
+        recorder: Recorder,
+        health: Arc<Health>,
+    ) -> Self {
+        let max_age = i64::try_from(config.max_age.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            format: config.format.clone(),
+            learned_from: config.client.into(),
+            upstream,
+            recorder,
+            health,
+            oldest_ms: now_ms().saturating_sub(max_age),
+            not_understood: 0,
+            next_warning: WORTH_A_WARNING,
+        }
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Takes one line of the file or unit called `source`; `old` if it was there before the daemon. Waits while telemetry is
+    /// full.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when nobody takes telemetry any more.
+    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, old: bool) -> Result<(), Closed> {
+        let text = match piece {
+            Piece::Line([]) => return Ok(()),
+            Piece::Line(text) => text,
+            Piece::TooLong => {
+                self.health.too_long.fetch_add(1, Relaxed);
+                self.health
+                    .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
+                return Ok(());
+            }
+        };
+        match self.format.parse(text) {
+            Ok(line) => {
+                self.not_understood = 0;
+                self.next_warning = WORTH_A_WARNING;
+                self.report(&line, old)
+            }
+            Err(error) => {
+                self.health.unparsed.fetch_add(1, Relaxed);
+                self.health.read_at_ms.store(now_ms(), Relaxed);
+                self.not_understood += 1;
+                // Most such lines come in floods: what is said of them is not.
+                if self.not_understood <= WORTH_A_WARNING {
+                    self.health.add_reason(error.to_string());
+                }
+                if self.not_understood >= self.next_warning {
+                    self.next_warning = self.next_warning.saturating_mul(10);
+                    warn!(
+                        file = source,
+                        format = %self.format,
+                        lines = self.not_understood,
+                        sample = without_addresses(text),
+                        %error,
+                        "no line of this access log is understood; `secbeat-edge explain {source}` shows what its lines look like"
+                    );
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn report<'a>(&self, line: &'a LogLine<'_>, old: bool) -> Result<(), Closed> {
+        let health = &self.health;
+        if old && line.at_ms < self.oldest_ms {
+            health.parsed.fetch_add(1, Relaxed);
+            health.too_old.fetch_add(1, Relaxed);
+            return Ok(());
+        }
+        // Of good answers telemetry keeps no text.
+        let is_error = (400..600).contains(&line.status);
+        let text = |bytes: &'a [u8]| {
+            is_error
+                .then(|| String::from_utf8_lossy(bytes))
+                .unwrap_or_default()
+        };
+        let path = line.path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        self.recorder.record_wait(Answer {
+            client: line.client,
+            at_ms: line.at_ms,
+            status: line.status,
+            method: &text(&line.method),
+            path: &text(path),
+            host: &text(line.host.as_deref().unwrap_or_default()),
+            user_agent: &text(line.user_agent.as_deref().unwrap_or_default()),
+            upstream: self.upstream,
+            learned_from: self.learned_from,
+        })?;
+        let now_ms = now_ms();
+        health.parsed.fetch_add(1, Relaxed);
+        health.read_at_ms.store(now_ms, Relaxed);
+        health
+            .delay_ms
+            .store(now_ms.saturating_sub(line.at_ms).max(0), Relaxed);
+        Ok(())
+    }
+}
+
+/// The beginning of a line as text, with `…` for every client's address.
+fn without_addresses(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&line[..line.len().min(SAMPLE)]);
+    text.split_inclusive(|char: char| !(char.is_ascii_hexdigit() || char == '.' || char == ':'))
+        .map(|part| {
+            let word =
+                part.trim_end_matches(|char: char| !(char.is_ascii_hexdigit() || char == '.' || char == ':'));
+            let end = &part[word.len()..];
+            if word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok() {
+                Cow::Owned(format!("…{end}"))
+            } else {
+                Cow::Borrowed(part)
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_names_no_client() {
+        assert_eq!(
+            without_addresses(br#"203.0.113.7 - - [10/Oct/2023:11:06:56] "GET /1.2 HTTP/1.1" client=2001:db8::1, 192.0.2.1:80"#),
+            r#"… - - [10/Oct/2023:11:06:56] "GET /1.2 HTTP/1.1" client=…, …"#
+        );
+    }
+}

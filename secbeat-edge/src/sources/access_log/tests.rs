@@ -1,0 +1,369 @@
+//! Files step by step: what a look and a reading find after each change.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    num::NonZeroUsize,
+    os::unix::fs::{FileExt, symlink},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use secbeat_common::{daemon::time::now_ms, wire::LearnedFrom};
+use tempfile::TempDir;
+
+use super::{checkpoint::Saved, follow::Follower, health::Health, report::Reporter, *};
+use crate::telemetry::Queue;
+
+const ROOM: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// A folder with logs, and whoever follows them.
+struct Lab {
+    folder: TempDir,
+    config: AccessLogConfig,
+    recorder: Recorder,
+    queue: Queue,
+    health: Arc<Health>,
+}
+
+impl Lab {
+    /// Follows `pattern` in a folder of its own; `more` is more of the config.
+    fn new(pattern: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(pattern);
+        let config = toml::from_str(&format!("path = \"{}\"\n{more}", path.display())).unwrap();
+        let (recorder, queue) = Recorder::channel(ROOM);
+        Self {
+            folder,
+            config,
+            recorder,
+            queue,
+            health: Arc::default(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Appends lines that ask for these paths, as a server that opens its log anew each time.
+    fn log(&self, name: &str, paths: &[&str]) {
+        write(&append(&self.path(name)), paths);
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn start(&mut self, saved: Option<Saved>) -> Follower {
+        self.health = Arc::default();
+        let reporter = Reporter::new(&self.config, 0, self.recorder.clone(), self.health.clone());
+        let Place::Files(pattern) = self.config.place.clone() else {
+            unreachable!("a path was given");
+        };
+        Follower::start(pattern, self.config.start, reporter, saved)
+    }
+
+    /// Looks, reads to the end, and says which paths were reported.
+    fn read(&mut self, follower: &mut Follower) -> Vec<String> {
+        follower.look();
+        self.read_only(follower)
+    }
+
+    fn read_only(&mut self, follower: &mut Follower) -> Vec<String> {
+        while follower.read().unwrap() {}
+        let all = std::iter::from_fn(|| self.queue.try_next());
+        all.map(|answer| answer.request.unwrap().path).collect()
+    }
+
+    fn view(&self) -> AccessLogView {
+        self.health.view(now_ms())
+    }
+}
+
+fn append(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).unwrap()
+}
+
+fn line(path: &str, age_s: i64) -> String {
+    use secbeat_common::daemon::time::rfc3339;
+    let at = rfc3339(now_ms() - age_s * 1000);
+    let (year, month, day, time) = (&at[..4], &at[5..7], &at[8..10], &at[11..19]);
+    let month = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ][month.parse::<usize>().unwrap() - 1];
+    format!("203.0.113.7 - - [{day}/{month}/{year}:{time} +0000] \"GET {path} HTTP/1.1\" 404 9 \"-\" \"t\"\n")
+}
+
+fn write(mut file: &File, paths: &[&str]) {
+    let lines: String = paths.iter().map(|path| line(path, 0)).collect();
+    file.write_all(lines.as_bytes()).unwrap();
+}
+
+#[test]
+fn what_was_there_is_left_alone_and_what_comes_is_read_when_its_end_is_there() {
+    let mut lab = Lab::new("a.log", "client = \"header\"");
+    lab.log("a.log", &["/before"]);
+    let mut follower = lab.start(None);
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    let text = line("/1?key=secret", 0);
+    let (head, tail) = text.split_at(40);
+    append(&lab.path("a.log")).write_all(head.as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    append(&lab.path("a.log")).write_all(tail.as_bytes()).unwrap();
+    while follower.read().unwrap() {}
+    let answer = lab.queue.try_next().unwrap();
+    assert_eq!(answer.request.unwrap().path, "/1");
+    assert_eq!((answer.status, answer.learned_from), (404, LearnedFrom::Header));
+    assert!(lab.queue.is_empty());
+}
+
+#[test]
+fn a_line_half_written_when_the_edge_starts_is_read_whole() {
+    let mut lab = Lab::new("a.log", "");
+    let text = line("/1", 0);
+    let (head, tail) = text.split_at(40);
+    lab.log("a.log", &["/before"]);
+    append(&lab.path("a.log")).write_all(head.as_bytes()).unwrap();
+    let mut follower = lab.start(None);
+    append(&lab.path("a.log")).write_all(tail.as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/1"]);
+}
+
+#[test]
+fn a_log_that_comes_later_is_read_from_its_beginning_and_so_is_its_folder() {
+    let mut lab = Lab::new("later/a.log", "");
+    let mut follower = lab.start(None);
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    assert_eq!(lab.view().error, None);
+    fs::create_dir(lab.path("later")).unwrap();
+    lab.log("later/a.log", &["/1"]);
+    assert_eq!(lab.read(&mut follower), ["/1"]);
+    fs::remove_file(lab.path("later/a.log")).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    lab.log("later/a.log", &["/2"]);
+    assert_eq!(lab.read(&mut follower), ["/2"]);
+}
+
+#[test]
+fn writers_that_still_have_rotated_files_are_heard() {
+    let mut lab = Lab::new("a.log", "");
+    let first = append(&lab.path("a.log"));
+    let mut follower = lab.start(None);
+    write(&first, &["/1"]);
+    lab.rename("a.log", "a.log.1");
+    let second = append(&lab.path("a.log"));
+    write(&second, &["/3"]);
+    write(&first, &["/2"]);
+    assert_eq!(lab.read(&mut follower), ["/1", "/2", "/3"]);
+    lab.rename("a.log.1", "a.log.2");
+    lab.rename("a.log", "a.log.1");
+    write(&first, &["/4"]);
+    write(&second, &["/5"]);
+    lab.log("a.log", &["/6"]);
+    assert_eq!(lab.read(&mut follower), ["/4", "/5", "/6"]);
+    fs::remove_file(lab.path("a.log.2")).unwrap();
+    write(&first, &["/7"]);
+    assert_eq!(lab.read_only(&mut follower), ["/7"]);
+    assert_eq!((lab.view().rotations, lab.view().files), (2, 3));
+}
+
+#[test]
+fn a_log_that_was_born_and_moved_away_between_two_looks_is_read() {
+    let mut lab = Lab::new("a.log", "");
+    lab.log("a.log", &[]);
+    lab.log("a.log.9", &["/old"]);
+    let mut follower = lab.start(None);
+    lab.rename("a.log", "a.log.2");
+    lab.log("a.log.1", &["/1"]);
+    lab.log("a.log.1.gz", &["/no generation"]);
+    lab.log("a.log", &["/2"]);
+    assert_eq!(lab.read(&mut follower), ["/1", "/2"]);
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+}
+
+#[test]
+fn what_was_not_read_before_a_truncation_is_read_in_the_copy() {
+    for pattern in ["a.log", "a.log*"] {
+        let mut lab = Lab::new(pattern, "");
+        lab.log("a.log", &["/1"]);
+        let mut follower = lab.start(None);
+        lab.log("a.log", &["/2"]);
+        assert_eq!(lab.read(&mut follower), ["/2"]);
+        lab.log("a.log", &["/3"]);
+        fs::copy(lab.path("a.log"), lab.path("a.log.1")).unwrap();
+        if pattern == "a.log*" {
+            // Between the copy and the truncation, both are there.
+            assert_eq!(lab.read(&mut follower), ["/3"]);
+        }
+        File::create(lab.path("a.log")).unwrap();
+        lab.log("a.log", &["/4"]);
+        let expected: &[&str] = if pattern == "a.log" {
+            &["/3", "/4"]
+        } else {
+            &["/4"]
+        };
+        assert_eq!(lab.read(&mut follower), expected, "{pattern}");
+        assert_eq!(lab.view().truncations, 1);
+        // As long as before, or longer: its beginning tells.
+        File::create(lab.path("a.log")).unwrap();
+        lab.log(
+            "a.log",
+            &["/5-and-so-long-that-nobody-sees-by-its-length-that-it-was-truncated"],
+        );
+        assert_eq!(lab.read(&mut follower).len(), 1, "{pattern}");
+        assert_eq!(lab.view().truncations, 2);
+    }
+}
+
+#[test]
+fn copies_of_what_was_never_read_are_read() {
+    let mut lab = Lab::new("a.log", "");
+    lab.log("a.log", &[]);
+    let mut follower = lab.start(None);
+    let copytruncate = |lab: &Lab| {
+        lab.rename("a.log.1", "a.log.2");
+        fs::copy(lab.path("a.log"), lab.path("a.log.1")).unwrap();
+        File::create(lab.path("a.log")).unwrap();
+    };
+    lab.log("a.log.1", &[]);
+    lab.log("a.log", &["/1"]);
+    copytruncate(&lab);
+    lab.log("a.log", &["/2"]);
+    copytruncate(&lab);
+    lab.log("a.log", &["/3"]);
+    assert_eq!(lab.read(&mut follower), ["/1", "/2", "/3"]);
+    // A copy that is there before the truncation is not read, unless nothing was read of the log.
+    copytruncate(&lab);
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    lab.log("a.log", &["/4"]);
+    fs::copy(lab.path("a.log"), lab.path("a.log-20261121")).unwrap();
+    follower.look();
+    File::create(lab.path("a.log")).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/4"]);
+    lab.log("a.log", &["/5"]);
+    fs::copy(lab.path("a.log"), lab.path("a.log-20261122")).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/5"]);
+    File::create(lab.path("a.log")).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+}
+
+#[test]
+fn a_writer_that_does_not_append_leaves_a_hole_which_is_no_line() {
+    let mut lab = Lab::new("a.log", "");
+    let text = line("/1", 0).repeat(2000);
+    let file = File::create(lab.path("a.log")).unwrap();
+    let mut follower = lab.start(None);
+    file.write_all_at(text.as_bytes(), 0).unwrap();
+    assert_eq!(lab.read(&mut follower).len(), 2000);
+    file.set_len(0).unwrap();
+    file.write_all_at(line("/2", 0).as_bytes(), text.len() as u64)
+        .unwrap();
+    assert_eq!(lab.read(&mut follower), ["/2"]);
+    assert_eq!((lab.view().unparsed, lab.view().too_long), (0, 0));
+}
+
+#[test]
+fn lines_too_long_or_of_odd_bytes_are_counted_and_the_next_is_read() {
+    let mut lab = Lab::new("a.log", "");
+    let mut follower = lab.start(None);
+    let mut file = append(&lab.path("a.log"));
+    file.write_all(&vec![b'x'; 1_000_000]).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    file.write_all(b"\n\xff\xfe\n\n").unwrap();
+    file.write_all(&line("/a\u{fffd}", 0).into_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/a\u{fffd}"]);
+    let view = lab.view();
+    assert_eq!(
+        (view.lines, view.parsed, view.unparsed, view.too_long),
+        (3, 1, 1, 1)
+    );
+    assert!((view.unparsed_share - 2.0 / 3.0).abs() < 1e-9, "{view:?}");
+    assert_eq!(view.reasons.len(), 2, "{view:?}");
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_a_rotation() {
+    let mut lab = Lab::new("a.log", "");
+    lab.log("monday", &[]);
+    symlink("monday", lab.path("a.log")).unwrap();
+    let mut follower = lab.start(None);
+    lab.log("monday", &["/1"]);
+    lab.log("tuesday", &["/3"]);
+    symlink("tuesday", lab.path("new")).unwrap();
+    lab.rename("new", "a.log");
+    lab.log("monday", &["/2"]);
+    assert_eq!(lab.read(&mut follower), ["/1", "/2", "/3"]);
+    let saved = follower.saved();
+    lab.log("monday", &["/4"]);
+    lab.log("tuesday", &["/5"]);
+    let mut follower = lab.start(Some(saved));
+    assert_eq!(lab.read(&mut follower), ["/4", "/5"]);
+}
+
+#[test]
+fn a_pattern_follows_all_that_match_and_those_that_come() {
+    let mut lab = Lab::new("*/access.log", "");
+    for folder in ["a", "b", ".hidden"] {
+        fs::create_dir(lab.path(folder)).unwrap();
+    }
+    lab.log("a/access.log", &["/before"]);
+    let mut follower = lab.start(None);
+    for folder in ["a", "b", ".hidden"] {
+        lab.log(&format!("{folder}/access.log"), &[&format!("/{folder}")]);
+    }
+    assert_eq!(lab.read(&mut follower), ["/a", "/b"]);
+}
+
+#[test]
+fn a_restart_goes_on_where_the_checkpoint_says_whatever_happened_to_the_names() {
+    let mut lab = Lab::new("a.log", "");
+    lab.log("a.log", &["/before"]);
+    let mut follower = lab.start(None);
+    lab.log("a.log", &["/1"]);
+    assert_eq!(lab.read(&mut follower), ["/1"]);
+    let mut saved = follower.saved();
+    saved.saved_at_ms = now_ms() - 50;
+    drop(follower);
+    lab.log("a.log", &["/2"]);
+    lab.rename("a.log", "a.log.2");
+    lab.log("a.log.1", &["/3"]);
+    lab.log("a.log", &["/4"]);
+    let mut follower = lab.start(Some(saved));
+    assert_eq!(lab.read(&mut follower), ["/2", "/3", "/4"]);
+    let saved = follower.saved();
+    let text = serde_json::to_string(&saved).unwrap();
+    assert_eq!(serde_json::from_str::<Saved>(&text).unwrap(), saved);
+    drop(follower);
+    // copytruncate while the edge was away
+    lab.log("a.log", &["/5"]);
+    fs::copy(lab.path("a.log"), lab.path("a.log-20261121")).unwrap();
+    File::create(lab.path("a.log")).unwrap();
+    lab.log("a.log", &["/6"]);
+    let mut follower = lab.start(Some(saved));
+    assert_eq!(lab.read(&mut follower), ["/5", "/6"]);
+}
+
+#[test]
+fn lines_of_long_ago_are_skipped_at_a_start_and_counted() {
+    let mut lab = Lab::new("a.log", "start = \"beginning\"\nmax_age = \"60s\"");
+    let mut file = append(&lab.path("a.log"));
+    file.write_all([line("/1", 120), line("/2", 30)].concat().as_bytes())
+        .unwrap();
+    let mut follower = lab.start(None);
+    // What comes now is not skipped, however old it says it is.
+    file.write_all(line("/3", 120).as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/2", "/3"]);
+    assert_eq!((lab.view().parsed, lab.view().too_old), (3, 1));
+}
+
+#[test]
+fn compressed_files_under_a_pattern_are_no_logs() {
+    let mut lab = Lab::new("a.log*", "start = \"beginning\"");
+    lab.log("a.log", &["/1"]);
+    fs::write(lab.path("a.log.2.gz"), b"\x1f\x8b\x08\n\n\n").unwrap();
+    let mut follower = lab.start(None);
+    assert_eq!(lab.read(&mut follower), ["/1"]);
+    assert_eq!((lab.view().unparsed, lab.view().files), (0, 1));
+}
