@@ -325,7 +325,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         let missing = entry(&format!("{path}/none.log"));
-        assert_eq!(check(&[missing.clone()]), Ok(()));
+        assert_eq!(check(std::slice::from_ref(&missing)), Ok(()));
         assert_eq!(
             check(&[entry(path)]),
             Err(("access_log[0].path".to_owned(), format!("{path} is a folder")))

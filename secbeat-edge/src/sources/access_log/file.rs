@@ -100,7 +100,7 @@ impl LogFile {
     }
 
     /// No configured path leads to it.
-    pub(super) fn as_replaced(mut self) -> Self {
+    pub(super) fn into_replaced(mut self) -> Self {
         self.replaced = Some(Instant::now());
         self
     }

@@ -149,7 +149,7 @@ impl Follower {
             match moved {
                 Some(((file, metadata), path)) if holds(&file, &metadata, &known.mark) => {
                     let file = LogFile::new(&path, file, &metadata, known.mark.clone());
-                    self.add(file.with_backlog().as_replaced());
+                    self.add(file.with_backlog().into_replaced());
                 }
                 _ => {
                     if !self.find_rest(&known.path, &known.mark, true) {
@@ -175,7 +175,7 @@ impl Follower {
                 && let Some((file, metadata)) = sibling.open().filter(|(file, _)| !is_copy(file))
             {
                 let file = LogFile::new(&sibling.path, file, &metadata, Mark::default());
-                self.add(file.with_backlog().as_replaced());
+                self.add(file.with_backlog().into_replaced());
             }
         }
     }
@@ -194,7 +194,7 @@ impl Follower {
             if metadata.len() > mark.offset && !found {
                 found = true;
                 debug!(copy = %sibling.path.display(), "reading the rest of a truncated log in its copy");
-                let file = LogFile::new(&sibling.path, file, &metadata, mark.clone()).as_replaced();
+                let file = LogFile::new(&sibling.path, file, &metadata, mark.clone()).into_replaced();
                 self.add(if old { file.with_backlog() } else { file });
             }
         }
@@ -266,7 +266,7 @@ impl Follower {
                 Judged::NoLog => drop(known.insert(birth)),
                 Judged::Log => {
                     known.insert(birth);
-                    self.add(file.with_backlog().as_replaced());
+                    self.add(file.with_backlog().into_replaced());
                 }
             }
         }
@@ -380,7 +380,9 @@ impl Follower {
             };
             // Where nothing has taken its name yet, it may come back.
             let has_successor = !self.seen.values().any(|id| *id == file.id);
-            if !(has_successor && quiet > linger) && !(replaced > MAX_REPLACED && quiet > LINGER_AMONG_MANY) {
+            let has_left = has_successor && quiet > linger;
+            let makes_room = replaced > MAX_REPLACED && quiet > LINGER_AMONG_MANY;
+            if !has_left && !makes_room {
                 at += 1;
                 continue;
             }

@@ -121,11 +121,9 @@ impl Reporter {
             return Ok(());
         }
         // Of good answers telemetry keeps no text.
-        let is_error = (400..600).contains(&line.status);
-        let text = |bytes: &'a [u8]| {
-            is_error
-                .then(|| String::from_utf8_lossy(bytes))
-                .unwrap_or_default()
+        let text = |bytes: &'a [u8]| match line.status {
+            400..600 => String::from_utf8_lossy(bytes),
+            _ => Cow::Borrowed(""),
         };
         let path = line.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         self.recorder.record_wait(Answer {

@@ -1,7 +1,7 @@
 //! Tells when something happens to files and folders, by inotify(7).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     io,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
@@ -58,9 +58,9 @@ impl Watch {
             let _ = watches.remove(closed);
         }
         for file in files {
-            if !self.files.contains_key(&file.id) {
+            if let Entry::Vacant(entry) = self.files.entry(file.id) {
                 match watches.add(file.descriptor_path(), WatchMask::MODIFY) {
-                    Ok(watch) => drop(self.files.insert(file.id, watch)),
+                    Ok(watch) => drop(entry.insert(watch)),
                     Err(error) => debug!(file = %file.path.display(), %error, "cannot watch a log"),
                 }
             }

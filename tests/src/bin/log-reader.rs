@@ -1,0 +1,76 @@
+//! Follows an access log as the edge does and writes the path of every answer that leaves as telemetry: `log-reader LOG
+//! STATE-FOLDER`. Ends on SIGTERM. The tests kill it at bad moments, and count.
+#![allow(
+    clippy::expect_used,
+    reason = "a program of the tests: a failure here is theirs"
+)]
+
+use std::{
+    env,
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
+
+use secbeat_common::{logs::Format, wire};
+use secbeat_edge::{
+    batch::{BatchConfig, Batcher, Identity},
+    bus::Dropped,
+    sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
+    telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Writes whatever is published.
+struct ToStdout;
+
+impl Sink for ToStdout {
+    fn publish(&mut self, _: u16, bytes: Vec<u8>) -> Result<(), Dropped> {
+        let batch: wire::TelemetryBatch = wire::decode(&bytes).map_err(|_| Dropped)?;
+        let text: String = batch
+            .events
+            .iter()
+            .map(|event| format!("{}\n", event.path))
+            .collect();
+        // In one piece, so that a SIGKILL comes before it or after it.
+        io::stdout().write_all(text.as_bytes()).map_err(|_| Dropped)
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let [_, log, state] = &arguments[..] else {
+        eprintln!("usage: log-reader LOG STATE-FOLDER");
+        std::process::exit(64);
+    };
+    let source = AccessLogConfig {
+        place: Place::Files(PathPattern::new(log).expect("a pattern")),
+        format: Format::default(),
+        client: ClientColumn::Peer,
+        name: log.clone(),
+        start: Start::End,
+        max_age: Duration::from_secs(60),
+    };
+    let identity = Identity {
+        edge_id: "reader".to_owned(),
+        boot_id: uuid::Uuid::new_v4(),
+        upstreams: vec![log.clone()],
+    };
+    let mut terminate = signal(SignalKind::terminate()).expect("listening for SIGTERM");
+    let batcher = Batcher::new(BatchConfig::default(), identity).expect("the default limits");
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    tokio::spawn(TelemetryTask::new(queue, batcher, ToStdout).run(std::future::pending()));
+    let logs = AccessLogs::start(&[source], Path::new(state), 0, &recorder).expect("following the log");
+    let health = logs.health();
+    eprintln!("following");
+    terminate.recv().await;
+    tokio::task::spawn_blocking(move || logs.stop())
+        .await
+        .expect("stopping");
+    let view = health[0].view(0);
+    eprintln!(
+        "read {} rotations {} truncations {}",
+        view.parsed, view.rotations, view.truncations
+    );
+}
