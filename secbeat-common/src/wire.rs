@@ -135,6 +135,17 @@ pub enum LearnedFrom {
     ProxyProtocol,
 }
 
+impl LearnedFrom {
+    /// The deepest layer at which a source learned this way can be banned.
+    #[must_use]
+    pub const fn layer(self) -> Layer {
+        match self {
+            Self::Peer => Layer::Kernel,
+            Self::Header | Self::ProxyProtocol => Layer::L7,
+        }
+    }
+}
+
 /// A ban: desired state, stored under the target's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockCommand {
@@ -227,11 +238,23 @@ pub enum Scope {
 
 /// Where a ban is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layer {
     /// In the kernel and at L7.
     Kernel,
     /// At L7 only: the address came from a header, so the packets carry a proxy's address instead.
     L7,
+}
+
+impl Layer {
+    /// The name that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::L7 => "l7",
+        }
+    }
 }
 
 /// An edge's word that it enforces a command, or why it does not.

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, LearnedFrom, TelemetryBatch},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, TelemetryBatch},
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -178,9 +178,10 @@ impl Engine {
                 source: Prefix::of_source(event.client),
                 at_ms: clamp(event.at_ms),
                 upstream,
+                learned_from: event.learned_from,
             };
             if let Some(finding) = self.detector.observe_error(sighting, event.status) {
-                self.found(&finding, event.learned_from, received_ms);
+                self.found(&finding, received_ms);
             }
         }
         for count in &batch.counts {
@@ -192,26 +193,25 @@ impl Engine {
                 source: count.source,
                 at_ms: clamp(count.at_ms),
                 upstream,
+                learned_from: count.learned_from,
             };
             let tally = Tally {
                 requests: count.requests,
                 server_errors: count.server_errors,
             };
             if let Some(finding) = self.detector.observe_requests(sighting, tally) {
-                self.found(&finding, count.learned_from, received_ms);
+                self.found(&finding, received_ms);
             }
         }
     }
 
-    fn found(&mut self, finding: &Finding, learned_from: LearnedFrom, received_ms: i64) {
+    fn found(&mut self, finding: &Finding, received_ms: i64) {
         self.counts.findings += 1;
-        match self
-            .ledger
-            .judge(finding, learned_from, received_ms, Uuid::now_v7())
-        {
+        match self.ledger.judge(finding, received_ms, Uuid::now_v7()) {
             Decision::AlreadyBanned => {}
             Decision::Ban(command) => {
-                self.detector.ignore_until(command.target, command.expires_at_ms);
+                self.detector
+                    .ignore_until(command.target, command.expires_at_ms, command.layer);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
                     self.issue(*command, ACTOR.to_owned(), Answer::Nobody);
@@ -260,7 +260,8 @@ impl Engine {
     fn issue(&mut self, command: BlockCommand, actor: String, answer: Answer) {
         info!(
             target: "audit", target = %command.target, reason = command.reason.name(), note = command.note,
-            strikes = command.strikes, seconds = (command.expires_at_ms - command.issued_at_ms) / 1000, "banned"
+            strikes = command.strikes, layer = command.layer.name(),
+            seconds = (command.expires_at_ms - command.issued_at_ms) / 1000, "banned"
         );
         let decision = Audited::Ban {
             command_id: command.id,
@@ -269,6 +270,7 @@ impl Engine {
             expires_at_ms: command.expires_at_ms,
             strikes: command.strikes,
             evidence: command.evidence,
+            layer: command.layer,
         };
         let target = command.target;
         self.open.insert(
@@ -321,9 +323,10 @@ impl Engine {
                 Audited::Ban {
                     expires_at_ms,
                     strikes,
+                    layer,
                     ..
                 } if expires_at_ms <= now => {
-                    self.detector.ignore_until(record.target, expires_at_ms);
+                    self.detector.ignore_until(record.target, expires_at_ms, layer);
                     self.ledger.restore_history(record.target, expires_at_ms, strikes);
                 }
                 // Whether it is still in force is for the bucket to say, below.
@@ -335,7 +338,8 @@ impl Engine {
             }
         }
         for command in bans.into_iter().filter(|command| command.expires_at_ms > now) {
-            self.detector.ignore_until(command.target, command.expires_at_ms);
+            self.detector
+                .ignore_until(command.target, command.expires_at_ms, command.layer);
             self.ledger.restore(command);
         }
         self.restored = true;
@@ -390,7 +394,8 @@ impl Engine {
             Ok(command) => command,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        self.detector.ignore_until(target, command.expires_at_ms);
+        self.detector
+            .ignore_until(target, command.expires_at_ms, command.layer);
         let Some(view) = self.ledger.get(&target).map(|ban| BanView::new(ban, now)) else {
             return drop(reply.send(Err("the ban has ended already".to_owned())));
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Evidence, Reason};
+use super::{Evidence, Layer, Reason};
 use crate::prefix::Prefix;
 
 /// One decision.
@@ -31,6 +31,8 @@ pub enum Decision {
         expires_at_ms: i64,
         strikes: u32,
         evidence: Option<Evidence>,
+        #[serde(default = "kernel")]
+        layer: Layer,
     },
     Unban {
         command_id: Uuid,
@@ -54,6 +56,11 @@ impl Decision {
             Self::Suppressed { .. } => "suppressed",
         }
     }
+}
+
+/// What bans were before records said it.
+const fn kernel() -> Layer {
+    Layer::Kernel
 }
 
 mod cidr {

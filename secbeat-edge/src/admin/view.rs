@@ -51,7 +51,7 @@ impl BanView {
                 "fleet"
             }
             .to_owned(),
-            layer: if ban.layer == Layer::L7 { "l7" } else { "kernel" }.to_owned(),
+            layer: ban.layer.name().to_owned(),
             strikes: ban.strikes,
             expires_at: rfc3339(now.wall_ms.saturating_add(left)),
             expires_in_ms: left,
@@ -76,7 +76,7 @@ impl BanView {
                 "fleet"
             }
             .to_owned(),
-            layer: "kernel".to_owned(),
+            layer: Layer::Kernel.name().to_owned(),
             strikes: ban.strikes,
             expires_at: rfc3339(now.wall_ms.saturating_add(left)),
             expires_in_ms: left,

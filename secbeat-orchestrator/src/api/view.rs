@@ -1,6 +1,6 @@
 //! What the REST API and the command line show: the JSON of `/api/v1`.
 
-use secbeat_common::{daemon::time::rfc3339, wire::Layer};
+use secbeat_common::daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{ActiveBan, WriteState};
@@ -41,12 +41,7 @@ impl BanView {
                 WriteState::Acknowledged => "issued",
             }
             .to_owned(),
-            layer: if command.layer == Layer::L7 {
-                "l7"
-            } else {
-                "kernel"
-            }
-            .to_owned(),
+            layer: command.layer.name().to_owned(),
             strikes: command.strikes,
             issuer: command.issuer.clone(),
             note: command.note.clone(),

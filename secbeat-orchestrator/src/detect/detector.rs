@@ -1,6 +1,6 @@
 //! The detector.
 
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{prefix::Prefix, wire::Layer};
 
 use super::{
     DetectConfig, Finding, Rule, Sighting, Tally, Threshold,
@@ -61,7 +61,7 @@ impl Detector {
         }
         let (limit, threshold) = (self.error_limit, self.config.error_flood);
         let Sighting { source, at_ms, .. } = sighting;
-        self.shard(&source).observe(source, at_ms, |entry| {
+        self.shard(&source).observe(sighting, |entry| {
             let crossing = entry.errors.record(at_ms, 1, limit)?;
             Some(finding(source, entry, Rule::ErrorFlood, crossing, threshold))
         })
@@ -76,7 +76,7 @@ impl Detector {
         self.guard.record(sighting, tally);
         let (limit, threshold) = (self.request_limit, self.config.request_flood);
         let Sighting { source, at_ms, .. } = sighting;
-        self.shard(&source).observe(source, at_ms, |entry| {
+        self.shard(&source).observe(sighting, |entry| {
             let crossing = entry.requests.record(at_ms, tally.requests, limit)?;
             Some(finding(source, entry, Rule::RequestFlood, crossing, threshold))
         })
@@ -97,7 +97,7 @@ impl Detector {
         let (error_limit, request_limit) = (self.error_limit, self.request_limit);
         let (error_flood, request_flood) = (self.config.error_flood, self.config.request_flood);
         let Sighting { source, at_ms, .. } = sighting;
-        self.shard(&source).observe(source, at_ms, |entry| {
+        self.shard(&source).observe(sighting, |entry| {
             let errors = is_error
                 .then(|| entry.errors.record(at_ms, 1, error_limit))
                 .flatten();
@@ -116,12 +116,18 @@ impl Detector {
         })
     }
 
-    /// `source` is banned until `until_ms`: its windows are emptied and its events before that time ignored. The last
-    /// call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never seen. A
-    /// network is no source: what is found in it, the ledger knows to be banned.
-    pub fn ignore_until(&mut self, source: Prefix, until_ms: i64) {
-        if source.is_source() {
-            self.shard(&source).ignore_before(source, until_ms);
+    /// `source` is banned at `layer` until `until_ms`: its windows are emptied and its events before that time ignored.
+    /// A ban at L7 alone goes on with what the source does as a TCP peer, since that can lead to a ban in the kernel.
+    /// The last call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never
+    /// seen. A network is no source: what is found in it, the ledger knows to be banned.
+    pub fn ignore_until(&mut self, source: Prefix, until_ms: i64, layer: Layer) {
+        if !source.is_source() {
+            return;
+        }
+        let shard = self.shard(&source);
+        match layer {
+            Layer::Kernel => shard.ignore_before(source, until_ms),
+            Layer::L7 => shard.ignore_forwarded_before(source, until_ms),
         }
     }
 
@@ -202,6 +208,7 @@ fn finding(
     crossing: Crossing,
     threshold: Threshold,
 ) -> Finding {
+    let layer = entry.layer_since(crossing.at_ms.saturating_sub(Limit::from(threshold).window_ms));
     entry.clear();
     Finding {
         source,
@@ -209,5 +216,6 @@ fn finding(
         count: crossing.count,
         window: threshold.window,
         at_ms: crossing.at_ms,
+        layer,
     }
 }

@@ -19,7 +19,11 @@ mod window;
 
 use std::{num::NonZeroU32, time::Duration};
 
-use secbeat_common::{prefix::Prefix, subjects, wire::Reason};
+use secbeat_common::{
+    prefix::Prefix,
+    subjects,
+    wire::{Layer, LearnedFrom, Reason},
+};
 
 pub(crate) use self::window::{Limit, Window};
 pub use self::{
@@ -79,6 +83,7 @@ pub struct Sighting {
     pub at_ms: i64,
     /// Who answered.
     pub upstream: UpstreamId,
+    pub learned_from: LearnedFrom,
 }
 
 /// Requests of one source at one time.
@@ -128,4 +133,7 @@ pub struct Finding {
     pub window: Duration,
     /// Latest event time in the window, milliseconds since the Unix epoch.
     pub at_ms: i64,
+    /// Where a ban can meet the source: in the kernel if it was seen as a TCP peer since the window's start, even
+    /// once; otherwise its packets carry the address of a proxy.
+    pub layer: Layer,
 }

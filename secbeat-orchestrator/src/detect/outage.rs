@@ -176,6 +176,7 @@ impl OutageGuard {
             source,
             at_ms,
             upstream,
+            ..
         } = sighting;
         let second = at_ms.div_euclid(1000);
         if let Some(known) = self.upstreams.to_back(&upstream) {
@@ -198,6 +199,7 @@ impl OutageGuard {
             source,
             at_ms,
             upstream,
+            ..
         }: Sighting,
     ) -> bool {
         let Some(upstream) = self.upstreams.get(&upstream) else {
@@ -212,6 +214,7 @@ impl OutageGuard {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use secbeat_common::wire::LearnedFrom;
 
     use super::*;
 
@@ -221,6 +224,7 @@ mod tests {
             source,
             at_ms,
             upstream: UpstreamId(0),
+            learned_from: LearnedFrom::Peer,
         }
     }
 

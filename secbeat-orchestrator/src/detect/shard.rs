@@ -3,9 +3,12 @@
 use std::{hash::RandomState, mem};
 
 use hashlink::LinkedHashMap;
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Layer, LearnedFrom},
+};
 
-use super::Window;
+use super::{Sighting, Window};
 
 /// What is known of one source.
 #[derive(Debug)]
@@ -14,8 +17,12 @@ pub(super) struct Source {
     pub(super) requests: Window,
     /// Latest event time, in milliseconds; `i64::MIN` before the first.
     latest_ms: i64,
+    /// The same of the events in which it was a TCP peer, since the windows were last emptied.
+    latest_as_peer_ms: i64,
     /// Events before this time are ignored.
     ignore_before_ms: i64,
+    /// So are events before this one whose address a proxy told.
+    ignore_forwarded_before_ms: i64,
 }
 
 impl Default for Source {
@@ -24,7 +31,9 @@ impl Default for Source {
             errors: Window::default(),
             requests: Window::default(),
             latest_ms: i64::MIN,
+            latest_as_peer_ms: i64::MIN,
             ignore_before_ms: i64::MIN,
+            ignore_forwarded_before_ms: i64::MIN,
         }
     }
 }
@@ -33,6 +42,20 @@ impl Source {
     pub(super) fn clear(&mut self) {
         self.errors.clear();
         self.requests.clear();
+        self.latest_as_peer_ms = i64::MIN;
+    }
+
+    /// Where a ban can meet the source, by what was seen of it after `start_ms`.
+    pub(super) fn layer_since(&self, start_ms: i64) -> Layer {
+        match self.latest_as_peer_ms > start_ms {
+            true => Layer::Kernel,
+            false => Layer::L7,
+        }
+    }
+
+    fn ignores(&self, at_ms: i64, learned_from: LearnedFrom) -> bool {
+        let forwarded = learned_from.layer() == Layer::L7;
+        at_ms < self.ignore_before_ms || (forwarded && at_ms < self.ignore_forwarded_before_ms)
     }
 
     /// Whether it was ever seen apart from one request at `at_ms`, which may stand in both windows.
@@ -80,19 +103,27 @@ impl Shard {
         }
     }
 
-    /// An event of `source` at `at_ms`: runs `judge` on it unless the source's events of that time are ignored.
+    /// An event: runs `judge` on its source unless the source's events of that time are ignored.
     pub(super) fn observe<R>(
         &mut self,
-        source: Prefix,
-        at_ms: i64,
+        sighting: Sighting,
         judge: impl FnOnce(&mut Source) -> Option<R>,
     ) -> Option<R> {
+        let Sighting {
+            source,
+            at_ms,
+            learned_from,
+            ..
+        } = sighting;
         let class = self
             .class_of(&source)
             .unwrap_or_else(|| self.admit(source, Class::Once));
         let entry = self.tables[class as usize].to_back(&source)?;
-        if at_ms < entry.ignore_before_ms {
+        if entry.ignores(at_ms, learned_from) {
             return None;
+        }
+        if learned_from.layer() == Layer::Kernel {
+            entry.latest_as_peer_ms = entry.latest_as_peer_ms.max(at_ms);
         }
         let verdict = judge(entry);
         let returned = entry.seen_apart_from(at_ms);
@@ -105,7 +136,28 @@ impl Shard {
 
     /// Empties the windows of `source` and ignores its events before `until_ms` (and none after, whatever was said
     /// before). From now on it counts as convicted.
-    pub(super) fn ignore_before(&mut self, source: Prefix, until_ms: i64) -> &mut Source {
+    pub(super) fn ignore_before(&mut self, source: Prefix, until_ms: i64) {
+        let entry = self.convict(source);
+        entry.ignore_before_ms = until_ms;
+        entry.ignore_forwarded_before_ms = i64::MIN;
+    }
+
+    /// As [`ignore_before`](Self::ignore_before), for the events whose address a proxy told.
+    pub(super) fn ignore_forwarded_before(&mut self, source: Prefix, until_ms: i64) {
+        self.convict(source).ignore_forwarded_before_ms = until_ms;
+    }
+
+    /// As [`ignore_before`](Self::ignore_before), for the events at or before `at_ms`.
+    pub(super) fn forget(&mut self, source: Prefix, at_ms: i64) {
+        self.ignore_before(source, at_ms.saturating_add(1));
+        // Cleanup must not drop this while such events may still come.
+        if let Some(entry) = self.tables[Class::Convicted as usize].get_mut(&source) {
+            entry.latest_ms = entry.latest_ms.max(at_ms);
+        }
+    }
+
+    /// Empties the windows of `source`, which from now on counts as convicted.
+    fn convict(&mut self, source: Prefix) -> &mut Source {
         let class = self
             .class_of(&source)
             .unwrap_or_else(|| self.admit(source, Class::Convicted));
@@ -116,15 +168,7 @@ impl Shard {
             .entry(source)
             .or_insert_with(Source::default);
         entry.clear();
-        entry.ignore_before_ms = until_ms;
         entry
-    }
-
-    /// As [`ignore_before`](Self::ignore_before), for the events at or before `at_ms`.
-    pub(super) fn forget(&mut self, source: Prefix, at_ms: i64) {
-        let entry = self.ignore_before(source, at_ms.saturating_add(1));
-        // Cleanup must not drop this while such events may still come.
-        entry.latest_ms = entry.latest_ms.max(at_ms);
     }
 
     /// The sources in `net`.
@@ -137,7 +181,10 @@ impl Shard {
     pub(super) fn cleanup(&mut self, seen_by_ms: i64, now_ms: i64) -> usize {
         let before = self.len();
         for table in &mut self.tables {
-            table.retain(|_, source| source.latest_ms > seen_by_ms || source.ignore_before_ms > now_ms);
+            table.retain(|_, source| {
+                let ignored_until_ms = source.ignore_before_ms.max(source.ignore_forwarded_before_ms);
+                source.latest_ms > seen_by_ms || ignored_until_ms > now_ms
+            });
         }
         before - self.len()
     }
@@ -194,7 +241,13 @@ mod tests {
             count: 1000,
             window_ms: 60_000,
         };
-        shard.observe(source(n), at_ms, |s| {
+        let sighting = Sighting {
+            source: source(n),
+            at_ms,
+            upstream: super::super::UpstreamId(0),
+            learned_from: LearnedFrom::Peer,
+        };
+        shard.observe(sighting, |s| {
             s.errors.record(at_ms, 1, LIMIT);
             s.requests.record(at_ms, 1, LIMIT)
         });

@@ -23,7 +23,7 @@ use std::{
 use secbeat_common::{
     maps::MAX_BANNED_NETS,
     prefix::Prefix,
-    wire::{Action, BlockCommand, Evidence, Layer, LearnedFrom, Reason, Scope},
+    wire::{Action, BlockCommand, Evidence, Layer, Reason, Scope},
 };
 use uuid::Uuid;
 
@@ -93,19 +93,20 @@ impl Ledger {
     }
 
     /// Decides on a finding. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
-    pub fn judge(
-        &mut self,
-        finding: &Finding,
-        learned_from: LearnedFrom,
-        now_ms: i64,
-        new_id: Uuid,
-    ) -> Decision {
+    ///
+    /// A source banned at L7 alone that is found again as a TCP peer is banned in the kernel instead: for as long as a ban
+    /// lasts, at least until the other one's end, with that one's strikes.
+    pub fn judge(&mut self, finding: &Finding, now_ms: i64, new_id: Uuid) -> Decision {
         let target = finding.source;
         if let Some(refusal) = self.refusal(&target) {
             return Decision::Suppressed(Suppression::Protected(refusal));
         }
         self.end_if_over(target, now_ms);
-        if self.is_banned(&target, now_ms) {
+        let held = self.active.get(&target).map(|active| &active.command);
+        let escalated = held
+            .filter(|held| held.layer == Layer::L7 && finding.layer == Layer::Kernel)
+            .map(|held| (held.strikes, held.expires_at_ms));
+        if (held.is_some() && escalated.is_none()) || self.is_within_banned(&target, now_ms) {
             return Decision::AlreadyBanned;
         }
         let brake = Limit::new(self.config.max_bans_per_minute, Duration::from_secs(60));
@@ -120,7 +121,8 @@ impl Ledger {
             strike_memory,
             ..
         } = self.config;
-        let strikes = self.history.strikes(&target, now_ms, strike_memory);
+        let (strikes, earliest_end_ms) =
+            escalated.unwrap_or_else(|| (self.history.strikes(&target, now_ms, strike_memory), now_ms));
         let duration = strikes::duration(ban, strike_factor, strikes, max_ban);
         let command = BlockCommand {
             id: new_id,
@@ -136,12 +138,9 @@ impl Ledger {
             scope: Scope::Fleet,
             strikes,
             issued_at_ms: now_ms,
-            expires_at_ms: now_ms.saturating_add(millis(duration)),
+            expires_at_ms: now_ms.saturating_add(millis(duration)).max(earliest_end_ms),
             issuer: self.config.issuer.clone(),
-            layer: match learned_from {
-                LearnedFrom::Peer => Layer::Kernel,
-                LearnedFrom::Header | LearnedFrom::ProxyProtocol => Layer::L7,
-            },
+            layer: finding.layer,
             epoch: self.epoch,
         };
         self.insert(command.clone(), WriteState::Pending);
@@ -284,14 +283,15 @@ impl Ledger {
             .map(|active| &active.command)
     }
 
-    fn is_banned(&self, target: &Prefix, now_ms: i64) -> bool {
+    /// Whether a ban of a network around `target` is in force.
+    fn is_within_banned(&self, target: &Prefix, now_ms: i64) -> bool {
         let covers = |wide: &Prefix| {
             wide.covers(target)
                 && self.active.get(wide).is_some_and(|ActiveBan { command, .. }| {
                     command.scope == Scope::Fleet && command.expires_at_ms > now_ms
                 })
         };
-        self.active.contains_key(target) || self.wide.iter().any(covers)
+        self.wide.iter().any(covers)
     }
 
     fn insert(&mut self, command: BlockCommand, write: WriteState) {

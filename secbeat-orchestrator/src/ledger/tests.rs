@@ -18,12 +18,20 @@ fn finding(source: &str, at_ms: i64) -> Finding {
         count: 50,
         window,
         at_ms,
+        layer: Layer::Kernel,
+    }
+}
+
+fn finding_at_l7(source: &str, at_ms: i64) -> Finding {
+    Finding {
+        layer: Layer::L7,
+        ..finding(source, at_ms)
     }
 }
 
 fn judge(ledger: &mut Ledger, source: &str, now_ms: i64) -> Decision {
     let id = Uuid::from_u64_pair(now_ms.unsigned_abs(), u64::from(source.len() as u32));
-    ledger.judge(&finding(source, now_ms), LearnedFrom::Peer, now_ms, id)
+    ledger.judge(&finding(source, now_ms), now_ms, id)
 }
 
 fn banned(decision: Decision) -> BlockCommand {
@@ -50,7 +58,7 @@ fn a_finding_becomes_one_complete_command() {
     let mut ledger = Ledger::new(LedgerConfig::default());
     ledger.set_epoch(7);
     let id = Uuid::from_u128(1);
-    let decision = ledger.judge(&finding("203.0.113.7", NOW - 20), LearnedFrom::Peer, NOW, id);
+    let decision = ledger.judge(&finding("203.0.113.7", NOW - 20), NOW, id);
     let expected = BlockCommand {
         id,
         action: Action::Block,
@@ -81,11 +89,64 @@ fn a_finding_becomes_one_complete_command() {
 #[test]
 fn an_address_learned_behind_a_proxy_is_banned_at_l7_only() {
     let mut ledger = Ledger::new(LedgerConfig::default());
-    for (n, learned_from) in [(1, LearnedFrom::Header), (2, LearnedFrom::ProxyProtocol)] {
-        let found = finding(&format!("203.0.113.{n}"), NOW);
-        let decision = ledger.judge(&found, learned_from, NOW, Uuid::from_u128(n));
-        assert_eq!(banned(decision).layer, Layer::L7, "{learned_from:?}");
-    }
+    let found = finding_at_l7("203.0.113.1", NOW);
+    let decision = ledger.judge(&found, NOW, Uuid::from_u128(1));
+    assert_eq!(banned(decision).layer, Layer::L7);
+    let again = ledger.judge(&found, NOW + 1, Uuid::from_u128(2));
+    assert_eq!(again, Decision::AlreadyBanned);
+}
+
+#[test]
+fn a_source_banned_at_l7_that_comes_as_a_peer_is_banned_in_the_kernel_without_a_further_strike() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let (source, id) = ("203.0.113.7", |n: u128| Uuid::from_u128(n));
+    // The second ban, of 600 s.
+    ledger.restore_history(prefix(source), NOW - 1, 0);
+    let first = banned(ledger.judge(&finding_at_l7(source, NOW), NOW, id(1)));
+    assert_eq!((first.strikes, first.expires_at_ms), (1, NOW + 600_000));
+
+    let at = NOW + 100_000;
+    let deeper = banned(ledger.judge(&finding(source, at), at, id(2)));
+    assert_eq!(
+        (deeper.id, deeper.layer, deeper.strikes, deeper.expires_at_ms),
+        (id(2), Layer::Kernel, 1, at + 600_000)
+    );
+    assert_eq!(ledger.get(&prefix(source)).unwrap().command, deeper);
+    assert_eq!(ledger.len(), 1);
+    assert_eq!(
+        ledger.judge(&finding(source, at), at, id(3)),
+        Decision::AlreadyBanned
+    );
+    assert_eq!(
+        ledger.judge(&finding_at_l7(source, at), at, id(4)),
+        Decision::AlreadyBanned
+    );
+    ledger.expire(at + 600_000);
+    let third = banned(ledger.judge(&finding(source, at), at + 600_001, id(5)));
+    assert_eq!(third.strikes, 2);
+}
+
+#[test]
+fn going_to_the_kernel_does_not_shorten_a_longer_ban_nor_leave_a_banned_network() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let source = "203.0.113.7";
+    let longer = BlockCommand {
+        expires_at_ms: NOW + 10 * HOUR,
+        ..banned(ledger.judge(&finding_at_l7(source, NOW), NOW, Uuid::from_u128(1)))
+    };
+    ledger.acknowledged(longer.id);
+    assert!(ledger.restore(longer));
+    let deeper = banned(ledger.judge(&finding(source, NOW), NOW, Uuid::from_u128(2)));
+    assert_eq!(deeper.expires_at_ms, NOW + 10 * HOUR);
+
+    let other = "192.0.2.7";
+    banned(ledger.judge(&finding_at_l7(other, NOW), NOW, Uuid::from_u128(3)));
+    ban(&mut ledger, "192.0.2.0/24", 60, 4).unwrap();
+    assert_eq!(
+        ledger.judge(&finding(other, NOW), NOW, Uuid::from_u128(5)),
+        Decision::AlreadyBanned,
+        "the network's ban drops its packets"
+    );
 }
 
 #[test]

@@ -181,6 +181,7 @@ impl Replay {
             source,
             at_ms: line.at_ms,
             upstream: self.upstream,
+            learned_from: LearnedFrom::Peer,
         };
         self.detector.observe_answer(sighting, line.status)
     }
@@ -190,9 +191,10 @@ impl Replay {
         self.ledger.expire(finding.at_ms);
         // The id is never shown; it has to be new, and the same next time.
         let id = Uuid::from_u128(u128::from(self.summary.findings));
-        let reason = match self.ledger.judge(&finding, LearnedFrom::Peer, finding.at_ms, id) {
+        let reason = match self.ledger.judge(&finding, finding.at_ms, id) {
             Decision::Ban(command) => {
-                self.detector.ignore_until(finding.source, command.expires_at_ms);
+                self.detector
+                    .ignore_until(finding.source, command.expires_at_ms, command.layer);
                 self.ledger.acknowledged(command.id);
                 return Record::banned(&finding, &command);
             }

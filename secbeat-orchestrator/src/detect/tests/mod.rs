@@ -18,6 +18,7 @@ fn at(source: Prefix, at_ms: i64) -> Sighting {
         source,
         at_ms,
         upstream: UpstreamId(0),
+        learned_from: LearnedFrom::Peer,
     }
 }
 
@@ -45,6 +46,7 @@ fn test_error_flood_triggers_block() {
         count: 50,
         window: Duration::from_secs(60),
         at_ms: START + 49_000,
+        layer: Layer::Kernel,
     };
     assert_eq!(
         detector.observe_error(at(source(7), START + 49_000), 404),
@@ -77,7 +79,7 @@ fn test_cleanup_removes_inactive_ips() {
     let mut detector = Detector::new(DetectConfig::default());
     detector.observe_error(at(source(1), START), 404);
     detector.observe_answer(at(source(2), START + 1), 200);
-    detector.ignore_until(source(3), START + 300_000);
+    detector.ignore_until(source(3), START + 300_000, Layer::Kernel);
     assert_eq!(detector.cleanup(START + 59_999), 0);
     assert_eq!(detector.cleanup(START + 60_000), 1, "the first left (0, 60] s");
     assert_eq!(detector.cleanup(START + 60_001), 1);
@@ -200,7 +202,7 @@ fn a_ban_ignores_its_time_and_no_more() {
         ..Default::default()
     });
     detector.observe_error(at(source(7), START), 404);
-    detector.ignore_until(source(7), START + 500);
+    detector.ignore_until(source(7), START + 500, Layer::Kernel);
     for ms in [1, 2, 499] {
         assert_eq!(
             detector.observe_error(at(source(7), START + ms), 404),
@@ -222,7 +224,7 @@ fn an_unban_forgets_the_past_and_starts_anew() {
         error_flood: threshold(2, 1000),
         ..Default::default()
     });
-    detector.ignore_until(source(7), START + 300_000);
+    detector.ignore_until(source(7), START + 300_000, Layer::Kernel);
     detector.forget(source(7), START + 100);
     assert_eq!(
         detector.observe_error(at(source(7), START + 99), 404),
@@ -250,7 +252,7 @@ fn the_unban_of_a_network_forgets_the_past_of_all_in_it_and_of_nobody_else() {
     });
     let net = Prefix::new(source(7).addr(), 31).unwrap();
     let sources = [source(6), source(7), source(8)];
-    detector.ignore_until(net, START + 300_000);
+    detector.ignore_until(net, START + 300_000, Layer::Kernel);
     assert_eq!(detector.tracked(), 0, "a network is no source");
     for source in sources {
         assert_eq!(detector.observe_error(at(source, START), 404), None);
@@ -286,4 +288,76 @@ fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
         .observe_answer(at(source(0), START + 5_000), 404)
         .unwrap();
     assert_eq!((found.source, found.count), (source(0), 50));
+}
+
+fn forwarded(source: Prefix, at_ms: i64) -> Sighting {
+    Sighting {
+        learned_from: LearnedFrom::Header,
+        ..at(source, at_ms)
+    }
+}
+
+#[test]
+fn one_sighting_as_a_peer_within_the_window_makes_a_finding_the_kernels() {
+    let config = DetectConfig {
+        error_flood: threshold(3, 1000),
+        ..DetectConfig::default()
+    };
+    let layer = |sightings: [Sighting; 3]| {
+        let mut detector = Detector::new(config.clone());
+        let findings = sightings.map(|sighting| detector.observe_error(sighting, 404));
+        assert_eq!([findings[0], findings[1]], [None, None]);
+        findings[2].unwrap().layer
+    };
+    let (s, t) = (source(7), START);
+    for (sightings, expected) in [
+        ([forwarded(s, t), forwarded(s, t), forwarded(s, t)], Layer::L7),
+        ([forwarded(s, t), at(s, t), forwarded(s, t)], Layer::Kernel),
+        (
+            [at(s, t + 1), forwarded(s, t + 2), forwarded(s, t + 1000)],
+            Layer::Kernel,
+        ),
+    ] {
+        assert_eq!(layer(sightings), expected, "{sightings:?}");
+    }
+    // A request as a peer that has left the window is no evidence any more.
+    let mut detector = Detector::new(config);
+    detector.observe_answer(at(s, t), 200);
+    for n in 1..3 {
+        assert_eq!(detector.observe_error(forwarded(s, t + n), 404), None);
+    }
+    let found = detector.observe_error(forwarded(s, t + 1000), 404).unwrap();
+    assert_eq!(found.layer, Layer::L7);
+}
+
+#[test]
+fn a_source_banned_at_l7_is_still_judged_by_what_it_does_as_a_peer() {
+    let mut detector = Detector::new(DetectConfig {
+        error_flood: threshold(3, 1000),
+        ..DetectConfig::default()
+    });
+    let s = source(7);
+    detector.ignore_until(s, START + 10_000, Layer::L7);
+    for n in 0..100 {
+        assert_eq!(detector.observe_error(forwarded(s, START + n), 404), None);
+    }
+    for n in 0..2 {
+        assert_eq!(detector.observe_error(at(s, START + n), 403), None);
+    }
+    let found = detector.observe_error(at(s, START + 2), 403).unwrap();
+    assert_eq!((found.count, found.layer), (3, Layer::Kernel));
+
+    detector.ignore_until(s, START + 10_000, Layer::Kernel);
+    for n in 0..100 {
+        assert_eq!(detector.observe_error(at(s, START + n), 403), None);
+    }
+    detector.ignore_until(s, START + 10_000, Layer::L7);
+    detector.forget(s, START + 20);
+    for n in 21..23 {
+        assert_eq!(detector.observe_error(forwarded(s, START + n), 404), None);
+    }
+    assert!(
+        detector.observe_error(forwarded(s, START + 23), 404).is_some(),
+        "an unban ends that, too"
+    );
 }

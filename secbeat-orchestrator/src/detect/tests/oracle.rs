@@ -11,7 +11,10 @@ use super::*;
 struct Naive {
     errors: HashMap<Prefix, Log>,
     requests: HashMap<Prefix, Log>,
+    /// When each source was seen as a peer, since its windows were last emptied.
+    peers: HashMap<Prefix, Vec<i64>>,
     ignore_before: HashMap<Prefix, i64>,
+    ignore_forwarded_before: HashMap<Prefix, i64>,
     answers: Vec<(Sighting, bool)>,
 }
 
@@ -62,25 +65,39 @@ impl Naive {
         requests: u32,
         server_errors: u32,
     ) -> Option<Finding> {
-        let Sighting { source, at_ms, .. } = sighting;
+        let Sighting {
+            source,
+            at_ms,
+            learned_from,
+            ..
+        } = sighting;
         self.answers
             .extend((0..requests).map(|n| (sighting, n < server_errors)));
         let is_error = status.is_some_and(|status| {
             (400..500).contains(&status) || ((500..600).contains(&status) && self.blames(sighting))
         });
-        if self
-            .ignore_before
-            .get(&source)
-            .is_some_and(|until| at_ms < *until)
-        {
+        let is_peer = learned_from == LearnedFrom::Peer;
+        let before = |times: &HashMap<Prefix, i64>| times.get(&source).is_some_and(|until| at_ms < *until);
+        if before(&self.ignore_before) || (!is_peer && before(&self.ignore_forwarded_before)) {
             return None;
         }
-        let found = |rule, threshold: Threshold, (count, at_ms)| Finding {
-            source,
-            rule,
-            count,
-            window: threshold.window,
-            at_ms,
+        if is_peer && (is_error || requests > 0) {
+            self.peers.entry(source).or_default().push(at_ms);
+        }
+        let peers = self.peers.entry(source).or_default().clone();
+        let found = |rule, threshold: Threshold, (count, at_ms)| {
+            let start = at_ms - i64::try_from(threshold.window.as_millis()).unwrap();
+            Finding {
+                source,
+                rule,
+                count,
+                window: threshold.window,
+                at_ms,
+                layer: match peers.iter().any(|at| *at > start) {
+                    true => Layer::Kernel,
+                    false => Layer::L7,
+                },
+            }
         };
         let mut error = None;
         if is_error {
@@ -109,6 +126,20 @@ impl Naive {
         for logs in [&mut self.errors, &mut self.requests] {
             logs.entry(source).or_default().times.clear();
         }
+        self.peers.remove(&source);
+    }
+
+    fn ban(&mut self, source: Prefix, until_ms: i64, layer: Layer) {
+        self.empty(source);
+        match layer {
+            Layer::Kernel => {
+                self.ignore_before.insert(source, until_ms);
+                self.ignore_forwarded_before.remove(&source);
+            }
+            Layer::L7 => {
+                self.ignore_forwarded_before.insert(source, until_ms);
+            }
+        }
     }
 }
 
@@ -117,7 +148,7 @@ enum Step {
     Error { status: u16 },
     Requests { requests: u32, server_errors: u32 },
     Answer { status: u16 },
-    Ban { ms: i64 },
+    Ban { ms: i64, layer: Layer },
     Unban,
     Cleanup,
 }
@@ -131,17 +162,23 @@ fn any_step() -> impl Strategy<Value = Step> {
             server_errors: server_errors.min(requests),
         }),
         12 => status.prop_map(|status| Step::Answer { status }),
-        1 => (0..3000i64).prop_map(|ms| Step::Ban { ms }),
+        1 => (0..3000i64, prop_oneof![Just(Layer::Kernel), Just(Layer::L7)])
+            .prop_map(|(ms, layer)| Step::Ban { ms, layer }),
         1 => Just(Step::Unban),
         1 => Just(Step::Cleanup),
     ]
 }
 
-/// (source, upstream, time past the clock of the sequence so far, what)
-fn any_steps() -> impl Strategy<Value = Vec<(u32, u32, i64, Step)>> {
+/// (source, upstream, time past the clock of the sequence so far, how the source was learned, what)
+fn any_steps() -> impl Strategy<Value = Vec<(u32, u32, i64, LearnedFrom, Step)>> {
+    let learned_from = prop_oneof![
+        Just(LearnedFrom::Peer),
+        Just(LearnedFrom::Header),
+        Just(LearnedFrom::ProxyProtocol)
+    ];
     // Mostly in order, often at the same time, sometimes late by up to three windows.
     let advance = prop_oneof![4 => Just(0i64), 8 => 0..200i64, 3 => -900..0i64, 1 => -6000..6000i64];
-    prop::collection::vec((0..4u32, 0..2u32, advance, any_step()), 1..250)
+    prop::collection::vec((0..4u32, 0..2u32, advance, learned_from, any_step()), 1..250)
 }
 
 proptest! {
@@ -167,8 +204,9 @@ proptest! {
         let mut detector = Detector::new(config.clone());
         let mut naive = Naive::default();
         let mut clock = 0;
-        for (index, (n, upstream, advance, step)) in steps.into_iter().enumerate() {
-            let sighting = Sighting { upstream: UpstreamId(upstream), ..at(source(n), clock + advance) };
+        for (index, (n, upstream, advance, learned_from, step)) in steps.into_iter().enumerate() {
+            let sighting =
+                Sighting { upstream: UpstreamId(upstream), learned_from, ..at(source(n), clock + advance) };
             clock = clock.max(sighting.at_ms);
             let Sighting { source, at_ms, .. } = sighting;
             let (got, expected) = match step {
@@ -182,16 +220,14 @@ proptest! {
                     detector.observe_answer(sighting, status),
                     naive.observe(&config, sighting, Some(status), 1, u32::from(status >= 500)),
                 ),
-                Step::Ban { ms } => {
-                    detector.ignore_until(source, at_ms + ms);
-                    naive.empty(source);
-                    naive.ignore_before.insert(source, at_ms + ms);
+                Step::Ban { ms, layer } => {
+                    detector.ignore_until(source, at_ms + ms, layer);
+                    naive.ban(source, at_ms + ms, layer);
                     (None, None)
                 }
                 Step::Unban => {
                     detector.forget(source, at_ms);
-                    naive.empty(source);
-                    naive.ignore_before.insert(source, at_ms + 1);
+                    naive.ban(source, at_ms + 1, Layer::Kernel);
                     (None, None)
                 }
                 // The greatest lateness above.
@@ -199,9 +235,8 @@ proptest! {
             };
             prop_assert_eq!(got, expected, "step {}: {:?} {:?}", index, sighting, step);
             if let (Some(found), Some(ban)) = (got, ban) {
-                detector.ignore_until(found.source, found.at_ms + ban);
-                naive.empty(found.source);
-                naive.ignore_before.insert(found.source, found.at_ms + ban);
+                detector.ignore_until(found.source, found.at_ms + ban, found.layer);
+                naive.ban(found.source, found.at_ms + ban, found.layer);
             }
         }
     }
