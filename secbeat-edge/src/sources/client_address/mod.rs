@@ -1,0 +1,161 @@
+//! Who the client of a request is: the other end of its TCP connection, or whom a trusted proxy names.
+//!
+//! A header counts only if whoever sent it is one of `trusted_proxies`, and then exactly one header counts, the configured
+//! one. What a trusted proxy says and cannot be understood is blamed on nobody: such a request is served and counted.
+
+mod announced;
+mod chain;
+#[cfg(test)]
+mod oracle;
+mod proxy_protocol;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use hyper::{
+    HeaderMap,
+    header::{self, HeaderName, HeaderValue},
+};
+use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use self::chain::Grammar;
+pub use self::{
+    announced::{HeaderError, MAX_HEADER},
+    chain::Unattributed,
+    proxy_protocol::{ProxyProtocolError, proxied_client},
+};
+use crate::net_table::NetTable;
+
+/// Whom a request is counted for, and refused as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// In canonical form: an IPv4-mapped address as IPv4.
+    pub address: IpAddr,
+    pub learned_from: LearnedFrom,
+}
+
+impl Client {
+    /// The other end of a TCP connection.
+    #[must_use]
+    pub fn peer(address: IpAddr) -> Self {
+        Self {
+            address: address.to_canonical(),
+            learned_from: LearnedFrom::Peer,
+        }
+    }
+}
+
+/// The client, or why there is none to name.
+pub type Attribution = Result<Client, Unattributed>;
+
+/// Networks of the proxies whose word counts.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(NetTable<()>);
+
+impl TrustedProxies {
+    /// Whether `address` is one of theirs.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        !self.0.is_empty() && self.0.around(&Prefix::host(address)).next().is_some()
+    }
+}
+
+impl FromIterator<Prefix> for TrustedProxies {
+    fn from_iter<I: IntoIterator<Item = Prefix>>(networks: I) -> Self {
+        let mut table = NetTable::default();
+        for network in networks {
+            table.insert(network, ());
+        }
+        Self(table)
+    }
+}
+
+/// The one header in which trusted proxies name the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientHeader {
+    name: HeaderName,
+    grammar: Grammar,
+}
+
+impl ClientHeader {
+    #[must_use]
+    pub fn name(&self) -> &HeaderName {
+        &self.name
+    }
+}
+
+impl Default for ClientHeader {
+    /// `x-forwarded-for`
+    fn default() -> Self {
+        HeaderName::from_static("x-forwarded-for").into()
+    }
+}
+
+impl From<HeaderName> for ClientHeader {
+    fn from(name: HeaderName) -> Self {
+        let grammar = match name == header::FORWARDED {
+            true => Grammar::Forwarded,
+            false => Grammar::Addresses,
+        };
+        Self { name, grammar }
+    }
+}
+
+impl FromStr for ClientHeader {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        HeaderName::from_bytes(text.as_bytes())
+            .map(Self::from)
+            .map_err(|_| {
+                format!("`{text}` is no header's name such as x-forwarded-for, forwarded or cf-connecting-ip")
+            })
+    }
+}
+
+impl fmt::Display for ClientHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// Whose word counts, and where it stands.
+#[derive(Clone, Debug, Default)]
+pub struct ClientRule {
+    pub trusted: TrustedProxies,
+    pub header: ClientHeader,
+}
+
+impl ClientRule {
+    /// Whom a request with these `headers` is from, on a connection of `connection`: its TCP peer, or whom its PROXY header
+    /// names.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can be named.
+    pub fn client(&self, connection: Attribution, headers: &HeaderMap) -> Attribution {
+        let other_end = connection?;
+        if !self.trusted.contains(other_end.address) {
+            return Ok(other_end);
+        }
+        let lines = headers
+            .get_all(&self.header.name)
+            .iter()
+            .map(HeaderValue::as_bytes);
+        let is_trusted = |address| self.trusted.contains(address);
+        Ok(Client {
+            address: chain::client(self.header.grammar, lines, is_trusted)?,
+            learned_from: LearnedFrom::Header,
+        })
+    }
+}
