@@ -152,6 +152,8 @@ pub mod allow {
     pub const SSH_PEER: u32 = 7;
     /// An upstream of the reverse proxy.
     pub const UPSTREAM: u32 = 8;
+    /// A proxy that names its clients: its packets are theirs.
+    pub const TRUSTED_PROXY: u32 = 9;
 }
 
 /// Packets and bytes that met one verdict, on one CPU.

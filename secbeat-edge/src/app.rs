@@ -22,6 +22,7 @@ use crate::{
     reconcile::{Limits, Reconciler},
     sources::{
         access_log::{self, AccessLogs},
+        authz::Authz,
         proxy::{Proxy, listen},
     },
     telemetry::{self, Recorder},
@@ -42,6 +43,7 @@ pub struct App {
     ),
     proxy: Option<Proxy>,
     access_logs: AccessLogs,
+    authz: (Authz, Option<TcpListener>),
     /// Telemetry ends with the last one, and an edge may have no source.
     recorder: Recorder,
     api: TcpListener,
@@ -55,6 +57,7 @@ pub struct App {
 #[derive(Debug)]
 pub struct Listeners {
     proxy: Option<std::net::TcpListener>,
+    authz: Option<std::net::TcpListener>,
     api: std::net::TcpListener,
 }
 
@@ -66,6 +69,12 @@ impl Listeners {
         let proxy = config.proxy.as_ref().map(|proxy| listen(proxy.listen));
         Ok(Self {
             proxy: proxy.transpose().context("proxy.listen")?,
+            authz: config
+                .authz
+                .listen
+                .map(listen)
+                .transpose()
+                .context("authz.listen")?,
             api: listen(config.api_listen).context("api_listen")?,
         })
     }
@@ -95,7 +104,11 @@ impl App {
             .await
             .context("looking for addresses to protect")?;
         let protected = protection.protected();
-        let l7 = Arc::new(L7Bans::new(protected.clone(), config.kernel.mode));
+        let l7 = Arc::new(L7Bans::new(
+            protected.clone(),
+            config.kernel.mode,
+            config.enforcement,
+        ));
         let mut tasks = JoinSet::new();
         let host = watch_host(watcher, &protection, &config, &mut tasks);
         let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
@@ -121,6 +134,13 @@ impl App {
             Some((listener, config)) => Some(Proxy::new(listener, config, l7.clone(), recorder.clone())?),
             None => None,
         };
+        let authz = Authz::new(
+            &config.trusted_proxies,
+            config.authz.client_header.clone(),
+            l7.clone(),
+        );
+        let asked = listeners.authz.map(TcpListener::from_std).transpose();
+        let authz = (authz, asked.context("taking the socket of /authz")?);
         let api = TcpListener::from_std(listeners.api).context("taking the API's socket")?;
         let access_logs = {
             let (sources, state, recorder) = (
@@ -155,6 +175,7 @@ impl App {
             telemetry,
             proxy: proxy.as_ref().map(Proxy::stats).unwrap_or_default(),
             access_logs: access_logs.health(),
+            authz: authz.0.stats(),
             l7: l7.clone(),
             protected: protected.clone(),
             configured: protection.configured().into(),
@@ -167,7 +188,6 @@ impl App {
         let enforcer = Enforcer {
             reconciler: Reconciler::new(limits),
             kernel,
-            at_l7: config.enforcement.at_l7(),
             l7,
             protected,
             protection,
@@ -189,6 +209,7 @@ impl App {
             orders,
             proxy,
             access_logs,
+            authz,
             recorder,
             api,
             admin,
@@ -228,6 +249,15 @@ impl App {
         ));
         let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
         let api = tokio::spawn(async move { api.await.context("serving the local API") });
+        let authz = match self.authz {
+            (authz, Some(listener)) => {
+                let stopping = stopping();
+                Some(tokio::spawn(async move {
+                    authz.run(listener, stopping).await.context("serving /authz")
+                }))
+            }
+            _ => None,
+        };
         let proxy = self.proxy.map(|proxy| tokio::spawn(proxy.run(stopping())));
 
         let mut outcome = Ok(());
@@ -242,6 +272,9 @@ impl App {
             error!(%error, "the proxy died");
         }
         let _ = tokio::time::timeout(admin::DRAIN, api).await;
+        if let Some(authz) = authz {
+            let _ = tokio::time::timeout(admin::DRAIN, authz).await;
+        }
         // While telemetry still leaves.
         let logs = tokio::task::spawn_blocking(move || self.access_logs.stop());
         if tokio::time::timeout(access_log::DRAIN, logs).await.is_err() {

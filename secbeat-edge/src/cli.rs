@@ -208,6 +208,9 @@ fn check(path: &Path) -> anyhow::Result<()> {
             config.kernel.interfaces.join(", ")
         );
     }
+    if let Some(listen) = config.authz.listen {
+        println!("it answers /authz on {listen}");
+    }
     if config.enforcement.at_l7() && config.proxy.is_some() {
         println!("bans are enforced by the proxy with 403");
     }

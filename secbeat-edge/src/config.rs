@@ -13,7 +13,9 @@ use secbeat_common::{
         config::{self, ConfigError, HumanDuration, NatsUrl},
         protect::{Known, Protect, sessions},
     },
-    maps, subjects,
+    maps,
+    prefix::Prefix,
+    subjects,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -21,6 +23,7 @@ use crate::{
     kernel::{FilterMode, XdpSetup},
     sources::{
         access_log::{self, AccessLogConfig},
+        client_address::{ClientHeader, ClientRule},
         proxy::{ProxyConfig, Upstream},
     },
 };
@@ -40,6 +43,12 @@ pub struct Config {
     /// Where the local API listens. Anybody who reaches it can lift and add bans: keep it on loopback.
     #[serde(default = "default_api")]
     pub api_listen: SocketAddr,
+    /// The proxies before this edge: what they say of their clients counts, and they are never banned.
+    #[serde(default, deserialize_with = "config::proxies")]
+    pub trusted_proxies: Vec<Prefix>,
+    /// Where they say it.
+    #[serde(default)]
+    pub client_header: ClientHeader,
     #[serde(default)]
     pub kernel: Kernel,
     /// Without it the edge enforces bans, and reports what its other sources say.
@@ -51,6 +60,8 @@ pub struct Config {
     /// What has to outlive the daemon, beside the bans.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
+    #[serde(default)]
+    pub authz: Authz,
     #[serde(default)]
     pub nats: Nats,
     #[serde(default)]
@@ -146,6 +157,15 @@ pub struct Proxy {
     pub response_timeout: Option<HumanDuration>,
     pub idle_timeout: Option<HumanDuration>,
     pub max_connections: Option<NonZeroU32>,
+}
+
+/// The answers to somebody else's proxy.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Authz {
+    /// Off unless set. Whoever reaches it can find out who is banned: keep it on loopback or among your own hosts.
+    pub listen: Option<SocketAddr>,
+    pub client_header: ClientHeader,
 }
 
 /// The bus.
@@ -266,9 +286,19 @@ impl Config {
     pub fn known(&self) -> Known {
         Known {
             configured: self.protect.entries(),
+            trusted_proxies: self.trusted_proxies.clone(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
             upstream: self.proxy.as_ref().map(|proxy| proxy.upstream.host_and_port()),
             operator: sessions::operator(),
+        }
+    }
+
+    /// Whose word on the client of a request counts.
+    #[must_use]
+    pub fn client_rule(&self) -> ClientRule {
+        ClientRule {
+            trusted: self.trusted_proxies.iter().copied().collect(),
+            header: self.client_header.clone(),
         }
     }
 
@@ -332,6 +362,11 @@ mod tests {
         assert_eq!(format!("{:?}", shipped.proxy()), format!("{:?}", minimal.proxy()));
         assert_eq!(format!("{:?}", shipped.xdp()), format!("{:?}", minimal.xdp()));
         assert_eq!(format!("{:?}", shipped.bans), format!("{:?}", minimal.bans));
+        assert_eq!(format!("{:?}", shipped.authz), format!("{:?}", minimal.authz));
+        assert_eq!(
+            format!("{:?}", shipped.client_rule()),
+            format!("{:?}", minimal.client_rule())
+        );
         assert_eq!(
             (
                 shipped.enforcement,

@@ -97,8 +97,6 @@ pub struct KernelSide {
 pub struct Enforcer {
     pub reconciler: Reconciler,
     pub kernel: Option<KernelSide>,
-    /// Whether bans that the kernel could enforce are refused at L7 as well.
-    pub at_l7: bool,
     pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
     pub protection: Protection,

@@ -9,12 +9,13 @@ use std::{
     },
 };
 
-use secbeat_common::{daemon::protect::Protected, prefix::Prefix};
+use secbeat_common::{daemon::protect::Protected, prefix::Prefix, wire::Layer};
 
 use crate::{
+    config::Enforcement,
     kernel::{BootTime, FilterMode, boot_now},
     net_table::NetTable,
-    sources::proxy::Gate,
+    sources::{client_address::Client, proxy::Gate},
 };
 
 /// Whom the HTTP side refuses.
@@ -22,24 +23,38 @@ use crate::{
 pub struct L7Bans {
     bans: RwLock<Bans>,
     protected: Arc<Protected>,
+    /// Whether bans that the kernel could enforce are refused here as well.
+    doubles_kernel: bool,
     observing: AtomicBool,
     observed: AtomicU64,
 }
 
-/// When each ban ends.
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Served,
+    /// Its client is banned, and nobody need hear of the request.
+    Refused,
+    /// Its client is banned at L7 alone, and yet here on a connection of its own, which the kernel could refuse. To be
+    /// reported, so that it comes to that if the client goes on.
+    RefusedAsPeer,
+}
+
+/// When each ban ends, and where it is enforced.
 #[derive(Debug, Default)]
 struct Bans {
-    sources: HashMap<Prefix, BootTime>,
-    nets: NetTable<BootTime>,
+    sources: HashMap<Prefix, (BootTime, Layer)>,
+    nets: NetTable<(BootTime, Layer)>,
 }
 
 impl L7Bans {
     /// Nobody is banned yet.
     #[must_use]
-    pub fn new(protected: Arc<Protected>, mode: FilterMode) -> Self {
+    pub fn new(protected: Arc<Protected>, mode: FilterMode, enforcement: Enforcement) -> Self {
         Self {
             bans: RwLock::default(),
             protected,
+            doubles_kernel: enforcement.at_l7(),
             observing: AtomicBool::new(mode == FilterMode::Observe),
             observed: AtomicU64::default(),
         }
@@ -66,12 +81,12 @@ impl L7Bans {
     }
 
     /// Bans `target` until `ends`.
-    pub fn put(&self, target: Prefix, ends: BootTime) {
+    pub fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
         let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
         if target.is_source() {
-            bans.sources.insert(target, ends);
+            bans.sources.insert(target, (ends, layer));
         } else {
-            bans.nets.insert(target, ends);
+            bans.nets.insert(target, (ends, layer));
         }
     }
 
@@ -85,74 +100,149 @@ impl L7Bans {
         }
     }
 
-    fn is_banned_at(&self, client: IpAddr, now: impl FnOnce() -> BootTime) -> bool {
-        let ends = self
-            .bans
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .end(client);
+    /// Whether `client` is served; to be asked on every request, of every connection.
+    #[must_use]
+    pub fn admission(&self, client: Client) -> Admission {
+        let admission = self.admission_at(client, boot_now);
+        if admission != Admission::Served && self.mode() == FilterMode::Observe {
+            self.observed.fetch_add(1, Relaxed);
+            return Admission::Served;
+        }
+        admission
+    }
+
+    fn admission_at(&self, client: Client, now: impl FnOnce() -> BootTime) -> Admission {
+        let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
+        let mut around = bans.around(client.address).peekable();
         // As in the kernel: the end and the allowlist are looked at on a hit only.
-        ends.is_some_and(|ends| now() < ends && !self.protected.contains(client))
+        if around.peek().is_none() {
+            return Admission::Served;
+        }
+        let now = now();
+        let (mut in_kernel, mut at_l7) = (false, false);
+        for (_, layer) in around.filter(|(ends, _)| now < *ends) {
+            in_kernel |= layer == Layer::Kernel;
+            at_l7 |= layer == Layer::L7;
+        }
+        let is_peer = client.learned_from.layer() == Layer::Kernel;
+        let refused = at_l7 || (in_kernel && (self.doubles_kernel || !is_peer));
+        match refused && !self.protected.contains(client.address) {
+            false => Admission::Served,
+            true if is_peer && !in_kernel => Admission::RefusedAsPeer,
+            true => Admission::Refused,
+        }
     }
 }
 
 impl Bans {
-    /// The latest end of all bans that `client` falls under.
-    fn end(&self, client: IpAddr) -> Option<BootTime> {
+    /// All bans that `client` falls under.
+    fn around(&self, client: IpAddr) -> impl Iterator<Item = (BootTime, Layer)> {
         let source = self.sources.get(&Prefix::of_source(client)).copied();
-        if self.nets.is_empty() {
-            return source;
-        }
-        let host = Prefix::host(client);
-        let nets = self.nets.around(&host).map(|(_, ends)| *ends);
-        nets.chain(source).max()
+        let nets = match self.nets.is_empty() {
+            true => Vec::new(),
+            false => {
+                let host = Prefix::host(client);
+                self.nets.around(&host).map(|(_, ban)| *ban).collect()
+            }
+        };
+        nets.into_iter().chain(source)
     }
 }
 
 impl Gate for L7Bans {
     fn is_banned(&self, client: IpAddr) -> bool {
-        let banned = self.is_banned_at(client, boot_now);
-        if banned && self.mode() == FilterMode::Observe {
-            self.observed.fetch_add(1, Relaxed);
-            return false;
-        }
-        banned
+        self.admission(Client::peer(client)) != Admission::Served
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use secbeat_common::wire::LearnedFrom;
+
     use super::*;
 
     fn bans(protected: &[&str]) -> L7Bans {
         let nets = protected.iter().map(|net| (net.parse().unwrap(), 1)).collect();
-        L7Bans::new(Arc::new(Protected::new(nets)), FilterMode::Enforce)
+        L7Bans::new(
+            Arc::new(Protected::new(nets)),
+            FilterMode::Enforce,
+            Enforcement::Both,
+        )
+    }
+
+    fn peer(address: &str) -> Client {
+        Client::peer(address.parse().unwrap())
+    }
+
+    fn refuses(bans: &L7Bans, address: &str, now: u64) -> bool {
+        bans.admission_at(peer(address), || BootTime(now)) != Admission::Served
     }
 
     #[test]
     fn a_ban_holds_for_the_source_until_its_end() {
         let bans = bans(&[]);
-        bans.put("2001:db8:1:2::/64".parse().unwrap(), BootTime(100));
-        let client = "2001:db8:1:2:3::4".parse().unwrap();
-        assert!(bans.is_banned_at(client, || BootTime(99)));
-        assert!(!bans.is_banned_at(client, || BootTime(100)));
-        assert!(!bans.is_banned_at("2001:db8:1:3::4".parse().unwrap(), || BootTime(0)));
+        bans.put("2001:db8:1:2::/64".parse().unwrap(), BootTime(100), Layer::Kernel);
+        assert!(refuses(&bans, "2001:db8:1:2:3::4", 99));
+        assert!(!refuses(&bans, "2001:db8:1:2:3::4", 100));
+        assert!(!refuses(&bans, "2001:db8:1:3::4", 0));
         bans.remove(&"2001:db8:1:2::/64".parse().unwrap());
-        assert!(!bans.is_banned_at(client, || BootTime(0)));
+        assert!(!refuses(&bans, "2001:db8:1:2:3::4", 0));
+    }
+
+    #[test]
+    fn how_the_client_was_learned_and_the_layer_of_its_ban_decide() {
+        use Admission::{Refused, RefusedAsPeer, Served};
+        let by = |learned_from, address: &str| Client {
+            learned_from,
+            ..peer(address)
+        };
+        // Of sources and of networks; the last one is banned both ways.
+        let (kernel, l7) = (["198.51.100.1", "203.0.113.1"], ["198.51.100.2", "192.0.2.2"]);
+        let both = "203.0.113.2";
+        for (enforcement, in_kernel) in [
+            (Enforcement::Both, Refused),
+            (Enforcement::L7, Refused),
+            (Enforcement::Kernel, Served),
+        ] {
+            let bans = L7Bans::new(Arc::default(), FilterMode::Enforce, enforcement);
+            for (target, layer) in [
+                ("198.51.100.1", Layer::Kernel),
+                ("203.0.113.0/24", Layer::Kernel),
+                ("198.51.100.2", Layer::L7),
+                ("192.0.2.0/24", Layer::L7),
+                ("203.0.113.2", Layer::L7),
+            ] {
+                bans.put(target.parse().unwrap(), BootTime(100), layer);
+            }
+            let admission = |client| bans.admission_at(client, || BootTime(99));
+            for address in kernel {
+                assert_eq!(admission(peer(address)), in_kernel, "{address}");
+            }
+            for address in l7 {
+                assert_eq!(admission(peer(address)), RefusedAsPeer, "{address}");
+            }
+            assert_eq!(admission(peer(both)), Refused);
+            for learned_from in [LearnedFrom::Header, LearnedFrom::ProxyProtocol] {
+                for address in kernel.into_iter().chain(l7).chain([both]) {
+                    assert_eq!(admission(by(learned_from, address)), Refused, "{address}");
+                }
+                assert_eq!(admission(by(learned_from, "198.51.100.3")), Served);
+            }
+        }
     }
 
     #[test]
     fn observe_mode_counts_and_lets_through() {
         let bans = bans(&[]);
-        let client = "198.51.100.7".parse().unwrap();
-        bans.put("198.51.100.7".parse().unwrap(), BootTime(u64::MAX));
-        assert!(bans.is_banned(client));
+        let client = peer("198.51.100.7");
+        bans.put("198.51.100.7".parse().unwrap(), BootTime(u64::MAX), Layer::L7);
+        assert_eq!(bans.admission(client), Admission::RefusedAsPeer);
         bans.set_mode(FilterMode::Observe);
-        assert!(!bans.is_banned(client));
-        assert!(!bans.is_banned("198.51.100.8".parse().unwrap()));
+        assert_eq!(bans.admission(client), Admission::Served);
+        assert_eq!(bans.admission(peer("198.51.100.8")), Admission::Served);
         assert_eq!(bans.observed(), 1);
         bans.set_mode(FilterMode::Enforce);
-        assert!(bans.is_banned(client));
+        assert_eq!(bans.admission(client), Admission::RefusedAsPeer);
     }
 
     #[test]
@@ -164,30 +254,34 @@ mod tests {
             ("198.51.100.7", 20),
             ("2001:db8:1:2::9/128", 100),
         ] {
-            bans.put(target.parse().unwrap(), BootTime(ends));
+            bans.put(target.parse().unwrap(), BootTime(ends), Layer::Kernel);
         }
-        let banned = |client: &str, now| bans.is_banned_at(client.parse().unwrap(), || BootTime(now));
         for client in [
             "198.51.100.7",
             "198.51.100.8",
             "198.51.100.255",
             "2001:db8:1:2::9",
         ] {
-            assert!(banned(client, 99) && !banned(client, 100), "{client}");
+            assert!(
+                refuses(&bans, client, 99) && !refuses(&bans, client, 100),
+                "{client}"
+            );
         }
         for client in ["198.51.101.7", "198.51.100.9", "2001:db8:1:2::8"] {
-            assert!(!banned(client, 0), "{client}");
+            assert!(!refuses(&bans, client, 0), "{client}");
         }
         bans.remove(&"198.51.100.0/24".parse().unwrap());
-        assert!(banned("198.51.100.8", 49) && !banned("198.51.100.8", 50));
-        assert!(!banned("198.51.100.255", 0));
+        assert!(refuses(&bans, "198.51.100.8", 49) && !refuses(&bans, "198.51.100.8", 50));
+        assert!(!refuses(&bans, "198.51.100.255", 0));
     }
 
     #[test]
     fn an_allowlisted_client_is_never_refused_at_l7() {
         let bans = bans(&["2001:db8:1:2::9/128"]);
-        bans.put("2001:db8:1:2::/64".parse().unwrap(), BootTime(100));
-        assert!(!bans.is_banned_at("2001:db8:1:2::9".parse().unwrap(), || BootTime(0)));
-        assert!(bans.is_banned_at("2001:db8:1:2::8".parse().unwrap(), || BootTime(0)));
+        for layer in [Layer::Kernel, Layer::L7] {
+            bans.put("2001:db8:1:2::/64".parse().unwrap(), BootTime(100), layer);
+            assert!(!refuses(&bans, "2001:db8:1:2::9", 0), "{layer:?}");
+            assert!(refuses(&bans, "2001:db8:1:2::8", 0), "{layer:?}");
+        }
     }
 }

@@ -25,6 +25,9 @@ pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
 pub struct Config {
     /// Where the REST API listens. Anybody who reaches it can ban and unban: keep it on loopback.
     pub api_listen: SocketAddr,
+    /// The edges' trusted proxies, which are never banned.
+    #[serde(deserialize_with = "config::proxies")]
+    pub trusted_proxies: Vec<Prefix>,
     pub nats: Nats,
     pub detect: Detect,
     pub ban: Ban,
@@ -37,6 +40,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             api_listen: SocketAddr::from(([127, 0, 0, 1], 3030)),
+            trusted_proxies: Vec::new(),
             nats: Nats::default(),
             detect: Detect::default(),
             ban: Ban::default(),
@@ -186,6 +190,7 @@ impl Config {
     pub fn known(&self) -> Known {
         Known {
             configured: self.protect.entries(),
+            trusted_proxies: self.trusted_proxies.clone(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
             upstream: None,
             operator: sessions::operator(),

@@ -151,6 +151,21 @@ pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix
         .map_err(D::Error::custom)
 }
 
+/// Reads a list of [`network`]s of proxies whose word on their clients counts.
+///
+/// # Errors
+///
+/// When an element is none, or everybody.
+pub fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    let proxies = networks(deserializer)?;
+    match proxies.iter().find(|network| network.is_empty()) {
+        None => Ok(proxies),
+        Some(everybody) => Err(D::Error::custom(format!(
+            "{everybody} would trust everybody's word, and nobody could be banned"
+        ))),
+    }
+}
+
 fn parse_network(text: &str) -> Result<Prefix, NetworkError> {
     let network: Prefix = text.parse().map(Prefix::host).or_else(|_| text.parse())?;
     if network.holds_mapped() {
@@ -251,6 +266,25 @@ mod tests {
             duration.starts_with("x.toml:3: rule.window: `soon` is no duration"),
             "{duration}"
         );
+    }
+
+    #[test]
+    fn nobody_trusts_everybody() {
+        #[derive(Debug, Deserialize)]
+        struct Trusting {
+            #[serde(deserialize_with = "proxies")]
+            trusted_proxies: Vec<Prefix>,
+        }
+        let parse = |text: &str| toml::from_str::<Trusting>(&format!("trusted_proxies = [{text}]"));
+        let good = parse("\"10.0.0.0/8\", \"2001:db8::1\"").unwrap();
+        let shown: Vec<_> = good.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "2001:db8::1/128"]);
+        let error = parse("\"192.0.2.1\", \"0.0.0.0/0\"").unwrap_err();
+        assert_eq!(
+            error.message(),
+            "0.0.0.0/0 would trust everybody's word, and nobody could be banned"
+        );
+        assert!(parse("\"::/0\"").is_err());
     }
 
     #[test]

@@ -84,6 +84,17 @@ fn bans(stats: &Stats) {
         "Requests that the proxy would have refused, in observe mode."
     );
     counter!("secbeat_edge_l7_observed_total").absolute(stats.l7_observed);
+    describe_counter!(
+        "secbeat_edge_authz_total",
+        "Answers on /authz; unattributed ones allow, because no client was named."
+    );
+    for (answer, count) in [
+        ("allowed", stats.authz.allowed),
+        ("denied", stats.authz.denied),
+        ("unattributed", stats.authz.unattributed),
+    ] {
+        counter!("secbeat_edge_authz_total", "answer" => answer).absolute(count);
+    }
 }
 
 fn reconciliation(stats: &Stats) {

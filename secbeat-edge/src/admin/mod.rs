@@ -33,11 +33,11 @@ use crate::{
     kernel::{Attachment, FilterMode, Pins, attachments, read_totals},
     l7::L7Bans,
     reconcile::{Origin, Refusal},
-    sources::{access_log::Health, proxy::ProxyStats},
+    sources::{access_log::Health, authz::AuthzStats, proxy::ProxyStats},
     telemetry::TelemetryStats,
 };
 use allowed::AllowedView;
-use view::{BanView, Packets, Stats, Telemetry};
+use view::{AuthzView, BanView, Packets, Stats, Telemetry};
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -50,6 +50,7 @@ pub struct Admin {
     pub telemetry: Arc<TelemetryStats>,
     pub proxy: Arc<ProxyStats>,
     pub access_logs: Arc<[Arc<Health>]>,
+    pub authz: Arc<AuthzStats>,
     pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
     /// What the config protects.
@@ -148,6 +149,11 @@ impl Admin {
             access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
             l7_denied: self.proxy.denied(),
             l7_observed: self.l7.observed(),
+            authz: AuthzView {
+                allowed: self.authz.allowed(),
+                denied: self.authz.denied(),
+                unattributed: self.authz.unattributed(),
+            },
             garbage: self.garbage.count(),
         })
     }

@@ -201,8 +201,19 @@ pub struct Stats {
     pub l7_denied: u64,
     /// Requests that it would have refused, in observe mode.
     pub l7_observed: u64,
+    pub authz: AuthzView,
     /// Entries in the bans bucket that were no bans.
     pub garbage: u64,
+}
+
+/// What was answered on `/authz`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AuthzView {
+    pub allowed: u64,
+    /// Answers 403, the client being banned.
+    pub denied: u64,
+    /// Answers 200 because no client was named.
+    pub unattributed: u64,
 }
 
 /// What became of the answers that the sources reported.

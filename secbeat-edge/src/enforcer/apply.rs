@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_common::prefix::Prefix;
 use tracing::error;
 
 use super::{Enforcer, KernelSide};
@@ -37,10 +37,7 @@ impl Enforcer {
         // L7 first, since it cannot fail.
         for change in changes {
             match change {
-                Change::Put(target, ban) if self.at_l7 || ban.layer == Layer::L7 => {
-                    self.l7.put(*target, ban.ends);
-                }
-                Change::Put(..) => {}
+                Change::Put(target, ban) => self.l7.put(*target, ban.ends, ban.layer),
                 Change::Remove(target) => self.l7.remove(target),
             }
         }

@@ -1,5 +1,6 @@
 //! Where telemetry comes from.
 
 pub mod access_log;
+pub mod authz;
 pub mod client_address;
 pub mod proxy;

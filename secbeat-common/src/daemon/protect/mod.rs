@@ -1,5 +1,6 @@
 //! Who is never banned on this host, so that SecBeat cannot lock its owner out: loopback, the host's own addresses, its
-//! gateways and resolvers, the NATS server, the upstream, the peers of SSH sessions, and whatever the config lists.
+//! gateways and resolvers, the NATS server, the upstream, the peers of SSH sessions, trusted proxies, and whatever the config
+//! lists.
 //!
 //! [`collect`] looks at this host alone and answers at once; names are resolved apart from it ([`Known::resolve`]),
 //! since that may take as long as a resolver likes.
@@ -81,6 +82,7 @@ pub const fn reason_name(code: u32) -> &'static str {
         allow::BUS => "bus",
         allow::SSH_PEER => "ssh-peer",
         allow::UPSTREAM => "upstream",
+        allow::TRUSTED_PROXY => "trusted-proxy",
         _ => "unknown",
     }
 }
@@ -92,6 +94,8 @@ pub type Server = (String, u16);
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub configured: Vec<Allowed>,
+    /// Proxies that name their clients.
+    pub trusted_proxies: Vec<Prefix>,
     /// The NATS server.
     pub bus: Option<Server>,
     /// The proxy's upstream.
@@ -176,6 +180,8 @@ pub fn collect(
             .iter()
             .filter_map(|net| Some((net.parse().ok()?, allow::LOOPBACK))),
     );
+    let proxies = known.trusted_proxies.iter();
+    nets.extend(proxies.map(|network| (*network, allow::TRUSTED_PROXY)));
     nets.extend(
         known
             .configured

@@ -28,9 +28,10 @@ fn the_host_itself_is_protected() {
 }
 
 #[test]
-fn configured_networks_upstream_bus_and_operator_are_protected() {
+fn configured_networks_proxies_upstream_bus_and_operator_are_protected() {
     let known = Known {
         configured: vec![entry("203.0.113.0/24", None)],
+        trusted_proxies: vec![prefix("2001:db8:ff::/48"), prefix("203.0.113.0/24")],
         bus: Some(("192.0.2.10".to_owned(), 4222)),
         upstream: Some(("2001:db8::5".to_owned(), 80)),
         operator: Some("198.51.100.7".parse().unwrap()),
@@ -38,6 +39,7 @@ fn configured_networks_upstream_bus_and_operator_are_protected() {
     let nets = collect_from_nothing(&known);
     for (net, reason) in [
         ("203.0.113.0/24", allow::CONFIGURED),
+        ("2001:db8:ff::/48", allow::TRUSTED_PROXY),
         ("192.0.2.10/32", allow::BUS),
         ("2001:db8::5/128", allow::UPSTREAM),
         ("198.51.100.7/32", allow::SSH_PEER),

@@ -1,0 +1,237 @@
+//! `/authz`: tells a web server of the site's own whether to serve a client (nginx `auth_request`, Caddy `forward_auth`,
+//! Traefik `ForwardAuth`, Envoy `ext_authz` over HTTP, which appends the original path).
+//!
+//! 200 or 403, from the same table as the proxy's own refusals. Nothing is reported: whoever asks has its own log. Whoever
+//! cannot be named, and everybody while bans are only observed, gets 200.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::StatusCode,
+};
+use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
+use tokio::net::TcpListener;
+
+use super::client_address::{Client, ClientHeader, ClientRule, TrustedProxies, Unattributed};
+use crate::l7::{Admission, L7Bans};
+
+/// The path; what follows it after a slash does not matter.
+const PATH: &str = "/authz";
+
+/// What was answered, since the start.
+#[derive(Debug, Default)]
+pub struct AuthzStats {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    unattributed: AtomicU64,
+}
+
+impl AuthzStats {
+    /// Answers 200 for a client that could be named.
+    #[must_use]
+    pub fn allowed(&self) -> u64 {
+        self.allowed.load(Relaxed)
+    }
+
+    /// Answers 403.
+    #[must_use]
+    pub fn denied(&self) -> u64 {
+        self.denied.load(Relaxed)
+    }
+
+    /// Answers 200 because no client could be named.
+    #[must_use]
+    pub fn unattributed(&self) -> u64 {
+        self.unattributed.load(Relaxed)
+    }
+}
+
+/// Answers `/authz`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authz {
+    rule: Arc<ClientRule>,
+    bans: Arc<L7Bans>,
+    stats: Arc<AuthzStats>,
+}
+
+impl Authz {
+    /// Clients are named in `header` by whoever asks from this host or from one of the `trusted` networks.
+    #[must_use]
+    pub fn new(trusted: &[Prefix], header: ClientHeader, bans: Arc<L7Bans>) -> Self {
+        let loopback = ["127.0.0.0/8", "::1/128"];
+        let loopback = loopback.iter().filter_map(|net| net.parse().ok());
+        let rule = ClientRule {
+            trusted: loopback
+                .chain(trusted.iter().copied())
+                .collect::<TrustedProxies>(),
+            header,
+        };
+        Self {
+            rule: Arc::new(rule),
+            bans,
+            stats: Arc::default(),
+        }
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> Arc<AuthzStats> {
+        self.stats.clone()
+    }
+
+    /// Answers until `shutdown` completes and open requests have been answered.
+    ///
+    /// # Errors
+    ///
+    /// When the listener fails.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let router = Router::new().fallback(answer).with_state(self);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service)
+            .with_graceful_shutdown(shutdown)
+            .await
+    }
+
+    fn admits(&self, asker: SocketAddr, request: &Request) -> Result<Admission, Unattributed> {
+        let client = self
+            .rule
+            .client(Ok(Client::peer(asker.ip())), request.headers())?;
+        // As a client of the site it was not seen on a connection of this host's, whoever asks.
+        let client = Client {
+            learned_from: LearnedFrom::Header,
+            ..client
+        };
+        Ok(self.bans.admission(client))
+    }
+}
+
+async fn answer(
+    State(authz): State<Authz>,
+    ConnectInfo(asker): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> (StatusCode, &'static str) {
+    let rest = request.uri().path().strip_prefix(PATH);
+    if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return (StatusCode::NOT_FOUND, "only /authz is here\n");
+    }
+    let (counter, answer) = match authz.admits(asker, &request) {
+        Ok(Admission::Served) => (&authz.stats.allowed, (StatusCode::OK, "")),
+        Ok(Admission::Refused | Admission::RefusedAsPeer) => {
+            (&authz.stats.denied, (StatusCode::FORBIDDEN, "banned\n"))
+        }
+        Err(_) => (&authz.stats.unattributed, (StatusCode::OK, "")),
+    };
+    counter.fetch_add(1, Relaxed);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::{daemon::protect::Protected, wire::Layer};
+
+    use super::*;
+    use crate::{
+        config::Enforcement,
+        kernel::{BootTime, FilterMode},
+    };
+
+    const BANNED_AT_L7: &str = "198.51.100.7";
+    const BANNED_IN_THE_KERNEL: &str = "2001:db8::7";
+
+    fn authz(header: &str) -> Authz {
+        let bans = L7Bans::new(
+            Arc::new(Protected::default()),
+            FilterMode::Enforce,
+            Enforcement::Both,
+        );
+        for (target, layer) in [(BANNED_AT_L7, Layer::L7), (BANNED_IN_THE_KERNEL, Layer::Kernel)] {
+            bans.put(target.parse().unwrap(), BootTime(u64::MAX), layer);
+        }
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        Authz::new(&trusted, header.parse().unwrap(), Arc::new(bans))
+    }
+
+    async fn ask(authz: &Authz, asker: &str, path: &str, fields: &[(&str, &str)]) -> (u16, &'static str) {
+        let request = fields
+            .iter()
+            .fold(Request::builder().uri(path), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        let asker = SocketAddr::new(asker.parse().unwrap(), 1);
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let (status, body) = answer(State(authz.clone()), ConnectInfo(asker), request).await;
+        (status.as_u16(), body)
+    }
+
+    #[tokio::test]
+    async fn banned_clients_get_403_and_others_200_on_any_path_below() {
+        let authz = authz("x-forwarded-for");
+        for path in [
+            "/authz",
+            "/authz/",
+            "/authz/any/path?with=query",
+            "/authz?x",
+            "/authz//%00/..",
+        ] {
+            for (client, status) in [
+                (BANNED_AT_L7, 403),
+                (BANNED_IN_THE_KERNEL, 403),
+                ("203.0.113.9", 200),
+                ("192.0.2.1, 198.51.100.7", 403),
+                ("198.51.100.7, 203.0.113.9", 200),
+                ("198.51.100.7, 10.1.1.1, 127.0.0.1", 403),
+            ] {
+                let fields = [("x-forwarded-for", client)];
+                let body = if status == 403 { "banned\n" } else { "" };
+                assert_eq!(
+                    ask(&authz, "127.0.0.1", path, &fields).await,
+                    (status, body),
+                    "{path} {client}"
+                );
+            }
+        }
+        for path in ["/", "/authzx", "/auth"] {
+            assert_eq!(ask(&authz, "127.0.0.1", path, &[]).await.0, 404, "{path}");
+        }
+        let stats = authz.stats();
+        assert_eq!(
+            (stats.allowed(), stats.denied(), stats.unattributed()),
+            (10, 20, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn only_trusted_askers_name_the_client_and_whoever_is_named_by_none_is_served() {
+        let authz = authz("x-real-ip");
+        let named = [("x-real-ip", BANNED_AT_L7), ("x-forwarded-for", "203.0.113.9")];
+        for asker in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.1.2.3"] {
+            assert_eq!(ask(&authz, asker, "/authz", &named).await.0, 403, "{asker}");
+        }
+        assert_eq!(ask(&authz, "203.0.113.9", "/authz", &named).await.0, 200);
+        let innocent = [("x-real-ip", "203.0.113.9")];
+        assert_eq!(ask(&authz, BANNED_AT_L7, "/authz", &innocent).await.0, 403);
+        assert_eq!(authz.stats().unattributed(), 0);
+        for value in ["", "junk", "unknown", "127.0.0.1"] {
+            assert_eq!(
+                ask(&authz, "127.0.0.1", "/authz", &[("x-real-ip", value)])
+                    .await
+                    .0,
+                200,
+                "{value}"
+            );
+        }
+        assert_eq!(authz.stats().unattributed(), 4);
+    }
+}
