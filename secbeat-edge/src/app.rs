@@ -175,6 +175,7 @@ impl App {
             telemetry,
             proxy: proxy.as_ref().map(Proxy::stats).unwrap_or_default(),
             access_logs: access_logs.health(),
+            clients: proxy.as_ref().map(Proxy::client_stats).unwrap_or_default(),
             authz: authz.0.stats(),
             l7: l7.clone(),
             protected: protected.clone(),

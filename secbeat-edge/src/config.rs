@@ -157,6 +157,9 @@ pub struct Proxy {
     pub response_timeout: Option<HumanDuration>,
     pub idle_timeout: Option<HumanDuration>,
     pub max_connections: Option<NonZeroU32>,
+    /// Whether each connection begins with a PROXY header of a trusted proxy; others are closed.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// The answers to somebody else's proxy.
@@ -330,6 +333,8 @@ impl Config {
         if let Some(max) = config.max_connections {
             proxy.max_connections = max;
         }
+        proxy.clients = self.client_rule();
+        proxy.proxy_protocol = config.proxy_protocol;
         Some(proxy)
     }
 }

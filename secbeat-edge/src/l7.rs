@@ -100,17 +100,6 @@ impl L7Bans {
         }
     }
 
-    /// Whether `client` is served; to be asked on every request, of every connection.
-    #[must_use]
-    pub fn admission(&self, client: Client) -> Admission {
-        let admission = self.admission_at(client, boot_now);
-        if admission != Admission::Served && self.mode() == FilterMode::Observe {
-            self.observed.fetch_add(1, Relaxed);
-            return Admission::Served;
-        }
-        admission
-    }
-
     fn admission_at(&self, client: Client, now: impl FnOnce() -> BootTime) -> Admission {
         let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
         let mut around = bans.around(client.address).peekable();
@@ -150,8 +139,13 @@ impl Bans {
 }
 
 impl Gate for L7Bans {
-    fn is_banned(&self, client: IpAddr) -> bool {
-        self.admission(Client::peer(client)) != Admission::Served
+    fn admission(&self, client: Client) -> Admission {
+        let admission = self.admission_at(client, boot_now);
+        if admission != Admission::Served && self.mode() == FilterMode::Observe {
+            self.observed.fetch_add(1, Relaxed);
+            return Admission::Served;
+        }
+        admission
     }
 }
 

@@ -85,6 +85,18 @@ fn bans(stats: &Stats) {
     );
     counter!("secbeat_edge_l7_observed_total").absolute(stats.l7_observed);
     describe_counter!(
+        "secbeat_edge_unattributed_total",
+        "Requests that count for nobody, since trusted proxies named no client, by the reason."
+    );
+    for (why, requests) in &stats.unattributed {
+        counter!("secbeat_edge_unattributed_total", "why" => why.clone()).absolute(*requests);
+    }
+    describe_counter!(
+        "secbeat_edge_proxy_protocol_refused_total",
+        "Connections closed for the want of a PROXY header of a trusted proxy."
+    );
+    counter!("secbeat_edge_proxy_protocol_refused_total").absolute(stats.proxy_protocol_refused);
+    describe_counter!(
         "secbeat_edge_authz_total",
         "Answers on /authz; unattributed ones allow, because no client was named."
     );

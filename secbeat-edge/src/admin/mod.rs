@@ -33,7 +33,7 @@ use crate::{
     kernel::{Attachment, FilterMode, Pins, attachments, read_totals},
     l7::L7Bans,
     reconcile::{Origin, Refusal},
-    sources::{access_log::Health, authz::AuthzStats, proxy::ProxyStats},
+    sources::{access_log::Health, authz::AuthzStats, client_address::ClientStats, proxy::ProxyStats},
     telemetry::TelemetryStats,
 };
 use allowed::AllowedView;
@@ -50,6 +50,7 @@ pub struct Admin {
     pub telemetry: Arc<TelemetryStats>,
     pub proxy: Arc<ProxyStats>,
     pub access_logs: Arc<[Arc<Health>]>,
+    pub clients: Arc<ClientStats>,
     pub authz: Arc<AuthzStats>,
     pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
@@ -149,6 +150,12 @@ impl Admin {
             access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
             l7_denied: self.proxy.denied(),
             l7_observed: self.l7.observed(),
+            unattributed: self
+                .clients
+                .unattributed()
+                .map(|(why, count)| (why.name().to_owned(), count))
+                .collect(),
+            proxy_protocol_refused: self.clients.refused(),
             authz: AuthzView {
                 allowed: self.authz.allowed(),
                 denied: self.authz.denied(),

@@ -201,6 +201,10 @@ pub struct Stats {
     pub l7_denied: u64,
     /// Requests that it would have refused, in observe mode.
     pub l7_observed: u64,
+    /// Requests that were served but count for nobody, since no client could be named, by the reason.
+    pub unattributed: BTreeMap<String, u64>,
+    /// Connections closed because they did not begin with a PROXY header of a trusted proxy.
+    pub proxy_protocol_refused: u64,
     pub authz: AuthzView,
     /// Entries in the bans bucket that were no bans.
     pub garbage: u64,

@@ -20,7 +20,8 @@ use axum::{
 use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
 use tokio::net::TcpListener;
 
-use super::client_address::{Client, ClientHeader, ClientRule, TrustedProxies, Unattributed};
+use super::client_address::{Client, ClientHeader, ClientRule, Connection, TrustedProxies, Unattributed};
+use super::proxy::Gate as _;
 use crate::l7::{Admission, L7Bans};
 
 /// The path; what follows it after a slash does not matter.
@@ -107,7 +108,7 @@ impl Authz {
     fn admits(&self, asker: SocketAddr, request: &Request) -> Result<Admission, Unattributed> {
         let client = self
             .rule
-            .client(Ok(Client::peer(asker.ip())), request.headers())?;
+            .client(&Connection::direct(asker.ip()), request.headers())?;
         // As a client of the site it was not seen on a connection of this host's, whoever asks.
         let client = Client {
             learned_from: LearnedFrom::Header,

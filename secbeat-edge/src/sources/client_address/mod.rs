@@ -8,6 +8,7 @@ mod chain;
 #[cfg(test)]
 mod oracle;
 mod proxy_protocol;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use self::{
     announced::{HeaderError, MAX_HEADER},
     chain::Unattributed,
     proxy_protocol::{ProxyProtocolError, proxied_client},
+    stats::ClientStats,
 };
 use crate::net_table::NetTable;
 
@@ -49,6 +51,33 @@ impl Client {
 
 /// The client, or why there is none to name.
 pub type Attribution = Result<Client, Unattributed>;
+
+/// A connection that a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Who opened it, in canonical form.
+    pub peer: IpAddr,
+    /// Whom it is from: the peer, or whom the peer's PROXY header names.
+    pub from: Attribution,
+}
+
+impl Connection {
+    /// A connection without a PROXY header.
+    #[must_use]
+    pub fn direct(peer: IpAddr) -> Self {
+        let client = Client::peer(peer);
+        Self {
+            peer: client.address,
+            from: Ok(client),
+        }
+    }
+
+    /// The nearest address that is known on the way to the client.
+    #[must_use]
+    pub fn last_hop(&self) -> IpAddr {
+        self.from.map_or(self.peer, |client| client.address)
+    }
+}
 
 /// Networks of the proxies whose word counts.
 #[derive(Clone, Debug, Default)]
@@ -137,14 +166,13 @@ pub struct ClientRule {
 }
 
 impl ClientRule {
-    /// Whom a request with these `headers` is from, on a connection of `connection`: its TCP peer, or whom its PROXY header
-    /// names.
+    /// Whom a request with these `headers` is from.
     ///
     /// # Errors
     ///
     /// When nobody can be named.
-    pub fn client(&self, connection: Attribution, headers: &HeaderMap) -> Attribution {
-        let other_end = connection?;
+    pub fn client(&self, connection: &Connection, headers: &HeaderMap) -> Attribution {
+        let other_end = connection.from?;
         if !self.trusted.contains(other_end.address) {
             return Ok(other_end);
         }

@@ -36,7 +36,7 @@ fn headers(name: &str, lines: &[&[u8]]) -> HeaderMap {
 /// Whom a request from the proxy with these lines is from.
 fn named(header: &str, lines: &[&str]) -> Result<String, Unattributed> {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
-    let client = rule(header).client(Ok(Client::peer(address(PROXY))), &headers(header, &lines))?;
+    let client = rule(header).client(&Connection::direct(address(PROXY)), &headers(header, &lines))?;
     assert_eq!(client.learned_from, LearnedFrom::Header);
     Ok(client.address.to_string())
 }
@@ -174,7 +174,7 @@ fn exactly_one_header_counts() {
     let mut both = headers("x-forwarded-for", &[b"198.51.100.7"]);
     both.insert("forwarded", HeaderValue::from_static("for=198.51.100.8"));
     both.insert("cf-connecting-ip", HeaderValue::from_static("2001:db8::9"));
-    let client = |header: &str| rule(header).client(Ok(Client::peer(address(PROXY))), &both);
+    let client = |header: &str| rule(header).client(&Connection::direct(address(PROXY)), &both);
     for (header, expected) in [
         ("X-Forwarded-For", "198.51.100.7"),
         ("Forwarded", "198.51.100.8"),
@@ -189,22 +189,26 @@ fn exactly_one_header_counts() {
 #[test]
 fn a_header_counts_for_whom_the_proxy_protocol_names_if_that_is_a_proxy_too() {
     let headers = headers("x-forwarded-for", &[b"198.51.100.7"]);
-    let over = |address: &str| Client {
-        address: address.parse().unwrap(),
+    let over = |client: &str| Client {
+        address: address(client),
         learned_from: LearnedFrom::ProxyProtocol,
+    };
+    let connection = |from| Connection {
+        peer: address(PROXY),
+        from,
     };
     let rule = rule("x-forwarded-for");
     assert_eq!(
-        rule.client(Ok(over("192.0.2.9")), &headers),
+        rule.client(&connection(Ok(over("192.0.2.9"))), &headers),
         Ok(over("192.0.2.9"))
     );
     assert_eq!(
-        rule.client(Ok(over("10.0.0.9")), &headers)
+        rule.client(&connection(Ok(over("10.0.0.9"))), &headers)
             .map(|client| client.address),
         Ok(address("198.51.100.7"))
     );
     assert_eq!(
-        rule.client(Err(Unattributed::Local), &headers),
+        rule.client(&connection(Err(Unattributed::Local)), &headers),
         Err(Unattributed::Local)
     );
 }
@@ -241,7 +245,7 @@ proptest! {
         let rule = rule(header);
         prop_assume!(!rule.trusted.contains(peer));
         let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
-        let client = rule.client(Ok(Client::peer(peer)), &headers(header, &lines));
+        let client = rule.client(&Connection::direct(peer), &headers(header, &lines));
         prop_assert_eq!(client, Ok(Client::peer(peer)));
     }
 
@@ -252,7 +256,7 @@ proptest! {
     ) {
         let rule = rule(header);
         let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
-        if let Ok(client) = rule.client(Ok(Client::peer(address(PROXY))), &headers(header, &lines)) {
+        if let Ok(client) = rule.client(&Connection::direct(address(PROXY)), &headers(header, &lines)) {
             prop_assert!(!rule.trusted.contains(client.address), "{}", client.address);
         }
     }
@@ -281,7 +285,7 @@ proptest! {
             lines = vec![lines.join(&b", "[..])];
         }
         let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
-        let found = rule.client(Ok(Client::peer(address(PROXY))), &headers(header, &lines));
+        let found = rule.client(&Connection::direct(address(PROXY)), &headers(header, &lines));
         prop_assert_eq!(found.map(|client| client.address), Ok(client));
     }
 
@@ -299,7 +303,7 @@ proptest! {
             false => ForwardedSource::XForwardedFor(&lines),
         };
         let is_trusted = |address| rule.trusted.contains(address);
-        let found = rule.client(Ok(Client::peer(address(PROXY))), &headers(header, &lines));
+        let found = rule.client(&Connection::direct(address(PROXY)), &headers(header, &lines));
         match client_address(address(PROXY), source, &is_trusted, u8::MAX) {
             Ok(ClientAddress::Forwarded { addr, .. }) if !is_trusted(addr) =>
                 prop_assert_eq!(found.map(|client| client.address), Ok(addr.to_canonical())),

@@ -7,6 +7,8 @@ use hyper::{
     http::uri::{Authority, Scheme},
 };
 
+use super::super::client_address::ClientRule;
+
 /// Where the proxy listens, what it stands before, and how long it waits.
 #[derive(Clone, Debug)]
 pub struct ProxyConfig {
@@ -25,6 +27,10 @@ pub struct ProxyConfig {
     pub idle_timeout: Duration,
     /// Clients beyond these wait in the kernel's accept queue.
     pub max_connections: NonZeroU32,
+    /// Whose word on the client of a request counts.
+    pub clients: ClientRule,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 impl ProxyConfig {
@@ -40,6 +46,8 @@ impl ProxyConfig {
             response_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             max_connections: const { NonZeroU32::new(10_000).unwrap() },
+            clients: ClientRule::default(),
+            proxy_protocol: false,
         }
     }
 }

@@ -13,19 +13,20 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
-    Method, Request, Response, StatusCode, Uri,
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::Incoming,
     header::{self, HeaderValue},
 };
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use secbeat_common::{daemon::time::now_ms, wire::LearnedFrom};
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use secbeat_common::daemon::time::now_ms;
 
 use super::{
+    super::client_address::{Client, ClientStats, Connection},
     Gate, ProxyConfig,
     body::{BodyError, Progress, TimedBody},
     headers::{Refusal, strip_hop_by_hop, target_host, to_upstream},
 };
-use crate::{batch::Answer, telemetry::Recorder};
+use crate::{batch::Answer, l7::Admission, telemetry::Recorder};
 
 pub(super) type AnswerBody = Either<TimedBody, Full<Bytes>>;
 
@@ -63,12 +64,13 @@ pub(super) struct Forwarder {
     pub(super) gate: Arc<dyn Gate>,
     pub(super) recorder: Recorder,
     pub(super) stats: Arc<ProxyStats>,
-    pub(super) client: Client<HttpConnector, TimedBody>,
+    pub(super) clients: Arc<ClientStats>,
+    pub(super) client: legacy::Client<HttpConnector, TimedBody>,
 }
 
 /// What telemetry wants to know of a request once it is answered; all parts are reference-counted.
 struct Asked {
-    client: IpAddr,
+    client: Client,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -90,24 +92,36 @@ enum Failure {
 }
 
 impl Forwarder {
-    /// Answers one request of `client`.
-    pub(super) async fn answer(&self, client: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
-        if self.gate.is_banned(client) {
-            self.stats.denied.fetch_add(1, Relaxed);
-            return last_words(StatusCode::FORBIDDEN, "banned\n");
-        }
-        let asked = Asked {
+    /// Answers one request.
+    pub(super) async fn answer(
+        &self,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        let client = self.config.clients.client(&connection, request.headers());
+        let asked = client.map(|client| Asked {
             client,
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: request.headers().get(header::HOST).cloned(),
             user_agent: request.headers().get(header::USER_AGENT).cloned(),
+        });
+        let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
+        let response = match admission {
+            Admission::Served => self
+                .forward(connection.last_hop(), request)
+                .await
+                .unwrap_or_else(|failure| self.explain(&failure)),
+            Admission::Refused | Admission::RefusedAsPeer => {
+                self.stats.denied.fetch_add(1, Relaxed);
+                last_words(StatusCode::FORBIDDEN, "banned\n")
+            }
         };
-        let response = self
-            .forward(client, request)
-            .await
-            .unwrap_or_else(|failure| self.explain(&failure));
-        self.record(&asked, response.status());
+        match asked {
+            Ok(_) if admission == Admission::Refused => {}
+            Ok(asked) => self.record(&asked, response.status()),
+            Err(nobody) => self.clients.count(nobody),
+        }
         response
     }
 
@@ -179,7 +193,7 @@ impl Forwarder {
             Default::default()
         };
         self.recorder.record(Answer {
-            client: asked.client,
+            client: asked.client.address,
             at_ms: now_ms(),
             status: status.as_u16(),
             method: asked.method.as_str(),
@@ -190,18 +204,24 @@ impl Forwarder {
                 .map_or(&host, |authority| authority.as_str()),
             user_agent: &user_agent,
             upstream: self.config.upstream_index,
-            learned_from: LearnedFrom::Peer,
+            learned_from: asked.client.learned_from,
         });
     }
 
     /// Records what hyper refuses by itself, before there is a request: its parser's 400 and 431.
-    pub(super) fn record_malformed(&self, client: IpAddr, error: &hyper::Error) {
-        if !error.is_parse() || self.gate.is_banned(client) {
+    pub(super) fn record_malformed(&self, connection: &Connection, error: &hyper::Error) {
+        if !error.is_parse() {
             return;
         }
+        // Without its headers, what a trusted proxy passed on is nobody's.
+        let client = match self.config.clients.client(connection, &HeaderMap::new()) {
+            Ok(client) if self.gate.admission(client) == Admission::Refused => return,
+            Ok(client) => client,
+            Err(nobody) => return self.clients.count(nobody),
+        };
         let status = if error.is_parse_too_large() { 431 } else { 400 };
         self.recorder.record(Answer {
-            client,
+            client: client.address,
             at_ms: now_ms(),
             status,
             method: "",
@@ -209,14 +229,14 @@ impl Forwarder {
             host: "",
             user_agent: "",
             upstream: self.config.upstream_index,
-            learned_from: LearnedFrom::Peer,
+            learned_from: client.learned_from,
         });
     }
 }
 
 impl Failure {
     /// Finds out who is to blame from the chain of causes.
-    fn of(error: hyper_util::client::legacy::Error) -> Self {
+    fn of(error: legacy::Error) -> Self {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
         while let Some(error) = cause {
             match error.downcast_ref::<BodyError>() {

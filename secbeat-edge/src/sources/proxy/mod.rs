@@ -22,7 +22,7 @@ use std::{
 use anyhow::Context;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
@@ -38,7 +38,8 @@ pub use self::{
     config::{ProxyConfig, Upstream, UpstreamError},
     forward::ProxyStats,
 };
-use crate::telemetry::Recorder;
+use super::client_address::{Client, ClientStats, Connection, proxied_client};
+use crate::{l7::Admission, telemetry::Recorder};
 
 /// How long open requests may take when the proxy stops.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -54,8 +55,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Knows who is banned.
 pub trait Gate: Send + Sync {
-    /// Asked on every request, of every connection, with the client's canonical address.
-    fn is_banned(&self, client: IpAddr) -> bool;
+    /// Asked on every request, of every connection.
+    fn admission(&self, client: Client) -> Admission;
 }
 
 /// A proxy that listens.
@@ -83,7 +84,7 @@ impl Proxy {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(config.connect_timeout));
         connector.set_tcp_user_timeout(Some(config.idle_timeout));
-        let client = Client::builder(TokioExecutor::new())
+        let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(POOL.0)
             .pool_idle_timeout(POOL.1)
@@ -94,6 +95,7 @@ impl Proxy {
             gate,
             recorder,
             stats: Arc::default(),
+            clients: Arc::default(),
             client,
         };
         Ok(Self {
@@ -113,6 +115,12 @@ impl Proxy {
     #[must_use]
     pub fn stats(&self) -> Arc<ProxyStats> {
         self.forwarder.stats.clone()
+    }
+
+    /// Counters of clients behind proxies.
+    #[must_use]
+    pub fn client_stats(&self) -> Arc<ClientStats> {
+        self.forwarder.clients.clone()
     }
 
     /// Serves until `shutdown` completes; then stops to listen and gives open requests [`DRAIN`] to end.
@@ -170,24 +178,36 @@ async fn accept(
     }
 }
 
-async fn serve(forwarder: &Forwarder, stream: TcpStream, client: IpAddr, watcher: Watcher) {
+async fn serve(forwarder: &Forwarder, mut stream: TcpStream, peer: IpAddr, watcher: Watcher) {
     forwarder.stats.connections.fetch_add(1, Relaxed);
     // A client that takes nothing of its answer is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
     let options = SockRef::from(&stream).set_tcp_user_timeout(Some(forwarder.config.idle_timeout));
     if let Err(error) = options.and_then(|()| stream.set_nodelay(true)) {
         tracing::debug!(%error, "cannot set socket options");
     }
-    let service = service_fn(async |request| Ok::<_, Infallible>(forwarder.answer(client, request).await));
-    let connection = http1::Builder::new()
+    let mut connection = Connection::direct(peer);
+    if forwarder.config.proxy_protocol {
+        let (trusted, patience) = (&forwarder.config.clients.trusted, forwarder.config.header_timeout);
+        match proxied_client(&mut stream, peer, trusted, patience).await {
+            Ok(from) => connection.from = from,
+            Err(error) => {
+                tracing::debug!(%error, "a connection is refused");
+                return forwarder.clients.count_refused();
+            }
+        }
+    }
+    let service =
+        service_fn(async |request| Ok::<_, Infallible>(forwarder.answer(connection, request).await));
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         // Whoever sends and hangs up at once is answered and reported like anybody else.
         .half_close(true)
         .header_read_timeout(forwarder.config.header_timeout)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+    if let Err(error) = watcher.watch(serving).await {
         tracing::trace!(%error, "a connection ended badly");
-        forwarder.record_malformed(client, &error);
+        forwarder.record_malformed(&connection, &error);
     }
 }
 

@@ -16,7 +16,11 @@ use tokio::{
 };
 
 use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, listen};
-use crate::telemetry::{Queue, Recorder};
+use crate::{
+    l7::Admission,
+    sources::client_address::Client,
+    telemetry::{Queue, Recorder},
+};
 
 /// Long enough for any machine; whatever waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,8 +47,11 @@ impl Bans {
 }
 
 impl Gate for Bans {
-    fn is_banned(&self, client: IpAddr) -> bool {
-        self.0.lock().unwrap().contains(&client)
+    fn admission(&self, client: Client) -> Admission {
+        match self.0.lock().unwrap().contains(&client.address) {
+            true => Admission::Refused,
+            false => Admission::Served,
+        }
     }
 }
 
