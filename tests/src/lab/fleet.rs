@@ -83,7 +83,11 @@ pub struct Options {
     pub reconcile: &'static str,
     /// Slots in each of the edge's ban maps.
     pub ban_slots: u32,
-    /// More of the edge's config: whole tables.
+    /// More of the edge's config: keys of no table.
+    pub more_keys: String,
+    /// Keys of `[proxy]`.
+    pub proxy_keys: String,
+    /// Whole tables.
     pub more_config: String,
 }
 
@@ -94,6 +98,8 @@ impl Default for Options {
             enforcement: "both",
             reconcile: "1s",
             ban_slots: 4096,
+            more_keys: String::new(),
+            proxy_keys: String::new(),
             more_config: String::new(),
         }
     }
@@ -407,6 +413,7 @@ fn edge_config(options: &Options, pin_dir: &std::path::Path, nginx: &Nginx, nats
     format!(
         r#"edge_id = "edge-1"
 enforcement = "{}"
+{}
 [kernel]
 interfaces = ["to-attacker", "to-visitor"]
 pin_dir = "{}"
@@ -414,15 +421,18 @@ ban_slots = {}
 [proxy]
 listen = "[::]:{PROXY_PORT}"
 upstream = "http://{}"
+{}
 [nats]
 url = "{}"
 [bans]
 reconcile_interval = "{}"
 {}"#,
         options.enforcement,
+        options.more_keys,
         pin_dir.display(),
         options.ban_slots,
         nginx.address(),
+        options.proxy_keys,
         nats.url(),
         options.reconcile,
         options.more_config,

@@ -1,6 +1,7 @@
 //! Hosts, links, daemons, clients and the kernel's tables, each removed when its guard is dropped.
 
 pub mod bpf;
+pub mod chain;
 pub mod client;
 pub mod files;
 pub mod fleet;

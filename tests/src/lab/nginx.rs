@@ -9,7 +9,7 @@ use crate::lab::{netns::Namespace, process::Daemon, wait::wait_until};
 
 const START: Duration = Duration::from_secs(10);
 
-/// An nginx that answers 200 on `/`, 500 on `/boom` and 404 on everything else.
+/// An nginx; unless told otherwise, it answers 200 on `/`, 500 on `/boom` and 404 on everything else.
 #[derive(Debug)]
 pub struct Nginx {
     address: SocketAddr,
@@ -25,12 +25,27 @@ impl Nginx {
         if address.port() == 0 {
             address.set_port(namespace.free_port(address.ip()));
         }
+        let listen = format!("{address} backlog=1024");
+        let site = r#"
+            location = / { return 200 "hello\n"; }
+            location = /boom { return 500 "boom\n"; }
+            location / { return 404 "no such page\n"; }"#;
+        Self::serving(
+            namespace,
+            address,
+            &format!("server {{ listen {listen}; {site} }}"),
+        )
+    }
+
+    /// Starts one in `namespace` with `http`, what stands in that block of its config; it has to listen on `address`.
+    #[must_use]
+    pub fn serving(namespace: &Namespace, address: SocketAddr, http: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("secbeat-nginx-")
             .tempdir()
             .expect("making a folder for nginx");
         let config = folder.path().join("nginx.conf");
-        fs::write(&config, configuration(address)).expect("writing nginx.conf");
+        fs::write(&config, configuration(http)).expect("writing nginx.conf");
         let mut command = namespace.command("nginx");
         command
             .arg("-p")
@@ -70,7 +85,7 @@ impl Nginx {
     }
 }
 
-fn configuration(address: SocketAddr) -> String {
+fn configuration(http: &str) -> String {
     format!(
         r#"daemon off;
 master_process off;
@@ -89,12 +104,7 @@ http {{
     scgi_temp_path scgi;
     keepalive_requests 1000000;
     default_type text/plain;
-    server {{
-        listen {address} backlog=1024;
-        location = / {{ return 200 "hello\n"; }}
-        location = /boom {{ return 500 "boom\n"; }}
-        location / {{ return 404 "no such page\n"; }}
-    }}
+    {http}
 }}
 "#
     )

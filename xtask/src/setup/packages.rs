@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BPF_RUST: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
 /// The programs that the demo and the tests start, each with its package.
-const RUN: [(&str, &str); 6] = [
+const RUN: [(&str, &str); 8] = [
     ("bpftool", "bpftool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("caddy", "caddy"),
     ("curl", "curl"),
     ("ps", "procps"),
 ];
@@ -39,9 +41,10 @@ pub(super) const PEERS: [Program; 4] = [
     Program::new("iptables", "iptables"),
 ];
 
-/// Installs packages as root. Installing nginx must not leave a web server on the developer's port 80, and apt starts and
-/// enables it: so a `policy-rc.d` that refuses every start exists for the length of the installation (one that was there, as in
-/// a container, is left alone), and the unit is disabled afterwards. The nginx that is here was not before, so nobody relies on it.
+/// Installs packages as root. Installing nginx, HAProxy or Caddy must not leave a server on the developer's port 80, and apt
+/// starts and enables it: so a `policy-rc.d` that refuses every start exists for the length of the installation (one that was
+/// there, as in a container, is left alone), and the unit is disabled afterwards. The server that is here was not before, so
+/// nobody relies on it.
 const INSTALL: &str = r#"
 set -eu
 policy=/usr/sbin/policy-rc.d
@@ -53,9 +56,11 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --no-install-recommends "$@"
-case " $* " in *" nginx "*)
-    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now nginx.service; fi ;;
-esac
+for server in nginx haproxy caddy; do
+    case " $* " in *" $server "*)
+        if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$server.service"; fi ;;
+    esac
+done
 "#;
 
 /// Packages whose names are known from the start.
