@@ -10,6 +10,11 @@ pub const TELEMETRY_STREAM: &str = "SECBEAT_TELEMETRY";
 /// What [`TELEMETRY_STREAM`] captures.
 pub const TELEMETRY_ALL: &str = "secbeat.telemetry.>";
 
+/// What the subjects of telemetry begin with.
+const TELEMETRY: &str = "secbeat.telemetry.";
+/// The last token of [`late_telemetry`].
+const LATE: &str = "late";
+
 /// File stream of every decision, for people and for restarts.
 pub const AUDIT_STREAM: &str = "SECBEAT_AUDIT";
 /// What [`AUDIT_STREAM`] captures.
@@ -27,7 +32,21 @@ pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
 /// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
 pub fn telemetry(edge_id: &str, partition: u16) -> String {
-    format!("secbeat.telemetry.{edge_id}.{partition}")
+    format!("{TELEMETRY}{edge_id}.{partition}")
+}
+
+/// Where `edge_id` publishes telemetry of `partition` that waited for the bus.
+#[must_use]
+pub fn late_telemetry(edge_id: &str, partition: u16) -> String {
+    format!("{}.{LATE}", telemetry(edge_id, partition))
+}
+
+/// Whether `subject` is one of [`late_telemetry`].
+#[must_use]
+pub fn is_late(subject: &str) -> bool {
+    subject
+        .rsplit_once('.')
+        .is_some_and(|(telemetry, last)| last == LATE && telemetry.starts_with(TELEMETRY))
 }
 
 /// Where an edge acknowledges what its kernel enforces.
@@ -64,6 +83,9 @@ mod tests {
     #[test]
     fn subjects_are_golden() {
         assert_eq!(telemetry("edge-1", 7), "secbeat.telemetry.edge-1.7");
+        assert_eq!(late_telemetry("edge-1", 7), "secbeat.telemetry.edge-1.7.late");
+        assert!(is_late(&late_telemetry("late", 7)) && !is_late(&telemetry("late", 7)));
+        assert_eq!(format!("{TELEMETRY}>"), TELEMETRY_ALL);
         assert_eq!(acks("edge-1"), "secbeat.acks.edge-1");
         assert_eq!(
             ban(&"198.51.100.7".parse().unwrap()),

@@ -90,6 +90,16 @@ pub struct TelemetryBatch {
     pub counts: Vec<SourceCount>,
 }
 
+/// A [`TelemetryBatch`] that waited for the bus, as after an outage of NATS. On a subject of its own: a release that does
+/// not know it does not take it for recent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateBatch {
+    /// How long it waited, in milliseconds of the edge's boot clock: from when the batch was closed until it was handed to
+    /// the bus. Unlike the difference of two times of day, no wrong or corrected clock changes it.
+    pub age_ms: u64,
+    pub batch: TelemetryBatch,
+}
+
 /// One answer with a status of 400–599.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {
@@ -279,6 +289,7 @@ pub enum Enforcement {
 }
 
 impl Message for TelemetryBatch {}
+impl Message for LateBatch {}
 impl Message for BlockCommand {}
 impl Message for EnforcementAck {}
 
@@ -345,6 +356,13 @@ mod tests {
         }
     }
 
+    fn late_batch() -> LateBatch {
+        LateBatch {
+            age_ms: 40_000,
+            batch: batch(),
+        }
+    }
+
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|b| format!("{b:02x}")).collect()
     }
@@ -353,15 +371,18 @@ mod tests {
     fn encodings_are_golden() {
         assert_eq!(hex(&encode(&command()).unwrap()), GOLDEN_COMMAND);
         assert_eq!(hex(&encode(&batch()).unwrap()), GOLDEN_BATCH);
+        assert_eq!(hex(&encode(&late_batch()).unwrap()), GOLDEN_LATE_BATCH);
     }
 
     const GOLDEN_COMMAND: &str = "0110019200000000700080000000000000010000000000000000000000ffffc63364078001103530206572726f727320696e203630730132fb60eafbd0070001fbd007fc902f09000c6f7263686573747261746f720003";
+    const GOLDEN_LATE_BATCH: &str = "01fb409c01651000000000000000000000000000000007090401010175010120010db800000000000000000000000102fb9401000003474554022f78016801610120010db800000000000000000000000040020000030100";
     const GOLDEN_BATCH: &str = "0101651000000000000000000000000000000007090401010175010120010db800000000000000000000000102fb9401000003474554022f78016801610120010db800000000000000000000000040020000030100";
 
     #[test]
     fn messages_lead_back_to_themselves() {
         assert_eq!(decode(&encode(&command()).unwrap()), Ok(command()));
         assert_eq!(decode(&encode(&batch()).unwrap()), Ok(batch()));
+        assert_eq!(decode(&encode(&late_batch()).unwrap()), Ok(late_batch()));
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect::Protected};
-use tokio::{net::TcpListener, runtime::Handle, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tracing::{error, info};
 
 use crate::{
@@ -30,6 +35,8 @@ use crate::{
 
 /// Orders that may wait for the enforcer.
 const ORDERS: usize = 4096;
+/// How long the last telemetry may take to leave.
+const REPORTING_DRAIN: Duration = Duration::from_secs(3);
 
 /// A daemon that is ready to run: everything that can fail on a wrong config or host has succeeded.
 pub struct App {
@@ -49,6 +56,8 @@ pub struct App {
     api: TcpListener,
     admin: Admin,
     privileged: PrivilegedThread,
+    /// Ends telemetry once dropped, and ends when all was sent or spooled.
+    reporting: (oneshot::Sender<()>, oneshot::Receiver<()>),
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
@@ -124,10 +133,15 @@ impl App {
             .collect();
         let first_log = u16::try_from(upstreams.len()).context("counting the upstreams")?;
         upstreams.extend(config.access_log.iter().map(|log| log.name.clone()));
-        let (recorder, telemetry_task) = telemetry::start(&edge_id, upstreams, publisher.clone())?;
+        let (stop_reporting, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let (recorder, telemetry_task) =
+            telemetry::start(&edge_id, upstreams, &config.telemetry, bus.clone(), stopped)?;
         let telemetry = recorder.stats();
+        let (reported, all_reported) = oneshot::channel::<()>();
         tasks.spawn(async move {
             telemetry_task.await;
+            drop(reported);
             Ok(())
         });
         let proxy = match listeners.proxy.zip(config.proxy()) {
@@ -215,6 +229,7 @@ impl App {
             api,
             admin,
             privileged,
+            reporting: (stop_reporting, all_reported),
             tasks,
         })
     }
@@ -282,6 +297,11 @@ impl App {
             error!("an access log's reader did not end in time");
         }
         drop(self.recorder);
+        let (stop_reporting, all_reported) = self.reporting;
+        drop(stop_reporting);
+        if tokio::time::timeout(REPORTING_DRAIN, all_reported).await.is_err() {
+            error!("telemetry could be neither sent nor spooled in time");
+        }
         self.tasks.shutdown().await;
         if let Err(error) = enforcer
             .await

@@ -82,7 +82,7 @@ impl Publisher {
 
 async fn publish_all(bus: Bus, mut waiting: mpsc::Receiver<(String, Bytes)>, lost: Arc<AtomicU64>) {
     while let Some((subject, payload)) = waiting.recv().await {
-        // Telemetry that waited out an outage would arrive as if it were recent and ban for what is long past.
+        // What these messages acknowledge would arrive as if it were recent.
         if !bus.is_connected() {
             lost.fetch_add(1, Ordering::Relaxed);
             continue;

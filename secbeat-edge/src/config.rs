@@ -26,6 +26,7 @@ use crate::{
         client_address::{ClientHeader, ClientRule},
         proxy::{ProxyConfig, Upstream},
     },
+    telemetry::TelemetryConfig,
 };
 
 /// Where the config lies unless `--config` says otherwise.
@@ -62,6 +63,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     #[serde(default)]
     pub authz: Authz,
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
     #[serde(default)]
     pub nats: Nats,
     #[serde(default)]
@@ -371,6 +374,10 @@ mod tests {
         assert_eq!(
             format!("{:?}", shipped.client_rule()),
             format!("{:?}", minimal.client_rule())
+        );
+        assert_eq!(
+            format!("{:?}", shipped.telemetry),
+            format!("{:?}", minimal.telemetry)
         );
         assert_eq!(
             (

@@ -18,4 +18,5 @@ pub mod privileges;
 pub mod protection;
 pub mod reconcile;
 pub mod sources;
+pub mod spool;
 pub mod telemetry;

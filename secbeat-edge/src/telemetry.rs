@@ -3,82 +3,39 @@
 //! The request path never waits. Whatever does not fit is dropped and counted, and the count travels in every batch. A
 //! source that keeps its answers itself, as a log file does, waits for room instead.
 
+mod config;
+mod link;
+mod stats;
 #[cfg(test)]
 mod tests;
 
 use std::{
     num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use secbeat_common::{daemon::time::now_ms, subjects, wire};
+use anyhow::Context as _;
+use futures::{FutureExt as _, future::BoxFuture};
+use secbeat_common::{
+    daemon::{bus::Bus, time::now_ms},
+    wire,
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{
-    batch::{Answer, BatchConfig, BatchError, Batcher, Identity, Observation},
-    bus::{Dropped, Publisher},
+use self::link::Link;
+pub use self::{
+    config::{DEFAULT_QUEUE, SpoolPlace, TelemetryConfig},
+    stats::{Loss, TelemetryStats},
 };
-
-/// Answers that wait for the batcher, unless configured otherwise. Under a tenth of them are ever taken in normal
-/// operation; full of errors with the longest texts, they are 60 MB.
-pub const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+use crate::{
+    batch::{Answer, Batcher, Identity, Observation},
+    spool::{EncodedBatch, Spool, boot_ms},
+};
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;
-
-/// What became of the answers, since the start.
-#[derive(Debug, Default)]
-pub struct TelemetryStats {
-    recorded: AtomicU64,
-    settled: AtomicU64,
-    dropped: AtomicU64,
-    batches_sent: AtomicU64,
-    events_sent: AtomicU64,
-    send_failures: AtomicU64,
-}
-
-impl TelemetryStats {
-    /// Answers taken in.
-    #[must_use]
-    pub fn recorded(&self) -> u64 {
-        self.recorded.load(Relaxed)
-    }
-
-    /// How many of the answers taken in have left, with a batch or as dropped. They leave in the order in which they came:
-    /// all that [`recorded`](Self::recorded) had counted at some moment have left once this is as much.
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.settled.load(Relaxed)
-    }
-
-    /// Answers lost: the queue was full, or their batch could not be sent.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
-    }
-
-    #[must_use]
-    pub fn batches_sent(&self) -> u64 {
-        self.batches_sent.load(Relaxed)
-    }
-
-    /// Events in the batches that were sent.
-    #[must_use]
-    pub fn events_sent(&self) -> u64 {
-        self.events_sent.load(Relaxed)
-    }
-
-    /// Batches that could not be sent.
-    #[must_use]
-    pub fn send_failures(&self) -> u64 {
-        self.send_failures.load(Relaxed)
-    }
-}
 
 /// The batcher has ended: nothing can be reported any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +45,8 @@ pub struct Closed;
 /// Where the sources of telemetry report to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: mpsc::Sender<Observation>,
+    /// `None` where telemetry is switched off.
+    queue: Option<mpsc::Sender<Observation>>,
     stats: Arc<TelemetryStats>,
 }
 
@@ -107,7 +65,7 @@ impl Recorder {
         let stats = Arc::<TelemetryStats>::default();
         (
             Self {
-                queue: sender,
+                queue: Some(sender),
                 stats: stats.clone(),
             },
             Queue {
@@ -117,17 +75,27 @@ impl Recorder {
         )
     }
 
+    /// One that reports nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self {
+            queue: None,
+            stats: Arc::default(),
+        }
+    }
+
     /// Reports one answer, or counts it as dropped.
     pub fn record(&self, answer: Answer<'_>) {
-        match self.queue.try_reserve() {
+        let Some(queue) = &self.queue else {
+            return;
+        };
+        match queue.try_reserve() {
             Ok(slot) => {
                 // Counted first, so that `settled` is never ahead of it.
                 self.stats.recorded.fetch_add(1, Relaxed);
                 slot.send(answer.into());
             }
-            Err(_) => {
-                self.stats.dropped.fetch_add(1, Relaxed);
-            }
+            Err(_) => self.stats.lose(Loss::Queue, 1),
         }
     }
 
@@ -137,8 +105,11 @@ impl Recorder {
     ///
     /// [`Closed`] when nobody takes answers any more.
     pub fn record_wait(&self, answer: Answer<'_>) -> Result<(), Closed> {
+        let Some(queue) = &self.queue else {
+            return Ok(());
+        };
         self.stats.recorded.fetch_add(1, Relaxed);
-        self.queue.blocking_send(answer.into()).map_err(|_| {
+        queue.blocking_send(answer.into()).map_err(|_| {
             self.stats.recorded.fetch_sub(1, Relaxed);
             Closed
         })
@@ -153,53 +124,46 @@ impl Recorder {
 
 /// Where encoded batches go.
 pub trait Sink: Send {
-    /// Hands over one encoded [`wire::TelemetryBatch`] of `partition`. Must not block.
-    ///
-    /// # Errors
-    ///
-    /// [`Dropped`] when it cannot be sent now; it is not tried again.
-    fn publish(&mut self, partition: u16, bytes: Vec<u8>) -> Result<(), Dropped>;
+    /// Takes one batch. Must not block.
+    fn publish(&mut self, batch: EncodedBatch);
 }
 
-/// Publishes what one edge has to say.
-struct ToBus {
-    edge_id: String,
-    publisher: Publisher,
-}
-
-impl Sink for ToBus {
-    fn publish(&mut self, partition: u16, bytes: Vec<u8>) -> Result<(), Dropped> {
-        self.publisher
-            .publish(subjects::telemetry(&self.edge_id, partition), bytes)
-    }
-}
-
-/// Telemetry of the upstreams called `upstreams`, which [`Answer::upstream`] indexes, with the default limits and a new
-/// boot id: the recorder, and the task to spawn, which ends once every recorder is gone.
+/// Starts telemetry of the upstreams called `upstreams`, which [`Answer::upstream`] indexes, under a new boot id: the
+/// recorder, and the task to spawn. It ends once `shutdown` completes or every recorder is gone, and what was recorded by
+/// then is sent or spooled. Switched off, it ends only with `shutdown`.
 ///
 /// # Errors
 ///
-/// When `edge_id` is no subject token or the names are too long for a batch.
+/// When `edge_id` is no subject token, the names are too long for a batch, or no thread can be had for the spool.
 pub fn start(
     edge_id: &str,
     upstreams: Vec<String>,
-    publisher: Publisher,
-) -> Result<(Recorder, impl Future<Output = ()> + use<>), BatchError> {
+    config: &TelemetryConfig,
+    bus: Bus,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<(Recorder, BoxFuture<'static, ()>)> {
     let identity = Identity {
         edge_id: edge_id.to_owned(),
         boot_id: Uuid::new_v4(),
         upstreams,
     };
-    let batcher = Batcher::new(BatchConfig::default(), identity)?;
-    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
-    let sink = ToBus {
-        edge_id: edge_id.to_owned(),
-        publisher,
+    let batcher = Batcher::new(config.batch(), identity)?;
+    if !config.enabled {
+        return Ok((Recorder::off(), shutdown.boxed()));
+    }
+    let (recorder, queue) = Recorder::channel(config.queue);
+    let stats = recorder.stats();
+    let spool = config
+        .spool()
+        .map(|config| Spool::start(config, stats.clone()))
+        .transpose()
+        .context("starting the spool's thread")?;
+    let (link, outbox) = Link::new(bus, edge_id.to_owned(), config.max_age.0, spool, stats);
+    let batching = TelemetryTask::new(queue, batcher, outbox).run(shutdown);
+    let task = async move {
+        tokio::join!(batching, link.run());
     };
-    Ok((
-        recorder,
-        TelemetryTask::new(queue, batcher, sink).run(std::future::pending()),
-    ))
+    Ok((recorder, task.boxed()))
 }
 
 /// Owner of the [`Batcher`].
@@ -269,7 +233,7 @@ impl<S: Sink> TelemetryTask<S> {
         if let Err(observation) = self.batcher.push(observation, now) {
             self.flush();
             if self.batcher.push(observation, now).is_err() {
-                self.queue.stats.dropped.fetch_add(1, Relaxed);
+                self.queue.stats.lose(Loss::Queue, 1);
             }
         }
         self.taken += 1;
@@ -278,17 +242,18 @@ impl<S: Sink> TelemetryTask<S> {
     fn flush(&mut self) {
         let stats = &self.queue.stats;
         for (partition, batch) in self.batcher.take(self.start.elapsed(), now_ms(), stats.dropped()) {
-            let sent = wire::encode(&batch).map_err(|error| {
-                tracing::error!(%error, partition, "a telemetry batch does not encode");
-                Dropped
-            });
-            if sent.and_then(|bytes| self.sink.publish(partition, bytes)).is_ok() {
-                stats.batches_sent.fetch_add(1, Relaxed);
-                stats.events_sent.fetch_add(batch.events.len() as u64, Relaxed);
-            } else {
-                let lost = batch.counts.iter().map(|count| u64::from(count.requests)).sum();
-                stats.send_failures.fetch_add(1, Relaxed);
-                stats.dropped.fetch_add(lost, Relaxed);
+            let answers = batch.counts.iter().map(|count| u64::from(count.requests)).sum();
+            match wire::encode(&batch) {
+                Ok(payload) => self.sink.publish(EncodedBatch {
+                    partition,
+                    closed_ms: boot_ms(),
+                    answers,
+                    payload: payload.into(),
+                }),
+                Err(error) => {
+                    tracing::error!(%error, partition, "a telemetry batch does not encode");
+                    stats.lose(Loss::Queue, answers);
+                }
             }
         }
         stats.settled.store(self.taken, Relaxed);

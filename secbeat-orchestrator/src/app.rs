@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     api::{self, Api},
-    bus::Streams,
+    bus::{Streams, TELEMETRY_AGE},
     config::Config,
     detect::Detector,
     engine::{Engine, EngineHandle},
@@ -60,6 +60,7 @@ impl App {
             writer,
             auditor,
             config.cleanup_interval.0,
+            config.longest_window() * TELEMETRY_AGE,
         );
         let intake = Intake {
             bus: bus.clone(),

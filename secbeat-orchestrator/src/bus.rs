@@ -20,6 +20,8 @@ use secbeat_common::{
 use tracing::warn;
 use uuid::Uuid;
 
+/// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
+pub const TELEMETRY_AGE: u32 = 2;
 /// Most telemetry that the server keeps, in bytes.
 const MAX_TELEMETRY_BYTES: i64 = 256 * 1024 * 1024;
 /// Most audit records that the server keeps, in bytes.
@@ -59,7 +61,7 @@ impl Streams {
             subjects: vec![subjects::TELEMETRY_ALL.to_owned()],
             storage: StorageType::Memory,
             discard: DiscardPolicy::Old,
-            max_age: longest_window * 2,
+            max_age: longest_window * TELEMETRY_AGE,
             max_bytes: MAX_TELEMETRY_BYTES,
             no_ack: true,
             ..stream::Config::default()

@@ -1,6 +1,7 @@
 //! The one owner of detector and ledger: telemetry and orders in, bans and audit records out.
 
 mod input;
+mod times;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,16 +15,16 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 pub use self::input::{EngineHandle, Input, Reply};
+use self::times::Times;
 use crate::{
     api::view::{BanView, Stats},
     detect::{Detector, Finding, Sighting, Tally, Upstreams},
+    edges::{Arrival, Edges},
     ledger::{Decision, Ledger, Refusal, WriteState},
+    millis,
     writer::{Auditor, Fate, Wish, Writer},
 };
 
-/// How far an event's time may lie before its receipt, and after it: a wrong clock on one edge must not matter.
-const OLDEST_MS: i64 = 10_000;
-const NEWEST_MS: i64 = 1_000;
 /// How often ended bans are taken off the ledger.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Sources remembered as suppressed; past it all are forgotten, and may be audited once more.
@@ -35,6 +36,9 @@ const ACTOR: &str = "secbeat-orchestrator";
 pub struct Engine {
     detector: Detector,
     upstreams: Upstreams,
+    edges: Edges,
+    /// What is older is ignored.
+    max_age_ms: i64,
     ledger: Ledger,
     bus: Bus,
     writer: Writer,
@@ -80,10 +84,13 @@ impl Engine {
         writer: Writer,
         auditor: Auditor,
         cleanup_interval: Duration,
+        max_age: Duration,
     ) -> Self {
         Self {
             detector,
             upstreams: Upstreams::default(),
+            edges: Edges::default(),
+            max_age_ms: millis(max_age),
             ledger,
             bus,
             writer,
@@ -114,7 +121,7 @@ impl Engine {
                     }
                 }
                 _ = cleanup.tick() => {
-                    let forgotten = self.detector.cleanup(now_ms() - OLDEST_MS);
+                    let forgotten = self.detector.cleanup(now_ms() - self.max_age_ms);
                     debug!(forgotten, tracked = self.detector.tracked(), "forgot quiet sources");
                 }
             }
@@ -123,7 +130,11 @@ impl Engine {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Batch { batch, received_ms } => self.batch(&batch, received_ms),
+            Input::Batch {
+                batch,
+                received_ms,
+                age_ms,
+            } => self.batch(&batch, received_ms, age_ms),
             Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
             Input::Protected(networks) => self.ledger.protect(networks),
@@ -154,29 +165,42 @@ impl Engine {
                     restored: self.restored,
                     unwritten: self.open.len(),
                     audit_lost: self.auditor.lost(),
+                    edges: self.edges.views(),
                 });
             }
         }
     }
 
     /// Events first, then counts: where both rules fire in one batch, the errors are the reason.
-    fn batch(&mut self, batch: &TelemetryBatch, received_ms: i64) {
+    fn batch(&mut self, batch: &TelemetryBatch, received_ms: i64, age_ms: Option<u64>) {
+        if self.edges.take(batch, age_ms) == Arrival::Again {
+            return;
+        }
         self.counts.batches += 1;
         self.counts.events += batch.events.len() as u64;
-        let clamp = |at_ms: i64| at_ms.clamp(received_ms - OLDEST_MS, received_ms + NEWEST_MS);
+        let times = Times::new(batch.sent_at_ms, received_ms, age_ms, self.max_age_ms);
+        let mut too_old = 0;
+        // How an upstream does now says nothing of how it did then: late telemetry is judged by late telemetry alone.
+        let edge = match age_ms {
+            None => batch.edge_id.clone(),
+            Some(_) => format!("{} (late)", batch.edge_id),
+        };
         let upstreams: Vec<_> = batch
             .upstreams
             .iter()
-            .map(|name| self.upstreams.intern(&batch.edge_id, name))
+            .map(|name| self.upstreams.intern(&edge, name))
             .collect();
         let upstream = |index: u16| upstreams.get(usize::from(index)).copied();
         for event in &batch.events {
             let Some(upstream) = upstream(event.upstream) else {
                 continue;
             };
+            let Some(at_ms) = times.of(event.at_ms) else {
+                continue;
+            };
             let sighting = Sighting {
                 source: Prefix::of_source(event.client),
-                at_ms: clamp(event.at_ms),
+                at_ms,
                 upstream,
                 learned_from: event.learned_from,
             };
@@ -189,9 +213,13 @@ impl Engine {
             let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else {
                 continue;
             };
+            let Some(at_ms) = times.of(count.at_ms) else {
+                too_old += u64::from(count.requests);
+                continue;
+            };
             let sighting = Sighting {
                 source: count.source,
-                at_ms: clamp(count.at_ms),
+                at_ms,
                 upstream,
                 learned_from: count.learned_from,
             };
@@ -203,6 +231,7 @@ impl Engine {
                 self.found(&finding, received_ms);
             }
         }
+        self.edges.ignored(&batch.edge_id, too_old);
     }
 
     fn found(&mut self, finding: &Finding, received_ms: i64) {

@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use async_nats::Message;
 use futures::StreamExt as _;
 use secbeat_common::{
     daemon::{bus::Bus, config::NatsUrl, garbage::Garbage, time::now_ms},
-    wire::{self, TelemetryBatch},
+    subjects,
+    wire::{self, LateBatch, TelemetryBatch, WireError},
 };
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -107,8 +109,15 @@ impl Intake {
             }
             let received_ms =
                 i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-            match wire::decode::<TelemetryBatch>(&message.payload) {
-                Ok(batch) => self.send(Input::Batch { batch, received_ms }).await?,
+            match telemetry(&message) {
+                Ok((batch, age_ms)) => {
+                    let input = Input::Batch {
+                        batch,
+                        received_ms,
+                        age_ms,
+                    };
+                    self.send(input).await?;
+                }
                 Err(error) => self.garbage.report(&message.subject, "telemetry", &error),
             }
             // Only now: this future may be dropped while the engine's queue is full.
@@ -123,6 +132,15 @@ impl Intake {
             .await
             .map_err(|_| anyhow::anyhow!("the engine has ended"))
     }
+}
+
+/// A batch, and how long it waited for the bus; `None` for a live one.
+fn telemetry(message: &Message) -> Result<(TelemetryBatch, Option<u64>), WireError> {
+    if subjects::is_late(&message.subject) {
+        let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
+        return Ok((batch, Some(age_ms)));
+    }
+    Ok((wire::decode(&message.payload)?, None))
 }
 
 /// How far the intake has come.

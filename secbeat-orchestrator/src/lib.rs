@@ -17,6 +17,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod detect;
+pub mod edges;
 pub mod engine;
 pub mod intake;
 pub mod ledger;

@@ -86,6 +86,12 @@ impl Bus {
             .map_or(seen, |count| *count)
     }
 
+    /// The number of the latest connection, 0 before the first; see [`connection_after`](Self::connection_after).
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        *self.connects.borrow()
+    }
+
     /// Whether the server is there right now.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::view::Stats;
+use super::view::{SpoolView, Stats};
 use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
 
 /// The text of one scrape.
@@ -156,7 +156,7 @@ fn telemetry(stats: &Stats) {
     gauge!("secbeat_edge_bus_connected").set(u8::from(stats.bus_connected));
     describe_counter!(
         "secbeat_edge_answers_total",
-        "HTTP answers recorded, or dropped because the queue was full."
+        "HTTP answers recorded, or lost before the bus had them."
     );
     for (fate, answers) in [
         ("recorded", stats.telemetry.recorded),
@@ -165,13 +165,26 @@ fn telemetry(stats: &Stats) {
         counter!("secbeat_edge_answers_total", "fate" => fate).absolute(answers);
     }
     describe_counter!(
+        "secbeat_edge_answers_lost_total",
+        "HTTP answers that were lost, by reason."
+    );
+    for (reason, answers) in &stats.telemetry.lost {
+        counter!("secbeat_edge_answers_lost_total", "reason" => reason.clone()).absolute(*answers);
+    }
+    describe_counter!(
+        "secbeat_edge_batches_late_total",
+        "Batches that waited in the spool and were handed to the bus then."
+    );
+    counter!("secbeat_edge_batches_late_total").absolute(stats.telemetry.batches_late);
+    spool(&stats.telemetry.spool);
+    describe_counter!(
         "secbeat_edge_batches_sent_total",
         "Batches of telemetry handed to the bus."
     );
     counter!("secbeat_edge_batches_sent_total").absolute(stats.telemetry.batches_sent);
     describe_counter!(
         "secbeat_edge_messages_lost_total",
-        "Messages lost on their way to the bus."
+        "Messages other than telemetry lost on their way to the bus."
     );
     counter!("secbeat_edge_messages_lost_total").absolute(stats.telemetry.messages_lost);
     describe_counter!(
@@ -230,4 +243,24 @@ fn access_log(log: &AccessLogView) {
         );
         gauge!("secbeat_edge_log_silent_seconds", "log" => name()).set(silent as f64 / 1000.0);
     }
+}
+
+fn spool(spool: &SpoolView) {
+    describe_gauge!(
+        "secbeat_edge_spool_batches",
+        "Batches that wait on disk for NATS."
+    );
+    gauge!("secbeat_edge_spool_batches").set(spool.batches as f64);
+    describe_gauge!("secbeat_edge_spool_bytes", "Bytes that wait on disk for NATS.");
+    gauge!("secbeat_edge_spool_bytes").set(spool.bytes as f64);
+    describe_gauge!(
+        "secbeat_edge_spool_failing",
+        "1 while the spool's folder cannot be used."
+    );
+    gauge!("secbeat_edge_spool_failing").set(u8::from(spool.failing));
+    describe_counter!(
+        "secbeat_edge_spool_torn_total",
+        "Segments of the spool that ended in the middle of a record."
+    );
+    counter!("secbeat_edge_spool_torn_total").absolute(spool.torn);
 }

@@ -141,12 +141,7 @@ impl Admin {
             packets,
             xdp,
             bus_connected: self.bus.is_connected(),
-            telemetry: Telemetry {
-                recorded: self.telemetry.recorded(),
-                dropped: self.telemetry.dropped(),
-                batches_sent: self.telemetry.batches_sent(),
-                messages_lost: self.publisher.lost(),
-            },
+            telemetry: Telemetry::new(&self.telemetry, self.publisher.lost()),
             access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
             l7_denied: self.proxy.denied(),
             l7_observed: self.l7.observed(),

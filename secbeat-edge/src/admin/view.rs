@@ -16,6 +16,7 @@ use crate::{
     kernel::{Attachment, Fill, FilterMode, KernelBan, MAPS, Totals},
     reconcile::{Enforced, Now, Origin},
     sources::access_log::AccessLogView,
+    telemetry::{Loss, TelemetryStats},
 };
 
 /// One ban.
@@ -220,15 +221,60 @@ pub struct AuthzView {
     pub unattributed: u64,
 }
 
-/// What became of the answers that the sources reported.
+/// What became of the answers that the sources of telemetry saw, since the daemon started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Telemetry {
     /// Answers taken in.
     pub recorded: u64,
-    /// Answers that found the queue full.
+    /// Answers lost, for whatever reason.
     pub dropped: u64,
+    /// The same by reason.
+    pub lost: BTreeMap<String, u64>,
     /// Batches handed to the bus.
     pub batches_sent: u64,
-    /// Messages lost on the way out: queue full, or NATS away.
+    /// Batches among them that waited in the spool.
+    pub batches_late: u64,
+    /// Batches spooled because the bus broke before it was known to have them.
+    pub batches_resent: u64,
+    /// Messages other than telemetry lost on the way out: queue full, or NATS away.
     pub messages_lost: u64,
+    pub spool: SpoolView,
+}
+
+/// What waits on disk for NATS.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SpoolView {
+    pub batches: u64,
+    pub bytes: u64,
+    /// Batches written since the daemon started.
+    pub written: u64,
+    /// Segments that ended in the middle of a record.
+    pub torn: u64,
+    /// Whether the folder cannot be used.
+    pub failing: bool,
+}
+
+impl Telemetry {
+    /// The counters of one moment.
+    #[must_use]
+    pub fn new(stats: &TelemetryStats, messages_lost: u64) -> Self {
+        let lost = |loss: Loss| (loss.name().to_owned(), stats.lost(loss));
+        let spool = stats.spool();
+        Self {
+            recorded: stats.recorded(),
+            dropped: stats.dropped(),
+            lost: Loss::ALL.into_iter().map(lost).collect(),
+            batches_sent: stats.batches_sent(),
+            batches_late: stats.batches_late(),
+            batches_resent: stats.batches_resent(),
+            messages_lost,
+            spool: SpoolView {
+                batches: spool.batches(),
+                bytes: spool.bytes(),
+                written: spool.written(),
+                torn: spool.torn(),
+                failing: spool.is_failing(),
+            },
+        }
+    }
 }

@@ -101,10 +101,19 @@ fn print_status(status: &Status) {
         );
         let telemetry = &daemon.telemetry;
         println!(
-            "telemetry  {} answers recorded, {} dropped, {} messages lost",
+            "telemetry  {} answers recorded, {} lost, {} messages lost",
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
         daemon.access_logs.iter().for_each(print_log);
+        let spool = &telemetry.spool;
+        println!(
+            "spool      {}",
+            if spool.failing {
+                "CANNOT BE USED: telemetry is lost while NATS is away".to_owned()
+            } else {
+                format!("{} batches wait for NATS ({} bytes)", spool.batches, spool.bytes)
+            }
+        );
         print_reconcile(&daemon.enforcer.reconcile);
     }
 }

@@ -4,12 +4,13 @@ use secbeat_common::wire::{LearnedFrom, TelemetryBatch};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::batch::BatchConfig;
 
 struct Collect(mpsc::UnboundedSender<TelemetryBatch>);
 
 impl Sink for Collect {
-    fn publish(&mut self, _: u16, bytes: Vec<u8>) -> Result<(), Dropped> {
-        self.0.send(wire::decode(&bytes).unwrap()).map_err(|_| Dropped)
+    fn publish(&mut self, batch: EncodedBatch) {
+        self.0.send(wire::decode(&batch.payload).unwrap()).unwrap();
     }
 }
 
@@ -64,7 +65,7 @@ async fn a_full_queue_drops_and_says_so_in_the_next_batch() {
         (batch.events.len(), batch.counts[0].requests, batch.dropped_before),
         (2, 2, 3)
     );
-    assert_eq!((stats.batches_sent(), stats.events_sent()), (1, 2));
+    assert_eq!(stats.lost(Loss::Queue), 3);
 }
 
 #[tokio::test]
@@ -99,18 +100,13 @@ async fn batches_leave_when_their_linger_is_over() {
     }
 }
 
-#[tokio::test]
-async fn answers_of_a_batch_that_cannot_be_sent_count_as_dropped() {
-    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
-    let (sender, _) = mpsc::unbounded_channel();
+#[test]
+fn telemetry_that_is_switched_off_takes_and_counts_nothing() {
+    let recorder = Recorder::off();
     recorder.record(error(404));
-    recorder.record(error(200));
+    assert_eq!(recorder.record_wait(error(404)), Ok(()));
     let stats = recorder.stats();
-    drop(recorder);
-    TelemetryTask::new(queue, batcher(Duration::ZERO), Collect(sender))
-        .run(std::future::pending())
-        .await;
-    assert_eq!((stats.send_failures(), stats.dropped()), (1, 2));
+    assert_eq!((stats.recorded(), stats.settled(), stats.dropped()), (0, 0, 0));
 }
 
 #[tokio::test]

@@ -72,6 +72,27 @@ pub struct Stats {
     pub unwritten: usize,
     /// Audit records lost because the bus did not take them.
     pub audit_lost: u64,
+    /// What telemetry of each edge came, and what did not.
+    pub edges: Vec<EdgeView>,
+}
+
+/// The telemetry of one edge, since this process began to read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeView {
+    pub edge_id: String,
+    pub batches: u64,
+    /// Batches among them that had waited for the bus.
+    pub late: u64,
+    /// Requests counted in them.
+    pub requests: u64,
+    /// Answers that the edge says it lost, in all its processes that were heard of.
+    pub lost: u64,
+    /// Batches that never came, by the gaps in their sequences; while an edge's spool is being sent, also those to come.
+    pub missing_batches: u64,
+    /// Batches that came twice, and were ignored the second time.
+    pub repeated: u64,
+    /// Requests that were too old to matter, and ignored.
+    pub too_old: u64,
 }
 
 /// `GET /api/v1/stats`.

@@ -18,10 +18,12 @@ use crate::{
 /// What comes to the engine.
 #[derive(Debug)]
 pub enum Input {
-    /// Telemetry, with the time at which the server received it.
+    /// Telemetry, with the time at which the server received it, and how long it had waited for the bus before, unless
+    /// it is live.
     Batch {
         batch: TelemetryBatch,
         received_ms: i64,
+        age_ms: Option<u64>,
     },
     /// What the bus remembers from before this process, sent once and first.
     Restore {

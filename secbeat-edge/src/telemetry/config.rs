@@ -1,0 +1,175 @@
+//! `[telemetry]` in the edge's config file.
+
+use std::{fmt, num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use secbeat_common::daemon::config::HumanDuration;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::{
+    batch::{BatchConfig, MAX_EVENTS, MAX_SOURCES},
+    spool::SpoolConfig,
+};
+
+/// Answers that wait for the batcher, unless configured otherwise. Under a tenth of them are ever taken in normal
+/// operation; full of errors with the longest texts, they are 60 MB.
+pub const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+/// Longest queue.
+const MAX_QUEUE: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
+/// Longest that an answer may wait for company.
+const MAX_LINGER: Duration = Duration::from_millis(50);
+/// Where telemetry waits for NATS, unless configured otherwise.
+const DEFAULT_SPOOL: &str = "/var/lib/secbeat/edge/spool";
+/// The smallest spool: several of the largest batches.
+const MIN_SPOOL_BYTES: u64 = 4 * 1024 * 1024;
+const DEFAULT_SPOOL_BYTES: u64 = 64 * 1024 * 1024;
+/// A tebibyte.
+const MAX_SPOOL_BYTES: u64 = 1 << 40;
+/// Twice the longest window of the orchestrator's default rules.
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(120);
+/// Oldest that telemetry may be when it is sent: the orchestrator's windows are shorter by far.
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What is told of the answers, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// Whether anything is told at all; an edge that tells nothing still enforces.
+    pub enabled: bool,
+    /// Answers that may wait for the batcher.
+    #[serde(deserialize_with = "queue")]
+    pub queue: NonZeroUsize,
+    /// See [`BatchConfig::linger`].
+    #[serde(deserialize_with = "linger")]
+    pub linger: HumanDuration,
+    /// See [`BatchConfig::good_linger`].
+    #[serde(deserialize_with = "linger")]
+    pub good_linger: HumanDuration,
+    /// Most errors in a flush.
+    #[serde(deserialize_with = "events")]
+    pub max_events: usize,
+    /// Most sources in a flush.
+    #[serde(deserialize_with = "sources")]
+    pub max_sources: usize,
+    /// Where telemetry waits while NATS is away.
+    pub spool: SpoolPlace,
+    /// Most bytes that wait there.
+    #[serde(deserialize_with = "spool_bytes")]
+    pub spool_max_bytes: u64,
+    /// What is older when it could be sent is discarded.
+    #[serde(deserialize_with = "max_age")]
+    pub max_age: HumanDuration,
+}
+
+/// A folder, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpoolPlace {
+    Off,
+    Folder(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for SpoolPlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "off" => Ok(Self::Off),
+            path if path.starts_with('/') => Ok(Self::Folder(path.into())),
+            other => Err(D::Error::custom(format!(
+                "`{other}` is neither an absolute path nor \"off\""
+            ))),
+        }
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        let batch = BatchConfig::default();
+        Self {
+            enabled: true,
+            queue: DEFAULT_QUEUE,
+            linger: HumanDuration(batch.linger),
+            good_linger: HumanDuration(batch.good_linger),
+            max_events: batch.max_events,
+            max_sources: batch.max_sources,
+            spool: SpoolPlace::Folder(DEFAULT_SPOOL.into()),
+            spool_max_bytes: DEFAULT_SPOOL_BYTES,
+            max_age: HumanDuration(DEFAULT_MAX_AGE),
+        }
+    }
+}
+
+impl TelemetryConfig {
+    /// What the batcher is told.
+    #[must_use]
+    pub fn batch(&self) -> BatchConfig {
+        BatchConfig {
+            linger: self.linger.0,
+            good_linger: self.good_linger.0,
+            max_events: self.max_events,
+            max_sources: self.max_sources,
+            ..BatchConfig::default()
+        }
+    }
+
+    /// What the spool is told; `None` without one.
+    #[must_use]
+    pub fn spool(&self) -> Option<SpoolConfig> {
+        match &self.spool {
+            SpoolPlace::Off => None,
+            SpoolPlace::Folder(folder) => Some(SpoolConfig {
+                folder: folder.clone(),
+                max_bytes: self.spool_max_bytes,
+                max_age: self.max_age.0,
+            }),
+        }
+    }
+}
+
+fn within<T: PartialOrd + fmt::Display, E: serde::de::Error>(
+    value: T,
+    range: &RangeInclusive<T>,
+) -> Result<T, E> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(E::custom(format!(
+        "{value} is not from {} to {}",
+        range.start(),
+        range.end()
+    )))
+}
+
+fn queue<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroUsize, D::Error> {
+    within(
+        NonZeroUsize::deserialize(deserializer)?,
+        &(NonZeroUsize::MIN..=MAX_QUEUE),
+    )
+}
+
+fn linger<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HumanDuration, D::Error> {
+    within(
+        HumanDuration::deserialize(deserializer)?,
+        &(HumanDuration(Duration::from_millis(1))..=HumanDuration(MAX_LINGER)),
+    )
+}
+
+fn max_age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HumanDuration, D::Error> {
+    within(
+        HumanDuration::deserialize(deserializer)?,
+        &(HumanDuration(Duration::from_secs(1))..=HumanDuration(LONGEST_MAX_AGE)),
+    )
+}
+
+fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    within(usize::deserialize(deserializer)?, &(1..=MAX_EVENTS))
+}
+
+fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    within(usize::deserialize(deserializer)?, &(1..=MAX_SOURCES))
+}
+
+fn spool_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    within(
+        u64::deserialize(deserializer)?,
+        &(MIN_SPOOL_BYTES..=MAX_SPOOL_BYTES),
+    )
+}

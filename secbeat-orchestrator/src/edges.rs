@@ -1,0 +1,212 @@
+//! What telemetry of each edge came, what did not, and what came before.
+//!
+//! An edge numbers the batches of each partition. A gap is telemetry that was lost, or that still waits for the bus; a
+//! number that came already is a batch that the edge sent again because it could not know. Such a batch is ignored, so
+//! nothing counts twice.
+
+mod sequences;
+
+use std::hash::RandomState;
+
+use hashlink::LinkedHashMap;
+use secbeat_common::{prefix::Prefix, subjects::PARTITIONS, wire::TelemetryBatch};
+use tracing::warn;
+use uuid::Uuid;
+
+use self::sequences::Sequences;
+use crate::api::view::EdgeView;
+
+/// Edges known at a time; past it the one not heard of longest is forgotten.
+const MAX_EDGES: usize = 1024;
+/// Processes of one edge known at a time: what an earlier one spooled comes after a restart.
+const MAX_BOOTS: usize = 8;
+
+/// Whether a batch is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    New,
+    Again,
+}
+
+/// All edges.
+#[derive(Debug, Default)]
+pub struct Edges {
+    known: LinkedHashMap<String, Edge, RandomState>,
+}
+
+#[derive(Debug, Default)]
+struct Edge {
+    boots: LinkedHashMap<Uuid, Boot, RandomState>,
+    /// Losses of processes that are forgotten.
+    lost_before: u64,
+    missing_before: u64,
+    counts: EdgeView,
+}
+
+/// One process of an edge.
+#[derive(Debug, Default)]
+struct Boot {
+    partitions: [Sequences; PARTITIONS as usize],
+    /// Answers that it says it lost.
+    lost: u64,
+}
+
+impl Edges {
+    /// Notes a batch; `age_ms` is set if it waited for the bus.
+    pub fn take(&mut self, batch: &TelemetryBatch, age_ms: Option<u64>) -> Arrival {
+        let Some(partition) = partition(batch) else {
+            return Arrival::New;
+        };
+        if !self.known.contains_key(&batch.edge_id) && self.known.len() >= MAX_EDGES {
+            self.known.pop_front();
+        }
+        self.known
+            .entry(batch.edge_id.clone())
+            .or_insert_with(Edge::default);
+        let Some(edge) = self.known.to_back(&batch.edge_id) else {
+            return Arrival::New;
+        };
+        edge.take(batch, partition, age_ms)
+    }
+
+    /// Counts requests of `edge_id` that were too old.
+    pub fn ignored(&mut self, edge_id: &str, requests: u64) {
+        if let Some(edge) = self.known.get_mut(edge_id) {
+            edge.counts.too_old += requests;
+        }
+    }
+
+    /// All edges by name.
+    #[must_use]
+    pub fn views(&self) -> Vec<EdgeView> {
+        let mut views: Vec<_> = self.known.iter().map(|(id, edge)| edge.view(id)).collect();
+        views.sort_by(|a, b| a.edge_id.cmp(&b.edge_id));
+        views
+    }
+}
+
+impl Edge {
+    fn take(&mut self, batch: &TelemetryBatch, partition: usize, age_ms: Option<u64>) -> Arrival {
+        if !self.boots.contains_key(&batch.boot_id)
+            && self.boots.len() >= MAX_BOOTS
+            && let Some((_, forgotten)) = self.boots.pop_front()
+        {
+            self.lost_before += forgotten.lost;
+            self.missing_before += forgotten.missing();
+        }
+        let boot = self.boots.entry(batch.boot_id).or_insert_with(Boot::default);
+        if batch.dropped_before > boot.lost {
+            let lost = batch.dropped_before - boot.lost;
+            warn!(edge = batch.edge_id, answers = lost, "an edge lost telemetry");
+            boot.lost = batch.dropped_before;
+        }
+        if !boot.partitions[partition].insert(batch.sequence) {
+            self.counts.repeated += 1;
+            return Arrival::Again;
+        }
+        self.counts.batches += 1;
+        self.counts.late += u64::from(age_ms.is_some());
+        self.counts.requests += batch
+            .counts
+            .iter()
+            .map(|count| u64::from(count.requests))
+            .sum::<u64>();
+        Arrival::New
+    }
+
+    fn view(&self, id: &str) -> EdgeView {
+        EdgeView {
+            edge_id: id.to_owned(),
+            lost: self.lost_before + self.boots.values().map(|boot| boot.lost).sum::<u64>(),
+            missing_batches: self.missing_before + self.boots.values().map(Boot::missing).sum::<u64>(),
+            ..self.counts.clone()
+        }
+    }
+}
+
+impl Boot {
+    fn missing(&self) -> u64 {
+        self.partitions.iter().map(Sequences::missing).sum()
+    }
+}
+
+/// The partition of a batch, by whoever is in it; `None` for an empty one.
+fn partition(batch: &TelemetryBatch) -> Option<usize> {
+    let counted = batch.counts.first().map(|count| count.source);
+    let source = counted.or_else(|| batch.events.first().map(|event| Prefix::of_source(event.client)))?;
+    Some(usize::from(source.partition(PARTITIONS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::wire::{LearnedFrom, SourceCount};
+
+    use super::*;
+
+    fn batch(boot: u128, sequence: u64, dropped_before: u64) -> TelemetryBatch {
+        TelemetryBatch {
+            edge_id: "edge-1".to_owned(),
+            boot_id: Uuid::from_u128(boot),
+            sequence,
+            sent_at_ms: 0,
+            dropped_before,
+            upstreams: vec![],
+            events: vec![],
+            counts: vec![SourceCount {
+                source: "198.51.100.7".parse().unwrap(),
+                at_ms: 0,
+                upstream: 0,
+                learned_from: LearnedFrom::Peer,
+                requests: 3,
+                errors: 0,
+                server_errors: 0,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_an_edge_lost_is_shown_whatever_process_lost_it() {
+        let mut edges = Edges::default();
+        for (boot, sequence, lost) in [(1, 0, 0), (1, 1, 5), (1, 2, 7), (2, 0, 1), (1, 3, 6)] {
+            assert_eq!(edges.take(&batch(boot, sequence, lost), None), Arrival::New);
+        }
+        let view = &edges.views()[0];
+        assert_eq!((view.lost, view.missing_batches, view.requests), (8, 0, 15));
+        for boot in 3..20 {
+            edges.take(&batch(boot, 0, 0), None);
+        }
+        assert_eq!(edges.views()[0].lost, 8, "forgotten with the process");
+    }
+
+    #[test]
+    fn a_batch_that_comes_again_counts_once_and_a_late_one_fills_its_gap() {
+        let mut edges = Edges::default();
+        edges.take(&batch(1, 0, 0), None);
+        edges.take(&batch(1, 3, 0), None);
+        assert_eq!(edges.views()[0].missing_batches, 2);
+        for (sequence, arrival) in [(2, Arrival::New), (2, Arrival::Again), (3, Arrival::Again)] {
+            assert_eq!(
+                edges.take(&batch(1, sequence, 0), Some(5_000)),
+                arrival,
+                "{sequence}"
+            );
+        }
+        let view = &edges.views()[0];
+        assert_eq!(
+            (view.missing_batches, view.repeated, view.late, view.batches),
+            (1, 2, 1, 3)
+        );
+    }
+
+    #[test]
+    fn edges_past_the_bound_are_forgotten() {
+        let mut edges = Edges::default();
+        for n in 0..=MAX_EDGES {
+            let mut batch = batch(1, 0, 0);
+            batch.edge_id = format!("edge-{n}");
+            edges.take(&batch, None);
+        }
+        assert_eq!(edges.views().len(), MAX_EDGES);
+        assert!(!edges.views().iter().any(|view| view.edge_id == "edge-0"));
+    }
+}
