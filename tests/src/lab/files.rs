@@ -1,5 +1,5 @@
-//! A daemon's view of `/etc` and `/run`: folders of its own, mounted over this machine's where nobody else sees it, so that
-//! tests can change resolvers and login sessions through the very paths that a real host has.
+//! A daemon's view of `/etc`, `/run` and `/var/lib`: folders of its own, mounted over this machine's where nobody else sees
+//! it, so that tests can change resolvers and login sessions through the very paths that a real host has.
 
 use std::{
     fs,
@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::lab::netns::Namespace;
 
-/// Mounts `$1` over `/etc` and `$2` over `/run`, and becomes the rest of its arguments.
-const MOUNT_AND_RUN: &str = r#"mount --bind "$1" /etc && mount --bind "$2" /run && shift 2 && exec "$@""#;
+/// Mounts `$1` over `/etc`, `$2` over `/run` and `$3` over `/var/lib`, and becomes the rest of its arguments.
+const MOUNT_AND_RUN: &str = r#"mount --bind "$1" /etc && mount --bind "$2" /run && mount --bind "$3" /var/lib && shift 3 && exec "$@""#;
 
 /// The folders, empty at first. Dropped, they are removed.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl HostFiles {
             .prefix("secbeat-files-")
             .tempdir()
             .expect("making a folder for a host's files");
-        for folder in ["etc", "run"] {
-            fs::create_dir(root.path().join(folder)).expect("making a folder for a host's files");
+        for folder in ["etc", "run", "var/lib"] {
+            fs::create_dir_all(root.path().join(folder)).expect("making a folder for a host's files");
         }
         Self { root }
     }
@@ -47,7 +47,8 @@ impl HostFiles {
             MOUNT_AND_RUN,
             "sh",
         ]);
-        command.arg(self.path("/etc")).arg(self.path("/run")).arg(program);
+        let folders = ["/etc", "/run", "/var/lib"].map(|folder| self.path(folder));
+        command.args(folders).arg(program);
         command
     }
 
