@@ -94,8 +94,12 @@ impl From<Answer<'_>> for Observation {
     }
 }
 
-/// What [`SourceCount`]s are told apart by.
-type CountKey = (Prefix, u16, LearnedFrom);
+/// Answers of one source are counted together when their times lie in one such slot. A live source is within one or
+/// two slots in each flush; a log that is read up holds minutes in one, and they must not become one moment.
+const SLOT_MS: i64 = 50;
+
+/// What [`SourceCount`]s are told apart by, the last one the slot.
+type CountKey = (Prefix, u16, LearnedFrom, i64);
 
 /// Who speaks in the batches.
 #[derive(Clone, Debug)]
@@ -162,7 +166,8 @@ impl Batcher {
         }
         let source = Prefix::of_source(client);
         let sources = self.counts.len();
-        let count = match self.counts.entry((source, upstream, learned_from)) {
+        let slot = at_ms.div_euclid(SLOT_MS);
+        let count = match self.counts.entry((source, upstream, learned_from, slot)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(_) if sources >= self.config.max_sources => return Err(observation),
             Entry::Vacant(entry) => {

@@ -40,7 +40,7 @@ pub struct BatchConfig {
     pub burst: u32,
     /// Flush at once when so many events wait, 1 to [`MAX_EVENTS`].
     pub max_events: usize,
-    /// Flush at once when so many sources wait, 1 to [`MAX_SOURCES`].
+    /// Flush at once when so many sources wait, 1 to [`MAX_SOURCES`]; one counts again for each 50 ms of its events.
     pub max_sources: usize,
 }
 

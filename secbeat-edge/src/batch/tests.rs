@@ -339,3 +339,62 @@ proptest! {
         prop_assert_eq!(counts, expected);
     }
 }
+
+#[test]
+fn minutes_of_a_log_that_is_read_up_at_once_stay_minutes() {
+    let mut batcher = batcher(10, 0);
+    let at = |at_ms| Observation {
+        at_ms,
+        ..answer("198.51.100.7", 200)
+    };
+    for second in 0..120 {
+        for _ in 0..20 {
+            batcher.push(at(second * 1_000), 5 * MS).unwrap();
+        }
+    }
+    let batches = batcher.take(5 * MS, 120_000, 0);
+    let mut counts: Vec<_> = batches[0]
+        .1
+        .counts
+        .iter()
+        .map(|c| (c.at_ms, c.requests))
+        .collect();
+    counts.sort_unstable();
+    let expected: Vec<_> = (0..120).map(|second| (second * 1_000, 20)).collect();
+    assert_eq!(counts, expected);
+    // A live client's answers of one flush are one count.
+    for at_ms in 130_000..130_050 {
+        batcher.push(at(at_ms), 30 * MS).unwrap();
+    }
+    let batches = batcher.take(50 * MS, 130_050, 0);
+    assert_eq!(batches[0].1.counts.len(), 1);
+    assert_eq!(batches[0].1.counts[0].at_ms, 130_049);
+}
+
+#[test]
+fn under_load_batches_go_by_size_or_after_50_ms_at_most() {
+    let config = BatchConfig {
+        max_events: 50,
+        ..BatchConfig::default()
+    };
+    let mut batcher = Batcher::new(config, identity()).unwrap();
+    let (mut now, mut oldest, mut sizes) = (Duration::ZERO, None, Vec::new());
+    for n in 0..100_000_u32 {
+        now += Duration::from_micros(if n % 20_000 < 10_000 { 7 } else { 900 });
+        if batcher.due().is_some_and(|due| due <= now) {
+            let waited = now - oldest.take().unwrap();
+            assert!(waited <= 50 * MS, "{waited:?}");
+            let flushed = batcher.take(now, 0, 0);
+            sizes.push(flushed.iter().map(|(_, batch)| batch.events.len()).sum::<usize>());
+        }
+        let status = if n % 3 == 0 { 404 } else { 200 };
+        batcher.push(answer("198.51.100.7", status), now).unwrap();
+        oldest.get_or_insert(now);
+    }
+    assert!(
+        sizes.iter().any(|size| *size == 50),
+        "none is full: {:?}",
+        sizes.iter().max()
+    );
+    assert!(sizes.len() < 50_000, "{} flushes of 100,000 answers", sizes.len());
+}
