@@ -89,6 +89,8 @@ pub struct Options {
     pub proxy_keys: String,
     /// Whole tables.
     pub more_config: String,
+    /// More of the orchestrator's config: whole tables.
+    pub more_orchestrator_config: String,
 }
 
 impl Default for Options {
@@ -101,6 +103,7 @@ impl Default for Options {
             more_keys: String::new(),
             proxy_keys: String::new(),
             more_config: String::new(),
+            more_orchestrator_config: String::new(),
         }
     }
 }
@@ -158,9 +161,10 @@ impl Fleet {
         fs::write(&pins.config, edge_config(options, &pins.path, &nginx, &nats)).expect("writing edge.toml");
         let orchestrator_config = folder.path().join("orchestrator.toml");
         let text = format!(
-            "[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n",
+            "[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n{}",
             nats.url(),
-            options.ban
+            options.ban,
+            options.more_orchestrator_config,
         );
         fs::write(orchestrator_config, text).expect("writing orchestrator.toml");
 

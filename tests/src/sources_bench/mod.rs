@@ -1,8 +1,10 @@
 //! What `bench-sources` is made of: a module for each part, the table they fill and the limits they are held to.
 
+pub mod endurance;
 pub mod generate;
 pub mod outcome;
 pub mod parse;
+pub mod telemetry;
 
 use self::outcome::Outcome;
 
@@ -22,7 +24,17 @@ pub struct Part {
 }
 
 /// All of them, in the order in which they run.
-pub const PARTS: &[Part] = &[Part {
-    name: "parse",
-    measure: parse::measure,
-}];
+pub const PARTS: &[Part] = &[
+    Part {
+        name: "parse",
+        measure: parse::measure,
+    },
+    Part {
+        name: "telemetry",
+        measure: telemetry::measure,
+    },
+    Part {
+        name: "endurance",
+        measure: endurance::measure,
+    },
+];

@@ -31,6 +31,8 @@ pub(crate) enum Group {
     Lint,
     /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
     Peers,
+    /// What `bench sources` puts load on a proxy with; nothing else needs it.
+    Load,
     /// What feeds the packet parser: for `fuzz` alone.
     Fuzz,
 }
@@ -119,6 +121,9 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     if groups.contains(&Group::Peers) {
         let peers = packages::PEERS.iter();
         parts.extend(peers.map(|peer| Box::new(*peer) as Box<dyn Part>));
+    }
+    if groups.contains(&Group::Load) {
+        parts.push(Box::new(packages::WRK));
     }
     if groups.contains(&Group::Fuzz) {
         parts.push(Box::new(cargo_tools::FUZZ));

@@ -41,6 +41,9 @@ pub(super) const PEERS: [Program; 4] = [
     Program::new("iptables", "iptables"),
 ];
 
+/// The HTTP benchmark that `bench sources` runs.
+pub(super) const WRK: Program = Program::new("wrk", "wrk");
+
 /// Installs packages as root. Installing nginx, HAProxy or Caddy must not leave a server on the developer's port 80, and apt
 /// starts and enables it: so a `policy-rc.d` that refuses every start exists for the length of the installation (one that was
 /// there, as in a container, is left alone), and the unit is disabled afterwards. The server that is here was not before, so
