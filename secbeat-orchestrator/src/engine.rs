@@ -1,6 +1,7 @@
 //! The one owner of detector and ledger: telemetry and orders in, bans and audit records out.
 
 mod input;
+mod telemetry;
 mod times;
 
 use std::{collections::HashMap, time::Duration};
@@ -8,18 +9,17 @@ use std::{collections::HashMap, time::Duration};
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, TelemetryBatch},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence},
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 pub use self::input::{EngineHandle, Input, Reply};
-use self::times::Times;
 use crate::{
     api::view::{BanView, Stats},
-    detect::{Detector, Finding, Sighting, Tally, Upstreams},
-    edges::{Arrival, Edges},
+    detect::{Detector, Finding, Upstreams},
+    edges::Edges,
     ledger::{Decision, Ledger, Refusal, WriteState},
     millis,
     writer::{Auditor, Fate, Wish, Writer},
@@ -169,69 +169,6 @@ impl Engine {
                 });
             }
         }
-    }
-
-    /// Events first, then counts: where both rules fire in one batch, the errors are the reason.
-    fn batch(&mut self, batch: &TelemetryBatch, received_ms: i64, age_ms: Option<u64>) {
-        if self.edges.take(batch, age_ms) == Arrival::Again {
-            return;
-        }
-        self.counts.batches += 1;
-        self.counts.events += batch.events.len() as u64;
-        let times = Times::new(batch.sent_at_ms, received_ms, age_ms, self.max_age_ms);
-        let mut too_old = 0;
-        // How an upstream does now says nothing of how it did then: late telemetry is judged by late telemetry alone.
-        let edge = match age_ms {
-            None => batch.edge_id.clone(),
-            Some(_) => format!("{} (late)", batch.edge_id),
-        };
-        let upstreams: Vec<_> = batch
-            .upstreams
-            .iter()
-            .map(|name| self.upstreams.intern(&edge, name))
-            .collect();
-        let upstream = |index: u16| upstreams.get(usize::from(index)).copied();
-        for event in &batch.events {
-            let Some(upstream) = upstream(event.upstream) else {
-                continue;
-            };
-            let Some(at_ms) = times.of(event.at_ms) else {
-                continue;
-            };
-            let sighting = Sighting {
-                source: Prefix::of_source(event.client),
-                at_ms,
-                upstream,
-                learned_from: event.learned_from,
-            };
-            if let Some(finding) = self.detector.observe_error(sighting, event.status) {
-                self.found(&finding, received_ms);
-            }
-        }
-        for count in &batch.counts {
-            // What is no source would be a finding that no edge can enforce, and that hides whoever is in it.
-            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else {
-                continue;
-            };
-            let Some(at_ms) = times.of(count.at_ms) else {
-                too_old += u64::from(count.requests);
-                continue;
-            };
-            let sighting = Sighting {
-                source: count.source,
-                at_ms,
-                upstream,
-                learned_from: count.learned_from,
-            };
-            let tally = Tally {
-                requests: count.requests,
-                server_errors: count.server_errors,
-            };
-            if let Some(finding) = self.detector.observe_requests(sighting, tally) {
-                self.found(&finding, received_ms);
-            }
-        }
-        self.edges.ignored(&batch.edge_id, too_old);
     }
 
     fn found(&mut self, finding: &Finding, received_ms: i64) {
