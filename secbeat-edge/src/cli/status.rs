@@ -114,6 +114,18 @@ fn print_status(status: &Status) {
                 format!("{} batches wait for NATS ({} bytes)", spool.batches, spool.bytes)
             }
         );
+        let unattributed: u64 = daemon.unattributed.values().sum();
+        if unattributed > 0 {
+            println!(
+                "nobody's   {unattributed} requests from trusted proxies that named no client (see trusted_proxies and client_header)"
+            );
+        }
+        if daemon.proxy_protocol_refused > 0 {
+            println!(
+                "refused    {} connections without a PROXY header of a trusted proxy",
+                daemon.proxy_protocol_refused
+            );
+        }
         print_reconcile(&daemon.enforcer.reconcile);
     }
 }

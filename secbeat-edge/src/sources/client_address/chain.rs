@@ -36,28 +36,6 @@ pub enum Unattributed {
     Local,
 }
 
-impl Unattributed {
-    pub const ALL: [Self; 5] = [
-        Self::Missing,
-        Self::Malformed,
-        Self::Hidden,
-        Self::OnlyProxies,
-        Self::Local,
-    ];
-
-    /// As metrics call it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::Hidden => "hidden",
-            Self::OnlyProxies => "only-proxies",
-            Self::Local => "local",
-        }
-    }
-}
-
 /// The right-most address of a header's `lines` that is no trusted proxy's, in canonical form.
 ///
 /// # Errors

@@ -34,3 +34,25 @@ impl ClientStats {
         self.refused.load(Relaxed)
     }
 }
+
+impl Unattributed {
+    pub const ALL: [Self; 5] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Hidden,
+        Self::OnlyProxies,
+        Self::Local,
+    ];
+
+    /// As metrics call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Hidden => "hidden",
+            Self::OnlyProxies => "only-proxies",
+            Self::Local => "local",
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Whom chains, headers and connections name.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use proptest::prelude::*;
 use tokio::{
@@ -319,6 +319,26 @@ proptest! {
         oracle::chain(&value);
         oracle::chain(&bytes);
         oracle::proxy_header(&bytes);
+    }
+}
+
+/// Grown by `cargo xtask fuzz`.
+#[test]
+fn the_fuzzers_corpora_keep_what_it_checks() {
+    let corpora = [
+        ("chain", oracle::chain as fn(&[u8])),
+        ("proxy_header", oracle::proxy_header),
+    ];
+    for (target, check) in corpora {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(target);
+        let mut replayed = 0;
+        for file in fs::read_dir(&folder).unwrap() {
+            check(&fs::read(file.unwrap().path()).unwrap());
+            replayed += 1;
+        }
+        assert!(replayed > 20, "only {replayed} files in {}", folder.display());
     }
 }
 
