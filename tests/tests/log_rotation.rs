@@ -1,5 +1,5 @@
 //! The real logrotate rotates a log that is written to and read all the while: every line is reported, and none twice.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -15,8 +15,8 @@ use std::{
 use secbeat_common::{logs::Format, wire};
 use secbeat_edge::{
     batch::{BatchConfig, Batcher, Identity},
-    bus::Dropped,
     sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
+    spool::EncodedBatch,
     telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,15 +25,15 @@ use tokio::signal::unix::{SignalKind, signal};
 struct ToStdout;
 
 impl Sink for ToStdout {
-    fn publish(&mut self, _: u16, bytes: Vec<u8>) -> Result<(), Dropped> {
-        let batch: wire::TelemetryBatch = wire::decode(&bytes).map_err(|_| Dropped)?;
+    fn publish(&mut self, batch: EncodedBatch) {
+        let batch: wire::TelemetryBatch = wire::decode(&batch.payload).expect("a batch");
         let text: String = batch
             .events
             .iter()
             .map(|event| format!("{}\n", event.path))
             .collect();
         // In one piece, so that a SIGKILL comes before it or after it.
-        io::stdout().write_all(text.as_bytes()).map_err(|_| Dropped)
+        io::stdout().write_all(text.as_bytes()).expect("writing");
     }
 }
 
