@@ -1,4 +1,4 @@
-//! `fuzz`: libFuzzer against the packet parser; what it finds out grows the corpus that `cargo test` replays.
+//! `fuzz`: libFuzzer against parsers; what it finds out grows the corpora that `cargo test` replays.
 
 use crate::process::{find, output, run as run_command, untouched};
 use crate::setup::{self, Group, cargo_tools};
@@ -7,33 +7,64 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 
-const TARGET: &str = "parse";
-/// Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
-const LONGEST_FRAME: u32 = 128;
-
-/// Fuzz the packet parser, and keep what reached new code in the corpus.
-#[derive(Clone, Copy, clap::Args)]
-pub(crate) struct Args {
-    /// For how long
-    #[arg(long, default_value_t = 60)]
-    seconds: u32,
+/// A fuzz target.
+struct Target {
+    /// One of [`workspace::FUZZED`].
+    krate: &'static str,
+    name: &'static str,
+    /// Longest input in bytes.
+    longest: u32,
 }
 
-/// The command itself. A frame that breaks a property ends it, and is kept under `artifacts`.
-pub(crate) fn run(args: Args) -> Result<()> {
+const TARGETS: [Target; 3] = [
+    // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
+    Target::new("secbeat-ebpf", "parse", 128),
+    Target::new("secbeat-edge", "chain", 256),
+    Target::new("secbeat-edge", "proxy_header", 256),
+];
+
+impl Target {
+    const fn new(krate: &'static str, name: &'static str, longest: u32) -> Self {
+        Self { krate, name, longest }
+    }
+}
+
+/// Fuzz parsers, one after the other, and keep what reached new code in their corpora.
+#[derive(Clone, clap::Args)]
+pub(crate) struct Args {
+    /// For how long, each
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// Only these targets
+    #[arg(value_parser = TARGETS.map(|target| target.name))]
+    targets: Vec<String>,
+}
+
+/// The command itself. An input that breaks a property ends it, and is kept under `artifacts`.
+pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Group::Fuzz])?;
-    let corpus = workspace::fuzz().join("corpus").join(TARGET);
-    std::fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
     let way = Way::find();
     println!("fuzz: {}", way.why());
-    let mut fuzz = way.cargo_fuzz("run");
+    let wanted =
+        |target: &&Target| args.targets.is_empty() || args.targets.iter().any(|it| it == target.name);
+    TARGETS
+        .iter()
+        .filter(wanted)
+        .try_for_each(|target| fuzz(target, way, args.seconds))
+}
+
+fn fuzz(target: &Target, way: Way, seconds: u32) -> Result<()> {
+    let name = target.name;
+    let corpus = workspace::fuzz(target.krate).join("corpus").join(name);
+    std::fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
+    let mut fuzz = way.cargo_fuzz("run", target);
     fuzz.arg("--")
-        .arg(format!("-max_total_time={}", args.seconds))
-        .arg(format!("-max_len={LONGEST_FRAME}"));
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_len={}", target.longest));
     run_command(&mut fuzz)?;
-    run_command(&mut way.cargo_fuzz("cmin"))?;
+    run_command(&mut way.cargo_fuzz("cmin", target))?;
     let (files, bytes) = size_of(&corpus)?;
-    println!("fuzz: the corpus is {files} files of {bytes} bytes in all");
+    println!("fuzz: the corpus of {name} is {files} files of {bytes} bytes in all");
     Ok(())
 }
 
@@ -64,8 +95,8 @@ impl Way {
         }
     }
 
-    /// `cargo fuzz <subcommand> parse`.
-    fn cargo_fuzz(self, subcommand: &str) -> Command {
+    /// `cargo fuzz <subcommand> <target>`.
+    fn cargo_fuzz(self, subcommand: &str, target: &Target) -> Command {
         let program = cargo_tools::FUZZ.binary();
         let mut command = match self {
             Self::Nightly => {
@@ -83,11 +114,11 @@ impl Way {
         if matches!(self, Self::Bootstrap) {
             command.args(["--sanitizer", "none"]);
         }
-        command.arg("--fuzz-dir").arg(workspace::fuzz());
+        command.arg("--fuzz-dir").arg(workspace::fuzz(target.krate));
         command
             .arg("--target-dir")
             .arg(workspace::target().join("fuzz"))
-            .arg(TARGET);
+            .arg(target.name);
         command
     }
 }

@@ -33,33 +33,35 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     format.args(["--all", "--check"]);
     let mut clippy = cargo("clippy");
     clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
-    let fuzz = workspace::fuzz().join("Cargo.toml");
-    let mut fuzz_format = cargo("fmt");
-    fuzz_format.arg("--manifest-path").arg(&fuzz).arg("--check");
-    let mut fuzz_clippy = cargo("clippy");
-    fuzz_clippy
-        .arg("--manifest-path")
-        .arg(&fuzz)
-        .arg("--target-dir")
-        .arg(workspace::target().join("fuzz"))
-        .args(["--", "-D", "warnings"])
-        // Nothing is linked, so libFuzzer itself need not be built.
-        .env("CUSTOM_LIBFUZZER_PATH", workspace::target().join("no-libfuzzer"));
     let mut deny = tool("cargo-deny");
     deny.args(["--workspace", "check", "bans", "licenses", "sources"]);
     let mut machete = tool("cargo-machete");
     machete.arg("--skip-target-dir");
     let mut scripts = Command::new("bash");
     scripts.arg("-n").args(shell_scripts()?);
-    Ok(vec![
-        ("format", format),
-        ("clippy", clippy),
-        ("format of fuzz targets", fuzz_format),
-        ("clippy of fuzz targets", fuzz_clippy),
-        ("deny", deny),
-        ("machete", machete),
-        ("scripts", scripts),
-    ])
+    let mut steps = vec![("format", format), ("clippy", clippy)];
+    steps.extend(workspace::FUZZED.into_iter().flat_map(of_fuzz_targets));
+    steps.extend([("deny", deny), ("machete", machete), ("scripts", scripts)]);
+    Ok(steps)
+}
+
+fn of_fuzz_targets(krate: &str) -> [(&'static str, Command); 2] {
+    let manifest = workspace::fuzz(krate).join("Cargo.toml");
+    let mut format = cargo("fmt");
+    format.arg("--manifest-path").arg(&manifest).arg("--check");
+    let mut clippy = cargo("clippy");
+    clippy
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(workspace::target().join("fuzz"))
+        .args(["--", "-D", "warnings"])
+        // Nothing is linked, so libFuzzer itself need not be built.
+        .env("CUSTOM_LIBFUZZER_PATH", workspace::target().join("no-libfuzzer"));
+    [
+        ("format of fuzz targets", format),
+        ("clippy of fuzz targets", clippy),
+    ]
 }
 
 fn tool(name: &str) -> Command {

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Command::Behavioral(args) => behavioral::run(args),
         Command::Test(args) => test::run(&args),
         Command::Vm(args) => vm::run(&args),
-        Command::Fuzz(args) => fuzz::run(args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
     };

@@ -18,9 +18,12 @@ pub(crate) fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// The fuzzer of the packet parser: a workspace of its own.
-pub(crate) fn fuzz() -> PathBuf {
-    root().join("secbeat-ebpf/fuzz")
+/// The crates whose `fuzz` folder, a workspace of its own, holds fuzz targets.
+pub(crate) const FUZZED: [&str; 2] = ["secbeat-ebpf", "secbeat-edge"];
+
+/// The fuzz targets of one of [`FUZZED`].
+pub(crate) fn fuzz(krate: &str) -> PathBuf {
+    root().join(krate).join("fuzz")
 }
 
 /// The XDP program that the edge embeds.
