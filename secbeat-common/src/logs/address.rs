@@ -41,32 +41,45 @@ pub(super) fn parse_last(text: &[u8]) -> Result<IpAddr, LogError> {
     parse_with_port(last.trim_ascii()).ok_or_else(|| LogError::Client(quote(text)))
 }
 
-/// Four decimal numbers up to 255, without leading zeros.
-pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    if !(7..=15).contains(&text.len()) {
+fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (address, rest) = split_v4(text)?;
+    rest.is_empty().then_some(address)
+}
+
+/// Four decimal numbers up to 255, without leading zeros, and what follows them.
+pub(super) fn split_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (mut address, mut rest) = (0_u32, text);
+    for dots_left in [3, 2, 1, 0] {
+        let (part, after) = split_part(rest)?;
+        address = address << 8 | part;
+        rest = if dots_left > 0 {
+            after.strip_prefix(b".")?
+        } else {
+            after
+        };
+    }
+    Some((Ipv4Addr::from(address), rest))
+}
+
+/// One to three digits that are a number up to 255, and what follows them: no digit.
+fn split_part(text: &[u8]) -> Option<(u32, &[u8])> {
+    let digit = |at: usize| {
+        let digit = u32::from(text.get(at)?.wrapping_sub(b'0'));
+        (digit < 10).then_some(digit)
+    };
+    let first = digit(0)?;
+    let Some(second) = digit(1) else {
+        return Some((first, &text[1..]));
+    };
+    if first == 0 {
         return None;
     }
-    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for &byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            if digits > 0 && part == 0 {
-                return None;
-            }
-            part = part * 10 + u32::from(digit);
-            digits += 1;
-            if part > 255 {
-                return None;
-            }
-        } else {
-            if byte != b'.' || digits == 0 {
-                return None;
-            }
-            address = address << 8 | part;
-            (part, digits, dots) = (0, 0, dots + 1);
-        }
-    }
-    (dots == 3 && digits > 0).then(|| Ipv4Addr::from(address << 8 | part))
+    let two = first * 10 + second;
+    let Some(third) = digit(2) else {
+        return Some((two, &text[2..]));
+    };
+    let three = two * 10 + third;
+    (three < 256 && digit(3).is_none()).then(|| (three, &text[3..]))
 }
 
 #[cfg(test)]

@@ -58,9 +58,8 @@ struct Begin<'a> {
 }
 
 fn split_client(line: &[u8]) -> Result<Begin<'_>, LogError> {
-    let (first, rest) = split_field(line);
-    if rest.starts_with(b" - ")
-        && let Some(client) = address::parse_v4(first)
+    if let Some((client, rest)) = address::split_v4(line)
+        && rest.starts_with(b" - ")
     {
         return Ok(Begin {
             client: IpAddr::V4(client),
@@ -68,6 +67,7 @@ fn split_client(line: &[u8]) -> Result<Begin<'_>, LogError> {
             rest,
         });
     }
+    let (first, rest) = split_field(line);
     if first.ends_with(b",") {
         // A list as X-Forwarded-For has it.
         let mut end = first.len();
@@ -105,11 +105,15 @@ fn split_field(text: &[u8]) -> (&[u8], &[u8]) {
 /// The time, and what follows the quote that opens the request. User names may contain spaces and brackets, but no bare
 /// quote, so only the server's own time stands before one.
 fn find_time(text: &[u8]) -> Option<(i64, &[u8])> {
-    memchr_iter(b'[', text).find_map(|open| {
-        let (time, rest) = text.get(open + 1..)?.split_at_checked(TIME_LEN)?;
-        let rest = rest.strip_prefix(b"] \"")?;
-        Some((parse_time(time)?, rest))
-    })
+    let anonymous = text.strip_prefix(b" - - [").and_then(time_and_rest);
+    anonymous.or_else(|| memchr_iter(b'[', text).find_map(|open| time_and_rest(&text[open + 1..])))
+}
+
+/// What follows the opening bracket, split after the opening quote.
+fn time_and_rest(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (time, rest) = text.split_at_checked(TIME_LEN)?;
+    let rest = rest.strip_prefix(b"] \"")?;
+    Some((parse_time(time)?, rest))
 }
 
 /// The second quoted text in ` bytes "referer" "user agent"`.

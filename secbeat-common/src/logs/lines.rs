@@ -1,11 +1,17 @@
 //! Lines of a stream, in bounded memory.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    mem,
+};
 
 use memchr::memchr;
 
 /// Longest line that is kept, in bytes without its line feed.
 pub const MAX_LINE: usize = 64 * 1024;
+
+/// Bytes read at a time.
+const BUFFER: usize = 256 * 1024;
 
 /// One line without its line feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +25,17 @@ pub enum Line<'a> {
 #[derive(Debug)]
 pub struct Lines<R> {
     input: BufReader<R>,
+    /// Bytes of `input` that belong to the line given out last.
+    given: usize,
+    /// A line that does not lie in `input` as a whole.
     line: Vec<u8>,
 }
 
 impl<R: Read> Lines<R> {
     pub fn new(input: R) -> Self {
         Self {
-            input: BufReader::with_capacity(256 * 1024, input),
+            input: BufReader::with_capacity(BUFFER, input),
+            given: 0,
             line: Vec::new(),
         }
     }
@@ -36,6 +46,22 @@ impl<R: Read> Lines<R> {
     ///
     /// Those of the stream.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.input.consume(mem::take(&mut self.given));
+        // Most lines need not be copied.
+        if let Some(end) = memchr(b'\n', self.input.buffer()) {
+            self.given = end + 1;
+            let line = &self.input.buffer()[..end];
+            return Ok(Some(if line.len() > MAX_LINE {
+                Line::TooLong
+            } else {
+                Line::Text(line)
+            }));
+        }
+        self.next_split_line()
+    }
+
+    /// The next line, whose end is not in the buffer yet.
+    fn next_split_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let mut any = false;
         let mut too_long = false;
@@ -91,6 +117,17 @@ mod tests {
         assert_eq!(lines(b""), []);
         assert_eq!(lines(b"a\n\nb"), [text("a"), text(""), text("b")]);
         assert_eq!(lines(b"a\n"), [text("a")]);
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_are_read() {
+        // Longer than the buffer, so that lines lie across its ends.
+        let text: Vec<Vec<u8>> = (0..9000_usize)
+            .map(|n| format!("{n}").repeat(n % 40).into_bytes())
+            .collect();
+        let log = text.join(&b'\n');
+        assert!(log.len() > 2 * BUFFER);
+        assert_eq!(lines(&log), text.into_iter().map(Some).collect::<Vec<_>>());
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     if method.is_empty() || !method.iter().all(is_token) {
         return (b"", request);
     }
+    if let Some((path, [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])) =
+        target.split_last_chunk()
+    {
+        return (method, path);
+    }
     // A path may contain spaces, so the protocol is what follows the last one.
     match memrchr(b' ', target) {
         Some(space) if target[space + 1..].starts_with(b"HTTP/") => (method, &target[..space]),

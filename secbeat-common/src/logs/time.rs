@@ -13,20 +13,7 @@ const DATE_LEN: usize = 10;
 const RFC_3339: DateTimeParser = DateTimeParser::new();
 
 const DAY_S: i64 = 86_400;
-const MONTHS: [(&[u8; 3], i64); 12] = [
-    (b"Jan", 31),
-    (b"Feb", 28),
-    (b"Mar", 31),
-    (b"Apr", 30),
-    (b"May", 31),
-    (b"Jun", 30),
-    (b"Jul", 31),
-    (b"Aug", 31),
-    (b"Sep", 30),
-    (b"Oct", 31),
-    (b"Nov", 30),
-    (b"Dec", 31),
-];
+const MONTH_DAYS: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /// Parses exactly `10/Oct/2023:11:06:56 +0200` (years 0000–9999, a leap second counts as the second before it) to
 /// milliseconds since the Unix epoch. `None` for anything else, dates that do not exist included.
@@ -34,10 +21,15 @@ const MONTHS: [(&[u8; 3], i64); 12] = [
 pub fn parse_time(text: &[u8]) -> Option<i64> {
     let text: &[u8; TIME_LEN] = text.try_into().ok()?;
     let (local, offset) = text.split_first_chunk::<LOCAL_LEN>()?;
-    let [b' ', sign, h0, h1, m0, m1] = offset else {
+    let &[b' ', sign, h0, h1, m0, m1] = offset else {
         return None;
     };
-    let offset = up_to(digits(&[*h0, *h1])?, 23)? * 3600 + up_to(digits(&[*m0, *m1])?, 59)? * 60;
+    let mut all = Digits::default();
+    let (hours, minutes) = (all.pair(h0, h1), all.pair(m0, m1));
+    if all.wrong || hours > 23 || minutes > 59 {
+        return None;
+    }
+    let offset = i64::from(hours * 3600 + minutes * 60);
     let offset = match sign {
         b'+' => offset,
         b'-' => -offset,
@@ -48,7 +40,7 @@ pub fn parse_time(text: &[u8]) -> Option<i64> {
 
 /// `10/Oct/2023:11:06:56`, as seconds since the epoch if it were UTC.
 fn local_seconds(text: &[u8; LOCAL_LEN]) -> Option<i64> {
-    let [
+    let &[
         d0,
         d1,
         b'/',
@@ -73,15 +65,55 @@ fn local_seconds(text: &[u8; LOCAL_LEN]) -> Option<i64> {
     else {
         return None;
     };
-    let year = digits(&[*y0, *y1, *y2, *y3])?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let month = MONTHS.iter().position(|(name, _)| **name == [*n0, *n1, *n2])?;
-    let february_29 = i64::from(leap && month == 1);
-    let day = up_to(digits(&[*d0, *d1])?, MONTHS[month].1 + february_29).filter(|day| *day > 0)?;
-    let hour = up_to(digits(&[*h0, *h1])?, 23)?;
-    let minute = up_to(digits(&[*m0, *m1])?, 59)?;
-    let second = up_to(digits(&[*s0, *s1])?, 60)?.min(59);
-    Some(days(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second)
+    let month = month([n0, n1, n2])?;
+    let mut all = Digits::default();
+    let (day, hour, minute, second) = (
+        all.pair(d0, d1),
+        all.pair(h0, h1),
+        all.pair(m0, m1),
+        all.pair(s0, s1),
+    );
+    let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last_day = u32::from(MONTH_DAYS[month]) + u32::from(is_leap && month == 1);
+    if all.wrong || day == 0 || day > last_day || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let days = days(i64::from(year), month, i64::from(day));
+    Some(days * DAY_S + i64::from(hour * 3600 + minute * 60 + second.min(59)))
+}
+
+/// From 0.
+const fn month(name: [u8; 3]) -> Option<usize> {
+    Some(match &name {
+        b"Jan" => 0,
+        b"Feb" => 1,
+        b"Mar" => 2,
+        b"Apr" => 3,
+        b"May" => 4,
+        b"Jun" => 5,
+        b"Jul" => 6,
+        b"Aug" => 7,
+        b"Sep" => 8,
+        b"Oct" => 9,
+        b"Nov" => 10,
+        b"Dec" => 11,
+        _ => return None,
+    })
+}
+
+/// Reads pairs of digits, and remembers whether one was none: asked once, not at each.
+#[derive(Default)]
+struct Digits {
+    wrong: bool,
+}
+
+impl Digits {
+    fn pair(&mut self, tens: u8, ones: u8) -> u32 {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        self.wrong |= tens > 9 || ones > 9;
+        u32::from(tens) * 10 + u32::from(ones)
+    }
 }
 
 /// Where a time without one was logged.
@@ -172,10 +204,6 @@ fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |n, byte| {
         byte.is_ascii_digit().then(|| n * 10 + i64::from(byte - b'0'))
     })
-}
-
-fn up_to(n: i64, max: i64) -> Option<i64> {
-    (n <= max).then_some(n)
 }
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar; `month` from 0. Counts years from March, so that the leap
@@ -305,7 +333,7 @@ mod tests {
         fn any_date_is_one_for_us_if_it_is_one_for_jiff(
             day in 0..33u8, month in 0..12usize, year in 0..10_000u16, hour in 0..26u8, minute in 0..62u8,
         ) {
-            let name = std::str::from_utf8(MONTHS[month].0).unwrap();
+            let name = &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * month..3 * month + 3];
             let text = format!("{day:02}/{name}/{year:04}:{hour:02}:{minute:02}:07 +0000");
             let theirs = strtime::parse("%d/%b/%Y:%H:%M:%S %z", &text).and_then(|time| time.to_timestamp());
             prop_assert_eq!(parse_time(text.as_bytes()), theirs.ok().map(|t| t.as_millisecond()), "{}", text);
