@@ -13,7 +13,8 @@ fn batch(n: u64, size: usize) -> EncodedBatch {
         partition: (n % 16) as u16,
         closed_ms: 1_000 + n,
         answers: n + 1,
-        payload: vec![n as u8; size].into(),
+        // Never zero, so that zeros in the place of lost data are not what was lost.
+        payload: vec![n as u8 | 0x80; size].into(),
     }
 }
 

@@ -196,7 +196,10 @@ impl Detector {
     }
 
     fn shard(&mut self, source: &Prefix) -> &mut Shard {
-        let index = source.partition(self.config.partitions);
+        let index = match self.config.partitions {
+            0 | 1 => 0,
+            partitions => source.partition(partitions),
+        };
         &mut self.shards[usize::from(index)]
     }
 }

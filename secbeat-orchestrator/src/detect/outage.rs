@@ -2,10 +2,10 @@
 
 use std::{
     collections::HashMap,
-    hash::RandomState,
     ops::{AddAssign, Sub},
 };
 
+use ahash::RandomState;
 use hashlink::LinkedHashMap;
 use secbeat_common::prefix::Prefix;
 
@@ -68,7 +68,7 @@ struct Bucket {
     /// Unix time in seconds.
     second: i64,
     all: Share,
-    shares: HashMap<Prefix, Share>,
+    shares: HashMap<Prefix, Share, RandomState>,
     /// Part of `all` that came after `shares` was full, from sources not in it.
     unshared: Share,
 }
@@ -78,7 +78,7 @@ impl Bucket {
         Self {
             second,
             all: Share::default(),
-            shares: HashMap::new(),
+            shares: HashMap::default(),
             unshared: Share::default(),
         }
     }

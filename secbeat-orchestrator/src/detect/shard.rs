@@ -1,7 +1,8 @@
 //! The sources of one partition.
 
-use std::{hash::RandomState, mem};
+use std::mem;
 
+use ahash::RandomState;
 use hashlink::LinkedHashMap;
 use secbeat_common::{
     prefix::Prefix,
@@ -56,6 +57,25 @@ impl Source {
     fn ignores(&self, at_ms: i64, learned_from: LearnedFrom) -> bool {
         let forwarded = learned_from.layer() == Layer::L7;
         at_ms < self.ignore_before_ms || (forwarded && at_ms < self.ignore_forwarded_before_ms)
+    }
+
+    /// Runs `judge` unless such an event is ignored; also says whether the source was seen apart from it.
+    fn judge<R>(
+        &mut self,
+        at_ms: i64,
+        learned_from: LearnedFrom,
+        judge: impl FnOnce(&mut Self) -> Option<R>,
+    ) -> (Option<R>, bool) {
+        if self.ignores(at_ms, learned_from) {
+            return (None, false);
+        }
+        if learned_from.layer() == Layer::Kernel {
+            self.latest_as_peer_ms = self.latest_as_peer_ms.max(at_ms);
+        }
+        let verdict = judge(self);
+        let returned = self.seen_apart_from(at_ms);
+        self.latest_ms = self.latest_ms.max(at_ms);
+        (verdict, returned)
     }
 
     /// Whether it was ever seen apart from one request at `at_ms`, which may stand in both windows.
@@ -115,21 +135,21 @@ impl Shard {
             learned_from,
             ..
         } = sighting;
-        let class = self
-            .class_of(&source)
-            .unwrap_or_else(|| self.admit(source, Class::Once));
-        let entry = self.tables[class as usize].to_back(&source)?;
-        if entry.ignores(at_ms, learned_from) {
-            return None;
+        // The most frequent senders come back, so look there first.
+        for class in [Class::Returning, Class::Once, Class::Convicted] {
+            if let Some(entry) = self.tables[class as usize].to_back(&source) {
+                let (verdict, returned) = entry.judge(at_ms, learned_from, judge);
+                if class == Class::Once && returned {
+                    self.reclass(source, class, Class::Returning);
+                }
+                return verdict;
+            }
         }
-        if learned_from.layer() == Layer::Kernel {
-            entry.latest_as_peer_ms = entry.latest_as_peer_ms.max(at_ms);
-        }
-        let verdict = judge(entry);
-        let returned = entry.seen_apart_from(at_ms);
-        entry.latest_ms = entry.latest_ms.max(at_ms);
-        if class == Class::Once && returned {
-            self.reclass(source, class, Class::Returning);
+        self.admit(source, Class::Once);
+        let entry = self.tables[Class::Once as usize].get_mut(&source)?;
+        let (verdict, returned) = entry.judge(at_ms, learned_from, judge);
+        if returned {
+            self.reclass(source, Class::Once, Class::Returning);
         }
         verdict
     }
@@ -202,8 +222,7 @@ impl Shard {
     }
 
     pub(super) fn class_of(&self, source: &Prefix) -> Option<Class> {
-        // The most frequent senders come back, so look there first.
-        [Class::Returning, Class::Once, Class::Convicted]
+        Class::ALL
             .into_iter()
             .find(|class| self.tables[*class as usize].contains_key(source))
     }

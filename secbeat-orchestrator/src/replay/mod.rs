@@ -13,6 +13,7 @@ use std::{
     io::{self, Read, Write},
 };
 
+use ahash::RandomState;
 use jiff::tz::TimeZone;
 use secbeat_common::{
     logs::{Detection, Format as LogFormat, FormatChoice, Line, Lines, LogError, LogLine},
@@ -88,7 +89,7 @@ pub struct Replay {
     detector: Detector,
     ledger: Ledger,
     upstream: UpstreamId,
-    sources: HashSet<Prefix>,
+    sources: HashSet<Prefix, RandomState>,
     summary: Summary,
     lines: FormatChoice,
     zone: TimeZone,
@@ -99,10 +100,14 @@ impl Replay {
     #[must_use]
     pub fn new(detect: DetectConfig, ledger: LedgerConfig, lines: FormatChoice, zone: TimeZone) -> Self {
         Self {
-            detector: Detector::new(detect),
+            // One core reads, so that one partition will do; verdicts are the same.
+            detector: Detector::new(DetectConfig {
+                partitions: 1,
+                ..detect
+            }),
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
-            sources: HashSet::new(),
+            sources: HashSet::default(),
             summary: Summary::default(),
             lines,
             zone,
