@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Load => start("bench-load", &args.rest, Profile::Release, &[]),
         What::Sources => {
             setup::ensure_what_can_be(Group::Load);
+            setup::ensure_what_can_be(Group::LogPeers);
             start("bench-sources", &args.rest, Profile::Release, &[])
         }
     }

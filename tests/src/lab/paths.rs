@@ -29,6 +29,14 @@ pub fn daemon(name: &str) -> PathBuf {
     or_below_workspace("SECBEAT_BIN_DIR", profile).join(name)
 }
 
+/// A program that `cargo xtask setup` had cargo install. `SECBEAT_TOOLS` names the tools' folder.
+#[must_use]
+pub fn tool(name: &str) -> PathBuf {
+    or_below_workspace("SECBEAT_TOOLS", "target/tools")
+        .join("bin")
+        .join(name)
+}
+
 /// The NATS server that `cargo xtask setup` installed. `SECBEAT_TOOLS` names the tools' folder.
 #[must_use]
 pub fn nats_server() -> PathBuf {

@@ -12,14 +12,17 @@ const AGENTS: [&str; 4] = [
     "Go-http-client/2.0",
 ];
 const METHODS: [&str; 4] = ["GET", "POST", "GET", "HEAD"];
-/// One answer in eight is an error.
+/// A visitor's; one in eight is an error.
 const STATUSES: [u16; 8] = [200, 200, 304, 200, 206, 301, 200, 404];
+/// Clients that scan, 203.0.113.1 to this: one line in 16 is theirs, and an error.
+pub const SCANNERS: u32 = 20;
 /// Clients with 1 to 254 at the end of each of so many networks.
 const NETWORKS: u32 = 64;
 /// Lines that one second of the log has.
 const LINES_PER_SECOND: u32 = 2000;
 
-/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by some 16,000 clients from 2026-11-20 10:00 UTC on.
+/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by some 16,000 visitors and [`SCANNERS`] from 2026-11-20 10:00
+/// UTC on.
 #[must_use]
 pub fn combined(lines: u32) -> Vec<u8> {
     let mut log = Vec::with_capacity(lines as usize * LINE_LEN);
@@ -30,22 +33,25 @@ pub fn combined(lines: u32) -> Vec<u8> {
         random ^= random << 13;
         random ^= random >> 17;
         random ^= random << 5;
-        let (network, host) = (random % NETWORKS, random / NETWORKS % 254 + 1);
         let pick = random as usize >> 16;
+        let (a, b, c, d, status) = if pick.is_multiple_of(16) {
+            (203, 0, 113, random / 16 % SCANNERS + 1, 404)
+        } else {
+            let status = STATUSES[pick / 16 % 8];
+            (198, 51, random % NETWORKS, random / NETWORKS % 254 + 1, status)
+        };
         let second = n / LINES_PER_SECOND;
         write!(
             log,
-            "198.51.{network}.{host} - - [20/Nov/2026:{:02}:{:02}:{:02} +0000] \"{} /shop/item/{:x}",
+            "{a}.{b}.{c}.{d} - - [20/Nov/2026:{:02}:{:02}:{:02} +0000] \"{} /shop/item/{random:x}",
             10 + second / 3600,
             second / 60 % 60,
             second % 60,
-            METHODS[pick % 4],
-            random,
+            METHODS[pick / 2 % 4],
         )
         .unwrap();
         let rest = format!(
-            " HTTP/1.1\" {} {} \"-\" \"{}\"\n",
-            STATUSES[pick / 4 % 8],
+            " HTTP/1.1\" {status} {} \"-\" \"{}\"\n",
             random % 100_000,
             AGENTS[pick / 32 % 4],
         );
@@ -71,6 +77,6 @@ mod tests {
             Format::COMBINED.parse(line).unwrap().status
         });
         let errors = errors.filter(|status| *status == 404).count();
-        assert!((1000..1500).contains(&errors), "{errors} errors");
+        assert!((1500..2000).contains(&errors), "{errors} errors");
     }
 }

@@ -4,6 +4,7 @@ pub mod endurance;
 pub mod generate;
 pub mod outcome;
 pub mod parse;
+pub mod replay;
 pub mod telemetry;
 
 use self::outcome::Outcome;
@@ -36,5 +37,9 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "endurance",
         measure: endurance::measure,
+    },
+    Part {
+        name: "replay",
+        measure: replay::measure,
     },
 ];

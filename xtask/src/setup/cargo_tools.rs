@@ -21,6 +21,11 @@ pub(crate) const FUZZ: CargoTool = CargoTool {
     name: "cargo-fuzz",
     version: "0.13.2",
 };
+/// The fastest of its kind in reading logs, which `bench sources` compares ours with.
+pub(super) const FAIL2BAN_RS: CargoTool = CargoTool {
+    name: "fail2ban-rs",
+    version: "1.5.4",
+};
 
 /// A crate whose binary has the crate's name.
 pub(crate) struct CargoTool {

@@ -33,7 +33,9 @@ pub(crate) enum Group {
     Peers,
     /// What `bench sources` puts load on a proxy with; nothing else needs it.
     Load,
-    /// What feeds the packet parser: for `fuzz` alone.
+    /// Other readers of logs, which `bench sources` compares ours with; nothing else needs them.
+    LogPeers,
+    /// What feeds the parsers: for `fuzz` alone.
     Fuzz,
 }
 
@@ -124,6 +126,10 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     }
     if groups.contains(&Group::Load) {
         parts.push(Box::new(packages::WRK));
+    }
+    if groups.contains(&Group::LogPeers) {
+        parts.push(Box::new(packages::FAIL2BAN));
+        parts.push(Box::new(cargo_tools::FAIL2BAN_RS));
     }
     if groups.contains(&Group::Fuzz) {
         parts.push(Box::new(cargo_tools::FUZZ));

@@ -41,6 +41,9 @@ pub(super) const PEERS: [Program; 4] = [
     Program::new("iptables", "iptables"),
 ];
 
+/// What `bench sources` compares ours with.
+pub(super) const FAIL2BAN: Program = Program::new("fail2ban-regex", "fail2ban");
+
 /// The HTTP benchmark that `bench sources` runs.
 pub(super) const WRK: Program = Program::new("wrk", "wrk");
 

@@ -1,0 +1,185 @@
+//! Log lines to verdicts: `secbeat-orchestrator replay` beside fail2ban's and fail2ban-rs's dry runs, on the same log with
+//! the same rule (50 errors in 60 s).
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use super::{
+    Options, generate,
+    outcome::{Demand, Outcome, Row},
+};
+use crate::{
+    bench::{cpus, report::Missing, requirement::Limit},
+    lab::paths,
+};
+
+const LINES: u32 = 500_000;
+/// Lines that fail2ban-regex gets: it takes a hundred times longer than the others for each.
+const FEW_LINES: u32 = 20_000;
+const UNIT: &str = "lines/s of CPU time";
+/// The rule in the syntax of both peers; fail2ban cuts the time out before it matches.
+const FAIL2BAN_RS_FILTER: &str = r#"^<HOST> \S+ \S+ \[[^\]]*\] "[^"]*" [45]\d\d "#;
+const FAIL2BAN_FILTER: &str = r#"^<HOST> \S+ \S+ \[\] "[^"]*" [45]\d\d "#;
+
+/// Measures processes by the CPU time that they take, start and all, so that what else runs on the machine changes little.
+///
+/// # Panics
+///
+/// When no temporary folder can be written.
+#[must_use]
+pub fn measure(options: Options) -> Outcome {
+    cpus::settle_down();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("access.log");
+    let few = folder.path().join("few.log");
+    let text = generate::combined(LINES);
+    fs::write(&log, &text).expect("the log is written");
+    fs::write(&few, &text[..FEW_LINES as usize * generate::LINE_LEN]).expect("its beginning is written");
+
+    let mut ours = Row::new("replay", UNIT);
+    let mut fail2ban_rs = Row::new("fail2ban-rs dry-run", UNIT);
+    let mut fail2ban = Row::new("fail2ban-regex", UNIT);
+    for round in 0..options.rounds {
+        run(&mut ours, LINES, &mut replay(&log), verdicts_of_replay);
+        run(
+            &mut fail2ban_rs,
+            LINES,
+            &mut dry_run(folder.path(), &log),
+            verdicts_of_dry_run,
+        );
+        // Its rounds take seconds each and differ by little.
+        if round == 0 {
+            run(&mut fail2ban, FEW_LINES, &mut fail2ban_regex(&few), |_| Ok(()));
+        }
+    }
+    Outcome {
+        demands: vec![
+            Demand::ratio(&ours, &fail2ban_rs, Limit::AtLeast(1.5), Some(3.0)),
+            Demand::ratio(&ours, &fail2ban, Limit::AtLeast(150.0), None),
+        ],
+        rows: vec![ours, fail2ban_rs, fail2ban],
+    }
+}
+
+/// Runs a program and notes how many lines it took in a second of CPU time, or why it did not do what it should.
+fn run(row: &mut Row, lines: u32, command: &mut Command, check: impl FnOnce(&str) -> Result<(), String>) {
+    if row.missing.is_some() {
+        return;
+    }
+    let before = children_seconds();
+    let output = match command.stdin(Stdio::null()).output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let program = command.get_program().to_string_lossy().into_owned();
+            row.missing = Some(Missing::NotRun(format!("{program} is not installed")));
+            return;
+        }
+        Err(error) => {
+            row.missing = Some(Missing::Failed(error.to_string()));
+            return;
+        }
+    };
+    let seconds = children_seconds() - before;
+    let checked = if output.status.success() {
+        check(&String::from_utf8_lossy(&output.stdout))
+    } else {
+        Err(format!(
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    };
+    match checked {
+        Ok(()) => row.rounds.push(f64::from(lines) / seconds),
+        Err(why) => {
+            row.rounds.clear();
+            row.missing = Some(Missing::Failed(why));
+        }
+    }
+}
+
+/// CPU seconds of all children that have ended, in user space and in the kernel.
+fn children_seconds() -> f64 {
+    // SAFETY: a zeroed `rusage` is one, and the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+fn replay(log: &Path) -> Command {
+    let mut command = Command::new(paths::daemon("secbeat-orchestrator"));
+    command.args(["replay", "-o", "json"]).arg(log);
+    command
+}
+
+/// Every scanner is found, and nobody else.
+fn verdicts_of_replay(stdout: &str) -> Result<(), String> {
+    let targets: Option<BTreeSet<String>> = stdout
+        .lines()
+        .map(|line| {
+            let finding: Value = serde_json::from_str(line).ok()?;
+            Some(finding["target"].as_str()?.to_owned())
+        })
+        .collect();
+    let expected = (1..=generate::SCANNERS)
+        .map(|n| format!("203.0.113.{n}/32"))
+        .collect();
+    match targets {
+        Some(targets) if targets == expected => Ok(()),
+        other => Err(format!("it found {other:?}")),
+    }
+}
+
+fn dry_run(folder: &Path, log: &Path) -> Command {
+    let config = folder.join("fail2ban-rs.toml");
+    let text = format!(
+        r#"[global]
+state_file = "{folder}/state.bin"
+socket_path = "{folder}/socket"
+
+[jail.errors]
+enabled = true
+log_path = "{log}"
+date_format = "common"
+filter = ['{FAIL2BAN_RS_FILTER}']
+port = ["80"]
+protocol = "tcp"
+max_retry = 50
+find_time = "60s"
+ban_time = "5m"
+backend = "nftables"
+ignoreself = false
+"#,
+        folder = folder.display(),
+        log = log.display(),
+    );
+    fs::write(&config, text).expect("a config is written");
+    let mut command = Command::new(paths::tool("fail2ban-rs"));
+    command.arg("dry-run").arg("-c").arg(config).arg(log);
+    command
+}
+
+fn verdicts_of_dry_run(stdout: &str) -> Result<(), String> {
+    let banned = stdout.lines().filter(|line| line.contains("WOULD BAN")).count();
+    if banned == generate::SCANNERS as usize {
+        Ok(())
+    } else {
+        Err(format!("it would ban {banned}"))
+    }
+}
+
+fn fail2ban_regex(log: &Path) -> Command {
+    let mut command = Command::new("fail2ban-regex");
+    command.arg("--no-check-all").arg(log).arg(FAIL2BAN_FILTER);
+    command
+}
