@@ -364,6 +364,22 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_config_shows_an_access_logs_defaults() {
+        let shipped = std::fs::read_to_string("../packaging/edge.toml").unwrap();
+        let entry = shipped.split("# [[access_log]]").nth(1).unwrap();
+        let entry = entry.split("\n\n").next().unwrap();
+        let keys = entry
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.contains(" = "));
+        let keys: Vec<_> = keys.filter(|line| !line.starts_with("journald")).collect();
+        assert_eq!(keys.len(), 6);
+        let all: AccessLogConfig = toml::from_str(&keys.join("\n")).unwrap();
+        let least: AccessLogConfig = toml::from_str(keys[0]).unwrap();
+        assert_eq!(all, least);
+    }
+
+    #[test]
     fn the_shipped_config_shows_the_defaults() {
         let shipped = Config::load(Path::new("../packaging/edge.toml")).unwrap();
         let minimal = minimal();
@@ -383,12 +399,14 @@ mod tests {
             (
                 shipped.enforcement,
                 shipped.api_listen,
+                shipped.state_dir,
                 shipped.nats.url,
                 shipped.protect
             ),
             (
                 minimal.enforcement,
                 minimal.api_listen,
+                minimal.state_dir,
                 minimal.nats.url,
                 minimal.protect
             )

@@ -46,6 +46,36 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
 }
 
 #[test]
+fn an_access_log_that_cannot_be_followed_is_named_with_its_key() {
+    let entry = |lines: &str| format!("[[access_log]]\n{lines}\n[nats]");
+    edge_refuses(
+        "[nats]",
+        &entry("path = \"/var/log/[\""),
+        &["edge.toml:11: access_log[0].path: `/var/log/[` is no pattern"],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("path = \"/a\"\nformat = \"w3c\""),
+        &["edge.toml:12: access_log[0].format", "w3c"],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry(""),
+        &["edge.toml:10: access_log[0]: path or journald"],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("path = \"/proc/1\"\n[[access_log]]\npath = \"/b\""),
+        &["edge.toml:11: access_log[0].path: /proc/1 is a folder"],
+    );
+    edge_refuses(
+        "[nats]",
+        &entry("path = \"/b\"\n[[access_log]]\npath = \"/b\""),
+        &["edge.toml:13: access_log[1].path: /b is in two entries"],
+    );
+}
+
+#[test]
 fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses("4096", "0", &["edge.toml:6: kernel.ban_slots: ", "0"]);
     edge_refuses(

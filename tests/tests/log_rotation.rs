@@ -117,7 +117,7 @@ impl Lab {
             .arg(self.path("logrotate.state"))
             .arg(self.path("logrotate.conf"))
             .output()
-            .expect("starting logrotate");
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         if self.mode == Mode::Rename {
             let reopen = self.path("reopen");

@@ -33,7 +33,9 @@ impl Sink for ToStdout {
             .map(|event| format!("{}\n", event.path))
             .collect();
         // In one piece, so that a SIGKILL comes before it or after it.
-        io::stdout().write_all(text.as_bytes()).expect("writing");
+        io::stdout()
+            .write_all(text.as_bytes())
+            .expect("writing to stdout");
     }
 }
 

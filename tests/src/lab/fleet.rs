@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -72,9 +72,20 @@ impl Family {
     }
 }
 
+/// Who answers the clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Front {
+    /// The edge's reverse proxy, with nginx behind it.
+    #[default]
+    Proxy,
+    /// nginx itself, whose access log the edge follows.
+    Nginx,
+}
+
 /// What differs between fleets.
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub front: Front,
     /// How long a ban lasts, as in the config.
     pub ban: &'static str,
     /// `kernel`, `l7` or `both`.
@@ -96,6 +107,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            front: Front::default(),
             ban: "60s",
             enforcement: "both",
             reconcile: "1s",
@@ -148,7 +160,10 @@ impl Fleet {
             },
         );
         let loopback: IpAddr = [127, 0, 0, 1].into();
-        let nginx = Nginx::start(&host, SocketAddr::new(loopback, 0));
+        let nginx = match options.front {
+            Front::Proxy => Nginx::start(&host, SocketAddr::new(loopback, 0)),
+            Front::Nginx => Nginx::start(&host, SocketAddr::from(([0; 8], PROXY_PORT))),
+        };
         let nats = NatsServer::start(&host, loopback);
         let folder = tempfile::Builder::new()
             .prefix("secbeat-fleet-")
@@ -158,7 +173,8 @@ impl Fleet {
             path: PathBuf::from("/sys/fs/bpf").join(host.name()),
             config: folder.path().join("edge.toml"),
         };
-        fs::write(&pins.config, edge_config(options, &pins.path, &nginx, &nats)).expect("writing edge.toml");
+        let config = edge_config(options, &pins.path, &nginx, &nats);
+        fs::write(&pins.config, config).expect("writing edge.toml");
         let orchestrator_config = folder.path().join("orchestrator.toml");
         let text = format!(
             "[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n{}",
@@ -267,8 +283,19 @@ impl Fleet {
 
     /// Where the edge pins.
     #[must_use]
-    pub fn pin_folder(&self) -> &std::path::Path {
+    pub fn pin_folder(&self) -> &Path {
         &self.pins.path
+    }
+
+    /// The checkpoint of the edge's access log, once there is one.
+    #[must_use]
+    pub fn log_checkpoint(&self) -> Option<String> {
+        let files = fs::read_dir(self.files.path("/var/lib/secbeat/edge/access_log"))
+            .ok()?
+            .flatten();
+        let mut files = files.map(|file| file.path());
+        let file = files.find(|path| path.extension().is_some_and(|kind| kind == "json"))?;
+        fs::read_to_string(file).ok()
     }
 
     /// The names in the pin folder.
@@ -413,7 +440,15 @@ fn join_attacker(host: &Namespace, attacker: &Namespace) {
     );
 }
 
-fn edge_config(options: &Options, pin_dir: &std::path::Path, nginx: &Nginx, nats: &NatsServer) -> String {
+fn edge_config(options: &Options, pin_dir: &Path, nginx: &Nginx, nats: &NatsServer) -> String {
+    let source = match options.front {
+        Front::Proxy => format!(
+            "[proxy]\nlisten = \"[::]:{PROXY_PORT}\"\nupstream = \"http://{}\"\n{}",
+            nginx.address(),
+            options.proxy_keys
+        ),
+        Front::Nginx => format!("[[access_log]]\npath = \"{}\"", nginx.combined_log().display()),
+    };
     format!(
         r#"edge_id = "edge-1"
 enforcement = "{}"
@@ -422,10 +457,7 @@ enforcement = "{}"
 interfaces = ["to-attacker", "to-visitor"]
 pin_dir = "{}"
 ban_slots = {}
-[proxy]
-listen = "[::]:{PROXY_PORT}"
-upstream = "http://{}"
-{}
+{source}
 [nats]
 url = "{}"
 [bans]
@@ -435,8 +467,6 @@ reconcile_interval = "{}"
         options.more_keys,
         pin_dir.display(),
         options.ban_slots,
-        nginx.address(),
-        options.proxy_keys,
         nats.url(),
         options.reconcile,
         options.more_config,

@@ -9,6 +9,7 @@ pub mod frames;
 pub mod host;
 pub mod http;
 pub mod interrupt;
+pub mod journal;
 pub mod login;
 pub mod model;
 pub mod nats;

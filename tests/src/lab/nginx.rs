@@ -1,6 +1,12 @@
 //! Debian's nginx as the application behind the edge.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::{PermissionsExt, chown},
+    path::PathBuf,
+    time::Duration,
+};
 
 use socket2::Type;
 use tempfile::TempDir;
@@ -8,6 +14,8 @@ use tempfile::TempDir;
 use crate::lab::{netns::Namespace, process::Daemon, wait::wait_until};
 
 const START: Duration = Duration::from_secs(10);
+/// `nobody` of every Linux.
+const NOBODY: u32 = 65534;
 
 /// An nginx; unless told otherwise, it answers 200 on `/`, 500 on `/boom` and 404 on everything else.
 #[derive(Debug)]
@@ -25,7 +33,12 @@ impl Nginx {
         if address.port() == 0 {
             address.set_port(namespace.free_port(address.ip()));
         }
-        let listen = format!("{address} backlog=1024");
+        let families = if address.ip().is_unspecified() && address.is_ipv6() {
+            "ipv6only=off"
+        } else {
+            ""
+        };
+        let listen = format!("{address} backlog=1024 {families}");
         let site = r#"
             location = / { return 200 "hello\n"; }
             location = /boom { return 500 "boom\n"; }
@@ -61,10 +74,15 @@ impl Nginx {
         };
         wait_until("nginx accepts connections", START, || {
             let socket = namespace.socket(address.ip(), Type::STREAM);
+            // To the unspecified address is to this host.
             socket
                 .connect_timeout(&address.into(), Duration::from_secs(1))
                 .is_ok()
         });
+        // As where its workers are not root: only a privileged reader gets at its log.
+        let log = nginx.combined_log();
+        chown(&log, Some(NOBODY), Some(NOBODY)).expect("giving the log away");
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o600)).expect("closing the log to others");
         nginx
     }
 
@@ -76,6 +94,12 @@ impl Nginx {
     /// Its process, to kill it.
     pub fn daemon(&mut self) -> &mut Daemon {
         &mut self.daemon
+    }
+
+    /// Its other access log, in the format `combined`, which only its owner may read.
+    #[must_use]
+    pub fn combined_log(&self) -> PathBuf {
+        self.folder.path().join("combined.log")
     }
 
     /// Its access log so far: `ADDRESS STATUS "REQUEST" X-FORWARDED-FOR` a line.
@@ -97,6 +121,7 @@ events {{ worker_connections 4096; }}
 http {{
     log_format short '$remote_addr $status "$request" $http_x_forwarded_for';
     access_log access.log short;
+    access_log combined.log combined;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BPF_RUST: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
 /// The programs that the demo and the tests start, each with its package.
-const RUN: [(&str, &str); 8] = [
+const RUN: [(&str, &str); 11] = [
     ("bpftool", "bpftool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
@@ -20,6 +20,9 @@ const RUN: [(&str, &str); 8] = [
     ("caddy", "caddy"),
     ("curl", "curl"),
     ("ps", "procps"),
+    ("logrotate", "logrotate"),
+    ("journalctl", "systemd"),
+    ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
 ];
 
 /// The programs that `vm` starts or puts into its guest.

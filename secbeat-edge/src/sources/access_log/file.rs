@@ -43,7 +43,23 @@ pub(super) struct Mark {
     /// Whether the offset is in a line that is too long.
     pub(super) passing_over: bool,
     /// The file's first bytes, at most [`HEAD`] and none beyond the offset.
+    #[serde(with = "one_char_per_byte")]
     pub(super) head: Vec<u8>,
+}
+
+/// Bytes as text that says the same as a log of ASCII does: U+0000 to U+00FF.
+mod one_char_per_byte {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&bytes.iter().copied().map(char::from).collect::<String>())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes: Result<_, _> = text.chars().map(u8::try_from).collect();
+        bytes.map_err(D::Error::custom)
+    }
 }
 
 /// What a file was found to be after it was read.
