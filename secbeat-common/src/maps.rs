@@ -106,6 +106,8 @@ pub mod reason {
     pub const ERROR_FLOOD: u8 = 2;
     /// Rule `request-flood`.
     pub const REQUEST_FLOOD: u8 = 3;
+    /// Rule `waf-flood`.
+    pub const WAF_FLOOD: u8 = 4;
 }
 
 /// Codes of [`Ban::origin`].

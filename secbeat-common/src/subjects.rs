@@ -15,6 +15,10 @@ const TELEMETRY: &str = "secbeat.telemetry.";
 /// The last token of [`late_telemetry`].
 const LATE: &str = "late";
 
+/// Where every edge publishes what its web application firewalls report. One subject for all partitions: such events are
+/// rare, each orchestrator reads all of them and keeps those of the sources that it owns. [`TELEMETRY_STREAM`] captures it.
+pub const WAF_EVENTS: &str = "secbeat.events.waf";
+
 /// File stream of every decision, for people and for restarts.
 pub const AUDIT_STREAM: &str = "SECBEAT_AUDIT";
 /// What [`AUDIT_STREAM`] captures.

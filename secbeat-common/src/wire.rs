@@ -5,13 +5,17 @@
 //! records alone are JSON.
 
 mod audit;
+mod waf;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-pub use self::audit::{AuditRecord, Decision};
+pub use self::{
+    audit::{AuditRecord, Decision},
+    waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
+};
 use crate::{maps, prefix::Prefix};
 
 /// Version of the messages below; the first byte of each.
@@ -193,6 +197,7 @@ pub enum Reason {
     Manual,
     ErrorFlood,
     RequestFlood,
+    WafFlood,
 }
 
 impl Reason {
@@ -203,6 +208,7 @@ impl Reason {
             Self::Manual => "manual",
             Self::ErrorFlood => "error-flood",
             Self::RequestFlood => "request-flood",
+            Self::WafFlood => "waf-flood",
         }
     }
 
@@ -213,6 +219,7 @@ impl Reason {
             Self::Manual => maps::reason::MANUAL,
             Self::ErrorFlood => maps::reason::ERROR_FLOOD,
             Self::RequestFlood => maps::reason::REQUEST_FLOOD,
+            Self::WafFlood => maps::reason::WAF_FLOOD,
         }
     }
 
@@ -223,6 +230,7 @@ impl Reason {
             maps::reason::MANUAL => Some(Self::Manual),
             maps::reason::ERROR_FLOOD => Some(Self::ErrorFlood),
             maps::reason::REQUEST_FLOOD => Some(Self::RequestFlood),
+            maps::reason::WAF_FLOOD => Some(Self::WafFlood),
             _ => None,
         }
     }
@@ -426,7 +434,12 @@ mod tests {
 
     #[test]
     fn reason_codes_lead_back() {
-        for reason in [Reason::Manual, Reason::ErrorFlood, Reason::RequestFlood] {
+        for reason in [
+            Reason::Manual,
+            Reason::ErrorFlood,
+            Reason::RequestFlood,
+            Reason::WafFlood,
+        ] {
             assert_eq!(
                 Reason::from_code(reason.code()),
                 Some(reason),

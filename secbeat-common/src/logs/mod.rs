@@ -19,6 +19,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod time;
+pub mod waf;
 
 use std::{borrow::Cow, net::IpAddr};
 
