@@ -58,7 +58,10 @@ impl Streams {
     pub async fn ensure(&self, longest_window: Duration) -> anyhow::Result<()> {
         let telemetry = stream::Config {
             name: subjects::TELEMETRY_STREAM.to_owned(),
-            subjects: vec![subjects::TELEMETRY_ALL.to_owned()],
+            subjects: vec![
+                subjects::TELEMETRY_ALL.to_owned(),
+                subjects::WAF_EVENTS.to_owned(),
+            ],
             storage: StorageType::Memory,
             discard: DiscardPolicy::Old,
             max_age: longest_window * TELEMETRY_AGE,

@@ -162,11 +162,21 @@ impl Cli {
             .config
             .as_deref()
             .map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
-        let (errors, requests) = (config.detect.error_flood, config.detect.request_flood);
+        let (errors, requests, waf) = (
+            config.detect.error_flood,
+            config.detect.request_flood,
+            &config.detect.waf_flood,
+        );
         println!("{path}: ok");
         println!(
-            "{} errors in {} or {} requests in {} ban for {}",
-            errors.count, errors.window, requests.count, requests.window, config.ban.duration
+            "{} errors in {}, {} requests in {} or {} WAF events in {} ban for {}",
+            errors.count,
+            errors.window,
+            requests.count,
+            requests.window,
+            waf.count,
+            waf.window,
+            config.ban.duration
         );
         println!(
             "the API listens on {}, NATS is at {}",

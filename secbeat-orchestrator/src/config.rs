@@ -8,11 +8,12 @@ use secbeat_common::{
         protect::{Known, Protect, sessions},
     },
     prefix::Prefix,
+    wire::Severity,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    detect::{DetectConfig, Threshold},
+    detect::{DetectConfig, RuleIds, Threshold, WafFlood},
     ledger::LedgerConfig,
 };
 
@@ -63,6 +64,7 @@ pub struct Nats {
 pub struct Detect {
     pub error_flood: Rule,
     pub request_flood: Rule,
+    pub waf_flood: WafRule,
     /// Statuses from 400 on that do not count as errors.
     #[serde(deserialize_with = "error_statuses")]
     pub excluded_statuses: Vec<u16>,
@@ -78,6 +80,35 @@ pub struct Rule {
     pub window: HumanDuration,
 }
 
+/// So many events of web application firewalls within the window are too many.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WafRule {
+    pub count: NonZeroU32,
+    pub window: HumanDuration,
+    /// What a rule must be at least for its match to count.
+    pub severity: Severity,
+    /// Rules whose matches do not count, each an id or a range.
+    #[serde(deserialize_with = "rule_ids")]
+    pub excluded_rules: Vec<RuleIds>,
+}
+
+impl Default for WafRule {
+    fn default() -> Self {
+        let WafFlood {
+            threshold,
+            severity,
+            excluded_rules,
+        } = WafFlood::default();
+        Self {
+            count: threshold.count,
+            window: HumanDuration(threshold.window),
+            severity,
+            excluded_rules,
+        }
+    }
+}
+
 impl Default for Detect {
     fn default() -> Self {
         let defaults = DetectConfig::default();
@@ -88,6 +119,7 @@ impl Default for Detect {
         Self {
             error_flood: rule(defaults.error_flood),
             request_flood: rule(defaults.request_flood),
+            waf_flood: WafRule::default(),
             excluded_statuses: defaults.excluded_statuses,
             max_sources: u32::try_from(defaults.max_sources)
                 .ok()
@@ -137,6 +169,12 @@ fn error_statuses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>
     }
 }
 
+fn rule_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RuleIds>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let ids = texts.iter().map(|text| text.parse().map_err(D::Error::custom));
+    ids.collect()
+}
+
 impl Config {
     /// Reads and checks the file at `path`.
     ///
@@ -165,6 +203,14 @@ impl Config {
         DetectConfig {
             error_flood: threshold(self.detect.error_flood),
             request_flood: threshold(self.detect.request_flood),
+            waf_flood: WafFlood {
+                threshold: Threshold {
+                    count: self.detect.waf_flood.count,
+                    window: self.detect.waf_flood.window.0,
+                },
+                severity: self.detect.waf_flood.severity,
+                excluded_rules: self.detect.waf_flood.excluded_rules.clone(),
+            },
             excluded_statuses: self.detect.excluded_statuses.clone(),
             max_sources: self.detect.max_sources.get() as usize,
             ..DetectConfig::default()
@@ -204,6 +250,7 @@ impl Config {
             .error_flood
             .window
             .max(self.detect.request_flood.window)
+            .max(self.detect.waf_flood.window)
             .0
     }
 }
@@ -235,6 +282,8 @@ mod tests {
             ),
             (1000, 60)
         );
+        let waf = detector.waf_flood.threshold;
+        assert_eq!((waf.count.get(), waf.window.as_secs()), (5, 60));
         assert_eq!(Config::default().ledger(Vec::new()).ban.as_secs(), 300);
     }
 }

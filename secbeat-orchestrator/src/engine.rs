@@ -3,6 +3,7 @@
 mod input;
 mod telemetry;
 mod times;
+mod waf;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -70,6 +71,8 @@ enum Answer {
 struct Counts {
     batches: u64,
     events: u64,
+    waf_events: u64,
+    waf_too_old: u64,
     findings: u64,
     suppressed: u64,
 }
@@ -135,6 +138,7 @@ impl Engine {
                 received_ms,
                 age_ms,
             } => self.batch(&batch, received_ms, age_ms),
+            Input::Waf { batch, received_ms } => self.waf(&batch, received_ms),
             Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
             Input::Protected(networks) => self.ledger.protect(networks),
@@ -160,6 +164,8 @@ impl Engine {
                     evicted_sources: self.detector.evicted(),
                     batches: self.counts.batches,
                     events: self.counts.events,
+                    waf_events: self.counts.waf_events,
+                    waf_too_old: self.counts.waf_too_old,
                     findings: self.counts.findings,
                     suppressed: self.counts.suppressed,
                     restored: self.restored,

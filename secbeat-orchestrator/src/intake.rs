@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use secbeat_common::{
     daemon::{bus::Bus, config::NatsUrl, garbage::Garbage, time::now_ms},
     subjects,
-    wire::{self, LateBatch, TelemetryBatch, WireError},
+    wire::{self, LateBatch, WireError},
 };
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -109,15 +109,8 @@ impl Intake {
             }
             let received_ms =
                 i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-            match telemetry(&message) {
-                Ok((batch, age_ms)) => {
-                    let input = Input::Batch {
-                        batch,
-                        received_ms,
-                        age_ms,
-                    };
-                    self.send(input).await?;
-                }
+            match input(&message, received_ms) {
+                Ok(input) => self.send(input).await?,
                 Err(error) => self.garbage.report(&message.subject, "telemetry", &error),
             }
             // Only now: this future may be dropped while the engine's queue is full.
@@ -134,13 +127,23 @@ impl Intake {
     }
 }
 
-/// A batch, and how long it waited for the bus; `None` for a live one.
-fn telemetry(message: &Message) -> Result<(TelemetryBatch, Option<u64>), WireError> {
-    if subjects::is_late(&message.subject) {
-        let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
-        return Ok((batch, Some(age_ms)));
+/// What a message of the telemetry stream says.
+fn input(message: &Message, received_ms: i64) -> Result<Input, WireError> {
+    if &*message.subject == subjects::WAF_EVENTS {
+        let batch = wire::decode(&message.payload)?;
+        return Ok(Input::Waf { batch, received_ms });
     }
-    Ok((wire::decode(&message.payload)?, None))
+    let (batch, age_ms) = if subjects::is_late(&message.subject) {
+        let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
+        (batch, Some(age_ms))
+    } else {
+        (wire::decode(&message.payload)?, None)
+    };
+    Ok(Input::Batch {
+        batch,
+        received_ms,
+        age_ms,
+    })
 }
 
 /// How far the intake has come.

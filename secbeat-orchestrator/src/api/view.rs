@@ -63,6 +63,12 @@ pub struct Stats {
     pub batches: u64,
     /// Error answers reported.
     pub events: u64,
+    /// Transactions to which web application firewalls objected.
+    #[serde(default)]
+    pub waf_events: u64,
+    /// Those among them that were as old as the rule's window, and ignored.
+    #[serde(default)]
+    pub waf_too_old: u64,
     pub findings: u64,
     /// Findings that banned nobody: protected, or the brake.
     pub suppressed: u64,

@@ -1,23 +1,27 @@
 //! The detector.
 
-use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Layer, WafEvent},
+};
 
 use super::{
     DetectConfig, Finding, Rule, Sighting, Tally, Threshold,
     outage::OutageGuard,
-    shard::{Class, Shard, Source},
+    shard::{Class, Seen, Shard, Source},
     window::{Crossing, Limit},
 };
 
 /// Finds sources that cross a threshold.
 ///
-/// A finding empties both windows of its source. What follows from it is the caller's: after a ban, tell
+/// A finding empties all windows of its source. What follows from it is the caller's: after a ban, tell
 /// [`ignore_until`](Self::ignore_until); without one, the source simply starts again at zero.
 #[derive(Debug)]
 pub struct Detector {
     config: DetectConfig,
     error_limit: Limit,
     request_limit: Limit,
+    waf_limit: Limit,
     shards: Vec<Shard>,
     guard: OutageGuard,
     excused: u64,
@@ -46,6 +50,7 @@ impl Detector {
         Self {
             error_limit: config.error_flood.into(),
             request_limit: config.request_flood.into(),
+            waf_limit: config.waf_flood.threshold.into(),
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
             guard: OutageGuard::default(),
             excused: 0,
@@ -116,6 +121,31 @@ impl Detector {
         })
     }
 
+    /// One transaction in which the rules of a web application firewall matched, at `at_ms` (milliseconds since the Unix
+    /// epoch); ignored if none of them [counts](super::WafFlood::counts).
+    pub fn observe_waf(&mut self, event: &WafEvent, at_ms: i64) -> Option<Finding> {
+        if !self.config.waf_flood.counts(event) {
+            return None;
+        }
+        let (limit, threshold) = (self.waf_limit, self.config.waf_flood.threshold);
+        let source = Prefix::of_source(event.client);
+        let seen = Seen {
+            source,
+            at_ms,
+            learned_from: event.learned_from,
+        };
+        self.shard(&source).observe(seen, |entry| {
+            let crossing = entry.waf().record(at_ms, 1, limit)?;
+            Some(finding(source, entry, Rule::WafFlood, crossing, threshold))
+        })
+    }
+
+    /// Length of the window of [`observe_waf`](Self::observe_waf), in milliseconds.
+    #[must_use]
+    pub const fn waf_window_ms(&self) -> i64 {
+        self.waf_limit.window_ms
+    }
+
     /// `source` is banned at `layer` until `until_ms`: its windows are emptied and its events before that time ignored.
     /// A ban at L7 alone goes on with what the source does as a TCP peer, since that can lead to a ban in the kernel.
     /// The last call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never
@@ -147,7 +177,8 @@ impl Detector {
     /// Removes sources whose latest event left the longest window and whose ban is past; returns how many. Verdicts
     /// stay exact if no event older than `now_ms` comes afterwards, so pass the clock less the greatest lateness.
     pub fn cleanup(&mut self, now_ms: i64) -> usize {
-        let longest_ms = self.error_limit.window_ms.max(self.request_limit.window_ms);
+        let limits = [self.error_limit, self.request_limit, self.waf_limit];
+        let longest_ms = limits.map(|limit| limit.window_ms).into_iter().max().unwrap_or(0);
         let seen_by_ms = now_ms.saturating_sub(longest_ms);
         self.shards
             .iter_mut()

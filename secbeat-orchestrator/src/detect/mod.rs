@@ -7,6 +7,7 @@
 //!
 //! * `window`: the sliding window of one source and rule.
 //! * `outage`: the guard that keeps a failing upstream from getting its visitors banned.
+//! * `waf`: which events of web application firewalls count.
 //! * `shard`: the sources of one partition, and who goes first when memory is short.
 
 mod detector;
@@ -15,6 +16,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod upstreams;
+mod waf;
 mod window;
 
 use std::{num::NonZeroU32, time::Duration};
@@ -29,6 +31,7 @@ pub(crate) use self::window::{Limit, Window};
 pub use self::{
     detector::{Detector, Stats},
     upstreams::{UpstreamId, Upstreams},
+    waf::{RuleIds, WafFlood},
 };
 
 /// What the detector looks for. How long a ban lasts is the [ledger](crate::ledger)'s.
@@ -38,6 +41,8 @@ pub struct DetectConfig {
     pub error_flood: Threshold,
     /// Requests of any outcome.
     pub request_flood: Threshold,
+    /// Transactions in which the rules of a web application firewall matched.
+    pub waf_flood: WafFlood,
     /// Most sources tracked at a time, over all partitions; each partition gets an equal part. A source costs about
     /// 200 bytes, and 16 more for each further millisecond in which it was active within a window.
     pub max_sources: usize,
@@ -59,6 +64,7 @@ impl Default for DetectConfig {
                 count: const { NonZeroU32::new(1000).unwrap() },
                 window,
             },
+            waf_flood: WafFlood::default(),
             max_sources: 2_000_000,
             excluded_statuses: Vec::new(),
             partitions: subjects::PARTITIONS,
@@ -100,6 +106,7 @@ pub struct Tally {
 pub enum Rule {
     ErrorFlood,
     RequestFlood,
+    WafFlood,
 }
 
 impl Rule {
@@ -109,6 +116,7 @@ impl Rule {
         match self {
             Self::ErrorFlood => Reason::ErrorFlood.name(),
             Self::RequestFlood => Reason::RequestFlood.name(),
+            Self::WafFlood => Reason::WafFlood.name(),
         }
     }
 }
@@ -118,6 +126,7 @@ impl From<Rule> for Reason {
         match rule {
             Rule::ErrorFlood => Self::ErrorFlood,
             Rule::RequestFlood => Self::RequestFlood,
+            Rule::WafFlood => Self::WafFlood,
         }
     }
 }

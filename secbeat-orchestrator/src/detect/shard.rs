@@ -16,6 +16,8 @@ use super::{Sighting, Window};
 pub(super) struct Source {
     pub(super) errors: Window,
     pub(super) requests: Window,
+    /// Few sources have one.
+    waf: Option<Box<Window>>,
     /// Latest event time, in milliseconds; `i64::MIN` before the first.
     latest_ms: i64,
     /// The same of the events in which it was a TCP peer, since the windows were last emptied.
@@ -31,6 +33,7 @@ impl Default for Source {
         Self {
             errors: Window::default(),
             requests: Window::default(),
+            waf: None,
             latest_ms: i64::MIN,
             latest_as_peer_ms: i64::MIN,
             ignore_before_ms: i64::MIN,
@@ -43,6 +46,9 @@ impl Source {
     pub(super) fn clear(&mut self) {
         self.errors.clear();
         self.requests.clear();
+        if let Some(waf) = &mut self.waf {
+            waf.clear();
+        }
         self.latest_as_peer_ms = i64::MIN;
     }
 
@@ -78,11 +84,36 @@ impl Source {
         (verdict, returned)
     }
 
-    /// Whether it was ever seen apart from one request at `at_ms`, which may stand in both windows.
+    /// The window of events of web application firewalls.
+    pub(super) fn waf(&mut self) -> &mut Window {
+        self.waf.get_or_insert_default()
+    }
+
+    /// Whether it was ever seen apart from one request at `at_ms`, which may stand in all windows.
     fn seen_apart_from(&self, at_ms: i64) -> bool {
         (self.latest_ms != i64::MIN && self.latest_ms != at_ms)
             || self.errors.total() > 1
             || self.requests.total() > 1
+            || self.waf.as_ref().is_some_and(|waf| waf.total() > 1)
+    }
+}
+
+/// That a source was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) source: Prefix,
+    /// Event time, milliseconds since the Unix epoch.
+    pub(super) at_ms: i64,
+    pub(super) learned_from: LearnedFrom,
+}
+
+impl From<Sighting> for Seen {
+    fn from(sighting: Sighting) -> Self {
+        Self {
+            source: sighting.source,
+            at_ms: sighting.at_ms,
+            learned_from: sighting.learned_from,
+        }
     }
 }
 
@@ -126,15 +157,14 @@ impl Shard {
     /// An event: runs `judge` on its source unless the source's events of that time are ignored.
     pub(super) fn observe<R>(
         &mut self,
-        sighting: Sighting,
+        seen: impl Into<Seen>,
         judge: impl FnOnce(&mut Source) -> Option<R>,
     ) -> Option<R> {
-        let Sighting {
+        let Seen {
             source,
             at_ms,
             learned_from,
-            ..
-        } = sighting;
+        } = seen.into();
         // The most frequent senders come back, so look there first.
         for class in [Class::Returning, Class::Once, Class::Convicted] {
             if let Some(entry) = self.tables[class as usize].to_back(&source) {

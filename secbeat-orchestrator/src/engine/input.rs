@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use secbeat_common::{
     daemon::garbage::Garbage,
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, TelemetryBatch},
+    wire::{AuditRecord, BlockCommand, TelemetryBatch, WafBatch},
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -24,6 +24,11 @@ pub enum Input {
         batch: TelemetryBatch,
         received_ms: i64,
         age_ms: Option<u64>,
+    },
+    /// Events of web application firewalls, with the time at which the server received them.
+    Waf {
+        batch: WafBatch,
+        received_ms: i64,
     },
     /// What the bus remembers from before this process, sent once and first.
     Restore {

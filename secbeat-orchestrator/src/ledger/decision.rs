@@ -64,6 +64,7 @@ pub(super) fn note(
     let what = match rule {
         Rule::ErrorFlood => "errors",
         Rule::RequestFlood => "requests",
+        Rule::WafFlood => "WAF events",
     };
     format!("{count} {what} in {window:?}")
 }

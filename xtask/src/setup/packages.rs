@@ -65,7 +65,7 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --no-install-recommends "$@"
-for server in nginx haproxy caddy; do
+for server in nginx haproxy caddy fail2ban; do
     case " $* " in *" $server "*)
         if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$server.service"; fi ;;
     esac

@@ -4,8 +4,11 @@ mod oracle;
 
 use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
+use secbeat_common::wire::{LearnedFrom, Severity, WafEvent, WafOutcome, WafRule};
+
 use super::*;
 
+const PEER: LearnedFrom = LearnedFrom::Peer;
 /// 2026-11-20T10:00:00Z.
 const START: i64 = 1_795_168_800_000;
 
@@ -26,6 +29,30 @@ fn threshold(count: u32, window_ms: u64) -> Threshold {
     Threshold {
         count: NonZeroU32::new(count).unwrap(),
         window: Duration::from_millis(window_ms),
+    }
+}
+
+/// A transaction of `source` that a firewall only detected, with a rule that counts by default or none.
+fn waf_event(source: Prefix, learned_from: LearnedFrom, counts: bool) -> WafEvent {
+    let severity = if counts {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
+    let rule = |id| WafRule {
+        id,
+        severity: Some(severity),
+    };
+    WafEvent {
+        client: source.addr(),
+        at_ms: 0,
+        learned_from,
+        outcome: WafOutcome::Detected,
+        rules: vec![rule(920_350), rule(942_100)],
+        anomaly_score: None,
+        message: String::new(),
+        uri: String::new(),
+        host: String::new(),
     }
 }
 
@@ -71,6 +98,66 @@ fn test_request_flood_triggers_block() {
     assert_eq!(
         (found.rule, found.count, found.at_ms),
         (Rule::RequestFlood, 1000, START + 999 * 60)
+    );
+}
+
+#[test]
+fn the_fifth_waf_event_in_a_window_is_a_finding_and_those_that_do_not_count_are_none() {
+    let mut detector = Detector::new(DetectConfig::default());
+    for n in 0..4 {
+        assert_eq!(
+            detector.observe_waf(&waf_event(source(7), PEER, false), START + n),
+            None
+        );
+        let counted = detector.observe_waf(&waf_event(source(7), PEER, true), START + n * 15_000);
+        assert_eq!(counted, None, "event {}", n + 1);
+    }
+    let fifth = waf_event(source(7), PEER, true);
+    assert_eq!(
+        detector.observe_waf(&fifth, START + 60_000),
+        None,
+        "the first has left the window"
+    );
+    let expected = Finding {
+        source: source(7),
+        rule: Rule::WafFlood,
+        count: 5,
+        window: Duration::from_secs(60),
+        at_ms: START + 60_001,
+        layer: Layer::Kernel,
+    };
+    assert_eq!(detector.observe_waf(&fifth, START + 60_001), Some(expected));
+    assert_eq!(detector.observe_waf(&fifth, START + 60_002), None, "emptied");
+}
+
+#[test]
+fn waf_events_of_a_source_that_only_a_header_names_are_a_finding_at_l7() {
+    let mut detector = Detector::new(DetectConfig::default());
+    let event = waf_event(source(7), LearnedFrom::Header, true);
+    let mut findings = (0..5).filter_map(|n| detector.observe_waf(&event, START + n));
+    assert_eq!(findings.next().map(|found| found.layer), Some(Layer::L7));
+}
+
+#[test]
+fn waf_events_do_not_count_as_errors_nor_errors_as_waf_events() {
+    let config = DetectConfig {
+        error_flood: threshold(2, 1000),
+        waf_flood: WafFlood {
+            threshold: threshold(2, 1000),
+            ..WafFlood::default()
+        },
+        ..DetectConfig::default()
+    };
+    let mut detector = Detector::new(config);
+    let event = waf_event(source(7), PEER, true);
+    assert_eq!(detector.observe_waf(&event, START), None);
+    assert_eq!(detector.observe_error(at(source(7), START), 403), None);
+    let found = detector.observe_waf(&event, START + 1).map(|found| found.rule);
+    assert_eq!(found, Some(Rule::WafFlood));
+    assert_eq!(
+        detector.observe_error(at(source(7), START + 1), 403),
+        None,
+        "the finding emptied all windows"
     );
 }
 

@@ -13,6 +13,7 @@ struct Naive {
     requests: HashMap<Prefix, Log>,
     /// When each source was seen as a peer, since its windows were last emptied.
     peers: HashMap<Prefix, Vec<i64>>,
+    waf: HashMap<Prefix, Log>,
     ignore_before: HashMap<Prefix, i64>,
     ignore_forwarded_before: HashMap<Prefix, i64>,
     answers: Vec<(Sighting, bool)>,
@@ -65,47 +66,25 @@ impl Naive {
         requests: u32,
         server_errors: u32,
     ) -> Option<Finding> {
-        let Sighting {
-            source,
-            at_ms,
-            learned_from,
-            ..
-        } = sighting;
+        let Sighting { source, at_ms, .. } = sighting;
         self.answers
             .extend((0..requests).map(|n| (sighting, n < server_errors)));
         let is_error = status.is_some_and(|status| {
             (400..500).contains(&status) || ((500..600).contains(&status) && self.blames(sighting))
         });
-        let is_peer = learned_from == LearnedFrom::Peer;
-        let before = |times: &HashMap<Prefix, i64>| times.get(&source).is_some_and(|until| at_ms < *until);
-        if before(&self.ignore_before) || (!is_peer && before(&self.ignore_forwarded_before)) {
+        if self.ignores(sighting) {
             return None;
         }
-        if is_peer && (is_error || requests > 0) {
-            self.peers.entry(source).or_default().push(at_ms);
+        if is_error || requests > 0 {
+            self.note_peer(sighting);
         }
-        let peers = self.peers.entry(source).or_default().clone();
-        let found = |rule, threshold: Threshold, (count, at_ms)| {
-            let start = at_ms - i64::try_from(threshold.window.as_millis()).unwrap();
-            Finding {
-                source,
-                rule,
-                count,
-                window: threshold.window,
-                at_ms,
-                layer: match peers.iter().any(|at| *at > start) {
-                    true => Layer::Kernel,
-                    false => Layer::L7,
-                },
-            }
-        };
         let mut error = None;
         if is_error {
             let log = self.errors.entry(source).or_default();
             log.push(at_ms, 1);
             error = log
                 .judge(config.error_flood)
-                .map(|hit| found(Rule::ErrorFlood, config.error_flood, hit));
+                .map(|hit| self.found(source, Rule::ErrorFlood, config.error_flood, hit));
         }
         let mut request = None;
         if requests > 0 {
@@ -113,7 +92,7 @@ impl Naive {
             log.push(at_ms, requests);
             request = log
                 .judge(config.request_flood)
-                .map(|hit| found(Rule::RequestFlood, config.request_flood, hit));
+                .map(|hit| self.found(source, Rule::RequestFlood, config.request_flood, hit));
         }
         let finding = error.or(request);
         if finding.is_some() {
@@ -122,8 +101,57 @@ impl Naive {
         finding
     }
 
+    fn observe_waf(&mut self, config: &DetectConfig, sighting: Sighting, counts: bool) -> Option<Finding> {
+        if !counts || self.ignores(sighting) {
+            return None;
+        }
+        self.note_peer(sighting);
+        let threshold = config.waf_flood.threshold;
+        let log = self.waf.entry(sighting.source).or_default();
+        log.push(sighting.at_ms, 1);
+        let hit = log.judge(threshold)?;
+        let finding = self.found(sighting.source, Rule::WafFlood, threshold, hit);
+        self.empty(sighting.source);
+        Some(finding)
+    }
+
+    fn ignores(&self, sighting: Sighting) -> bool {
+        let before = |times: &HashMap<Prefix, i64>| {
+            times
+                .get(&sighting.source)
+                .is_some_and(|until| sighting.at_ms < *until)
+        };
+        let is_peer = sighting.learned_from == LearnedFrom::Peer;
+        before(&self.ignore_before) || (!is_peer && before(&self.ignore_forwarded_before))
+    }
+
+    fn note_peer(&mut self, sighting: Sighting) {
+        if sighting.learned_from == LearnedFrom::Peer {
+            self.peers
+                .entry(sighting.source)
+                .or_default()
+                .push(sighting.at_ms);
+        }
+    }
+
+    fn found(&self, source: Prefix, rule: Rule, threshold: Threshold, (count, at_ms): (u32, i64)) -> Finding {
+        let start = at_ms - i64::try_from(threshold.window.as_millis()).unwrap();
+        let mut peers = self.peers.get(&source).into_iter().flatten();
+        Finding {
+            source,
+            rule,
+            count,
+            window: threshold.window,
+            at_ms,
+            layer: match peers.any(|at| *at > start) {
+                true => Layer::Kernel,
+                false => Layer::L7,
+            },
+        }
+    }
+
     fn empty(&mut self, source: Prefix) {
-        for logs in [&mut self.errors, &mut self.requests] {
+        for logs in [&mut self.errors, &mut self.requests, &mut self.waf] {
             logs.entry(source).or_default().times.clear();
         }
         self.peers.remove(&source);
@@ -148,6 +176,7 @@ enum Step {
     Error { status: u16 },
     Requests { requests: u32, server_errors: u32 },
     Answer { status: u16 },
+    Waf { counts: bool },
     Ban { ms: i64, layer: Layer },
     Unban,
     Cleanup,
@@ -162,6 +191,7 @@ fn any_step() -> impl Strategy<Value = Step> {
             server_errors: server_errors.min(requests),
         }),
         12 => status.prop_map(|status| Step::Answer { status }),
+        8 => prop::bool::weighted(0.8).prop_map(|counts| Step::Waf { counts }),
         1 => (0..3000i64, prop_oneof![Just(Layer::Kernel), Just(Layer::L7)])
             .prop_map(|(ms, layer)| Step::Ban { ms, layer }),
         1 => Just(Step::Unban),
@@ -191,6 +221,8 @@ proptest! {
         error_window in 1..2500u64,
         requests in 1..10u32,
         request_window in 1..2500u64,
+        waf_events in 1..6u32,
+        waf_window in 1..2500u64,
         // How the caller answers a finding: a ban of so many milliseconds, or none.
         ban in prop::option::of(0..2000i64),
         partitions in 1..5u16,
@@ -198,6 +230,7 @@ proptest! {
         let config = DetectConfig {
             error_flood: threshold(errors, error_window),
             request_flood: threshold(requests, request_window),
+            waf_flood: WafFlood { threshold: threshold(waf_events, waf_window), ..WafFlood::default() },
             partitions,
             ..DetectConfig::default()
         };
@@ -219,6 +252,10 @@ proptest! {
                 Step::Answer { status } => (
                     detector.observe_answer(sighting, status),
                     naive.observe(&config, sighting, Some(status), 1, u32::from(status >= 500)),
+                ),
+                Step::Waf { counts } => (
+                    detector.observe_waf(&waf_event(source, learned_from, counts), at_ms),
+                    naive.observe_waf(&config, sighting, counts),
                 ),
                 Step::Ban { ms, layer } => {
                     detector.ignore_until(source, at_ms + ms, layer);

@@ -1,0 +1,173 @@
+//! Which events of web application firewalls count.
+
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use secbeat_common::wire::{Severity, WafEvent, WafOutcome};
+
+use super::Threshold;
+
+/// The rule `waf-flood`: so many transactions that a firewall objected to are too many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WafFlood {
+    pub threshold: Threshold,
+    /// What a matched rule must be at least for the event to count.
+    pub severity: Severity,
+    /// Rules whose matches do not count.
+    pub excluded_rules: Vec<RuleIds>,
+}
+
+impl Default for WafFlood {
+    /// 5 events in 60 s, of severity `critical`. The Core Rule Set's rules about answers (950000 to 959999) are
+    /// excluded: an application that leaks its errors is not the fault of whoever visits it.
+    fn default() -> Self {
+        Self {
+            threshold: Threshold {
+                count: const { std::num::NonZeroU32::new(5).unwrap() },
+                window: Duration::from_secs(60),
+            },
+            severity: Severity::Critical,
+            excluded_rules: vec![RuleIds(950_000..=959_999)],
+        }
+    }
+}
+
+impl WafFlood {
+    /// Whether `event` counts: one of its rules that is not excluded is severe enough, or none of these states a severity
+    /// (as one's own rules often do) and the transaction was blocked.
+    #[must_use]
+    pub fn counts(&self, event: &WafEvent) -> bool {
+        let is_excluded = |id| {
+            self.excluded_rules
+                .iter()
+                .any(|excluded| excluded.0.contains(&id))
+        };
+        let mut severities = event
+            .rules
+            .iter()
+            .filter(|rule| !is_excluded(rule.id))
+            .map(|rule| rule.severity)
+            .peekable();
+        if severities.peek().is_none() {
+            return false;
+        }
+        match severities.flatten().min() {
+            Some(most_severe) => most_severe <= self.severity,
+            None => event.outcome == WafOutcome::Blocked,
+        }
+    }
+}
+
+/// Ids of rules: one, or all from one to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleIds(RangeInclusive<u32>);
+
+impl fmt::Display for RuleIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.start(), self.0.end()) {
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+/// Text that is no [`RuleIds`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither the id of a rule, as 920350, nor a range, as 950000-959999")]
+pub struct NoRuleIds(String);
+
+impl FromStr for RuleIds {
+    type Err = NoRuleIds;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.trim().parse(), last.trim().parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Self(first..=last)),
+            _ => Err(NoRuleIds(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::wire::{LearnedFrom, WafRule};
+
+    use super::*;
+
+    fn event(outcome: WafOutcome, rules: &[(u32, Option<Severity>)]) -> WafEvent {
+        WafEvent {
+            client: "192.0.2.7".parse().unwrap(),
+            at_ms: 0,
+            learned_from: LearnedFrom::Peer,
+            outcome,
+            rules: rules
+                .iter()
+                .map(|&(id, severity)| WafRule { id, severity })
+                .collect(),
+            anomaly_score: None,
+            message: String::new(),
+            uri: String::new(),
+            host: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_counts() {
+        use Severity::{Alert, Critical, Warning};
+        use WafOutcome::{Blocked, Detected};
+        let rule = WafFlood::default();
+        let cases: [(WafOutcome, &[(u32, Option<Severity>)], bool); 12] = [
+            (Detected, &[(942_100, Some(Critical))], true),
+            (Detected, &[(942_100, Some(Alert))], true),
+            (
+                Blocked,
+                &[(920_350, Some(Warning)), (949_110, Some(Critical))],
+                true,
+            ),
+            (Detected, &[(920_350, Some(Warning))], false),
+            (Blocked, &[(920_350, Some(Warning))], false),
+            (Blocked, &[(1000, None)], true),
+            (Detected, &[(1000, None)], false),
+            (Blocked, &[(1000, None), (920_350, Some(Warning))], false),
+            (
+                Blocked,
+                &[(951_120, Some(Critical)), (959_100, Some(Critical))],
+                false,
+            ),
+            (
+                Blocked,
+                &[(951_120, Some(Critical)), (920_350, Some(Warning))],
+                false,
+            ),
+            (
+                Detected,
+                &[(951_120, Some(Critical)), (942_100, Some(Critical))],
+                true,
+            ),
+            (Blocked, &[], false),
+        ];
+        for (outcome, rules, expected) in cases {
+            assert_eq!(
+                rule.counts(&event(outcome, rules)),
+                expected,
+                "{outcome:?} {rules:?}"
+            );
+        }
+        let stricter = WafFlood {
+            severity: Warning,
+            excluded_rules: vec!["920350".parse().unwrap()],
+            ..rule
+        };
+        assert!(stricter.counts(&event(Detected, &[(951_120, Some(Warning))])));
+        assert!(!stricter.counts(&event(Detected, &[(920_350, Some(Warning))])));
+    }
+
+    #[test]
+    fn ranges_of_rules_are_read_and_shown() {
+        for text in ["1", "920350", "950000-959999", "0-4294967295"] {
+            assert_eq!(text.parse::<RuleIds>().unwrap().to_string(), text);
+        }
+        for text in ["", "-", "x", "2-1", "1-", "-1", "1-2-3", "4294967296"] {
+            assert_eq!(text.parse::<RuleIds>(), Err(NoRuleIds(text.to_owned())));
+        }
+    }
+}
