@@ -93,7 +93,9 @@ mod tests {
 
     use super::*;
 
-    fn event(outcome: WafOutcome, rules: &[(u32, Option<Severity>)]) -> WafEvent {
+    type Rules = [(u32, Option<Severity>)];
+
+    fn event(outcome: WafOutcome, rules: &Rules) -> WafEvent {
         WafEvent {
             client: "192.0.2.7".parse().unwrap(),
             at_ms: 0,
@@ -115,7 +117,7 @@ mod tests {
         use Severity::{Alert, Critical, Warning};
         use WafOutcome::{Blocked, Detected};
         let rule = WafFlood::default();
-        let cases: [(WafOutcome, &[(u32, Option<Severity>)], bool); 12] = [
+        let cases: [(WafOutcome, &Rules, bool); 12] = [
             (Detected, &[(942_100, Some(Critical))], true),
             (Detected, &[(942_100, Some(Alert))], true),
             (

@@ -1,11 +1,14 @@
 //! Hosts, links, daemons, clients and the kernel's tables, each removed when its guard is dropped.
 
+pub mod apache;
 pub mod bpf;
+pub mod caddy;
 pub mod chain;
 pub mod client;
 pub mod files;
 pub mod fleet;
 pub mod frames;
+pub mod haproxy;
 pub mod host;
 pub mod http;
 pub mod interrupt;
@@ -20,6 +23,7 @@ pub mod paths;
 mod pin_folder;
 pub mod pinned;
 pub mod process;
+pub mod site;
 pub mod udp;
 pub mod visitor;
 pub mod wait;

@@ -1,4 +1,4 @@
-//! Debian's nginx as the application behind the edge.
+//! Debian's nginx: as the application behind the edge, and as a server of its own with its `combined` log.
 
 use std::{
     fs,
@@ -11,7 +11,12 @@ use std::{
 use socket2::Type;
 use tempfile::TempDir;
 
-use crate::lab::{netns::Namespace, process::Daemon, wait::wait_until};
+use crate::lab::{
+    netns::Namespace,
+    process::Daemon,
+    site::{Firewall, Site, SiteFolder, firewall_rules},
+    wait::wait_until,
+};
 
 const START: Duration = Duration::from_secs(10);
 /// `nobody` of every Linux.
@@ -107,6 +112,56 @@ impl Nginx {
     pub fn access_log(&self) -> String {
         fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default()
     }
+}
+
+/// Starts one in `namespace` on `port` that serves clients itself.
+#[must_use]
+pub fn start_site(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Firewall) -> Site {
+    let recommended = "/usr/share/nginx/docs/modsecurity/modsecurity.conf";
+    let rules = folder.write("modsecurity.conf", &firewall_rules(firewall, recommended, folder));
+    let (module, switch) = match firewall {
+        Firewall::Absent => ("", String::new()),
+        Firewall::Blocking | Firewall::Detecting => (
+            "load_module /usr/lib/nginx/modules/ngx_http_modsecurity_module.so;",
+            format!("modsecurity on; modsecurity_rules_file {};", rules.display()),
+        ),
+    };
+    let config = format!(
+        r#"{module}
+daemon off;
+master_process off;
+user root;
+pid nginx.pid;
+error_log error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log {log} combined;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    keepalive_requests 1000000;
+    {switch}
+    server {{
+        listen 0.0.0.0:{port};
+        listen [::]:{port} ipv6only=on;
+        root {pages};
+    }}
+}}
+"#,
+        log = folder.access_log().display(),
+        pages = folder.pages().display(),
+    );
+    let config = folder.write("nginx.conf", &config);
+    let mut command = namespace.command("nginx");
+    command
+        .arg("-p")
+        .arg(folder.path())
+        .arg("-c")
+        .arg(config)
+        .args(["-e", "error.log"]);
+    Site::start("nginx", namespace, port, &mut command)
 }
 
 fn configuration(http: &str) -> String {

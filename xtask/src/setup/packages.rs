@@ -4,6 +4,7 @@ use super::{Group, Part, bpf_linker, nats};
 use crate::process::{as_root, find, output, run};
 use crate::toolchain::{BpfToolchain, Way};
 use anyhow::{Result, bail};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,18 +12,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BPF_RUST: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
 /// The programs that the demo and the tests start, each with its package.
-const RUN: [(&str, &str); 11] = [
+const RUN: [(&str, &str); 12] = [
     ("bpftool", "bpftool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("nginx", "nginx"),
-    ("haproxy", "haproxy"),
+    ("apache2", "apache2"),
     ("caddy", "caddy"),
+    ("haproxy", "haproxy"),
     ("curl", "curl"),
     ("ps", "procps"),
     ("logrotate", "logrotate"),
     ("journalctl", "systemd"),
     ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
+];
+
+/// The web application firewall that the tests load into nginx and Apache: a file of each package.
+const WAF: [(&str, &str); 3] = [
+    (
+        "/usr/lib/apache2/modules/mod_security2.so",
+        "libapache2-mod-security2",
+    ),
+    (
+        "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so",
+        "libnginx-mod-http-modsecurity",
+    ),
+    ("/usr/share/modsecurity-crs/owasp-crs.load", "modsecurity-crs"),
 ];
 
 /// The programs that `vm` starts or puts into its guest.
@@ -50,7 +65,7 @@ pub(super) const FAIL2BAN: Program = Program::new("fail2ban-regex", "fail2ban");
 /// The HTTP benchmark that `bench sources` runs.
 pub(super) const WRK: Program = Program::new("wrk", "wrk");
 
-/// Installs packages as root. Installing nginx, HAProxy or Caddy must not leave a server on the developer's port 80, and apt
+/// Installs packages as root. Installing a web server must not leave it on the developer's port 80, and apt
 /// starts and enables it: so a `policy-rc.d` that refuses every start exists for the length of the installation (one that was
 /// there, as in a container, is left alone), and the unit is disabled afterwards. The server that is here was not before, so
 /// nobody relies on it.
@@ -65,7 +80,7 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --no-install-recommends "$@"
-for server in nginx haproxy caddy fail2ban; do
+for server in nginx apache2 haproxy caddy fail2ban; do
     case " $* " in *" $server "*)
         if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$server.service"; fi ;;
     esac
@@ -96,6 +111,8 @@ impl Part for Packages {
         }
         if self.groups.contains(&Group::Run) {
             missing.extend(packages_of(&RUN));
+            let absent = WAF.iter().filter(|(file, _)| !Path::new(file).exists());
+            missing.extend(absent.map(|(_, package)| (*package).to_owned()));
             missing.extend(nats::missing_package());
         }
         if self.groups.contains(&Group::Vm) {
