@@ -29,6 +29,7 @@ use crate::{
         access_log::{self, AccessLogs},
         authz::Authz,
         proxy::{Proxy, listen},
+        waf::{self, WafRecorder},
     },
     telemetry::{self, Recorder},
 };
@@ -53,6 +54,7 @@ pub struct App {
     authz: (Authz, Option<TcpListener>),
     /// Telemetry ends with the last one, and an edge may have no source.
     recorder: Recorder,
+    waf: WafRecorder,
     api: TcpListener,
     admin: Admin,
     privileged: PrivilegedThread,
@@ -138,6 +140,12 @@ impl App {
         let (recorder, telemetry_task) =
             telemetry::start(&edge_id, upstreams, &config.telemetry, bus.clone(), stopped)?;
         let telemetry = recorder.stats();
+        let (waf, waf_task) = waf::start(&edge_id, bus.clone(), publisher.clone());
+        let waf_stats = waf.stats();
+        tasks.spawn(async move {
+            waf_task.await;
+            Ok(())
+        });
         let (reported, all_reported) = oneshot::channel::<()>();
         tasks.spawn(async move {
             telemetry_task.await;
@@ -157,14 +165,15 @@ impl App {
         let authz = (authz, asked.context("taking the socket of /authz")?);
         let api = TcpListener::from_std(listeners.api).context("taking the API's socket")?;
         let access_logs = {
-            let (sources, state, recorder) = (
-                config.access_log.clone(),
-                config.state_dir.clone(),
-                recorder.clone(),
-            );
+            let access_logs = config.access_log.iter().zip(first_log..);
+            let mut sources: Vec<_> = access_logs
+                .map(|(log, upstream)| log.source(upstream, &recorder))
+                .collect();
+            sources.extend(config.waf_log.iter().map(|log| log.source(&waf)));
+            let state = config.state_dir.clone();
             let start = move || {
                 privileges::drop_all_but_reading()?;
-                AccessLogs::start(&sources, &state, first_log, &recorder)
+                AccessLogs::start(sources, &state)
             };
             logs.call(start).await??
         };
@@ -191,6 +200,7 @@ impl App {
             access_logs: access_logs.health(),
             clients: proxy.as_ref().map(Proxy::client_stats).unwrap_or_default(),
             authz: authz.0.stats(),
+            waf: waf_stats,
             l7: l7.clone(),
             protected: protected.clone(),
             configured: protection.configured().into(),
@@ -226,6 +236,7 @@ impl App {
             access_logs,
             authz,
             recorder,
+            waf,
             api,
             admin,
             privileged,
@@ -296,7 +307,7 @@ impl App {
         if tokio::time::timeout(access_log::DRAIN, logs).await.is_err() {
             error!("an access log's reader did not end in time");
         }
-        drop(self.recorder);
+        drop((self.recorder, self.waf));
         let (stop_reporting, all_reported) = self.reporting;
         drop(stop_reporting);
         if tokio::time::timeout(REPORTING_DRAIN, all_reported).await.is_err() {

@@ -25,6 +25,7 @@ use crate::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
         proxy::{ProxyConfig, Upstream},
+        waf::{self, WafLogConfig},
     },
     telemetry::TelemetryConfig,
 };
@@ -58,6 +59,9 @@ pub struct Config {
     /// Logs of other web servers.
     #[serde(default)]
     pub access_log: Vec<AccessLogConfig>,
+    /// Audit logs of web application firewalls.
+    #[serde(default)]
+    pub waf_log: Vec<WafLogConfig>,
     /// What has to outlive the daemon, beside the bans.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -266,6 +270,7 @@ impl Config {
     /// When a log may not be read, or is named twice.
     pub fn check_sources(&self, path: &Path) -> Result<(), ConfigError> {
         access_log::check(&self.access_log)
+            .and_then(|()| waf::check(&self.waf_log, &self.access_log))
             .map_err(|(key, message)| ConfigError::contradiction(path, &key, message))
     }
 

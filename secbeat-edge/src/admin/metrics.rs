@@ -19,6 +19,7 @@ pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
         reconciliation(stats);
         telemetry(stats);
         stats.access_logs.iter().for_each(access_log);
+        waf(stats);
     });
     let text = recorder.handle().render();
     (!text.is_empty())
@@ -192,6 +193,16 @@ fn telemetry(stats: &Stats) {
         "Entries in the bans bucket that were no bans."
     );
     counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
+}
+
+fn waf(stats: &Stats) {
+    describe_counter!(
+        "secbeat_edge_waf_events_total",
+        "Transactions in which a web application firewall's rules matched, recorded, or dropped on their way to the bus."
+    );
+    for (fate, events) in [("recorded", stats.waf.recorded), ("dropped", stats.waf.dropped)] {
+        counter!("secbeat_edge_waf_events_total", "fate" => fate).absolute(events);
+    }
 }
 
 fn access_log(log: &AccessLogView) {

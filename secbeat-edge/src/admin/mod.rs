@@ -33,11 +33,13 @@ use crate::{
     kernel::{Attachment, FilterMode, Pins, attachments, read_totals},
     l7::L7Bans,
     reconcile::{Origin, Refusal},
-    sources::{access_log::Health, authz::AuthzStats, client_address::ClientStats, proxy::ProxyStats},
+    sources::{
+        access_log::Health, authz::AuthzStats, client_address::ClientStats, proxy::ProxyStats, waf::WafStats,
+    },
     telemetry::TelemetryStats,
 };
 use allowed::AllowedView;
-use view::{AuthzView, BanView, Packets, Stats, Telemetry};
+use view::{AuthzView, BanView, Packets, Stats, Telemetry, Waf};
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ pub struct Admin {
     pub access_logs: Arc<[Arc<Health>]>,
     pub clients: Arc<ClientStats>,
     pub authz: Arc<AuthzStats>,
+    pub waf: Arc<WafStats>,
     pub l7: Arc<L7Bans>,
     pub protected: Arc<Protected>,
     /// What the config protects.
@@ -142,6 +145,10 @@ impl Admin {
             xdp,
             bus_connected: self.bus.is_connected(),
             telemetry: Telemetry::new(&self.telemetry, self.publisher.lost()),
+            waf: Waf {
+                recorded: self.waf.recorded(),
+                dropped: self.waf.dropped(),
+            },
             access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
             l7_denied: self.proxy.denied(),
             l7_observed: self.l7.observed(),

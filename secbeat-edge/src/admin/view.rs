@@ -198,6 +198,7 @@ pub struct Stats {
     pub telemetry: Telemetry,
     /// One for each `[[access_log]]`.
     pub access_logs: Vec<AccessLogView>,
+    pub waf: Waf,
     /// Requests that the proxy refused because their client is banned.
     pub l7_denied: u64,
     /// Requests that it would have refused, in observe mode.
@@ -219,6 +220,15 @@ pub struct AuthzView {
     pub denied: u64,
     /// Answers 200 because no client was named.
     pub unattributed: u64,
+}
+
+/// What became of the events that web application firewalls logged.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Waf {
+    /// Events taken in.
+    pub recorded: u64,
+    /// Events that could not be sent.
+    pub dropped: u64,
 }
 
 /// What became of the answers that the sources of telemetry saw, since the daemon started.

@@ -105,6 +105,12 @@ fn print_status(status: &Status) {
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
         daemon.access_logs.iter().for_each(print_log);
+        if daemon.waf.recorded > 0 {
+            println!(
+                "waf        {} events recorded, {} dropped",
+                daemon.waf.recorded, daemon.waf.dropped
+            );
+        }
         let spool = &telemetry.spool;
         println!(
             "spool      {}",

@@ -4,3 +4,4 @@ pub mod access_log;
 pub mod authz;
 pub mod client_address;
 pub mod proxy;
+pub mod waf;

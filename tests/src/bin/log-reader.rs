@@ -63,7 +63,8 @@ async fn main() {
     let batcher = Batcher::new(BatchConfig::default(), identity).expect("the default limits");
     let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
     tokio::spawn(TelemetryTask::new(queue, batcher, ToStdout).run(std::future::pending()));
-    let logs = AccessLogs::start(&[source], Path::new(state), 0, &recorder).expect("following the log");
+    let logs =
+        AccessLogs::start(vec![source.source(0, &recorder)], Path::new(state)).expect("following the log");
     let health = logs.health();
     eprintln!("following");
     terminate.recv().await;

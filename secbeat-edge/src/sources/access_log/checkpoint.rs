@@ -59,11 +59,28 @@ pub(super) enum SavedJournal {
     Cursor(String),
 }
 
+/// How far what was reported has come.
+pub(in crate::sources) trait Progress: Send + Sync {
+    /// Reports taken in.
+    fn recorded(&self) -> u64;
+    /// How many of them have left, in the order in which they came.
+    fn settled(&self) -> u64;
+}
+
+impl Progress for TelemetryStats {
+    fn recorded(&self) -> u64 {
+        self.recorded()
+    }
+
+    fn settled(&self) -> u64 {
+        self.settled()
+    }
+}
+
 /// Where one source's checkpoints lie.
-#[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
-    telemetry: Arc<TelemetryStats>,
+    progress: Arc<dyn Progress>,
     /// To be written once so many answers have left.
     pending: Option<(u64, Saved)>,
     written: Option<Saved>,
@@ -80,7 +97,7 @@ impl Store {
     pub(super) fn open(
         state: &Path,
         place: &Place,
-        telemetry: Arc<TelemetryStats>,
+        progress: Arc<dyn Progress>,
     ) -> anyhow::Result<(Self, Option<Saved>)> {
         let folder = state.join("access_log");
         fs::create_dir_all(&folder).with_context(|| format!("state_dir: making {}", folder.display()))?;
@@ -96,7 +113,7 @@ impl Store {
         };
         let store = Self {
             path,
-            telemetry,
+            progress,
             pending: None,
             written: None,
             taken: Instant::now(),
@@ -107,7 +124,7 @@ impl Store {
 
     /// Takes note of how far the source is read, and writes what has become due. Cheap when called often.
     pub(super) fn keep(&mut self, state: impl FnOnce() -> Saved) {
-        let settled = self.telemetry.settled();
+        let settled = self.progress.settled();
         if let Some((_, saved)) = self.pending.take_if(|(answers, _)| *answers <= settled) {
             self.write(saved);
         }
@@ -115,15 +132,15 @@ impl Store {
             self.taken = Instant::now();
             let state = state();
             if !self.is_written(&state) {
-                self.pending = Some((self.telemetry.recorded(), state));
+                self.pending = Some((self.progress.recorded(), state));
             }
         }
     }
 
     /// Writes the last checkpoint: as soon as all has left, but after a short while in any case what has left by then.
     pub(super) fn finish(&mut self, state: Saved) {
-        let (answers, start) = (self.telemetry.recorded(), Instant::now());
-        while self.telemetry.settled() < answers {
+        let (answers, start) = (self.progress.recorded(), Instant::now());
+        while self.progress.settled() < answers {
             if start.elapsed() > PATIENCE {
                 return self.keep(|| state);
             }

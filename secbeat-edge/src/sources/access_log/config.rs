@@ -142,7 +142,7 @@ impl PathPattern {
     /// # Errors
     ///
     /// What keeps a file or folder that exists from being read; the text names it.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(in crate::sources) fn check(&self) -> Result<(), String> {
         let (paths, errors) = self.paths();
         if let Some(error) = errors.first() {
             return Err(format!("cannot look for {}: {error}", self.0));

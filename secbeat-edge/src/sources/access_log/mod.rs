@@ -28,11 +28,15 @@ use std::{
 use anyhow::Context;
 use tracing::info;
 
+pub(in crate::sources) use self::{
+    checkpoint::Progress,
+    report::{Reading, Taken},
+};
 use self::{
     checkpoint::Store,
     follow::Follower,
     journal::Journal,
-    report::Reporter,
+    report::{Answers, Reporter},
     stop::{Stop, Stopper},
 };
 pub use self::{
@@ -44,7 +48,40 @@ use crate::telemetry::Recorder;
 /// How long [`AccessLogs::stop`] may take: a little more than what the readers wait for their telemetry to leave.
 pub const DRAIN: Duration = Duration::from_secs(3);
 
-/// The readers of all access logs.
+/// A log to follow: where it is, and what its lines are.
+pub struct Source {
+    pub(in crate::sources) place: Place,
+    pub(in crate::sources) name: String,
+    /// What its lines look like, for people.
+    pub(in crate::sources) format: String,
+    pub(in crate::sources) start: Start,
+    pub(in crate::sources) max_age: Duration,
+    pub(in crate::sources) reading: Box<dyn Reading>,
+    pub(in crate::sources) progress: Arc<dyn Progress>,
+}
+
+impl AccessLogConfig {
+    /// What this entry asks for. `upstream` is the index of its name in telemetry.
+    #[must_use]
+    pub fn source(&self, upstream: u16, recorder: &Recorder) -> Source {
+        Source {
+            place: self.place.clone(),
+            name: self.name.clone(),
+            format: self.format.to_string(),
+            start: self.start,
+            max_age: self.max_age,
+            reading: Box::new(Answers {
+                format: self.format.clone(),
+                learned_from: self.client.into(),
+                upstream,
+                recorder: recorder.clone(),
+            }),
+            progress: recorder.stats(),
+        }
+    }
+}
+
+/// The readers of all logs: access logs, and audit logs of web application firewalls.
 pub struct AccessLogs {
     stopper: Stopper,
     threads: Vec<JoinHandle<()>>,
@@ -52,29 +89,23 @@ pub struct AccessLogs {
 }
 
 impl AccessLogs {
-    /// Starts a thread for each of `sources`, with the capabilities of the calling one. `upstream` is the index of the first
-    /// one's name in telemetry; the others follow. `state` is the folder of checkpoints.
+    /// Starts a thread for each of `sources`, with the capabilities of the calling one. `state` is the folder of checkpoints.
     ///
     /// # Errors
     ///
     /// When `state` cannot be used, or there can be no more threads.
-    pub fn start(
-        sources: &[AccessLogConfig],
-        state: &Path,
-        upstream: u16,
-        recorder: &Recorder,
-    ) -> anyhow::Result<Self> {
+    pub fn start(sources: Vec<Source>, state: &Path) -> anyhow::Result<Self> {
         let (stopper, stop) = stop::channel().context("making a pipe")?;
         let mut threads = Vec::new();
         let mut all = Vec::new();
-        for (source, upstream) in sources.iter().zip(upstream..) {
-            let health = Arc::new(Health::new(&source.name, &source.format.to_string()));
+        for source in sources {
+            let health = Arc::new(Health::new(&source.name, &source.format));
             all.push(health.clone());
-            let reporter = Reporter::new(source, upstream, recorder.clone(), health);
-            let thread = spawn(source, state, reporter, recorder, stop.clone())
-                .with_context(|| format!("following {}", source.place))?;
+            let (place, format) = (source.place.clone(), source.format.clone());
+            let thread =
+                spawn(source, state, health, stop.clone()).with_context(|| format!("following {place}"))?;
             threads.push(thread);
-            info!(log = %source.place, format = %source.format, "following an access log");
+            info!(log = %place, format, "following a log");
         }
         Ok(Self {
             stopper,
@@ -100,18 +131,24 @@ impl AccessLogs {
     }
 }
 
-fn spawn(
-    source: &AccessLogConfig,
-    state: &Path,
-    reporter: Reporter,
-    recorder: &Recorder,
-    stop: Stop,
-) -> anyhow::Result<JoinHandle<()>> {
-    let (store, saved) = Store::open(state, &source.place, recorder.stats())?;
-    let (place, start) = (source.place.clone(), source.start);
-    let work = move || match place {
-        Place::Files(pattern) => reader::run(Follower::start(pattern, start, reporter, saved), store, &stop),
-        Place::Journal(unit) => Journal::new(unit, start, reporter, saved).run(store, &stop),
+fn spawn(source: Source, state: &Path, health: Arc<Health>, stop: Stop) -> anyhow::Result<JoinHandle<()>> {
+    let Source {
+        place,
+        start,
+        max_age,
+        reading,
+        progress,
+        ..
+    } = source;
+    let (store, saved) = Store::open(state, &place, progress)?;
+    let work = move || {
+        let reporter = Reporter::new(reading, max_age, health);
+        match place {
+            Place::Files(pattern) => {
+                reader::run(Follower::start(pattern, start, reporter, saved), store, &stop);
+            }
+            Place::Journal(unit) => Journal::new(unit, start, reporter, saved).run(store, &stop),
+        }
     };
     thread::Builder::new()
         .name("access-log".to_owned())

@@ -2,8 +2,10 @@
 
 use std::{
     borrow::Cow,
+    fmt::Display,
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use secbeat_common::{
@@ -14,7 +16,6 @@ use secbeat_common::{
 use tracing::warn;
 
 use super::{
-    config::AccessLogConfig,
     health::Health,
     lines::{MAX_LINE, Piece},
 };
@@ -23,103 +24,51 @@ use crate::{
     telemetry::{Closed, Recorder},
 };
 
-/// So many lines in a row that are not understood are worth a warning, and again ten times as many.
-const WORTH_A_WARNING: u64 = 20;
-/// Bytes of a line that a warning shows.
-const SAMPLE: usize = 160;
-
-/// Parses one source's lines and reports them.
-pub(super) struct Reporter {
-    format: Format,
-    learned_from: LearnedFrom,
-    upstream: u16,
-    recorder: Recorder,
-    health: Arc<Health>,
-    /// Lines from before the daemon are too old when they are from before this, milliseconds since the Unix epoch.
-    oldest_ms: i64,
-    /// Lines not understood since the last that was.
-    not_understood: u64,
-    next_warning: u64,
-}
-
-impl Reporter {
-    pub(super) fn new(
-        config: &AccessLogConfig,
-        upstream: u16,
-        recorder: Recorder,
-        health: Arc<Health>,
-    ) -> Self {
-        let max_age = i64::try_from(config.max_age.as_millis()).unwrap_or(i64::MAX);
-        Self {
-            format: config.format.clone(),
-            learned_from: config.client.into(),
-            upstream,
-            recorder,
-            health,
-            oldest_ms: now_ms().saturating_sub(max_age),
-            not_understood: 0,
-            next_warning: WORTH_A_WARNING,
-        }
-    }
-
-    pub(super) fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// Takes one line of the file or unit called `source`; `old` if it was there before the daemon. Waits while telemetry is
-    /// full.
+/// What the lines of a source are, and where what they say goes.
+pub(in crate::sources) trait Reading: Send {
+    /// Reports a line, unless it is from before `oldest_ms` (milliseconds since the Unix epoch). Waits while there is no
+    /// room.
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody takes telemetry any more.
-    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, old: bool) -> Result<(), Closed> {
-        let text = match piece {
-            Piece::Line([]) => return Ok(()),
-            Piece::Line(text) => text,
-            Piece::TooLong => {
-                self.health.too_long.fetch_add(1, Relaxed);
-                self.health
-                    .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
-                return Ok(());
-            }
-        };
-        match self.format.parse(text) {
+    /// [`Closed`] when nobody takes reports any more.
+    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed>;
+}
+
+/// What became of a line.
+pub(in crate::sources) enum Taken {
+    /// Reported, if there was something to report, with the line's own time in milliseconds since the Unix epoch.
+    Reported {
+        at_ms: i64,
+    },
+    TooOld,
+    /// Not understood, and why.
+    NotUnderstood(Box<dyn Display>),
+}
+
+/// Lines of an access log, which are answers to clients.
+pub(super) struct Answers {
+    pub(super) format: Format,
+    pub(super) learned_from: LearnedFrom,
+    pub(super) upstream: u16,
+    pub(super) recorder: Recorder,
+}
+
+impl Reading for Answers {
+    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+        match self.format.parse(line) {
+            Ok(line) if oldest_ms.is_some_and(|oldest_ms| line.at_ms < oldest_ms) => Ok(Taken::TooOld),
             Ok(line) => {
-                self.not_understood = 0;
-                self.next_warning = WORTH_A_WARNING;
-                self.report(&line, old)
+                self.report(&line)?;
+                Ok(Taken::Reported { at_ms: line.at_ms })
             }
-            Err(error) => {
-                self.health.unparsed.fetch_add(1, Relaxed);
-                self.health.read_at_ms.store(now_ms(), Relaxed);
-                self.not_understood += 1;
-                // Most such lines come in floods: what is said of them is not.
-                if self.not_understood <= WORTH_A_WARNING {
-                    self.health.add_reason(error.to_string());
-                }
-                if self.not_understood >= self.next_warning {
-                    self.next_warning = self.next_warning.saturating_mul(10);
-                    warn!(
-                        file = source,
-                        format = %self.format,
-                        lines = self.not_understood,
-                        sample = without_addresses(text),
-                        %error,
-                        "no line of this access log is understood; `secbeat-edge explain {source}` shows what its lines look like"
-                    );
-                }
-                Ok(())
-            }
+            Err(error) => Ok(Taken::NotUnderstood(Box::new(error))),
         }
     }
+}
 
-    fn report<'a>(&self, line: &'a LogLine<'_>, old: bool) -> Result<(), Closed> {
-        let health = &self.health;
-        if old && line.at_ms < self.oldest_ms {
-            health.parsed.fetch_add(1, Relaxed);
-            health.too_old.fetch_add(1, Relaxed);
-            return Ok(());
-        }
+impl Answers {
+    fn report<'a>(&self, line: &'a LogLine<'_>) -> Result<(), Closed> {
         // Of good answers telemetry keeps no text.
         let text = |bytes: &'a [u8]| match line.status {
             400..600 => String::from_utf8_lossy(bytes),
@@ -136,14 +85,102 @@ impl Reporter {
             user_agent: &text(line.user_agent.as_deref().unwrap_or_default()),
             upstream: self.upstream,
             learned_from: self.learned_from,
-        })?;
-        let now_ms = now_ms();
+        })
+    }
+}
+
+/// So many lines in a row that are not understood are worth a warning, and again ten times as many.
+const WORTH_A_WARNING: u64 = 20;
+/// Bytes of a line that a warning shows.
+const SAMPLE: usize = 160;
+
+/// Reports one source's lines, and keeps count of them.
+pub(super) struct Reporter {
+    reading: Box<dyn Reading>,
+    health: Arc<Health>,
+    /// Lines from before the daemon are too old when they are from before this, milliseconds since the Unix epoch.
+    oldest_ms: i64,
+    /// Lines not understood since the last that was.
+    not_understood: u64,
+    next_warning: u64,
+}
+
+impl Reporter {
+    /// `max_age` is how old lines from before the daemon may be.
+    pub(super) fn new(reading: Box<dyn Reading>, max_age: Duration, health: Arc<Health>) -> Self {
+        let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            reading,
+            health,
+            oldest_ms: now_ms().saturating_sub(max_age),
+            not_understood: 0,
+            next_warning: WORTH_A_WARNING,
+        }
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Takes one line of the file or unit called `source`; `old` if it was there before the daemon. Waits while there is no
+    /// room for what it says.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when nobody takes reports any more.
+    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, old: bool) -> Result<(), Closed> {
+        let text = match piece {
+            Piece::Line([]) => return Ok(()),
+            Piece::Line(text) => text,
+            Piece::TooLong => {
+                self.health.too_long.fetch_add(1, Relaxed);
+                self.health
+                    .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
+                return Ok(());
+            }
+        };
+        let health = &self.health;
+        match self.reading.take(text, old.then_some(self.oldest_ms))? {
+            Taken::NotUnderstood(error) => {
+                self.complain(source, text, &error);
+                return Ok(());
+            }
+            Taken::TooOld => {
+                health.too_old.fetch_add(1, Relaxed);
+            }
+            Taken::Reported { at_ms } => {
+                let now_ms = now_ms();
+                health.read_at_ms.store(now_ms, Relaxed);
+                health
+                    .delay_ms
+                    .store(now_ms.saturating_sub(at_ms).max(0), Relaxed);
+            }
+        }
         health.parsed.fetch_add(1, Relaxed);
-        health.read_at_ms.store(now_ms, Relaxed);
-        health
-            .delay_ms
-            .store(now_ms.saturating_sub(line.at_ms).max(0), Relaxed);
+        self.not_understood = 0;
+        self.next_warning = WORTH_A_WARNING;
         Ok(())
+    }
+
+    fn complain(&mut self, source: &str, text: &[u8], error: &dyn Display) {
+        self.health.unparsed.fetch_add(1, Relaxed);
+        self.health.read_at_ms.store(now_ms(), Relaxed);
+        self.not_understood += 1;
+        // Most such lines come in floods: what is said of them is not.
+        if self.not_understood <= WORTH_A_WARNING {
+            self.health.add_reason(error.to_string());
+        }
+        if self.not_understood >= self.next_warning {
+            self.next_warning = self.next_warning.saturating_mul(10);
+            warn!(
+                file = source,
+                format = self.health.format(),
+                lines = self.not_understood,
+                sample = without_addresses(text),
+                %error,
+                "no line of this log is understood; `secbeat-edge explain {source}` shows what the lines of an access log look like"
+            );
+        }
     }
 }
 

@@ -57,7 +57,8 @@ impl Lab {
 
     fn start(&mut self, saved: Option<Saved>) -> Follower {
         self.health = Arc::default();
-        let reporter = Reporter::new(&self.config, 0, self.recorder.clone(), self.health.clone());
+        let Source { reading, max_age, .. } = self.config.source(0, &self.recorder);
+        let reporter = Reporter::new(reading, max_age, self.health.clone());
         let Place::Files(pattern) = self.config.place.clone() else {
             unreachable!("a path was given");
         };

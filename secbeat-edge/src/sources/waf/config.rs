@@ -1,0 +1,100 @@
+//! `[[waf_log]]` of the config.
+
+use std::time::Duration;
+
+use secbeat_common::{daemon::config::HumanDuration, logs::waf::WafFormat};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::sources::access_log::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
+
+/// One audit log: a file, or several by a pattern.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WafLogConfig {
+    pub path: PathPattern,
+    #[serde(deserialize_with = "format")]
+    pub format: WafFormat,
+    #[serde(default)]
+    pub client: ClientColumn,
+    /// Names the log in `status` and metrics; its path unless set.
+    pub name: Option<String>,
+    #[serde(default)]
+    pub start: Start,
+    /// Entries that were there before the daemon are not reported when they are older.
+    #[serde(default = "default_max_age")]
+    pub max_age: HumanDuration,
+}
+
+fn default_max_age() -> HumanDuration {
+    HumanDuration(Duration::from_secs(60))
+}
+
+fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WafFormat, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(D::Error::custom)
+}
+
+/// Finds what is wrong with the entries together and with the files that they name: the key to blame, and what to say.
+///
+/// # Errors
+///
+/// The first of them.
+pub fn check(entries: &[WafLogConfig], access_logs: &[AccessLogConfig]) -> Result<(), (String, String)> {
+    for (number, entry) in entries.iter().enumerate() {
+        let key = format!("waf_log[{number}].path");
+        let place = Place::Files(entry.path.clone());
+        let is_access_log = access_logs.iter().any(|log| log.place == place);
+        if is_access_log || entries[..number].iter().any(|other| other.path == entry.path) {
+            return Err((key, format!("{place} is in two entries")));
+        }
+        entry.path.check().map_err(|error| (key, error))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<WafLogConfig, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn path_and_format_are_enough() {
+        let entry = parse("path = \"/var/log/modsec_audit.log\"\nformat = \"modsecurity-json\"").unwrap();
+        assert_eq!((entry.client, entry.start), (ClientColumn::Peer, Start::End));
+        assert_eq!(entry.max_age.0, Duration::from_secs(60));
+        for (text, error) in [
+            ("path = \"/a\"", "missing field `format`"),
+            (
+                "path = \"/a\"\nformat = \"modsecurity\"",
+                "`modsecurity` is no format of a firewall's audit log",
+            ),
+            (
+                "path = \"a\"\nformat = \"coraza-json\"",
+                "`a` is no absolute path",
+            ),
+        ] {
+            let told = parse(text).unwrap_err();
+            assert!(told.contains(error), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn no_file_is_read_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let text = format!("path = \"{}\"", path.display());
+        let entry = parse(&format!("{text}\nformat = \"coraza-json\"")).unwrap();
+        let access_log: AccessLogConfig = toml::from_str(&text).unwrap();
+        let error = |number| {
+            let key = format!("waf_log[{number}].path");
+            Err((key, format!("{} is in two entries", path.display())))
+        };
+        assert_eq!(check(&[entry.clone()], &[]), Ok(()));
+        assert_eq!(check(&[entry.clone(), entry.clone()], &[]), error(1));
+        assert_eq!(check(&[entry], &[access_log]), error(0));
+    }
+}
