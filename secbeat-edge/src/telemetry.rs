@@ -5,9 +5,11 @@
 
 mod config;
 mod link;
+mod probe;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 
 use std::{
     num::NonZeroUsize,

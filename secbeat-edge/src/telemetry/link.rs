@@ -4,13 +4,12 @@
 //! a restart of NATS the orchestrator has to make that stream anew, and what is published before is kept by nobody.
 //!
 //! A publication is not acknowledged, so what was published stays in memory until a later probe succeeded, and
-//! [`HOLD`] longer. When the bus breaks first it goes to the spool as well, and is sent again afterwards; the orchestrator
+//! [`HOLD`](super::unconfirmed::HOLD) longer. When the bus breaks first it goes to the spool as well, and is sent again afterwards; the orchestrator
 //! tells by the sequences which batches it has had.
 //!
 //! Live telemetry goes first. What comes from the spool is paced, so that neither NATS nor the orchestrator drowns in it.
 
 use std::{
-    collections::VecDeque,
     future::pending,
     pin::Pin,
     sync::{
@@ -20,7 +19,6 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream;
 use bytes::Bytes;
 use secbeat_common::{
     daemon::bus::Bus,
@@ -33,27 +31,23 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{Loss, Sink, TelemetryStats};
+use super::{
+    Loss, Sink, TelemetryStats,
+    probe::{Up, probe},
+    unconfirmed::{OVERHEAD, Unconfirmed},
+};
 use crate::spool::{EncodedBatch, Spool, boot_ms};
 
 /// Batches that may wait for the link.
 const QUEUE: usize = 4096;
 /// Bytes of batches that may wait for the link.
 const QUEUE_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of published batches that are remembered; past it the oldest are taken to have arrived.
-const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
-/// How often the bus is probed.
-const PROBE: Duration = Duration::from_secs(1);
-/// How long a probe, or one publication, may take.
+/// How long one publication may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pause after a failed probe.
-const RETRY: Duration = Duration::from_millis(250);
-/// The stream is kept in the server's memory: what it took just before it died, nobody may have read.
-const HOLD: Duration = Duration::from_secs(1);
 /// Bytes a second that come from the spool.
-const LATE_BYTES_PER_SECOND: u32 = 8 * 1024 * 1024;
-/// Pause between two batches from the spool, at least.
-const LATE_PAUSE: Duration = Duration::from_millis(1);
+const LATE_BYTES_PER_SECOND: f64 = 8.0 * 1024.0 * 1024.0;
+/// How far ahead of its pace the spool may be: timers are no finer than a millisecond.
+const LATE_BURST: Duration = Duration::from_millis(10);
 
 /// The batcher's end.
 #[derive(Debug)]
@@ -92,17 +86,6 @@ fn put_aside(spool: Option<&Spool>, stats: &TelemetryStats, batch: EncodedBatch)
     }
 }
 
-/// A bus that takes telemetry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Up {
-    /// The connection's number.
-    connection: u64,
-    /// When the stream was made, which tells it from another of its name.
-    stream: i128,
-    /// When the probe was sent: the server has had whatever was published before.
-    asked: Instant,
-}
-
 /// A batch on its way out of the spool.
 type Late = Pin<Box<dyn Future<Output = Option<EncodedBatch>> + Send>>;
 
@@ -119,8 +102,8 @@ pub(super) struct Link {
     up: Option<Up>,
     unconfirmed: Unconfirmed,
     late: Option<Late>,
-    /// From when on the next batch may leave the spool.
-    late_after: Instant,
+    /// When the batches that left the spool so far will have been paid for.
+    late_paid: Instant,
 }
 
 impl Link {
@@ -155,7 +138,7 @@ impl Link {
             up: None,
             unconfirmed: Unconfirmed::default(),
             late: None,
-            late_after: Instant::now(),
+            late_paid: Instant::now(),
         };
         (link, outbox)
     }
@@ -225,13 +208,12 @@ impl Link {
 
     /// What the bus may not have had waits until it is back.
     fn lost_the_bus(&mut self) {
-        let resent = self.unconfirmed.batches.len();
-        debug!(batches = resent, "the bus may not have had these");
+        let batches = self.unconfirmed.take();
+        debug!(batches = batches.len(), "the bus may not have had these");
         // Without a spool there is nothing to be done, and most of it has arrived.
-        let batches = std::mem::take(&mut self.unconfirmed).batches;
         if let Some(spool) = &self.spool {
-            self.stats.batches_resent.fetch_add(resent as u64, Relaxed);
-            batches.into_iter().for_each(|(_, batch)| spool.put(batch));
+            self.stats.batches_resent.fetch_add(batches.len() as u64, Relaxed);
+            batches.for_each(|batch| spool.put(batch));
         }
     }
 
@@ -250,9 +232,9 @@ impl Link {
     }
 
     async fn send_late(&mut self, batch: EncodedBatch) {
-        let cost = u32::try_from(batch.payload.len()).unwrap_or(u32::MAX);
-        let pace = Duration::from_secs(1) * cost / LATE_BYTES_PER_SECOND;
-        self.late_after = Instant::now() + pace.max(LATE_PAUSE);
+        let bytes = u32::try_from(batch.payload.len() + OVERHEAD).unwrap_or(u32::MAX);
+        let cost = Duration::from_secs(1).mul_f64(f64::from(bytes) / LATE_BYTES_PER_SECOND);
+        self.late_paid = self.late_paid.max(Instant::now()) + cost;
         if !self.is_up() {
             return self.put_aside(batch);
         }
@@ -312,9 +294,12 @@ impl Link {
         let Some(spool) = self.spool.clone() else {
             return;
         };
-        let after = self.late_after;
+        let wait = self
+            .late_paid
+            .saturating_duration_since(Instant::now())
+            .saturating_sub(LATE_BURST);
         self.late = Some(Box::pin(async move {
-            tokio::time::sleep_until(after).await;
+            tokio::time::sleep(wait).await;
             spool.next().await
         }));
     }
@@ -324,66 +309,5 @@ async fn next(late: &mut Option<Late>) -> Option<EncodedBatch> {
     match late {
         Some(late) => late.await,
         None => pending().await,
-    }
-}
-
-/// Published batches that the server may not have had, oldest first.
-#[derive(Debug, Default)]
-struct Unconfirmed {
-    batches: VecDeque<(Instant, EncodedBatch)>,
-    bytes: usize,
-}
-
-impl Unconfirmed {
-    fn push(&mut self, batch: EncodedBatch) {
-        self.bytes += batch.payload.len();
-        self.batches.push_back((Instant::now(), batch));
-        while self.bytes > UNCONFIRMED_BYTES {
-            self.pop();
-        }
-    }
-
-    /// A probe that was sent at `asked` has been answered.
-    fn confirm(&mut self, asked: Instant) {
-        while self
-            .batches
-            .front()
-            .is_some_and(|(published, _)| *published + HOLD < asked)
-        {
-            self.pop();
-        }
-    }
-
-    fn pop(&mut self) {
-        if let Some((_, batch)) = self.batches.pop_front() {
-            self.bytes -= batch.payload.len();
-        }
-    }
-}
-
-/// Tells whether the bus takes telemetry, until nobody listens.
-async fn probe(bus: Bus, tell: watch::Sender<Option<Up>>) {
-    let mut context = jetstream::new(bus.client.clone());
-    context.set_timeout(PATIENCE);
-    let mut watched = bus.clone();
-    while !tell.is_closed() {
-        let connection = bus.connection();
-        let asked = Instant::now();
-        let stream = match bus.is_connected() {
-            true => context.get_stream(subjects::TELEMETRY_STREAM).await.ok(),
-            false => None,
-        };
-        let up = stream.map(|stream| Up {
-            connection,
-            stream: stream.cached_info().created.unix_timestamp_nanos(),
-            asked,
-        });
-        tell.send_replace(up);
-        let pause = if up.is_some() { PROBE } else { RETRY };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = watched.connection_after(connection) => {}
-            () = tell.closed() => {}
-        }
     }
 }
