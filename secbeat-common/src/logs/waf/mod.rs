@@ -7,6 +7,9 @@ mod coraza;
 mod fields;
 mod message;
 mod modsecurity;
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::expect_used, reason = "an oracle of tests")]
+mod oracle;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -16,6 +19,8 @@ use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 use jiff::tz::TimeZone;
 
 use self::message::Match;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::oracle::check;
 use crate::wire::{LearnedFrom, MAX_WAF_RULES, WafEvent, WafOutcome, WafRule, cut};
 
 /// What the lines of an audit log look like.

@@ -1,5 +1,7 @@
 //! What is understood of entries that the firewalls themselves wrote.
 
+use std::{fs, path::Path};
+
 use super::*;
 use crate::wire::{MAX_TEXT, Severity};
 
@@ -355,4 +357,28 @@ fn formats_have_names() {
         assert_eq!(format.name().parse(), Ok(format));
     }
     assert!("modsecurity".parse::<WafFormat>().is_err());
+}
+
+/// Begun with the fixtures, and grown by `cargo fuzz`.
+#[test]
+fn the_fuzzers_corpus_keeps_what_it_checks() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/waf");
+    let mut replayed = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        check(&fs::read(file.unwrap().path()).unwrap());
+        replayed += 1;
+    }
+    assert!(replayed > 20, "only {replayed} files in {}", folder.display());
+}
+
+#[test]
+fn entries_cut_short_or_with_a_byte_changed_keep_what_the_fuzzer_checks() {
+    for line in [APACHE, NGINX, CORAZA].into_iter().flat_map(str::lines) {
+        for at in (0..line.len()).step_by(7) {
+            check(&line.as_bytes()[..at]);
+            let mut bytes = line.as_bytes().to_vec();
+            bytes[at] ^= 0x81;
+            check(&bytes);
+        }
+    }
 }
