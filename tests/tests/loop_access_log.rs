@@ -117,11 +117,11 @@ fn a_log_of_which_nothing_is_understood_is_told_loudly() {
         .unwrap();
     fleet
         .edge
-        .wait_for_log("no line of this access log is understood", PATIENCE);
+        .wait_for_log("no line of this log is understood", PATIENCE);
     let told = fleet.edge.log();
     let told = told.lines().find(|line| line.contains("is understood")).unwrap();
     for part in [
-        "format=combined",
+        "format=\"combined\"",
         "… said something",
         &format!("secbeat-edge explain {}", log.display()),
     ] {
