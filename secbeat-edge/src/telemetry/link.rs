@@ -195,14 +195,18 @@ impl Link {
 
     fn take_probe(&mut self) {
         let now = *self.probed.borrow_and_update();
-        let same =
-            |(before, now): (Up, Up)| before.connection == now.connection && before.stream == now.stream;
         let before = std::mem::replace(&mut self.up, now);
-        match (before, now) {
-            (Some(before), Some(now)) if same((before, now)) => self.unconfirmed.confirm(now.asked),
-            (None, None) => {}
-            (None, Some(_)) => info!(spooled = self.stats.spool().batches(), "NATS takes telemetry"),
-            (Some(_), _) => self.lost_the_bus(),
+        if let Some((before, now)) = before.zip(now)
+            && before.connection == now.connection
+            && before.stream == now.stream
+        {
+            return self.unconfirmed.confirm(now.asked);
+        }
+        if before.is_some() {
+            self.lost_the_bus();
+        }
+        if now.is_some() {
+            info!(spooled = self.stats.spool().batches(), "NATS takes telemetry");
         }
     }
 
