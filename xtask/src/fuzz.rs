@@ -16,11 +16,20 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 12] = [
     // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
     Target::new("secbeat-ebpf", "parse", 128),
     Target::new("secbeat-edge", "chain", 256),
     Target::new("secbeat-edge", "proxy_header", 256),
+    Target::new("secbeat-common", "combined", 1024),
+    Target::new("secbeat-common", "nginx_json", 1024),
+    Target::new("secbeat-common", "caddy_json", 1024),
+    Target::new("secbeat-common", "traefik_json", 1024),
+    Target::new("secbeat-common", "haproxy", 1024),
+    Target::new("secbeat-common", "envoy_json", 1024),
+    Target::new("secbeat-common", "envoy", 1024),
+    Target::new("secbeat-common", "pattern", 1024),
+    Target::new("secbeat-common", "waf", 1024),
 ];
 
 impl Target {

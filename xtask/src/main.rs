@@ -40,7 +40,7 @@ enum Command {
     Test(test::Args),
     /// Run what depends on the kernel in Debian's kernels, in QEMU
     Vm(vm::Args),
-    /// Fuzz the packet parser and grow its corpus
+    /// Fuzz the parsers and grow their corpora
     Fuzz(fuzz::Args),
     /// Check format, lints, licences and unused dependencies
     Lint,

@@ -19,6 +19,7 @@ use super::{
 /// # Errors
 ///
 /// What keeps it from being a request of a known client at a known time with a known status.
+#[inline]
 pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, LogError> {
     let (mut line, rest) = parse_until_status(line)?;
     line.user_agent = find_user_agent(rest).map(Into::into);
@@ -26,10 +27,12 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, LogError> {
 }
 
 /// As [`parse`], without looking for a user agent.
+#[inline]
 pub(super) fn parse_common(line: &[u8]) -> Result<LogLine<'_>, LogError> {
     parse_until_status(line).map(|(line, _)| line)
 }
 
+#[inline]
 fn parse_until_status(line: &[u8]) -> Result<(LogLine<'_>, &[u8]), LogError> {
     let Begin { client, host, rest } = split_client(line)?;
     let (at_ms, rest) = find_time(rest).ok_or(LogError::Time(
@@ -57,6 +60,7 @@ struct Begin<'a> {
     rest: &'a [u8],
 }
 
+#[inline]
 fn split_client(line: &[u8]) -> Result<Begin<'_>, LogError> {
     if let Some((client, rest)) = address::split_v4(line)
         && rest.starts_with(b" - ")
@@ -104,12 +108,14 @@ fn split_field(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// The time, and what follows the quote that opens the request. User names may contain spaces and brackets, but no bare
 /// quote, so only the server's own time stands before one.
+#[inline]
 fn find_time(text: &[u8]) -> Option<(i64, &[u8])> {
     let anonymous = text.strip_prefix(b" - - [").and_then(time_and_rest);
     anonymous.or_else(|| memchr_iter(b'[', text).find_map(|open| time_and_rest(&text[open + 1..])))
 }
 
 /// What follows the opening bracket, split after the opening quote.
+#[inline]
 fn time_and_rest(text: &[u8]) -> Option<(i64, &[u8])> {
     let (time, rest) = text.split_at_checked(TIME_LEN)?;
     let rest = rest.strip_prefix(b"] \"")?;

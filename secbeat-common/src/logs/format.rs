@@ -94,6 +94,18 @@ impl Format {
         }
     }
 
+    /// For readers that have no use for user agents: they are not looked for where that costs time.
+    #[must_use]
+    pub fn without_user_agent(self) -> Self {
+        match self.kind {
+            Kind::Combined => Self {
+                kind: Kind::Common,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// Parses one line, without its line feed. A container runtime's time and stream before it are skipped.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use memchr::{memchr, memchr2, memrchr};
 
 /// Splits after the opening quote: what is quoted, and what follows the closing quote. A backslash escapes the byte after
 /// it.
+#[inline]
 pub(super) fn unquote(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut from = 0;
     loop {
@@ -16,6 +17,7 @@ pub(super) fn unquote(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Splits ` 404` and what follows it; ` -` is 0, no answer.
+#[inline]
 pub(super) fn split_status(text: &[u8]) -> Option<(u16, &[u8])> {
     let text = text.strip_prefix(b" ")?;
     let (status, rest) = match text.split_first_chunk::<3>() {
@@ -41,6 +43,7 @@ pub(super) fn parse_status(text: &[u8]) -> Option<u16> {
 }
 
 /// Method and path; an empty method and everything if it is not `METHOD PATH PROTOCOL` or `METHOD PATH`.
+#[inline]
 pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     if request == b"-" {
         return (b"", b"");

@@ -192,6 +192,12 @@ impl Detector {
         self.shards.iter().map(Shard::len).sum()
     }
 
+    /// Sources taken up since the start; one that went and came back was taken up twice.
+    #[must_use]
+    pub fn admitted(&self) -> u64 {
+        self.shards.iter().map(Shard::admitted).sum()
+    }
+
     /// Sources that went because of the ceiling, since the start.
     #[must_use]
     pub fn evicted(&self) -> u64 {

@@ -141,6 +141,7 @@ type Table = LinkedHashMap<Prefix, Source, RandomState>;
 pub(super) struct Shard {
     tables: [Table; 3],
     ceiling: usize,
+    admitted: u64,
     evicted: u64,
 }
 
@@ -150,6 +151,7 @@ impl Shard {
         Self {
             tables: Default::default(),
             ceiling: ceiling.max(1),
+            admitted: 0,
             evicted: 0,
         }
     }
@@ -247,6 +249,10 @@ impl Shard {
         self.tables[class as usize].len()
     }
 
+    pub(super) const fn admitted(&self) -> u64 {
+        self.admitted
+    }
+
     pub(super) const fn evicted(&self) -> u64 {
         self.evicted
     }
@@ -265,6 +271,7 @@ impl Shard {
         {
             self.evicted += 1;
         }
+        self.admitted += 1;
         self.tables[class as usize].insert(source, Source::default());
         class
     }

@@ -102,7 +102,8 @@ impl Window {
             self.events.reserve_exact(1);
         }
         let index = match self.events.back() {
-            Some((last, _)) if *last >= at_ms => self.events.partition_point(|(at, _)| *at < at_ms),
+            Some((last, _)) if *last == at_ms => self.events.len() - 1,
+            Some((last, _)) if *last > at_ms => self.events.partition_point(|(at, _)| *at < at_ms),
             _ => self.events.len(),
         };
         match self.events.get_mut(index) {

@@ -138,7 +138,7 @@ impl Replay {
         input: impl Read,
         output: &mut Output<impl Write>,
     ) -> io::Result<()> {
-        let format = format.with_time_zone(self.zone.clone());
+        let format = format.with_time_zone(self.zone.clone()).without_user_agent();
         let mut lines = Lines::new(input);
         let mut number = 0;
         while let Some(line) = lines.next_line()? {
@@ -181,14 +181,18 @@ impl Replay {
 
     fn observe(&mut self, line: &LogLine<'_>) -> Option<Finding> {
         let source = Prefix::of_source(line.client);
-        self.sources.insert(source);
         let sighting = Sighting {
             source,
             at_ms: line.at_ms,
             upstream: self.upstream,
             learned_from: LearnedFrom::Peer,
         };
-        self.detector.observe_answer(sighting, line.status)
+        let admitted = self.detector.admitted();
+        let finding = self.detector.observe_answer(sighting, line.status);
+        if self.detector.admitted() != admitted {
+            self.sources.insert(source);
+        }
+        finding
     }
 
     fn judge(&mut self, finding: Finding) -> Record {

@@ -1,6 +1,6 @@
 //! A log that is the same on every machine.
 
-use std::io::Write as _;
+use std::{io::Write as _, net::Ipv4Addr};
 
 /// Bytes of a generated line, its line feed included.
 pub const LINE_LEN: usize = 150;
@@ -12,21 +12,28 @@ const AGENTS: [&str; 4] = [
     "Go-http-client/2.0",
 ];
 const METHODS: [&str; 4] = ["GET", "POST", "GET", "HEAD"];
+/// 203.0.113.0 and 10.0.0.0.
+const SCANNER_NET: u32 = 0xcb00_7100;
+const VISITOR_NET: u32 = 0x0a00_0000;
 /// A visitor's; one in eight is an error.
 const STATUSES: [u16; 8] = [200, 200, 304, 200, 206, 301, 200, 404];
 /// Clients that scan, 203.0.113.1 to this: one line in 16 is theirs, and an error.
 pub const SCANNERS: u32 = 20;
-/// Clients with 1 to 254 at the end of each of so many networks.
-const NETWORKS: u32 = 64;
+/// Visitors on the site at a time; each stays for some requests, and another comes.
+const VISITORS: u32 = 256;
+/// One request in so many is a visitor's last.
+const REQUESTS: u32 = 20;
 /// Lines that one second of the log has.
 const LINES_PER_SECOND: u32 = 2000;
 
-/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by some 16,000 visitors and [`SCANNERS`] from 2026-11-20 10:00
+/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by some 24,000 visitors and [`SCANNERS`] from 2026-11-20 10:00
 /// UTC on.
 #[must_use]
 pub fn combined(lines: u32) -> Vec<u8> {
     let mut log = Vec::with_capacity(lines as usize * LINE_LEN);
     let mut random = 0x2545_f491_u32;
+    let mut visitors: Vec<u32> = (0..VISITORS).collect();
+    let mut last = VISITORS;
     for n in 0..lines {
         let begin = log.len();
         // Xorshift (Marsaglia): any sequence will do, as long as it is always the same.
@@ -34,16 +41,21 @@ pub fn combined(lines: u32) -> Vec<u8> {
         random ^= random >> 17;
         random ^= random << 5;
         let pick = random as usize >> 16;
-        let (a, b, c, d, status) = if pick.is_multiple_of(16) {
-            (203, 0, 113, random / 16 % SCANNERS + 1, 404)
+        let (client, status) = if pick.is_multiple_of(16) {
+            (SCANNER_NET | (random / 16 % SCANNERS + 1), 404)
         } else {
-            let status = STATUSES[pick / 16 % 8];
-            (198, 51, random % NETWORKS, random / NETWORKS % 254 + 1, status)
+            let visitor = &mut visitors[pick / 16 % VISITORS as usize];
+            if random.is_multiple_of(REQUESTS) {
+                last += 1;
+                *visitor = last;
+            }
+            (VISITOR_NET | *visitor, STATUSES[random as usize / 32 % 8])
         };
+        let client = Ipv4Addr::from(client);
         let second = n / LINES_PER_SECOND;
         write!(
             log,
-            "{a}.{b}.{c}.{d} - - [20/Nov/2026:{:02}:{:02}:{:02} +0000] \"{} /shop/item/{random:x}",
+            "{client} - - [20/Nov/2026:{:02}:{:02}:{:02} +0000] \"{} /shop/item/{random:x}",
             10 + second / 3600,
             second / 60 % 60,
             second % 60,
