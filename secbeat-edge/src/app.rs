@@ -1,5 +1,7 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
+mod reload;
+
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -28,7 +30,7 @@ use crate::{
     sources::{
         access_log::{self, AccessLogs},
         authz::Authz,
-        proxy::{Proxy, listen},
+        proxy::{Proxy, ProxyConfig, listen},
         waf::{self, WafRecorder},
     },
     telemetry::{self, Recorder},
@@ -67,7 +69,8 @@ pub struct App {
 /// wrong or taken shall leave the host as it was.
 #[derive(Debug)]
 pub struct Listeners {
-    proxy: Option<std::net::TcpListener>,
+    /// In the order of the proxy's listeners.
+    proxy: Vec<std::net::TcpListener>,
     authz: Option<std::net::TcpListener>,
     api: std::net::TcpListener,
 }
@@ -77,9 +80,10 @@ impl Listeners {
     ///
     /// When an address cannot be listened on; the error names its key.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
-        let proxy = config.proxy.as_ref().map(|proxy| listen(proxy.listen));
+        let listeners = config.proxy().into_iter().flat_map(|proxy| &proxy.listeners);
+        let proxy = listeners.map(|listener| listen(listener.address));
         Ok(Self {
-            proxy: proxy.transpose().context("proxy.listen")?,
+            proxy: proxy.collect::<Result<_, _>>().context("proxy.listen")?,
             authz: config
                 .authz
                 .listen
@@ -128,11 +132,8 @@ impl App {
             publishing.await;
             Ok(())
         });
-        let mut upstreams: Vec<_> = config
-            .proxy
-            .iter()
-            .map(|proxy| proxy.upstream.to_string())
-            .collect();
+        let proxied = config.proxy().map(ProxyConfig::telemetry_names);
+        let mut upstreams = proxied.unwrap_or_default();
         let first_log = u16::try_from(upstreams.len()).context("counting the upstreams")?;
         upstreams.extend(config.access_log.iter().map(|log| log.name.clone()));
         let (stop_reporting, stopped) = oneshot::channel::<()>();
@@ -152,10 +153,13 @@ impl App {
             drop(reported);
             Ok(())
         });
-        let proxy = match listeners.proxy.zip(config.proxy()) {
-            Some((listener, config)) => Some(Proxy::new(listener, config, l7.clone(), recorder.clone())?),
-            None => None,
-        };
+        let proxy = config
+            .proxy()
+            .map(|proxy| {
+                let (sockets, clients) = (listeners.proxy, config.client_rule());
+                Proxy::new(sockets, proxy.clone(), clients, l7.clone(), recorder.clone())
+            })
+            .transpose()?;
         let authz = Authz::new(
             &config.trusted_proxies,
             config.authz.client_header.clone(),
@@ -259,8 +263,8 @@ impl App {
             }
         };
         info!(edge = self.edge_id, api = %self.config.api_listen, "running");
-        if let (Some(proxy), Some(config)) = (&self.proxy, &self.config.proxy) {
-            info!(listen = %proxy.local_addr(), upstream = %config.upstream, "proxying");
+        if let Some(proxy) = &self.proxy {
+            info!(listen = ?proxy.local_addrs(), "proxying");
         }
         let (sender, receiver) = self.orders;
         let garbage = self.admin.garbage.clone();
@@ -285,6 +289,7 @@ impl App {
             }
             _ => None,
         };
+        let reloads = reload::on_hangup(self.config, self.proxy.as_ref().map(Proxy::reloader))?;
         let proxy = self.proxy.map(|proxy| tokio::spawn(proxy.run(stopping())));
 
         let mut outcome = Ok(());
@@ -292,6 +297,7 @@ impl App {
             () = shutdown => info!("stopping; bans stay in the kernel"),
             Some(ended) = self.tasks.join_next() => outcome = ended.context("a task died").and_then(|ended| ended),
         }
+        reloads.abort();
         let _ = stop.send(true);
         if let Some(proxy) = proxy
             && let Err(error) = proxy.await

@@ -196,8 +196,17 @@ fn check(path: &Path) -> anyhow::Result<()> {
         config.edge_id()?,
         config.nats.url
     );
-    if let Some(proxy) = &config.proxy {
-        println!("it proxies {} to {}", proxy.listen, proxy.upstream);
+    if let Some(proxy) = config.proxy() {
+        let listeners = proxy
+            .listeners
+            .iter()
+            .map(|listener| listener.address.to_string());
+        let upstreams = proxy.upstreams.iter().map(|upstream| upstream.name.as_str());
+        println!(
+            "it proxies {} to {}",
+            listeners.collect::<Vec<_>>().join(", "),
+            upstreams.collect::<Vec<_>>().join(", ")
+        );
     }
     for log in &config.access_log {
         println!("it follows {} as {}", log.place, log.format);
@@ -211,7 +220,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     if let Some(listen) = config.authz.listen {
         println!("it answers /authz on {listen}");
     }
-    if config.enforcement.at_l7() && config.proxy.is_some() {
+    if config.enforcement.at_l7() && config.proxy().is_some() {
         println!("bans are enforced by the proxy with 403");
     }
     Ok(())

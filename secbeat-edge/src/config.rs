@@ -24,7 +24,7 @@ use crate::{
     sources::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
-        proxy::{ProxyConfig, Upstream},
+        proxy::{ProxyConfig, ProxyFile, ServerUrl},
         waf::{self, WafLogConfig},
     },
     telemetry::TelemetryConfig,
@@ -54,8 +54,11 @@ pub struct Config {
     #[serde(default)]
     pub kernel: Kernel,
     /// Without it the edge enforces bans, and reports what its other sources say.
-    #[serde(default)]
-    pub proxy: Option<Proxy>,
+    #[serde(default, rename = "proxy")]
+    proxy_file: Option<ProxyFile>,
+    /// What `proxy_file` comes to.
+    #[serde(skip)]
+    proxy: Option<ProxyConfig>,
     /// Logs of other web servers.
     #[serde(default)]
     pub access_log: Vec<AccessLogConfig>,
@@ -75,6 +78,9 @@ pub struct Config {
     pub protect: Protect,
     #[serde(default)]
     pub bans: Bans,
+    /// Where it was read.
+    #[serde(skip)]
+    path: PathBuf,
 }
 
 /// Where bans are enforced.
@@ -151,24 +157,6 @@ impl Default for Kernel {
     }
 }
 
-/// The reverse proxy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Proxy {
-    #[serde(default = "default_listen")]
-    pub listen: SocketAddr,
-    #[serde(deserialize_with = "upstream")]
-    pub upstream: Upstream,
-    pub connect_timeout: Option<HumanDuration>,
-    pub header_timeout: Option<HumanDuration>,
-    pub response_timeout: Option<HumanDuration>,
-    pub idle_timeout: Option<HumanDuration>,
-    pub max_connections: Option<NonZeroU32>,
-    /// Whether each connection begins with a PROXY header of a trusted proxy; others are closed.
-    #[serde(default)]
-    pub proxy_protocol: bool,
-}
-
 /// The answers to somebody else's proxy.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -204,6 +192,10 @@ impl Default for Bans {
     }
 }
 
+fn alike<T: std::fmt::Debug>(one: &T, other: &T) -> bool {
+    format!("{one:?}") == format!("{other:?}")
+}
+
 /// Where the local API listens unless the config says otherwise.
 #[must_use]
 pub fn default_api() -> SocketAddr {
@@ -214,10 +206,6 @@ fn default_state_dir() -> PathBuf {
     PathBuf::from("/var/lib/secbeat/edge")
 }
 
-fn default_listen() -> SocketAddr {
-    SocketAddr::from(([0; 8], 8443))
-}
-
 fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let packets = u32::deserialize(deserializer)?;
     if packets == 0 || packets.is_power_of_two() {
@@ -226,12 +214,6 @@ fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     Err(D::Error::custom(format!(
         "{packets} is neither 0 nor a power of two"
     )))
-}
-
-fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Upstream, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(D::Error::custom)
 }
 
 /// Whatever one key cannot say alone.
@@ -250,7 +232,10 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = config::load(path)?;
+        let mut config: Self = config::load(path)?;
+        path.clone_into(&mut config.path);
+        let proxy = config.proxy_file.as_ref().map(|proxy| proxy.check(path));
+        config.proxy = proxy.transpose()?;
         if config.enforcement.in_kernel() && config.kernel.interfaces.is_empty() {
             let name = if config.enforcement == Enforcement::Kernel {
                 "kernel"
@@ -299,7 +284,13 @@ impl Config {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
-            upstream: self.proxy.as_ref().map(|proxy| proxy.upstream.host_and_port()),
+            upstreams: self
+                .proxy
+                .iter()
+                .flat_map(|proxy| &proxy.upstreams)
+                .flat_map(|upstream| &upstream.servers)
+                .map(ServerUrl::host_and_port)
+                .collect(),
             operator: sessions::operator(),
         }
     }
@@ -313,6 +304,44 @@ impl Config {
         }
     }
 
+    /// What the reverse proxy is told, if there is to be one.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&ProxyConfig> {
+        self.proxy.as_ref()
+    }
+
+    /// Reads the file again.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn read_again(&self) -> Result<Self, ConfigError> {
+        Self::load(&self.path)
+    }
+
+    /// Names the tables and keys outside of `[proxy]` that differ in `other`.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let same = [
+            ("edge_id", self.edge_id == other.edge_id),
+            ("enforcement", self.enforcement == other.enforcement),
+            ("api_listen", self.api_listen == other.api_listen),
+            ("state_dir", self.state_dir == other.state_dir),
+            ("trusted_proxies", self.trusted_proxies == other.trusted_proxies),
+            ("client_header", self.client_header == other.client_header),
+            ("[kernel]", alike(&self.kernel, &other.kernel)),
+            ("[[access_log]]", alike(&self.access_log, &other.access_log)),
+            ("[[waf_log]]", alike(&self.waf_log, &other.waf_log)),
+            ("[authz]", alike(&self.authz, &other.authz)),
+            ("[telemetry]", alike(&self.telemetry, &other.telemetry)),
+            ("[nats]", self.nats.url == other.nats.url),
+            ("[protect]", self.protect == other.protect),
+            ("[bans]", alike(&self.bans, &other.bans)),
+        ];
+        let differs = same.into_iter().filter(|(_, same)| !same);
+        differs.map(|(name, _)| name).collect()
+    }
+
     /// What the kernel side is told.
     #[must_use]
     pub fn xdp(&self) -> XdpSetup {
@@ -322,28 +351,6 @@ impl Config {
             allow_generic: self.kernel.allow_generic,
             ban_slots: self.kernel.ban_slots.get(),
         }
-    }
-
-    /// What the reverse proxy is told, if there is to be one.
-    #[must_use]
-    pub fn proxy(&self) -> Option<ProxyConfig> {
-        let config = self.proxy.as_ref()?;
-        let mut proxy = ProxyConfig::new(config.listen, config.upstream.clone());
-        let set = |slot: &mut Duration, value: Option<HumanDuration>| {
-            if let Some(HumanDuration(value)) = value {
-                *slot = value;
-            }
-        };
-        set(&mut proxy.connect_timeout, config.connect_timeout);
-        set(&mut proxy.header_timeout, config.header_timeout);
-        set(&mut proxy.response_timeout, config.response_timeout);
-        set(&mut proxy.idle_timeout, config.idle_timeout);
-        if let Some(max) = config.max_connections {
-            proxy.max_connections = max;
-        }
-        proxy.clients = self.client_rule();
-        proxy.proxy_protocol = config.proxy_protocol;
-        Some(proxy)
     }
 }
 
@@ -365,7 +372,7 @@ mod tests {
     #[test]
     fn an_edge_may_have_no_proxy() {
         let config = load("[kernel]\ninterfaces = [\"eth0\"]\n").unwrap();
-        assert!(config.proxy().is_none() && config.known().upstream.is_none());
+        assert!(config.proxy().is_none() && config.known().upstreams.is_empty());
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl ConfigError {
     }
 }
 
-/// The line on which `key` stands, or else the innermost table around it, or else the first.
+/// The line on which `key` (as `a.b` or `a[0].b`) stands, or else the innermost table around it, or else the first.
 fn line_of(text: &str, key: &str) -> usize {
     let Ok(document) = toml::de::DeTable::parse(text) else {
         return 1;
@@ -47,14 +47,18 @@ fn line_of(text: &str, key: &str) -> usize {
     let mut table = Some(document.get_ref());
     let mut at = 0;
     for part in key.split('.') {
-        let (part, element) = part.split_once('[').unwrap_or((part, ""));
-        let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else {
+        let (part, index) = part.split_once('[').unwrap_or((part, ""));
+        let Some((name, mut value)) = table.and_then(|table| table.get_key_value(part)) else {
             break;
         };
         at = name.span().start;
-        let number = element.trim_end_matches(']').parse::<usize>().ok();
-        let element = number.and_then(|number| value.get_ref().as_array()?.get(number));
-        table = element.unwrap_or(value).get_ref().as_table();
+        if let Ok(index) = index.trim_end_matches(']').parse::<usize>()
+            && let Some(element) = value.get_ref().as_array().and_then(|array| array.get(index))
+        {
+            value = element;
+            at = value.span().start;
+        }
+        table = value.get_ref().as_table();
     }
     line_at(text, at)
 }
@@ -294,6 +298,8 @@ mod tests {
         assert_eq!(line_of(text, "ban.strike_factor"), 2);
         assert_eq!(line_of(text, "kernel.interfaces"), 1);
         assert_eq!(line_of("a.b = 1\nc.d = 2\n", "c.d"), 2);
+        let list = "[[a]]\nb = 1\n[[a]]\nb = 2\n";
+        assert_eq!([line_of(list, "a[1].b"), line_of(list, "a[1].c")], [4, 3]);
     }
 
     #[test]

@@ -98,8 +98,8 @@ pub struct Known {
     pub trusted_proxies: Vec<Prefix>,
     /// The NATS server.
     pub bus: Option<Server>,
-    /// The proxy's upstream.
-    pub upstream: Option<Server>,
+    /// The servers behind the proxy.
+    pub upstreams: Vec<Server>,
     /// Whoever started this process by hand, if that was over SSH ([`sessions::operator`]).
     pub operator: Option<IpAddr>,
 }
@@ -108,7 +108,8 @@ pub struct Known {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     pub bus: Vec<IpAddr>,
-    pub upstream: Vec<IpAddr>,
+    /// In the order of [`Known::upstreams`].
+    pub upstreams: Vec<Vec<IpAddr>>,
 }
 
 impl Known {
@@ -116,13 +117,16 @@ impl Known {
     /// in `before`.
     #[must_use]
     pub fn resolve(&self, before: &Names) -> Names {
-        let addresses = |server: &Option<Server>, before: &[IpAddr]| match server {
-            Some(server) => resolve(server).unwrap_or_else(|| before.to_vec()),
-            None => Vec::new(),
+        let addresses = |server: &Server, before: Option<&Vec<IpAddr>>| {
+            resolve(server).unwrap_or_else(|| before.cloned().unwrap_or_default())
         };
+        let bus = self.bus.as_ref().map(|bus| addresses(bus, Some(&before.bus)));
+        let upstreams = self.upstreams.iter().enumerate();
         Names {
-            bus: addresses(&self.bus, &before.bus),
-            upstream: addresses(&self.upstream, &before.upstream),
+            bus: bus.unwrap_or_default(),
+            upstreams: upstreams
+                .map(|(index, server)| addresses(server, before.upstreams.get(index)))
+                .collect(),
         }
     }
 }
@@ -160,7 +164,7 @@ pub fn collect(
     // Of several reasons for one address the last is the one that is told.
     let found = [
         (allow::SSH_PEER, sessions),
-        (allow::UPSTREAM, Ok(names.upstream.clone())),
+        (allow::UPSTREAM, Ok(names.upstreams.concat())),
         (allow::BUS, Ok(names.bus.clone())),
         (allow::RESOLVER, network::resolvers()),
         (allow::GATEWAY, network::gateways()),

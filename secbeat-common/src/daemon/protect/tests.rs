@@ -33,7 +33,7 @@ fn configured_networks_proxies_upstream_bus_and_operator_are_protected() {
         configured: vec![entry("203.0.113.0/24", None)],
         trusted_proxies: vec![prefix("2001:db8:ff::/48"), prefix("203.0.113.0/24")],
         bus: Some(("192.0.2.10".to_owned(), 4222)),
-        upstream: Some(("2001:db8::5".to_owned(), 80)),
+        upstreams: vec![("2001:db8::5".to_owned(), 80)],
         operator: Some("198.51.100.7".parse().unwrap()),
     };
     let nets = collect_from_nothing(&known);

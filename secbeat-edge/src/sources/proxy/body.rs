@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -14,6 +14,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::upstream::Lease;
+
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
@@ -23,37 +25,28 @@ pub(super) enum BodyError {
     Broken(#[source] hyper::Error),
 }
 
-/// A body that fails when its sender is silent for `idle`.
-pub(super) struct TimedBody {
-    body: Incoming,
+/// Fires once a sender was silent for a while.
+struct Silence {
     idle: Duration,
     /// Made when the sender first lets us wait, and kept for the next times.
     timer: Option<Pin<Box<Sleep>>>,
     silent: bool,
-    progress: Option<Arc<Progress>>,
 }
 
-impl TimedBody {
-    /// An upstream's body.
-    pub(super) fn new(body: Incoming, idle: Duration) -> Self {
+impl Silence {
+    fn new(idle: Duration) -> Self {
         Self {
-            body,
             idle,
             timer: None,
             silent: false,
-            progress: None,
         }
     }
 
-    /// A client's body, which tells `progress` how far it is.
-    pub(super) fn watched(body: Incoming, idle: Duration, progress: Arc<Progress>) -> Self {
-        Self {
-            progress: Some(progress),
-            ..Self::new(body, idle)
-        }
+    fn broken(&mut self) {
+        self.silent = false;
     }
 
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let end = Instant::now() + self.idle;
         let timer = self
             .timer
@@ -65,7 +58,131 @@ impl TimedBody {
     }
 }
 
-impl Body for TimedBody {
+/// A client's body on its way to a server.
+pub(super) enum ClientBody {
+    /// There is none.
+    Empty,
+    Upload(Upload),
+}
+
+impl ClientBody {
+    pub(super) fn new(body: Incoming, idle: Duration) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Upload(Upload {
+            body: Some(body),
+            silence: Silence::new(idle),
+            touched: false,
+            progress: Arc::new(Progress::new()),
+        })
+    }
+
+    /// How far it is, if there is one.
+    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Empty => None,
+            Self::Upload(upload) => Some(upload.progress.clone()),
+        }
+    }
+}
+
+/// A body that fails when its sender is silent for too long, and tells a [`Progress`] how far it is.
+pub(super) struct Upload {
+    body: Option<Incoming>,
+    silence: Silence,
+    touched: bool,
+    progress: Arc<Progress>,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.touched {
+            *self.progress.unread() = self.body.take();
+        }
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self::Upload(upload) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        let Some(body) = &mut upload.body else {
+            return Poll::Ready(None);
+        };
+        upload.touched = true;
+        let polled = Pin::new(body).poll_frame(cx);
+        upload.progress.set(if polled.is_pending() {
+            Waiting::ForClient
+        } else {
+            Waiting::ForUpstream
+        });
+        match polled {
+            Poll::Ready(frame) => {
+                upload.silence.broken();
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+            }
+            Poll::Pending => {
+                ready!(upload.silence.poll(cx));
+                Poll::Ready(Some(Err(BodyError::Stalled)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Upload(upload) => upload.body.as_ref().is_none_or(Body::is_end_stream),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Upload(Upload { body: Some(body), .. }) => body.size_hint(),
+            _ => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// A server's body on its way to the client. Drives the connection that it comes from, and gives that back at its end.
+pub(super) struct Download {
+    body: Incoming,
+    silence: Silence,
+    /// `None` once it is given back, and where another task drives the connection (HTTP/2).
+    lease: Option<Lease>,
+    /// Told with the next poll, so that what came before it is on its way: hyper forgets what it has not flushed.
+    failed: Option<hyper::Error>,
+}
+
+impl Download {
+    pub(super) fn new(body: Incoming, idle: Duration, lease: Option<Lease>) -> Self {
+        let mut download = Self {
+            body,
+            silence: Silence::new(idle),
+            lease,
+            failed: None,
+        };
+        if download.body.is_end_stream() {
+            download.give_back();
+        }
+        download
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for Download {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -73,21 +190,31 @@ impl Body for TimedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(progress) = &self.progress {
-            progress.set(if polled.is_pending() {
-                Waiting::ForClient
-            } else {
-                Waiting::ForUpstream
-            });
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(BodyError::Broken(error))));
+        }
+        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(lease) = &mut self.lease
+        {
+            lease.drive(cx);
+            polled = Pin::new(&mut self.body).poll_frame(cx);
         }
         match polled {
+            Poll::Ready(Some(Err(error))) => {
+                self.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(frame) => {
-                self.silent = false;
+                self.silence.broken();
+                if frame.is_none() || self.body.is_end_stream() {
+                    self.give_back();
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
             }
             Poll::Pending => {
-                ready!(self.poll_silence(cx));
+                ready!(self.silence.poll(cx));
                 Poll::Ready(Some(Err(BodyError::Stalled)))
             }
         }
@@ -102,11 +229,13 @@ impl Body for TimedBody {
     }
 }
 
-/// Who has to act next on a request, so that an upload may take its time while an upstream may not.
+/// Who has to act next on a request with a body, so that an upload may take its time while an upstream may not.
 pub(super) struct Progress {
     start: Instant,
     /// Milliseconds since `start` at which the upstream's turn began, or [`CLIENTS_TURN`].
     since: AtomicU64,
+    /// The body, once its upstream has let go of it without having asked for any of it.
+    unread: Mutex<Option<Incoming>>,
 }
 
 const CLIENTS_TURN: u64 = u64::MAX;
@@ -119,10 +248,11 @@ enum Waiting {
 
 impl Progress {
     /// The upstream's turn begins.
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             start: Instant::now(),
             since: AtomicU64::new(0),
+            unread: Mutex::default(),
         }
     }
 
@@ -134,18 +264,20 @@ impl Progress {
         self.since.store(since, Relaxed);
     }
 
-    /// Completes when the upstream has let `timeout` pass in its turn.
-    pub(super) async fn upstream_late(&self, timeout: Duration) {
-        loop {
-            let since = self.since.load(Relaxed);
-            let turn = match since {
-                CLIENTS_TURN => Instant::now(),
-                since => self.start + Duration::from_millis(since),
-            };
-            tokio::time::sleep_until(turn + timeout).await;
-            if since != CLIENTS_TURN && since == self.since.load(Relaxed) {
-                return;
-            }
+    /// Since when the upstream has had its turn; `None` in the client's.
+    pub(super) fn upstreams_turn(&self) -> Option<Instant> {
+        match self.since.load(Relaxed) {
+            CLIENTS_TURN => None,
+            since => Some(self.start + Duration::from_millis(since)),
         }
+    }
+
+    /// Takes the body for another attempt, if nobody has asked for any of it.
+    pub(super) fn take_unread(&self) -> Option<Incoming> {
+        self.unread().take()
+    }
+
+    fn unread(&self) -> std::sync::MutexGuard<'_, Option<Incoming>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

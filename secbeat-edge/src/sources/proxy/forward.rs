@@ -1,185 +1,133 @@
-//! One request: gate, upstream, answer, record.
+//! One request: gate, route, answer, record.
 
-use std::{
-    error::Error as StdError,
-    io,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
     header::{self, HeaderValue},
 };
-use hyper_util::client::legacy::{self, connect::HttpConnector};
 use secbeat_common::daemon::time::now_ms;
+use tokio::time::Instant;
 
 use super::{
-    super::client_address::{Client, ClientStats, Connection},
-    Gate, ProxyConfig,
-    body::{BodyError, Progress, TimedBody},
-    headers::{Refusal, strip_hop_by_hop, target_host, to_upstream},
+    super::client_address::{Client, ClientRule, ClientStats, Connection},
+    Gate, ProxyStats,
+    access_log::Entry,
+    attempt::{Failure, forward},
+    body::Download,
+    headers::{Refusal, target_host},
+    logged::Logged,
+    site::Site,
+    visit::Visit,
 };
 use crate::{batch::Answer, l7::Admission, telemetry::Recorder};
 
-pub(super) type AnswerBody = Either<TimedBody, Full<Bytes>>;
-
-/// Counters of the proxy, since the start.
-#[derive(Debug, Default)]
-pub struct ProxyStats {
-    pub(super) connections: AtomicU64,
-    denied: AtomicU64,
-    upstream_failures: AtomicU64,
-}
-
-impl ProxyStats {
-    /// Connections accepted.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Relaxed)
-    }
-
-    /// Requests answered 403 because their client is banned.
-    #[must_use]
-    pub fn denied(&self) -> u64 {
-        self.denied.load(Relaxed)
-    }
-
-    /// Requests answered 502 or 504 by the proxy itself.
-    #[must_use]
-    pub fn upstream_failures(&self) -> u64 {
-        self.upstream_failures.load(Relaxed)
-    }
-}
+pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 
 /// What all connections share.
 pub(super) struct Forwarder {
-    pub(super) config: ProxyConfig,
+    pub(super) site: ArcSwap<Site>,
     pub(super) gate: Arc<dyn Gate>,
     pub(super) recorder: Recorder,
     pub(super) stats: Arc<ProxyStats>,
+    pub(super) rule: ClientRule,
     pub(super) clients: Arc<ClientStats>,
-    pub(super) client: legacy::Client<HttpConnector, TimedBody>,
 }
 
-/// What telemetry wants to know of a request once it is answered; all parts are reference-counted.
+/// What telemetry and the access log want to know of a request once it is answered; all parts are reference-counted.
 struct Asked {
     client: Client,
     method: Method,
     uri: Uri,
+    version: Version,
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
-}
-
-/// Why there is no answer of the upstream to pass on.
-#[derive(Debug)]
-enum Failure {
-    Refused(Refusal),
-    /// The client's body stopped coming.
-    SlowClient,
-    /// The client's body broke off or is malformed.
-    BadBody,
-    /// The upstream could not be reached, or broke off before its answer.
-    Unreachable(Box<dyn StdError + Send + Sync>),
-    /// The upstream took too long.
-    Late,
+    referer: Option<HeaderValue>,
+    since: Instant,
 }
 
 impl Forwarder {
-    /// Answers one request.
-    pub(super) async fn answer(
-        &self,
-        connection: Connection,
-        request: Request<Incoming>,
-    ) -> Response<AnswerBody> {
-        let client = self.config.clients.client(&connection, request.headers());
-        let asked = client.map(|client| Asked {
-            client,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            host: request.headers().get(header::HOST).cloned(),
-            user_agent: request.headers().get(header::USER_AGENT).cloned(),
-        });
-        let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
-        let response = match admission {
-            Admission::Served => self
-                .forward(connection.last_hop(), request)
-                .await
-                .unwrap_or_else(|failure| self.explain(&failure)),
-            Admission::Refused | Admission::RefusedAsPeer => {
-                self.stats.denied.fetch_add(1, Relaxed);
-                last_words(StatusCode::FORBIDDEN, "banned\n")
-            }
-        };
-        match asked {
-            Ok(_) if admission == Admission::Refused => {}
-            Ok(asked) => self.record(&asked, response.status()),
-            Err(nobody) => self.clients.count(nobody),
-        }
+    /// Answers one request of the connection `visit`.
+    pub(super) async fn answer(&self, visit: &Visit, request: Request<Incoming>) -> Response<AnswerBody> {
+        let pending = visit.pending();
+        let response = self.answered(visit, request).await;
+        pending.answered();
         response
     }
 
-    async fn forward(
-        &self,
-        client: IpAddr,
-        request: Request<Incoming>,
-    ) -> Result<Response<AnswerBody>, Failure> {
-        let (mut head, body) = request.into_parts();
-        let host = target_host(&head).map_err(Failure::Refused)?;
-        let upstream = self.config.upstream.authority();
-        to_upstream(&mut head, &body, host, client, upstream).map_err(Failure::Refused)?;
-        let progress = Arc::new(Progress::new());
-        let body = TimedBody::watched(body, self.config.idle_timeout, progress.clone());
-
-        let response = tokio::select! {
-            biased;
-            response = self.client.request(Request::from_parts(head, body)) => response.map_err(Failure::of)?,
-            () = progress.upstream_late(self.config.response_timeout) => return Err(Failure::Late),
+    async fn answered(&self, visit: &Visit, request: Request<Incoming>) -> Response<AnswerBody> {
+        let (head, body) = request.into_parts();
+        let client = self.rule.client(&visit.connection, &head.headers);
+        let site = self.site.load_full();
+        let asked = Asked {
+            // The access log names the nearest address that is known.
+            client: client.unwrap_or_else(|_| Client::peer(visit.connection.last_hop())),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            host: head.headers.get(header::HOST).cloned(),
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
+            referer: site
+                .access_log
+                .as_ref()
+                .and_then(|_| head.headers.get(header::REFERER).cloned()),
+            since: Instant::now(),
         };
-        if response.status().is_informational() {
-            return Err(Failure::Unreachable(
-                "the upstream switched protocols unasked".into(),
-            ));
+        let mut upstream = site.no_upstream;
+        let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
+        let response = match admission {
+            Admission::Served => {
+                let answer = async {
+                    let host = target_host(&head).map_err(Failure::Refused)?;
+                    let name = host.to_str().unwrap_or_default();
+                    let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
+                    upstream = to.index;
+                    forward(&site, to, &self.stats, visit, head, body, host).await
+                };
+                match answer.await {
+                    Ok(response) => response.map(Either::Left),
+                    Err(failure) => self.explain(asked.version, &failure),
+                }
+            }
+            Admission::Refused | Admission::RefusedAsPeer => {
+                self.stats.denied.fetch_add(1, Relaxed);
+                last_words(asked.version, StatusCode::FORBIDDEN, "banned\n")
+            }
+        };
+        match client {
+            Ok(_) if admission == Admission::Refused => {}
+            Ok(_) => self.record(&asked, response.status(), upstream),
+            Err(nobody) => self.clients.count(nobody),
         }
-        let (mut head, body) = response.into_parts();
-        strip_hop_by_hop(&mut head.headers);
-        Ok(Response::from_parts(
-            head,
-            Either::Left(TimedBody::new(body, self.config.idle_timeout)),
-        ))
+        logged(&site, asked, response)
     }
 
-    fn explain(&self, failure: &Failure) -> Response<AnswerBody> {
+    fn explain(&self, version: Version, failure: &Failure) -> Own {
+        let say = |status, text| last_words(version, status, text);
         match failure {
             Failure::Refused(Refusal::Malformed) | Failure::BadBody => {
-                last_words(StatusCode::BAD_REQUEST, "bad request\n")
+                say(StatusCode::BAD_REQUEST, "bad request\n")
             }
-            Failure::Refused(Refusal::Connect) => {
-                last_words(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n")
-            }
-            Failure::SlowClient => last_words(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
+            Failure::Refused(Refusal::Connect) => say(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n"),
+            Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
+            Failure::SlowClient => say(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
             Failure::Unreachable(error) => {
-                tracing::debug!(
-                    error = error.as_ref() as &dyn StdError,
-                    "the upstream does not answer"
-                );
+                tracing::debug!(%error, "the upstream does not answer");
                 self.stats.upstream_failures.fetch_add(1, Relaxed);
-                last_words(StatusCode::BAD_GATEWAY, "bad gateway\n")
+                say(StatusCode::BAD_GATEWAY, "bad gateway\n")
             }
             Failure::Late => {
                 self.stats.upstream_failures.fetch_add(1, Relaxed);
-                last_words(StatusCode::GATEWAY_TIMEOUT, "gateway timeout\n")
+                say(StatusCode::GATEWAY_TIMEOUT, "gateway timeout\n")
             }
         }
     }
 
-    fn record(&self, asked: &Asked, status: StatusCode) {
+    fn record(&self, asked: &Asked, status: StatusCode, upstream: u16) {
         let text = |value: &Option<HeaderValue>| {
             value
                 .as_ref()
@@ -203,23 +151,27 @@ impl Forwarder {
                 .authority()
                 .map_or(&host, |authority| authority.as_str()),
             user_agent: &user_agent,
-            upstream: self.config.upstream_index,
+            upstream,
             learned_from: asked.client.learned_from,
         });
     }
 
     /// Records what hyper refuses by itself, before there is a request: its parser's 400 and 431.
     pub(super) fn record_malformed(&self, connection: &Connection, error: &hyper::Error) {
-        if !error.is_parse() {
-            return;
+        if error.is_parse() {
+            let status = if error.is_parse_too_large() { 431 } else { 400 };
+            self.record_without_request(connection, status);
         }
+    }
+
+    /// Records an answer that no request goes with.
+    pub(super) fn record_without_request(&self, connection: &Connection, status: u16) {
         // Without its headers, what a trusted proxy passed on is nobody's.
-        let client = match self.config.clients.client(connection, &HeaderMap::new()) {
+        let client = match self.rule.client(connection, &HeaderMap::new()) {
             Ok(client) if self.gate.admission(client) == Admission::Refused => return,
             Ok(client) => client,
             Err(nobody) => return self.clients.count(nobody),
         };
-        let status = if error.is_parse_too_large() { 431 } else { 400 };
         self.recorder.record(Answer {
             client: client.address,
             at_ms: now_ms(),
@@ -228,40 +180,44 @@ impl Forwarder {
             path: "",
             host: "",
             user_agent: "",
-            upstream: self.config.upstream_index,
+            upstream: self.site.load().no_upstream,
             learned_from: client.learned_from,
         });
     }
 }
 
-impl Failure {
-    /// Finds out who is to blame from the chain of causes.
-    fn of(error: legacy::Error) -> Self {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-        while let Some(error) = cause {
-            match error.downcast_ref::<BodyError>() {
-                Some(BodyError::Stalled) => return Self::SlowClient,
-                Some(BodyError::Broken(_)) => return Self::BadBody,
-                None => {}
-            }
-            if error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-            {
-                return Self::Late;
-            }
-            cause = error.source();
-        }
-        Self::Unreachable(error.into())
-    }
+type Own = Response<Either<Download, Full<Bytes>>>;
+
+/// Has the end of `response` written to the access log, if there is one.
+fn logged(site: &Site, asked: Asked, response: Own) -> Response<AnswerBody> {
+    let status = response.status().as_u16();
+    let end = site.access_log.as_ref().map(|log| {
+        let entry = Entry {
+            client: asked.client.address,
+            at_ms: now_ms(),
+            method: asked.method,
+            uri: asked.uri,
+            version: asked.version,
+            host: asked.host,
+            referer: asked.referer,
+            user_agent: asked.user_agent,
+            status,
+            bytes: 0,
+            took: asked.since.elapsed(),
+        };
+        (log.clone(), entry, asked.since)
+    });
+    response.map(|body| Logged::new(body, end))
 }
 
-/// An answer of the proxy's own, after which the connection closes.
-fn last_words(status: StatusCode, text: &'static str) -> Response<AnswerBody> {
+/// An answer of the proxy's own, after which an HTTP/1 connection closes.
+fn last_words(version: Version, status: StatusCode, text: &'static str) -> Own {
     let mut response = Response::new(Either::Right(Full::new(Bytes::from_static(text.as_bytes()))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if version != Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }

@@ -1,7 +1,5 @@
 //! What a proxy does to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
 
-use std::net::IpAddr;
-
 use hyper::{
     HeaderMap, Method, Uri, Version,
     body::Body,
@@ -17,11 +15,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// Takes out what is meant for this hop alone.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+    let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect();
     for name in named {
         headers.remove(name);
@@ -61,8 +56,15 @@ pub(super) fn target_host(head: &request::Parts) -> Result<HeaderValue, Refusal>
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
+        // RFC 9113 §8.3.1: beside an authority that it differs from, a Host field makes a request malformed.
+        (Some(host), None) if head.version == Version::HTTP_2 && differs(&head.uri, host) => {
+            return Err(Refusal::Malformed);
+        }
         (Some(host), None) if is_host(host) => host.clone(),
-        (None, _) if head.version != Version::HTTP_11 => HeaderValue::from_static(""),
+        (None, _) if head.version == Version::HTTP_10 => HeaderValue::from_static(""),
+        (None, _) if head.version == Version::HTTP_2 && head.uri.authority().is_some() => {
+            HeaderValue::from_static("")
+        }
         _ => return Err(Refusal::Malformed),
     };
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
@@ -83,41 +85,95 @@ pub(super) fn target_host(head: &request::Parts) -> Result<HeaderValue, Refusal>
     }
 }
 
+fn differs(uri: &Uri, host: &HeaderValue) -> bool {
+    uri.authority().is_some_and(|authority| {
+        !authority
+            .as_str()
+            .as_bytes()
+            .eq_ignore_ascii_case(host.as_bytes())
+    })
+}
+
 fn is_host(value: &HeaderValue) -> bool {
     let is_authority =
         || Authority::try_from(value.as_bytes()).is_ok_and(|authority| !authority.as_str().contains('@'));
     value.is_empty() || is_authority()
 }
 
-/// Turns a client's head into the upstream's. `host` is from [`target_host`].
+/// Of whom a server learns for whom it works.
+pub(super) struct Forwarded<'a> {
+    /// The peer's address.
+    pub(super) peer: &'a HeaderValue,
+    /// How the client came.
+    pub(super) scheme: Scheme,
+}
+
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+/// Turns a client's head into one for a server, in whatever HTTP version. `host` is from [`target_host`]. Returns whether
+/// the client takes trailers.
 ///
 /// # Errors
 ///
 /// [`Refusal::Malformed`] when the target has no path.
 pub(super) fn to_upstream(
     head: &mut request::Parts,
-    body: &impl Body,
-    host: HeaderValue,
-    client: IpAddr,
-    upstream: &Authority,
-) -> Result<(), Refusal> {
-    let path = head.uri.path_and_query().ok_or(Refusal::Malformed)?.clone();
-    let uri = Uri::builder()
-        .scheme("http")
-        .authority(upstream.clone())
-        .path_and_query(path);
-    head.uri = uri.build().map_err(|_| Refusal::Malformed)?;
-    let via = if head.version == Version::HTTP_10 {
-        "1.0 secbeat"
-    } else {
-        "1.1 secbeat"
+    host: &HeaderValue,
+    forwarded: &Forwarded<'_>,
+) -> Result<Trailers, Refusal> {
+    if head.uri.authority().is_some() {
+        head.uri = Uri::from(head.uri.path_and_query().ok_or(Refusal::Malformed)?.clone());
+    } else if head.uri.path_and_query().is_none() {
+        return Err(Refusal::Malformed);
+    }
+    let via = match head.version {
+        Version::HTTP_10 => HeaderValue::from_static("1.0 secbeat"),
+        Version::HTTP_2 => HeaderValue::from_static("2.0 secbeat"),
+        _ => HeaderValue::from_static("1.1 secbeat"),
     };
-    head.version = Version::HTTP_11;
-
     let headers = &mut head.headers;
-    let trailers = headers.get_all(header::TE).iter().any(accepts_trailers);
+    let trailers = match headers.get_all(header::TE).iter().any(accepts_trailers) {
+        true => Trailers::Taken,
+        false => Trailers::NotTaken,
+    };
     strip_hop_by_hop(headers);
-    if trailers {
+    if head.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    append(headers, &X_FORWARDED_FOR, forwarded.peer);
+    let proto = match forwarded.scheme {
+        Scheme::Http => HeaderValue::from_static("http"),
+        Scheme::Https => HeaderValue::from_static("https"),
+    };
+    headers.insert(X_FORWARDED_PROTO, proto);
+    headers.insert(X_FORWARDED_HOST, host.clone());
+    append(headers, &header::VIA, &via);
+    Ok(trailers)
+}
+
+/// Whether a client takes trailers (RFC 9110 §10.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trailers {
+    Taken,
+    NotTaken,
+}
+
+/// Finishes a head of [`to_upstream`] for a server that speaks HTTP/1.1.
+pub(super) fn for_http1(
+    head: &mut request::Parts,
+    body: &impl Body,
+    host: &HeaderValue,
+    trailers: Trailers,
+    server: &Authority,
+) {
+    head.version = Version::HTTP_11;
+    let headers = &mut head.headers;
+    if trailers == Trailers::Taken {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
@@ -126,18 +182,92 @@ pub(super) fn to_upstream(
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    // HTTP/1.0 without a host: the server's own.
+    let host = match host.is_empty() {
+        true => HeaderValue::from_str(server.as_str()).unwrap_or_else(|_| host.clone()),
+        false => host.clone(),
+    };
+    headers.insert(header::HOST, host);
+}
 
-    append(headers, &X_FORWARDED_FOR, client.to_string().as_bytes());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(X_FORWARDED_HOST, host.clone());
-    append(headers, &header::VIA, via.as_bytes());
-    if host.is_empty() {
-        // HTTP/1.0 without one: the client fills in the upstream's own.
-        headers.remove(header::HOST);
-    } else {
-        headers.insert(header::HOST, host);
+/// Finishes a head of [`to_upstream`] for a server that speaks HTTP/2.
+///
+/// # Errors
+///
+/// [`Refusal::Malformed`] when the target can have no authority, as `*` cannot.
+pub(super) fn for_http2(
+    head: &mut request::Parts,
+    host: &HeaderValue,
+    trailers: Trailers,
+    server: &Authority,
+) -> Result<(), Refusal> {
+    head.version = Version::HTTP_2;
+    let authority = match host.is_empty() {
+        true => server.clone(),
+        false => Authority::try_from(host.as_bytes()).map_err(|_| Refusal::Malformed)?,
+    };
+    let path = head.uri.path_and_query().ok_or(Refusal::Malformed)?.clone();
+    let uri = Uri::builder()
+        .scheme("https")
+        .authority(authority)
+        .path_and_query(path);
+    head.uri = uri.build().map_err(|_| Refusal::Malformed)?;
+    let headers = &mut head.headers;
+    headers.remove(header::HOST);
+    headers.remove(header::CONNECTION);
+    headers.remove(header::TRANSFER_ENCODING);
+    if trailers == Trailers::Taken {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     Ok(())
+}
+
+/// Asks the server for the protocol that the client wants to switch to.
+pub(super) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
+/// The protocol that a request wants to switch to: with HTTP/1.1, without a body, and not to HTTP/2, over which requests
+/// would go past every check.
+pub(super) fn wanted_upgrade(head: &request::Parts, body: &impl Body) -> Option<HeaderValue> {
+    if head.version != Version::HTTP_11 || !body.is_end_stream() {
+        return None;
+    }
+    let asked = list(&head.headers, &header::CONNECTION).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
+    let mut protocols = head.headers.get_all(header::UPGRADE).iter();
+    let (Some(protocol), None, true) = (protocols.next(), protocols.next(), asked) else {
+        return None;
+    };
+    let is_http = |name: &[u8]| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with(b"h2") || name.starts_with(b"http") || name.starts_with(b"tls")
+    };
+    let mut names = protocol.as_bytes().split(|byte| *byte == b',');
+    (!names.any(|name| is_http(name.trim_ascii()))).then(|| protocol.clone())
+}
+
+/// HTTP/2 may send a Cookie field in pieces; elsewhere it is one line (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, cookie);
+    }
+}
+
+/// The elements of a list-valued field.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 fn accepts_trailers(te: &HeaderValue) -> bool {
@@ -147,145 +277,17 @@ fn accepts_trailers(te: &HeaderValue) -> bool {
 }
 
 /// Appends to a list-valued field, as one line: not every upstream reads the second.
-fn append(headers: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    if !headers.contains_key(name) {
+        headers.insert(name, value.clone());
+        return;
+    }
     let mut list: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    list.push(value);
+    list.push(value.as_bytes());
     if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
         headers.insert(name, list);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use http_body_util::Empty;
-    use hyper::Request;
-
-    use super::*;
-
-    fn head(target: &str, fields: &[(&str, &str)]) -> request::Parts {
-        let request = Request::builder().uri(target);
-        fields
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value))
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0
-    }
-
-    fn forwarded(target: &str, fields: &[(&str, &str)]) -> request::Parts {
-        let mut head = head(target, fields);
-        let host = target_host(&head).unwrap();
-        let upstream = Authority::from_static("app:3000");
-        to_upstream(
-            &mut head,
-            &Empty::<Bytes>::new(),
-            host,
-            [198, 51, 100, 7].into(),
-            &upstream,
-        )
-        .unwrap();
-        head
-    }
-
-    #[test]
-    fn fields_of_one_hop_end_here() {
-        let mut headers = head(
-            "/",
-            &[
-                ("connection", "close, X-Mine"),
-                ("connection", " ,keep-alive,bad name"),
-                ("x-mine", "1"),
-                ("keep-alive", "1"),
-                ("proxy-connection", "1"),
-                ("te", "gzip"),
-                ("transfer-encoding", "chunked"),
-                ("upgrade", "websocket"),
-                ("proxy-authenticate", "1"),
-                ("proxy-authorization", "1"),
-                ("authorization", "kept"),
-                ("trailer", "kept"),
-            ],
-        )
-        .headers;
-        strip_hop_by_hop(&mut headers);
-        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["authorization", "trailer"]);
-    }
-
-    #[test]
-    fn the_upstream_learns_who_asked() {
-        let head = forwarded(
-            "/a?b",
-            &[
-                ("host", "example.org"),
-                ("x-forwarded-for", "192.0.2.1"),
-                ("x-forwarded-for", "192.0.2.2"),
-                ("x-forwarded-proto", "https"),
-                ("x-forwarded-host", "forged"),
-                ("via", "1.0 fred"),
-                ("te", "gzip, Trailers"),
-            ],
-        );
-        assert_eq!(head.uri, "http://app:3000/a?b");
-        for (name, value) in [
-            ("host", "example.org"),
-            ("x-forwarded-for", "192.0.2.1, 192.0.2.2, 198.51.100.7"),
-            ("x-forwarded-proto", "http"),
-            ("x-forwarded-host", "example.org"),
-            ("via", "1.0 fred, 1.1 secbeat"),
-            ("te", "trailers"),
-            ("connection", "te"),
-        ] {
-            let values: Vec<_> = head.headers.get_all(name).iter().collect();
-            assert_eq!(values, [value], "{name}");
-        }
-    }
-
-    #[test]
-    fn the_host_of_an_absolute_target_wins() {
-        let head = forwarded("http://a.example:81/x", &[("host", "b.example")]);
-        assert_eq!(
-            (&head.headers["host"], head.uri.to_string().as_str()),
-            (&HeaderValue::from_static("a.example:81"), "http://app:3000/x")
-        );
-    }
-
-    #[test]
-    fn a_connection_field_cannot_take_the_host_away() {
-        assert_eq!(
-            forwarded("/", &[("host", "a"), ("connection", "host")]).headers["host"],
-            "a"
-        );
-    }
-
-    #[test]
-    fn requests_without_one_good_host_are_refused() {
-        for fields in [
-            &[][..],
-            &[("host", "a"), ("host", "a")],
-            &[("host", "a b")],
-            &[("host", "u@a")],
-            &[("host", "a/b")],
-        ] {
-            assert_eq!(
-                target_host(&head("/", fields)),
-                Err(Refusal::Malformed),
-                "{fields:?}"
-            );
-        }
-        for target in ["ftp://a/", "http://u@a/", "*"] {
-            assert_eq!(
-                target_host(&head(target, &[("host", "a")])),
-                Err(Refusal::Malformed),
-                "{target}"
-            );
-        }
-        assert_eq!(
-            target_host(&head("/", &[("host", "")])),
-            Ok(HeaderValue::from_static(""))
-        );
-    }
-}
+mod tests;

@@ -2,8 +2,13 @@
 
 mod failures;
 mod framing;
+mod http2;
 mod lab;
+mod reload;
+mod retry;
 mod streaming;
+mod tls;
+mod upgrade;
 
 use lab::{Lab, OK, get};
 use secbeat_common::daemon::time::now_ms;
@@ -122,7 +127,7 @@ async fn one_hop_fields_end_here_in_both_directions() {
 
 #[tokio::test]
 async fn ipv6_and_ipv4_clients_come_by_one_socket() {
-    let mut lab = Lab::with(|config| config.listen = "[::]:0".parse().unwrap()).await;
+    let mut lab = Lab::with(|config| config.listeners[0].address = "[::]:0".parse().unwrap()).await;
     for (host, client) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
         let mut stream = lab.client_at(host.parse().unwrap()).await;
         stream

@@ -15,10 +15,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, listen};
+use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, Reloader, ServerUrl, listen};
 use crate::{
     l7::Admission,
-    sources::client_address::Client,
+    sources::client_address::{Client, ClientRule},
     telemetry::{Queue, Recorder},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: example.org\r\n\r\n")
 }
 
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("{what} takes too long"))
@@ -60,6 +60,8 @@ pub(super) struct Lab {
     pub(super) queue: Queue,
     pub(super) gate: Arc<Bans>,
     pub(super) stats: Arc<ProxyStats>,
+    pub(super) reloader: Reloader,
+    pub(super) config: ProxyConfig,
     upstream: Option<TcpListener>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
@@ -77,15 +79,29 @@ impl Lab {
         change(&mut config);
         let (recorder, queue) = Recorder::channel(NonZeroUsize::new(100).unwrap());
         let gate = Arc::<Bans>::default();
-        let proxy = Proxy::new(listen(config.listen).unwrap(), config, gate.clone(), recorder).unwrap();
+        let lab_config = config.clone();
+        let sockets = config
+            .listeners
+            .iter()
+            .map(|listener| listen(listener.address).unwrap());
+        let proxy = Proxy::new(
+            sockets.collect(),
+            config,
+            ClientRule::default(),
+            gate.clone(),
+            recorder,
+        )
+        .unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (addr, stats) = (proxy.local_addr(), proxy.stats());
+        let (addr, stats, reloader) = (proxy.local_addrs()[0], proxy.stats(), proxy.reloader());
         let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }));
         Self {
             proxy: addr,
             queue,
             gate,
             stats,
+            reloader,
+            config: lab_config,
             upstream: Some(upstream),
             stop: Some(stop),
             running: Some(running),
@@ -108,6 +124,21 @@ impl Lab {
     pub(super) async fn upstream(&self) -> Conn {
         let listener = self.upstream.as_ref().unwrap();
         Conn(soon("the proxy's connection", listener.accept()).await.unwrap().0)
+    }
+
+    /// Whether the proxy has opened no connection to its upstream. What it is to refuse has been refused by then.
+    pub(super) async fn is_unasked(&self) -> bool {
+        let accepting = self.upstream.as_ref().unwrap().accept();
+        tokio::time::timeout(Duration::from_millis(20), accepting)
+            .await
+            .is_err()
+    }
+
+    /// A server beside the one that the proxy knows, and its URL.
+    pub(super) async fn another() -> (TcpListener, ServerUrl) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        (listener, url.parse().unwrap())
     }
 
     pub(super) fn close_upstream(&mut self) {
@@ -137,7 +168,12 @@ impl Lab {
     }
 }
 
-pub(super) struct Conn(TcpStream);
+pub(super) struct Conn(pub(super) TcpStream);
+
+/// The next connection to `listener`.
+pub(super) async fn accept(listener: &TcpListener) -> Conn {
+    Conn(soon("the proxy's connection", listener.accept()).await.unwrap().0)
+}
 
 impl Conn {
     pub(super) async fn send(&mut self, text: &str) {
@@ -146,8 +182,13 @@ impl Conn {
 
     /// Everything up to and with `end`, and nothing beyond it.
     pub(super) async fn until(&mut self, end: &str) -> String {
+        self.until_any(&[end]).await
+    }
+
+    /// As [`until`](Self::until), whichever of `ends` comes first.
+    pub(super) async fn until_any(&mut self, ends: &[&str]) -> String {
         let mut text = Vec::new();
-        while !text.ends_with(end.as_bytes()) {
+        while !ends.iter().any(|end| text.ends_with(end.as_bytes())) {
             let byte = soon("reading", self.0.read_u8()).await;
             text.push(
                 byte.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&text))),

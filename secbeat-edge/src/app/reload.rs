@@ -1,0 +1,50 @@
+//! SIGHUP: the config file once more.
+
+use anyhow::Context;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tracing::{error, info, warn};
+
+use crate::{config::Config, sources::proxy::Reloader};
+
+/// Answers every SIGHUP from now on.
+///
+/// # Errors
+///
+/// When signals cannot be had.
+pub(super) fn on_hangup(started_with: Config, reloader: Option<Reloader>) -> anyhow::Result<JoinHandle<()>> {
+    let mut hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    Ok(tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            reload(&started_with, reloader.as_ref()).await;
+        }
+    }))
+}
+
+/// Reads the config again and puts its `[proxy]` in force. What is wrong leaves everything as it was; what takes a restart
+/// is named.
+async fn reload(started_with: &Config, reloader: Option<&Reloader>) {
+    let config = match started_with.read_again() {
+        Ok(config) => config,
+        Err(error) => return error!("the old config stays in force: {error}"),
+    };
+    let mut left: Vec<_> = started_with
+        .differences(&config)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    match (reloader, config.proxy()) {
+        (Some(reloader), Some(proxy)) => match reloader.reload(proxy.clone()).await {
+            Ok(more) => left.extend(more),
+            Err(error) => return error!("the old config stays in force: {error:#}"),
+        },
+        (None, None) => {}
+        (Some(_), None) | (None, Some(_)) => left.push("[proxy], as a whole".to_owned()),
+    }
+    info!("the config is reloaded");
+    if !left.is_empty() {
+        warn!(left = left.join("; "), "this waits for a restart");
+    }
+}

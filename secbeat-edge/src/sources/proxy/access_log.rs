@@ -1,0 +1,271 @@
+//! The proxy's own access log: `combined`, with the host before it and the seconds taken behind it.
+//!
+//! A thread of its own writes, so no request waits for a disk. What the queue has no room for is dropped and counted.
+
+use std::{
+    fmt::Write as _,
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write as _},
+    net::IpAddr,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use hyper::{Method, Uri, Version, header::HeaderValue};
+use jiff::Timestamp;
+
+use super::ProxyStats;
+
+/// Answers that wait to be written.
+const QUEUE: usize = 16 * 1024;
+/// How often the file is looked after: what is written is flushed, and a file moved away is opened anew.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a line is made of; all texts are reference-counted.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) client: IpAddr,
+    pub(super) at_ms: i64,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) version: Version,
+    pub(super) host: Option<HeaderValue>,
+    pub(super) referer: Option<HeaderValue>,
+    pub(super) user_agent: Option<HeaderValue>,
+    pub(super) status: u16,
+    /// Of the body.
+    pub(super) bytes: u64,
+    pub(super) took: Duration,
+}
+
+/// Where entries go. The thread ends with the last of these.
+pub(super) struct AccessLog {
+    queue: SyncSender<Entry>,
+    reopen: Arc<AtomicBool>,
+    stats: Arc<ProxyStats>,
+}
+
+impl AccessLog {
+    /// Opens the file to append to it, and starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub(super) fn open(path: &Path, stats: Arc<ProxyStats>) -> anyhow::Result<Self> {
+        let writer = Writer::open(path).with_context(|| format!("opening access log {}", path.display()))?;
+        let (queue, entries) = mpsc::sync_channel(QUEUE);
+        let reopen = Arc::<AtomicBool>::default();
+        let asked = reopen.clone();
+        thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || writer.run(&entries, &asked))
+            .context("starting the access log's thread")?;
+        Ok(Self { queue, reopen, stats })
+    }
+
+    /// Queues an entry, or counts it as dropped.
+    pub(super) fn write(&self, entry: Entry) {
+        if self.queue.try_send(entry).is_err() {
+            self.stats.access_log_dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Has the file opened anew.
+    pub(super) fn reopen(&self) {
+        self.reopen.store(true, Relaxed);
+    }
+}
+
+struct Writer {
+    path: PathBuf,
+    file: BufWriter<File>,
+    line: String,
+    /// The second that `time` is for.
+    second: i64,
+    time: String,
+}
+
+impl Writer {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: BufWriter::with_capacity(64 * 1024, append_to(path)?),
+            line: String::new(),
+            second: i64::MIN,
+            time: String::new(),
+        })
+    }
+
+    fn run(mut self, entries: &Receiver<Entry>, reopen: &AtomicBool) {
+        let mut looked = Instant::now();
+        loop {
+            match entries.recv_timeout(LOOK) {
+                Ok(entry) => self.write(&entry),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= LOOK {
+                self.flush();
+                self.look(reopen.swap(false, Relaxed));
+                looked = Instant::now();
+            }
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.file.flush() {
+            tracing::error!(%error, path = %self.path.display(), "cannot write the access log");
+        }
+    }
+
+    fn look(&mut self, asked: bool) {
+        if !asked && self.is_in_place() {
+            return;
+        }
+        match append_to(&self.path) {
+            Ok(file) => self.file = BufWriter::with_capacity(64 * 1024, file),
+            Err(error) => {
+                tracing::error!(%error, path = %self.path.display(), "cannot open the access log anew");
+            }
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        let place = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        match (self.path.metadata(), self.file.get_ref().metadata()) {
+            (Ok(there), Ok(ours)) => place(there) == place(ours),
+            _ => false,
+        }
+    }
+
+    fn write(&mut self, entry: &Entry) {
+        let second = entry.at_ms.div_euclid(1000);
+        if second != self.second {
+            self.second = second;
+            self.time.clear();
+            if let Ok(at) = Timestamp::from_second(second) {
+                let _ = write!(self.time, "{}", at.strftime("%d/%b/%Y:%H:%M:%S +0000"));
+            }
+        }
+        self.line.clear();
+        format(&mut self.line, entry, &self.time);
+        // An error stays with the buffer and shows at the next flush.
+        let _ = self.file.write_all(self.line.as_bytes());
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+fn format(line: &mut String, entry: &Entry, time: &str) {
+    let host = entry.uri.authority().map(|host| host.as_str().as_bytes());
+    let host = host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes));
+    escape(line, host);
+    let _ = write!(line, " {} - - [{time}] \"{} ", entry.client, entry.method);
+    let target = entry
+        .uri
+        .path_and_query()
+        .map(|target| target.as_str().as_bytes());
+    escape(line, target);
+    let _ = write!(line, " {:?}\" {} {} \"", entry.version, entry.status, entry.bytes);
+    escape(line, entry.referer.as_ref().map(HeaderValue::as_bytes));
+    line.push_str("\" \"");
+    escape(line, entry.user_agent.as_ref().map(HeaderValue::as_bytes));
+    let _ = writeln!(line, "\" {:.3}", entry.took.as_secs_f64());
+}
+
+/// As nginx does: what is not printable ASCII, and what would end a field, as `\xHH`.
+fn escape(line: &mut String, text: Option<&[u8]>) {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return line.push('-');
+    };
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' | 0..0x20 | 0x7f.. => {
+                let _ = write!(line, "\\x{byte:02X}");
+            }
+            _ => line.push(char::from(byte)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            client: [198, 51, 100, 7].into(),
+            at_ms: 1_763_719_279_123,
+            method: Method::GET,
+            uri: Uri::from_static("/a?b=c"),
+            version: Version::HTTP_11,
+            host: Some(HeaderValue::from_static("example.org")),
+            referer: None,
+            user_agent: Some(HeaderValue::from_bytes(b"evil\" \xff\\").unwrap()),
+            status: 404,
+            bytes: 12,
+            took: Duration::from_micros(3456),
+        }
+    }
+
+    const LINE: &str = "example.org 198.51.100.7 - - [21/Nov/2025:10:01:19 +0000] \"GET /a?b=c HTTP/1.1\" 404 12 \"-\" \"evil\\x22 \\xFF\\x5C\" 0.003\n";
+
+    fn wait_until(what: &str, done: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn wait_for_line(path: &Path) {
+        wait_until("the line is there", || {
+            fs::read_to_string(path).is_ok_and(|text| text == LINE)
+        });
+    }
+
+    #[test]
+    fn a_file_moved_away_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (
+            folder.path().join("access.log"),
+            folder.path().join("access.log.1"),
+        );
+        let log = AccessLog::open(&path, Arc::default()).unwrap();
+        log.write(entry());
+        wait_for_line(&path);
+        fs::rename(&path, &moved).unwrap();
+        wait_until("the file is opened anew", || path.exists());
+        log.write(entry());
+        wait_for_line(&path);
+        assert_eq!(fs::read_to_string(&moved).unwrap(), LINE);
+    }
+
+    #[test]
+    fn what_the_queue_has_no_room_for_is_counted() {
+        let stats = Arc::<ProxyStats>::default();
+        let (queue, entries) = mpsc::sync_channel(1);
+        let log = AccessLog {
+            queue,
+            reopen: Arc::default(),
+            stats: stats.clone(),
+        };
+        log.write(entry());
+        log.write(entry());
+        assert_eq!(stats.access_log_dropped(), 1);
+        assert!(entries.try_recv().is_ok());
+    }
+}

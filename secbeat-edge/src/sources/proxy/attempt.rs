@@ -1,0 +1,277 @@
+//! A request's way to a server of its upstream, and a second one where the first led nowhere.
+
+use std::{
+    error::Error as StdError,
+    io,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use hyper::{
+    Request, Response, Version,
+    body::Incoming,
+    header::{self, HeaderValue},
+    http::request::Parts,
+    upgrade::OnUpgrade,
+};
+
+use super::{
+    ProxyStats,
+    body::{BodyError, ClientBody, Download, Progress},
+    headers::{
+        Refusal, Trailers, ask_for_upgrade, for_http1, for_http2, strip_hop_by_hop, to_upstream,
+        wanted_upgrade,
+    },
+    site::Site,
+    tunnel::Tunnel,
+    upstream::{ConnectError, Connection, Exchanged, Lease, Server, Upstream, Wanted, wait_late},
+    visit::Visit,
+};
+
+/// Why there is no answer of the upstream to pass on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Refused(Refusal),
+    NoRoute,
+    /// The client's body stopped coming.
+    SlowClient,
+    /// The client's body broke off or is malformed.
+    BadBody,
+    /// The upstream could not be reached, or broke off before its answer.
+    Unreachable(Box<dyn StdError + Send + Sync>),
+    /// The upstream took too long.
+    Late,
+}
+
+/// A request on its way.
+struct Way<'a> {
+    site: &'a Site,
+    visit: &'a Visit,
+    host: HeaderValue,
+    trailers: Trailers,
+    upgrade: Option<(HeaderValue, OnUpgrade)>,
+    /// Whether it may be sent anew although a server may have seen it (RFC 9110 §9.2.2).
+    repeatable: bool,
+}
+
+/// What came of one attempt.
+enum Outcome {
+    Answer(Response<Download>),
+    Failed(Failure),
+    /// Nothing was answered, and the request is whole.
+    Again(Parts, ClientBody, Failure),
+}
+
+/// Passes a request on to `upstream`, and to another server or connection if the first gives no answer.
+pub(super) async fn forward(
+    site: &Site,
+    upstream: &Upstream,
+    stats: &ProxyStats,
+    visit: &Visit,
+    mut head: Parts,
+    body: Incoming,
+    host: HeaderValue,
+) -> Result<Response<Download>, Failure> {
+    let wanted = wanted_upgrade(&head, &body);
+    let upgrade = wanted.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
+    let trailers = to_upstream(&mut head, &host, &visit.forwarded()).map_err(Failure::Refused)?;
+    let mut body = ClientBody::new(body, site.config.idle_timeout);
+    let mut way = Way {
+        site,
+        visit,
+        host,
+        trailers,
+        upgrade,
+        repeatable: head.method.is_idempotent(),
+    };
+    let mut wanted = match way.upgrade {
+        Some(_) => Wanted::Http1,
+        None => Wanted::Any,
+    };
+    let Some(mut server) = upstream.pick(None) else {
+        return Err(Failure::Unreachable("the upstream has no server".into()));
+    };
+    let mut again = false;
+    loop {
+        let last = again || (wanted == Wanted::Http1 && !upstream.has_several());
+        let (failure, other) = match server.connection(wanted).await {
+            Ok(connection) => {
+                let used = connection.is_used();
+                let may_repeat = !last && (used || upstream.has_several());
+                match way.attempt(server, connection, head, body, may_repeat).await {
+                    Outcome::Answer(response) => return Ok(response),
+                    Outcome::Failed(failure) => return Err(failure),
+                    Outcome::Again(same_head, whole_body, failure) => {
+                        (head, body) = (same_head, whole_body);
+                        (failure, !used)
+                    }
+                }
+            }
+            Err(error) => {
+                server.pause();
+                (Failure::of_connecting(error), true)
+            }
+        };
+        let next = match other {
+            true => upstream.pick(Some(server)),
+            false => Some(server),
+        };
+        let (Some(next), false) = (next.filter(|next| !other || !Arc::ptr_eq(next, server)), again) else {
+            return Err(failure);
+        };
+        tracing::trace!(?failure, "a request is sent again");
+        stats.retries.fetch_add(1, Relaxed);
+        server = next;
+        again = true;
+        if wanted == Wanted::Any {
+            wanted = Wanted::Fresh;
+        }
+    }
+}
+
+impl Way<'_> {
+    async fn attempt(
+        &mut self,
+        server: &Arc<Server>,
+        connection: Connection,
+        mut head: Parts,
+        body: ClientBody,
+        may_repeat: bool,
+    ) -> Outcome {
+        let progress = body.progress();
+        let timeout = self.site.config.response_timeout;
+        let authority = server.url.authority();
+        let exchanged = match connection {
+            Connection::Http1(mut connection) => {
+                for_http1(&mut head, &body, &self.host, self.trailers, authority);
+                if let Some((protocol, _)) = &self.upgrade {
+                    ask_for_upgrade(&mut head.headers, protocol.clone());
+                }
+                let copy = (may_repeat && self.repeatable).then(|| head.clone());
+                let request = Request::from_parts(head, body);
+                let exchanged = connection.exchange(request, progress.as_deref(), timeout).await;
+                match exchanged {
+                    Exchanged::Answered(response) => {
+                        return self.answer(response, Some(Lease::new(connection, server.clone())));
+                    }
+                    Exchanged::Switched(response, stream, ahead) => {
+                        return self.switch(response, |client, idle| Tunnel {
+                            client,
+                            server: *stream,
+                            ahead,
+                            idle,
+                        });
+                    }
+                    Exchanged::Failed(error, request) => (error, request, copy),
+                    Exchanged::Late => return Outcome::Failed(Failure::Late),
+                }
+            }
+            Connection::Http2(mut sender) => {
+                if let Err(refusal) = for_http2(&mut head, &self.host, self.trailers, authority) {
+                    return Outcome::Failed(Failure::Refused(refusal));
+                }
+                let copy = (may_repeat && self.repeatable).then(|| head.clone());
+                let request = Request::from_parts(head, body);
+                let response = pin!(sender.try_send_request(request));
+                tokio::select! {
+                    biased;
+                    answer = response => match answer {
+                        Ok(response) => return self.answer(response, None),
+                        Err(mut error) => {
+                            let request = error.take_message();
+                            (error.into_error(), request, copy)
+                        }
+                    },
+                    () = wait_late(progress.as_deref(), timeout) => return Outcome::Failed(Failure::Late),
+                }
+            }
+        };
+        let (error, unsent, copy) = exchanged;
+        let garbled = error.is_parse();
+        let failure = Failure::of(error);
+        if !matches!(failure, Failure::Unreachable(_)) || garbled || !may_repeat {
+            return Outcome::Failed(failure);
+        }
+        if let Some(request) = unsent {
+            let (head, body) = request.into_parts();
+            return Outcome::Again(head, body, failure);
+        }
+        match (copy, self.body_again(progress.as_deref())) {
+            (Some(head), Some(body)) => Outcome::Again(head, body, failure),
+            _ => Outcome::Failed(failure),
+        }
+    }
+
+    /// The body for another attempt, if none of it is gone.
+    fn body_again(&self, progress: Option<&Progress>) -> Option<ClientBody> {
+        match progress {
+            None => Some(ClientBody::Empty),
+            Some(progress) => {
+                let unread = progress.take_unread()?;
+                Some(ClientBody::new(unread, self.site.config.idle_timeout))
+            }
+        }
+    }
+
+    fn answer(&self, response: Response<Incoming>, lease: Option<Lease>) -> Outcome {
+        if response.status().is_informational() {
+            let error = "the upstream switched protocols unasked";
+            return Outcome::Failed(Failure::Unreachable(error.into()));
+        }
+        let (mut head, body) = response.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        let body = Download::new(body, self.site.config.idle_timeout, lease);
+        Outcome::Answer(Response::from_parts(head, body))
+    }
+
+    fn switch(
+        &mut self,
+        response: Response<Incoming>,
+        tunnel: impl FnOnce(OnUpgrade, std::time::Duration) -> Tunnel,
+    ) -> Outcome {
+        let (mut head, body) = response.into_parts();
+        let chosen = head.headers.get(header::UPGRADE).cloned();
+        let (Some((_, client)), Some(chosen)) = (self.upgrade.take(), chosen) else {
+            let error = "the upstream switched protocols unasked";
+            return Outcome::Failed(Failure::Unreachable(error.into()));
+        };
+        strip_hop_by_hop(&mut head.headers);
+        head.extensions.clear();
+        ask_for_upgrade(&mut head.headers, chosen);
+        self.visit
+            .set_tunnel(tunnel(client, self.site.config.idle_timeout));
+        let body = Download::new(body, self.site.config.idle_timeout, None);
+        Outcome::Answer(Response::from_parts(head, body))
+    }
+}
+
+impl Failure {
+    /// Finds out who is to blame from the chain of causes.
+    fn of(error: hyper::Error) -> Self {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<BodyError>() {
+                Some(BodyError::Stalled) => return Self::SlowClient,
+                Some(BodyError::Broken(_)) => return Self::BadBody,
+                None => {}
+            }
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+            {
+                return Self::Late;
+            }
+            cause = error.source();
+        }
+        Self::Unreachable(error.into())
+    }
+
+    fn of_connecting(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Late => Self::Late,
+            error => Self::Unreachable(error.into()),
+        }
+    }
+}

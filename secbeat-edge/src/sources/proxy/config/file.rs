@@ -1,0 +1,362 @@
+//! `[proxy]` as it is written, and what one key cannot say alone.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use secbeat_common::daemon::config::{ConfigError, HumanDuration};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+
+use super::{
+    CertificateFiles, HealthConfig, HostPattern, ListenerConfig, NO_UPSTREAM, ProxyConfig, RouteConfig,
+    ServerUrl, UpstreamConfig,
+};
+
+/// The table `[proxy]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyFile {
+    listen: Option<SocketAddr>,
+    proxy_protocol: Option<bool>,
+    #[serde(default)]
+    listener: Vec<ListenerFile>,
+    upstream: Upstreams,
+    #[serde(default)]
+    route: Vec<RouteFile>,
+    connect_timeout: Option<HumanDuration>,
+    header_timeout: Option<HumanDuration>,
+    response_timeout: Option<HumanDuration>,
+    idle_timeout: Option<HumanDuration>,
+    max_connections: Option<NonZeroU32>,
+    max_connections_per_source: Option<NonZeroU32>,
+    access_log: Option<PathBuf>,
+}
+
+/// `upstream = "http://…"`, or `[[proxy.upstream]]`.
+#[derive(Clone, Debug)]
+enum Upstreams {
+    One(ServerUrl),
+    Named(Vec<UpstreamFile>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerFile {
+    address: SocketAddr,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    #[serde(default)]
+    more_certificates: Vec<CertificateFiles>,
+    #[serde(default)]
+    h2c: bool,
+    #[serde(default)]
+    proxy_protocol: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpstreamFile {
+    name: String,
+    servers: Vec<ServerUrl>,
+    ca: Option<PathBuf>,
+    health: Option<HealthFile>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HealthFile {
+    #[serde(deserialize_with = "path")]
+    path: String,
+    interval: Option<HumanDuration>,
+    timeout: Option<HumanDuration>,
+    fail: Option<NonZeroU32>,
+    pass: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteFile {
+    #[serde(default = "any_host")]
+    host: HostPattern,
+    #[serde(default = "root", deserialize_with = "path")]
+    path: String,
+    upstream: String,
+}
+
+fn any_host() -> HostPattern {
+    HostPattern::Any
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.starts_with('/')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
+    {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("`{text}` is no path such as /api")))
+}
+
+impl<'de> Deserialize<'de> for Upstreams {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Upstreams;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL such as \"http://127.0.0.1:8000\", or tables [[proxy.upstream]]")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Upstreams, E> {
+                text.parse().map(Upstreams::One).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Upstreams, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(tables)).map(Upstreams::Named)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?.to_ascii_lowercase();
+        let (name, below) = match text.strip_prefix("*.") {
+            Some(name) => (name, true),
+            None => (text.as_str(), false),
+        };
+        let is_address = name.starts_with('[') && name.ends_with(']') && !below;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !is_address && (name.is_empty() || !name.bytes().all(fits)) {
+            return Err(D::Error::custom(format!(
+                "`{text}` is no host such as example.org or *.example.org, without a port"
+            )));
+        }
+        Ok(if below {
+            Self::Below(name.to_owned())
+        } else {
+            Self::Exact(text)
+        })
+    }
+}
+
+/// Keys that contradict each other: which to name, and why.
+struct Contradiction(String, String);
+
+impl Contradiction {
+    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(key.into(), message.into())
+    }
+}
+
+impl ProxyFile {
+    /// Checks what stands in the file at `path`, and fills in the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When keys contradict each other.
+    pub fn check(&self, path: &Path) -> Result<ProxyConfig, ConfigError> {
+        self.checked()
+            .map_err(|Contradiction(key, message)| ConfigError::contradiction(path, &key, message))
+    }
+
+    fn checked(&self) -> Result<ProxyConfig, Contradiction> {
+        let listen = self.listen.unwrap_or(DEFAULT_LISTEN);
+        let mut config = match &self.upstream {
+            Upstreams::One(server) => {
+                if !self.route.is_empty() {
+                    let message = "routes lead to named upstreams: write [[proxy.upstream]] instead of upstream = \"…\"";
+                    return Err(Contradiction::new("proxy.route[0]", message));
+                }
+                ProxyConfig::new(listen, server.clone())
+            }
+            Upstreams::Named(upstreams) => {
+                let upstreams = named(upstreams)?;
+                let routes = self.routes(&upstreams)?;
+                let Some(first) = upstreams.first().and_then(|upstream| upstream.servers.first()) else {
+                    return Err(Contradiction::new("proxy.upstream", "there is no upstream"));
+                };
+                let unset = ProxyConfig::new(listen, first.clone());
+                ProxyConfig {
+                    upstreams,
+                    routes,
+                    ..unset
+                }
+            }
+        };
+        if !self.listener.is_empty() {
+            if self.listen.is_some() {
+                let message = "an address stands either here or in [[proxy.listener]]";
+                return Err(Contradiction::new("proxy.listen", message));
+            }
+            if self.proxy_protocol.is_some() {
+                let message = "with [[proxy.listener]] it stands there";
+                return Err(Contradiction::new("proxy.proxy_protocol", message));
+            }
+            config.listeners = self.listeners()?;
+        } else if let Some(listener) = config.listeners.first_mut() {
+            listener.proxy_protocol = self.proxy_protocol.unwrap_or_default();
+        }
+        let set = |slot: &mut Duration, value: Option<HumanDuration>| {
+            if let Some(HumanDuration(value)) = value {
+                *slot = value;
+            }
+        };
+        set(&mut config.connect_timeout, self.connect_timeout);
+        set(&mut config.header_timeout, self.header_timeout);
+        set(&mut config.response_timeout, self.response_timeout);
+        set(&mut config.idle_timeout, self.idle_timeout);
+        config.max_connections = self.max_connections.unwrap_or(config.max_connections);
+        config.max_connections_per_source = self
+            .max_connections_per_source
+            .unwrap_or(config.max_connections_per_source);
+        config.access_log.clone_from(&self.access_log);
+        Ok(config)
+    }
+
+    fn listeners(&self) -> Result<Vec<ListenerConfig>, Contradiction> {
+        let mut addresses = HashSet::new();
+        let listener = |(index, listener): (usize, &ListenerFile)| {
+            let key = |name: &str| format!("proxy.listener[{index}].{name}");
+            if !addresses.insert(listener.address) {
+                let message = format!("{} is listened on twice", listener.address);
+                return Err(Contradiction::new(key("address"), message));
+            }
+            let mut certificates = Vec::new();
+            match (&listener.certificate, &listener.key) {
+                (Some(certificate), Some(key)) => certificates.push(CertificateFiles {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                }),
+                (Some(_), None) => {
+                    return Err(Contradiction::new(key("certificate"), "its key is missing"));
+                }
+                (None, Some(_)) => {
+                    return Err(Contradiction::new(key("key"), "its certificate is missing"));
+                }
+                (None, None) if !listener.more_certificates.is_empty() => {
+                    let message = "the first certificate stands in certificate and key";
+                    return Err(Contradiction::new(key("more_certificates"), message));
+                }
+                (None, None) => {}
+            }
+            certificates.extend_from_slice(&listener.more_certificates);
+            if listener.h2c && !certificates.is_empty() {
+                let message = "it is for plain HTTP; with a certificate HTTP/2 is negotiated";
+                return Err(Contradiction::new(key("h2c"), message));
+            }
+            Ok(ListenerConfig {
+                address: listener.address,
+                certificates,
+                h2c: listener.h2c,
+                proxy_protocol: listener.proxy_protocol,
+            })
+        };
+        self.listener.iter().enumerate().map(listener).collect()
+    }
+
+    fn routes(&self, upstreams: &[UpstreamConfig]) -> Result<Vec<RouteConfig>, Contradiction> {
+        if let ([_], []) = (upstreams, self.route.as_slice()) {
+            return Ok(vec![RouteConfig {
+                host: HostPattern::Any,
+                path: root(),
+                upstream: 0,
+            }]);
+        }
+        let mut seen = HashSet::new();
+        let mut used = HashSet::new();
+        let route = |(index, route): (usize, &RouteFile)| {
+            let key = |name: &str| format!("proxy.route[{index}].{name}");
+            let upstream = upstreams
+                .iter()
+                .position(|upstream| upstream.name == route.upstream);
+            let upstream = upstream.ok_or_else(|| {
+                let message = format!("there is no [[proxy.upstream]] named `{}`", route.upstream);
+                Contradiction::new(key("upstream"), message)
+            })?;
+            if !seen.insert((route.host.clone(), route.path.clone())) {
+                return Err(Contradiction::new(
+                    key("path"),
+                    "another route has the same host and path",
+                ));
+            }
+            used.insert(upstream);
+            Ok(RouteConfig {
+                host: route.host.clone(),
+                path: route.path.clone(),
+                upstream,
+            })
+        };
+        let routes = self
+            .route
+            .iter()
+            .enumerate()
+            .map(route)
+            .collect::<Result<_, _>>()?;
+        if let Some(unused) = (0..upstreams.len()).find(|index| !used.contains(index)) {
+            let message = format!("no [[proxy.route]] leads to `{}`", upstreams[unused].name);
+            return Err(Contradiction::new(
+                format!("proxy.upstream[{unused}].name"),
+                message,
+            ));
+        }
+        Ok(routes)
+    }
+}
+
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 8443);
+
+fn named(upstreams: &[UpstreamFile]) -> Result<Vec<UpstreamConfig>, Contradiction> {
+    let upstream = |(index, upstream): (usize, &UpstreamFile)| {
+        let key = |name: &str| format!("proxy.upstream[{index}].{name}");
+        let name = &upstream.name;
+        if name.is_empty() || name.len() > MAX_NAME || name == NO_UPSTREAM {
+            let message = format!("`{name}` is no name of 1 to {MAX_NAME} bytes other than `{NO_UPSTREAM}`");
+            return Err(Contradiction::new(key("name"), message));
+        }
+        if upstreams[..index].iter().any(|earlier| earlier.name == *name) {
+            let message = format!("two upstreams are named `{name}`");
+            return Err(Contradiction::new(key("name"), message));
+        }
+        if upstream.servers.is_empty() {
+            return Err(Contradiction::new(key("servers"), "there is no server"));
+        }
+        let seconds = |value: Option<HumanDuration>, unset| {
+            value.map_or(Duration::from_secs(unset), |HumanDuration(value)| value)
+        };
+        Ok(UpstreamConfig {
+            name: name.clone(),
+            servers: upstream.servers.clone(),
+            ca: upstream.ca.clone(),
+            health: upstream.health.as_ref().map(|health| HealthConfig {
+                path: health.path.clone(),
+                interval: seconds(health.interval, 5),
+                timeout: seconds(health.timeout, 2),
+                fail: health.fail.unwrap_or(const { NonZeroU32::new(3).unwrap() }),
+                pass: health.pass.unwrap_or(const { NonZeroU32::new(2).unwrap() }),
+            }),
+        })
+    };
+    upstreams.iter().enumerate().map(upstream).collect()
+}
+
+/// Longest name of an upstream, in bytes: every batch of telemetry carries all names.
+const MAX_NAME: usize = 256;

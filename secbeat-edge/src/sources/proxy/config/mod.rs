@@ -1,0 +1,148 @@
+//! What the proxy is told.
+
+mod file;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+
+pub(super) use self::url::Transport;
+pub use self::{
+    file::ProxyFile,
+    url::{ServerUrl, UrlError},
+};
+
+/// Where the proxy listens, what it stands before, and how long it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// No two share an address.
+    pub listeners: Vec<ListenerConfig>,
+    /// No two share a name.
+    pub upstreams: Vec<UpstreamConfig>,
+    pub routes: Vec<RouteConfig>,
+    /// To reach a server.
+    pub connect_timeout: Duration,
+    /// For a client's whole request head, between two requests on its connection, and for its TLS handshake.
+    pub header_timeout: Duration,
+    /// For the upstream's answer head; counts anew whenever the upstream takes more of the request's body.
+    pub response_timeout: Duration,
+    /// With no byte of a body or an upgraded connection moving, whoever is to blame.
+    pub idle_timeout: Duration,
+    /// Clients beyond these wait in the kernel's accept queue.
+    pub max_connections: NonZeroU32,
+    /// Connections of one source (an IPv4 address, an IPv6 /64) beyond these are closed.
+    pub max_connections_per_source: NonZeroU32,
+    /// Where every answer is logged, if anywhere.
+    pub access_log: Option<PathBuf>,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// `[::]` takes IPv4 too.
+    pub address: SocketAddr,
+    /// In plain HTTP where empty. The first serves clients that ask for no name, or for none that a certificate has.
+    pub certificates: Vec<CertificateFiles>,
+    /// Whether HTTP/2 is taken in plain text, by prior knowledge (RFC 9113 §3.3).
+    pub h2c: bool,
+    /// Whether connections begin with a PROXY header of a trusted proxy; others are closed.
+    pub proxy_protocol: bool,
+}
+
+/// A certificate chain and its key, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Servers that answer alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    pub name: String,
+    pub servers: Vec<ServerUrl>,
+    /// Certificates, in PEM, of those who may vouch for `https://` servers; the system's unless set.
+    pub ca: Option<PathBuf>,
+    pub health: Option<HealthConfig>,
+}
+
+/// How servers are asked whether they are well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// GET this; any answer below 400 is a good one.
+    pub path: String,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Bad answers in a row that take a server out.
+    pub fail: NonZeroU32,
+    /// Good answers in a row that bring it back.
+    pub pass: NonZeroU32,
+}
+
+/// Which requests go where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    pub host: HostPattern,
+    /// A prefix of whole segments: `/api` is for `/api` and `/api/x`, not for `/apis`.
+    pub path: String,
+    /// Index into [`ProxyConfig::upstreams`].
+    pub upstream: usize,
+}
+
+/// Whom a route is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// In lower case, without a port.
+    Exact(String),
+    /// `*.example.org` as `example.org`: every name below it, at any depth.
+    Below(String),
+    Any,
+}
+
+impl ProxyConfig {
+    /// One plain listener before one server, and the defaults: 5 s to connect, 10 s for a request head, 30 s for an
+    /// answer, 60 s idle, 10 000 connections, 1 000 of them from one source.
+    #[must_use]
+    pub fn new(listen: SocketAddr, server: ServerUrl) -> Self {
+        let upstream = UpstreamConfig {
+            name: server.to_string(),
+            servers: vec![server],
+            ca: None,
+            health: None,
+        };
+        let route = RouteConfig {
+            host: HostPattern::Any,
+            path: "/".to_owned(),
+            upstream: 0,
+        };
+        Self {
+            listeners: vec![ListenerConfig {
+                address: listen,
+                certificates: Vec::new(),
+                h2c: false,
+                proxy_protocol: false,
+            }],
+            upstreams: vec![upstream],
+            routes: vec![route],
+            connect_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            max_connections: const { NonZeroU32::new(10_000).unwrap() },
+            max_connections_per_source: const { NonZeroU32::new(1_000).unwrap() },
+            access_log: None,
+        }
+    }
+
+    /// What telemetry calls the upstreams, in their order, and last what it calls everything else.
+    #[must_use]
+    pub fn telemetry_names(&self) -> Vec<String> {
+        let names = self.upstreams.iter().map(|upstream| upstream.name.clone());
+        names.chain([NO_UPSTREAM.to_owned()]).collect()
+    }
+}
+
+/// The name in telemetry of what was answered without an upstream, or by one that a reload has added.
+pub const NO_UPSTREAM: &str = "other";

@@ -1,0 +1,178 @@
+use std::path::Path;
+
+use secbeat_common::daemon::config;
+use serde::Deserialize;
+
+use super::*;
+
+#[derive(Deserialize)]
+struct File {
+    proxy: ProxyFile,
+}
+
+fn check(text: &str) -> Result<ProxyConfig, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    std::fs::write(&path, text).unwrap();
+    let file: File = config::load(&path).map_err(|error| error.to_string())?;
+    file.proxy
+        .check(Path::new(&path))
+        .map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn refused(text: &str, part: &str) {
+    let error = check(text).unwrap_err();
+    assert!(error.contains(part), "{error}");
+}
+
+const TWO: &str = r#"
+[[proxy.upstream]]
+name = "app"
+servers = ["http://127.0.0.1:3000", "https://app.internal"]
+health = { path = "/healthz", interval = "1s" }
+[[proxy.upstream]]
+name = "api"
+servers = ["http://127.0.0.1:3001"]
+"#;
+
+#[test]
+fn the_simple_form_is_one_of_each() {
+    let config = check("[proxy]\nupstream = \"http://127.0.0.1:8000\"\nidle_timeout = \"5s\"\n").unwrap();
+    let base = "http://127.0.0.1:8000".parse().unwrap();
+    let expected = ProxyConfig {
+        idle_timeout: Duration::from_secs(5),
+        ..ProxyConfig::new("[::]:8443".parse().unwrap(), base)
+    };
+    assert_eq!(config, expected);
+    assert_eq!(config.telemetry_names(), ["http://127.0.0.1:8000", "other"]);
+}
+
+#[test]
+fn listeners_upstreams_and_routes_are_read() {
+    let config = check(&format!(
+        r#"{TWO}
+[[proxy.listener]]
+address = "[::]:443"
+certificate = "a.pem"
+key = "a.key"
+more_certificates = [{{ certificate = "b.pem", key = "b.key" }}]
+[[proxy.listener]]
+address = "127.0.0.1:80"
+h2c = true
+[[proxy.route]]
+upstream = "app"
+[[proxy.route]]
+host = "*.Example.org"
+path = "/api"
+upstream = "api"
+"#
+    ))
+    .unwrap();
+    let certificates = |index: usize| config.listeners[index].certificates.len();
+    assert_eq!((certificates(0), certificates(1)), (2, 0));
+    assert!(config.listeners[1].h2c);
+    let health = config.upstreams[0].health.as_ref().unwrap();
+    let counts = (health.fail.get(), health.pass.get());
+    assert_eq!(
+        (health.path.as_str(), health.interval, counts),
+        ("/healthz", Duration::from_secs(1), (3, 2))
+    );
+    let below = HostPattern::Below("example.org".to_owned());
+    let route = |index: usize| &config.routes[index];
+    assert_eq!(
+        (&route(0).host, route(0).path.as_str(), route(0).upstream),
+        (&HostPattern::Any, "/", 0)
+    );
+    assert_eq!(
+        (&route(1).host, route(1).path.as_str(), route(1).upstream),
+        (&below, "/api", 1)
+    );
+    assert_eq!(config.telemetry_names(), ["app", "api", "other"]);
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_named_with_their_line() {
+    let route = "[[proxy.route]]\nupstream = \"app\"\n";
+    refused(
+        &format!("{TWO}{route}"),
+        "edge.toml:7: proxy.upstream[1].name: no [[proxy.route]] leads to `api`",
+    );
+    refused(
+        &format!("{TWO}{route}{route}"),
+        "edge.toml:11: proxy.route[1].path: another route has the same host",
+    );
+    refused(
+        &format!("{TWO}[[proxy.route]]\nupstream = \"apo\"\n"),
+        "edge.toml:10: proxy.route[0].upstream: there is no [[proxy.upstream]] named `apo`",
+    );
+    refused(
+        &TWO.replace("\"api\"", "\"app\""),
+        "proxy.upstream[1].name: two upstreams are named `app`",
+    );
+    refused(
+        &TWO.replace("\"api\"", "\"other\""),
+        "proxy.upstream[1].name: `other` is no name",
+    );
+    refused(
+        &TWO.replace("[\"http://127.0.0.1:3001\"]", "[]"),
+        "proxy.upstream[1].servers: there is no server",
+    );
+    let simple = "[proxy]\nupstream = \"http://a\"\n";
+    refused(
+        &format!("{simple}{route}"),
+        "edge.toml:3: proxy.route[0]: routes lead to named upstreams",
+    );
+    for (listener, part) in [
+        (
+            "certificate = \"a\"",
+            "proxy.listener[0].certificate: its key is missing",
+        ),
+        ("key = \"a\"", "proxy.listener[0].key: its certificate is missing"),
+        (
+            "certificate = \"a\"\nkey = \"b\"\nh2c = true",
+            "proxy.listener[0].h2c: it is for plain HTTP",
+        ),
+        (
+            "[[proxy.listener]]\naddress = \"[::]:1\"",
+            "proxy.listener[1].address: [::]:1 is listened on twice",
+        ),
+    ] {
+        refused(
+            &format!("{simple}[[proxy.listener]]\naddress = \"[::]:1\"\n{listener}\n"),
+            part,
+        );
+    }
+    let both =
+        "[proxy]\nlisten = \"[::]:1\"\nupstream = \"http://a\"\n[[proxy.listener]]\naddress = \"[::]:2\"\n";
+    refused(
+        both,
+        "edge.toml:2: proxy.listen: an address stands either here or in [[proxy.listener]]",
+    );
+}
+
+#[test]
+fn values_that_cannot_be_are_named() {
+    let route = |key: &str| format!("{TWO}[[proxy.route]]\n{key}\nupstream = \"app\"\n");
+    refused(
+        &route("host = \"a:80\""),
+        "proxy.route[0].host: `a:80` is no host such as",
+    );
+    refused(
+        &route("host = \"a*.b\""),
+        "proxy.route[0].host: `a*.b` is no host such as",
+    );
+    refused(
+        &route("path = \"api\""),
+        "proxy.route[0].path: `api` is no path such as /api",
+    );
+    refused(
+        "[proxy]\nupstream = 5\n",
+        "proxy.upstream: invalid type: integer `5`, expected a URL such as",
+    );
+    refused("[proxy]\n", "missing field `upstream`");
+    refused(
+        &TWO.replace("https://", "ftp://"),
+        "`ftp://app.internal` is neither",
+    );
+}

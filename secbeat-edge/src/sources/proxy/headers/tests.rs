@@ -1,0 +1,187 @@
+use bytes::Bytes;
+use http_body_util::{Empty, Full};
+use hyper::Request;
+
+use super::*;
+
+fn head(target: &str, fields: &[(&str, &str)]) -> request::Parts {
+    let request = Request::builder().uri(target);
+    fields
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+fn forwarded(target: &str, fields: &[(&str, &str)]) -> request::Parts {
+    let mut head = head(target, fields);
+    let host = target_host(&head).unwrap();
+    let forwarded = Forwarded {
+        peer: &HeaderValue::from_static("198.51.100.7"),
+        scheme: Scheme::Http,
+    };
+    let trailers = to_upstream(&mut head, &host, &forwarded).unwrap();
+    let server = Authority::from_static("app:3000");
+    for_http1(&mut head, &Empty::<Bytes>::new(), &host, trailers, &server);
+    head
+}
+
+#[test]
+fn fields_of_one_hop_end_here() {
+    let mut headers = head(
+        "/",
+        &[
+            ("connection", "close, X-Mine"),
+            ("connection", " ,keep-alive,bad name"),
+            ("x-mine", "1"),
+            ("keep-alive", "1"),
+            ("proxy-connection", "1"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("proxy-authenticate", "1"),
+            ("proxy-authorization", "1"),
+            ("authorization", "kept"),
+            ("trailer", "kept"),
+        ],
+    )
+    .headers;
+    strip_hop_by_hop(&mut headers);
+    let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["authorization", "trailer"]);
+}
+
+#[test]
+fn the_upstream_learns_who_asked() {
+    let head = forwarded(
+        "/a?b",
+        &[
+            ("host", "example.org"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-for", "192.0.2.2"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "forged"),
+            ("via", "1.0 fred"),
+            ("te", "gzip, Trailers"),
+        ],
+    );
+    assert_eq!(head.uri, "/a?b");
+    for (name, value) in [
+        ("host", "example.org"),
+        ("x-forwarded-for", "192.0.2.1, 192.0.2.2, 198.51.100.7"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "example.org"),
+        ("via", "1.0 fred, 1.1 secbeat"),
+        ("te", "trailers"),
+        ("connection", "te"),
+    ] {
+        let values: Vec<_> = head.headers.get_all(name).iter().collect();
+        assert_eq!(values, [value], "{name}");
+    }
+}
+
+#[test]
+fn the_host_of_an_absolute_target_wins() {
+    let head = forwarded("http://a.example:81/x", &[("host", "b.example")]);
+    assert_eq!(
+        (&head.headers["host"], head.uri.to_string().as_str()),
+        (&HeaderValue::from_static("a.example:81"), "/x")
+    );
+}
+
+#[test]
+fn only_a_plain_request_for_another_protocol_may_switch() {
+    let wanted = |fields: &[(&str, &str)]| wanted_upgrade(&head("/", fields), &Empty::<Bytes>::new());
+    let asks = ("connection", "keep-alive, Upgrade");
+    assert_eq!(wanted(&[asks, ("upgrade", "websocket")]).unwrap(), "websocket");
+    for protocol in ["h2c", "HTTP/2.0", "TLS/1.0", "websocket, h2c"] {
+        assert_eq!(wanted(&[asks, ("upgrade", protocol)]), None, "{protocol}");
+    }
+    assert_eq!(wanted(&[asks]), None);
+    assert_eq!(wanted(&[("upgrade", "websocket")]), None);
+    assert_eq!(wanted(&[asks, ("upgrade", "a"), ("upgrade", "b")]), None);
+    let with_body = head("/", &[asks, ("upgrade", "websocket")]);
+    assert_eq!(
+        wanted_upgrade(&with_body, &Full::new(Bytes::from_static(b"x"))),
+        None
+    );
+    let mut old = head("/", &[asks, ("upgrade", "websocket")]);
+    old.version = Version::HTTP_10;
+    assert_eq!(wanted_upgrade(&old, &Empty::<Bytes>::new()), None);
+}
+
+#[test]
+fn an_http2_server_gets_no_field_of_http1() {
+    let mut head = forwarded("/a?b", &[("host", "example.org"), ("te", "trailers")]);
+    let server = Authority::from_static("app:3000");
+    let host = HeaderValue::from_static("example.org");
+    for_http2(&mut head, &host, Trailers::Taken, &server).unwrap();
+    assert_eq!(head.uri, "https://example.org/a?b");
+    for name in ["host", "connection", "transfer-encoding"] {
+        assert!(!head.headers.contains_key(name), "{name}");
+    }
+    assert_eq!(head.headers["te"], "trailers");
+}
+
+#[test]
+fn an_http2_request_names_one_host_and_its_cookies_become_one_line() {
+    let http2 = |fields: &[(&str, &str)]| {
+        let mut head = head("http://a.example/", fields);
+        head.version = Version::HTTP_2;
+        head
+    };
+    assert_eq!(target_host(&http2(&[])).unwrap(), "a.example");
+    assert_eq!(
+        target_host(&http2(&[("host", "A.example")])).unwrap(),
+        "a.example"
+    );
+    assert_eq!(target_host(&http2(&[("host", "b")])), Err(Refusal::Malformed));
+    let mut head = http2(&[("cookie", "a=1"), ("cookie", "b=2")]);
+    let forwarded = Forwarded {
+        peer: &HeaderValue::from_static("::1"),
+        scheme: Scheme::Https,
+    };
+    to_upstream(&mut head, &HeaderValue::from_static("a.example"), &forwarded).unwrap();
+    let cookies: Vec<_> = head.headers.get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["a=1; b=2"]);
+    assert_eq!(head.headers["via"], "2.0 secbeat");
+}
+
+#[test]
+fn a_connection_field_cannot_take_the_host_away() {
+    assert_eq!(
+        forwarded("/", &[("host", "a"), ("connection", "host")]).headers["host"],
+        "a"
+    );
+}
+
+#[test]
+fn requests_without_one_good_host_are_refused() {
+    for fields in [
+        &[][..],
+        &[("host", "a"), ("host", "a")],
+        &[("host", "a b")],
+        &[("host", "u@a")],
+        &[("host", "a/b")],
+    ] {
+        assert_eq!(
+            target_host(&head("/", fields)),
+            Err(Refusal::Malformed),
+            "{fields:?}"
+        );
+    }
+    for target in ["ftp://a/", "http://u@a/", "*"] {
+        assert_eq!(
+            target_host(&head(target, &[("host", "a")])),
+            Err(Refusal::Malformed),
+            "{target}"
+        );
+    }
+    assert_eq!(
+        target_host(&head("/", &[("host", "")])),
+        Ok(HeaderValue::from_static(""))
+    );
+}

@@ -1,0 +1,172 @@
+//! A new config for a running proxy: all of it, or nothing.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+use super::{
+    Listening, ProxyConfig,
+    listener::{self, Manner, Shared, listen},
+    site::Site,
+};
+
+/// What a reload left as it was, in words, one element each.
+pub(super) type LeftAsItWas = Vec<String>;
+
+/// Asks the running proxy to take another config.
+#[derive(Clone)]
+pub struct Reloader(mpsc::Sender<Order>);
+
+pub(super) type Orders = mpsc::Receiver<Order>;
+
+pub(super) struct Order {
+    pub(super) config: ProxyConfig,
+    pub(super) reply: oneshot::Sender<anyhow::Result<LeftAsItWas>>,
+}
+
+pub(super) fn channel() -> (Reloader, Orders) {
+    let (sender, receiver) = mpsc::channel(1);
+    (Reloader(sender), receiver)
+}
+
+impl Reloader {
+    /// Puts `config` in force for requests from now on. Returns what stays as it was until a restart.
+    ///
+    /// # Errors
+    ///
+    /// When something of it cannot be had: an address, a certificate, a file. Then all of the old config stays in force.
+    pub async fn reload(&self, config: ProxyConfig) -> anyhow::Result<Vec<String>> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || anyhow!("the proxy has stopped");
+        let order = Order { config, reply };
+        self.0.send(order).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// The listeners at work.
+pub(super) struct Running {
+    shared: Shared,
+    names: Vec<String>,
+    listeners: HashMap<SocketAddr, Listener>,
+    tasks: JoinSet<()>,
+}
+
+struct Listener {
+    manner: Arc<ArcSwap<Manner>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Running {
+    pub(super) fn new(listening: Vec<Listening>, shared: Shared, names: Vec<String>) -> Self {
+        let mut running = Self {
+            shared,
+            names,
+            listeners: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        listening
+            .into_iter()
+            .for_each(|listening| running.start(listening));
+        running
+    }
+
+    fn start(&mut self, listening: Listening) {
+        let Listening {
+            socket,
+            address,
+            manner,
+        } = listening;
+        let (stop, stopped) = watch::channel(false);
+        self.tasks.spawn(listener::run(
+            socket,
+            manner.clone(),
+            self.shared.clone(),
+            stopped,
+        ));
+        self.listeners.insert(address, Listener { manner, stop });
+    }
+
+    /// Puts `config` in force: first everything that can fail, then the rest.
+    pub(super) fn reload(&mut self, config: ProxyConfig) -> anyhow::Result<LeftAsItWas> {
+        let forwarder = self.shared.forwarder.clone();
+        let before = forwarder.site.load_full();
+        let mut manners = Vec::new();
+        let mut added = Vec::new();
+        for listener in &config.listeners {
+            let address = listener.address;
+            let manner = Manner::new(listener).with_context(|| format!("proxy.listener at {address}"))?;
+            if self.listeners.contains_key(&address) {
+                manners.push((address, manner));
+                continue;
+            }
+            let socket = listen(address).context("proxy.listener")?;
+            added.push(Listening {
+                socket: TcpListener::from_std(socket).context("taking the listening socket")?,
+                address,
+                manner: Arc::new(ArcSwap::from_pointee(manner)),
+            });
+        }
+        let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address).collect();
+        let left = self.left_as_it_was(&before.config, &config);
+        let site = Site::new(config, &self.names, Some(&before), &forwarder.stats)?;
+
+        if let Some(log) = &site.access_log {
+            log.reopen();
+        }
+        forwarder.site.store(Arc::new(site));
+        for (address, manner) in manners {
+            if let Some(listener) = self.listeners.get(&address) {
+                listener.manner.store(Arc::new(manner));
+            }
+        }
+        added.into_iter().for_each(|listening| self.start(listening));
+        self.listeners.retain(|address, listener| {
+            let kept = addresses.contains(address);
+            if !kept {
+                let _ = listener.stop.send(true);
+            }
+            kept
+        });
+        while self.tasks.try_join_next().is_some() {}
+        Ok(left)
+    }
+
+    fn left_as_it_was(&self, before: &ProxyConfig, after: &ProxyConfig) -> LeftAsItWas {
+        let mut left = Vec::new();
+        if before.max_connections != after.max_connections {
+            left.push(format!("proxy.max_connections stays {}", before.max_connections));
+        }
+        for upstream in &after.upstreams {
+            if !self.names.contains(&upstream.name) {
+                left.push(format!(
+                    "telemetry calls upstream `{}` `{}`, and its servers' addresses are not protected",
+                    upstream.name,
+                    super::NO_UPSTREAM
+                ));
+            }
+        }
+        left
+    }
+
+    /// Reads certificates that have changed.
+    pub(super) fn refresh_certificates(&self) {
+        for listener in self.listeners.values() {
+            listener.manner.load().refresh();
+        }
+    }
+
+    /// Stops to listen, and waits for open requests.
+    pub(super) async fn stop(mut self) {
+        for listener in self.listeners.values() {
+            let _ = listener.stop.send(true);
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

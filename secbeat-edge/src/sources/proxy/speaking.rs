@@ -1,0 +1,65 @@
+//! How HTTP is spoken with clients.
+
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto,
+};
+
+use super::MAX_HEAD;
+
+/// Requests that an HTTP/2 client may have open at a time.
+const STREAMS: u32 = 128;
+/// Bytes that an HTTP/2 client may send ahead, on one stream and on all of them.
+const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+/// Largest list of headers in HTTP/2, in bytes (RFC 9113 §6.5.2).
+const HEADER_LIST: u32 = MAX_HEAD as u32;
+/// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
+const PING: Duration = Duration::from_secs(20);
+
+pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // Whoever sends and hangs up at once is answered and reported like anybody else.
+        .half_close(true)
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD);
+    builder
+}
+
+pub(super) fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}
+
+/// Either, by the client's first bytes (RFC 9113 §3.4).
+pub(super) fn either(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .half_close(true)
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}

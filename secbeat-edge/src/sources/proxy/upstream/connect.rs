@@ -1,0 +1,133 @@
+//! New connections to servers, in plain TCP or TLS.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use socket2::SockRef;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{
+    TlsConnector, TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject},
+    },
+};
+
+use crate::sources::proxy::{
+    config::{ServerUrl, Transport, UpstreamConfig},
+    stream::Stream,
+};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum ConnectError {
+    #[error("the server did not accept in time")]
+    Late,
+    #[error("cannot connect")]
+    Io(#[from] io::Error),
+    #[error("the server's name cannot be in a certificate")]
+    Name(#[from] InvalidDnsNameError),
+    #[error("cannot speak HTTP with the server")]
+    Http(#[from] hyper::Error),
+}
+
+/// What is offered to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alpn {
+    Both,
+    Http1,
+}
+
+/// How to speak TLS to the servers of an upstream.
+#[derive(Clone)]
+pub(in super::super) struct ClientTls(Option<Configs>);
+
+#[derive(Clone)]
+struct Configs {
+    both: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// # Errors
+    ///
+    /// When there are `https://` servers and no certificates to trust.
+    pub(super) fn new(upstream: &UpstreamConfig) -> anyhow::Result<Self> {
+        if upstream
+            .servers
+            .iter()
+            .all(|server| server.transport() == Transport::Plain)
+        {
+            return Ok(Self(None));
+        }
+        let roots = match &upstream.ca {
+            Some(path) => from_file(path).with_context(|| format!("ca of upstream `{}`", upstream.name))?,
+            None => from_system(),
+        };
+        anyhow::ensure!(
+            !roots.is_empty(),
+            "there is no certificate that could vouch for the servers of upstream `{}`; set its ca",
+            upstream.name
+        );
+        let config = |protocols: &[&[u8]]| -> anyhow::Result<Arc<ClientConfig>> {
+            let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .context("setting up TLS")?
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Ok(Arc::new(config))
+        };
+        Ok(Self(Some(Configs {
+            both: config(&[b"h2", b"http/1.1"])?,
+            http1: config(&[b"http/1.1"])?,
+        })))
+    }
+}
+
+fn from_file(path: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let reading = || format!("reading {}", path.display());
+    for certificate in CertificateDer::pem_file_iter(path).with_context(reading)? {
+        roots
+            .add(certificate.with_context(reading)?)
+            .with_context(reading)?;
+    }
+    Ok(roots)
+}
+
+fn from_system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// Connects within `within`. A server that takes nothing for `idle` is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
+pub(super) async fn connect(
+    url: &ServerUrl,
+    tls: &ClientTls,
+    alpn: Alpn,
+    within: Duration,
+    idle: Duration,
+) -> Result<Stream, ConnectError> {
+    let (host, port) = url.host_and_port();
+    let connecting = async {
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_user_timeout(Some(idle))?;
+        let Some(configs) = tls.0.as_ref().filter(|_| url.transport() == Transport::Tls) else {
+            return Ok(Stream::Plain(stream));
+        };
+        let config = match alpn {
+            Alpn::Both => &configs.both,
+            Alpn::Http1 => &configs.http1,
+        };
+        let name = ServerName::try_from(host.clone())?;
+        let stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
+        Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
+    };
+    timeout(within, connecting)
+        .await
+        .map_err(|_| ConnectError::Late)?
+}
