@@ -4,6 +4,7 @@ pub mod endurance;
 pub mod generate;
 pub mod outcome;
 pub mod parse;
+pub mod proxy;
 pub mod replay;
 pub mod telemetry;
 
@@ -29,6 +30,10 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "parse",
         measure: parse::measure,
+    },
+    Part {
+        name: "proxy",
+        measure: proxy::measure,
     },
     Part {
         name: "telemetry",
