@@ -238,7 +238,7 @@ impl Config {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
             bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
-            upstream: None,
+            upstreams: Vec::new(),
             operator: sessions::operator(),
         }
     }
