@@ -196,6 +196,7 @@ fn a_spool_that_cannot_be_written_is_shown_and_hurts_nobody() {
         ..Options::default()
     });
     fleet.edge.wait_for_log("the spool cannot be used", PATIENCE);
+    fleet.edge.wait_for_log("NATS takes telemetry", PATIENCE);
     fleet.nats.stop();
     fleet.make_errors(ATTACKER, 49);
     wait_until("the errors are counted as lost", PATIENCE, || {

@@ -141,13 +141,16 @@ fn spawn(source: Source, state: &Path, health: Arc<Health>, stop: Stop) -> anyho
         ..
     } = source;
     let (store, saved) = Store::open(state, &place, progress)?;
-    let work = move || {
-        let reporter = Reporter::new(reading, max_age, health);
-        match place {
-            Place::Files(pattern) => {
-                reader::run(Follower::start(pattern, start, reporter, saved), store, &stop);
-            }
-            Place::Journal(unit) => Journal::new(unit, start, reporter, saved).run(store, &stop),
+    let reporter = Reporter::new(reading, max_age, health);
+    // Files that come after this are new ones, and are read from their beginning.
+    let work: Box<dyn FnOnce() + Send> = match place {
+        Place::Files(pattern) => {
+            let follower = Follower::start(pattern, start, reporter, saved);
+            Box::new(move || reader::run(follower, store, &stop))
+        }
+        Place::Journal(unit) => {
+            let journal = Journal::new(unit, start, reporter, saved);
+            Box::new(move || journal.run(store, &stop))
         }
     };
     thread::Builder::new()
