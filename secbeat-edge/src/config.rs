@@ -385,7 +385,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# "))
             .filter(|line| line.contains(" = "));
         let keys: Vec<_> = keys.filter(|line| !line.starts_with("journald")).collect();
-        assert_eq!(keys.len(), 6);
+        assert_eq!(keys.len(), 7);
         let all: AccessLogConfig = toml::from_str(&keys.join("\n")).unwrap();
         let least: AccessLogConfig = toml::from_str(keys[0]).unwrap();
         assert_eq!(all, least);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use glob::{MatchOptions, Pattern};
+use jiff::tz::TimeZone;
 use secbeat_common::{daemon::config::HumanDuration, logs::Format, wire::LearnedFrom};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -22,6 +23,7 @@ const GLOB: MatchOptions = MatchOptions {
 #[serde(try_from = "Keys")]
 pub struct AccessLogConfig {
     pub place: Place,
+    /// With the time zone of times that are logged without one.
     pub format: Format,
     pub client: ClientColumn,
     /// Names the upstream in telemetry.
@@ -200,6 +202,8 @@ struct Keys {
     journald: Option<Unit>,
     #[serde(default)]
     format: Format,
+    #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
+    time_zone: TimeZone,
     #[serde(default)]
     client: ClientColumn,
     name: Option<String>,
@@ -207,6 +211,10 @@ struct Keys {
     start: Start,
     #[serde(default = "default_max_age")]
     max_age: HumanDuration,
+}
+
+fn utc() -> TimeZone {
+    TimeZone::UTC
 }
 
 fn default_max_age() -> HumanDuration {
@@ -228,7 +236,7 @@ impl TryFrom<Keys> for AccessLogConfig {
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: keys.format,
+            format: keys.format.with_time_zone(keys.time_zone),
             client: keys.client,
             start: keys.start,
             max_age: keys.max_age.0,
@@ -281,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn a_time_zone_is_that_of_times_without_one() {
+        let entry = parse("path = \"/a\"\nformat = \"haproxy\"\ntime_zone = \"+02:00\"").unwrap();
+        let line = b"203.0.113.7:1 [10/Oct/2023:11:06:56.500] f b/s 1/0/0/3/4 200 7 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"";
+        assert_eq!(entry.format.parse(line).unwrap().at_ms, 1_696_928_816_500);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (text, error) in [
             ("", "path or journald says where the lines are"),
@@ -297,6 +312,7 @@ mod tests {
             ("journald = \"nginx\"", "`nginx` is no unit"),
             ("journald = \"--flush.service\"", "is no unit"),
             ("path = \"/a\"\nstart = \"middle\"", "unknown variant `middle`"),
+            ("path = \"/a\"\ntime_zone = \"Berlin\"", "`Berlin`"),
         ] {
             let told = parse(text).unwrap_err();
             assert!(told.contains(error), "{text}: {told}");
