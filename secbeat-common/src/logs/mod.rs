@@ -12,6 +12,9 @@ mod format;
 mod haproxy;
 mod json;
 mod lines;
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::expect_used, reason = "an oracle of tests")]
+mod oracle;
 mod pattern;
 mod prefix;
 mod quoted;
@@ -23,6 +26,8 @@ pub mod waf;
 
 use std::{borrow::Cow, net::IpAddr};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::oracle::{check, check_pattern};
 pub use self::{
     detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,

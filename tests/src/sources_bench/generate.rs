@@ -23,13 +23,24 @@ pub const SCANNERS: u32 = 20;
 const VISITORS: u32 = 256;
 /// One request in so many is a visitor's last.
 const REQUESTS: u32 = 20;
+/// Visitors whose requests are scattered.
+const SCATTERED: u32 = 16_384;
 /// Lines that one second of the log has.
 const LINES_PER_SECOND: u32 = 2000;
 
-/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by some 24,000 visitors and [`SCANNERS`] from 2026-11-20 10:00
+/// Whose requests follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visits {
+    /// A few hundred visitors at a time, as on a site: some 24,000 in all.
+    Bursts,
+    /// Any of 16,384 at any time, which no cache of a CPU likes.
+    Scattered,
+}
+
+/// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by visitors and [`SCANNERS`] from 2026-11-20 10:00
 /// UTC on.
 #[must_use]
-pub fn combined(lines: u32) -> Vec<u8> {
+pub fn combined(lines: u32, visits: Visits) -> Vec<u8> {
     let mut log = Vec::with_capacity(lines as usize * LINE_LEN);
     let mut random = 0x2545_f491_u32;
     let mut visitors: Vec<u32> = (0..VISITORS).collect();
@@ -49,7 +60,11 @@ pub fn combined(lines: u32) -> Vec<u8> {
                 last += 1;
                 *visitor = last;
             }
-            (VISITOR_NET | *visitor, STATUSES[random as usize / 32 % 8])
+            let visitor = match visits {
+                Visits::Bursts => *visitor,
+                Visits::Scattered => random % SCATTERED,
+            };
+            (VISITOR_NET | visitor, STATUSES[random as usize / 32 % 8])
         };
         let client = Ipv4Addr::from(client);
         let second = n / LINES_PER_SECOND;
@@ -82,13 +97,15 @@ mod tests {
 
     #[test]
     fn every_line_has_its_length_and_is_understood() {
-        let log = combined(10_000);
-        assert_eq!(log.len(), 10_000 * LINE_LEN);
-        let errors = log.chunks(LINE_LEN).map(|line| {
-            assert_eq!(line.last(), Some(&b'\n'));
-            Format::COMBINED.parse(line).unwrap().status
-        });
-        let errors = errors.filter(|status| *status == 404).count();
-        assert!((1500..2000).contains(&errors), "{errors} errors");
+        for visits in [Visits::Bursts, Visits::Scattered] {
+            let log = combined(10_000, visits);
+            assert_eq!(log.len(), 10_000 * LINE_LEN);
+            let errors = log.chunks(LINE_LEN).map(|line| {
+                assert_eq!(line.last(), Some(&b'\n'));
+                Format::COMBINED.parse(line).unwrap().status
+            });
+            let errors = errors.filter(|status| *status == 404).count();
+            assert!((1500..2000).contains(&errors), "{errors} errors");
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::{fs, hint::black_box, time::Instant};
 use secbeat_common::logs::{Format, Line, Lines};
 
 use super::{
-    Options, generate,
+    Options,
+    generate::{self, Visits},
     outcome::{Demand, Outcome, Row},
 };
 use crate::{
@@ -42,7 +43,7 @@ pub fn measure(options: Options) -> Outcome {
     let logs = [
         Log {
             name: "generated",
-            text: generate::combined(LINES),
+            text: generate::combined(LINES, Visits::Bursts),
         },
         Log {
             name: "real",

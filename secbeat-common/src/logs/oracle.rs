@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use secbeat_common::logs::{Format, LogLine};
+use super::{Format, LogLine};
 
 /// Has everything that the pattern parser does: quotes, braces, a user name before the time, fields that nobody reads.
-pub const PATTERN: &str = "$host ${remote_addr} - $remote_user [$time_local] \"$request\" $status $bytes \"$http_user_agent\" $request_time";
+const PATTERN: &str = "$host ${remote_addr} - $remote_user [$time_local] \"$request\" $status $bytes \"$http_user_agent\" $request_time";
 
-/// A line of the format `name`, or the format [`PATTERN`], is refused or makes sense; and what stands around it changes
+/// A line of the format `name`, or of a pattern, is refused or makes sense; and what stands around it changes
 /// nothing.
 ///
 /// # Panics
@@ -30,7 +30,7 @@ pub fn check(name: &str, line: &[u8]) {
     }
 }
 
-/// Check [`PATTERN`], or the pattern that is the first line of the input.
+/// As [`check`], of a pattern that has everything, and of the pattern that is the first line of the input.
 ///
 /// # Panics
 ///
