@@ -3,6 +3,7 @@
 mod corpus;
 mod json;
 mod pattern;
+mod peer;
 mod random;
 mod snapshots;
 mod text;

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 use super::{Format, named, understood};
 use crate::logs::{Detection, Line, Lines};
 
-fn fixture(name: &str) -> Vec<u8> {
+pub(super) fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn lines(log: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn lines(log: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = Lines::new(log);
     let mut all = Vec::new();
     while let Some(line) = lines.next_line().unwrap() {
