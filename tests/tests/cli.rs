@@ -326,3 +326,22 @@ fn replay_of_a_missing_file_names_it() {
     let output = host.run("secbeat-orchestrator", &["replay", missing]);
     assert_refused(&output, FAILURE, &[missing, "No such file"]);
 }
+
+#[test]
+fn explain_finds_the_format_and_fails_where_nothing_is_understood() {
+    let host = Host::new();
+    let file = host.write("access.log", &log(2));
+    let explained = stdout(&host.run("secbeat-edge", &["explain", file.to_str().unwrap()]));
+    for expected in [
+        "     2 are combined\n",
+        "read as combined\n",
+        "  203.0.113.7  2026-11-20T10:00:0",
+        "       3  not understood: `nonsense` is no client address\n",
+        "3 lines, 2 understood, 1 not\n",
+    ] {
+        assert!(explained.contains(expected), "{expected:?} in {explained}");
+    }
+    let file = file.to_str().unwrap();
+    let output = host.run("secbeat-edge", &["explain", "--format", "haproxy", file]);
+    assert_refused(&output, FAILURE, &["no line of", file, "is a request"]);
+}
