@@ -38,6 +38,10 @@ use crate::{
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;
+/// Answers within [`GATHER`] from which on the task no longer wakes up for each, but looks once every [`GATHER`]: at tens of
+/// thousands of answers a second, waking it costs the request path more than all the rest of telemetry.
+const BUSY: usize = 16;
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The batcher has ended: nothing can be reported any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,6 +181,29 @@ pub struct TelemetryTask<S> {
     start: Instant,
     /// Answers taken from the queue.
     taken: u64,
+    pace: Pace,
+}
+
+/// How many answers have come lately.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Duration,
+    answers: usize,
+}
+
+impl Pace {
+    /// Counts `answers` that were taken at `now`. Is this a time to let more of them gather?
+    fn is_busy(&mut self, answers: usize, now: Duration) -> bool {
+        if now.saturating_sub(self.since) >= GATHER {
+            *self = Self {
+                since: now,
+                answers: 0,
+            };
+        }
+        self.answers += answers;
+        // A full chunk: more wait already.
+        self.answers >= BUSY && answers < CHUNK
+    }
 }
 
 impl<S: Sink> TelemetryTask<S> {
@@ -188,6 +215,7 @@ impl<S: Sink> TelemetryTask<S> {
             sink,
             start: Instant::now(),
             taken: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -195,6 +223,7 @@ impl<S: Sink> TelemetryTask<S> {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut stopping = false;
+        let mut busy = false;
         let mut chunk = Vec::with_capacity(CHUNK);
         loop {
             let due = self.batcher.due();
@@ -204,6 +233,13 @@ impl<S: Sink> TelemetryTask<S> {
                     None => std::future::pending().await,
                 }
             };
+            let (queue, gather) = (&mut self.queue.queue, busy && !stopping);
+            let taking = async {
+                if gather {
+                    tokio::time::sleep(GATHER).await;
+                }
+                queue.recv_many(&mut chunk, CHUNK).await
+            };
             tokio::select! {
                 biased;
                 () = &mut shutdown, if !stopping => {
@@ -211,10 +247,12 @@ impl<S: Sink> TelemetryTask<S> {
                     self.queue.queue.close();
                 }
                 () = timer => self.flush(),
-                taken = self.queue.queue.recv_many(&mut chunk, CHUNK) => {
+                taken = taking => {
                     if taken == 0 {
                         break;
                     }
+                    let now = self.now();
+                    busy = self.pace.is_busy(taken, now);
                     chunk.drain(..).for_each(|observation| self.push(observation));
                     // The timer's resolution is a millisecond: what is due now does not go by way of it.
                     if self.batcher.due().is_some_and(|due| due <= self.now()) {

@@ -141,3 +141,14 @@ fn an_answer_that_nobody_takes_is_an_error_and_does_not_count() {
     assert_eq!(recorder.record_wait(error(404)), Err(Closed));
     assert_eq!(recorder.stats().recorded(), 0);
 }
+
+#[test]
+fn only_a_busy_time_lets_answers_gather() {
+    let at = Duration::from_micros;
+    let mut pace = Pace::default();
+    assert!(!pace.is_busy(BUSY - 1, at(100)), "a few");
+    assert!(pace.is_busy(1, at(200)), "many within a millisecond");
+    assert!(!pace.is_busy(CHUNK, at(300)), "more wait already");
+    assert!(!pace.is_busy(1, at(1_300)), "quiet again");
+    assert!(pace.is_busy(BUSY, at(9_000)), "many at once");
+}
