@@ -201,6 +201,7 @@ impl App {
             garbage: Arc::new(Garbage::default()),
             telemetry,
             proxy: proxy.as_ref().map(Proxy::stats).unwrap_or_default(),
+            servers: proxy.as_ref().map(Proxy::servers),
             access_logs: access_logs.health(),
             clients: proxy.as_ref().map(Proxy::client_stats).unwrap_or_default(),
             authz: authz.0.stats(),

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::view::{SpoolView, Stats};
+use super::view::{ProxyView, SpoolView, Stats};
 use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
 
 /// The text of one scrape.
@@ -16,6 +16,7 @@ pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
     with_local_recorder(&recorder, || {
         kernel(stats);
         bans(stats);
+        proxy(&stats.proxy);
         reconciliation(stats);
         telemetry(stats);
         stats.access_logs.iter().for_each(access_log);
@@ -107,6 +108,48 @@ fn bans(stats: &Stats) {
         ("unattributed", stats.authz.unattributed),
     ] {
         counter!("secbeat_edge_authz_total", "answer" => answer).absolute(count);
+    }
+}
+
+fn proxy(proxy: &ProxyView) {
+    for (name, value, about) in [
+        (
+            "secbeat_edge_proxy_connections_total",
+            proxy.connections,
+            "Connections that the proxy accepted.",
+        ),
+        (
+            "secbeat_edge_proxy_upstream_failures_total",
+            proxy.upstream_failures,
+            "Requests that the proxy answered 502 or 504 for the want of an upstream's answer.",
+        ),
+        (
+            "secbeat_edge_proxy_retries_total",
+            proxy.retries,
+            "Requests that the proxy sent a second time.",
+        ),
+        (
+            "secbeat_edge_proxy_over_limit_total",
+            proxy.over_limit,
+            "Connections closed because their source had too many, or gave up too many requests.",
+        ),
+        (
+            "secbeat_edge_proxy_access_log_dropped_total",
+            proxy.access_log_dropped,
+            "Answers missing from the proxy's access log, which could not keep up.",
+        ),
+    ] {
+        describe_counter!(name, about);
+        counter!(name).absolute(value);
+    }
+    describe_gauge!(
+        "secbeat_edge_proxy_server_up",
+        "1 for each server of an upstream that gets requests, 0 for one that is passed over."
+    );
+    for server in &proxy.servers {
+        let (upstream, url) = (server.upstream.clone(), server.url.clone());
+        gauge!("secbeat_edge_proxy_server_up", "upstream" => upstream, "server" => url)
+            .set(u8::from(server.up));
     }
 }
 

@@ -34,12 +34,16 @@ use crate::{
     l7::L7Bans,
     reconcile::{Origin, Refusal},
     sources::{
-        access_log::Health, authz::AuthzStats, client_address::ClientStats, proxy::ProxyStats, waf::WafStats,
+        access_log::Health,
+        authz::AuthzStats,
+        client_address::ClientStats,
+        proxy::{ProxyStats, Servers},
+        waf::WafStats,
     },
     telemetry::TelemetryStats,
 };
 use allowed::AllowedView;
-use view::{AuthzView, BanView, Packets, Stats, Telemetry, Waf};
+use view::{AuthzView, BanView, Packets, ProxyView, Stats, Telemetry, Waf};
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -51,6 +55,8 @@ pub struct Admin {
     pub garbage: Arc<Garbage>,
     pub telemetry: Arc<TelemetryStats>,
     pub proxy: Arc<ProxyStats>,
+    /// `None` without a proxy.
+    pub servers: Option<Servers>,
     pub access_logs: Arc<[Arc<Health>]>,
     pub clients: Arc<ClientStats>,
     pub authz: Arc<AuthzStats>,
@@ -150,6 +156,7 @@ impl Admin {
                 dropped: self.waf.dropped(),
             },
             access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
+            proxy: ProxyView::new(&self.proxy, self.servers.as_ref()),
             l7_denied: self.proxy.denied(),
             l7_observed: self.l7.observed(),
             unattributed: self

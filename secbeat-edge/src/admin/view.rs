@@ -16,6 +16,7 @@ use crate::{
     kernel::{Attachment, Fill, FilterMode, KernelBan, MAPS, Totals},
     reconcile::{Enforced, Now, Origin},
     sources::access_log::AccessLogView,
+    sources::proxy::{ProxyStats, ServerState, Servers},
     telemetry::{Loss, TelemetryStats},
 };
 
@@ -199,6 +200,7 @@ pub struct Stats {
     /// One for each `[[access_log]]`.
     pub access_logs: Vec<AccessLogView>,
     pub waf: Waf,
+    pub proxy: ProxyView,
     /// Requests that the proxy refused because their client is banned.
     pub l7_denied: u64,
     /// Requests that it would have refused, in observe mode.
@@ -210,6 +212,55 @@ pub struct Stats {
     pub authz: AuthzView,
     /// Entries in the bans bucket that were no bans.
     pub garbage: u64,
+}
+
+/// What the proxy has counted since the daemon started, and its servers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ProxyView {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Answers 502 and 504 of the proxy's own.
+    pub upstream_failures: u64,
+    /// Requests that were sent a second time.
+    pub retries: u64,
+    /// Connections closed because their source had too many, or gave up too many requests.
+    pub over_limit: u64,
+    /// Answers missing from the proxy's access log, which could not keep up.
+    pub access_log_dropped: u64,
+    pub servers: Vec<ServerView>,
+}
+
+/// A server behind the proxy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerView {
+    pub upstream: String,
+    pub url: String,
+    /// Whether it gets requests.
+    pub up: bool,
+}
+
+impl ProxyView {
+    #[must_use]
+    pub fn new(stats: &ProxyStats, servers: Option<&Servers>) -> Self {
+        let view = |state: ServerState| ServerView {
+            upstream: state.upstream,
+            url: state.url,
+            up: state.up,
+        };
+        Self {
+            connections: stats.connections(),
+            upstream_failures: stats.upstream_failures(),
+            retries: stats.retries(),
+            over_limit: stats.over_limit(),
+            access_log_dropped: stats.access_log_dropped(),
+            servers: servers
+                .map(Servers::states)
+                .unwrap_or_default()
+                .into_iter()
+                .map(view)
+                .collect(),
+        }
+    }
 }
 
 /// What was answered on `/authz`.

@@ -111,6 +111,9 @@ fn print_status(status: &Status) {
                 daemon.waf.recorded, daemon.waf.dropped
             );
         }
+        for server in daemon.proxy.servers.iter().filter(|server| !server.up) {
+            println!("upstream   {} of {} IS DOWN", server.url, server.upstream);
+        }
         let spool = &telemetry.spool;
         println!(
             "spool      {}",

@@ -19,6 +19,7 @@ mod listener;
 mod logged;
 mod reload;
 mod route;
+mod servers;
 mod site;
 mod speaking;
 mod stats;
@@ -40,6 +41,7 @@ pub use self::{
     config::{NO_UPSTREAM, ProxyConfig, ProxyFile, ServerUrl, UrlError},
     listener::listen,
     reload::Reloader,
+    servers::{ServerState, Servers},
     stats::ProxyStats,
 };
 use self::{
@@ -143,6 +145,12 @@ impl Proxy {
     #[must_use]
     pub fn stats(&self) -> Arc<ProxyStats> {
         self.shared.forwarder.stats.clone()
+    }
+
+    /// What is known of the servers.
+    #[must_use]
+    pub fn servers(&self) -> Servers {
+        Servers::of(&self.shared.forwarder)
     }
 
     /// Counters of clients behind proxies.

@@ -73,6 +73,11 @@ impl Site {
         })
     }
 
+    /// All upstreams.
+    pub(super) fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
     /// The upstream for a request.
     pub(super) fn find(&self, host: &str, path: &str) -> Option<&Upstream> {
         let index = self.routes.find(host, path)?;

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, Reloader, ServerUrl, listen};
+use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, Reloader, ServerUrl, Servers, listen};
 use crate::{
     l7::Admission,
     sources::client_address::{Client, ClientRule},
@@ -61,6 +61,7 @@ pub(super) struct Lab {
     pub(super) gate: Arc<Bans>,
     pub(super) stats: Arc<ProxyStats>,
     pub(super) reloader: Reloader,
+    pub(super) servers: Servers,
     pub(super) config: ProxyConfig,
     upstream: Option<TcpListener>,
     stop: Option<oneshot::Sender<()>>,
@@ -94,6 +95,7 @@ impl Lab {
         .unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (addr, stats, reloader) = (proxy.local_addrs()[0], proxy.stats(), proxy.reloader());
+        let servers = proxy.servers();
         let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }));
         Self {
             proxy: addr,
@@ -101,6 +103,7 @@ impl Lab {
             gate,
             stats,
             reloader,
+            servers,
             config: lab_config,
             upstream: Some(upstream),
             stop: Some(stop),

@@ -151,5 +151,7 @@ async fn a_server_that_fails_its_checks_is_taken_out_and_comes_back() {
         healthy.store(is_healthy, Relaxed);
         let judged = async { while turns(&mut client).await != expected {} };
         soon("the server's state is noticed", judged).await;
+        let up: Vec<_> = lab.servers.states().iter().map(|state| state.up).collect();
+        assert_eq!(up, [is_healthy, true]);
     }
 }

@@ -75,6 +75,11 @@ impl Upstream {
             .or_else(|| in_turn().find(|server| !is_avoided(server)))
     }
 
+    /// Its servers.
+    pub(super) fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
     /// Whether there is more than one server.
     pub(super) fn has_several(&self) -> bool {
         self.servers.len() > 1
