@@ -36,8 +36,16 @@ const AT_MOST: f64 = 1.5;
 /// nginx as a proxy.
 struct Peer {
     // Dropped in this order: the process before its folder.
-    _daemon: Daemon,
+    daemon: Daemon,
     _folder: TempDir,
+}
+
+impl Drop for Peer {
+    /// Killed, the master would leave its workers behind.
+    fn drop(&mut self) {
+        self.daemon.signal(libc::SIGTERM);
+        wait_until("nginx ends", Duration::from_secs(10), || !self.daemon.is_running());
+    }
 }
 
 impl Peer {
@@ -58,7 +66,7 @@ impl Peer {
                 .is_ok()
         });
         Self {
-            _daemon: daemon,
+            daemon,
             _folder: folder,
         }
     }

@@ -5,7 +5,7 @@ use std::{
     error::Error as StdError,
     future::pending,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpStream as StdTcpStream},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -35,6 +35,7 @@ use super::{
     stream::{Negotiated, Stream},
     tls::ServerTls,
     visit::Visit,
+    workers::Workers,
 };
 
 /// Connections that wait to be accepted.
@@ -79,6 +80,7 @@ pub(super) struct Shared {
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) slots: Arc<Semaphore>,
     pub(super) sources: Arc<Sources>,
+    pub(super) workers: Arc<Workers>,
 }
 
 /// Serves `listener` until `stop` says so; then gives open requests [`DRAIN`] to end.
@@ -119,7 +121,10 @@ pub(super) async fn run(
             stop: stopped.clone(),
             _counted: (slot, held),
         };
-        connections.spawn(open.serve(stream, peer, manner.load_full()));
+        let manner = manner.load_full();
+        shared.workers.spawn(&mut connections, stream, move |stream| {
+            open.serve(stream, peer, manner)
+        });
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -136,10 +141,16 @@ pub(super) async fn run(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+) -> Option<(StdTcpStream, IpAddr, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer.ip().to_canonical(), slot)),
+        Ok((stream, peer)) => match stream.into_std() {
+            Ok(stream) => Some((stream, peer.ip().to_canonical(), slot)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot hand a connection over");
+                None
+            }
+        },
         // The client was gone before it was accepted.
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
         Err(error) => {

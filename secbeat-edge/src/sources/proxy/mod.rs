@@ -30,6 +30,7 @@ mod tls;
 mod tunnel;
 mod upstream;
 mod visit;
+mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -49,6 +50,7 @@ use self::{
     listener::{Manner, Shared},
     reload::{Orders, Running},
     site::Site,
+    workers::Workers,
 };
 use super::client_address::{Client, ClientRule, ClientStats};
 use crate::{l7::Admission, telemetry::Recorder};
@@ -113,6 +115,7 @@ impl Proxy {
         let names = config.telemetry_names();
         let most = usize::try_from(config.max_connections.get()).unwrap_or(usize::MAX);
         let stats = Arc::<ProxyStats>::default();
+        let workers = Workers::start(config.workers)?;
         let site = Site::new(config, &names, None, &stats)?;
         let forwarder = Forwarder {
             site: ArcSwap::from_pointee(site),
@@ -128,6 +131,7 @@ impl Proxy {
                 forwarder: Arc::new(forwarder),
                 slots: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
                 sources: Arc::default(),
+                workers: Arc::new(workers),
             },
             names,
             reloads: reload::channel(),

@@ -115,6 +115,10 @@ impl Running {
         }
         let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address).collect();
         let left = self.left_as_it_was(&before.config, &config);
+        let config = ProxyConfig {
+            workers: before.config.workers,
+            ..config
+        };
         let site = Site::new(config, &self.names, Some(&before), &forwarder.stats)?;
 
         if let Some(log) = &site.access_log {
@@ -142,6 +146,9 @@ impl Running {
         let mut left = Vec::new();
         if before.max_connections != after.max_connections {
             left.push(format!("proxy.max_connections stays {}", before.max_connections));
+        }
+        if before.workers != after.workers {
+            left.push(format!("proxy.workers stays {}", before.workers));
         }
         for upstream in &after.upstreams {
             if !self.names.contains(&upstream.name) {

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fmt,
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -37,6 +37,7 @@ pub struct ProxyFile {
     idle_timeout: Option<HumanDuration>,
     max_connections: Option<NonZeroU32>,
     max_connections_per_source: Option<NonZeroU32>,
+    workers: Option<NonZeroUsize>,
     access_log: Option<PathBuf>,
 }
 
@@ -227,6 +228,7 @@ impl ProxyFile {
         config.max_connections_per_source = self
             .max_connections_per_source
             .unwrap_or(config.max_connections_per_source);
+        config.workers = self.workers.unwrap_or(config.workers);
         config.access_log.clone_from(&self.access_log);
         Ok(config)
     }

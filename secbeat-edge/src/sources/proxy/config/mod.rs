@@ -5,7 +5,13 @@ mod file;
 mod tests;
 mod url;
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 pub(super) use self::url::Transport;
 pub use self::{
@@ -33,6 +39,8 @@ pub struct ProxyConfig {
     pub max_connections: NonZeroU32,
     /// Connections of one source (an IPv4 address, an IPv6 /64) beyond these are closed.
     pub max_connections_per_source: NonZeroU32,
+    /// Threads that serve connections.
+    pub workers: NonZeroUsize,
     /// Where every answer is logged, if anywhere.
     pub access_log: Option<PathBuf>,
 }
@@ -132,6 +140,7 @@ impl ProxyConfig {
             idle_timeout: Duration::from_secs(60),
             max_connections: const { NonZeroU32::new(10_000).unwrap() },
             max_connections_per_source: const { NonZeroU32::new(1_000).unwrap() },
+            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             access_log: None,
         }
     }

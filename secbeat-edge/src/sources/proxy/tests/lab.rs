@@ -77,6 +77,8 @@ impl Lab {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", upstream.local_addr().unwrap());
         let mut config = ProxyConfig::new("127.0.0.1:0".parse().unwrap(), base.parse().unwrap());
+        // So that clients share the connections to the upstream.
+        config.workers = NonZeroUsize::MIN;
         change(&mut config);
         let (recorder, queue) = Recorder::channel(NonZeroUsize::new(100).unwrap());
         let gate = Arc::<Bans>::default();

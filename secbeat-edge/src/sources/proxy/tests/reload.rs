@@ -1,4 +1,4 @@
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::{
     super::config::{HostPattern, ListenerConfig, RouteConfig, UpstreamConfig},
@@ -128,6 +128,10 @@ async fn what_takes_a_restart_is_named() {
     let lab = Lab::new().await;
     let mut config = lab.config.clone();
     config.max_connections = NonZeroU32::MIN;
+    config.workers = NonZeroUsize::MIN.saturating_add(1);
     let left = lab.reloader.reload(config).await.unwrap();
-    assert_eq!(left, ["proxy.max_connections stays 10000"]);
+    assert_eq!(
+        left,
+        ["proxy.max_connections stays 10000", "proxy.workers stays 1"]
+    );
 }

@@ -22,6 +22,7 @@ use crate::sources::proxy::{
     body::ClientBody,
     config::{ProxyConfig, ServerUrl},
     stream::Negotiated,
+    workers,
 };
 
 /// Sends requests on an HTTP/2 connection, which a task of its own drives.
@@ -38,13 +39,20 @@ pub(in super::super) struct Server {
     tls: ClientTls,
     connect_timeout: Duration,
     idle_timeout: Duration,
-    idle: Mutex<Vec<(Box<Http1>, Instant)>>,
-    http2: Mutex<Option<Http2>>,
+    /// One for each worker.
+    kept: Box<[Kept]>,
     /// What its health checks say.
     healthy: AtomicBool,
     start: Instant,
     /// Milliseconds since `start` until which it is passed over.
     paused_until: AtomicU64,
+}
+
+/// The connections of one worker.
+#[derive(Default)]
+struct Kept {
+    idle: Mutex<Vec<(Box<Http1>, Instant)>>,
+    http2: Mutex<Option<Http2>>,
 }
 
 /// A connection that can carry a request.
@@ -80,8 +88,7 @@ impl Server {
             tls,
             connect_timeout: config.connect_timeout,
             idle_timeout: config.idle_timeout,
-            idle: Mutex::default(),
-            http2: Mutex::default(),
+            kept: (0..config.workers.get()).map(|_| Kept::default()).collect(),
             healthy: AtomicBool::new(true),
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
@@ -150,28 +157,33 @@ impl Server {
                         tracing::trace!(%error, "a connection to a server ended badly");
                     }
                 });
-                *lock(&self.http2) = Some(sender.clone());
+                *lock(&self.of_this_worker().http2) = Some(sender.clone());
                 Ok(Connection::Http2(sender))
             }
         }
     }
 
+    fn of_this_worker(&self) -> &Kept {
+        &self.kept[workers::current()]
+    }
+
     fn kept(&self) -> Option<Connection> {
+        let kept = self.of_this_worker();
         loop {
-            let Some((mut connection, since)) = lock(&self.idle).pop() else {
+            let Some((mut connection, since)) = lock(&kept.idle).pop() else {
                 break;
             };
             if since.elapsed() < IDLE_FOR && connection.is_ready() {
                 return Some(Connection::Http1(connection));
             }
         }
-        let http2 = lock(&self.http2).clone()?;
+        let http2 = lock(&kept.http2).clone()?;
         (!http2.is_closed()).then_some(Connection::Http2(http2))
     }
 
     /// Keeps an idle connection for a while.
     pub(super) fn keep(&self, connection: Box<Http1>) {
-        let mut idle = lock(&self.idle);
+        let mut idle = lock(&self.of_this_worker().idle);
         if idle.len() < IDLE {
             idle.push((connection, Instant::now()));
         }
@@ -179,9 +191,10 @@ impl Server {
 
     /// Closes what has been idle for too long, or was closed by the server.
     fn reap(&self) {
-        lock(&self.idle)
-            .retain_mut(|(connection, since)| since.elapsed() < IDLE_FOR && connection.is_ready());
-        lock(&self.http2).take_if(|http2| http2.is_closed());
+        for Kept { idle, http2 } in &self.kept {
+            lock(idle).retain_mut(|(connection, since)| since.elapsed() < IDLE_FOR && connection.is_ready());
+            lock(http2).take_if(|http2| http2.is_closed());
+        }
     }
 }
 
