@@ -108,6 +108,12 @@ pub mod reason {
     pub const REQUEST_FLOOD: u8 = 3;
     /// Rule `waf-flood`.
     pub const WAF_FLOOD: u8 = 4;
+    /// Rule `path-scan`.
+    pub const PATH_SCAN: u8 = 5;
+    /// Rule `login-bruteforce`.
+    pub const LOGIN_BRUTEFORCE: u8 = 6;
+    /// A rule of the operator's own; its name is on the bus alone.
+    pub const OWN_RULE: u8 = 7;
 }
 
 /// Codes of [`Ban::origin`].

@@ -16,7 +16,8 @@ pub use self::{
     audit::{AuditRecord, Decision},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
-use crate::{maps, prefix::Prefix};
+use crate::prefix::Prefix;
+pub use crate::reason::{Reason, RuleName};
 
 /// Version of the messages below; the first byte of each.
 pub const VERSION: u8 = 1;
@@ -188,52 +189,6 @@ pub struct BlockCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     Block,
-}
-
-/// Why a target is banned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    Manual,
-    ErrorFlood,
-    RequestFlood,
-    WafFlood,
-}
-
-impl Reason {
-    /// The name that users meet.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Manual => "manual",
-            Self::ErrorFlood => "error-flood",
-            Self::RequestFlood => "request-flood",
-            Self::WafFlood => "waf-flood",
-        }
-    }
-
-    /// The code in the kernel's [`Ban`](maps::Ban).
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Manual => maps::reason::MANUAL,
-            Self::ErrorFlood => maps::reason::ERROR_FLOOD,
-            Self::RequestFlood => maps::reason::REQUEST_FLOOD,
-            Self::WafFlood => maps::reason::WAF_FLOOD,
-        }
-    }
-
-    /// The inverse of [`code`](Self::code); `None` for a code of another release.
-    #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            maps::reason::MANUAL => Some(Self::Manual),
-            maps::reason::ERROR_FLOOD => Some(Self::ErrorFlood),
-            maps::reason::REQUEST_FLOOD => Some(Self::RequestFlood),
-            maps::reason::WAF_FLOOD => Some(Self::WafFlood),
-            _ => None,
-        }
-    }
 }
 
 /// What a rule saw.
@@ -430,23 +385,5 @@ mod tests {
         assert_eq!(cut(&text).len(), MAX_TEXT);
         assert_eq!(cut("short"), "short");
         assert_eq!(cut(&format!("x{text}")).len(), MAX_TEXT - 1);
-    }
-
-    #[test]
-    fn reason_codes_lead_back() {
-        for reason in [
-            Reason::Manual,
-            Reason::ErrorFlood,
-            Reason::RequestFlood,
-            Reason::WafFlood,
-        ] {
-            assert_eq!(
-                Reason::from_code(reason.code()),
-                Some(reason),
-                "{}",
-                reason.name()
-            );
-        }
-        assert_eq!(Reason::from_code(0), None);
     }
 }

@@ -69,9 +69,7 @@ impl BanView {
         let left = i64::try_from(ban.ends.since(now.boot).as_millis()).unwrap_or(i64::MAX);
         Self {
             target: target.to_string(),
-            reason: Reason::from_code(ban.reason)
-                .map_or("unknown", Reason::name)
-                .to_owned(),
+            reason: Reason::name_of_code(ban.reason).to_owned(),
             origin: if ban.origin == origin::LOCAL {
                 "local"
             } else {

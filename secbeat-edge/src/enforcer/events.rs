@@ -12,7 +12,7 @@ impl Enforcer {
     pub(super) fn read_events(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         for event in kernel.events.by_ref() {
-            let reason = Reason::from_code(event.reason).map_or("unknown", Reason::name);
+            let reason = Reason::name_of_code(event.reason);
             *self.events.by_reason.entry(reason.to_owned()).or_default() += 1;
             trace(&event, reason);
         }

@@ -114,9 +114,9 @@ impl Rule {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::ErrorFlood => Reason::ErrorFlood.name(),
-            Self::RequestFlood => Reason::RequestFlood.name(),
-            Self::WafFlood => Reason::WafFlood.name(),
+            Self::ErrorFlood => "error-flood",
+            Self::RequestFlood => "request-flood",
+            Self::WafFlood => "waf-flood",
         }
     }
 }

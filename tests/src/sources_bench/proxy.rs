@@ -44,7 +44,9 @@ impl Drop for Peer {
     /// Killed, the master would leave its workers behind.
     fn drop(&mut self) {
         self.daemon.signal(libc::SIGTERM);
-        wait_until("nginx ends", Duration::from_secs(10), || !self.daemon.is_running());
+        wait_until("nginx ends", Duration::from_secs(10), || {
+            !self.daemon.is_running()
+        });
     }
 }
 
