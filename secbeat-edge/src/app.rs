@@ -9,6 +9,7 @@ use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect::Protected};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
+    signal::unix::Signal,
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
@@ -138,8 +139,14 @@ impl App {
         upstreams.extend(config.access_log.iter().map(|log| log.name.clone()));
         let (stop_reporting, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let (recorder, telemetry_task) =
-            telemetry::start(&edge_id, upstreams, &config.telemetry, bus.clone(), stopped)?;
+        let (recorder, telemetry_task) = telemetry::start(
+            &edge_id,
+            upstreams,
+            &config.telemetry,
+            &config.state_dir,
+            bus.clone(),
+            stopped,
+        )?;
         let telemetry = recorder.stats();
         let (waf, waf_task) = waf::start(&edge_id, bus.clone(), publisher.clone());
         let waf_stats = waf.stats();
@@ -250,12 +257,12 @@ impl App {
         })
     }
 
-    /// Runs until `shutdown`, then drains the proxy. Bans stay in the kernel.
+    /// Runs until `shutdown`, then drains the proxy. Bans stay in the kernel. Each of `hangups` reads the config again.
     ///
     /// # Errors
     ///
     /// When something that must run has ended: a NATS server too old, or the API's listener.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>, hangups: Signal) -> anyhow::Result<()> {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let stopping = move || {
             let mut stopped = stopped.clone();
@@ -290,7 +297,7 @@ impl App {
             }
             _ => None,
         };
-        let reloads = reload::on_hangup(self.config, self.proxy.as_ref().map(Proxy::reloader))?;
+        let reloads = reload::on_hangup(hangups, self.config, self.proxy.as_ref().map(Proxy::reloader));
         let proxy = self.proxy.map(|proxy| tokio::spawn(proxy.run(stopping())));
 
         let mut outcome = Ok(());

@@ -40,14 +40,16 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        // Whoever asks for a reload while the daemon still starts shall not end it.
+        let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let app = App::build(config, object_source(bpf_object), listeners, privileged).await?;
-        app.run(async move {
+        let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
-        })
-        .await
+        };
+        app.run(shutdown, hangups).await
     });
     // A resolver that does not answer must not hold up the end.
     runtime.shutdown_background();

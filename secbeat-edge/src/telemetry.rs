@@ -13,6 +13,7 @@ mod unconfirmed;
 
 use std::{
     num::NonZeroUsize,
+    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -145,6 +146,7 @@ pub fn start(
     edge_id: &str,
     upstreams: Vec<String>,
     config: &TelemetryConfig,
+    state_dir: &Path,
     bus: Bus,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<(Recorder, BoxFuture<'static, ()>)> {
@@ -160,7 +162,7 @@ pub fn start(
     let (recorder, queue) = Recorder::channel(config.queue);
     let stats = recorder.stats();
     let spool = config
-        .spool()
+        .spool(state_dir)
         .map(|config| Spool::start(config, stats.clone()))
         .transpose()
         .context("starting the spool's thread")?;

@@ -1,26 +1,21 @@
 //! SIGHUP: the config file once more.
 
-use anyhow::Context;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinHandle,
-};
+use tokio::{signal::unix::Signal, task::JoinHandle};
 use tracing::{error, info, warn};
 
 use crate::{config::Config, sources::proxy::Reloader};
 
-/// Answers every SIGHUP from now on.
-///
-/// # Errors
-///
-/// When signals cannot be had.
-pub(super) fn on_hangup(started_with: Config, reloader: Option<Reloader>) -> anyhow::Result<JoinHandle<()>> {
-    let mut hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-    Ok(tokio::spawn(async move {
+/// Answers every one of `hangups`.
+pub(super) fn on_hangup(
+    mut hangups: Signal,
+    started_with: Config,
+    reloader: Option<Reloader>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             reload(&started_with, reloader.as_ref()).await;
         }
-    }))
+    })
 }
 
 /// Reads the config again and puts its `[proxy]` in force. What is wrong leaves everything as it was; what takes a restart

@@ -1,6 +1,12 @@
 //! `[telemetry]` in the edge's config file.
 
-use std::{fmt, num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use secbeat_common::daemon::config::HumanDuration;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -17,8 +23,8 @@ pub const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 const MAX_QUEUE: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
 /// Longest that an answer may wait for company.
 const MAX_LINGER: Duration = Duration::from_millis(50);
-/// Where telemetry waits for NATS, unless configured otherwise.
-const DEFAULT_SPOOL: &str = "/var/lib/secbeat/edge/spool";
+/// Where telemetry waits for NATS, unless configured otherwise, in the edge's state folder.
+const DEFAULT_SPOOL: &str = "spool";
 /// The smallest spool: several of the largest batches.
 const MIN_SPOOL_BYTES: u64 = 4 * 1024 * 1024;
 const DEFAULT_SPOOL_BYTES: u64 = 64 * 1024 * 1024;
@@ -60,7 +66,7 @@ pub struct TelemetryConfig {
     pub max_age: HumanDuration,
 }
 
-/// A folder, or none.
+/// A folder, absolute or in the edge's state folder, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpoolPlace {
     Off,
@@ -72,10 +78,8 @@ impl<'de> Deserialize<'de> for SpoolPlace {
         let text = String::deserialize(deserializer)?;
         match text.as_str() {
             "off" => Ok(Self::Off),
-            path if path.starts_with('/') => Ok(Self::Folder(path.into())),
-            other => Err(D::Error::custom(format!(
-                "`{other}` is neither an absolute path nor \"off\""
-            ))),
+            "" => Err(D::Error::custom("neither a folder nor \"off\"")),
+            folder => Ok(Self::Folder(folder.into())),
         }
     }
 }
@@ -110,13 +114,13 @@ impl TelemetryConfig {
         }
     }
 
-    /// What the spool is told; `None` without one.
+    /// What the spool of an edge with this state folder is told; `None` without one.
     #[must_use]
-    pub fn spool(&self) -> Option<SpoolConfig> {
+    pub fn spool(&self, state_dir: &Path) -> Option<SpoolConfig> {
         match &self.spool {
             SpoolPlace::Off => None,
             SpoolPlace::Folder(folder) => Some(SpoolConfig {
-                folder: folder.clone(),
+                folder: state_dir.join(folder),
                 max_bytes: self.spool_max_bytes,
                 max_age: self.max_age.0,
             }),

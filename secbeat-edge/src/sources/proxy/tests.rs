@@ -12,6 +12,7 @@ mod upgrade;
 
 use lab::{Lab, OK, get};
 use secbeat_common::daemon::time::now_ms;
+use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test]
 async fn every_answer_is_recorded_once() {
@@ -160,6 +161,33 @@ async fn an_address_in_use_is_named() {
     let lab = Lab::new().await;
     let error = lab.bind_again();
     assert_eq!(error, format!("listening on {}", lab.proxy));
+}
+
+#[tokio::test]
+async fn connections_of_one_source_beyond_its_limit_are_closed_and_counted() {
+    let lab = Lab::with(|config| config.max_connections_per_source = std::num::NonZeroU32::MIN).await;
+    let mut first = lab.client().await;
+    first.send(&get("/first")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    let mut second = lab.client().await;
+    assert_eq!(second.rest().await, "");
+    assert_eq!(lab.stats.over_limit(), 1);
+    upstream.send(OK).await;
+    assert!(first.head().await.starts_with("HTTP/1.1 200 OK"));
+    drop(first);
+    // The proxy learns of the end only when it reads it.
+    loop {
+        let mut third = lab.client().await;
+        let _ = third.0.write_all(get("/third").as_bytes()).await;
+        tokio::select! {
+            head = upstream.head() => {
+                assert!(head.starts_with("GET /third "));
+                break;
+            }
+            rest = third.rest() => assert_eq!(rest, ""),
+        }
+    }
 }
 
 #[tokio::test]
