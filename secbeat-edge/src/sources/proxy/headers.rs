@@ -106,6 +106,8 @@ pub(super) struct Forwarded<'a> {
     pub(super) peer: &'a HeaderValue,
     /// How the client came.
     pub(super) scheme: Scheme,
+    /// Whether a trusted proxy passed the request on: it knows how the client came.
+    pub(super) trusted: bool,
 }
 
 /// How a client came.
@@ -150,8 +152,11 @@ pub(super) fn to_upstream(
         Scheme::Http => HeaderValue::from_static("http"),
         Scheme::Https => HeaderValue::from_static("https"),
     };
-    headers.insert(X_FORWARDED_PROTO, proto);
-    headers.insert(X_FORWARDED_HOST, host.clone());
+    for (name, value) in [(X_FORWARDED_PROTO, proto), (X_FORWARDED_HOST, host.clone())] {
+        if !(forwarded.trusted && headers.contains_key(&name)) {
+            headers.insert(name, value);
+        }
+    }
     append(headers, &header::VIA, &via);
     Ok(trailers)
 }

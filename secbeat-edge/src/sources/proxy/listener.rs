@@ -196,7 +196,7 @@ impl Open {
         let Some((stream, scheme)) = greet(stream, &manner, header_timeout).await else {
             return;
         };
-        let visit = Arc::new(Visit::new(connection, scheme));
+        let visit = Arc::new(Visit::new(connection, scheme, &self.forwarder.rule.trusted));
         let h2c = manner.h2c;
         drop(manner);
         self.converse(&visit, stream, h2c, header_timeout).await;

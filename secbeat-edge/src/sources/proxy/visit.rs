@@ -12,7 +12,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
 use super::{
-    super::client_address::Connection,
+    super::client_address::{Connection, TrustedProxies},
     headers::{Forwarded, Scheme},
     tunnel::Tunnel,
 };
@@ -26,6 +26,7 @@ pub(super) struct Visit {
     pub(super) connection: Connection,
     forwarded_for: HeaderValue,
     scheme: Scheme,
+    trusted: bool,
     tunnel: Mutex<Option<Tunnel>>,
     /// Requests in all.
     asked: AtomicU32,
@@ -35,13 +36,16 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn new(connection: Connection, scheme: Scheme) -> Self {
-        let address = connection.last_hop().to_string();
+    /// Whoever came over `connection` and is one of `trusted` passes on requests of others.
+    pub(super) fn new(connection: Connection, scheme: Scheme, trusted: &TrustedProxies) -> Self {
+        let last_hop = connection.last_hop();
+        let address = last_hop.to_string();
         Self {
             connection,
             // An address has no byte that a field could not have.
             forwarded_for: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
             scheme,
+            trusted: trusted.contains(last_hop),
             tunnel: Mutex::default(),
             asked: AtomicU32::new(0),
             answered: AtomicU32::new(0),
@@ -54,6 +58,7 @@ impl Visit {
         Forwarded {
             peer: &self.forwarded_for,
             scheme: self.scheme,
+            trusted: self.trusted,
         }
     }
 

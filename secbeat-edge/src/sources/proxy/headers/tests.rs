@@ -21,6 +21,7 @@ fn forwarded(target: &str, fields: &[(&str, &str)]) -> request::Parts {
     let forwarded = Forwarded {
         peer: &HeaderValue::from_static("198.51.100.7"),
         scheme: Scheme::Http,
+        trusted: false,
     };
     let trailers = to_upstream(&mut head, &host, &forwarded).unwrap();
     let server = Authority::from_static("app:3000");
@@ -143,11 +144,36 @@ fn an_http2_request_names_one_host_and_its_cookies_become_one_line() {
     let forwarded = Forwarded {
         peer: &HeaderValue::from_static("::1"),
         scheme: Scheme::Https,
+        trusted: false,
     };
     to_upstream(&mut head, &HeaderValue::from_static("a.example"), &forwarded).unwrap();
     let cookies: Vec<_> = head.headers.get_all("cookie").iter().collect();
     assert_eq!(cookies, ["a=1; b=2"]);
     assert_eq!(head.headers["via"], "2.0 secbeat");
+}
+
+#[test]
+fn a_trusted_proxy_knows_how_the_client_came_and_nobody_else() {
+    let fields = [
+        ("host", "internal"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "a.example"),
+    ];
+    for (trusted, sent, expected) in [
+        (true, &fields[..], ["https", "a.example"]),
+        (true, &fields[..1], ["http", "internal"]),
+        (false, &fields[..], ["http", "internal"]),
+    ] {
+        let mut head = head("/", sent);
+        let forwarded = Forwarded {
+            peer: &HeaderValue::from_static("198.51.100.7"),
+            scheme: Scheme::Http,
+            trusted,
+        };
+        to_upstream(&mut head, &HeaderValue::from_static("internal"), &forwarded).unwrap();
+        let learned = ["x-forwarded-proto", "x-forwarded-host"].map(|name| &head.headers[name]);
+        assert_eq!(learned, expected, "trusted: {trusted}");
+    }
 }
 
 #[test]
