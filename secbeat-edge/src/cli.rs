@@ -16,11 +16,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use secbeat_common::{
-    daemon::{
-        cli::{ApiClient, Output},
-        config::HumanDuration,
-        protect::Known,
-    },
+    daemon::{api::ApiClient, cli::Output, config::HumanDuration, protect::Known},
     maps,
     prefix::Prefix,
 };

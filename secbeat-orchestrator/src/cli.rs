@@ -12,7 +12,8 @@ use comfy_table::Table;
 use jiff::tz::TimeZone;
 use secbeat_common::{
     daemon::{
-        cli::{ApiClient, Output, print_json},
+        api::ApiClient,
+        cli::{Output, print_json},
         config::HumanDuration,
         time::{left, now_ms},
     },

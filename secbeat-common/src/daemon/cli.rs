@@ -1,9 +1,9 @@
-//! Habits that both command lines share: logging, output formats, the JSON of the local APIs.
+//! Habits that both command lines share: logging, output formats.
 
 use std::io::IsTerminal as _;
 
 use anyhow::{Context, bail};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 /// How a listing is printed.
@@ -35,96 +35,6 @@ pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
         serde_json::to_string_pretty(value).context("formatting JSON")?
     );
     Ok(())
-}
-
-/// The error body of both APIs.
-#[derive(Debug, Serialize, serde::Deserialize)]
-pub struct ApiError {
-    pub error: String,
-}
-
-/// A client of a daemon's API on this host.
-#[derive(Debug, Clone)]
-pub struct ApiClient {
-    base: String,
-    agent: ureq::Agent,
-}
-
-/// Why a call of the API failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// Nobody listens: the daemon is not running, or elsewhere.
-    #[error("no daemon answers at {0}")]
-    Unreachable(String),
-    #[error("{0}")]
-    Refused(String),
-    #[error("{0}")]
-    Other(String),
-}
-
-impl ApiClient {
-    /// `addr` is where the daemon's API listens.
-    #[must_use]
-    pub fn new(addr: std::net::SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(std::time::Duration::from_secs(10)))
-            .http_status_as_error(false)
-            .build();
-        Self {
-            base: format!("http://{addr}"),
-            agent: config.into(),
-        }
-    }
-
-    /// # Errors
-    ///
-    /// See [`CallError`].
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.read(self.agent.get(format!("{}{path}", self.base)).call())
-    }
-
-    /// # Errors
-    ///
-    /// See [`CallError`].
-    pub fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
-        self.read(self.agent.post(format!("{}{path}", self.base)).send_json(body))
-    }
-
-    /// # Errors
-    ///
-    /// See [`CallError`].
-    pub fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
-        self.read(self.agent.put(format!("{}{path}", self.base)).send_json(body))
-    }
-
-    /// # Errors
-    ///
-    /// See [`CallError`].
-    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.read(self.agent.delete(format!("{}{path}", self.base)).call())
-    }
-
-    fn read<T: DeserializeOwned>(
-        &self,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<T, CallError> {
-        let mut answer = answer.map_err(|error| match error {
-            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.base.clone()),
-            error => CallError::Other(format!("calling {}: {error}", self.base)),
-        })?;
-        let status = answer.status();
-        if status.is_success() {
-            return answer
-                .body_mut()
-                .read_json()
-                .map_err(|error| CallError::Other(error.to_string()));
-        }
-        let message = match answer.body_mut().read_json::<ApiError>() {
-            Ok(body) => body.error,
-            Err(_) => format!("{} answered {status}", self.base),
-        };
-        Err(CallError::Refused(message))
-    }
 }
 
 /// # Errors

@@ -10,13 +10,14 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::{StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
+    middleware,
+    response::IntoResponse,
     routing::{delete, get, put},
 };
 use secbeat_common::{
     daemon::{
+        api::{Failure, as_problems, ask, bad_request},
         bus::Bus,
-        cli::ApiError,
         config::HumanDuration,
         garbage::Garbage,
         protect::{Allowed, Protected},
@@ -44,6 +45,9 @@ use crate::{
 };
 use allowed::AllowedView;
 use view::{AuthzView, BanView, Packets, ProxyView, Stats, Telemetry, Waf};
+
+/// How long an answer may take; orders go on beyond it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -107,27 +111,13 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/mode", put(set_mode))
         .route("/api/v1/bans", get(bans).post(ban))
         .route("/api/v1/bans/{*target}", delete(unban))
+        .layer(middleware::from_fn(as_problems))
         .with_state(admin)
-}
-
-/// An error answer.
-struct Failure(StatusCode, String);
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        (self.0, Json(ApiError { error: self.1 })).into_response()
-    }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self(StatusCode::CONFLICT, refusal.to_string())
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
     }
 }
 
@@ -175,15 +165,7 @@ impl Admin {
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
-        let gone = || {
-            Failure(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the daemon is shutting down".to_owned(),
-            )
-        };
-        let (reply, answer) = oneshot::channel();
-        self.orders.send(order(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+        Ok(ask(&self.orders, PATIENCE, order).await?)
     }
 }
 
@@ -234,15 +216,14 @@ async fn ban(
     State(admin): State<Admin>,
     Json(request): Json<BanRequest>,
 ) -> Result<(StatusCode, Json<BanView>), Failure> {
-    let bad = |error: String| Failure(StatusCode::BAD_REQUEST, error);
     let target: Prefix = request
         .target
         .parse()
-        .map_err(|error| bad(format!("target: {error}")))?;
-    let HumanDuration(duration): HumanDuration = request
+        .map_err(|error| bad_request("target", error))?;
+    let HumanDuration(duration) = request
         .duration
         .parse()
-        .map_err(|error| bad(format!("duration: {error}")))?;
+        .map_err(|error: String| bad_request("duration", error))?;
     let ban = admin
         .ask(|reply| Order::Ban {
             target,
@@ -255,9 +236,7 @@ async fn ban(
 }
 
 async fn unban(State(admin): State<Admin>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
-    let target: Prefix = target
-        .parse()
-        .map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("target: {error}")))?;
+    let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match admin.ask(|reply| Order::Unban { target, reply }).await? {
         None => Err(Failure(
             StatusCode::NOT_FOUND,

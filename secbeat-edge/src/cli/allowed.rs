@@ -2,7 +2,8 @@
 
 use comfy_table::Table;
 use secbeat_common::daemon::{
-    cli::{CallError, Output, print_json},
+    api::CallError,
+    cli::{Output, print_json},
     time::now_ms,
 };
 

@@ -4,7 +4,8 @@ use anyhow::bail;
 use comfy_table::Table;
 use secbeat_common::{
     daemon::{
-        cli::{CallError, Output, print_json},
+        api::CallError,
+        cli::{Output, print_json},
         config::HumanDuration,
         protect::sessions,
         time::{left, now_ms},

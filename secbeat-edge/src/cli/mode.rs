@@ -1,6 +1,6 @@
 //! `mode`: through the daemon where one runs, else in the pinned settings.
 
-use secbeat_common::daemon::cli::CallError;
+use secbeat_common::daemon::api::CallError;
 
 use super::Places;
 use crate::{

@@ -1,6 +1,9 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
-use secbeat_common::daemon::cli::{CallError, Output, print_json};
+use secbeat_common::daemon::{
+    api::CallError,
+    cli::{Output, print_json},
+};
 use serde::Serialize;
 
 use super::{Places, bans};
