@@ -77,6 +77,7 @@ impl App {
                 garbage,
             },
             bus,
+            events: engine.events(),
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -105,6 +106,7 @@ impl App {
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let intake = tokio::spawn(self.intake.run());
+        let events = self.api.events.clone();
         let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         });
@@ -117,6 +119,7 @@ impl App {
             ended = intake => ended.context("reading the bus died").and_then(|ended| ended),
         };
         let _ = stop.send(true);
+        events.end();
         let _ = tokio::time::timeout(DRAIN, serve).await;
         protecting.abort();
         engine.abort();

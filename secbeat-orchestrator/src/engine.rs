@@ -21,6 +21,7 @@ use crate::{
     api::view::{BanView, Stats},
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
+    events::{Change, Events},
     ledger::{Decision, Ledger, Refusal, WriteState},
     millis,
     writer::{Auditor, Fate, Wish, Writer},
@@ -51,6 +52,7 @@ pub struct Engine {
     suppressed: HashMap<Prefix, i64>,
     restored: bool,
     counts: Counts,
+    events: Events,
 }
 
 /// A decision on its way to the bus: what to audit and whom to answer once it is there.
@@ -103,7 +105,14 @@ impl Engine {
             suppressed: HashMap::new(),
             restored: false,
             counts: Counts::default(),
+            events: Events::default(),
         }
+    }
+
+    /// Where it tells what happens.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Works until nobody can send anything.
@@ -186,6 +195,7 @@ impl Engine {
                     .ignore_until(command.target, command.expires_at_ms, command.layer);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
+                    self.events.tell(Change::finding(finding, None));
                     self.issue(*command, ACTOR.to_owned(), Answer::Nobody);
                 }
             }
@@ -195,6 +205,8 @@ impl Engine {
                     return;
                 }
                 warn!(target: "audit", target = %finding.source, rule = finding.rule.name(), "finding suppressed: {suppression}");
+                self.events
+                    .tell(Change::finding(finding, Some(suppression.to_string())));
                 let evidence = Evidence {
                     count: finding.count,
                     window_ms: u64::try_from(finding.window.as_millis()).unwrap_or(u64::MAX),
@@ -277,7 +289,11 @@ impl Engine {
             Fate::Superseded => Err("another order for the same target came in between".to_owned()),
         };
         if written.is_ok() {
-            self.auditor.record(record(target, actor, decision));
+            let record = record(target, actor, decision);
+            if let Some(change) = Change::decided(&record) {
+                self.events.tell(change);
+            }
+            self.auditor.record(record);
         }
         match answer {
             Answer::Nobody => {}

@@ -7,7 +7,7 @@
 //! * [`replay`]: the same detector and ledger over log files.
 //!
 //! The shell moves data between them and the world: [`intake`] reads the bus, [`engine`] owns detector and ledger, [`writer`]
-//! makes the bus say what the ledger says, [`api`] and [`cli`] are for people, [`app`] ties all together.
+//! makes the bus say what the ledger says, [`events`] tells whoever listens, [`api`] and [`cli`] are for people, [`app`] ties all together.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ pub mod config;
 pub mod detect;
 pub mod edges;
 pub mod engine;
+pub mod events;
 pub mod intake;
 pub mod ledger;
 pub mod protection;

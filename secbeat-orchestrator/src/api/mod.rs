@@ -1,6 +1,7 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
 mod bans;
+mod events;
 mod probes;
 mod stats;
 pub mod view;
@@ -15,8 +16,14 @@ use secbeat_common::daemon::{
 };
 use tokio::sync::oneshot;
 
-pub use self::bans::{BanRequest, Unbanned};
-use crate::engine::{EngineHandle, Input};
+pub use self::{
+    bans::{BanRequest, Unbanned},
+    events::Lagged,
+};
+use crate::{
+    engine::{EngineHandle, Input},
+    events::Events,
+};
 
 /// How long an answer may take; writes go on beyond it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,6 +35,7 @@ const ACTOR: &str = "api";
 pub struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
+    pub events: Events,
 }
 
 /// The API as a function, to be served or tested.
@@ -36,6 +44,7 @@ pub fn router(api: Api) -> Router {
         .merge(probes::routes())
         .merge(stats::routes())
         .merge(bans::routes())
+        .merge(events::routes())
         .layer(middleware::from_fn(as_problems))
         .with_state(api)
 }

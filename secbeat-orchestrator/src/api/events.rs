@@ -1,0 +1,70 @@
+//! `/api/v1/events`: what happens, as server-sent events (HTML Living Standard, section 9.2).
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::HeaderMap,
+    response::sse::{Event as Sent, KeepAlive, Sse},
+    routing::get,
+};
+use futures::{Stream, stream};
+use secbeat_common::daemon::api::bad_request;
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Failure};
+use crate::events::{Event, Told};
+
+/// How often a comment shows that a silent stream lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The request header by which a client that comes back says what it has seen.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// The data of a `lagged` event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Lagged {
+    /// How many events came and went unseen; `None` if the daemon has started again since.
+    pub missed: Option<u64>,
+}
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/api/v1/events", get(events))
+}
+
+async fn events(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Failure> {
+    let after = headers
+        .get(LAST_EVENT_ID)
+        .map(|id| id.to_str().unwrap_or_default().parse())
+        .transpose()
+        .map_err(|error: String| bad_request(LAST_EVENT_ID, error))?;
+    let told = stream::unfold(api.events.follow(after), |mut reader| async move {
+        Some((Ok(sent(&reader.next().await?)), reader))
+    });
+    Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+fn sent(told: &Told) -> Sent {
+    match told {
+        Told::Event(event) => of(event),
+        Told::Lagged(missed) => {
+            let lagged = Lagged { missed: *missed };
+            Sent::default().event("lagged").data(json(&lagged))
+        }
+    }
+}
+
+fn of(event: &Event) -> Sent {
+    Sent::default()
+        .id(&event.id)
+        .event(event.change.kind())
+        .data(json(event))
+}
+
+/// Our own types always have a JSON.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

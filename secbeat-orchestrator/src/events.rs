@@ -1,0 +1,390 @@
+//! What happens in the fleet, as it happens: a bounded history that any number of readers follow, each at its own pace.
+//! Nobody who writes waits for a reader; a reader that falls behind the history is told how much it missed.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use secbeat_common::{
+    daemon::time::{now_ms, rfc3339},
+    wire::{AuditRecord, Decision},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::detect::Finding;
+
+/// Events kept for readers that come back.
+const HISTORY: usize = 10_000;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Change {
+    /// A source crossed a rule's threshold.
+    Finding {
+        /// CIDR.
+        target: String,
+        rule: String,
+        /// Events in the rule's window.
+        count: u32,
+        window_ms: u64,
+        /// Why nobody is banned for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suppressed: Option<String>,
+    },
+    /// The bus has a ban, and every edge hears of it.
+    Ban {
+        command_id: String,
+        target: String,
+        reason: String,
+        /// `kernel` or `l7`.
+        layer: String,
+        strikes: u32,
+        note: String,
+        /// Who banned.
+        actor: String,
+        /// RFC 3339.
+        expires_at: String,
+    },
+    /// A ban was lifted before its end.
+    Unban {
+        command_id: String,
+        target: String,
+        actor: String,
+    },
+    /// An edge reports again, or for the first time.
+    EdgeUp { edge_id: String },
+    /// An edge has not reported for too long.
+    EdgeDown { edge_id: String },
+}
+
+impl Change {
+    /// A finding, and why nobody is banned for it, if so.
+    #[must_use]
+    pub fn finding(finding: &Finding, suppressed: Option<String>) -> Self {
+        Self::Finding {
+            target: finding.source.to_string(),
+            rule: finding.rule.name().to_owned(),
+            count: finding.count,
+            window_ms: u64::try_from(finding.window.as_millis()).unwrap_or(u64::MAX),
+            suppressed,
+        }
+    }
+
+    /// A decision that the bus has; `None` for one that changes no ban.
+    #[must_use]
+    pub fn decided(record: &AuditRecord) -> Option<Self> {
+        let (target, actor) = (record.target.to_string(), record.actor.clone());
+        match &record.decision {
+            Decision::Ban {
+                command_id,
+                reason,
+                note,
+                expires_at_ms,
+                strikes,
+                layer,
+                ..
+            } => Some(Self::Ban {
+                command_id: command_id.to_string(),
+                target,
+                reason: reason.name().to_owned(),
+                layer: layer.name().to_owned(),
+                strikes: *strikes,
+                note: note.clone(),
+                actor,
+                expires_at: rfc3339(*expires_at_ms),
+            }),
+            Decision::Unban { command_id, .. } => Some(Self::Unban {
+                command_id: command_id.to_string(),
+                target,
+                actor,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The event's name on the stream.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Finding { .. } => "finding",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::EdgeUp { .. } => "edge-up",
+            Self::EdgeDown { .. } => "edge-down",
+        }
+    }
+}
+
+/// Which event: the process that told it, by its start in milliseconds since the Unix epoch, and a number in it from 0 on.
+/// As text `1795168807000-17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventId {
+    process: i64,
+    number: u64,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.process, self.number)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (process, number) = text.split_once('-')?;
+            Some(Self {
+                process: process.parse().ok()?,
+                number: number.parse().ok()?,
+            })
+        };
+        parse().ok_or_else(|| format!("`{text}` is no event's id"))
+    }
+}
+
+/// One event, as JSON on the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Resumes the stream after this event.
+    pub id: String,
+    /// RFC 3339.
+    pub at: String,
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What a reader is told next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Event(Arc<Event>),
+    /// It came too late for so many events; `None` if they were another process's.
+    Lagged(Option<u64>),
+}
+
+/// Where events go and come from; clones share them.
+#[derive(Clone, Debug)]
+pub struct Events {
+    process: i64,
+    history: Arc<Mutex<History>>,
+    /// The number of the next event; closed at the daemon's end.
+    next: Arc<watch::Sender<Next>>,
+}
+
+#[derive(Debug)]
+struct History {
+    events: VecDeque<Arc<Event>>,
+    /// The number of the oldest event kept.
+    first: u64,
+    capacity: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    number: u64,
+    ended: bool,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new(HISTORY, now_ms())
+    }
+}
+
+impl Events {
+    /// Keeps the last `capacity` events of the process that started at `process`, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(capacity: usize, process: i64) -> Self {
+        Self {
+            process,
+            history: Arc::new(Mutex::new(History {
+                events: VecDeque::new(),
+                first: 0,
+                capacity,
+            })),
+            next: Arc::new(watch::Sender::new(Next {
+                number: 0,
+                ended: false,
+            })),
+        }
+    }
+
+    /// Tells all readers. Never waits for one.
+    pub fn tell(&self, change: Change) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = EventId {
+            process: self.process,
+            number: history.first + history.events.len() as u64,
+        };
+        if history.events.len() == history.capacity {
+            history.events.pop_front();
+            history.first += 1;
+        }
+        history.events.push_back(Arc::new(Event {
+            id: id.to_string(),
+            at: rfc3339(now_ms()),
+            change,
+        }));
+        self.next.send_modify(|next| next.number += 1);
+    }
+
+    /// Ends all readers once they have read what there is.
+    pub fn end(&self) {
+        self.next.send_modify(|next| next.ended = true);
+    }
+
+    /// A reader of what comes from now on, or of what came after an event that it has seen.
+    #[must_use]
+    pub fn follow(&self, after: Option<EventId>) -> Reader {
+        let news = self.next.subscribe();
+        let next = news.borrow().number;
+        let (position, stranger) = match after {
+            None => (next, false),
+            Some(EventId { process, number }) if process == self.process => {
+                (number.saturating_add(1).min(next), false)
+            }
+            Some(_) => (0, true),
+        };
+        Reader {
+            history: self.history.clone(),
+            news,
+            position,
+            stranger,
+        }
+    }
+}
+
+/// One reader.
+#[derive(Debug)]
+pub struct Reader {
+    history: Arc<Mutex<History>>,
+    news: watch::Receiver<Next>,
+    /// The number of the event to be read next.
+    position: u64,
+    /// It comes from another process, and has not been told what that means.
+    stranger: bool,
+}
+
+impl Reader {
+    /// What comes next; `None` at the daemon's end.
+    pub async fn next(&mut self) -> Option<Told> {
+        let position = self.position;
+        if !self.stranger {
+            self.news
+                .wait_for(|next| next.number > position || next.ended)
+                .await
+                .ok()?;
+        }
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut self.stranger) {
+            self.position = history.first;
+            return Some(Told::Lagged(None));
+        }
+        if let Some(missed @ 1..) = history.first.checked_sub(position) {
+            self.position = history.first;
+            return Some(Told::Lagged(Some(missed)));
+        }
+        let index = usize::try_from(position - history.first).ok()?;
+        let event = history.events.get(index)?.clone();
+        self.position += 1;
+        Some(Told::Event(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn events(capacity: usize) -> Events {
+        Events::new(capacity, 1000)
+    }
+
+    fn up(edge: u64) -> Change {
+        Change::EdgeUp {
+            edge_id: format!("edge-{edge}"),
+        }
+    }
+
+    /// What `reader` is told without waiting.
+    fn told(reader: &mut Reader) -> Vec<String> {
+        std::iter::from_fn(|| reader.next().now_or_never().flatten())
+            .map(|told| match told {
+                Told::Event(event) => match &event.change {
+                    Change::EdgeUp { edge_id } => format!("{} {edge_id}", event.id),
+                    change => change.kind().to_owned(),
+                },
+                Told::Lagged(missed) => format!("lagged {missed:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_reader_is_told_what_comes_after_it_did() {
+        let events = events(10);
+        events.tell(up(0));
+        let mut early = events.follow(None);
+        events.tell(up(1));
+        let mut late = events.follow(None);
+        events.tell(up(2));
+        assert_eq!(told(&mut early), ["1000-1 edge-1", "1000-2 edge-2"]);
+        assert_eq!(told(&mut late), ["1000-2 edge-2"]);
+        assert_eq!(told(&mut late), [""; 0]);
+    }
+
+    #[test]
+    fn a_reader_that_comes_back_goes_on_where_it_was() {
+        let events = events(3);
+        (0..5).for_each(|n| events.tell(up(n)));
+        let resume = |id: &str| told(&mut events.follow(Some(id.parse().unwrap())));
+        assert_eq!(resume("1000-3"), ["1000-4 edge-4"]);
+        assert_eq!(
+            resume("1000-1"),
+            ["1000-2 edge-2", "1000-3 edge-3", "1000-4 edge-4"]
+        );
+        assert_eq!(resume("1000-0")[..2], ["lagged Some(1)", "1000-2 edge-2"]);
+        assert_eq!(resume("999-3")[..2], ["lagged None", "1000-2 edge-2"]);
+        assert_eq!(resume("1000-77"), [""; 0]);
+    }
+
+    #[test]
+    fn a_reader_too_slow_for_the_history_is_told_how_much_it_missed() {
+        let events = events(2);
+        let mut slow = events.follow(None);
+        (0..5).for_each(|n| events.tell(up(n)));
+        assert_eq!(
+            told(&mut slow),
+            ["lagged Some(3)", "1000-3 edge-3", "1000-4 edge-4"]
+        );
+    }
+
+    #[test]
+    fn at_the_end_readers_end_after_the_last_event() {
+        let events = events(2);
+        let mut reader = events.follow(None);
+        events.tell(up(0));
+        events.end();
+        assert!(matches!(reader.next().now_or_never(), Some(Some(Told::Event(_)))));
+        assert_eq!(reader.next().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn an_event_is_flat_json_that_names_its_kind() {
+        let event = Event {
+            id: "1000-0".to_owned(),
+            at: "2026-11-20T10:00:07.000Z".to_owned(),
+            change: up(1),
+        };
+        let json = r#"{"id":"1000-0","at":"2026-11-20T10:00:07.000Z","kind":"edge-up","edge_id":"edge-1"}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Event>(json).unwrap(), event);
+        assert!("x".parse::<EventId>().is_err());
+    }
+}
