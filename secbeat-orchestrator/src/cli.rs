@@ -1,30 +1,22 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, Read, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use comfy_table::Table;
-use jiff::tz::TimeZone;
 use secbeat_common::{
     daemon::{
         api::ApiClient,
         cli::{Output, print_json},
         config::HumanDuration,
-        time::{left, now_ms},
+        time::left,
     },
-    logs::FormatChoice,
     prefix::Prefix,
 };
 
 use crate::{
     api::{BanRequest, Unbanned, view::BanView},
     config::{self, Config},
-    ledger::LedgerConfig,
     replay,
 };
 
@@ -75,21 +67,7 @@ pub enum Command {
         target: Prefix,
     },
     /// Run the detector over access logs and show whom it would have banned.
-    Replay {
-        /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy,
-        /// envoy-json, or a pattern as `$remote_addr [$time_local] "$request" $status`.
-        #[arg(long, short, value_name = "FORMAT", default_value_t)]
-        format: FormatChoice,
-        /// Time zone of times that are logged without one, as Europe/Berlin.
-        #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
-        time_zone: TimeZone,
-        /// A table for people, or JSON for programs.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-        /// Log files, oldest first; `-` is standard input.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Replay(replay::Args),
 }
 
 impl Cli {
@@ -144,17 +122,7 @@ impl Cli {
                 println!("lifted the ban of {} on every edge", lifted.target);
                 Ok(())
             }
-            Command::Replay {
-                format,
-                time_zone,
-                output,
-                files,
-            } => {
-                let ledger = replay_ledger(&config);
-                let replay =
-                    replay::Replay::new(config.detector(), ledger, format.clone(), time_zone.clone());
-                replay_files(replay, files, *output)
-            }
+            Command::Replay(args) => args.run(&config),
         }
     }
 
@@ -208,38 +176,5 @@ fn bans(bans: &[BanView], output: Output) -> anyhow::Result<()> {
         ]);
     }
     println!("{table}");
-    Ok(())
-}
-
-/// Opens one input of `replay`.
-fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::stdin().lock()));
-    }
-    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    Ok(Box::new(BufReader::new(file)))
-}
-
-/// What the ledger protects when it comes to old logs: what it protects now.
-fn replay_ledger(config: &Config) -> LedgerConfig {
-    let protected = config.protect.entries().into_iter();
-    let protected = protected.filter(|entry| entry.holds_at(now_ms()));
-    config.ledger(protected.map(|entry| entry.network).collect())
-}
-
-fn replay_files(mut replay: replay::Replay, files: &[PathBuf], output: Output) -> anyhow::Result<()> {
-    let format = match output {
-        Output::Table => replay::Format::Table,
-        Output::Json => replay::Format::Json,
-    };
-    let mut findings = replay::Output::new(io::BufWriter::new(io::stdout().lock()), format);
-    for path in files {
-        let name = path.display().to_string();
-        replay
-            .read(&name, open(path)?, &mut findings)
-            .with_context(|| format!("replaying {name}"))?;
-    }
-    findings.into_inner().flush().context("writing the findings")?;
-    eprintln!("{}", replay.finish());
     Ok(())
 }

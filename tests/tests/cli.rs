@@ -297,6 +297,42 @@ fn replay_prints_findings_on_stdout_and_a_summary_on_stderr() {
 }
 
 #[test]
+fn replay_shows_what_another_config_changes() {
+    let host = Host::new();
+    let file = host.write("access.log", &log(60));
+    let strict = host.write(
+        "strict.toml",
+        "[detect.error_flood]\ncount = 8\nwindow = \"60s\"\n",
+    );
+    let mild = host.write(
+        "mild.toml",
+        "[detect.error_flood]\ncount = 61\nwindow = \"60s\"\n",
+    );
+    let [file, strict, mild] = [&file, &strict, &mild].map(|path| path.to_str().unwrap());
+    let compared = |config: &str, old: &str| {
+        let output = host.run(
+            "secbeat-orchestrator",
+            &[
+                "replay",
+                "--config",
+                config,
+                "--diff",
+                old,
+                "--summary",
+                "json",
+                file,
+            ],
+        );
+        let summary: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        let numbers = ["appear", "vanish", "differ", "same"].map(|key| summary[key].as_u64().unwrap());
+        (stdout(&output).lines().count(), numbers)
+    };
+    assert_eq!(compared(strict, mild), (2, [1, 0, 0, 0]));
+    assert_eq!(compared(mild, strict), (2, [0, 1, 0, 0]));
+    assert_eq!(compared(strict, strict), (0, [0, 0, 0, 1]));
+}
+
+#[test]
 fn replay_of_49_errors_finds_nothing() {
     let host = Host::new();
     let file = host.write("access.log", &log(49));

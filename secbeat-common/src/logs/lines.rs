@@ -29,6 +29,8 @@ pub struct Lines<R> {
     given: usize,
     /// A line that does not lie in `input` as a whole.
     line: Vec<u8>,
+    /// Whether `line` comes next.
+    again: bool,
 }
 
 impl<R: Read> Lines<R> {
@@ -37,7 +39,14 @@ impl<R: Read> Lines<R> {
             input: BufReader::with_capacity(BUFFER, input),
             given: 0,
             line: Vec::new(),
+            again: false,
         }
+    }
+
+    /// Gives the text given out last once more, with the next call of [`next_line`](Self::next_line).
+    pub fn again(&mut self) {
+        // A line in the buffer is still there.
+        self.again = mem::take(&mut self.given) == 0;
     }
 
     /// The next line; `None` at the end.
@@ -46,6 +55,9 @@ impl<R: Read> Lines<R> {
     ///
     /// Those of the stream.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        if mem::take(&mut self.again) {
+            return Ok(Some(Line::Text(&self.line)));
+        }
         self.input.consume(mem::take(&mut self.given));
         // Most lines need not be copied.
         if let Some(end) = memchr(b'\n', self.input.buffer()) {
@@ -128,6 +140,25 @@ mod tests {
         let log = text.join(&b'\n');
         assert!(log.len() > 2 * BUFFER);
         assert_eq!(lines(&log), text.into_iter().map(Some).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_comes_again_wherever_it_lies() {
+        let log: Vec<u8> = (0..60_000_usize)
+            .flat_map(|n| format!("line {n}\n").into_bytes())
+            .collect();
+        assert!(log.len() > 2 * BUFFER);
+        let mut lines = Lines::new(&log[..]);
+        for n in 0..60_000 {
+            let expected = format!("line {n}");
+            for _ in 0..3 {
+                let line = lines.next_line().unwrap();
+                assert_eq!(line, Some(Line::Text(expected.as_bytes())));
+                lines.again();
+            }
+            lines.next_line().unwrap();
+        }
+        assert_eq!(lines.next_line().unwrap(), None);
     }
 
     #[test]

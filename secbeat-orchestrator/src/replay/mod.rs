@@ -1,216 +1,148 @@
 //! The detector and the ledger over log files, by event time.
 //!
-//! Nothing is forgotten by the clock here, so that lines may come in any order; lines of the same time count in the
-//! order of the file. The same input gives the same output, byte for byte.
+//! Nothing is forgotten by the clock here, so that lines may come in any order. Several logs are merged by the times of
+//! their lines, whatever order they are named in; within a log lines count in its order, and lines of the same time in the
+//! order in which the logs were named. The same input gives the same output, byte for byte.
+//!
+//! * `input`: files and pipes, compressed or not.
+//! * `log`: one log, its format and when it begins.
+//! * `trial`: the detector and the ledger of one config.
+//! * `output`, `summary`, `diff`: what is shown.
+//! * `command`: the command line.
 
+mod command;
+mod diff;
+mod input;
+mod log;
 mod output;
+mod summary;
 #[cfg(test)]
 mod tests;
+mod trial;
 
-use std::{
-    collections::HashSet,
-    fmt,
-    io::{self, Read, Write},
-};
+use std::{cmp::Reverse, collections::BinaryHeap, io};
 
-use ahash::RandomState;
+use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use secbeat_common::{
-    logs::{Detection, Format as LogFormat, FormatChoice, Line, Lines, LogError, LogLine},
-    prefix::Prefix,
-    wire::LearnedFrom,
-};
-use uuid::Uuid;
+use secbeat_common::logs::{FormatChoice, LogLine};
 
-use self::output::Record;
-pub use self::output::{Format, Output};
-use crate::{
-    detect::{DetectConfig, Detector, Finding, Sighting, UpstreamId, Upstreams},
-    ledger::{Decision, Ledger, LedgerConfig},
+use self::log::{Due, Log, Opened};
+pub use self::{
+    command::Args,
+    diff::{Change, Diff, DiffSummary},
+    input::Input,
+    output::{Format, Output, Record},
+    summary::{Reading, Rejection, RuleVerdicts, Summary, Verdicts},
+    trial::Trial,
 };
 
-/// Rejected lines that a [`Summary`] explains.
-const EXPLAINED: usize = 5;
-
-/// What a replay did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Lines read.
-    pub read: u64,
-    /// Lines that are requests.
-    pub parsed: u64,
-    /// Lines that are not.
-    pub rejected: u64,
-    /// The first few of them.
-    pub rejections: Vec<Rejection>,
-    /// Distinct sources.
-    pub sources: usize,
-    /// Findings, suppressed ones included.
-    pub findings: u64,
-    /// Findings that would have led to no ban.
-    pub suppressed: u64,
+/// Why logs could not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("reading {name}")]
+    Read { name: String, source: io::Error },
+    #[error("writing what was found")]
+    Write(#[source] io::Error),
+    #[error(
+        "{name}: none of its first {lines} lines is a request in a format with a name; --format takes a pattern, too"
+    )]
+    UnknownFormat { name: String, lines: usize },
+    #[error("{name}: none of its {lines} lines is a request in the format that --format names")]
+    OtherFormat { name: String, lines: u64 },
 }
 
-/// A line that is no request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// As given to [`Replay::read`].
-    pub name: String,
-    /// From 1.
-    pub line: u64,
-    pub reason: LogError,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            read,
-            parsed,
-            rejected,
-            rejections,
-            sources,
-            findings,
-            suppressed,
-        } = self;
-        writeln!(f, "{read} lines read, {parsed} parsed, {rejected} rejected")?;
-        for Rejection { name, line, reason } in rejections {
-            writeln!(f, "  {name}:{line}: {reason}")?;
+impl ReplayError {
+    fn read(name: &str, source: io::Error) -> Self {
+        Self::Read {
+            name: name.to_owned(),
+            source,
         }
-        write!(
-            f,
-            "{sources} sources, {findings} findings, {suppressed} of them suppressed"
-        )
     }
 }
 
-/// A replay under way.
-#[derive(Debug)]
+/// Logs to be replayed together.
 pub struct Replay {
-    detector: Detector,
-    ledger: Ledger,
-    upstream: UpstreamId,
-    sources: HashSet<Prefix, RandomState>,
-    summary: Summary,
-    lines: FormatChoice,
-    zone: TimeZone,
+    /// `None` once it was read to its end.
+    logs: Vec<Option<Turn>>,
+    /// Whose next line comes when.
+    due: BinaryHeap<Reverse<Due>>,
+    reading: Reading,
+    progress: ProgressBar,
+}
+
+/// How far a log is.
+enum Turn {
+    /// Its first line is not due yet.
+    Unread(Log),
+    Reading(Opened),
 }
 
 impl Replay {
-    /// `lines` is what the lines of the logs look like; times that are logged without a time zone are of `zone`.
-    #[must_use]
-    pub fn new(detect: DetectConfig, ledger: LedgerConfig, lines: FormatChoice, zone: TimeZone) -> Self {
-        Self {
-            // One core reads, so that one partition will do; verdicts are the same.
-            detector: Detector::new(DetectConfig {
-                partitions: 1,
-                ..detect
-            }),
-            ledger: Ledger::new(ledger),
-            upstream: Upstreams::default().intern("replay", "log"),
-            sources: HashSet::default(),
-            summary: Summary::default(),
-            lines,
-            zone,
-        }
-    }
-
-    /// Replays one log after those before it, and writes its findings as they come. `name` stands in
-    /// [rejections](Summary::rejections).
+    /// Looks at the beginning of every log. `format` is what the lines of the logs look like; times that are logged
+    /// without a time zone are of `zone`.
     ///
     /// # Errors
     ///
-    /// Those of reading and writing.
-    pub fn read(&mut self, name: &str, input: impl Read, output: &mut Output<impl Write>) -> io::Result<()> {
-        match self.lines.clone() {
-            FormatChoice::Is(format) => self.read_as(format, name, input, output),
-            FormatChoice::Auto => {
-                let (detection, input) = Detection::of(input)?;
-                let format = detection.chosen().cloned().unwrap_or_default();
-                self.read_as(format, name, input, output)
-            }
-        }
+    /// When one of the logs cannot be read, or has no known format.
+    pub fn of(
+        logs: Vec<(String, Input)>,
+        format: &FormatChoice,
+        zone: &TimeZone,
+        progress: ProgressBar,
+    ) -> Result<Self, ReplayError> {
+        let mut due = BinaryHeap::with_capacity(logs.len());
+        let look = |(n, (name, input))| {
+            let log = Log::look(name, input, format, zone, &progress)?;
+            due.push(Reverse((log.begins_ms, n)));
+            Ok(Some(Turn::Unread(log)))
+        };
+        let logs = logs
+            .into_iter()
+            .enumerate()
+            .map(look)
+            .collect::<Result<_, ReplayError>>()?;
+        Ok(Self {
+            logs,
+            due,
+            reading: Reading::default(),
+            progress,
+        })
     }
 
-    fn read_as(
-        &mut self,
-        format: LogFormat,
-        name: &str,
-        input: impl Read,
-        output: &mut Output<impl Write>,
-    ) -> io::Result<()> {
-        let format = format.with_time_zone(self.zone.clone()).without_user_agent();
-        let mut lines = Lines::new(input);
-        let mut number = 0;
-        while let Some(line) = lines.next_line()? {
-            number += 1;
-            self.summary.read += 1;
-            let parsed = match line {
-                Line::Text(text) => format.parse(text),
-                Line::TooLong => Err(LogError::TooLong),
+    /// Shows every line to every one of `trials`, and passes on what they find, each with the trial's index.
+    ///
+    /// # Errors
+    ///
+    /// When one of the logs cannot be read or has another format than was said, and those of `found`.
+    pub fn run(
+        mut self,
+        trials: &mut [Trial],
+        mut found: impl FnMut(usize, Record) -> io::Result<()>,
+    ) -> Result<Reading, ReplayError> {
+        while let Some(Reverse((_, n))) = self.due.pop() {
+            let mut log = match self.logs[n].take() {
+                Some(Turn::Unread(log)) => log.open(&self.progress)?,
+                Some(Turn::Reading(log)) => log,
+                None => continue,
             };
-            match parsed {
-                Ok(parsed) => {
-                    self.summary.parsed += 1;
-                    if let Some(finding) = self.observe(&parsed) {
-                        output.write(&self.judge(finding))?;
+            let next = self.due.peek().map(|Reverse(next)| *next);
+            let mut show = |line: &LogLine<'_>| {
+                for (n, trial) in trials.iter_mut().enumerate() {
+                    if let Some(record) = trial.observe(line) {
+                        found(n, record)?;
                     }
                 }
-                Err(reason) => {
-                    self.summary.rejected += 1;
-                    if self.summary.rejections.len() < EXPLAINED {
-                        self.summary.rejections.push(Rejection {
-                            name: name.to_owned(),
-                            line: number,
-                            reason,
-                        });
-                    }
+                Ok(())
+            };
+            match log.read_until(n, next, &mut self.reading, &mut show)? {
+                Some(at_ms) => {
+                    self.due.push(Reverse((at_ms, n)));
+                    self.logs[n] = Some(Turn::Reading(log));
                 }
+                None => log.check()?,
             }
         }
-        Ok(())
-    }
-
-    /// What came of it.
-    #[must_use]
-    pub fn finish(self) -> Summary {
-        Summary {
-            sources: self.sources.len(),
-            ..self.summary
-        }
-    }
-
-    fn observe(&mut self, line: &LogLine<'_>) -> Option<Finding> {
-        let source = Prefix::of_source(line.client);
-        let sighting = Sighting {
-            source,
-            at_ms: line.at_ms,
-            upstream: self.upstream,
-            learned_from: LearnedFrom::Peer,
-        };
-        let admitted = self.detector.admitted();
-        let finding = self.detector.observe_answer(sighting, line.status);
-        if self.detector.admitted() != admitted {
-            self.sources.insert(source);
-        }
-        finding
-    }
-
-    fn judge(&mut self, finding: Finding) -> Record {
-        self.summary.findings += 1;
-        self.ledger.expire(finding.at_ms);
-        // The id is never shown; it has to be new, and the same next time.
-        let id = Uuid::from_u128(u128::from(self.summary.findings));
-        let reason = match self.ledger.judge(&finding, finding.at_ms, id) {
-            Decision::Ban(command) => {
-                self.detector
-                    .ignore_until(finding.source, command.expires_at_ms, command.layer);
-                self.ledger.acknowledged(command.id);
-                return Record::banned(&finding, &command);
-            }
-            Decision::AlreadyBanned => "already banned".to_owned(),
-            Decision::Suppressed(why) => why.to_string(),
-        };
-        self.summary.suppressed += 1;
-        Record::suppressed(&finding, reason)
+        self.progress.finish_and_clear();
+        Ok(self.reading)
     }
 }

@@ -6,10 +6,17 @@ use std::{
 };
 
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
-use secbeat_common::{prefix::Prefix, wire::BlockCommand};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{BlockCommand, Reason},
+};
 use serde::{Serialize, Serializer};
 
 use crate::detect::Finding;
+
+/// Over the columns of a [`Record`].
+pub(super) const HEADING: &str =
+    "AT                        TARGET                    RULE            COUNT  STRIKES  BANNED UNTIL";
 
 /// How findings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +28,12 @@ pub enum Format {
 }
 
 /// A finding and what came of it; the JSON object, in this order.
-#[derive(Debug, Serialize)]
-pub(super) struct Record {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Record {
     at: Time,
     #[serde(serialize_with = "as_text")]
     target: Prefix,
-    rule: &'static str,
+    rule: Reason,
     count: u32,
     /// `None` if nobody was banned.
     expires_at: Option<Time>,
@@ -41,7 +48,7 @@ impl Record {
         Self {
             at: Time(finding.at_ms),
             target: finding.source,
-            rule: finding.rule.name(),
+            rule: finding.rule.into(),
             count: finding.count,
             expires_at: Some(Time(command.expires_at_ms)),
             strikes: command.strikes,
@@ -53,17 +60,58 @@ impl Record {
         Self {
             at: Time(finding.at_ms),
             target: finding.source,
-            rule: finding.rule.name(),
+            rule: finding.rule.into(),
             count: finding.count,
             expires_at: None,
             strikes: 0,
             suppressed: Some(reason),
         }
     }
+
+    pub(super) const fn is_ban(&self) -> bool {
+        self.expires_at.is_some()
+    }
+
+    pub(super) const fn target(&self) -> Prefix {
+        self.target
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(super) const fn starts_ms(&self) -> i64 {
+        self.at.0
+    }
+
+    /// Whether two bans are in force at the same time.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let starts_before_end =
+            |ban: &Self, other: &Self| other.expires_at.is_some_and(|end| ban.at.0 < end.0);
+        starts_before_end(self, other) && starts_before_end(other, self)
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            at,
+            target,
+            rule,
+            count,
+            expires_at,
+            strikes,
+            suppressed,
+        } = self;
+        let (target, rule) = (target.to_string(), rule.name());
+        write!(f, "{at:24}  {target:24}  {rule:13}  {count:>6}  {strikes:>7}  ")?;
+        match (expires_at, suppressed) {
+            (Some(expires_at), _) => write!(f, "{expires_at}"),
+            (None, Some(reason)) => write!(f, "- ({reason})"),
+            (None, None) => f.write_str("-"),
+        }
+    }
 }
 
 /// Milliseconds since the Unix epoch, shown as RFC 3339 with milliseconds and `Z`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Time(i64);
 
 impl fmt::Display for Time {
@@ -117,37 +165,13 @@ impl<W: Write> Output<W> {
                 serde_json::to_writer(&mut self.writer, record)?;
                 self.writer.write_all(b"\n")
             }
-            Format::Table => self.write_row(record),
-        }
-    }
-
-    fn write_row(&mut self, record: &Record) -> io::Result<()> {
-        if !self.headed {
-            self.headed = true;
-            let (at, target, rule, count) = ("AT", "TARGET", "RULE", "COUNT");
-            writeln!(
-                self.writer,
-                "{at:24}  {target:24}  {rule:13}  {count:>6}  STRIKES  BANNED UNTIL"
-            )?;
-        }
-        let Record {
-            at,
-            target,
-            rule,
-            count,
-            expires_at,
-            strikes,
-            suppressed,
-        } = record;
-        let target = target.to_string();
-        write!(
-            self.writer,
-            "{at:24}  {target:24}  {rule:13}  {count:>6}  {strikes:>7}  "
-        )?;
-        match (expires_at, suppressed) {
-            (Some(expires_at), _) => writeln!(self.writer, "{expires_at}"),
-            (None, Some(reason)) => writeln!(self.writer, "- ({reason})"),
-            (None, None) => writeln!(self.writer, "-"),
+            Format::Table => {
+                if !self.headed {
+                    self.headed = true;
+                    writeln!(self.writer, "{HEADING}")?;
+                }
+                writeln!(self.writer, "{record}")
+            }
         }
     }
 }

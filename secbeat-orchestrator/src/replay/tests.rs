@@ -1,9 +1,17 @@
 //! Replays of real logs; see `secbeat-common/fixtures/README.md`.
 
-use std::{num::NonZeroU32, time::Duration};
+mod compressed;
+mod diff;
+mod merged;
+mod snapshots;
+
+use std::{io::Cursor, num::NonZeroU32, time::Duration};
 
 use super::*;
-use crate::detect::Threshold;
+use crate::{
+    detect::{DetectConfig, Threshold},
+    ledger::LedgerConfig,
+};
 
 const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/fixtures/http-dos-random-uri.log");
 const PROBING: &[u8] = include_bytes!("../../../secbeat-common/fixtures/apache-http-probing.log");
@@ -20,18 +28,42 @@ fn benign() -> &'static [u8] {
     &SITE[..=end]
 }
 
-fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
-    let mut replay = Replay::new(
-        detect.clone(),
-        LedgerConfig::default(),
-        FormatChoice::Auto,
-        TimeZone::UTC,
-    );
+fn inputs(logs: &[&[u8]]) -> Vec<(String, Input)> {
+    let stream = |log: &&[u8]| Input::Stream(Box::new(Cursor::new(log.to_vec())));
+    let named = |(n, log)| (format!("log-{n}"), stream(log));
+    logs.iter().enumerate().map(named).collect()
+}
+
+fn try_replay(
+    logs: Vec<(String, Input)>,
+    detect: &DetectConfig,
+    format: Format,
+    lines: &FormatChoice,
+    zone: &TimeZone,
+) -> Result<(String, Summary), ReplayError> {
+    let mut trials = [Trial::new(detect.clone(), LedgerConfig::default())];
     let mut output = Output::new(Vec::new(), format);
-    for (n, log) in logs.iter().enumerate() {
-        replay.read(&format!("log-{n}"), *log, &mut output).unwrap();
+    let reading = Replay::of(logs, lines, zone, ProgressBar::hidden())?
+        .run(&mut trials, |_, record| output.write(&record))?;
+    let [trial] = trials;
+    let verdicts = trial.finish();
+    Ok((
+        String::from_utf8(output.into_inner()).unwrap(),
+        Summary { reading, verdicts },
+    ))
+}
+
+fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
+    try_replay(inputs(logs), detect, format, &FormatChoice::Auto, &TimeZone::UTC).unwrap()
+}
+
+/// So many lines, all of them requests.
+fn reading(lines: u64) -> Reading {
+    Reading {
+        read: lines,
+        parsed: lines,
+        ..Reading::default()
     }
-    (String::from_utf8(output.into_inner()).unwrap(), replay.finish())
 }
 
 fn errors(count: u32) -> DetectConfig {
@@ -53,14 +85,11 @@ fn a_probing_scan_is_banned_once() {
         "{\"at\":\"2021-09-29T12:37:05.000Z\",\"target\":\"172.17.0.1/32\",\"rule\":\"error-flood\",\"count\":50,\
          \"expires_at\":\"2021-09-29T12:42:05.000Z\",\"strikes\":0}\n"
     );
-    let expected = Summary {
-        read: 77,
-        parsed: 77,
-        sources: 1,
-        findings: 1,
-        ..Summary::default()
-    };
-    assert_eq!(summary, expected);
+    assert_eq!(summary.reading, reading(77));
+    assert_eq!(
+        summary.verdicts.to_string(),
+        "  error-flood: 1 findings of 1 sources, 1 bans, 0 suppressed\n1 sources, 1 findings, 0 of them suppressed"
+    );
 }
 
 #[test]
@@ -71,28 +100,22 @@ fn a_flood_from_loopback_is_found_and_suppressed() {
         "{\"at\":\"2023-10-10T09:06:56.000Z\",\"target\":\"127.0.0.1/32\",\"rule\":\"error-flood\",\"count\":50,\
          \"expires_at\":null,\"strikes\":0,\"suppressed\":\"protected: loopback\"}\n"
     );
-    let expected = Summary {
-        read: 66,
-        parsed: 66,
-        sources: 1,
-        findings: 1,
-        suppressed: 1,
-        ..Summary::default()
-    };
-    assert_eq!(summary, expected);
+    assert_eq!(summary.reading, reading(66));
+    assert_eq!(
+        summary.verdicts.to_string(),
+        "  error-flood: 1 findings of 1 sources, 0 bans, 1 suppressed\n1 sources, 1 findings, 1 of them suppressed"
+    );
 }
 
 #[test]
 fn visitors_of_a_public_site_are_left_alone() {
     let (found, summary) = replay(&[benign()], &DetectConfig::default(), Format::Json);
     assert_eq!(found, "");
-    let expected = Summary {
-        read: 500,
-        parsed: 500,
-        sources: 109,
-        ..Summary::default()
-    };
-    assert_eq!(summary, expected);
+    assert_eq!(summary.reading, reading(500));
+    assert_eq!(
+        summary.verdicts.to_string(),
+        "109 sources, 0 findings, 0 of them suppressed"
+    );
 }
 
 #[test]
@@ -110,7 +133,7 @@ fn the_table_is_aligned() {
 fn the_same_input_gives_the_same_output() {
     let logs = [benign(), PROBING, FLOOD, benign()];
     let first = replay(&logs, &errors(2), Format::Json);
-    assert!(first.1.findings > 2, "{first:?}");
+    assert!(first.1.verdicts.findings > 2, "{first:?}");
     for _ in 0..3 {
         assert_eq!(replay(&logs, &errors(2), Format::Json), first);
     }
@@ -146,7 +169,7 @@ fn late_lines_count_and_lines_during_a_ban_do_not() {
          {\"at\":\"2026-11-20T10:06:31.000Z\",\"target\":\"2001:db8::/64\",\"rule\":\"error-flood\",\"count\":2,\
          \"expires_at\":\"2026-11-20T10:16:31.000Z\",\"strikes\":1}\n"
     );
-    assert_eq!((summary.findings, summary.suppressed), (2, 0));
+    assert_eq!((summary.verdicts.findings, summary.verdicts.suppressed), (2, 0));
 }
 
 #[test]
@@ -156,6 +179,7 @@ fn an_outage_in_the_log_bans_nobody() {
     assert_eq!(
         replay(&[&log(&outage)], &DetectConfig::default(), Format::Json)
             .1
+            .verdicts
             .findings,
         0
     );
@@ -191,17 +215,34 @@ fn every_log_is_replayed_in_the_format_that_it_has() {
         .collect();
     let haproxy = "203.0.113.8:1 [04/Sep/2023:17:19:51.127] f b/s 1/0/0/3/4 404 7 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"\n";
     let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-    let mut replay = Replay::new(errors(3), LedgerConfig::default(), FormatChoice::Auto, berlin);
-    let mut output = Output::new(Vec::new(), Format::Json);
-    for log in [caddy, haproxy.repeat(3)] {
-        replay.read("log", log.as_bytes(), &mut output).unwrap();
-    }
+    let logs = inputs(&[caddy.as_bytes(), haproxy.repeat(3).as_bytes()]);
+    let (found, summary) = try_replay(logs, &errors(3), Format::Json, &FormatChoice::Auto, &berlin).unwrap();
     assert_eq!(
-        String::from_utf8(output.into_inner()).unwrap(),
-        "{\"at\":\"2023-09-04T15:19:52.500Z\",\"target\":\"203.0.113.7/32\",\"rule\":\"error-flood\",\"count\":3,\
-         \"expires_at\":\"2023-09-04T15:24:52.500Z\",\"strikes\":0}\n\
-         {\"at\":\"2023-09-04T15:19:51.127Z\",\"target\":\"203.0.113.8/32\",\"rule\":\"error-flood\",\"count\":3,\
-         \"expires_at\":\"2023-09-04T15:24:51.127Z\",\"strikes\":0}\n"
+        found,
+        "{\"at\":\"2023-09-04T15:19:51.127Z\",\"target\":\"203.0.113.8/32\",\"rule\":\"error-flood\",\"count\":3,\
+         \"expires_at\":\"2023-09-04T15:24:51.127Z\",\"strikes\":0}\n\
+         {\"at\":\"2023-09-04T15:19:52.500Z\",\"target\":\"203.0.113.7/32\",\"rule\":\"error-flood\",\"count\":3,\
+         \"expires_at\":\"2023-09-04T15:24:52.500Z\",\"strikes\":0}\n"
     );
-    assert_eq!(replay.finish().rejected, 0);
+    assert_eq!(summary.reading, reading(6));
+}
+
+#[test]
+fn a_log_of_no_known_format_is_refused_by_name() {
+    let detect = DetectConfig::default();
+    let refused = |log: &[u8], lines: FormatChoice| {
+        let logs = inputs(&[PROBING, log]);
+        let refused = try_replay(logs, &detect, Format::Json, &lines, &TimeZone::UTC);
+        refused.unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(b"nonsense\n\nmore of it\n", FormatChoice::Auto),
+        "log-1: none of its first 2 lines is a request in a format with a name; --format takes a pattern, too"
+    );
+    assert_eq!(
+        refused(b"nonsense\n\nmore of it\n", "combined".parse().unwrap()),
+        "log-1: none of its 2 lines is a request in the format that --format names"
+    );
+    let (_, summary) = replay(&[PROBING, b"", b"\n"], &detect, Format::Json);
+    assert_eq!((summary.reading.parsed, summary.reading.rejected), (77, 1));
 }

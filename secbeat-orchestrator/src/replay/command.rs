@@ -1,0 +1,166 @@
+//! The command line of `replay`.
+
+use std::{
+    io::{self, BufWriter, IsTerminal as _, LineWriter, Write},
+    path::PathBuf,
+};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use jiff::tz::TimeZone;
+use secbeat_common::{
+    daemon::{cli, time::now_ms},
+    logs::FormatChoice,
+};
+use serde::Serialize;
+
+use super::{Diff, Format, Input, Output, Replay, Summary, Trial};
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy,
+    /// envoy-json, or a pattern as `$remote_addr [$time_local] "$request" $status`.
+    #[arg(long, short, value_name = "FORMAT", default_value_t)]
+    format: FormatChoice,
+    /// Time zone of times that are logged without one, as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
+    time_zone: TimeZone,
+    /// Show which bans the config makes appear (+) and vanish (-), and which differ (~), in comparison with this one.
+    #[arg(long, value_name = "OLD")]
+    diff: Option<PathBuf>,
+    /// A table for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: cli::Output,
+    /// The summary on standard error: text for people, or one JSON object for programs.
+    #[arg(long, value_enum, default_value_t)]
+    summary: SummaryFormat,
+    /// Log files, in any order; gzip and Zstandard are decompressed; `-` is standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// How the summary is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum SummaryFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl SummaryFormat {
+    fn print(self, summary: &(impl Serialize + std::fmt::Display)) -> anyhow::Result<()> {
+        match self {
+            Self::Text => eprintln!("{summary}"),
+            Self::Json => eprintln!(
+                "{}",
+                serde_json::to_string(summary).context("formatting the summary")?
+            ),
+        }
+        Ok(())
+    }
+}
+
+impl Args {
+    /// Replays the logs under `config`, and under the one that it is compared with.
+    ///
+    /// # Errors
+    ///
+    /// When a config or a log cannot be used, or what was found cannot be written.
+    pub fn run(&self, config: &Config) -> anyhow::Result<()> {
+        let trial = trial(config);
+        let compared = self.diff.as_deref().map(Config::load).transpose()?;
+        let progress = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
+        let inputs = self.inputs(&progress)?;
+        let replay = Replay::of(inputs, &self.format, &self.time_zone, progress.clone())?;
+        let format = match self.output {
+            cli::Output::Table => Format::Table,
+            cli::Output::Json => Format::Json,
+        };
+        let Some(compared) = compared else {
+            let mut output = Output::new(standard_output(progress), format);
+            let mut trials = [trial];
+            let reading = replay.run(&mut trials, |_, record| output.write(&record))?;
+            output.into_inner().flush().context("writing the findings")?;
+            let [trial] = trials;
+            return self.summary.print(&Summary {
+                reading,
+                verdicts: trial.finish(),
+            });
+        };
+        let mut trials = [self::trial(&compared), trial];
+        let mut found = [Vec::new(), Vec::new()];
+        let reading = replay.run(&mut trials, |n, record| {
+            found[n].push(record);
+            Ok(())
+        })?;
+        let [before, after] = found;
+        let diff = Diff::of(before, after);
+        diff.write(format, BufWriter::new(io::stdout().lock()))
+            .context("writing the changes")?;
+        self.summary
+            .print(&diff.summary(reading, trials.map(Trial::finish)))
+    }
+
+    /// The logs with their names. They make `progress` longer, unless nobody knows how long one of them is.
+    fn inputs(&self, progress: &ProgressBar) -> anyhow::Result<Vec<(String, Input)>> {
+        let mut bytes = Some(0);
+        let open = |path: &PathBuf| {
+            let name = path.display().to_string();
+            let (input, len) = Input::at(path).with_context(|| format!("opening {name}"))?;
+            bytes = bytes.zip(len).map(|(sum, len)| sum + len);
+            Ok((name, input))
+        };
+        let inputs = self.files.iter().map(open).collect::<anyhow::Result<_>>()?;
+        show_length(progress, bytes);
+        Ok(inputs)
+    }
+}
+
+/// Protected when it comes to old logs is what is protected now.
+fn trial(config: &Config) -> Trial {
+    let protected = config.protect.entries().into_iter();
+    let protected = protected.filter(|entry| entry.holds_at(now_ms()));
+    Trial::new(
+        config.detector(),
+        config.ledger(protected.map(|entry| entry.network).collect()),
+    )
+}
+
+/// Lets the bar, which is on standard error if that is a terminal, tell how many of `bytes` are read.
+fn show_length(progress: &ProgressBar, bytes: Option<u64>) {
+    let template = match bytes {
+        Some(bytes) => {
+            progress.set_length(bytes);
+            "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}"
+        }
+        None => "{spinner} {bytes}  {bytes_per_sec}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        progress.set_style(style);
+    }
+}
+
+/// Standard output; on a terminal the bar makes room for each line.
+fn standard_output(progress: ProgressBar) -> Box<dyn Write> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() && !progress.is_hidden() {
+        Box::new(LineWriter::new(AboveBar { progress }))
+    } else {
+        Box::new(BufWriter::new(stdout.lock()))
+    }
+}
+
+struct AboveBar {
+    progress: ProgressBar,
+}
+
+impl Write for AboveBar {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.progress.suspend(|| io::stdout().write(buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}

@@ -1,0 +1,127 @@
+//! What a replay did, for people and for programs.
+
+use std::{collections::BTreeMap, fmt};
+
+use secbeat_common::logs::LogError;
+use serde::{Serialize, Serializer};
+
+/// Rejected lines that [`Reading`] explains.
+const EXPLAINED: usize = 5;
+
+/// The lines of all logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    pub read: u64,
+    /// Lines that are requests.
+    pub parsed: u64,
+    /// Lines that are not.
+    pub rejected: u64,
+    /// The first few of them.
+    pub rejections: Vec<Rejection>,
+}
+
+/// A line that is no request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejection {
+    /// Of the log.
+    pub name: String,
+    /// From 1.
+    pub line: u64,
+    #[serde(serialize_with = "as_text")]
+    pub reason: LogError,
+}
+
+/// What a config made of the lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdicts {
+    /// Distinct sources.
+    pub sources: usize,
+    /// Findings, suppressed ones included.
+    pub findings: u64,
+    pub bans: u64,
+    /// Findings that would have led to no ban.
+    pub suppressed: u64,
+    /// By the rule's name; rules that found nobody are left out.
+    pub rules: BTreeMap<String, RuleVerdicts>,
+}
+
+/// What one rule found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RuleVerdicts {
+    pub findings: u64,
+    pub bans: u64,
+    pub suppressed: u64,
+    /// Distinct sources.
+    pub sources: usize,
+}
+
+/// What a replay of one config did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    #[serde(flatten)]
+    pub reading: Reading,
+    #[serde(flatten)]
+    pub verdicts: Verdicts,
+}
+
+impl Reading {
+    pub(super) fn rejects(&mut self, name: &str, line: u64, reason: LogError) {
+        self.rejected += 1;
+        if self.rejections.len() < EXPLAINED {
+            self.rejections.push(Rejection {
+                name: name.to_owned(),
+                line,
+                reason,
+            });
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            read,
+            parsed,
+            rejected,
+            rejections,
+        } = self;
+        write!(f, "{read} lines read, {parsed} parsed, {rejected} rejected")?;
+        for Rejection { name, line, reason } in rejections {
+            write!(f, "\n  {name}:{line}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Verdicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (rule, counts) in &self.rules {
+            let RuleVerdicts {
+                findings,
+                bans,
+                suppressed,
+                sources,
+            } = counts;
+            writeln!(
+                f,
+                "  {rule}: {findings} findings of {sources} sources, {bans} bans, {suppressed} suppressed"
+            )?;
+        }
+        write!(
+            f,
+            "{} sources, {} findings, {} of them suppressed",
+            self.sources, self.findings, self.suppressed
+        )
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.reading)?;
+        self.verdicts.fmt(f)
+    }
+}
+
+fn as_text<S: Serializer>(reason: &LogError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(reason)
+}

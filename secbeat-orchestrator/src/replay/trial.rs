@@ -1,0 +1,118 @@
+//! One config's detector and ledger, and what they made of the lines.
+
+use std::collections::{BTreeMap, HashSet};
+
+use ahash::RandomState;
+use secbeat_common::{logs::LogLine, prefix::Prefix, wire::LearnedFrom};
+use uuid::Uuid;
+
+use super::{
+    output::Record,
+    summary::{RuleVerdicts, Verdicts},
+};
+use crate::{
+    detect::{DetectConfig, Detector, Finding, Sighting, UpstreamId, Upstreams},
+    ledger::{Decision, Ledger, LedgerConfig},
+};
+
+/// A config that is tried on logs.
+#[derive(Debug)]
+pub struct Trial {
+    detector: Detector,
+    ledger: Ledger,
+    upstream: UpstreamId,
+    sources: HashSet<Prefix, RandomState>,
+    verdicts: Verdicts,
+    /// Whom each rule found.
+    found: BTreeMap<String, HashSet<Prefix, RandomState>>,
+}
+
+impl Trial {
+    #[must_use]
+    pub fn new(detect: DetectConfig, ledger: LedgerConfig) -> Self {
+        Self {
+            // One core reads, so that one partition will do; verdicts are the same.
+            detector: Detector::new(DetectConfig {
+                partitions: 1,
+                ..detect
+            }),
+            ledger: Ledger::new(ledger),
+            upstream: Upstreams::default().intern("replay", "log"),
+            sources: HashSet::default(),
+            verdicts: Verdicts::default(),
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn finish(mut self) -> Verdicts {
+        self.verdicts.sources = self.sources.len();
+        for (rule, sources) in self.found {
+            self.verdicts.rules.entry(rule).or_default().sources = sources.len();
+        }
+        self.verdicts
+    }
+
+    /// One request, and what followed.
+    pub(super) fn observe(&mut self, line: &LogLine<'_>) -> Option<Record> {
+        let source = Prefix::of_source(line.client);
+        let sighting = Sighting {
+            source,
+            at_ms: line.at_ms,
+            upstream: self.upstream,
+            learned_from: LearnedFrom::Peer,
+        };
+        let admitted = self.detector.admitted();
+        let finding = self.detector.observe_answer(sighting, line.status);
+        if self.detector.admitted() != admitted {
+            self.sources.insert(source);
+        }
+        finding.map(|finding| self.judge(&finding))
+    }
+
+    fn judge(&mut self, finding: &Finding) -> Record {
+        self.ledger.expire(finding.at_ms);
+        self.verdicts.findings += 1;
+        // The id is never shown; it has to be new, and the same next time.
+        let id = Uuid::from_u128(u128::from(self.verdicts.findings));
+        let record = match self.ledger.judge(finding, finding.at_ms, id) {
+            Decision::Ban(command) => {
+                self.detector
+                    .ignore_until(finding.source, command.expires_at_ms, command.layer);
+                self.ledger.acknowledged(command.id);
+                Record::banned(finding, &command)
+            }
+            Decision::AlreadyBanned => Record::suppressed(finding, "already banned".to_owned()),
+            Decision::Suppressed(why) => Record::suppressed(finding, why.to_string()),
+        };
+        let rule = finding.rule.name();
+        let counts = match self.verdicts.rules.get_mut(rule) {
+            Some(counts) => counts,
+            None => self.verdicts.rules.entry(rule.to_owned()).or_default(),
+        };
+        let RuleVerdicts {
+            findings,
+            bans,
+            suppressed,
+            sources: _,
+        } = counts;
+        *findings += 1;
+        if record.is_ban() {
+            *bans += 1;
+            self.verdicts.bans += 1;
+        } else {
+            *suppressed += 1;
+            self.verdicts.suppressed += 1;
+        }
+        match self.found.get_mut(rule) {
+            Some(sources) => sources.insert(finding.source),
+            None => self
+                .found
+                .entry(rule.to_owned())
+                .or_default()
+                .insert(finding.source),
+        };
+        record
+    }
+}
