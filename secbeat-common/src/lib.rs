@@ -1,6 +1,6 @@
 //! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), what travels
-//! on the bus (`wire`, `subjects`, `prefix`, `reason`; feature `wire`), and what both daemons' shells share (`daemon`; feature
-//! `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature `logs`).
+//! on the bus (`wire`, `subjects`, `prefix`, `reason`, `rules`; feature `wire`), and what both daemons' shells share
+//! (`daemon`; feature `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature `logs`).
 #![cfg_attr(not(any(feature = "wire", feature = "logs", test)), no_std)]
 
 pub mod maps;
@@ -10,6 +10,8 @@ pub mod verdict;
 pub mod prefix;
 #[cfg(feature = "wire")]
 pub mod reason;
+#[cfg(feature = "wire")]
+pub mod rules;
 #[cfg(feature = "wire")]
 pub mod subjects;
 #[cfg(feature = "wire")]

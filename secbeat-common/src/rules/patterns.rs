@@ -1,0 +1,291 @@
+//! The single conditions.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Text that is no pattern of the kind wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPattern {
+    #[error("`{0}` is neither a status from 100 to 599 nor a range such as 401-403")]
+    Statuses(String),
+    #[error("`{0}` is no method such as POST")]
+    Method(String),
+    #[error("`{0}` is no path: it starts with a slash, has no `?`, and a `*` only at its end")]
+    Path(String),
+    #[error("`{0}` is no host: a name without port such as example.org, or *.example.org for all below it")]
+    Host(String),
+}
+
+/// One status, as `404`, or all from one to another, as `401-403`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statuses {
+    first: u16,
+    last: u16,
+}
+
+impl Statuses {
+    /// # Errors
+    ///
+    /// Unless `first` ≤ `last` and both lie in 100 to 599.
+    pub fn new(first: u16, last: u16) -> Result<Self, NoPattern> {
+        match (100..=last).contains(&first) && last <= 599 {
+            true => Ok(Self { first, last }),
+            false => Err(NoPattern::Statuses(Self { first, last }.to_string())),
+        }
+    }
+
+    #[must_use]
+    pub const fn contain(self, status: u16) -> bool {
+        self.first <= status && status <= self.last
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+impl FromStr for Statuses {
+    type Err = NoPattern;
+
+    fn from_str(text: &str) -> Result<Self, NoPattern> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.trim().parse(), last.trim().parse()) {
+            (Ok(first), Ok(last)) => Self::new(first, last),
+            _ => Err(NoPattern::Statuses(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for Statuses {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (serializer.is_human_readable(), self.first == self.last) {
+            (false, _) => (self.first, self.last).serialize(serializer),
+            (true, true) => serializer.serialize_u16(self.first),
+            (true, false) => serializer.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Statuses;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status as 404, or a range as \"401-403\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, status: u64) -> Result<Statuses, E> {
+                self.visit_str(&status.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, status: i64) -> Result<Statuses, E> {
+                self.visit_str(&status.to_string())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Statuses, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        if deserializer.is_human_readable() {
+            return deserializer.deserialize_any(Visitor);
+        }
+        let (first, last) = <(u16, u16)>::deserialize(deserializer)?;
+        Self::new(first, last).map_err(de::Error::custom)
+    }
+}
+
+/// A method (RFC 9110, section 9.1), as it stands in the request: methods are case-sensitive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Method(String);
+
+impl Method {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Method {
+    type Err = NoPattern;
+
+    /// Takes upper-case letters, digits and hyphens: no method in use has others, and `get` would never match.
+    fn from_str(text: &str) -> Result<Self, NoPattern> {
+        let is_method = text.starts_with(|first: char| first.is_ascii_uppercase())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
+        match is_method {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NoPattern::Method(text.to_owned())),
+        }
+    }
+}
+
+/// A path and all below it: `/login` is also `/login/2`, but not `/login-help`. With a `*` at its end, all paths that
+/// start so: `/wp-*`. Case matters. Requests are compared by their [`canonical_path`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PathPattern(String);
+
+impl PathPattern {
+    /// Whether it holds a [`canonical_path`].
+    pub(super) fn matches_canonical(&self, path: &[u8]) -> bool {
+        if let Some(start) = self.0.strip_suffix('*') {
+            return path.starts_with(start.as_bytes());
+        }
+        let folder = self.0.trim_end_matches('/').as_bytes();
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+}
+
+impl FromStr for PathPattern {
+    type Err = NoPattern;
+
+    fn from_str(text: &str) -> Result<Self, NoPattern> {
+        let literal = text.strip_suffix('*').unwrap_or(text);
+        match literal.starts_with('/') && !literal.contains(['*', '?', '#']) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NoPattern::Path(text.to_owned())),
+        }
+    }
+}
+
+/// The path of a request's target as web servers understand it, so that nobody evades a pattern by another spelling:
+/// without query and fragment, percent-encoded bytes decoded (RFC 3986, section 2.1), without empty segments, and with `.` and `..` resolved.
+/// A target in absolute form (RFC 9112, section 3.2.2) loses its scheme and authority.
+#[must_use]
+pub fn canonical_path(target: &str) -> Cow<'_, [u8]> {
+    let end = target.find(['?', '#']).unwrap_or(target.len());
+    let mut path = &target[..end];
+    if !path.starts_with('/')
+        && let Some((_, rest)) = path.split_once("://")
+    {
+        path = rest.find('/').map_or("/", |slash| &rest[slash..]);
+    }
+    if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
+        return Cow::Borrowed(path.as_bytes());
+    }
+    let decoded = decode(path.as_bytes());
+    let mut canonical = Vec::with_capacity(decoded.len());
+    let mut segments = decoded.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            // The first is what stands before the leading slash, the last what stands after a trailing one.
+            b"" | b"." if !is_last => {}
+            b"." => canonical.push(b'/'),
+            b".." => {
+                let parent = canonical.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                canonical.truncate(parent);
+                canonical.extend(is_last.then_some(b'/'));
+            }
+            _ => {
+                canonical.push(b'/');
+                canonical.extend_from_slice(segment);
+            }
+        }
+    }
+    Cow::Owned(canonical)
+}
+
+fn decode(text: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+/// A host's name, or `*.` and a name: all hosts below it. Case does not matter, nor does the request's port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostPattern(String);
+
+impl HostPattern {
+    /// Whether it holds `host`, as a request's Host field has it.
+    #[must_use]
+    pub fn matches(&self, host: &str) -> bool {
+        let end = match host.strip_prefix('[').and_then(|rest| rest.find(']')) {
+            Some(end) => end + 2,
+            None => host.find(':').unwrap_or(host.len()),
+        };
+        let host = host[..end].trim_end_matches('.').as_bytes();
+        match self.0.strip_prefix('*') {
+            // What is left starts with a dot.
+            Some(below) => host
+                .len()
+                .checked_sub(below.len())
+                .is_some_and(|start| start > 0 && host[start..].eq_ignore_ascii_case(below.as_bytes())),
+            None => host.eq_ignore_ascii_case(self.0.as_bytes()),
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = NoPattern;
+
+    fn from_str(text: &str) -> Result<Self, NoPattern> {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        let is_name = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
+            && !name.ends_with('.')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        let is_ipv6 = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+        match is_name || is_ipv6 {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NoPattern::Host(text.to_owned())),
+        }
+    }
+}
+
+/// Text in, text out.
+macro_rules! texts {
+    ($($pattern:ty),*) => {$(
+        impl TryFrom<String> for $pattern {
+            type Error = NoPattern;
+
+            fn try_from(text: String) -> Result<Self, NoPattern> {
+                text.parse()
+            }
+        }
+
+        impl From<$pattern> for String {
+            fn from(pattern: $pattern) -> Self {
+                pattern.0
+            }
+        }
+
+        impl fmt::Display for $pattern {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+texts!(Method, PathPattern, HostPattern);

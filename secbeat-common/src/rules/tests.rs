@@ -1,0 +1,153 @@
+use super::*;
+
+fn path(pattern: &str) -> PathPattern {
+    pattern.parse().unwrap()
+}
+
+#[test]
+fn a_filter_holds_what_all_its_lists_hold() {
+    let filter = Match {
+        statuses: vec!["401-403".parse().unwrap(), "429".parse().unwrap()],
+        methods: vec!["POST".parse().unwrap(), "PUT".parse().unwrap()],
+        paths: vec![path("/login"), path("/wp-login.php")],
+        hosts: vec!["example.org".parse().unwrap(), "*.example.org".parse().unwrap()],
+    };
+    for (expected, status, method, path, host) in [
+        (true, 401, "POST", "/login", "example.org"),
+        (true, 403, "PUT", "/wp-login.php?x=/", "www.example.org:8443"),
+        (true, 429, "POST", "/login/", "EXAMPLE.ORG."),
+        (false, 404, "POST", "/login", "example.org"),
+        (false, 401, "GET", "/login", "example.org"),
+        (false, 401, "post", "/login", "example.org"),
+        (false, 401, "POST", "/", "example.org"),
+        (false, 401, "POST", "/login", "example.com"),
+        (false, 401, "POST", "/login", ""),
+    ] {
+        let matches = filter.matches(status, method, path, host);
+        assert_eq!(matches, expected, "{status} {method} {path} {host}");
+    }
+    assert!(!filter.is_any());
+    assert!(Match::default().is_any());
+    assert!(Match::default().matches(0, "", "", ""));
+}
+
+#[test]
+fn a_path_is_itself_and_all_below_it_or_with_a_star_all_that_start_so() {
+    for (pattern, target, expected) in [
+        ("/login", "/login", true),
+        ("/login", "/login/", true),
+        ("/login", "/login/2/3", true),
+        ("/login", "/login?next=/", true),
+        ("/login", "/login#a", true),
+        ("/login", "/login-help", false),
+        ("/login", "/Login", false),
+        ("/login", "/a/login", false),
+        ("/login", "/logi", false),
+        ("/login/", "/login", true),
+        ("/", "/anything", true),
+        ("/", "*", false),
+        ("/wp-*", "/wp-admin/x", true),
+        ("/wp-*", "/wp-", true),
+        ("/wp-*", "/wp", false),
+        ("/*", "/", true),
+        // Other spellings of the same.
+        ("/login", "//login", true),
+        ("/login", "/./login", true),
+        ("/login", "/%6cog%69n", true),
+        ("/login", "/%2Flogin", true),
+        ("/login", "http://example.org/login", true),
+        ("/login", "/x?y=//login", false),
+    ] {
+        let filter = Match {
+            paths: vec![path(pattern)],
+            ..Match::default()
+        };
+        assert_eq!(
+            filter.matches(200, "GET", target, ""),
+            expected,
+            "{pattern} {target}"
+        );
+    }
+}
+
+#[test]
+fn spellings_of_one_path_are_one_path() {
+    for (target, expected) in [
+        ("/a/b", "/a/b"),
+        ("/a/b/", "/a/b/"),
+        ("/a//b", "/a/b"),
+        ("//", "/"),
+        ("/.", "/"),
+        ("/a/./b/.", "/a/b/"),
+        ("/a/../b", "/b"),
+        ("/a/b/%2e%2e", "/a/"),
+        ("/../../a", "/a"),
+        ("/.env", "/.env"),
+        ("/..a", "/..a"),
+        ("/a%2fb%3fc", "/a/b?c"),
+        ("/100%", "/100%"),
+        ("/%zz%4", "/%zz%4"),
+        ("/a?b#c", "/a"),
+        ("https://h:1/a?b", "/a"),
+        ("https://h", "/"),
+        ("", ""),
+        ("*", "*"),
+    ] {
+        assert_eq!(
+            String::from_utf8_lossy(&canonical_path(target)),
+            expected,
+            "{target}"
+        );
+    }
+    assert!(matches!(
+        canonical_path("/plain?q"),
+        std::borrow::Cow::Borrowed(b"/plain")
+    ));
+}
+
+#[test]
+fn hosts_are_compared_without_case_and_port() {
+    for (pattern, host, expected) in [
+        ("example.org", "Example.Org:80", true),
+        ("example.org", "www.example.org", false),
+        ("*.example.org", "www.example.org", true),
+        ("*.Example.org", "a.b.EXAMPLE.org:1", true),
+        ("*.example.org", "example.org", false),
+        ("*.example.org", ".example.org", false),
+        ("*.example.org", "badexample.org", false),
+        ("[2001:db8::1]", "[2001:DB8::1]:443", true),
+        ("192.0.2.1", "192.0.2.1", true),
+    ] {
+        let pattern: HostPattern = pattern.parse().unwrap();
+        assert_eq!(pattern.matches(host), expected, "{pattern} {host}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_is_refused() {
+    for text in ["", "x", "99", "600", "403-401", "400-", "1-2-3", "-1", "70000"] {
+        assert!(text.parse::<Statuses>().is_err(), "{text}");
+    }
+    for text in ["", "get", "GET ", "1"] {
+        assert!(text.parse::<Method>().is_err(), "{text}");
+    }
+    for text in ["", "login", "/a*b", "/a?b", "*"] {
+        assert!(text.parse::<PathPattern>().is_err(), "{text}");
+    }
+    for text in ["", "*", "*.", "a.", "a b", "a:80", "*.*.org", "[1]", "http://a"] {
+        assert!(text.parse::<HostPattern>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn filters_lead_back_to_themselves_in_json_and_on_the_bus() {
+    let json = r#"{"statuses":[404,"401-403"],"methods":["GET"],"paths":["/a*"],"hosts":["*.b"]}"#;
+    let filter: Match = serde_json::from_str(json).unwrap();
+    assert_eq!(serde_json::to_string(&filter).unwrap(), json);
+    let config = bincode::config::standard();
+    let bytes = bincode::serde::encode_to_vec(&filter, config).unwrap();
+    let (decoded, _) = bincode::serde::decode_from_slice::<Match, _>(&bytes, config).unwrap();
+    assert_eq!(decoded, filter);
+    let error = serde_json::from_str::<Match>(r#"{"statuses":[999],"methods":[],"paths":[],"hosts":[]}"#);
+    assert!(error.unwrap_err().to_string().contains("`999` is neither"));
+}
