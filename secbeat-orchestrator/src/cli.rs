@@ -17,6 +17,7 @@ use secbeat_common::{
 use crate::{
     api::{BanRequest, Unbanned, view::BanView},
     config::{self, Config},
+    detect::Action,
     replay,
 };
 
@@ -131,22 +132,21 @@ impl Cli {
             .config
             .as_deref()
             .map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
-        let (errors, requests, waf) = (
-            config.detect.error_flood,
-            config.detect.request_flood,
-            &config.detect.waf_flood,
-        );
         println!("{path}: ok");
-        println!(
-            "{} errors in {}, {} requests in {} or {} WAF events in {} ban for {}",
-            errors.count,
-            errors.window,
-            requests.count,
-            requests.window,
-            waf.count,
-            waf.window,
-            config.ban.duration
-        );
+        for rule in &config.rules.0 {
+            let what = match rule.action {
+                Action::Ban => "ban for",
+                Action::Observe => "observed, would ban for",
+            };
+            println!(
+                "{}: {} {} in {} {what} {}",
+                rule.rule,
+                rule.threshold.count,
+                rule.counted(),
+                HumanDuration(rule.threshold.window),
+                rule.ban.map_or(config.ban.duration, HumanDuration),
+            );
+        }
         println!(
             "the API listens on {}, NATS is at {}",
             config.api_listen, config.nats.url

@@ -1,5 +1,7 @@
 //! The orchestrator's config file. `packaging/orchestrator.toml` shows every key with its default.
 
+mod rules;
+
 use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use secbeat_common::{
@@ -8,14 +10,11 @@ use secbeat_common::{
         protect::{Known, Protect, sessions},
     },
     prefix::Prefix,
-    wire::Severity,
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
-use crate::{
-    detect::{DetectConfig, RuleIds, Threshold, WafFlood},
-    ledger::LedgerConfig,
-};
+pub use self::rules::Rules;
+use crate::{detect::DetectConfig, ledger::LedgerConfig};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -31,6 +30,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Prefix>,
     pub nats: Nats,
     pub detect: Detect,
+    #[serde(rename = "rule")]
+    pub rules: Rules,
     pub ban: Ban,
     pub protect: Protect,
     /// How often sources that went quiet are forgotten.
@@ -44,6 +45,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             nats: Nats::default(),
             detect: Detect::default(),
+            rules: Rules::default(),
             ban: Ban::default(),
             protect: Protect::default(),
             cleanup_interval: seconds(300),
@@ -58,70 +60,18 @@ pub struct Nats {
     pub url: NatsUrl,
 }
 
-/// The rules.
-#[derive(Clone, Debug, Deserialize)]
+/// The detector.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detect {
-    pub error_flood: Rule,
-    pub request_flood: Rule,
-    pub waf_flood: WafRule,
-    /// Statuses from 400 on that do not count as errors.
-    #[serde(deserialize_with = "error_statuses")]
-    pub excluded_statuses: Vec<u16>,
     /// Sources watched at most; past it the least recently seen are forgotten.
     pub max_sources: NonZeroU32,
 }
 
-/// So many events within the window are too many.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    pub count: NonZeroU32,
-    pub window: HumanDuration,
-}
-
-/// So many events of web application firewalls within the window are too many.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WafRule {
-    pub count: NonZeroU32,
-    pub window: HumanDuration,
-    /// What a rule must be at least for its match to count.
-    pub severity: Severity,
-    /// Rules whose matches do not count, each an id or a range.
-    #[serde(deserialize_with = "rule_ids")]
-    pub excluded_rules: Vec<RuleIds>,
-}
-
-impl Default for WafRule {
-    fn default() -> Self {
-        let WafFlood {
-            threshold,
-            severity,
-            excluded_rules,
-        } = WafFlood::default();
-        Self {
-            count: threshold.count,
-            window: HumanDuration(threshold.window),
-            severity,
-            excluded_rules,
-        }
-    }
-}
-
 impl Default for Detect {
     fn default() -> Self {
-        let defaults = DetectConfig::default();
-        let rule = |threshold: Threshold| Rule {
-            count: threshold.count,
-            window: HumanDuration(threshold.window),
-        };
         Self {
-            error_flood: rule(defaults.error_flood),
-            request_flood: rule(defaults.request_flood),
-            waf_flood: WafRule::default(),
-            excluded_statuses: defaults.excluded_statuses,
-            max_sources: u32::try_from(defaults.max_sources)
+            max_sources: u32::try_from(DetectConfig::default().max_sources)
                 .ok()
                 .and_then(NonZeroU32::new)
                 .unwrap_or(NonZeroU32::MAX),
@@ -159,22 +109,6 @@ const fn seconds(seconds: u64) -> HumanDuration {
     HumanDuration(Duration::from_secs(seconds))
 }
 
-fn error_statuses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
-    let statuses = Vec::<u16>::deserialize(deserializer)?;
-    match statuses.iter().find(|status| !(400..600).contains(*status)) {
-        None => Ok(statuses),
-        Some(status) => Err(D::Error::custom(format!(
-            "{status} is no error status (400 to 599)"
-        ))),
-    }
-}
-
-fn rule_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RuleIds>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    let ids = texts.iter().map(|text| text.parse().map_err(D::Error::custom));
-    ids.collect()
-}
-
 impl Config {
     /// Reads and checks the file at `path`.
     ///
@@ -190,28 +124,28 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
+        let too_long = |ban: &Duration| *ban > config.ban.max_duration.0;
+        if let Some((rule, ban)) = config
+            .rules
+            .0
+            .iter()
+            .find_map(|rule| Some((rule.rule, rule.ban.filter(too_long)?)))
+        {
+            let message = format!(
+                "{} is shorter than the ban of rule {rule}, {}",
+                config.ban.max_duration,
+                HumanDuration(ban)
+            );
+            return Err(ConfigError::contradiction(path, "ban.max_duration", message));
+        }
         Ok(config)
     }
 
     /// What the detector is told.
     #[must_use]
     pub fn detector(&self) -> DetectConfig {
-        let threshold = |rule: Rule| Threshold {
-            count: rule.count,
-            window: rule.window.0,
-        };
         DetectConfig {
-            error_flood: threshold(self.detect.error_flood),
-            request_flood: threshold(self.detect.request_flood),
-            waf_flood: WafFlood {
-                threshold: Threshold {
-                    count: self.detect.waf_flood.count,
-                    window: self.detect.waf_flood.window.0,
-                },
-                severity: self.detect.waf_flood.severity,
-                excluded_rules: self.detect.waf_flood.excluded_rules.clone(),
-            },
-            excluded_statuses: self.detect.excluded_statuses.clone(),
+            rules: self.rules.0.clone(),
             max_sources: self.detect.max_sources.get() as usize,
             ..DetectConfig::default()
         }
@@ -243,15 +177,11 @@ impl Config {
         }
     }
 
-    /// The longest window of any rule.
+    /// The longest window of any rule; zero if there is none.
     #[must_use]
     pub fn longest_window(&self) -> Duration {
-        self.detect
-            .error_flood
-            .window
-            .max(self.detect.request_flood.window)
-            .max(self.detect.waf_flood.window)
-            .0
+        let windows = self.rules.0.iter().map(|rule| rule.threshold.window);
+        windows.max().unwrap_or_default()
     }
 }
 
@@ -267,23 +197,26 @@ mod tests {
 
     #[test]
     fn defaults_are_the_owners() {
-        let detector = Config::default().detector();
+        let rules = Config::default().detector().rules;
+        let facts: Vec<_> = rules
+            .iter()
+            .map(|rule| {
+                let threshold = rule.threshold;
+                (
+                    rule.rule.name(),
+                    threshold.count.get(),
+                    threshold.window.as_secs(),
+                )
+            })
+            .collect();
         assert_eq!(
-            (
-                detector.error_flood.count.get(),
-                detector.error_flood.window.as_secs()
-            ),
-            (50, 60)
+            facts,
+            [
+                ("error-flood", 50, 60),
+                ("request-flood", 1000, 60),
+                ("waf-flood", 5, 60)
+            ]
         );
-        assert_eq!(
-            (
-                detector.request_flood.count.get(),
-                detector.request_flood.window.as_secs()
-            ),
-            (1000, 60)
-        );
-        let waf = detector.waf_flood.threshold;
-        assert_eq!((waf.count.get(), waf.window.as_secs()), (5, 60));
         assert_eq!(Config::default().ledger(Vec::new()).ban.as_secs(), 300);
     }
 }

@@ -1,6 +1,7 @@
 //! The one owner of detector and ledger: telemetry and orders in, bans and audit records out.
 
 mod input;
+mod observed;
 mod telemetry;
 mod times;
 mod waf;
@@ -10,7 +11,7 @@ use std::{collections::HashMap, time::Duration};
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, RuleName},
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -199,6 +200,7 @@ impl Engine {
                     self.issue(*command, ACTOR.to_owned(), Answer::Nobody);
                 }
             }
+            Decision::Observed(command) => self.observed(finding, *command),
             Decision::Suppressed(suppression) => {
                 self.counts.suppressed += 1;
                 if !self.is_news(finding) {
@@ -319,6 +321,16 @@ impl Engine {
                 }
                 // Whether it is still in force is for the bucket to say, below.
                 Audited::Ban { .. } | Audited::Suppressed { .. } => {}
+                Audited::Observed {
+                    reason,
+                    expires_at_ms,
+                    ..
+                } => {
+                    if let Ok(rule) = reason.name().parse::<RuleName>() {
+                        self.detector
+                            .observe_until(record.target, rule.into(), expires_at_ms);
+                    }
+                }
                 Audited::Unban { strikes, .. } => {
                     self.detector.forget(record.target, record.at_ms);
                     self.ledger.restore_history(record.target, record.at_ms, strikes);

@@ -149,23 +149,33 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         &["edge.toml:12: protect.allow[0].untill: unknown field"],
     );
     edge_refuses("[proxy]", "[proxy", &["edge.toml:7: syntax: "]);
-    let rule = "[detect.error_flood]\n";
-    orchestrator_refuses(
-        &format!("{rule}count = 0\nwindow = \"60s\"\n"),
-        &["orchestrator.toml:2: detect.error_flood.count: "],
-    );
-    orchestrator_refuses(
-        &format!("{rule}count = 50\nwindow = \"soon\"\n"),
-        &["orchestrator.toml:3: detect.error_flood.window: `soon` is no duration such as 30s"],
-    );
-    orchestrator_refuses(
-        &format!("{rule}count = 50\n"),
-        &["orchestrator.toml:1: ", "missing field `window`"],
-    );
-    orchestrator_refuses(
-        "[detect]\nexcluded_statuses = [200]\n",
-        &["orchestrator.toml:2: detect.excluded_statuses: 200 is no error status"],
-    );
+    let rule = |keys: &str| format!("[[rule]]\nname = \"error-flood\"\n{keys}\n");
+    let own = |keys: &str| format!("[[rule]]\nname = \"own\"\n{keys}\n");
+    for (config, expected) in [
+        (rule("threshold = 0"), "orchestrator.toml:3: rule[0].threshold: "),
+        (
+            rule("window = \"soon\""),
+            "orchestrator.toml:3: rule[0].window: `soon` is no duration such as 30s",
+        ),
+        (
+            rule("excluded_statuses = [200]"),
+            "orchestrator.toml:3: rule[0].excluded_statuses[0]: 200 is no error status",
+        ),
+        (
+            rule("statuses = [\"403-401\"]"),
+            "orchestrator.toml:3: rule[0].statuses[0]: `403-401` is neither a status",
+        ),
+        (
+            own("threshold = 5\nwindow = \"1m\""),
+            "orchestrator.toml:1: rule[0]: own: counts: a rule that is no preset must state it",
+        ),
+        (
+            rule("") + "[[rule]]\nname = \"error-flood\"",
+            "orchestrator.toml:1: rule: two rules are called error-flood",
+        ),
+    ] {
+        orchestrator_refuses(&config, &[expected]);
+    }
 }
 
 #[test]

@@ -300,14 +300,8 @@ fn replay_prints_findings_on_stdout_and_a_summary_on_stderr() {
 fn replay_shows_what_another_config_changes() {
     let host = Host::new();
     let file = host.write("access.log", &log(60));
-    let strict = host.write(
-        "strict.toml",
-        "[detect.error_flood]\ncount = 8\nwindow = \"60s\"\n",
-    );
-    let mild = host.write(
-        "mild.toml",
-        "[detect.error_flood]\ncount = 61\nwindow = \"60s\"\n",
-    );
+    let strict = host.write("strict.toml", "[[rule]]\nname = \"error-flood\"\nthreshold = 8\n");
+    let mild = host.write("mild.toml", "[[rule]]\nname = \"error-flood\"\nthreshold = 61\n");
     let [file, strict, mild] = [&file, &strict, &mild].map(|path| path.to_str().unwrap());
     let compared = |config: &str, old: &str| {
         let output = host.run(

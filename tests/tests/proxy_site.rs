@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One in which a client may ask as often as it likes.
 fn fleet() -> Fleet {
-    let rule = |name: &str| format!("[detect.{name}]\ncount = 4294967295\nwindow = \"60s\"\n");
+    let rule = |name: &str| format!("[[rule]]\nname = \"{name}\"\nenabled = false\n");
     Fleet::start(&Options {
         enforcement: "l7",
-        more_orchestrator_config: rule("error_flood") + &rule("request_flood"),
+        more_orchestrator_config: rule("error-flood") + &rule("request-flood"),
         ..Options::default()
     })
 }

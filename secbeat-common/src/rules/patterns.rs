@@ -35,6 +35,12 @@ impl Statuses {
         }
     }
 
+    /// The lowest.
+    #[must_use]
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
     #[must_use]
     pub const fn contain(self, status: u16) -> bool {
         self.first <= status && status <= self.last

@@ -38,6 +38,15 @@ pub enum Decision {
         command_id: Uuid,
         strikes: u32,
     },
+    /// A finding of a rule that only observes, and the ban that it would have been.
+    Observed {
+        reason: Reason,
+        note: String,
+        expires_at_ms: i64,
+        strikes: u32,
+        evidence: Option<Evidence>,
+        layer: Layer,
+    },
     /// A finding that banned nobody, and why.
     Suppressed {
         reason: Reason,
@@ -53,6 +62,7 @@ impl Decision {
         match self {
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
+            Self::Observed { .. } => "observed",
             Self::Suppressed { .. } => "suppressed",
         }
     }

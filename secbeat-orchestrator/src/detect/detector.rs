@@ -1,30 +1,68 @@
 //! The detector.
 
+use std::{cell::OnceCell, num::NonZeroU32};
+
+use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
+    rules::{Match, canonical_path},
     wire::{Layer, WafEvent},
 };
 
 use super::{
-    DetectConfig, Finding, Rule, Sighting, Tally, Threshold,
+    Action, Counts, DetectConfig, Distinct, Finding, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
     outage::OutageGuard,
-    shard::{Class, Seen, Shard, Source},
-    window::{Crossing, Limit},
+    shard::{Class, Judged, RuleIndex, Seen, Shard, Source},
+    window::{Crossing, Limit, Tag, Window},
 };
 
 /// Finds sources that cross a threshold.
 ///
-/// A finding empties all windows of its source. What follows from it is the caller's: after a ban, tell
-/// [`ignore_until`](Self::ignore_until); without one, the source simply starts again at zero.
+/// A finding empties all windows of its source; that of a rule that only observes, its own window. What follows from it
+/// is the caller's: after a ban, tell [`ignore_until`](Self::ignore_until), and after one that would have been,
+/// [`observe_until`](Self::observe_until); without one, the source simply starts again at zero.
 #[derive(Debug)]
 pub struct Detector {
-    config: DetectConfig,
-    error_limit: Limit,
-    request_limit: Limit,
-    waf_limit: Limit,
+    rules: Vec<Armed>,
+    /// Those that count sums of requests.
+    of_sums: Rules,
+    /// Those that count single answers.
+    of_answers: Rules,
     shards: Vec<Shard>,
     guard: OutageGuard,
+    tags: RandomState,
     excused: u64,
+}
+
+/// A rule and its limit.
+#[derive(Debug)]
+struct Armed {
+    config: RuleConfig,
+    limit: Limit,
+}
+
+/// Some of the rules, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules(u64);
+
+impl Rules {
+    const fn insert(&mut self, index: usize) {
+        self.0 |= 1 << index;
+    }
+
+    const fn or(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// In order.
+    fn indices(self) -> impl Iterator<Item = RuleIndex> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let index = left.trailing_zeros();
+            left &= left.checked_sub(1)?;
+            Some(index as RuleIndex)
+        })
+    }
 }
 
 /// The detector in numbers.
@@ -47,29 +85,41 @@ impl Detector {
     pub fn new(config: DetectConfig) -> Self {
         let partitions = config.partitions.max(1);
         let ceiling = config.max_sources / usize::from(partitions);
+        let rules = config.rules.into_iter().take(MAX_RULES);
+        let rules: Vec<_> = rules
+            .map(|config| Armed {
+                limit: config.threshold.into(),
+                config,
+            })
+            .collect();
+        let is_of_waf = |rule: &RuleConfig| matches!(rule.counts, Counts::WafEvents(_));
         Self {
-            error_limit: config.error_flood.into(),
-            request_limit: config.request_flood.into(),
-            waf_limit: config.waf_flood.threshold.into(),
+            of_sums: select(&rules, RuleConfig::counts_all_requests),
+            of_answers: select(&rules, |rule| !rule.counts_all_requests() && !is_of_waf(rule)),
+            rules,
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
             guard: OutageGuard::default(),
+            tags: RandomState::new(),
             excused: 0,
-            config,
         }
     }
 
-    /// One answer with a status of 400–599; others, and excluded ones, are ignored. A 5xx counts only while its
-    /// upstream mostly answers others well, so report requests before errors.
-    pub fn observe_error(&mut self, sighting: Sighting, status: u16) -> Option<Finding> {
-        if !self.counts(sighting, status) {
-            return None;
-        }
-        let (limit, threshold) = (self.error_limit, self.config.error_flood);
-        let Sighting { source, at_ms, .. } = sighting;
-        self.shard(&source).observe(sighting, |entry| {
-            let crossing = entry.errors.record(at_ms, 1, limit)?;
-            Some(finding(source, entry, Rule::ErrorFlood, crossing, threshold))
-        })
+    /// Which requests rules want to see one by one in [`observe_event`](Self::observe_event), beside all answers with a
+    /// status of 400–599.
+    #[must_use]
+    pub fn interest(&self) -> Vec<Match> {
+        let rules = self.rules.iter().map(|rule| &rule.config);
+        rules
+            .filter(|rule| rule.counts == Counts::Requests && !rule.counts_all_requests())
+            .map(|rule| rule.filter.clone())
+            .collect()
+    }
+
+    /// One request with its answer, apart from the [sum](Self::observe_requests) that it is in. A 5xx counts as an error
+    /// only while its upstream mostly answers others well, so report requests before errors.
+    pub fn observe_event(&mut self, sighting: Sighting, request: &Request<'_>) -> Option<Finding> {
+        let rules = self.asking_for(sighting, request);
+        self.record(sighting, rules, 1, request.path)
     }
 
     /// Requests of one source at one upstream and time, all of them. They are judged together: a finding's count may
@@ -79,71 +129,58 @@ impl Detector {
             return None;
         }
         self.guard.record(sighting, tally);
-        let (limit, threshold) = (self.request_limit, self.config.request_flood);
-        let Sighting { source, at_ms, .. } = sighting;
-        self.shard(&source).observe(sighting, |entry| {
-            let crossing = entry.requests.record(at_ms, tally.requests, limit)?;
-            Some(finding(source, entry, Rule::RequestFlood, crossing, threshold))
-        })
+        self.record(sighting, self.of_sums, tally.requests, "")
     }
 
-    /// One complete request with its answer. If it makes both rules fire, the finding is
-    /// [`Rule::ErrorFlood`].
-    pub fn observe_answer(&mut self, sighting: Sighting, status: u16) -> Option<Finding> {
-        let server_errors = u32::from((500..=599).contains(&status));
-        self.guard.record(
-            sighting,
-            Tally {
-                requests: 1,
-                server_errors,
-            },
-        );
-        let is_error = self.counts(sighting, status);
-        let (error_limit, request_limit) = (self.error_limit, self.request_limit);
-        let (error_flood, request_flood) = (self.config.error_flood, self.config.request_flood);
-        let Sighting { source, at_ms, .. } = sighting;
-        self.shard(&source).observe(sighting, |entry| {
-            let errors = is_error
-                .then(|| entry.errors.record(at_ms, 1, error_limit))
-                .flatten();
-            let requests = entry.requests.record(at_ms, 1, request_limit);
-            match (errors, requests) {
-                (Some(crossing), _) => Some(finding(source, entry, Rule::ErrorFlood, crossing, error_flood)),
-                (None, Some(crossing)) => Some(finding(
-                    source,
-                    entry,
-                    Rule::RequestFlood,
-                    crossing,
-                    request_flood,
-                )),
-                (None, None) => None,
-            }
-        })
+    /// One complete request with its answer: [`observe_requests`](Self::observe_requests) and
+    /// [`observe_event`](Self::observe_event) as one event.
+    pub fn observe_answer(&mut self, sighting: Sighting, request: &Request<'_>) -> Option<Finding> {
+        let server_errors = u32::from((500..=599).contains(&request.status));
+        let tally = Tally {
+            requests: 1,
+            server_errors,
+        };
+        self.guard.record(sighting, tally);
+        let rules = self.asking_for(sighting, request).or(self.of_sums);
+        self.record(sighting, rules, 1, request.path)
     }
 
     /// One transaction in which the rules of a web application firewall matched, at `at_ms` (milliseconds since the Unix
-    /// epoch); ignored if none of them [counts](super::WafFlood::counts).
+    /// epoch).
     pub fn observe_waf(&mut self, event: &WafEvent, at_ms: i64) -> Option<Finding> {
-        if !self.config.waf_flood.counts(event) {
-            return None;
-        }
-        let (limit, threshold) = (self.waf_limit, self.config.waf_flood.threshold);
-        let source = Prefix::of_source(event.client);
+        let rules = select(&self.rules, |rule| match &rule.counts {
+            Counts::WafEvents(filter) => {
+                filter.counts(event) && rule.filter.matches(0, "", &event.uri, &event.host)
+            }
+            _ => false,
+        });
         let seen = Seen {
-            source,
+            source: Prefix::of_source(event.client),
             at_ms,
             learned_from: event.learned_from,
         };
-        self.shard(&source).observe(seen, |entry| {
-            let crossing = entry.waf().record(at_ms, 1, limit)?;
-            Some(finding(source, entry, Rule::WafFlood, crossing, threshold))
-        })
+        self.record(seen, rules, 1, &event.uri)
     }
 
-    /// Length of the window of [`observe_waf`](Self::observe_waf), in milliseconds.
+    /// Length of the longest window of [`observe_waf`](Self::observe_waf), in milliseconds.
     #[must_use]
-    pub const fn waf_window_ms(&self) -> i64 {
-        self.waf_limit.window_ms
+    pub fn waf_window_ms(&self) -> i64 {
+        let rules = self.rules.iter();
+        rules
+            .filter(|rule| matches!(rule.config.counts, Counts::WafEvents(_)))
+            .map(|rule| rule.limit.window_ms)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// `rule`, which observes, would have banned `source` until `until_ms`: it ignores the source's events before that
+    /// time, so that it finds as often as it would ban.
+    pub fn observe_until(&mut self, source: Prefix, rule: Rule, until_ms: i64) {
+        let index = self.rules.iter().position(|armed| armed.config.rule == rule);
+        if let Some(index) = index.filter(|_| source.is_source()) {
+            self.shard(&source)
+                .observe_until(source, index as RuleIndex, until_ms);
+        }
     }
 
     /// `source` is banned at `layer` until `until_ms`: its windows are emptied and its events before that time ignored.
@@ -177,8 +214,8 @@ impl Detector {
     /// Removes sources whose latest event left the longest window and whose ban is past; returns how many. Verdicts
     /// stay exact if no event older than `now_ms` comes afterwards, so pass the clock less the greatest lateness.
     pub fn cleanup(&mut self, now_ms: i64) -> usize {
-        let limits = [self.error_limit, self.request_limit, self.waf_limit];
-        let longest_ms = limits.map(|limit| limit.window_ms).into_iter().max().unwrap_or(0);
+        let windows = self.rules.iter().map(|rule| rule.limit.window_ms);
+        let longest_ms = windows.max().unwrap_or(0);
         let seen_by_ms = now_ms.saturating_sub(longest_ms);
         self.shards
             .iter_mut()
@@ -216,46 +253,121 @@ impl Detector {
         }
     }
 
-    /// Whether an answer counts as an error of the source.
-    fn counts(&mut self, sighting: Sighting, status: u16) -> bool {
-        if self.config.excluded_statuses.contains(&status) {
-            return false;
-        }
-        match status {
-            400..=499 => true,
-            500..=599 => {
-                let blamed = self.guard.blames(sighting);
-                self.excused += u64::from(!blamed);
-                blamed
+    /// The rules for which a single answer counts.
+    fn asking_for(&mut self, sighting: Sighting, request: &Request<'_>) -> Rules {
+        let blamed = OnceCell::new();
+        let mut rules = Rules::default();
+        for index in self.of_answers.indices().map(usize::from) {
+            let counts = self.rules.get(index).is_some_and(|rule| {
+                let blames = || *blamed.get_or_init(|| self.guard.blames(sighting));
+                rule.config.counts_answer(request, blames)
+            });
+            if counts {
+                rules.insert(index);
             }
-            _ => false,
         }
+        self.excused += u64::from(blamed.get() == Some(&false));
+        rules
+    }
+
+    /// Records `n` events under `rules`, and judges.
+    fn record(&mut self, seen: impl Into<Seen>, rules: Rules, n: u32, path: &str) -> Option<Finding> {
+        if rules.0 == 0 {
+            return None;
+        }
+        let seen = seen.into();
+        let (armed, tags) = (&self.rules, &self.tags);
+        let shard = match self.shards.len() {
+            0 | 1 => 0,
+            shards => usize::from(seen.source.partition(shards as u16)),
+        };
+        self.shards.get_mut(shard)?.observe(seen, |entry| {
+            let mut fired: Option<(RuleIndex, &Armed, Crossing)> = None;
+            let mut holds_several = false;
+            for index in rules.indices() {
+                let Some(rule) = armed.get(usize::from(index)) else {
+                    break;
+                };
+                let Some(window) = entry.window(index, seen.at_ms) else {
+                    continue;
+                };
+                let crossing = match rule.config.distinct {
+                    None => {
+                        let crossing = window.record(seen.at_ms, n, rule.limit);
+                        holds_several |= window.total() > 1;
+                        crossing
+                    }
+                    Some(Distinct::Paths) => {
+                        let crossing = window.record_distinct(seen.at_ms, tag(tags, path), rule.limit);
+                        holds_several |= window.entries() > 1;
+                        crossing
+                    }
+                };
+                let is_first = fired.is_none_or(|(_, before, _)| {
+                    before.config.action == Action::Observe && rule.config.action == Action::Ban
+                });
+                if let Some(crossing) = crossing.filter(|_| is_first) {
+                    fired = Some((index, rule, crossing));
+                }
+            }
+            let verdict = fired.map(|(index, rule, crossing)| finding(&seen, entry, index, rule, crossing));
+            Judged {
+                verdict,
+                holds_several,
+            }
+        })
     }
 
     fn shard(&mut self, source: &Prefix) -> &mut Shard {
-        let index = match self.config.partitions {
+        let index = match self.shards.len() {
             0 | 1 => 0,
-            partitions => source.partition(partitions),
+            shards => usize::from(source.partition(shards as u16)),
         };
-        &mut self.shards[usize::from(index)]
+        &mut self.shards[index]
     }
 }
 
+/// The rules for which `wants` holds.
+fn select(rules: &[Armed], wants: impl Fn(&RuleConfig) -> bool) -> Rules {
+    let mut selected = Rules::default();
+    for (index, rule) in rules.iter().enumerate() {
+        if wants(&rule.config) {
+            selected.insert(index);
+        }
+    }
+    selected
+}
+
+/// What a path is counted once by.
+fn tag(tags: &RandomState, path: &str) -> Tag {
+    let hash = tags.hash_one(canonical_path(path)) as u32;
+    Tag(NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN))
+}
+
 fn finding(
-    source: Prefix,
+    seen: &Seen,
     entry: &mut Source,
-    rule: Rule,
+    index: RuleIndex,
+    Armed { config, limit }: &Armed,
     crossing: Crossing,
-    threshold: Threshold,
 ) -> Finding {
-    let layer = entry.layer_since(crossing.at_ms.saturating_sub(Limit::from(threshold).window_ms));
-    entry.clear();
+    let layer = entry.layer_since(crossing.at_ms.saturating_sub(limit.window_ms));
+    match config.action {
+        Action::Ban => entry.clear(),
+        Action::Observe => entry
+            .window(index, seen.at_ms)
+            .into_iter()
+            .for_each(Window::clear),
+    }
     Finding {
-        source,
-        rule,
+        source: seen.source,
+        rule: config.rule,
         count: crossing.count,
-        window: threshold.window,
+        counted: config.counted(),
+        window: config.threshold.window,
         at_ms: crossing.at_ms,
         layer,
+        ban: config.ban,
+        observe: config.action == Action::Observe,
     }
 }

@@ -5,6 +5,7 @@
 //! [eviction](DetectConfig::max_sources) and [`Detector::cleanup`] forget, and what they forget can only delay a
 //! finding, never cause one.
 //!
+//! * `rule`: what counts, how much is too much, and the rules that SecBeat ships.
 //! * `window`: the sliding window of one source and rule.
 //! * `outage`: the guard that keeps a failing upstream from getting its visitors banned.
 //! * `waf`: which events of web application firewalls count.
@@ -12,6 +13,7 @@
 
 mod detector;
 mod outage;
+mod rule;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -24,49 +26,39 @@ use std::{num::NonZeroU32, time::Duration};
 use secbeat_common::{
     prefix::Prefix,
     subjects,
-    wire::{Layer, LearnedFrom, Reason},
+    wire::{Layer, LearnedFrom},
 };
 
 pub(crate) use self::window::{Limit, Window};
 pub use self::{
     detector::{Detector, Stats},
+    rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig},
     upstreams::{UpstreamId, Upstreams},
-    waf::{RuleIds, WafFlood},
+    waf::{RuleIds, WafFilter},
+    window::MAX_WINDOW_MS,
 };
 
-/// What the detector looks for. How long a ban lasts is the [ledger](crate::ledger)'s.
+/// Most rules that there may be.
+pub const MAX_RULES: usize = 64;
+
+/// What the detector looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DetectConfig {
-    /// Answers with a status of 400–599.
-    pub error_flood: Threshold,
-    /// Requests of any outcome.
-    pub request_flood: Threshold,
-    /// Transactions in which the rules of a web application firewall matched.
-    pub waf_flood: WafFlood,
+    /// At most [`MAX_RULES`]; those past it do not count. Where several fire on one event, the first that bans is
+    /// reported, or else the first that observes.
+    pub rules: Vec<RuleConfig>,
     /// Most sources tracked at a time, over all partitions; each partition gets an equal part. A source costs about
     /// 200 bytes, and 16 more for each further millisecond in which it was active within a window.
     pub max_sources: usize,
-    /// Statuses of 400–599 that do not count as errors.
-    pub excluded_statuses: Vec<u16>,
     /// Shards; [`subjects::PARTITIONS`] in a fleet.
     pub partitions: u16,
 }
 
 impl Default for DetectConfig {
     fn default() -> Self {
-        let window = Duration::from_secs(60);
         Self {
-            error_flood: Threshold {
-                count: const { NonZeroU32::new(50).unwrap() },
-                window,
-            },
-            request_flood: Threshold {
-                count: const { NonZeroU32::new(1000).unwrap() },
-                window,
-            },
-            waf_flood: WafFlood::default(),
+            rules: RuleConfig::defaults(),
             max_sources: 2_000_000,
-            excluded_statuses: Vec::new(),
             partitions: subjects::PARTITIONS,
         }
     }
@@ -101,34 +93,15 @@ pub struct Tally {
     pub server_errors: u32,
 }
 
-/// What a source can be found guilty of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    ErrorFlood,
-    RequestFlood,
-    WafFlood,
-}
-
-impl Rule {
-    /// The name that users meet.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ErrorFlood => "error-flood",
-            Self::RequestFlood => "request-flood",
-            Self::WafFlood => "waf-flood",
-        }
-    }
-}
-
-impl From<Rule> for Reason {
-    fn from(rule: Rule) -> Self {
-        match rule {
-            Rule::ErrorFlood => Self::ErrorFlood,
-            Rule::RequestFlood => Self::RequestFlood,
-            Rule::WafFlood => Self::WafFlood,
-        }
-    }
+/// One request and how it was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    pub status: u16,
+    pub method: &'a str,
+    /// With or without the query.
+    pub path: &'a str,
+    /// With or without the port.
+    pub host: &'a str,
 }
 
 /// A source that crossed a threshold.
@@ -136,8 +109,9 @@ impl From<Rule> for Reason {
 pub struct Finding {
     pub source: Prefix,
     pub rule: Rule,
-    /// Events in the window: the threshold, or more if a [`Tally`] jumped past it.
+    /// What is in the window: the threshold, or more if a [`Tally`] jumped past it.
     pub count: u32,
+    pub counted: Counted,
     /// The rule's window.
     pub window: Duration,
     /// Latest event time in the window, milliseconds since the Unix epoch.
@@ -145,4 +119,8 @@ pub struct Finding {
     /// Where a ban can meet the source: in the kernel if it was seen as a TCP peer since the window's start, even
     /// once; otherwise its packets carry the address of a proxy.
     pub layer: Layer,
+    /// Length of a first ban by this rule, if not the [ledger](crate::ledger)'s.
+    pub ban: Option<Duration>,
+    /// The rule bans nobody: what follows is only recorded.
+    pub observe: bool,
 }

@@ -11,13 +11,16 @@ use secbeat_common::{
 
 use super::{Sighting, Window};
 
+/// Where a rule stands in the list of rules.
+pub(super) type RuleIndex = u8;
+
 /// What is known of one source.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) errors: Window,
-    pub(super) requests: Window,
-    /// Few sources have one.
-    waf: Option<Box<Window>>,
+    /// Those of the rules under which it was seen.
+    windows: Vec<(RuleIndex, Window)>,
+    /// Rules that ignore its events before a time, since they would have banned it until then.
+    observed: Vec<(RuleIndex, i64)>,
     /// Latest event time, in milliseconds; `i64::MIN` before the first.
     latest_ms: i64,
     /// The same of the events in which it was a TCP peer, since the windows were last emptied.
@@ -31,9 +34,8 @@ pub(super) struct Source {
 impl Default for Source {
     fn default() -> Self {
         Self {
-            errors: Window::default(),
-            requests: Window::default(),
-            waf: None,
+            windows: Vec::new(),
+            observed: Vec::new(),
             latest_ms: i64::MIN,
             latest_as_peer_ms: i64::MIN,
             ignore_before_ms: i64::MIN,
@@ -43,12 +45,12 @@ impl Default for Source {
 }
 
 impl Source {
+    /// Empties all windows.
     pub(super) fn clear(&mut self) {
-        self.errors.clear();
-        self.requests.clear();
-        if let Some(waf) = &mut self.waf {
-            waf.clear();
+        for (_, window) in &mut self.windows {
+            window.clear();
         }
+        self.observed.clear();
         self.latest_as_peer_ms = i64::MIN;
     }
 
@@ -60,17 +62,37 @@ impl Source {
         }
     }
 
+    /// The window of a rule, unless the rule ignores the source's events of that time.
+    pub(super) fn window(&mut self, rule: RuleIndex, at_ms: i64) -> Option<&mut Window> {
+        if self
+            .observed
+            .iter()
+            .any(|(observed, until_ms)| *observed == rule && at_ms < *until_ms)
+        {
+            return None;
+        }
+        let index = match self.windows.iter().position(|(known, _)| *known == rule) {
+            Some(index) => index,
+            None => {
+                self.windows.push((rule, Window::default()));
+                self.windows.len() - 1
+            }
+        };
+        self.windows.get_mut(index).map(|(_, window)| window)
+    }
+
     fn ignores(&self, at_ms: i64, learned_from: LearnedFrom) -> bool {
         let forwarded = learned_from.layer() == Layer::L7;
         at_ms < self.ignore_before_ms || (forwarded && at_ms < self.ignore_forwarded_before_ms)
     }
 
-    /// Runs `judge` unless such an event is ignored; also says whether the source was seen apart from it.
+    /// Runs `judge` unless such an event is ignored; also says whether the source was seen apart from one request at
+    /// `at_ms`, which may stand in all windows.
     fn judge<R>(
         &mut self,
         at_ms: i64,
         learned_from: LearnedFrom,
-        judge: impl FnOnce(&mut Self) -> Option<R>,
+        judge: impl FnOnce(&mut Self) -> Judged<R>,
     ) -> (Option<R>, bool) {
         if self.ignores(at_ms, learned_from) {
             return (None, false);
@@ -78,24 +100,28 @@ impl Source {
         if learned_from.layer() == Layer::Kernel {
             self.latest_as_peer_ms = self.latest_as_peer_ms.max(at_ms);
         }
-        let verdict = judge(self);
-        let returned = self.seen_apart_from(at_ms);
+        let Judged {
+            verdict,
+            holds_several,
+        } = judge(self);
+        let returned = holds_several || (self.latest_ms != i64::MIN && self.latest_ms != at_ms);
         self.latest_ms = self.latest_ms.max(at_ms);
         (verdict, returned)
     }
 
-    /// The window of events of web application firewalls.
-    pub(super) fn waf(&mut self) -> &mut Window {
-        self.waf.get_or_insert_default()
+    fn ignored_until_ms(&self) -> i64 {
+        let observed = self.observed.iter().map(|(_, until_ms)| *until_ms);
+        let ignored = self.ignore_before_ms.max(self.ignore_forwarded_before_ms);
+        observed.fold(ignored, i64::max)
     }
+}
 
-    /// Whether it was ever seen apart from one request at `at_ms`, which may stand in all windows.
-    fn seen_apart_from(&self, at_ms: i64) -> bool {
-        (self.latest_ms != i64::MIN && self.latest_ms != at_ms)
-            || self.errors.total() > 1
-            || self.requests.total() > 1
-            || self.waf.as_ref().is_some_and(|waf| waf.total() > 1)
-    }
+/// What came of an event.
+#[derive(Debug)]
+pub(super) struct Judged<R> {
+    pub(super) verdict: Option<R>,
+    /// Whether a window that it stands in holds something else, too.
+    pub(super) holds_several: bool,
 }
 
 /// That a source was seen.
@@ -160,7 +186,7 @@ impl Shard {
     pub(super) fn observe<R>(
         &mut self,
         seen: impl Into<Seen>,
-        judge: impl FnOnce(&mut Source) -> Option<R>,
+        judge: impl FnOnce(&mut Source) -> Judged<R>,
     ) -> Option<R> {
         let Seen {
             source,
@@ -208,6 +234,17 @@ impl Shard {
         }
     }
 
+    /// Lets `rule` ignore the events of `source` before `until_ms`.
+    pub(super) fn observe_until(&mut self, source: Prefix, rule: RuleIndex, until_ms: i64) {
+        let class = self
+            .class_of(&source)
+            .unwrap_or_else(|| self.admit(source, Class::Once));
+        if let Some(entry) = self.tables[class as usize].get_mut(&source) {
+            entry.observed.retain(|(known, _)| *known != rule);
+            entry.observed.push((rule, until_ms));
+        }
+    }
+
     /// Empties the windows of `source`, which from now on counts as convicted.
     fn convict(&mut self, source: Prefix) -> &mut Source {
         let class = self
@@ -233,10 +270,7 @@ impl Shard {
     pub(super) fn cleanup(&mut self, seen_by_ms: i64, now_ms: i64) -> usize {
         let before = self.len();
         for table in &mut self.tables {
-            table.retain(|_, source| {
-                let ignored_until_ms = source.ignore_before_ms.max(source.ignore_forwarded_before_ms);
-                source.latest_ms > seen_by_ms || ignored_until_ms > now_ms
-            });
+            table.retain(|_, source| source.latest_ms > seen_by_ms || source.ignored_until_ms() > now_ms);
         }
         before - self.len()
     }
@@ -304,8 +338,16 @@ mod tests {
             learned_from: LearnedFrom::Peer,
         };
         shard.observe(sighting, |s| {
-            s.errors.record(at_ms, 1, LIMIT);
-            s.requests.record(at_ms, 1, LIMIT)
+            let mut holds_several = false;
+            for rule in 0..2 {
+                let window = s.window(rule, at_ms).unwrap();
+                window.record(at_ms, 1, LIMIT);
+                holds_several |= window.total() > 1;
+            }
+            Judged {
+                verdict: None::<()>,
+                holds_several,
+            }
         });
     }
 

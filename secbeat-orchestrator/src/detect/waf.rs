@@ -1,37 +1,30 @@
 //! Which events of web application firewalls count.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use secbeat_common::wire::{Severity, WafEvent, WafOutcome};
 
-use super::Threshold;
-
-/// The rule `waf-flood`: so many transactions that a firewall objected to are too many.
+/// Which of the events that a firewall objected to count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WafFlood {
-    pub threshold: Threshold,
+pub struct WafFilter {
     /// What a matched rule must be at least for the event to count.
     pub severity: Severity,
     /// Rules whose matches do not count.
     pub excluded_rules: Vec<RuleIds>,
 }
 
-impl Default for WafFlood {
-    /// 5 events in 60 s, of severity `critical`. The Core Rule Set's rules about answers (950000 to 959999) are
-    /// excluded: an application that leaks its errors is not the fault of whoever visits it.
+impl Default for WafFilter {
+    /// Severity `critical`. The Core Rule Set's rules about answers (950000 to 959999) are excluded: an application that
+    /// leaks its errors is not the fault of whoever visits it.
     fn default() -> Self {
         Self {
-            threshold: Threshold {
-                count: const { std::num::NonZeroU32::new(5).unwrap() },
-                window: Duration::from_secs(60),
-            },
             severity: Severity::Critical,
             excluded_rules: vec![RuleIds(950_000..=959_999)],
         }
     }
 }
 
-impl WafFlood {
+impl WafFilter {
     /// Whether `event` counts: one of its rules that is not excluded is severe enough, or none of these states a severity
     /// (as one's own rules often do) and the transaction was blocked.
     #[must_use]
@@ -116,7 +109,7 @@ mod tests {
     fn what_counts() {
         use Severity::{Alert, Critical, Warning};
         use WafOutcome::{Blocked, Detected};
-        let rule = WafFlood::default();
+        let filter = WafFilter::default();
         let cases: [(WafOutcome, &Rules, bool); 12] = [
             (Detected, &[(942_100, Some(Critical))], true),
             (Detected, &[(942_100, Some(Alert))], true),
@@ -149,15 +142,15 @@ mod tests {
         ];
         for (outcome, rules, expected) in cases {
             assert_eq!(
-                rule.counts(&event(outcome, rules)),
+                filter.counts(&event(outcome, rules)),
                 expected,
                 "{outcome:?} {rules:?}"
             );
         }
-        let stricter = WafFlood {
+        let stricter = WafFilter {
             severity: Warning,
             excluded_rules: vec!["920350".parse().unwrap()],
-            ..rule
+            ..filter
         };
         assert!(stricter.counts(&event(Detected, &[(951_120, Some(Warning))])));
         assert!(!stricter.counts(&event(Detected, &[(920_350, Some(Warning))])));

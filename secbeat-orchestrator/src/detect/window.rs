@@ -1,23 +1,27 @@
 //! The exact sliding window.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{cmp::Ordering, collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use super::Threshold;
 use crate::millis;
+
+/// Longest window in milliseconds, about 24 days: ages of events are kept in 32 bits.
+pub const MAX_WINDOW_MS: i64 = i32::MAX as i64;
 
 /// A [`Threshold`] in the window's units.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) count: u32,
-    /// At least 1.
+    /// 1 to [`MAX_WINDOW_MS`].
     pub(crate) window_ms: i64,
 }
 
 impl Limit {
+    /// `window` is taken to be between 1 ms and [`MAX_WINDOW_MS`].
     pub(crate) fn new(count: u32, window: Duration) -> Self {
         Self {
             count,
-            window_ms: millis(window).max(1),
+            window_ms: millis(window).clamp(1, MAX_WINDOW_MS),
         }
     }
 }
@@ -37,25 +41,48 @@ pub(crate) struct Crossing {
     pub(crate) at_ms: i64,
 }
 
+/// What is counted once in a window of distinct things: a keyed hash, so that clients cannot choose two that are equal.
+/// By chance one pair in 2^32 is; the window then counts one too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(pub(crate) NonZeroU32);
+
+/// Events at one time, in 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Event {
+    /// The low 32 bits of its time in milliseconds. Events of a window are at most [`MAX_WINDOW_MS`] older than the
+    /// latest, whose whole time is known.
+    at: u32,
+    /// How many, or the [`Tag`]; never 0.
+    n: NonZeroU32,
+}
+
+/// Events after the oldest one.
+#[derive(Debug, Default)]
+struct Rest {
+    events: VecDeque<Event>,
+    /// Sum of their numbers.
+    total: u64,
+}
+
 /// Events of one source under one rule, those in (t − window, t] where t is the latest time seen.
 ///
-/// Holds one pair per distinct millisecond, so at most the limit's count: a caller empties it when it crosses.
+/// Holds one entry per distinct millisecond, or per distinct tag: at most the limit's count, as a caller empties it when
+/// it crosses. The oldest is in place, and only further ones allocate.
 #[derive(Debug)]
 pub(crate) struct Window {
-    /// (time in milliseconds, events at that time), ascending.
-    events: VecDeque<(i64, u32)>,
-    /// Sum of the events.
-    total: u64,
     /// t; `i64::MIN` before the first event. [`clear`](Self::clear) keeps it.
     latest_ms: i64,
+    first: Option<Event>,
+    /// Ascending by time; `None` when empty.
+    rest: Option<Box<Rest>>,
 }
 
 impl Default for Window {
     fn default() -> Self {
         Self {
-            events: VecDeque::new(),
-            total: 0,
             latest_ms: i64::MIN,
+            first: None,
+            rest: None,
         }
     }
 }
@@ -64,71 +91,198 @@ impl Window {
     /// Adds `n` events at `at_ms` and judges. Constant time for events in order; late ones are inserted in order, or
     /// ignored if they lie at or before t − window.
     pub(crate) fn record(&mut self, at_ms: i64, n: u32, limit: Limit) -> Option<Crossing> {
-        if n == 0 || at_ms <= self.latest_ms.saturating_sub(limit.window_ms) {
+        let n = NonZeroU32::new(n)?;
+        if self.is_too_old(at_ms, limit) {
             return None;
         }
-        self.insert(at_ms, n);
-        let count = self.advance(at_ms, limit);
+        self.advance(at_ms, limit);
+        self.add(Event { at: low(at_ms), n });
+        self.judge(self.total(), limit)
+    }
+
+    /// Adds what is counted once, as seen at `at_ms`, and judges. It counts by its latest time.
+    pub(crate) fn record_distinct(&mut self, at_ms: i64, tag: Tag, limit: Limit) -> Option<Crossing> {
+        if self.is_too_old(at_ms, limit) {
+            return None;
+        }
+        self.advance(at_ms, limit);
+        let event = Event {
+            at: low(at_ms),
+            n: tag.0,
+        };
+        match self.position(|known| known.n == event.n) {
+            Some((_, known)) if self.age(known) <= self.age(event) => {}
+            Some((index, _)) => {
+                self.remove(index);
+                self.insert(event);
+            }
+            None => self.insert(event),
+        }
+        self.judge(self.entries() as u64, limit)
+    }
+
+    /// Moves t to `to_ms`, unless it is there already, and returns how many events remain.
+    pub(crate) fn advance(&mut self, to_ms: i64, limit: Limit) -> u64 {
+        if to_ms > self.latest_ms {
+            let jump = to_ms.saturating_sub(self.latest_ms);
+            self.latest_ms = to_ms;
+            if jump >= limit.window_ms {
+                self.clear();
+            }
+        }
+        while self
+            .first
+            .is_some_and(|first| i64::from(self.age(first)) >= limit.window_ms)
+        {
+            self.remove(0);
+        }
+        self.total()
+    }
+
+    /// How many events it holds.
+    pub(crate) fn total(&self) -> u64 {
+        let first = self.first.map_or(0, |first| u64::from(first.n.get()));
+        first + self.rest.as_ref().map_or(0, |rest| rest.total)
+    }
+
+    /// How many entries it holds: times, or distinct tags.
+    pub(crate) fn entries(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.events.len())
+    }
+
+    /// Empties it and gives its memory back.
+    pub(crate) fn clear(&mut self) {
+        self.first = None;
+        self.rest = None;
+    }
+
+    const fn is_too_old(&self, at_ms: i64, limit: Limit) -> bool {
+        at_ms <= self.latest_ms.saturating_sub(limit.window_ms)
+    }
+
+    fn judge(&self, count: u64, limit: Limit) -> Option<Crossing> {
         (count >= u64::from(limit.count)).then_some(Crossing {
             count: u32::try_from(count).unwrap_or(u32::MAX),
             at_ms: self.latest_ms,
         })
     }
 
-    /// Moves t to `to_ms`, unless it is there already, and returns how many events remain.
-    pub(crate) fn advance(&mut self, to_ms: i64, limit: Limit) -> u64 {
-        self.latest_ms = self.latest_ms.max(to_ms);
-        let start = self.latest_ms.saturating_sub(limit.window_ms);
-        while let Some((_, n)) = self.events.pop_front_if(|(at, _)| *at <= start) {
-            self.total -= u64::from(n);
-        }
-        self.total
+    /// Milliseconds between an event and t.
+    const fn age(&self, event: Event) -> u32 {
+        low(self.latest_ms).wrapping_sub(event.at)
     }
 
-    /// How many events it holds.
-    pub(crate) const fn total(&self) -> u64 {
-        self.total
+    /// The first entry for which `is_it` holds, the oldest being 0.
+    fn position(&self, is_it: impl Fn(Event) -> bool) -> Option<(usize, Event)> {
+        let rest = self.rest.iter().flat_map(|rest| rest.events.iter().copied());
+        let mut entries = self.first.into_iter().chain(rest).enumerate();
+        entries.find(|(_, event)| is_it(*event))
     }
 
-    /// Empties it and gives its memory back.
-    pub(crate) fn clear(&mut self) {
-        self.events = VecDeque::new();
-        self.total = 0;
-    }
-
-    fn insert(&mut self, at_ms: i64, n: u32) {
-        // Most sources are seen once in a window; the usual first allocation would hold four.
-        if self.events.capacity() == 0 {
-            self.events.reserve_exact(1);
-        }
-        let index = match self.events.back() {
-            Some((last, _)) if *last == at_ms => self.events.len() - 1,
-            Some((last, _)) if *last > at_ms => self.events.partition_point(|(at, _)| *at < at_ms),
-            _ => self.events.len(),
+    /// Adds to the entry of the event's time, or inserts one.
+    fn add(&mut self, event: Event) {
+        let latest = low(self.latest_ms);
+        let order = |known: &Event| {
+            let (known, new) = (latest.wrapping_sub(known.at), latest.wrapping_sub(event.at));
+            new.cmp(&known)
         };
-        match self.events.get_mut(index) {
+        let Some(first) = &mut self.first else {
+            return self.insert(event);
+        };
+        if first.at == event.at {
             // A sum past u32::MAX at one time is past any limit all the same.
-            Some((at, sum)) if *at == at_ms => {
-                let before = *sum;
-                *sum = sum.saturating_add(n);
-                self.total += u64::from(*sum - before);
+            first.n = first.n.saturating_add(event.n.get());
+            return;
+        }
+        let Some(rest) = &mut self.rest else {
+            return self.insert(event);
+        };
+        let known = match rest.events.back().map(order) {
+            Some(Ordering::Equal) => rest.events.back_mut(),
+            Some(Ordering::Greater) => match rest.events.binary_search_by(order) {
+                Ok(index) => rest.events.get_mut(index),
+                Err(_) => None,
+            },
+            Some(Ordering::Less) | None => None,
+        };
+        match known {
+            Some(known) => {
+                let before = known.n.get();
+                known.n = known.n.saturating_add(event.n.get());
+                rest.total += u64::from(known.n.get() - before);
             }
-            _ => {
-                self.events.insert(index, (at_ms, n));
-                self.total += u64::from(n);
+            None => self.insert(event),
+        }
+    }
+
+    /// Inserts an entry after all that are not newer.
+    fn insert(&mut self, event: Event) {
+        let age = self.age(event);
+        let latest = low(self.latest_ms);
+        let Some(first) = self.first else {
+            self.first = Some(event);
+            return;
+        };
+        let rest = self.rest.get_or_insert_default();
+        if latest.wrapping_sub(first.at) < age {
+            rest.events.push_front(first);
+            rest.total += u64::from(first.n.get());
+            self.first = Some(event);
+            return;
+        }
+        let is_not_newer = |known: &Event| latest.wrapping_sub(known.at) >= age;
+        match rest.events.back() {
+            Some(last) if !is_not_newer(last) => {
+                let index = rest.events.partition_point(is_not_newer);
+                rest.events.insert(index, event);
             }
+            _ => rest.events.push_back(event),
+        }
+        rest.total += u64::from(event.n.get());
+    }
+
+    /// Removes an entry, the oldest being 0.
+    fn remove(&mut self, index: usize) {
+        let Some(rest) = &mut self.rest else {
+            self.first = None;
+            return;
+        };
+        let removed = match index.checked_sub(1) {
+            Some(index) => rest.events.remove(index),
+            None => {
+                self.first = rest.events.pop_front();
+                self.first
+            }
+        };
+        rest.total -= removed.map_or(0, |removed| u64::from(removed.n.get()));
+        if rest.events.is_empty() {
+            self.rest = None;
         }
     }
 }
 
+/// The low 32 bits.
+const fn low(at_ms: i64) -> u32 {
+    at_ms as u32
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIMIT: Limit = Limit {
         count: 3,
         window_ms: 1000,
     };
+
+    /// (low bits of the time, number) of all entries.
+    fn entries(window: &Window) -> Vec<(u32, u32)> {
+        let rest = window.rest.iter().flat_map(|rest| rest.events.iter());
+        let entries = window.first.iter().chain(rest);
+        entries.map(|event| (event.at, event.n.get())).collect()
+    }
 
     fn crossing(count: u32, at_ms: i64) -> Option<Crossing> {
         Some(Crossing { count, at_ms })
@@ -142,9 +296,9 @@ mod tests {
         // The event at 0 has left (0, 1000].
         assert_eq!(window.record(1000, 1, LIMIT), None);
         assert_eq!(window.total(), 2);
-        assert_eq!(window.events, [(500, 1), (1000, 1)]);
+        assert_eq!(entries(&window), [(500, 1), (1000, 1)]);
         assert_eq!(window.record(10_000, 1, LIMIT), None);
-        assert_eq!(window.events, [(10_000, 1)]);
+        assert_eq!(entries(&window), [(10_000, 1)]);
     }
 
     #[test]
@@ -171,7 +325,7 @@ mod tests {
             "at the start of the window: too old"
         );
         assert_eq!(window.record(1001, 1, LIMIT), crossing(3, 2000));
-        assert_eq!(window.events, [(1001, 1), (2000, 2)]);
+        assert_eq!(entries(&window), [(1001, 1), (2000, 2)]);
     }
 
     #[test]
@@ -184,7 +338,7 @@ mod tests {
         for at in [5, 7, 5, 7, 6, 5] {
             window.record(at, 1, limit);
         }
-        assert_eq!(window.events, [(5, 3), (6, 1), (7, 2)]);
+        assert_eq!(entries(&window), [(5, 3), (6, 1), (7, 2)]);
         assert_eq!(window.total(), 6);
     }
 
@@ -218,5 +372,64 @@ mod tests {
             window.record(i64::MAX, u32::MAX, LIMIT),
             crossing(u32::MAX, i64::MAX)
         );
+    }
+
+    #[test]
+    fn what_is_counted_once_counts_by_its_latest_time() {
+        let tag = |n| Tag(NonZeroU32::new(n).unwrap());
+        let mut window = Window::default();
+        for at_ms in [0, 10, 400] {
+            assert_eq!(window.record_distinct(at_ms, tag(7), LIMIT), None);
+        }
+        assert_eq!(entries(&window), [(400, 7)]);
+        assert_eq!(
+            window.record_distinct(100, tag(7), LIMIT),
+            None,
+            "seen later already"
+        );
+        assert_eq!(window.record_distinct(300, tag(9), LIMIT), None);
+        assert_eq!(entries(&window), [(300, 9), (400, 7)]);
+        assert_eq!(window.record_distinct(350, tag(9), LIMIT), None);
+        assert_eq!(window.record_distinct(1399, tag(9), LIMIT), None);
+        assert_eq!(entries(&window), [(400, 7), (1399, 9)]);
+        assert_eq!(window.record_distinct(1399, tag(8), LIMIT), crossing(3, 1399));
+        assert_eq!(window.record_distinct(1400, tag(9), LIMIT), None, "7 has left");
+        assert_eq!(entries(&window), [(1399, 8), (1400, 9)]);
+    }
+
+    #[test]
+    fn a_window_is_24_bytes_and_a_single_event_needs_no_more() {
+        assert_eq!(size_of::<Window>(), 24);
+        let mut window = Window::default();
+        for n in 0..100 {
+            window.record(n * 1000, 1, LIMIT);
+            assert!(window.rest.is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn windows_equal_those_that_keep_every_event(
+            events in prop::collection::vec((-300..300i64, 1..4u32, prop::bool::weighted(0.01)), 1..200),
+            window_ms in 1..1500i64,
+            start in prop_oneof![Just(0i64), Just(i64::from(u32::MAX) - 5000), Just(-5000i64)],
+        ) {
+            let limit = Limit { count: u32::MAX, window_ms };
+            let (mut plain, mut distinct) = (Window::default(), Window::default());
+            let (mut all, mut latest) = (Vec::new(), None);
+            for (advance, n, jumps) in events {
+                let at_ms = latest.unwrap_or(start) + advance + if jumps { 1 << 33 } else { 0 };
+                plain.record(at_ms, n, limit);
+                distinct.record_distinct(at_ms, Tag(NonZeroU32::new(n).unwrap()), limit);
+                all.push((at_ms, n));
+                let clock = latest.unwrap_or(at_ms).max(at_ms);
+                latest = Some(clock);
+                let inside = || all.iter().filter(|(at, _)| *at > clock - window_ms);
+                prop_assert_eq!(plain.total(), inside().map(|(_, n)| u64::from(*n)).sum::<u64>());
+                let tags: std::collections::HashSet<_> = inside().map(|(_, n)| n).collect();
+                prop_assert_eq!(distinct.entries(), tags.len());
+                prop_assert_eq!(distinct.total(), tags.into_iter().map(|n| u64::from(*n)).sum::<u64>());
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use secbeat_common::{prefix::Prefix, wire::TelemetryBatch};
 
 use super::{Engine, times::Times};
 use crate::{
-    detect::{Sighting, Tally},
+    detect::{Request, Sighting, Tally},
     edges::Arrival,
 };
 
@@ -42,7 +42,13 @@ impl Engine {
                 upstream,
                 learned_from: event.learned_from,
             };
-            if let Some(finding) = self.detector.observe_error(sighting, event.status) {
+            let request = Request {
+                status: event.status,
+                method: &event.method,
+                path: &event.path,
+                host: &event.host,
+            };
+            if let Some(finding) = self.detector.observe_event(sighting, &request) {
                 self.found(&finding, received_ms);
             }
         }

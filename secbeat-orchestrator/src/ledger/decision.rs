@@ -2,13 +2,15 @@
 
 use secbeat_common::{maps::MAX_BANNED_NETS, prefix::Prefix, wire::BlockCommand};
 
-use crate::detect::{Finding, Rule};
+use crate::detect::Finding;
 
 /// What the ledger made of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// A new ban; write it.
     Ban(Box<BlockCommand>),
+    /// The rule only observes: the ban that it would have been.
+    Observed(Box<BlockCommand>),
     /// A ban of the source, or of a prefix that contains it, is in force.
     AlreadyBanned,
     /// Nobody is banned, for this reason.
@@ -58,13 +60,11 @@ pub enum WriteState {
 /// What people read about a finding: `50 errors in 60s`.
 pub(super) fn note(
     Finding {
-        rule, count, window, ..
+        count,
+        counted,
+        window,
+        ..
     }: &Finding,
 ) -> String {
-    let what = match rule {
-        Rule::ErrorFlood => "errors",
-        Rule::RequestFlood => "requests",
-        Rule::WafFlood => "WAF events",
-    };
-    format!("{count} {what} in {window:?}")
+    format!("{count} {counted} in {window:?}")
 }

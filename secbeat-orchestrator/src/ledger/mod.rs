@@ -92,7 +92,7 @@ impl Ledger {
         })
     }
 
-    /// Decides on a finding. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
+    /// Decides on a finding; one of a rule that only observes changes nothing. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
     ///
     /// A source banned at L7 alone that is found again as a TCP peer is banned in the kernel instead: for as long as a ban
     /// lasts, at least until the other one's end, with that one's strikes.
@@ -109,11 +109,6 @@ impl Ledger {
         if (held.is_some() && escalated.is_none()) || self.is_within_banned(&target, now_ms) {
             return Decision::AlreadyBanned;
         }
-        let brake = Limit::new(self.config.max_bans_per_minute, Duration::from_secs(60));
-        if self.recent.advance(now_ms, brake) >= u64::from(brake.count) {
-            return Decision::Suppressed(Suppression::Brake);
-        }
-        self.recent.record(now_ms, 1, brake);
         let LedgerConfig {
             ban,
             strike_factor,
@@ -123,7 +118,7 @@ impl Ledger {
         } = self.config;
         let (strikes, earliest_end_ms) =
             escalated.unwrap_or_else(|| (self.history.strikes(&target, now_ms, strike_memory), now_ms));
-        let duration = strikes::duration(ban, strike_factor, strikes, max_ban);
+        let duration = strikes::duration(finding.ban.unwrap_or(ban), strike_factor, strikes, max_ban);
         let command = BlockCommand {
             id: new_id,
             action: Action::Block,
@@ -143,6 +138,14 @@ impl Ledger {
             layer: finding.layer,
             epoch: self.epoch,
         };
+        if finding.observe {
+            return Decision::Observed(Box::new(command));
+        }
+        let brake = Limit::new(self.config.max_bans_per_minute, Duration::from_secs(60));
+        if self.recent.advance(now_ms, brake) >= u64::from(brake.count) {
+            return Decision::Suppressed(Suppression::Brake);
+        }
+        self.recent.record(now_ms, 1, brake);
         self.insert(command.clone(), WriteState::Pending);
         Decision::Ban(Box::new(command))
     }

@@ -1,7 +1,7 @@
 //! Behaviour of the ledger.
 
 use super::*;
-use crate::detect::Rule;
+use crate::detect::{Counted, Rule};
 
 const NOW: i64 = 1_795_168_800_000;
 const HOUR: i64 = 3_600_000;
@@ -16,9 +16,12 @@ fn finding(source: &str, at_ms: i64) -> Finding {
         source: prefix(source),
         rule: Rule::ErrorFlood,
         count: 50,
+        counted: Counted::Errors,
         window,
         at_ms,
         layer: Layer::Kernel,
+        ban: None,
+        observe: false,
     }
 }
 
@@ -84,6 +87,51 @@ fn a_finding_becomes_one_complete_command() {
         Decision::AlreadyBanned
     );
     assert_eq!(ledger.active().count(), 1);
+}
+
+#[test]
+fn a_rule_that_observes_tells_of_the_ban_and_changes_nothing() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        max_bans_per_minute: 1,
+        ..LedgerConfig::default()
+    });
+    let source = "203.0.113.7";
+    let observed = Finding {
+        observe: true,
+        ..finding(source, NOW)
+    };
+    ledger.restore_history(prefix(source), NOW - 1, 0);
+    for n in 1..4 {
+        let Decision::Observed(command) = ledger.judge(&observed, NOW, Uuid::from_u128(n)) else {
+            panic!("observed");
+        };
+        assert_eq!((command.strikes, command.expires_at_ms), (1, NOW + 600_000));
+    }
+    assert_eq!((ledger.len(), ledger.pending().count()), (0, 0));
+    assert_eq!(banned(judge(&mut ledger, source, NOW)).strikes, 1);
+    assert_eq!(
+        ledger.judge(&observed, NOW, Uuid::from_u128(9)),
+        Decision::AlreadyBanned
+    );
+    let loopback = Finding {
+        observe: true,
+        ..finding("127.0.0.1", NOW)
+    };
+    let decision = ledger.judge(&loopback, NOW, Uuid::from_u128(10));
+    assert!(matches!(decision, Decision::Suppressed(_)), "{decision:?}");
+}
+
+#[test]
+fn a_rules_own_duration_is_that_of_the_first_ban() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let hour = Finding {
+        ban: Some(Duration::from_secs(3600)),
+        ..finding("203.0.113.7", NOW)
+    };
+    let first = banned(ledger.judge(&hour, NOW, Uuid::from_u128(1)));
+    assert_eq!(first.expires_at_ms, NOW + HOUR);
+    let second = banned(ledger.judge(&hour, NOW + HOUR, Uuid::from_u128(2)));
+    assert_eq!((second.strikes, second.expires_at_ms), (1, NOW + 3 * HOUR));
 }
 
 #[test]

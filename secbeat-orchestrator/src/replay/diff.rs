@@ -12,7 +12,7 @@ use secbeat_common::prefix::Prefix;
 use serde::Serialize;
 
 use super::{
-    output::{Format, HEADING, Record},
+    output::{Format, HEADING, Outcome, Record},
     summary::{Reading, Verdicts},
 };
 
@@ -57,7 +57,10 @@ impl Diff {
     pub fn of(before: Vec<Record>, after: Vec<Record>) -> Self {
         let mut sources: BTreeMap<Prefix, [Vec<Record>; 2]> = BTreeMap::new();
         for (n, records) in [before, after].into_iter().enumerate() {
-            for record in records.into_iter().filter(Record::is_ban) {
+            for record in records
+                .into_iter()
+                .filter(|record| record.outcome() == Outcome::Banned)
+            {
                 sources.entry(record.target()).or_default()[n].push(record);
             }
         }

@@ -35,12 +35,24 @@ pub struct Record {
     target: Prefix,
     rule: Reason,
     count: u32,
-    /// `None` if nobody was banned.
+    /// `None` if nobody was banned; of a rule that only observes, when the ban would have ended.
     expires_at: Option<Time>,
     strikes: u32,
+    /// Whether the rule only observes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    observed: bool,
     /// Why nobody was banned.
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<String>,
+}
+
+/// What came of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Banned,
+    /// The rule only observes: this would have been a ban.
+    Observed,
+    Suppressed,
 }
 
 impl Record {
@@ -52,6 +64,7 @@ impl Record {
             count: finding.count,
             expires_at: Some(Time(command.expires_at_ms)),
             strikes: command.strikes,
+            observed: finding.observe,
             suppressed: None,
         }
     }
@@ -64,12 +77,17 @@ impl Record {
             count: finding.count,
             expires_at: None,
             strikes: 0,
+            observed: finding.observe,
             suppressed: Some(reason),
         }
     }
 
-    pub(super) const fn is_ban(&self) -> bool {
-        self.expires_at.is_some()
+    pub(super) const fn outcome(&self) -> Outcome {
+        match self.expires_at {
+            None => Outcome::Suppressed,
+            Some(_) if self.observed => Outcome::Observed,
+            Some(_) => Outcome::Banned,
+        }
     }
 
     pub(super) const fn target(&self) -> Prefix {
@@ -98,11 +116,13 @@ impl fmt::Display for Record {
             count,
             expires_at,
             strikes,
+            observed,
             suppressed,
         } = self;
         let (target, rule) = (target.to_string(), rule.name());
         write!(f, "{at:24}  {target:24}  {rule:13}  {count:>6}  {strikes:>7}  ")?;
         match (expires_at, suppressed) {
+            (Some(expires_at), _) if *observed => write!(f, "- (observed: until {expires_at})"),
             (Some(expires_at), _) => write!(f, "{expires_at}"),
             (None, Some(reason)) => write!(f, "- ({reason})"),
             (None, None) => f.write_str("-"),

@@ -39,6 +39,8 @@ pub struct Verdicts {
     /// Findings, suppressed ones included.
     pub findings: u64,
     pub bans: u64,
+    /// Findings of rules that only observe, which would have been bans.
+    pub observed: u64,
     /// Findings that would have led to no ban.
     pub suppressed: u64,
     /// By the rule's name; rules that found nobody are left out.
@@ -50,6 +52,7 @@ pub struct Verdicts {
 pub struct RuleVerdicts {
     pub findings: u64,
     pub bans: u64,
+    pub observed: u64,
     pub suppressed: u64,
     /// Distinct sources.
     pub sources: usize,
@@ -99,12 +102,13 @@ impl fmt::Display for Verdicts {
             let RuleVerdicts {
                 findings,
                 bans,
+                observed,
                 suppressed,
                 sources,
             } = counts;
             writeln!(
                 f,
-                "  {rule}: {findings} findings of {sources} sources, {bans} bans, {suppressed} suppressed"
+                "  {rule}: {findings} findings of {sources} sources, {bans} bans, {observed} observed, {suppressed} suppressed"
             )?;
         }
         write!(

@@ -67,14 +67,12 @@ fn reading(lines: u64) -> Reading {
 }
 
 fn errors(count: u32) -> DetectConfig {
-    let error_flood = Threshold {
+    let mut config = DetectConfig::default();
+    config.rules[0].threshold = Threshold {
         count: NonZeroU32::new(count).unwrap(),
         window: Duration::from_secs(60),
     };
-    DetectConfig {
-        error_flood,
-        ..DetectConfig::default()
-    }
+    config
 }
 
 #[test]
@@ -88,7 +86,7 @@ fn a_probing_scan_is_banned_once() {
     assert_eq!(summary.reading, reading(77));
     assert_eq!(
         summary.verdicts.to_string(),
-        "  error-flood: 1 findings of 1 sources, 1 bans, 0 suppressed\n1 sources, 1 findings, 0 of them suppressed"
+        "  error-flood: 1 findings of 1 sources, 1 bans, 0 observed, 0 suppressed\n1 sources, 1 findings, 0 of them suppressed"
     );
 }
 
@@ -103,7 +101,7 @@ fn a_flood_from_loopback_is_found_and_suppressed() {
     assert_eq!(summary.reading, reading(66));
     assert_eq!(
         summary.verdicts.to_string(),
-        "  error-flood: 1 findings of 1 sources, 0 bans, 1 suppressed\n1 sources, 1 findings, 1 of them suppressed"
+        "  error-flood: 1 findings of 1 sources, 0 bans, 0 observed, 1 suppressed\n1 sources, 1 findings, 1 of them suppressed"
     );
 }
 

@@ -7,11 +7,11 @@ use secbeat_common::{logs::LogLine, prefix::Prefix, wire::LearnedFrom};
 use uuid::Uuid;
 
 use super::{
-    output::Record,
+    output::{Outcome, Record},
     summary::{RuleVerdicts, Verdicts},
 };
 use crate::{
-    detect::{DetectConfig, Detector, Finding, Sighting, UpstreamId, Upstreams},
+    detect::{DetectConfig, Detector, Finding, Request, Sighting, UpstreamId, Upstreams},
     ledger::{Decision, Ledger, LedgerConfig},
 };
 
@@ -64,7 +64,17 @@ impl Trial {
             learned_from: LearnedFrom::Peer,
         };
         let admitted = self.detector.admitted();
-        let finding = self.detector.observe_answer(sighting, line.status);
+        let request = Request {
+            status: line.status,
+            method: &String::from_utf8_lossy(&line.method),
+            path: &String::from_utf8_lossy(&line.path),
+            host: &line
+                .host
+                .as_deref()
+                .map(String::from_utf8_lossy)
+                .unwrap_or_default(),
+        };
+        let finding = self.detector.observe_answer(sighting, &request);
         if self.detector.admitted() != admitted {
             self.sources.insert(source);
         }
@@ -83,6 +93,11 @@ impl Trial {
                 self.ledger.acknowledged(command.id);
                 Record::banned(finding, &command)
             }
+            Decision::Observed(command) => {
+                self.detector
+                    .observe_until(finding.source, finding.rule, command.expires_at_ms);
+                Record::banned(finding, &command)
+            }
             Decision::AlreadyBanned => Record::suppressed(finding, "already banned".to_owned()),
             Decision::Suppressed(why) => Record::suppressed(finding, why.to_string()),
         };
@@ -94,17 +109,18 @@ impl Trial {
         let RuleVerdicts {
             findings,
             bans,
+            observed,
             suppressed,
             sources: _,
         } = counts;
         *findings += 1;
-        if record.is_ban() {
-            *bans += 1;
-            self.verdicts.bans += 1;
-        } else {
-            *suppressed += 1;
-            self.verdicts.suppressed += 1;
-        }
+        let (of_rule, of_all) = match record.outcome() {
+            Outcome::Banned => (bans, &mut self.verdicts.bans),
+            Outcome::Observed => (observed, &mut self.verdicts.observed),
+            Outcome::Suppressed => (suppressed, &mut self.verdicts.suppressed),
+        };
+        *of_rule += 1;
+        *of_all += 1;
         match self.found.get_mut(rule) {
             Some(sources) => sources.insert(finding.source),
             None => self

@@ -25,11 +25,11 @@ const AT_LEAST: f64 = 0.97;
 /// since there are none.
 #[must_use]
 pub(super) fn patient_fleet(more: &str) -> Fleet {
-    let rule = |name: &str| format!("[detect.{name}]\ncount = 4294967295\nwindow = \"60s\"\n");
+    let rule = |name: &str| format!("[[rule]]\nname = \"{name}\"\nenabled = false\n");
     Fleet::start(&fleet::Options {
         enforcement: "l7",
         more_config: more.to_owned(),
-        more_orchestrator_config: rule("error_flood") + &rule("request_flood"),
+        more_orchestrator_config: rule("error-flood") + &rule("request-flood"),
         ..fleet::Options::default()
     })
 }

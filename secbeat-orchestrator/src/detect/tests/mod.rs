@@ -1,6 +1,7 @@
 //! Behaviour of the whole detector.
 
 mod oracle;
+mod rules;
 
 use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
@@ -22,6 +23,27 @@ fn at(source: Prefix, at_ms: i64) -> Sighting {
         at_ms,
         upstream: UpstreamId(0),
         learned_from: LearnedFrom::Peer,
+    }
+}
+
+fn status(status: u16) -> Request<'static> {
+    Request {
+        status,
+        ..Request::default()
+    }
+}
+
+/// The default rules, some with other thresholds.
+fn config(thresholds: &[(Rule, Threshold)]) -> DetectConfig {
+    let mut rules = RuleConfig::defaults();
+    for rule in &mut rules {
+        if let Some((_, threshold)) = thresholds.iter().find(|(of, _)| *of == rule.rule) {
+            rule.threshold = *threshold;
+        }
+    }
+    DetectConfig {
+        rules,
+        ..DetectConfig::default()
     }
 }
 
@@ -61,7 +83,7 @@ fn test_error_flood_triggers_block() {
     let mut detector = Detector::new(DetectConfig::default());
     for n in 0..49 {
         assert_eq!(
-            detector.observe_error(at(source(7), START + n * 1000), 404),
+            detector.observe_event(at(source(7), START + n * 1000), &status(404)),
             None,
             "error {}",
             n + 1
@@ -71,12 +93,15 @@ fn test_error_flood_triggers_block() {
         source: source(7),
         rule: Rule::ErrorFlood,
         count: 50,
+        counted: Counted::Errors,
         window: Duration::from_secs(60),
         at_ms: START + 49_000,
         layer: Layer::Kernel,
+        ban: None,
+        observe: false,
     };
     assert_eq!(
-        detector.observe_error(at(source(7), START + 49_000), 404),
+        detector.observe_event(at(source(7), START + 49_000), &status(404)),
         Some(expected)
     );
 }
@@ -86,14 +111,14 @@ fn test_request_flood_triggers_block() {
     let mut detector = Detector::new(DetectConfig::default());
     for n in 0..999 {
         assert_eq!(
-            detector.observe_answer(at(source(7), START + n * 60), 200),
+            detector.observe_answer(at(source(7), START + n * 60), &status(200)),
             None,
             "request {}",
             n + 1
         );
     }
     let found = detector
-        .observe_answer(at(source(7), START + 999 * 60), 200)
+        .observe_answer(at(source(7), START + 999 * 60), &status(200))
         .unwrap();
     assert_eq!(
         (found.rule, found.count, found.at_ms),
@@ -122,9 +147,12 @@ fn the_fifth_waf_event_in_a_window_is_a_finding_and_those_that_do_not_count_are_
         source: source(7),
         rule: Rule::WafFlood,
         count: 5,
+        counted: Counted::WafEvents,
         window: Duration::from_secs(60),
         at_ms: START + 60_001,
         layer: Layer::Kernel,
+        ban: None,
+        observe: false,
     };
     assert_eq!(detector.observe_waf(&fifth, START + 60_001), Some(expected));
     assert_eq!(detector.observe_waf(&fifth, START + 60_002), None, "emptied");
@@ -140,22 +168,18 @@ fn waf_events_of_a_source_that_only_a_header_names_are_a_finding_at_l7() {
 
 #[test]
 fn waf_events_do_not_count_as_errors_nor_errors_as_waf_events() {
-    let config = DetectConfig {
-        error_flood: threshold(2, 1000),
-        waf_flood: WafFlood {
-            threshold: threshold(2, 1000),
-            ..WafFlood::default()
-        },
-        ..DetectConfig::default()
-    };
+    let config = config(&[
+        (Rule::ErrorFlood, threshold(2, 1000)),
+        (Rule::WafFlood, threshold(2, 1000)),
+    ]);
     let mut detector = Detector::new(config);
     let event = waf_event(source(7), PEER, true);
     assert_eq!(detector.observe_waf(&event, START), None);
-    assert_eq!(detector.observe_error(at(source(7), START), 403), None);
+    assert_eq!(detector.observe_event(at(source(7), START), &status(403)), None);
     let found = detector.observe_waf(&event, START + 1).map(|found| found.rule);
     assert_eq!(found, Some(Rule::WafFlood));
     assert_eq!(
-        detector.observe_error(at(source(7), START + 1), 403),
+        detector.observe_event(at(source(7), START + 1), &status(403)),
         None,
         "the finding emptied all windows"
     );
@@ -164,8 +188,8 @@ fn waf_events_do_not_count_as_errors_nor_errors_as_waf_events() {
 #[test]
 fn test_cleanup_removes_inactive_ips() {
     let mut detector = Detector::new(DetectConfig::default());
-    detector.observe_error(at(source(1), START), 404);
-    detector.observe_answer(at(source(2), START + 1), 200);
+    detector.observe_event(at(source(1), START), &status(404));
+    detector.observe_answer(at(source(2), START + 1), &status(200));
     detector.ignore_until(source(3), START + 300_000, Layer::Kernel);
     assert_eq!(detector.cleanup(START + 59_999), 0);
     assert_eq!(detector.cleanup(START + 60_000), 1, "the first left (0, 60] s");
@@ -181,7 +205,7 @@ fn fifty_errors_in_more_than_a_window_are_no_finding() {
     let mut detector = Detector::new(DetectConfig::default());
     for n in 0..500 {
         assert_eq!(
-            detector.observe_error(at(source(7), START + n * 1225), 404),
+            detector.observe_event(at(source(7), START + n * 1225), &status(404)),
             None,
             "49 in any 60 s"
         );
@@ -211,43 +235,43 @@ fn a_tally_is_judged_as_a_whole() {
 
 #[test]
 fn an_answer_that_crosses_both_thresholds_is_an_error_flood_and_empties_both_windows() {
-    let config = DetectConfig {
-        error_flood: threshold(3, 1000),
-        request_flood: threshold(3, 1000),
-        ..Default::default()
-    };
+    let config = config(&[
+        (Rule::ErrorFlood, threshold(3, 1000)),
+        (Rule::RequestFlood, threshold(3, 1000)),
+    ]);
     let mut detector = Detector::new(config);
     for _ in 0..2 {
-        assert_eq!(detector.observe_answer(at(source(7), START), 404), None);
+        assert_eq!(detector.observe_answer(at(source(7), START), &status(404)), None);
     }
     assert_eq!(
-        detector.observe_answer(at(source(7), START), 404).map(|f| f.rule),
+        detector
+            .observe_answer(at(source(7), START), &status(404))
+            .map(|f| f.rule),
         Some(Rule::ErrorFlood)
     );
     for _ in 0..2 {
-        assert_eq!(detector.observe_answer(at(source(7), START), 404), None);
+        assert_eq!(detector.observe_answer(at(source(7), START), &status(404)), None);
     }
 }
 
 #[test]
 fn only_counted_statuses_are_errors() {
-    let config = DetectConfig {
-        error_flood: threshold(1, 1000),
-        excluded_statuses: vec![404],
-        ..Default::default()
-    };
+    let mut config = config(&[(Rule::ErrorFlood, threshold(1, 1000))]);
+    config.rules[0].counts = Counts::Errors { excluded: vec![404] };
     let mut detector = Detector::new(config);
-    for status in [0, 100, 200, 301, 399, 404, 600, 65535] {
+    for code in [0, 100, 200, 301, 399, 404, 600, 65535] {
         assert_eq!(
-            detector.observe_error(at(source(7), START), status),
+            detector.observe_event(at(source(7), START), &status(code)),
             None,
-            "{status}"
+            "{code}"
         );
     }
-    for status in [400, 403, 429, 444, 499] {
+    for code in [400, 403, 429, 444, 499] {
         assert!(
-            detector.observe_error(at(source(7), START), status).is_some(),
-            "{status}"
+            detector
+                .observe_event(at(source(7), START), &status(code))
+                .is_some(),
+            "{code}"
         );
     }
 }
@@ -258,7 +282,7 @@ fn an_outage_bans_no_visitor_and_a_prober_of_a_healthy_backend_is_found() {
     for n in 0..2000 {
         let visitor = source(u32::try_from(n % 20).unwrap());
         assert_eq!(
-            detector.observe_answer(at(visitor, START + n * 30), 502),
+            detector.observe_answer(at(visitor, START + n * 30), &status(502)),
             None,
             "outage"
         );
@@ -267,85 +291,88 @@ fn an_outage_bans_no_visitor_and_a_prober_of_a_healthy_backend_is_found() {
     let healthy = START + 100_000;
     for n in 0..49 {
         assert_eq!(
-            detector.observe_answer(at(source(1), healthy + n * 100), 200),
+            detector.observe_answer(at(source(1), healthy + n * 100), &status(200)),
             None
         );
         assert_eq!(
-            detector.observe_answer(at(source(9), healthy + n * 100), 500),
+            detector.observe_answer(at(source(9), healthy + n * 100), &status(500)),
             None
         );
     }
     assert!(
         detector
-            .observe_answer(at(source(9), healthy + 5_000), 500)
+            .observe_answer(at(source(9), healthy + 5_000), &status(500))
             .is_some()
     );
 }
 
 #[test]
 fn a_ban_ignores_its_time_and_no_more() {
-    let mut detector = Detector::new(DetectConfig {
-        error_flood: threshold(2, 1000),
-        ..Default::default()
-    });
-    detector.observe_error(at(source(7), START), 404);
+    let mut detector = Detector::new(config(&[(Rule::ErrorFlood, threshold(2, 1000))]));
+    detector.observe_event(at(source(7), START), &status(404));
     detector.ignore_until(source(7), START + 500, Layer::Kernel);
     for ms in [1, 2, 499] {
         assert_eq!(
-            detector.observe_error(at(source(7), START + ms), 404),
+            detector.observe_event(at(source(7), START + ms), &status(404)),
             None,
             "banned"
         );
     }
     assert_eq!(
-        detector.observe_error(at(source(7), START + 500), 404),
+        detector.observe_event(at(source(7), START + 500), &status(404)),
         None,
         "the first that counts"
     );
-    assert!(detector.observe_error(at(source(7), START + 501), 404).is_some());
+    assert!(
+        detector
+            .observe_event(at(source(7), START + 501), &status(404))
+            .is_some()
+    );
 }
 
 #[test]
 fn an_unban_forgets_the_past_and_starts_anew() {
-    let mut detector = Detector::new(DetectConfig {
-        error_flood: threshold(2, 1000),
-        ..Default::default()
-    });
+    let mut detector = Detector::new(config(&[(Rule::ErrorFlood, threshold(2, 1000))]));
     detector.ignore_until(source(7), START + 300_000, Layer::Kernel);
     detector.forget(source(7), START + 100);
     assert_eq!(
-        detector.observe_error(at(source(7), START + 99), 404),
+        detector.observe_event(at(source(7), START + 99), &status(404)),
         None,
         "on its way during the unban"
     );
     assert_eq!(
-        detector.observe_error(at(source(7), START + 100), 404),
+        detector.observe_event(at(source(7), START + 100), &status(404)),
         None,
         "same"
     );
     assert_eq!(
-        detector.observe_error(at(source(7), START + 101), 404),
+        detector.observe_event(at(source(7), START + 101), &status(404)),
         None,
         "the first that counts"
     );
-    assert!(detector.observe_error(at(source(7), START + 102), 404).is_some());
+    assert!(
+        detector
+            .observe_event(at(source(7), START + 102), &status(404))
+            .is_some()
+    );
 }
 
 #[test]
 fn the_unban_of_a_network_forgets_the_past_of_all_in_it_and_of_nobody_else() {
-    let mut detector = Detector::new(DetectConfig {
-        error_flood: threshold(2, 1000),
-        ..Default::default()
-    });
+    let mut detector = Detector::new(config(&[(Rule::ErrorFlood, threshold(2, 1000))]));
     let net = Prefix::new(source(7).addr(), 31).unwrap();
     let sources = [source(6), source(7), source(8)];
     detector.ignore_until(net, START + 300_000, Layer::Kernel);
     assert_eq!(detector.tracked(), 0, "a network is no source");
     for source in sources {
-        assert_eq!(detector.observe_error(at(source, START), 404), None);
+        assert_eq!(detector.observe_event(at(source, START), &status(404)), None);
     }
     detector.forget(net, START + 1);
-    let found = sources.map(|source| detector.observe_error(at(source, START + 2), 404).is_some());
+    let found = sources.map(|source| {
+        detector
+            .observe_event(at(source, START + 2), &status(404))
+            .is_some()
+    });
     assert_eq!(found, [false, false, true]);
 }
 
@@ -356,11 +383,11 @@ fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
         ..Default::default()
     });
     for n in 0..49 {
-        detector.observe_answer(at(source(0), START + n), 404);
+        detector.observe_answer(at(source(0), START + n), &status(404));
     }
     for n in 1..=20_000 {
         let now = START + 50 + i64::from(n) / 10;
-        detector.observe_error(at(source(n), now), 404);
+        detector.observe_event(at(source(n), now), &status(404));
         detector.observe_requests(
             at(source(n), now),
             Tally {
@@ -372,7 +399,7 @@ fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
     assert!(detector.tracked() <= 160);
     assert!(detector.evicted() >= 19_000, "{}", detector.evicted());
     let found = detector
-        .observe_answer(at(source(0), START + 5_000), 404)
+        .observe_answer(at(source(0), START + 5_000), &status(404))
         .unwrap();
     assert_eq!((found.source, found.count), (source(0), 50));
 }
@@ -386,13 +413,10 @@ fn forwarded(source: Prefix, at_ms: i64) -> Sighting {
 
 #[test]
 fn one_sighting_as_a_peer_within_the_window_makes_a_finding_the_kernels() {
-    let config = DetectConfig {
-        error_flood: threshold(3, 1000),
-        ..DetectConfig::default()
-    };
+    let config = config(&[(Rule::ErrorFlood, threshold(3, 1000))]);
     let layer = |sightings: [Sighting; 3]| {
         let mut detector = Detector::new(config.clone());
-        let findings = sightings.map(|sighting| detector.observe_error(sighting, 404));
+        let findings = sightings.map(|sighting| detector.observe_event(sighting, &status(404)));
         assert_eq!([findings[0], findings[1]], [None, None]);
         findings[2].unwrap().layer
     };
@@ -409,42 +433,49 @@ fn one_sighting_as_a_peer_within_the_window_makes_a_finding_the_kernels() {
     }
     // A request as a peer that has left the window is no evidence any more.
     let mut detector = Detector::new(config);
-    detector.observe_answer(at(s, t), 200);
+    detector.observe_answer(at(s, t), &status(200));
     for n in 1..3 {
-        assert_eq!(detector.observe_error(forwarded(s, t + n), 404), None);
+        assert_eq!(detector.observe_event(forwarded(s, t + n), &status(404)), None);
     }
-    let found = detector.observe_error(forwarded(s, t + 1000), 404).unwrap();
+    let found = detector
+        .observe_event(forwarded(s, t + 1000), &status(404))
+        .unwrap();
     assert_eq!(found.layer, Layer::L7);
 }
 
 #[test]
 fn a_source_banned_at_l7_is_still_judged_by_what_it_does_as_a_peer() {
-    let mut detector = Detector::new(DetectConfig {
-        error_flood: threshold(3, 1000),
-        ..DetectConfig::default()
-    });
+    let mut detector = Detector::new(config(&[(Rule::ErrorFlood, threshold(3, 1000))]));
     let s = source(7);
     detector.ignore_until(s, START + 10_000, Layer::L7);
     for n in 0..100 {
-        assert_eq!(detector.observe_error(forwarded(s, START + n), 404), None);
+        assert_eq!(
+            detector.observe_event(forwarded(s, START + n), &status(404)),
+            None
+        );
     }
     for n in 0..2 {
-        assert_eq!(detector.observe_error(at(s, START + n), 403), None);
+        assert_eq!(detector.observe_event(at(s, START + n), &status(403)), None);
     }
-    let found = detector.observe_error(at(s, START + 2), 403).unwrap();
+    let found = detector.observe_event(at(s, START + 2), &status(403)).unwrap();
     assert_eq!((found.count, found.layer), (3, Layer::Kernel));
 
     detector.ignore_until(s, START + 10_000, Layer::Kernel);
     for n in 0..100 {
-        assert_eq!(detector.observe_error(at(s, START + n), 403), None);
+        assert_eq!(detector.observe_event(at(s, START + n), &status(403)), None);
     }
     detector.ignore_until(s, START + 10_000, Layer::L7);
     detector.forget(s, START + 20);
     for n in 21..23 {
-        assert_eq!(detector.observe_error(forwarded(s, START + n), 404), None);
+        assert_eq!(
+            detector.observe_event(forwarded(s, START + n), &status(404)),
+            None
+        );
     }
     assert!(
-        detector.observe_error(forwarded(s, START + 23), 404).is_some(),
+        detector
+            .observe_event(forwarded(s, START + 23), &status(404))
+            .is_some(),
         "an unban ends that, too"
     );
 }

@@ -1,0 +1,306 @@
+//! `[[rule]]`: the detector's rules.
+
+#[cfg(test)]
+mod tests;
+
+use std::{num::NonZeroU32, time::Duration};
+
+use secbeat_common::{
+    daemon::config::HumanDuration,
+    rules::{HostPattern, Match, Method, PathPattern, Statuses},
+    wire::{RuleName, Severity},
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::detect::{
+    Action, Counts, Distinct, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig, RuleIds, Threshold, WafFilter,
+};
+
+/// Most distinct things that a rule counts: each event is compared with all of them.
+const MAX_DISTINCT: u32 = 1000;
+
+/// All rules in force, the default presets first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules(pub Vec<RuleConfig>);
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self(RuleConfig::defaults())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stated = Vec::<Stated>::deserialize(deserializer)?;
+        for (index, Stated { rule, .. }) in stated.iter().enumerate() {
+            if stated[..index].iter().any(|before| before.rule.rule == rule.rule) {
+                return Err(D::Error::custom(format!("two rules are called {}", rule.rule)));
+            }
+        }
+        let default = |preset: RuleConfig| match stated.iter().find(|stated| stated.rule.rule == preset.rule)
+        {
+            Some(stated) => stated.in_force(),
+            None => Some(preset),
+        };
+        let mut rules: Vec<_> = RuleConfig::defaults().into_iter().filter_map(default).collect();
+        let is_default = |rule: Rule| matches!(rule, Rule::ErrorFlood | Rule::RequestFlood | Rule::WafFlood);
+        let others = stated.iter().filter(|stated| !is_default(stated.rule.rule));
+        rules.extend(others.filter_map(Stated::in_force));
+        if rules.len() > MAX_RULES {
+            let message = format!("{} rules, and there may be {MAX_RULES}", rules.len());
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(rules))
+    }
+}
+
+/// One rule of the file.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Table")]
+struct Stated {
+    rule: RuleConfig,
+    enabled: bool,
+}
+
+impl Stated {
+    fn in_force(&self) -> Option<RuleConfig> {
+        self.enabled.then(|| self.rule.clone())
+    }
+}
+
+/// The keys as they stand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    name: RuleName,
+    #[serde(default = "yes")]
+    enabled: bool,
+    counts: Option<Counted>,
+    excluded_statuses: Option<Vec<ErrorStatus>>,
+    severity: Option<Severity>,
+    excluded_rules: Option<Vec<RuleIdsText>>,
+    statuses: Option<Vec<Statuses>>,
+    methods: Option<Vec<Method>>,
+    paths: Option<Vec<PathPattern>>,
+    hosts: Option<Vec<HostPattern>>,
+    distinct: Option<Once>,
+    threshold: Option<NonZeroU32>,
+    window: Option<HumanDuration>,
+    ban: Option<HumanDuration>,
+    action: Option<Consequence>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Counted {
+    Errors,
+    Requests,
+    WafEvents,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Once {
+    /// Every event counts.
+    None,
+    Paths,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Consequence {
+    Ban,
+    Observe,
+}
+
+/// 400 to 599.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u16")]
+struct ErrorStatus(u16);
+
+impl TryFrom<u16> for ErrorStatus {
+    type Error = String;
+
+    fn try_from(status: u16) -> Result<Self, String> {
+        match status {
+            400..600 => Ok(Self(status)),
+            _ => Err(format!("{status} is no error status (400 to 599)")),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct RuleIdsText(RuleIds);
+
+impl TryFrom<String> for RuleIdsText {
+    type Error = <RuleIds as std::str::FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl Counted {
+    const fn is(self, counts: &Counts) -> bool {
+        matches!(
+            (self, counts),
+            (Self::Errors, Counts::Errors { .. })
+                | (Self::Requests, Counts::Requests)
+                | (Self::WafEvents, Counts::WafEvents(_))
+        )
+    }
+}
+
+impl From<Counted> for Counts {
+    fn from(counted: Counted) -> Self {
+        match counted {
+            Counted::Errors => Self::Errors { excluded: Vec::new() },
+            Counted::Requests => Self::Requests,
+            Counted::WafEvents => Self::WafEvents(WafFilter::default()),
+        }
+    }
+}
+
+impl Table {
+    /// `counts` with what the table says of it; each key belongs to one kind.
+    fn refine(
+        &self,
+        counts: Counts,
+        contradiction: impl Fn(&'static str, &str) -> Contradiction,
+    ) -> Result<Counts, Contradiction> {
+        let is_errors = matches!(counts, Counts::Errors { .. });
+        let is_waf = matches!(counts, Counts::WafEvents(_));
+        if self.excluded_statuses.is_some() && !is_errors {
+            return Err(contradiction(
+                "excluded_statuses",
+                "only a rule over errors has them",
+            ));
+        }
+        if self.severity.is_some() && !is_waf {
+            return Err(contradiction("severity", "only a rule over waf-events has one"));
+        }
+        if self.excluded_rules.is_some() && !is_waf {
+            return Err(contradiction(
+                "excluded_rules",
+                "only a rule over waf-events has them",
+            ));
+        }
+        Ok(match counts {
+            Counts::Errors { excluded } => Counts::Errors {
+                excluded: match &self.excluded_statuses {
+                    Some(statuses) => statuses.iter().map(|status| status.0).collect(),
+                    None => excluded,
+                },
+            },
+            Counts::Requests => Counts::Requests,
+            Counts::WafEvents(filter) => Counts::WafEvents(WafFilter {
+                severity: self.severity.unwrap_or(filter.severity),
+                excluded_rules: match &self.excluded_rules {
+                    Some(ids) => ids.iter().map(|ids| ids.0.clone()).collect(),
+                    None => filter.excluded_rules,
+                },
+            }),
+        })
+    }
+}
+
+/// What is wrong with a rule as a whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{rule}: {key}: {what}")]
+struct Contradiction {
+    rule: Rule,
+    key: &'static str,
+    what: String,
+}
+
+impl TryFrom<Table> for Stated {
+    type Error = Contradiction;
+
+    fn try_from(table: Table) -> Result<Self, Contradiction> {
+        let rule = Rule::from(table.name);
+        let contradiction = |key, what: &str| Contradiction {
+            rule,
+            key,
+            what: what.to_owned(),
+        };
+        let preset = RuleConfig::preset(rule);
+        let missing = |key| contradiction(key, "a rule that is no preset must state it");
+        let known = preset.as_ref();
+        let counts = match (table.counts, known.map(|preset| preset.counts.clone())) {
+            (None, None) => return Err(missing("counts")),
+            (None, Some(counts)) => counts,
+            (Some(counted), Some(counts)) if !counted.is(&counts) => {
+                return Err(contradiction(
+                    "counts",
+                    "a preset counts what it counts; call the rule otherwise",
+                ));
+            }
+            (Some(_), Some(counts)) => counts,
+            (Some(counted), None) => counted.into(),
+        };
+        let counts = table.refine(counts, contradiction)?;
+        let count = table
+            .threshold
+            .or(known.map(|preset| preset.threshold.count))
+            .ok_or_else(|| missing("threshold"))?;
+        let window = table
+            .window
+            .map(|window| window.0)
+            .or(known.map(|preset| preset.threshold.window))
+            .ok_or_else(|| missing("window"))?;
+        if !(Duration::from_millis(1)..=Duration::from_millis(MAX_WINDOW_MS.unsigned_abs())).contains(&window)
+        {
+            return Err(contradiction("window", "a window lasts 1 ms to 24 days"));
+        }
+        let base = known.map(|preset| preset.filter.clone()).unwrap_or_default();
+        let filter = Match {
+            statuses: table.statuses.unwrap_or(base.statuses),
+            methods: table.methods.unwrap_or(base.methods),
+            paths: table.paths.unwrap_or(base.paths),
+            hosts: table.hosts.unwrap_or(base.hosts),
+        };
+        match &counts {
+            Counts::Errors { .. } if filter.statuses.iter().any(|statuses| statuses.first() < 400) => {
+                return Err(contradiction("statuses", "errors have statuses of 400 to 599"));
+            }
+            Counts::WafEvents(_) if !filter.statuses.is_empty() => {
+                return Err(contradiction("statuses", "WAF events have none"));
+            }
+            Counts::WafEvents(_) if !filter.methods.is_empty() => {
+                return Err(contradiction("methods", "WAF events have none"));
+            }
+            _ => {}
+        }
+        let distinct = match table.distinct {
+            Some(Once::None) => None,
+            Some(Once::Paths) => Some(Distinct::Paths),
+            None => known.and_then(|preset| preset.distinct),
+        };
+        if distinct.is_some() && count.get() > MAX_DISTINCT {
+            let what = format!("at most {MAX_DISTINCT} where distinct things are counted");
+            return Err(contradiction("threshold", &what));
+        }
+        let action = match table.action {
+            Some(Consequence::Ban) => Action::Ban,
+            Some(Consequence::Observe) => Action::Observe,
+            None => known.map_or(Action::Ban, |preset| preset.action),
+        };
+        Ok(Self {
+            rule: RuleConfig {
+                rule,
+                counts,
+                filter,
+                distinct,
+                threshold: Threshold { count, window },
+                ban: table.ban.map(|ban| ban.0),
+                action,
+            },
+            enabled: table.enabled,
+        })
+    }
+}
