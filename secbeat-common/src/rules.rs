@@ -25,6 +25,13 @@ impl Match {
         self.statuses.is_empty() && self.methods.is_empty() && self.paths.is_empty() && self.hosts.is_empty()
     }
 
+    /// Whether an answer with a status below 400 can be what it holds.
+    #[must_use]
+    pub fn holds_good_answers(&self) -> bool {
+        self.statuses.is_empty()
+            || (100..400).any(|status| self.statuses.iter().any(|statuses| statuses.contain(status)))
+    }
+
     /// Whether it holds a request that was answered with `status`. `path` may have a query, `host` a port.
     #[must_use]
     pub fn matches(&self, status: u16, method: &str, path: &str, host: &str) -> bool {

@@ -33,6 +33,11 @@ pub const BANS_ALL: &str = "$KV.secbeat_bans.>";
 /// Where the server republishes it: `nats sub 'secbeat.commands.block.>'` shows bans live.
 pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
 
+/// Key-value bucket of what edges are told about the detector's rules.
+pub const RULES_BUCKET: &str = "secbeat_rules";
+/// The key of the `Interest` in [`RULES_BUCKET`].
+pub const INTEREST_KEY: &str = "interest";
+
 /// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
 pub fn telemetry(edge_id: &str, partition: u16) -> String {

@@ -5,6 +5,7 @@
 //! records alone are JSON.
 
 mod audit;
+mod interest;
 mod waf;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 pub use self::{
     audit::{AuditRecord, Decision},
+    interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
 use crate::prefix::Prefix;
@@ -105,7 +107,7 @@ pub struct LateBatch {
     pub batch: TelemetryBatch,
 }
 
-/// One answer with a status of 400–599.
+/// One answer with a status of 400–599, or one that a rule [asks for](Interest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {
     /// The client's address; its source is [`Prefix::of_source`].

@@ -280,6 +280,13 @@ impl App {
         let privileged = self.privileged;
         let enforcer =
             tokio::spawn(async move { privileged.call(move || runtime.block_on(enforcing)).await });
+        if self.config.telemetry.enabled {
+            let (bus, interest, garbage) = (self.bus.clone(), self.recorder.interest(), garbage.clone());
+            self.tasks.spawn(async move {
+                bus::watch_interest(bus, interest, &garbage).await;
+                Ok(())
+            });
+        }
         self.tasks.spawn(bus::watch_bans(
             self.bus,
             self.config.nats.url.clone(),

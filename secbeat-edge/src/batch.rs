@@ -46,7 +46,7 @@ pub struct Answer<'a> {
     pub learned_from: LearnedFrom,
 }
 
-/// What telemetry keeps of an [`Answer`]: of a good one no text at all.
+/// What telemetry keeps of an [`Answer`]: of a good one no text at all, unless a rule asks for it.
 #[derive(Clone, Debug)]
 pub struct Observation {
     pub(crate) client: IpAddr,
@@ -54,6 +54,7 @@ pub struct Observation {
     pub(crate) status: u16,
     pub(crate) upstream: u16,
     pub(crate) learned_from: LearnedFrom,
+    /// Of an answer that is reported by itself.
     pub(crate) request: Option<Box<RequestText>>,
 }
 
@@ -66,30 +67,48 @@ pub(crate) struct RequestText {
 }
 
 impl From<Answer<'_>> for Observation {
+    /// Errors are reported, good answers counted.
     fn from(answer: Answer<'_>) -> Self {
-        let Answer {
+        match answer.status {
+            400..600 => answer.reported(),
+            _ => answer.counted(),
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// With its text, for an event of its own.
+    #[must_use]
+    pub fn reported(self) -> Observation {
+        let request = RequestText {
+            method: self.method[..self.method.floor_char_boundary(MAX_METHOD)].to_owned(),
+            path: cut(self.path).to_owned(),
+            host: cut(self.host).to_owned(),
+            user_agent: cut(self.user_agent).to_owned(),
+        };
+        Observation {
+            request: Some(Box::new(request)),
+            ..self.counted()
+        }
+    }
+
+    /// As one of many.
+    fn counted(self) -> Observation {
+        let Self {
             client,
             at_ms,
             status,
             upstream,
             learned_from,
             ..
-        } = answer;
-        let request = (400..600).contains(&status).then(|| {
-            Box::new(RequestText {
-                method: answer.method[..answer.method.floor_char_boundary(MAX_METHOD)].to_owned(),
-                path: cut(answer.path).to_owned(),
-                host: cut(answer.host).to_owned(),
-                user_agent: cut(answer.user_agent).to_owned(),
-            })
-        });
-        Self {
+        } = self;
+        Observation {
             client: client.to_canonical(),
             at_ms,
             status,
             upstream,
             learned_from,
-            request,
+            request: None,
         }
     }
 }
@@ -160,8 +179,8 @@ impl Batcher {
             learned_from,
             ..
         } = observation;
-        let is_error = observation.request.is_some();
-        if is_error && self.events.len() >= self.config.max_events {
+        let is_event = observation.request.is_some();
+        if is_event && self.events.len() >= self.config.max_events {
             return Err(observation);
         }
         let source = Prefix::of_source(client);
@@ -216,7 +235,7 @@ impl Batcher {
             self.events.len() >= self.config.max_events || self.counts.len() >= self.config.max_sources;
         let credit = self.config.linger.saturating_mul(self.config.burst);
         let paid = self.paid_until.saturating_sub(credit);
-        let wanted = if is_error { Duration::ZERO } else { self.good_after };
+        let wanted = if is_event { Duration::ZERO } else { self.good_after };
         let due = if full { now } else { paid.max(wanted).max(now) };
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         Ok(())

@@ -1,5 +1,7 @@
 //! The edge's side of the bus: what it publishes never blocks it, and what it watches ends up in the enforcer.
 
+mod interest;
+
 use std::{
     collections::HashSet,
     sync::{
@@ -25,6 +27,7 @@ use secbeat_common::{
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
+pub use self::interest::watch_interest;
 use crate::enforcer::Order;
 
 /// Messages that may wait to be published.

@@ -4,6 +4,7 @@
 //! source that keeps its answers itself, as a log file does, waits for room instead.
 
 mod config;
+mod interest;
 mod link;
 mod probe;
 mod stats;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use self::link::Link;
 pub use self::{
     config::{DEFAULT_QUEUE, SpoolPlace, TelemetryConfig},
+    interest::Interest,
     stats::{Loss, TelemetryStats},
 };
 use crate::{
@@ -54,6 +56,7 @@ pub struct Closed;
 pub struct Recorder {
     /// `None` where telemetry is switched off.
     queue: Option<mpsc::Sender<Observation>>,
+    interest: Interest,
     stats: Arc<TelemetryStats>,
 }
 
@@ -73,6 +76,7 @@ impl Recorder {
         (
             Self {
                 queue: Some(sender),
+                interest: Interest::default(),
                 stats: stats.clone(),
             },
             Queue {
@@ -87,6 +91,7 @@ impl Recorder {
     pub fn off() -> Self {
         Self {
             queue: None,
+            interest: Interest::default(),
             stats: Arc::default(),
         }
     }
@@ -100,7 +105,7 @@ impl Recorder {
             Ok(slot) => {
                 // Counted first, so that `settled` is never ahead of it.
                 self.stats.recorded.fetch_add(1, Relaxed);
-                slot.send(answer.into());
+                slot.send(self.observe(answer));
             }
             Err(_) => self.stats.lose(Loss::Queue, 1),
         }
@@ -116,10 +121,30 @@ impl Recorder {
             return Ok(());
         };
         self.stats.recorded.fetch_add(1, Relaxed);
-        queue.blocking_send(answer.into()).map_err(|_| {
+        queue.blocking_send(self.observe(answer)).map_err(|_| {
             self.stats.recorded.fetch_sub(1, Relaxed);
             Closed
         })
+    }
+
+    fn observe(&self, answer: Answer<'_>) -> Observation {
+        if self.interest.holds(&answer) {
+            answer.reported()
+        } else {
+            answer.into()
+        }
+    }
+
+    /// Whether the texts of an answer with `status` may matter: of others they may be left empty.
+    #[must_use]
+    pub fn keeps_text(&self, status: u16) -> bool {
+        (400..600).contains(&status) || self.interest.is_any()
+    }
+
+    /// Which good answers are reported like errors.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        self.interest.clone()
     }
 
     /// Counters of this queue and its task.

@@ -394,3 +394,26 @@ fn under_load_batches_go_by_size_or_after_50_ms_at_most() {
     assert!(sizes.contains(&50), "none is full: {:?}", sizes.iter().max());
     assert!(sizes.len() < 50_000, "{} flushes of 100,000 answers", sizes.len());
 }
+
+#[test]
+fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
+    let mut batcher = batcher(10, 0);
+    let good = Answer {
+        client: "198.51.100.7".parse().unwrap(),
+        at_ms: 1_000,
+        status: 200,
+        method: "POST",
+        path: "/login",
+        host: "h",
+        user_agent: "ua",
+        upstream: 0,
+        learned_from: LearnedFrom::Peer,
+    };
+    batcher.push(good.reported(), 5 * MS).unwrap();
+    // It waits for no company.
+    assert_eq!(batcher.due(), Some(5 * MS));
+    let batches = batcher.take(5 * MS, 1_001, 0);
+    let batch = &batches[0].1;
+    assert_eq!((batch.events.len(), batch.events[0].path.as_str()), (1, "/login"));
+    assert_eq!((batch.counts[0].requests, batch.counts[0].errors), (1, 0));
+}

@@ -152,3 +152,41 @@ fn only_a_busy_time_lets_answers_gather() {
     assert!(!pace.is_busy(1, at(1_300)), "quiet again");
     assert!(pace.is_busy(BUSY, at(9_000)), "many at once");
 }
+
+#[tokio::test]
+async fn what_rules_ask_for_is_reported_like_an_error() {
+    let (recorder, mut queue) = Recorder::channel(NonZeroUsize::MIN.saturating_add(9));
+    let good = |method: &'static str, path| Answer {
+        method,
+        path,
+        host: "www.example.org:8443",
+        user_agent: "ua",
+        ..error(200)
+    };
+    let mut reported = |answers: &[Answer<'static>]| {
+        answers.iter().for_each(|answer| recorder.record(*answer));
+        let texts = std::iter::from_fn(|| queue.try_next()).map(|observation| observation.request);
+        texts.map(|text| text.map(|text| text.path)).collect::<Vec<_>>()
+    };
+    let answers = [
+        good("POST", "/login"),
+        good("GET", "/login"),
+        good("POST", "/"),
+        error(404),
+    ];
+    let path = |path: &str| Some(path.to_owned());
+    assert!(!recorder.keeps_text(200) && recorder.keeps_text(404));
+    assert_eq!(reported(&answers), [None, None, None, path("/")]);
+    let login = secbeat_common::rules::Match {
+        methods: vec!["POST".parse().unwrap()],
+        paths: vec!["/login".parse().unwrap()],
+        hosts: vec!["*.example.org".parse().unwrap()],
+        ..Default::default()
+    };
+    recorder.interest().set(wire::Interest::of([login]));
+    assert!(recorder.keeps_text(200));
+    assert_eq!(reported(&answers), [path("/login"), None, None, path("/")]);
+    recorder.interest().set(wire::Interest::default());
+    assert_eq!(reported(&answers), [None, None, None, path("/")]);
+    assert!(!recorder.keeps_text(200));
+}

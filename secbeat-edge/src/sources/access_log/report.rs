@@ -69,10 +69,10 @@ impl Reading for Answers {
 
 impl Answers {
     fn report<'a>(&self, line: &'a LogLine<'_>) -> Result<(), Closed> {
-        // Of good answers telemetry keeps no text.
-        let text = |bytes: &'a [u8]| match line.status {
-            400..600 => String::from_utf8_lossy(bytes),
-            _ => Cow::Borrowed(""),
+        let keeps_text = self.recorder.keeps_text(line.status);
+        let text = |bytes: &'a [u8]| match keeps_text {
+            true => String::from_utf8_lossy(bytes),
+            false => Cow::Borrowed(""),
         };
         let path = line.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         self.recorder.record_wait(Answer {

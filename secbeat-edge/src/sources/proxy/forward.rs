@@ -1,6 +1,9 @@
 //! One request: gate, route, answer, record.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -127,15 +130,12 @@ impl Forwarder {
         }
     }
 
-    fn record(&self, asked: &Asked, status: StatusCode, upstream: u16) {
-        let text = |value: &Option<HeaderValue>| {
-            value
-                .as_ref()
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .unwrap_or_default()
+    fn record<'a>(&self, asked: &'a Asked, status: StatusCode, upstream: u16) {
+        let text = |value: &'a Option<HeaderValue>| match value {
+            Some(value) => String::from_utf8_lossy(value.as_bytes()),
+            None => Cow::default(),
         };
-        let is_error = status.is_client_error() || status.is_server_error();
-        let (host, user_agent) = if is_error {
+        let (host, user_agent) = if self.recorder.keeps_text(status.as_u16()) {
             (text(&asked.host), text(&asked.user_agent))
         } else {
             Default::default()
