@@ -12,7 +12,8 @@ use secbeat_common::{
 use super::{
     Action, Counts, DetectConfig, Distinct, Finding, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
     outage::OutageGuard,
-    shard::{Class, Judged, RuleIndex, Seen, Shard, Source},
+    shard::Shard,
+    source::{Class, Judged, RuleIndex, Seen, Source},
     window::{Crossing, Limit, Tag, Window},
 };
 
@@ -179,7 +180,7 @@ impl Detector {
         let index = self.rules.iter().position(|armed| armed.config.rule == rule);
         if let Some(index) = index.filter(|_| source.is_source()) {
             self.shard(&source)
-                .observe_until(source, index as RuleIndex, until_ms);
+                .observe_until(&source, index as RuleIndex, until_ms);
         }
     }
 
@@ -191,22 +192,18 @@ impl Detector {
         if !source.is_source() {
             return;
         }
-        let shard = self.shard(&source);
-        match layer {
-            Layer::Kernel => shard.ignore_before(source, until_ms),
-            Layer::L7 => shard.ignore_forwarded_before(source, until_ms),
-        }
+        self.shard(&source).ignore_before(&source, until_ms, layer);
     }
 
     /// `target` was unbanned at `at_ms`: its windows are emptied, its events up to and at that time are ignored, and
     /// later ones count again. Of a network, those of all sources in it that were seen.
     pub fn forget(&mut self, target: Prefix, at_ms: i64) {
         if target.is_source() {
-            return self.shard(&target).forget(target, at_ms);
+            return self.shard(&target).forget(&target, at_ms);
         }
         for shard in &mut self.shards {
             for source in shard.within(&target) {
-                shard.forget(source, at_ms);
+                shard.forget(&source, at_ms);
             }
         }
     }
@@ -281,7 +278,7 @@ impl Detector {
             0 | 1 => 0,
             shards => usize::from(seen.source.partition(shards as u16)),
         };
-        self.shards.get_mut(shard)?.observe(seen, |entry| {
+        self.shards.get_mut(shard)?.observe(&seen, |entry| {
             let mut fired: Option<(RuleIndex, &Armed, Crossing)> = None;
             let mut holds_several = false;
             for index in rules.indices() {

@@ -9,12 +9,16 @@
 //! * `window`: the sliding window of one source and rule.
 //! * `outage`: the guard that keeps a failing upstream from getting its visitors banned.
 //! * `waf`: which events of web application firewalls count.
+//! * `source`: what is known of one source.
+//! * `slab`: where sources lie, and in which order they were seen.
 //! * `shard`: the sources of one partition, and who goes first when memory is short.
 
 mod detector;
 mod outage;
 mod rule;
 mod shard;
+mod slab;
+mod source;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -48,7 +52,7 @@ pub struct DetectConfig {
     /// reported, or else the first that observes.
     pub rules: Vec<RuleConfig>,
     /// Most sources tracked at a time, over all partitions; each partition gets an equal part. A source costs about
-    /// 200 bytes, and 16 more for each further millisecond in which it was active within a window.
+    /// 120 bytes, and 8 more for each further millisecond in which it was active within a window.
     pub max_sources: usize,
     /// Shards; [`subjects::PARTITIONS`] in a fleet.
     pub partitions: u16,

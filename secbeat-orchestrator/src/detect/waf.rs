@@ -150,7 +150,6 @@ mod tests {
         let stricter = WafFilter {
             severity: Warning,
             excluded_rules: vec!["920350".parse().unwrap()],
-            ..filter
         };
         assert!(stricter.counts(&event(Detected, &[(951_120, Some(Warning))])));
         assert!(!stricter.counts(&event(Detected, &[(920_350, Some(Warning))])));

@@ -1,0 +1,308 @@
+//! One source: what is known of it, in 96 bytes unless it does much.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Layer, LearnedFrom},
+};
+
+use super::{Sighting, Window};
+
+/// Where a rule stands in the list of rules.
+pub(super) type RuleIndex = u8;
+
+/// No rule: there are fewer.
+const NO_RULE: RuleIndex = RuleIndex::MAX;
+/// Rules whose windows are in place. By default only those that a web application firewall reports have a third one.
+const IN_PLACE: usize = 2;
+
+/// In the order in which they are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// One request so far.
+    Once,
+    /// More than that.
+    Returning,
+    /// Banned before.
+    Convicted,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 3] = [Self::Once, Self::Returning, Self::Convicted];
+}
+
+/// A source's address, without the bits that all of its family have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// The IPv4 address, or the upper half of the IPv6 one.
+    pub(super) bits: u64,
+    is_v4: bool,
+}
+
+impl Key {
+    /// `None` if `prefix` is not [one source](Prefix::is_source).
+    pub(super) fn of(prefix: &Prefix) -> Option<Self> {
+        if !prefix.is_source() {
+            return None;
+        }
+        Some(match prefix.addr() {
+            IpAddr::V4(v4) => Self {
+                bits: u64::from(v4.to_bits()),
+                is_v4: true,
+            },
+            IpAddr::V6(v6) => Self {
+                bits: (v6.to_bits() >> 64) as u64,
+                is_v4: false,
+            },
+        })
+    }
+
+    pub(super) fn prefix(self) -> Prefix {
+        Prefix::of_source(match self.is_v4 {
+            true => Ipv4Addr::from_bits(self.bits as u32).into(),
+            false => Ipv6Addr::from_bits(u128::from(self.bits) << 64).into(),
+        })
+    }
+}
+
+/// That a source was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) source: Prefix,
+    /// Event time, milliseconds since the Unix epoch.
+    pub(super) at_ms: i64,
+    pub(super) learned_from: LearnedFrom,
+}
+
+impl From<Sighting> for Seen {
+    fn from(sighting: Sighting) -> Self {
+        Self {
+            source: sighting.source,
+            at_ms: sighting.at_ms,
+            learned_from: sighting.learned_from,
+        }
+    }
+}
+
+/// What came of an event.
+#[derive(Debug)]
+pub(super) struct Judged<R> {
+    pub(super) verdict: Option<R>,
+    /// Whether a window that it stands in holds something else, too.
+    pub(super) holds_several: bool,
+}
+
+/// Where a source stands in the list of its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Links {
+    pub(super) previous: u32,
+    pub(super) next: u32,
+    /// When it was moved to the back, as the shard counts time.
+    pub(super) moved_at: u32,
+}
+
+/// What is known of one source.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Its key, apart so that nothing is padded.
+    bits: u64,
+    is_v4: bool,
+    /// `None` while the place is free.
+    pub(super) class: Option<Class>,
+    pub(super) links: Links,
+    rules: [RuleIndex; IN_PLACE],
+    /// Windows of `rules`, in the order in which the source was seen under them.
+    windows: [Window; IN_PLACE],
+    /// Latest event time, in milliseconds; `i64::MIN` before the first.
+    latest_ms: i64,
+    /// The same of the events in which it was a TCP peer, since the windows were last emptied.
+    latest_as_peer_ms: i64,
+    more: Option<Box<More>>,
+}
+
+/// What few sources have.
+#[derive(Debug)]
+struct More {
+    /// Windows of further rules.
+    windows: Vec<(RuleIndex, Window)>,
+    /// Rules that ignore its events before a time, since they would have banned it until then.
+    observed: Vec<(RuleIndex, i64)>,
+    /// Events before this time are ignored.
+    ignore_before_ms: i64,
+    /// So are events before this one whose address a proxy told.
+    ignore_forwarded_before_ms: i64,
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self {
+            windows: Vec::new(),
+            observed: Vec::new(),
+            ignore_before_ms: i64::MIN,
+            ignore_forwarded_before_ms: i64::MIN,
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn new(key: Key, class: Class, links: Links) -> Self {
+        let Key { bits, is_v4 } = key;
+        Self {
+            bits,
+            is_v4,
+            class: Some(class),
+            links,
+            rules: [NO_RULE; IN_PLACE],
+            windows: Default::default(),
+            latest_ms: i64::MIN,
+            latest_as_peer_ms: i64::MIN,
+            more: None,
+        }
+    }
+
+    pub(super) const fn key(&self) -> Key {
+        Key {
+            bits: self.bits,
+            is_v4: self.is_v4,
+        }
+    }
+
+    /// Gives its memory back; the place is free.
+    pub(super) fn free(&mut self) {
+        self.class = None;
+        self.windows = Default::default();
+        self.more = None;
+    }
+
+    /// Empties all windows.
+    pub(super) fn clear(&mut self) {
+        self.windows.iter_mut().for_each(Window::clear);
+        if let Some(more) = &mut self.more {
+            more.windows.iter_mut().for_each(|(_, window)| window.clear());
+            more.observed.clear();
+        }
+        self.latest_as_peer_ms = i64::MIN;
+    }
+
+    /// Where a ban can meet the source, by what was seen of it after `start_ms`.
+    pub(super) fn layer_since(&self, start_ms: i64) -> Layer {
+        match self.latest_as_peer_ms > start_ms {
+            true => Layer::Kernel,
+            false => Layer::L7,
+        }
+    }
+
+    /// The window of a rule, unless the rule ignores the source's events of that time.
+    pub(super) fn window(&mut self, rule: RuleIndex, at_ms: i64) -> Option<&mut Window> {
+        let is_ignored = |(observed, until_ms): &(RuleIndex, i64)| *observed == rule && at_ms < *until_ms;
+        if self
+            .more
+            .as_ref()
+            .is_some_and(|more| more.observed.iter().any(is_ignored))
+        {
+            return None;
+        }
+        for (place, window) in self.rules.iter_mut().zip(&mut self.windows) {
+            if *place == NO_RULE {
+                *place = rule;
+            }
+            if *place == rule {
+                return Some(window);
+            }
+        }
+        let windows = &mut self.more.get_or_insert_default().windows;
+        let index = match windows.iter().position(|(known, _)| *known == rule) {
+            Some(index) => index,
+            None => {
+                windows.push((rule, Window::default()));
+                windows.len() - 1
+            }
+        };
+        windows.get_mut(index).map(|(_, window)| window)
+    }
+
+    /// Runs `judge` unless such an event is ignored; also says whether the source was seen apart from one request at that
+    /// time, which may stand in all windows.
+    pub(super) fn judge<R>(
+        &mut self,
+        seen: &Seen,
+        judge: impl FnOnce(&mut Self) -> Judged<R>,
+    ) -> (Option<R>, bool) {
+        let layer = seen.learned_from.layer();
+        if self
+            .more
+            .as_ref()
+            .is_some_and(|more| more.ignores(seen.at_ms, layer))
+        {
+            return (None, false);
+        }
+        if layer == Layer::Kernel {
+            self.latest_as_peer_ms = self.latest_as_peer_ms.max(seen.at_ms);
+        }
+        let Judged {
+            verdict,
+            holds_several,
+        } = judge(self);
+        let returned = holds_several || (self.latest_ms != i64::MIN && self.latest_ms != seen.at_ms);
+        self.latest_ms = self.latest_ms.max(seen.at_ms);
+        (verdict, returned)
+    }
+
+    /// Empties all windows, and ignores the events before `until_ms` that came in at `layer`: at the kernel's, all of them.
+    pub(super) fn ignore_before(&mut self, until_ms: i64, layer: Layer) {
+        self.clear();
+        let more = self.more.get_or_insert_default();
+        match layer {
+            Layer::Kernel => {
+                more.ignore_before_ms = until_ms;
+                more.ignore_forwarded_before_ms = i64::MIN;
+            }
+            Layer::L7 => more.ignore_forwarded_before_ms = until_ms,
+        }
+    }
+
+    /// Counts as seen at `at_ms`, so that [`is_over`](Self::is_over) does not hold while older events may still come.
+    pub(super) fn keep_until(&mut self, at_ms: i64) {
+        self.latest_ms = self.latest_ms.max(at_ms);
+    }
+
+    /// Lets `rule` ignore the events before `until_ms`.
+    pub(super) fn observe_until(&mut self, rule: RuleIndex, until_ms: i64) {
+        let observed = &mut self.more.get_or_insert_default().observed;
+        observed.retain(|(known, _)| *known != rule);
+        observed.push((rule, until_ms));
+    }
+
+    /// Whether it was last seen at or before `seen_by_ms`, and nothing ignores it at `now_ms`.
+    pub(super) fn is_over(&self, seen_by_ms: i64, now_ms: i64) -> bool {
+        let is_ignored = || {
+            self.more
+                .as_ref()
+                .is_some_and(|more| more.ignores_until_ms() > now_ms)
+        };
+        self.latest_ms <= seen_by_ms && !is_ignored()
+    }
+}
+
+impl More {
+    fn ignores(&self, at_ms: i64, layer: Layer) -> bool {
+        at_ms < self.ignore_before_ms || (layer == Layer::L7 && at_ms < self.ignore_forwarded_before_ms)
+    }
+
+    fn ignores_until_ms(&self) -> i64 {
+        let observed = self.observed.iter().map(|(_, until_ms)| *until_ms);
+        let ignored = self.ignore_before_ms.max(self.ignore_forwarded_before_ms);
+        observed.fold(ignored, i64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_96_bytes() {
+        assert_eq!(size_of::<Source>(), 96);
+    }
+}
