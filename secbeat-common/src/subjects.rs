@@ -1,5 +1,7 @@
 //! Subjects, streams and buckets on the bus.
 
+use std::time::Duration;
+
 use crate::prefix::Prefix;
 
 /// Partitions of the telemetry: all events of one source travel in one of them.
@@ -37,6 +39,15 @@ pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
 pub const RULES_BUCKET: &str = "secbeat_rules";
 /// The key of the `Interest` in [`RULES_BUCKET`].
 pub const INTEREST_KEY: &str = "interest";
+/// Key-value bucket of the edges that are there: edge id → `Presence`, with a TTL of [`PRESENCE_TTL`].
+pub const EDGES_BUCKET: &str = "secbeat_edges";
+/// How long an edge's record stays without being renewed.
+pub const PRESENCE_TTL: Duration = Duration::from_secs(15);
+/// How often an edge renews it.
+pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Every edge's acknowledgements.
+pub const ACKS_ALL: &str = "secbeat.acks.*";
 
 /// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
@@ -96,6 +107,7 @@ mod tests {
         assert!(is_late(&late_telemetry("late", 7)) && !is_late(&telemetry("late", 7)));
         assert_eq!(format!("{TELEMETRY}>"), TELEMETRY_ALL);
         assert_eq!(acks("edge-1"), "secbeat.acks.edge-1");
+        assert_eq!(acks("*"), ACKS_ALL);
         assert_eq!(
             ban(&"198.51.100.7".parse().unwrap()),
             "$KV.secbeat_bans.v4.c6336407.32"

@@ -2,10 +2,12 @@
 //!
 //! A message is one version byte and then bincode 2 (standard configuration). Decoding has a size limit, refuses other
 //! versions and refuses trailing bytes. The encoding appears in this file alone; golden vectors in the tests pin it. Audit
-//! records alone are JSON.
+//! records and the edges' presence alone are JSON.
 
+mod ack;
 mod audit;
 mod interest;
+mod presence;
 mod waf;
 
 use std::net::IpAddr;
@@ -14,8 +16,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub use self::{
+    ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     audit::{AuditRecord, Decision},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
+    presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
 use crate::prefix::Prefix;
@@ -232,31 +236,9 @@ impl Layer {
     }
 }
 
-/// An edge's word that it enforces a command, or why it does not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnforcementAck {
-    pub command_id: Uuid,
-    pub edge_id: String,
-    pub target: Prefix,
-    /// The edge's wall clock once the ban was in its maps, milliseconds since the Unix epoch.
-    pub at_ms: i64,
-    pub outcome: Enforcement,
-}
-
-/// What an edge made of a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Enforcement {
-    Enforced,
-    /// The edge will not enforce it: protected here, or no client's address.
-    Refused(String),
-    /// The kernel did not take it; reconciliation tries again.
-    Failed(String),
-}
-
 impl Message for TelemetryBatch {}
 impl Message for LateBatch {}
 impl Message for BlockCommand {}
-impl Message for EnforcementAck {}
 
 /// Cuts `text` to at most [`MAX_TEXT`] bytes at a character boundary.
 #[must_use]

@@ -2,10 +2,15 @@
 
 mod reload;
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect::Protected};
+use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect::Protected, time::now_ms};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -14,17 +19,19 @@ use tokio::{
     task::JoinSet,
 };
 use tracing::{error, info};
+use uuid::Uuid;
 
 use crate::{
     admin::{self, Admin, view::EventsView},
     bus::{self, Publisher},
     config::Config,
-    enforcer::{Enforcer, KernelSide, ReconcileStats},
+    enforcer::{Acks, Enforcer, KernelSide, ReconcileStats},
     host::{self, HostChange, HostWatcher},
     kernel::{
         self, AllowedNets, BanMaps, DropEvents, Floods, Object, ObjectSource, Pins, Program, SettingsMap,
     },
     l7::L7Bans,
+    presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
     protection::Protection,
     reconcile::{Limits, Reconciler},
@@ -229,13 +236,14 @@ impl App {
             protected,
             protection,
             host,
-            acks: publisher,
-            edge_id: edge_id.clone(),
+            acks: Acks::new(publisher, edge_id.clone()),
             reconcile_interval: config.bans.reconcile_interval.0,
             stats: ReconcileStats::default(),
             events: EventsView::default(),
             deferred: HashMap::new(),
             allowlist_stale: false,
+            unwritten: HashSet::new(),
+            revision: 0,
             reconciliation: None,
         };
         Ok(Self {
@@ -293,6 +301,13 @@ impl App {
             sender,
             garbage,
         ));
+        let announcer = Announcer {
+            admin: self.admin.clone(),
+            enforcement: self.config.enforcement,
+            boot_id: Uuid::new_v4(),
+            started_at_ms: now_ms(),
+        };
+        let announcing = tokio::spawn(announcer.run(stopping()));
         let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
         let api = tokio::spawn(async move { api.await.context("serving the local API") });
         let authz = match self.authz {
@@ -314,6 +329,9 @@ impl App {
         }
         reloads.abort();
         let _ = stop.send(true);
+        if let Err(error) = announcing.await {
+            error!(%error, "telling the fleet of this edge died");
+        }
         if let Some(proxy) = proxy
             && let Err(error) = proxy.await
         {

@@ -29,6 +29,7 @@ use tracing::{debug, info, warn};
 
 pub use self::interest::watch_interest;
 use crate::enforcer::Order;
+use crate::enforcer::{Delivery, DeliveryMode, Order};
 
 /// Messages that may wait to be published.
 const QUEUE: usize = 8192;
@@ -185,7 +186,7 @@ async fn follow(
         if entry.operation == Operation::Put {
             present.extend(Prefix::from_key(&entry.key).ok());
         }
-        take(orders, &entry, garbage).await?;
+        take(orders, &entry, DeliveryMode::Snapshot, garbage).await?;
     }
     if says_all {
         info!(bans = present.len(), "read the fleet's bans");
@@ -193,13 +194,19 @@ async fn follow(
         *trusted = Some(made);
     }
     while let Some(entry) = watch.next().await {
-        take(orders, &entry.context("reading the bans bucket")?, garbage).await?;
+        let entry = entry.context("reading the bans bucket")?;
+        take(orders, &entry, DeliveryMode::Live, garbage).await?;
     }
     anyhow::bail!("the watch of the bans bucket ended")
 }
 
-async fn take(orders: &mpsc::Sender<Order>, entry: &Entry, garbage: &Garbage) -> anyhow::Result<()> {
-    match order_of(entry, garbage) {
+async fn take(
+    orders: &mpsc::Sender<Order>,
+    entry: &Entry,
+    mode: DeliveryMode,
+    garbage: &Garbage,
+) -> anyhow::Result<()> {
+    match order_of(entry, mode, garbage) {
         Some(order) => send(orders, order).await,
         None => Ok(()),
     }
@@ -212,14 +219,18 @@ async fn send(orders: &mpsc::Sender<Order>, order: Order) -> anyhow::Result<()> 
         .map_err(|_| anyhow::anyhow!("the enforcer has ended"))
 }
 
-fn order_of(entry: &Entry, garbage: &Garbage) -> Option<Order> {
+fn order_of(entry: &Entry, mode: DeliveryMode, garbage: &Garbage) -> Option<Order> {
     let target = Prefix::from_key(&entry.key)
         .map_err(|error| garbage.report(&entry.key, "a ban", &error))
         .ok()?;
+    let delivery = Delivery {
+        revision: entry.revision,
+        mode,
+    };
     match entry.operation {
-        Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target)),
+        Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target, delivery)),
         Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
-            Ok(command) if command.target == target => Some(Order::Command(Box::new(command))),
+            Ok(command) if command.target == target => Some(Order::Command(Box::new(command), delivery)),
             Ok(command) => {
                 garbage.report(
                     &entry.key,

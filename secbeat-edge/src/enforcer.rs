@@ -1,7 +1,9 @@
 //! The one owner of this edge's bans: takes orders, keeps the kernel's maps and the L7 side as desired, answers questions.
 
+mod acks;
 mod apply;
 mod events;
+mod orders;
 mod pass;
 
 use std::{
@@ -13,20 +15,19 @@ use std::{
 use secbeat_common::{
     daemon::{protect::Protected, time::now_ms},
     prefix::Prefix,
-    subjects,
-    wire::{self, BlockCommand, Enforcement, EnforcementAck},
+    wire::{BlockCommand, Enforcement},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::MissedTickBehavior,
-};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, error, info, warn};
 
-pub use self::pass::{ReconcileStats, Reconciliation};
+pub use self::{
+    acks::Acks,
+    orders::{Delivery, DeliveryMode, Holdings, Order},
+    pass::{ReconcileStats, Reconciliation},
+};
 
 use crate::{
     admin::view::{BanView, EnforcerView, EventsView},
-    bus::Publisher,
     host::{HostChange, LinkEvent},
     kernel::{
         AllowedNets, BanMaps, DropEvents, FilterMode, Floods, JiffyClock, KernelBan, Program, SettingsMap,
@@ -34,7 +35,7 @@ use crate::{
     },
     l7::L7Bans,
     protection::Protection,
-    reconcile::{Change, Now, Origin, Reconciler, Refusal},
+    reconcile::{Change, Now, Reconciler, Refusal},
 };
 
 /// How long after its end a ban may still come without anything being wrong: the bus keeps it for up to a second.
@@ -45,40 +46,6 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 const EVENTS_INTERVAL: Duration = Duration::from_millis(100);
 /// Orders that are taken at once, so that their bans go to the kernel together.
 const ORDERS_AT_ONCE: usize = 1024;
-
-/// What others ask of the enforcer.
-#[derive(Debug)]
-pub enum Order {
-    /// A ban from the bus.
-    Command(Box<BlockCommand>),
-    /// The bus no longer desires a ban.
-    Withdrawn(Prefix),
-    /// The bus has named every ban that it desires.
-    SnapshotDone(HashSet<Prefix>),
-    /// Somebody on this host bans.
-    Ban {
-        target: Prefix,
-        duration: Duration,
-        note: String,
-        reply: oneshot::Sender<Result<BanView, Refusal>>,
-    },
-    /// Somebody on this host lifts a ban; the answer tells who had asked for it, if there was one.
-    Unban {
-        target: Prefix,
-        reply: oneshot::Sender<Option<Origin>>,
-    },
-    List {
-        reply: oneshot::Sender<Vec<BanView>>,
-    },
-    Summary {
-        reply: oneshot::Sender<EnforcerView>,
-    },
-    /// From now on bans are enforced, or only observed.
-    SetMode {
-        mode: FilterMode,
-        reply: oneshot::Sender<anyhow::Result<()>>,
-    },
-}
 
 /// The kernel side of an edge that has one.
 pub struct KernelSide {
@@ -101,8 +68,7 @@ pub struct Enforcer {
     pub protected: Arc<Protected>,
     pub protection: Protection,
     pub host: mpsc::Receiver<Vec<HostChange>>,
-    pub acks: Publisher,
-    pub edge_id: String,
+    pub acks: Acks,
     pub reconcile_interval: Duration,
     pub stats: ReconcileStats,
     pub events: EventsView,
@@ -110,6 +76,10 @@ pub struct Enforcer {
     pub deferred: HashMap<Prefix, BlockCommand>,
     /// Whether the kernel's allowlist is not as it should be, because writing it failed.
     pub allowlist_stale: bool,
+    /// Targets whose last change the kernel did not take.
+    pub unwritten: HashSet<Prefix>,
+    /// See [`Holdings::revision`].
+    pub revision: u64,
     /// The reconciliation under way.
     pub reconciliation: Option<Reconciliation>,
 }
@@ -118,6 +88,8 @@ pub struct Enforcer {
 struct Taken {
     command: Box<BlockCommand>,
     change: Change,
+    /// Whether the fleet waits to hear of it, see [`acks`].
+    awaited: bool,
 }
 
 impl Enforcer {
@@ -182,7 +154,10 @@ impl Enforcer {
         let mut taken = Vec::new();
         for order in orders {
             match order {
-                Order::Command(command) => taken.extend(self.take(command)),
+                Order::Command(command, delivery) => {
+                    self.revision = self.revision.max(delivery.revision);
+                    taken.extend(self.take(command, delivery.mode));
+                }
                 other => {
                     self.enforce(std::mem::take(&mut taken));
                     self.obey(other);
@@ -190,12 +165,17 @@ impl Enforcer {
             }
         }
         self.enforce(taken);
+        self.acks.send();
     }
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Command(command) => self.command(&command),
-            Order::Withdrawn(target) => {
+            Order::Command(command, delivery) => {
+                let taken = self.take(command, delivery.mode);
+                self.enforce(taken.into_iter().collect());
+            }
+            Order::Withdrawn(target, delivery) => {
+                self.revision = self.revision.max(delivery.revision);
                 self.deferred.remove(&target);
                 if let Some(change) = self.reconciler.withdraw(&target) {
                     info!(target: "audit", %target, "ban lifted by the fleet");
@@ -230,19 +210,25 @@ impl Enforcer {
             Order::Summary { reply } => {
                 let _ = reply.send(self.summary());
             }
+            Order::Holdings { reply } => {
+                let _ = reply.send(Holdings {
+                    fleet: self.reconciler.received(now_ms()),
+                    set_aside: self.reconciler.set_aside(),
+                    unwritten: self.unwritten.len(),
+                    revision: self.revision,
+                });
+            }
             Order::SetMode { mode, reply } => {
                 let _ = reply.send(self.set_mode(mode));
             }
         }
     }
 
-    fn command(&mut self, command: &BlockCommand) {
-        let taken = self.take(Box::new(command.clone()));
-        self.enforce(taken.into_iter().collect());
-    }
-
     /// Makes a command's ban a desired one; `None` if there is nothing to enforce.
-    fn take(&mut self, command: Box<BlockCommand>) -> Option<Taken> {
+    fn take(&mut self, command: Box<BlockCommand>, mode: DeliveryMode) -> Option<Taken> {
+        let awaited = mode == DeliveryMode::Live
+            || self.reconciler.is_synced()
+            || now_ms() - command.issued_at_ms < acks::RECENT_MS;
         let known = self.reconciler.has_command(&command.target, command.id);
         self.deferred.remove(&command.target);
         let protected = self.protected.clone();
@@ -250,7 +236,11 @@ impl Enforcer {
             .reconciler
             .accept(&command, now(), |target| protected.covers(target))
         {
-            Ok(change) => change.map(|change| Taken { command, change }),
+            Ok(change) => change.map(|change| Taken {
+                command,
+                change,
+                awaited,
+            }),
             // The end of a ban takes its key out of the bucket a moment later.
             Err(Refusal::Ended) => {
                 let late_ms = now_ms() - command.expires_at_ms;
@@ -261,8 +251,8 @@ impl Enforcer {
             }
             Err(refusal) => {
                 warn!(target: "audit", target = %command.target, "ban refused on this host: {refusal}");
-                if !known {
-                    self.acknowledge(&command, Enforcement::Refused(refusal.to_string()));
+                if awaited && !known && refusal != Refusal::OtherScope {
+                    self.acks.add(&command, Enforcement::Refused(refusal.to_string()));
                 }
                 if matches!(refusal, Refusal::Protected(_)) {
                     self.deferred.insert(command.target, *command);
@@ -276,10 +266,10 @@ impl Enforcer {
     fn enforce(&mut self, taken: Vec<Taken>) {
         let (commands, changes): (Vec<_>, Vec<_>) = taken
             .into_iter()
-            .map(|Taken { command, change }| (command, change))
+            .map(|taken| ((taken.command, taken.awaited), taken.change))
             .unzip();
         let failed = self.apply(&changes);
-        for command in commands {
+        for (command, awaited) in commands {
             let outcome = match failed.reason(&command.target) {
                 Some(why) => Enforcement::Failed(why.to_owned()),
                 None => {
@@ -287,22 +277,9 @@ impl Enforcer {
                     Enforcement::Enforced
                 }
             };
-            self.acknowledge(&command, outcome);
-        }
-    }
-
-    fn acknowledge(&self, command: &BlockCommand, outcome: Enforcement) {
-        let ack = EnforcementAck {
-            command_id: command.id,
-            edge_id: self.edge_id.clone(),
-            target: command.target,
-            at_ms: now_ms(),
-            outcome,
-        };
-        match wire::encode(&ack) {
-            // A lost acknowledgement is counted by the publisher; the ban holds all the same.
-            Ok(bytes) => drop(self.acks.publish(subjects::acks(&self.edge_id), bytes)),
-            Err(error) => error!(%error, "encoding an acknowledgement"),
+            if awaited {
+                self.acks.add(&command, outcome);
+            }
         }
     }
 
@@ -333,9 +310,11 @@ impl Enforcer {
             error!("{error:#}; trying again");
             self.allowlist_stale = true;
         }
-        for command in std::mem::take(&mut self.deferred).into_values() {
-            self.command(&command);
-        }
+        let deferred = std::mem::take(&mut self.deferred).into_values();
+        let taken = deferred.filter_map(|command| self.take(Box::new(command), DeliveryMode::Live));
+        let taken = taken.collect();
+        self.enforce(taken);
+        self.acks.send();
     }
 
     /// Switches the kernel's side and the HTTP side. Until the next start: then the config holds again.

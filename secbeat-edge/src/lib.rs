@@ -14,6 +14,7 @@ pub mod host;
 pub mod kernel;
 pub mod l7;
 pub mod net_table;
+pub mod presence;
 pub mod privileges;
 pub mod protection;
 pub mod reconcile;

@@ -6,6 +6,7 @@
 mod claims;
 mod nets;
 mod pass;
+mod received;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,13 +15,17 @@ use std::{
 };
 
 use secbeat_common::{
+    digest::Extract,
     maps::{MAX_BANNED_NETS, origin},
     prefix::Prefix,
     wire::{BlockCommand, Layer, Reason, Scope},
 };
 use uuid::Uuid;
 
-use self::claims::{Claims, FleetClaim};
+use self::{
+    claims::{Claims, FleetClaim},
+    received::{Ban, Received},
+};
 pub use self::{
     nets::{Entry, cover},
     pass::{Drift, Pass, Surroundings},
@@ -121,6 +126,7 @@ pub struct Reconciler {
     nets: NetTable<Option<BootTime>>,
     /// Fleet bans that were lifted on this host, until their end.
     overridden: HashMap<Uuid, BootTime>,
+    received: Received,
     /// Whether the bus has said what it desires since this process started; before that nothing is foreign.
     synced: bool,
     /// The pass that is under way or was the last.
@@ -138,6 +144,7 @@ impl Reconciler {
             claims: HashMap::new(),
             nets: NetTable::default(),
             overridden: HashMap::new(),
+            received: Received::default(),
             synced: false,
             pass: 0,
             strangers: true,
@@ -164,6 +171,19 @@ impl Reconciler {
             .get(target)
             .and_then(Claims::fleet)
             .is_some_and(|claim| claim.id == id)
+            || self.received.is_aside(target, id)
+    }
+
+    /// The fleet's bans as received, at `now_ms` of the wall clock.
+    #[must_use]
+    pub fn received(&self, now_ms: i64) -> Extract {
+        self.received.extract(now_ms)
+    }
+
+    /// How many of them are not enforced here, and rightly.
+    #[must_use]
+    pub fn set_aside(&self) -> usize {
+        self.received.aside()
     }
 
     /// Whether the bus has been heard since this process started.
@@ -185,31 +205,37 @@ impl Reconciler {
         now: Now,
         protects: impl Fn(&Prefix) -> bool,
     ) -> Result<Option<Change>, Refusal> {
-        let target = command.target;
-        self.bannable(&target, protects)?;
-        if matches!(&command.scope, Scope::Edge(id) if *id != self.limits.edge_id) {
-            return Err(Refusal::OtherScope);
-        }
-        if self.overridden.contains_key(&command.id) {
-            return Err(Refusal::Overridden);
-        }
         let left = command.expires_at_ms.saturating_sub(now.wall_ms);
         let left = u64::try_from(left)
             .ok()
             .filter(|&ms| ms > 0)
             .ok_or(Refusal::Ended)?;
-        let claims = self.claims.entry(target).or_default();
-        match claims.fleet() {
-            Some(claim) if claim.epoch > command.epoch => return Err(Refusal::Stale),
-            Some(claim) if claim.id == command.id => return Ok(None),
-            _ => {}
+        let left = Duration::from_millis(left);
+        let received = Ban {
+            item: command.into(),
+            over: now.boot.plus(left),
+        };
+        if let Err(refusal) = self.acceptable(command, protects) {
+            self.set_aside_instead(received);
+            return Err(refusal);
         }
-        let left = Duration::from_millis(left).min(self.limits.max_ban);
-        claims.set_fleet(FleetClaim {
+        let claims = self.claims.entry(command.target).or_default();
+        if claims.fleet().is_some_and(|claim| claim.epoch > command.epoch) {
+            return Err(Refusal::Stale);
+        }
+        self.received.take_back(&command.target);
+        if let Some(claim) = claims.fleet_mut().filter(|claim| claim.id == command.id) {
+            if claim.received.is_none() {
+                self.received.take(claim.received.insert(received));
+            }
+            return Ok(None);
+        }
+        let before = claims.set_fleet(FleetClaim {
             id: command.id,
             epoch: command.epoch,
+            received: Some(received),
             ban: Enforced {
-                ends: now.boot.plus(left),
+                ends: now.boot.plus(left.min(self.limits.max_ban)),
                 reason: command.reason,
                 strikes: command.strikes,
                 layer: command.layer,
@@ -217,18 +243,48 @@ impl Reconciler {
                 note: command.note.as_str().into(),
             },
         });
-        Ok(Some(self.change(target)))
+        self.received.take(&received);
+        if let Some(before) = before.and_then(|claim| claim.received) {
+            self.received.forget(&before);
+        }
+        Ok(Some(self.change(command.target)))
+    }
+
+    /// Whether this edge enforces such a command at all.
+    fn acceptable(&self, command: &BlockCommand, protects: impl Fn(&Prefix) -> bool) -> Result<(), Refusal> {
+        self.bannable(&command.target, protects)?;
+        if matches!(&command.scope, Scope::Edge(id) if *id != self.limits.edge_id) {
+            return Err(Refusal::OtherScope);
+        }
+        if self.overridden.contains_key(&command.id) {
+            return Err(Refusal::Overridden);
+        }
+        Ok(())
+    }
+
+    /// The fleet's ban of a target is one that is not enforced here, whatever is.
+    fn set_aside_instead(&mut self, ban: Ban) {
+        let claim = self.claims.get_mut(&ban.item.target).and_then(Claims::fleet_mut);
+        if let Some(before) = claim.and_then(|claim| claim.received.take()) {
+            self.received.forget(&before);
+        }
+        self.received.set_aside(ban);
     }
 
     /// Takes the removal of a ban from the bus. A ban that was added on this host stays.
     pub fn withdraw(&mut self, target: &Prefix) -> Option<Change> {
-        self.claims.get_mut(target)?.take_fleet()?;
+        self.received.take_back(target);
+        let claim = self.claims.get_mut(target)?.take_fleet()?;
+        if let Some(ban) = &claim.received {
+            self.received.forget(ban);
+        }
         Some(self.change(*target))
     }
 
     /// Ends a snapshot of the bus: fleet bans whose target is not among `present` were lifted while nobody listened.
     pub fn complete_snapshot(&mut self, present: &HashSet<Prefix>) -> Vec<Change> {
         self.synced = true;
+        self.received.keep_present(present);
         let gone: Vec<_> = self
             .claims
             .keys()
@@ -270,6 +326,10 @@ impl Reconciler {
         let enforced = claims.enforced()?.origin;
         let origin = claims.take_fleet().map_or(enforced, |claim| {
             self.overridden.insert(claim.id, claim.ban.ends);
+            if let Some(ban) = claim.received {
+                self.received.forget(&ban);
+                self.received.set_aside(ban);
+            }
             Origin::Fleet(claim.id)
         });
         Some((origin, self.change(*target)))
@@ -278,11 +338,19 @@ impl Reconciler {
     /// Forgets bans that have ended.
     pub fn prune(&mut self, now: BootTime) -> Vec<Change> {
         self.overridden.retain(|_, ends| *ends > now);
-        let ended: Vec<_> = self
-            .claims
-            .iter_mut()
-            .filter_map(|(target, claims)| claims.prune(now).then_some(*target))
-            .collect();
+        self.received.prune(now);
+        let received = &mut self.received;
+        let prune = |(target, claims): (&Prefix, &mut Claims)| {
+            let ended = claims.prune(now)?;
+            if let Some(ban) = ended.fleet.and_then(|claim| claim.received) {
+                received.forget(&ban);
+                if ban.over > now {
+                    received.set_aside(ban);
+                }
+            }
+            Some(*target)
+        };
+        let ended: Vec<_> = self.claims.iter_mut().filter_map(prune).collect();
         ended.into_iter().map(|target| self.change(target)).collect()
     }
 

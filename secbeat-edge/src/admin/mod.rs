@@ -127,7 +127,7 @@ impl Admin {
         self.pins.as_ref().map_or(Ok(Vec::new()), attachments)
     }
 
-    async fn stats(&self) -> Result<Stats, Failure> {
+    pub(crate) async fn stats(&self) -> Result<Stats, Failure> {
         let enforcer = self.ask(|reply| Order::Summary { reply }).await?;
         let xdp = self.attachments()?;
         let packets = match self.pins.as_ref().filter(|_| !xdp.is_empty()).map(read_totals) {

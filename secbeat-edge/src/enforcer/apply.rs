@@ -50,7 +50,13 @@ impl Enforcer {
         for target in &outcome.written {
             self.reconciler.written(target);
         }
+        if !self.unwritten.is_empty() {
+            for change in changes {
+                self.unwritten.remove(&change.target());
+            }
+        }
         if !outcome.failed.targets.is_empty() {
+            self.unwritten.extend(&outcome.failed.targets);
             error!("{}; reconciliation will try again", outcome.failed.why);
         }
         outcome.failed

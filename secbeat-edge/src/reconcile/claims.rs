@@ -3,7 +3,7 @@
 use secbeat_common::wire::Layer;
 use uuid::Uuid;
 
-use super::Enforced;
+use super::{Enforced, received::Ban};
 use crate::kernel::BootTime;
 
 /// Who wants a target banned: the fleet, somebody on this host, or both. A million of these are looked at in one go, so
@@ -22,6 +22,14 @@ pub(super) struct FleetClaim {
     pub(super) id: Uuid,
     pub(super) epoch: u64,
     pub(super) ban: Enforced,
+    /// What was received; `None` once the fleet has replaced it by a ban that is not enforced here.
+    pub(super) received: Option<Ban>,
+}
+
+/// Claims that have ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) fleet: Option<Box<FleetClaim>>,
 }
 
 /// What a comparison has to know of the ban that is enforced.
@@ -40,9 +48,16 @@ impl Claims {
         self.fleet.as_deref()
     }
 
-    pub(super) fn set_fleet(&mut self, claim: FleetClaim) {
-        self.fleet = Some(Box::new(claim));
+    /// The same, to note what the fleet has said of it since; what is enforced stays as it is.
+    pub(super) fn fleet_mut(&mut self) -> Option<&mut FleetClaim> {
+        self.fleet.as_deref_mut()
+    }
+
+    /// Sets the fleet's claim, and returns the one before.
+    pub(super) fn set_fleet(&mut self, claim: FleetClaim) -> Option<Box<FleetClaim>> {
+        let before = self.fleet.replace(Box::new(claim));
         self.summarize();
+        before
     }
 
     pub(super) fn take_fleet(&mut self) -> Option<FleetClaim> {
@@ -56,15 +71,13 @@ impl Claims {
         self.summarize();
     }
 
-    /// Drops claims that have ended; tells whether there were any.
-    pub(super) fn prune(&mut self, now: BootTime) -> bool {
-        if self.summary.is_none_or(|summary| summary.first_end > now) {
-            return false;
-        }
-        self.fleet.take_if(|claim| claim.ban.ends <= now);
+    /// Drops claims that have ended, if there are any.
+    pub(super) fn prune(&mut self, now: BootTime) -> Option<Ended> {
+        self.summary.filter(|summary| summary.first_end <= now)?;
+        let fleet = self.fleet.take_if(|claim| claim.ban.ends <= now);
         self.local.take_if(|ban| ban.ends <= now);
         self.summarize();
-        true
+        Some(Ended { fleet })
     }
 
     /// What is enforced: the claim that reaches deeper, then the one that lasts longer.

@@ -6,6 +6,7 @@ use crate::kernel::KernelBan;
 mod networks;
 mod passes;
 mod random;
+mod received;
 
 const NOW: Now = Now {
     wall_ms: 1_000_000,

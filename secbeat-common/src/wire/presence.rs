@@ -1,0 +1,80 @@
+//! What an edge says of itself: JSON in the bucket `secbeat_edges`, for people too. An orchestrator ignores what it does not
+//! know in it, so that the daemons of a fleet can be upgraded one by one.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::digest::Extract;
+
+/// One edge, as of `at_ms`. Counters count since the daemon's start unless they say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    pub edge_id: String,
+    /// New with every start of the daemon.
+    pub boot_id: Uuid,
+    pub version: String,
+    /// The edge's wall clock, milliseconds since the Unix epoch.
+    pub started_at_ms: i64,
+    pub at_ms: i64,
+    pub enforcement: EnforcedAt,
+    /// Whether bans are enforced, or only observed.
+    pub observe_only: bool,
+    /// Where the XDP program is attached.
+    pub interfaces: Vec<XdpInterface>,
+    pub bans: EnforcedBans,
+    /// Networks that are never banned on this host.
+    pub allowlist: u64,
+    /// Packets dropped since the kernel's maps were made.
+    pub drops: Drops,
+    /// Answers that could not be reported.
+    pub telemetry_lost: u64,
+    pub spool: Spooled,
+    /// The latest revision of the bans bucket that the edge has worked through, 0 before the first.
+    pub bus_revision: u64,
+}
+
+/// Where an edge enforces bans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnforcedAt {
+    Kernel,
+    L7,
+    Both,
+}
+
+/// An interface under protection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XdpInterface {
+    pub name: String,
+    /// `native` or `generic`.
+    pub mode: String,
+}
+
+/// An edge's bans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnforcedBans {
+    /// In force there, its own ones included.
+    pub active: u64,
+    /// The fleet's bans as the edge has received them, also those that it rightly does not enforce: what the edge holds,
+    /// and what its orchestrators hold, is compared by this.
+    pub fleet: Extract,
+    /// Bans of the fleet that it does not enforce: protected there, lifted there, for another edge, or one network too many.
+    pub set_aside: u64,
+    /// Bans that should be in its kernel, and are not because the kernel did not take them.
+    pub unwritten: u64,
+    /// Whether it has read all of the fleet's bans.
+    pub synced: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drops {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// Telemetry that waits on disk for the bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spooled {
+    pub batches: u64,
+    pub bytes: u64,
+}

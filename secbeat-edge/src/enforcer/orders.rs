@@ -1,0 +1,78 @@
+//! What the enforcer is asked.
+
+use std::{collections::HashSet, time::Duration};
+
+use secbeat_common::{digest::Extract, prefix::Prefix, wire::BlockCommand};
+use tokio::sync::oneshot;
+
+use crate::{
+    admin::view::{BanView, EnforcerView},
+    kernel::FilterMode,
+    reconcile::{Origin, Refusal},
+};
+
+/// What others ask of the enforcer.
+#[derive(Debug)]
+pub enum Order {
+    /// A ban from the bus.
+    Command(Box<BlockCommand>, Delivery),
+    /// The bus no longer desires a ban.
+    Withdrawn(Prefix, Delivery),
+    /// The bus has named every ban that it desires.
+    SnapshotDone(HashSet<Prefix>),
+    /// Somebody on this host bans.
+    Ban {
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        reply: oneshot::Sender<Result<BanView, Refusal>>,
+    },
+    /// Somebody on this host lifts a ban; the answer tells who had asked for it, if there was one.
+    Unban {
+        target: Prefix,
+        reply: oneshot::Sender<Option<Origin>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<BanView>>,
+    },
+    Summary {
+        reply: oneshot::Sender<EnforcerView>,
+    },
+    /// What the fleet is told.
+    Holdings {
+        reply: oneshot::Sender<Holdings>,
+    },
+    /// From now on bans are enforced, or only observed.
+    SetMode {
+        mode: FilterMode,
+        reply: oneshot::Sender<anyhow::Result<()>>,
+    },
+}
+
+/// How an order came by the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Of the bans bucket.
+    pub revision: u64,
+    pub mode: DeliveryMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryMode {
+    /// Among all that the bucket holds, after a connection.
+    Snapshot,
+    Live,
+}
+
+/// What an edge holds of the fleet's bans.
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    /// As received.
+    pub fleet: Extract,
+    /// Received, and rightly not enforced.
+    pub set_aside: usize,
+    /// Bans that the kernel did not take, and those that it did not let go of.
+    pub unwritten: usize,
+    /// The latest revision of the bans bucket that was worked through.
+    pub revision: u64,
+}
