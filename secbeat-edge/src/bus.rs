@@ -28,7 +28,6 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 pub use self::interest::watch_interest;
-use crate::enforcer::Order;
 use crate::enforcer::{Delivery, DeliveryMode, Order};
 
 /// Messages that may wait to be published.

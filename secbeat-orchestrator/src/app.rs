@@ -13,8 +13,10 @@ use crate::{
     config::Config,
     detect::Detector,
     engine::{Engine, EngineHandle},
+    fleet_watch::FleetWatch,
     intake::Intake,
     ledger::Ledger,
+    presence::Fleet,
     protection::Protection,
     writer::{Auditor, Writer},
 };
@@ -31,6 +33,7 @@ pub struct App {
     writers: Pin<Box<dyn Future<Output = ()> + Send>>,
     inputs: mpsc::Receiver<crate::engine::Input>,
     intake: Intake,
+    fleet_watch: FleetWatch,
     protection: Protection,
     listener: TcpListener,
     api: Api,
@@ -61,7 +64,13 @@ impl App {
             auditor,
             config.cleanup_interval.0,
             config.longest_window() * TELEMETRY_AGE,
-        );
+        )
+        .watching(Fleet::new(config.edges.drift_grace.0));
+        let fleet_watch = FleetWatch {
+            bus: bus.clone(),
+            inputs: sender.clone(),
+            garbage: garbage.clone(),
+        };
         let intake = Intake {
             bus: bus.clone(),
             url: config.nats.url.clone(),
@@ -88,6 +97,7 @@ impl App {
             writers,
             inputs,
             intake,
+            fleet_watch,
             protection,
             listener,
             api,
@@ -105,6 +115,7 @@ impl App {
         let engine = tokio::spawn(self.engine.run(self.inputs));
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
+        let watching = tokio::spawn(self.fleet_watch.run());
         let intake = tokio::spawn(self.intake.run());
         let events = self.api.events.clone();
         let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
@@ -122,6 +133,7 @@ impl App {
         events.end();
         let _ = tokio::time::timeout(DRAIN, serve).await;
         protecting.abort();
+        watching.abort();
         engine.abort();
         // The engine has dropped its ends: what it decided is still written, if NATS takes it soon.
         if tokio::time::timeout(DRAIN, writers).await.is_err() {

@@ -1,5 +1,7 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
+mod fleet;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -15,7 +17,7 @@ use secbeat_common::{
 };
 
 use crate::{
-    api::{BanRequest, Unbanned, view::BanView},
+    api::{BanRequest, Unbanned, edges::FleetEdge, propagation::PropagationView, view::BanView},
     config::{self, Config},
     detect::Action,
     replay,
@@ -67,6 +69,18 @@ pub enum Command {
         /// The address or CIDR, as `bans` shows it.
         target: Prefix,
     },
+    /// List the edges: which are there, what they enforce, and whether that is what the ledger says.
+    Edges {
+        /// A table for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show how long bans take from the decision into each edge's kernel, and who has not answered.
+    Propagation {
+        /// A table for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Run the detector over access logs and show whom it would have banned.
     Replay(replay::Args),
 }
@@ -100,6 +114,10 @@ impl Cli {
                 Ok(())
             }
             Command::Bans { output } => bans(&api.get::<Vec<BanView>>("/api/v1/bans")?, *output),
+            Command::Edges { output } => fleet::edges(&api.get::<Vec<FleetEdge>>("/api/v1/edges")?, *output),
+            Command::Propagation { output } => {
+                fleet::propagation(&api.get::<PropagationView>("/api/v1/propagation")?, *output)
+            }
             Command::Ban {
                 target,
                 duration,

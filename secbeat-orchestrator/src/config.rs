@@ -14,7 +14,7 @@ use secbeat_common::{
 use serde::Deserialize;
 
 pub use self::rules::Rules;
-use crate::{detect::DetectConfig, ledger::LedgerConfig};
+use crate::{detect::DetectConfig, ledger::LedgerConfig, presence};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -34,6 +34,7 @@ pub struct Config {
     pub rules: Rules,
     pub ban: Ban,
     pub protect: Protect,
+    pub edges: Edges,
     /// How often sources that went quiet are forgotten.
     pub cleanup_interval: HumanDuration,
 }
@@ -48,6 +49,7 @@ impl Default for Config {
             rules: Rules::default(),
             ban: Ban::default(),
             protect: Protect::default(),
+            edges: Edges::default(),
             cleanup_interval: seconds(300),
         }
     }
@@ -58,6 +60,22 @@ impl Default for Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Nats {
     pub url: NatsUrl,
+}
+
+/// The edges.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edges {
+    /// How long an edge may hold other bans than the ledger before that is an alarm.
+    pub drift_grace: HumanDuration,
+}
+
+impl Default for Edges {
+    fn default() -> Self {
+        Self {
+            drift_grace: HumanDuration(presence::DRIFT_GRACE),
+        }
+    }
 }
 
 /// The detector.

@@ -1,12 +1,16 @@
 //! The one owner of detector and ledger: telemetry and orders in, bans and audit records out.
 
+mod fleet;
 mod input;
 mod observed;
 mod telemetry;
 mod times;
 mod waf;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
@@ -19,12 +23,18 @@ use uuid::Uuid;
 
 pub use self::input::{EngineHandle, Input, Reply};
 use crate::{
-    api::view::{BanView, Stats},
+    api::{
+        edges::Standing,
+        propagation::PropagationView,
+        view::{BanView, Stats},
+    },
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
     events::{Change, Events},
     ledger::{Decision, Ledger, Refusal, WriteState},
     millis,
+    presence::Fleet,
+    propagation::Propagation,
     writer::{Auditor, Fate, Wish, Writer},
 };
 
@@ -40,6 +50,9 @@ pub struct Engine {
     detector: Detector,
     upstreams: Upstreams,
     edges: Edges,
+    fleet: Fleet,
+    propagation: Propagation,
+    started: Instant,
     /// What is older is ignored.
     max_age_ms: i64,
     ledger: Ledger,
@@ -96,6 +109,9 @@ impl Engine {
             detector,
             upstreams: Upstreams::default(),
             edges: Edges::default(),
+            fleet: Fleet::default(),
+            propagation: Propagation::default(),
+            started: Instant::now(),
             max_age_ms: millis(max_age),
             ledger,
             bus,
@@ -132,6 +148,7 @@ impl Engine {
                     for target in self.ledger.expire(now_ms()) {
                         info!(target: "audit", %target, "ban ended");
                     }
+                    self.look_for_edges();
                 }
                 _ = cleanup.tick() => {
                     let forgotten = self.detector.cleanup(now_ms() - self.max_age_ms);
@@ -151,6 +168,11 @@ impl Engine {
             Input::Waf { batch, received_ms } => self.waf(&batch, received_ms),
             Input::Restore { bans, audit } => self.restore(bans, &audit),
             Input::Recheck { present } => self.recheck(&present),
+            Input::EdgeHeard(record) => self.edge_heard(*record),
+            Input::EdgeLeft(edge_id) => self.edge_left(&edge_id),
+            Input::Acks { batch, received_ms } => self.acks(&batch, received_ms),
+            Input::Edges { reply } => drop(reply.send(self.edge_views())),
+            Input::Propagation { reply } => drop(reply.send(PropagationView::new(&self.propagation))),
             Input::Protected(networks) => self.ledger.protect(networks),
             Input::Done { id, fate } => self.done(id, fate),
             Input::Ban {
@@ -182,6 +204,7 @@ impl Engine {
                     unwritten: self.open.len(),
                     audit_lost: self.auditor.lost(),
                     edges: self.edges.views(),
+                    fleet: self.fleet.edges().map(Standing::new).collect(),
                 });
             }
         }
@@ -249,6 +272,7 @@ impl Engine {
             strikes = command.strikes, layer = command.layer.name(),
             seconds = (command.expires_at_ms - command.issued_at_ms) / 1000, "banned"
         );
+        self.propagation.issued(&command, self.fleet.up());
         let decision = Audited::Ban {
             command_id: command.id,
             reason: command.reason,
@@ -275,6 +299,8 @@ impl Engine {
     fn done(&mut self, id: Uuid, fate: Fate) {
         if fate == Fate::Written {
             self.ledger.acknowledged(id);
+        } else {
+            self.propagation.void(id);
         }
         let Some(Open {
             target,
@@ -417,6 +443,7 @@ impl Engine {
         self.detector.forget(target, now);
         info!(target: "audit", %target, actor, "ban lifted");
         let id = ban.command.id;
+        self.propagation.void(id);
         let decision = Audited::Unban {
             command_id: id,
             strikes: ban.command.strikes,

@@ -56,10 +56,18 @@ pub enum Change {
         target: String,
         actor: String,
     },
-    /// An edge reports again, or for the first time.
+    /// An edge is there again, or for the first time.
     EdgeUp { edge_id: String },
-    /// An edge has not reported for too long.
+    /// An edge has stopped, or has not been heard of for too long.
     EdgeDown { edge_id: String },
+    /// An edge has held other bans than the ledger for too long.
+    EdgeDrifts {
+        edge_id: String,
+        /// RFC 3339.
+        since: String,
+    },
+    /// An edge that drifted holds the ledger's bans again.
+    EdgeAgrees { edge_id: String },
 }
 
 impl Change {
@@ -116,6 +124,8 @@ impl Change {
             Self::Unban { .. } => "unban",
             Self::EdgeUp { .. } => "edge-up",
             Self::EdgeDown { .. } => "edge-down",
+            Self::EdgeDrifts { .. } => "edge-drifts",
+            Self::EdgeAgrees { .. } => "edge-agrees",
         }
     }
 }

@@ -4,9 +4,11 @@
 //!
 //! * [`detect`]: sources, sliding windows, rules and the outage guard: who crossed a threshold?
 //! * [`ledger`]: which bans are in force, for how long, and which of them still have to be written?
+//! * [`presence`]: which edges are there, and do they hold the ledger's bans?
+//! * [`propagation`]: how long do bans take to the edges, and who has answered?
 //! * [`replay`]: the same detector and ledger over log files.
 //!
-//! The shell moves data between them and the world: [`intake`] reads the bus, [`engine`] owns detector and ledger, [`writer`]
+//! The shell moves data between them and the world: [`intake`] and [`fleet_watch`] read the bus, [`engine`] owns detector and ledger, [`writer`]
 //! makes the bus say what the ledger says, [`events`] tells whoever listens, [`api`] and [`cli`] are for people, [`app`] ties all together.
 
 #![forbid(unsafe_code)]
@@ -20,8 +22,11 @@ pub mod detect;
 pub mod edges;
 pub mod engine;
 pub mod events;
+pub mod fleet_watch;
 pub mod intake;
 pub mod ledger;
+pub mod presence;
+pub mod propagation;
 pub mod protection;
 pub mod replay;
 pub mod writer;

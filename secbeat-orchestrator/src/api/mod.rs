@@ -1,8 +1,10 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
 mod bans;
+pub mod edges;
 mod events;
 mod probes;
+pub mod propagation;
 mod stats;
 pub mod view;
 
@@ -45,6 +47,8 @@ pub fn router(api: Api) -> Router {
         .merge(stats::routes())
         .merge(bans::routes())
         .merge(events::routes())
+        .merge(edges::routes())
+        .merge(propagation::routes())
         .layer(middleware::from_fn(as_problems))
         .with_state(api)
 }

@@ -3,6 +3,7 @@
 use secbeat_common::daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 
+use super::edges::Standing;
 use crate::ledger::{ActiveBan, WriteState};
 
 /// One ban.
@@ -80,6 +81,9 @@ pub struct Stats {
     pub audit_lost: u64,
     /// What telemetry of each edge came, and what did not.
     pub edges: Vec<EdgeView>,
+    /// Which edges are there, and which drift.
+    #[serde(default)]
+    pub fleet: Vec<Standing>,
 }
 
 /// The telemetry of one edge, since this process began to read it.

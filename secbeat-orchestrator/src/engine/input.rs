@@ -5,13 +5,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use secbeat_common::{
     daemon::garbage::Garbage,
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, TelemetryBatch, WafBatch},
+    wire::{AckBatch, AuditRecord, BlockCommand, Presence, TelemetryBatch, WafBatch},
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::{
-    api::view::{BanView, Stats},
+    api::{
+        edges::FleetEdge,
+        propagation::PropagationView,
+        view::{BanView, Stats},
+    },
     writer::Fate,
 };
 
@@ -38,6 +42,21 @@ pub enum Input {
     /// What the bucket holds after a reconnect: bans that it lost are written again.
     Recheck {
         present: HashMap<Prefix, Uuid>,
+    },
+    /// An edge has renewed its record.
+    EdgeHeard(Box<Presence>),
+    /// An edge has taken its record away.
+    EdgeLeft(String),
+    /// What an edge made of commands, and when that was received.
+    Acks {
+        batch: AckBatch,
+        received_ms: i64,
+    },
+    Edges {
+        reply: oneshot::Sender<Vec<FleetEdge>>,
+    },
+    Propagation {
+        reply: oneshot::Sender<PropagationView>,
     },
     /// All that is never banned from now on.
     Protected(Vec<Prefix>),

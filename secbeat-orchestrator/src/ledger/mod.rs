@@ -21,6 +21,7 @@ use std::{
 };
 
 use secbeat_common::{
+    digest::Digest,
     maps::MAX_BANNED_NETS,
     prefix::Prefix,
     wire::{Action, BlockCommand, Evidence, Layer, Reason, Scope},
@@ -49,6 +50,8 @@ pub struct Ledger {
     /// Targets in `active` that are no single source.
     wide: BTreeSet<Prefix>,
     history: History,
+    /// Of `active`.
+    digest: Digest,
     /// Automatic bans of the last minute.
     recent: Window,
 }
@@ -64,6 +67,7 @@ impl Ledger {
             pending: BTreeMap::new(),
             wide: BTreeSet::new(),
             history: History::default(),
+            digest: Digest::default(),
             recent: Window::default(),
         }
     }
@@ -261,6 +265,12 @@ impl Ledger {
             .filter_map(|(_, target)| self.active.get(target))
     }
 
+    /// The digest of [`active`](Self::active), which every edge's bans are compared with.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// How many bans [`active`](Self::active) has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -307,6 +317,7 @@ impl Ledger {
         if !target.is_source() {
             self.wide.insert(target);
         }
+        self.digest.add(&(&command).into());
         self.active.insert(target, ActiveBan { command, write });
     }
 
@@ -315,6 +326,7 @@ impl Ledger {
         self.by_expiry.remove(&(ban.command.expires_at_ms, *target));
         self.pending.remove(&ban.command.id);
         self.wide.remove(target);
+        self.digest.remove(&(&ban.command).into());
         Some(ban)
     }
 

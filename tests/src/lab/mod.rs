@@ -8,6 +8,7 @@ pub mod client;
 pub mod files;
 pub mod fleet;
 pub mod frames;
+pub mod further_edge;
 pub mod haproxy;
 pub mod host;
 pub mod http;

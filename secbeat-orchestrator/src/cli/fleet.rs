@@ -1,0 +1,118 @@
+//! `edges` and `propagation`.
+
+use comfy_table::Table;
+use secbeat_common::daemon::cli::{Output, print_json};
+
+use crate::api::{
+    edges::{AgreementView, FleetEdge},
+    propagation::{CommandView, PropagationView},
+};
+
+/// Commands in the table; `-o json` has all.
+const COMMANDS: usize = 20;
+
+pub(super) fn edges(edges: &[FleetEdge], output: Output) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return print_json(edges);
+    }
+    let header = [
+        "EDGE",
+        "STATE",
+        "SINCE",
+        "VERSION",
+        "MODE",
+        "INTERFACES",
+        "BANS",
+        "LEDGER",
+        "DROPPED",
+        "LOST",
+    ];
+    let rows = edges.iter().map(|edge| {
+        let record = &edge.record;
+        let interfaces: Vec<_> = record
+            .interfaces
+            .iter()
+            .map(|interface| format!("{} ({})", interface.name, interface.mode))
+            .collect();
+        let mode = if record.observe_only { "observe" } else { "enforce" };
+        [
+            edge.standing.edge_id.clone(),
+            edge.standing.state.name().to_owned(),
+            edge.standing.since.clone(),
+            record.version.clone(),
+            mode.to_owned(),
+            interfaces.join(", "),
+            record.bans.active.to_string(),
+            agreement(edge),
+            record.drops.packets.to_string(),
+            record.telemetry_lost.to_string(),
+        ]
+    });
+    print_table(header, rows);
+    Ok(())
+}
+
+fn agreement(edge: &FleetEdge) -> String {
+    if let Some(since) = &edge.standing.drifting_since {
+        return format!("DRIFTS since {since}");
+    }
+    match edge.agreement {
+        AgreementView::Agrees => "agrees".to_owned(),
+        AgreementView::Differs { held, issued, .. } => format!("differs ({held} of {issued})"),
+        AgreementView::Unknown => "unknown".to_owned(),
+    }
+}
+
+pub(super) fn propagation(view: &PropagationView, output: Output) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return print_json(view);
+    }
+    let header = [
+        "EDGE", "BANS", "P50 MS", "P95 MS", "P99 MS", "MAX MS", "LAST MS", "REFUSED", "FAILED",
+    ];
+    let rows = view.edges.iter().map(|edge| {
+        [
+            edge.edge_id.clone(),
+            edge.count.to_string(),
+            edge.p50_ms.to_string(),
+            edge.p95_ms.to_string(),
+            edge.p99_ms.to_string(),
+            edge.max_ms.to_string(),
+            edge.last_ms.map_or_else(String::new, |ms| ms.to_string()),
+            edge.refused.to_string(),
+            edge.failed.to_string(),
+        ]
+    });
+    print_table(header, rows);
+    println!();
+    let rows = view.commands.iter().take(COMMANDS).map(|command| {
+        [
+            command.target.clone(),
+            command.issued_at.clone(),
+            command.enforced.len().to_string(),
+            command.pending.join(", "),
+            not_enforced(command),
+        ]
+    });
+    print_table(
+        ["TARGET", "ISSUED", "ENFORCED BY", "PENDING", "NOT ENFORCED"],
+        rows,
+    );
+    Ok(())
+}
+
+fn not_enforced(command: &CommandView) -> String {
+    let reasons = command.refused.iter().chain(&command.failed);
+    let reasons: Vec<_> = reasons
+        .map(|reason| format!("{}: {}", reason.edge_id, reason.why))
+        .collect();
+    reasons.join("; ")
+}
+
+fn print_table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(header);
+    table.add_rows(rows);
+    println!("{table}");
+}

@@ -1,0 +1,131 @@
+//! What the edges say on the bus, their presence and acknowledgements, brought to the engine.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use async_nats::jetstream::{self, kv, stream::StorageType};
+use futures::StreamExt as _;
+use secbeat_common::{
+    daemon::{bus::Bus, garbage::Garbage, time::now_ms},
+    subjects,
+    wire::{self, AckBatch, Presence},
+};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::engine::Input;
+
+/// Pause before reading is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the watch needs.
+pub struct FleetWatch {
+    pub bus: Bus,
+    pub inputs: mpsc::Sender<Input>,
+    pub garbage: Arc<Garbage>,
+}
+
+impl FleetWatch {
+    /// Watches until the engine ends.
+    pub async fn run(mut self) {
+        let mut connection = 0;
+        loop {
+            connection = self.bus.connection_after(connection).await;
+            let mut complained = false;
+            loop {
+                let mut watched = self.bus.clone();
+                let outcome = tokio::select! {
+                    outcome = self.follow() => outcome,
+                    _ = watched.connection_after(connection) => break,
+                };
+                if self.inputs.is_closed() {
+                    return;
+                }
+                if let Err(error) = outcome
+                    && !std::mem::replace(&mut complained, true)
+                {
+                    warn!("cannot hear the edges yet, retrying: {error:#}");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn follow(&self) -> anyhow::Result<()> {
+        let config = kv::Config {
+            bucket: subjects::EDGES_BUCKET.to_owned(),
+            history: 1,
+            // What is there now is all that matters.
+            storage: StorageType::Memory,
+            max_age: subjects::PRESENCE_TTL,
+            ..kv::Config::default()
+        };
+        let bucket = jetstream::new(self.bus.client.clone())
+            .create_or_update_key_value(config)
+            .await
+            .context("making the edges bucket")?;
+        let mut acks = self
+            .bus
+            .client
+            .subscribe(subjects::ACKS_ALL)
+            .await
+            .context("subscribing to acknowledgements")?;
+        let mut edges = bucket
+            .watch_with_history(">")
+            .await
+            .context("watching the edges bucket")?;
+        loop {
+            let input = tokio::select! {
+                entry = edges.next() => {
+                    let entry = entry.context("the watch of the edges bucket ended")?;
+                    self.presence(&entry.context("reading the edges bucket")?)
+                }
+                message = acks.next() => {
+                    self.acks(&message.context("the subscription to acknowledgements ended")?)
+                }
+            };
+            if let Some(input) = input {
+                self.inputs
+                    .send(input)
+                    .await
+                    .map_err(|_| anyhow::anyhow!("the engine has ended"))?;
+            }
+        }
+    }
+
+    fn presence(&self, entry: &kv::Entry) -> Option<Input> {
+        if entry.operation != kv::Operation::Put {
+            return Some(Input::EdgeLeft(entry.key.clone()));
+        }
+        match serde_json::from_slice::<Presence>(&entry.value) {
+            Ok(record) if record.edge_id == entry.key => Some(Input::EdgeHeard(Box::new(record))),
+            Ok(record) => {
+                let error = format!("the record of {} under another edge's key", record.edge_id);
+                self.garbage.report(&entry.key, "an edge's presence", &error);
+                None
+            }
+            Err(error) => {
+                self.garbage.report(&entry.key, "an edge's presence", &error);
+                None
+            }
+        }
+    }
+
+    fn acks(&self, message: &async_nats::Message) -> Option<Input> {
+        match wire::decode::<AckBatch>(&message.payload) {
+            Ok(batch) if subjects::acks(&batch.edge_id) == *message.subject => Some(Input::Acks {
+                batch,
+                received_ms: now_ms(),
+            }),
+            Ok(batch) => {
+                let error = format!("acknowledgements of {} on another edge's subject", batch.edge_id);
+                self.garbage.report(&message.subject, "acknowledgements", &error);
+                None
+            }
+            Err(error) => {
+                self.garbage.report(&message.subject, "acknowledgements", &error);
+                None
+            }
+        }
+    }
+}
