@@ -21,6 +21,11 @@ const LATE: &str = "late";
 /// rare, each orchestrator reads all of them and keeps those of the sources that it owns. [`TELEMETRY_STREAM`] captures it.
 pub const WAF_EVENTS: &str = "secbeat.events.waf";
 
+/// Key-value bucket of who owns which partition: [`partition_lease`] and [`member`] → `Lease`.
+pub const LEASES_BUCKET: &str = "secbeat_leases";
+const PARTITION_LEASE: &str = "partition.";
+const MEMBER: &str = "member.";
+
 /// File stream of every decision, for people and for restarts.
 pub const AUDIT_STREAM: &str = "SECBEAT_AUDIT";
 /// What [`AUDIT_STREAM`] captures.
@@ -59,6 +64,58 @@ pub fn telemetry(edge_id: &str, partition: u16) -> String {
 #[must_use]
 pub fn late_telemetry(edge_id: &str, partition: u16) -> String {
     format!("{}.{LATE}", telemetry(edge_id, partition))
+}
+
+/// What the owner of `partition` reads: the telemetry of all edges, live and late.
+#[must_use]
+pub fn telemetry_of(partition: u16) -> [String; 2] {
+    [telemetry("*", partition), late_telemetry("*", partition)]
+}
+
+/// The partition of a subject that [`telemetry`] or [`late_telemetry`] made.
+#[must_use]
+pub fn partition_of(subject: &str) -> Option<u16> {
+    let mut tokens = subject.strip_prefix(TELEMETRY)?.split('.').skip(1);
+    tokens.next()?.parse().ok()
+}
+
+/// The key of the lease of `partition` in [`LEASES_BUCKET`].
+#[must_use]
+pub fn partition_lease(partition: u16) -> String {
+    format!("{PARTITION_LEASE}{partition}")
+}
+
+/// The key under which the orchestrator `id` says in [`LEASES_BUCKET`] that it lives. `id` is one [token](is_token).
+#[must_use]
+pub fn member(id: &str) -> String {
+    format!("{MEMBER}{id}")
+}
+
+/// Where a write of `key` of [`LEASES_BUCKET`] goes.
+#[must_use]
+pub fn lease(key: &str) -> String {
+    format!("$KV.{LEASES_BUCKET}.{key}")
+}
+
+/// What a key of [`LEASES_BUCKET`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseKey {
+    /// See [`partition_lease`].
+    Partition(u16),
+    /// See [`member`].
+    Member(String),
+}
+
+impl LeaseKey {
+    /// The inverse of [`partition_lease`] and [`member`].
+    #[must_use]
+    pub fn parse(key: &str) -> Option<Self> {
+        if let Some(id) = key.strip_prefix(MEMBER) {
+            return is_token(id).then(|| Self::Member(id.to_owned()));
+        }
+        let partition = key.strip_prefix(PARTITION_LEASE)?.parse().ok()?;
+        (partition < PARTITIONS).then_some(Self::Partition(partition))
+    }
 }
 
 /// Whether `subject` is one of [`late_telemetry`].
@@ -114,6 +171,31 @@ mod tests {
         );
         assert_eq!(format!("$KV.{BANS_BUCKET}.>"), BANS_ALL);
         assert_eq!(format!("KV_{BANS_BUCKET}"), BANS_STREAM);
+    }
+
+    #[test]
+    fn partitions_are_read_off_subjects_and_keys() {
+        assert_eq!(
+            telemetry_of(7),
+            ["secbeat.telemetry.*.7", "secbeat.telemetry.*.7.late"]
+        );
+        for subject in [telemetry("12", 7), late_telemetry("12", 7)] {
+            assert_eq!(partition_of(&subject), Some(7), "{subject}");
+        }
+        for subject in [WAF_EVENTS, "secbeat.telemetry.7", "secbeat.telemetry.e.x"] {
+            assert_eq!(partition_of(subject), None, "{subject}");
+        }
+        assert_eq!(partition_lease(7), "partition.7");
+        assert_eq!(lease("partition.7"), "$KV.secbeat_leases.partition.7");
+        assert_eq!(LeaseKey::parse("partition.7"), Some(LeaseKey::Partition(7)));
+        assert_eq!(member("a-1"), "member.a-1");
+        assert_eq!(
+            LeaseKey::parse("member.a-1"),
+            Some(LeaseKey::Member("a-1".to_owned()))
+        );
+        for key in ["partition.16", "partition.-1", "member.", "member.a.b", "other"] {
+            assert_eq!(LeaseKey::parse(key), None, "{key}");
+        }
     }
 
     #[test]

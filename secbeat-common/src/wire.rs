@@ -8,6 +8,7 @@ mod ack;
 mod audit;
 mod interest;
 mod presence;
+mod lease;
 mod waf;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ pub use self::{
     audit::{AuditRecord, Decision},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    lease::{Lease, NO_LEASE},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
 use crate::prefix::Prefix;
@@ -187,7 +189,9 @@ pub struct BlockCommand {
     pub expires_at_ms: i64,
     pub issuer: String,
     pub layer: Layer,
-    /// Fencing: a command of a lower epoch than one already seen for the partition is stale.
+    /// Fencing: the epoch of the issuer's lease of the target's partition. A command of a lower epoch than one written
+    /// before it for the same partition is stale. [`NO_LEASE`] for what people order, which needs no lease and is never
+    /// stale.
     pub epoch: u64,
 }
 

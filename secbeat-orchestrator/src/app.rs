@@ -4,7 +4,10 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_common::daemon::{bus::Bus, garbage::Garbage};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -15,9 +18,14 @@ use crate::{
     engine::{Engine, EngineHandle},
     fleet_watch::FleetWatch,
     intake::Intake,
+    leases::{
+        self, Tenures,
+        shell::{Leases, Ownership},
+    },
     ledger::Ledger,
     presence::Fleet,
     protection::Protection,
+    replica::{Replica, Revisions},
     writer::{Auditor, Writer},
 };
 
@@ -32,6 +40,10 @@ pub struct App {
     engine: Engine,
     writers: Pin<Box<dyn Future<Output = ()> + Send>>,
     inputs: mpsc::Receiver<crate::engine::Input>,
+    replica: Replica,
+    restored: watch::Receiver<bool>,
+    leases: Leases,
+    changes: mpsc::UnboundedReceiver<Ownership>,
     intake: Intake,
     fleet_watch: FleetWatch,
     protection: Protection,
@@ -54,7 +66,16 @@ impl App {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let garbage = Arc::new(Garbage::default());
         let streams = Streams::new(&bus);
-        let (writer, writing) = Writer::new(streams.clone(), sender.downgrade());
+        let (revisions, tenures) = (Revisions::default(), Tenures::default());
+        let port = listener.local_addr().context("asking for the API's port")?.port();
+        let (leases, changes, leases_view) =
+            Leases::new(bus.clone(), leases::identity(port), tenures.clone());
+        let (writer, writing) = Writer::new(
+            streams.clone(),
+            revisions.clone(),
+            tenures.clone(),
+            sender.downgrade(),
+        );
         let (auditor, auditing) = Auditor::new(streams);
         let engine = Engine::new(
             Detector::new(config.detector()),
@@ -62,6 +83,7 @@ impl App {
             bus.clone(),
             writer,
             auditor,
+            tenures,
             config.cleanup_interval.0,
             config.longest_window() * TELEMETRY_AGE,
         )
@@ -71,14 +93,23 @@ impl App {
             inputs: sender.clone(),
             garbage: garbage.clone(),
         };
-        let intake = Intake {
+        let (restoring, restored) = watch::channel(false);
+        let replica = Replica {
             bus: bus.clone(),
             url: config.nats.url.clone(),
             inputs: sender.clone(),
             garbage: garbage.clone(),
-            window: config.longest_window(),
+            revisions,
+            longest_window: config.longest_window(),
             // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
             memory: config.ban.max_duration.0 + config.ban.strike_memory.0 * 2,
+            restored: restoring,
+        };
+        let intake = Intake {
+            bus: bus.clone(),
+            inputs: sender.clone(),
+            garbage: garbage.clone(),
+            window: config.longest_window(),
         };
         let api = Api {
             engine: EngineHandle {
@@ -87,6 +118,7 @@ impl App {
             },
             bus,
             events: engine.events(),
+            leases: leases_view,
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -96,6 +128,10 @@ impl App {
             engine,
             writers,
             inputs,
+            replica,
+            restored,
+            leases,
+            changes,
             intake,
             fleet_watch,
             protection,
@@ -111,13 +147,28 @@ impl App {
     /// When something that must run has ended: a NATS server too old, or the API's listener.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         info!(api = %self.config.api_listen, nats = %self.config.nats.url, "running");
-        let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let (stop, mut stopped) = watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
-        let intake = tokio::spawn(self.intake.run());
         let events = self.api.events.clone();
+        let replica = tokio::spawn(self.replica.run());
+        let intake = tokio::spawn(self.intake.run(self.changes));
+        let (resign, resigning) = oneshot::channel::<()>();
+        let mut restored = self.restored;
+        let mut leases = tokio::spawn(async move {
+            let resigning = async { drop(resigning.await) };
+            let mut resigning = std::pin::pin!(resigning);
+            // Nobody is judged before it is known who is banned.
+            let begins = tokio::select! {
+                restored = restored.wait_for(|restored| *restored) => restored.is_ok(),
+                () = &mut resigning => false,
+            };
+            if begins {
+                self.leases.run(resigning).await;
+            }
+        });
         let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         });
@@ -127,7 +178,9 @@ impl App {
                 info!("stopping; bans stay in force");
                 Ok(())
             }
-            ended = intake => ended.context("reading the bus died").and_then(|ended| ended),
+            ended = intake => ended.context("reading telemetry died"),
+            ended = &mut leases => ended.context("sharing the partitions died"),
+            ended = replica => ended.context("reading the bus died").and_then(|ended| ended),
         };
         let _ = stop.send(true);
         events.end();
@@ -138,6 +191,11 @@ impl App {
         // The engine has dropped its ends: what it decided is still written, if NATS takes it soon.
         if tokio::time::timeout(DRAIN, writers).await.is_err() {
             warn!("NATS did not take all that was decided");
+        }
+        // Last of all: until then this orchestrator owns what it wrote about.
+        drop(resign);
+        if !leases.is_finished() {
+            let _ = tokio::time::timeout(DRAIN, leases).await;
         }
         outcome
     }

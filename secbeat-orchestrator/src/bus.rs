@@ -1,11 +1,12 @@
 //! The orchestrator's side of the bus: it owns the streams and the bucket, writes bans and audit records, reads telemetry.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::{
     self, Context,
     consumer::{DeliverPolicy, push},
+    context::PublishErrorKind,
     kv,
     message::PublishMessage,
     stream::{self, DiscardPolicy, Republish, StorageType},
@@ -15,10 +16,12 @@ use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
     subjects,
-    wire::{self, AuditRecord, BlockCommand},
+    wire::{self, AuditRecord, BlockCommand, Lease},
 };
 use tracing::warn;
 use uuid::Uuid;
+
+use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
 pub const TELEMETRY_AGE: u32 = 2;
@@ -103,52 +106,66 @@ impl Streams {
             .create_or_update_key_value(bans)
             .await
             .context("making the bans bucket")?;
+        // On disk: revisions are epochs, which must not begin again when the server does.
+        let leases = kv::Config {
+            bucket: subjects::LEASES_BUCKET.to_owned(),
+            history: 1,
+            storage: StorageType::File,
+            limit_markers: Some(MARKER_TTL),
+            ..kv::Config::default()
+        };
+        self.context
+            .create_or_update_key_value(leases)
+            .await
+            .context("making the bucket of leases")?;
         Ok(())
     }
 
-    /// Every ban in the bucket that decodes.
+    /// The bucket of bans.
     ///
     /// # Errors
     ///
-    /// When the bucket cannot be read.
-    pub async fn bans(&self) -> anyhow::Result<HashMap<Prefix, BlockCommand>> {
-        let bucket = self
-            .context
-            .get_key_value(subjects::BANS_BUCKET)
-            .await
-            .context("opening the bans bucket")?;
-        let mut bans = HashMap::new();
-        if bucket
-            .status()
-            .await
-            .context("reading the bans bucket's status")?
-            .values()
-            == 0
-        {
-            return Ok(bans);
-        }
-        let mut watch = bucket
-            .watch_with_history(">")
-            .await
-            .context("reading the bans bucket")?;
-        loop {
-            let entry = tokio::time::timeout(PATIENCE, watch.next())
-                .await
-                .context("the bans bucket fell silent")?;
-            let entry = entry
-                .context("the watch of the bans bucket ended")?
-                .context("reading the bans bucket")?;
-            if entry.operation == kv::Operation::Put {
-                match wire::decode::<BlockCommand>(&entry.value) {
-                    Ok(command) => drop(bans.insert(command.target, command)),
-                    Err(error) => warn!(key = entry.key, %error, "not a ban in the bans bucket: ignored"),
-                }
-            }
-            if entry.delta == 0 {
-                break;
-            }
-        }
-        Ok(bans)
+    /// When it cannot be opened.
+    pub async fn bans(&self) -> anyhow::Result<kv::Store> {
+        let bucket = self.context.get_key_value(subjects::BANS_BUCKET).await;
+        bucket.context("opening the bans bucket")
+    }
+
+    /// The bucket of leases.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub async fn leases(&self) -> anyhow::Result<kv::Store> {
+        let bucket = self.context.get_key_value(subjects::LEASES_BUCKET).await;
+        bucket.context("opening the bucket of leases")
+    }
+
+    /// Writes a lease, once, and returns its revision. With `over`, only on top of that revision (0: a key that does not
+    /// exist); without, it is a sign of life, which the server deletes after [`LEASE`].
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it; it may have been written all the same, unless another revision was there.
+    pub async fn put_lease(&self, key: &str, lease: &Lease, over: Option<u64>) -> anyhow::Result<u64> {
+        let message = PublishMessage::build().payload(wire::encode(lease)?.into());
+        let message = match over {
+            Some(revision) => message.expected_last_subject_sequence(revision),
+            None => message.ttl(LEASE),
+        };
+        let written = self.context.send_publish(subjects::lease(key), message);
+        Ok(written.await?.await?.sequence)
+    }
+
+    /// Removes a lease, once.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it.
+    pub async fn remove_lease(&self, key: &str) -> anyhow::Result<()> {
+        let bucket = self.leases().await?;
+        let removed = bucket.purge_with_ttl(key, MARKER_TTL).await;
+        removed.with_context(|| format!("removing the lease {key}"))
     }
 
     /// Audit records since `since_ms`, oldest first.
@@ -200,12 +217,16 @@ impl Streams {
         Ok(records)
     }
 
-    /// Telemetry from `from` on, then live.
+    /// Telemetry of `partitions`, with the events of all web application firewalls, from `from` on, then live.
     ///
     /// # Errors
     ///
     /// When the stream cannot be read.
-    pub async fn telemetry(&self, from: TelemetryFrom) -> anyhow::Result<(StreamId, push::Ordered)> {
+    pub async fn telemetry(
+        &self,
+        partitions: &BTreeSet<u16>,
+        from: TelemetryFrom,
+    ) -> anyhow::Result<(StreamId, push::Ordered)> {
         let stream = self
             .context
             .get_stream(subjects::TELEMETRY_STREAM)
@@ -231,6 +252,7 @@ impl Streams {
             .create_consumer(push::OrderedConfig {
                 deliver_subject: self.context_inbox(),
                 deliver_policy,
+                filter_subjects: filters(partitions),
                 ..push::OrderedConfig::default()
             })
             .await
@@ -248,22 +270,46 @@ impl Streams {
         format!("_INBOX.{}", Uuid::new_v4().simple())
     }
 
-    /// Writes a ban, once.
+    /// Writes a ban, once, on top of the revision `over` of its key (0: a key that does not exist).
     ///
     /// # Errors
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
-    pub async fn put_ban(&self, command: &BlockCommand) -> anyhow::Result<()> {
+    pub async fn put_ban(&self, command: &BlockCommand, over: u64) -> anyhow::Result<Put> {
         let payload = wire::encode(command)?;
         // The server counts in whole seconds; the ban's own end is exact.
         let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
         let ttl = Duration::from_secs(left.as_secs() + 1);
-        let message = PublishMessage::build().payload(payload.into()).ttl(ttl);
-        self.context
+        let message = PublishMessage::build()
+            .payload(payload.into())
+            .ttl(ttl)
+            .expected_last_subject_sequence(over);
+        let sent = self
+            .context
             .send_publish(subjects::ban(&command.target), message)
-            .await?
             .await?;
-        Ok(())
+        match sent.await {
+            Ok(ack) => Ok(Put::Written {
+                revision: ack.sequence,
+            }),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Put::Conflict),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that decodes.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub async fn ban_of(&self, target: &Prefix) -> anyhow::Result<(u64, Option<BlockCommand>)> {
+        let entry = self.bans().await?.entry(target.key()).await;
+        let entry = entry.with_context(|| format!("reading the ban of {target}"))?;
+        Ok(entry.map_or((0, None), |entry| {
+            let is_put = entry.operation == kv::Operation::Put;
+            let command = is_put.then(|| wire::decode(&entry.value).ok()).flatten();
+            (entry.revision, command)
+        }))
     }
 
     /// Removes a ban, once.
@@ -272,12 +318,8 @@ impl Streams {
     ///
     /// When the server did not acknowledge it; it may have been removed all the same.
     pub async fn remove_ban(&self, target: &Prefix) -> anyhow::Result<()> {
-        let bucket = self
-            .context
-            .get_key_value(subjects::BANS_BUCKET)
-            .await
-            .context("opening the bans bucket")?;
-        bucket
+        self.bans()
+            .await?
             .purge_with_ttl(target.key(), MARKER_TTL)
             .await
             .with_context(|| format!("removing the ban of {target}"))
@@ -294,6 +336,25 @@ impl Streams {
         self.context.publish(subject, payload.into()).await?.await?;
         Ok(())
     }
+}
+
+/// What became of a write that depends on what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Written {
+        revision: u64,
+    },
+    /// Something else was there.
+    Conflict,
+}
+
+/// What of the stream concerns `partitions`.
+fn filters(partitions: &BTreeSet<u16>) -> Vec<String> {
+    if partitions.len() == usize::from(subjects::PARTITIONS) {
+        return Vec::new();
+    }
+    let telemetry = partitions.iter().flat_map(|n| subjects::telemetry_of(*n));
+    telemetry.chain([subjects::WAF_EVENTS.to_owned()]).collect()
 }
 
 /// Where to start reading telemetry.

@@ -69,6 +69,16 @@ impl Edges {
         edge.take(batch, partition, age_ms)
     }
 
+    /// What comes of `partition` from now on may have come before: it is read again.
+    pub fn forget_partition(&mut self, partition: u16) {
+        let boots = self.known.iter_mut().flat_map(|(_, edge)| edge.boots.iter_mut());
+        for (_, boot) in boots {
+            if let Some(sequences) = boot.partitions.get_mut(usize::from(partition)) {
+                *sequences = Sequences::default();
+            }
+        }
+    }
+
     /// Counts requests of `edge_id` that were too old.
     pub fn ignored(&mut self, edge_id: &str, requests: u64) {
         if let Some(edge) = self.known.get_mut(edge_id) {
@@ -196,6 +206,18 @@ mod tests {
             (view.missing_batches, view.repeated, view.late, view.batches),
             (1, 2, 1, 3)
         );
+    }
+
+    #[test]
+    fn what_is_read_again_is_news_again() {
+        let mut edges = Edges::default();
+        let batch = batch(1, 0, 0);
+        edges.take(&batch, None);
+        let partition = partition(&batch).unwrap();
+        edges.forget_partition(u16::try_from(1 - partition.min(1)).unwrap());
+        assert_eq!(edges.take(&batch, None), Arrival::Again, "of another partition");
+        edges.forget_partition(u16::try_from(partition).unwrap());
+        assert_eq!(edges.take(&batch, None), Arrival::New);
     }
 
     #[test]

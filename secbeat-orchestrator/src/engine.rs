@@ -3,6 +3,9 @@
 mod fleet;
 mod input;
 mod observed;
+mod partitions;
+mod replica;
+mod resets;
 mod telemetry;
 mod times;
 mod waf;
@@ -22,6 +25,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 pub use self::input::{EngineHandle, Input, Reply};
+use self::{partitions::Partitions, resets::Resets};
 use crate::{
     api::{
         edges::Standing,
@@ -31,7 +35,8 @@ use crate::{
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
     events::{Change, Events},
-    ledger::{Decision, Ledger, Refusal, WriteState},
+    leases::Tenures,
+    ledger::{Decision, Ledger, Refusal},
     millis,
     presence::Fleet,
     propagation::Propagation,
@@ -65,6 +70,11 @@ pub struct Engine {
     /// When each source was last audited as suppressed.
     suppressed: HashMap<Prefix, i64>,
     restored: bool,
+    tenures: Tenures,
+    partitions: Partitions,
+    resets: Resets,
+    /// What the bucket has, with the revision of its key, as far as is known.
+    present: HashMap<Prefix, (Uuid, u64)>,
     counts: Counts,
     events: Events,
 }
@@ -96,12 +106,14 @@ struct Counts {
 impl Engine {
     /// An engine that knows nothing yet.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is one of its parts")]
     pub fn new(
         detector: Detector,
         ledger: Ledger,
         bus: Bus,
         writer: Writer,
         auditor: Auditor,
+        tenures: Tenures,
         cleanup_interval: Duration,
         max_age: Duration,
     ) -> Self {
@@ -121,6 +133,10 @@ impl Engine {
             open: HashMap::new(),
             suppressed: HashMap::new(),
             restored: false,
+            tenures,
+            partitions: Partitions::default(),
+            resets: Resets::default(),
+            present: HashMap::new(),
             counts: Counts::default(),
             events: Events::default(),
         }
@@ -151,6 +167,7 @@ impl Engine {
                     self.look_for_edges();
                 }
                 _ = cleanup.tick() => {
+                    self.prune_resets();
                     let forgotten = self.detector.cleanup(now_ms() - self.max_age_ms);
                     debug!(forgotten, tracked = self.detector.tracked(), "forgot quiet sources");
                 }
@@ -161,13 +178,21 @@ impl Engine {
     fn take(&mut self, input: Input) {
         match input {
             Input::Batch {
+                partition,
                 batch,
                 received_ms,
                 age_ms,
-            } => self.batch(&batch, received_ms, age_ms),
+            } => {
+                if self.watches(partition) {
+                    self.batch(&batch, received_ms, age_ms);
+                }
+            }
             Input::Waf { batch, received_ms } => self.waf(&batch, received_ms),
             Input::Restore { bans, audit } => self.restore(bans, &audit),
-            Input::Recheck { present } => self.recheck(&present),
+            Input::Recheck { bans, lifted, audit } => self.recheck(bans, lifted, &audit),
+            Input::Banned(written) => self.banned(*written),
+            Input::Lifted(gone) => self.lifted(gone),
+            Input::Owned(ownership) => self.owned(ownership),
             Input::EdgeHeard(record) => self.edge_heard(*record),
             Input::EdgeLeft(edge_id) => self.edge_left(&edge_id),
             Input::Acks { batch, received_ms } => self.acks(&batch, received_ms),
@@ -210,13 +235,13 @@ impl Engine {
         }
     }
 
-    fn found(&mut self, finding: &Finding, received_ms: i64) {
+    /// What follows from a finding.
+    fn judge(&mut self, finding: &Finding, received_ms: i64) {
         self.counts.findings += 1;
         match self.ledger.judge(finding, received_ms, Uuid::now_v7()) {
             Decision::AlreadyBanned => {}
             Decision::Ban(command) => {
-                self.detector
-                    .ignore_until(command.target, command.expires_at_ms, command.layer);
+                self.ignore_until(command.target, command.expires_at_ms, command.layer);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
                     self.events.tell(Change::finding(finding, None));
@@ -297,8 +322,12 @@ impl Engine {
 
     /// A decision has reached the bus, or came to nothing.
     fn done(&mut self, id: Uuid, fate: Fate) {
-        if fate == Fate::Written {
-            self.ledger.acknowledged(id);
+        if let Fate::Written { revision } = fate {
+            if self.ledger.acknowledged(id)
+                && let Some(open) = self.open.get(&id)
+            {
+                self.present.insert(open.target, (id, revision));
+            }
         } else {
             self.propagation.void(id);
         }
@@ -312,9 +341,21 @@ impl Engine {
             return;
         };
         let written = match fate {
-            Fate::Written => Ok(()),
+            Fate::Written { .. } => Ok(()),
+            Fate::Lifted => {
+                self.present.remove(&target);
+                Ok(())
+            }
             Fate::Ended => Err("the ban ended before NATS took it".to_owned()),
             Fate::Superseded => Err("another order for the same target came in between".to_owned()),
+            Fate::Outrun(theirs) => {
+                self.outrun(*theirs);
+                Err("another orchestrator banned it first".to_owned())
+            }
+            Fate::Fenced => {
+                self.fenced(target, id);
+                Err("another orchestrator owns its partition".to_owned())
+            }
         };
         if written.is_ok() {
             let record = record(target, actor, decision);
@@ -327,63 +368,6 @@ impl Engine {
             Answer::Nobody => {}
             Answer::Ban(reply, view) => drop(reply.send(written.map(|()| view))),
             Answer::Unban(reply, view) => drop(reply.send(written.map(|()| Some(view)))),
-        }
-    }
-
-    /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit.
-    fn restore(&mut self, bans: Vec<BlockCommand>, audit: &[AuditRecord]) {
-        let now = now_ms();
-        info!(bans = bans.len(), records = audit.len(), "restored the ledger");
-        for record in audit {
-            match record.decision {
-                Audited::Ban {
-                    expires_at_ms,
-                    strikes,
-                    layer,
-                    ..
-                } if expires_at_ms <= now => {
-                    self.detector.ignore_until(record.target, expires_at_ms, layer);
-                    self.ledger.restore_history(record.target, expires_at_ms, strikes);
-                }
-                // Whether it is still in force is for the bucket to say, below.
-                Audited::Ban { .. } | Audited::Suppressed { .. } => {}
-                Audited::Observed {
-                    reason,
-                    expires_at_ms,
-                    ..
-                } => {
-                    if let Ok(rule) = reason.name().parse::<RuleName>() {
-                        self.detector
-                            .observe_until(record.target, rule.into(), expires_at_ms);
-                    }
-                }
-                Audited::Unban { strikes, .. } => {
-                    self.detector.forget(record.target, record.at_ms);
-                    self.ledger.restore_history(record.target, record.at_ms, strikes);
-                }
-            }
-        }
-        for command in bans.into_iter().filter(|command| command.expires_at_ms > now) {
-            self.detector
-                .ignore_until(command.target, command.expires_at_ms, command.layer);
-            self.ledger.restore(command);
-        }
-        self.restored = true;
-    }
-
-    fn recheck(&mut self, present: &HashMap<Prefix, Uuid>) {
-        let lost: Vec<_> = self
-            .ledger
-            .active()
-            .filter(|ban| ban.write == WriteState::Acknowledged)
-            .filter(|ban| present.get(&ban.command.target) != Some(&ban.command.id))
-            .map(|ban| ban.command.clone())
-            .collect();
-        if !lost.is_empty() {
-            warn!(bans = lost.len(), "the bans bucket lost bans: writing them again");
-        }
-        for command in lost {
-            self.writer.wish(command.target, Wish::Ban(command));
         }
     }
 
@@ -420,8 +404,7 @@ impl Engine {
             Ok(command) => command,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        self.detector
-            .ignore_until(target, command.expires_at_ms, command.layer);
+        self.ignore_until(target, command.expires_at_ms, command.layer);
         let Some(view) = self.ledger.get(&target).map(|ban| BanView::new(ban, now)) else {
             return drop(reply.send(Err("the ban has ended already".to_owned())));
         };
@@ -440,7 +423,7 @@ impl Engine {
         let Some(ban) = self.ledger.revoke(&target, now) else {
             return drop(reply.send(Ok(None)));
         };
-        self.detector.forget(target, now);
+        self.forget(target, now);
         info!(target: "audit", %target, actor, "ban lifted");
         let id = ban.command.id;
         self.propagation.void(id);

@@ -6,10 +6,12 @@
 //! * [`ledger`]: which bans are in force, for how long, and which of them still have to be written?
 //! * [`presence`]: which edges are there, and do they hold the ledger's bans?
 //! * [`propagation`]: how long do bans take to the edges, and who has answered?
+//! * [`leases::core`]: which partitions does this orchestrator own, of those that all share?
 //! * [`replay`]: the same detector and ledger over log files.
 //!
-//! The shell moves data between them and the world: [`intake`] and [`fleet_watch`] read the bus, [`engine`] owns detector and ledger, [`writer`]
-//! makes the bus say what the ledger says, [`events`] tells whoever listens, [`api`] and [`cli`] are for people, [`app`] ties all together.
+//! The shell moves data between them and the world: [`leases::shell`] and [`intake`] read what is owned, [`replica`] what
+//! others decide, [`fleet_watch`] what edges say, [`engine`] owns detector and ledger, [`writer`] makes the bus say what
+//! the ledger says, [`events`] tells whoever listens, [`api`] and [`cli`] are for people, [`app`] ties all together.
 
 #![forbid(unsafe_code)]
 
@@ -24,11 +26,13 @@ pub mod engine;
 pub mod events;
 pub mod fleet_watch;
 pub mod intake;
+pub mod leases;
 pub mod ledger;
 pub mod presence;
 pub mod propagation;
 pub mod protection;
 pub mod replay;
+pub mod replica;
 pub mod writer;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.

@@ -3,6 +3,10 @@
 //! For each target only the latest wish counts, and at most one write of it is under way: a retried ban can neither come
 //! after its own unban nor replace a newer ban. A write that was not acknowledged is tried again, since nobody knows
 //! whether it happened.
+//!
+//! A write is made on top of what was last heard of its key. If something else is there, another orchestrator wrote it:
+//! an automatic ban gives way to a ban in force, what people order replaces it. An automatic ban is written by the owner of
+//! its partition alone, and bears the epoch of that moment.
 
 use std::{
     collections::HashMap,
@@ -16,13 +20,19 @@ use std::{
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand},
+    subjects::PARTITIONS,
+    wire::{AuditRecord, BlockCommand, NO_LEASE, Reason},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, error};
 use uuid::Uuid;
 
-use crate::{bus::Streams, engine::Input};
+use crate::{
+    bus::{Put, Streams},
+    engine::Input,
+    leases::{Standing, Tenures, boot_ms},
+    replica::Revisions,
+};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
@@ -39,14 +49,20 @@ pub enum Wish {
 }
 
 /// What became of a wish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The server has acknowledged it.
-    Written,
+    /// The bucket has the ban, at this revision of its key.
+    Written { revision: u64 },
+    /// The bucket has no ban any more.
+    Lifted,
     /// The ban ended before the server took it.
     Ended,
     /// A later wish for the same target took its place before the server had acknowledged it.
     Superseded,
+    /// Another orchestrator has banned the target meanwhile, by this command.
+    Outrun(Box<BlockCommand>),
+    /// Another orchestrator owns the target's partition now, and decides.
+    Fenced,
 }
 
 impl Wish {
@@ -74,11 +90,20 @@ pub struct Writer {
 
 impl Writer {
     /// A writer and its task, which reports the fate of each wish to `inputs`.
-    pub fn new(streams: Streams, inputs: mpsc::WeakSender<Input>) -> (Self, impl Future<Output = ()>) {
+    pub fn new(
+        streams: Streams,
+        revisions: Revisions,
+        tenures: Tenures,
+        inputs: mpsc::WeakSender<Input>,
+    ) -> (Self, impl Future<Output = ()>) {
         // Unbounded, but drained at once into one entry per target, and bans a minute are bounded by the ledger's brake.
         let (wishes, waiting) = mpsc::unbounded_channel();
         let task = Task {
-            streams,
+            bucket: Bucket {
+                streams,
+                revisions,
+                tenures,
+            },
             inputs,
             wanted: HashMap::new(),
             attempts: JoinSet::new(),
@@ -94,8 +119,16 @@ impl Writer {
     }
 }
 
-struct Task {
+/// What one write needs.
+#[derive(Clone)]
+struct Bucket {
     streams: Streams,
+    revisions: Revisions,
+    tenures: Tenures,
+}
+
+struct Task {
+    bucket: Bucket,
     inputs: mpsc::WeakSender<Input>,
     /// The latest wish for each target that has a write under way.
     wanted: HashMap<Prefix, Wish>,
@@ -106,6 +139,40 @@ struct Attempt {
     target: Prefix,
     wish: Wish,
     outcome: Result<Fate, Duration>,
+}
+
+impl Bucket {
+    /// Writes a ban unless there is a reason not to.
+    async fn ban(&self, mut command: BlockCommand) -> anyhow::Result<Fate> {
+        let mut over = self.revisions.of(&command.target);
+        loop {
+            if command.expires_at_ms <= now_ms() {
+                return Ok(Fate::Ended);
+            }
+            command.epoch = match (command.reason, self.standing(&command)) {
+                (Reason::Manual, _) => NO_LEASE,
+                (_, Standing::Owner { epoch }) => epoch,
+                (_, Standing::Lapsed) => anyhow::bail!("the lease of its partition has lapsed"),
+                (_, Standing::Stranger) => return Ok(Fate::Fenced),
+            };
+            if let Put::Written { revision } = self.streams.put_ban(&command, over).await? {
+                return Ok(Fate::Written { revision });
+            }
+            let (revision, found) = self.streams.ban_of(&command.target).await?;
+            match found {
+                Some(found) if found.id == command.id => return Ok(Fate::Written { revision }),
+                Some(found) if command.reason != Reason::Manual && found.expires_at_ms > now_ms() => {
+                    return Ok(Fate::Outrun(Box::new(found)));
+                }
+                Some(_) | None => over = revision,
+            }
+        }
+    }
+
+    fn standing(&self, command: &BlockCommand) -> Standing {
+        let partition = command.target.partition(PARTITIONS);
+        self.tenures.standing(partition, boot_ms())
+    }
 }
 
 impl Task {
@@ -130,24 +197,17 @@ impl Task {
     }
 
     fn start(&mut self, target: Prefix, wish: Wish, pause: Duration) {
-        let streams = self.streams.clone();
+        let bucket = self.bucket.clone();
         self.attempts.spawn(async move {
             // A sleep of nothing still waits for the timer's next millisecond.
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             let written = match &wish {
-                Wish::Ban(command) if command.expires_at_ms <= now_ms() => {
-                    return Attempt {
-                        target,
-                        wish,
-                        outcome: Ok(Fate::Ended),
-                    };
-                }
-                Wish::Ban(command) => streams.put_ban(command).await,
-                Wish::Lift(_) => streams.remove_ban(&target).await,
+                Wish::Ban(command) => bucket.ban(command.clone()).await,
+                Wish::Lift(_) => bucket.streams.remove_ban(&target).await.map(|()| Fate::Lifted),
             };
-            let outcome = written.map(|()| Fate::Written).map_err(|error| {
+            let outcome = written.map_err(|error| {
                 debug!(%target, "writing to the bans bucket failed, retrying: {error:#}");
                 (pause * 2).clamp(FIRST_RETRY, LAST_RETRY)
             });

@@ -16,7 +16,7 @@ use secbeat_common::daemon::{
     api::{as_problems, ask},
     bus::Bus,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::{
     bans::{BanRequest, Unbanned},
@@ -25,6 +25,7 @@ pub use self::{
 use crate::{
     engine::{EngineHandle, Input},
     events::Events,
+    leases::shell::LeasesView,
 };
 
 /// How long an answer may take; writes go on beyond it.
@@ -38,6 +39,7 @@ pub struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
     pub events: Events,
+    pub leases: watch::Receiver<LeasesView>,
 }
 
 /// The API as a function, to be served or tested.

@@ -19,5 +19,10 @@ async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     if !api.ask(|reply| Input::Stats { reply }).await?.restored {
         return unready("the ledger is still being read from NATS");
     }
+    let unowned: Vec<_> = api.leases.borrow().unowned().map(|n| n.to_string()).collect();
+    if !unowned.is_empty() {
+        let unowned = unowned.join(" ");
+        return unready(&format!("no orchestrator owns these partitions: {unowned}"));
+    }
     Ok("ready\n")
 }

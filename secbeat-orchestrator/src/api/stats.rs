@@ -14,6 +14,7 @@ async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
     Ok(Json(ApiStats {
         engine,
         bus_connected: api.bus.is_connected(),
+        leases: api.leases.borrow().clone(),
         garbage: api.engine.garbage.count(),
     }))
 }

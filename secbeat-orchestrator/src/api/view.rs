@@ -4,7 +4,10 @@ use secbeat_common::daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use super::edges::Standing;
-use crate::ledger::{ActiveBan, WriteState};
+use crate::{
+    leases::shell::LeasesView,
+    ledger::{ActiveBan, WriteState},
+};
 
 /// One ban.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,6 +114,9 @@ pub struct ApiStats {
     #[serde(flatten)]
     pub engine: Stats,
     pub bus_connected: bool,
-    /// Messages on telemetry subjects that were no telemetry.
+    /// Who owns which partition.
+    #[serde(default)]
+    pub leases: LeasesView,
+    /// Messages that were neither telemetry nor a ban where one of these belongs.
     pub garbage: u64,
 }

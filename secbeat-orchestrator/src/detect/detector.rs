@@ -208,6 +208,14 @@ impl Detector {
         }
     }
 
+    /// Forgets all sources of `partition`, because somebody else watches them now.
+    pub fn forget_partition(&mut self, partition: u16) {
+        let ceiling = self.config.max_sources / self.shards.len().max(1);
+        if let Some(shard) = self.shards.get_mut(usize::from(partition)) {
+            *shard = Shard::new(ceiling);
+        }
+    }
+
     /// Removes sources whose latest event left the longest window and whose ban is past; returns how many. Verdicts
     /// stay exact if no event older than `now_ms` comes afterwards, so pass the clock less the greatest lateness.
     pub fn cleanup(&mut self, now_ms: i64) -> usize {

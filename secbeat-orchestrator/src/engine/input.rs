@@ -1,11 +1,11 @@
 //! What comes to the engine, and how.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use secbeat_common::{
     daemon::garbage::Garbage,
     prefix::Prefix,
-    wire::{AckBatch, AuditRecord, BlockCommand, Presence, TelemetryBatch, WafBatch},
+    wire::{AckBatch, AuditRecord, Presence, TelemetryBatch, WafBatch},
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -16,15 +16,18 @@ use crate::{
         propagation::PropagationView,
         view::{BanView, Stats},
     },
+    leases::shell::Ownership,
+    replica::{Gone, Written},
     writer::Fate,
 };
 
 /// What comes to the engine.
 #[derive(Debug)]
 pub enum Input {
-    /// Telemetry, with the time at which the server received it, and how long it had waited for the bus before, unless
+    /// Telemetry of one partition, with the time at which the server received it, and how long it had waited for the bus before, unless
     /// it is live.
     Batch {
+        partition: u16,
         batch: TelemetryBatch,
         received_ms: i64,
         age_ms: Option<u64>,
@@ -36,12 +39,15 @@ pub enum Input {
     },
     /// What the bus remembers from before this process, sent once and first.
     Restore {
-        bans: Vec<BlockCommand>,
+        bans: Vec<Written>,
         audit: Vec<AuditRecord>,
     },
-    /// What the bucket holds after a reconnect: bans that it lost are written again.
+    /// The same after a reconnect: what the bucket holds, what was deleted in it, and what the audit says
+    /// of the time in between. Bans that the bucket lost are written again.
     Recheck {
-        present: HashMap<Prefix, Uuid>,
+        bans: Vec<Written>,
+        lifted: Vec<Gone>,
+        audit: Vec<AuditRecord>,
     },
     /// An edge has renewed its record.
     EdgeHeard(Box<Presence>),
@@ -58,6 +64,11 @@ pub enum Input {
     Propagation {
         reply: oneshot::Sender<PropagationView>,
     },
+    /// The bucket has a ban, whoever wrote it.
+    Banned(Box<Written>),
+    Lifted(Gone),
+    /// A partition has come or gone.
+    Owned(Ownership),
     /// All that is never banned from now on.
     Protected(Vec<Prefix>),
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.

@@ -13,8 +13,7 @@ impl Engine {
     /// Audits a ban that would have been. The rule ignores the source for as long, so that it finds as often as it would
     /// ban; other rules do not.
     pub(super) fn observed(&mut self, finding: &Finding, command: BlockCommand) {
-        self.detector
-            .observe_until(finding.source, finding.rule, command.expires_at_ms);
+        self.observe_until(finding.source, finding.rule, command.expires_at_ms);
         // As with bans: a rebuilt window shows what has been audited already.
         if command.expires_at_ms <= now_ms() {
             return;

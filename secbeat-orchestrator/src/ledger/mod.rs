@@ -11,6 +11,7 @@
 
 mod config;
 mod decision;
+mod replica;
 mod strikes;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,8 @@ use secbeat_common::{
     digest::Digest,
     maps::MAX_BANNED_NETS,
     prefix::Prefix,
-    wire::{Action, BlockCommand, Evidence, Layer, Reason, Scope},
+    subjects::PARTITIONS,
+    wire::{Action, BlockCommand, Evidence, Layer, NO_LEASE, Reason, Scope},
 };
 use uuid::Uuid;
 
@@ -42,7 +44,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Ledger {
     config: LedgerConfig,
-    epoch: u64,
+    /// By partition.
+    epochs: [u64; PARTITIONS as usize],
     active: HashMap<Prefix, ActiveBan>,
     by_expiry: BTreeSet<(i64, Prefix)>,
     /// Commands to write, by id and so in order of issue.
@@ -61,7 +64,7 @@ impl Ledger {
     pub fn new(config: LedgerConfig) -> Self {
         Self {
             config,
-            epoch: 0,
+            epochs: [NO_LEASE; PARTITIONS as usize],
             active: HashMap::new(),
             by_expiry: BTreeSet::new(),
             pending: BTreeMap::new(),
@@ -70,11 +73,6 @@ impl Ledger {
             digest: Digest::default(),
             recent: Window::default(),
         }
-    }
-
-    /// The fencing epoch of commands issued from now on; 0 at first.
-    pub fn set_epoch(&mut self, epoch: u64) {
-        self.epoch = epoch;
     }
 
     /// Replaces [`LedgerConfig::protected`]. A ban in force stays: every edge lets through what is protected there.
@@ -140,7 +138,7 @@ impl Ledger {
             expires_at_ms: now_ms.saturating_add(millis(duration)).max(earliest_end_ms),
             issuer: self.config.issuer.clone(),
             layer: finding.layer,
-            epoch: self.epoch,
+            epoch: self.epoch(&target),
         };
         if finding.observe {
             return Decision::Observed(Box::new(command));
@@ -194,7 +192,7 @@ impl Ledger {
             expires_at_ms: now_ms.saturating_add(millis(duration)),
             issuer,
             layer: Layer::Kernel,
-            epoch: self.epoch,
+            epoch: NO_LEASE,
         };
         self.insert(command.clone(), WriteState::Pending);
         Ok(command)

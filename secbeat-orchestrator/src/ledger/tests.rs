@@ -59,7 +59,9 @@ fn ban(ledger: &mut Ledger, target: &str, seconds: u64, id: u128) -> Result<Bloc
 #[test]
 fn a_finding_becomes_one_complete_command() {
     let mut ledger = Ledger::new(LedgerConfig::default());
-    ledger.set_epoch(7);
+    let partition = prefix("203.0.113.7").partition(PARTITIONS);
+    ledger.set_epoch(partition, 7);
+    ledger.set_epoch(partition ^ 1, 8);
     let id = Uuid::from_u128(1);
     let decision = ledger.judge(&finding("203.0.113.7", NOW - 20), NOW, id);
     let expected = BlockCommand {

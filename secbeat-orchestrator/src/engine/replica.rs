@@ -1,0 +1,180 @@
+//! What other orchestrators decided, and what the bus remembers.
+
+use secbeat_common::{
+    daemon::time::now_ms,
+    prefix::Prefix,
+    reason::RuleName,
+    wire::{AuditRecord, BlockCommand, Decision as Audited},
+};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::Engine;
+use crate::{
+    leases::{Standing, boot_ms},
+    ledger::WriteState,
+    replica::{Gone, Written},
+    writer::Wish,
+};
+
+impl Engine {
+    /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit.
+    pub(super) fn restore(&mut self, bans: Vec<Written>, audit: &[AuditRecord]) {
+        let now = now_ms();
+        info!(bans = bans.len(), records = audit.len(), "restored the ledger");
+        self.remember(audit, now);
+        for Written { command, revision } in bans {
+            self.present.insert(command.target, (command.id, revision));
+            if command.expires_at_ms > now {
+                self.ignore_until(command.target, command.expires_at_ms, command.layer);
+                self.ledger.restore(command);
+            }
+        }
+        self.restored = true;
+    }
+
+    /// The same after a time without the bus. What was lifted meanwhile goes; what the bucket lost is written again.
+    pub(super) fn recheck(&mut self, bans: Vec<Written>, lifted: Vec<Gone>, audit: &[AuditRecord]) {
+        self.remember(audit, now_ms());
+        for record in audit {
+            if let Audited::Unban { command_id, .. } = record.decision
+                && self
+                    .ledger
+                    .get(&record.target)
+                    .is_some_and(|ban| ban.command.id == command_id)
+            {
+                self.revoked(record.target, record.at_ms);
+            }
+        }
+        for gone in lifted {
+            self.lifted(gone);
+        }
+        // What was known to be there is known no more.
+        self.present.clear();
+        for written in bans {
+            self.banned(written);
+        }
+        let tenures = self.tenures.clone();
+        let now = boot_ms();
+        self.write_lost(|partition| tenures.standing(partition, now) != Standing::Stranger);
+    }
+
+    /// Takes up from the audit what is over.
+    fn remember(&mut self, audit: &[AuditRecord], now: i64) {
+        for record in audit {
+            match record.decision {
+                Audited::Ban {
+                    expires_at_ms,
+                    strikes,
+                    layer,
+                    ..
+                } if expires_at_ms <= now => {
+                    self.ignore_until(record.target, expires_at_ms, layer);
+                    self.ledger.restore_history(record.target, expires_at_ms, strikes);
+                }
+                // Whether it is still in force is for the bucket to say.
+                Audited::Ban { .. } | Audited::Suppressed { .. } => {}
+                Audited::Observed {
+                    reason,
+                    expires_at_ms,
+                    ..
+                } => {
+                    if let Ok(rule) = reason.name().parse::<RuleName>() {
+                        self.observe_until(record.target, rule.into(), expires_at_ms);
+                    }
+                }
+                Audited::Unban { strikes, .. } => {
+                    self.forget(record.target, record.at_ms);
+                    self.ledger.restore_history(record.target, record.at_ms, strikes);
+                }
+            }
+        }
+    }
+
+    /// The bucket has a ban, perhaps of another orchestrator.
+    pub(super) fn banned(&mut self, Written { command, revision }: Written) {
+        if self.is_outdated(&command.target, revision) {
+            return;
+        }
+        self.present.insert(command.target, (command.id, revision));
+        let known = self.ledger.get(&command.target).map(|ban| ban.command.id);
+        // The echo of a ban that is being lifted here is late.
+        if known == Some(command.id) || self.is_lifting(command.id) || command.expires_at_ms <= now_ms() {
+            return;
+        }
+        let (target, until_ms, layer) = (command.target, command.expires_at_ms, command.layer);
+        let (issuer, reason) = (command.issuer.clone(), command.reason);
+        if self.ledger.restore(command) {
+            info!(%target, issuer, reason = reason.name(), "banned by another orchestrator");
+            self.ignore_until(target, until_ms, layer);
+        }
+    }
+
+    /// The bucket has no ban of a target any more.
+    pub(super) fn lifted(&mut self, gone: Gone) {
+        if self.is_outdated(&gone.target, gone.revision) {
+            return;
+        }
+        self.present.remove(&gone.target);
+        self.revoked(gone.target, gone.at_ms);
+    }
+
+    /// Ends a ban that somebody else lifted. One that is over ends by itself, and one that was not written yet holds.
+    fn revoked(&mut self, target: Prefix, at_ms: i64) {
+        let holds = self
+            .ledger
+            .get(&target)
+            .is_some_and(|ban| ban.write == WriteState::Acknowledged && ban.command.expires_at_ms > now_ms());
+        if holds && self.ledger.revoke(&target, at_ms).is_some() {
+            info!(%target, "ban lifted by another orchestrator");
+            self.forget(target, at_ms);
+        }
+    }
+
+    /// Whether the bucket is known to have said something newer about `target`.
+    fn is_outdated(&self, target: &Prefix, revision: u64) -> bool {
+        self.present
+            .get(target)
+            .is_some_and(|(_, known)| *known > revision)
+    }
+
+    /// Another orchestrator's ban was there before this one's, which came to nothing.
+    pub(super) fn outrun(&mut self, theirs: BlockCommand) {
+        info!(target = %theirs.target, issuer = theirs.issuer, "banned by another orchestrator first");
+        self.ignore_until(theirs.target, theirs.expires_at_ms, theirs.layer);
+        self.ledger.yield_to(theirs);
+    }
+
+    /// Somebody else decides about `target` now; nobody heard of the ban `id`.
+    pub(super) fn fenced(&mut self, target: Prefix, id: Uuid) {
+        warn!(%target, "the lease of its partition went before the ban was written: its new owner decides");
+        self.ledger.discard(&target, id);
+        self.resets.discard(&target);
+    }
+
+    /// Writes again what the bucket should have of the partitions for which `mine` holds, and has not.
+    pub(super) fn write_lost(&mut self, mine: impl Fn(u16) -> bool) {
+        let lost: Vec<_> = self
+            .ledger
+            .written(mine)
+            .filter(|ban| {
+                let present = self.present.get(&ban.command.target);
+                present.is_none_or(|(id, _)| *id != ban.command.id)
+            })
+            .map(|ban| ban.command.clone())
+            .collect();
+        if !lost.is_empty() {
+            warn!(bans = lost.len(), "the bans bucket lost bans: writing them again");
+        }
+        for command in lost {
+            self.writer.wish(command.target, Wish::Ban(command));
+        }
+    }
+
+    /// Whether an unban of the ban `id` is on its way.
+    fn is_lifting(&self, id: Uuid) -> bool {
+        self.open
+            .get(&id)
+            .is_some_and(|open| matches!(open.decision, Audited::Unban { .. }))
+    }
+}

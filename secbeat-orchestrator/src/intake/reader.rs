@@ -1,0 +1,168 @@
+//! Reads some partitions, through every reconnect.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use async_nats::{Message, jetstream};
+use futures::StreamExt as _;
+use secbeat_common::{
+    daemon::{garbage::Garbage, time::now_ms},
+    prefix::Prefix,
+    subjects::{self, PARTITIONS},
+    wire::{self, LateBatch, WafBatch, WireError},
+};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::Intake;
+use crate::{
+    bus::{StreamId, Streams, TelemetryFrom},
+    engine::Input,
+    millis,
+};
+
+/// Pause before reading is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How far this host's clock may be ahead of the server's, and an event's time ahead of its receipt.
+const SLACK_MS: i64 = 10_000;
+/// Messages that are decoded at a time.
+const DECODED_AT_ONCE: usize = 32;
+
+/// Reads `partitions` until there are none.
+pub(super) struct Reader {
+    intake: Intake,
+    partitions: watch::Receiver<BTreeSet<u16>>,
+    /// Where reading began, milliseconds since the Unix epoch.
+    started_ms: i64,
+    /// The last message that reached the engine.
+    last_read: Option<(StreamId, u64)>,
+}
+
+/// A message with its place in the stream; no input if it is of no concern.
+struct Read {
+    sequence: u64,
+    input: Option<Input>,
+}
+
+impl Reader {
+    pub(super) fn new(intake: Intake, partitions: watch::Receiver<BTreeSet<u16>>) -> Self {
+        Self {
+            started_ms: now_ms() - millis(intake.window) - SLACK_MS,
+            intake,
+            partitions,
+            last_read: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let streams = Streams::new(&self.intake.bus);
+        let mut connection = 0;
+        loop {
+            let mut watched = self.intake.bus.clone();
+            let mut changed = self.partitions.clone();
+            connection = watched.connection_after(connection).await;
+            let mut complained = false;
+            loop {
+                let partitions = Arc::new(changed.borrow_and_update().clone());
+                if partitions.is_empty() || self.intake.inputs.is_closed() {
+                    return;
+                }
+                tokio::select! {
+                    Err(error) = self.read(&streams, &partitions) => {
+                        if !std::mem::replace(&mut complained, true) {
+                            warn!("cannot read telemetry yet, retrying: {error:#}");
+                        }
+                        tokio::time::sleep(RETRY).await;
+                    }
+                    _ = watched.connection_after(connection) => break,
+                    change = changed.changed() => if change.is_err() { return },
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self, streams: &Streams, partitions: &Arc<BTreeSet<u16>>) -> anyhow::Result<()> {
+        let from = self
+            .last_read
+            .map_or(TelemetryFrom::Time(self.started_ms), |(stream, sequence)| {
+                TelemetryFrom::After(stream, sequence)
+            });
+        let (stream, messages) = streams.telemetry(partitions, from).await?;
+        info!(partitions = partitions.len(), "reading telemetry");
+        // Decoded side by side, handed over in order.
+        let reads = messages.map(|message| {
+            let (partitions, garbage) = (partitions.clone(), self.intake.garbage.clone());
+            async move {
+                let message = message.context("reading telemetry")?;
+                tokio::spawn(async move { read(&message, &partitions, &garbage) })
+                    .await
+                    .context("decoding died")?
+            }
+        });
+        let mut reads = std::pin::pin!(reads.buffered(DECODED_AT_ONCE));
+        while let Some(read) = reads.next().await {
+            let Read { sequence, input } = read?;
+            // The consumer may start over by itself when the server was away.
+            if self
+                .last_read
+                .is_some_and(|(of, last)| of == stream && sequence <= last)
+            {
+                continue;
+            }
+            if let Some(input) = input {
+                let sent = self.intake.inputs.send(input).await;
+                sent.map_err(|_| anyhow::anyhow!("the engine has ended"))?;
+            }
+            // Only now: this future may be dropped while the engine's queue is full.
+            self.last_read = Some((stream, sequence));
+        }
+        anyhow::bail!("the telemetry stream ended")
+    }
+}
+
+fn read(message: &jetstream::Message, partitions: &BTreeSet<u16>, garbage: &Garbage) -> anyhow::Result<Read> {
+    let info = message
+        .info()
+        .map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
+    let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let input = input(message, partitions, received_ms);
+    let input = input.map_err(|error| garbage.report(&message.subject, "telemetry", &error));
+    Ok(Read {
+        sequence: info.stream_sequence,
+        input: input.ok().flatten(),
+    })
+}
+
+/// What a message of the telemetry stream says of `partitions`, if anything.
+fn input(
+    message: &Message,
+    partitions: &BTreeSet<u16>,
+    received_ms: i64,
+) -> Result<Option<Input>, WireError> {
+    if &*message.subject == subjects::WAF_EVENTS {
+        let batch = waf(wire::decode(&message.payload)?, partitions);
+        return Ok((!batch.events.is_empty()).then_some(Input::Waf { batch, received_ms }));
+    }
+    let (batch, age_ms) = if subjects::is_late(&message.subject) {
+        let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
+        (batch, Some(age_ms))
+    } else {
+        (wire::decode(&message.payload)?, None)
+    };
+    let partition = subjects::partition_of(&message.subject).filter(|n| partitions.contains(n));
+    Ok(partition.map(|partition| Input::Batch {
+        partition,
+        batch,
+        received_ms,
+        age_ms,
+    }))
+}
+
+/// What of `batch` is about sources in `partitions`.
+fn waf(mut batch: WafBatch, partitions: &BTreeSet<u16>) -> WafBatch {
+    let partition = |client| Prefix::of_source(client).partition(PARTITIONS);
+    batch
+        .events
+        .retain(|event| partitions.contains(&partition(event.client)));
+    batch
+}

@@ -1,0 +1,228 @@
+//! Keeps the ledger as every other orchestrator's: all bans and strikes, whoever decided them.
+//!
+//! After each connection comes what the bucket holds and what the audit says of the time in between, then every change of
+//! the bucket.
+
+use std::{
+    collections::HashMap,
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use async_nats::jetstream::kv::{Entry, Operation};
+use futures::StreamExt as _;
+use secbeat_common::{
+    daemon::{bus::Bus, config::NatsUrl, garbage::Garbage, time::now_ms},
+    prefix::Prefix,
+    wire::{self, BlockCommand},
+};
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+use crate::{bus::Streams, engine::Input, millis};
+
+/// Pause before reading is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long the server may take between two entries of a snapshot.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How far two clocks of a fleet may be apart, and an audit record come after what it records.
+const OVERLAP: Duration = Duration::from_secs(60);
+
+/// The revision of each ban in the bucket that was heard of. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Revisions(Arc<Mutex<HashMap<Prefix, u64>>>);
+
+impl Revisions {
+    /// Of the key of `target`'s ban; 0 if it holds none as far as is known.
+    #[must_use]
+    pub fn of(&self, target: &Prefix) -> u64 {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(target).copied().unwrap_or(0)
+    }
+
+    fn take(&self, target: Prefix, entry: &Entry) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match entry.operation {
+            Operation::Put => drop(known.insert(target, entry.revision)),
+            Operation::Delete | Operation::Purge => drop(known.remove(&target)),
+        }
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A ban that the bucket has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub command: BlockCommand,
+    /// Of its key.
+    pub revision: u64,
+}
+
+/// The bucket has no ban of `target` any more: it was lifted, or is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    pub target: Prefix,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Of the key's deletion.
+    pub revision: u64,
+}
+
+/// What the replica needs.
+pub struct Replica {
+    pub bus: Bus,
+    pub url: NatsUrl,
+    pub inputs: mpsc::Sender<Input>,
+    pub garbage: Arc<Garbage>,
+    pub revisions: Revisions,
+    pub longest_window: Duration,
+    /// How far back the audit matters at the start.
+    pub memory: Duration,
+    /// Set once the engine was sent what there is to restore.
+    pub restored: watch::Sender<bool>,
+}
+
+impl Replica {
+    /// Reads for ever.
+    ///
+    /// # Errors
+    ///
+    /// Only when the server is too old to work with.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let streams = Streams::new(&self.bus);
+        let mut connection = 0;
+        // Until when everything was heard, milliseconds since the Unix epoch.
+        let mut heard_ms = None;
+        loop {
+            connection = self.bus.connection_after(connection).await;
+            self.bus.require_supported(&self.url)?;
+            let mut complained = false;
+            loop {
+                let mut watched = self.bus.clone();
+                let mut follows = false;
+                let outcome = tokio::select! {
+                    outcome = self.follow(&streams, heard_ms, &mut follows) => Some(outcome),
+                    _ = watched.connection_after(connection) => None,
+                };
+                if follows {
+                    heard_ms = Some(now_ms());
+                }
+                if self.inputs.is_closed() {
+                    return Ok(());
+                }
+                match outcome {
+                    None => break,
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        if !std::mem::replace(&mut complained, true) {
+                            warn!("cannot read the bus yet, retrying: {error:#}");
+                        }
+                    }
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        streams: &Streams,
+        heard_ms: Option<i64>,
+        follows: &mut bool,
+    ) -> anyhow::Result<()> {
+        streams.ensure(self.longest_window).await?;
+        let bucket = streams.bans().await?;
+        let status = bucket
+            .status()
+            .await
+            .context("reading the bans bucket's status")?;
+        let mut watch = bucket
+            .watch_with_history(">")
+            .await
+            .context("watching the bans bucket")?;
+        self.revisions.clear();
+        let (mut bans, mut lifted) = (Vec::new(), Vec::new());
+        let mut reading = status.values() > 0;
+        while reading {
+            let entry = tokio::time::timeout(PATIENCE, watch.next())
+                .await
+                .context("the bans bucket fell silent")?
+                .context("the watch of the bans bucket ended")?
+                .context("reading the bans bucket")?;
+            reading = entry.delta > 0;
+            match self.parse(&entry) {
+                Some(Heard::Ban(written)) => bans.push(*written),
+                Some(Heard::Gone(gone)) => lifted.push(gone),
+                None => {}
+            }
+        }
+        let since_ms = match heard_ms {
+            Some(heard) => heard.saturating_sub(millis(OVERLAP)),
+            None => now_ms().saturating_sub(millis(self.memory)).max(0),
+        };
+        let audit = streams.audit_since(since_ms).await?;
+        let input = match heard_ms {
+            None => Input::Restore { bans, audit },
+            Some(_) => Input::Recheck { bans, lifted, audit },
+        };
+        self.send(input).await?;
+        self.restored.send_replace(true);
+        *follows = true;
+        while let Some(entry) = watch.next().await {
+            let entry = entry.context("reading the bans bucket")?;
+            match self.parse(&entry) {
+                Some(Heard::Ban(written)) => self.send(Input::Banned(written)).await?,
+                Some(Heard::Gone(gone)) => self.send(Input::Lifted(gone)).await?,
+                None => {}
+            }
+        }
+        anyhow::bail!("the watch of the bans bucket ended")
+    }
+
+    async fn send(&self, input: Input) -> anyhow::Result<()> {
+        let sent = self.inputs.send(input).await;
+        sent.map_err(|_| anyhow::anyhow!("the engine has ended"))
+    }
+
+    fn parse(&self, entry: &Entry) -> Option<Heard> {
+        let garbage = |error: &dyn Display| self.garbage.report(&entry.key, "a ban", error);
+        let target = Prefix::from_key(&entry.key)
+            .map_err(|error| garbage(&error))
+            .ok()?;
+        self.revisions.take(target, entry);
+        match entry.operation {
+            Operation::Delete | Operation::Purge => Some(Heard::Gone(Gone {
+                target,
+                at_ms: i64::try_from(entry.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX),
+                revision: entry.revision,
+            })),
+            Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
+                Ok(command) if command.target == target => Some(Heard::Ban(Box::new(Written {
+                    command,
+                    revision: entry.revision,
+                }))),
+                Ok(command) => {
+                    garbage(&format!(
+                        "a command against {} under the key of {target}",
+                        command.target
+                    ));
+                    None
+                }
+                Err(error) => {
+                    garbage(&error);
+                    None
+                }
+            },
+        }
+    }
+}
+
+enum Heard {
+    Ban(Box<Written>),
+    Gone(Gone),
+}
