@@ -244,6 +244,7 @@ impl App {
             allowlist_stale: false,
             unwritten: HashSet::new(),
             revision: 0,
+            stale_commands: 0,
             reconciliation: None,
         };
         Ok(Self {

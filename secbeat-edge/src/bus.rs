@@ -28,7 +28,10 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 pub use self::interest::watch_interest;
-use crate::enforcer::{Delivery, DeliveryMode, Order};
+use crate::{
+    enforcer::{Delivery, DeliveryMode, Order},
+    reconcile::Fence,
+};
 
 /// Messages that may wait to be published.
 const QUEUE: usize = 8192;
@@ -110,6 +113,7 @@ pub async fn watch_bans(
 ) -> anyhow::Result<()> {
     let mut connection = 0;
     let mut trusted = None;
+    let mut fence = Fence::default();
     loop {
         connection = bus.connection_after(connection).await;
         bus.require_supported(&url)?;
@@ -117,7 +121,7 @@ pub async fn watch_bans(
         loop {
             let mut watched = bus.clone();
             let outcome = tokio::select! {
-                outcome = follow(&bus, &orders, &garbage, &mut trusted) => outcome,
+                outcome = follow(&bus, &orders, &garbage, &mut trusted, &mut fence) => outcome,
                 _ = watched.connection_after(connection) => break,
             };
             if orders.is_closed() {
@@ -151,6 +155,7 @@ async fn follow(
     orders: &mpsc::Sender<Order>,
     garbage: &Garbage,
     trusted: &mut Option<i128>,
+    fence: &mut Fence,
 ) -> anyhow::Result<()> {
     let context = jetstream::new(bus.client.clone());
     let bucket = context
@@ -166,6 +171,8 @@ async fn follow(
     let says_all = trusted.is_none_or(|trusted| trusted == made);
     if !says_all {
         warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
+        // Its revisions begin again.
+        *fence = Fence::default();
     }
     let mut watch = bucket
         .watch_with_history(">")
@@ -185,7 +192,7 @@ async fn follow(
         if entry.operation == Operation::Put {
             present.extend(Prefix::from_key(&entry.key).ok());
         }
-        take(orders, &entry, DeliveryMode::Snapshot, garbage).await?;
+        take(orders, &entry, DeliveryMode::Snapshot, fence, garbage).await?;
     }
     if says_all {
         info!(bans = present.len(), "read the fleet's bans");
@@ -194,7 +201,7 @@ async fn follow(
     }
     while let Some(entry) = watch.next().await {
         let entry = entry.context("reading the bans bucket")?;
-        take(orders, &entry, DeliveryMode::Live, garbage).await?;
+        take(orders, &entry, DeliveryMode::Live, fence, garbage).await?;
     }
     anyhow::bail!("the watch of the bans bucket ended")
 }
@@ -203,9 +210,10 @@ async fn take(
     orders: &mpsc::Sender<Order>,
     entry: &Entry,
     mode: DeliveryMode,
+    fence: &mut Fence,
     garbage: &Garbage,
 ) -> anyhow::Result<()> {
-    match order_of(entry, mode, garbage) {
+    match order_of(entry, mode, fence, garbage) {
         Some(order) => send(orders, order).await,
         None => Ok(()),
     }
@@ -218,18 +226,25 @@ async fn send(orders: &mpsc::Sender<Order>, order: Order) -> anyhow::Result<()> 
         .map_err(|_| anyhow::anyhow!("the enforcer has ended"))
 }
 
-fn order_of(entry: &Entry, mode: DeliveryMode, garbage: &Garbage) -> Option<Order> {
+fn order_of(entry: &Entry, mode: DeliveryMode, fence: &mut Fence, garbage: &Garbage) -> Option<Order> {
     let target = Prefix::from_key(&entry.key)
         .map_err(|error| garbage.report(&entry.key, "a ban", &error))
         .ok()?;
     let delivery = Delivery {
         revision: entry.revision,
         mode,
+        stale: false,
     };
     match entry.operation {
         Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target, delivery)),
         Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
-            Ok(command) if command.target == target => Some(Order::Command(Box::new(command), delivery)),
+            Ok(command) if command.target == target => {
+                let delivery = Delivery {
+                    stale: !fence.admits(&command, entry.revision),
+                    ..delivery
+                };
+                Some(Order::Command(Box::new(command), delivery))
+            }
             Ok(command) => {
                 garbage.report(
                     &entry.key,

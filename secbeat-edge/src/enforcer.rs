@@ -80,6 +80,8 @@ pub struct Enforcer {
     pub unwritten: HashSet<Prefix>,
     /// See [`Holdings::revision`].
     pub revision: u64,
+    /// Commands refused because their issuer no longer owned the target's partition.
+    pub stale_commands: u64,
     /// The reconciliation under way.
     pub reconciliation: Option<Reconciliation>,
 }
@@ -156,7 +158,7 @@ impl Enforcer {
             match order {
                 Order::Command(command, delivery) => {
                     self.revision = self.revision.max(delivery.revision);
-                    taken.extend(self.take(command, delivery.mode));
+                    taken.extend(self.take(command, delivery));
                 }
                 other => {
                     self.enforce(std::mem::take(&mut taken));
@@ -171,7 +173,7 @@ impl Enforcer {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Command(command, delivery) => {
-                let taken = self.take(command, delivery.mode);
+                let taken = self.take(command, delivery);
                 self.enforce(taken.into_iter().collect());
             }
             Order::Withdrawn(target, delivery) => {
@@ -225,17 +227,20 @@ impl Enforcer {
     }
 
     /// Makes a command's ban a desired one; `None` if there is nothing to enforce.
-    fn take(&mut self, command: Box<BlockCommand>, mode: DeliveryMode) -> Option<Taken> {
-        let awaited = mode == DeliveryMode::Live
+    fn take(&mut self, command: Box<BlockCommand>, delivery: Delivery) -> Option<Taken> {
+        let awaited = delivery.mode == DeliveryMode::Live
             || self.reconciler.is_synced()
             || now_ms() - command.issued_at_ms < acks::RECENT_MS;
         let known = self.reconciler.has_command(&command.target, command.id);
         self.deferred.remove(&command.target);
         let protected = self.protected.clone();
-        match self
-            .reconciler
-            .accept(&command, now(), |target| protected.covers(target))
-        {
+        let accepted = if delivery.stale {
+            Err(self.reconciler.refuse_stale(&command, now()))
+        } else {
+            self.reconciler
+                .accept(&command, now(), |target| protected.covers(target))
+        };
+        match accepted {
             Ok(change) => change.map(|change| Taken {
                 command,
                 change,
@@ -253,6 +258,9 @@ impl Enforcer {
                 warn!(target: "audit", target = %command.target, "ban refused on this host: {refusal}");
                 if awaited && !known && refusal != Refusal::OtherScope {
                     self.acks.add(&command, Enforcement::Refused(refusal.to_string()));
+                }
+                if refusal == Refusal::Stale && !known {
+                    self.stale_commands += 1;
                 }
                 if matches!(refusal, Refusal::Protected(_)) {
                     self.deferred.insert(command.target, *command);
@@ -310,8 +318,9 @@ impl Enforcer {
             error!("{error:#}; trying again");
             self.allowlist_stale = true;
         }
+        let revision = self.revision;
         let deferred = std::mem::take(&mut self.deferred).into_values();
-        let taken = deferred.filter_map(|command| self.take(Box::new(command), DeliveryMode::Live));
+        let taken = deferred.filter_map(|command| self.take(Box::new(command), Delivery::again(revision)));
         let taken = taken.collect();
         self.enforce(taken);
         self.acks.send();
@@ -362,6 +371,7 @@ impl Enforcer {
             synced: self.reconciler.is_synced(),
             mode: self.l7.mode(),
             events: self.events.clone(),
+            stale_commands: self.stale_commands,
             reconcile: self.stats.into(),
         }
     }

@@ -4,6 +4,7 @@
 //! at any time (an LRU evicts, an operator meddles, a daemon was down); a [`Pass`] finds out and repairs.
 
 mod claims;
+mod fence;
 mod nets;
 mod pass;
 mod received;
@@ -27,6 +28,7 @@ use self::{
     received::{Ban, Received},
 };
 pub use self::{
+    fence::Fence,
     nets::{Entry, cover},
     pass::{Drift, Pass, Surroundings},
 };
@@ -105,7 +107,7 @@ pub enum Refusal {
     OtherScope,
     #[error("an operator lifted this ban on this host")]
     Overridden,
-    #[error("a command of a later epoch holds")]
+    #[error("its orchestrator no longer owned the partition")]
     Stale,
 }
 
@@ -219,11 +221,8 @@ impl Reconciler {
             self.set_aside_instead(received);
             return Err(refusal);
         }
-        let claims = self.claims.entry(command.target).or_default();
-        if claims.fleet().is_some_and(|claim| claim.epoch > command.epoch) {
-            return Err(Refusal::Stale);
-        }
         self.received.take_back(&command.target);
+        let claims = self.claims.entry(command.target).or_default();
         if let Some(claim) = claims.fleet_mut().filter(|claim| claim.id == command.id) {
             if claim.received.is_none() {
                 self.received.take(claim.received.insert(received));
@@ -232,7 +231,6 @@ impl Reconciler {
         }
         let before = claims.set_fleet(FleetClaim {
             id: command.id,
-            epoch: command.epoch,
             received: Some(received),
             ban: Enforced {
                 ends: now.boot.plus(left.min(self.limits.max_ban)),
@@ -248,6 +246,21 @@ impl Reconciler {
             self.received.forget(&before);
         }
         Ok(Some(self.change(command.target)))
+    }
+
+    /// Takes a command whose issuer no longer owned the target's partition: the bus holds it, this edge does not.
+    pub fn refuse_stale(&mut self, command: &BlockCommand, now: Now) -> Refusal {
+        let left = command.expires_at_ms.saturating_sub(now.wall_ms);
+        match u64::try_from(left) {
+            Ok(left @ 1..) => {
+                self.set_aside_instead(Ban {
+                    item: command.into(),
+                    over: now.boot.plus(Duration::from_millis(left)),
+                });
+                Refusal::Stale
+            }
+            _ => Refusal::Ended,
+        }
     }
 
     /// Whether this edge enforces such a command at all.

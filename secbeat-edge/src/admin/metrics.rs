@@ -71,6 +71,11 @@ fn kernel(stats: &Stats) {
 fn bans(stats: &Stats) {
     describe_gauge!("secbeat_edge_bans", "Bans in force on this edge.");
     gauge!("secbeat_edge_bans").set(stats.enforcer.blocked_ips as f64);
+    describe_counter!(
+        "secbeat_edge_stale_commands_total",
+        "Bans refused because their orchestrator no longer owned the target's partition."
+    );
+    counter!("secbeat_edge_stale_commands_total").absolute(stats.enforcer.stale_commands);
     describe_gauge!(
         "secbeat_edge_protected_networks",
         "Networks that are never banned here."

@@ -98,6 +98,9 @@ pub struct EnforcerView {
     /// Whether bans are enforced or only observed.
     pub mode: FilterMode,
     pub events: EventsView,
+    /// Bans refused since the daemon started because their issuer no longer owned the target's partition.
+    #[serde(default)]
+    pub stale_commands: u64,
     pub reconcile: ReconcileView,
 }
 

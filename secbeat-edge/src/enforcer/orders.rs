@@ -55,6 +55,19 @@ pub struct Delivery {
     /// Of the bans bucket.
     pub revision: u64,
     pub mode: DeliveryMode,
+    /// Whether the command's issuer no longer owned the target's partition; see [`crate::reconcile::Fence`].
+    pub stale: bool,
+}
+
+impl Delivery {
+    /// Of a command that was refused before, and is tried again.
+    pub fn again(revision: u64) -> Self {
+        Self {
+            revision,
+            mode: DeliveryMode::Live,
+            stale: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,6 @@ pub(super) struct Claims {
 #[derive(Debug)]
 pub(super) struct FleetClaim {
     pub(super) id: Uuid,
-    pub(super) epoch: u64,
     pub(super) ban: Enforced,
     /// What was received; `None` once the fleet has replaced it by a ban that is not enforced here.
     pub(super) received: Option<Ban>,

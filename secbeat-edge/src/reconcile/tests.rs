@@ -149,24 +149,22 @@ fn what_must_not_be_banned_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_stale_epoch_does_not_replace_a_newer_command() {
+fn a_stale_command_does_not_replace_what_is_enforced() {
     let mut reconciler = reconciler();
-    reconciler
-        .accept(
-            &BlockCommand {
-                epoch: 5,
-                ..command("198.51.100.7", 300)
-            },
-            NOW,
-            nothing,
-        )
-        .unwrap();
+    let holds = command("198.51.100.7", 300);
+    reconciler.accept(&holds, NOW, nothing).unwrap();
     let stale = BlockCommand {
-        epoch: 4,
         id: Uuid::from_u128(99),
         ..command("198.51.100.7", 900)
     };
-    assert_eq!(reconciler.accept(&stale, NOW, nothing), Err(Refusal::Stale));
+    assert_eq!(reconciler.refuse_stale(&stale, NOW), Refusal::Stale);
+    let enforced = reconciler.get(&holds.target).unwrap();
+    assert_eq!(enforced.origin, Origin::Fleet(holds.id));
+    assert!(reconciler.has_command(&stale.target, stale.id), "the bus holds it");
+    assert_eq!(
+        reconciler.refuse_stale(&command("198.51.100.7", 0), NOW),
+        Refusal::Ended
+    );
 }
 
 #[test]
