@@ -256,6 +256,30 @@ impl Fleet {
         self.await_edge();
     }
 
+    /// Starts another orchestrator, with its API on `port`, and waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// When its config cannot be written.
+    #[must_use]
+    pub fn another_orchestrator(&self, port: u16) -> Daemon {
+        let name = format!("orchestrator-{port}");
+        let first = fs::read_to_string(self.folder.path().join("orchestrator.toml"));
+        let config = format!(
+            "api_listen = \"127.0.0.1:{port}\"\n{}",
+            first.expect("reading orchestrator.toml")
+        );
+        fs::write(self.folder.path().join(format!("{name}.toml")), config).expect("writing a config");
+        let mut command = self.host.command(paths::daemon("secbeat-orchestrator"));
+        command.arg("run");
+        spawn(command, &self.folder, &name)
+    }
+
+    /// Starts the orchestrator again, and waits for nothing.
+    pub fn start_orchestrator(&mut self) {
+        self.orchestrator = spawn_orchestrator(&self.host, &self.folder);
+    }
+
     /// SIGKILLs the orchestrator, starts it again and waits for it.
     pub fn bounce_orchestrator(&mut self) {
         self.orchestrator.kill9();
@@ -361,8 +385,14 @@ impl Fleet {
     /// The orchestrator's statistics; `None` while it does not answer.
     #[must_use]
     pub fn orchestrator_stats(&self) -> Option<serde_json::Value> {
+        self.orchestrator_stats_at(3030)
+    }
+
+    /// The same of the one whose API is on `port`.
+    #[must_use]
+    pub fn orchestrator_stats_at(&self, port: u16) -> Option<serde_json::Value> {
         let answer = self
-            .api(3030, "/api/v1/stats")
+            .api(port, "/api/v1/stats")
             .ok()
             .filter(|answer| answer.status == 200)?;
         serde_json::from_slice(&answer.body).ok()

@@ -81,19 +81,58 @@ impl NatsServer {
     ///
     /// When the server does not take it.
     pub fn publish(&self, subject: &str, payload: &[u8]) {
+        let head = format!("PUB {subject} {}\r\n", payload.len());
+        let mut answers = self
+            .converse(&[head.as_bytes(), payload, b"\r\n"].concat())
+            .lines();
+        let pong = answers.any(|line| line.is_ok_and(|line| line == "PONG"));
+        assert!(pong, "NATS did not take a message on {subject}");
+    }
+
+    /// Asks for one answer by the plain protocol.
+    ///
+    /// # Panics
+    ///
+    /// When none comes, or one that is no JSON.
+    #[must_use]
+    pub fn request(&self, subject: &str, payload: &[u8]) -> serde_json::Value {
+        let head = format!("SUB answer 1\r\nPUB {subject} answer {}\r\n", payload.len());
+        let mut answers = self.converse(&[head.as_bytes(), payload, b"\r\n"].concat());
+        let mut line = String::new();
+        while !line.starts_with("MSG answer") {
+            line.clear();
+            assert_ne!(
+                answers.read_line(&mut line).expect("an answer"),
+                0,
+                "no answer to {subject}"
+            );
+        }
+        line.clear();
+        answers.read_line(&mut line).expect("an answer");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
+    /// How many messages `stream` keeps by subject.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not say.
+    #[must_use]
+    pub fn messages(&self, stream: &str, subject: &str) -> u64 {
+        let filter = format!("{{\"subjects_filter\":\"{subject}\"}}");
+        let info = self.request(&format!("$JS.API.STREAM.INFO.{stream}"), filter.as_bytes());
+        info["state"]["subjects"][subject].as_u64().unwrap_or(0)
+    }
+
+    /// Says `words` and asks for a sign of life; what is answered is read from what it returns.
+    fn converse(&self, words: &[u8]) -> BufReader<TcpStream> {
         let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
         socket.connect(&self.address.into()).expect("connecting to NATS");
         let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(START)).expect("setting a timeout");
-        let head = format!(
-            "CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n",
-            payload.len()
-        );
-        let message = [head.as_bytes(), payload, b"\r\nPING\r\n"].concat();
-        stream.write_all(&message).expect("publishing");
-        let mut answers = BufReader::new(stream).lines();
-        let pong = answers.any(|line| line.is_ok_and(|line| line == "PONG"));
-        assert!(pong, "NATS did not take a message on {subject}");
+        let message = [b"CONNECT {\"verbose\":false}\r\n", words, b"PING\r\n"].concat();
+        stream.write_all(&message).expect("speaking to NATS");
+        BufReader::new(stream)
     }
 
     #[must_use]
