@@ -7,8 +7,8 @@
 mod ack;
 mod audit;
 mod interest;
-mod presence;
 mod lease;
+mod presence;
 mod waf;
 
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     audit::{AuditRecord, Decision},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
-    presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     lease::{Lease, NO_LEASE},
+    presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
 use crate::prefix::Prefix;

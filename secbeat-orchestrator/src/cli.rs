@@ -1,6 +1,7 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
 mod fleet;
+mod status;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,12 @@ use secbeat_common::{
 };
 
 use crate::{
-    api::{BanRequest, Unbanned, edges::FleetEdge, propagation::PropagationView, view::BanView},
+    api::{
+        BanRequest, Unbanned,
+        edges::FleetEdge,
+        propagation::PropagationView,
+        view::{ApiStats, BanView},
+    },
     config::{self, Config},
     detect::Action,
     replay,
@@ -47,6 +53,12 @@ pub enum Command {
     Run,
     /// Check the config file and say what it means.
     Check,
+    /// Show how the running daemon does, and who owns which partition.
+    Status {
+        /// Text for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     /// List the active bans.
     Bans {
         /// A table for people, or JSON for programs.
@@ -113,6 +125,7 @@ impl Cli {
                 self.check(&config);
                 Ok(())
             }
+            Command::Status { output } => status::show(&api.get::<ApiStats>("/api/v1/stats")?, *output),
             Command::Bans { output } => bans(&api.get::<Vec<BanView>>("/api/v1/bans")?, *output),
             Command::Edges { output } => fleet::edges(&api.get::<Vec<FleetEdge>>("/api/v1/edges")?, *output),
             Command::Propagation { output } => {

@@ -18,7 +18,7 @@ use std::{
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, RuleName},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence},
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};

@@ -160,7 +160,10 @@ fn a_stale_command_does_not_replace_what_is_enforced() {
     assert_eq!(reconciler.refuse_stale(&stale, NOW), Refusal::Stale);
     let enforced = reconciler.get(&holds.target).unwrap();
     assert_eq!(enforced.origin, Origin::Fleet(holds.id));
-    assert!(reconciler.has_command(&stale.target, stale.id), "the bus holds it");
+    assert!(
+        reconciler.has_command(&stale.target, stale.id),
+        "the bus holds it"
+    );
     assert_eq!(
         reconciler.refuse_stale(&command("198.51.100.7", 0), NOW),
         Refusal::Ended

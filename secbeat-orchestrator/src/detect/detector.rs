@@ -210,9 +210,8 @@ impl Detector {
 
     /// Forgets all sources of `partition`, because somebody else watches them now.
     pub fn forget_partition(&mut self, partition: u16) {
-        let ceiling = self.config.max_sources / self.shards.len().max(1);
         if let Some(shard) = self.shards.get_mut(usize::from(partition)) {
-            *shard = Shard::new(ceiling);
+            shard.clear();
         }
     }
 

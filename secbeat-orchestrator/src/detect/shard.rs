@@ -110,6 +110,12 @@ impl Shard {
         before - self.len()
     }
 
+    /// Forgets all sources.
+    pub(super) fn clear(&mut self) {
+        self.slab = Slab::default();
+        self.places = HashTable::new();
+    }
+
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }

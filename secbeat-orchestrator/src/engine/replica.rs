@@ -3,8 +3,7 @@
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
-    reason::RuleName,
-    wire::{AuditRecord, BlockCommand, Decision as Audited},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, RuleName},
 };
 use tracing::{info, warn};
 use uuid::Uuid;

@@ -77,6 +77,18 @@ pub enum Change {
     Lost { partition: u16 },
 }
 
+/// How a partition is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Since it was taken at `revision`; for certain until [`Core::sure_until`].
+    Owned {
+        revision: u64,
+    },
+    /// It was owned, and nobody else is known to have taken it.
+    Lapsed,
+    None,
+}
+
 /// What is known of one partition.
 #[derive(Clone, Debug, Default)]
 struct Slot {
@@ -248,6 +260,15 @@ impl Core {
     #[must_use]
     pub fn sure_until(&self) -> Option<i64> {
         self.sure_until_ms
+    }
+
+    /// How this orchestrator holds each partition.
+    pub fn holds(&self) -> impl Iterator<Item = Hold> {
+        self.slots.iter().map(|slot| match slot.tenure {
+            Some(revision) => Hold::Owned { revision },
+            None if slot.kept => Hold::Lapsed,
+            None => Hold::None,
+        })
     }
 
     /// Every orchestrator that lives, this one included.

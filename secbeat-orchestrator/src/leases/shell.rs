@@ -16,7 +16,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     Tenures, boot_ms,
-    core::{Change, Core, Entry, Identity, Terms, Write},
+    core::{Change, Core, Entry, Hold, Identity, Terms, Write},
+    tenures::Tenure,
 };
 use crate::bus::Streams;
 
@@ -265,20 +266,24 @@ impl Leases {
 
     /// Tells the rest of the process.
     fn publish(&mut self) {
-        self.tenures.set_sure_until(self.core.sure_until());
+        let made_ms = self.made_ms.unwrap_or(0).unsigned_abs();
+        // Greater than any epoch of a bucket before this one, too: a fleet makes far fewer than a thousand writes a second.
+        let epoch = |revision: u64| made_ms.saturating_add(revision);
+        let tenures = self.core.holds().map(|hold| match hold {
+            Hold::Owned { revision } => Tenure::Owned {
+                epoch: epoch(revision),
+            },
+            Hold::Lapsed => Tenure::Lapsed,
+            Hold::None => Tenure::None,
+        });
+        self.tenures.replace(tenures, self.core.sure_until());
         for change in self.core.changes() {
             let ownership = match change {
-                Change::Taken { partition, revision } => {
-                    // Greater than any epoch of a bucket before this one, too: a fleet makes far fewer than a thousand
-                    // writes a second.
-                    let epoch = self.made_ms.unwrap_or(0).unsigned_abs().saturating_add(revision);
-                    self.tenures.set(partition, Some(epoch));
-                    Ownership::Taken { partition, epoch }
-                }
-                Change::Lost { partition } => {
-                    self.tenures.set(partition, None);
-                    Ownership::Lost { partition }
-                }
+                Change::Taken { partition, revision } => Ownership::Taken {
+                    partition,
+                    epoch: epoch(revision),
+                },
+                Change::Lost { partition } => Ownership::Lost { partition },
             };
             let _ = self.changes.send(ownership);
         }

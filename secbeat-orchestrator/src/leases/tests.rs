@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secbeat_common::subjects::{LeaseKey, PARTITIONS};
 
-use super::core::{Change, Core, Entry, Identity, Terms, Write};
+use super::core::{Change, Core, Entry, Hold, Identity, Terms, Write};
 
 const TERMS: Terms = Terms {
     lease_ms: 3_000,
@@ -153,9 +153,13 @@ impl Fleet {
         if core.sure_until().is_none_or(|until| until <= self.bucket.now_ms) {
             return Vec::new();
         }
-        let holders = (0..PARTITIONS).zip(core.holders());
-        holders
-            .filter(|(_, holder)| *holder == Some(id))
+        let holds = (0..PARTITIONS).zip(core.holds().zip(core.holders()));
+        holds
+            .filter(|(_, (hold, holder))| {
+                let owned = matches!(hold, Hold::Owned { .. });
+                assert_eq!(owned, *holder == Some(id), "what it does is not what it says");
+                owned
+            })
             .map(|(partition, _)| partition)
             .collect()
     }
