@@ -139,6 +139,14 @@ impl Prefix {
         self.0.contains(&other.0)
     }
 
+    /// Itself and every wider network around it that may be banned, the narrowest first.
+    pub fn around(self) -> impl Iterator<Item = Self> {
+        let widest = self.min_banned_len().min(self.len());
+        (widest..=self.len())
+            .rev()
+            .filter_map(move |len| Self::new(self.addr(), len).ok())
+    }
+
     /// Why nobody should ever ban it, if so: addresses that are no client's, or that every client may need, and networks
     /// wider than what one provider commonly holds, which are a slip of the keyboard and half a continent.
     #[must_use]

@@ -132,10 +132,22 @@ pub fn acks(edge_id: &str) -> String {
     format!("secbeat.acks.{edge_id}")
 }
 
-/// Where an audit record of `kind` goes.
+/// Where an audit record of `kind` about `target` goes.
 #[must_use]
-pub fn audit(kind: &str) -> String {
-    format!("secbeat.audit.{kind}")
+pub fn audit(kind: &str, target: &Prefix) -> String {
+    format!("secbeat.audit.{kind}.{}", target.key())
+}
+
+/// Where audit records of `kind` (of all kinds unless given) about `target` (about everybody unless given) are found.
+/// Earlier releases named the kind alone: those subjects are among them, and what is found there has still to be sifted.
+#[must_use]
+pub fn audit_of(kind: Option<&str>, target: Option<&Prefix>) -> [String; 2] {
+    let kind = kind.unwrap_or("*");
+    let target = target.map_or_else(|| ">".to_owned(), Prefix::key);
+    [
+        format!("secbeat.audit.{kind}.{target}"),
+        format!("secbeat.audit.{kind}"),
+    ]
 }
 
 /// Where a write of `target`'s ban goes (below [`BANS_ALL`]).
@@ -168,6 +180,18 @@ mod tests {
         assert_eq!(
             ban(&"198.51.100.7".parse().unwrap()),
             "$KV.secbeat_bans.v4.c6336407.32"
+        );
+        assert_eq!(
+            audit("unban", &"198.51.100.0/24".parse().unwrap()),
+            "secbeat.audit.unban.v4.c6336400.24"
+        );
+        assert_eq!(
+            audit_of(None, Some(&"198.51.100.0/24".parse().unwrap())),
+            ["secbeat.audit.*.v4.c6336400.24", "secbeat.audit.*"]
+        );
+        assert_eq!(
+            audit_of(Some("ban"), None),
+            ["secbeat.audit.ban.>", "secbeat.audit.ban"]
         );
         assert_eq!(format!("$KV.{BANS_BUCKET}.>"), BANS_ALL);
         assert_eq!(format!("KV_{BANS_BUCKET}"), BANS_STREAM);

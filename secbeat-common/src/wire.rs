@@ -9,6 +9,7 @@ mod audit;
 mod interest;
 mod lease;
 mod presence;
+mod seen;
 mod waf;
 
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub use self::{
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     lease::{Lease, NO_LEASE},
     presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
 use crate::prefix::Prefix;
@@ -149,6 +151,7 @@ pub struct SourceCount {
 
 /// Where the edge learned a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LearnedFrom {
     /// The other end of the TCP connection: its packets carry the address, so the kernel can drop them.
     Peer,
@@ -159,6 +162,16 @@ pub enum LearnedFrom {
 }
 
 impl LearnedFrom {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Header => "header",
+            Self::ProxyProtocol => "proxy-protocol",
+        }
+    }
+
     /// The deepest layer at which a source learned this way can be banned.
     #[must_use]
     pub const fn layer(self) -> Layer {

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     detect::Detector,
     engine::{Engine, EngineHandle},
+    evidence::Witness,
     fleet_watch::FleetWatch,
     intake::Intake,
     leases::{
@@ -62,6 +63,7 @@ impl App {
             .await
             .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
         let protection = Protection::find(config.known()).await?;
+        let protected = protection.networks();
         let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
         let (sender, inputs) = mpsc::channel(INPUTS);
         let garbage = Arc::new(Garbage::default());
@@ -76,10 +78,10 @@ impl App {
             tenures.clone(),
             sender.downgrade(),
         );
-        let (auditor, auditing) = Auditor::new(streams);
+        let (auditor, auditing) = Auditor::new(streams.clone());
         let engine = Engine::new(
             Detector::new(config.detector()),
-            Ledger::new(config.ledger(protection.networks())),
+            Ledger::new(config.ledger(protected.iter().map(|net| net.network).collect())),
             bus.clone(),
             writer,
             auditor,
@@ -87,7 +89,8 @@ impl App {
             config.cleanup_interval.0,
             config.longest_window() * TELEMETRY_AGE,
         )
-        .watching(Fleet::new(config.edges.drift_grace.0));
+        .watching(Fleet::new(config.edges.drift_grace.0))
+        .with_witness(Witness::new(config.evidence.memory_bytes), protected);
         let fleet_watch = FleetWatch {
             bus: bus.clone(),
             inputs: sender.clone(),
@@ -119,6 +122,7 @@ impl App {
             bus,
             events: engine.events(),
             leases: leases_view,
+            streams,
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);

@@ -1,5 +1,7 @@
 //! The orchestrator's side of the bus: it owns the streams and the bucket, writes bans and audit records, reads telemetry.
 
+mod audit;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
@@ -21,6 +23,7 @@ use secbeat_common::{
 use tracing::warn;
 use uuid::Uuid;
 
+pub use self::audit::AuditQuery;
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -79,6 +82,8 @@ impl Streams {
             discard: DiscardPolicy::Old,
             max_age: AUDIT_AGE,
             max_bytes: MAX_AUDIT_BYTES,
+            // What a source did resembles itself.
+            compression: Some(stream::Compression::S2),
             ..stream::Config::default()
         };
         for config in [telemetry, audit] {
@@ -332,7 +337,7 @@ impl Streams {
     /// When the server did not acknowledge it.
     pub async fn put_audit(&self, record: &AuditRecord) -> anyhow::Result<()> {
         let payload = serde_json::to_vec(record).context("encoding an audit record")?;
-        let subject = subjects::audit(record.decision.kind());
+        let subject = subjects::audit(record.decision.kind(), &record.target);
         self.context.publish(subject, payload.into()).await?.await?;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
+mod explain;
 mod fleet;
 mod status;
 
@@ -93,6 +94,9 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    Why(explain::Why),
+    Findings(explain::Findings),
+    Audit(explain::Audit),
     /// Run the detector over access logs and show whom it would have banned.
     Replay(replay::Args),
 }
@@ -154,6 +158,9 @@ impl Cli {
                 println!("lifted the ban of {} on every edge", lifted.target);
                 Ok(())
             }
+            Command::Why(why) => why.execute(&api),
+            Command::Findings(findings) => findings.execute(&api),
+            Command::Audit(audit) => audit.execute(&api),
             Command::Replay(args) => args.run(&config),
         }
     }

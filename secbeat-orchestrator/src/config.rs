@@ -14,7 +14,7 @@ use secbeat_common::{
 use serde::Deserialize;
 
 pub use self::rules::Rules;
-use crate::{detect::DetectConfig, ledger::LedgerConfig, presence};
+use crate::{detect::DetectConfig, evidence, ledger::LedgerConfig, presence};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -35,6 +35,7 @@ pub struct Config {
     pub ban: Ban,
     pub protect: Protect,
     pub edges: Edges,
+    pub evidence: Evidence,
     /// How often sources that went quiet are forgotten.
     pub cleanup_interval: HumanDuration,
 }
@@ -50,6 +51,7 @@ impl Default for Config {
             ban: Ban::default(),
             protect: Protect::default(),
             edges: Edges::default(),
+            evidence: Evidence::default(),
             cleanup_interval: seconds(300),
         }
     }
@@ -120,6 +122,33 @@ impl Default for Ban {
             strike_memory: seconds(24 * 3600),
             max_per_minute: NonZeroU32::MIN.saturating_add(5999),
         }
+    }
+}
+
+/// What is kept to answer questions with.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// Bytes that recent events may take.
+    #[serde(deserialize_with = "journal_memory")]
+    pub memory_bytes: usize,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            memory_bytes: evidence::DEFAULT_MEMORY,
+        }
+    }
+}
+
+fn journal_memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        bytes if bytes >= evidence::MIN_MEMORY => Ok(bytes),
+        bytes => Err(D::Error::custom(format!(
+            "{bytes} bytes hold too little, the least is {}",
+            evidence::MIN_MEMORY
+        ))),
     }
 }
 

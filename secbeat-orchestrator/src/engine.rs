@@ -6,6 +6,7 @@ mod observed;
 mod partitions;
 mod replica;
 mod resets;
+mod sources;
 mod telemetry;
 mod times;
 mod waf;
@@ -18,7 +19,7 @@ use std::{
 use secbeat_common::{
     daemon::{bus::Bus, time::now_ms},
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, SeenEvent},
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -35,11 +36,13 @@ use crate::{
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
     events::{Change, Events},
+    evidence::{self, Outcome, Witness},
     leases::Tenures,
     ledger::{Decision, Ledger, Refusal},
     millis,
     presence::Fleet,
     propagation::Propagation,
+    protection::ProtectedNet,
     writer::{Auditor, Fate, Wish, Writer},
 };
 
@@ -61,6 +64,9 @@ pub struct Engine {
     /// What is older is ignored.
     max_age_ms: i64,
     ledger: Ledger,
+    witness: Witness,
+    /// Whom the ledger protects, and why.
+    protected: Vec<ProtectedNet>,
     bus: Bus,
     writer: Writer,
     auditor: Auditor,
@@ -126,6 +132,8 @@ impl Engine {
             started: Instant::now(),
             max_age_ms: millis(max_age),
             ledger,
+            witness: Witness::new(evidence::MIN_MEMORY),
+            protected: Vec::new(),
             bus,
             writer,
             auditor,
@@ -146,6 +154,17 @@ impl Engine {
     #[must_use]
     pub fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// The same with what it explains decisions by: `witness` with room for what is reported, and the networks that its
+    /// ledger protects.
+    #[must_use]
+    pub fn with_witness(self, witness: Witness, protected: Vec<ProtectedNet>) -> Self {
+        Self {
+            witness,
+            protected,
+            ..self
+        }
     }
 
     /// Works until nobody can send anything.
@@ -198,7 +217,11 @@ impl Engine {
             Input::Acks { batch, received_ms } => self.acks(&batch, received_ms),
             Input::Edges { reply } => drop(reply.send(self.edge_views())),
             Input::Propagation { reply } => drop(reply.send(PropagationView::new(&self.propagation))),
-            Input::Protected(networks) => self.ledger.protect(networks),
+            Input::Protected(networks) => {
+                self.ledger
+                    .protect(networks.iter().map(|protected| protected.network).collect());
+                self.protected = networks;
+            }
             Input::Done { id, fate } => self.done(id, fate),
             Input::Ban {
                 target,
@@ -213,6 +236,10 @@ impl Engine {
                 let mut bans: Vec<_> = self.ledger.active().map(|ban| BanView::new(ban, now)).collect();
                 bans.sort_by(|a, b| a.target.cmp(&b.target));
                 let _ = reply.send(bans);
+            }
+            Input::Explain { address, reply } => drop(reply.send(self.explain(address))),
+            Input::Findings { filter, limit, reply } => {
+                let _ = reply.send(self.witness.findings.list(filter, limit));
             }
             Input::Stats { reply } => {
                 let _ = reply.send(Stats {
@@ -239,24 +266,34 @@ impl Engine {
     fn judge(&mut self, finding: &Finding, received_ms: i64) {
         self.counts.findings += 1;
         match self.ledger.judge(finding, received_ms, Uuid::now_v7()) {
-            Decision::AlreadyBanned => {}
+            Decision::AlreadyBanned => self.witness.findings.note(finding, Outcome::AlreadyBanned),
             Decision::Ban(command) => {
+                let command_id = command.id;
+                self.witness
+                    .findings
+                    .note(finding, Outcome::Banned { command_id });
                 self.ignore_until(command.target, command.expires_at_ms, command.layer);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
                     self.events.tell(Change::finding(finding, None));
-                    self.issue(*command, ACTOR.to_owned(), Answer::Nobody);
+                    let events = self.witness.evidence(finding);
+                    self.issue(*command, events, ACTOR.to_owned(), Answer::Nobody);
                 }
             }
-            Decision::Observed(command) => self.observed(finding, *command),
+            Decision::Observed(command) => {
+                self.witness.findings.note(finding, Outcome::Observed);
+                self.observed(finding, *command);
+            }
             Decision::Suppressed(suppression) => {
                 self.counts.suppressed += 1;
+                let why = suppression.to_string();
+                let outcome = Outcome::Suppressed { why: why.clone() };
+                self.witness.findings.note(finding, outcome);
                 if !self.is_news(finding) {
                     return;
                 }
-                warn!(target: "audit", target = %finding.source, rule = finding.rule.name(), "finding suppressed: {suppression}");
-                self.events
-                    .tell(Change::finding(finding, Some(suppression.to_string())));
+                warn!(target: "audit", target = %finding.source, rule = finding.rule.name(), "finding suppressed: {why}");
+                self.events.tell(Change::finding(finding, Some(why.clone())));
                 let evidence = Evidence {
                     count: finding.count,
                     window_ms: u64::try_from(finding.window.as_millis()).unwrap_or(u64::MAX),
@@ -264,8 +301,9 @@ impl Engine {
                 };
                 let decision = Audited::Suppressed {
                     reason: finding.rule.into(),
-                    why: suppression.to_string(),
+                    why,
                     evidence,
+                    events: self.witness.evidence(finding),
                 };
                 self.auditor
                     .record(record(finding.source, ACTOR.to_owned(), decision));
@@ -291,7 +329,7 @@ impl Engine {
     }
 
     /// Sends a ban to the bus; it is audited, and `answer` given, once it is there.
-    fn issue(&mut self, command: BlockCommand, actor: String, answer: Answer) {
+    fn issue(&mut self, command: BlockCommand, events: Vec<SeenEvent>, actor: String, answer: Answer) {
         info!(
             target: "audit", target = %command.target, reason = command.reason.name(), note = command.note,
             strikes = command.strikes, layer = command.layer.name(),
@@ -306,6 +344,7 @@ impl Engine {
             strikes: command.strikes,
             evidence: command.evidence,
             layer: command.layer,
+            events,
         };
         let target = command.target;
         self.open.insert(
@@ -412,7 +451,7 @@ impl Engine {
             state: "issued".to_owned(),
             ..view
         };
-        self.issue(command, actor, Answer::Ban(reply, view));
+        self.issue(command, Vec::new(), actor, Answer::Ban(reply, view));
     }
 
     fn unban(&mut self, target: Prefix, actor: String, reply: Reply<Option<BanView>>) {

@@ -24,6 +24,8 @@ pub mod detect;
 pub mod edges;
 pub mod engine;
 pub mod events;
+pub mod evidence;
+pub mod explain;
 pub mod fleet_watch;
 pub mod intake;
 pub mod leases;

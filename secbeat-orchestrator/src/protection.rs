@@ -8,6 +8,7 @@ use secbeat_common::{
         protect::{self, Known, Names},
         time::now_ms,
     },
+    maps::allow,
     prefix::Prefix,
 };
 use tokio::sync::mpsc;
@@ -18,6 +19,18 @@ use crate::engine::Input;
 /// How often the host is looked over. An edge watches its own host more closely; this host's part is that no ban is
 /// decided that every edge would have to enforce.
 const INTERVAL: Duration = Duration::from_secs(30);
+
+/// A network that is never banned, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectedNet {
+    pub network: Prefix,
+    /// As [`protect::reason_name`] has it.
+    pub reason: &'static str,
+    /// What the config says of it.
+    pub comment: String,
+    /// When its protection ends, milliseconds since the Unix epoch.
+    pub until_ms: Option<i64>,
+}
 
 /// What was found at the last look.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +56,20 @@ impl Protection {
 
     /// What is never banned.
     #[must_use]
-    pub fn networks(&self) -> Vec<Prefix> {
-        self.nets.keys().copied().collect()
+    pub fn networks(&self) -> Vec<ProtectedNet> {
+        let entries = &self.known.configured;
+        let networks = self.nets.iter().map(|(&network, &code)| {
+            let entry = entries
+                .iter()
+                .rfind(|entry| code == allow::CONFIGURED && entry.network == network);
+            ProtectedNet {
+                network,
+                reason: protect::reason_name(code),
+                comment: entry.map_or_else(String::new, |entry| entry.comment.clone()),
+                until_ms: entry.and_then(|entry| Some(entry.until?.as_millisecond())),
+            }
+        });
+        networks.collect()
     }
 
     /// Looks again and again, and tells the engine of changes until it has ended.
@@ -90,7 +115,12 @@ mod tests {
         // As if nothing had been found at the start.
         let running = tokio::spawn(Protection::default().run(sender));
         match inputs.recv().await {
-            Some(Input::Protected(networks)) => assert!(networks.contains(&"127.0.0.0/8".parse().unwrap())),
+            Some(Input::Protected(networks)) => {
+                let loopback = networks
+                    .iter()
+                    .find(|protected| protected.network.to_string() == "127.0.0.0/8");
+                assert_eq!(loopback.unwrap().reason, "loopback");
+            }
             other => panic!("{other:?}"),
         }
         drop(inputs);

@@ -1,9 +1,9 @@
-//! Audit records: JSON on `secbeat.audit.<kind>`, for people and for restarts.
+//! Audit records: JSON on `secbeat.audit.<kind>.<target's key>`, for people and for restarts.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Evidence, Layer, Reason};
+use super::{Evidence, Layer, Reason, SeenEvent};
 use crate::prefix::Prefix;
 
 /// One decision.
@@ -33,6 +33,9 @@ pub enum Decision {
         evidence: Option<Evidence>,
         #[serde(default = "kernel")]
         layer: Layer,
+        /// What the source did, oldest first, cut by [`bounded`](super::bounded).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        events: Vec<SeenEvent>,
     },
     Unban {
         command_id: Uuid,
@@ -46,17 +49,23 @@ pub enum Decision {
         strikes: u32,
         evidence: Option<Evidence>,
         layer: Layer,
+        /// As those of a ban.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        events: Vec<SeenEvent>,
     },
     /// A finding that banned nobody, and why.
     Suppressed {
         reason: Reason,
         why: String,
         evidence: Evidence,
+        /// As those of a ban.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        events: Vec<SeenEvent>,
     },
 }
 
 impl Decision {
-    /// The last token of the record's subject.
+    /// The third token of the record's subject.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -86,5 +95,53 @@ mod cidr {
         String::deserialize(deserializer)?
             .parse()
             .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record as releases wrote it that attached no events.
+    const OLD: &str = r#"{"at_ms":1795168807000,"target":"203.0.113.7/32","actor":"secbeat-orchestrator","kind":"ban","command_id":"01920000-0000-7000-8000-000000000001","reason":"error-flood","note":"50 errors in 60s","expires_at_ms":1795169107000,"strikes":0,"evidence":{"count":50,"window_ms":60000,"at_ms":1795168806998}}"#;
+
+    fn ban(events: Vec<SeenEvent>) -> AuditRecord {
+        AuditRecord {
+            at_ms: 1_795_168_807_000,
+            target: "203.0.113.7".parse().unwrap(),
+            actor: "secbeat-orchestrator".to_owned(),
+            decision: Decision::Ban {
+                command_id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
+                reason: Reason::ErrorFlood,
+                note: "50 errors in 60s".to_owned(),
+                expires_at_ms: 1_795_169_107_000,
+                strikes: 0,
+                evidence: Some(Evidence {
+                    count: 50,
+                    window_ms: 60_000,
+                    at_ms: 1_795_168_806_998,
+                }),
+                layer: Layer::Kernel,
+                events,
+            },
+        }
+    }
+
+    #[test]
+    fn records_without_events_are_still_read() {
+        assert_eq!(serde_json::from_str::<AuditRecord>(OLD).unwrap(), ban(Vec::new()));
+    }
+
+    #[test]
+    fn events_travel_with_the_record() {
+        let record = ban(vec![super::super::seen::tests::answer(1)]);
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(
+            json.ends_with(
+                r#""layer":"kernel","events":[{"at_ms":1,"edge":"edge-1","client":"203.0.113.7","learned_from":"peer","answer":{"status":404,"method":"GET","user_agent":"curl/8"},"path":"/missing","host":"example.org"}]}"#
+            ),
+            "{json}"
+        );
+        assert_eq!(serde_json::from_str::<AuditRecord>(&json).unwrap(), record);
     }
 }

@@ -1,10 +1,13 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
+pub mod audit;
 mod bans;
 pub mod edges;
 mod events;
+mod findings;
 mod probes;
 pub mod propagation;
+mod sources;
 mod stats;
 pub mod view;
 
@@ -23,6 +26,7 @@ pub use self::{
     events::Lagged,
 };
 use crate::{
+    bus::Streams,
     engine::{EngineHandle, Input},
     events::Events,
     leases::shell::LeasesView,
@@ -40,6 +44,7 @@ pub struct Api {
     pub bus: Bus,
     pub events: Events,
     pub leases: watch::Receiver<LeasesView>,
+    pub streams: Streams,
 }
 
 /// The API as a function, to be served or tested.
@@ -51,6 +56,9 @@ pub fn router(api: Api) -> Router {
         .merge(events::routes())
         .merge(edges::routes())
         .merge(propagation::routes())
+        .merge(sources::routes())
+        .merge(findings::routes())
+        .merge(audit::routes())
         .layer(middleware::from_fn(as_problems))
         .with_state(api)
 }

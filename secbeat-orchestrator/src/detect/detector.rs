@@ -11,6 +11,7 @@ use secbeat_common::{
 
 use super::{
     Action, Counts, DetectConfig, Distinct, Finding, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
+    WindowView,
     outage::OutageGuard,
     shard::Shard,
     source::{Class, Judged, RuleIndex, Seen, Source},
@@ -227,6 +228,29 @@ impl Detector {
             .sum()
     }
 
+    /// How far `source` is under each rule at `now_ms`, whether it was ever seen or not.
+    #[must_use]
+    pub fn windows(&self, source: &Prefix, now_ms: i64) -> Vec<WindowView> {
+        let entry = self.shards[self.shard_of(source)].get(source);
+        let view = |(index, Armed { config, limit }): (usize, &Armed)| {
+            let window = entry.and_then(|entry| entry.window_of(index as RuleIndex));
+            let start_ms = now_ms.saturating_sub(limit.window_ms);
+            let count = match (window, config.distinct) {
+                (None, _) => 0,
+                (Some(window), None) => window.since(start_ms).events,
+                (Some(window), Some(Distinct::Paths)) => window.since(start_ms).entries,
+            };
+            WindowView {
+                rule: config.rule.into(),
+                count,
+                threshold: config.threshold.count.get(),
+                window: config.threshold.window,
+                observe: config.action == Action::Observe,
+            }
+        };
+        self.rules.iter().enumerate().map(view).collect()
+    }
+
     /// Sources tracked now.
     #[must_use]
     pub fn tracked(&self) -> usize {
@@ -323,11 +347,15 @@ impl Detector {
     }
 
     fn shard(&mut self, source: &Prefix) -> &mut Shard {
-        let index = match self.shards.len() {
+        let index = self.shard_of(source);
+        &mut self.shards[index]
+    }
+
+    fn shard_of(&self, source: &Prefix) -> usize {
+        match self.shards.len() {
             0 | 1 => 0,
             shards => usize::from(source.partition(shards as u16)),
-        };
-        &mut self.shards[index]
+        }
     }
 }
 

@@ -108,6 +108,18 @@ pub struct Request<'a> {
     pub host: &'a str,
 }
 
+/// How far a source is under one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowView {
+    pub rule: Reason,
+    /// Events within the window.
+    pub count: u64,
+    pub threshold: u32,
+    pub window: Duration,
+    /// Whether the rule only observes.
+    pub observe: bool,
+}
+
 /// A source that crossed a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {

@@ -132,12 +132,22 @@ impl Shard {
         self.evicted
     }
 
+    /// What is known of `source`.
+    pub(super) fn get(&self, source: &Prefix) -> Option<&Source> {
+        let key = Key::of(source)?;
+        let place = self.find(key, self.hasher.hash_one(key.bits))?;
+        Some(self.slab.source(place))
+    }
+
+    fn find(&self, key: Key, hash: u64) -> Option<Place> {
+        self.places
+            .find(hash, |place| self.slab.source(*place).key() == key)
+            .copied()
+    }
+
     fn find_or_admit(&mut self, key: Key, class: Class) -> Place {
         let hash = self.hasher.hash_one(key.bits);
-        let found = self
-            .places
-            .find(hash, |place| self.slab.source(*place).key() == key);
-        found.copied().unwrap_or_else(|| self.admit(key, hash, class))
+        self.find(key, hash).unwrap_or_else(|| self.admit(key, hash, class))
     }
 
     fn admit(&mut self, key: Key, hash: u64, class: Class) -> Place {
@@ -181,12 +191,7 @@ mod tests {
     }
 
     fn class(shard: &Shard, n: u32) -> Option<Class> {
-        let key = Key::of(&source(n))?;
-        let hash = shard.hasher.hash_one(key.bits);
-        let place = shard
-            .places
-            .find(hash, |place| shard.slab.source(*place).key() == key)?;
-        shard.slab.source(*place).class
+        shard.get(&source(n))?.class
     }
 
     fn see(shard: &mut Shard, n: u32, at_ms: i64) {

@@ -222,6 +222,15 @@ impl Source {
         windows.get_mut(index).map(|(_, window)| window)
     }
 
+    /// The window of a rule, if one has begun.
+    pub(super) fn window_of(&self, rule: RuleIndex) -> Option<&Window> {
+        let in_place = self.rules.iter().zip(&self.windows);
+        let further = self.more.iter().flat_map(|more| &more.windows);
+        in_place
+            .chain(further.map(|(known, window)| (known, window)))
+            .find_map(|(known, window)| (*known == rule).then_some(window))
+    }
+
     /// Runs `judge` unless such an event is ignored; also says whether the source was seen apart from one request at that
     /// time, which may stand in all windows.
     pub(super) fn judge<R>(

@@ -56,6 +56,14 @@ struct Event {
     n: NonZeroU32,
 }
 
+/// What a window holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) events: u64,
+    /// Times, or distinct tags.
+    pub(crate) entries: u64,
+}
+
 /// Events after the oldest one.
 #[derive(Debug, Default)]
 struct Rest {
@@ -150,6 +158,17 @@ impl Window {
         usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.events.len())
     }
 
+    /// What of it is later than `start_ms`.
+    pub(crate) fn since(&self, start_ms: i64) -> Held {
+        let later = |event: &Event| self.latest_ms.saturating_sub(i64::from(self.age(*event))) > start_ms;
+        let mut held = Held::default();
+        for event in self.iter().filter(later) {
+            held.events += u64::from(event.n.get());
+            held.entries += 1;
+        }
+        held
+    }
+
     /// Empties it and gives its memory back.
     pub(crate) fn clear(&mut self) {
         self.first = None;
@@ -172,11 +191,15 @@ impl Window {
         low(self.latest_ms).wrapping_sub(event.at)
     }
 
+    /// Its entries, the oldest first.
+    fn iter(&self) -> impl Iterator<Item = Event> {
+        let rest = self.rest.iter().flat_map(|rest| rest.events.iter().copied());
+        self.first.into_iter().chain(rest)
+    }
+
     /// The first entry for which `is_it` holds, the oldest being 0.
     fn position(&self, is_it: impl Fn(Event) -> bool) -> Option<(usize, Event)> {
-        let rest = self.rest.iter().flat_map(|rest| rest.events.iter().copied());
-        let mut entries = self.first.into_iter().chain(rest).enumerate();
-        entries.find(|(_, event)| is_it(*event))
+        self.iter().enumerate().find(|(_, event)| is_it(*event))
     }
 
     /// Adds to the entry of the event's time, or inserts one.

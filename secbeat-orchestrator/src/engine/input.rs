@@ -1,6 +1,6 @@
 //! What comes to the engine, and how.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use secbeat_common::{
     daemon::garbage::Garbage,
@@ -16,7 +16,10 @@ use crate::{
         propagation::PropagationView,
         view::{BanView, Stats},
     },
+    evidence::{FindingFilter, FindingView},
+    explain::SourceFacts,
     leases::shell::Ownership,
+    protection::ProtectedNet,
     replica::{Gone, Written},
     writer::Fate,
 };
@@ -70,7 +73,7 @@ pub enum Input {
     /// A partition has come or gone.
     Owned(Ownership),
     /// All that is never banned from now on.
-    Protected(Vec<Prefix>),
+    Protected(Vec<ProtectedNet>),
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.
     Done {
         id: Uuid,
@@ -92,6 +95,17 @@ pub enum Input {
     },
     List {
         reply: oneshot::Sender<Vec<BanView>>,
+    },
+    /// Somebody asks why an address is banned, or is not.
+    Explain {
+        address: IpAddr,
+        reply: oneshot::Sender<SourceFacts>,
+    },
+    /// Somebody asks for recent findings, the latest first.
+    Findings {
+        filter: FindingFilter,
+        limit: usize,
+        reply: oneshot::Sender<Vec<FindingView>>,
     },
     Stats {
         reply: oneshot::Sender<Stats>,

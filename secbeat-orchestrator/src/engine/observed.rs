@@ -29,6 +29,7 @@ impl Engine {
             strikes: command.strikes,
             evidence: command.evidence,
             layer: command.layer,
+            events: self.witness.evidence(finding),
         };
         self.auditor
             .record(record(command.target, ACTOR.to_owned(), decision));

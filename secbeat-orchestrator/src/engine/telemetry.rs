@@ -36,8 +36,10 @@ impl Engine {
             let Some(at_ms) = times.of(event.at_ms) else {
                 continue;
             };
+            let source = Prefix::of_source(event.client);
+            self.witness.journal.answer(&source, at_ms, &batch.edge_id, event);
             let sighting = Sighting {
-                source: Prefix::of_source(event.client),
+                source,
                 at_ms,
                 upstream,
                 learned_from: event.learned_from,

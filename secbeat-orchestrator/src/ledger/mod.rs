@@ -256,6 +256,12 @@ impl Ledger {
         self.active.get(target)
     }
 
+    /// Earlier bans of `target` that make its next one longer, at `now_ms`.
+    #[must_use]
+    pub fn strikes(&self, target: &Prefix, now_ms: i64) -> u32 {
+        self.history.strikes(target, now_ms, self.config.strike_memory)
+    }
+
     /// All bans that have not [expired](Self::expire), the next to expire first.
     pub fn active(&self) -> impl Iterator<Item = &ActiveBan> {
         self.by_expiry

@@ -44,6 +44,17 @@ impl ApiClient {
         self.read(self.agent.get(format!("{}{path}", self.base)).call())
     }
 
+    /// As [`get`](Self::get), with keys and values that are added to `path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn query<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, CallError> {
+        let pairs = query.iter().map(|(key, value)| (*key, value.as_str()));
+        let request = self.agent.get(format!("{}{path}", self.base));
+        self.read(request.query_pairs(pairs).call())
+    }
+
     /// # Errors
     ///
     /// See [`CallError`].

@@ -1,0 +1,130 @@
+//! What was seen of a source, as audit records and the API tell it: JSON, for people.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{LearnedFrom, WafOutcome};
+
+/// Most events that an audit record holds.
+pub const MAX_EVIDENCE: usize = 20;
+/// Most bytes of text in them, so that bans in great number do not push older records out of the audit stream.
+pub const MAX_EVIDENCE_TEXT: usize = 4096;
+
+/// One event that was reported of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenEvent {
+    /// Event time, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// The edge that reported it.
+    pub edge: String,
+    /// Of an IPv6 source, which of its addresses.
+    pub client: IpAddr,
+    pub learned_from: LearnedFrom,
+    #[serde(flatten)]
+    pub what: SeenWhat,
+    /// Without the query, which may hold secrets.
+    pub path: String,
+    pub host: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeenWhat {
+    /// An answer with a status of 400–599.
+    Answer {
+        status: u16,
+        method: String,
+        user_agent: String,
+    },
+    /// A web application firewall objected.
+    Waf {
+        /// The first rule that matched.
+        rule: Option<u32>,
+        outcome: WafOutcome,
+        /// What that rule says of itself.
+        message: String,
+    },
+}
+
+impl SeenEvent {
+    /// Bytes of its texts.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        let what = match &self.what {
+            SeenWhat::Answer {
+                method, user_agent, ..
+            } => method.len() + user_agent.len(),
+            SeenWhat::Waf { message, .. } => message.len(),
+        };
+        what + self.edge.len() + self.path.len() + self.host.len()
+    }
+}
+
+/// The newest of `events` that an audit record may hold, oldest first; `events` come newest first.
+pub fn bounded(events: impl IntoIterator<Item = SeenEvent>) -> Vec<SeenEvent> {
+    let mut text = 0;
+    let fits = |event: &SeenEvent| {
+        text += event.text_len();
+        text <= MAX_EVIDENCE_TEXT
+    };
+    let mut kept: Vec<_> = events.into_iter().take(MAX_EVIDENCE).take_while(fits).collect();
+    kept.reverse();
+    kept
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::wire) fn answer(at_ms: i64) -> SeenEvent {
+        SeenEvent {
+            at_ms,
+            edge: "edge-1".to_owned(),
+            client: "203.0.113.7".parse().unwrap(),
+            learned_from: LearnedFrom::Peer,
+            what: SeenWhat::Answer {
+                status: 404,
+                method: "GET".to_owned(),
+                user_agent: "curl/8".to_owned(),
+            },
+            path: "/missing".to_owned(),
+            host: "example.org".to_owned(),
+        }
+    }
+
+    #[test]
+    fn events_lead_back_to_themselves() {
+        let waf = SeenEvent {
+            what: SeenWhat::Waf {
+                rule: Some(942_100),
+                outcome: WafOutcome::Blocked,
+                message: "SQL injection".to_owned(),
+            },
+            ..answer(1)
+        };
+        for learned_from in [LearnedFrom::Peer, LearnedFrom::Header, LearnedFrom::ProxyProtocol] {
+            for event in [&answer(1), &waf] {
+                let event = SeenEvent {
+                    learned_from,
+                    ..event.clone()
+                };
+                let json = serde_json::to_string(&event).unwrap();
+                assert_eq!(serde_json::from_str::<SeenEvent>(&json).unwrap(), event, "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_holds_the_newest_within_its_bounds_oldest_first() {
+        let times = |events: Vec<SeenEvent>| events.iter().map(|event| event.at_ms).collect::<Vec<_>>();
+        let newest_first = || (0..100).rev().map(answer);
+        assert_eq!(times(bounded(newest_first())), (80..100).collect::<Vec<_>>());
+        let long = |event: SeenEvent| SeenEvent {
+            path: "x".repeat(1000),
+            ..event
+        };
+        assert_eq!(times(bounded(newest_first().map(long))), [97, 98, 99]);
+    }
+}

@@ -1,0 +1,110 @@
+//! `/api/v1/audit`: what was decided, by whom.
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::StatusCode,
+    routing::get,
+};
+use secbeat_common::{
+    daemon::{
+        api::bad_request,
+        config::HumanDuration,
+        time::{now_ms, rfc3339},
+    },
+    prefix::Prefix,
+    subjects,
+    wire::AuditRecord,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Failure, PATIENCE};
+use crate::{bus::AuditQuery, millis};
+
+/// Records in an answer unless told otherwise.
+const LIMIT: usize = 100;
+/// Records in an answer at most.
+const MAX_LIMIT: usize = 10_000;
+
+/// The question.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    /// An address or a CIDR. Decisions about networks around it are told as well, since they are about it too.
+    target: Option<String>,
+    actor: Option<String>,
+    kind: Option<String>,
+    /// How far back: a duration as `24h`, or a time as `2026-11-20T10:00:00Z`.
+    since: Option<String>,
+    limit: Option<usize>,
+}
+
+/// One decision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditView {
+    /// RFC 3339.
+    pub at: String,
+    #[serde(flatten)]
+    pub record: AuditRecord,
+}
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/api/v1/audit", get(audit))
+}
+
+async fn audit(
+    State(api): State<Api>,
+    Query(question): Query<Question>,
+) -> Result<Json<Vec<AuditView>>, Failure> {
+    let query = question.parse()?;
+    let unavailable = |why: String| Failure(StatusCode::SERVICE_UNAVAILABLE, why);
+    let mut records = tokio::time::timeout(PATIENCE, api.streams.audit(&query))
+        .await
+        .map_err(|_| unavailable("NATS takes too long; ask for less, as by since or target".to_owned()))?
+        .map_err(|error| unavailable(format!("{error:#}")))?;
+    records.reverse();
+    let view = |record: AuditRecord| AuditView {
+        at: rfc3339(record.at_ms),
+        record,
+    };
+    Ok(Json(records.into_iter().map(view).collect()))
+}
+
+impl Question {
+    fn parse(self) -> Result<AuditQuery, Failure> {
+        let targets = self.target.map(|target| target_and_around(&target)).transpose()?;
+        if let Some(kind) = self.kind.as_ref().filter(|kind| !subjects::is_token(kind)) {
+            return Err(bad_request("kind", format!("`{kind}` is no kind of decision")));
+        }
+        let since_ms = self.since.map(|since| since_ms(&since)).transpose()?;
+        Ok(AuditQuery {
+            targets: targets.unwrap_or_default(),
+            kind: self.kind,
+            actor: self.actor,
+            since_ms: since_ms.unwrap_or(0),
+            limit: self.limit.unwrap_or(LIMIT).min(MAX_LIMIT),
+        })
+    }
+}
+
+fn target_and_around(text: &str) -> Result<Vec<Prefix>, Failure> {
+    // Decisions about one address of an IPv6 source concern whoever asks for that address.
+    let narrowest = match text.parse() {
+        Ok(address) => Prefix::host(address),
+        Err(_) => text.parse().map_err(|error| bad_request("target", error))?,
+    };
+    Ok(narrowest.around().collect())
+}
+
+fn since_ms(text: &str) -> Result<i64, Failure> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    let HumanDuration(back) = text.parse().map_err(|_| {
+        bad_request(
+            "since",
+            format!("`{text}` is neither a duration as 24h nor a time as 2026-11-20T10:00:00Z"),
+        )
+    })?;
+    Ok(now_ms().saturating_sub(millis(back)))
+}

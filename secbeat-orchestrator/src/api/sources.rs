@@ -1,0 +1,40 @@
+//! `/api/v1/sources`: why an address is banned, or is not.
+
+use std::net::IpAddr;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::get,
+};
+use secbeat_common::{daemon::api::bad_request, prefix::Prefix};
+
+use super::{Api, Failure, PATIENCE};
+use crate::{
+    bus::AuditQuery,
+    engine::Input,
+    explain::{self, SourceView},
+};
+
+/// Audit records that an answer goes by at most.
+const MAX_RECORDS: usize = 1000;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/api/v1/sources/{address}", get(source))
+}
+
+async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<SourceView>, Failure> {
+    let address: IpAddr = address.parse().map_err(|error| bad_request("address", error))?;
+    let facts = api.ask(|reply| Input::Explain { address, reply }).await?;
+    let query = AuditQuery {
+        targets: Prefix::host(address).around().collect(),
+        limit: MAX_RECORDS,
+        ..AuditQuery::default()
+    };
+    let audit = match tokio::time::timeout(PATIENCE, api.streams.audit(&query)).await {
+        Ok(Ok(records)) => Ok(records),
+        Ok(Err(error)) => Err(format!("{error:#}")),
+        Err(_) => Err("NATS does not answer".to_owned()),
+    };
+    Ok(Json(explain::tell(facts, audit)))
+}

@@ -1,0 +1,167 @@
+//! `why`, `findings` and `audit`.
+
+use std::net::IpAddr;
+
+use clap::Args;
+use comfy_table::Table;
+use secbeat_common::{
+    daemon::{
+        api::ApiClient,
+        cli::{Output, print_json},
+    },
+    prefix::Prefix,
+    wire::{Decision, Reason},
+};
+
+use crate::{
+    api::audit::AuditView,
+    evidence::{FindingView, Outcome},
+    explain::{self, SourceView},
+};
+
+/// Why an address is banned, or is not.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The address, as the client has it.
+    address: IpAddr,
+    /// Text for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Why {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let view: SourceView = api.get(&format!("/api/v1/sources/{}", self.address))?;
+        match self.output {
+            Output::Json => print_json(&view),
+            Output::Table => {
+                print!("{}", explain::render(&view));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the rules found lately, and what became of it.
+#[derive(Debug, Args)]
+pub struct Findings {
+    /// Of this source, or of all in this network.
+    #[arg(long, short)]
+    source: Option<Prefix>,
+    /// By this rule.
+    #[arg(long, short)]
+    rule: Option<Reason>,
+    /// The latest so many.
+    #[arg(long, short, default_value_t = 100)]
+    limit: usize,
+    /// A table for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Findings {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let mut query = vec![("limit", self.limit.to_string())];
+        query.extend(self.source.map(|source| ("source", source.to_string())));
+        query.extend(self.rule.map(|rule| ("rule", rule.to_string())));
+        let findings: Vec<FindingView> = api.query("/api/v1/findings", &query)?;
+        if self.output == Output::Json {
+            return print_json(&findings);
+        }
+        let mut table = table(["AT", "SOURCE", "RULE", "COUNT", "TIMES", "OUTCOME"]);
+        for found in findings {
+            let outcome = match &found.outcome {
+                Outcome::Suppressed { why } => format!("{}: {why}", found.outcome.name()),
+                outcome => outcome.name().to_owned(),
+            };
+            table.add_row([
+                found.at,
+                found.source,
+                found.rule.to_string(),
+                found.count.to_string(),
+                found.times.to_string(),
+                outcome,
+            ]);
+        }
+        println!("{table}");
+        Ok(())
+    }
+}
+
+/// What was decided, by whom.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// About this address or CIDR, or a network around it.
+    #[arg(long, short)]
+    target: Option<String>,
+    /// By this daemon or person.
+    #[arg(long, short)]
+    actor: Option<String>,
+    /// Of this kind: ban, unban, observed or suppressed.
+    #[arg(long, short)]
+    kind: Option<String>,
+    /// Not older than this: a duration as 24h, or a time as 2026-11-20T10:00:00Z.
+    #[arg(long, short)]
+    since: Option<String>,
+    /// The latest so many.
+    #[arg(long, short, default_value_t = 100)]
+    limit: usize,
+    /// A table for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Audit {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let mut query = vec![("limit", self.limit.to_string())];
+        let given = [
+            ("target", &self.target),
+            ("actor", &self.actor),
+            ("kind", &self.kind),
+            ("since", &self.since),
+        ];
+        query.extend(
+            given
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value.clone()?))),
+        );
+        let records: Vec<AuditView> = api.query("/api/v1/audit", &query)?;
+        if self.output == Output::Json {
+            return print_json(&records);
+        }
+        let mut table = table(["AT", "KIND", "TARGET", "BY", "WHAT"]);
+        for AuditView { at, record } in records {
+            table.add_row([
+                at,
+                record.decision.kind().to_owned(),
+                record.target.to_string(),
+                record.actor,
+                what(&record.decision),
+            ]);
+        }
+        println!("{table}");
+        Ok(())
+    }
+}
+
+fn what(decision: &Decision) -> String {
+    match decision {
+        Decision::Ban {
+            reason,
+            note,
+            strikes,
+            layer,
+            ..
+        } => format!("{reason}: {note} (strikes {strikes}, {})", layer.name()),
+        Decision::Unban { command_id, .. } => format!("lifted {command_id}"),
+        Decision::Observed { reason, note, .. } => format!("{reason}, which only observes: {note}"),
+        Decision::Suppressed { reason, why, .. } => format!("{reason}: {why}"),
+    }
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(header);
+    table
+}
