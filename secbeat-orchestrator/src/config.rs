@@ -11,7 +11,7 @@ use secbeat_common::{
     },
     prefix::Prefix,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 pub use self::rules::Rules;
 use crate::{detect::DetectConfig, evidence, ledger::LedgerConfig, presence};

@@ -30,7 +30,7 @@ use std::{num::NonZeroU32, time::Duration};
 use secbeat_common::{
     prefix::Prefix,
     subjects,
-    wire::{Layer, LearnedFrom},
+    wire::{Layer, LearnedFrom, Reason},
 };
 
 pub(crate) use self::window::{Limit, Window};

@@ -29,6 +29,7 @@ impl Engine {
             address,
             source,
             now_ms: now,
+            restored: self.restored,
             bans: bans.map(|ban| BanView::new(ban, now)).collect(),
             protected: self
                 .protected

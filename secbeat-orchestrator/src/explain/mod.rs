@@ -37,6 +37,8 @@ pub struct SourceFacts {
     pub source: Prefix,
     /// When this was so, milliseconds since the Unix epoch.
     pub now_ms: i64,
+    /// Whether the ledger has been read from the bus since the start.
+    pub restored: bool,
     /// Bans in force, of the address, its source or a network around it.
     pub bans: Vec<BanView>,
     /// Networks that protect the source or a part of it.

@@ -43,11 +43,7 @@ pub fn render(view: &SourceView) -> String {
     if !view.timeline.is_empty() {
         line(&mut text, "\nTimeline (UTC)");
         for moment in &view.timeline {
-            let until = moment
-                .until
-                .as_ref()
-                .map_or_else(String::new, |until| format!(", until {}", clock(until)));
-            line(&mut text, &format!("  {}  {}{until}", moment.at, moment.text));
+            line(&mut text, &format!("  {}  {}", moment.at, moment.text));
         }
     }
     if !view.history.is_empty() {
@@ -71,11 +67,6 @@ fn line(text: &mut String, lines: &str) {
     for line in lines.split('\n') {
         let _ = writeln!(text, "{}", line.trim_end());
     }
-}
-
-/// The time of day in an RFC 3339 time.
-fn clock(at: &str) -> &str {
-    at.split_once('T').map_or(at, |(_, clock)| clock)
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {

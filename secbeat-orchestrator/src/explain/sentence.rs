@@ -80,6 +80,9 @@ pub(super) fn sentences(
             sentences.extend(needed(facts, "A ban would take"));
         }
     }
+    if !facts.restored {
+        sentences.push("The ledger is still being read from NATS: bans may be missing here.".to_owned());
+    }
     if let Some(error) = audit_missing {
         sentences.push(format!(
             "The audit could not be read, so earlier decisions are missing here: {error}."

@@ -76,7 +76,7 @@ pub(super) fn timeline(
     for finding in findings.iter().filter(|finding| is_untold(finding, audit)) {
         let times = match finding.times {
             1 => String::new(),
-            times => format!(", {times} times, at last now"),
+            times => format!(" ({times} times so far)"),
         };
         let why = match &finding.outcome {
             Outcome::Suppressed { why } => format!("not banned: {why}"),
@@ -176,19 +176,18 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
 /// Whether no audit record tells of `finding`.
 fn is_untold(finding: &FindingView, audit: &[AuditRecord]) -> bool {
     !audit.iter().any(|record| match &record.decision {
-        Decision::Ban { command_id, .. } => {
-            finding.outcome
-                == Outcome::Banned {
-                    command_id: *command_id,
-                }
+        Decision::Ban {
+            reason,
+            evidence: Some(evidence),
+            ..
         }
-        Decision::Suppressed { reason, evidence, .. } => {
+        | Decision::Suppressed { reason, evidence, .. } => {
             *reason == finding.rule && evidence.at_ms == finding.at_ms
         }
         Decision::Observed { reason, evidence, .. } => {
             *reason == finding.rule && evidence.is_some_and(|evidence| evidence.at_ms == finding.at_ms)
         }
-        Decision::Unban { .. } => false,
+        Decision::Ban { evidence: None, .. } | Decision::Unban { .. } => false,
     })
 }
 
@@ -211,22 +210,23 @@ fn runs(events: &[SeenEvent], cuts: &[i64]) -> Vec<Placed> {
     let runs = events.chunk_by(|a, b| !apart(a, b));
     let run = |run: &[SeenEvent]| {
         let (first, last) = (run.first()?, run.last()?);
+        let until = (last.at_ms > first.at_ms).then(|| rfc3339(last.at_ms));
         Some(Placed {
             at_ms: first.at_ms,
             rank: 1,
             moment: Moment {
                 at: rfc3339(first.at_ms),
-                until: (last.at_ms > first.at_ms).then(|| rfc3339(last.at_ms)),
+                text: summary(run, until.as_deref()),
+                until,
                 kind: "events".to_owned(),
-                text: summary(run),
             },
         })
     };
     runs.filter_map(run).collect()
 }
 
-/// As `50 events, reported by edge-1: 404 ×49, WAF rule 942100`.
-fn summary(run: &[SeenEvent]) -> String {
+/// As `50 events until 10:00:07.000Z, reported by edge-1: 404 ×49, WAF rule 942100`.
+fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
     let mut whats = BTreeMap::<String, usize>::new();
     let mut edges = BTreeMap::<&str, usize>::new();
     for event in run {
@@ -248,7 +248,13 @@ fn summary(run: &[SeenEvent]) -> String {
         1 => "1 event".to_owned(),
         count => format!("{count} events"),
     };
-    format!("{events}, reported by {}: {}", edges.join(", "), whats.join(", "))
+    let clock = until.and_then(|until| Some(until.split_once('T')?.1));
+    let until = clock.map_or_else(String::new, |clock| format!(" until {clock}"));
+    format!(
+        "{events}{until}, reported by {}: {}",
+        edges.join(", "),
+        whats.join(", ")
+    )
 }
 
 /// How long `ms` is, as `1m` or `5m 2s 3ms`.

@@ -479,3 +479,34 @@ fn a_source_banned_at_l7_is_still_judged_by_what_it_does_as_a_peer() {
         "an unban ends that, too"
     );
 }
+
+#[test]
+fn windows_tell_how_far_a_source_is_under_each_rule() {
+    let mut detector = Detector::new(DetectConfig::default());
+    let counts = |detector: &Detector, n, now_ms| {
+        let windows = detector.windows(&source(n), now_ms).into_iter();
+        windows
+            .map(|window| (window.rule.name().to_owned(), window.count, window.threshold))
+            .collect::<Vec<_>>()
+    };
+    let rules = |errors, requests, waf| {
+        [
+            ("error-flood".to_owned(), errors, 50),
+            ("request-flood".to_owned(), requests, 1000),
+            ("waf-flood".to_owned(), waf, 5),
+        ]
+    };
+    for n in 0..10 {
+        detector.observe_answer(at(source(1), START + n), 404);
+    }
+    detector.observe_answer(at(source(1), START + 30_000), 200);
+    detector.observe_waf(&waf_event(source(1), PEER, true), START + 30_000);
+    assert_eq!(counts(&detector, 1, START + 30_000), rules(10, 11, 1));
+    assert_eq!(
+        counts(&detector, 1, START + 60_004),
+        rules(5, 6, 1),
+        "at the clock, not at the latest event"
+    );
+    assert_eq!(counts(&detector, 1, START + 90_000), rules(0, 0, 0));
+    assert_eq!(counts(&detector, 2, START), rules(0, 0, 0), "never seen");
+}
