@@ -12,6 +12,7 @@
 
 pub mod bench;
 pub mod differential;
+pub mod evidence_bench;
 pub mod lab;
 pub mod scenario;
 pub mod sources_bench;

@@ -70,11 +70,12 @@ proptest! {
 
     #[test]
     fn of_every_source_the_latest_events_are_found_as_a_list_of_all_has_them(
-        events in prop::collection::vec((any::<u8>(), any::<i64>(), "[a-zé/]{0,300}"), 1..1500),
+        events in prop::collection::vec((0..40_u8, any::<i64>(), 0..300_usize), 1..1500),
     ) {
         let mut journal = Journal::new(MIN_MEMORY);
         let mut all = Vec::new();
-        for (n, at_ms, path) in events {
+        for (n, at_ms, len) in events {
+            let path = format!("/{n}/{}", "xé".repeat(len));
             let event = answer(n, at_ms, wire::cut(&path).to_owned());
             note(&mut journal, &event);
             all.push(event);
@@ -82,7 +83,7 @@ proptest! {
         let kept = &all[all.len() - journal.len()..];
         // Some 400 places; of the longest texts there are fewer.
         prop_assert!(kept.len() >= all.len().min(50), "{} of {}", kept.len(), all.len());
-        for n in 0..=u8::MAX {
+        for n in 0..40 {
             let source = Prefix::of_source(answer(n, 0, String::new()).client);
             let found: Vec<_> = journal.of(&source).collect();
             prop_assert_eq!(found, naive(kept, source).collect::<Vec<_>>());
