@@ -213,14 +213,12 @@ fn a_kernel_map_that_was_emptied_by_hand_is_full_again_and_no_drift_lasts() {
     );
 }
 
-#[test]
-fn a_ban_that_no_ledger_knows_is_drift_until_it_is_lifted() {
-    let mut fleet = start("[edges]\ndrift_grace = \"1s\"");
-    await_state(&fleet, "edge-1", "up");
+/// Writes a ban to the bucket as another orchestrator would, issued a minute ago.
+fn ban_elsewhere(fleet: &Fleet, target: &str) {
     let command = BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
-        target: "192.0.2.66".parse().unwrap(),
+        target: target.parse().unwrap(),
         reason: Reason::Manual,
         note: "put there by hand".to_owned(),
         evidence: None,
@@ -234,25 +232,56 @@ fn a_ban_that_no_ledger_knows_is_drift_until_it_is_lifted() {
     };
     let bytes = wire::encode(&command).unwrap();
     fleet.nats.publish(&subjects::ban(&command.target), &bytes);
+}
+
+/// Publishes what an edge says of itself as `id`'s.
+fn say(fleet: &Fleet, id: &str, mut record: Value) {
+    record["edge_id"] = json!(id);
+    let subject = format!("$KV.{}.{id}", subjects::EDGES_BUCKET);
+    fleet.nats.publish(&subject, record.to_string().as_bytes());
+}
+
+#[test]
+fn a_ban_that_somebody_else_wrote_becomes_the_ledgers_and_is_no_drift() {
+    let fleet = start("[edges]\ndrift_grace = \"1s\"");
+    await_state(&fleet, "edge-1", "up");
+    ban_elsewhere(&fleet, "192.0.2.66");
+    let edge = await_agreement(&fleet, "edge-1", 1);
+    assert_eq!(edge["drifting_since"], Value::Null);
+    let bans = ask(&fleet, "bans");
+    assert_eq!(
+        (&bans[0]["target"], &bans[0]["issuer"]),
+        (&json!("192.0.2.66/32"), &json!("somebody"))
+    );
+}
+
+#[test]
+fn an_edge_that_holds_other_bans_drifts_until_it_holds_the_ledgers() {
+    let mut fleet = start("[edges]\ndrift_grace = \"1s\"");
+    await_state(&fleet, "edge-1", "up");
+    ban_elsewhere(&fleet, "192.0.2.66");
+    let mut record = await_agreement(&fleet, "edge-1", 1)["record"].clone();
+    record["bans"]["fleet"]["bans"] = json!(0);
+    record["bans"]["fleet"]["digest"] = json!("0".repeat(32));
+    say(&fleet, "edge-9", record);
     let drifting = wait_until("the edge drifts", PATIENCE, || {
-        edge(&fleet, "edge-1").filter(|edge| edge["drifting_since"].is_string())
+        edge(&fleet, "edge-9").filter(|edge| edge["drifting_since"].is_string())
     });
     assert_eq!(
         drifting["agreement"],
-        json!({"verdict": "differs", "held": 1, "issued": 0, "unwritten": 0})
+        json!({"verdict": "differs", "held": 0, "issued": 1, "unwritten": 0})
     );
     fleet
         .orchestrator
         .wait_for_log("an edge does not hold the ledger's bans", PATIENCE);
     let stats = fleet.orchestrator_stats().unwrap();
-    assert_eq!(stats["fleet"][0]["drifting_since"], drifting["drifting_since"]);
+    assert_eq!(stats["fleet"][1]["drifting_since"], drifting["drifting_since"]);
     let table = done(&fleet.cli("orchestrator", &["edges"]));
     assert!(table.contains("DRIFTS since"), "{table}");
 
-    // The ledger's own ban takes its place in the bucket.
-    done(&fleet.cli("orchestrator", &["ban", "192.0.2.66", "--duration", "1h"]));
+    say(&fleet, "edge-9", edge(&fleet, "edge-1").unwrap()["record"].clone());
     wait_until("the edge agrees again", PATIENCE, || {
-        edge(&fleet, "edge-1")
+        edge(&fleet, "edge-9")
             .is_some_and(|edge| edge["agreement"]["verdict"] == "agrees" && edge["drifting_since"].is_null())
     });
     fleet
