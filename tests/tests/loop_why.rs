@@ -206,3 +206,68 @@ fn why_somebody_is_not_banned() {
         &["127.0.0.1 is never banned: loopback."],
     );
 }
+
+/// A ban of `target` that ended an hour ago, as releases wrote it whose audit subjects named the kind alone.
+fn old_ban(target: &str, actor: &str) -> Vec<u8> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let record = serde_json::json!({
+        "at_ms": now_ms - 3_900_000, "target": target, "actor": actor, "kind": "ban",
+        "command_id": "01920000-0000-7000-8000-000000000001", "reason": "error-flood", "note": "50 errors in 60s",
+        "expires_at_ms": now_ms - 3_600_000, "strikes": 0,
+        "evidence": {"count": 50, "window_ms": 60_000, "at_ms": now_ms - 3_900_000},
+    });
+    serde_json::to_vec(&record).unwrap()
+}
+
+#[test]
+fn records_of_earlier_releases_are_found_and_counted_and_old_ones_behind_many() {
+    let mut fleet = Fleet::start(&Options::default());
+    let address = Family::V4.attacker().to_string();
+    fleet
+        .nats
+        .publish("secbeat.audit.ban", &old_ban(&format!("{address}/32"), "early"));
+    for n in 0..300 {
+        let subject = format!("secbeat.audit.ban.v4.0a0000{:02x}.32", n % 256);
+        fleet
+            .nats
+            .publish(&subject, &old_ban(&format!("10.0.0.{}/32", n % 256), "late"));
+    }
+    fleet.bounce_orchestrator();
+    let (json, text) = why(&fleet, &address);
+    assert_eq!(
+        (&json["strikes"], &json["standing"]),
+        (&Value::from(1), &Value::from("free"))
+    );
+    assert_eq!(json["history"][0]["end"]["how"], "expired");
+    assert_shows(&text, &["Its last ban, of 198.51.100.2/32, ended by itself at "]);
+    let count = |arguments: &[&str]| {
+        let arguments = [&["audit", "-o", "json"], arguments].concat();
+        let records: Value = serde_json::from_str(&stdout(fleet.cli("orchestrator", &arguments))).unwrap();
+        records.as_array().unwrap().len()
+    };
+    assert_eq!(
+        count(&["--limit", "5", "--actor", "early"]),
+        1,
+        "301 records back"
+    );
+    assert_eq!(count(&["--limit", "1000"]), 301);
+    assert_eq!(count(&["--limit", "7"]), 7);
+    assert_eq!(count(&["--target", "10.0.0.3", "--limit", "9"]), 2);
+}
+
+#[test]
+fn without_nats_it_says_what_it_knows_and_what_is_missing() {
+    let mut fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
+    let address = ban(&fleet, Family::V6);
+    fleet.nats.stop();
+    let (json, text) = why(&fleet, &address);
+    assert_eq!(json["standing"], "banned");
+    assert_eq!(json["events"].as_array().unwrap().len() as u64, ERRORS);
+    assert_shows(
+        &text,
+        &["The audit could not be read, so earlier decisions are missing here: "],
+    );
+}
