@@ -106,7 +106,8 @@ impl Pair {
 
     /// Bans in the audit.
     fn audited(&self) -> u64 {
-        self.fleet.nats.messages(AUDIT_STREAM, &subjects::audit("ban"))
+        let [subject, _] = subjects::audit_of(Some("ban"), None);
+        self.fleet.nats.messages(AUDIT_STREAM, &subject)
     }
 
     fn await_audited(&self, bans: u64) {

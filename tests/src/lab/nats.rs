@@ -112,7 +112,7 @@ impl NatsServer {
         serde_json::from_str(&line).expect("JSON")
     }
 
-    /// How many messages `stream` keeps by subject.
+    /// How many messages `stream` keeps whose subjects match `subject`.
     ///
     /// # Panics
     ///
@@ -121,7 +121,9 @@ impl NatsServer {
     pub fn messages(&self, stream: &str, subject: &str) -> u64 {
         let filter = format!("{{\"subjects_filter\":\"{subject}\"}}");
         let info = self.request(&format!("$JS.API.STREAM.INFO.{stream}"), filter.as_bytes());
-        info["state"]["subjects"][subject].as_u64().unwrap_or(0)
+        let subjects = info["state"]["subjects"].as_object();
+        let counts = subjects.into_iter().flat_map(|subjects| subjects.values());
+        counts.filter_map(serde_json::Value::as_u64).sum()
     }
 
     /// Says `words` and asks for a sign of life; what is answered is read from what it returns.
