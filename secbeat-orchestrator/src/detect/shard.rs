@@ -147,7 +147,8 @@ impl Shard {
 
     fn find_or_admit(&mut self, key: Key, class: Class) -> Place {
         let hash = self.hasher.hash_one(key.bits);
-        self.find(key, hash).unwrap_or_else(|| self.admit(key, hash, class))
+        self.find(key, hash)
+            .unwrap_or_else(|| self.admit(key, hash, class))
     }
 
     fn admit(&mut self, key: Key, hash: u64, class: Class) -> Place {

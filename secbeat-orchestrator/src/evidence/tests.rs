@@ -11,7 +11,7 @@ use secbeat_common::{
 };
 
 use super::*;
-use crate::detect::{Finding, Rule};
+use crate::detect::{Counted, Finding, Rule};
 
 /// The `n`th of few clients, some of which share a source, at `at_ms`.
 fn answer(n: u8, at_ms: i64, path: String) -> TelemetryEvent {
@@ -153,9 +153,12 @@ fn finding(source: &str, at_ms: i64) -> Finding {
         source: source.parse().unwrap(),
         rule: Rule::ErrorFlood,
         count: 50,
+        counted: Counted::Errors,
         window: Duration::from_secs(60),
         at_ms,
         layer: Layer::Kernel,
+        ban: None,
+        observe: false,
     }
 }
 

@@ -497,9 +497,9 @@ fn windows_tell_how_far_a_source_is_under_each_rule() {
         ]
     };
     for n in 0..10 {
-        detector.observe_answer(at(source(1), START + n), 404);
+        detector.observe_answer(at(source(1), START + n), &status(404));
     }
-    detector.observe_answer(at(source(1), START + 30_000), 200);
+    detector.observe_answer(at(source(1), START + 30_000), &status(200));
     detector.observe_waf(&waf_event(source(1), PEER, true), START + 30_000);
     assert_eq!(counts(&detector, 1, START + 30_000), rules(10, 11, 1));
     assert_eq!(
