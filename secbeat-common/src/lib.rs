@@ -1,6 +1,7 @@
 //! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), what travels
-//! on the bus (`wire`, `subjects`, `prefix`, `reason`, `rules`, `digest`; feature `wire`), and what both daemons' shells share
-//! (`daemon`; feature `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature `logs`).
+//! on the bus (`wire`, `subjects`, `prefix`, `net_table`, `reason`, `rules`, `digest`; feature `wire`), and what both daemons'
+//! shells share (`daemon`; feature `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature
+//! `logs`).
 #![cfg_attr(not(any(feature = "wire", feature = "logs", test)), no_std)]
 
 pub mod maps;
@@ -8,6 +9,7 @@ pub mod verdict;
 
 #[cfg(feature = "wire")]
 pub mod digest;
+pub mod net_table;
 #[cfg(feature = "wire")]
 pub mod prefix;
 #[cfg(feature = "wire")]

@@ -80,7 +80,7 @@ pub const EVENT_BYTES: u32 = 256 * 1024;
 pub struct Ban {
     /// End of the ban in jiffies (`bpf_jiffies64`): what the program compares, since reading jiffies costs one load.
     pub expires_jiffies: u64,
-    /// The same end in nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`).
+    /// The same end in nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`); [`NEVER`](Self::NEVER) has none.
     pub expires_boot_ns: u64,
     /// Packets dropped because of this ban (in observe mode: that would have been). Exact for the first 64; from then on
     /// each CPU may hold up to 63 more back in [`FLOODS`].
@@ -96,6 +96,11 @@ pub struct Ban {
     /// [`Settings::allow_generation`] of the allowlist that was found not to touch this source at all: as long as it is
     /// the current one, the program need not look. 0: never compared, so every packet is looked up.
     pub unallowed_in: u32,
+}
+
+impl Ban {
+    /// [`expires_boot_ns`](Self::expires_boot_ns) of a ban without end.
+    pub const NEVER: u64 = u64::MAX;
 }
 
 /// Codes of [`Ban::reason`].

@@ -198,7 +198,7 @@ pub struct BlockCommand {
     pub strikes: u32,
     /// The issuer's wall clock, milliseconds since the Unix epoch.
     pub issued_at_ms: i64,
-    /// As `issued_at_ms`; from then on the ban is over everywhere.
+    /// As `issued_at_ms`; from then on the ban is over everywhere. [`PERMANENT`] never comes.
     pub expires_at_ms: i64,
     pub issuer: String,
     pub layer: Layer,
@@ -206,6 +206,17 @@ pub struct BlockCommand {
     /// before it for the same partition is stale. [`NO_LEASE`] for what people order, which needs no lease and is never
     /// stale.
     pub epoch: u64,
+}
+
+/// [`BlockCommand::expires_at_ms`] of a ban without end.
+pub const PERMANENT: i64 = i64::MAX;
+
+impl BlockCommand {
+    /// Whether it never ends.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        self.expires_at_ms == PERMANENT
+    }
 }
 
 /// What to do to the target. An edge that meets one it does not know fails to decode the command and says so.

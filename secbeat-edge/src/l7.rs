@@ -9,12 +9,11 @@ use std::{
     },
 };
 
-use secbeat_common::{daemon::protect::Protected, prefix::Prefix, wire::Layer};
+use secbeat_common::{daemon::protect::Protected, net_table::NetTable, prefix::Prefix, wire::Layer};
 
 use crate::{
     config::Enforcement,
     kernel::{BootTime, FilterMode, boot_now},
-    net_table::NetTable,
     sources::{client_address::Client, proxy::Gate},
 };
 

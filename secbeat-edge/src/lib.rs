@@ -13,7 +13,6 @@ pub mod enforcer;
 pub mod host;
 pub mod kernel;
 pub mod l7;
-pub mod net_table;
 pub mod presence;
 pub mod privileges;
 pub mod protection;

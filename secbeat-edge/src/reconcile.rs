@@ -18,6 +18,7 @@ use std::{
 use secbeat_common::{
     digest::Extract,
     maps::{MAX_BANNED_NETS, origin},
+    net_table::NetTable,
     prefix::Prefix,
     wire::{BlockCommand, Layer, Reason, Scope},
 };
@@ -32,7 +33,7 @@ pub use self::{
     nets::{Entry, cover},
     pass::{Drift, Pass, Surroundings},
 };
-use crate::{kernel::BootTime, net_table::NetTable};
+use crate::kernel::BootTime;
 
 /// One instant on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +115,7 @@ pub enum Refusal {
 /// The limits on what an edge enforces.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Longest ban: whoever issues commands cannot ban for longer.
+    /// Longest ban: whoever issues commands cannot ban for longer, unless an operator bans for ever.
     pub max_ban: Duration,
     pub edge_id: String,
 }
@@ -213,9 +214,19 @@ impl Reconciler {
             .filter(|&ms| ms > 0)
             .ok_or(Refusal::Ended)?;
         let left = Duration::from_millis(left);
+        let (over, ends) = if command.is_permanent() {
+            let by_hand = command.reason == Reason::Manual;
+            let ends = by_hand.then_some(BootTime::NEVER);
+            (
+                BootTime::NEVER,
+                ends.unwrap_or_else(|| now.boot.plus(self.limits.max_ban)),
+            )
+        } else {
+            (now.boot.plus(left), now.boot.plus(left.min(self.limits.max_ban)))
+        };
         let received = Ban {
             item: command.into(),
-            over: now.boot.plus(left),
+            over,
         };
         if let Err(refusal) = self.acceptable(command, protects) {
             self.set_aside_instead(received);
@@ -233,7 +244,7 @@ impl Reconciler {
             id: command.id,
             received: Some(received),
             ban: Enforced {
-                ends: now.boot.plus(left.min(self.limits.max_ban)),
+                ends,
                 reason: command.reason,
                 strikes: command.strikes,
                 layer: command.layer,

@@ -282,13 +282,14 @@ impl Streams {
     /// When the server did not acknowledge it; it may have been written all the same.
     pub async fn put_ban(&self, command: &BlockCommand, over: u64) -> anyhow::Result<Put> {
         let payload = wire::encode(command)?;
-        // The server counts in whole seconds; the ban's own end is exact.
-        let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
-        let ttl = Duration::from_secs(left.as_secs() + 1);
-        let message = PublishMessage::build()
+        let mut message = PublishMessage::build()
             .payload(payload.into())
-            .ttl(ttl)
             .expected_last_subject_sequence(over);
+        if !command.is_permanent() {
+            // The server counts in whole seconds; the ban's own end is exact.
+            let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
+            message = message.ttl(Duration::from_secs(left.as_secs() + 1));
+        }
         let sent = self
             .context
             .send_publish(subjects::ban(&command.target), message)
@@ -330,16 +331,34 @@ impl Streams {
             .with_context(|| format!("removing the ban of {target}"))
     }
 
-    /// Writes an audit record, once.
+    /// Writes audit records in their order, each once, and waits for the server once. What it acknowledged is taken out of
+    /// `records`.
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
-    pub async fn put_audit(&self, record: &AuditRecord) -> anyhow::Result<()> {
-        let payload = serde_json::to_vec(record).context("encoding an audit record")?;
-        let subject = subjects::audit(record.decision.kind(), &record.target);
-        self.context.publish(subject, payload.into()).await?.await?;
-        Ok(())
+    /// When there is something that it did not acknowledge.
+    pub async fn put_audit(&self, records: &mut Vec<AuditRecord>) -> anyhow::Result<()> {
+        let mut sent = Vec::with_capacity(records.len());
+        for record in records.iter() {
+            let payload = serde_json::to_vec(record).context("encoding an audit record")?;
+            let subject = subjects::audit(record.decision.kind(), &record.target);
+            sent.push(self.context.publish(subject, payload.into()).await);
+        }
+        let (mut written, mut failure) = (Vec::with_capacity(sent.len()), None);
+        for sent in sent {
+            let outcome = match sent {
+                Ok(acknowledgement) => acknowledgement.await.map(drop),
+                Err(error) => Err(error),
+            };
+            written.push(outcome.is_ok());
+            failure = failure.or(outcome.err());
+        }
+        let mut written = written.into_iter();
+        records.retain(|_| written.next() == Some(false));
+        match failure {
+            None => Ok(()),
+            Some(error) => Err(error).context("writing audit records"),
+        }
     }
 }
 

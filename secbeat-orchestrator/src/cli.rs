@@ -1,30 +1,22 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
+mod bans;
 mod explain;
+mod export;
 mod fleet;
+mod import;
 mod status;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use comfy_table::Table;
 use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Output, print_json},
-        config::HumanDuration,
-        time::left,
-    },
+    daemon::{api::ApiClient, cli::Output, config::HumanDuration},
     prefix::Prefix,
 };
 
 use crate::{
-    api::{
-        BanRequest, Unbanned,
-        edges::FleetEdge,
-        propagation::PropagationView,
-        view::{ApiStats, BanView},
-    },
+    api::{bans::Unbanned, edges::FleetEdge, propagation::PropagationView, view::ApiStats},
     config::{self, Config},
     detect::Action,
     replay,
@@ -61,27 +53,18 @@ pub enum Command {
         output: Output,
     },
     /// List the active bans.
-    Bans {
-        /// A table for people, or JSON for programs.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Bans(bans::List),
     /// Ban a source or a network on every edge.
-    Ban {
-        /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
-        target: Prefix,
-        /// How long, as 30m, 4h or 7d.
-        #[arg(long, short, default_value = "4h")]
-        duration: HumanDuration,
-        /// Why, for whoever looks later.
-        #[arg(long, short, default_value = "", hide_default_value = true)]
-        note: String,
-    },
+    Ban(bans::Ban),
     /// Lift a ban on every edge, and forget what the source did.
     Unban {
         /// The address or CIDR, as `bans` shows it.
         target: Prefix,
     },
+    /// Ban what a file lists: an address or a CIDR on each line, CSV with a header, or what `export` wrote.
+    Import(import::Args),
+    /// Write the active bans to standard output, for a file.
+    Export(export::Args),
     /// List the edges: which are there, what they enforce, and whether that is what the ledger says.
     Edges {
         /// A table for people, or JSON for programs.
@@ -130,28 +113,13 @@ impl Cli {
                 Ok(())
             }
             Command::Status { output } => status::show(&api.get::<ApiStats>("/api/v1/stats")?, *output),
-            Command::Bans { output } => bans(&api.get::<Vec<BanView>>("/api/v1/bans")?, *output),
+            Command::Bans(args) => args.execute(&api),
+            Command::Ban(args) => args.execute(&api),
+            Command::Import(args) => args.execute(&api),
+            Command::Export(args) => args.execute(&api),
             Command::Edges { output } => fleet::edges(&api.get::<Vec<FleetEdge>>("/api/v1/edges")?, *output),
             Command::Propagation { output } => {
                 fleet::propagation(&api.get::<PropagationView>("/api/v1/propagation")?, *output)
-            }
-            Command::Ban {
-                target,
-                duration,
-                note,
-            } => {
-                let request = BanRequest {
-                    target: target.to_string(),
-                    duration: duration.to_string(),
-                    note: note.clone(),
-                };
-                let ban: BanView = api.post("/api/v1/bans", &request)?;
-                println!(
-                    "banned {} for {} on every edge",
-                    ban.target,
-                    left(ban.expires_in_ms)
-                );
-                Ok(())
             }
             Command::Unban { target } => {
                 let lifted: Unbanned = api.delete(&format!("/api/v1/bans/{target}"))?;
@@ -190,29 +158,4 @@ impl Cli {
             config.api_listen, config.nats.url
         );
     }
-}
-
-fn bans(bans: &[BanView], output: Output) -> anyhow::Result<()> {
-    if output == Output::Json {
-        return print_json(bans);
-    }
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
-        "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE",
-    ]);
-    for ban in bans {
-        table.add_row([
-            ban.target.clone(),
-            ban.reason.clone(),
-            ban.state.clone(),
-            ban.layer.clone(),
-            left(ban.expires_in_ms),
-            ban.strikes.to_string(),
-            ban.issuer.clone(),
-            ban.note.clone(),
-        ]);
-    }
-    println!("{table}");
-    Ok(())
 }

@@ -14,7 +14,12 @@ use secbeat_common::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 pub use self::rules::Rules;
-use crate::{detect::DetectConfig, evidence, ledger::LedgerConfig, presence};
+use crate::{
+    detect::DetectConfig,
+    evidence,
+    ledger::{LedgerConfig, Share},
+    presence,
+};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -111,6 +116,11 @@ pub struct Ban {
     /// How long after a ban's end the next one still counts as a further one.
     pub strike_memory: HumanDuration,
     pub max_per_minute: NonZeroU32,
+    /// The same as a share of the sources that behave.
+    #[serde(deserialize_with = "share")]
+    pub max_share: Share,
+    /// With fewer sources that behave `max_share` does not count.
+    pub share_from_sources: NonZeroU32,
 }
 
 impl Default for Ban {
@@ -121,8 +131,15 @@ impl Default for Ban {
             max_duration: seconds(24 * 3600),
             strike_memory: seconds(24 * 3600),
             max_per_minute: NonZeroU32::MIN.saturating_add(5999),
+            max_share: Share::QUARTER,
+            share_from_sources: NonZeroU32::MIN.saturating_add(999),
         }
     }
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
+    let part = f64::deserialize(deserializer)?;
+    Share::new(part).ok_or_else(|| D::Error::custom(format!("{part} is no share: above 0 and at most 1")))
 }
 
 /// What is kept to answer questions with.
@@ -207,6 +224,8 @@ impl Config {
             max_ban: self.ban.max_duration.0,
             strike_memory: self.ban.strike_memory.0,
             max_bans_per_minute: self.ban.max_per_minute.get(),
+            max_share: self.ban.max_share,
+            share_from_sources: u64::from(self.ban.share_from_sources.get()),
             protected,
             ..LedgerConfig::default()
         }

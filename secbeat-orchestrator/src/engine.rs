@@ -2,6 +2,7 @@
 
 mod fleet;
 mod input;
+mod manual;
 mod observed;
 mod partitions;
 mod replica;
@@ -17,7 +18,10 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
+    daemon::{
+        bus::Bus,
+        time::{end, now_ms},
+    },
     prefix::Prefix,
     wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, SeenEvent},
 };
@@ -25,25 +29,28 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-pub use self::input::{EngineHandle, Input, Reply};
-use self::{partitions::Partitions, resets::Resets};
+pub use self::{
+    input::{EngineHandle, Input, Reply},
+    manual::{Import, ImportMode},
+};
+use self::{manual::Imports, partitions::Partitions, resets::Resets};
 use crate::{
     api::{
         edges::Standing,
         propagation::PropagationView,
-        view::{BanView, Stats},
+        view::{BanPage, BanView, Stats},
     },
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
     events::{Change, Events},
     evidence::{self, Outcome, Witness},
     leases::Tenures,
-    ledger::{Decision, Ledger, Refusal},
+    ledger::{Brakes, Decision, Ledger, Suppression},
     millis,
     presence::Fleet,
     propagation::Propagation,
     protection::ProtectedNet,
-    writer::{Auditor, Fate, Wish, Writer},
+    writer::{Auditor, Fate, Urgency, Wish, Writer},
 };
 
 /// How often ended bans are taken off the ledger.
@@ -73,6 +80,7 @@ pub struct Engine {
     cleanup_interval: Duration,
     /// Decisions on their way to the bus, by the ban's id.
     open: HashMap<Uuid, Open>,
+    imports: Imports,
     /// When each source was last audited as suppressed.
     suppressed: HashMap<Prefix, i64>,
     restored: bool,
@@ -96,6 +104,8 @@ struct Open {
 enum Answer {
     Nobody,
     Ban(Reply<BanView>, BanView),
+    /// One of an import's.
+    Import(Uuid),
     Unban(Reply<Option<BanView>>, BanView),
 }
 
@@ -107,6 +117,7 @@ struct Counts {
     waf_too_old: u64,
     findings: u64,
     suppressed: u64,
+    braked: u64,
 }
 
 impl Engine {
@@ -139,6 +150,7 @@ impl Engine {
             auditor,
             cleanup_interval,
             open: HashMap::new(),
+            imports: Imports::default(),
             suppressed: HashMap::new(),
             restored: false,
             tenures,
@@ -223,19 +235,16 @@ impl Engine {
                 self.protected = networks;
             }
             Input::Done { id, fate } => self.done(id, fate),
-            Input::Ban {
-                target,
-                duration,
-                note,
-                actor,
-                reply,
-            } => self.ban(target, duration, note, actor, reply),
+            Input::Ban { ban, reply } => self.ban(ban, reply),
+            Input::Import { import, reply } => self.import(import, reply),
             Input::Unban { target, actor, reply } => self.unban(target, actor, reply),
-            Input::List { reply } => {
-                let now = now_ms();
-                let mut bans: Vec<_> = self.ledger.active().map(|ban| BanView::new(ban, now)).collect();
-                bans.sort_by(|a, b| a.target.cmp(&b.target));
-                let _ = reply.send(bans);
+            Input::List { query, reply } => {
+                let (now, page) = (now_ms(), self.ledger.page(&query));
+                let bans = page.bans.into_iter().map(|ban| BanView::new(ban, now));
+                let _ = reply.send(BanPage {
+                    bans: bans.collect(),
+                    next: page.next.map(|target| target.to_string()),
+                });
             }
             Input::Explain { address, reply } => drop(reply.send(self.explain(address))),
             Input::Findings { filter, limit, reply } => {
@@ -252,6 +261,8 @@ impl Engine {
                     waf_too_old: self.counts.waf_too_old,
                     findings: self.counts.findings,
                     suppressed: self.counts.suppressed,
+                    braked: self.counts.braked,
+                    brake: self.brake(),
                     restored: self.restored,
                     unwritten: self.open.len(),
                     audit_lost: self.auditor.lost(),
@@ -262,10 +273,24 @@ impl Engine {
         }
     }
 
+    /// What the second brake goes by.
+    fn brakes(&self) -> Brakes {
+        Brakes {
+            well_behaved: Some(self.detector.well_behaved(now_ms()) as u64),
+        }
+    }
+
+    /// The brake that holds right now.
+    fn brake(&mut self) -> Option<String> {
+        let brake = self.ledger.braking(self.brakes(), now_ms())?;
+        Some(brake.name().to_owned())
+    }
+
     /// What follows from a finding.
     fn judge(&mut self, finding: &Finding, received_ms: i64) {
         self.counts.findings += 1;
-        match self.ledger.judge(finding, received_ms, Uuid::now_v7()) {
+        let brakes = self.brakes();
+        match self.ledger.judge(finding, brakes, received_ms, Uuid::now_v7()) {
             Decision::AlreadyBanned => self.witness.findings.note(finding, Outcome::AlreadyBanned),
             Decision::Ban(command) => {
                 let command_id = command.id;
@@ -289,6 +314,7 @@ impl Engine {
                 let why = suppression.to_string();
                 let outcome = Outcome::Suppressed { why: why.clone() };
                 self.witness.findings.note(finding, outcome);
+                self.counts.braked += u64::from(matches!(suppression, Suppression::Brake(_)));
                 if !self.is_news(finding) {
                     return;
                 }
@@ -332,9 +358,19 @@ impl Engine {
     fn issue(&mut self, command: BlockCommand, events: Vec<SeenEvent>, actor: String, answer: Answer) {
         info!(
             target: "audit", target = %command.target, reason = command.reason.name(), note = command.note,
-            strikes = command.strikes, layer = command.layer.name(),
-            seconds = (command.expires_at_ms - command.issued_at_ms) / 1000, "banned"
+            strikes = command.strikes, layer = command.layer.name(), until = end(command.expires_at_ms), "banned"
         );
+        self.send(command, events, actor, answer, Urgency::Now);
+    }
+
+    fn send(
+        &mut self,
+        command: BlockCommand,
+        events: Vec<SeenEvent>,
+        actor: String,
+        answer: Answer,
+        urgency: Urgency,
+    ) {
         self.propagation.issued(&command, self.fleet.up());
         let decision = Audited::Ban {
             command_id: command.id,
@@ -356,7 +392,7 @@ impl Engine {
                 answer,
             },
         );
-        self.writer.wish(target, Wish::Ban(command));
+        self.writer.wish(target, Wish::Ban(command), urgency);
     }
 
     /// A decision has reached the bus, or came to nothing.
@@ -405,82 +441,10 @@ impl Engine {
         }
         match answer {
             Answer::Nobody => {}
+            Answer::Import(id) => self.imported(id),
             Answer::Ban(reply, view) => drop(reply.send(written.map(|()| view))),
             Answer::Unban(reply, view) => drop(reply.send(written.map(|()| Some(view)))),
         }
-    }
-
-    /// Why nothing can be changed right now, if so.
-    fn unready(&self) -> Result<(), String> {
-        if !self.bus.is_connected() {
-            return Err("NATS is unreachable, so no edge would hear of it; nothing was changed".to_owned());
-        }
-        if !self.restored {
-            return Err("the ledger is still being read from NATS; nothing was changed".to_owned());
-        }
-        Ok(())
-    }
-
-    fn ban(
-        &mut self,
-        target: Prefix,
-        duration: Duration,
-        note: String,
-        actor: String,
-        reply: Reply<BanView>,
-    ) {
-        let now = now_ms();
-        let banned = self.unready().and_then(|()| {
-            self.ledger
-                .ban(target, duration, note, actor.clone(), now, Uuid::now_v7())
-                .map_err(|refusal| match refusal {
-                    Refusal::Unbannable(why) => format!("{target} is never banned: {why}"),
-                    Refusal::Protected(net) => format!("{target} is protected ({net} is)"),
-                    Refusal::TooManyNets => format!("{target}: {refusal}"),
-                })
-        });
-        let command = match banned {
-            Ok(command) => command,
-            Err(error) => return drop(reply.send(Err(error))),
-        };
-        self.ignore_until(target, command.expires_at_ms, command.layer);
-        let Some(view) = self.ledger.get(&target).map(|ban| BanView::new(ban, now)) else {
-            return drop(reply.send(Err("the ban has ended already".to_owned())));
-        };
-        let view = BanView {
-            state: "issued".to_owned(),
-            ..view
-        };
-        self.issue(command, Vec::new(), actor, Answer::Ban(reply, view));
-    }
-
-    fn unban(&mut self, target: Prefix, actor: String, reply: Reply<Option<BanView>>) {
-        if let Err(error) = self.unready() {
-            return drop(reply.send(Err(error)));
-        }
-        let now = now_ms();
-        let Some(ban) = self.ledger.revoke(&target, now) else {
-            return drop(reply.send(Ok(None)));
-        };
-        self.forget(target, now);
-        info!(target: "audit", %target, actor, "ban lifted");
-        let id = ban.command.id;
-        self.propagation.void(id);
-        let decision = Audited::Unban {
-            command_id: id,
-            strikes: ban.command.strikes,
-        };
-        let answer = Answer::Unban(reply, BanView::new(&ban, now));
-        self.open.insert(
-            id,
-            Open {
-                target,
-                actor,
-                decision,
-                answer,
-            },
-        );
-        self.writer.wish(target, Wish::Lift(id));
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! * [`detect`]: sources, sliding windows, rules and the outage guard: who crossed a threshold?
 //! * [`ledger`]: which bans are in force, for how long, and which of them still have to be written?
+//! * [`exchange`]: bans in files, imported and exported;
 //! * [`presence`]: which edges are there, and do they hold the ledger's bans?
 //! * [`propagation`]: how long do bans take to the edges, and who has answered?
 //! * [`leases::core`]: which partitions does this orchestrator own, of those that all share?
@@ -25,6 +26,7 @@ pub mod edges;
 pub mod engine;
 pub mod events;
 pub mod evidence;
+pub mod exchange;
 pub mod explain;
 pub mod fleet_watch;
 pub mod intake;

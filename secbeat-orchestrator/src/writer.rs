@@ -9,7 +9,7 @@
 //! its partition alone, and bears the epoch of that moment.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,13 +17,14 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{AuditRecord, BlockCommand, NO_LEASE, Reason},
+    wire::{AuditRecord, BlockCommand, NO_LEASE},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::sync::mpsc;
 use tracing::{debug, error};
 use uuid::Uuid;
 
@@ -36,8 +37,15 @@ use crate::{
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// Audit records that may wait for the bus.
-const AUDIT_QUEUE: usize = 10_000;
+/// Writes under way at most. The server takes them one after the other, so that more would only wait there, and run into
+/// the time that an acknowledgement may take.
+const UNDER_WAY: usize = 512;
+/// The same for those of [`Urgency::Bulk`], so that there is always room for the others.
+const BULK_UNDER_WAY: usize = 256;
+/// Audit records that may wait for the bus: those of a large import.
+const AUDIT_QUEUE: usize = 100_000;
+/// Audit records under way at most.
+const AUDITED_TOGETHER: usize = 256;
 
 /// What the bucket should hold for one target.
 #[derive(Clone, Debug)]
@@ -82,10 +90,19 @@ impl Wish {
     }
 }
 
+/// Which wishes go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody is attacking, or waits for the answer.
+    Now,
+    /// One of very many; it waits for all others.
+    Bulk,
+}
+
 /// Where wishes go. What is on its way when the last one is dropped is still written.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    wishes: mpsc::UnboundedSender<(Prefix, Wish)>,
+    wishes: mpsc::UnboundedSender<(Prefix, Wish, Urgency)>,
 }
 
 impl Writer {
@@ -96,7 +113,8 @@ impl Writer {
         tenures: Tenures,
         inputs: mpsc::WeakSender<Input>,
     ) -> (Self, impl Future<Output = ()>) {
-        // Unbounded, but drained at once into one entry per target, and bans a minute are bounded by the ledger's brake.
+        // Unbounded, but drained at once into one entry per target, and what comes is bounded by the ledger's brakes and
+        // by the size of an import.
         let (wishes, waiting) = mpsc::unbounded_channel();
         let task = Task {
             bucket: Bucket {
@@ -106,14 +124,15 @@ impl Writer {
             },
             inputs,
             wanted: HashMap::new(),
-            attempts: JoinSet::new(),
+            queues: Queues::default(),
+            attempts: FuturesUnordered::new(),
         };
         (Self { wishes }, task.run(waiting))
     }
 
     /// From now on `wish` is what counts for `target`.
-    pub fn wish(&self, target: Prefix, wish: Wish) {
-        if self.wishes.send((target, wish)).is_err() {
+    pub fn wish(&self, target: Prefix, wish: Wish, urgency: Urgency) {
+        if self.wishes.send((target, wish, urgency)).is_err() {
             error!(%target, "a ban could not be written: the writer has ended");
         }
     }
@@ -130,9 +149,38 @@ struct Bucket {
 struct Task {
     bucket: Bucket,
     inputs: mpsc::WeakSender<Input>,
-    /// The latest wish for each target that has a write under way.
-    wanted: HashMap<Prefix, Wish>,
-    attempts: JoinSet<Attempt>,
+    /// The latest wish for each target that waits or is under way.
+    wanted: HashMap<Prefix, Wanted>,
+    queues: Queues,
+    attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
+}
+
+struct Wanted {
+    wish: Wish,
+    /// Whether an attempt is under way; there is never more than one.
+    trying: bool,
+}
+
+/// Targets whose wishes wait for their first attempt. One that became urgent is in both, and passed over in the second.
+#[derive(Default)]
+struct Queues {
+    now: VecDeque<Prefix>,
+    bulk: VecDeque<Prefix>,
+}
+
+impl Queues {
+    /// The next target, if `under_way` leave room for it.
+    fn next(&mut self, under_way: usize) -> Option<Prefix> {
+        if under_way >= UNDER_WAY {
+            return None;
+        }
+        let bulk = || {
+            (under_way < BULK_UNDER_WAY)
+                .then(|| self.bulk.pop_front())
+                .flatten()
+        };
+        self.now.pop_front().or_else(bulk)
+    }
 }
 
 struct Attempt {
@@ -149,8 +197,8 @@ impl Bucket {
             if command.expires_at_ms <= now_ms() {
                 return Ok(Fate::Ended);
             }
-            command.epoch = match (command.reason, self.standing(&command)) {
-                (Reason::Manual, _) => NO_LEASE,
+            command.epoch = match (command.epoch, self.standing(&command)) {
+                (NO_LEASE, _) => NO_LEASE,
                 (_, Standing::Owner { epoch }) => epoch,
                 (_, Standing::Lapsed) => anyhow::bail!("the lease of its partition has lapsed"),
                 (_, Standing::Stranger) => return Ok(Fate::Fenced),
@@ -161,7 +209,7 @@ impl Bucket {
             let (revision, found) = self.streams.ban_of(&command.target).await?;
             match found {
                 Some(found) if found.id == command.id => return Ok(Fate::Written { revision }),
-                Some(found) if command.reason != Reason::Manual && found.expires_at_ms > now_ms() => {
+                Some(found) if command.epoch != NO_LEASE && found.expires_at_ms > now_ms() => {
                     return Ok(Fate::Outrun(Box::new(found)));
                 }
                 Some(_) | None => over = revision,
@@ -176,29 +224,51 @@ impl Bucket {
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<(Prefix, Wish)>) {
+    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<(Prefix, Wish, Urgency)>) {
         let mut open = true;
-        while open || !self.attempts.is_empty() {
+        while open || !self.wanted.is_empty() {
+            while let Some(target) = self.queues.next(self.attempts.len()) {
+                if self.wanted.get(&target).is_some_and(|wanted| !wanted.trying) {
+                    self.start(target, Duration::ZERO);
+                }
+            }
             tokio::select! {
                 wish = waiting.recv(), if open => match wish {
-                    Some((target, wish)) => match self.wanted.insert(target, wish.clone()) {
-                        None => self.start(target, wish, Duration::ZERO),
-                        Some(before) if before.id() != wish.id() => self.report(before.id(), Fate::Superseded).await,
-                        Some(_) => {}
-                    },
+                    Some((target, wish, urgency)) => self.take(target, wish, urgency).await,
                     None => open = false,
                 },
-                Some(attempt) = self.attempts.join_next() => match attempt {
-                    Ok(attempt) => self.finish(attempt).await,
-                    Err(error) => error!(%error, "a write died"),
-                },
+                Some(attempt) = self.attempts.next(), if !self.attempts.is_empty() => self.finish(attempt).await,
             }
         }
     }
 
-    fn start(&mut self, target: Prefix, wish: Wish, pause: Duration) {
+    async fn take(&mut self, target: Prefix, wish: Wish, urgency: Urgency) {
+        let id = wish.id();
+        let before = self.wanted.get(&target);
+        let (trying, before) = (
+            before.is_some_and(|before| before.trying),
+            before.map(|before| before.wish.id()),
+        );
+        self.wanted.insert(target, Wanted { wish, trying });
+        match urgency {
+            Urgency::Now if !trying => self.queues.now.push_back(target),
+            Urgency::Bulk if before.is_none() => self.queues.bulk.push_back(target),
+            Urgency::Now | Urgency::Bulk => {}
+        }
+        if let Some(before) = before.filter(|before| *before != id) {
+            self.report(before, Fate::Superseded).await;
+        }
+    }
+
+    /// Tries what is wanted for `target`, after a pause.
+    fn start(&mut self, target: Prefix, pause: Duration) {
+        let Some(wanted) = self.wanted.get_mut(&target) else {
+            return;
+        };
+        wanted.trying = true;
+        let wish = wanted.wish.clone();
         let bucket = self.bucket.clone();
-        self.attempts.spawn(async move {
+        self.attempts.push(Box::pin(async move {
             // A sleep of nothing still waits for the timer's next millisecond.
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -216,10 +286,10 @@ impl Task {
                 wish,
                 outcome,
             }
-        });
+        }));
     }
 
-    async fn report(&self, id: Uuid, fate: Fate) {
+    async fn report(&mut self, id: Uuid, fate: Fate) {
         if let Some(inputs) = self.inputs.upgrade() {
             let _ = inputs.send(Input::Done { id, fate }).await;
         }
@@ -233,21 +303,20 @@ impl Task {
             outcome,
         }: Attempt,
     ) {
-        let Some(latest) = self.wanted.get(&target).cloned() else {
-            return;
-        };
+        let latest = self.wanted.get(&target).map(|wanted| &wanted.wish);
+        let is_latest = latest.is_some_and(|latest| latest.is(&wish));
         match outcome {
-            Ok(fate) if latest.is(&wish) => {
+            Ok(fate) if is_latest => {
                 self.wanted.remove(&target);
                 self.report(wish.id(), fate).await;
             }
-            Ok(_) => self.start(target, latest, Duration::ZERO),
-            Err(pause) => self.start(target, latest, pause),
+            Ok(_) => self.start(target, Duration::ZERO),
+            Err(pause) => self.start(target, pause),
         }
     }
 }
 
-/// Where audit records go, one after the other.
+/// Where audit records go, to be written in their order.
 #[derive(Clone, Debug)]
 pub struct Auditor {
     queue: mpsc::Sender<AuditRecord>,
@@ -282,10 +351,12 @@ impl Auditor {
 }
 
 async fn write_audit(streams: Streams, mut waiting: mpsc::Receiver<AuditRecord>) {
-    while let Some(record) = waiting.recv().await {
+    let mut records = Vec::new();
+    while waiting.recv_many(&mut records, AUDITED_TOGETHER).await > 0 {
         let mut pause = FIRST_RETRY;
-        while let Err(error) = streams.put_audit(&record).await {
-            debug!("writing an audit record failed, retrying: {error:#}");
+        // Those that the bus did not acknowledge are tried again, in their order.
+        while let Err(error) = streams.put_audit(&mut records).await {
+            debug!("writing audit records failed, retrying: {error:#}");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_RETRY);
         }

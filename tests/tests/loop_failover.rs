@@ -97,9 +97,9 @@ impl Pair {
     /// The bans that `port` lists: targets and ids.
     fn bans(&self, port: u16) -> Vec<(String, String)> {
         let answer = self.fleet.api(port, "/api/v1/bans").unwrap();
-        let bans: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let page: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let text = |ban: &serde_json::Value, key: &str| ban[key].as_str().unwrap().to_owned();
-        let bans = bans.as_array().unwrap().iter();
+        let bans = page["bans"].as_array().unwrap().iter();
         bans.map(|ban| (text(ban, "target"), text(ban, "command_id")))
             .collect()
     }

@@ -260,11 +260,12 @@ fn an_edge_that_holds_other_bans_drifts_until_it_holds_the_ledgers() {
     let mut fleet = start("[edges]\ndrift_grace = \"1s\"");
     await_state(&fleet, "edge-1", "up");
     ban_elsewhere(&fleet, "192.0.2.66");
-    let mut record = await_agreement(&fleet, "edge-1", 1)["record"].clone();
-    record["bans"]["fleet"]["bans"] = json!(0);
-    record["bans"]["fleet"]["digest"] = json!("0".repeat(32));
-    say(&fleet, "edge-9", record);
+    await_agreement(&fleet, "edge-1", 1);
     let drifting = wait_until("the edge drifts", PATIENCE, || {
+        let mut record = edge(&fleet, "edge-1")?["record"].clone();
+        record["bans"]["fleet"]["bans"] = json!(0);
+        record["bans"]["fleet"]["digest"] = json!("0".repeat(32));
+        say(&fleet, "edge-9", record);
         edge(&fleet, "edge-9").filter(|edge| edge["drifting_since"].is_string())
     });
     assert_eq!(

@@ -7,4 +7,5 @@ pub mod config;
 pub mod exit;
 pub mod garbage;
 pub mod protect;
+pub mod term;
 pub mod time;

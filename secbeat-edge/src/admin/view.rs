@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     enforcer::ReconcileStats,
-    kernel::{Attachment, Fill, FilterMode, KernelBan, MAPS, Totals},
+    kernel::{Attachment, BootTime, Fill, FilterMode, KernelBan, MAPS, Totals},
     reconcile::{Enforced, Now, Origin},
     sources::access_log::AccessLogView,
     sources::proxy::{ProxyStats, ServerState, Servers},
@@ -32,8 +32,9 @@ pub struct BanView {
     pub layer: String,
     pub strikes: u32,
     /// RFC 3339.
-    pub expires_at: String,
-    pub expires_in_ms: i64,
+    /// `null` for a ban without end, as the next one.
+    pub expires_at: Option<String>,
+    pub expires_in_ms: Option<i64>,
     pub dropped_packets: u64,
     pub dropped_bytes: u64,
     pub note: String,
@@ -43,7 +44,7 @@ impl BanView {
     /// A ban that the daemon knows, with the kernel's counts of it where it holds one.
     #[must_use]
     pub fn of_desired(target: &Prefix, ban: &Enforced, kernel: Option<&KernelBan>, now: Now) -> Self {
-        let left = i64::try_from(ban.ends.since(now.boot).as_millis()).unwrap_or(i64::MAX);
+        let left = left(ban.ends, now);
         Self {
             target: target.to_string(),
             reason: ban.reason.name().to_owned(),
@@ -55,7 +56,7 @@ impl BanView {
             .to_owned(),
             layer: ban.layer.name().to_owned(),
             strikes: ban.strikes,
-            expires_at: rfc3339(now.wall_ms.saturating_add(left)),
+            expires_at: left.map(|left| rfc3339(now.wall_ms.saturating_add(left))),
             expires_in_ms: left,
             dropped_packets: kernel.map_or(0, |ban| ban.dropped_packets),
             dropped_bytes: kernel.map_or(0, |ban| ban.dropped_bytes),
@@ -66,7 +67,7 @@ impl BanView {
     /// A ban read from the pinned maps, without the daemon.
     #[must_use]
     pub fn of_kernel(target: &Prefix, ban: &KernelBan, now: Now) -> Self {
-        let left = i64::try_from(ban.ends.since(now.boot).as_millis()).unwrap_or(i64::MAX);
+        let left = left(ban.ends, now);
         Self {
             target: target.to_string(),
             reason: Reason::name_of_code(ban.reason).to_owned(),
@@ -78,13 +79,18 @@ impl BanView {
             .to_owned(),
             layer: Layer::Kernel.name().to_owned(),
             strikes: ban.strikes,
-            expires_at: rfc3339(now.wall_ms.saturating_add(left)),
+            expires_at: left.map(|left| rfc3339(now.wall_ms.saturating_add(left))),
             expires_in_ms: left,
             dropped_packets: ban.dropped_packets,
             dropped_bytes: ban.dropped_bytes,
             note: String::new(),
         }
     }
+}
+
+/// Milliseconds until `ends`; `None` if that never comes.
+fn left(ends: BootTime, now: Now) -> Option<i64> {
+    (ends != BootTime::NEVER).then(|| i64::try_from(ends.since(now.boot).as_millis()).unwrap_or(i64::MAX))
 }
 
 /// What the enforcer says of itself.

@@ -8,7 +8,7 @@ use secbeat_common::{
         cli::{Output, print_json},
         config::HumanDuration,
         protect::sessions,
-        time::{left, now_ms},
+        time::{ends_in, now_ms},
     },
     maps,
     prefix::Prefix,
@@ -65,7 +65,7 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
             ban.reason.clone(),
             ban.origin.clone(),
             ban.layer.clone(),
-            left(ban.expires_in_ms),
+            ends_in(ban.expires_in_ms),
             ban.strikes.to_string(),
             ban.dropped_packets.to_string(),
             ban.note.clone(),
@@ -94,7 +94,7 @@ pub(super) fn ban(
         Ok(ban) => println!(
             "banned {} for {} on this host",
             ban.target,
-            left(ban.expires_in_ms)
+            ends_in(ban.expires_in_ms)
         ),
         Err(CallError::Unreachable(_)) => {
             ban_in_kernel(places, target, duration)?;

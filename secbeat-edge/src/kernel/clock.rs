@@ -5,13 +5,16 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
 use nix::time::{ClockId, clock_getres, clock_gettime};
-use secbeat_common::maps::ClockReading;
+use secbeat_common::maps::{Ban, ClockReading};
 
 /// An instant of `CLOCK_BOOTTIME`: nanoseconds since boot, suspend included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(pub u64);
 
 impl BootTime {
+    /// The end of a ban without end: later than any clock can tell.
+    pub const NEVER: Self = Self(Ban::NEVER);
+
     /// The instant `after` later, at most the end of time.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
@@ -115,6 +118,20 @@ mod tests {
         assert_eq!(clock.jiffies_at(BootTime(305_000_000_000)), 76_000);
         assert!(clock.jiffies_at(BootTime(4_999_999_999)) < 1000);
         assert_eq!(clock.jiffies_at(BootTime(0)), 0);
+    }
+
+    #[test]
+    fn a_ban_without_end_outlives_every_host_and_overflows_nothing() {
+        for tick_ns in [1_000_000, 10_000_000] {
+            let reading = ClockReading {
+                jiffies: u64::from(u32::MAX) - 300_000,
+                boot_ns: 1,
+            };
+            let clock = JiffyClock::new(reading, tick_ns).unwrap();
+            let centuries = 5 * 100 * 365 * 24 * 3600 * clock.hz;
+            assert!(clock.jiffies_at(BootTime::NEVER) - reading.jiffies > centuries);
+        }
+        assert_eq!(BootTime(5).plus(Duration::MAX), BootTime::NEVER);
     }
 
     #[test]

@@ -2,13 +2,10 @@
 //! that ends before a wider one around it would hide the wider one from then on. Therefore an entry of the trie lasts as
 //! long as the longest ban around it.
 
-use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 
 use super::{Change, Enforced, Reconciler};
-use crate::{
-    kernel::{BootTime, KernelBan},
-    net_table::NetTable,
-};
+use crate::kernel::{BootTime, KernelBan};
 
 /// The end that the kernel has to be told for `net`, of which one ban ends at `own`: the latest end of all bans that cover
 /// it. `None` in the table is a ban that the kernel does not hold.
@@ -95,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::net_table::tests::crowded_prefix;
+    use crate::reconcile::tests::networks::crowded_prefix;
 
     const BAN: KernelBan = KernelBan {
         ends: BootTime(0),

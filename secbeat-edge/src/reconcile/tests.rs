@@ -3,7 +3,7 @@ use secbeat_common::wire::Action;
 use super::*;
 use crate::kernel::KernelBan;
 
-mod networks;
+pub(super) mod networks;
 mod passes;
 mod random;
 mod received;

@@ -1,19 +1,93 @@
-//! `/api/v1/bans`: list, ban, unban.
+//! `/api/v1/bans`: who is banned, and orders to ban and to unban.
+
+use std::net::IpAddr;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::StatusCode,
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
 use secbeat_common::{
-    daemon::{api::bad_request, config::HumanDuration},
+    daemon::{api::bad_request, term::Term, time::now_ms},
     prefix::Prefix,
+    wire::Layer,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ACTOR, Api, Failure, view::BanView};
-use crate::engine::Input;
+use super::{
+    ACTOR, Api, Failure,
+    view::{BanPage, BanView, Imported},
+};
+use crate::{
+    engine::{Import, ImportMode, Input},
+    exchange::BanEntry,
+    ledger::{BanQuery, ManualBan},
+};
+
+/// Most bans in one request to import.
+pub const MAX_IMPORT: usize = 10_000;
+/// Largest body of such a request, in bytes.
+const MAX_IMPORT_BODY: usize = 16 * 1024 * 1024;
+/// Most bans on a page.
+pub const MAX_PAGE: usize = 10_000;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/api/v1/bans", get(list).post(ban))
+        .route(
+            "/api/v1/bans/import",
+            post(import).layer(DefaultBodyLimit::max(MAX_IMPORT_BODY)),
+        )
+        .route("/api/v1/bans/{*target}", delete(unban))
+}
+
+/// The query of `GET /api/v1/bans`; everything unless set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `kernel` or `l7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Bans of this network and of what lies in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Bans that this address falls under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contains: Option<IpAddr>,
+    /// [`BanPage::next`] of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Most bans on the page, up to [`MAX_PAGE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl ListRequest {
+    fn query(self) -> Result<BanQuery, Failure> {
+        let prefix = |key: &str, text: Option<String>| {
+            text.map(|text| text.parse().map_err(|error| bad_request(key, error)))
+                .transpose()
+        };
+        let reason = self.reason.map(|reason| reason.parse());
+        Ok(BanQuery {
+            reason: reason.transpose().map_err(|error| bad_request("reason", error))?,
+            layer: self.layer,
+            issuer: self.issuer,
+            within: prefix("within", self.within)?,
+            contains: self.contains.map(|address| address.to_canonical()),
+            after: prefix("after", self.after)?,
+            limit: match self.limit.unwrap_or(MAX_PAGE) {
+                limit @ 1..=MAX_PAGE => Some(limit),
+                limit => return Err(bad_request("limit", format!("{limit} is not in 1..={MAX_PAGE}"))),
+            },
+        })
+    }
+}
 
 /// `POST /api/v1/bans`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,10 +95,25 @@ use crate::engine::Input;
 pub struct BanRequest {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
-    /// As `4h`.
-    pub duration: String,
+    /// As `4h`, or `permanent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+    /// The same as a duration of `permanent`.
+    #[serde(default)]
+    pub permanent: bool,
     #[serde(default)]
     pub note: String,
+}
+
+impl BanRequest {
+    fn term(&self) -> Result<Term, Failure> {
+        match (&self.duration, self.permanent) {
+            (None, true) => Ok(Term::Permanent),
+            (Some(duration), false) => duration.parse().map_err(|error| bad_request("duration", error)),
+            (Some(_), true) => Err(bad_request("duration", "a permanent ban has none")),
+            (None, false) => Err(bad_request("duration", "missing, as `4h` or `permanent`")),
+        }
+    }
 }
 
 /// The answer to `DELETE /api/v1/bans/…`.
@@ -33,14 +122,23 @@ pub struct Unbanned {
     pub target: String,
 }
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api/v1/bans", get(bans).post(ban))
-        .route("/api/v1/bans/{*target}", delete(unban))
+/// `POST /api/v1/bans/import`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// At most [`MAX_IMPORT`].
+    pub bans: Vec<BanEntry>,
+    /// Whether to import the others if some cannot be banned; else nothing is imported then.
+    #[serde(default)]
+    pub skip_refused: bool,
+    /// Only tell what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
-async fn bans(State(api): State<Api>) -> Result<Json<Vec<BanView>>, Failure> {
-    Ok(Json(api.ask(|reply| Input::List { reply }).await?))
+async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
+    let query = request.query()?;
+    Ok(Json(api.ask(|reply| Input::List { query, reply }).await?))
 }
 
 async fn ban(
@@ -51,18 +149,10 @@ async fn ban(
         .target
         .parse()
         .map_err(|error| bad_request("target", error))?;
-    let HumanDuration(duration) = request
-        .duration
-        .parse()
-        .map_err(|error: String| bad_request("duration", error))?;
+    let expires_at_ms = request.term()?.end(now_ms());
+    let ban = ManualBan::new(target, expires_at_ms, request.note, ACTOR.to_owned());
     let ban = api
-        .ask(|reply| Input::Ban {
-            target,
-            duration,
-            note: request.note,
-            actor: ACTOR.to_owned(),
-            reply,
-        })
+        .ask(|reply| Input::Ban { ban, reply })
         .await?
         .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
     Ok((StatusCode::CREATED, Json(ban)))
@@ -82,4 +172,38 @@ async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Jso
         Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
         Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),
     }
+}
+
+async fn import(
+    State(api): State<Api>,
+    Json(request): Json<ImportRequest>,
+) -> Result<Json<Imported>, Failure> {
+    if request.bans.len() > MAX_IMPORT {
+        let bans = request.bans.len();
+        return Err(bad_request(
+            "bans",
+            format!("{bans} in one request, {MAX_IMPORT} at most"),
+        ));
+    }
+    let now = now_ms();
+    let bans = request.bans.into_iter().enumerate();
+    let bans = bans.map(|(index, entry)| {
+        entry
+            .ban(ACTOR.to_owned(), now)
+            .map_err(|error| bad_request(&format!("bans[{index}]"), error))
+    });
+    let import = Import {
+        bans: bans.collect::<Result<_, _>>()?,
+        mode: match (request.dry_run, request.skip_refused) {
+            (true, _) => ImportMode::DryRun,
+            (false, true) => ImportMode::SkipRefused,
+            (false, false) => ImportMode::AllOrNothing,
+        },
+        actor: ACTOR.to_owned(),
+    };
+    let imported = api
+        .ask(|reply| Input::Import { import, reply })
+        .await?
+        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
+    Ok(Json(imported))
 }

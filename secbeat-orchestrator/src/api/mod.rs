@@ -1,7 +1,7 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
 pub mod audit;
-mod bans;
+pub mod bans;
 pub mod edges;
 mod events;
 mod findings;
@@ -21,10 +21,7 @@ use secbeat_common::daemon::{
 };
 use tokio::sync::{oneshot, watch};
 
-pub use self::{
-    bans::{BanRequest, Unbanned},
-    events::Lagged,
-};
+pub use self::events::Lagged;
 use crate::{
     bus::Streams,
     engine::{EngineHandle, Input},

@@ -1,6 +1,6 @@
 //! What the REST API and the command line show: the JSON of `/api/v1`.
 
-use secbeat_common::daemon::time::rfc3339;
+use secbeat_common::daemon::time::{end, ms_to_end, rfc3339};
 use serde::{Deserialize, Serialize};
 
 use super::edges::Standing;
@@ -25,8 +25,9 @@ pub struct BanView {
     pub note: String,
     /// RFC 3339.
     pub issued_at: String,
-    pub expires_at: String,
-    pub expires_in_ms: i64,
+    /// `null` for a ban without end, as the next one.
+    pub expires_at: Option<String>,
+    pub expires_in_ms: Option<i64>,
     /// Events in the rule's window when it fired.
     pub count: Option<u32>,
 }
@@ -50,11 +51,45 @@ impl BanView {
             issuer: command.issuer.clone(),
             note: command.note.clone(),
             issued_at: rfc3339(command.issued_at_ms),
-            expires_at: rfc3339(command.expires_at_ms),
-            expires_in_ms: command.expires_at_ms - now_ms,
+            expires_at: end(command.expires_at_ms),
+            expires_in_ms: ms_to_end(command.expires_at_ms, now_ms),
             count: command.evidence.map(|evidence| evidence.count),
         }
     }
+}
+
+/// `GET /api/v1/bans`: some of the bans, by target.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BanPage {
+    pub bans: Vec<BanView>,
+    /// Where the next page begins, as `after`; `null` on the last one.
+    pub next: Option<String>,
+}
+
+/// What became of an import, or would become of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// New bans.
+    pub banned: usize,
+    /// Targets whose ban in force reaches as deep and lasts as long.
+    pub kept: usize,
+    /// Bans that have ended already.
+    pub ended: usize,
+    /// Those that cannot be banned.
+    pub refused: Vec<Refused>,
+    /// Networks among the new bans that are no single source and were not banned before.
+    pub new_networks: usize,
+    /// Networks that can be banned beside those that were before the import.
+    pub free_networks: usize,
+}
+
+/// A ban that cannot be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    pub target: String,
+    pub why: String,
 }
 
 /// What the engine counts.
@@ -76,6 +111,10 @@ pub struct Stats {
     pub findings: u64,
     /// Findings that banned nobody: protected, or the brake.
     pub suppressed: u64,
+    /// Those among them that a brake suppressed.
+    pub braked: u64,
+    /// The brake that holds, `rate` or `share`; `null` while none does.
+    pub brake: Option<String>,
     /// Whether the ledger has been read from the bus since the start.
     pub restored: bool,
     /// Bans and unbans that the bus has not acknowledged yet.

@@ -251,6 +251,13 @@ impl Detector {
         self.rules.iter().enumerate().map(view).collect()
     }
 
+    /// About how many sources were seen in the minute before `now_ms` and had not been banned then, as far as they are
+    /// tracked.
+    #[must_use]
+    pub fn well_behaved(&self, now_ms: i64) -> usize {
+        self.shards.iter().map(|shard| shard.well_behaved(now_ms)).sum()
+    }
+
     /// Sources tracked now.
     #[must_use]
     pub fn tracked(&self) -> usize {

@@ -11,10 +11,12 @@
 //! * `waf`: which events of web application firewalls count.
 //! * `source`: what is known of one source.
 //! * `slab`: where sources lie, and in which order they were seen.
+//! * `recent`: how many sources were seen lately.
 //! * `shard`: the sources of one partition, and who goes first when memory is short.
 
 mod detector;
 mod outage;
+mod recent;
 mod rule;
 mod shard;
 mod slab;
@@ -33,7 +35,7 @@ use secbeat_common::{
     wire::{Layer, LearnedFrom, Reason},
 };
 
-pub(crate) use self::window::{Limit, Window};
+pub(crate) use self::window::Window;
 pub use self::{
     detector::{Detector, Stats},
     rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig},

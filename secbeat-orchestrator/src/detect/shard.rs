@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use secbeat_common::{prefix::Prefix, wire::Layer};
 
 use super::{
+    recent::Recent,
     slab::{Place, Slab},
     source::{Class, Judged, Key, RuleIndex, Seen, Source},
 };
@@ -24,6 +25,8 @@ pub(super) struct Shard {
     /// Events so far; wraps around.
     now: u32,
     ceiling: usize,
+    /// Those that were never banned.
+    recent: Recent,
     admitted: u64,
     evicted: u64,
 }
@@ -37,6 +40,7 @@ impl Shard {
             hasher: RandomState::new(),
             now: 0,
             ceiling: ceiling.clamp(1, u32::MAX as usize - 1),
+            recent: Recent::default(),
             admitted: 0,
             evicted: 0,
         }
@@ -53,9 +57,12 @@ impl Shard {
         self.now = self.now.wrapping_add(1);
         let place = self.find_or_admit(key, Class::Once);
         let source = self.slab.source_mut(place);
+        let (seen_ms, class) = (source.latest_ms(), source.class);
         let (verdict, returned) = source.judge(seen, judge);
-        let before = source.class;
-        let class = match before {
+        if class != Some(Class::Convicted) {
+            self.recent.moved(seen_ms, source.latest_ms());
+        }
+        let class = match class {
             Some(Class::Once) if returned => Class::Returning,
             Some(class) if self.slab.age(place, self.now) as usize > self.places.len() / LAZINESS => class,
             _ => return verdict,
@@ -114,6 +121,12 @@ impl Shard {
     pub(super) fn clear(&mut self) {
         self.slab = Slab::default();
         self.places = HashTable::new();
+        self.recent = Recent::default();
+    }
+
+    /// About how many sources were seen in the minute before `now_ms` and never banned.
+    pub(super) fn well_behaved(&self, now_ms: i64) -> usize {
+        self.recent.count(now_ms)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -175,6 +175,11 @@ impl Source {
         self.more = None;
     }
 
+    /// Latest event time, in milliseconds; `i64::MIN` before the first.
+    pub(super) const fn latest_ms(&self) -> i64 {
+        self.latest_ms
+    }
+
     /// Empties all windows.
     pub(super) fn clear(&mut self) {
         self.windows.iter_mut().for_each(Window::clear);

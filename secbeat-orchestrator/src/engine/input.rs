@@ -1,6 +1,6 @@
 //! What comes to the engine, and how.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use secbeat_common::{
     daemon::garbage::Garbage,
@@ -10,15 +10,17 @@ use secbeat_common::{
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::Import;
 use crate::{
     api::{
         edges::FleetEdge,
         propagation::PropagationView,
-        view::{BanView, Stats},
+        view::{BanPage, BanView, Imported, Stats},
     },
     evidence::{FindingFilter, FindingView},
     explain::SourceFacts,
     leases::shell::Ownership,
+    ledger::{BanQuery, ManualBan},
     protection::ProtectedNet,
     replica::{Gone, Written},
     writer::Fate,
@@ -81,11 +83,13 @@ pub enum Input {
     },
     /// Somebody bans by hand; answered once the bus has it.
     Ban {
-        target: Prefix,
-        duration: Duration,
-        note: String,
-        actor: String,
+        ban: ManualBan,
         reply: Reply<BanView>,
+    },
+    /// Somebody bans many at once; answered once the bus has them all.
+    Import {
+        import: Import,
+        reply: Reply<Imported>,
     },
     /// Somebody lifts a ban; answered once the bus has it, with `None` if there was none.
     Unban {
@@ -94,7 +98,8 @@ pub enum Input {
         reply: Reply<Option<BanView>>,
     },
     List {
-        reply: oneshot::Sender<Vec<BanView>>,
+        query: BanQuery,
+        reply: oneshot::Sender<BanPage>,
     },
     /// Somebody asks why an address is banned, or is not.
     Explain {

@@ -13,7 +13,7 @@ use crate::{
     leases::{Standing, boot_ms},
     ledger::WriteState,
     replica::{Gone, Written},
-    writer::Wish,
+    writer::{Urgency, Wish},
 };
 
 impl Engine {
@@ -166,7 +166,8 @@ impl Engine {
             warn!(bans = lost.len(), "the bans bucket lost bans: writing them again");
         }
         for command in lost {
-            self.writer.wish(command.target, Wish::Ban(command));
+            self.writer
+                .wish(command.target, Wish::Ban(command), Urgency::Bulk);
         }
     }
 

@@ -49,13 +49,13 @@ pub(super) fn sentences(
                 "" => String::new(),
                 note => format!(" ({note})"),
             };
+            let until = match (&ban.expires_at, ban.expires_in_ms) {
+                (Some(end), Some(ms)) => format!("until {end}, {} left", left(ms)),
+                _ => "for ever".to_owned(),
+            };
             format!(
-                "{address} is banned: {} until {}, {} left; {}{note}, by {}.",
-                ban.target,
-                ban.expires_at,
-                left(ban.expires_in_ms),
-                ban.reason,
-                ban.issuer
+                "{address} is banned: {} {until}; {}{note}, by {}.",
+                ban.target, ban.reason, ban.issuer
             )
         })
         .collect();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use secbeat_common::prefix::Prefix;
 
+use super::Share;
+
 /// How long bans last, and what is never banned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
@@ -17,6 +19,10 @@ pub struct LedgerConfig {
     pub strike_memory: Duration,
     /// Most automatic bans within any 60 s; 0 means none at all.
     pub max_bans_per_minute: u32,
+    /// The same as a share of the sources that behave, where there are at least [`share_from_sources`](Self::share_from_sources).
+    pub max_share: Share,
+    /// With fewer sources that behave a share of them says nothing.
+    pub share_from_sources: u64,
     /// Never banned, nor is anything that contains or overlaps one of these.
     pub protected: Vec<Prefix>,
     /// Most targets whose ended bans are remembered, the oldest are forgotten first.
@@ -34,6 +40,8 @@ impl Default for LedgerConfig {
             max_ban: DAY,
             strike_memory: DAY,
             max_bans_per_minute: 6000,
+            max_share: Share::QUARTER,
+            share_from_sources: 1000,
             protected: Vec::new(),
             max_history: 100_000,
             issuer: "orchestrator".to_owned(),

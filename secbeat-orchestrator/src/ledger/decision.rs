@@ -2,6 +2,7 @@
 
 use secbeat_common::{maps::MAX_BANNED_NETS, prefix::Prefix, wire::BlockCommand};
 
+use super::Brake;
 use crate::detect::Finding;
 
 /// What the ledger made of a finding.
@@ -22,8 +23,8 @@ pub enum Decision {
 pub enum Suppression {
     #[error(transparent)]
     Protected(#[from] Refusal),
-    #[error("brake: more bans within a minute than configured")]
-    Brake,
+    #[error("brake: {0}")]
+    Brake(Brake),
 }
 
 /// Why a target must not be banned.
@@ -40,6 +41,8 @@ pub enum Refusal {
         "{MAX_BANNED_NETS} networks are banned, and no edge holds more (single sources, IPv4 /32 and IPv6 /64, do not count)"
     )]
     TooManyNets,
+    #[error("the ban has ended already")]
+    Ended,
 }
 
 /// A ban in force.

@@ -9,36 +9,36 @@
 //! **Writing.** A ban is [pending](Ledger::pending) until the bucket acknowledged it, or it is over. A write that fails
 //! leaves it pending.
 
+mod brakes;
 mod config;
 mod decision;
+mod manual;
+mod query;
 mod replica;
 mod strikes;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use secbeat_common::{
     digest::Digest,
-    maps::MAX_BANNED_NETS,
+    net_table::NetTable,
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{Action, BlockCommand, Evidence, Layer, NO_LEASE, Reason, Scope},
+    wire::{Action, BlockCommand, Evidence, Layer, NO_LEASE, Scope},
 };
 use uuid::Uuid;
 
-use self::strikes::History;
+use self::{brakes::Recent, strikes::History};
 pub use self::{
+    brakes::{Brake, Brakes, Share},
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
+    manual::{ManualBan, Sift, Sifted},
+    query::{BanQuery, Page},
 };
-use crate::{
-    detect::{Finding, Limit, Window},
-    millis,
-};
+use crate::{detect::Finding, millis};
 
 /// The single owner of all bans. See the [module](self).
 #[derive(Debug)]
@@ -46,59 +46,63 @@ pub struct Ledger {
     config: LedgerConfig,
     /// By partition.
     epochs: [u64; PARTITIONS as usize],
-    active: HashMap<Prefix, ActiveBan>,
+    active: BTreeMap<Prefix, ActiveBan>,
     by_expiry: BTreeSet<(i64, Prefix)>,
     /// Commands to write, by id and so in order of issue.
     pending: BTreeMap<Uuid, Prefix>,
     /// Targets in `active` that are no single source.
-    wide: BTreeSet<Prefix>,
+    wide: NetTable<()>,
+    /// Never banned, nor is anything that contains or overlaps one of these.
+    protected: NetTable<()>,
     history: History,
     /// Of `active`.
     digest: Digest,
     /// Automatic bans of the last minute.
-    recent: Window,
+    recent: Recent,
 }
 
 impl Ledger {
     #[must_use]
     pub fn new(config: LedgerConfig) -> Self {
-        Self {
+        let mut ledger = Self {
             config,
             epochs: [NO_LEASE; PARTITIONS as usize],
-            active: HashMap::new(),
+            active: BTreeMap::new(),
             by_expiry: BTreeSet::new(),
             pending: BTreeMap::new(),
-            wide: BTreeSet::new(),
+            wide: NetTable::default(),
+            protected: NetTable::default(),
             history: History::default(),
             digest: Digest::default(),
-            recent: Window::default(),
-        }
+            recent: Recent::default(),
+        };
+        let protected = std::mem::take(&mut ledger.config.protected);
+        ledger.protect(protected);
+        ledger
     }
 
     /// Replaces [`LedgerConfig::protected`]. A ban in force stays: every edge lets through what is protected there.
     pub fn protect(&mut self, networks: Vec<Prefix>) {
-        self.config.protected = networks;
+        self.protected = NetTable::default();
+        for network in networks {
+            self.protected.insert(network, ());
+        }
     }
 
     /// Why `target` must not be banned, if so.
     #[must_use]
     pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {
-        let overlaps = |protected: &&Prefix| protected.covers(target) || target.covers(protected);
-        target.unbannable().map(Refusal::Unbannable).or_else(|| {
-            self.config
-                .protected
-                .iter()
-                .find(overlaps)
-                .copied()
-                .map(Refusal::Protected)
-        })
+        target
+            .unbannable()
+            .map(Refusal::Unbannable)
+            .or_else(|| overlapping(&self.protected, target).map(Refusal::Protected))
     }
 
     /// Decides on a finding; one of a rule that only observes changes nothing. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
     ///
     /// A source banned at L7 alone that is found again as a TCP peer is banned in the kernel instead: for as long as a ban
     /// lasts, at least until the other one's end, with that one's strikes.
-    pub fn judge(&mut self, finding: &Finding, now_ms: i64, new_id: Uuid) -> Decision {
+    pub fn judge(&mut self, finding: &Finding, brakes: Brakes, now_ms: i64, new_id: Uuid) -> Decision {
         let target = finding.source;
         if let Some(refusal) = self.refusal(&target) {
             return Decision::Suppressed(Suppression::Protected(refusal));
@@ -143,59 +147,17 @@ impl Ledger {
         if finding.observe {
             return Decision::Observed(Box::new(command));
         }
-        let brake = Limit::new(self.config.max_bans_per_minute, Duration::from_secs(60));
-        if self.recent.advance(now_ms, brake) >= u64::from(brake.count) {
-            return Decision::Suppressed(Suppression::Brake);
+        if let Some(brake) = self.braking(brakes, now_ms) {
+            return Decision::Suppressed(Suppression::Brake(brake));
         }
-        self.recent.record(now_ms, 1, brake);
+        self.recent.count(now_ms);
         self.insert(command.clone(), WriteState::Pending);
         Decision::Ban(Box::new(command))
     }
 
-    /// Bans `target` for `duration` from `now_ms` because an operator says so. It replaces a ban in force, whose
-    /// strikes it keeps.
-    ///
-    /// # Errors
-    ///
-    /// When the target must not be banned, or is one network too many.
-    pub fn ban(
-        &mut self,
-        target: Prefix,
-        duration: Duration,
-        note: String,
-        issuer: String,
-        now_ms: i64,
-        new_id: Uuid,
-    ) -> Result<BlockCommand, Refusal> {
-        if let Some(refusal) = self.refusal(&target) {
-            return Err(refusal);
-        }
-        self.end_if_over(target, now_ms);
-        let is_new_net = !target.is_source() && !self.active.contains_key(&target);
-        if is_new_net && self.wide.len() >= MAX_BANNED_NETS as usize {
-            return Err(Refusal::TooManyNets);
-        }
-        let strikes = match self.active.get(&target) {
-            Some(active) => active.command.strikes,
-            None => self.history.strikes(&target, now_ms, self.config.strike_memory),
-        };
-        let command = BlockCommand {
-            id: new_id,
-            action: Action::Block,
-            target,
-            reason: Reason::Manual,
-            note,
-            evidence: None,
-            scope: Scope::Fleet,
-            strikes,
-            issued_at_ms: now_ms,
-            expires_at_ms: now_ms.saturating_add(millis(duration)),
-            issuer,
-            layer: Layer::Kernel,
-            epoch: NO_LEASE,
-        };
-        self.insert(command.clone(), WriteState::Pending);
-        Ok(command)
+    /// The brake that keeps the next finding from a ban at `now_ms`, if one does.
+    pub fn braking(&mut self, brakes: Brakes, now_ms: i64) -> Option<Brake> {
+        self.recent.brake(&self.config, brakes, now_ms)
     }
 
     /// Ends the ban of exactly `target` at `now_ms`, if one is in force; the caller takes it out of the bucket.
@@ -302,13 +264,11 @@ impl Ledger {
 
     /// Whether a ban of a network around `target` is in force.
     fn is_within_banned(&self, target: &Prefix, now_ms: i64) -> bool {
-        let covers = |wide: &Prefix| {
-            wide.covers(target)
-                && self.active.get(wide).is_some_and(|ActiveBan { command, .. }| {
-                    command.scope == Scope::Fleet && command.expires_at_ms > now_ms
-                })
-        };
-        self.wide.iter().any(covers)
+        self.wide.around(target).any(|(wide, ())| {
+            self.active.get(&wide).is_some_and(|ActiveBan { command, .. }| {
+                command.scope == Scope::Fleet && command.expires_at_ms > now_ms
+            })
+        })
     }
 
     fn insert(&mut self, command: BlockCommand, write: WriteState) {
@@ -319,7 +279,7 @@ impl Ledger {
             self.pending.insert(id, target);
         }
         if !target.is_source() {
-            self.wide.insert(target);
+            self.wide.insert(target, ());
         }
         self.digest.add(&(&command).into());
         self.active.insert(target, ActiveBan { command, write });
@@ -351,4 +311,10 @@ impl Ledger {
             self.end(&target, expires_at_ms);
         }
     }
+}
+
+/// One of `networks` that `target` lies in or contains.
+fn overlapping(networks: &NetTable<()>, target: &Prefix) -> Option<Prefix> {
+    let around = networks.around(target).map(|(network, ())| network).next();
+    around.or_else(|| networks.within(target).map(|(network, ())| *network).next())
 }

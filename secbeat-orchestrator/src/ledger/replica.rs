@@ -42,20 +42,17 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::Duration};
+    use std::net::IpAddr;
 
     use secbeat_common::wire::NO_LEASE;
 
     use super::*;
-    use crate::ledger::LedgerConfig;
+    use crate::ledger::{LedgerConfig, ManualBan};
 
     fn banned(ledger: &mut Ledger, id: u128) -> BlockCommand {
         let target = Prefix::of_source(IpAddr::from([198, 51, 100, 7]));
-        let hour = Duration::from_secs(3600);
-        let id = Uuid::from_u128(id);
-        ledger
-            .ban(target, hour, String::new(), "me".to_owned(), 0, id)
-            .unwrap()
+        let ban = ManualBan::new(target, 3_600_000, String::new(), "me".to_owned());
+        ledger.ban(ban, 0, Uuid::from_u128(id)).unwrap()
     }
 
     #[test]

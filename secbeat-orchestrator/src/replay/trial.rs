@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     detect::{DetectConfig, Detector, Finding, Request, Sighting, UpstreamId, Upstreams},
-    ledger::{Decision, Ledger, LedgerConfig},
+    ledger::{Brakes, Decision, Ledger, LedgerConfig},
 };
 
 /// A config that is tried on logs.
@@ -86,7 +86,7 @@ impl Trial {
         self.verdicts.findings += 1;
         // The id is never shown; it has to be new, and the same next time.
         let id = Uuid::from_u128(u128::from(self.verdicts.findings));
-        let record = match self.ledger.judge(finding, finding.at_ms, id) {
+        let record = match self.ledger.judge(finding, Brakes::default(), finding.at_ms, id) {
             Decision::Ban(command) => {
                 self.detector
                     .ignore_until(finding.source, command.expires_at_ms, command.layer);

@@ -55,8 +55,9 @@ pub fn edge_status(fleet: &Fleet) -> String {
 #[must_use]
 pub fn listed(fleet: &Fleet, target: &str) -> Option<Value> {
     let answer = fleet.api(ORCHESTRATOR, "/api/v1/bans").ok()?;
-    let bans: Vec<Value> = serde_json::from_slice(&answer.body).ok()?;
-    bans.into_iter().find(|ban| ban["target"] == target)
+    let page: Value = serde_json::from_slice(&answer.body).ok()?;
+    let mut bans = page["bans"].as_array()?.iter();
+    bans.find(|ban| ban["target"] == target).cloned()
 }
 
 /// Waits until a page is served to the attacker again; says when. Each try is a new connection.

@@ -1,6 +1,21 @@
 //! Networks within networks, and how many.
 
+use proptest::prelude::*;
+
 use super::*;
+
+/// Prefixes that often lie within each other, in both families.
+pub(in crate::reconcile) fn crowded_prefix() -> impl Strategy<Value = Prefix> {
+    let v4 = (0..4_u32, 6..=32_u8).prop_map(|(low, len)| {
+        let address = 0xc633_6400 | (low * 0x55);
+        Prefix::new(std::net::Ipv4Addr::from(address).into(), len).unwrap()
+    });
+    let v6 = (0..4_u128, 16..=128_u8).prop_map(|(low, len)| {
+        let address = 0x2001_0db8 << 96 | (low * 0x5555) << 48 | low;
+        Prefix::new(std::net::Ipv6Addr::from(address).into(), len).unwrap()
+    });
+    prop_oneof![v4, v6]
+}
 
 #[test]
 fn an_inner_network_lasts_as_long_as_the_one_around_it_and_is_shortened_with_it() {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::net_table::tests::crowded_prefix;
+use crate::reconcile::tests::networks::crowded_prefix;
 
 #[derive(Clone, Debug)]
 enum Step {

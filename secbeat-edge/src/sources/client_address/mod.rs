@@ -18,7 +18,7 @@ use hyper::{
     HeaderMap,
     header::{self, HeaderName, HeaderValue},
 };
-use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
+use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::LearnedFrom};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::chain::Grammar;
@@ -28,7 +28,6 @@ pub use self::{
     proxy_protocol::{ProxyProtocolError, proxied_client},
     stats::ClientStats,
 };
-use crate::net_table::NetTable;
 
 /// Whom a request is counted for, and refused as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -201,6 +201,21 @@ fn test_cleanup_removes_inactive_ips() {
 }
 
 #[test]
+fn the_well_behaved_are_those_seen_lately_and_not_banned() {
+    let mut detector = Detector::new(DetectConfig::default());
+    for n in 0..100 {
+        detector.ignore_until(source(n), START, Layer::Kernel);
+    }
+    for n in 0..1000 {
+        for ms in 0..3 {
+            detector.observe_answer(at(source(n), START + ms), &status(404));
+        }
+    }
+    assert_eq!(detector.well_behaved(START + 1000), 900);
+    assert_eq!(detector.well_behaved(START + 200_000), 0);
+}
+
+#[test]
 fn fifty_errors_in_more_than_a_window_are_no_finding() {
     let mut detector = Detector::new(DetectConfig::default());
     for n in 0..500 {

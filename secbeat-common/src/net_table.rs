@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secbeat_common::prefix::Prefix;
+use crate::prefix::Prefix;
 
 /// A few thousand networks, each with a `T`. Finding those around an address takes a lookup for each prefix length that
 /// occurs, of which there are few.
@@ -83,13 +83,13 @@ fn length(net: &Prefix) -> (bool, u8) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// Prefixes that often lie within each other, in both families.
-    pub(crate) fn crowded_prefix() -> impl Strategy<Value = Prefix> {
+    fn crowded_prefix() -> impl Strategy<Value = Prefix> {
         let v4 = (0..4_u32, 6..=32_u8).prop_map(|(low, len)| {
             let address = 0xc633_6400 | (low * 0x55);
             Prefix::new(std::net::Ipv4Addr::from(address).into(), len).unwrap()

@@ -1,0 +1,168 @@
+//! `bans` and `ban`.
+
+use std::net::IpAddr;
+
+use clap::Args;
+use comfy_table::Table;
+use secbeat_common::{
+    daemon::{
+        api::{ApiClient, CallError},
+        cli::{Output, print_json},
+        term::Term,
+        time::ends_in,
+    },
+    prefix::Prefix,
+    wire::Reason,
+};
+
+use crate::api::{
+    bans::{BanRequest, MAX_PAGE},
+    view::{BanPage, BanView},
+};
+
+/// Lists the active bans.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only bans that this address falls under.
+    #[arg(long, short, value_name = "IP")]
+    ip: Option<IpAddr>,
+    /// Only bans of this network and of what lies in it.
+    #[arg(long, short, value_name = "CIDR")]
+    range: Option<Prefix>,
+    /// Only bans for this reason: `manual`, or the name of a rule.
+    #[arg(long)]
+    reason: Option<Reason>,
+    /// A table for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl List {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let mut filters = String::new();
+        if let Some(ip) = self.ip {
+            filters += &format!("&contains={ip}");
+        }
+        if let Some(range) = self.range {
+            filters += &format!("&within={range}");
+        }
+        if let Some(reason) = self.reason {
+            filters += &format!("&reason={reason}");
+        }
+        let mut bans = Vec::new();
+        for page in Pages::new(api, filters) {
+            bans.extend(page?);
+        }
+        if self.output == Output::Json {
+            return print_json(&bans);
+        }
+        println!("{}", table(&bans));
+        Ok(())
+    }
+}
+
+fn table(bans: &[BanView]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header([
+        "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE",
+    ]);
+    for ban in bans {
+        table.add_row([
+            ban.target.clone(),
+            ban.reason.clone(),
+            ban.state.clone(),
+            ban.layer.clone(),
+            ends_in(ban.expires_in_ms),
+            ban.strikes.to_string(),
+            ban.issuer.clone(),
+            ban.note.clone(),
+        ]);
+    }
+    table
+}
+
+/// All bans, a page at a time.
+pub(super) struct Pages<'a> {
+    api: &'a ApiClient,
+    filters: String,
+    next: Next,
+}
+
+enum Next {
+    First,
+    After(String),
+    End,
+}
+
+impl<'a> Pages<'a> {
+    /// `filters` as in a URL, each with a `&` before it.
+    pub(super) fn new(api: &'a ApiClient, filters: String) -> Self {
+        Self {
+            api,
+            filters,
+            next: Next::First,
+        }
+    }
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<Vec<BanView>, CallError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let after = match &self.next {
+            Next::First => String::new(),
+            Next::After(target) => format!("&after={target}"),
+            Next::End => return None,
+        };
+        let path = format!("/api/v1/bans?limit={MAX_PAGE}{}{after}", self.filters);
+        let page = self.api.get::<BanPage>(&path);
+        self.next = match &page {
+            Ok(BanPage { next: Some(next), .. }) => Next::After(next.clone()),
+            Ok(_) | Err(_) => Next::End,
+        };
+        Some(page.map(|page| page.bans))
+    }
+}
+
+/// Bans a source or a network.
+#[derive(Debug, Args)]
+pub struct Ban {
+    /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
+    target: Prefix,
+    /// How long, as 30m, 4h, 7d or permanent.
+    #[arg(long, short, default_value = "4h")]
+    duration: Term,
+    /// Without end.
+    #[arg(long, conflicts_with = "duration")]
+    permanent: bool,
+    /// Why, for whoever looks later.
+    #[arg(long, short, default_value = "", hide_default_value = true)]
+    note: String,
+}
+
+impl Ban {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let term = if self.permanent {
+            Term::Permanent
+        } else {
+            self.duration
+        };
+        let request = BanRequest {
+            target: self.target.to_string(),
+            duration: Some(term.to_string()),
+            permanent: false,
+            note: self.note.clone(),
+        };
+        let ban: BanView = api.post("/api/v1/bans", &request)?;
+        match ban.expires_in_ms {
+            Some(_) => println!(
+                "banned {} for {} on every edge",
+                ban.target,
+                ends_in(ban.expires_in_ms)
+            ),
+            None => println!("banned {} for ever on every edge", ban.target),
+        }
+        Ok(())
+    }
+}

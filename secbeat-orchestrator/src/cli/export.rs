@@ -1,0 +1,30 @@
+//! `export`.
+
+use std::io::{self, BufWriter};
+
+use anyhow::Context as _;
+use clap::Args as ClapArgs;
+use secbeat_common::daemon::api::ApiClient;
+
+use super::bans::Pages;
+use crate::exchange::{BanEntry, Format, Writer};
+
+/// Writes the active bans.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// `json` keeps all there is, `csv` too, `list` the targets alone.
+    #[arg(long, short, value_enum, default_value = "json")]
+    format: Format,
+}
+
+impl Args {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let mut writer = Writer::new(BufWriter::new(io::stdout().lock()), self.format);
+        for page in Pages::new(api, String::new()) {
+            for ban in page? {
+                writer.write(&BanEntry::from(&ban)).context("writing the bans")?;
+            }
+        }
+        writer.finish().context("writing the bans")
+    }
+}

@@ -1,0 +1,194 @@
+//! Files of bans.
+
+use secbeat_common::daemon::time::rfc3339;
+
+use super::*;
+
+const NOW: i64 = 1_795_168_800_000;
+
+fn targets(text: &str) -> Vec<(u64, String)> {
+    let (entries, bad) = read(text, None);
+    assert_eq!(bad, [], "{text}");
+    entries
+        .into_iter()
+        .map(|read| (read.line, read.entry.target))
+        .collect()
+}
+
+fn complaints(text: &str, format: Option<Format>) -> Vec<String> {
+    let bad = read(text, format).1;
+    bad.iter().map(ToString::to_string).collect()
+}
+
+fn exported() -> Vec<BanEntry> {
+    let entry = |target: &str, end: Option<i64>, reason: &str, layer, note: &str| BanEntry {
+        target: target.to_owned(),
+        duration: None,
+        expires_at: end.map(|end| Timestamp::from_millisecond(end).unwrap()),
+        permanent: end.is_none(),
+        reason: Some(reason.parse().unwrap()),
+        layer: Some(layer),
+        strikes: Some(2),
+        note: note.to_owned(),
+    };
+    vec![
+        entry(
+            "198.51.100.7/32",
+            Some(NOW + 1),
+            "error-flood",
+            Layer::Kernel,
+            "50 errors in 60s",
+        ),
+        entry(
+            "203.0.113.0/24",
+            None,
+            "manual",
+            Layer::Kernel,
+            "says \"no\", # twice",
+        ),
+        entry("2001:db8::/64", Some(NOW), "my-rule", Layer::L7, ""),
+    ]
+}
+
+fn written(format: Format, bans: &[BanEntry]) -> String {
+    let mut text = Vec::new();
+    let mut writer = Writer::new(&mut text, format);
+    for ban in bans {
+        writer.write(ban).unwrap();
+    }
+    writer.finish().unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn what_is_exported_is_read_as_what_it_was() {
+    for format in [Format::Json, Format::Csv] {
+        for bans in [exported(), Vec::new()] {
+            let text = written(format, &bans);
+            let (entries, bad) = read(&text, None);
+            assert_eq!(bad, [], "{text}");
+            let entries: Vec<_> = entries.into_iter().map(|read| read.entry).collect();
+            assert_eq!(entries, bans, "{text}");
+        }
+    }
+    assert_eq!(
+        written(Format::List, &exported()),
+        "198.51.100.7/32\n203.0.113.0/24\n2001:db8::/64\n"
+    );
+}
+
+#[test]
+fn exports_are_golden() {
+    let end = rfc3339(NOW + 1);
+    assert_eq!(end, "2026-11-20T10:00:00.001Z");
+    assert_eq!(
+        written(Format::Csv, &exported()[..2]),
+        "target,expires_at,reason,layer,strikes,note\n\
+         198.51.100.7/32,2026-11-20T10:00:00.001Z,error-flood,kernel,2,50 errors in 60s\n\
+         203.0.113.0/24,never,manual,kernel,2,\"says \"\"no\"\", # twice\"\n"
+    );
+    assert_eq!(
+        written(Format::Json, &exported()[..2]),
+        "[\n{\"target\":\"198.51.100.7/32\",\"expires_at\":\"2026-11-20T10:00:00.001Z\",\"reason\":\"error-flood\",\"layer\":\"kernel\",\"strikes\":2,\"note\":\"50 errors in 60s\"},\n\
+         {\"target\":\"203.0.113.0/24\",\"permanent\":true,\"reason\":\"manual\",\"layer\":\"kernel\",\"strikes\":2,\"note\":\"says \\\"no\\\", # twice\"}\n]\n"
+    );
+}
+
+#[test]
+fn a_list_has_comments_and_blank_lines() {
+    let text = "# a blocklist\r\n198.51.100.7\r\n\n  203.0.113.0/24 # scanners\n2001:db8::1";
+    assert_eq!(
+        targets(text),
+        [
+            (2, "198.51.100.7".to_owned()),
+            (4, "203.0.113.0/24".to_owned()),
+            (5, "2001:db8::1".to_owned())
+        ]
+    );
+    assert_eq!(read(text, None).0[1].entry.note, "scanners");
+}
+
+#[test]
+fn a_csv_of_another_program_is_read_by_its_columns() {
+    let text = "duration,scope,value,reason,note\n4h,Ip,198.51.100.7,crowdsecurity/ssh-bf,\npermanent,Range,203.0.113.0/24,path-scan,by hand\n";
+    let (entries, bad) = read(text, None);
+    assert_eq!(bad, []);
+    let bans: Vec<_> = entries
+        .into_iter()
+        .map(|read| (read.line, read.entry.ban("alice".to_owned(), NOW).unwrap()))
+        .collect();
+    let (line, first) = &bans[0];
+    assert_eq!(
+        (
+            *line,
+            first.target.to_string().as_str(),
+            first.expires_at_ms,
+            first.reason
+        ),
+        (2, "198.51.100.7/32", NOW + 4 * 3_600_000, Reason::Manual)
+    );
+    assert_eq!(
+        (first.note.as_str(), first.issuer.as_str()),
+        ("crowdsecurity/ssh-bf", "alice")
+    );
+    let (line, second) = &bans[1];
+    assert_eq!(
+        (*line, second.expires_at_ms, second.reason, second.note.as_str()),
+        (3, PERMANENT, Reason::PathScan, "by hand")
+    );
+}
+
+#[test]
+fn bad_lines_are_named_with_what_is_wrong() {
+    assert_eq!(
+        complaints("198.51.100.7\nexample.org\n198.51.100.0/33\n", None),
+        [
+            "2: `example.org` is neither an IP address nor a CIDR prefix",
+            "3: prefix length 33 is over 32"
+        ]
+    );
+    let csv = "target,duration,layer\n198.51.100.7,soon,\n198.51.100.8,4h,moon\n198.51.100.9,4h\n198.51.100.10,4h,l7\n";
+    let said = complaints(csv, None);
+    assert!(said[0].starts_with("2: `soon` is no duration"), "{said:?}");
+    assert_eq!(said[1], "3: `moon` is neither kernel nor l7");
+    assert!(said[2].starts_with("4: CSV error"), "{said:?}");
+    assert_eq!(said.len(), 3);
+    assert_eq!(
+        complaints("a,b\n1,2\n", Some(Format::Csv)),
+        ["1: the header names no column `target`"]
+    );
+    let json =
+        "[\n{\"target\":\"198.51.100.7\"},\n{\"target\":\"nobody\"},\n\n{\"targets\":\"198.51.100.7\"}\n]";
+    let said = complaints(json, None);
+    assert_eq!(said[0], "3: `nobody` is neither an IP address nor a CIDR prefix");
+    assert!(said[1].starts_with("5: unknown field `targets`"), "{said:?}");
+    assert_eq!(said.len(), 2);
+    assert!(complaints("[1,\n2", None)[0].starts_with("2: no array of bans"));
+}
+
+#[test]
+fn an_entry_ends_in_exactly_one_way() {
+    let entry = |json: &str| {
+        serde_json::from_str::<BanEntry>(json)
+            .unwrap()
+            .ban("alice".to_owned(), NOW)
+            .map(|ban| ban.expires_at_ms)
+    };
+    assert_eq!(
+        entry(r#"{"target":"198.51.100.7","duration":"1m"}"#),
+        Ok(NOW + 60_000)
+    );
+    assert_eq!(
+        entry(r#"{"target":"198.51.100.7","duration":"permanent"}"#),
+        Ok(PERMANENT)
+    );
+    assert_eq!(
+        entry(r#"{"target":"198.51.100.7","permanent":true}"#),
+        Ok(PERMANENT)
+    );
+    assert_eq!(entry(r#"{"target":"198.51.100.7"}"#), Err(EntryError::NoEnd));
+    assert_eq!(
+        entry(r#"{"target":"198.51.100.7","duration":"1m","permanent":true}"#),
+        Err(EntryError::Ends)
+    );
+}
