@@ -19,6 +19,7 @@ use crate::{
     evidence::Witness,
     fleet_watch::FleetWatch,
     intake::Intake,
+    interest,
     leases::{
         self, Tenures,
         shell::{Leases, Ownership},
@@ -156,6 +157,7 @@ impl App {
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
+        let telling = tokio::spawn(interest::keep(self.intake.bus.clone(), self.config.interest()));
         let events = self.api.events.clone();
         let replica = tokio::spawn(self.replica.run());
         let intake = tokio::spawn(self.intake.run(self.changes));
@@ -191,6 +193,7 @@ impl App {
         let _ = tokio::time::timeout(DRAIN, serve).await;
         protecting.abort();
         watching.abort();
+        telling.abort();
         engine.abort();
         // The engine has dropped its ends: what it decided is still written, if NATS takes it soon.
         if tokio::time::timeout(DRAIN, writers).await.is_err() {

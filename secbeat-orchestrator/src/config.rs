@@ -10,12 +10,13 @@ use secbeat_common::{
         protect::{Known, Protect, sessions},
     },
     prefix::Prefix,
+    wire::Interest,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 pub use self::rules::Rules;
 use crate::{
-    detect::DetectConfig,
+    detect::{Counts, DetectConfig, RuleConfig},
     evidence,
     ledger::{LedgerConfig, Share},
     presence,
@@ -202,7 +203,19 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
+        if let Err(error) = config.interest().to_message() {
+            let message = format!("what the rules ask edges to report: {error}");
+            return Err(ConfigError::contradiction(path, "rule", message));
+        }
         Ok(config)
+    }
+
+    /// What edges are asked to report beside errors.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        let single = |rule: &&RuleConfig| rule.counts == Counts::Requests && !rule.counts_all_requests();
+        let rules = self.rules.0.iter().filter(single);
+        Interest::of(rules.map(|rule| rule.filter.clone()))
     }
 
     /// What the detector is told.

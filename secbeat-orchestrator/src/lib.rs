@@ -30,6 +30,7 @@ pub mod exchange;
 pub mod explain;
 pub mod fleet_watch;
 pub mod intake;
+pub mod interest;
 pub mod leases;
 pub mod ledger;
 pub mod presence;

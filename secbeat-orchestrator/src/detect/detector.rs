@@ -5,7 +5,7 @@ use std::{cell::OnceCell, num::NonZeroU32};
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    rules::{Match, canonical_path},
+    rules::canonical_path,
     wire::{Layer, WafEvent},
 };
 
@@ -104,17 +104,6 @@ impl Detector {
             tags: RandomState::new(),
             excused: 0,
         }
-    }
-
-    /// Which requests rules want to see one by one in [`observe_event`](Self::observe_event), beside all answers with a
-    /// status of 400–599.
-    #[must_use]
-    pub fn interest(&self) -> Vec<Match> {
-        let rules = self.rules.iter().map(|rule| &rule.config);
-        rules
-            .filter(|rule| rule.counts == Counts::Requests && !rule.counts_all_requests())
-            .map(|rule| rule.filter.clone())
-            .collect()
     }
 
     /// One request with its answer, apart from the [sum](Self::observe_requests) that it is in. A 5xx counts as an error

@@ -244,6 +244,18 @@ impl Fleet {
         fs::write(&self.pins.config, config.replace(from, to)).expect("writing edge.toml");
     }
 
+    /// Writes the orchestrator's config anew, as [`reconfigure_edge`](Self::reconfigure_edge).
+    ///
+    /// # Panics
+    ///
+    /// When the config has no `from`.
+    pub fn reconfigure_orchestrator(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("orchestrator.toml");
+        let config = fs::read_to_string(&path).expect("reading orchestrator.toml");
+        assert!(config.contains(from), "no {from} in the config");
+        fs::write(path, config.replace(from, to)).expect("writing orchestrator.toml");
+    }
+
     /// Deletes the interface that leads to the attacker, and makes it again.
     pub fn recreate_interface(&self) {
         self.host.ip(&["link", "delete", "to-attacker"]);

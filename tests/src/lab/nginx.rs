@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(10);
 /// `nobody` of every Linux.
 const NOBODY: u32 = 65534;
 
-/// An nginx; unless told otherwise, it answers 200 on `/`, 500 on `/boom` and 404 on everything else.
+/// An nginx; unless told otherwise, it answers 200 on `/` and `/login`, 500 on `/boom` and 404 on everything else.
 #[derive(Debug)]
 pub struct Nginx {
     address: SocketAddr,
@@ -46,6 +46,7 @@ impl Nginx {
         let listen = format!("{address} backlog=1024 {families}");
         let site = r#"
             location = / { return 200 "hello\n"; }
+            location = /login { return 200 "welcome\n"; }
             location = /boom { return 500 "boom\n"; }
             location / { return 404 "no such page\n"; }"#;
         Self::serving(

@@ -175,3 +175,33 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
         .collect();
     assert_eq!(error(&many), "68 rules, and there may be 64");
 }
+
+#[test]
+fn edges_are_asked_for_the_good_answers_that_single_requests_count() {
+    let asked = |text: &str| {
+        let config: crate::config::Config = toml::from_str(text).unwrap();
+        config.interest().filters().to_vec()
+    };
+    let rule = |name: &str, keys: &str| {
+        format!("[[rule]]\nname = \"{name}\"\nthreshold = 9\nwindow = \"60s\"\n{keys}\n")
+    };
+    // Errors are reported anyway, and so is how many requests there are.
+    let nothing = rule("request-flood", "")
+        + &rule("path-scan", "")
+        + &rule("login-bruteforce", "")
+        + &rule("refused", "counts = \"requests\"\nstatuses = [\"401-403\"]")
+        + &rule("all", "counts = \"requests\"")
+        + &rule("errors", "counts = \"errors\"\npaths = [\"/login\"]");
+    assert_eq!(asked(&nothing), []);
+    let login = rule(
+        "login",
+        "counts = \"requests\"\npaths = [\"/login\"]\nmethods = [\"POST\"]",
+    );
+    let crawl = rule("crawl", "counts = \"requests\"\ndistinct = \"paths\"");
+    let same = login.replace("\"login\"", "\"again\"");
+    let [first, second] = &asked(&(nothing + &login + &same + &crawl))[..] else {
+        panic!("a filter is missing")
+    };
+    assert!(first.matches(200, "POST", "/login", "") && !first.matches(200, "GET", "/login", ""));
+    assert!(second.is_any());
+}
