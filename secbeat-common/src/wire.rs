@@ -151,6 +151,7 @@ pub struct SourceCount {
 
 /// Where the edge learned a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LearnedFrom {
     /// The other end of the TCP connection: its packets carry the address, so the kernel can drop them.
@@ -227,6 +228,7 @@ pub enum Action {
 
 /// What a rule saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// Events in the window when the rule fired.
     pub count: u32,
@@ -245,6 +247,7 @@ pub enum Scope {
 
 /// Where a ban is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
     /// In the kernel and at L7.

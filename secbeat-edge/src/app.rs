@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::{bus::Bus, garbage::Garbage, protect::Protected, time::now_ms};
+use secbeat_common::daemon::{api::serve, bus::Bus, garbage::Garbage, protect::Protected, time::now_ms};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -309,8 +309,7 @@ impl App {
             started_at_ms: now_ms(),
         };
         let announcing = tokio::spawn(announcer.run(stopping()));
-        let api = axum::serve(self.api, admin::router(self.admin)).with_graceful_shutdown(stopping());
-        let api = tokio::spawn(async move { api.await.context("serving the local API") });
+        let api = tokio::spawn(serve(self.api, None, admin::router(self.admin), stopping()));
         let authz = match self.authz {
             (authz, Some(listener)) => {
                 let stopping = stopping();

@@ -4,21 +4,29 @@
 
 mod allowed;
 mod bans;
+mod check;
 mod explain;
 mod mode;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use secbeat_common::{
-    daemon::{api::ApiClient, cli::Output, config::HumanDuration, protect::Known},
+    daemon::{
+        api::ApiClient,
+        cli::{Generate, Output, Target, print_json},
+        config::HumanDuration,
+        exit::{self, Coded},
+        protect::Known,
+    },
     maps,
-    prefix::Prefix,
 };
 
 use crate::{
@@ -28,7 +36,7 @@ use crate::{
 
 /// SecBeat's edge agent: reports what HTTP clients do and drops the banned ones in the kernel.
 #[derive(Debug, Parser)]
-#[command(name = "secbeat-edge", version)]
+#[command(name = "secbeat-edge", version, after_help = exit::HELP)]
 pub struct Cli {
     /// Config file [default: /etc/secbeat/edge.toml]; only `run` and `check` cannot do without one.
     #[arg(
@@ -53,7 +61,11 @@ pub enum Command {
         bpf_object: Option<PathBuf>,
     },
     /// Check the config file and say what it means.
-    Check,
+    Check {
+        /// Text for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Show what is attached, what was dropped, and whether the daemon runs.
     Status {
         /// A table for people, or JSON for programs.
@@ -74,29 +86,44 @@ pub enum Command {
     },
     /// Ban a source or a network on this host alone.
     Ban {
-        /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
-        target: Prefix,
+        #[command(flatten)]
+        target: Target,
         /// How long, as 30m, 4h or 7d.
         #[arg(long, short, default_value = "4h")]
         duration: HumanDuration,
         /// Why, for whoever looks later.
         #[arg(long, short, default_value = "", hide_default_value = true)]
         note: String,
+        /// A sentence for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
     },
     /// Lift a ban on this host alone; `secbeat-orchestrator unban` lifts it everywhere.
     Unban {
-        /// The address or CIDR, as `bans` shows it.
-        target: Prefix,
+        #[command(flatten)]
+        target: Target,
+        /// A sentence for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
     },
     /// Show whether bans are enforced or only observed, or switch over at once; at the next start the config holds again.
     Mode {
         /// `enforce` drops banned packets; `observe` counts them and lets them pass.
         mode: Option<FilterMode>,
+        /// Text for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
     },
     /// Show what each line of an access log is understood as, and why others are not.
     Explain(explain::Args),
     /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
-    Detach,
+    Detach {
+        /// A sentence for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    #[command(flatten)]
+    Generate(Generate),
 }
 
 impl Cli {
@@ -132,7 +159,8 @@ impl Cli {
     /// Whatever kept it from being carried out.
     pub fn execute(&self) -> anyhow::Result<()> {
         match &self.command {
-            Command::Run { .. } | Command::Check => check(self.config_path()),
+            Command::Run { .. } => Ok(()),
+            Command::Check { output } => check::run(self.config_path(), *output),
             Command::Status { output } => status::run(&self.places()?, *output),
             Command::Bans { output } => bans::list(&self.places()?, *output),
             Command::Allowed { output } => allowed::list(&self.places()?, *output),
@@ -140,11 +168,13 @@ impl Cli {
                 target,
                 duration,
                 note,
-            } => bans::ban(&self.places()?, target, *duration, note),
-            Command::Unban { target } => bans::unban(&self.places()?, target),
-            Command::Mode { mode } => mode::run(&self.places()?, *mode),
+                output,
+            } => bans::ban(&self.places()?, &target.prefix()?, *duration, note, *output),
+            Command::Unban { target, output } => bans::unban(&self.places()?, &target.prefix()?, *output),
+            Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
-            Command::Detach => detach(&self.places()?),
+            Command::Detach { output } => detach(&self.places()?, *output),
+            Command::Generate(generate) => generate.run::<Self>(),
         }
     }
 }
@@ -175,55 +205,20 @@ impl Places {
         {
             return Ok(());
         }
-        bail!(
+        let message = format!(
             "no daemon answers at {} and there is no pinned map {}: SecBeat is not active on this host",
             self.api,
             path.display()
-        )
+        );
+        Err(Coded::unavailable(message).into())
     }
 }
 
-fn check(path: &Path) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
-    config.check_sources(path)?;
-    println!("{}: ok", path.display());
-    println!(
-        "edge `{}` reports to NATS at {}",
-        config.edge_id()?,
-        config.nats.url
-    );
-    if let Some(proxy) = config.proxy() {
-        let listeners = proxy
-            .listeners
-            .iter()
-            .map(|listener| listener.address.to_string());
-        let upstreams = proxy.upstreams.iter().map(|upstream| upstream.name.as_str());
-        println!(
-            "it proxies {} to {}",
-            listeners.collect::<Vec<_>>().join(", "),
-            upstreams.collect::<Vec<_>>().join(", ")
-        );
-    }
-    for log in &config.access_log {
-        println!("it follows {} as {}", log.place, log.format);
-    }
-    if config.enforcement.in_kernel() {
-        println!(
-            "bans are enforced in the kernel on {}",
-            config.kernel.interfaces.join(", ")
-        );
-    }
-    if let Some(listen) = config.authz.listen {
-        println!("it answers /authz on {listen}");
-    }
-    if config.enforcement.at_l7() && config.proxy().is_some() {
-        println!("bans are enforced by the proxy with 403");
-    }
-    Ok(())
-}
-
-fn detach(places: &Places) -> anyhow::Result<()> {
+fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
     let freed = kernel::detach(&places.pins).context("detaching")?;
+    if output == Output::Json {
+        return print_json(&serde_json::json!({ "detached": freed }));
+    }
     if freed.is_empty() {
         println!("nothing was attached");
     } else {

@@ -42,7 +42,7 @@ pub struct Config {
     pub edge_id: Option<EdgeId>,
     #[serde(default)]
     pub enforcement: Enforcement,
-    /// Where the local API listens. Anybody who reaches it can lift and add bans: keep it on loopback.
+    /// Where the local API listens. Whoever reaches it can lift and add bans, so it is on loopback.
     #[serde(default = "default_api")]
     pub api_listen: SocketAddr,
     /// The proxies before this edge: what they say of their clients counts, and they are never banned.
@@ -223,6 +223,8 @@ enum Contradiction {
         "enforcement = \"{0}\" needs kernel.interfaces to name at least one interface (or set enforcement = \"l7\")"
     )]
     NoInterfaces(&'static str),
+    #[error("whoever reaches {0} could lift bans: the local API listens on loopback alone")]
+    PublicApi(SocketAddr),
 }
 
 impl Config {
@@ -244,6 +246,10 @@ impl Config {
             };
             let message = Contradiction::NoInterfaces(name).to_string();
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
+        }
+        if !config.api_listen.ip().to_canonical().is_loopback() {
+            let message = Contradiction::PublicApi(config.api_listen).to_string();
+            return Err(ConfigError::contradiction(path, "api_listen", message));
         }
         Ok(config)
     }

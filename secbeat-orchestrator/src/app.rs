@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::daemon::{bus::Bus, garbage::Garbage};
+use secbeat_common::daemon::{api::serve, bus::Bus, garbage::Garbage, tls::ServerTls};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    api::{self, Api},
+    api::{self, Api, RuleView},
     bus::{Streams, TELEMETRY_AGE},
     config::Config,
     detect::Detector,
@@ -50,6 +50,7 @@ pub struct App {
     fleet_watch: FleetWatch,
     protection: Protection,
     listener: TcpListener,
+    tls: Option<ServerTls>,
     api: Api,
 }
 
@@ -60,9 +61,14 @@ impl App {
     ///
     /// When the API cannot be bound.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.api_listen)
+        let tls = config.api.tls.iter().cloned().collect::<Vec<_>>();
+        let tls = match tls.as_slice() {
+            [] => None,
+            files => Some(ServerTls::new(files, &["http/1.1"]).context("api.tls")?),
+        };
+        let listener = TcpListener::bind(config.api.listen)
             .await
-            .with_context(|| format!("api_listen: listening on {}", config.api_listen))?;
+            .with_context(|| format!("api.listen: listening on {}", config.api.listen))?;
         let protection = Protection::find(config.known()).await?;
         let protected = protection.networks();
         let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
@@ -124,6 +130,7 @@ impl App {
             events: engine.events(),
             leases: leases_view,
             streams,
+            rules: RuleView::all(&config).into(),
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -141,6 +148,7 @@ impl App {
             fleet_watch,
             protection,
             listener,
+            tls,
             api,
         })
     }
@@ -151,7 +159,7 @@ impl App {
     ///
     /// When something that must run has ended: a NATS server too old, or the API's listener.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        info!(api = %self.config.api_listen, nats = %self.config.nats.url, "running");
+        info!(api = %self.config.api.listen, nats = %self.config.nats.url, "running");
         let (stop, mut stopped) = watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
@@ -175,10 +183,10 @@ impl App {
                 self.leases.run(resigning).await;
             }
         });
-        let serve = axum::serve(self.listener, api::router(self.api)).with_graceful_shutdown(async move {
+        let router = api::router(self.api, self.config.api.token.into());
+        let serve = tokio::spawn(serve(self.listener, self.tls, router, async move {
             let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        let serve = tokio::spawn(async move { serve.await.context("serving the API") });
+        }));
         let outcome = tokio::select! {
             () = shutdown => {
                 info!("stopping; bans stay in force");

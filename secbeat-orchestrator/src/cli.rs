@@ -5,26 +5,30 @@ mod explain;
 mod export;
 mod fleet;
 mod import;
+mod rules;
 mod status;
+#[cfg(test)]
+mod tests;
+mod token;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use secbeat_common::{
-    daemon::{api::ApiClient, cli::Output, config::HumanDuration},
-    prefix::Prefix,
+use secbeat_common::daemon::{
+    api::Remote,
+    cli::{Generate, Output, Target},
+    exit,
 };
 
 use crate::{
-    api::{bans::Unbanned, edges::FleetEdge, propagation::PropagationView, view::ApiStats},
     config::{self, Config},
-    detect::Action,
     replay,
 };
 
 /// SecBeat's orchestrator: sees what all edges report, decides who is banned, and keeps the ledger.
 #[derive(Debug, Parser)]
-#[command(name = "secbeat-orchestrator", version)]
+#[command(name = "secbeat-orchestrator", version, after_help = exit::HELP)]
 pub struct Cli {
     /// Config file [default: /etc/secbeat/orchestrator.toml if it exists, else built-in defaults].
     #[arg(
@@ -36,6 +40,8 @@ pub struct Cli {
         hide_env_values = true
     )]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -45,8 +51,12 @@ pub enum Command {
     /// Run the daemon.
     Run,
     /// Check the config file and say what it means.
-    Check,
-    /// Show how the running daemon does, and who owns which partition.
+    Check {
+        /// Text for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show what the daemon counts, which edges are there, and who owns which partition.
     Status {
         /// Text for people, or JSON for programs.
         #[arg(long, short, value_enum, default_value_t)]
@@ -58,8 +68,23 @@ pub enum Command {
     Ban(bans::Ban),
     /// Lift a ban on every edge, and forget what the source did.
     Unban {
-        /// The address or CIDR, as `bans` shows it.
-        target: Prefix,
+        #[command(flatten)]
+        target: Target,
+        /// A sentence for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show findings, bans, unbans and edges that come and go, as it happens.
+    Watch {
+        /// A line for people, or a JSON object a line for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List what the detector looks for.
+    Rules {
+        /// A table for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
     },
     /// Ban what a file lists: an address or a CIDR on each line, CSV with a header, or what `export` wrote.
     Import(import::Args),
@@ -82,6 +107,11 @@ pub enum Command {
     Audit(explain::Audit),
     /// Run the detector over access logs and show whom it would have banned.
     Replay(replay::Args),
+    /// Tokens for the REST API.
+    #[command(subcommand)]
+    Token(token::Command),
+    #[command(flatten)]
+    Generate(Generate),
 }
 
 impl Cli {
@@ -105,57 +135,30 @@ impl Cli {
     ///
     /// Whatever kept it from being carried out.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let config = self.load_config()?;
-        let api = ApiClient::new(config.api_listen);
         match &self.command {
-            Command::Run | Command::Check => {
-                self.check(&config);
-                Ok(())
-            }
-            Command::Status { output } => status::show(&api.get::<ApiStats>("/api/v1/stats")?, *output),
-            Command::Bans(args) => args.execute(&api),
-            Command::Ban(args) => args.execute(&api),
-            Command::Import(args) => args.execute(&api),
-            Command::Export(args) => args.execute(&api),
-            Command::Edges { output } => fleet::edges(&api.get::<Vec<FleetEdge>>("/api/v1/edges")?, *output),
-            Command::Propagation { output } => {
-                fleet::propagation(&api.get::<PropagationView>("/api/v1/propagation")?, *output)
-            }
-            Command::Unban { target } => {
-                let lifted: Unbanned = api.delete(&format!("/api/v1/bans/{target}"))?;
-                println!("lifted the ban of {} on every edge", lifted.target);
-                Ok(())
-            }
-            Command::Why(why) => why.execute(&api),
-            Command::Findings(findings) => findings.execute(&api),
-            Command::Audit(audit) => audit.execute(&api),
+            Command::Token(command) => return token::run(command),
+            Command::Generate(generate) => return generate.run::<Self>(),
+            _ => {}
+        }
+        let config = self.load_config()?;
+        let api = || self.remote.client(config.api.listen, config.api.scheme());
+        match &self.command {
+            Command::Run | Command::Token(_) | Command::Generate(_) => Ok(()),
+            Command::Check { output } => rules::check(self.config.as_deref(), &config, *output),
+            Command::Status { output } => status::show(&api()?, *output),
+            Command::Bans(args) => args.execute(&api()?),
+            Command::Ban(args) => args.execute(&api()?),
+            Command::Unban { target, output } => bans::unban(&api()?, &target.prefix()?, *output),
+            Command::Import(args) => args.execute(&api()?),
+            Command::Export(args) => args.execute(&api()?),
+            Command::Why(why) => why.execute(&api()?),
+            Command::Findings(findings) => findings.execute(&api()?),
+            Command::Audit(audit) => audit.execute(&api()?),
+            Command::Edges { output } => fleet::edges(&api()?, *output),
+            Command::Propagation { output } => fleet::propagation(&api()?, *output),
+            Command::Watch { output } => watch::run(&api()?, *output),
+            Command::Rules { output } => rules::rules(&api()?, *output),
             Command::Replay(args) => args.run(&config),
         }
-    }
-
-    fn check(&self, config: &Config) {
-        let path = self
-            .config
-            .as_deref()
-            .map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
-        println!("{path}: ok");
-        for rule in &config.rules.0 {
-            let what = match rule.action {
-                Action::Ban => "ban for",
-                Action::Observe => "observed, would ban for",
-            };
-            println!(
-                "{}: {} {} in {} {what} {}",
-                rule.rule,
-                rule.threshold.count,
-                rule.counted(),
-                HumanDuration(rule.threshold.window),
-                rule.ban.map_or(config.ban.duration, HumanDuration),
-            );
-        }
-        println!(
-            "the API listens on {}, NATS is at {}",
-            config.api_listen, config.nats.url
-        );
     }
 }

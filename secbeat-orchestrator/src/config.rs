@@ -2,7 +2,7 @@
 
 mod rules;
 
-use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
+use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use secbeat_common::{
     daemon::{
@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 pub use self::rules::Rules;
 use crate::{
+    api::config::ApiConfig,
     detect::{Counts, DetectConfig, RuleConfig},
     evidence,
     ledger::{LedgerConfig, Share},
@@ -29,8 +30,7 @@ pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where the REST API listens. Anybody who reaches it can ban and unban: keep it on loopback.
-    pub api_listen: SocketAddr,
+    pub api: ApiConfig,
     /// The edges' trusted proxies, which are never banned.
     #[serde(deserialize_with = "config::proxies")]
     pub trusted_proxies: Vec<Prefix>,
@@ -49,7 +49,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            api_listen: SocketAddr::from(([127, 0, 0, 1], 3030)),
+            api: ApiConfig::default(),
             trusted_proxies: Vec::new(),
             nats: Nats::default(),
             detect: Detect::default(),
@@ -182,6 +182,9 @@ impl Config {
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = config::load(path)?;
+        if let Some((key, message)) = config.api.contradiction() {
+            return Err(ConfigError::contradiction(path, &key, message));
+        }
         if config.ban.max_duration < config.ban.duration {
             let message = format!(
                 "{} is shorter than ban.duration, {}",

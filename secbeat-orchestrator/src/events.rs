@@ -14,6 +14,7 @@ use secbeat_common::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::detect::Finding;
 
@@ -21,7 +22,7 @@ use crate::detect::Finding;
 const HISTORY: usize = 10_000;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Change {
     /// A source crossed a rule's threshold.
@@ -160,7 +161,7 @@ impl FromStr for EventId {
 }
 
 /// One event, as JSON on the stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Resumes the stream after this event.
     pub id: String,

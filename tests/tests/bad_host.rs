@@ -279,7 +279,7 @@ fn a_listen_address_in_use_is_named_with_its_key() {
         "secbeat-orchestrator",
         &["run", "--config", config.to_str().unwrap()],
     );
-    assert_refused(&output, FAILURE, &["api_listen", "127.0.0.1:3030", in_use]);
+    assert_refused(&output, FAILURE, &["api.listen", "127.0.0.1:3030", in_use]);
 }
 
 #[test]

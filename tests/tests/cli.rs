@@ -14,6 +14,8 @@ use secbeat_tests::lab::{
 };
 
 const FAILURE: i32 = 1;
+const NOT_FOUND: i32 = 3;
+const UNAVAILABLE: i32 = 69;
 
 #[track_caller]
 fn stdout(output: &Output) -> String {
@@ -34,7 +36,6 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
     });
     for daemon in ["edge", "orchestrator"] {
         for (arguments, parts) in [
-            (["unban", "198.51.100.77"], ["198.51.100.77/32 is not banned", ""]),
             (["ban", "127.0.0.1"], ["127.0.0.1/32 is never banned", "loopback"]),
             (["ban", "fe80::1"], ["fe80::/64 is never banned", "link-local"]),
             (["ban", "198.51.100.1"], ["198.51.100.1/32 is protected", ""]),
@@ -45,14 +46,17 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
         ] {
             assert_refused(&fleet.cli(daemon, &arguments), FAILURE, &parts);
         }
+        let absent = fleet.cli(daemon, &["unban", "-i", "198.51.100.77"]);
+        assert_refused(&absent, NOT_FOUND, &["198.51.100.77/32 is not banned"]);
         assert_eq!(
             json(&fleet.cli(daemon, &["bans", "-o", "json"])),
             serde_json::json!([])
         );
     }
     fleet.kill_edge();
+    let absent = fleet.cli("edge", &["unban", "-r", "198.51.100.77/32"]);
+    assert_refused(&absent, NOT_FOUND, &["198.51.100.77/32 is not banned"]);
     for (arguments, parts) in [
-        (["unban", "198.51.100.77"], ["198.51.100.77/32 is not banned", ""]),
         (["ban", "127.0.0.1"], ["127.0.0.1/32 is never banned", "loopback"]),
         (["ban", "198.51.100.1"], ["198.51.100.1/32 is protected", ""]),
         (
@@ -223,18 +227,18 @@ fn an_edge_without_nats_enforces_says_so_once_and_catches_up_later() {
 #[test]
 fn commands_without_a_daemon_say_where_none_answers() {
     let host = Host::new();
-    let config = host.write("orchestrator.toml", "api_listen = \"127.0.0.1:3031\"\n");
+    let config = host.write("orchestrator.toml", "[api]\nlisten = \"127.0.0.1:3031\"\n");
     let config = config.to_str().unwrap();
     for arguments in [&["bans"][..], &["ban", "192.0.2.1"], &["unban", "192.0.2.1"]] {
         let output = host.run(
             "secbeat-orchestrator",
             &[arguments, &["--config", config]].concat(),
         );
-        assert_refused(&output, FAILURE, &["no daemon answers at", "127.0.0.1:3031"]);
+        assert_refused(&output, UNAVAILABLE, &["no daemon answers at", "127.0.0.1:3031"]);
         let output = host.edge(arguments);
         assert_refused(
             &output,
-            FAILURE,
+            UNAVAILABLE,
             &["no daemon answers at 127.0.0.1:8080", "no pinned map"],
         );
     }

@@ -85,7 +85,7 @@ fn a_ban_is_explained_by_what_was_seen_and_stays_so_after_a_restart() {
             &[
                 "is banned",
                 "error-flood (50 errors in 60s)",
-                "50 events, reported by edge-1: 404 ×50",
+                "Z, reported by edge-1: 404 ×50",
                 ban["expires_at"].as_str().unwrap(),
             ],
         );

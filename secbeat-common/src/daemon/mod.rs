@@ -9,3 +9,4 @@ pub mod garbage;
 pub mod protect;
 pub mod term;
 pub mod time;
+pub mod tls;

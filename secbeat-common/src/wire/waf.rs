@@ -67,6 +67,7 @@ pub struct WafRule {
 
 /// What the firewall did about a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum WafOutcome {
     /// It answered in the application's place, or cut the connection.

@@ -16,7 +16,7 @@ use axum::{
 };
 use secbeat_common::{
     daemon::{
-        api::{Failure, as_problems, ask, bad_request},
+        api::{Failure, as_problems, ask, bad_request, no_browsers},
         bus::Bus,
         config::HumanDuration,
         garbage::Garbage,
@@ -111,6 +111,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/mode", put(set_mode))
         .route("/api/v1/bans", get(bans).post(ban))
         .route("/api/v1/bans/{*target}", delete(unban))
+        .layer(middleware::from_fn(no_browsers))
         .layer(middleware::from_fn(as_problems))
         .with_state(admin)
 }

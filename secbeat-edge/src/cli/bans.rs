@@ -7,6 +7,7 @@ use secbeat_common::{
         api::CallError,
         cli::{Output, print_json},
         config::HumanDuration,
+        exit::Coded,
         protect::sessions,
         time::{ends_in, now_ms},
     },
@@ -80,6 +81,7 @@ pub(super) fn ban(
     target: &Prefix,
     duration: HumanDuration,
     note: &str,
+    output: Output,
 ) -> anyhow::Result<()> {
     // The daemon may have no means to know of this session.
     if let Some(operator) = sessions::operator().filter(|operator| target.contains(*operator)) {
@@ -90,23 +92,31 @@ pub(super) fn ban(
         duration: duration.to_string(),
         note: note.to_owned(),
     };
-    match places.api().post::<_, BanView>("/api/v1/bans", &request) {
-        Ok(ban) => println!(
-            "banned {} for {} on this host",
-            ban.target,
-            ends_in(ban.expires_in_ms)
-        ),
+    let (ban, told) = match places.api().post::<_, BanView>("/api/v1/bans", &request) {
+        Ok(ban) => {
+            let told = format!(
+                "banned {} for {} on this host",
+                ban.target,
+                ends_in(ban.expires_in_ms)
+            );
+            (ban, told)
+        }
         Err(CallError::Unreachable(_)) => {
-            ban_in_kernel(places, target, duration)?;
-            println!("banned {target} for {duration} in the kernel; the daemon is not running");
+            let ban = ban_in_kernel(places, target, duration)?;
+            let told = format!("banned {target} for {duration} in the kernel; the daemon is not running");
+            (BanView::of_kernel(target, &ban, now()), told)
         }
         Err(error) => return Err(error.into()),
+    };
+    if output == Output::Json {
+        return print_json(&ban);
     }
+    println!("{told}");
     Ok(())
 }
 
 /// Writes a ban into the pinned maps; the daemon adopts it when it is back.
-fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> anyhow::Result<()> {
+fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> anyhow::Result<KernelBan> {
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
@@ -127,37 +137,53 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     };
     let mut bans = BanMaps::open(&places.pins)?;
     if target.is_source() {
-        return bans.put(target, &ban, &clock);
+        bans.put(target, &ban, &clock)?;
+        return Ok(ban);
     }
-    for (net, ban) in reconcile::cover(&bans.nets()?, *target, ban) {
-        bans.put(&net, &ban, &clock)?;
+    for (net, part) in reconcile::cover(&bans.nets()?, *target, ban) {
+        bans.put(&net, &part, &clock)?;
     }
+    Ok(ban)
+}
+
+pub(super) fn unban(places: &Places, target: &Prefix, output: Output) -> anyhow::Result<()> {
+    let (lifted, told) = match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
+        Ok(lifted) if lifted.fleet_ban => {
+            let told = format!(
+                "lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)"
+            );
+            (lifted, told)
+        }
+        Ok(lifted) => (lifted, format!("lifted the ban of {target}")),
+        Err(CallError::Unreachable(_)) => {
+            let lifted = unban_in_kernel(places, target)?;
+            let mut told = format!("lifted the ban of {target} in the kernel; the daemon is not running");
+            if lifted.fleet_ban {
+                told.push_str(&format!(
+                    "\nthe fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)"
+                ));
+            }
+            (lifted, told)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if output == Output::Json {
+        return print_json(&lifted);
+    }
+    println!("{told}");
     Ok(())
 }
 
-pub(super) fn unban(places: &Places, target: &Prefix) -> anyhow::Result<()> {
-    match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
-        Ok(Unbanned { fleet_ban: true, .. }) => {
-            println!(
-                "lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)"
-            );
-        }
-        Ok(_) => println!("lifted the ban of {target}"),
-        Err(CallError::Unreachable(_)) => {
-            places.require_pinned()?;
-            let mut bans = BanMaps::open(&places.pins)?;
-            let Some(ban) = bans.get(target)? else {
-                bail!("{target} is not banned here")
-            };
-            bans.remove(target)?;
-            println!("lifted the ban of {target} in the kernel; the daemon is not running");
-            if ban.origin == maps::origin::FLEET {
-                println!(
-                    "the fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)"
-                );
-            }
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
+/// Takes a ban out of the pinned maps.
+fn unban_in_kernel(places: &Places, target: &Prefix) -> anyhow::Result<Unbanned> {
+    places.require_pinned()?;
+    let mut bans = BanMaps::open(&places.pins)?;
+    let Some(ban) = bans.get(target)? else {
+        return Err(Coded::not_found(format!("{target} is not banned here")).into());
+    };
+    bans.remove(target)?;
+    Ok(Unbanned {
+        target: target.to_string(),
+        fleet_ban: ban.origin == maps::origin::FLEET,
+    })
 }

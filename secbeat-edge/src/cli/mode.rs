@@ -1,6 +1,9 @@
 //! `mode`: through the daemon where one runs, else in the pinned settings.
 
-use secbeat_common::daemon::api::CallError;
+use secbeat_common::daemon::{
+    api::CallError,
+    cli::{Output, print_json},
+};
 
 use super::Places;
 use crate::{
@@ -8,38 +11,41 @@ use crate::{
     kernel::{FilterMode, SettingsMap},
 };
 
-pub(super) fn run(places: &Places, mode: Option<FilterMode>) -> anyhow::Result<()> {
-    match mode {
-        None => show(places),
-        Some(mode) => switch(places, mode),
-    }
-}
-
-fn show(places: &Places) -> anyhow::Result<()> {
-    let mode = match places.api().get::<Stats>("/api/v1/stats") {
-        Ok(stats) => stats.enforcer.mode,
-        Err(CallError::Unreachable(_)) => {
-            places.require_pinned()?;
-            SettingsMap::open(&places.pins)?.mode()?
-        }
-        Err(error) => return Err(error.into()),
+pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> anyhow::Result<()> {
+    let (mode, lasting) = match mode {
+        None => (current(places)?, ""),
+        Some(mode) => switch(places, mode)?,
     };
-    println!("{mode}");
+    if output == Output::Json {
+        return print_json(&ModeRequest { mode });
+    }
+    println!("{mode}{lasting}");
     Ok(())
 }
 
-fn switch(places: &Places, mode: FilterMode) -> anyhow::Result<()> {
+fn current(places: &Places) -> anyhow::Result<FilterMode> {
+    match places.api().get::<Stats>("/api/v1/stats") {
+        Ok(stats) => Ok(stats.enforcer.mode),
+        Err(CallError::Unreachable(_)) => {
+            places.require_pinned()?;
+            SettingsMap::open(&places.pins)?.mode()
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The mode from now on, and how long that is.
+fn switch(places: &Places, mode: FilterMode) -> anyhow::Result<(FilterMode, &'static str)> {
     match places
         .api()
         .put::<_, ModeRequest>("/api/v1/mode", &ModeRequest { mode })
     {
-        Ok(ModeRequest { mode }) => println!("{mode}, until the daemon starts again"),
+        Ok(ModeRequest { mode }) => Ok((mode, ", until the daemon starts again")),
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             SettingsMap::open(&places.pins)?.set_mode(mode)?;
-            println!("{mode} in the kernel, until the daemon starts; it is not running");
+            Ok((mode, " in the kernel, until the daemon starts; it is not running"))
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    Ok(())
 }

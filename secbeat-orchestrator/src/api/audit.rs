@@ -1,10 +1,10 @@
 //! `/api/v1/audit`: what was decided, by whom.
+#![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State},
     http::StatusCode,
-    routing::get,
 };
 use secbeat_common::{
     daemon::{
@@ -17,6 +17,8 @@ use secbeat_common::{
     wire::AuditRecord,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};
 use crate::{bus::AuditQuery, millis};
@@ -27,7 +29,8 @@ const LIMIT: usize = 100;
 const MAX_LIMIT: usize = 10_000;
 
 /// The question.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Question {
     /// An address or a CIDR. Decisions about networks around it are told as well, since they are about it too.
@@ -40,7 +43,7 @@ struct Question {
 }
 
 /// One decision.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditView {
     /// RFC 3339.
     pub at: String,
@@ -48,10 +51,12 @@ pub struct AuditView {
     pub record: AuditRecord,
 }
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/audit", get(audit))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(audit))
 }
 
+/// What was decided, by whom; the latest first.
+#[utoipa::path(get, path = "/api/v1/audit", params(Question), responses((status = OK, body = Vec<AuditView>)))]
 async fn audit(
     State(api): State<Api>,
     Query(question): Query<Question>,

@@ -1,12 +1,12 @@
 //! `/api/v1/bans`: who is banned, and orders to ban and to unban.
+#![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
 use std::net::IpAddr;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{DefaultBodyLimit, Path, Query, State},
     http::StatusCode,
-    routing::{delete, get, post},
 };
 use secbeat_common::{
     daemon::{api::bad_request, term::Term, time::now_ms},
@@ -14,9 +14,11 @@ use secbeat_common::{
     wire::Layer,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ACTOR, Api, Failure,
+    Api, Caller, Failure,
     view::{BanPage, BanView, Imported},
 };
 use crate::{
@@ -32,24 +34,16 @@ const MAX_IMPORT_BODY: usize = 16 * 1024 * 1024;
 /// Most bans on a page.
 pub const MAX_PAGE: usize = 10_000;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api/v1/bans", get(list).post(ban))
-        .route(
-            "/api/v1/bans/import",
-            post(import).layer(DefaultBodyLimit::max(MAX_IMPORT_BODY)),
-        )
-        .route("/api/v1/bans/{*target}", delete(unban))
-}
-
 /// The query of `GET /api/v1/bans`; everything unless set.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `kernel` or `l7`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
     pub layer: Option<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
@@ -58,6 +52,7 @@ pub struct ListRequest {
     pub within: Option<String>,
     /// Bans that this address falls under.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
     pub contains: Option<IpAddr>,
     /// [`BanPage::next`] of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +85,7 @@ impl ListRequest {
 }
 
 /// `POST /api/v1/bans`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
     /// An address, which stands for its source, or a CIDR.
@@ -117,13 +112,13 @@ impl BanRequest {
 }
 
 /// The answer to `DELETE /api/v1/bans/…`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Unbanned {
     pub target: String,
 }
 
 /// `POST /api/v1/bans/import`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     /// At most [`MAX_IMPORT`].
@@ -136,13 +131,31 @@ pub struct ImportRequest {
     pub dry_run: bool,
 }
 
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    let import = OpenApiRouter::new()
+        .routes(routes!(import))
+        .layer(DefaultBodyLimit::max(MAX_IMPORT_BODY));
+    OpenApiRouter::new()
+        .routes(routes!(list, ban))
+        .routes(routes!(unban))
+        .merge(import)
+}
+
+/// The bans in force, by target.
+#[utoipa::path(get, path = "/api/v1/bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query()?;
     Ok(Json(api.ask(|reply| Input::List { query, reply }).await?))
 }
 
+/// Ban a source or a network on every edge.
+#[utoipa::path(
+    post, path = "/api/v1/bans", request_body = BanRequest,
+    responses((status = CREATED, description = "The bus has the ban", body = BanView))
+)]
 async fn ban(
     State(api): State<Api>,
+    Caller(actor): Caller,
     Json(request): Json<BanRequest>,
 ) -> Result<(StatusCode, Json<BanView>), Failure> {
     let target: Prefix = request
@@ -150,7 +163,7 @@ async fn ban(
         .parse()
         .map_err(|error| bad_request("target", error))?;
     let expires_at_ms = request.term()?.end(now_ms());
-    let ban = ManualBan::new(target, expires_at_ms, request.note, ACTOR.to_owned());
+    let ban = ManualBan::new(target, expires_at_ms, request.note, actor);
     let ban = api
         .ask(|reply| Input::Ban { ban, reply })
         .await?
@@ -158,24 +171,33 @@ async fn ban(
     Ok((StatusCode::CREATED, Json(ban)))
 }
 
-async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
+/// Lift a ban on every edge, and forget what the source did.
+#[utoipa::path(
+    delete, path = "/api/v1/bans/{*target}",
+    params(("target" = String, Path, description = "An address or a CIDR, as the list shows it; its slash may stand as it is")),
+    responses((status = OK, description = "The bus has lifted the ban", body = Unbanned))
+)]
+async fn unban(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(target): Path<String>,
+) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
-    match api
-        .ask(|reply| Input::Unban {
-            target,
-            actor: ACTOR.to_owned(),
-            reply,
-        })
-        .await?
-    {
+    match api.ask(|reply| Input::Unban { target, actor, reply }).await? {
         Ok(Some(ban)) => Ok(Json(Unbanned { target: ban.target })),
         Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
         Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),
     }
 }
 
+/// Ban many at once.
+#[utoipa::path(
+    post, path = "/api/v1/bans/import", request_body = ImportRequest,
+    responses((status = OK, description = "The bus has the bans", body = Imported))
+)]
 async fn import(
     State(api): State<Api>,
+    Caller(actor): Caller,
     Json(request): Json<ImportRequest>,
 ) -> Result<Json<Imported>, Failure> {
     if request.bans.len() > MAX_IMPORT {
@@ -189,7 +211,7 @@ async fn import(
     let bans = request.bans.into_iter().enumerate();
     let bans = bans.map(|(index, entry)| {
         entry
-            .ban(ACTOR.to_owned(), now)
+            .ban(actor.clone(), now)
             .map_err(|error| bad_request(&format!("bans[{index}]"), error))
     });
     let import = Import {
@@ -199,7 +221,7 @@ async fn import(
             (false, true) => ImportMode::SkipRefused,
             (false, false) => ImportMode::AllOrNothing,
         },
-        actor: ACTOR.to_owned(),
+        actor,
     };
     let imported = api
         .ask(|reply| Input::Import { import, reply })

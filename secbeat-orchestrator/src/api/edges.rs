@@ -1,8 +1,10 @@
 //! `GET /api/v1/edges`.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use secbeat_common::{daemon::time::rfc3339, wire::Presence};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, view::EdgeView};
 use crate::{
@@ -10,16 +12,18 @@ use crate::{
     presence::{Agreement, DownCause, Edge, State as EdgeState},
 };
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/edges", get(edges))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(edges))
 }
 
+/// The edges: which are there, what they enforce, and whether that is what the ledger says.
+#[utoipa::path(get, path = "/api/v1/edges", responses((status = OK, body = Vec<FleetEdge>)))]
 async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> {
     Ok(Json(api.ask(|reply| Input::Edges { reply }).await?))
 }
 
 /// One edge.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FleetEdge {
     #[serde(flatten)]
     pub standing: Standing,
@@ -34,7 +38,7 @@ pub struct FleetEdge {
 }
 
 /// Whether an edge is there and agrees.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Standing {
     pub edge_id: String,
     pub state: StateView,
@@ -44,7 +48,7 @@ pub struct Standing {
     pub drifting_since: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StateView {
     Up,
@@ -66,7 +70,7 @@ impl StateView {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum AgreementView {
     Agrees,

@@ -3,15 +3,15 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    Router,
     extract::State,
     http::HeaderMap,
     response::sse::{Event as Sent, KeepAlive, Sse},
-    routing::get,
 };
 use futures::{Stream, stream};
 use secbeat_common::daemon::api::bad_request;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
 use crate::events::{Event, Told};
@@ -22,16 +22,24 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The data of a `lagged` event.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Lagged {
     /// How many events came and went unseen; `None` if the daemon has started again since.
     pub missed: Option<u64>,
 }
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/events", get(events))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(events))
 }
 
+/// What happens, as it happens: server-sent events `finding`, `ban`, `unban`, `edge-up` and `edge-down`. A client that has
+/// missed events for good is told so by `lagged`.
+#[utoipa::path(
+    get, path = "/api/v1/events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; without it, with what comes next")),
+    responses((status = OK, body = Event, content_type = "text/event-stream",
+        description = "Each event's data, but for `lagged`, whose data is a `Lagged`"))
+)]
 async fn events(
     State(api): State<Api>,
     headers: HeaderMap,

@@ -1,12 +1,14 @@
 //! `/api/v1/findings`: what the rules found lately, and what became of it.
+#![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State},
-    routing::get,
 };
 use secbeat_common::daemon::api::bad_request;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
 use crate::{
@@ -18,7 +20,8 @@ use crate::{
 const LIMIT: usize = 100;
 
 /// The question.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Question {
     /// A source, or a network around several.
@@ -27,10 +30,12 @@ struct Question {
     limit: Option<usize>,
 }
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/findings", get(findings))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(findings))
 }
 
+/// What the rules found lately, and what became of it; the latest first.
+#[utoipa::path(get, path = "/api/v1/findings", params(Question), responses((status = OK, body = Vec<FindingView>)))]
 async fn findings(
     State(api): State<Api>,
     Query(question): Query<Question>,

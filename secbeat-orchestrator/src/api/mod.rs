@@ -1,27 +1,38 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
+mod access;
 pub mod audit;
 pub mod bans;
+pub mod config;
 pub mod edges;
 mod events;
 mod findings;
+pub mod openapi;
 mod probes;
 pub mod propagation;
+mod rules;
 mod sources;
 mod stats;
+pub mod token;
 pub mod view;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 pub use secbeat_common::daemon::api::Failure;
 use secbeat_common::daemon::{
-    api::{as_problems, ask},
+    api::{as_problems, ask, no_browsers},
     bus::Bus,
 };
 use tokio::sync::{oneshot, watch};
+use utoipa_axum::router::OpenApiRouter;
 
-pub use self::events::Lagged;
+pub use self::{
+    access::Caller,
+    events::Lagged,
+    rules::RuleView,
+    token::{Role, Token},
+};
 use crate::{
     bus::Streams,
     engine::{EngineHandle, Input},
@@ -31,8 +42,6 @@ use crate::{
 
 /// How long an answer may take; writes go on beyond it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Who signs what comes in by the API.
-const ACTOR: &str = "api";
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -42,22 +51,34 @@ pub struct Api {
     pub events: Events,
     pub leases: watch::Receiver<LeasesView>,
     pub streams: Streams,
+    pub rules: Arc<[RuleView]>,
 }
 
-/// The API as a function, to be served or tested.
-pub fn router(api: Api) -> Router {
-    Router::new()
+/// All endpoints, and their description.
+fn endpoints() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .merge(probes::routes())
+        .merge(openapi::routes())
         .merge(stats::routes())
         .merge(bans::routes())
+        .merge(rules::routes())
         .merge(events::routes())
         .merge(edges::routes())
         .merge(propagation::routes())
         .merge(sources::routes())
         .merge(findings::routes())
         .merge(audit::routes())
-        .layer(middleware::from_fn(as_problems))
-        .with_state(api)
+}
+
+/// The API as a function, to be served or tested. Without tokens whoever is on this host may do everything.
+pub fn router(api: Api, tokens: Arc<[Token]>) -> Router {
+    let router = Router::from(endpoints()).with_state(api);
+    let router = if tokens.is_empty() {
+        router.layer(middleware::from_fn(no_browsers))
+    } else {
+        router.layer(middleware::from_fn_with_state(tokens, access::authorize))
+    };
+    router.layer(middleware::from_fn(as_problems))
 }
 
 impl Api {

@@ -1,16 +1,25 @@
 //! `/healthz` and `/readyz`, for whoever watches the process.
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{extract::State, http::StatusCode};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
 use crate::engine::Input;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
 }
 
+/// Whether the process runs.
+#[utoipa::path(get, path = "/healthz", responses((status = OK, body = String, content_type = "text/plain")))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether bans can be made and lifted: NATS answers and the ledger has been read.
+#[utoipa::path(get, path = "/readyz", responses((status = OK, body = String, content_type = "text/plain")))]
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     let unready = |why: &str| Err(Failure(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
     if !api.bus.is_connected() {

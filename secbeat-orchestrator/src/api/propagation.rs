@@ -1,8 +1,10 @@
 //! `GET /api/v1/propagation`.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use secbeat_common::daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
 use crate::{
@@ -10,16 +12,18 @@ use crate::{
     propagation::{Answer, Issued, Latencies, Percentiles, Propagation},
 };
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/propagation", get(propagation))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(propagation))
 }
 
+/// How long bans take from the decision into each edge's kernel, and who has not answered.
+#[utoipa::path(get, path = "/api/v1/propagation", responses((status = OK, body = PropagationView)))]
 async fn propagation(State(api): State<Api>) -> Result<Json<PropagationView>, Failure> {
     Ok(Json(api.ask(|reply| Input::Propagation { reply }).await?))
 }
 
 /// The way of bans from the decision into each edge's kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PropagationView {
     /// By name.
     pub edges: Vec<EdgeTimes>,
@@ -28,7 +32,7 @@ pub struct PropagationView {
 }
 
 /// One edge's times, since the orchestrator started, in milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EdgeTimes {
     pub edge_id: String,
     pub count: u64,
@@ -47,7 +51,7 @@ pub struct EdgeTimes {
 }
 
 /// One command, and what the edges made of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CommandView {
     pub command_id: String,
     /// CIDR.
@@ -61,14 +65,14 @@ pub struct CommandView {
     pub failed: Vec<ReasonView>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EnforcedView {
     pub edge_id: String,
     /// After the command was issued.
     pub after_ms: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReasonView {
     pub edge_id: String,
     pub why: String,

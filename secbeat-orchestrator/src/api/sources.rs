@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
-    routing::get,
 };
 use secbeat_common::{daemon::api::bad_request, prefix::Prefix};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};
 use crate::{
@@ -19,10 +19,16 @@ use crate::{
 /// Audit records that an answer goes by at most.
 const MAX_RECORDS: usize = 1000;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/sources/{address}", get(source))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(source))
 }
 
+/// Why an address is banned, or is not.
+#[utoipa::path(
+    get, path = "/api/v1/sources/{address}",
+    params(("address" = String, Path, description = "An IPv4 or IPv6 address")),
+    responses((status = OK, body = SourceView))
+)]
 async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<SourceView>, Failure> {
     let address: IpAddr = address.parse().map_err(|error| bad_request("address", error))?;
     let facts = api.ask(|reply| Input::Explain { address, reply }).await?;

@@ -1,14 +1,17 @@
 //! `/api/v1/stats`: what the daemon counts.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, view::ApiStats};
 use crate::engine::Input;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/stats", get(stats))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(stats))
 }
 
+/// What the daemon counts.
+#[utoipa::path(get, path = "/api/v1/stats", responses((status = OK, body = ApiStats)))]
 async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
     let engine = api.ask(|reply| Input::Stats { reply }).await?;
     Ok(Json(ApiStats {

@@ -2,6 +2,7 @@
 
 use secbeat_common::daemon::time::{end, ms_to_end, rfc3339};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::edges::Standing;
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// One ban.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BanView {
     pub command_id: String,
     /// CIDR.
@@ -59,7 +60,7 @@ impl BanView {
 }
 
 /// `GET /api/v1/bans`: some of the bans, by target.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BanPage {
     pub bans: Vec<BanView>,
     /// Where the next page begins, as `after`; `null` on the last one.
@@ -67,7 +68,7 @@ pub struct BanPage {
 }
 
 /// What became of an import, or would become of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// New bans.
     pub banned: usize,
@@ -84,7 +85,7 @@ pub struct Imported {
 }
 
 /// A ban that cannot be imported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Refused {
     /// Its place in the request, from 0.
     pub index: usize,
@@ -93,7 +94,7 @@ pub struct Refused {
 }
 
 /// What the engine counts.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     pub active_bans: usize,
     pub tracked_sources: usize,
@@ -129,7 +130,7 @@ pub struct Stats {
 }
 
 /// The telemetry of one edge, since this process began to read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EdgeView {
     pub edge_id: String,
     pub batches: u64,
@@ -148,7 +149,7 @@ pub struct EdgeView {
 }
 
 /// `GET /api/v1/stats`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiStats {
     #[serde(flatten)]
     pub engine: Stats,

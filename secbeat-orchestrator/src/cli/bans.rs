@@ -1,4 +1,4 @@
-//! `bans` and `ban`.
+//! `bans`, `ban` and `unban`.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use comfy_table::Table;
 use secbeat_common::{
     daemon::{
         api::{ApiClient, CallError},
-        cli::{Output, print_json},
+        cli::{Output, Target, print_json},
         term::Term,
         time::ends_in,
     },
@@ -16,7 +16,7 @@ use secbeat_common::{
 };
 
 use crate::api::{
-    bans::{BanRequest, MAX_PAGE},
+    bans::{BanRequest, MAX_PAGE, Unbanned},
     view::{BanPage, BanView},
 };
 
@@ -128,8 +128,8 @@ impl Iterator for Pages<'_> {
 /// Bans a source or a network.
 #[derive(Debug, Args)]
 pub struct Ban {
-    /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
-    target: Prefix,
+    #[command(flatten)]
+    target: Target,
     /// How long, as 30m, 4h, 7d or permanent.
     #[arg(long, short, default_value = "4h")]
     duration: Term,
@@ -139,6 +139,9 @@ pub struct Ban {
     /// Why, for whoever looks later.
     #[arg(long, short, default_value = "", hide_default_value = true)]
     note: String,
+    /// A sentence for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
 }
 
 impl Ban {
@@ -149,12 +152,15 @@ impl Ban {
             self.duration
         };
         let request = BanRequest {
-            target: self.target.to_string(),
+            target: self.target.prefix()?.to_string(),
             duration: Some(term.to_string()),
             permanent: false,
             note: self.note.clone(),
         };
         let ban: BanView = api.post("/api/v1/bans", &request)?;
+        if self.output == Output::Json {
+            return print_json(&ban);
+        }
         match ban.expires_in_ms {
             Some(_) => println!(
                 "banned {} for {} on every edge",
@@ -165,4 +171,13 @@ impl Ban {
         }
         Ok(())
     }
+}
+
+pub(super) fn unban(api: &ApiClient, target: &Prefix, output: Output) -> anyhow::Result<()> {
+    let lifted: Unbanned = api.delete(&format!("/api/v1/bans/{target}"))?;
+    if output == Output::Json {
+        return print_json(&lifted);
+    }
+    println!("lifted the ban of {} on every edge", lifted.target);
+    Ok(())
 }

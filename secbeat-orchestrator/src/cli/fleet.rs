@@ -1,7 +1,10 @@
 //! `edges` and `propagation`.
 
 use comfy_table::Table;
-use secbeat_common::daemon::cli::{Output, print_json};
+use secbeat_common::daemon::{
+    api::ApiClient,
+    cli::{Output, print_json},
+};
 
 use crate::api::{
     edges::{AgreementView, FleetEdge},
@@ -11,9 +14,10 @@ use crate::api::{
 /// Commands in the table; `-o json` has all.
 const COMMANDS: usize = 20;
 
-pub(super) fn edges(edges: &[FleetEdge], output: Output) -> anyhow::Result<()> {
+pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
+    let edges: Vec<FleetEdge> = api.get("/api/v1/edges")?;
     if output == Output::Json {
-        return print_json(edges);
+        return print_json(&edges);
     }
     let header = [
         "EDGE",
@@ -63,9 +67,10 @@ fn agreement(edge: &FleetEdge) -> String {
     }
 }
 
-pub(super) fn propagation(view: &PropagationView, output: Output) -> anyhow::Result<()> {
+pub(super) fn propagation(api: &ApiClient, output: Output) -> anyhow::Result<()> {
+    let view: PropagationView = api.get("/api/v1/propagation")?;
     if output == Output::Json {
-        return print_json(view);
+        return print_json(&view);
     }
     let header = [
         "EDGE", "BANS", "P50 MS", "P95 MS", "P99 MS", "MAX MS", "LAST MS", "REFUSED", "FAILED",

@@ -1,31 +1,81 @@
-//! `status`: how this orchestrator does, and who shares the partitions with it.
+//! `status`: how this orchestrator does, what it counts, and who shares the partitions with it.
 
 use std::fmt::Write as _;
 
-use secbeat_common::daemon::cli::{Output, print_json};
+use secbeat_common::daemon::{
+    api::ApiClient,
+    cli::{Output, print_json},
+};
 
 use crate::{api::view::ApiStats, leases::shell::LeasesView};
 
-pub(super) fn show(stats: &ApiStats, output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => print_json(stats),
-        Output::Table => {
-            print!("{}", text(stats));
-            Ok(())
-        }
+pub(super) fn show(api: &ApiClient, output: Output) -> anyhow::Result<()> {
+    let stats: ApiStats = api.get("/api/v1/stats")?;
+    if output == Output::Json {
+        return print_json(&stats);
     }
+    print!("{}", text(&stats));
+    Ok(())
 }
 
 fn text(stats: &ApiStats) -> String {
+    let engine = &stats.engine;
+    let mut text = String::new();
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(text, "{name:<11} {what}");
+    };
     let bus = match stats.bus_connected {
         true => "connected",
-        false => "unreachable",
+        false => "UNREACHABLE",
     };
-    let engine = &stats.engine;
-    let mut text = format!(
-        "NATS        {bus}\nbans        {} active, {} being written\nsources     {} watched\n",
-        engine.active_bans, engine.unwritten, engine.tracked_sources
+    line("NATS", bus.to_owned());
+    if !engine.restored {
+        line("ledger", "STILL BEING READ FROM NATS".to_owned());
+    }
+    line(
+        "bans",
+        format!(
+            "{} in force, {} orders not written yet",
+            engine.active_bans, engine.unwritten
+        ),
     );
+    if let Some(brake) = &engine.brake {
+        line(
+            "brake",
+            format!("HOLDS ({brake}): nobody is banned automatically"),
+        );
+    }
+    line(
+        "findings",
+        format!(
+            "{}, {} of them banned nobody, {} because of a brake",
+            engine.findings, engine.suppressed, engine.braked
+        ),
+    );
+    line(
+        "sources",
+        format!(
+            "{} watched, {} forgotten for lack of room",
+            engine.tracked_sources, engine.evicted_sources
+        ),
+    );
+    line(
+        "telemetry",
+        format!(
+            "{} batches, {} events, {} WAF events, {} messages that were none",
+            engine.batches, engine.events, engine.waf_events, stats.garbage
+        ),
+    );
+    line("audit", format!("{} records lost", engine.audit_lost));
+    for edge in &engine.edges {
+        line(
+            "edge",
+            format!(
+                "{}: {} requests in {} batches, {} answers lost, {} batches missing",
+                edge.edge_id, edge.requests, edge.batches, edge.lost, edge.missing_batches
+            ),
+        );
+    }
     text.push_str(&shares(&stats.leases));
     text
 }

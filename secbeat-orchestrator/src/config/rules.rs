@@ -87,7 +87,7 @@ struct Table {
     threshold: Option<NonZeroU32>,
     window: Option<HumanDuration>,
     ban: Option<HumanDuration>,
-    action: Option<Consequence>,
+    action: Option<Action>,
 }
 
 const fn yes() -> bool {
@@ -108,13 +108,6 @@ enum Once {
     /// Every event counts.
     None,
     Paths,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Consequence {
-    Ban,
-    Observe,
 }
 
 /// 400 to 599.
@@ -285,11 +278,8 @@ impl TryFrom<Table> for Stated {
             let what = format!("at most {MAX_DISTINCT} where distinct things are counted");
             return Err(contradiction("threshold", &what));
         }
-        let action = match table.action {
-            Some(Consequence::Ban) => Action::Ban,
-            Some(Consequence::Observe) => Action::Observe,
-            None => known.map_or(Action::Ban, |preset| preset.action),
-        };
+        let usual = || known.map_or(Action::Ban, |preset| preset.action);
+        let action = table.action.unwrap_or_else(usual);
         Ok(Self {
             rule: RuleConfig {
                 rule,

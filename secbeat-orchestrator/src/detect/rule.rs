@@ -6,6 +6,8 @@ use secbeat_common::{
     rules::{Match, Statuses},
     wire::{Reason, RuleName},
 };
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Threshold, WafFilter};
 
@@ -105,11 +107,23 @@ pub enum Distinct {
 }
 
 /// What follows a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     Ban,
     /// Only a record of the ban that would have been.
     Observe,
+}
+
+impl Action {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ban => "ban",
+            Self::Observe => "observe",
+        }
+    }
 }
 
 /// What the count of a finding is of.

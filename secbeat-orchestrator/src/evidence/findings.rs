@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use secbeat_common::{daemon::time::rfc3339, prefix::Prefix, wire::Reason};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{detect::Finding, millis};
@@ -14,7 +15,7 @@ const MAX_FINDINGS: usize = 10_000;
 const LOOK_BACK: usize = 64;
 
 /// What became of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// Its source was banned.
@@ -41,7 +42,7 @@ impl Outcome {
 }
 
 /// A finding as people and programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FindingView {
     /// Event time, RFC 3339.
     pub at: String,
@@ -49,6 +50,7 @@ pub struct FindingView {
     pub at_ms: i64,
     /// CIDR.
     pub source: String,
+    #[schema(value_type = String)]
     pub rule: Reason,
     /// Events in the rule's window.
     pub count: u32,

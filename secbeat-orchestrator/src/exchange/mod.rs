@@ -10,6 +10,7 @@ use secbeat_common::{
     wire::{Layer, PERMANENT, Reason},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::{
     read::{BadLine, Numbered, read},
@@ -32,21 +33,24 @@ pub enum Format {
 }
 
 /// One ban. It says when it ends in exactly one way.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanEntry {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
     /// From the import on, as `4h` or `permanent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub duration: Option<Term>,
     /// RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub permanent: bool,
     /// `manual` unless set, or the name of a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub reason: Option<Reason>,
     /// `kernel` unless set, or `l7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,13 +7,15 @@ use secbeat_common::{
     wire::{Reason, SeenEvent},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{api::view::BanView, evidence::FindingView, protection::ProtectedNet};
 
 /// All that is known of one address.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SourceView {
+    #[schema(value_type = String)]
     pub address: IpAddr,
     /// What it is counted and banned as: its /32 or /64.
     pub source: String,
@@ -44,8 +46,9 @@ pub struct SourceView {
 }
 
 /// How an address stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = SourceStanding)]
 pub enum Standing {
     Banned,
     /// Never banned.
@@ -57,7 +60,7 @@ pub enum Standing {
 }
 
 /// A network that is never banned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProtectedView {
     pub network: String,
     /// As `secbeat-edge allowed` has it.
@@ -81,8 +84,9 @@ impl ProtectedView {
 }
 
 /// How far a source is under one rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WindowCount {
+    #[schema(value_type = String)]
     pub rule: Reason,
     /// Events within the window.
     pub count: u64,
@@ -93,12 +97,13 @@ pub struct WindowCount {
 }
 
 /// A ban that the audit remembers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PastBan {
     pub command_id: Uuid,
     pub target: String,
     /// Who banned.
     pub actor: String,
+    #[schema(value_type = String)]
     pub reason: Reason,
     pub note: String,
     pub layer: String,
@@ -114,7 +119,7 @@ pub struct PastBan {
 }
 
 /// How a ban ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "how", rename_all = "kebab-case")]
 pub enum End {
     /// It has not.
@@ -128,14 +133,14 @@ pub enum End {
 }
 
 /// One thing that happened, or several of one kind in a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Moment {
     /// RFC 3339, to the millisecond.
     pub at: String,
     /// Of several, when the last of them happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
-    /// `events`, `finding`, `ban`, `written`, `unban`, `suppressed` or `ended`.
+    /// `events`, `finding`, `ban`, `written`, `unban`, `observed`, `suppressed` or `ended`.
     pub kind: String,
     pub text: String,
 }

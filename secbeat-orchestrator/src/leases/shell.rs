@@ -13,6 +13,7 @@ use secbeat_common::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
+use utoipa::ToSchema;
 
 use super::{
     Tenures, boot_ms,
@@ -43,7 +44,7 @@ pub enum Ownership {
 }
 
 /// Who shares the partitions, as `/api/v1/stats` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeasesView {
     /// This orchestrator.
     pub instance: String,
@@ -53,7 +54,7 @@ pub struct LeasesView {
 }
 
 /// One partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionView {
     pub partition: u16,
     /// Who owns it.

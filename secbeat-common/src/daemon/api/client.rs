@@ -1,14 +1,153 @@
 //! The client of both APIs.
 
+use std::{
+    io::BufReader,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio_rustls::rustls::crypto::ring;
+use ureq::{
+    Agent, RequestBuilder,
+    http::{Response, header::AUTHORIZATION},
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
 
 use super::Problem;
 
-/// A client of a daemon's API on this host.
-#[derive(Debug, Clone)]
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the daemon is, and what it takes to be let in.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Daemon")]
+pub struct Remote {
+    /// The daemon's address, as https://orchestrator.example:3030 [default: where the config says it listens].
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SECBEAT_URL",
+        hide_env_values = true
+    )]
+    url: Option<String>,
+    /// File with the token to show; without one the token is taken from the environment, SECBEAT_TOKEN.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SECBEAT_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    token_file: Option<PathBuf>,
+    /// File with the certificates (PEM) to trust instead of the system's.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SECBEAT_CA_FILE",
+        hide_env_values = true
+    )]
+    ca_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// A client of the daemon at the address given, or else of the one that listens on `listen`, in TLS if `tls`.
+    ///
+    /// # Errors
+    ///
+    /// When the address is none, or a file cannot be read.
+    pub fn client(&self, listen: SocketAddr, tls: Scheme) -> anyhow::Result<ApiClient> {
+        let base = match &self.url {
+            None => format!("{}://{}", tls.name(), reachable(listen)),
+            Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                url.trim_end_matches('/').to_owned()
+            }
+            Some(url) => bail!("--url: `{url}` is no address such as https://orchestrator.example:3030"),
+        };
+        let client = ApiClient::at(base, self.token()?, self.roots()?);
+        Ok(client)
+    }
+
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let token = match &self.token_file {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("reading the token in {}", path.display()))?,
+            ),
+            None => std::env::var("SECBEAT_TOKEN").ok(),
+        };
+        Ok(token
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty()))
+    }
+
+    fn roots(&self) -> anyhow::Result<RootCerts> {
+        match &self.ca_file {
+            Some(path) => {
+                read_roots(path).with_context(|| format!("reading certificates in {}", path.display()))
+            }
+            None => {
+                let system = rustls_native_certs::load_native_certs().certs;
+                let roots = system.iter().map(|der| Certificate::from_der(der).to_owned());
+                Ok(RootCerts::from(roots.collect::<Vec<_>>()))
+            }
+        }
+    }
+}
+
+fn read_roots(path: &Path) -> anyhow::Result<RootCerts> {
+    let pem = std::fs::read(path)?;
+    let mut roots = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item? {
+            roots.push(certificate);
+        }
+    }
+    if roots.is_empty() {
+        bail!("there is none");
+    }
+    Ok(RootCerts::from(roots))
+}
+
+/// Where a client on this host reaches `listen`: an address for all of its addresses stands for loopback.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
+}
+
+/// How an API is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// A client of a daemon's API.
+#[derive(Clone, Debug)]
 pub struct ApiClient {
     base: String,
-    agent: ureq::Agent,
+    /// The header that shows the token.
+    authorization: Option<String>,
+    agent: Agent,
 }
 
 /// Why a call of the API failed.
@@ -17,6 +156,7 @@ pub enum CallError {
     /// Nobody listens: the daemon is not running, or elsewhere.
     #[error("no daemon answers at {0}")]
     Unreachable(String),
+    /// The daemon says no.
     #[error("{}", .0.detail)]
     Refused(Problem),
     #[error("{0}")]
@@ -24,15 +164,32 @@ pub enum CallError {
 }
 
 impl ApiClient {
-    /// `addr` is where the daemon's API listens.
+    /// A client without a token of the daemon that listens on `addr`.
     #[must_use]
-    pub fn new(addr: std::net::SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(std::time::Duration::from_secs(10)))
+    pub fn new(addr: SocketAddr) -> Self {
+        Self::at(
+            format!("http://{}", reachable(addr)),
+            None,
+            RootCerts::from(Vec::new()),
+        )
+    }
+
+    fn at(base: String, token: Option<String>, roots: RootCerts) -> Self {
+        let tls = TlsConfig::builder()
+            .root_certs(roots)
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
+            // A token is for the daemon alone.
+            .proxy(None)
+            .max_redirects(0)
+            .tls_config(tls)
             .build();
         Self {
-            base: format!("http://{addr}"),
+            base,
+            authorization: token.map(|token| format!("Bearer {token}")),
             agent: config.into(),
         }
     }
@@ -41,7 +198,7 @@ impl ApiClient {
     ///
     /// See [`CallError`].
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.read(self.agent.get(format!("{}{path}", self.base)).call())
+        self.read(self.signed(self.agent.get(self.url(path))).call())
     }
 
     /// As [`get`](Self::get), with keys and values that are added to `path`.
@@ -59,41 +216,88 @@ impl ApiClient {
     ///
     /// See [`CallError`].
     pub fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
-        self.read(self.agent.post(format!("{}{path}", self.base)).send_json(body))
+        self.read(self.signed(self.agent.post(self.url(path))).send_json(body))
     }
 
     /// # Errors
     ///
     /// See [`CallError`].
     pub fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
-        self.read(self.agent.put(format!("{}{path}", self.base)).send_json(body))
+        self.read(self.signed(self.agent.put(self.url(path))).send_json(body))
     }
 
     /// # Errors
     ///
     /// See [`CallError`].
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.read(self.agent.delete(format!("{}{path}", self.base)).call())
+        self.read(self.signed(self.agent.delete(self.url(path))).call())
+    }
+
+    /// Opens a stream of server-sent events after the event `after`, to be read line by line for as long as it lasts.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn stream(
+        &self,
+        path: &str,
+        after: Option<&str>,
+    ) -> Result<BufReader<ureq::BodyReader<'static>>, CallError> {
+        let mut request = self.signed(self.agent.get(self.url(path)));
+        if let Some(after) = after {
+            request = request.header("Last-Event-ID", after);
+        }
+        let request = request
+            .config()
+            .timeout_global(None)
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_connect(Some(PATIENCE));
+        let answer = self.checked(request.build().call())?;
+        Ok(BufReader::new(answer.into_body().into_reader()))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 
     fn read<T: DeserializeOwned>(
         &self,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, CallError> {
+        self.checked(answer)?
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .read_json()
+            .map_err(|error| CallError::Other(error.to_string()))
+    }
+
+    fn checked(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response<ureq::Body>, CallError> {
         let mut answer = answer.map_err(|error| match error {
-            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.base.clone()),
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.address()),
             error => CallError::Other(format!("calling {}: {error}", self.base)),
         })?;
         let status = answer.status();
         if status.is_success() {
-            return answer
-                .body_mut()
-                .read_json()
-                .map_err(|error| CallError::Other(error.to_string()));
+            return Ok(answer);
         }
         match answer.body_mut().read_json() {
             Ok(problem) => Err(CallError::Refused(problem)),
             Err(_) => Err(CallError::Other(format!("{} answered {status}", self.base))),
         }
+    }
+
+    fn address(&self) -> String {
+        self.base.strip_prefix("http://").unwrap_or(&self.base).to_owned()
     }
 }

@@ -18,7 +18,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 const MAX_DETAIL: usize = 16 * 1024;
 
 /// The body of every error answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// `about:blank`: the status says of what kind it is.
     #[serde(rename = "type", default = "about_blank")]

@@ -15,6 +15,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use secbeat_common::daemon::tls::ServerTls;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -33,7 +34,6 @@ use super::{
     limits::{Held, Sources},
     speaking,
     stream::{Negotiated, Stream},
-    tls::ServerTls,
     visit::Visit,
     workers::Workers,
 };
@@ -57,7 +57,7 @@ impl Manner {
     pub(super) fn new(config: &ListenerConfig) -> anyhow::Result<Self> {
         let tls = match config.certificates.as_slice() {
             [] => None,
-            files => Some(ServerTls::new(files)?),
+            files => Some(ServerTls::new(files, &["h2", "http/1.1"])?),
         };
         Ok(Self {
             tls,

@@ -26,7 +26,6 @@ mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod tunnel;
 mod upstream;
 mod visit;

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use secbeat_common::daemon::tls::CertificateFiles;
+
 pub(super) use self::url::Transport;
 pub use self::{
     file::ProxyFile,
@@ -56,14 +58,6 @@ pub struct ListenerConfig {
     pub h2c: bool,
     /// Whether connections begin with a PROXY header of a trusted proxy; others are closed.
     pub proxy_protocol: bool,
-}
-
-/// A certificate chain and its key, both in PEM.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CertificateFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// Servers that answer alike.

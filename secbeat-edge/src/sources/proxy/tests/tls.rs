@@ -1,6 +1,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use secbeat_common::daemon::tls::CertificateFiles;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,7 +16,7 @@ use tokio_rustls::{
 };
 
 use super::{
-    super::{LOOK, config::CertificateFiles, config::ListenerConfig},
+    super::{LOOK, config::ListenerConfig},
     lab::{Lab, OK, get, soon},
 };
 

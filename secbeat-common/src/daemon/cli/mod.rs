@@ -1,10 +1,18 @@
-//! Habits that both command lines share: logging, output formats.
+//! Habits that both command lines share: logging, output formats, targets, and what is generated of them.
+
+mod generate;
+mod target;
 
 use std::io::IsTerminal as _;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
+
+pub use self::{
+    generate::{Generate, help_of_all},
+    target::Target,
+};
 
 /// How a listing is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

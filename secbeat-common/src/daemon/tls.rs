@@ -1,9 +1,15 @@
 //! TLS towards clients: certificates by the name asked for, read anew when their files change.
 
-use std::{fs, io, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context, ensure};
 use arc_swap::ArcSwap;
+use serde::Deserialize;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -15,10 +21,16 @@ use tokio_rustls::{
     },
 };
 
-use super::config::CertificateFiles;
+/// A certificate chain and its key, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
 
 /// The TLS of one listener.
-pub(super) struct ServerTls {
+pub struct ServerTls {
     files: Vec<CertificateFiles>,
     certificates: Arc<Certificates>,
     config: Arc<ServerConfig>,
@@ -33,12 +45,12 @@ type Stamp = Option<(SystemTime, u64, u64)>;
 struct Certificates(ArcSwap<Vec<Arc<CertifiedKey>>>);
 
 impl ServerTls {
-    /// Reads `files`, of which there is at least one.
+    /// Reads `files`, of which there is at least one. `protocols` are what it speaks (ALPN), the best first.
     ///
     /// # Errors
     ///
     /// When one cannot be read, or a key does not go with its certificate.
-    pub(super) fn new(files: &[CertificateFiles]) -> anyhow::Result<Self> {
+    pub fn new(files: &[CertificateFiles], protocols: &[&str]) -> anyhow::Result<Self> {
         let stamp = stamps(files);
         let certificates = Arc::new(Certificates(ArcSwap::from_pointee(load(files)?)));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -46,7 +58,10 @@ impl ServerTls {
             .context("setting up TLS")?
             .with_no_client_auth()
             .with_cert_resolver(certificates.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
         config.ticketer = ring::Ticketer::new().context("setting up TLS")?;
         Ok(Self {
             files: files.to_vec(),
@@ -56,13 +71,13 @@ impl ServerTls {
         })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub fn acceptor(&self) -> TlsAcceptor {
         self.config.clone().into()
     }
 
     /// Reads the files again if they have changed. What cannot be used leaves the certificates as they were, and is
     /// tried again with the next change.
-    pub(super) fn refresh(&self) {
+    pub fn refresh(&self) {
         let stamp = stamps(&self.files);
         {
             let mut last = self

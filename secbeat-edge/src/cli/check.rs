@@ -1,0 +1,101 @@
+//! `check`: whether the config can be used, and what it means.
+
+use std::path::Path;
+
+use secbeat_common::daemon::cli::{Output, print_json};
+use serde::Serialize;
+
+use crate::config::Config;
+
+/// What `check` says of a config.
+#[derive(Debug, Serialize)]
+struct Checked {
+    config: String,
+    edge_id: String,
+    nats: String,
+    api: String,
+    /// Empty without a proxy.
+    proxy: Proxied,
+    access_logs: Vec<Followed>,
+    /// Empty where bans are not enforced in the kernel.
+    interfaces: Vec<String>,
+    authz: Option<String>,
+    l7: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Proxied {
+    listeners: Vec<String>,
+    upstreams: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Followed {
+    place: String,
+    format: String,
+}
+
+impl Checked {
+    fn new(path: &Path, config: &Config) -> anyhow::Result<Self> {
+        let proxy = config.proxy().map(|proxy| Proxied {
+            listeners: proxy.listeners.iter().map(|it| it.address.to_string()).collect(),
+            upstreams: proxy.upstreams.iter().map(|it| it.name.clone()).collect(),
+        });
+        let followed = config.access_log.iter().map(|log| Followed {
+            place: log.place.to_string(),
+            format: log.format.to_string(),
+        });
+        let in_kernel = config.enforcement.in_kernel();
+        Ok(Self {
+            config: path.display().to_string(),
+            edge_id: config.edge_id()?,
+            nats: config.nats.url.to_string(),
+            api: config.api_listen.to_string(),
+            l7: config.enforcement.at_l7() && proxy.is_some(),
+            proxy: proxy.unwrap_or_default(),
+            access_logs: followed.collect(),
+            interfaces: config
+                .kernel
+                .interfaces
+                .iter()
+                .filter(|_| in_kernel)
+                .cloned()
+                .collect(),
+            authz: config.authz.listen.map(|listen| listen.to_string()),
+        })
+    }
+}
+
+pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    config.check_sources(path)?;
+    let checked = Checked::new(path, &config)?;
+    if output == Output::Json {
+        return print_json(&checked);
+    }
+    println!("{}: ok", checked.config);
+    println!("edge `{}` reports to NATS at {}", checked.edge_id, checked.nats);
+    if !checked.proxy.listeners.is_empty() {
+        println!(
+            "it proxies {} to {}",
+            checked.proxy.listeners.join(", "),
+            checked.proxy.upstreams.join(", ")
+        );
+    }
+    for log in &checked.access_logs {
+        println!("it follows {} as {}", log.place, log.format);
+    }
+    if !checked.interfaces.is_empty() {
+        println!(
+            "bans are enforced in the kernel on {}",
+            checked.interfaces.join(", ")
+        );
+    }
+    if let Some(listen) = &checked.authz {
+        println!("it answers /authz on {listen}");
+    }
+    if checked.l7 {
+        println!("bans are enforced by the proxy with 403");
+    }
+    Ok(())
+}

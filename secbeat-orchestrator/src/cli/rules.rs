@@ -1,0 +1,84 @@
+//! `check` and `rules`: what the orchestrator goes by.
+
+use std::path::Path;
+
+use comfy_table::Table;
+use secbeat_common::daemon::{
+    api::ApiClient,
+    cli::{Output, print_json},
+};
+use serde::Serialize;
+
+use crate::{api::RuleView, config::Config, detect::Action};
+
+/// What `check` says of a config.
+#[derive(Debug, Serialize)]
+struct Checked {
+    /// `None` for the defaults.
+    config: Option<String>,
+    api: String,
+    tls: bool,
+    tokens: usize,
+    nats: String,
+    rules: Vec<RuleView>,
+}
+
+pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> anyhow::Result<()> {
+    let checked = Checked {
+        config: path.map(|path| path.display().to_string()),
+        api: config.api.listen.to_string(),
+        tls: config.api.tls.is_some(),
+        tokens: config.api.token.len(),
+        nats: config.nats.url.to_string(),
+        rules: RuleView::all(config),
+    };
+    if output == Output::Json {
+        return print_json(&checked);
+    }
+    println!("{}: ok", checked.config.as_deref().unwrap_or("defaults"));
+    for rule in &checked.rules {
+        let what = match rule.action {
+            Action::Ban => "ban for",
+            Action::Observe => "observed, would ban for",
+        };
+        println!(
+            "{}: {} {} in {} {what} {}",
+            rule.name, rule.threshold, rule.counts, rule.window, rule.ban
+        );
+    }
+    let (tls, whom) = (
+        if checked.tls { " in TLS" } else { "" },
+        match checked.tokens {
+            0 => "everybody on this host".to_owned(),
+            1 => "one token".to_owned(),
+            tokens => format!("{tokens} tokens"),
+        },
+    );
+    println!(
+        "the API listens on {}{tls} for {whom}, NATS is at {}",
+        checked.api, checked.nats
+    );
+    Ok(())
+}
+
+pub(super) fn rules(api: &ApiClient, output: Output) -> anyhow::Result<()> {
+    let rules: Vec<RuleView> = api.get("/api/v1/rules")?;
+    if output == Output::Json {
+        return print_json(&rules);
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["NAME", "COUNTS", "THRESHOLD", "WINDOW", "BAN", "ACTION"]);
+    for rule in rules {
+        table.add_row([
+            rule.name,
+            rule.counts,
+            rule.threshold.to_string(),
+            rule.window,
+            rule.ban,
+            rule.action.name().to_owned(),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}

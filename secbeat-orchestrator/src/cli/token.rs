@@ -1,0 +1,54 @@
+//! `token create`: a token for somebody, and the table that lets it in.
+
+use clap::Subcommand;
+use secbeat_common::daemon::cli::{Output, print_json};
+use serde::Serialize;
+
+use crate::api::token::{self, Role, TokenHash, TokenName};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a token and the table for the config. The token is shown once and kept nowhere.
+    Create {
+        /// Who will show it; signs what is done with it.
+        name: TokenName,
+        /// What it allows.
+        #[arg(long, value_enum, default_value_t = Role::Read)]
+        role: Role,
+        /// Text for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// A token just made.
+#[derive(Debug, Serialize)]
+struct Created<'a> {
+    name: &'a str,
+    role: Role,
+    token: &'a str,
+    hash: String,
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    let Command::Create { name, role, output } = command;
+    let token = token::create()?;
+    let created = Created {
+        name: name.as_str(),
+        role: *role,
+        token: &token,
+        hash: TokenHash::of(&token).to_string(),
+    };
+    if *output == Output::Json {
+        return print_json(&created);
+    }
+    println!("{token}\n");
+    eprintln!("The token is shown this once. Into the orchestrator's config, and start it again:\n");
+    println!(
+        "[[api.token]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
+        created.name,
+        role.name(),
+        created.hash
+    );
+    Ok(())
+}
