@@ -180,6 +180,7 @@ fn tokens() -> ([String; 3], String) {
 }
 
 const BAN: &str = r#"{"target":"192.0.2.7","duration":"1h"}"#;
+const IMPORT: &str = r#"{"bans": [{"target": "192.0.2.9", "duration": "1h"}]}"#;
 
 #[test]
 fn tokens_let_in_up_to_their_role_and_sign_what_is_done() {
@@ -202,7 +203,7 @@ fn tokens_let_in_up_to_their_role_and_sign_what_is_done() {
     }
     assert_eq!(
         body(&lab.call("GET", "/api/v1/bans", Some(&reader), "")),
-        json!([])
+        json!({"bans": [], "next": null})
     );
     let refused = lab.call("POST", "/api/v1/bans", Some(&reader), BAN);
     assert_problem(
@@ -367,7 +368,7 @@ fn beyond_loopback_tokens_and_tls_are_asked_for() {
         (format!("{api}{table}"), "in plain text: set [api.tls]"),
         (
             format!("{table}{table}"),
-            "orchestrator.toml:5: api.token[1].name: two tokens are named `ops`",
+            "orchestrator.toml:6: api.token[1].name: two tokens are named `ops`",
         ),
         (
             table.replace("sha256:", "md5:"),
@@ -465,8 +466,14 @@ fn every_operation_answers_with_what_the_document_says() {
             if operation.is_null() || path == "/api/v1/events" {
                 continue;
             }
-            let sent = if method == "post" { BAN } else { "" };
-            let target = path.replace("{target}", "192.0.2.7/32");
+            let sent = match (method, path.as_str()) {
+                ("post", "/api/v1/bans/import") => IMPORT,
+                ("post", _) => BAN,
+                _ => "",
+            };
+            let target = path
+                .replace("{target}", "192.0.2.7/32")
+                .replace("{address}", "192.0.2.7");
             let answer = lab.call(&method.to_uppercase(), &target, None, sent);
             let what = format!("{method} {path}");
             let described = schema(&document, operation, answer.status);
@@ -483,7 +490,7 @@ fn every_operation_answers_with_what_the_document_says() {
         }
     }
     assert_eq!(
-        answered, 8,
+        answered, 14,
         "an operation more or less: does this test know how to call it?"
     );
     let problem = json!({"$ref": "#/components/schemas/Problem", "components": document["components"]});

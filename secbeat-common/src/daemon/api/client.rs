@@ -1,7 +1,7 @@
 //! The client of both APIs.
 
 use std::{
-    io::BufReader,
+    io::{self, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -208,7 +208,7 @@ impl ApiClient {
     /// See [`CallError`].
     pub fn query<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, CallError> {
         let pairs = query.iter().map(|(key, value)| (*key, value.as_str()));
-        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = self.signed(self.agent.get(self.url(path)));
         self.read(request.query_pairs(pairs).call())
     }
 
@@ -284,6 +284,9 @@ impl ApiClient {
         answer: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<Response<ureq::Body>, CallError> {
         let mut answer = answer.map_err(|error| match error {
+            ureq::Error::Io(error) if is_of_tls(&error) => {
+                CallError::Other(format!("calling {}: {error}", self.base))
+            }
             ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.address()),
             error => CallError::Other(format!("calling {}: {error}", self.base)),
         })?;
@@ -300,4 +303,11 @@ impl ApiClient {
     fn address(&self) -> String {
         self.base.strip_prefix("http://").unwrap_or(&self.base).to_owned()
     }
+}
+
+/// Whether somebody answered, but not as TLS demands.
+fn is_of_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
 }
