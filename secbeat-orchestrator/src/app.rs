@@ -174,14 +174,12 @@ impl App {
         let mut leases = tokio::spawn(async move {
             let resigning = async { drop(resigning.await) };
             let mut resigning = std::pin::pin!(resigning);
-            // Nobody is judged before it is known who is banned.
-            let begins = tokio::select! {
-                restored = restored.wait_for(|restored| *restored) => restored.is_ok(),
-                () = &mut resigning => false,
-            };
-            if begins {
-                self.leases.run(resigning).await;
+            // Nobody is judged before it is known who is banned. If the replica ends before that, it says why.
+            tokio::select! {
+                Ok(_) = restored.wait_for(|restored| *restored) => {}
+                () = &mut resigning => return,
             }
+            self.leases.run(resigning).await;
         });
         let router = api::router(self.api, self.config.api.token.into());
         let serve = tokio::spawn(serve(self.listener, self.tls, router, async move {
