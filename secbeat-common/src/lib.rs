@@ -9,6 +9,7 @@ pub mod verdict;
 
 #[cfg(feature = "wire")]
 pub mod digest;
+#[cfg(feature = "wire")]
 pub mod net_table;
 #[cfg(feature = "wire")]
 pub mod prefix;
