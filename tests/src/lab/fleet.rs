@@ -278,7 +278,7 @@ impl Fleet {
         let name = format!("orchestrator-{port}");
         let first = fs::read_to_string(self.folder.path().join("orchestrator.toml"));
         let config = format!(
-            "api_listen = \"127.0.0.1:{port}\"\n{}",
+            "{}\n[api]\nlisten = \"127.0.0.1:{port}\"\n",
             first.expect("reading orchestrator.toml")
         );
         fs::write(self.folder.path().join(format!("{name}.toml")), config).expect("writing a config");
