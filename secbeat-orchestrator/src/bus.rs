@@ -1,17 +1,21 @@
 //! The orchestrator's side of the bus: it owns the streams and the bucket, writes bans and audit records, reads telemetry.
 
 mod audit;
+mod batch;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
-use async_nats::jetstream::{
-    self, Context,
-    consumer::{DeliverPolicy, push},
-    context::PublishErrorKind,
-    kv,
-    message::PublishMessage,
-    stream::{self, DiscardPolicy, Republish, StorageType},
+use async_nats::{
+    Client,
+    jetstream::{
+        self, Context,
+        consumer::{DeliverPolicy, push},
+        context::{PublishErrorKind, traits::Publisher as _},
+        kv,
+        message::{OutboundMessage, PublishMessage},
+        stream::{self, DiscardPolicy, Republish, StorageType},
+    },
 };
 use futures::StreamExt as _;
 use secbeat_common::{
@@ -23,7 +27,7 @@ use secbeat_common::{
 use tracing::warn;
 use uuid::Uuid;
 
-pub use self::audit::AuditQuery;
+pub use self::{audit::AuditQuery, batch::BATCH};
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -44,6 +48,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// JetStream, with SecBeat's streams.
 #[derive(Clone, Debug)]
 pub struct Streams {
+    client: Client,
     context: Context,
 }
 
@@ -53,7 +58,10 @@ impl Streams {
     pub fn new(bus: &Bus) -> Self {
         let mut context = jetstream::new(bus.client.clone());
         context.set_timeout(ACK_TIMEOUT);
-        Self { context }
+        Self {
+            client: bus.client.clone(),
+            context,
+        }
     }
 
     /// Makes the streams and the bucket, or brings their settings up to date.
@@ -84,6 +92,7 @@ impl Streams {
             max_bytes: MAX_AUDIT_BYTES,
             // What a source did resembles itself.
             compression: Some(stream::Compression::S2),
+            allow_atomic_publish: self.takes_batches(),
             ..stream::Config::default()
         };
         for config in [telemetry, audit] {
@@ -95,20 +104,28 @@ impl Streams {
                     format!("making the stream {name} (does the NATS server run with JetStream?)")
                 })?;
         }
-        let bans = kv::Config {
-            bucket: subjects::BANS_BUCKET.to_owned(),
-            history: 1,
+        // A key-value bucket as a stream (NATS ADR-8): the client's own configuration of one knows no batches.
+        let bans = stream::Config {
+            name: subjects::BANS_STREAM.to_owned(),
+            subjects: vec![subjects::BANS_ALL.to_owned()],
+            max_messages_per_subject: 1,
             storage: StorageType::File,
-            limit_markers: Some(MARKER_TTL),
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            allow_message_ttl: true,
+            subject_delete_marker_ttl: Some(MARKER_TTL),
+            allow_atomic_publish: self.takes_batches(),
             republish: Some(Republish {
                 source: subjects::BANS_ALL.to_owned(),
                 destination: subjects::COMMANDS_ALL.to_owned(),
                 headers_only: false,
             }),
-            ..kv::Config::default()
+            ..stream::Config::default()
         };
         self.context
-            .create_or_update_key_value(bans)
+            .create_or_update_stream(bans)
             .await
             .context("making the bans bucket")?;
         // On disk: revisions are epochs, which must not begin again when the server does.
@@ -281,19 +298,7 @@ impl Streams {
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
     pub async fn put_ban(&self, command: &BlockCommand, over: u64) -> anyhow::Result<Put> {
-        let payload = wire::encode(command)?;
-        let mut message = PublishMessage::build()
-            .payload(payload.into())
-            .expected_last_subject_sequence(over);
-        if !command.is_permanent() {
-            // The server counts in whole seconds; the ban's own end is exact.
-            let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
-            message = message.ttl(Duration::from_secs(left.as_secs() + 1));
-        }
-        let sent = self
-            .context
-            .send_publish(subjects::ban(&command.target), message)
-            .await?;
+        let sent = self.context.publish_message(ban_message(command, over)?).await?;
         match sent.await {
             Ok(ack) => Ok(Put::Written {
                 revision: ack.sequence,
@@ -331,35 +336,46 @@ impl Streams {
             .with_context(|| format!("removing the ban of {target}"))
     }
 
-    /// Writes audit records in their order, each once, and waits for the server once. What it acknowledged is taken out of
-    /// `records`.
+    /// Writes up to [`BATCH`] audit records in their order, each once, and waits for the server once. What it acknowledged
+    /// is taken out of `records`.
     ///
     /// # Errors
     ///
     /// When there is something that it did not acknowledge.
     pub async fn put_audit(&self, records: &mut Vec<AuditRecord>) -> anyhow::Result<()> {
-        let mut sent = Vec::with_capacity(records.len());
-        for record in records.iter() {
-            let payload = serde_json::to_vec(record).context("encoding an audit record")?;
-            let subject = subjects::audit(record.decision.kind(), &record.target);
-            sent.push(self.context.publish(subject, payload.into()).await);
+        if records.len() > 1 && self.takes_batches() {
+            self.put_audit_batch(records).await?;
+            records.clear();
         }
-        let (mut written, mut failure) = (Vec::with_capacity(sent.len()), None);
-        for sent in sent {
-            let outcome = match sent {
-                Ok(acknowledgement) => acknowledgement.await.map(drop),
-                Err(error) => Err(error),
-            };
-            written.push(outcome.is_ok());
-            failure = failure.or(outcome.err());
+        while let Some(record) = records.first() {
+            self.context
+                .publish_message(audit_message(record)?)
+                .await?
+                .await?;
+            records.remove(0);
         }
-        let mut written = written.into_iter();
-        records.retain(|_| written.next() == Some(false));
-        match failure {
-            None => Ok(()),
-            Some(error) => Err(error).context("writing audit records"),
-        }
+        Ok(())
     }
+}
+
+fn ban_message(command: &BlockCommand, over: u64) -> anyhow::Result<OutboundMessage> {
+    let mut message = PublishMessage::build()
+        .payload(wire::encode(command)?.into())
+        .expected_last_subject_sequence(over);
+    if !command.is_permanent() {
+        // The server counts in whole seconds; the ban's own end is exact.
+        let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
+        message = message.ttl(Duration::from_secs(left.as_secs() + 1));
+    }
+    Ok(message.outbound_message(subjects::ban(&command.target)))
+}
+
+fn audit_message(record: &AuditRecord) -> anyhow::Result<OutboundMessage> {
+    let payload = serde_json::to_vec(record).context("encoding an audit record")?;
+    let subject = subjects::audit(record.decision.kind(), &record.target);
+    Ok(PublishMessage::build()
+        .payload(payload.into())
+        .outbound_message(subject))
 }
 
 /// What became of a write that depends on what is there.

@@ -29,7 +29,7 @@ use tracing::{debug, error};
 use uuid::Uuid;
 
 use crate::{
-    bus::{Put, Streams},
+    bus::{BATCH, Put, Streams},
     engine::Input,
     leases::{Standing, Tenures, boot_ms},
     replica::Revisions,
@@ -44,8 +44,8 @@ const UNDER_WAY: usize = 512;
 const BULK_UNDER_WAY: usize = 256;
 /// Audit records that may wait for the bus: those of a large import.
 const AUDIT_QUEUE: usize = 100_000;
-/// Audit records under way at most.
-const AUDITED_TOGETHER: usize = 256;
+/// Batches under way at most, each of [`BATCH`] bans.
+const BATCHES_UNDER_WAY: usize = 2;
 
 /// What the bucket should hold for one target.
 #[derive(Clone, Debug)]
@@ -125,6 +125,8 @@ impl Writer {
             inputs,
             wanted: HashMap::new(),
             queues: Queues::default(),
+            one_by_one: 0,
+            batches: 0,
             attempts: FuturesUnordered::new(),
         };
         (Self { wishes }, task.run(waiting))
@@ -152,6 +154,9 @@ struct Task {
     /// The latest wish for each target that waits or is under way.
     wanted: HashMap<Prefix, Wanted>,
     queues: Queues,
+    /// Bulk wishes that are to be tried one by one, since they could not be written in a batch.
+    one_by_one: usize,
+    batches: usize,
     attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
 }
 
@@ -168,25 +173,20 @@ struct Queues {
     bulk: VecDeque<Prefix>,
 }
 
-impl Queues {
-    /// The next target, if `under_way` leave room for it.
-    fn next(&mut self, under_way: usize) -> Option<Prefix> {
-        if under_way >= UNDER_WAY {
-            return None;
-        }
-        let bulk = || {
-            (under_way < BULK_UNDER_WAY)
-                .then(|| self.bulk.pop_front())
-                .flatten()
-        };
-        self.now.pop_front().or_else(bulk)
-    }
-}
-
-struct Attempt {
-    target: Prefix,
-    wish: Wish,
-    outcome: Result<Fate, Duration>,
+/// What became of one write, or of a batch.
+enum Attempt {
+    One {
+        target: Prefix,
+        wish: Box<Wish>,
+        outcome: Result<Fate, Duration>,
+    },
+    /// Bans that the server took together; their revisions follow each other.
+    All {
+        commands: Vec<BlockCommand>,
+        first_revision: u64,
+    },
+    /// Bans that it did not take together, to be written one by one.
+    None(Vec<BlockCommand>),
 }
 
 impl Bucket {
@@ -227,11 +227,7 @@ impl Task {
     async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<(Prefix, Wish, Urgency)>) {
         let mut open = true;
         while open || !self.wanted.is_empty() {
-            while let Some(target) = self.queues.next(self.attempts.len()) {
-                if self.wanted.get(&target).is_some_and(|wanted| !wanted.trying) {
-                    self.start(target, Duration::ZERO);
-                }
-            }
+            self.start_all();
             tokio::select! {
                 wish = waiting.recv(), if open => match wish {
                     Some((target, wish, urgency)) => self.take(target, wish, urgency).await,
@@ -240,6 +236,75 @@ impl Task {
                 Some(attempt) = self.attempts.next(), if !self.attempts.is_empty() => self.finish(attempt).await,
             }
         }
+    }
+
+    /// Tries whatever there is room for: what is urgent by itself, what is not in batches.
+    fn start_all(&mut self) {
+        while self.attempts.len() < UNDER_WAY
+            && let Some(target) = self.queues.now.pop_front()
+        {
+            if self.is_untried(&target) {
+                self.start(target, Duration::ZERO);
+            }
+        }
+        while self.attempts.len() < BULK_UNDER_WAY && !self.queues.bulk.is_empty() {
+            if self.one_by_one == 0 && self.bucket.streams.takes_batches() {
+                if self.batches >= BATCHES_UNDER_WAY {
+                    break;
+                }
+                self.start_batch();
+            } else if let Some(target) = self.queues.bulk.pop_front() {
+                self.one_by_one = self.one_by_one.saturating_sub(1);
+                if self.is_untried(&target) {
+                    self.start(target, Duration::ZERO);
+                }
+            }
+        }
+    }
+
+    fn is_untried(&self, target: &Prefix) -> bool {
+        self.wanted.get(target).is_some_and(|wanted| !wanted.trying)
+    }
+
+    /// Writes the next bans that people ordered together; what else is among them goes by itself.
+    fn start_batch(&mut self) {
+        let now = now_ms();
+        let mut commands = Vec::with_capacity(BATCH);
+        while commands.len() < BATCH
+            && let Some(target) = self.queues.bulk.pop_front()
+        {
+            match self.wanted.get_mut(&target) {
+                Some(Wanted {
+                    wish: Wish::Ban(command),
+                    trying: trying @ false,
+                }) if command.epoch == NO_LEASE && command.expires_at_ms > now => {
+                    *trying = true;
+                    commands.push((command.clone(), self.bucket.revisions.of(&target)));
+                }
+                Some(Wanted { trying: false, .. }) => self.start(target, Duration::ZERO),
+                Some(_) | None => {}
+            }
+        }
+        if commands.is_empty() {
+            return;
+        }
+        self.batches += 1;
+        let streams = self.bucket.streams.clone();
+        self.attempts.push(Box::pin(async move {
+            let written = streams.put_bans(&commands).await;
+            let commands = commands.into_iter().map(|(command, _)| command).collect();
+            match written {
+                Ok(first_revision) => Attempt::All {
+                    commands,
+                    first_revision,
+                },
+                Err(error) => {
+                    debug!("writing to the bans bucket failed, retrying one by one: {error:#}");
+                    tokio::time::sleep(FIRST_RETRY).await;
+                    Attempt::None(commands)
+                }
+            }
+        }));
     }
 
     async fn take(&mut self, target: Prefix, wish: Wish, urgency: Urgency) {
@@ -281,9 +346,9 @@ impl Task {
                 debug!(%target, "writing to the bans bucket failed, retrying: {error:#}");
                 (pause * 2).clamp(FIRST_RETRY, LAST_RETRY)
             });
-            Attempt {
+            Attempt::One {
                 target,
-                wish,
+                wish: Box::new(wish),
                 outcome,
             }
         }));
@@ -295,23 +360,49 @@ impl Task {
         }
     }
 
-    async fn finish(
-        &mut self,
-        Attempt {
-            target,
-            wish,
-            outcome,
-        }: Attempt,
-    ) {
-        let latest = self.wanted.get(&target).map(|wanted| &wanted.wish);
-        let is_latest = latest.is_some_and(|latest| latest.is(&wish));
-        match outcome {
-            Ok(fate) if is_latest => {
-                self.wanted.remove(&target);
-                self.report(wish.id(), fate).await;
+    async fn finish(&mut self, attempt: Attempt) {
+        match attempt {
+            Attempt::One {
+                target,
+                wish,
+                outcome: Ok(fate),
+            } => self.settle(target, &wish, fate).await,
+            Attempt::One {
+                target,
+                outcome: Err(pause),
+                ..
+            } => self.start(target, pause),
+            Attempt::All {
+                commands,
+                first_revision,
+            } => {
+                self.batches -= 1;
+                for (command, revision) in commands.into_iter().zip(first_revision..) {
+                    let fate = Fate::Written { revision };
+                    self.settle(command.target, &Wish::Ban(command), fate).await;
+                }
             }
-            Ok(_) => self.start(target, Duration::ZERO),
-            Err(pause) => self.start(target, pause),
+            Attempt::None(commands) => {
+                self.batches -= 1;
+                self.one_by_one += commands.len();
+                for command in commands.into_iter().rev() {
+                    if let Some(wanted) = self.wanted.get_mut(&command.target) {
+                        wanted.trying = false;
+                        self.queues.bulk.push_front(command.target);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A wish has come to an end; if it is not the latest for its target, that one is next.
+    async fn settle(&mut self, target: Prefix, wish: &Wish, fate: Fate) {
+        let latest = self.wanted.get(&target).map(|wanted| &wanted.wish);
+        if latest.is_some_and(|latest| latest.is(wish)) {
+            self.wanted.remove(&target);
+            self.report(wish.id(), fate).await;
+        } else {
+            self.start(target, Duration::ZERO);
         }
     }
 }
@@ -352,7 +443,7 @@ impl Auditor {
 
 async fn write_audit(streams: Streams, mut waiting: mpsc::Receiver<AuditRecord>) {
     let mut records = Vec::new();
-    while waiting.recv_many(&mut records, AUDITED_TOGETHER).await > 0 {
+    while waiting.recv_many(&mut records, BATCH).await > 0 {
         let mut pause = FIRST_RETRY;
         // Those that the bus did not acknowledge are tried again, in their order.
         while let Err(error) = streams.put_audit(&mut records).await {
