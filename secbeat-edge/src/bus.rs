@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use secbeat_common::{
     daemon::{bus::Bus, config::NatsUrl, garbage::Garbage},
+    fence::Fence,
     prefix::Prefix,
     subjects,
     wire::{self, BlockCommand},
@@ -28,10 +29,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 pub use self::interest::watch_interest;
-use crate::{
-    enforcer::{Delivery, DeliveryMode, Order},
-    reconcile::Fence,
-};
+use crate::enforcer::{Delivery, DeliveryMode, Order};
 
 /// Messages that may wait to be published.
 const QUEUE: usize = 8192;

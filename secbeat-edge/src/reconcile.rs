@@ -4,7 +4,6 @@
 //! at any time (an LRU evicts, an operator meddles, a daemon was down); a [`Pass`] finds out and repairs.
 
 mod claims;
-mod fence;
 mod nets;
 mod pass;
 mod received;
@@ -29,7 +28,6 @@ use self::{
     received::{Ban, Received},
 };
 pub use self::{
-    fence::Fence,
     nets::{Entry, cover},
     pass::{Drift, Pass, Surroundings},
 };
@@ -227,7 +225,11 @@ impl Reconciler {
         let received = Ban {
             item: command.into(),
             over,
+            spent: false,
         };
+        if self.received.is_spent(&command.target, command.id) {
+            return Ok(None);
+        }
         if let Err(refusal) = self.acceptable(command, protects) {
             self.set_aside_instead(received);
             return Err(refusal);
@@ -267,6 +269,7 @@ impl Reconciler {
                 self.set_aside_instead(Ban {
                     item: command.into(),
                     over: now.boot.plus(Duration::from_millis(left)),
+                    spent: false,
                 });
                 Refusal::Stale
             }
@@ -369,7 +372,7 @@ impl Reconciler {
             if let Some(ban) = ended.fleet.and_then(|claim| claim.received) {
                 received.forget(&ban);
                 if ban.over > now {
-                    received.set_aside(ban);
+                    received.set_aside(Ban { spent: true, ..ban });
                 }
             }
             Some(*target)

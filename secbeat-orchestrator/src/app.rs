@@ -15,7 +15,7 @@ use crate::{
     bus::{Streams, TELEMETRY_AGE},
     config::Config,
     detect::Detector,
-    engine::{Engine, EngineHandle},
+    engine::{Engine, EngineHandle, Input},
     evidence::Witness,
     fleet_watch::FleetWatch,
     intake::Intake,
@@ -41,7 +41,7 @@ pub struct App {
     config: Config,
     engine: Engine,
     writers: Pin<Box<dyn Future<Output = ()> + Send>>,
-    inputs: mpsc::Receiver<crate::engine::Input>,
+    inputs: mpsc::Receiver<Input>,
     replica: Replica,
     restored: watch::Receiver<bool>,
     leases: Leases,
@@ -168,7 +168,8 @@ impl App {
         let telling = tokio::spawn(interest::keep(self.intake.bus.clone(), self.config.interest()));
         let events = self.api.events.clone();
         let replica = tokio::spawn(self.replica.run());
-        let intake = tokio::spawn(self.intake.run(self.changes));
+        let inputs = self.intake.inputs.clone();
+        let mut intake = tokio::spawn(self.intake.run(self.changes));
         let (resign, resigning) = oneshot::channel::<()>();
         let mut restored = self.restored;
         let mut leases = tokio::spawn(async move {
@@ -190,7 +191,7 @@ impl App {
                 info!("stopping; bans stay in force");
                 Ok(())
             }
-            ended = intake => ended.context("reading telemetry died"),
+            ended = &mut intake => ended.context("reading telemetry died"),
             ended = &mut leases => ended.context("sharing the partitions died"),
             ended = replica => ended.context("reading the bus died").and_then(|ended| ended),
         };
@@ -200,9 +201,15 @@ impl App {
         protecting.abort();
         watching.abort();
         telling.abort();
+        intake.abort();
+        // What was decided is still written, and audited once it is, if NATS takes it soon.
+        let (reply, drained) = oneshot::channel();
+        let _ = inputs.send(Input::Drain { reply }).await;
+        drop(inputs);
+        let drained = tokio::time::timeout(DRAIN, drained).await;
         engine.abort();
-        // The engine has dropped its ends: what it decided is still written, if NATS takes it soon.
-        if tokio::time::timeout(DRAIN, writers).await.is_err() {
+        // The engine has dropped its ends.
+        if tokio::time::timeout(DRAIN, writers).await.is_err() || drained.is_err() {
             warn!("NATS did not take all that was decided");
         }
         // Last of all: until then this orchestrator owns what it wrote about.

@@ -3,17 +3,23 @@
 mod audit;
 mod batch;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use async_nats::{
-    Client,
+    Client, HeaderMap,
+    header::NATS_ROLLUP,
     jetstream::{
         self, Context,
         consumer::{DeliverPolicy, push},
-        context::{PublishErrorKind, traits::Publisher as _},
+        context::{PublishError, PublishErrorKind, traits::Publisher as _},
         kv,
         message::{OutboundMessage, PublishMessage},
+        publish::PublishAck,
         stream::{self, DiscardPolicy, Republish, StorageType},
     },
 };
@@ -190,23 +196,27 @@ impl Streams {
         removed.with_context(|| format!("removing the lease {key}"))
     }
 
-    /// Audit records since `since_ms`, oldest first.
+    /// The audit's bans, unbans and bans that would have been since `since_ms`, oldest first, without the events that led to
+    /// them.
     ///
     /// # Errors
     ///
     /// When the stream cannot be read.
-    pub async fn audit_since(&self, since_ms: i64) -> anyhow::Result<Vec<AuditRecord>> {
+    pub async fn decisions_since(&self, since_ms: i64) -> anyhow::Result<Vec<AuditRecord>> {
         let stream = self
             .context
             .get_stream(subjects::AUDIT_STREAM)
             .await
             .context("opening the audit stream")?;
+        let kinds = ["ban", "unban", "observed"].into_iter();
+        let kinds = kinds.flat_map(|kind| subjects::audit_of(Some(kind), None));
         let consumer = stream
             .create_consumer(push::OrderedConfig {
                 deliver_subject: self.context_inbox(),
                 deliver_policy: DeliverPolicy::ByStartTime {
                     start_time: timestamp(since_ms)?,
                 },
+                filter_subjects: kinds.collect(),
                 ..push::OrderedConfig::default()
             })
             .await
@@ -223,8 +233,8 @@ impl Streams {
             let message = message
                 .context("the audit stream ended")?
                 .context("reading the audit stream")?;
-            match serde_json::from_slice(&message.payload) {
-                Ok(record) => records.push(record),
+            match serde_json::from_slice::<AuditRecord>(&message.payload) {
+                Ok(record) => records.push(record.without_events()),
                 Err(error) => warn!(subject = %message.subject, %error, "not an audit record: ignored"),
             }
             if message
@@ -299,13 +309,7 @@ impl Streams {
     /// When the server did not acknowledge it; it may have been written all the same.
     pub async fn put_ban(&self, command: &BlockCommand, over: u64) -> anyhow::Result<Put> {
         let sent = self.context.publish_message(ban_message(command, over)?).await?;
-        match sent.await {
-            Ok(ack) => Ok(Put::Written {
-                revision: ack.sequence,
-            }),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Put::Conflict),
-            Err(error) => Err(error.into()),
-        }
+        put(sent.await)
     }
 
     /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that decodes.
@@ -323,17 +327,22 @@ impl Streams {
         }))
     }
 
-    /// Removes a ban, once.
+    /// Removes a ban, once, on top of the revision `over` of its key.
     ///
     /// # Errors
     ///
     /// When the server did not acknowledge it; it may have been removed all the same.
-    pub async fn remove_ban(&self, target: &Prefix) -> anyhow::Result<()> {
-        self.bans()
-            .await?
-            .purge_with_ttl(target.key(), MARKER_TTL)
-            .await
-            .with_context(|| format!("removing the ban of {target}"))
+    pub async fn remove_ban(&self, target: &Prefix, over: u64) -> anyhow::Result<Put> {
+        let mut message = PublishMessage::build()
+            .expected_last_subject_sequence(over)
+            .ttl(MARKER_TTL)
+            .outbound_message(subjects::ban(target));
+        let headers = message.headers.get_or_insert_with(HeaderMap::new);
+        // A purge, as ADR-8 has it.
+        headers.insert("KV-Operation", "PURGE");
+        headers.insert(NATS_ROLLUP, "sub");
+        let sent = self.context.publish_message(message).await?;
+        put(sent.await).with_context(|| format!("removing the ban of {target}"))
     }
 
     /// Writes up to [`BATCH`] audit records in their order, each once, and waits for the server once. What it acknowledged
@@ -373,8 +382,12 @@ fn ban_message(command: &BlockCommand, over: u64) -> anyhow::Result<OutboundMess
 fn audit_message(record: &AuditRecord) -> anyhow::Result<OutboundMessage> {
     let payload = serde_json::to_vec(record).context("encoding an audit record")?;
     let subject = subjects::audit(record.decision.kind(), &record.target);
+    // The same record again, because its acknowledgement was lost, is taken once.
+    let mut hash = DefaultHasher::new();
+    payload.hash(&mut hash);
     Ok(PublishMessage::build()
         .payload(payload.into())
+        .message_id(format!("{:016x}", hash.finish()))
         .outbound_message(subject))
 }
 
@@ -386,6 +399,16 @@ pub enum Put {
     },
     /// Something else was there.
     Conflict,
+}
+
+fn put(acknowledged: Result<PublishAck, PublishError>) -> anyhow::Result<Put> {
+    match acknowledged {
+        Ok(ack) => Ok(Put::Written {
+            revision: ack.sequence,
+        }),
+        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Put::Conflict),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What of the stream concerns `partitions`.

@@ -13,7 +13,7 @@ mod times;
 mod waf;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -22,10 +22,14 @@ use secbeat_common::{
         bus::Bus,
         time::{end, now_ms},
     },
+    fence::Fence,
     prefix::Prefix,
     wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, SeenEvent},
 };
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
+};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
@@ -89,6 +93,11 @@ pub struct Engine {
     resets: Resets,
     /// What the bucket has, with the revision of its key, as far as is known.
     present: HashMap<Prefix, (Uuid, u64)>,
+    fence: Fence,
+    /// Targets whose ban in the bucket edges refuse.
+    stale: HashSet<Prefix>,
+    /// Whoever waits until all that was decided is written.
+    draining: Option<oneshot::Sender<()>>,
     counts: Counts,
     events: Events,
 }
@@ -157,6 +166,9 @@ impl Engine {
             partitions: Partitions::default(),
             resets: Resets::default(),
             present: HashMap::new(),
+            fence: Fence::default(),
+            stale: HashSet::new(),
+            draining: None,
             counts: Counts::default(),
             events: Events::default(),
         }
@@ -194,6 +206,7 @@ impl Engine {
                 _ = expire.tick() => {
                     for target in self.ledger.expire(now_ms()) {
                         info!(target: "audit", %target, "ban ended");
+                        self.propagation.over(&target);
                     }
                     self.look_for_edges();
                 }
@@ -234,7 +247,14 @@ impl Engine {
                     .protect(networks.iter().map(|protected| protected.network).collect());
                 self.protected = networks;
             }
-            Input::Done { id, fate } => self.done(id, fate),
+            Input::Done { id, fate } => {
+                self.done(id, fate);
+                self.drained();
+            }
+            Input::Drain { reply } => {
+                self.draining = Some(reply);
+                self.drained();
+            }
             Input::Ban { ban, reply } => self.ban(ban, reply),
             Input::Import { import, reply } => self.import(import, reply),
             Input::Unban { target, actor, reply } => self.unban(target, actor, reply),
@@ -371,7 +391,10 @@ impl Engine {
         answer: Answer,
         urgency: Urgency,
     ) {
-        self.propagation.issued(&command, self.fleet.up());
+        // Of an import nobody waits for a single ban.
+        if urgency == Urgency::Now {
+            self.propagation.issued(&command, self.fleet.up());
+        }
         let decision = Audited::Ban {
             command_id: command.id,
             reason: command.reason,
@@ -393,6 +416,15 @@ impl Engine {
             },
         );
         self.writer.wish(target, Wish::Ban(command), urgency);
+    }
+
+    /// Tells whoever waits for it that nothing is on its way any more.
+    fn drained(&mut self) {
+        if self.open.is_empty()
+            && let Some(reply) = self.draining.take()
+        {
+            let _ = reply.send(());
+        }
     }
 
     /// A decision has reached the bus, or came to nothing.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::{now_ms, rfc3339},
+    daemon::time::{end, now_ms, rfc3339},
     wire::{AuditRecord, Decision},
 };
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,8 @@ pub enum Change {
         /// Who banned.
         actor: String,
         /// RFC 3339.
-        expires_at: String,
+        /// `null` for a ban without end.
+        expires_at: Option<String>,
     },
     /// A ban was lifted before its end.
     Unban {
@@ -105,7 +106,7 @@ impl Change {
                 strikes: *strikes,
                 note: note.clone(),
                 actor,
-                expires_at: rfc3339(*expires_at_ms),
+                expires_at: end(*expires_at_ms),
             }),
             Decision::Unban { command_id, .. } => Some(Self::Unban {
                 command_id: command_id.to_string(),

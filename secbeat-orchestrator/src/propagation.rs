@@ -59,6 +59,7 @@ impl Propagation {
             Scope::Fleet => true,
             Scope::Edge(id) => id == edge,
         };
+        self.over(&command.target);
         let answers = up
             .filter(meant)
             .map(|edge| (self.name(edge), Answer::Pending))
@@ -77,6 +78,26 @@ impl Propagation {
     pub fn void(&mut self, id: Uuid) {
         if let Some(issued) = self.commands.get_mut(&id) {
             issued.answers.retain(|_, answer| *answer != Answer::Pending);
+        }
+    }
+
+    /// No command against `target` is in force any more, or another one is from now on: as [`void`](Self::void).
+    pub fn over(&mut self, target: &Prefix) {
+        for issued in self
+            .commands
+            .values_mut()
+            .filter(|issued| issued.target == *target)
+        {
+            issued.answers.retain(|_, answer| *answer != Answer::Pending);
+        }
+    }
+
+    /// `edge` is not there any more, and need not answer.
+    pub fn departed(&mut self, edge: &str) {
+        for issued in self.commands.values_mut() {
+            if issued.answers.get(edge) == Some(&Answer::Pending) {
+                issued.answers.remove(edge);
+            }
         }
     }
 

@@ -96,7 +96,6 @@ impl Replica {
     pub async fn run(mut self) -> anyhow::Result<()> {
         let streams = Streams::new(&self.bus);
         let mut connection = 0;
-        // Until when everything was heard, milliseconds since the Unix epoch.
         let mut heard_ms = None;
         loop {
             connection = self.bus.connection_after(connection).await;
@@ -104,14 +103,10 @@ impl Replica {
             let mut complained = false;
             loop {
                 let mut watched = self.bus.clone();
-                let mut follows = false;
                 let outcome = tokio::select! {
-                    outcome = self.follow(&streams, heard_ms, &mut follows) => Some(outcome),
+                    outcome = self.follow(&streams, &mut heard_ms) => Some(outcome),
                     _ = watched.connection_after(connection) => None,
                 };
-                if follows {
-                    heard_ms = Some(now_ms());
-                }
                 if self.inputs.is_closed() {
                     return Ok(());
                 }
@@ -129,12 +124,10 @@ impl Replica {
         }
     }
 
-    async fn follow(
-        &self,
-        streams: &Streams,
-        heard_ms: Option<i64>,
-        follows: &mut bool,
-    ) -> anyhow::Result<()> {
+    /// `heard_ms`: until when everything was heard for certain, milliseconds since the Unix epoch. That is when it was last
+    /// read from the beginning, or the last change after that: a connection may have been dead for long when it ends.
+    async fn follow(&self, streams: &Streams, heard_ms: &mut Option<i64>) -> anyhow::Result<()> {
+        let begun_ms = now_ms();
         streams.ensure(self.longest_window).await?;
         let bucket = streams.bans().await?;
         let status = bucket
@@ -161,20 +154,21 @@ impl Replica {
                 None => {}
             }
         }
-        let since_ms = match heard_ms {
+        let since_ms = match *heard_ms {
             Some(heard) => heard.saturating_sub(millis(OVERLAP)),
             None => now_ms().saturating_sub(millis(self.memory)).max(0),
         };
-        let audit = streams.audit_since(since_ms).await?;
-        let input = match heard_ms {
+        let audit = streams.decisions_since(since_ms).await?;
+        let input = match *heard_ms {
             None => Input::Restore { bans, audit },
             Some(_) => Input::Recheck { bans, lifted, audit },
         };
         self.send(input).await?;
         self.restored.send_replace(true);
-        *follows = true;
+        *heard_ms = Some(begun_ms);
         while let Some(entry) = watch.next().await {
             let entry = entry.context("reading the bans bucket")?;
+            *heard_ms = Some(created_ms(&entry));
             match self.parse(&entry) {
                 Some(Heard::Ban(written)) => self.send(Input::Banned(written)).await?,
                 Some(Heard::Gone(gone)) => self.send(Input::Lifted(gone)).await?,
@@ -198,7 +192,7 @@ impl Replica {
         match entry.operation {
             Operation::Delete | Operation::Purge => Some(Heard::Gone(Gone {
                 target,
-                at_ms: i64::try_from(entry.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX),
+                at_ms: created_ms(entry),
                 revision: entry.revision,
             })),
             Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
@@ -220,6 +214,11 @@ impl Replica {
             },
         }
     }
+}
+
+/// When the server took an entry, milliseconds since the Unix epoch.
+fn created_ms(entry: &Entry) -> i64 {
+    i64::try_from(entry.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 enum Heard {

@@ -52,8 +52,8 @@ const BATCHES_UNDER_WAY: usize = 2;
 pub enum Wish {
     /// This ban.
     Ban(BlockCommand),
-    /// Nothing: the ban of this id is lifted.
-    Lift(Uuid),
+    /// Nothing: the ban of this id was lifted at this time (milliseconds since the Unix epoch), and any older one with it.
+    Lift { id: Uuid, at_ms: i64 },
 }
 
 /// What became of a wish.
@@ -77,7 +77,7 @@ impl Wish {
     fn id(&self) -> Uuid {
         match self {
             Self::Ban(command) => command.id,
-            Self::Lift(id) => *id,
+            Self::Lift { id, .. } => *id,
         }
     }
 
@@ -85,7 +85,7 @@ impl Wish {
         self.id() == other.id()
             && matches!(
                 (self, other),
-                (Self::Ban(_), Self::Ban(_)) | (Self::Lift(_), Self::Lift(_))
+                (Self::Ban(_), Self::Ban(_)) | (Self::Lift { .. }, Self::Lift { .. })
             )
     }
 }
@@ -217,6 +217,20 @@ impl Bucket {
         }
     }
 
+    /// Takes a ban out unless a newer one is there. Also where there is none: the purge comes after whatever is still being
+    /// written.
+    async fn lift(&self, target: &Prefix, id: Uuid, at_ms: i64) -> anyhow::Result<Fate> {
+        loop {
+            let (over, found) = self.streams.ban_of(target).await?;
+            if found.is_some_and(|found| found.id != id && found.issued_at_ms > at_ms) {
+                return Ok(Fate::Lifted);
+            }
+            if let Put::Written { .. } = self.streams.remove_ban(target, over).await? {
+                return Ok(Fate::Lifted);
+            }
+        }
+    }
+
     fn standing(&self, command: &BlockCommand) -> Standing {
         let partition = command.target.partition(PARTITIONS);
         self.tenures.standing(partition, boot_ms())
@@ -340,7 +354,7 @@ impl Task {
             }
             let written = match &wish {
                 Wish::Ban(command) => bucket.ban(command.clone()).await,
-                Wish::Lift(_) => bucket.streams.remove_ban(&target).await.map(|()| Fate::Lifted),
+                Wish::Lift { id, at_ms } => bucket.lift(&target, *id, *at_ms).await,
             };
             let outcome = written.map_err(|error| {
                 debug!(%target, "writing to the bans bucket failed, retrying: {error:#}");

@@ -102,7 +102,7 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError>
 pub struct HumanDuration(pub Duration);
 
 /// Longest duration that SecBeat takes anywhere: ten years, far from every overflow.
-const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl FromStr for HumanDuration {
     type Err = String;

@@ -70,6 +70,20 @@ pub enum Decision {
     },
 }
 
+impl AuditRecord {
+    /// The decision alone, without what led to it.
+    #[must_use]
+    pub fn without_events(mut self) -> Self {
+        match &mut self.decision {
+            Decision::Ban { events, .. }
+            | Decision::Observed { events, .. }
+            | Decision::Suppressed { events, .. } => *events = Vec::new(),
+            Decision::Unban { .. } => {}
+        }
+        self
+    }
+}
+
 impl Decision {
     /// The third token of the record's subject.
     #[must_use]

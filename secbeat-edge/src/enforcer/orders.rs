@@ -55,7 +55,7 @@ pub struct Delivery {
     /// Of the bans bucket.
     pub revision: u64,
     pub mode: DeliveryMode,
-    /// Whether the command's issuer no longer owned the target's partition; see [`crate::reconcile::Fence`].
+    /// Whether the command's issuer no longer owned the target's partition; see [`secbeat_common::fence`].
     pub stale: bool,
 }
 

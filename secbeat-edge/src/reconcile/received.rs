@@ -24,6 +24,8 @@ pub(super) struct Ban {
     pub(super) item: Item,
     /// When it is over; what is enforced ends earlier if this edge bans nobody for so long.
     pub(super) over: BootTime,
+    /// Whether it was enforced for as long as this edge bans.
+    pub(super) spent: bool,
 }
 
 impl Received {
@@ -57,6 +59,13 @@ impl Received {
         self.aside
             .get(target)
             .is_some_and(|ban| ban.item.command_id == id)
+    }
+
+    /// Whether the command `id` against `target` was enforced for as long as this edge bans.
+    pub(super) fn is_spent(&self, target: &Prefix, id: Uuid) -> bool {
+        self.aside
+            .get(target)
+            .is_some_and(|ban| ban.spent && ban.item.command_id == id)
     }
 
     pub(super) fn aside(&self) -> usize {

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     engine::{Import, ImportMode, Input},
-    exchange::BanEntry,
-    ledger::{BanQuery, ManualBan},
+    exchange::{BanEntry, EntryError},
+    ledger::{BanQuery, MAX_NOTE, ManualBan},
 };
 
 /// Most bans in one request to import.
@@ -35,30 +35,23 @@ const MAX_IMPORT_BODY: usize = 16 * 1024 * 1024;
 pub const MAX_PAGE: usize = 10_000;
 
 /// The query of `GET /api/v1/bans`; everything unless set.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListRequest {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `kernel` or `l7`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub layer: Option<Layer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
     /// Bans of this network and of what lies in it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
     /// Bans that this address falls under.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub contains: Option<IpAddr>,
     /// [`BanPage::next`] of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Most bans on the page, up to [`MAX_PAGE`].
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -163,6 +156,9 @@ async fn ban(
         .parse()
         .map_err(|error| bad_request("target", error))?;
     let expires_at_ms = request.term()?.end(now_ms());
+    if request.note.len() > MAX_NOTE {
+        return Err(bad_request("note", EntryError::Note(request.note.len())));
+    }
     let ban = ManualBan::new(target, expires_at_ms, request.note, actor);
     let ban = api
         .ask(|reply| Input::Ban { ban, reply })

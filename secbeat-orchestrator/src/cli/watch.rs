@@ -122,7 +122,10 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             actor,
             expires_at,
             ..
-        } => format!("{target}  {reason} by {actor} until {expires_at}  {note}"),
+        } => {
+            let until = expires_at.map_or_else(|| "for ever".to_owned(), |end| format!("until {end}"));
+            format!("{target}  {reason} by {actor} {until}  {note}")
+        }
         Change::Unban { target, actor, .. } => format!("{target}  by {actor}"),
         Change::EdgeUp { edge_id } | Change::EdgeDown { edge_id } | Change::EdgeAgrees { edge_id } => edge_id,
         Change::EdgeDrifts { edge_id, since } => format!("{edge_id}  since {since}"),

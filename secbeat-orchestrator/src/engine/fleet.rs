@@ -67,8 +67,11 @@ impl Engine {
         self.fleet.edges().map(view).collect()
     }
 
-    fn tell(&self, events: impl IntoIterator<Item = Event>) {
+    fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
+            if let What::Down(_) = event.what {
+                self.propagation.departed(&event.edge_id);
+            }
             self.events.tell(report(event));
         }
     }

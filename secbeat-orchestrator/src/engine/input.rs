@@ -76,6 +76,10 @@ pub enum Input {
     Owned(Ownership),
     /// All that is never banned from now on.
     Protected(Vec<ProtectedNet>),
+    /// Answered once nothing that was decided is on its way any more.
+    Drain {
+        reply: oneshot::Sender<()>,
+    },
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.
     Done {
         id: Uuid,

@@ -93,16 +93,22 @@ impl Engine {
             strikes: ban.command.strikes,
         };
         let answer = Answer::Unban(reply, BanView::new(&ban, now));
-        self.open.insert(
-            id,
-            Open {
-                target,
-                actor,
-                decision,
-                answer,
-            },
-        );
-        self.writer.wish(target, Wish::Lift(id), Urgency::Now);
+        let lifting = Open {
+            target,
+            actor,
+            decision,
+            answer,
+        };
+        // A ban that was still on its way from an import is not waited for any more.
+        if let Some(Open {
+            answer: Answer::Import(import),
+            ..
+        }) = self.open.insert(id, lifting)
+        {
+            self.imported(import);
+        }
+        let wish = Wish::Lift { id, at_ms: now };
+        self.writer.wish(target, wish, Urgency::Now);
     }
 
     pub(super) fn import(&mut self, Import { bans, mode, actor }: Import, reply: Reply<Imported>) {

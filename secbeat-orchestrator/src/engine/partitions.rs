@@ -32,6 +32,7 @@ impl Engine {
                 }
                 self.judge_parked(partition);
                 self.write_lost(|n| n == partition);
+                self.adopt_stale(partition);
             }
             Ownership::Lost { partition } => {
                 self.partitions.watched[usize::from(partition)] = false;

@@ -3,6 +3,7 @@
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
+    subjects::PARTITIONS,
     wire::{AuditRecord, BlockCommand, Decision as Audited, RuleName},
 };
 use tracing::{info, warn};
@@ -24,6 +25,7 @@ impl Engine {
         self.remember(audit, now);
         for Written { command, revision } in bans {
             self.present.insert(command.target, (command.id, revision));
+            self.weigh(&command, revision);
             if command.expires_at_ms > now {
                 self.ignore_until(command.target, command.expires_at_ms, command.layer);
                 self.ledger.restore(command);
@@ -34,7 +36,13 @@ impl Engine {
 
     /// The same after a time without the bus. What was lifted meanwhile goes; what the bucket lost is written again.
     pub(super) fn recheck(&mut self, bans: Vec<Written>, lifted: Vec<Gone>, audit: &[AuditRecord]) {
-        self.remember(audit, now_ms());
+        // Nothing that was decided before a ban in force is news.
+        let is_news = |record: &&AuditRecord| {
+            let ban = self.ledger.get(&record.target);
+            ban.is_none_or(|ban| ban.command.issued_at_ms < record.at_ms)
+        };
+        let news: Vec<_> = audit.iter().filter(is_news).cloned().collect();
+        self.remember(&news, now_ms());
         for record in audit {
             if let Audited::Unban { command_id, .. } = record.decision
                 && self
@@ -96,6 +104,7 @@ impl Engine {
             return;
         }
         self.present.insert(command.target, (command.id, revision));
+        self.weigh(&command, revision);
         let known = self.ledger.get(&command.target).map(|ban| ban.command.id);
         // The echo of a ban that is being lifted here is late.
         if known == Some(command.id) || self.is_lifting(command.id) || command.expires_at_ms <= now_ms() {
@@ -106,6 +115,33 @@ impl Engine {
         if self.ledger.restore(command) {
             info!(%target, issuer, reason = reason.name(), "banned by another orchestrator");
             self.ignore_until(target, until_ms, layer);
+        }
+        if self.stale.contains(&target) {
+            let partition = target.partition(PARTITIONS);
+            if let Standing::Owner { .. } = self.tenures.standing(partition, boot_ms()) {
+                self.adopt_stale(partition);
+            }
+        }
+    }
+
+    /// Notes whether edges refuse a command because its orchestrator no longer owned the partition.
+    fn weigh(&mut self, command: &BlockCommand, revision: u64) {
+        match self.fence.admits(command, revision) {
+            true => self.stale.remove(&command.target),
+            false => self.stale.insert(command.target),
+        };
+    }
+
+    /// Writes again, as this orchestrator's, what edges refuse of a partition that it owns: the ledger has it, and a target
+    /// that is banned there is not found again.
+    pub(super) fn adopt_stale(&mut self, partition: u16) {
+        let of_it = |target: &Prefix| target.partition(PARTITIONS) == partition;
+        for target in self.stale.extract_if(|target| of_it(target)) {
+            if let Some(ban) = self.ledger.get(&target) {
+                warn!(%target, issuer = ban.command.issuer, "edges refuse a ban written too late: writing it again");
+                self.writer
+                    .wish(target, Wish::Ban(ban.command.clone()), Urgency::Bulk);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ mod write;
 
 use jiff::Timestamp;
 use secbeat_common::{
-    daemon::term::Term,
+    daemon::{config::MAX_DURATION, term::Term},
     prefix::{Prefix, PrefixError},
     wire::{Layer, PERMANENT, Reason},
 };
@@ -16,7 +16,11 @@ pub use self::{
     read::{BadLine, Numbered, read},
     write::Writer,
 };
-use crate::{api::view::BanView, ledger::ManualBan};
+use crate::{
+    api::view::BanView,
+    ledger::{MAX_NOTE, ManualBan},
+    millis,
+};
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +75,10 @@ pub enum EntryError {
     NoEnd,
     #[error("it says twice when the ban ends")]
     Ends,
+    #[error("it ends in more than ten years; for ever is `permanent`")]
+    TooLong,
+    #[error("its note has {0} bytes, at most {MAX_NOTE} are kept")]
+    Note(usize),
 }
 
 impl BanEntry {
@@ -97,6 +105,12 @@ impl BanEntry {
             (None, None, false) => return Err(EntryError::NoEnd),
             _ => return Err(EntryError::Ends),
         };
+        if expires_at_ms != PERMANENT && expires_at_ms.saturating_sub(now_ms) > millis(MAX_DURATION) {
+            return Err(EntryError::TooLong);
+        }
+        if self.note.len() > MAX_NOTE {
+            return Err(EntryError::Note(self.note.len()));
+        }
         Ok(ManualBan {
             target: self.target()?,
             expires_at_ms,

@@ -191,4 +191,14 @@ fn an_entry_ends_in_exactly_one_way() {
         entry(r#"{"target":"198.51.100.7","duration":"1m","permanent":true}"#),
         Err(EntryError::Ends)
     );
+    assert_eq!(
+        entry(r#"{"target":"198.51.100.7","expires_at":"2999-01-01T00:00:00Z"}"#),
+        Err(EntryError::TooLong),
+        "the server would overflow"
+    );
+    let note = format!(
+        r#"{{"target":"198.51.100.7","permanent":true,"note":"{}"}}"#,
+        "é".repeat(513)
+    );
+    assert_eq!(entry(&note), Err(EntryError::Note(1026)));
 }

@@ -1,7 +1,7 @@
 //! Bans from their audit records.
 
 use secbeat_common::{
-    daemon::time::rfc3339,
+    daemon::time::{end as end_of, rfc3339},
     wire::{AuditRecord, Decision},
 };
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub(super) fn bans(audit: &[AuditRecord], now_ms: i64) -> Vec<PastBan> {
             layer: layer.name().to_owned(),
             strikes: *strikes,
             decided_at: rfc3339(decided_ms(*command_id).unwrap_or(record.at_ms)),
-            expires_at: rfc3339(*expires_at_ms),
+            expires_at: end_of(*expires_at_ms),
             count: evidence.map(|evidence| evidence.count),
             events: events.clone(),
             end: end(record, *command_id, *expires_at_ms, &audit[index + 1..], now_ms),
@@ -52,7 +52,7 @@ fn end(record: &AuditRecord, id: Uuid, expires_at_ms: i64, later: &[AuditRecord]
                 at: rfc3339(later.at_ms),
                 actor: later.actor.clone(),
             }),
-            Decision::Ban { command_id, .. } if later.at_ms < expires_at_ms => {
+            Decision::Ban { command_id, .. } if *command_id != id && later.at_ms < expires_at_ms => {
                 Some(End::Replaced { by: *command_id })
             }
             _ => None,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::Table;
 use secbeat_common::{
-    daemon::time::rfc3339,
+    daemon::time::{NEVER, rfc3339},
     wire::{SeenEvent, SeenWhat, WafOutcome},
 };
 
@@ -94,7 +94,7 @@ fn bans(history: &[PastBan]) -> String {
             ban.actor.clone(),
             ban.layer.clone(),
             ban.strikes.to_string(),
-            ban.expires_at.clone(),
+            ban.expires_at.clone().unwrap_or_else(|| NEVER.to_owned()),
             end,
             ban.command_id.to_string(),
         ]);

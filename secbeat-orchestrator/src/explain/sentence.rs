@@ -1,7 +1,7 @@
 //! The answer in words.
 
 use secbeat_common::{
-    daemon::time::{left, rfc3339},
+    daemon::time::{NEVER, left, rfc3339},
     wire::{AuditRecord, SeenEvent},
 };
 
@@ -121,7 +121,10 @@ fn protection(source: &str, protected: &ProtectedNet) -> String {
 fn last_end(history: &[PastBan]) -> Option<String> {
     let ban = history.last()?;
     let end = match &ban.end {
-        End::Expired => format!("ended by itself at {}", ban.expires_at),
+        End::Expired => format!(
+            "ended by itself at {}",
+            ban.expires_at.as_deref().unwrap_or(NEVER)
+        ),
         End::Lifted { at, actor } => format!("was lifted by {actor} at {at}"),
         // Neither can be the last and not in force for longer than the bus takes.
         End::InForce | End::Replaced { .. } => return None,

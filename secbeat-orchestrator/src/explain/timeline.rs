@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use secbeat_common::{
-    daemon::time::rfc3339,
+    daemon::time::{end, rfc3339},
     wire::{AuditRecord, Decision, SeenEvent, SeenWhat},
 };
 
@@ -130,8 +130,8 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
                 note => format!(" ({note})"),
             };
             let text = format!(
-                "{actor} banned {target} until {} ({}, strikes {strikes}): {reason}{note}",
-                rfc3339(*expires_at_ms),
+                "{actor} banned {target} {} ({}, strikes {strikes}): {reason}{note}",
+                end(*expires_at_ms).map_or_else(|| "for ever".to_owned(), |end| format!("until {end}")),
                 layer.name()
             );
             place(decided, 3, "ban", text);

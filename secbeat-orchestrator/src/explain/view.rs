@@ -110,7 +110,8 @@ pub struct PastBan {
     pub strikes: u32,
     /// When it was decided, RFC 3339.
     pub decided_at: String,
-    pub expires_at: String,
+    /// `null` for a ban without end.
+    pub expires_at: Option<String>,
     /// Events in the rule's window when it fired.
     pub count: Option<u32>,
     /// The latest of them, oldest first.

@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use super::{ActiveBan, Ledger, Refusal, WriteState};
 
+/// Longest note, in bytes: it is in every message about the ban.
+pub const MAX_NOTE: usize = 1024;
+
 /// A ban that somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManualBan {

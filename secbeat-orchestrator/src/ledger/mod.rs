@@ -35,7 +35,7 @@ pub use self::{
     brakes::{Brake, Brakes, Share},
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
-    manual::{ManualBan, Sift, Sifted},
+    manual::{MAX_NOTE, ManualBan, Sift, Sifted},
     query::{BanQuery, Page},
 };
 use crate::{detect::Finding, millis};

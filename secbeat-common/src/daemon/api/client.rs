@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_rustls::rustls::crypto::ring;
 use ureq::{
     Agent, RequestBuilder,
-    http::{Response, header::AUTHORIZATION},
+    http::{Response, header::AUTHORIZATION, uri::Authority},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -54,6 +54,9 @@ pub struct Remote {
         hide_env_values = true
     )]
     ca_file: Option<PathBuf>,
+    /// Show the token also in plain text, over http to another host.
+    #[arg(long, global = true)]
+    insecure: bool,
 }
 
 impl Remote {
@@ -70,8 +73,13 @@ impl Remote {
             }
             Some(url) => bail!("--url: `{url}` is no address such as https://orchestrator.example:3030"),
         };
-        let client = ApiClient::at(base, self.token()?, self.roots()?);
-        Ok(client)
+        let token = self.token()?;
+        if token.is_some() && !self.insecure && is_plain_beyond_this_host(&base) {
+            bail!(
+                "the token would cross the network to {base} in plain text: use https, or --insecure if something else encrypts it"
+            );
+        }
+        Ok(ApiClient::at(base, token, self.roots()?))
     }
 
     fn token(&self) -> anyhow::Result<Option<String>> {
@@ -113,6 +121,19 @@ fn read_roots(path: &Path) -> anyhow::Result<RootCerts> {
         bail!("there is none");
     }
     Ok(RootCerts::from(roots))
+}
+
+/// Whether what is sent to `base` can be read on its way.
+fn is_plain_beyond_this_host(base: &str) -> bool {
+    let Some(host) = base
+        .strip_prefix("http://")
+        .and_then(|rest| rest.parse::<Authority>().ok())
+    else {
+        return false;
+    };
+    let host = host.host().trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    host != "localhost" && !address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Where a client on this host reaches `listen`: an address for all of its addresses stands for loopback.
@@ -310,4 +331,31 @@ fn is_of_tls(error: &io::Error) -> bool {
     error
         .get_ref()
         .is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_crosses_no_network_in_plain_text() {
+        let plain = is_plain_beyond_this_host;
+        for base in [
+            "https://orchestrator.example:3030",
+            "http://127.0.0.1:3030",
+            "http://127.9.9.9",
+            "http://[::1]:3030",
+            "http://localhost:3030",
+        ] {
+            assert!(!plain(base), "{base}");
+        }
+        for base in [
+            "http://orchestrator.example:3030",
+            "http://192.0.2.1:3030",
+            "http://[2001:db8::1]:3030",
+            "http://localhost.example",
+        ] {
+            assert!(plain(base), "{base}");
+        }
+    }
 }

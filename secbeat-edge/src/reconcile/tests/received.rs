@@ -119,3 +119,18 @@ fn a_snapshot_without_them_forgets_bans_that_were_set_aside() {
     assert_eq!(reconciler.withdraw(&other.target), None);
     assert_received(&reconciler, &[], 0);
 }
+
+#[test]
+fn a_ban_that_was_enforced_for_as_long_as_this_edge_bans_does_not_begin_again() {
+    let mut reconciler = reconciler();
+    let long = command("198.51.100.7", 30 * 24 * 3600);
+    assert!(reconciler.accept(&long, NOW, nothing).unwrap().is_some());
+    let longest = reconciler.limits.max_ban.as_secs();
+    assert_eq!(reconciler.prune(at(longest)).len(), 1);
+    assert_eq!(reconciler.accept(&long, NOW, nothing), Ok(None), "named again");
+    assert_eq!(reconciler.desired().count(), 0);
+    assert_received(&reconciler, &[&long], 1);
+    let another = numbered(9, "198.51.100.7", 600);
+    assert!(reconciler.accept(&another, NOW, nothing).unwrap().is_some());
+    assert_received(&reconciler, &[&another], 0);
+}

@@ -1,8 +1,8 @@
-//! Keeps out commands of orchestrators that no longer own the partition they decide about.
+//! Tells commands of orchestrators that no longer owned the partition they decided about.
 
 use std::collections::HashMap;
 
-use secbeat_common::{
+use crate::{
     subjects::PARTITIONS,
     wire::{BlockCommand, NO_LEASE},
 };
@@ -46,13 +46,13 @@ impl Fence {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::{
-        prefix::Prefix,
-        wire::{Action, Layer, Reason, Scope},
-    };
     use uuid::Uuid;
 
     use super::*;
+    use crate::{
+        prefix::Prefix,
+        wire::{Action, Layer, Reason, Scope},
+    };
 
     fn command(target: &str, epoch: u64) -> BlockCommand {
         BlockCommand {
