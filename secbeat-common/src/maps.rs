@@ -167,6 +167,8 @@ pub mod allow {
     pub const UPSTREAM: u32 = 8;
     /// A proxy that names its clients: its packets are theirs.
     pub const TRUSTED_PROXY: u32 = 9;
+    /// On the fleet's allowlist.
+    pub const FLEET: u32 = 10;
 }
 
 /// Packets and bytes that met one verdict, on one CPU.

@@ -53,6 +53,12 @@ pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Every edge's acknowledgements.
 pub const ACKS_ALL: &str = "secbeat.acks.*";
+/// Key-value bucket of the fleet's allowlist: [`Prefix::key`] → `AllowEntry`, with a TTL of what is left of it.
+pub const ALLOW_BUCKET: &str = "secbeat_allow";
+/// The stream behind [`ALLOW_BUCKET`].
+pub const ALLOW_STREAM: &str = "KV_secbeat_allow";
+/// Every write to [`ALLOW_BUCKET`].
+pub const ALLOW_ALL: &str = "$KV.secbeat_allow.>";
 
 /// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
@@ -156,6 +162,12 @@ pub fn ban(target: &Prefix) -> String {
     format!("$KV.{BANS_BUCKET}.{}", target.key())
 }
 
+/// Where a write of the allowlist's entry for `network` goes (below [`ALLOW_ALL`]).
+#[must_use]
+pub fn allow(network: &Prefix) -> String {
+    format!("$KV.{ALLOW_BUCKET}.{}", network.key())
+}
+
 /// Whether `text` can stand as one token of a subject, as an edge id must.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
@@ -195,6 +207,12 @@ mod tests {
         );
         assert_eq!(format!("$KV.{BANS_BUCKET}.>"), BANS_ALL);
         assert_eq!(format!("KV_{BANS_BUCKET}"), BANS_STREAM);
+        assert_eq!(
+            allow(&"203.0.113.0/24".parse().unwrap()),
+            "$KV.secbeat_allow.v4.cb007100.24"
+        );
+        assert_eq!(format!("$KV.{ALLOW_BUCKET}.>"), ALLOW_ALL);
+        assert_eq!(format!("KV_{ALLOW_BUCKET}"), ALLOW_STREAM);
     }
 
     #[test]

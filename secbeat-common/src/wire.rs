@@ -5,6 +5,7 @@
 //! records and the edges' presence alone are JSON.
 
 mod ack;
+mod allow;
 mod audit;
 mod interest;
 mod lease;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
+    allow::{AllowEntry, MAX_ALLOWED},
     audit::{AuditRecord, Decision},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     lease::{Lease, NO_LEASE},

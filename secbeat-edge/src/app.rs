@@ -1,5 +1,6 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
+mod attach;
 mod reload;
 
 use std::{
@@ -10,12 +11,18 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::{api::serve, bus::Bus, garbage::Garbage, protect::Protected, time::now_ms};
+use secbeat_common::daemon::{
+    allowlist::{self, Allowlist},
+    api::serve,
+    bus::Bus,
+    garbage::Garbage,
+    time::now_ms,
+};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
     signal::unix::Signal,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tracing::{error, info};
@@ -25,11 +32,9 @@ use crate::{
     admin::{self, Admin, view::EventsView},
     bus::{self, Publisher},
     config::Config,
-    enforcer::{Acks, Enforcer, KernelSide, ReconcileStats},
+    enforcer::{Acks, Enforcer, Order, ReconcileStats},
     host::{self, HostChange, HostWatcher},
-    kernel::{
-        self, AllowedNets, BanMaps, DropEvents, Floods, Object, ObjectSource, Pins, Program, SettingsMap,
-    },
+    kernel::{ObjectSource, Pins},
     l7::L7Bans,
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
@@ -55,10 +60,7 @@ pub struct App {
     edge_id: String,
     bus: Bus,
     enforcer: Enforcer,
-    orders: (
-        mpsc::Sender<crate::enforcer::Order>,
-        mpsc::Receiver<crate::enforcer::Order>,
-    ),
+    orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     proxy: Option<Proxy>,
     access_logs: AccessLogs,
     authz: (Authz, Option<TcpListener>),
@@ -123,7 +125,7 @@ impl App {
         // Before the first look at the host, so that nothing changes unseen in between.
         let watcher = HostWatcher::new();
         let known = config.known();
-        let protection = tokio::task::spawn_blocking(|| Protection::find(known))
+        let mut protection = tokio::task::spawn_blocking(|| Protection::find(known))
             .await
             .context("looking for addresses to protect")?;
         let protected = protection.protected();
@@ -200,19 +202,29 @@ impl App {
         let kernel = match config.enforcement.in_kernel() {
             true => {
                 let (config, protected) = (config.clone(), protected.clone());
-                let attach = move || attach(&config, &object, &protected);
-                Some(privileged.call(attach).await??)
+                let attach = move || attach::attach(&config, &object, &protected);
+                let (kernel, allowed) = privileged.call(attach).await??;
+                protection.assume_fleet(allowed.into_iter());
+                protection.refresh();
+                Some(kernel)
             }
             false => None,
         };
 
         let orders = mpsc::channel(ORDERS);
+        let (allowlist, fleet) = watch::channel(None);
+        let garbage = Arc::new(Garbage::default());
+        let following = allowlist::follow(bus.clone(), allowlist, garbage.clone());
+        tasks.spawn(async move {
+            following.await;
+            Ok(())
+        });
         let admin = Admin {
             edge_id: edge_id.clone(),
             orders: orders.0.clone(),
             bus: bus.clone(),
             publisher: publisher.clone(),
-            garbage: Arc::new(Garbage::default()),
+            garbage,
             telemetry,
             proxy: proxy.as_ref().map(Proxy::stats).unwrap_or_default(),
             servers: proxy.as_ref().map(Proxy::servers),
@@ -223,8 +235,10 @@ impl App {
             l7: l7.clone(),
             protected: protected.clone(),
             configured: protection.configured().into(),
+            fleet: fleet.clone(),
             pins: kernel.is_some().then(|| Pins::at(&config.kernel.pin_dir)),
         };
+        tasks.spawn(tell_allowlist(fleet, orders.0.clone()));
         let limits = Limits {
             max_ban: config.bans.max_duration.0,
             edge_id: edge_id.clone(),
@@ -272,7 +286,7 @@ impl App {
     ///
     /// When something that must run has ended: a NATS server too old, or the API's listener.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>, hangups: Signal) -> anyhow::Result<()> {
-        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let stopping = move || {
             let mut stopped = stopped.clone();
             async move {
@@ -364,6 +378,24 @@ impl App {
     }
 }
 
+/// Hands the fleet's allowlist to the enforcer whenever it changes.
+async fn tell_allowlist(
+    mut known: watch::Receiver<Option<Allowlist>>,
+    orders: mpsc::Sender<Order>,
+) -> anyhow::Result<()> {
+    while known.changed().await.is_ok() {
+        let entries = known.borrow_and_update().clone();
+        let Some(Allowlist { entries, .. }) = entries else {
+            continue;
+        };
+        let order = Order::Allowlist(entries.into_values().collect());
+        if orders.send(order).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Starts what tells of the host's changes.
 fn watch_host(
     watcher: HostWatcher,
@@ -384,38 +416,4 @@ fn watch_host(
         Ok(())
     });
     receiver
-}
-
-/// Loads the program, fills the allowlist, and only then attaches; gives up the capabilities that this took.
-fn attach(config: &Config, object: &ObjectSource, protected: &Protected) -> anyhow::Result<KernelSide> {
-    kernel::require_host()?;
-    let setup = config.xdp();
-    let object = Object::open(object)?;
-    let pins = Pins::at(&setup.pin_dir);
-    pins.or_undo(|| {
-        let mut program = Program::load(&object, &setup)?;
-        let clock = program.jiffy_clock()?;
-        let mut bans = BanMaps::open(program.pins())?;
-        let floods = Floods::open(program.pins())?;
-        let mut allowed = AllowedNets::open(program.pins())?;
-        allowed.set(&protected.nets())?;
-        let mut settings = SettingsMap::open(program.pins())?;
-        settings.set_mode(config.kernel.mode)?;
-        settings.set_event_every(config.kernel.event_every)?;
-        let events = DropEvents::open(program.pins())?;
-        program.carry_over(&mut bans, &clock)?;
-        bans.use_sieve(&mut settings)?;
-        program.attach(&setup)?;
-        privileges::drop_what_loading_needed()?;
-        Ok(KernelSide {
-            program,
-            setup,
-            bans,
-            floods,
-            allowed,
-            settings,
-            events,
-            clock,
-        })
-    })
 }

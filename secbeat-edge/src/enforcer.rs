@@ -190,6 +190,10 @@ impl Enforcer {
                 self.apply(&changes);
                 self.reconcile();
             }
+            Order::Allowlist(entries) => {
+                self.protection.set_fleet(entries.iter());
+                self.refresh_protection();
+            }
             Order::Ban {
                 target,
                 duration,

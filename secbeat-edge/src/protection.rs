@@ -1,10 +1,15 @@
 //! Keeps what is protected as the host and the config have it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use secbeat_common::daemon::{
-    protect::{self, Allowed, Known, Names, Protected},
-    time::now_ms,
+use secbeat_common::{
+    daemon::{
+        protect::{self, Allowed, Known, Names, Protected},
+        time::now_ms,
+    },
+    maps::allow,
+    prefix::Prefix,
+    wire::AllowEntry,
 };
 
 use crate::host::HostChange;
@@ -14,6 +19,8 @@ pub struct Protection {
     known: Known,
     names: Names,
     protected: Arc<Protected>,
+    /// The fleet's allowlist; with its end where that is known.
+    fleet: BTreeMap<Prefix, Option<i64>>,
     looked_at_ms: i64,
 }
 
@@ -26,6 +33,7 @@ impl Protection {
             known,
             names,
             protected: Arc::default(),
+            fleet: BTreeMap::new(),
             looked_at_ms: 0,
         };
         protection.refresh();
@@ -65,25 +73,40 @@ impl Protection {
         due
     }
 
-    /// Whether a configured entry has ended since the last look, or a clock set back has revived one.
+    /// The fleet's allowlist is this from now on; a [`refresh`](Self::refresh) is due.
+    pub fn set_fleet<'a>(&mut self, entries: impl Iterator<Item = &'a AllowEntry>) {
+        self.fleet = entries.map(|entry| (entry.network, entry.until_ms)).collect();
+    }
+
+    /// Until the fleet is heard, its allowlist is what the kernel still holds of it.
+    pub fn assume_fleet(&mut self, networks: impl Iterator<Item = Prefix>) {
+        self.fleet = networks.map(|network| (network, None)).collect();
+    }
+
+    /// Whether an entry of the config or of the fleet has ended since the last look, or a clock set back has revived one.
     #[must_use]
     pub fn has_turned(&self) -> bool {
         let now_ms = now_ms();
-        self.known
-            .configured
-            .iter()
-            .any(|entry| entry.holds_at(now_ms) != entry.holds_at(self.looked_at_ms))
+        let has_turned = |until: &i64| (now_ms < *until) != (self.looked_at_ms < *until);
+        let of_config = &mut self.known.configured.iter();
+        self.fleet.values().flatten().any(has_turned)
+            || of_config.any(|entry| entry.holds_at(now_ms) != entry.holds_at(self.looked_at_ms))
     }
 
     /// Looks the host over again; does not block. Returns whether anything has changed.
     pub fn refresh(&mut self) -> bool {
         self.looked_at_ms = now_ms();
-        let nets = protect::collect(
+        let mut nets = protect::collect(
             &self.known,
             &self.names,
             &self.protected.nets(),
             self.looked_at_ms,
         );
+        let of_fleet = self.fleet.iter();
+        let holding = of_fleet.filter(|(_, until)| until.is_none_or(|until| self.looked_at_ms < until));
+        for (network, _) in holding {
+            nets.entry(*network).or_insert(allow::FLEET);
+        }
         self.protected.replace(nets)
     }
 }

@@ -3,7 +3,13 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::daemon::{api::serve, bus::Bus, garbage::Garbage, tls::ServerTls};
+use secbeat_common::daemon::{
+    allowlist::{self, Allowlist},
+    api::serve,
+    bus::Bus,
+    garbage::Garbage,
+    tls::ServerTls,
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -11,6 +17,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    allowlist::Keeper,
     api::{self, Api, RuleView},
     bus::{Streams, TELEMETRY_AGE},
     config::Config,
@@ -49,6 +56,8 @@ pub struct App {
     intake: Intake,
     fleet_watch: FleetWatch,
     protection: Protection,
+    /// Where the allowlist is told.
+    allowed: watch::Sender<Option<Allowlist>>,
     listener: TcpListener,
     tls: Option<ServerTls>,
     api: Api,
@@ -86,6 +95,7 @@ impl App {
             sender.downgrade(),
         );
         let (auditor, auditing) = Auditor::new(streams.clone());
+        let (allowed, known) = watch::channel(None);
         let engine = Engine::new(
             Detector::new(config.detector()),
             Ledger::new(config.ledger(protected.iter().map(|net| net.network).collect())),
@@ -97,7 +107,8 @@ impl App {
             config.longest_window() * TELEMETRY_AGE,
         )
         .watching(Fleet::new(config.edges.drift_grace.0))
-        .with_witness(Witness::new(config.evidence.memory_bytes), protected);
+        .with_witness(Witness::new(config.evidence.memory_bytes))
+        .protecting(protected, known.clone());
         let fleet_watch = FleetWatch {
             bus: bus.clone(),
             inputs: sender.clone(),
@@ -121,6 +132,12 @@ impl App {
             garbage: garbage.clone(),
             window: config.longest_window(),
         };
+        let keeper = Keeper {
+            bus: bus.clone(),
+            streams: streams.clone(),
+            known,
+            inputs: sender.clone(),
+        };
         let api = Api {
             engine: EngineHandle {
                 inputs: sender,
@@ -128,6 +145,7 @@ impl App {
             },
             bus,
             events: engine.events(),
+            allowlist: keeper,
             leases: leases_view,
             streams,
             rules: RuleView::all(&config).into(),
@@ -147,6 +165,7 @@ impl App {
             intake,
             fleet_watch,
             protection,
+            allowed,
             listener,
             tls,
             api,
@@ -172,12 +191,30 @@ impl App {
         let mut intake = tokio::spawn(self.intake.run(self.changes));
         let (resign, resigning) = oneshot::channel::<()>();
         let mut restored = self.restored;
+        let keeper = self.api.allowlist.clone();
+        let mut allowed = keeper.known.clone();
+        let (mut made, bus) = (restored.clone(), self.api.bus.clone());
+        let garbage = self.api.engine.garbage.clone();
+        let allowlist = tokio::spawn(async move {
+            // The bucket is made by then.
+            if made.wait_for(|made| *made).await.is_ok() {
+                tokio::join!(
+                    allowlist::follow(bus, self.allowed, garbage),
+                    keeper.restore_lost()
+                );
+            }
+        });
         let mut leases = tokio::spawn(async move {
             let resigning = async { drop(resigning.await) };
             let mut resigning = std::pin::pin!(resigning);
-            // Nobody is judged before it is known who is banned. If the replica ends before that, it says why.
+            // Nobody is judged before it is known who is banned, and who never is. If the replica ends before that, it
+            // says why.
+            let known = async {
+                restored.wait_for(|restored| *restored).await?;
+                allowed.wait_for(Option::is_some).await.map(drop)
+            };
             tokio::select! {
-                Ok(_) = restored.wait_for(|restored| *restored) => {}
+                Ok(()) = known => {}
                 () = &mut resigning => return,
             }
             self.leases.run(resigning).await;
@@ -201,6 +238,7 @@ impl App {
         protecting.abort();
         watching.abort();
         telling.abort();
+        allowlist.abort();
         intake.abort();
         // What was decided is still written, and audited once it is, if NATS takes it soon.
         let (reply, drained) = oneshot::channel();

@@ -1,5 +1,6 @@
 //! The orchestrator's side of the bus: it owns the streams and the bucket, writes bans and audit records, reads telemetry.
 
+mod allow;
 mod audit;
 mod batch;
 
@@ -33,7 +34,7 @@ use secbeat_common::{
 use tracing::warn;
 use uuid::Uuid;
 
-pub use self::{audit::AuditQuery, batch::BATCH};
+pub use self::{allow::Over, audit::AuditQuery, batch::BATCH};
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -70,7 +71,7 @@ impl Streams {
         }
     }
 
-    /// Makes the streams and the bucket, or brings their settings up to date.
+    /// Makes the streams and the buckets, or brings their settings up to date.
     ///
     /// # Errors
     ///
@@ -134,18 +135,20 @@ impl Streams {
             .create_or_update_stream(bans)
             .await
             .context("making the bans bucket")?;
-        // On disk: revisions are epochs, which must not begin again when the server does.
-        let leases = kv::Config {
-            bucket: subjects::LEASES_BUCKET.to_owned(),
+        let bucket = |name: &str| kv::Config {
+            bucket: name.to_owned(),
             history: 1,
             storage: StorageType::File,
             limit_markers: Some(MARKER_TTL),
             ..kv::Config::default()
         };
-        self.context
-            .create_or_update_key_value(leases)
-            .await
-            .context("making the bucket of leases")?;
+        // On disk: revisions are epochs, which must not begin again when the server does.
+        let leases = bucket(subjects::LEASES_BUCKET);
+        for config in [leases, bucket(subjects::ALLOW_BUCKET)] {
+            let name = config.bucket.clone();
+            let made = self.context.create_or_update_key_value(config).await;
+            made.with_context(|| format!("making the bucket {name}"))?;
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
+mod allowlist;
 mod bans;
 mod explain;
 mod export;
@@ -74,6 +75,9 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// Whom nobody in the fleet bans.
+    #[command(subcommand)]
+    Allowlist(allowlist::Command),
     /// Show findings, bans, unbans and edges that come and go, as it happens.
     Watch {
         /// A line for people, or a JSON object a line for programs.
@@ -149,6 +153,7 @@ impl Cli {
             Command::Bans(args) => args.execute(&api()?),
             Command::Ban(args) => args.execute(&api()?),
             Command::Unban { target, output } => bans::unban(&api()?, &target.prefix()?, *output),
+            Command::Allowlist(command) => command.execute(&api()?),
             Command::Import(args) => args.execute(&api()?),
             Command::Export(args) => args.execute(&api()?),
             Command::Why(why) => why.execute(&api()?),

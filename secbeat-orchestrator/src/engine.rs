@@ -5,6 +5,7 @@ mod input;
 mod manual;
 mod observed;
 mod partitions;
+mod protection;
 mod replica;
 mod resets;
 mod sources;
@@ -19,6 +20,7 @@ use std::{
 
 use secbeat_common::{
     daemon::{
+        allowlist::Allowlist,
         bus::Bus,
         time::{end, now_ms},
     },
@@ -27,7 +29,7 @@ use secbeat_common::{
     wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, SeenEvent},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
 use tracing::{debug, info, warn};
@@ -37,7 +39,7 @@ pub use self::{
     input::{EngineHandle, Input, Reply},
     manual::{Import, ImportMode},
 };
-use self::{manual::Imports, partitions::Partitions, resets::Resets};
+use self::{manual::Imports, partitions::Partitions, protection::Protections, resets::Resets};
 use crate::{
     api::{
         edges::Standing,
@@ -76,8 +78,7 @@ pub struct Engine {
     max_age_ms: i64,
     ledger: Ledger,
     witness: Witness,
-    /// Whom the ledger protects, and why.
-    protected: Vec<ProtectedNet>,
+    protected: Protections,
     bus: Bus,
     writer: Writer,
     auditor: Auditor,
@@ -153,7 +154,7 @@ impl Engine {
             max_age_ms: millis(max_age),
             ledger,
             witness: Witness::new(evidence::MIN_MEMORY),
-            protected: Vec::new(),
+            protected: Protections::new(Vec::new(), watch::channel(None).1),
             bus,
             writer,
             auditor,
@@ -180,13 +181,17 @@ impl Engine {
         self.events.clone()
     }
 
-    /// The same with what it explains decisions by: `witness` with room for what is reported, and the networks that its
-    /// ledger protects.
+    /// The same with room for what is reported.
     #[must_use]
-    pub fn with_witness(self, witness: Witness, protected: Vec<ProtectedNet>) -> Self {
+    pub fn with_witness(self, witness: Witness) -> Self {
+        Self { witness, ..self }
+    }
+
+    /// The same with the networks that its ledger protects: those of this host, and the fleet's allowlist once it was read.
+    #[must_use]
+    pub fn protecting(self, here: Vec<ProtectedNet>, allowlist: watch::Receiver<Option<Allowlist>>) -> Self {
         Self {
-            witness,
-            protected,
+            protected: Protections::new(here, allowlist),
             ..self
         }
     }
@@ -208,6 +213,7 @@ impl Engine {
                         info!(target: "audit", %target, "ban ended");
                         self.propagation.over(&target);
                     }
+                    self.expire_allowlist();
                     self.look_for_edges();
                 }
                 _ = cleanup.tick() => {
@@ -220,6 +226,7 @@ impl Engine {
     }
 
     fn take(&mut self, input: Input) {
+        self.hear_allowlist();
         match input {
             Input::Batch {
                 partition,
@@ -242,11 +249,8 @@ impl Engine {
             Input::Acks { batch, received_ms } => self.acks(&batch, received_ms),
             Input::Edges { reply } => drop(reply.send(self.edge_views())),
             Input::Propagation { reply } => drop(reply.send(PropagationView::new(&self.propagation))),
-            Input::Protected(networks) => {
-                self.ledger
-                    .protect(networks.iter().map(|protected| protected.network).collect());
-                self.protected = networks;
-            }
+            Input::Protected(networks) => self.protect_here(networks),
+            Input::Decided(record) => self.tell_and_audit(record),
             Input::Done { id, fate } => {
                 self.done(id, fate);
                 self.drained();
@@ -283,7 +287,7 @@ impl Engine {
                     suppressed: self.counts.suppressed,
                     braked: self.counts.braked,
                     brake: self.brake(),
-                    restored: self.restored,
+                    restored: self.is_restored(),
                     unwritten: self.open.len(),
                     audit_lost: self.auditor.lost(),
                     edges: self.edges.views(),
@@ -291,6 +295,11 @@ impl Engine {
                 });
             }
         }
+    }
+
+    /// Whether all that decisions go by has been read from the bus since the start.
+    fn is_restored(&self) -> bool {
+        self.restored && self.protected.is_complete()
     }
 
     /// What the second brake goes by.
@@ -465,11 +474,7 @@ impl Engine {
             }
         };
         if written.is_ok() {
-            let record = record(target, actor, decision);
-            if let Some(change) = Change::decided(&record) {
-                self.events.tell(change);
-            }
-            self.auditor.record(record);
+            self.tell_and_audit(record(target, actor, decision));
         }
         match answer {
             Answer::Nobody => {}
@@ -477,6 +482,14 @@ impl Engine {
             Answer::Ban(reply, view) => drop(reply.send(written.map(|()| view))),
             Answer::Unban(reply, view) => drop(reply.send(written.map(|()| Some(view)))),
         }
+    }
+
+    /// What follows from a decision that the bus has.
+    fn tell_and_audit(&self, record: AuditRecord) {
+        if let Some(change) = Change::decided(&record) {
+            self.events.tell(change);
+        }
+        self.auditor.record(record);
     }
 }
 

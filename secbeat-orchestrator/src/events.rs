@@ -1,6 +1,9 @@
 //! What happens in the fleet, as it happens: a bounded history that any number of readers follow, each at its own pace.
 //! Nobody who writes waits for a reader; a reader that falls behind the history is told how much it missed.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     fmt,
@@ -58,6 +61,17 @@ pub enum Change {
         target: String,
         actor: String,
     },
+    /// A network came onto the allowlist, or stays there otherwise.
+    Allow {
+        target: String,
+        comment: String,
+        actor: String,
+        /// RFC 3339; it holds for ever where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
+    /// A network was taken off the allowlist.
+    Disallow { target: String, actor: String },
     /// An edge is there again, or for the first time.
     EdgeUp { edge_id: String },
     /// An edge has stopped, or has not been heard of for too long.
@@ -85,7 +99,7 @@ impl Change {
         }
     }
 
-    /// A decision that the bus has; `None` for one that changes no ban.
+    /// A decision that the bus has; `None` for one that changes nothing.
     #[must_use]
     pub fn decided(record: &AuditRecord) -> Option<Self> {
         let (target, actor) = (record.target.to_string(), record.actor.clone());
@@ -113,7 +127,14 @@ impl Change {
                 target,
                 actor,
             }),
-            _ => None,
+            Decision::Allow { comment, until_ms } => Some(Self::Allow {
+                target,
+                comment: comment.clone(),
+                actor,
+                until: until_ms.map(rfc3339),
+            }),
+            Decision::Disallow => Some(Self::Disallow { target, actor }),
+            Decision::Observed { .. } | Decision::Suppressed { .. } => None,
         }
     }
 
@@ -124,6 +145,8 @@ impl Change {
             Self::Finding { .. } => "finding",
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
+            Self::Allow { .. } => "allow",
+            Self::Disallow { .. } => "disallow",
             Self::EdgeUp { .. } => "edge-up",
             Self::EdgeDown { .. } => "edge-down",
             Self::EdgeDrifts { .. } => "edge-drifts",
@@ -306,97 +329,5 @@ impl Reader {
         let event = history.events.get(index)?.clone();
         self.position += 1;
         Some(Told::Event(event))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::FutureExt as _;
-
-    use super::*;
-
-    fn events(capacity: usize) -> Events {
-        Events::new(capacity, 1000)
-    }
-
-    fn up(edge: u64) -> Change {
-        Change::EdgeUp {
-            edge_id: format!("edge-{edge}"),
-        }
-    }
-
-    /// What `reader` is told without waiting.
-    fn told(reader: &mut Reader) -> Vec<String> {
-        std::iter::from_fn(|| reader.next().now_or_never().flatten())
-            .map(|told| match told {
-                Told::Event(event) => match &event.change {
-                    Change::EdgeUp { edge_id } => format!("{} {edge_id}", event.id),
-                    change => change.kind().to_owned(),
-                },
-                Told::Lagged(missed) => format!("lagged {missed:?}"),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn each_reader_is_told_what_comes_after_it_did() {
-        let events = events(10);
-        events.tell(up(0));
-        let mut early = events.follow(None);
-        events.tell(up(1));
-        let mut late = events.follow(None);
-        events.tell(up(2));
-        assert_eq!(told(&mut early), ["1000-1 edge-1", "1000-2 edge-2"]);
-        assert_eq!(told(&mut late), ["1000-2 edge-2"]);
-        assert_eq!(told(&mut late), [""; 0]);
-    }
-
-    #[test]
-    fn a_reader_that_comes_back_goes_on_where_it_was() {
-        let events = events(3);
-        (0..5).for_each(|n| events.tell(up(n)));
-        let resume = |id: &str| told(&mut events.follow(Some(id.parse().unwrap())));
-        assert_eq!(resume("1000-3"), ["1000-4 edge-4"]);
-        assert_eq!(
-            resume("1000-1"),
-            ["1000-2 edge-2", "1000-3 edge-3", "1000-4 edge-4"]
-        );
-        assert_eq!(resume("1000-0")[..2], ["lagged Some(1)", "1000-2 edge-2"]);
-        assert_eq!(resume("999-3")[..2], ["lagged None", "1000-2 edge-2"]);
-        assert_eq!(resume("1000-77"), [""; 0]);
-    }
-
-    #[test]
-    fn a_reader_too_slow_for_the_history_is_told_how_much_it_missed() {
-        let events = events(2);
-        let mut slow = events.follow(None);
-        (0..5).for_each(|n| events.tell(up(n)));
-        assert_eq!(
-            told(&mut slow),
-            ["lagged Some(3)", "1000-3 edge-3", "1000-4 edge-4"]
-        );
-    }
-
-    #[test]
-    fn at_the_end_readers_end_after_the_last_event() {
-        let events = events(2);
-        let mut reader = events.follow(None);
-        events.tell(up(0));
-        events.end();
-        assert!(matches!(reader.next().now_or_never(), Some(Some(Told::Event(_)))));
-        assert_eq!(reader.next().now_or_never(), Some(None));
-    }
-
-    #[test]
-    fn an_event_is_flat_json_that_names_its_kind() {
-        let event = Event {
-            id: "1000-0".to_owned(),
-            at: "2026-11-20T10:00:07.000Z".to_owned(),
-            change: up(1),
-        };
-        let json = r#"{"id":"1000-0","at":"2026-11-20T10:00:07.000Z","kind":"edge-up","edge_id":"edge-1"}"#;
-        assert_eq!(serde_json::to_string(&event).unwrap(), json);
-        assert_eq!(serde_json::from_str::<Event>(json).unwrap(), event);
-        assert!("x".parse::<EventId>().is_err());
     }
 }

@@ -12,10 +12,11 @@
 //!
 //! The shell moves data between them and the world: [`leases::shell`] and [`intake`] read what is owned, [`replica`] what
 //! others decide, [`fleet_watch`] what edges say, [`engine`] owns detector and ledger, [`writer`] makes the bus say what
-//! the ledger says, [`events`] tells whoever listens, [`api`] and [`cli`] are for people, [`app`] ties all together.
+//! the ledger says, [`allowlist`] whom nobody bans, [`events`] tells whoever listens, [`api`] and [`cli`] are for people, [`app`] ties all together.
 
 #![forbid(unsafe_code)]
 
+pub mod allowlist;
 pub mod api;
 pub mod app;
 pub mod bus;

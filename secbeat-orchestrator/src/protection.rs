@@ -10,6 +10,7 @@ use secbeat_common::{
     },
     maps::allow,
     prefix::Prefix,
+    wire::AllowEntry,
 };
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -26,10 +27,23 @@ pub struct ProtectedNet {
     pub network: Prefix,
     /// As [`protect::reason_name`] has it.
     pub reason: &'static str,
-    /// What the config says of it.
+    /// What the config says of it, or whoever put it on the allowlist.
     pub comment: String,
     /// When its protection ends, milliseconds since the Unix epoch.
     pub until_ms: Option<i64>,
+}
+
+impl ProtectedNet {
+    /// What an entry of the fleet's allowlist protects.
+    #[must_use]
+    pub fn of_fleet(entry: &AllowEntry) -> Self {
+        Self {
+            network: entry.network,
+            reason: protect::reason_name(allow::FLEET),
+            comment: entry.comment.clone(),
+            until_ms: entry.until_ms,
+        }
+    }
 }
 
 /// What was found at the last look.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use secbeat_common::wire::MAX_ALLOWED;
 use secbeat_tests::lab::{
     client::{Client, Response},
     host::{Host, assert_refused},
@@ -181,6 +182,7 @@ fn tokens() -> ([String; 3], String) {
 
 const BAN: &str = r#"{"target":"192.0.2.7","duration":"1h"}"#;
 const IMPORT: &str = r#"{"bans": [{"target": "192.0.2.9", "duration": "1h"}]}"#;
+const ALLOW: &str = r#"{"network":"203.0.113.0/24","comment":"office"}"#;
 
 #[test]
 fn tokens_let_in_up_to_their_role_and_sign_what_is_done() {
@@ -308,6 +310,77 @@ fn without_tokens_web_pages_and_other_names_for_this_host_are_refused() {
 }
 
 #[test]
+fn the_allowlist_is_changed_by_admins_alone_and_full_at_its_limit() {
+    const PATH: &str = "/api/v1/allowlist";
+    let ([reader, operator, admin], tables) = tokens();
+    let lab = Lab::start(&tables);
+    let add = |token, body: Value| lab.call("POST", PATH, Some(token), &body.to_string());
+    let office = json!({"network": "192.0.2.0/24", "comment": "office", "until": "2100-01-01T00:00:00Z"});
+    let refused = add(&operator, office.clone());
+    assert_problem(&refused, 403, "this takes `admin`");
+    let added = add(&admin, office);
+    let entry = body(&added);
+    assert_eq!(added.status, 201, "{entry}");
+    assert_eq!(
+        [
+            &entry["network"],
+            &entry["comment"],
+            &entry["until"],
+            &entry["added_by"]
+        ],
+        ["192.0.2.0/24", "office", "2100-01-01T00:00:00.000Z", "admin"]
+    );
+    let listed = body(&lab.call("GET", PATH, Some(&reader), ""));
+    assert_eq!(listed[0]["added_at"], entry["added_at"], "{listed}");
+
+    for (wrong, detail) in [
+        (
+            json!({"network": "::/0", "comment": ""}),
+            "network: ::/0 is everybody",
+        ),
+        (
+            json!({"network": "192.0.2.1", "comment": "", "duration": "soon"}),
+            "duration: `soon`",
+        ),
+        (
+            json!({"network": "192.0.2.1", "comment": "", "until": "2020-01-01T00:00:00Z"}),
+            "until: ",
+        ),
+    ] {
+        assert_problem(&add(&admin, wrong), 400, detail);
+    }
+    for n in 1..MAX_ALLOWED {
+        let network = format!("198.18.{}.{}", n / 256, n % 256);
+        let added = add(&admin, json!({"network": network, "comment": ""}));
+        assert_eq!(added.status, 201, "entry {n}: {}", body(&added));
+    }
+    let another = add(&admin, json!({"network": "203.0.113.1", "comment": ""}));
+    assert_problem(&another, 409, "the allowlist has 1024 entries");
+    let again = add(
+        &admin,
+        json!({"network": "192.0.2.0/24", "comment": "branch office"}),
+    );
+    assert_eq!((again.status, &body(&again)["until"]), (201, &Value::Null));
+
+    let path = format!("{PATH}/192.0.2.0/24");
+    let removed = lab.call("DELETE", &path, Some(&admin), "");
+    assert_eq!(
+        (removed.status, body(&removed)),
+        (200, json!({"network": "192.0.2.0/24"}))
+    );
+    let absent = lab.call("DELETE", &path, Some(&admin), "");
+    assert_problem(&absent, 404, "192.0.2.0/24 is not on the allowlist");
+    let audit = "/api/v1/audit?target=192.0.2.0/24&actor=admin";
+    wait_until("the audit has it all", START, || {
+        let records = body(&lab.call("GET", audit, Some(&reader), ""));
+        let records = records.as_array().unwrap().iter();
+        records
+            .map(|record| &record["kind"])
+            .eq(["disallow", "allow", "allow"])
+    });
+}
+
+#[test]
 fn events_tell_of_bans_and_go_on_where_a_client_was() {
     let mut lab = Lab::start("");
     let mut stream = lab.events(None);
@@ -337,6 +410,24 @@ fn events_tell_of_bans_and_go_on_where_a_client_was() {
     );
     let (_, again) = lab.events(ban["id"].as_str()).next();
     assert_eq!(again, unban);
+    let entry = r#"{"network":"192.0.2.0/24","comment":"office"}"#;
+    assert_eq!(lab.call("POST", "/api/v1/allowlist", None, entry).status, 201);
+    let (name, allow) = stream.next();
+    assert_eq!(
+        (
+            name.as_str(),
+            &allow["target"],
+            &allow["comment"],
+            &allow["actor"]
+        ),
+        ("allow", &json!("192.0.2.0/24"), &json!("office"), &json!("api"))
+    );
+    assert_eq!(
+        lab.call("DELETE", "/api/v1/allowlist/192.0.2.0/24", None, "")
+            .status,
+        200
+    );
+    assert_eq!(stream.next().0, "disallow");
 
     let config = lab.host.file("orchestrator.toml");
     let mut watch = lab.host.namespace.command(paths::daemon("secbeat-orchestrator"));
@@ -468,11 +559,13 @@ fn every_operation_answers_with_what_the_document_says() {
             }
             let sent = match (method, path.as_str()) {
                 ("post", "/api/v1/bans/import") => IMPORT,
+                ("post", "/api/v1/allowlist") => ALLOW,
                 ("post", _) => BAN,
                 _ => "",
             };
             let target = path
                 .replace("{target}", "192.0.2.7/32")
+                .replace("{network}", "203.0.113.0/24")
                 .replace("{address}", "192.0.2.7");
             let answer = lab.call(&method.to_uppercase(), &target, None, sent);
             let what = format!("{method} {path}");
@@ -490,7 +583,7 @@ fn every_operation_answers_with_what_the_document_says() {
         }
     }
     assert_eq!(
-        answered, 14,
+        answered, 17,
         "an operation more or less: does this test know how to call it?"
     );
     let problem = json!({"$ref": "#/components/schemas/Problem", "components": document["components"]});

@@ -6,7 +6,7 @@ use super::{api::CallError, config::ConfigError};
 
 /// Anything that went wrong and is not below.
 pub const FAILURE: u8 = 1;
-/// What the command was to act on is not there: no such ban.
+/// What the command was to act on is not there: no such ban, no such entry of the allowlist.
 pub const NOT_FOUND: u8 = 3;
 /// A wrong config or a wrong command line (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -16,7 +16,7 @@ pub const UNAVAILABLE: u8 = 69;
 pub const NOT_ALLOWED: u8 = 77;
 
 /// The end of both programs' help.
-pub const HELP: &str = "Exit codes: 0 done, 1 failed, 3 there is no such ban, 64 wrong command line or config, \
+pub const HELP: &str = "Exit codes: 0 done, 1 failed, 3 there is no such ban or entry, 64 wrong command line or config, \
                         69 no daemon answers, 77 not allowed";
 
 /// An error with an exit code of its own.

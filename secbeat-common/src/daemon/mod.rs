@@ -1,5 +1,6 @@
 //! What the shells of both daemons share.
 
+pub mod allowlist;
 pub mod api;
 pub mod bus;
 pub mod cli;

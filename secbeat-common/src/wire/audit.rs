@@ -58,6 +58,13 @@ pub enum Decision {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
+    /// A network came onto the allowlist, or stays there otherwise.
+    Allow {
+        comment: String,
+        until_ms: Option<i64>,
+    },
+    /// A network was taken off the allowlist.
+    Disallow,
     /// A finding that banned nobody, and why.
     Suppressed {
         #[cfg_attr(feature = "daemon", schema(value_type = String))]
@@ -78,7 +85,7 @@ impl AuditRecord {
             Decision::Ban { events, .. }
             | Decision::Observed { events, .. }
             | Decision::Suppressed { events, .. } => *events = Vec::new(),
-            Decision::Unban { .. } => {}
+            Decision::Unban { .. } | Decision::Allow { .. } | Decision::Disallow => {}
         }
         self
     }
@@ -92,6 +99,8 @@ impl Decision {
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
             Self::Observed { .. } => "observed",
+            Self::Allow { .. } => "allow",
+            Self::Disallow => "disallow",
             Self::Suppressed { .. } => "suppressed",
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use secbeat_common::{
     daemon::{
+        allowlist::Allowlist,
         protect::{Allowed, reason_name},
         time::rfc3339,
     },
@@ -18,7 +19,7 @@ pub struct AllowedView {
     /// CIDR.
     pub network: String,
     pub reason: String,
-    /// As configured.
+    /// As configured, or as whoever added it to the fleet's allowlist wrote.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// RFC 3339; protected without end, as far as is known, where it is missing.
@@ -29,13 +30,26 @@ pub struct AllowedView {
 /// Networks with their codes of [`allow`], sorted. Comments and ends are those of the entries in `configured` that hold
 /// at `now_ms`; without the daemon nobody knows them.
 #[must_use]
-pub fn views(nets: &HashMap<Prefix, u32>, configured: &[Allowed], now_ms: i64) -> Vec<AllowedView> {
+pub fn views(
+    nets: &HashMap<Prefix, u32>,
+    configured: &[Allowed],
+    fleet: &Allowlist,
+    now_ms: i64,
+) -> Vec<AllowedView> {
     let mut nets: Vec<_> = nets.iter().collect();
     nets.sort();
     let view = |(network, &reason): (&Prefix, &u32)| {
         let entry = (reason == allow::CONFIGURED)
             .then(|| entry_of(network, configured, now_ms))
             .flatten();
+        if let Some(entry) = fleet.entries.get(network).filter(|_| reason == allow::FLEET) {
+            return AllowedView {
+                network: network.to_string(),
+                reason: reason_name(reason).to_owned(),
+                comment: entry.comment.clone(),
+                until: entry.until_ms.map(rfc3339),
+            };
+        }
         AllowedView {
             network: network.to_string(),
             reason: reason_name(reason).to_owned(),
@@ -84,7 +98,7 @@ mod tests {
             until: until.map(ToOwned::to_owned),
         };
         assert_eq!(
-            views(&nets, &configured, now_ms),
+            views(&nets, &configured, &Allowlist::default(), now_ms),
             [
                 view("192.0.2.1/32", "gateway", "", None),
                 view(

@@ -16,6 +16,7 @@ use axum::{
 };
 use secbeat_common::{
     daemon::{
+        allowlist::Allowlist,
         api::{Failure, as_problems, ask, bad_request, no_browsers},
         bus::Bus,
         config::HumanDuration,
@@ -26,7 +27,7 @@ use secbeat_common::{
     prefix::Prefix,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     bus::Publisher,
@@ -69,6 +70,8 @@ pub struct Admin {
     pub protected: Arc<Protected>,
     /// What the config protects.
     pub configured: Arc<[Allowed]>,
+    /// The fleet's allowlist, once it was heard.
+    pub fleet: watch::Receiver<Option<Allowlist>>,
     /// `None` where enforcement is at L7 alone.
     pub pins: Option<Pins>,
 }
@@ -205,6 +208,7 @@ async fn list_allowed(State(admin): State<Admin>) -> Json<Vec<AllowedView>> {
     Json(allowed::views(
         &admin.protected.nets(),
         &admin.configured,
+        &admin.fleet.borrow().clone().unwrap_or_default(),
         now_ms(),
     ))
 }

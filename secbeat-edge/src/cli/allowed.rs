@@ -2,6 +2,7 @@
 
 use comfy_table::Table;
 use secbeat_common::daemon::{
+    allowlist::Allowlist,
     api::CallError,
     cli::{Output, print_json},
     time::now_ms,
@@ -19,7 +20,12 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             // The config may be another one than the daemon had; the kernel knows no comments and no ends.
-            views(&kernel::read_allowed(&places.pins)?, &[], now_ms())
+            views(
+                &kernel::read_allowed(&places.pins)?,
+                &[],
+                &Allowlist::default(),
+                now_ms(),
+            )
         }
         Err(error) => return Err(error.into()),
     };

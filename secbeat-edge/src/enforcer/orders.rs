@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use secbeat_common::{digest::Extract, prefix::Prefix, wire::BlockCommand};
+use secbeat_common::{
+    digest::Extract,
+    prefix::Prefix,
+    wire::{AllowEntry, BlockCommand},
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -20,6 +24,8 @@ pub enum Order {
     Withdrawn(Prefix, Delivery),
     /// The bus has named every ban that it desires.
     SnapshotDone(HashSet<Prefix>),
+    /// The fleet's allowlist is this from now on.
+    Allowlist(Vec<AllowEntry>),
     /// Somebody on this host bans.
     Ban {
         target: Prefix,

@@ -37,6 +37,21 @@ impl AllowedNets {
         })
     }
 
+    /// The networks that the kernel's allowlist holds for `reason`, a code of [`maps::allow`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn of_reason(&self, reason: u32) -> anyhow::Result<Vec<Prefix>> {
+        let listed = self.trie.iter().collect::<Result<Vec<_>, _>>();
+        let listed = listed.context("listing the kernel's allowlist")?;
+        let of_reason = listed.into_iter().filter(|(_, allow)| allow.reason == reason);
+        let network = |(key, _): (Key<[u8; 16]>, Allow)| {
+            Prefix::new(key.data().into(), u8::try_from(key.prefix_len()).ok()?).ok()
+        };
+        Ok(of_reason.filter_map(network).collect())
+    }
+
     /// Makes the kernel's allowlist exactly `wanted` (prefix → a code of [`maps::allow`]).
     ///
     /// If anything changes, the generation changes first, which makes every ban's [`stamp`](Self::stamp) stale, so that

@@ -1,6 +1,7 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
 mod access;
+pub mod allowlist;
 pub mod audit;
 pub mod bans;
 pub mod config;
@@ -34,6 +35,7 @@ pub use self::{
     token::{Role, Token},
 };
 use crate::{
+    allowlist::Keeper,
     bus::Streams,
     engine::{EngineHandle, Input},
     events::Events,
@@ -49,6 +51,7 @@ pub struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
     pub events: Events,
+    pub allowlist: Keeper,
     pub leases: watch::Receiver<LeasesView>,
     pub streams: Streams,
     pub rules: Arc<[RuleView]>,
@@ -61,6 +64,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(openapi::routes())
         .merge(stats::routes())
         .merge(bans::routes())
+        .merge(allowlist::routes())
         .merge(rules::routes())
         .merge(events::routes())
         .merge(edges::routes())

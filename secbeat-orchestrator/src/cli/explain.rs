@@ -8,6 +8,7 @@ use secbeat_common::{
     daemon::{
         api::ApiClient,
         cli::{Output, print_json},
+        time::rfc3339,
     },
     prefix::Prefix,
     wire::{Decision, Reason},
@@ -97,7 +98,7 @@ pub struct Audit {
     /// By this daemon or person.
     #[arg(long, short)]
     actor: Option<String>,
-    /// Of this kind: ban, unban, observed or suppressed.
+    /// Of this kind: ban, unban, allow, disallow, observed or suppressed.
     #[arg(long, short)]
     kind: Option<String>,
     /// Not older than this: a duration as 24h, or a time as 2026-11-20T10:00:00Z.
@@ -154,6 +155,12 @@ fn what(decision: &Decision) -> String {
             ..
         } => format!("{reason}: {note} (strikes {strikes}, {})", layer.name()),
         Decision::Unban { command_id, .. } => format!("lifted {command_id}"),
+        Decision::Allow { comment, until_ms } => {
+            let until =
+                until_ms.map_or_else(|| "for ever".to_owned(), |end| format!("until {}", rfc3339(end)));
+            format!("{until}: {comment}")
+        }
+        Decision::Disallow => String::new(),
         Decision::Observed { reason, note, .. } => format!("{reason}, which only observes: {note}"),
         Decision::Suppressed { reason, why, .. } => format!("{reason}: {why}"),
     }

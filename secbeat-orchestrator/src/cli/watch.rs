@@ -126,7 +126,18 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             let until = expires_at.map_or_else(|| "for ever".to_owned(), |end| format!("until {end}"));
             format!("{target}  {reason} by {actor} {until}  {note}")
         }
-        Change::Unban { target, actor, .. } => format!("{target}  by {actor}"),
+        Change::Unban { target, actor, .. } | Change::Disallow { target, actor } => {
+            format!("{target}  by {actor}")
+        }
+        Change::Allow {
+            target,
+            comment,
+            actor,
+            until,
+        } => {
+            let until = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+            format!("{target}  by {actor} {until}  {comment}")
+        }
         Change::EdgeUp { edge_id } | Change::EdgeDown { edge_id } | Change::EdgeAgrees { edge_id } => edge_id,
         Change::EdgeDrifts { edge_id, since } => format!("{edge_id}  since {since}"),
     };

@@ -74,12 +74,14 @@ pub enum Input {
     Lifted(Gone),
     /// A partition has come or gone.
     Owned(Ownership),
-    /// All that is never banned from now on.
+    /// All that is never banned from now on because of this host or the config.
     Protected(Vec<ProtectedNet>),
     /// Answered once nothing that was decided is on its way any more.
     Drain {
         reply: oneshot::Sender<()>,
     },
+    /// Somebody changed the allowlist, and the bus has it.
+    Decided(AuditRecord),
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.
     Done {
         id: Uuid,

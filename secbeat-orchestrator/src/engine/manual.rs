@@ -6,9 +6,10 @@ use secbeat_common::{daemon::time::now_ms, prefix::Prefix, wire::Decision as Aud
 use tracing::info;
 use uuid::Uuid;
 
-use super::{Answer, Engine, Open, Reply};
+use super::{Answer, Engine, Open, Reply, protection::Protections};
 use crate::{
     api::view::{BanView, Imported, Refused},
+    explain::because,
     ledger::{ManualBan, Refusal, Sift, Sifted},
     writer::{Urgency, Wish},
 };
@@ -48,7 +49,7 @@ impl Engine {
         if !self.bus.is_connected() {
             return Err("NATS is unreachable, so no edge would hear of it; nothing was changed".to_owned());
         }
-        if !self.restored {
+        if !self.is_restored() {
             return Err("the ledger is still being read from NATS; nothing was changed".to_owned());
         }
         Ok(())
@@ -59,7 +60,7 @@ impl Engine {
         let banned = self.unready().and_then(|()| {
             self.ledger
                 .ban(ban, now, Uuid::now_v7())
-                .map_err(|refusal| refused(&target, refusal))
+                .map_err(|refusal| refused(&self.protected, &target, refusal))
         });
         let command = match banned {
             Ok(command) => command,
@@ -179,7 +180,7 @@ impl Engine {
                 Sifted::Refused(refusal) => outcome.refused.push(Refused {
                     index,
                     target: ban.target.to_string(),
-                    why: refused(&ban.target, refusal),
+                    why: refused(&self.protected, &ban.target, refusal),
                 }),
             }
         }
@@ -188,10 +189,13 @@ impl Engine {
 }
 
 /// What people read for a refusal.
-fn refused(target: &Prefix, refusal: Refusal) -> String {
+fn refused(protected: &Protections, target: &Prefix, refusal: Refusal) -> String {
     match refusal {
         Refusal::Unbannable(why) => format!("{target} is never banned: {why}"),
-        Refusal::Protected(net) => format!("{target} is protected ({net} is)"),
+        Refusal::Protected(net) => match protected.all().find(|protected| protected.network == net) {
+            Some(protected) => format!("{target} is protected, because of {}", because(protected)),
+            None => format!("{target} is protected ({net} is)"),
+        },
         Refusal::TooManyNets | Refusal::Ended => format!("{target}: {refusal}"),
     }
 }

@@ -80,7 +80,8 @@ impl Engine {
                     self.ledger.restore_history(record.target, expires_at_ms, strikes);
                 }
                 // Whether it is still in force is for the bucket to say.
-                Audited::Ban { .. } | Audited::Suppressed { .. } => {}
+                Audited::Ban { .. } => {}
+                Audited::Suppressed { .. } | Audited::Allow { .. } | Audited::Disallow => {}
                 Audited::Observed {
                     reason,
                     expires_at_ms,

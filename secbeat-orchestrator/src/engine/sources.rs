@@ -29,11 +29,11 @@ impl Engine {
             address,
             source,
             now_ms: now,
-            restored: self.restored,
+            restored: self.is_restored(),
             bans: bans.map(|ban| BanView::new(ban, now)).collect(),
             protected: self
                 .protected
-                .iter()
+                .all()
                 .filter(|protected| overlaps(&protected.network))
                 .cloned()
                 .collect(),

@@ -24,6 +24,7 @@ use secbeat_common::{
 
 pub use self::{
     render::render,
+    sentence::because,
     view::{End, Moment, PastBan, ProtectedView, SourceView, Standing, WindowCount},
 };
 use crate::{

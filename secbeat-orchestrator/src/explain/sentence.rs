@@ -92,6 +92,12 @@ pub(super) fn sentences(
 }
 
 fn protection(source: &str, protected: &ProtectedNet) -> String {
+    format!("{source} is never banned, because of {}.", because(protected))
+}
+
+/// As `192.0.2.0/24: on the fleet's allowlist (office), until 2026-11-20T10:00:00.000Z`.
+#[must_use]
+pub fn because(protected: &ProtectedNet) -> String {
     let ProtectedNet {
         network,
         reason,
@@ -105,6 +111,7 @@ fn protection(source: &str, protected: &ProtectedNet) -> String {
         "gateway" => "a default gateway of the orchestrator's host",
         "resolver" => "a DNS resolver of the orchestrator's host",
         "bus" => "the NATS server",
+        "fleet" => "on the fleet's allowlist",
         "ssh-peer" => "somebody is logged in from there by SSH",
         "upstream" => "an upstream",
         "trusted-proxy" => "a proxy under trusted_proxies, whose clients are banned in its place",
@@ -115,7 +122,7 @@ fn protection(source: &str, protected: &ProtectedNet) -> String {
         comment => format!(" ({comment})"),
     };
     let until = until_ms.map_or_else(String::new, |until| format!(", until {}", rfc3339(until)));
-    format!("{source} is never banned, because of {network}: {why}{comment}{until}.")
+    format!("{network}: {why}{comment}{until}")
 }
 
 fn last_end(history: &[PastBan]) -> Option<String> {

@@ -23,7 +23,7 @@ pub(super) fn all_events(
     let first_ms = journal.iter().map(|event| event.at_ms).min().unwrap_or(i64::MAX);
     let unpunished = audit.iter().flat_map(|record| match &record.decision {
         Decision::Suppressed { events, .. } | Decision::Observed { events, .. } => events.as_slice(),
-        Decision::Ban { .. } | Decision::Unban { .. } => &[],
+        Decision::Ban { .. } | Decision::Unban { .. } | Decision::Allow { .. } | Decision::Disallow => &[],
     });
     let attached = history.iter().flat_map(|ban| &ban.events).chain(unpunished);
     let before = attached.filter(|event| event.at_ms < first_ms);
@@ -138,6 +138,22 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
             place(*at_ms, 4, "written", "the bus had the ban".to_owned());
         }
         Decision::Unban { .. } => place(*at_ms, 3, "unban", format!("{actor} lifted the ban of {target}")),
+        Decision::Allow { comment, until_ms } => {
+            let until = until_ms.map_or_else(
+                || " for ever".to_owned(),
+                |end| format!(" until {}", rfc3339(end)),
+            );
+            let comment = match comment.as_str() {
+                "" => String::new(),
+                comment => format!(" ({comment})"),
+            };
+            let text = format!("{actor} put {target} on the allowlist{until}{comment}");
+            place(*at_ms, 3, "allow", text);
+        }
+        Decision::Disallow => {
+            let text = format!("{actor} took {target} off the allowlist");
+            place(*at_ms, 3, "disallow", text);
+        }
         Decision::Observed {
             reason,
             expires_at_ms,
@@ -187,7 +203,10 @@ fn is_untold(finding: &FindingView, audit: &[AuditRecord]) -> bool {
         Decision::Observed { reason, evidence, .. } => {
             *reason == finding.rule && evidence.is_some_and(|evidence| evidence.at_ms == finding.at_ms)
         }
-        Decision::Ban { evidence: None, .. } | Decision::Unban { .. } => false,
+        Decision::Ban { evidence: None, .. }
+        | Decision::Unban { .. }
+        | Decision::Allow { .. }
+        | Decision::Disallow => false,
     })
 }
 

@@ -141,7 +141,7 @@ pub struct Moment {
     /// Of several, when the last of them happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
-    /// `events`, `finding`, `ban`, `written`, `unban`, `observed`, `suppressed` or `ended`.
+    /// `events`, `finding`, `ban`, `written`, `unban`, `allow`, `disallow`, `observed`, `suppressed` or `ended`.
     pub kind: String,
     pub text: String,
 }

@@ -156,6 +156,16 @@ impl NatsServer {
         }
     }
 
+    /// Stops it and deletes all that it stored.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be deleted.
+    pub fn lose_store(&mut self) {
+        self.kill9();
+        fs::remove_dir_all(self.folder.path().join("store")).expect("deleting the store");
+    }
+
     /// Starts it (after stopping it, if need be) on the same port and store, and waits until it accepts connections.
     pub fn restart(&mut self) {
         self.stop();

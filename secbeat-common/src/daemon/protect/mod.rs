@@ -83,6 +83,7 @@ pub const fn reason_name(code: u32) -> &'static str {
         allow::SSH_PEER => "ssh-peer",
         allow::UPSTREAM => "upstream",
         allow::TRUSTED_PROXY => "trusted-proxy",
+        allow::FLEET => "fleet",
         _ => "unknown",
     }
 }

@@ -1,0 +1,135 @@
+//! The fleet's allowlist as a daemon sees it: the bucket is followed for ever, and while it cannot be, what is known stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use async_nats::jetstream::{
+    self,
+    kv::{Entry, Operation},
+};
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::{bus::Bus, garbage::Garbage};
+use crate::{
+    prefix::Prefix,
+    subjects,
+    wire::{self, AllowEntry},
+};
+
+/// Pause before the watch is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long the server may take between two entries of a snapshot.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The entries, and what the bucket lost of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowlist {
+    pub entries: BTreeMap<Prefix, AllowEntry>,
+    /// Those of a bucket that was made anew since; nobody has removed them.
+    pub lost: BTreeSet<Prefix>,
+}
+
+impl Allowlist {
+    fn take(&mut self, entry: &Entry, garbage: &Garbage) {
+        let report = |error: &dyn Display| garbage.report(&entry.key, "an entry of the allowlist", error);
+        let network = match Prefix::from_key(&entry.key) {
+            Ok(network) => network,
+            Err(error) => return report(&error),
+        };
+        match entry.operation {
+            Operation::Delete | Operation::Purge => {
+                self.entries.remove(&network);
+                self.lost.remove(&network);
+            }
+            Operation::Put => match wire::decode::<AllowEntry>(&entry.value) {
+                Ok(allowed) if allowed.network == network => {
+                    self.entries.insert(network, allowed);
+                    self.lost.remove(&network);
+                }
+                Ok(allowed) => report(&format!("one of {} under another key", allowed.network)),
+                Err(error) => report(&error),
+            },
+        }
+    }
+}
+
+/// Follows the bucket and publishes what it holds, until nobody listens. Nothing is published before it was read once.
+pub async fn follow(mut bus: Bus, known: watch::Sender<Option<Allowlist>>, garbage: Arc<Garbage>) {
+    let (mut connection, mut made) = (0, None);
+    while !known.is_closed() {
+        connection = bus.connection_after(connection).await;
+        let mut complained = false;
+        loop {
+            let mut watched = bus.clone();
+            let outcome = tokio::select! {
+                outcome = read(&bus, &known, &mut made, &garbage) => outcome,
+                _ = watched.connection_after(connection) => break,
+                () = known.closed() => return,
+            };
+            if let Err(error) = outcome
+                && !std::mem::replace(&mut complained, true)
+            {
+                warn!("cannot follow the allowlist yet, retrying: {error:#}");
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// `made` tells the bucket that was read last.
+async fn read(
+    bus: &Bus,
+    known: &watch::Sender<Option<Allowlist>>,
+    made: &mut Option<i128>,
+    garbage: &Garbage,
+) -> anyhow::Result<()> {
+    let context = jetstream::new(bus.client.clone());
+    let bucket = context
+        .get_key_value(subjects::ALLOW_BUCKET)
+        .await
+        .context("opening its bucket")?;
+    let status = bucket.status().await.context("reading its bucket's status")?;
+    let this = status.info.created.unix_timestamp_nanos();
+    let mut watch = bucket
+        .watch_with_history(">")
+        .await
+        .context("watching its bucket")?;
+    let mut list = Allowlist::default();
+    let mut reading = status.values() > 0;
+    while reading {
+        let entry = tokio::time::timeout(PATIENCE, watch.next()).await;
+        let entry = entry.context("its bucket fell silent")?;
+        let entry = entry
+            .context("the watch of its bucket ended")?
+            .context("reading its bucket")?;
+        reading = entry.delta > 0;
+        list.take(&entry, garbage);
+    }
+    if made.is_some_and(|made| made != this) {
+        let before = known.borrow().clone().unwrap_or_default();
+        for (network, entry) in before.entries {
+            list.lost
+                .extend((!list.entries.contains_key(&network)).then_some(network));
+            list.entries.entry(network).or_insert(entry);
+        }
+    }
+    *made = Some(this);
+    info!(
+        entries = list.entries.len(),
+        lost = list.lost.len(),
+        "read the fleet's allowlist"
+    );
+    known.send_replace(Some(list));
+    while let Some(entry) = watch.next().await {
+        let entry = entry.context("reading its bucket")?;
+        known.send_modify(|list| list.get_or_insert_default().take(&entry, garbage));
+    }
+    anyhow::bail!("the watch of its bucket ended")
+}

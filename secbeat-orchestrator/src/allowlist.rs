@@ -1,0 +1,175 @@
+//! Changes of the fleet's allowlist: written to the bus, heard back from it, then audited.
+
+use std::time::Duration;
+
+use secbeat_common::{
+    daemon::{allowlist::Allowlist, bus::Bus, time::now_ms},
+    prefix::Prefix,
+    wire::{AllowEntry, AuditRecord, Decision, MAX_ALLOWED},
+};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+use crate::{
+    bus::{Over, Streams},
+    engine::Input,
+};
+
+/// How long a change that the bus has may take to be heard here.
+const HEARING: Duration = Duration::from_secs(1);
+/// Pause before what the bucket lost is written again once more.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What changes of the allowlist need.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    pub bus: Bus,
+    pub streams: Streams,
+    /// What the bucket holds; `None` until it was read.
+    pub known: watch::Receiver<Option<Allowlist>>,
+    pub inputs: mpsc::Sender<Input>,
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("NATS is unreachable, so no edge would hear of it; nothing was changed")]
+    Disconnected,
+    #[error("the allowlist is still being read from NATS; nothing was changed")]
+    Unread,
+    #[error("{0} is not on the allowlist")]
+    NotThere(Prefix),
+    #[error("the allowlist has {MAX_ALLOWED} entries, and takes no more")]
+    Full,
+    #[error("NATS did not acknowledge the change, and may have made it all the same: {0}")]
+    Unacknowledged(String),
+}
+
+impl Keeper {
+    /// The entries that hold at `now_ms`, by network.
+    ///
+    /// # Errors
+    ///
+    /// When the bucket was not read yet.
+    pub fn entries(&self, now_ms: i64) -> Result<Vec<AllowEntry>, Refusal> {
+        let known = self.known.borrow();
+        let entries = known.as_ref().ok_or(Refusal::Unread)?.entries.values();
+        Ok(entries.filter(|entry| entry.holds_at(now_ms)).cloned().collect())
+    }
+
+    /// Puts `entry` on the allowlist, in place of what is there of the same network. The engine knows of it at the end.
+    ///
+    /// # Errors
+    ///
+    /// When it was not done, or nobody knows.
+    pub async fn add(&self, entry: AllowEntry) -> Result<(), Refusal> {
+        let entries = self.changeable()?;
+        let mut others = entries.iter().filter(|other| other.network != entry.network);
+        if others.nth(MAX_ALLOWED - 1).is_some() {
+            return Err(Refusal::Full);
+        }
+        let written = self.streams.put_allow(&entry, Over::Anything).await;
+        self.settle(written, |list| list.entries.get(&entry.network) == Some(&entry))
+            .await?;
+        let AllowEntry {
+            network,
+            comment,
+            until_ms,
+            added_by,
+            ..
+        } = entry;
+        info!(target: "audit", %network, actor = added_by, comment, "put on the allowlist");
+        self.record(network, added_by, Decision::Allow { comment, until_ms })
+            .await;
+        Ok(())
+    }
+
+    /// Takes exactly `network` off the allowlist.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or was not done, or nobody knows.
+    pub async fn remove(&self, network: Prefix, actor: String) -> Result<(), Refusal> {
+        if !self.changeable()?.iter().any(|entry| entry.network == network) {
+            return Err(Refusal::NotThere(network));
+        }
+        let removed = self.streams.remove_allow(&network).await;
+        self.settle(removed, |list| !list.entries.contains_key(&network))
+            .await?;
+        info!(target: "audit", %network, actor, "taken off the allowlist");
+        self.record(network, actor, Decision::Disallow).await;
+        Ok(())
+    }
+
+    /// The entries, if they can be changed right now.
+    fn changeable(&self) -> Result<Vec<AllowEntry>, Refusal> {
+        if !self.bus.is_connected() {
+            return Err(Refusal::Disconnected);
+        }
+        self.entries(now_ms())
+    }
+
+    /// Waits until a change was heard, so that whoever asks next is answered by it. What was heard was made, whatever
+    /// became of its acknowledgement.
+    async fn settle(
+        &self,
+        written: anyhow::Result<()>,
+        is_made: impl Fn(&Allowlist) -> bool,
+    ) -> Result<(), Refusal> {
+        let mut known = self.known.clone();
+        let hearing = known.wait_for(|list| list.as_ref().is_some_and(&is_made));
+        let is_heard = tokio::time::timeout(HEARING, hearing)
+            .await
+            .is_ok_and(|heard| heard.is_ok());
+        match written {
+            Err(error) if !is_heard => Err(Refusal::Unacknowledged(format!("{error:#}"))),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn record(&self, target: Prefix, actor: String, decision: Decision) {
+        let record = AuditRecord {
+            at_ms: now_ms(),
+            target,
+            actor,
+            decision,
+        };
+        if self.inputs.send(Input::Decided(record)).await.is_err() {
+            warn!(%target, "a change of the allowlist could not be audited: the engine has ended");
+        }
+    }
+
+    /// Writes again what a bucket that was made anew lacks, for ever.
+    pub async fn restore_lost(mut self) {
+        while self.known.changed().await.is_ok() {
+            let mut told = false;
+            loop {
+                let lost = self.lost();
+                if lost.is_empty() {
+                    break;
+                }
+                if !std::mem::replace(&mut told, true) {
+                    warn!(
+                        entries = lost.len(),
+                        "the allowlist's bucket lost entries: writing them again"
+                    );
+                }
+                for entry in lost {
+                    if let Err(error) = self.streams.put_allow(&entry, Over::Nothing).await {
+                        debug!("writing to the allowlist's bucket failed, retrying: {error:#}");
+                    }
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    fn lost(&self) -> Vec<AllowEntry> {
+        let (known, now) = (self.known.borrow(), now_ms());
+        let lost = known.iter().flat_map(|list| {
+            let entries = list.lost.iter().filter_map(|network| list.entries.get(network));
+            entries.filter(|entry| entry.holds_at(now))
+        });
+        lost.cloned().collect()
+    }
+}

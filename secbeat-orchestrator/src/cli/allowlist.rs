@@ -1,0 +1,113 @@
+//! `allowlist list`, `allowlist add` and `allowlist remove`.
+
+use clap::{Args, Subcommand};
+use comfy_table::Table;
+use secbeat_common::daemon::{
+    api::ApiClient,
+    cli::{Output, Target, print_json},
+    term::Term,
+    time::ends_in,
+};
+
+use crate::api::allowlist::{AllowRequest, AllowView, Disallowed};
+
+/// Whom nobody in the fleet bans.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the entries.
+    List {
+        /// A table for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Put a source or a network on the allowlist of every edge.
+    Add(Add),
+    /// Take a source or a network off it; bans of it that are in force are enforced again.
+    Remove {
+        #[command(flatten)]
+        target: Target,
+        /// A sentence for people, or JSON for programs.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    #[command(flatten)]
+    target: Target,
+    /// How long, as 30m, 4h or 7d; for ever unless stated.
+    #[arg(long, short)]
+    duration: Option<Term>,
+    /// Until when, as 2026-11-20T10:00:00Z.
+    #[arg(long, short, value_name = "TIME", conflicts_with = "duration")]
+    until: Option<String>,
+    /// Why, for whoever looks later.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    comment: String,
+    /// A sentence for people, or JSON for programs.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Command {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        match self {
+            Self::List { output } => list(api, *output),
+            Self::Add(add) => add.execute(api),
+            Self::Remove { target, output } => {
+                let removed: Disallowed = api.delete(&format!("/api/v1/allowlist/{}", target.prefix()?))?;
+                if *output == Output::Json {
+                    return print_json(&removed);
+                }
+                println!("took {} off the allowlist of every edge", removed.network);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn list(api: &ApiClient, output: Output) -> anyhow::Result<()> {
+    let entries: Vec<AllowView> = api.get("/api/v1/allowlist")?;
+    if output == Output::Json {
+        return print_json(&entries);
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["NETWORK", "ENDS IN", "ADDED", "BY", "COMMENT"]);
+    for entry in entries {
+        table.add_row([
+            entry.network,
+            ends_in(entry.ends_in_ms),
+            entry.added_at,
+            entry.added_by,
+            entry.comment,
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+impl Add {
+    fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let request = AllowRequest {
+            network: self.target.prefix()?.to_string(),
+            comment: self.comment.clone(),
+            duration: self.duration.map(|duration| duration.to_string()),
+            until: self.until.clone(),
+        };
+        let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
+        if self.output == Output::Json {
+            return print_json(&entry);
+        }
+        match entry.ends_in_ms {
+            Some(_) => println!(
+                "nobody bans {} for {} on any edge",
+                entry.network,
+                ends_in(entry.ends_in_ms)
+            ),
+            None => println!("nobody bans {} on any edge", entry.network),
+        }
+        Ok(())
+    }
+}
