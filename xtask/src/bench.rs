@@ -1,5 +1,5 @@
 //! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, what a million bans
-//! cost, what the sources of telemetry cost, and what the journal of events costs.
+//! cost, what the sources of telemetry cost, and how fast the orchestrator is.
 
 use crate::scenario::{Profile, start};
 use crate::setup::{self, Group};
@@ -7,7 +7,7 @@ use crate::{build_ebpf, workspace};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Measure the XDP program, the whole loop, the loading of bans, the sources of telemetry or the journal of events.
+/// Measure the XDP program, the whole loop, the loading of bans, the sources of telemetry or the orchestrator.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure
@@ -28,8 +28,8 @@ enum What {
     Load,
     /// Log lines parsed and replayed a second, beside other programs
     Sources,
-    /// Nanoseconds that the journal of events takes for one, and how long a look-up in it takes
-    Evidence,
+    /// Events a second that the detector judges and the orchestrator takes in, the memory of both, restart and join
+    Detector,
 }
 
 /// The command itself.
@@ -49,6 +49,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             setup::ensure_what_can_be(Group::LogPeers);
             start("bench-sources", &args.rest, Profile::Release, &[])
         }
-        What::Evidence => start("bench-evidence", &args.rest, Profile::Release, &[]),
+        What::Detector => start("bench-detector", &args.rest, Profile::Release, &[]),
     }
 }

@@ -1,4 +1,5 @@
-//! What `bench-xdp` is made of, and `bench-load` in part: contenders, a track of two hosts to run them on, and the arithmetic.
+//! What `bench-xdp` is made of, and `bench-load` in part: contenders, a track of two hosts to run them on, and the
+//! arithmetic; and what all benchmarks that are made of parts share ([`parts`]).
 
 pub mod contender;
 pub mod cpus;
@@ -6,10 +7,13 @@ pub mod gro;
 pub mod map;
 pub mod measure;
 pub mod million;
+pub mod outcome;
+pub mod parts;
 pub mod peers;
 pub mod programs;
 pub mod report;
 pub mod requirement;
+pub mod resident;
 pub mod stats;
 pub mod subject;
 pub mod syscall;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, BufWriter, Write},
     net::{IpAddr, SocketAddr, TcpStream},
     path::PathBuf,
     time::Duration,
@@ -81,12 +81,25 @@ impl NatsServer {
     ///
     /// When the server does not take it.
     pub fn publish(&self, subject: &str, payload: &[u8]) {
-        let head = format!("PUB {subject} {}\r\n", payload.len());
-        let mut answers = self
-            .converse(&[head.as_bytes(), payload, b"\r\n"].concat())
-            .lines();
+        self.publish_all(std::iter::once((subject.to_owned(), payload.to_owned())));
+    }
+
+    /// Publishes subjects and payloads by the plain protocol, over one connection.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not take them.
+    pub fn publish_all(&self, mut messages: impl Iterator<Item = (String, Vec<u8>)>) {
+        let publish = |sink: &mut dyn Write| {
+            messages.try_for_each(|(subject, payload)| {
+                write!(sink, "PUB {subject} {}\r\n", payload.len())?;
+                sink.write_all(&payload)?;
+                sink.write_all(b"\r\n")
+            })
+        };
+        let mut answers = self.converse(publish).lines();
         let pong = answers.any(|line| line.is_ok_and(|line| line == "PONG"));
-        assert!(pong, "NATS did not take a message on {subject}");
+        assert!(pong, "NATS did not take what was published");
     }
 
     /// Asks for one answer by the plain protocol.
@@ -96,8 +109,11 @@ impl NatsServer {
     /// When none comes, or one that is no JSON.
     #[must_use]
     pub fn request(&self, subject: &str, payload: &[u8]) -> serde_json::Value {
-        let head = format!("SUB answer 1\r\nPUB {subject} answer {}\r\n", payload.len());
-        let mut answers = self.converse(&[head.as_bytes(), payload, b"\r\n"].concat());
+        let mut answers = self.converse(|sink| {
+            write!(sink, "SUB answer 1\r\nPUB {subject} answer {}\r\n", payload.len())?;
+            sink.write_all(payload)?;
+            sink.write_all(b"\r\n")
+        });
         let mut line = String::new();
         while !line.starts_with("MSG answer") {
             line.clear();
@@ -126,14 +142,19 @@ impl NatsServer {
         counts.filter_map(serde_json::Value::as_u64).sum()
     }
 
-    /// Says `words` and asks for a sign of life; what is answered is read from what it returns.
-    fn converse(&self, words: &[u8]) -> BufReader<TcpStream> {
+    /// Says something and asks for a sign of life; what is answered is read from what it returns.
+    fn converse(&self, say: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> BufReader<TcpStream> {
         let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
         socket.connect(&self.address.into()).expect("connecting to NATS");
-        let mut stream = TcpStream::from(socket);
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(START)).expect("setting a timeout");
-        let message = [b"CONNECT {\"verbose\":false}\r\n", words, b"PING\r\n"].concat();
-        stream.write_all(&message).expect("speaking to NATS");
+        let mut sink = BufWriter::new(&stream);
+        sink.write_all(b"CONNECT {\"verbose\":false}\r\n")
+            .and_then(|()| say(&mut sink))
+            .and_then(|()| sink.write_all(b"PING\r\n"))
+            .and_then(|()| sink.flush())
+            .expect("speaking to NATS");
+        drop(sink);
         BufReader::new(stream)
     }
 

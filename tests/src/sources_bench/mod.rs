@@ -2,28 +2,15 @@
 
 pub mod endurance;
 pub mod generate;
-pub mod outcome;
 pub mod parse;
 pub mod proxy;
 pub mod replay;
 pub mod telemetry;
 
-use self::outcome::Outcome;
-
-/// How a part measures.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Interleaved repetitions; at least 1.
-    pub rounds: usize,
-}
-
-/// One part of the benchmark.
-#[derive(Clone, Copy, Debug)]
-pub struct Part {
-    /// As `--only` takes it.
-    pub name: &'static str,
-    pub measure: fn(Options) -> Outcome,
-}
+use crate::bench::{
+    outcome,
+    parts::{Options, Part},
+};
 
 /// All of them, in the order in which they run.
 pub const PARTS: &[Part] = &[

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{
+use super::{
     report::Missing,
     requirement::{Limit, Verdict},
     stats::median,

@@ -1,8 +1,6 @@
-//! What `bench-evidence` measures: the orchestrator's journal of events, with its default memory, full, and a million
-//! sources that come in random order.
+//! The orchestrator's journal of events, with its default memory, full, and a million sources that come in random order.
 
 use std::{
-    fs,
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
     time::Instant,
@@ -14,9 +12,12 @@ use secbeat_common::{
 };
 use secbeat_orchestrator::evidence::{DEFAULT_MEMORY, Journal};
 
-use crate::{
-    bench::{cpus, requirement::Limit},
-    sources_bench::outcome::{Demand, Outcome, Row},
+use crate::bench::{
+    cpus,
+    outcome::{Demand, Outcome, Row},
+    parts::Options,
+    requirement::Limit,
+    resident::resident_bytes,
 };
 
 /// Sources that are seen.
@@ -28,19 +29,15 @@ const LOOK_UPS: u32 = 1000;
 /// Nanoseconds that an event may take.
 const LIMIT_NS: f64 = 150.0;
 
-/// Fills a journal `rounds` times, and looks sources up in it.
-///
-/// # Panics
-///
-/// When the kernel does not tell how much memory is used.
+/// Fills a journal, and looks sources up in it.
 #[must_use]
-pub fn measure(rounds: usize) -> Outcome {
+pub fn measure(options: Options) -> Outcome {
     cpus::settle_down();
-    let mut note = Row::new("note an event", "ns");
-    let mut look_up = Row::new("look a source up", "µs");
-    let mut memory = Row::new("memory of a full journal", "MiB");
-    for _ in 0..rounds {
-        let before = resident();
+    let mut note = Row::new("journal, note an event", "ns");
+    let mut look_up = Row::new("journal, look a source up", "µs");
+    let mut memory = Row::new("journal, full", "MiB of resident memory");
+    for _ in 0..options.rounds {
+        let before = resident_bytes();
         let mut journal = Journal::new(DEFAULT_MEMORY);
         let mut event = event();
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -54,7 +51,7 @@ pub fn measure(rounds: usize) -> Outcome {
             .push(begun.elapsed().as_secs_f64() * 1e9 / f64::from(EVENTS));
         memory
             .rounds
-            .push(resident().saturating_sub(before) as f64 / (1024.0 * 1024.0));
+            .push((resident_bytes() - before) / (1024.0 * 1024.0));
         let begun = Instant::now();
         for _ in 0..LOOK_UPS {
             let source = Prefix::of_source(client(next(&mut random)));
@@ -103,14 +100,4 @@ fn next(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> u64 {
-    let text = fs::read_to_string("/proc/self/statm").expect("reading /proc/self/statm");
-    let pages = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    pages.expect("a number of pages") * 4096
 }

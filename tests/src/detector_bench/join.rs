@@ -1,0 +1,110 @@
+//! A new edge joins a fleet with many active bans.
+
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use secbeat_common::{
+    daemon::time::now_ms,
+    prefix::Prefix,
+    subjects,
+    wire::{self, Action, BlockCommand, Layer, Reason, Scope},
+};
+use secbeat_edge::kernel::{BanMaps, Pins};
+use uuid::Uuid;
+
+use crate::{
+    bench::{
+        outcome::{Demand, Outcome, Row},
+        parts::Options,
+        requirement::Limit,
+    },
+    lab::{
+        fleet::{self, Fleet},
+        further_edge::FurtherEdge,
+        wait::wait_until,
+    },
+};
+
+/// Bans in force when the edge joins.
+const BANS: u32 = 100_000;
+const LIMIT_S: f64 = 2.0;
+/// What the edge's config advises.
+const SLOTS: u32 = 4 * BANS;
+/// As long as the bus may take to store all bans, syncing each.
+const STORING: Duration = Duration::from_secs(300);
+const JOINING: Duration = Duration::from_secs(60);
+
+/// From the start of an edge's process until its kernel holds 100,000 bans of the fleet.
+///
+/// # Panics
+///
+/// When it does not hold all of them after a minute.
+#[must_use]
+pub fn measure(options: Options) -> Outcome {
+    let mut row = Row::new(
+        format!("a new edge joins, {BANS} active bans"),
+        "s until its kernel has all",
+    );
+    let fleet = Fleet::start(&fleet::Options {
+        ban_slots: SLOTS,
+        ..fleet::Options::default()
+    });
+    fleet.nats.publish_all((0..BANS).map(|n| {
+        let command = command(n);
+        let bytes = wire::encode(&command).expect("encoding a ban");
+        (subjects::ban(&command.target), bytes)
+    }));
+    wait_until(
+        "the bus holds all bans, and the first edge has them",
+        STORING,
+        || {
+            fleet
+                .edge_stats()
+                .is_some_and(|stats| stats["blocked_ips"] == BANS)
+        },
+    );
+    for round in 0..options.rounds {
+        row.rounds.push(join(&fleet, round).as_secs_f64());
+    }
+    Outcome {
+        demands: vec![Demand::of(&row, Limit::AtMost(LIMIT_S), None)],
+        rows: vec![row],
+    }
+}
+
+fn join(fleet: &Fleet, round: usize) -> Duration {
+    let begun = Instant::now();
+    let joining = FurtherEdge::start(fleet, &format!("joining-{round}"), SLOTS, "");
+    wait_until("the joining edge has all bans", JOINING, || {
+        joining
+            .stats()
+            .is_some_and(|stats| stats["synced"] == true && stats["blocked_ips"] == BANS)
+    });
+    let took = begun.elapsed();
+    let held = BanMaps::open(&Pins::at(joining.pin_folder()))
+        .and_then(|maps| maps.all())
+        .expect("reading the joining edge's maps");
+    assert_eq!(held.len(), BANS as usize, "bans in the joining edge's kernel");
+    took
+}
+
+fn command(n: u32) -> BlockCommand {
+    BlockCommand {
+        id: Uuid::now_v7(),
+        action: Action::Block,
+        // From 16.0.0.0 on; nothing is sent from there or to there.
+        target: Prefix::of_source(Ipv4Addr::from(0x1000_0000 + n).into()),
+        reason: Reason::ErrorFlood,
+        note: "50 errors in 60s".to_owned(),
+        evidence: None,
+        scope: Scope::Fleet,
+        strikes: 0,
+        issued_at_ms: now_ms(),
+        expires_at_ms: now_ms() + 3_600_000,
+        issuer: "bench".to_owned(),
+        layer: Layer::Kernel,
+        epoch: 0,
+    }
+}
