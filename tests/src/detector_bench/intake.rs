@@ -29,16 +29,20 @@ use crate::{
 const WINDOW: u64 = 60;
 /// Error events a second whose window is rebuilt.
 const RATE: u64 = 20_000;
-/// The same where only the rate counts: a window that takes some seconds to read.
-const FULL_RATE: u64 = 60_000;
 const RESTART_S: f64 = 3.0;
 const EVENTS_PER_SECOND: f64 = 1_000_000.0;
 /// Sources that make the errors, each few enough not to be banned.
 const SOURCES: u32 = 200_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Orchestrators that share the partitions.
+const SHARING: [u16; 3] = [1, 2, 4];
+/// The API's port of the first orchestrator; the next ones follow.
+const PORT: u16 = 3030;
+
 /// A minute of telemetry waits on the bus when an orchestrator starts: the events a second that it takes into its windows,
-/// and the time from its start until it owns all partitions and has counted the whole window.
+/// and the time from its start until it owns all partitions and has counted the whole window. And what one, two and four
+/// take in together while it is being published as fast as one process can.
 ///
 /// # Panics
 ///
@@ -50,65 +54,129 @@ pub fn measure(options: Options) -> Outcome {
         format!("restart with a full window at {RATE} events/s"),
         "s until it owns all and has counted all",
     );
+    let sharing = SHARING.map(|n| Row::new(format!("publisher → NATS → windows of {n}"), "events/s"));
+    let mut rows = Vec::from(sharing);
     for _ in 0..options.rounds {
-        rate.rounds.push(Bus::with(FULL_RATE).start().per_second);
-        restart.rounds.push(Bus::with(RATE).start().took.as_secs_f64());
+        let rebuilt = rebuilt();
+        rate.rounds.push(rebuilt.per_second);
+        restart.rounds.push(rebuilt.took.as_secs_f64());
+        for (row, n) in rows.iter_mut().zip(SHARING) {
+            row.rounds.push(shared(n));
+        }
     }
-    Outcome {
-        demands: vec![
-            Demand::of(&rate, Limit::AtLeast(EVENTS_PER_SECOND), None),
-            Demand::of(&restart, Limit::AtMost(RESTART_S), None),
-        ],
-        rows: vec![rate, restart],
-    }
+    let mut demands = vec![
+        Demand::of(&rate, Limit::AtLeast(EVENTS_PER_SECOND), None),
+        Demand::of(&restart, Limit::AtMost(RESTART_S), None),
+    ];
+    demands.extend(rows.iter().map(|row| Demand::of(row, Limit::None, None)));
+    rows.splice(0..0, [rate, restart]);
+    Outcome { rows, demands }
 }
 
-/// A NATS server that holds a window of telemetry.
-struct Bus {
-    host: Namespace,
-    nats: NatsServer,
-    folder: TempDir,
-    events: u64,
-}
-
-/// What an orchestrator made of it.
-struct Started {
+/// What an orchestrator made of what waited.
+struct Rebuilt {
     per_second: f64,
     took: Duration,
 }
 
+/// Starts an orchestrator while a full window waits, and waits until it has counted all.
+fn rebuilt() -> Rebuilt {
+    let bus = Bus::new();
+    let window = Telemetry::window();
+    let events = window.events;
+    bus.nats.publish_all(window.messages.into_iter());
+    let started = Instant::now();
+    let _orchestrator = bus.orchestrator(PORT);
+    let counted = || bus.counted(PORT);
+    wait_until("the first events are counted", PATIENCE, || counted() > 0);
+    let (early, began) = (counted(), Instant::now());
+    wait_until("all events are counted", PATIENCE, || counted() >= events);
+    let (took, span) = (started.elapsed(), began.elapsed());
+    assert_eq!(counted(), events, "events were counted twice");
+    assert_eq!(bus.owned(PORT), usize::from(PARTITIONS), "it does not own all");
+    Rebuilt {
+        per_second: (events - early) as f64 / span.as_secs_f64(),
+        took,
+    }
+}
+
+/// The events a second that so many orchestrators take in together.
+fn shared(orchestrators: u16) -> f64 {
+    let bus = Bus::new();
+    let ports = PORT..PORT + orchestrators;
+    let _orchestrators: Vec<_> = ports.clone().map(|port| bus.orchestrator(port)).collect();
+    let share = usize::from(PARTITIONS / orchestrators);
+    wait_until("they share the partitions", PATIENCE, || {
+        ports.clone().all(|port| bus.owned(port) == share)
+    });
+    let window = Telemetry::window();
+    let counted = || ports.clone().map(|port| bus.counted(port)).sum::<u64>();
+    let began = Instant::now();
+    bus.nats.publish_all(window.messages.into_iter());
+    wait_until("all events are counted", PATIENCE, || counted() >= window.events);
+    let span = began.elapsed();
+    assert_eq!(counted(), window.events, "events were counted twice");
+    window.events as f64 / span.as_secs_f64()
+}
+
+/// A NATS server with SecBeat's streams.
+struct Bus {
+    host: Namespace,
+    nats: NatsServer,
+    folder: TempDir,
+}
+
 impl Bus {
-    fn with(rate: u64) -> Self {
+    fn new() -> Self {
         let host = Namespace::new("intake");
         let nats = NatsServer::start(&host, Ipv4Addr::LOCALHOST.into());
         let folder = tempfile::tempdir().expect("making a folder");
-        let config = format!("[nats]\nurl = \"{}\"\n", nats.url());
-        fs::write(folder.path().join("orchestrator.toml"), config).expect("writing a config");
-        let mut bus = Self {
-            host,
-            nats,
-            folder,
-            events: 0,
-        };
+        let bus = Self { host, nats, folder };
         // It makes the streams.
-        let mut first = bus.orchestrator();
+        let mut first = bus.orchestrator(PORT);
         first.wait_for_log("reading telemetry", PATIENCE);
         assert!(first.terminate(PATIENCE).success());
-        bus.fill(rate);
         bus
     }
 
-    fn orchestrator(&self) -> Daemon {
+    fn orchestrator(&self, port: u16) -> Daemon {
+        let path = self.folder.path().join(format!("{port}.toml"));
+        let config = format!(
+            "[nats]\nurl = \"{}\"\n[api]\nlisten = \"127.0.0.1:{port}\"\n",
+            self.nats.url()
+        );
+        fs::write(&path, config).expect("writing a config");
         let mut command = self.host.command(paths::daemon("secbeat-orchestrator"));
-        command
-            .args(["run", "--config"])
-            .arg(self.folder.path().join("orchestrator.toml"));
+        command.args(["run", "--config"]).arg(path);
         Daemon::spawn("secbeat-orchestrator", &mut command)
     }
 
-    /// Publishes a batch for each second and partition.
-    fn fill(&mut self, rate: u64) {
-        let per_batch = usize::try_from(rate / u64::from(PARTITIONS)).expect("a small number");
+    fn counted(&self, port: u16) -> u64 {
+        let stats = self.stats(port);
+        stats.map_or(0, |stats| stats["events"].as_u64().unwrap_or(0))
+    }
+
+    fn owned(&self, port: u16) -> usize {
+        self.stats(port).map_or(0, |stats| owned(&stats))
+    }
+
+    fn stats(&self, port: u16) -> Option<Value> {
+        let url = format!("http://127.0.0.1:{port}/api/v1/stats");
+        let answer = Client::new(&self.host).request("GET", &url, &[], b"").ok()?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+}
+
+/// Messages as an edge sends them.
+struct Telemetry {
+    messages: Vec<(String, Vec<u8>)>,
+    events: u64,
+}
+
+impl Telemetry {
+    /// A window of [`RATE`] events a second: a batch for each second and partition.
+    fn window() -> Self {
+        let per_batch = usize::try_from(RATE / u64::from(PARTITIONS)).expect("a small number");
         let mut sources = vec![Vec::new(); usize::from(PARTITIONS)];
         for n in 0..SOURCES {
             let address = IpAddr::from(Ipv4Addr::from(0x0b00_0000 + n));
@@ -117,40 +185,16 @@ impl Bus {
         let mut clients: Vec<_> = sources.iter().map(|sources| sources.iter().cycle()).collect();
         let boot_id = Uuid::new_v4();
         let batches = (0..WINDOW).flat_map(|second| (0..PARTITIONS).map(move |n| (second, n)));
-        self.nats.publish_all(batches.map(|(second, partition)| {
+        let message = |(second, partition): (u64, u16)| {
             let clients = clients[usize::from(partition)].by_ref().take(per_batch);
             let batch = batch(boot_id, second, &clients.copied().collect::<Vec<_>>());
             let payload = wire::encode(&batch).expect("encoding a batch");
             (subjects::telemetry("edge-1", partition), payload)
-        }));
-        self.events = WINDOW * per_batch as u64 * u64::from(PARTITIONS);
-    }
-
-    /// Starts an orchestrator and waits until it has counted all.
-    fn start(&self) -> Started {
-        let started = Instant::now();
-        let _orchestrator = self.orchestrator();
-        let counted = || {
-            self.stats()
-                .map_or(0, |stats| stats["events"].as_u64().unwrap_or(0))
         };
-        wait_until("the first events are counted", PATIENCE, || counted() > 0);
-        let (early, began) = (counted(), Instant::now());
-        wait_until("all events are counted", PATIENCE, || counted() >= self.events);
-        let (took, span) = (started.elapsed(), began.elapsed());
-        assert_eq!(counted(), self.events, "events were counted twice");
-        let owned = self.stats().map_or(0, |stats| owned(&stats));
-        assert_eq!(owned, usize::from(PARTITIONS), "it does not own all");
-        Started {
-            per_second: (self.events - early) as f64 / span.as_secs_f64(),
-            took,
+        Self {
+            messages: batches.map(message).collect(),
+            events: WINDOW * per_batch as u64 * u64::from(PARTITIONS),
         }
-    }
-
-    fn stats(&self) -> Option<Value> {
-        let url = "http://127.0.0.1:3030/api/v1/stats";
-        let answer = Client::new(&self.host).request("GET", url, &[], b"").ok()?;
-        serde_json::from_slice(&answer.body).ok()
     }
 }
 
