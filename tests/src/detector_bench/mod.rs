@@ -1,5 +1,6 @@
 //! What `bench-detector` is made of: a module for each part.
 
+pub mod import;
 pub mod intake;
 pub mod join;
 pub mod journal;
@@ -34,6 +35,10 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "join",
         measure: join::measure,
+    },
+    Part {
+        name: "import",
+        measure: import::measure,
     },
 ];
 
