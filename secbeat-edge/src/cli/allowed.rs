@@ -1,10 +1,9 @@
 //! `allowed`: who is protected and why, told by the daemon, or else read from the kernel's allowlist.
 
-use comfy_table::Table;
 use secbeat_common::daemon::{
     allowlist::Allowlist,
     api::CallError,
-    cli::{Output, print_json},
+    cli::{Output, print_json, table},
     time::now_ms,
 };
 
@@ -32,9 +31,7 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(&allowed);
     }
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["NETWORK", "REASON", "UNTIL", "COMMENT"]);
+    let mut table = table(["NETWORK", "REASON", "UNTIL", "COMMENT"]);
     for entry in allowed {
         let until = entry.until.unwrap_or_default();
         table.add_row([entry.network, entry.reason, until, entry.comment]);

@@ -1,11 +1,10 @@
 //! `bans`, `ban` and `unban`: through the daemon where one runs, else in the pinned maps.
 
 use anyhow::bail;
-use comfy_table::Table;
 use secbeat_common::{
     daemon::{
         api::CallError,
-        cli::{Output, print_json},
+        cli::{Output, print_json, table},
         config::HumanDuration,
         exit::Coded,
         protect::sessions,
@@ -55,9 +54,7 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(&bans);
     }
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
+    let mut table = table([
         "TARGET", "REASON", "ORIGIN", "LAYER", "ENDS IN", "STRIKES", "DROPPED", "NOTE",
     ]);
     for ban in &bans {

@@ -1,10 +1,9 @@
 //! `allowlist list`, `allowlist add` and `allowlist remove`.
 
 use clap::{Args, Subcommand};
-use comfy_table::Table;
 use secbeat_common::daemon::{
     api::ApiClient,
-    cli::{Output, Target, print_json},
+    cli::{Output, Target, print_json, table},
     term::Term,
     time::ends_in,
 };
@@ -72,9 +71,7 @@ fn list(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(&entries);
     }
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["NETWORK", "ENDS IN", "ADDED", "BY", "COMMENT"]);
+    let mut table = table(["NETWORK", "ENDS IN", "ADDED", "BY", "COMMENT"]);
     for entry in entries {
         table.add_row([
             entry.network,

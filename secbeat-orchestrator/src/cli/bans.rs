@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use comfy_table::Table;
 use secbeat_common::{
     daemon::{
         api::{ApiClient, CallError},
-        cli::{Output, Target, print_json},
+        cli::{Output, Target, print_json, table},
         term::Term,
         time::ends_in,
     },
@@ -56,15 +55,13 @@ impl List {
         if self.output == Output::Json {
             return print_json(&bans);
         }
-        println!("{}", table(&bans));
+        print_table(&bans);
         Ok(())
     }
 }
 
-fn table(bans: &[BanView]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
+fn print_table(bans: &[BanView]) {
+    let mut table = table([
         "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE",
     ]);
     for ban in bans {
@@ -79,7 +76,7 @@ fn table(bans: &[BanView]) -> Table {
             ban.note.clone(),
         ]);
     }
-    table
+    println!("{table}");
 }
 
 /// All bans, a page at a time.

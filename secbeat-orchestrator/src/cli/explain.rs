@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use comfy_table::Table;
 use secbeat_common::{
     daemon::{
         api::ApiClient,
-        cli::{Output, print_json},
+        cli::{Output, print_json, table},
         time::rfc3339,
     },
     prefix::Prefix,
@@ -164,11 +163,4 @@ fn what(decision: &Decision) -> String {
         Decision::Observed { reason, note, .. } => format!("{reason}, which only observes: {note}"),
         Decision::Suppressed { reason, why, .. } => format!("{reason}: {why}"),
     }
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    table
 }

@@ -1,9 +1,8 @@
 //! `edges` and `propagation`.
 
-use comfy_table::Table;
 use secbeat_common::daemon::{
     api::ApiClient,
-    cli::{Output, print_json},
+    cli::{Output, print_json, table},
 };
 
 use crate::api::{
@@ -115,9 +114,7 @@ fn not_enforced(command: &CommandView) -> String {
 }
 
 fn print_table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(header);
+    let mut table = table(header);
     table.add_rows(rows);
     println!("{table}");
 }

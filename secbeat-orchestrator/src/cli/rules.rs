@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use comfy_table::Table;
 use secbeat_common::daemon::{
     api::ApiClient,
-    cli::{Output, print_json},
+    cli::{Output, print_json, table},
 };
 use serde::Serialize;
 
@@ -66,9 +65,7 @@ pub(super) fn rules(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(&rules);
     }
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["NAME", "COUNTS", "THRESHOLD", "WINDOW", "BAN", "ACTION"]);
+    let mut table = table(["NAME", "COUNTS", "THRESHOLD", "WINDOW", "BAN", "ACTION"]);
     for rule in rules {
         table.add_row([
             rule.name,

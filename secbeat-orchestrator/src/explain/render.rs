@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::Table;
 use secbeat_common::{
-    daemon::time::{NEVER, rfc3339},
+    daemon::{
+        cli::table,
+        time::{NEVER, rfc3339},
+    },
     wire::{SeenEvent, SeenWhat, WafOutcome},
 };
 
@@ -67,13 +69,6 @@ fn line(text: &mut String, lines: &str) {
     for line in lines.split('\n') {
         let _ = writeln!(text, "{}", line.trim_end());
     }
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    table
 }
 
 fn bans(history: &[PastBan]) -> String {

@@ -6,6 +6,7 @@ mod target;
 use std::io::IsTerminal as _;
 
 use anyhow::{Context, bail};
+use comfy_table::Table;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -32,6 +33,15 @@ pub fn init_logging() {
         .with_ansi(colours)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// A table for people: columns in line, and nothing else around them.
+#[must_use]
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(header);
+    table
 }
 
 /// # Errors
