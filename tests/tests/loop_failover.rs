@@ -9,118 +9,27 @@ use std::{
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
-    subjects::{self, AUDIT_STREAM, PARTITIONS},
+    subjects::{self, PARTITIONS},
     wire::{self, Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
-    process::Daemon,
+    pair::{FIRST, Pair, SECOND},
     wait::wait_until,
 };
 use uuid::Uuid;
 
-const FIRST: u16 = 3030;
-const SECOND: u16 = 3031;
-const SHARED: Duration = Duration::from_secs(10);
-
-/// Two orchestrators that have shared the partitions.
-struct Pair {
-    fleet: Fleet,
-    second: Daemon,
-}
-
-impl Pair {
-    fn start(ban: &'static str) -> Self {
-        let fleet = Fleet::start(&Options {
-            ban,
-            ..Options::default()
-        });
-        let second = fleet.another_orchestrator(SECOND);
-        let pair = Self { fleet, second };
-        pair.await_shares(8);
-        pair
-    }
-
-    fn await_shares(&self, share: usize) {
-        wait_until("the partitions are shared", SHARED, || {
-            [FIRST, SECOND].map(|port| self.owned(port).len()) == [share; 2]
-        });
-    }
-
-    /// The partitions that the orchestrator at `port` owns.
-    fn owned(&self, port: u16) -> Vec<u16> {
-        let stats = self.fleet.orchestrator_stats_at(port);
-        let leases = stats.map(|stats| stats["leases"]["partitions"].clone());
-        let partitions = leases.as_ref().and_then(|leases| leases.as_array());
-        let owned = partitions.into_iter().flatten();
-        owned
-            .filter(|view| view["epoch"].is_u64())
-            .map(|view| u16::try_from(view["partition"].as_u64().unwrap()).unwrap())
-            .collect()
-    }
-
-    /// Whose the partition of `address` is, and whose it is not.
-    fn owner_and_other(&self, address: IpAddr) -> (u16, u16) {
-        let partition = Prefix::of_source(address).partition(PARTITIONS);
-        match self.owned(FIRST).contains(&partition) {
-            true => (FIRST, SECOND),
-            false => (SECOND, FIRST),
-        }
-    }
-
-    fn daemon(&mut self, port: u16) -> &mut Daemon {
-        match port {
-            FIRST => &mut self.fleet.orchestrator,
-            _ => &mut self.second,
-        }
-    }
-
-    fn events(&self, port: u16) -> u64 {
-        let stats = self.fleet.orchestrator_stats_at(port);
-        stats.and_then(|stats| stats["events"].as_u64()).unwrap_or(0)
-    }
-
-    fn await_events(&self, port: u16, events: u64) {
-        wait_until(
-            &format!("the orchestrator at {port} has seen {events} errors"),
-            Duration::from_secs(10),
-            || self.events(port) >= events,
-        );
-    }
-
-    fn await_all(&self, port: u16, bound: Duration) {
-        wait_until(&format!("{port} owns all"), bound, || {
-            self.owned(port).len() == usize::from(PARTITIONS)
-        });
-    }
-
-    /// The bans that `port` lists: targets and ids.
-    fn bans(&self, port: u16) -> Vec<(String, String)> {
-        let answer = self.fleet.api(port, "/api/v1/bans").unwrap();
-        let page: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        let text = |ban: &serde_json::Value, key: &str| ban[key].as_str().unwrap().to_owned();
-        let bans = page["bans"].as_array().unwrap().iter();
-        bans.map(|ban| (text(ban, "target"), text(ban, "command_id")))
-            .collect()
-    }
-
-    /// Bans in the audit.
-    fn audited(&self) -> u64 {
-        let [subject, _] = subjects::audit_of(Some("ban"), None);
-        self.fleet.nats.messages(AUDIT_STREAM, &subject)
-    }
-
-    fn await_audited(&self, bans: u64) {
-        wait_until("the audit has the ban", Duration::from_secs(10), || {
-            self.audited() >= bans
-        });
-        assert_eq!(self.audited(), bans, "a ban was doubled");
-    }
+/// Two orchestrators and an edge, whose bans last an hour.
+fn pair() -> Pair {
+    Pair::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    })
 }
 
 #[test]
 fn what_a_killed_orchestrator_had_counted_counts_at_the_other() {
-    let mut pair = Pair::start("1h");
+    let mut pair = pair();
     let (banned, watched) = (Family::V6, Family::V4);
     pair.fleet.make_errors(banned, 50);
     pair.fleet.await_ban(banned.attacker());
@@ -157,7 +66,7 @@ fn what_a_killed_orchestrator_had_counted_counts_at_the_other() {
 
 #[test]
 fn an_owner_that_was_paused_until_its_lease_went_cannot_ban() {
-    let mut pair = Pair::start("1h");
+    let mut pair = pair();
     let attacker = Family::V4.attacker();
     let (owner, other) = pair.owner_and_other(attacker);
     let before = pair.events(owner);
@@ -192,7 +101,7 @@ fn an_owner_that_was_paused_until_its_lease_went_cannot_ban() {
 
 #[test]
 fn an_orchestrator_that_ends_hands_over_at_once() {
-    let mut pair = Pair::start("1h");
+    let mut pair = pair();
     let started = Instant::now();
     assert!(pair.second.terminate(Duration::from_secs(10)).success());
     pair.await_all(FIRST, Duration::from_secs(1));
@@ -226,7 +135,7 @@ fn one_that_is_killed_and_started_again_does_not_wait_for_its_own_lease() {
 
 #[test]
 fn what_is_ordered_at_one_orchestrator_is_known_and_can_be_undone_at_the_other() {
-    let pair = Pair::start("1h");
+    let pair = pair();
     let attacker = Family::V4.attacker();
     let banned = pair.fleet.cli("orchestrator", &["ban", &attacker.to_string()]);
     assert!(banned.status.success(), "{banned:?}");

@@ -12,7 +12,7 @@ use crate::{
         parts::Options,
         requirement::Limit,
     },
-    differential::random::Random,
+    lab::random::Random,
 };
 
 /// Active sources.

@@ -6,8 +6,8 @@ use secbeat_common::{
 };
 
 use crate::{
-    differential::{packets::any_source, random::Random},
-    lab::model::Model,
+    differential::packets::any_source,
+    lab::{model::Model, random::Random},
 };
 
 /// Few, so that all occur together in one packet's way.

@@ -6,13 +6,11 @@
 pub mod changes;
 pub mod packets;
 pub mod pair;
-pub mod random;
 
-use crate::lab::model::Model;
+use crate::lab::{model::Model, random::Random};
 use changes::Changes;
 use packets::Packet;
 use pair::Pair;
-use random::Random;
 
 /// Packets between two changes and comparisons.
 const BATCH: usize = 250;

@@ -5,12 +5,12 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use crate::{
-    differential::random::Random,
-    lab::frames::{
+use crate::lab::{
+    frames::{
         ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, datagram_from,
         ethernet, ipv4,
     },
+    random::Random,
 };
 
 /// The kernel runs nothing shorter: an Ethernet header.

@@ -27,7 +27,8 @@ pub struct FurtherEdge {
     pins: PinFolder,
     api: u16,
     host: Namespace,
-    _files: HostFiles,
+    id: String,
+    files: HostFiles,
     _folder: TempDir,
     _client: Namespace,
 }
@@ -78,23 +79,21 @@ reconcile_interval = "1s"
         );
         fs::write(&pins.config, config).expect("writing edge.toml");
         let files = HostFiles::new();
-        let mut command = files.command(&host, &paths::daemon("secbeat-edge"));
-        command
-            .args(["run", "--bpf-object"])
-            .arg(paths::bpf_object())
-            .arg("--config")
-            .arg(&pins.config)
-            .env("SECBEAT_LOG", "info,async_nats=warn")
-            .env("NO_COLOR", "1");
         Self {
-            daemon: Daemon::spawn(&format!("secbeat-edge {id}"), &mut command),
+            daemon: spawn(&host, &files, &pins, id),
             pins,
             api,
             host,
-            _files: files,
+            id: id.to_owned(),
+            files,
             _folder: folder,
             _client: client,
         }
+    }
+
+    /// Starts it again, and waits for nothing.
+    pub fn start_again(&mut self) {
+        self.daemon = spawn(&self.host, &self.files, &self.pins, &self.id);
     }
 
     /// Waits until it has read the fleet's bans.
@@ -123,4 +122,16 @@ reconcile_interval = "1s"
     pub fn pin_folder(&self) -> &std::path::Path {
         &self.pins.path
     }
+}
+
+fn spawn(host: &Namespace, files: &HostFiles, pins: &PinFolder, id: &str) -> Daemon {
+    let mut command = files.command(host, &paths::daemon("secbeat-edge"));
+    command
+        .args(["run", "--bpf-object"])
+        .arg(paths::bpf_object())
+        .arg("--config")
+        .arg(&pins.config)
+        .env("SECBEAT_LOG", "info,async_nats=warn")
+        .env("NO_COLOR", "1");
+    Daemon::spawn(&format!("secbeat-edge {id}"), &mut command)
 }

@@ -142,6 +142,18 @@ impl NatsServer {
         counts.filter_map(serde_json::Value::as_u64).sum()
     }
 
+    /// A connection that publishes by the plain protocol.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be reached.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        let mut publisher = Publisher(self.converse(|_| Ok(())));
+        publisher.await_pong();
+        publisher
+    }
+
     /// Says something and asks for a sign of life; what is answered is read from what it returns.
     fn converse(&self, say: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> BufReader<TcpStream> {
         let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
@@ -200,5 +212,41 @@ impl NatsServer {
                 .connect_timeout(&self.address.into(), Duration::from_secs(1))
                 .is_ok()
         });
+    }
+}
+
+/// A connection that publishes.
+#[derive(Debug)]
+pub struct Publisher(BufReader<TcpStream>);
+
+impl Publisher {
+    /// Publishes messages, and waits until the server has all of them, in this order and before what others publish
+    /// afterwards.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not take them.
+    pub fn publish(&mut self, messages: &[(String, Vec<u8>)]) {
+        let mut bytes = Vec::new();
+        for (subject, payload) in messages {
+            bytes.extend(format!("PUB {subject} {}\r\n", payload.len()).as_bytes());
+            bytes.extend(payload);
+            bytes.extend(b"\r\n");
+        }
+        bytes.extend(b"PING\r\n");
+        self.0.get_mut().write_all(&bytes).expect("publishing");
+        self.await_pong();
+    }
+
+    fn await_pong(&mut self) {
+        let mut line = String::new();
+        while line != "PONG\r\n" {
+            line.clear();
+            let read = self.0.read_line(&mut line).expect("hearing from NATS");
+            assert!(read > 0 && !line.starts_with("-ERR"), "NATS refused: {line:?}");
+            if line == "PING\r\n" {
+                self.0.get_mut().write_all(b"PONG\r\n").expect("answering NATS");
+            }
+        }
     }
 }
