@@ -12,9 +12,11 @@ use secbeat_common::{
 use super::{
     Action, Counts, DetectConfig, Distinct, Finding, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
     WindowView,
+    ahead::{AHEAD, Ahead},
     outage::OutageGuard,
     shard::Shard,
-    source::{Class, Judged, RuleIndex, Seen, Source},
+    slab::Place,
+    source::{Class, Judged, Key, RuleIndex, Seen, Source},
     window::{Crossing, Limit, Tag, Window},
 };
 
@@ -31,6 +33,7 @@ pub struct Detector {
     /// Those that count single answers.
     of_answers: Rules,
     shards: Vec<Shard>,
+    ahead: Ahead,
     guard: OutageGuard,
     tags: RandomState,
     excused: u64,
@@ -100,9 +103,43 @@ impl Detector {
             of_answers: select(&rules, |rule| !rule.counts_all_requests() && !is_of_waf(rule)),
             rules,
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
+            ahead: Ahead::default(),
             guard: OutageGuard::default(),
             tags: RandomState::new(),
             excused: 0,
+        }
+    }
+
+    /// Says whose events come next, at most [`AHEAD`] of them: what is known of these sources is fetched from memory together,
+    /// in a fraction of the time that it takes one after the other. Changes no verdict.
+    pub fn expect(&mut self, sources: impl Iterator<Item = Prefix>) {
+        // Each step alone for all of them, so that the processor need not wait for one before it asks for the next.
+        let mut wanted = [None; AHEAD];
+        for (source, wanted) in sources.zip(&mut wanted) {
+            let shard = self.shard_of(&source);
+            *wanted = Key::of(&source)
+                .zip(self.shards.get(shard))
+                .map(|(key, of)| (key, shard, of.hash(key)));
+        }
+        let mut found = [None; AHEAD];
+        for (wanted, found) in wanted.iter().zip(&mut found) {
+            *found = wanted.and_then(|(key, shard, hash)| {
+                let place = self.shards[shard].presumed(hash)?;
+                Some((key, shard, place))
+            });
+        }
+        for touch in [
+            Shard::touch as fn(&Shard, Place) -> usize,
+            Shard::touch_neighbours,
+            Shard::touch_windows,
+            Shard::touch_events,
+        ] {
+            let places = found.iter().flatten();
+            let touched = places.map(|(_, shard, place)| touch(&self.shards[*shard], *place));
+            std::hint::black_box(touched.fold(0, usize::wrapping_add));
+        }
+        for (key, shard, place) in found.into_iter().flatten() {
+            self.ahead.note(key, shard as u16, place);
         }
     }
 
@@ -300,12 +337,13 @@ impl Detector {
             return None;
         }
         let seen = seen.into();
-        let (armed, tags) = (&self.rules, &self.tags);
-        let shard = match self.shards.len() {
-            0 | 1 => 0,
-            shards => usize::from(seen.source.partition(shards as u16)),
+        let key = Key::of(&seen.source)?;
+        let (shard, hint) = match self.ahead.get(key) {
+            Some(found) => (usize::from(found.shard), Some(found.place)),
+            None => (self.shard_of(&seen.source), None),
         };
-        self.shards.get_mut(shard)?.observe(&seen, |entry| {
+        let (armed, tags) = (&self.rules, &self.tags);
+        self.shards.get_mut(shard)?.observe(&seen, key, hint, |entry| {
             let mut fired: Option<(RuleIndex, &Armed, Crossing)> = None;
             let mut holds_several = false;
             for index in rules.indices() {

@@ -11,10 +11,14 @@
 //! * `waf`: which events of web application firewalls count.
 //! * `source`: what is known of one source.
 //! * `slab`: where sources lie, and in which order they were seen.
+//! * `index`: where sources lie, by the hash of their keys.
+//! * `ahead`: sources that were looked up before their events come.
 //! * `recent`: how many sources were seen lately.
 //! * `shard`: the sources of one partition, and who goes first when memory is short.
 
+mod ahead;
 mod detector;
+mod index;
 mod outage;
 mod recent;
 mod rule;
@@ -37,6 +41,7 @@ use secbeat_common::{
 
 pub(crate) use self::window::Window;
 pub use self::{
+    ahead::AHEAD,
     detector::{Detector, Stats},
     rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig},
     upstreams::{UpstreamId, Upstreams},

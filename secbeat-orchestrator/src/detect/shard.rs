@@ -1,10 +1,11 @@
 //! The sources of one partition.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 use secbeat_common::{prefix::Prefix, wire::Layer};
 
 use super::{
+    Window,
+    index::Index,
     recent::Recent,
     slab::{Place, Slab},
     source::{Class, Judged, Key, RuleIndex, Seen, Source},
@@ -19,7 +20,7 @@ const LAZINESS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Shard {
     slab: Slab,
-    places: HashTable<Place>,
+    places: Index,
     /// Clients choose the keys, hence the seeded hash.
     hasher: RandomState,
     /// Events so far; wraps around.
@@ -36,7 +37,7 @@ impl Shard {
     pub(super) fn new(ceiling: usize) -> Self {
         Self {
             slab: Slab::default(),
-            places: HashTable::new(),
+            places: Index::default(),
             hasher: RandomState::new(),
             now: 0,
             ceiling: ceiling.clamp(1, u32::MAX as usize - 1),
@@ -46,16 +47,20 @@ impl Shard {
         }
     }
 
-    /// An event: runs `judge` on its source unless the source's events of that time are ignored. What is no source is
-    /// not seen.
+    /// An event of the source of `key`, which was lately found at `hint`: runs `judge` on it unless its events of that time
+    /// are ignored.
     pub(super) fn observe<R>(
         &mut self,
         seen: &Seen,
+        key: Key,
+        hint: Option<Place>,
         judge: impl FnOnce(&mut Source) -> Judged<R>,
     ) -> Option<R> {
-        let key = Key::of(&seen.source)?;
         self.now = self.now.wrapping_add(1);
-        let place = self.find_or_admit(key, Class::Once);
+        let place = match hint.filter(|place| self.slab.holds(*place, key)) {
+            Some(place) => place,
+            None => self.find_or_admit(key, Class::Once),
+        };
         let source = self.slab.source_mut(place);
         let (seen_ms, class) = (source.latest_ms(), source.class);
         let (verdict, returned) = source.judge(seen, judge);
@@ -64,7 +69,7 @@ impl Shard {
         }
         let class = match class {
             Some(Class::Once) if returned => Class::Returning,
-            Some(class) if self.slab.age(place, self.now) as usize > self.places.len() / LAZINESS => class,
+            Some(class) if self.moves(place) => class,
             _ => return verdict,
         };
         self.slab.move_to(place, class, self.now);
@@ -100,8 +105,8 @@ impl Shard {
     pub(super) fn within(&self, net: &Prefix) -> Vec<Prefix> {
         let sources = self
             .places
-            .iter()
-            .map(|place| self.slab.source(*place).key().prefix());
+            .places()
+            .map(|place| self.slab.source(place).key().prefix());
         sources.filter(|source| net.covers(source)).collect()
     }
 
@@ -120,7 +125,7 @@ impl Shard {
     /// Forgets all sources.
     pub(super) fn clear(&mut self) {
         self.slab = Slab::default();
-        self.places = HashTable::new();
+        self.places = Index::default();
         self.recent = Recent::default();
     }
 
@@ -148,23 +153,61 @@ impl Shard {
     /// What is known of `source`.
     pub(super) fn get(&self, source: &Prefix) -> Option<&Source> {
         let key = Key::of(source)?;
-        let place = self.find(key, self.hasher.hash_one(key.bits))?;
-        Some(self.slab.source(place))
+        Some(self.slab.source(self.find(key, self.hash(key))?))
     }
 
-    fn find(&self, key: Key, hash: u64) -> Option<Place> {
+    /// Under which a source is found.
+    pub(super) fn hash(&self, key: Key) -> u32 {
+        (self.hasher.hash_one(key.bits) >> 32) as u32
+    }
+
+    /// Where a source is, or another one of the same hash.
+    pub(super) fn presumed(&self, hash: u32) -> Option<Place> {
+        self.places.find(hash, |_| true)
+    }
+
+    fn find(&self, key: Key, hash: u32) -> Option<Place> {
         self.places
-            .find(hash, |place| self.slab.source(*place).key() == key)
-            .copied()
+            .find(hash, |place| self.slab.source(place).key() == key)
+    }
+
+    /// Reads what an event of the source changes, and the next three what hangs on it.
+    pub(super) fn touch(&self, place: Place) -> usize {
+        self.slab.source(place).latest_ms() as usize
+    }
+
+    /// Reads what changes if the source moves to the back of its list.
+    pub(super) fn touch_neighbours(&self, place: Place) -> usize {
+        match self.moves(place) {
+            true => self.slab.touch_neighbours(place),
+            false => 0,
+        }
+    }
+
+    /// Reads its windows, as far as they are elsewhere.
+    pub(super) fn touch_windows(&self, place: Place) -> usize {
+        let windows = self.slab.source(place).windows();
+        windows.iter().map(Window::entries).sum()
+    }
+
+    /// Reads where its next event comes.
+    pub(super) fn touch_events(&self, place: Place) -> usize {
+        let windows = self.slab.source(place).windows();
+        windows.iter().map(Window::touch).fold(0, usize::wrapping_add)
+    }
+
+    /// Whether an event moves the source to the back of its list.
+    fn moves(&self, place: Place) -> bool {
+        self.slab.age(place, self.now) as usize > self.places.len() / LAZINESS
     }
 
     fn find_or_admit(&mut self, key: Key, class: Class) -> Place {
-        let hash = self.hasher.hash_one(key.bits);
+        let hash = self.hash(key);
         self.find(key, hash)
             .unwrap_or_else(|| self.admit(key, hash, class))
     }
 
-    fn admit(&mut self, key: Key, hash: u64, class: Class) -> Place {
+    fn admit(&mut self, key: Key, hash: u32, class: Class) -> Place {
         if self.len() >= self.ceiling
             && let Some(first) = Class::ALL.iter().find_map(|class| self.slab.first(*class))
         {
@@ -173,16 +216,13 @@ impl Shard {
         }
         self.admitted += 1;
         let place = self.slab.insert(key, class, self.now);
-        let rehash = |place: &Place| self.hasher.hash_one(self.slab.source(*place).key().bits);
-        self.places.insert_unique(hash, place, rehash);
+        self.places.insert(hash, place);
         place
     }
 
     fn remove(&mut self, place: Place) {
-        let hash = self.hasher.hash_one(self.slab.source(place).key().bits);
-        if let Ok(found) = self.places.find_entry(hash, |known| *known == place) {
-            found.remove();
-        }
+        let hash = self.hash(self.slab.source(place).key());
+        self.places.remove(hash, place);
         self.slab.remove(place);
     }
 
@@ -218,7 +258,8 @@ mod tests {
             at_ms,
             learned_from: LearnedFrom::Peer,
         };
-        shard.observe(&seen, |s| {
+        let key = Key::of(&seen.source).unwrap();
+        shard.observe(&seen, key, None, |s| {
             let mut holds_several = false;
             for rule in 0..2 {
                 let window = s.window(rule, at_ms).unwrap();

@@ -11,6 +11,16 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(u32);
 
+impl Place {
+    /// Nowhere.
+    pub(super) const NONE: Self = Self(NONE);
+
+    #[cfg(test)]
+    pub(super) const fn at(place: u32) -> Self {
+        Self(place)
+    }
+}
+
 /// A list of places, least recently moved to the back first.
 #[derive(Clone, Copy, Debug)]
 struct List {
@@ -50,6 +60,26 @@ impl Slab {
 
     pub(super) fn source_mut(&mut self, Place(place): Place) -> &mut Source {
         self.at_mut(place)
+    }
+
+    /// Whether a place is that of `key`.
+    pub(super) fn holds(&self, Place(place): Place, key: Key) -> bool {
+        let chunk = self.chunks.get(place as usize / CHUNK);
+        let source = chunk.and_then(|chunk| chunk.get(place as usize % CHUNK));
+        source.is_some_and(|source| source.class.is_some() && source.key() == key)
+    }
+
+    /// Reads the links that change if a source moves.
+    pub(super) fn touch_neighbours(&self, Place(place): Place) -> usize {
+        let Links { previous, next, .. } = self.at(place).links;
+        let link = |place: u32| {
+            if place == NONE {
+                0
+            } else {
+                self.at(place).links.moved_at as usize
+            }
+        };
+        link(previous).wrapping_add(link(next))
     }
 
     pub(super) fn len(&self, class: Class) -> usize {

@@ -227,6 +227,11 @@ impl Source {
         windows.get_mut(index).map(|(_, window)| window)
     }
 
+    /// Those that are in place.
+    pub(super) const fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
     /// The window of a rule, if one has begun.
     pub(super) fn window_of(&self, rule: RuleIndex) -> Option<&Window> {
         let in_place = self.rules.iter().zip(&self.windows);

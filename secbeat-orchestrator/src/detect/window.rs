@@ -158,6 +158,12 @@ impl Window {
         usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.events.len())
     }
 
+    /// Reads where the next event comes.
+    pub(crate) fn touch(&self) -> usize {
+        let latest = self.rest.as_ref().and_then(|rest| rest.events.back());
+        latest.map_or(0, |event| event.at as usize)
+    }
+
     /// What of it is later than `start_ms`.
     pub(crate) fn since(&self, start_ms: i64) -> Held {
         let later = |event: &Event| self.latest_ms.saturating_sub(i64::from(self.age(*event))) > start_ms;

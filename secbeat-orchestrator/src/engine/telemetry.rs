@@ -4,7 +4,7 @@ use secbeat_common::{prefix::Prefix, wire::TelemetryBatch};
 
 use super::{Engine, times::Times};
 use crate::{
-    detect::{Request, Sighting, Tally},
+    detect::{AHEAD, Request, Sighting, Tally},
     edges::Arrival,
 };
 
@@ -29,7 +29,12 @@ impl Engine {
             .map(|name| self.upstreams.intern(&edge, name))
             .collect();
         let upstream = |index: u16| upstreams.get(usize::from(index)).copied();
-        for event in &batch.events {
+        for (index, event) in batch.events.iter().enumerate() {
+            if index % AHEAD == 0 {
+                let next = batch.events.iter().skip(index);
+                self.detector
+                    .expect(next.map(|event| Prefix::of_source(event.client)));
+            }
             let Some(upstream) = upstream(event.upstream) else {
                 continue;
             };
@@ -54,7 +59,11 @@ impl Engine {
                 self.found(&finding, received_ms);
             }
         }
-        for count in &batch.counts {
+        for (index, count) in batch.counts.iter().enumerate() {
+            if index % AHEAD == 0 {
+                let next = batch.counts.iter().skip(index);
+                self.detector.expect(next.map(|count| count.source));
+            }
             // What is no source would be a finding that no edge can enforce, and that hides whoever is in it.
             let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else {
                 continue;
