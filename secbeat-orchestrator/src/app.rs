@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::{
     allowlist::Keeper,
     api::{self, Api, RuleView},
+    auditor::Auditor,
     bus::{Streams, TELEMETRY_AGE},
     config::Config,
     detect::Detector,
@@ -35,7 +36,7 @@ use crate::{
     presence::Fleet,
     protection::Protection,
     replica::{Replica, Revisions},
-    writer::{Auditor, Writer},
+    writer::Writer,
 };
 
 /// Inputs that may wait for the engine; past it reading the bus waits, and the bus keeps what is not read.

@@ -2,39 +2,33 @@
 
 mod allow;
 mod audit;
+mod bans;
 mod batch;
 
-use std::{
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{
-    Client, HeaderMap,
-    header::NATS_ROLLUP,
+    Client,
     jetstream::{
         self, Context,
         consumer::{DeliverPolicy, push},
-        context::{PublishError, PublishErrorKind, traits::Publisher as _},
+        context::traits::Publisher as _,
         kv,
         message::{OutboundMessage, PublishMessage},
-        publish::PublishAck,
         stream::{self, DiscardPolicy, Republish, StorageType},
     },
 };
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
-    prefix::Prefix,
+    daemon::bus::Bus,
     subjects,
-    wire::{self, AuditRecord, BlockCommand, Lease},
+    wire::{self, AuditRecord, Lease},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
-pub use self::{allow::Over, audit::AuditQuery, batch::BATCH};
+pub use self::{allow::Over, audit::AuditQuery, bans::Put, batch::BATCH};
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -305,49 +299,6 @@ impl Streams {
         format!("_INBOX.{}", Uuid::new_v4().simple())
     }
 
-    /// Writes a ban, once, on top of the revision `over` of its key (0: a key that does not exist).
-    ///
-    /// # Errors
-    ///
-    /// When the server did not acknowledge it; it may have been written all the same.
-    pub async fn put_ban(&self, command: &BlockCommand, over: u64) -> anyhow::Result<Put> {
-        let sent = self.context.publish_message(ban_message(command, over)?).await?;
-        put(sent.await)
-    }
-
-    /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that decodes.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer.
-    pub async fn ban_of(&self, target: &Prefix) -> anyhow::Result<(u64, Option<BlockCommand>)> {
-        let entry = self.bans().await?.entry(target.key()).await;
-        let entry = entry.with_context(|| format!("reading the ban of {target}"))?;
-        Ok(entry.map_or((0, None), |entry| {
-            let is_put = entry.operation == kv::Operation::Put;
-            let command = is_put.then(|| wire::decode(&entry.value).ok()).flatten();
-            (entry.revision, command)
-        }))
-    }
-
-    /// Removes a ban, once, on top of the revision `over` of its key.
-    ///
-    /// # Errors
-    ///
-    /// When the server did not acknowledge it; it may have been removed all the same.
-    pub async fn remove_ban(&self, target: &Prefix, over: u64) -> anyhow::Result<Put> {
-        let mut message = PublishMessage::build()
-            .expected_last_subject_sequence(over)
-            .ttl(MARKER_TTL)
-            .outbound_message(subjects::ban(target));
-        let headers = message.headers.get_or_insert_with(HeaderMap::new);
-        // A purge, as ADR-8 has it.
-        headers.insert("KV-Operation", "PURGE");
-        headers.insert(NATS_ROLLUP, "sub");
-        let sent = self.context.publish_message(message).await?;
-        put(sent.await).with_context(|| format!("removing the ban of {target}"))
-    }
-
     /// Writes up to [`BATCH`] audit records in their order, each once, and waits for the server once. What it acknowledged
     /// is taken out of `records`.
     ///
@@ -356,8 +307,11 @@ impl Streams {
     /// When there is something that it did not acknowledge.
     pub async fn put_audit(&self, records: &mut Vec<AuditRecord>) -> anyhow::Result<()> {
         if records.len() > 1 && self.takes_batches() {
-            self.put_audit_batch(records).await?;
-            records.clear();
+            match self.put_audit_batch(records).await {
+                Ok(()) => records.clear(),
+                // The server refuses a batch in which it finds one that it has; by itself that one is acknowledged.
+                Err(error) => debug!("writing a batch of audit records failed, trying one by one: {error:#}"),
+            }
         }
         while let Some(record) = records.first() {
             self.context
@@ -370,48 +324,14 @@ impl Streams {
     }
 }
 
-fn ban_message(command: &BlockCommand, over: u64) -> anyhow::Result<OutboundMessage> {
-    let mut message = PublishMessage::build()
-        .payload(wire::encode(command)?.into())
-        .expected_last_subject_sequence(over);
-    if !command.is_permanent() {
-        // The server counts in whole seconds; the ban's own end is exact.
-        let left = Duration::from_millis(u64::try_from(command.expires_at_ms - now_ms()).unwrap_or(0));
-        message = message.ttl(Duration::from_secs(left.as_secs() + 1));
-    }
-    Ok(message.outbound_message(subjects::ban(&command.target)))
-}
-
 fn audit_message(record: &AuditRecord) -> anyhow::Result<OutboundMessage> {
     let payload = serde_json::to_vec(record).context("encoding an audit record")?;
     let subject = subjects::audit(record.decision.kind(), &record.target);
-    // The same record again, because its acknowledgement was lost, is taken once.
-    let mut hash = DefaultHasher::new();
-    payload.hash(&mut hash);
+    // The same decision again, because its acknowledgement was lost, is taken once.
     Ok(PublishMessage::build()
         .payload(payload.into())
-        .message_id(format!("{:016x}", hash.finish()))
+        .message_id(record.id())
         .outbound_message(subject))
-}
-
-/// What became of a write that depends on what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
-    Written {
-        revision: u64,
-    },
-    /// Something else was there.
-    Conflict,
-}
-
-fn put(acknowledged: Result<PublishAck, PublishError>) -> anyhow::Result<Put> {
-    match acknowledged {
-        Ok(ack) => Ok(Put::Written {
-            revision: ack.sequence,
-        }),
-        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Put::Conflict),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What of the stream concerns `partitions`.

@@ -46,6 +46,7 @@ use crate::{
         propagation::PropagationView,
         view::{BanPage, BanView, Stats},
     },
+    auditor::Auditor,
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
     events::{Change, Events},
@@ -56,7 +57,7 @@ use crate::{
     presence::Fleet,
     propagation::Propagation,
     protection::ProtectedNet,
-    writer::{Auditor, Fate, Urgency, Wish, Writer},
+    writer::{Fate, Urgency, Wish, Writer},
 };
 
 /// How often ended bans are taken off the ledger.
@@ -239,7 +240,11 @@ impl Engine {
                 }
             }
             Input::Waf { batch, received_ms } => self.waf(&batch, received_ms),
-            Input::Restore { bans, audit } => self.restore(bans, &audit),
+            Input::Restore {
+                bans,
+                audit,
+                since_ms,
+            } => self.restore(bans, &audit, since_ms),
             Input::Recheck { bans, lifted, audit } => self.recheck(bans, lifted, &audit),
             Input::Banned(written) => self.banned(*written),
             Input::Lifted(gone) => self.lifted(gone),
@@ -250,7 +255,7 @@ impl Engine {
             Input::Edges { reply } => drop(reply.send(self.edge_views())),
             Input::Propagation { reply } => drop(reply.send(PropagationView::new(&self.propagation))),
             Input::Protected(networks) => self.protect_here(networks),
-            Input::Decided(record) => self.tell_and_audit(record),
+            Input::Decided(record) => self.tell_and_audit(record, Urgency::Now),
             Input::Done { id, fate } => {
                 self.done(id, fate);
                 self.drained();
@@ -361,7 +366,7 @@ impl Engine {
                     events: self.witness.evidence(finding),
                 };
                 self.auditor
-                    .record(record(finding.source, ACTOR.to_owned(), decision));
+                    .record(record(finding.source, ACTOR.to_owned(), decision), Urgency::Now);
             }
         }
     }
@@ -404,16 +409,7 @@ impl Engine {
         if urgency == Urgency::Now {
             self.propagation.issued(&command, self.fleet.up());
         }
-        let decision = Audited::Ban {
-            command_id: command.id,
-            reason: command.reason,
-            note: command.note.clone(),
-            expires_at_ms: command.expires_at_ms,
-            strikes: command.strikes,
-            evidence: command.evidence,
-            layer: command.layer,
-            events,
-        };
+        let decision = decision(&command, events);
         let target = command.target;
         self.open.insert(
             command.id,
@@ -474,22 +470,47 @@ impl Engine {
             }
         };
         if written.is_ok() {
-            self.tell_and_audit(record(target, actor, decision));
+            let urgency = match answer {
+                Answer::Import(_) => Urgency::Bulk,
+                _ => Urgency::Now,
+            };
+            self.tell_and_audit(record(target, actor, decision), urgency);
         }
         match answer {
             Answer::Nobody => {}
             Answer::Import(id) => self.imported(id),
-            Answer::Ban(reply, view) => drop(reply.send(written.map(|()| view))),
-            Answer::Unban(reply, view) => drop(reply.send(written.map(|()| Some(view)))),
+            // Who is told that it was done finds it in the audit, whatever dies next.
+            Answer::Ban(reply, view) => {
+                let answer = move || drop(reply.send(written.map(|()| view)));
+                self.auditor.then(answer);
+            }
+            Answer::Unban(reply, view) => {
+                let answer = move || drop(reply.send(written.map(|()| Some(view))));
+                self.auditor.then(answer);
+            }
         }
     }
 
     /// What follows from a decision that the bus has.
-    fn tell_and_audit(&self, record: AuditRecord) {
+    fn tell_and_audit(&self, record: AuditRecord, urgency: Urgency) {
         if let Some(change) = Change::decided(&record) {
             self.events.tell(change);
         }
-        self.auditor.record(record);
+        self.auditor.record(record, urgency);
+    }
+}
+
+/// A ban as the audit has it.
+fn decision(command: &BlockCommand, events: Vec<SeenEvent>) -> Audited {
+    Audited::Ban {
+        command_id: command.id,
+        reason: command.reason,
+        note: command.note.clone(),
+        expires_at_ms: command.expires_at_ms,
+        strikes: command.strikes,
+        evidence: command.evidence,
+        layer: command.layer,
+        events,
     }
 }
 

@@ -19,6 +19,7 @@
 pub mod allowlist;
 pub mod api;
 pub mod app;
+pub mod auditor;
 pub mod bus;
 pub mod cli;
 pub mod config;

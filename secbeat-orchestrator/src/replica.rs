@@ -30,23 +30,41 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How far two clocks of a fleet may be apart, and an audit record come after what it records.
 const OVERLAP: Duration = Duration::from_secs(60);
 
-/// The revision of each ban in the bucket that was heard of. All clones are one.
+/// What a key of the bucket holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// 0 if there is nothing.
+    pub revision: u64,
+    /// The end of the ban; 0 if there is none.
+    pub expires_at_ms: i64,
+}
+
+/// What was last heard of each key of the bucket. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Revisions(Arc<Mutex<HashMap<Prefix, u64>>>);
+pub struct Revisions(Arc<Mutex<HashMap<Prefix, Held>>>);
 
 impl Revisions {
-    /// Of the key of `target`'s ban; 0 if it holds none as far as is known.
+    /// Of the key of `target`'s ban, as far as is known.
     #[must_use]
-    pub fn of(&self, target: &Prefix) -> u64 {
+    pub fn of(&self, target: &Prefix) -> Held {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(target).copied().unwrap_or(0)
+        known.get(target).copied().unwrap_or_default()
     }
 
     fn take(&self, target: Prefix, entry: &Entry) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match entry.operation {
-            Operation::Put => drop(known.insert(target, entry.revision)),
-            Operation::Delete | Operation::Purge => drop(known.remove(&target)),
+            Operation::Put => {
+                let command = wire::decode::<BlockCommand>(&entry.value);
+                let held = Held {
+                    revision: entry.revision,
+                    expires_at_ms: command.map_or(0, |command| command.expires_at_ms),
+                };
+                known.insert(target, held);
+            }
+            Operation::Delete | Operation::Purge => {
+                known.remove(&target);
+            }
         }
     }
 
@@ -160,7 +178,11 @@ impl Replica {
         };
         let audit = streams.decisions_since(since_ms).await?;
         let input = match *heard_ms {
-            None => Input::Restore { bans, audit },
+            None => Input::Restore {
+                bans,
+                audit,
+                since_ms,
+            },
             Some(_) => Input::Recheck { bans, lifted, audit },
         };
         self.send(input).await?;

@@ -10,10 +10,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
@@ -22,7 +18,7 @@ use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{AuditRecord, BlockCommand, NO_LEASE},
+    wire::{BlockCommand, NO_LEASE},
 };
 use tokio::sync::mpsc;
 use tracing::{debug, error};
@@ -32,18 +28,16 @@ use crate::{
     bus::{BATCH, Put, Streams},
     engine::Input,
     leases::{Standing, Tenures, boot_ms},
-    replica::Revisions,
+    replica::{Held, Revisions},
 };
 
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(2);
+pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const LAST_RETRY: Duration = Duration::from_secs(2);
 /// Writes under way at most. The server takes them one after the other, so that more would only wait there, and run into
 /// the time that an acknowledgement may take.
 const UNDER_WAY: usize = 512;
 /// The same for those of [`Urgency::Bulk`], so that there is always room for the others.
 const BULK_UNDER_WAY: usize = 256;
-/// Audit records that may wait for the bus: those of a large import.
-const AUDIT_QUEUE: usize = 100_000;
 /// Batches under way at most, each of [`BATCH`] bans.
 const BATCHES_UNDER_WAY: usize = 2;
 
@@ -52,8 +46,13 @@ const BATCHES_UNDER_WAY: usize = 2;
 pub enum Wish {
     /// This ban.
     Ban(BlockCommand),
-    /// Nothing: the ban of this id was lifted at this time (milliseconds since the Unix epoch), and any older one with it.
-    Lift { id: Uuid, at_ms: i64 },
+    /// Nothing: the ban of this id, which would have ended at `expires_at_ms`, was lifted at `at_ms` (milliseconds since the
+    /// Unix epoch), and any older one with it.
+    Lift {
+        id: Uuid,
+        at_ms: i64,
+        expires_at_ms: i64,
+    },
 }
 
 /// What became of a wish.
@@ -212,19 +211,29 @@ impl Bucket {
                 Some(found) if command.epoch != NO_LEASE && found.expires_at_ms > now_ms() => {
                     return Ok(Fate::Outrun(Box::new(found)));
                 }
-                Some(_) | None => over = revision,
+                found => {
+                    over = Held {
+                        revision,
+                        expires_at_ms: found.map_or(0, |found| found.expires_at_ms),
+                    };
+                }
             }
         }
     }
 
     /// Takes a ban out unless a newer one is there. Also where there is none: the purge comes after whatever is still being
     /// written.
-    async fn lift(&self, target: &Prefix, id: Uuid, at_ms: i64) -> anyhow::Result<Fate> {
+    async fn lift(&self, target: &Prefix, id: Uuid, at_ms: i64, expires_at_ms: i64) -> anyhow::Result<Fate> {
+        let newer = |found: &BlockCommand| found.id != id && found.issued_at_ms > at_ms;
         loop {
-            let (over, found) = self.streams.ban_of(target).await?;
-            if found.is_some_and(|found| found.id != id && found.issued_at_ms > at_ms) {
+            let (revision, found) = self.streams.ban_of(target).await?;
+            if found.as_ref().is_some_and(newer) {
                 return Ok(Fate::Lifted);
             }
+            let over = Held {
+                revision,
+                expires_at_ms: found.map_or(expires_at_ms, |found| found.expires_at_ms.max(expires_at_ms)),
+            };
             if let Put::Written { .. } = self.streams.remove_ban(target, over).await? {
                 return Ok(Fate::Lifted);
             }
@@ -354,7 +363,11 @@ impl Task {
             }
             let written = match &wish {
                 Wish::Ban(command) => bucket.ban(command.clone()).await,
-                Wish::Lift { id, at_ms } => bucket.lift(&target, *id, *at_ms).await,
+                Wish::Lift {
+                    id,
+                    at_ms,
+                    expires_at_ms,
+                } => bucket.lift(&target, *id, *at_ms, *expires_at_ms).await,
             };
             let outcome = written.map_err(|error| {
                 debug!(%target, "writing to the bans bucket failed, retrying: {error:#}");
@@ -417,53 +430,6 @@ impl Task {
             self.report(wish.id(), fate).await;
         } else {
             self.start(target, Duration::ZERO);
-        }
-    }
-}
-
-/// Where audit records go, to be written in their order.
-#[derive(Clone, Debug)]
-pub struct Auditor {
-    queue: mpsc::Sender<AuditRecord>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Auditor {
-    /// An auditor and its task.
-    pub fn new(streams: Streams) -> (Self, impl Future<Output = ()>) {
-        let (queue, waiting) = mpsc::channel(AUDIT_QUEUE);
-        (
-            Self {
-                queue,
-                lost: Arc::default(),
-            },
-            write_audit(streams, waiting),
-        )
-    }
-
-    /// Hands a record over; never waits. A full queue loses it, and counts.
-    pub fn record(&self, record: AuditRecord) {
-        if self.queue.try_send(record).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Records lost because the bus did not take them fast enough.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-}
-
-async fn write_audit(streams: Streams, mut waiting: mpsc::Receiver<AuditRecord>) {
-    let mut records = Vec::new();
-    while waiting.recv_many(&mut records, BATCH).await > 0 {
-        let mut pause = FIRST_RETRY;
-        // Those that the bus did not acknowledge are tried again, in their order.
-        while let Err(error) = streams.put_audit(&mut records).await {
-            debug!("writing audit records failed, retrying: {error:#}");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LAST_RETRY);
         }
     }
 }

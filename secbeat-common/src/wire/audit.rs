@@ -78,6 +78,21 @@ pub enum Decision {
 }
 
 impl AuditRecord {
+    /// The same for every record of the same decision: by it the server recognizes one that is written again.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let kind = self.decision.kind();
+        match self.decision {
+            Decision::Ban { command_id, .. } | Decision::Unban { command_id, .. } => {
+                format!("{kind}.{command_id}")
+            }
+            Decision::Observed { .. }
+            | Decision::Suppressed { .. }
+            | Decision::Allow { .. }
+            | Decision::Disallow => format!("{kind}.{}.{}", self.target.key(), self.at_ms),
+        }
+    }
+
     /// The decision alone, without what led to it.
     #[must_use]
     pub fn without_events(mut self) -> Self {
@@ -159,6 +174,26 @@ mod tests {
     #[test]
     fn records_without_events_are_still_read() {
         assert_eq!(serde_json::from_str::<AuditRecord>(OLD).unwrap(), ban(Vec::new()));
+    }
+
+    #[test]
+    fn a_record_is_recognized_by_its_decision() {
+        let record = ban(Vec::new());
+        assert_eq!(record.id(), "ban.01920000-0000-7000-8000-000000000001");
+        let later = AuditRecord {
+            at_ms: record.at_ms + 1,
+            ..record.clone()
+        };
+        assert_eq!(record.id(), later.id());
+        let command_id = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
+        let lifted = AuditRecord {
+            decision: Decision::Unban {
+                command_id,
+                strikes: 0,
+            },
+            ..later
+        };
+        assert_eq!(lifted.id(), "unban.01920000-0000-7000-8000-000000000001");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use secbeat_common::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ACK_TIMEOUT, Streams};
+use super::{ACK_TIMEOUT, Streams, bans::ban_message};
+use crate::replica::Held;
 
 /// Most messages in one batch: the server takes 1000, and half as many keep others waiting half as long.
 pub const BATCH: usize = 500;
@@ -37,17 +38,15 @@ impl Streams {
         require_version("NATS", &self.client.server_info().version, MIN_SERVER).is_ok()
     }
 
-    /// Writes up to [`BATCH`] bans, all or none, each on top of a revision of its key (0: a key that does not exist).
+    /// Writes up to [`BATCH`] bans, all or none, each on top of what its key holds.
     /// Returns the revision of the first; the others follow.
     ///
     /// # Errors
     ///
     /// When the server did not acknowledge them, as when one of the revisions is not the last; they may have been written
     /// all the same.
-    pub async fn put_bans(&self, commands: &[(BlockCommand, u64)]) -> anyhow::Result<u64> {
-        let messages = commands
-            .iter()
-            .map(|(command, over)| super::ban_message(command, *over));
+    pub async fn put_bans(&self, commands: &[(BlockCommand, Held)]) -> anyhow::Result<u64> {
+        let messages = commands.iter().map(|(command, over)| ban_message(command, *over));
         self.put_all(messages.collect::<Result<_, _>>()?).await
     }
 

@@ -46,6 +46,8 @@ pub enum Input {
     Restore {
         bans: Vec<Written>,
         audit: Vec<AuditRecord>,
+        /// How far back the audit goes, milliseconds since the Unix epoch.
+        since_ms: i64,
     },
     /// The same after a reconnect: what the bucket holds, what was deleted in it, and what the audit says
     /// of the time in between. Bans that the bucket lost are written again.

@@ -108,7 +108,11 @@ impl Engine {
         {
             self.imported(import);
         }
-        let wish = Wish::Lift { id, at_ms: now };
+        let wish = Wish::Lift {
+            id,
+            at_ms: now,
+            expires_at_ms: ban.command.expires_at_ms,
+        };
         self.writer.wish(target, wish, Urgency::Now);
     }
 

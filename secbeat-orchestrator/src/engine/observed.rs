@@ -7,7 +7,7 @@ use secbeat_common::{
 use tracing::info;
 
 use super::{ACTOR, Engine, record};
-use crate::detect::Finding;
+use crate::{detect::Finding, writer::Urgency};
 
 impl Engine {
     /// Audits a ban that would have been. The rule ignores the source for as long, so that it finds as often as it would
@@ -32,6 +32,6 @@ impl Engine {
             events: self.witness.evidence(finding),
         };
         self.auditor
-            .record(record(command.target, ACTOR.to_owned(), decision));
+            .record(record(command.target, ACTOR.to_owned(), decision), Urgency::Now);
     }
 }

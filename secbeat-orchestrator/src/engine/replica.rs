@@ -1,15 +1,17 @@
 //! What other orchestrators decided, and what the bus remembers.
 
+use std::collections::HashSet;
+
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, RuleName},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Reason, RuleName},
 };
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::Engine;
+use super::{ACTOR, Engine, decision, record};
 use crate::{
     leases::{Standing, boot_ms},
     ledger::WriteState,
@@ -17,10 +19,15 @@ use crate::{
     writer::{Urgency, Wish},
 };
 
+/// How far two clocks of a fleet may be apart.
+const SKEW_MS: i64 = 60_000;
+
 impl Engine {
-    /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit.
-    pub(super) fn restore(&mut self, bans: Vec<Written>, audit: &[AuditRecord]) {
+    /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit, which goes
+    /// back to `since_ms`.
+    pub(super) fn restore(&mut self, bans: Vec<Written>, audit: &[AuditRecord], since_ms: i64) {
         let now = now_ms();
+        self.audit_lost(&bans, audit, since_ms.saturating_add(SKEW_MS));
         info!(bans = bans.len(), records = audit.len(), "restored the ledger");
         self.remember(audit, now);
         for Written { command, revision } in bans {
@@ -32,6 +39,33 @@ impl Engine {
             }
         }
         self.restored = true;
+    }
+
+    /// Records the bans since `since_ms` whose records died with whoever issued them. If that one lives and is only slow, the
+    /// server takes one record.
+    fn audit_lost(&self, bans: &[Written], audit: &[AuditRecord], since_ms: i64) {
+        let known: HashSet<_> = audit
+            .iter()
+            .filter_map(|record| match record.decision {
+                Audited::Ban { command_id, .. } => Some(command_id),
+                _ => None,
+            })
+            .collect();
+        let bans = bans.iter().map(|written| &written.command);
+        let lost: Vec<_> = bans
+            .filter(|ban| ban.issued_at_ms >= since_ms && !known.contains(&ban.id))
+            .collect();
+        if !lost.is_empty() {
+            warn!(bans = lost.len(), "the audit lacks bans: recording them");
+        }
+        for command in lost {
+            let actor = match command.reason {
+                Reason::Manual => command.issuer.clone(),
+                _ => ACTOR.to_owned(),
+            };
+            let record = record(command.target, actor, decision(command, Vec::new()));
+            self.auditor.record(record, Urgency::Bulk);
+        }
     }
 
     /// The same after a time without the bus. What was lifted meanwhile goes; what the bucket lost is written again.

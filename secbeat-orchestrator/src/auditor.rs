@@ -1,0 +1,100 @@
+//! Writes audit records, each until the bus has it, and tells who waits for that.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use secbeat_common::wire::AuditRecord;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::{
+    bus::{BATCH, Streams},
+    writer::{FIRST_RETRY, LAST_RETRY, Urgency},
+};
+
+/// Records that may wait for the bus: those of a large import.
+const QUEUE: usize = 100_000;
+
+/// Where audit records go. Those of each [`Urgency`] are written in their order.
+#[derive(Clone, Debug)]
+pub struct Auditor {
+    now: mpsc::Sender<Audited>,
+    bulk: mpsc::Sender<Audited>,
+    lost: Arc<AtomicU64>,
+}
+
+/// What comes in its turn.
+enum Audited {
+    Record(AuditRecord),
+    /// To be done once the bus has all records before it.
+    Then(Box<dyn FnOnce() + Send>),
+}
+
+impl Auditor {
+    /// An auditor and its task.
+    pub fn new(streams: Streams) -> (Self, impl Future<Output = ()>) {
+        let (now, urgent) = mpsc::channel(QUEUE);
+        let (bulk, many) = mpsc::channel(QUEUE);
+        let auditor = Self {
+            now,
+            bulk,
+            lost: Arc::default(),
+        };
+        let task = async move {
+            tokio::join!(write(&streams, urgent), write(&streams, many));
+        };
+        (auditor, task)
+    }
+
+    /// Hands a record over; never waits. A full queue loses it, and counts.
+    pub fn record(&self, record: AuditRecord, urgency: Urgency) {
+        let queue = match urgency {
+            Urgency::Now => &self.now,
+            Urgency::Bulk => &self.bulk,
+        };
+        if queue.try_send(Audited::Record(record)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Does `what` once the bus has all records of [`Urgency::Now`] that were handed over, or at once if too many wait:
+    /// tells somebody that an order was carried out.
+    pub fn then(&self, what: impl FnOnce() + Send + 'static) {
+        if let Err(error) = self.now.try_send(Audited::Then(Box::new(what)))
+            && let Audited::Then(what) = error.into_inner()
+        {
+            what();
+        }
+    }
+
+    /// Records lost because the bus did not take them fast enough.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+async fn write(streams: &Streams, mut waiting: mpsc::Receiver<Audited>) {
+    let mut together = Vec::new();
+    while waiting.recv_many(&mut together, BATCH).await > 0 {
+        let (mut records, mut answers) = (Vec::new(), Vec::new());
+        for audited in together.drain(..) {
+            match audited {
+                Audited::Record(record) => records.push(record),
+                Audited::Then(answer) => answers.push(answer),
+            }
+        }
+        let mut pause = FIRST_RETRY;
+        // Those that the bus did not acknowledge are tried again, in their order.
+        while let Err(error) = streams.put_audit(&mut records).await {
+            debug!("writing audit records failed, retrying: {error:#}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_RETRY);
+        }
+        for answer in answers {
+            answer();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Writes of the bans bucket.
+//!
+//! A server that is killed brings back what was purged or replaced once what came after it has gone by its TTL (nats-server
+//! 2.15 and before, issue 8505 there). So what comes after a ban stays at least until that ban has ended: the marker of one
+//! that was lifted, and the ban that replaced a longer one.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::{
+    HeaderMap,
+    header::NATS_ROLLUP,
+    jetstream::{
+        context::{PublishError, PublishErrorKind, traits::Publisher as _},
+        kv,
+        message::{OutboundMessage, PublishMessage},
+        publish::PublishAck,
+    },
+};
+use secbeat_common::{
+    daemon::time::{ms_to_end, now_ms},
+    prefix::Prefix,
+    subjects,
+    wire::{self, BlockCommand},
+};
+
+use super::{MARKER_TTL, Streams};
+use crate::replica::Held;
+
+impl Streams {
+    /// Writes a ban, once, on top of what its key holds.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it; it may have been written all the same.
+    pub async fn put_ban(&self, command: &BlockCommand, over: Held) -> anyhow::Result<Put> {
+        let sent = self.context.publish_message(ban_message(command, over)?).await?;
+        put(sent.await)
+    }
+
+    /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that decodes.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub async fn ban_of(&self, target: &Prefix) -> anyhow::Result<(u64, Option<BlockCommand>)> {
+        let entry = self.bans().await?.entry(target.key()).await;
+        let entry = entry.with_context(|| format!("reading the ban of {target}"))?;
+        Ok(entry.map_or((0, None), |entry| {
+            let is_put = entry.operation == kv::Operation::Put;
+            let command = is_put.then(|| wire::decode(&entry.value).ok()).flatten();
+            (entry.revision, command)
+        }))
+    }
+
+    /// Removes a ban, once, on top of what its key holds.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it; it may have been removed all the same.
+    pub async fn remove_ban(&self, target: &Prefix, over: Held) -> anyhow::Result<Put> {
+        let mut message = PublishMessage::build().expected_last_subject_sequence(over.revision);
+        if let Some(ttl) = rest(over.expires_at_ms, now_ms()) {
+            message = message.ttl(ttl.max(MARKER_TTL));
+        }
+        let mut message = message.outbound_message(subjects::ban(target));
+        let headers = message.headers.get_or_insert_with(HeaderMap::new);
+        // A purge, as ADR-8 has it.
+        headers.insert("KV-Operation", "PURGE");
+        headers.insert(NATS_ROLLUP, "sub");
+        let sent = self.context.publish_message(message).await?;
+        put(sent.await).with_context(|| format!("removing the ban of {target}"))
+    }
+}
+
+pub(super) fn ban_message(command: &BlockCommand, over: Held) -> anyhow::Result<OutboundMessage> {
+    let mut message = PublishMessage::build()
+        .payload(wire::encode(command)?.into())
+        .expected_last_subject_sequence(over.revision);
+    if let Some(ttl) = rest(command.expires_at_ms.max(over.expires_at_ms), now_ms()) {
+        message = message.ttl(ttl);
+    }
+    Ok(message.outbound_message(subjects::ban(&command.target)))
+}
+
+/// How long the server has to keep what ends at `expires_at_ms`; `None` for ever. It counts in whole seconds; a ban's own end
+/// is exact.
+fn rest(expires_at_ms: i64, now_ms: i64) -> Option<Duration> {
+    let left_ms = ms_to_end(expires_at_ms, now_ms)?;
+    let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+    Some(Duration::from_secs(left.as_secs() + 1))
+}
+
+/// What became of a write that depends on what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Written {
+        revision: u64,
+    },
+    /// Something else was there.
+    Conflict,
+}
+
+fn put(acknowledged: Result<PublishAck, PublishError>) -> anyhow::Result<Put> {
+    match acknowledged {
+        Ok(ack) => Ok(Put::Written {
+            revision: ack.sequence,
+        }),
+        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Put::Conflict),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::wire::PERMANENT;
+
+    use super::*;
+
+    #[test]
+    fn a_key_stays_until_its_ban_has_ended_and_a_second_at_most_longer() {
+        let seconds = |expires_at_ms| rest(expires_at_ms, 10_000).map(|rest| rest.as_secs());
+        assert_eq!(
+            [10_001, 10_999, 13_000, 9_000].map(seconds),
+            [1, 1, 4, 1].map(Some)
+        );
+        assert_eq!(seconds(PERMANENT), None);
+    }
+}
