@@ -1,6 +1,6 @@
 //! SecBeat's laboratory: hosts as network namespaces ([`lab`]), the comparison of the XDP program with
-//! a model of it ([`differential`]), simulated edges with their oracle ([`load`]), and what the benchmarks are made of
-//! ([`bench`], [`sources_bench`], [`detector_bench`]).
+//! a model of it ([`differential`]), simulated edges with their oracle ([`load`]), who is about while daemons are
+//! killed ([`storm`]), and what the benchmarks are made of ([`bench`], [`sources_bench`], [`detector_bench`]).
 //!
 //! Everything here needs root and a kernel with BPF. Names carry random suffixes and guards remove what they made, so
 //! that two runs side by side do not meet.
@@ -18,3 +18,4 @@ pub mod lab;
 pub mod load;
 pub mod scenario;
 pub mod sources_bench;
+pub mod storm;

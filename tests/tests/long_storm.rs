@@ -280,7 +280,7 @@ impl Storm {
 fn id(record: &AuditRecord) -> Option<Uuid> {
     match record.decision {
         Decision::Ban { command_id, .. } | Decision::Unban { command_id, .. } => Some(command_id),
-        Decision::Observed { .. } | Decision::Suppressed { .. } => None,
+        _ => None,
     }
 }
 
