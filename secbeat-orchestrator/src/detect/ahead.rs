@@ -4,8 +4,8 @@ use super::{slab::Place, source::Key};
 
 /// Sources that are looked up together.
 pub const AHEAD: usize = 64;
-/// Sources remembered, each in one of these slots; several times as many, so that few take each other's.
-const SLOTS: usize = 4 * AHEAD;
+/// Sources remembered, each in one of these slots: the busiest need not be looked up at all.
+const SLOTS: usize = 4096;
 
 /// Where a source was found.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use secbeat_common::{
 use super::{
     Action, Counts, DetectConfig, Distinct, Finding, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
     WindowView,
-    ahead::{AHEAD, Ahead},
+    ahead::{AHEAD, Ahead, Found},
     outage::OutageGuard,
     shard::Shard,
     slab::Place,
@@ -116,16 +116,41 @@ impl Detector {
         // Each step alone for all of them, so that the processor need not wait for one before it asks for the next.
         let mut wanted = [None; AHEAD];
         for (source, wanted) in sources.zip(&mut wanted) {
-            let shard = self.shard_of(&source);
-            *wanted = Key::of(&source)
-                .zip(self.shards.get(shard))
-                .map(|(key, of)| (key, shard, of.hash(key)));
+            let Some(key) = Key::of(&source) else { continue };
+            *wanted = Some((
+                key,
+                match self.ahead.get(key) {
+                    Some(found) => Wanted::Known(found),
+                    None => {
+                        let shard = self.shard_of(&source);
+                        Wanted::At(shard, self.shards[shard].hash(key))
+                    }
+                },
+            ));
         }
+        // Nothing is decided by what is read here: a wrong guess would cost all that was asked for after it.
+        let read = wanted.iter().flatten().map(|(_, wanted)| match wanted {
+            Wanted::Known(known) => self.shards[usize::from(known.shard)].touch(known.place),
+            Wanted::At(shard, hash) => self.shards[*shard].touch_slot(*hash),
+        });
+        std::hint::black_box(read.fold(0, usize::wrapping_add));
         let mut found = [None; AHEAD];
-        for (wanted, found) in wanted.iter().zip(&mut found) {
-            *found = wanted.and_then(|(key, shard, hash)| {
-                let place = self.shards[shard].presumed(hash)?;
-                Some((key, shard, place))
+        for (wanted, found) in wanted.into_iter().zip(&mut found) {
+            *found = wanted.and_then(|(key, wanted)| {
+                let (shard, hash) = match wanted {
+                    Wanted::At(shard, hash) => (shard, hash),
+                    Wanted::Known(known) => {
+                        let shard = usize::from(known.shard);
+                        let of = self.shards.get(shard)?;
+                        if of.holds(known.place, key) {
+                            return Some((shard, known.place));
+                        }
+                        (shard, of.hash(key))
+                    }
+                };
+                let place = self.shards.get(shard)?.presumed(hash)?;
+                self.ahead.note(key, shard as u16, place);
+                Some((shard, place))
             });
         }
         for touch in [
@@ -135,11 +160,8 @@ impl Detector {
             Shard::touch_events,
         ] {
             let places = found.iter().flatten();
-            let touched = places.map(|(_, shard, place)| touch(&self.shards[*shard], *place));
+            let touched = places.map(|(shard, place)| touch(&self.shards[*shard], *place));
             std::hint::black_box(touched.fold(0, usize::wrapping_add));
-        }
-        for (key, shard, place) in found.into_iter().flatten() {
-            self.ahead.note(key, shard as u16, place);
         }
     }
 
@@ -391,6 +413,15 @@ impl Detector {
             shards => usize::from(source.partition(shards as u16)),
         }
     }
+}
+
+/// A source that is looked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Where it was lately.
+    Known(Found),
+    /// In this shard, under this hash.
+    At(usize, u32),
 }
 
 /// The rules for which `wants` holds.

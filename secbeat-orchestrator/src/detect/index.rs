@@ -52,6 +52,12 @@ impl Index {
             .map(|entry| entry.place)
     }
 
+    /// Reads the slot in which an entry under `hash` would be.
+    pub(super) fn touch(&self, hash: u32) -> usize {
+        let slot = self.slots.get(self.wrapped(hash as usize));
+        slot.map_or(0, |entry| entry.hash as usize)
+    }
+
     /// Adds a place that is not there.
     pub(super) fn insert(&mut self, hash: u32, place: Place) {
         if (self.len + 1) * 4 > self.slots.len() * 3 {

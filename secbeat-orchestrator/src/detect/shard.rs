@@ -57,7 +57,7 @@ impl Shard {
         judge: impl FnOnce(&mut Source) -> Judged<R>,
     ) -> Option<R> {
         self.now = self.now.wrapping_add(1);
-        let place = match hint.filter(|place| self.slab.holds(*place, key)) {
+        let place = match hint.filter(|place| self.holds(*place, key)) {
             Some(place) => place,
             None => self.find_or_admit(key, Class::Once),
         };
@@ -161,6 +161,11 @@ impl Shard {
         (self.hasher.hash_one(key.bits) >> 32) as u32
     }
 
+    /// Whether a place is that of `key`.
+    pub(super) fn holds(&self, place: Place, key: Key) -> bool {
+        self.slab.holds(place, key)
+    }
+
     /// Where a source is, or another one of the same hash.
     pub(super) fn presumed(&self, hash: u32) -> Option<Place> {
         self.places.find(hash, |_| true)
@@ -171,9 +176,14 @@ impl Shard {
             .find(hash, |place| self.slab.source(place).key() == key)
     }
 
+    /// Reads where a source under `hash` would be.
+    pub(super) fn touch_slot(&self, hash: u32) -> usize {
+        self.places.touch(hash)
+    }
+
     /// Reads what an event of the source changes, and the next three what hangs on it.
     pub(super) fn touch(&self, place: Place) -> usize {
-        self.slab.source(place).latest_ms() as usize
+        self.slab.touch(place)
     }
 
     /// Reads what changes if the source moves to the back of its list.

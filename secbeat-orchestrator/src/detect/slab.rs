@@ -69,6 +69,13 @@ impl Slab {
         source.is_some_and(|source| source.class.is_some() && source.key() == key)
     }
 
+    /// Reads a source, if there is one.
+    pub(super) fn touch(&self, Place(place): Place) -> usize {
+        let chunk = self.chunks.get(place as usize / CHUNK);
+        let source = chunk.and_then(|chunk| chunk.get(place as usize % CHUNK));
+        source.map_or(0, Source::touch)
+    }
+
     /// Reads the links that change if a source moves.
     pub(super) fn touch_neighbours(&self, Place(place): Place) -> usize {
         let Links { previous, next, .. } = self.at(place).links;

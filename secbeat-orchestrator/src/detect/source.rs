@@ -227,6 +227,14 @@ impl Source {
         windows.get_mut(index).map(|(_, window)| window)
     }
 
+    /// Reads its beginning and its end, which are not in one line of the caches.
+    pub(super) fn touch(&self) -> usize {
+        self.bits as usize
+            ^ self.links.moved_at as usize
+            ^ self.latest_ms as usize
+            ^ usize::from(self.more.is_some())
+    }
+
     /// Those that are in place.
     pub(super) const fn windows(&self) -> &[Window] {
         &self.windows
