@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use secbeat_orchestrator::detect::{AHEAD, DetectConfig, Detector, Rule, UpstreamId, Upstreams};
+use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
+use secbeat_orchestrator::detect::{AHEAD, DetectConfig, Detector, Rule, Sighting, UpstreamId, Upstreams};
 
 use super::{MISSING, START_MS, sighting, source};
 use crate::{
@@ -78,33 +79,33 @@ fn warm(config: DetectConfig) -> (Detector, UpstreamId) {
     (detector, upstream)
 }
 
-fn rate_of(config: DetectConfig, events: &[u32]) -> f64 {
+fn rate_of(config: DetectConfig, events: &[Prefix]) -> f64 {
     let (mut detector, upstream) = warm(config);
     let begun = Instant::now();
     for (first, group) in (0..).step_by(AHEAD).zip(events.chunks(AHEAD)) {
-        detector.expect(group.iter().map(|n| source(*n)));
-        for (index, n) in (first..).zip(group) {
-            observe(&mut detector, index, *n, upstream);
+        detector.expect(group.iter().copied());
+        for (index, source) in (first..).zip(group) {
+            observe(&mut detector, index, *source, upstream);
         }
     }
     events.len() as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// What the clock itself takes is part of it, and so is an event's share of the look ahead.
-fn p99_of(config: DetectConfig, events: &[u32]) -> f64 {
+fn p99_of(config: DetectConfig, events: &[Prefix]) -> f64 {
     let (mut detector, upstream) = warm(config);
     let mut times = Vec::with_capacity(events.len() / TIMED + 1);
     for (first, group) in (0..).step_by(AHEAD).zip(events.chunks(AHEAD)) {
         let begun = Instant::now();
-        detector.expect(group.iter().map(|n| source(*n)));
+        detector.expect(group.iter().copied());
         let share = begun.elapsed() / group.len() as u32;
-        for (index, n) in (first..).zip(group) {
+        for (index, source) in (first..).zip(group) {
             if index % TIMED != 0 {
-                observe(&mut detector, index, *n, upstream);
+                observe(&mut detector, index, *source, upstream);
                 continue;
             }
             let begun = Instant::now();
-            observe(&mut detector, index, *n, upstream);
+            observe(&mut detector, index, *source, upstream);
             times.push((begun.elapsed() + share).as_nanos() as u32);
         }
     }
@@ -113,16 +114,22 @@ fn p99_of(config: DetectConfig, events: &[u32]) -> f64 {
 }
 
 /// One event; a finding is answered as the engine does.
-fn observe(detector: &mut Detector, index: usize, n: u32, upstream: UpstreamId) {
+fn observe(detector: &mut Detector, index: usize, source: Prefix, upstream: UpstreamId) {
     let at_ms = START_MS + (index / EVENTS_PER_MS) as i64;
-    if let Some(found) = detector.observe_event(sighting(n, at_ms, upstream), &MISSING) {
+    let sighting = Sighting {
+        source,
+        at_ms,
+        upstream,
+        learned_from: LearnedFrom::Peer,
+    };
+    if let Some(found) = detector.observe_event(sighting, &MISSING) {
         assert_eq!(found.rule, Rule::ErrorFlood);
         detector.ignore_until(found.source, found.at_ms + 300_000, found.layer);
     }
 }
 
 /// Which source each event is of.
-fn zipf() -> Vec<u32> {
+fn zipf() -> Vec<Prefix> {
     let mut sum = 0.0;
     let cumulated: Vec<f64> = (1..=SOURCES)
         .map(|rank| {
@@ -134,7 +141,7 @@ fn zipf() -> Vec<u32> {
     (0..EVENTS)
         .map(|_| {
             let at = (random.any() >> 11) as f64 / (1u64 << 53) as f64 * sum;
-            cumulated.partition_point(|below| *below <= at) as u32
+            source(cumulated.partition_point(|below| *below <= at) as u32)
         })
         .collect()
 }
