@@ -67,7 +67,8 @@ fn machine(kernel: &Kernel, initramfs: &Path, console: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2G"]);
+    // The root file system may take half of the memory, and the archive it comes from is there beside it.
+    command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "4G"]);
     command.arg("-kernel").arg(kernel.image());
     command.arg("-initrd").arg(initramfs);
     command.args(["-append", "console=ttyS0 panic=-1"]);
