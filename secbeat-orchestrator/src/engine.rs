@@ -210,10 +210,7 @@ impl Engine {
                     None => return,
                 },
                 _ = expire.tick() => {
-                    for target in self.ledger.expire(now_ms()) {
-                        info!(target: "audit", %target, "ban ended");
-                        self.propagation.over(&target);
-                    }
+                    self.expire();
                     self.expire_allowlist();
                     self.look_for_edges();
                 }
@@ -224,6 +221,20 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Ends the bans that are over.
+    fn expire(&mut self) {
+        let over = self.ledger.expire(now_ms());
+        if over.is_empty() {
+            return;
+        }
+        for target in &over {
+            info!(target: "audit", %target, "ban ended");
+        }
+        // One walk over the commands, however many bans of a raid end at once.
+        let over: HashSet<_> = over.into_iter().collect();
+        self.propagation.over(|target| over.contains(target));
     }
 
     fn take(&mut self, input: Input) {

@@ -59,7 +59,7 @@ impl Propagation {
             Scope::Fleet => true,
             Scope::Edge(id) => id == edge,
         };
-        self.over(&command.target);
+        self.over(|target| *target == command.target);
         let answers = up
             .filter(meant)
             .map(|edge| (self.name(edge), Answer::Pending))
@@ -81,12 +81,13 @@ impl Propagation {
         }
     }
 
-    /// No command against `target` is in force any more, or another one is from now on: as [`void`](Self::void).
-    pub fn over(&mut self, target: &Prefix) {
+    /// No command against the targets for which `is_over` holds is in force any more, or another one is from now on: as
+    /// [`void`](Self::void).
+    pub fn over(&mut self, is_over: impl Fn(&Prefix) -> bool) {
         for issued in self
             .commands
             .values_mut()
-            .filter(|issued| issued.target == *target)
+            .filter(|issued| is_over(&issued.target))
         {
             issued.answers.retain(|_, answer| *answer != Answer::Pending);
         }
