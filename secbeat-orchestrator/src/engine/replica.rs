@@ -75,8 +75,8 @@ impl Engine {
             let ban = self.ledger.get(&record.target);
             ban.is_none_or(|ban| ban.command.issued_at_ms < record.at_ms)
         };
-        let news: Vec<_> = audit.iter().filter(is_news).cloned().collect();
-        self.remember(&news, now_ms());
+        let news: Vec<_> = audit.iter().filter(is_news).collect();
+        self.remember(news, now_ms());
         for record in audit {
             if let Audited::Unban { command_id, .. } = record.decision
                 && self
@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// Takes up from the audit what is over.
-    fn remember(&mut self, audit: &[AuditRecord], now: i64) {
+    fn remember<'a>(&mut self, audit: impl IntoIterator<Item = &'a AuditRecord>, now: i64) {
         for record in audit {
             match record.decision {
                 Audited::Ban {
