@@ -26,7 +26,7 @@ use secbeat_common::{
     },
     fence::Fence,
     prefix::Prefix,
-    wire::{AuditRecord, BlockCommand, Decision as Audited, Evidence, SeenEvent},
+    wire::{AuditRecord, BlockCommand, Decision as Audited, SeenEvent},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -365,15 +365,10 @@ impl Engine {
                 }
                 warn!(target: "audit", target = %finding.source, rule = finding.rule.name(), "finding suppressed: {why}");
                 self.events.tell(Change::finding(finding, Some(why.clone())));
-                let evidence = Evidence {
-                    count: finding.count,
-                    window_ms: u64::try_from(finding.window.as_millis()).unwrap_or(u64::MAX),
-                    at_ms: finding.at_ms,
-                };
                 let decision = Audited::Suppressed {
                     reason: finding.rule.into(),
                     why,
-                    evidence,
+                    evidence: finding.evidence(),
                     events: self.witness.evidence(finding),
                 };
                 self.auditor
@@ -388,7 +383,7 @@ impl Engine {
         if self.suppressed.len() >= MAX_SUPPRESSED {
             self.suppressed.clear();
         }
-        let window_ms = i64::try_from(finding.window.as_millis()).unwrap_or(i64::MAX);
+        let window_ms = millis(finding.window);
         let news = self
             .suppressed
             .get(&finding.source)

@@ -36,7 +36,7 @@ use std::{num::NonZeroU32, time::Duration};
 use secbeat_common::{
     prefix::Prefix,
     subjects,
-    wire::{Layer, LearnedFrom, Reason},
+    wire::{Evidence, Layer, LearnedFrom, Reason},
 };
 
 pub(crate) use self::window::Window;
@@ -48,6 +48,7 @@ pub use self::{
     waf::{RuleIds, WafFilter},
     window::MAX_WINDOW_MS,
 };
+use crate::millis;
 
 /// Most rules that there may be.
 pub const MAX_RULES: usize = 64;
@@ -146,4 +147,16 @@ pub struct Finding {
     pub ban: Option<Duration>,
     /// The rule bans nobody: what follows is only recorded.
     pub observe: bool,
+}
+
+impl Finding {
+    /// What a command or a record says of it.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence {
+            count: self.count,
+            window_ms: millis(self.window).unsigned_abs(),
+            at_ms: self.at_ms,
+        }
+    }
 }

@@ -26,7 +26,7 @@ use secbeat_common::{
     net_table::NetTable,
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{Action, BlockCommand, Evidence, Layer, NO_LEASE, Scope},
+    wire::{Action, BlockCommand, Layer, NO_LEASE, Scope},
 };
 use uuid::Uuid;
 
@@ -131,11 +131,7 @@ impl Ledger {
             target,
             reason: finding.rule.into(),
             note: decision::note(finding),
-            evidence: Some(Evidence {
-                count: finding.count,
-                window_ms: millis(finding.window).unsigned_abs(),
-                at_ms: finding.at_ms,
-            }),
+            evidence: Some(finding.evidence()),
             scope: Scope::Fleet,
             strikes,
             issued_at_ms: now_ms,

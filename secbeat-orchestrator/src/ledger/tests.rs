@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use secbeat_common::{maps::MAX_BANNED_NETS, wire::Reason};
+use secbeat_common::{
+    maps::MAX_BANNED_NETS,
+    wire::{Evidence, Reason},
+};
 
 use super::*;
 use crate::detect::{Counted, Rule};
