@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::maps::NetKey;
 
-/// Length of the prefix that one IPv4 source is.
-pub const SOURCE_LEN_V4: u8 = 32;
-/// Length of the prefix that one IPv6 source is: whoever has one address of a /64 has them all.
-pub const SOURCE_LEN_V6: u8 = 64;
+/// Length of a single IPv4 source.
+const SINGLE_LEN_V4: u8 = 32;
+/// Length of a single IPv6 source: whoever has one address of a /64 has them all.
+const SINGLE_LEN_V6: u8 = 64;
 /// Length of the widest IPv4 network that may be banned: the size in which the address space was handed out.
 const MIN_BANNED_LEN_V4: u8 = 8;
 /// Length of the widest IPv6 network that may be banned: of the size that the largest providers got.
@@ -77,16 +77,16 @@ impl Prefix {
             .map_err(|_| PrefixError::Length { len, max })
     }
 
-    /// The source that `addr` belongs to: its /32, or its /64.
+    /// The single source that `addr` belongs to: its /32, or its /64.
     #[must_use]
-    pub fn of_source(addr: IpAddr) -> Self {
+    pub fn single(addr: IpAddr) -> Self {
         match addr.to_canonical() {
             IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
             IpAddr::V6(v6) => {
                 let upper = u128::from(v6) & !u128::from(u64::MAX);
                 Self(IpNet::V6(Ipv6Net::new_assert(
                     Ipv6Addr::from(upper),
-                    SOURCE_LEN_V6,
+                    SINGLE_LEN_V6,
                 )))
             }
         }
@@ -116,14 +116,14 @@ impl Prefix {
         self.len() == 0
     }
 
-    /// Whether it is exactly what one source counts as, and so a key of the kernel's ban maps.
+    /// Whether it is exactly one [single source](Self::single), and so a key of the kernel's hashes of bans.
     #[must_use]
-    pub fn is_source(&self) -> bool {
+    pub fn is_single(&self) -> bool {
         self.len()
             == if self.addr().is_ipv4() {
-                SOURCE_LEN_V4
+                SINGLE_LEN_V4
             } else {
-                SOURCE_LEN_V6
+                SINGLE_LEN_V6
             }
     }
 
@@ -255,7 +255,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self, PrefixError> {
         let syntax = || PrefixError::Syntax(text.to_owned());
         match text.split_once('/') {
-            None => text.parse().map(Self::of_source).map_err(|_| syntax()),
+            None => text.parse().map(Self::single).map_err(|_| syntax()),
             Some((addr, len)) => Self::new(
                 addr.parse().map_err(|_| syntax())?,
                 len.parse().map_err(|_| syntax())?,

@@ -120,7 +120,7 @@ pub struct LateBatch {
 /// One answer with a status of 400–599, or one that a rule [asks for](Interest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {
-    /// The client's address; its source is [`Prefix::of_source`].
+    /// The client's address; its source is [`Prefix::single`].
     pub client: IpAddr,
     /// The edge's wall clock when it answered, milliseconds since the Unix epoch.
     pub at_ms: i64,

@@ -183,7 +183,7 @@ impl Batcher {
         if is_event && self.events.len() >= self.config.max_events {
             return Err(observation);
         }
-        let source = Prefix::of_source(client);
+        let source = Prefix::single(client);
         let sources = self.counts.len();
         let slot = at_ms.div_euclid(SLOT_MS);
         let count = match self.counts.entry((source, upstream, learned_from, slot)) {
@@ -270,7 +270,7 @@ impl Batcher {
         }
         for event in self.events.drain(..) {
             parts
-                .entry(Prefix::of_source(event.client).partition(PARTITIONS))
+                .entry(Prefix::single(event.client).partition(PARTITIONS))
                 .or_default()
                 .0
                 .push(event);

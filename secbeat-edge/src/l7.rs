@@ -82,7 +82,7 @@ impl L7Bans {
     /// Bans `target` until `ends`.
     pub fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
         let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
-        if target.is_source() {
+        if target.is_single() {
             bans.sources.insert(target, (ends, layer));
         } else {
             bans.nets.insert(target, (ends, layer));
@@ -92,7 +92,7 @@ impl L7Bans {
     /// Lifts the ban of `target`.
     pub fn remove(&self, target: &Prefix) {
         let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
-        if target.is_source() {
+        if target.is_single() {
             bans.sources.remove(target);
         } else {
             bans.nets.remove(target);
@@ -125,7 +125,7 @@ impl L7Bans {
 impl Bans {
     /// All bans that `client` falls under.
     fn around(&self, client: IpAddr) -> impl Iterator<Item = (BootTime, Layer)> {
-        let source = self.sources.get(&Prefix::of_source(client)).copied();
+        let source = self.sources.get(&Prefix::single(client)).copied();
         let nets = match self.nets.is_empty() {
             true => Vec::new(),
             false => {

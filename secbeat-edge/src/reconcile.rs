@@ -385,7 +385,7 @@ impl Reconciler {
     fn change(&mut self, target: Prefix) -> Change {
         let desired = self.claims.get(&target).and_then(Claims::enforced).cloned();
         match &desired {
-            _ if target.is_source() => {}
+            _ if target.is_single() => {}
             Some(ban) => self
                 .nets
                 .insert(target, (ban.layer == Layer::Kernel).then_some(ban.ends)),
@@ -407,7 +407,7 @@ impl Reconciler {
         if protects(target) {
             return Err(Refusal::Protected(*target));
         }
-        let is_new_net = !target.is_source() && self.nets.get(target).is_none();
+        let is_new_net = !target.is_single() && self.nets.get(target).is_none();
         if is_new_net && self.nets.len() >= MAX_BANNED_NETS as usize {
             return Err(Refusal::TooManyNets(*target));
         }

@@ -143,7 +143,7 @@ impl Boot {
 /// The partition of a batch, by whoever is in it; `None` for an empty one.
 fn partition(batch: &TelemetryBatch) -> Option<usize> {
     let counted = batch.counts.first().map(|count| count.source);
-    let source = counted.or_else(|| batch.events.first().map(|event| Prefix::of_source(event.client)))?;
+    let source = counted.or_else(|| batch.events.first().map(|event| Prefix::single(event.client)))?;
     Some(usize::from(source.partition(PARTITIONS)))
 }
 

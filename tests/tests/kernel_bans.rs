@@ -38,7 +38,7 @@ fn prefix(text: &str) -> Prefix {
 
 /// Sources from 198.18.0.0 on.
 fn sources(count: u32) -> impl Iterator<Item = Prefix> {
-    (0..count).map(|n| Prefix::of_source(Ipv4Addr::from(0xc612_0000 + n).into()))
+    (0..count).map(|n| Prefix::single(Ipv4Addr::from(0xc612_0000 + n).into()))
 }
 
 fn action(pinned: &PinnedFilter, source: &str) -> u32 {
@@ -51,7 +51,7 @@ fn many_bans_of_every_kind_are_written_and_read_back() {
     let pinned = PinnedFilter::load(SLOTS);
     let (mut bans, clock, ban) = (pinned.bans(), pinned.clock(), lasting());
     let sources_v6 =
-        (0..5000_u128).map(|n| Prefix::of_source(Ipv6Addr::from(0x2001_0db8_u128 << 96 | n << 64).into()));
+        (0..5000_u128).map(|n| Prefix::single(Ipv6Addr::from(0x2001_0db8_u128 << 96 | n << 64).into()));
     let nets = [
         "203.0.113.0/24",
         "198.51.100.8/31",

@@ -99,11 +99,11 @@ fn every_ban_that_the_edge_writes_is_dropped_through_the_sieve() {
     let sources = many(10_000);
     let (one_by_one, together) = sources.split_at(200);
     for source in one_by_one {
-        bans.put(&Prefix::of_source(*source), &ban, &clock).unwrap();
+        bans.put(&Prefix::single(*source), &ban, &clock).unwrap();
     }
     let together: Vec<_> = together
         .iter()
-        .map(|source| (Prefix::of_source(*source), ban))
+        .map(|source| (Prefix::single(*source), ban))
         .collect();
     bans.put_all(&together, &clock).unwrap();
     for source in &sources {
@@ -126,7 +126,7 @@ fn two_processes_may_ban_at_once() {
         } else {
             &mut command
         };
-        who.put(&Prefix::of_source(*source), &ban, &clock).unwrap();
+        who.put(&Prefix::single(*source), &ban, &clock).unwrap();
     }
     for source in &sources {
         assert_eq!(action(&pinned.filter, *source), XDP_DROP, "{source}");
@@ -140,11 +140,11 @@ fn a_walk_sets_missing_bits_and_clears_those_of_bans_that_are_gone() {
     let sources = many(1000);
     let (gone, staying) = sources.split_at(500);
     for source in &sources {
-        bans.put(&Prefix::of_source(*source), &ban, &clock).unwrap();
+        bans.put(&Prefix::single(*source), &ban, &clock).unwrap();
     }
     bans.use_sieve(&mut pinned.settings()).unwrap();
     for source in gone {
-        bans.remove(&Prefix::of_source(*source)).unwrap();
+        bans.remove(&Prefix::single(*source)).unwrap();
     }
     let sieved = |pinned: &PinnedFilter, sources: &[IpAddr]| {
         sources
@@ -175,7 +175,7 @@ fn a_ban_written_during_a_walk_keeps_its_bit() {
     while bans.next(&mut walk).unwrap().is_some() {}
     let sources = many(100);
     for source in &sources {
-        bans.put(&Prefix::of_source(*source), &ban, &clock).unwrap();
+        bans.put(&Prefix::single(*source), &ban, &clock).unwrap();
     }
     bans.settle(&walk).unwrap();
     for source in &sources {
@@ -189,7 +189,7 @@ fn a_walk_that_did_not_end_clears_nothing() {
     let (mut bans, clock, ban) = (pinned.bans(), pinned.clock(), lasting());
     bans.use_sieve(&mut pinned.settings()).unwrap();
     let source: IpAddr = SOURCES[0].parse().unwrap();
-    bans.put(&Prefix::of_source(source), &ban, &clock).unwrap();
+    bans.put(&Prefix::single(source), &ban, &clock).unwrap();
     let walk = bans.begin();
     bans.settle(&walk).unwrap();
     assert_eq!(action(&pinned.filter, source), XDP_DROP);

@@ -160,10 +160,10 @@ fn a_ban_of_an_epoch_that_is_over_is_refused_until_its_owner_has_written_it_agai
     });
     fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
-    let partition = Prefix::of_source(Family::V4.attacker()).partition(PARTITIONS);
+    let partition = Prefix::single(Family::V4.attacker()).partition(PARTITIONS);
     let others = (1..=254).map(|n| IpAddr::from([198, 51, 100, n])).skip(2);
-    let same_partition = |address: &IpAddr| Prefix::of_source(*address).partition(PARTITIONS) == partition;
-    let target = Prefix::of_source(others.into_iter().find(same_partition).unwrap());
+    let same_partition = |address: &IpAddr| Prefix::single(*address).partition(PARTITIONS) == partition;
+    let target = Prefix::single(others.into_iter().find(same_partition).unwrap());
     let command = BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,

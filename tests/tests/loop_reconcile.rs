@@ -32,7 +32,7 @@ fn ban_on_the_edge(client: &mut Client, target: &Prefix) {
 
 fn sources(first: u32, count: u32) -> Vec<Prefix> {
     (first..first + count)
-        .map(|n| Prefix::of_source(Ipv4Addr::from(0xc612_0000 + n).into()))
+        .map(|n| Prefix::single(Ipv4Addr::from(0xc612_0000 + n).into()))
         .collect()
 }
 

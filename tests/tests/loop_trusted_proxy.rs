@@ -51,7 +51,7 @@ fn listed(fleet: &Fleet, daemon: &str) -> Vec<(String, String)> {
 }
 
 fn source(address: IpAddr) -> String {
-    secbeat_common::prefix::Prefix::of_source(address).to_string()
+    secbeat_common::prefix::Prefix::single(address).to_string()
 }
 
 /// Makes errors through the proxy until the client is refused, and checks that it alone is, and where.

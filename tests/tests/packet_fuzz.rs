@@ -56,7 +56,7 @@ fn the_kernel_agrees_with_the_host_on_the_fuzzers_corpus() {
             pair.change([if sources % 2 == 0 {
                 Change::BanNet(Prefix::new(source, net).unwrap(), LASTING)
             } else {
-                Change::Ban(Prefix::of_source(source), LASTING)
+                Change::Ban(Prefix::single(source), LASTING)
             }]);
         }
         for entry in [Entry::Linear, Entry::Frags] {

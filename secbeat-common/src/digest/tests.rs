@@ -6,7 +6,7 @@ const NOW: i64 = 1_800_000_000_000;
 
 fn item(n: u32, issued_at_ms: i64, expires_at_ms: i64) -> Item {
     Item {
-        target: Prefix::of_source(std::net::Ipv4Addr::from(0xc633_0000 + n).into()),
+        target: Prefix::single(std::net::Ipv4Addr::from(0xc633_0000 + n).into()),
         command_id: Uuid::from_u128(u128::from(n) + 1),
         issued_at_ms,
         expires_at_ms,

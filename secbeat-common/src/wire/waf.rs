@@ -40,7 +40,7 @@ impl Message for WafBatch {}
 /// One HTTP transaction in which a firewall's rules matched, however many of them did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WafEvent {
-    /// The client's address; its source is [`Prefix::of_source`](crate::prefix::Prefix::of_source).
+    /// The client's address; its source is [`Prefix::single`](crate::prefix::Prefix::single).
     pub client: IpAddr,
     /// When the transaction began, by the firewall's clock, milliseconds since the Unix epoch.
     pub at_ms: i64,

@@ -50,7 +50,7 @@ fn an_idle_edge_sends_at_once() {
     };
     assert_eq!(
         *partition,
-        Prefix::of_source("198.51.100.7".parse().unwrap()).partition(PARTITIONS)
+        Prefix::single("198.51.100.7".parse().unwrap()).partition(PARTITIONS)
     );
     let about = (
         batch.edge_id.as_str(),
@@ -177,8 +177,8 @@ fn the_largest_batch_is_a_message() {
     for i in 0..u128::MAX {
         // One partition takes it all, each source different.
         let client = IpAddr::from(((u128::MAX << 96) | (i << 64)).to_be_bytes());
-        let of_source = Prefix::of_source(client).partition(PARTITIONS);
-        if *partition.get_or_insert(of_source) != of_source {
+        let of_client = Prefix::single(client).partition(PARTITIONS);
+        if *partition.get_or_insert(of_client) != of_client {
             continue;
         }
         let status = if held.0 < MAX_EVENTS { 599 } else { 200 };
@@ -312,7 +312,7 @@ proptest! {
             prop_assert_eq!(batch.sequence, sequences[usize::from(*partition)]);
             sequences[usize::from(*partition)] += 1;
             for event in &batch.events {
-                prop_assert_eq!(Prefix::of_source(event.client).partition(PARTITIONS), *partition);
+                prop_assert_eq!(Prefix::single(event.client).partition(PARTITIONS), *partition);
                 paths.push((event.status, event.at_ms, event.path.clone()));
             }
             for count in &batch.counts {
@@ -326,7 +326,7 @@ proptest! {
         let mut expected_paths = Vec::new();
         let mut expected: BTreeMap<(Prefix, u16), (u32, u32, u32, i64)> = BTreeMap::new();
         for (i, step) in steps.iter().enumerate() {
-            let sum = expected.entry((Prefix::of_source(step.client), step.upstream)).or_default();
+            let sum = expected.entry((Prefix::single(step.client), step.upstream)).or_default();
             sum.0 += 1;
             sum.1 += u32::from(step.status >= 400);
             sum.2 += u32::from(step.status >= 500);

@@ -133,7 +133,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         dropped_bytes: 0,
     };
     let mut bans = BanMaps::open(&places.pins)?;
-    if target.is_source() {
+    if target.is_single() {
         bans.put(target, &ban, &clock)?;
         return Ok(ban);
     }

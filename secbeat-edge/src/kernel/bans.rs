@@ -355,7 +355,7 @@ impl Key {
 }
 
 fn key(target: &Prefix) -> Key {
-    if !target.is_source() {
+    if !target.is_single() {
         return Key::Net;
     }
     match target.addr() {

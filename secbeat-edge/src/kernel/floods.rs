@@ -85,7 +85,7 @@ fn source(flood: &Flood) -> Option<Prefix> {
         family::V6 => IpAddr::from((u128::from(u64::from_be_bytes(bytes)) << 64).to_be_bytes()),
         _ => return None,
     };
-    Some(Prefix::of_source(address))
+    Some(Prefix::single(address))
 }
 
 #[cfg(test)]

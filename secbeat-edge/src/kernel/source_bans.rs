@@ -27,7 +27,7 @@ impl SourceKey for [u8; 4] {
     const BLANK: Self = [0; 4];
 
     fn source(self) -> Prefix {
-        Prefix::of_source(IpAddr::V4(Ipv4Addr::from(self)))
+        Prefix::single(IpAddr::V4(Ipv4Addr::from(self)))
     }
 
     fn word(self) -> u64 {
@@ -41,7 +41,7 @@ impl SourceKey for [u8; 8] {
 
     fn source(self) -> Prefix {
         let address = u128::from(u64::from_be_bytes(self)) << 64;
-        Prefix::of_source(IpAddr::V6(Ipv6Addr::from(address)))
+        Prefix::single(IpAddr::V6(Ipv6Addr::from(address)))
     }
 
     fn word(self) -> u64 {

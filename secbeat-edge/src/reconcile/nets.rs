@@ -15,7 +15,7 @@ fn covered_until(nets: &NetTable<Option<BootTime>>, net: &Prefix, own: BootTime)
 
 /// The same for any target. The program looks at the networks around a source itself once the source's own ban has ended.
 pub(super) fn kernel_end(nets: &NetTable<Option<BootTime>>, target: &Prefix, own: BootTime) -> BootTime {
-    if target.is_source() {
+    if target.is_single() {
         return own;
     }
     covered_until(nets, target, own)
@@ -66,7 +66,7 @@ impl Reconciler {
     }
 
     fn entries_within(&self, outer: Prefix) -> Vec<Entry<'_>> {
-        if outer.is_source() {
+        if outer.is_single() {
             // Kept in another map, whose entries hide nothing in the trie.
             return Vec::new();
         }

@@ -205,7 +205,7 @@ impl Detector {
             _ => false,
         });
         let seen = Seen {
-            source: Prefix::of_source(event.client),
+            source: Prefix::single(event.client),
             at_ms,
             learned_from: event.learned_from,
         };
@@ -227,7 +227,7 @@ impl Detector {
     /// time, so that it finds as often as it would ban.
     pub fn observe_until(&mut self, source: Prefix, rule: Rule, until_ms: i64) {
         let index = self.rules.iter().position(|armed| armed.config.rule == rule);
-        if let Some(index) = index.filter(|_| source.is_source()) {
+        if let Some(index) = index.filter(|_| source.is_single()) {
             self.shard(&source)
                 .observe_until(&source, index as RuleIndex, until_ms);
         }
@@ -238,7 +238,7 @@ impl Detector {
     /// The last call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never
     /// seen. A network is no source: what is found in it, the ledger knows to be banned.
     pub fn ignore_until(&mut self, source: Prefix, until_ms: i64, layer: Layer) {
-        if !source.is_source() {
+        if !source.is_single() {
             return;
         }
         self.shard(&source).ignore_before(&source, until_ms, layer);
@@ -247,7 +247,7 @@ impl Detector {
     /// `target` was unbanned at `at_ms`: its windows are emptied, its events up to and at that time are ignored, and
     /// later ones count again. Of a network, those of all sources in it that were seen.
     pub fn forget(&mut self, target: Prefix, at_ms: i64) {
-        if target.is_source() {
+        if target.is_single() {
             return self.shard(&target).forget(&target, at_ms);
         }
         for shard in &mut self.shards {

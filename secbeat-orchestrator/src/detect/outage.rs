@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn sighting(source: u8, at_ms: i64) -> Sighting {
-        let source = Prefix::of_source([203, 0, 113, source].into());
+        let source = Prefix::single([203, 0, 113, source].into());
         Sighting {
             source,
             at_ms,

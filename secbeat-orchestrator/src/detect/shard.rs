@@ -251,7 +251,7 @@ mod tests {
     use super::{super::window::Limit, *};
 
     fn source(n: u32) -> Prefix {
-        Prefix::of_source(std::net::Ipv4Addr::from(n).into())
+        Prefix::single(std::net::Ipv4Addr::from(n).into())
     }
 
     fn class(shard: &Shard, n: u32) -> Option<Class> {

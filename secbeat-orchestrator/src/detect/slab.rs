@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again_and_lists_stay_whole() {
-        let key = |n: u32| Key::of(&Prefix::of_source(std::net::Ipv4Addr::from(n).into())).unwrap();
+        let key = |n: u32| Key::of(&Prefix::single(std::net::Ipv4Addr::from(n).into())).unwrap();
         let mut slab = Slab::default();
         let places: Vec<_> = (0..3000).map(|n| slab.insert(key(n), Class::Once, n)).collect();
         for place in places.iter().step_by(2) {

@@ -41,9 +41,9 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// `None` if `prefix` is not [one source](Prefix::is_source).
+    /// `None` if `prefix` is not [one source](Prefix::is_single).
     pub(super) fn of(prefix: &Prefix) -> Option<Self> {
-        if !prefix.is_source() {
+        if !prefix.is_single() {
             return None;
         }
         Some(match prefix.addr() {
@@ -59,7 +59,7 @@ impl Key {
     }
 
     pub(super) fn prefix(self) -> Prefix {
-        Prefix::of_source(match self.is_v4 {
+        Prefix::single(match self.is_v4 {
             true => Ipv4Addr::from_bits(self.bits as u32).into(),
             false => Ipv6Addr::from_bits(u128::from(self.bits) << 64).into(),
         })

@@ -56,10 +56,10 @@ impl Resets {
         let mut resets: Vec<_> = self
             .known
             .iter()
-            .filter(|((target, _), _)| !target.is_source() || target.partition(PARTITIONS) == partition)
+            .filter(|((target, _), _)| !target.is_single() || target.partition(PARTITIONS) == partition)
             .map(|((target, _), reset)| (*target, *reset))
             .collect();
-        resets.sort_by_key(|(target, reset)| (target.is_source(), reset.until_ms()));
+        resets.sort_by_key(|(target, reset)| (target.is_single(), reset.until_ms()));
         resets
     }
 

@@ -33,7 +33,7 @@ impl Engine {
             if index % AHEAD == 0 {
                 let next = batch.events.iter().skip(index);
                 self.detector
-                    .expect(next.map(|event| Prefix::of_source(event.client)));
+                    .expect(next.map(|event| Prefix::single(event.client)));
             }
             let Some(upstream) = upstream(event.upstream) else {
                 continue;
@@ -41,7 +41,7 @@ impl Engine {
             let Some(at_ms) = times.of(event.at_ms) else {
                 continue;
             };
-            let source = Prefix::of_source(event.client);
+            let source = Prefix::single(event.client);
             self.witness.journal.answer(&source, at_ms, &batch.edge_id, event);
             let sighting = Sighting {
                 source,
@@ -65,7 +65,7 @@ impl Engine {
                 self.detector.expect(next.map(|count| count.source));
             }
             // What is no source would be a finding that no edge can enforce, and that hides whoever is in it.
-            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_source()) else {
+            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_single()) else {
                 continue;
             };
             let Some(at_ms) = times.of(count.at_ms) else {

@@ -15,7 +15,7 @@ impl Engine {
                 self.counts.waf_too_old += 1;
                 continue;
             };
-            let source = Prefix::of_source(event.client);
+            let source = Prefix::single(event.client);
             self.witness.journal.waf(&source, at_ms, &batch.edge_id, event);
             if let Some(finding) = self.detector.observe_waf(event, at_ms) {
                 self.found(&finding, received_ms);

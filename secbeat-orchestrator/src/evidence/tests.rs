@@ -51,7 +51,7 @@ fn seen(edge: &str, event: &TelemetryEvent) -> SeenEvent {
 }
 
 fn note(journal: &mut Journal, event: &TelemetryEvent) -> Prefix {
-    let source = Prefix::of_source(event.client);
+    let source = Prefix::single(event.client);
     journal.answer(&source, event.at_ms, "edge-1", event);
     source
 }
@@ -61,7 +61,7 @@ fn naive(all: &[TelemetryEvent], source: Prefix) -> impl Iterator<Item = SeenEve
     let of_it = all
         .iter()
         .rev()
-        .filter(move |event| Prefix::of_source(event.client) == source);
+        .filter(move |event| Prefix::single(event.client) == source);
     of_it.map(|event| seen("edge-1", event))
 }
 
@@ -84,7 +84,7 @@ proptest! {
         // Some 400 places; of the longest texts there are fewer.
         prop_assert!(kept.len() >= all.len().min(50), "{} of {}", kept.len(), all.len());
         for n in 0..40 {
-            let source = Prefix::of_source(answer(n, 0, String::new()).client);
+            let source = Prefix::single(answer(n, 0, String::new()).client);
             let found: Vec<_> = journal.of(&source).collect();
             prop_assert_eq!(found, naive(kept, source).collect::<Vec<_>>());
         }
@@ -118,7 +118,7 @@ fn what_a_firewall_reported_is_told_apart() {
         uri: "/login".to_owned(),
         host: "example.org".to_owned(),
     };
-    let source = Prefix::of_source(event.client);
+    let source = Prefix::single(event.client);
     journal.waf(&source, 7, "edge-2", &event);
     let expected = SeenEvent {
         at_ms: 7,
@@ -144,7 +144,7 @@ fn a_source_in_the_bucket_of_a_busy_one_costs_a_bounded_walk() {
     for _ in 0..100_000 {
         note(&mut journal, &busy);
     }
-    assert_eq!(journal.of(&Prefix::of_source(busy.client)).count(), 20_000);
+    assert_eq!(journal.of(&Prefix::single(busy.client)).count(), 20_000);
     assert!(journal.of(&quiet).count() <= 1);
 }
 

@@ -27,7 +27,7 @@ fn id(at_ms: i64) -> Uuid {
 /// Nothing but the windows of a source that was never seen.
 fn nothing(address: &str) -> SourceFacts {
     let address = address.parse().unwrap();
-    let source = Prefix::of_source(address);
+    let source = Prefix::single(address);
     SourceFacts {
         address,
         source,

@@ -160,7 +160,7 @@ fn input(
 
 /// What of `batch` is about sources in `partitions`.
 fn waf(mut batch: WafBatch, partitions: &BTreeSet<u16>) -> WafBatch {
-    let partition = |client| Prefix::of_source(client).partition(PARTITIONS);
+    let partition = |client| Prefix::single(client).partition(PARTITIONS);
     batch
         .events
         .retain(|event| partitions.contains(&partition(event.client)));

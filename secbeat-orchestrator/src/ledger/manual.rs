@@ -87,7 +87,7 @@ impl Ledger {
             return Err(Refusal::Ended);
         }
         self.end_if_over(target, now_ms);
-        let is_new_net = !target.is_source() && !self.active.contains_key(&target);
+        let is_new_net = !target.is_single() && !self.active.contains_key(&target);
         if is_new_net && self.free_nets() == 0 {
             return Err(Refusal::TooManyNets);
         }
@@ -133,7 +133,7 @@ impl Ledger {
                 return Sifted::Kept;
             }
             let is_new_net =
-                earlier.is_none() && !ban.target.is_source() && !self.active.contains_key(&ban.target);
+                earlier.is_none() && !ban.target.is_single() && !self.active.contains_key(&ban.target);
             if is_new_net && new_nets >= self.free_nets() {
                 return Sifted::Refused(Refusal::TooManyNets);
             }

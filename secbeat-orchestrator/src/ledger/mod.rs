@@ -274,7 +274,7 @@ impl Ledger {
         if write == WriteState::Pending {
             self.pending.insert(id, target);
         }
-        if !target.is_source() {
+        if !target.is_single() {
             self.wide.insert(target, ());
         }
         self.digest.add(&(&command).into());

@@ -50,7 +50,7 @@ mod tests {
     use crate::ledger::{LedgerConfig, ManualBan};
 
     fn banned(ledger: &mut Ledger, id: u128) -> BlockCommand {
-        let target = Prefix::of_source(IpAddr::from([198, 51, 100, 7]));
+        let target = Prefix::single(IpAddr::from([198, 51, 100, 7]));
         let ban = ManualBan::new(target, 3_600_000, String::new(), "me".to_owned());
         ledger.ban(ban, 0, Uuid::from_u128(id)).unwrap()
     }

@@ -82,7 +82,7 @@ mod tests {
     const DAY: i64 = 24 * 3_600_000;
 
     fn target(n: u8) -> Prefix {
-        Prefix::of_source([203, 0, 113, n].into())
+        Prefix::single([203, 0, 113, n].into())
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn baseline(fleet: &Fleet, family: Family) -> String {
 }
 
 fn analysis(fleet: &Fleet, family: Family, attacked: &Attack) -> String {
-    let source = Prefix::of_source(family.attacker()).to_string();
+    let source = Prefix::single(family.attacker()).to_string();
     let ban = listed(fleet, &source).unwrap_or_else(|| panic!("the orchestrator lists no ban of {source}"));
     assert_eq!(ban["reason"], "error-flood", "{ban}");
     let count = ban["count"].as_u64().unwrap_or_default();

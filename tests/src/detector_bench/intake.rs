@@ -180,7 +180,7 @@ impl Telemetry {
         let mut sources = vec![Vec::new(); usize::from(PARTITIONS)];
         for n in 0..SOURCES {
             let address = IpAddr::from(Ipv4Addr::from(0x0b00_0000 + n));
-            sources[usize::from(Prefix::of_source(address).partition(PARTITIONS))].push(address);
+            sources[usize::from(Prefix::single(address).partition(PARTITIONS))].push(address);
         }
         let mut clients: Vec<_> = sources.iter().map(|sources| sources.iter().cycle()).collect();
         let boot_id = Uuid::new_v4();
@@ -219,7 +219,7 @@ fn batch(boot_id: Uuid, sequence: u64, clients: &[IpAddr]) -> TelemetryBatch {
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
     };
     let count = |client| SourceCount {
-        source: Prefix::of_source(client),
+        source: Prefix::single(client),
         at_ms,
         upstream: 0,
         learned_from: LearnedFrom::Peer,

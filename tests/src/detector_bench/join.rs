@@ -95,7 +95,7 @@ fn command(n: u32) -> BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
         // From 16.0.0.0 on; nothing is sent from there or to there.
-        target: Prefix::of_source(Ipv4Addr::from(0x1000_0000 + n).into()),
+        target: Prefix::single(Ipv4Addr::from(0x1000_0000 + n).into()),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),
         evidence: None,

@@ -44,7 +44,7 @@ pub fn measure(options: Options) -> Outcome {
         let begun = Instant::now();
         for at_ms in 0..EVENTS {
             event.client = client(next(&mut random));
-            let source = Prefix::of_source(event.client);
+            let source = Prefix::single(event.client);
             journal.answer(&source, i64::from(at_ms), "edge-1", black_box(&event));
         }
         note.rounds
@@ -54,7 +54,7 @@ pub fn measure(options: Options) -> Outcome {
             .push((resident_bytes() - before) / (1024.0 * 1024.0));
         let begun = Instant::now();
         for _ in 0..LOOK_UPS {
-            let source = Prefix::of_source(client(next(&mut random)));
+            let source = Prefix::single(client(next(&mut random)));
             black_box(journal.of(&source).take(20).count());
         }
         look_up

@@ -55,7 +55,7 @@ const MISSING: Request<'_> = Request {
 
 /// The `n`th source: neighbours in number are far apart in the address space, and no two are the same.
 fn source(n: u32) -> Prefix {
-    Prefix::of_source(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b1)).into())
+    Prefix::single(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b1)).into())
 }
 
 fn sighting(n: u32, at_ms: i64, upstream: UpstreamId) -> Sighting {

@@ -55,7 +55,7 @@ impl Changes {
         let generation = settings.allow_generation;
         changes.extend(stamps(random, model, generation));
         let mut sources: Vec<Prefix> = (0..random.below(4))
-            .map(|_| Prefix::of_source(any_source(random)))
+            .map(|_| Prefix::single(any_source(random)))
             .collect();
         sources.sort();
         sources.dedup();

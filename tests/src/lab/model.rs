@@ -151,7 +151,7 @@ fn judge_ban(ban: &mut Ban, met: &Met, settings: &Settings, events: &mut Vec<Dro
 /// ::/64, not an IPv4 source: nothing rightful sends it, and Linux drops it behind the program.
 fn slash_64(octets: [u8; 16]) -> Prefix {
     let upper_half = u128::from_be_bytes(octets) >> 64 << 64;
-    Prefix::of_source(Ipv6Addr::from(upper_half).into())
+    Prefix::single(Ipv6Addr::from(upper_half).into())
 }
 
 /// Whether a trie has `address` in `net`. Both families are in one trie, so that a prefix as short as ::/0 holds all of

@@ -77,7 +77,7 @@ impl Pair {
     /// Whose the partition of `address` is, and whose it is not.
     #[must_use]
     pub fn owner_and_other(&self, address: IpAddr) -> (u16, u16) {
-        let partition = Prefix::of_source(address).partition(PARTITIONS);
+        let partition = Prefix::single(address).partition(PARTITIONS);
         match self.owned(FIRST).contains(&partition) {
             true => (FIRST, SECOND),
             false => (SECOND, FIRST),

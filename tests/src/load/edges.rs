@@ -164,7 +164,7 @@ impl Edge {
     ) -> Vec<TelemetryBatch> {
         let mut batches: BTreeMap<u16, Content> = BTreeMap::new();
         for request in seen {
-            let source = Prefix::of_source(request.client);
+            let source = Prefix::single(request.client);
             let (events, counts) = batches.entry(source.partition(PARTITIONS)).or_default();
             let at_ms = begin_ms + request.at;
             let count = counts.entry((source, request.upstream)).or_insert(SourceCount {

@@ -133,7 +133,7 @@ impl Judge {
             if event.status >= 500 && event.upstream == BROKEN {
                 continue;
             }
-            let source = Prefix::of_source(event.client);
+            let source = Prefix::single(event.client);
             self.see(
                 source,
                 Reason::ErrorFlood,

@@ -22,7 +22,7 @@ pub fn ms_between(start: SystemTime, end: SystemTime) -> f64 {
 /// more; `None` while there is none.
 #[must_use]
 pub fn decided(log: &str, source: IpAddr) -> Option<SystemTime> {
-    let mark = format!("banned target={} ", Prefix::of_source(source));
+    let mark = format!("banned target={} ", Prefix::single(source));
     let line = log.lines().rev().find(|line| line.contains(&mark))?;
     time_of_line(line, SystemTime::now())
 }

@@ -148,7 +148,7 @@ mod tests {
         for attackers in [1, 200, 600] {
             let keys: std::collections::HashSet<_> = sources(attackers)
                 .iter()
-                .map(|(_, (source, _))| Prefix::of_source(*source))
+                .map(|(_, (source, _))| Prefix::single(*source))
                 .collect();
             assert_eq!(keys.len(), attackers);
         }

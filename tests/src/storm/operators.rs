@@ -111,11 +111,9 @@ impl Operator {
             0 => Prefix::new(Ipv4Addr::from_bits(0x0a4d_0000 | n << 8).into(), 24),
             1 => {
                 let net = u128::from(0x2001_0db8_0077_0000_u64 + u64::from(n));
-                Ok(Prefix::of_source(Ipv6Addr::from_bits(net << 64).into()))
+                Ok(Prefix::single(Ipv6Addr::from_bits(net << 64).into()))
             }
-            _ => Ok(Prefix::of_source(IpAddr::from(Ipv4Addr::from_bits(
-                0xc612_0000 + n,
-            )))),
+            _ => Ok(Prefix::single(IpAddr::from(Ipv4Addr::from_bits(0xc612_0000 + n)))),
         };
         target.expect("a target")
     }

@@ -33,7 +33,7 @@ impl Target {
 fn source(text: &str) -> Result<Prefix, String> {
     let address = text.parse::<IpAddr>();
     address
-        .map(Prefix::of_source)
+        .map(Prefix::single)
         .map_err(|_| format!("`{text}` is no address such as 192.0.2.1 or 2001:db8::1"))
 }
 

@@ -32,11 +32,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The end that the program meets for `host`: that of its source, or if that has ended, of the longest network.
 fn met(kernel: &Trie, host: &Prefix, now: BootTime) -> Option<BootTime> {
-    let own = kernel.get(&Prefix::of_source(host.addr())).copied();
+    let own = kernel.get(&Prefix::single(host.addr())).copied();
     own.filter(|ends| *ends > now).or_else(|| {
         let around = kernel
             .iter()
-            .filter(|(net, _)| !net.is_source() && net.covers(host));
+            .filter(|(net, _)| !net.is_single() && net.covers(host));
         around
             .max_by_key(|(net, _)| net.len())
             .map(|(_, ends)| *ends)
@@ -103,7 +103,7 @@ proptest! {
                 let met = met(&kernel, host, now.boot);
                 prop_assert_eq!(met.is_some(), due.is_some(), "{} in {:?}", host, kernel);
                 // Of a source and the networks around it the program sees the source first, and then the others.
-                if due.is_some() && !kernel.contains_key(&Prefix::of_source(host.addr())) {
+                if due.is_some() && !kernel.contains_key(&Prefix::single(host.addr())) {
                     prop_assert_eq!(met, due, "{} in {:?}", host, kernel);
                 }
             }

@@ -22,7 +22,7 @@ pub(super) struct Held {
 impl Sources {
     /// Counts a connection of `client` until the result is dropped; `None` when its source has `most` already.
     pub(super) fn hold(self: &Arc<Self>, client: IpAddr, most: u32) -> Option<Held> {
-        let source = Prefix::of_source(client);
+        let source = Prefix::single(client);
         let mut open = self.open();
         let count = open.entry(source).or_default();
         if *count >= most {

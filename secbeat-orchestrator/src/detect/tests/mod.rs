@@ -14,7 +14,7 @@ const PEER: LearnedFrom = LearnedFrom::Peer;
 const START: i64 = 1_795_168_800_000;
 
 fn source(n: u32) -> Prefix {
-    Prefix::of_source(Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + n).into())
+    Prefix::single(Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + n).into())
 }
 
 fn at(source: Prefix, at_ms: i64) -> Sighting {
