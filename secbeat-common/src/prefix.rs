@@ -223,11 +223,20 @@ impl Prefix {
     /// `partitions`. It must be the same in every release, since edges and orchestrators upgrade one by one.
     #[must_use]
     pub fn partition(&self, partitions: u16) -> u16 {
-        let NetKey { addr, prefix_len } = self.net_key();
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for byte in addr.into_iter().chain(prefix_len.to_le_bytes()) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        // What all addresses of a family have in common, zeros above all, is hashed in one step.
+        let hash = match self.addr() {
+            IpAddr::V4(v4) => Fnv::MAPPED.bytes(&v4.octets()),
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                let upper = Fnv::NEW.bytes(&((bits >> 64) as u64).to_be_bytes());
+                match bits as u64 {
+                    0 => upper.zeros::<8>(),
+                    lower => upper.bytes(&lower.to_be_bytes()),
+                }
+            }
+        };
+        let NetKey { prefix_len, .. } = self.net_key();
+        let Fnv(hash) = hash.bytes(&[prefix_len as u8]).zeros::<3>();
         // The low bits of FNV mix badly on their own; fold the high half in.
         ((hash ^ (hash >> 32)) % u64::from(partitions.max(1))) as u16
     }
@@ -245,6 +254,31 @@ impl Prefix {
                 addr: v6.octets(),
             },
         }
+    }
+}
+
+/// The state of 64-bit FNV-1a (Fowler, Noll and Vo, draft-eastlake-fnv).
+#[derive(Clone, Copy)]
+struct Fnv(u64);
+
+impl Fnv {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    const NEW: Self = Self(0xcbf2_9ce4_8422_2325);
+    /// After the first twelve bytes of an IPv4-mapped address.
+    const MAPPED: Self = Self::NEW.zeros::<10>().bytes(&[0xff, 0xff]);
+
+    const fn bytes(self, bytes: &[u8]) -> Self {
+        let (mut hash, mut at) = (self.0, 0);
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(Self::PRIME);
+            at += 1;
+        }
+        Self(hash)
+    }
+
+    /// `N` bytes that are zero.
+    const fn zeros<const N: u32>(self) -> Self {
+        Self(self.0.wrapping_mul(const { Self::PRIME.wrapping_pow(N) }))
     }
 }
 
@@ -413,6 +447,16 @@ mod tests {
         }
     }
 
+    /// As it is defined, byte by byte.
+    fn plain_partition(prefix: &Prefix, partitions: u16) -> u16 {
+        let NetKey { addr, prefix_len } = prefix.net_key();
+        let bytes = addr.into_iter().chain(prefix_len.to_le_bytes());
+        let hash = bytes.fold(Fnv::NEW.0, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(Fnv::PRIME)
+        });
+        ((hash ^ (hash >> 32)) % u64::from(partitions)) as u16
+    }
+
     fn any_prefix() -> impl Strategy<Value = Prefix> {
         let v4 = (any::<u32>(), 0..=32u8).prop_map(|(a, l)| (IpAddr::V4(a.into()), l));
         let v6 = (any::<u128>(), 0..=128u8).prop_map(|(a, l)| (IpAddr::V6(a.into()), l));
@@ -428,7 +472,8 @@ mod tests {
         }
 
         #[test]
-        fn partitions_stay_in_range(prefix in any_prefix(), partitions in 1..=64u16) {
+        fn a_partition_is_the_hash_of_all_bytes(prefix in any_prefix(), partitions in 1..=64u16) {
+            prop_assert_eq!(prefix.partition(partitions), plain_partition(&prefix, partitions));
             prop_assert!(prefix.partition(partitions) < partitions);
         }
     }
