@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::maps::NetKey;
 
 /// Length of a single IPv4 source.
-const SINGLE_LEN_V4: u8 = 32;
+pub(crate) const SINGLE_LEN_V4: u8 = 32;
 /// Length of a single IPv6 source: whoever has one address of a /64 has them all.
-const SINGLE_LEN_V6: u8 = 64;
+pub(crate) const SINGLE_LEN_V6: u8 = 64;
 /// Length of the widest IPv4 network that may be banned: the size in which the address space was handed out.
-const MIN_BANNED_LEN_V4: u8 = 8;
+pub(crate) const MIN_BANNED_LEN_V4: u8 = 8;
 /// Length of the widest IPv6 network that may be banned: of the size that the largest providers got.
-const MIN_BANNED_LEN_V6: u8 = 19;
+pub(crate) const MIN_BANNED_LEN_V6: u8 = 19;
 
 /// A prefix in canonical form: host bits zero, and IPv4-mapped IPv6 (`::ffff:a.b.c.d`) as IPv4.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,7 +77,8 @@ impl Prefix {
             .map_err(|_| PrefixError::Length { len, max })
     }
 
-    /// The single source that `addr` belongs to: its /32, or its /64.
+    /// The single source that `addr` belongs to: its /32, or its /64. What a fleet counts as one source may be wider, see
+    /// [`SourceLengths`](crate::sources::SourceLengths).
     #[must_use]
     pub fn single(addr: IpAddr) -> Self {
         match addr.to_canonical() {
@@ -89,6 +90,15 @@ impl Prefix {
                     SINGLE_LEN_V6,
                 )))
             }
+        }
+    }
+
+    /// The prefix of `len` bits around it; itself if it is no narrower.
+    #[must_use]
+    pub fn widened(self, len: u8) -> Self {
+        match len < self.len() {
+            true => Self::new(self.addr(), len).unwrap_or(self),
+            false => self,
         }
     }
 

@@ -44,6 +44,8 @@ pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
 pub const RULES_BUCKET: &str = "secbeat_rules";
 /// The key of the `Interest` in [`RULES_BUCKET`].
 pub const INTEREST_KEY: &str = "interest";
+/// The key of the [`SourceLengths`](crate::sources::SourceLengths) in [`RULES_BUCKET`].
+pub const SOURCES_KEY: &str = "sources";
 /// Key-value bucket of the edges that are there: edge id → `Presence`, with a TTL of [`PRESENCE_TTL`].
 pub const EDGES_BUCKET: &str = "secbeat_edges";
 /// How long an edge's record stays without being renewed.

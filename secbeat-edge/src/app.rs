@@ -304,9 +304,9 @@ impl App {
         let enforcer =
             tokio::spawn(async move { privileged.call(move || runtime.block_on(enforcing)).await });
         if self.config.telemetry.enabled {
-            let (bus, interest, garbage) = (self.bus.clone(), self.recorder.interest(), garbage.clone());
+            let (bus, wanted, garbage) = (self.bus.clone(), self.recorder.wanted(), garbage.clone());
             self.tasks.spawn(async move {
-                bus::watch_interest(bus, interest, &garbage).await;
+                bus::watch_wanted(bus, wanted, &garbage).await;
                 Ok(())
             });
         }

@@ -18,6 +18,7 @@ use std::{
 
 use secbeat_common::{
     prefix::Prefix,
+    sources::SourceLengths,
     subjects::PARTITIONS,
     wire::{LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent, cut},
 };
@@ -137,6 +138,7 @@ pub struct Identity {
 pub struct Batcher {
     config: BatchConfig,
     identity: Identity,
+    sources: SourceLengths,
     sequences: [u64; PARTITIONS as usize],
     events: Vec<TelemetryEvent>,
     counts: HashMap<CountKey, SourceCount>,
@@ -156,6 +158,7 @@ impl Batcher {
         Ok(Self {
             config,
             identity,
+            sources: SourceLengths::default(),
             sequences: [0; PARTITIONS as usize],
             events: Vec::new(),
             counts: HashMap::new(),
@@ -163,6 +166,17 @@ impl Batcher {
             good_after: Duration::ZERO,
             paid_until: Duration::ZERO,
         })
+    }
+
+    /// What counts as one source.
+    #[must_use]
+    pub const fn sources(&self) -> SourceLengths {
+        self.sources
+    }
+
+    /// From now on `sources` count. What was pushed before should have been [taken](Self::take): it stays as it was counted.
+    pub fn count_by(&mut self, sources: SourceLengths) {
+        self.sources = sources;
     }
 
     /// Takes one answer in.
@@ -183,7 +197,7 @@ impl Batcher {
         if is_event && self.events.len() >= self.config.max_events {
             return Err(observation);
         }
-        let source = Prefix::single(client);
+        let source = self.sources.of(client);
         let sources = self.counts.len();
         let slot = at_ms.div_euclid(SLOT_MS);
         let count = match self.counts.entry((source, upstream, learned_from, slot)) {
@@ -270,7 +284,7 @@ impl Batcher {
         }
         for event in self.events.drain(..) {
             parts
-                .entry(Prefix::single(event.client).partition(PARTITIONS))
+                .entry(self.sources.of(event.client).partition(PARTITIONS))
                 .or_default()
                 .0
                 .push(event);

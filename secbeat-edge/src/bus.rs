@@ -1,6 +1,6 @@
 //! The edge's side of the bus: what it publishes never blocks it, and what it watches ends up in the enforcer.
 
-mod interest;
+mod wanted;
 
 use std::{
     collections::HashSet,
@@ -28,7 +28,7 @@ use secbeat_common::{
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-pub use self::interest::watch_interest;
+pub use self::wanted::watch_wanted;
 use crate::enforcer::{Delivery, DeliveryMode, Order};
 
 /// Messages that may wait to be published.

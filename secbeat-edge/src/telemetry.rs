@@ -4,13 +4,13 @@
 //! source that keeps its answers itself, as a log file does, waits for room instead.
 
 mod config;
-mod interest;
 mod link;
 mod probe;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;
+mod wanted;
 
 use std::{
     num::NonZeroUsize,
@@ -31,8 +31,8 @@ use uuid::Uuid;
 use self::link::Link;
 pub use self::{
     config::{DEFAULT_QUEUE, SpoolPlace, TelemetryConfig},
-    interest::Interest,
     stats::{Loss, TelemetryStats},
+    wanted::Wanted,
 };
 use crate::{
     batch::{Answer, Batcher, Identity, Observation},
@@ -56,7 +56,7 @@ pub struct Closed;
 pub struct Recorder {
     /// `None` where telemetry is switched off.
     queue: Option<mpsc::Sender<Observation>>,
-    interest: Interest,
+    wanted: Wanted,
     stats: Arc<TelemetryStats>,
 }
 
@@ -64,6 +64,7 @@ pub struct Recorder {
 #[derive(Debug)]
 pub struct Queue {
     queue: mpsc::Receiver<Observation>,
+    wanted: Wanted,
     stats: Arc<TelemetryStats>,
 }
 
@@ -72,15 +73,16 @@ impl Recorder {
     #[must_use]
     pub fn channel(capacity: NonZeroUsize) -> (Self, Queue) {
         let (sender, receiver) = mpsc::channel(capacity.get());
-        let stats = Arc::<TelemetryStats>::default();
+        let (wanted, stats) = (Wanted::default(), Arc::<TelemetryStats>::default());
         (
             Self {
                 queue: Some(sender),
-                interest: Interest::default(),
+                wanted: wanted.clone(),
                 stats: stats.clone(),
             },
             Queue {
                 queue: receiver,
+                wanted,
                 stats,
             },
         )
@@ -91,7 +93,7 @@ impl Recorder {
     pub fn off() -> Self {
         Self {
             queue: None,
-            interest: Interest::default(),
+            wanted: Wanted::default(),
             stats: Arc::default(),
         }
     }
@@ -128,7 +130,7 @@ impl Recorder {
     }
 
     fn observe(&self, answer: Answer<'_>) -> Observation {
-        if self.interest.holds(&answer) {
+        if self.wanted.holds(&answer) {
             answer.reported()
         } else {
             answer.into()
@@ -138,13 +140,13 @@ impl Recorder {
     /// Whether the texts of an answer with `status` may matter: of others they may be left empty.
     #[must_use]
     pub fn keeps_text(&self, status: u16) -> bool {
-        (400..600).contains(&status) || self.interest.is_any()
+        (400..600).contains(&status) || self.wanted.is_any()
     }
 
-    /// Which good answers are reported like errors.
+    /// What is reported how.
     #[must_use]
-    pub fn interest(&self) -> Interest {
-        self.interest.clone()
+    pub fn wanted(&self) -> Wanted {
+        self.wanted.clone()
     }
 
     /// Counters of this queue and its task.
@@ -278,6 +280,7 @@ impl<S: Sink> TelemetryTask<S> {
                     if taken == 0 {
                         break;
                     }
+                    self.heed_sources();
                     let now = self.now();
                     busy = self.pace.is_busy(taken, now);
                     chunk.drain(..).for_each(|observation| self.push(observation));
@@ -293,6 +296,15 @@ impl<S: Sink> TelemetryTask<S> {
 
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// What was counted by other sources than are wanted now goes first.
+    fn heed_sources(&mut self) {
+        let sources = self.queue.wanted.sources();
+        if self.batcher.sources() != sources {
+            self.flush();
+            self.batcher.count_by(sources);
+        }
     }
 
     fn push(&mut self, observation: Observation) {

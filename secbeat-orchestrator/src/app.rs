@@ -27,7 +27,6 @@ use crate::{
     evidence::Witness,
     fleet_watch::FleetWatch,
     intake::Intake,
-    interest,
     leases::{
         self, Tenures,
         shell::{Leases, Ownership},
@@ -131,6 +130,7 @@ impl App {
             bus: bus.clone(),
             inputs: sender.clone(),
             garbage: garbage.clone(),
+            sources: config.detect.sources,
             window: config.longest_window(),
         };
         let keeper = Keeper {
@@ -185,7 +185,7 @@ impl App {
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
-        let telling = tokio::spawn(interest::keep(self.intake.bus.clone(), self.config.interest()));
+        let telling = tokio::spawn(self.config.wanted().keep(self.intake.bus.clone()));
         let events = self.api.events.clone();
         let replica = tokio::spawn(self.replica.run());
         let inputs = self.intake.inputs.clone();

@@ -10,6 +10,7 @@ use secbeat_common::{
         protect::{Known, Protect, sessions},
     },
     prefix::Prefix,
+    sources::SourceLengths,
     wire::Interest,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -21,6 +22,7 @@ use crate::{
     evidence,
     ledger::{LedgerConfig, Share},
     presence,
+    wanted::Wanted,
 };
 
 /// Where the config lies unless `--config` says otherwise.
@@ -92,6 +94,8 @@ impl Default for Edges {
 pub struct Detect {
     /// Sources watched at most; past it the least recently seen are forgotten.
     pub max_sources: NonZeroU32,
+    /// What counts as one.
+    pub sources: SourceLengths,
 }
 
 impl Default for Detect {
@@ -101,6 +105,7 @@ impl Default for Detect {
                 .ok()
                 .and_then(NonZeroU32::new)
                 .unwrap_or(NonZeroU32::MAX),
+            sources: SourceLengths::default(),
         }
     }
 }
@@ -206,19 +211,22 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
-        if let Err(error) = config.interest().to_message() {
+        if let Err(error) = config.wanted().interest.to_message() {
             let message = format!("what the rules ask edges to report: {error}");
             return Err(ConfigError::contradiction(path, "rule", message));
         }
         Ok(config)
     }
 
-    /// What edges are asked to report beside errors.
+    /// What edges are asked for.
     #[must_use]
-    pub fn interest(&self) -> Interest {
+    pub fn wanted(&self) -> Wanted {
         let single = |rule: &&RuleConfig| rule.counts == Counts::Requests && !rule.counts_all_requests();
         let rules = self.rules.0.iter().filter(single);
-        Interest::of(rules.map(|rule| rule.filter.clone()))
+        Wanted {
+            interest: Interest::of(rules.map(|rule| rule.filter.clone())),
+            sources: self.detect.sources,
+        }
     }
 
     /// What the detector is told.
@@ -227,6 +235,7 @@ impl Config {
         DetectConfig {
             rules: self.rules.0.clone(),
             max_sources: self.detect.max_sources.get() as usize,
+            sources: self.detect.sources,
             ..DetectConfig::default()
         }
     }

@@ -9,7 +9,7 @@ mod sequences;
 use std::hash::RandomState;
 
 use hashlink::LinkedHashMap;
-use secbeat_common::{prefix::Prefix, subjects::PARTITIONS, wire::TelemetryBatch};
+use secbeat_common::{subjects::PARTITIONS, wire::TelemetryBatch};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -53,10 +53,7 @@ struct Boot {
 
 impl Edges {
     /// Notes a batch; `age_ms` is set if it waited for the bus.
-    pub fn take(&mut self, batch: &TelemetryBatch, age_ms: Option<u64>) -> Arrival {
-        let Some(partition) = partition(batch) else {
-            return Arrival::New;
-        };
+    pub fn take(&mut self, batch: &TelemetryBatch, partition: u16, age_ms: Option<u64>) -> Arrival {
         if !self.known.contains_key(&batch.edge_id) && self.known.len() >= MAX_EDGES {
             self.known.pop_front();
         }
@@ -79,10 +76,11 @@ impl Edges {
         }
     }
 
-    /// Counts requests of `edge_id` that were too old.
-    pub fn ignored(&mut self, edge_id: &str, requests: u64) {
+    /// Counts requests of `edge_id` that were too old, and those of what is wider than a source.
+    pub fn ignored(&mut self, edge_id: &str, too_old: u64, too_wide: u64) {
         if let Some(edge) = self.known.get_mut(edge_id) {
-            edge.counts.too_old += requests;
+            edge.counts.too_old += too_old;
+            edge.counts.too_wide += too_wide;
         }
     }
 
@@ -96,7 +94,7 @@ impl Edges {
 }
 
 impl Edge {
-    fn take(&mut self, batch: &TelemetryBatch, partition: usize, age_ms: Option<u64>) -> Arrival {
+    fn take(&mut self, batch: &TelemetryBatch, partition: u16, age_ms: Option<u64>) -> Arrival {
         if !self.boots.contains_key(&batch.boot_id)
             && self.boots.len() >= MAX_BOOTS
             && let Some((_, forgotten)) = self.boots.pop_front()
@@ -110,7 +108,8 @@ impl Edge {
             warn!(edge = batch.edge_id, answers = lost, "an edge lost telemetry");
             boot.lost = batch.dropped_before;
         }
-        if !boot.partitions[partition].insert(batch.sequence) {
+        let sequences = boot.partitions.get_mut(usize::from(partition));
+        if sequences.is_some_and(|sequences| !sequences.insert(batch.sequence)) {
             self.counts.repeated += 1;
             return Arrival::Again;
         }
@@ -140,18 +139,13 @@ impl Boot {
     }
 }
 
-/// The partition of a batch, by whoever is in it; `None` for an empty one.
-fn partition(batch: &TelemetryBatch) -> Option<usize> {
-    let counted = batch.counts.first().map(|count| count.source);
-    let source = counted.or_else(|| batch.events.first().map(|event| Prefix::single(event.client)))?;
-    Some(usize::from(source.partition(PARTITIONS)))
-}
-
 #[cfg(test)]
 mod tests {
     use secbeat_common::wire::{LearnedFrom, SourceCount};
 
     use super::*;
+
+    const PARTITION: u16 = 7;
 
     fn batch(boot: u128, sequence: u64, dropped_before: u64) -> TelemetryBatch {
         TelemetryBatch {
@@ -178,12 +172,15 @@ mod tests {
     fn what_an_edge_lost_is_shown_whatever_process_lost_it() {
         let mut edges = Edges::default();
         for (boot, sequence, lost) in [(1, 0, 0), (1, 1, 5), (1, 2, 7), (2, 0, 1), (1, 3, 6)] {
-            assert_eq!(edges.take(&batch(boot, sequence, lost), None), Arrival::New);
+            assert_eq!(
+                edges.take(&batch(boot, sequence, lost), PARTITION, None),
+                Arrival::New
+            );
         }
         let view = &edges.views()[0];
         assert_eq!((view.lost, view.missing_batches, view.requests), (8, 0, 15));
         for boot in 3..20 {
-            edges.take(&batch(boot, 0, 0), None);
+            edges.take(&batch(boot, 0, 0), PARTITION, None);
         }
         assert_eq!(edges.views()[0].lost, 8, "forgotten with the process");
     }
@@ -191,12 +188,12 @@ mod tests {
     #[test]
     fn a_batch_that_comes_again_counts_once_and_a_late_one_fills_its_gap() {
         let mut edges = Edges::default();
-        edges.take(&batch(1, 0, 0), None);
-        edges.take(&batch(1, 3, 0), None);
+        edges.take(&batch(1, 0, 0), PARTITION, None);
+        edges.take(&batch(1, 3, 0), PARTITION, None);
         assert_eq!(edges.views()[0].missing_batches, 2);
         for (sequence, arrival) in [(2, Arrival::New), (2, Arrival::Again), (3, Arrival::Again)] {
             assert_eq!(
-                edges.take(&batch(1, sequence, 0), Some(5_000)),
+                edges.take(&batch(1, sequence, 0), PARTITION, Some(5_000)),
                 arrival,
                 "{sequence}"
             );
@@ -212,12 +209,15 @@ mod tests {
     fn what_is_read_again_is_news_again() {
         let mut edges = Edges::default();
         let batch = batch(1, 0, 0);
-        edges.take(&batch, None);
-        let partition = partition(&batch).unwrap();
-        edges.forget_partition(u16::try_from(1 - partition.min(1)).unwrap());
-        assert_eq!(edges.take(&batch, None), Arrival::Again, "of another partition");
-        edges.forget_partition(u16::try_from(partition).unwrap());
-        assert_eq!(edges.take(&batch, None), Arrival::New);
+        edges.take(&batch, PARTITION, None);
+        edges.forget_partition(PARTITION + 1);
+        assert_eq!(
+            edges.take(&batch, PARTITION, None),
+            Arrival::Again,
+            "of another partition"
+        );
+        edges.forget_partition(PARTITION);
+        assert_eq!(edges.take(&batch, PARTITION, None), Arrival::New);
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         for n in 0..=MAX_EDGES {
             let mut batch = batch(1, 0, 0);
             batch.edge_id = format!("edge-{n}");
-            edges.take(&batch, None);
+            edges.take(&batch, PARTITION, None);
         }
         assert_eq!(edges.views().len(), MAX_EDGES);
         assert!(!edges.views().iter().any(|view| view.edge_id == "edge-0"));

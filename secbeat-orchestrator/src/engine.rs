@@ -247,7 +247,7 @@ impl Engine {
                 age_ms,
             } => {
                 if self.watches(partition) {
-                    self.batch(&batch, received_ms, age_ms);
+                    self.batch(partition, &batch, received_ms, age_ms);
                 }
             }
             Input::Waf { batch, received_ms } => self.waf(&batch, received_ms),

@@ -7,7 +7,10 @@ mod reader;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use secbeat_common::daemon::{bus::Bus, garbage::Garbage};
+use secbeat_common::{
+    daemon::{bus::Bus, garbage::Garbage},
+    sources::SourceLengths,
+};
 use tokio::sync::{mpsc, watch};
 
 use self::reader::Reader;
@@ -19,6 +22,7 @@ pub struct Intake {
     pub bus: Bus,
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
+    pub sources: SourceLengths,
     /// The longest window: so much telemetry is read again of a partition that was taken.
     pub window: Duration,
 }

@@ -32,7 +32,6 @@ pub mod exchange;
 pub mod explain;
 pub mod fleet_watch;
 pub mod intake;
-pub mod interest;
 pub mod leases;
 pub mod ledger;
 pub mod presence;
@@ -40,6 +39,7 @@ pub mod propagation;
 pub mod protection;
 pub mod replay;
 pub mod replica;
+pub mod wanted;
 pub mod writer;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.

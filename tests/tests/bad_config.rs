@@ -42,6 +42,13 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
         "[detect]\nmax_source = 5\n",
         &["orchestrator.toml:2: detect.max_source: unknown field"],
     );
+    orchestrator_refuses(
+        "[detect]\nsources = { ipv4 = 24, ipv6 = 96 }\n",
+        &[
+            "orchestrator.toml:2: detect.sources",
+            "/96 is no length of an IPv6 source: /19 to /64",
+        ],
+    );
     orchestrator_refuses("port = 5\n", &["orchestrator.toml:1: port: unknown field"]);
 }
 

@@ -19,7 +19,7 @@ pub struct SeenEvent {
     pub at_ms: i64,
     /// The edge that reported it.
     pub edge: String,
-    /// Of an IPv6 source, which of its addresses.
+    /// Which of the source's addresses.
     #[cfg_attr(feature = "daemon", schema(value_type = String))]
     pub client: IpAddr,
     pub learned_from: LearnedFrom,

@@ -163,6 +163,40 @@ fn a_full_batcher_is_due_and_gives_back_what_it_cannot_hold() {
 }
 
 #[test]
+fn wider_sources_are_counted_together_and_their_events_keep_their_addresses() {
+    let mut batcher = batcher(10, 0);
+    batcher.count_by(SourceLengths::new(24, 48).unwrap());
+    for client in [
+        "198.51.100.7",
+        "198.51.100.8",
+        "2001:db8:1:2::7",
+        "2001:db8:1:3::8",
+    ] {
+        batcher.push(answer(client, 404), MS).unwrap();
+    }
+    let batches = batcher.take(MS, 1_001, 0);
+    let mut of_sources: Vec<_> = batches
+        .iter()
+        .map(|(partition, TelemetryBatch { counts, events, .. })| {
+            let [count] = &counts[..] else {
+                panic!("{counts:?}")
+            };
+            assert_eq!(*partition, count.source.partition(PARTITIONS));
+            assert!(events.iter().all(|event| count.source.contains(event.client)));
+            (count.source.to_string(), count.requests, events.len())
+        })
+        .collect();
+    of_sources.sort();
+    assert_eq!(
+        of_sources,
+        [
+            ("198.51.100.0/24".to_owned(), 2, 2),
+            ("2001:db8:1::/48".to_owned(), 2, 2)
+        ]
+    );
+}
+
+#[test]
 fn the_largest_batch_is_a_message() {
     let names = (0..64).map(|i| format!("{i:>1000}")).collect();
     let identity = Identity {

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use secbeat_common::wire::{LearnedFrom, TelemetryBatch};
+use secbeat_common::{
+    sources::SourceLengths,
+    wire::{LearnedFrom, TelemetryBatch},
+};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -100,6 +103,31 @@ async fn batches_leave_when_their_linger_is_over() {
     }
 }
 
+#[tokio::test]
+async fn what_was_counted_by_other_sources_leaves_first() {
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    let (sender, mut batches) = mpsc::unbounded_channel();
+    let task = TelemetryTask::new(queue, batcher(Duration::from_secs(3600)), Collect(sender));
+    tokio::spawn(task.run(std::future::pending()));
+    recorder.record(error(404));
+    batches.recv().await.unwrap();
+    // It waits for its linger.
+    recorder.record(error(404));
+    let sender = recorder.queue.clone().unwrap();
+    while sender.capacity() < sender.max_capacity() {
+        tokio::task::yield_now().await;
+    }
+    drop(sender);
+    recorder.wanted().set_sources(SourceLengths::new(24, 64).unwrap());
+    recorder.record(error(404));
+    drop(recorder);
+    let mut sources = Vec::new();
+    while let Some(batch) = batches.recv().await {
+        sources.extend(batch.counts.iter().map(|count| count.source.to_string()));
+    }
+    assert_eq!(sources, ["198.51.100.7/32", "198.51.100.0/24"]);
+}
+
 #[test]
 fn telemetry_that_is_switched_off_takes_and_counts_nothing() {
     let recorder = Recorder::off();
@@ -183,10 +211,10 @@ async fn what_rules_ask_for_is_reported_like_an_error() {
         hosts: vec!["*.example.org".parse().unwrap()],
         ..Default::default()
     };
-    recorder.interest().set(wire::Interest::of([login]));
+    recorder.wanted().set_interest(wire::Interest::of([login]));
     assert!(recorder.keeps_text(200));
     assert_eq!(reported(&answers), [path("/login"), None, None, path("/")]);
-    recorder.interest().set(wire::Interest::default());
+    recorder.wanted().set_interest(wire::Interest::default());
     assert_eq!(reported(&answers), [None, None, None, path("/")]);
     assert!(!recorder.keeps_text(200));
 }

@@ -146,6 +146,10 @@ pub struct EdgeView {
     pub repeated: u64,
     /// Requests that were too old to matter, and ignored.
     pub too_old: u64,
+    /// Requests that were counted by a prefix wider than a source, and ignored: the edge goes by other `detect.sources` than
+    /// this orchestrator.
+    #[serde(default)]
+    pub too_wide: u64,
 }
 
 /// `GET /api/v1/stats`.

@@ -6,6 +6,7 @@ use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
     rules::canonical_path,
+    sources::SourceLengths,
     wire::{Layer, WafEvent},
 };
 
@@ -28,6 +29,7 @@ use super::{
 #[derive(Debug)]
 pub struct Detector {
     rules: Vec<Armed>,
+    sources: SourceLengths,
     /// Those that count sums of requests.
     of_sums: Rules,
     /// Those that count single answers.
@@ -102,12 +104,19 @@ impl Detector {
             of_sums: select(&rules, RuleConfig::counts_all_requests),
             of_answers: select(&rules, |rule| !rule.counts_all_requests() && !is_of_waf(rule)),
             rules,
+            sources: config.sources,
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
             ahead: Ahead::default(),
             guard: OutageGuard::default(),
             tags: RandomState::new(),
             excused: 0,
         }
+    }
+
+    /// What counts as one source.
+    #[must_use]
+    pub const fn sources(&self) -> SourceLengths {
+        self.sources
     }
 
     /// Says whose events come next, at most [`AHEAD`] of them: what is known of these sources is fetched from memory together,
@@ -205,7 +214,7 @@ impl Detector {
             _ => false,
         });
         let seen = Seen {
-            source: Prefix::single(event.client),
+            source: self.sources.of(event.client),
             at_ms,
             learned_from: event.learned_from,
         };
@@ -227,7 +236,7 @@ impl Detector {
     /// time, so that it finds as often as it would ban.
     pub fn observe_until(&mut self, source: Prefix, rule: Rule, until_ms: i64) {
         let index = self.rules.iter().position(|armed| armed.config.rule == rule);
-        if let Some(index) = index.filter(|_| source.is_single()) {
+        if let Some(index) = index.filter(|_| self.sources.is_source(&source)) {
             self.shard(&source)
                 .observe_until(&source, index as RuleIndex, until_ms);
         }
@@ -238,17 +247,20 @@ impl Detector {
     /// The last call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never
     /// seen. A network is no source: what is found in it, the ledger knows to be banned.
     pub fn ignore_until(&mut self, source: Prefix, until_ms: i64, layer: Layer) {
-        if !source.is_single() {
+        if !self.sources.is_source(&source) {
             return;
         }
         self.shard(&source).ignore_before(&source, until_ms, layer);
     }
 
     /// `target` was unbanned at `at_ms`: its windows are emptied, its events up to and at that time are ignored, and
-    /// later ones count again. Of a network, those of all sources in it that were seen.
+    /// later ones count again. Of a network, those of all sources in it that were seen; a part of a source is none.
     pub fn forget(&mut self, target: Prefix, at_ms: i64) {
-        if target.is_single() {
-            return self.shard(&target).forget(&target, at_ms);
+        if let Some(source) = self.sources.around(&target) {
+            if source == target {
+                self.shard(&source).forget(&source, at_ms);
+            }
+            return;
         }
         for shard in &mut self.shards {
             for source in shard.within(&target) {
@@ -359,7 +371,7 @@ impl Detector {
             return None;
         }
         let seen = seen.into();
-        let key = Key::of(&seen.source)?;
+        let key = Key::of(&seen.source).filter(|_| self.sources.is_source(&seen.source))?;
         let (shard, hint) = match self.ahead.get(key) {
             Some(found) => (usize::from(found.shard), Some(found.place)),
             None => (self.shard_of(&seen.source), None),

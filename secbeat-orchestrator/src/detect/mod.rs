@@ -35,6 +35,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use secbeat_common::{
     prefix::Prefix,
+    sources::SourceLengths,
     subjects,
     wire::{Evidence, Layer, LearnedFrom, Reason},
 };
@@ -62,6 +63,8 @@ pub struct DetectConfig {
     /// Most sources tracked at a time, over all partitions; each partition gets an equal part. A source costs about
     /// 120 bytes, and 8 more for each further millisecond in which it was active within a window.
     pub max_sources: usize,
+    /// What counts as one source.
+    pub sources: SourceLengths,
     /// Shards; [`subjects::PARTITIONS`] in a fleet.
     pub partitions: u16,
 }
@@ -71,6 +74,7 @@ impl Default for DetectConfig {
         Self {
             rules: RuleConfig::defaults(),
             max_sources: 2_000_000,
+            sources: SourceLengths::default(),
             partitions: subjects::PARTITIONS,
         }
     }
@@ -88,6 +92,7 @@ pub struct Threshold {
 /// Who was seen when, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
+    /// [One source](DetectConfig::sources); of anything else no notice is taken.
     pub source: Prefix,
     /// Event time, milliseconds since the Unix epoch.
     pub at_ms: i64,

@@ -329,8 +329,8 @@ mod tests {
             assert_eq!(shard.within(&source), [source]);
         }
         assert_eq!(shard.len(), 2);
-        shard.ignore_before(&"198.51.100.0/24".parse().unwrap(), 1, Layer::Kernel);
-        assert_eq!(shard.len(), 2, "a network is no source");
+        shard.ignore_before(&"2001:db8::7/128".parse().unwrap(), 1, Layer::Kernel);
+        assert_eq!(shard.len(), 2, "an address of IPv6 is no source");
     }
 
     #[test]

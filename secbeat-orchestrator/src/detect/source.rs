@@ -37,32 +37,34 @@ impl Class {
 pub(super) struct Key {
     /// The IPv4 address, or the upper half of the IPv6 one.
     pub(super) bits: u64,
-    is_v4: bool,
+    /// As in the kernel's tries: of an IPv4 prefix, 96 more.
+    len: u8,
 }
 
+/// Length of the IPv6 prefix that holds all of IPv4.
+const MAPPED_LEN: u8 = 96;
+
 impl Key {
-    /// `None` if `prefix` is not [one source](Prefix::is_single).
+    /// `None` if `prefix` is narrower than any source.
     pub(super) fn of(prefix: &Prefix) -> Option<Self> {
-        if !prefix.is_single() {
-            return None;
-        }
-        Some(match prefix.addr() {
-            IpAddr::V4(v4) => Self {
+        match prefix.addr() {
+            IpAddr::V4(v4) => Some(Self {
                 bits: u64::from(v4.to_bits()),
-                is_v4: true,
-            },
-            IpAddr::V6(v6) => Self {
+                len: MAPPED_LEN + prefix.len(),
+            }),
+            IpAddr::V6(v6) => (prefix.len() <= 64).then_some(Self {
                 bits: (v6.to_bits() >> 64) as u64,
-                is_v4: false,
-            },
-        })
+                len: prefix.len(),
+            }),
+        }
     }
 
     pub(super) fn prefix(self) -> Prefix {
-        Prefix::single(match self.is_v4 {
-            true => Ipv4Addr::from_bits(self.bits as u32).into(),
-            false => Ipv6Addr::from_bits(u128::from(self.bits) << 64).into(),
-        })
+        let (single, len) = match self.len.checked_sub(MAPPED_LEN) {
+            Some(len) => (Ipv4Addr::from_bits(self.bits as u32).into(), len),
+            None => (Ipv6Addr::from_bits(u128::from(self.bits) << 64).into(), self.len),
+        };
+        Prefix::single(single).widened(len)
     }
 }
 
@@ -107,7 +109,7 @@ pub(super) struct Links {
 pub(super) struct Source {
     /// Its key, apart so that nothing is padded.
     bits: u64,
-    is_v4: bool,
+    len: u8,
     /// `None` while the place is free.
     pub(super) class: Option<Class>,
     pub(super) links: Links,
@@ -147,10 +149,10 @@ impl Default for More {
 
 impl Source {
     pub(super) fn new(key: Key, class: Class, links: Links) -> Self {
-        let Key { bits, is_v4 } = key;
+        let Key { bits, len } = key;
         Self {
             bits,
-            is_v4,
+            len,
             class: Some(class),
             links,
             rules: [NO_RULE; IN_PLACE],
@@ -164,7 +166,7 @@ impl Source {
     pub(super) const fn key(&self) -> Key {
         Key {
             bits: self.bits,
-            is_v4: self.is_v4,
+            len: self.len,
         }
     }
 

@@ -15,7 +15,7 @@ const MAX_FINDINGS: usize = 100;
 impl Engine {
     pub(super) fn explain(&self, address: IpAddr) -> SourceFacts {
         let now = now_ms();
-        let source = Prefix::single(address);
+        let source = self.detector.sources().of(address);
         let bans = Prefix::host(address)
             .around()
             .filter_map(|target| self.ledger.get(&target))

@@ -1,6 +1,6 @@
 //! Telemetry, as the engine judges it.
 
-use secbeat_common::{prefix::Prefix, wire::TelemetryBatch};
+use secbeat_common::wire::TelemetryBatch;
 
 use super::{Engine, times::Times};
 use crate::{
@@ -10,14 +10,20 @@ use crate::{
 
 impl Engine {
     /// Events first, then counts: where both rules fire in one batch, the errors are the reason.
-    pub(super) fn batch(&mut self, batch: &TelemetryBatch, received_ms: i64, age_ms: Option<u64>) {
-        if self.edges.take(batch, age_ms) == Arrival::Again {
+    pub(super) fn batch(
+        &mut self,
+        partition: u16,
+        batch: &TelemetryBatch,
+        received_ms: i64,
+        age_ms: Option<u64>,
+    ) {
+        if self.edges.take(batch, partition, age_ms) == Arrival::Again {
             return;
         }
         self.counts.batches += 1;
         self.counts.events += batch.events.len() as u64;
         let times = Times::new(batch.sent_at_ms, received_ms, age_ms, self.max_age_ms);
-        let mut too_old = 0;
+        let (mut too_old, mut too_wide) = (0, 0);
         // How an upstream does now says nothing of how it did then: late telemetry is judged by late telemetry alone.
         let edge = match age_ms {
             None => batch.edge_id.clone(),
@@ -29,11 +35,11 @@ impl Engine {
             .map(|name| self.upstreams.intern(&edge, name))
             .collect();
         let upstream = |index: u16| upstreams.get(usize::from(index)).copied();
+        let sources = self.detector.sources();
         for (index, event) in batch.events.iter().enumerate() {
             if index % AHEAD == 0 {
                 let next = batch.events.iter().skip(index);
-                self.detector
-                    .expect(next.map(|event| Prefix::single(event.client)));
+                self.detector.expect(next.map(|event| sources.of(event.client)));
             }
             let Some(upstream) = upstream(event.upstream) else {
                 continue;
@@ -41,7 +47,7 @@ impl Engine {
             let Some(at_ms) = times.of(event.at_ms) else {
                 continue;
             };
-            let source = Prefix::single(event.client);
+            let source = sources.of(event.client);
             self.witness.journal.answer(&source, at_ms, &batch.edge_id, event);
             let sighting = Sighting {
                 source,
@@ -64,8 +70,12 @@ impl Engine {
                 let next = batch.counts.iter().skip(index);
                 self.detector.expect(next.map(|count| count.source));
             }
-            // What is no source would be a finding that no edge can enforce, and that hides whoever is in it.
-            let Some(upstream) = upstream(count.upstream).filter(|_| count.source.is_single()) else {
+            let Some(upstream) = upstream(count.upstream) else {
+                continue;
+            };
+            let Some(source) = sources.around(&count.source) else {
+                // Its edge has not heard yet what counts as one source here. Many would be found as one.
+                too_wide += u64::from(count.requests);
                 continue;
             };
             let Some(at_ms) = times.of(count.at_ms) else {
@@ -73,7 +83,7 @@ impl Engine {
                 continue;
             };
             let sighting = Sighting {
-                source: count.source,
+                source,
                 at_ms,
                 upstream,
                 learned_from: count.learned_from,
@@ -86,6 +96,6 @@ impl Engine {
                 self.found(&finding, received_ms);
             }
         }
-        self.edges.ignored(&batch.edge_id, too_old);
+        self.edges.ignored(&batch.edge_id, too_old, too_wide);
     }
 }

@@ -1,6 +1,6 @@
 //! Events of web application firewalls, as the engine judges them.
 
-use secbeat_common::{prefix::Prefix, wire::WafBatch};
+use secbeat_common::wire::WafBatch;
 
 use super::{Engine, times::Times};
 
@@ -15,7 +15,7 @@ impl Engine {
                 self.counts.waf_too_old += 1;
                 continue;
             };
-            let source = Prefix::single(event.client);
+            let source = self.detector.sources().of(event.client);
             self.witness.journal.waf(&source, at_ms, &batch.edge_id, event);
             if let Some(finding) = self.detector.observe_waf(event, at_ms) {
                 self.found(&finding, received_ms);

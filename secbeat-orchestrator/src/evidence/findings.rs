@@ -64,7 +64,7 @@ pub struct FindingView {
 /// Which findings are wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FindingFilter {
-    /// Of sources in this prefix.
+    /// Of sources in this prefix, or around it.
     pub source: Option<Prefix>,
     pub rule: Option<Reason>,
 }
@@ -114,7 +114,9 @@ impl Findings {
     #[must_use]
     pub fn list(&self, filter: FindingFilter, limit: usize) -> Vec<FindingView> {
         let wanted = |kept: &&Kept| {
-            filter.source.is_none_or(|within| within.covers(&kept.source))
+            filter
+                .source
+                .is_none_or(|net| net.covers(&kept.source) || kept.source.covers(&net))
                 && filter.rule.is_none_or(|rule| rule == kept.rule)
         };
         let view = |kept: &Kept| FindingView {

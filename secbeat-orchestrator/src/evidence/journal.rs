@@ -161,7 +161,7 @@ impl Journal {
         std::iter::successors(Some(head), step)
             .take(MAX_STEPS)
             .filter_map(|number| self.record(number))
-            .filter(|record| Prefix::single(record.client()) == *source)
+            .filter(|record| source.contains(record.client()))
             .map(|record| self.event(record))
     }
 

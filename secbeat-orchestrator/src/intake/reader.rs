@@ -7,7 +7,7 @@ use async_nats::{Message, jetstream};
 use futures::StreamExt as _;
 use secbeat_common::{
     daemon::{garbage::Garbage, time::now_ms},
-    prefix::Prefix,
+    sources::SourceLengths,
     subjects::{self, PARTITIONS},
     wire::{self, LateBatch, WafBatch, WireError},
 };
@@ -92,9 +92,10 @@ impl Reader {
         // Decoded side by side, handed over in order.
         let reads = messages.map(|message| {
             let (partitions, garbage) = (partitions.clone(), self.intake.garbage.clone());
+            let sources = self.intake.sources;
             async move {
                 let message = message.context("reading telemetry")?;
-                tokio::spawn(async move { read(&message, &partitions, &garbage) })
+                tokio::spawn(async move { read(&message, &partitions, sources, &garbage) })
                     .await
                     .context("decoding died")?
             }
@@ -120,12 +121,17 @@ impl Reader {
     }
 }
 
-fn read(message: &jetstream::Message, partitions: &BTreeSet<u16>, garbage: &Garbage) -> anyhow::Result<Read> {
+fn read(
+    message: &jetstream::Message,
+    partitions: &BTreeSet<u16>,
+    sources: SourceLengths,
+    garbage: &Garbage,
+) -> anyhow::Result<Read> {
     let info = message
         .info()
         .map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
     let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-    let input = input(message, partitions, received_ms);
+    let input = input(message, partitions, sources, received_ms);
     let input = input.map_err(|error| garbage.report(&message.subject, "telemetry", &error));
     Ok(Read {
         sequence: info.stream_sequence,
@@ -137,10 +143,11 @@ fn read(message: &jetstream::Message, partitions: &BTreeSet<u16>, garbage: &Garb
 fn input(
     message: &Message,
     partitions: &BTreeSet<u16>,
+    sources: SourceLengths,
     received_ms: i64,
 ) -> Result<Option<Input>, WireError> {
     if &*message.subject == subjects::WAF_EVENTS {
-        let batch = waf(wire::decode(&message.payload)?, partitions);
+        let batch = waf(wire::decode(&message.payload)?, partitions, sources);
         return Ok((!batch.events.is_empty()).then_some(Input::Waf { batch, received_ms }));
     }
     let (batch, age_ms) = if subjects::is_late(&message.subject) {
@@ -159,8 +166,8 @@ fn input(
 }
 
 /// What of `batch` is about sources in `partitions`.
-fn waf(mut batch: WafBatch, partitions: &BTreeSet<u16>) -> WafBatch {
-    let partition = |client| Prefix::single(client).partition(PARTITIONS);
+fn waf(mut batch: WafBatch, partitions: &BTreeSet<u16>, sources: SourceLengths) -> WafBatch {
+    let partition = |client| sources.of(client).partition(PARTITIONS);
     batch
         .events
         .retain(|event| partitions.contains(&partition(event.client)));

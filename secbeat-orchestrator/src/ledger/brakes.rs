@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use secbeat_common::maps::MAX_BANNED_NETS;
+
 use super::LedgerConfig;
 
 /// How far back the brakes look.
@@ -26,6 +28,9 @@ pub enum Brake {
     /// [`LedgerConfig::max_share`].
     #[error("more bans within a minute than the configured share of the {0} sources that behave")]
     Share(u64),
+    /// Sources are networks here, and edges have no room for one more.
+    #[error("{MAX_BANNED_NETS} networks are banned, and no edge holds more")]
+    Networks,
 }
 
 impl Brake {
@@ -35,6 +40,7 @@ impl Brake {
         match self {
             Self::Rate => "rate",
             Self::Share(_) => "share",
+            Self::Networks => "networks",
         }
     }
 }

@@ -87,8 +87,7 @@ impl Ledger {
             return Err(Refusal::Ended);
         }
         self.end_if_over(target, now_ms);
-        let is_new_net = !target.is_single() && !self.active.contains_key(&target);
-        if is_new_net && self.free_nets() == 0 {
+        if self.lacks_room(&target) {
             return Err(Refusal::TooManyNets);
         }
         let known = match self.active.get(&target) {

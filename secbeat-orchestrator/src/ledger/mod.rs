@@ -143,7 +143,8 @@ impl Ledger {
         if finding.observe {
             return Decision::Observed(Box::new(command));
         }
-        if let Some(brake) = self.braking(brakes, now_ms) {
+        let full = self.lacks_room(&target).then_some(Brake::Networks);
+        if let Some(brake) = self.braking(brakes, now_ms).or(full) {
             return Decision::Suppressed(Suppression::Brake(brake));
         }
         self.recent.count(now_ms);
@@ -258,13 +259,19 @@ impl Ledger {
             .map(|active| &active.command)
     }
 
-    /// Whether a ban of a network around `target` is in force.
+    /// Whether a ban of a wider network around `target` is in force.
     fn is_within_banned(&self, target: &Prefix, now_ms: i64) -> bool {
-        self.wide.around(target).any(|(wide, ())| {
+        let mut wider = self.wide.around(target).filter(|(wide, ())| wide != target);
+        wider.any(|(wide, ())| {
             self.active.get(&wide).is_some_and(|ActiveBan { command, .. }| {
                 command.scope == Scope::Fleet && command.expires_at_ms > now_ms
             })
         })
+    }
+
+    /// Whether it is a network, and one too many.
+    fn lacks_room(&self, target: &Prefix) -> bool {
+        !target.is_single() && !self.active.contains_key(target) && self.free_nets() == 0
     }
 
     fn insert(&mut self, command: BlockCommand, write: WriteState) {

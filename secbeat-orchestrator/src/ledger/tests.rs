@@ -411,6 +411,30 @@ fn networks_are_banned_up_to_what_an_edge_holds() {
 }
 
 #[test]
+fn where_sources_are_networks_no_more_are_banned_than_an_edge_holds() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    for n in 0..MAX_BANNED_NETS {
+        let net = std::net::Ipv4Addr::from(0xc612_0000 + n * 256);
+        ban(&mut ledger, &format!("{net}/24"), 60, u128::from(n)).unwrap();
+    }
+    let full = Decision::Suppressed(Suppression::Brake(Brake::Networks));
+    assert_eq!(judge(&mut ledger, "203.0.113.0/24", NOW), full);
+    banned(judge(&mut ledger, "203.0.113.7", NOW));
+    ledger.revoke(&prefix("198.18.1.0/24"), NOW);
+    assert_eq!(banned(judge(&mut ledger, "203.0.113.0/24", NOW)).strikes, 0);
+}
+
+#[test]
+fn a_network_that_is_a_source_is_banned_in_the_kernel_once_it_comes_by_itself() {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    let net = "203.0.113.0/24";
+    let at_l7 = ledger.judge(&finding_at_l7(net, NOW), NO_BRAKES, NOW, Uuid::from_u128(1));
+    assert_eq!(banned(at_l7).layer, Layer::L7);
+    assert_eq!(banned(judge(&mut ledger, net, NOW + 1)).layer, Layer::Kernel);
+    assert_eq!(judge(&mut ledger, net, NOW + 2), Decision::AlreadyBanned);
+}
+
+#[test]
 fn restored_bans_hold_and_need_no_write() {
     let mut before = Ledger::new(LedgerConfig::default());
     let command = banned(judge(&mut before, "203.0.113.7", NOW));

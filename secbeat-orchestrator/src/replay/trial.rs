@@ -56,7 +56,7 @@ impl Trial {
 
     /// One request, and what followed.
     pub(super) fn observe(&mut self, line: &LogLine<'_>) -> Option<Record> {
-        let source = Prefix::single(line.client);
+        let source = self.detector.sources().of(line.client);
         let sighting = Sighting {
             source,
             at_ms: line.at_ms,

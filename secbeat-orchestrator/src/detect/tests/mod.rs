@@ -392,6 +392,34 @@ fn the_unban_of_a_network_forgets_the_past_of_all_in_it_and_of_nobody_else() {
 }
 
 #[test]
+fn wider_sources_are_counted_and_forgotten_as_one() {
+    let mut detector = Detector::new(DetectConfig {
+        sources: SourceLengths::new(24, 48).unwrap(),
+        ..config(&[(Rule::ErrorFlood, threshold(2, 1000))])
+    });
+    let net: Prefix = "198.51.100.0/24".parse().unwrap();
+    assert_eq!(detector.sources().of("198.51.100.7".parse().unwrap()), net);
+    for narrower in ["198.51.100.7", "198.51.0.0/16", "2001:db8:1:2::/64"] {
+        let sighting = at(narrower.parse().unwrap(), START);
+        assert_eq!(detector.observe_event(sighting, &status(404)), None);
+    }
+    assert_eq!(detector.tracked(), 0, "no sources here");
+    let mut error = |source: Prefix, at_ms| detector.observe_event(at(source, at_ms), &status(404));
+    assert_eq!(error(net, START), None);
+    let found = error(net, START + 1).unwrap();
+    assert_eq!((found.source, found.count), (net, 2));
+    assert_eq!(error(net, START + 2), None);
+    detector.forget("198.51.100.7".parse().unwrap(), START + 2);
+    let view = detector.windows(&net, START + 2);
+    assert_eq!(view[0].count, 1, "a part of a source is none");
+    detector.forget(net, START + 2);
+    assert_eq!(detector.windows(&net, START + 2)[0].count, 0);
+    assert_eq!(detector.observe_event(at(net, START + 3), &status(404)), None);
+    detector.forget("198.51.0.0/16".parse().unwrap(), START + 3);
+    assert_eq!(detector.windows(&net, START + 3)[0].count, 0);
+}
+
+#[test]
 fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
     let mut detector = Detector::new(DetectConfig {
         max_sources: 160,

@@ -315,8 +315,12 @@ proptest! {
         // How the caller answers a finding: a ban of so many milliseconds, or none.
         ban in prop::option::of(0..2000i64),
         partitions in 1..5u16,
+        // Of these, some of the sources are one.
+        sources in prop::sample::select(vec![(32, 64), (31, 64), (30, 48), (8, 19)]),
     ) {
-        let config = DetectConfig { rules, partitions, max_sources: 1000 };
+        let sources = SourceLengths::new(sources.0, sources.1).unwrap();
+        let source = |n| sources.of(source(n).addr());
+        let config = DetectConfig { rules, partitions, sources, max_sources: 1000 };
         let mut detector = Detector::new(config.clone());
         let mut naive = Naive::default();
         let mut clock = 0;
