@@ -58,6 +58,13 @@ impl<T> NetTable<T> {
         }
     }
 
+    /// Removes all for which `keep` does not hold.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        let over = self.nets.iter().filter(|(_, value)| !keep(value));
+        let over: Vec<_> = over.map(|(net, _)| *net).collect();
+        over.iter().for_each(|net| self.remove(net));
+    }
+
     /// The networks that contain all of `inner`, itself included, the widest first.
     pub fn around<'a>(&'a self, inner: &'a Prefix) -> impl Iterator<Item = (Prefix, &'a T)> {
         let (family, len) = length(inner);

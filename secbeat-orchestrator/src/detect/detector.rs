@@ -254,7 +254,7 @@ impl Detector {
     }
 
     /// `target` was unbanned at `at_ms`: its windows are emptied, its events up to and at that time are ignored, and
-    /// later ones count again. Of a network, those of all sources in it that were seen; a part of a source is none.
+    /// later ones count again. Of a network, those of all sources in it; a part of a source is none.
     pub fn forget(&mut self, target: Prefix, at_ms: i64) {
         if let Some(source) = self.sources.around(&target) {
             if source == target {
@@ -263,9 +263,7 @@ impl Detector {
             return;
         }
         for shard in &mut self.shards {
-            for source in shard.within(&target) {
-                shard.forget(&source, at_ms);
-            }
+            shard.forget_within(target, at_ms);
         }
     }
 

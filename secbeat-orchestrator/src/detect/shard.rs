@@ -1,7 +1,7 @@
 //! The sources of one partition.
 
 use ahash::RandomState;
-use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 
 use super::{
     Window,
@@ -26,6 +26,8 @@ pub(super) struct Shard {
     /// Events so far; wraps around.
     now: u32,
     ceiling: usize,
+    /// Networks whose sources' events at or before a time do not count, also of sources that are not known yet.
+    forgiven: NetTable<i64>,
     /// Those that were never banned.
     recent: Recent,
     admitted: u64,
@@ -41,6 +43,7 @@ impl Shard {
             hasher: RandomState::new(),
             now: 0,
             ceiling: ceiling.clamp(1, u32::MAX as usize - 1),
+            forgiven: NetTable::default(),
             recent: Recent::default(),
             admitted: 0,
             evicted: 0,
@@ -93,6 +96,14 @@ impl Shard {
         }
     }
 
+    /// The same for all sources in `net`, seen or not.
+    pub(super) fn forget_within(&mut self, net: Prefix, at_ms: i64) {
+        self.forgiven.insert(net, at_ms);
+        for source in self.within(&net) {
+            self.forget(&source, at_ms);
+        }
+    }
+
     /// Lets `rule` ignore the events of `source` before `until_ms`.
     pub(super) fn observe_until(&mut self, source: &Prefix, rule: RuleIndex, until_ms: i64) {
         if let Some(key) = Key::of(source) {
@@ -102,7 +113,7 @@ impl Shard {
     }
 
     /// The sources in `net`.
-    pub(super) fn within(&self, net: &Prefix) -> Vec<Prefix> {
+    fn within(&self, net: &Prefix) -> Vec<Prefix> {
         let sources = self
             .places
             .places()
@@ -112,6 +123,7 @@ impl Shard {
 
     /// Removes whoever was last seen at or before `seen_by_ms` and is not ignored at `now_ms`; returns how many.
     pub(super) fn cleanup(&mut self, seen_by_ms: i64, now_ms: i64) -> usize {
+        self.forgiven.retain(|at_ms| *at_ms >= now_ms);
         let before = self.len();
         for place in self.slab.places() {
             let source = self.slab.source(place);
@@ -122,8 +134,9 @@ impl Shard {
         before - self.len()
     }
 
-    /// Forgets all sources.
+    /// Forgets all sources and networks.
     pub(super) fn clear(&mut self) {
+        self.forgiven = NetTable::default();
         self.slab = Slab::default();
         self.places = Index::default();
         self.recent = Recent::default();
@@ -227,7 +240,19 @@ impl Shard {
         self.admitted += 1;
         let place = self.slab.insert(key, class, self.now);
         self.places.insert(hash, place);
+        if !self.forgiven.is_empty() {
+            self.forgive(place);
+        }
         place
+    }
+
+    /// What a new source did before the unban of a network around it does not count.
+    fn forgive(&mut self, place: Place) {
+        let source = self.slab.source_mut(place);
+        let around = source.key().prefix();
+        if let Some(at_ms) = self.forgiven.around(&around).map(|(_, at_ms)| *at_ms).max() {
+            source.ignore_before(at_ms.saturating_add(1), Layer::Kernel);
+        }
     }
 
     fn remove(&mut self, place: Place) {

@@ -392,6 +392,47 @@ fn the_unban_of_a_network_forgets_the_past_of_all_in_it_and_of_nobody_else() {
 }
 
 #[test]
+fn the_unban_of_a_network_holds_for_whoever_is_seen_in_it_only_later() {
+    let mut detector = Detector::new(config(&[(Rule::ErrorFlood, threshold(2, 1000))]));
+    let net = Prefix::new(source(7).addr(), 31).unwrap();
+    // As when a partition is read again from before the unban.
+    detector.forget(net, START + 100);
+    let mut error = |n, at_ms| {
+        detector
+            .observe_event(at(source(n), at_ms), &status(404))
+            .is_some()
+    };
+    let times = [START + 98, START + 99, START + 100, START + 101, START + 102];
+    assert_eq!(
+        times.map(|at_ms| error(7, at_ms)),
+        [false, false, false, false, true]
+    );
+    assert_eq!(
+        times.map(|at_ms| error(8, at_ms)),
+        [false, true, false, true, false]
+    );
+    detector.cleanup(START + 100);
+    let found = |detector: &mut Detector, n| {
+        let times = [START + 99, START + 100];
+        times.map(|at_ms| {
+            detector
+                .observe_event(at(source(n), at_ms), &status(404))
+                .is_some()
+        })
+    };
+    assert_eq!(found(&mut detector, 6), [false, false], "may still come");
+    detector.cleanup(START + 101);
+    let net = Prefix::new(source(16).addr(), 31).unwrap();
+    detector.forget(net, START + 100);
+    (0..16).for_each(|partition| detector.forget_partition(partition));
+    assert_eq!(
+        found(&mut detector, 16),
+        [false, true],
+        "forgotten with its partition"
+    );
+}
+
+#[test]
 fn wider_sources_are_counted_and_forgotten_as_one() {
     let mut detector = Detector::new(DetectConfig {
         sources: SourceLengths::new(24, 48).unwrap(),
