@@ -19,13 +19,12 @@ use async_nats::{
         stream::{self, DiscardPolicy, Republish, StorageType},
     },
 };
-use futures::StreamExt as _;
 use secbeat_common::{
     daemon::bus::Bus,
     subjects,
     wire::{self, AuditRecord, Lease},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 pub use self::{allow::Over, audit::AuditQuery, bans::Put, batch::BATCH};
@@ -191,59 +190,6 @@ impl Streams {
         let bucket = self.leases().await?;
         let removed = bucket.purge_with_ttl(key, MARKER_TTL).await;
         removed.with_context(|| format!("removing the lease {key}"))
-    }
-
-    /// The audit's bans, unbans and bans that would have been since `since_ms`, oldest first, without the events that led to
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// When the stream cannot be read.
-    pub async fn decisions_since(&self, since_ms: i64) -> anyhow::Result<Vec<AuditRecord>> {
-        let stream = self
-            .context
-            .get_stream(subjects::AUDIT_STREAM)
-            .await
-            .context("opening the audit stream")?;
-        let kinds = ["ban", "unban", "observed"].into_iter();
-        let kinds = kinds.flat_map(|kind| subjects::audit_of(Some(kind), None));
-        let consumer = stream
-            .create_consumer(push::OrderedConfig {
-                deliver_subject: self.context_inbox(),
-                deliver_policy: DeliverPolicy::ByStartTime {
-                    start_time: timestamp(since_ms)?,
-                },
-                filter_subjects: kinds.collect(),
-                ..push::OrderedConfig::default()
-            })
-            .await
-            .context("reading the audit stream")?;
-        let mut records = Vec::new();
-        if consumer.cached_info().num_pending == 0 {
-            return Ok(records);
-        }
-        let mut messages = consumer.messages().await.context("reading the audit stream")?;
-        loop {
-            let message = tokio::time::timeout(PATIENCE, messages.next())
-                .await
-                .context("the audit stream fell silent")?;
-            let message = message
-                .context("the audit stream ended")?
-                .context("reading the audit stream")?;
-            match serde_json::from_slice::<AuditRecord>(&message.payload) {
-                Ok(record) => records.push(record.without_events()),
-                Err(error) => warn!(subject = %message.subject, %error, "not an audit record: ignored"),
-            }
-            if message
-                .info()
-                .map_err(|error| anyhow::anyhow!("{error}"))?
-                .pending
-                == 0
-            {
-                break;
-            }
-        }
-        Ok(records)
     }
 
     /// Telemetry of `partitions`, with the events of all web application firewalls, from `from` on, then live.

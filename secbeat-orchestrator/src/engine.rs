@@ -77,6 +77,7 @@ pub struct Engine {
     started: Instant,
     /// What is older is ignored.
     max_age_ms: i64,
+    unban_grace_ms: i64,
     ledger: Ledger,
     witness: Witness,
     protected: Protections,
@@ -153,6 +154,7 @@ impl Engine {
             propagation: Propagation::default(),
             started: Instant::now(),
             max_age_ms: millis(max_age),
+            unban_grace_ms: 0,
             ledger,
             witness: Witness::new(evidence::MIN_MEMORY),
             protected: Protections::new(Vec::new(), watch::channel(None).1),
@@ -186,6 +188,15 @@ impl Engine {
     #[must_use]
     pub fn with_witness(self, witness: Witness) -> Self {
         Self { witness, ..self }
+    }
+
+    /// The same, for which nothing counts against a target until so long after its unban.
+    #[must_use]
+    pub fn forgiving(self, unban_grace: Duration) -> Self {
+        Self {
+            unban_grace_ms: millis(unban_grace),
+            ..self
+        }
     }
 
     /// The same with the networks that its ledger protects: those of this host, and the fleet's allowlist once it was read.
@@ -259,6 +270,7 @@ impl Engine {
             Input::Recheck { bans, lifted, audit } => self.recheck(bans, lifted, &audit),
             Input::Banned(written) => self.banned(*written),
             Input::Lifted(gone) => self.lifted(gone),
+            Input::Observed(record) => self.remember([&*record], now_ms()),
             Input::Owned(ownership) => self.owned(ownership),
             Input::EdgeHeard(record) => self.edge_heard(*record),
             Input::EdgeLeft(edge_id) => self.edge_left(&edge_id),

@@ -1,7 +1,7 @@
 //! Keeps the ledger as every other orchestrator's: all bans and strikes, whoever decided them.
 //!
 //! After each connection comes what the bucket holds and what the audit says of the time in between, then every change of
-//! the bucket.
+//! the bucket, and every ban that would have been.
 
 use std::{
     collections::HashMap,
@@ -157,6 +157,8 @@ impl Replica {
             .await
             .context("watching the bans bucket")?;
         self.revisions.clear();
+        // From before the audit is read, so that none falls between.
+        let mut observed = Box::pin(streams.observed_from_now().await?);
         let (mut bans, mut lifted) = (Vec::new(), Vec::new());
         let mut reading = status.values() > 0;
         while reading {
@@ -188,7 +190,15 @@ impl Replica {
         self.send(input).await?;
         self.restored.send_replace(true);
         *heard_ms = Some(begun_ms);
-        while let Some(entry) = watch.next().await {
+        loop {
+            let entry = tokio::select! {
+                entry = watch.next() => entry.context("the watch of the bans bucket ended")?,
+                record = observed.next() => {
+                    let record = record.context("the audit stream ended")??;
+                    self.send(Input::Observed(Box::new(record))).await?;
+                    continue;
+                }
+            };
             let entry = entry.context("reading the bans bucket")?;
             *heard_ms = Some(created_ms(&entry));
             match self.parse(&entry) {
@@ -197,7 +207,6 @@ impl Replica {
                 None => {}
             }
         }
-        anyhow::bail!("the watch of the bans bucket ended")
     }
 
     async fn send(&self, input: Input) -> anyhow::Result<()> {

@@ -185,6 +185,30 @@ fn an_unban_empties_the_windows_so_that_the_next_error_does_not_ban_again() {
 }
 
 #[test]
+fn within_the_grace_after_an_unban_nothing_counts() {
+    let fleet = Fleet::start(&Options {
+        ban: "1h",
+        more_orchestrator_config: "unban_grace = \"1h\"\n".to_owned(),
+        ..Options::default()
+    });
+    let family = Family::V4;
+    let address = family.attacker().to_string();
+    fleet.make_errors(family, ERRORS);
+    fleet.await_ban(family.attacker());
+    let output = fleet.cli("orchestrator", &["unban", &address]);
+    assert!(output.status.success(), "{output:?}");
+    wait_until("the ban is lifted", Duration::from_secs(5), || {
+        fleet.ban_of(family.attacker()).is_none()
+    });
+    let seen = fleet.orchestrator_stats().unwrap()["events"].as_u64().unwrap();
+    fleet.make_errors(family, 2 * ERRORS);
+    fleet.await_events(seen + 2 * ERRORS);
+    assert_eq!(fleet.ban_of(family.attacker()), None);
+    let why = String::from_utf8(fleet.cli("orchestrator", &["why", &address]).stdout).unwrap();
+    assert!(why.contains("Nothing that it does before 2"), "{why}");
+}
+
+#[test]
 fn bpftool_shows_a_ban_with_named_fields() {
     let fleet = Fleet::start(&Options::default());
     let output = fleet.cli("edge", &["ban", "198.51.100.77"]);

@@ -65,6 +65,36 @@ fn what_a_killed_orchestrator_had_counted_counts_at_the_other() {
 }
 
 #[test]
+fn what_a_killed_orchestrator_observed_the_other_does_not_observe_again() {
+    let rule = "[[rule]]\nname = \"probe\"\ncounts = \"errors\"\nthreshold = 5\nwindow = \"60s\"\nban = \"2h\"\n\
+                action = \"observe\"\n";
+    let mut pair = Pair::start(&Options {
+        more_orchestrator_config: rule.to_owned(),
+        ..Options::default()
+    });
+    let attacker = Family::V4.attacker();
+    let (owner, other) = pair.owner_and_other(attacker);
+    let before = pair.events(owner);
+    pair.fleet.make_errors(Family::V4, 7);
+    pair.await_events(owner, before + 7);
+    let observed = |pair: &Pair| {
+        let audit = pair.ask(other, "/api/v1/audit?kind=observed");
+        audit.as_array().unwrap().len()
+    };
+    wait_until("it is audited", Duration::from_secs(5), || observed(&pair) == 1);
+    let seen = pair.events(other);
+    pair.daemon(owner).kill9();
+    pair.await_all(other, Duration::from_secs(5));
+    pair.fleet.make_errors(Family::V4, 10);
+    pair.await_events(other, seen + 17);
+    // Whatever it finds is audited before this ban.
+    pair.fleet.make_errors(Family::V4, 33);
+    pair.fleet.await_ban(attacker);
+    pair.await_audited(1);
+    assert_eq!(observed(&pair), 1, "the same ban would have been twice");
+}
+
+#[test]
 fn an_owner_that_was_paused_until_its_lease_went_cannot_ban() {
     let mut pair = pair();
     let attacker = Family::V4.attacker();

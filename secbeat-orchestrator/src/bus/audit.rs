@@ -1,17 +1,18 @@
 //! Questions to the audit stream.
 
-use std::{collections::VecDeque, ops::Range};
+use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use async_nats::jetstream::{
-    consumer::{DeliverPolicy, push},
-    stream::Stream,
+    Message,
+    consumer::{Consumer, DeliverPolicy, push},
+    stream::Stream as JetStream,
 };
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
 use tracing::warn;
 
-use super::{PATIENCE, Streams};
+use super::{PATIENCE, Streams, timestamp};
 
 /// Which audit records are wanted.
 #[derive(Clone, Debug, Default)]
@@ -56,11 +57,7 @@ impl Streams {
     ///
     /// When the stream cannot be read.
     pub async fn audit(&self, query: &AuditQuery) -> anyhow::Result<Vec<AuditRecord>> {
-        let stream = self
-            .context
-            .get_stream(subjects::AUDIT_STREAM)
-            .await
-            .context("opening the audit stream")?;
+        let stream = self.audit_stream().await?;
         let state = &stream.cached_info().state;
         let (first, mut end) = (state.first_sequence, state.last_sequence + 1);
         let mut stretch = match query.targets.is_empty() {
@@ -72,7 +69,10 @@ impl Streams {
             let start = end.saturating_sub(stretch).max(first);
             let mut is_past = false;
             let mut part = VecDeque::new();
-            self.audit_between(&stream, query, start..end, |record| {
+            let from = DeliverPolicy::ByStartSequence {
+                start_sequence: start.max(1),
+            };
+            self.audit_until(&stream, query.subjects(), from, end, |record| {
                 is_past |= record.at_ms < query.since_ms;
                 if query.wants(&record) {
                     part.push_back(record);
@@ -93,25 +93,81 @@ impl Streams {
         Ok(found.into())
     }
 
-    /// Hands all records on the subjects of `query` whose sequence is in `range` to `take`, oldest first.
-    async fn audit_between(
+    /// The audit's bans, unbans and bans that would have been since `since_ms`, oldest first, without the events that led to
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be read.
+    pub async fn decisions_since(&self, since_ms: i64) -> anyhow::Result<Vec<AuditRecord>> {
+        let kinds = ["ban", "unban", "observed"].into_iter();
+        let subjects = kinds.flat_map(|kind| subjects::audit_of(Some(kind), None));
+        let from = DeliverPolicy::ByStartTime {
+            start_time: timestamp(since_ms)?,
+        };
+        let mut records = Vec::new();
+        self.audit_until(
+            &self.audit_stream().await?,
+            subjects.collect(),
+            from,
+            u64::MAX,
+            |record| {
+                records.push(record.without_events());
+            },
+        )
+        .await?;
+        Ok(records)
+    }
+
+    /// The bans that would have been from now on, without the events that led to them, whoever records them.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be read.
+    pub async fn observed_from_now(
         &self,
-        stream: &Stream,
-        query: &AuditQuery,
-        range: Range<u64>,
+    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<AuditRecord>> + use<>> {
+        let subjects = subjects::audit_of(Some("observed"), None).to_vec();
+        let stream = self.audit_stream().await?;
+        let consumer = self.audit_consumer(&stream, subjects, DeliverPolicy::New).await?;
+        let messages = consumer.messages().await.context("reading the audit stream")?;
+        Ok(messages.filter_map(async |message| match message {
+            Ok(message) => parse(&message).map(|record| Ok(record.without_events())),
+            Err(error) => Some(Err(error).context("reading the audit stream")),
+        }))
+    }
+
+    async fn audit_stream(&self) -> anyhow::Result<JetStream> {
+        let stream = self.context.get_stream(subjects::AUDIT_STREAM).await;
+        stream.context("opening the audit stream")
+    }
+
+    async fn audit_consumer(
+        &self,
+        stream: &JetStream,
+        filter_subjects: Vec<String>,
+        deliver_policy: DeliverPolicy,
+    ) -> anyhow::Result<Consumer<push::OrderedConfig>> {
+        let config = push::OrderedConfig {
+            deliver_subject: self.context_inbox(),
+            deliver_policy,
+            filter_subjects,
+            ..push::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await;
+        consumer.context("reading the audit stream")
+    }
+
+    /// Hands all records on `subjects` to `take`, oldest first, up to the sequence `end`.
+    async fn audit_until(
+        &self,
+        stream: &JetStream,
+        subjects: Vec<String>,
+        from: DeliverPolicy,
+        end: u64,
         mut take: impl FnMut(AuditRecord),
     ) -> anyhow::Result<()> {
-        let consumer = stream
-            .create_consumer(push::OrderedConfig {
-                deliver_subject: self.context_inbox(),
-                deliver_policy: DeliverPolicy::ByStartSequence {
-                    start_sequence: range.start.max(1),
-                },
-                filter_subjects: query.subjects(),
-                ..push::OrderedConfig::default()
-            })
-            .await
-            .context("reading the audit stream")?;
+        let consumer = self.audit_consumer(stream, subjects, from).await?;
         if consumer.cached_info().num_pending == 0 {
             return Ok(());
         }
@@ -123,17 +179,20 @@ impl Streams {
                 .context("the audit stream ended")?
                 .context("reading the audit stream")?;
             let info = message.info().map_err(|error| anyhow::anyhow!("{error}"))?;
-            if info.stream_sequence >= range.end {
+            if info.stream_sequence >= end {
                 break;
             }
-            match serde_json::from_slice(&message.payload) {
-                Ok(record) => take(record),
-                Err(error) => warn!(subject = %message.subject, %error, "not an audit record: ignored"),
-            }
+            parse(&message).into_iter().for_each(&mut take);
             if info.pending == 0 {
                 break;
             }
         }
         Ok(())
     }
+}
+
+fn parse(message: &Message) -> Option<AuditRecord> {
+    serde_json::from_slice(&message.payload)
+        .inspect_err(|error| warn!(subject = %message.subject, %error, "not an audit record: ignored"))
+        .ok()
 }

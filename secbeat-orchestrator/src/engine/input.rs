@@ -74,6 +74,8 @@ pub enum Input {
     /// The bucket has a ban, whoever wrote it.
     Banned(Box<Written>),
     Lifted(Gone),
+    /// A rule that only observes would have banned somebody, whoever recorded it.
+    Observed(Box<AuditRecord>),
     /// A partition has come or gone.
     Owned(Ownership),
     /// All that is never banned from now on because of this host or the config.

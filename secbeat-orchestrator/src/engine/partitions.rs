@@ -48,7 +48,7 @@ impl Engine {
     fn begin(&mut self, partition: u16) {
         self.detector.forget_partition(partition);
         self.edges.forget_partition(partition);
-        for (target, reset) in self.resets.of(partition) {
+        for (target, reset) in self.resets.of(partition, self.detector.sources()) {
             self.apply(target, reset);
         }
     }
@@ -89,9 +89,10 @@ impl Engine {
         self.reset(target, Reset::Banned { until_ms, layer });
     }
 
-    /// `target` was unbanned; what it did before does not count.
+    /// `target` was unbanned at `at_ms`; what it did before, and does within the grace, does not count.
     pub(super) fn forget(&mut self, target: Prefix, at_ms: i64) {
-        self.reset(target, Reset::Lifted { at_ms });
+        let until_ms = at_ms.saturating_add(self.unban_grace_ms);
+        self.reset(target, Reset::Lifted { until_ms });
     }
 
     /// `rule` has said what it would have done to `source`; until then it looks away.
@@ -99,15 +100,19 @@ impl Engine {
         self.reset(source, Reset::Observed { rule, until_ms });
     }
 
+    /// Sources of partitions that others watch take no place in the detector.
     fn reset(&mut self, target: Prefix, reset: Reset) {
         self.resets.note(target, reset);
-        self.apply(target, reset);
+        let is_source = self.detector.sources().is_source(&target);
+        if !is_source || self.watches(target.partition(PARTITIONS)) {
+            self.apply(target, reset);
+        }
     }
 
     fn apply(&mut self, target: Prefix, reset: Reset) {
         match reset {
             Reset::Banned { until_ms, layer } => self.detector.ignore_until(target, until_ms, layer),
-            Reset::Lifted { at_ms } => self.detector.forget(target, at_ms),
+            Reset::Lifted { until_ms } => self.detector.forget(target, until_ms),
             Reset::Observed { rule, until_ms } => self.detector.observe_until(target, rule, until_ms),
         }
     }

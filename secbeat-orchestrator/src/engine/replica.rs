@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// Takes up from the audit what is over.
-    fn remember<'a>(&mut self, audit: impl IntoIterator<Item = &'a AuditRecord>, now: i64) {
+    pub(super) fn remember<'a>(&mut self, audit: impl IntoIterator<Item = &'a AuditRecord>, now: i64) {
         for record in audit {
             match record.decision {
                 Audited::Ban {

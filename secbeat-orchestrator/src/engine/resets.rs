@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use secbeat_common::{prefix::Prefix, subjects::PARTITIONS, wire::Layer};
+use secbeat_common::{prefix::Prefix, sources::SourceLengths, subjects::PARTITIONS, wire::Layer};
 
 use crate::detect::Rule;
 
@@ -12,8 +12,8 @@ use crate::detect::Rule;
 pub(super) enum Reset {
     /// Those after a ban's end, at this layer.
     Banned { until_ms: i64, layer: Layer },
-    /// Those after it was unbanned.
-    Lifted { at_ms: i64 },
+    /// Those after it was unbanned, and after the grace that followed.
+    Lifted { until_ms: i64 },
     /// For this rule alone: those after the end of the ban that it would have made.
     Observed { rule: Rule, until_ms: i64 },
 }
@@ -21,8 +21,9 @@ pub(super) enum Reset {
 impl Reset {
     fn until_ms(self) -> i64 {
         match self {
-            Self::Banned { until_ms, .. } | Self::Observed { until_ms, .. } => until_ms,
-            Self::Lifted { at_ms } => at_ms,
+            Self::Banned { until_ms, .. } | Self::Lifted { until_ms } | Self::Observed { until_ms, .. } => {
+                until_ms
+            }
         }
     }
 
@@ -51,16 +52,27 @@ impl Resets {
         self.known.remove(&(*target, None));
     }
 
-    /// What concerns the sources of `partition`, networks first.
-    pub(super) fn of(&self, partition: u16) -> Vec<(Prefix, Reset)> {
+    /// What concerns the `sources` of `partition`, networks first.
+    pub(super) fn of(&self, partition: u16, sources: SourceLengths) -> Vec<(Prefix, Reset)> {
+        let concerns =
+            |target: &Prefix| !sources.is_source(target) || target.partition(PARTITIONS) == partition;
         let mut resets: Vec<_> = self
             .known
             .iter()
-            .filter(|((target, _), _)| !target.is_single() || target.partition(PARTITIONS) == partition)
+            .filter(|((target, _), _)| concerns(target))
             .map(|((target, _), reset)| (*target, *reset))
             .collect();
-        resets.sort_by_key(|(target, reset)| (target.is_single(), reset.until_ms()));
+        resets.sort_by_key(|(target, reset)| (sources.is_source(target), reset.until_ms()));
         resets
+    }
+
+    /// Until when nothing counts against `source` because it was unbanned, if that is after `now_ms`.
+    pub(super) fn forgiven_until_ms(&self, source: &Prefix, now_ms: i64) -> Option<i64> {
+        let forgiven = |((target, _), reset): (&(Prefix, Option<Rule>), &Reset)| match *reset {
+            Reset::Lifted { until_ms } if until_ms > now_ms && target.covers(source) => Some(until_ms),
+            _ => None,
+        };
+        self.known.iter().filter_map(forgiven).max()
     }
 
     /// Forgets what was over before `before_ms`: nothing as old is read any more.
@@ -80,14 +92,23 @@ mod tests {
             ("198.51.100.7".parse().unwrap(), "198.51.100.8".parse().unwrap());
         let network: Prefix = "203.0.113.0/24".parse().unwrap();
         assert_ne!(mine.partition(PARTITIONS), other.partition(PARTITIONS));
-        let lifted = |at_ms| Reset::Lifted { at_ms };
+        let lifted = |until_ms| Reset::Lifted { until_ms };
         resets.note(mine, lifted(1));
         resets.note(mine, lifted(5));
         resets.note(other, lifted(5));
         resets.note(network, lifted(9));
         let partition = mine.partition(PARTITIONS);
-        assert_eq!(resets.of(partition), [(network, lifted(9)), (mine, lifted(5))]);
+        assert_eq!(
+            resets.of(partition, SourceLengths::default()),
+            [(network, lifted(9)), (mine, lifted(5))]
+        );
+        let within: Prefix = "203.0.113.7".parse().unwrap();
+        assert_eq!(resets.forgiven_until_ms(&within, 8), Some(9));
+        assert_eq!(resets.forgiven_until_ms(&within, 9), None);
         resets.prune(6);
-        assert_eq!(resets.of(partition), [(network, lifted(9))]);
+        assert_eq!(
+            resets.of(partition, SourceLengths::default()),
+            [(network, lifted(9))]
+        );
     }
 }

@@ -37,6 +37,7 @@ impl Engine {
                 .filter(|protected| overlaps(&protected.network))
                 .cloned()
                 .collect(),
+            forgiven_until_ms: self.resets.forgiven_until_ms(&source, now),
             strikes: self.ledger.strikes(&source, now),
             windows: self.detector.windows(&source, now),
             findings: self.witness.findings.list(filter, MAX_FINDINGS),

@@ -44,6 +44,8 @@ pub struct SourceFacts {
     pub bans: Vec<BanView>,
     /// Networks that protect the source or a part of it.
     pub protected: Vec<ProtectedNet>,
+    /// Until when nothing counts against it, after an unban.
+    pub forgiven_until_ms: Option<i64>,
     pub strikes: u32,
     pub windows: Vec<WindowView>,
     /// The latest first.

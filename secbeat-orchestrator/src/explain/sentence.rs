@@ -69,6 +69,7 @@ pub(super) fn sentences(
         Standing::Free => {
             sentences.push(format!("{address} is not banned."));
             sentences.extend(last_end(history));
+            sentences.extend(forgiven(facts));
             sentences.extend(last_suppression(facts));
             sentences.extend(needed(facts, "A ban takes"));
         }
@@ -137,6 +138,11 @@ fn last_end(history: &[PastBan]) -> Option<String> {
         End::InForce | End::Replaced { .. } => return None,
     };
     Some(format!("Its last ban, of {}, {end}.", ban.target))
+}
+
+fn forgiven(facts: &SourceFacts) -> Option<String> {
+    let until = rfc3339(facts.forgiven_until_ms?);
+    Some(format!("Nothing that it does before {until} counts."))
 }
 
 fn last_suppression(facts: &SourceFacts) -> Option<String> {

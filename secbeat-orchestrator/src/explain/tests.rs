@@ -35,6 +35,7 @@ fn nothing(address: &str) -> SourceFacts {
         restored: true,
         bans: Vec::new(),
         protected: Vec::new(),
+        forgiven_until_ms: None,
         strikes: 0,
         windows: Detector::new(DetectConfig::default()).windows(&source, NOW),
         findings: Vec::new(),
@@ -336,6 +337,22 @@ fn what_cannot_be_known_is_said() {
             "The audit could not be read, so earlier decisions are missing here: NATS does not answer.",
         ]
     );
+}
+
+#[test]
+fn whoever_is_forgiven_is_told_until_when() {
+    let facts = SourceFacts {
+        forgiven_until_ms: Some(NOW + 60_000),
+        ..nothing("198.51.100.7")
+    };
+    let lifted = Decision::Unban {
+        command_id: id(NOW),
+        strikes: 0,
+    };
+    let audit = vec![record("198.51.100.7", NOW, "alice", lifted)];
+    let view = tell(facts, Ok(audit));
+    let told = "Nothing that it does before 2026-11-20T10:01:00.000Z counts.";
+    assert!(view.sentences.contains(&told.to_owned()), "{:?}", view.sentences);
 }
 
 #[test]
