@@ -6,7 +6,11 @@ use secbeat_common::{daemon::time::now_ms, prefix::Prefix, wire::Decision as Aud
 use tracing::info;
 use uuid::Uuid;
 
-use super::{Answer, Engine, Open, Reply, protection::Protections};
+use super::{
+    Engine, Reply,
+    open::{Answer, Open},
+    protection::Protections,
+};
 use crate::{
     api::view::{BanView, Imported, Refused},
     explain::because,

@@ -6,7 +6,7 @@ use secbeat_common::{
 };
 use tracing::info;
 
-use super::{ACTOR, Engine, record};
+use super::{ACTOR, Engine, open::record};
 use crate::{detect::Finding, writer::Urgency};
 
 impl Engine {

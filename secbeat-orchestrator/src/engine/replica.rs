@@ -11,7 +11,10 @@ use secbeat_common::{
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{ACTOR, Engine, decision, record};
+use super::{
+    ACTOR, Engine,
+    open::{decision, record},
+};
 use crate::{
     leases::{Standing, boot_ms},
     ledger::WriteState,
