@@ -106,7 +106,7 @@ impl App {
             config.cleanup_interval.0,
             config.longest_window() * TELEMETRY_AGE,
         )
-        .forgiving(config.ban.unban_grace.0)
+        .forgiving(config.ban.unban_grace)
         .watching(Fleet::new(config.edges.drift_grace.0))
         .with_witness(Witness::new(config.evidence.memory_bytes))
         .protecting(protected, known.clone());

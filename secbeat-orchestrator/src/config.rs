@@ -122,7 +122,8 @@ pub struct Ban {
     /// How long after a ban's end the next one still counts as a further one.
     pub strike_memory: HumanDuration,
     /// How long after an unban nothing counts against its target.
-    pub unban_grace: HumanDuration,
+    #[serde(deserialize_with = "config::duration_or_zero")]
+    pub unban_grace: Duration,
     pub max_per_minute: NonZeroU32,
     /// The same as a share of the sources that behave.
     #[serde(deserialize_with = "share")]
@@ -138,7 +139,7 @@ impl Default for Ban {
             strike_factor: NonZeroU32::MIN.saturating_add(1),
             max_duration: seconds(24 * 3600),
             strike_memory: seconds(24 * 3600),
-            unban_grace: seconds(0),
+            unban_grace: Duration::ZERO,
             max_per_minute: NonZeroU32::MIN.saturating_add(5999),
             max_share: Share::QUARTER,
             share_from_sources: NonZeroU32::MIN.saturating_add(999),

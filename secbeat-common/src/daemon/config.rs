@@ -133,6 +133,22 @@ impl<'de> Deserialize<'de> for HumanDuration {
     }
 }
 
+/// Reads a duration that may be zero: `"0s"`.
+///
+/// # Errors
+///
+/// When it is no [`HumanDuration`] otherwise.
+pub fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match humantime::parse_duration(&text) {
+        Ok(Duration::ZERO) => Ok(Duration::ZERO),
+        _ => text
+            .parse::<HumanDuration>()
+            .map(|duration| duration.0)
+            .map_err(D::Error::custom),
+    }
+}
+
 /// Reads a network. An address stands for itself here (a /32 or /128), not for its source.
 ///
 /// # Errors

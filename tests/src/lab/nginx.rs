@@ -87,6 +87,7 @@ impl Nginx {
         });
         // As where its workers are not root: only a privileged reader gets at its log.
         let log = nginx.combined_log();
+        wait_until("nginx has opened its log", START, || log.exists());
         chown(&log, Some(NOBODY), Some(NOBODY)).expect("giving the log away");
         fs::set_permissions(&log, fs::Permissions::from_mode(0o600)).expect("closing the log to others");
         nginx
