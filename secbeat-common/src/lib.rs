@@ -1,5 +1,5 @@
 //! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), what travels
-//! on the bus (`wire`, `subjects`, `prefix`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`; feature `wire`), and what both daemons'
+//! on the bus (`wire`, `subjects`, `prefix`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature `wire`), and what both daemons'
 //! shells share (`daemon`; feature `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature
 //! `logs`).
 #![cfg_attr(not(any(feature = "wire", feature = "logs", test)), no_std)]
@@ -19,6 +19,8 @@ pub mod prefix;
 pub mod reason;
 #[cfg(feature = "wire")]
 pub mod rules;
+#[cfg(feature = "wire")]
+pub mod sign;
 #[cfg(feature = "wire")]
 pub mod sources;
 #[cfg(feature = "wire")]

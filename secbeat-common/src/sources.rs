@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     prefix::{MIN_BANNED_LEN_V4, MIN_BANNED_LEN_V6, Prefix, SINGLE_LEN_V4, SINGLE_LEN_V6},
+    sign::Command,
     wire::Message,
 };
 
@@ -40,6 +41,10 @@ const V4: RangeInclusive<u8> = MIN_BANNED_LEN_V4..=SINGLE_LEN_V4;
 const V6: RangeInclusive<u8> = MIN_BANNED_LEN_V6..=SINGLE_LEN_V6;
 
 impl Message for SourceLengths {}
+
+impl Command for SourceLengths {
+    const PURPOSE: &'static str = "sources";
+}
 
 impl Default for SourceLengths {
     fn default() -> Self {

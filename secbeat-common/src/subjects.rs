@@ -17,9 +17,9 @@ const TELEMETRY: &str = "secbeat.telemetry.";
 /// The last token of [`late_telemetry`].
 const LATE: &str = "late";
 
-/// Where every edge publishes what its web application firewalls report. One subject for all partitions: such events are
-/// rare, each orchestrator reads all of them and keeps those of the sources that it owns. [`TELEMETRY_STREAM`] captures it.
-pub const WAF_EVENTS: &str = "secbeat.events.waf";
+/// Where all edges publish what their web application firewalls report, see [`waf_events`]. [`TELEMETRY_STREAM`] captures it.
+pub const WAF_ALL: &str = "secbeat.events.waf.*";
+const WAF: &str = "secbeat.events.waf.";
 
 /// Key-value bucket of who owns which partition: [`partition_lease`] and [`member`] → `Lease`.
 pub const LEASES_BUCKET: &str = "secbeat_leases";
@@ -48,6 +48,10 @@ pub const INTEREST_KEY: &str = "interest";
 pub const SOURCES_KEY: &str = "sources";
 /// Key-value bucket of the edges that are there: edge id → `Presence`, with a TTL of [`PRESENCE_TTL`].
 pub const EDGES_BUCKET: &str = "secbeat_edges";
+/// The stream behind [`EDGES_BUCKET`].
+pub const EDGES_STREAM: &str = "KV_secbeat_edges";
+/// Every write to [`EDGES_BUCKET`].
+pub const EDGES_ALL: &str = "$KV.secbeat_edges.>";
 /// How long an edge's record stays without being renewed.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(15);
 /// How often an edge renews it.
@@ -62,10 +66,45 @@ pub const ALLOW_STREAM: &str = "KV_secbeat_allow";
 /// Every write to [`ALLOW_BUCKET`].
 pub const ALLOW_ALL: &str = "$KV.secbeat_allow.>";
 
+/// Where answers to the member of the fleet called `name` go.
+#[must_use]
+pub fn inbox(name: &str) -> String {
+    format!("_INBOX_{name}")
+}
+
 /// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
 pub fn telemetry(edge_id: &str, partition: u16) -> String {
     format!("{TELEMETRY}{edge_id}.{partition}")
+}
+
+/// All that `edge_id` publishes of telemetry.
+#[must_use]
+pub fn telemetry_by(edge_id: &str) -> String {
+    format!("{TELEMETRY}{edge_id}.>")
+}
+
+/// Where `edge_id` publishes what its web application firewalls report. One subject for all partitions: such events are
+/// rare, each orchestrator reads all of them and keeps those of the sources that it owns.
+#[must_use]
+pub fn waf_events(edge_id: &str) -> String {
+    format!("{WAF}{edge_id}")
+}
+
+/// The edge that publishes on a subject that [`telemetry`], [`late_telemetry`] or [`waf_events`] made. The server lets
+/// nobody else.
+#[must_use]
+pub fn edge_of(subject: &str) -> Option<&str> {
+    let rest = subject
+        .strip_prefix(TELEMETRY)
+        .or_else(|| subject.strip_prefix(WAF))?;
+    rest.split('.').next()
+}
+
+/// Where a write of `edge_id`'s record in [`EDGES_BUCKET`] goes.
+#[must_use]
+pub fn presence(edge_id: &str) -> String {
+    format!("$KV.{EDGES_BUCKET}.{edge_id}")
 }
 
 /// Where `edge_id` publishes telemetry of `partition` that waited for the bus.
@@ -226,7 +265,11 @@ mod tests {
         for subject in [telemetry("12", 7), late_telemetry("12", 7)] {
             assert_eq!(partition_of(&subject), Some(7), "{subject}");
         }
-        for subject in [WAF_EVENTS, "secbeat.telemetry.7", "secbeat.telemetry.e.x"] {
+        for subject in [
+            "secbeat.events.waf.e",
+            "secbeat.telemetry.7",
+            "secbeat.telemetry.e.x",
+        ] {
             assert_eq!(partition_of(subject), None, "{subject}");
         }
         assert_eq!(partition_lease(7), "partition.7");

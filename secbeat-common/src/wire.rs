@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
-    allow::{AllowEntry, MAX_ALLOWED},
+    allow::{AllowEntry, Disallow, MAX_ALLOWED},
     audit::{AuditRecord, Decision},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     lease::{Lease, NO_LEASE},
@@ -28,8 +28,8 @@ pub use self::{
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
-use crate::prefix::Prefix;
 pub use crate::reason::{Reason, RuleName};
+use crate::{prefix::Prefix, sign::Command};
 
 /// Version of the messages below; the first byte of each.
 pub const VERSION: u8 = 1;
@@ -222,6 +222,16 @@ impl BlockCommand {
     }
 }
 
+/// The end of a ban before its time: what stands in the deletion of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lift {
+    pub target: Prefix,
+    /// Of the ban's command.
+    pub id: Uuid,
+    /// When that would have ended, milliseconds since the Unix epoch.
+    pub expires_at_ms: i64,
+}
+
 /// What to do to the target. An edge that meets one it does not know fails to decode the command and says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
@@ -272,6 +282,15 @@ impl Layer {
 impl Message for TelemetryBatch {}
 impl Message for LateBatch {}
 impl Message for BlockCommand {}
+impl Message for Lift {}
+
+impl Command for BlockCommand {
+    const PURPOSE: &'static str = "ban";
+}
+
+impl Command for Lift {
+    const PURPOSE: &'static str = "lift";
+}
 
 /// Cuts `text` to at most [`MAX_TEXT`] bytes at a character boundary.
 #[must_use]

@@ -15,6 +15,8 @@ use secbeat_common::daemon::{
     allowlist::{self, Allowlist},
     api::serve,
     bus::Bus,
+    commands::{Reader, Refused},
+    credentials::Membership,
     garbage::Garbage,
     time::now_ms,
 };
@@ -30,7 +32,7 @@ use uuid::Uuid;
 
 use crate::{
     admin::{self, Admin, view::EventsView},
-    bus::{self, Publisher},
+    bus::{self, BanWatch, Publisher},
     config::Config,
     enforcer::{Acks, Enforcer, Order, ReconcileStats},
     host::{self, HostChange, HostWatcher},
@@ -58,6 +60,9 @@ const REPORTING_DRAIN: Duration = Duration::from_secs(3);
 pub struct App {
     config: Config,
     edge_id: String,
+    member: Membership,
+    /// Commands that were not obeyed.
+    refused: Refused,
     bus: Bus,
     enforcer: Enforcer,
     orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
@@ -121,10 +126,11 @@ impl App {
             logs,
         }: Privileged,
     ) -> anyhow::Result<Self> {
-        let edge_id = config.edge_id()?;
+        let member = config.membership()?;
+        let edge_id = config.edge_id(&member)?;
         // Before the first look at the host, so that nothing changes unseen in between.
         let watcher = HostWatcher::new();
-        let known = config.known();
+        let known = config.known(&member.url);
         let mut protection = tokio::task::spawn_blocking(|| Protection::find(known))
             .await
             .context("looking for addresses to protect")?;
@@ -136,7 +142,7 @@ impl App {
         ));
         let mut tasks = JoinSet::new();
         let host = watch_host(watcher, &protection, &config, &mut tasks);
-        let bus = Bus::connect(&config.nats.url, &format!("secbeat-edge {edge_id}")).await?;
+        let bus = Bus::connect(&member, &format!("secbeat-edge {edge_id}")).await?;
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.spawn(async move {
             publishing.await;
@@ -213,8 +219,9 @@ impl App {
 
         let orders = mpsc::channel(ORDERS);
         let (allowlist, fleet) = watch::channel(None);
-        let garbage = Arc::new(Garbage::default());
-        let following = allowlist::follow(bus.clone(), allowlist, garbage.clone());
+        let (garbage, refused) = (Arc::new(Garbage::default()), Refused::default());
+        let reader = Reader::new(member.trust.clone(), refused.clone(), garbage.clone());
+        let following = allowlist::follow(bus.clone(), allowlist, reader);
         tasks.spawn(async move {
             following.await;
             Ok(())
@@ -258,12 +265,14 @@ impl App {
             allowlist_stale: false,
             unwritten: HashSet::new(),
             revision: 0,
-            stale_commands: 0,
+            refused: refused.clone(),
             reconciliation: None,
         };
         Ok(Self {
             config,
             edge_id,
+            member,
+            refused,
             bus,
             enforcer,
             orders,
@@ -305,17 +314,19 @@ impl App {
             tokio::spawn(async move { privileged.call(move || runtime.block_on(enforcing)).await });
         if self.config.telemetry.enabled {
             let (bus, wanted, garbage) = (self.bus.clone(), self.recorder.wanted(), garbage.clone());
+            let trust = self.member.trust.clone();
             self.tasks.spawn(async move {
-                bus::watch_wanted(bus, wanted, &garbage).await;
+                bus::watch_wanted(bus, wanted, trust, &garbage).await;
                 Ok(())
             });
         }
-        self.tasks.spawn(bus::watch_bans(
-            self.bus,
-            self.config.nats.url.clone(),
-            sender,
-            garbage,
-        ));
+        let watch = BanWatch {
+            bus: self.bus,
+            url: self.member.url,
+            orders: sender,
+            reader: Reader::new(self.member.trust, self.refused, garbage),
+        };
+        self.tasks.spawn(watch.run());
         let announcer = Announcer {
             admin: self.admin.clone(),
             enforcement: self.config.enforcement,

@@ -12,18 +12,19 @@ use std::{
 };
 
 use anyhow::Context;
-use async_nats::jetstream::{
-    self,
-    kv::{Entry, Operation},
-};
+use async_nats::jetstream::{self, kv::Entry};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, config::NatsUrl, garbage::Garbage},
+    daemon::{
+        bus::Bus,
+        commands::{Heard, Reader, TOGETHER},
+        config::NatsUrl,
+    },
     fence::Fence,
     prefix::Prefix,
     subjects,
-    wire::{self, BlockCommand},
+    wire::{BlockCommand, Lift},
 };
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -98,38 +99,141 @@ async fn publish_all(bus: Bus, mut waiting: mpsc::Receiver<(String, Bytes)>, los
     }
 }
 
-/// Follows the bans bucket for ever and hands everything to the enforcer: after each connection a snapshot, then updates.
-///
-/// # Errors
-///
-/// Only when the server is too old to work with.
-pub async fn watch_bans(
-    mut bus: Bus,
-    url: NatsUrl,
-    orders: mpsc::Sender<Order>,
-    garbage: Arc<Garbage>,
-) -> anyhow::Result<()> {
-    let mut connection = 0;
-    let mut trusted = None;
-    let mut fence = Fence::default();
-    loop {
-        connection = bus.connection_after(connection).await;
-        bus.require_supported(&url)?;
-        let mut patience = Patience::default();
+/// What reading the fleet's bans needs.
+pub struct BanWatch {
+    pub bus: Bus,
+    pub url: NatsUrl,
+    pub orders: mpsc::Sender<Order>,
+    pub reader: Reader<BlockCommand, Lift>,
+}
+
+/// What was read of the bucket, over all connections.
+#[derive(Default)]
+struct Known {
+    /// When the bucket that was read last was made.
+    made: Option<i128>,
+    fence: Fence,
+}
+
+impl BanWatch {
+    /// Follows the bans bucket for ever and hands everything to the enforcer: after each connection a snapshot, then
+    /// updates.
+    ///
+    /// # Errors
+    ///
+    /// Only when the server is too old to work with.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut connection = 0;
+        let mut known = Known::default();
         loop {
-            let mut watched = bus.clone();
-            let outcome = tokio::select! {
-                outcome = follow(&bus, &orders, &garbage, &mut trusted, &mut fence) => outcome,
-                _ = watched.connection_after(connection) => break,
-            };
-            if orders.is_closed() {
-                return Ok(());
+            connection = self.bus.connection_after(connection).await;
+            self.bus.require_supported(&self.url)?;
+            let mut patience = Patience::default();
+            loop {
+                let mut watched = self.bus.clone();
+                let outcome = tokio::select! {
+                    outcome = self.follow(&mut known) => outcome,
+                    _ = watched.connection_after(connection) => break,
+                };
+                if self.orders.is_closed() {
+                    return Ok(());
+                }
+                if let Err(error) = outcome {
+                    patience.complain(&error);
+                }
+                tokio::time::sleep(RETRY).await;
             }
-            if let Err(error) = outcome {
-                patience.complain(&error);
-            }
-            tokio::time::sleep(RETRY).await;
         }
+    }
+
+    async fn follow(&mut self, known: &mut Known) -> anyhow::Result<()> {
+        let context = jetstream::new(self.bus.client.clone());
+        let bucket = context
+            .get_key_value(subjects::BANS_BUCKET)
+            .await
+            .context("opening the bans bucket")?;
+        let status = bucket
+            .status()
+            .await
+            .context("reading the bans bucket's status")?;
+        let made = status.info.created.unix_timestamp_nanos();
+        // A bucket that was made anew has forgotten bans that nobody lifted: what it does not hold says nothing.
+        let says_all = known.made.is_none_or(|known| known == made);
+        if !says_all {
+            warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
+            // Its revisions begin again.
+            known.fence = Fence::default();
+            self.reader.forget();
+        }
+        let mut watch = bucket
+            .watch_with_history(">")
+            .await
+            .context("watching the bans bucket")?;
+        let mut present = HashSet::new();
+        let mut entries = Vec::new();
+        let mut reading = status.values() > 0;
+        while reading {
+            let entry = tokio::time::timeout(PATIENCE, watch.next())
+                .await
+                .context("the bans bucket fell silent")?;
+            let entry = entry
+                .context("the watch of the bans bucket ended")?
+                .context("reading the bans bucket")?;
+            reading = entry.delta > 0;
+            entries.push(entry);
+            if entries.len() == TOGETHER || !reading {
+                let heard = self
+                    .take(&entries, DeliveryMode::Snapshot, &mut known.fence)
+                    .await?;
+                present.extend(heard);
+                entries.clear();
+            }
+        }
+        if says_all {
+            info!(bans = present.len(), "read the fleet's bans");
+            self.send(Order::SnapshotDone(present)).await?;
+            known.made = Some(made);
+        }
+        while let Some(entry) = watch.next().await {
+            let entry = entry.context("reading the bans bucket")?;
+            self.take(&[entry], DeliveryMode::Live, &mut known.fence).await?;
+        }
+        anyhow::bail!("the watch of the bans bucket ended")
+    }
+
+    /// Hands over what `entries` say. Returns of which targets there may be a ban: also of those of which nothing was heard
+    /// that counts.
+    async fn take(
+        &mut self,
+        entries: &[Entry],
+        mode: DeliveryMode,
+        fence: &mut Fence,
+    ) -> anyhow::Result<Vec<Prefix>> {
+        let mut present = Vec::new();
+        for (entry, heard) in entries.iter().zip(self.reader.read(entries)) {
+            let delivery = Delivery {
+                revision: entry.revision,
+                mode,
+                stale: false,
+            };
+            match heard {
+                Heard::Put(command) => {
+                    present.push(command.target);
+                    let stale = !fence.admits(&command, entry.revision);
+                    self.send(Order::Command(command, Delivery { stale, ..delivery }))
+                        .await?;
+                }
+                Heard::Gone(target) => self.send(Order::Withdrawn(target, delivery)).await?,
+                Heard::Nothing(target) => present.push(target),
+                Heard::Garbage => {}
+            }
+        }
+        Ok(present)
+    }
+
+    async fn send(&self, order: Order) -> anyhow::Result<()> {
+        let sent = self.orders.send(order).await;
+        sent.map_err(|_| anyhow::anyhow!("the enforcer has ended"))
     }
 }
 
@@ -145,116 +249,5 @@ impl Patience {
             warn!("cannot follow the fleet's bans yet (is an orchestrator running?), retrying: {error:#}");
         }
         self.complained = true;
-    }
-}
-
-async fn follow(
-    bus: &Bus,
-    orders: &mpsc::Sender<Order>,
-    garbage: &Garbage,
-    trusted: &mut Option<i128>,
-    fence: &mut Fence,
-) -> anyhow::Result<()> {
-    let context = jetstream::new(bus.client.clone());
-    let bucket = context
-        .get_key_value(subjects::BANS_BUCKET)
-        .await
-        .context("opening the bans bucket")?;
-    let status = bucket
-        .status()
-        .await
-        .context("reading the bans bucket's status")?;
-    let made = status.info.created.unix_timestamp_nanos();
-    // A bucket that was made anew has forgotten bans that nobody lifted: what it does not hold says nothing.
-    let says_all = trusted.is_none_or(|trusted| trusted == made);
-    if !says_all {
-        warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
-        // Its revisions begin again.
-        *fence = Fence::default();
-    }
-    let mut watch = bucket
-        .watch_with_history(">")
-        .await
-        .context("watching the bans bucket")?;
-    let mut present = HashSet::new();
-    let mut reading = status.values() > 0;
-    while reading {
-        let entry = tokio::time::timeout(PATIENCE, watch.next())
-            .await
-            .context("the bans bucket fell silent")?;
-        let entry = entry
-            .context("the watch of the bans bucket ended")?
-            .context("reading the bans bucket")?;
-        reading = entry.delta > 0;
-        // A ban that this release cannot read is present all the same.
-        if entry.operation == Operation::Put {
-            present.extend(Prefix::from_key(&entry.key).ok());
-        }
-        take(orders, &entry, DeliveryMode::Snapshot, fence, garbage).await?;
-    }
-    if says_all {
-        info!(bans = present.len(), "read the fleet's bans");
-        send(orders, Order::SnapshotDone(present)).await?;
-        *trusted = Some(made);
-    }
-    while let Some(entry) = watch.next().await {
-        let entry = entry.context("reading the bans bucket")?;
-        take(orders, &entry, DeliveryMode::Live, fence, garbage).await?;
-    }
-    anyhow::bail!("the watch of the bans bucket ended")
-}
-
-async fn take(
-    orders: &mpsc::Sender<Order>,
-    entry: &Entry,
-    mode: DeliveryMode,
-    fence: &mut Fence,
-    garbage: &Garbage,
-) -> anyhow::Result<()> {
-    match order_of(entry, mode, fence, garbage) {
-        Some(order) => send(orders, order).await,
-        None => Ok(()),
-    }
-}
-
-async fn send(orders: &mpsc::Sender<Order>, order: Order) -> anyhow::Result<()> {
-    orders
-        .send(order)
-        .await
-        .map_err(|_| anyhow::anyhow!("the enforcer has ended"))
-}
-
-fn order_of(entry: &Entry, mode: DeliveryMode, fence: &mut Fence, garbage: &Garbage) -> Option<Order> {
-    let target = Prefix::from_key(&entry.key)
-        .map_err(|error| garbage.report(&entry.key, "a ban", &error))
-        .ok()?;
-    let delivery = Delivery {
-        revision: entry.revision,
-        mode,
-        stale: false,
-    };
-    match entry.operation {
-        Operation::Delete | Operation::Purge => Some(Order::Withdrawn(target, delivery)),
-        Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
-            Ok(command) if command.target == target => {
-                let delivery = Delivery {
-                    stale: !fence.admits(&command, entry.revision),
-                    ..delivery
-                };
-                Some(Order::Command(Box::new(command), delivery))
-            }
-            Ok(command) => {
-                garbage.report(
-                    &entry.key,
-                    "a ban",
-                    &format!("a command against {} under the key of {target}", command.target),
-                );
-                None
-            }
-            Err(error) => {
-                garbage.report(&entry.key, "a ban", &error);
-                None
-            }
-        },
     }
 }

@@ -5,6 +5,7 @@
 mod allowed;
 mod bans;
 mod check;
+mod enroll;
 mod explain;
 mod mode;
 mod status;
@@ -116,6 +117,7 @@ pub enum Command {
     },
     /// Show what each line of an access log is understood as, and why others are not.
     Explain(explain::Args),
+    Enroll(enroll::Enroll),
     /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
     Detach {
         /// A sentence for people, or JSON for programs.
@@ -148,7 +150,7 @@ impl Cli {
         Ok(Places {
             api: config.api_listen,
             pins: Pins::at(&config.kernel.pin_dir),
-            known: config.known(),
+            known: config.known(&config.nats.url()),
         })
     }
 
@@ -161,6 +163,7 @@ impl Cli {
         match &self.command {
             Command::Run { .. } => Ok(()),
             Command::Check { output } => check::run(self.config_path(), *output),
+            Command::Enroll(enroll) => enroll.execute(self.config_path()),
             Command::Status { output } => status::run(&self.places()?, *output),
             Command::Bans { output } => bans::list(&self.places()?, *output),
             Command::Allowed { output } => allowed::list(&self.places()?, *output),

@@ -11,6 +11,7 @@ use anyhow::Context;
 use secbeat_common::{
     daemon::{
         config::{self, ConfigError, HumanDuration, NatsUrl},
+        credentials::{Login, Membership, Nats, Role},
         protect::{Known, Protect, sessions},
     },
     maps,
@@ -166,13 +167,6 @@ pub struct Authz {
     pub client_header: ClientHeader,
 }
 
-/// The bus.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Nats {
-    pub url: NatsUrl,
-}
-
 /// Limits on bans.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -265,13 +259,30 @@ impl Config {
             .map_err(|(key, message)| ConfigError::contradiction(path, &key, message))
     }
 
-    /// The configured name, or the host's.
+    /// How this edge takes part in the fleet.
     ///
     /// # Errors
     ///
-    /// When the host's name cannot serve as one.
-    pub fn edge_id(&self) -> anyhow::Result<String> {
-        if let Some(EdgeId(id)) = &self.edge_id {
+    /// When its credentials cannot be used.
+    pub fn membership(&self) -> anyhow::Result<Membership> {
+        self.nats.membership(Role::Edge, &self.path)
+    }
+
+    /// The name that it was enrolled by, or the configured one, or the host's.
+    ///
+    /// # Errors
+    ///
+    /// When two contradict each other, or the host's name cannot serve as one.
+    pub fn edge_id(&self, member: &Membership) -> anyhow::Result<String> {
+        let configured = self.edge_id.as_ref().map(|EdgeId(id)| id);
+        if let Some(Login { name, .. }) = &member.login {
+            anyhow::ensure!(
+                configured.is_none_or(|id| id == name),
+                "edge_id: the credentials are those of the edge {name}"
+            );
+            return Ok(name.clone());
+        }
+        if let Some(id) = configured {
             return Ok(id.clone());
         }
         let host = nix::unistd::gethostname().context("reading the host's name")?;
@@ -283,13 +294,13 @@ impl Config {
         Ok(id)
     }
 
-    /// What the search for protected addresses starts from.
+    /// What the search for protected addresses starts from, with the server's address.
     #[must_use]
-    pub fn known(&self) -> Known {
+    pub fn known(&self, nats: &NatsUrl) -> Known {
         Known {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
-            bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
+            bus: Some((nats.0.host().to_owned(), nats.0.port())),
             upstreams: self
                 .proxy
                 .iter()
@@ -340,7 +351,7 @@ impl Config {
             ("[[waf_log]]", alike(&self.waf_log, &other.waf_log)),
             ("[authz]", alike(&self.authz, &other.authz)),
             ("[telemetry]", alike(&self.telemetry, &other.telemetry)),
-            ("[nats]", self.nats.url == other.nats.url),
+            ("[nats]", self.nats == other.nats),
             ("[protect]", self.protect == other.protect),
             ("[bans]", alike(&self.bans, &other.bans)),
         ];
@@ -378,7 +389,7 @@ mod tests {
     #[test]
     fn an_edge_may_have_no_proxy() {
         let config = load("[kernel]\ninterfaces = [\"eth0\"]\n").unwrap();
-        assert!(config.proxy().is_none() && config.known().upstreams.is_empty());
+        assert!(config.proxy().is_none() && config.known(&NatsUrl::default()).upstreams.is_empty());
     }
 
     #[test]
@@ -418,14 +429,14 @@ mod tests {
                 shipped.enforcement,
                 shipped.api_listen,
                 shipped.state_dir,
-                shipped.nats.url,
+                shipped.nats,
                 shipped.protect
             ),
             (
                 minimal.enforcement,
                 minimal.api_listen,
                 minimal.state_dir,
-                minimal.nats.url,
+                minimal.nats,
                 minimal.protect
             )
         );

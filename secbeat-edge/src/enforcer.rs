@@ -13,7 +13,11 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{protect::Protected, time::now_ms},
+    daemon::{
+        commands::{Reason, Refused},
+        protect::Protected,
+        time::now_ms,
+    },
     prefix::Prefix,
     wire::{BlockCommand, Enforcement},
 };
@@ -80,8 +84,8 @@ pub struct Enforcer {
     pub unwritten: HashSet<Prefix>,
     /// See [`Holdings::revision`].
     pub revision: u64,
-    /// Commands refused because their issuer no longer owned the target's partition.
-    pub stale_commands: u64,
+    /// Commands that were not obeyed.
+    pub refused: Refused,
     /// The reconciliation under way.
     pub reconciliation: Option<Reconciliation>,
 }
@@ -254,6 +258,7 @@ impl Enforcer {
             Err(Refusal::Ended) => {
                 let late_ms = now_ms() - command.expires_at_ms;
                 if late_ms > CLOCK_TOLERANCE_MS {
+                    self.refused.count(Reason::Expired);
                     warn!(target = %command.target, late_ms, "a ban had ended before it came: is this host's clock right?");
                 }
                 None
@@ -264,7 +269,7 @@ impl Enforcer {
                     self.acks.add(&command, Enforcement::Refused(refusal.to_string()));
                 }
                 if refusal == Refusal::Stale && !known {
-                    self.stale_commands += 1;
+                    self.refused.count(Reason::Stale);
                 }
                 if matches!(refusal, Refusal::Protected(_)) {
                     self.deferred.insert(command.target, *command);
@@ -375,7 +380,11 @@ impl Enforcer {
             synced: self.reconciler.is_synced(),
             mode: self.l7.mode(),
             events: self.events.clone(),
-            stale_commands: self.stale_commands,
+            refused_commands: self
+                .refused
+                .counts()
+                .map(|(reason, count)| (reason.name().to_owned(), count))
+                .collect(),
             reconcile: self.stats.into(),
         }
     }

@@ -59,7 +59,7 @@ impl Announcer {
                 }
             }
         }
-        let taken_away = async { bucket?.purge(&self.admin.edge_id).await.err() };
+        let taken_away = async { bucket?.delete(&self.admin.edge_id).await.err() };
         if let Ok(Some(error)) = tokio::time::timeout(TIMEOUT, taken_away).await {
             debug!(%error, "taking this edge's record away");
         }

@@ -90,10 +90,10 @@ impl Keeper {
     ///
     /// When it is not there, or was not done, or nobody knows.
     pub async fn remove(&self, network: Prefix, actor: String) -> Result<(), Refusal> {
-        if !self.changeable()?.iter().any(|entry| entry.network == network) {
-            return Err(Refusal::NotThere(network));
-        }
-        let removed = self.streams.remove_allow(&network).await;
+        let entries = self.changeable()?;
+        let entry = entries.iter().find(|entry| entry.network == network);
+        let entry = entry.ok_or(Refusal::NotThere(network))?;
+        let removed = self.streams.remove_allow(entry).await;
         self.settle(removed, |list| !list.entries.contains_key(&network))
             .await?;
         info!(target: "audit", %network, actor, "taken off the allowlist");

@@ -3,12 +3,18 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::daemon::{
-    allowlist::{self, Allowlist},
-    api::serve,
-    bus::Bus,
-    garbage::Garbage,
-    tls::ServerTls,
+use secbeat_common::{
+    daemon::{
+        allowlist::{self, AllowReader, Allowlist},
+        api::serve,
+        bus::Bus,
+        commands::{Reader, Refused},
+        config::NatsUrl,
+        credentials::Membership,
+        garbage::Garbage,
+        tls::ServerTls,
+    },
+    sign::Signer,
 };
 use tokio::{
     net::TcpListener,
@@ -58,6 +64,10 @@ pub struct App {
     protection: Protection,
     /// Where the allowlist is told.
     allowed: watch::Sender<Option<Allowlist>>,
+    allow_reader: AllowReader,
+    /// Signs what edges are told of the rules.
+    signer: Signer,
+    url: NatsUrl,
     listener: TcpListener,
     tls: Option<ServerTls>,
     api: Api,
@@ -69,7 +79,7 @@ impl App {
     /// # Errors
     ///
     /// When the API cannot be bound.
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, member: Membership) -> anyhow::Result<Self> {
         let tls = config.api.tls.iter().cloned().collect::<Vec<_>>();
         let tls = match tls.as_slice() {
             [] => None,
@@ -78,16 +88,20 @@ impl App {
         let listener = TcpListener::bind(config.api.listen)
             .await
             .with_context(|| format!("api.listen: listening on {}", config.api.listen))?;
-        let protection = Protection::find(config.known()).await?;
+        let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
-        let bus = Bus::connect(&config.nats.url, "secbeat-orchestrator").await?;
+        let bus = Bus::connect(&member, "secbeat-orchestrator").await?;
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let garbage = Arc::new(Garbage::default());
-        let streams = Streams::new(&bus);
+        let (garbage, refused) = (Arc::new(Garbage::default()), Refused::default());
+        let streams = Streams::new(&bus, &member);
         let (revisions, tenures) = (Revisions::default(), Tenures::default());
         let port = listener.local_addr().context("asking for the API's port")?.port();
-        let (leases, changes, leases_view) =
-            Leases::new(bus.clone(), leases::identity(port), tenures.clone());
+        let (leases, changes, leases_view) = Leases::new(
+            bus.clone(),
+            streams.clone(),
+            leases::identity(port),
+            tenures.clone(),
+        );
         let (writer, writing) = Writer::new(
             streams.clone(),
             revisions.clone(),
@@ -118,9 +132,10 @@ impl App {
         let (restoring, restored) = watch::channel(false);
         let replica = Replica {
             bus: bus.clone(),
-            url: config.nats.url.clone(),
+            url: member.url.clone(),
+            streams: streams.clone(),
             inputs: sender.clone(),
-            garbage: garbage.clone(),
+            reader: Reader::new(member.trust.clone(), refused.clone(), garbage.clone()),
             revisions,
             longest_window: config.longest_window(),
             // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
@@ -129,6 +144,7 @@ impl App {
         };
         let intake = Intake {
             bus: bus.clone(),
+            streams: streams.clone(),
             inputs: sender.clone(),
             garbage: garbage.clone(),
             sources: config.detect.sources,
@@ -143,7 +159,7 @@ impl App {
         let api = Api {
             engine: EngineHandle {
                 inputs: sender,
-                garbage,
+                garbage: garbage.clone(),
             },
             bus,
             events: engine.events(),
@@ -168,6 +184,9 @@ impl App {
             fleet_watch,
             protection,
             allowed,
+            allow_reader: Reader::new(member.trust, refused, garbage.clone()),
+            signer: member.signer,
+            url: member.url,
             listener,
             tls,
             api,
@@ -180,13 +199,13 @@ impl App {
     ///
     /// When something that must run has ended: a NATS server too old, or the API's listener.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        info!(api = %self.config.api.listen, nats = %self.config.nats.url, "running");
+        info!(api = %self.config.api.listen, nats = %self.url, "running");
         let (stop, mut stopped) = watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
-        let telling = tokio::spawn(self.config.wanted().keep(self.intake.bus.clone()));
+        let telling = tokio::spawn(self.config.wanted().keep(self.intake.bus.clone(), self.signer));
         let events = self.api.events.clone();
         let replica = tokio::spawn(self.replica.run());
         let inputs = self.intake.inputs.clone();
@@ -196,12 +215,11 @@ impl App {
         let keeper = self.api.allowlist.clone();
         let mut allowed = keeper.known.clone();
         let (mut made, bus) = (restored.clone(), self.api.bus.clone());
-        let garbage = self.api.engine.garbage.clone();
         let allowlist = tokio::spawn(async move {
             // The bucket is made by then.
             if made.wait_for(|made| *made).await.is_ok() {
                 tokio::join!(
-                    allowlist::follow(bus, self.allowed, garbage),
+                    allowlist::follow(bus, self.allowed, self.allow_reader),
                     keeper.restore_lost()
                 );
             }

@@ -9,7 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{
-    Client,
+    Client, HeaderMap,
+    header::NATS_ROLLUP,
     jetstream::{
         self, Context,
         consumer::{DeliverPolicy, push},
@@ -20,7 +21,8 @@ use async_nats::{
     },
 };
 use secbeat_common::{
-    daemon::bus::Bus,
+    daemon::{bus::Bus, credentials::Membership},
+    sign::{Signer, Trust},
     subjects,
     wire::{self, AuditRecord, Lease},
 };
@@ -50,17 +52,21 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Streams {
     client: Client,
     context: Context,
+    trust: Trust,
+    signer: Signer,
 }
 
 impl Streams {
     /// Names the connection; nothing is sent.
     #[must_use]
-    pub fn new(bus: &Bus) -> Self {
+    pub fn new(bus: &Bus, member: &Membership) -> Self {
         let mut context = jetstream::new(bus.client.clone());
         context.set_timeout(ACK_TIMEOUT);
         Self {
             client: bus.client.clone(),
             context,
+            trust: member.trust.clone(),
+            signer: member.signer.clone(),
         }
     }
 
@@ -72,10 +78,7 @@ impl Streams {
     pub async fn ensure(&self, longest_window: Duration) -> anyhow::Result<()> {
         let telemetry = stream::Config {
             name: subjects::TELEMETRY_STREAM.to_owned(),
-            subjects: vec![
-                subjects::TELEMETRY_ALL.to_owned(),
-                subjects::WAF_EVENTS.to_owned(),
-            ],
+            subjects: vec![subjects::TELEMETRY_ALL.to_owned(), subjects::WAF_ALL.to_owned()],
             storage: StorageType::Memory,
             discard: DiscardPolicy::Old,
             max_age: longest_window * TELEMETRY_AGE,
@@ -270,6 +273,15 @@ impl Streams {
     }
 }
 
+/// A message that deletes the key of a bucket and all that was there before, as NATS ADR-8 has it.
+fn purge(message: PublishMessage, subject: String) -> OutboundMessage {
+    let mut message = message.outbound_message(subject);
+    let headers = message.headers.get_or_insert_with(HeaderMap::new);
+    headers.insert("KV-Operation", "PURGE");
+    headers.insert(NATS_ROLLUP, "sub");
+    message
+}
+
 fn audit_message(record: &AuditRecord) -> anyhow::Result<OutboundMessage> {
     let payload = serde_json::to_vec(record).context("encoding an audit record")?;
     let subject = subjects::audit(record.decision.kind(), &record.target);
@@ -286,7 +298,7 @@ fn filters(partitions: &BTreeSet<u16>) -> Vec<String> {
         return Vec::new();
     }
     let telemetry = partitions.iter().flat_map(|n| subjects::telemetry_of(*n));
-    telemetry.chain([subjects::WAF_EVENTS.to_owned()]).collect()
+    telemetry.chain([subjects::WAF_ALL.to_owned()]).collect()
 }
 
 /// Where to start reading telemetry.

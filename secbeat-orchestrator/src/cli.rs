@@ -2,6 +2,7 @@
 
 mod allowlist;
 mod bans;
+mod enroll;
 mod explain;
 mod export;
 mod fleet;
@@ -115,6 +116,8 @@ pub enum Command {
     #[command(subcommand)]
     Token(token::Command),
     #[command(flatten)]
+    Fleet(enroll::Command),
+    #[command(flatten)]
     Generate(Generate),
 }
 
@@ -133,6 +136,12 @@ impl Cli {
         }
     }
 
+    /// Where the config is, or would be.
+    #[must_use]
+    pub fn config_path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))
+    }
+
     /// Carries out any command but `run`.
     ///
     /// # Errors
@@ -141,13 +150,14 @@ impl Cli {
     pub fn execute(&self) -> anyhow::Result<()> {
         match &self.command {
             Command::Token(command) => return token::run(command),
+            Command::Fleet(command) => return command.execute(),
             Command::Generate(generate) => return generate.run::<Self>(),
             _ => {}
         }
         let config = self.load_config()?;
         let api = || self.remote.client(config.api.listen, config.api.scheme());
         match &self.command {
-            Command::Run | Command::Token(_) | Command::Generate(_) => Ok(()),
+            Command::Run | Command::Token(_) | Command::Fleet(_) | Command::Generate(_) => Ok(()),
             Command::Check { output } => rules::check(self.config.as_deref(), &config, *output),
             Command::Status { output } => status::show(&api()?, *output),
             Command::Bans(args) => args.execute(&api()?),

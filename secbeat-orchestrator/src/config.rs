@@ -7,6 +7,7 @@ use std::{num::NonZeroU32, path::Path, time::Duration};
 use secbeat_common::{
     daemon::{
         config::{self, ConfigError, HumanDuration, NatsUrl},
+        credentials::Nats,
         protect::{Known, Protect, sessions},
     },
     prefix::Prefix,
@@ -63,13 +64,6 @@ impl Default for Config {
             cleanup_interval: seconds(300),
         }
     }
-}
-
-/// The bus.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Nats {
-    pub url: NatsUrl,
 }
 
 /// The edges.
@@ -215,7 +209,7 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
-        if let Err(error) = config.wanted().interest.to_message() {
+        if let Err(error) = config.wanted().interest.checked() {
             let message = format!("what the rules ask edges to report: {error}");
             return Err(ConfigError::contradiction(path, "rule", message));
         }
@@ -260,13 +254,13 @@ impl Config {
         }
     }
 
-    /// What the search for protected addresses starts from.
+    /// What the search for protected addresses starts from, with the server's address.
     #[must_use]
-    pub fn known(&self) -> Known {
+    pub fn known(&self, nats: &NatsUrl) -> Known {
         Known {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
-            bus: Some((self.nats.url.0.host().to_owned(), self.nats.url.0.port())),
+            bus: Some((nats.0.host().to_owned(), nats.0.port())),
             upstreams: Vec::new(),
             operator: sessions::operator(),
         }

@@ -257,6 +257,7 @@ impl Engine {
             Input::Recheck { bans, lifted, audit } => self.recheck(bans, lifted, &audit),
             Input::Banned(written) => self.banned(*written),
             Input::Lifted(gone) => self.lifted(gone),
+            Input::Spoiled(target) => self.spoiled(target),
             Input::Observed(record) => self.remember([&*record], now_ms()),
             Input::Owned(ownership) => self.owned(ownership),
             Input::EdgeHeard(record) => self.edge_heard(*record),

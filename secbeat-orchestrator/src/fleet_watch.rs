@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use async_nats::jetstream::{self, kv, stream::StorageType};
+use async_nats::jetstream::{
+    self, kv,
+    stream::{self, DiscardPolicy, StorageType},
+};
 use futures::StreamExt as _;
 use secbeat_common::{
     daemon::{bus::Bus, garbage::Garbage, time::now_ms},
@@ -52,18 +55,29 @@ impl FleetWatch {
     }
 
     async fn follow(&self) -> anyhow::Result<()> {
-        let config = kv::Config {
-            bucket: subjects::EDGES_BUCKET.to_owned(),
-            history: 1,
+        // A key-value bucket as a stream (NATS ADR-8) without roll-ups, by which each edge could delete the others' keys.
+        let config = stream::Config {
+            name: subjects::EDGES_STREAM.to_owned(),
+            subjects: vec![subjects::EDGES_ALL.to_owned()],
+            max_messages_per_subject: 1,
             // What is there now is all that matters.
             storage: StorageType::Memory,
             max_age: subjects::PRESENCE_TTL,
-            ..kv::Config::default()
+            discard: DiscardPolicy::New,
+            deny_delete: true,
+            deny_purge: true,
+            allow_direct: true,
+            ..stream::Config::default()
         };
-        let bucket = jetstream::new(self.bus.client.clone())
-            .create_or_update_key_value(config)
+        let context = jetstream::new(self.bus.client.clone());
+        context
+            .create_or_update_stream(config)
             .await
             .context("making the edges bucket")?;
+        let bucket = context
+            .get_key_value(subjects::EDGES_BUCKET)
+            .await
+            .context("opening the edges bucket")?;
         let mut acks = self
             .bus
             .client

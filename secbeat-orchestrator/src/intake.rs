@@ -14,12 +14,13 @@ use secbeat_common::{
 use tokio::sync::{mpsc, watch};
 
 use self::reader::Reader;
-use crate::{engine::Input, leases::shell::Ownership};
+use crate::{bus::Streams, engine::Input, leases::shell::Ownership};
 
 /// What the intake needs.
 #[derive(Clone)]
 pub struct Intake {
     pub bus: Bus,
+    pub streams: Streams,
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
     pub sources: SourceLengths,

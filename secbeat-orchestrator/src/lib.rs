@@ -26,6 +26,7 @@ pub mod config;
 pub mod detect;
 pub mod edges;
 pub mod engine;
+pub mod enroll;
 pub mod events;
 pub mod evidence;
 pub mod exchange;

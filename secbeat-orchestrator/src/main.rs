@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use secbeat_common::daemon::{cli::init_logging, exit};
+use secbeat_common::daemon::{cli::init_logging, credentials::Role, exit};
 use secbeat_orchestrator::{
     app::App,
     cli::{Cli, Command},
@@ -25,13 +25,14 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let config = cli.load_config()?;
+    let member = config.nats.membership(Role::Orchestrator, cli.config_path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        App::build(config)
+        App::build(config, member)
             .await?
             .run(async move {
                 tokio::select! {

@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,9 +13,14 @@ use anyhow::Context as _;
 use async_nats::jetstream::kv::{Entry, Operation};
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, config::NatsUrl, garbage::Garbage, time::now_ms},
+    daemon::{
+        bus::Bus,
+        commands::{Heard, Reader, TOGETHER},
+        config::NatsUrl,
+        time::now_ms,
+    },
     prefix::Prefix,
-    wire::{self, BlockCommand},
+    wire::{BlockCommand, Lift},
 };
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
@@ -51,14 +55,17 @@ impl Revisions {
         known.get(target).copied().unwrap_or_default()
     }
 
-    fn take(&self, target: Prefix, entry: &Entry) {
+    fn take(&self, target: Prefix, entry: &Entry, heard: &Heard<BlockCommand>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match entry.operation {
             Operation::Put => {
-                let command = wire::decode::<BlockCommand>(&entry.value);
+                let expires_at_ms = match heard {
+                    Heard::Put(command) => command.expires_at_ms,
+                    Heard::Gone(_) | Heard::Nothing(_) | Heard::Garbage => 0,
+                };
                 let held = Held {
                     revision: entry.revision,
-                    expires_at_ms: command.map_or(0, |command| command.expires_at_ms),
+                    expires_at_ms,
                 };
                 known.insert(target, held);
             }
@@ -95,8 +102,9 @@ pub struct Gone {
 pub struct Replica {
     pub bus: Bus,
     pub url: NatsUrl,
+    pub streams: Streams,
     pub inputs: mpsc::Sender<Input>,
-    pub garbage: Arc<Garbage>,
+    pub reader: Reader<BlockCommand, Lift>,
     pub revisions: Revisions,
     pub longest_window: Duration,
     /// How far back the audit matters at the start.
@@ -112,7 +120,6 @@ impl Replica {
     ///
     /// Only when the server is too old to work with.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let streams = Streams::new(&self.bus);
         let mut connection = 0;
         let mut heard_ms = None;
         loop {
@@ -122,7 +129,7 @@ impl Replica {
             loop {
                 let mut watched = self.bus.clone();
                 let outcome = tokio::select! {
-                    outcome = self.follow(&streams, &mut heard_ms) => Some(outcome),
+                    outcome = self.follow(&mut heard_ms) => Some(outcome),
                     _ = watched.connection_after(connection) => None,
                 };
                 if self.inputs.is_closed() {
@@ -144,7 +151,8 @@ impl Replica {
 
     /// `heard_ms`: until when everything was heard for certain, milliseconds since the Unix epoch. That is when it was last
     /// read from the beginning, or the last change after that: a connection may have been dead for long when it ends.
-    async fn follow(&self, streams: &Streams, heard_ms: &mut Option<i64>) -> anyhow::Result<()> {
+    async fn follow(&mut self, heard_ms: &mut Option<i64>) -> anyhow::Result<()> {
+        let streams = self.streams.clone();
         let begun_ms = now_ms();
         streams.ensure(self.longest_window).await?;
         let bucket = streams.bans().await?;
@@ -160,6 +168,7 @@ impl Replica {
         // From before the audit is read, so that none falls between.
         let mut observed = Box::pin(streams.observed_from_now().await?);
         let (mut bans, mut lifted) = (Vec::new(), Vec::new());
+        let mut entries = Vec::new();
         let mut reading = status.values() > 0;
         while reading {
             let entry = tokio::time::timeout(PATIENCE, watch.next())
@@ -168,11 +177,19 @@ impl Replica {
                 .context("the watch of the bans bucket ended")?
                 .context("reading the bans bucket")?;
             reading = entry.delta > 0;
-            match self.parse(&entry) {
-                Some(Heard::Ban(written)) => bans.push(*written),
-                Some(Heard::Gone(gone)) => lifted.push(gone),
-                None => {}
+            entries.push(entry);
+            if entries.len() < TOGETHER && reading {
+                continue;
             }
+            for change in self.read(&entries) {
+                match change {
+                    Change::Written(written) => bans.push(*written),
+                    Change::Gone(gone) => lifted.push(gone),
+                    // The ledger's ban is not among those written, and so is written again.
+                    Change::Spoiled(_) => {}
+                }
+            }
+            entries.clear();
         }
         let since_ms = match *heard_ms {
             Some(heard) => heard.saturating_sub(millis(OVERLAP)),
@@ -201,10 +218,13 @@ impl Replica {
             };
             let entry = entry.context("reading the bans bucket")?;
             *heard_ms = Some(created_ms(&entry));
-            match self.parse(&entry) {
-                Some(Heard::Ban(written)) => self.send(Input::Banned(written)).await?,
-                Some(Heard::Gone(gone)) => self.send(Input::Lifted(gone)).await?,
-                None => {}
+            for change in self.read(&[entry]) {
+                self.send(match change {
+                    Change::Written(written) => Input::Banned(written),
+                    Change::Gone(gone) => Input::Lifted(gone),
+                    Change::Spoiled(target) => Input::Spoiled(target),
+                })
+                .await?;
             }
         }
     }
@@ -214,36 +234,33 @@ impl Replica {
         sent.map_err(|_| anyhow::anyhow!("the engine has ended"))
     }
 
-    fn parse(&self, entry: &Entry) -> Option<Heard> {
-        let garbage = |error: &dyn Display| self.garbage.report(&entry.key, "a ban", error);
-        let target = Prefix::from_key(&entry.key)
-            .map_err(|error| garbage(&error))
-            .ok()?;
-        self.revisions.take(target, entry);
-        match entry.operation {
-            Operation::Delete | Operation::Purge => Some(Heard::Gone(Gone {
+    fn read(&mut self, entries: &[Entry]) -> Vec<Change> {
+        let heard = self.reader.read(entries);
+        let heard = entries.iter().zip(heard);
+        heard
+            .filter_map(|(entry, heard)| self.change(entry, heard))
+            .collect()
+    }
+
+    fn change(&self, entry: &Entry, heard: Heard<BlockCommand>) -> Option<Change> {
+        let target = match &heard {
+            Heard::Put(command) => command.target,
+            Heard::Gone(target) | Heard::Nothing(target) => *target,
+            Heard::Garbage => return None,
+        };
+        self.revisions.take(target, entry, &heard);
+        Some(match heard {
+            Heard::Put(command) => Change::Written(Box::new(Written {
+                command: *command,
+                revision: entry.revision,
+            })),
+            Heard::Gone(_) => Change::Gone(Gone {
                 target,
                 at_ms: created_ms(entry),
                 revision: entry.revision,
-            })),
-            Operation::Put => match wire::decode::<BlockCommand>(&entry.value) {
-                Ok(command) if command.target == target => Some(Heard::Ban(Box::new(Written {
-                    command,
-                    revision: entry.revision,
-                }))),
-                Ok(command) => {
-                    garbage(&format!(
-                        "a command against {} under the key of {target}",
-                        command.target
-                    ));
-                    None
-                }
-                Err(error) => {
-                    garbage(&error);
-                    None
-                }
-            },
-        }
+            }),
+            Heard::Nothing(_) | Heard::Garbage => Change::Spoiled(target),
+        })
     }
 }
 
@@ -252,7 +269,10 @@ fn created_ms(entry: &Entry) -> i64 {
     i64::try_from(entry.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-enum Heard {
-    Ban(Box<Written>),
+/// What an entry changes.
+enum Change {
+    Written(Box<Written>),
     Gone(Gone),
+    /// What stands under this target's key is not to be obeyed, and took the place of what was there.
+    Spoiled(Prefix),
 }

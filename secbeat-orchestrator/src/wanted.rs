@@ -10,9 +10,10 @@ use async_nats::jetstream::{
 };
 use secbeat_common::{
     daemon::bus::Bus,
+    sign::{MAX_SEAL, Signer},
     sources::SourceLengths,
     subjects,
-    wire::{self, Interest, MAX_INTEREST},
+    wire::{Interest, MAX_INTEREST},
 };
 use tracing::{debug, info};
 
@@ -31,33 +32,33 @@ pub struct Wanted {
 impl Wanted {
     /// Sees to it, after each connection, that the bucket holds it, for ever. Orchestrators of one config write the same
     /// bytes, of which the bucket takes only the first; of different ones, what was written last holds.
-    pub async fn keep(self, mut bus: Bus) {
+    pub async fn keep(self, mut bus: Bus, signer: Signer) {
         let mut connection = 0;
         loop {
             connection = bus.connection_after(connection).await;
-            while let Err(error) = self.write(&bus).await {
+            while let Err(error) = self.write(&bus, &signer).await {
                 debug!("cannot tell edges what rules ask for yet, retrying: {error:#}");
                 tokio::time::sleep(RETRY).await;
             }
         }
     }
 
-    async fn write(&self, bus: &Bus) -> anyhow::Result<()> {
+    async fn write(&self, bus: &Bus, signer: &Signer) -> anyhow::Result<()> {
         let config = kv::Config {
             bucket: subjects::RULES_BUCKET.to_owned(),
             history: 1,
             storage: StorageType::File,
-            max_value_size: i32::try_from(MAX_INTEREST).unwrap_or(i32::MAX),
+            max_value_size: i32::try_from(MAX_INTEREST + MAX_SEAL).unwrap_or(i32::MAX),
             ..kv::Config::default()
         };
         let bucket = jetstream::new(bus.client.clone())
             .create_or_update_key_value(config)
             .await
             .context("making the rules bucket")?;
-        if put(&bucket, subjects::SOURCES_KEY, wire::encode(&self.sources)?).await? {
+        if put(&bucket, subjects::SOURCES_KEY, signer.seal(&self.sources, 0)?).await? {
             info!(sources = %self.sources, "told edges what counts as one source");
         }
-        if put(&bucket, subjects::INTEREST_KEY, self.interest.to_message()?).await? {
+        if put(&bucket, subjects::INTEREST_KEY, signer.seal(&self.interest, 0)?).await? {
             let filters = self.interest.filters().len();
             info!(filters, "told edges what rules ask for");
         }

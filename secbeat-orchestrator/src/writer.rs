@@ -234,7 +234,7 @@ impl Bucket {
                 revision,
                 expires_at_ms: found.map_or(expires_at_ms, |found| found.expires_at_ms.max(expires_at_ms)),
             };
-            if let Put::Written { .. } = self.streams.remove_ban(target, over).await? {
+            if let Put::Written { .. } = self.streams.remove_ban(target, id, over).await? {
                 return Ok(Fate::Lifted);
             }
         }

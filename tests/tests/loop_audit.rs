@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use secbeat_common::{
     daemon::time::now_ms,
+    sign::Signer,
     subjects::{self, AUDIT_STREAM},
-    wire::{self, Action, BlockCommand, Evidence, Layer, Reason, Scope},
+    wire::{Action, BlockCommand, Evidence, Layer, Reason, Scope},
 };
 use secbeat_tests::lab::{
     client::Client,
@@ -70,7 +71,7 @@ fn a_ban_whose_record_died_with_its_issuer_is_audited_by_the_next_orchestrator_o
         layer: Layer::Kernel,
         epoch: 1,
     };
-    let bytes = wire::encode(&command).unwrap();
+    let bytes = Signer::default().seal(&command, 0).unwrap();
     fleet.nats.publish(&subjects::ban(&command.target), &bytes);
     fleet.start_orchestrator();
     wait_until("the ban is audited", PATIENCE, || audited(&fleet) == [1, 0]);

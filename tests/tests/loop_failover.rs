@@ -9,8 +9,9 @@ use std::{
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
+    sign::Signer,
     subjects::{self, PARTITIONS},
-    wire::{self, Action, BlockCommand, Layer, Reason, Scope},
+    wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
@@ -209,13 +210,14 @@ fn a_ban_of_an_epoch_that_is_over_is_refused_until_its_owner_has_written_it_agai
         layer: Layer::Kernel,
         epoch: 1,
     };
-    fleet
-        .nats
-        .publish(&subjects::ban(&target), &wire::encode(&command).unwrap());
+    fleet.nats.publish(
+        &subjects::ban(&target),
+        &Signer::default().seal(&command, 0).unwrap(),
+    );
     wait_until("the edge refuses it", Duration::from_secs(10), || {
         fleet
             .edge_stats()
-            .is_some_and(|stats| stats["stale_commands"] == 1)
+            .is_some_and(|stats| stats["refused_commands"]["stale"] == 1)
     });
     fleet.await_ban(target.addr());
 }

@@ -11,8 +11,9 @@ use std::{
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
+    sign::Signer,
     subjects,
-    wire::{self, Action, BlockCommand, Layer, Reason, Scope},
+    wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_edge::kernel::{BanMaps, Pins};
 use secbeat_tests::lab::{
@@ -239,7 +240,7 @@ fn ban_elsewhere(fleet: &Fleet, target: &str) {
         layer: Layer::Kernel,
         epoch: 0,
     };
-    let bytes = wire::encode(&command).unwrap();
+    let bytes = Signer::default().seal(&command, 0).unwrap();
     fleet.nats.publish(&subjects::ban(&command.target), &bytes);
 }
 

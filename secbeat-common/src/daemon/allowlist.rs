@@ -2,25 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use async_nats::jetstream::{
-    self,
-    kv::{Entry, Operation},
-};
+use async_nats::jetstream;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{bus::Bus, garbage::Garbage};
+use super::{
+    bus::Bus,
+    commands::{Heard, Reader},
+};
 use crate::{
     prefix::Prefix,
     subjects,
-    wire::{self, AllowEntry},
+    wire::{AllowEntry, Disallow},
 };
 
 /// Pause before the watch is tried again.
@@ -37,31 +35,26 @@ pub struct Allowlist {
 }
 
 impl Allowlist {
-    fn take(&mut self, entry: &Entry, garbage: &Garbage) {
-        let report = |error: &dyn Display| garbage.report(&entry.key, "an entry of the allowlist", error);
-        let network = match Prefix::from_key(&entry.key) {
-            Ok(network) => network,
-            Err(error) => return report(&error),
-        };
-        match entry.operation {
-            Operation::Delete | Operation::Purge => {
+    fn take(&mut self, heard: Heard<AllowEntry>) {
+        match heard {
+            Heard::Put(entry) => {
+                self.lost.remove(&entry.network);
+                self.entries.insert(entry.network, *entry);
+            }
+            Heard::Gone(network) => {
                 self.entries.remove(&network);
                 self.lost.remove(&network);
             }
-            Operation::Put => match wire::decode::<AllowEntry>(&entry.value) {
-                Ok(allowed) if allowed.network == network => {
-                    self.entries.insert(network, allowed);
-                    self.lost.remove(&network);
-                }
-                Ok(allowed) => report(&format!("one of {} under another key", allowed.network)),
-                Err(error) => report(&error),
-            },
+            Heard::Nothing(_) | Heard::Garbage => {}
         }
     }
 }
 
+/// Reads the bucket.
+pub type AllowReader = Reader<AllowEntry, Disallow>;
+
 /// Follows the bucket and publishes what it holds, until nobody listens. Nothing is published before it was read once.
-pub async fn follow(mut bus: Bus, known: watch::Sender<Option<Allowlist>>, garbage: Arc<Garbage>) {
+pub async fn follow(mut bus: Bus, known: watch::Sender<Option<Allowlist>>, mut reader: AllowReader) {
     let (mut connection, mut made) = (0, None);
     while !known.is_closed() {
         connection = bus.connection_after(connection).await;
@@ -69,7 +62,7 @@ pub async fn follow(mut bus: Bus, known: watch::Sender<Option<Allowlist>>, garba
         loop {
             let mut watched = bus.clone();
             let outcome = tokio::select! {
-                outcome = read(&bus, &known, &mut made, &garbage) => outcome,
+                outcome = read(&bus, &known, &mut made, &mut reader) => outcome,
                 _ = watched.connection_after(connection) => break,
                 () = known.closed() => return,
             };
@@ -88,7 +81,7 @@ async fn read(
     bus: &Bus,
     known: &watch::Sender<Option<Allowlist>>,
     made: &mut Option<i128>,
-    garbage: &Garbage,
+    reader: &mut AllowReader,
 ) -> anyhow::Result<()> {
     let context = jetstream::new(bus.client.clone());
     let bucket = context
@@ -101,7 +94,7 @@ async fn read(
         .watch_with_history(">")
         .await
         .context("watching its bucket")?;
-    let mut list = Allowlist::default();
+    let (mut list, mut entries) = (Allowlist::default(), Vec::new());
     let mut reading = status.values() > 0;
     while reading {
         let entry = tokio::time::timeout(PATIENCE, watch.next()).await;
@@ -110,10 +103,23 @@ async fn read(
             .context("the watch of its bucket ended")?
             .context("reading its bucket")?;
         reading = entry.delta > 0;
-        list.take(&entry, garbage);
+        entries.push(entry);
     }
-    if made.is_some_and(|made| made != this) {
-        let before = known.borrow().clone().unwrap_or_default();
+    let is_made_anew = made.is_some_and(|made| made != this);
+    if is_made_anew {
+        reader.forget();
+    }
+    let before = known.borrow().clone().unwrap_or_default();
+    for heard in reader.read(&entries) {
+        // What is not to be obeyed takes nothing away.
+        if let Heard::Nothing(network) = heard
+            && let Some(entry) = before.entries.get(&network)
+        {
+            list.entries.insert(network, entry.clone());
+        }
+        list.take(heard);
+    }
+    if is_made_anew {
         for (network, entry) in before.entries {
             list.lost
                 .extend((!list.entries.contains_key(&network)).then_some(network));
@@ -129,7 +135,11 @@ async fn read(
     known.send_replace(Some(list));
     while let Some(entry) = watch.next().await {
         let entry = entry.context("reading its bucket")?;
-        known.send_modify(|list| list.get_or_insert_default().take(&entry, garbage));
+        let heard = reader.read(&[entry]);
+        known.send_modify(|list| {
+            let list = list.get_or_insert_default();
+            heard.into_iter().for_each(|heard| list.take(heard));
+        });
     }
     anyhow::bail!("the watch of its bucket ended")
 }

@@ -10,7 +10,12 @@ use async_nats::{Client, ConnectOptions, Event, connection::State};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::{cli::require_version, config::NatsUrl};
+use super::{
+    cli::require_version,
+    config::NatsUrl,
+    credentials::{Login, Membership},
+};
+use crate::subjects;
 
 /// Oldest server: the first with a TTL per key.
 pub const MIN_SERVER: (u32, u32) = (2, 11);
@@ -35,13 +40,16 @@ impl Bus {
     /// # Errors
     ///
     /// When the address cannot be used at all.
-    pub async fn connect(url: &NatsUrl, name: &str) -> anyhow::Result<Self> {
+    pub async fn connect(member: &Membership, program: &str) -> anyhow::Result<Self> {
         let (connected, connects) = watch::channel(0);
-        let server = url.to_string();
+        let server = member.url.to_string();
         let report = server.clone();
         let complained = AtomicBool::new(false);
-        let client = ConnectOptions::new()
-            .name(name)
+        let options = match &member.login {
+            Some(login) => options(login, program),
+            None => ConnectOptions::new().name(program),
+        };
+        let client = options
             .retry_on_initial_connect()
             .max_reconnects(None)
             .connection_timeout(CONNECT_TIMEOUT)
@@ -71,7 +79,7 @@ impl Bus {
                 }
                 async {}
             })
-            .connect(url.0.clone())
+            .connect(member.url.0.clone())
             .await
             .with_context(|| format!("connecting to NATS at {server}"))?;
         Ok(Self { client, connects })
@@ -104,6 +112,17 @@ impl Bus {
     pub fn require_supported(&self, url: &NatsUrl) -> anyhow::Result<()> {
         let version = self.client.server_info().version;
         require_version(&format!("the NATS server at {url}"), &version, MIN_SERVER)
+    }
+}
+
+/// A member has inboxes of its own, which nobody else may read.
+fn options(Login { name, nkey, tls }: &Login, program: &str) -> ConnectOptions {
+    let options = ConnectOptions::with_nkey(nkey.0.clone())
+        .name(format!("{program} {name}"))
+        .custom_inbox_prefix(subjects::inbox(name));
+    match tls {
+        Some(config) => options.require_tls(true).tls_client_config(config.clone()),
+        None => options,
     }
 }
 

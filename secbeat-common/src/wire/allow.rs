@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Message;
-use crate::prefix::Prefix;
+use crate::{prefix::Prefix, sign::Command};
 
 /// Most entries that the fleet's allowlist has: a quarter of what an edge's kernel holds, which has its own beside them.
 pub const MAX_ALLOWED: usize = crate::maps::ALLOWED_SLOTS as usize / 4;
@@ -30,7 +30,24 @@ impl AllowEntry {
     }
 }
 
+/// The end of an entry before its time: what stands in the deletion of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disallow {
+    pub network: Prefix,
+    /// The entry's own end.
+    pub until_ms: Option<i64>,
+}
+
 impl Message for AllowEntry {}
+impl Message for Disallow {}
+
+impl Command for AllowEntry {
+    const PURPOSE: &'static str = "allow";
+}
+
+impl Command for Disallow {
+    const PURPOSE: &'static str = "disallow";
+}
 
 #[cfg(test)]
 mod tests {

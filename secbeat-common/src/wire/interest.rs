@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Message, WireError, decode, encode};
-use crate::rules::Match;
+use super::{Message, WireError, encode};
+use crate::{
+    rules::Match,
+    sign::{Command, Untrusted},
+};
 
 /// Most filters in one [`Interest`].
 pub const MAX_FILTERS: usize = 64;
@@ -18,6 +21,10 @@ pub struct Interest {
 
 impl Message for Interest {}
 
+impl Command for Interest {
+    const PURPOSE: &'static str = "interest";
+}
+
 /// Rules that ask for too much.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooInterested {
@@ -27,6 +34,8 @@ pub enum TooInterested {
     Bytes(usize),
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
 }
 
 impl Interest {
@@ -53,40 +62,25 @@ impl Interest {
         &self.filters
     }
 
-    /// The message, not larger than an edge takes it.
+    /// Itself, unless it asks for more than edges take.
     ///
     /// # Errors
     ///
     /// [`TooInterested`].
-    pub fn to_message(&self) -> Result<Vec<u8>, TooInterested> {
-        let bytes = encode(self)?;
-        self.check(bytes.len())?;
-        Ok(bytes)
-    }
-
-    /// # Errors
-    ///
-    /// [`TooInterested`], also when `bytes` are no such message.
-    pub fn from_message(bytes: &[u8]) -> Result<Self, TooInterested> {
-        let interest = decode::<Self>(bytes)?;
-        interest.check(bytes.len())?;
-        Ok(interest)
-    }
-
-    const fn check(&self, bytes: usize) -> Result<(), TooInterested> {
+    pub fn checked(self) -> Result<Self, TooInterested> {
         if self.filters.len() > MAX_FILTERS {
             return Err(TooInterested::Filters(self.filters.len()));
         }
-        if bytes > MAX_INTEREST {
-            return Err(TooInterested::Bytes(bytes));
+        match encode(&self)?.len() {
+            bytes if bytes > MAX_INTEREST => Err(TooInterested::Bytes(bytes)),
+            _ => Ok(self),
         }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::decode, *};
 
     fn filter(statuses: &[&str], methods: &[&str], paths: &[&str]) -> Match {
         Match {
@@ -104,10 +98,11 @@ mod tests {
         let mut login = filter(&["200-302"], &["POST"], &["/login"]);
         login.hosts.push("*.example.org".parse().unwrap());
         let interest = Interest::of([login]);
-        let bytes = interest.to_message().unwrap();
+        let bytes = encode(&interest).unwrap();
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, GOLDEN);
-        assert_eq!(Interest::from_message(&bytes), Ok(interest));
+        assert_eq!(decode(&bytes), Ok(interest.clone()));
+        assert_eq!(interest.clone().checked(), Ok(interest));
     }
 
     #[test]
@@ -126,23 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn an_interest_has_a_limit_on_both_sides() {
+    fn an_interest_has_a_limit() {
         let many = Interest {
             filters: (0..=MAX_FILTERS)
                 .map(|n| filter(&[], &[], &[&format!("/{n}")]))
                 .collect(),
         };
-        assert_eq!(many.to_message(), Err(TooInterested::Filters(65)));
-        assert_eq!(
-            Interest::from_message(&encode(&many).unwrap()),
-            Err(TooInterested::Filters(65))
-        );
+        assert_eq!(many.checked(), Err(TooInterested::Filters(65)));
         let long = Interest::of([filter(&[], &[], &[&format!("/{}", "x".repeat(MAX_INTEREST))])]);
         let size = encode(&long).unwrap().len();
-        assert_eq!(long.to_message(), Err(TooInterested::Bytes(size)));
-        assert_eq!(
-            Interest::from_message(&[9]),
-            Err(TooInterested::Wire(WireError::Version(9)))
-        );
+        assert_eq!(long.checked(), Err(TooInterested::Bytes(size)));
     }
 }

@@ -72,10 +72,12 @@ fn bans(stats: &Stats) {
     describe_gauge!("secbeat_edge_bans", "Bans in force on this edge.");
     gauge!("secbeat_edge_bans").set(stats.enforcer.blocked_ips as f64);
     describe_counter!(
-        "secbeat_edge_stale_commands_total",
-        "Bans refused because their orchestrator no longer owned the target's partition."
+        "secbeat_edge_refused_commands_total",
+        "Commands that were not obeyed, by reason."
     );
-    counter!("secbeat_edge_stale_commands_total").absolute(stats.enforcer.stale_commands);
+    for (reason, count) in &stats.enforcer.refused_commands {
+        counter!("secbeat_edge_refused_commands_total", "reason" => reason.clone()).absolute(*count);
+    }
     describe_gauge!(
         "secbeat_edge_protected_networks",
         "Networks that are never banned here."

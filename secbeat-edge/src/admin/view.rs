@@ -104,9 +104,9 @@ pub struct EnforcerView {
     /// Whether bans are enforced or only observed.
     pub mode: FilterMode,
     pub events: EventsView,
-    /// Bans refused since the daemon started because their issuer no longer owned the target's partition.
+    /// Commands that were not obeyed since the daemon started, by reason: `unsigned`, `forged`, `stale` and so on.
     #[serde(default)]
-    pub stale_commands: u64,
+    pub refused_commands: BTreeMap<String, u64>,
     pub reconcile: ReconcileView,
 }
 

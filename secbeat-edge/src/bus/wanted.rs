@@ -10,9 +10,10 @@ use async_nats::jetstream::{
 use futures::StreamExt as _;
 use secbeat_common::{
     daemon::{bus::Bus, garbage::Garbage},
+    sign::{Opened, Trust},
     sources::SourceLengths,
     subjects,
-    wire::{self, Interest},
+    wire::{Interest, TooInterested},
 };
 use tracing::{debug, info};
 
@@ -22,14 +23,14 @@ use crate::telemetry::Wanted;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Follows what is wanted for ever. What was read last stays while the bus is away.
-pub async fn watch_wanted(mut bus: Bus, wanted: Wanted, garbage: &Garbage) {
+pub async fn watch_wanted(mut bus: Bus, wanted: Wanted, trust: Trust, garbage: &Garbage) {
     let mut connection = 0;
     loop {
         connection = bus.connection_after(connection).await;
         loop {
             let mut watched = bus.clone();
             let outcome = tokio::select! {
-                outcome = follow(&bus, &wanted, garbage) => outcome,
+                outcome = follow(&bus, &wanted, &trust, garbage) => outcome,
                 _ = watched.connection_after(connection) => break,
             };
             if let Err(error) = outcome {
@@ -40,7 +41,7 @@ pub async fn watch_wanted(mut bus: Bus, wanted: Wanted, garbage: &Garbage) {
     }
 }
 
-async fn follow(bus: &Bus, wanted: &Wanted, garbage: &Garbage) -> anyhow::Result<()> {
+async fn follow(bus: &Bus, wanted: &Wanted, trust: &Trust, garbage: &Garbage) -> anyhow::Result<()> {
     let bucket = jetstream::new(bus.client.clone())
         .get_key_value(subjects::RULES_BUCKET)
         .await
@@ -50,37 +51,41 @@ async fn follow(bus: &Bus, wanted: &Wanted, garbage: &Garbage) -> anyhow::Result
         .await
         .context("watching the rules bucket")?;
     while let Some(entry) = watch.next().await {
-        take(&entry.context("reading the rules bucket")?, wanted, garbage);
+        take(
+            &entry.context("reading the rules bucket")?,
+            wanted,
+            trust,
+            garbage,
+        );
     }
     anyhow::bail!("the watch of the rules bucket ended")
 }
 
 /// Keys that this release does not know are a later one's.
-fn take(entry: &Entry, wanted: &Wanted, garbage: &Garbage) {
+fn take(entry: &Entry, wanted: &Wanted, trust: &Trust, garbage: &Garbage) {
     let report = |what: &str, error: &dyn Display| garbage.report(&entry.key, what, error);
+    if entry.operation != Operation::Put {
+        // Nobody removes it; what was read last stays.
+        return;
+    }
     match entry.key.as_str() {
-        subjects::INTEREST_KEY => match value(entry, Interest::from_message) {
-            Ok(interest) => {
-                info!(filters = interest.filters().len(), "read what rules ask for");
-                wanted.set_interest(interest);
+        subjects::INTEREST_KEY => {
+            let opened = trust.open::<Interest>(&entry.value).map_err(TooInterested::from);
+            match opened.and_then(|opened| opened.command.checked()) {
+                Ok(interest) => {
+                    info!(filters = interest.filters().len(), "read what rules ask for");
+                    wanted.set_interest(interest);
+                }
+                Err(error) => report("what rules ask for", &error),
             }
-            Err(error) => report("what rules ask for", &error),
-        },
-        subjects::SOURCES_KEY => match value(entry, wire::decode::<SourceLengths>) {
-            Ok(sources) => {
+        }
+        subjects::SOURCES_KEY => match trust.open::<SourceLengths>(&entry.value) {
+            Ok(Opened { command: sources, .. }) => {
                 info!(%sources, "read what counts as one source");
                 wanted.set_sources(sources);
             }
             Err(error) => report("what counts as one source", &error),
         },
         _ => {}
-    }
-}
-
-/// What a key holds, or the default if nothing.
-fn value<T: Default, E>(entry: &Entry, decode: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
-    match entry.operation {
-        Operation::Put => decode(&entry.value),
-        Operation::Delete | Operation::Purge => Ok(T::default()),
     }
 }

@@ -13,6 +13,8 @@ struct Checked {
     config: String,
     edge_id: String,
     nats: String,
+    /// Whether it has credentials.
+    verifies_commands: bool,
     api: String,
     /// Empty without a proxy.
     proxy: Proxied,
@@ -46,10 +48,12 @@ impl Checked {
             format: log.format.to_string(),
         });
         let in_kernel = config.enforcement.in_kernel();
+        let member = config.membership()?;
         Ok(Self {
             config: path.display().to_string(),
-            edge_id: config.edge_id()?,
-            nats: config.nats.url.to_string(),
+            edge_id: config.edge_id(&member)?,
+            nats: member.url.to_string(),
+            verifies_commands: member.trust.is_needed(),
             api: config.api_listen.to_string(),
             l7: config.enforcement.at_l7() && proxy.is_some(),
             proxy: proxy.unwrap_or_default(),
@@ -74,7 +78,14 @@ pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
         return print_json(&checked);
     }
     println!("{}: ok", checked.config);
-    println!("edge `{}` reports to NATS at {}", checked.edge_id, checked.nats);
+    let obeys = match checked.verifies_commands {
+        true => "signed commands alone",
+        false => "whoever reaches NATS (it has no credentials)",
+    };
+    println!(
+        "edge `{}` reports to NATS at {} and obeys {obeys}",
+        checked.edge_id, checked.nats
+    );
     if !checked.proxy.listeners.is_empty() {
         println!(
             "it proxies {} to {}",

@@ -7,24 +7,22 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::{
-    HeaderMap,
-    header::NATS_ROLLUP,
-    jetstream::{
-        context::{PublishError, PublishErrorKind, traits::Publisher as _},
-        kv,
-        message::{OutboundMessage, PublishMessage},
-        publish::PublishAck,
-    },
+use async_nats::jetstream::{
+    context::{PublishError, PublishErrorKind, traits::Publisher as _},
+    kv,
+    message::{OutboundMessage, PublishMessage},
+    publish::PublishAck,
 };
 use secbeat_common::{
     daemon::time::{ms_to_end, now_ms},
     prefix::Prefix,
     subjects,
-    wire::{self, BlockCommand},
+    wire::{BlockCommand, Lift},
 };
 
-use super::{MARKER_TTL, Streams};
+use uuid::Uuid;
+
+use super::{MARKER_TTL, Streams, purge};
 use crate::replica::Held;
 
 impl Streams {
@@ -34,11 +32,14 @@ impl Streams {
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
     pub async fn put_ban(&self, command: &BlockCommand, over: Held) -> anyhow::Result<Put> {
-        let sent = self.context.publish_message(ban_message(command, over)?).await?;
+        let sent = self
+            .context
+            .publish_message(self.ban_message(command, over)?)
+            .await?;
         put(sent.await)
     }
 
-    /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that decodes.
+    /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that counts.
     ///
     /// # Errors
     ///
@@ -48,39 +49,50 @@ impl Streams {
         let entry = entry.with_context(|| format!("reading the ban of {target}"))?;
         Ok(entry.map_or((0, None), |entry| {
             let is_put = entry.operation == kv::Operation::Put;
-            let command = is_put.then(|| wire::decode(&entry.value).ok()).flatten();
-            (entry.revision, command)
+            let command = is_put
+                .then(|| self.trust.open::<BlockCommand>(&entry.value).ok())
+                .flatten();
+            let command = command.map(|opened| opened.command);
+            (
+                entry.revision,
+                command.filter(|command| command.target == *target),
+            )
         }))
     }
 
-    /// Removes a ban, once, on top of what its key holds.
+    /// Removes the ban `id`, once, on top of what its key holds.
     ///
     /// # Errors
     ///
     /// When the server did not acknowledge it; it may have been removed all the same.
-    pub async fn remove_ban(&self, target: &Prefix, over: Held) -> anyhow::Result<Put> {
-        let mut message = PublishMessage::build().expected_last_subject_sequence(over.revision);
+    pub async fn remove_ban(&self, target: &Prefix, id: Uuid, over: Held) -> anyhow::Result<Put> {
+        let lift = Lift {
+            target: *target,
+            id,
+            expires_at_ms: over.expires_at_ms,
+        };
+        let mut message = PublishMessage::build()
+            .payload(self.signer.seal(&lift, over.revision)?.into())
+            .expected_last_subject_sequence(over.revision);
         if let Some(ttl) = rest(over.expires_at_ms, now_ms()) {
             message = message.ttl(ttl.max(MARKER_TTL));
         }
-        let mut message = message.outbound_message(subjects::ban(target));
-        let headers = message.headers.get_or_insert_with(HeaderMap::new);
-        // A purge, as ADR-8 has it.
-        headers.insert("KV-Operation", "PURGE");
-        headers.insert(NATS_ROLLUP, "sub");
-        let sent = self.context.publish_message(message).await?;
+        let sent = self
+            .context
+            .publish_message(purge(message, subjects::ban(target)))
+            .await?;
         put(sent.await).with_context(|| format!("removing the ban of {target}"))
     }
-}
 
-pub(super) fn ban_message(command: &BlockCommand, over: Held) -> anyhow::Result<OutboundMessage> {
-    let mut message = PublishMessage::build()
-        .payload(wire::encode(command)?.into())
-        .expected_last_subject_sequence(over.revision);
-    if let Some(ttl) = rest(command.expires_at_ms.max(over.expires_at_ms), now_ms()) {
-        message = message.ttl(ttl);
+    pub(super) fn ban_message(&self, command: &BlockCommand, over: Held) -> anyhow::Result<OutboundMessage> {
+        let mut message = PublishMessage::build()
+            .payload(self.signer.seal(command, over.revision)?.into())
+            .expected_last_subject_sequence(over.revision);
+        if let Some(ttl) = rest(command.expires_at_ms.max(over.expires_at_ms), now_ms()) {
+            message = message.ttl(ttl);
+        }
+        Ok(message.outbound_message(subjects::ban(&command.target)))
     }
-    Ok(message.outbound_message(subjects::ban(&command.target)))
 }
 
 /// How long the server has to keep what ends at `expires_at_ms`; `None` for ever. It counts in whole seconds; a ban's own end

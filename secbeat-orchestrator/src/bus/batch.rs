@@ -14,7 +14,7 @@ use secbeat_common::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ACK_TIMEOUT, Streams, bans::ban_message};
+use super::{ACK_TIMEOUT, Streams};
 use crate::replica::Held;
 
 /// Most messages in one batch: the server takes 1000, and half as many keep others waiting half as long.
@@ -46,7 +46,9 @@ impl Streams {
     /// When the server did not acknowledge them, as when one of the revisions is not the last; they may have been written
     /// all the same.
     pub async fn put_bans(&self, commands: &[(BlockCommand, Held)]) -> anyhow::Result<u64> {
-        let messages = commands.iter().map(|(command, over)| ban_message(command, *over));
+        let messages = commands
+            .iter()
+            .map(|(command, over)| self.ban_message(command, *over));
         self.put_all(messages.collect::<Result<_, _>>()?).await
     }
 

@@ -5,10 +5,15 @@ use std::path::Path;
 use secbeat_common::daemon::{
     api::ApiClient,
     cli::{Output, print_json, table},
+    credentials::Role,
 };
 use serde::Serialize;
 
-use crate::{api::RuleView, config::Config, detect::Action};
+use crate::{
+    api::RuleView,
+    config::{self, Config},
+    detect::Action,
+};
 
 /// What `check` says of a config.
 #[derive(Debug, Serialize)]
@@ -19,16 +24,23 @@ struct Checked {
     tls: bool,
     tokens: usize,
     nats: String,
+    /// Whether it has credentials.
+    signs_commands: bool,
     rules: Vec<RuleView>,
 }
 
 pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> anyhow::Result<()> {
+    let member = config.nats.membership(
+        Role::Orchestrator,
+        path.unwrap_or(Path::new(config::DEFAULT_PATH)),
+    )?;
     let checked = Checked {
         config: path.map(|path| path.display().to_string()),
         api: config.api.listen.to_string(),
         tls: config.api.tls.is_some(),
         tokens: config.api.token.len(),
-        nats: config.nats.url.to_string(),
+        nats: member.url.to_string(),
+        signs_commands: member.trust.is_needed(),
         rules: RuleView::all(config),
     };
     if output == Output::Json {
@@ -54,8 +66,13 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
         },
     );
     println!(
-        "the API listens on {}{tls} for {whom}, NATS is at {}",
-        checked.api, checked.nats
+        "the API listens on {}{tls} for {whom}, NATS is at {}, and commands are {}",
+        checked.api,
+        checked.nats,
+        match checked.signs_commands {
+            true => "signed",
+            false => "not signed (there are no credentials)",
+        }
     );
     Ok(())
 }

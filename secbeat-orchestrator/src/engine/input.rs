@@ -74,6 +74,8 @@ pub enum Input {
     /// The bucket has a ban, whoever wrote it.
     Banned(Box<Written>),
     Lifted(Gone),
+    /// Something that is not to be obeyed took the place of this target's ban in the bucket, if there was one.
+    Spoiled(Prefix),
     /// A rule that only observes would have banned somebody, whoever recorded it.
     Observed(Box<AuditRecord>),
     /// A partition has come or gone.

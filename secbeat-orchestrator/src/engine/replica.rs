@@ -192,6 +192,20 @@ impl Engine {
         self.revoked(gone.target, gone.at_ms);
     }
 
+    /// Writes the ban of `target` again, if there is one: what took its place says nothing.
+    pub(super) fn spoiled(&mut self, target: Prefix) {
+        self.present.remove(&target);
+        let ban = self
+            .ledger
+            .get(&target)
+            .filter(|ban| ban.write == WriteState::Acknowledged && ban.command.expires_at_ms > now_ms());
+        if let Some(ban) = ban {
+            warn!(%target, "somebody spoiled a ban in the bans bucket: writing it again");
+            self.writer
+                .wish(target, Wish::Ban(ban.command.clone()), Urgency::Now);
+        }
+    }
+
     /// Ends a ban that somebody else lifted. One that is over ends by itself, and one that was not written yet holds.
     fn revoked(&mut self, target: Prefix, at_ms: i64) {
         let holds = self

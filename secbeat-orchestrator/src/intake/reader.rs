@@ -55,7 +55,7 @@ impl Reader {
     }
 
     pub(super) async fn run(mut self) {
-        let streams = Streams::new(&self.intake.bus);
+        let streams = self.intake.streams.clone();
         let mut connection = 0;
         loop {
             let mut watched = self.intake.bus.clone();
@@ -145,24 +145,42 @@ fn input(
     partitions: &BTreeSet<u16>,
     sources: SourceLengths,
     received_ms: i64,
-) -> Result<Option<Input>, WireError> {
-    if &*message.subject == subjects::WAF_EVENTS {
-        let batch = waf(wire::decode(&message.payload)?, partitions, sources);
+) -> Result<Option<Input>, Unfit> {
+    let sender = subjects::edge_of(&message.subject).ok_or(Unfit::Subject)?;
+    let is_of_sender = |edge_id: &str| match edge_id == sender {
+        true => Ok(()),
+        false => Err(Unfit::Impostor(edge_id.to_owned())),
+    };
+    let Some(partition) = subjects::partition_of(&message.subject) else {
+        let batch: WafBatch = wire::decode(&message.payload)?;
+        is_of_sender(&batch.edge_id)?;
+        let batch = waf(batch, partitions, sources);
         return Ok((!batch.events.is_empty()).then_some(Input::Waf { batch, received_ms }));
-    }
+    };
     let (batch, age_ms) = if subjects::is_late(&message.subject) {
         let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
         (batch, Some(age_ms))
     } else {
         (wire::decode(&message.payload)?, None)
     };
-    let partition = subjects::partition_of(&message.subject).filter(|n| partitions.contains(n));
-    Ok(partition.map(|partition| Input::Batch {
+    is_of_sender(&batch.edge_id)?;
+    Ok(partitions.contains(&partition).then_some(Input::Batch {
         partition,
         batch,
         received_ms,
         age_ms,
     }))
+}
+
+/// Why a message of the telemetry stream says nothing.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("no edge publishes there")]
+    Subject,
+    #[error("telemetry of the edge {0} on another one's subject")]
+    Impostor(String),
 }
 
 /// What of `batch` is about sources in `partitions`.

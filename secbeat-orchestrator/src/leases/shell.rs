@@ -99,6 +99,7 @@ impl Leases {
     #[must_use]
     pub fn new(
         bus: Bus,
+        streams: Streams,
         identity: Identity,
         tenures: Tenures,
     ) -> (
@@ -114,7 +115,7 @@ impl Leases {
             ..LeasesView::default()
         });
         let leases = Self {
-            streams: Streams::new(&bus),
+            streams,
             bus,
             core: Core::new(identity, TERMS),
             id,

@@ -8,8 +8,9 @@ use std::{
 use secbeat_common::{
     daemon::time::now_ms,
     prefix::Prefix,
+    sign::Signer,
     subjects,
-    wire::{self, Action, BlockCommand, Layer, Reason, Scope},
+    wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_edge::kernel::{BanMaps, Pins};
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub fn measure(options: Options) -> Outcome {
     });
     fleet.nats.publish_all((0..BANS).map(|n| {
         let command = command(n);
-        let bytes = wire::encode(&command).expect("encoding a ban");
+        let bytes = Signer::default().seal(&command, 0).expect("encoding a ban");
         (subjects::ban(&command.target), bytes)
     }));
     wait_until(

@@ -115,6 +115,7 @@ trait Sink: Send {
 }
 
 struct ToBus {
+    subject: String,
     bus: Bus,
     publisher: Publisher,
 }
@@ -125,7 +126,7 @@ impl Sink for ToBus {
     }
 
     fn publish(&mut self, bytes: Vec<u8>) -> Result<(), Dropped> {
-        self.publisher.publish(subjects::WAF_EVENTS.to_owned(), bytes)
+        self.publisher.publish(self.subject.clone(), bytes)
     }
 }
 
@@ -137,12 +138,12 @@ pub fn start(
 ) -> (WafRecorder, impl Future<Output = ()> + use<>) {
     let (queue, events) = mpsc::channel(QUEUE);
     let stats = Arc::<WafStats>::default();
-    let task = send_all(
-        edge_id.to_owned(),
-        events,
-        stats.clone(),
-        ToBus { bus, publisher },
-    );
+    let bus = ToBus {
+        subject: subjects::waf_events(edge_id),
+        bus,
+        publisher,
+    };
+    let task = send_all(edge_id.to_owned(), events, stats.clone(), bus);
     (WafRecorder { queue, stats }, task)
 }
 

@@ -1,0 +1,302 @@
+//! What a bucket of signed commands says, entry by entry, to whoever reads it: edges, and orchestrators among themselves.
+//!
+//! A command counts if a trusted key signed it for the key under which it stands, and if it was not there before: it names
+//! the revision that it was written over, and a bucket takes a write only over the latest one. The same holds of what takes a
+//! command away. What else removes a key, be it the server at the command's end or somebody who may not, takes nothing
+//! away: commands know their own end.
+
+use std::{
+    collections::HashMap,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use async_nats::jetstream::kv::{Entry, Operation};
+
+use super::{garbage::Garbage, time::now_ms};
+use crate::{
+    prefix::Prefix,
+    sign::{Command, Opened, Trust, Untrusted},
+    wire::{AllowEntry, BlockCommand, Disallow, Lift, PERMANENT},
+};
+
+/// Entries that are verified together at most.
+pub const TOGETHER: usize = 256;
+/// With fewer keys known, none is forgotten.
+const KNOWN: usize = 4096;
+/// What the server may remove before its end by this clock.
+const SKEW_MS: i64 = 60_000;
+
+/// A command about a network, which stands under its key.
+pub trait About: Command {
+    /// What people call it.
+    const WHAT: &'static str;
+
+    fn network(&self) -> Prefix;
+
+    /// When it is over, milliseconds since the Unix epoch.
+    fn ends_ms(&self) -> i64;
+}
+
+impl About for BlockCommand {
+    const WHAT: &'static str = "a ban";
+
+    fn network(&self) -> Prefix {
+        self.target
+    }
+
+    fn ends_ms(&self) -> i64 {
+        self.expires_at_ms
+    }
+}
+
+impl About for Lift {
+    const WHAT: &'static str = "the end of a ban";
+
+    fn network(&self) -> Prefix {
+        self.target
+    }
+
+    fn ends_ms(&self) -> i64 {
+        self.expires_at_ms
+    }
+}
+
+impl About for AllowEntry {
+    const WHAT: &'static str = "an entry of the allowlist";
+
+    fn network(&self) -> Prefix {
+        self.network
+    }
+
+    fn ends_ms(&self) -> i64 {
+        self.until_ms.unwrap_or(PERMANENT)
+    }
+}
+
+impl About for Disallow {
+    const WHAT: &'static str = "the end of an entry of the allowlist";
+
+    fn network(&self) -> Prefix {
+        self.network
+    }
+
+    fn ends_ms(&self) -> i64 {
+        self.until_ms.unwrap_or(PERMANENT)
+    }
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard<C> {
+    Put(Box<C>),
+    /// There is none for this network any more.
+    Gone(Prefix),
+    /// Nothing of this network: what stands under its key is not to be obeyed.
+    Nothing(Prefix),
+    /// The key is none.
+    Garbage,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is no command.
+    Malformed,
+    Unsigned,
+    UnknownKey,
+    Forged,
+    /// It stands under the key of another network.
+    Readdressed,
+    /// It was there before, and has been replaced or lifted since.
+    Replayed,
+    /// It was over before it came.
+    Expired,
+    /// Its issuer no longer owned the target's partition.
+    Stale,
+}
+
+impl Reason {
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Unsigned,
+        Self::UnknownKey,
+        Self::Forged,
+        Self::Readdressed,
+        Self::Replayed,
+        Self::Expired,
+        Self::Stale,
+    ];
+
+    /// The word in statistics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unsigned => "unsigned",
+            Self::UnknownKey => "unknown_key",
+            Self::Forged => "forged",
+            Self::Readdressed => "readdressed",
+            Self::Replayed => "replayed",
+            Self::Expired => "expired",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// How many commands were refused, by reason. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Refused(Arc<[AtomicU64; Reason::ALL.len()]>);
+
+impl Refused {
+    pub fn count(&self, reason: Reason) {
+        if let Some(count) = self.0.get(reason as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Each reason with its number so far.
+    pub fn counts(&self) -> impl Iterator<Item = (Reason, u64)> {
+        let counts = self.0.iter().map(|count| count.load(Relaxed));
+        Reason::ALL.into_iter().zip(counts)
+    }
+}
+
+/// Reads a bucket in which `C` stands until it ends or `G` takes its place.
+#[derive(Debug)]
+pub struct Reader<C, G> {
+    trust: Trust,
+    refused: Refused,
+    garbage: Arc<Garbage>,
+    /// The latest command of each network that was obeyed.
+    latest: HashMap<Prefix, Latest>,
+    forget_at: usize,
+    reads: PhantomData<(C, G)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    revision: u64,
+    ends_ms: i64,
+}
+
+impl<C: About, G: About> Reader<C, G> {
+    #[must_use]
+    pub fn new(trust: Trust, refused: Refused, garbage: Arc<Garbage>) -> Self {
+        Self {
+            trust,
+            refused,
+            garbage,
+            latest: HashMap::new(),
+            forget_at: KNOWN,
+            reads: PhantomData,
+        }
+    }
+
+    /// Forgets all: the bucket was made anew, and its revisions begin again.
+    pub fn forget(&mut self) {
+        self.latest.clear();
+    }
+
+    /// What `entries` say, in their order.
+    pub fn read(&mut self, entries: &[Entry]) -> Vec<Heard<C>> {
+        let puts = entries.iter().filter(|entry| entry.operation == Operation::Put);
+        let puts: Vec<_> = puts.map(|entry| &*entry.value).collect();
+        let mut opened = self.trust.open_all(&puts).into_iter();
+        let now_ms = now_ms();
+        if self.latest.len() >= self.forget_at {
+            self.latest.retain(|_, latest| latest.ends_ms > now_ms);
+            self.forget_at = KNOWN.max(self.latest.len() * 2);
+        }
+        let mut hear = |entry: &Entry| {
+            let opened = match entry.operation {
+                Operation::Put => opened.next(),
+                Operation::Delete | Operation::Purge => None,
+            };
+            let Ok(network) = Prefix::from_key(&entry.key).inspect_err(|error| {
+                self.garbage.report(&entry.key, C::WHAT, error);
+            }) else {
+                return Heard::Garbage;
+            };
+            match opened {
+                Some(opened) => match self.admit(entry, network, opened, now_ms) {
+                    Some(command) => Heard::Put(Box::new(command)),
+                    None => Heard::Nothing(network),
+                },
+                None => self.removed(entry, network, now_ms),
+            }
+        };
+        entries.iter().map(&mut hear).collect()
+    }
+
+    fn removed(&mut self, entry: &Entry, network: Prefix, now_ms: i64) -> Heard<C> {
+        if !self.trust.is_needed() {
+            return Heard::Gone(network);
+        }
+        if entry.value.is_empty() {
+            // Most likely the server's, at the command's end.
+            let latest = self.latest.get(&network);
+            if latest.is_some_and(|latest| latest.ends_ms > now_ms.saturating_add(SKEW_MS)) {
+                self.refuse(entry, G::WHAT, Reason::Unsigned, &Untrusted::Unsigned);
+            }
+            return Heard::Nothing(network);
+        }
+        let opened = self.trust.open::<G>(&entry.value);
+        match self.admit(entry, network, opened, now_ms) {
+            Some(_) => Heard::Gone(network),
+            None => Heard::Nothing(network),
+        }
+    }
+
+    /// What was opened, if it counts.
+    fn admit<M: About>(
+        &mut self,
+        entry: &Entry,
+        network: Prefix,
+        opened: Result<Opened<M>, Untrusted>,
+        now_ms: i64,
+    ) -> Option<M> {
+        let Opened { command, over } = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                let reason = match error {
+                    Untrusted::Wire(_) => Reason::Malformed,
+                    Untrusted::Unsigned => Reason::Unsigned,
+                    Untrusted::UnknownKey(_) => Reason::UnknownKey,
+                    Untrusted::Forged => Reason::Forged,
+                };
+                self.refuse(entry, M::WHAT, reason, &error);
+                return None;
+            }
+        };
+        if command.network() != network {
+            let error = format!("one of {} under the key of {network}", command.network());
+            self.refuse(entry, M::WHAT, Reason::Readdressed, &error);
+            return None;
+        }
+        if !self.trust.is_needed() {
+            return Some(command);
+        }
+        let before = self.latest.get(&network).copied();
+        // What is read again after a reconnect is the latest itself.
+        if before.is_some_and(|before| over < before.revision && before.revision < entry.revision) {
+            self.refuse(entry, M::WHAT, Reason::Replayed, &"it was there before");
+            return None;
+        }
+        let still = before.filter(|before| before.ends_ms > now_ms);
+        let latest = Latest {
+            revision: entry.revision,
+            ends_ms: still.map_or(0, |still| still.ends_ms).max(command.ends_ms()),
+        };
+        self.latest.insert(network, latest);
+        Some(command)
+    }
+
+    fn refuse(&self, entry: &Entry, what: &str, reason: Reason, error: &dyn std::fmt::Display) {
+        self.refused.count(reason);
+        self.garbage.report(&entry.key, what, error);
+    }
+}

@@ -1,0 +1,225 @@
+//! Makes a fleet that trusts nobody by accident: keys, certificates, a config of nats-server, and one file with credentials
+//! for each member. All of it lies in one folder, which belongs on one machine and into its backup.
+//!
+//! * `authority`: the certificate authority of the bus, and its server's certificate.
+//! * `roster`: who is a member.
+//! * `permissions`: what each may do on the bus.
+//! * `nats_config`: the server's config.
+
+mod authority;
+mod nats_config;
+mod permissions;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{self, DirBuilder},
+    net::{IpAddr, SocketAddr},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use nkeys::KeyPair;
+use secbeat_common::{
+    daemon::credentials::{Credentials, Role, Secret, write_private},
+    sign::SecretKey,
+    subjects,
+};
+
+pub use self::roster::Member;
+use self::{authority::Authority, roster::Roster};
+
+/// Where the folder is unless told otherwise.
+pub const DEFAULT_DIR: &str = "/etc/secbeat/fleet";
+/// The orchestrator that `init` enrolls.
+pub const FIRST_ORCHESTRATOR: &str = "orchestrator-1";
+
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca.key";
+const SIGNING_KEY: &str = "signing.key";
+const ROSTER: &str = "roster.toml";
+const CREDENTIALS: &str = "credentials";
+const NATS: &str = "nats";
+const SERVER: &str = "server.pem";
+const SERVER_KEY: &str = "server.key";
+const NATS_CONFIG: &str = "nats-server.conf";
+const NATS_USERS: &str = "users.conf";
+
+/// What a new fleet is told.
+#[derive(Clone, Debug)]
+pub struct Founding {
+    /// Names and addresses under which members reach the server, the one that they use first.
+    pub hosts: Vec<String>,
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Where it stores what lasts.
+    pub store_dir: PathBuf,
+}
+
+/// The folder of a fleet.
+#[derive(Debug)]
+pub struct Fleet {
+    dir: PathBuf,
+    roster: Roster,
+}
+
+impl Fleet {
+    /// Makes a fleet with one orchestrator in `dir`, which must not exist or be empty.
+    ///
+    /// # Errors
+    ///
+    /// When something is there, or cannot be written.
+    pub fn found(dir: &Path, founding: &Founding) -> anyhow::Result<Self> {
+        let shown = dir.display();
+        let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+        ensure!(is_empty, "{shown} is not empty: a fleet is founded once");
+        let host = founding
+            .hosts
+            .first()
+            .context("no host by which members reach the server")?;
+        for folder in [dir.to_owned(), dir.join(CREDENTIALS), dir.join(NATS)] {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.with_context(|| format!("making the folder {}", folder.display()))?;
+        }
+        let authority = Authority::new().context("making a certificate authority")?;
+        let server = authority
+            .server(&founding.hosts)
+            .with_context(|| format!("making a certificate for {}", founding.hosts.join(", ")))?;
+        let signing = SecretKey::generate()?;
+        let config = nats_config::server(founding);
+        for (name, text) in [
+            (PathBuf::from(CA), authority.certificate()),
+            (CA_KEY.into(), &authority.key()),
+            (SIGNING_KEY.into(), &format!("{}\n", signing.reveal())),
+            (Path::new(NATS).join(SERVER), &server.certificate),
+            (Path::new(NATS).join(SERVER_KEY), &server.key),
+            (Path::new(NATS).join(NATS_CONFIG), &config),
+        ] {
+            write_private(&dir.join(name), text.as_bytes(), false)?;
+        }
+        let host = match host.parse() {
+            Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
+            _ => host.clone(),
+        };
+        let url = format!("tls://{host}:{}", founding.listen.port());
+        let mut fleet = Self {
+            dir: dir.to_owned(),
+            roster: Roster::new(url),
+        };
+        fleet.enroll(FIRST_ORCHESTRATOR, Role::Orchestrator)?;
+        Ok(fleet)
+    }
+
+    /// The fleet in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or its roster cannot be read.
+    pub fn open(dir: &Path) -> anyhow::Result<Self> {
+        let roster = dir.join(ROSTER);
+        ensure!(
+            roster.exists(),
+            "{} is no fleet's folder: `secbeat-orchestrator init` makes one",
+            dir.display()
+        );
+        Ok(Self {
+            dir: dir.to_owned(),
+            roster: Roster::load(&roster)?,
+        })
+    }
+
+    /// Takes a member in and writes its credentials. Returns where they are.
+    ///
+    /// # Errors
+    ///
+    /// When there is one of that name, or something cannot be written.
+    pub fn enroll(&mut self, name: &str, role: Role) -> anyhow::Result<PathBuf> {
+        ensure!(
+            subjects::is_token(name),
+            "`{name}` is no name: up to 64 letters, digits, `-` and `_`"
+        );
+        if let Some(member) = self.roster.member(name) {
+            bail!(
+                "{name} is a member already, as an {}; `expel` it first",
+                member.role
+            );
+        }
+        let user = KeyPair::new_user();
+        let signing: SecretKey = self
+            .read(SIGNING_KEY)?
+            .parse()
+            .with_context(|| self.shown(SIGNING_KEY))?;
+        let credentials = Credentials {
+            role,
+            name: name.to_owned(),
+            url: self.roster.url.clone(),
+            nkey: Secret(
+                user.seed()
+                    .map_err(|error| anyhow::anyhow!("a new nkey: {error}"))?,
+            ),
+            ca: Some(self.read(CA)?),
+            trusted_keys: vec![signing.public().to_string()],
+            signing_key: (role == Role::Orchestrator).then(|| Secret(signing.reveal().to_owned())),
+        };
+        let path = self.credentials(name);
+        credentials.save(&path, true)?;
+        self.roster.members.push(Member {
+            name: name.to_owned(),
+            role,
+            nkey: user.public_key(),
+        });
+        self.save()?;
+        Ok(path)
+    }
+
+    /// Takes a member out: once the server has read its config again, it is let in no more.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or something cannot be written.
+    pub fn expel(&mut self, name: &str) -> anyhow::Result<()> {
+        ensure!(self.roster.member(name).is_some(), "{name} is no member");
+        self.roster.members.retain(|member| member.name != name);
+        self.save()?;
+        match fs::remove_file(self.credentials(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", self.credentials(name).display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Its members, in the order in which they came.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.roster.members
+    }
+
+    /// Where the config of nats-server is.
+    #[must_use]
+    pub fn nats_config(&self) -> PathBuf {
+        self.dir.join(NATS).join(NATS_CONFIG)
+    }
+
+    /// Where the credentials of the member `name` are.
+    #[must_use]
+    pub fn credentials(&self, name: &str) -> PathBuf {
+        self.dir.join(CREDENTIALS).join(format!("{name}.toml"))
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        let users = nats_config::users(&self.roster);
+        write_private(&self.dir.join(NATS).join(NATS_USERS), users.as_bytes(), true)?;
+        self.roster.save(&self.dir.join(ROSTER))
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<String> {
+        fs::read_to_string(self.dir.join(name)).with_context(|| format!("reading {}", self.shown(name)))
+    }
+
+    fn shown(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+}

@@ -1,0 +1,96 @@
+//! What a member of the fleet may do on the bus: exactly what its daemon does.
+//!
+//! An edge publishes what it saw and what it did under its own name, and reads what is meant for all edges. It can write no
+//! ban, read no telemetry, and delete or purge nothing but its own sign of life. No permission of NATS can keep whoever may read a
+//! stream from having a stored message delivered onto any subject: against that, commands are signed
+//! ([`secbeat_common::sign`]).
+
+use secbeat_common::{
+    daemon::credentials::Role,
+    subjects::{
+        self, ACKS_ALL, ALLOW_BUCKET, AUDIT_ALL, AUDIT_STREAM, BANS_BUCKET, EDGES_BUCKET, LEASES_BUCKET,
+        RULES_BUCKET, TELEMETRY_STREAM,
+    },
+};
+
+use super::roster::Member;
+
+/// Subjects on which a user may publish and subscribe.
+pub(super) struct Permissions {
+    pub(super) publish: Vec<String>,
+    pub(super) subscribe: Vec<String>,
+}
+
+pub(super) fn of(Member { name, role, .. }: &Member) -> Permissions {
+    match role {
+        Role::Edge => edge(name),
+        Role::Orchestrator => orchestrator(name),
+    }
+}
+
+fn edge(name: &str) -> Permissions {
+    let mut publish = vec![
+        subjects::telemetry_by(name),
+        subjects::waf_events(name),
+        subjects::acks(name),
+        subjects::presence(name),
+        // Whether there is one, before telemetry is sent.
+        api(&format!("STREAM.INFO.{TELEMETRY_STREAM}")),
+        api(&format!("STREAM.INFO.{}", stream_of(EDGES_BUCKET))),
+    ];
+    for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET] {
+        publish.extend(reading(&stream_of(bucket)));
+    }
+    Permissions {
+        publish,
+        subscribe: vec![format!("{}.>", subjects::inbox(name))],
+    }
+}
+
+fn orchestrator(name: &str) -> Permissions {
+    let mut publish = vec![AUDIT_ALL.to_owned()];
+    for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET, LEASES_BUCKET] {
+        publish.push(format!("$KV.{bucket}.>"));
+    }
+    let buckets = [
+        BANS_BUCKET,
+        ALLOW_BUCKET,
+        RULES_BUCKET,
+        LEASES_BUCKET,
+        EDGES_BUCKET,
+    ];
+    let streams = [TELEMETRY_STREAM, AUDIT_STREAM].map(str::to_owned);
+    for stream in streams.into_iter().chain(buckets.map(stream_of)) {
+        for change in ["CREATE", "UPDATE"] {
+            publish.push(api(&format!("STREAM.{change}.{stream}")));
+        }
+        publish.extend(reading(&stream));
+    }
+    Permissions {
+        publish,
+        subscribe: vec![format!("{}.>", subjects::inbox(name)), ACKS_ALL.to_owned()],
+    }
+}
+
+/// What it takes to read a stream.
+fn reading(stream: &str) -> Vec<String> {
+    vec![
+        api(&format!("STREAM.INFO.{stream}")),
+        api(&format!("CONSUMER.CREATE.{stream}.>")),
+        api(&format!("CONSUMER.CREATE.{stream}")),
+        api(&format!("CONSUMER.INFO.{stream}.*")),
+        api(&format!("CONSUMER.DELETE.{stream}.*")),
+        api(&format!("DIRECT.GET.{stream}.>")),
+        api(&format!("STREAM.MSG.GET.{stream}")),
+        // Answers that keep the server's pace.
+        format!("$JS.FC.{stream}.>"),
+    ]
+}
+
+fn api(request: &str) -> String {
+    format!("$JS.API.{request}")
+}
+
+fn stream_of(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}

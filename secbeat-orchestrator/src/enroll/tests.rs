@@ -1,0 +1,127 @@
+use secbeat_common::{
+    daemon::credentials::Role,
+    sign::{Signer, Trust, Untrusted},
+    wire::Lift,
+};
+use uuid::Uuid;
+
+use super::*;
+
+fn founding(hosts: &[&str]) -> Founding {
+    Founding {
+        hosts: hosts.iter().map(ToString::to_string).collect(),
+        listen: "[::]:4222".parse().unwrap(),
+        store_dir: "/var/lib/nats".into(),
+    }
+}
+
+fn lift() -> Lift {
+    Lift {
+        target: "198.51.100.7".parse().unwrap(),
+        id: Uuid::nil(),
+        expires_at_ms: 1,
+    }
+}
+
+#[test]
+fn what_an_orchestrator_signs_its_edges_obey_and_those_of_another_fleet_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = |name: &str| folder.path().join(name);
+    let load = |path: &Path, role| Credentials::load(path, role).unwrap().membership().unwrap();
+    let mut ours = Fleet::found(&dir("ours"), &founding(&["nats.example.org", "192.0.2.1"])).unwrap();
+    let mut theirs = Fleet::found(&dir("theirs"), &founding(&["2001:db8::1"])).unwrap();
+    let orchestrator = load(&ours.credentials(FIRST_ORCHESTRATOR), Role::Orchestrator);
+    let edge = load(&ours.enroll("edge-1", Role::Edge).unwrap(), Role::Edge);
+    let foreign = load(&theirs.enroll("edge-1", Role::Edge).unwrap(), Role::Edge);
+    assert_eq!(edge.url.to_string(), "nats.example.org:4222");
+    assert_eq!(edge.login.unwrap().name, "edge-1");
+    let sealed = orchestrator.signer.seal(&lift(), 5).unwrap();
+    let command = |trust: &Trust| trust.open::<Lift>(&sealed).map(|opened| opened.command);
+    assert_eq!(command(&edge.trust), Ok(lift()));
+    assert_eq!(command(&orchestrator.trust), Ok(lift()));
+    assert!(matches!(command(&foreign.trust), Err(Untrusted::UnknownKey(_))));
+    let unsigned = Signer::default().seal(&lift(), 5).unwrap();
+    assert_eq!(edge.trust.open::<Lift>(&unsigned), Err(Untrusted::Unsigned));
+}
+
+#[test]
+fn a_fleet_is_founded_once_and_a_name_is_taken_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("fleet");
+    let error = |result: anyhow::Result<()>| format!("{:#}", result.unwrap_err());
+    assert!(error(Fleet::open(&dir).map(drop)).contains("is no fleet's folder"));
+    let mut fleet = Fleet::found(&dir, &founding(&["localhost"])).unwrap();
+    let again = Fleet::found(&dir, &founding(&["localhost"])).map(drop);
+    assert!(error(again).ends_with("is not empty: a fleet is founded once"));
+    fleet.enroll("edge-1", Role::Edge).unwrap();
+    let taken = fleet.enroll("edge-1", Role::Orchestrator).map(drop);
+    assert_eq!(
+        error(taken),
+        "edge-1 is a member already, as an edge; `expel` it first"
+    );
+    let bad = fleet.enroll("edge.1", Role::Edge).map(drop);
+    assert!(error(bad).starts_with("`edge.1` is no name"));
+    let members = |fleet: &Fleet| {
+        fleet
+            .members()
+            .iter()
+            .map(|member| member.name.clone())
+            .collect::<Vec<_>>()
+    };
+    let mut read = Fleet::open(&dir).unwrap();
+    assert_eq!(members(&read), [FIRST_ORCHESTRATOR, "edge-1"]);
+    let nkey = read.members()[1].nkey.clone();
+    let users = || fs::read_to_string(dir.join(NATS).join(NATS_USERS)).unwrap();
+    assert!(users().contains(&nkey));
+    read.expel("edge-1").unwrap();
+    assert_eq!(error(read.expel("edge-1")), "edge-1 is no member");
+    assert_eq!(members(&Fleet::open(&dir).unwrap()), [FIRST_ORCHESTRATOR]);
+    assert!(!users().contains(&nkey) && !read.credentials("edge-1").exists());
+}
+
+#[test]
+fn credentials_are_their_owners_alone_and_for_one_role() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let mut fleet = Fleet::found(&folder.path().join("fleet"), &founding(&["localhost"])).unwrap();
+    let path = fleet.enroll("edge-1", Role::Edge).unwrap();
+    let error = |role| format!("{:#}", Credentials::load(&path, role).unwrap_err());
+    assert!(error(Role::Orchestrator).ends_with("they are those of the edge edge-1, not of an orchestrator"));
+    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    mode(0o644);
+    assert!(error(Role::Edge).contains("others may read or write the file (mode 644)"));
+    mode(0o600);
+    let text = fs::read_to_string(&path).unwrap();
+    let seed = text
+        .lines()
+        .find_map(|line| line.strip_prefix("nkey = "))
+        .unwrap();
+    for (from, to, complaint) in [
+        (
+            seed,
+            "\"SUXX\"",
+            "nkey: not the seed of a user, which begins with SU",
+        ),
+        (
+            "trusted_keys = [\"V",
+            "trusted_keys = [\"W",
+            "trusted_keys: no public key of a signer",
+        ),
+        (
+            "role = \"edge\"",
+            "role = \"guest\"",
+            "role: unknown variant `guest`",
+        ),
+        (
+            "tls://localhost:4222",
+            "tls://:4222",
+            "is no NATS address such as",
+        ),
+        ("BEGIN CERTIFICATE", "BEGIN NOTHING", "ca: "),
+    ] {
+        fs::write(&path, text.replace(from, to)).unwrap();
+        let error = error(Role::Edge);
+        assert!(error.contains(complaint) && !error.contains(seed), "{error}");
+    }
+}
