@@ -27,7 +27,6 @@ use secbeat_common::{
     wire::{self, AuditRecord, Lease},
 };
 use tracing::debug;
-use uuid::Uuid;
 
 pub use self::{allow::Over, audit::AuditQuery, bans::Put, batch::BATCH};
 use crate::leases::shell::LEASE;
@@ -228,7 +227,7 @@ impl Streams {
         };
         let consumer = stream
             .create_consumer(push::OrderedConfig {
-                deliver_subject: self.context_inbox(),
+                deliver_subject: self.client.new_inbox(),
                 deliver_policy,
                 filter_subjects: filters(partitions),
                 ..push::OrderedConfig::default()
@@ -242,10 +241,6 @@ impl Streams {
                 .await
                 .context("reading the telemetry stream")?,
         ))
-    }
-
-    fn context_inbox(&self) -> String {
-        format!("_INBOX.{}", Uuid::new_v4().simple())
     }
 
     /// Writes up to [`BATCH`] audit records in their order, each once, and waits for the server once. What it acknowledged

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::{
     cli::require_version,
     config::NatsUrl,
-    credentials::{Login, Membership},
+    credentials::{Authority, Login, Membership},
 };
 use crate::subjects;
 
@@ -32,6 +32,8 @@ const CLIENT_CAPACITY: usize = 4096;
 pub struct Bus {
     pub client: Client,
     connects: watch::Receiver<u64>,
+    /// Who vouches for the server: read anew for each connection.
+    _authority: Option<Authority>,
 }
 
 impl Bus {
@@ -82,7 +84,12 @@ impl Bus {
             .connect(member.url.0.clone())
             .await
             .with_context(|| format!("connecting to NATS at {server}"))?;
-        Ok(Self { client, connects })
+        let authority = member.login.as_ref();
+        Ok(Self {
+            client,
+            connects,
+            _authority: authority.and_then(|login| login.authority.clone()),
+        })
     }
 
     /// Waits until a connection other than number `seen` is up, and returns its number. Connections count from 1.
@@ -116,12 +123,19 @@ impl Bus {
 }
 
 /// A member has inboxes of its own, which nobody else may read.
-fn options(Login { name, nkey, tls }: &Login, program: &str) -> ConnectOptions {
+fn options(
+    Login {
+        name,
+        nkey,
+        authority,
+    }: &Login,
+    program: &str,
+) -> ConnectOptions {
     let options = ConnectOptions::with_nkey(nkey.0.clone())
         .name(format!("{program} {name}"))
         .custom_inbox_prefix(subjects::inbox(name));
-    match tls {
-        Some(config) => options.require_tls(true).tls_client_config(config.clone()),
+    match authority {
+        Some(authority) => options.require_tls(true).add_root_certificates(authority.path()),
         None => options,
     }
 }

@@ -3,19 +3,19 @@
 
 use std::{
     fmt, fs,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context as _, bail, ensure};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::config::{self, NatsUrl};
 use crate::{
@@ -204,7 +204,7 @@ impl Credentials {
             login: Some(Login {
                 name: self.name.clone(),
                 nkey: self.nkey.clone(),
-                tls: self.ca.as_deref().map(client_config).transpose().context("ca")?,
+                authority: self.ca.as_deref().map(Authority::new).transpose().context("ca")?,
             }),
             trust: keys.iter().collect(),
             signer: secret.into(),
@@ -247,21 +247,6 @@ pub fn write_private(path: &Path, bytes: &[u8], replace: bool) -> anyhow::Result
     written.with_context(|| format!("writing {shown}"))
 }
 
-/// Trusts whatever `ca` vouches for, and nothing else.
-fn client_config(ca: &str) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        roots
-            .add(certificate.context("not a certificate in PEM")?)
-            .context("not a certificate of an authority")?;
-    }
-    ensure!(!roots.is_empty(), "no certificate in PEM");
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("choosing TLS versions")?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
 /// How a daemon takes part in the fleet.
 #[derive(Clone, Debug)]
 pub struct Membership {
@@ -290,6 +275,31 @@ impl Membership {
 pub struct Login {
     pub name: String,
     pub nkey: Secret,
-    /// Whom it takes for the server; anyone with a certificate that the system trusts if `None`.
-    pub tls: Option<ClientConfig>,
+    /// Who vouches for the server; whoever the system trusts if `None`.
+    pub authority: Option<Authority>,
+}
+
+/// The certificate of an authority, as a file in memory: the NATS client takes nothing but files.
+#[derive(Clone, Debug)]
+pub struct Authority(Arc<OwnedFd>);
+
+impl Authority {
+    fn new(pem: &str) -> anyhow::Result<Self> {
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let certificates = certificates.context("not a certificate in PEM")?;
+        ensure!(!certificates.is_empty(), "no certificate in PEM");
+        for certificate in &certificates {
+            webpki::anchor_from_trusted_cert(certificate).context("not a certificate of an authority")?;
+        }
+        let file = memfd_create(c"secbeat-ca", MFdFlags::MFD_CLOEXEC).context("making a file in memory")?;
+        let mut file = fs::File::from(file);
+        std::io::Write::write_all(&mut file, pem.as_bytes()).context("writing a file in memory")?;
+        Ok(Self(Arc::new(file.into())))
+    }
+
+    /// Where it can be opened, by this process and as long as this lives.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
 }

@@ -149,7 +149,7 @@ impl Streams {
         deliver_policy: DeliverPolicy,
     ) -> anyhow::Result<Consumer<push::OrderedConfig>> {
         let config = push::OrderedConfig {
-            deliver_subject: self.context_inbox(),
+            deliver_subject: self.client.new_inbox(),
             deliver_policy,
             filter_subjects,
             ..push::OrderedConfig::default()

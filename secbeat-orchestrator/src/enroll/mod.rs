@@ -88,7 +88,9 @@ impl Fleet {
             .server(&founding.hosts)
             .with_context(|| format!("making a certificate for {}", founding.hosts.join(", ")))?;
         let signing = SecretKey::generate()?;
-        let config = nats_config::server(founding);
+        // The server looks for certificates where it was started, not beside its config.
+        let nats = fs::canonicalize(dir.join(NATS)).with_context(|| format!("finding {shown}"))?;
+        let config = nats_config::server(founding, &nats);
         for (name, text) in [
             (PathBuf::from(CA), authority.certificate()),
             (CA_KEY.into(), &authority.key()),

@@ -1,6 +1,8 @@
 //! The config of nats-server: the server itself, written once and the operator's from then on, and its users, written anew
 //! with each change of the roster.
 
+use std::path::Path;
+
 use super::{
     Founding, NATS_USERS, SERVER, SERVER_KEY,
     permissions::{Permissions, of},
@@ -12,6 +14,7 @@ pub(super) fn server(
     Founding {
         listen, store_dir, ..
     }: &Founding,
+    folder: &Path,
 ) -> String {
     format!(
         r#"# nats-server for SecBeat: version 2.11 or newer. Check this file with `nats-server --config {config} -t`; a running server
@@ -22,8 +25,8 @@ listen: "{listen}"
 http: "127.0.0.1:8222"
 
 tls {{
-  cert_file: "./{SERVER}"
-  key_file: "./{SERVER_KEY}"
+  cert_file: "{folder}/{SERVER}"
+  key_file: "{folder}/{SERVER_KEY}"
   min_version: "1.3"
 }}
 
@@ -42,6 +45,7 @@ include "./{NATS_USERS}"
 "#,
         config = super::NATS_CONFIG,
         store_dir = store_dir.display(),
+        folder = folder.display(),
     )
 }
 

@@ -48,7 +48,8 @@ fn edge(name: &str) -> Permissions {
 }
 
 fn orchestrator(name: &str) -> Permissions {
-    let mut publish = vec![AUDIT_ALL.to_owned()];
+    // What the server can do, before buckets are made.
+    let mut publish = vec![AUDIT_ALL.to_owned(), api("INFO")];
     for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET, LEASES_BUCKET] {
         publish.push(format!("$KV.{bucket}.>"));
     }

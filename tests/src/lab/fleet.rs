@@ -92,6 +92,8 @@ pub struct Options {
     pub enforcement: &'static str,
     /// How often the edge compares the kernel with what it desires.
     pub reconcile: &'static str,
+    /// Whether NATS lets in members alone, and commands are signed.
+    pub secured: bool,
     /// Slots in each of the edge's ban maps.
     pub ban_slots: u32,
     /// More of the edge's config: keys of no table.
@@ -111,6 +113,7 @@ impl Default for Options {
             ban: "60s",
             enforcement: "both",
             reconcile: "1s",
+            secured: false,
             ban_slots: 4096,
             more_keys: String::new(),
             proxy_keys: String::new(),
@@ -164,7 +167,10 @@ impl Fleet {
             Front::Proxy => Nginx::start(&host, SocketAddr::new(loopback, 0)),
             Front::Nginx => Nginx::start(&host, SocketAddr::from(([0; 8], PROXY_PORT))),
         };
-        let nats = NatsServer::start(&host, loopback);
+        let mut nats = match options.secured {
+            true => NatsServer::start_secured(&host, loopback),
+            false => NatsServer::start(&host, loopback),
+        };
         let folder = tempfile::Builder::new()
             .prefix("secbeat-fleet-")
             .tempdir()
@@ -177,12 +183,15 @@ impl Fleet {
         fs::write(&pins.config, config).expect("writing edge.toml");
         let orchestrator_config = folder.path().join("orchestrator.toml");
         let text = format!(
-            "[nats]\nurl = \"{}\"\n[ban]\nduration = \"{}\"\n{}",
-            nats.url(),
+            "[nats]\n{}\n[ban]\nduration = \"{}\"\n{}",
+            nats_url(options, &nats),
             options.ban,
             options.more_orchestrator_config,
         );
         fs::write(orchestrator_config, text).expect("writing orchestrator.toml");
+        if options.secured {
+            install_credentials(&mut nats, folder.path());
+        }
 
         let files = HostFiles::new();
         let orchestrator = spawn_orchestrator(&host, &folder);
@@ -482,6 +491,29 @@ fn join_attacker(host: &Namespace, attacker: &Namespace) {
     );
 }
 
+/// Where NATS is, unless the credentials say so.
+fn nats_url(options: &Options, nats: &NatsServer) -> String {
+    match options.secured {
+        true => String::new(),
+        false => format!("url = \"{}\"", nats.url()),
+    }
+}
+
+/// Makes both daemons whose configs are in `folder` members of the fleet, as an operator would.
+fn install_credentials(nats: &mut NatsServer, folder: &Path) {
+    let edge = nats.enroll("edge-1");
+    let first = nats.fleet().join("credentials/orchestrator-1.toml");
+    fs::copy(first, folder.join("orchestrator.credentials")).expect("copying credentials");
+    let enrolled = Command::new(paths::daemon("secbeat-edge"))
+        .arg("--config")
+        .arg(folder.join("edge.toml"))
+        .arg("enroll")
+        .arg(edge)
+        .output()
+        .expect("running secbeat-edge");
+    assert!(enrolled.status.success(), "{enrolled:?}");
+}
+
 fn edge_config(options: &Options, pin_dir: &Path, nginx: &Nginx, nats: &NatsServer) -> String {
     let source = match options.front {
         Front::Proxy => format!(
@@ -501,7 +533,7 @@ pin_dir = "{}"
 ban_slots = {}
 {source}
 [nats]
-url = "{}"
+{}
 [bans]
 reconcile_interval = "{}"
 {}"#,
@@ -509,7 +541,7 @@ reconcile_interval = "{}"
         options.more_keys,
         pin_dir.display(),
         options.ban_slots,
-        nats.url(),
+        nats_url(options, nats),
         options.reconcile,
         options.more_config,
     )

@@ -4,7 +4,8 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, BufWriter, Write},
     net::{IpAddr, SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -13,6 +14,8 @@ use tempfile::TempDir;
 
 use crate::lab::{netns::Namespace, paths, process::Daemon, wait::wait_until};
 
+const STORE: &str = "store";
+const FLEET: &str = "fleet";
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
 
@@ -22,6 +25,7 @@ pub struct NatsServer {
     namespace: Namespace,
     address: SocketAddr,
     folder: TempDir,
+    config: PathBuf,
     program: PathBuf,
     daemon: Option<Daemon>,
 }
@@ -30,36 +34,87 @@ impl NatsServer {
     /// Starts one in `namespace` on a free port of `address` and waits until it accepts connections.
     #[must_use]
     pub fn start(namespace: &Namespace, address: IpAddr) -> Self {
-        Self::start_program(namespace, address, paths::nats_server())
+        Self::start_program(namespace, address, paths::nats_server(), plain_config)
+    }
+
+    /// Starts that of a [fleet](Self::fleet) founded for it, which lets members in and nobody else.
+    #[must_use]
+    pub fn start_secured(namespace: &Namespace, address: IpAddr) -> Self {
+        Self::start_program(namespace, address, paths::nats_server(), |folder, address| {
+            let fleet = folder.join(FLEET);
+            run(Command::new(paths::daemon("secbeat-orchestrator"))
+                .arg("init")
+                .args(["--host", &address.ip().to_string()])
+                .args(["--listen", &address.to_string()])
+                .arg("--store-dir")
+                .arg(folder.join(STORE))
+                .arg("--dir")
+                .arg(&fleet));
+            fleet.join("nats/nats-server.conf")
+        })
     }
 
     /// Starts one of a version that SecBeat refuses.
     #[must_use]
     pub fn start_too_old(namespace: &Namespace, address: IpAddr) -> Self {
-        Self::start_program(namespace, address, paths::old_nats_server())
+        Self::start_program(namespace, address, paths::old_nats_server(), plain_config)
     }
 
-    fn start_program(namespace: &Namespace, address: IpAddr, program: PathBuf) -> Self {
+    /// `configure` writes the config and says where it is.
+    fn start_program(
+        namespace: &Namespace,
+        address: IpAddr,
+        program: PathBuf,
+        configure: impl FnOnce(&Path, SocketAddr) -> PathBuf,
+    ) -> Self {
         let address = SocketAddr::new(address, namespace.free_port(address));
         let folder = tempfile::Builder::new()
             .prefix("secbeat-nats-")
             .tempdir()
             .expect("making a store");
-        let store = folder.path().join("store");
-        let config = format!(
-            "listen: \"{address}\"\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n",
-            store.display()
-        );
-        fs::write(folder.path().join("nats.conf"), config).expect("writing nats.conf");
+        let config = configure(folder.path(), address);
         let mut server = Self {
             namespace: namespace.clone(),
             address,
             folder,
+            config,
             program,
             daemon: None,
         };
         server.restart();
         server
+    }
+
+    /// The folder of the fleet that it was founded with.
+    #[must_use]
+    pub fn fleet(&self) -> PathBuf {
+        self.folder.path().join(FLEET)
+    }
+
+    /// Takes an edge into the fleet, and returns where its credentials are.
+    ///
+    /// # Panics
+    ///
+    /// When that is refused.
+    #[must_use]
+    pub fn enroll(&mut self, name: &str) -> PathBuf {
+        let fleet = self.fleet();
+        run(Command::new(paths::daemon("secbeat-orchestrator"))
+            .args(["enroll", name, "--dir"])
+            .arg(&fleet));
+        self.reload();
+        fleet.join("credentials").join(format!("{name}.toml"))
+    }
+
+    /// Lets it read its config again, and waits until it has.
+    pub fn reload(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
+        let reloaded = "Reloaded server configuration";
+        let before = daemon.log().matches(reloaded).count();
+        daemon.signal(libc::SIGHUP);
+        wait_until("nats-server has read its config again", START, || {
+            daemon.log().matches(reloaded).count() > before
+        });
     }
 
     /// Where clients of its namespace connect.
@@ -196,14 +251,14 @@ impl NatsServer {
     /// When that cannot be deleted.
     pub fn lose_store(&mut self) {
         self.kill9();
-        fs::remove_dir_all(self.folder.path().join("store")).expect("deleting the store");
+        fs::remove_dir_all(self.folder.path().join(STORE)).expect("deleting the store");
     }
 
     /// Starts it (after stopping it, if need be) on the same port and store, and waits until it accepts connections.
     pub fn restart(&mut self) {
         self.stop();
         let mut command = self.namespace.command(&self.program);
-        command.arg("--config").arg(self.folder.path().join("nats.conf"));
+        command.arg("--config").arg(&self.config);
         let daemon = self.daemon.insert(Daemon::spawn("nats-server", &mut command));
         daemon.wait_for_log("Server is ready", START);
         wait_until("nats-server accepts connections", START, || {
@@ -213,6 +268,22 @@ impl NatsServer {
                 .is_ok()
         });
     }
+}
+
+/// Lets everybody in.
+fn plain_config(folder: &Path, address: SocketAddr) -> PathBuf {
+    let config = format!(
+        "listen: \"{address}\"\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n",
+        folder.join(STORE).display()
+    );
+    let path = folder.join("nats.conf");
+    fs::write(&path, config).expect("writing nats.conf");
+    path
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("running a command");
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// A connection that publishes.
