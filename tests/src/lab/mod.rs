@@ -13,6 +13,7 @@ pub mod haproxy;
 pub mod host;
 pub mod http;
 pub mod interrupt;
+pub mod intruder;
 pub mod journal;
 pub mod login;
 pub mod model;

@@ -106,6 +106,24 @@ impl NatsServer {
         fleet.join("credentials").join(format!("{name}.toml"))
     }
 
+    /// Takes a member out of the fleet.
+    ///
+    /// # Panics
+    ///
+    /// When that is refused.
+    pub fn expel(&mut self, name: &str) {
+        run(Command::new(paths::daemon("secbeat-orchestrator"))
+            .args(["expel", name, "--dir"])
+            .arg(self.fleet()));
+        self.reload();
+    }
+
+    /// What it has logged since its last start.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
+    }
+
     /// Lets it read its config again, and waits until it has.
     pub fn reload(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
