@@ -6,6 +6,7 @@ pub mod join;
 pub mod journal;
 pub mod memory;
 pub mod observe;
+pub mod signatures;
 
 use std::net::Ipv4Addr;
 
@@ -31,6 +32,10 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "intake",
         measure: intake::measure,
+    },
+    Part {
+        name: "signatures",
+        measure: signatures::measure,
     },
     Part {
         name: "join",

@@ -34,7 +34,7 @@ pub struct FurtherEdge {
 }
 
 impl FurtherEdge {
-    /// Starts the edge `id` beside those of `fleet`, and waits for nothing. `ban_slots` is the size of its maps,
+    /// Starts the edge `id` beside those of `fleet`, enrolled there if it is secured, and waits for nothing. `ban_slots` is the size of its maps,
     /// `tables` are whole tables of its config.
     #[must_use]
     pub fn start(fleet: &Fleet, id: &str, ban_slots: u32, tables: &str) -> Self {
@@ -61,6 +61,14 @@ impl FurtherEdge {
             config: folder.path().join("edge.toml"),
         };
         let api = host.free_port(IpAddr::from([127, 0, 0, 1]));
+        let enrolled = fleet.nats.fleet().join("credentials").join(format!("{id}.toml"));
+        let nats = match enrolled.exists() {
+            true => {
+                fs::copy(enrolled, folder.path().join("edge.credentials")).expect("copying credentials");
+                String::new()
+            }
+            false => format!("url = \"{}\"", fleet.nats.url()),
+        };
         let config = format!(
             r#"edge_id = "{id}"
 enforcement = "kernel"
@@ -70,12 +78,11 @@ interfaces = ["{interface}"]
 pin_dir = "{}"
 ban_slots = {ban_slots}
 [nats]
-url = "{}"
+{nats}
 [bans]
 reconcile_interval = "1s"
 {tables}"#,
             pins.path.display(),
-            fleet.nats.url(),
         );
         fs::write(&pins.config, config).expect("writing edge.toml");
         let files = HostFiles::new();
