@@ -167,6 +167,7 @@ impl App {
             leases: leases_view,
             streams,
             rules: RuleView::all(&config).into(),
+            refused: refused.clone(),
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);

@@ -15,7 +15,7 @@ mod times;
 mod waf;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -47,7 +47,7 @@ use crate::{
     api::{
         edges::Standing,
         propagation::PropagationView,
-        view::{BanPage, BanView, Stats},
+        view::{BanPage, BanView, Outcomes, Stats},
     },
     auditor::Auditor,
     detect::{Detector, Finding, Upstreams},
@@ -117,6 +117,7 @@ struct Counts {
     findings: u64,
     suppressed: u64,
     braked: u64,
+    by_rule: BTreeMap<String, Outcomes>,
 }
 
 impl Engine {
@@ -302,6 +303,7 @@ impl Engine {
                     findings: self.counts.findings,
                     suppressed: self.counts.suppressed,
                     braked: self.counts.braked,
+                    rules: self.counts.by_rule.clone(),
                     brake: self.brake(),
                     restored: self.is_restored(),
                     unwritten: self.open.len(),
@@ -335,7 +337,9 @@ impl Engine {
     fn judge(&mut self, finding: &Finding, received_ms: i64) {
         self.counts.findings += 1;
         let brakes = self.brakes();
-        match self.ledger.judge(finding, brakes, received_ms, Uuid::now_v7()) {
+        let decision = self.ledger.judge(finding, brakes, received_ms, Uuid::now_v7());
+        self.count(finding, &decision);
+        match decision {
             Decision::AlreadyBanned => self.witness.findings.note(finding, Outcome::AlreadyBanned),
             Decision::Ban(command) => {
                 let command_id = command.id;
@@ -375,6 +379,26 @@ impl Engine {
                     .record(record(finding.source, ACTOR.to_owned(), decision), Urgency::Now);
             }
         }
+    }
+
+    fn count(&mut self, finding: &Finding, decision: &Decision) {
+        let rule = finding.rule.name();
+        let of_rule = match self.counts.by_rule.get_mut(rule) {
+            Some(of_rule) => of_rule,
+            None => self.counts.by_rule.entry(rule.to_owned()).or_default(),
+        };
+        let Outcomes {
+            banned,
+            observed,
+            already_banned,
+            suppressed,
+        } = of_rule;
+        *match decision {
+            Decision::Ban(_) => banned,
+            Decision::Observed(_) => observed,
+            Decision::AlreadyBanned => already_banned,
+            Decision::Suppressed(_) => suppressed,
+        } += 1;
     }
 
     /// Whether `finding`'s source has not been audited as suppressed within its window: it may go on for ever, and must

@@ -9,6 +9,7 @@ pub mod config;
 pub mod credentials;
 pub mod exit;
 pub mod garbage;
+pub mod metrics;
 pub mod protect;
 pub mod term;
 pub mod time;

@@ -1,19 +1,14 @@
-//! `GET /metrics`: the statistics in Prometheus' text format.
-//!
-//! Everything is told anew at each scrape from the same [`Stats`] that the API shows, so there is one place for each
-//! number, and nothing lingers of an interface that is no longer attached.
+//! `GET /metrics`: the [`Stats`] that the API shows, for Prometheus.
 
-use anyhow::anyhow;
-use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use secbeat_common::daemon::metrics::scrape;
 
 use super::view::{ProxyView, SpoolView, Stats};
 use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
 
 /// The text of one scrape.
-pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    with_local_recorder(&recorder, || {
+pub(super) fn render(stats: &Stats) -> String {
+    scrape(|| {
         kernel(stats);
         bans(stats);
         proxy(&stats.proxy);
@@ -21,11 +16,7 @@ pub(super) fn render(stats: &Stats) -> anyhow::Result<String> {
         telemetry(stats);
         stats.access_logs.iter().for_each(access_log);
         waf(stats);
-    });
-    let text = recorder.handle().render();
-    (!text.is_empty())
-        .then_some(text)
-        .ok_or_else(|| anyhow!("there is nothing to tell"))
+    })
 }
 
 fn kernel(stats: &Stats) {

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::StatusCode,
     middleware,
     response::IntoResponse,
     routing::{delete, get, put},
@@ -21,6 +21,7 @@ use secbeat_common::{
         bus::Bus,
         config::HumanDuration,
         garbage::Garbage,
+        metrics::answer as scraped,
         protect::{Allowed, Protected},
         time::now_ms,
     },
@@ -196,8 +197,7 @@ async fn set_mode(
 
 /// Prometheus' text format.
 async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Failure> {
-    let text = metrics::render(&admin.stats().await?)?;
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+    Ok(scraped(metrics::render(&admin.stats().await?)))
 }
 
 async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Failure> {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod edges;
 mod events;
 mod findings;
+mod metrics;
 pub mod openapi;
 mod probes;
 pub mod propagation;
@@ -24,6 +25,7 @@ pub use secbeat_common::daemon::api::Failure;
 use secbeat_common::daemon::{
     api::{as_problems, ask, no_browsers},
     bus::Bus,
+    commands::Refused,
 };
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
@@ -55,6 +57,7 @@ pub struct Api {
     pub leases: watch::Receiver<LeasesView>,
     pub streams: Streams,
     pub rules: Arc<[RuleView]>,
+    pub refused: Refused,
 }
 
 /// All endpoints, and their description.
@@ -72,6 +75,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(sources::routes())
         .merge(findings::routes())
         .merge(audit::routes())
+        .merge(metrics::routes())
 }
 
 /// The API as a function, to be served or tested. Without tokens whoever is on this host may do everything.

@@ -13,11 +13,22 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// What the daemon counts.
 #[utoipa::path(get, path = "/api/v1/stats", responses((status = OK, body = ApiStats)))]
 async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
-    let engine = api.ask(|reply| Input::Stats { reply }).await?;
-    Ok(Json(ApiStats {
-        engine,
-        bus_connected: api.bus.is_connected(),
-        leases: api.leases.borrow().clone(),
-        garbage: api.engine.garbage.count(),
-    }))
+    Ok(Json(api.stats().await?))
+}
+
+impl Api {
+    /// What the daemon counts.
+    pub(super) async fn stats(&self) -> Result<ApiStats, Failure> {
+        let engine = self.ask(|reply| Input::Stats { reply }).await?;
+        let refused = self.refused.counts();
+        Ok(ApiStats {
+            engine,
+            bus_connected: self.bus.is_connected(),
+            leases: self.leases.borrow().clone(),
+            garbage: self.engine.garbage.count(),
+            refused_commands: refused
+                .map(|(reason, count)| (reason.name().to_owned(), count))
+                .collect(),
+        })
+    }
 }

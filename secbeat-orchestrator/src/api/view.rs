@@ -1,5 +1,7 @@
 //! What the REST API and the command line show: the JSON of `/api/v1`.
 
+use std::collections::BTreeMap;
+
 use secbeat_common::daemon::time::{end, ms_to_end, rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -114,6 +116,9 @@ pub struct Stats {
     pub suppressed: u64,
     /// Those among them that a brake suppressed.
     pub braked: u64,
+    /// What became of findings, by rule.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Outcomes>,
     /// The brake that holds, `rate` or `share`; `null` while none does.
     pub brake: Option<String>,
     /// Whether the ledger has been read from the bus since the start.
@@ -127,6 +132,17 @@ pub struct Stats {
     /// Which edges are there, and which drift.
     #[serde(default)]
     pub fleet: Vec<Standing>,
+}
+
+/// What became of a rule's findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Outcomes {
+    pub banned: u64,
+    /// The rule only observes.
+    pub observed: u64,
+    pub already_banned: u64,
+    /// Protected, or a brake.
+    pub suppressed: u64,
 }
 
 /// The telemetry of one edge, since this process began to read it.
@@ -163,4 +179,7 @@ pub struct ApiStats {
     pub leases: LeasesView,
     /// Messages that were neither telemetry nor a ban where one of these belongs.
     pub garbage: u64,
+    /// Commands on the bus that do not count, by reason: `unsigned`, `forged` and so on.
+    #[serde(default)]
+    pub refused_commands: BTreeMap<String, u64>,
 }

@@ -26,6 +26,7 @@ pub mod paths;
 mod pin_folder;
 pub mod pinned;
 pub mod process;
+pub mod prometheus;
 pub mod random;
 pub mod site;
 pub mod udp;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BPF_RUST: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
 /// The programs that the demo and the tests start, each with its package.
-const RUN: [(&str, &str); 12] = [
+const RUN: [(&str, &str); 13] = [
     ("bpftool", "bpftool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
@@ -23,6 +23,7 @@ const RUN: [(&str, &str); 12] = [
     ("curl", "curl"),
     ("ps", "procps"),
     ("logrotate", "logrotate"),
+    ("prometheus", "prometheus"),
     ("journalctl", "systemd"),
     ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
 ];
@@ -80,7 +81,7 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --no-install-recommends "$@"
-for server in nginx apache2 haproxy caddy fail2ban; do
+for server in nginx apache2 haproxy caddy fail2ban prometheus; do
     case " $* " in *" $server "*)
         if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$server.service"; fi ;;
     esac

@@ -1,0 +1,225 @@
+//! `GET /metrics`, for Prometheus.
+
+use axum::{extract::State, response::IntoResponse};
+use secbeat_common::daemon::metrics::{Told, answer, scrape};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Api, Failure,
+    edges::{Standing, StateView},
+    propagation::PropagationView,
+    view::{ApiStats, EdgeView, Stats},
+};
+use crate::engine::Input;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// The statistics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", responses((status = OK, body = String, content_type = "text/plain")))]
+async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Failure> {
+    let stats = api.stats().await?;
+    let propagation = api.ask(|reply| Input::Propagation { reply }).await?;
+    Ok(answer(render(&stats, &propagation)))
+}
+
+/// The text of one scrape.
+fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
+    scrape(|| {
+        bus(stats);
+        detection(&stats.engine);
+        ledger(&stats.engine);
+        fleet(&stats.engine);
+        telemetry(&stats.engine.edges);
+        enforcement(propagation);
+    })
+}
+
+fn bus(stats: &ApiStats) {
+    let truth = |holds| f64::from(u8::from(holds));
+    Told::gauge("secbeat_orchestrator_bus_connected", "1 while NATS is connected.")
+        .is([], truth(stats.bus_connected));
+    Told::gauge(
+        "secbeat_orchestrator_ready",
+        "1 once the ledger has been read from the bus.",
+    )
+    .is([], truth(stats.engine.restored));
+    let partitions = &stats.leases.partitions;
+    let owned = partitions.iter().filter(|partition| partition.epoch.is_some());
+    Told::gauge(
+        "secbeat_orchestrator_partitions_owned",
+        "Partitions whose sources this orchestrator judges.",
+    )
+    .is([], owned.count() as f64);
+    Told::gauge(
+        "secbeat_orchestrator_partitions_unowned",
+        "Partitions whose sources no orchestrator judges.",
+    )
+    .is([], stats.leases.unowned().count() as f64);
+    Told::gauge("secbeat_orchestrator_members", "Orchestrators that live.")
+        .is([], stats.leases.members.len() as f64);
+    Told::counter(
+        "secbeat_orchestrator_garbage_total",
+        "Messages that were not what belongs on their subject.",
+    )
+    .count([], stats.garbage);
+    let refused = Told::counter(
+        "secbeat_orchestrator_refused_commands_total",
+        "Commands on the bus that do not count.",
+    );
+    for (reason, count) in &stats.refused_commands {
+        refused.count([("reason", reason)], *count);
+    }
+}
+
+fn detection(stats: &Stats) {
+    for (name, means, value) in [
+        (
+            "secbeat_orchestrator_batches_total",
+            "Batches of telemetry taken in.",
+            stats.batches,
+        ),
+        (
+            "secbeat_orchestrator_events_total",
+            "Answers that edges reported one by one.",
+            stats.events,
+        ),
+        (
+            "secbeat_orchestrator_waf_events_total",
+            "Requests to which web application firewalls objected.",
+            stats.waf_events,
+        ),
+        (
+            "secbeat_orchestrator_evicted_sources_total",
+            "Sources forgotten because of detect.max_sources.",
+            stats.evicted_sources,
+        ),
+        (
+            "secbeat_orchestrator_braked_total",
+            "Findings that a brake kept from a ban.",
+            stats.braked,
+        ),
+    ] {
+        Told::counter(name, means).count([], value);
+    }
+    Told::gauge(
+        "secbeat_orchestrator_tracked_sources",
+        "Sources that the detector watches.",
+    )
+    .is([], stats.tracked_sources as f64);
+    let findings = Told::counter(
+        "secbeat_orchestrator_findings_total",
+        "Findings, and what became of them.",
+    );
+    for (rule, outcomes) in &stats.rules {
+        for (outcome, count) in [
+            ("banned", outcomes.banned),
+            ("observed", outcomes.observed),
+            ("already_banned", outcomes.already_banned),
+            ("suppressed", outcomes.suppressed),
+        ] {
+            findings.count([("rule", rule), ("outcome", outcome)], count);
+        }
+    }
+    let brake = Told::gauge(
+        "secbeat_orchestrator_brake",
+        "1 for the brake that holds right now.",
+    );
+    for name in ["rate", "share"] {
+        let holds = stats.brake.as_deref() == Some(name);
+        brake.is([("brake", name)], f64::from(u8::from(holds)));
+    }
+}
+
+fn ledger(stats: &Stats) {
+    Told::gauge("secbeat_orchestrator_bans", "Bans in force.").is([], stats.active_bans as f64);
+    Told::gauge(
+        "secbeat_orchestrator_unwritten_bans",
+        "Bans and unbans that the bus has not acknowledged yet.",
+    )
+    .is([], stats.unwritten as f64);
+    Told::counter(
+        "secbeat_orchestrator_audit_lost_total",
+        "Audit records that the bus did not take.",
+    )
+    .count([], stats.audit_lost);
+}
+
+fn fleet(stats: &Stats) {
+    let up = Told::gauge(
+        "secbeat_orchestrator_edge_up",
+        "1 for an edge that is there, 0 for one that is not.",
+    );
+    let drifting = Told::gauge(
+        "secbeat_orchestrator_edge_drifting",
+        "1 for an edge that has held other bans than the ledger for longer than edges.drift_grace.",
+    );
+    for Standing {
+        edge_id,
+        state,
+        drifting_since,
+        ..
+    } in &stats.fleet
+    {
+        let (is_up, drifts) = (*state == StateView::Up, drifting_since.is_some());
+        up.is([("edge", edge_id)], f64::from(u8::from(is_up)));
+        drifting.is([("edge", edge_id)], f64::from(u8::from(drifts)));
+    }
+}
+
+fn telemetry(edges: &[EdgeView]) {
+    let requests = Told::counter(
+        "secbeat_orchestrator_edge_requests_total",
+        "Requests that an edge counted.",
+    );
+    let lost = Told::counter(
+        "secbeat_orchestrator_edge_answers_lost_total",
+        "Answers that an edge says it could not report.",
+    );
+    let ignored = Told::counter(
+        "secbeat_orchestrator_edge_requests_ignored_total",
+        "Requests that did not count.",
+    );
+    let missing = Told::gauge(
+        "secbeat_orchestrator_edge_missing_batches",
+        "Batches that never came, by the gaps in their sequences.",
+    );
+    for edge in edges {
+        let id = edge.edge_id.as_str();
+        requests.count([("edge", id)], edge.requests);
+        lost.count([("edge", id)], edge.lost);
+        ignored.count([("edge", id), ("reason", "too_old")], edge.too_old);
+        ignored.count([("edge", id), ("reason", "too_wide")], edge.too_wide);
+        missing.is([("edge", id)], edge.missing_batches as f64);
+    }
+}
+
+fn enforcement(propagation: &PropagationView) {
+    let seconds = Told::seconds(
+        "secbeat_orchestrator_enforcement_seconds",
+        "From the decision of a ban until an edge's kernel has it, by percentile since the start.",
+    );
+    let answers = Told::counter(
+        "secbeat_orchestrator_acknowledgements_total",
+        "What an edge made of bans.",
+    );
+    for edge in &propagation.edges {
+        let id = edge.edge_id.as_str();
+        for (percentile, ms) in [
+            ("50", edge.p50_ms),
+            ("95", edge.p95_ms),
+            ("99", edge.p99_ms),
+            ("100", edge.max_ms),
+        ] {
+            seconds.is([("edge", id), ("percentile", percentile)], ms as f64 / 1000.0);
+        }
+        for (outcome, count) in [
+            ("enforced", edge.count),
+            ("refused", edge.refused),
+            ("failed", edge.failed),
+        ] {
+            answers.count([("edge", id), ("outcome", outcome)], count);
+        }
+    }
+}
