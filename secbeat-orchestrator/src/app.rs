@@ -185,7 +185,7 @@ impl App {
             fleet_watch,
             protection,
             allowed,
-            allow_reader: Reader::new(member.trust, refused, garbage.clone()),
+            allow_reader: Reader::new(member.trust, refused, garbage),
             signer: member.signer,
             url: member.url,
             listener,

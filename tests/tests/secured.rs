@@ -120,10 +120,9 @@ fn an_edges_credentials_neither_ban_nor_read_telemetry_nor_purge() {
     let path = fleet.nats.enroll("edge-2");
     orchestrator(&fleet, &["ban", VICTIM]);
     wait_until("it is enforced", PATIENCE, || is_banned(&fleet, VICTIM));
-    let ban = subjects::ban(&VICTIM.parse().unwrap());
     let target: Prefix = "192.0.2.77".parse().unwrap();
     let writes = [
-        ban.clone(),
+        subjects::ban(&VICTIM.parse().unwrap()),
         subjects::ban(&target),
         subjects::allow(&target),
         subjects::telemetry("edge-1", 3),
