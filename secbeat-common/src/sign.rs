@@ -248,6 +248,10 @@ impl Trust {
 
     /// The same for many commands, at about half the cost of each.
     pub fn open_all<C: Command>(&self, sealed: &[&[u8]]) -> Vec<Result<Opened<C>, Untrusted>> {
+        // Of a batch of one, or where nothing is verified, nothing is gained.
+        if sealed.len() < 2 || !self.is_needed() {
+            return sealed.iter().map(|bytes| self.open(bytes)).collect();
+        }
         let mut envelopes = Vec::with_capacity(sealed.len());
         let (mut messages, mut signatures, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for bytes in sealed {
