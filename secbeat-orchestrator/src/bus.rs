@@ -28,7 +28,12 @@ use secbeat_common::{
 };
 use tracing::debug;
 
-pub use self::{allow::Over, audit::AuditQuery, bans::Put, batch::BATCH};
+pub use self::{
+    allow::Over,
+    audit::AuditQuery,
+    bans::{Found, Put},
+    batch::BATCH,
+};
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.

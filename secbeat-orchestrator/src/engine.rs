@@ -102,6 +102,8 @@ pub struct Engine {
     fence: Fence,
     /// Targets whose ban in the bucket edges refuse.
     stale: HashSet<Prefix>,
+    /// Targets under whose key something stands that is not to be obeyed, and its revision.
+    spoiled: HashMap<Prefix, u64>,
     /// Whoever waits until all that was decided is written.
     draining: Option<oneshot::Sender<()>>,
     counts: Counts,
@@ -160,6 +162,7 @@ impl Engine {
             present: HashMap::new(),
             fence: Fence::default(),
             stale: HashSet::new(),
+            spoiled: HashMap::new(),
             draining: None,
             counts: Counts::default(),
             events: Events::default(),
@@ -211,6 +214,7 @@ impl Engine {
                 _ = expire.tick() => {
                     self.expire();
                     self.expire_allowlist();
+                    self.write_spoiled();
                     self.look_for_edges();
                 }
                 _ = cleanup.tick() => {
@@ -258,7 +262,9 @@ impl Engine {
             Input::Recheck { bans, lifted, audit } => self.recheck(bans, lifted, &audit),
             Input::Banned(written) => self.banned(*written),
             Input::Lifted(gone) => self.lifted(gone),
-            Input::Spoiled(target) => self.spoiled(target),
+            Input::Spoiled { target, revision } => {
+                self.spoiled.insert(target, revision);
+            }
             Input::Observed(record) => self.remember([&*record], now_ms()),
             Input::Owned(ownership) => self.owned(ownership),
             Input::EdgeHeard(record) => self.edge_heard(*record),

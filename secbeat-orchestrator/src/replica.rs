@@ -41,22 +41,47 @@ pub struct Held {
     pub revision: u64,
     /// The end of the ban; 0 if there is none.
     pub expires_at_ms: i64,
+    /// The latest revision in the whole bucket that is known. A command says that it was written after it, and so after
+    /// whatever anybody has seen of its key, also if the server has forgotten that since.
+    pub seen: u64,
 }
 
 /// What was last heard of each key of the bucket. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Revisions(Arc<Mutex<HashMap<Prefix, Held>>>);
+pub struct Revisions(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    held: HashMap<Prefix, Held>,
+    seen: u64,
+}
 
 impl Revisions {
     /// Of the key of `target`'s ban, as far as is known.
     #[must_use]
     pub fn of(&self, target: &Prefix) -> Held {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(target).copied().unwrap_or_default()
+        let held = known.held.get(target).copied().unwrap_or_default();
+        Held {
+            seen: known.seen.max(held.revision),
+            ..held
+        }
+    }
+
+    /// The same of a key that holds `revision`, and a ban until `expires_at_ms` (0: none).
+    #[must_use]
+    pub fn at(&self, revision: u64, expires_at_ms: i64) -> Held {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Held {
+            revision,
+            expires_at_ms,
+            seen: known.seen.max(revision),
+        }
     }
 
     fn take(&self, target: Prefix, entry: &Entry, heard: &Heard<BlockCommand>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.seen = known.seen.max(entry.revision);
         match entry.operation {
             Operation::Put => {
                 let expires_at_ms = match heard {
@@ -66,17 +91,23 @@ impl Revisions {
                 let held = Held {
                     revision: entry.revision,
                     expires_at_ms,
+                    seen: entry.revision,
                 };
-                known.insert(target, held);
+                known.held.insert(target, held);
             }
             Operation::Delete | Operation::Purge => {
-                known.remove(&target);
+                known.held.remove(&target);
             }
         }
     }
 
-    fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Forgets all: the bucket's latest revision is `seen`.
+    fn begin(&self, seen: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known {
+            held: HashMap::new(),
+            seen,
+        };
     }
 }
 
@@ -105,6 +136,8 @@ pub struct Replica {
     pub streams: Streams,
     pub inputs: mpsc::Sender<Input>,
     pub reader: Reader<BlockCommand, Lift>,
+    /// When the bucket that was read last was made.
+    pub made: Option<i128>,
     pub revisions: Revisions,
     pub longest_window: Duration,
     /// How far back the audit matters at the start.
@@ -164,7 +197,12 @@ impl Replica {
             .watch_with_history(">")
             .await
             .context("watching the bans bucket")?;
-        self.revisions.clear();
+        let made = status.info.created.unix_timestamp_nanos();
+        if self.made.replace(made).is_some_and(|before| before != made) {
+            // Its revisions begin again.
+            self.reader.forget();
+        }
+        self.revisions.begin(status.info.state.last_sequence);
         // From before the audit is read, so that none falls between.
         let mut observed = Box::pin(streams.observed_from_now().await?);
         let (mut bans, mut lifted) = (Vec::new(), Vec::new());
@@ -186,7 +224,7 @@ impl Replica {
                     Change::Written(written) => bans.push(*written),
                     Change::Gone(gone) => lifted.push(gone),
                     // The ledger's ban is not among those written, and so is written again.
-                    Change::Spoiled(_) => {}
+                    Change::Spoiled { .. } => {}
                 }
             }
             entries.clear();
@@ -222,7 +260,7 @@ impl Replica {
                 self.send(match change {
                     Change::Written(written) => Input::Banned(written),
                     Change::Gone(gone) => Input::Lifted(gone),
-                    Change::Spoiled(target) => Input::Spoiled(target),
+                    Change::Spoiled { target, revision } => Input::Spoiled { target, revision },
                 })
                 .await?;
             }
@@ -259,7 +297,10 @@ impl Replica {
                 at_ms: created_ms(entry),
                 revision: entry.revision,
             }),
-            Heard::Nothing(_) | Heard::Garbage => Change::Spoiled(target),
+            Heard::Nothing(_) | Heard::Garbage => Change::Spoiled {
+                target,
+                revision: entry.revision,
+            },
         })
     }
 }
@@ -274,5 +315,8 @@ enum Change {
     Written(Box<Written>),
     Gone(Gone),
     /// What stands under this target's key is not to be obeyed, and took the place of what was there.
-    Spoiled(Prefix),
+    Spoiled {
+        target: Prefix,
+        revision: u64,
+    },
 }

@@ -20,6 +20,9 @@ use tracing::{debug, info};
 /// Pause before writing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often it is seen to.
+const RECHECK: Duration = Duration::from_secs(60);
+
 /// What edges are told.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -35,7 +38,10 @@ impl Wanted {
     pub async fn keep(self, mut bus: Bus, signer: Signer) {
         let mut connection = 0;
         loop {
-            connection = bus.connection_after(connection).await;
+            // From time to time also while the connection holds: somebody may have put something else there.
+            if let Ok(latest) = tokio::time::timeout(RECHECK, bus.connection_after(connection)).await {
+                connection = latest;
+            }
             while let Err(error) = self.write(&bus, &signer).await {
                 debug!("cannot tell edges what rules ask for yet, retrying: {error:#}");
                 tokio::time::sleep(RETRY).await;

@@ -25,10 +25,10 @@ use tracing::{debug, error};
 use uuid::Uuid;
 
 use crate::{
-    bus::{BATCH, Put, Streams},
+    bus::{BATCH, Found, Put, Streams},
     engine::Input,
     leases::{Standing, Tenures, boot_ms},
-    replica::{Held, Revisions},
+    replica::Revisions,
 };
 
 pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -206,18 +206,16 @@ impl Bucket {
                 return Ok(Fate::Written { revision });
             }
             let (revision, found) = self.streams.ban_of(&command.target).await?;
-            match found {
-                Some(found) if found.id == command.id => return Ok(Fate::Written { revision }),
-                Some(found) if command.epoch != NO_LEASE && found.expires_at_ms > now_ms() => {
+            over = match found {
+                Found::Ban(found) if found.id == command.id => return Ok(Fate::Written { revision }),
+                Found::Ban(found) if command.epoch != NO_LEASE && found.expires_at_ms > now_ms() => {
                     return Ok(Fate::Outrun(Box::new(found)));
                 }
-                found => {
-                    over = Held {
-                        revision,
-                        expires_at_ms: found.map_or(0, |found| found.expires_at_ms),
-                    };
-                }
-            }
+                // Of a ban that is written again, since somebody else took its place.
+                Found::Lifted(id) if id == command.id => return Ok(Fate::Superseded),
+                Found::Ban(found) => self.revisions.at(revision, found.expires_at_ms),
+                Found::Lifted(_) | Found::Nothing => self.revisions.at(revision, 0),
+            };
         }
     }
 
@@ -227,13 +225,12 @@ impl Bucket {
         let newer = |found: &BlockCommand| found.id != id && found.issued_at_ms > at_ms;
         loop {
             let (revision, found) = self.streams.ban_of(target).await?;
-            if found.as_ref().is_some_and(newer) {
-                return Ok(Fate::Lifted);
-            }
-            let over = Held {
-                revision,
-                expires_at_ms: found.map_or(expires_at_ms, |found| found.expires_at_ms.max(expires_at_ms)),
+            let ends_ms = match &found {
+                Found::Ban(found) if newer(found) => return Ok(Fate::Lifted),
+                Found::Ban(found) => found.expires_at_ms.max(expires_at_ms),
+                Found::Lifted(_) | Found::Nothing => expires_at_ms,
             };
+            let over = self.revisions.at(revision, ends_ms);
             if let Put::Written { .. } = self.streams.remove_ban(target, id, over).await? {
                 return Ok(Fate::Lifted);
             }

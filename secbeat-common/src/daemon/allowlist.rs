@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowlist {
     pub entries: BTreeMap<Prefix, AllowEntry>,
-    /// Those of a bucket that was made anew since; nobody has removed them.
+    /// Those that the bucket does not have any more, though nobody has removed them: it was made anew, or something that does
+    /// not count took their place.
     pub lost: BTreeSet<Prefix>,
 }
 
@@ -44,6 +45,10 @@ impl Allowlist {
             Heard::Gone(network) => {
                 self.entries.remove(&network);
                 self.lost.remove(&network);
+            }
+            // What took its place says nothing.
+            Heard::Nothing(network) if self.entries.contains_key(&network) => {
+                self.lost.insert(network);
             }
             Heard::Nothing(_) | Heard::Garbage => {}
         }

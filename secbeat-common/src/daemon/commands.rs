@@ -300,3 +300,177 @@ impl<C: About, G: About> Reader<C, G> {
         self.garbage.report(&entry.key, what, error);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        sign::{SecretKey, Signer},
+        wire::{Action, Layer, NO_LEASE, Reason as BanReason, Scope},
+    };
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    /// A fleet with a key, and who reads its bans.
+    struct Lab {
+        signer: Signer,
+        reader: Reader<BlockCommand, Lift>,
+        refused: Refused,
+    }
+
+    impl Lab {
+        fn new() -> Self {
+            let key = SecretKey::generate().unwrap();
+            let refused = Refused::default();
+            Self {
+                reader: Reader::new(
+                    [key.public()].into_iter().collect(),
+                    refused.clone(),
+                    Arc::default(),
+                ),
+                signer: Some(key).into(),
+                refused,
+            }
+        }
+
+        fn read(&mut self, entry: &Entry) -> Heard<BlockCommand> {
+            let mut heard = self.reader.read(std::slice::from_ref(entry));
+            assert_eq!(heard.len(), 1);
+            heard.remove(0)
+        }
+
+        fn bans(&mut self, entry: &Entry) -> bool {
+            matches!(self.read(entry), Heard::Put(_))
+        }
+
+        fn refused(&self) -> Vec<(&'static str, u64)> {
+            let counts = self.refused.counts().filter(|(_, count)| *count > 0);
+            counts.map(|(reason, count)| (reason.name(), count)).collect()
+        }
+    }
+
+    fn target() -> Prefix {
+        "198.51.100.7".parse().unwrap()
+    }
+
+    fn ban(lasts_ms: i64) -> BlockCommand {
+        BlockCommand {
+            id: Uuid::now_v7(),
+            action: Action::Block,
+            target: target(),
+            reason: BanReason::Manual,
+            note: String::new(),
+            evidence: None,
+            scope: Scope::Fleet,
+            strikes: 0,
+            issued_at_ms: now_ms(),
+            expires_at_ms: now_ms() + lasts_ms,
+            issuer: "alice".to_owned(),
+            layer: Layer::Kernel,
+            epoch: NO_LEASE,
+        }
+    }
+
+    fn lift(command: &BlockCommand) -> Lift {
+        Lift {
+            target: command.target,
+            id: command.id,
+            expires_at_ms: command.expires_at_ms,
+        }
+    }
+
+    fn entry(revision: u64, operation: Operation, value: Vec<u8>) -> Entry {
+        Entry {
+            bucket: "secbeat_bans".to_owned(),
+            key: target().key(),
+            value: value.into(),
+            revision,
+            delta: 0,
+            created: time::OffsetDateTime::UNIX_EPOCH,
+            operation,
+            seen_current: true,
+        }
+    }
+
+    #[test]
+    fn a_target_is_banned_again_however_the_ban_before_ended() {
+        let mut lab = Lab::new();
+        let put = |lab: &Lab, command: &BlockCommand, over, revision| {
+            entry(revision, Operation::Put, lab.signer.seal(command, over).unwrap())
+        };
+        // One that ends by itself: the server forgets its key, and a moment later that there was one.
+        let first = put(&lab, &ban(-1), 4, 10);
+        assert!(lab.bans(&first));
+        let marker = entry(15, Operation::Purge, Vec::new());
+        assert_eq!(lab.read(&marker), Heard::Nothing(target()));
+        // The writer has seen the bucket up to there, though the key is gone.
+        let for_ever = BlockCommand {
+            expires_at_ms: PERMANENT,
+            ..ban(0)
+        };
+        let second = put(&lab, &for_ever, 20, 21);
+        assert!(lab.bans(&second));
+        // Shortened, lifted, and again.
+        let short = ban(HOUR_MS);
+        let third = put(&lab, &short, 21, 22);
+        assert!(lab.bans(&third));
+        let lifted = entry(23, Operation::Purge, lab.signer.seal(&lift(&short), 22).unwrap());
+        assert_eq!(lab.read(&lifted), Heard::Gone(target()));
+        let fourth = put(&lab, &ban(HOUR_MS), 90, 91);
+        assert!(lab.bans(&fourth));
+        // What a reconnect names again.
+        assert!(lab.bans(&fourth));
+        assert_eq!(lab.refused(), []);
+    }
+
+    #[test]
+    fn what_was_there_before_does_not_come_back() {
+        let mut lab = Lab::new();
+        let command = ban(HOUR_MS);
+        let sealed = lab.signer.seal(&command, 0).unwrap();
+        let end = lab.signer.seal(&lift(&command), 10).unwrap();
+        assert!(lab.bans(&entry(10, Operation::Put, sealed.clone())));
+        assert_eq!(
+            lab.read(&entry(11, Operation::Purge, end.clone())),
+            Heard::Gone(target())
+        );
+        assert_eq!(
+            lab.read(&entry(12, Operation::Put, sealed.clone())),
+            Heard::Nothing(target())
+        );
+        let again = lab.signer.seal(&ban(HOUR_MS), 12).unwrap();
+        assert!(lab.bans(&entry(13, Operation::Put, again)));
+        assert_eq!(
+            lab.read(&entry(14, Operation::Purge, end)),
+            Heard::Nothing(target())
+        );
+        assert_eq!(lab.refused(), [("replayed", 2)]);
+        // A bucket that was made anew counts from the beginning.
+        lab.reader.forget();
+        assert!(lab.bans(&entry(1, Operation::Put, sealed)));
+    }
+
+    #[test]
+    fn only_what_is_signed_takes_a_ban_away() {
+        let mut lab = Lab::new();
+        let sealed = lab.signer.seal(&ban(HOUR_MS), 0).unwrap();
+        assert!(lab.bans(&entry(1, Operation::Put, sealed)));
+        for (revision, operation) in [(2, Operation::Delete), (3, Operation::Purge)] {
+            let removed = entry(revision, operation, Vec::new());
+            assert_eq!(lab.read(&removed), Heard::Nothing(target()));
+        }
+        let unsigned = Signer::default().seal(&lift(&ban(0)), 3).unwrap();
+        assert_eq!(
+            lab.read(&entry(4, Operation::Purge, unsigned)),
+            Heard::Nothing(target())
+        );
+        assert_eq!(lab.refused(), [("unsigned", 3)]);
+        // Where nothing is verified, whoever removes it lifts it.
+        let mut open =
+            Reader::<BlockCommand, Lift>::new(Trust::default(), Refused::default(), Arc::default());
+        let removed = open.read(&[entry(5, Operation::Delete, Vec::new())]);
+        assert_eq!(removed, [Heard::Gone(target())]);
+    }
+}

@@ -42,7 +42,10 @@ impl Nats {
     /// When they cannot be used, or were named and are not there.
     pub fn membership(&self, role: Role, config: &Path) -> anyhow::Result<Membership> {
         let path = self.path(role, config);
-        if self.credentials.is_none() && !path.exists() {
+        let is_there = path.try_exists();
+        if self.credentials.is_none()
+            && !is_there.with_context(|| format!("looking for {}", path.display()))?
+        {
             return Ok(Membership::anonymous(self.url()));
         }
         ensure!(

@@ -39,23 +39,33 @@ impl Streams {
         put(sent.await)
     }
 
-    /// The revision of the key of `target`'s ban (0: it does not exist), and the ban if it holds one that counts.
+    /// The revision of the key of `target`'s ban (0: it does not exist), and what it holds.
     ///
     /// # Errors
     ///
     /// When the server does not answer.
-    pub async fn ban_of(&self, target: &Prefix) -> anyhow::Result<(u64, Option<BlockCommand>)> {
+    pub async fn ban_of(&self, target: &Prefix) -> anyhow::Result<(u64, Found)> {
         let entry = self.bans().await?.entry(target.key()).await;
         let entry = entry.with_context(|| format!("reading the ban of {target}"))?;
-        Ok(entry.map_or((0, None), |entry| {
-            let is_put = entry.operation == kv::Operation::Put;
-            let command = is_put
-                .then(|| self.trust.open::<BlockCommand>(&entry.value).ok())
-                .flatten();
-            let command = command.map(|opened| opened.command);
+        Ok(entry.map_or((0, Found::Nothing), |entry| {
+            let found = match entry.operation {
+                kv::Operation::Put => self
+                    .trust
+                    .open(&entry.value)
+                    .map(|opened| Found::Ban(opened.command)),
+                kv::Operation::Delete | kv::Operation::Purge => self
+                    .trust
+                    .open::<Lift>(&entry.value)
+                    .map(|opened| Found::Lifted(opened.command.id)),
+            };
+            let found = found.unwrap_or(Found::Nothing);
+            let is_of_target = |found: &Found| match found {
+                Found::Ban(command) => command.target == *target,
+                Found::Lifted(_) | Found::Nothing => true,
+            };
             (
                 entry.revision,
-                command.filter(|command| command.target == *target),
+                Some(found).filter(is_of_target).unwrap_or(Found::Nothing),
             )
         }))
     }
@@ -72,7 +82,7 @@ impl Streams {
             expires_at_ms: over.expires_at_ms,
         };
         let mut message = PublishMessage::build()
-            .payload(self.signer.seal(&lift, over.revision)?.into())
+            .payload(self.signer.seal(&lift, over.seen)?.into())
             .expected_last_subject_sequence(over.revision);
         if let Some(ttl) = rest(over.expires_at_ms, now_ms()) {
             message = message.ttl(ttl.max(MARKER_TTL));
@@ -86,7 +96,7 @@ impl Streams {
 
     pub(super) fn ban_message(&self, command: &BlockCommand, over: Held) -> anyhow::Result<OutboundMessage> {
         let mut message = PublishMessage::build()
-            .payload(self.signer.seal(command, over.revision)?.into())
+            .payload(self.signer.seal(command, over.seen)?.into())
             .expected_last_subject_sequence(over.revision);
         if let Some(ttl) = rest(command.expires_at_ms.max(over.expires_at_ms), now_ms()) {
             message = message.ttl(ttl);
@@ -101,6 +111,16 @@ fn rest(expires_at_ms: i64, now_ms: i64) -> Option<Duration> {
     let left_ms = ms_to_end(expires_at_ms, now_ms)?;
     let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
     Some(Duration::from_secs(left.as_secs() + 1))
+}
+
+/// What the key of a target holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Ban(BlockCommand),
+    /// The end of the ban of this id.
+    Lifted(Uuid),
+    /// Nothing that counts.
+    Nothing,
 }
 
 /// What became of a write that depends on what is there.

@@ -75,7 +75,10 @@ pub enum Input {
     Banned(Box<Written>),
     Lifted(Gone),
     /// Something that is not to be obeyed took the place of this target's ban in the bucket, if there was one.
-    Spoiled(Prefix),
+    Spoiled {
+        target: Prefix,
+        revision: u64,
+    },
     /// A rule that only observes would have banned somebody, whoever recorded it.
     Observed(Box<AuditRecord>),
     /// A partition has come or gone.

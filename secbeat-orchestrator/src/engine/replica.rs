@@ -192,17 +192,27 @@ impl Engine {
         self.revoked(gone.target, gone.at_ms);
     }
 
-    /// Writes the ban of `target` again, if there is one: what took its place says nothing.
-    pub(super) fn spoiled(&mut self, target: Prefix) {
-        self.present.remove(&target);
-        let ban = self
-            .ledger
-            .get(&target)
-            .filter(|ban| ban.write == WriteState::Acknowledged && ban.command.expires_at_ms > now_ms());
-        if let Some(ban) = ban {
+    /// Writes bans again whose place something else took that says nothing. Not at once: two who do not trust each other would
+    /// keep each other busy.
+    pub(super) fn write_spoiled(&mut self) {
+        let now = now_ms();
+        for (target, revision) in std::mem::take(&mut self.spoiled) {
+            let ban = self.ledger.get(&target);
+            let Some(ban) = ban.filter(|ban| ban.command.expires_at_ms > now) else {
+                continue;
+            };
+            if self.is_outdated(&target, revision) {
+                continue;
+            }
+            if ban.write == WriteState::Pending {
+                // Perhaps it was written before, and nobody has said so yet.
+                self.spoiled.insert(target, revision);
+                continue;
+            }
             warn!(%target, "somebody spoiled a ban in the bans bucket: writing it again");
             self.writer
-                .wish(target, Wish::Ban(ban.command.clone()), Urgency::Now);
+                .wish(target, Wish::Ban(ban.command.clone()), Urgency::Bulk);
+            self.present.remove(&target);
         }
     }
 
