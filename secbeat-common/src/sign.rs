@@ -1,9 +1,9 @@
 //! Commands that nobody but an orchestrator can have written: signed with Ed25519 (RFC 8032) by a [`Signer`], read by whoever
 //! has [`Trust`] in its key.
 //!
-//! A signature covers what the message is for, the message, and the revision of its key in the bucket that it was written
-//! over. So a command cannot be taken for one of another kind, and what has been replaced once does not come back
-//! ([`Opened::over`]): whoever may read a bucket on the bus can have a stored message delivered onto any subject. For the
+//! A signature covers what the message is for, the message, and the revision of the bucket after which it was written. So a
+//! command cannot be taken for one of another kind, and what has been replaced once does not come back
+//! ([`Opened::after`]): whoever may read a bucket on the bus can have a stored message delivered onto any subject. For the
 //! same reason a message names its target, whatever the key under which it stands. Keys are written as NATS writes its
 //! own: `SV…` signs, `V…` is its public half.
 
@@ -37,8 +37,8 @@ pub const MAX_SEAL: usize = 128;
 /// A command as it stands in a bucket.
 #[derive(Debug, Serialize, Deserialize)]
 struct Envelope {
-    /// The revision of its key that it was written over; 0 for none.
-    over: u64,
+    /// See [`Opened::after`].
+    after: u64,
     signature: Option<Stamp>,
     /// The encoded command.
     body: Vec<u8>,
@@ -184,22 +184,22 @@ impl From<Option<SecretKey>> for Signer {
 }
 
 impl Signer {
-    /// `command` as it is to stand in its bucket, written over revision `over` of its key (0: none).
+    /// `command` as it is to stand in its bucket, written by somebody who has seen that up to its revision `after`.
     ///
     /// # Errors
     ///
     /// When it is too large for a message.
-    pub fn seal<C: Command>(&self, command: &C, over: u64) -> Result<Vec<u8>, WireError> {
+    pub fn seal<C: Command>(&self, command: &C, after: u64) -> Result<Vec<u8>, WireError> {
         let body = wire::encode(command)?;
         let signature = self.0.as_ref().map(|secret| {
-            let signature = secret.key.sign(&signed::<C>(over, &body));
+            let signature = secret.key.sign(&signed::<C>(after, &body));
             Stamp {
                 key: secret.public.id(),
                 halves: [*signature.r_bytes(), *signature.s_bytes()],
             }
         });
         wire::encode(&Envelope {
-            over,
+            after,
             signature,
             body,
         })
@@ -214,9 +214,9 @@ pub struct Trust(HashMap<KeyId, VerifyingKey>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened<C> {
     pub command: C,
-    /// The revision of its key that it was written over. A bucket takes a write only over the latest revision, so that a
-    /// command which comes after another revision of its key than this one was there before.
-    pub over: u64,
+    /// The latest revision in the whole bucket that its writer had seen. A bucket takes a write only over the latest revision
+    /// of its key, which its writer has to know: a command that follows a later one of its key than this was there before.
+    pub after: u64,
 }
 
 impl<'a> FromIterator<&'a PublicKey> for Trust {
@@ -289,24 +289,24 @@ impl Trust {
 
 impl Envelope {
     fn signed<C: Command>(&self) -> Vec<u8> {
-        signed::<C>(self.over, &self.body)
+        signed::<C>(self.after, &self.body)
     }
 
     fn into_command<C: Command>(self) -> Result<Opened<C>, Untrusted> {
         Ok(Opened {
             command: wire::decode(&self.body)?,
-            over: self.over,
+            after: self.after,
         })
     }
 }
 
 /// What a signature covers. No purpose contains a zero byte.
-fn signed<C: Command>(over: u64, body: &[u8]) -> Vec<u8> {
+fn signed<C: Command>(after: u64, body: &[u8]) -> Vec<u8> {
     [
         b"secbeat ",
         C::PURPOSE.as_bytes(),
         b"\0",
-        &over.to_be_bytes(),
+        &after.to_be_bytes(),
         body,
     ]
     .concat()
@@ -349,10 +349,10 @@ mod tests {
         Order("ban 198.51.100.7".to_owned())
     }
 
-    fn opened(over: u64) -> Opened<Order> {
+    fn opened(after: u64) -> Opened<Order> {
         Opened {
             command: order(),
-            over,
+            after,
         }
     }
 

@@ -163,8 +163,8 @@ impl BanWatch {
             warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
             // Its revisions begin again.
             known.fence = Fence::default();
-            self.reader.forget();
         }
+        self.reader.begin(made);
         let mut watch = bucket
             .watch_with_history(">")
             .await

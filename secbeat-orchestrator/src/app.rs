@@ -136,7 +136,6 @@ impl App {
             streams: streams.clone(),
             inputs: sender.clone(),
             reader: Reader::new(member.trust.clone(), refused.clone(), garbage.clone()),
-            made: None,
             revisions,
             longest_window: config.longest_window(),
             // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.

@@ -63,7 +63,7 @@ impl Revisions {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let held = known.held.get(target).copied().unwrap_or_default();
         Held {
-            seen: known.seen.max(held.revision),
+            seen: known.seen,
             ..held
         }
     }
@@ -136,8 +136,6 @@ pub struct Replica {
     pub streams: Streams,
     pub inputs: mpsc::Sender<Input>,
     pub reader: Reader<BlockCommand, Lift>,
-    /// When the bucket that was read last was made.
-    pub made: Option<i128>,
     pub revisions: Revisions,
     pub longest_window: Duration,
     /// How far back the audit matters at the start.
@@ -197,11 +195,7 @@ impl Replica {
             .watch_with_history(">")
             .await
             .context("watching the bans bucket")?;
-        let made = status.info.created.unix_timestamp_nanos();
-        if self.made.replace(made).is_some_and(|before| before != made) {
-            // Its revisions begin again.
-            self.reader.forget();
-        }
+        self.reader.begin(status.info.created.unix_timestamp_nanos());
         self.revisions.begin(status.info.state.last_sequence);
         // From before the audit is read, so that none falls between.
         let mut observed = Box::pin(streams.observed_from_now().await?);

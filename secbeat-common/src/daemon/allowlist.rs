@@ -110,10 +110,7 @@ async fn read(
         reading = entry.delta > 0;
         entries.push(entry);
     }
-    let is_made_anew = made.is_some_and(|made| made != this);
-    if is_made_anew {
-        reader.forget();
-    }
+    reader.begin(this);
     let before = known.borrow().clone().unwrap_or_default();
     for heard in reader.read(&entries) {
         // What is not to be obeyed takes nothing away.
@@ -124,7 +121,7 @@ async fn read(
         }
         list.take(heard);
     }
-    if is_made_anew {
+    if made.is_some_and(|made| made != this) {
         for (network, entry) in before.entries {
             list.lost
                 .extend((!list.entries.contains_key(&network)).then_some(network));

@@ -1,8 +1,8 @@
 //! What a bucket of signed commands says, entry by entry, to whoever reads it: edges, and orchestrators among themselves.
 //!
 //! A command counts if a trusted key signed it for the key under which it stands, and if it was not there before: it names
-//! the revision that it was written over, and a bucket takes a write only over the latest one. The same holds of what takes a
-//! command away. What else removes a key, be it the server at the command's end or somebody who may not, takes nothing
+//! the revision of the bucket after which it was written, and that is not older than any command of its key before it. The
+//! same holds of what takes a command away. What else removes a key, be it the server at the command's end or somebody who may not, takes nothing
 //! away: commands know their own end.
 
 use std::{
@@ -174,6 +174,8 @@ pub struct Reader<C, G> {
     /// The latest command of each network that was obeyed.
     latest: HashMap<Prefix, Latest>,
     forget_at: usize,
+    /// When the bucket was made.
+    made: Option<i128>,
     reads: PhantomData<(C, G)>,
 }
 
@@ -192,13 +194,16 @@ impl<C: About, G: About> Reader<C, G> {
             garbage,
             latest: HashMap::new(),
             forget_at: KNOWN,
+            made: None,
             reads: PhantomData,
         }
     }
 
-    /// Forgets all: the bucket was made anew, and its revisions begin again.
-    pub fn forget(&mut self) {
-        self.latest.clear();
+    /// What comes is of the bucket that was made at `made`. All of another one is forgotten: its revisions began again.
+    pub fn begin(&mut self, made: i128) {
+        if self.made.replace(made) != Some(made) {
+            self.latest.clear();
+        }
     }
 
     /// What `entries` say, in their order.
@@ -259,7 +264,7 @@ impl<C: About, G: About> Reader<C, G> {
         opened: Result<Opened<M>, Untrusted>,
         now_ms: i64,
     ) -> Option<M> {
-        let Opened { command, over } = match opened {
+        let Opened { command, after } = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let reason = match error {
@@ -282,7 +287,7 @@ impl<C: About, G: About> Reader<C, G> {
         }
         let before = self.latest.get(&network).copied();
         // What is read again after a reconnect is the latest itself.
-        if before.is_some_and(|before| over < before.revision && before.revision < entry.revision) {
+        if before.is_some_and(|before| after < before.revision && before.revision < entry.revision) {
             self.refuse(entry, M::WHAT, Reason::Replayed, &"it was there before");
             return None;
         }
@@ -448,7 +453,7 @@ mod tests {
         );
         assert_eq!(lab.refused(), [("replayed", 2)]);
         // A bucket that was made anew counts from the beginning.
-        lab.reader.forget();
+        lab.reader.begin(1);
         assert!(lab.bans(&entry(1, Operation::Put, sealed)));
     }
 

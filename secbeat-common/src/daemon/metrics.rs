@@ -50,6 +50,11 @@ impl Told {
         self
     }
 
+    /// Of a gauge that is 1 while something holds, and else 0.
+    pub fn holds<const N: usize>(self, labels: [(&'static str, &str); N], holds: bool) -> Self {
+        self.is(labels, f64::from(u8::from(holds)))
+    }
+
     /// Of a gauge.
     pub fn is<const N: usize>(self, labels: [(&'static str, &str); N], value: f64) -> Self {
         gauge!(self.0, of(labels)).set(value);

@@ -37,14 +37,13 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
 }
 
 fn bus(stats: &ApiStats) {
-    let truth = |holds| f64::from(u8::from(holds));
     Told::gauge("secbeat_orchestrator_bus_connected", "1 while NATS is connected.")
-        .is([], truth(stats.bus_connected));
+        .holds([], stats.bus_connected);
     Told::gauge(
         "secbeat_orchestrator_ready",
         "1 once the ledger has been read from the bus.",
     )
-    .is([], truth(stats.engine.restored));
+    .holds([], stats.engine.restored);
     let partitions = &stats.leases.partitions;
     let owned = partitions.iter().filter(|partition| partition.epoch.is_some());
     Told::gauge(
@@ -127,8 +126,7 @@ fn detection(stats: &Stats) {
         "1 for the brake that holds right now.",
     );
     for name in ["rate", "share"] {
-        let holds = stats.brake.as_deref() == Some(name);
-        brake.is([("brake", name)], f64::from(u8::from(holds)));
+        brake.holds([("brake", name)], stats.brake.as_deref() == Some(name));
     }
 }
 
@@ -162,9 +160,8 @@ fn fleet(stats: &Stats) {
         ..
     } in &stats.fleet
     {
-        let (is_up, drifts) = (*state == StateView::Up, drifting_since.is_some());
-        up.is([("edge", edge_id)], f64::from(u8::from(is_up)));
-        drifting.is([("edge", edge_id)], f64::from(u8::from(drifts)));
+        up.holds([("edge", edge_id)], *state == StateView::Up);
+        drifting.holds([("edge", edge_id)], drifting_since.is_some());
     }
 }
 
