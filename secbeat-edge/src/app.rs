@@ -18,6 +18,7 @@ use secbeat_common::daemon::{
     commands::{Reader, Refused},
     credentials::Membership,
     garbage::Garbage,
+    supervisor,
     time::now_ms,
 };
 use tokio::{
@@ -333,6 +334,7 @@ impl App {
             boot_id: Uuid::new_v4(),
             started_at_ms: now_ms(),
         };
+        let alive = self.admin.clone();
         let announcing = tokio::spawn(announcer.run(stopping()));
         let api = tokio::spawn(serve(self.api, None, admin::router(self.admin), stopping()));
         let authz = match self.authz {
@@ -348,10 +350,14 @@ impl App {
         let proxy = self.proxy.map(|proxy| tokio::spawn(proxy.run(stopping())));
 
         let mut outcome = Ok(());
+        supervisor::ready();
         tokio::select! {
             () = shutdown => info!("stopping; bans stay in the kernel"),
             Some(ended) = self.tasks.join_next() => outcome = ended.context("a task died").and_then(|ended| ended),
+            () = supervisor::keep_alive(async || alive.is_alive().await) => {}
         }
+        supervisor::stopping();
+        drop(alive);
         reloads.abort();
         let _ = stop.send(true);
         if let Err(error) = announcing.await {

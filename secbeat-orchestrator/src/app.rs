@@ -12,6 +12,7 @@ use secbeat_common::{
         config::NatsUrl,
         credentials::Membership,
         garbage::Garbage,
+        supervisor,
         tls::ServerTls,
     },
     sign::Signer,
@@ -240,11 +241,14 @@ impl App {
             }
             self.leases.run(resigning).await;
         });
+        let alive = self.api.clone();
         let router = api::router(self.api, self.config.api.token.into());
         let serve = tokio::spawn(serve(self.listener, self.tls, router, async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
+        supervisor::ready();
         let outcome = tokio::select! {
+            () = supervisor::keep_alive(async || alive.stats().await.is_ok()) => Ok(()),
             () = shutdown => {
                 info!("stopping; bans stay in force");
                 Ok(())
@@ -253,6 +257,8 @@ impl App {
             ended = &mut leases => ended.context("sharing the partitions died"),
             ended = replica => ended.context("reading the bus died").and_then(|ended| ended),
         };
+        supervisor::stopping();
+        drop(alive);
         let _ = stop.send(true);
         events.end();
         let _ = tokio::time::timeout(DRAIN, serve).await;

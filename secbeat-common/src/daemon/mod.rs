@@ -11,6 +11,7 @@ pub mod exit;
 pub mod garbage;
 pub mod metrics;
 pub mod protect;
+pub mod supervisor;
 pub mod term;
 pub mod time;
 pub mod tls;

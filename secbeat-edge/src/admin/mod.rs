@@ -169,6 +169,11 @@ impl Admin {
         })
     }
 
+    /// Whether bans are still being worked on.
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.ask(|reply| Order::Summary { reply }).await.is_ok()
+    }
+
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
         Ok(ask(&self.orders, PATIENCE, order).await?)
     }

@@ -68,6 +68,10 @@ impl Store {
         stats: Arc<TelemetryStats>,
     ) -> io::Result<Self> {
         let folder = config.folder.clone();
+        // Its parents are others' too: nats-server's files are below them, as another user.
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent)?;
+        }
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -18,7 +18,11 @@ async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
 
 impl Api {
     /// What the daemon counts.
-    pub(super) async fn stats(&self) -> Result<ApiStats, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not answer.
+    pub async fn stats(&self) -> Result<ApiStats, Failure> {
         let engine = self.ask(|reply| Input::Stats { reply }).await?;
         let refused = self.refused.counts();
         Ok(ApiStats {

@@ -14,13 +14,14 @@ mod roster;
 mod tests;
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, Permissions},
     net::{IpAddr, SocketAddr},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
+use nix::unistd::{Group, chown, geteuid};
 use nkeys::KeyPair;
 use secbeat_common::{
     daemon::credentials::{Credentials, Role, Secret, write_private},
@@ -46,6 +47,9 @@ const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server.key";
 const NATS_CONFIG: &str = "nats-server.conf";
 const NATS_USERS: &str = "users.conf";
+
+/// As whom nats-server and the orchestrator run.
+const GROUP: &str = "secbeat";
 
 /// What a new fleet is told.
 #[derive(Clone, Debug)]
@@ -79,10 +83,16 @@ impl Fleet {
             .hosts
             .first()
             .context("no host by which members reach the server")?;
-        for folder in [dir.to_owned(), dir.join(CREDENTIALS), dir.join(NATS)] {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        // nats-server, which need not be root, finds its own folder in the first.
+        for (folder, mode) in [
+            (dir.to_owned(), 0o711),
+            (dir.join(CREDENTIALS), 0o700),
+            (dir.join(NATS), 0o750),
+        ] {
+            let made = DirBuilder::new().recursive(true).mode(mode).create(&folder);
             made.with_context(|| format!("making the folder {}", folder.display()))?;
         }
+        give_to_server(&dir.join(NATS))?;
         let authority = Authority::new().context("making a certificate authority")?;
         let server = authority
             .server(&founding.hosts)
@@ -99,7 +109,11 @@ impl Fleet {
             (Path::new(NATS).join(SERVER_KEY), &server.key),
             (Path::new(NATS).join(NATS_CONFIG), &config),
         ] {
-            write_private(&dir.join(name), text.as_bytes(), false)?;
+            let path = dir.join(name);
+            write_private(&path, text.as_bytes(), false)?;
+            if path.starts_with(dir.join(NATS)) {
+                give_to_server(&path)?;
+            }
         }
         let host = match host.parse() {
             Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
@@ -212,8 +226,9 @@ impl Fleet {
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        let users = nats_config::users(&self.roster);
-        write_private(&self.dir.join(NATS).join(NATS_USERS), users.as_bytes(), true)?;
+        let path = self.dir.join(NATS).join(NATS_USERS);
+        write_private(&path, nats_config::users(&self.roster).as_bytes(), true)?;
+        give_to_server(&path)?;
         self.roster.save(&self.dir.join(ROSTER))
     }
 
@@ -224,4 +239,18 @@ impl Fleet {
     fn shown(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
+}
+
+/// Lets the group [`GROUP`] read what nats-server reads, if there is one and this is root.
+fn give_to_server(path: &Path) -> anyhow::Result<()> {
+    let shown = || format!("giving {} to the group {GROUP}", path.display());
+    let Some(group) = Group::from_name(GROUP).with_context(shown)? else {
+        return Ok(());
+    };
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    chown(path, None, Some(group.gid)).with_context(shown)?;
+    let mode = if path.is_dir() { 0o750 } else { 0o640 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).with_context(shown)
 }

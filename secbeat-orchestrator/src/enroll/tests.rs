@@ -81,13 +81,12 @@ fn a_fleet_is_founded_once_and_a_name_is_taken_once() {
 
 #[test]
 fn credentials_are_their_owners_alone_and_for_one_role() {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let mut fleet = Fleet::found(&folder.path().join("fleet"), &founding(&["localhost"])).unwrap();
     let path = fleet.enroll("edge-1", Role::Edge).unwrap();
     let error = |role| format!("{:#}", Credentials::load(&path, role).unwrap_err());
     assert!(error(Role::Orchestrator).ends_with("they are those of the edge edge-1, not of an orchestrator"));
-    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     mode(0o644);
     assert!(error(Role::Edge).contains("others may read or write the file (mode 644)"));

@@ -1,6 +1,7 @@
 //! Hosts, links, daemons, clients and the kernel's tables, each removed when its guard is dropped.
 
 pub mod apache;
+pub mod booted;
 pub mod bpf;
 pub mod caddy;
 pub mod chain;
