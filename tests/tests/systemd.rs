@@ -1,13 +1,10 @@
 //! SecBeat under systemd: its units, and what it tells PID 1.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use secbeat_tests::lab::{
-    booted::{Booted, unit_file},
-    client::Client,
-    netns::{End, Namespace, link},
-    nginx::Nginx,
+    booted::{Booted, Surroundings, unit_file},
     wait::wait_until,
 };
 
@@ -32,32 +29,9 @@ fn the_units_are_hardened() {
 
 #[test]
 fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() {
-    let (host, attacker) = (Namespace::new("edge"), Namespace::new("attacker"));
-    link(
-        End {
-            namespace: &host,
-            interface: "to-attacker",
-            addresses: &["198.51.100.1/24"],
-        },
-        End {
-            namespace: &attacker,
-            interface: "eth0",
-            addresses: &["198.51.100.2/24"],
-        },
-    );
-    let nginx = Nginx::start(&host, SocketAddr::from(([127, 0, 0, 1], 0)));
-    let booted = Booted::boot(
-        &host,
-        &format!(
-            "[kernel]\ninterfaces = [\"to-attacker\"]\n[proxy]\nlisten = \"[::]:8443\"\nupstream = \"http://{}\"\n",
-            nginx.address()
-        ),
-    );
-    let get = || {
-        Client::new(&attacker)
-            .with_timeout(Duration::from_millis(300))
-            .get("http://198.51.100.1:8443/missing")
-    };
+    let around = Surroundings::new();
+    let booted = Booted::boot(&around.host, &around.edge_config());
+    let get = || around.get();
     let bans = || booted.ask(&["secbeat-edge", "bans", "-o", "json"]);
     wait_until("the edge has heard the bus", PATIENCE, || {
         booted
@@ -71,7 +45,7 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
         assert_eq!(get().unwrap(), 404, "request {n}");
     }
     wait_until("the attacker is banned", PATIENCE, || {
-        bans().contains("198.51.100.2/32")
+        bans().contains(Surroundings::ATTACKER)
     });
     assert!(get().is_err());
 
@@ -82,7 +56,7 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
         assert!(get().is_err(), "a banned client was answered");
         restarted("secbeat-edge") != before && booted.property("secbeat-edge", "ActiveState") == "active"
     });
-    assert!(bans().contains("198.51.100.2/32"));
+    assert!(bans().contains(Surroundings::ATTACKER));
 
     for unit in ["secbeat-orchestrator", "secbeat-edge"] {
         let pid = booted.property(unit, "MainPID");
@@ -92,7 +66,7 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
             booted.property(unit, "NRestarts") != "0" && booted.property(unit, "ActiveState") == "active"
         });
     }
-    assert!(bans().contains("198.51.100.2/32"));
+    assert!(bans().contains(Surroundings::ATTACKER));
     for unit in ["secbeat-edge", "secbeat-orchestrator", "secbeat-nats"] {
         booted.ask(&["systemctl", "stop", unit]);
         assert_eq!(

@@ -1,9 +1,11 @@
 //! `lint`: everything that is checked without running SecBeat.
 
-use crate::process::{cargo, run as run_command};
+use crate::process::{cargo, output, run as run_command};
 use crate::setup::{self, Group};
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -37,8 +39,11 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     deny.args(["--workspace", "check", "bans", "licenses", "sources"]);
     let mut machete = tool("cargo-machete");
     machete.arg("--skip-target-dir");
-    let mut scripts = Command::new("bash");
-    scripts.arg("-n").args(shell_scripts()?);
+    // One at a time: what follows the first is taken for its arguments.
+    let mut scripts = Command::new("sh");
+    scripts
+        .args(["-ec", "for script; do bash -n \"$script\"; done", "sh"])
+        .args(shell_scripts()?);
     let mut steps = vec![("format", format), ("clippy", clippy)];
     steps.extend(workspace::FUZZED.into_iter().flat_map(of_fuzz_targets));
     steps.extend([("deny", deny), ("machete", machete), ("scripts", scripts)]);
@@ -70,17 +75,20 @@ fn tool(name: &str) -> Command {
     command
 }
 
+/// Everything in the repository that says it is for a shell.
 fn shell_scripts() -> Result<Vec<PathBuf>> {
-    let directory = workspace::root().join("scripts");
-    let files =
-        std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut scripts: Vec<_> = files
-        .filter_map(|file| file.ok().map(|file| file.path()))
-        .collect();
-    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
-    scripts.extend(
-        [".ci/run", "vagrant/provision.sh", "xtask/src/vm/init.sh"]
-            .map(|script| workspace::root().join(script)),
-    );
-    Ok(scripts)
+    let names = output(
+        Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+            .current_dir(workspace::root()),
+    )?;
+    let paths = names.lines().map(|name| workspace::root().join(name));
+    let is_shell = |path: &PathBuf| {
+        let mut start = [0; 32];
+        let length = File::open(path).and_then(|mut file| file.read(&mut start));
+        let start = &start[..length.unwrap_or(0)];
+        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        line.starts_with(b"#!") && line.ends_with(b"sh")
+    };
+    Ok(paths.filter(is_shell).collect())
 }

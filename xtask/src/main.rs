@@ -5,6 +5,7 @@ mod behavioral;
 mod bench;
 mod build_ebpf;
 mod demo;
+mod dist;
 mod fuzz;
 mod lint;
 mod process;
@@ -42,6 +43,8 @@ enum Command {
     Vm(vm::Args),
     /// Fuzz the parsers and grow their corpora
     Fuzz(fuzz::Args),
+    /// Build packages and tarballs
+    Dist(dist::Args),
     /// Check format, lints, licences and unused dependencies
     Lint,
     /// Measure the XDP program or the whole loop
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Vm(args) => vm::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
     };

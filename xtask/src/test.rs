@@ -4,6 +4,7 @@ use crate::process::{cargo, is_root, output, shown};
 use crate::scenario::{self, Profile};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Run every test.
@@ -74,19 +75,23 @@ fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
 }
 
 /// The executables `long_*` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
-/// has, and those stay so.)
+/// or `dist` has, and those stay so.)
 fn long(filter: &[String]) -> Result<Totals> {
+    ignored("long_*", filter, &[])
+}
+
+/// The ignored tests of some executables of `secbeat-tests`, told more than others are.
+pub(crate) fn ignored(
+    executables: &str,
+    filter: &[String],
+    more: &[(&'static str, PathBuf)],
+) -> Result<Totals> {
     let mut test = cargo("test");
-    test.args([
-        "--no-fail-fast",
-        "--package",
-        "secbeat-tests",
-        "--test",
-        "long_*",
-        "--",
-        "--ignored",
-    ]);
-    report_as_root(test.args(filter))
+    test.args(["--no-fail-fast", "--package", "secbeat-tests"])
+        .args(["--test", executables, "--", "--ignored"])
+        .args(filter)
+        .envs(more.iter().cloned());
+    report_as_root(&mut test)
 }
 
 /// As `report`, with the test executables started as root and told where everything is.

@@ -46,6 +46,11 @@ pub(crate) fn vm() -> PathBuf {
     target().join("vm")
 }
 
+/// Packages and tarballs.
+pub(crate) fn dist() -> PathBuf {
+    target().join("dist")
+}
+
 /// What the verifier processed for each program in each kernel, when somebody last said that it is right.
 pub(crate) fn verifier_record() -> PathBuf {
     root().join("tests/verifier-instructions.json")

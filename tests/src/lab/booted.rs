@@ -2,7 +2,8 @@
 //! packages do it.
 
 use std::{
-    fs,
+    fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -10,11 +11,16 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::lab::{netns::Namespace, paths, process::Daemon, wait::wait_until};
+use crate::lab::{
+    client::Client,
+    netns::{End, Namespace, link},
+    nginx::Nginx,
+    paths,
+    process::Daemon,
+    wait::wait_until,
+};
 
 const BOOT: Duration = Duration::from_secs(60);
-/// What it boots to.
-const TARGET: &str = "[Unit]\nRequires=sysinit.target secbeat-nats.service secbeat-orchestrator.service secbeat-edge.service\n";
 /// What an operator does once: a fleet of this one host.
 const SETUP: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
     Before=secbeat-nats.service secbeat-orchestrator.service secbeat-edge.service\n\
@@ -29,54 +35,130 @@ const SETUP: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
 const DROP_IN: &str = "[Unit]\nRequires=secbeat-test-setup.service\nAfter=secbeat-test-setup.service\n";
 const UNITS: [&str; 3] = ["secbeat-nats", "secbeat-orchestrator", "secbeat-edge"];
 
+/// What is around such a host: nginx, which its edge is to protect, and an attacker.
+#[derive(Debug)]
+pub struct Surroundings {
+    pub host: Namespace,
+    pub attacker: Namespace,
+    nginx: Nginx,
+}
+
+impl Surroundings {
+    /// Where the attacker is.
+    pub const ATTACKER: &str = "198.51.100.2";
+
+    /// Makes the namespaces and starts nginx.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it starts processes")]
+    pub fn new() -> Self {
+        let (host, attacker) = (Namespace::new("edge"), Namespace::new("attacker"));
+        link(
+            End {
+                namespace: &host,
+                interface: "to-attacker",
+                addresses: &["198.51.100.1/24"],
+            },
+            End {
+                namespace: &attacker,
+                interface: "eth0",
+                addresses: &[&format!("{}/24", Self::ATTACKER)],
+            },
+        );
+        let nginx = Nginx::start(&host, SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self {
+            host,
+            attacker,
+            nginx,
+        }
+    }
+
+    /// The `edge.toml` of the host.
+    #[must_use]
+    pub fn edge_config(&self) -> String {
+        format!(
+            "[kernel]\ninterfaces = [\"to-attacker\"]\n[proxy]\nlisten = \"[::]:8443\"\nupstream = \"http://{}\"\n",
+            self.nginx.address()
+        )
+    }
+
+    /// What the attacker gets, asking for what is not there.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer within 0.3 s.
+    pub fn get(&self) -> io::Result<u16> {
+        Client::new(&self.attacker)
+            .with_timeout(Duration::from_millis(300))
+            .get("http://198.51.100.1:8443/missing")
+    }
+}
+
 /// The host. Dropped, it is gone with all that runs on it.
 #[derive(Debug)]
 pub struct Booted {
     init: Daemon,
-    _folder: TempDir,
+    _files: Files,
 }
 
 impl Booted {
-    /// Boots one in `namespace` with this `edge.toml`, and waits until its units are active.
+    /// Boots this host in `namespace`, with this tree's SecBeat and this `edge.toml`, and waits until its units are active.
     ///
     /// # Panics
     ///
     /// When they do not become active.
     #[must_use]
     pub fn boot(namespace: &Namespace, edge: &str) -> Self {
-        let folder = tempfile::tempdir().expect("making a folder");
-        let files = folder.path().join("files");
-        let write = |path: &str, text: &str| {
-            let path = files.join("root").join(path);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("making a folder");
-            fs::write(path, text).expect("writing a file");
-        };
-        write("etc/secbeat/edge.toml", edge);
-        write("etc/systemd/system/secbeat-test.target", TARGET);
-        write("etc/systemd/system/secbeat-test-setup.service", SETUP);
+        let mut files = Files::new();
+        files.write("etc/secbeat/edge.toml", edge);
+        files.write("etc/systemd/system/secbeat-test-setup.service", SETUP);
         for unit in UNITS {
             let text = fs::read_to_string(unit_file(unit)).expect("a unit");
-            write(&format!("usr/lib/systemd/system/{unit}.service"), &text);
+            files.write(&format!("usr/lib/systemd/system/{unit}.service"), &text);
             let mut setup = DROP_IN.to_owned();
             if text.contains("WatchdogSec=") {
                 setup.push_str("[Service]\nWatchdogSec=2s\n");
             }
-            write(&format!("etc/systemd/system/{unit}.service.d/test.conf"), &setup);
+            files.write(&format!("etc/systemd/system/{unit}.service.d/test.conf"), &setup);
         }
         for kind in ["sysusers", "tmpfiles"] {
             let text = fs::read_to_string(packaged(&format!("secbeat.{kind}"))).expect("what ships");
-            write(&format!("usr/lib/{kind}.d/secbeat.conf"), &text);
+            files.write(&format!("usr/lib/{kind}.d/secbeat.conf"), &text);
         }
-        let programs: String = [
-            (paths::nats_server(), "nats-server"),
-            (paths::daemon("secbeat-orchestrator"), "secbeat-orchestrator"),
-            (paths::daemon("secbeat-edge"), "secbeat-edge"),
-        ]
-        .iter()
-        .map(|(program, name)| format!("{} /usr/bin/{name}\n", program.display()))
-        .collect();
-        fs::write(files.join("programs"), programs).expect("writing a file");
-        let root = folder.path().join("host");
+        files.bind(&paths::nats_server(), "/usr/lib/secbeat/nats-server");
+        for daemon in ["secbeat-orchestrator", "secbeat-edge"] {
+            files.bind(&paths::daemon(daemon), &format!("/usr/bin/{daemon}"));
+        }
+        let units = UNITS.map(|unit| format!("{unit}.service")).join(" ");
+        let booted = Self::start(namespace, Path::new("/"), files, &units);
+        for unit in UNITS {
+            wait_until(&format!("{unit} is active"), BOOT, || booted.is_active(unit));
+        }
+        booted
+    }
+
+    /// Boots the system in the folder `root` in `namespace`, with some files of this host in its folder `/packages`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    #[must_use]
+    pub fn boot_other(namespace: &Namespace, root: &Path, packages: &[PathBuf]) -> Self {
+        let mut files = Files::new();
+        for package in packages {
+            let name = package.file_name().expect("a file").to_string_lossy();
+            files.bind(package, &format!("/packages/{name}"));
+        }
+        let booted = Self::start(namespace, root, files, "");
+        wait_until("systemd is up", BOOT, || booted.is_active("secbeat-test.target"));
+        booted
+    }
+
+    fn start(namespace: &Namespace, lower: &Path, files: Files, units: &str) -> Self {
+        files.write(
+            "etc/systemd/system/secbeat-test.target",
+            &format!("[Unit]\nRequires=sysinit.target {units}\nAfter=sysinit.target\n"),
+        );
+        let root = files.folder.path().join("host");
         fs::create_dir(&root).expect("making a folder");
         let mut command = namespace.command("unshare");
         command
@@ -90,16 +172,13 @@ impl Booted {
                 "--kill-child",
             ])
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lab/booted.sh"))
+            .arg(lower)
             .arg(root)
-            .arg(files);
-        let booted = Self {
+            .arg(files.path());
+        Self {
             init: Daemon::spawn("systemd", &mut command),
-            _folder: folder,
-        };
-        for unit in UNITS {
-            wait_until(&format!("{unit} is active"), BOOT, || booted.is_active(unit));
+            _files: files,
         }
-        booted
     }
 
     /// Runs a command on it, as root.
@@ -136,6 +215,20 @@ impl Booted {
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
 
+    /// Whether a unit runs.
+    ///
+    /// # Panics
+    ///
+    /// When systemd has ended.
+    #[must_use]
+    pub fn is_active(&self, unit: &str) -> bool {
+        self.init_pid().is_some()
+            && self
+                .run(&["systemctl", "is-active", "--quiet", unit])
+                .status
+                .success()
+    }
+
     /// A property of a unit, as `systemctl show` has it.
     #[must_use]
     pub fn property(&self, unit: &str, name: &str) -> String {
@@ -147,14 +240,6 @@ impl Booted {
     pub fn journal(&self) -> String {
         let output = self.run(&["journalctl", "--no-pager", "--lines=200"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn is_active(&self, unit: &str) -> bool {
-        self.init_pid().is_some()
-            && self
-                .run(&["systemctl", "is-active", "--quiet", unit])
-                .status
-                .success()
     }
 
     /// systemd's, as this host numbers it: the one child of `unshare`.
@@ -170,6 +255,41 @@ impl Drop for Booted {
         if std::thread::panicking() && self.init_pid().is_some() {
             eprintln!("{}", self.journal());
         }
+    }
+}
+
+/// What lies over a root.
+#[derive(Debug)]
+struct Files {
+    folder: TempDir,
+    bound: String,
+}
+
+impl Files {
+    fn new() -> Self {
+        let files = Self {
+            folder: tempfile::tempdir().expect("making a folder"),
+            bound: String::new(),
+        };
+        fs::create_dir_all(files.path()).expect("making a folder");
+        fs::write(files.path().join("bound"), "").expect("writing a file");
+        files
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path().join("root").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("making a folder");
+        fs::write(path, text).expect("writing a file");
+    }
+
+    /// Shows a file of this host at another place.
+    fn bind(&mut self, from: &Path, to: &str) {
+        self.bound.push_str(&format!("{} {to}\n", from.display()));
+        fs::write(self.path().join("bound"), &self.bound).expect("writing a file");
     }
 }
 

@@ -1,13 +1,13 @@
 #!/bin/bash
-# PID 1 of new namespaces: systemd, over an overlay of this host's root. $1 is an empty folder, $2 a folder with what to lay
+# PID 1 of new namespaces: systemd, over an overlay of the root $1. $2 is an empty folder, $3 a folder with what to lay
 # over the root.
 set -eu
-folder=$1 files=$2
+lower=$1 folder=$2 files=$3
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$folder"
 mkdir "$folder"/{upper,work,root}
 root=$folder/root
-mount -t overlay overlay -o lowerdir=/,upperdir="$folder/upper",workdir="$folder/work" "$root"
+mount -t overlay overlay -o lowerdir="$lower",upperdir="$folder/upper",workdir="$folder/work" "$root"
 rm -rf "$root"/{etc,var/lib,var/log}/secbeat "$root"/var/log/journal
 cp -a "$files/root/." "$root/"
 mount -t proc proc "$root/proc"
@@ -27,9 +27,10 @@ ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 while read -r source target; do
+    mkdir -p "$root${target%/*}"
     touch "$root$target"
     mount --bind "$source" "$root$target"
-done < "$files/programs"
+done < "$files/bound"
 # Not chroot: units that have mounts of their own ask for a root that is one.
 mkdir "$root/before"
 cd "$root"

@@ -1,10 +1,11 @@
 //! Programs that cargo installs, pinned, under `target/tools`.
 
 use super::Part;
-use crate::process::{cargo, run};
+use crate::process::{cargo, path_with, run};
 use crate::workspace;
 use anyhow::Result;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,11 +22,24 @@ pub(crate) const FUZZ: CargoTool = CargoTool {
     name: "cargo-fuzz",
     version: "0.13.2",
 };
+pub(super) const DEB: CargoTool = CargoTool {
+    name: "cargo-deb",
+    version: "3.8.0",
+};
+pub(super) const SBOM: CargoTool = CargoTool {
+    name: "cargo-sbom",
+    version: "0.10.0",
+};
 /// The fastest of its kind in reading logs, which `bench sources` compares ours with.
 pub(super) const FAIL2BAN_RS: CargoTool = CargoTool {
     name: "fail2ban-rs",
     version: "1.5.4",
 };
+
+/// PATH on which cargo finds them as its subcommands.
+pub(crate) fn on_path() -> Result<OsString> {
+    path_with(&[&workspace::tools().join("bin")])
+}
 
 /// A crate whose binary has the crate's name.
 pub(crate) struct CargoTool {

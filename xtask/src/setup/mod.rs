@@ -10,6 +10,11 @@ pub(crate) use packages::update_lists as update_package_lists;
 
 use anyhow::{Result, bail};
 
+/// The version of nats-server that SecBeat is tested with.
+pub(crate) fn nats_version() -> &'static str {
+    nats::CURRENT.version
+}
+
 /// Install what is missing for building, running and linting.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Args {
@@ -37,6 +42,10 @@ pub(crate) enum Group {
     LogPeers,
     /// What feeds the parsers: for `fuzz` alone.
     Fuzz,
+    /// What makes packages: for `dist` alone.
+    Dist,
+    /// What the packages are installed into: for `dist --verify` alone.
+    DistVerify,
 }
 
 /// One thing that may have to be installed.
@@ -133,6 +142,11 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     }
     if groups.contains(&Group::Fuzz) {
         parts.push(Box::new(cargo_tools::FUZZ));
+    }
+    if groups.contains(&Group::Dist) {
+        parts.push(Box::new(nats::CURRENT));
+        parts.push(Box::new(cargo_tools::DEB));
+        parts.push(Box::new(cargo_tools::SBOM));
     }
     parts
 }

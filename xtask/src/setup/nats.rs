@@ -44,7 +44,7 @@ pub(super) const TOO_OLD: NatsServer = NatsServer {
 
 /// A version of nats-server, in `target/tools/<directory>/nats-server`.
 pub(super) struct NatsServer {
-    version: &'static str,
+    pub(super) version: &'static str,
     directory: &'static str,
     /// Of the unpacked binary, by architecture.
     sha256: &'static [(&'static str, &'static str)],

@@ -52,6 +52,17 @@ const VM: [(&str, &str); 7] = [
     ("ldd", "libc-bin"),
 ];
 
+/// The programs that `dist` starts.
+const DIST: [(&str, &str); 4] = [
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("readelf", "binutils"),
+    ("strip", "binutils"),
+    ("git", "git"),
+];
+
+/// The program that makes the Debian for `dist --verify`.
+const DIST_VERIFY: [(&str, &str); 1] = [("debootstrap", "debootstrap")];
+
 /// The filters that `bench xdp` compares ours with.
 pub(super) const PEERS: [Program; 4] = [
     Program::new("xdp-filter", "xdp-tools"),
@@ -118,6 +129,12 @@ impl Part for Packages {
         }
         if self.groups.contains(&Group::Vm) {
             missing.extend(packages_of(&VM));
+        }
+        if self.groups.contains(&Group::Dist) {
+            missing.extend(packages_of(&DIST));
+        }
+        if self.groups.contains(&Group::DistVerify) {
+            missing.extend(packages_of(&DIST_VERIFY));
         }
         missing.sort();
         missing.dedup();

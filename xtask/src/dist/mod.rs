@@ -1,0 +1,106 @@
+//! `dist`: packages for Debian and its kin, and tarballs for everybody else, under `target/dist`.
+
+mod assets;
+mod nats;
+mod tarball;
+mod verify;
+
+use crate::process::{cargo, output, run as run_command};
+use crate::scenario::{self, Profile};
+use crate::setup::{self, Group};
+use crate::{build_ebpf, workspace};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What ships, each a program with a config, a unit and a package of its own name.
+const DAEMONS: [&str; 2] = ["secbeat-edge", "secbeat-orchestrator"];
+
+/// What a daemon may be linked with at run time: the C library, which every Linux host has.
+const LIBRARIES: [&str; 4] = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"];
+
+/// Build packages and tarballs, with checksums and a list of what is inside (SBOM).
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Then install, upgrade and purge the packages in a Debian of their own, which a systemd boots
+    #[arg(long)]
+    verify: bool,
+}
+
+/// The command itself.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[Group::Build, Group::Dist])?;
+    build_ebpf::build()?;
+    scenario::build_daemons(Profile::Release, &[])?;
+    let dist = workspace::dist();
+    if dist.exists() {
+        fs::remove_dir_all(&dist).with_context(|| format!("cannot remove {}", dist.display()))?;
+    }
+    fs::create_dir_all(&dist).with_context(|| format!("cannot create {}", dist.display()))?;
+    for daemon in DAEMONS {
+        ensure_linked_with_little(&Profile::Release.bin_dir().join(daemon))?;
+    }
+    assets::make()?;
+    packages(&dist, None)?;
+    tarball::make(&dist)?;
+    checksums(&dist)?;
+    run_command(Command::new("ls").arg("-l").arg(&dist))?;
+    if args.verify { verify::run() } else { Ok(()) }
+}
+
+/// Builds the packages into a folder, with their versions as they are or with a suffix.
+fn packages(folder: &Path, suffix: Option<&str>) -> Result<()> {
+    for daemon in DAEMONS {
+        let mut deb = cargo("deb");
+        deb.args([
+            "--quiet",
+            "--no-build",
+            "--strip",
+            "--package",
+            daemon,
+            "--output",
+        ])
+        .arg(folder)
+        .env("PATH", setup::cargo_tools::on_path()?);
+        if let Some(suffix) = suffix {
+            deb.args(["--deb-version", &(version()? + suffix)]);
+        }
+        run_command(&mut deb)?;
+    }
+    nats::package(folder, suffix.unwrap_or_default())
+}
+
+/// `SHA256SUMS`, as `sha256sum --check` reads it.
+fn checksums(folder: &Path) -> Result<()> {
+    let sums = output(
+        Command::new("sh")
+            .args(["-c", "sha256sum -- *.deb *.tar.gz"])
+            .current_dir(folder),
+    )?;
+    fs::write(folder.join("SHA256SUMS"), sums + "\n").context("cannot write SHA256SUMS")
+}
+
+fn ensure_linked_with_little(program: &Path) -> Result<()> {
+    let dynamic = output(Command::new("readelf").arg("--dynamic").arg(program))?;
+    for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
+        ensure!(
+            LIBRARIES
+                .iter()
+                .any(|library| line.ends_with(&format!("[{library}]"))),
+            "{} needs more at run time than the C library: {}",
+            program.display(),
+            line.trim()
+        );
+    }
+    Ok(())
+}
+
+/// The workspace's version.
+fn version() -> Result<String> {
+    let manifest = output(cargo("pkgid").args(["--package", "secbeat-edge"]))?;
+    let (_, version) = manifest
+        .rsplit_once(['#', '@'])
+        .with_context(|| format!("no version in {manifest}"))?;
+    Ok(version.to_owned())
+}
