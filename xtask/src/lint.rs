@@ -1,6 +1,6 @@
 //! `lint`: everything that is checked without running SecBeat.
 
-use crate::process::{cargo, output, run as run_command};
+use crate::process::{cargo, find, output, run as run_command};
 use crate::setup::{self, Group};
 use crate::workspace;
 use anyhow::{Result, bail};
@@ -15,6 +15,7 @@ use std::process::Command;
 /// for BPF; its library is.
 pub(crate) fn run() -> Result<()> {
     setup::ensure(&[Group::Lint])?;
+    setup::ensure_what_can_be(Group::Vagrant);
     let mut failed = Vec::new();
     for (name, mut step) in steps()? {
         println!("lint: {name}");
@@ -47,6 +48,13 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     let mut steps = vec![("format", format), ("clippy", clippy)];
     steps.extend(workspace::FUZZED.into_iter().flat_map(of_fuzz_targets));
     steps.extend([("deny", deny), ("machete", machete), ("scripts", scripts)]);
+    if find("vagrant").is_some() {
+        let mut vagrant = Command::new("vagrant");
+        vagrant
+            .args(["validate", "--ignore-provider"])
+            .current_dir(workspace::root().join("vagrant"));
+        steps.push(("vagrant", vagrant));
+    }
     Ok(steps)
 }
 

@@ -4,6 +4,7 @@
 mod behavioral;
 mod bench;
 mod build_ebpf;
+mod debian;
 mod demo;
 mod dist;
 mod fuzz;

@@ -48,6 +48,9 @@ pub struct Init {
     /// Where nats-server keeps bans and audit records.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/secbeat/nats")]
     store_dir: PathBuf,
+    /// Where the folder `nats` will lie, if not here: nats-server's host needs nothing else of the fleet's folder.
+    #[arg(long, value_name = "DIR")]
+    nats_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -120,15 +123,23 @@ impl Init {
             hosts: self.hosts.clone(),
             listen: self.listen.unwrap_or(SocketAddr::new(address, PORT)),
             store_dir: self.store_dir.clone(),
+            nats_dir: self.nats_dir.clone(),
         };
         let fleet = Fleet::found(&self.dir.dir, &founding)?;
+        let server = match &self.nats_dir {
+            None => format!("run it with --config {}", fleet.nats_config().display()),
+            Some(elsewhere) => format!(
+                "copy {}/nats to {} on its host, readable by nobody else",
+                self.dir.dir.display(),
+                elsewhere.display()
+            ),
+        };
         println!(
             "founded a fleet in {dir}: keep that folder secret and safe\n\
-             nats-server: run it with --config {config}\n\
+             nats-server: {server}\n\
              orchestrator: copy {credentials} to /etc/secbeat/orchestrator.credentials on its host\n\
              edges: `secbeat-orchestrator enroll NAME` makes the credentials of each",
             dir = self.dir.dir.display(),
-            config = fleet.nats_config().display(),
             credentials = fleet.credentials(FIRST_ORCHESTRATOR).display(),
         );
         Ok(())

@@ -34,8 +34,9 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
         Role::Orchestrator,
         path.unwrap_or(Path::new(config::DEFAULT_PATH)),
     )?;
+    let default = Some(Path::new(config::DEFAULT_PATH)).filter(|path| path.exists());
     let checked = Checked {
-        config: path.map(|path| path.display().to_string()),
+        config: path.or(default).map(|path| path.display().to_string()),
         api: config.api.listen.to_string(),
         tls: config.api.tls.is_some(),
         tokens: config.api.token.len(),

@@ -60,6 +60,8 @@ pub struct Founding {
     pub listen: SocketAddr,
     /// Where it stores what lasts.
     pub store_dir: PathBuf,
+    /// Where it finds the folder `nats`, if that is carried elsewhere.
+    pub nats_dir: Option<PathBuf>,
 }
 
 /// The folder of a fleet.
@@ -99,7 +101,10 @@ impl Fleet {
             .with_context(|| format!("making a certificate for {}", founding.hosts.join(", ")))?;
         let signing = SecretKey::generate()?;
         // The server looks for certificates where it was started, not beside its config.
-        let nats = fs::canonicalize(dir.join(NATS)).with_context(|| format!("finding {shown}"))?;
+        let nats = match &founding.nats_dir {
+            Some(elsewhere) => elsewhere.clone(),
+            None => fs::canonicalize(dir.join(NATS)).with_context(|| format!("finding {shown}"))?,
+        };
         let config = nats_config::server(founding, &nats);
         for (name, text) in [
             (PathBuf::from(CA), authority.certificate()),

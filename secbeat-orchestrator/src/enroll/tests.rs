@@ -12,6 +12,7 @@ fn founding(hosts: &[&str]) -> Founding {
         hosts: hosts.iter().map(ToString::to_string).collect(),
         listen: "[::]:4222".parse().unwrap(),
         store_dir: "/var/lib/nats".into(),
+        nats_dir: None,
     }
 }
 

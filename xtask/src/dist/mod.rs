@@ -30,6 +30,13 @@ pub(crate) struct Args {
 
 /// The command itself.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    make()?;
+    run_command(Command::new("ls").arg("-l").arg(workspace::dist()))?;
+    if args.verify { verify::run() } else { Ok(()) }
+}
+
+/// Builds it all.
+pub(crate) fn make() -> Result<()> {
     setup::ensure(&[Group::Build, Group::Dist])?;
     build_ebpf::build()?;
     scenario::build_daemons(Profile::Release, &[])?;
@@ -44,9 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     assets::make()?;
     packages(&dist, None)?;
     tarball::make(&dist)?;
-    checksums(&dist)?;
-    run_command(Command::new("ls").arg("-l").arg(&dist))?;
-    if args.verify { verify::run() } else { Ok(()) }
+    checksums(&dist)
 }
 
 /// Builds the packages into a folder, with their versions as they are or with a suffix.

@@ -34,6 +34,8 @@ pub(crate) enum Group {
     Vm,
     /// The linters that do not come with Rust.
     Lint,
+    /// What checks the Vagrantfile.
+    Vagrant,
     /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
     Peers,
     /// What `bench sources` puts load on a proxy with; nothing else needs it.
@@ -44,8 +46,8 @@ pub(crate) enum Group {
     Fuzz,
     /// What makes packages: for `dist` alone.
     Dist,
-    /// What the packages are installed into: for `dist --verify` alone.
-    DistVerify,
+    /// What makes a Debian to try them in: for `dist --verify` and `vm --machines` alone.
+    Debian,
 }
 
 /// One thing that may have to be installed.
@@ -132,6 +134,9 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     if groups.contains(&Group::Peers) {
         let peers = packages::PEERS.iter();
         parts.extend(peers.map(|peer| Box::new(*peer) as Box<dyn Part>));
+    }
+    if groups.contains(&Group::Vagrant) {
+        parts.push(Box::new(packages::VAGRANT));
     }
     if groups.contains(&Group::Load) {
         parts.push(Box::new(packages::WRK));

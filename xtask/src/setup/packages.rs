@@ -52,6 +52,9 @@ const VM: [(&str, &str); 7] = [
     ("ldd", "libc-bin"),
 ];
 
+/// What `lint` checks the Vagrantfile with; not every distribution has it.
+pub(super) const VAGRANT: Program = Program::new("vagrant", "vagrant");
+
 /// The programs that `dist` starts.
 const DIST: [(&str, &str); 4] = [
     ("dpkg-shlibdeps", "dpkg-dev"),
@@ -60,8 +63,8 @@ const DIST: [(&str, &str); 4] = [
     ("git", "git"),
 ];
 
-/// The program that makes the Debian for `dist --verify`.
-const DIST_VERIFY: [(&str, &str); 1] = [("debootstrap", "debootstrap")];
+/// The programs that make a Debian and a disk of it.
+const DEBIAN: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("mkfs.ext4", "e2fsprogs")];
 
 /// The filters that `bench xdp` compares ours with.
 pub(super) const PEERS: [Program; 4] = [
@@ -133,8 +136,8 @@ impl Part for Packages {
         if self.groups.contains(&Group::Dist) {
             missing.extend(packages_of(&DIST));
         }
-        if self.groups.contains(&Group::DistVerify) {
-            missing.extend(packages_of(&DIST_VERIFY));
+        if self.groups.contains(&Group::Debian) {
+            missing.extend(packages_of(&DEBIAN));
         }
         missing.sort();
         missing.dedup();

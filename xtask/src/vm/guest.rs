@@ -17,7 +17,8 @@ const BOUND: Duration = Duration::from_secs(300);
 const TAIL: usize = 40;
 
 /// Without the offloads that virtio-net does not have while XDP is attached.
-const CARD: &str = "virtio-net-pci,mq=on,guest_tso4=off,guest_tso6=off,guest_ufo=off,guest_ecn=off,romfile=";
+pub(super) const CARD: &str =
+    "virtio-net-pci,mq=on,guest_tso4=off,guest_tso6=off,guest_ufo=off,guest_ecn=off,romfile=";
 
 /// Boots `kernel` and shows what its checks say, until the machine is off.
 pub(super) fn run(series: Series, kernel: &Kernel, initramfs: &Path, scratch: &Path) -> Result<Report> {
@@ -82,7 +83,7 @@ fn machine(kernel: &Kernel, initramfs: &Path, console: &Path) -> Command {
 }
 
 /// Reads lines on a thread of its own, so that waiting for one can be given up.
-fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+pub(super) fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
@@ -94,7 +95,8 @@ fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-fn tail(file: &Path) -> String {
+/// The last lines of a file.
+pub(super) fn tail(file: &Path) -> String {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().collect();

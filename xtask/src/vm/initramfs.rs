@@ -29,9 +29,7 @@ pub(super) fn write(file: &Path, checks: &Checks, kernel: &Kernel) -> Result<()>
     // The kernel opens it for init before devtmpfs is mounted.
     archive.device("dev/console", 5, 1)?;
     archive.file("init", INIT.as_bytes())?;
-    for (number, module) in kernel.modules()?.iter().enumerate() {
-        add(&mut archive, &format!("modules/{number:02}.ko"), module)?;
-    }
+    kernel.add_modules(&mut archive)?;
     add(&mut archive, "secbeat/object", &workspace::bpf_object())?;
 
     let mut list = String::new();

@@ -1,5 +1,6 @@
 //! Debian's kernels, fetched and unpacked below `target/vm`; the running system gets none of it.
 
+use super::newc::Archive;
 use super::package::Package;
 use super::{modules, scratch::remove};
 use crate::process::run;
@@ -8,6 +9,7 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,19 +49,23 @@ impl Kernel {
         self.directory.join("vmlinuz")
     }
 
-    /// The modules to load, in this order.
-    pub(super) fn modules(&self) -> Result<Vec<PathBuf>> {
-        let directory = self.directory.join("modules");
-        let mut files = entries(&directory)?;
+    /// Adds the modules to load, under names that sort in this order.
+    pub(super) fn add_modules(&self, archive: &mut Archive<impl Write>) -> Result<()> {
+        let mut files = entries(&self.directory.join("modules"))?;
         files.sort();
-        Ok(files)
+        for (number, file) in files.iter().enumerate() {
+            let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            archive.file(&format!("modules/{number:02}.ko"), &bytes)?;
+        }
+        Ok(())
     }
 }
 
 /// The newest kernel of a series, from an earlier run if that had the same. `scratch` is a folder with nothing in it.
 pub(super) fn fetch(series: Series, scratch: &Path) -> Result<Kernel> {
     let mut newest = Package::newest(series)?;
-    let home = workspace::vm().join(series.to_string());
+    // What was kept has the modules that were wanted then.
+    let home = workspace::vm().join(format!("{series}-{}", modules::WANTED.join("-")));
     if !home.join(newest.file_name()).exists() {
         println!("vm: {series}: fetching {newest}");
         let fetched = scratch.join("package");

@@ -6,6 +6,7 @@ mod guest;
 mod initramfs;
 mod instructions;
 mod kernel;
+mod machines;
 mod modules;
 mod newc;
 mod package;
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// Only this kernel
     #[arg(long, value_enum)]
     kernel: Option<Series>,
+    /// Instead: the machines of the Vagrantfile, provisioned and tested by its scripts; needs root, and minutes
+    #[arg(long, conflicts_with = "record")]
+    machines: bool,
     /// Write what the verifier processed to the record, instead of comparing it
     #[arg(long)]
     record: bool,
@@ -41,6 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "the kernels and the emulated machine of `vm` are x86-64's, and this is {}",
         std::env::consts::ARCH
     );
+    if args.machines {
+        return machines::run(args.kernel.unwrap_or(Series::V6_1));
+    }
     setup::ensure(&[Group::Build, Group::Vm])?;
     build_ebpf::build()?;
     let checks = Checks::build()?;

@@ -7,8 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The bus and the drivers that the checks run on.
-const WANTED: [&str; 3] = ["virtio_pci", "virtio_net", "veth"];
+/// The bus and the drivers that the checks run on, and what a machine with a disk boots from.
+pub(super) const WANTED: [&str; 6] = [
+    "virtio_pci",
+    "virtio_net",
+    "veth",
+    "virtio_blk",
+    "crc32c_generic",
+    "ext4",
+];
 
 /// Writes the modules of the unpacked kernel package `package` to `to`, as files whose names sort in the order of loading.
 pub(super) fn unpack(package: &Path, to: &Path) -> Result<()> {

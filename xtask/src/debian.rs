@@ -1,0 +1,36 @@
+//! A Debian of its own, which packages and provisioning scripts can be tried in: its base system, and what the scripts would
+//! otherwise fetch.
+
+use crate::process::{as_root, run};
+use crate::setup::{self, Group};
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+
+const MIRROR: &str = "http://deb.debian.org/debian/";
+const RELEASE: &str = "bookworm";
+const INCLUDED: &str = "systemd,systemd-sysv,iproute2,curl,nginx-light,bpftool";
+
+/// Its root folder, which is root's and nobody may change. Made once.
+pub(crate) fn root() -> Result<PathBuf> {
+    setup::ensure(&[Group::Debian])?;
+    let root = workspace::target().join("debian").join(RELEASE);
+    if root.join("usr/sbin/nginx").exists() {
+        return Ok(root);
+    }
+    if let Some(parent) = root.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    // Beside its place, so that one left half made is not taken for one.
+    let making = root.with_extension("making");
+    run(as_root("rm")?.arg("-rf").arg(&making).arg(&root))?;
+    println!("debootstrap: making a Debian in {}", root.display());
+    run(as_root("debootstrap")?
+        .args(["--variant=minbase", &format!("--include={INCLUDED}"), RELEASE])
+        .arg(&making)
+        .arg(MIRROR)
+        .stdout(std::process::Stdio::null()))?;
+    run(as_root("mv")?.arg(&making).arg(&root))?;
+    Ok(root)
+}
