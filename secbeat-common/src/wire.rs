@@ -13,7 +13,7 @@ mod presence;
 mod seen;
 mod waf;
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -253,8 +253,8 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     Fleet,
-    /// Only the edge of this id.
-    Edge(String),
+    /// Only the edges of these ids, in ascending order: those that have seen enough of it by themselves.
+    Edges(Vec<String>),
 }
 
 /// Where a ban is enforced.
@@ -275,6 +275,36 @@ impl Layer {
         match self {
             Self::Kernel => "kernel",
             Self::L7 => "l7",
+        }
+    }
+}
+
+impl Scope {
+    /// Whether the edge `id` is to enforce it.
+    #[must_use]
+    pub fn holds_on(&self, id: &str) -> bool {
+        match self {
+            Self::Fleet => true,
+            Self::Edges(edges) => edges.iter().any(|edge| edge == id),
+        }
+    }
+
+    /// The edges of both.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        let (Self::Edges(ours), Self::Edges(theirs)) = (self, other) else {
+            return Self::Fleet;
+        };
+        let all: BTreeSet<_> = ours.iter().chain(theirs).cloned().collect();
+        Self::Edges(all.into_iter().collect())
+    }
+
+    /// The edges, where those are not all.
+    #[must_use]
+    pub fn edges(&self) -> Option<&[String]> {
+        match self {
+            Self::Fleet => None,
+            Self::Edges(edges) => Some(edges),
         }
     }
 }

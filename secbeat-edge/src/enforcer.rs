@@ -263,9 +263,10 @@ impl Enforcer {
                 }
                 None
             }
+            Err(Refusal::OtherScope) => None,
             Err(refusal) => {
                 warn!(target: "audit", target = %command.target, "ban refused on this host: {refusal}");
-                if awaited && !known && refusal != Refusal::OtherScope {
+                if awaited && !known {
                     self.acks.add(&command, Enforcement::Refused(refusal.to_string()));
                 }
                 if refusal == Refusal::Stale && !known {

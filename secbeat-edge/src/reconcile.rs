@@ -19,7 +19,7 @@ use secbeat_common::{
     maps::{MAX_BANNED_NETS, origin},
     net_table::NetTable,
     prefix::Prefix,
-    wire::{BlockCommand, Layer, Reason, Scope},
+    wire::{BlockCommand, Layer, Reason},
 };
 use uuid::Uuid;
 
@@ -280,7 +280,7 @@ impl Reconciler {
     /// Whether this edge enforces such a command at all.
     fn acceptable(&self, command: &BlockCommand, protects: impl Fn(&Prefix) -> bool) -> Result<(), Refusal> {
         self.bannable(&command.target, protects)?;
-        if matches!(&command.scope, Scope::Edge(id) if *id != self.limits.edge_id) {
+        if !command.scope.holds_on(&self.limits.edge_id) {
             return Err(Refusal::OtherScope);
         }
         if self.overridden.contains_key(&command.id) {

@@ -29,6 +29,7 @@ use crate::{
     auditor::Auditor,
     bus::{Streams, TELEMETRY_AGE},
     config::Config,
+    corroboration::Corroboration,
     detect::Detector,
     engine::{Engine, EngineHandle, Input},
     evidence::Witness,
@@ -111,8 +112,9 @@ impl App {
         );
         let (auditor, auditing) = Auditor::new(streams.clone());
         let (allowed, known) = watch::channel(None);
+        let detect = config.detector();
         let engine = Engine::new(
-            Detector::new(config.detector()),
+            Detector::new(detect.clone()),
             Ledger::new(config.ledger(protected.iter().map(|net| net.network).collect())),
             bus.clone(),
             writer,
@@ -121,6 +123,7 @@ impl App {
             config.cleanup_interval.0,
             config.longest_window() * TELEMETRY_AGE,
         )
+        .corroborated(Corroboration::new(&detect, config.detect.agreeing_edges))
         .forgiving(config.ban.unban_grace)
         .watching(Fleet::new(config.edges.drift_grace.0))
         .with_witness(Witness::new(config.evidence.memory_bytes))

@@ -27,7 +27,7 @@ pub struct Auditor {
 
 /// What comes in its turn.
 enum Audited {
-    Record(AuditRecord),
+    Record(Box<AuditRecord>),
     /// To be done once the bus has all records before it.
     Then(Box<dyn FnOnce() + Send>),
 }
@@ -54,7 +54,7 @@ impl Auditor {
             Urgency::Now => &self.now,
             Urgency::Bulk => &self.bulk,
         };
-        if queue.try_send(Audited::Record(record)).is_err() {
+        if queue.try_send(Audited::Record(Box::new(record))).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -82,7 +82,7 @@ async fn write(streams: &Streams, mut waiting: mpsc::Receiver<Audited>) {
         let (mut records, mut answers) = (Vec::new(), Vec::new());
         for audited in together.drain(..) {
             match audited {
-                Audited::Record(record) => records.push(record),
+                Audited::Record(record) => records.push(*record),
                 Audited::Then(answer) => answers.push(answer),
             }
         }

@@ -90,6 +90,8 @@ pub struct Detect {
     pub max_sources: NonZeroU32,
     /// What counts as one.
     pub sources: SourceLengths,
+    /// How many edges' words a ban on all of them takes.
+    pub agreeing_edges: NonZeroU32,
 }
 
 impl Default for Detect {
@@ -100,6 +102,7 @@ impl Default for Detect {
                 .and_then(NonZeroU32::new)
                 .unwrap_or(NonZeroU32::MAX),
             sources: SourceLengths::default(),
+            agreeing_edges: NonZeroU32::MIN,
         }
     }
 }
@@ -119,6 +122,8 @@ pub struct Ban {
     #[serde(deserialize_with = "config::duration_or_zero")]
     pub unban_grace: Duration,
     pub max_per_minute: NonZeroU32,
+    /// The same for what one edge's reports lead to.
+    pub max_per_minute_per_edge: NonZeroU32,
     /// The same as a share of the sources that behave.
     #[serde(deserialize_with = "share")]
     pub max_share: Share,
@@ -135,6 +140,7 @@ impl Default for Ban {
             strike_memory: seconds(24 * 3600),
             unban_grace: Duration::ZERO,
             max_per_minute: NonZeroU32::MIN.saturating_add(5999),
+            max_per_minute_per_edge: NonZeroU32::MIN.saturating_add(2999),
             max_share: Share::QUARTER,
             share_from_sources: NonZeroU32::MIN.saturating_add(999),
         }
@@ -247,6 +253,7 @@ impl Config {
             max_ban: self.ban.max_duration.0,
             strike_memory: self.ban.strike_memory.0,
             max_bans_per_minute: self.ban.max_per_minute.get(),
+            max_bans_per_minute_per_edge: self.ban.max_per_minute_per_edge.get(),
             max_share: self.ban.max_share,
             share_from_sources: u64::from(self.ban.share_from_sources.get()),
             protected,

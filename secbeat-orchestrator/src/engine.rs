@@ -23,7 +23,7 @@ use secbeat_common::{
     daemon::{allowlist::Allowlist, bus::Bus, time::now_ms},
     fence::Fence,
     prefix::Prefix,
-    wire::Decision as Audited,
+    wire::{Decision as Audited, Scope},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -39,7 +39,7 @@ pub use self::{
 use self::{
     manual::Imports,
     open::{Answer, Open, record},
-    partitions::Partitions,
+    partitions::{Found, Partitions},
     protection::Protections,
     resets::Resets,
 };
@@ -50,6 +50,7 @@ use crate::{
         view::{BanPage, BanView, Outcomes, Stats},
     },
     auditor::Auditor,
+    corroboration::Corroboration,
     detect::{Detector, Finding, Upstreams},
     edges::Edges,
     events::{Change, Events},
@@ -73,6 +74,8 @@ const ACTOR: &str = "secbeat-orchestrator";
 /// Detector, ledger, and how to reach the bus.
 pub struct Engine {
     detector: Detector,
+    /// If one edge's word is not enough.
+    corroboration: Option<Corroboration>,
     upstreams: Upstreams,
     edges: Edges,
     fleet: Fleet,
@@ -138,6 +141,7 @@ impl Engine {
     ) -> Self {
         Self {
             detector,
+            corroboration: None,
             upstreams: Upstreams::default(),
             edges: Edges::default(),
             fleet: Fleet::default(),
@@ -173,6 +177,15 @@ impl Engine {
     #[must_use]
     pub fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// The same, for which bans reach as far as edges agree.
+    #[must_use]
+    pub fn corroborated(self, corroboration: Option<Corroboration>) -> Self {
+        Self {
+            corroboration,
+            ..self
+        }
     }
 
     /// The same with room for what is reported.
@@ -220,6 +233,9 @@ impl Engine {
                 _ = cleanup.tick() => {
                     self.prune_resets();
                     let forgotten = self.detector.cleanup(now_ms() - self.max_age_ms);
+                    if let Some(corroboration) = &mut self.corroboration {
+                        corroboration.cleanup(now_ms() - self.max_age_ms);
+                    }
                     debug!(forgotten, tracked = self.detector.tracked(), "forgot quiet sources");
                 }
             }
@@ -326,24 +342,38 @@ impl Engine {
         self.restored && self.protected.is_complete()
     }
 
-    /// What the second brake goes by.
-    fn brakes(&self) -> Brakes {
+    /// What the brakes go by.
+    fn brakes<'a>(&self, edge: Option<&'a str>) -> Brakes<'a> {
         Brakes {
             well_behaved: Some(self.detector.well_behaved(now_ms()) as u64),
+            edge,
         }
     }
 
     /// The brake that holds right now.
     fn brake(&mut self) -> Option<String> {
-        let brake = self.ledger.braking(self.brakes(), now_ms())?;
+        let brake = self.ledger.braking(self.brakes(None), now_ms())?;
         Some(brake.name().to_owned())
     }
 
     /// What follows from a finding.
-    fn judge(&mut self, finding: &Finding, received_ms: i64) {
+    fn judge(
+        &mut self,
+        Found {
+            finding,
+            edge,
+            received_ms,
+        }: &Found,
+    ) {
         self.counts.findings += 1;
-        let brakes = self.brakes();
-        let decision = self.ledger.judge(finding, brakes, received_ms, Uuid::now_v7());
+        let brakes = self.brakes(Some(edge));
+        let scope = match &self.corroboration {
+            None => Scope::Fleet,
+            Some(corroboration) => corroboration.reach(finding, edge),
+        };
+        let decision = self
+            .ledger
+            .judge(finding, scope, brakes, *received_ms, Uuid::now_v7());
         self.count(finding, &decision);
         match decision {
             Decision::AlreadyBanned => self.witness.findings.note(finding, Outcome::AlreadyBanned),
@@ -352,7 +382,7 @@ impl Engine {
                 self.witness
                     .findings
                     .note(finding, Outcome::Banned { command_id });
-                self.ignore_until(command.target, command.expires_at_ms, command.layer);
+                self.pay_for(&command);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms() {
                     self.events.tell(Change::finding(finding, None));

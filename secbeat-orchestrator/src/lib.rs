@@ -3,6 +3,7 @@
 //! Pure cores, deterministic, with time as an argument (milliseconds since the Unix epoch) and decisions as values:
 //!
 //! * [`detect`]: sources, sliding windows, rules and the outage guard: who crossed a threshold?
+//! * [`corroboration`]: on how many edges' word, and so how far does a ban reach?
 //! * [`ledger`]: which bans are in force, for how long, and which of them still have to be written?
 //! * [`exchange`]: bans in files, imported and exported;
 //! * [`presence`]: which edges are there, and do they hold the ledger's bans?
@@ -23,6 +24,7 @@ pub mod auditor;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod corroboration;
 pub mod detect;
 pub mod edges;
 pub mod engine;

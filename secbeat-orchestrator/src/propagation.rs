@@ -14,7 +14,7 @@ use std::{
 use hashlink::LinkedHashMap;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{Ack, AckBatch, BlockCommand, Enforcement, Scope, cut},
+    wire::{Ack, AckBatch, BlockCommand, Enforcement, cut},
 };
 use uuid::Uuid;
 
@@ -55,10 +55,7 @@ pub enum Answer {
 impl Propagation {
     /// A command that the edges `up` are to answer.
     pub fn issued<'a>(&mut self, command: &BlockCommand, up: impl Iterator<Item = &'a str>) {
-        let meant = |edge: &&str| match &command.scope {
-            Scope::Fleet => true,
-            Scope::Edge(id) => id == edge,
-        };
+        let meant = |edge: &&str| command.scope.holds_on(edge);
         self.over(|target| *target == command.target);
         let answers = up
             .filter(meant)

@@ -37,6 +37,9 @@ pub enum Decision {
         evidence: Option<Evidence>,
         #[serde(default = "kernel")]
         layer: Layer,
+        /// The edges that enforce it, if not all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        edges: Option<Vec<String>>,
         /// What the source did, oldest first, cut by [`bounded`](super::bounded).
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
@@ -166,6 +169,7 @@ mod tests {
                     at_ms: 1_795_168_806_998,
                 }),
                 layer: Layer::Kernel,
+                edges: None,
                 events,
             },
         }

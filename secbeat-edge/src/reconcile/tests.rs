@@ -1,4 +1,4 @@
-use secbeat_common::wire::Action;
+use secbeat_common::wire::{Action, Scope};
 
 use super::*;
 use crate::kernel::KernelBan;
@@ -141,7 +141,7 @@ fn what_must_not_be_banned_is_refused_with_the_reason() {
     ));
     assert_eq!(refused(&command("198.51.100.7", 0), false), Refusal::Ended);
     let elsewhere = BlockCommand {
-        scope: Scope::Edge("edge-2".to_owned()),
+        scope: Scope::Edges(vec!["edge-2".to_owned()]),
         ..command("198.51.100.7", 300)
     };
     assert_eq!(refused(&elsewhere, false), Refusal::OtherScope);

@@ -33,6 +33,8 @@ pub struct BanView {
     pub expires_in_ms: Option<i64>,
     /// Events in the rule's window when it fired.
     pub count: Option<u32>,
+    /// The edges that enforce it; `null` if all do.
+    pub edges: Option<Vec<String>>,
 }
 
 impl BanView {
@@ -57,6 +59,7 @@ impl BanView {
             expires_at: end(command.expires_at_ms),
             expires_in_ms: ms_to_end(command.expires_at_ms, now_ms),
             count: command.evidence.map(|evidence| evidence.count),
+            edges: command.scope.edges().map(<[String]>::to_vec),
         }
     }
 }

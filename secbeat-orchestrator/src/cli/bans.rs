@@ -62,7 +62,7 @@ impl List {
 
 fn print_table(bans: &[BanView]) {
     let mut table = table([
-        "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "BY", "NOTE",
+        "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "EDGES", "BY", "NOTE",
     ]);
     for ban in bans {
         table.add_row([
@@ -72,6 +72,9 @@ fn print_table(bans: &[BanView]) {
             ban.layer.clone(),
             ends_in(ban.expires_in_ms),
             ban.strikes.to_string(),
+            ban.edges
+                .as_ref()
+                .map_or_else(|| "all".to_owned(), |edges| edges.join(" ")),
             ban.issuer.clone(),
             ban.note.clone(),
         ]);

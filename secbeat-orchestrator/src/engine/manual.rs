@@ -70,7 +70,7 @@ impl Engine {
             Ok(command) => command,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        self.ignore_until(target, command.expires_at_ms, command.layer);
+        self.pay_for(&command);
         let Some(view) = self.ledger.get(&target).map(|ban| BanView::new(ban, now)) else {
             return drop(reply.send(Err("the ban has ended already".to_owned())));
         };
@@ -144,7 +144,7 @@ impl Engine {
             let Ok(command) = self.ledger.ban(ban, now, Uuid::now_v7()) else {
                 continue;
             };
-            self.ignore_until(command.target, command.expires_at_ms, command.layer);
+            self.pay_for(&command);
             unwritten += 1;
             let answer = Answer::Import(import);
             self.send(command, Vec::new(), actor.clone(), answer, Urgency::Bulk);

@@ -161,6 +161,7 @@ pub(super) fn decision(command: &BlockCommand, events: Vec<SeenEvent>) -> Audite
         strikes: command.strikes,
         evidence: command.evidence,
         layer: command.layer,
+        edges: command.scope.edges().map(<[String]>::to_vec),
         events,
     }
 }

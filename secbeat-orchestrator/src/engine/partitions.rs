@@ -1,12 +1,18 @@
 //! Which partitions' sources the engine judges.
 
-use secbeat_common::{daemon::time::now_ms, prefix::Prefix, subjects::PARTITIONS, wire::Layer};
+use secbeat_common::{
+    daemon::time::now_ms,
+    prefix::Prefix,
+    subjects::PARTITIONS,
+    wire::{BlockCommand, Layer, Scope},
+};
 use tracing::{info, warn};
 
 use super::{Engine, resets::Reset};
 use crate::{
     detect::{Finding, Rule},
     leases::{Standing, boot_ms, shell::Ownership},
+    ledger::{ActiveBan, Ledger},
 };
 
 /// Findings that wait for a lapsed lease; past it further ones are forgotten.
@@ -17,8 +23,18 @@ const MAX_PARKED: usize = 100_000;
 pub(super) struct Partitions {
     /// Those whose windows are kept.
     watched: [bool; PARTITIONS as usize],
-    /// Findings of partitions whose lease has lapsed, with the time at which the server received what led to them.
-    parked: Vec<(Finding, i64)>,
+    /// Findings of partitions whose lease has lapsed.
+    parked: Vec<Found>,
+}
+
+/// A finding, and what completed it.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) finding: Finding,
+    /// Whose report that was.
+    pub(super) edge: String,
+    /// When the server received it.
+    pub(super) received_ms: i64,
 }
 
 impl Engine {
@@ -38,18 +54,27 @@ impl Engine {
                 self.partitions.watched[usize::from(partition)] = false;
                 self.partitions
                     .parked
-                    .retain(|(finding, _)| of(finding) != partition);
-                self.detector.forget_partition(partition);
+                    .retain(|found| of(&found.finding) != partition);
+                self.forget_partition(partition);
             }
         }
     }
 
     /// Begins to watch the sources of `partition`: with nothing but what is known to be paid for.
     fn begin(&mut self, partition: u16) {
-        self.detector.forget_partition(partition);
+        self.forget_partition(partition);
         self.edges.forget_partition(partition);
         for (target, reset) in self.resets.of(partition, self.detector.sources()) {
             self.apply(target, reset);
+        }
+        if let Some(corroboration) = &mut self.corroboration {
+            for ActiveBan { command, .. } in self.ledger.active() {
+                if let Some(edges) = command.scope.edges()
+                    && command.target.partition(PARTITIONS) == partition
+                {
+                    corroboration.hold(command.target, edges, command.expires_at_ms);
+                }
+            }
         }
     }
 
@@ -60,11 +85,16 @@ impl Engine {
 
     /// Judges a finding if this orchestrator owns its source's partition for certain. If that has become uncertain, the
     /// finding waits until it is certain again, or somebody else's.
-    pub(super) fn found(&mut self, finding: &Finding, received_ms: i64) {
-        match self.tenures.standing(of(finding), boot_ms()) {
-            Standing::Owner { .. } => self.judge(finding, received_ms),
+    pub(super) fn found(&mut self, finding: Finding, edge: &str, received_ms: i64) {
+        let found = Found {
+            finding,
+            edge: edge.to_owned(),
+            received_ms,
+        };
+        match self.tenures.standing(of(&finding), boot_ms()) {
+            Standing::Owner { .. } => self.judge(&found),
             Standing::Lapsed if self.partitions.parked.len() < MAX_PARKED => {
-                self.partitions.parked.push((*finding, received_ms));
+                self.partitions.parked.push(found);
             }
             Standing::Lapsed => warn!("too many findings wait for the lease of their partition"),
             Standing::Stranger => {}
@@ -73,20 +103,45 @@ impl Engine {
 
     fn judge_parked(&mut self, partition: u16) {
         let all = std::mem::take(&mut self.partitions.parked);
-        let (waited, others) = all.into_iter().partition(|(finding, _)| of(finding) == partition);
+        let (waited, others) = all.into_iter().partition(|found| of(&found.finding) == partition);
         self.partitions.parked = others;
         let waited: Vec<_> = waited;
         if !waited.is_empty() {
             info!(partition, findings = waited.len(), "the lease is back");
         }
-        for (finding, received_ms) in waited {
-            self.found(&finding, received_ms);
+        for Found {
+            finding,
+            edge,
+            received_ms,
+        } in waited
+        {
+            self.found(finding, &edge, received_ms);
         }
     }
 
-    /// `target` is banned until then; what it does before does not count.
-    pub(super) fn ignore_until(&mut self, target: Prefix, until_ms: i64, layer: Layer) {
-        self.reset(target, Reset::Banned { until_ms, layer });
+    fn forget_partition(&mut self, partition: u16) {
+        self.detector.forget_partition(partition);
+        if let Some(corroboration) = &mut self.corroboration {
+            corroboration.forget_partition(partition);
+        }
+    }
+
+    /// A ban is in force: what its target does before its end does not count, or what it does on the edges that enforce it.
+    pub(super) fn pay(&mut self, target: Prefix, until_ms: i64, layer: Layer, edges: Option<&[String]>) {
+        match edges {
+            None => self.reset(target, Reset::Banned { until_ms, layer }),
+            Some(edges) => {
+                if let Some(corroboration) = &mut self.corroboration {
+                    corroboration.hold(target, edges, until_ms);
+                }
+            }
+        }
+    }
+
+    /// As [`pay`](Self::pay).
+    pub(super) fn pay_for(&mut self, command: &BlockCommand) {
+        let edges = command.scope.edges();
+        self.pay(command.target, command.expires_at_ms, command.layer, edges);
     }
 
     /// `target` was unbanned at `at_ms`; what it did before, and does within the grace, does not count.
@@ -112,7 +167,12 @@ impl Engine {
     fn apply(&mut self, target: Prefix, reset: Reset) {
         match reset {
             Reset::Banned { until_ms, layer } => self.detector.ignore_until(target, until_ms, layer),
-            Reset::Lifted { until_ms } => self.detector.forget(target, until_ms),
+            Reset::Lifted { until_ms } => {
+                self.detector.forget(target, until_ms);
+                if let Some(corroboration) = &mut self.corroboration {
+                    corroboration.forget(target, until_ms);
+                }
+            }
             Reset::Observed { rule, until_ms } => self.detector.observe_until(target, rule, until_ms),
         }
     }
@@ -121,6 +181,15 @@ impl Engine {
     pub(super) fn prune_resets(&mut self) {
         self.resets.prune(now_ms() - self.max_age_ms);
     }
+}
+
+/// Whether `source` is banned on `edge` already, though not on all: what that one reports adds nothing, and must not start the
+/// others' count anew.
+pub(super) fn has_said_enough(ledger: &Ledger, source: &Prefix, edge: &str, at_ms: i64) -> bool {
+    ledger.get(source).is_some_and(|ban| {
+        let command = &ban.command;
+        command.scope != Scope::Fleet && command.scope.holds_on(edge) && command.expires_at_ms > at_ms
+    })
 }
 
 fn of(finding: &Finding) -> u16 {

@@ -37,7 +37,7 @@ impl Engine {
             self.present.insert(command.target, (command.id, revision));
             self.weigh(&command, revision);
             if command.expires_at_ms > now {
-                self.ignore_until(command.target, command.expires_at_ms, command.layer);
+                self.pay_for(&command);
                 self.ledger.restore(command);
             }
         }
@@ -111,9 +111,10 @@ impl Engine {
                     expires_at_ms,
                     strikes,
                     layer,
+                    ref edges,
                     ..
                 } if expires_at_ms <= now => {
-                    self.ignore_until(record.target, expires_at_ms, layer);
+                    self.pay(record.target, expires_at_ms, layer, edges.as_deref());
                     self.ledger.restore_history(record.target, expires_at_ms, strikes);
                 }
                 // Whether it is still in force is for the bucket to say.
@@ -148,11 +149,10 @@ impl Engine {
         if known == Some(command.id) || self.is_lifting(command.id) || command.expires_at_ms <= now_ms() {
             return;
         }
-        let (target, until_ms, layer) = (command.target, command.expires_at_ms, command.layer);
-        let (issuer, reason) = (command.issuer.clone(), command.reason);
-        if self.ledger.restore(command) {
-            info!(%target, issuer, reason = reason.name(), "banned by another orchestrator");
-            self.ignore_until(target, until_ms, layer);
+        let target = command.target;
+        if self.ledger.restore(command.clone()) {
+            info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
+            self.pay_for(&command);
         }
         if self.stale.contains(&target) {
             let partition = target.partition(PARTITIONS);
@@ -238,7 +238,7 @@ impl Engine {
     /// Another orchestrator's ban was there before this one's, which came to nothing.
     pub(super) fn outrun(&mut self, theirs: BlockCommand) {
         info!(target = %theirs.target, issuer = theirs.issuer, "banned by another orchestrator first");
-        self.ignore_until(theirs.target, theirs.expires_at_ms, theirs.layer);
+        self.pay_for(&theirs);
         self.ledger.yield_to(theirs);
     }
 

@@ -2,7 +2,7 @@
 
 use secbeat_common::wire::TelemetryBatch;
 
-use super::{Engine, times::Times};
+use super::{Engine, partitions::has_said_enough, times::Times};
 use crate::{
     detect::{AHEAD, Request, Sighting, Tally},
     edges::Arrival,
@@ -61,8 +61,14 @@ impl Engine {
                 path: &event.path,
                 host: &event.host,
             };
+            if let Some(corroboration) = &mut self.corroboration {
+                if has_said_enough(&self.ledger, &source, &batch.edge_id, at_ms) {
+                    continue;
+                }
+                corroboration.event(&batch.edge_id, sighting, &request);
+            }
             if let Some(finding) = self.detector.observe_event(sighting, &request) {
-                self.found(&finding, received_ms);
+                self.found(finding, &batch.edge_id, received_ms);
             }
         }
         for (index, count) in batch.counts.iter().enumerate() {
@@ -92,8 +98,14 @@ impl Engine {
                 requests: count.requests,
                 server_errors: count.server_errors,
             };
+            if let Some(corroboration) = &mut self.corroboration {
+                if has_said_enough(&self.ledger, &source, &batch.edge_id, at_ms) {
+                    continue;
+                }
+                corroboration.requests(&batch.edge_id, sighting, tally);
+            }
             if let Some(finding) = self.detector.observe_requests(sighting, tally) {
-                self.found(&finding, received_ms);
+                self.found(finding, &batch.edge_id, received_ms);
             }
         }
         self.edges.ignored(&batch.edge_id, too_old, too_wide);

@@ -2,7 +2,7 @@
 
 use secbeat_common::wire::WafBatch;
 
-use super::{Engine, times::Times};
+use super::{Engine, partitions::has_said_enough, times::Times};
 
 impl Engine {
     /// An event older than the rule's window says nothing of what its source does now, as after an outage of the bus.
@@ -17,8 +17,14 @@ impl Engine {
             };
             let source = self.detector.sources().of(event.client);
             self.witness.journal.waf(&source, at_ms, &batch.edge_id, event);
+            if let Some(corroboration) = &mut self.corroboration {
+                if has_said_enough(&self.ledger, &source, &batch.edge_id, at_ms) {
+                    continue;
+                }
+                corroboration.waf(&batch.edge_id, event, at_ms);
+            }
             if let Some(finding) = self.detector.observe_waf(event, at_ms) {
-                self.found(&finding, received_ms);
+                self.found(finding, &batch.edge_id, received_ms);
             }
         }
     }

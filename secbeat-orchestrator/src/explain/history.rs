@@ -20,6 +20,7 @@ pub(super) fn bans(audit: &[AuditRecord], now_ms: i64) -> Vec<PastBan> {
             evidence,
             layer,
             events,
+            ..
         } = &record.decision
         else {
             return None;

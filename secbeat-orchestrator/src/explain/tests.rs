@@ -82,6 +82,7 @@ fn ban(target: &str, at_ms: i64, strikes: u32, events: Vec<SeenEvent>) -> AuditR
             at_ms,
         }),
         layer: Layer::Kernel,
+        edges: None,
         events,
     };
     record(target, at_ms + 4, "secbeat-orchestrator", decision)
@@ -215,6 +216,7 @@ fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
             strikes: 0,
             evidence: None,
             layer: Layer::Kernel,
+            edges: None,
             events: Vec::new(),
         };
         record("198.51.100.0/24", at_ms, "alice", decision)

@@ -114,6 +114,7 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
             strikes,
             evidence,
             layer,
+            edges,
             ..
         } => {
             if let Some(evidence) = evidence {
@@ -130,9 +131,12 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
                 note => format!(" ({note})"),
             };
             let text = format!(
-                "{actor} banned {target} {} ({}, strikes {strikes}): {reason}{note}",
+                "{actor} banned {target} {} ({}, {}strikes {strikes}): {reason}{note}",
                 end(*expires_at_ms).map_or_else(|| "for ever".to_owned(), |end| format!("until {end}")),
-                layer.name()
+                layer.name(),
+                edges
+                    .as_ref()
+                    .map_or_else(String::new, |edges| format!("only on {}, ", edges.join(" and ")))
             );
             place(decided, 3, "ban", text);
             place(*at_ms, 4, "written", "the bus had the ban".to_owned());

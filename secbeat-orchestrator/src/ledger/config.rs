@@ -19,6 +19,8 @@ pub struct LedgerConfig {
     pub strike_memory: Duration,
     /// Most automatic bans within any 60 s; 0 means none at all.
     pub max_bans_per_minute: u32,
+    /// The same for what one edge's reports lead to.
+    pub max_bans_per_minute_per_edge: u32,
     /// The same as a share of the sources that behave, where there are at least [`share_from_sources`](Self::share_from_sources).
     pub max_share: Share,
     /// With fewer sources that behave a share of them says nothing.
@@ -40,6 +42,7 @@ impl Default for LedgerConfig {
             max_ban: DAY,
             strike_memory: DAY,
             max_bans_per_minute: 6000,
+            max_bans_per_minute_per_edge: 3000,
             max_share: Share::QUARTER,
             share_from_sources: 1000,
             protected: Vec::new(),

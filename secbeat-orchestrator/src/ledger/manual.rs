@@ -45,7 +45,7 @@ impl ManualBan {
         }
     }
 
-    /// Whether a ban of the same target until `expires_at_ms` reaches as deep and lasts as long.
+    /// Whether a ban of the same target on all edges until `expires_at_ms` reaches as deep and lasts as long.
     fn is_outdone_by(&self, expires_at_ms: i64, layer: Layer) -> bool {
         expires_at_ms >= self.expires_at_ms && (layer == Layer::Kernel || layer == self.layer)
     }
@@ -160,7 +160,10 @@ impl Ledger {
             return Sifted::Ended;
         }
         match self.active.get(&ban.target) {
-            Some(ActiveBan { command, .. }) if ban.is_outdone_by(command.expires_at_ms, command.layer) => {
+            Some(ActiveBan { command, .. })
+                if command.scope == Scope::Fleet
+                    && ban.is_outdone_by(command.expires_at_ms, command.layer) =>
+            {
                 Sifted::Kept
             }
             _ => Sifted::New,

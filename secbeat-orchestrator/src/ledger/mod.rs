@@ -100,17 +100,34 @@ impl Ledger {
 
     /// Decides on a finding; one of a rule that only observes changes nothing. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
     ///
-    /// A source banned at L7 alone that is found again as a TCP peer is banned in the kernel instead: for as long as a ban
-    /// lasts, at least until the other one's end, with that one's strikes.
-    pub fn judge(&mut self, finding: &Finding, brakes: Brakes, now_ms: i64, new_id: Uuid) -> Decision {
+    /// A source banned at L7 alone that is found again as a TCP peer is banned in the kernel instead, and one that is banned on
+    /// some edges alone, on those in `scope` too: for as long as a ban lasts, at least until the other one's end, with that one's
+    /// strikes.
+    pub fn judge(
+        &mut self,
+        finding: &Finding,
+        scope: Scope,
+        brakes: Brakes<'_>,
+        now_ms: i64,
+        new_id: Uuid,
+    ) -> Decision {
         let target = finding.source;
         if let Some(refusal) = self.refusal(&target) {
             return Decision::Suppressed(Suppression::Protected(refusal));
         }
         self.end_if_over(target, now_ms);
         let held = self.active.get(&target).map(|active| &active.command);
+        let (layer, scope) = match held {
+            None => (finding.layer, scope),
+            Some(BlockCommand {
+                layer: Layer::L7,
+                scope: held,
+                ..
+            }) => (finding.layer, held.or(&scope)),
+            Some(held) => (held.layer, held.scope.or(&scope)),
+        };
         let escalated = held
-            .filter(|held| held.layer == Layer::L7 && finding.layer == Layer::Kernel)
+            .filter(|held| held.layer != layer || held.scope != scope)
             .map(|held| (held.strikes, held.expires_at_ms));
         if (held.is_some() && escalated.is_none()) || self.is_within_banned(&target, now_ms) {
             return Decision::AlreadyBanned;
@@ -132,12 +149,12 @@ impl Ledger {
             reason: finding.rule.into(),
             note: decision::note(finding),
             evidence: Some(finding.evidence()),
-            scope: Scope::Fleet,
+            scope,
             strikes,
             issued_at_ms: now_ms,
             expires_at_ms: now_ms.saturating_add(millis(duration)).max(earliest_end_ms),
             issuer: self.config.issuer.clone(),
-            layer: finding.layer,
+            layer,
             epoch: self.epoch(&target),
         };
         if finding.observe {
@@ -147,13 +164,13 @@ impl Ledger {
         if let Some(brake) = self.braking(brakes, now_ms).or(full) {
             return Decision::Suppressed(Suppression::Brake(brake));
         }
-        self.recent.count(now_ms);
+        self.recent.count(now_ms, brakes.edge);
         self.insert(command.clone(), WriteState::Pending);
         Decision::Ban(Box::new(command))
     }
 
     /// The brake that keeps the next finding from a ban at `now_ms`, if one does.
-    pub fn braking(&mut self, brakes: Brakes, now_ms: i64) -> Option<Brake> {
+    pub fn braking(&mut self, brakes: Brakes<'_>, now_ms: i64) -> Option<Brake> {
         self.recent.brake(&self.config, brakes, now_ms)
     }
 

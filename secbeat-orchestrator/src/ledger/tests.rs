@@ -11,7 +11,10 @@ use super::*;
 use crate::detect::{Counted, Rule};
 
 const NOW: i64 = 1_795_168_800_000;
-const NO_BRAKES: Brakes = Brakes { well_behaved: None };
+const NO_BRAKES: Brakes<'_> = Brakes {
+    well_behaved: None,
+    edge: None,
+};
 const HOUR: i64 = 3_600_000;
 
 fn prefix(text: &str) -> Prefix {
@@ -42,7 +45,7 @@ fn finding_at_l7(source: &str, at_ms: i64) -> Finding {
 
 fn judge(ledger: &mut Ledger, source: &str, now_ms: i64) -> Decision {
     let id = Uuid::from_u64_pair(now_ms.unsigned_abs(), u64::from(source.len() as u32));
-    ledger.judge(&finding(source, now_ms), NO_BRAKES, now_ms, id)
+    ledger.judge(&finding(source, now_ms), Scope::Fleet, NO_BRAKES, now_ms, id)
 }
 
 fn banned(decision: Decision) -> BlockCommand {
@@ -66,7 +69,13 @@ fn a_finding_becomes_one_complete_command() {
     ledger.set_epoch(partition, 7);
     ledger.set_epoch(partition ^ 1, 8);
     let id = Uuid::from_u128(1);
-    let decision = ledger.judge(&finding("203.0.113.7", NOW - 20), NO_BRAKES, NOW, id);
+    let decision = ledger.judge(
+        &finding("203.0.113.7", NOW - 20),
+        Scope::Fleet,
+        NO_BRAKES,
+        NOW,
+        id,
+    );
     let expected = BlockCommand {
         id,
         action: Action::Block,
@@ -107,7 +116,9 @@ fn a_rule_that_observes_tells_of_the_ban_and_changes_nothing() {
     };
     ledger.restore_history(prefix(source), NOW - 1, 0);
     for n in 1..4 {
-        let Decision::Observed(command) = ledger.judge(&observed, NO_BRAKES, NOW, Uuid::from_u128(n)) else {
+        let Decision::Observed(command) =
+            ledger.judge(&observed, Scope::Fleet, NO_BRAKES, NOW, Uuid::from_u128(n))
+        else {
             panic!("observed");
         };
         assert_eq!((command.strikes, command.expires_at_ms), (1, NOW + 600_000));
@@ -115,14 +126,14 @@ fn a_rule_that_observes_tells_of_the_ban_and_changes_nothing() {
     assert_eq!((ledger.len(), ledger.pending().count()), (0, 0));
     assert_eq!(banned(judge(&mut ledger, source, NOW)).strikes, 1);
     assert_eq!(
-        ledger.judge(&observed, NO_BRAKES, NOW, Uuid::from_u128(9)),
+        ledger.judge(&observed, Scope::Fleet, NO_BRAKES, NOW, Uuid::from_u128(9)),
         Decision::AlreadyBanned
     );
     let loopback = Finding {
         observe: true,
         ..finding("127.0.0.1", NOW)
     };
-    let decision = ledger.judge(&loopback, NO_BRAKES, NOW, Uuid::from_u128(10));
+    let decision = ledger.judge(&loopback, Scope::Fleet, NO_BRAKES, NOW, Uuid::from_u128(10));
     assert!(matches!(decision, Decision::Suppressed(_)), "{decision:?}");
 }
 
@@ -133,9 +144,9 @@ fn a_rules_own_duration_is_that_of_the_first_ban() {
         ban: Some(Duration::from_secs(3600)),
         ..finding("203.0.113.7", NOW)
     };
-    let first = banned(ledger.judge(&hour, NO_BRAKES, NOW, Uuid::from_u128(1)));
+    let first = banned(ledger.judge(&hour, Scope::Fleet, NO_BRAKES, NOW, Uuid::from_u128(1)));
     assert_eq!(first.expires_at_ms, NOW + HOUR);
-    let second = banned(ledger.judge(&hour, NO_BRAKES, NOW + HOUR, Uuid::from_u128(2)));
+    let second = banned(ledger.judge(&hour, Scope::Fleet, NO_BRAKES, NOW + HOUR, Uuid::from_u128(2)));
     assert_eq!((second.strikes, second.expires_at_ms), (1, NOW + 3 * HOUR));
 }
 
@@ -143,9 +154,9 @@ fn a_rules_own_duration_is_that_of_the_first_ban() {
 fn an_address_learned_behind_a_proxy_is_banned_at_l7_only() {
     let mut ledger = Ledger::new(LedgerConfig::default());
     let found = finding_at_l7("203.0.113.1", NOW);
-    let decision = ledger.judge(&found, NO_BRAKES, NOW, Uuid::from_u128(1));
+    let decision = ledger.judge(&found, Scope::Fleet, NO_BRAKES, NOW, Uuid::from_u128(1));
     assert_eq!(banned(decision).layer, Layer::L7);
-    let again = ledger.judge(&found, NO_BRAKES, NOW + 1, Uuid::from_u128(2));
+    let again = ledger.judge(&found, Scope::Fleet, NO_BRAKES, NOW + 1, Uuid::from_u128(2));
     assert_eq!(again, Decision::AlreadyBanned);
 }
 
@@ -155,11 +166,11 @@ fn a_source_banned_at_l7_that_comes_as_a_peer_is_banned_in_the_kernel_without_a_
     let (source, id) = ("203.0.113.7", |n: u128| Uuid::from_u128(n));
     // The second ban, of 600 s.
     ledger.restore_history(prefix(source), NOW - 1, 0);
-    let first = banned(ledger.judge(&finding_at_l7(source, NOW), NO_BRAKES, NOW, id(1)));
+    let first = banned(ledger.judge(&finding_at_l7(source, NOW), Scope::Fleet, NO_BRAKES, NOW, id(1)));
     assert_eq!((first.strikes, first.expires_at_ms), (1, NOW + 600_000));
 
     let at = NOW + 100_000;
-    let deeper = banned(ledger.judge(&finding(source, at), NO_BRAKES, at, id(2)));
+    let deeper = banned(ledger.judge(&finding(source, at), Scope::Fleet, NO_BRAKES, at, id(2)));
     assert_eq!(
         (deeper.id, deeper.layer, deeper.strikes, deeper.expires_at_ms),
         (id(2), Layer::Kernel, 1, at + 600_000)
@@ -167,15 +178,15 @@ fn a_source_banned_at_l7_that_comes_as_a_peer_is_banned_in_the_kernel_without_a_
     assert_eq!(ledger.get(&prefix(source)).unwrap().command, deeper);
     assert_eq!(ledger.len(), 1);
     assert_eq!(
-        ledger.judge(&finding(source, at), NO_BRAKES, at, id(3)),
+        ledger.judge(&finding(source, at), Scope::Fleet, NO_BRAKES, at, id(3)),
         Decision::AlreadyBanned
     );
     assert_eq!(
-        ledger.judge(&finding_at_l7(source, at), NO_BRAKES, at, id(4)),
+        ledger.judge(&finding_at_l7(source, at), Scope::Fleet, NO_BRAKES, at, id(4)),
         Decision::AlreadyBanned
     );
     ledger.expire(at + 600_000);
-    let third = banned(ledger.judge(&finding(source, at), NO_BRAKES, at + 600_001, id(5)));
+    let third = banned(ledger.judge(&finding(source, at), Scope::Fleet, NO_BRAKES, at + 600_001, id(5)));
     assert_eq!(third.strikes, 2);
 }
 
@@ -185,18 +196,42 @@ fn going_to_the_kernel_does_not_shorten_a_longer_ban_nor_leave_a_banned_network(
     let source = "203.0.113.7";
     let longer = BlockCommand {
         expires_at_ms: NOW + 10 * HOUR,
-        ..banned(ledger.judge(&finding_at_l7(source, NOW), NO_BRAKES, NOW, Uuid::from_u128(1)))
+        ..banned(ledger.judge(
+            &finding_at_l7(source, NOW),
+            Scope::Fleet,
+            NO_BRAKES,
+            NOW,
+            Uuid::from_u128(1),
+        ))
     };
     ledger.acknowledged(longer.id);
     assert!(ledger.restore(longer));
-    let deeper = banned(ledger.judge(&finding(source, NOW), NO_BRAKES, NOW, Uuid::from_u128(2)));
+    let deeper = banned(ledger.judge(
+        &finding(source, NOW),
+        Scope::Fleet,
+        NO_BRAKES,
+        NOW,
+        Uuid::from_u128(2),
+    ));
     assert_eq!(deeper.expires_at_ms, NOW + 10 * HOUR);
 
     let other = "192.0.2.7";
-    banned(ledger.judge(&finding_at_l7(other, NOW), NO_BRAKES, NOW, Uuid::from_u128(3)));
+    banned(ledger.judge(
+        &finding_at_l7(other, NOW),
+        Scope::Fleet,
+        NO_BRAKES,
+        NOW,
+        Uuid::from_u128(3),
+    ));
     ban(&mut ledger, "192.0.2.0/24", 60, 4).unwrap();
     assert_eq!(
-        ledger.judge(&finding(other, NOW), NO_BRAKES, NOW, Uuid::from_u128(5)),
+        ledger.judge(
+            &finding(other, NOW),
+            Scope::Fleet,
+            NO_BRAKES,
+            NOW,
+            Uuid::from_u128(5)
+        ),
         Decision::AlreadyBanned,
         "the network's ban drops its packets"
     );
@@ -428,7 +463,13 @@ fn where_sources_are_networks_no_more_are_banned_than_an_edge_holds() {
 fn a_network_that_is_a_source_is_banned_in_the_kernel_once_it_comes_by_itself() {
     let mut ledger = Ledger::new(LedgerConfig::default());
     let net = "203.0.113.0/24";
-    let at_l7 = ledger.judge(&finding_at_l7(net, NOW), NO_BRAKES, NOW, Uuid::from_u128(1));
+    let at_l7 = ledger.judge(
+        &finding_at_l7(net, NOW),
+        Scope::Fleet,
+        NO_BRAKES,
+        NOW,
+        Uuid::from_u128(1),
+    );
     assert_eq!(banned(at_l7).layer, Layer::L7);
     assert_eq!(banned(judge(&mut ledger, net, NOW + 1)).layer, Layer::Kernel);
     assert_eq!(judge(&mut ledger, net, NOW + 2), Decision::AlreadyBanned);

@@ -1,4 +1,4 @@
-use secbeat_common::wire::{Action, Layer, Reason};
+use secbeat_common::wire::{Action, Layer, Reason, Scope};
 
 use super::{latency::Measured, *};
 
@@ -96,7 +96,10 @@ fn edges_that_were_there_are_awaited_and_their_answers_measured() {
 #[test]
 fn a_ban_for_one_edge_awaits_that_one() {
     let mut propagation = Propagation::default();
-    propagation.issued(&command(1, Scope::Edge("b".to_owned())), ["a", "b"].into_iter());
+    propagation.issued(
+        &command(1, Scope::Edges(vec!["b".to_owned()])),
+        ["a", "b"].into_iter(),
+    );
     assert_eq!(answers(&propagation, 1), [named("b", Answer::Pending)]);
 }
 

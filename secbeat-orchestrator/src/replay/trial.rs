@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use ahash::RandomState;
-use secbeat_common::{logs::LogLine, prefix::Prefix, wire::LearnedFrom};
+use secbeat_common::{
+    logs::LogLine,
+    prefix::Prefix,
+    wire::{LearnedFrom, Scope},
+};
 use uuid::Uuid;
 
 use super::{
@@ -86,7 +90,10 @@ impl Trial {
         self.verdicts.findings += 1;
         // The id is never shown; it has to be new, and the same next time.
         let id = Uuid::from_u128(u128::from(self.verdicts.findings));
-        let record = match self.ledger.judge(finding, Brakes::default(), finding.at_ms, id) {
+        let record = match self
+            .ledger
+            .judge(finding, Scope::Fleet, Brakes::default(), finding.at_ms, id)
+        {
             Decision::Ban(command) => {
                 self.detector
                     .ignore_until(finding.source, command.expires_at_ms, command.layer);
