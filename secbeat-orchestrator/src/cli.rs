@@ -12,6 +12,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod token;
+mod top;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    Top(top::Top),
     /// List what the detector looks for.
     Rules {
         /// A table for people, or JSON for programs.
@@ -172,6 +174,7 @@ impl Cli {
             Command::Edges { output } => fleet::edges(&api()?, *output),
             Command::Propagation { output } => fleet::propagation(&api()?, *output),
             Command::Watch { output } => watch::run(&api()?, *output),
+            Command::Top(top) => top.execute(api()?),
             Command::Rules { output } => rules::rules(&api()?, *output),
             Command::Replay(args) => args.run(&config),
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
+    io::{Read as _, Write as _},
     process::{Output, Stdio},
     time::Duration,
 };
@@ -378,4 +379,46 @@ fn explain_finds_the_format_and_fails_where_nothing_is_understood() {
     let file = file.to_str().unwrap();
     let output = host.run("secbeat-edge", &["explain", "--format", "haproxy", file]);
     assert_refused(&output, FAILURE, &["no line of", file, "is a request"]);
+}
+
+#[test]
+fn top_needs_a_terminal_and_gives_it_back() {
+    let fleet = Fleet::start(&Options::default());
+    assert_refused(
+        &fleet.cli("orchestrator", &["top"]),
+        FAILURE,
+        &["top needs a terminal"],
+    );
+    let mut command = fleet.host.command("script");
+    let program = paths::daemon("secbeat-orchestrator");
+    let mut script = command
+        .args(["--quiet", "--return", "--flush", "--command"])
+        .arg(format!(
+            "stty cols 120 rows 40; exec {} top --interval 100ms",
+            program.display()
+        ))
+        .arg("/dev/null")
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains("edge-1") {
+        let read = screen.read(&mut buffer).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&buffer[..read]);
+    }
+    keys.write_all(b"q").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    assert!(script.wait().unwrap().success());
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("SUPPRESSED"), "{shown}");
+    // The alternate screen is left, and the cursor is back (xterm's control sequences).
+    assert!(
+        shown.contains("\x1b[?1049l") && shown.contains("\x1b[?25h"),
+        "{shown:?}"
+    );
 }
