@@ -16,10 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>();
     let result = match &cli.command {
-        Command::Run { bpf_object } => {
-            init_logging();
-            run(&cli, bpf_object.as_deref())
-        }
+        Command::Run { bpf_object } => init_logging().and_then(|()| run(&cli, bpf_object.as_deref())),
         _ => cli.execute(),
     };
     exit::finish("secbeat-edge", result)

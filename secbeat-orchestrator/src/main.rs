@@ -14,10 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>();
     let result = match cli.command {
-        Command::Run => {
-            init_logging();
-            run(&cli)
-        }
+        Command::Run => init_logging().and_then(|()| run(&cli)),
         _ => cli.execute(),
     };
     exit::finish("secbeat-orchestrator", result)

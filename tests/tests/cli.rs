@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     process::{Output, Stdio},
     time::Duration,
 };
@@ -10,6 +10,7 @@ use std::{
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
     host::{Host, assert_refused},
+    netns::Namespace,
     paths,
     wait::wait_until,
 };
@@ -421,4 +422,38 @@ fn top_needs_a_terminal_and_gives_it_back() {
         shown.contains("\x1b[?1049l") && shown.contains("\x1b[?25h"),
         "{shown:?}"
     );
+}
+
+#[test]
+fn logs_are_json_where_that_is_asked_for() {
+    let host = Namespace::new("host");
+    let run = |name: &str, value: &str| {
+        let mut command = host.command(paths::daemon("secbeat-orchestrator"));
+        command.args(["--config", "/dev/null", "run"]).env(name, value);
+        command
+    };
+    for (name, value, error) in [
+        (
+            "SECBEAT_LOG_FORMAT",
+            "xml",
+            "SECBEAT_LOG_FORMAT is `xml`, and must be text, json or journald",
+        ),
+        ("SECBEAT_LOG", "edge=loud", "SECBEAT_LOG is `edge=loud`"),
+    ] {
+        assert_refused(&run(name, value).output().unwrap(), FAILURE, &[error]);
+    }
+    let mut daemon = run("SECBEAT_LOG_FORMAT", "json")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(
+        entry["level"].is_string() && entry["fields"]["message"].is_string(),
+        "{line}"
+    );
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }

@@ -48,6 +48,12 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
         bans().contains(Surroundings::ATTACKER)
     });
     assert!(get().is_err());
+    for daemon in ["secbeat-edge", "secbeat-orchestrator"] {
+        let unit = format!("_SYSTEMD_UNIT={daemon}.service");
+        let target = format!("SECBEAT_TARGET={}/32", Surroundings::ATTACKER);
+        let entry = booted.ask(&["journalctl", "--output=json", "--lines=1", &unit, &target]);
+        assert!(entry.contains("\"SECBEAT_REASON\":\"error-flood\""), "{entry}");
+    }
 
     let restarted = |unit| booted.property(unit, "InvocationID");
     let before = restarted("secbeat-edge");

@@ -1,17 +1,16 @@
 //! Habits that both command lines share: logging, output formats, targets, and what is generated of them.
 
 mod generate;
+mod logging;
 mod target;
-
-use std::io::IsTerminal as _;
 
 use anyhow::{Context, bail};
 use comfy_table::Table;
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
 
 pub use self::{
     generate::{Generate, help_of_all},
+    logging::init_logging,
     target::Target,
 };
 
@@ -21,18 +20,6 @@ pub enum Output {
     #[default]
     Table,
     Json,
-}
-
-/// Logs to standard error; `SECBEAT_LOG` filters as `RUST_LOG` does elsewhere (`info` unless set).
-pub fn init_logging() {
-    let filter =
-        EnvFilter::try_from_env("SECBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .init();
 }
 
 /// A table for people: columns in line, and nothing else around them.
