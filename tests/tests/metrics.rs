@@ -8,6 +8,7 @@ use secbeat_tests::lab::{
     prometheus::{Prometheus, promtool},
     wait::wait_until,
 };
+use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PORTS: [u16; 2] = [8080, 3030];
@@ -41,6 +42,17 @@ fn what_ships_for_prometheus_is_right_and_each_alert_fires_when_it_should() {
     promtool(&["test", "rules", "alerts_test.yml"], "");
 }
 
+/// The queries of the dashboard that ships.
+fn dashboard_queries() -> Vec<String> {
+    let dashboard: Value =
+        serde_json::from_str(include_str!("../../packaging/grafana/secbeat.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 #[test]
 fn both_daemons_are_scraped_and_every_metric_is_documented() {
     let fleet = Fleet::start(&Options {
@@ -70,12 +82,25 @@ fn both_daemons_are_scraped_and_every_metric_is_documented() {
     ] {
         wait_until(expression, PATIENCE, || value(expression).is_some());
     }
+    let documented = documented();
+    let queries = dashboard_queries();
+    assert!(queries.len() > 20, "{queries:?}");
+    for query in queries {
+        // Prometheus refuses what is no query; that a metric exists it does not know.
+        let _ = prometheus.query(&query);
+        let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("secbeat_")) {
+            assert!(
+                documented.contains(name),
+                "the dashboard shows {name}, which nobody tells"
+            );
+        }
+    }
     assert_eq!(
         prometheus.query("ALERTS{alertstate=\"firing\"}"),
         [],
         "all is well"
     );
-    let documented = documented();
     for port in PORTS {
         let text = scraped(&fleet, port);
         promtool(&["check", "metrics"], &text);

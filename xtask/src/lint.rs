@@ -15,7 +15,7 @@ use std::process::Command;
 /// for BPF; its library is.
 pub(crate) fn run() -> Result<()> {
     setup::ensure(&[Group::Lint])?;
-    setup::ensure_what_can_be(Group::Vagrant);
+    setup::ensure_what_can_be(Group::Machines);
     let mut failed = Vec::new();
     for (name, mut step) in steps()? {
         println!("lint: {name}");
@@ -48,12 +48,15 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     let mut steps = vec![("format", format), ("clippy", clippy)];
     steps.extend(workspace::FUZZED.into_iter().flat_map(of_fuzz_targets));
     steps.extend([("deny", deny), ("machete", machete), ("scripts", scripts)]);
-    if find("vagrant").is_some() {
-        let mut vagrant = Command::new("vagrant");
-        vagrant
-            .args(["validate", "--ignore-provider"])
-            .current_dir(workspace::root().join("vagrant"));
-        steps.push(("vagrant", vagrant));
+    for (name, folder, arguments) in [
+        ("vagrant", "vagrant", ["validate", "--ignore-provider"]),
+        ("docker-compose", "packaging", ["config", "--quiet"]),
+    ] {
+        if find(name).is_some() {
+            let mut check = Command::new(name);
+            check.args(arguments).current_dir(workspace::root().join(folder));
+            steps.push((name, check));
+        }
     }
     Ok(steps)
 }

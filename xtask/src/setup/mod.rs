@@ -34,8 +34,8 @@ pub(crate) enum Group {
     Vm,
     /// The linters that do not come with Rust.
     Lint,
-    /// What checks the Vagrantfile.
-    Vagrant,
+    /// What checks the descriptions of machines and containers.
+    Machines,
     /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
     Peers,
     /// What `bench sources` puts load on a proxy with; nothing else needs it.
@@ -135,8 +135,9 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
         let peers = packages::PEERS.iter();
         parts.extend(peers.map(|peer| Box::new(*peer) as Box<dyn Part>));
     }
-    if groups.contains(&Group::Vagrant) {
+    if groups.contains(&Group::Machines) {
         parts.push(Box::new(packages::VAGRANT));
+        parts.push(Box::new(packages::COMPOSE));
     }
     if groups.contains(&Group::Load) {
         parts.push(Box::new(packages::WRK));

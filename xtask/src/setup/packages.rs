@@ -54,6 +54,8 @@ const VM: [(&str, &str); 7] = [
 
 /// What `lint` checks the Vagrantfile with; not every distribution has it.
 pub(super) const VAGRANT: Program = Program::new("vagrant", "vagrant");
+/// What `lint` checks the compose file with; so this.
+pub(super) const COMPOSE: Program = Program::new("docker-compose", "docker-compose");
 
 /// The programs that `dist` starts.
 const DIST: [(&str, &str); 4] = [
