@@ -9,6 +9,8 @@ mod allow;
 mod audit;
 mod interest;
 mod lease;
+#[cfg(any(test, feature = "fuzzing"))]
+mod oracle;
 mod presence;
 mod seen;
 mod waf;
@@ -18,6 +20,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::oracle::check;
 pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     allow::{AllowEntry, Disallow, MAX_ALLOWED},

@@ -12,10 +12,12 @@
 )]
 
 pub mod bench;
+pub mod configs;
 pub mod detector_bench;
 pub mod differential;
 pub mod lab;
 pub mod load;
 pub mod scenario;
+pub mod soak;
 pub mod sources_bench;
 pub mod storm;

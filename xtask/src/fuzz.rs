@@ -16,7 +16,7 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 14] = [
     // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
     Target::new("secbeat-ebpf", "parse", 128),
     Target::new("secbeat-edge", "chain", 256),
@@ -30,6 +30,8 @@ const TARGETS: [Target; 12] = [
     Target::new("secbeat-common", "envoy", 512),
     Target::new("secbeat-common", "pattern", 512),
     Target::new("secbeat-common", "waf", 1024),
+    Target::new("secbeat-common", "wire", 1024),
+    Target::new("tests", "config", 2048),
 ];
 
 impl Target {

@@ -7,11 +7,13 @@ mod build_ebpf;
 mod debian;
 mod demo;
 mod dist;
+mod docs;
 mod fuzz;
 mod lint;
 mod process;
 mod scenario;
 mod setup;
+mod soak;
 mod test;
 mod toolchain;
 mod vm;
@@ -38,6 +40,8 @@ enum Command {
     Demo(demo::Args),
     /// Run the behavioural scenario, a line per step
     Behavioral(behavioral::Args),
+    /// Run a fleet under steady load, and look for leaks
+    Soak(soak::Args),
     /// Run every test: units, kernel and the whole loop
     Test(test::Args),
     /// Run what depends on the kernel in Debian's kernels, in QEMU
@@ -46,6 +50,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build packages and tarballs
     Dist(dist::Args),
+    /// Make a book of the docs, in target/book
+    Docs,
     /// Check format, lints, licences and unused dependencies
     Lint,
     /// Measure the XDP program or the whole loop
@@ -58,10 +64,12 @@ fn main() -> ExitCode {
         Command::BuildEbpf(args) => build_ebpf::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Behavioral(args) => behavioral::run(args),
+        Command::Soak(args) => soak::run(args),
         Command::Test(args) => test::run(&args),
         Command::Vm(args) => vm::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Docs => docs::run(),
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
     };

@@ -19,7 +19,7 @@ pub(crate) fn tools() -> PathBuf {
 }
 
 /// The crates whose `fuzz` folder, a workspace of its own, holds fuzz targets.
-pub(crate) const FUZZED: [&str; 3] = ["secbeat-common", "secbeat-ebpf", "secbeat-edge"];
+pub(crate) const FUZZED: [&str; 4] = ["secbeat-common", "secbeat-ebpf", "secbeat-edge", "tests"];
 
 /// The fuzz targets of one of [`FUZZED`].
 pub(crate) fn fuzz(krate: &str) -> PathBuf {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::lab::netns::Namespace;
 
 /// Mounts `$1` over `/etc`, `$2` over `/run` and `$3` over `/var/lib`, and becomes the rest of its arguments.
-const MOUNT_AND_RUN: &str = r#"mount --bind "$1" /etc && mount --bind "$2" /run && mount --bind "$3" /var/lib && shift 3 && exec "$@""#;
+const MOUNT_AND_RUN: &str = r#"mount --rbind "$1" /etc && mount --rbind "$2" /run && mount --rbind "$3" /var/lib && shift 3 && exec "$@""#;
 
 /// The folders, empty at first. Dropped, they are removed.
 #[derive(Debug)]

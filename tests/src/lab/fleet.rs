@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::lab::{
     bpf::Pins,
     client::{Client, Response},
+    clock,
     files::HostFiles,
     nats::NatsServer,
     netns::{End, Namespace, link},
@@ -94,6 +95,8 @@ pub struct Options {
     pub reconcile: &'static str,
     /// Whether NATS lets in members alone, and commands are signed.
     pub secured: bool,
+    /// Whether the daemons' clocks can be set: see [`Fleet::set_clock`].
+    pub own_clocks: bool,
     /// Slots in each of the edge's ban maps.
     pub ban_slots: u32,
     /// More of the edge's config: keys of no table.
@@ -114,6 +117,7 @@ impl Default for Options {
             enforcement: "both",
             reconcile: "1s",
             secured: false,
+            own_clocks: false,
             ban_slots: 4096,
             more_keys: String::new(),
             proxy_keys: String::new(),
@@ -193,6 +197,11 @@ impl Fleet {
             install_credentials(&mut nats, folder.path());
         }
 
+        if options.own_clocks {
+            for daemon in ["edge", "orchestrator"] {
+                clock::set(&clock_of(folder.path(), daemon), 0);
+            }
+        }
         let files = HostFiles::new();
         let orchestrator = spawn_orchestrator(&host, &folder);
         let edge = spawn_edge(&host, &files, &folder);
@@ -324,6 +333,12 @@ impl Fleet {
     #[must_use]
     pub fn pins(&self) -> Pins {
         Pins::at(&self.pins.path)
+    }
+
+    /// Sets the wall clock that a daemon (`edge` or `orchestrator`) sees, to so many seconds ahead of the real one. Clocks that
+    /// count from the boot go on as they do.
+    pub fn set_clock(&self, daemon: &str, ahead: i64) {
+        clock::set(&clock_of(self.folder.path(), daemon), ahead);
     }
 
     /// Where the edge pins.
@@ -473,7 +488,15 @@ fn spawn(mut command: Command, folder: &TempDir, daemon: &str) -> Daemon {
         .arg(folder.path().join(format!("{daemon}.toml")))
         .env("SECBEAT_LOG", "info,async_nats=warn,drops=trace")
         .env("NO_COLOR", "1");
+    let clock = clock_of(folder.path(), daemon);
+    if clock.exists() {
+        clock::wear(&mut command, &clock);
+    }
     Daemon::spawn(&format!("secbeat-{daemon}"), &mut command)
+}
+
+fn clock_of(folder: &Path, daemon: &str) -> PathBuf {
+    folder.join(format!("{daemon}.clock"))
 }
 
 fn join_attacker(host: &Namespace, attacker: &Namespace) {

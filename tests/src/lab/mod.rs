@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod caddy;
 pub mod chain;
 pub mod client;
+pub mod clock;
 pub mod files;
 pub mod fleet;
 pub mod frames;

@@ -22,6 +22,10 @@ pub(crate) const FUZZ: CargoTool = CargoTool {
     name: "cargo-fuzz",
     version: "0.13.2",
 };
+pub(crate) const MDBOOK: CargoTool = CargoTool {
+    name: "mdbook",
+    version: "0.5.4",
+};
 pub(super) const DEB: CargoTool = CargoTool {
     name: "cargo-deb",
     version: "3.8.0",

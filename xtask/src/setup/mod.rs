@@ -44,6 +44,8 @@ pub(crate) enum Group {
     LogPeers,
     /// What feeds the parsers: for `fuzz` alone.
     Fuzz,
+    /// What makes a book of the docs: for `docs` alone.
+    Docs,
     /// What makes packages: for `dist` alone.
     Dist,
     /// What makes a Debian to try them in: for `dist --verify` and `vm --machines` alone.
@@ -148,6 +150,9 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     }
     if groups.contains(&Group::Fuzz) {
         parts.push(Box::new(cargo_tools::FUZZ));
+    }
+    if groups.contains(&Group::Docs) {
+        parts.push(Box::new(cargo_tools::MDBOOK));
     }
     if groups.contains(&Group::Dist) {
         parts.push(Box::new(nats::CURRENT));

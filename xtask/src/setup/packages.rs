@@ -131,6 +131,14 @@ impl Part for Packages {
             let absent = WAF.iter().filter(|(file, _)| !Path::new(file).exists());
             missing.extend(absent.map(|(_, package)| (*package).to_owned()));
             missing.extend(nats::missing_package());
+            // The clock that the tests give single daemons.
+            let clock = format!(
+                "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+                std::env::consts::ARCH
+            );
+            if !Path::new(&clock).exists() {
+                missing.push("libfaketime".to_owned());
+            }
         }
         if self.groups.contains(&Group::Vm) {
             missing.extend(packages_of(&VM));

@@ -1,0 +1,81 @@
+//! What must hold of every message, whoever wrote it: of the fuzzer's and of its corpus.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "it is there to panic")]
+
+use std::{fmt::Debug, sync::LazyLock};
+
+use super::{
+    AckBatch, AllowEntry, AuditRecord, BlockCommand, Disallow, Interest, LateBatch, Lease, Lift, MAX_MESSAGE,
+    Message, Presence, TelemetryBatch, WafBatch, decode, encode,
+};
+use crate::{
+    sign::{SecretKey, Signer, Trust},
+    sources::SourceLengths,
+};
+
+/// Reads `input` as each kind of message that comes over the bus.
+///
+/// # Panics
+///
+/// When one that is read does not come back from its own encoding, or names a command that nobody signed.
+pub fn check(input: &[u8]) {
+    comes_back::<TelemetryBatch>(input);
+    comes_back::<LateBatch>(input);
+    comes_back::<WafBatch>(input);
+    comes_back::<AckBatch>(input);
+    comes_back::<BlockCommand>(input);
+    comes_back::<Lift>(input);
+    comes_back::<AllowEntry>(input);
+    comes_back::<Disallow>(input);
+    comes_back::<Interest>(input);
+    comes_back::<Lease>(input);
+    comes_back::<SourceLengths>(input);
+    if let Ok(record) = serde_json::from_slice::<AuditRecord>(input) {
+        let again = serde_json::to_vec(&record).expect("JSON");
+        assert_eq!(
+            serde_json::from_slice::<AuditRecord>(&again).expect("JSON"),
+            record
+        );
+    }
+    if let Ok(record) = serde_json::from_slice::<Presence>(input) {
+        let again = serde_json::to_vec(&record).expect("JSON");
+        assert_eq!(serde_json::from_slice::<Presence>(&again).expect("JSON"), record);
+    }
+    // Who made the input up does not have the key.
+    static TRUST: LazyLock<Trust> = LazyLock::new(|| {
+        let key = SecretKey::generate().expect("a key");
+        Trust::from_iter([key.public()])
+    });
+    assert!(TRUST.open::<BlockCommand>(input).is_err());
+    assert!(TRUST.open::<Lift>(input).is_err());
+    // Where nothing is signed, what is read is what comes back.
+    if let Ok(opened) = Trust::default().open::<BlockCommand>(input) {
+        let sealed = Signer::default().seal(&opened.command, opened.after);
+        let again = Trust::default().open::<BlockCommand>(&sealed.expect("a message"));
+        assert_eq!(again.as_ref(), Ok(&opened));
+    }
+}
+
+fn comes_back<M: Message + PartialEq + Debug>(input: &[u8]) {
+    let Ok(message) = decode::<M>(input) else {
+        return;
+    };
+    match encode(&message) {
+        Ok(bytes) => assert_eq!(decode::<M>(&bytes).as_ref(), Ok(&message)),
+        // What was read from less cannot be more than fits.
+        Err(error) => panic!("{error} ({} bytes of {MAX_MESSAGE}): {message:?}", input.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    #[test]
+    fn the_fuzzers_corpus_of_messages_comes_back() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/wire");
+        let files = fs::read_dir(folder).unwrap();
+        let replayed = files.map(|file| super::check(&fs::read(file.unwrap().path()).unwrap()));
+        assert!(replayed.count() > 5);
+    }
+}

@@ -1,0 +1,29 @@
+//! Wall clocks that can be set, for single processes (libfaketime).
+
+use std::{fs, path::Path, process::Command};
+
+/// Where Debian and its kin put it, below `/usr/lib/<architecture>-linux-gnu`.
+const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+
+/// Has a process go by the clock in the file at `clock`.
+pub fn wear(command: &mut Command, clock: &Path) {
+    let library = format!("/usr/lib/{}-linux-gnu/{LIBRARY}", std::env::consts::ARCH);
+    assert!(Path::new(&library).exists(), "libfaketime is not installed");
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("FAKETIME_DISABLE_SHM", "1");
+}
+
+/// Sets it to so many seconds ahead of the real one.
+///
+/// # Panics
+///
+/// When the file cannot be written.
+pub fn set(clock: &Path, ahead: i64) {
+    let new = clock.with_extension("new");
+    fs::write(&new, format!("{ahead:+}\n")).expect("writing a clock");
+    fs::rename(&new, clock).expect("setting a clock");
+}
