@@ -4,6 +4,8 @@
 //! `logs`).
 #![cfg_attr(not(any(feature = "wire", feature = "logs", test)), no_std)]
 
+#[cfg(all(test, feature = "wire"))]
+mod corpus;
 pub mod maps;
 pub mod verdict;
 

@@ -4,6 +4,8 @@
 
 use std::{fmt::Debug, sync::LazyLock};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
     AckBatch, AllowEntry, AuditRecord, BlockCommand, Disallow, Interest, LateBatch, Lease, Lift, MAX_MESSAGE,
     Message, Presence, TelemetryBatch, WafBatch, decode, encode,
@@ -30,17 +32,8 @@ pub fn check(input: &[u8]) {
     comes_back::<Interest>(input);
     comes_back::<Lease>(input);
     comes_back::<SourceLengths>(input);
-    if let Ok(record) = serde_json::from_slice::<AuditRecord>(input) {
-        let again = serde_json::to_vec(&record).expect("JSON");
-        assert_eq!(
-            serde_json::from_slice::<AuditRecord>(&again).expect("JSON"),
-            record
-        );
-    }
-    if let Ok(record) = serde_json::from_slice::<Presence>(input) {
-        let again = serde_json::to_vec(&record).expect("JSON");
-        assert_eq!(serde_json::from_slice::<Presence>(&again).expect("JSON"), record);
-    }
+    comes_back_from_json::<AuditRecord>(input);
+    comes_back_from_json::<Presence>(input);
     // Who made the input up does not have the key.
     static TRUST: LazyLock<Trust> = LazyLock::new(|| {
         let key = SecretKey::generate().expect("a key");
@@ -67,15 +60,17 @@ fn comes_back<M: Message + PartialEq + Debug>(input: &[u8]) {
     }
 }
 
+fn comes_back_from_json<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) {
+    if let Ok(record) = serde_json::from_slice::<T>(input) {
+        let again = serde_json::to_vec(&record).expect("JSON");
+        assert_eq!(serde_json::from_slice::<T>(&again).expect("JSON"), record);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
-
     #[test]
     fn the_fuzzers_corpus_of_messages_comes_back() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/wire");
-        let files = fs::read_dir(folder).unwrap();
-        let replayed = files.map(|file| super::check(&fs::read(file.unwrap().path()).unwrap()));
-        assert!(replayed.count() > 5);
+        crate::corpus::replay("wire", super::check);
     }
 }

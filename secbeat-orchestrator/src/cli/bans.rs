@@ -60,6 +60,12 @@ impl List {
     }
 }
 
+/// The edges that enforce a ban, as people read them.
+pub(super) fn edges(ban: &BanView) -> String {
+    let edges = ban.edges.as_ref();
+    edges.map_or_else(|| "all".to_owned(), |edges| edges.join(" "))
+}
+
 fn print_table(bans: &[BanView]) {
     let mut table = table([
         "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "EDGES", "BY", "NOTE",
@@ -72,9 +78,7 @@ fn print_table(bans: &[BanView]) {
             ban.layer.clone(),
             ends_in(ban.expires_in_ms),
             ban.strikes.to_string(),
-            ban.edges
-                .as_ref()
-                .map_or_else(|| "all".to_owned(), |edges| edges.join(" ")),
+            edges(ban),
             ban.issuer.clone(),
             ban.note.clone(),
         ]);

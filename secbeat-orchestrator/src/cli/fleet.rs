@@ -1,8 +1,11 @@
 //! `edges` and `propagation`.
 
-use secbeat_common::daemon::{
-    api::ApiClient,
-    cli::{Output, print_json, table},
+use secbeat_common::{
+    daemon::{
+        api::ApiClient,
+        cli::{Output, print_json, table},
+    },
+    wire::Presence,
 };
 
 use crate::api::{
@@ -32,19 +35,13 @@ pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     ];
     let rows = edges.iter().map(|edge| {
         let record = &edge.record;
-        let interfaces: Vec<_> = record
-            .interfaces
-            .iter()
-            .map(|interface| format!("{} ({})", interface.name, interface.mode))
-            .collect();
-        let mode = if record.observe_only { "observe" } else { "enforce" };
         [
             edge.standing.edge_id.clone(),
             edge.standing.state.name().to_owned(),
             edge.standing.since.clone(),
             record.version.clone(),
-            mode.to_owned(),
-            interfaces.join(", "),
+            mode(record).to_owned(),
+            interfaces(record),
             record.bans.active.to_string(),
             agreement(edge),
             record.drops.packets.to_string(),
@@ -53,6 +50,20 @@ pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     });
     print_table(header, rows);
     Ok(())
+}
+
+/// What an edge does with whom it finds banned.
+pub(super) const fn mode(record: &Presence) -> &'static str {
+    if record.observe_only { "observe" } else { "enforce" }
+}
+
+/// Its interfaces with how the program is attached, as people read them.
+pub(super) fn interfaces(record: &Presence) -> String {
+    let interfaces = record.interfaces.iter();
+    let shown: Vec<_> = interfaces
+        .map(|interface| format!("{} ({})", interface.name, interface.mode))
+        .collect();
+    shown.join(", ")
 }
 
 fn agreement(edge: &FleetEdge) -> String {

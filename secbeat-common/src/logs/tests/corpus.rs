@@ -1,19 +1,9 @@
-//! What the fuzzers found out, replayed; grown by `cargo xtask fuzz`.
+//! The fuzzers' corpora of log lines.
 
-use std::{fs, path::Path};
-
-use crate::logs::{check, check_pattern};
-
-fn replay(target: &str, check: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let replayed = entries
-        .map(|entry| check(&fs::read(entry.unwrap().path()).unwrap()))
-        .count();
-    assert!(replayed > 10, "only {replayed} files in {}", folder.display());
-}
+use crate::{
+    corpus::replay,
+    logs::{check, check_pattern},
+};
 
 #[test]
 fn every_corpus_of_a_named_format_keeps_what_is_checked() {

@@ -1,7 +1,5 @@
 //! What is understood of entries that the firewalls themselves wrote.
 
-use std::{fs, path::Path};
-
 use super::*;
 use crate::wire::{MAX_TEXT, Severity};
 
@@ -362,13 +360,7 @@ fn formats_have_names() {
 /// Begun with the fixtures, and grown by `cargo fuzz`.
 #[test]
 fn the_fuzzers_corpus_keeps_what_it_checks() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/waf");
-    let mut replayed = 0;
-    for file in fs::read_dir(&folder).unwrap() {
-        check(&fs::read(file.unwrap().path()).unwrap());
-        replayed += 1;
-    }
-    assert!(replayed > 20, "only {replayed} files in {}", folder.display());
+    crate::corpus::replay("waf", check);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::{
         edges::{AgreementView, FleetEdge, StateView},
         view::{ApiStats, BanView},
     },
+    cli::{bans, fleet},
     evidence::FindingView,
 };
 
@@ -192,12 +193,6 @@ impl Screen {
     fn draw_edges(&self, frame: &mut Frame<'_>, area: Rect) {
         let rows = self.facts.edges.iter().map(|edge| {
             let record = &edge.record;
-            let interfaces: Vec<_> = record
-                .interfaces
-                .iter()
-                .map(|interface| format!("{} ({})", interface.name, interface.mode))
-                .collect();
-            let mode = if record.observe_only { "observe" } else { "enforce" };
             let ledger = match (&edge.standing.drifting_since, edge.agreement) {
                 (Some(_), _) => "DRIFTS".to_owned(),
                 (None, AgreementView::Agrees) => "agrees".to_owned(),
@@ -207,8 +202,8 @@ impl Screen {
             let row = Row::new([
                 edge.standing.edge_id.clone(),
                 edge.standing.state.name().to_owned(),
-                mode.to_owned(),
-                interfaces.join(", "),
+                fleet::mode(record).to_owned(),
+                fleet::interfaces(record),
                 record.bans.active.to_string(),
                 ledger,
                 format!("{:.0}", self.drops_of(edge)),
@@ -294,9 +289,7 @@ impl Screen {
                 ban.layer.clone(),
                 ends_in(ban.expires_in_ms),
                 ban.strikes.to_string(),
-                ban.edges
-                    .as_ref()
-                    .map_or_else(|| "all".to_owned(), |edges| edges.join(" ")),
+                bans::edges(ban),
                 ban.note.clone(),
             ])
         });

@@ -1,0 +1,17 @@
+//! What the fuzzers found out, replayed; grown by `cargo xtask fuzz`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "for tests")]
+
+use std::{fs, path::Path};
+
+/// Has `check` look at every file in the corpus of a fuzz target.
+pub(crate) fn replay(target: &str, check: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let replayed = entries
+        .map(|entry| check(&fs::read(entry.unwrap().path()).unwrap()))
+        .count();
+    assert!(replayed > 20, "only {replayed} files in {}", folder.display());
+}
