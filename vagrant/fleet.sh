@@ -5,11 +5,16 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077
 
+secbeat=target/release/secbeat-orchestrator
+if ! [ -x "$secbeat" ] || ! compgen -G 'target/dist/*.deb' > /dev/null; then
+    echo "fleet.sh: there are no packages in target/dist; \`cargo xtask dist\` makes them" >&2
+    exit 1
+fi
+
 lab=target/vagrant
 if [ -e "$lab/done" ]; then exit 0; fi
 rm -rf "$lab"
 mkdir -p "$lab"/{orchestrator,edge,attacker}
-secbeat=target/release/secbeat-orchestrator
 "$secbeat" init --dir "$lab/fleet" --nats-dir /etc/secbeat/fleet/nats --host 192.168.56.10 > "$lab/log"
 "$secbeat" enroll edge --dir "$lab/fleet" >> "$lab/log"
 cp -r "$lab/fleet/nats" "$lab/fleet/credentials/orchestrator-1.toml" "$lab/orchestrator/"
