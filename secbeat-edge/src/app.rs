@@ -20,6 +20,7 @@ use secbeat_common::daemon::{
     garbage::Garbage,
     supervisor,
     time::now_ms,
+    traces::Traces,
 };
 use tokio::{
     net::TcpListener,
@@ -79,6 +80,7 @@ pub struct App {
     /// Ends telemetry once dropped, and ends when all was sent or spooled.
     reporting: (oneshot::Sender<()>, oneshot::Receiver<()>),
     tasks: JoinSet<anyhow::Result<()>>,
+    traces: Traces,
 }
 
 /// The sockets that the daemon listens on, made before anything else: the ports may need root, and an address that is
@@ -143,6 +145,7 @@ impl App {
         ));
         let mut tasks = JoinSet::new();
         let host = watch_host(watcher, &protection, &config, &mut tasks);
+        let traces = Traces::from_env("secbeat-edge", &edge_id)?;
         let bus = Bus::connect(&member, &format!("secbeat-edge {edge_id}")).await?;
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.spawn(async move {
@@ -258,7 +261,7 @@ impl App {
             protected,
             protection,
             host,
-            acks: Acks::new(publisher, edge_id.clone()),
+            acks: Acks::new(publisher, traces.clone(), edge_id.clone()),
             reconcile_interval: config.bans.reconcile_interval.0,
             stats: ReconcileStats::default(),
             events: EventsView::default(),
@@ -287,6 +290,7 @@ impl App {
             privileged,
             reporting: (stop_reporting, all_reported),
             tasks,
+            traces,
         })
     }
 
@@ -391,6 +395,7 @@ impl App {
         {
             error!("{error:#}");
         }
+        let _ = tokio::task::spawn_blocking(move || self.traces.end()).await;
         outcome
     }
 }

@@ -20,6 +20,7 @@ use secbeat_common::{
         bus::Bus,
         commands::{Heard, Reader, TOGETHER},
         config::NatsUrl,
+        time::now,
     },
     fence::Fence,
     prefix::Prefix,
@@ -210,10 +211,12 @@ impl BanWatch {
         fence: &mut Fence,
     ) -> anyhow::Result<Vec<Prefix>> {
         let mut present = Vec::new();
+        let received = now();
         for (entry, heard) in entries.iter().zip(self.reader.read(entries)) {
             let delivery = Delivery {
                 revision: entry.revision,
                 mode,
+                received,
                 stale: false,
             };
             match heard {

@@ -9,7 +9,7 @@ mod pass;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use secbeat_common::{
@@ -94,6 +94,7 @@ pub struct Enforcer {
 struct Taken {
     command: Box<BlockCommand>,
     change: Change,
+    received: SystemTime,
     /// Whether the fleet waits to hear of it, see [`acks`].
     awaited: bool,
 }
@@ -252,6 +253,7 @@ impl Enforcer {
             Ok(change) => change.map(|change| Taken {
                 command,
                 change,
+                received: delivery.received,
                 awaited,
             }),
             // The end of a ban takes its key out of the bucket a moment later.
@@ -267,7 +269,8 @@ impl Enforcer {
             Err(refusal) => {
                 warn!(target: "audit", target = %command.target, "ban refused on this host: {refusal}");
                 if awaited && !known {
-                    self.acks.add(&command, Enforcement::Refused(refusal.to_string()));
+                    let refused = Enforcement::Refused(refusal.to_string());
+                    self.acks.add(&command, delivery.received, refused);
                 }
                 if refusal == Refusal::Stale && !known {
                     self.refused.count(Reason::Stale);
@@ -284,10 +287,10 @@ impl Enforcer {
     fn enforce(&mut self, taken: Vec<Taken>) {
         let (commands, changes): (Vec<_>, Vec<_>) = taken
             .into_iter()
-            .map(|taken| ((taken.command, taken.awaited), taken.change))
+            .map(|taken| ((taken.command, taken.received, taken.awaited), taken.change))
             .unzip();
         let failed = self.apply(&changes);
-        for (command, awaited) in commands {
+        for (command, received, awaited) in commands {
             let outcome = match failed.reason(&command.target) {
                 Some(why) => Enforcement::Failed(why.to_owned()),
                 None => {
@@ -296,7 +299,7 @@ impl Enforcer {
                 }
             };
             if awaited {
-                self.acks.add(&command, outcome);
+                self.acks.add(&command, received, outcome);
             }
         }
     }

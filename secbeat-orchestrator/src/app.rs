@@ -14,6 +14,7 @@ use secbeat_common::{
         garbage::Garbage,
         supervisor,
         tls::ServerTls,
+        traces::Traces,
     },
     sign::Signer,
 };
@@ -73,6 +74,7 @@ pub struct App {
     listener: TcpListener,
     tls: Option<ServerTls>,
     api: Api,
+    traces: Traces,
 }
 
 impl App {
@@ -98,12 +100,10 @@ impl App {
         let streams = Streams::new(&bus, &member);
         let (revisions, tenures) = (Revisions::default(), Tenures::default());
         let port = listener.local_addr().context("asking for the API's port")?.port();
-        let (leases, changes, leases_view) = Leases::new(
-            bus.clone(),
-            streams.clone(),
-            leases::identity(port),
-            tenures.clone(),
-        );
+        let identity = leases::identity(port);
+        let traces = Traces::from_env("secbeat-orchestrator", &identity.name)?;
+        let (leases, changes, leases_view) =
+            Leases::new(bus.clone(), streams.clone(), identity, tenures.clone());
         let (writer, writing) = Writer::new(
             streams.clone(),
             revisions.clone(),
@@ -124,6 +124,7 @@ impl App {
             config.longest_window() * TELEMETRY_AGE,
         )
         .corroborated(Corroboration::new(&detect, config.detect.agreeing_edges))
+        .traced(traces.clone())
         .forgiving(config.ban.unban_grace)
         .watching(Fleet::new(config.edges.drift_grace.0))
         .with_witness(Witness::new(config.evidence.memory_bytes))
@@ -195,6 +196,7 @@ impl App {
             listener,
             tls,
             api,
+            traces,
         })
     }
 
@@ -285,6 +287,7 @@ impl App {
         if !leases.is_finished() {
             let _ = tokio::time::timeout(DRAIN, leases).await;
         }
+        let _ = tokio::task::spawn_blocking(move || self.traces.end()).await;
         outcome
     }
 }

@@ -13,6 +13,7 @@ mod sources;
 mod telemetry;
 mod times;
 mod waf;
+mod ways;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -20,7 +21,7 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{allowlist::Allowlist, bus::Bus, time::now_ms},
+    daemon::{allowlist::Allowlist, bus::Bus, time::now_ms, traces::Traces},
     fence::Fence,
     prefix::Prefix,
     wire::{Decision as Audited, Scope},
@@ -42,6 +43,7 @@ use self::{
     partitions::{Found, Partitions},
     protection::Protections,
     resets::Resets,
+    ways::Ways,
 };
 use crate::{
     api::{
@@ -93,6 +95,7 @@ pub struct Engine {
     cleanup_interval: Duration,
     /// Decisions on their way to the bus, by the ban's id.
     open: HashMap<Uuid, Open>,
+    ways: Ways,
     imports: Imports,
     /// When each source was last audited as suppressed.
     suppressed: HashMap<Prefix, i64>,
@@ -157,6 +160,7 @@ impl Engine {
             auditor,
             cleanup_interval,
             open: HashMap::new(),
+            ways: Ways::default(),
             imports: Imports::default(),
             suppressed: HashMap::new(),
             restored: false,
@@ -184,6 +188,15 @@ impl Engine {
     pub fn corroborated(self, corroboration: Option<Corroboration>) -> Self {
         Self {
             corroboration,
+            ..self
+        }
+    }
+
+    /// The same, which traces the ways of bans.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self {
+            ways: Ways::new(traces),
             ..self
         }
     }
@@ -357,14 +370,12 @@ impl Engine {
     }
 
     /// What follows from a finding.
-    fn judge(
-        &mut self,
-        Found {
+    fn judge(&mut self, found: &Found) {
+        let Found {
             finding,
             edge,
             received_ms,
-        }: &Found,
-    ) {
+        } = found;
         self.counts.findings += 1;
         let brakes = self.brakes(Some(edge));
         let scope = match &self.corroboration {
@@ -387,6 +398,7 @@ impl Engine {
                 if command.expires_at_ms > now_ms() {
                     self.events.tell(Change::finding(finding, None));
                     let events = self.witness.evidence(finding);
+                    self.ways.decided(&command, Some(found));
                     self.issue(*command, events, ACTOR.to_owned(), Answer::Nobody);
                 }
             }

@@ -1,14 +1,26 @@
 //! The wall clock, read here and nowhere else in the daemons' shells, and times as people read them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::wire::PERMANENT;
+
+/// What the clock says, as finely as it does.
+#[must_use]
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
 
 /// Milliseconds since the Unix epoch.
 #[must_use]
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The time so many milliseconds after the Unix epoch; what is before it counts as it.
+#[must_use]
+pub fn from_ms(at_ms: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(at_ms).unwrap_or_default())
 }
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-20T10:00:07.000Z`.
@@ -45,9 +57,7 @@ pub const NEVER: &str = "never";
 #[must_use]
 pub fn left(ms: i64) -> String {
     match u64::try_from(ms) {
-        Ok(ms @ 1..) => {
-            humantime::format_duration(std::time::Duration::from_secs(ms.div_ceil(1000))).to_string()
-        }
+        Ok(ms @ 1..) => humantime::format_duration(Duration::from_secs(ms.div_ceil(1000))).to_string(),
         _ => "ended".to_owned(),
     }
 }

@@ -1,12 +1,17 @@
-//! Telling the fleet what became of its commands.
+//! Telling the fleet what became of its commands, and whoever traces their ways.
 //!
 //! A command is acknowledged once, when it is new to this process: as enforced, once the kernel (or L7, where that is all)
 //! has it; as refused, with the reason, and again as enforced if the reason goes; or as failed. What the first snapshot
 //! after the daemon's start brings is new to the process alone, and mostly in the kernel already: of that only bans issued
 //! less than [`RECENT_MS`] ago are acknowledged.
 
+use std::time::SystemTime;
+
 use secbeat_common::{
-    daemon::time::now_ms,
+    daemon::{
+        time::{now, now_ms},
+        traces::{KeyValue, Part, SpanKind, Traces},
+    },
     subjects,
     wire::{self, Ack, AckBatch, BlockCommand, Enforcement, MAX_ACKS},
 };
@@ -21,27 +26,53 @@ pub(super) const RECENT_MS: i64 = 60_000;
 #[derive(Debug)]
 pub struct Acks {
     publisher: Publisher,
+    traces: Traces,
     edge_id: String,
     waiting: Vec<Ack>,
 }
 
 impl Acks {
     #[must_use]
-    pub fn new(publisher: Publisher, edge_id: String) -> Self {
+    pub fn new(publisher: Publisher, traces: Traces, edge_id: String) -> Self {
         Self {
             publisher,
+            traces,
             edge_id,
             waiting: Vec::new(),
         }
     }
 
-    pub(super) fn add(&mut self, command: &BlockCommand, outcome: Enforcement) {
+    /// What became of a command that came at `received`.
+    pub(super) fn add(&mut self, command: &BlockCommand, received: SystemTime, outcome: Enforcement) {
+        self.trace(command, received, &outcome);
         self.waiting.push(Ack {
             command_id: command.id,
             target: command.target,
             issued_at_ms: command.issued_at_ms,
             outcome,
         });
+    }
+
+    fn trace(&self, command: &BlockCommand, received: SystemTime, outcome: &Enforcement) {
+        if !self.traces.are_on() {
+            return;
+        }
+        let failure = match outcome {
+            Enforcement::Enforced => None,
+            Enforcement::Refused(why) | Enforcement::Failed(why) => Some(why.clone()),
+        };
+        let part = Part {
+            name: "enforce",
+            kind: SpanKind::Consumer,
+            start: received,
+            end: now(),
+            attributes: vec![
+                KeyValue::new("secbeat.edge", self.edge_id.clone()),
+                KeyValue::new("secbeat.target", command.target.to_string()),
+            ],
+            failure,
+        };
+        self.traces.part(command.id, part);
     }
 
     /// Sends what was added since the last time. All of it is done by now.

@@ -1,8 +1,12 @@
 //! What the enforcer is asked.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
 
 use secbeat_common::{
+    daemon::time::now,
     digest::Extract,
     prefix::Prefix,
     wire::{AllowEntry, BlockCommand},
@@ -61,6 +65,8 @@ pub struct Delivery {
     /// Of the bans bucket.
     pub revision: u64,
     pub mode: DeliveryMode,
+    /// When it came.
+    pub received: SystemTime,
     /// Whether the command's issuer no longer owned the target's partition; see [`secbeat_common::fence`].
     pub stale: bool,
 }
@@ -71,6 +77,7 @@ impl Delivery {
         Self {
             revision,
             mode: DeliveryMode::Live,
+            received: now(),
             stale: false,
         }
     }

@@ -78,6 +78,7 @@ impl Engine {
             state: "issued".to_owned(),
             ..view
         };
+        self.ways.decided(&command, None);
         self.issue(command, Vec::new(), actor, Answer::Ban(reply, view));
     }
 

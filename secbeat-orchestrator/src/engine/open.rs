@@ -120,6 +120,7 @@ impl Engine {
                 Err("another orchestrator owns its partition".to_owned())
             }
         };
+        self.ways.arrived(id, written.as_ref().err().map(String::as_str));
         if written.is_ok() {
             let urgency = match answer {
                 Answer::Import(_) => Urgency::Bulk,

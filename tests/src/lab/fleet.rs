@@ -97,6 +97,8 @@ pub struct Options {
     pub secured: bool,
     /// Whether the daemons' clocks can be set: see [`Fleet::set_clock`].
     pub own_clocks: bool,
+    /// More of both daemons' environment.
+    pub environment: Vec<(&'static str, &'static str)>,
     /// Slots in each of the edge's ban maps.
     pub ban_slots: u32,
     /// More of the edge's config: keys of no table.
@@ -118,6 +120,7 @@ impl Default for Options {
             reconcile: "1s",
             secured: false,
             own_clocks: false,
+            environment: Vec::new(),
             ban_slots: 4096,
             more_keys: String::new(),
             proxy_keys: String::new(),
@@ -202,6 +205,12 @@ impl Fleet {
                 clock::set(&clock_of(folder.path(), daemon), 0);
             }
         }
+        let environment = options
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"));
+        fs::write(environment_in(folder.path()), environment.collect::<String>())
+            .expect("writing an environment");
         let files = HostFiles::new();
         let orchestrator = spawn_orchestrator(&host, &folder);
         let edge = spawn_edge(&host, &files, &folder);
@@ -488,6 +497,8 @@ fn spawn(mut command: Command, folder: &TempDir, daemon: &str) -> Daemon {
         .arg(folder.path().join(format!("{daemon}.toml")))
         .env("SECBEAT_LOG", "info,async_nats=warn,drops=trace")
         .env("NO_COLOR", "1");
+    let environment = fs::read_to_string(environment_in(folder.path())).expect("reading an environment");
+    command.envs(environment.lines().filter_map(|line| line.split_once('=')));
     let clock = clock_of(folder.path(), daemon);
     if clock.exists() {
         clock::wear(&mut command, &clock);
@@ -497,6 +508,10 @@ fn spawn(mut command: Command, folder: &TempDir, daemon: &str) -> Daemon {
 
 fn clock_of(folder: &Path, daemon: &str) -> PathBuf {
     folder.join(format!("{daemon}.clock"))
+}
+
+fn environment_in(folder: &Path) -> PathBuf {
+    folder.join("environment")
 }
 
 fn join_attacker(host: &Namespace, attacker: &Namespace) {

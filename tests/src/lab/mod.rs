@@ -7,6 +7,7 @@ pub mod caddy;
 pub mod chain;
 pub mod client;
 pub mod clock;
+pub mod collector;
 pub mod files;
 pub mod fleet;
 pub mod frames;

@@ -3,22 +3,20 @@
 use std::{
     io::{self, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio_rustls::rustls::crypto::ring;
 use ureq::{
     Agent, RequestBuilder,
     http::{Response, header::AUTHORIZATION, uri::Authority},
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    tls::RootCerts,
 };
 
-use super::Problem;
+use super::{super::http, Problem};
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,7 +77,7 @@ impl Remote {
                 "the token would cross the network to {base} in plain text: use https, or --insecure if something else encrypts it"
             );
         }
-        Ok(ApiClient::at(base, token, self.roots()?))
+        Ok(ApiClient::at(base, token, http::roots(self.ca_file.as_deref())?))
     }
 
     fn token(&self) -> anyhow::Result<Option<String>> {
@@ -94,33 +92,6 @@ impl Remote {
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty()))
     }
-
-    fn roots(&self) -> anyhow::Result<RootCerts> {
-        match &self.ca_file {
-            Some(path) => {
-                read_roots(path).with_context(|| format!("reading certificates in {}", path.display()))
-            }
-            None => {
-                let system = rustls_native_certs::load_native_certs().certs;
-                let roots = system.iter().map(|der| Certificate::from_der(der).to_owned());
-                Ok(RootCerts::from(roots.collect::<Vec<_>>()))
-            }
-        }
-    }
-}
-
-fn read_roots(path: &Path) -> anyhow::Result<RootCerts> {
-    let pem = std::fs::read(path)?;
-    let mut roots = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item? {
-            roots.push(certificate);
-        }
-    }
-    if roots.is_empty() {
-        bail!("there is none");
-    }
-    Ok(RootCerts::from(roots))
 }
 
 /// Whether what is sent to `base` can be read on its way.
@@ -196,22 +167,10 @@ impl ApiClient {
     }
 
     fn at(base: String, token: Option<String>, roots: RootCerts) -> Self {
-        let tls = TlsConfig::builder()
-            .root_certs(roots)
-            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            // A token is for the daemon alone.
-            .proxy(None)
-            .max_redirects(0)
-            .tls_config(tls)
-            .build();
         Self {
             base,
             authorization: token.map(|token| format!("Bearer {token}")),
-            agent: config.into(),
+            agent: http::client(roots, PATIENCE),
         }
     }
 

@@ -1,0 +1,55 @@
+//! Clients of HTTP, that block.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, ensure};
+use tokio_rustls::rustls::crypto::ring;
+use ureq::{
+    Agent,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+
+/// A client that trusts `roots` alone, takes any status for an answer, and is led on by nobody: what it shows is for whom it
+/// calls. A call may take as long as `patience`.
+pub(super) fn client(roots: RootCerts, patience: Duration) -> Agent {
+    let tls = TlsConfig::builder()
+        .root_certs(roots)
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .build();
+    Agent::config_builder()
+        .timeout_global(Some(patience))
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(0)
+        .tls_config(tls)
+        .build()
+        .into()
+}
+
+/// The certificates to trust: those in `file` (PEM), or else the system's.
+///
+/// # Errors
+///
+/// When there are none in `file`.
+pub(super) fn roots(file: Option<&Path>) -> anyhow::Result<RootCerts> {
+    match file {
+        Some(path) => read(path).with_context(|| format!("reading certificates in {}", path.display())),
+        None => {
+            let system = rustls_native_certs::load_native_certs().certs;
+            let roots = system.iter().map(|der| Certificate::from_der(der).to_owned());
+            Ok(RootCerts::from(roots.collect::<Vec<_>>()))
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<RootCerts> {
+    let pem = std::fs::read(path)?;
+    let mut roots = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item? {
+            roots.push(certificate);
+        }
+    }
+    ensure!(!roots.is_empty(), "there is none");
+    Ok(RootCerts::from(roots))
+}
