@@ -177,7 +177,7 @@ impl Cli {
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
             Command::Detach { output } => detach(&self.places()?, *output),
-            Command::Generate(generate) => generate.run::<Self>(),
+            Command::Generate(generate) => generate.run::<Self, Config>(),
         }
     }
 }

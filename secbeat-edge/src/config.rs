@@ -8,9 +8,10 @@ use std::{
 };
 
 use anyhow::Context;
+use schemars::JsonSchema;
 use secbeat_common::{
     daemon::{
-        config::{self, ConfigError, HumanDuration, NatsUrl},
+        config::{self, ConfigError, HumanDuration, NatsUrl, schema},
         credentials::{Login, Membership, Nats, Role},
         protect::{Known, Protect, sessions},
     },
@@ -18,7 +19,7 @@ use secbeat_common::{
     prefix::Prefix,
     subjects,
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     kernel::{FilterMode, XdpSetup},
@@ -35,48 +36,61 @@ use crate::{
 pub const DEFAULT_PATH: &str = "/etc/secbeat/edge.toml";
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "SecBeat edge")]
 pub struct Config {
-    /// This edge's name on the bus; the host name unless set.
+    /// This edge's name on the bus; the host name, with dashes for dots, unless set.
     #[serde(default)]
+    #[schemars(with = "Option<schema::Name>")]
     pub edge_id: Option<EdgeId>,
+    /// Where bans are enforced.
     #[serde(default)]
     pub enforcement: Enforcement,
-    /// Where the local API listens. Whoever reaches it can lift and add bans, so it is on loopback.
+    /// Where the local API listens: on loopback alone, for whoever reaches it can lift and add bans.
     #[serde(default = "default_api")]
+    #[schemars(with = "schema::Listen")]
     pub api_listen: SocketAddr,
-    /// The proxies before this edge: what they say of their clients counts, and they are never banned.
+    /// The proxies or CDN before this edge. What they say of their clients counts, and they are never banned.
+    #[schemars(with = "Vec<schema::Network>")]
     #[serde(default, deserialize_with = "config::proxies")]
     pub trusted_proxies: Vec<Prefix>,
-    /// Where they say it.
+    /// The one header in which they say it. They must set it or append to it, whatever the client sent.
     #[serde(default)]
+    #[schemars(with = "schema::HeaderName")]
     pub client_header: ClientHeader,
+    /// The XDP program.
     #[serde(default)]
     pub kernel: Kernel,
-    /// Without it the edge enforces bans, and reports what its other sources say.
+    /// The reverse proxy. Without it the edge enforces bans, and reports what its other sources say.
     #[serde(default, rename = "proxy")]
     proxy_file: Option<ProxyFile>,
     /// What `proxy_file` comes to.
     #[serde(skip)]
     proxy: Option<ProxyConfig>,
-    /// Logs of other web servers.
+    /// Logs of web servers that are here already, as many as there are. One of `path` and `journald` must be set.
     #[serde(default)]
     pub access_log: Vec<AccessLogConfig>,
     /// Audit logs of web application firewalls.
     #[serde(default)]
     pub waf_log: Vec<WafLogConfig>,
-    /// What has to outlive the daemon, beside the bans.
+    /// What has to outlive the daemon, beside the bans: how far logs were read, and telemetry that waits.
     #[serde(default = "default_state_dir")]
+    #[schemars(with = "schema::Folder")]
     pub state_dir: PathBuf,
+    /// Answers `GET /authz` with 200 or 403 for a web server of your own.
     #[serde(default)]
     pub authz: Authz,
+    /// What this edge reports of the answers, and how.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
+    /// The bus.
     #[serde(default)]
     pub nats: Nats,
+    /// Who is never banned on this host, beside those that the edge finds by itself.
     #[serde(default)]
     pub protect: Protect,
+    /// Limits on bans.
     #[serde(default)]
     pub bans: Bans,
     /// Where it was read.
@@ -85,13 +99,14 @@ pub struct Config {
 }
 
 /// Where bans are enforced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
-    /// In the kernel alone.
+    /// XDP drops the packets.
     Kernel,
-    /// By the reverse proxy alone; needs no root.
+    /// The reverse proxy answers 403; needs no root.
     L7,
+    /// Where either can.
     #[default]
     Both,
 }
@@ -130,18 +145,22 @@ impl<'de> Deserialize<'de> for EdgeId {
 const DEFAULT_EVENT_EVERY: u32 = 1024;
 
 /// The XDP program.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kernel {
+    /// The interfaces to protect, at least one unless `enforcement` is `"l7"`.
     pub interfaces: Vec<String>,
+    /// Where program, links and maps are pinned. They stay in force without the daemon.
+    #[schemars(with = "schema::Folder")]
     pub pin_dir: PathBuf,
+    /// Whether the program may run in the network stack where the driver has no native XDP, which is slower.
     pub allow_generic: bool,
-    /// Whether banned packets are dropped or only counted, from the start on; see `secbeat-edge mode`.
+    /// What becomes of banned packets from the start on; `secbeat-edge mode` switches a running edge over.
     pub mode: FilterMode,
-    /// One event for the first dropped packet of a ban, and then one every so many: a power of two, or 0 for none.
+    /// A sampled event for the first dropped packet of a ban, and then one every so many: a power of two, or 0 for none.
     #[serde(deserialize_with = "event_every")]
     pub event_every: u32,
-    /// Slots of each of the two ban maps. Give four times the bans you expect: an LRU evicts before it is full.
+    /// Slots of each ban map (113 bytes each). Give four times the bans you expect: an LRU evicts before it is full.
     pub ban_slots: NonZeroU32,
 }
 
@@ -159,21 +178,24 @@ impl Default for Kernel {
 }
 
 /// The answers to somebody else's proxy.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authz {
     /// Off unless set. Whoever reaches it can find out who is banned: keep it on loopback or among your own hosts.
+    #[schemars(with = "Option<schema::Listen>")]
     pub listen: Option<SocketAddr>,
+    /// Where the client's address stands, if a trusted proxy or somebody on this host asks.
+    #[schemars(with = "schema::HeaderName")]
     pub client_header: ClientHeader,
 }
 
 /// Limits on bans.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bans {
     /// No ban lasts longer here, whatever a command says.
     pub max_duration: HumanDuration,
-    /// How often the kernel's bans are compared with the desired ones.
+    /// How often the kernel's bans are compared with the desired ones, and the names of NATS server and upstream resolved.
     pub reconcile_interval: HumanDuration,
 }
 

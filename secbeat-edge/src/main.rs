@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>();
     let result = match &cli.command {
         Command::Run { bpf_object } => init_logging().and_then(|()| run(&cli, bpf_object.as_deref())),
-        _ => cli.execute(),
+        _ => {
+            exit::end_with_reader();
+            cli.execute()
+        }
     };
     exit::finish("secbeat-edge", result)
 }

@@ -153,7 +153,7 @@ impl Cli {
         match &self.command {
             Command::Token(command) => return token::run(command),
             Command::Fleet(command) => return command.execute(),
-            Command::Generate(generate) => return generate.run::<Self>(),
+            Command::Generate(generate) => return generate.run::<Self, Config>(),
             _ => {}
         }
         let config = self.load_config()?;

@@ -4,9 +4,10 @@ mod rules;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
+use schemars::JsonSchema;
 use secbeat_common::{
     daemon::{
-        config::{self, ConfigError, HumanDuration, NatsUrl},
+        config::{self, ConfigError, HumanDuration, NatsUrl, schema},
         credentials::Nats,
         protect::{Known, Protect, sessions},
     },
@@ -30,20 +31,32 @@ use crate::{
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
 
 /// The whole file; every key has a default, so an empty file (or none) will do.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(title = "SecBeat orchestrator")]
 pub struct Config {
+    /// The REST API. Without tokens whoever is on this host may do everything, and it listens on loopback alone.
     pub api: ApiConfig,
-    /// The edges' trusted proxies, which are never banned.
+    /// The proxies and CDNs before the edges, as `trusted_proxies` of theirs: never banned.
+    #[schemars(with = "Vec<schema::Network>")]
     #[serde(deserialize_with = "config::proxies")]
     pub trusted_proxies: Vec<Prefix>,
+    /// The bus.
     pub nats: Nats,
+    /// The detector.
     pub detect: Detect,
+    /// The rules. A source that reaches the threshold within the window is banned. `error-flood`, `request-flood` and `waf-flood`
+    /// hold unless `enabled` is false; `path-scan` and `login-bruteforce` hold once they are named. What a rule of these names does
+    /// not state is as it ships. A rule of any other name states `counts`, `threshold` and `window`.
     #[serde(rename = "rule")]
     pub rules: Rules,
+    /// What follows a finding.
     pub ban: Ban,
+    /// Who is never banned, beside those that the orchestrator finds on its own host.
     pub protect: Protect,
+    /// The edges.
     pub edges: Edges,
+    /// What is kept to answer questions with.
     pub evidence: Evidence,
     /// How often sources that went quiet are forgotten.
     pub cleanup_interval: HumanDuration,
@@ -67,7 +80,7 @@ impl Default for Config {
 }
 
 /// The edges.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edges {
     /// How long an edge may hold other bans than the ledger before that is an alarm.
@@ -83,14 +96,15 @@ impl Default for Edges {
 }
 
 /// The detector.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detect {
     /// Sources watched at most; past it the least recently seen are forgotten.
     pub max_sources: NonZeroU32,
-    /// What counts as one.
+    /// What counts as one source and is banned as one, as prefix lengths. Shorter ones hit whoever shares the network too, and no
+    /// more than 4095 of them can be banned at a time. The same on all orchestrators; edges are told.
     pub sources: SourceLengths,
-    /// How many edges' words a ban on all of them takes.
+    /// How many edges have to have seen it for a ban to hold on all of them; see [security](security.md).
     pub agreeing_edges: NonZeroU32,
 }
 
@@ -108,23 +122,30 @@ impl Default for Detect {
 }
 
 /// What follows a finding.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ban {
     /// Length of a first ban.
     pub duration: HumanDuration,
     /// How many times longer each further ban is.
     pub strike_factor: NonZeroU32,
+    /// What no ban is longer than.
     pub max_duration: HumanDuration,
     /// How long after a ban's end the next one still counts as a further one.
     pub strike_memory: HumanDuration,
     /// How long after an unban nothing counts against its target.
-    #[serde(deserialize_with = "config::duration_or_zero")]
+    #[schemars(with = "schema::Duration")]
+    #[serde(
+        deserialize_with = "config::duration_or_zero",
+        serialize_with = "config::as_duration"
+    )]
     pub unban_grace: Duration,
+    /// Brake: past it findings are recorded, and nobody is banned.
     pub max_per_minute: NonZeroU32,
     /// The same for what one edge's reports lead to.
     pub max_per_minute_per_edge: NonZeroU32,
-    /// The same as a share of the sources that behave.
+    /// The same as a share of the sources that behave: above 0, and at most 1.
+    #[schemars(with = "f64", range(max = 1.0), extend("exclusiveMinimum" = 0))]
     #[serde(deserialize_with = "share")]
     pub max_share: Share,
     /// With fewer sources that behave `max_share` does not count.
@@ -153,10 +174,11 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> 
 }
 
 /// What is kept to answer questions with.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
-    /// Bytes that recent events may take.
+    /// Bytes that recent error answers and WAF events may take; past it the oldest go.
+    #[schemars(range(min = evidence::MIN_MEMORY))]
     #[serde(deserialize_with = "journal_memory")]
     pub memory_bytes: usize,
 }

@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>();
     let result = match cli.command {
         Command::Run => init_logging().and_then(|()| run(&cli)),
-        _ => cli.execute(),
+        _ => {
+            exit::end_with_reader();
+            cli.execute()
+        }
     };
     exit::finish("secbeat-orchestrator", result)
 }

@@ -36,14 +36,57 @@ fn is_helpful(error: &ConfigError) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    use crate::{lab::paths::workspace, reference};
+
+    /// What the fuzzer found, and what is shipped.
+    fn configs() -> Vec<PathBuf> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
+        let files = fs::read_dir(corpus).expect("the corpus");
+        let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+        paths.extend(["edge", "orchestrator"].map(|name| workspace().join(format!("packaging/{name}.toml"))));
+        paths
+    }
 
     #[test]
     fn the_fuzzers_corpus_of_configs_is_taken_or_refused_in_a_line() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
-        let files = fs::read_dir(folder).expect("the corpus");
-        let replayed =
-            files.map(|file| super::check(&fs::read(file.expect("a file").path()).expect("a file")));
-        assert!(replayed.count() > 10);
+        let replayed = configs()
+            .iter()
+            .map(|path| super::check(&fs::read(path).expect("a file")))
+            .count();
+        assert!(replayed > 10);
+    }
+
+    #[test]
+    fn the_schema_of_a_config_allows_whatever_its_daemon_takes() {
+        let shipped = |name: &str| {
+            fs::read_to_string(workspace().join("packaging").join(name)).expect("a shipped config")
+        };
+        let [edge, orchestrator] = reference::Reference::all(shipped)
+            .map(|reference| jsonschema::validator_for(reference.schema()).expect("a schema"));
+        let mut taken = [0, 0];
+        for path in configs() {
+            let takes = [
+                secbeat_edge::config::Config::load(&path).is_ok(),
+                secbeat_orchestrator::config::Config::load(&path).is_ok(),
+            ];
+            if takes == [false, false] {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("what a daemon takes is text");
+            let json = reference::as_json(text.parse::<toml::Table>().expect("TOML").into());
+            for ((takes, schema), taken) in takes.iter().zip([&edge, &orchestrator]).zip(&mut taken) {
+                if *takes {
+                    *taken += 1;
+                    let errors: Vec<_> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
+                    assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+                }
+            }
+        }
+        assert!(taken.iter().all(|taken| *taken > 1), "{taken:?}");
     }
 }

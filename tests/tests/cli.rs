@@ -457,3 +457,18 @@ fn logs_are_json_where_that_is_asked_for() {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
 }
+
+#[test]
+fn what_nobody_reads_any_more_is_no_error() {
+    for daemon in ["secbeat-edge", "secbeat-orchestrator"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let command = std::process::Command::new(paths::daemon(daemon))
+            .arg("schema")
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn();
+        let output = command.unwrap().wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+}

@@ -106,6 +106,7 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
     for installed in [
         "/usr/share/man/man1/secbeat-edge-ban.1.gz",
         "/usr/share/bash-completion/completions/secbeat-orchestrator",
+        "/usr/share/secbeat/secbeat-edge.schema.json",
         "/usr/share/doc/secbeat-edge/copyright",
         "/usr/share/doc/secbeat-edge/secbeat-edge.cdx.json",
     ] {

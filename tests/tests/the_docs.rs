@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secbeat_tests::lab::paths::workspace;
+use secbeat_tests::{lab::paths::workspace, reference::Reference};
 
 fn files(folder: &Path, kind: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -79,6 +79,20 @@ fn links_between_docs_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_reference_of_the_configs_is_what_the_types_say() {
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    for reference in Reference::all(|name| read(workspace().join("packaging").join(name))) {
+        let page = workspace().join("docs").join(reference.page());
+        let is_true = read(page.clone()) == reference.markdown();
+        assert!(
+            is_true,
+            "{}: `cargo xtask docs --reference` writes it anew",
+            page.display()
+        );
+    }
 }
 
 /// A heading's fragment, as mdBook and GitHub make it.

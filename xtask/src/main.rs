@@ -51,7 +51,7 @@ enum Command {
     /// Build packages and tarballs
     Dist(dist::Args),
     /// Make a book of the docs, in target/book
-    Docs,
+    Docs(docs::Args),
     /// Check format, lints, licences and unused dependencies
     Lint,
     /// Measure the XDP program or the whole loop
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Command::Vm(args) => vm::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Dist(args) => dist::run(&args),
-        Command::Docs => docs::run(),
+        Command::Docs(args) => docs::run(args),
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
     };

@@ -1,5 +1,7 @@
 //! Config files: TOML in, typed values out, and errors that name the file, the line and the key.
 
+pub mod schema;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -7,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use crate::prefix::{Prefix, PrefixError};
 
@@ -125,6 +130,12 @@ impl fmt::Display for HumanDuration {
     }
 }
 
+impl Serialize for HumanDuration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
@@ -147,6 +158,15 @@ pub fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Du
             .map(|duration| duration.0)
             .map_err(D::Error::custom),
     }
+}
+
+/// Writes a duration as [`duration_or_zero`] reads it.
+///
+/// # Errors
+///
+/// The serializer's.
+pub fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
 }
 
 /// Reads a network. An address stands for itself here (a /32 or /128), not for its source.

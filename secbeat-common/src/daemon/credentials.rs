@@ -14,23 +14,27 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nkeys::{KeyPair, KeyPairType};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::config::{self, NatsUrl};
+use super::config::{self, NatsUrl, schema};
 use crate::{
     sign::{PublicKey, SecretKey, Signer, Trust},
     subjects,
 };
 
 /// The bus, as a config file has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Nats {
-    /// Where the server is, unless `credentials` say so.
+    /// Where the server is, unless credentials say so; `nats://127.0.0.1:4222` unless stated. Whoever can write to such a server is
+    /// obeyed: keep it on loopback.
     url: Option<NatsUrl>,
-    /// The file with this daemon's credentials, `edge.credentials` or `orchestrator.credentials` unless stated. A name alone
-    /// is looked for in `$CREDENTIALS_DIRECTORY`, where systemd puts what a unit loads, and then beside the config.
+    /// The file with this daemon's credentials: where NATS is, who it is there, and whose commands count. `edge.credentials` or
+    /// `orchestrator.credentials` unless stated, if that is there. A name alone is looked for in `$CREDENTIALS_DIRECTORY`, where
+    /// systemd puts what a unit loads, and then beside the config.
+    #[schemars(with = "Option<schema::File>")]
     credentials: Option<PathBuf>,
 }
 

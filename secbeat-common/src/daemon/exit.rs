@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use nix::sys::signal::{SigHandler, Signal, signal};
+
 use super::{api::CallError, config::ConfigError};
 
 /// Anything that went wrong and is not below.
@@ -45,6 +47,12 @@ impl Coded {
             message,
         }
     }
+}
+
+/// Has a command end quietly once nobody reads what it prints, as commands do. Rust has it panic otherwise.
+pub fn end_with_reader() {
+    // SAFETY: no handler is installed; the signal has its default action again.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
 /// Parses the command line. Help goes to standard output; a wrong command line ends the process with [`USAGE`].

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use arc_swap::ArcSwap;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_rustls::{
     TlsAcceptor,
@@ -21,11 +22,17 @@ use tokio_rustls::{
     },
 };
 
+use super::config::schema;
+
 /// A certificate chain and its key, both in PEM.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateFiles {
+    /// The chain, its own certificate first.
+    #[schemars(with = "schema::File")]
     pub certificate: PathBuf,
+    /// Its key.
+    #[schemars(with = "schema::File")]
     pub key: PathBuf,
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     LogError, LogLine, combined, envoy, haproxy, json,
@@ -158,6 +158,12 @@ impl fmt::Display for Format {
         }
         let named = NAMED.iter().find(|(_, kind)| *kind == self.kind);
         f.pad(named.map_or("", |(name, _)| name))
+    }
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -79,6 +79,7 @@ pub enum WafOutcome {
 /// Severities of syslog (RFC 5424 §6.2.1), which the rule language of `ModSecurity` has taken over. The most severe is
 /// the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "daemon", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Emergency,

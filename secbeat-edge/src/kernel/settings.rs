@@ -9,7 +9,9 @@ use secbeat_common::maps::{self, Settings};
 use super::Pins;
 
 /// What becomes of the packets of banned sources.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterMode {
     /// They are dropped.

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::daemon::config::HumanDuration;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use schemars::JsonSchema;
+use secbeat_common::daemon::config::{HumanDuration, schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     batch::{BatchConfig, MAX_EVENTS, MAX_SOURCES},
@@ -36,32 +37,37 @@ const DEFAULT_MAX_AGE: Duration = Duration::from_secs(120);
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is told of the answers, and how.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
     /// Whether anything is told at all; an edge that tells nothing still enforces.
     pub enabled: bool,
-    /// Answers that may wait for the batcher.
+    /// Answers that may wait for the batcher; past it they are dropped and counted.
+    #[schemars(range(max = MAX_QUEUE.get()))]
     #[serde(deserialize_with = "queue")]
     pub queue: NonZeroUsize,
-    /// See [`BatchConfig::linger`].
+    /// How long a busy edge gathers errors before it sends them; an idle one sends at once. From 1 to 50 ms.
     #[serde(deserialize_with = "linger")]
     pub linger: HumanDuration,
-    /// See [`BatchConfig::good_linger`].
+    /// The same for good answers, which are in less of a hurry.
     #[serde(deserialize_with = "linger")]
     pub good_linger: HumanDuration,
-    /// Most errors in a flush.
+    /// With so many errors it sends before.
+    #[schemars(range(min = 1, max = MAX_EVENTS))]
     #[serde(deserialize_with = "events")]
     pub max_events: usize,
-    /// Most sources in a flush.
+    /// With so many sources it sends before.
+    #[schemars(range(min = 1, max = MAX_SOURCES))]
     #[serde(deserialize_with = "sources")]
     pub max_sources: usize,
-    /// Where telemetry waits while NATS is away.
+    /// Where telemetry waits while NATS is away: a folder of this edge alone, in `state_dir` unless it begins with `/`.
+    #[schemars(with = "schema::Spool")]
     pub spool: SpoolPlace,
-    /// Most bytes that wait there.
+    /// Most bytes that wait there; past it the oldest go.
+    #[schemars(range(min = MIN_SPOOL_BYTES, max = MAX_SPOOL_BYTES))]
     #[serde(deserialize_with = "spool_bytes")]
     pub spool_max_bytes: u64,
-    /// What is older when it could be sent is discarded.
+    /// What is older when NATS is back is discarded: twice the longest window of the orchestrator's rules, and at most a day.
     #[serde(deserialize_with = "max_age")]
     pub max_age: HumanDuration,
 }
@@ -71,6 +77,15 @@ pub struct TelemetryConfig {
 pub enum SpoolPlace {
     Off,
     Folder(PathBuf),
+}
+
+impl Serialize for SpoolPlace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_str("off"),
+            Self::Folder(folder) => folder.serialize(serializer),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for SpoolPlace {

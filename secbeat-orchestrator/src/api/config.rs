@@ -2,21 +2,25 @@
 
 use std::net::SocketAddr;
 
-use secbeat_common::daemon::{api::Scheme, tls::CertificateFiles};
+use schemars::JsonSchema;
+use secbeat_common::daemon::{api::Scheme, config::schema, tls::CertificateFiles};
 use serde::Deserialize;
 
 use super::token::Token;
 
 /// The table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
+    /// Where it listens. Beyond loopback it takes tokens and TLS.
+    #[schemars(with = "schema::Listen")]
     pub listen: SocketAddr,
     /// Whether tokens may cross the network in plain text, when something else encrypts it.
     pub insecure: bool,
-    /// With none, HTTP in plain text.
+    /// HTTPS, by PEM files; changed files are read anew. With none, HTTP in plain text.
     pub tls: Option<CertificateFiles>,
-    /// With none, everybody on this host may do everything.
+    /// Who may do what: `secbeat-orchestrator token create` makes a token and this table, which holds only its hash. With none,
+    /// everybody on this host may do everything.
     pub token: Vec<Token>,
 }
 

@@ -8,6 +8,8 @@ use ring::{
     digest::{SHA256, SHA256_OUTPUT_LEN, digest},
     rand::{SecureRandom, SystemRandom},
 };
+use schemars::JsonSchema;
+use secbeat_common::daemon::config::schema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use subtle::ConstantTimeEq as _;
 
@@ -21,7 +23,9 @@ const SCHEME: &str = "sha256:";
 const MAX_NAME: usize = 64;
 
 /// What a token allows; each role may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// See everything.
@@ -44,12 +48,16 @@ impl Role {
 }
 
 /// One `[[api.token]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// Who shows it; signs what is done with it.
+    #[schemars(with = "schema::Name")]
     pub name: TokenName,
+    /// What it allows; each role may do what those before it may.
     pub role: Role,
+    /// The token's hash.
+    #[schemars(with = "schema::TokenHash")]
     pub hash: TokenHash,
 }
 

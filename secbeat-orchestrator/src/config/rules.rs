@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{borrow::Cow, num::NonZeroU32, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use secbeat_common::{
-    daemon::config::HumanDuration,
+    daemon::config::{HumanDuration, schema},
     rules::{HostPattern, Match, Method, PathPattern, Statuses},
     wire::{RuleName, Severity},
 };
@@ -26,6 +27,20 @@ pub struct Rules(pub Vec<RuleConfig>);
 impl Default for Rules {
     fn default() -> Self {
         Self(RuleConfig::defaults())
+    }
+}
+
+impl JsonSchema for Rules {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Rules".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<Table>::json_schema(generator)
     }
 }
 
@@ -69,24 +84,48 @@ impl Stated {
 }
 
 /// The keys as they stand.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// What it is called: lower-case letters, digits and dashes.
+    #[schemars(with = "schema::Name")]
     name: RuleName,
+    /// Whether it holds; it does unless stated.
     #[serde(default = "yes")]
     enabled: bool,
+    /// What counts.
     counts: Option<Counted>,
+    /// Statuses that are no errors.
+    #[schemars(with = "Option<Vec<schema::ErrorStatus>>")]
     excluded_statuses: Option<Vec<ErrorStatus>>,
+    /// Of `waf-events`: a request counts if a rule that matched it is at least so severe. One that matched only rules which state no
+    /// severity counts if it was blocked.
     severity: Option<Severity>,
+    /// Of `waf-events`: the firewall's rules that do not count. Unless stated, those of the OWASP Core Rule Set about answers
+    /// (`950000-959999`): whoever visits an application that leaks its errors is not to blame.
+    #[schemars(with = "Option<Vec<schema::RuleIds>>")]
     excluded_rules: Option<Vec<RuleIdsText>>,
+    /// Only answers with these statuses count, as `404` or `"401-403"`; all if there is none.
+    #[schemars(with = "Option<Vec<schema::HttpStatuses>>")]
     statuses: Option<Vec<Statuses>>,
+    /// Only requests with these methods count.
+    #[schemars(with = "Option<Vec<schema::HttpMethod>>")]
     methods: Option<Vec<Method>>,
+    /// Only requests for these paths count: `/login` is that path and all below it, `/wp-*` every path that starts so.
+    #[schemars(with = "Option<Vec<schema::Paths>>")]
     paths: Option<Vec<PathPattern>>,
+    /// Only requests to these hosts count: `*.example.org` is every host below that name.
+    #[schemars(with = "Option<Vec<schema::Host>>")]
     hosts: Option<Vec<HostPattern>>,
+    /// What is counted once; `none` unless stated.
     distinct: Option<Once>,
+    /// So many within the window.
     threshold: Option<NonZeroU32>,
+    /// The length of the window.
     window: Option<HumanDuration>,
+    /// Length of a first ban by this rule; that of `[ban]` unless stated.
     ban: Option<HumanDuration>,
+    /// What follows; `ban` unless stated.
     action: Option<Action>,
 }
 
@@ -94,19 +133,23 @@ const fn yes() -> bool {
     true
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Counted {
+    /// Answers with status 400 to 599, a 5xx only while the same upstream mostly answers others well.
     Errors,
+    /// Requests of any outcome.
     Requests,
+    /// Requests to which a web application firewall objected.
     WafEvents,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Once {
-    /// Every event counts.
+    /// Nothing: all count.
     None,
+    /// Requests for one path, without its query, count once; for thresholds of up to 1000.
     Paths,
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, num::NonZeroU32, time::Duration};
 
+use schemars::JsonSchema;
 use secbeat_common::{
     rules::{Match, Statuses},
     wire::{Reason, RuleName},
@@ -107,9 +108,10 @@ pub enum Distinct {
 }
 
 /// What follows a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
+    /// The source is banned.
     Ban,
     /// Only a record of the ban that would have been.
     Observe,

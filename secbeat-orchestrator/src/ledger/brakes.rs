@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use secbeat_common::maps::MAX_BANNED_NETS;
+use serde::{Serialize, Serializer};
 
 use super::LedgerConfig;
 
@@ -75,6 +76,12 @@ impl Share {
     pub fn of(self, count: u64) -> u64 {
         let share = u128::from(count) * u128::from(self.0) / u128::from(Self::WHOLE);
         u64::try_from(share).unwrap_or(u64::MAX)
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.0) / f64::from(Self::WHOLE))
     }
 }
 

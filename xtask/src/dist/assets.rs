@@ -1,4 +1,4 @@
-//! What the daemons say of themselves: manual pages, completions, and what they are made of.
+//! What the daemons say of themselves: manual pages, completions, schemas of their configs, and what they are made of.
 
 use super::DAEMONS;
 use crate::process::{cargo, output_bytes, run as run_command};
@@ -11,8 +11,9 @@ use std::process::Command;
 /// Writes them below `target/dist/share`.
 pub(super) fn make() -> Result<()> {
     let share = workspace::dist().join("share");
-    let (man, completions, sbom) = (share.join("man"), share.join("completions"), share.join("sbom"));
-    for folder in [&man, &completions, &sbom] {
+    let [man, completions, schema, sbom] =
+        ["man", "completions", "schema", "sbom"].map(|name| share.join(name));
+    for folder in [&man, &completions, &schema, &sbom] {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     for daemon in DAEMONS {
@@ -27,6 +28,10 @@ pub(super) fn make() -> Result<()> {
             let text = output_bytes(program().args(["completions", shell]))?;
             files.push((completions.join(file), text));
         }
+        files.push((
+            schema.join(format!("{daemon}.schema.json")),
+            output_bytes(program().arg("schema"))?,
+        ));
         let mut list = cargo("sbom");
         list.args([
             "--output-format",

@@ -9,6 +9,10 @@ use std::{
 use anyhow::Context;
 use clap::{CommandFactory, Subcommand};
 use clap_complete::Shell;
+use schemars::JsonSchema;
+
+use super::print_json;
+use crate::daemon::config::schema::schema_of;
 
 /// Commands that need neither a config nor a daemon.
 #[derive(Debug, Subcommand)]
@@ -20,15 +24,17 @@ pub enum Generate {
         /// Folder for the pages of all commands.
         folder: Option<PathBuf>,
     },
+    /// Print the JSON Schema of the config file: with it, editors complete and check what you write.
+    Schema,
 }
 
 impl Generate {
-    /// Carries it out for the command line `C`.
+    /// Carries it out for the command line `C`, whose config file `F` reads.
     ///
     /// # Errors
     ///
     /// When nothing can be written.
-    pub fn run<C: CommandFactory>(&self) -> anyhow::Result<()> {
+    pub fn run<C: CommandFactory, F: JsonSchema>(&self) -> anyhow::Result<()> {
         match self {
             Self::Completions { shell } => {
                 let mut command = C::command();
@@ -38,6 +44,7 @@ impl Generate {
                 clap_complete::generate(*shell, &mut command, name, &mut text);
                 io::stdout().write_all(&text).context("writing the completions")
             }
+            Self::Schema => print_json(&schema_of::<F>()),
             Self::Man { folder: None } => clap_mangen::Man::new(C::command())
                 .render(&mut io::stdout())
                 .context("writing the manual page"),

@@ -1,16 +1,22 @@
 //! `[protect]` of both configs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{daemon::config, prefix::Prefix};
+use crate::{
+    daemon::config::{self, schema},
+    prefix::Prefix,
+};
 
 /// Who is never banned, beside those that are found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Protect {
     /// For ever, and without a word why.
+    #[schemars(with = "Vec<schema::Network>")]
     #[serde(deserialize_with = "config::networks")]
     pub networks: Vec<Prefix>,
+    /// The same with a comment and an end.
     pub allow: Vec<Allowed>,
 }
 
@@ -28,16 +34,18 @@ impl Protect {
 }
 
 /// A network that the config protects.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Allowed {
     /// An address stands for itself alone.
+    #[schemars(with = "schema::Network")]
     #[serde(deserialize_with = "config::network")]
     pub network: Prefix,
     /// Why, for whoever looks later.
     #[serde(default)]
     pub comment: String,
     /// The first instant at which it protects no more; never unless set.
+    #[schemars(with = "Option<schema::Instant>")]
     #[serde(default, deserialize_with = "instant")]
     pub until: Option<jiff::Timestamp>,
 }

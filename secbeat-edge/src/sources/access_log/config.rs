@@ -8,8 +8,13 @@ use std::{
 
 use glob::{MatchOptions, Pattern};
 use jiff::tz::TimeZone;
-use secbeat_common::{daemon::config::HumanDuration, logs::Format, wire::LearnedFrom};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use schemars::JsonSchema;
+use secbeat_common::{
+    daemon::config::{HumanDuration, schema},
+    logs::Format,
+    wire::LearnedFrom,
+};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Stars match neither a slash nor hidden files, as in a shell.
 const GLOB: MatchOptions = MatchOptions {
@@ -19,8 +24,9 @@ const GLOB: MatchOptions = MatchOptions {
 };
 
 /// One access log: a file, several by a pattern, or a unit's messages in the journal.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(try_from = "Keys")]
+#[schemars(with = "Keys")]
 pub struct AccessLogConfig {
     pub place: Place,
     /// With the time zone of times that are logged without one.
@@ -50,13 +56,13 @@ impl fmt::Display for Place {
 }
 
 /// What the logged client address is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientColumn {
     /// The other end of the TCP connection.
     #[default]
     Peer,
-    /// What a header said, as with nginx's `real_ip_header`.
+    /// What a header said, as with nginx's `real_ip_header`; never banned in the kernel.
     Header,
 }
 
@@ -70,11 +76,13 @@ impl From<ClientColumn> for LearnedFrom {
 }
 
 /// Where reading starts when the edge has never read the source before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
+    /// With what comes.
     #[default]
     End,
+    /// With what is there.
     Beginning,
 }
 
@@ -195,20 +203,32 @@ impl<'de> Deserialize<'de> for Unit {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
+    /// A file, or several by a pattern with `*`, `?`, `[…]` or `**`. It may come later, and be rotated in any way.
+    #[schemars(with = "Option<schema::Files>")]
     path: Option<PathPattern>,
+    /// A systemd unit, whose messages are the lines.
+    #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
+    /// What the lines look like.
     #[serde(default)]
+    #[schemars(with = "schema::LogFormat")]
     format: Format,
+    /// The time zone of times that are logged without one, as HAProxy's.
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
+    #[schemars(with = "schema::TimeZone")]
     time_zone: TimeZone,
+    /// What the logged address is.
     #[serde(default)]
     client: ClientColumn,
+    /// The name in telemetry; the path or unit unless stated.
     name: Option<String>,
+    /// Where reading begins if the log has never been read before.
     #[serde(default)]
     start: Start,
+    /// Lines that were there before the edge are skipped if they are older.
     #[serde(default = "default_max_age")]
     max_age: HumanDuration,
 }

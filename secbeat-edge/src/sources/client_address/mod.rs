@@ -19,7 +19,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::LearnedFrom};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use self::chain::Grammar;
 pub use self::{
@@ -146,6 +146,12 @@ impl FromStr for ClientHeader {
 impl fmt::Display for ClientHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name.fmt(f)
+    }
+}
+
+impl Serialize for ClientHeader {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -2,25 +2,35 @@
 
 use std::time::Duration;
 
-use secbeat_common::{daemon::config::HumanDuration, logs::waf::WafFormat};
+use schemars::JsonSchema;
+use secbeat_common::{
+    daemon::config::{HumanDuration, schema},
+    logs::waf::WafFormat,
+};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::sources::access_log::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 
 /// One audit log: a file, or several by a pattern.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WafLogConfig {
+    /// A file, or several by a pattern, as of `[[access_log]]`.
+    #[schemars(with = "schema::Files")]
     pub path: PathPattern,
+    /// `modsecurity-json` (`ModSecurity` 2.9 and 3) or `coraza-json`.
     #[serde(deserialize_with = "format")]
+    #[schemars(with = "schema::LogFormat")]
     pub format: WafFormat,
+    /// What the logged address is.
     #[serde(default)]
     pub client: ClientColumn,
-    /// Names the log in `status` and metrics; its path unless set.
+    /// Names the log in `status` and metrics; its path unless stated.
     pub name: Option<String>,
+    /// Where reading begins if the log has never been read before.
     #[serde(default)]
     pub start: Start,
-    /// Entries that were there before the daemon are not reported when they are older.
+    /// Entries that were there before the edge are skipped if they are older.
     #[serde(default = "default_max_age")]
     pub max_age: HumanDuration,
 }

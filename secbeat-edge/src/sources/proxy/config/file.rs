@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::daemon::config::{ConfigError, HumanDuration};
+use schemars::JsonSchema;
+use secbeat_common::daemon::config::{ConfigError, HumanDuration, schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer},
@@ -21,74 +22,118 @@ use super::{
 };
 
 /// The table `[proxy]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyFile {
+    /// Where it listens, in plain HTTP.
+    #[schemars(with = "Option<schema::Listen>")]
     listen: Option<SocketAddr>,
+    /// Whether each connection begins with a PROXY header (version 1 or 2) of a trusted proxy. All others are closed.
     proxy_protocol: Option<bool>,
+    /// Several addresses, in place of `listen`.
     #[serde(default)]
     listener: Vec<ListenerFile>,
+    /// One server, or tables with names for several.
     upstream: Upstreams,
+    /// Which requests go where: an exact host before a wildcard, and that before any host; then the longest path, by whole
+    /// segments. One upstream needs no route.
     #[serde(default)]
     route: Vec<RouteFile>,
+    /// To reach a server, TLS included.
     connect_timeout: Option<HumanDuration>,
+    /// For a client's TLS handshake, for its whole request head, and between two requests.
     header_timeout: Option<HumanDuration>,
+    /// For the head of a server's answer.
     response_timeout: Option<HumanDuration>,
+    /// With no byte of a body or of an upgraded connection moving.
     idle_timeout: Option<HumanDuration>,
+    /// Further clients wait in the kernel's queue.
     max_connections: Option<NonZeroU32>,
+    /// Further connections of one source (an IPv4 address, an IPv6 /64) are closed.
     max_connections_per_source: Option<NonZeroU32>,
+    /// Threads that serve connections; one for each core unless stated.
     workers: Option<NonZeroUsize>,
+    /// Gets every answer in the combined format, with the host before it and the seconds taken behind it. Opened anew when it was
+    /// moved away, and on SIGHUP. Not written unless stated.
+    #[schemars(with = "Option<schema::File>")]
     access_log: Option<PathBuf>,
 }
 
 /// `upstream = "http://…"`, or `[[proxy.upstream]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
 enum Upstreams {
-    One(ServerUrl),
+    One(#[schemars(with = "schema::Server")] ServerUrl),
     Named(Vec<UpstreamFile>),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListenerFile {
+    /// Where it listens.
+    #[schemars(with = "schema::Listen")]
     address: SocketAddr,
+    /// With certificate and key (PEM) it speaks TLS; both files are read again when they change.
+    #[schemars(with = "Option<schema::File>")]
     certificate: Option<PathBuf>,
+    /// The certificate's key.
+    #[schemars(with = "Option<schema::File>")]
     key: Option<PathBuf>,
+    /// For further names.
     #[serde(default)]
     more_certificates: Vec<CertificateFiles>,
+    /// Whether it takes HTTP/2 in plain text too, by prior knowledge.
     #[serde(default)]
     h2c: bool,
+    /// Whether each connection begins with a PROXY header of a trusted proxy.
     #[serde(default)]
     proxy_protocol: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UpstreamFile {
+    /// What routes and telemetry call it.
     name: String,
+    /// Servers that answer alike, and take turns. `https://…` is spoken to in TLS.
+    #[schemars(with = "Vec<schema::Server>")]
     servers: Vec<ServerUrl>,
+    /// Who vouches for `https://` servers (PEM); the system's certificates do unless it is stated.
+    #[schemars(with = "Option<schema::File>")]
     ca: Option<PathBuf>,
+    /// A server that fails this check is passed over. None is made unless stated.
     health: Option<HealthFile>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HealthFile {
+    /// What is asked for.
     #[serde(deserialize_with = "path")]
+    #[schemars(with = "schema::HttpPath")]
     path: String,
+    /// How often; `5s` unless stated.
     interval: Option<HumanDuration>,
+    /// How long an answer may take; `2s` unless stated.
     timeout: Option<HumanDuration>,
+    /// So many failures in a row, and it is passed over; 3 unless stated.
     fail: Option<NonZeroU32>,
+    /// So many successes in a row, and it is back; 2 unless stated.
     pass: Option<NonZeroU32>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RouteFile {
+    /// `*.example.org` is every host below that name. Any host unless stated.
     #[serde(default = "any_host")]
+    #[schemars(with = "schema::Host")]
     host: HostPattern,
+    /// That path and all below it; `/` unless stated.
     #[serde(default = "root", deserialize_with = "path")]
+    #[schemars(with = "schema::HttpPath")]
     path: String,
+    /// The name of an upstream.
     upstream: String,
 }
 

@@ -1,0 +1,177 @@
+//! What a config file may say, as JSON Schema made of the types that read it: for editors, and for the reference in the docs.
+
+use std::borrow::Cow;
+
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema, transform::RestrictFormats,
+};
+use serde_json::Value;
+
+/// The schema of the file that `C` reads, complete in itself.
+///
+/// A key of a type `Option` may be left out, but TOML has nothing to write for it: the schema knows no `null`.
+#[must_use]
+pub fn schema_of<C: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let settings = settings
+        .with_transform(RestrictFormats::default())
+        .with_transform(without_null);
+    settings.into_generator().into_root_schema_for::<C>().into()
+}
+
+fn without_null(schema: &mut Schema) {
+    schemars::transform::transform_subschemas(&mut without_null, schema);
+    let null = Value::from("null");
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|one| *one != null);
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.retain(|one| !one.is_null());
+    }
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
+    }
+    let Some(Value::Array(either)) = schema.get_mut("anyOf") else {
+        return;
+    };
+    either.retain(|one| one.get("type") != Some(&null));
+    if let [Value::Object(only)] = either.as_slice() {
+        let only = only.clone();
+        schema.remove("anyOf");
+        for (key, value) in only {
+            schema.ensure_object().entry(key).or_insert(value);
+        }
+    }
+}
+
+/// Texts that say something else: what each says, and one of them.
+macro_rules! texts {
+    ($($name:ident: $title:literal, $example:literal;)*) => {$(
+        #[doc = concat!($title, ", as `", $example, "`")]
+        #[derive(Debug)]
+        pub enum $name {}
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "title": $title, "examples": [$example] })
+            }
+        }
+    )*};
+}
+
+texts! {
+    Duration: "duration", "1h 30m";
+    Network: "address or CIDR", "203.0.113.0/24";
+    Listen: "address and port", "127.0.0.1:8080";
+    File: "file", "/etc/secbeat/api.crt";
+    Folder: "folder", "/var/lib/secbeat/edge";
+    HeaderName: "name of a header", "x-forwarded-for";
+    NatsServer: "address of a NATS server", "nats://127.0.0.1:4222";
+    Server: "address of a server", "http://127.0.0.1:8000";
+    Host: "host", "*.example.org";
+    HttpPath: "path", "/api";
+    Paths: "paths", "/wp-*";
+    HttpMethod: "method", "POST";
+    Name: "name", "web-1";
+    Files: "file, or pattern of files", "/var/log/nginx/*.log";
+    Unit: "unit of systemd", "nginx.service";
+    TimeZone: "time zone", "Europe/Berlin";
+    LogFormat: "format of a log", "combined";
+    RuleIds: "id of a firewall's rule, or range of them", "950000-959999";
+    TokenHash: "hash of a token", "sha256:…";
+    Spool: "folder, or `off`", "spool";
+}
+
+/// A point in time, as `2026-12-31T00:00:00Z`.
+#[derive(Debug)]
+pub enum Instant {}
+
+impl JsonSchema for Instant {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time", "title": "time with its zone", "examples": ["2026-12-31T00:00:00Z"] })
+    }
+}
+
+/// A status from 400 to 599.
+#[derive(Debug)]
+pub enum ErrorStatus {}
+
+impl JsonSchema for ErrorStatus {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ErrorStatus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 400, "maximum": 599 })
+    }
+}
+
+/// A status, or a range of them.
+#[derive(Debug)]
+pub enum HttpStatuses {}
+
+impl JsonSchema for HttpStatuses {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "HttpStatuses".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"], "title": "status, or range of them", "examples": [404, "401-403"] })
+    }
+}
+
+impl JsonSchema for super::HumanDuration {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Duration::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Duration::json_schema(generator)
+    }
+}
+
+impl JsonSchema for super::NatsUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        NatsServer::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        NatsServer::json_schema(generator)
+    }
+}
