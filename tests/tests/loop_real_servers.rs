@@ -115,6 +115,7 @@ fn await_recorded(folder: &SiteFolder, fleet: &Fleet, injections: usize) {
         let log = String::from_utf8_lossy(&log).into_owned();
         let lines: Vec<_> = log
             .lines()
+            .filter(|line| tells_of_a_rule(line))
             .map(|line| line.contains("SQL Injection Attack Detected"))
             .collect();
         (lines.iter().filter(|is_injection| **is_injection).count() >= injections)
@@ -124,6 +125,11 @@ fn await_recorded(folder: &SiteFolder, fleet: &Fleet, injections: usize) {
     wait_until("the orchestrator has seen the injections", SOON, || {
         fleet.orchestrator_stats().is_some_and(|stats| seen(&stats))
     });
+}
+
+/// Whether a rule matched in the transaction. One that failed is logged for its status alone, as that of a visitor who hung up.
+fn tells_of_a_rule(line: &str) -> bool {
+    line.contains("[id \\\"") || line.contains("\"ruleId\"")
 }
 
 fn inject(fleet: &Fleet, site: &Site, family: Family, times: u64, status: u16) {
