@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error as _},
@@ -103,7 +104,8 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError>
 }
 
 /// A duration as people write it: `"300s"`, `"4h"`, `"7d"`, `"1h 30m"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "schema::Duration")]
 pub struct HumanDuration(pub Duration);
 
 /// Longest duration that SecBeat takes anywhere: ten years, far from every overflow.
@@ -226,7 +228,8 @@ enum NetworkError {
 }
 
 /// A NATS server's address: `"nats://host:4222"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "schema::NatsServer")]
 pub struct NatsUrl(pub async_nats::ServerAddr);
 
 impl<'de> Deserialize<'de> for NatsUrl {

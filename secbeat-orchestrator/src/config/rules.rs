@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use secbeat_common::{
     daemon::config::{HumanDuration, schema},
     rules::{HostPattern, Match, Method, PathPattern, Statuses},
@@ -21,26 +21,13 @@ use crate::detect::{
 const MAX_DISTINCT: u32 = 1000;
 
 /// All rules in force, the default presets first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Vec<Table>")]
 pub struct Rules(pub Vec<RuleConfig>);
 
 impl Default for Rules {
     fn default() -> Self {
         Self(RuleConfig::defaults())
-    }
-}
-
-impl JsonSchema for Rules {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Rules".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Vec::<Table>::json_schema(generator)
     }
 }
 

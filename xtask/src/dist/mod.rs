@@ -17,8 +17,9 @@ use std::process::Command;
 /// What ships, each a program with a config, a unit and a package of its own name.
 const DAEMONS: [&str; 2] = ["secbeat-edge", "secbeat-orchestrator"];
 
-/// What a daemon may be linked with at run time: the C library, which every Linux host has.
-const LIBRARIES: [&str; 4] = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"];
+/// What the names of libraries begin with that a daemon may be linked with at run time: the C library, which every Linux host has,
+/// and its loader, which is called by the architecture.
+const LIBRARIES: [&str; 4] = ["libc.so.", "libm.so.", "libgcc_s.so.", "ld-linux-"];
 
 /// Build packages and tarballs, with checksums and a list of what is inside (SBOM).
 #[derive(clap::Args)]
@@ -92,7 +93,7 @@ fn ensure_linked_with_little(program: &Path) -> Result<()> {
         ensure!(
             LIBRARIES
                 .iter()
-                .any(|library| line.ends_with(&format!("[{library}]"))),
+                .any(|library| line.contains(&format!("[{library}"))),
             "{} needs more at run time than the C library: {}",
             program.display(),
             line.trim()

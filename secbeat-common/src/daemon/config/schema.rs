@@ -48,10 +48,10 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// Texts that say something else: what each says, and one of them.
-macro_rules! texts {
-    ($($name:ident: $title:literal, $example:literal;)*) => {$(
-        #[doc = concat!($title, ", as `", $example, "`")]
+/// Types that stand for what a value looks like, where the one that reads it does not tell.
+macro_rules! schemas {
+    ($($(#[$doc:meta])* $name:ident = $schema:tt;)*) => {$(
+        $(#[$doc])*
         #[derive(Debug)]
         pub enum $name {}
 
@@ -65,10 +65,20 @@ macro_rules! texts {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "title": $title, "examples": [$example] })
+                json_schema!($schema)
             }
         }
     )*};
+}
+
+/// Texts: what each says, and one of them.
+macro_rules! texts {
+    ($($name:ident: $title:literal, $example:literal;)*) => {
+        schemas! {$(
+            #[doc = concat!("A text: ", $title, ", as `", $example, "`.")]
+            $name = { "type": "string", "title": $title, "examples": [$example] };
+        )*}
+    };
 }
 
 texts! {
@@ -94,84 +104,13 @@ texts! {
     Spool: "folder, or `off`", "spool";
 }
 
-/// A point in time, as `2026-12-31T00:00:00Z`.
-#[derive(Debug)]
-pub enum Instant {}
-
-impl JsonSchema for Instant {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Instant".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "date-time", "title": "time with its zone", "examples": ["2026-12-31T00:00:00Z"] })
-    }
-}
-
-/// A status from 400 to 599.
-#[derive(Debug)]
-pub enum ErrorStatus {}
-
-impl JsonSchema for ErrorStatus {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "ErrorStatus".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 400, "maximum": 599 })
-    }
-}
-
-/// A status, or a range of them.
-#[derive(Debug)]
-pub enum HttpStatuses {}
-
-impl JsonSchema for HttpStatuses {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "HttpStatuses".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "title": "status, or range of them", "examples": [404, "401-403"] })
-    }
-}
-
-impl JsonSchema for super::HumanDuration {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        Duration::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Duration::json_schema(generator)
-    }
-}
-
-impl JsonSchema for super::NatsUrl {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        NatsServer::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        NatsServer::json_schema(generator)
-    }
+schemas! {
+    /// A point in time, as TOML has it.
+    Instant = {
+        "type": "string", "format": "date-time", "title": "time with its zone", "examples": ["2026-12-31T00:00:00Z"]
+    };
+    /// A status from 400 to 599.
+    ErrorStatus = { "type": "integer", "minimum": 400, "maximum": 599 };
+    /// A status, or a range of them.
+    HttpStatuses = { "type": ["integer", "string"], "title": "status, or range of them", "examples": [404, "401-403"] };
 }
