@@ -145,7 +145,7 @@ impl App {
         ));
         let mut tasks = JoinSet::new();
         let host = watch_host(watcher, &protection, &config, &mut tasks);
-        let traces = Traces::from_env("secbeat-edge", &edge_id)?;
+        let traces = Traces::from_env("secbeat-edge", &edge_id);
         let bus = Bus::connect(&member, &format!("secbeat-edge {edge_id}")).await?;
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.spawn(async move {

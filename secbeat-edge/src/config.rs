@@ -40,7 +40,8 @@ pub const DEFAULT_PATH: &str = "/etc/secbeat/edge.toml";
 #[serde(deny_unknown_fields)]
 #[schemars(title = "SecBeat edge")]
 pub struct Config {
-    /// This edge's name on the bus; the host name, with dashes for dots, unless set.
+    /// This edge's name on the bus; the host name, with dashes for dots, unless set. An enrolled edge has the name in its
+    /// credentials, and may not state another.
     #[serde(default)]
     #[schemars(with = "Option<schema::Name>")]
     pub edge_id: Option<EdgeId>,
@@ -102,11 +103,11 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
-    /// XDP drops the packets.
+    /// XDP drops the packets. The proxy refuses only those whom the kernel cannot tell apart, such as clients behind a trusted proxy.
     Kernel,
     /// The reverse proxy answers 403; needs no root.
     L7,
-    /// Where either can.
+    /// XDP drops the packets, and the reverse proxy answers 403 to whom XDP does not see.
     #[default]
     Both,
 }
@@ -193,7 +194,7 @@ pub struct Authz {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bans {
-    /// No ban lasts longer here, whatever a command says.
+    /// No ban lasts longer here, whatever a command says, but those without end that people order.
     pub max_duration: HumanDuration,
     /// How often the kernel's bans are compared with the desired ones, and the names of NATS server and upstream resolved.
     pub reconcile_interval: HumanDuration,

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run { bpf_object } => init_logging().and_then(|()| run(&cli, bpf_object.as_deref())),
         _ => {
-            exit::end_with_reader();
+            exit::restore_sigpipe();
             cli.execute()
         }
     };

@@ -104,7 +104,8 @@ pub struct Detect {
     /// What counts as one source and is banned as one, as prefix lengths. Shorter ones hit whoever shares the network too, and no
     /// more than 4095 of them can be banned at a time. The same on all orchestrators; edges are told.
     pub sources: SourceLengths,
-    /// How many edges have to have seen it for a ban to hold on all of them; see [security](security.md).
+    /// How many edges have to have seen it for a ban to hold on all of them. Above 1, what one edge
+    /// reports counts for at most that part of a rule's threshold, and what it has seen alone is banned there alone.
     pub agreeing_edges: NonZeroU32,
 }
 
@@ -129,7 +130,7 @@ pub struct Ban {
     pub duration: HumanDuration,
     /// How many times longer each further ban is.
     pub strike_factor: NonZeroU32,
-    /// What no ban is longer than.
+    /// What no automatic ban is longer than.
     pub max_duration: HumanDuration,
     /// How long after a ban's end the next one still counts as a further one.
     pub strike_memory: HumanDuration,

@@ -12,8 +12,8 @@ mod resets;
 mod sources;
 mod telemetry;
 mod times;
+mod traces;
 mod waf;
-mod ways;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -43,7 +43,7 @@ use self::{
     partitions::{Found, Partitions},
     protection::Protections,
     resets::Resets,
-    ways::Ways,
+    traces::BanTraces,
 };
 use crate::{
     api::{
@@ -95,7 +95,7 @@ pub struct Engine {
     cleanup_interval: Duration,
     /// Decisions on their way to the bus, by the ban's id.
     open: HashMap<Uuid, Open>,
-    ways: Ways,
+    traces: BanTraces,
     imports: Imports,
     /// When each source was last audited as suppressed.
     suppressed: HashMap<Prefix, i64>,
@@ -160,7 +160,7 @@ impl Engine {
             auditor,
             cleanup_interval,
             open: HashMap::new(),
-            ways: Ways::default(),
+            traces: BanTraces::default(),
             imports: Imports::default(),
             suppressed: HashMap::new(),
             restored: false,
@@ -196,7 +196,7 @@ impl Engine {
     #[must_use]
     pub fn traced(self, traces: Traces) -> Self {
         Self {
-            ways: Ways::new(traces),
+            traces: BanTraces::new(traces),
             ..self
         }
     }
@@ -398,7 +398,7 @@ impl Engine {
                 if command.expires_at_ms > now_ms() {
                     self.events.tell(Change::finding(finding, None));
                     let events = self.witness.evidence(finding);
-                    self.ways.decided(&command, Some(found));
+                    self.traces.decided(&command, Some(found));
                     self.issue(*command, events, ACTOR.to_owned(), Answer::Nobody);
                 }
             }

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run => init_logging().and_then(|()| run(&cli)),
         _ => {
-            exit::end_with_reader();
+            exit::restore_sigpipe();
             cli.execute()
         }
     };

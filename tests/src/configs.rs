@@ -88,5 +88,14 @@ mod tests {
             }
         }
         assert!(taken.iter().all(|taken| *taken > 1), "{taken:?}");
+        for wrong in [
+            "[kernel]\ninterface = \"eth0\"",
+            "[telemetry]\nmax_events = 0",
+            "[telemetry]\nenabled = \"yes\"",
+            "enforcement = \"none\"",
+        ] {
+            let json = reference::as_json(wrong.parse::<toml::Table>().expect("TOML").into());
+            assert!(!edge.is_valid(&json), "{wrong}");
+        }
     }
 }

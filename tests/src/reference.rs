@@ -76,8 +76,8 @@ impl Reference {
         let daemon = self.daemon;
         let mut text = format!(
             "<!-- Written by `cargo xtask docs --reference`. -->\n\n# `{daemon}.toml`\n\nEvery key of \
-             `/etc/secbeat/{daemon}.toml`, and what holds unless it is stated. `secbeat-{daemon} schema` prints all of this as \
-             a JSON Schema.\n"
+             `/etc/secbeat/{daemon}.toml`, and what holds unless it is stated. `secbeat-{daemon} schema` prints what may be \
+             stated as a JSON Schema.\n"
         );
         let mut sections = Vec::new();
         self.find_sections(Vec::new(), &self.schema, false, &mut sections);
@@ -128,7 +128,7 @@ impl Reference {
             }
         }
         let mut rows = Vec::new();
-        self.find_rows(section, &[], section.schema, &mut rows);
+        self.find_rows(section, &[], &[], section.schema, &mut rows);
         if rows.is_empty() {
             return;
         }
@@ -139,16 +139,18 @@ impl Reference {
         }
     }
 
-    /// The rows of the keys that have no section of their own.
+    /// The rows of the keys that have no section of their own, those of inline tables included. `inline` are the tables around
+    /// them, and `outer` what the page calls these.
     fn find_rows(
         &self,
         section: &Section<'_>,
         inline: &[&str],
+        outer: &[&str],
         schema: &Value,
         rows: &mut Vec<([usize; 2], String)>,
     ) {
         for (key, value) in properties(schema) {
-            let inline = [inline, &[key]].concat();
+            let (inline, shown) = ([inline, &[key]].concat(), [outer, &[key]].concat());
             let path = [&section.path[..], &inline].concat();
             let below: Vec<_> = tables(value).collect();
             let has_section = below
@@ -157,21 +159,26 @@ impl Reference {
             if below.len() == 1 && has_section && value.get("anyOf").is_none() {
                 continue;
             }
-            if let ([(table, _)], false) = (&below[..], has_section) {
-                self.find_rows(section, &inline, table, rows);
-                continue;
-            }
             let is_required = schema["required"]
                 .as_array()
                 .is_some_and(|names| names.contains(&key.into()));
             let default = match self.default_of(section, &path, value) {
+                _ if is_required && inline.len() > 1 => "must be stated there".to_owned(),
                 _ if is_required => "must be stated".to_owned(),
                 Some(default) => format!("`{default}`"),
                 None => String::new(),
             };
-            let name = inline.join(".");
+            let name = shown.join(".");
             let row = format!("| `{name}` | {} | {default} | {} |\n", kind(value), cell(value));
             rows.push((self.shipped.key_at(section, &inline), row));
+            if let ([(table, is_array)], false) = (&below[..], has_section) {
+                let inner = if *is_array {
+                    format!("{key}[]")
+                } else {
+                    key.to_owned()
+                };
+                self.find_rows(section, &inline, &[outer, &[&inner]].concat(), table, rows);
+            }
         }
     }
 
@@ -333,6 +340,7 @@ fn kind(schema: &Value) -> String {
             Some(_) => "tables".to_owned(),
             None => format!("list: {}", kind(&schema["items"])),
         },
+        Some("object") => "table".to_owned(),
         Some("string") => "text".to_owned(),
         _ => panic!("a reader would not know what this is: {schema}"),
     }

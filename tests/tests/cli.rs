@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::process::ExitStatusExt as _,
     process::{Output, Stdio},
     time::Duration,
 };
@@ -469,6 +470,9 @@ fn what_nobody_reads_any_more_is_no_error() {
             .stderr(Stdio::piped())
             .spawn();
         let output = command.unwrap().wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(
+            (output.status.signal(), &*String::from_utf8_lossy(&output.stderr)),
+            (Some(libc::SIGPIPE), "")
+        );
     }
 }

@@ -17,20 +17,29 @@ const SOON: Duration = Duration::from_secs(10);
 /// Protected on the edge alone.
 const TRUSTED: &str = "192.0.2.77/32";
 
-fn fleet() -> Fleet {
+fn fleet(environment: &[(&'static str, &'static str)]) -> Fleet {
     Fleet::start(&Options {
-        environment: collector::ENVIRONMENT.to_vec(),
+        environment: environment.to_vec(),
         more_config: format!("[protect]\nnetworks = [\"{TRUSTED}\"]\n"),
         ..Options::default()
     })
 }
 
-/// The spans of the ban of `target`, once there are so many.
-fn await_trace(fleet: &Fleet, collector: &Collector, target: &str, spans: usize) -> Vec<Received> {
+/// The id of the ban of `target`.
+fn id_of(fleet: &Fleet, target: &str) -> Uuid {
     let output = fleet.cli("orchestrator", &["bans", "-o", "json"]);
     let bans: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let ban = bans.iter().find(|ban| ban["target"] == target).unwrap();
-    let id: Uuid = ban["command_id"].as_str().unwrap().parse().unwrap();
+    ban["command_id"].as_str().unwrap().parse().unwrap()
+}
+
+fn ban(fleet: &Fleet, target: &str) {
+    let output = fleet.cli("orchestrator", &["ban", target]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The spans of the ban `id`, once there are so many.
+fn await_trace(collector: &Collector, id: Uuid, spans: usize) -> Vec<Received> {
     wait_until("the collector has the whole trace", SOON, || {
         let trace = collector.trace(id.as_bytes());
         (trace.len() >= spans).then_some(trace)
@@ -63,13 +72,13 @@ fn assert_one_whole(trace: &[Received]) {
 
 #[test]
 fn a_bans_way_is_one_trace_from_the_last_request_to_the_kernel() {
-    let fleet = fleet();
+    let fleet = fleet(&[collector::ENDPOINT, collector::SOON]);
     let collector = Collector::start(&fleet.host);
     let family = Family::V4;
     fleet.make_errors(family, 50);
     fleet.await_ban(family.attacker());
     let target = Prefix::host(family.attacker()).to_string();
-    let trace = await_trace(&fleet, &collector, &target, 5);
+    let trace = await_trace(&collector, id_of(&fleet, &target), 5);
     assert_eq!(
         names(&trace),
         [
@@ -99,16 +108,10 @@ fn a_bans_way_is_one_trace_from_the_last_request_to_the_kernel() {
 
 #[test]
 fn a_ban_that_an_edge_refuses_says_so_in_its_trace() {
-    let fleet = fleet();
-    // Nobody listens yet; bans do not wait for it.
-    let family = Family::V4;
-    let output = fleet.cli("orchestrator", &["ban", &family.attacker().to_string()]);
-    assert!(output.status.success(), "{output:?}");
-    fleet.await_ban(family.attacker());
+    let fleet = fleet(&[collector::ENDPOINT, collector::SOON]);
     let collector = Collector::start(&fleet.host);
-    let output = fleet.cli("orchestrator", &["ban", TRUSTED]);
-    assert!(output.status.success(), "{output:?}");
-    let trace = await_trace(&fleet, &collector, TRUSTED, 3);
+    ban(&fleet, TRUSTED);
+    let trace = await_trace(&collector, id_of(&fleet, TRUSTED), 3);
     assert_eq!(
         names(&trace),
         [
@@ -122,4 +125,40 @@ fn a_ban_that_an_edge_refuses_says_so_in_its_trace() {
     assert_eq!(status.code(), StatusCode::Error);
     assert!(status.message.contains("protected"), "{status:?}");
     assert_eq!(fleet.ban_of([192, 0, 2, 77].into()), None);
+}
+
+#[test]
+fn what_is_not_sent_yet_is_sent_at_a_daemons_end() {
+    let mut fleet = fleet(&[collector::ENDPOINT]);
+    let collector = Collector::start(&fleet.host);
+    let attacker = Family::V4.attacker();
+    ban(&fleet, &attacker.to_string());
+    fleet.await_ban(attacker);
+    let id = id_of(&fleet, &Prefix::host(attacker).to_string());
+    fleet.stop();
+    assert_eq!(await_trace(&collector, id, 3).len(), 3);
+}
+
+#[test]
+fn bans_wait_for_no_collector() {
+    for environment in [
+        // Nobody listens.
+        vec![collector::ENDPOINT, collector::SOON],
+        // No URL.
+        vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318")],
+        vec![
+            collector::ENDPOINT,
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/there/is/none"),
+        ],
+    ] {
+        let fleet = fleet(&environment);
+        fleet.make_errors(Family::V4, 50);
+        fleet.await_ban(Family::V4.attacker());
+    }
+    // One that takes what it is sent, and does not answer.
+    let mut fleet = fleet(&[collector::ENDPOINT, collector::SOON]);
+    let _silent = collector::silent(&fleet.host);
+    fleet.make_errors(Family::V4, 50);
+    fleet.await_ban(Family::V4.attacker());
+    fleet.stop();
 }

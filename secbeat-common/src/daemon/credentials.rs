@@ -28,8 +28,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Nats {
-    /// Where the server is, unless credentials say so; `nats://127.0.0.1:4222` unless stated. Whoever can write to such a server is
-    /// obeyed: keep it on loopback.
+    /// Without credentials, which say it themselves: where the server is, `nats://127.0.0.1:4222` unless stated. Whoever can write
+    /// to such a server is obeyed: keep it on loopback.
     url: Option<NatsUrl>,
     /// The file with this daemon's credentials: where NATS is, who it is there, and whose commands count. `edge.credentials` or
     /// `orchestrator.credentials` unless stated, if that is there. A name alone is looked for in `$CREDENTIALS_DIRECTORY`, where

@@ -49,8 +49,8 @@ impl Coded {
     }
 }
 
-/// Has a command end quietly once nobody reads what it prints, as commands do. Rust has it panic otherwise.
-pub fn end_with_reader() {
+/// Has a command end by SIGPIPE once nobody reads what it prints, as commands do. Rust has it panic otherwise.
+pub fn restore_sigpipe() {
     // SAFETY: no handler is installed; the signal has its default action again.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }

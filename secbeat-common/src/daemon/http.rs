@@ -9,8 +9,8 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-/// A client that trusts `roots` alone, takes any status for an answer, and is led on by nobody: what it shows is for whom it
-/// calls. A call may take as long as `patience`.
+/// A client that trusts `roots` alone. Any status is an answer, redirects are not followed and proxies not used: what a call
+/// shows is for whom it calls. It may take as long as `patience`.
 pub(super) fn client(roots: RootCerts, patience: Duration) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(roots)

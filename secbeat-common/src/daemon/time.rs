@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::wire::PERMANENT;
 
-/// What the clock says, as finely as it does.
+/// The wall clock, as finely as it tells.
 #[must_use]
 pub fn now() -> SystemTime {
     SystemTime::now()

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use secbeat_common::{
     daemon::{
         time::{now, now_ms},
-        traces::{KeyValue, Part, SpanKind, Traces},
+        traces::{KeyValue, Span, SpanKind, Traces},
     },
     subjects,
     wire::{self, Ack, AckBatch, BlockCommand, Enforcement, MAX_ACKS},
@@ -61,18 +61,20 @@ impl Acks {
             Enforcement::Enforced => None,
             Enforcement::Refused(why) | Enforcement::Failed(why) => Some(why.clone()),
         };
-        let part = Part {
+        let end = now();
+        let span = Span {
             name: "enforce",
             kind: SpanKind::Consumer,
-            start: received,
-            end: now(),
+            // The clock may have been set meanwhile.
+            start: received.min(end),
+            end,
             attributes: vec![
                 KeyValue::new("secbeat.edge", self.edge_id.clone()),
                 KeyValue::new("secbeat.target", command.target.to_string()),
             ],
             failure,
         };
-        self.traces.part(command.id, part);
+        self.traces.remote_child(command.id, span);
     }
 
     /// Sends what was added since the last time. All of it is done by now.

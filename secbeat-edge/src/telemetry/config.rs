@@ -67,7 +67,7 @@ pub struct TelemetryConfig {
     #[schemars(range(min = MIN_SPOOL_BYTES, max = MAX_SPOOL_BYTES))]
     #[serde(deserialize_with = "spool_bytes")]
     pub spool_max_bytes: u64,
-    /// What is older when NATS is back is discarded: twice the longest window of the orchestrator's rules, and at most a day.
+    /// What is older when NATS is back is discarded: from 1 s to a day. Give twice the longest window of the orchestrator's rules.
     #[serde(deserialize_with = "max_age")]
     pub max_age: HumanDuration,
 }

@@ -74,7 +74,7 @@ impl Stated {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// What it is called: lower-case letters, digits and dashes.
+    /// What it is called: at most 32 lower-case letters, digits and dashes, a letter first.
     #[schemars(with = "schema::Name")]
     name: RuleName,
     /// Whether it holds; it does unless stated.
@@ -85,17 +85,19 @@ struct Table {
     /// Statuses that are no errors.
     #[schemars(with = "Option<Vec<schema::ErrorStatus>>")]
     excluded_statuses: Option<Vec<ErrorStatus>>,
-    /// Of `waf-events`: a request counts if a rule that matched it is at least so severe. One that matched only rules which state no
-    /// severity counts if it was blocked.
+    /// Of `waf-events`: a request counts if a rule that matched it is at least so severe, `critical` unless stated. One that matched only
+    /// rules which state no severity counts if it was blocked.
     severity: Option<Severity>,
     /// Of `waf-events`: the firewall's rules that do not count. Unless stated, those of the OWASP Core Rule Set about answers
     /// (`950000-959999`): whoever visits an application that leaks its errors is not to blame.
     #[schemars(with = "Option<Vec<schema::RuleIds>>")]
     excluded_rules: Option<Vec<RuleIdsText>>,
-    /// Only answers with these statuses count, as `404` or `"401-403"`; all if there is none.
+    /// Only answers with these statuses count, as `404` or `"401-403"`, and for a rule over errors none below 400; all if there is
+    /// none. Not for `waf-events`.
     #[schemars(with = "Option<Vec<schema::HttpStatuses>>")]
     statuses: Option<Vec<Statuses>>,
-    /// Only requests with these methods count.
+    /// Only requests with these methods count, in upper case. Not for `waf-events`. A rule over requests that goes by any of these four
+    /// makes the edges report such requests one by one.
     #[schemars(with = "Option<Vec<schema::HttpMethod>>")]
     methods: Option<Vec<Method>>,
     /// Only requests for these paths count: `/login` is that path and all below it, `/wp-*` every path that starts so.
@@ -104,13 +106,13 @@ struct Table {
     /// Only requests to these hosts count: `*.example.org` is every host below that name.
     #[schemars(with = "Option<Vec<schema::Host>>")]
     hosts: Option<Vec<HostPattern>>,
-    /// What is counted once; `none` unless stated.
+    /// What is counted once; `none` unless stated, and `paths` for `path-scan`.
     distinct: Option<Once>,
     /// So many within the window.
     threshold: Option<NonZeroU32>,
-    /// The length of the window.
+    /// The length of the window, at most 24 days.
     window: Option<HumanDuration>,
-    /// Length of a first ban by this rule; that of `[ban]` unless stated.
+    /// Length of a first ban by this rule, at most `max_duration` of `[ban]`; its `duration` unless stated.
     ban: Option<HumanDuration>,
     /// What follows; `ban` unless stated.
     action: Option<Action>,

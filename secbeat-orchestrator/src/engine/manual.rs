@@ -78,7 +78,6 @@ impl Engine {
             state: "issued".to_owned(),
             ..view
         };
-        self.ways.decided(&command, None);
         self.issue(command, Vec::new(), actor, Answer::Ban(reply, view));
     }
 
@@ -94,6 +93,8 @@ impl Engine {
         info!(target: "audit", %target, actor, "ban lifted");
         let id = ban.command.id;
         self.propagation.void(id);
+        self.traces
+            .closed(id, Some("it was lifted before the bus had it"));
         let decision = Audited::Unban {
             command_id: id,
             strikes: ban.command.strikes,

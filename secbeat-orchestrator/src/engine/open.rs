@@ -60,6 +60,7 @@ impl Engine {
         if urgency == Urgency::Now {
             self.propagation.issued(&command, self.fleet.up());
         }
+        self.traces.decided(&command, None);
         let decision = decision(&command, events);
         let target = command.target;
         self.open.insert(
@@ -120,7 +121,7 @@ impl Engine {
                 Err("another orchestrator owns its partition".to_owned())
             }
         };
-        self.ways.arrived(id, written.as_ref().err().map(String::as_str));
+        self.traces.closed(id, written.as_ref().err().map(String::as_str));
         if written.is_ok() {
             let urgency = match answer {
                 Answer::Import(_) => Urgency::Bulk,

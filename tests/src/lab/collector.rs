@@ -18,11 +18,10 @@ use crate::lab::netns::Namespace;
 /// The port that is OTLP's over HTTP.
 const PORT: u16 = 4318;
 
-/// What daemons in its namespace send traces with, soon.
-pub const ENVIRONMENT: [(&str, &str); 2] = [
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
-    ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-];
+/// What has daemons in its namespace send traces there.
+pub const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+/// And soon.
+pub const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "100");
 
 /// A span, and which service sent it.
 #[derive(Clone, Debug)]
@@ -43,9 +42,7 @@ impl Collector {
     /// When it cannot.
     #[must_use]
     pub fn start(namespace: &Namespace) -> Self {
-        let listener = namespace
-            .enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)))
-            .expect("listening for traces");
+        let listener = listen(namespace);
         let received = Arc::default();
         let collector = Self(received);
         let taker = collector.clone();
@@ -76,6 +73,10 @@ impl Collector {
         let mut from = BufReader::new(connection);
         let mut length = 0;
         let mut line = String::new();
+        from.read_line(&mut line)?;
+        if line.trim_end() != "POST /v1/traces HTTP/1.1" {
+            return Err(io::Error::other(format!("not OTLP: {line}")));
+        }
         loop {
             line.clear();
             if from.read_line(&mut line)? == 0 {
@@ -106,6 +107,22 @@ impl Collector {
             b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
         )
     }
+}
+
+/// A collector that never answers.
+///
+/// # Panics
+///
+/// When it cannot listen.
+#[must_use]
+pub fn silent(namespace: &Namespace) -> TcpListener {
+    listen(namespace)
+}
+
+fn listen(namespace: &Namespace) -> TcpListener {
+    namespace
+        .enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)))
+        .expect("listening for traces")
 }
 
 /// A text among attributes.

@@ -510,6 +510,7 @@ fn clock_of(folder: &Path, daemon: &str) -> PathBuf {
     folder.join(format!("{daemon}.clock"))
 }
 
+/// Where it is kept for daemons that start anew.
 fn environment_in(folder: &Path) -> PathBuf {
     folder.join("environment")
 }

@@ -33,7 +33,7 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
 
 /// # Errors
 ///
-/// When standard output is closed.
+/// When there is no JSON for `value`.
 pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
     println!(
         "{}",

@@ -109,6 +109,8 @@ schemas! {
     Instant = {
         "type": "string", "format": "date-time", "title": "time with its zone", "examples": ["2026-12-31T00:00:00Z"]
     };
+    /// A firewall's audit log.
+    WafLogFormat = { "type": "string", "enum": ["modsecurity-json", "coraza-json"] };
     /// A status from 400 to 599.
     ErrorStatus = { "type": "integer", "minimum": 400, "maximum": 599 };
     /// A status, or a range of them.

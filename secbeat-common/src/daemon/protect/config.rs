@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Protect {
-    /// For ever, and without a word why.
+    /// Addresses and networks, without a comment or an end.
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(deserialize_with = "config::networks")]
     pub networks: Vec<Prefix>,

@@ -212,7 +212,8 @@ struct Keys {
     /// A systemd unit, whose messages are the lines.
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
-    /// What the lines look like.
+    /// What the lines look like: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`, `envoy-json`, or a pattern
+    /// in the syntax of nginx's `log_format`.
     #[serde(default)]
     #[schemars(with = "schema::LogFormat")]
     format: Format,

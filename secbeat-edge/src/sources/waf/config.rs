@@ -18,9 +18,9 @@ pub struct WafLogConfig {
     /// A file, or several by a pattern, as of `[[access_log]]`.
     #[schemars(with = "schema::Files")]
     pub path: PathPattern,
-    /// `modsecurity-json` (`ModSecurity` 2.9 and 3) or `coraza-json`.
+    /// Which firewall's: `ModSecurity` 2.9 and 3, or Coraza 3.
     #[serde(deserialize_with = "format")]
-    #[schemars(with = "schema::LogFormat")]
+    #[schemars(with = "schema::WafLogFormat")]
     pub format: WafFormat,
     /// What the logged address is.
     #[serde(default)]

@@ -112,29 +112,49 @@ struct HealthFile {
     #[serde(deserialize_with = "path")]
     #[schemars(with = "schema::HttpPath")]
     path: String,
-    /// How often; `5s` unless stated.
-    interval: Option<HumanDuration>,
-    /// How long an answer may take; `2s` unless stated.
-    timeout: Option<HumanDuration>,
-    /// So many failures in a row, and it is passed over; 3 unless stated.
-    fail: Option<NonZeroU32>,
-    /// So many successes in a row, and it is back; 2 unless stated.
-    pass: Option<NonZeroU32>,
+    /// How often.
+    #[serde(default = "health_interval")]
+    interval: HumanDuration,
+    /// How long an answer may take.
+    #[serde(default = "health_timeout")]
+    timeout: HumanDuration,
+    /// So many failures in a row, and it is passed over.
+    #[serde(default = "health_fail")]
+    fail: NonZeroU32,
+    /// So many successes in a row, and it is back.
+    #[serde(default = "health_pass")]
+    pass: NonZeroU32,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RouteFile {
-    /// `*.example.org` is every host below that name. Any host unless stated.
+    /// `*.example.org` is every host below that name; any host unless stated.
     #[serde(default = "any_host")]
     #[schemars(with = "schema::Host")]
     host: HostPattern,
-    /// That path and all below it; `/` unless stated.
+    /// That path and all below it.
     #[serde(default = "root", deserialize_with = "path")]
     #[schemars(with = "schema::HttpPath")]
     path: String,
     /// The name of an upstream.
     upstream: String,
+}
+
+const fn health_interval() -> HumanDuration {
+    HumanDuration(Duration::from_secs(5))
+}
+
+const fn health_timeout() -> HumanDuration {
+    HumanDuration(Duration::from_secs(2))
+}
+
+const fn health_fail() -> NonZeroU32 {
+    const { NonZeroU32::new(3).unwrap() }
+}
+
+const fn health_pass() -> NonZeroU32 {
+    const { NonZeroU32::new(2).unwrap() }
 }
 
 fn any_host() -> HostPattern {
@@ -386,19 +406,16 @@ fn named(upstreams: &[UpstreamFile]) -> Result<Vec<UpstreamConfig>, Contradictio
         if upstream.servers.is_empty() {
             return Err(Contradiction::new(key("servers"), "there is no server"));
         }
-        let seconds = |value: Option<HumanDuration>, unset| {
-            value.map_or(Duration::from_secs(unset), |HumanDuration(value)| value)
-        };
         Ok(UpstreamConfig {
             name: name.clone(),
             servers: upstream.servers.clone(),
             ca: upstream.ca.clone(),
             health: upstream.health.as_ref().map(|health| HealthConfig {
                 path: health.path.clone(),
-                interval: seconds(health.interval, 5),
-                timeout: seconds(health.timeout, 2),
-                fail: health.fail.unwrap_or(const { NonZeroU32::new(3).unwrap() }),
-                pass: health.pass.unwrap_or(const { NonZeroU32::new(2).unwrap() }),
+                interval: health.interval.0,
+                timeout: health.timeout.0,
+                fail: health.fail,
+                pass: health.pass,
             }),
         })
     };
