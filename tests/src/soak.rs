@@ -4,34 +4,40 @@ use std::{fmt, fs, io};
 
 /// The first part of a run, in which caches and pools fill, is not judged.
 const WARM_UP: f64 = 0.4;
-/// Growth in the rest that is not one: allocators move by so much.
-const MOST_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+/// Growth of the heap in the rest that is not one: histories fill.
+const MOST_HEAP: f64 = 4.0 * MIB;
+/// Growth of what is resident that is not one: the C library keeps what is freed between what is used.
+const MOST_RESIDENT: f64 = 16.0 * MIB;
 /// The same as a part of what is taken.
 const MOST_SHARE: f64 = 0.05;
 /// File descriptors and threads by which the last quarter may exceed what was before.
 const MOST_HANDLES: usize = 8;
 const PAGE: f64 = 4096.0;
+const MIB: f64 = 1024.0 * 1024.0;
 
 /// A process at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
-    /// Resident, in bytes.
-    pub memory: f64,
+    /// In use, in bytes, as the process itself says.
+    pub heap: f64,
+    /// In bytes.
+    pub resident: f64,
     pub descriptors: usize,
     pub threads: usize,
 }
 
 impl Usage {
-    /// Of the process `pid` (proc(5)).
+    /// Of the process `pid` (proc(5)), which says that it uses so much of its heap.
     ///
     /// # Errors
     ///
     /// When it has ended.
-    pub fn of(pid: u32) -> io::Result<Self> {
+    pub fn of(pid: u32, heap: f64) -> io::Result<Self> {
         let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
         let resident = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
         Ok(Self {
-            memory: resident.unwrap_or(0.0) * PAGE,
+            heap,
+            resident: resident.unwrap_or(0.0) * PAGE,
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             threads: fs::read_dir(format!("/proc/{pid}/task"))?.count(),
         })
@@ -40,10 +46,12 @@ impl Usage {
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mib = self.memory / 1024.0 / 1024.0;
         f.pad(&format!(
-            "{mib:.1} MiB, {} files, {} threads",
-            self.descriptors, self.threads
+            "{:.1} of {:.1} MiB, {} files, {} threads",
+            self.heap / MIB,
+            self.resident / MIB,
+            self.descriptors,
+            self.threads
         ))
     }
 }
@@ -57,17 +65,21 @@ impl fmt::Display for Usage {
 pub fn judge(usages: &[Usage]) -> String {
     let warm = &usages[(usages.len() as f64 * WARM_UP) as usize..];
     assert!(warm.len() >= 10, "too short to judge: {} samples", warm.len());
-    let memory: Vec<f64> = warm.iter().map(|usage| usage.memory).collect();
-    let growth = slope(&memory) * memory.len() as f64;
-    let mean = memory.iter().sum::<f64>() / memory.len() as f64;
-    let most = MOST_BYTES.max(mean * MOST_SHARE);
-    let kib = |bytes: f64| format!("{:.0} KiB", bytes / 1024.0);
-    assert!(
-        growth <= most,
-        "it grew by {} around {}, by the line through its samples",
-        kib(growth),
-        kib(mean)
-    );
+    let mut said = Vec::new();
+    for (what, of, most) in [
+        ("heap", (|usage| usage.heap) as fn(&Usage) -> f64, MOST_HEAP),
+        ("resident", |usage| usage.resident, MOST_RESIDENT),
+    ] {
+        let values: Vec<f64> = warm.iter().map(of).collect();
+        let growth = slope(&values) * values.len() as f64;
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let (growth_kib, mean_kib) = (growth / 1024.0, mean / 1024.0);
+        assert!(
+            growth <= most.max(mean * MOST_SHARE),
+            "{what}: it grew by {growth_kib:.0} KiB around {mean_kib:.0} KiB, by the line through its samples"
+        );
+        said.push(format!("{what} {mean_kib:.0} KiB and {growth_kib:+.0}"));
+    }
     let (before, last) = warm.split_at(warm.len() / 4 * 3);
     for (what, of) in [
         (
@@ -81,9 +93,8 @@ pub fn judge(usages: &[Usage]) -> String {
         assert!(last <= before + MOST_HANDLES, "{what}: {before}, and then {last}");
     }
     format!(
-        "{} on average, {} by the line through its samples",
-        kib(mean),
-        kib(growth)
+        "on average, and by the line through the samples: {}",
+        said.join(", ")
     )
 }
 
@@ -105,30 +116,29 @@ fn slope(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    fn usages(memory: impl Fn(f64) -> f64) -> Vec<Usage> {
+    fn usages(heap: impl Fn(f64) -> f64) -> Vec<Usage> {
         (0..300)
             .map(|second| Usage {
-                memory: memory(f64::from(second)),
+                heap: heap(f64::from(second)),
+                resident: 80.0 * MIB,
                 descriptors: 40,
                 threads: 8,
             })
             .collect()
     }
 
-    const MIB: f64 = 1024.0 * 1024.0;
-
     #[test]
     fn what_fills_and_stays_is_no_leak() {
         let said = judge(&usages(|second| 50.0 * MIB + second.min(100.0) * 0.1 * MIB));
         assert_eq!(
             said,
-            "61440 KiB on average, 0 KiB by the line through its samples"
+            "on average, and by the line through the samples: heap 61440 KiB and +0, resident 81920 KiB and +0"
         );
         let _ = judge(&usages(|second| 50.0 * MIB + (second % 7.0) * MIB));
     }
 
     #[test]
-    #[should_panic(expected = "it grew by")]
+    #[should_panic(expected = "heap: it grew by")]
     fn a_leak_of_a_few_kilobytes_a_second_is_found() {
         let _ = judge(&usages(|second| 50.0 * MIB + second * 40.0 * 1024.0));
     }

@@ -6,6 +6,8 @@ use metrics::{
     Label, SharedString, Unit, counter, describe_counter, describe_gauge, gauge, with_local_recorder,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
+#[cfg(target_env = "gnu")]
+use nix::libc;
 
 /// The text of one scrape: whatever `tell` tells by the macros of the crate `metrics`, or by [`Told`].
 #[must_use]
@@ -38,6 +40,17 @@ impl Told {
         Self(name)
     }
 
+    /// A gauge of what this process uses of the heap. What it occupies of the host's memory is more: the C library keeps what is
+    /// freed between what is used.
+    pub fn heap(name: &'static str) -> Self {
+        describe_gauge!(name, Unit::Bytes, "Bytes of the heap in use.");
+        let told = Self(name);
+        match heap_in_use() {
+            Some(bytes) => told.is([], bytes as f64),
+            None => told,
+        }
+    }
+
     /// A gauge in seconds.
     pub fn seconds(name: &'static str, means: &'static str) -> Self {
         describe_gauge!(name, Unit::Seconds, means);
@@ -62,6 +75,19 @@ impl Told {
     }
 }
 
+/// Bytes, as mallinfo(3) has them; `None` where the C library is not glibc.
+#[cfg(target_env = "gnu")]
+fn heap_in_use() -> Option<usize> {
+    // SAFETY: it reads the allocator's own counters, under its locks.
+    let heap = unsafe { libc::mallinfo2() };
+    Some(heap.uordblks + heap.hblkhd)
+}
+
+#[cfg(not(target_env = "gnu"))]
+const fn heap_in_use() -> Option<usize> {
+    None
+}
+
 fn of<const N: usize>(labels: [(&'static str, &str); N]) -> Vec<Label> {
     labels
         .into_iter()
@@ -72,6 +98,17 @@ fn of<const N: usize>(labels: [(&'static str, &str); N]) -> Vec<Label> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn what_is_allocated_is_in_use_until_it_is_freed() {
+        const BLOCK: usize = 64 * 1024 * 1024;
+        let before = heap_in_use().unwrap();
+        let block = std::hint::black_box(vec![1_u8; BLOCK]);
+        assert!(heap_in_use().unwrap() >= before + BLOCK / 2);
+        drop(block);
+        assert!(heap_in_use().unwrap() < before + BLOCK / 2);
+    }
 
     #[test]
     fn what_is_told_is_in_the_text_and_nothing_of_the_scrape_before() {

@@ -1,7 +1,7 @@
 //! `GET /metrics`: the [`Stats`] that the API shows, for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use secbeat_common::daemon::metrics::scrape;
+use secbeat_common::daemon::metrics::{Told, scrape};
 
 use super::view::{ProxyView, SpoolView, Stats};
 use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
@@ -9,6 +9,7 @@ use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
 /// The text of one scrape.
 pub(super) fn render(stats: &Stats) -> String {
     scrape(|| {
+        Told::heap("secbeat_edge_heap_bytes");
         kernel(stats);
         bans(stats);
         proxy(&stats.proxy);

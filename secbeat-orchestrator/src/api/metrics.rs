@@ -27,6 +27,7 @@ async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Failure> {
 /// The text of one scrape.
 fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
     scrape(|| {
+        Told::heap("secbeat_orchestrator_heap_bytes");
         bus(stats);
         detection(&stats.engine);
         ledger(&stats.engine);

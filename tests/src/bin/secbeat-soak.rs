@@ -102,7 +102,6 @@ fn scenario(length: Duration) -> bool {
         }
         String::new()
     });
-    // nats-server keeps telemetry in memory, and fills what it may have of it in hours.
     for (daemon, usage) in ["edge", "orchestrator"].iter().zip(of_each(&usages)) {
         step(&format!("the {daemon} takes no more and more"), || {
             soak::judge(&usage)
@@ -112,13 +111,13 @@ fn scenario(length: Duration) -> bool {
 }
 
 /// Goes on for so long.
-fn work(fleet: &mut Fleet, length: Duration, usages: &mut Vec<[Usage; 3]>) {
+fn work(fleet: &mut Fleet, length: Duration, usages: &mut Vec<[Usage; 2]>) {
     let start = Instant::now();
     let mut sampled = start;
     let mut turn = 0_u32;
     println!(
-        "{:>8} {:>32} {:>32} {:>32}",
-        "", "edge", "orchestrator", "nats-server"
+        "{:>8} {:>44} {:>44}",
+        "", "edge: heap of memory", "orchestrator: heap of memory"
     );
     while start.elapsed() < length && !interrupted() {
         turn += 1;
@@ -129,20 +128,25 @@ fn work(fleet: &mut Fleet, length: Duration, usages: &mut Vec<[Usage; 3]>) {
         }
         sampled = Instant::now();
         let usage = [
-            fleet.edge.pid(),
-            fleet.orchestrator.pid(),
-            fleet.nats.pid().expect("it runs"),
+            (fleet.edge.pid(), heap(fleet, 8080, "edge")),
+            (fleet.orchestrator.pid(), heap(fleet, 3030, "orchestrator")),
         ]
-        .map(|pid| Usage::of(pid).expect("it lives"));
+        .map(|(pid, heap)| Usage::of(pid, heap).expect("it lives"));
         if usages.len().is_multiple_of(SHOWN) {
-            let [edge, orchestrator, nats] = usage.map(|usage| usage.to_string());
-            println!(
-                "{:>6} s {edge:>32} {orchestrator:>32} {nats:>32}",
-                start.elapsed().as_secs()
-            );
+            let [edge, orchestrator] = usage.map(|usage| usage.to_string());
+            println!("{:>6} s {edge:>44} {orchestrator:>44}", start.elapsed().as_secs());
         }
         usages.push(usage);
     }
+}
+
+/// What a daemon says that it uses of its heap.
+fn heap(fleet: &Fleet, port: u16, daemon: &str) -> f64 {
+    let answer = fleet.api(port, "/metrics").expect("metrics");
+    let text = String::from_utf8(answer.body).expect("text");
+    let name = format!("secbeat_{daemon}_heap_bytes ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&name));
+    value.expect("the heap's metric").parse().expect("a number")
 }
 
 /// What operators and their programs do.
@@ -166,6 +170,6 @@ fn chore(fleet: &mut Fleet, turn: u32) {
     }
 }
 
-fn of_each(usages: &[[Usage; 3]]) -> [Vec<Usage>; 2] {
+fn of_each(usages: &[[Usage; 2]]) -> [Vec<Usage>; 2] {
     [0, 1].map(|daemon| usages.iter().map(|usage| usage[daemon]).collect())
 }
