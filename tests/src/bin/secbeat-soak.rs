@@ -102,9 +102,11 @@ fn scenario(length: Duration) -> bool {
         }
         String::new()
     });
-    for (daemon, usage) in ["edge", "orchestrator"].iter().zip(of_each(&usages)) {
+    let histories = bans(&fleet) * soak::HISTORY_OF_A_BAN;
+    let [edge, orchestrator] = of_each(&usages);
+    for (daemon, usage, histories) in [("edge", edge, 0.0), ("orchestrator", orchestrator, histories)] {
         step(&format!("the {daemon} takes no more and more"), || {
-            soak::judge(&usage)
+            soak::judge(&usage, histories)
         });
     }
     true
@@ -138,6 +140,14 @@ fn work(fleet: &mut Fleet, length: Duration, usages: &mut Vec<[Usage; 2]>) {
         }
         usages.push(usage);
     }
+}
+
+/// Automatic bans so far.
+fn bans(fleet: &Fleet) -> f64 {
+    let stats = fleet.orchestrator_stats().expect("the orchestrator answers");
+    let rules = stats["rules"].as_object().expect("what rules led to");
+    let banned = rules.values().filter_map(|outcomes| outcomes["banned"].as_f64());
+    banned.sum()
 }
 
 /// What a daemon says that it uses of its heap.
