@@ -26,6 +26,7 @@ struct Section<'a> {
     path: Vec<&'a str>,
     schema: &'a Value,
     is_array: bool,
+    description: String,
 }
 
 impl Reference {
@@ -80,7 +81,15 @@ impl Reference {
              stated as a JSON Schema.\n"
         );
         let mut sections = Vec::new();
-        self.find_sections(Vec::new(), &self.schema, false, &mut sections);
+        self.find_sections(
+            Section {
+                path: Vec::new(),
+                schema: &self.schema,
+                is_array: false,
+                description: String::new(),
+            },
+            &mut sections,
+        );
         sections.sort_by_key(|section| self.shipped.at(section));
         for section in &sections {
             self.write_section(section, &mut text);
@@ -92,40 +101,29 @@ impl Reference {
         text
     }
 
-    fn find_sections<'a>(
-        &'a self,
-        path: Vec<&'a str>,
-        schema: &'a Value,
-        is_array: bool,
-        found: &mut Vec<Section<'a>>,
-    ) {
-        for (key, schema) in properties(schema) {
-            let below = [&path[..], &[key]].concat();
-            for (schema, is_array) in tables(schema) {
-                if self.shipped.header(&below, is_array).is_some() {
-                    self.find_sections(below.clone(), schema, is_array, found);
+    /// This one and those below it.
+    fn find_sections<'a>(&self, section: Section<'a>, found: &mut Vec<Section<'a>>) {
+        for (key, value) in properties(section.schema) {
+            let path = [&section.path[..], &[key]].concat();
+            for (schema, is_array) in tables(value) {
+                if self.shipped.header(&path, is_array).is_some() {
+                    let below = Section {
+                        path: path.clone(),
+                        schema,
+                        is_array,
+                        description: described(value),
+                    };
+                    self.find_sections(below, found);
                 }
             }
         }
-        found.push(Section {
-            path,
-            schema,
-            is_array,
-        });
+        found.push(section);
     }
 
     fn write_section(&self, section: &Section<'_>, text: &mut String) {
-        let (open, close) = if section.is_array {
-            ("[[", "]]")
-        } else {
-            ("[", "]")
-        };
         if !section.path.is_empty() {
-            let _ = write!(text, "\n## `{open}{}{close}`\n", section.path.join("."));
-            let description = self.description_of(&section.path);
-            if !description.is_empty() {
-                let _ = write!(text, "\n{description}\n");
-            }
+            let header = header(&section.path, section.is_array);
+            let _ = write!(text, "\n## `{header}`\n\n{}\n", section.description);
         }
         let mut rows = Vec::new();
         self.find_rows(section, &[], &[], section.schema, &mut rows);
@@ -213,28 +211,12 @@ impl Reference {
         }
         schema.get("default")?.get(key).cloned()
     }
-
-    fn description_of(&self, path: &[&str]) -> String {
-        let mut schema = &self.schema;
-        let mut text = String::new();
-        for part in path {
-            let owner = tables(schema).next().map_or(schema, |(table, _)| table);
-            schema = &owner["properties"][part];
-            text = described(schema);
-        }
-        text
-    }
 }
 
 impl Shipped {
     /// Where the table's header stands, also in a comment.
     fn header(&self, path: &[&str], is_array: bool) -> Option<usize> {
-        let name = path.join(".");
-        let header = if is_array {
-            format!("[[{name}]]")
-        } else {
-            format!("[{name}]")
-        };
+        let header = header(path, is_array);
         self.headers()
             .find(|(_, found)| *found == header)
             .map(|(at, _)| at)
@@ -282,6 +264,15 @@ impl Shipped {
             value = value.get(part)?;
         }
         Some(value.clone())
+    }
+}
+
+/// A table's header, as TOML has it.
+fn header(path: &[&str], is_array: bool) -> String {
+    let name = path.join(".");
+    match is_array {
+        true => format!("[[{name}]]"),
+        false => format!("[{name}]"),
     }
 }
 

@@ -124,12 +124,6 @@ impl NatsServer {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
     }
 
-    /// Its process; `None` while it is stopped.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.daemon.as_ref().map(Daemon::pid)
-    }
-
     /// Lets it read its config again, and waits until it has.
     pub fn reload(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };

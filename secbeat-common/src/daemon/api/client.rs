@@ -16,7 +16,8 @@ use ureq::{
     tls::RootCerts,
 };
 
-use super::{super::http, Problem};
+use super::Problem;
+use crate::daemon::http;
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
