@@ -2,7 +2,7 @@
 
 use std::{fs, hint::black_box, time::Instant};
 
-use secbeat_common::logs::{Format, Line, Lines};
+use secbeat_logs::{Format, Line, Lines};
 
 use super::{
     Options,
