@@ -1,8 +1,6 @@
 //! Habits that both daemons share: config files, command line and tables, API server and client, metrics, units, traces,
 //! and the connection to NATS.
 
-#![forbid(unsafe_code)]
-
 pub mod allowlist;
 pub mod api;
 pub mod bus;

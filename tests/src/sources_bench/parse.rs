@@ -39,7 +39,7 @@ struct Log {
 #[must_use]
 pub fn measure(options: Options) -> Outcome {
     cpus::settle_down();
-    let real = paths::workspace().join("secbeat-common/fixtures/elastic-apache.log");
+    let real = paths::workspace().join("secbeat-common/logs/fixtures/elastic-apache.log");
     let logs = [
         Log {
             name: "generated",

@@ -5,11 +5,11 @@ use secbeat_common::wire::{MAX_TEXT, Severity};
 use super::*;
 
 /// Written by libapache2-mod-security2 2.9.7 and modsecurity-crs 3.3.4 on Apache 2.4.
-const APACHE: &str = include_str!("../../../fixtures/waf/modsecurity-2.9.json");
+const APACHE: &str = include_str!("../../fixtures/waf/modsecurity-2.9.json");
 /// Written by libmodsecurity 3.0.9 and modsecurity-crs 3.3.4 on nginx 1.22.
-const NGINX: &str = include_str!("../../../fixtures/waf/modsecurity-3.0.json");
+const NGINX: &str = include_str!("../../fixtures/waf/modsecurity-3.0.json");
 /// Of the form that Coraza 3.3 writes, with part K of the audit log and without.
-const CORAZA: &str = include_str!("../../../fixtures/waf/coraza-3.json");
+const CORAZA: &str = include_str!("../../fixtures/waf/coraza-3.json");
 
 /// 2026-11-21T11:07:04Z.
 const BEGAN: i64 = 1_795_259_224_000;
