@@ -14,8 +14,8 @@ use secbeat_common::{
 use secbeat_daemon::time::now_ms;
 use secbeat_edge::kernel::{BanMaps, Pins};
 use secbeat_orchestrator::{
-    api::{audit::AuditView, view::ApiStats},
-    evidence::{FindingView, Outcome},
+    api::audit::AuditView,
+    view::{ApiStats, FindingView, Outcome},
 };
 use secbeat_tests::{
     lab::{
