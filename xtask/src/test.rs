@@ -74,21 +74,21 @@ fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
     report_as_root(test.args(filter))
 }
 
-/// The executables `long_*` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
+/// The executable `long` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
 /// or `dist` has, and those stay so.)
 fn long(filter: &[String]) -> Result<Totals> {
-    ignored("long_*", filter, &[])
+    ignored("long", filter, &[])
 }
 
-/// The ignored tests of some executables of `secbeat-tests`, told more than others are.
+/// The ignored tests of an executable of `secbeat-tests`, with more environment variables than others get.
 pub(crate) fn ignored(
-    executables: &str,
+    executable: &str,
     filter: &[String],
     more: &[(&'static str, PathBuf)],
 ) -> Result<Totals> {
     let mut test = cargo("test");
     test.args(["--no-fail-fast", "--package", "secbeat-tests"])
-        .args(["--test", executables, "--", "--ignored"])
+        .args(["--test", executable, "--", "--ignored"])
         .args(filter)
         .envs(more.iter().cloned());
     report_as_root(&mut test)

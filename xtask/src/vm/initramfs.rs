@@ -1,6 +1,6 @@
 //! The guest's only file system: an init script, the checks with what they start, their libraries, and modules.
 
-use super::checks::Checks;
+use super::checks::{Checks, EXECUTABLE, RUNS};
 use super::kernel::Kernel;
 use super::newc::Archive;
 use crate::process::{find, shown};
@@ -32,16 +32,13 @@ pub(super) fn write(file: &Path, checks: &Checks, kernel: &Kernel) -> Result<()>
     kernel.add_modules(&mut archive)?;
     add(&mut archive, "secbeat/object", &workspace::bpf_object())?;
 
-    let mut list = String::new();
+    let runs = RUNS.map(|(threads, tests)| format!("{EXECUTABLE} {threads} {tests}\n"));
     let mut programs = vec![
         ("bin/busybox".to_owned(), located("busybox")?),
         ("secbeat/bin/secbeat-edge".to_owned(), checks.edge.clone()),
+        (format!("secbeat/tests/{EXECUTABLE}"), checks.tests.clone()),
     ];
-    for check in &checks.tests {
-        list += &format!("{} {}\n", check.name, check.threads);
-        programs.push((format!("secbeat/tests/{}", check.name), check.program.clone()));
-    }
-    archive.file("secbeat/checks", list.as_bytes())?;
+    archive.file("secbeat/runs", runs.concat().as_bytes())?;
     for program in PROGRAMS {
         programs.push((format!("secbeat/bin/{program}"), located(program)?));
     }

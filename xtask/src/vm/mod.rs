@@ -52,7 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     build_ebpf::build()?;
     let checks = Checks::build()?;
     println!(
-        "vm: {checks}; `cargo xtask test` runs the rest, which needs nginx and NATS, in the running kernel"
+        "vm: the tests `{}`; `cargo xtask test` runs the rest, which needs nginx and NATS, in the running kernel",
+        checks::EXECUTABLE
     );
     let scratch = Scratch::new()?;
 
