@@ -5,7 +5,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt as _, chown},
     path::PathBuf,
-    process::Command,
     time::Duration,
 };
 
@@ -13,6 +12,7 @@ use aya::programs::XdpMode;
 use secbeat_common::maps;
 use secbeat_tests::lab::{
     bpf::Filter,
+    executable::{Executable as _, Program, TestProgram},
     host::{Host, assert_refused},
     nats::NatsServer,
     paths,
@@ -49,7 +49,7 @@ fn run_and_kill(host: &Host) {
 }
 
 fn bpftool(arguments: &[&str]) {
-    let output = Command::new("bpftool").args(arguments).output().unwrap();
+    let output = Program::Bpftool.command().args(arguments).output().unwrap();
     assert!(output.status.success(), "bpftool {arguments:?}: {output:?}");
 }
 
@@ -76,7 +76,11 @@ fn without_root_the_needed_capabilities_are_named() {
     fs::copy(paths::daemon("secbeat-edge"), &program).unwrap();
     let config = host.file("edge.toml");
     let run = ["run", "--config", config.to_str().unwrap()];
-    let output = host.run_through(&["setpriv", "--reuid=65534", "--clear-groups"], &program, &run);
+    let output = host.run_through(
+        Some((TestProgram::Setpriv, &["--reuid=65534", "--clear-groups"])),
+        &program,
+        &run,
+    );
     assert_refused(
         &output,
         FAILURE,
@@ -89,7 +93,7 @@ fn a_kernel_that_is_too_old_is_named_with_the_oldest_that_will_do() {
     let host = Host::new();
     let (program, config) = (paths::daemon("secbeat-edge"), host.file("edge.toml"));
     let run = ["run", "--config", config.to_str().unwrap()];
-    let output = host.run_through(&["setarch", "--uname-2.6"], &program, &run);
+    let output = host.run_through(Some((TestProgram::Setarch, &["--uname-2.6"])), &program, &run);
     assert_refused(&output, FAILURE, &["the kernel is 2.6.", "needs 5.15 or newer"]);
 }
 
@@ -227,7 +231,7 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
     ];
     assert!(
         host.namespace
-            .command("bpftool")
+            .command(Program::Bpftool)
             .args(attach)
             .status()
             .unwrap()

@@ -8,6 +8,7 @@ use std::{
 };
 
 use secbeat_tests::lab::{
+    executable::{Executable as _, TestProgram},
     fleet::{Family, Fleet, Options},
     host::{Host, assert_refused},
     netns::Namespace,
@@ -390,7 +391,7 @@ fn top_needs_a_terminal_and_gives_it_back() {
         FAILURE,
         &["top needs a terminal"],
     );
-    let mut command = fleet.host.command("script");
+    let mut command = fleet.host.command(TestProgram::Script);
     let program = paths::daemon("secbeat-orchestrator");
     let mut script = command
         .args(["--quiet", "--return", "--flush", "--command"])
@@ -463,7 +464,8 @@ fn what_nobody_reads_any_more_is_no_error() {
     for daemon in ["secbeat-edge", "secbeat-orchestrator"] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let command = std::process::Command::new(paths::daemon(daemon))
+        let command = paths::daemon(daemon)
+            .command()
             .arg("schema")
             .stdout(writer)
             .stderr(Stdio::piped())

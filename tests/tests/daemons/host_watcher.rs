@@ -8,7 +8,7 @@ use std::{
 };
 
 use secbeat_edge::host::{HostChange, HostWatcher, LinkChange, LinkEvent};
-use secbeat_tests::lab::netns::Namespace;
+use secbeat_tests::lab::{executable::Program, netns::Namespace};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc,
@@ -104,7 +104,7 @@ fn add_veth(namespace: &Namespace) {
 /// Replaces the default route so many times, at full speed.
 fn replace_default_route(namespace: &Namespace, times: usize) {
     let mut ip = namespace
-        .command("ip")
+        .command(Program::Ip)
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
         .spawn()

@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::Command,
     time::Duration,
 };
 
@@ -11,6 +10,7 @@ use secbeat_common::maps;
 use secbeat_tests::lab::{
     bpf::{Filter, Pins},
     client::Client,
+    executable::{Executable as _, Program},
     fleet::{Family, Fleet, Options},
     host::{Host, assert_refused},
     old_layout::{OldBan, pin_old_bans},
@@ -184,7 +184,8 @@ fn a_migration_that_was_killed_begins_again() {
         "name",
         "BANNED_V4",
     ];
-    let made = Command::new("bpftool")
+    let made = Program::Bpftool
+        .command()
         .args(["map", "create", staged.to_str().unwrap()])
         .args(shape)
         .status()

@@ -6,7 +6,6 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -16,7 +15,11 @@ use std::{
 };
 
 use secbeat_common::daemon::time::{now_ms, rfc3339};
-use secbeat_tests::lab::{process::Daemon, wait::wait_until};
+use secbeat_tests::lab::{
+    executable::{Executable as _, TestProgram},
+    process::Daemon,
+    wait::wait_until,
+};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,7 +82,7 @@ impl Lab {
     }
 
     fn start_reader(&self) -> Daemon {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_log-reader"));
+        let mut command = Path::new(env!("CARGO_BIN_EXE_log-reader")).command();
         command.arg(self.log()).arg(self.path("state"));
         let mut reader = Daemon::spawn("log-reader", &mut command);
         reader.wait_for_log("following", PATIENCE);
@@ -111,7 +114,8 @@ impl Lab {
     }
 
     fn rotate(&self) {
-        let output = Command::new("logrotate")
+        let output = TestProgram::Logrotate
+            .command()
             .args(["--force", "--state"])
             .arg(self.path("logrotate.state"))
             .arg(self.path("logrotate.conf"))

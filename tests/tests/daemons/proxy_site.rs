@@ -9,6 +9,7 @@ use std::{
 };
 
 use secbeat_tests::lab::{
+    executable::TestProgram,
     fleet::{Family, Fleet, Options},
     nginx::Nginx,
     wait::wait_until,
@@ -42,7 +43,7 @@ fn reload(fleet: &mut Fleet, from: &str, to: &str, said: &str, count: usize) {
 fn wrk(fleet: &Fleet, seconds: u32) -> Child {
     fleet
         .visitor
-        .command("wrk")
+        .command(TestProgram::Wrk)
         .args(["--threads", "1", "--connections", "16"])
         .args(["--duration", &format!("{seconds}s")])
         .arg(format!("http://{}/", Family::V4.edge_for_visitor()))

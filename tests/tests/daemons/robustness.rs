@@ -4,13 +4,13 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use secbeat_common::subjects;
 use secbeat_tests::lab::{
     client::Client,
+    executable::{Executable as _, Program, TestProgram},
     fleet::{Family, Fleet, Options},
     wait::wait_until,
 };
@@ -207,7 +207,7 @@ struct Disk(PathBuf);
 
 impl Disk {
     fn mount(at: &Path) -> Self {
-        let mut mount = Command::new("mount");
+        let mut mount = Program::Mount.command();
         mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(at);
         assert!(mount.status().unwrap().success());
         Self(at.to_owned())
@@ -225,6 +225,6 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        let _ = TestProgram::Umount.command().arg("--lazy").arg(&self.0).status();
     }
 }

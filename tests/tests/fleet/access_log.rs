@@ -6,6 +6,7 @@ use std::{fs, io::Write, time::Duration};
 use secbeat_common::daemon::time::{now_ms, rfc3339};
 use secbeat_common::maps::reason;
 use secbeat_tests::lab::{
+    executable::{Executable as _, TestProgram},
     fleet::{Family, Fleet, Front, Options},
     journal::Journal,
     wait::wait_until,
@@ -231,7 +232,8 @@ fn child_of(parent: u32, program: &str) -> Option<u32> {
 }
 
 fn kill(pid: u32) {
-    let status = std::process::Command::new("kill")
+    let status = TestProgram::Kill
+        .command()
         .args(["-KILL", &pid.to_string()])
         .status()
         .unwrap();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use secbeat_common::maps::{origin, reason};
 use secbeat_tests::lab::{
+    executable::{Executable as _, Program},
     fleet::{Family, Fleet, Options},
     wait::wait_until,
 };
@@ -213,7 +214,8 @@ fn bpftool_shows_a_ban_with_named_fields() {
     let output = fleet.cli("edge", &["ban", "198.51.100.77"]);
     assert!(output.status.success(), "{output:?}");
     let map = fleet.pin_folder().join("BANNED_V4");
-    let dump = std::process::Command::new("bpftool")
+    let dump = Program::Bpftool
+        .command()
         .args(["map", "dump", "pinned"])
         .arg(map)
         .output()

@@ -13,6 +13,7 @@ use secbeat_common::{
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_tests::lab::{
+    executable::TestProgram,
     fleet::{Family, Fleet, Options},
     pair::{FIRST, Pair, SECOND},
     wait::wait_until,
@@ -111,7 +112,7 @@ fn an_owner_that_was_paused_until_its_lease_went_cannot_ban() {
     let lifted = pair
         .fleet
         .host
-        .command("curl")
+        .command(TestProgram::Curl)
         .args(["-sf", "-X", "DELETE"])
         .arg(format!("http://127.0.0.1:{other}/api/v1/bans/{attacker}"))
         .status();
@@ -173,7 +174,7 @@ fn what_is_ordered_at_one_orchestrator_is_known_and_can_be_undone_at_the_other()
     wait_until("the other lists it", Duration::from_secs(5), || {
         pair.bans(SECOND) == pair.bans(FIRST) && !pair.bans(SECOND).is_empty()
     });
-    let lifted = pair.fleet.host.command("curl");
+    let lifted = pair.fleet.host.command(TestProgram::Curl);
     let url = format!("http://127.0.0.1:{SECOND}/api/v1/bans/{attacker}");
     let lifted = { lifted }.args(["-sf", "-X", "DELETE", &url]).status();
     assert!(lifted.unwrap().success());

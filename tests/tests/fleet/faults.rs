@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use secbeat_tests::lab::{
+    executable::{Executable as _, Program},
     fleet::{Family, Fleet, Options},
     udp::{UdpSender, UdpSink},
     wait::wait_until,
@@ -198,7 +199,8 @@ fn an_evicted_or_deleted_ban_comes_back() {
     fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
     let map = fleet.pin_folder().join("BANNED_V4");
-    let deleted = std::process::Command::new("bpftool")
+    let deleted = Program::Bpftool
+        .command()
         .args(["map", "delete", "pinned"])
         .arg(map)
         .args(["key", "198", "51", "100", "2"])
@@ -266,7 +268,7 @@ fn sigterm_ends_both_daemons_cleanly_and_the_ban_stays_and_detach_leaves_nothing
     // The kernel lets go of a link a moment after its pin is removed.
     wait_until("the interface is free", Duration::from_secs(10), || {
         let show = ["-details", "link", "show", "to-attacker"];
-        let links = fleet.host.command("ip").args(show).output().unwrap();
+        let links = fleet.host.command(Program::Ip).args(show).output().unwrap();
         !String::from_utf8_lossy(&links.stdout).contains("prog/xdp")
     });
 }

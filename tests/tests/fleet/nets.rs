@@ -4,6 +4,7 @@ use std::{net::SocketAddr, process::Output, time::Duration};
 
 use secbeat_tests::lab::{
     client::Client,
+    executable::Program,
     fleet::{Family, Fleet, Options},
     host::assert_refused,
     udp::{UdpSender, UdpSink},
@@ -112,7 +113,7 @@ fn one_address_of_a_slash_64_is_banned_alone() {
     let neighbour = "2001:db8:a:1::3";
     let added = fleet
         .attacker
-        .command("ip")
+        .command(Program::Ip)
         .args(["addr", "add", &format!("{neighbour}/48"), "dev", "eth0", "nodad"])
         .status();
     assert!(added.unwrap().success());

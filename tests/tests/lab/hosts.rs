@@ -12,6 +12,7 @@ use secbeat_common::maps::{self, Ban};
 use secbeat_tests::lab::{
     bpf::Filter,
     client::Client,
+    executable::Program,
     nats::NatsServer,
     netns::{End, Namespace, link},
     nginx::Nginx,
@@ -140,7 +141,7 @@ fn not_one_datagram_of_a_banned_source_passes_native_xdp_on_a_link() {
 fn a_daemon_can_be_watched_and_ended() {
     let namespace = Namespace::new("daemon");
     let script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
-    let mut daemon = Daemon::spawn("shell", namespace.command("sh").args(["-c", script]));
+    let mut daemon = Daemon::spawn("shell", namespace.command(Program::Shell).args(["-c", script]));
     daemon.wait_for_log("ready", SOON);
     assert!(daemon.is_running());
     assert_eq!(daemon.terminate(SOON).code(), Some(3));

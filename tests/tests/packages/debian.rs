@@ -9,6 +9,7 @@ use std::{
 
 use secbeat_tests::lab::{
     booted::{Booted, Surroundings},
+    executable::TestProgram,
     wait::wait_until,
 };
 
@@ -39,8 +40,7 @@ fn names(packages: &[PathBuf]) -> Vec<String> {
 
 /// All files, but those that the system keeps of its own accord: what dpkg and systemd write down, and accounts' backups.
 fn files(booted: &Booted) -> BTreeSet<String> {
-    let all = booted.ask(&[
-        "find",
+    let arguments = [
         "/",
         "-xdev",
         "(",
@@ -59,7 +59,8 @@ fn files(booted: &Booted) -> BTreeSet<String> {
         "-prune",
         "-o",
         "-print",
-    ]);
+    ];
+    let all = booted.ask(TestProgram::Find, &arguments);
     let accounts = [
         "/etc/.pwd.lock",
         "/etc/passwd-",
@@ -85,11 +86,9 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
         &[now.clone(), later.clone()].concat(),
     );
     let dpkg = |action: &str, names: &[String]| {
-        let arguments: Vec<&str> = ["dpkg", action]
-            .into_iter()
-            .chain(names.iter().map(String::as_str))
-            .collect();
-        booted.ask(&arguments)
+        let names = names.iter().map(String::as_str);
+        let arguments: Vec<&str> = [action].into_iter().chain(names).collect();
+        booted.ask(TestProgram::Dpkg, &arguments)
     };
     let before = files(&booted);
 
@@ -109,39 +108,34 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
         "/usr/share/doc/secbeat-edge/copyright",
         "/usr/share/doc/secbeat-edge/secbeat-edge.cdx.json",
     ] {
-        booted.ask(&["test", "-s", installed]);
+        booted.ask(TestProgram::Test, &["-s", installed]);
     }
-    booted.ask(&[
-        "sh",
-        "-ec",
-        &format!(
-            "cat > /etc/secbeat/edge.toml <<'END'\n{}END",
-            around.edge_config()
-        ),
-    ]);
-    booted.ask(&["secbeat-orchestrator", "init", "--host", "127.0.0.1"]);
+    let write = format!(
+        "cat > /etc/secbeat/edge.toml <<'END'\n{}END",
+        around.edge_config()
+    );
+    booted.ask(TestProgram::Bash, &["-ec", &write]);
+    booted.orchestrator(&["init", "--host", "127.0.0.1"]);
     let credentials = "/etc/secbeat/fleet/credentials";
-    booted.ask(&[
-        "cp",
-        &format!("{credentials}/orchestrator-1.toml"),
-        "/etc/secbeat/orchestrator.credentials",
-    ]);
-    booted.ask(&["secbeat-orchestrator", "enroll", "edge-1"]);
-    booted.ask(&["secbeat-edge", "enroll", &format!("{credentials}/edge-1.toml")]);
+    let own = format!("{credentials}/orchestrator-1.toml");
+    booted.ask(
+        TestProgram::Copy,
+        &[&own, "/etc/secbeat/orchestrator.credentials"],
+    );
+    booted.orchestrator(&["enroll", "edge-1"]);
+    booted.edge(&["enroll", &format!("{credentials}/edge-1.toml")]);
     for unit in UNITS {
-        booted.ask(&["systemctl", "enable", "--now", unit]);
+        booted.ask(TestProgram::Systemctl, &["enable", "--now", unit]);
     }
     wait_until("the edge is known", PATIENCE, || {
-        booted
-            .ask(&["secbeat-orchestrator", "edges", "-o", "json"])
-            .contains("\"up\"")
+        booted.orchestrator(&["edges", "-o", "json"]).contains("\"up\"")
     });
     for n in 0..50 {
         assert_eq!(around.get().unwrap(), 404, "request {n}");
     }
     let is_banned = || {
         booted
-            .ask(&["secbeat-edge", "bans", "-o", "json"])
+            .edge(&["bans", "-o", "json"])
             .contains(Surroundings::ATTACKER)
     };
     wait_until("the attacker is banned", PATIENCE, is_banned);
@@ -156,14 +150,12 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
         });
     }
     wait_until("the ban is listed again", PATIENCE, is_banned);
-    let kept = booted.ask(&["cat", "/etc/secbeat/edge.toml"]);
+    let kept = booted.ask(TestProgram::Cat, &["/etc/secbeat/edge.toml"]);
     assert_eq!(kept, around.edge_config().trim());
-    let versions = booted.ask(&[
-        "dpkg-query",
-        "--show",
-        "--showformat=${Package} ${Version}\n",
-        "secbeat-*",
-    ]);
+    let versions = booted.ask(
+        TestProgram::DpkgQuery,
+        &["--show", "--showformat=${Package} ${Version}\n", "secbeat-*"],
+    );
     assert_eq!(versions.matches("+later").count(), UNITS.len(), "{versions}");
 
     let all: Vec<String> = UNITS.map(str::to_owned).into();
@@ -173,7 +165,7 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
         None,
         "a program without its daemon"
     );
-    booted.ask(&["test", "-s", "/etc/secbeat/edge.toml"]);
+    booted.ask(TestProgram::Test, &["-s", "/etc/secbeat/edge.toml"]);
     dpkg("--purge", &all);
     let after = files(&booted);
     let left: Vec<&String> = after.difference(&before).collect();

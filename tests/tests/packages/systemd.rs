@@ -1,9 +1,10 @@
 //! SecBeat under systemd: its units, and what it tells PID 1.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use secbeat_tests::lab::{
     booted::{Booted, Surroundings, unit_file},
+    executable::{Executable as _, TestProgram},
     wait::wait_until,
 };
 
@@ -12,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[test]
 fn the_units_are_hardened() {
     for unit in ["secbeat-edge", "secbeat-orchestrator", "secbeat-nats"] {
-        let output = Command::new("systemd-analyze")
+        let output = TestProgram::SystemdAnalyze
+            .command()
             // Tenths: an exposure below 3.0.
             .args(["security", "--offline=true", "--threshold=29"])
             .arg(unit_file(unit))
@@ -31,14 +33,10 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
     let around = Surroundings::new();
     let booted = Booted::boot(&around.host, &around.edge_config());
     let get = || around.get();
-    let bans = || booted.ask(&["secbeat-edge", "bans", "-o", "json"]);
+    let bans = || booted.edge(&["bans", "-o", "json"]);
     wait_until("the edge has heard the bus", PATIENCE, || {
-        booted
-            .ask(&["secbeat-edge", "check"])
-            .contains("signed commands alone")
-            && booted
-                .ask(&["secbeat-orchestrator", "edges", "-o", "json"])
-                .contains("\"up\"")
+        booted.edge(&["check"]).contains("signed commands alone")
+            && booted.orchestrator(&["edges", "-o", "json"]).contains("\"up\"")
     });
     for n in 0..50 {
         assert_eq!(get().unwrap(), 404, "request {n}");
@@ -50,13 +48,16 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
     for daemon in ["secbeat-edge", "secbeat-orchestrator"] {
         let unit = format!("_SYSTEMD_UNIT={daemon}.service");
         let target = format!("SECBEAT_TARGET={}/32", Surroundings::ATTACKER);
-        let entry = booted.ask(&["journalctl", "--output=json", "--lines=1", &unit, &target]);
+        let entry = booted.ask(
+            TestProgram::Journalctl,
+            &["--output=json", "--lines=1", &unit, &target],
+        );
         assert!(entry.contains("\"SECBEAT_REASON\":\"error-flood\""), "{entry}");
     }
 
     let restarted = |unit| booted.property(unit, "InvocationID");
     let before = restarted("secbeat-edge");
-    booted.ask(&["systemctl", "restart", "--no-block", "secbeat-edge"]);
+    booted.ask(TestProgram::Systemctl, &["restart", "--no-block", "secbeat-edge"]);
     wait_until("the edge was restarted", PATIENCE, || {
         assert!(get().is_err(), "a banned client was answered");
         restarted("secbeat-edge") != before && booted.property("secbeat-edge", "ActiveState") == "active"
@@ -65,7 +66,7 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
 
     for unit in ["secbeat-orchestrator", "secbeat-edge"] {
         let pid = booted.property(unit, "MainPID");
-        booted.ask(&["kill", "-STOP", &pid]);
+        booted.ask(TestProgram::Kill, &["-STOP", &pid]);
         wait_until(&format!("systemd has started {unit} again"), PATIENCE, || {
             assert!(get().is_err(), "a banned client was answered");
             booted.property(unit, "NRestarts") != "0" && booted.property(unit, "ActiveState") == "active"
@@ -73,7 +74,7 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
     }
     assert!(bans().contains(Surroundings::ATTACKER));
     for unit in ["secbeat-edge", "secbeat-orchestrator", "secbeat-nats"] {
-        booted.ask(&["systemctl", "stop", unit]);
+        booted.ask(TestProgram::Systemctl, &["stop", unit]);
         assert_eq!(
             booted.property(unit, "Result"),
             "success",
