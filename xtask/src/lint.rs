@@ -1,9 +1,10 @@
 //! `lint`: everything that is checked without running SecBeat.
 
-use crate::process::{cargo, find, output, run as run_command};
+use crate::process::{cargo, output, run as run_command};
 use crate::setup::{self, Group};
 use crate::workspace;
 use anyhow::{Result, bail};
+use secbeat_programs::LintProgram;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -48,14 +49,14 @@ fn steps() -> Result<Vec<(&'static str, Command)>> {
     let mut steps = vec![("format", format), ("clippy", clippy)];
     steps.extend(workspace::FUZZED.into_iter().flat_map(of_fuzz_targets));
     steps.extend([("deny", deny), ("machete", machete), ("scripts", scripts)]);
-    for (name, folder, arguments) in [
-        ("vagrant", "vagrant", ["validate", "--ignore-provider"]),
-        ("docker-compose", "packaging", ["config", "--quiet"]),
+    for (program, folder, arguments) in [
+        (LintProgram::Vagrant, "vagrant", ["validate", "--ignore-provider"]),
+        (LintProgram::DockerCompose, "packaging", ["config", "--quiet"]),
     ] {
-        if find(name).is_some() {
-            let mut check = Command::new(name);
+        if let Some(file) = program.row().find() {
+            let mut check = Command::new(file);
             check.args(arguments).current_dir(workspace::root().join(folder));
-            steps.push((name, check));
+            steps.push((program.name(), check));
         }
     }
     Ok(steps)
