@@ -3,15 +3,12 @@
 //! After each connection comes what the bucket holds and what the audit says of the time in between, then every change of
 //! the bucket, and every ban that would have been.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::kv::{Entry, Operation};
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 use secbeat_common::{
     prefix::Prefix,
     wire::{BlockCommand, Lift},
@@ -60,7 +57,7 @@ impl Revisions {
     /// Of the key of `target`'s ban, as far as is known.
     #[must_use]
     pub fn of(&self, target: &Prefix) -> Held {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         let held = known.held.get(target).copied().unwrap_or_default();
         Held {
             seen: known.seen,
@@ -71,7 +68,7 @@ impl Revisions {
     /// The same of a key that holds `revision`, and a ban until `expires_at_ms` (0: none).
     #[must_use]
     pub fn at(&self, revision: u64, expires_at_ms: i64) -> Held {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         Held {
             revision,
             expires_at_ms,
@@ -80,7 +77,7 @@ impl Revisions {
     }
 
     fn take(&self, target: Prefix, entry: &Entry, heard: &Heard<BlockCommand>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.seen = known.seen.max(entry.revision);
         match entry.operation {
             Operation::Put => {
@@ -103,7 +100,7 @@ impl Revisions {
 
     /// Forgets all: the bucket's latest revision is `seen`.
     fn begin(&self, seen: u64) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         *known = Known {
             held: HashMap::new(),
             seen,

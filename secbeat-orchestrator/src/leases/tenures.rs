@@ -1,7 +1,8 @@
 //! What this orchestrator may act for, as everybody in the process asks it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use secbeat_common::subjects::PARTITIONS;
 
 /// Whether this orchestrator may act for a partition.
@@ -45,7 +46,7 @@ impl Tenures {
     /// Where this orchestrator stands at `now_ms` of the [boot clock](super::boot_ms).
     #[must_use]
     pub fn standing(&self, partition: u16, now_ms: i64) -> Standing {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let sure = inner.sure_until_ms.is_some_and(|until| now_ms < until);
         match inner.partitions.get(usize::from(partition)) {
             Some(&Tenure::Owned { epoch }) if sure => Standing::Owner { epoch },
@@ -66,16 +67,12 @@ impl Tenures {
 
     /// Replaces all at once: what lapsed is not owned again because something else is for certain.
     pub(super) fn replace(&self, partitions: impl Iterator<Item = Tenure>, sure_until_ms: Option<i64>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.sure_until_ms = sure_until_ms;
         inner.partitions.fill(Tenure::None);
         for (slot, tenure) in inner.partitions.iter_mut().zip(partitions) {
             *slot = tenure;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
