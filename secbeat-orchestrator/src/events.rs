@@ -4,13 +4,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc};
 
+use parking_lot::Mutex;
 use secbeat_daemon::time::{now_ms, rfc3339};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -118,7 +114,7 @@ impl Events {
 
     /// Tells all readers. Never waits for one.
     pub fn tell(&self, change: Change) {
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.history.lock();
         let id = EventId {
             process: self.process,
             number: history.first + history.events.len() as u64,
@@ -182,7 +178,7 @@ impl Reader {
                 .await
                 .ok()?;
         }
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = self.history.lock();
         if std::mem::take(&mut self.stranger) {
             self.position = history.first;
             return Some(Told::Lagged(None));

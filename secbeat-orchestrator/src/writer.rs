@@ -1,11 +1,9 @@
 //! The shell around the [writer](secbeat_orchestrator_core::writer): carries its operations out on the bus.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use parking_lot::{Mutex, MutexGuard};
 use secbeat_orchestrator_core::{
     bucket::Revisions,
     decider,
@@ -27,7 +25,7 @@ pub struct SharedRevisions(Arc<Mutex<Revisions>>);
 
 impl SharedRevisions {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Revisions> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,5 +1,8 @@
 //! `lint`: everything that is checked without running SecBeat.
 
+mod architecture;
+mod floors;
+
 use crate::process::{cargo, output, run as run_command};
 use crate::setup::{self, Group};
 use crate::workspace;
@@ -10,14 +13,31 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Check what can be checked without running SecBeat.
+#[derive(Clone, Copy, clap::Args)]
+pub(crate) struct Args {
+    /// Only check which crate and which module may import from which
+    #[arg(long)]
+    architecture: bool,
+}
+
 /// The command itself: all steps, also after one has failed, then which ones did.
 ///
 /// The XDP program's binary is not among clippy's targets, for it compiles for BPF alone and there is no clippy with a `core`
 /// for BPF; its library is.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
+    println!("lint: architecture");
+    let architecture = architecture::run();
+    if args.architecture {
+        return architecture;
+    }
+    let mut failed = Vec::new();
+    if let Err(error) = architecture {
+        eprintln!("lint: {error:#}");
+        failed.push("architecture");
+    }
     setup::ensure(&[Group::Lint])?;
     setup::ensure_what_can_be(Group::Machines);
-    let mut failed = Vec::new();
     for (name, mut step) in steps()? {
         println!("lint: {name}");
         if let Err(error) = run_command(&mut step) {
