@@ -13,7 +13,7 @@ use crate::{
 /// Lengths of the prefixes that count as one source, by address family: what lies within one is counted together and banned
 /// together. At most a [single source](Prefix::single), which is the default, and at least what may be banned at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(schemars::JsonSchema), schemars(with = "Raw"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "Raw"))]
 #[serde(try_from = "Raw")]
 pub struct SourceLengths {
     #[serde(rename = "ipv4")]
@@ -34,14 +34,14 @@ pub struct LengthError {
 
 /// As in a config file, and in this order on the bus.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "daemon", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
     /// Prefix length of IPv4 sources.
-    #[cfg_attr(feature = "daemon", schemars(range(min = *V4.start(), max = *V4.end())))]
+    #[cfg_attr(feature = "schema", schemars(range(min = *V4.start(), max = *V4.end())))]
     ipv4: u8,
     /// Prefix length of IPv6 sources.
-    #[cfg_attr(feature = "daemon", schemars(range(min = *V6.start(), max = *V6.end())))]
+    #[cfg_attr(feature = "schema", schemars(range(min = *V6.start(), max = *V6.end())))]
     ipv6: u8,
 }
 

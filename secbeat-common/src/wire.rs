@@ -157,7 +157,7 @@ pub struct SourceCount {
 
 /// Where the edge learned a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LearnedFrom {
     /// The other end of the TCP connection: its packets carry the address, so the kernel can drop them.
@@ -244,7 +244,7 @@ pub enum Action {
 
 /// What a rule saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// Events in the window when the rule fired.
     pub count: u32,
@@ -263,7 +263,7 @@ pub enum Scope {
 
 /// Where a ban is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
     /// In the kernel and at L7.

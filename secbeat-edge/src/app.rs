@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     allowlist::{self, Allowlist},
     api::serve,
     bus::Bus,

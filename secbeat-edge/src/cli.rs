@@ -19,15 +19,13 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Generate, Output, Target, print_json},
-        config::HumanDuration,
-        exit::{self, Coded},
-        protect::Known,
-    },
-    maps,
+use secbeat_common::maps;
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Generate, Output, Target, print_json},
+    config::HumanDuration,
+    exit::{self, Coded},
+    protect::Known,
 };
 
 use crate::{

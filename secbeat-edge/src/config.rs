@@ -9,15 +9,11 @@ use std::{
 
 use anyhow::Context;
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::{
-        config::{self, ConfigError, HumanDuration, NatsUrl, schema},
-        credentials::{Login, Membership, Nats, Role},
-        protect::{Known, Protect, sessions},
-    },
-    maps,
-    prefix::Prefix,
-    subjects,
+use secbeat_common::{maps, prefix::Prefix, subjects};
+use secbeat_daemon::{
+    config::{self, ConfigError, HumanDuration, NatsUrl, schema},
+    credentials::{Login, Membership, Nats, Role},
+    protect::{Known, Protect, sessions},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 

@@ -13,13 +13,13 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{
-        commands::{Reason, Refused},
-        protect::Protected,
-        time::now_ms,
-    },
     prefix::Prefix,
     wire::{BlockCommand, Enforcement},
+};
+use secbeat_daemon::{
+    commands::{Reason, Refused},
+    protect::Protected,
+    time::now_ms,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, error, info, warn};

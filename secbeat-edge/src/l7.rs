@@ -9,7 +9,8 @@ use std::{
     },
 };
 
-use secbeat_common::{daemon::protect::Protected, net_table::NetTable, prefix::Prefix, wire::Layer};
+use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
+use secbeat_daemon::protect::Protected;
 
 use crate::{
     config::Enforcement,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream::{self, kv};
 use secbeat_common::{
-    daemon::time::now_ms,
     subjects,
     wire::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
 };
+use secbeat_daemon::time::now_ms;
 use tokio::{sync::oneshot, time::MissedTickBehavior};
 use tracing::{debug, warn};
 use uuid::Uuid;

@@ -21,10 +21,8 @@ use std::{
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
-use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
-    wire,
-};
+use secbeat_common::wire;
+use secbeat_daemon::{bus::Bus, time::now_ms};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

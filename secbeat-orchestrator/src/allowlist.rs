@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use secbeat_common::{
-    daemon::{allowlist::Allowlist, bus::Bus, time::now_ms},
     prefix::Prefix,
     wire::{AllowEntry, AuditRecord, Decision, MAX_ALLOWED},
 };
+use secbeat_daemon::{allowlist::Allowlist, bus::Bus, time::now_ms};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 

@@ -3,20 +3,18 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::{
-    daemon::{
-        allowlist::{self, AllowReader, Allowlist},
-        api::serve,
-        bus::Bus,
-        commands::{Reader, Refused},
-        config::NatsUrl,
-        credentials::Membership,
-        garbage::Garbage,
-        supervisor,
-        tls::ServerTls,
-        traces::Traces,
-    },
-    sign::Signer,
+use secbeat_common::sign::Signer;
+use secbeat_daemon::{
+    allowlist::{self, AllowReader, Allowlist},
+    api::serve,
+    bus::Bus,
+    commands::{Reader, Refused},
+    config::NatsUrl,
+    credentials::Membership,
+    garbage::Garbage,
+    supervisor,
+    tls::ServerTls,
+    traces::Traces,
 };
 use tokio::{
     net::TcpListener,

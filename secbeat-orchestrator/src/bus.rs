@@ -21,11 +21,11 @@ use async_nats::{
     },
 };
 use secbeat_common::{
-    daemon::{bus::Bus, credentials::Membership},
     sign::{Signer, Trust},
     subjects,
     wire::{self, AuditRecord, Lease},
 };
+use secbeat_daemon::{bus::Bus, credentials::Membership};
 use tracing::debug;
 
 pub use self::{

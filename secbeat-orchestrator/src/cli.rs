@@ -18,7 +18,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::Remote,
     cli::{Generate, Output, Target},
     exit,

@@ -5,15 +5,11 @@ mod rules;
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::{
-        config::{self, ConfigError, HumanDuration, NatsUrl, schema},
-        credentials::Nats,
-        protect::{Known, Protect, sessions},
-    },
-    prefix::Prefix,
-    sources::SourceLengths,
-    wire::Interest,
+use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::Interest};
+use secbeat_daemon::{
+    config::{self, ConfigError, HumanDuration, NatsUrl, schema},
+    credentials::Nats,
+    protect::{Known, Protect, sessions},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 

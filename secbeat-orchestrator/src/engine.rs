@@ -21,11 +21,11 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{allowlist::Allowlist, bus::Bus, time::now_ms, traces::Traces},
     fence::Fence,
     prefix::Prefix,
     wire::{Decision as Audited, Scope},
 };
+use secbeat_daemon::{allowlist::Allowlist, bus::Bus, time::now_ms, traces::Traces};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,

@@ -11,10 +11,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use secbeat_common::{
-    daemon::time::{end, now_ms, rfc3339},
-    wire::{AuditRecord, Decision},
-};
+use secbeat_common::wire::{AuditRecord, Decision};
+use secbeat_daemon::time::{end, now_ms, rfc3339};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;

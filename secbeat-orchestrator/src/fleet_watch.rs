@@ -9,10 +9,10 @@ use async_nats::jetstream::{
 };
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, garbage::Garbage, time::now_ms},
     subjects,
     wire::{self, AckBatch, Presence},
 };
+use secbeat_daemon::{bus::Bus, garbage::Garbage, time::now_ms};
 use tokio::sync::mpsc;
 use tracing::warn;
 

@@ -7,10 +7,8 @@ mod reader;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use secbeat_common::{
-    daemon::{bus::Bus, garbage::Garbage},
-    sources::SourceLengths,
-};
+use secbeat_common::sources::SourceLengths;
+use secbeat_daemon::{bus::Bus, garbage::Garbage};
 use tokio::sync::{mpsc, watch};
 
 use self::reader::Reader;

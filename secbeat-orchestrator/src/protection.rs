@@ -3,14 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::{
-    daemon::{
-        protect::{self, Known, Names},
-        time::now_ms,
-    },
-    maps::allow,
-    prefix::Prefix,
-    wire::AllowEntry,
+use secbeat_common::{maps::allow, prefix::Prefix, wire::AllowEntry};
+use secbeat_daemon::{
+    protect::{self, Known, Names},
+    time::now_ms,
 };
 use tokio::sync::mpsc;
 use tracing::{error, info};

@@ -13,14 +13,14 @@ use anyhow::Context as _;
 use async_nats::jetstream::kv::{Entry, Operation};
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{
-        bus::Bus,
-        commands::{Heard, Reader, TOGETHER},
-        config::NatsUrl,
-        time::now_ms,
-    },
     prefix::Prefix,
     wire::{BlockCommand, Lift},
+};
+use secbeat_daemon::{
+    bus::Bus,
+    commands::{Heard, Reader, TOGETHER},
+    config::NatsUrl,
+    time::now_ms,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::warn;

@@ -9,12 +9,12 @@ use async_nats::jetstream::{
     stream::StorageType,
 };
 use secbeat_common::{
-    daemon::bus::Bus,
     sign::{MAX_SEAL, Signer},
     sources::SourceLengths,
     subjects,
     wire::{Interest, MAX_INTEREST},
 };
+use secbeat_daemon::bus::Bus;
 use tracing::{debug, info};
 
 /// Pause before writing is tried again.

@@ -15,11 +15,11 @@ use std::{
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     subjects::PARTITIONS,
     wire::{BlockCommand, NO_LEASE},
 };
+use secbeat_daemon::time::now_ms;
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write as _, os::fd::AsRawFd as _, path::PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use secbeat_common::daemon::config::ConfigError;
+use secbeat_daemon::config::ConfigError;
 
 /// Has both daemons read `text` as their config.
 ///

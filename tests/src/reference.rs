@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use secbeat_common::daemon::config::schema::schema_of;
+use secbeat_daemon::config::schema::schema_of;
 use serde_json::Value;
 
 /// A daemon's config file.
@@ -405,7 +405,7 @@ pub fn as_json(value: toml::Value) -> Value {
 fn same(one: &Value, other: &Value) -> bool {
     let duration = |value: &Value| {
         let text = value.as_str()?;
-        text.parse::<secbeat_common::daemon::config::HumanDuration>().ok()
+        text.parse::<secbeat_daemon::config::HumanDuration>().ok()
     };
     one == other || duration(one).is_some_and(|one| duration(other) == Some(one))
 }

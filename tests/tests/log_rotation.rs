@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::daemon::time::{now_ms, rfc3339};
+use secbeat_daemon::time::{now_ms, rfc3339};
 use secbeat_tests::lab::{process::Daemon, wait::wait_until};
 use tempfile::TempDir;
 

@@ -8,10 +8,10 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     wire::{AuditRecord, Decision, Layer, Reason},
 };
+use secbeat_daemon::time::now_ms;
 use secbeat_edge::kernel::{BanMaps, Pins};
 use secbeat_orchestrator::{
     api::{audit::AuditView, view::ApiStats},

@@ -6,12 +6,12 @@ use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use secbeat_common::{
-    daemon::{credentials::Role, time::now_ms},
     prefix::Prefix,
     sign::{SecretKey, Signer},
     subjects,
     wire::{Action, BlockCommand, Layer, NO_LEASE, Reason, Scope},
 };
+use secbeat_daemon::{credentials::Role, time::now_ms};
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
     intruder::Intruder,

@@ -8,13 +8,13 @@ use crate::prefix::Prefix;
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
     /// When it was taken, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// CIDR.
     #[serde(with = "cidr")]
-    #[cfg_attr(feature = "daemon", schema(value_type = String))]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub target: Prefix,
     /// A daemon's name, or whoever used the API.
     pub actor: String,
@@ -24,12 +24,12 @@ pub struct AuditRecord {
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Decision {
     Ban {
         command_id: Uuid,
-        #[cfg_attr(feature = "daemon", schema(value_type = String))]
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
         note: String,
         expires_at_ms: i64,
@@ -50,7 +50,7 @@ pub enum Decision {
     },
     /// A finding of a rule that only observes, and the ban that it would have been.
     Observed {
-        #[cfg_attr(feature = "daemon", schema(value_type = String))]
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
         note: String,
         expires_at_ms: i64,
@@ -70,7 +70,7 @@ pub enum Decision {
     Disallow,
     /// A finding that banned nobody, and why.
     Suppressed {
-        #[cfg_attr(feature = "daemon", schema(value_type = String))]
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
         why: String,
         evidence: Evidence,

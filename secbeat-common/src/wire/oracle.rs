@@ -69,8 +69,11 @@ fn comes_back_from_json<T: Serialize + DeserializeOwned + PartialEq + Debug>(inp
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     #[test]
     fn the_fuzzers_corpus_of_messages_comes_back() {
-        crate::corpus::replay("wire", super::check);
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        crate::corpus::replay(&corpora, "wire", super::check);
     }
 }

@@ -8,7 +8,7 @@ use crate::digest::Extract;
 
 /// One edge, as of `at_ms`. Counters count since the daemon's start unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Presence {
     pub edge_id: String,
     /// New with every start of the daemon.
@@ -36,7 +36,7 @@ pub struct Presence {
 
 /// Where an edge enforces bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EnforcedAt {
     Kernel,
@@ -46,7 +46,7 @@ pub enum EnforcedAt {
 
 /// An interface under protection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct XdpInterface {
     pub name: String,
     /// `native` or `generic`.
@@ -55,7 +55,7 @@ pub struct XdpInterface {
 
 /// An edge's bans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EnforcedBans {
     /// In force there, its own ones included.
     pub active: u64,
@@ -71,7 +71,7 @@ pub struct EnforcedBans {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Drops {
     pub packets: u64,
     pub bytes: u64,
@@ -79,7 +79,7 @@ pub struct Drops {
 
 /// Telemetry that waits on disk for the bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Spooled {
     pub batches: u64,
     pub bytes: u64,

@@ -13,14 +13,14 @@ pub const MAX_EVIDENCE_TEXT: usize = 4096;
 
 /// One event that was reported of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SeenEvent {
     /// Event time, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// The edge that reported it.
     pub edge: String,
     /// Which of the source's addresses.
-    #[cfg_attr(feature = "daemon", schema(value_type = String))]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub client: IpAddr,
     pub learned_from: LearnedFrom,
     #[serde(flatten)]
@@ -32,7 +32,7 @@ pub struct SeenEvent {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SeenWhat {
     /// An answer with a status of 400–599.

@@ -67,7 +67,7 @@ pub struct WafRule {
 
 /// What the firewall did about a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum WafOutcome {
     /// It answered in the application's place, or cut the connection.
@@ -79,7 +79,7 @@ pub enum WafOutcome {
 /// Severities of syslog (RFC 5424 §6.2.1), which the rule language of `ModSecurity` has taken over. The most severe is
 /// the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Emergency,

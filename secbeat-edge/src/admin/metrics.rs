@@ -1,7 +1,7 @@
 //! `GET /metrics`: the [`Stats`] that the API shows, for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use secbeat_common::daemon::metrics::{Told, scrape};
+use secbeat_daemon::metrics::{Told, scrape};
 
 use super::view::{ProxyView, SpoolView, Stats};
 use crate::{kernel::FilterMode, sources::access_log::AccessLogView};

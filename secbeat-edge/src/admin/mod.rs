@@ -14,18 +14,16 @@ use axum::{
     response::IntoResponse,
     routing::{delete, get, put},
 };
-use secbeat_common::{
-    daemon::{
-        allowlist::Allowlist,
-        api::{Failure, as_problems, ask, bad_request, no_browsers},
-        bus::Bus,
-        config::HumanDuration,
-        garbage::Garbage,
-        metrics::answer as scraped,
-        protect::{Allowed, Protected},
-        time::now_ms,
-    },
-    prefix::Prefix,
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::{
+    allowlist::Allowlist,
+    api::{Failure, as_problems, ask, bad_request, no_browsers},
+    bus::Bus,
+    config::HumanDuration,
+    garbage::Garbage,
+    metrics::answer as scraped,
+    protect::{Allowed, Protected},
+    time::now_ms,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};

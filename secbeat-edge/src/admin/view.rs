@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use secbeat_common::{
-    daemon::time::rfc3339,
     maps::origin,
     prefix::Prefix,
     verdict::Verdict,
     wire::{Layer, Reason},
 };
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -9,12 +9,12 @@ use async_nats::jetstream::{
 };
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, garbage::Garbage},
     sign::{Opened, Trust},
     sources::SourceLengths,
     subjects,
     wire::{Interest, TooInterested},
 };
+use secbeat_daemon::{bus::Bus, garbage::Garbage};
 use tracing::{debug, info};
 
 use crate::telemetry::Wanted;

@@ -1,17 +1,14 @@
 //! `bans`, `ban` and `unban`: through the daemon where one runs, else in the pinned maps.
 
 use anyhow::bail;
-use secbeat_common::{
-    daemon::{
-        api::CallError,
-        cli::{Output, print_json, table},
-        config::HumanDuration,
-        exit::Coded,
-        protect::sessions,
-        time::{ends_in, now_ms},
-    },
-    maps,
-    prefix::Prefix,
+use secbeat_common::{maps, prefix::Prefix};
+use secbeat_daemon::{
+    api::CallError,
+    cli::{Output, print_json, table},
+    config::HumanDuration,
+    exit::Coded,
+    protect::sessions,
+    time::{ends_in, now_ms},
 };
 
 use super::Places;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use secbeat_common::daemon::cli::{Output, print_json};
+use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
 use crate::config::Config;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
-use secbeat_common::daemon::credentials::{Credentials, Nats, Role};
+use secbeat_daemon::credentials::{Credentials, Nats, Role};
 
 use crate::config::Config;
 

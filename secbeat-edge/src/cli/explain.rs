@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
-use secbeat_common::{
-    daemon::cli::Output,
-    logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine},
-};
+use secbeat_daemon::cli::Output;
+use secbeat_logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
 use serde::Serialize;
 
 #[derive(Debug, clap::Args)]

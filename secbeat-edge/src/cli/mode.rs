@@ -1,6 +1,6 @@
 //! `mode`: through the daemon where one runs, else in the pinned settings.
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };

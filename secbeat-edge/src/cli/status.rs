@@ -1,6 +1,6 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };

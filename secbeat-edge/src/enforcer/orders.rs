@@ -6,11 +6,11 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now,
     digest::Extract,
     prefix::Prefix,
     wire::{AllowEntry, BlockCommand},
 };
+use secbeat_daemon::time::now;
 use tokio::sync::oneshot;
 
 use crate::{

@@ -140,7 +140,8 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::{daemon::protect::Protected, wire::Layer};
+    use secbeat_common::wire::Layer;
+    use secbeat_daemon::protect::Protected;
 
     use super::*;
     use crate::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use secbeat_common::daemon::config::{HumanDuration, schema};
+use secbeat_daemon::config::{HumanDuration, schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{

@@ -7,13 +7,13 @@ use axum::{
 };
 use jiff::Timestamp;
 use secbeat_common::{
-    daemon::{
-        api::bad_request,
-        term::Term,
-        time::{ms_to_end, now_ms, rfc3339},
-    },
     prefix::Prefix,
     wire::{AllowEntry, PERMANENT},
+};
+use secbeat_daemon::{
+    api::bad_request,
+    term::Term,
+    time::{ms_to_end, now_ms, rfc3339},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -6,15 +6,11 @@ use axum::{
     extract::{Query, State},
     http::StatusCode,
 };
-use secbeat_common::{
-    daemon::{
-        api::bad_request,
-        config::HumanDuration,
-        time::{now_ms, rfc3339},
-    },
-    prefix::Prefix,
-    subjects,
-    wire::AuditRecord,
+use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
+use secbeat_daemon::{
+    api::bad_request,
+    config::HumanDuration,
+    time::{now_ms, rfc3339},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

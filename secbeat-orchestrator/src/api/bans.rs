@@ -8,11 +8,8 @@ use axum::{
     extract::{DefaultBodyLimit, Path, Query, State},
     http::StatusCode,
 };
-use secbeat_common::{
-    daemon::{api::bad_request, term::Term, time::now_ms},
-    prefix::Prefix,
-    wire::Layer,
-};
+use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use schemars::JsonSchema;
-use secbeat_common::daemon::{api::Scheme, config::schema, tls::CertificateFiles};
+use secbeat_daemon::{api::Scheme, config::schema, tls::CertificateFiles};
 use serde::Deserialize;
 
 use super::token::Token;

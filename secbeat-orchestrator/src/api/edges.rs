@@ -1,7 +1,8 @@
 //! `GET /api/v1/edges`.
 
 use axum::{Json, extract::State};
-use secbeat_common::{daemon::time::rfc3339, wire::Presence};
+use secbeat_common::wire::Presence;
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -8,7 +8,7 @@ use axum::{
     response::sse::{Event as Sent, KeepAlive, Sse},
 };
 use futures::{Stream, stream};
-use secbeat_common::daemon::api::bad_request;
+use secbeat_daemon::api::bad_request;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -5,7 +5,7 @@ use axum::{
     Json,
     extract::{Query, State},
 };
-use secbeat_common::daemon::api::bad_request;
+use secbeat_daemon::api::bad_request;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -1,7 +1,7 @@
 //! `GET /metrics`, for Prometheus.
 
 use axum::{extract::State, response::IntoResponse};
-use secbeat_common::daemon::metrics::{Told, answer, scrape};
+use secbeat_daemon::metrics::{Told, answer, scrape};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{

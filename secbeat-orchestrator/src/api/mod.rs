@@ -21,8 +21,8 @@ pub mod view;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
-pub use secbeat_common::daemon::api::Failure;
-use secbeat_common::daemon::{
+pub use secbeat_daemon::api::Failure;
+use secbeat_daemon::{
     api::{as_problems, ask, no_browsers},
     bus::Bus,
     commands::Refused,

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::{Json, http::Method};
-use secbeat_common::daemon::api::{PROBLEM_JSON, Problem};
+use secbeat_daemon::api::{PROBLEM_JSON, Problem};
 use utoipa::{
     OpenApi,
     openapi::{

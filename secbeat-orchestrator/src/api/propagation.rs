@@ -1,7 +1,7 @@
 //! `GET /api/v1/propagation`.
 
 use axum::{Json, extract::State};
-use secbeat_common::daemon::time::rfc3339;
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

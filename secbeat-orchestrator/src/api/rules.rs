@@ -1,7 +1,7 @@
 //! `/api/v1/rules`: what the detector looks for.
 
 use axum::{Json, extract::State};
-use secbeat_common::daemon::config::HumanDuration;
+use secbeat_daemon::config::HumanDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -6,7 +6,8 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use secbeat_common::{daemon::api::bad_request, prefix::Prefix};
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::api::bad_request;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};

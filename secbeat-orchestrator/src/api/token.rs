@@ -9,7 +9,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 use schemars::JsonSchema;
-use secbeat_common::daemon::config::schema;
+use secbeat_daemon::config::schema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use subtle::ConstantTimeEq as _;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secbeat_common::daemon::time::{end, ms_to_end, rfc3339};
+use secbeat_daemon::time::{end, ms_to_end, rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -14,11 +14,11 @@ use async_nats::jetstream::{
     publish::PublishAck,
 };
 use secbeat_common::{
-    daemon::time::{ms_to_end, now_ms},
     prefix::Prefix,
     subjects,
     wire::{BlockCommand, Lift},
 };
+use secbeat_daemon::time::{ms_to_end, now_ms};
 
 use uuid::Uuid;
 

@@ -7,10 +7,8 @@ use async_nats::{
     header::{NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE},
     jetstream::{message::OutboundMessage, response::Response},
 };
-use secbeat_common::{
-    daemon::cli::require_version,
-    wire::{AuditRecord, BlockCommand},
-};
+use secbeat_common::wire::{AuditRecord, BlockCommand};
+use secbeat_daemon::cli::require_version;
 use serde::Deserialize;
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! `allowlist list`, `allowlist add` and `allowlist remove`.
 
 use clap::{Args, Subcommand};
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, Target, print_json, table},
     term::Term,

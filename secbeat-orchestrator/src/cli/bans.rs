@@ -3,15 +3,12 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use secbeat_common::{
-    daemon::{
-        api::{ApiClient, CallError},
-        cli::{Output, Target, print_json, table},
-        term::Term,
-        time::ends_in,
-    },
-    prefix::Prefix,
-    wire::Reason,
+use secbeat_common::{prefix::Prefix, wire::Reason};
+use secbeat_daemon::{
+    api::{ApiClient, CallError},
+    cli::{Output, Target, print_json, table},
+    term::Term,
+    time::ends_in,
 };
 
 use crate::api::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     cli::{Output, print_json, table},
     credentials::Role,
 };

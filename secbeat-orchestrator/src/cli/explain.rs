@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use clap::Args;
 use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Output, print_json, table},
-        time::rfc3339,
-    },
     prefix::Prefix,
     wire::{Decision, Reason},
+};
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Output, print_json, table},
+    time::rfc3339,
 };
 
 use crate::{

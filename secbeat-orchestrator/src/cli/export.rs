@@ -4,7 +4,7 @@ use std::io::{self, BufWriter};
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use secbeat_common::daemon::api::ApiClient;
+use secbeat_daemon::api::ApiClient;
 
 use super::bans::Pages;
 use crate::exchange::{BanEntry, Format, Writer};

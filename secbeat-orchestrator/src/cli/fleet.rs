@@ -1,11 +1,9 @@
 //! `edges` and `propagation`.
 
-use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Output, print_json, table},
-    },
-    wire::Presence,
+use secbeat_common::wire::Presence;
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Output, print_json, table},
 };
 
 use crate::api::{

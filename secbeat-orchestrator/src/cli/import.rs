@@ -9,10 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
-use secbeat_common::{
-    daemon::{api::ApiClient, term::Term},
-    maps::MAX_BANNED_NETS,
-};
+use secbeat_common::maps::MAX_BANNED_NETS;
+use secbeat_daemon::{api::ApiClient, term::Term};
 
 use crate::{
     api::{bans::ImportRequest, view::Imported},

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json, table},
     credentials::Role,

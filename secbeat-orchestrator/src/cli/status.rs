@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json},
 };

@@ -1,7 +1,7 @@
 //! `token create`: a token for somebody, and the table that lets it in.
 
 use clap::Subcommand;
-use secbeat_common::daemon::cli::{Output, print_json};
+use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
 use crate::api::token::{self, Role, TokenHash, TokenName};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::{ApiClient, CallError},
     cli::Output,
 };

@@ -7,10 +7,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use schemars::JsonSchema;
 use secbeat_common::{
-    daemon::config::{HumanDuration, schema},
     rules::{HostPattern, Match, Method, PathPattern, Statuses},
     wire::{RuleName, Severity},
 };
+use secbeat_daemon::config::{HumanDuration, schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::detect::{

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use secbeat_common::{
-    daemon::time::{now_ms, rfc3339},
-    wire::{AckBatch, Presence},
-};
+use secbeat_common::wire::{AckBatch, Presence};
+use secbeat_daemon::time::{now_ms, rfc3339};
 use tracing::{info, warn};
 
 use super::Engine;

@@ -3,10 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use secbeat_common::{
-    daemon::garbage::Garbage,
     prefix::Prefix,
     wire::{AckBatch, AuditRecord, Presence, TelemetryBatch, WafBatch},
 };
+use secbeat_daemon::garbage::Garbage;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 

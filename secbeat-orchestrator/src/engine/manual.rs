@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use secbeat_common::{daemon::time::now_ms, prefix::Prefix, wire::Decision as Audited};
+use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
+use secbeat_daemon::time::now_ms;
 use tracing::info;
 use uuid::Uuid;
 

@@ -1,9 +1,7 @@
 //! Rules that only observe.
 
-use secbeat_common::{
-    daemon::time::now_ms,
-    wire::{BlockCommand, Decision as Audited},
-};
+use secbeat_common::wire::{BlockCommand, Decision as Audited};
+use secbeat_daemon::time::now_ms;
 use tracing::info;
 
 use super::{ACTOR, Engine, open::record};

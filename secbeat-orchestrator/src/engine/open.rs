@@ -1,10 +1,10 @@
 //! Decisions on their way to the bus: each is audited, and whoever asked for it answered, once it is there.
 
 use secbeat_common::{
-    daemon::time::{end, now_ms},
     prefix::Prefix,
     wire::{AuditRecord, BlockCommand, Decision as Audited, SeenEvent},
 };
+use secbeat_daemon::time::{end, now_ms};
 use tracing::info;
 use uuid::Uuid;
 

@@ -1,11 +1,11 @@
 //! Which partitions' sources the engine judges.
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     subjects::PARTITIONS,
     wire::{BlockCommand, Layer, Scope},
 };
+use secbeat_daemon::time::now_ms;
 use tracing::{info, warn};
 
 use super::{Engine, resets::Reset};

@@ -1,6 +1,6 @@
 //! Whom the ledger protects: what was found on this host or is in the config, and the fleet's allowlist.
 
-use secbeat_common::daemon::{allowlist::Allowlist, time::now_ms};
+use secbeat_daemon::{allowlist::Allowlist, time::now_ms};
 use tokio::sync::watch;
 use tracing::info;
 

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     subjects::PARTITIONS,
     wire::{AuditRecord, BlockCommand, Decision as Audited, Reason, RuleName},
 };
+use secbeat_daemon::time::now_ms;
 use tracing::{info, warn};
 use uuid::Uuid;
 

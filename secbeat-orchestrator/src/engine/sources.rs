@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use secbeat_common::{daemon::time::now_ms, prefix::Prefix};
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::time::now_ms;
 
 use super::Engine;
 use crate::{api::view::BanView, evidence::FindingFilter, explain::SourceFacts};

@@ -2,12 +2,10 @@
 
 use std::{collections::HashMap, time::SystemTime};
 
-use secbeat_common::{
-    daemon::{
-        time::{from_ms, now},
-        traces::{KeyValue, Span, SpanKind, Traces},
-    },
-    wire::BlockCommand,
+use secbeat_common::wire::BlockCommand;
+use secbeat_daemon::{
+    time::{from_ms, now},
+    traces::{KeyValue, Span, SpanKind, Traces},
 };
 use uuid::Uuid;
 

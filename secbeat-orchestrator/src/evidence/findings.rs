@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use secbeat_common::{daemon::time::rfc3339, prefix::Prefix, wire::Reason};
+use secbeat_common::{prefix::Prefix, wire::Reason};
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

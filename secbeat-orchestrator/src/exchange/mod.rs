@@ -5,10 +5,10 @@ mod write;
 
 use jiff::Timestamp;
 use secbeat_common::{
-    daemon::{config::MAX_DURATION, term::Term},
     prefix::{Prefix, PrefixError},
     wire::{Layer, PERMANENT, Reason},
 };
+use secbeat_daemon::{config::MAX_DURATION, term::Term};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

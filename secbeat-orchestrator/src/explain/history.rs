@@ -1,9 +1,7 @@
 //! Bans from their audit records.
 
-use secbeat_common::{
-    daemon::time::{end as end_of, rfc3339},
-    wire::{AuditRecord, Decision},
-};
+use secbeat_common::wire::{AuditRecord, Decision};
+use secbeat_daemon::time::{end as end_of, rfc3339};
 use uuid::Uuid;
 
 use super::{End, PastBan};

@@ -17,10 +17,10 @@ mod view;
 use std::net::IpAddr;
 
 use secbeat_common::{
-    daemon::time::rfc3339,
     prefix::Prefix,
     wire::{AuditRecord, SeenEvent},
 };
+use secbeat_daemon::time::rfc3339;
 
 pub use self::{
     render::render,

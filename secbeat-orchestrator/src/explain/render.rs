@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use secbeat_common::{
-    daemon::{
-        cli::table,
-        time::{NEVER, rfc3339},
-    },
-    wire::{SeenEvent, SeenWhat, WafOutcome},
+use secbeat_common::wire::{SeenEvent, SeenWhat, WafOutcome};
+use secbeat_daemon::{
+    cli::table,
+    time::{NEVER, rfc3339},
 };
 
 use super::{End, PastBan, SourceView, Standing, timeline::span};

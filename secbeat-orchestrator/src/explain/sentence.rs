@@ -1,9 +1,7 @@
 //! The answer in words.
 
-use secbeat_common::{
-    daemon::time::{NEVER, left, rfc3339},
-    wire::{AuditRecord, SeenEvent},
-};
+use secbeat_common::wire::{AuditRecord, SeenEvent};
+use secbeat_daemon::time::{NEVER, left, rfc3339};
 
 use super::{End, PastBan, SourceFacts, Standing, timeline::span};
 use crate::{detect::WindowView, evidence::Outcome, millis, protection::ProtectedNet};

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use secbeat_common::{
-    daemon::time::{end, rfc3339},
-    wire::{AuditRecord, Decision, SeenEvent, SeenWhat},
-};
+use secbeat_common::wire::{AuditRecord, Decision, SeenEvent, SeenWhat};
+use secbeat_daemon::time::{end, rfc3339};
 
 use super::{End, Moment, PastBan, history::decided_ms};
 use crate::evidence::{FindingView, Outcome};
@@ -283,5 +281,5 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
 /// How long `ms` is, as `1m` or `5m 2s 3ms`.
 pub(super) fn span(ms: i64) -> String {
     let span = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    secbeat_common::daemon::config::HumanDuration(span).to_string()
+    secbeat_daemon::config::HumanDuration(span).to_string()
 }

@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use secbeat_common::{
-    daemon::time::rfc3339,
-    wire::{Reason, SeenEvent},
-};
+use secbeat_common::wire::{Reason, SeenEvent};
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -6,11 +6,11 @@ use anyhow::Context as _;
 use async_nats::{Message, jetstream};
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{garbage::Garbage, time::now_ms},
     sources::SourceLengths,
     subjects::{self, PARTITIONS},
     wire::{self, LateBatch, WafBatch, WireError},
 };
+use secbeat_daemon::{garbage::Garbage, time::now_ms};
 use tokio::sync::watch;
 use tracing::{info, warn};
 

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use async_nats::jetstream::kv;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
     subjects::{self, LeaseKey, PARTITIONS},
     wire::{self, Lease},
 };
+use secbeat_daemon::{bus::Bus, time::now_ms};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};

@@ -1,4 +1,4 @@
-//! Replays of real logs; see `secbeat-common/fixtures/README.md`.
+//! Replays of real logs; see `secbeat-common/logs/fixtures/README.md`.
 
 mod compressed;
 mod diff;
@@ -13,9 +13,9 @@ use crate::{
     ledger::LedgerConfig,
 };
 
-const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/fixtures/http-dos-random-uri.log");
-const PROBING: &[u8] = include_bytes!("../../../secbeat-common/fixtures/apache-http-probing.log");
-const SITE: &[u8] = include_bytes!("../../../secbeat-common/fixtures/elastic-apache.log");
+const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/http-dos-random-uri.log");
+const PROBING: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/apache-http-probing.log");
+const SITE: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/elastic-apache.log");
 
 /// The first 500 lines of a mostly benign log.
 fn benign() -> &'static [u8] {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use ahash::RandomState;
 use secbeat_common::{
-    logs::LogLine,
     prefix::Prefix,
     wire::{LearnedFrom, Scope},
 };
+use secbeat_logs::LogLine;
 use uuid::Uuid;
 
 use super::{

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_nats::{Client, ConnectOptions, Event};
-use secbeat_common::daemon::credentials::{Credentials, Login, Role};
+use secbeat_daemon::credentials::{Credentials, Login, Role};
 
 use crate::lab::netns::Namespace;
 

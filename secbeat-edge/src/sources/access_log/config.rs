@@ -9,11 +9,9 @@ use std::{
 use glob::{MatchOptions, Pattern};
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::config::{HumanDuration, schema},
-    logs::Format,
-    wire::LearnedFrom,
-};
+use secbeat_common::wire::LearnedFrom;
+use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_logs::Format;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Stars match neither a slash nor hidden files, as in a shell.

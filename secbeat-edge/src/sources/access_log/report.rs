@@ -8,11 +8,9 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{
-    daemon::time::now_ms,
-    logs::{Format, LogLine},
-    wire::LearnedFrom,
-};
+use secbeat_common::wire::LearnedFrom;
+use secbeat_daemon::time::now_ms;
+use secbeat_logs::{Format, LogLine};
 use tracing::warn;
 
 use super::{

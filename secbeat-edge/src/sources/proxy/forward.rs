@@ -13,7 +13,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
-use secbeat_common::daemon::time::now_ms;
+use secbeat_daemon::time::now_ms;
 use tokio::time::Instant;
 
 use super::{

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::config::{HumanDuration, schema},
-    logs::waf::WafFormat,
-};
+use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_logs::waf::WafFormat;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::sources::access_log::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};

@@ -17,7 +17,7 @@ use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
 };
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::{ApiClient, CallError},
     config::HumanDuration,
     time::now_ms,

@@ -9,7 +9,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Borders, Paragraph, Row, Table},
 };
-use secbeat_common::daemon::{api::CallError, time::ends_in};
+use secbeat_daemon::{api::CallError, time::ends_in};
 
 use crate::{
     api::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use secbeat_common::daemon::config::{ConfigError, HumanDuration, schema};
+use secbeat_daemon::config::{ConfigError, HumanDuration, schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer},
