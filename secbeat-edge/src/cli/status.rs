@@ -123,7 +123,10 @@ fn print_status(status: &Status) {
             if spool.failing {
                 "UNUSABLE: telemetry is lost while NATS is down".to_owned()
             } else {
-                format!("{} batches waiting for NATS ({} bytes)", spool.batches, spool.bytes)
+                format!(
+                    "{} batches waiting for NATS ({} bytes)",
+                    spool.batches, spool.bytes
+                )
             }
         );
         let unattributed: u64 = daemon.unattributed.values().sum();

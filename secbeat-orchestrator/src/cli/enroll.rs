@@ -89,9 +89,7 @@ impl Command {
             Self::Expel(Expel { name, dir }) => {
                 let mut fleet = Fleet::open(&dir.dir)?;
                 fleet.expel(name)?;
-                println!(
-                    "removed {name}; reload nats-server (SIGHUP) to close its connection"
-                );
+                println!("removed {name}; reload nats-server (SIGHUP) to close its connection");
                 Ok(())
             }
             Self::Members(Members { dir, output }) => {

@@ -185,7 +185,9 @@ impl Screen {
             .count();
         alarm(drifting > 0, format!("DRIFTING EDGES: {drifting}"));
         if second.is_empty() {
-            second.push(Span::from(" NATS connected, every partition has an owner, no safety limit reached").green());
+            second.push(
+                Span::from(" NATS connected, every partition has an owner, no safety limit reached").green(),
+            );
         }
         vec![first.into(), second.into()]
     }
