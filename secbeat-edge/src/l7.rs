@@ -4,11 +4,12 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
+use parking_lot::RwLock;
 use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 use secbeat_daemon::protect::Protected;
 
@@ -82,7 +83,7 @@ impl L7Bans {
 
     /// Bans `target` until `ends`.
     pub fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
-        let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
+        let mut bans = self.bans.write();
         if target.is_single() {
             bans.sources.insert(target, (ends, layer));
         } else {
@@ -92,7 +93,7 @@ impl L7Bans {
 
     /// Lifts the ban of `target`.
     pub fn remove(&self, target: &Prefix) {
-        let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
+        let mut bans = self.bans.write();
         if target.is_single() {
             bans.sources.remove(target);
         } else {
@@ -101,7 +102,7 @@ impl L7Bans {
     }
 
     fn admission_at(&self, client: Client, now: impl FnOnce() -> BootTime) -> Admission {
-        let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
+        let bans = self.bans.read();
         let mut around = bans.around(client.address).peekable();
         // As in the kernel: the end and the allowlist are looked at on a hit only.
         if around.peek().is_none() {

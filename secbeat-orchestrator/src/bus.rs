@@ -28,12 +28,7 @@ use secbeat_common::{
 use secbeat_daemon::{bus::Bus, credentials::Membership};
 use tracing::debug;
 
-pub use self::{
-    allow::Over,
-    audit::AuditQuery,
-    bans::{Found, Put},
-    batch::BATCH,
-};
+pub use self::{allow::Over, audit::AuditQuery};
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -248,7 +243,7 @@ impl Streams {
         ))
     }
 
-    /// Writes up to [`BATCH`] audit records in their order, each once, and waits for the server once. What it acknowledged
+    /// Writes up to [`BATCH`](secbeat_orchestrator_core::writer::BATCH) audit records in their order, each once, and waits for the server once. What it acknowledged
     /// is taken out of `records`.
     ///
     /// # Errors

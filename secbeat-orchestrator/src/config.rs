@@ -5,23 +5,24 @@ mod rules;
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use schemars::JsonSchema;
-use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::Interest};
+use secbeat_common::{prefix::Prefix, sources::SourceLengths};
 use secbeat_daemon::{
     config::{self, ConfigError, HumanDuration, NatsUrl, schema},
     credentials::Nats,
     protect::{Known, Protect, sessions},
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
-
-pub use self::rules::Rules;
-use crate::{
-    api::config::ApiConfig,
-    detect::{Counts, DetectConfig, RuleConfig},
-    evidence,
+use secbeat_orchestrator_core::{
+    ProtectedNet,
+    analyzers::DetectConfig,
+    decider, evidence,
     ledger::{LedgerConfig, Share},
     presence,
-    wanted::Wanted,
 };
+use serde::{Deserialize, Deserializer, de::Error as _};
+use uuid::Uuid;
+
+pub use self::rules::{RuleAction, Rules};
+use crate::{api::config::ApiConfig, bus::TELEMETRY_AGE, directives::Directives};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -237,7 +238,7 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
-        if let Err(error) = config.wanted().interest.checked() {
+        if let Err(error) = config.directives().interest.checked() {
             let message = format!("what the rules ask edges to report: {error}");
             return Err(ConfigError::contradiction(path, "rule", message));
         }
@@ -246,12 +247,28 @@ impl Config {
 
     /// What edges are asked for.
     #[must_use]
-    pub fn wanted(&self) -> Wanted {
-        let single = |rule: &&RuleConfig| rule.counts == Counts::Requests && !rule.counts_all_requests();
-        let rules = self.rules.0.iter().filter(single);
-        Wanted {
-            interest: Interest::of(rules.map(|rule| rule.filter.clone())),
+    pub fn directives(&self) -> Directives {
+        Directives {
+            interest: self.detector().interest(),
             sources: self.detect.sources,
+        }
+    }
+
+    /// What the decider goes by. `protected` is what was found on this host, and the configured networks.
+    #[must_use]
+    pub fn decider(&self, protected: Vec<ProtectedNet>) -> decider::Config {
+        decider::Config {
+            detect: self.detector(),
+            agreeing_edges: self.detect.agreeing_edges,
+            ledger: self.ledger(Vec::new()),
+            protected,
+            max_age: self.longest_window() * TELEMETRY_AGE,
+            cleanup_interval: self.cleanup_interval.0,
+            unban_grace: self.ban.unban_grace,
+            drift_grace: self.edges.drift_grace.0,
+            evidence_bytes: self.evidence.memory_bytes,
+            traced: false,
+            seed: Uuid::new_v4().into_bytes(),
         }
     }
 

@@ -17,7 +17,7 @@ pub fn check(text: &[u8]) {
     match secbeat_orchestrator::config::Config::load(&path) {
         Ok(config) => {
             let _ = config.detector();
-            let _ = config.wanted();
+            let _ = config.directives();
             let _ = config.ledger(Vec::new());
             let _ = config.longest_window();
         }

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::E2e => start("bench-e2e", &args.rest, Profile::Release, &[]),
         What::Load => start("bench-load", &args.rest, Profile::Release, &[]),
         What::Sources => {
-            setup::ensure_what_can_be(Group::Load);
+            setup::ensure(&[Group::Test])?;
             setup::ensure_what_can_be(Group::LogPeers);
             start("bench-sources", &args.rest, Profile::Release, &[])
         }

@@ -5,6 +5,7 @@ use crate::process::{as_root, run};
 use crate::setup::{self, Group};
 use crate::workspace;
 use anyhow::{Context, Result};
+use secbeat_programs::DebianProgram;
 use std::fs;
 use std::path::PathBuf;
 
@@ -26,7 +27,7 @@ pub(crate) fn root() -> Result<PathBuf> {
     let making = root.with_extension("making");
     run(as_root("rm")?.arg("-rf").arg(&making).arg(&root))?;
     println!("debootstrap: making a Debian in {}", root.display());
-    run(as_root("debootstrap")?
+    run(as_root(DebianProgram::Debootstrap.name())?
         .args(["--variant=minbase", &format!("--include={INCLUDED}"), RELEASE])
         .arg(&making)
         .arg(MIRROR)

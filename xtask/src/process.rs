@@ -5,8 +5,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+pub(crate) use secbeat_programs::find;
 
 /// Set by cargo and rustup for what they start (xtask); another toolchain's cargo must not inherit them.
 const TOOLCHAIN_VARIABLES: [&str; 13] = [
@@ -127,16 +129,6 @@ pub(crate) fn ensure_sudo() -> Result<()> {
         bail!("this needs root, and sudo is not installed: run it as root, or install sudo");
     }
     Ok(())
-}
-
-/// Where a program is: on PATH, or where Debian puts those that only root has on PATH.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let rest = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(rest)
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file())
 }
 
 /// PATH with some directories put first.

@@ -26,11 +26,11 @@ impl Profile {
     }
 }
 
-/// Installs what is missing, then builds the XDP program.
-pub(crate) fn prepare() -> Result<()> {
+/// Installs what is missing of these groups, then builds the XDP program.
+pub(crate) fn prepare(groups: &[Group]) -> Result<()> {
     // Before the long part, not after it.
     ensure_sudo()?;
-    setup::ensure(&[Group::Build, Group::Run])?;
+    setup::ensure(groups)?;
     build_ebpf::build()
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn start(
     profile: Profile,
     more: &[(&'static str, PathBuf)],
 ) -> Result<()> {
-    prepare()?;
+    prepare(&[Group::Build, Group::Run])?;
     build_daemons(profile, &["secbeat-tests"])?;
     let mut environment = environment(profile);
     environment.extend_from_slice(more);

@@ -2,6 +2,7 @@
 
 use crate::process::{cargo, is_root, output, shown};
 use crate::scenario::{self, Profile};
+use crate::setup::Group;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// Only tests whose name contains one of these
     filter: Vec<String>,
 }
+
+/// What the tests need.
+pub(crate) const GROUPS: [Group; 3] = [Group::Build, Group::Run, Group::Test];
 
 /// A part of the tests, of which only those run whose name contains one of these.
 type Step = fn(&[String]) -> Result<Totals>;
@@ -36,7 +40,7 @@ impl Totals {
 
 /// The command itself: every step, also when one before has failed.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    scenario::prepare()?;
+    scenario::prepare(&GROUPS)?;
     let mut totals = Totals::default();
     let mut errors = Vec::new();
     let mut steps = vec![units as Step, kernel_and_loop];
@@ -74,21 +78,21 @@ fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
     report_as_root(test.args(filter))
 }
 
-/// The executables `long_*` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
+/// The executable `long` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
 /// or `dist` has, and those stay so.)
 fn long(filter: &[String]) -> Result<Totals> {
-    ignored("long_*", filter, &[])
+    ignored("long", filter, &[])
 }
 
-/// The ignored tests of some executables of `secbeat-tests`, told more than others are.
+/// The ignored tests of an executable of `secbeat-tests`, with more environment variables than others get.
 pub(crate) fn ignored(
-    executables: &str,
+    executable: &str,
     filter: &[String],
     more: &[(&'static str, PathBuf)],
 ) -> Result<Totals> {
     let mut test = cargo("test");
     test.args(["--no-fail-fast", "--package", "secbeat-tests"])
-        .args(["--test", executables, "--", "--ignored"])
+        .args(["--test", executable, "--", "--ignored"])
         .args(filter)
         .envs(more.iter().cloned());
     report_as_root(&mut test)

@@ -3,12 +3,10 @@
 use std::{
     collections::HashSet,
     fmt::Display,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
+use parking_lot::Mutex;
 use tracing::warn;
 
 /// Senders remembered; past it new ones are only counted.
@@ -37,7 +35,7 @@ impl Garbage {
     }
 
     fn is_first_of(&self, sender: &str) -> bool {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut senders = self.senders.lock();
         senders.len() < MAX_SENDERS && senders.insert(sender.to_owned())
     }
 }

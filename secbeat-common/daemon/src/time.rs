@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secbeat_common::wire::PERMANENT;
 
+use crate::config::HumanDuration;
+
 /// The wall clock, as finely as it tells.
 #[must_use]
 pub fn now() -> SystemTime {
@@ -57,7 +59,7 @@ pub const NEVER: &str = "never";
 #[must_use]
 pub fn left(ms: i64) -> String {
     match u64::try_from(ms) {
-        Ok(ms @ 1..) => humantime::format_duration(Duration::from_secs(ms.div_ceil(1000))).to_string(),
+        Ok(ms @ 1..) => HumanDuration(Duration::from_secs(ms.div_ceil(1000))).to_string(),
         _ => "ended".to_owned(),
     }
 }

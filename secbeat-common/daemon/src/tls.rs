@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_rustls::{
@@ -42,7 +43,7 @@ pub struct ServerTls {
     certificates: Arc<Certificates>,
     config: Arc<ServerConfig>,
     /// The files as they were when last looked at.
-    stamp: std::sync::Mutex<Vec<Stamp>>,
+    stamp: Mutex<Vec<Stamp>>,
 }
 
 /// What changes when a file does.
@@ -87,10 +88,7 @@ impl ServerTls {
     pub fn refresh(&self) {
         let stamp = stamps(&self.files);
         {
-            let mut last = self
-                .stamp
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut last = self.stamp.lock();
             if *last == stamp {
                 return;
             }

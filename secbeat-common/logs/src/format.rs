@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     LogError, LogLine, combined, envoy, haproxy, json,
@@ -21,6 +22,14 @@ pub struct Format {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
+    Named(Named),
+    Pattern(Arc<Pattern>),
+}
+
+/// By the names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(const_into_str, serialize_all = "kebab-case")]
+enum Named {
     Combined,
     Common,
     NginxJson,
@@ -29,20 +38,7 @@ enum Kind {
     Haproxy,
     EnvoyJson,
     Envoy,
-    Pattern(Arc<Pattern>),
 }
-
-/// The names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
-const NAMED: [(&str, Kind); 8] = [
-    ("combined", Kind::Combined),
-    ("common", Kind::Common),
-    ("nginx-json", Kind::NginxJson),
-    ("caddy-json", Kind::CaddyJson),
-    ("traefik-json", Kind::TraefikJson),
-    ("haproxy", Kind::Haproxy),
-    ("envoy-json", Kind::EnvoyJson),
-    ("envoy", Kind::Envoy),
-];
 
 /// Text that is neither the name of a format nor a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,16 +55,13 @@ pub enum FormatError {
 impl Format {
     /// `combined` of nginx and Apache, and whatever begins like it.
     pub const COMBINED: Self = Self {
-        kind: Kind::Combined,
+        kind: Kind::Named(Named::Combined),
         zone: Zone::UTC,
     };
 
     /// The formats that have names.
     pub fn named() -> impl Iterator<Item = Self> {
-        NAMED.into_iter().map(|(_, kind)| Self {
-            kind,
-            zone: Zone::UTC,
-        })
+        Named::VARIANTS.iter().copied().map(Self::from)
     }
 
     /// A format of one's own in the syntax of nginx's `log_format`, as
@@ -98,8 +91,8 @@ impl Format {
     #[must_use]
     pub fn without_user_agent(self) -> Self {
         match self.kind {
-            Kind::Combined => Self {
-                kind: Kind::Common,
+            Kind::Named(Named::Combined) => Self {
+                kind: Kind::Named(Named::Common),
                 ..self
             },
             _ => self,
@@ -117,16 +110,28 @@ impl Format {
             return Err(LogError::Empty);
         }
         let zone = &self.zone;
-        match &self.kind {
-            Kind::Combined => combined::parse(line),
-            Kind::Common => combined::parse_common(line),
-            Kind::NginxJson => json::parse(line, &tables::NGINX, zone),
-            Kind::CaddyJson => json::parse(line, &tables::CADDY, zone),
-            Kind::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
-            Kind::Haproxy => haproxy::parse(line, zone),
-            Kind::EnvoyJson => json::parse(line, &tables::ENVOY, zone),
-            Kind::Envoy => envoy::parse(line, zone),
-            Kind::Pattern(pattern) => pattern.parse(line, zone),
+        let named = match &self.kind {
+            Kind::Pattern(pattern) => return pattern.parse(line, zone),
+            Kind::Named(named) => named,
+        };
+        match named {
+            Named::Combined => combined::parse(line),
+            Named::Common => combined::parse_common(line),
+            Named::NginxJson => json::parse(line, &tables::NGINX, zone),
+            Named::CaddyJson => json::parse(line, &tables::CADDY, zone),
+            Named::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
+            Named::Haproxy => haproxy::parse(line, zone),
+            Named::EnvoyJson => json::parse(line, &tables::ENVOY, zone),
+            Named::Envoy => envoy::parse(line, zone),
+        }
+    }
+}
+
+impl From<Named> for Format {
+    fn from(named: Named) -> Self {
+        Self {
+            kind: Kind::Named(named),
+            zone: Zone::UTC,
         }
     }
 }
@@ -144,20 +149,19 @@ impl FromStr for Format {
         if text.contains('$') {
             return Ok(Self::pattern(text)?);
         }
-        let named = Self::named().zip(NAMED).find(|(_, (name, _))| *name == text);
-        named
-            .map(|(format, _)| format)
-            .ok_or_else(|| FormatError::Unknown(text.to_owned()))
+        match text.parse::<Named>() {
+            Ok(named) => Ok(named.into()),
+            Err(_) => Err(FormatError::Unknown(text.to_owned())),
+        }
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Kind::Pattern(pattern) = &self.kind {
-            return f.pad(pattern.text());
-        }
-        let named = NAMED.iter().find(|(_, kind)| *kind == self.kind);
-        f.pad(named.map_or("", |(name, _)| name))
+        f.pad(match &self.kind {
+            Kind::Named(named) => named.into_str(),
+            Kind::Pattern(pattern) => pattern.text(),
+        })
     }
 }
 
@@ -181,7 +185,23 @@ mod tests {
 
     #[test]
     fn names_say_which_format() {
-        for (name, _) in NAMED {
+        let names = [
+            "combined",
+            "common",
+            "nginx-json",
+            "caddy-json",
+            "traefik-json",
+            "haproxy",
+            "envoy-json",
+            "envoy",
+        ];
+        assert_eq!(
+            Format::named()
+                .map(|format| format.to_string())
+                .collect::<Vec<_>>(),
+            names
+        );
+        for name in names {
             assert_eq!(name.parse::<Format>().unwrap().to_string(), name);
         }
         let error = "apache".parse::<Format>().unwrap_err().to_string();
@@ -189,7 +209,7 @@ mod tests {
             error.starts_with("there is no log format `apache`; there are combined, "),
             "{error}"
         );
-        assert!(NAMED.iter().all(|(name, _)| error.contains(name)), "{error}");
+        assert!(names.iter().all(|name| error.contains(name)), "{error}");
     }
 
     #[test]

@@ -10,18 +10,19 @@ use axum::{
 };
 use secbeat_common::{prefix::Prefix, wire::Layer};
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
+use secbeat_orchestrator_core::{
+    decider::{Import, ImportMode, OrderError},
+    ledger::{BanQuery, MAX_NOTE, ManualBan},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Api, Caller, Failure,
-    view::{BanPage, BanView, Imported},
-};
+use super::{Api, Caller, Failure};
 use crate::{
-    engine::{Import, ImportMode, Input},
+    engine::{Input, OrderFailure},
     exchange::{BanEntry, EntryError},
-    ledger::{BanQuery, MAX_NOTE, ManualBan},
+    view::{self, BanPage, BanView, Imported},
 };
 
 /// Most bans in one request to import.
@@ -160,8 +161,8 @@ async fn ban(
     let ban = api
         .ask(|reply| Input::Ban { ban, reply })
         .await?
-        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
-    Ok((StatusCode::CREATED, Json(ban)))
+        .map_err(failure)?;
+    Ok((StatusCode::CREATED, Json(BanView::new(&ban, now_ms()))))
 }
 
 /// Lift a ban on every edge, and forget what the source did.
@@ -177,9 +178,11 @@ async fn unban(
 ) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match api.ask(|reply| Input::Unban { target, actor, reply }).await? {
-        Ok(Some(ban)) => Ok(Json(Unbanned { target: ban.target })),
+        Ok(Some(ban)) => Ok(Json(Unbanned {
+            target: ban.command.target.to_string(),
+        })),
         Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
-        Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),
+        Err(error) => Err(failure(error)),
     }
 }
 
@@ -219,6 +222,41 @@ async fn import(
     let imported = api
         .ask(|reply| Input::Import { import, reply })
         .await?
-        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
-    Ok(Json(imported))
+        .map_err(failure)?;
+    Ok(Json(imported.into()))
+}
+
+/// Refused bans that an error names.
+const NAMED: usize = 3;
+
+/// Why an order was not carried out, as the API says it.
+fn failure(error: OrderFailure) -> Failure {
+    let order = match error {
+        OrderFailure::Unreachable => return Failure(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        OrderFailure::Order(order) => order,
+    };
+    match order {
+        OrderError::Restoring => Failure(StatusCode::SERVICE_UNAVAILABLE, order.to_string()),
+        OrderError::Refused(refused) => Failure(StatusCode::CONFLICT, view::refusal(&refused)),
+        OrderError::SomeRefused { refused, of } => {
+            let named = refused
+                .iter()
+                .take(NAMED)
+                .map(|order| view::refusal(&order.refused));
+            let named: Vec<_> = named.collect();
+            let more = match refused.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            let why = format!(
+                "nothing was imported, since {} of {of} cannot be banned: {}{more}",
+                refused.len(),
+                named.join("; ")
+            );
+            Failure(StatusCode::CONFLICT, why)
+        }
+        OrderError::Expired | OrderError::Superseded | OrderError::Outrun | OrderError::Fenced => {
+            Failure(StatusCode::CONFLICT, order.to_string())
+        }
+    }
 }

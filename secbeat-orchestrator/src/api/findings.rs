@@ -6,15 +6,13 @@ use axum::{
     extract::{Query, State},
 };
 use secbeat_daemon::api::bad_request;
+use secbeat_orchestrator_core::evidence::FindingFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
-use crate::{
-    engine::Input,
-    evidence::{FindingFilter, FindingView},
-};
+use crate::{engine::Input, view::FindingView};
 
 /// Findings in an answer unless told otherwise.
 const LIMIT: usize = 100;

@@ -4,13 +4,11 @@ use axum::{extract::State, response::IntoResponse};
 use secbeat_daemon::metrics::{Told, answer, scrape};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Api, Failure,
-    edges::{Standing, StateView},
-    propagation::PropagationView,
-    view::{ApiStats, EdgeView, Stats},
+use super::{Api, Failure};
+use crate::{
+    engine::Input,
+    view::{ApiStats, EdgeView, PropagationView, Standing, StateView, Stats},
 };
-use crate::engine::Input;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(metrics))

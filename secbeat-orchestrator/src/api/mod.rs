@@ -16,7 +16,6 @@ mod rules;
 mod sources;
 mod stats;
 pub mod token;
-pub mod view;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +32,6 @@ use utoipa_axum::router::OpenApiRouter;
 pub use self::{
     access::Caller,
     events::Lagged,
-    rules::RuleView,
     token::{Role, Token},
 };
 use crate::{
@@ -41,7 +39,7 @@ use crate::{
     bus::Streams,
     engine::{EngineHandle, Input},
     events::Events,
-    leases::shell::LeasesView,
+    view::{LeasesView, RuleView},
 };
 
 /// How long an answer may take; writes go on beyond it.

@@ -3,8 +3,8 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Failure, view::ApiStats};
-use crate::engine::Input;
+use super::{Api, Failure};
+use crate::{engine::Input, view::ApiStats};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stats))

@@ -11,8 +11,8 @@ use secbeat_daemon::{
     time::ends_in,
 };
 
-use crate::api::{
-    bans::{BanRequest, MAX_PAGE, Unbanned},
+use crate::{
+    api::bans::{BanRequest, MAX_PAGE, Unbanned},
     view::{BanPage, BanView},
 };
 

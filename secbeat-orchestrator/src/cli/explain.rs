@@ -15,8 +15,7 @@ use secbeat_daemon::{
 
 use crate::{
     api::audit::AuditView,
-    evidence::{FindingView, Outcome},
-    explain::{self, SourceView},
+    view::{self, FindingView, Outcome, SourceView},
 };
 
 /// Show why an address is banned, or is not.
@@ -35,7 +34,7 @@ impl Why {
         match self.output {
             Output::Json => print_json(&view),
             Output::Table => {
-                print!("{}", explain::render(&view));
+                print!("{}", view::render(&view));
                 Ok(())
             }
         }

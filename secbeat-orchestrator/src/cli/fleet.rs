@@ -6,10 +6,7 @@ use secbeat_daemon::{
     cli::{Output, print_json, table},
 };
 
-use crate::api::{
-    edges::{AgreementView, FleetEdge},
-    propagation::{CommandView, PropagationView},
-};
+use crate::view::{AgreementView, CommandView, FleetEdge, PropagationView};
 
 /// Commands in the table; `-o json` has all.
 const COMMANDS: usize = 20;

@@ -13,8 +13,9 @@ use secbeat_common::maps::MAX_BANNED_NETS;
 use secbeat_daemon::{api::ApiClient, term::Term};
 
 use crate::{
-    api::{bans::ImportRequest, view::Imported},
+    api::bans::ImportRequest,
     exchange::{self, BanEntry, Format, Numbered},
+    view::Imported,
 };
 
 /// Bans in one request.

@@ -7,7 +7,7 @@ use secbeat_daemon::{
     cli::{Output, print_json},
 };
 
-use crate::{api::view::ApiStats, leases::shell::LeasesView};
+use crate::view::{ApiStats, LeasesView};
 
 pub(super) fn show(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     let stats: ApiStats = api.get("/api/v1/stats")?;
@@ -116,7 +116,7 @@ fn list(items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leases::shell::PartitionView;
+    use crate::view::PartitionView;
 
     #[test]
     fn who_owns_what_is_shown() {

@@ -12,10 +12,7 @@ use secbeat_daemon::{
     cli::Output,
 };
 
-use crate::{
-    api::Lagged,
-    events::{Change, Event},
-};
+use crate::{api::Lagged, events::Event, view::Change};
 
 /// Pause before the daemon is asked again after a stream has ended.
 const PAUSE: Duration = Duration::from_secs(1);

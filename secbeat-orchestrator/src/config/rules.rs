@@ -11,11 +11,52 @@ use secbeat_common::{
     wire::{RuleName, Severity},
 };
 use secbeat_daemon::config::{HumanDuration, schema};
-use serde::{Deserialize, Deserializer, de::Error as _};
-
-use crate::detect::{
-    Action, Counts, Distinct, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig, RuleIds, Threshold, WafFilter,
+use secbeat_orchestrator_core::analyzers::{
+    Action, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig,
+    threshold::{Counts, Distinct, RuleIds, Threshold, WafFilter},
 };
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use utoipa::ToSchema;
+
+/// What follows a finding of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Action)]
+pub enum RuleAction {
+    /// The source is banned.
+    Ban,
+    /// Only a record of the ban that would have been.
+    Observe,
+}
+
+impl RuleAction {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ban => "ban",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl From<Action> for RuleAction {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Ban => Self::Ban,
+            Action::Observe => Self::Observe,
+        }
+    }
+}
+
+impl From<RuleAction> for Action {
+    fn from(action: RuleAction) -> Self {
+        match action {
+            RuleAction::Ban => Self::Ban,
+            RuleAction::Observe => Self::Observe,
+        }
+    }
+}
 
 /// Most distinct things that a rule counts: each event is compared with all of them.
 const MAX_DISTINCT: u32 = 1000;
@@ -117,7 +158,7 @@ struct Table {
     /// Duration of a first ban by this rule, at most `[ban] max_duration`. Default: `[ban] duration`.
     ban: Option<HumanDuration>,
     /// What follows a finding. Default: `ban`.
-    action: Option<Action>,
+    action: Option<RuleAction>,
 }
 
 const fn yes() -> bool {
@@ -314,7 +355,7 @@ impl TryFrom<Table> for Stated {
             return Err(contradiction("threshold", &what));
         }
         let usual = || known.map_or(Action::Ban, |preset| preset.action);
-        let action = table.action.unwrap_or_else(usual);
+        let action = table.action.map_or_else(usual, Into::into);
         Ok(Self {
             rule: RuleConfig {
                 rule,

@@ -7,11 +7,12 @@ mod snapshots;
 
 use std::{io::Cursor, num::NonZeroU32, time::Duration};
 
-use super::*;
-use crate::{
-    detect::{DetectConfig, Threshold},
+use secbeat_orchestrator_core::{
+    analyzers::{DetectConfig, threshold::Threshold},
     ledger::LedgerConfig,
 };
+
+use super::*;
 
 const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/http-dos-random-uri.log");
 const PROBING: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/apache-http-probing.log");

@@ -1,17 +1,19 @@
 //! Debian's Apache, with its `combined` log.
 
 use crate::lab::{
+    executable::{TestFile, TestProgram, file},
     netns::Namespace,
     site::{Firewall, Site, SiteFolder, firewall_rules},
 };
 
+/// Of the package that has the server.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
 /// Starts one in `namespace` on `port`.
 #[must_use]
 pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Firewall) -> Site {
     let config = folder.write("apache.conf", &configuration(port, folder, firewall));
-    let mut command = namespace.command("/usr/sbin/apache2");
+    let mut command = namespace.command(TestProgram::Apache);
     // -X: one process, which ends with its guard.
     command
         .arg("-X")
@@ -24,13 +26,14 @@ pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Fi
 
 fn configuration(port: u16, folder: &SiteFolder, firewall: Firewall) -> String {
     let path = folder.path().display();
-    let rules = firewall_rules(firewall, "/etc/modsecurity/modsecurity.conf-recommended", folder);
+    let rules = firewall_rules(firewall, TestFile::ModsecurityInApacheDefaults, folder);
     let security = match firewall {
         Firewall::Absent => String::new(),
         Firewall::Blocking | Firewall::Detecting => format!(
             "LoadModule unique_id_module {MODULES}/mod_unique_id.so\n\
-             LoadModule security2_module {MODULES}/mod_security2.so\n\
-             {rules}SecDataDir {path}\nSecTmpDir {path}\n"
+             LoadModule security2_module {module}\n\
+             {rules}SecDataDir {path}\nSecTmpDir {path}\n",
+            module = file(TestFile::ModsecurityInApache).display()
         ),
     };
     format!(

@@ -5,7 +5,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::lab::{
     client::Client,
+    executable::{Executable as _, Program, TestProgram},
     netns::{End, Namespace, link},
     nginx::Nginx,
     paths,
@@ -160,7 +161,7 @@ impl Booted {
         );
         let root = files.folder.path().join("host");
         fs::create_dir(&root).expect("making a folder");
-        let mut command = namespace.command("unshare");
+        let mut command = namespace.command(Program::Unshare);
         command
             .args([
                 "--mount",
@@ -171,6 +172,7 @@ impl Booted {
                 "--fork",
                 "--kill-child",
             ])
+            .arg(TestProgram::Bash.file())
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lab/booted.sh"))
             .arg(lower)
             .arg(root)
@@ -181,26 +183,24 @@ impl Booted {
         }
     }
 
-    /// Runs a command on it, as root.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be run.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    /// Runs a program of this name on it, as root.
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
         let Some(init) = self.init_pid() else {
             panic!("systemd has ended: {}", self.init.log());
         };
-        Command::new("nsenter")
+        Program::Nsenter
+            .command()
             .args(["--target", &init.to_string()])
             .args([
                 "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net", "--root", "--wd=/", "--",
             ])
+            .arg(program)
             .args(arguments)
             .output()
             .expect("running nsenter")
     }
 
-    /// What a command on it says.
+    /// What a program on it says.
     ///
     /// # Panics
     ///
@@ -209,9 +209,33 @@ impl Booted {
         clippy::must_use_candidate,
         reason = "some are asked to do something and have nothing to say"
     )]
-    pub fn ask(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    pub fn ask(&self, program: TestProgram, arguments: &[&str]) -> String {
+        self.answer(program.name(), arguments)
+    }
+
+    /// What `secbeat-edge` says, as it is installed there.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[allow(clippy::must_use_candidate, reason = "as of `ask`")]
+    pub fn edge(&self, arguments: &[&str]) -> String {
+        self.answer("secbeat-edge", arguments)
+    }
+
+    /// What `secbeat-orchestrator` says, as it is installed there.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[allow(clippy::must_use_candidate, reason = "as of `ask`")]
+    pub fn orchestrator(&self, arguments: &[&str]) -> String {
+        self.answer("secbeat-orchestrator", arguments)
+    }
+
+    fn answer(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.run(program, arguments);
+        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
 
@@ -224,7 +248,7 @@ impl Booted {
     pub fn is_active(&self, unit: &str) -> bool {
         self.init_pid().is_some()
             && self
-                .run(&["systemctl", "is-active", "--quiet", unit])
+                .run(TestProgram::Systemctl.name(), &["is-active", "--quiet", unit])
                 .status
                 .success()
     }
@@ -232,13 +256,16 @@ impl Booted {
     /// A property of a unit, as `systemctl show` has it.
     #[must_use]
     pub fn property(&self, unit: &str, name: &str) -> String {
-        self.ask(&["systemctl", "show", unit, "--property", name, "--value"])
+        self.ask(
+            TestProgram::Systemctl,
+            &["show", unit, "--property", name, "--value"],
+        )
     }
 
     /// What its journal has.
     #[must_use]
     pub fn journal(&self) -> String {
-        let output = self.run(&["journalctl", "--no-pager", "--lines=200"]);
+        let output = self.run(TestProgram::Journalctl.name(), &["--no-pager", "--lines=200"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 

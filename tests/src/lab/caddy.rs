@@ -1,6 +1,7 @@
 //! Debian's Caddy, with its JSON log.
 
 use crate::lab::{
+    executable::TestProgram,
     netns::Namespace,
     site::{Site, SiteFolder},
 };
@@ -25,7 +26,7 @@ pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder) -> Site {
         pages = folder.pages().display(),
     );
     let config = folder.write("Caddyfile", &config);
-    let mut command = namespace.command("caddy");
+    let mut command = namespace.command(TestProgram::Caddy);
     command
         .args(["run", "--adapter", "caddyfile", "--config"])
         .arg(config)

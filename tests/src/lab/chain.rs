@@ -11,6 +11,7 @@ use socket2::Type;
 use tempfile::TempDir;
 
 use crate::lab::{
+    executable::TestProgram,
     fleet::{Family, Fleet, PROXY_PORT},
     netns::{End, Namespace, link},
     nginx::Nginx,
@@ -125,7 +126,7 @@ impl Server {
     /// Starts `program` with its config, `text`, in a file of this `name`, and waits until it listens on `address`.
     fn start(
         namespace: &Namespace,
-        program: &str,
+        program: TestProgram,
         arguments: &[&str],
         (name, text): (&str, &str),
         address: SocketAddr,
@@ -143,9 +144,9 @@ impl Server {
             .env("HOME", folder.path())
             .env("XDG_DATA_HOME", folder.path())
             .env("XDG_CONFIG_HOME", folder.path());
-        let daemon = Daemon::spawn(program, &mut command);
+        let daemon = Daemon::spawn(program.name(), &mut command);
         let server = Self { daemon, folder };
-        wait_until(&format!("{program} accepts connections"), START, || {
+        wait_until(&format!("{} accepts connections", program.name()), START, || {
             let socket = namespace.socket(address.ip(), Type::STREAM);
             socket
                 .connect_timeout(&address.into(), Duration::from_secs(1))
@@ -178,7 +179,7 @@ pub fn haproxy_cdn(fleet: &Fleet) -> Server {
     let address = front(Family::V6, APPENDS);
     Server::start(
         &fleet.visitor,
-        "haproxy",
+        TestProgram::Haproxy,
         &["-db", "-f"],
         ("haproxy.cfg", &config),
         address,
@@ -231,7 +232,13 @@ pub fn caddy_with_authz(fleet: &Fleet) -> Server {
     );
     let address = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), OWN_CADDY);
     let arguments = ["run", "--adapter", "caddyfile", "--config"];
-    Server::start(&fleet.host, "caddy", &arguments, ("Caddyfile", &config), address)
+    Server::start(
+        &fleet.host,
+        TestProgram::Caddy,
+        &arguments,
+        ("Caddyfile", &config),
+        address,
+    )
 }
 
 /// Where the attacker reaches a server on the edge's host.

@@ -2,15 +2,12 @@
 
 use std::{fs, path::Path, process::Command};
 
-/// Where Debian and its kin put it, below `/usr/lib/<architecture>-linux-gnu`.
-const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+use crate::lab::executable::{TestFile, file};
 
 /// Has a process go by the clock in the file at `clock`.
 pub fn wear(command: &mut Command, clock: &Path) {
-    let library = format!("/usr/lib/{}-linux-gnu/{LIBRARY}", std::env::consts::ARCH);
-    assert!(Path::new(&library).exists(), "libfaketime is not installed");
     command
-        .env("LD_PRELOAD", library)
+        .env("LD_PRELOAD", file(TestFile::Faketime))
         .env("FAKETIME_TIMESTAMP_FILE", clock)
         .env("FAKETIME_NO_CACHE", "1")
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")

@@ -9,10 +9,14 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::lab::netns::Namespace;
+use crate::lab::{
+    executable::{Executable as _, Program},
+    netns::Namespace,
+};
 
-/// Mounts `$1` over `/etc`, `$2` over `/run` and `$3` over `/var/lib`, and becomes the rest of its arguments.
-const MOUNT_AND_RUN: &str = r#"mount --rbind "$1" /etc && mount --rbind "$2" /run && mount --rbind "$3" /var/lib && shift 3 && exec "$@""#;
+/// Mounts, by the program `$0`, `$1` over `/etc`, `$2` over `/run` and `$3` over `/var/lib`, and becomes the rest of its
+/// arguments.
+const MOUNT_AND_RUN: &str = r#""$0" --rbind "$1" /etc && "$0" --rbind "$2" /run && "$0" --rbind "$3" /var/lib && shift 3 && exec "$@""#;
 
 /// The folders, empty at first. Dropped, they are removed.
 #[derive(Debug)]
@@ -36,17 +40,12 @@ impl HostFiles {
     /// A command that will run `program` in `namespace` and with these files.
     #[must_use]
     pub fn command(&self, namespace: &Namespace, program: &Path) -> Command {
-        let mut command = namespace.command("unshare");
-        command.args([
-            "--mount",
-            "--propagation",
-            "private",
-            "--",
-            "sh",
-            "-c",
-            MOUNT_AND_RUN,
-            "sh",
-        ]);
+        let mut command = namespace.command(Program::Unshare);
+        command
+            .args(["--mount", "--propagation", "private", "--"])
+            .arg(Program::Shell.file())
+            .args(["-c", MOUNT_AND_RUN])
+            .arg(Program::Mount.file());
         let folders = ["/etc", "/run", "/var/lib"].map(|folder| self.path(folder));
         command.args(folders).arg(program);
         command

@@ -16,6 +16,7 @@ use crate::lab::{
     bpf::Pins,
     client::{Client, Response},
     clock,
+    executable::Executable as _,
     files::HostFiles,
     nats::NatsServer,
     netns::{End, Namespace, link},
@@ -543,7 +544,8 @@ fn install_credentials(nats: &mut NatsServer, folder: &Path) {
     let edge = nats.enroll("edge-1");
     let first = nats.fleet().join("credentials/orchestrator-1.toml");
     fs::copy(first, folder.join("orchestrator.credentials")).expect("copying credentials");
-    let enrolled = Command::new(paths::daemon("secbeat-edge"))
+    let enrolled = paths::daemon("secbeat-edge")
+        .command()
         .arg("--config")
         .arg(folder.join("edge.toml"))
         .arg("enroll")

@@ -1,6 +1,7 @@
 //! Debian's HAProxy, with its HTTP log on standard output, which goes to a file.
 
 use crate::lab::{
+    executable::{Executable as _, Program, TestProgram},
     netns::Namespace,
     site::{Site, SiteFolder},
 };
@@ -25,9 +26,10 @@ pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder) -> Site {
          \thttp-request return status 404 content-type text/plain string missing\n"
     );
     let config = folder.write("haproxy.cfg", &config);
-    let mut command = namespace.command("sh");
+    let mut command = namespace.command(Program::Shell);
     command
-        .args(["-c", "exec haproxy -db -f \"$0\" >> \"$1\""])
+        .args(["-c", "exec \"$0\" -db -f \"$1\" >> \"$2\""])
+        .arg(TestProgram::Haproxy.file())
         .arg(config)
         .arg(folder.access_log());
     Site::start("haproxy", namespace, port, &mut command)

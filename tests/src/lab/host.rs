@@ -11,6 +11,7 @@ use aya::programs::loaded_programs;
 use tempfile::TempDir;
 
 use crate::lab::{
+    executable::{Executable, TestProgram},
     netns::{End, Namespace, link},
     paths,
     pin_folder::PinFolder,
@@ -125,7 +126,7 @@ url = "nats://127.0.0.1:4222"
     /// Runs a command of a daemon to its end. Its standard error holds no logs.
     #[must_use]
     pub fn run(&self, daemon: &str, arguments: &[&str]) -> Output {
-        self.run_through(&[], &paths::daemon(daemon), arguments)
+        self.run_through(None, &paths::daemon(daemon), arguments)
     }
 
     /// Runs `secbeat-edge` with the config to its end, with the XDP object where it takes one.
@@ -140,11 +141,20 @@ url = "nats://127.0.0.1:4222"
         self.run("secbeat-edge", &all)
     }
 
-    /// Runs `program` by way of `wrapper`, a command that runs another.
+    /// Runs `program` by way of `wrapper`, a program that runs another, with arguments of its own.
     #[must_use]
-    pub fn run_through(&self, wrapper: &[&str], program: &Path, arguments: &[&str]) -> Output {
-        let mut command = self.command("timeout");
-        command.arg(PATIENCE).args(wrapper).arg(program).args(arguments);
+    pub fn run_through(
+        &self,
+        wrapper: Option<(TestProgram, &[&str])>,
+        program: &Path,
+        arguments: &[&str],
+    ) -> Output {
+        let mut command = self.command(TestProgram::Timeout);
+        command.arg(PATIENCE);
+        if let Some((wrapper, arguments)) = wrapper {
+            command.arg(wrapper.file()).args(arguments);
+        }
+        command.arg(program).args(arguments);
         command
             .env("SECBEAT_LOG", "off")
             .output()
@@ -177,7 +187,7 @@ url = "nats://127.0.0.1:4222"
         Daemon::spawn("secbeat-edge", &mut command)
     }
 
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    fn command(&self, program: impl Executable) -> Command {
         self.namespace.command(program)
     }
 }

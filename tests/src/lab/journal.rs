@@ -4,14 +4,16 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Stdio},
 };
 
 use secbeat_daemon::time::now_ms;
 
-use crate::lab::files::HostFiles;
+use crate::lab::{
+    executable::{Executable as _, TestProgram},
+    files::HostFiles,
+};
 
-const PROGRAM: &str = "/lib/systemd/systemd-journal-remote";
 /// Any machine.
 const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 
@@ -34,7 +36,8 @@ impl Journal {
         let folder = files.path(&format!("/run/log/journal/{MACHINE}"));
         fs::create_dir_all(&folder).expect("making a folder for a journal");
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("reading the boot's id");
-        let mut writer = Command::new(PROGRAM)
+        let mut writer = TestProgram::JournalRemote
+            .command()
             .arg(format!("--output={}", folder.join("system.journal").display()))
             .args(["--split-mode=none", "-"])
             .stdin(Stdio::piped())

@@ -8,6 +8,7 @@ pub mod chain;
 pub mod client;
 pub mod clock;
 pub mod collector;
+pub mod executable;
 pub mod files;
 pub mod fleet;
 pub mod frames;

@@ -12,7 +12,7 @@ use std::{
 use socket2::Type;
 use tempfile::TempDir;
 
-use crate::lab::{netns::Namespace, paths, process::Daemon, wait::wait_until};
+use crate::lab::{executable::Executable as _, netns::Namespace, paths, process::Daemon, wait::wait_until};
 
 const STORE: &str = "store";
 const FLEET: &str = "fleet";
@@ -42,7 +42,8 @@ impl NatsServer {
     pub fn start_secured(namespace: &Namespace, address: IpAddr) -> Self {
         Self::start_program(namespace, address, paths::nats_server(), |folder, address| {
             let fleet = folder.join(FLEET);
-            run(Command::new(paths::daemon("secbeat-orchestrator"))
+            run(paths::daemon("secbeat-orchestrator")
+                .command()
                 .arg("init")
                 .args(["--host", &address.ip().to_string()])
                 .args(["--listen", &address.to_string()])
@@ -99,7 +100,8 @@ impl NatsServer {
     #[must_use]
     pub fn enroll(&mut self, name: &str) -> PathBuf {
         let fleet = self.fleet();
-        run(Command::new(paths::daemon("secbeat-orchestrator"))
+        run(paths::daemon("secbeat-orchestrator")
+            .command()
             .args(["enroll", name, "--dir"])
             .arg(&fleet));
         self.reload();
@@ -112,7 +114,8 @@ impl NatsServer {
     ///
     /// When that is refused.
     pub fn expel(&mut self, name: &str) {
-        run(Command::new(paths::daemon("secbeat-orchestrator"))
+        run(paths::daemon("secbeat-orchestrator")
+            .command()
             .args(["expel", name, "--dir"])
             .arg(self.fleet()));
         self.reload();

@@ -1,7 +1,6 @@
 //! Hosts as network namespaces, joined by veth pairs with no route out.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io,
     net::{IpAddr, SocketAddr, TcpListener},
@@ -15,7 +14,10 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::wait::wait_until;
+use crate::lab::{
+    executable::{Executable, Program},
+    wait::wait_until,
+};
 
 /// How long the kernel may take to give a network card back.
 const CARD_RETURNS: Duration = Duration::from_secs(20);
@@ -31,7 +33,7 @@ struct Named {
 
 impl Drop for Named {
     fn drop(&mut self) {
-        if let Err(error) = run("ip", &["netns", "delete", &self.name]) {
+        if let Err(error) = ip(&["netns", "delete", &self.name]) {
             eprintln!("namespace {} stays behind: {error}", self.name);
         }
     }
@@ -51,7 +53,7 @@ pub fn link(a: End<'_>, b: End<'_>) {
     let (a_name, b_name) = (a.namespace.name(), b.namespace.name());
     let add = ["link", "add", a.interface, "netns", a_name, "type", "veth"];
     let peer = ["peer", "name", b.interface, "netns", b_name];
-    run("ip", &[&add[..], &peer[..]].concat()).expect("adding a veth pair");
+    ip(&[&add[..], &peer[..]].concat()).expect("adding a veth pair");
     a.configure();
     b.configure();
 }
@@ -71,7 +73,7 @@ impl Namespace {
     #[must_use]
     pub fn new(role: &str) -> Self {
         let name = format!("secbeat-{role}-{}", random_suffix());
-        run("ip", &["netns", "add", &name]).expect("creating a network namespace (this needs root)");
+        ip(&["netns", "add", &name]).expect("creating a network namespace (this needs root)");
         let namespace = Self(Arc::new(Named { name }));
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
@@ -129,18 +131,18 @@ impl Namespace {
 
     /// A command that will run inside. `nsenter` and not `ip netns exec`, which would hide the BPF file system.
     #[must_use]
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
+    pub fn command(&self, program: impl Executable) -> Command {
+        let mut command = Program::Nsenter.command();
         command
             .arg(format!("--net={}", self.path().display()))
             .arg("--")
-            .arg(program);
+            .arg(program.file());
         command
     }
 
     /// Runs `ip ARGUMENTS` on this namespace.
     pub fn ip(&self, arguments: &[&str]) {
-        run("ip", &[&["-n", self.name()], arguments].concat()).expect("configuring a namespace");
+        ip(&[&["-n", self.name()], arguments].concat()).expect("configuring a namespace");
     }
 
     /// Gives `interface` one more address, as `198.51.100.7/24`.
@@ -158,14 +160,14 @@ impl Namespace {
             CARD_RETURNS,
             || sysfs.exists(),
         );
-        run("ip", &["link", "set", card, "netns", self.name()]).expect("moving a network card");
+        ip(&["link", "set", card, "netns", self.name()]).expect("moving a network card");
     }
 
     /// The kernel's number of the XDP program on `interface`, in whatever mode, as `ip` shows it.
     #[must_use]
     pub fn xdp_on(&self, interface: &str) -> Option<u32> {
         let shown = self
-            .command("ip")
+            .command(Program::Ip)
             .args(["-details", "link", "show", interface])
             .output()
             .expect("asking for an interface");
@@ -213,15 +215,15 @@ fn random_suffix() -> String {
     format!("{:08x}", RandomState::new().hash_one(std::process::id()) as u32)
 }
 
-/// Runs a command to its end, which a Ctrl-C at the terminal does not hasten.
-fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new(program).args(arguments).process_group(0).output()?;
+/// Runs `ip` to its end, which a Ctrl-C at the terminal does not hasten.
+fn ip(arguments: &[&str]) -> io::Result<()> {
+    let output = Program::Ip.command().args(arguments).process_group(0).output()?;
     if output.status.success() {
         return Ok(());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(format!(
-        "{program} {}: {}",
+        "ip {}: {}",
         arguments.join(" "),
         complaint.trim()
     )))

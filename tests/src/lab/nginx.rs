@@ -12,6 +12,7 @@ use socket2::Type;
 use tempfile::TempDir;
 
 use crate::lab::{
+    executable::{Program, TestFile, file},
     netns::Namespace,
     process::Daemon,
     site::{Firewall, Site, SiteFolder, firewall_rules},
@@ -65,7 +66,7 @@ impl Nginx {
             .expect("making a folder for nginx");
         let config = folder.path().join("nginx.conf");
         fs::write(&config, configuration(http)).expect("writing nginx.conf");
-        let mut command = namespace.command("nginx");
+        let mut command = namespace.command(Program::Nginx);
         command
             .arg("-p")
             .arg(folder.path())
@@ -119,12 +120,12 @@ impl Nginx {
 /// Starts one in `namespace` on `port` that serves clients itself.
 #[must_use]
 pub fn start_site(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Firewall) -> Site {
-    let recommended = "/usr/share/nginx/docs/modsecurity/modsecurity.conf";
-    let rules = folder.write("modsecurity.conf", &firewall_rules(firewall, recommended, folder));
+    let rules = firewall_rules(firewall, TestFile::ModsecurityInNginxDefaults, folder);
+    let rules = folder.write("modsecurity.conf", &rules);
     let (module, switch) = match firewall {
-        Firewall::Absent => ("", String::new()),
+        Firewall::Absent => (String::new(), String::new()),
         Firewall::Blocking | Firewall::Detecting => (
-            "load_module /usr/lib/nginx/modules/ngx_http_modsecurity_module.so;",
+            format!("load_module {};", file(TestFile::ModsecurityInNginx).display()),
             format!("modsecurity on; modsecurity_rules_file {};", rules.display()),
         ),
     };
@@ -156,7 +157,7 @@ http {{
         pages = folder.pages().display(),
     );
     let config = folder.write("nginx.conf", &config);
-    let mut command = namespace.command("nginx");
+    let mut command = namespace.command(Program::Nginx);
     command
         .arg("-p")
         .arg(folder.path())

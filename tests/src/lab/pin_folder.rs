@@ -1,8 +1,8 @@
 //! Pins that a test leaves as it found them: none.
 
-use std::{os::unix::process::CommandExt as _, path::PathBuf, process::Command};
+use std::{os::unix::process::CommandExt as _, path::PathBuf};
 
-use crate::lab::paths;
+use crate::lab::{executable::Executable as _, paths};
 
 /// A pin folder of its own; dropped, it is freed as an operator would free it.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct PinFolder {
 
 impl Drop for PinFolder {
     fn drop(&mut self) {
-        let mut detach = Command::new(paths::daemon("secbeat-edge"));
+        let mut detach = paths::daemon("secbeat-edge").command();
         // A group of its own, so that a second Ctrl-C does not end it early.
         detach
             .arg("detach")

@@ -1,11 +1,16 @@
 //! A real Prometheus with SecBeat's own rules, and promtool.
 
-use std::{fs, net::IpAddr, path::PathBuf, process::Command, time::Duration};
+use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::lab::{client::Client, netns::Namespace, process::Daemon};
+use crate::lab::{
+    client::Client,
+    executable::{Executable as _, TestProgram},
+    netns::Namespace,
+    process::Daemon,
+};
 
 const START: Duration = Duration::from_secs(20);
 
@@ -35,7 +40,7 @@ impl Prometheus {
         fs::write(folder.path().join("prometheus.yml"), config).expect("writing a config");
         fs::copy(shipped("alerts.yml"), folder.path().join("alerts.yml")).expect("copying the rules");
         let port = namespace.free_port(IpAddr::from([127, 0, 0, 1]));
-        let mut command = namespace.command("prometheus");
+        let mut command = namespace.command(TestProgram::Prometheus);
         command
             .arg(format!(
                 "--config.file={}",
@@ -85,7 +90,7 @@ impl Prometheus {
 ///
 /// When it finds something wrong.
 pub fn promtool(arguments: &[&str], input: &str) {
-    let mut command = Command::new("promtool");
+    let mut command = TestProgram::Promtool.command();
     command
         .args(arguments)
         .current_dir(shipped("."))

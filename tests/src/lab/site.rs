@@ -11,7 +11,13 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::lab::{client::Client, netns::Namespace, process::Daemon, wait::wait_until};
+use crate::lab::{
+    client::Client,
+    executable::{TestFile, file},
+    netns::Namespace,
+    process::Daemon,
+    wait::wait_until,
+};
 
 const START: Duration = Duration::from_secs(20);
 
@@ -78,22 +84,25 @@ pub enum Firewall {
 }
 
 /// What a firewall is told, but for where its own recommended settings are.
-pub(super) fn firewall_rules(firewall: Firewall, recommended: &str, folder: &SiteFolder) -> String {
+pub(super) fn firewall_rules(firewall: Firewall, recommended: TestFile, folder: &SiteFolder) -> String {
     let engine = match firewall {
         Firewall::Absent => return String::new(),
         Firewall::Blocking => "On",
         Firewall::Detecting => "DetectionOnly",
     };
     format!(
-        "Include {recommended}\n\
+        "Include {}\n\
          SecRuleEngine {engine}\n\
          SecAuditLogFormat JSON\n\
          SecAuditLogType Serial\n\
          SecAuditLogParts ABFHZ\n\
          SecAuditLog {}\n\
-         Include /etc/modsecurity/crs/crs-setup.conf\n\
-         Include /usr/share/modsecurity-crs/rules/*.conf\n",
-        folder.audit_log().display()
+         Include {}\n\
+         Include {}/*.conf\n",
+        file(recommended).display(),
+        folder.audit_log().display(),
+        file(TestFile::CoreRulesSetup).display(),
+        file(TestFile::CoreRules).display()
     )
 }
 

@@ -1,15 +1,13 @@
 //! A ban as its victim and its operator see it.
 
-use std::{
-    process::Command,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use secbeat_common::maps;
 use serde_json::Value;
 
 use crate::{
     lab::{
+        executable::{Executable as _, Program},
         fleet::{Family, Fleet},
         visitor::{Visitor, VisitorReport},
         wait::wait_until,
@@ -23,7 +21,8 @@ const ORCHESTRATOR: u16 = 3030;
 /// What `bpftool map dump` prints of the family's table of bans.
 #[must_use]
 pub fn bpftool_dump(fleet: &Fleet, family: Family) -> String {
-    let output = Command::new("bpftool")
+    let output = Program::Bpftool
+        .command()
         .args(["map", "dump", "pinned"])
         .arg(fleet.pin_folder().join(table(family)))
         .output()

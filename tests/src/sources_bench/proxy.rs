@@ -2,7 +2,7 @@
 //! and 99th percentile in turns. Both have a worker for each of the host's cores, both tell the server who asked, neither
 //! writes an access log; ours reports every answer.
 
-use std::{fs, net::SocketAddr, path::Path, process::Output, time::Duration};
+use std::{fs, net::SocketAddr, process::Output, time::Duration};
 
 use socket2::Type;
 use tempfile::TempDir;
@@ -15,13 +15,13 @@ use super::{
 use crate::{
     bench::{report::Missing, requirement::Limit},
     lab::{
+        executable::{Program, TestProgram},
         fleet::{Family, Fleet},
         process::Daemon,
         wait::wait_until,
     },
 };
 
-const NAME: &str = "wrk";
 /// Connections that wrk keeps open.
 const CONNECTIONS: u32 = 32;
 /// Seconds of one measurement.
@@ -58,7 +58,7 @@ impl Peer {
             .expect("making a folder for nginx");
         let config = folder.path().join("nginx.conf");
         fs::write(&config, configuration(address, fleet.nginx.address())).expect("writing nginx.conf");
-        let mut command = fleet.host.command("nginx");
+        let mut command = fleet.host.command(Program::Nginx);
         command.arg("-p").arg(folder.path()).arg("-c").arg(&config);
         let daemon = Daemon::spawn("nginx", command.args(["-e", "error.log"]));
         wait_until("the peer accepts connections", Duration::from_secs(10), || {
@@ -114,18 +114,15 @@ http {{
 
 /// What wrk says: requests a second, and milliseconds at the 99th percentile.
 fn wrk(fleet: &Fleet, at: SocketAddr) -> Result<[f64; 2], Missing> {
-    if !Path::new("/usr/bin/wrk").exists() {
-        return Err(Missing::NotRun(format!("{NAME} is not installed")));
-    }
     let output = fleet
         .visitor
-        .command(NAME)
+        .command(TestProgram::Wrk)
         .args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
         .args(["--duration", &format!("{SECONDS}s"), "--latency"])
         .arg(format!("http://{at}/"))
         .output()
-        .map_err(|error| Missing::Failed(format!("{NAME}: {error}")))?;
-    figures(&output).ok_or_else(|| Missing::Failed(format!("{NAME} says {output:?}")))
+        .map_err(|error| Missing::Failed(format!("wrk: {error}")))?;
+    figures(&output).ok_or_else(|| Missing::Failed(format!("wrk says {output:?}")))
 }
 
 fn figures(output: &Output) -> Option<[f64; 2]> {

@@ -8,6 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use secbeat_programs::LogPeer;
 use serde_json::Value;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     bench::{cpus, report::Missing, requirement::Limit},
-    lab::paths,
+    lab::{executable::Executable as _, paths},
 };
 
 const LINES: u32 = 500_000;
@@ -46,7 +47,10 @@ pub fn measure(options: Options) -> Outcome {
     let few = folder.join("few.log");
     fs::write(&few, &text[..FEW_LINES as usize * generate::LINE_LEN]).expect("its beginning is written");
     let mut fail2ban = Row::new("fail2ban-regex", UNIT);
-    run(&mut fail2ban, FEW_LINES, &mut fail2ban_regex(&few), |_| Ok(()));
+    match fail2ban_regex(&few) {
+        Some(mut command) => run(&mut fail2ban, FEW_LINES, &mut command, |_| Ok(())),
+        None => fail2ban.missing = Some(Missing::NotRun("it is not installed".to_owned())),
+    }
     let (ours, fail2ban_rs) = side_by_side("", folder, &log, options);
 
     let text = generate::combined(LINES, Visits::Scattered);
@@ -131,7 +135,7 @@ fn children_seconds() -> f64 {
 }
 
 fn replay(log: &Path) -> Command {
-    let mut command = Command::new(paths::daemon("secbeat-orchestrator"));
+    let mut command = paths::daemon("secbeat-orchestrator").command();
     command.args(["replay", "-o", "json"]).arg(log);
     command
 }
@@ -178,7 +182,7 @@ ignoreself = false
         log = log.display(),
     );
     fs::write(&config, text).expect("a config is written");
-    let mut command = Command::new(paths::tool("fail2ban-rs"));
+    let mut command = paths::tool("fail2ban-rs").command();
     command.arg("dry-run").arg("-c").arg(config).arg(log);
     command
 }
@@ -192,8 +196,8 @@ fn verdicts_of_dry_run(stdout: &str) -> Result<(), String> {
     }
 }
 
-fn fail2ban_regex(log: &Path) -> Command {
-    let mut command = Command::new("fail2ban-regex");
+fn fail2ban_regex(log: &Path) -> Option<Command> {
+    let mut command = LogPeer::Fail2banRegex.row().find()?.command();
     command.arg("--no-check-all").arg(log).arg(FAIL2BAN_FILTER);
-    command
+    Some(command)
 }

@@ -1,6 +1,6 @@
 //! What telemetry costs the proxy: wrk's requests a second with it and without, in turns.
 
-use std::{path::Path, process::Output};
+use std::process::Output;
 
 use super::{
     Options,
@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{
     bench::{report::Missing, requirement::Limit},
-    lab::fleet::{self, Family, Fleet},
+    lab::{
+        executable::TestProgram,
+        fleet::{self, Family, Fleet},
+    },
 };
 
-const NAME: &str = "wrk";
 /// Connections that wrk keeps open.
 const CONNECTIONS: u32 = 32;
 /// Seconds of one measurement.
@@ -38,20 +40,17 @@ pub(super) fn patient_fleet(more: &str) -> Fleet {
 ///
 /// # Errors
 ///
-/// When wrk is not there, fails, or meets errors.
+/// When wrk fails or meets errors.
 pub(super) fn throughput(fleet: &Fleet, seconds: u32) -> Result<f64, Missing> {
-    if !Path::new("/usr/bin/wrk").exists() {
-        return Err(Missing::NotRun(format!("{NAME} is not installed")));
-    }
     let output = fleet
         .visitor
-        .command(NAME)
+        .command(TestProgram::Wrk)
         .args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
         .args(["--duration", &format!("{seconds}s")])
         .arg(format!("http://{}/", Family::V4.edge_for_visitor()))
         .output()
-        .map_err(|error| Missing::Failed(format!("{NAME}: {error}")))?;
-    requests_per_second(&output).ok_or_else(|| Missing::Failed(format!("{NAME} says {output:?}")))
+        .map_err(|error| Missing::Failed(format!("wrk: {error}")))?;
+    requests_per_second(&output).ok_or_else(|| Missing::Failed(format!("wrk says {output:?}")))
 }
 
 fn requests_per_second(output: &Output) -> Option<f64> {

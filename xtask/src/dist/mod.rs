@@ -10,6 +10,7 @@ use crate::scenario::{self, Profile};
 use crate::setup::{self, Group};
 use crate::{build_ebpf, workspace};
 use anyhow::{Context, Result, ensure};
+use secbeat_programs::DistProgram;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -88,7 +89,11 @@ fn checksums(folder: &Path) -> Result<()> {
 }
 
 fn ensure_linked_with_little(program: &Path) -> Result<()> {
-    let dynamic = output(Command::new("readelf").arg("--dynamic").arg(program))?;
+    let dynamic = output(
+        Command::new(DistProgram::Readelf.name())
+            .arg("--dynamic")
+            .arg(program),
+    )?;
     for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
         ensure!(
             LIBRARIES

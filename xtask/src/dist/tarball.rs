@@ -5,6 +5,7 @@ use crate::process::{output, run as run_command};
 use crate::scenario::Profile;
 use crate::workspace;
 use anyhow::{Context, Result};
+use secbeat_programs::DistProgram;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +30,7 @@ pub(super) fn make(dist: &Path) -> Result<()> {
     fs::create_dir_all(folder.join("bin")).with_context(|| format!("cannot create {}", folder.display()))?;
     for daemon in DAEMONS {
         run_command(
-            Command::new("strip")
+            Command::new(DistProgram::Strip.name())
                 .arg("-o")
                 .arg(folder.join("bin").join(daemon))
                 .arg(Profile::Release.bin_dir().join(daemon)),
@@ -43,7 +44,7 @@ pub(super) fn make(dist: &Path) -> Result<()> {
             .current_dir(workspace::root()),
     )?;
     let committed = output(
-        Command::new("git")
+        Command::new(DistProgram::Git.name())
             .args(["log", "-1", "--format=%ct"])
             .current_dir(workspace::root()),
     )?;

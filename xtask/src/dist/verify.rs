@@ -8,7 +8,7 @@ use std::fs;
 
 /// Makes a later version of the packages too, and runs the test.
 pub(super) fn run() -> Result<()> {
-    setup::ensure(&[Group::Run])?;
+    setup::ensure(&[Group::Run, Group::Test])?;
     let later = workspace::dist().join("later");
     fs::create_dir_all(&later).with_context(|| format!("cannot create {}", later.display()))?;
     packages(&later, Some("+later"))?;

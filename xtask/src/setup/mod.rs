@@ -30,6 +30,8 @@ pub(crate) enum Group {
     Build,
     /// What the demo, the tests and the benchmarks start.
     Run,
+    /// What the tests start besides, and `bench sources`.
+    Test,
     /// What boots kernels in QEMU: for `vm` alone, which sees to it itself.
     Vm,
     /// The linters that do not come with Rust.
@@ -38,8 +40,6 @@ pub(crate) enum Group {
     Machines,
     /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
     Peers,
-    /// What `bench sources` puts load on a proxy with; nothing else needs it.
-    Load,
     /// Other readers of logs, which `bench sources` compares ours with; nothing else needs them.
     LogPeers,
     /// What feeds the parsers: for `fuzz` alone.
@@ -52,6 +52,9 @@ pub(crate) enum Group {
     Debian,
 }
 
+/// Groups of which a command goes on without what cannot be installed.
+const OPTIONAL: [Group; 3] = [Group::Machines, Group::Peers, Group::LogPeers];
+
 /// One thing that may have to be installed.
 trait Part {
     /// What of it is missing, as names for the reader; empty when all is there.
@@ -62,7 +65,7 @@ trait Part {
 
 /// The command itself: everything, or only the report.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let groups = [Group::Build, Group::Run, Group::Lint];
+    let groups = [Group::Build, Group::Run, Group::Test, Group::Lint];
     if args.check {
         return check(&groups);
     }
@@ -119,33 +122,27 @@ fn check(groups: &[Group]) -> Result<()> {
 
 /// In the order of installation: a part may need what an earlier one installs.
 fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
-    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(packages::Packages::new(groups.to_vec()))];
+    let (optional, needed): (Vec<_>, Vec<_>) = groups.iter().partition(|group| OPTIONAL.contains(group));
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(packages::Packages::new(needed))];
+    for row in optional.into_iter().flat_map(packages::rows) {
+        parts.push(Box::new(row));
+    }
     if groups.contains(&Group::Build) {
         parts.push(Box::new(packages::LlvmPackages));
         parts.push(Box::new(bpf_linker::BpfLinker));
     }
     if groups.contains(&Group::Run) {
         parts.push(Box::new(nats::CURRENT));
-        parts.push(Box::new(nats::TOO_OLD));
         parts.push(Box::new(bpffs::Bpffs));
+    }
+    if groups.contains(&Group::Test) {
+        parts.push(Box::new(nats::TOO_OLD));
     }
     if groups.contains(&Group::Lint) {
         parts.push(Box::new(cargo_tools::DENY));
         parts.push(Box::new(cargo_tools::MACHETE));
     }
-    if groups.contains(&Group::Peers) {
-        let peers = packages::PEERS.iter();
-        parts.extend(peers.map(|peer| Box::new(*peer) as Box<dyn Part>));
-    }
-    if groups.contains(&Group::Machines) {
-        parts.push(Box::new(packages::VAGRANT));
-        parts.push(Box::new(packages::COMPOSE));
-    }
-    if groups.contains(&Group::Load) {
-        parts.push(Box::new(packages::WRK));
-    }
     if groups.contains(&Group::LogPeers) {
-        parts.push(Box::new(packages::FAIL2BAN));
         parts.push(Box::new(cargo_tools::FAIL2BAN_RS));
     }
     if groups.contains(&Group::Fuzz) {
@@ -160,4 +157,27 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
         parts.push(Box::new(cargo_tools::SBOM));
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Group, packages};
+    use crate::test;
+    use secbeat_programs::{Program, TestFile, TestProgram};
+
+    #[test]
+    fn the_test_command_installs_every_program_that_the_lab_can_start() {
+        let installed: Vec<_> = test::GROUPS.into_iter().flat_map(packages::rows).collect();
+        for section in [Program::ROWS, TestProgram::ROWS, TestFile::ROWS] {
+            for row in section {
+                assert!(installed.contains(row), "{row:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_demo_waits_for_no_program_of_the_tests() {
+        let rows = packages::rows(Group::Run);
+        assert!(TestProgram::ROWS.iter().all(|row| !rows.contains(row)));
+    }
 }

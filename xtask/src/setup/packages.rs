@@ -3,84 +3,33 @@
 use super::{Group, Part, bpf_linker, nats};
 use crate::process::{as_root, find, output, run};
 use crate::toolchain::{BpfToolchain, Way};
+use crate::vm;
 use anyhow::{Result, bail};
-use std::path::Path;
+use secbeat_programs::{
+    DebianProgram, DistProgram, FilterPeer, FuzzProgram, LintProgram, LogPeer, Program, Row, TestFile,
+    TestProgram, VmProgram,
+};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Rust with a ready-made `core` for BPF: needed where rustup's nightly has no `rust-src`.
 const BPF_RUST: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
-/// The programs that the demo and the tests start, each with its package.
-const RUN: [(&str, &str); 13] = [
-    ("bpftool", "bpftool"),
-    ("ip", "iproute2"),
-    ("nsenter", "util-linux"),
-    ("nginx", "nginx"),
-    ("apache2", "apache2"),
-    ("caddy", "caddy"),
-    ("haproxy", "haproxy"),
-    ("curl", "curl"),
-    ("ps", "procps"),
-    ("logrotate", "logrotate"),
-    ("prometheus", "prometheus"),
-    ("journalctl", "systemd"),
-    ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
-];
-
-/// The web application firewall that the tests load into nginx and Apache: a file of each package.
-const WAF: [(&str, &str); 3] = [
-    (
-        "/usr/lib/apache2/modules/mod_security2.so",
-        "libapache2-mod-security2",
-    ),
-    (
-        "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so",
-        "libnginx-mod-http-modsecurity",
-    ),
-    ("/usr/share/modsecurity-crs/owasp-crs.load", "modsecurity-crs"),
-];
-
-/// The programs that `vm` starts or puts into its guest.
-const VM: [(&str, &str); 7] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("busybox", "busybox-static"),
-    ("xz", "xz-utils"),
-    ("ip", "iproute2"),
-    ("nsenter", "util-linux"),
-    ("setpriv", "util-linux"),
-    ("ldd", "libc-bin"),
-];
-
-/// What `lint` checks the Vagrantfile with; not every distribution has it.
-pub(super) const VAGRANT: Program = Program::new("vagrant", "vagrant");
-/// What `lint` checks the compose file with; so this.
-pub(super) const COMPOSE: Program = Program::new("docker-compose", "docker-compose");
-
-/// The programs that `dist` starts.
-const DIST: [(&str, &str); 4] = [
-    ("dpkg-shlibdeps", "dpkg-dev"),
-    ("readelf", "binutils"),
-    ("strip", "binutils"),
-    ("git", "git"),
-];
-
-/// The programs that make a Debian and a disk of it.
-const DEBIAN: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("mkfs.ext4", "e2fsprogs")];
-
-/// The filters that `bench xdp` compares ours with.
-pub(super) const PEERS: [Program; 4] = [
-    Program::new("xdp-filter", "xdp-tools"),
-    Program::new("nft", "nftables"),
-    Program::new("ipset", "ipset"),
-    Program::new("iptables", "iptables"),
-];
-
-/// What `bench sources` compares ours with.
-pub(super) const FAIL2BAN: Program = Program::new("fail2ban-regex", "fail2ban");
-
-/// The HTTP benchmark that `bench sources` runs.
-pub(super) const WRK: Program = Program::new("wrk", "wrk");
+/// The rows of the table that a group needs.
+pub(super) fn rows(group: Group) -> Vec<Row> {
+    match group {
+        Group::Run => Program::ROWS.to_vec(),
+        Group::Test => [TestProgram::ROWS, TestFile::ROWS].concat(),
+        Group::Vm => [VmProgram::ROWS, &vm::LAB_PROGRAMS].concat(),
+        Group::Machines => LintProgram::ROWS.to_vec(),
+        Group::Peers => FilterPeer::ROWS.to_vec(),
+        Group::LogPeers => LogPeer::ROWS.to_vec(),
+        Group::Fuzz => FuzzProgram::ROWS.to_vec(),
+        Group::Dist => DistProgram::ROWS.to_vec(),
+        Group::Debian => DebianProgram::ROWS.to_vec(),
+        Group::Build | Group::Lint | Group::Docs => Vec::new(),
+    }
+}
 
 /// Installs packages as root. Installing a web server must not leave it on the developer's port 80, and apt
 /// starts and enables it: so a `policy-rc.d` that refuses every start exists for the length of the installation (one that was
@@ -122,33 +71,11 @@ impl Part for Packages {
         {
             missing.extend(not_installed(&BPF_RUST));
         }
-        if self.groups.contains(&Group::Fuzz) && find("c++").is_none() {
-            // libFuzzer is compiled from its sources.
-            missing.push("g++".to_owned());
-        }
         if self.groups.contains(&Group::Run) {
-            missing.extend(packages_of(&RUN));
-            let absent = WAF.iter().filter(|(file, _)| !Path::new(file).exists());
-            missing.extend(absent.map(|(_, package)| (*package).to_owned()));
             missing.extend(nats::missing_package());
-            // The clock that the tests give single daemons.
-            let clock = format!(
-                "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
-                std::env::consts::ARCH
-            );
-            if !Path::new(&clock).exists() {
-                missing.push("libfaketime".to_owned());
-            }
         }
-        if self.groups.contains(&Group::Vm) {
-            missing.extend(packages_of(&VM));
-        }
-        if self.groups.contains(&Group::Dist) {
-            missing.extend(packages_of(&DIST));
-        }
-        if self.groups.contains(&Group::Debian) {
-            missing.extend(packages_of(&DEBIAN));
-        }
+        let rows = self.groups.iter().flat_map(|group| rows(*group));
+        missing.extend(rows.filter_map(missing_package));
         missing.sort();
         missing.dedup();
         Ok(missing)
@@ -159,31 +86,15 @@ impl Part for Packages {
     }
 }
 
-/// The packages of those programs that are not here.
-fn packages_of(programs: &'static [(&str, &str)]) -> impl Iterator<Item = String> {
-    let absent = programs.iter().filter(|(program, _)| find(program).is_none());
-    absent.map(|(_, package)| (*package).to_owned())
+/// The package of a row, if its program or file is not here.
+fn missing_package(row: Row) -> Option<String> {
+    row.find().is_none().then(|| row.package.to_owned())
 }
 
-/// A program and its package, to be installed without others: a distribution may lack one and have the next.
-#[derive(Clone, Copy)]
-pub(super) struct Program {
-    name: &'static str,
-    package: &'static str,
-}
-
-impl Program {
-    const fn new(name: &'static str, package: &'static str) -> Self {
-        Self { name, package }
-    }
-}
-
-impl Part for Program {
+/// A row that is installed without others: a distribution may lack one and have the next.
+impl Part for Row {
     fn missing(&self) -> Result<Vec<String>> {
-        Ok(match find(self.name) {
-            Some(_) => Vec::new(),
-            None => vec![self.package.to_owned()],
-        })
+        Ok(missing_package(*self).into_iter().collect())
     }
 
     fn install(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::kernel::{Kernel, Series};
 use super::report::Report;
 use anyhow::{Context, Result};
+use secbeat_programs::{TestProgram, VmProgram};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -65,8 +66,8 @@ pub(super) fn run(series: Series, kernel: &Kernel, initramfs: &Path, scratch: &P
 
 fn machine(kernel: &Kernel, initramfs: &Path, console: &Path) -> Command {
     // The machine ends with us, also when we are killed.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    let mut command = Command::new(TestProgram::Setpriv.name());
+    command.args(["--pdeathsig", "KILL", VmProgram::Qemu.name()]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     // The root file system may take half of the memory, and the archive it comes from is there beside it.
     command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "4G"]);

@@ -1,11 +1,13 @@
 //! The guest's only file system: an init script, the checks with what they start, their libraries, and modules.
 
-use super::checks::Checks;
+use super::GUEST_PROGRAMS;
+use super::checks::{Checks, EXECUTABLE, RUNS};
 use super::kernel::Kernel;
 use super::newc::Archive;
-use crate::process::{find, shown};
+use crate::process::shown;
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
+use secbeat_programs::{Row, VmProgram};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -13,9 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const INIT: &str = include_str!("init.sh");
-
-/// What the lab starts. Busybox has applets of these names too, which can less.
-const PROGRAMS: [&str; 3] = ["ip", "nsenter", "timeout"];
 
 const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 
@@ -32,18 +31,15 @@ pub(super) fn write(file: &Path, checks: &Checks, kernel: &Kernel) -> Result<()>
     kernel.add_modules(&mut archive)?;
     add(&mut archive, "secbeat/object", &workspace::bpf_object())?;
 
-    let mut list = String::new();
+    let runs = RUNS.map(|(threads, tests)| format!("{EXECUTABLE} {threads} {tests}\n"));
     let mut programs = vec![
-        ("bin/busybox".to_owned(), located("busybox")?),
+        ("bin/busybox".to_owned(), located(VmProgram::Busybox.row())?),
         ("secbeat/bin/secbeat-edge".to_owned(), checks.edge.clone()),
+        (format!("secbeat/tests/{EXECUTABLE}"), checks.tests.clone()),
     ];
-    for check in &checks.tests {
-        list += &format!("{} {}\n", check.name, check.threads);
-        programs.push((format!("secbeat/tests/{}", check.name), check.program.clone()));
-    }
-    archive.file("secbeat/checks", list.as_bytes())?;
-    for program in PROGRAMS {
-        programs.push((format!("secbeat/bin/{program}"), located(program)?));
+    archive.file("secbeat/runs", runs.concat().as_bytes())?;
+    for program in GUEST_PROGRAMS {
+        programs.push((format!("secbeat/bin/{}", program.name), located(program)?));
     }
     let mut libraries = BTreeSet::new();
     for (name, program) in &programs {
@@ -62,13 +58,15 @@ fn add(archive: &mut Archive<impl Write>, name: &str, file: &Path) -> Result<()>
     archive.file(name, &bytes)
 }
 
-fn located(program: &str) -> Result<PathBuf> {
-    find(program).with_context(|| format!("{program} is not installed"))
+fn located(program: Row) -> Result<PathBuf> {
+    program
+        .find()
+        .with_context(|| format!("{} is not installed", program.name))
 }
 
 /// What the dynamic linker loads for a program, itself included. For a static one, `ldd` fails and says so.
 fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
-    let mut ldd = Command::new("ldd");
+    let mut ldd = Command::new(VmProgram::Ldd.name());
     ldd.arg(program).env("LC_ALL", "C");
     let output = ldd
         .output()

@@ -20,9 +20,23 @@ use checks::Checks;
 use kernel::Series;
 use report::Report;
 use scratch::Scratch;
+use secbeat_programs::{Program, Row, TestProgram};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
+
+/// Programs that the lab starts in a guest. Busybox has applets of these names too, which can less.
+const GUEST_PROGRAMS: [Row; 3] = [
+    Program::Ip.row(),
+    Program::Nsenter.row(),
+    TestProgram::Timeout.row(),
+];
+
+/// Programs of the lab that this command needs: the guests' and the one that starts QEMU.
+pub(crate) const LAB_PROGRAMS: [Row; 4] = {
+    let [ip, nsenter, timeout] = GUEST_PROGRAMS;
+    [ip, nsenter, timeout, TestProgram::Setpriv.row()]
+};
 
 /// Run what depends on the kernel in Debian's kernels, in QEMU.
 #[derive(clap::Args)]
@@ -52,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     build_ebpf::build()?;
     let checks = Checks::build()?;
     println!(
-        "vm: {checks}; `cargo xtask test` runs the rest, which needs nginx and NATS, in the running kernel"
+        "vm: the tests `{}`; `cargo xtask test` runs the rest, which needs nginx and NATS, in the running kernel",
+        checks::EXECUTABLE
     );
     let scratch = Scratch::new()?;
 

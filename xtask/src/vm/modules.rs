@@ -2,6 +2,7 @@
 
 use crate::process::output_bytes;
 use anyhow::{Context, Result, bail};
+use secbeat_programs::VmProgram;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -114,7 +115,12 @@ impl Tree {
             .with_context(|| format!("the kernel has no module {module}"))?;
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("ko") => fs::read(file).with_context(|| format!("cannot read {}", file.display())),
-            Some("xz") => output_bytes(Command::new("xz").arg("--decompress").arg("--stdout").arg(file)),
+            Some("xz") => output_bytes(
+                Command::new(VmProgram::Xz.name())
+                    .arg("--decompress")
+                    .arg("--stdout")
+                    .arg(file),
+            ),
             _ => bail!(
                 "{} is compressed in a way that `vm` does not know",
                 file.display()

@@ -133,12 +133,12 @@ mod tests {
     }
 
     const GOOD: [&str; 8] = [
-        "@begin packet_tables",
+        "@begin kernel",
         "running 2 tests",
-        "test a ... ok",
-        "test b ... ok",
+        "test tables::a ... ok",
+        "test tables::b ... ok",
         "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
-        "@end packet_tables 0",
+        "@end kernel 0",
         "@verified secbeat 512",
         "@done",
     ];
@@ -153,17 +153,17 @@ mod tests {
     #[test]
     fn a_failed_test_is_named_once_and_its_words_are_shown() {
         let mut lines = GOOD;
-        lines[3] = "test b ... FAILED";
+        lines[3] = "test tables::b ... FAILED";
         lines[4] = "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
-        lines[5] = "@end packet_tables 101";
-        assert_eq!(report(&lines).failures, ["packet_tables::b"]);
+        lines[5] = "@end kernel 101";
+        assert_eq!(report(&lines).failures, ["kernel::tables::b"]);
         let mut report = Report::default();
         let shown: Vec<_> = lines.into_iter().filter_map(|line| report.take(line)).collect();
         assert_eq!(
             shown,
             [
-                "packet_tables::a ... ok",
-                "packet_tables::b ... FAILED",
+                "kernel::tables::a ... ok",
+                "kernel::tables::b ... FAILED",
                 "running 2 tests\n"
             ]
         );
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn an_executable_that_dies_is_a_failure() {
-        let report = report(&["@begin packet_tables", "@end packet_tables 139", "@done"]);
-        assert_eq!(report.failures, ["packet_tables ended with 139"]);
+        let report = report(&["@begin kernel", "@end kernel 139", "@done"]);
+        assert_eq!(report.failures, ["kernel ended with 139"]);
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let report = report(&GOOD[..4]);
         assert_eq!(
             report.failures,
-            ["it ended early, during packet_tables; its last words: test b ... ok"]
+            ["it ended early, during kernel; its last words: test tables::b ... ok"]
         );
     }
 

@@ -13,9 +13,10 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, ToSocketAddrs as _},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
+use parking_lot::RwLock;
 use secbeat_common::{maps::allow, prefix::Prefix};
 use tracing::warn;
 
@@ -43,12 +44,12 @@ impl Protected {
     /// All networks.
     #[must_use]
     pub fn nets(&self) -> Arc<HashMap<Prefix, u32>> {
-        self.nets.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.nets.read().clone()
     }
 
     /// Replaces them; tells whether anything changed.
     pub fn replace(&self, nets: HashMap<Prefix, u32>) -> bool {
-        let mut current = self.nets.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.nets.write();
         let changed = **current != nets;
         if changed {
             *current = Arc::new(nets);

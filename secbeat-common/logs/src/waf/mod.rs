@@ -14,37 +14,30 @@ mod oracle;
 mod tests;
 mod time;
 
-use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
+use std::{borrow::Cow, net::IpAddr};
 
 use jiff::tz::TimeZone;
 use secbeat_common::wire::{LearnedFrom, MAX_WAF_RULES, WafEvent, WafOutcome, WafRule, cut};
+use strum::{Display, EnumString, VariantArray};
 
 use self::message::Match;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use self::oracle::check;
 
 /// What the lines of an audit log look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray)]
+#[strum(parse_err_ty = UnknownWafFormat, parse_err_fn = unknown)]
 pub enum WafFormat {
     /// `SecAuditLogFormat JSON` and `SecAuditLogType Serial` of `ModSecurity` 2.9 (Apache) and of libmodsecurity 3 (nginx),
     /// told apart by what is in them; and Coraza's `JsonLegacy`, which is the former's.
+    #[strum(serialize = "modsecurity-json")]
     Modsecurity,
     /// `SecAuditLogFormat JSON` and `SecAuditLogType Serial` of Coraza 3.
+    #[strum(serialize = "coraza-json")]
     Coraza,
 }
 
 impl WafFormat {
-    const ALL: [Self; 2] = [Self::Modsecurity, Self::Coraza];
-
-    /// The name that users meet.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Modsecurity => "modsecurity-json",
-            Self::Coraza => "coraza-json",
-        }
-    }
-
     /// The transaction in `line`, which ends without a line feed; `None` if no rule matched in it, as where only its
     /// answer's status was worth a line (`SecAuditLogRelevantStatus`).
     ///
@@ -70,26 +63,13 @@ impl WafFormat {
     }
 }
 
-impl fmt::Display for WafFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
 /// A name that is no [`WafFormat`]'s.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no format of a firewall's audit log: modsecurity-json or coraza-json")]
 pub struct UnknownWafFormat(String);
 
-impl FromStr for WafFormat {
-    type Err = UnknownWafFormat;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == name)
-            .ok_or_else(|| UnknownWafFormat(name.to_owned()))
-    }
+fn unknown(name: &str) -> UnknownWafFormat {
+    UnknownWafFormat(name.to_owned())
 }
 
 /// Why a line is no entry of an audit log.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use jiff::tz::TimeZone;
 use secbeat_common::wire::{self, LearnedFrom, MAX_TEXT, MAX_WAF_RULES, WafBatch};
+use strum::VariantArray;
 
 use super::WafFormat;
 
@@ -14,7 +15,7 @@ use super::WafFormat;
 ///
 /// When it does not.
 pub fn check(line: &[u8]) {
-    for format in WafFormat::ALL {
+    for format in WafFormat::VARIANTS {
         let Ok(Some(event)) = format.parse(line, LearnedFrom::Header, &TimeZone::UTC) else {
             continue;
         };

@@ -25,7 +25,7 @@ use secbeat_daemon::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::screen::{Facts, Screen};
-use crate::api::view::BanPage;
+use crate::view::BanPage;
 
 /// Bans that are asked for; a fleet with more shows the latest of these.
 const BANS: usize = 1000;

@@ -12,12 +12,8 @@ use ratatui::{
 use secbeat_daemon::{api::CallError, time::ends_in};
 
 use crate::{
-    api::{
-        edges::{AgreementView, FleetEdge, StateView},
-        view::{ApiStats, BanView},
-    },
     cli::{bans, fleet},
-    evidence::FindingView,
+    view::{AgreementView, ApiStats, BanView, FindingView, FleetEdge, StateView},
 };
 
 /// Rows of edges at most; who has more scrolls in `edges`.

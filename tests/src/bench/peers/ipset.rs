@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use secbeat_programs::FilterPeer;
+
 use super::{
     Dropped,
     iptables::{self, Variant},
@@ -17,7 +19,7 @@ pub(super) fn install(host: &Namespace) -> Result<Dropped, String> {
         // Writing to a string does not fail.
         let _ = writeln!(set, "add {SET} {other}");
     }
-    tool::run(host, "ipset", &["restore"], &set)?;
+    tool::run(host, FilterPeer::Ipset, &["restore"], &set)?;
     let rule = format!("*raw\n-A PREROUTING -m set --match-set {SET} src -j DROP\nCOMMIT\n");
     iptables::load(host, Variant::Nft, &rule)?;
     let host = host.clone();

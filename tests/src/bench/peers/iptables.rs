@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use secbeat_programs::FilterPeer;
+
 use super::{Dropped, tool};
 use crate::{
     bench::subject::BANNED_V4,
@@ -23,17 +25,17 @@ pub(super) enum Variant {
 }
 
 impl Variant {
-    fn program(self) -> &'static str {
+    fn program(self) -> FilterPeer {
         match self {
-            Self::Nft => "iptables-nft",
-            Self::Legacy => "iptables-legacy",
+            Self::Nft => FilterPeer::IptablesNft,
+            Self::Legacy => FilterPeer::IptablesLegacy,
         }
     }
 
-    fn restore(self) -> &'static str {
+    fn restore(self) -> FilterPeer {
         match self {
-            Self::Nft => "iptables-nft-restore",
-            Self::Legacy => "iptables-legacy-restore",
+            Self::Nft => FilterPeer::IptablesNftRestore,
+            Self::Legacy => FilterPeer::IptablesLegacyRestore,
         }
     }
 }
@@ -74,7 +76,7 @@ pub(super) fn dropped(
     let listed = tool::run(host, variant.program(), &["-t", table, "-nvxL", chain], "")?;
     drops_in(&listed)
         .map(Some)
-        .ok_or_else(|| format!("{} lists no rule that drops in {chain}", variant.program()))
+        .ok_or_else(|| format!("{} lists no rule that drops in {chain}", variant.program().name()))
 }
 
 /// The lines begin with packets, bytes and target.

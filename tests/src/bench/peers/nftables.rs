@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use secbeat_programs::FilterPeer;
 use serde_json::Value;
 
 use super::{Dropped, others, tool};
@@ -54,12 +55,12 @@ pub(super) fn install(host: &Namespace, hook: Hook) -> Result<Dropped, String> {
         let _ = write!(ruleset, ", {other} timeout 4h");
     }
     ruleset.push_str(" }\n");
-    tool::run(host, "nft", &["-f", "-"], &ruleset)?;
+    tool::run(host, FilterPeer::Nft, &["-f", "-"], &ruleset)?;
     let host = host.clone();
     Ok(Box::new(move || {
         let listed = tool::run(
             &host,
-            "nft",
+            FilterPeer::Nft,
             &["-j", "list", "chain", family, TABLE, "filter"],
             "",
         )?;

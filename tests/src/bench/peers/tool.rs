@@ -1,34 +1,32 @@
 //! Running a peer's own commands on the receiving host.
 
 use std::{
-    env,
     io::Write,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
+use secbeat_programs::{FilterPeer, Row};
+
 use crate::lab::netns::Namespace;
 
-/// Where a program is: on PATH, or where Debian puts those that only root has on PATH.
-pub(super) fn find(program: &str) -> Result<PathBuf, String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-        .ok_or_else(|| format!("{program} is not installed"))
+/// Where a program is, or that it is not installed.
+pub(super) fn find(program: Row) -> Result<PathBuf, String> {
+    program
+        .find()
+        .ok_or_else(|| format!("{} is not installed", program.name))
 }
 
 /// Runs `program` on `host` with `input` on its standard input; returns what it prints.
 pub(super) fn run(
     host: &Namespace,
-    program: &str,
+    program: FilterPeer,
     arguments: &[&str],
     input: &str,
 ) -> Result<String, String> {
-    let mut command = host.command(find(program)?);
-    finish(program, command.args(arguments), input)
+    let mut command = host.command(find(program.row())?);
+    finish(program.name(), command.args(arguments), input)
 }
 
 /// Runs a command to its end; returns what it prints, or names it with what it complains about.

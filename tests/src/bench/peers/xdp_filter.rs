@@ -2,16 +2,22 @@
 
 use std::{fmt::Write as _, process::Command, time::Duration};
 
+use secbeat_programs::{FilterPeer, Row};
+
 use super::{Dropped, others, tool};
 use crate::{
     bench::{subject::BANNED_V4, track::RECEIVER_END},
-    lab::{netns::Namespace, process::Daemon},
+    lab::{
+        executable::{Executable as _, Program},
+        netns::Namespace,
+        process::Daemon,
+    },
 };
 
 const MAP: &str = "/sys/fs/bpf/xdp-filter/filter_ipv4";
 /// The flag of a map entry that says that sources are meant, in the least byte of eight.
 const SOURCE_FLAG: &str = "01 00 00 00 00 00 00 00";
-const MOUNT: [&str; 5] = ["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"];
+const MOUNT: [&str; 4] = ["-t", "bpf", "bpf", "/sys/fs/bpf"];
 const MOUNTED: &str = "mounted";
 
 /// A mount namespace with a BPF file system of its own: xdp-filter always pins in one and the same folder, where this
@@ -24,13 +30,20 @@ struct Mounts {
 impl Mounts {
     fn new(host: &Namespace) -> Result<Self, String> {
         // Once in vain, since a machine that does not let us has something to say about it.
-        tool::finish("mounting a BPF file system", unshare().args(MOUNT), "")?;
+        tool::finish(
+            "mounting a BPF file system",
+            unshare().arg(Program::Mount.file()).args(MOUNT),
+            "",
+        )?;
         // Ends by itself with this process, should it be killed.
         let wait = format!("exec tail --pid={} -f /dev/null", std::process::id());
-        let script = format!("{} && echo {MOUNTED} && {wait}", MOUNT.join(" "));
+        let script = format!("\"$0\" {} && echo {MOUNTED} && {wait}", MOUNT.join(" "));
         let mut holder = Daemon::spawn(
             "the holder of a mount namespace",
-            unshare().args(["sh", "-c", &script]),
+            unshare()
+                .arg(Program::Shell.file())
+                .args(["-c", &script])
+                .arg(Program::Mount.file()),
         );
         holder.wait_for_log(MOUNTED, Duration::from_secs(5));
         Ok(Self {
@@ -39,31 +52,32 @@ impl Mounts {
         })
     }
 
-    fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
-        let mut command = Command::new("nsenter");
+    fn run(&self, program: Row, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut command = Program::Nsenter.command();
         command
             .arg(format!("--net={}", self.host.path().display()))
             .arg(format!("--mount=/proc/{}/ns/mnt", self.holder.pid()))
             .arg("--")
             .arg(tool::find(program)?)
             .args(arguments);
-        tool::finish(program, &mut command, input)
+        tool::finish(program.name, &mut command, input)
     }
 }
 
 fn unshare() -> Command {
-    let mut command = Command::new("unshare");
+    let mut command = Program::Unshare.command();
     command.args(["--mount", "--propagation", "private", "--"]);
     command
 }
 
 pub(super) fn install(host: &Namespace) -> Result<Dropped, String> {
-    tool::find("xdp-filter")?;
+    let filter = FilterPeer::XdpFilter.row();
+    tool::find(filter)?;
     let mounts = Mounts::new(host)?;
     // A packet that matches nothing is allowed, so that the list is one of denials.
     let load = ["load", "-m", "native", "-p", "allow", "-f", "ipv4", RECEIVER_END];
-    mounts.run("xdp-filter", &load, "")?;
-    mounts.run("xdp-filter", &["ip", "-m", "src", BANNED_V4], "")?;
+    mounts.run(filter, &load, "")?;
+    mounts.run(filter, &["ip", "-m", "src", BANNED_V4], "")?;
     // The same for the others by one command instead of thousands.
     let mut batch = String::new();
     for other in others() {
@@ -74,9 +88,9 @@ pub(super) fn install(host: &Namespace) -> Result<Dropped, String> {
             "map update pinned {MAP} key {a} {b} {c} {d} value hex {SOURCE_FLAG}"
         );
     }
-    mounts.run("bpftool", &["batch", "file", "-"], &batch)?;
+    mounts.run(Program::Bpftool.row(), &["batch", "file", "-"], &batch)?;
     Ok(Box::new(move || {
-        let status = mounts.run("xdp-filter", &["status"], "")?;
+        let status = mounts.run(filter, &["status"], "")?;
         drops_in(&status)
             .map(Some)
             .ok_or_else(|| "xdp-filter's status counts no drops".to_owned())

@@ -1,10 +1,11 @@
 //! What the machines boot from: a disk with a Debian, the packages and Vagrant's scripts, and an initramfs that finds it.
 
-use crate::process::{as_root, find, run};
+use crate::process::{as_root, run};
 use crate::vm::kernel::Kernel;
 use crate::vm::newc::Archive;
 use crate::{debian, workspace};
 use anyhow::{Context, Result};
+use secbeat_programs::{DebianProgram, VmProgram};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ pub(super) fn disk(scratch: &Path) -> Result<PathBuf> {
         .args(["--recursive", "--no-target-directory"])
         .arg(&more)
         .arg(&tree))?;
-    run(as_root("mkfs.ext4")?
+    run(as_root(DebianProgram::MkfsExt4.name())?
         .args(["-q", "-F", "-d"])
         .arg(&tree)
         .arg(&disk)
@@ -80,7 +81,10 @@ pub(super) fn initramfs(kernel: &Kernel, scratch: &Path) -> Result<PathBuf> {
     archive.device("dev/console", 5, 1)?;
     archive.file("init", INIT.as_bytes())?;
     kernel.add_modules(&mut archive)?;
-    let busybox = find("busybox").context("busybox is not installed")?;
+    let busybox = VmProgram::Busybox
+        .row()
+        .find()
+        .context("busybox is not installed")?;
     let bytes = fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     archive.file("bin/busybox", &bytes)?;
     archive.finish()?;

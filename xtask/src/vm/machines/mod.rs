@@ -8,6 +8,7 @@ use super::scratch::Scratch;
 use crate::dist;
 use crate::setup::{self, Group};
 use anyhow::{Context, Result, bail, ensure};
+use secbeat_programs::{TestProgram, VmProgram};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -141,8 +142,8 @@ fn command(machine: &Machine, files: &Files, console: &Path) -> Command {
     let Machine { name, address } = machine;
     let number = address.rsplit('.').next().unwrap_or_default();
     // The machine ends with us, also when we are killed.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    let mut command = Command::new(TestProgram::Setpriv.name());
+    command.args(["--pdeathsig", "KILL", VmProgram::Qemu.name()]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1G"]);
     command.arg("-kernel").arg(&files.kernel);

@@ -1,0 +1,192 @@
+//! The answer in words.
+
+use secbeat_common::wire::{AuditRecord, SeenEvent};
+use secbeat_daemon::{
+    protect,
+    time::{NEVER, left, rfc3339},
+};
+use secbeat_orchestrator_core::{
+    ProtectedNet, analyzers::WindowCount, decider::SourceFacts, evidence::Outcome,
+};
+
+use super::{BanView, End, PastBan, Standing, timeline::span};
+use crate::millis;
+
+pub(super) fn standing(
+    facts: &SourceFacts,
+    history: &[PastBan],
+    events: &[SeenEvent],
+    audit: &[AuditRecord],
+) -> Standing {
+    let is_known = !facts.findings.is_empty()
+        || !events.is_empty()
+        || !history.is_empty()
+        || !audit.is_empty()
+        || facts.windows.iter().any(|window| window.count > 0);
+    if !facts.bans.is_empty() {
+        Standing::Banned
+    } else if is_protected(facts) {
+        Standing::Protected
+    } else if is_known {
+        Standing::Free
+    } else {
+        Standing::Unknown
+    }
+}
+
+fn is_protected(facts: &SourceFacts) -> bool {
+    !facts.protected.is_empty() || facts.source.unbannable().is_some()
+}
+
+pub(super) fn sentences(
+    standing: Standing,
+    facts: &SourceFacts,
+    bans: &[BanView],
+    history: &[PastBan],
+    audit_missing: Option<&str>,
+) -> Vec<String> {
+    let address = facts.address;
+    let mut sentences: Vec<String> = bans
+        .iter()
+        .map(|ban| {
+            let note = match ban.note.as_str() {
+                "" => String::new(),
+                note => format!(" ({note})"),
+            };
+            let until = match (&ban.expires_at, ban.expires_in_ms) {
+                (Some(end), Some(ms)) => format!("until {end}, {} left", left(ms)),
+                _ => "for ever".to_owned(),
+            };
+            format!(
+                "{address} is banned: {} {until}; {}{note}, by {}.",
+                ban.target, ban.reason, ban.issuer
+            )
+        })
+        .collect();
+    if let Some(why) = facts.source.unbannable() {
+        sentences.push(format!("{address} is never banned: {why}."));
+    }
+    let source = facts.source.to_string();
+    sentences.extend(facts.protected.iter().map(|net| protection(&source, net)));
+    match standing {
+        Standing::Banned | Standing::Protected => {}
+        Standing::Free => {
+            sentences.push(format!("{address} is not banned."));
+            sentences.extend(last_end(history));
+            sentences.extend(forgiven(facts));
+            sentences.extend(last_suppression(facts));
+            sentences.extend(needed(facts, "A ban takes"));
+        }
+        Standing::Unknown => {
+            sentences.push(match audit_missing {
+                None => format!("{address} is not banned, and nothing is known of it."),
+                Some(_) => format!("{address} is not banned, and this process knows nothing of it."),
+            });
+            sentences.extend(needed(facts, "A ban would take"));
+        }
+    }
+    if !facts.restored {
+        sentences.push("The ledger is still being read from NATS: bans may be missing here.".to_owned());
+    }
+    if let Some(error) = audit_missing {
+        sentences.push(format!(
+            "The audit could not be read, so earlier decisions are missing here: {error}."
+        ));
+    }
+    sentences
+}
+
+fn protection(source: &str, protected: &ProtectedNet) -> String {
+    format!("{source} is never banned, because of {}.", because(protected))
+}
+
+/// As `192.0.2.0/24: on the fleet's allowlist (office), until 2026-11-20T10:00:00.000Z`.
+#[must_use]
+pub(in crate::view) fn because(protected: &ProtectedNet) -> String {
+    let ProtectedNet {
+        network,
+        code,
+        comment,
+        until_ms,
+    } = protected;
+    let why = match protect::reason_name(*code) {
+        "configured" => "the orchestrator's config lists it under [protect]",
+        "loopback" => "loopback",
+        "own-address" => "an address of the orchestrator's host",
+        "gateway" => "a default gateway of the orchestrator's host",
+        "resolver" => "a DNS resolver of the orchestrator's host",
+        "bus" => "the NATS server",
+        "fleet" => "on the fleet's allowlist",
+        "ssh-peer" => "somebody is logged in from there by SSH",
+        "upstream" => "an upstream",
+        "trusted-proxy" => "a proxy under trusted_proxies, whose clients are banned in its place",
+        other => other,
+    };
+    let comment = match comment.as_str() {
+        "" => String::new(),
+        comment => format!(" ({comment})"),
+    };
+    let until = until_ms.map_or_else(String::new, |until| format!(", until {}", rfc3339(until)));
+    format!("{network}: {why}{comment}{until}")
+}
+
+fn last_end(history: &[PastBan]) -> Option<String> {
+    let ban = history.last()?;
+    let end = match &ban.end {
+        End::Expired => format!(
+            "ended by itself at {}",
+            ban.expires_at.as_deref().unwrap_or(NEVER)
+        ),
+        End::Lifted { at, actor } => format!("was lifted by {actor} at {at}"),
+        // Neither can be the last and not in force for longer than the bus takes.
+        End::InForce | End::Replaced { .. } => return None,
+    };
+    Some(format!("Its last ban, of {}, {end}.", ban.target))
+}
+
+fn forgiven(facts: &SourceFacts) -> Option<String> {
+    let until = rfc3339(facts.forgiven_until_ms?);
+    Some(format!("Nothing that it does before {until} counts."))
+}
+
+fn last_suppression(facts: &SourceFacts) -> Option<String> {
+    let latest = facts.findings.first()?;
+    match &latest.outcome {
+        Outcome::Suppressed(why) => Some(format!(
+            "{} found {} in {} at {}, and nobody was banned: {why}.",
+            latest.rule,
+            latest.count,
+            span(latest.window_ms),
+            rfc3339(latest.at_ms)
+        )),
+        Outcome::Observed => Some(format!(
+            "{} found {} in {} at {}, and nobody was banned: it only observes.",
+            latest.rule,
+            latest.count,
+            span(latest.window_ms),
+            rfc3339(latest.at_ms)
+        )),
+        Outcome::Banned { .. } | Outcome::AlreadyBanned => None,
+    }
+}
+
+/// As `A ban takes 38 more in 1m (error-flood), or …`.
+fn needed(facts: &SourceFacts, begin: &str) -> Option<String> {
+    let need = |window: &WindowCount| {
+        let rest = u64::from(window.threshold).saturating_sub(window.count);
+        let more = if window.count > 0 { " more" } else { "" };
+        format!(
+            "{rest}{more} in {} ({})",
+            span(millis(window.window)),
+            window.rule
+        )
+    };
+    let banning = facts.windows.iter().filter(|window| !window.observe);
+    let needs: Vec<_> = banning.map(need).collect();
+    let (last, others) = needs.split_last()?;
+    let listed = match others {
+        [] => last.clone(),
+        others => format!("{} or {last}", others.join(", ")),
+    };
+    Some(format!("{begin} {listed}."))
+}

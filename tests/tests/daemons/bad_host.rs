@@ -1,0 +1,305 @@
+//! Hosts that cannot run a daemon: one line that says what is missing, a non-zero exit, and nothing left behind.
+
+use std::{
+    fs::{self, Permissions},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::PathBuf,
+    time::Duration,
+};
+
+use aya::programs::XdpMode;
+use secbeat_common::maps;
+use secbeat_tests::lab::{
+    bpf::Filter,
+    executable::{Executable as _, Program, TestProgram},
+    host::{Host, assert_refused},
+    nats::NatsServer,
+    paths,
+    wait::wait_until,
+};
+
+const FAILURE: i32 = 1;
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const START: Duration = Duration::from_secs(20);
+
+/// `run` is refused with `parts`, and nothing is pinned afterwards.
+#[track_caller]
+fn run_refused(host: &Host, parts: &[&str]) {
+    assert_refused(&host.edge(&["run"]), FAILURE, parts);
+    assert!(
+        !host.pin_folder().exists(),
+        "pins left behind: {:?}",
+        host.pinned()
+    );
+}
+
+/// Waits until no XDP program is on `interface`: the kernel lets go of a link a moment after its pin is removed.
+fn await_free(host: &Host, interface: &str) {
+    wait_until(&format!("{interface} is free"), START, || {
+        host.namespace.xdp_on(interface).is_none()
+    });
+}
+
+/// Starts the edge, waits until it runs, and kills it: everything stays pinned.
+fn run_and_kill(host: &Host) {
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge.kill9();
+}
+
+fn bpftool(arguments: &[&str]) {
+    let output = Program::Bpftool.command().args(arguments).output().unwrap();
+    assert!(output.status.success(), "bpftool {arguments:?}: {output:?}");
+}
+
+#[test]
+fn a_missing_interface_is_named_beside_those_that_exist() {
+    let host = Host::new();
+    host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth9\"");
+    run_refused(
+        &host,
+        &[
+            "kernel.interfaces: there is no interface `eth9`",
+            "eth-a",
+            "eth-b",
+        ],
+    );
+    await_free(&host, "eth-a");
+}
+
+#[test]
+fn without_root_the_needed_capabilities_are_named() {
+    let host = Host::new();
+    // The workspace may lie where nobody else may look.
+    let program = host.file("secbeat-edge");
+    fs::copy(paths::daemon("secbeat-edge"), &program).unwrap();
+    let config = host.file("edge.toml");
+    let run = ["run", "--config", config.to_str().unwrap()];
+    let output = host.run_through(
+        Some((TestProgram::Setpriv, &["--reuid=65534", "--clear-groups"])),
+        &program,
+        &run,
+    );
+    assert_refused(
+        &output,
+        FAILURE,
+        &["needs root", "CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"],
+    );
+}
+
+#[test]
+fn a_kernel_that_is_too_old_is_named_with_the_oldest_that_will_do() {
+    let host = Host::new();
+    let (program, config) = (paths::daemon("secbeat-edge"), host.file("edge.toml"));
+    let run = ["run", "--config", config.to_str().unwrap()];
+    let output = host.run_through(Some((TestProgram::Setarch, &["--uname-2.6"])), &program, &run);
+    assert_refused(&output, FAILURE, &["the kernel is 2.6.", "needs 5.15 or newer"]);
+}
+
+#[test]
+fn an_xdp_object_that_is_missing_or_none_is_named_with_what_makes_one() {
+    let host = Host::new();
+    let (config, text) = (host.file("edge.toml"), host.write("object", "no object"));
+    let config = config.to_str().unwrap();
+    for (object, what) in [
+        ("/nonexistent/object", "No such file"),
+        (text.to_str().unwrap(), "is no BPF object"),
+    ] {
+        let run = ["run", "--config", config, "--bpf-object", object];
+        assert_refused(
+            &host.run("secbeat-edge", &run),
+            FAILURE,
+            &[object, what, "cargo xtask build-ebpf"],
+        );
+        assert!(!host.pin_folder().exists());
+    }
+    let cut = host.file("cut");
+    fs::write(&cut, &fs::read(paths::bpf_object()).unwrap()[..512]).unwrap();
+    let run = ["run", "--config", config, "--bpf-object", cut.to_str().unwrap()];
+    assert_refused(
+        &host.run("secbeat-edge", &run),
+        FAILURE,
+        &["loading the XDP object", cut.to_str().unwrap()],
+    );
+    assert!(!host.pin_folder().exists());
+}
+
+#[test]
+fn a_pin_folder_outside_bpffs_is_refused_with_the_mount_command() {
+    let host = Host::new();
+    let outside = host.file("pins");
+    host.reconfigure(host.pin_folder().to_str().unwrap(), outside.to_str().unwrap());
+    run_refused(
+        &host,
+        &[outside.to_str().unwrap(), "mount -t bpf bpf /sys/fs/bpf"],
+    );
+    assert!(!outside.exists());
+    fs::create_dir(&outside).unwrap();
+    run_refused(
+        &host,
+        &[outside.to_str().unwrap(), "mount -t bpf bpf /sys/fs/bpf"],
+    );
+}
+
+#[test]
+fn a_pin_folder_that_others_may_write_is_refused() {
+    let host = Host::new();
+    let folder = host.pin_folder();
+    fs::create_dir(folder).unwrap();
+    let refused = ["must belong to root", folder.to_str().unwrap()];
+    for mode in [0o770, 0o702] {
+        fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+        assert_refused(&host.edge(&["run"]), FAILURE, &refused);
+        if !folder.exists() {
+            fs::create_dir(folder).unwrap();
+        }
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
+    chown(folder, Some(65534), None).unwrap();
+    assert_refused(&host.edge(&["run"]), FAILURE, &refused);
+}
+
+#[test]
+fn a_foreign_map_under_our_name_is_refused_and_left_alone() {
+    let host = Host::new();
+    fs::create_dir(host.pin_folder()).unwrap();
+    fs::set_permissions(host.pin_folder(), Permissions::from_mode(0o700)).unwrap();
+    let pin = host.pin_folder().join(maps::BANNED_V4);
+    let pin = pin.to_str().unwrap();
+    let shape = [
+        "key",
+        "4",
+        "value",
+        "8",
+        "entries",
+        "4096",
+        "name",
+        maps::BANNED_V4,
+    ];
+    bpftool(&[&["map", "create", pin, "type", "lru_hash"], &shape[..]].concat());
+    assert_refused(
+        &host.edge(&["run"]),
+        FAILURE,
+        &[pin, "8 byte values", "secbeat-edge detach"],
+    );
+    assert_eq!(host.pinned(), [maps::BANNED_V4]);
+    await_free(&host, "eth-a");
+}
+
+/// Another program's pin; dropped, it goes.
+struct Pin(PathBuf);
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() {
+    let host = Host::new();
+    let mut other = Filter::load();
+    let program = other.program_mut(maps::PROGRAM);
+    host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth-b\"");
+    let parts = ["another XDP program is attached to eth-b", "`secbeat` (id "];
+
+    let link = host
+        .namespace
+        .enter(|| program.attach("eth-b", XdpMode::Driver))
+        .unwrap();
+    let theirs = host.namespace.xdp_on("eth-b");
+    assert!(theirs.is_some());
+    run_refused(&host, &parts);
+    await_free(&host, "eth-a");
+    assert_eq!(host.namespace.xdp_on("eth-b"), theirs);
+    program.detach(link).unwrap();
+    await_free(&host, "eth-b");
+
+    let pin = Pin(host
+        .pin_folder()
+        .with_file_name(format!("{}-other", host.namespace.name())));
+    program.pin(&pin.0).unwrap();
+    let attach = [
+        "net",
+        "attach",
+        "xdp",
+        "pinned",
+        pin.0.to_str().unwrap(),
+        "dev",
+        "eth-b",
+    ];
+    assert!(
+        host.namespace
+            .command(Program::Bpftool)
+            .args(attach)
+            .status()
+            .unwrap()
+            .success()
+    );
+    run_refused(&host, &parts);
+    await_free(&host, "eth-a");
+    assert!(host.namespace.xdp_on("eth-b").is_some());
+}
+
+#[test]
+fn a_second_interface_that_is_taken_leaves_the_first_as_it_was() {
+    let host = Host::new();
+    run_and_kill(&host);
+    let before = host.pinned();
+    let mut other = Filter::load();
+    let program = other.program_mut(maps::PROGRAM);
+    host.namespace
+        .enter(|| program.attach("eth-b", XdpMode::Driver))
+        .unwrap();
+    for interfaces in ["\"eth-a\", \"eth-b\"", "\"eth-b\""] {
+        host.reconfigure("\"eth-a\"", interfaces);
+        assert_refused(&host.edge(&["run"]), FAILURE, &["attached to eth-b"]);
+        assert_eq!(host.pinned(), before);
+        assert!(
+            host.namespace.xdp_on("eth-a").is_some(),
+            "protection of eth-a was lost"
+        );
+    }
+}
+
+#[test]
+fn a_listen_address_in_use_is_named_with_its_key() {
+    let host = Host::new();
+    let listen = |port| {
+        host.namespace
+            .enter(|| TcpListener::bind(SocketAddr::new(LOOPBACK, port)))
+            .unwrap()
+    };
+    let in_use = "Address already in use";
+    for (port, key) in [(8443, "proxy.listen"), (8080, "api_listen")] {
+        let _theirs = listen(port);
+        run_refused(&host, &[key, &format!("127.0.0.1:{port}"), in_use]);
+    }
+    let _theirs = listen(3030);
+    let config = host.write("orchestrator.toml", "");
+    let output = host.run(
+        "secbeat-orchestrator",
+        &["run", "--config", config.to_str().unwrap()],
+    );
+    assert_refused(&output, FAILURE, &["api.listen", "127.0.0.1:3030", in_use]);
+}
+
+#[test]
+fn a_nats_server_that_is_too_old_ends_both_daemons_with_both_versions() {
+    let host = Host::new();
+    let nats = NatsServer::start_too_old(&host.namespace, LOOPBACK);
+    let address = nats.address().to_string();
+    host.reconfigure("127.0.0.1:4222", &address);
+    let parts = ["NATS", &address, "2.10.26", "needs 2.11 or newer"];
+    assert_refused(&host.edge(&["run"]), FAILURE, &parts);
+    let config = host.write(
+        "orchestrator.toml",
+        &format!("[nats]\nurl = \"nats://{address}\"\n"),
+    );
+    let output = host.run(
+        "secbeat-orchestrator",
+        &["run", "--config", config.to_str().unwrap()],
+    );
+    assert_refused(&output, FAILURE, &parts);
+}

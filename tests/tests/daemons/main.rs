@@ -1,0 +1,22 @@
+//! The daemons by their parts: configs, commands, API, metrics, traces, credentials, start and stop, and odd hosts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a failure here is the failure to report"
+)]
+
+mod api;
+mod bad_config;
+mod bad_host;
+mod cli;
+mod host_watcher;
+mod lifecycle;
+mod log_rotation;
+mod metrics;
+mod observe_mode;
+mod protection_refresh;
+mod proxy_site;
+mod robustness;
+mod secured;
+mod traces;

@@ -1,0 +1,197 @@
+//! Bans from files, many at once, and bans without end, in a real fleet.
+
+use std::{fmt::Write as _, fs, process::Output, time::Duration};
+
+use secbeat_common::maps::Ban;
+use secbeat_tests::lab::{
+    fleet::{Family, Fleet, Options},
+    wait::wait_until,
+};
+use serde_json::Value;
+
+/// Bans of the large import: some requests and some pages.
+const MANY: u32 = 25_000;
+/// How long it may take in a debug build beside other tests.
+const SOON: Duration = Duration::from_secs(60);
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn import(fleet: &Fleet, text: &str, arguments: &[&str]) -> Output {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    fleet.cli("orchestrator", &[&["import", path], arguments].concat())
+}
+
+fn export(fleet: &Fleet, format: &str) -> String {
+    stdout(&fleet.cli("orchestrator", &["export", "--format", format]))
+}
+
+fn bans(fleet: &Fleet, arguments: &[&str]) -> Vec<Value> {
+    let output = fleet.cli("orchestrator", &[&["bans", "-o", "json"], arguments].concat());
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+fn blocked(fleet: &Fleet) -> u64 {
+    fleet.edge_stats().unwrap()["blocked_ips"].as_u64().unwrap()
+}
+
+#[test]
+fn what_is_exported_from_one_fleet_is_imported_into_another() {
+    let list = "198.51.100.7 # scanner\n203.0.113.128/25\n2001:db8:f::1\n";
+    let (json, csv, before) = {
+        let fleet = Fleet::start(&Options::default());
+        let said = stdout(&import(&fleet, list, &["--duration", "7d", "--note", "by list"]));
+        assert!(said.starts_with("imported 3 bans in "), "{said}");
+        stdout(&fleet.cli("orchestrator", &["ban", "198.51.100.8", "--permanent"]));
+        let again = stdout(&import(&fleet, list, &["--duration", "6d"]));
+        assert!(
+            again.starts_with("imported 0 bans, 3 banned already for as long in "),
+            "{again}"
+        );
+        (export(&fleet, "json"), export(&fleet, "csv"), bans(&fleet, &[]))
+    };
+    for exported in [&json, &csv] {
+        let fleet = Fleet::start(&Options::default());
+        stdout(&import(&fleet, exported, &[]));
+        assert_eq!(&export(&fleet, "json"), &json);
+    }
+    let told: Vec<_> = before
+        .iter()
+        .map(|ban| (ban["target"].as_str().unwrap(), ban["note"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("198.51.100.7/32", "scanner"),
+            ("198.51.100.8/32", ""),
+            ("203.0.113.128/25", "by list"),
+            ("2001:db8:f::/64", "by list")
+        ]
+    );
+    assert_eq!(
+        (&before[1]["expires_at"], &before[1]["expires_in_ms"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[test]
+fn one_bad_line_keeps_all_out_and_is_named() {
+    let fleet = Fleet::start(&Options::default());
+    let text = "198.51.100.7\nexample.org\n127.0.0.1\n";
+    let said = stderr(&import(&fleet, text, &[]));
+    assert!(
+        said.contains(":2: `example.org` is neither an IP address nor a CIDR prefix\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains(":3: 127.0.0.1/32 is never banned: loopback\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("nothing was imported: 2 of 3 lines are invalid"),
+        "{said}"
+    );
+    assert!(bans(&fleet, &[]).is_empty());
+
+    let would = stdout(&import(&fleet, text, &["--skip-invalid", "--dry-run"]));
+    assert_eq!(would, "would import 1 bans, 2 skipped\n");
+    assert!(bans(&fleet, &[]).is_empty());
+    stdout(&import(&fleet, text, &["--skip-invalid"]));
+    assert_eq!(bans(&fleet, &[])[0]["target"], "198.51.100.7/32");
+
+    let nets: String = (0..5000_u32).fold(String::new(), |mut nets, net| {
+        let net = std::net::Ipv4Addr::from(0xc612_0000 + net * 4);
+        writeln!(nets, "{net}/30").unwrap();
+        nets
+    });
+    let said = stderr(&import(&fleet, &nets, &[]));
+    assert!(
+        said.contains("nothing was imported: 5000 new networks, but room for only 4095 more (limit 4095, not counting single sources)"),
+        "{said}"
+    );
+    assert_eq!(bans(&fleet, &[]).len(), 1);
+}
+
+#[test]
+fn a_ban_without_end_holds_in_the_kernel_past_the_longest_and_restarts() {
+    let mut fleet = Fleet::start(&Options {
+        more_config: "max_duration = \"1h\"\n".to_owned(),
+        ..Options::default()
+    });
+    let family = Family::V4;
+    let address = family.attacker().to_string();
+    let said = stdout(&fleet.cli("orchestrator", &["ban", &address, "--permanent"]));
+    assert_eq!(said, format!("banned {address}/32 permanently on every edge\n"));
+    let holds = |fleet: &Fleet| {
+        assert_eq!(fleet.await_ban(family.attacker()).expires_boot_ns, Ban::NEVER);
+        let url = format!("http://{}/", family.edge_for_attacker());
+        let mut client = fleet.attacking(family).with_timeout(Duration::from_millis(300));
+        assert!(client.get(&url).is_err(), "banned for ever and served");
+    };
+    holds(&fleet);
+    stdout(&fleet.cli("orchestrator", &["ban", "198.51.100.77", "--duration", "7d"]));
+    let cut = fleet.await_ban("198.51.100.77".parse().unwrap());
+    assert!(cut.expires_boot_ns < u64::MAX / 2);
+    for daemon in ["edge", "orchestrator"] {
+        let table = stdout(&fleet.cli(daemon, &["bans"]));
+        let line = table.lines().find(|line| line.contains(&address)).unwrap();
+        assert!(line.contains(" never "), "{line}");
+        let listed: Value =
+            serde_json::from_str(&stdout(&fleet.cli(daemon, &["bans", "-o", "json"]))).unwrap();
+        assert_eq!(
+            (&listed[0]["expires_at"], &listed[0]["expires_in_ms"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+    fleet.kill_edge();
+    holds(&fleet);
+    fleet.restart_edge();
+    holds(&fleet);
+    fleet.bounce_orchestrator();
+    assert_eq!(bans(&fleet, &["-i", &address])[0]["expires_at"], Value::Null);
+    stdout(&fleet.cli("orchestrator", &["unban", &address]));
+    wait_until("the ban is lifted", Duration::from_secs(5), || {
+        fleet.ban_of(family.attacker()).is_none()
+    });
+}
+
+#[test]
+fn very_many_bans_are_imported_listed_and_enforced() {
+    let mut fleet = Fleet::start(&Options {
+        ban_slots: 4 * MANY,
+        ..Options::default()
+    });
+    let list = (0..MANY).fold(String::new(), |mut list, n| {
+        writeln!(list, "{}", std::net::Ipv4Addr::from(0x0a00_0000 + n)).unwrap();
+        list
+    });
+    let said = stdout(&import(&fleet, &list, &["--duration", "1d"]));
+    assert!(said.starts_with(&format!("imported {MANY} bans in ")), "{said}");
+    wait_until("the edge enforces them all", SOON, || {
+        blocked(&fleet) == u64::from(MANY)
+    });
+    assert_eq!(bans(&fleet, &[]).len(), MANY as usize);
+    let in_range = bans(&fleet, &["-r", "10.0.1.0/24", "--reason", "manual"]);
+    assert_eq!(
+        (in_range.len(), &in_range[9]["target"]),
+        (256, &"10.0.1.9/32".into())
+    );
+    assert_eq!(bans(&fleet, &["-i", "10.0.0.7"]).len(), 1);
+
+    fleet.bounce_orchestrator();
+    wait_until("the ledger is whole again", SOON, || {
+        fleet
+            .orchestrator_stats()
+            .is_some_and(|stats| stats["active_bans"] == MANY)
+    });
+    assert_eq!(fleet.orchestrator_stats().unwrap()["audit_lost"], 0);
+}

@@ -1,0 +1,28 @@
+//! The whole loop: from the attacker's request to the ban on every edge.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a failure here is the failure to report"
+)]
+
+mod access_log;
+mod agreement;
+mod allowlist;
+mod audit;
+mod authz;
+mod bans;
+mod failover;
+mod faults;
+mod import;
+mod interest;
+mod nets;
+mod propagation;
+mod protection;
+mod real_servers;
+mod reconcile;
+mod rules;
+mod sources;
+mod telemetry_outage;
+mod trusted_proxy;
+mod why;

@@ -1,0 +1,12 @@
+//! The laboratory itself, the benchmark's generator, and the docs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a failure here is the failure to report"
+)]
+
+mod bench;
+mod docs;
+mod hosts;
+mod web_servers;
