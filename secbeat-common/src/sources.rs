@@ -37,10 +37,10 @@ pub struct LengthError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
-    /// Of IPv4 sources.
+    /// Prefix length of IPv4 sources.
     #[cfg_attr(feature = "schema", schemars(range(min = *V4.start(), max = *V4.end())))]
     ipv4: u8,
-    /// Of IPv6 sources.
+    /// Prefix length of IPv6 sources.
     #[cfg_attr(feature = "schema", schemars(range(min = *V6.start(), max = *V6.end())))]
     ipv6: u8,
 }

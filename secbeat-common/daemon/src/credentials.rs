@@ -24,16 +24,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::config::{self, NatsUrl, schema};
 
-/// The bus, as a config file has it.
+/// The connection to NATS, as a config file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Nats {
-    /// Without credentials, which say it themselves: where the server is, `nats://127.0.0.1:4222` unless stated. Whoever can write
-    /// to such a server is obeyed: keep it on loopback.
+    /// Address of NATS, if there are no credentials. Default: `nats://127.0.0.1:4222`. Without credentials NATS
+    /// has no authentication: anyone who can connect can issue bans. Bind it to 127.0.0.1.
     url: Option<NatsUrl>,
-    /// The file with this daemon's credentials: where NATS is, who it is there, and whose commands count. `edge.credentials` or
-    /// `orchestrator.credentials` unless stated, if that is there. A name alone is looked for in `$CREDENTIALS_DIRECTORY`, where
-    /// systemd puts what a unit loads, and then beside the config.
+    /// File with this daemon's credentials: the address of NATS, its login, and the keys it trusts. Default:
+    /// `edge.credentials` or `orchestrator.credentials`, if that exists. A name without a folder is looked for in
+    /// `$CREDENTIALS_DIRECTORY` (systemd), then beside the config.
     #[schemars(with = "Option<schema::File>")]
     credentials: Option<PathBuf>,
 }

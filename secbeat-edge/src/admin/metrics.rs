@@ -230,10 +230,7 @@ fn telemetry(stats: &Stats) {
         "Messages other than telemetry lost on their way to the bus."
     );
     counter!("secbeat_edge_messages_lost_total").absolute(stats.telemetry.messages_lost);
-    describe_counter!(
-        "secbeat_edge_garbage_total",
-        "Entries in the bans bucket that were no bans."
-    );
+    describe_counter!("secbeat_edge_garbage_total", "Invalid messages from NATS.");
     counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
 }
 

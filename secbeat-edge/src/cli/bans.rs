@@ -144,17 +144,17 @@ pub(super) fn unban(places: &Places, target: &Prefix, output: Output) -> anyhow:
     let (lifted, told) = match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
         Ok(lifted) if lifted.fleet_ban => {
             let told = format!(
-                "lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)"
+                "unbanned {target} on this host; the fleet still bans it (`secbeat-orchestrator unban {target}` unbans it everywhere)"
             );
             (lifted, told)
         }
-        Ok(lifted) => (lifted, format!("lifted the ban of {target}")),
+        Ok(lifted) => (lifted, format!("unbanned {target}")),
         Err(CallError::Unreachable(_)) => {
             let lifted = unban_in_kernel(places, target)?;
-            let mut told = format!("lifted the ban of {target} in the kernel; the daemon is not running");
+            let mut told = format!("unbanned {target} in the kernel; the daemon is not running");
             if lifted.fleet_ban {
                 told.push_str(&format!(
-                    "\nthe fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)"
+                    "\nthe fleet still bans it: the daemon enforces that again when it starts (`secbeat-orchestrator unban {target}` unbans it everywhere)"
                 ));
             }
             (lifted, told)

@@ -14,10 +14,10 @@ use super::Pins;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum FilterMode {
-    /// They are dropped.
+    /// Packets are dropped.
     #[default]
     Enforce,
-    /// They are counted, and pass.
+    /// Packets are counted, and pass (dry run).
     Observe,
 }
 

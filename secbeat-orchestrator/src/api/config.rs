@@ -12,15 +12,15 @@ use super::token::Token;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
-    /// Where it listens. Beyond loopback it takes tokens and TLS.
+    /// Address to listen on. Beyond loopback it requires tokens and TLS.
     #[schemars(with = "schema::Listen")]
     pub listen: SocketAddr,
-    /// Whether tokens may cross the network in plain text, when something else encrypts it.
+    /// Allow tokens over plain HTTP beyond loopback, where something else encrypts the connection.
     pub insecure: bool,
-    /// HTTPS, by PEM files; changed files are read anew. With none, HTTP in plain text.
+    /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
     pub tls: Option<CertificateFiles>,
-    /// Who may do what: `secbeat-orchestrator token create` makes a token and this table, which holds only its hash. With none,
-    /// everybody on this host may do everything.
+    /// Who may do what. `secbeat-orchestrator token create` makes a token and this table, which has only its
+    /// hash. Without tokens, everybody on this host may do everything.
     pub token: Vec<Token>,
 }
 

@@ -30,9 +30,9 @@ const MAX_NAME: usize = 64;
 pub enum Role {
     /// See everything.
     Read,
-    /// Ban and unban.
+    /// Also ban and unban.
     Operate,
-    /// Change what SecBeat goes by.
+    /// Also change the allowlist.
     Admin,
 }
 
@@ -51,10 +51,10 @@ impl Role {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// Who shows it; signs what is done with it.
+    /// Name of the token, recorded in the audit.
     #[schemars(with = "schema::Name")]
     pub name: TokenName,
-    /// What it allows; each role may do what those before it may.
+    /// What it allows.
     pub role: Role,
     /// The token's hash.
     #[schemars(with = "schema::TokenHash")]

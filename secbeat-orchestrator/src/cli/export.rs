@@ -12,7 +12,7 @@ use crate::exchange::{BanEntry, Format, Writer};
 /// Writes the active bans.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// `json` keeps all there is, `csv` too, `list` the targets alone.
+    /// Format: `json` and `csv` keep all fields, `list` only the targets.
     #[arg(long, short, value_enum, default_value = "json")]
     format: Format,
 }

@@ -10,11 +10,11 @@ use crate::config::{self, schema};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Protect {
-    /// Addresses and networks, without a comment or an end.
+    /// Addresses and networks, without a comment or an expiry.
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(deserialize_with = "config::networks")]
     pub networks: Vec<Prefix>,
-    /// The same with a comment and an end.
+    /// The same with a comment and an expiry.
     pub allow: Vec<Allowed>,
 }
 
@@ -35,14 +35,14 @@ impl Protect {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Allowed {
-    /// An address stands for itself alone.
+    /// An address or a network. An address stands for itself only, not for its source.
     #[schemars(with = "schema::Network")]
     #[serde(deserialize_with = "config::network")]
     pub network: Prefix,
-    /// Why, for whoever looks later.
+    /// Comment, shown in listings.
     #[serde(default)]
     pub comment: String,
-    /// The first instant at which it protects no more; never unless set.
+    /// Expiry of the entry. Default: never.
     #[schemars(with = "Option<schema::Instant>")]
     #[serde(default, deserialize_with = "instant")]
     pub until: Option<jiff::Timestamp>,
