@@ -1,19 +1,26 @@
 //! Messages on the bus and their encoding.
 //!
-//! A message is one version byte and then bincode 2 (standard configuration). Decoding has a size limit, refuses other
-//! versions and refuses trailing bytes. The encoding appears in `codec` alone; golden vectors in the tests pin it. Audit
-//! records and the edges' presence alone are JSON.
+//! A message is one byte of format, one of its [`Kind`], its base, one byte with the number of its parts, and these. Base and
+//! the content of each part are bincode 2 (standard configuration) and never change: what a later release adds is a new
+//! part, which older ones skip and count, or refuse the message for if its tag says that it is critical. Decoding has a size
+//! limit and refuses trailing bytes. Golden vectors in the tests pin the bytes.
+//!
+//! Audit records and the edges' presence alone are JSON. Their readers ignore fields that they do not know.
 
 mod ack;
 mod allow;
 mod audit;
 mod codec;
 mod command;
+mod growing;
 mod interest;
+mod kind;
 mod lease;
 #[cfg(any(test, feature = "fuzzing"))]
 mod oracle;
+mod parts;
 mod presence;
+mod release;
 mod seen;
 mod telemetry;
 #[cfg(test)]
@@ -26,11 +33,14 @@ pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     allow::{AllowEntry, Disallow, MAX_ALLOWED},
     audit::{AuditRecord, Decision},
-    codec::{MAX_MESSAGE, Message, VERSION, WireError, decode, encode},
+    codec::{Decoded, FORMAT, MAX_MESSAGE, Message, WireError, decode, decode_counted, encode},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
+    kind::Kind,
     lease::{Lease, NO_LEASE},
+    parts::{Part, PartWriter},
     presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
     telemetry::{LateBatch, LearnedFrom, MAX_TEXT, SourceCount, TelemetryBatch, TelemetryEvent, cut},
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},

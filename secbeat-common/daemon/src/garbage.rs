@@ -18,6 +18,7 @@ const MAX_SENDERS: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Garbage {
     count: AtomicU64,
+    skipped: AtomicU64,
     senders: Mutex<HashSet<String>>,
 }
 
@@ -26,6 +27,17 @@ impl Garbage {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of parts of good messages that this release does not know.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Counts so many of them, see [`Decoded::skipped`](crate::wire::Decoded::skipped).
+    pub fn skip(&self, parts: u32) {
+        self.skipped.fetch_add(parts.into(), Ordering::Relaxed);
     }
 
     /// Counts one that came from `sender` (a subject or key) and was not `expected`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Message, Reason};
+use super::{Kind, Message, Part, PartWriter, Reason, WireError};
 use crate::{prefix::Prefix, sign::Command};
 
 /// A ban: desired state, stored under the target's key.
@@ -18,6 +18,8 @@ pub struct BlockCommand {
     pub reason: Reason,
     /// For people: what was seen, or what the operator wrote.
     pub note: String,
+    /// In a part of its own.
+    #[serde(skip)]
     pub evidence: Option<Evidence>,
     pub scope: Scope,
     /// Earlier bans of the target within the strike window.
@@ -55,7 +57,8 @@ pub struct Lift {
     pub expires_at_ms: i64,
 }
 
-/// What to do to the target. An edge that meets one it does not know fails to decode the command and says so.
+/// What to do to the target. Who meets one that it does not know cannot read the command, and says so; the same holds of
+/// [`Scope`] and [`Layer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     Block,
@@ -132,13 +135,27 @@ impl Scope {
     }
 }
 
-impl Message for BlockCommand {}
-impl Message for Lift {}
+/// [`BlockCommand::evidence`].
+const EVIDENCE: u16 = 1;
 
-impl Command for BlockCommand {
-    const PURPOSE: &'static str = "ban";
+impl Message for BlockCommand {
+    const KIND: Kind = Kind::Ban;
+    const PARTS: &'static [u16] = &[EVIDENCE];
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        self.evidence
+            .map_or(Ok(()), |evidence| parts.put(EVIDENCE, &evidence))
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        self.evidence = Some(part.read()?);
+        Ok(())
+    }
 }
 
-impl Command for Lift {
-    const PURPOSE: &'static str = "lift";
+impl Message for Lift {
+    const KIND: Kind = Kind::Lift;
 }
+
+impl Command for BlockCommand {}
+impl Command for Lift {}

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Layer, Message};
+use super::{
+    Kind, Layer, Message, Part, PartWriter, WireError,
+    growing::{self, Growing},
+};
 use crate::prefix::Prefix;
 
 /// Longest text that an edge reports of one request (path, user agent), in bytes.
@@ -49,11 +52,14 @@ pub struct TelemetryEvent {
     pub status: u16,
     /// Index into [`TelemetryBatch::upstreams`].
     pub upstream: u16,
+    #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     pub method: String,
     /// Cut at [`MAX_TEXT`] bytes, like the two below.
     pub path: String,
     pub host: String,
+    /// In a part of its own.
+    #[serde(skip)]
     pub user_agent: String,
 }
 
@@ -65,6 +71,7 @@ pub struct SourceCount {
     pub at_ms: i64,
     /// Index into [`TelemetryBatch::upstreams`].
     pub upstream: u16,
+    #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     pub requests: u32,
     /// How many of them got a status of 400–599.
@@ -84,6 +91,14 @@ pub enum LearnedFrom {
     Header,
     /// The PROXY protocol.
     ProxyProtocol,
+    /// In a way that only a later release knows. The kernel may not see such an address.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Growing for LearnedFrom {
+    const KNOWN: &'static [Self] = &[Self::Peer, Self::Header, Self::ProxyProtocol];
+    const UNKNOWN: Self = Self::Unknown;
 }
 
 impl LearnedFrom {
@@ -94,6 +109,7 @@ impl LearnedFrom {
             Self::Peer => "peer",
             Self::Header => "header",
             Self::ProxyProtocol => "proxy-protocol",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -102,13 +118,42 @@ impl LearnedFrom {
     pub const fn layer(self) -> Layer {
         match self {
             Self::Peer => Layer::Kernel,
-            Self::Header | Self::ProxyProtocol => Layer::L7,
+            Self::Header | Self::ProxyProtocol | Self::Unknown => Layer::L7,
         }
     }
 }
 
-impl Message for TelemetryBatch {}
-impl Message for LateBatch {}
+/// The column of the events' user agents.
+const USER_AGENTS: u16 = 1;
+
+impl Message for TelemetryBatch {
+    const KIND: Kind = Kind::Telemetry;
+    const PARTS: &'static [u16] = &[USER_AGENTS];
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        parts.put_column(USER_AGENTS, self.events.iter().map(|event| &event.user_agent))
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        part.read_column(&mut self.events, |event, user_agent| {
+            event.user_agent = user_agent
+        })
+    }
+}
+
+/// With the parts of its batch.
+impl Message for LateBatch {
+    const KIND: Kind = Kind::LateTelemetry;
+    const PARTS: &'static [u16] = TelemetryBatch::PARTS;
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        self.batch.write_parts(parts)
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        self.batch.read_part(part)
+    }
+}
 
 /// Cuts `text` to at most [`MAX_TEXT`] bytes at a character boundary.
 #[must_use]
