@@ -35,7 +35,7 @@ impl Garbage {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Counts so many of them, see [`Decoded::skipped`](crate::wire::Decoded::skipped).
+    /// Counts so many of them, see [`Decoded::skipped`](secbeat_common::wire::Decoded::skipped).
     pub fn skip(&self, parts: u32) {
         self.skipped.fetch_add(parts.into(), Ordering::Relaxed);
     }

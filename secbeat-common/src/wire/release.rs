@@ -10,7 +10,7 @@ use crate::{sign::Envelope, sources::SourceLengths};
 /// The kinds of messages that an edge says it reads, each with the parts of it that it knows. An edge says it in its
 /// presence; an orchestrator does not expect of it what it cannot read, and shows that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Speaks {
     /// The format of messages, 0 of a release that does not say it.
     pub format: u8,
