@@ -1,4 +1,5 @@
 //! Messages that are none. A broken or hostile sender can repeat them at will: all are counted, each sender is logged once.
+//! Beside them, what good messages of a later release say beyond what this one understands.
 
 use std::{
     collections::HashSet,
@@ -9,6 +10,7 @@ use std::{
     },
 };
 
+use secbeat_common::wire::Decoded;
 use tracing::warn;
 
 /// Senders remembered; past it new ones are only counted.
@@ -35,7 +37,13 @@ impl Garbage {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Counts so many of them, see [`Decoded::skipped`](secbeat_common::wire::Decoded::skipped).
+    /// Returns the message, and counts what of it was skipped.
+    pub fn counted<M>(&self, decoded: Decoded<M>) -> M {
+        self.skip(decoded.skipped);
+        decoded.message
+    }
+
+    /// Counts so many of them, see [`Decoded::skipped`].
     pub fn skip(&self, parts: u32) {
         self.skipped.fetch_add(parts.into(), Ordering::Relaxed);
     }
@@ -67,5 +75,16 @@ mod tests {
             .filter(|n: &i32| garbage.is_first_of(&n.to_string()))
             .count();
         assert_eq!(logged, MAX_SENDERS - 1);
+    }
+    #[test]
+    fn what_good_messages_say_beyond_this_release_is_no_garbage() {
+        let garbage = Garbage::default();
+        let decoded = Decoded {
+            message: "good",
+            skipped: 2,
+        };
+        assert_eq!(garbage.counted(decoded), "good");
+        garbage.skip(1);
+        assert_eq!((garbage.skipped(), garbage.count()), (3, 0));
     }
 }

@@ -122,7 +122,7 @@ pub fn decode_counted<M: Message>(bytes: &[u8]) -> Result<Decoded<M>, WireError>
     Ok(Decoded { message, skipped })
 }
 
-/// [`decode_counted`] for messages of this very release, where nothing is skipped.
+/// [`decode_counted`] for a reader that counts nothing, such as one of messages that this process wrote.
 ///
 /// # Errors
 ///

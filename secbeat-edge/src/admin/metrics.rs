@@ -235,6 +235,11 @@ fn telemetry(stats: &Stats) {
         "Entries in the bans bucket that were no bans."
     );
     counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
+    describe_counter!(
+        "secbeat_edge_skipped_parts_total",
+        "Parts of messages that only a later release knows."
+    );
+    counter!("secbeat_edge_skipped_parts_total").absolute(stats.skipped_parts);
 }
 
 fn waf(stats: &Stats) {
