@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use async_nats::jetstream::{self, kv};
 use secbeat_common::{
     subjects,
-    wire::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    wire::{Drops, EnforcedAt, EnforcedBans, Presence, Speaks, Spooled, XdpInterface},
 };
 use secbeat_daemon::time::now_ms;
 use tokio::{sync::oneshot, time::MissedTickBehavior};
@@ -109,6 +109,7 @@ impl Announcer {
             edge_id: stats.edge_id,
             boot_id: self.boot_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            speaks: Speaks::edge(),
             started_at_ms: self.started_at_ms,
             at_ms: now_ms(),
             enforcement: match self.enforcement {

@@ -232,6 +232,11 @@ fn telemetry(stats: &Stats) {
     counter!("secbeat_edge_messages_lost_total").absolute(stats.telemetry.messages_lost);
     describe_counter!("secbeat_edge_garbage_total", "Invalid messages from NATS.");
     counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
+    describe_counter!(
+        "secbeat_edge_skipped_parts_total",
+        "Parts of messages that only a later release knows."
+    );
+    counter!("secbeat_edge_skipped_parts_total").absolute(stats.skipped_parts);
 }
 
 fn waf(stats: &Stats) {

@@ -164,6 +164,7 @@ impl Admin {
                 unattributed: self.authz.unattributed(),
             },
             garbage: self.garbage.count(),
+            skipped_parts: self.garbage.skipped(),
         })
     }
 

@@ -219,6 +219,9 @@ pub struct Stats {
     pub authz: AuthzView,
     /// Entries in the bans bucket that were no bans.
     pub garbage: u64,
+    /// Parts of messages that only a later release knows.
+    #[serde(default)]
+    pub skipped_parts: u64,
 }
 
 /// What the proxy has counted since the daemon started, and its servers.

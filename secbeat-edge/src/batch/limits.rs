@@ -23,8 +23,9 @@ const IP: usize = 1 + 16;
 const TEXT: usize = INT_16 + MAX_TEXT;
 const EVENT: usize = IP + INT_64 + 2 * INT_16 + 1 + (1 + MAX_METHOD) + 3 * TEXT;
 const COUNT: usize = 17 + INT_64 + INT_16 + 1 + 3 * INT_32;
-/// Version, edge id (at most 64 bytes), boot id, three numbers, three lengths.
-const HEAD: usize = 1 + (1 + 64) + 17 + 3 * INT_64 + 3 * INT_64;
+/// Format, kind, edge id (at most 64 bytes), boot id, three numbers, three lengths, number of parts, and one part: tag, two
+/// lengths.
+const HEAD: usize = 2 + (1 + 64) + 17 + 3 * INT_64 + 3 * INT_64 + 1 + 2 + 4 + INT_64;
 const _: () = assert!(HEAD + MAX_UPSTREAM_NAMES + MAX_EVENTS * EVENT + MAX_SOURCES * COUNT < MAX_MESSAGE);
 
 /// When a batch is due, see the [module](super).
