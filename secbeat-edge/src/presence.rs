@@ -104,7 +104,7 @@ impl Announcer {
             .admin
             .stats()
             .await
-            .map_err(|failure| anyhow::anyhow!("{}", failure.1))?;
+            .map_err(|failure| anyhow::anyhow!("{}", failure.detail()))?;
         Ok(Presence {
             edge_id: stats.edge_id,
             boot_id: self.boot_id,

@@ -120,7 +120,7 @@ pub fn router(admin: Admin) -> Router {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self(StatusCode::CONFLICT, refusal.to_string())
+        Self::new(StatusCode::CONFLICT, refusal.to_string())
     }
 }
 
@@ -181,7 +181,7 @@ impl Admin {
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
     admin.ask(|reply| Order::Summary { reply }).await?;
     if admin.pins.is_some() && admin.attachments()?.is_empty() {
-        return Err(Failure(
+        return Err(Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the XDP program was detached".to_owned(),
         ));
@@ -246,7 +246,7 @@ async fn ban(
 async fn unban(State(admin): State<Admin>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match admin.ask(|reply| Order::Unban { target, reply }).await? {
-        None => Err(Failure(
+        None => Err(Failure::new(
             StatusCode::NOT_FOUND,
             format!("{target} is not banned here"),
         )),

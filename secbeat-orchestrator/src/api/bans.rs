@@ -160,7 +160,7 @@ async fn ban(
     let ban = api
         .ask(|reply| Input::Ban { ban, reply })
         .await?
-        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
+        .map_err(|error| Failure::new(StatusCode::CONFLICT, error))?;
     Ok((StatusCode::CREATED, Json(ban)))
 }
 
@@ -178,8 +178,11 @@ async fn unban(
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match api.ask(|reply| Input::Unban { target, actor, reply }).await? {
         Ok(Some(ban)) => Ok(Json(Unbanned { target: ban.target })),
-        Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
-        Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),
+        Ok(None) => Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            format!("{target} is not banned"),
+        )),
+        Err(error) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)),
     }
 }
 
@@ -219,6 +222,6 @@ async fn import(
     let imported = api
         .ask(|reply| Input::Import { import, reply })
         .await?
-        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
+        .map_err(|error| Failure::new(StatusCode::CONFLICT, error))?;
     Ok(Json(imported))
 }
