@@ -30,8 +30,9 @@ use secbeat_daemon::{
 
 use crate::{
     config::{self, Config},
-    kernel::{self, FilterMode, ObjectSource, Pins},
+    kernel::{self, ObjectSource, Pins},
 };
+use secbeat_edge_core::FilterMode;
 
 /// SecBeat's edge agent: reports what HTTP clients do and drops the banned ones in the kernel.
 #[derive(Debug, Parser)]

@@ -17,8 +17,8 @@ use crate::{
     admin::Admin,
     config::Enforcement,
     enforcer::{Holdings, Order},
-    kernel::FilterMode,
 };
+use secbeat_edge_core::FilterMode;
 
 /// How long one write may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
