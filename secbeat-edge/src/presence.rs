@@ -17,8 +17,8 @@ use crate::{
     admin::Admin,
     config::Enforcement,
     enforcer::{Holdings, Order},
-    kernel::FilterMode,
 };
+use secbeat_edge_core::FilterMode;
 
 /// How long one write may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -104,7 +104,7 @@ impl Announcer {
             .admin
             .stats()
             .await
-            .map_err(|failure| anyhow::anyhow!("{}", failure.1))?;
+            .map_err(|failure| anyhow::anyhow!("{}", failure.detail()))?;
         Ok(Presence {
             edge_id: stats.edge_id,
             boot_id: self.boot_id,

@@ -4,7 +4,8 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use secbeat_daemon::metrics::{Told, scrape};
 
 use super::view::{ProxyView, SpoolView, Stats};
-use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
+use crate::sources::access_log::AccessLogView;
+use secbeat_edge_core::FilterMode;
 
 /// The text of one scrape.
 pub(super) fn render(stats: &Stats) -> String {

@@ -31,15 +31,7 @@ pub use self::{
     nets::{Entry, cover},
     pass::{Drift, Pass, Surroundings},
 };
-use crate::kernel::BootTime;
-
-/// One instant on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// Milliseconds since the Unix epoch.
-    pub wall_ms: i64,
-    pub boot: BootTime,
-}
+use crate::{BootTime, Moment};
 
 /// What this edge enforces and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,7 +195,7 @@ impl Reconciler {
     pub fn accept(
         &mut self,
         command: &BlockCommand,
-        now: Now,
+        now: Moment,
         protects: impl Fn(&Prefix) -> bool,
     ) -> Result<Option<Change>, Refusal> {
         let left = command.expires_at_ms.saturating_sub(now.wall_ms);
@@ -262,7 +254,7 @@ impl Reconciler {
     }
 
     /// Takes a command whose issuer no longer owned the target's partition: the bus holds it, this edge does not.
-    pub fn refuse_stale(&mut self, command: &BlockCommand, now: Now) -> Refusal {
+    pub fn refuse_stale(&mut self, command: &BlockCommand, now: Moment) -> Refusal {
         let left = command.expires_at_ms.saturating_sub(now.wall_ms);
         match u64::try_from(left) {
             Ok(left @ 1..) => {
@@ -331,7 +323,7 @@ impl Reconciler {
         target: Prefix,
         duration: Duration,
         note: String,
-        now: Now,
+        now: Moment,
         protects: impl Fn(&Prefix) -> bool,
     ) -> Result<Change, Refusal> {
         self.bannable(&target, protects)?;

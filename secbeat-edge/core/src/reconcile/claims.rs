@@ -4,7 +4,7 @@ use secbeat_common::wire::Layer;
 use uuid::Uuid;
 
 use super::{Enforced, received::Ban};
-use crate::kernel::BootTime;
+use crate::BootTime;
 
 /// Who wants a target banned: the fleet, somebody on this host, or both. A million of these are looked at in one go, so
 /// what such a look needs is not behind a pointer, and everything else is.

@@ -8,7 +8,7 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
-use crate::kernel::BootTime;
+use crate::BootTime;
 
 /// What was received. A ban that is enforced is remembered by its claim, all others here.
 #[derive(Debug, Default)]

@@ -73,7 +73,7 @@ proptest! {
                 Step::Withdraw(target) => reconciler.withdraw(&target).into_iter().collect(),
                 Step::Unban(target) => reconciler.unban_locally(&target).map(|(_, change)| change).into_iter().collect(),
                 Step::Prune(seconds) => {
-                    now = Now {
+                    now = Moment {
                         wall_ms: now.wall_ms + seconds as i64 * 1000,
                         boot: now.boot.plus(Duration::from_secs(seconds)),
                     };

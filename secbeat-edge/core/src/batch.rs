@@ -50,21 +50,21 @@ pub struct Answer<'a> {
 /// What telemetry keeps of an [`Answer`]: of a good one no text at all, unless a rule asks for it.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    pub(crate) client: IpAddr,
-    pub(crate) at_ms: i64,
-    pub(crate) status: u16,
-    pub(crate) upstream: u16,
-    pub(crate) learned_from: LearnedFrom,
+    pub client: IpAddr,
+    pub at_ms: i64,
+    pub status: u16,
+    pub upstream: u16,
+    pub learned_from: LearnedFrom,
     /// Of an answer that is reported by itself.
-    pub(crate) request: Option<Box<RequestText>>,
+    pub request: Option<Box<RequestText>>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct RequestText {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) host: String,
-    pub(crate) user_agent: String,
+pub struct RequestText {
+    pub method: String,
+    pub path: String,
+    pub host: String,
+    pub user_agent: String,
 }
 
 impl From<Answer<'_>> for Observation {

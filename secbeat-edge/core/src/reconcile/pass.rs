@@ -12,7 +12,7 @@ use secbeat_common::{
 };
 
 use super::{Change, Enforced, Origin, Reconciler, nets::kernel_end};
-use crate::kernel::{BootTime, KernelBan};
+use crate::{BootTime, KernelBan};
 
 /// Ends that differ by less are the same end: wall and boot clock are read one after the other.
 const SAME_END: Duration = Duration::from_secs(1);

@@ -1,14 +1,14 @@
 use secbeat_common::wire::{Action, Scope};
 
 use super::*;
-use crate::kernel::KernelBan;
+use crate::KernelBan;
 
 pub(super) mod networks;
 mod passes;
 mod random;
 mod received;
 
-const NOW: Now = Now {
+const NOW: Moment = Moment {
     wall_ms: 1_000_000,
     boot: BootTime(50_000_000_000),
 };
@@ -111,7 +111,7 @@ fn a_redelivered_command_keeps_its_end_when_the_wall_clock_jumps() {
     reconciler
         .accept(&command("198.51.100.7", 300), NOW, nothing)
         .unwrap();
-    let jumped = Now {
+    let jumped = Moment {
         wall_ms: NOW.wall_ms - 3_600_000,
         boot: at(1),
     };

@@ -5,7 +5,7 @@
 use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 
 use super::{Change, Enforced, Reconciler};
-use crate::kernel::{BootTime, KernelBan};
+use crate::{BootTime, KernelBan};
 
 /// The end that the kernel has to be told for `net`, of which one ban ends at `own`: the latest end of all bans that cover
 /// it. `None` in the table is a ban that the kernel does not hold.
