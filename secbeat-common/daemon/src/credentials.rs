@@ -305,3 +305,14 @@ impl Authority {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn roles_are_shown_as_the_file_names_them() {
+        let roles = [Role::Edge, Role::Orchestrator];
+        assert_eq!(roles.map(|role| role.to_string()), ["edge", "orchestrator"]);
+    }
+}
