@@ -39,11 +39,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// while too many messages wait to be sent.
     fn publish(&self, subject: String, payload: Bytes) -> Answer<()>;
 
-    /// Receives what is published from now on, over every reconnect; what is published in between is lost. `subject` may
-    /// have wildcards.
+    /// Receives what is published once the server knows of it, over every reconnect; what is published in between is lost.
+    /// `subject` may have wildcards.
     fn subscribe(&self, subject: &str) -> Answer<Messages<Message>>;
 
-    /// Waits until the bus has had everything that was published.
+    /// Waits until everything that was published is on its way: it arrives even if this process ends.
     fn flush(&self) -> Answer<()>;
 }
 
@@ -65,7 +65,8 @@ pub trait Bucket: fmt::Debug + Send + Sync {
     /// Writes all or none. Returns the revision of the first; the others follow.
     fn write_all(&self, writes: Vec<Write>) -> Answer<Written>;
 
-    /// Reads what the bucket holds, in the order of its revisions, then every change.
+    /// Reads what the bucket holds, in the order of its revisions, then the changes. A value that is replaced before it could
+    /// be read may be left out.
     fn watch(&self) -> Answer<Watch>;
 }
 

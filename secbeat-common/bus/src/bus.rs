@@ -34,8 +34,12 @@ impl Bus {
     /// Waits until a connection other than number `seen` is up, and returns its number. Connections count from 1.
     pub async fn connection_after(&self, seen: u64) -> u64 {
         let mut connections = self.0.connections();
-        match connections.wait_for(|count| *count > seen).await {
-            Ok(count) => *count,
+        let latest = connections
+            .wait_for(|count| *count > seen)
+            .await
+            .map(|count| *count);
+        match latest {
+            Ok(count) => count,
             // The backend holds the sender; without it there will be no other connection.
             Err(_) => std::future::pending().await,
         }

@@ -33,6 +33,9 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest payload, as that of a NATS server.
 const MAX_PAYLOAD: usize = 1024 * 1024;
 
+#[cfg(test)]
+mod tests;
+
 /// A server that keeps buckets and logs. All clones are one.
 #[derive(Clone)]
 pub struct MemoryServer(Arc<Mutex<State>>);
