@@ -4,18 +4,17 @@ use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
-    process::Command,
-    sync::Mutex,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use secbeat_bus::{
     Bus,
     conformance::{self, Lab},
     for_each_case,
     nats::{Nats, Server},
 };
-use secbeat_tests::lab::{paths, process::Daemon};
+use secbeat_tests::lab::{executable::Executable as _, paths, process::Daemon};
 use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(20);
@@ -52,11 +51,10 @@ impl NatsLab {
     }
 
     fn start_server(&self) {
-        let mut command = Command::new(paths::nats_server());
-        command.arg("--config").arg(&self.config);
-        let mut daemon = Daemon::spawn("nats-server", &mut command);
+        let mut command = paths::nats_server().command();
+        let mut daemon = Daemon::spawn("nats-server", command.arg("--config").arg(&self.config));
         daemon.wait_for_log("Server is ready", START);
-        *self.daemon.lock().unwrap() = Some(daemon);
+        *self.daemon.lock() = Some(daemon);
     }
 
     fn url(&self) -> String {
@@ -77,7 +75,7 @@ impl Lab for NatsLab {
     }
 
     async fn stop(&self) {
-        if let Some(mut daemon) = self.daemon.lock().unwrap().take() {
+        if let Some(mut daemon) = self.daemon.lock().take() {
             daemon.terminate(START);
         }
     }
