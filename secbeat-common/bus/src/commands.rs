@@ -263,11 +263,15 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
         opened: Result<Opened<M>, Untrusted>,
         now_ms: i64,
     ) -> Option<M> {
-        let Opened { command, after } = match opened {
+        let Opened {
+            command,
+            after,
+            skipped,
+        } = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let reason = match error {
-                    Untrusted::Wire(_) => RefusalReason::Malformed,
+                    Untrusted::Wire(_) | Untrusted::Uncovered => RefusalReason::Malformed,
                     Untrusted::Unsigned => RefusalReason::Unsigned,
                     Untrusted::UnknownKey(_) => RefusalReason::UnknownKey,
                     Untrusted::Forged => RefusalReason::Forged,
@@ -276,6 +280,7 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
                 return None;
             }
         };
+        self.garbage.skip(skipped);
         if command.network() != network {
             let error = format!("one of {} under the key of {network}", command.network());
             self.refuse(entry, M::WHAT, RefusalReason::Readdressed, &error);

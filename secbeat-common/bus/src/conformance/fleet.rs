@@ -11,7 +11,7 @@ use secbeat_common::{
     subjects,
     wire::{
         Action, AllowEntry, AuditRecord, BlockCommand, Decision, Drops, EnforcedAt, EnforcedBans, Interest,
-        Layer, Lease, NO_LEASE, PERMANENT, Presence, Reason, Scope, SeenEvent, Spooled,
+        Layer, Lease, NO_LEASE, PERMANENT, Presence, Reason, Scope, SeenEvent, Speaks, Spooled,
     },
 };
 use tokio::sync::watch as channel;
@@ -496,6 +496,7 @@ fn presence(edge_id: &str) -> Presence {
         edge_id: edge_id.to_owned(),
         boot_id: Uuid::from_u128(1),
         version: "0.1.0".to_owned(),
+        speaks: Speaks::edge(),
         started_at_ms: NOW_MS,
         at_ms: NOW_MS,
         enforcement: EnforcedAt::Both,

@@ -108,7 +108,7 @@ pub async fn a_watch_keeps_the_order_of_concurrent_writers(lab: &impl Lab) {
         }));
     }
     // A value that was replaced before it could be read may be left out, but never the last.
-    let mut latest = vec![(0, 0); WRITERS];
+    let mut latest = [(0, 0); WRITERS];
     let mut revision = 0;
     while latest.iter().any(|(_, value)| *value + 1 < WRITES) {
         let entry = next(&mut watch.entries).await.entry;
