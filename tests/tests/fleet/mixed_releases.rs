@@ -1,5 +1,4 @@
 //! A fleet of several releases: made-up older and newer edges beside one of this release.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{net::IpAddr, time::Duration};
 
