@@ -1,0 +1,65 @@
+//! Operations that were not acknowledged.
+
+use super::*;
+
+#[test]
+fn pauses_double_from_100_ms_up_to_two_seconds() {
+    let (mut rig, command) = (Rig::new(), manual(1));
+    assert_eq!(rig.ban(&command, Urgency::Now), [first_put(&command)]);
+    for pause in [100, 200, 400, 800, 1_600, 2_000, 2_000] {
+        assert_eq!(rig.fails(&command), []);
+        assert_eq!(rig.writer.due_ms(), Some(rig.now.boot_ms + pause));
+        assert_eq!(rig.pass(pause - 1), [], "{pause} ms are not over");
+        assert_eq!(rig.pass(1), [first_put(&command)], "{pause} ms are over");
+    }
+}
+
+#[test]
+fn each_target_has_pauses_of_its_own() {
+    let mut rig = Rig::new();
+    rig.ban(&manual(1), Urgency::Now);
+    rig.fails(&manual(1));
+    rig.pass(100);
+    rig.fails(&manual(1));
+    rig.ban(&manual(2), Urgency::Now);
+    rig.fails(&manual(2));
+    assert_eq!(rig.writer.due_ms(), Some(BOOT + 200));
+    assert_eq!(rig.pass(100), [first_put(&manual(2))]);
+    assert_eq!(rig.pass(100), [first_put(&manual(1))]);
+}
+
+#[test]
+fn the_latest_request_is_what_is_tried_again() {
+    let (mut rig, command) = (Rig::new(), manual(1));
+    rig.ban(&command, Urgency::Now);
+    rig.fails(&command);
+    assert_eq!(rig.lift(&command), [], "it waits for the pause");
+    assert_eq!(rig.pass(100), [read(&command)]);
+}
+
+#[test]
+fn what_waits_for_a_retry_takes_no_room() {
+    let mut rig = Rig::new();
+    rig.leases = leases(Tenure::Lapsed);
+    for n in 0..600 {
+        assert_eq!(rig.ban(&automatic(n), Urgency::Now), []);
+    }
+    assert_eq!(rig.ban(&manual(1000), Urgency::Now), [first_put(&manual(1000))]);
+}
+
+#[test]
+fn an_answer_to_nothing_changes_nothing() {
+    let (mut rig, command) = (Rig::new(), manual(1));
+    assert_eq!(rig.fails(&command), []);
+    assert_eq!(rig.conflict(&command), []);
+    assert_eq!(rig.reads(&command, 7, Found::Nothing), []);
+    assert_eq!(
+        rig.handle(Event::AllPut {
+            batch: 5,
+            first_revision: 7
+        }),
+        []
+    );
+    assert_eq!(rig.handle(Event::BatchFailed { batch: 5 }), []);
+    assert!(rig.writer.is_idle());
+}
