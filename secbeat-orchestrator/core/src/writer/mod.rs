@@ -343,6 +343,7 @@ impl Writer {
     fn start_batch(&mut self, view: View<'_>, effects: &mut Vec<Effect>) {
         let mut commands = Vec::new();
         while commands.len() < BATCH
+            && self.attempts() < BULK_UNDER_WAY
             && let Some(target) = self.queues.pop_bulk()
         {
             match self.pending.get_mut(&target) {

@@ -184,3 +184,17 @@ fn a_later_request_for_a_ban_of_a_failed_batch_takes_its_place() {
     rig.handle(Event::BatchFailed { batch: 1 });
     assert_eq!(rig.pass(100), [first_put(&second)]);
 }
+
+#[test]
+fn automatic_bans_among_a_batch_keep_to_the_limit() {
+    let mut rig = Rig::new();
+    let filled = fill(&mut rig);
+    for n in 0..400 {
+        rig.ban(&automatic(n), Urgency::Bulk);
+    }
+    for command in &filled {
+        rig.taken(command, 1);
+    }
+    // 256 operations were under way before, and as many are now.
+    assert_eq!(rig.writer.attempts(), 256);
+}
