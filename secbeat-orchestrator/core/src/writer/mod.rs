@@ -316,7 +316,7 @@ impl Writer {
                 self.start(target, view, effects);
             }
         }
-        while self.attempts() < BULK_UNDER_WAY && self.queues.has_bulk(view.now.boot_ms) {
+        while self.queues.has_bulk(view.now.boot_ms) && self.attempts() < BULK_UNDER_WAY {
             if view.takes_batches && self.queues.takes_batches() {
                 if self.batches.len() >= BATCHES_UNDER_WAY {
                     break;

@@ -198,3 +198,14 @@ fn automatic_bans_among_a_batch_keep_to_the_limit() {
     // 256 operations were under way before, and as many are now.
     assert_eq!(rig.writer.attempts(), 256);
 }
+
+#[test]
+fn a_pause_after_a_failed_batch_that_is_over_is_due_no_more_while_there_is_no_room() {
+    let mut rig = Rig::new();
+    rig.ban(&manual(1), Urgency::Bulk);
+    rig.handle(Event::BatchFailed { batch: 1 });
+    fill(&mut rig);
+    assert_eq!(rig.writer.due_ms(), Some(BOOT + 100));
+    assert_eq!(rig.pass(100), [], "256 operations are under way");
+    assert_eq!(rig.writer.due_ms(), None, "the next answer makes room");
+}
