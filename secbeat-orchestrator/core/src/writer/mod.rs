@@ -546,6 +546,9 @@ impl Writer {
             let id = write.id();
             effects.push(Effect::Report { id, fate });
         } else {
+            if let Some(latest) = self.pending.get_mut(&target) {
+                latest.pause_ms = 0;
+            }
             self.start(target, view, effects);
         }
     }

@@ -63,3 +63,18 @@ fn an_answer_to_nothing_changes_nothing() {
     assert_eq!(rig.handle(Event::BatchFailed { batch: 5 }), []);
     assert!(rig.writer.is_idle());
 }
+
+#[test]
+fn the_next_request_of_a_target_begins_with_the_first_pause() {
+    let (mut rig, first) = (Rig::new(), manual(1));
+    let second = renamed(&first, 2);
+    rig.ban(&first, Urgency::Now);
+    for pause in [100, 200, 400, 800] {
+        rig.fails(&first);
+        rig.pass(pause);
+    }
+    rig.ban(&second, Urgency::Now);
+    assert_eq!(rig.taken(&first, 7), [first_put(&second)]);
+    rig.fails(&second);
+    assert_eq!(rig.writer.due_ms(), Some(rig.now.boot_ms + 100));
+}
