@@ -78,3 +78,25 @@ fn the_next_request_of_a_target_begins_with_the_first_pause() {
     rig.fails(&second);
     assert_eq!(rig.writer.due_ms(), Some(rig.now.boot_ms + 100));
 }
+
+#[test]
+fn retries_of_what_is_not_urgent_leave_room_for_what_is() {
+    let mut rig = Rig::new();
+    rig.takes_batches = false;
+    for n in 0..600 {
+        rig.ban(&manual(n), Urgency::Bulk);
+        rig.fails(&manual(n));
+    }
+    assert_eq!(puts(&rig.pass(100)), 256);
+    assert_eq!(rig.ban(&manual(1000), Urgency::Now), [first_put(&manual(1000))]);
+}
+
+#[test]
+fn a_retry_of_what_is_not_urgent_goes_by_itself() {
+    let mut rig = Rig::new();
+    rig.ban(&automatic(1), Urgency::Bulk);
+    rig.fails(&automatic(1));
+    let second = renamed(&manual(1), 2);
+    rig.ban(&second, Urgency::Bulk);
+    assert_eq!(rig.pass(100), [first_put(&second)]);
+}
