@@ -181,6 +181,8 @@ pub struct Writer {
 #[derive(Debug)]
 struct PendingWrite {
     write: Write,
+    /// That of its most urgent request.
+    urgency: Urgency,
     step: Step,
     /// Before the next retry.
     pause_ms: i64,
@@ -276,6 +278,7 @@ impl Writer {
             None => {
                 let pending = PendingWrite {
                     write,
+                    urgency,
                     step: Step::Queued,
                     pause_ms: 0,
                 };
@@ -285,8 +288,11 @@ impl Writer {
             Some(pending) => {
                 let before = std::mem::replace(&mut pending.write, write).id();
                 // One that became urgent is in both queues, and passed over in the second.
-                if matches!(pending.step, Step::Queued) && urgency == Urgency::Now {
-                    self.queues.push(target, urgency);
+                if urgency == Urgency::Now {
+                    pending.urgency = urgency;
+                    if matches!(pending.step, Step::Queued) {
+                        self.queues.push(target, urgency);
+                    }
                 }
                 if before != id {
                     effects.push(Effect::Report {
@@ -300,15 +306,7 @@ impl Writer {
 
     /// Starts all that there is room for: what is urgent one by one, what is not in batches.
     fn start_all(&mut self, view: View<'_>, effects: &mut Vec<Effect>) {
-        while let Some((at_ms, target)) = self.retries.first().copied()
-            && at_ms <= view.now.boot_ms
-        {
-            self.retries.pop_first();
-            if let Some(pending) = self.pending.get_mut(&target) {
-                pending.step = Step::Queued;
-                self.queues.push(target, Urgency::Now);
-            }
-        }
+        self.queue_retries(view.now);
         while self.attempts() < UNDER_WAY
             && let Some(target) = self.queues.pop_now()
         {
@@ -316,7 +314,7 @@ impl Writer {
                 self.start(target, view, effects);
             }
         }
-        while self.attempts() < BULK_UNDER_WAY && self.queues.has_bulk(view.now.boot_ms) {
+        while self.queues.has_bulk(view.now.boot_ms) && self.attempts() < BULK_UNDER_WAY {
             if view.takes_batches && self.queues.takes_batches() {
                 if self.batches.len() >= BATCHES_UNDER_WAY {
                     break;
@@ -328,6 +326,24 @@ impl Writer {
                 self.start(target, view, effects);
             }
         }
+    }
+
+    /// Queues the requests whose pause is over.
+    fn queue_retries(&mut self, now: Moment) {
+        let mut singles = Vec::new();
+        while let Some((at_ms, target)) = self.retries.first().copied()
+            && at_ms <= now.boot_ms
+        {
+            self.retries.pop_first();
+            if let Some(pending) = self.pending.get_mut(&target) {
+                pending.step = Step::Queued;
+                match pending.urgency {
+                    Urgency::Now => self.queues.push(target, Urgency::Now),
+                    Urgency::Bulk => singles.push(target),
+                }
+            }
+        }
+        self.queues.push_singles(singles);
     }
 
     fn attempts(&self) -> usize {
@@ -343,6 +359,7 @@ impl Writer {
     fn start_batch(&mut self, view: View<'_>, effects: &mut Vec<Effect>) {
         let mut commands = Vec::new();
         while commands.len() < BATCH
+            && self.attempts() < BULK_UNDER_WAY
             && let Some(target) = self.queues.pop_bulk()
         {
             match self.pending.get_mut(&target) {
@@ -386,7 +403,8 @@ impl Writer {
                 None => false,
             })
             .collect();
-        self.queues.push_singles(queued, now.boot_ms + FIRST_RETRY_MS);
+        self.queues.push_singles(queued);
+        self.queues.pause_bulk(now.boot_ms + FIRST_RETRY_MS);
     }
 
     /// Begins to write the latest request for `target`.
@@ -545,6 +563,9 @@ impl Writer {
             let id = write.id();
             effects.push(Effect::Report { id, fate });
         } else {
+            if let Some(latest) = self.pending.get_mut(&target) {
+                latest.pause_ms = 0;
+            }
             self.start(target, view, effects);
         }
     }

@@ -11,7 +11,7 @@ use super::Urgency;
 pub(super) struct Queues {
     now: VecDeque<Prefix>,
     bulk: VecDeque<Prefix>,
-    /// So many at the front of the second are tried one by one, since they could not be written in a batch.
+    /// So many at the front of the second are tried one by one, since an attempt failed.
     singles: usize,
     /// None of the second is tried before this time of the clock that only moves forward.
     bulk_from_ms: Option<i64>,
@@ -25,12 +25,16 @@ impl Queues {
         }
     }
 
-    /// `targets` are next among those that are not urgent, one by one and not before `from_ms`.
-    pub(super) fn push_singles(&mut self, targets: Vec<Prefix>, from_ms: i64) {
+    /// `targets` are next among those that are not urgent, one by one.
+    pub(super) fn push_singles(&mut self, targets: Vec<Prefix>) {
         self.singles += targets.len();
         for target in targets.into_iter().rev() {
             self.bulk.push_front(target);
         }
+    }
+
+    /// Tries nothing that is not urgent before `from_ms`.
+    pub(super) fn pause_bulk(&mut self, from_ms: i64) {
         self.bulk_from_ms = Some(from_ms);
     }
 
