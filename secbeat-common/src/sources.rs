@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     prefix::{MIN_BANNED_LEN_V4, MIN_BANNED_LEN_V6, Prefix, SINGLE_LEN_V4, SINGLE_LEN_V6},
     sign::Command,
-    wire::Message,
+    wire::{Kind, Message},
 };
 
 /// Lengths of the prefixes that count as one source, by address family: what lies within one is counted together and banned
@@ -48,11 +48,11 @@ struct Raw {
 const V4: RangeInclusive<u8> = MIN_BANNED_LEN_V4..=SINGLE_LEN_V4;
 const V6: RangeInclusive<u8> = MIN_BANNED_LEN_V6..=SINGLE_LEN_V6;
 
-impl Message for SourceLengths {}
-
-impl Command for SourceLengths {
-    const PURPOSE: &'static str = "sources";
+impl Message for SourceLengths {
+    const KIND: Kind = Kind::Sources;
 }
+
+impl Command for SourceLengths {}
 
 impl Default for SourceLengths {
     fn default() -> Self {
@@ -140,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{decode, encode};
+    use crate::wire::{FORMAT, decode};
 
     fn lengths(v4: u8, v6: u8) -> SourceLengths {
         SourceLengths::new(v4, v6).unwrap()
@@ -196,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_golden_and_checked() {
-        assert_eq!(encode(&lengths(24, 56)), Ok(vec![1, 24, 56]));
-        assert_eq!(decode(&[1, 24, 56]), Ok(lengths(24, 56)));
-        assert!(decode::<SourceLengths>(&[1, 7, 64]).is_err());
+    fn a_message_is_checked() {
+        let message = |lengths: [u8; 2]| [&[FORMAT, Kind::Sources as u8], &lengths[..], &[0]].concat();
+        assert_eq!(decode(&message([24, 56])), Ok(lengths(24, 56)));
+        assert!(decode::<SourceLengths>(&message([7, 64])).is_err());
     }
 
     proptest! {

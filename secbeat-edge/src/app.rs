@@ -22,6 +22,7 @@ use secbeat_daemon::{
     time::now_ms,
     traces::Traces,
 };
+use secbeat_edge_core::{Limits, Reconciler};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -43,7 +44,6 @@ use crate::{
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
     protection::Protection,
-    reconcile::{Limits, Reconciler},
     sources::{
         access_log::{self, AccessLogs},
         authz::Authz,

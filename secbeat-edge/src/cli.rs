@@ -30,8 +30,9 @@ use secbeat_daemon::{
 
 use crate::{
     config::{self, Config},
-    kernel::{self, FilterMode, ObjectSource, Pins},
+    kernel::{self, ObjectSource, Pins},
 };
+use secbeat_edge_core::FilterMode;
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
 #[derive(Debug, Parser)]

@@ -15,9 +15,10 @@ use secbeat_daemon::protect::Protected;
 
 use crate::{
     config::Enforcement,
-    kernel::{BootTime, FilterMode, boot_now},
+    kernel::boot_now,
     sources::{client_address::Client, proxy::Gate},
 };
+use secbeat_edge_core::{BootTime, FilterMode};
 
 /// Whom the HTTP side refuses.
 #[derive(Debug)]

@@ -32,10 +32,8 @@ pub use self::{
     stats::{Loss, TelemetryStats},
     wanted::Wanted,
 };
-use crate::{
-    batch::{Answer, Batcher, Identity, Observation},
-    spool::{EncodedBatch, Spool, boot_ms},
-};
+use crate::spool::{EncodedBatch, Spool, boot_ms};
+use secbeat_edge_core::{Answer, Batcher, Identity, Observation};
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;

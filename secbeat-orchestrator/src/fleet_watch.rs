@@ -127,7 +127,8 @@ impl FleetWatch {
     }
 
     fn acks(&self, message: &async_nats::Message) -> Option<Event> {
-        match wire::decode::<AckBatch>(&message.payload) {
+        let decoded = wire::decode_counted::<AckBatch>(&message.payload);
+        match decoded.map(|decoded| self.garbage.counted(decoded)) {
             Ok(batch) if subjects::acks(&batch.edge_id) == *message.subject => Some(Event::Acks {
                 batch,
                 received_ms: now_ms(),

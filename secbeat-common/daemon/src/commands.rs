@@ -264,11 +264,15 @@ impl<C: About, G: About> Reader<C, G> {
         opened: Result<Opened<M>, Untrusted>,
         now_ms: i64,
     ) -> Option<M> {
-        let Opened { command, after } = match opened {
+        let Opened {
+            command,
+            after,
+            skipped,
+        } = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let reason = match error {
-                    Untrusted::Wire(_) => Reason::Malformed,
+                    Untrusted::Wire(_) | Untrusted::Uncovered => Reason::Malformed,
                     Untrusted::Unsigned => Reason::Unsigned,
                     Untrusted::UnknownKey(_) => Reason::UnknownKey,
                     Untrusted::Forged => Reason::Forged,
@@ -277,6 +281,7 @@ impl<C: About, G: About> Reader<C, G> {
                 return None;
             }
         };
+        self.garbage.skip(skipped);
         if command.network() != network {
             let error = format!("one of {} under the key of {network}", command.network());
             self.refuse(entry, M::WHAT, Reason::Readdressed, &error);

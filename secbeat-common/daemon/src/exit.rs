@@ -109,6 +109,7 @@ mod tests {
                 kind: "about:blank".to_owned(),
                 title: String::new(),
                 status,
+                code: String::new(),
                 detail: String::new(),
             })
         };

@@ -1,4 +1,5 @@
 //! Messages that are none. A broken or hostile sender can repeat them at will: all are counted, each sender is logged once.
+//! Beside them, what good messages of a later release say beyond what this one understands.
 
 use std::{
     collections::HashSet,
@@ -7,6 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use secbeat_common::wire::Decoded;
 use tracing::warn;
 
 /// Senders remembered; past it new ones are only counted.
@@ -16,6 +18,7 @@ const MAX_SENDERS: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Garbage {
     count: AtomicU64,
+    skipped: AtomicU64,
     senders: Mutex<HashSet<String>>,
 }
 
@@ -24,6 +27,23 @@ impl Garbage {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of parts of good messages that this release does not know.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Returns the message, and counts what of it was skipped.
+    pub fn counted<M>(&self, decoded: Decoded<M>) -> M {
+        self.skip(decoded.skipped);
+        decoded.message
+    }
+
+    /// Counts so many of them, see [`Decoded::skipped`].
+    pub fn skip(&self, parts: u32) {
+        self.skipped.fetch_add(parts.into(), Ordering::Relaxed);
     }
 
     /// Counts one that came from `sender` (a subject or key) and was not `expected`.
@@ -53,5 +73,16 @@ mod tests {
             .filter(|n: &i32| garbage.is_first_of(&n.to_string()))
             .count();
         assert_eq!(logged, MAX_SENDERS - 1);
+    }
+    #[test]
+    fn what_good_messages_say_beyond_this_release_is_no_garbage() {
+        let garbage = Garbage::default();
+        let decoded = Decoded {
+            message: "good",
+            skipped: 2,
+        };
+        assert_eq!(garbage.counted(decoded), "good");
+        garbage.skip(1);
+        assert_eq!((garbage.skipped(), garbage.count()), (3, 0));
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Evidence, Layer, Reason, SeenEvent};
+use super::{Evidence, Layer, Reason, SeenEvent, seen::known};
 use crate::prefix::Prefix;
 
 /// One decision.
@@ -41,7 +41,7 @@ pub enum Decision {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         edges: Option<Vec<String>>,
         /// What the source did, oldest first, cut by [`bounded`](super::bounded).
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
     Unban {
@@ -58,7 +58,7 @@ pub enum Decision {
         evidence: Option<Evidence>,
         layer: Layer,
         /// As those of a ban.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
     /// A network came onto the allowlist, or stays there otherwise.
@@ -75,7 +75,7 @@ pub enum Decision {
         why: String,
         evidence: Evidence,
         /// As those of a ban.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
 }

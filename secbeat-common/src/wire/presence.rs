@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Speaks;
 use crate::digest::Extract;
 
 /// One edge, as of `at_ms`. Counters count since the daemon's start unless they say otherwise.
@@ -14,6 +15,9 @@ pub struct Presence {
     /// New with every start of the daemon.
     pub boot_id: Uuid,
     pub version: String,
+    /// What it reads of the bus.
+    #[serde(default)]
+    pub speaks: Speaks,
     /// The edge's wall clock, milliseconds since the Unix epoch.
     pub started_at_ms: i64,
     pub at_ms: i64,
@@ -42,6 +46,9 @@ pub enum EnforcedAt {
     Kernel,
     L7,
     Both,
+    /// Somewhere that only a later release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// An interface under protection.

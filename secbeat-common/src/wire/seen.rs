@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::{LearnedFrom, WafOutcome};
 
@@ -65,6 +65,23 @@ impl SeenEvent {
     }
 }
 
+/// Reads the events that this release knows. What they are is for people: one of a later release is left out, rather than
+/// that the record counts for nothing.
+pub(super) fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeenEvent>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Event {
+        Known(SeenEvent),
+        Unknown(IgnoredAny),
+    }
+    let events: Vec<Event> = Vec::deserialize(deserializer)?;
+    let known = events.into_iter().filter_map(|event| match event {
+        Event::Known(event) => Some(event),
+        Event::Unknown(_) => None,
+    });
+    Ok(known.collect())
+}
+
 /// The newest of `events` that an audit record may hold, oldest first; `events` come newest first.
 pub fn bounded(events: impl IntoIterator<Item = SeenEvent>) -> Vec<SeenEvent> {
     let mut text = 0;
@@ -107,7 +124,12 @@ pub(super) mod tests {
             },
             ..answer(1)
         };
-        for learned_from in [LearnedFrom::Peer, LearnedFrom::Header, LearnedFrom::ProxyProtocol] {
+        for learned_from in [
+            LearnedFrom::Peer,
+            LearnedFrom::Header,
+            LearnedFrom::ProxyProtocol,
+            LearnedFrom::Unknown,
+        ] {
             for event in [&answer(1), &waf] {
                 let event = SeenEvent {
                     learned_from,

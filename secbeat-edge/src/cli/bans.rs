@@ -14,13 +14,13 @@ use secbeat_daemon::{
 use super::Places;
 use crate::{
     admin::{BanRequest, Unbanned, view::BanView},
-    kernel::{self, BanMaps, Floods, KernelBan, Pins, boot_now},
+    kernel::{self, BanMaps, Floods, Pins, boot_now},
     protection::Protection,
-    reconcile::{self, Now},
 };
+use secbeat_edge_core::{KernelBan, Moment, cover};
 
-fn now() -> Now {
-    Now {
+fn now() -> Moment {
+    Moment {
         wall_ms: now_ms(),
         boot: boot_now(),
     }
@@ -134,7 +134,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         bans.put(target, &ban, &clock)?;
         return Ok(ban);
     }
-    for (net, part) in reconcile::cover(&bans.nets()?, *target, ban) {
+    for (net, part) in cover(&bans.nets()?, *target, ban) {
         bans.put(&net, &part, &clock)?;
     }
     Ok(ban)

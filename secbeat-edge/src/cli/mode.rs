@@ -8,8 +8,9 @@ use secbeat_daemon::{
 use super::Places;
 use crate::{
     admin::{ModeRequest, view::Stats},
-    kernel::{FilterMode, SettingsMap},
+    kernel::SettingsMap,
 };
+use secbeat_edge_core::FilterMode;
 
 pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> anyhow::Result<()> {
     let (mode, lasting) = match mode {

@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::{Places, bans};
 use crate::{
     admin::view::{Packets, ReconcileView, Stats},
-    kernel::{self, Attachment, FilterMode, SettingsMap},
+    kernel::{self, Attachment, SettingsMap},
     sources::access_log::AccessLogView,
 };
+use secbeat_edge_core::FilterMode;
 
 /// What `status` shows.
 #[derive(Debug, Serialize)]

@@ -144,10 +144,8 @@ mod tests {
     use secbeat_daemon::protect::Protected;
 
     use super::*;
-    use crate::{
-        config::Enforcement,
-        kernel::{BootTime, FilterMode},
-    };
+    use crate::config::Enforcement;
+    use secbeat_edge_core::{BootTime, FilterMode};
 
     const BANNED_AT_L7: &str = "198.51.100.7";
     const BANNED_IN_THE_KERNEL: &str = "2001:db8::7";

@@ -106,7 +106,7 @@ impl IntoResponse for Refusal {
         let (challenge, failure) = match self {
             Self::NoToken => (
                 "Bearer realm=\"secbeat\"",
-                Failure(
+                Failure::new(
                     StatusCode::UNAUTHORIZED,
                     "this takes a token: --token-file, SECBEAT_TOKEN, or `Authorization: Bearer …`"
                         .to_owned(),
@@ -114,14 +114,14 @@ impl IntoResponse for Refusal {
             ),
             Self::WrongToken => (
                 "Bearer realm=\"secbeat\", error=\"invalid_token\"",
-                Failure(
+                Failure::new(
                     StatusCode::UNAUTHORIZED,
                     "the orchestrator does not know this token".to_owned(),
                 ),
             ),
             Self::TooLittle { name, role, required } => (
                 "Bearer realm=\"secbeat\", error=\"insufficient_scope\"",
-                Failure(
+                Failure::new(
                     StatusCode::FORBIDDEN,
                     format!(
                         "the token `{name}` has the role `{}`; this takes `{}`",

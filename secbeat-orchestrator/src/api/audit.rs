@@ -58,7 +58,7 @@ async fn audit(
     Query(question): Query<Question>,
 ) -> Result<Json<Vec<AuditView>>, Failure> {
     let query = question.parse()?;
-    let unavailable = |why: String| Failure(StatusCode::SERVICE_UNAVAILABLE, why);
+    let unavailable = |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let mut records = tokio::time::timeout(PATIENCE, api.streams.audit(&query))
         .await
         .map_err(|_| unavailable("NATS takes too long; ask for less, as by since or target".to_owned()))?

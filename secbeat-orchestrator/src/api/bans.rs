@@ -11,8 +11,8 @@ use axum::{
 use secbeat_common::{prefix::Prefix, wire::Layer};
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
-    decider::{Import, ImportMode, OrderError},
-    ledger::{BanQuery, MAX_NOTE, ManualBan},
+    decider::{Import, ImportMode, OrderError, Refused},
+    ledger::{BanQuery, MAX_NOTE, ManualBan, Refusal},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -181,7 +181,9 @@ async fn unban(
         Ok(Some(ban)) => Ok(Json(Unbanned {
             target: ban.command.target.to_string(),
         })),
-        Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
+        Ok(None) => Err(
+            Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned")).with_code("not_banned"),
+        ),
         Err(error) => Err(failure(error)),
     }
 }
@@ -229,15 +231,16 @@ async fn import(
 /// Refused bans that an error names.
 const NAMED: usize = 3;
 
-/// Why an order was not carried out, as the API says it.
+/// Why an order was not carried out, as the API says it: 503 where the same order may succeed soon, 422 where it never will,
+/// 409 where something else stands in its way.
 fn failure(error: OrderFailure) -> Failure {
     let order = match error {
-        OrderFailure::Unreachable => return Failure(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        OrderFailure::Unreachable => return unavailable("nats_unreachable", &error),
         OrderFailure::Order(order) => order,
     };
     match order {
-        OrderError::Restoring => Failure(StatusCode::SERVICE_UNAVAILABLE, order.to_string()),
-        OrderError::Refused(refused) => Failure(StatusCode::CONFLICT, view::refusal(&refused)),
+        OrderError::Restoring => unavailable("restoring", &order),
+        OrderError::Refused(refused) => refusal(&refused),
         OrderError::SomeRefused { refused, of } => {
             let named = refused
                 .iter()
@@ -253,10 +256,29 @@ fn failure(error: OrderFailure) -> Failure {
                 refused.len(),
                 named.join("; ")
             );
-            Failure(StatusCode::CONFLICT, why)
+            Failure::new(StatusCode::CONFLICT, why).with_code("some_refused")
         }
-        OrderError::Expired | OrderError::Superseded | OrderError::Outrun | OrderError::Fenced => {
-            Failure(StatusCode::CONFLICT, order.to_string())
-        }
+        OrderError::Expired => conflict("expired", &order),
+        OrderError::Superseded => conflict("superseded", &order),
+        OrderError::Outrun => conflict("banned_by_another", &order),
+        OrderError::Fenced => conflict("not_owner", &order),
     }
+}
+
+fn refusal(refused: &Refused) -> Failure {
+    let (status, code) = match refused.refusal {
+        Refusal::Protected(_) => (StatusCode::CONFLICT, "allowlisted"),
+        Refusal::TooManyNets => (StatusCode::CONFLICT, "too_many_networks"),
+        Refusal::Unbannable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unbannable"),
+        Refusal::Ended => (StatusCode::UNPROCESSABLE_ENTITY, "expired"),
+    };
+    Failure::new(status, view::refusal(refused)).with_code(code)
+}
+
+fn unavailable(code: &'static str, error: &impl ToString) -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with_code(code)
+}
+
+fn conflict(code: &'static str, error: &impl ToString) -> Failure {
+    Failure::new(StatusCode::CONFLICT, error.to_string()).with_code(code)
 }

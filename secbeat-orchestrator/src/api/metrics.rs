@@ -62,6 +62,11 @@ fn bus(stats: &ApiStats) {
         "Messages that were not what belongs on their subject.",
     )
     .count([], stats.garbage);
+    Told::counter(
+        "secbeat_orchestrator_skipped_parts_total",
+        "Parts of messages that only a later release knows.",
+    )
+    .count([], stats.skipped_parts);
     let refused = Told::counter(
         "secbeat_orchestrator_refused_commands_total",
         "Commands on the bus that do not count.",

@@ -30,6 +30,7 @@ impl Api {
             bus_connected: self.bus.is_connected(),
             leases: self.leases.borrow().clone(),
             garbage: self.engine.garbage.count(),
+            skipped_parts: self.engine.garbage.skipped(),
             refused_commands: refused
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),

@@ -131,7 +131,7 @@ fn read(
         .info()
         .map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
     let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-    let event = event(message, partitions, sources, received_ms);
+    let event = event(message, partitions, sources, received_ms, garbage);
     let event = event.map_err(|error| garbage.report(&message.subject, "telemetry", &error));
     Ok(Read {
         sequence: info.stream_sequence,
@@ -145,6 +145,7 @@ fn event(
     partitions: &BTreeSet<u16>,
     sources: SourceLengths,
     received_ms: i64,
+    garbage: &Garbage,
 ) -> Result<Option<Event>, Unfit> {
     let sender = subjects::edge_of(&message.subject).ok_or(Unfit::Subject)?;
     let is_of_sender = |edge_id: &str| match edge_id == sender {
@@ -152,16 +153,16 @@ fn event(
         false => Err(Unfit::Impostor(edge_id.to_owned())),
     };
     let Some(partition) = subjects::partition_of(&message.subject) else {
-        let batch: WafBatch = wire::decode(&message.payload)?;
+        let batch: WafBatch = garbage.counted(wire::decode_counted(&message.payload)?);
         is_of_sender(&batch.edge_id)?;
         let batch = waf(batch, partitions, sources);
         return Ok((!batch.events.is_empty()).then_some(Event::Waf { batch, received_ms }));
     };
     let (batch, age_ms) = if subjects::is_late(&message.subject) {
-        let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
+        let LateBatch { age_ms, batch } = garbage.counted(wire::decode_counted(&message.payload)?);
         (batch, Some(age_ms))
     } else {
-        (wire::decode(&message.payload)?, None)
+        (garbage.counted(wire::decode_counted(&message.payload)?), None)
     };
     is_of_sender(&batch.edge_id)?;
     Ok(partitions.contains(&partition).then_some(Event::Batch {

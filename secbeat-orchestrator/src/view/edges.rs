@@ -19,6 +19,9 @@ pub struct FleetEdge {
     pub clock_ahead_ms: i64,
     /// What it last said of itself.
     pub record: Presence,
+    /// The kinds of messages of this release that it cannot read: its own is too old or too new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot_read: Vec<String>,
     /// Its telemetry; missing before the first.
     pub telemetry: Option<EdgeView>,
 }
@@ -102,6 +105,12 @@ impl FleetEdge {
                 },
             },
             clock_ahead_ms: edge.clock_ahead_ms,
+            cannot_read: edge
+                .record
+                .speaks
+                .unreadable()
+                .map(|kind| kind.name().to_owned())
+                .collect(),
             record: edge.record.clone(),
             telemetry,
         }

@@ -92,6 +92,9 @@ pub struct ApiStats {
     pub leases: LeasesView,
     /// Messages that were neither telemetry nor a ban where one of these belongs.
     pub garbage: u64,
+    /// Parts of messages that only a later release knows.
+    #[serde(default)]
+    pub skipped_parts: u64,
     /// Commands on the bus that do not count, by reason: `unsigned`, `forged` and so on.
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,

@@ -14,11 +14,11 @@ use std::{
 
 use secbeat_common::wire;
 use secbeat_edge::{
-    batch::{BatchConfig, Batcher, Identity},
     sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
     spool::EncodedBatch,
     telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
 };
+use secbeat_edge_core::{BatchConfig, Batcher, Identity};
 use secbeat_logs::Format;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -15,7 +15,7 @@ pub(super) const TABLE: Table = Table {
             "secbeat-bus",
         ],
         &["secbeat-logs"],
-        &["secbeat-common"],
+        &["secbeat-common", "secbeat-programs"],
     ],
     exceptions: &[],
     pure: &["secbeat-edge-core", "secbeat-orchestrator-core"],

@@ -14,14 +14,26 @@ pub enum Unanswered {
     Ended,
     #[error("another order for the same target came in between")]
     Superseded,
-    /// It goes on without whoever asked.
+    /// The order is still carried out.
     #[error("not done within {0:?}; it is tried until it is")]
     Late(Duration),
 }
 
+impl Unanswered {
+    /// The code in a [`Problem`](super::Problem).
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Ended => "shutting_down",
+            Self::Superseded => "superseded",
+            Self::Late(_) => "timed_out",
+        }
+    }
+}
+
 impl From<Unanswered> for Failure {
     fn from(why: Unanswered) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).with_code(why.code())
     }
 }
 

@@ -27,7 +27,7 @@ pub async fn no_browsers(request: Request, next: Next) -> Response {
 fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<Failure> {
     if headers.contains_key(ORIGIN) {
         let why = "requests of web pages (with Origin) are refused";
-        return Some(Failure(StatusCode::FORBIDDEN, why.to_owned()));
+        return Some(Failure::new(StatusCode::FORBIDDEN, why));
     }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let authority = match uri.authority() {
@@ -41,7 +41,7 @@ fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<Failure> {
         "`{}` is not this host: ask for 127.0.0.1, [::1] or localhost",
         host.unwrap_or_default()
     );
-    Some(Failure(StatusCode::MISDIRECTED_REQUEST, why))
+    Some(Failure::new(StatusCode::MISDIRECTED_REQUEST, why))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -65,7 +65,7 @@ mod tests {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
         }
         let refusal = refusal(&Uri::from_static("/api/v1/bans"), &headers);
-        refusal.map(|Failure(status, _)| status.as_u16())
+        refusal.map(|failure| failure.status().as_u16())
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(
             refusal(&Uri::from_static("/"), &HeaderMap::new())
                 .unwrap()
-                .0
+                .status()
                 .as_u16(),
             421
         );

@@ -17,10 +17,8 @@ use super::{
     health::Health,
     lines::{MAX_LINE, Piece},
 };
-use crate::{
-    batch::Answer,
-    telemetry::{Closed, Recorder},
-};
+use crate::telemetry::{Closed, Recorder};
+use secbeat_edge_core::Answer;
 
 /// What the lines of a source are, and where what they say goes.
 pub(in crate::sources) trait Reading: Send {

@@ -27,7 +27,8 @@ use super::{
     site::Site,
     visit::Visit,
 };
-use crate::{batch::Answer, l7::Admission, telemetry::Recorder};
+use crate::{l7::Admission, telemetry::Recorder};
+use secbeat_edge_core::Answer;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 

@@ -3,7 +3,7 @@
 //! [`threshold`] counts in sliding windows. [`agreement`] wraps an analyzer so that a ban of the whole fleet needs more
 //! than one edge's word.
 
-pub mod agreement;
+mod agreement;
 pub mod threshold;
 
 use std::{fmt, time::Duration};

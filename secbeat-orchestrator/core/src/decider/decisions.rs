@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Decider, Turn,
     event::{DecidedBan, Effect, Reply, Report, Ticket},
-    orders::{Importing, OrderError},
+    order::{Imported, OrderError},
 };
 use crate::{
     ledger::{ActiveBan, WriteState},
@@ -29,6 +29,14 @@ pub(super) struct Decisions {
     /// Answered once nothing is on its way any more.
     draining: Vec<Ticket>,
     traced: bool,
+}
+
+/// An import whose bans are on their way to the bus.
+#[derive(Debug)]
+pub(super) struct Importing {
+    pub(super) unwritten: usize,
+    pub(super) outcome: Imported,
+    pub(super) ticket: Ticket,
 }
 
 /// A decision on its way to the bus: what to audit, and which orders to answer once it is there.

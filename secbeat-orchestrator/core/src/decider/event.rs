@@ -8,13 +8,13 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
-use super::orders::{Import, Imported, OrderError};
+use super::order::{Imported, Order, OrderError};
 use crate::{
     ProtectedNet,
     analyzers::Finding,
     bucket::{Gone, Written},
     leases::{LeaseTable, Ownership},
-    ledger::{ActiveBan, Brake, ManualBan, Suppression},
+    ledger::{ActiveBan, Brake, Suppression},
     presence,
     telemetry::EdgeTelemetry,
     writer::{Fate, Urgency, WriteRequest},
@@ -83,19 +83,6 @@ pub enum Event {
 /// Names an order, so that its answer can be told from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
-
-/// What operators order.
-#[derive(Clone, Debug)]
-pub enum Order {
-    Ban(ManualBan),
-    /// Many bans at once.
-    Import(Import),
-    /// The end of the ban of exactly `target`.
-    Unban {
-        target: Prefix,
-        actor: String,
-    },
-}
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@ mod decisions;
 mod event;
 mod fleet;
 mod judge;
+mod order;
 mod orders;
 mod partitions;
 mod protection;
@@ -30,8 +31,8 @@ use uuid::Uuid;
 
 use self::{decisions::Decisions, partitions::Partitions, protection::Protections, resets::Resets};
 pub use self::{
-    event::{Announcement, DecidedBan, Effect, Event, Order, Outcomes, Reply, Report, Stats, Ticket},
-    orders::{Import, ImportMode, Imported, OrderError, Refused, RefusedOrder},
+    event::{Announcement, DecidedBan, Effect, Event, Outcomes, Reply, Report, Stats, Ticket},
+    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder},
     queries::SourceFacts,
 };
 use crate::{

@@ -1,18 +1,16 @@
 //! What operators order: bans, one or many at once, and their end.
 
-use std::collections::HashMap;
-
 use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
 use tracing::info;
 
 use super::{
     Decider, Turn,
-    decisions::{Answer, Open, answer_all, decision},
-    event::{Effect, Order, Reply, Ticket},
+    decisions::{Answer, Importing, Open, answer_all, decision},
+    event::{Effect, Reply, Ticket},
+    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder},
     protection::Protections,
 };
 use crate::{
-    ProtectedNet,
     ledger::{ActiveBan, ManualBan, Refusal, Sift, Sifted, WriteState},
     writer::{Urgency, Write, WriteRequest},
 };
@@ -20,86 +18,6 @@ use crate::{
 /// Two orders whose ends are no further apart, in milliseconds, are one that was given twice: its length is counted from when
 /// each arrives.
 const SAME_END_MS: u64 = 5_000;
-
-/// Bans to make together.
-#[derive(Clone, Debug)]
-pub struct Import {
-    pub bans: Vec<ManualBan>,
-    pub mode: ImportMode,
-    pub actor: String,
-}
-
-/// What an import does if some of its bans cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImportMode {
-    /// Nothing in any case: it only tells.
-    DryRun,
-    AllOrNothing,
-    SkipRefused,
-}
-
-/// What became of an import, or would become of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
-    /// New bans.
-    pub banned: usize,
-    /// Targets whose ban in force reaches as deep and lasts as long.
-    pub kept: usize,
-    /// Bans that have expired already.
-    pub ended: usize,
-    /// Those that cannot be banned.
-    pub refused: Vec<RefusedOrder>,
-    /// Networks among the new bans that are no single source and were not banned before.
-    pub new_networks: usize,
-    /// Networks that can be banned beside those that were before the import.
-    pub free_networks: usize,
-}
-
-/// A ban of an import that cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedOrder {
-    /// Its place in the import, from 0.
-    pub index: usize,
-    pub refused: Refused,
-}
-
-/// Why a target is not banned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub target: Prefix,
-    pub refusal: Refusal,
-    /// What protects it, where that is known.
-    pub protected: Option<ProtectedNet>,
-}
-
-/// Why an order was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderError {
-    /// Bans in force are still being read; try again.
-    #[error("the ledger is still being read from NATS; nothing was changed")]
-    Restoring,
-    #[error("{}: {}", .0.target, .0.refusal)]
-    Refused(Box<Refused>),
-    /// Nothing was imported, since some of `of` bans cannot be made.
-    #[error("{} of {of} bans cannot be made", refused.len())]
-    SomeRefused { refused: Vec<RefusedOrder>, of: usize },
-    #[error("the ban expired before NATS took it")]
-    Expired,
-    #[error("another order for the same target came in between")]
-    Superseded,
-    #[error("another orchestrator banned it first")]
-    Outrun,
-    #[error("another orchestrator owns its partition")]
-    Fenced,
-}
-
-/// An import whose bans are on their way to the bus.
-#[derive(Debug)]
-pub(super) struct Importing {
-    unwritten: usize,
-    outcome: Imported,
-    ticket: Ticket,
-}
 
 impl Decider {
     pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
@@ -300,7 +218,7 @@ impl Decider {
 
     /// One ban of an import has reached the bus, or came to nothing because another order took its place.
     pub(super) fn imported(&mut self, import: uuid::Uuid, turn: &mut Turn<'_>) {
-        let imports: &mut HashMap<_, _> = &mut self.decisions.imports;
+        let imports = &mut self.decisions.imports;
         let Some(importing) = imports.get_mut(&import) else {
             return;
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secbeat_common::prefix::Prefix;
 
-use super::Share;
+use super::share::Share;
 
 /// How long bans last, and what is never banned.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod decision;
 mod manual;
 mod query;
 mod replica;
+mod share;
 mod strikes;
 #[cfg(test)]
 mod tests;
@@ -32,11 +33,12 @@ use uuid::Uuid;
 
 use self::{brakes::Recent, strikes::History};
 pub use self::{
-    brakes::{Brake, Brakes, Share},
+    brakes::{Brake, Brakes},
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
     manual::{MAX_NOTE, ManualBan, Sift, Sifted},
     query::{BanQuery, Page},
+    share::Share,
 };
 use crate::{
     analyzers::{Action as RuleAction, Finding},

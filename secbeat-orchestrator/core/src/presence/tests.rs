@@ -1,6 +1,6 @@
 use secbeat_common::{
     digest::Item,
-    wire::{Drops, EnforcedAt, EnforcedBans, Spooled},
+    wire::{Drops, EnforcedAt, EnforcedBans, Speaks, Spooled},
 };
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         edge_id: edge_id.to_owned(),
         boot_id: Uuid::from_u128(1),
         version: "0.1.0".to_owned(),
+        speaks: Speaks::edge(),
         started_at_ms: NOW,
         at_ms: NOW,
         enforcement: EnforcedAt::Both,

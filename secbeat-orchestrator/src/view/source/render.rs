@@ -115,6 +115,7 @@ fn events(events: &[SeenEvent]) -> String {
                 let outcome = match outcome {
                     WafOutcome::Blocked => "blocked",
                     WafOutcome::Detected => "detected",
+                    WafOutcome::Unknown => "unknown",
                 };
                 (format!("WAF{rule} {outcome}"), "", message)
             }
