@@ -162,7 +162,7 @@ impl FromStr for Reason {
     }
 }
 
-/// The word, also on the bus: a rule that only a later release knows is one of the operator's own here, and keeps its name.
+/// A word, in JSON and on the bus. The name of a rule that only a later release has is read as that of a custom rule.
 impl Serialize for Reason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())

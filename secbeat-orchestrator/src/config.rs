@@ -1,5 +1,6 @@
 //! The orchestrator's config file. `packaging/orchestrator.toml` shows every key with its default.
 
+mod api;
 mod rules;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
@@ -21,8 +22,11 @@ use secbeat_orchestrator_core::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
-pub use self::rules::{RuleAction, Rules};
-use crate::{api::config::ApiConfig, bus::TELEMETRY_AGE, directives::Directives};
+pub use self::{
+    api::ApiConfig,
+    rules::{RuleAction, Rules},
+};
+use crate::{bus::TELEMETRY_AGE, directives::Directives};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";

@@ -7,12 +7,8 @@ mod tests;
 use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc};
 
 use parking_lot::Mutex;
-use secbeat_daemon::time::{now_ms, rfc3339};
-use serde::{Deserialize, Serialize};
+use secbeat_daemon::time::now_ms;
 use tokio::sync::watch;
-use utoipa::ToSchema;
-
-use crate::view::Change;
 
 /// Events kept for readers that come back.
 const HISTORY: usize = 10_000;
@@ -46,37 +42,36 @@ impl FromStr for EventId {
     }
 }
 
-/// One event, as JSON on the stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Event {
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<T> {
     /// Resumes the stream after this event.
-    pub id: String,
-    /// RFC 3339.
-    pub at: String,
-    #[serde(flatten)]
-    pub change: Change,
+    pub id: EventId,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    pub what: T,
 }
 
 /// What a reader is told next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    Event(Arc<Event>),
+pub enum Told<T> {
+    Event(Arc<Event<T>>),
     /// It came too late for so many events; `None` if they were another process's.
     Lagged(Option<u64>),
 }
 
 /// Where events go and come from; clones share them.
-#[derive(Clone, Debug)]
-pub struct Events {
+#[derive(Debug)]
+pub struct Events<T> {
     process: i64,
-    history: Arc<Mutex<History>>,
+    history: Arc<Mutex<History<T>>>,
     /// The number of the next event; closed at the daemon's end.
     next: Arc<watch::Sender<Next>>,
 }
 
 #[derive(Debug)]
-struct History {
-    events: VecDeque<Arc<Event>>,
+struct History<T> {
+    events: VecDeque<Arc<Event<T>>>,
     /// The number of the oldest event kept.
     first: u64,
     capacity: usize,
@@ -88,13 +83,23 @@ struct Next {
     ended: bool,
 }
 
-impl Default for Events {
+impl<T> Clone for Events<T> {
+    fn clone(&self) -> Self {
+        Self {
+            process: self.process,
+            history: self.history.clone(),
+            next: self.next.clone(),
+        }
+    }
+}
+
+impl<T> Default for Events<T> {
     fn default() -> Self {
         Self::new(HISTORY, now_ms())
     }
 }
 
-impl Events {
+impl<T> Events<T> {
     /// Keeps the last `capacity` events of the process that started at `process`, milliseconds since the Unix epoch.
     #[must_use]
     pub fn new(capacity: usize, process: i64) -> Self {
@@ -113,7 +118,7 @@ impl Events {
     }
 
     /// Tells all readers. Never waits for one.
-    pub fn tell(&self, change: Change) {
+    pub fn tell(&self, what: T) {
         let mut history = self.history.lock();
         let id = EventId {
             process: self.process,
@@ -124,9 +129,9 @@ impl Events {
             history.first += 1;
         }
         history.events.push_back(Arc::new(Event {
-            id: id.to_string(),
-            at: rfc3339(now_ms()),
-            change,
+            id,
+            at_ms: now_ms(),
+            what,
         }));
         self.next.send_modify(|next| next.number += 1);
     }
@@ -138,7 +143,7 @@ impl Events {
 
     /// A reader of what comes from now on, or of what came after an event that it has seen.
     #[must_use]
-    pub fn follow(&self, after: Option<EventId>) -> Reader {
+    pub fn follow(&self, after: Option<EventId>) -> Reader<T> {
         let news = self.next.subscribe();
         let next = news.borrow().number;
         let (position, stranger) = match after {
@@ -159,8 +164,8 @@ impl Events {
 
 /// One reader.
 #[derive(Debug)]
-pub struct Reader {
-    history: Arc<Mutex<History>>,
+pub struct Reader<T> {
+    history: Arc<Mutex<History<T>>>,
     news: watch::Receiver<Next>,
     /// The number of the event to be read next.
     position: u64,
@@ -168,9 +173,9 @@ pub struct Reader {
     stranger: bool,
 }
 
-impl Reader {
+impl<T> Reader<T> {
     /// What comes next; `None` at the daemon's end.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<Told<T>> {
         let position = self.position;
         if !self.stranger {
             self.news

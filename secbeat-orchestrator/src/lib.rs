@@ -26,6 +26,7 @@ pub mod leases;
 pub mod protection;
 pub mod replay;
 pub mod replica;
+mod token;
 pub mod view;
 pub mod writer;
 

@@ -20,6 +20,7 @@ use secbeat_common::{
     sign::{Command, Opened, Trust, Untrusted},
     wire::{AllowEntry, BlockCommand, Disallow, Lift, PERMANENT},
 };
+use strum::{IntoStaticStr, VariantArray};
 
 use super::{garbage::Garbage, time::now_ms};
 
@@ -102,7 +103,8 @@ pub enum Heard<C> {
 }
 
 /// Why a command is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(const_into_str, serialize_all = "snake_case")]
 pub enum Reason {
     /// It is no command.
     Malformed,
@@ -120,36 +122,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 8] = [
-        Self::Malformed,
-        Self::Unsigned,
-        Self::UnknownKey,
-        Self::Forged,
-        Self::Readdressed,
-        Self::Replayed,
-        Self::Expired,
-        Self::Stale,
-    ];
-
     /// The word in statistics.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Unsigned => "unsigned",
-            Self::UnknownKey => "unknown_key",
-            Self::Forged => "forged",
-            Self::Readdressed => "readdressed",
-            Self::Replayed => "replayed",
-            Self::Expired => "expired",
-            Self::Stale => "stale",
-        }
+        self.into_str()
     }
 }
 
 /// How many commands were refused, by reason. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Refused(Arc<[AtomicU64; Reason::ALL.len()]>);
+pub struct Refused(Arc<[AtomicU64; Reason::VARIANTS.len()]>);
 
 impl Refused {
     pub fn count(&self, reason: Reason) {
@@ -161,7 +143,7 @@ impl Refused {
     /// Each reason with its number so far.
     pub fn counts(&self) -> impl Iterator<Item = (Reason, u64)> {
         let counts = self.0.iter().map(|count| count.load(Relaxed));
-        Reason::ALL.into_iter().zip(counts)
+        Reason::VARIANTS.iter().copied().zip(counts)
     }
 }
 
@@ -402,6 +384,26 @@ mod tests {
             operation,
             seen_current: true,
         }
+    }
+
+    #[test]
+    fn statistics_have_a_word_for_each_refusal() {
+        assert_eq!(
+            Refused::default()
+                .counts()
+                .map(|(reason, _)| reason.name())
+                .collect::<Vec<_>>(),
+            [
+                "malformed",
+                "unsigned",
+                "unknown_key",
+                "forged",
+                "readdressed",
+                "replayed",
+                "expired",
+                "stale"
+            ]
+        );
     }
 
     #[test]

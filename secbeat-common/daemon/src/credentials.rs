@@ -20,6 +20,7 @@ use secbeat_common::{
     subjects,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use strum::Display;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::config::{self, NatsUrl, schema};
@@ -82,20 +83,12 @@ impl Nats {
 }
 
 /// What a member of the fleet does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     Edge,
     Orchestrator,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Edge => "edge",
-            Self::Orchestrator => "orchestrator",
-        })
-    }
 }
 
 /// What the file says.
@@ -310,5 +303,16 @@ impl Authority {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn roles_are_shown_as_the_file_names_them() {
+        let roles = [Role::Edge, Role::Orchestrator];
+        assert_eq!(roles.map(|role| role.to_string()), ["edge", "orchestrator"]);
     }
 }

@@ -58,7 +58,7 @@ impl From<Enforcement> for Outcome {
     }
 }
 
-/// What this release does not know is not enforced, as far as it can tell.
+/// An outcome of a later release counts as failed: it must not count as enforced.
 impl From<Outcome> for Enforcement {
     fn from(Outcome { number, why }: Outcome) -> Self {
         match number {

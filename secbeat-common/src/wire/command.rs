@@ -18,7 +18,7 @@ pub struct BlockCommand {
     pub reason: Reason,
     /// For people: what was seen, or what the operator wrote.
     pub note: String,
-    /// In a part of its own.
+    /// Part 1 of the message.
     #[serde(skip)]
     pub evidence: Option<Evidence>,
     pub scope: Scope,
@@ -57,8 +57,8 @@ pub struct Lift {
     pub expires_at_ms: i64,
 }
 
-/// What to do to the target. Who meets one that it does not know cannot read the command, and says so; the same holds of
-/// [`Scope`] and [`Layer`].
+/// What to do to the target. A reader that does not know the variant refuses the command. The same holds for [`Scope`] and
+/// [`Layer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     Block,

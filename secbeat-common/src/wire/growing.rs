@@ -1,7 +1,7 @@
-//! Enums of which a later release may know more variants: one byte on the bus. What this release does not know is read as
-//! [`Growing::UNKNOWN`], so that one unknown word does not make a batch of thousands unreadable.
+//! Enums that later releases may extend: one byte on the bus. A number that this release does not know is read as
+//! [`Growing::UNKNOWN`], so that one unknown word does not make a whole batch unreadable.
 //!
-//! This is for what is reported. An enum that says what to do is not one: an unknown variant of it makes the message
+//! This is for enums that report something. Enums that say what to do are not growing: an unknown variant makes the message
 //! malformed.
 
 use serde::{Deserialize as _, Deserializer, Serializer};
@@ -10,7 +10,7 @@ use serde::{Deserialize as _, Deserializer, Serializer};
 pub(super) trait Growing: Copy + PartialEq + 'static {
     /// In the order of their numbers, from 0 on. Numbers never change.
     const KNOWN: &'static [Self];
-    /// Stands for what this release does not know. Chosen so that it harms nobody.
+    /// Stands for a variant of a later release. Readers treat it as the least consequential one.
     const UNKNOWN: Self;
 }
 

@@ -1,13 +1,13 @@
 //! Optional parts: what releases add to a message after its base.
 //!
-//! A part is a tag and a length, both little-endian, and its content. Tags follow the rule of BOLT 1: a part with an odd tag
-//! may be skipped, one with an even tag is critical, and who does not know it must not obey the message.
+//! A part is a tag (16 bits) and a length (32 bits), both little-endian, and its content. Tags follow the rule of Lightning's
+//! BOLT 1, "it's OK to be odd": a reader skips an odd tag that it does not know, and refuses a message with an even one.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::codec::{Message, WireError, append, exactly};
 
-/// Whether a message with such a part means nothing to a reader that does not know the part.
+/// Whether a reader that does not know the part must refuse the message.
 pub(super) const fn is_critical(tag: u16) -> bool {
     tag.is_multiple_of(2)
 }

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{AllowEntry, BlockCommand, Disallow, FORMAT, Interest, Kind, Lift, Message, parts::is_critical};
 use crate::{sign::Envelope, sources::SourceLengths};
 
-/// The kinds of messages that an edge says it reads, each with the parts of it that it knows. An edge says it in its
-/// presence; an orchestrator does not expect of it what it cannot read, and shows that.
+/// The kinds of messages that an edge reads, each with the parts that it knows. An edge says it in its presence, by which
+/// an orchestrator tells what the edge cannot read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Speaks {
-    /// The format of messages, 0 of a release that does not say it.
+    /// The [format](FORMAT) of messages; 0 if the edge does not say it.
     pub format: u8,
     /// Tags of parts, by the name of the message's kind.
     pub kinds: BTreeMap<String, Vec<u16>>,
@@ -34,7 +34,7 @@ const fn of<M: Message>() -> (Kind, &'static [u16]) {
 }
 
 impl Speaks {
-    /// What an edge of this release reads.
+    /// Returns what an edge of this release reads.
     #[must_use]
     pub fn edge() -> Self {
         let kinds = TO_EDGES.into_iter();
@@ -46,7 +46,7 @@ impl Speaks {
         }
     }
 
-    /// Whether it can use a message of this kind with these parts: it knows the kind and all critical parts.
+    /// Whether the edge can use a message of this kind with these parts: it knows the kind and each critical part.
     #[must_use]
     pub fn can_read(&self, kind: Kind, parts: &[u16]) -> bool {
         self.format == FORMAT
@@ -56,7 +56,7 @@ impl Speaks {
             })
     }
 
-    /// The kinds of messages of which an orchestrator of this release may write some that it cannot read.
+    /// Returns the kinds of which an orchestrator of this release may write messages that the edge cannot read.
     pub fn unreadable(&self) -> impl Iterator<Item = Kind> {
         TO_EDGES
             .into_iter()

@@ -65,8 +65,7 @@ impl SeenEvent {
     }
 }
 
-/// Reads the events that this release knows. What they are is for people: one of a later release is left out, rather than
-/// that the record counts for nothing.
+/// Reads the events that this release knows, and leaves out others. Events are for people; the record counts without them.
 pub(super) fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeenEvent>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

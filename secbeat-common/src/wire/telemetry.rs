@@ -58,7 +58,7 @@ pub struct TelemetryEvent {
     /// Cut at [`MAX_TEXT`] bytes, like the two below.
     pub path: String,
     pub host: String,
-    /// In a part of its own.
+    /// Part 1 of the batch: a column of all events' user agents.
     #[serde(skip)]
     pub user_agent: String,
 }

@@ -10,6 +10,7 @@ use secbeat_common::{
 };
 use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 use crate::{
     enforcer::ReconcileStats,
@@ -334,7 +335,7 @@ impl Telemetry {
         Self {
             recorded: stats.recorded(),
             dropped: stats.dropped(),
-            lost: Loss::ALL.into_iter().map(lost).collect(),
+            lost: Loss::VARIANTS.iter().copied().map(lost).collect(),
             batches_sent: stats.batches_sent(),
             batches_late: stats.batches_late(),
             batches_resent: stats.batches_resent(),

@@ -30,7 +30,7 @@ pub struct Fleet {
 }
 
 /// One edge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Edge {
     pub record: Presence,
     pub state: State,

@@ -26,7 +26,7 @@ const MAX_COMMANDS: usize = 1000;
 const MAX_EDGES: usize = 1024;
 
 /// What is known of the way of bans.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Propagation {
     edges: HashMap<Arc<str>, Latencies>,
     /// Oldest first.
@@ -34,7 +34,7 @@ pub struct Propagation {
 }
 
 /// A command, and what the edges made of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Issued {
     pub target: Prefix,
     /// Milliseconds since the Unix epoch.

@@ -13,10 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{
-    Failure,
-    token::{Role, Token, find},
-};
+use super::Failure;
+use crate::token::{Role, Token, find};
 
 /// Who signs what comes in where no token is asked for.
 const ANYBODY: &str = "api";
@@ -142,7 +140,7 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::token::TokenHash;
+    use crate::token::TokenHash;
 
     #[test]
     fn reading_takes_read_changing_operate_and_the_allowlist_admin() {

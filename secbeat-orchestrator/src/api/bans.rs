@@ -136,7 +136,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/api/v1/bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query()?;
-    Ok(Json(api.ask(|reply| Input::List { query, reply }).await?))
+    let bans = api.ask(|reply| Input::List { query, reply }).await?;
+    Ok(Json(BanPage::new(&bans, now_ms())))
 }
 
 /// Ban a source or a network on every edge.

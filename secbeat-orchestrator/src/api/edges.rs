@@ -13,5 +13,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// The edges: which are there, what they enforce, and whether that is what the ledger says.
 #[utoipa::path(get, path = "/api/v1/edges", responses((status = OK, body = Vec<FleetEdge>)))]
 async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> {
-    Ok(Json(api.ask(|reply| Input::Edges { reply }).await?))
+    let edges = api.ask(|reply| Input::Edges { reply }).await?;
+    let edges = edges
+        .iter()
+        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref()));
+    Ok(Json(edges.collect()))
 }

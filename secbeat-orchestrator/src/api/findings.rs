@@ -46,5 +46,6 @@ async fn findings(
     };
     let limit = question.limit.unwrap_or(LIMIT);
     let input = |reply| Input::Findings { filter, limit, reply };
-    Ok(Json(api.ask(input).await?))
+    let findings = api.ask(input).await?;
+    Ok(Json(findings.iter().map(Into::into).collect()))
 }

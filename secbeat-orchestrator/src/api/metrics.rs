@@ -19,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Failure> {
     let stats = api.stats().await?;
     let propagation = api.ask(|reply| Input::Propagation { reply }).await?;
-    Ok(answer(render(&stats, &propagation)))
+    Ok(answer(render(&stats, &PropagationView::new(&propagation))))
 }
 
 /// The text of one scrape.

@@ -4,7 +4,6 @@ mod access;
 pub mod allowlist;
 pub mod audit;
 pub mod bans;
-pub mod config;
 pub mod edges;
 mod events;
 mod findings;
@@ -15,7 +14,6 @@ pub mod propagation;
 mod rules;
 mod sources;
 mod stats;
-pub mod token;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,16 +27,13 @@ use secbeat_daemon::{
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
-pub use self::{
-    access::Caller,
-    events::Lagged,
-    token::{Role, Token},
-};
+pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
     bus::Streams,
-    engine::{EngineHandle, Input},
+    engine::{EngineHandle, Happening, Input},
     events::Events,
+    token::Token,
     view::{LeasesView, RuleView},
 };
 
@@ -50,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
-    pub events: Events,
+    pub events: Events<Happening>,
     pub allowlist: Keeper,
     pub leases: watch::Receiver<LeasesView>,
     pub streams: Streams,

@@ -25,7 +25,7 @@ async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     if !api.bus.is_connected() {
         return unready("NATS is unreachable");
     }
-    if !api.ask(|reply| Input::Stats { reply }).await?.restored {
+    if !api.ask(|reply| Input::Stats { reply }).await?.decider.restored {
         return unready("the ledger is still being read from NATS");
     }
     let unowned: Vec<_> = api.leases.borrow().unowned().map(|n| n.to_string()).collect();

@@ -13,5 +13,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// How long bans take from the decision into each edge's kernel, and who has not answered.
 #[utoipa::path(get, path = "/api/v1/propagation", responses((status = OK, body = PropagationView)))]
 async fn propagation(State(api): State<Api>) -> Result<Json<PropagationView>, Failure> {
-    Ok(Json(api.ask(|reply| Input::Propagation { reply }).await?))
+    let propagation = api.ask(|reply| Input::Propagation { reply }).await?;
+    Ok(Json(PropagationView::new(&propagation)))
 }

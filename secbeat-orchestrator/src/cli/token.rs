@@ -4,7 +4,7 @@ use clap::Subcommand;
 use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
-use crate::api::token::{self, Role, TokenHash, TokenName};
+use crate::token::{self, Role, TokenHash, TokenName};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -12,7 +12,10 @@ use secbeat_daemon::{
     cli::Output,
 };
 
-use crate::{api::Lagged, events::Event, view::Change};
+use crate::{
+    api::Lagged,
+    view::{Change, EventView},
+};
 
 /// Pause before the daemon is asked again after a stream has ended.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -100,7 +103,7 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             None => "the orchestrator restarted; events may be missing".to_owned(),
         });
     }
-    let Event { at, change, .. } = serde_json::from_str(&sent.data).context("reading an event")?;
+    let EventView { at, change, .. } = serde_json::from_str(&sent.data).context("reading an event")?;
     let what = match change {
         Change::Finding {
             target,

@@ -5,13 +5,14 @@ use std::{net::IpAddr, sync::Arc};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::garbage::Garbage;
 use secbeat_orchestrator_core::{
-    decider::{Event, Import, Imported, OrderError, SourceFacts},
-    evidence::FindingFilter,
+    decider::{Event, Import, Imported, OrderError, SourceFacts, Stats},
+    evidence::{FindingFilter, PastFinding},
     ledger::{ActiveBan, BanQuery, ManualBan},
+    presence::Edge,
+    propagation::Propagation,
+    telemetry::EdgeTelemetry,
 };
 use tokio::sync::{mpsc, oneshot};
-
-use crate::view::{BanPage, FindingView, FleetEdge, PropagationView, Stats};
 
 /// What comes to the engine: what has happened, orders, and questions.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub enum Input {
     /// Which bans are in force?
     List {
         query: BanQuery,
-        reply: oneshot::Sender<BanPage>,
+        reply: oneshot::Sender<Bans>,
     },
     /// Why is an address banned, or is not?
     Explain {
@@ -52,17 +53,35 @@ pub enum Input {
     Findings {
         filter: FindingFilter,
         limit: usize,
-        reply: oneshot::Sender<Vec<FindingView>>,
+        reply: oneshot::Sender<Vec<PastFinding>>,
     },
     Stats {
-        reply: oneshot::Sender<Stats>,
+        reply: oneshot::Sender<Counted>,
     },
     Edges {
-        reply: oneshot::Sender<Vec<FleetEdge>>,
+        reply: oneshot::Sender<Vec<(Edge, Option<EdgeTelemetry>)>>,
     },
     Propagation {
-        reply: oneshot::Sender<PropagationView>,
+        reply: oneshot::Sender<Propagation>,
     },
+}
+
+/// Some of the bans in force, by target.
+#[derive(Clone, Debug)]
+pub struct Bans {
+    pub bans: Vec<ActiveBan>,
+    /// The last target among them, if there are more.
+    pub next: Option<Prefix>,
+}
+
+/// What is counted in this process.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    pub decider: Stats,
+    /// Audit records that were lost, since the bus did not take them.
+    pub audit_lost: u64,
+    /// The edges that were heard of.
+    pub edges: Vec<Edge>,
 }
 
 impl From<Event> for Input {

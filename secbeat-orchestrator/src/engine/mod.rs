@@ -1,32 +1,31 @@
 //! The shell around the [decider](secbeat_orchestrator_core::decider): inputs become events, effects are carried out.
 
+mod happening;
 mod input;
 mod tickets;
 mod traces;
 
 use std::{collections::HashMap, time::Duration};
 
-use secbeat_daemon::{allowlist::Allowlist, bus::Bus, time::now_ms, traces::Traces};
+use secbeat_daemon::{allowlist::Allowlist, bus::Bus, traces::Traces};
 use secbeat_orchestrator_core::{
     Moment,
     decider::{self, Decider, Effect, Event, Order, Ticket},
     leases::LeaseTable,
     presence::Edge,
+    telemetry::EdgeTelemetry,
 };
 use tokio::{
     sync::{mpsc, watch},
     time::MissedTickBehavior,
 };
 
-pub use self::input::{EngineHandle, Input, OrderFailure, Reply};
-use self::{tickets::Tickets, traces::BanTraces};
-use crate::{
-    auditor::Auditor,
-    events::Events,
-    leases::boot_ms,
-    view::{BanPage, Change, EdgeView, FleetEdge, PropagationView, Standing, Stats},
-    writer::WriterHandle,
+pub use self::{
+    happening::Happening,
+    input::{Bans, Counted, EngineHandle, Input, OrderFailure, Reply},
 };
+use self::{tickets::Tickets, traces::BanTraces};
+use crate::{auditor::Auditor, events::Events, leases::boot_ms, writer::WriterHandle};
 
 /// How often the decider is told that time has passed.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,7 +33,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// This host's clocks now.
 pub(crate) fn moment() -> Moment {
     Moment {
-        wall_ms: now_ms(),
+        wall_ms: secbeat_daemon::time::now_ms(),
         boot_ms: boot_ms(),
     }
 }
@@ -66,7 +65,7 @@ pub struct Config {
 struct Hands {
     writer: WriterHandle,
     auditor: Auditor,
-    events: Events,
+    events: Events<Happening>,
     traces: BanTraces,
     tickets: Tickets,
 }
@@ -100,7 +99,7 @@ impl Config {
 impl Engine {
     /// Where it tells what happens.
     #[must_use]
-    pub fn events(&self) -> Events {
+    pub fn events(&self) -> Events<Happening> {
         self.hands.events.clone()
     }
 
@@ -143,25 +142,29 @@ impl Engine {
                 self.handle(Event::Drain { ticket });
             }
             Input::List { query, reply } => {
-                let page = BanPage::new(&self.decider.bans(&query), now_ms());
-                let _ = reply.send(page);
+                let page = self.decider.bans(&query);
+                let _ = reply.send(Bans {
+                    bans: page.bans.into_iter().cloned().collect(),
+                    next: page.next,
+                });
             }
             Input::Explain { address, reply } => {
                 let _ = reply.send(self.decider.explain(address, moment()));
             }
             Input::Findings { filter, limit, reply } => {
                 let findings = self.decider.findings(filter).take(limit);
-                let _ = reply.send(findings.map(Into::into).collect());
+                let _ = reply.send(findings.cloned().collect());
             }
             Input::Stats { reply } => {
-                let fleet = self.decider.edges().map(Standing::new).collect();
-                let audit_lost = self.hands.auditor.lost();
-                let stats = Stats::new(self.decider.stats(moment()), audit_lost, fleet);
-                let _ = reply.send(stats);
+                let _ = reply.send(Counted {
+                    decider: self.decider.stats(moment()),
+                    audit_lost: self.hands.auditor.lost(),
+                    edges: self.decider.edges().cloned().collect(),
+                });
             }
             Input::Edges { reply } => drop(reply.send(self.edges())),
             Input::Propagation { reply } => {
-                let _ = reply.send(PropagationView::new(self.decider.propagation()));
+                let _ = reply.send(self.decider.propagation().clone());
             }
         }
     }
@@ -203,16 +206,12 @@ impl Engine {
     }
 
     /// The edges that were heard of, each with its telemetry.
-    fn edges(&mut self) -> Vec<FleetEdge> {
-        let telemetry = self.decider.stats(moment()).edges.into_iter();
-        let mut telemetry: HashMap<_, _> = telemetry
-            .map(|(id, telemetry)| {
-                let view = EdgeView::new(&id, &telemetry);
-                (id, view)
-            })
-            .collect();
-        let view = |edge: &Edge| FleetEdge::new(edge, telemetry.remove(&edge.record.edge_id));
-        self.decider.edges().map(view).collect()
+    fn edges(&mut self) -> Vec<(Edge, Option<EdgeTelemetry>)> {
+        let mut telemetry: HashMap<_, _> = self.decider.stats(moment()).edges.into_iter().collect();
+        let edges = self.decider.edges();
+        edges
+            .map(|edge| (edge.clone(), telemetry.remove(&edge.record.edge_id)))
+            .collect()
     }
 }
 
@@ -222,12 +221,11 @@ impl Hands {
             Effect::Write(request) => self.writer.request(request),
             Effect::Audit { record, urgency } => self.auditor.record(record, urgency),
             Effect::Conclude { record, urgency } => {
-                if let Some(change) = Change::decided(&record) {
-                    self.events.tell(change);
-                }
+                self.events
+                    .tell(Happening::Decided(record.clone().without_events()));
                 self.auditor.record(record, urgency);
             }
-            Effect::Announce(announcement) => self.events.tell(Change::announced(announcement)),
+            Effect::Announce(announcement) => self.events.tell(Happening::Announced(announcement)),
             Effect::Reply { ticket, reply } => self.tickets.answer(ticket, reply, &self.auditor),
             Effect::TraceBegun(decided) => self.traces.decided(*decided),
             Effect::TraceEnded { id, failure } => {

@@ -3,12 +3,13 @@
 use secbeat_daemon::time::{end, ms_to_end, rfc3339};
 use secbeat_orchestrator_core::{
     decider,
-    ledger::{ActiveBan, Page, Refusal, WriteState},
+    ledger::{ActiveBan, Refusal, WriteState},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::source::because;
+use super::protection::because;
+use crate::engine::Bans;
 
 /// One ban.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -73,7 +74,7 @@ pub struct BanPage {
 impl BanPage {
     /// `page` as of `now_ms`.
     #[must_use]
-    pub fn new(page: &Page<'_>, now_ms: i64) -> Self {
+    pub fn new(page: &Bans, now_ms: i64) -> Self {
         let bans = page.bans.iter().map(|ban| BanView::new(ban, now_ms));
         Self {
             bans: bans.collect(),

@@ -10,6 +10,8 @@ use secbeat_orchestrator_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::{engine::Happening, events::Event};
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -73,22 +75,32 @@ pub enum Change {
 }
 
 impl Change {
-    /// What others are told.
+    /// What others are told of `happening`; `None` if it changes nothing.
     #[must_use]
-    pub fn announced(announcement: Announcement) -> Self {
+    pub fn new(happening: &Happening) -> Option<Self> {
+        match happening {
+            Happening::Announced(announcement) => Some(Self::announced(announcement)),
+            Happening::Decided(record) => Self::decided(record),
+        }
+    }
+
+    fn announced(announcement: &Announcement) -> Self {
         match announcement {
             Announcement::Finding { finding, suppressed } => {
-                Self::finding(&finding, suppressed.map(|why| why.to_string()))
+                Self::finding(finding, suppressed.as_ref().map(ToString::to_string))
             }
-            Announcement::Edge(presence::Event { edge_id, what }) => match what {
-                What::Up => Self::EdgeUp { edge_id },
-                What::Down(_) => Self::EdgeDown { edge_id },
-                What::Drifts { since_ms, .. } => Self::EdgeDrifts {
-                    edge_id,
-                    since: rfc3339(since_ms),
-                },
-                What::Agrees => Self::EdgeAgrees { edge_id },
-            },
+            Announcement::Edge(presence::Event { edge_id, what }) => {
+                let edge_id = edge_id.clone();
+                match *what {
+                    What::Up => Self::EdgeUp { edge_id },
+                    What::Down(_) => Self::EdgeDown { edge_id },
+                    What::Drifts { since_ms, .. } => Self::EdgeDrifts {
+                        edge_id,
+                        since: rfc3339(since_ms),
+                    },
+                    What::Agrees => Self::EdgeAgrees { edge_id },
+                }
+            }
         }
     }
 
@@ -102,9 +114,7 @@ impl Change {
         }
     }
 
-    /// A decision that the bus has; `None` for one that changes nothing.
-    #[must_use]
-    pub fn decided(record: &AuditRecord) -> Option<Self> {
+    fn decided(record: &AuditRecord) -> Option<Self> {
         let (target, actor) = (record.target.to_string(), record.actor.clone());
         match &record.decision {
             Decision::Ban {
@@ -155,5 +165,48 @@ impl Change {
             Self::EdgeDrifts { .. } => "edge-drifts",
             Self::EdgeAgrees { .. } => "edge-agrees",
         }
+    }
+}
+
+/// One event, as JSON on the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Event)]
+pub struct EventView {
+    /// Resumes the stream after this event.
+    pub id: String,
+    /// RFC 3339.
+    pub at: String,
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+impl EventView {
+    /// `None` if the event changes nothing.
+    #[must_use]
+    pub fn new(event: &Event<Happening>) -> Option<Self> {
+        Some(Self {
+            id: event.id.to_string(),
+            at: rfc3339(event.at_ms),
+            change: Change::new(&event.what)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_flat_json_that_names_its_kind() {
+        let event = EventView {
+            id: "1000-0".to_owned(),
+            at: "2026-11-20T10:00:07.000Z".to_owned(),
+            change: Change::EdgeUp {
+                edge_id: "edge-1".to_owned(),
+            },
+        };
+        let json = r#"{"id":"1000-0","at":"2026-11-20T10:00:07.000Z","kind":"edge-up","edge_id":"edge-1"}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        assert_eq!(serde_json::from_str::<EventView>(json).unwrap(), event);
     }
 }

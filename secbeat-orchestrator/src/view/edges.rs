@@ -2,11 +2,14 @@
 
 use secbeat_common::wire::Presence;
 use secbeat_daemon::time::rfc3339;
-use secbeat_orchestrator_core::presence::{Agreement, DownCause, Edge, State as EdgeState};
+use secbeat_orchestrator_core::{
+    presence::{Agreement, DownCause, Edge, State as EdgeState},
+    telemetry::EdgeTelemetry,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::stats::EdgeView;
+use super::telemetry::EdgeView;
 
 /// One edge.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -92,7 +95,7 @@ impl Standing {
 
 impl FleetEdge {
     #[must_use]
-    pub fn new(edge: &Edge, telemetry: Option<EdgeView>) -> Self {
+    pub fn new(edge: &Edge, telemetry: Option<&EdgeTelemetry>) -> Self {
         Self {
             standing: Standing::new(edge),
             agreement: match edge.agreement {
@@ -112,7 +115,7 @@ impl FleetEdge {
                 .map(|kind| kind.name().to_owned())
                 .collect(),
             record: edge.record.clone(),
-            telemetry,
+            telemetry: telemetry.map(|telemetry| EdgeView::new(&edge.record.edge_id, telemetry)),
         }
     }
 }

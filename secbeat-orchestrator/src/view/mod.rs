@@ -6,18 +6,21 @@ mod edges;
 mod findings;
 mod leases;
 mod propagation;
+mod protection;
 mod rules;
 mod source;
 mod stats;
+mod telemetry;
 
 pub use self::{
     bans::{BanPage, BanView, Imported, Refused, refusal},
-    change::Change,
+    change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},
     findings::{FindingView, Outcome},
     leases::{LeasesView, PartitionView},
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
     rules::RuleView,
     source::{SourceView, render, tell},
-    stats::{ApiStats, EdgeView, Outcomes, Stats},
+    stats::{ApiStats, Outcomes, Stats},
+    telemetry::EdgeView,
 };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use secbeat_orchestrator_core::{decider, telemetry::EdgeTelemetry};
+use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{edges::Standing, leases::LeasesView};
+use super::{edges::Standing, leases::LeasesView, telemetry::EdgeView};
+use crate::engine::Counted;
 
 /// What the decider counts.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -58,29 +59,6 @@ pub struct Outcomes {
     pub suppressed: u64,
 }
 
-/// The telemetry of one edge, since this process began to read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EdgeView {
-    pub edge_id: String,
-    pub batches: u64,
-    /// Batches among them that had waited for the bus.
-    pub late: u64,
-    /// Requests counted in them.
-    pub requests: u64,
-    /// Answers that the edge says it lost, in all its processes that were heard of.
-    pub lost: u64,
-    /// Batches that never came, by the gaps in their sequences; while an edge's spool is being sent, also those to come.
-    pub missing_batches: u64,
-    /// Batches that came twice, and were ignored the second time.
-    pub repeated: u64,
-    /// Requests that were too old to matter, and ignored.
-    pub too_old: u64,
-    /// Requests that were counted by a prefix wider than a source, and ignored: the edge goes by other `detect.sources` than
-    /// this orchestrator.
-    #[serde(default)]
-    pub too_wide: u64,
-}
-
 /// `GET /api/v1/stats`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiStats {
@@ -101,9 +79,15 @@ pub struct ApiStats {
 }
 
 impl Stats {
-    /// `counted`, with the audit records that were lost and the edges' standing.
+    /// What was `counted`.
     #[must_use]
-    pub fn new(counted: decider::Stats, audit_lost: u64, fleet: Vec<Standing>) -> Self {
+    pub fn new(
+        Counted {
+            decider: counted,
+            audit_lost,
+            edges: fleet,
+        }: Counted,
+    ) -> Self {
         let edges = counted
             .edges
             .iter()
@@ -125,7 +109,7 @@ impl Stats {
             unwritten: counted.unwritten,
             audit_lost,
             edges: edges.collect(),
-            fleet,
+            fleet: fleet.iter().map(Standing::new).collect(),
             rules: rules.map(|(rule, outcomes)| (rule, outcomes.into())).collect(),
         }
     }
@@ -138,24 +122,6 @@ impl From<decider::Outcomes> for Outcomes {
             observed: outcomes.observed,
             already_banned: outcomes.already_banned,
             suppressed: outcomes.suppressed,
-        }
-    }
-}
-
-impl EdgeView {
-    /// The telemetry of the edge `id`.
-    #[must_use]
-    pub fn new(id: &str, telemetry: &EdgeTelemetry) -> Self {
-        Self {
-            edge_id: id.to_owned(),
-            batches: telemetry.batches,
-            late: telemetry.late,
-            requests: telemetry.requests,
-            lost: telemetry.lost,
-            missing_batches: telemetry.missing_batches,
-            repeated: telemetry.repeated,
-            too_old: telemetry.too_old,
-            too_wide: telemetry.too_wide,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) const TABLE: Table = Table {
     ],
     presentation: &[
         ("secbeat-edge", &["app", "cli", "api", "view"]),
-        ("secbeat-orchestrator", &["app", "cli", "api", "view"]),
+        ("secbeat-orchestrator", &["app", "cli", "api", "exchange", "view"]),
     ],
     not_yet: &[
         ("secbeat-common", &[Rule::Circles, Rule::PublicModules]),

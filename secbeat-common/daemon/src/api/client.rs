@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Serialize, de::DeserializeOwned};
+use strum::Display;
 use ureq::{
     Agent, RequestBuilder,
     http::{Response, header::AUTHORIZATION, uri::Authority},
@@ -66,7 +67,7 @@ impl Remote {
     /// When the address is none, or a file cannot be read.
     pub fn client(&self, listen: SocketAddr, tls: Scheme) -> anyhow::Result<ApiClient> {
         let base = match &self.url {
-            None => format!("{}://{}", tls.name(), reachable(listen)),
+            None => format!("{tls}://{}", reachable(listen)),
             Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
                 url.trim_end_matches('/').to_owned()
             }
@@ -119,19 +120,11 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
 }
 
 /// How an API is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Scheme {
     Http,
     Https,
-}
-
-impl Scheme {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
 }
 
 /// A client of a daemon's API.
@@ -296,6 +289,12 @@ fn is_of_tls(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn schemes_are_those_of_urls() {
+        let schemes = [Scheme::Http, Scheme::Https].map(|scheme| scheme.to_string());
+        assert_eq!(schemes, ["http", "https"]);
+    }
 
     #[test]
     fn a_token_crosses_no_network_in_plain_text() {

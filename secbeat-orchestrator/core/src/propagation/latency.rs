@@ -28,7 +28,7 @@ pub(super) fn of(issued_at_ms: i64, at_ms: i64, received_ms: i64) -> (u64, Measu
 }
 
 /// The times of one edge, since this process started, in milliseconds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Latencies {
     /// Made with the first time.
     times: Option<Histogram<u32>>,

@@ -4,7 +4,7 @@ use secbeat_common::wire::{AuditRecord, Decision};
 use secbeat_daemon::time::{end as end_of, rfc3339};
 use uuid::Uuid;
 
-use super::{End, PastBan};
+use super::view::{End, PastBan};
 
 /// The bans among `audit`, oldest first, each with its end as of `now_ms`.
 pub(super) fn bans(audit: &[AuditRecord], now_ms: i64) -> Vec<PastBan> {

@@ -18,10 +18,9 @@ use secbeat_common::wire::AuditRecord;
 use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::{analyzers::WindowCount as CoreWindow, decider::SourceFacts};
 
-pub(super) use self::sentence::because;
-use self::view::{End, Moment, PastBan, ProtectedView, Standing, WindowCount};
+use self::view::WindowCount;
 pub use self::{render::render, view::SourceView};
-use super::{BanView, FindingView};
+use super::{bans::BanView, findings::FindingView, protection::ProtectedView};
 use crate::millis;
 
 /// Tells the story: `audit` are the records about the address, its source and the networks around it, oldest first, or why

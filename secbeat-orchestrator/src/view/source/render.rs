@@ -8,7 +8,10 @@ use secbeat_daemon::{
     time::{NEVER, rfc3339},
 };
 
-use super::{End, PastBan, SourceView, Standing, timeline::span};
+use super::{
+    timeline::span,
+    view::{End, PastBan, SourceView, Standing},
+};
 
 /// Events that are shown, the latest of all.
 const MAX_EVENTS: usize = 100;

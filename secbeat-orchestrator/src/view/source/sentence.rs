@@ -1,16 +1,19 @@
 //! The answer in words.
 
 use secbeat_common::wire::{AuditRecord, SeenEvent};
-use secbeat_daemon::{
-    protect,
-    time::{NEVER, left, rfc3339},
-};
+use secbeat_daemon::time::{NEVER, left, rfc3339};
 use secbeat_orchestrator_core::{
     ProtectedNet, analyzers::WindowCount, decider::SourceFacts, evidence::Outcome,
 };
 
-use super::{BanView, End, PastBan, Standing, timeline::span};
-use crate::millis;
+use super::{
+    timeline::span,
+    view::{End, PastBan, Standing},
+};
+use crate::{
+    millis,
+    view::{bans::BanView, protection::because},
+};
 
 pub(super) fn standing(
     facts: &SourceFacts,
@@ -98,36 +101,6 @@ pub(super) fn sentences(
 
 fn protection(source: &str, protected: &ProtectedNet) -> String {
     format!("{source} is never banned, because of {}.", because(protected))
-}
-
-/// As `192.0.2.0/24: on the fleet's allowlist (office), until 2026-11-20T10:00:00.000Z`.
-#[must_use]
-pub(in crate::view) fn because(protected: &ProtectedNet) -> String {
-    let ProtectedNet {
-        network,
-        code,
-        comment,
-        until_ms,
-    } = protected;
-    let why = match protect::reason_name(*code) {
-        "configured" => "the orchestrator's config lists it under [protect]",
-        "loopback" => "loopback",
-        "own-address" => "an address of the orchestrator's host",
-        "gateway" => "a default gateway of the orchestrator's host",
-        "resolver" => "a DNS resolver of the orchestrator's host",
-        "bus" => "the NATS server",
-        "fleet" => "on the fleet's allowlist",
-        "ssh-peer" => "somebody is logged in from there by SSH",
-        "upstream" => "an upstream",
-        "trusted-proxy" => "a proxy under trusted_proxies, whose clients are banned in its place",
-        other => other,
-    };
-    let comment = match comment.as_str() {
-        "" => String::new(),
-        comment => format!(" ({comment})"),
-    };
-    let until = until_ms.map_or_else(String::new, |until| format!(", until {}", rfc3339(until)));
-    format!("{network}: {why}{comment}{until}")
 }
 
 fn last_end(history: &[PastBan]) -> Option<String> {

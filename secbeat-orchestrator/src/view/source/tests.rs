@@ -16,7 +16,10 @@ use secbeat_orchestrator_core::{
 };
 use uuid::Uuid;
 
-use super::*;
+use super::{
+    view::{End, Standing},
+    *,
+};
 
 /// 2026-11-20T10:00:00Z.
 const NOW: i64 = 1_795_168_800_000;

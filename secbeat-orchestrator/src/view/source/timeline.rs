@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use secbeat_common::wire::{AuditRecord, Decision, SeenEvent, SeenWhat};
 use secbeat_daemon::time::{end, rfc3339};
 
-use super::{End, Moment, PastBan, history::decided_ms};
-use crate::view::{FindingView, Outcome};
+use super::{
+    history::decided_ms,
+    view::{End, Moment, PastBan},
+};
+use crate::view::findings::{FindingView, Outcome};
 
 /// Events further apart than this are told apart.
 const PAUSE_MS: i64 = 10_000;

@@ -3,13 +3,11 @@
 use std::net::IpAddr;
 
 use secbeat_common::wire::{Reason, SeenEvent};
-use secbeat_daemon::{protect, time::rfc3339};
-use secbeat_orchestrator_core::ProtectedNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::view::{BanView, FindingView};
+use crate::view::{bans::BanView, findings::FindingView, protection::ProtectedView};
 
 /// All that is known of one address.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -56,30 +54,6 @@ pub enum Standing {
     Free,
     /// Nothing is known of it.
     Unknown,
-}
-
-/// A network that is never banned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ProtectedView {
-    pub network: String,
-    /// As `secbeat-edge allowed` has it.
-    pub reason: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub comment: String,
-    /// RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
-}
-
-impl ProtectedView {
-    pub(super) fn new(protected: &ProtectedNet) -> Self {
-        Self {
-            network: protected.network.to_string(),
-            reason: protect::reason_name(protected.code).to_owned(),
-            comment: protected.comment.clone(),
-            until: protected.until_ms.map(rfc3339),
-        }
-    }
 }
 
 /// How far a source is under one rule.

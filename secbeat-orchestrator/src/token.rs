@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for TokenHash {
 /// # Errors
 ///
 /// When the kernel gives no random bytes.
-pub fn create() -> anyhow::Result<String> {
+pub(crate) fn create() -> anyhow::Result<String> {
     let mut random = [0; RANDOM];
     SystemRandom::new()
         .fill(&mut random)
@@ -161,7 +161,7 @@ pub fn create() -> anyhow::Result<String> {
 
 /// The token among `tokens` that `shown` is. How long it takes tells nothing of any of them.
 #[must_use]
-pub fn find<'a>(tokens: &'a [Token], shown: &str) -> Option<&'a Token> {
+pub(crate) fn find<'a>(tokens: &'a [Token], shown: &str) -> Option<&'a Token> {
     let shown = TokenHash::of(shown);
     let is_shown = |token: &Token| bool::from(token.hash.0.ct_eq(&shown.0));
     tokens.iter().fold(

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use secbeat_daemon::{api::Scheme, config::schema, tls::CertificateFiles};
 use serde::Deserialize;
 
-use super::token::Token;
+use crate::token::Token;
 
 /// The table.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -82,7 +82,7 @@ impl ApiConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::token::{Role, TokenHash};
+    use crate::token::{Role, TokenHash};
 
     #[test]
     fn beyond_loopback_takes_tokens_and_tls_or_a_word() {
