@@ -59,10 +59,10 @@ impl Fill {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum FilterMode {
-    /// They are dropped.
+    /// Packets are dropped.
     #[default]
     Enforce,
-    /// They are counted, and pass.
+    /// Packets are counted, and pass (dry run).
     Observe,
 }
 

@@ -23,9 +23,9 @@ use utoipa::ToSchema;
 #[serde(rename_all = "lowercase")]
 #[schema(as = Action)]
 pub enum RuleAction {
-    /// The source is banned.
+    /// The client is banned.
     Ban,
-    /// Only a record of the ban that would have been.
+    /// A dry run: only the ban that would have been is recorded.
     Observe,
 }
 
