@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     ACTOR, Decider, Turn,
-    decisions::{decision, record, write_ban},
+    decisions::{decision, record},
     event::Effect,
 };
 use crate::{
@@ -170,7 +170,7 @@ impl Decider {
         for target in adopted {
             if let Some(ban) = self.ledger.get(&target) {
                 warn!(%target, issuer = ban.command.issuer, "edges refuse a ban written too late: writing it again");
-                write_ban(ban.command.clone(), Urgency::Bulk, turn);
+                self.write_ban(ban.command.clone(), Urgency::Bulk, turn);
             }
         }
     }
@@ -202,7 +202,7 @@ impl Decider {
                 continue;
             }
             warn!(%target, "unauthorized write to the bans bucket: restoring the signed ban");
-            write_ban(ban.command.clone(), Urgency::Bulk, turn);
+            self.write_ban_over(revision, ban.command.clone(), Urgency::Bulk, turn);
             self.bucket.present.remove(&target);
         }
     }
@@ -256,7 +256,7 @@ impl Decider {
             warn!(bans = lost.len(), "the bans bucket lost bans: writing them again");
         }
         for command in lost {
-            write_ban(command, Urgency::Bulk, turn);
+            self.write_ban(command, Urgency::Bulk, turn);
         }
     }
 

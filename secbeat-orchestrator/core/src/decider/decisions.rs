@@ -118,7 +118,29 @@ impl Decider {
             turn.push(Effect::TraceBegun(Box::new(DecidedBan { command, report })));
         }
         self.decisions.open.insert(command.id, open);
-        write_ban(command, urgency, turn);
+        self.write_ban(command, urgency, turn);
+    }
+
+    /// Has the bucket say that `command` is in force.
+    pub(super) fn write_ban(&self, command: BlockCommand, urgency: Urgency, turn: &mut Turn<'_>) {
+        let known = self.bucket.present.get(&command.target);
+        self.write_ban_over(known.map_or(0, |(_, revision)| *revision), command, urgency, turn);
+    }
+
+    /// The same on top of this revision of its key.
+    pub(super) fn write_ban_over(
+        &self,
+        basis: u64,
+        command: BlockCommand,
+        urgency: Urgency,
+        turn: &mut Turn<'_>,
+    ) {
+        turn.push(Effect::Write(WriteRequest {
+            target: command.target,
+            write: Write::Ban(Box::new(command)),
+            urgency,
+            basis,
+        }));
     }
 
     pub(super) fn drain(&mut self, ticket: Ticket, turn: &mut Turn<'_>) {
@@ -229,15 +251,6 @@ pub(super) fn answer_all(tickets: Vec<Ticket>, reply: &Reply, turn: &mut Turn<'_
         let reply = reply.clone();
         turn.push(Effect::Reply { ticket, reply });
     }
-}
-
-/// Has the bucket say that `command` is in force.
-pub(super) fn write_ban(command: BlockCommand, urgency: Urgency, turn: &mut Turn<'_>) {
-    turn.push(Effect::Write(WriteRequest {
-        target: command.target,
-        write: Write::Ban(Box::new(command)),
-        urgency,
-    }));
 }
 
 /// A ban as the audit has it.

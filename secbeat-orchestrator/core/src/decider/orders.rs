@@ -144,6 +144,7 @@ impl Decider {
                 expires_at_ms,
             },
             urgency: Urgency::Now,
+            basis: 0,
         }));
         Ok(true)
     }

@@ -313,6 +313,7 @@ impl Keeper {
         let quota = usize::from(PARTITIONS) / members.len()
             + usize::from(rank < usize::from(PARTITIONS) % members.len());
         let owned: Vec<_> = (0..PARTITIONS).filter(|n| self.owns(*n)).collect();
+        let abandoned: Vec<_> = (0..PARTITIONS).filter(|n| self.is_abandoned(*n)).collect();
         for &partition in owned.iter().skip(quota) {
             let over = self.slots[usize::from(partition)].revision;
             // First it stops, then it says so.
@@ -323,11 +324,26 @@ impl Keeper {
         // Each begins elsewhere, so that they rarely want the same one.
         let start = rank * usize::from(PARTITIONS) / members.len();
         let order = (0..PARTITIONS).cycle().skip(start).take(usize::from(PARTITIONS));
-        let free = order.filter(|n| self.is_free(*n)).take(wanted);
-        writes.extend(free.map(|partition| Write::Take {
+        let free: Vec<_> = order.filter(|n| self.is_free(*n)).take(wanted).collect();
+        let over = |partition: u16| self.slots[usize::from(partition)].revision;
+        // Others take them for this orchestrator's until the bucket says otherwise: the write that gave one back was lost.
+        let abandoned = abandoned
+            .into_iter()
+            .filter(|partition| !free.contains(partition));
+        writes.extend(abandoned.map(|partition| Write::Release {
             partition,
-            over: self.slots[usize::from(partition)].revision,
+            over: over(partition),
         }));
+        writes.extend(free.iter().map(|&partition| Write::Take {
+            partition,
+            over: over(partition),
+        }));
+    }
+
+    /// Whether the bucket says that this orchestrator owns `partition`, though it does not.
+    fn is_abandoned(&self, partition: u16) -> bool {
+        let Slot { holder, tenure, .. } = &self.slots[usize::from(partition)];
+        tenure.is_none() && holder.as_ref() == Some(&self.me)
     }
 
     fn owns(&self, partition: u16) -> bool {

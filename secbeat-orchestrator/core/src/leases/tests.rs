@@ -227,6 +227,26 @@ fn shares_are_fair_whoever_comes_and_goes() {
 }
 
 #[test]
+fn what_is_given_back_by_a_write_that_was_lost_is_given_back_again() {
+    let mut fleet = Fleet::new(&["a"]);
+    fleet.run(1_000);
+    fleet.join(identity("b", "1"));
+    fleet.run(STEP);
+    let now = fleet.bucket.now_ms;
+    // All of them are lost.
+    let lost = fleet.nodes[0].core.due(now);
+    assert!(
+        lost.contains(&Write::Release {
+            partition: 15,
+            over: 17
+        }),
+        "{lost:?}"
+    );
+    fleet.run(2_000);
+    assert_eq!(fleet.counts(), [8, 8]);
+}
+
+#[test]
 fn what_a_dead_one_owned_is_taken_once_its_lease_is_over_and_not_before() {
     let mut fleet = Fleet::new(&["a", "b"]);
     fleet.run(1_000);

@@ -5,7 +5,8 @@
 //! whether it happened.
 //!
 //! A write is made on top of what was last heard of its key. If something else is there, another orchestrator wrote it:
-//! an automatic ban gives way to a ban in force, an operator's order replaces it. An automatic ban is written by the owner of
+//! an automatic ban gives way to a ban in force, an operator's order replaces it. That also holds for what is heard of while the
+//! request waits: see [`WriteRequest::basis`]. An automatic ban is written by the owner of
 //! its partition alone, and bears the epoch of that moment.
 //!
 //! [`Writer::handle`] takes one [`Event`] and adds the operations that follow to the effects; each operation is answered by
@@ -52,6 +53,9 @@ pub struct WriteRequest {
     pub target: Prefix,
     pub write: Write,
     pub urgency: Urgency,
+    /// The revision of the key that the decision was made on, as far as was known; 0 if there was none. Where something else
+    /// has been heard of since, an automatic ban is not written before that was read.
+    pub basis: u64,
 }
 
 /// What the key of a target should hold.
@@ -181,6 +185,8 @@ pub struct Writer {
 #[derive(Debug)]
 struct PendingWrite {
     write: Write,
+    /// As [`WriteRequest::basis`].
+    basis: u64,
     /// That of its most urgent request.
     urgency: Urgency,
     step: Step,
@@ -272,12 +278,14 @@ impl Writer {
             target,
             write,
             urgency,
+            basis,
         } = request;
         let id = write.id();
         match self.pending.get_mut(&target) {
             None => {
                 let pending = PendingWrite {
                     write,
+                    basis,
                     urgency,
                     step: Step::Queued,
                     pause_ms: 0,
@@ -287,6 +295,7 @@ impl Writer {
             }
             Some(pending) => {
                 let before = std::mem::replace(&mut pending.write, write).id();
+                pending.basis = basis;
                 // One that became urgent is in both queues, and passed over in the second.
                 if urgency == Urgency::Now {
                     pending.urgency = urgency;
@@ -412,9 +421,12 @@ impl Writer {
         let Some(pending) = self.pending.get(&target) else {
             return;
         };
+        let over = view.revisions.of(&target);
         match pending.write.clone() {
-            Write::Ban(command) => self.put(command, view.revisions.of(&target), view, effects),
-            lift @ Write::Lift { .. } => self.operate(target, lift, Operation::Read { target }, effects),
+            Write::Ban(command) if command.epoch == NO_LEASE || pending.basis == over.revision => {
+                self.put(command, over, view, effects);
+            }
+            write => self.operate(target, write, Operation::Read { target }, effects),
         }
     }
 

@@ -262,3 +262,19 @@ fn the_same_ban_again_is_no_other_request() {
     );
     assert!(rig.writer.is_idle());
 }
+
+#[test]
+fn an_automatic_ban_is_not_written_over_one_that_was_heard_of_since_it_was_decided() {
+    let (mut rig, ours) = (Rig::new(), automatic(1));
+    let theirs = renamed(&automatic(1), 2);
+    rig.leases = leases(Tenure::Lapsed);
+    rig.ban(&ours, Urgency::Now);
+    rig.revisions.holds(theirs.target, 7, theirs.expires_at_ms);
+    rig.leases = leases(Tenure::Owned { epoch: 9 });
+    assert_eq!(rig.pass(100), [read(&ours)]);
+    let theirs = Box::new(theirs);
+    assert_eq!(
+        rig.reads(&ours, 7, Found::Ban(theirs.clone())),
+        [report(&ours, Fate::Outrun(theirs))]
+    );
+}

@@ -63,6 +63,7 @@ impl Rig {
             target: command.target,
             write: Write::Ban(Box::new(command.clone())),
             urgency,
+            basis: self.revisions.of(&command.target).revision,
         }))
     }
 
@@ -76,6 +77,7 @@ impl Rig {
                 expires_at_ms: command.expires_at_ms,
             },
             urgency: Urgency::Now,
+            basis: 0,
         }))
     }
 

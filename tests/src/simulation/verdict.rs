@@ -1,0 +1,157 @@
+//! What must be true once the fleet has healed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{BlockCommand, Decision},
+};
+use secbeat_orchestrator_core::decider::Reply;
+use uuid::Uuid;
+
+use super::world::{Given, World};
+
+/// Bans that expire within this time are not compared: clocks differ, and the fleet hears of their ends late.
+const MARGIN_MS: i64 = 10_000;
+
+type Bans = BTreeMap<Prefix, (Uuid, i64)>;
+
+pub(super) fn check(world: &World) -> Result<(), String> {
+    let bucket = lasting(world, world.server.held().map(as_ban));
+    agreement(world, &bucket)?;
+    lengths(world)?;
+    orders(world, &bucket)?;
+    bursts(world)?;
+    audit(world)
+}
+
+fn as_ban(command: &BlockCommand) -> (Prefix, (Uuid, i64)) {
+    (command.target, (command.id, command.expires_at_ms))
+}
+
+/// Those that last long enough to be compared.
+fn lasting(world: &World, bans: impl Iterator<Item = (Prefix, (Uuid, i64))>) -> Bans {
+    let until_ms = world.now_ms + MARGIN_MS;
+    bans.filter(|(_, (_, expires_at_ms))| *expires_at_ms > until_ms).collect()
+}
+
+/// Every ledger and every edge has what the bucket has.
+fn agreement(world: &World, bucket: &Bans) -> Result<(), String> {
+    for (_, orchestrator) in &world.orchestrators {
+        let Some(orchestrator) = orchestrator else {
+            return Err("an orchestrator is dead".to_owned());
+        };
+        let ledger = lasting(world, orchestrator.ledger().iter().map(as_ban));
+        if ledger != *bucket {
+            return Err(format!("the ledger of {} has {ledger:?}, the bucket {bucket:?}", orchestrator.id));
+        }
+        if !orchestrator.is_idle() {
+            return Err(format!("{} still writes", orchestrator.id));
+        }
+    }
+    for edge in &world.edges {
+        let enforced = edge.enforced(world.now_ms).into_iter();
+        let enforced = enforced.map(|ban| (ban.target, (ban.command_id, ban.expires_at_ms)));
+        let enforced = lasting(world, enforced);
+        if enforced != *bucket {
+            return Err(format!("{} enforces {enforced:?}, the bucket has {bucket:?}", edge.name));
+        }
+        let kernel: BTreeSet<_> = edge.kernel.bans.keys().collect();
+        if let Some(target) = bucket.keys().find(|target| !kernel.contains(target)) {
+            return Err(format!("{target} is missing in the kernel of {}", edge.name));
+        }
+    }
+    Ok(())
+}
+
+/// No ban was made longer or shorter under its id.
+fn lengths(world: &World) -> Result<(), String> {
+    let ledgers = world.orchestrators.iter().filter_map(|(_, it)| it.as_ref());
+    let ledgers = ledgers.flat_map(|it| it.ledger());
+    let bans = ledgers.chain(world.server.held().cloned());
+    for ban in bans {
+        let Some(first) = world.server.seen.get(&ban.id) else {
+            return Err(format!("no bucket ever had {}, which a ledger has", ban.id));
+        };
+        if (first.target, first.expires_at_ms, first.issued_at_ms) != (ban.target, ban.expires_at_ms, ban.issued_at_ms) {
+            return Err(format!("{first:?} has become {ban:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The last order about a target that was carried out is in force, unless another one may have come after it.
+fn orders(world: &World, bucket: &Bans) -> Result<(), String> {
+    let targets: BTreeSet<_> = world.orders.values().map(|given| given.target).collect();
+    for target in targets {
+        let about = world.orders.iter().filter(|(_, given)| given.target == target);
+        let about: Vec<_> = about.collect();
+        let Some(((ticket, last), before)) = about.split_last() else {
+            continue;
+        };
+        // One that is not answered, or was only answered later, may have been carried out later.
+        let was_over = |given: &Given| given.reply.as_ref().is_some_and(|(at_ms, _)| *at_ms <= last.at_ms);
+        if !before.iter().all(|(_, given)| was_over(given)) {
+            continue;
+        }
+        match &last.reply {
+            Some((_, Reply::Banned(Ok(ban)))) => {
+                let (id, expires_at_ms) = (ban.command.id, ban.command.expires_at_ms);
+                let lasts = expires_at_ms > world.now_ms + MARGIN_MS;
+                if lasts && bucket.get(&target) != Some(&(id, expires_at_ms)) {
+                    return Err(format!("the ban of {ticket:?}, {id} of {target}, was lost"));
+                }
+            }
+            Some((_, Reply::Unbanned(Ok(Some(_))))) => {
+                if let Some((id, _)) = bucket.get(&target) {
+                    return Err(format!("{target} was unbanned by {ticket:?}, and is banned by {id}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    let lifted = world.orders.values().filter_map(|given| match &given.reply {
+        Some((_, Reply::Unbanned(Ok(Some(ban))))) => Some(ban.command.id),
+        _ => None,
+    });
+    let lifted: BTreeSet<_> = lifted.collect();
+    if let Some((target, (id, _))) = bucket.iter().find(|(_, (id, _))| lifted.contains(id)) {
+        return Err(format!("the ban {id} of {target} came back after its unban"));
+    }
+    Ok(())
+}
+
+/// Every burst led to a ban, and to one only.
+fn bursts(world: &World) -> Result<(), String> {
+    let mut bursts: BTreeMap<Prefix, Vec<i64>> = BTreeMap::new();
+    for (at_ms, source) in &world.bursts {
+        bursts.entry(*source).or_default().push(*at_ms);
+    }
+    for (source, times) in bursts {
+        let bans = world.server.seen.values().filter(|ban| ban.target == source);
+        let bans: Vec<_> = bans.collect();
+        if bans.is_empty() {
+            return Err(format!("nobody banned {source} for its bursts at {times:?}"));
+        }
+        if bans.len() > times.len() {
+            return Err(format!("{} bursts of {source} led to {} bans: {bans:?}", times.len(), bans.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Each ban that the bucket has is in the audit, and none twice.
+fn audit(world: &World) -> Result<(), String> {
+    let mut audited = BTreeSet::new();
+    for record in &world.server.audit {
+        if let Decision::Ban { command_id, .. } = record.decision
+            && !audited.insert(command_id)
+        {
+            return Err(format!("the ban {command_id} is in the audit twice"));
+        }
+    }
+    match world.server.held().find(|ban| !audited.contains(&ban.id)) {
+        Some(ban) => Err(format!("the ban {} of {} is not in the audit", ban.id, ban.target)),
+        None => Ok(()),
+    }
+}
