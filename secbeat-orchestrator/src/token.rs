@@ -11,6 +11,7 @@ use ring::{
 use schemars::JsonSchema;
 use secbeat_daemon::config::schema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use strum::IntoStaticStr;
 use subtle::ConstantTimeEq as _;
 
 /// What every token begins with, so that people and scanners know one when they see it.
@@ -24,9 +25,21 @@ const MAX_NAME: usize = 64;
 
 /// What a token allows; each role may do what those before it may.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ValueEnum,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
+#[strum(const_into_str, serialize_all = "lowercase")]
 pub enum Role {
     /// See everything.
     Read,
@@ -39,11 +52,7 @@ pub enum Role {
 impl Role {
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::Admin => "admin",
-        }
+        self.into_str()
     }
 }
 
@@ -180,6 +189,12 @@ mod tests {
             role: Role::Read,
             hash: TokenHash::of(text),
         }
+    }
+
+    #[test]
+    fn roles_have_the_names_of_the_config() {
+        let roles = [Role::Read, Role::Operate, Role::Admin];
+        assert_eq!(roles.map(Role::name), ["read", "operate", "admin"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{sign::Envelope, sources::SourceLengths};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Speaks {
-    /// The [format](FORMAT) of messages; 0 if the edge does not say it.
+    /// The format of messages; 0 if the edge does not say it.
     pub format: u8,
     /// Tags of parts, by the name of the message's kind.
     pub kinds: BTreeMap<String, Vec<u16>>,

@@ -16,12 +16,14 @@ use secbeat_orchestrator_core::analyzers::{
     threshold::{Counts, Distinct, RuleIds, Threshold, WafFilter},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 /// What follows a finding of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Action)]
+#[strum(const_into_str, serialize_all = "lowercase")]
 pub enum RuleAction {
     /// The client is banned.
     Ban,
@@ -33,10 +35,7 @@ impl RuleAction {
     /// The word that users meet.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ban => "ban",
-            Self::Observe => "observe",
-        }
+        self.into_str()
     }
 }
 

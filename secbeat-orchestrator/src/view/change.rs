@@ -8,13 +8,15 @@ use secbeat_orchestrator_core::{
     presence::{self, What},
 };
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::{engine::Happening, events::Event};
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[strum(const_into_str, serialize_all = "kebab-case")]
 pub enum Change {
     /// A source crossed a rule's threshold.
     Finding {
@@ -153,18 +155,8 @@ impl Change {
 
     /// The event's name on the stream.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Finding { .. } => "finding",
-            Self::Ban { .. } => "ban",
-            Self::Unban { .. } => "unban",
-            Self::Allow { .. } => "allow",
-            Self::Disallow { .. } => "disallow",
-            Self::EdgeUp { .. } => "edge-up",
-            Self::EdgeDown { .. } => "edge-down",
-            Self::EdgeDrifts { .. } => "edge-drifts",
-            Self::EdgeAgrees { .. } => "edge-agrees",
-        }
+    pub const fn kind(&self) -> &'static str {
+        self.into_str()
     }
 }
 
@@ -208,5 +200,27 @@ mod tests {
         let json = r#"{"id":"1000-0","at":"2026-11-20T10:00:07.000Z","kind":"edge-up","edge_id":"edge-1"}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), json);
         assert_eq!(serde_json::from_str::<EventView>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn the_stream_and_the_api_have_the_same_kinds() {
+        for kind in [
+            "finding",
+            "ban",
+            "unban",
+            "allow",
+            "disallow",
+            "edge-up",
+            "edge-down",
+            "edge-drifts",
+            "edge-agrees",
+        ] {
+            let json = serde_json::json!({
+                "kind": kind, "target": "", "rule": "", "count": 0, "window_ms": 0, "command_id": "", "reason": "",
+                "layer": "", "strikes": 0, "note": "", "actor": "", "comment": "", "edge_id": "", "since": "",
+            });
+            let change: Change = serde_json::from_value(json).unwrap();
+            assert_eq!(change.kind(), kind);
+        }
     }
 }

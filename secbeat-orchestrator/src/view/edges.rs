@@ -7,6 +7,7 @@ use secbeat_orchestrator_core::{
     telemetry::EdgeTelemetry,
 };
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use super::telemetry::EdgeView;
@@ -40,8 +41,9 @@ pub struct Standing {
     pub drifting_since: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[strum(const_into_str, serialize_all = "lowercase")]
 pub enum StateView {
     Up,
     /// It said that it ends.
@@ -54,11 +56,7 @@ impl StateView {
     /// The word that people read.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Stopped => "stopped",
-            Self::Down => "down",
-        }
+        self.into_str()
     }
 }
 
@@ -116,6 +114,19 @@ impl FleetEdge {
                 .collect(),
             record: edge.record.clone(),
             telemetry: telemetry.map(|telemetry| EdgeView::new(&edge.record.edge_id, telemetry)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_shown_as_the_api_has_them() {
+        for name in ["up", "stopped", "down"] {
+            let state: StateView = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(state.name(), name);
         }
     }
 }

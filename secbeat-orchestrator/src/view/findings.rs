@@ -4,12 +4,14 @@ use secbeat_common::wire::Reason;
 use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::evidence::{self, PastFinding};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What became of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
+#[strum(const_into_str, serialize_all = "kebab-case")]
 pub enum Outcome {
     /// Its source was banned.
     Banned { command_id: Uuid },
@@ -25,12 +27,7 @@ impl Outcome {
     /// The word that users meet.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Banned { .. } => "banned",
-            Self::AlreadyBanned => "already-banned",
-            Self::Observed => "observed",
-            Self::Suppressed { .. } => "suppressed",
-        }
+        self.into_str()
     }
 }
 
@@ -78,6 +75,20 @@ impl From<&PastFinding> for FindingView {
             window_ms: past.window_ms,
             outcome: (&past.outcome).into(),
             times: past.times,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_shown_as_the_api_has_them() {
+        for name in ["banned", "already-banned", "observed", "suppressed"] {
+            let json = serde_json::json!({ "outcome": name, "command_id": Uuid::nil(), "why": "too many" });
+            let outcome: Outcome = serde_json::from_value(json).unwrap();
+            assert_eq!(outcome.name(), name);
         }
     }
 }

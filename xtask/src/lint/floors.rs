@@ -33,6 +33,7 @@ pub(super) const TABLE: Table = Table {
         ("secbeat-orchestrator", &["app", "cli", "api", "exchange", "view"]),
     ],
     not_yet: &[
+        ("secbeat-bus", &[Rule::PublicModules]),
         ("secbeat-common", &[Rule::Circles, Rule::PublicModules]),
         ("secbeat-edge", &[Rule::Circles, Rule::PublicModules]),
         (

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use secbeat_common::maps::MAX_BANNED_NETS;
+use strum::IntoStaticStr;
 
 use super::LedgerConfig;
 
@@ -23,7 +24,8 @@ pub struct Brakes<'a> {
 }
 
 /// A brake that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, thiserror::Error)]
+#[strum(const_into_str, serialize_all = "lowercase")]
 pub enum Brake {
     /// [`LedgerConfig::max_bans_per_minute`].
     #[error("more bans within a minute than configured")]
@@ -43,12 +45,7 @@ impl Brake {
     /// The word in statistics.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::Share(_) => "share",
-            Self::Edge => "edge",
-            Self::Networks => "networks",
-        }
+        self.into_str()
     }
 }
 
@@ -122,6 +119,12 @@ mod tests {
             well_behaved: None,
             edge: Some(edge),
         }
+    }
+
+    #[test]
+    fn brakes_have_the_names_of_the_statistics() {
+        let brakes = [Brake::Rate, Brake::Share(7), Brake::Edge, Brake::Networks];
+        assert_eq!(brakes.map(Brake::name), ["rate", "share", "edge", "networks"]);
     }
 
     #[test]

@@ -20,6 +20,12 @@ fn error(text: &str) -> String {
 }
 
 #[test]
+fn actions_have_the_names_of_the_config() {
+    let actions = [RuleAction::Ban, RuleAction::Observe];
+    assert_eq!(actions.map(RuleAction::name), ["ban", "observe"]);
+}
+
+#[test]
 fn without_a_word_the_default_presets_hold() {
     assert_eq!(read(""), RuleConfig::defaults());
     let none = ["error-flood", "request-flood", "waf-flood"]

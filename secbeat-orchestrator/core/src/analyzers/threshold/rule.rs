@@ -6,6 +6,7 @@ use secbeat_common::{
     rules::{Match, Statuses},
     wire::{Reason, RuleName},
 };
+use strum::Display;
 
 use super::{Threshold, WafFilter};
 
@@ -114,23 +115,15 @@ pub enum Action {
 }
 
 /// The unit that a finding counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Counted {
     Errors,
     Requests,
+    #[strum(serialize = "WAF events")]
     WafEvents,
+    #[strum(serialize = "distinct paths")]
     Paths,
-}
-
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Errors => "errors",
-            Self::Requests => "requests",
-            Self::WafEvents => "WAF events",
-            Self::Paths => "distinct paths",
-        })
-    }
 }
 
 /// Paths under which common software signs people in.
@@ -259,6 +252,20 @@ mod tests {
         Rule::PathScan,
         Rule::LoginBruteforce,
     ];
+
+    #[test]
+    fn units_are_words() {
+        let units = [
+            Counted::Errors,
+            Counted::Requests,
+            Counted::WafEvents,
+            Counted::Paths,
+        ];
+        assert_eq!(
+            units.map(|unit| unit.to_string()),
+            ["errors", "requests", "WAF events", "distinct paths"]
+        );
+    }
 
     #[test]
     fn names_lead_to_rules_and_rules_to_reasons() {
