@@ -8,7 +8,7 @@ use secbeat_orchestrator_core::{
     bucket::Revisions,
     decider,
     leases::LeaseTable,
-    writer::{Effect, Event, Operation, View, WriteRequest, Writer},
+    writer::{Effect, Event, Operation, View, Writer},
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error};
@@ -32,7 +32,7 @@ impl SharedRevisions {
 /// Where requests go. What is on its way when the last one is dropped is still written.
 #[derive(Clone, Debug)]
 pub struct WriterHandle {
-    requests: mpsc::UnboundedSender<WriteRequest>,
+    events: mpsc::UnboundedSender<Event>,
 }
 
 /// What a writer needs.
@@ -49,23 +49,22 @@ impl Config {
     pub fn build(self) -> (WriterHandle, impl Future<Output = ()>) {
         // Unbounded, but drained at once into one entry per target, and what comes is bounded by the ledger's brakes and
         // by the size of an import.
-        let (requests, waiting) = mpsc::unbounded_channel();
+        let (events, waiting) = mpsc::unbounded_channel();
         let task = Task {
             shell: self,
             writer: Writer::default(),
             operations: FuturesUnordered::new(),
             effects: Vec::new(),
         };
-        (WriterHandle { requests }, task.run(waiting))
+        (WriterHandle { events }, task.run(waiting))
     }
 }
 
 impl WriterHandle {
-    /// From now on this is what the bucket should say about the request's target.
-    pub(crate) fn request(&self, request: WriteRequest) {
-        let target = request.target;
-        if self.requests.send(request).is_err() {
-            error!(%target, "a ban could not be written: the writer has ended");
+    /// Hands over a request, or what is known of one.
+    pub(crate) fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            error!("bans cannot be written: the writer has ended");
         }
     }
 }
@@ -79,12 +78,12 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<WriteRequest>) {
+    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Event>) {
         let mut open = true;
         while open || !self.writer.is_idle() {
             let event = tokio::select! {
-                request = waiting.recv(), if open => match request {
-                    Some(request) => Event::Request(request),
+                event = waiting.recv(), if open => match event {
+                    Some(event) => event,
                     None => {
                         open = false;
                         continue;

@@ -14,6 +14,7 @@ use secbeat_orchestrator_core::{
     leases::LeaseTable,
     presence::Edge,
     telemetry::EdgeTelemetry,
+    writer,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -218,7 +219,10 @@ impl Engine {
 impl Hands {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Write(request) => self.writer.request(request),
+            Effect::Write(request) => self.writer.tell(writer::Event::Request(request)),
+            Effect::Settle { target, id, fate } => {
+                self.writer.tell(writer::Event::Settled { target, id, fate });
+            }
             Effect::Audit { record, urgency } => self.auditor.record(record, urgency),
             Effect::Conclude { record, urgency } => {
                 self.events

@@ -287,6 +287,9 @@ impl Orchestrator {
                 Effect::Write(request) => {
                     self.drive_writer(writer::Event::Request(request), now_ms, outs);
                 }
+                Effect::Settle { target, id, fate } => {
+                    self.drive_writer(writer::Event::Settled { target, id, fate }, now_ms, outs);
+                }
                 Effect::Audit { record, .. } | Effect::Conclude { record, .. } => outs.push(Out::Audit(record)),
                 Effect::Reply { ticket, reply } => outs.push(Out::Answer(ticket, reply)),
                 Effect::Announce(_) | Effect::TraceBegun(_) | Effect::TraceEnded { .. } => {}

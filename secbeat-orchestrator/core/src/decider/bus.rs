@@ -18,12 +18,16 @@ use super::{
 use crate::{
     bucket::{Gone, Written},
     leases::Standing,
-    ledger::WriteState,
-    writer::Urgency,
+    ledger::{ActiveBan, WriteState},
+    writer::{Fate, Urgency},
 };
 
 /// How far two clocks of a fleet may be apart.
 const SKEW_MS: i64 = 60_000;
+/// When the record of another orchestrator's ban should have reached the audit, in milliseconds after the ban was heard of.
+const AUDIT_AFTER_MS: i64 = 10_000;
+/// Bans whose records are waited for.
+const MAX_UNAUDITED: usize = 10_000;
 
 impl Decider {
     /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit, which goes
@@ -66,13 +70,23 @@ impl Decider {
         let news: Vec<_> = audit.iter().filter(is_news).collect();
         self.remember(news, turn.now.wall_ms);
         for record in audit {
-            if let Audited::Unban { command_id, .. } = record.decision
-                && self
-                    .ledger
-                    .get(&record.target)
-                    .is_some_and(|ban| ban.command.id == command_id)
+            let Audited::Unban { command_id, .. } = record.decision else {
+                continue;
+            };
+            let target = record.target;
+            let ban = self.ledger.get(&target);
+            match ban
+                .filter(|ban| ban.command.id == command_id)
+                .map(|ban| ban.write)
             {
-                self.revoked(record.target, record.at_ms, turn.now.wall_ms);
+                // Only a ban that the bucket had can have been lifted there.
+                Some(WriteState::Pending) => turn.push(Effect::Settle {
+                    target,
+                    id: command_id,
+                    fate: Fate::Revoked,
+                }),
+                Some(WriteState::Acknowledged) => self.revoked(target, record.at_ms, turn.now.wall_ms),
+                None => {}
             }
         }
         for gone in lifted {
@@ -80,6 +94,7 @@ impl Decider {
         }
         // What was known to be there is known no more.
         self.bucket.present.clear();
+        self.bucket.blocked.clear();
         for written in bans {
             self.banned(written, turn);
         }
@@ -132,6 +147,9 @@ impl Decider {
         self.bucket.present.insert(command.target, (command.id, revision));
         self.weigh(&command, revision);
         let known = self.ledger.get(&command.target).map(|ban| ban.command.id);
+        if known == Some(command.id) {
+            self.heard_written(&command, revision, turn);
+        }
         // The echo of a ban that is being lifted here is late.
         if known == Some(command.id)
             || self.is_lifting(command.id)
@@ -143,11 +161,66 @@ impl Decider {
         if self.ledger.restore(command.clone()) {
             info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
             self.pay_for(&command);
+            if self.unaudited.len() >= MAX_UNAUDITED {
+                self.unaudited.pop_front();
+            }
+            let due_ms = turn.now.boot_ms + AUDIT_AFTER_MS;
+            self.unaudited.push_back((due_ms, command));
+        } else {
+            self.bucket.blocked.insert(target, command);
         }
         if self.bucket.stale.contains(&target) {
             let partition = target.partition(PARTITIONS);
             if let Standing::Owner { .. } = self.leases.standing(partition, turn.now.boot_ms) {
                 self.adopt_stale(partition, turn);
+            }
+        }
+    }
+
+    /// The bucket has a ban of the ledger, which may still wait for the answer that says so.
+    fn heard_written(&mut self, command: &BlockCommand, revision: u64, turn: &mut Turn<'_>) {
+        let (target, id) = (command.target, command.id);
+        if self.ledger.acknowledged(id) {
+            let fate = Fate::Written { revision };
+            turn.push(Effect::Settle { target, id, fate });
+        }
+    }
+
+    /// A ban of `target` that was on its way has reached the bucket, or came to nothing. If it did, what it kept from the ledger
+    /// holds, as long as the bucket says so.
+    pub(super) fn unblock(&mut self, target: &Prefix, written: bool, turn: &mut Turn<'_>) {
+        let Some(command) = self.bucket.blocked.remove(target) else {
+            return;
+        };
+        let present = self.bucket.present.get(target).copied();
+        if let Some((_, revision)) = present.filter(|(id, _)| !written && *id == command.id) {
+            self.banned(Written { command, revision }, turn);
+        }
+    }
+
+    /// A ban of this orchestrator reached the bucket and was lifted there, and it heard of neither.
+    pub(super) fn revoked_unheard(&mut self, id: Uuid, turn: &Turn<'_>) {
+        let Some(open) = self.decisions.open.get(&id) else {
+            return;
+        };
+        let target = open.target;
+        let is_it = |ban: &ActiveBan| ban.command.id == id;
+        if self.ledger.get(&target).is_some_and(is_it) {
+            let now_ms = turn.now.wall_ms;
+            self.ledger.revoke(&target, now_ms);
+            self.forget(target, now_ms);
+        }
+    }
+
+    /// Records bans of other orchestrators, for those that died before they could. A record that is there already is taken once.
+    pub(super) fn audit_adopted(&mut self, turn: &mut Turn<'_>) {
+        while self
+            .unaudited
+            .front()
+            .is_some_and(|(due_ms, _)| *due_ms <= turn.now.boot_ms)
+        {
+            if let Some((_, command)) = self.unaudited.pop_front() {
+                audit_ban(&command, turn);
             }
         }
     }
@@ -181,6 +254,7 @@ impl Decider {
             return;
         }
         self.bucket.present.remove(&gone.target);
+        self.bucket.blocked.remove(&gone.target);
         self.revoked(gone.target, gone.at_ms, turn.now.wall_ms);
     }
 
@@ -287,14 +361,19 @@ fn audit_lost(bans: &[Written], audit: &[AuditRecord], since_ms: i64, turn: &mut
         warn!(bans = lost.len(), "the audit lacks bans: recording them");
     }
     for command in lost {
-        let actor = match command.reason {
-            Reason::Manual => command.issuer.clone(),
-            _ => ACTOR.to_owned(),
-        };
-        let decision = decision(command, Vec::new());
-        turn.push(Effect::Audit {
-            record: record(command.target, actor, decision, turn.now.wall_ms),
-            urgency: Urgency::Bulk,
-        });
+        audit_ban(command, turn);
     }
+}
+
+/// Records a ban, without the events that led to it.
+fn audit_ban(command: &BlockCommand, turn: &mut Turn<'_>) {
+    let actor = match command.reason {
+        Reason::Manual => command.issuer.clone(),
+        _ => ACTOR.to_owned(),
+    };
+    let decision = decision(command, Vec::new());
+    turn.push(Effect::Audit {
+        record: record(command.target, actor, decision, turn.now.wall_ms),
+        urgency: Urgency::Bulk,
+    });
 }

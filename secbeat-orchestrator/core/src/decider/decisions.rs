@@ -169,8 +169,14 @@ impl Decider {
         } else {
             self.propagation.void(id);
         }
+        let written = matches!(fate, Fate::Written { .. });
+        if matches!(fate, Fate::Revoked) {
+            self.revoked_unheard(id, turn);
+        }
         if let Some(open) = self.decisions.open.remove(&id) {
+            let target = open.target;
             self.settle(id, open, fate, turn);
+            self.unblock(&target, written, turn);
         }
         self.drained(turn);
     }
@@ -188,8 +194,11 @@ impl Decider {
                 self.bucket.present.remove(&target);
                 Ok(())
             }
-            Fate::Ended => Err(OrderError::Expired),
-            Fate::Superseded => Err(OrderError::Superseded),
+            Fate::Ended => {
+                self.ledger.expire(turn.now.wall_ms);
+                Err(OrderError::Expired)
+            }
+            Fate::Superseded | Fate::Revoked => Err(OrderError::Superseded),
             Fate::Outrun(theirs) => {
                 self.outrun(*theirs);
                 Err(OrderError::Outrun)

@@ -89,6 +89,8 @@ pub struct Ticket(pub u64);
 pub enum Effect {
     /// Make the bucket say this.
     Write(WriteRequest),
+    /// What became of the write of the ban `id` is known, whatever becomes of its answer.
+    Settle { target: Prefix, id: Uuid, fate: Fate },
     /// Put a record into the audit.
     Audit { record: AuditRecord, urgency: Urgency },
     /// The same of a decision that the bus has, which all who listen are told, too.

@@ -20,12 +20,17 @@ mod tests;
 mod times;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     num::NonZeroU32,
     time::Duration,
 };
 
-use secbeat_common::{fence::Fence, prefix::Prefix, sources::SourceLengths, wire::Interest};
+use secbeat_common::{
+    fence::Fence,
+    prefix::Prefix,
+    sources::SourceLengths,
+    wire::{BlockCommand, Interest},
+};
 use tracing::info;
 use uuid::Uuid;
 
@@ -102,6 +107,9 @@ pub struct Decider {
     partitions: Partitions,
     resets: Resets,
     bucket: Mirror,
+    /// Bans of other orchestrators that may lack their audit record, each with the time at which it is written unless it is there:
+    /// milliseconds of the clock that only moves forward.
+    unaudited: VecDeque<(i64, BlockCommand)>,
     counts: Counts,
     /// Empty between two events; kept for its room.
     found: Vec<Finding>,
@@ -115,6 +123,8 @@ struct Mirror {
     fence: Fence,
     /// Targets whose ban edges refuse.
     stale: BTreeSet<Prefix>,
+    /// Bans of other orchestrators that a ban of this one, on its way to the same key, has kept from the ledger.
+    blocked: HashMap<Prefix, BlockCommand>,
     /// Targets under whose key something stands that must not be obeyed, and its revision.
     spoiled: BTreeMap<Prefix, u64>,
 }
@@ -175,6 +185,7 @@ impl Config {
             partitions: Partitions::default(),
             resets: Resets::default(),
             bucket: Mirror::default(),
+            unaudited: VecDeque::new(),
             counts: Counts::default(),
             found: Vec::new(),
         };
@@ -241,6 +252,7 @@ impl Decider {
         self.expire(now_ms);
         self.expire_allowlist(now_ms);
         self.write_spoiled(turn);
+        self.audit_adopted(turn);
         self.look_for_edges(connected, turn);
         self.resets.prune(now_ms - self.max_age_ms);
         let mut found = std::mem::take(&mut self.found);

@@ -92,6 +92,8 @@ pub enum Fate {
     Ended,
     /// A later request for the same target took its place before the server had acknowledged it.
     Superseded,
+    /// The bucket had the ban, and another orchestrator has lifted it meanwhile.
+    Revoked,
     /// Another orchestrator has banned the target meanwhile, by this command.
     Outrun(Box<BlockCommand>),
     /// Another orchestrator owns the target's partition now, and decides.
@@ -102,6 +104,12 @@ pub enum Fate {
 #[derive(Clone, Debug)]
 pub enum Event {
     Request(WriteRequest),
+    /// What became of the ban `id` is known by other means than an answer, which may have been lost.
+    Settled {
+        target: Prefix,
+        id: Uuid,
+        fate: Fate,
+    },
     /// The answer to a [`Operation::Put`] or [`Operation::Remove`].
     Done {
         target: Prefix,
@@ -190,6 +198,8 @@ struct PendingWrite {
     /// That of its most urgent request.
     urgency: Urgency,
     step: Step,
+    /// What became of `write`, if that is known while an operation is under way.
+    settled: Option<Fate>,
     /// Before the next retry.
     pause_ms: i64,
 }
@@ -232,6 +242,7 @@ impl Writer {
     pub fn handle(&mut self, event: Event, view: View<'_>, effects: &mut Vec<Effect>) {
         match event {
             Event::Request(request) => self.request(request, effects),
+            Event::Settled { target, id, fate } => self.settle_unanswered(target, id, fate, effects),
             Event::Done { target, put } => self.done(target, put, view, effects),
             Event::Read {
                 target,
@@ -239,7 +250,7 @@ impl Writer {
                 found,
             } => self.read(target, revision, found, view, effects),
             Event::Failed { target } => {
-                if self.ends_operation(&target).is_some() {
+                if self.ends_operation(&target).is_some() && !self.is_settled(&target, effects) {
                     debug!(%target, "writing to the bans bucket failed; it is tried again");
                     self.pause(target, view.now);
                 }
@@ -254,7 +265,7 @@ impl Writer {
                     self.settle(target, &write, Fate::Written { revision }, view, effects);
                 }
             }
-            Event::BatchFailed { batch } => self.batch_failed(batch, view.now),
+            Event::BatchFailed { batch } => self.batch_failed(batch, view.now, effects),
             Event::Tick => {}
         }
         self.start_all(view, effects);
@@ -288,6 +299,7 @@ impl Writer {
                     basis,
                     urgency,
                     step: Step::Queued,
+                    settled: None,
                     pause_ms: 0,
                 };
                 self.pending.insert(target, pending);
@@ -296,6 +308,7 @@ impl Writer {
             Some(pending) => {
                 let before = std::mem::replace(&mut pending.write, write).id();
                 pending.basis = basis;
+                pending.settled = None;
                 // One that became urgent is in both queues, and passed over in the second.
                 if urgency == Urgency::Now {
                     pending.urgency = urgency;
@@ -397,21 +410,21 @@ impl Writer {
     }
 
     /// The bans of a batch are written one by one, after a pause: perhaps one of them kept the server from taking all.
-    fn batch_failed(&mut self, batch: u64, now: Moment) {
+    fn batch_failed(&mut self, batch: u64, now: Moment, effects: &mut Vec<Effect>) {
         let Some(commands) = self.batches.remove(&batch) else {
             return;
         };
         debug!("writing to the bans bucket failed; the batch is tried one by one");
-        let targets = commands.iter().map(|command| command.target);
-        let queued: Vec<_> = targets
-            .filter(|target| match self.pending.get_mut(target) {
-                Some(pending) => {
-                    pending.step = Step::Queued;
-                    true
-                }
-                None => false,
-            })
-            .collect();
+        let mut queued = Vec::with_capacity(commands.len());
+        for target in commands.iter().map(|command| command.target) {
+            if self.is_settled(&target, effects) {
+                continue;
+            }
+            if let Some(pending) = self.pending.get_mut(&target) {
+                pending.step = Step::Queued;
+                queued.push(target);
+            }
+        }
         self.queues.push_singles(queued);
         self.queues.pause_bulk(now.boot_ms + FIRST_RETRY_MS);
     }
@@ -478,6 +491,9 @@ impl Writer {
         let Some(write) = self.ends_operation(&target) else {
             return;
         };
+        if self.is_settled(&target, effects) {
+            return;
+        }
         match (put, &write) {
             (Put::Written { revision }, Write::Ban(_)) => {
                 self.settle(target, &write, Fate::Written { revision }, view, effects);
@@ -503,6 +519,9 @@ impl Writer {
         let Some(write) = self.ends_operation(&target) else {
             return;
         };
+        if self.is_settled(&target, effects) {
+            return;
+        }
         match write {
             Write::Ban(command) => {
                 let over = match found {
@@ -516,9 +535,9 @@ impl Writer {
                         let fate = Fate::Outrun(found);
                         return self.settle(target, &Write::Ban(command), fate, view, effects);
                     }
-                    // Of a ban that is written again, since it was lifted by another orchestrator.
+                    // Its first write reached the bucket, though nobody said so.
                     Found::Lifted(id) if id == command.id => {
-                        return self.settle(target, &Write::Ban(command), Fate::Superseded, view, effects);
+                        return self.settle(target, &Write::Ban(command), Fate::Revoked, view, effects);
                     }
                     Found::Ban(found) => view.revisions.at(revision, found.expires_at_ms),
                     Found::Lifted(_) | Found::Nothing => view.revisions.at(revision, 0),
@@ -545,6 +564,41 @@ impl Writer {
                 self.operate(target, lift, Operation::Remove { target, id, over }, effects);
             }
         }
+    }
+
+    /// The fate of a request need not be waited for any more. Where an operation is under way, its answer ends the request, so
+    /// that no other operation begins on the same key before.
+    fn settle_unanswered(&mut self, target: Prefix, id: Uuid, fate: Fate, effects: &mut Vec<Effect>) {
+        let Some(pending) = self.pending.get_mut(&target) else {
+            return;
+        };
+        if !matches!(&pending.write, Write::Ban(command) if command.id == id) {
+            return;
+        }
+        match pending.step {
+            Step::Queued | Step::Paused => {
+                self.pending.remove(&target);
+                self.retries.retain(|(_, waiting)| *waiting != target);
+                effects.push(Effect::Report { id, fate });
+            }
+            Step::UnderWay(_) | Step::InBatch => pending.settled = Some(fate),
+        }
+    }
+
+    /// Whether the fate of the request for `target` was known before its operation was answered; then it is reported.
+    fn is_settled(&mut self, target: &Prefix, effects: &mut Vec<Effect>) -> bool {
+        let Some(fate) = self
+            .pending
+            .get_mut(target)
+            .and_then(|pending| pending.settled.take())
+        else {
+            return false;
+        };
+        if let Some(pending) = self.pending.remove(target) {
+            let id = pending.write.id();
+            effects.push(Effect::Report { id, fate });
+        }
+        true
     }
 
     fn is_latest(&self, target: &Prefix, write: &Write) -> bool {

@@ -128,7 +128,7 @@ fn a_ban_that_another_orchestrator_lifted_is_not_written_again() {
     rig.conflict(&command);
     assert_eq!(
         rig.reads(&command, 7, Found::Lifted(command.id)),
-        [report(&command, Fate::Superseded)]
+        [report(&command, Fate::Revoked)]
     );
     assert!(rig.writer.is_idle());
 }
