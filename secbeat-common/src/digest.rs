@@ -154,7 +154,7 @@ impl Digest {
 
 /// Which bans are spoken of. Both times are milliseconds since the Unix epoch and whole steps of ten seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Span {
     /// Issued before.
     pub issued_before_ms: i64,
@@ -178,7 +178,7 @@ impl Span {
 
 /// The digest of a [`Span`] of bans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Extract {
     #[serde(flatten)]
     pub span: Span,

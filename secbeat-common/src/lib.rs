@@ -1,11 +1,10 @@
-//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), what travels
-//! on the bus (`wire`, `subjects`, `prefix`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature `wire`), and what both daemons'
-//! shells share (`daemon`; feature `daemon`). Beside them, for both daemons: access log lines as typed values (`logs`; feature
-//! `logs`).
-#![cfg_attr(not(any(feature = "wire", feature = "logs", test)), no_std)]
+//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), and what travels
+//! on the bus (`wire`, `subjects`, `prefix`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature
+//! `wire`).
+#![cfg_attr(not(any(feature = "wire", test)), no_std)]
 
-#[cfg(all(test, feature = "wire"))]
-mod corpus;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod corpus;
 pub mod maps;
 pub mod verdict;
 
@@ -29,9 +28,3 @@ pub mod sources;
 pub mod subjects;
 #[cfg(feature = "wire")]
 pub mod wire;
-
-#[cfg(feature = "daemon")]
-pub mod daemon;
-
-#[cfg(feature = "logs")]
-pub mod logs;

@@ -162,48 +162,18 @@ impl FromStr for Reason {
     }
 }
 
-/// On the bus, where old releases know the first four by number.
-#[derive(Serialize, Deserialize)]
-enum Wire {
-    Manual,
-    ErrorFlood,
-    RequestFlood,
-    WafFlood,
-    Rule(RuleName),
-}
-
+/// A word, in JSON and on the bus. The name of a rule that only a later release has is read as that of a custom rule.
 impl Serialize for Reason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return serializer.serialize_str(self.name());
-        }
-        let wire = match self {
-            Self::Manual => Wire::Manual,
-            Self::ErrorFlood => Wire::ErrorFlood,
-            Self::RequestFlood => Wire::RequestFlood,
-            Self::WafFlood => Wire::WafFlood,
-            Self::PathScan | Self::LoginBruteforce | Self::Rule(_) => {
-                Wire::Rule(self.name().parse().map_err(serde::ser::Error::custom)?)
-            }
-        };
-        wire.serialize(serializer)
+        serializer.serialize_str(self.name())
     }
 }
 
 impl<'de> Deserialize<'de> for Reason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            return String::deserialize(deserializer)?
-                .parse()
-                .map_err(D::Error::custom);
-        }
-        Ok(match Wire::deserialize(deserializer)? {
-            Wire::Manual => Self::Manual,
-            Wire::ErrorFlood => Self::ErrorFlood,
-            Wire::RequestFlood => Self::RequestFlood,
-            Wire::WafFlood => Self::WafFlood,
-            Wire::Rule(name) => name.into(),
-        })
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -223,12 +193,6 @@ mod tests {
             let json = serde_json::to_string(&reason).unwrap();
             assert_eq!(json, format!("{:?}", reason.name()));
             assert_eq!(serde_json::from_str::<Reason>(&json).unwrap(), reason);
-            let config = bincode::config::standard();
-            let bytes = bincode::serde::encode_to_vec(reason, config).unwrap();
-            assert_eq!(
-                bincode::serde::decode_from_slice(&bytes, config).unwrap(),
-                (reason, bytes.len())
-            );
         }
     }
 

@@ -13,13 +13,10 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey, verify_bat
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{self, Message, WireError};
+use crate::wire::{self, Decoded, Kind, Message, WireError};
 
-/// A message that edges obey.
-pub trait Command: Message {
-    /// What it is for; no two have the same.
-    const PURPOSE: &'static str;
-}
+/// A message that edges obey. Its kind is what it is for.
+pub trait Command: Message {}
 
 /// The first bytes of a public key, by which its owner is looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,9 +31,9 @@ impl fmt::Display for KeyId {
 /// Most bytes that a seal adds to a command.
 pub const MAX_SEAL: usize = 128;
 
-/// A command as it stands in a bucket.
+/// A command as it stands in a bucket. It has no parts: no signature would cover them. Those of the command are in its body.
 #[derive(Debug, Serialize, Deserialize)]
-struct Envelope {
+pub(crate) struct Envelope {
     /// See [`Opened::after`].
     after: u64,
     signature: Option<Stamp>,
@@ -44,7 +41,9 @@ struct Envelope {
     body: Vec<u8>,
 }
 
-impl Message for Envelope {}
+impl Message for Envelope {
+    const KIND: Kind = Kind::Sealed;
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stamp {
@@ -58,6 +57,8 @@ struct Stamp {
 pub enum Untrusted {
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error("it has parts that no signature covers")]
+    Uncovered,
     #[error("it is not signed")]
     Unsigned,
     #[error("its signature is of the key {0}, which is not trusted")]
@@ -217,6 +218,8 @@ pub struct Opened<C> {
     /// The latest revision in the whole bucket that its writer had seen. A bucket takes a write only over the latest revision
     /// of its key, which its writer has to know: a command that follows a later one of its key than this was there before.
     pub after: u64,
+    /// As [`Decoded::skipped`].
+    pub skipped: u32,
 }
 
 impl<'a> FromIterator<&'a PublicKey> for Trust {
@@ -238,7 +241,7 @@ impl Trust {
     ///
     /// [`Untrusted`].
     pub fn open<C: Command>(&self, bytes: &[u8]) -> Result<Opened<C>, Untrusted> {
-        let envelope = wire::decode::<Envelope>(bytes)?;
+        let envelope = Envelope::read(bytes)?;
         if let Some((signature, by)) = self.signature(&envelope)? {
             by.verify_strict(&envelope.signed::<C>(), &signature)
                 .map_err(|_| Untrusted::Forged)?;
@@ -255,8 +258,7 @@ impl Trust {
         let mut envelopes = Vec::with_capacity(sealed.len());
         let (mut messages, mut signatures, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for bytes in sealed {
-            let envelope = wire::decode::<Envelope>(bytes).map_err(Untrusted::from);
-            let checked = envelope.and_then(|envelope| {
+            let checked = Envelope::read(bytes).and_then(|envelope| {
                 if let Some((signature, by)) = self.signature(&envelope)? {
                     messages.push(envelope.signed::<C>());
                     signatures.push(signature);
@@ -288,23 +290,32 @@ impl Trust {
 }
 
 impl Envelope {
+    fn read(bytes: &[u8]) -> Result<Self, Untrusted> {
+        match wire::decode_counted(bytes)? {
+            Decoded { message, skipped: 0 } => Ok(message),
+            _ => Err(Untrusted::Uncovered),
+        }
+    }
+
     fn signed<C: Command>(&self) -> Vec<u8> {
         signed::<C>(self.after, &self.body)
     }
 
     fn into_command<C: Command>(self) -> Result<Opened<C>, Untrusted> {
+        let Decoded { message, skipped } = wire::decode_counted(&self.body)?;
         Ok(Opened {
-            command: wire::decode(&self.body)?,
+            command: message,
             after: self.after,
+            skipped,
         })
     }
 }
 
-/// What a signature covers. No purpose contains a zero byte.
+/// What a signature covers. No name of a kind contains a zero byte.
 fn signed<C: Command>(after: u64, body: &[u8]) -> Vec<u8> {
     [
         b"secbeat ",
-        C::PURPOSE.as_bytes(),
+        C::KIND.name().as_bytes(),
         b"\0",
         &after.to_be_bytes(),
         body,
@@ -322,14 +333,14 @@ mod tests {
     struct Order(String);
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Other(String);
-    impl Message for Order {}
-    impl Message for Other {}
-    impl Command for Order {
-        const PURPOSE: &'static str = "order";
+    impl Message for Order {
+        const KIND: Kind = Kind::Ban;
     }
-    impl Command for Other {
-        const PURPOSE: &'static str = "other";
+    impl Message for Other {
+        const KIND: Kind = Kind::Lift;
     }
+    impl Command for Order {}
+    impl Command for Other {}
 
     /// Of no use but here.
     fn key(seed: u8) -> SecretKey {
@@ -353,6 +364,7 @@ mod tests {
         Opened {
             command: order(),
             after,
+            skipped: 0,
         }
     }
 
@@ -405,7 +417,9 @@ mod tests {
         let trust = trust(&[&ours]);
         let good = signer(&ours).seal(&order(), 0).unwrap();
         let mut bent = good.clone();
-        *bent.last_mut().unwrap() ^= 1;
+        // The last byte is the number of parts, and not signed.
+        let signed = bent.len() - 2;
+        bent[signed] ^= 1;
         let foreign = signer(&theirs).seal(&order(), 0).unwrap();
         assert_eq!(trust.open_all(&[&good, &good]), [Ok(opened(0)), Ok(opened(0))]);
         let verdicts = trust.open_all::<Order>(&[&good, &bent, &foreign, b"x", &good]);

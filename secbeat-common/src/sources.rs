@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     prefix::{MIN_BANNED_LEN_V4, MIN_BANNED_LEN_V6, Prefix, SINGLE_LEN_V4, SINGLE_LEN_V6},
     sign::Command,
-    wire::Message,
+    wire::{Kind, Message},
 };
 
 /// Lengths of the prefixes that count as one source, by address family: what lies within one is counted together and banned
 /// together. At most a [single source](Prefix::single), which is the default, and at least what may be banned at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(schemars::JsonSchema), schemars(with = "Raw"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "Raw"))]
 #[serde(try_from = "Raw")]
 pub struct SourceLengths {
     #[serde(rename = "ipv4")]
@@ -34,25 +34,25 @@ pub struct LengthError {
 
 /// As in a config file, and in this order on the bus.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "daemon", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
-    /// Of IPv4 sources.
-    #[cfg_attr(feature = "daemon", schemars(range(min = *V4.start(), max = *V4.end())))]
+    /// Prefix length of IPv4 sources.
+    #[cfg_attr(feature = "schema", schemars(range(min = *V4.start(), max = *V4.end())))]
     ipv4: u8,
-    /// Of IPv6 sources.
-    #[cfg_attr(feature = "daemon", schemars(range(min = *V6.start(), max = *V6.end())))]
+    /// Prefix length of IPv6 sources.
+    #[cfg_attr(feature = "schema", schemars(range(min = *V6.start(), max = *V6.end())))]
     ipv6: u8,
 }
 
 const V4: RangeInclusive<u8> = MIN_BANNED_LEN_V4..=SINGLE_LEN_V4;
 const V6: RangeInclusive<u8> = MIN_BANNED_LEN_V6..=SINGLE_LEN_V6;
 
-impl Message for SourceLengths {}
-
-impl Command for SourceLengths {
-    const PURPOSE: &'static str = "sources";
+impl Message for SourceLengths {
+    const KIND: Kind = Kind::Sources;
 }
+
+impl Command for SourceLengths {}
 
 impl Default for SourceLengths {
     fn default() -> Self {
@@ -140,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{decode, encode};
+    use crate::wire::{FORMAT, decode};
 
     fn lengths(v4: u8, v6: u8) -> SourceLengths {
         SourceLengths::new(v4, v6).unwrap()
@@ -196,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_golden_and_checked() {
-        assert_eq!(encode(&lengths(24, 56)), Ok(vec![1, 24, 56]));
-        assert_eq!(decode(&[1, 24, 56]), Ok(lengths(24, 56)));
-        assert!(decode::<SourceLengths>(&[1, 7, 64]).is_err());
+    fn a_message_is_checked() {
+        let message = |lengths: [u8; 2]| [&[FORMAT, Kind::Sources as u8], &lengths[..], &[0]].concat();
+        assert_eq!(decode(&message([24, 56])), Ok(lengths(24, 56)));
+        assert!(decode::<SourceLengths>(&message([7, 64])).is_err());
     }
 
     proptest! {

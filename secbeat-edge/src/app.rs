@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     allowlist::{self, Allowlist},
     api::serve,
     bus::Bus,
@@ -22,6 +22,7 @@ use secbeat_common::daemon::{
     time::now_ms,
     traces::Traces,
 };
+use secbeat_edge_core::{Limits, Reconciler};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -43,7 +44,6 @@ use crate::{
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
     protection::Protection,
-    reconcile::{Limits, Reconciler},
     sources::{
         access_log::{self, AccessLogs},
         authz::Authz,

@@ -16,16 +16,16 @@ use async_nats::jetstream::{self, kv::Entry};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{
-        bus::Bus,
-        commands::{Heard, Reader, TOGETHER},
-        config::NatsUrl,
-        time::now,
-    },
     fence::Fence,
     prefix::Prefix,
     subjects,
     wire::{BlockCommand, Lift},
+};
+use secbeat_daemon::{
+    bus::Bus,
+    commands::{Heard, Reader, TOGETHER},
+    config::NatsUrl,
+    time::now,
 };
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};

@@ -19,27 +19,26 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Generate, Output, Target, print_json},
-        config::HumanDuration,
-        exit::{self, Coded},
-        protect::Known,
-    },
-    maps,
+use secbeat_common::maps;
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Generate, Output, Target, print_json},
+    config::HumanDuration,
+    exit::{self, Coded},
+    protect::Known,
 };
 
 use crate::{
     config::{self, Config},
-    kernel::{self, FilterMode, ObjectSource, Pins},
+    kernel::{self, ObjectSource, Pins},
 };
+use secbeat_edge_core::FilterMode;
 
-/// SecBeat's edge agent: reports what HTTP clients do and drops the banned ones in the kernel.
+/// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
 #[derive(Debug, Parser)]
 #[command(name = "secbeat-edge", version, after_help = exit::HELP)]
 pub struct Cli {
-    /// Config file [default: /etc/secbeat/edge.toml]; only `run` and `check` cannot do without one.
+    /// Config file, required for `run` and `check` [default: /etc/secbeat/edge.toml].
     #[arg(
         long,
         short,
@@ -57,70 +56,70 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon.
     Run {
-        /// Load this XDP object instead of the one built in.
+        /// Load this XDP object instead of the built-in one.
         #[arg(long, value_name = "FILE")]
         bpf_object: Option<PathBuf>,
     },
-    /// Check the config file and say what it means.
+    /// Check the config file and show what it does.
     Check {
-        /// Text for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Show what is attached, what was dropped, and whether the daemon runs.
+    /// Show interfaces, dropped packets, and the state of the daemon.
     Status {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
     /// List the bans in force on this host.
     Bans {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// List who is never banned on this host, and why.
+    /// List the allowlisted addresses of this host, and why.
     Allowed {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Ban a source or a network on this host alone.
+    /// Ban a client or a network on this host only.
     Ban {
         #[command(flatten)]
         target: Target,
-        /// How long, as 30m, 4h or 7d.
+        /// Duration, such as 30m, 4h or 7d.
         #[arg(long, short, default_value = "4h")]
         duration: HumanDuration,
-        /// Why, for whoever looks later.
+        /// Reason, shown in listings.
         #[arg(long, short, default_value = "", hide_default_value = true)]
         note: String,
-        /// A sentence for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Lift a ban on this host alone; `secbeat-orchestrator unban` lifts it everywhere.
+    /// Remove a ban on this host only; `secbeat-orchestrator unban` does so everywhere.
     Unban {
         #[command(flatten)]
         target: Target,
-        /// A sentence for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Show whether bans are enforced or only observed, or switch over at once; at the next start the config holds again.
+    /// Show the mode, or switch it until the next start.
     Mode {
         /// `enforce` drops banned packets; `observe` counts them and lets them pass.
         mode: Option<FilterMode>,
-        /// Text for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Show what each line of an access log is understood as, and why others are not.
+    /// Show how each line of an access log is read, or why it is not understood.
     Explain(explain::Args),
     Enroll(enroll::Enroll),
-    /// The kill switch: take the XDP program off every interface and remove every pin, bans included.
+    /// Kill switch: detach the XDP program from all interfaces and remove all bans.
     Detach {
-        /// A sentence for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },

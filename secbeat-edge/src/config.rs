@@ -9,15 +9,11 @@ use std::{
 
 use anyhow::Context;
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::{
-        config::{self, ConfigError, HumanDuration, NatsUrl, schema},
-        credentials::{Login, Membership, Nats, Role},
-        protect::{Known, Protect, sessions},
-    },
-    maps,
-    prefix::Prefix,
-    subjects,
+use secbeat_common::{maps, prefix::Prefix, subjects};
+use secbeat_daemon::{
+    config::{self, ConfigError, HumanDuration, NatsUrl, schema},
+    credentials::{Login, Membership, Nats, Role},
+    protect::{Known, Protect, sessions},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -40,61 +36,65 @@ pub const DEFAULT_PATH: &str = "/etc/secbeat/edge.toml";
 #[serde(deny_unknown_fields)]
 #[schemars(title = "SecBeat edge")]
 pub struct Config {
-    /// This edge's name on the bus; the host name, with dashes for dots, unless set. An enrolled edge has the name in its
-    /// credentials, and may not state another.
+    /// This edge's name in the fleet. Default: the host name, with dashes for dots. An enrolled edge takes the
+    /// name in its credentials; another one is an error.
     #[serde(default)]
     #[schemars(with = "Option<schema::Name>")]
     pub edge_id: Option<EdgeId>,
     /// Where bans are enforced.
     #[serde(default)]
     pub enforcement: Enforcement,
-    /// Where the local API listens: on loopback alone, for whoever reaches it can lift and add bans.
+    /// Address of the local API. It must be on loopback: anybody who can reach it can add and remove bans.
     #[serde(default = "default_api")]
     #[schemars(with = "schema::Listen")]
     pub api_listen: SocketAddr,
-    /// The proxies or CDN before this edge. What they say of their clients counts, and they are never banned.
+    /// Proxies, load balancers and CDNs in front of this edge. The edge believes them when they name their
+    /// clients, and never bans them. List all of them: SecBeat bans a proxy that is missing here for its clients'
+    /// requests.
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(default, deserialize_with = "config::proxies")]
     pub trusted_proxies: Vec<Prefix>,
-    /// The one header in which they say it. They must set it or append to it, whatever the client sent.
+    /// The header in which trusted proxies name the client: `x-forwarded-for`, `forwarded` (RFC 7239), or your
+    /// CDN's, such as `cf-connecting-ip`. They must overwrite it or append to it.
     #[serde(default)]
     #[schemars(with = "schema::HeaderName")]
     pub client_header: ClientHeader,
     /// The XDP program.
     #[serde(default)]
     pub kernel: Kernel,
-    /// The reverse proxy. Without it the edge enforces bans, and reports what its other sources say.
+    /// The reverse proxy. Without this table there is none: the edge enforces bans, and reports from its other
+    /// data sources. SIGHUP applies changes of this table without a dropped request.
     #[serde(default, rename = "proxy")]
     proxy_file: Option<ProxyFile>,
-    /// What `proxy_file` comes to.
+    /// `[proxy]` after validation.
     #[serde(skip)]
     proxy: Option<ProxyConfig>,
-    /// Logs of web servers that are here already, as many as there are. One of `path` and `journald` must be set.
+    /// Access logs of web servers on this host, one table each. Either `path` or `journald` is required.
     #[serde(default)]
     pub access_log: Vec<AccessLogConfig>,
-    /// Audit logs of web application firewalls.
+    /// Audit logs of web application firewalls, one table each.
     #[serde(default)]
     pub waf_log: Vec<WafLogConfig>,
-    /// What has to outlive the daemon, beside the bans: how far logs were read, and telemetry that waits.
+    /// Folder for state that outlives the daemon: how far logs were read, and the spool.
     #[serde(default = "default_state_dir")]
     #[schemars(with = "schema::Folder")]
     pub state_dir: PathBuf,
-    /// Answers `GET /authz` with 200 or 403 for a web server of your own.
+    /// `GET /authz` responds with 200 or 403, for a web server of your own that asks about its clients.
     #[serde(default)]
     pub authz: Authz,
-    /// What this edge reports of the answers, and how.
+    /// How this edge reports responses to the orchestrator.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
-    /// The bus.
+    /// The connection to NATS.
     #[serde(default)]
     pub nats: Nats,
-    /// Who is never banned on this host, beside those that the edge finds by itself.
+    /// The allowlist of this host, beside the addresses that the edge finds automatically.
     #[serde(default)]
     pub protect: Protect,
     /// Limits on bans.
     #[serde(default)]
     pub bans: Bans,
-    /// Where it was read.
+    /// The path of the file.
     #[serde(skip)]
     path: PathBuf,
 }
@@ -103,11 +103,12 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
-    /// XDP drops the packets. The proxy refuses only those whom the kernel cannot tell apart, such as clients behind a trusted proxy.
+    /// XDP drops packets. The proxy responds with 403 only to clients that the kernel cannot tell apart, such as
+    /// those behind a trusted proxy.
     Kernel,
-    /// The reverse proxy answers 403; needs no root.
+    /// Only the reverse proxy and `/authz` deny, with 403. Needs no root.
     L7,
-    /// XDP drops the packets, and the reverse proxy answers 403 to whom XDP does not see.
+    /// XDP drops packets, and the reverse proxy responds with 403 to banned clients that still reach it.
     #[default]
     Both,
 }
@@ -149,19 +150,22 @@ const DEFAULT_EVENT_EVERY: u32 = 1024;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kernel {
-    /// The interfaces to protect, at least one unless `enforcement` is `"l7"`.
+    /// Interfaces to protect. At least one is required, unless `enforcement` is `"l7"`.
     pub interfaces: Vec<String>,
-    /// Where program, links and maps are pinned. They stay in force without the daemon.
+    /// Folder for pinned program, links and maps, which stay in force without the daemon.
     #[schemars(with = "schema::Folder")]
     pub pin_dir: PathBuf,
-    /// Whether the program may run in the network stack where the driver has no native XDP, which is slower.
+    /// Allow generic mode if the driver has no native XDP: the program then runs in the network stack, several
+    /// times slower.
     pub allow_generic: bool,
-    /// What becomes of banned packets from the start on; `secbeat-edge mode` switches a running edge over.
+    /// What happens to packets of banned clients after a start. `secbeat-edge mode` switches a running edge.
     pub mode: FilterMode,
-    /// A sampled event for the first dropped packet of a ban, and then one every so many: a power of two, or 0 for none.
+    /// Sample the first dropped packet of a ban, and then one in this many, for metrics and trace logs. A power
+    /// of two, or 0 for none.
     #[serde(deserialize_with = "event_every")]
     pub event_every: u32,
-    /// Slots of each ban map (113 bytes each). Give four times the bans you expect: an LRU evicts before it is full.
+    /// Slots of each ban map, 113 bytes each. Set four times the bans you expect: the maps evict before they are
+    /// full.
     pub ban_slots: NonZeroU32,
 }
 
@@ -178,14 +182,15 @@ impl Default for Kernel {
     }
 }
 
-/// The answers to somebody else's proxy.
+/// `/authz`, for other proxies.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authz {
-    /// Off unless set. Whoever reaches it can find out who is banned: keep it on loopback or among your own hosts.
+    /// Address to listen on. Default: off. Anybody who can reach it can find out who is banned: keep it on
+    /// loopback or among your own hosts.
     #[schemars(with = "Option<schema::Listen>")]
     pub listen: Option<SocketAddr>,
-    /// Where the client's address stands, if a trusted proxy or somebody on this host asks.
+    /// The header with the client's address, used if a trusted proxy or a program on this host asks.
     #[schemars(with = "schema::HeaderName")]
     pub client_header: ClientHeader,
 }
@@ -194,9 +199,10 @@ pub struct Authz {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bans {
-    /// No ban lasts longer here, whatever a command says, but those without end that people order.
+    /// Upper limit for ban durations on this host. Permanent manual bans are exempt.
     pub max_duration: HumanDuration,
-    /// How often the kernel's bans are compared with the desired ones, and the names of NATS server and upstream resolved.
+    /// Time between two reconciliations of the kernel's bans. The names of the NATS server and of upstreams are
+    /// resolved as often.
     pub reconcile_interval: HumanDuration,
 }
 

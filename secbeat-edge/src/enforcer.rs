@@ -13,13 +13,13 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{
-        commands::{Reason, Refused},
-        protect::Protected,
-        time::now_ms,
-    },
     prefix::Prefix,
     wire::{BlockCommand, Enforcement},
+};
+use secbeat_daemon::{
+    commands::{Reason, Refused},
+    protect::Protected,
+    time::now_ms,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, error, info, warn};
@@ -34,13 +34,12 @@ use crate::{
     admin::view::{BanView, EnforcerView, EventsView},
     host::{HostChange, LinkEvent},
     kernel::{
-        AllowedNets, BanMaps, DropEvents, FilterMode, Floods, JiffyClock, KernelBan, Program, SettingsMap,
-        XdpSetup, boot_now,
+        AllowedNets, BanMaps, DropEvents, Floods, JiffyClock, Program, SettingsMap, XdpSetup, boot_now,
     },
     l7::L7Bans,
     protection::Protection,
-    reconcile::{Change, Now, Reconciler, Refusal},
 };
+use secbeat_edge_core::{Change, FilterMode, KernelBan, Moment, Reconciler, Refusal};
 
 /// How long after its end a ban may still come without anything being wrong: the bus keeps it for up to a second.
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
@@ -399,8 +398,8 @@ fn brings_an_interface(change: &HostChange) -> bool {
     matches!(change, HostChange::Link(link) if !matches!(link.event, LinkEvent::Gone))
 }
 
-fn now() -> Now {
-    Now {
+fn now() -> Moment {
+    Moment {
         wall_ms: now_ms(),
         boot: boot_now(),
     }

@@ -4,18 +4,21 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
-use secbeat_common::{daemon::protect::Protected, net_table::NetTable, prefix::Prefix, wire::Layer};
+use parking_lot::RwLock;
+use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
+use secbeat_daemon::protect::Protected;
 
 use crate::{
     config::Enforcement,
-    kernel::{BootTime, FilterMode, boot_now},
+    kernel::boot_now,
     sources::{client_address::Client, proxy::Gate},
 };
+use secbeat_edge_core::{BootTime, FilterMode};
 
 /// Whom the HTTP side refuses.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl L7Bans {
 
     /// Bans `target` until `ends`.
     pub fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
-        let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
+        let mut bans = self.bans.write();
         if target.is_single() {
             bans.sources.insert(target, (ends, layer));
         } else {
@@ -91,7 +94,7 @@ impl L7Bans {
 
     /// Lifts the ban of `target`.
     pub fn remove(&self, target: &Prefix) {
-        let mut bans = self.bans.write().unwrap_or_else(PoisonError::into_inner);
+        let mut bans = self.bans.write();
         if target.is_single() {
             bans.sources.remove(target);
         } else {
@@ -100,7 +103,7 @@ impl L7Bans {
     }
 
     fn admission_at(&self, client: Client, now: impl FnOnce() -> BootTime) -> Admission {
-        let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
+        let bans = self.bans.read();
         let mut around = bans.around(client.address).peekable();
         // As in the kernel: the end and the allowlist are looked at on a hit only.
         if around.peek().is_none() {

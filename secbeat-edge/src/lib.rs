@@ -1,11 +1,10 @@
 //! The edge: SecBeat's daemon on every protected host.
 //!
-//! Pure cores: [`reconcile`], [`batch`]. Shells: everything else; [`app`] ties them together.
+//! Decisions are made in `secbeat-edge-core`; here is what carries them out. [`app`] ties the parts together.
 #![deny(unsafe_code)]
 
 pub mod admin;
 pub mod app;
-pub mod batch;
 pub mod bus;
 pub mod cli;
 pub mod config;
@@ -16,7 +15,6 @@ pub mod l7;
 pub mod presence;
 pub mod privileges;
 pub mod protection;
-pub mod reconcile;
 pub mod sources;
 pub mod spool;
 pub mod telemetry;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use secbeat_common::daemon::{cli::init_logging, exit};
+use secbeat_daemon::{cli::init_logging, exit};
 use secbeat_edge::{
     app::{App, Listeners},
     cli::{Cli, Command, object_source},

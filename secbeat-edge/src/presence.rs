@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream::{self, kv};
 use secbeat_common::{
-    daemon::time::now_ms,
     subjects,
-    wire::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    wire::{Drops, EnforcedAt, EnforcedBans, Presence, Speaks, Spooled, XdpInterface},
 };
+use secbeat_daemon::time::now_ms;
 use tokio::{sync::oneshot, time::MissedTickBehavior};
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -17,8 +17,8 @@ use crate::{
     admin::Admin,
     config::Enforcement,
     enforcer::{Holdings, Order},
-    kernel::FilterMode,
 };
+use secbeat_edge_core::FilterMode;
 
 /// How long one write may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -104,11 +104,12 @@ impl Announcer {
             .admin
             .stats()
             .await
-            .map_err(|failure| anyhow::anyhow!("{}", failure.1))?;
+            .map_err(|failure| anyhow::anyhow!("{}", failure.detail()))?;
         Ok(Presence {
             edge_id: stats.edge_id,
             boot_id: self.boot_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            speaks: Speaks::edge(),
             started_at_ms: self.started_at_ms,
             at_ms: now_ms(),
             enforcement: match self.enforcement {

@@ -9,7 +9,7 @@ use std::{sync::mpsc, thread};
 use anyhow::{Context, anyhow};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::{prctl, utsname::uname};
-use secbeat_common::daemon::cli::require_version;
+use secbeat_daemon::cli::require_version;
 use tokio::sync::oneshot;
 
 /// From this kernel on, open maps can be changed without `CAP_BPF` even where `kernel.unprivileged_bpf_disabled` is set.

@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use secbeat_common::{
-    daemon::{
-        protect::{self, Allowed, Known, Names, Protected},
-        time::now_ms,
-    },
-    maps::allow,
-    prefix::Prefix,
-    wire::AllowEntry,
+use secbeat_common::{maps::allow, prefix::Prefix, wire::AllowEntry};
+use secbeat_daemon::{
+    protect::{self, Allowed, Known, Names, Protected},
+    time::now_ms,
 };
 
 use crate::host::HostChange;

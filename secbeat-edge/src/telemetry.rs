@@ -21,10 +21,8 @@ use std::{
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
-use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
-    wire,
-};
+use secbeat_common::wire;
+use secbeat_daemon::{bus::Bus, time::now_ms};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -34,10 +32,8 @@ pub use self::{
     stats::{Loss, TelemetryStats},
     wanted::Wanted,
 };
-use crate::{
-    batch::{Answer, Batcher, Identity, Observation},
-    spool::{EncodedBatch, Spool, boot_ms},
-};
+use crate::spool::{EncodedBatch, Spool, boot_ms};
+use secbeat_edge_core::{Answer, Batcher, Identity, Observation};
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;

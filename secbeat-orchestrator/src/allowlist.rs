@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use secbeat_common::{
-    daemon::{allowlist::Allowlist, bus::Bus, time::now_ms},
     prefix::Prefix,
     wire::{AllowEntry, AuditRecord, Decision, MAX_ALLOWED},
 };
+use secbeat_daemon::{allowlist::Allowlist, bus::Bus, time::now_ms};
+use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
@@ -134,7 +135,7 @@ impl Keeper {
             actor,
             decision,
         };
-        if self.inputs.send(Input::Decided(record)).await.is_err() {
+        if self.inputs.send(Event::Decided(record).into()).await.is_err() {
             warn!(%target, "a change of the allowlist could not be audited: the engine has ended");
         }
     }

@@ -3,21 +3,20 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::{
-    daemon::{
-        allowlist::{self, AllowReader, Allowlist},
-        api::serve,
-        bus::Bus,
-        commands::{Reader, Refused},
-        config::NatsUrl,
-        credentials::Membership,
-        garbage::Garbage,
-        supervisor,
-        tls::ServerTls,
-        traces::Traces,
-    },
-    sign::Signer,
+use secbeat_common::sign::Signer;
+use secbeat_daemon::{
+    allowlist::{self, AllowReader, Allowlist},
+    api::serve,
+    bus::Bus,
+    commands::{Reader, Refused},
+    config::NatsUrl,
+    credentials::Membership,
+    garbage::Garbage,
+    supervisor,
+    tls::ServerTls,
+    traces::Traces,
 };
+use secbeat_orchestrator_core::leases::{LeaseTable, Ownership};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -26,25 +25,18 @@ use tracing::{info, warn};
 
 use crate::{
     allowlist::Keeper,
-    api::{self, Api, RuleView},
+    api::{self, Api},
     auditor::Auditor,
-    bus::{Streams, TELEMETRY_AGE},
+    bus::Streams,
     config::Config,
-    corroboration::Corroboration,
-    detect::Detector,
-    engine::{Engine, EngineHandle, Input},
-    evidence::Witness,
+    engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
     intake::Intake,
-    leases::{
-        self, Tenures,
-        shell::{Leases, Ownership},
-    },
-    ledger::Ledger,
-    presence::Fleet,
+    leases::{self, shell::Leases},
     protection::Protection,
-    replica::{Replica, Revisions},
-    writer::Writer,
+    replica::Replica,
+    view::RuleView,
+    writer::{self, SharedRevisions},
 };
 
 /// Inputs that may wait for the engine; past it reading the bus waits, and the bus keeps what is not read.
@@ -98,37 +90,31 @@ impl App {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let (garbage, refused) = (Arc::new(Garbage::default()), Refused::default());
         let streams = Streams::new(&bus, &member);
-        let (revisions, tenures) = (Revisions::default(), Tenures::default());
+        let revisions = SharedRevisions::default();
+        let (table, leases_table) = watch::channel(LeaseTable::default());
         let port = listener.local_addr().context("asking for the API's port")?.port();
         let identity = leases::identity(port);
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
-        let (leases, changes, leases_view) =
-            Leases::new(bus.clone(), streams.clone(), identity, tenures.clone());
-        let (writer, writing) = Writer::new(
-            streams.clone(),
-            revisions.clone(),
-            tenures.clone(),
-            sender.downgrade(),
-        );
+        let (leases, changes, leases_view) = Leases::new(bus.clone(), streams.clone(), identity, table);
+        let (writer, writing) = writer::Config {
+            streams: streams.clone(),
+            revisions: revisions.clone(),
+            leases: leases_table.clone(),
+            inputs: sender.downgrade(),
+        }
+        .build();
         let (auditor, auditing) = Auditor::new(streams.clone());
         let (allowed, known) = watch::channel(None);
-        let detect = config.detector();
-        let engine = Engine::new(
-            Detector::new(detect.clone()),
-            Ledger::new(config.ledger(protected.iter().map(|net| net.network).collect())),
-            bus.clone(),
+        let engine = engine::Config {
+            decider: config.decider(protected),
+            bus: bus.clone(),
             writer,
             auditor,
-            tenures,
-            config.cleanup_interval.0,
-            config.longest_window() * TELEMETRY_AGE,
-        )
-        .corroborated(Corroboration::new(&detect, config.detect.agreeing_edges))
-        .traced(traces.clone())
-        .forgiving(config.ban.unban_grace)
-        .watching(Fleet::new(config.edges.drift_grace.0))
-        .with_witness(Witness::new(config.evidence.memory_bytes))
-        .protecting(protected, known.clone());
+            leases: leases_table,
+            allowlist: known.clone(),
+            traces: traces.clone(),
+        }
+        .build();
         let fleet_watch = FleetWatch {
             bus: bus.clone(),
             inputs: sender.clone(),
@@ -212,7 +198,11 @@ impl App {
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
-        let telling = tokio::spawn(self.config.wanted().keep(self.intake.bus.clone(), self.signer));
+        let telling = tokio::spawn(
+            self.config
+                .directives()
+                .keep(self.intake.bus.clone(), self.signer),
+        );
         let events = self.api.events.clone();
         let replica = tokio::spawn(self.replica.run());
         let inputs = self.intake.inputs.clone();

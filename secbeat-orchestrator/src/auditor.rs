@@ -1,18 +1,24 @@
 //! Writes audit records, each until the bus has it, and tells who waits for that.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use secbeat_common::wire::AuditRecord;
+use secbeat_orchestrator_core::writer::{BATCH, Urgency};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::{
-    bus::{BATCH, Streams},
-    writer::{FIRST_RETRY, LAST_RETRY, Urgency},
-};
+use crate::bus::Streams;
+
+/// Pause before the first retry; each further one is twice as long, up to [`LAST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// Longest pause before a retry.
+const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// Records that may wait for the bus: those of a large import.
 const QUEUE: usize = 100_000;

@@ -21,19 +21,14 @@ use async_nats::{
     },
 };
 use secbeat_common::{
-    daemon::{bus::Bus, credentials::Membership},
     sign::{Signer, Trust},
     subjects,
     wire::{self, AuditRecord, Lease},
 };
+use secbeat_daemon::{bus::Bus, credentials::Membership};
 use tracing::debug;
 
-pub use self::{
-    allow::Over,
-    audit::AuditQuery,
-    bans::{Found, Put},
-    batch::BATCH,
-};
+pub use self::{allow::Over, audit::AuditQuery};
 use crate::leases::shell::LEASE;
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -248,7 +243,7 @@ impl Streams {
         ))
     }
 
-    /// Writes up to [`BATCH`] audit records in their order, each once, and waits for the server once. What it acknowledged
+    /// Writes up to [`BATCH`](secbeat_orchestrator_core::writer::BATCH) audit records in their order, each once, and waits for the server once. What it acknowledged
     /// is taken out of `records`.
     ///
     /// # Errors

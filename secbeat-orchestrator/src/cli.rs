@@ -18,7 +18,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::Remote,
     cli::{Generate, Output, Target},
     exit,
@@ -29,7 +29,7 @@ use crate::{
     replay,
 };
 
-/// SecBeat's orchestrator: sees what all edges report, decides who is banned, and keeps the ledger.
+/// SecBeat's orchestrator: evaluates the reports of all edges and decides who is banned.
 #[derive(Debug, Parser)]
 #[command(name = "secbeat-orchestrator", version, after_help = exit::HELP)]
 pub struct Cli {
@@ -53,68 +53,68 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon.
     Run,
-    /// Check the config file and say what it means.
+    /// Check the config file and show what it does.
     Check {
-        /// Text for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Show what the daemon counts, which edges are there, and who owns which partition.
+    /// Show statistics, telemetry of each edge, and the owners of partitions.
     Status {
-        /// Text for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
     /// List the active bans.
     Bans(bans::List),
-    /// Ban a source or a network on every edge.
+    /// Ban a client or a network on every edge.
     Ban(bans::Ban),
-    /// Lift a ban on every edge, and forget what the source did.
+    /// Remove a ban on every edge and reset the client's counters.
     Unban {
         #[command(flatten)]
         target: Target,
-        /// A sentence for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Whom nobody in the fleet bans.
+    /// Manage the fleet-wide allowlist.
     #[command(subcommand)]
     Allowlist(allowlist::Command),
-    /// Show findings, bans, unbans and edges that come and go, as it happens.
+    /// Follow findings, bans, unbans, and edges that go up and down.
     Watch {
-        /// A line for people, or a JSON object a line for programs.
+        /// Output format, a line per event.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
     Top(top::Top),
-    /// List what the detector looks for.
+    /// List the rules in force.
     Rules {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Ban what a file lists: an address or a CIDR on each line, CSV with a header, or what `export` wrote.
+    /// Import bans: an address or a CIDR per line, CSV, or the output of `export`.
     Import(import::Args),
-    /// Write the active bans to standard output, for a file.
+    /// Export the active bans to standard output.
     Export(export::Args),
-    /// List the edges: which are there, what they enforce, and whether that is what the ledger says.
+    /// List the edges, what they enforce, and whether it equals the ledger.
     Edges {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Show how long bans take from the decision into each edge's kernel, and who has not answered.
+    /// Show how long bans take into each kernel, and who has not acknowledged.
     Propagation {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
     Why(explain::Why),
     Findings(explain::Findings),
     Audit(explain::Audit),
-    /// Run the detector over access logs and show whom it would have banned.
+    /// Evaluate access logs and show who would have been banned.
     Replay(replay::Args),
-    /// Tokens for the REST API.
+    /// Manage tokens for the REST API.
     #[command(subcommand)]
     Token(token::Command),
     #[command(flatten)]

@@ -1,31 +1,32 @@
 //! The orchestrator's config file. `packaging/orchestrator.toml` shows every key with its default.
 
+mod api;
 mod rules;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::{
-        config::{self, ConfigError, HumanDuration, NatsUrl, schema},
-        credentials::Nats,
-        protect::{Known, Protect, sessions},
-    },
-    prefix::Prefix,
-    sources::SourceLengths,
-    wire::Interest,
+use secbeat_common::{prefix::Prefix, sources::SourceLengths};
+use secbeat_daemon::{
+    config::{self, ConfigError, HumanDuration, NatsUrl, schema},
+    credentials::Nats,
+    protect::{Known, Protect, sessions},
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
-
-pub use self::rules::Rules;
-use crate::{
-    api::config::ApiConfig,
-    detect::{Counts, DetectConfig, RuleConfig},
-    evidence,
+use secbeat_orchestrator_core::{
+    ProtectedNet,
+    analyzers::DetectConfig,
+    decider, evidence,
     ledger::{LedgerConfig, Share},
     presence,
-    wanted::Wanted,
 };
+use serde::{Deserialize, Deserializer, de::Error as _};
+use uuid::Uuid;
+
+pub use self::{
+    api::ApiConfig,
+    rules::{RuleAction, Rules},
+};
+use crate::{bus::TELEMETRY_AGE, directives::Directives};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -35,30 +36,31 @@ pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "SecBeat orchestrator")]
 pub struct Config {
-    /// The REST API. Without tokens whoever is on this host may do everything, and it listens on loopback alone.
+    /// The REST API. Without tokens it listens on loopback only, and everybody on this host may do everything.
     pub api: ApiConfig,
-    /// The proxies and CDNs before the edges, as `trusted_proxies` of theirs: never banned.
+    /// Proxies, load balancers and CDNs in front of the edges, as in their `trusted_proxies`. Never banned.
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(deserialize_with = "config::proxies")]
     pub trusted_proxies: Vec<Prefix>,
-    /// The bus.
+    /// The connection to NATS.
     pub nats: Nats,
     /// The detector.
     pub detect: Detect,
-    /// The rules. A source that reaches the threshold within the window is banned. `error-flood`, `request-flood` and `waf-flood`
-    /// hold unless `enabled` is false; `path-scan` and `login-bruteforce` hold once they are named. What a rule of these names does
-    /// not state is as it ships. A rule of any other name states `counts`, `threshold` and `window`.
+    /// The rules. A client that reaches the threshold within the window is banned. `error-flood`, `request-flood`
+    /// and `waf-flood` are enabled by default; `path-scan` and `login-bruteforce` are enabled by a table with
+    /// their name. These built-in rules have defaults for all keys. A rule with any other name requires `counts`,
+    /// `threshold` and `window`.
     #[serde(rename = "rule")]
     pub rules: Rules,
-    /// What follows a finding.
+    /// Durations and limits of automatic bans.
     pub ban: Ban,
-    /// Who is never banned, beside those that the orchestrator finds on its own host.
+    /// The allowlist of this config, beside the addresses that the orchestrator finds on its own host.
     pub protect: Protect,
-    /// The edges.
+    /// Monitoring of the edges.
     pub edges: Edges,
-    /// What is kept to answer questions with.
+    /// What is kept for `why`.
     pub evidence: Evidence,
-    /// How often sources that went quiet are forgotten.
+    /// How often sources without recent events are removed from memory.
     pub cleanup_interval: HumanDuration,
 }
 
@@ -83,7 +85,7 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edges {
-    /// How long an edge may hold other bans than the ledger before that is an alarm.
+    /// How long an edge may have other bans than the ledger before it counts as sync drift.
     pub drift_grace: HumanDuration,
 }
 
@@ -99,13 +101,14 @@ impl Default for Edges {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detect {
-    /// Sources watched at most; past it the least recently seen are forgotten.
+    /// Sources in memory. Past it, sources that were seen once and not for longest are forgotten first.
     pub max_sources: NonZeroU32,
-    /// What counts as one source and is banned as one, as prefix lengths. Shorter ones hit whoever shares the network too, and no
-    /// more than 4095 of them can be banned at a time. The same on all orchestrators; edges are told.
+    /// Prefix lengths that are counted and banned as one client. With shorter prefixes, everybody in the network
+    /// is banned together, and at most 4095 networks can be banned at a time. Set the same on all orchestrators;
+    /// edges learn it from them.
     pub sources: SourceLengths,
-    /// How many edges have to have seen it for a ban to hold on all of them. Above 1, what one edge
-    /// reports counts for at most that part of a rule's threshold, and what it has seen alone is banned there alone.
+    /// Number of edges that must confirm a finding before the ban applies fleet-wide. Until then it applies only
+    /// on the edges that reported it. With k, one edge contributes at most 1/k of a rule's threshold.
     pub agreeing_edges: NonZeroU32,
 }
 
@@ -126,30 +129,31 @@ impl Default for Detect {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ban {
-    /// Length of a first ban.
+    /// Duration of a first ban.
     pub duration: HumanDuration,
-    /// How many times longer each further ban is.
+    /// Each repeat offence is banned this many times longer.
     pub strike_factor: NonZeroU32,
-    /// What no automatic ban is longer than.
+    /// Upper limit for automatic bans.
     pub max_duration: HumanDuration,
-    /// How long after a ban's end the next one still counts as a further one.
+    /// How long after a ban's expiry the next ban counts as a repeat offence.
     pub strike_memory: HumanDuration,
-    /// How long after an unban nothing counts against its target.
+    /// How long after an unban no event counts against its target.
     #[schemars(with = "schema::Duration")]
     #[serde(
         deserialize_with = "config::duration_or_zero",
         serialize_with = "config::as_duration"
     )]
     pub unban_grace: Duration,
-    /// Brake: past it findings are recorded, and nobody is banned.
+    /// Safety limit: automatic bans in a minute. Past it, findings are recorded and nobody is banned.
     pub max_per_minute: NonZeroU32,
-    /// The same for what one edge's reports lead to.
+    /// Safety limit: automatic bans in a minute on the reports of one edge.
     pub max_per_minute_per_edge: NonZeroU32,
-    /// The same as a share of the sources that behave: above 0, and at most 1.
+    /// Safety limit: automatic bans in a minute as a share of the sources that were seen lately and led to no
+    /// finding. Above 0, at most 1.
     #[schemars(with = "f64", range(max = 1.0), extend("exclusiveMinimum" = 0))]
     #[serde(deserialize_with = "share")]
     pub max_share: Share,
-    /// With fewer sources that behave `max_share` does not count.
+    /// `max_share` applies only with at least this many such sources.
     pub share_from_sources: NonZeroU32,
 }
 
@@ -178,7 +182,7 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
-    /// Bytes that recent error answers and WAF events may take; past it the oldest go.
+    /// Memory for recent error responses and WAF events, in bytes. Past it the oldest are dropped.
     #[schemars(range(min = evidence::MIN_MEMORY))]
     #[serde(deserialize_with = "journal_memory")]
     pub memory_bytes: usize,
@@ -238,7 +242,7 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
-        if let Err(error) = config.wanted().interest.checked() {
+        if let Err(error) = config.directives().interest.checked() {
             let message = format!("what the rules ask edges to report: {error}");
             return Err(ConfigError::contradiction(path, "rule", message));
         }
@@ -247,12 +251,28 @@ impl Config {
 
     /// What edges are asked for.
     #[must_use]
-    pub fn wanted(&self) -> Wanted {
-        let single = |rule: &&RuleConfig| rule.counts == Counts::Requests && !rule.counts_all_requests();
-        let rules = self.rules.0.iter().filter(single);
-        Wanted {
-            interest: Interest::of(rules.map(|rule| rule.filter.clone())),
+    pub fn directives(&self) -> Directives {
+        Directives {
+            interest: self.detector().interest(),
             sources: self.detect.sources,
+        }
+    }
+
+    /// What the decider goes by. `protected` is what was found on this host, and the configured networks.
+    #[must_use]
+    pub fn decider(&self, protected: Vec<ProtectedNet>) -> decider::Config {
+        decider::Config {
+            detect: self.detector(),
+            agreeing_edges: self.detect.agreeing_edges,
+            ledger: self.ledger(Vec::new()),
+            protected,
+            max_age: self.longest_window() * TELEMETRY_AGE,
+            cleanup_interval: self.cleanup_interval.0,
+            unban_grace: self.ban.unban_grace,
+            drift_grace: self.edges.drift_grace.0,
+            evidence_bytes: self.evidence.memory_bytes,
+            traced: false,
+            seed: Uuid::new_v4().into_bytes(),
         }
     }
 

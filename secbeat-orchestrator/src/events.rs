@@ -4,156 +4,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc};
 
-use secbeat_common::{
-    daemon::time::{end, now_ms, rfc3339},
-    wire::{AuditRecord, Decision},
-};
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use secbeat_daemon::time::now_ms;
 use tokio::sync::watch;
-use utoipa::ToSchema;
-
-use crate::detect::Finding;
 
 /// Events kept for readers that come back.
 const HISTORY: usize = 10_000;
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Change {
-    /// A source crossed a rule's threshold.
-    Finding {
-        /// CIDR.
-        target: String,
-        rule: String,
-        /// Events in the rule's window.
-        count: u32,
-        window_ms: u64,
-        /// Why nobody is banned for it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        suppressed: Option<String>,
-    },
-    /// The bus has a ban, and every edge hears of it.
-    Ban {
-        command_id: String,
-        target: String,
-        reason: String,
-        /// `kernel` or `l7`.
-        layer: String,
-        strikes: u32,
-        note: String,
-        /// Who banned.
-        actor: String,
-        /// RFC 3339.
-        /// `null` for a ban without end.
-        expires_at: Option<String>,
-    },
-    /// A ban was lifted before its end.
-    Unban {
-        command_id: String,
-        target: String,
-        actor: String,
-    },
-    /// A network came onto the allowlist, or stays there otherwise.
-    Allow {
-        target: String,
-        comment: String,
-        actor: String,
-        /// RFC 3339; it holds for ever where it is missing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        until: Option<String>,
-    },
-    /// A network was taken off the allowlist.
-    Disallow { target: String, actor: String },
-    /// An edge is there again, or for the first time.
-    EdgeUp { edge_id: String },
-    /// An edge has stopped, or has not been heard of for too long.
-    EdgeDown { edge_id: String },
-    /// An edge has held other bans than the ledger for too long.
-    EdgeDrifts {
-        edge_id: String,
-        /// RFC 3339.
-        since: String,
-    },
-    /// An edge that drifted holds the ledger's bans again.
-    EdgeAgrees { edge_id: String },
-}
-
-impl Change {
-    /// A finding, and why nobody is banned for it, if so.
-    #[must_use]
-    pub fn finding(finding: &Finding, suppressed: Option<String>) -> Self {
-        Self::Finding {
-            target: finding.source.to_string(),
-            rule: finding.rule.name().to_owned(),
-            count: finding.count,
-            window_ms: u64::try_from(finding.window.as_millis()).unwrap_or(u64::MAX),
-            suppressed,
-        }
-    }
-
-    /// A decision that the bus has; `None` for one that changes nothing.
-    #[must_use]
-    pub fn decided(record: &AuditRecord) -> Option<Self> {
-        let (target, actor) = (record.target.to_string(), record.actor.clone());
-        match &record.decision {
-            Decision::Ban {
-                command_id,
-                reason,
-                note,
-                expires_at_ms,
-                strikes,
-                layer,
-                ..
-            } => Some(Self::Ban {
-                command_id: command_id.to_string(),
-                target,
-                reason: reason.name().to_owned(),
-                layer: layer.name().to_owned(),
-                strikes: *strikes,
-                note: note.clone(),
-                actor,
-                expires_at: end(*expires_at_ms),
-            }),
-            Decision::Unban { command_id, .. } => Some(Self::Unban {
-                command_id: command_id.to_string(),
-                target,
-                actor,
-            }),
-            Decision::Allow { comment, until_ms } => Some(Self::Allow {
-                target,
-                comment: comment.clone(),
-                actor,
-                until: until_ms.map(rfc3339),
-            }),
-            Decision::Disallow => Some(Self::Disallow { target, actor }),
-            Decision::Observed { .. } | Decision::Suppressed { .. } => None,
-        }
-    }
-
-    /// The event's name on the stream.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Finding { .. } => "finding",
-            Self::Ban { .. } => "ban",
-            Self::Unban { .. } => "unban",
-            Self::Allow { .. } => "allow",
-            Self::Disallow { .. } => "disallow",
-            Self::EdgeUp { .. } => "edge-up",
-            Self::EdgeDown { .. } => "edge-down",
-            Self::EdgeDrifts { .. } => "edge-drifts",
-            Self::EdgeAgrees { .. } => "edge-agrees",
-        }
-    }
-}
 
 /// Which event: the process that told it, by its start in milliseconds since the Unix epoch, and a number in it from 0 on.
 /// As text `1795168807000-17`.
@@ -184,37 +42,36 @@ impl FromStr for EventId {
     }
 }
 
-/// One event, as JSON on the stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Event {
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<T> {
     /// Resumes the stream after this event.
-    pub id: String,
-    /// RFC 3339.
-    pub at: String,
-    #[serde(flatten)]
-    pub change: Change,
+    pub id: EventId,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    pub what: T,
 }
 
 /// What a reader is told next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    Event(Arc<Event>),
+pub enum Told<T> {
+    Event(Arc<Event<T>>),
     /// It came too late for so many events; `None` if they were another process's.
     Lagged(Option<u64>),
 }
 
 /// Where events go and come from; clones share them.
-#[derive(Clone, Debug)]
-pub struct Events {
+#[derive(Debug)]
+pub struct Events<T> {
     process: i64,
-    history: Arc<Mutex<History>>,
+    history: Arc<Mutex<History<T>>>,
     /// The number of the next event; closed at the daemon's end.
     next: Arc<watch::Sender<Next>>,
 }
 
 #[derive(Debug)]
-struct History {
-    events: VecDeque<Arc<Event>>,
+struct History<T> {
+    events: VecDeque<Arc<Event<T>>>,
     /// The number of the oldest event kept.
     first: u64,
     capacity: usize,
@@ -226,13 +83,23 @@ struct Next {
     ended: bool,
 }
 
-impl Default for Events {
+impl<T> Clone for Events<T> {
+    fn clone(&self) -> Self {
+        Self {
+            process: self.process,
+            history: self.history.clone(),
+            next: self.next.clone(),
+        }
+    }
+}
+
+impl<T> Default for Events<T> {
     fn default() -> Self {
         Self::new(HISTORY, now_ms())
     }
 }
 
-impl Events {
+impl<T> Events<T> {
     /// Keeps the last `capacity` events of the process that started at `process`, milliseconds since the Unix epoch.
     #[must_use]
     pub fn new(capacity: usize, process: i64) -> Self {
@@ -251,8 +118,8 @@ impl Events {
     }
 
     /// Tells all readers. Never waits for one.
-    pub fn tell(&self, change: Change) {
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn tell(&self, what: T) {
+        let mut history = self.history.lock();
         let id = EventId {
             process: self.process,
             number: history.first + history.events.len() as u64,
@@ -262,9 +129,9 @@ impl Events {
             history.first += 1;
         }
         history.events.push_back(Arc::new(Event {
-            id: id.to_string(),
-            at: rfc3339(now_ms()),
-            change,
+            id,
+            at_ms: now_ms(),
+            what,
         }));
         self.next.send_modify(|next| next.number += 1);
     }
@@ -276,7 +143,7 @@ impl Events {
 
     /// A reader of what comes from now on, or of what came after an event that it has seen.
     #[must_use]
-    pub fn follow(&self, after: Option<EventId>) -> Reader {
+    pub fn follow(&self, after: Option<EventId>) -> Reader<T> {
         let news = self.next.subscribe();
         let next = news.borrow().number;
         let (position, stranger) = match after {
@@ -297,8 +164,8 @@ impl Events {
 
 /// One reader.
 #[derive(Debug)]
-pub struct Reader {
-    history: Arc<Mutex<History>>,
+pub struct Reader<T> {
+    history: Arc<Mutex<History<T>>>,
     news: watch::Receiver<Next>,
     /// The number of the event to be read next.
     position: u64,
@@ -306,9 +173,9 @@ pub struct Reader {
     stranger: bool,
 }
 
-impl Reader {
+impl<T> Reader<T> {
     /// What comes next; `None` at the daemon's end.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<Told<T>> {
         let position = self.position;
         if !self.stranger {
             self.news
@@ -316,7 +183,7 @@ impl Reader {
                 .await
                 .ok()?;
         }
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = self.history.lock();
         if std::mem::take(&mut self.stranger) {
             self.position = history.first;
             return Some(Told::Lagged(None));

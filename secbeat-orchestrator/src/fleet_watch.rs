@@ -9,10 +9,11 @@ use async_nats::jetstream::{
 };
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, garbage::Garbage, time::now_ms},
     subjects,
     wire::{self, AckBatch, Presence},
 };
+use secbeat_daemon::{bus::Bus, garbage::Garbage, time::now_ms};
+use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -89,7 +90,7 @@ impl FleetWatch {
             .await
             .context("watching the edges bucket")?;
         loop {
-            let input = tokio::select! {
+            let event = tokio::select! {
                 entry = edges.next() => {
                     let entry = entry.context("the watch of the edges bucket ended")?;
                     self.presence(&entry.context("reading the edges bucket")?)
@@ -98,21 +99,21 @@ impl FleetWatch {
                     self.acks(&message.context("the subscription to acknowledgements ended")?)
                 }
             };
-            if let Some(input) = input {
+            if let Some(event) = event {
                 self.inputs
-                    .send(input)
+                    .send(event.into())
                     .await
                     .map_err(|_| anyhow::anyhow!("the engine has ended"))?;
             }
         }
     }
 
-    fn presence(&self, entry: &kv::Entry) -> Option<Input> {
+    fn presence(&self, entry: &kv::Entry) -> Option<Event> {
         if entry.operation != kv::Operation::Put {
-            return Some(Input::EdgeLeft(entry.key.clone()));
+            return Some(Event::EdgeLeft(entry.key.clone()));
         }
         match serde_json::from_slice::<Presence>(&entry.value) {
-            Ok(record) if record.edge_id == entry.key => Some(Input::EdgeHeard(Box::new(record))),
+            Ok(record) if record.edge_id == entry.key => Some(Event::EdgeHeard(Box::new(record))),
             Ok(record) => {
                 let error = format!("the record of {} under another edge's key", record.edge_id);
                 self.garbage.report(&entry.key, "an edge's presence", &error);
@@ -125,9 +126,10 @@ impl FleetWatch {
         }
     }
 
-    fn acks(&self, message: &async_nats::Message) -> Option<Input> {
-        match wire::decode::<AckBatch>(&message.payload) {
-            Ok(batch) if subjects::acks(&batch.edge_id) == *message.subject => Some(Input::Acks {
+    fn acks(&self, message: &async_nats::Message) -> Option<Event> {
+        let decoded = wire::decode_counted::<AckBatch>(&message.payload);
+        match decoded.map(|decoded| self.garbage.counted(decoded)) {
+            Ok(batch) if subjects::acks(&batch.edge_id) == *message.subject => Some(Event::Acks {
                 batch,
                 received_ms: now_ms(),
             }),

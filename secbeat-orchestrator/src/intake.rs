@@ -7,14 +7,13 @@ mod reader;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use secbeat_common::{
-    daemon::{bus::Bus, garbage::Garbage},
-    sources::SourceLengths,
-};
+use secbeat_common::sources::SourceLengths;
+use secbeat_daemon::{bus::Bus, garbage::Garbage};
+use secbeat_orchestrator_core::{decider::Event, leases::Ownership};
 use tokio::sync::{mpsc, watch};
 
 use self::reader::Reader;
-use crate::{bus::Streams, engine::Input, leases::shell::Ownership};
+use crate::{bus::Streams, engine::Input};
 
 /// What the intake needs.
 #[derive(Clone)]
@@ -40,7 +39,7 @@ impl Intake {
             let mut taken = BTreeSet::new();
             for change in changed.drain(..) {
                 // The engine hears of it before anything that is read because of it.
-                if self.inputs.send(Input::Owned(change)).await.is_err() {
+                if self.inputs.send(Event::Owned(change).into()).await.is_err() {
                     return;
                 }
                 match change {

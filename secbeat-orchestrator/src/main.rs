@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use secbeat_common::daemon::{cli::init_logging, credentials::Role, exit};
+use secbeat_daemon::{cli::init_logging, credentials::Role, exit};
 use secbeat_orchestrator::{
     app::App,
     cli::{Cli, Command},

@@ -3,15 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context;
-use secbeat_common::{
-    daemon::{
-        protect::{self, Known, Names},
-        time::now_ms,
-    },
-    maps::allow,
-    prefix::Prefix,
-    wire::AllowEntry,
+use secbeat_common::{maps::allow, prefix::Prefix};
+use secbeat_daemon::{
+    protect::{self, Known, Names},
+    time::now_ms,
 };
+use secbeat_orchestrator_core::{ProtectedNet, decider::Event};
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
@@ -20,31 +17,6 @@ use crate::engine::Input;
 /// How often the host is looked over. An edge watches its own host more closely; this host's part is that no ban is
 /// decided that every edge would have to enforce.
 const INTERVAL: Duration = Duration::from_secs(30);
-
-/// A network that is never banned, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtectedNet {
-    pub network: Prefix,
-    /// As [`protect::reason_name`] has it.
-    pub reason: &'static str,
-    /// What the config says of it, or whoever put it on the allowlist.
-    pub comment: String,
-    /// When its protection ends, milliseconds since the Unix epoch.
-    pub until_ms: Option<i64>,
-}
-
-impl ProtectedNet {
-    /// What an entry of the fleet's allowlist protects.
-    #[must_use]
-    pub fn of_fleet(entry: &AllowEntry) -> Self {
-        Self {
-            network: entry.network,
-            reason: protect::reason_name(allow::FLEET),
-            comment: entry.comment.clone(),
-            until_ms: entry.until_ms,
-        }
-    }
-}
 
 /// What was found at the last look.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +50,7 @@ impl Protection {
                 .rfind(|entry| code == allow::CONFIGURED && entry.network == network);
             ProtectedNet {
                 network,
-                reason: protect::reason_name(code),
+                code,
                 comment: entry.map_or_else(String::new, |entry| entry.comment.clone()),
                 until_ms: entry.and_then(|entry| Some(entry.until?.as_millisecond())),
             }
@@ -100,7 +72,11 @@ impl Protection {
                 continue;
             }
             info!("protected addresses changed");
-            if inputs.send(Input::Protected(self.networks())).await.is_err() {
+            if inputs
+                .send(Event::Protected(self.networks()).into())
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -129,11 +105,11 @@ mod tests {
         // As if nothing had been found at the start.
         let running = tokio::spawn(Protection::default().run(sender));
         match inputs.recv().await {
-            Some(Input::Protected(networks)) => {
+            Some(Input::Event(Event::Protected(networks))) => {
                 let loopback = networks
                     .iter()
                     .find(|protected| protected.network.to_string() == "127.0.0.0/8");
-                assert_eq!(loopback.unwrap().reason, "loopback");
+                assert_eq!(loopback.unwrap().code, allow::LOOPBACK);
             }
             other => panic!("{other:?}"),
         }

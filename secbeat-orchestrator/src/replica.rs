@@ -3,29 +3,29 @@
 //! After each connection comes what the bucket holds and what the audit says of the time in between, then every change of
 //! the bucket, and every ban that would have been.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream::kv::{Entry, Operation};
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{
-        bus::Bus,
-        commands::{Heard, Reader, TOGETHER},
-        config::NatsUrl,
-        time::now_ms,
-    },
     prefix::Prefix,
     wire::{BlockCommand, Lift},
+};
+use secbeat_daemon::{
+    bus::Bus,
+    commands::{Heard, Reader, TOGETHER},
+    config::NatsUrl,
+    time::now_ms,
+};
+use secbeat_orchestrator_core::{
+    bucket::{Change, Gone, Revisions, Written},
+    decider::Event,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use crate::{bus::Streams, engine::Input, millis};
+use crate::{bus::Streams, engine::Input, millis, writer::SharedRevisions};
 
 /// Pause before reading is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -34,101 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How far two clocks of a fleet may be apart, and an audit record come after what it records.
 const OVERLAP: Duration = Duration::from_secs(60);
 
-/// What a key of the bucket holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    /// 0 if there is nothing.
-    pub revision: u64,
-    /// The end of the ban; 0 if there is none.
-    pub expires_at_ms: i64,
-    /// The latest revision in the whole bucket that is known. A command says that it was written after it, and so after
-    /// whatever anybody has seen of its key, also if the server has forgotten that since.
-    pub seen: u64,
-}
-
-/// What was last heard of each key of the bucket. All clones are one.
-#[derive(Clone, Debug, Default)]
-pub struct Revisions(Arc<Mutex<Known>>);
-
-#[derive(Debug, Default)]
-struct Known {
-    held: HashMap<Prefix, Held>,
-    seen: u64,
-}
-
-impl Revisions {
-    /// Of the key of `target`'s ban, as far as is known.
-    #[must_use]
-    pub fn of(&self, target: &Prefix) -> Held {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = known.held.get(target).copied().unwrap_or_default();
-        Held {
-            seen: known.seen,
-            ..held
-        }
-    }
-
-    /// The same of a key that holds `revision`, and a ban until `expires_at_ms` (0: none).
-    #[must_use]
-    pub fn at(&self, revision: u64, expires_at_ms: i64) -> Held {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Held {
-            revision,
-            expires_at_ms,
-            seen: known.seen.max(revision),
-        }
-    }
-
-    fn take(&self, target: Prefix, entry: &Entry, heard: &Heard<BlockCommand>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.seen = known.seen.max(entry.revision);
-        match entry.operation {
-            Operation::Put => {
-                let expires_at_ms = match heard {
-                    Heard::Put(command) => command.expires_at_ms,
-                    Heard::Gone(_) | Heard::Nothing(_) | Heard::Garbage => 0,
-                };
-                let held = Held {
-                    revision: entry.revision,
-                    expires_at_ms,
-                    seen: entry.revision,
-                };
-                known.held.insert(target, held);
-            }
-            Operation::Delete | Operation::Purge => {
-                known.held.remove(&target);
-            }
-        }
-    }
-
-    /// Forgets all: the bucket's latest revision is `seen`.
-    fn begin(&self, seen: u64) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Known {
-            held: HashMap::new(),
-            seen,
-        };
-    }
-}
-
-/// A ban that the bucket has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    pub command: BlockCommand,
-    /// Of its key.
-    pub revision: u64,
-}
-
-/// The bucket has no ban of `target` any more: it was lifted, or is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone {
-    pub target: Prefix,
-    /// When, milliseconds since the Unix epoch.
-    pub at_ms: i64,
-    /// Of the key's deletion.
-    pub revision: u64,
-}
-
 /// What the replica needs.
 pub struct Replica {
     pub bus: Bus,
@@ -136,7 +41,7 @@ pub struct Replica {
     pub streams: Streams,
     pub inputs: mpsc::Sender<Input>,
     pub reader: Reader<BlockCommand, Lift>,
-    pub revisions: Revisions,
+    pub revisions: SharedRevisions,
     pub longest_window: Duration,
     /// How far back the audit matters at the start.
     pub memory: Duration,
@@ -196,7 +101,7 @@ impl Replica {
             .await
             .context("watching the bans bucket")?;
         self.reader.begin(status.info.created.unix_timestamp_nanos());
-        self.revisions.begin(status.info.state.last_sequence);
+        self.revisions.lock().begin(status.info.state.last_sequence);
         // From before the audit is read, so that none falls between.
         let mut observed = Box::pin(streams.observed_from_now().await?);
         let (mut bans, mut lifted) = (Vec::new(), Vec::new());
@@ -228,15 +133,15 @@ impl Replica {
             None => now_ms().saturating_sub(millis(self.memory)).max(0),
         };
         let audit = streams.decisions_since(since_ms).await?;
-        let input = match *heard_ms {
-            None => Input::Restore {
+        let event = match *heard_ms {
+            None => Event::Restore {
                 bans,
                 audit,
                 since_ms,
             },
-            Some(_) => Input::Recheck { bans, lifted, audit },
+            Some(_) => Event::Recheck { bans, lifted, audit },
         };
-        self.send(input).await?;
+        self.send(event).await?;
         self.restored.send_replace(true);
         *heard_ms = Some(begun_ms);
         loop {
@@ -244,7 +149,7 @@ impl Replica {
                 entry = watch.next() => entry.context("the watch of the bans bucket ended")?,
                 record = observed.next() => {
                     let record = record.context("the audit stream ended")??;
-                    self.send(Input::Observed(Box::new(record))).await?;
+                    self.send(Event::Observed(Box::new(record))).await?;
                     continue;
                 }
             };
@@ -252,17 +157,17 @@ impl Replica {
             *heard_ms = Some(created_ms(&entry));
             for change in self.read(&[entry]) {
                 self.send(match change {
-                    Change::Written(written) => Input::Banned(written),
-                    Change::Gone(gone) => Input::Lifted(gone),
-                    Change::Spoiled { target, revision } => Input::Spoiled { target, revision },
+                    Change::Written(written) => Event::Banned(written),
+                    Change::Gone(gone) => Event::Lifted(gone),
+                    Change::Spoiled { target, revision } => Event::Spoiled { target, revision },
                 })
                 .await?;
             }
         }
     }
 
-    async fn send(&self, input: Input) -> anyhow::Result<()> {
-        let sent = self.inputs.send(input).await;
+    async fn send(&self, event: Event) -> anyhow::Result<()> {
+        let sent = self.inputs.send(event.into()).await;
         sent.map_err(|_| anyhow::anyhow!("the engine has ended"))
     }
 
@@ -280,7 +185,7 @@ impl Replica {
             Heard::Gone(target) | Heard::Nothing(target) => *target,
             Heard::Garbage => return None,
         };
-        self.revisions.take(target, entry, &heard);
+        note(&mut self.revisions.lock(), target, entry, &heard);
         Some(match heard {
             Heard::Put(command) => Change::Written(Box::new(Written {
                 command: *command,
@@ -299,18 +204,21 @@ impl Replica {
     }
 }
 
+/// Notes what the key of `target` holds now.
+fn note(revisions: &mut Revisions, target: Prefix, entry: &Entry, heard: &Heard<BlockCommand>) {
+    match entry.operation {
+        Operation::Put => {
+            let expires_at_ms = match heard {
+                Heard::Put(command) => command.expires_at_ms,
+                Heard::Gone(_) | Heard::Nothing(_) | Heard::Garbage => 0,
+            };
+            revisions.holds(target, entry.revision, expires_at_ms);
+        }
+        Operation::Delete | Operation::Purge => revisions.deleted(&target, entry.revision),
+    }
+}
+
 /// When the server took an entry, milliseconds since the Unix epoch.
 fn created_ms(entry: &Entry) -> i64 {
     i64::try_from(entry.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
-}
-
-/// What an entry changes.
-enum Change {
-    Written(Box<Written>),
-    Gone(Gone),
-    /// What stands under this target's key is not to be obeyed, and took the place of what was there.
-    Spoiled {
-        target: Prefix,
-        revision: u64,
-    },
 }

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write as _, os::fd::AsRawFd as _, path::PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use secbeat_common::daemon::config::ConfigError;
+use secbeat_daemon::config::ConfigError;
 
 /// Has both daemons read `text` as their config.
 ///
@@ -17,7 +17,7 @@ pub fn check(text: &[u8]) {
     match secbeat_orchestrator::config::Config::load(&path) {
         Ok(config) => {
             let _ = config.detector();
-            let _ = config.wanted();
+            let _ = config.directives();
             let _ = config.ledger(Vec::new());
             let _ = config.longest_window();
         }

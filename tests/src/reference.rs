@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use secbeat_common::daemon::config::schema::schema_of;
+use secbeat_daemon::config::schema::schema_of;
 use serde_json::Value;
 
 /// A daemon's config file.
@@ -77,8 +77,7 @@ impl Reference {
         let daemon = self.daemon;
         let mut text = format!(
             "<!-- Written by `cargo xtask docs --reference`. -->\n\n# `{daemon}.toml`\n\nEvery key of \
-             `/etc/secbeat/{daemon}.toml`, and what holds unless it is stated. `secbeat-{daemon} schema` prints what may be \
-             stated as a JSON Schema.\n"
+             `/etc/secbeat/{daemon}.toml`, with its default. `secbeat-{daemon} schema` prints a JSON Schema of the file.\n"
         );
         let mut sections = Vec::new();
         self.find_sections(
@@ -96,7 +95,8 @@ impl Reference {
         }
         let _ = write!(
             text,
-            "\n## The file as it ships\n\n```toml\n{{{{#include ../packaging/{daemon}.toml}}}}\n```\n"
+            "\n## The shipped file\n\n```toml\n{}\n```\n",
+            self.shipped.text.trim_end()
         );
         text
     }
@@ -131,7 +131,7 @@ impl Reference {
             return;
         }
         rows.sort_by_key(|(at, _)| *at);
-        text.push_str("\n| key | value | unless stated | is |\n|---|---|---|---|\n");
+        text.push_str("\n| key | type | default | description |\n|---|---|---|---|\n");
         for (_, row) in rows {
             text.push_str(&row);
         }
@@ -161,8 +161,8 @@ impl Reference {
                 .as_array()
                 .is_some_and(|names| names.contains(&key.into()));
             let default = match self.default_of(section, &path, value) {
-                _ if is_required && inline.len() > 1 => "must be stated there".to_owned(),
-                _ if is_required => "must be stated".to_owned(),
+                _ if is_required && inline.len() > 1 => "required there".to_owned(),
+                _ if is_required => "required".to_owned(),
                 Some(default) => format!("`{default}`"),
                 None => String::new(),
             };
@@ -405,7 +405,7 @@ pub fn as_json(value: toml::Value) -> Value {
 fn same(one: &Value, other: &Value) -> bool {
     let duration = |value: &Value| {
         let text = value.as_str()?;
-        text.parse::<secbeat_common::daemon::config::HumanDuration>().ok()
+        text.parse::<secbeat_daemon::config::HumanDuration>().ok()
     };
     one == other || duration(one).is_some_and(|one| duration(other) == Some(one))
 }

@@ -52,8 +52,8 @@ enum Command {
     Dist(dist::Args),
     /// Make a book of the docs, in target/book
     Docs(docs::Args),
-    /// Check format, lints, licences and unused dependencies
-    Lint,
+    /// Check architecture, format, lints, licences and unused dependencies
+    Lint(lint::Args),
     /// Measure the XDP program or the whole loop
     Bench(bench::Args),
 }
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Docs(args) => docs::run(args),
-        Command::Lint => lint::run(),
+        Command::Lint(args) => lint::run(args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -109,7 +109,9 @@ mod tests {
             .args(["--prefix", "none", "--format", "{p} {f}"]);
         let printed = output(&mut tree).unwrap();
         // The mark says that its dependencies were shown before.
-        let lines = printed.lines().map(|line| line.trim_end_matches(" (*)"));
+        let lines = printed
+            .lines()
+            .map(|line| line.trim_end_matches("(*)").trim_end());
         lines.map(str::to_owned).collect()
     }
 

@@ -1,4 +1,4 @@
 //! A line as `caddy-json`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_common::logs::check("caddy-json", line));
+libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_logs::check("caddy-json", line));

@@ -1,4 +1,4 @@
 //! A line as `combined`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_common::logs::check("combined", line));
+libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_logs::check("combined", line));

@@ -1,4 +1,4 @@
 //! A line as `envoy`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_common::logs::check("envoy", line));
+libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_logs::check("envoy", line));

@@ -1,4 +1,4 @@
 //! A line as `haproxy`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_common::logs::check("haproxy", line));
+libfuzzer_sys::fuzz_target!(|line: &[u8]| secbeat_logs::check("haproxy", line));

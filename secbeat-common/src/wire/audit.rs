@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Evidence, Layer, Reason, SeenEvent};
+use super::{Evidence, Layer, Reason, SeenEvent, seen::known};
 use crate::prefix::Prefix;
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
     /// When it was taken, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// CIDR.
     #[serde(with = "cidr")]
-    #[cfg_attr(feature = "daemon", schema(value_type = String))]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub target: Prefix,
     /// A daemon's name, or whoever used the API.
     pub actor: String,
@@ -24,12 +24,12 @@ pub struct AuditRecord {
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Decision {
     Ban {
         command_id: Uuid,
-        #[cfg_attr(feature = "daemon", schema(value_type = String))]
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
         note: String,
         expires_at_ms: i64,
@@ -41,7 +41,7 @@ pub enum Decision {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         edges: Option<Vec<String>>,
         /// What the source did, oldest first, cut by [`bounded`](super::bounded).
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
     Unban {
@@ -50,7 +50,7 @@ pub enum Decision {
     },
     /// A finding of a rule that only observes, and the ban that it would have been.
     Observed {
-        #[cfg_attr(feature = "daemon", schema(value_type = String))]
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
         note: String,
         expires_at_ms: i64,
@@ -58,7 +58,7 @@ pub enum Decision {
         evidence: Option<Evidence>,
         layer: Layer,
         /// As those of a ban.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
     /// A network came onto the allowlist, or stays there otherwise.
@@ -70,12 +70,12 @@ pub enum Decision {
     Disallow,
     /// A finding that banned nobody, and why.
     Suppressed {
-        #[cfg_attr(feature = "daemon", schema(value_type = String))]
+        #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
         why: String,
         evidence: Evidence,
         /// As those of a ban.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
 }

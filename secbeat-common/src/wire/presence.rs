@@ -4,16 +4,20 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Speaks;
 use crate::digest::Extract;
 
 /// One edge, as of `at_ms`. Counters count since the daemon's start unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Presence {
     pub edge_id: String,
     /// New with every start of the daemon.
     pub boot_id: Uuid,
     pub version: String,
+    /// What it reads of the bus.
+    #[serde(default)]
+    pub speaks: Speaks,
     /// The edge's wall clock, milliseconds since the Unix epoch.
     pub started_at_ms: i64,
     pub at_ms: i64,
@@ -36,17 +40,20 @@ pub struct Presence {
 
 /// Where an edge enforces bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EnforcedAt {
     Kernel,
     L7,
     Both,
+    /// Somewhere that only a later release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// An interface under protection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct XdpInterface {
     pub name: String,
     /// `native` or `generic`.
@@ -55,7 +62,7 @@ pub struct XdpInterface {
 
 /// An edge's bans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EnforcedBans {
     /// In force there, its own ones included.
     pub active: u64,
@@ -71,7 +78,7 @@ pub struct EnforcedBans {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Drops {
     pub packets: u64,
     pub bytes: u64,
@@ -79,7 +86,7 @@ pub struct Drops {
 
 /// Telemetry that waits on disk for the bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Spooled {
     pub batches: u64,
     pub bytes: u64,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::{LearnedFrom, WafOutcome};
 
@@ -13,14 +13,14 @@ pub const MAX_EVIDENCE_TEXT: usize = 4096;
 
 /// One event that was reported of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SeenEvent {
     /// Event time, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// The edge that reported it.
     pub edge: String,
     /// Which of the source's addresses.
-    #[cfg_attr(feature = "daemon", schema(value_type = String))]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub client: IpAddr,
     pub learned_from: LearnedFrom,
     #[serde(flatten)]
@@ -32,7 +32,7 @@ pub struct SeenEvent {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SeenWhat {
     /// An answer with a status of 400–599.
@@ -63,6 +63,22 @@ impl SeenEvent {
         };
         what + self.edge.len() + self.path.len() + self.host.len()
     }
+}
+
+/// Reads the events that this release knows, and leaves out others. Events are for people; the record counts without them.
+pub(super) fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeenEvent>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Event {
+        Known(SeenEvent),
+        Unknown(IgnoredAny),
+    }
+    let events: Vec<Event> = Vec::deserialize(deserializer)?;
+    let known = events.into_iter().filter_map(|event| match event {
+        Event::Known(event) => Some(event),
+        Event::Unknown(_) => None,
+    });
+    Ok(known.collect())
 }
 
 /// The newest of `events` that an audit record may hold, oldest first; `events` come newest first.
@@ -107,7 +123,12 @@ pub(super) mod tests {
             },
             ..answer(1)
         };
-        for learned_from in [LearnedFrom::Peer, LearnedFrom::Header, LearnedFrom::ProxyProtocol] {
+        for learned_from in [
+            LearnedFrom::Peer,
+            LearnedFrom::Header,
+            LearnedFrom::ProxyProtocol,
+            LearnedFrom::Unknown,
+        ] {
             for event in [&answer(1), &waf] {
                 let event = SeenEvent {
                     learned_from,

@@ -2,14 +2,11 @@
 
 use std::collections::HashMap;
 
-use secbeat_common::{
-    daemon::{
-        allowlist::Allowlist,
-        protect::{Allowed, reason_name},
-        time::rfc3339,
-    },
-    maps::allow,
-    prefix::Prefix,
+use secbeat_common::{maps::allow, prefix::Prefix};
+use secbeat_daemon::{
+    allowlist::Allowlist,
+    protect::{Allowed, reason_name},
+    time::rfc3339,
 };
 use serde::{Deserialize, Serialize};
 

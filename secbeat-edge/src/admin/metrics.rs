@@ -1,10 +1,11 @@
 //! `GET /metrics`: the [`Stats`] that the API shows, for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use secbeat_common::daemon::metrics::{Told, scrape};
+use secbeat_daemon::metrics::{Told, scrape};
 
 use super::view::{ProxyView, SpoolView, Stats};
-use crate::{kernel::FilterMode, sources::access_log::AccessLogView};
+use crate::sources::access_log::AccessLogView;
+use secbeat_edge_core::FilterMode;
 
 /// The text of one scrape.
 pub(super) fn render(stats: &Stats) -> String {
@@ -230,11 +231,13 @@ fn telemetry(stats: &Stats) {
         "Messages other than telemetry lost on their way to the bus."
     );
     counter!("secbeat_edge_messages_lost_total").absolute(stats.telemetry.messages_lost);
-    describe_counter!(
-        "secbeat_edge_garbage_total",
-        "Entries in the bans bucket that were no bans."
-    );
+    describe_counter!("secbeat_edge_garbage_total", "Invalid messages from NATS.");
     counter!("secbeat_edge_garbage_total").absolute(stats.garbage);
+    describe_counter!(
+        "secbeat_edge_skipped_parts_total",
+        "Parts of messages that only a later release knows."
+    );
+    counter!("secbeat_edge_skipped_parts_total").absolute(stats.skipped_parts);
 }
 
 fn waf(stats: &Stats) {

@@ -14,28 +14,26 @@ use axum::{
     response::IntoResponse,
     routing::{delete, get, put},
 };
-use secbeat_common::{
-    daemon::{
-        allowlist::Allowlist,
-        api::{Failure, as_problems, ask, bad_request, no_browsers},
-        bus::Bus,
-        config::HumanDuration,
-        garbage::Garbage,
-        metrics::answer as scraped,
-        protect::{Allowed, Protected},
-        time::now_ms,
-    },
-    prefix::Prefix,
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::{
+    allowlist::Allowlist,
+    api::{Failure, as_problems, ask, bad_request, no_browsers},
+    bus::Bus,
+    config::HumanDuration,
+    garbage::Garbage,
+    metrics::answer as scraped,
+    protect::{Allowed, Protected},
+    time::now_ms,
 };
+use secbeat_edge_core::{FilterMode, Origin, Refusal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     bus::Publisher,
     enforcer::Order,
-    kernel::{Attachment, FilterMode, Pins, attachments, read_totals},
+    kernel::{Attachment, Pins, attachments, read_totals},
     l7::L7Bans,
-    reconcile::{Origin, Refusal},
     sources::{
         access_log::Health,
         authz::AuthzStats,
@@ -120,10 +118,9 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self(StatusCode::CONFLICT, refusal.to_string())
-    }
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over errors")]
+fn refused(refusal: Refusal) -> Failure {
+    Failure::new(StatusCode::CONFLICT, refusal.to_string())
 }
 
 impl Admin {
@@ -166,6 +163,7 @@ impl Admin {
                 unattributed: self.authz.unattributed(),
             },
             garbage: self.garbage.count(),
+            skipped_parts: self.garbage.skipped(),
         })
     }
 
@@ -183,7 +181,7 @@ impl Admin {
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
     admin.ask(|reply| Order::Summary { reply }).await?;
     if admin.pins.is_some() && admin.attachments()?.is_empty() {
-        return Err(Failure(
+        return Err(Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the XDP program was detached".to_owned(),
         ));
@@ -241,14 +239,15 @@ async fn ban(
             note: request.note,
             reply,
         })
-        .await??;
+        .await?
+        .map_err(refused)?;
     Ok((StatusCode::CREATED, Json(ban)))
 }
 
 async fn unban(State(admin): State<Admin>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match admin.ask(|reply| Order::Unban { target, reply }).await? {
-        None => Err(Failure(
+        None => Err(Failure::new(
             StatusCode::NOT_FOUND,
             format!("{target} is not banned here"),
         )),

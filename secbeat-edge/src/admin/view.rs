@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use secbeat_common::{
-    daemon::time::rfc3339,
     maps::origin,
     prefix::Prefix,
     verdict::Verdict,
     wire::{Layer, Reason},
 };
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 use crate::{
     enforcer::ReconcileStats,
-    kernel::{Attachment, BootTime, Fill, FilterMode, KernelBan, MAPS, Totals},
-    reconcile::{Enforced, Now, Origin},
+    kernel::{Attachment, Totals},
     sources::access_log::AccessLogView,
     sources::proxy::{ProxyStats, ServerState, Servers},
     telemetry::{Loss, TelemetryStats},
 };
+use secbeat_edge_core::{BAN_MAPS, BootTime, Enforced, Fill, FilterMode, KernelBan, Moment, Origin};
 
 /// One ban.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub struct BanView {
 impl BanView {
     /// A ban that the daemon knows, with the kernel's counts of it where it holds one.
     #[must_use]
-    pub fn of_desired(target: &Prefix, ban: &Enforced, kernel: Option<&KernelBan>, now: Now) -> Self {
+    pub fn of_desired(target: &Prefix, ban: &Enforced, kernel: Option<&KernelBan>, now: Moment) -> Self {
         let left = left(ban.ends, now);
         Self {
             target: target.to_string(),
@@ -66,7 +67,7 @@ impl BanView {
 
     /// A ban read from the pinned maps, without the daemon.
     #[must_use]
-    pub fn of_kernel(target: &Prefix, ban: &KernelBan, now: Now) -> Self {
+    pub fn of_kernel(target: &Prefix, ban: &KernelBan, now: Moment) -> Self {
         let left = left(ban.ends, now);
         Self {
             target: target.to_string(),
@@ -89,7 +90,7 @@ impl BanView {
 }
 
 /// Milliseconds until `ends`; `None` if that never comes.
-fn left(ends: BootTime, now: Now) -> Option<i64> {
+fn left(ends: BootTime, now: Moment) -> Option<i64> {
     (ends != BootTime::NEVER).then(|| i64::try_from(ends.since(now.boot).as_millis()).unwrap_or(i64::MAX))
 }
 
@@ -160,7 +161,7 @@ impl From<ReconcileStats> for ReconcileView {
             foreign: stats.drift.foreign,
             ended: stats.drift.ended,
             evicted: stats.evicted,
-            maps: MAPS.iter().zip(&stats.fill).map(map).collect(),
+            maps: BAN_MAPS.iter().zip(&stats.fill).map(map).collect(),
         }
     }
 }
@@ -219,6 +220,9 @@ pub struct Stats {
     pub authz: AuthzView,
     /// Entries in the bans bucket that were no bans.
     pub garbage: u64,
+    /// Parts of messages that only a later release knows.
+    #[serde(default)]
+    pub skipped_parts: u64,
 }
 
 /// What the proxy has counted since the daemon started, and its servers.
@@ -331,7 +335,7 @@ impl Telemetry {
         Self {
             recorded: stats.recorded(),
             dropped: stats.dropped(),
-            lost: Loss::ALL.into_iter().map(lost).collect(),
+            lost: Loss::VARIANTS.iter().copied().map(lost).collect(),
             batches_sent: stats.batches_sent(),
             batches_late: stats.batches_late(),
             batches_resent: stats.batches_resent(),

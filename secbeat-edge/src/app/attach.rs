@@ -1,6 +1,7 @@
 //! Takes the host's interfaces under protection.
 
-use secbeat_common::{daemon::protect::Protected, maps::allow, prefix::Prefix};
+use secbeat_common::{maps::allow, prefix::Prefix};
+use secbeat_daemon::protect::Protected;
 
 use crate::{
     config::Config,

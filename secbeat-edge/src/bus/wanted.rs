@@ -9,12 +9,12 @@ use async_nats::jetstream::{
 };
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{bus::Bus, garbage::Garbage},
     sign::{Opened, Trust},
     sources::SourceLengths,
     subjects,
     wire::{Interest, TooInterested},
 };
+use secbeat_daemon::{bus::Bus, garbage::Garbage};
 use tracing::{debug, info};
 
 use crate::telemetry::Wanted;
@@ -71,7 +71,11 @@ fn take(entry: &Entry, wanted: &Wanted, trust: &Trust, garbage: &Garbage) {
     match entry.key.as_str() {
         subjects::INTEREST_KEY => {
             let opened = trust.open::<Interest>(&entry.value).map_err(TooInterested::from);
-            match opened.and_then(|opened| opened.command.checked()) {
+            let checked = opened.and_then(|opened| {
+                garbage.skip(opened.skipped);
+                opened.command.checked()
+            });
+            match checked {
                 Ok(interest) => {
                     info!(filters = interest.filters().len(), "read what rules ask for");
                     wanted.set_interest(interest);
@@ -80,7 +84,12 @@ fn take(entry: &Entry, wanted: &Wanted, trust: &Trust, garbage: &Garbage) {
             }
         }
         subjects::SOURCES_KEY => match trust.open::<SourceLengths>(&entry.value) {
-            Ok(Opened { command: sources, .. }) => {
+            Ok(Opened {
+                command: sources,
+                skipped,
+                ..
+            }) => {
+                garbage.skip(skipped);
                 info!(%sources, "read what counts as one source");
                 wanted.set_sources(sources);
             }

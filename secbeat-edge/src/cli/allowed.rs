@@ -1,6 +1,6 @@
 //! `allowed`: who is protected and why, told by the daemon, or else read from the kernel's allowlist.
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     allowlist::Allowlist,
     api::CallError,
     cli::{Output, print_json, table},

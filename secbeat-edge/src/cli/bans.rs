@@ -1,29 +1,26 @@
 //! `bans`, `ban` and `unban`: through the daemon where one runs, else in the pinned maps.
 
 use anyhow::bail;
-use secbeat_common::{
-    daemon::{
-        api::CallError,
-        cli::{Output, print_json, table},
-        config::HumanDuration,
-        exit::Coded,
-        protect::sessions,
-        time::{ends_in, now_ms},
-    },
-    maps,
-    prefix::Prefix,
+use secbeat_common::{maps, prefix::Prefix};
+use secbeat_daemon::{
+    api::CallError,
+    cli::{Output, print_json, table},
+    config::HumanDuration,
+    exit::Coded,
+    protect::sessions,
+    time::{ends_in, now_ms},
 };
 
 use super::Places;
 use crate::{
     admin::{BanRequest, Unbanned, view::BanView},
-    kernel::{self, BanMaps, Floods, KernelBan, Pins, boot_now},
+    kernel::{self, BanMaps, Floods, Pins, boot_now},
     protection::Protection,
-    reconcile::{self, Now},
 };
+use secbeat_edge_core::{KernelBan, Moment, cover};
 
-fn now() -> Now {
-    Now {
+fn now() -> Moment {
+    Moment {
         wall_ms: now_ms(),
         boot: boot_now(),
     }
@@ -137,7 +134,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         bans.put(target, &ban, &clock)?;
         return Ok(ban);
     }
-    for (net, part) in reconcile::cover(&bans.nets()?, *target, ban) {
+    for (net, part) in cover(&bans.nets()?, *target, ban) {
         bans.put(&net, &part, &clock)?;
     }
     Ok(ban)
@@ -147,17 +144,17 @@ pub(super) fn unban(places: &Places, target: &Prefix, output: Output) -> anyhow:
     let (lifted, told) = match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
         Ok(lifted) if lifted.fleet_ban => {
             let told = format!(
-                "lifted the ban of {target} on this host; the fleet still bans it (secbeat-orchestrator unban {target} lifts it everywhere)"
+                "unbanned {target} on this host; the fleet still bans it (`secbeat-orchestrator unban {target}` unbans it everywhere)"
             );
             (lifted, told)
         }
-        Ok(lifted) => (lifted, format!("lifted the ban of {target}")),
+        Ok(lifted) => (lifted, format!("unbanned {target}")),
         Err(CallError::Unreachable(_)) => {
             let lifted = unban_in_kernel(places, target)?;
-            let mut told = format!("lifted the ban of {target} in the kernel; the daemon is not running");
+            let mut told = format!("unbanned {target} in the kernel; the daemon is not running");
             if lifted.fleet_ban {
                 told.push_str(&format!(
-                    "\nthe fleet still bans it: a started daemon does so again (secbeat-orchestrator unban {target} lifts it everywhere)"
+                    "\nthe fleet still bans it: the daemon enforces that again when it starts (`secbeat-orchestrator unban {target}` unbans it everywhere)"
                 ));
             }
             (lifted, told)

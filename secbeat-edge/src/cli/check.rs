@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use secbeat_common::daemon::cli::{Output, print_json};
+use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -78,12 +78,12 @@ pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
         return print_json(&checked);
     }
     println!("{}: ok", checked.config);
-    let obeys = match checked.verifies_commands {
-        true => "signed commands alone",
-        false => "whoever reaches NATS (it has no credentials)",
+    let accepts = match checked.verifies_commands {
+        true => "signed commands only",
+        false => "commands of anyone who can connect to NATS (there are no credentials)",
     };
     println!(
-        "edge `{}` reports to NATS at {} and obeys {obeys}",
+        "edge `{}` reports to NATS at {} and accepts {accepts}",
         checked.edge_id, checked.nats
     );
     if !checked.proxy.listeners.is_empty() {
@@ -103,7 +103,7 @@ pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
         );
     }
     if let Some(listen) = &checked.authz {
-        println!("it answers /authz on {listen}");
+        println!("it serves /authz on {listen}");
     }
     if checked.l7 {
         println!("bans are enforced by the proxy with 403");

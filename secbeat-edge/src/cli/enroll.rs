@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
-use secbeat_common::daemon::credentials::{Credentials, Nats, Role};
+use secbeat_daemon::credentials::{Credentials, Nats, Role};
 
 use crate::config::Config;
 
 /// Install the credentials that `secbeat-orchestrator enroll` wrote for this host.
 #[derive(Debug, Args)]
 pub struct Enroll {
-    /// The file.
+    /// File to install.
     file: PathBuf,
-    /// Take the place of credentials that are here already.
+    /// Replace existing credentials.
     #[arg(long)]
     replace: bool,
 }
@@ -28,13 +28,13 @@ impl Enroll {
         let path = nats.path(Role::Edge, config);
         ensure!(
             path != self.file,
-            "{} is where credentials belong already",
+            "{} is already the place of the credentials; name another file",
             path.display()
         );
         credentials.save(&path, self.replace)?;
         println!(
-            "this host is the edge {} of the fleet at {}, by {}\n\
-             restart the daemon, and delete {}: it holds the same secrets",
+            "installed the credentials of edge {} for NATS at {} as {}\n\
+             restart the daemon, and delete {}: it has the same secrets",
             credentials.name,
             credentials.url,
             path.display(),

@@ -8,25 +8,23 @@ use std::{
 
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
-use secbeat_common::{
-    daemon::cli::Output,
-    logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine},
-};
+use secbeat_daemon::cli::Output;
+use secbeat_logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
 use serde::Serialize;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy, envoy-json,
-    /// or a pattern as `$remote_addr [$time_local] "$request" $status`.
+    /// Format of the lines: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy, envoy-json,
+    /// or a pattern such as `$remote_addr [$time_local] "$request" $status`.
     #[arg(long, short, value_name = "FORMAT", default_value_t)]
     format: FormatChoice,
-    /// Time zone of times that are logged without one, as Europe/Berlin.
+    /// Time zone of times that are logged without one, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
     time_zone: TimeZone,
-    /// Text for people, or a JSON object a line for programs.
+    /// Output format; JSON has an object per line.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
-    /// The log; `-` is standard input.
+    /// Log file; `-` is standard input.
     file: PathBuf,
 }
 

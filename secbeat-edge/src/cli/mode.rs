@@ -1,6 +1,6 @@
 //! `mode`: through the daemon where one runs, else in the pinned settings.
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };
@@ -8,8 +8,9 @@ use secbeat_common::daemon::{
 use super::Places;
 use crate::{
     admin::{ModeRequest, view::Stats},
-    kernel::{FilterMode, SettingsMap},
+    kernel::SettingsMap,
 };
+use secbeat_edge_core::FilterMode;
 
 pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> anyhow::Result<()> {
     let (mode, lasting) = match mode {

@@ -1,6 +1,6 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };
@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::{Places, bans};
 use crate::{
     admin::view::{Packets, ReconcileView, Stats},
-    kernel::{self, Attachment, FilterMode, SettingsMap},
+    kernel::{self, Attachment, SettingsMap},
     sources::access_log::AccessLogView,
 };
+use secbeat_edge_core::FilterMode;
 
 /// What `status` shows.
 #[derive(Debug, Serialize)]
@@ -62,7 +63,7 @@ pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
 fn print_status(status: &Status) {
     let daemon = match (status.running, status.attached.is_empty()) {
         (true, _) => "running",
-        (false, false) => "not running; what is pinned stays enforced",
+        (false, false) => "not running; pinned bans stay in force",
         (false, true) => "not running",
     };
     println!("daemon     {daemon}");
@@ -95,16 +96,16 @@ fn print_status(status: &Status) {
     );
     if let Some(daemon) = &status.daemon {
         println!(
-            "bus        {}",
+            "NATS       {}",
             if daemon.bus_connected {
                 "connected"
             } else {
-                "NATS UNREACHABLE"
+                "UNREACHABLE"
             }
         );
         let telemetry = &daemon.telemetry;
         println!(
-            "telemetry  {} answers recorded, {} lost, {} messages lost",
+            "telemetry  {} responses recorded, {} lost, {} other messages lost",
             telemetry.recorded, telemetry.dropped, telemetry.messages_lost
         );
         daemon.access_logs.iter().for_each(print_log);
@@ -121,15 +122,18 @@ fn print_status(status: &Status) {
         println!(
             "spool      {}",
             if spool.failing {
-                "CANNOT BE USED: telemetry is lost while NATS is away".to_owned()
+                "UNUSABLE: telemetry is lost while NATS is down".to_owned()
             } else {
-                format!("{} batches wait for NATS ({} bytes)", spool.batches, spool.bytes)
+                format!(
+                    "{} batches waiting for NATS ({} bytes)",
+                    spool.batches, spool.bytes
+                )
             }
         );
         let unattributed: u64 = daemon.unattributed.values().sum();
         if unattributed > 0 {
             println!(
-                "nobody's   {unattributed} requests from trusted proxies that named no client (see trusted_proxies and client_header)"
+                "unattributed  {unattributed} requests of trusted proxies that named no client (see trusted_proxies and client_header)"
             );
         }
         if daemon.proxy_protocol_refused > 0 {
@@ -151,8 +155,8 @@ fn print_log(log: &AccessLogView) {
         log.unparsed_share * 100.0,
         log.bytes_behind,
         log.silent_ms
-            .map_or("none since the start".to_owned(), |silent| format!(
-                "the last {} s ago",
+            .map_or("no line since the start".to_owned(), |silent| format!(
+                "last line {} s ago",
                 silent / 1000
             ))
     );
@@ -169,7 +173,7 @@ fn print_log(log: &AccessLogView) {
 
 fn print_reconcile(reconcile: &ReconcileView) {
     println!(
-        "drift      {} bans missing from the kernel, {} in it otherwise, {} unasked for, at the last comparison ({} ms)",
+        "drift      {} missing, {} different, {} unexpected (last reconciliation took {} ms)",
         reconcile.missing, reconcile.differing, reconcile.foreign, reconcile.took_ms
     );
     println!("evictions  {} bans since the daemon started", reconcile.evicted);

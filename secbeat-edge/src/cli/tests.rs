@@ -1,5 +1,5 @@
 use clap::CommandFactory;
-use secbeat_common::daemon::cli::help_of_all;
+use secbeat_daemon::cli::help_of_all;
 
 use super::*;
 

@@ -8,12 +8,12 @@
 use std::time::SystemTime;
 
 use secbeat_common::{
-    daemon::{
-        time::{now, now_ms},
-        traces::{KeyValue, Span, SpanKind, Traces},
-    },
     subjects,
     wire::{self, Ack, AckBatch, BlockCommand, Enforcement, MAX_ACKS},
+};
+use secbeat_daemon::{
+    time::{now, now_ms},
+    traces::{KeyValue, Span, SpanKind, Traces},
 };
 use tracing::error;
 

@@ -6,10 +6,7 @@ use secbeat_common::prefix::Prefix;
 use tracing::error;
 
 use super::{Enforcer, KernelSide};
-use crate::{
-    kernel::{BootTime, KernelBan},
-    reconcile::{Change, Enforced, Entry},
-};
+use secbeat_edge_core::{BootTime, Change, Enforced, Entry, KernelBan};
 
 /// Targets whose change the kernel did not take, and why.
 #[derive(Debug, Default)]

@@ -6,18 +6,15 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now,
     digest::Extract,
     prefix::Prefix,
     wire::{AllowEntry, BlockCommand},
 };
+use secbeat_daemon::time::now;
 use tokio::sync::oneshot;
 
-use crate::{
-    admin::view::{BanView, EnforcerView},
-    kernel::FilterMode,
-    reconcile::{Origin, Refusal},
-};
+use crate::admin::view::{BanView, EnforcerView};
+use secbeat_edge_core::{FilterMode, Origin, Refusal};
 
 /// What others ask of the enforcer.
 #[derive(Debug)]

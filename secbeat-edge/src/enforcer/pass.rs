@@ -10,10 +10,8 @@ use secbeat_common::prefix::Prefix;
 use tracing::{debug, error, warn};
 
 use super::Enforcer;
-use crate::{
-    kernel::{Fill, MAPS, Walk, boot_now},
-    reconcile::{Drift, Pass, Surroundings},
-};
+use crate::kernel::{Walk, boot_now};
+use secbeat_edge_core::{BAN_MAPS, Drift, Fill, Pass, Surroundings};
 
 /// Missing bans that are written in one step.
 const REPAIRED_AT_ONCE: usize = 4096;
@@ -36,7 +34,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 struct Done {
     drift: Drift,
-    fill: [Fill; MAPS.len()],
+    fill: [Fill; BAN_MAPS.len()],
 }
 
 /// What reconciliation has found and done since the daemon started.
@@ -52,8 +50,8 @@ pub struct ReconcileStats {
     pub took: Duration,
     /// Bans that had been in the kernel, were still desired and found missing, over all reconciliations.
     pub evicted: u64,
-    /// How full the ban maps were, in the order of [`MAPS`], before anything was repaired.
-    pub fill: [Fill; MAPS.len()],
+    /// How full the ban maps were, in the order of [`BAN_MAPS`], before anything was repaired.
+    pub fill: [Fill; BAN_MAPS.len()],
 }
 
 impl Enforcer {
@@ -135,7 +133,7 @@ impl Enforcer {
     }
 
     fn reconciled(&mut self, Done { drift, fill }: Done, took: Duration) {
-        for ((name, before), now) in MAPS.iter().zip(&self.stats.fill).zip(&fill) {
+        for ((name, before), now) in BAN_MAPS.iter().zip(&self.stats.fill).zip(&fill) {
             if now.is_crowded() && !before.is_crowded() {
                 warn!(
                     map = name,

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context;
 use futures::StreamExt as _;
 use inotify::{EventMask, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
-use secbeat_common::daemon::protect::{RESOLV_CONF, RESOLVED_UPLINKS, sessions};
+use secbeat_daemon::protect::{RESOLV_CONF, RESOLVED_UPLINKS, sessions};
 use tracing::debug;
 
 /// What a file is about.

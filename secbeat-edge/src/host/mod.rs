@@ -11,7 +11,7 @@ mod pending;
 
 pub(crate) use self::files::points as watch_points;
 
-use secbeat_common::daemon::protect::Names;
+use secbeat_daemon::protect::Names;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;
 

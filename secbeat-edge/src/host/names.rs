@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use secbeat_common::daemon::protect::{Known, Names};
+use secbeat_daemon::protect::{Known, Names};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::error;
 

@@ -9,10 +9,11 @@ use secbeat_common::{
     maps::{self, Ban, NetKey},
     prefix::Prefix,
 };
+use secbeat_edge_core::KernelBan;
 
 use super::{
     Pins, SettingsMap,
-    bans::{JiffyBan, KernelBan, absent_is_none},
+    bans::{JiffyBan, absent_is_none},
 };
 
 /// The trie and the switch that makes the program look into it.

@@ -9,28 +9,15 @@ use secbeat_common::{
     prefix::Prefix,
 };
 
+use secbeat_edge_core::{BAN_MAPS, Fill, KernelBan};
+
 use super::{
-    BootTime, JiffyClock, Pins, SettingsMap,
+    JiffyClock, Pins, SettingsMap,
     banned_nets::BannedNets,
     batch::Cursor,
     sieve::{Met, Sieve},
     source_bans::{SourceBans, SourceKey as _},
 };
-
-/// A ban as the kernel holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KernelBan {
-    pub ends: BootTime,
-    /// A code of [`maps::reason`].
-    pub reason: u8,
-    /// A code of [`maps::origin`].
-    pub origin: u8,
-    pub strikes: u32,
-    /// The allowlist's generation in which it touches this source nowhere; see [`Ban::unallowed_in`].
-    pub unallowed_in: u32,
-    pub dropped_packets: u64,
-    pub dropped_bytes: u64,
-}
 
 /// A ban with its end in the program's own time.
 #[derive(Clone, Copy, Debug)]
@@ -68,26 +55,11 @@ fn first(targets: &[Prefix]) -> String {
     targets.first().map_or_else(String::new, Prefix::to_string)
 }
 
-/// How full a map is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fill {
-    pub entries: u64,
-    pub slots: u32,
-}
-
-impl Fill {
-    /// Whether more than half the slots are taken: an LRU map evicts before it is full.
-    #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.entries > u64::from(self.slots / 2)
-    }
-}
-
 /// A walk through the three maps, a few thousand bans at a time.
 #[derive(Debug, Default)]
 pub struct Walk {
     at: Place,
-    entries: [u64; MAPS.len()],
+    entries: [u64; BAN_MAPS.len()],
     /// The bits of the bans that it met, if the sieve is to be put in order after it.
     met: Option<Met>,
 }
@@ -105,9 +77,6 @@ impl Default for Place {
         Self::V4(Cursor::Start)
     }
 }
-
-/// The ban maps, in the order of a walk.
-pub const MAPS: [&str; 3] = [maps::BANNED_V4, maps::BANNED_V6, maps::BANNED_NETS];
 
 /// The ban maps: `BANNED_V4` and `BANNED_V6` hold sources, `BANNED_NETS` every other prefix.
 pub struct BanMaps {
@@ -146,7 +115,7 @@ impl BanMaps {
     ///
     /// When the kernel refuses.
     pub fn put(&mut self, target: &Prefix, ban: &KernelBan, clock: &JiffyClock) -> anyhow::Result<()> {
-        let ban = ban.at(clock);
+        let ban = JiffyBan::new(ban, clock);
         match self.sifted(target) {
             Key::V4(key) => self.v4.put(key, &ban),
             Key::V6(key) => self.v6.put(key, &ban),
@@ -183,10 +152,10 @@ impl BanMaps {
         let (mut v4, mut v6, mut refused, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (target, ban) in bans {
             match self.sifted(target) {
-                Key::V4(key) => v4.push((key, ban.at(clock))),
-                Key::V6(key) => v6.push((key, ban.at(clock))),
+                Key::V4(key) => v4.push((key, JiffyBan::new(ban, clock))),
+                Key::V6(key) => v6.push((key, JiffyBan::new(ban, clock))),
                 Key::Net => {
-                    if let Err(error) = self.nets.put(target, &ban.at(clock)) {
+                    if let Err(error) = self.nets.put(target, &JiffyBan::new(ban, clock)) {
                         refused.push(*target);
                         first.get_or_insert(error);
                     }
@@ -285,9 +254,9 @@ impl BanMaps {
         Ok(Some(bans))
     }
 
-    /// How full the maps were when `walk` came through, in the order of [`MAPS`].
+    /// How full the maps were when `walk` came through, in the order of [`BAN_MAPS`].
     #[must_use]
-    pub fn fill(&self, walk: &Walk) -> [Fill; MAPS.len()] {
+    pub fn fill(&self, walk: &Walk) -> [Fill; BAN_MAPS.len()] {
         let slots = [self.v4.slots(), self.v6.slots(), maps::NET_SLOTS];
         std::array::from_fn(|map| Fill {
             entries: walk.entries[map],
@@ -378,31 +347,17 @@ pub(super) fn absent_is_none<T>(result: Result<T, MapError>) -> Result<Option<T>
     }
 }
 
-impl KernelBan {
-    fn at(&self, clock: &JiffyClock) -> JiffyBan {
-        JiffyBan(Ban {
-            expires_jiffies: clock.jiffies_at(self.ends),
-            expires_boot_ns: self.ends.0,
-            dropped_packets: self.dropped_packets,
-            dropped_bytes: self.dropped_bytes,
-            reason: self.reason,
-            origin: self.origin,
-            strikes: u16::try_from(self.strikes).unwrap_or(u16::MAX),
-            unallowed_in: self.unallowed_in,
-        })
-    }
-}
-
-impl From<Ban> for KernelBan {
-    fn from(ban: Ban) -> Self {
-        Self {
-            ends: BootTime(ban.expires_boot_ns),
-            reason: ban.reason,
-            origin: ban.origin,
-            strikes: u32::from(ban.strikes),
-            unallowed_in: ban.unallowed_in,
+impl JiffyBan {
+    fn new(ban: &KernelBan, clock: &JiffyClock) -> Self {
+        Self(Ban {
+            expires_jiffies: clock.jiffies_at(ban.ends),
+            expires_boot_ns: ban.ends.0,
             dropped_packets: ban.dropped_packets,
             dropped_bytes: ban.dropped_bytes,
-        }
+            reason: ban.reason,
+            origin: ban.origin,
+            strikes: u16::try_from(ban.strikes).unwrap_or(u16::MAX),
+            unallowed_in: ban.unallowed_in,
+        })
     }
 }

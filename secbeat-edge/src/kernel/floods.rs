@@ -9,7 +9,9 @@ use secbeat_common::{
     prefix::Prefix,
 };
 
-use super::{BootTime, KernelBan, Pins};
+use secbeat_edge_core::{BootTime, KernelBan};
+
+use super::Pins;
 
 /// The map, open.
 pub struct Floods {

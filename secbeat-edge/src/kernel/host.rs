@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use nix::sys::utsname::uname;
-use secbeat_common::daemon::cli::require_version;
+use secbeat_daemon::cli::require_version;
 
 /// Oldest kernel on which everything that SecBeat uses exists.
 const MIN_KERNEL: (u32, u32) = (5, 15);

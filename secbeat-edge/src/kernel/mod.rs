@@ -31,8 +31,8 @@ mod source_bans;
 mod syscall;
 
 pub use attach::{Attachment, attachments};
-pub use bans::{BanMaps, Fill, KernelBan, MAPS, Unwritten, Walk};
-pub use clock::{BootTime, JiffyClock, boot_now};
+pub use bans::{BanMaps, Unwritten, Walk};
+pub use clock::{JiffyClock, boot_now};
 pub use counters::{Totals, read_totals};
 pub use events::DropEvents;
 pub use floods::{Floods, HeldBack};
@@ -41,4 +41,5 @@ pub use nets::{AllowedNets, read_allowed};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
 pub use program::{Program, XdpSetup, jiffy_clock};
-pub use settings::{FilterMode, SettingsMap};
+pub use secbeat_edge_core::{FilterMode, KernelBan};
+pub use settings::SettingsMap;

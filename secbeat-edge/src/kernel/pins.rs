@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use nix::sys::statfs::{FsType, statfs};
 use secbeat_common::maps;
+use strum::{IntoStaticStr, VariantArray};
 
 /// `BPF_FS_MAGIC` of `linux/magic.h`.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
@@ -30,7 +31,8 @@ pub struct Pins {
 }
 
 /// How the driver runs the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(const_into_str, serialize_all = "lowercase")]
 pub(super) enum Mode {
     /// In the driver, before the network stack sees the packet.
     Native,
@@ -39,15 +41,10 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    const ALL: [Self; 2] = [Self::Native, Self::Generic];
-
     /// The name in pins, logs and the API.
     #[must_use]
     pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
+        self.into_str()
     }
 }
 
@@ -70,7 +67,7 @@ impl LinkPin {
 
     fn parse(file_name: &str) -> Option<Self> {
         let rest = file_name.strip_prefix(LINK_PREFIX)?;
-        Mode::ALL.into_iter().find_map(|mode| {
+        Mode::VARIANTS.iter().find_map(|&mode| {
             let interface = rest
                 .strip_prefix(mode.name())?
                 .strip_prefix('-')?
@@ -290,17 +287,17 @@ mod tests {
 
     #[test]
     fn link_pins_name_interface_and_mode_without_dots() {
-        for (interface, mode) in [
-            ("eth0", Mode::Native),
-            ("bond0.100", Mode::Generic),
-            ("wg-home", Mode::Native),
+        for (interface, mode, name) in [
+            ("eth0", Mode::Native, "link-native-eth0"),
+            ("bond0.100", Mode::Generic, "link-generic-bond0~100"),
+            ("wg-home", Mode::Native, "link-native-wg-home"),
         ] {
             let pin = LinkPin {
                 interface: interface.to_owned(),
                 mode,
             };
-            assert!(!pin.file_name().contains('.'));
-            assert_eq!(LinkPin::parse(&pin.file_name()), Some(pin));
+            assert_eq!(pin.file_name(), name);
+            assert_eq!(LinkPin::parse(name), Some(pin));
         }
         assert_eq!(LinkPin::parse("BANNED_V4"), None);
         assert_eq!(LinkPin::parse("link-eth0"), None);

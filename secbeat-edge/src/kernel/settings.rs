@@ -1,61 +1,11 @@
 //! `SETTINGS`: what the program is told at run time. Each field has one owner, and is changed without touching the others.
 
-use std::{fmt, str::FromStr};
-
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use aya::maps::{Array, Map, MapData};
 use secbeat_common::maps::{self, Settings};
+use secbeat_edge_core::FilterMode;
 
 use super::Pins;
-
-/// What becomes of the packets of banned sources.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum FilterMode {
-    /// They are dropped.
-    #[default]
-    Enforce,
-    /// They are counted, and pass.
-    Observe,
-}
-
-impl FilterMode {
-    const fn code(self) -> u32 {
-        match self {
-            Self::Enforce => maps::mode::ENFORCE,
-            Self::Observe => maps::mode::OBSERVE,
-        }
-    }
-
-    /// The name in the config, the API and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Observe => "observe",
-        }
-    }
-}
-
-impl fmt::Display for FilterMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for FilterMode {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<Self> {
-        match text {
-            "enforce" => Ok(Self::Enforce),
-            "observe" => Ok(Self::Observe),
-            _ => bail!("`{text}` is no mode: `enforce` or `observe`"),
-        }
-    }
-}
 
 /// The one entry of `SETTINGS`. May be opened several times in one process, by those who own its fields.
 pub struct SettingsMap {
@@ -149,5 +99,20 @@ impl SettingsMap {
                 .context("writing the program's settings")?;
         }
         Ok(after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_have_the_names_of_the_config() {
+        for (mode, name) in [(FilterMode::Enforce, "enforce"), (FilterMode::Observe, "observe")] {
+            assert_eq!(mode.to_string(), name);
+            assert_eq!(name.parse::<FilterMode>().unwrap(), mode);
+        }
+        let error = "Enforce".parse::<FilterMode>().unwrap_err();
+        assert_eq!(error.to_string(), "`Enforce` is no mode: `enforce` or `observe`");
     }
 }

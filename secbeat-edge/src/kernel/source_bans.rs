@@ -8,10 +8,11 @@ use aya::{
     maps::{HashMap, Map, MapData},
 };
 use secbeat_common::{maps::Ban, prefix::Prefix};
+use secbeat_edge_core::KernelBan;
 
 use super::{
     Pins,
-    bans::{Counts, JiffyBan, KernelBan, Unwritten, absent_is_none},
+    bans::{Counts, JiffyBan, Unwritten, absent_is_none},
     batch::{self, Cursor, HashMapFd},
 };
 

@@ -140,13 +140,12 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::{daemon::protect::Protected, wire::Layer};
+    use secbeat_common::wire::Layer;
+    use secbeat_daemon::protect::Protected;
 
     use super::*;
-    use crate::{
-        config::Enforcement,
-        kernel::{BootTime, FilterMode},
-    };
+    use crate::config::Enforcement;
+    use secbeat_edge_core::{BootTime, FilterMode};
 
     const BANNED_AT_L7: &str = "198.51.100.7";
     const BANNED_IN_THE_KERNEL: &str = "2001:db8::7";

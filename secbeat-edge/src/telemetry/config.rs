@@ -9,13 +9,11 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use secbeat_common::daemon::config::{HumanDuration, schema};
+use secbeat_daemon::config::{HumanDuration, schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{
-    batch::{BatchConfig, MAX_EVENTS, MAX_SOURCES},
-    spool::SpoolConfig,
-};
+use crate::spool::SpoolConfig;
+use secbeat_edge_core::{BatchConfig, MAX_EVENTS, MAX_SOURCES};
 
 /// Answers that wait for the batcher, unless configured otherwise. Under a tenth of them are ever taken in normal
 /// operation; full of errors with the longest texts, they are 60 MB.
@@ -40,34 +38,37 @@ const LONGEST_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
-    /// Whether anything is told at all; an edge that tells nothing still enforces.
+    /// Disable to enforce bans without reporting.
     pub enabled: bool,
-    /// Answers that may wait for the batcher; past it they are dropped and counted.
+    /// Responses that may wait to be batched. Further ones are dropped and counted.
     #[schemars(range(max = MAX_QUEUE.get()))]
     #[serde(deserialize_with = "queue")]
     pub queue: NonZeroUsize,
-    /// How long a busy edge gathers errors before it sends them; an idle one sends at once. From 1 to 50 ms.
+    /// How long a busy edge collects error responses before it sends a batch, from 1 to 50 ms. An idle edge sends
+    /// at once.
     #[serde(deserialize_with = "linger")]
     pub linger: HumanDuration,
-    /// The same for good answers, which are in less of a hurry.
+    /// The same for successful responses, from 1 to 50 ms.
     #[serde(deserialize_with = "linger")]
     pub good_linger: HumanDuration,
-    /// With so many errors it sends before.
+    /// Send a batch early once it holds this many error responses.
     #[schemars(range(min = 1, max = MAX_EVENTS))]
     #[serde(deserialize_with = "events")]
     pub max_events: usize,
-    /// With so many sources it sends before.
+    /// Send a batch early once it holds this many sources.
     #[schemars(range(min = 1, max = MAX_SOURCES))]
     #[serde(deserialize_with = "sources")]
     pub max_sources: usize,
-    /// Where telemetry waits while NATS is away: a folder of this edge alone, in `state_dir` unless it begins with `/`.
+    /// Folder where telemetry waits while NATS is down: for this edge only, in `state_dir` unless it begins with
+    /// `/`. `off`: drop it.
     #[schemars(with = "schema::Spool")]
     pub spool: SpoolPlace,
-    /// Most bytes that wait there; past it the oldest go.
+    /// Size limit of the spool in bytes. Past it the oldest telemetry is dropped.
     #[schemars(range(min = MIN_SPOOL_BYTES, max = MAX_SPOOL_BYTES))]
     #[serde(deserialize_with = "spool_bytes")]
     pub spool_max_bytes: u64,
-    /// What is older when NATS is back is discarded: from 1 s to a day. Give twice the longest window of the orchestrator's rules.
+    /// Drop spooled telemetry that is older than this, from 1 s to a day. Set twice the longest window of the
+    /// orchestrator's rules.
     #[serde(deserialize_with = "max_age")]
     pub max_age: HumanDuration,
 }

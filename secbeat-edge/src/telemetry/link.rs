@@ -21,10 +21,10 @@ use std::{
 
 use bytes::Bytes;
 use secbeat_common::{
-    daemon::bus::Bus,
     subjects,
     wire::{self, LateBatch},
 };
+use secbeat_daemon::bus::Bus;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,

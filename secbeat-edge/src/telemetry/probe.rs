@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use secbeat_common::{daemon::bus::Bus, subjects};
+use secbeat_common::subjects;
+use secbeat_daemon::bus::Bus;
 use tokio::{sync::watch, time::Instant};
 
 /// How often the bus is probed.

@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::spool::SpoolStats;
 
 /// Why answers are lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(const_into_str, serialize_all = "kebab-case")]
 pub enum Loss {
     /// The batcher's queue was full.
     Queue,
@@ -20,18 +23,10 @@ pub enum Loss {
 }
 
 impl Loss {
-    pub const ALL: [Self; 5] = [Self::Queue, Self::Bus, Self::SpoolFull, Self::TooOld, Self::Disk];
-
     /// The name that users meet.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Bus => "bus",
-            Self::SpoolFull => "spool-full",
-            Self::TooOld => "too-old",
-            Self::Disk => "disk",
-        }
+        self.into_str()
     }
 }
 
@@ -43,7 +38,7 @@ pub struct TelemetryStats {
     pub(super) batches_sent: AtomicU64,
     pub(super) batches_late: AtomicU64,
     pub(super) batches_resent: AtomicU64,
-    lost: [AtomicU64; Loss::ALL.len()],
+    lost: [AtomicU64; Loss::VARIANTS.len()],
     spool: SpoolStats,
 }
 
@@ -99,5 +94,16 @@ impl TelemetryStats {
     #[must_use]
     pub fn spool(&self) -> &SpoolStats {
         &self.spool
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_have_the_names_of_the_api() {
+        let names: Vec<_> = Loss::VARIANTS.iter().map(|loss| loss.name()).collect();
+        assert_eq!(names, ["queue", "bus", "spool-full", "too-old", "disk"]);
     }
 }

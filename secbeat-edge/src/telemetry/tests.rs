@@ -7,7 +7,7 @@ use secbeat_common::{
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::batch::BatchConfig;
+use secbeat_edge_core::BatchConfig;
 
 struct Collect(mpsc::UnboundedSender<TelemetryBatch>);
 

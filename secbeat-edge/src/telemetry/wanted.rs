@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use secbeat_common::{sources::SourceLengths, wire::Interest};
 
-use crate::batch::Answer;
+use secbeat_edge_core::Answer;
 
 /// Which good answers are reported one by one, and what counts as one source. Shared by all who report; cheap to clone.
 #[derive(Clone, Debug, Default)]

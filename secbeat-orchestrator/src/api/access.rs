@@ -13,10 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{
-    Failure,
-    token::{Role, Token, find},
-};
+use super::Failure;
+use crate::token::{Role, Token, find};
 
 /// Who signs what comes in where no token is asked for.
 const ANYBODY: &str = "api";
@@ -106,7 +104,7 @@ impl IntoResponse for Refusal {
         let (challenge, failure) = match self {
             Self::NoToken => (
                 "Bearer realm=\"secbeat\"",
-                Failure(
+                Failure::new(
                     StatusCode::UNAUTHORIZED,
                     "this takes a token: --token-file, SECBEAT_TOKEN, or `Authorization: Bearer …`"
                         .to_owned(),
@@ -114,14 +112,14 @@ impl IntoResponse for Refusal {
             ),
             Self::WrongToken => (
                 "Bearer realm=\"secbeat\", error=\"invalid_token\"",
-                Failure(
+                Failure::new(
                     StatusCode::UNAUTHORIZED,
                     "the orchestrator does not know this token".to_owned(),
                 ),
             ),
             Self::TooLittle { name, role, required } => (
                 "Bearer realm=\"secbeat\", error=\"insufficient_scope\"",
-                Failure(
+                Failure::new(
                     StatusCode::FORBIDDEN,
                     format!(
                         "the token `{name}` has the role `{}`; this takes `{}`",
@@ -142,7 +140,7 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::token::TokenHash;
+    use crate::token::TokenHash;
 
     #[test]
     fn reading_takes_read_changing_operate_and_the_allowlist_admin() {

@@ -7,13 +7,13 @@ use axum::{
 };
 use jiff::Timestamp;
 use secbeat_common::{
-    daemon::{
-        api::bad_request,
-        term::Term,
-        time::{ms_to_end, now_ms, rfc3339},
-    },
     prefix::Prefix,
     wire::{AllowEntry, PERMANENT},
+};
+use secbeat_daemon::{
+    api::bad_request,
+    term::Term,
+    time::{ms_to_end, now_ms, rfc3339},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -152,14 +152,14 @@ pub struct Disallowed {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::Disconnected | Refusal::Unread | Refusal::Unacknowledged(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Refusal::NotThere(_) => StatusCode::NOT_FOUND,
-            Refusal::Full => StatusCode::CONFLICT,
+        let (status, code) = match refusal {
+            Refusal::Disconnected => (StatusCode::SERVICE_UNAVAILABLE, "nats_unreachable"),
+            Refusal::Unread => (StatusCode::SERVICE_UNAVAILABLE, "restoring"),
+            Refusal::Unacknowledged(_) => (StatusCode::SERVICE_UNAVAILABLE, "unacknowledged"),
+            Refusal::NotThere(_) => (StatusCode::NOT_FOUND, "not_allowlisted"),
+            Refusal::Full => (StatusCode::CONFLICT, "allowlist_full"),
         };
-        Self(status, refusal.to_string())
+        Self::new(status, refusal.to_string()).with_code(code)
     }
 }
 
@@ -235,12 +235,10 @@ mod tests {
             duration: duration.map(str::to_owned),
             until: until.map(str::to_owned),
         };
-        request
-            .entry("ci".to_owned(), NOW)
-            .map_err(|Failure(status, why)| {
-                assert_eq!(status, StatusCode::BAD_REQUEST);
-                why
-            })
+        request.entry("ci".to_owned(), NOW).map_err(|failure| {
+            assert_eq!(failure.status(), StatusCode::BAD_REQUEST);
+            failure.detail().to_owned()
+        })
     }
 
     #[test]
@@ -291,7 +289,7 @@ mod tests {
             duration: None,
             until: None,
         };
-        let Failure(_, why) = long.entry("ci".to_owned(), NOW).unwrap_err();
-        assert_eq!(why, "comment: 257 bytes, 256 at most");
+        let failure = long.entry("ci".to_owned(), NOW).unwrap_err();
+        assert_eq!(failure.detail(), "comment: 257 bytes, 256 at most");
     }
 }

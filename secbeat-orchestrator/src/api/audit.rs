@@ -6,15 +6,11 @@ use axum::{
     extract::{Query, State},
     http::StatusCode,
 };
-use secbeat_common::{
-    daemon::{
-        api::bad_request,
-        config::HumanDuration,
-        time::{now_ms, rfc3339},
-    },
-    prefix::Prefix,
-    subjects,
-    wire::AuditRecord,
+use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
+use secbeat_daemon::{
+    api::bad_request,
+    config::HumanDuration,
+    time::{now_ms, rfc3339},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -62,7 +58,7 @@ async fn audit(
     Query(question): Query<Question>,
 ) -> Result<Json<Vec<AuditView>>, Failure> {
     let query = question.parse()?;
-    let unavailable = |why: String| Failure(StatusCode::SERVICE_UNAVAILABLE, why);
+    let unavailable = |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let mut records = tokio::time::timeout(PATIENCE, api.streams.audit(&query))
         .await
         .map_err(|_| unavailable("NATS takes too long; ask for less, as by since or target".to_owned()))?

@@ -8,23 +8,21 @@ use axum::{
     extract::{DefaultBodyLimit, Path, Query, State},
     http::StatusCode,
 };
-use secbeat_common::{
-    daemon::{api::bad_request, term::Term, time::now_ms},
-    prefix::Prefix,
-    wire::Layer,
+use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
+use secbeat_orchestrator_core::{
+    decider::{Import, ImportMode, OrderError, Refused},
+    ledger::{BanQuery, MAX_NOTE, ManualBan, Refusal},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Api, Caller, Failure,
-    view::{BanPage, BanView, Imported},
-};
+use super::{Api, Caller, Failure};
 use crate::{
-    engine::{Import, ImportMode, Input},
+    engine::{Input, OrderFailure},
     exchange::{BanEntry, EntryError},
-    ledger::{BanQuery, MAX_NOTE, ManualBan},
+    view::{self, BanPage, BanView, Imported},
 };
 
 /// Most bans in one request to import.
@@ -138,7 +136,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/api/v1/bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query()?;
-    Ok(Json(api.ask(|reply| Input::List { query, reply }).await?))
+    let bans = api.ask(|reply| Input::List { query, reply }).await?;
+    Ok(Json(BanPage::new(&bans, now_ms())))
 }
 
 /// Ban a source or a network on every edge.
@@ -163,8 +162,8 @@ async fn ban(
     let ban = api
         .ask(|reply| Input::Ban { ban, reply })
         .await?
-        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
-    Ok((StatusCode::CREATED, Json(ban)))
+        .map_err(failure)?;
+    Ok((StatusCode::CREATED, Json(BanView::new(&ban, now_ms()))))
 }
 
 /// Lift a ban on every edge, and forget what the source did.
@@ -180,9 +179,13 @@ async fn unban(
 ) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match api.ask(|reply| Input::Unban { target, actor, reply }).await? {
-        Ok(Some(ban)) => Ok(Json(Unbanned { target: ban.target })),
-        Ok(None) => Err(Failure(StatusCode::NOT_FOUND, format!("{target} is not banned"))),
-        Err(error) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, error)),
+        Ok(Some(ban)) => Ok(Json(Unbanned {
+            target: ban.command.target.to_string(),
+        })),
+        Ok(None) => Err(
+            Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned")).with_code("not_banned"),
+        ),
+        Err(error) => Err(failure(error)),
     }
 }
 
@@ -222,6 +225,61 @@ async fn import(
     let imported = api
         .ask(|reply| Input::Import { import, reply })
         .await?
-        .map_err(|error| Failure(StatusCode::CONFLICT, error))?;
-    Ok(Json(imported))
+        .map_err(failure)?;
+    Ok(Json(imported.into()))
+}
+
+/// Refused bans that an error names.
+const NAMED: usize = 3;
+
+/// Why an order was not carried out, as the API says it: 503 where the same order may succeed soon, 422 where it never will,
+/// 409 where something else stands in its way.
+fn failure(error: OrderFailure) -> Failure {
+    let order = match error {
+        OrderFailure::Unreachable => return unavailable("nats_unreachable", &error),
+        OrderFailure::Order(order) => order,
+    };
+    match order {
+        OrderError::Restoring => unavailable("restoring", &order),
+        OrderError::Refused(refused) => refusal(&refused),
+        OrderError::SomeRefused { refused, of } => {
+            let named = refused
+                .iter()
+                .take(NAMED)
+                .map(|order| view::refusal(&order.refused));
+            let named: Vec<_> = named.collect();
+            let more = match refused.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            let why = format!(
+                "nothing was imported, since {} of {of} cannot be banned: {}{more}",
+                refused.len(),
+                named.join("; ")
+            );
+            Failure::new(StatusCode::CONFLICT, why).with_code("some_refused")
+        }
+        OrderError::Expired => conflict("expired", &order),
+        OrderError::Superseded => conflict("superseded", &order),
+        OrderError::Outrun => conflict("banned_by_another", &order),
+        OrderError::Fenced => conflict("not_owner", &order),
+    }
+}
+
+fn refusal(refused: &Refused) -> Failure {
+    let (status, code) = match refused.refusal {
+        Refusal::Protected(_) => (StatusCode::CONFLICT, "allowlisted"),
+        Refusal::TooManyNets => (StatusCode::CONFLICT, "too_many_networks"),
+        Refusal::Unbannable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unbannable"),
+        Refusal::Ended => (StatusCode::UNPROCESSABLE_ENTITY, "expired"),
+    };
+    Failure::new(status, view::refusal(refused)).with_code(code)
+}
+
+fn unavailable(code: &'static str, error: &impl ToString) -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with_code(code)
+}
+
+fn conflict(code: &'static str, error: &impl ToString) -> Failure {
+    Failure::new(StatusCode::CONFLICT, error.to_string()).with_code(code)
 }

@@ -1,16 +1,10 @@
 //! `GET /api/v1/edges`.
 
 use axum::{Json, extract::State};
-use secbeat_common::{daemon::time::rfc3339, wire::Presence};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Failure, view::EdgeView};
-use crate::{
-    engine::Input,
-    presence::{Agreement, DownCause, Edge, State as EdgeState},
-};
+use super::{Api, Failure};
+use crate::{engine::Input, view::FleetEdge};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(edges))
@@ -19,105 +13,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// The edges: which are there, what they enforce, and whether that is what the ledger says.
 #[utoipa::path(get, path = "/api/v1/edges", responses((status = OK, body = Vec<FleetEdge>)))]
 async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> {
-    Ok(Json(api.ask(|reply| Input::Edges { reply }).await?))
-}
-
-/// One edge.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct FleetEdge {
-    #[serde(flatten)]
-    pub standing: Standing,
-    /// How its bans compare with the ledger's.
-    pub agreement: AgreementView,
-    /// How far its wall clock is ahead of the orchestrator's.
-    pub clock_ahead_ms: i64,
-    /// What it last said of itself.
-    pub record: Presence,
-    /// Its telemetry; missing before the first.
-    pub telemetry: Option<EdgeView>,
-}
-
-/// Whether an edge is there and agrees.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Standing {
-    pub edge_id: String,
-    pub state: StateView,
-    /// RFC 3339.
-    pub since: String,
-    /// Since when it has not held the ledger's bans, once that lasted longer than `edges.drift_grace`; RFC 3339.
-    pub drifting_since: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StateView {
-    Up,
-    /// It said that it ends.
-    Stopped,
-    /// It has not been heard of.
-    Down,
-}
-
-impl StateView {
-    /// The word that people read.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Stopped => "stopped",
-            Self::Down => "down",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "verdict", rename_all = "lowercase")]
-pub enum AgreementView {
-    Agrees,
-    Differs {
-        /// Bans that the edge holds, and those that the ledger has, of those that both can compare. Equal numbers may still
-        /// be different bans.
-        held: u64,
-        issued: u64,
-        /// Bans that its kernel did not take.
-        unwritten: u64,
-    },
-    Unknown,
-}
-
-impl Standing {
-    #[must_use]
-    pub fn new(edge: &Edge) -> Self {
-        Self {
-            edge_id: edge.record.edge_id.clone(),
-            state: match edge.state {
-                EdgeState::Up => StateView::Up,
-                EdgeState::Down(DownCause::Stopped) => StateView::Stopped,
-                EdgeState::Down(DownCause::Lost) => StateView::Down,
-            },
-            since: rfc3339(edge.since_ms),
-            drifting_since: edge.drifting_since_ms.map(rfc3339),
-        }
-    }
-}
-
-impl FleetEdge {
-    #[must_use]
-    pub fn new(edge: &Edge, telemetry: Option<EdgeView>) -> Self {
-        Self {
-            standing: Standing::new(edge),
-            agreement: match edge.agreement {
-                Agreement::Agrees => AgreementView::Agrees,
-                Agreement::Unknown => AgreementView::Unknown,
-                Agreement::Differs(difference) => AgreementView::Differs {
-                    held: difference.held,
-                    issued: difference.issued,
-                    unwritten: difference.unwritten,
-                },
-            },
-            clock_ahead_ms: edge.clock_ahead_ms,
-            record: edge.record.clone(),
-            telemetry,
-        }
-    }
+    let edges = api.ask(|reply| Input::Edges { reply }).await?;
+    let edges = edges
+        .iter()
+        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref()));
+    Ok(Json(edges.collect()))
 }

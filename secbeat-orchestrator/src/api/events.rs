@@ -8,13 +8,13 @@ use axum::{
     response::sse::{Event as Sent, KeepAlive, Sse},
 };
 use futures::{Stream, stream};
-use secbeat_common::daemon::api::bad_request;
+use secbeat_daemon::api::bad_request;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
-use crate::events::{Event, Told};
+use crate::{engine::Happening, events::Told, view::EventView};
 
 /// How often a comment shows that a silent stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(
     get, path = "/api/v1/events",
     params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; without it, with what comes next")),
-    responses((status = OK, body = Event, content_type = "text/event-stream",
+    responses((status = OK, body = EventView, content_type = "text/event-stream",
         description = "Each event's data, but for `lagged`, whose data is a `Lagged`"))
 )]
 async fn events(
@@ -50,22 +50,27 @@ async fn events(
         .transpose()
         .map_err(|error: String| bad_request(LAST_EVENT_ID, error))?;
     let told = stream::unfold(api.events.follow(after), |mut reader| async move {
-        Some((Ok(sent(&reader.next().await?)), reader))
+        loop {
+            if let Some(sent) = sent(&reader.next().await?) {
+                return Some((Ok(sent), reader));
+            }
+        }
     });
     Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-fn sent(told: &Told) -> Sent {
+/// `None` for what changes nothing.
+fn sent(told: &Told<Happening>) -> Option<Sent> {
     match told {
-        Told::Event(event) => of(event),
+        Told::Event(event) => EventView::new(event).as_ref().map(of),
         Told::Lagged(missed) => {
             let lagged = Lagged { missed: *missed };
-            Sent::default().event("lagged").data(json(&lagged))
+            Some(Sent::default().event("lagged").data(json(&lagged)))
         }
     }
 }
 
-fn of(event: &Event) -> Sent {
+fn of(event: &EventView) -> Sent {
     Sent::default()
         .id(&event.id)
         .event(event.change.kind())

@@ -5,16 +5,14 @@ use axum::{
     Json,
     extract::{Query, State},
 };
-use secbeat_common::daemon::api::bad_request;
+use secbeat_daemon::api::bad_request;
+use secbeat_orchestrator_core::evidence::FindingFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
-use crate::{
-    engine::Input,
-    evidence::{FindingFilter, FindingView},
-};
+use crate::{engine::Input, view::FindingView};
 
 /// Findings in an answer unless told otherwise.
 const LIMIT: usize = 100;
@@ -48,5 +46,6 @@ async fn findings(
     };
     let limit = question.limit.unwrap_or(LIMIT);
     let input = |reply| Input::Findings { filter, limit, reply };
-    Ok(Json(api.ask(input).await?))
+    let findings = api.ask(input).await?;
+    Ok(Json(findings.iter().map(Into::into).collect()))
 }

@@ -1,16 +1,14 @@
 //! `GET /metrics`, for Prometheus.
 
 use axum::{extract::State, response::IntoResponse};
-use secbeat_common::daemon::metrics::{Told, answer, scrape};
+use secbeat_daemon::metrics::{Told, answer, scrape};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Api, Failure,
-    edges::{Standing, StateView},
-    propagation::PropagationView,
-    view::{ApiStats, EdgeView, Stats},
+use super::{Api, Failure};
+use crate::{
+    engine::Input,
+    view::{ApiStats, EdgeView, PropagationView, Standing, StateView, Stats},
 };
-use crate::engine::Input;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(metrics))
@@ -21,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Failure> {
     let stats = api.stats().await?;
     let propagation = api.ask(|reply| Input::Propagation { reply }).await?;
-    Ok(answer(render(&stats, &propagation)))
+    Ok(answer(render(&stats, &PropagationView::new(&propagation))))
 }
 
 /// The text of one scrape.
@@ -64,6 +62,11 @@ fn bus(stats: &ApiStats) {
         "Messages that were not what belongs on their subject.",
     )
     .count([], stats.garbage);
+    Told::counter(
+        "secbeat_orchestrator_skipped_parts_total",
+        "Parts of messages that only a later release knows.",
+    )
+    .count([], stats.skipped_parts);
     let refused = Told::counter(
         "secbeat_orchestrator_refused_commands_total",
         "Commands on the bus that do not count.",

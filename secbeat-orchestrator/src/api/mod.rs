@@ -4,7 +4,6 @@ mod access;
 pub mod allowlist;
 pub mod audit;
 pub mod bans;
-pub mod config;
 pub mod edges;
 mod events;
 mod findings;
@@ -15,14 +14,12 @@ pub mod propagation;
 mod rules;
 mod sources;
 mod stats;
-pub mod token;
-pub mod view;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
-pub use secbeat_common::daemon::api::Failure;
-use secbeat_common::daemon::{
+pub use secbeat_daemon::api::Failure;
+use secbeat_daemon::{
     api::{as_problems, ask, no_browsers},
     bus::Bus,
     commands::Refused,
@@ -30,18 +27,14 @@ use secbeat_common::daemon::{
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
-pub use self::{
-    access::Caller,
-    events::Lagged,
-    rules::RuleView,
-    token::{Role, Token},
-};
+pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
     bus::Streams,
-    engine::{EngineHandle, Input},
+    engine::{EngineHandle, Happening, Input},
     events::Events,
-    leases::shell::LeasesView,
+    token::Token,
+    view::{LeasesView, RuleView},
 };
 
 /// How long an answer may take; writes go on beyond it.
@@ -52,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
-    pub events: Events,
+    pub events: Events<Happening>,
     pub allowlist: Keeper,
     pub leases: watch::Receiver<LeasesView>,
     pub streams: Streams,

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::{Json, http::Method};
-use secbeat_common::daemon::api::{PROBLEM_JSON, Problem};
+use secbeat_daemon::api::{PROBLEM_JSON, Problem};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -69,7 +69,7 @@ pub fn document() -> Document {
     document.paths = Paths::new();
     for (path, mut item) in paths {
         for (method, operation) in operations(&mut item) {
-            complete(operation, required(&method, &path).map(super::Role::name));
+            complete(operation, required(&method, &path).map(crate::token::Role::name));
         }
         // What the router calls a wildcard is an ordinary parameter here.
         document.paths.paths.insert(path.replace("{*", "{"), item);

@@ -21,11 +21,11 @@ async fn healthz() -> &'static str {
 /// Whether bans can be made and lifted: NATS answers and the ledger has been read.
 #[utoipa::path(get, path = "/readyz", responses((status = OK, body = String, content_type = "text/plain")))]
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
-    let unready = |why: &str| Err(Failure(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
+    let unready = |why: &str| Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why));
     if !api.bus.is_connected() {
         return unready("NATS is unreachable");
     }
-    if !api.ask(|reply| Input::Stats { reply }).await?.restored {
+    if !api.ask(|reply| Input::Stats { reply }).await?.decider.restored {
         return unready("the ledger is still being read from NATS");
     }
     let unowned: Vec<_> = api.leases.borrow().unowned().map(|n| n.to_string()).collect();

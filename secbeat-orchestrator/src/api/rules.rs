@@ -1,48 +1,10 @@
 //! `/api/v1/rules`: what the detector looks for.
 
 use axum::{Json, extract::State};
-use secbeat_common::daemon::config::HumanDuration;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use crate::{
-    config::Config,
-    detect::{Action, RuleConfig},
-};
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RuleView {
-    pub name: String,
-    /// What counts: `errors`, `requests`, `WAF events` or `distinct paths`.
-    pub counts: String,
-    /// So many of them are too many …
-    pub threshold: u32,
-    /// … within this time, as `1m`.
-    pub window: String,
-    /// How long a first ban lasts.
-    pub ban: String,
-    /// Whether it bans, or only says that it would.
-    pub action: Action,
-}
-
-impl RuleView {
-    /// The rules of `config`.
-    #[must_use]
-    pub fn all(config: &Config) -> Vec<Self> {
-        let rule = |rule: &RuleConfig| Self {
-            name: rule.rule.to_string(),
-            counts: rule.counted().to_string(),
-            threshold: rule.threshold.count.get(),
-            window: HumanDuration(rule.threshold.window).to_string(),
-            ban: rule.ban.map_or(config.ban.duration, HumanDuration).to_string(),
-            action: rule.action,
-        };
-        config.rules.0.iter().map(rule).collect()
-    }
-}
+use crate::view::RuleView;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(rules))

@@ -6,14 +6,15 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use secbeat_common::{daemon::api::bad_request, prefix::Prefix};
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::api::bad_request;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};
 use crate::{
     bus::AuditQuery,
     engine::Input,
-    explain::{self, SourceView},
+    view::{self, SourceView},
 };
 
 /// Audit records that an answer goes by at most.
@@ -42,5 +43,5 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
         Ok(Err(error)) => Err(format!("{error:#}")),
         Err(_) => Err("NATS does not answer".to_owned()),
     };
-    Ok(Json(explain::tell(facts, audit)))
+    Ok(Json(view::tell(&facts, audit)))
 }

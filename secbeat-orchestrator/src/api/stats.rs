@@ -3,8 +3,11 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Failure, view::ApiStats};
-use crate::engine::Input;
+use super::{Api, Failure};
+use crate::{
+    engine::Input,
+    view::{ApiStats, Stats},
+};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stats))
@@ -23,13 +26,14 @@ impl Api {
     ///
     /// When the engine does not answer.
     pub async fn stats(&self) -> Result<ApiStats, Failure> {
-        let engine = self.ask(|reply| Input::Stats { reply }).await?;
+        let counted = self.ask(|reply| Input::Stats { reply }).await?;
         let refused = self.refused.counts();
         Ok(ApiStats {
-            engine,
+            engine: Stats::new(counted),
             bus_connected: self.bus.is_connected(),
             leases: self.leases.borrow().clone(),
             garbage: self.engine.garbage.count(),
+            skipped_parts: self.engine.garbage.skipped(),
             refused_commands: refused
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),

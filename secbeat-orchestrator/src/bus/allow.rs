@@ -9,11 +9,11 @@ use async_nats::jetstream::{
     message::PublishMessage,
 };
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     subjects,
     wire::{AllowEntry, Disallow},
 };
+use secbeat_daemon::time::now_ms;
 
 use super::{MARKER_TTL, Streams, purge};
 

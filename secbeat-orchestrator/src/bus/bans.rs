@@ -14,16 +14,16 @@ use async_nats::jetstream::{
     publish::PublishAck,
 };
 use secbeat_common::{
-    daemon::time::{ms_to_end, now_ms},
     prefix::Prefix,
     subjects,
     wire::{BlockCommand, Lift},
 };
+use secbeat_daemon::time::{ms_to_end, now_ms};
 
+use secbeat_orchestrator_core::bucket::{Found, Held, Put};
 use uuid::Uuid;
 
 use super::{MARKER_TTL, Streams, purge};
-use crate::replica::Held;
 
 impl Streams {
     /// Writes a ban, once, on top of what its key holds.
@@ -52,7 +52,7 @@ impl Streams {
                 kv::Operation::Put => self
                     .trust
                     .open(&entry.value)
-                    .map(|opened| Found::Ban(opened.command)),
+                    .map(|opened| Found::Ban(Box::new(opened.command))),
                 kv::Operation::Delete | kv::Operation::Purge => self
                     .trust
                     .open::<Lift>(&entry.value)
@@ -111,26 +111,6 @@ fn rest(expires_at_ms: i64, now_ms: i64) -> Option<Duration> {
     let left_ms = ms_to_end(expires_at_ms, now_ms)?;
     let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
     Some(Duration::from_secs(left.as_secs() + 1))
-}
-
-/// What the key of a target holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    Ban(BlockCommand),
-    /// The end of the ban of this id.
-    Lifted(Uuid),
-    /// Nothing that counts.
-    Nothing,
-}
-
-/// What became of a write that depends on what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
-    Written {
-        revision: u64,
-    },
-    /// Something else was there.
-    Conflict,
 }
 
 fn put(acknowledged: Result<PublishAck, PublishError>) -> anyhow::Result<Put> {

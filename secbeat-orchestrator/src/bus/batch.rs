@@ -7,18 +7,14 @@ use async_nats::{
     header::{NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE},
     jetstream::{message::OutboundMessage, response::Response},
 };
-use secbeat_common::{
-    daemon::cli::require_version,
-    wire::{AuditRecord, BlockCommand},
-};
+use secbeat_common::wire::{AuditRecord, BlockCommand};
+use secbeat_daemon::cli::require_version;
+use secbeat_orchestrator_core::bucket::Held;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{ACK_TIMEOUT, Streams};
-use crate::replica::Held;
 
-/// Most messages in one batch: the server takes 1000, and half as many keep others waiting half as long.
-pub const BATCH: usize = 500;
 /// The oldest server with atomic batches.
 const MIN_SERVER: (u32, u32) = (2, 12);
 
@@ -38,7 +34,7 @@ impl Streams {
         require_version("NATS", &self.client.server_info().version, MIN_SERVER).is_ok()
     }
 
-    /// Writes up to [`BATCH`] bans, all or none, each on top of what its key holds.
+    /// Writes up to [`BATCH`](secbeat_orchestrator_core::writer::BATCH) bans, all or none, each on top of what its key holds.
     /// Returns the revision of the first; the others follow.
     ///
     /// # Errors
@@ -52,7 +48,7 @@ impl Streams {
         self.put_all(messages.collect::<Result<_, _>>()?).await
     }
 
-    /// Writes up to [`BATCH`] audit records, all or none.
+    /// Writes up to [`BATCH`](secbeat_orchestrator_core::writer::BATCH) audit records, all or none.
     ///
     /// # Errors
     ///

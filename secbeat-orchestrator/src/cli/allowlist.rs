@@ -1,7 +1,7 @@
 //! `allowlist list`, `allowlist add` and `allowlist remove`.
 
 use clap::{Args, Subcommand};
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, Target, print_json, table},
     term::Term,
@@ -10,22 +10,22 @@ use secbeat_common::daemon::{
 
 use crate::api::allowlist::{AllowRequest, AllowView, Disallowed};
 
-/// Whom nobody in the fleet bans.
+/// Manage the fleet-wide allowlist.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the entries.
     List {
-        /// A table for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Put a source or a network on the allowlist of every edge.
+    /// Add a client or a network.
     Add(Add),
-    /// Take a source or a network off it; bans of it that are in force are enforced again.
+    /// Remove an entry; what is left of bans of it is enforced again.
     Remove {
         #[command(flatten)]
         target: Target,
-        /// A sentence for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
@@ -35,16 +35,16 @@ pub enum Command {
 pub struct Add {
     #[command(flatten)]
     target: Target,
-    /// How long, as 30m, 4h or 7d; for ever unless stated.
+    /// Duration, such as 30m, 4h or 7d [default: no expiry].
     #[arg(long, short)]
     duration: Option<Term>,
-    /// Until when, as 2026-11-20T10:00:00Z.
+    /// Expiry, such as 2026-11-20T10:00:00Z.
     #[arg(long, short, value_name = "TIME", conflicts_with = "duration")]
     until: Option<String>,
-    /// Why, for whoever looks later.
+    /// Reason, shown in listings and in the audit.
     #[arg(long, default_value = "", hide_default_value = true)]
     comment: String,
-    /// A sentence for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -59,7 +59,7 @@ impl Command {
                 if *output == Output::Json {
                     return print_json(&removed);
                 }
-                println!("took {} off the allowlist of every edge", removed.network);
+                println!("removed {} from the fleet's allowlist", removed.network);
                 Ok(())
             }
         }
@@ -99,11 +99,11 @@ impl Add {
         }
         match entry.ends_in_ms {
             Some(_) => println!(
-                "nobody bans {} for {} on any edge",
+                "allowlisted {} for {} on every edge",
                 entry.network,
                 ends_in(entry.ends_in_ms)
             ),
-            None => println!("nobody bans {} on any edge", entry.network),
+            None => println!("allowlisted {} on every edge", entry.network),
         }
         Ok(())
     }

@@ -3,35 +3,32 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use secbeat_common::{
-    daemon::{
-        api::{ApiClient, CallError},
-        cli::{Output, Target, print_json, table},
-        term::Term,
-        time::ends_in,
-    },
-    prefix::Prefix,
-    wire::Reason,
+use secbeat_common::{prefix::Prefix, wire::Reason};
+use secbeat_daemon::{
+    api::{ApiClient, CallError},
+    cli::{Output, Target, print_json, table},
+    term::Term,
+    time::ends_in,
 };
 
-use crate::api::{
-    bans::{BanRequest, MAX_PAGE, Unbanned},
+use crate::{
+    api::bans::{BanRequest, MAX_PAGE, Unbanned},
     view::{BanPage, BanView},
 };
 
 /// Lists the active bans.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only bans that this address falls under.
+    /// Only bans that cover this address.
     #[arg(long, short, value_name = "IP")]
     ip: Option<IpAddr>,
-    /// Only bans of this network and of what lies in it.
+    /// Only bans of this network, and within it.
     #[arg(long, short, value_name = "CIDR")]
     range: Option<Prefix>,
-    /// Only bans for this reason: `manual`, or the name of a rule.
+    /// Only bans with this reason: `manual`, or the name of a rule.
     #[arg(long)]
     reason: Option<Reason>,
-    /// A table for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -129,21 +126,21 @@ impl Iterator for Pages<'_> {
     }
 }
 
-/// Bans a source or a network.
+/// Bans a client or a network.
 #[derive(Debug, Args)]
 pub struct Ban {
     #[command(flatten)]
     target: Target,
-    /// How long, as 30m, 4h, 7d or permanent.
+    /// Duration, such as 30m, 4h, 7d or permanent.
     #[arg(long, short, default_value = "4h")]
     duration: Term,
-    /// Without end.
+    /// Never expires.
     #[arg(long, conflicts_with = "duration")]
     permanent: bool,
-    /// Why, for whoever looks later.
+    /// Reason, shown in listings and in the audit.
     #[arg(long, short, default_value = "", hide_default_value = true)]
     note: String,
-    /// A sentence for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -171,7 +168,7 @@ impl Ban {
                 ban.target,
                 ends_in(ban.expires_in_ms)
             ),
-            None => println!("banned {} for ever on every edge", ban.target),
+            None => println!("banned {} permanently on every edge", ban.target),
         }
         Ok(())
     }
@@ -182,6 +179,6 @@ pub(super) fn unban(api: &ApiClient, target: &Prefix, output: Output) -> anyhow:
     if output == Output::Json {
         return print_json(&lifted);
     }
-    println!("lifted the ban of {} on every edge", lifted.target);
+    println!("unbanned {} on every edge", lifted.target);
     Ok(())
 }

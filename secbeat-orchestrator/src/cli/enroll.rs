@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     cli::{Output, print_json, table},
     credentials::Role,
 };
@@ -18,19 +18,19 @@ const PORT: u16 = 4222;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Found a fleet: keys, certificates, a config for nats-server, and credentials for the first orchestrator.
+    /// Initialize a fleet: keys, certificates, nats-server config, first credentials.
     Init(Init),
-    /// Take an edge or a further orchestrator into the fleet: writes the file with its credentials.
+    /// Add an edge or an orchestrator to the fleet and write its credentials.
     Enroll(Enroll),
-    /// Take a member out of the fleet.
+    /// Remove a member from the fleet.
     Expel(Expel),
-    /// List who is in the fleet.
+    /// List the members of the fleet.
     Members(Members),
 }
 
 #[derive(Debug, Args)]
 struct Dir {
-    /// The fleet's folder.
+    /// Fleet folder.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
 }
@@ -39,25 +39,25 @@ struct Dir {
 pub struct Init {
     #[command(flatten)]
     dir: Dir,
-    /// A name or an address by which members reach nats-server; may be repeated, the first is the one that they use.
+    /// Name or address of nats-server, for its certificate; members use the first one.
     #[arg(long = "host", value_name = "HOST", required = true)]
     hosts: Vec<String>,
-    /// Where nats-server listens [default: port 4222, on loopback if that is the host, else everywhere].
+    /// Address of nats-server [default: port 4222, on loopback if that is the host, else on all].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Where nats-server keeps bans and audit records.
+    /// Folder where nats-server stores bans and audit records.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/secbeat/nats")]
     store_dir: PathBuf,
-    /// Where the folder `nats` will lie, if not here: nats-server's host needs nothing else of the fleet's folder.
+    /// Path of the folder `nats` on nats-server's host, if that is another one.
     #[arg(long, value_name = "DIR")]
     nats_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct Enroll {
-    /// An edge's id, or an orchestrator's name: letters, digits, `-` and `_`.
+    /// Id of an edge, or name of an orchestrator: letters, digits, `-` and `_`.
     name: String,
-    /// It is an orchestrator, which may ban.
+    /// Add an orchestrator, which may ban.
     #[arg(long)]
     orchestrator: bool,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub struct Enroll {
 
 #[derive(Debug, Args)]
 pub struct Expel {
-    /// As it was enrolled.
+    /// Name used with `enroll`.
     name: String,
     #[command(flatten)]
     dir: Dir,
@@ -76,7 +76,7 @@ pub struct Expel {
 pub struct Members {
     #[command(flatten)]
     dir: Dir,
-    /// A table for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -89,9 +89,7 @@ impl Command {
             Self::Expel(Expel { name, dir }) => {
                 let mut fleet = Fleet::open(&dir.dir)?;
                 fleet.expel(name)?;
-                println!(
-                    "{name} is out of the fleet once nats-server has read its config again: send it SIGHUP"
-                );
+                println!("removed {name}; reload nats-server (SIGHUP) to close its connection");
                 Ok(())
             }
             Self::Members(Members { dir, output }) => {
@@ -127,7 +125,7 @@ impl Init {
         };
         let fleet = Fleet::found(&self.dir.dir, &founding)?;
         let server = match &self.nats_dir {
-            None => format!("run it with --config {}", fleet.nats_config().display()),
+            None => format!("start it with --config {}", fleet.nats_config().display()),
             Some(elsewhere) => format!(
                 "copy {}/nats to {} on its host, readable by nobody else",
                 self.dir.dir.display(),
@@ -135,10 +133,10 @@ impl Init {
             ),
         };
         println!(
-            "founded a fleet in {dir}: keep that folder secret and safe\n\
+            "initialized a fleet in {dir}: keep that folder secret, and back it up\n\
              nats-server: {server}\n\
              orchestrator: copy {credentials} to /etc/secbeat/orchestrator.credentials on its host\n\
-             edges: `secbeat-orchestrator enroll NAME` makes the credentials of each",
+             edges: `secbeat-orchestrator enroll NAME` writes the credentials of each",
             dir = self.dir.dir.display(),
             credentials = fleet.credentials(FIRST_ORCHESTRATOR).display(),
         );
@@ -157,7 +155,7 @@ impl Enroll {
         };
         let path = Fleet::open(&self.dir.dir)?.enroll(&self.name, role)?;
         println!(
-            "wrote {}: {install}\nnats-server lets it in once it has read its config again: send it SIGHUP",
+            "wrote {}: {install}\nreload nats-server (SIGHUP) to let it connect",
             path.display()
         );
         Ok(())

@@ -4,27 +4,26 @@ use std::net::IpAddr;
 
 use clap::Args;
 use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Output, print_json, table},
-        time::rfc3339,
-    },
     prefix::Prefix,
     wire::{Decision, Reason},
+};
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Output, print_json, table},
+    time::rfc3339,
 };
 
 use crate::{
     api::audit::AuditView,
-    evidence::{FindingView, Outcome},
-    explain::{self, SourceView},
+    view::{self, FindingView, Outcome, SourceView},
 };
 
-/// Why an address is banned, or is not.
+/// Show why an address is banned, or is not.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// The address, as the client has it.
+    /// Address of the client.
     address: IpAddr,
-    /// Text for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -35,26 +34,26 @@ impl Why {
         match self.output {
             Output::Json => print_json(&view),
             Output::Table => {
-                print!("{}", explain::render(&view));
+                print!("{}", view::render(&view));
                 Ok(())
             }
         }
     }
 }
 
-/// What the rules found lately, and what became of it.
+/// List recent findings and what followed.
 #[derive(Debug, Args)]
 pub struct Findings {
-    /// Of this source, or of all in this network.
+    /// Only findings for this client or network.
     #[arg(long, short)]
     source: Option<Prefix>,
-    /// By this rule.
+    /// Only findings of this rule.
     #[arg(long, short)]
     rule: Option<Reason>,
-    /// The latest so many.
+    /// Show at most this many findings, the latest first.
     #[arg(long, short, default_value_t = 100)]
     limit: usize,
-    /// A table for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -88,25 +87,25 @@ impl Findings {
     }
 }
 
-/// What was decided, by whom.
+/// List decisions and who made them.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// About this address or CIDR, or a network around it.
+    /// Only records about this address or CIDR, or a network around it.
     #[arg(long, short)]
     target: Option<String>,
-    /// By this daemon or person.
+    /// Only records of this daemon, token or user.
     #[arg(long, short)]
     actor: Option<String>,
-    /// Of this kind: ban, unban, allow, disallow, observed or suppressed.
+    /// Only this kind: ban, unban, allow, disallow, observed or suppressed.
     #[arg(long, short)]
     kind: Option<String>,
-    /// Not older than this: a duration as 24h, or a time as 2026-11-20T10:00:00Z.
+    /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
     #[arg(long, short)]
     since: Option<String>,
-    /// The latest so many.
+    /// Show at most this many records, the latest first.
     #[arg(long, short, default_value_t = 100)]
     limit: usize,
-    /// A table for people, or JSON for programs.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -153,14 +152,14 @@ fn what(decision: &Decision) -> String {
             layer,
             ..
         } => format!("{reason}: {note} (strikes {strikes}, {})", layer.name()),
-        Decision::Unban { command_id, .. } => format!("lifted {command_id}"),
+        Decision::Unban { command_id, .. } => format!("removed ban {command_id}"),
         Decision::Allow { comment, until_ms } => {
             let until =
-                until_ms.map_or_else(|| "for ever".to_owned(), |end| format!("until {}", rfc3339(end)));
+                until_ms.map_or_else(|| "no expiry".to_owned(), |end| format!("until {}", rfc3339(end)));
             format!("{until}: {comment}")
         }
         Decision::Disallow => String::new(),
-        Decision::Observed { reason, note, .. } => format!("{reason}, which only observes: {note}"),
+        Decision::Observed { reason, note, .. } => format!("{reason}, dry run: {note}"),
         Decision::Suppressed { reason, why, .. } => format!("{reason}: {why}"),
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter};
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use secbeat_common::daemon::api::ApiClient;
+use secbeat_daemon::api::ApiClient;
 
 use super::bans::Pages;
 use crate::exchange::{BanEntry, Format, Writer};
@@ -12,7 +12,7 @@ use crate::exchange::{BanEntry, Format, Writer};
 /// Writes the active bans.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// `json` keeps all there is, `csv` too, `list` the targets alone.
+    /// Format: `json` and `csv` keep all fields, `list` only the targets.
     #[arg(long, short, value_enum, default_value = "json")]
     format: Format,
 }

@@ -1,17 +1,12 @@
 //! `edges` and `propagation`.
 
-use secbeat_common::{
-    daemon::{
-        api::ApiClient,
-        cli::{Output, print_json, table},
-    },
-    wire::Presence,
+use secbeat_common::wire::Presence;
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Output, print_json, table},
 };
 
-use crate::api::{
-    edges::{AgreementView, FleetEdge},
-    propagation::{CommandView, PropagationView},
-};
+use crate::view::{AgreementView, CommandView, FleetEdge, PropagationView};
 
 /// Commands in the table; `-o json` has all.
 const COMMANDS: usize = 20;
@@ -67,6 +62,9 @@ pub(super) fn interfaces(record: &Presence) -> String {
 }
 
 fn agreement(edge: &FleetEdge) -> String {
+    if !edge.cannot_read.is_empty() {
+        return format!("CANNOT READ {}", edge.cannot_read.join(", "));
+    }
     if let Some(since) = &edge.standing.drifting_since {
         return format!("DRIFTS since {since}");
     }
@@ -128,4 +126,63 @@ fn print_table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [St
     let mut table = table(header);
     table.add_rows(rows);
     println!("{table}");
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::wire::Speaks;
+    use secbeat_orchestrator_core::{
+        Moment,
+        presence::{Agreement, Fleet},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    fn edge(speaks: &Speaks) -> FleetEdge {
+        let record = json!({
+            "edge_id": "edge-1",
+            "boot_id": "01920000-0000-7000-8000-000000000001",
+            "version": "0.1.0",
+            "speaks": speaks,
+            "started_at_ms": 1,
+            "at_ms": 2,
+            "enforcement": "kernel",
+            "observe_only": false,
+            "interfaces": [],
+            "bans": {
+                "active": 0,
+                "fleet": { "issued_before_ms": 0, "ending_from_ms": 0, "bans": 0, "digest": "" },
+                "set_aside": 0,
+                "unwritten": 0,
+                "synced": true
+            },
+            "allowlist": 0,
+            "drops": { "packets": 0, "bytes": 0 },
+            "telemetry_lost": 0,
+            "spool": { "batches": 0, "bytes": 0 },
+            "bus_revision": 0
+        });
+        let now = Moment {
+            wall_ms: 0,
+            boot_ms: 0,
+        };
+        let mut fleet = Fleet::default();
+        fleet.heard(serde_json::from_value(record).unwrap(), Agreement::Agrees, now);
+        FleetEdge::new(fleet.edges().next().unwrap(), None)
+    }
+
+    #[test]
+    fn an_edge_that_cannot_read_bans_is_shown_as_such() {
+        let of_this_release = edge(&Speaks::edge());
+        assert_eq!(agreement(&of_this_release), "agrees");
+        assert_eq!(
+            serde_json::to_value(&of_this_release).unwrap().get("cannot_read"),
+            None
+        );
+        let mut speaks = Speaks::edge();
+        speaks.kinds.remove("ban");
+        assert_eq!(agreement(&edge(&speaks)), "CANNOT READ ban");
+        assert_eq!(edge(&speaks).cannot_read, ["ban"]);
+    }
 }

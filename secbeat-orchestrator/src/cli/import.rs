@@ -9,14 +9,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
-use secbeat_common::{
-    daemon::{api::ApiClient, term::Term},
-    maps::MAX_BANNED_NETS,
-};
+use secbeat_common::maps::MAX_BANNED_NETS;
+use secbeat_daemon::{api::ApiClient, term::Term};
 
 use crate::{
-    api::{bans::ImportRequest, view::Imported},
+    api::bans::ImportRequest,
     exchange::{self, BanEntry, Format, Numbered},
+    view::Imported,
 };
 
 /// Bans in one request.
@@ -24,27 +23,27 @@ const CHUNK: usize = 2000;
 /// Bad lines that are shown.
 const SHOWN: usize = 20;
 
-/// Bans what a file lists.
+/// Imports bans from a file.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// The file; `-` is standard input.
+    /// File to import; `-` is standard input.
     file: PathBuf,
-    /// What the file is: found out unless set.
+    /// Format of the file [default: detected].
     #[arg(long, short, value_enum)]
     format: Option<Format>,
-    /// How long to ban what does not say itself when it ends, as 30m, 4h, 7d or permanent.
+    /// Duration of bans without an expiry in the file, such as 30m, 4h, 7d or permanent.
     #[arg(long, short, default_value = "4h")]
     duration: Term,
-    /// Without end, unless the file says when a ban ends.
+    /// Never expire, unless the file has an expiry.
     #[arg(long, conflicts_with = "duration")]
     permanent: bool,
-    /// Why, for what has no note itself.
+    /// Reason for bans without a note in the file.
     #[arg(long, short, default_value = "", hide_default_value = true)]
     note: String,
-    /// Only tell what would be done.
+    /// Only report what would be done.
     #[arg(long)]
     dry_run: bool,
-    /// Import the others if some lines are no bans or cannot be banned.
+    /// Skip invalid lines and import the others.
     #[arg(long)]
     skip_invalid: bool,
 }
@@ -68,14 +67,14 @@ impl Args {
         self.complain(&bad);
         if looked.new_networks > looked.free_networks && !self.skip_invalid {
             bail!(
-                "nothing was imported: {} networks that are no single source are new, and there is room for {} of {MAX_BANNED_NETS}",
+                "nothing was imported: {} new networks, but room for only {} more (limit {MAX_BANNED_NETS}, not counting single sources)",
                 looked.new_networks,
                 looked.free_networks
             );
         }
         if !bad.is_empty() && !self.skip_invalid {
             bail!(
-                "nothing was imported: {} of {lines} cannot be banned (--skip-invalid imports the others)",
+                "nothing was imported: {} of {lines} lines are invalid (--skip-invalid imports the others)",
                 bad.len()
             );
         }
@@ -161,7 +160,7 @@ fn counts(imported: &Imported, skipped: usize) -> String {
     let mut text = format!("{} bans", imported.banned);
     let others = [
         (imported.kept, "banned already for as long"),
-        (imported.ended, "ended already"),
+        (imported.ended, "expired already"),
         (skipped, "skipped"),
     ];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json, table},
     credentials::Role,
@@ -10,9 +10,8 @@ use secbeat_common::daemon::{
 use serde::Serialize;
 
 use crate::{
-    api::RuleView,
-    config::{self, Config},
-    detect::Action,
+    config::{self, Config, RuleAction},
+    view::RuleView,
 };
 
 /// What `check` says of a config.
@@ -50,8 +49,8 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     println!("{}: ok", checked.config.as_deref().unwrap_or("defaults"));
     for rule in &checked.rules {
         let what = match rule.action {
-            Action::Ban => "ban for",
-            Action::Observe => "observed, would ban for",
+            RuleAction::Ban => "ban for",
+            RuleAction::Observe => "observed, would ban for",
         };
         println!(
             "{}: {} {} in {} {what} {}",

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json},
 };
 
-use crate::{api::view::ApiStats, leases::shell::LeasesView};
+use crate::view::{ApiStats, LeasesView};
 
 pub(super) fn show(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     let stats: ApiStats = api.get("/api/v1/stats")?;
@@ -35,34 +35,34 @@ fn text(stats: &ApiStats) -> String {
     line(
         "bans",
         format!(
-            "{} in force, {} orders not written yet",
+            "{} in force, {} changes not yet written to NATS",
             engine.active_bans, engine.unwritten
         ),
     );
     if let Some(brake) = &engine.brake {
         line(
             "brake",
-            format!("HOLDS ({brake}): nobody is banned automatically"),
+            format!("REACHED ({brake}): automatic bans are suppressed"),
         );
     }
     line(
         "findings",
         format!(
-            "{}, {} of them banned nobody, {} because of a brake",
+            "{}, {} of them suppressed, {} by a safety limit",
             engine.findings, engine.suppressed, engine.braked
         ),
     );
     line(
         "sources",
         format!(
-            "{} watched, {} forgotten for lack of room",
+            "{} in memory, {} evicted (detect.max_sources)",
             engine.tracked_sources, engine.evicted_sources
         ),
     );
     line(
         "telemetry",
         format!(
-            "{} batches, {} events, {} WAF events, {} messages that were none",
+            "{} batches, {} events, {} WAF events, {} invalid messages",
             engine.batches, engine.events, engine.waf_events, stats.garbage
         ),
     );
@@ -71,7 +71,7 @@ fn text(stats: &ApiStats) -> String {
         line(
             "edge",
             format!(
-                "{}: {} requests in {} batches, {} answers lost, {} batches missing",
+                "{}: {} requests in {} batches, {} responses lost, {} batches missing",
                 edge.edge_id, edge.requests, edge.batches, edge.lost, edge.missing_batches
             ),
         );
@@ -101,7 +101,7 @@ fn shares(leases: &LeasesView) -> String {
     }
     let unowned: Vec<_> = leases.unowned().map(|partition| partition.to_string()).collect();
     if !unowned.is_empty() {
-        let _ = writeln!(text, "nobody      owns {}", list(&unowned));
+        let _ = writeln!(text, "no owner    {}", list(&unowned));
     }
     text
 }
@@ -116,7 +116,7 @@ fn list(items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leases::shell::PartitionView;
+    use crate::view::PartitionView;
 
     #[test]
     fn who_owns_what_is_shown() {
@@ -140,7 +140,7 @@ mod tests {
             "this one    a-1 owns 0 (epoch 7)\n\
              another     b-1 owns 1, 2\n\
              another     c-1 owns nothing\n\
-             nobody      owns 3\n"
+             no owner    3\n"
         );
     }
 }

@@ -1,21 +1,21 @@
 //! `token create`: a token for somebody, and the table that lets it in.
 
 use clap::Subcommand;
-use secbeat_common::daemon::cli::{Output, print_json};
+use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
-use crate::api::token::{self, Role, TokenHash, TokenName};
+use crate::token::{self, Role, TokenHash, TokenName};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a token and the table for the config. The token is shown once and kept nowhere.
+    /// Create a token and print the table for the config. The token is shown only once.
     Create {
-        /// Who will show it; signs what is done with it.
+        /// Name of the token, recorded in the audit log.
         name: TokenName,
-        /// What it allows.
+        /// Role of the token.
         #[arg(long, value_enum, default_value_t = Role::Read)]
         role: Role,
-        /// Text for people, or JSON for programs.
+        /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
@@ -43,7 +43,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         return print_json(&created);
     }
     println!("{token}\n");
-    eprintln!("The token is shown this once. Into the orchestrator's config, and start it again:\n");
+    eprintln!("The token is shown only once. Add this to the orchestrator's config and restart it:\n");
     println!(
         "[[api.token]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
         created.name,

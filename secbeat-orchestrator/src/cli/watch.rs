@@ -7,14 +7,14 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::{ApiClient, CallError},
     cli::Output,
 };
 
 use crate::{
     api::Lagged,
-    events::{Change, Event},
+    view::{Change, EventView},
 };
 
 /// Pause before the daemon is asked again after a stream has ended.
@@ -30,7 +30,7 @@ pub(super) fn run(api: &ApiClient, output: Output) -> anyhow::Result<()> {
             print(&sent, output)?;
             last = sent.id.or(last);
         }
-        eprintln!("the stream has ended; asking again");
+        eprintln!("the event stream was closed; reconnecting");
         stream = loop {
             thread::sleep(PAUSE);
             match api.stream("/api/v1/events", last.as_deref()) {
@@ -99,11 +99,11 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
     if sent.name == "lagged" {
         let Lagged { missed } = serde_json::from_str(&sent.data).context("reading an event")?;
         return Ok(match missed {
-            Some(missed) => format!("{missed} events were missed"),
-            None => "the orchestrator has started again; events may have been missed".to_owned(),
+            Some(missed) => format!("{missed} events missed"),
+            None => "the orchestrator restarted; events may be missing".to_owned(),
         });
     }
-    let Event { at, change, .. } = serde_json::from_str(&sent.data).context("reading an event")?;
+    let EventView { at, change, .. } = serde_json::from_str(&sent.data).context("reading an event")?;
     let what = match change {
         Change::Finding {
             target,
@@ -112,7 +112,7 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             suppressed,
             ..
         } => {
-            let suppressed = suppressed.map_or(String::new(), |why| format!(", nobody is banned: {why}"));
+            let suppressed = suppressed.map_or(String::new(), |why| format!(", suppressed: {why}"));
             format!("{target}  {rule}, {count} events{suppressed}")
         }
         Change::Ban {
@@ -123,7 +123,7 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             expires_at,
             ..
         } => {
-            let until = expires_at.map_or_else(|| "for ever".to_owned(), |end| format!("until {end}"));
+            let until = expires_at.map_or_else(|| "permanently".to_owned(), |end| format!("until {end}"));
             format!("{target}  {reason} by {actor} {until}  {note}")
         }
         Change::Unban { target, actor, .. } | Change::Disallow { target, actor } => {
@@ -135,7 +135,7 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             actor,
             until,
         } => {
-            let until = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+            let until = until.map_or_else(|| "without expiry".to_owned(), |until| format!("until {until}"));
             format!("{target}  by {actor} {until}  {comment}")
         }
         Change::EdgeUp { edge_id } | Change::EdgeDown { edge_id } | Change::EdgeAgrees { edge_id } => edge_id,
@@ -186,8 +186,8 @@ mod tests {
                 "finding",
                 r#"{"id":"1-0","at":"2026-11-20T10:00:07.000Z","kind":"finding","target":"192.0.2.1/32","rule":"error-flood","count":50,"window_ms":60000,"suppressed":"brake"}"#
             ),
-            "2026-11-20T10:00:07.000Z  finding    192.0.2.1/32  error-flood, 50 events, nobody is banned: brake"
+            "2026-11-20T10:00:07.000Z  finding    192.0.2.1/32  error-flood, 50 events, suppressed: brake"
         );
-        assert_eq!(line("lagged", r#"{"missed":3}"#), "3 events were missed");
+        assert_eq!(line("lagged", r#"{"missed":3}"#), "3 events missed");
     }
 }

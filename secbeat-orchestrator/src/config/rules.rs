@@ -7,15 +7,56 @@ use std::{num::NonZeroU32, time::Duration};
 
 use schemars::JsonSchema;
 use secbeat_common::{
-    daemon::config::{HumanDuration, schema},
     rules::{HostPattern, Match, Method, PathPattern, Statuses},
     wire::{RuleName, Severity},
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
-
-use crate::detect::{
-    Action, Counts, Distinct, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig, RuleIds, Threshold, WafFilter,
+use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_orchestrator_core::analyzers::{
+    Action, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig,
+    threshold::{Counts, Distinct, RuleIds, Threshold, WafFilter},
 };
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use utoipa::ToSchema;
+
+/// What follows a finding of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Action)]
+pub enum RuleAction {
+    /// The client is banned.
+    Ban,
+    /// A dry run: only the ban that would have been is recorded.
+    Observe,
+}
+
+impl RuleAction {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ban => "ban",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl From<Action> for RuleAction {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Ban => Self::Ban,
+            Action::Observe => Self::Observe,
+        }
+    }
+}
+
+impl From<RuleAction> for Action {
+    fn from(action: RuleAction) -> Self {
+        match action {
+            RuleAction::Ban => Self::Ban,
+            RuleAction::Observe => Self::Observe,
+        }
+    }
+}
 
 /// Most distinct things that a rule counts: each event is compared with all of them.
 const MAX_DISTINCT: u32 = 1000;
@@ -74,48 +115,50 @@ impl Stated {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// What it is called: at most 32 lower-case letters, digits and dashes, a letter first.
+    /// Name in bans and records: up to 32 lower-case letters, digits and hyphens, beginning with a letter.
     #[schemars(with = "schema::Name")]
     name: RuleName,
-    /// Whether it holds; it does unless stated.
+    /// Disable to ignore the rule.
     #[serde(default = "yes")]
     enabled: bool,
     /// What counts.
     counts: Option<Counted>,
-    /// Statuses that are no errors.
+    /// For `errors`: statuses that do not count.
     #[schemars(with = "Option<Vec<schema::ErrorStatus>>")]
     excluded_statuses: Option<Vec<ErrorStatus>>,
-    /// Of `waf-events`: a request counts if a rule that matched it is at least so severe, `critical` unless stated. One that matched only
-    /// rules which state no severity counts if it was blocked.
+    /// For `waf-events`: a request counts if a rule of the firewall that matched has at least this severity.
+    /// Default: `critical`. If no matching rule has a severity, the request counts if it was blocked.
     severity: Option<Severity>,
-    /// Of `waf-events`: the firewall's rules that do not count. Unless stated, those of the OWASP Core Rule Set about answers
-    /// (`950000-959999`): whoever visits an application that leaks its errors is not to blame.
+    /// For `waf-events`: ids of the firewall's rules that do not count. Default: the OWASP Core Rule Set's rules
+    /// about responses (`950000-959999`), since visitors of an application that leaks its errors did nothing
+    /// wrong.
     #[schemars(with = "Option<Vec<schema::RuleIds>>")]
     excluded_rules: Option<Vec<RuleIdsText>>,
-    /// Only answers with these statuses count, as `404` or `"401-403"`, and for a rule over errors none below 400; all if there is
-    /// none. Not for `waf-events`.
+    /// Count only responses with these statuses, such as `404` or `"401-403"`. Default: all. For `errors`, none
+    /// below 400. Not for `waf-events`. For a `requests` rule, any of `statuses`, `methods`, `paths`, `hosts`
+    /// makes edges report matching requests individually (more traffic).
     #[schemars(with = "Option<Vec<schema::HttpStatuses>>")]
     statuses: Option<Vec<Statuses>>,
-    /// Only requests with these methods count, in upper case. Not for `waf-events`. A rule over requests that goes by any of these four
-    /// makes the edges report such requests one by one.
+    /// Count only requests with these methods, in upper case. Default: all. Not for `waf-events`.
     #[schemars(with = "Option<Vec<schema::HttpMethod>>")]
     methods: Option<Vec<Method>>,
-    /// Only requests for these paths count: `/login` is that path and all below it, `/wp-*` every path that starts so.
+    /// Count only requests for these paths: `/login` is that path and all below it, `/wp-*` every path that
+    /// begins so. Default: all.
     #[schemars(with = "Option<Vec<schema::Paths>>")]
     paths: Option<Vec<PathPattern>>,
-    /// Only requests to these hosts count: `*.example.org` is every host below that name.
+    /// Count only requests to these hosts: `*.example.org` is every host below that name. Default: all.
     #[schemars(with = "Option<Vec<schema::Host>>")]
     hosts: Option<Vec<HostPattern>>,
-    /// What is counted once; `none` unless stated, and `paths` for `path-scan`.
+    /// What counts once. Default: `none`, and `paths` for `path-scan`.
     distinct: Option<Once>,
-    /// So many within the window.
+    /// Number within the window that triggers the rule.
     threshold: Option<NonZeroU32>,
-    /// The length of the window, at most 24 days.
+    /// Length of the sliding window, at most 24 days.
     window: Option<HumanDuration>,
-    /// Length of a first ban by this rule, at most `max_duration` of `[ban]`; its `duration` unless stated.
+    /// Duration of a first ban by this rule, at most `[ban] max_duration`. Default: `[ban] duration`.
     ban: Option<HumanDuration>,
-    /// What follows; `ban` unless stated.
-    action: Option<Action>,
+    /// What follows a finding. Default: `ban`.
+    action: Option<RuleAction>,
 }
 
 const fn yes() -> bool {
@@ -125,20 +168,21 @@ const fn yes() -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Counted {
-    /// Answers with status 400 to 599, a 5xx only while the same upstream mostly answers others well.
+    /// Responses with status 400 to 599; a 5xx only while the same upstream responds to most other clients
+    /// without one.
     Errors,
-    /// Requests of any outcome.
+    /// Requests with any response.
     Requests,
-    /// Requests to which a web application firewall objected.
+    /// Requests that a web application firewall objected to.
     WafEvents,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Once {
-    /// Nothing: all count.
+    /// Everything counts.
     None,
-    /// Requests for one path, without its query, count once; for thresholds of up to 1000.
+    /// Requests for the same path count once, whatever the query. For thresholds up to 1000.
     Paths,
 }
 
@@ -311,7 +355,7 @@ impl TryFrom<Table> for Stated {
             return Err(contradiction("threshold", &what));
         }
         let usual = || known.map_or(Action::Ban, |preset| preset.action);
-        let action = table.action.unwrap_or_else(usual);
+        let action = table.action.map_or_else(usual, Into::into);
         Ok(Self {
             rule: RuleConfig {
                 rule,

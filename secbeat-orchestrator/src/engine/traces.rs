@@ -2,16 +2,14 @@
 
 use std::{collections::HashMap, time::SystemTime};
 
-use secbeat_common::{
-    daemon::{
-        time::{from_ms, now},
-        traces::{KeyValue, Span, SpanKind, Traces},
-    },
-    wire::BlockCommand,
+use secbeat_common::wire::BlockCommand;
+use secbeat_daemon::{
+    time::{from_ms, now},
+    traces::{KeyValue, Span, SpanKind, Traces},
 };
 use uuid::Uuid;
 
-use super::partitions::Found;
+use secbeat_orchestrator_core::decider::{DecidedBan, Report as Reported};
 
 /// Traces of bans on their way to the bus.
 #[derive(Default)]
@@ -43,24 +41,31 @@ impl BanTraces {
         }
     }
 
-    /// A ban was decided right now; what is known already of its reason stays.
-    pub(super) fn decided(&mut self, command: &BlockCommand, found: Option<&Found>) {
-        if !self.traces.are_on() {
-            return;
-        }
-        self.open.entry(command.id).or_insert_with(|| {
-            let at = now();
-            Decided {
-                attributes: attributes(command),
-                // These clocks are not this host's, and nothing was done after it was decided upon.
-                report: found.map(|found| Report {
-                    edge: found.edge.clone(),
-                    done: from_ms(found.finding.at_ms).min(at),
-                    received: from_ms(found.received_ms).min(at),
-                }),
-                at,
-            }
-        });
+    /// Whether bans are traced.
+    pub(super) fn are_on(&self) -> bool {
+        self.traces.are_on()
+    }
+
+    /// A ban was decided right now.
+    pub(super) fn decided(&mut self, DecidedBan { command, report }: DecidedBan) {
+        let at = now();
+        let decided = Decided {
+            attributes: attributes(&command),
+            // These clocks are not this host's, and nothing was done after it was decided upon.
+            report: report.map(
+                |Reported {
+                     edge,
+                     at_ms,
+                     received_ms,
+                 }| Report {
+                    edge,
+                    done: from_ms(at_ms).min(at),
+                    received: from_ms(received_ms).min(at),
+                },
+            ),
+            at,
+        };
+        self.open.insert(command.id, decided);
     }
 
     /// The bus has the ban `id`, or never will, and why.

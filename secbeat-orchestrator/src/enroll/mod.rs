@@ -23,11 +23,8 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use nix::unistd::{Group, chown, geteuid};
 use nkeys::KeyPair;
-use secbeat_common::{
-    daemon::credentials::{Credentials, Role, Secret, write_private},
-    sign::SecretKey,
-    subjects,
-};
+use secbeat_common::{sign::SecretKey, subjects};
+use secbeat_daemon::credentials::{Credentials, Role, Secret, write_private};
 
 pub use self::roster::Member;
 use self::{authority::Authority, roster::Roster};

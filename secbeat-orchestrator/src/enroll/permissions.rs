@@ -5,13 +5,11 @@
 //! stream from having a stored message delivered onto any subject: against that, commands are signed
 //! ([`secbeat_common::sign`]).
 
-use secbeat_common::{
-    daemon::credentials::Role,
-    subjects::{
-        self, ACKS_ALL, ALLOW_BUCKET, AUDIT_ALL, AUDIT_STREAM, BANS_BUCKET, EDGES_BUCKET, LEASES_BUCKET,
-        RULES_BUCKET, TELEMETRY_STREAM,
-    },
+use secbeat_common::subjects::{
+    self, ACKS_ALL, ALLOW_BUCKET, AUDIT_ALL, AUDIT_STREAM, BANS_BUCKET, EDGES_BUCKET, LEASES_BUCKET,
+    RULES_BUCKET, TELEMETRY_STREAM,
 };
+use secbeat_daemon::credentials::Role;
 
 use super::roster::Member;
 

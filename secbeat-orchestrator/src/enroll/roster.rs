@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     config,
     credentials::{Role, write_private},
 };

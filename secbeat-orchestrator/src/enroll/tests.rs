@@ -1,8 +1,8 @@
 use secbeat_common::{
-    daemon::credentials::Role,
     sign::{Signer, Trust, Untrusted},
     wire::Lift,
 };
+use secbeat_daemon::credentials::Role;
 use uuid::Uuid;
 
 use super::*;

@@ -5,10 +5,11 @@ mod write;
 
 use jiff::Timestamp;
 use secbeat_common::{
-    daemon::{config::MAX_DURATION, term::Term},
     prefix::{Prefix, PrefixError},
     wire::{Layer, PERMANENT, Reason},
 };
+use secbeat_daemon::{config::MAX_DURATION, term::Term};
+use secbeat_orchestrator_core::ledger::{MAX_NOTE, ManualBan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,11 +17,7 @@ pub use self::{
     read::{BadLine, Numbered, read},
     write::Writer,
 };
-use crate::{
-    api::view::BanView,
-    ledger::{MAX_NOTE, ManualBan},
-    millis,
-};
+use crate::{millis, view::BanView};
 
 #[cfg(test)]
 mod tests;

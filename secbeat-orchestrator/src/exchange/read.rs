@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use secbeat_common::{
-    daemon::{term::Term, time::NEVER},
-    wire::{Layer, Reason},
-};
+use secbeat_common::wire::{Layer, Reason};
+use secbeat_daemon::{term::Term, time::NEVER};
 use serde_json::value::RawValue;
 
 use super::{BanEntry, Format};

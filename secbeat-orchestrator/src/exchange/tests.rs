@@ -1,6 +1,6 @@
 //! Files of bans.
 
-use secbeat_common::daemon::time::rfc3339;
+use secbeat_daemon::time::rfc3339;
 
 use super::*;
 

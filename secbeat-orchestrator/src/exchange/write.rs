@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use secbeat_common::daemon::time::{NEVER, rfc3339};
+use secbeat_daemon::time::{NEVER, rfc3339};
 
 use super::{BanEntry, Format};
 

@@ -6,18 +6,18 @@ use anyhow::Context as _;
 use async_nats::{Message, jetstream};
 use futures::StreamExt as _;
 use secbeat_common::{
-    daemon::{garbage::Garbage, time::now_ms},
     sources::SourceLengths,
     subjects::{self, PARTITIONS},
     wire::{self, LateBatch, WafBatch, WireError},
 };
+use secbeat_daemon::{garbage::Garbage, time::now_ms};
+use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Intake;
 use crate::{
     bus::{StreamId, Streams, TelemetryFrom},
-    engine::Input,
     millis,
 };
 
@@ -38,10 +38,10 @@ pub(super) struct Reader {
     last_read: Option<(StreamId, u64)>,
 }
 
-/// A message with its place in the stream; no input if it is of no concern.
+/// A message with its place in the stream; no event if it is of no concern.
 struct Read {
     sequence: u64,
-    input: Option<Input>,
+    event: Option<Event>,
 }
 
 impl Reader {
@@ -102,7 +102,7 @@ impl Reader {
         });
         let mut reads = std::pin::pin!(reads.buffered(DECODED_AT_ONCE));
         while let Some(read) = reads.next().await {
-            let Read { sequence, input } = read?;
+            let Read { sequence, event } = read?;
             // The consumer may start over by itself when the server was away.
             if self
                 .last_read
@@ -110,8 +110,8 @@ impl Reader {
             {
                 continue;
             }
-            if let Some(input) = input {
-                let sent = self.intake.inputs.send(input).await;
+            if let Some(event) = event {
+                let sent = self.intake.inputs.send(event.into()).await;
                 sent.map_err(|_| anyhow::anyhow!("the engine has ended"))?;
             }
             // Only now: this future may be dropped while the engine's queue is full.
@@ -131,40 +131,41 @@ fn read(
         .info()
         .map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
     let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-    let input = input(message, partitions, sources, received_ms);
-    let input = input.map_err(|error| garbage.report(&message.subject, "telemetry", &error));
+    let event = event(message, partitions, sources, received_ms, garbage);
+    let event = event.map_err(|error| garbage.report(&message.subject, "telemetry", &error));
     Ok(Read {
         sequence: info.stream_sequence,
-        input: input.ok().flatten(),
+        event: event.ok().flatten(),
     })
 }
 
 /// What a message of the telemetry stream says of `partitions`, if anything.
-fn input(
+fn event(
     message: &Message,
     partitions: &BTreeSet<u16>,
     sources: SourceLengths,
     received_ms: i64,
-) -> Result<Option<Input>, Unfit> {
+    garbage: &Garbage,
+) -> Result<Option<Event>, Unfit> {
     let sender = subjects::edge_of(&message.subject).ok_or(Unfit::Subject)?;
     let is_of_sender = |edge_id: &str| match edge_id == sender {
         true => Ok(()),
         false => Err(Unfit::Impostor(edge_id.to_owned())),
     };
     let Some(partition) = subjects::partition_of(&message.subject) else {
-        let batch: WafBatch = wire::decode(&message.payload)?;
+        let batch: WafBatch = garbage.counted(wire::decode_counted(&message.payload)?);
         is_of_sender(&batch.edge_id)?;
         let batch = waf(batch, partitions, sources);
-        return Ok((!batch.events.is_empty()).then_some(Input::Waf { batch, received_ms }));
+        return Ok((!batch.events.is_empty()).then_some(Event::Waf { batch, received_ms }));
     };
     let (batch, age_ms) = if subjects::is_late(&message.subject) {
-        let LateBatch { age_ms, batch } = wire::decode(&message.payload)?;
+        let LateBatch { age_ms, batch } = garbage.counted(wire::decode_counted(&message.payload)?);
         (batch, Some(age_ms))
     } else {
-        (wire::decode(&message.payload)?, None)
+        (garbage.counted(wire::decode_counted(&message.payload)?), None)
     };
     is_of_sender(&batch.edge_id)?;
-    Ok(partitions.contains(&partition).then_some(Input::Batch {
+    Ok(partitions.contains(&partition).then_some(Event::Batch {
         partition,
         batch,
         received_ms,

@@ -1,18 +1,10 @@
-//! Partitions shared among orchestrators: who owns which, and for how long that is certain.
-//!
-//! [`core`] decides, [`shell`] talks to the bucket, [`Tenures`] tells the rest of the process.
+//! Partitions shared among orchestrators: the shell around [`secbeat_orchestrator_core::leases`].
 
-pub mod core;
 pub mod shell;
-mod tenures;
-#[cfg(test)]
-mod tests;
 
 use nix::time::{ClockId, clock_gettime};
+use secbeat_orchestrator_core::leases::Identity;
 use uuid::Uuid;
-
-use self::core::Identity;
-pub use self::tenures::{Standing, Tenures};
 
 /// Milliseconds since the host started, the time in which it was suspended included. No correction of the time of day
 /// moves it.

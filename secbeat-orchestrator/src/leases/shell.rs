@@ -6,21 +6,19 @@ use anyhow::Context as _;
 use async_nats::jetstream::kv;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
     subjects::{self, LeaseKey, PARTITIONS},
     wire::{self, Lease},
 };
-use serde::{Deserialize, Serialize};
+use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_orchestrator_core::leases::{Entry, Identity, Keeper, LeaseTable, Ownership, Terms, Write};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
-use utoipa::ToSchema;
 
-use super::{
-    Tenures, boot_ms,
-    core::{Change, Core, Entry, Hold, Identity, Terms, Write},
-    tenures::Tenure,
+use super::boot_ms;
+use crate::{
+    bus::Streams,
+    view::{LeasesView, PartitionView},
 };
-use crate::bus::Streams;
 
 /// How long the server keeps an orchestrator's sign of life.
 pub const LEASE: Duration = Duration::from_secs(3);
@@ -36,51 +34,14 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long one write may wait for its acknowledgement, and the next entry of a snapshot may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What others in the process are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    Taken { partition: u16, epoch: u64 },
-    Lost { partition: u16 },
-}
-
-/// Who shares the partitions, as `/api/v1/stats` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LeasesView {
-    /// This orchestrator.
-    pub instance: String,
-    /// Every orchestrator that lives.
-    pub members: Vec<String>,
-    pub partitions: Vec<PartitionView>,
-}
-
-/// One partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PartitionView {
-    pub partition: u16,
-    /// Who owns it.
-    pub holder: Option<String>,
-    /// The epoch of its bans, if this orchestrator owns it.
-    pub epoch: Option<u64>,
-}
-
-impl LeasesView {
-    /// Partitions that nobody owns, as far as is known.
-    pub fn unowned(&self) -> impl Iterator<Item = u16> {
-        let unowned = self.partitions.iter().filter(|view| view.holder.is_none());
-        unowned.map(|view| view.partition)
-    }
-}
-
 /// Keeps this orchestrator's share of the partitions.
 pub struct Leases {
     bus: Bus,
     streams: Streams,
-    core: Core,
+    core: Keeper,
     id: String,
     since_ms: i64,
-    tenures: Tenures,
-    /// When the bucket was made, milliseconds since the Unix epoch.
-    made_ms: Option<i64>,
+    table: watch::Sender<LeaseTable>,
     changes: mpsc::UnboundedSender<Ownership>,
     view: watch::Sender<LeasesView>,
 }
@@ -101,7 +62,7 @@ impl Leases {
         bus: Bus,
         streams: Streams,
         identity: Identity,
-        tenures: Tenures,
+        table: watch::Sender<LeaseTable>,
     ) -> (
         Self,
         mpsc::UnboundedReceiver<Ownership>,
@@ -117,11 +78,10 @@ impl Leases {
         let leases = Self {
             streams,
             bus,
-            core: Core::new(identity, TERMS),
+            core: Keeper::new(identity, TERMS),
             id,
             since_ms: now_ms(),
-            tenures,
-            made_ms: None,
+            table,
             changes,
             view,
         };
@@ -158,14 +118,9 @@ impl Leases {
     async fn keep(&mut self) -> anyhow::Result<()> {
         let bucket = self.streams.leases().await?;
         let status = bucket.status().await.context("reading the leases' status")?;
-        let made_ms = i64::try_from(status.info.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-        if self
-            .made_ms
-            .replace(made_ms)
-            .is_some_and(|before| before != made_ms)
-        {
+        let made_ms = u64::try_from(status.info.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+        if self.core.bucket_made(made_ms) {
             warn!("the bucket of leases was made anew");
-            self.core.bucket_is_new();
             self.publish();
         }
         let mut watch = bucket
@@ -268,34 +223,11 @@ impl Leases {
 
     /// Tells the rest of the process.
     fn publish(&mut self) {
-        let made_ms = self.made_ms.unwrap_or(0).unsigned_abs();
-        // Greater than any epoch of a bucket before this one, too: a fleet makes far fewer than a thousand writes a second.
-        let epoch = |revision: u64| made_ms.saturating_add(revision);
-        let tenures = self.core.holds().map(|hold| match hold {
-            Hold::Owned { revision } => Tenure::Owned {
-                epoch: epoch(revision),
-            },
-            Hold::Lapsed => Tenure::Lapsed,
-            Hold::None => Tenure::None,
-        });
-        self.tenures.replace(tenures, self.core.sure_until());
-        for change in self.core.changes() {
-            let ownership = match change {
-                Change::Taken { partition, revision } => Ownership::Taken {
-                    partition,
-                    epoch: epoch(revision),
-                },
-                Change::Lost { partition } => Ownership::Lost { partition },
-            };
+        let (table, now_ms) = (self.core.table(), boot_ms());
+        self.table.send_replace(table.clone());
+        for ownership in self.core.changes() {
             let _ = self.changes.send(ownership);
         }
-        let epochs = self.tenures.owned(boot_ms());
-        let epoch = |partition| {
-            epochs
-                .iter()
-                .find(|(n, _)| *n == partition)
-                .map(|(_, epoch)| *epoch)
-        };
         let view = LeasesView {
             instance: self.id.clone(),
             members: self.core.members().map(str::to_owned).collect(),
@@ -304,7 +236,7 @@ impl Leases {
                 .map(|(partition, holder)| PartitionView {
                     partition,
                     holder: holder.map(str::to_owned),
-                    epoch: epoch(partition),
+                    epoch: table.epoch(partition, now_ms),
                 })
                 .collect(),
         };

@@ -8,10 +8,8 @@ use std::{
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use jiff::tz::TimeZone;
-use secbeat_common::{
-    daemon::{cli, time::now_ms},
-    logs::FormatChoice,
-};
+use secbeat_daemon::{cli, time::now_ms};
+use secbeat_logs::FormatChoice;
 use serde::Serialize;
 
 use super::{Diff, Format, Input, Output, Replay, Summary, Trial};

@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use secbeat_common::logs::{DETECTED_FROM, Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
+use secbeat_logs::{DETECTED_FROM, Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
 
 use super::{Input, Reading, ReplayError};
 

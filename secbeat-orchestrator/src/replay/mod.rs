@@ -24,7 +24,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, io};
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use secbeat_common::logs::{FormatChoice, LogLine};
+use secbeat_logs::{FormatChoice, LogLine};
 
 use self::log::{Due, Log, Opened};
 pub use self::{

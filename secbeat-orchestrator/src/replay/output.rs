@@ -12,7 +12,7 @@ use secbeat_common::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::detect::Finding;
+use secbeat_orchestrator_core::analyzers::{Action, Finding};
 
 /// Over the columns of a [`Record`].
 pub(super) const HEADING: &str =
@@ -61,10 +61,10 @@ impl Record {
             at: Time(finding.at_ms),
             target: finding.source,
             rule: finding.rule.into(),
-            count: finding.count,
+            count: finding.count(),
             expires_at: Some(Time(command.expires_at_ms)),
             strikes: command.strikes,
-            observed: finding.observe,
+            observed: finding.action == Action::Observe,
             suppressed: None,
         }
     }
@@ -74,10 +74,10 @@ impl Record {
             at: Time(finding.at_ms),
             target: finding.source,
             rule: finding.rule.into(),
-            count: finding.count,
+            count: finding.count(),
             expires_at: None,
             strikes: 0,
-            observed: finding.observe,
+            observed: finding.action == Action::Observe,
             suppressed: Some(reason),
         }
     }

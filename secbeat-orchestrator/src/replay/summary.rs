@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use secbeat_common::logs::LogError;
+use secbeat_logs::LogError;
 use serde::{Serialize, Serializer};
 
 /// Rejected lines that [`Reading`] explains.

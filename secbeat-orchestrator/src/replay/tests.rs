@@ -1,4 +1,4 @@
-//! Replays of real logs; see `secbeat-common/fixtures/README.md`.
+//! Replays of real logs; see `secbeat-common/logs/fixtures/README.md`.
 
 mod compressed;
 mod diff;
@@ -7,15 +7,16 @@ mod snapshots;
 
 use std::{io::Cursor, num::NonZeroU32, time::Duration};
 
-use super::*;
-use crate::{
-    detect::{DetectConfig, Threshold},
+use secbeat_orchestrator_core::{
+    analyzers::{DetectConfig, threshold::Threshold},
     ledger::LedgerConfig,
 };
 
-const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/fixtures/http-dos-random-uri.log");
-const PROBING: &[u8] = include_bytes!("../../../secbeat-common/fixtures/apache-http-probing.log");
-const SITE: &[u8] = include_bytes!("../../../secbeat-common/fixtures/elastic-apache.log");
+use super::*;
+
+const FLOOD: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/http-dos-random-uri.log");
+const PROBING: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/apache-http-probing.log");
+const SITE: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/elastic-apache.log");
 
 /// The first 500 lines of a mostly benign log.
 fn benign() -> &'static [u8] {

@@ -1,12 +1,16 @@
-//! One config's detector and ledger, and what they made of the lines.
+//! One config's analyzer and ledger, and what they made of the lines.
 
 use std::collections::{BTreeMap, HashSet};
 
 use ahash::RandomState;
-use secbeat_common::{
-    logs::LogLine,
-    prefix::Prefix,
-    wire::{LearnedFrom, Scope},
+use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::LearnedFrom};
+use secbeat_logs::LogLine;
+use secbeat_orchestrator_core::{
+    analyzers::{
+        Analyzer as _, DetectConfig, Finding, Observation, Request, Reset, Schedule, Seen, Sighting,
+        ThresholdAnalyzer, UpstreamId, Upstreams,
+    },
+    ledger::{Brakes, Decision, Ledger, LedgerConfig},
 };
 use uuid::Uuid;
 
@@ -14,18 +18,17 @@ use super::{
     output::{Outcome, Record},
     summary::{RuleVerdicts, Verdicts},
 };
-use crate::{
-    detect::{DetectConfig, Detector, Finding, Request, Sighting, UpstreamId, Upstreams},
-    ledger::{Brakes, Decision, Ledger, LedgerConfig},
-};
 
 /// A config that is tried on logs.
 #[derive(Debug)]
 pub struct Trial {
-    detector: Detector,
+    analyzer: ThresholdAnalyzer,
+    sources: SourceLengths,
     ledger: Ledger,
     upstream: UpstreamId,
-    sources: HashSet<Prefix, RandomState>,
+    /// Empty between two lines; kept for its room.
+    findings: Vec<Finding>,
+    seen: HashSet<Prefix, RandomState>,
     verdicts: Verdicts,
     /// Whom each rule found.
     found: BTreeMap<String, HashSet<Prefix, RandomState>>,
@@ -35,14 +38,20 @@ impl Trial {
     #[must_use]
     pub fn new(detect: DetectConfig, ledger: LedgerConfig) -> Self {
         Self {
-            // One core reads, so that one partition will do; verdicts are the same.
-            detector: Detector::new(DetectConfig {
-                partitions: 1,
-                ..detect
-            }),
+            sources: detect.sources,
+            // One core reads, so that one partition will do; verdicts are the same. Lines may come in any order, so that
+            // nothing is forgotten.
+            analyzer: ThresholdAnalyzer::new(
+                DetectConfig {
+                    partitions: 1,
+                    ..detect
+                },
+                Schedule::new(i64::MAX, i64::MAX),
+            ),
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
-            sources: HashSet::default(),
+            seen: HashSet::default(),
+            findings: Vec::new(),
             verdicts: Verdicts::default(),
             found: BTreeMap::new(),
         }
@@ -51,7 +60,7 @@ impl Trial {
     /// What came of it.
     #[must_use]
     pub fn finish(mut self) -> Verdicts {
-        self.verdicts.sources = self.sources.len();
+        self.verdicts.sources = self.seen.len();
         for (rule, sources) in self.found {
             self.verdicts.rules.entry(rule).or_default().sources = sources.len();
         }
@@ -60,14 +69,14 @@ impl Trial {
 
     /// One request, and what followed.
     pub(super) fn observe(&mut self, line: &LogLine<'_>) -> Option<Record> {
-        let source = self.detector.sources().of(line.client);
+        let source = self.sources.of(line.client);
         let sighting = Sighting {
             source,
             at_ms: line.at_ms,
             upstream: self.upstream,
             learned_from: LearnedFrom::Peer,
         };
-        let admitted = self.detector.admitted();
+        let admitted = self.analyzer.admitted();
         let request = Request {
             status: line.status,
             method: &String::from_utf8_lossy(&line.method),
@@ -78,11 +87,16 @@ impl Trial {
                 .map(String::from_utf8_lossy)
                 .unwrap_or_default(),
         };
-        let finding = self.detector.observe_answer(sighting, &request);
-        if self.detector.admitted() != admitted {
-            self.sources.insert(source);
+        let seen = Observation {
+            edge: "",
+            seen: Seen::Answer(sighting, request),
+        };
+        self.analyzer.observe(&seen, &mut self.findings);
+        if self.analyzer.admitted() != admitted {
+            self.seen.insert(source);
         }
-        finding.map(|finding| self.judge(&finding))
+        let finding = self.findings.pop()?;
+        Some(self.judge(&finding))
     }
 
     fn judge(&mut self, finding: &Finding) -> Record {
@@ -90,19 +104,22 @@ impl Trial {
         self.verdicts.findings += 1;
         // The id is never shown; it has to be new, and the same next time.
         let id = Uuid::from_u128(u128::from(self.verdicts.findings));
-        let record = match self
-            .ledger
-            .judge(finding, Scope::Fleet, Brakes::default(), finding.at_ms, id)
-        {
+        let record = match self.ledger.judge(finding, Brakes::default(), finding.at_ms, id) {
             Decision::Ban(command) => {
-                self.detector
-                    .ignore_until(finding.source, command.expires_at_ms, command.layer);
+                let reset = Reset::Banned {
+                    until_ms: command.expires_at_ms,
+                    layer: command.layer,
+                };
+                self.analyzer.reset(finding.source, reset);
                 self.ledger.acknowledged(command.id);
                 Record::banned(finding, &command)
             }
             Decision::Observed(command) => {
-                self.detector
-                    .observe_until(finding.source, finding.rule, command.expires_at_ms);
+                let reset = Reset::Observed {
+                    rule: finding.rule,
+                    until_ms: command.expires_at_ms,
+                };
+                self.analyzer.reset(finding.source, reset);
                 Record::banned(finding, &command)
             }
             Decision::AlreadyBanned => Record::suppressed(finding, "already banned".to_owned()),

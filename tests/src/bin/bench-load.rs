@@ -21,10 +21,8 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
-use secbeat_edge::{
-    kernel::{BanMaps, BootTime, JiffyClock, KernelBan, boot_now},
-    reconcile::{Change, Entry, Limits, Now, Reconciler, Surroundings},
-};
+use secbeat_edge::kernel::{BanMaps, JiffyClock, boot_now};
+use secbeat_edge_core::{BootTime, Change, Entry, KernelBan, Limits, Moment, Reconciler, Surroundings};
 use secbeat_tests::{bench::cpus::settle_down, lab::pinned::PinnedFilter};
 use serde_json::{Value, json};
 
@@ -92,7 +90,7 @@ fn measure(count: u32, slots: u32) -> Figures {
         edge_id: "bench".to_owned(),
     });
 
-    let now = Now {
+    let now = Moment {
         wall_ms: 0,
         boot: boot_now(),
     };

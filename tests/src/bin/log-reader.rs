@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{logs::Format, wire};
+use secbeat_common::wire;
 use secbeat_edge::{
-    batch::{BatchConfig, Batcher, Identity},
     sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
     spool::EncodedBatch,
     telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
 };
+use secbeat_edge_core::{BatchConfig, Batcher, Identity};
+use secbeat_logs::Format;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Writes whatever is published.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     subjects::{self, PARTITIONS},
     wire::{self, LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent},
 };
+use secbeat_daemon::time::now_ms;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;

@@ -7,12 +7,12 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::{credentials::Role, time::now_ms},
     prefix::Prefix,
     sign::Signer,
     subjects,
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
+use secbeat_daemon::{credentials::Role, time::now_ms};
 use secbeat_edge::kernel::{BanMaps, Pins};
 use uuid::Uuid;
 

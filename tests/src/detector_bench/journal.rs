@@ -10,7 +10,7 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{LearnedFrom, TelemetryEvent},
 };
-use secbeat_orchestrator::evidence::{DEFAULT_MEMORY, Journal};
+use secbeat_orchestrator_core::evidence::{DEFAULT_MEMORY, Journal};
 
 use crate::bench::{
     cpus,

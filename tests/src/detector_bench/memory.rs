@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use secbeat_orchestrator::detect::{DetectConfig, Detector, UpstreamId, Upstreams};
+use secbeat_orchestrator_core::analyzers::{DetectConfig, UpstreamId, Upstreams, threshold::Detector};
 
 use super::{MISSING, START_MS, sighting};
 use crate::bench::{

@@ -11,7 +11,7 @@ pub mod signatures;
 use std::net::Ipv4Addr;
 
 use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
-use secbeat_orchestrator::detect::{Request, Sighting, UpstreamId};
+use secbeat_orchestrator_core::analyzers::{Request, Sighting, UpstreamId};
 
 use crate::bench::parts::Part;
 

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
-use secbeat_orchestrator::detect::{AHEAD, DetectConfig, Detector, Rule, Sighting, UpstreamId, Upstreams};
+use secbeat_orchestrator_core::analyzers::{
+    AHEAD, DetectConfig, Rule, Sighting, UpstreamId, Upstreams, threshold::Detector,
+};
 
 use super::{MISSING, START_MS, sighting, source};
 use crate::{

@@ -3,10 +3,10 @@
 use std::{hint::black_box, time::Instant};
 
 use secbeat_common::{
-    daemon::commands::TOGETHER,
     sign::{SecretKey, Signer, Trust},
     wire::BlockCommand,
 };
+use secbeat_daemon::commands::TOGETHER;
 
 use super::join::command;
 use crate::bench::{

@@ -193,7 +193,7 @@ pub const OWN_NGINX: u16 = 8090;
 /// Where the site's own Caddy does.
 pub const OWN_CADDY: u16 = 8091;
 
-/// An nginx on the edge's host that asks the edge about each client, as in docs/sources.md.
+/// An nginx on the edge's host that asks the edge about each client, as in docs/authz.md.
 #[must_use]
 pub fn nginx_with_authz(fleet: &Fleet) -> Nginx {
     let app = fleet.nginx.address();

@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use opentelemetry_proto::tonic::{
@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
+use parking_lot::Mutex;
 use prost::Message as _;
 
 use crate::lab::netns::Namespace;
@@ -58,7 +59,7 @@ impl Collector {
     /// The spans of one trace, in the order of their starts.
     #[must_use]
     pub fn trace(&self, id: &[u8]) -> Vec<Received> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         let mut spans: Vec<_> = all
             .iter()
             .filter(|received| received.span.trace_id == id)
@@ -93,7 +94,7 @@ impl Collector {
         let mut body = vec![0; length];
         from.read_exact(&mut body)?;
         let request = ExportTraceServiceRequest::decode(&*body).map_err(io::Error::other)?;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         for of_resource in request.resource_spans {
             let resource = of_resource.resource.unwrap_or_default();
             let service = attribute(&resource.attributes, "service.name").unwrap_or_default();

@@ -1,13 +1,10 @@
 //! Somebody who has a member's credentials, and does on the bus what its daemon would not.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event};
-use secbeat_common::daemon::credentials::{Credentials, Login, Role};
+use parking_lot::Mutex;
+use secbeat_daemon::credentials::{Credentials, Login, Role};
 
 use crate::lab::netns::Namespace;
 
@@ -68,9 +65,7 @@ impl Intruder {
             .require_tls(true)
             .event_callback(move |event| {
                 if let Event::ServerError(error) = event {
-                    told.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(error.to_string());
+                    told.lock().push(error.to_string());
                 }
                 async {}
             })
@@ -86,7 +81,7 @@ impl Intruder {
     /// When it does not.
     pub async fn await_refusal(&self, subject: &str) {
         let is_refused = || {
-            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let refused = self.refused.lock();
             refused.iter().any(|error| {
                 error.contains("Permissions Violation") && error.contains(&format!("\"{subject}\""))
             })

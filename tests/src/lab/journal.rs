@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, Stdio},
 };
 
-use secbeat_common::daemon::time::now_ms;
+use secbeat_daemon::time::now_ms;
 
 use crate::lab::{
     executable::{Executable as _, TestProgram},

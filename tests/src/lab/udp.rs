@@ -5,13 +5,14 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use socket2::Type;
 
 use crate::lab::netns::Namespace;
@@ -50,7 +51,7 @@ impl UdpSink {
                 let mut buffer = [0; 2048];
                 while !stop.load(Ordering::Relaxed) {
                     if let Ok((_, source)) = socket.recv_from(&mut buffer) {
-                        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut counts = counts.lock();
                         *counts.entry(source.ip()).or_default() += 1;
                     }
                 }
@@ -72,7 +73,7 @@ impl UdpSink {
     /// Datagrams received from `source` so far.
     #[must_use]
     pub fn received_from(&self, source: IpAddr) -> u64 {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         counts.get(&source).copied().unwrap_or_default()
     }
 }

@@ -9,11 +9,11 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     subjects::{self, PARTITIONS},
     wire::{self, LateBatch, SourceCount, TelemetryBatch, TelemetryEvent},
 };
+use secbeat_daemon::time::now_ms;
 use uuid::Uuid;
 
 use super::traffic::{self, Request};

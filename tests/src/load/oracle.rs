@@ -9,11 +9,11 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::rfc3339,
     prefix::Prefix,
     subjects::PARTITIONS,
     wire::{AuditRecord, Decision, LearnedFrom, Reason, TelemetryBatch},
 };
+use secbeat_daemon::time::rfc3339;
 
 use super::{
     edges::Sent,

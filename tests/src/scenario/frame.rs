@@ -4,8 +4,10 @@ use std::{
     any::Any,
     panic::{self, AssertUnwindSafe, PanicHookInfo},
     process::ExitCode,
-    sync::{Mutex, Once, PoisonError},
+    sync::Once,
 };
+
+use parking_lot::Mutex;
 
 use crate::lab::interrupt::{self, interrupted};
 
@@ -70,11 +72,11 @@ fn note(info: &PanicHookInfo<'_>) {
         return;
     }
     let message = info.payload_as_str().unwrap_or("an unknown panic").to_owned();
-    let mut failure = FAILURE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failure = FAILURE.lock();
     failure.get_or_insert(message);
 }
 
 fn failure() -> String {
-    let mut failure = FAILURE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failure = FAILURE.lock();
     failure.take().unwrap_or_else(|| "for no reason given".to_owned())
 }

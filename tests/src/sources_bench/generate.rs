@@ -91,7 +91,7 @@ pub fn combined(lines: u32, visits: Visits) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::logs::Format;
+    use secbeat_logs::Format;
 
     use super::*;
 

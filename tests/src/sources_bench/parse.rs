@@ -2,7 +2,7 @@
 
 use std::{fs, hint::black_box, time::Instant};
 
-use secbeat_common::logs::{Format, Line, Lines};
+use secbeat_logs::{Format, Line, Lines};
 
 use super::{
     Options,
@@ -39,7 +39,7 @@ struct Log {
 #[must_use]
 pub fn measure(options: Options) -> Outcome {
     cpus::settle_down();
-    let real = paths::workspace().join("secbeat-common/fixtures/elastic-apache.log");
+    let real = paths::workspace().join("secbeat-common/logs/fixtures/elastic-apache.log");
     let logs = [
         Log {
             name: "generated",

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{daemon::time::now_ms, prefix::Prefix};
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::time::now_ms;
 use secbeat_edge::kernel::{BanMaps, Pins, boot_now};
 
 use super::Busy;

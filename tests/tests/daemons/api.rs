@@ -523,7 +523,7 @@ fn the_api_speaks_tls_to_whoever_trusts_its_certificate() {
     let banned = remote(&ours.0, &["ban", "192.0.2.0/24", "-d", "7d"]);
     assert_eq!(
         String::from_utf8_lossy(&banned.stdout),
-        "banned 192.0.2.0/24 for 7days on every edge\n"
+        "banned 192.0.2.0/24 for 7d on every edge\n"
     );
     let distrusted = remote(&other.0, &["bans"]);
     assert_eq!(distrusted.status.code(), Some(1), "{distrusted:?}");

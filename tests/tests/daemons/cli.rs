@@ -135,7 +135,7 @@ fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
     );
     assert_eq!(
         stdout(&fleet.cli("edge", &["unban", "198.51.100.2"])),
-        "lifted the ban of 198.51.100.2/32\n"
+        "unbanned 198.51.100.2/32\n"
     );
     assert_eq!(fleet.attacking(Family::V4).get(&url).unwrap(), 200);
 
@@ -148,18 +148,15 @@ fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
     fleet.await_ban("203.0.113.77".parse().unwrap());
     fleet.kill_edge();
     let said = stdout(&fleet.cli("edge", &["unban", "203.0.113.77"]));
+    assert!(said.contains("unbanned 203.0.113.77/32 in the kernel"), "{said}");
     assert!(
-        said.contains("lifted the ban of 203.0.113.77/32 in the kernel"),
-        "{said}"
-    );
-    assert!(
-        said.contains("secbeat-orchestrator unban 203.0.113.77/32 lifts it everywhere"),
+        said.contains("`secbeat-orchestrator unban 203.0.113.77/32` unbans it everywhere"),
         "{said}"
     );
     let said = stdout(&fleet.cli("edge", &["unban", "2001:db8:a:1::2"]));
     assert_eq!(
         said,
-        "lifted the ban of 2001:db8:a:1::/64 in the kernel; the daemon is not running\n"
+        "unbanned 2001:db8:a:1::/64 in the kernel; the daemon is not running\n"
     );
     assert_eq!(fleet.ban_of(Family::V6.attacker()), None);
 }
@@ -199,7 +196,7 @@ fn an_edge_without_nats_enforces_says_so_once_and_catches_up_later() {
         "daemon     running",
         "XDP        native on to-attacker",
         "bans       1 in the kernel",
-        "NATS UNREACHABLE",
+        "NATS       UNREACHABLE",
     ] {
         assert!(status.contains(line), "no `{line}` in:\n{status}");
     }
@@ -218,10 +215,7 @@ fn an_edge_without_nats_enforces_says_so_once_and_catches_up_later() {
                 .filter(|output| output.status.success())
         },
     );
-    assert_eq!(
-        stdout(&lifted),
-        "lifted the ban of 198.51.100.2/32 on every edge\n"
-    );
+    assert_eq!(stdout(&lifted), "unbanned 198.51.100.2/32 on every edge\n");
     wait_until("the edge hears it", Duration::from_secs(10), || {
         fleet.ban_of(target).is_none()
     });

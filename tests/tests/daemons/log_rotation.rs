@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::daemon::time::{now_ms, rfc3339};
+use secbeat_daemon::time::{now_ms, rfc3339};
 use secbeat_tests::lab::{
     executable::{Executable as _, TestProgram},
     process::Daemon,

@@ -9,6 +9,7 @@
 mod api;
 mod bad_config;
 mod bad_host;
+mod bus_conformance;
 mod cli;
 mod host_watcher;
 mod lifecycle;

@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{
-    daemon::time::{now_ms, rfc3339},
-    verdict::Verdict,
-};
+use secbeat_common::verdict::Verdict;
+use secbeat_daemon::time::{now_ms, rfc3339};
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
     login, udp,

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use secbeat_common::subjects;
+use secbeat_common::{
+    subjects,
+    wire::{FORMAT, Kind},
+};
 use secbeat_tests::lab::{
     client::Client,
     executable::{Executable as _, Program, TestProgram},
@@ -83,9 +86,11 @@ fn ten_thousand_malformed_messages_cost_a_counter_and_a_few_lines() {
     fleet.await_ban(Family::V4.attacker());
     let lines = || fleet.edge.log().lines().count() + fleet.orchestrator.log().lines().count();
     let before = lines();
-    // Of all lengths, with the right version and a wrong one, cut off and going on.
+    // Of all lengths, with the right format and a wrong one, cut off and going on.
+    let kinds = [Kind::Telemetry, Kind::Sealed, Kind::Sealed, Kind::Acks, Kind::Waf];
     let nonsense = |n: u32| {
-        let mut bytes = vec![if n.is_multiple_of(3) { 9 } else { 1 }];
+        let format = if n.is_multiple_of(3) { 9 } else { FORMAT };
+        let mut bytes = vec![format, kinds[n as usize % kinds.len()] as u8];
         bytes.extend((0..n % 700).map(|byte| (byte.wrapping_mul(n) >> 3) as u8));
         bytes
     };

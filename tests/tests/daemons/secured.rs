@@ -5,12 +5,12 @@ use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use secbeat_common::{
-    daemon::{credentials::Role, time::now_ms},
     prefix::Prefix,
     sign::{SecretKey, Signer},
     subjects,
     wire::{Action, BlockCommand, Layer, NO_LEASE, Reason, Scope},
 };
+use secbeat_daemon::{credentials::Role, time::now_ms};
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
     intruder::Intruder,
@@ -227,7 +227,9 @@ fn commands_that_no_orchestrator_gave_are_refused_and_counted() {
     let target = |n: u8| format!("192.0.2.{n}");
     let key = |n: u8| subjects::ban(&target(n).parse().unwrap());
     let mut bent = ours.seal(&command(&target(3), soon), 0).unwrap();
-    *bent.last_mut().unwrap() ^= 1;
+    // The last byte is the number of parts, and not signed.
+    let signed = bent.len() - 2;
+    bent[signed] ^= 1;
     let forged = [
         (
             key(1),

@@ -3,11 +3,11 @@
 use std::{net::IpAddr, time::Duration};
 
 use secbeat_common::{
-    daemon::{credentials::Role, time::now_ms},
     prefix::Prefix,
     subjects::{self, PARTITIONS},
     wire::{self, LearnedFrom, TelemetryBatch, TelemetryEvent},
 };
+use secbeat_daemon::{credentials::Role, time::now_ms};
 use secbeat_tests::lab::{
     client::Client,
     fleet::{Family, Fleet, Options},

@@ -101,7 +101,7 @@ fn a_banned_client_is_let_through_while_it_is_on_the_allowlist() {
             &["allowlist", "add", &attacker, "-d", "1h", "--comment", "office"],
         );
         assert!(
-            text.starts_with("nobody bans ") && text.contains(" for 1h"),
+            text.starts_with("allowlisted ") && text.contains(" for 1h"),
             "{text}"
         );
         await_through(&fleet, family);

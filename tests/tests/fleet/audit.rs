@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use secbeat_common::{
-    daemon::time::now_ms,
     sign::Signer,
     subjects::{self, AUDIT_STREAM},
     wire::{Action, BlockCommand, Evidence, Layer, Reason, Scope},
 };
+use secbeat_daemon::time::now_ms;
 use secbeat_tests::lab::{
     client::Client,
     fleet::{Fleet, Options},

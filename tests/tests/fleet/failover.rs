@@ -6,12 +6,12 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     sign::Signer,
     subjects::{self, PARTITIONS},
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
+use secbeat_daemon::time::now_ms;
 use secbeat_tests::lab::{
     executable::TestProgram,
     fleet::{Family, Fleet, Options},

@@ -214,7 +214,9 @@ fn an_evicted_or_deleted_ban_comes_back() {
 fn garbage_on_any_subject_is_counted_and_logged_once_per_sender() {
     let fleet = Fleet::start(&Options::default());
     for _ in 0..100 {
-        fleet.nats.publish("secbeat.telemetry.rogue.3", b"\x01garbage");
+        fleet
+            .nats
+            .publish("secbeat.telemetry.rogue.3", b"\x02\x01garbage");
         fleet
             .nats
             .publish("$KV.secbeat_bans.v4.c6336463.32", b"\x09garbage");

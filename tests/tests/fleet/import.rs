@@ -97,7 +97,7 @@ fn one_bad_line_keeps_all_out_and_is_named() {
         "{said}"
     );
     assert!(
-        said.contains("nothing was imported: 2 of 3 cannot be banned"),
+        said.contains("nothing was imported: 2 of 3 lines are invalid"),
         "{said}"
     );
     assert!(bans(&fleet, &[]).is_empty());
@@ -115,7 +115,7 @@ fn one_bad_line_keeps_all_out_and_is_named() {
     });
     let said = stderr(&import(&fleet, &nets, &[]));
     assert!(
-        said.contains("nothing was imported: 5000 networks that are no single source are new, and there is room for 4095 of 4095"),
+        said.contains("nothing was imported: 5000 new networks, but room for only 4095 more (limit 4095, not counting single sources)"),
         "{said}"
     );
     assert_eq!(bans(&fleet, &[]).len(), 1);
@@ -130,7 +130,7 @@ fn a_ban_without_end_holds_in_the_kernel_past_the_longest_and_restarts() {
     let family = Family::V4;
     let address = family.attacker().to_string();
     let said = stdout(&fleet.cli("orchestrator", &["ban", &address, "--permanent"]));
-    assert_eq!(said, format!("banned {address}/32 for ever on every edge\n"));
+    assert_eq!(said, format!("banned {address}/32 permanently on every edge\n"));
     let holds = |fleet: &Fleet| {
         assert_eq!(fleet.await_ban(family.attacker()).expires_boot_ns, Ban::NEVER);
         let url = format!("http://{}/", family.edge_for_attacker());

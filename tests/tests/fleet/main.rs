@@ -16,6 +16,7 @@ mod failover;
 mod faults;
 mod import;
 mod interest;
+mod mixed_releases;
 mod nets;
 mod propagation;
 mod protection;

@@ -8,12 +8,12 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     sign::Signer,
     subjects,
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
+use secbeat_daemon::time::now_ms;
 use secbeat_edge::kernel::{BanMaps, Pins};
 use secbeat_tests::lab::{
     fleet::{Fleet, Options},

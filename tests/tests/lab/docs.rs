@@ -1,11 +1,16 @@
 //! The docs say what is.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
+use secbeat_common::{maps, wire::MAX_ALLOWED};
 use secbeat_tests::{lab::paths::workspace, reference::Reference};
+
+/// Documents by their path, as their readers find them.
+type View = BTreeMap<PathBuf, String>;
 
 fn files(folder: &Path, kind: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -23,12 +28,7 @@ fn files(folder: &Path, kind: &str, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn every_promise_names_tests_that_exist() {
-    let mut sources = Vec::new();
-    files(&workspace(), "rs", &mut sources);
-    let code: String = sources
-        .iter()
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
+    let code = code();
     let promises = fs::read_to_string(workspace().join("docs/promises.md")).unwrap();
     let quoted = promises.split('`').skip(1).step_by(2);
     let is_test = |name: &&str| {
@@ -47,37 +47,131 @@ fn every_promise_names_tests_that_exist() {
 }
 
 #[test]
-fn links_between_docs_lead_somewhere() {
-    let mut pages = vec![
-        workspace().join("README.md"),
-        workspace().join("CONTRIBUTING.md"),
-        workspace().join("SECURITY.md"),
-    ];
-    files(&workspace().join("docs"), "md", &mut pages);
-    let mut broken = Vec::new();
-    for page in &pages {
-        let text = fs::read_to_string(page).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
-            if path.contains("://") {
-                continue;
+fn links_lead_somewhere_in_the_repository_in_the_book_and_in_the_packages() {
+    let pages = pages();
+    let mut views = vec![("the repository", repository(&pages)), ("the book", book(&pages))];
+    for package in ["secbeat-edge", "secbeat-orchestrator"] {
+        views.push((package, packaged(package)));
+    }
+    for (name, view) in views {
+        assert!(view.len() > 20, "{name}: {view:?}");
+        assert_eq!(broken_links(&view), [""; 0], "in {name}");
+    }
+}
+
+#[test]
+fn the_book_has_every_page_and_no_page_needs_mdbook() {
+    let pages = pages();
+    let listed: BTreeSet<_> = links(&pages[Path::new("docs/SUMMARY.md")])
+        .map(|link| Path::new("docs").join(link))
+        .collect();
+    let all = pages.keys().filter(|path| path.starts_with("docs"));
+    let all: BTreeSet<_> = all
+        .filter(|path| !path.ends_with("SUMMARY.md"))
+        .cloned()
+        .collect();
+    assert_eq!(listed, all);
+    for (path, text) in pages {
+        assert!(
+            !text.contains("{{#"),
+            "{}: only mdBook reads this",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn metrics_have_the_labels_that_the_docs_name() {
+    let code = code();
+    let documented = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+    let rows = documented.lines().filter(|line| line.starts_with("| `secbeat_"));
+    let metrics: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert!(metrics.len() > 60, "{metrics:?}");
+    for metric in metrics {
+        let (name, labels) = metric.split_once('{').unwrap_or((metric, ""));
+        let labels: BTreeSet<_> = labels.trim_end_matches('}').split(',').collect();
+        let labels: BTreeSet<_> = labels.into_iter().filter(|label| !label.is_empty()).collect();
+        let exported = labels_of(&code, name).unwrap_or_else(|| panic!("{name} is not exported"));
+        assert_eq!(labels, exported, "{name}");
+    }
+}
+
+#[test]
+fn streams_buckets_subjects_and_variables_exist() {
+    let subjects = fs::read_to_string(workspace().join("secbeat-common/src/subjects.rs")).unwrap();
+    let code = code();
+    for (path, text) in pages() {
+        let is_in = |haystack: &str, needle: &str| {
+            assert!(
+                haystack.contains(needle),
+                "{}: no {needle} in the code",
+                path.display()
+            );
+        };
+        for word in ["stream `", "bucket `", "buckets `"] {
+            for name in text.split(word).skip(1).filter_map(|rest| rest.split('`').next()) {
+                is_in(&subjects, &format!("\"{name}\""));
             }
-            let to = match path {
-                "" => page.clone(),
-                path => page.parent().unwrap().join(path),
-            };
-            let to = match to.file_name().is_some_and(|name| name == "introduction.md") {
-                true => workspace().join("README.md"),
-                false => to,
-            };
-            let there = fs::read_to_string(&to).unwrap_or_default();
-            let has = |line: &str| line.starts_with('#') && slug(line) == fragment;
-            if !to.exists() || !(fragment.is_empty() || there.lines().any(has)) {
-                broken.push(format!("{}: {target}", page.display()));
+        }
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_of = |letters: fn(char) -> bool| quoted.chars().all(|c| letters(c) || c == '_');
+            if quoted.starts_with("SECBEAT_") && is_of(|c| c.is_ascii_uppercase()) {
+                is_in(&code, &format!("\"{quoted}\""));
+            }
+            let is_metric =
+                quoted.starts_with("secbeat_edge_") || quoted.starts_with("secbeat_orchestrator_");
+            if quoted.starts_with("secbeat_") && !is_metric && is_of(|c| c.is_ascii_lowercase()) {
+                is_in(&subjects, &format!("\"{quoted}\""));
+            }
+            if quoted.starts_with("secbeat.") {
+                let literal = quoted
+                    .split(|c: char| c.is_ascii_uppercase() || "<>*".contains(c))
+                    .next();
+                is_in(&subjects, &format!("\"{}", literal.unwrap()));
             }
         }
     }
-    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn completions_are_for_the_shells_that_the_docs_name() {
+    let help = "secbeat-orchestrator/src/cli/snapshots/secbeat_orchestrator__cli__tests__the_help_reads_as_it_did.snap";
+    let help = fs::read_to_string(workspace().join(help)).unwrap();
+    let shells = help.split("<SHELL>  [possible values: ").nth(1).unwrap();
+    let shells = shells.split(']').next().unwrap().replace(", ", "|");
+    let page = fs::read_to_string(workspace().join("docs/orchestrator.md")).unwrap();
+    assert!(page.contains(&format!("`completions {shells}`")), "{shells}");
+}
+
+#[test]
+fn limits_are_those_of_the_code() {
+    let code = code();
+    let page = fs::read_to_string(workspace().join("docs/limits.md")).unwrap();
+    let mut checked = 0;
+    for row in page.lines().filter(|line| line.ends_with("` |")) {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let [_, value, constant] = cells[..] else {
+            panic!("{row}");
+        };
+        let constant = constant.trim_matches([' ', '|', '`']);
+        let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
+        let unit: u64 = match unit {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => panic!("{row}"),
+        };
+        let documented = number.parse::<u64>().unwrap() * unit;
+        let actual = match constant {
+            "MAX_BANNED_NETS" => vec![u64::from(maps::MAX_BANNED_NETS)],
+            "MAX_ALLOWED" => vec![MAX_ALLOWED as u64],
+            constant => values_of(&code, constant),
+        };
+        assert!(actual.contains(&documented), "{row}: {actual:?}");
+        checked += 1;
+    }
+    assert!(checked > 25, "{checked}");
 }
 
 #[test]
@@ -101,4 +195,192 @@ fn slug(heading: &str) -> String {
         .chars()
         .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_');
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// All Rust code, one file after the other.
+fn code() -> String {
+    let mut sources = Vec::new();
+    files(&workspace(), "rs", &mut sources);
+    let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
+    sources.iter().map(read).collect()
+}
+
+/// All pages, by their path in the repository.
+fn pages() -> View {
+    let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
+        .map(|name| workspace().join(name))
+        .into();
+    files(&workspace().join("docs"), "md", &mut pages);
+    let entry = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(workspace()).unwrap().to_owned(), text)
+    };
+    pages.into_iter().map(entry).collect()
+}
+
+/// What is in the repository, of which pages link to.
+fn repository(pages: &View) -> View {
+    let mut view = pages.clone();
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
+        assert!(workspace().join(licence).exists());
+        view.insert(licence.into(), String::new());
+    }
+    view
+}
+
+/// The book has the pages below `docs` and nothing else.
+fn book(pages: &View) -> View {
+    let in_docs = |(path, text): (&PathBuf, &String)| {
+        let path = path.strip_prefix("docs").ok()?;
+        Some((path.to_owned(), text.clone()))
+    };
+    pages.iter().filter_map(in_docs).collect()
+}
+
+/// What `package` installs of the repository's documents, below `/usr/share/doc`.
+fn packaged(package: &str) -> View {
+    let manifest = fs::read_to_string(workspace().join(package).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"]
+        .as_array()
+        .unwrap();
+    let mut view = View::new();
+    for asset in assets {
+        let (source, to) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+        let Some(source) = source.strip_prefix("../").filter(|it| !it.starts_with("target/")) else {
+            continue;
+        };
+        let mut sources = Vec::new();
+        match source.strip_suffix("/*.md") {
+            Some(folder) => files(&workspace().join(folder), "md", &mut sources),
+            None => sources.push(workspace().join(source)),
+        }
+        for path in sources.iter().filter(|_| to.starts_with("usr/share/doc/")) {
+            let name = Path::new(to).join(path.file_name().unwrap());
+            view.insert(name, fs::read_to_string(path).unwrap());
+        }
+    }
+    view
+}
+
+/// The targets of a page's links, but for addresses elsewhere.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://"))
+}
+
+/// Links of pages in `view` to what is not in it, or to a heading that is not there.
+fn broken_links(view: &View) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (page, text) in view
+        .iter()
+        .filter(|(page, _)| page.extension().is_some_and(|it| it == "md"))
+    {
+        for target in links(text) {
+            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let to = match path {
+                "" => page.clone(),
+                path => normal(&page.parent().unwrap().join(path)),
+            };
+            let there = view.get(&to);
+            if !there.is_some_and(|there| fragment.is_empty() || headings(there).any(|it| it == fragment)) {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    broken
+}
+
+/// `path` without `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(normal.pop()),
+            component => normal.push(component),
+        }
+    }
+    normal
+}
+
+/// The fragments of a page's headings.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let outside = text.split("```").step_by(2);
+    let lines = outside.flat_map(str::lines);
+    lines.filter(|line| line.starts_with('#')).map(slug)
+}
+
+/// The labels with which the code exports the metric `name`, or `None` if it does not: in a macro, `gauge!("name", "label" => …)`, or in
+/// the calls that follow a declaration, `.count([("label", …)], …)`.
+fn labels_of<'a>(code: &'a str, name: &str) -> Option<BTreeSet<&'a str>> {
+    let quoted = format!("\"{name}\"");
+    let mut found = None;
+    for (at, _) in code.match_indices(&quoted) {
+        let (before, after) = (code[..at].trim_end(), &code[at + quoted.len()..]);
+        let labels: &mut BTreeSet<_> = found.get_or_insert_default();
+        if before.ends_with("counter!(") || before.ends_with("gauge!(") {
+            let arguments = &after[..closing(after)];
+            let names = arguments.split("=>").filter_map(|part| part.rsplit('"').nth(1));
+            labels.extend(names.take(arguments.matches("=>").count()));
+            continue;
+        }
+        let statement = before.rsplit([';', '{', '}']).next().unwrap().trim_start();
+        match statement
+            .strip_prefix("let ")
+            .and_then(|rest| rest.split(' ').next())
+        {
+            Some(variable) => {
+                let again = format!("let {variable} ");
+                let scope = after.split(&again).next().unwrap();
+                let receiver = format!(" {variable}.");
+                labels.extend(scope.split(&receiver).skip(1).flat_map(labels_of_call));
+            }
+            None if before.ends_with('(') => {
+                let call = &after[closing(after) + 1..];
+                let call = call.trim_start();
+                labels.extend(call.strip_prefix('.').into_iter().flat_map(labels_of_call));
+            }
+            None => {}
+        }
+    }
+    found
+}
+
+/// Where the parenthesis that was opened before `text` is closed.
+fn closing(text: &str) -> usize {
+    let mut open = 1_u32;
+    let at = text.find(|c| {
+        open = match c {
+            '(' => open + 1,
+            ')' => open - 1,
+            _ => open,
+        };
+        open == 0
+    });
+    at.unwrap_or(text.len())
+}
+
+/// The labels in `count([("label", …)], …)`.
+fn labels_of_call(call: &str) -> Vec<&str> {
+    let list = call
+        .split_once("([")
+        .filter(|(method, _)| method.chars().all(char::is_alphabetic));
+    let list = list
+        .and_then(|(_, rest)| rest.split(']').next())
+        .unwrap_or_default();
+    list.split("(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect()
+}
+
+/// The values of the constants called `name` that are numbers or products of numbers.
+fn values_of(code: &str, name: &str) -> Vec<u64> {
+    let value = |rest: &str| {
+        let expression = rest.split_once('=')?.1.split(';').next()?;
+        let factor = |factor: &str| factor.trim().replace('_', "").parse::<u64>().ok();
+        expression.split('*').map(factor).product::<Option<u64>>()
+    };
+    let declaration = format!("const {name}:");
+    code.split(&declaration).skip(1).filter_map(value).collect()
 }

@@ -7,14 +7,14 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::now_ms,
     prefix::Prefix,
     wire::{AuditRecord, Decision, Layer, Reason},
 };
+use secbeat_daemon::time::now_ms;
 use secbeat_edge::kernel::{BanMaps, Pins};
 use secbeat_orchestrator::{
-    api::{audit::AuditView, view::ApiStats},
-    evidence::{FindingView, Outcome},
+    api::audit::AuditView,
+    view::{ApiStats, FindingView, Outcome},
 };
 use secbeat_tests::{
     lab::{

@@ -10,10 +10,10 @@ use std::{
 };
 
 use secbeat_common::{
-    daemon::time::{now_ms, rfc3339},
     prefix::Prefix,
     wire::{AuditRecord, Decision},
 };
+use secbeat_daemon::time::{now_ms, rfc3339};
 use secbeat_tests::{
     lab::{
         fleet::Options,

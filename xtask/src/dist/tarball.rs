@@ -11,11 +11,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// What goes in as it is in the tree.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "packaging",
     "docs",
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "SECURITY.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",

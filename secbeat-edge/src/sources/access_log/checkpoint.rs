@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_common::daemon::time::now_ms;
+use secbeat_daemon::time::now_ms;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 

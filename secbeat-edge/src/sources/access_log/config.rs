@@ -9,11 +9,9 @@ use std::{
 use glob::{MatchOptions, Pattern};
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::config::{HumanDuration, schema},
-    logs::Format,
-    wire::LearnedFrom,
-};
+use secbeat_common::wire::LearnedFrom;
+use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_logs::Format;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Stars match neither a slash nor hidden files, as in a shell.
@@ -62,7 +60,7 @@ pub enum ClientColumn {
     /// The other end of the TCP connection.
     #[default]
     Peer,
-    /// What a header said, as with nginx's `real_ip_header`; never banned in the kernel.
+    /// Taken from a header, as with nginx's `real_ip_header`. Such clients are banned at L7, never in the kernel.
     Header,
 }
 
@@ -79,10 +77,10 @@ impl From<ClientColumn> for LearnedFrom {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
-    /// With what comes.
+    /// New lines only.
     #[default]
     End,
-    /// With what is there.
+    /// All existing lines.
     Beginning,
 }
 
@@ -206,30 +204,30 @@ impl<'de> Deserialize<'de> for Unit {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
-    /// A file, or several by a pattern with `*`, `?`, `[…]` or `**`. It may come later, and be rotated in any way.
+    /// A file, or a pattern with `*`, `?`, `[…]` or `**`. It may be created later, and be rotated in any way.
     #[schemars(with = "Option<schema::Files>")]
     path: Option<PathPattern>,
-    /// A systemd unit, whose messages are the lines.
+    /// A systemd unit whose messages are the lines, in place of `path`.
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
-    /// What the lines look like: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`, `envoy-json`, or a pattern
-    /// in the syntax of nginx's `log_format`.
+    /// Format of the lines: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`,
+    /// `envoy-json`, or a pattern similar to nginx's `log_format`.
     #[serde(default)]
     #[schemars(with = "schema::LogFormat")]
     format: Format,
-    /// The time zone of times that are logged without one, as HAProxy's.
+    /// Time zone of times that are logged without one, such as HAProxy's: `Europe/Berlin`.
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
     #[schemars(with = "schema::TimeZone")]
     time_zone: TimeZone,
-    /// What the logged address is.
+    /// Where the logged address comes from.
     #[serde(default)]
     client: ClientColumn,
-    /// The name in telemetry; the path or unit unless stated.
+    /// Name in telemetry. Default: the path or unit.
     name: Option<String>,
-    /// Where reading begins if the log has never been read before.
+    /// Where to begin if the log has never been read before.
     #[serde(default)]
     start: Start,
-    /// Lines that were there before the edge are skipped if they are older.
+    /// Skip lines that were there before the edge started if they are older than this.
     #[serde(default = "default_max_age")]
     max_age: HumanDuration,
 }

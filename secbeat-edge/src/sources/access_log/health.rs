@@ -2,12 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// Reasons that are kept of lines not understood.
@@ -61,7 +59,7 @@ impl Health {
     }
 
     pub(super) fn add_reason(&self, reason: String) {
-        let reasons = &mut self.texts.lock().unwrap_or_else(PoisonError::into_inner).reasons;
+        let reasons = &mut self.texts.lock().reasons;
         if reasons.contains(&reason) {
             return;
         }
@@ -73,7 +71,7 @@ impl Health {
 
     /// Says what keeps the source from being read, or that nothing does. Returns whether that is news.
     pub(super) fn set_error(&self, error: Option<String>) -> bool {
-        let kept = &mut self.texts.lock().unwrap_or_else(PoisonError::into_inner).error;
+        let kept = &mut self.texts.lock().error;
         let news = *kept != error;
         *kept = error;
         news
@@ -87,7 +85,7 @@ impl Health {
             (count(&self.parsed), count(&self.unparsed), count(&self.too_long));
         let lines = parsed + unparsed + too_long;
         let read_at = Some(self.read_at_ms.load(Relaxed)).filter(|at| *at > 0);
-        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = self.texts.lock();
         AccessLogView {
             name: self.name.clone(),
             format: self.format.clone(),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::daemon::time::now_ms;
+use secbeat_daemon::time::now_ms;
 use serde::Deserialize;
 use tracing::{debug, warn};
 

@@ -8,21 +8,17 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{
-    daemon::time::now_ms,
-    logs::{Format, LogLine},
-    wire::LearnedFrom,
-};
+use secbeat_common::wire::LearnedFrom;
+use secbeat_daemon::time::now_ms;
+use secbeat_logs::{Format, LogLine};
 use tracing::warn;
 
 use super::{
     health::Health,
     lines::{MAX_LINE, Piece},
 };
-use crate::{
-    batch::Answer,
-    telemetry::{Closed, Recorder},
-};
+use crate::telemetry::{Closed, Recorder};
+use secbeat_edge_core::Answer;
 
 /// What the lines of a source are, and where what they say goes.
 pub(in crate::sources) trait Reading: Send {

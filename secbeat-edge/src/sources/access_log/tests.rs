@@ -9,7 +9,8 @@ use std::{
     sync::Arc,
 };
 
-use secbeat_common::{daemon::time::now_ms, wire::LearnedFrom};
+use secbeat_common::wire::LearnedFrom;
+use secbeat_daemon::time::now_ms;
 use tempfile::TempDir;
 
 use super::{checkpoint::Saved, follow::Follower, health::Health, report::Reporter, *};
@@ -87,7 +88,7 @@ fn append(path: &Path) -> File {
 }
 
 fn line(path: &str, age_s: i64) -> String {
-    use secbeat_common::daemon::time::rfc3339;
+    use secbeat_daemon::time::rfc3339;
     let at = rfc3339(now_ms() - age_s * 1000);
     let (year, month, day, time) = (&at[..4], &at[5..7], &at[8..10], &at[11..19]);
     let month = [

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
 use super::upstream::Lease;
@@ -98,7 +99,7 @@ pub(super) struct Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if !self.touched {
-            *self.progress.unread() = self.body.take();
+            *self.progress.unread.lock() = self.body.take();
         }
     }
 }
@@ -274,10 +275,6 @@ impl Progress {
 
     /// Takes the body for another attempt, if nobody has asked for any of it.
     pub(super) fn take_unread(&self) -> Option<Incoming> {
-        self.unread().take()
-    }
-
-    fn unread(&self) -> std::sync::MutexGuard<'_, Option<Incoming>> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unread.lock().take()
     }
 }

@@ -13,7 +13,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
-use secbeat_common::daemon::time::now_ms;
+use secbeat_daemon::time::now_ms;
 use tokio::time::Instant;
 
 use super::{
@@ -27,7 +27,8 @@ use super::{
     site::Site,
     visit::Visit,
 };
-use crate::{batch::Answer, l7::Admission, telemetry::Recorder};
+use crate::{l7::Admission, telemetry::Recorder};
+use secbeat_edge_core::Answer;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 

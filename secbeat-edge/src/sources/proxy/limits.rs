@@ -3,9 +3,10 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use secbeat_common::prefix::Prefix;
 
 /// Open connections by source: an IPv4 address, an IPv6 /64.
@@ -23,7 +24,7 @@ impl Sources {
     /// Counts a connection of `client` until the result is dropped; `None` when its source has `most` already.
     pub(super) fn hold(self: &Arc<Self>, client: IpAddr, most: u32) -> Option<Held> {
         let source = Prefix::single(client);
-        let mut open = self.open();
+        let mut open = self.0.lock();
         let count = open.entry(source).or_default();
         if *count >= most {
             return None;
@@ -34,15 +35,11 @@ impl Sources {
             source,
         })
     }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<Prefix, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.sources.open().entry(self.source) {
+        if let Entry::Occupied(mut count) = self.sources.0.lock().entry(self.source) {
             match *count.get() {
                 1 => drop(count.remove()),
                 many => *count.get_mut() = many - 1,
@@ -67,6 +64,6 @@ mod tests {
         drop(first);
         assert!(hold("2001:db8::3").is_some());
         drop(second);
-        assert!(sources.open().is_empty());
+        assert!(sources.0.lock().is_empty());
     }
 }

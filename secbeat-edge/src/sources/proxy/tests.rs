@@ -11,7 +11,7 @@ mod tls;
 mod upgrade;
 
 use lab::{Lab, OK, get};
-use secbeat_common::daemon::time::now_ms;
+use secbeat_daemon::time::now_ms;
 use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! One client's connection, as its requests see it.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
 use hyper::header::HeaderValue;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
@@ -64,11 +62,11 @@ impl Visit {
 
     /// What the connection becomes once its last answer is sent.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
-        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+        *self.tunnel.lock() = Some(tunnel);
     }
 
     pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.tunnel.lock().take()
     }
 
     /// Counts a request from now on as given up, unless it is [answered](Pending::answered).

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secbeat_common::{
-    daemon::config::{HumanDuration, schema},
-    logs::waf::WafFormat,
-};
+use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_logs::waf::WafFormat;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::sources::access_log::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
@@ -15,22 +13,22 @@ use crate::sources::access_log::{AccessLogConfig, ClientColumn, PathPattern, Pla
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WafLogConfig {
-    /// A file, or several by a pattern, as of `[[access_log]]`.
+    /// A file or a pattern, as in `[[access_log]]`.
     #[schemars(with = "schema::Files")]
     pub path: PathPattern,
-    /// Which firewall's: `ModSecurity` 2.9 and 3, or Coraza 3.
+    /// The firewall that writes it: `ModSecurity` 2.9 or 3, or Coraza 3.
     #[serde(deserialize_with = "format")]
     #[schemars(with = "schema::WafLogFormat")]
     pub format: WafFormat,
-    /// What the logged address is.
+    /// Where the logged address comes from.
     #[serde(default)]
     pub client: ClientColumn,
-    /// Names the log in `status` and metrics; its path unless stated.
+    /// Name in `status` and metrics. Default: the path.
     pub name: Option<String>,
-    /// Where reading begins if the log has never been read before.
+    /// Where to begin if the log has never been read before.
     #[serde(default)]
     pub start: Start,
-    /// Entries that were there before the edge are skipped if they are older.
+    /// Skip entries that were there before the edge started if they are older than this.
     #[serde(default = "default_max_age")]
     pub max_age: HumanDuration,
 }

@@ -19,11 +19,11 @@ use std::{
 
 use jiff::tz::TimeZone;
 use secbeat_common::{
-    daemon::{bus::Bus, time::now_ms},
-    logs::waf::WafFormat,
     subjects,
     wire::{self, LearnedFrom, MAX_WAF_EVENTS, WafBatch, WafEvent},
 };
+use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_logs::waf::WafFormat;
 use tokio::sync::mpsc;
 use tracing::error;
 use uuid::Uuid;

@@ -17,7 +17,7 @@ use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
 };
-use secbeat_common::daemon::{
+use secbeat_daemon::{
     api::{ApiClient, CallError},
     config::HumanDuration,
     time::now_ms,
@@ -25,17 +25,17 @@ use secbeat_common::daemon::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::screen::{Facts, Screen};
-use crate::api::view::BanPage;
+use crate::view::BanPage;
 
 /// Bans that are asked for; a fleet with more shows the latest of these.
 const BANS: usize = 1000;
 /// Findings that are asked for: more than fit on any screen.
 const FINDINGS: usize = 200;
 
-/// Show the fleet on one screen, kept up to date: edges, what rules find, and the latest bans. `q` ends it.
+/// Show edges, findings and the latest bans on one live screen; `q` quits.
 #[derive(Debug, Args)]
 pub struct Top {
-    /// How often the daemon is asked.
+    /// Time between two updates.
     #[arg(long, short, value_name = "TIME", default_value = "1s")]
     interval: HumanDuration,
 }
@@ -52,7 +52,7 @@ impl Top {
     pub(super) fn execute(&self, api: ApiClient) -> anyhow::Result<()> {
         ensure!(
             stdin().is_terminal() && stdout().is_terminal(),
-            "top needs a terminal; `status -o json`, `edges -o json` and `watch -o json` are for programs"
+            "top needs a terminal; programs can use `status -o json`, `edges -o json` and `watch -o json`"
         );
         // An address that nobody answers at first is a mistake; later it is a daemon that starts again.
         let first = facts(&api)?;

@@ -9,15 +9,11 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Borders, Paragraph, Row, Table},
 };
-use secbeat_common::daemon::{api::CallError, time::ends_in};
+use secbeat_daemon::{api::CallError, time::ends_in};
 
 use crate::{
-    api::{
-        edges::{AgreementView, FleetEdge, StateView},
-        view::{ApiStats, BanView},
-    },
     cli::{bans, fleet},
-    evidence::FindingView,
+    view::{AgreementView, ApiStats, BanView, FindingView, FleetEdge, StateView},
 };
 
 /// Rows of edges at most; who has more scrolls in `edges`.
@@ -141,7 +137,7 @@ impl Screen {
         self.draw_findings(frame, halves[1]);
         self.draw_bans(frame, areas[3]);
         frame.render_widget(
-            Line::from(" q quit   ↑ ↓ bans   `why ADDRESS` says why somebody is banned").dim(),
+            Line::from(" q quit   ↑ ↓ bans   `why ADDRESS` shows why a client is banned").dim(),
             areas[4],
         );
     }
@@ -157,7 +153,7 @@ impl Screen {
         let mut first = vec![
             Span::from(" SecBeat ").bold(),
             Span::from(format!(
-                " {} bans   {} findings   {} sources watched   {drops:.0} packets dropped/s",
+                " {} bans   {} findings   {} sources in memory   {drops:.0} packets dropped/s",
                 engine.active_bans, engine.findings, engine.tracked_sources
             )),
         ];
@@ -174,7 +170,7 @@ impl Screen {
         alarm(!bus_connected, "NATS IS UNREACHABLE".to_owned());
         alarm(!engine.restored, "THE LEDGER IS STILL BEING READ".to_owned());
         if let Some(brake) = &engine.brake {
-            alarm(true, format!("THE BRAKE HOLDS ({brake})"));
+            alarm(true, format!("SAFETY LIMIT REACHED ({brake})"));
         }
         alarm(unowned > 0, format!("PARTITIONS WITHOUT OWNER: {unowned}"));
         let drifting = self
@@ -185,7 +181,9 @@ impl Screen {
             .count();
         alarm(drifting > 0, format!("DRIFTING EDGES: {drifting}"));
         if second.is_empty() {
-            second.push(Span::from(" NATS connected, every partition has an owner, no brake holds").green());
+            second.push(
+                Span::from(" NATS connected, every partition has an owner, no safety limit reached").green(),
+            );
         }
         vec![first.into(), second.into()]
     }

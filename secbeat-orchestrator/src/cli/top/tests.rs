@@ -1,5 +1,5 @@
 use ratatui::{Terminal, backend::TestBackend};
-use secbeat_common::daemon::api::CallError;
+use secbeat_daemon::api::CallError;
 use serde_json::{Value, json};
 
 use super::screen::{Facts, Screen};

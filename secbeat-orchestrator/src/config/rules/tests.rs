@@ -180,7 +180,7 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
 fn edges_are_asked_for_the_good_answers_that_single_requests_count() {
     let asked = |text: &str| {
         let config: crate::config::Config = toml::from_str(text).unwrap();
-        config.wanted().interest.filters().to_vec()
+        config.directives().interest.filters().to_vec()
     };
     let rule = |name: &str, keys: &str| {
         format!("[[rule]]\nname = \"{name}\"\nthreshold = 9\nwindow = \"60s\"\n{keys}\n")

@@ -6,7 +6,7 @@ use super::*;
 
 fn replayed(log: &str, detect: &DetectConfig) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../secbeat-common/fixtures")
+        .join("../secbeat-common/logs/fixtures")
         .join(log);
     let log = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (found, summary) = replay(&[&log], detect, Format::Table);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use secbeat_common::daemon::config::{ConfigError, HumanDuration, schema};
+use secbeat_daemon::config::{ConfigError, HumanDuration, schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer},
@@ -25,36 +25,36 @@ use super::{
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyFile {
-    /// Where it listens, in plain HTTP.
+    /// Address to listen on, in plain HTTP.
     #[schemars(with = "Option<schema::Listen>")]
     listen: Option<SocketAddr>,
-    /// Whether each connection begins with a PROXY header (version 1 or 2) of a trusted proxy. All others are closed.
+    /// Require a PROXY header (version 1 or 2) of a trusted proxy on each connection. Others are closed.
     proxy_protocol: Option<bool>,
-    /// Several addresses, in place of `listen`.
+    /// Several addresses to listen on, in place of `listen`.
     #[serde(default)]
     listener: Vec<ListenerFile>,
-    /// One server, or tables with names for several.
+    /// One server, or named tables for several.
     upstream: Upstreams,
-    /// Which requests go where: an exact host before a wildcard, and that before any host; then the longest path, by whole
-    /// segments. One upstream needs no route.
+    /// Which requests go to which upstream. An exact host wins over a wildcard, and a wildcard over any host;
+    /// then the longest path wins, by whole segments. A single upstream needs no route.
     #[serde(default)]
     route: Vec<RouteFile>,
-    /// To reach a server, TLS included.
+    /// Timeout to connect to a server, TLS handshake included.
     connect_timeout: Option<HumanDuration>,
-    /// For a client's TLS handshake, for its whole request head, and between two requests.
+    /// Timeout for a client's TLS handshake, for its request head, and between two requests.
     header_timeout: Option<HumanDuration>,
-    /// For the head of a server's answer.
+    /// Timeout for the head of a server's response.
     response_timeout: Option<HumanDuration>,
-    /// With no byte of a body or of an upgraded connection moving.
+    /// Close a connection after this long without data (bodies, WebSocket).
     idle_timeout: Option<HumanDuration>,
-    /// Further clients wait in the kernel's queue.
+    /// Open connections. Further clients wait in the kernel's queue.
     max_connections: Option<NonZeroU32>,
-    /// Further connections of one source (an IPv4 address, an IPv6 /64) are closed.
+    /// Open connections of one source (an IPv4 address, an IPv6 /64). Further ones are closed.
     max_connections_per_source: Option<NonZeroU32>,
-    /// Threads that serve connections; one for each core unless stated.
+    /// Threads that serve connections. Default: one for each core.
     workers: Option<NonZeroUsize>,
-    /// Gets every answer in the combined format, with the host before it and the seconds taken behind it. Opened anew when it was
-    /// moved away, and on SIGHUP. Not written unless stated.
+    /// Write an access log: the combined format, with the host in front and the duration in seconds at the end.
+    /// Reopened after it was moved away, and on SIGHUP. Default: none.
     #[schemars(with = "Option<schema::File>")]
     access_log: Option<PathBuf>,
 }
@@ -70,22 +70,22 @@ enum Upstreams {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListenerFile {
-    /// Where it listens.
+    /// Address to listen on.
     #[schemars(with = "schema::Listen")]
     address: SocketAddr,
-    /// With certificate and key (PEM) it speaks TLS; both files are read again when they change.
+    /// The certificate chain (PEM), for TLS. Reloaded when it changes.
     #[schemars(with = "Option<schema::File>")]
     certificate: Option<PathBuf>,
-    /// The certificate's key.
+    /// The certificate's key (PEM). Reloaded when it changes.
     #[schemars(with = "Option<schema::File>")]
     key: Option<PathBuf>,
-    /// For further names.
+    /// Certificates for further names.
     #[serde(default)]
     more_certificates: Vec<CertificateFiles>,
-    /// Whether it takes HTTP/2 in plain text too, by prior knowledge.
+    /// Also accept HTTP/2 in plain text, by prior knowledge.
     #[serde(default)]
     h2c: bool,
-    /// Whether each connection begins with a PROXY header of a trusted proxy.
+    /// Require a PROXY header of a trusted proxy on each connection.
     #[serde(default)]
     proxy_protocol: bool,
 }
@@ -93,35 +93,35 @@ struct ListenerFile {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UpstreamFile {
-    /// What routes and telemetry call it.
+    /// Its name in routes and telemetry.
     name: String,
-    /// Servers that answer alike, and take turns. `https://…` is spoken to in TLS.
+    /// Interchangeable servers, used in turn (round robin). `https://…` uses TLS.
     #[schemars(with = "Vec<schema::Server>")]
     servers: Vec<ServerUrl>,
-    /// Who vouches for `https://` servers (PEM); the system's certificates do unless it is stated.
+    /// CA certificates (PEM) for `https://` servers. Default: the system's.
     #[schemars(with = "Option<schema::File>")]
     ca: Option<PathBuf>,
-    /// A server that fails this check is passed over. None is made unless stated.
+    /// Health check. A server that fails it gets no requests. Default: none.
     health: Option<HealthFile>,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HealthFile {
-    /// What is asked for.
+    /// Path to request.
     #[serde(deserialize_with = "path")]
     #[schemars(with = "schema::HttpPath")]
     path: String,
-    /// How often.
+    /// Time between two checks.
     #[serde(default = "health_interval")]
     interval: HumanDuration,
-    /// How long an answer may take.
+    /// Timeout of a check.
     #[serde(default = "health_timeout")]
     timeout: HumanDuration,
-    /// So many failures in a row, and it is passed over.
+    /// Failures in a row after which the server is down.
     #[serde(default = "health_fail")]
     fail: NonZeroU32,
-    /// So many successes in a row, and it is back.
+    /// Successes in a row after which it is up again.
     #[serde(default = "health_pass")]
     pass: NonZeroU32,
 }
@@ -129,15 +129,15 @@ struct HealthFile {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RouteFile {
-    /// `*.example.org` is every host below that name; any host unless stated.
+    /// A host, or `*.example.org` for every host below it. Default: any host.
     #[serde(default = "any_host")]
     #[schemars(with = "schema::Host")]
     host: HostPattern,
-    /// That path and all below it.
+    /// This path and all below it.
     #[serde(default = "root", deserialize_with = "path")]
     #[schemars(with = "schema::HttpPath")]
     path: String,
-    /// The name of an upstream.
+    /// Name of the upstream.
     upstream: String,
 }
 

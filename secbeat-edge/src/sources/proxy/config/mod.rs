@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::daemon::tls::CertificateFiles;
+use secbeat_daemon::tls::CertificateFiles;
 
 pub(super) use self::url::Transport;
 pub use self::{

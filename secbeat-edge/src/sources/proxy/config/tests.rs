@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use secbeat_common::daemon::config;
+use secbeat_daemon::config;
 use serde::Deserialize;
 
 use super::*;

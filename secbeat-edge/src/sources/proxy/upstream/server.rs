@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError, Weak,
+        Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -157,7 +158,7 @@ impl Server {
                         tracing::trace!(%error, "a connection to a server ended badly");
                     }
                 });
-                *lock(&self.of_this_worker().http2) = Some(sender.clone());
+                *self.of_this_worker().http2.lock() = Some(sender.clone());
                 Ok(Connection::Http2(sender))
             }
         }
@@ -170,20 +171,20 @@ impl Server {
     fn kept(&self) -> Option<Connection> {
         let kept = self.of_this_worker();
         loop {
-            let Some((mut connection, since)) = lock(&kept.idle).pop() else {
+            let Some((mut connection, since)) = kept.idle.lock().pop() else {
                 break;
             };
             if since.elapsed() < IDLE_FOR && connection.is_ready() {
                 return Some(Connection::Http1(connection));
             }
         }
-        let http2 = lock(&kept.http2).clone()?;
+        let http2 = kept.http2.lock().clone()?;
         (!http2.is_closed()).then_some(Connection::Http2(http2))
     }
 
     /// Keeps an idle connection for a while.
     pub(super) fn keep(&self, connection: Box<Http1>) {
-        let mut idle = lock(&self.of_this_worker().idle);
+        let mut idle = self.of_this_worker().idle.lock();
         if idle.len() < IDLE {
             idle.push((connection, Instant::now()));
         }
@@ -192,18 +193,15 @@ impl Server {
     /// Closes what has been idle for too long, or was closed by the server.
     fn reap(&self) {
         for Kept { idle, http2 } in &self.kept {
-            lock(idle).retain_mut(|(connection, since)| since.elapsed() < IDLE_FOR && connection.is_ready());
-            lock(http2).take_if(|http2| http2.is_closed());
+            idle.lock()
+                .retain_mut(|(connection, since)| since.elapsed() < IDLE_FOR && connection.is_ready());
+            http2.lock().take_if(|http2| http2.is_closed());
         }
     }
 }
 
 /// Bytes that a server may send ahead on all streams of an HTTP/2 connection.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Closes idle connections in time, for as long as the server is in use.
 pub(super) async fn reap(server: Weak<Server>) {

@@ -1,0 +1,78 @@
+//! The bucket of what edges are told: which requests rules ask for, and what counts as one source.
+
+use std::sync::Arc;
+
+use secbeat_common::{
+    sign::{Command, Signer},
+    sources::SourceLengths,
+    subjects,
+    wire::Interest,
+};
+
+use crate::{
+    backend::{Bucket, Operation, Write},
+    bus::Bus,
+    error::Result,
+    follow::{Follower, Pace},
+    layout,
+};
+
+/// What of the bucket was not what it should be, and was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub interest: bool,
+    pub sources: bool,
+}
+
+/// What edges are told.
+#[derive(Clone, Debug)]
+pub struct Directives {
+    bucket: Arc<dyn Bucket>,
+    signer: Signer,
+}
+
+impl Directives {
+    #[must_use]
+    pub fn new(bus: &Bus, signer: Signer) -> Self {
+        Self {
+            bucket: bus.bucket(subjects::RULES_BUCKET),
+            signer,
+        }
+    }
+
+    /// Reads the bucket for ever.
+    #[must_use]
+    pub fn follow(bus: &Bus) -> Follower {
+        let pace = Pace {
+            // There is no bucket before the first orchestrator.
+            retry: std::time::Duration::from_secs(1),
+            ..Pace::default()
+        };
+        Follower::new(bus, subjects::RULES_BUCKET).pace(pace)
+    }
+
+    /// Sees to it that the bucket holds these. Orchestrators of one config write the same bytes, of which the bucket takes
+    /// only the first; of different ones, what was written last holds.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer, or does not acknowledge a write.
+    pub async fn keep(&self, interest: &Interest, sources: &SourceLengths) -> Result<Changed> {
+        self.bucket.make(layout::directives()).await?;
+        Ok(Changed {
+            sources: self.put(subjects::SOURCES_KEY, sources).await?,
+            interest: self.put(subjects::INTEREST_KEY, interest).await?,
+        })
+    }
+
+    /// Returns whether `key` did not hold `directive` already.
+    async fn put(&self, key: &str, directive: &impl Command) -> Result<bool> {
+        let sealed = self.signer.seal(directive, 0)?;
+        let held = self.bucket.get(key).await?;
+        let is_held = held.is_some_and(|entry| entry.operation == Operation::Put && entry.value == sealed);
+        if !is_held {
+            self.bucket.write(Write::put(key, sealed)).await?;
+        }
+        Ok(!is_held)
+    }
+}

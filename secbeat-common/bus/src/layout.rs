@@ -1,0 +1,102 @@
+//! How the fleet's buckets and logs are kept.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use secbeat_common::{sign::MAX_SEAL, subjects, wire::MAX_INTEREST};
+
+use crate::{
+    backend::{BucketSettings, LogSettings, Storage},
+    bus::Bus,
+    error::Result,
+};
+
+/// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
+pub const TELEMETRY_AGE: u32 = 2;
+/// Most telemetry that the server keeps, in bytes.
+const MAX_TELEMETRY_BYTES: u64 = 256 * 1024 * 1024;
+/// Most audit records that the server keeps, in bytes.
+const MAX_AUDIT_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long audit records are kept.
+const AUDIT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long a bucket remembers that a key ended, for those who were away.
+pub(crate) const MARKER_TTL: Duration = Duration::from_secs(60);
+
+/// Makes the logs, and the buckets of bans, leases and the allowlist, or brings their settings up to date.
+///
+/// # Errors
+///
+/// When the server does not let it, or has no JetStream.
+pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
+    let logs = [
+        (subjects::TELEMETRY_STREAM, telemetry(longest_window)),
+        (subjects::AUDIT_STREAM, audit()),
+    ];
+    try_join_all(logs.map(|(name, settings)| bus.log(name).make(settings))).await?;
+    let buckets = [
+        (subjects::BANS_BUCKET, bans()),
+        (subjects::LEASES_BUCKET, ending()),
+        (subjects::ALLOW_BUCKET, ending()),
+    ];
+    try_join_all(buckets.map(|(name, settings)| bus.bucket(name).make(settings))).await?;
+    Ok(())
+}
+
+fn telemetry(longest_window: Duration) -> LogSettings {
+    LogSettings {
+        storage: Storage::Memory,
+        subjects: vec![subjects::TELEMETRY_ALL.to_owned(), subjects::WAF_ALL.to_owned()],
+        max_age: longest_window * TELEMETRY_AGE,
+        max_bytes: MAX_TELEMETRY_BYTES,
+        acknowledges: false,
+        batches: false,
+        compress: false,
+    }
+}
+
+fn audit() -> LogSettings {
+    LogSettings {
+        storage: Storage::File,
+        subjects: vec![subjects::AUDIT_ALL.to_owned()],
+        max_age: AUDIT_AGE,
+        max_bytes: MAX_AUDIT_BYTES,
+        acknowledges: true,
+        batches: true,
+        // What a source did resembles itself.
+        compress: true,
+    }
+}
+
+fn bans() -> BucketSettings {
+    BucketSettings {
+        batches: true,
+        republish: Some(subjects::COMMANDS_ALL.to_owned()),
+        ..ending()
+    }
+}
+
+/// A bucket whose entries end by themselves. On disk: revisions are epochs, which must not begin again when the server does.
+fn ending() -> BucketSettings {
+    BucketSettings {
+        storage: Storage::File,
+        marker_ttl: Some(MARKER_TTL),
+        ..BucketSettings::default()
+    }
+}
+
+/// What is there now is all that matters. Without purges, by which each edge could delete the others' keys.
+pub(crate) fn edges() -> BucketSettings {
+    BucketSettings {
+        storage: Storage::Memory,
+        max_age: Some(subjects::PRESENCE_TTL),
+        purges: false,
+        ..BucketSettings::default()
+    }
+}
+
+pub(crate) fn directives() -> BucketSettings {
+    BucketSettings {
+        max_value: Some(MAX_INTEREST + MAX_SEAL),
+        ..BucketSettings::default()
+    }
+}

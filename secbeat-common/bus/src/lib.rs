@@ -1,0 +1,61 @@
+//! What SecBeat's daemons ask of a bus, and who answers it.
+//!
+//! Two layers. An implementation ([`nats`], [`memory`]) is a [`Backend`]: a connection with [`Bucket`]s (keys with revisions),
+//! [`Log`]s (records in order) and topics (plain messages). Everything that the fleet means by them is written once above
+//! that, over [`Bus`]: subjects, seals, encodings, lifetimes ([`Bans`], [`AllowWriter`], [`LeaseBucket`], [`EdgeRecords`],
+//! [`Directives`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
+//! commands count ([`CommandReader`]).
+//!
+//! **Why `dyn`.** A [`Backend`] is a trait object, so that no signature of a daemon has a parameter for it. The price is one
+//! allocation per call and one virtual call per message. Neither matters: telemetry travels in batches of up to hundreds of
+//! events, so that a million events a second are some thousand messages; and payloads are passed on as
+//! [`Bytes`](bytes::Bytes), without a copy. Nothing that must not wait awaits here: edges put what they publish into a queue of
+//! their own.
+//!
+//! **What every implementation keeps** is written as the cases of [`conformance`], which run over both.
+
+#[cfg(feature = "memory")]
+pub mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+mod allow;
+mod allowlist;
+mod audit;
+mod backend;
+mod bans;
+mod bus;
+mod commands;
+mod directives;
+mod edges;
+mod error;
+mod follow;
+mod garbage;
+mod layout;
+mod leases;
+mod telemetry;
+
+pub use self::{
+    allow::{AllowWriter, Over},
+    allowlist::{AllowFollower, AllowReader, Allowlist},
+    audit::{AuditLog, AuditQuery},
+    backend::{
+        Answer, Backend, Bucket, BucketSettings, BucketStatus, Created, Entry, Log, LogSettings, LogStatus,
+        Message, Messages, Operation, Reading, Record, Start, Storage, Stored, Watch, Watched, Write,
+        Written,
+    },
+    bans::{Bans, Found, KeyState, MAX_BATCH},
+    bus::Bus,
+    commands::{CommandReader, NetworkCommand, RefusalReason, RefusedCommands, Verdict},
+    directives::{Changed, Directives},
+    edges::EdgeRecords,
+    error::{Error, Result},
+    follow::{Follower, Pace, Snapshot, TOGETHER, Update},
+    garbage::Garbage,
+    layout::{TELEMETRY_AGE, make_all},
+    leases::{LEASE_TTL, LeaseBucket},
+    telemetry::{TelemetryFrom, TelemetryLog},
+};

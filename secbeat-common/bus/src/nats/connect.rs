@@ -1,0 +1,206 @@
+//! The connection to NATS, kept alive for ever.
+
+use std::{
+    fmt, fs,
+    io::Write as _,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{ConnectOptions, Event, ServerAddr, jetstream};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use secbeat_common::subjects;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::{ACK_TIMEOUT, Nats, why};
+use crate::error::{Error, Result};
+
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const MIN_RECONNECT: Duration = Duration::from_millis(50);
+const MAX_RECONNECT: Duration = Duration::from_secs(2);
+/// Messages that may wait in the client while the server takes none.
+const CLIENT_CAPACITY: usize = 4096;
+
+/// Where the bus is, and who the daemon is there.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `nats://host:4222` or `tls://host:4222`.
+    pub url: String,
+    /// The program's name, as the server shows it.
+    pub program: String,
+    /// Without one the server takes the program as it is.
+    pub login: Option<Login>,
+}
+
+/// A member of the fleet.
+#[derive(Clone)]
+pub struct Login {
+    pub name: String,
+    /// The seed of the NATS user's nkey, `SU…`.
+    pub nkey: String,
+    /// The certificate (PEM) that vouches for the server; the system's do if there is none.
+    pub authority: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Nats {
+    /// Starts to connect, and returns at once: an unreachable server is retried for ever.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Connection`] if the address, the key or the certificate cannot be used at all.
+    pub async fn connect(Server { url, program, login }: Server) -> Result<Self> {
+        let unusable = |error: &dyn std::error::Error| Error::Connection {
+            server: url.clone(),
+            why: why(error),
+        };
+        let address: ServerAddr = url.parse().map_err(|error| unusable(&error))?;
+        let server = format!("{}:{}", address.host(), address.port());
+        let authority = login.as_ref().and_then(|login| login.authority.as_deref());
+        let authority = authority
+            .map(Authority::new)
+            .transpose()
+            .map_err(|error| unusable(&error))?;
+        let (connected, connects) = watch::channel(0);
+        let report = server.clone();
+        let complained = AtomicBool::new(false);
+        let client = options(&program, login, authority.as_ref())
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .connection_timeout(CONNECT_TIMEOUT)
+            .ping_interval(PING_INTERVAL)
+            .client_capacity(CLIENT_CAPACITY)
+            .reconnect_delay_callback(delay)
+            .event_callback(move |event| {
+                match event {
+                    Event::Connected => {
+                        info!(server = %report, "connected to NATS");
+                        complained.store(false, Ordering::Relaxed);
+                        connected.send_modify(|count| *count += 1);
+                    }
+                    Event::Disconnected => {
+                        warn!(server = %report, "lost NATS, retrying; bans stay as they are");
+                        complained.store(true, Ordering::Relaxed);
+                    }
+                    // One for every attempt: the first tells it all.
+                    Event::ClientError(error) if complained.swap(true, Ordering::Relaxed) => {
+                        debug!(server = %report, %error, "NATS is still unreachable");
+                    }
+                    Event::ClientError(error) => {
+                        warn!(server = %report, %error, "NATS is unreachable, retrying; bans stay as they are");
+                    }
+                    Event::SlowConsumer(id) => {
+                        warn!(subscription = id, "NATS drops messages that come faster than they are read");
+                    }
+                    event => info!(server = %report, "NATS: {event}"),
+                }
+                async {}
+            })
+            .connect(address)
+            .await
+            .map_err(|error| unusable(&error))?;
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(ACK_TIMEOUT);
+        Ok(Self {
+            client,
+            context,
+            connects,
+            server,
+            _authority: authority,
+        })
+    }
+}
+
+/// A member has inboxes of its own, which nobody else may read.
+fn options(program: &str, login: Option<Login>, authority: Option<&Authority>) -> ConnectOptions {
+    let Some(Login { name, nkey, .. }) = login else {
+        return ConnectOptions::new().name(program);
+    };
+    let options = ConnectOptions::with_nkey(nkey)
+        .name(format!("{program} {name}"))
+        .custom_inbox_prefix(subjects::inbox(&name));
+    match authority {
+        Some(authority) => options.require_tls(true).add_root_certificates(authority.path()),
+        None => options,
+    }
+}
+
+/// Grows to [`MAX_RECONNECT`], with up to a quarter taken off so that a fleet does not come back in one instant.
+fn delay(attempts: usize) -> Duration {
+    if attempts <= 1 {
+        return Duration::ZERO;
+    }
+    let full = MIN_RECONNECT
+        .saturating_mul(1 << attempts.min(8))
+        .min(MAX_RECONNECT);
+    let jitter = uuid::Uuid::new_v4().as_bytes()[0];
+    full - full.mul_f64(f64::from(jitter) / 1024.0)
+}
+
+/// The certificate of an authority, as a file in memory: the NATS client takes nothing but files.
+#[derive(Clone, Debug)]
+pub struct Authority(Arc<OwnedFd>);
+
+impl Authority {
+    fn new(pem: &str) -> std::io::Result<Self> {
+        let file = memfd_create(c"secbeat-ca", MFdFlags::MFD_CLOEXEC)?;
+        let mut file = fs::File::from(file);
+        file.write_all(pem.as_bytes())?;
+        Ok(Self(Arc::new(file.into())))
+    }
+
+    /// Where it can be opened, by this process and as long as this lives.
+    fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnects_back_off_with_jitter_and_a_ceiling() {
+        assert_eq!(delay(1), Duration::ZERO);
+        for attempts in 2..100 {
+            assert!(
+                (MIN_RECONNECT..=MAX_RECONNECT).contains(&delay(attempts)),
+                "attempt {attempts}"
+            );
+        }
+        assert!(delay(50) >= MAX_RECONNECT.mul_f64(0.75));
+    }
+
+    #[test]
+    fn a_certificate_is_read_back_from_memory() {
+        let authority = Authority::new("-----BEGIN CERTIFICATE-----").unwrap();
+        assert_eq!(
+            fs::read_to_string(authority.path()).unwrap(),
+            "-----BEGIN CERTIFICATE-----"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let login = Login {
+            name: "web-1".to_owned(),
+            nkey: "SUSECRET".to_owned(),
+            authority: None,
+        };
+        assert_eq!(format!("{login:?}"), r#"Login { name: "web-1", .. }"#);
+    }
+}

@@ -1,0 +1,320 @@
+//! The client of both APIs.
+
+use std::{
+    io::{self, BufReader},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::{Serialize, de::DeserializeOwned};
+use strum::Display;
+use ureq::{
+    Agent, RequestBuilder,
+    http::{Response, header::AUTHORIZATION, uri::Authority},
+    tls::RootCerts,
+};
+
+use super::Problem;
+use crate::http;
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the daemon is, and what it takes to be let in.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Daemon")]
+pub struct Remote {
+    /// The daemon's address, as https://orchestrator.example:3030 [default: where the config says it listens].
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SECBEAT_URL",
+        hide_env_values = true
+    )]
+    url: Option<String>,
+    /// File with the token to show; without one the token is taken from the environment, SECBEAT_TOKEN.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SECBEAT_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    token_file: Option<PathBuf>,
+    /// File with the certificates (PEM) to trust instead of the system's.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SECBEAT_CA_FILE",
+        hide_env_values = true
+    )]
+    ca_file: Option<PathBuf>,
+    /// Show the token also in plain text, over http to another host.
+    #[arg(long, global = true)]
+    insecure: bool,
+}
+
+impl Remote {
+    /// A client of the daemon at the address given, or else of the one that listens on `listen`, in TLS if `tls`.
+    ///
+    /// # Errors
+    ///
+    /// When the address is none, or a file cannot be read.
+    pub fn client(&self, listen: SocketAddr, tls: Scheme) -> anyhow::Result<ApiClient> {
+        let base = match &self.url {
+            None => format!("{tls}://{}", reachable(listen)),
+            Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                url.trim_end_matches('/').to_owned()
+            }
+            Some(url) => bail!("--url: `{url}` is no address such as https://orchestrator.example:3030"),
+        };
+        let token = self.token()?;
+        if token.is_some() && !self.insecure && is_plain_beyond_this_host(&base) {
+            bail!(
+                "the token would cross the network to {base} in plain text: use https, or --insecure if something else encrypts it"
+            );
+        }
+        Ok(ApiClient::at(base, token, http::roots(self.ca_file.as_deref())?))
+    }
+
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let token = match &self.token_file {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("reading the token in {}", path.display()))?,
+            ),
+            None => std::env::var("SECBEAT_TOKEN").ok(),
+        };
+        Ok(token
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty()))
+    }
+}
+
+/// Whether what is sent to `base` can be read on its way.
+fn is_plain_beyond_this_host(base: &str) -> bool {
+    let Some(host) = base
+        .strip_prefix("http://")
+        .and_then(|rest| rest.parse::<Authority>().ok())
+    else {
+        return false;
+    };
+    let host = host.host().trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    host != "localhost" && !address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Where a client on this host reaches `listen`: an address for all of its addresses stands for loopback.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
+}
+
+/// How an API is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// A client of a daemon's API.
+#[derive(Clone, Debug)]
+pub struct ApiClient {
+    base: String,
+    /// The header that shows the token.
+    authorization: Option<String>,
+    agent: Agent,
+}
+
+/// Why a call of the API failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody listens: the daemon is not running, or elsewhere.
+    #[error("no daemon answers at {0}")]
+    Unreachable(String),
+    /// The daemon says no.
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl ApiClient {
+    /// A client without a token of the daemon that listens on `addr`.
+    #[must_use]
+    pub fn new(addr: SocketAddr) -> Self {
+        Self::at(
+            format!("http://{}", reachable(addr)),
+            None,
+            RootCerts::from(Vec::new()),
+        )
+    }
+
+    fn at(base: String, token: Option<String>, roots: RootCerts) -> Self {
+        Self {
+            base,
+            authorization: token.map(|token| format!("Bearer {token}")),
+            agent: http::client(roots, PATIENCE),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.read(self.signed(self.agent.get(self.url(path))).call())
+    }
+
+    /// As [`get`](Self::get), with keys and values that are added to `path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn query<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, CallError> {
+        let pairs = query.iter().map(|(key, value)| (*key, value.as_str()));
+        let request = self.signed(self.agent.get(self.url(path)));
+        self.read(request.query_pairs(pairs).call())
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
+        self.read(self.signed(self.agent.post(self.url(path))).send_json(body))
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
+        self.read(self.signed(self.agent.put(self.url(path))).send_json(body))
+    }
+
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.read(self.signed(self.agent.delete(self.url(path))).call())
+    }
+
+    /// Opens a stream of server-sent events after the event `after`, to be read line by line for as long as it lasts.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn stream(
+        &self,
+        path: &str,
+        after: Option<&str>,
+    ) -> Result<BufReader<ureq::BodyReader<'static>>, CallError> {
+        let mut request = self.signed(self.agent.get(self.url(path)));
+        if let Some(after) = after {
+            request = request.header("Last-Event-ID", after);
+        }
+        let request = request
+            .config()
+            .timeout_global(None)
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_connect(Some(PATIENCE));
+        let answer = self.checked(request.build().call())?;
+        Ok(BufReader::new(answer.into_body().into_reader()))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, CallError> {
+        self.checked(answer)?
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .read_json()
+            .map_err(|error| CallError::Other(error.to_string()))
+    }
+
+    fn checked(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response<ureq::Body>, CallError> {
+        let mut answer = answer.map_err(|error| match error {
+            ureq::Error::Io(error) if is_of_tls(&error) => {
+                CallError::Other(format!("calling {}: {error}", self.base))
+            }
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.address()),
+            error => CallError::Other(format!("calling {}: {error}", self.base)),
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        match answer.body_mut().read_json() {
+            Ok(problem) => Err(CallError::Refused(problem)),
+            Err(_) => Err(CallError::Other(format!("{} answered {status}", self.base))),
+        }
+    }
+
+    fn address(&self) -> String {
+        self.base.strip_prefix("http://").unwrap_or(&self.base).to_owned()
+    }
+}
+
+/// Whether somebody answered, but not as TLS demands.
+fn is_of_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_are_those_of_urls() {
+        let schemes = [Scheme::Http, Scheme::Https].map(|scheme| scheme.to_string());
+        assert_eq!(schemes, ["http", "https"]);
+    }
+
+    #[test]
+    fn a_token_crosses_no_network_in_plain_text() {
+        let plain = is_plain_beyond_this_host;
+        for base in [
+            "https://orchestrator.example:3030",
+            "http://127.0.0.1:3030",
+            "http://127.9.9.9",
+            "http://[::1]:3030",
+            "http://localhost:3030",
+        ] {
+            assert!(!plain(base), "{base}");
+        }
+        for base in [
+            "http://orchestrator.example:3030",
+            "http://192.0.2.1:3030",
+            "http://[2001:db8::1]:3030",
+            "http://localhost.example",
+        ] {
+            assert!(plain(base), "{base}");
+        }
+    }
+}

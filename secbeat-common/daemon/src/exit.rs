@@ -1,0 +1,132 @@
+//! How a command ends: its exit code, and the one error that says why.
+
+use std::process::ExitCode;
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+use super::{api::CallError, config::ConfigError};
+
+/// Anything that went wrong and is not below.
+pub const FAILURE: u8 = 1;
+/// What the command was to act on is not there: no such ban, no such entry of the allowlist.
+pub const NOT_FOUND: u8 = 3;
+/// A wrong config or a wrong command line (`EX_USAGE` of sysexits.h).
+pub const USAGE: u8 = 64;
+/// No daemon answers (`EX_UNAVAILABLE`).
+pub const UNAVAILABLE: u8 = 69;
+/// The daemon wants a token, knows none such, or one of a higher role (`EX_NOPERM`).
+pub const NOT_ALLOWED: u8 = 77;
+
+/// The end of both programs' help.
+pub const HELP: &str = "Exit codes: 0 done, 1 failed, 3 there is no such ban or entry, 64 wrong command line or config, \
+                        69 no daemon answers, 77 not allowed";
+
+/// An error with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Coded {
+    code: u8,
+    message: String,
+}
+
+impl Coded {
+    /// Ends with [`NOT_FOUND`].
+    #[must_use]
+    pub const fn not_found(message: String) -> Self {
+        Self {
+            code: NOT_FOUND,
+            message,
+        }
+    }
+
+    /// Ends with [`UNAVAILABLE`].
+    #[must_use]
+    pub const fn unavailable(message: String) -> Self {
+        Self {
+            code: UNAVAILABLE,
+            message,
+        }
+    }
+}
+
+/// Has a command end by SIGPIPE once nobody reads what it prints, as commands do. Rust has it panic otherwise.
+pub fn restore_sigpipe() {
+    // SAFETY: no handler is installed; the signal has its default action again.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+}
+
+/// Parses the command line. Help goes to standard output; a wrong command line ends the process with [`USAGE`].
+#[must_use]
+pub fn parse_arguments<C: clap::Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        // Nobody is left to tell when even this cannot be written.
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { i32::from(USAGE) } else { 0 })
+    })
+}
+
+/// Prints the error of `result`, if any, as one sentence on standard error, and turns it into an exit code.
+pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{program}: {error:#}");
+    ExitCode::from(code(&error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
+        if cause.is::<ConfigError>() {
+            return Some(USAGE);
+        }
+        if let Some(coded) = cause.downcast_ref::<Coded>() {
+            return Some(coded.code);
+        }
+        match cause.downcast_ref::<CallError>()? {
+            CallError::Unreachable(_) => Some(UNAVAILABLE),
+            CallError::Refused(problem) => match problem.status {
+                404 => Some(NOT_FOUND),
+                401 | 403 => Some(NOT_ALLOWED),
+                _ => Some(FAILURE),
+            },
+            CallError::Other(_) => Some(FAILURE),
+        }
+    };
+    error.chain().find_map(of_cause).unwrap_or(FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+    use crate::api::Problem;
+
+    #[test]
+    fn errors_end_with_codes_that_programs_can_tell_apart() {
+        let refused = |status| {
+            CallError::Refused(Problem {
+                kind: "about:blank".to_owned(),
+                title: String::new(),
+                status,
+                code: String::new(),
+                detail: String::new(),
+            })
+        };
+        for (error, expected) in [
+            (anyhow!("anything"), 1),
+            (refused(404).into(), 3),
+            (refused(401).into(), 77),
+            (refused(403).into(), 77),
+            (refused(409).into(), 1),
+            (CallError::Unreachable("127.0.0.1:1".to_owned()).into(), 69),
+            (Coded::not_found("no ban".to_owned()).into(), 3),
+            (Coded::unavailable("no daemon".to_owned()).into(), 69),
+        ] {
+            assert_eq!(code(&error), expected, "{error}");
+            assert_eq!(code(&error.context("doing something")), expected);
+        }
+        let config = ConfigError::contradiction("x.toml".as_ref(), "a", String::new());
+        assert_eq!(code(&Err::<(), _>(config).context("starting").unwrap_err()), 64);
+    }
+}

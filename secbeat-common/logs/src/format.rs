@@ -1,0 +1,235 @@
+//! What the lines of a log look like.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::{
+    LogError, LogLine, combined, envoy, haproxy, json,
+    pattern::{Pattern, PatternError},
+    prefix, tables,
+    time::Zone,
+};
+
+/// What the lines of a log look like: one of the formats with a name, or a [pattern](Format::pattern).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    kind: Kind,
+    zone: Zone,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Named(Named),
+    Pattern(Arc<Pattern>),
+}
+
+/// By the names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(const_into_str, serialize_all = "kebab-case")]
+enum Named {
+    Combined,
+    Common,
+    NginxJson,
+    CaddyJson,
+    TraefikJson,
+    Haproxy,
+    EnvoyJson,
+    Envoy,
+}
+
+/// Text that is neither the name of a format nor a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    #[error(
+        "there is no log format `{0}`; there are combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy-json, \
+         envoy, and patterns like `$remote_addr [$time_local] $status`"
+    )]
+    Unknown(String),
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
+
+impl Format {
+    /// `combined` of nginx and Apache, and whatever begins like it.
+    pub const COMBINED: Self = Self {
+        kind: Kind::Named(Named::Combined),
+        zone: Zone::UTC,
+    };
+
+    /// The formats that have names.
+    pub fn named() -> impl Iterator<Item = Self> {
+        Named::VARIANTS.iter().copied().map(Self::from)
+    }
+
+    /// A format of one's own in the syntax of nginx's `log_format`, as
+    /// `$remote_addr [$time_local] "$request" $status`.
+    ///
+    /// # Errors
+    ///
+    /// When it names no client, time or status, or could be read in several ways.
+    pub fn pattern(text: &str) -> Result<Self, PatternError> {
+        Ok(Self {
+            kind: Kind::Pattern(Arc::new(Pattern::new(text)?)),
+            zone: Zone::UTC,
+        })
+    }
+
+    /// With this time zone for times that are logged without one; otherwise they are taken as UTC. A time that the clock
+    /// shows twice is the first of the two.
+    #[must_use]
+    pub fn with_time_zone(self, zone: TimeZone) -> Self {
+        Self {
+            zone: Zone::new(zone),
+            ..self
+        }
+    }
+
+    /// For readers that have no use for user agents: they are not looked for where that costs time.
+    #[must_use]
+    pub fn without_user_agent(self) -> Self {
+        match self.kind {
+            Kind::Named(Named::Combined) => Self {
+                kind: Kind::Named(Named::Common),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// Parses one line, without its line feed. A container runtime's time and stream before it are skipped.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being a request of a known client at a known time with a known status.
+    pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
+        let line = prefix::strip_container(line.trim_ascii());
+        if line.is_empty() {
+            return Err(LogError::Empty);
+        }
+        let zone = &self.zone;
+        let named = match &self.kind {
+            Kind::Pattern(pattern) => return pattern.parse(line, zone),
+            Kind::Named(named) => named,
+        };
+        match named {
+            Named::Combined => combined::parse(line),
+            Named::Common => combined::parse_common(line),
+            Named::NginxJson => json::parse(line, &tables::NGINX, zone),
+            Named::CaddyJson => json::parse(line, &tables::CADDY, zone),
+            Named::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
+            Named::Haproxy => haproxy::parse(line, zone),
+            Named::EnvoyJson => json::parse(line, &tables::ENVOY, zone),
+            Named::Envoy => envoy::parse(line, zone),
+        }
+    }
+}
+
+impl From<Named> for Format {
+    fn from(named: Named) -> Self {
+        Self {
+            kind: Kind::Named(named),
+            zone: Zone::UTC,
+        }
+    }
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self::COMBINED
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('$') {
+            return Ok(Self::pattern(text)?);
+        }
+        match text.parse::<Named>() {
+            Ok(named) => Ok(named.into()),
+            Err(_) => Err(FormatError::Unknown(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match &self.kind {
+            Kind::Named(named) => named.into_str(),
+            Kind::Pattern(pattern) => pattern.text(),
+        })
+    }
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_which_format() {
+        let names = [
+            "combined",
+            "common",
+            "nginx-json",
+            "caddy-json",
+            "traefik-json",
+            "haproxy",
+            "envoy-json",
+            "envoy",
+        ];
+        assert_eq!(
+            Format::named()
+                .map(|format| format.to_string())
+                .collect::<Vec<_>>(),
+            names
+        );
+        for name in names {
+            assert_eq!(name.parse::<Format>().unwrap().to_string(), name);
+        }
+        let error = "apache".parse::<Format>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("there is no log format `apache`; there are combined, "),
+            "{error}"
+        );
+        assert!(names.iter().all(|name| error.contains(name)), "{error}");
+    }
+
+    #[test]
+    fn a_pattern_is_its_own_name() {
+        let text = "$remote_addr [$time_local] \"$request\" $status";
+        assert_eq!(text.parse::<Format>().unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn common_looks_for_no_user_agent() {
+        let line = br#"203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404 125 "-" "curl""#;
+        let user_agent = |name: &str| {
+            let format: Format = name.parse().unwrap();
+            format
+                .parse(line)
+                .unwrap()
+                .user_agent
+                .map(|text| text.into_owned())
+        };
+        assert_eq!(user_agent("combined"), Some(b"curl".to_vec()));
+        assert_eq!(user_agent("common"), None);
+    }
+}

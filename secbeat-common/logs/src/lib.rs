@@ -1,0 +1,61 @@
+//! Access logs as typed values.
+//!
+//! A [`Format`] turns one line into a [`LogLine`] or says why it cannot; [`Lines`] splits a stream in bounded memory, and
+//! [`Detection`] finds out which format a log has.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod combined;
+mod detect;
+mod envoy;
+mod error;
+mod format;
+mod haproxy;
+mod json;
+mod lines;
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::expect_used, reason = "an oracle of tests")]
+mod oracle;
+mod pattern;
+mod prefix;
+mod quoted;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod time;
+pub mod waf;
+
+use std::{borrow::Cow, net::IpAddr};
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::oracle::{check, check_pattern};
+pub use self::{
+    detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
+    error::LogError,
+    format::{Format, FormatError},
+    lines::{Line, Lines, MAX_LINE},
+    pattern::PatternError,
+    time::parse_time,
+};
+
+/// One request of an access log. Text is as it stands in the log, a server's own escapes of odd bytes included; only the
+/// escapes of JSON are undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine<'a> {
+    /// IPv4-mapped addresses as IPv4.
+    pub client: IpAddr,
+    /// When the request began or was logged, whichever the format has, in milliseconds since the Unix epoch; some formats
+    /// have whole seconds only.
+    pub at_ms: i64,
+    /// Empty if the request line is not `METHOD PATH PROTOCOL`.
+    pub method: Cow<'a, [u8]>,
+    /// The request target; whatever the client sent instead of a request line; empty if it sent nothing.
+    pub path: Cow<'a, [u8]>,
+    /// 0 if the server logged no answer.
+    pub status: u16,
+    /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
+    pub host: Option<Cow<'a, [u8]>>,
+    /// `None` if there is none, or if the format has none.
+    pub user_agent: Option<Cow<'a, [u8]>>,
+}

@@ -1,0 +1,37 @@
+//! The fuzzers' corpora of log lines.
+
+use std::path::PathBuf;
+
+use secbeat_common::corpus;
+
+use crate::{check, check_pattern, waf};
+
+/// The folder of all corpora.
+fn corpora() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
+}
+
+#[test]
+fn every_corpus_of_a_named_format_keeps_what_is_checked() {
+    for (target, format) in [
+        ("combined", "combined"),
+        ("haproxy", "haproxy"),
+        ("envoy", "envoy"),
+        ("nginx_json", "nginx-json"),
+        ("caddy_json", "caddy-json"),
+        ("traefik_json", "traefik-json"),
+        ("envoy_json", "envoy-json"),
+    ] {
+        corpus::replay(&corpora(), target, |line| check(format, line));
+    }
+}
+
+#[test]
+fn the_corpus_of_patterns_keeps_what_is_checked() {
+    corpus::replay(&corpora(), "pattern", check_pattern);
+}
+
+#[test]
+fn the_corpus_of_firewalls_lines_keeps_what_is_checked() {
+    corpus::replay(&corpora(), "waf", waf::check);
+}

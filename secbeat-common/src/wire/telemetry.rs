@@ -1,0 +1,162 @@
+//! What edges report of requests.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Kind, Layer, Message, Part, PartWriter, WireError,
+    growing::{self, Growing},
+};
+use crate::prefix::Prefix;
+
+/// Longest text that an edge reports of one request (path, user agent), in bytes.
+pub const MAX_TEXT: usize = 256;
+
+/// What one edge saw of one partition since its last batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryBatch {
+    pub edge_id: String,
+    /// Changes with every start of the edge; sequences count within it.
+    pub boot_id: Uuid,
+    /// Counts the batches of this edge and partition from 0, so that a gap shows a loss.
+    pub sequence: u64,
+    /// The edge's wall clock, milliseconds since the Unix epoch.
+    pub sent_at_ms: i64,
+    /// Answers that the edge could not report since it started, because its queues were full.
+    pub dropped_before: u64,
+    /// Names of the upstreams that `events` and `counts` refer to by index.
+    pub upstreams: Vec<String>,
+    pub events: Vec<TelemetryEvent>,
+    pub counts: Vec<SourceCount>,
+}
+
+/// A [`TelemetryBatch`] that waited for the bus, as after an outage of NATS. On a subject of its own: a release that does
+/// not know it does not take it for recent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateBatch {
+    /// How long it waited, in milliseconds of the edge's boot clock: from when the batch was closed until it was handed to
+    /// the bus. Unlike the difference of two times of day, no wrong or corrected clock changes it.
+    pub age_ms: u64,
+    pub batch: TelemetryBatch,
+}
+
+/// One answer with a status of 400–599, or one that a rule [asks for](Interest).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryEvent {
+    /// The client's address; its source is [`Prefix::single`].
+    pub client: IpAddr,
+    /// The edge's wall clock when it answered, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    pub status: u16,
+    /// Index into [`TelemetryBatch::upstreams`].
+    pub upstream: u16,
+    #[serde(with = "growing")]
+    pub learned_from: LearnedFrom,
+    pub method: String,
+    /// Cut at [`MAX_TEXT`] bytes, like the two below.
+    pub path: String,
+    pub host: String,
+    /// Part 1 of the batch: a column of all events' user agents.
+    #[serde(skip)]
+    pub user_agent: String,
+}
+
+/// All requests of one source since the last batch, the good ones too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceCount {
+    pub source: Prefix,
+    /// Time of the latest of them, as [`TelemetryEvent::at_ms`].
+    pub at_ms: i64,
+    /// Index into [`TelemetryBatch::upstreams`].
+    pub upstream: u16,
+    #[serde(with = "growing")]
+    pub learned_from: LearnedFrom,
+    pub requests: u32,
+    /// How many of them got a status of 400–599.
+    pub errors: u32,
+    /// How many of them got a status of 500–599.
+    pub server_errors: u32,
+}
+
+/// Where the edge learned a client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum LearnedFrom {
+    /// The other end of the TCP connection: its packets carry the address, so the kernel can drop them.
+    Peer,
+    /// A header set by a trusted proxy.
+    Header,
+    /// The PROXY protocol.
+    ProxyProtocol,
+    /// In a way that only a later release knows. The kernel may not see such an address.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Growing for LearnedFrom {
+    const KNOWN: &'static [Self] = &[Self::Peer, Self::Header, Self::ProxyProtocol];
+    const UNKNOWN: Self = Self::Unknown;
+}
+
+impl LearnedFrom {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Header => "header",
+            Self::ProxyProtocol => "proxy-protocol",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The deepest layer at which a source learned this way can be banned.
+    #[must_use]
+    pub const fn layer(self) -> Layer {
+        match self {
+            Self::Peer => Layer::Kernel,
+            Self::Header | Self::ProxyProtocol | Self::Unknown => Layer::L7,
+        }
+    }
+}
+
+/// The column of the events' user agents.
+const USER_AGENTS: u16 = 1;
+
+impl Message for TelemetryBatch {
+    const KIND: Kind = Kind::Telemetry;
+    const PARTS: &'static [u16] = &[USER_AGENTS];
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        parts.put_column(USER_AGENTS, self.events.iter().map(|event| &event.user_agent))
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        part.read_column(&mut self.events, |event, user_agent| {
+            event.user_agent = user_agent
+        })
+    }
+}
+
+/// With the parts of its batch.
+impl Message for LateBatch {
+    const KIND: Kind = Kind::LateTelemetry;
+    const PARTS: &'static [u16] = TelemetryBatch::PARTS;
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        self.batch.write_parts(parts)
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        self.batch.read_part(part)
+    }
+}
+
+/// Cuts `text` to at most [`MAX_TEXT`] bytes at a character boundary.
+#[must_use]
+pub fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}

@@ -1,0 +1,276 @@
+//! One message of each kind.
+
+use std::fmt::Debug;
+
+use uuid::Uuid;
+
+use super::{
+    super::{decode, decode_counted, encode, *},
+    bytes, hex,
+};
+use crate::{
+    rules::Match,
+    sign::{Opened, SecretKey, Signer, Trust},
+    sources::SourceLengths,
+};
+
+pub(super) fn ban() -> BlockCommand {
+    BlockCommand {
+        id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
+        action: Action::Block,
+        target: "198.51.100.7".parse().unwrap(),
+        reason: Reason::ErrorFlood,
+        note: "50 errors in 60s".to_owned(),
+        evidence: Some(Evidence {
+            count: 50,
+            window_ms: 60_000,
+            at_ms: 1_000,
+        }),
+        scope: Scope::Fleet,
+        strikes: 1,
+        issued_at_ms: 1_000,
+        expires_at_ms: 301_000,
+        issuer: "orchestrator".to_owned(),
+        layer: Layer::Kernel,
+        epoch: 3,
+    }
+}
+
+pub(super) fn telemetry() -> TelemetryBatch {
+    TelemetryBatch {
+        edge_id: "e".to_owned(),
+        boot_id: Uuid::from_u128(7),
+        sequence: 9,
+        sent_at_ms: 2,
+        dropped_before: 1,
+        upstreams: vec!["u".to_owned()],
+        events: vec![TelemetryEvent {
+            client: "2001:db8::1".parse().unwrap(),
+            at_ms: 1,
+            status: 404,
+            upstream: 0,
+            learned_from: LearnedFrom::Peer,
+            method: "GET".to_owned(),
+            path: "/x".to_owned(),
+            host: "h".to_owned(),
+            user_agent: "a".to_owned(),
+        }],
+        counts: vec![SourceCount {
+            source: "2001:db8::1".parse().unwrap(),
+            at_ms: 1,
+            upstream: 0,
+            learned_from: LearnedFrom::Peer,
+            requests: 3,
+            errors: 1,
+            server_errors: 0,
+        }],
+    }
+}
+
+pub(super) fn late() -> LateBatch {
+    LateBatch {
+        age_ms: 40_000,
+        batch: telemetry(),
+    }
+}
+
+pub(super) fn waf() -> WafBatch {
+    let rule = |id, severity| WafRule { id, severity };
+    WafBatch {
+        edge_id: "e".to_owned(),
+        boot_id: Uuid::from_u128(7),
+        sequence: 9,
+        sent_at_ms: 2,
+        dropped_before: 1,
+        events: vec![WafEvent {
+            client: "2001:db8::1".parse().unwrap(),
+            at_ms: 1,
+            learned_from: LearnedFrom::Header,
+            outcome: WafOutcome::Detected,
+            rules: vec![rule(942_100, Some(Severity::Critical)), rule(7, None)],
+            anomaly_score: Some(5),
+            message: "m".to_owned(),
+            uri: "/x".to_owned(),
+            host: "h".to_owned(),
+        }],
+    }
+}
+
+pub(super) fn acks() -> AckBatch {
+    let ack = |outcome| Ack {
+        command_id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
+        target: "198.51.100.7".parse().unwrap(),
+        issued_at_ms: 1_000,
+        outcome,
+    };
+    AckBatch {
+        edge_id: "e".to_owned(),
+        at_ms: 1_003,
+        acks: vec![
+            ack(Enforcement::Enforced),
+            ack(Enforcement::Refused("r".to_owned())),
+            ack(Enforcement::Failed("f".to_owned())),
+        ],
+    }
+}
+
+pub(super) fn lift() -> Lift {
+    Lift {
+        target: "198.51.100.7".parse().unwrap(),
+        id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
+        expires_at_ms: 301_000,
+    }
+}
+
+pub(super) fn allow() -> AllowEntry {
+    AllowEntry {
+        network: "203.0.113.0/24".parse().unwrap(),
+        comment: "office".to_owned(),
+        until_ms: Some(1_000),
+        added_by: "api".to_owned(),
+        added_at_ms: 5,
+    }
+}
+
+pub(super) fn disallow() -> Disallow {
+    Disallow {
+        network: "203.0.113.0/24".parse().unwrap(),
+        until_ms: None,
+    }
+}
+
+pub(super) fn interest() -> Interest {
+    Interest::of([Match {
+        statuses: vec!["200-302".parse().unwrap()],
+        methods: vec!["POST".parse().unwrap()],
+        paths: vec!["/login".parse().unwrap()],
+        hosts: vec!["*.example.org".parse().unwrap()],
+    }])
+}
+
+pub(super) fn sources() -> SourceLengths {
+    SourceLengths::new(24, 56).unwrap()
+}
+
+pub(super) fn lease() -> Lease {
+    Lease {
+        holder: Some("a".to_owned()),
+        since_ms: 1_000,
+    }
+}
+
+/// Of no use but here.
+pub(super) fn key() -> SecretKey {
+    "SVAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBZ4JI"
+        .parse()
+        .unwrap()
+}
+
+/// A message in words, and the number of its parts that were skipped.
+type Read = Result<(String, u32), WireError>;
+
+/// Tags and contents.
+pub(super) type Parts = Vec<(u16, Vec<u8>)>;
+
+/// A message of some kind, and how this release reads it.
+pub(super) struct Sample {
+    pub(super) kind: Kind,
+    pub(super) bytes: Vec<u8>,
+    pub(super) golden: &'static str,
+    /// Reads bytes as this kind.
+    pub(super) read: fn(&[u8]) -> Read,
+    /// The message with further parts.
+    pub(super) extended: Box<dyn Fn(Parts) -> Vec<u8>>,
+}
+
+fn sample<M: Message + Clone + Debug + 'static>(message: M, golden: &'static str) -> Sample {
+    Sample {
+        kind: M::KIND,
+        bytes: encode(&message).unwrap(),
+        golden,
+        read: |bytes| {
+            let Decoded { message, skipped } = decode_counted::<M>(bytes)?;
+            Ok((format!("{message:?}"), skipped))
+        },
+        extended: Box::new(move |more| {
+            let message = message.clone();
+            encode(&super::Newer { message, more }).unwrap()
+        }),
+    }
+}
+
+/// All kinds but [`Kind::Sealed`], which takes no parts.
+pub(super) fn all() -> Vec<Sample> {
+    vec![
+        sample(telemetry(), TELEMETRY),
+        sample(late(), LATE),
+        sample(waf(), WAF),
+        sample(acks(), ACKS),
+        sample(ban(), BAN),
+        sample(lift(), LIFT),
+        sample(allow(), ALLOW),
+        sample(disallow(), DISALLOW),
+        sample(interest(), INTEREST),
+        sample(sources(), SOURCES),
+        sample(lease(), LEASE),
+    ]
+}
+
+// Format, kind, base, number of parts, parts.
+const TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
+const LATE: &str = "02 02 fb409c 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
+const WAF: &str = "02 03 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 02 fc14600e00 01 02 07 00 01 05 016d 022f78 0168 00";
+const ACKS: &str = "02 04 0165 fbd607 03 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 00 00 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 01 0172 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 02 0166 00";
+const SEALED: &str = "02 05 09 01 ea4a6c63e29c520a 4cfdf3073f54dba888780292c99687a5f59e45a7606f21e6bfaac1508b17c0cd 37735a53a7c2a96ffa1fa9a7bf8f10e7edfa9f35be7d3e9de01d47ff1e98200e 2a 02 07 00000000000000000000ffffc6336407 80 10 01920000000070008000000000000001 fc902f0900 00 00";
+const BAN: &str = "02 06 10 01920000000070008000000000000001 00 00000000000000000000ffffc6336407 80 0b 6572726f722d666c6f6f64 10 3530206572726f727320696e20363073 00 01 fbd007 fc902f0900 0c 6f7263686573747261746f72 00 03 01 0100 07000000 32 fb60ea fbd007";
+const LIFT: &str =
+    "02 07 00000000000000000000ffffc6336407 80 10 01920000000070008000000000000001 fc902f0900 00";
+const ALLOW: &str = "02 08 00000000000000000000ffffcb007100 78 06 6f6666696365 01 fbd007 03 617069 0a 00";
+const DISALLOW: &str = "02 09 00000000000000000000ffffcb007100 78 00 00";
+const INTEREST: &str =
+    "02 0a 01 01 c8 fb2e01 01 04 504f5354 01 06 2f6c6f67696e 01 0d 2a2e6578616d706c652e6f7267 00";
+const SOURCES: &str = "02 0b 18 38 00";
+const LEASE: &str = "02 0c 01 01 61 fbd007 00";
+
+#[test]
+fn each_kind_has_golden_bytes_that_lead_back() {
+    let samples = all();
+    let mut kinds: Vec<_> = samples.iter().map(|sample| sample.kind as u8).collect();
+    kinds.push(Kind::Sealed as u8);
+    kinds.sort_unstable();
+    assert_eq!(kinds, Kind::ALL.map(|kind| kind as u8));
+    for Sample {
+        kind,
+        bytes: encoded,
+        golden,
+        ..
+    } in &samples
+    {
+        assert_eq!(hex(encoded), hex(&bytes(golden)), "{kind}");
+    }
+    assert_eq!(decode(&bytes(TELEMETRY)), Ok(telemetry()));
+    assert_eq!(decode(&bytes(LATE)), Ok(late()));
+    assert_eq!(decode(&bytes(WAF)), Ok(waf()));
+    assert_eq!(decode(&bytes(ACKS)), Ok(acks()));
+    assert_eq!(decode(&bytes(BAN)), Ok(ban()));
+    assert_eq!(decode(&bytes(LIFT)), Ok(lift()));
+    assert_eq!(decode(&bytes(ALLOW)), Ok(allow()));
+    assert_eq!(decode(&bytes(DISALLOW)), Ok(disallow()));
+    assert_eq!(decode(&bytes(INTEREST)), Ok(interest()));
+    assert_eq!(decode(&bytes(SOURCES)), Ok(sources()));
+    assert_eq!(decode(&bytes(LEASE)), Ok(lease()));
+}
+
+#[test]
+fn a_sealed_command_is_golden() {
+    // Ed25519 is deterministic (RFC 8032, section 5.1.6).
+    let sealed = Signer::from(Some(key())).seal(&lift(), 9).unwrap();
+    assert_eq!(hex(&sealed), hex(&bytes(SEALED)));
+    let trust: Trust = [key().public()].into_iter().collect();
+    let opened = Opened {
+        command: lift(),
+        after: 9,
+        skipped: 0,
+    };
+    assert_eq!(trust.open(&bytes(SEALED)), Ok(opened));
+}

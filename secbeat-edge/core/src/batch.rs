@@ -1,0 +1,315 @@
+//! Batching of telemetry: a pure core. Answers and the time go in, batches per partition come out.
+//!
+//! An edge with little to say says it at once; a busy one gathers. Each flush costs one `linger`, and up to `burst` of
+//! them may be spent ahead (GCRA, as in ATM Forum TM 4.1 §4.4.2): the first `burst` flushes after a quiet time leave
+//! without any delay, and from then on one flush per `linger` does. So an attack of one client on an idle edge is
+//! reported error by error up to the ban, and the message rate of a busy edge has a ceiling. Good answers alone, which can
+//! wait, are sent no more often than once per `good_linger`.
+
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    net::IpAddr,
+    time::Duration,
+};
+
+use secbeat_common::{
+    prefix::Prefix,
+    sources::SourceLengths,
+    subjects::PARTITIONS,
+    wire::{LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent, cut},
+};
+use uuid::Uuid;
+
+pub use self::limits::{BatchConfig, BatchError, MAX_EVENTS, MAX_METHOD, MAX_SOURCES, MAX_UPSTREAM_NAMES};
+
+/// An answer to an HTTP client, as a source of telemetry saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The client's address, in whatever form it was learned.
+    pub client: IpAddr,
+    /// The edge's wall clock, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// HTTP status, 100–599.
+    pub status: u16,
+    pub method: &'a str,
+    /// Without the query, which may hold secrets. Cut at [`wire::MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes.
+    pub path: &'a str,
+    /// Cut like `path`.
+    pub host: &'a str,
+    /// Cut like `path`.
+    pub user_agent: &'a str,
+    /// Index into the upstream names that the [`Batcher`] was made with.
+    pub upstream: u16,
+    pub learned_from: LearnedFrom,
+}
+
+/// What telemetry keeps of an [`Answer`]: of a good one no text at all, unless a rule asks for it.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    pub client: IpAddr,
+    pub at_ms: i64,
+    pub status: u16,
+    pub upstream: u16,
+    pub learned_from: LearnedFrom,
+    /// Of an answer that is reported by itself.
+    pub request: Option<Box<RequestText>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RequestText {
+    pub method: String,
+    pub path: String,
+    pub host: String,
+    pub user_agent: String,
+}
+
+impl From<Answer<'_>> for Observation {
+    /// Errors are reported, good answers counted.
+    fn from(answer: Answer<'_>) -> Self {
+        match answer.status {
+            400..600 => answer.reported(),
+            _ => answer.counted(),
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// With its text, for an event of its own.
+    #[must_use]
+    pub fn reported(self) -> Observation {
+        let request = RequestText {
+            method: self.method[..self.method.floor_char_boundary(MAX_METHOD)].to_owned(),
+            path: cut(self.path).to_owned(),
+            host: cut(self.host).to_owned(),
+            user_agent: cut(self.user_agent).to_owned(),
+        };
+        Observation {
+            request: Some(Box::new(request)),
+            ..self.counted()
+        }
+    }
+
+    /// As one of many.
+    fn counted(self) -> Observation {
+        let Self {
+            client,
+            at_ms,
+            status,
+            upstream,
+            learned_from,
+            ..
+        } = self;
+        Observation {
+            client: client.to_canonical(),
+            at_ms,
+            status,
+            upstream,
+            learned_from,
+            request: None,
+        }
+    }
+}
+
+/// Answers of one source are counted together when their times lie in one such slot. A live source is within one or
+/// two slots in each flush; a log that is read up holds minutes in one, and they must not become one moment.
+const SLOT_MS: i64 = 50;
+
+/// What [`SourceCount`]s are told apart by, the last one the slot.
+type CountKey = (Prefix, u16, LearnedFrom, i64);
+
+/// Who speaks in the batches.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub edge_id: String,
+    /// New with each start of the edge.
+    pub boot_id: Uuid,
+    /// Names that [`Answer::upstream`] indexes.
+    pub upstreams: Vec<String>,
+}
+
+/// Gathers answers until they are due, see the [module](self).
+///
+/// `now` is any monotonic clock that never runs backwards, as the time since some fixed start.
+#[derive(Debug)]
+pub struct Batcher {
+    config: BatchConfig,
+    identity: Identity,
+    sources: SourceLengths,
+    sequences: [u64; PARTITIONS as usize],
+    events: Vec<TelemetryEvent>,
+    counts: HashMap<CountKey, SourceCount>,
+    due: Option<Duration>,
+    /// From when on good answers alone are worth a flush.
+    good_after: Duration,
+    /// When the flushes so far will have been paid for, at one `linger` each.
+    paid_until: Duration,
+}
+
+impl Batcher {
+    /// # Errors
+    ///
+    /// When a limit of `config` or the length of the upstreams' names could make a batch larger than a message.
+    pub fn new(config: BatchConfig, identity: Identity) -> Result<Self, BatchError> {
+        config.check(&identity)?;
+        Ok(Self {
+            config,
+            identity,
+            sources: SourceLengths::default(),
+            sequences: [0; PARTITIONS as usize],
+            events: Vec::new(),
+            counts: HashMap::new(),
+            due: None,
+            good_after: Duration::ZERO,
+            paid_until: Duration::ZERO,
+        })
+    }
+
+    /// What counts as one source.
+    #[must_use]
+    pub const fn sources(&self) -> SourceLengths {
+        self.sources
+    }
+
+    /// From now on `sources` count. What was pushed before should have been [taken](Self::take): it stays as it was counted.
+    pub fn count_by(&mut self, sources: SourceLengths) {
+        self.sources = sources;
+    }
+
+    /// Takes one answer in.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back when the batcher is full: [`take`](Self::take) first.
+    pub fn push(&mut self, observation: Observation, now: Duration) -> Result<(), Observation> {
+        let Observation {
+            client,
+            at_ms,
+            status,
+            upstream,
+            learned_from,
+            ..
+        } = observation;
+        let is_event = observation.request.is_some();
+        if is_event && self.events.len() >= self.config.max_events {
+            return Err(observation);
+        }
+        let source = self.sources.of(client);
+        let sources = self.counts.len();
+        let slot = at_ms.div_euclid(SLOT_MS);
+        let count = match self.counts.entry((source, upstream, learned_from, slot)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if sources >= self.config.max_sources => return Err(observation),
+            Entry::Vacant(entry) => {
+                let none = SourceCount {
+                    source,
+                    at_ms,
+                    upstream,
+                    learned_from,
+                    requests: 0,
+                    errors: 0,
+                    server_errors: 0,
+                };
+                entry.insert(none)
+            }
+        };
+        count.at_ms = count.at_ms.max(at_ms);
+        count.requests = count.requests.saturating_add(1);
+        count.errors = count
+            .errors
+            .saturating_add(u32::from((400..600).contains(&status)));
+        count.server_errors = count
+            .server_errors
+            .saturating_add(u32::from((500..600).contains(&status)));
+        if let Some(request) = observation.request {
+            let RequestText {
+                method,
+                path,
+                host,
+                user_agent,
+            } = *request;
+            let event = TelemetryEvent {
+                client,
+                at_ms,
+                status,
+                upstream,
+                learned_from,
+                method,
+                path,
+                host,
+                user_agent,
+            };
+            self.events.push(event);
+        }
+
+        let full =
+            self.events.len() >= self.config.max_events || self.counts.len() >= self.config.max_sources;
+        let credit = self.config.linger.saturating_mul(self.config.burst);
+        let paid = self.paid_until.saturating_sub(credit);
+        let wanted = if is_event { Duration::ZERO } else { self.good_after };
+        let due = if full { now } else { paid.max(wanted).max(now) };
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        Ok(())
+    }
+
+    /// From when on [`take`](Self::take) should be called; `None` when there is nothing to take.
+    #[must_use]
+    pub fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// Everything gathered so far, as at most one batch per partition.
+    ///
+    /// `wall_ms` is the edge's wall clock in milliseconds since the Unix epoch, `dropped` how many answers the edge has
+    /// lost since it started.
+    pub fn take(&mut self, now: Duration, wall_ms: i64, dropped: u64) -> Vec<(u16, TelemetryBatch)> {
+        if self.due.take().is_none() {
+            return Vec::new();
+        }
+        let linger = self.config.linger;
+        self.good_after = now + self.config.good_linger;
+        // A flood that fills the batcher faster than once per linger owes no more than that.
+        let most = now + linger.saturating_mul(self.config.burst) + linger;
+        self.paid_until = (self.paid_until.max(now) + linger).min(most);
+        let mut parts: BTreeMap<u16, (Vec<TelemetryEvent>, Vec<SourceCount>)> = BTreeMap::new();
+        for count in self.counts.drain().map(|(_, count)| count) {
+            parts
+                .entry(count.source.partition(PARTITIONS))
+                .or_default()
+                .1
+                .push(count);
+        }
+        for event in self.events.drain(..) {
+            parts
+                .entry(self.sources.of(event.client).partition(PARTITIONS))
+                .or_default()
+                .0
+                .push(event);
+        }
+        let batch = |(partition, (events, counts))| {
+            let next: &mut u64 = &mut self.sequences[usize::from(partition)];
+            let sequence = *next;
+            *next += 1;
+            let Identity {
+                edge_id,
+                boot_id,
+                upstreams,
+            } = self.identity.clone();
+            let batch = TelemetryBatch {
+                edge_id,
+                boot_id,
+                sequence,
+                sent_at_ms: wall_ms,
+                dropped_before: dropped,
+                upstreams,
+                events,
+                counts,
+            };
+            (partition, batch)
+        };
+        parts.into_iter().map(batch).collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! Who wants a target banned.
+
+use secbeat_common::wire::Layer;
+use uuid::Uuid;
+
+use super::{Enforced, received::Ban};
+use crate::BootTime;
+
+/// Who wants a target banned: the fleet, somebody on this host, or both. A million of these are looked at in one go, so
+/// what such a look needs is not behind a pointer, and everything else is.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    fleet: Option<Box<FleetClaim>>,
+    local: Option<Box<Enforced>>,
+    summary: Option<Summary>,
+    /// The pass in or after which the kernel was last known to hold the ban.
+    pub(super) seen_in: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct FleetClaim {
+    pub(super) id: Uuid,
+    pub(super) ban: Enforced,
+    /// What was received; `None` once the fleet has replaced it by a ban that is not enforced here.
+    pub(super) received: Option<Ban>,
+}
+
+/// Claims that have ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) fleet: Option<Box<FleetClaim>>,
+}
+
+/// What a comparison has to know of the ban that is enforced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Summary {
+    pub(super) ends: BootTime,
+    /// A code of [`secbeat_common::maps::origin`].
+    pub(super) origin: u8,
+    in_kernel: bool,
+    /// When the first of the claims ends.
+    first_end: BootTime,
+}
+
+impl Claims {
+    pub(super) fn fleet(&self) -> Option<&FleetClaim> {
+        self.fleet.as_deref()
+    }
+
+    /// The same, to note what the fleet has said of it since; what is enforced stays as it is.
+    pub(super) fn fleet_mut(&mut self) -> Option<&mut FleetClaim> {
+        self.fleet.as_deref_mut()
+    }
+
+    /// Sets the fleet's claim, and returns the one before.
+    pub(super) fn set_fleet(&mut self, claim: FleetClaim) -> Option<Box<FleetClaim>> {
+        let before = self.fleet.replace(Box::new(claim));
+        self.summarize();
+        before
+    }
+
+    pub(super) fn take_fleet(&mut self) -> Option<FleetClaim> {
+        let claim = self.fleet.take()?;
+        self.summarize();
+        Some(*claim)
+    }
+
+    pub(super) fn set_local(&mut self, ban: Enforced) {
+        self.local = Some(Box::new(ban));
+        self.summarize();
+    }
+
+    /// Drops claims that have ended, if there are any.
+    pub(super) fn prune(&mut self, now: BootTime) -> Option<Ended> {
+        self.summary.filter(|summary| summary.first_end <= now)?;
+        let fleet = self.fleet.take_if(|claim| claim.ban.ends <= now);
+        self.local.take_if(|ban| ban.ends <= now);
+        self.summarize();
+        Some(Ended { fleet })
+    }
+
+    /// What is enforced: the claim that reaches deeper, then the one that lasts longer.
+    pub(super) fn enforced(&self) -> Option<&Enforced> {
+        let fleet = self.fleet().map(|claim| &claim.ban);
+        fleet
+            .into_iter()
+            .chain(self.local.as_deref())
+            .max_by_key(|ban| (ban.layer == Layer::Kernel, ban.ends))
+    }
+
+    /// The ban that the kernel should hold at `now`.
+    pub(super) fn wanted_in_kernel(&self, now: BootTime) -> Option<Summary> {
+        self.summary
+            .filter(|summary| summary.in_kernel && summary.ends > now)
+    }
+
+    fn summarize(&mut self) {
+        let fleet = self.fleet().map(|claim| claim.ban.ends);
+        let first_end = fleet
+            .into_iter()
+            .chain(self.local.as_deref().map(|ban| ban.ends))
+            .min();
+        self.summary = self.enforced().zip(first_end).map(|(ban, first_end)| Summary {
+            ends: ban.ends,
+            origin: ban.origin.code(),
+            in_kernel: ban.layer == Layer::Kernel,
+            first_end,
+        });
+    }
+}

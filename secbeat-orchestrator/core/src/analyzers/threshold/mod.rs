@@ -1,0 +1,158 @@
+//! Detection: which source crossed which threshold, and when.
+//!
+//! [`Detector`] is the whole of it: sightings go in, [`Finding`](super::Finding)s come out. Its verdicts equal those of a detector that
+//! keeps every timestamp for ever (a property test holds it to that): windows are exact to the millisecond. Only
+//! [eviction](DetectConfig::max_sources) and [`Detector::cleanup`] forget, and what they forget can only delay a
+//! finding, never cause one.
+//!
+//! * `rule`: what counts, how much is too much, and the rules that SecBeat ships.
+//! * `window`: the sliding window of one source and rule.
+//! * `outage`: the guard that keeps a failing upstream from getting its visitors banned.
+//! * `waf`: which events of web application firewalls count.
+//! * `source`: what is known of one source.
+//! * `slab`: where sources lie, and in which order they were seen.
+//! * `index`: where sources lie, by the hash of their keys.
+//! * `ahead`: sources that were looked up before their events come.
+//! * `recent`: how many sources were seen lately.
+//! * `shard`: the sources of one partition, and who goes first when memory is short.
+
+mod ahead;
+mod analyzer;
+mod detector;
+mod index;
+mod outage;
+mod recent;
+mod rule;
+mod shard;
+mod slab;
+mod source;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+mod waf;
+mod window;
+
+use std::{num::NonZeroU32, time::Duration};
+
+use secbeat_common::{
+    prefix::Prefix,
+    sources::SourceLengths,
+    subjects,
+    wire::{Interest, LearnedFrom, Reason},
+};
+
+pub(crate) use self::window::Window;
+pub use self::{
+    ahead::AHEAD,
+    analyzer::{Schedule, ThresholdAnalyzer},
+    detector::{Detector, Stats},
+    rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig},
+    upstreams::{UpstreamId, Upstreams},
+    waf::{RuleIds, WafFilter},
+    window::MAX_WINDOW_MS,
+};
+
+use crate::millis;
+
+/// Most rules that there may be.
+pub const MAX_RULES: usize = 64;
+
+/// What the detector looks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectConfig {
+    /// At most [`MAX_RULES`]; those past it do not count. Where several fire on one event, the first that bans is
+    /// reported, or else the first that observes.
+    pub rules: Vec<RuleConfig>,
+    /// Most sources tracked at a time, over all partitions; each partition gets an equal part. A source costs about
+    /// 120 bytes, and 8 more for each further millisecond in which it was active within a window.
+    pub max_sources: usize,
+    /// What counts as one source.
+    pub sources: SourceLengths,
+    /// Shards; [`subjects::PARTITIONS`] in a fleet.
+    pub partitions: u16,
+}
+
+impl DetectConfig {
+    /// Length of the longest window of a rule about firewalls' events, in milliseconds.
+    #[must_use]
+    pub fn waf_window_ms(&self) -> i64 {
+        let rules = self.rules.iter();
+        rules
+            .filter(|rule| matches!(rule.counts, Counts::WafEvents(_)))
+            .map(|rule| millis(rule.threshold.window))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Which requests edges have to report one by one: those of rules that count some requests and not all.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        let single = |rule: &&RuleConfig| rule.counts == Counts::Requests && !rule.counts_all_requests();
+        let rules = self.rules.iter().filter(single);
+        Interest::of(rules.map(|rule| rule.filter.clone()))
+    }
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            rules: RuleConfig::defaults(),
+            max_sources: 2_000_000,
+            sources: SourceLengths::default(),
+            partitions: subjects::PARTITIONS,
+        }
+    }
+}
+
+/// How many events within how long are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// This many are a finding, one fewer is none.
+    pub count: NonZeroU32,
+    /// Length of the window; resolution 1 ms, at least that.
+    pub window: Duration,
+}
+
+/// Who was seen when, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// [One source](DetectConfig::sources); of anything else no notice is taken.
+    pub source: Prefix,
+    /// Event time, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Who answered.
+    pub upstream: UpstreamId,
+    pub learned_from: LearnedFrom,
+}
+
+/// Requests of one source at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// All of them.
+    pub requests: u32,
+    /// How many of them got a status of 500–599.
+    pub server_errors: u32,
+}
+
+/// One request and how it was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    pub status: u16,
+    pub method: &'a str,
+    /// With or without the query.
+    pub path: &'a str,
+    /// With or without the port.
+    pub host: &'a str,
+}
+
+/// How far a source is under one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowCount {
+    pub rule: Reason,
+    /// Events within the window.
+    pub count: u64,
+    pub threshold: u32,
+    pub window: Duration,
+    /// Whether the rule only observes.
+    pub observe: bool,
+}

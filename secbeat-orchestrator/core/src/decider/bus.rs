@@ -1,0 +1,300 @@
+//! What other orchestrators decided, and what the bus remembers.
+
+use std::collections::HashSet;
+
+use secbeat_common::{
+    prefix::Prefix,
+    subjects::PARTITIONS,
+    wire::{AuditRecord, BlockCommand, Decision as Audited, Reason, RuleName},
+};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{
+    ACTOR, Decider, Turn,
+    decisions::{decision, record, write_ban},
+    event::Effect,
+};
+use crate::{
+    bucket::{Gone, Written},
+    leases::Standing,
+    ledger::WriteState,
+    writer::Urgency,
+};
+
+/// How far two clocks of a fleet may be apart.
+const SKEW_MS: i64 = 60_000;
+
+impl Decider {
+    /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit, which goes
+    /// back to `since_ms`.
+    pub(super) fn restore(
+        &mut self,
+        bans: Vec<Written>,
+        audit: &[AuditRecord],
+        since_ms: i64,
+        turn: &mut Turn<'_>,
+    ) {
+        let now = turn.now.wall_ms;
+        audit_lost(&bans, audit, since_ms.saturating_add(SKEW_MS), turn);
+        info!(bans = bans.len(), records = audit.len(), "restored the ledger");
+        self.remember(audit, now);
+        for Written { command, revision } in bans {
+            self.bucket.present.insert(command.target, (command.id, revision));
+            self.weigh(&command, revision);
+            if command.expires_at_ms > now {
+                self.pay_for(&command);
+                self.ledger.restore(command);
+            }
+        }
+        self.restored = true;
+    }
+
+    /// The same after a time without the bus. What was lifted meanwhile goes; what the bucket lost is written again.
+    pub(super) fn recheck(
+        &mut self,
+        bans: Vec<Written>,
+        lifted: Vec<Gone>,
+        audit: &[AuditRecord],
+        turn: &mut Turn<'_>,
+    ) {
+        // Nothing that was decided before a ban in force is news.
+        let is_news = |record: &&AuditRecord| {
+            let ban = self.ledger.get(&record.target);
+            ban.is_none_or(|ban| ban.command.issued_at_ms < record.at_ms)
+        };
+        let news: Vec<_> = audit.iter().filter(is_news).collect();
+        self.remember(news, turn.now.wall_ms);
+        for record in audit {
+            if let Audited::Unban { command_id, .. } = record.decision
+                && self
+                    .ledger
+                    .get(&record.target)
+                    .is_some_and(|ban| ban.command.id == command_id)
+            {
+                self.revoked(record.target, record.at_ms, turn.now.wall_ms);
+            }
+        }
+        for gone in lifted {
+            self.lifted(gone, turn);
+        }
+        // What was known to be there is known no more.
+        self.bucket.present.clear();
+        for written in bans {
+            self.banned(written, turn);
+        }
+        let (leases, boot_ms) = (self.leases.clone(), turn.now.boot_ms);
+        self.write_lost(
+            |partition| leases.standing(partition, boot_ms) != Standing::Stranger,
+            turn,
+        );
+    }
+
+    /// Takes up from the audit what is over.
+    pub(super) fn remember<'a>(&mut self, audit: impl IntoIterator<Item = &'a AuditRecord>, now: i64) {
+        for record in audit {
+            match record.decision {
+                Audited::Ban {
+                    expires_at_ms,
+                    strikes,
+                    layer,
+                    ref edges,
+                    ..
+                } if expires_at_ms <= now => {
+                    self.pay(record.target, expires_at_ms, layer, edges.as_deref());
+                    self.ledger.restore_history(record.target, expires_at_ms, strikes);
+                }
+                // Whether it is still in force is for the bucket to say.
+                Audited::Ban { .. } => {}
+                Audited::Suppressed { .. } | Audited::Allow { .. } | Audited::Disallow => {}
+                Audited::Observed {
+                    reason,
+                    expires_at_ms,
+                    ..
+                } => {
+                    if let Ok(rule) = reason.name().parse::<RuleName>() {
+                        self.observe_until(record.target, rule.into(), expires_at_ms);
+                    }
+                }
+                Audited::Unban { strikes, .. } => {
+                    self.forget(record.target, record.at_ms);
+                    self.ledger.restore_history(record.target, record.at_ms, strikes);
+                }
+            }
+        }
+    }
+
+    /// The bucket has a ban, perhaps of another orchestrator.
+    pub(super) fn banned(&mut self, Written { command, revision }: Written, turn: &mut Turn<'_>) {
+        if self.is_outdated(&command.target, revision) {
+            return;
+        }
+        self.bucket.present.insert(command.target, (command.id, revision));
+        self.weigh(&command, revision);
+        let known = self.ledger.get(&command.target).map(|ban| ban.command.id);
+        // The echo of a ban that is being lifted here is late.
+        if known == Some(command.id)
+            || self.is_lifting(command.id)
+            || command.expires_at_ms <= turn.now.wall_ms
+        {
+            return;
+        }
+        let target = command.target;
+        if self.ledger.restore(command.clone()) {
+            info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
+            self.pay_for(&command);
+        }
+        if self.bucket.stale.contains(&target) {
+            let partition = target.partition(PARTITIONS);
+            if let Standing::Owner { .. } = self.leases.standing(partition, turn.now.boot_ms) {
+                self.adopt_stale(partition, turn);
+            }
+        }
+    }
+
+    /// Notes whether edges refuse a command because its orchestrator no longer owned the partition.
+    fn weigh(&mut self, command: &BlockCommand, revision: u64) {
+        match self.bucket.fence.admits(command, revision) {
+            true => self.bucket.stale.remove(&command.target),
+            false => self.bucket.stale.insert(command.target),
+        };
+    }
+
+    /// Writes again, as this orchestrator's, what edges refuse of a partition that it owns: the ledger has it, and a target
+    /// that is banned there is not found again.
+    pub(super) fn adopt_stale(&mut self, partition: u16, turn: &mut Turn<'_>) {
+        let of_it = |target: &Prefix| target.partition(PARTITIONS) == partition;
+        let stale = std::mem::take(&mut self.bucket.stale);
+        let (adopted, others): (Vec<_>, _) = stale.into_iter().partition(of_it);
+        self.bucket.stale = others.into_iter().collect();
+        for target in adopted {
+            if let Some(ban) = self.ledger.get(&target) {
+                warn!(%target, issuer = ban.command.issuer, "edges refuse a ban written too late: writing it again");
+                write_ban(ban.command.clone(), Urgency::Bulk, turn);
+            }
+        }
+    }
+
+    /// The bucket has no ban of a target any more.
+    pub(super) fn lifted(&mut self, gone: Gone, turn: &Turn<'_>) {
+        if self.is_outdated(&gone.target, gone.revision) {
+            return;
+        }
+        self.bucket.present.remove(&gone.target);
+        self.revoked(gone.target, gone.at_ms, turn.now.wall_ms);
+    }
+
+    /// Writes bans again whose place something else took that says nothing. Not at once: two who do not trust each other would
+    /// keep each other busy.
+    pub(super) fn write_spoiled(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.wall_ms;
+        for (target, revision) in std::mem::take(&mut self.bucket.spoiled) {
+            let ban = self.ledger.get(&target);
+            let Some(ban) = ban.filter(|ban| ban.command.expires_at_ms > now) else {
+                continue;
+            };
+            if self.is_outdated(&target, revision) {
+                continue;
+            }
+            if ban.write == WriteState::Pending {
+                // Perhaps it was written before, and nobody has said so yet.
+                self.bucket.spoiled.insert(target, revision);
+                continue;
+            }
+            warn!(%target, "unauthorized write to the bans bucket: restoring the signed ban");
+            write_ban(ban.command.clone(), Urgency::Bulk, turn);
+            self.bucket.present.remove(&target);
+        }
+    }
+
+    /// Ends a ban that somebody else lifted. One that is over ends by itself, and one that was not written yet holds.
+    fn revoked(&mut self, target: Prefix, at_ms: i64, now_ms: i64) {
+        let holds = self
+            .ledger
+            .get(&target)
+            .is_some_and(|ban| ban.write == WriteState::Acknowledged && ban.command.expires_at_ms > now_ms);
+        if holds && self.ledger.revoke(&target, at_ms).is_some() {
+            info!(%target, "ban lifted by another orchestrator");
+            self.forget(target, at_ms);
+        }
+    }
+
+    /// Whether the bucket is known to have said something newer about `target`.
+    fn is_outdated(&self, target: &Prefix, revision: u64) -> bool {
+        self.bucket
+            .present
+            .get(target)
+            .is_some_and(|(_, known)| *known > revision)
+    }
+
+    /// Another orchestrator's ban was there before this one's, which came to nothing.
+    pub(super) fn outrun(&mut self, theirs: BlockCommand) {
+        info!(target = %theirs.target, issuer = theirs.issuer, "banned by another orchestrator first");
+        self.pay_for(&theirs);
+        self.ledger.yield_to(theirs);
+    }
+
+    /// Somebody else decides about `target` now; nobody heard of the ban `id`.
+    pub(super) fn fenced(&mut self, target: Prefix, id: Uuid) {
+        warn!(%target, "the lease of its partition went before the ban was written: its new owner decides");
+        self.ledger.discard(&target, id);
+        self.resets.discard(&target);
+    }
+
+    /// Writes again what the bucket should have of the partitions for which `mine` holds, and has not.
+    pub(super) fn write_lost(&mut self, mine: impl Fn(u16) -> bool, turn: &mut Turn<'_>) {
+        let lost: Vec<_> = self
+            .ledger
+            .written(mine)
+            .filter(|ban| {
+                let present = self.bucket.present.get(&ban.command.target);
+                present.is_none_or(|(id, _)| *id != ban.command.id)
+            })
+            .map(|ban| ban.command.clone())
+            .collect();
+        if !lost.is_empty() {
+            warn!(bans = lost.len(), "the bans bucket lost bans: writing them again");
+        }
+        for command in lost {
+            write_ban(command, Urgency::Bulk, turn);
+        }
+    }
+
+    /// Whether an unban of the ban `id` is on its way.
+    fn is_lifting(&self, id: Uuid) -> bool {
+        self.decisions
+            .open
+            .get(&id)
+            .is_some_and(|open| matches!(open.decision, Audited::Unban { .. }))
+    }
+}
+
+/// Records the bans since `since_ms` whose records died with whoever issued them. If that one lives and is only slow, the
+/// server takes one record.
+fn audit_lost(bans: &[Written], audit: &[AuditRecord], since_ms: i64, turn: &mut Turn<'_>) {
+    let known: HashSet<_> = audit
+        .iter()
+        .filter_map(|record| match record.decision {
+            Audited::Ban { command_id, .. } => Some(command_id),
+            _ => None,
+        })
+        .collect();
+    let bans = bans.iter().map(|written| &written.command);
+    let lost: Vec<_> = bans
+        .filter(|ban| ban.issued_at_ms >= since_ms && !known.contains(&ban.id))
+        .collect();
+    if !lost.is_empty() {
+        warn!(bans = lost.len(), "the audit lacks bans: recording them");
+    }
+    for command in lost {
+        let actor = match command.reason {
+            Reason::Manual => command.issuer.clone(),
+            _ => ACTOR.to_owned(),
+        };
+        let decision = decision(command, Vec::new());
+        turn.push(Effect::Audit {
+            record: record(command.target, actor, decision, turn.now.wall_ms),
+            urgency: Urgency::Bulk,
+        });
+    }
+}

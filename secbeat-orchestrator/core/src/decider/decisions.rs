@@ -1,0 +1,265 @@
+//! Decisions on their way to the bus: each is audited, and its order answered, once it is there.
+
+use std::collections::HashMap;
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{AuditRecord, BlockCommand, Decision as Audited, PERMANENT, SeenEvent},
+};
+use tracing::info;
+use uuid::Uuid;
+
+use super::{
+    Decider, Turn,
+    event::{DecidedBan, Effect, Reply, Report, Ticket},
+    order::{Imported, OrderError},
+};
+use crate::{
+    ledger::{ActiveBan, WriteState},
+    writer::{Fate, Urgency, Write, WriteRequest},
+};
+
+/// What is on its way to the bus.
+#[derive(Debug)]
+pub(super) struct Decisions {
+    /// By the ban's id.
+    pub(super) open: HashMap<Uuid, Open>,
+    /// Imports whose bans are on their way.
+    pub(super) imports: HashMap<Uuid, Importing>,
+    /// Answered once nothing is on its way any more.
+    draining: Vec<Ticket>,
+    traced: bool,
+}
+
+/// An import whose bans are on their way to the bus.
+#[derive(Debug)]
+pub(super) struct Importing {
+    pub(super) unwritten: usize,
+    pub(super) outcome: Imported,
+    pub(super) ticket: Ticket,
+}
+
+/// A decision on its way to the bus: what to audit, and which orders to answer once it is there.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) target: Prefix,
+    pub(super) actor: String,
+    pub(super) decision: Audited,
+    pub(super) answer: Answer,
+}
+
+/// Who is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Nobody,
+    /// Orders for this ban.
+    Ban(Vec<Ticket>, Box<BlockCommand>),
+    /// One of an import's.
+    Import(Uuid),
+    /// Orders to lift this ban.
+    Unban(Vec<Ticket>, Box<ActiveBan>),
+}
+
+impl Decisions {
+    pub(super) fn new(traced: bool) -> Self {
+        Self {
+            open: HashMap::new(),
+            imports: HashMap::new(),
+            draining: Vec::new(),
+            traced,
+        }
+    }
+
+    /// The ban `id` will not reach the bus.
+    pub(super) fn close(&self, id: Uuid, failure: Option<OrderError>, turn: &mut Turn<'_>) {
+        if self.traced {
+            turn.push(Effect::TraceEnded { id, failure });
+        }
+    }
+}
+
+impl Decider {
+    /// Sends a ban to the bus at once; it is audited, and `answer` given, when it is there.
+    pub(super) fn issue(
+        &mut self,
+        command: BlockCommand,
+        events: Vec<SeenEvent>,
+        actor: String,
+        answer: Answer,
+        report: Option<Report>,
+        turn: &mut Turn<'_>,
+    ) {
+        info!(
+            target: "audit", target = %command.target, reason = command.reason.name(), note = command.note,
+            strikes = command.strikes, layer = command.layer.name(),
+            until_ms = (command.expires_at_ms != PERMANENT).then_some(command.expires_at_ms), "banned"
+        );
+        self.propagation.issued(&command, self.fleet.up());
+        let open = Open {
+            target: command.target,
+            actor,
+            decision: decision(&command, events),
+            answer,
+        };
+        self.send(command, open, report, Urgency::Now, turn);
+    }
+
+    /// The same of a ban that need not be told.
+    pub(super) fn send(
+        &mut self,
+        command: BlockCommand,
+        open: Open,
+        report: Option<Report>,
+        urgency: Urgency,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.decisions.traced {
+            let command = command.clone();
+            turn.push(Effect::TraceBegun(Box::new(DecidedBan { command, report })));
+        }
+        self.decisions.open.insert(command.id, open);
+        write_ban(command, urgency, turn);
+    }
+
+    pub(super) fn drain(&mut self, ticket: Ticket, turn: &mut Turn<'_>) {
+        self.decisions.draining.push(ticket);
+        self.drained(turn);
+    }
+
+    fn drained(&mut self, turn: &mut Turn<'_>) {
+        if self.decisions.open.is_empty() {
+            let reply = Reply::Drained;
+            for ticket in self.decisions.draining.drain(..) {
+                let reply = reply.clone();
+                turn.push(Effect::Reply { ticket, reply });
+            }
+        }
+    }
+
+    /// A decision has reached the bus, or came to nothing.
+    pub(super) fn done(&mut self, id: Uuid, fate: Fate, turn: &mut Turn<'_>) {
+        if let Fate::Written { revision } = fate {
+            if self.ledger.acknowledged(id)
+                && let Some(open) = self.decisions.open.get(&id)
+            {
+                self.bucket.present.insert(open.target, (id, revision));
+            }
+        } else {
+            self.propagation.void(id);
+        }
+        if let Some(open) = self.decisions.open.remove(&id) {
+            self.settle(id, open, fate, turn);
+        }
+        self.drained(turn);
+    }
+
+    fn settle(&mut self, id: Uuid, open: Open, fate: Fate, turn: &mut Turn<'_>) {
+        let Open {
+            target,
+            actor,
+            decision,
+            answer,
+        } = open;
+        let written = match fate {
+            Fate::Written { .. } => Ok(()),
+            Fate::Lifted => {
+                self.bucket.present.remove(&target);
+                Ok(())
+            }
+            Fate::Ended => Err(OrderError::Expired),
+            Fate::Superseded => Err(OrderError::Superseded),
+            Fate::Outrun(theirs) => {
+                self.outrun(*theirs);
+                Err(OrderError::Outrun)
+            }
+            Fate::Fenced => {
+                self.fenced(target, id);
+                Err(OrderError::Fenced)
+            }
+        };
+        self.decisions.close(id, written.as_ref().err().cloned(), turn);
+        if written.is_ok() {
+            let urgency = match answer {
+                Answer::Import(_) => Urgency::Bulk,
+                Answer::Nobody | Answer::Ban(..) | Answer::Unban(..) => Urgency::Now,
+            };
+            let record = record(target, actor, decision, turn.now.wall_ms);
+            turn.push(Effect::Conclude { record, urgency });
+        }
+        match answer {
+            Answer::Nobody => {}
+            Answer::Import(id) => self.imported(id, turn),
+            Answer::Ban(tickets, command) => {
+                // A later ban of the same target is what these orders led to.
+                let tickets = match &written {
+                    Err(OrderError::Superseded) => self.hand_on(&target, tickets),
+                    _ => tickets,
+                };
+                let reply = written.map(|()| {
+                    let write = WriteState::Acknowledged;
+                    let command = *command;
+                    Box::new(ActiveBan { command, write })
+                });
+                answer_all(tickets, &Reply::Banned(reply), turn);
+            }
+            Answer::Unban(tickets, ban) => {
+                answer_all(tickets, &Reply::Unbanned(written.map(|()| Some(ban))), turn);
+            }
+        }
+    }
+
+    /// Lets the ban of `target` that is on its way now answer `tickets`; returns them if there is none.
+    fn hand_on(&mut self, target: &Prefix, tickets: Vec<Ticket>) -> Vec<Ticket> {
+        let now = self.ledger.get(target).map(|ban| ban.command.id);
+        match now.and_then(|id| self.decisions.open.get_mut(&id)) {
+            Some(Open {
+                answer: Answer::Ban(waiting, _),
+                ..
+            }) => {
+                waiting.extend(tickets);
+                Vec::new()
+            }
+            _ => tickets,
+        }
+    }
+}
+
+pub(super) fn answer_all(tickets: Vec<Ticket>, reply: &Reply, turn: &mut Turn<'_>) {
+    for ticket in tickets {
+        let reply = reply.clone();
+        turn.push(Effect::Reply { ticket, reply });
+    }
+}
+
+/// Has the bucket say that `command` is in force.
+pub(super) fn write_ban(command: BlockCommand, urgency: Urgency, turn: &mut Turn<'_>) {
+    turn.push(Effect::Write(WriteRequest {
+        target: command.target,
+        write: Write::Ban(Box::new(command)),
+        urgency,
+    }));
+}
+
+/// A ban as the audit has it.
+pub(super) fn decision(command: &BlockCommand, events: Vec<SeenEvent>) -> Audited {
+    Audited::Ban {
+        command_id: command.id,
+        reason: command.reason,
+        note: command.note.clone(),
+        expires_at_ms: command.expires_at_ms,
+        strikes: command.strikes,
+        evidence: command.evidence,
+        layer: command.layer,
+        edges: command.scope.edges().map(<[String]>::to_vec),
+        events,
+    }
+}
+
+pub(super) fn record(target: Prefix, actor: String, decision: Audited, at_ms: i64) -> AuditRecord {
+    AuditRecord {
+        at_ms,
+        target,
+        actor,
+        decision,
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes into the decider and what comes out.
+
+use std::collections::BTreeMap;
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{AckBatch, AllowEntry, AuditRecord, BlockCommand, Presence, TelemetryBatch, WafBatch},
+};
+use uuid::Uuid;
+
+use super::order::{Imported, Order, OrderError};
+use crate::{
+    ProtectedNet,
+    analyzers::Finding,
+    bucket::{Gone, Written},
+    leases::{LeaseTable, Ownership},
+    ledger::{ActiveBan, Brake, Suppression},
+    presence,
+    telemetry::EdgeTelemetry,
+    writer::{Fate, Urgency, WriteRequest},
+};
+
+/// What has happened. Times are milliseconds since the Unix epoch.
+#[derive(Debug)]
+pub enum Event {
+    /// Telemetry of one partition, with the time at which the server received it, and how long it had waited for the bus
+    /// before, unless it is live.
+    Batch {
+        partition: u16,
+        batch: TelemetryBatch,
+        received_ms: i64,
+        age_ms: Option<u64>,
+    },
+    /// Events of web application firewalls, with the time at which the server received them.
+    Waf { batch: WafBatch, received_ms: i64 },
+    /// What the bus remembers from before this process, once and first. The audit goes back to `since_ms`.
+    Restore {
+        bans: Vec<Written>,
+        audit: Vec<AuditRecord>,
+        since_ms: i64,
+    },
+    /// The same after a reconnect: what the bucket holds, what was deleted in it, and what the audit says of the time in
+    /// between. Bans that the bucket lost are written again.
+    Recheck {
+        bans: Vec<Written>,
+        lifted: Vec<Gone>,
+        audit: Vec<AuditRecord>,
+    },
+    /// The bucket has a ban, whoever wrote it.
+    Banned(Box<Written>),
+    /// The bucket has a ban no more.
+    Lifted(Gone),
+    /// Something that must not be obeyed took the place of this target's ban in the bucket, if there was one.
+    Spoiled { target: Prefix, revision: u64 },
+    /// A rule that only observes would have banned somebody, whoever recorded it.
+    Observed(Box<AuditRecord>),
+    /// An edge has renewed its record.
+    EdgeHeard(Box<Presence>),
+    /// An edge has taken its record away.
+    EdgeLeft(String),
+    /// What an edge made of commands, and when that was received.
+    Acks { batch: AckBatch, received_ms: i64 },
+    /// A partition was taken or lost.
+    Owned(Ownership),
+    /// What this orchestrator may act for from now on.
+    Leases(LeaseTable),
+    /// All that is never banned from now on because of this host or the config.
+    Protected(Vec<ProtectedNet>),
+    /// The fleet's allowlist, as the bus has it.
+    Allowlist(Vec<AllowEntry>),
+    /// An operator changed the allowlist, and the bus has it.
+    Decided(AuditRecord),
+    /// The fate of a ban or an unban that was to be written; `id` is the ban's.
+    Done { id: Uuid, fate: Fate },
+    /// An operator's order; answered once the bus has what follows.
+    Order { ticket: Ticket, order: Order },
+    /// Answered once nothing that was decided is on its way to the bus any more.
+    Drain { ticket: Ticket },
+    /// A second has passed.
+    Tick { connected: bool },
+}
+
+/// Names an order, so that its answer can be told from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Make the bucket say this.
+    Write(WriteRequest),
+    /// Put a record into the audit.
+    Audit { record: AuditRecord, urgency: Urgency },
+    /// The same of a decision that the bus has, which all who listen are told, too.
+    Conclude { record: AuditRecord, urgency: Urgency },
+    /// Tell all who listen.
+    Announce(Announcement),
+    /// Answer an order, once the bus has all urgent audit records before this effect: an order that was carried out is found
+    /// in the audit, whatever dies next.
+    Reply { ticket: Ticket, reply: Reply },
+    /// A new ban is on its way to the bus; only where bans are traced.
+    TraceBegun(Box<DecidedBan>),
+    /// The ban of this id has reached the bus, or never will, and why; only where bans are traced.
+    TraceEnded { id: Uuid, failure: Option<OrderError> },
+}
+
+/// An order's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The ban that the bus has.
+    Banned(Result<Box<ActiveBan>, OrderError>),
+    /// The ban that was lifted; `None` if there was none.
+    Unbanned(Result<Option<Box<ActiveBan>>, OrderError>),
+    Imported(Result<Imported, OrderError>),
+    /// Nothing is on its way to the bus.
+    Drained,
+}
+
+/// What others are told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Announcement {
+    /// A finding, and why nobody is banned for it, if so.
+    Finding {
+        finding: Box<Finding>,
+        suppressed: Option<Suppression>,
+    },
+    Edge(presence::Event),
+}
+
+/// A ban and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedBan {
+    pub command: BlockCommand,
+    /// For one that the analyzers decided.
+    pub report: Option<Report>,
+}
+
+/// What completed a finding. Times are milliseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whose report it was.
+    pub edge: String,
+    /// When the client did it.
+    pub at_ms: i64,
+    /// When the server received it.
+    pub received_ms: i64,
+}
+
+/// What the decider counts, since the start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    pub active_bans: usize,
+    pub tracked_sources: usize,
+    pub evicted_sources: u64,
+    /// Error responses that did not count because their upstream failed.
+    pub excused: u64,
+    pub batches: u64,
+    pub events: u64,
+    pub waf_events: u64,
+    /// Events of firewalls that were as old as the rule's window, and ignored.
+    pub waf_too_old: u64,
+    pub findings: u64,
+    pub suppressed: u64,
+    /// Findings that a brake suppressed.
+    pub braked: u64,
+    /// What became of findings, by rule.
+    pub rules: BTreeMap<String, Outcomes>,
+    /// The brake that keeps every finding from a ban right now.
+    pub brake: Option<Brake>,
+    /// Whether all that decisions go by was read from the bus since the start.
+    pub restored: bool,
+    /// Bans and unbans that the bus has not acknowledged yet.
+    pub unwritten: usize,
+    /// By name.
+    pub edges: Vec<(String, EdgeTelemetry)>,
+}
+
+/// What became of a rule's findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    pub banned: u64,
+    /// The rule only observes.
+    pub observed: u64,
+    pub already_banned: u64,
+    /// Allowlisted, or a brake.
+    pub suppressed: u64,
+}

@@ -1,0 +1,93 @@
+//! What operators order, and what becomes of it.
+
+use secbeat_common::prefix::Prefix;
+
+use crate::{
+    ProtectedNet,
+    ledger::{ManualBan, Refusal},
+};
+
+/// What operators order.
+#[derive(Clone, Debug)]
+pub enum Order {
+    Ban(ManualBan),
+    /// Many bans at once.
+    Import(Import),
+    /// The end of the ban of exactly `target`.
+    Unban {
+        target: Prefix,
+        actor: String,
+    },
+}
+
+/// Bans to make together.
+#[derive(Clone, Debug)]
+pub struct Import {
+    pub bans: Vec<ManualBan>,
+    pub mode: ImportMode,
+    pub actor: String,
+}
+
+/// What an import does if some of its bans cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportMode {
+    /// Nothing in any case: it only tells.
+    DryRun,
+    AllOrNothing,
+    SkipRefused,
+}
+
+/// What became of an import, or would become of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// New bans.
+    pub banned: usize,
+    /// Targets whose ban in force reaches as deep and lasts as long.
+    pub kept: usize,
+    /// Bans that have expired already.
+    pub ended: usize,
+    /// Those that cannot be banned.
+    pub refused: Vec<RefusedOrder>,
+    /// Networks among the new bans that are no single source and were not banned before.
+    pub new_networks: usize,
+    /// Networks that can be banned beside those that were before the import.
+    pub free_networks: usize,
+}
+
+/// A ban of an import that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedOrder {
+    /// Its place in the import, from 0.
+    pub index: usize,
+    pub refused: Refused,
+}
+
+/// Why a target is not banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub target: Prefix,
+    pub refusal: Refusal,
+    /// What protects it, where that is known.
+    pub protected: Option<ProtectedNet>,
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// Bans in force are still being read; try again.
+    #[error("the ledger is still being read from NATS; nothing was changed")]
+    Restoring,
+    #[error("{}: {}", .0.target, .0.refusal)]
+    Refused(Box<Refused>),
+    /// Nothing was imported, since some of `of` bans cannot be made.
+    #[error("{} of {of} bans cannot be made", refused.len())]
+    SomeRefused { refused: Vec<RefusedOrder>, of: usize },
+    #[error("the ban expired before NATS took it")]
+    Expired,
+    #[error("another order for the same target came in between")]
+    Superseded,
+    #[error("another orchestrator banned it first")]
+    Outrun,
+    #[error("another orchestrator owns its partition")]
+    Fenced,
+}

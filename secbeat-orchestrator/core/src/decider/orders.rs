@@ -1,0 +1,268 @@
+//! What operators order: bans, one or many at once, and their end.
+
+use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
+use tracing::info;
+
+use super::{
+    Decider, Turn,
+    decisions::{Answer, Importing, Open, answer_all, decision},
+    event::{Effect, Reply, Ticket},
+    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder},
+    protection::Protections,
+};
+use crate::{
+    ledger::{ActiveBan, ManualBan, Refusal, Sift, Sifted, WriteState},
+    writer::{Urgency, Write, WriteRequest},
+};
+
+/// Two orders whose ends are no further apart, in milliseconds, are one that was given twice: its length is counted from when
+/// each arrives.
+const SAME_END_MS: u64 = 5_000;
+
+impl Decider {
+    pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
+        let reply = match order {
+            Order::Ban(ban) => self
+                .ban(ban, ticket, turn)
+                .err()
+                .map(|error| Reply::Banned(Err(error))),
+            Order::Import(import) => match self.import(import, ticket, turn) {
+                Ok(outcome) => outcome.map(|outcome| Reply::Imported(Ok(outcome))),
+                Err(error) => Some(Reply::Imported(Err(error))),
+            },
+            Order::Unban { target, actor } => match self.unban(target, actor, ticket, turn) {
+                Ok(true) => None,
+                Ok(false) => Some(Reply::Unbanned(Ok(None))),
+                Err(error) => Some(Reply::Unbanned(Err(error))),
+            },
+        };
+        if let Some(reply) = reply {
+            turn.push(Effect::Reply { ticket, reply });
+        }
+    }
+
+    fn ready(&self) -> Result<(), OrderError> {
+        match self.is_restored() {
+            true => Ok(()),
+            false => Err(OrderError::Restoring),
+        }
+    }
+
+    fn ban(&mut self, ban: ManualBan, ticket: Ticket, turn: &mut Turn<'_>) -> Result<(), OrderError> {
+        self.ready()?;
+        if self.join(&ban, ticket, turn) {
+            return Ok(());
+        }
+        let (now_ms, target, actor) = (turn.now.wall_ms, ban.target, ban.issuer.clone());
+        let id = self.ids.next(now_ms);
+        let command = self.ledger.ban(ban, now_ms, id).map_err(|refusal| {
+            let refused = refused(&self.protected, target, refusal);
+            OrderError::Refused(Box::new(refused))
+        })?;
+        self.pay_for(&command);
+        let answer = Answer::Ban(vec![ticket], Box::new(command.clone()));
+        self.issue(command, Vec::new(), actor, answer, None, turn);
+        Ok(())
+    }
+
+    /// Lets the ban in force answer an order that was given twice, at the same time or because its first answer was lost.
+    fn join(&mut self, ban: &ManualBan, ticket: Ticket, turn: &mut Turn<'_>) -> bool {
+        let Some(active) = self.ledger.get(&ban.target) else {
+            return false;
+        };
+        let command = &active.command;
+        let is_same = command.reason == ban.reason
+            && command.layer == ban.layer
+            && command.note == ban.note
+            && command.issuer == ban.issuer
+            && ban.strikes.is_none()
+            && command.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS
+            && command.expires_at_ms > turn.now.wall_ms;
+        if !is_same {
+            return false;
+        }
+        match self.decisions.open.get_mut(&command.id) {
+            Some(Open {
+                answer: Answer::Ban(tickets, _),
+                ..
+            }) => tickets.push(ticket),
+            Some(_) => return false,
+            None if active.write == WriteState::Acknowledged => {
+                let reply = Reply::Banned(Ok(Box::new(active.clone())));
+                turn.push(Effect::Reply { ticket, reply });
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Returns whether there was a ban, which is then answered later.
+    fn unban(
+        &mut self,
+        target: Prefix,
+        actor: String,
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, OrderError> {
+        self.ready()?;
+        let now_ms = turn.now.wall_ms;
+        let Some(ban) = self.ledger.revoke(&target, now_ms) else {
+            return Ok(self.join_unban(&target, ticket));
+        };
+        self.forget(target, now_ms);
+        info!(target: "audit", %target, actor, "ban lifted");
+        let ActiveBan { command, .. } = &ban;
+        let (id, expires_at_ms) = (command.id, command.expires_at_ms);
+        self.propagation.void(id);
+        let decision = Audited::Unban {
+            command_id: id,
+            strikes: command.strikes,
+        };
+        let lifting = Open {
+            target,
+            actor,
+            decision,
+            answer: Answer::Unban(vec![ticket], Box::new(ban)),
+        };
+        if let Some(Open { answer, .. }) = self.decisions.open.insert(id, lifting) {
+            // A ban that was still on its way is not waited for any more.
+            self.decisions.close(id, Some(OrderError::Superseded), turn);
+            match answer {
+                Answer::Import(import) => self.imported(import, turn),
+                Answer::Ban(tickets, _) => {
+                    let reply = Reply::Banned(Err(OrderError::Superseded));
+                    answer_all(tickets, &reply, turn);
+                }
+                Answer::Nobody | Answer::Unban(..) => {}
+            }
+        }
+        turn.push(Effect::Write(WriteRequest {
+            target,
+            write: Write::Lift {
+                id,
+                at_ms: now_ms,
+                expires_at_ms,
+            },
+            urgency: Urgency::Now,
+        }));
+        Ok(true)
+    }
+
+    /// Lets an unban of `target` that is on its way answer the same order; returns whether there is one.
+    fn join_unban(&mut self, target: &Prefix, ticket: Ticket) -> bool {
+        let mut open = self.decisions.open.values_mut();
+        let tickets = open.find_map(|open| match &mut open.answer {
+            Answer::Unban(tickets, _) if open.target == *target => Some(tickets),
+            _ => None,
+        });
+        tickets.is_some_and(|tickets| {
+            tickets.push(ticket);
+            true
+        })
+    }
+
+    /// Returns the outcome unless it is answered later.
+    fn import(
+        &mut self,
+        Import { bans, mode, actor }: Import,
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Imported>, OrderError> {
+        self.ready()?;
+        let now_ms = turn.now.wall_ms;
+        let sift = self.ledger.sift(&bans, now_ms);
+        let outcome = self.outcome(&bans, &sift);
+        match mode {
+            ImportMode::DryRun => return Ok(Some(outcome)),
+            ImportMode::AllOrNothing if !outcome.refused.is_empty() => {
+                return Err(OrderError::SomeRefused {
+                    refused: outcome.refused,
+                    of: bans.len(),
+                });
+            }
+            ImportMode::AllOrNothing | ImportMode::SkipRefused => {}
+        }
+        let import = self.ids.next(now_ms);
+        let mut unwritten = 0;
+        let new = bans
+            .into_iter()
+            .zip(sift.bans)
+            .filter(|(_, sifted)| *sifted == Sifted::New);
+        for (ban, _) in new {
+            let id = self.ids.next(now_ms);
+            let Ok(command) = self.ledger.ban(ban, now_ms, id) else {
+                continue;
+            };
+            self.pay_for(&command);
+            unwritten += 1;
+            let open = Open {
+                target: command.target,
+                actor: actor.clone(),
+                decision: decision(&command, Vec::new()),
+                answer: Answer::Import(import),
+            };
+            self.send(command, open, None, Urgency::Bulk, turn);
+        }
+        info!(target: "audit", actor, bans = unwritten, kept = outcome.kept, refused = outcome.refused.len(), "bans imported");
+        if unwritten == 0 {
+            return Ok(Some(outcome));
+        }
+        let importing = Importing {
+            unwritten,
+            outcome,
+            ticket,
+        };
+        self.decisions.imports.insert(import, importing);
+        Ok(None)
+    }
+
+    /// One ban of an import has reached the bus, or came to nothing because another order took its place.
+    pub(super) fn imported(&mut self, import: uuid::Uuid, turn: &mut Turn<'_>) {
+        let imports = &mut self.decisions.imports;
+        let Some(importing) = imports.get_mut(&import) else {
+            return;
+        };
+        importing.unwritten -= 1;
+        if importing.unwritten == 0
+            && let Some(Importing { outcome, ticket, .. }) = imports.remove(&import)
+        {
+            let reply = Reply::Imported(Ok(outcome));
+            turn.push(Effect::Reply { ticket, reply });
+        }
+    }
+
+    fn outcome(&self, bans: &[ManualBan], sift: &Sift) -> Imported {
+        let mut outcome = Imported {
+            new_networks: sift.new_nets,
+            free_networks: self.ledger.free_nets(),
+            ..Imported::default()
+        };
+        for (index, (ban, sifted)) in bans.iter().zip(&sift.bans).enumerate() {
+            match *sifted {
+                Sifted::New => outcome.banned += 1,
+                Sifted::Kept => outcome.kept += 1,
+                Sifted::Ended => outcome.ended += 1,
+                Sifted::Refused(refusal) => outcome.refused.push(RefusedOrder {
+                    index,
+                    refused: refused(&self.protected, ban.target, refusal),
+                }),
+            }
+        }
+        outcome
+    }
+}
+
+fn refused(protected: &Protections, target: Prefix, refusal: Refusal) -> Refused {
+    let protected = match refusal {
+        Refusal::Protected(net) => protected
+            .all()
+            .find(|protected| protected.network == net)
+            .cloned(),
+        Refusal::Unbannable(_) | Refusal::TooManyNets | Refusal::Ended => None,
+    };
+    Refused {
+        target,
+        refusal,
+        protected,
+    }
+}

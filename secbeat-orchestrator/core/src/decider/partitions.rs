@@ -1,0 +1,157 @@
+//! Which partitions' sources the decider judges.
+
+use secbeat_common::{
+    prefix::Prefix,
+    subjects::PARTITIONS,
+    wire::{BlockCommand, Layer},
+};
+use tracing::{info, warn};
+
+use super::{Decider, Turn};
+use crate::{
+    analyzers::{Finding, Reset, Rule},
+    leases::{Ownership, Standing},
+    ledger::ActiveBan,
+};
+
+/// Findings that wait for a lapsed lease; past it further ones are forgotten.
+const MAX_PARKED: usize = 100_000;
+
+/// What came to a partition, and waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    /// Those whose windows are kept.
+    watched: [bool; PARTITIONS as usize],
+    /// Findings of partitions whose lease has lapsed.
+    parked: Vec<Found>,
+}
+
+/// A finding, and what completed it.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) finding: Finding,
+    /// Whose report that was.
+    pub(super) edge: String,
+    /// When the server received it.
+    pub(super) received_ms: i64,
+}
+
+impl Decider {
+    /// A partition has come or gone.
+    pub(super) fn owned(&mut self, ownership: Ownership, turn: &mut Turn<'_>) {
+        match ownership {
+            Ownership::Taken { partition, epoch } => {
+                self.ledger.set_epoch(partition, epoch);
+                if !std::mem::replace(&mut self.partitions.watched[usize::from(partition)], true) {
+                    self.begin(partition);
+                }
+                self.judge_parked(partition, turn);
+                self.write_lost(|n| n == partition, turn);
+                self.adopt_stale(partition, turn);
+            }
+            Ownership::Lost { partition } => {
+                self.partitions.watched[usize::from(partition)] = false;
+                self.partitions
+                    .parked
+                    .retain(|found| of(&found.finding) != partition);
+                self.analyzer.forget_partition(partition);
+            }
+        }
+    }
+
+    /// Begins to watch the sources of `partition`: with nothing but what is known to be paid for.
+    fn begin(&mut self, partition: u16) {
+        self.analyzer.forget_partition(partition);
+        self.telemetry.forget_partition(partition);
+        for (target, reset) in self.resets.of(partition, self.sources) {
+            self.analyzer.reset(target, reset);
+        }
+        for ActiveBan { command, .. } in self.ledger.active() {
+            if let Some(edges) = command.scope.edges()
+                && command.target.partition(PARTITIONS) == partition
+            {
+                self.analyzer
+                    .banned_on(command.target, edges, command.expires_at_ms);
+            }
+        }
+    }
+
+    /// Whether the sources of `partition` are watched.
+    pub(super) fn watches(&self, partition: u16) -> bool {
+        self.partitions.watched.get(usize::from(partition)) == Some(&true)
+    }
+
+    /// Judges a finding if this orchestrator owns its source's partition for certain. If that has become uncertain, the
+    /// finding waits until it is certain again, or somebody else's.
+    pub(super) fn found(&mut self, finding: Finding, edge: &str, received_ms: i64, turn: &mut Turn<'_>) {
+        let found = Found {
+            finding,
+            edge: edge.to_owned(),
+            received_ms,
+        };
+        match self.leases.standing(of(&found.finding), turn.now.boot_ms) {
+            Standing::Owner { .. } => self.judge(found, turn),
+            Standing::Lapsed if self.partitions.parked.len() < MAX_PARKED => {
+                self.partitions.parked.push(found);
+            }
+            Standing::Lapsed => warn!("too many findings wait for the lease of their partition"),
+            Standing::Stranger => {}
+        }
+    }
+
+    fn judge_parked(&mut self, partition: u16, turn: &mut Turn<'_>) {
+        let all = std::mem::take(&mut self.partitions.parked);
+        let (waited, others) = all.into_iter().partition(|found| of(&found.finding) == partition);
+        self.partitions.parked = others;
+        let waited: Vec<_> = waited;
+        if !waited.is_empty() {
+            info!(partition, findings = waited.len(), "the lease is back");
+        }
+        for Found {
+            finding,
+            edge,
+            received_ms,
+        } in waited
+        {
+            self.found(finding, &edge, received_ms, turn);
+        }
+    }
+
+    /// A ban is in force: what its target does before its end does not count, or what it does on the edges that enforce it.
+    pub(super) fn pay(&mut self, target: Prefix, until_ms: i64, layer: Layer, edges: Option<&[String]>) {
+        match edges {
+            None => self.reset(target, Reset::Banned { until_ms, layer }),
+            Some(edges) => self.analyzer.banned_on(target, edges, until_ms),
+        }
+    }
+
+    /// As [`pay`](Self::pay).
+    pub(super) fn pay_for(&mut self, command: &BlockCommand) {
+        let edges = command.scope.edges();
+        self.pay(command.target, command.expires_at_ms, command.layer, edges);
+    }
+
+    /// `target` was unbanned at `at_ms`; what it did before, and does within the grace, does not count.
+    pub(super) fn forget(&mut self, target: Prefix, at_ms: i64) {
+        let until_ms = at_ms.saturating_add(self.unban_grace_ms);
+        self.reset(target, Reset::Lifted { until_ms });
+    }
+
+    /// `rule` has said what it would have done to `source`; until then it looks away.
+    pub(super) fn observe_until(&mut self, source: Prefix, rule: Rule, until_ms: i64) {
+        self.reset(source, Reset::Observed { rule, until_ms });
+    }
+
+    /// Sources of partitions that others watch take no place in the analyzers.
+    fn reset(&mut self, target: Prefix, reset: Reset) {
+        self.resets.note(target, reset);
+        let is_source = self.sources.is_source(&target);
+        if !is_source || self.watches(target.partition(PARTITIONS)) {
+            self.analyzer.reset(target, reset);
+        }
+    }
+}
+
+fn of(finding: &Finding) -> u16 {
+    finding.source.partition(PARTITIONS)
+}

@@ -1,0 +1,125 @@
+//! Questions: what the decider knows, without a change.
+
+use std::net::IpAddr;
+
+use secbeat_common::{prefix::Prefix, wire::SeenEvent};
+
+use super::{Decider, Stats};
+use crate::{
+    Moment, ProtectedNet,
+    analyzers::WindowCount,
+    evidence::{FindingFilter, PastFinding},
+    ledger::{ActiveBan, BanQuery, Page},
+    presence::Edge,
+    propagation::Propagation,
+};
+
+/// Events that an answer shows at most.
+const MAX_EVENTS: usize = 200;
+/// Findings that an answer shows at most.
+const MAX_FINDINGS: usize = 100;
+
+/// All that is known of one address.
+#[derive(Clone, Debug)]
+pub struct SourceFacts {
+    pub address: IpAddr,
+    /// What it is counted and banned as.
+    pub source: Prefix,
+    /// When this was so, milliseconds since the Unix epoch.
+    pub now_ms: i64,
+    /// Whether the ledger was read from the bus since the start.
+    pub restored: bool,
+    /// Bans in force, of the address, its source or a network around it.
+    pub bans: Vec<ActiveBan>,
+    /// Networks that protect the source or a part of it.
+    pub protected: Vec<ProtectedNet>,
+    /// Until when nothing counts against it, after an unban.
+    pub forgiven_until_ms: Option<i64>,
+    pub strikes: u32,
+    pub windows: Vec<WindowCount>,
+    /// The latest first.
+    pub findings: Vec<PastFinding>,
+    /// The latest to come first.
+    pub events: Vec<SeenEvent>,
+}
+
+impl Decider {
+    /// The bans that `query` asks for.
+    #[must_use]
+    pub fn bans(&self, query: &BanQuery) -> Page<'_> {
+        self.ledger.page(query)
+    }
+
+    /// The recent findings that `filter` asks for, the latest first.
+    pub fn findings(&self, filter: FindingFilter) -> impl Iterator<Item = &PastFinding> {
+        self.witness.findings.list(filter)
+    }
+
+    /// The edges that were heard of, by name.
+    pub fn edges(&self) -> impl Iterator<Item = &Edge> {
+        self.fleet.edges()
+    }
+
+    /// How long bans take to the edges.
+    #[must_use]
+    pub fn propagation(&self) -> &Propagation {
+        &self.propagation
+    }
+
+    /// What is counted, at `now`.
+    pub fn stats(&mut self, now: Moment) -> Stats {
+        let analyzer = self.analyzer.stats(now.wall_ms);
+        let brakes = self.brakes(None, now.wall_ms);
+        Stats {
+            active_bans: self.ledger.len(),
+            tracked_sources: analyzer.tracked,
+            evicted_sources: analyzer.evicted,
+            excused: analyzer.excused,
+            batches: self.counts.batches,
+            events: self.counts.events,
+            waf_events: self.counts.waf_events,
+            waf_too_old: self.counts.waf_too_old,
+            findings: self.counts.findings,
+            suppressed: self.counts.suppressed,
+            braked: self.counts.braked,
+            rules: self.counts.by_rule.clone(),
+            brake: self.ledger.braking(brakes, now.wall_ms),
+            restored: self.is_restored(),
+            unwritten: self.decisions.open.len(),
+            edges: self.telemetry.telemetry(),
+        }
+    }
+
+    /// All that is known of `address`, at `now`.
+    #[must_use]
+    pub fn explain(&self, address: IpAddr, now: Moment) -> SourceFacts {
+        let now_ms = now.wall_ms;
+        let source = self.sources.of(address);
+        let bans = Prefix::host(address)
+            .around()
+            .filter_map(|target| self.ledger.get(&target))
+            .filter(|ban| ban.command.expires_at_ms > now_ms);
+        let filter = FindingFilter {
+            source: Some(source),
+            rule: None,
+        };
+        let overlaps = |net: &Prefix| net.covers(&source) || source.covers(net);
+        let protected = self.protected.all();
+        SourceFacts {
+            address,
+            source,
+            now_ms,
+            restored: self.is_restored(),
+            bans: bans.cloned().collect(),
+            protected: protected
+                .filter(|protected| overlaps(&protected.network))
+                .cloned()
+                .collect(),
+            forgiven_until_ms: self.resets.forgiven_until_ms(&source, now_ms),
+            strikes: self.ledger.strikes(&source, now_ms),
+            windows: self.analyzer.windows(&source, now_ms),
+            findings: self.findings(filter).take(MAX_FINDINGS).cloned().collect(),
+            events: self.witness.journal.of(&source).take(MAX_EVENTS).collect(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What comes out of the ledger.
+
+use secbeat_common::{maps::MAX_BANNED_NETS, prefix::Prefix, wire::BlockCommand};
+
+use super::Brake;
+
+/// What the ledger made of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A new ban; write it.
+    Ban(Box<BlockCommand>),
+    /// The rule only observes: the ban that it would have been.
+    Observed(Box<BlockCommand>),
+    /// A ban of the source, or of a prefix that contains it, is in force.
+    AlreadyBanned,
+    /// Nobody is banned, for this reason.
+    Suppressed(Suppression),
+}
+
+/// Why a finding led to no ban.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Suppression {
+    #[error(transparent)]
+    Protected(#[from] Refusal),
+    #[error("brake: {0}")]
+    Brake(Brake),
+}
+
+/// Why a target must not be banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It contains this protected prefix, or lies in it.
+    #[error("protected: {0}")]
+    Protected(Prefix),
+    /// It is no client's address.
+    #[error("protected: {0}")]
+    Unbannable(&'static str),
+    /// It is no single source, and no edge has room for one more of those.
+    #[error(
+        "{MAX_BANNED_NETS} networks are banned, and no edge holds more (single sources, IPv4 /32 and IPv6 /64, do not count)"
+    )]
+    TooManyNets,
+    #[error("the ban has ended already")]
+    Ended,
+}
+
+/// A ban in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveBan {
+    pub command: BlockCommand,
+    pub write: WriteState,
+}
+
+/// Whether the bucket has a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteState {
+    /// Not as far as is known.
+    Pending,
+    Acknowledged,
+}

@@ -1,0 +1,338 @@
+//! The ledger of active bans: which are in force, until when, and which still have to be written to the bucket.
+//!
+//! **Strikes.** A ban of a target whose last ban ended at most [`LedgerConfig::strike_memory`] ago lasts
+//! `ban × strike_factor^strikes`, at most `max_ban`; strikes are the earlier bans that still count. Every ban counts,
+//! an operator's or a revoked one too, from its end on. Strikes decay by one per `strike_memory` without a ban: with
+//! a memory of 24 h, a target with three bans behind it has 3 strikes up to 24 h after the last one's end, 2 up to
+//! 48 h, 1 up to 72 h, and then none. The first ban lasts exactly `ban`.
+//!
+//! **Writing.** A ban is [pending](Ledger::pending) until the bucket acknowledged it, or it is over. A write that fails
+//! leaves it pending.
+
+mod brakes;
+mod config;
+mod decision;
+mod manual;
+mod query;
+mod replica;
+mod share;
+mod strikes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secbeat_common::{
+    digest::Digest,
+    net_table::NetTable,
+    prefix::Prefix,
+    subjects::PARTITIONS,
+    wire::{Action, BlockCommand, Layer, NO_LEASE, Scope},
+};
+use uuid::Uuid;
+
+use self::{brakes::Recent, strikes::History};
+pub use self::{
+    brakes::{Brake, Brakes},
+    config::LedgerConfig,
+    decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
+    manual::{MAX_NOTE, ManualBan, Sift, Sifted},
+    query::{BanQuery, Page},
+    share::Share,
+};
+use crate::{
+    analyzers::{Action as RuleAction, Finding},
+    millis,
+};
+
+/// The single owner of all bans. See the [module](self).
+#[derive(Debug)]
+pub struct Ledger {
+    config: LedgerConfig,
+    /// By partition.
+    epochs: [u64; PARTITIONS as usize],
+    active: BTreeMap<Prefix, ActiveBan>,
+    by_expiry: BTreeSet<(i64, Prefix)>,
+    /// Commands to write, by id and so in order of issue.
+    pending: BTreeMap<Uuid, Prefix>,
+    /// Targets in `active` that are no single source.
+    wide: NetTable<()>,
+    /// Never banned, nor is anything that contains or overlaps one of these.
+    protected: NetTable<()>,
+    history: History,
+    /// Of `active`.
+    digest: Digest,
+    /// Automatic bans of the last minute.
+    recent: Recent,
+}
+
+impl Ledger {
+    #[must_use]
+    pub fn new(config: LedgerConfig) -> Self {
+        let mut ledger = Self {
+            config,
+            epochs: [NO_LEASE; PARTITIONS as usize],
+            active: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            wide: NetTable::default(),
+            protected: NetTable::default(),
+            history: History::default(),
+            digest: Digest::default(),
+            recent: Recent::default(),
+        };
+        let protected = std::mem::take(&mut ledger.config.protected);
+        ledger.protect(protected);
+        ledger
+    }
+
+    /// Replaces [`LedgerConfig::protected`]. A ban in force stays: every edge lets through what is protected there.
+    pub fn protect(&mut self, networks: Vec<Prefix>) {
+        self.protected = NetTable::default();
+        for network in networks {
+            self.protected.insert(network, ());
+        }
+    }
+
+    /// Why `target` must not be banned, if so.
+    #[must_use]
+    pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {
+        target
+            .unbannable()
+            .map(Refusal::Unbannable)
+            .or_else(|| overlapping(&self.protected, target).map(Refusal::Protected))
+    }
+
+    /// Decides on a finding; one of a rule that only observes changes nothing. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
+    ///
+    /// A source banned at L7 alone that is found again as a TCP peer is banned in the kernel instead, and one that is banned on
+    /// some edges alone, on those of the finding too: for as long as a ban lasts, at least until the other one's end, with that one's
+    /// strikes.
+    pub fn judge(&mut self, finding: &Finding, brakes: Brakes<'_>, now_ms: i64, new_id: Uuid) -> Decision {
+        let target = finding.source;
+        if let Some(refusal) = self.refusal(&target) {
+            return Decision::Suppressed(Suppression::Protected(refusal));
+        }
+        self.end_if_over(target, now_ms);
+        let held = self.active.get(&target).map(|active| &active.command);
+        let (layer, scope) = match held {
+            None => (finding.layer, finding.scope.clone()),
+            Some(BlockCommand {
+                layer: Layer::L7,
+                scope: held,
+                ..
+            }) => (finding.layer, held.or(&finding.scope)),
+            Some(held) => (held.layer, held.scope.or(&finding.scope)),
+        };
+        let escalated = held
+            .filter(|held| held.layer != layer || held.scope != scope)
+            .map(|held| (held.strikes, held.expires_at_ms));
+        if (held.is_some() && escalated.is_none()) || self.is_within_banned(&target, now_ms) {
+            return Decision::AlreadyBanned;
+        }
+        let LedgerConfig {
+            ban,
+            strike_factor,
+            max_ban,
+            strike_memory,
+            ..
+        } = self.config;
+        let (strikes, earliest_end_ms) =
+            escalated.unwrap_or_else(|| (self.history.strikes(&target, now_ms, strike_memory), now_ms));
+        let duration = strikes::duration(finding.ban.unwrap_or(ban), strike_factor, strikes, max_ban);
+        let command = BlockCommand {
+            id: new_id,
+            action: Action::Block,
+            target,
+            reason: finding.rule.into(),
+            note: finding.why.to_string(),
+            evidence: Some(finding.evidence()),
+            scope,
+            strikes,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms.saturating_add(millis(duration)).max(earliest_end_ms),
+            issuer: self.config.issuer.clone(),
+            layer,
+            epoch: self.epoch(&target),
+        };
+        if finding.action == RuleAction::Observe {
+            return Decision::Observed(Box::new(command));
+        }
+        let full = self.lacks_room(&target).then_some(Brake::Networks);
+        if let Some(brake) = self.braking(brakes, now_ms).or(full) {
+            return Decision::Suppressed(Suppression::Brake(brake));
+        }
+        self.recent.count(now_ms, brakes.edge);
+        self.insert(command.clone(), WriteState::Pending);
+        Decision::Ban(Box::new(command))
+    }
+
+    /// The brake that keeps the next finding from a ban at `now_ms`, if one does.
+    pub fn braking(&mut self, brakes: Brakes<'_>, now_ms: i64) -> Option<Brake> {
+        self.recent.brake(&self.config, brakes, now_ms)
+    }
+
+    /// Ends the ban of exactly `target` at `now_ms`, if one is in force; the caller takes it out of the bucket.
+    pub fn revoke(&mut self, target: &Prefix, now_ms: i64) -> Option<ActiveBan> {
+        self.end_if_over(*target, now_ms);
+        self.end(target, now_ms)
+    }
+
+    /// Ends the bans that expire at or before `now_ms` and returns their targets, earliest first. Nothing has to be
+    /// written: everybody else goes by the expiry, too.
+    pub fn expire(&mut self, now_ms: i64) -> Vec<Prefix> {
+        let mut over = Vec::new();
+        while let Some(&(expires_at_ms, target)) = self.by_expiry.first() {
+            if expires_at_ms > now_ms || self.end(&target, expires_at_ms).is_none() {
+                break;
+            }
+            over.push(target);
+        }
+        self.history.prune(now_ms, self.config.strike_memory);
+        over
+    }
+
+    /// The bucket has the command `id`. Returns whether it was pending.
+    pub fn acknowledged(&mut self, id: Uuid) -> bool {
+        let Some(target) = self.pending.remove(&id) else {
+            return false;
+        };
+        if let Some(active) = self.active.get_mut(&target) {
+            active.write = WriteState::Acknowledged;
+        }
+        true
+    }
+
+    /// A ban read from the bucket. It replaces what is known of its target, unless that still has to be written.
+    /// Returns whether it was taken.
+    pub fn restore(&mut self, command: BlockCommand) -> bool {
+        match self.active.get(&command.target) {
+            Some(ActiveBan {
+                write: WriteState::Pending,
+                ..
+            }) => false,
+            Some(_) | None => {
+                self.insert(command, WriteState::Acknowledged);
+                true
+            }
+        }
+    }
+
+    /// An ended ban from the audit log, with the strikes that it was issued with. Oldest first, please.
+    pub fn restore_history(&mut self, target: Prefix, ended_at_ms: i64, strikes: u32) {
+        self.history
+            .ended(target, ended_at_ms, strikes, self.config.max_history);
+    }
+
+    /// The ban of exactly `target`.
+    #[must_use]
+    pub fn get(&self, target: &Prefix) -> Option<&ActiveBan> {
+        self.active.get(target)
+    }
+
+    /// Earlier bans of `target` that make its next one longer, at `now_ms`.
+    #[must_use]
+    pub fn strikes(&self, target: &Prefix, now_ms: i64) -> u32 {
+        self.history.strikes(target, now_ms, self.config.strike_memory)
+    }
+
+    /// All bans that have not [expired](Self::expire), the next to expire first.
+    pub fn active(&self) -> impl Iterator<Item = &ActiveBan> {
+        self.by_expiry
+            .iter()
+            .filter_map(|(_, target)| self.active.get(target))
+    }
+
+    /// The digest of [`active`](Self::active), which every edge's bans are compared with.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// How many bans [`active`](Self::active) has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// Targets whose ended bans are remembered.
+    #[must_use]
+    pub fn history_len(&self) -> usize {
+        self.history.len()
+    }
+
+    /// Bans that the bucket has not acknowledged, in order of their ids: write them (again).
+    pub fn pending(&self) -> impl Iterator<Item = &BlockCommand> {
+        self.pending
+            .values()
+            .filter_map(|target| self.active.get(target))
+            .map(|active| &active.command)
+    }
+
+    /// Whether a ban of a wider network around `target` is in force.
+    fn is_within_banned(&self, target: &Prefix, now_ms: i64) -> bool {
+        let mut wider = self.wide.around(target).filter(|(wide, ())| wide != target);
+        wider.any(|(wide, ())| {
+            self.active.get(&wide).is_some_and(|ActiveBan { command, .. }| {
+                command.scope == Scope::Fleet && command.expires_at_ms > now_ms
+            })
+        })
+    }
+
+    /// Whether it is a network, and one too many.
+    fn lacks_room(&self, target: &Prefix) -> bool {
+        !target.is_single() && !self.active.contains_key(target) && self.free_nets() == 0
+    }
+
+    fn insert(&mut self, command: BlockCommand, write: WriteState) {
+        let (target, id) = (command.target, command.id);
+        self.remove(&target);
+        self.by_expiry.insert((command.expires_at_ms, target));
+        if write == WriteState::Pending {
+            self.pending.insert(id, target);
+        }
+        if !target.is_single() {
+            self.wide.insert(target, ());
+        }
+        self.digest.add(&(&command).into());
+        self.active.insert(target, ActiveBan { command, write });
+    }
+
+    fn remove(&mut self, target: &Prefix) -> Option<ActiveBan> {
+        let ban = self.active.remove(target)?;
+        self.by_expiry.remove(&(ban.command.expires_at_ms, *target));
+        self.pending.remove(&ban.command.id);
+        self.wide.remove(target);
+        self.digest.remove(&(&ban.command).into());
+        Some(ban)
+    }
+
+    fn end(&mut self, target: &Prefix, ended_at_ms: i64) -> Option<ActiveBan> {
+        let ban = self.remove(target)?;
+        self.history
+            .ended(*target, ended_at_ms, ban.command.strikes, self.config.max_history);
+        Some(ban)
+    }
+
+    fn end_if_over(&mut self, target: Prefix, now_ms: i64) {
+        if let Some(expires_at_ms) = self
+            .active
+            .get(&target)
+            .map(|active| active.command.expires_at_ms)
+            && expires_at_ms <= now_ms
+        {
+            self.end(&target, expires_at_ms);
+        }
+    }
+}
+
+/// One of `networks` that `target` lies in or contains.
+fn overlapping(networks: &NetTable<()>, target: &Prefix) -> Option<Prefix> {
+    let around = networks.around(target).map(|(network, ())| network).next();
+    around.or_else(|| networks.within(target).map(|(network, ())| *network).next())
+}

@@ -1,0 +1,28 @@
+//! Networks that are never banned.
+
+use secbeat_common::{maps::allow, prefix::Prefix, wire::AllowEntry};
+
+/// A network that is never banned, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectedNet {
+    pub network: Prefix,
+    /// One of [`allow`]'s codes.
+    pub code: u32,
+    /// What the config says of it, or the operator who put it on the allowlist.
+    pub comment: String,
+    /// When its protection ends, milliseconds since the Unix epoch.
+    pub until_ms: Option<i64>,
+}
+
+impl ProtectedNet {
+    /// What an entry of the fleet's allowlist protects.
+    #[must_use]
+    pub fn of_fleet(entry: &AllowEntry) -> Self {
+        Self {
+            network: entry.network,
+            code: allow::FLEET,
+            comment: entry.comment.clone(),
+            until_ms: entry.until_ms,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `[api]`: where the REST API listens, and whom it lets in.
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use secbeat_daemon::{api::Scheme, config::schema, tls::CertificateFiles};
+use serde::Deserialize;
+
+use crate::token::Token;
+
+/// The table.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Address to listen on. Beyond loopback it requires tokens and TLS.
+    #[schemars(with = "schema::Listen")]
+    pub listen: SocketAddr,
+    /// Allow tokens over plain HTTP beyond loopback, where something else encrypts the connection.
+    pub insecure: bool,
+    /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
+    pub tls: Option<CertificateFiles>,
+    /// Who may do what. `secbeat-orchestrator token create` makes a token and this table, which has only its
+    /// hash. Without tokens, everybody on this host may do everything.
+    pub token: Vec<Token>,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3030)),
+            insecure: false,
+            tls: None,
+            token: Vec::new(),
+        }
+    }
+}
+
+impl ApiConfig {
+    /// The key that contradicts another one, and how.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<(String, String)> {
+        let Self {
+            listen,
+            insecure,
+            tls,
+            ..
+        } = self;
+        for (index, token) in self.token.iter().enumerate() {
+            if self.token[..index].iter().any(|before| before.name == token.name) {
+                let message = format!("two tokens are named `{}`", token.name.as_str());
+                return Some((format!("api.token[{index}].name"), message));
+            }
+        }
+        if listen.ip().to_canonical().is_loopback() {
+            return None;
+        }
+        let message = if self.token.is_empty() {
+            format!(
+                "whoever reaches {listen} could ban and unban: without an [[api.token]] the API listens on loopback alone"
+            )
+        } else if tls.is_none() && !insecure {
+            format!(
+                "tokens would cross the network to {listen} in plain text: set [api.tls], or insecure = true if something else encrypts"
+            )
+        } else {
+            return None;
+        };
+        Some(("api.listen".to_owned(), message))
+    }
+
+    /// How clients speak to it.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Role, TokenHash};
+
+    #[test]
+    fn beyond_loopback_takes_tokens_and_tls_or_a_word() {
+        let token = |name: &str| Token {
+            name: name.parse().unwrap(),
+            role: Role::Read,
+            hash: TokenHash::of(name),
+        };
+        let files = || CertificateFiles {
+            certificate: "a.crt".into(),
+            key: "a.key".into(),
+        };
+        let refused = |listen: &str, tokens: &[&str], tls: Option<CertificateFiles>, insecure| {
+            let config = ApiConfig {
+                listen: listen.parse().unwrap(),
+                insecure,
+                tls,
+                token: tokens.iter().map(|name| token(name)).collect(),
+            };
+            config.contradiction().map(|(key, _)| key)
+        };
+        for listen in ["127.0.0.1:1", "[::1]:1", "127.9.9.9:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(refused(listen, &[], None, false), None, "{listen}");
+        }
+        let listen = Some("api.listen".to_owned());
+        for public in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "10.0.0.1:1"] {
+            assert_eq!(refused(public, &[], None, false), listen, "{public}");
+            assert_eq!(refused(public, &[], Some(files()), true), listen, "{public}");
+            assert_eq!(refused(public, &["a"], None, false), listen, "{public}");
+            assert_eq!(refused(public, &["a"], None, true), None, "{public}");
+            assert_eq!(refused(public, &["a"], Some(files()), false), None, "{public}");
+        }
+        assert_eq!(
+            refused("127.0.0.1:1", &["a", "b", "a"], None, false).as_deref(),
+            Some("api.token[2].name")
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! What happens in the fleet, as the engine tells it.
+
+use secbeat_common::wire::AuditRecord;
+use secbeat_orchestrator_core::decider::Announcement;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    Announced(Announcement),
+    /// A decision that the bus has, without the events that led to it.
+    Decided(AuditRecord),
+}

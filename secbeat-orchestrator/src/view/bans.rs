@@ -1,0 +1,142 @@
+//! Bans.
+
+use secbeat_daemon::time::{end, ms_to_end, rfc3339};
+use secbeat_orchestrator_core::{
+    decider,
+    ledger::{ActiveBan, Refusal, WriteState},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::protection::because;
+use crate::engine::Bans;
+
+/// One ban.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BanView {
+    pub command_id: String,
+    /// CIDR.
+    pub target: String,
+    pub reason: String,
+    /// `issued` once the bus has it, `pending` before.
+    pub state: String,
+    /// `kernel` or `l7`.
+    pub layer: String,
+    pub strikes: u32,
+    pub issuer: String,
+    pub note: String,
+    /// RFC 3339.
+    pub issued_at: String,
+    /// `null` for a ban without end, as the next one.
+    pub expires_at: Option<String>,
+    pub expires_in_ms: Option<i64>,
+    /// Events in the rule's window when it fired.
+    pub count: Option<u32>,
+    /// The edges that enforce it; `null` if all do.
+    pub edges: Option<Vec<String>>,
+}
+
+impl BanView {
+    /// `ban` as of `now_ms`.
+    #[must_use]
+    pub fn new(ban: &ActiveBan, now_ms: i64) -> Self {
+        let command = &ban.command;
+        Self {
+            command_id: command.id.to_string(),
+            target: command.target.to_string(),
+            reason: command.reason.name().to_owned(),
+            state: match ban.write {
+                WriteState::Pending => "pending",
+                WriteState::Acknowledged => "issued",
+            }
+            .to_owned(),
+            layer: command.layer.name().to_owned(),
+            strikes: command.strikes,
+            issuer: command.issuer.clone(),
+            note: command.note.clone(),
+            issued_at: rfc3339(command.issued_at_ms),
+            expires_at: end(command.expires_at_ms),
+            expires_in_ms: ms_to_end(command.expires_at_ms, now_ms),
+            count: command.evidence.map(|evidence| evidence.count),
+            edges: command.scope.edges().map(<[String]>::to_vec),
+        }
+    }
+}
+
+/// `GET /api/v1/bans`: some of the bans, by target.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BanPage {
+    pub bans: Vec<BanView>,
+    /// Where the next page begins, as `after`; `null` on the last one.
+    pub next: Option<String>,
+}
+
+impl BanPage {
+    /// `page` as of `now_ms`.
+    #[must_use]
+    pub fn new(page: &Bans, now_ms: i64) -> Self {
+        let bans = page.bans.iter().map(|ban| BanView::new(ban, now_ms));
+        Self {
+            bans: bans.collect(),
+            next: page.next.map(|target| target.to_string()),
+        }
+    }
+}
+
+/// What became of an import, or would become of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Imported {
+    /// New bans.
+    pub banned: usize,
+    /// Targets whose ban in force reaches as deep and lasts as long.
+    pub kept: usize,
+    /// Bans that have ended already.
+    pub ended: usize,
+    /// Those that cannot be banned.
+    pub refused: Vec<Refused>,
+    /// Networks among the new bans that are no single source and were not banned before.
+    pub new_networks: usize,
+    /// Networks that can be banned beside those that were before the import.
+    pub free_networks: usize,
+}
+
+/// A ban that cannot be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Refused {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    pub target: String,
+    pub why: String,
+}
+
+impl From<decider::Imported> for Imported {
+    fn from(imported: decider::Imported) -> Self {
+        let refused = imported.refused.iter().map(|order| Refused {
+            index: order.index,
+            target: order.refused.target.to_string(),
+            why: refusal(&order.refused),
+        });
+        Self {
+            banned: imported.banned,
+            kept: imported.kept,
+            ended: imported.ended,
+            refused: refused.collect(),
+            new_networks: imported.new_networks,
+            free_networks: imported.free_networks,
+        }
+    }
+}
+
+/// Why a target is not banned, in a sentence.
+#[must_use]
+pub fn refusal(refused: &decider::Refused) -> String {
+    let target = refused.target;
+    match (refused.refusal, &refused.protected) {
+        (Refusal::Unbannable(why), _) => format!("{target} is never banned: {why}"),
+        (Refusal::Protected(_), Some(protected)) => {
+            format!("{target} is protected, because of {}", because(protected))
+        }
+        (Refusal::Protected(net), None) => format!("{target} is protected ({net} is)"),
+        (refusal @ (Refusal::TooManyNets | Refusal::Ended), _) => format!("{target}: {refusal}"),
+    }
+}

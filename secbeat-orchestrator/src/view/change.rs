@@ -1,0 +1,212 @@
+//! What happens in the fleet, as it is told.
+
+use secbeat_common::wire::{AuditRecord, Decision};
+use secbeat_daemon::time::{end, rfc3339};
+use secbeat_orchestrator_core::{
+    analyzers::Finding,
+    decider::Announcement,
+    presence::{self, What},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{engine::Happening, events::Event};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Change {
+    /// A source crossed a rule's threshold.
+    Finding {
+        /// CIDR.
+        target: String,
+        rule: String,
+        /// Events in the rule's window.
+        count: u32,
+        window_ms: u64,
+        /// Why nobody is banned for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suppressed: Option<String>,
+    },
+    /// The bus has a ban, and every edge hears of it.
+    Ban {
+        command_id: String,
+        target: String,
+        reason: String,
+        /// `kernel` or `l7`.
+        layer: String,
+        strikes: u32,
+        note: String,
+        /// Who banned.
+        actor: String,
+        /// RFC 3339.
+        /// `null` for a ban without end.
+        expires_at: Option<String>,
+    },
+    /// A ban was lifted before its end.
+    Unban {
+        command_id: String,
+        target: String,
+        actor: String,
+    },
+    /// A network came onto the allowlist, or stays there otherwise.
+    Allow {
+        target: String,
+        comment: String,
+        actor: String,
+        /// RFC 3339; it holds for ever where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
+    /// A network was taken off the allowlist.
+    Disallow { target: String, actor: String },
+    /// An edge is there again, or for the first time.
+    EdgeUp { edge_id: String },
+    /// An edge has stopped, or has not been heard of for too long.
+    EdgeDown { edge_id: String },
+    /// An edge has held other bans than the ledger for too long.
+    EdgeDrifts {
+        edge_id: String,
+        /// RFC 3339.
+        since: String,
+    },
+    /// An edge that drifted holds the ledger's bans again.
+    EdgeAgrees { edge_id: String },
+}
+
+impl Change {
+    /// What others are told of `happening`; `None` if it changes nothing.
+    #[must_use]
+    pub fn new(happening: &Happening) -> Option<Self> {
+        match happening {
+            Happening::Announced(announcement) => Some(Self::announced(announcement)),
+            Happening::Decided(record) => Self::decided(record),
+        }
+    }
+
+    fn announced(announcement: &Announcement) -> Self {
+        match announcement {
+            Announcement::Finding { finding, suppressed } => {
+                Self::finding(finding, suppressed.as_ref().map(ToString::to_string))
+            }
+            Announcement::Edge(presence::Event { edge_id, what }) => {
+                let edge_id = edge_id.clone();
+                match *what {
+                    What::Up => Self::EdgeUp { edge_id },
+                    What::Down(_) => Self::EdgeDown { edge_id },
+                    What::Drifts { since_ms, .. } => Self::EdgeDrifts {
+                        edge_id,
+                        since: rfc3339(since_ms),
+                    },
+                    What::Agrees => Self::EdgeAgrees { edge_id },
+                }
+            }
+        }
+    }
+
+    fn finding(finding: &Finding, suppressed: Option<String>) -> Self {
+        Self::Finding {
+            target: finding.source.to_string(),
+            rule: finding.rule.name().to_owned(),
+            count: finding.count(),
+            window_ms: u64::try_from(finding.window().as_millis()).unwrap_or(u64::MAX),
+            suppressed,
+        }
+    }
+
+    fn decided(record: &AuditRecord) -> Option<Self> {
+        let (target, actor) = (record.target.to_string(), record.actor.clone());
+        match &record.decision {
+            Decision::Ban {
+                command_id,
+                reason,
+                note,
+                expires_at_ms,
+                strikes,
+                layer,
+                ..
+            } => Some(Self::Ban {
+                command_id: command_id.to_string(),
+                target,
+                reason: reason.name().to_owned(),
+                layer: layer.name().to_owned(),
+                strikes: *strikes,
+                note: note.clone(),
+                actor,
+                expires_at: end(*expires_at_ms),
+            }),
+            Decision::Unban { command_id, .. } => Some(Self::Unban {
+                command_id: command_id.to_string(),
+                target,
+                actor,
+            }),
+            Decision::Allow { comment, until_ms } => Some(Self::Allow {
+                target,
+                comment: comment.clone(),
+                actor,
+                until: until_ms.map(rfc3339),
+            }),
+            Decision::Disallow => Some(Self::Disallow { target, actor }),
+            Decision::Observed { .. } | Decision::Suppressed { .. } => None,
+        }
+    }
+
+    /// The event's name on the stream.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Finding { .. } => "finding",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::Allow { .. } => "allow",
+            Self::Disallow { .. } => "disallow",
+            Self::EdgeUp { .. } => "edge-up",
+            Self::EdgeDown { .. } => "edge-down",
+            Self::EdgeDrifts { .. } => "edge-drifts",
+            Self::EdgeAgrees { .. } => "edge-agrees",
+        }
+    }
+}
+
+/// One event, as JSON on the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Event)]
+pub struct EventView {
+    /// Resumes the stream after this event.
+    pub id: String,
+    /// RFC 3339.
+    pub at: String,
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+impl EventView {
+    /// `None` if the event changes nothing.
+    #[must_use]
+    pub fn new(event: &Event<Happening>) -> Option<Self> {
+        Some(Self {
+            id: event.id.to_string(),
+            at: rfc3339(event.at_ms),
+            change: Change::new(&event.what)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_flat_json_that_names_its_kind() {
+        let event = EventView {
+            id: "1000-0".to_owned(),
+            at: "2026-11-20T10:00:07.000Z".to_owned(),
+            change: Change::EdgeUp {
+                edge_id: "edge-1".to_owned(),
+            },
+        };
+        let json = r#"{"id":"1000-0","at":"2026-11-20T10:00:07.000Z","kind":"edge-up","edge_id":"edge-1"}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        assert_eq!(serde_json::from_str::<EventView>(json).unwrap(), event);
+    }
+}

@@ -1,0 +1,121 @@
+//! Edges.
+
+use secbeat_common::wire::Presence;
+use secbeat_daemon::time::rfc3339;
+use secbeat_orchestrator_core::{
+    presence::{Agreement, DownCause, Edge, State as EdgeState},
+    telemetry::EdgeTelemetry,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::telemetry::EdgeView;
+
+/// One edge.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FleetEdge {
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// How its bans compare with the ledger's.
+    pub agreement: AgreementView,
+    /// How far its wall clock is ahead of the orchestrator's.
+    pub clock_ahead_ms: i64,
+    /// What it last said of itself.
+    pub record: Presence,
+    /// The kinds of messages of this release that it cannot read: its own is too old or too new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot_read: Vec<String>,
+    /// Its telemetry; missing before the first.
+    pub telemetry: Option<EdgeView>,
+}
+
+/// Whether an edge is there and agrees.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Standing {
+    pub edge_id: String,
+    pub state: StateView,
+    /// RFC 3339.
+    pub since: String,
+    /// Since when it has not held the ledger's bans, once that lasted longer than `edges.drift_grace`; RFC 3339.
+    pub drifting_since: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StateView {
+    Up,
+    /// It said that it ends.
+    Stopped,
+    /// It has not been heard of.
+    Down,
+}
+
+impl StateView {
+    /// The word that people read.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Stopped => "stopped",
+            Self::Down => "down",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+pub enum AgreementView {
+    Agrees,
+    Differs {
+        /// Bans that the edge holds, and those that the ledger has, of those that both can compare. Equal numbers may still
+        /// be different bans.
+        held: u64,
+        issued: u64,
+        /// Bans that its kernel did not take.
+        unwritten: u64,
+    },
+    Unknown,
+}
+
+impl Standing {
+    #[must_use]
+    pub fn new(edge: &Edge) -> Self {
+        Self {
+            edge_id: edge.record.edge_id.clone(),
+            state: match edge.state {
+                EdgeState::Up => StateView::Up,
+                EdgeState::Down(DownCause::Stopped) => StateView::Stopped,
+                EdgeState::Down(DownCause::Lost) => StateView::Down,
+            },
+            since: rfc3339(edge.since_ms),
+            drifting_since: edge.drifting_since_ms.map(rfc3339),
+        }
+    }
+}
+
+impl FleetEdge {
+    #[must_use]
+    pub fn new(edge: &Edge, telemetry: Option<&EdgeTelemetry>) -> Self {
+        Self {
+            standing: Standing::new(edge),
+            agreement: match edge.agreement {
+                Agreement::Agrees => AgreementView::Agrees,
+                Agreement::Unknown => AgreementView::Unknown,
+                Agreement::Differs(difference) => AgreementView::Differs {
+                    held: difference.held,
+                    issued: difference.issued,
+                    unwritten: difference.unwritten,
+                },
+            },
+            clock_ahead_ms: edge.clock_ahead_ms,
+            cannot_read: edge
+                .record
+                .speaks
+                .unreadable()
+                .map(|kind| kind.name().to_owned())
+                .collect(),
+            record: edge.record.clone(),
+            telemetry: telemetry.map(|telemetry| EdgeView::new(&edge.record.edge_id, telemetry)),
+        }
+    }
+}

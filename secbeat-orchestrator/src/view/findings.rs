@@ -1,0 +1,83 @@
+//! Findings.
+
+use secbeat_common::wire::Reason;
+use secbeat_daemon::time::rfc3339;
+use secbeat_orchestrator_core::evidence::{self, PastFinding};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What became of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its source was banned.
+    Banned { command_id: Uuid },
+    /// A ban of its source, or of a network around it, was in force.
+    AlreadyBanned,
+    /// Its rule only observes: nobody was banned.
+    Observed,
+    /// Nobody was banned.
+    Suppressed { why: String },
+}
+
+impl Outcome {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Banned { .. } => "banned",
+            Self::AlreadyBanned => "already-banned",
+            Self::Observed => "observed",
+            Self::Suppressed { .. } => "suppressed",
+        }
+    }
+}
+
+impl From<&evidence::Outcome> for Outcome {
+    fn from(outcome: &evidence::Outcome) -> Self {
+        match outcome {
+            evidence::Outcome::Banned { command_id } => Self::Banned {
+                command_id: *command_id,
+            },
+            evidence::Outcome::AlreadyBanned => Self::AlreadyBanned,
+            evidence::Outcome::Observed => Self::Observed,
+            evidence::Outcome::Suppressed(why) => Self::Suppressed { why: why.to_string() },
+        }
+    }
+}
+
+/// A finding as people and programs read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FindingView {
+    /// Event time, RFC 3339.
+    pub at: String,
+    /// The same in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// CIDR.
+    pub source: String,
+    #[schema(value_type = String)]
+    pub rule: Reason,
+    /// Events in the rule's window.
+    pub count: u32,
+    pub window_ms: i64,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How often this was found, the last time at the time above: a client that is not banned for it is found again and again.
+    pub times: u32,
+}
+
+impl From<&PastFinding> for FindingView {
+    fn from(past: &PastFinding) -> Self {
+        Self {
+            at: rfc3339(past.at_ms),
+            at_ms: past.at_ms,
+            source: past.source.to_string(),
+            rule: past.rule,
+            count: past.count,
+            window_ms: past.window_ms,
+            outcome: (&past.outcome).into(),
+            times: past.times,
+        }
+    }
+}

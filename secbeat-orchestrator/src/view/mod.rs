@@ -1,0 +1,26 @@
+//! What the REST API and the command line show: the JSON of `/api/v1`, made of the cores' values.
+
+mod bans;
+mod change;
+mod edges;
+mod findings;
+mod leases;
+mod propagation;
+mod protection;
+mod rules;
+mod source;
+mod stats;
+mod telemetry;
+
+pub use self::{
+    bans::{BanPage, BanView, Imported, Refused, refusal},
+    change::{Change, EventView},
+    edges::{AgreementView, FleetEdge, Standing, StateView},
+    findings::{FindingView, Outcome},
+    leases::{LeasesView, PartitionView},
+    propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
+    rules::RuleView,
+    source::{SourceView, render, tell},
+    stats::{ApiStats, Outcomes, Stats},
+    telemetry::EdgeView,
+};

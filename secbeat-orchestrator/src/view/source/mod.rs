@@ -1,0 +1,70 @@
+//! Why an address is banned, or is not: what this process knows of it ([`SourceFacts`]) and what the audit remembers, told as
+//! one story.
+//!
+//! * `history`: bans from their audit records, each with its end.
+//! * `timeline`: all that happened, in order.
+//! * `sentence`: the answer in a sentence.
+//! * `render`: the story as text.
+
+mod history;
+mod render;
+mod sentence;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod view;
+
+use secbeat_common::wire::AuditRecord;
+use secbeat_daemon::time::rfc3339;
+use secbeat_orchestrator_core::{analyzers::WindowCount as CoreWindow, decider::SourceFacts};
+
+use self::view::WindowCount;
+pub use self::{render::render, view::SourceView};
+use super::{bans::BanView, findings::FindingView, protection::ProtectedView};
+use crate::millis;
+
+/// Tells the story: `audit` are the records about the address, its source and the networks around it, oldest first, or why
+/// they cannot be read.
+#[must_use]
+pub fn tell(facts: &SourceFacts, audit: Result<Vec<AuditRecord>, String>) -> SourceView {
+    let (audit, audit_missing) = match audit {
+        Ok(records) => (records, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let now_ms = facts.now_ms;
+    let bans: Vec<_> = facts.bans.iter().map(|ban| BanView::new(ban, now_ms)).collect();
+    let findings: Vec<FindingView> = facts.findings.iter().map(Into::into).collect();
+    let history = history::bans(&audit, now_ms);
+    let events = timeline::all_events(&facts.events, &history, &audit);
+    let timeline = timeline::timeline(&events, &findings, &audit, &history, now_ms);
+    let standing = sentence::standing(facts, &history, &events, &audit);
+    let windows: Vec<_> = facts.windows.iter().map(WindowCount::new).collect();
+    SourceView {
+        address: facts.address,
+        source: facts.source.to_string(),
+        at: rfc3339(now_ms),
+        standing,
+        sentences: sentence::sentences(standing, facts, &bans, &history, audit_missing.as_deref()),
+        bans,
+        protected: facts.protected.iter().map(ProtectedView::new).collect(),
+        strikes: facts.strikes,
+        windows,
+        findings,
+        events,
+        history,
+        timeline,
+        audit_missing,
+    }
+}
+
+impl WindowCount {
+    fn new(window: &CoreWindow) -> Self {
+        Self {
+            rule: window.rule,
+            count: window.count,
+            threshold: window.threshold,
+            window_ms: millis(window.window),
+            observe: window.observe,
+        }
+    }
+}

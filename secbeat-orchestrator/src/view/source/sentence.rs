@@ -1,0 +1,165 @@
+//! The answer in words.
+
+use secbeat_common::wire::{AuditRecord, SeenEvent};
+use secbeat_daemon::time::{NEVER, left, rfc3339};
+use secbeat_orchestrator_core::{
+    ProtectedNet, analyzers::WindowCount, decider::SourceFacts, evidence::Outcome,
+};
+
+use super::{
+    timeline::span,
+    view::{End, PastBan, Standing},
+};
+use crate::{
+    millis,
+    view::{bans::BanView, protection::because},
+};
+
+pub(super) fn standing(
+    facts: &SourceFacts,
+    history: &[PastBan],
+    events: &[SeenEvent],
+    audit: &[AuditRecord],
+) -> Standing {
+    let is_known = !facts.findings.is_empty()
+        || !events.is_empty()
+        || !history.is_empty()
+        || !audit.is_empty()
+        || facts.windows.iter().any(|window| window.count > 0);
+    if !facts.bans.is_empty() {
+        Standing::Banned
+    } else if is_protected(facts) {
+        Standing::Protected
+    } else if is_known {
+        Standing::Free
+    } else {
+        Standing::Unknown
+    }
+}
+
+fn is_protected(facts: &SourceFacts) -> bool {
+    !facts.protected.is_empty() || facts.source.unbannable().is_some()
+}
+
+pub(super) fn sentences(
+    standing: Standing,
+    facts: &SourceFacts,
+    bans: &[BanView],
+    history: &[PastBan],
+    audit_missing: Option<&str>,
+) -> Vec<String> {
+    let address = facts.address;
+    let mut sentences: Vec<String> = bans
+        .iter()
+        .map(|ban| {
+            let note = match ban.note.as_str() {
+                "" => String::new(),
+                note => format!(" ({note})"),
+            };
+            let until = match (&ban.expires_at, ban.expires_in_ms) {
+                (Some(end), Some(ms)) => format!("until {end}, {} left", left(ms)),
+                _ => "for ever".to_owned(),
+            };
+            format!(
+                "{address} is banned: {} {until}; {}{note}, by {}.",
+                ban.target, ban.reason, ban.issuer
+            )
+        })
+        .collect();
+    if let Some(why) = facts.source.unbannable() {
+        sentences.push(format!("{address} is never banned: {why}."));
+    }
+    let source = facts.source.to_string();
+    sentences.extend(facts.protected.iter().map(|net| protection(&source, net)));
+    match standing {
+        Standing::Banned | Standing::Protected => {}
+        Standing::Free => {
+            sentences.push(format!("{address} is not banned."));
+            sentences.extend(last_end(history));
+            sentences.extend(forgiven(facts));
+            sentences.extend(last_suppression(facts));
+            sentences.extend(needed(facts, "A ban takes"));
+        }
+        Standing::Unknown => {
+            sentences.push(match audit_missing {
+                None => format!("{address} is not banned, and nothing is known of it."),
+                Some(_) => format!("{address} is not banned, and this process knows nothing of it."),
+            });
+            sentences.extend(needed(facts, "A ban would take"));
+        }
+    }
+    if !facts.restored {
+        sentences.push("The ledger is still being read from NATS: bans may be missing here.".to_owned());
+    }
+    if let Some(error) = audit_missing {
+        sentences.push(format!(
+            "The audit could not be read, so earlier decisions are missing here: {error}."
+        ));
+    }
+    sentences
+}
+
+fn protection(source: &str, protected: &ProtectedNet) -> String {
+    format!("{source} is never banned, because of {}.", because(protected))
+}
+
+fn last_end(history: &[PastBan]) -> Option<String> {
+    let ban = history.last()?;
+    let end = match &ban.end {
+        End::Expired => format!(
+            "ended by itself at {}",
+            ban.expires_at.as_deref().unwrap_or(NEVER)
+        ),
+        End::Lifted { at, actor } => format!("was lifted by {actor} at {at}"),
+        // Neither can be the last and not in force for longer than the bus takes.
+        End::InForce | End::Replaced { .. } => return None,
+    };
+    Some(format!("Its last ban, of {}, {end}.", ban.target))
+}
+
+fn forgiven(facts: &SourceFacts) -> Option<String> {
+    let until = rfc3339(facts.forgiven_until_ms?);
+    Some(format!("Nothing that it does before {until} counts."))
+}
+
+fn last_suppression(facts: &SourceFacts) -> Option<String> {
+    let latest = facts.findings.first()?;
+    match &latest.outcome {
+        Outcome::Suppressed(why) => Some(format!(
+            "{} found {} in {} at {}, and nobody was banned: {why}.",
+            latest.rule,
+            latest.count,
+            span(latest.window_ms),
+            rfc3339(latest.at_ms)
+        )),
+        Outcome::Observed => Some(format!(
+            "{} found {} in {} at {}, and nobody was banned: it only observes.",
+            latest.rule,
+            latest.count,
+            span(latest.window_ms),
+            rfc3339(latest.at_ms)
+        )),
+        Outcome::Banned { .. } | Outcome::AlreadyBanned => None,
+    }
+}
+
+/// As `A ban takes 38 more in 1m (error-flood), or …`.
+fn needed(facts: &SourceFacts, begin: &str) -> Option<String> {
+    let need = |window: &WindowCount| {
+        let rest = u64::from(window.threshold).saturating_sub(window.count);
+        let more = if window.count > 0 { " more" } else { "" };
+        format!(
+            "{rest}{more} in {} ({})",
+            span(millis(window.window)),
+            window.rule
+        )
+    };
+    let banning = facts.windows.iter().filter(|window| !window.observe);
+    let needs: Vec<_> = banning.map(need).collect();
+    let (last, others) = needs.split_last()?;
+    let listed = match others {
+        [] => last.clone(),
+        others => format!("{} or {last}", others.join(", ")),
+    };
+    Some(format!("{begin} {listed}."))
+}

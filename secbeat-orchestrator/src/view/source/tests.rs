@@ -1,0 +1,379 @@
+//! Stories with a fixed clock.
+
+use secbeat_common::{
+    maps::allow,
+    prefix::Prefix,
+    wire::{
+        Action, BlockCommand, Decision, Evidence, Layer, LearnedFrom, Reason, Scope, SeenEvent, SeenWhat,
+        WafOutcome,
+    },
+};
+use secbeat_orchestrator_core::{
+    ProtectedNet,
+    analyzers::{DetectConfig, threshold::Detector},
+    evidence::{Outcome, PastFinding},
+    ledger::{ActiveBan, Brake, Refusal, Suppression, WriteState},
+};
+use uuid::Uuid;
+
+use super::{
+    view::{End, Standing},
+    *,
+};
+
+/// 2026-11-20T10:00:00Z.
+const NOW: i64 = 1_795_168_800_000;
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+/// An id made at `at_ms`.
+fn id(at_ms: i64) -> Uuid {
+    Uuid::from_u128((at_ms as u128) << 80 | 0x7000_8000_0000_0000_0001)
+}
+
+/// Nothing but the windows of a source that was never seen.
+fn nothing(address: &str) -> SourceFacts {
+    let address = address.parse().unwrap();
+    let source = Prefix::single(address);
+    SourceFacts {
+        address,
+        source,
+        now_ms: NOW,
+        restored: true,
+        bans: Vec::new(),
+        protected: Vec::new(),
+        forgiven_until_ms: None,
+        strikes: 0,
+        windows: Detector::new(DetectConfig::default()).windows(&source, NOW),
+        findings: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+fn answer(at_ms: i64, edge: &str, status: u16, path: &str) -> SeenEvent {
+    SeenEvent {
+        at_ms,
+        edge: edge.to_owned(),
+        client: "198.51.100.7".parse().unwrap(),
+        learned_from: LearnedFrom::Peer,
+        what: SeenWhat::Answer {
+            status,
+            method: "GET".to_owned(),
+            user_agent: "curl/8".to_owned(),
+        },
+        path: path.to_owned(),
+        host: "example.org".to_owned(),
+    }
+}
+
+fn record(target: &str, at_ms: i64, actor: &str, decision: Decision) -> AuditRecord {
+    AuditRecord {
+        at_ms,
+        target: prefix(target),
+        actor: actor.to_owned(),
+        decision,
+    }
+}
+
+/// A ban for 5 minutes, found at `at_ms` and decided 2 ms later.
+fn ban(target: &str, at_ms: i64, strikes: u32, events: Vec<SeenEvent>) -> AuditRecord {
+    let decision = Decision::Ban {
+        command_id: id(at_ms + 2),
+        reason: Reason::ErrorFlood,
+        note: "50 errors in 60s".to_owned(),
+        expires_at_ms: at_ms + 1 + 300_000,
+        strikes,
+        evidence: Some(Evidence {
+            count: 50,
+            window_ms: 60_000,
+            at_ms,
+        }),
+        layer: Layer::Kernel,
+        edges: None,
+        events,
+    };
+    record(target, at_ms + 4, "secbeat-orchestrator", decision)
+}
+
+fn in_force(target: &str, at_ms: i64) -> ActiveBan {
+    let command = BlockCommand {
+        id: id(at_ms + 2),
+        action: Action::Block,
+        target: prefix(target),
+        reason: Reason::ErrorFlood,
+        note: "50 errors in 60s".to_owned(),
+        evidence: None,
+        scope: Scope::Fleet,
+        strikes: 1,
+        issued_at_ms: at_ms + 1,
+        expires_at_ms: at_ms + 1 + 300_000,
+        issuer: "orchestrator".to_owned(),
+        layer: Layer::Kernel,
+        epoch: 0,
+    };
+    let write = WriteState::Acknowledged;
+    ActiveBan { command, write }
+}
+
+fn finding(at_ms: i64, outcome: Outcome, times: u32) -> PastFinding {
+    PastFinding {
+        at_ms,
+        source: prefix("198.51.100.7"),
+        rule: Reason::ErrorFlood,
+        count: 50,
+        window_ms: 60_000,
+        outcome,
+        times,
+    }
+}
+
+#[test]
+fn a_banned_scanner() {
+    let (first, second) = (NOW - 3_600_000, NOW - 30_000);
+    let waf = SeenEvent {
+        what: SeenWhat::Waf {
+            rule: Some(942_100),
+            outcome: WafOutcome::Blocked,
+            message: "SQL \u{1b}[2Jinjection".to_owned(),
+        },
+        ..answer(second - 1_000, "edge-2", 0, "/login")
+    };
+    let events: Vec<_> = [
+        answer(second - 12_500, "edge-1", 404, "/wp-login.php"),
+        answer(second - 2_000, "edge-1", 404, "/.env"),
+        waf,
+        answer(second, "edge-2", 403, "/admin"),
+        answer(second + 3, "edge-1", 404, "/backup.zip"),
+    ]
+    .into_iter()
+    .rev()
+    .collect();
+    let facts = SourceFacts {
+        bans: vec![in_force("198.51.100.7", second)],
+        strikes: 1,
+        findings: vec![finding(
+            second,
+            Outcome::Banned {
+                command_id: id(second + 2),
+            },
+            1,
+        )],
+        events,
+        ..nothing("198.51.100.7")
+    };
+    let lifted = Decision::Unban {
+        command_id: id(first + 2),
+        strikes: 0,
+    };
+    let audit = vec![
+        ban(
+            "198.51.100.7",
+            first,
+            0,
+            vec![answer(first, "edge-1", 404, "/old")],
+        ),
+        record("198.51.100.7", first + 60_000, "alice", lifted),
+        ban("198.51.100.7", second, 1, Vec::new()),
+    ];
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audit))), @r#"
+    198.51.100.7 is banned: 198.51.100.7/32 until 2026-11-20T10:04:30.001Z, 4m 31s left; error-flood (50 errors in 60s), by orchestrator.
+
+    Source:  198.51.100.7/32
+    Strikes: 1
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m
+
+    Timeline (UTC)
+      2026-11-20T09:00:00.000Z  1 event, reported by edge-1: 404
+      2026-11-20T09:00:00.000Z  error-flood found 50 in 1m
+      2026-11-20T09:00:00.002Z  secbeat-orchestrator banned 198.51.100.7/32 until 2026-11-20T09:05:00.001Z (kernel, strikes 0): error-flood (50 errors in 60s)
+      2026-11-20T09:00:00.004Z  the bus had the ban
+      2026-11-20T09:01:00.000Z  alice lifted the ban of 198.51.100.7/32
+      2026-11-20T09:59:17.500Z  1 event, reported by edge-1: 404
+      2026-11-20T09:59:28.000Z  3 events until 09:59:30.000Z, reported by edge-1, edge-2: 403, 404, WAF rule 942100
+      2026-11-20T09:59:30.000Z  error-flood found 50 in 1m
+      2026-11-20T09:59:30.002Z  secbeat-orchestrator banned 198.51.100.7/32 until 2026-11-20T10:04:30.001Z (kernel, strikes 1): error-flood (50 errors in 60s)
+      2026-11-20T09:59:30.003Z  1 event, reported by edge-1: 404
+      2026-11-20T09:59:30.004Z  the bus had the ban
+
+    Bans
+     DECIDED                   TARGET           REASON       BY                    LAYER   STRIKES  EXPIRES                   END                                          COMMAND
+     2026-11-20T09:00:00.002Z  198.51.100.7/32  error-flood  secbeat-orchestrator  kernel  0        2026-11-20T09:05:00.001Z  lifted by alice at 2026-11-20T09:01:00.000Z  01a1f82f-1e82-7000-8000-000000000001
+     2026-11-20T09:59:30.002Z  198.51.100.7/32  error-flood  secbeat-orchestrator  kernel  1        2026-11-20T10:04:30.001Z  in force                                     01a1f865-97d2-7000-8000-000000000001
+
+    What was seen of it
+     TIME                      EDGE    WHAT                METHOD  HOST         PATH           FROM          LEARNED  AGENT
+     2026-11-20T09:00:00.000Z  edge-1  404                 GET     example.org  /old           198.51.100.7  peer     curl/8
+     2026-11-20T09:59:17.500Z  edge-1  404                 GET     example.org  /wp-login.php  198.51.100.7  peer     curl/8
+     2026-11-20T09:59:28.000Z  edge-1  404                 GET     example.org  /.env          198.51.100.7  peer     curl/8
+     2026-11-20T09:59:29.000Z  edge-2  WAF 942100 blocked          example.org  /login         198.51.100.7  peer     SQL \u{1b}[2Jinjection
+     2026-11-20T09:59:30.000Z  edge-2  403                 GET     example.org  /admin         198.51.100.7  peer     curl/8
+     2026-11-20T09:59:30.003Z  edge-1  404                 GET     example.org  /backup.zip    198.51.100.7  peer     curl/8
+    "#);
+}
+
+#[test]
+fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
+    let by_hand = |at_ms: i64, until_ms: i64| {
+        let decision = Decision::Ban {
+            command_id: id(at_ms),
+            reason: Reason::Manual,
+            note: String::new(),
+            expires_at_ms: until_ms,
+            strikes: 0,
+            evidence: None,
+            layer: Layer::Kernel,
+            edges: None,
+            events: Vec::new(),
+        };
+        record("198.51.100.0/24", at_ms, "alice", decision)
+    };
+    let audit = vec![
+        ban("198.51.100.7", NOW - 7_200_000, 0, Vec::new()),
+        by_hand(NOW - 10_000, NOW + 1_000),
+        by_hand(NOW - 5_000, NOW + 60_000),
+    ];
+    let view = tell(&nothing("198.51.100.7"), Ok(audit));
+    let ends: Vec<_> = view.history.iter().map(|ban| ban.end.clone()).collect();
+    assert_eq!(
+        ends,
+        [End::Expired, End::Replaced { by: id(NOW - 5_000) }, End::InForce]
+    );
+    let ended: Vec<_> = view
+        .timeline
+        .iter()
+        .filter(|moment| moment.kind == "ended")
+        .collect();
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].at, "2026-11-20T08:05:00.001Z");
+    assert_eq!(ended[0].text, "the ban of 198.51.100.7/32 ended by itself");
+}
+
+#[test]
+fn a_protected_source_is_told_what_protects_it() {
+    let protected = ProtectedNet {
+        network: prefix("198.51.100.0/24"),
+        code: allow::TRUSTED_PROXY,
+        comment: String::new(),
+        until_ms: None,
+    };
+    let refused = Suppression::Protected(Refusal::Protected(protected.network));
+    let suppressed = Decision::Suppressed {
+        reason: Reason::ErrorFlood,
+        why: "protected: 198.51.100.0/24".to_owned(),
+        evidence: Evidence {
+            count: 50,
+            window_ms: 60_000,
+            at_ms: NOW - 90_000,
+        },
+        events: vec![answer(NOW - 90_000, "edge-1", 404, "/a")],
+    };
+    let facts = SourceFacts {
+        protected: vec![protected],
+        findings: vec![finding(NOW - 10_000, Outcome::Suppressed(refused), 3)],
+        ..nothing("198.51.100.7")
+    };
+    let audit = record("198.51.100.7", NOW - 89_998, "secbeat-orchestrator", suppressed);
+    insta::assert_snapshot!(render(&tell(&facts, Ok(vec![audit]))), @r#"
+    198.51.100.7/32 is never banned, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
+
+    Source:  198.51.100.7/32
+    Strikes: 0
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m
+
+    Timeline (UTC)
+      2026-11-20T09:58:30.000Z  1 event, reported by edge-1: 404
+      2026-11-20T09:58:30.000Z  error-flood found 50 in 1m, not banned: protected: 198.51.100.0/24
+      2026-11-20T09:59:50.000Z  error-flood found 50 in 1m (3 times so far): not banned: protected: 198.51.100.0/24
+
+    What was seen of it
+     TIME                      EDGE    WHAT  METHOD  HOST         PATH  FROM          LEARNED  AGENT
+     2026-11-20T09:58:30.000Z  edge-1  404   GET     example.org  /a    198.51.100.7  peer     curl/8
+    "#);
+}
+
+#[test]
+fn who_was_found_while_the_brake_held_is_told_so() {
+    let mut facts = nothing("198.51.100.7");
+    facts.findings = vec![finding(
+        NOW - 10_000,
+        Outcome::Suppressed(Suppression::Brake(Brake::Rate)),
+        1,
+    )];
+    facts.windows[0].count = 12;
+    let view = tell(&facts, Ok(Vec::new()));
+    assert_eq!(view.standing, Standing::Free);
+    assert_eq!(
+        view.sentences,
+        [
+            "198.51.100.7 is not banned.",
+            "error-flood found 50 in 1m at 2026-11-20T09:59:50.000Z, and nobody was banned: brake: more bans within a \
+             minute than configured.",
+            "A ban takes 38 more in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).",
+        ]
+    );
+    assert_eq!(view.timeline.len(), 1);
+}
+
+#[test]
+fn an_address_never_seen() {
+    insta::assert_snapshot!(render(&tell(&nothing("2001:db8::7"), Ok(Vec::new()))), @r#"
+    2001:db8::7 is not banned, and nothing is known of it.
+    A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).
+
+    Source:  2001:db8::/64
+    Strikes: 0
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m
+    "#);
+}
+
+#[test]
+fn what_cannot_be_known_is_said() {
+    let facts = SourceFacts {
+        restored: false,
+        ..nothing("198.51.100.7")
+    };
+    let view = tell(&facts, Err("NATS does not answer".to_owned()));
+    assert_eq!(view.audit_missing.as_deref(), Some("NATS does not answer"));
+    assert_eq!(
+        view.sentences,
+        [
+            "198.51.100.7 is not banned, and this process knows nothing of it.",
+            "A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).",
+            "The ledger is still being read from NATS: bans may be missing here.",
+            "The audit could not be read, so earlier decisions are missing here: NATS does not answer.",
+        ]
+    );
+}
+
+#[test]
+fn whoever_is_forgiven_is_told_until_when() {
+    let facts = SourceFacts {
+        forgiven_until_ms: Some(NOW + 60_000),
+        ..nothing("198.51.100.7")
+    };
+    let lifted = Decision::Unban {
+        command_id: id(NOW),
+        strikes: 0,
+    };
+    let audit = vec![record("198.51.100.7", NOW, "alice", lifted)];
+    let view = tell(&facts, Ok(audit));
+    let told = "Nothing that it does before 2026-11-20T10:01:00.000Z counts.";
+    assert!(view.sentences.contains(&told.to_owned()), "{:?}", view.sentences);
+}
+
+#[test]
+fn the_json_leads_back() {
+    let audit = vec![ban(
+        "198.51.100.7",
+        NOW - 7_200_000,
+        0,
+        vec![answer(1, "edge-1", 404, "/a")],
+    )];
+    let view = tell(&nothing("198.51.100.7"), Ok(audit));
+    let json = serde_json::to_string(&view).unwrap();
+    let read: SourceView = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    assert_eq!(render(&read), render(&view));
+}

@@ -1,0 +1,120 @@
+//! The JSON of `GET /api/v1/sources/{ip}`.
+
+use std::net::IpAddr;
+
+use secbeat_common::wire::{Reason, SeenEvent};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::view::{bans::BanView, findings::FindingView, protection::ProtectedView};
+
+/// All that is known of one address.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SourceView {
+    #[schema(value_type = String)]
+    pub address: IpAddr,
+    /// What it is counted and banned as: its /32 or /64.
+    pub source: String,
+    /// When this was so, RFC 3339.
+    pub at: String,
+    pub standing: Standing,
+    /// The answer in words.
+    pub sentences: Vec<String>,
+    /// Bans in force, the narrowest first.
+    pub bans: Vec<BanView>,
+    /// Networks that protect the source or a part of it.
+    pub protected: Vec<ProtectedView>,
+    /// Earlier bans that make the next one longer.
+    pub strikes: u32,
+    /// How far it is under each rule.
+    pub windows: Vec<WindowCount>,
+    /// The latest first.
+    pub findings: Vec<FindingView>,
+    /// Oldest first: the latest this process has, and those that bans were decided on.
+    pub events: Vec<SeenEvent>,
+    /// Bans that the audit remembers, oldest first.
+    pub history: Vec<PastBan>,
+    /// All that happened, in order.
+    pub timeline: Vec<Moment>,
+    /// Why the audit could not be read, if so: history and timeline lack what it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_missing: Option<String>,
+}
+
+/// How an address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = SourceStanding)]
+pub enum Standing {
+    Banned,
+    /// Never banned.
+    Protected,
+    /// Neither, though something is known of it.
+    Free,
+    /// Nothing is known of it.
+    Unknown,
+}
+
+/// How far a source is under one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WindowCount {
+    #[schema(value_type = String)]
+    pub rule: Reason,
+    /// Events within the window.
+    pub count: u64,
+    pub threshold: u32,
+    pub window_ms: i64,
+    /// Whether the rule only observes.
+    pub observe: bool,
+}
+
+/// A ban that the audit remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PastBan {
+    pub command_id: Uuid,
+    pub target: String,
+    /// Who banned.
+    pub actor: String,
+    #[schema(value_type = String)]
+    pub reason: Reason,
+    pub note: String,
+    pub layer: String,
+    pub strikes: u32,
+    /// When it was decided, RFC 3339.
+    pub decided_at: String,
+    /// `null` for a ban without end.
+    pub expires_at: Option<String>,
+    /// Events in the rule's window when it fired.
+    pub count: Option<u32>,
+    /// The latest of them, oldest first.
+    pub events: Vec<SeenEvent>,
+    pub end: End,
+}
+
+/// How a ban ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum End {
+    /// It has not.
+    InForce,
+    /// Its time was over.
+    Expired,
+    /// Somebody lifted it.
+    Lifted { at: String, actor: String },
+    /// A later ban of the same target took its place.
+    Replaced { by: Uuid },
+}
+
+/// One thing that happened, or several of one kind in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Moment {
+    /// RFC 3339, to the millisecond.
+    pub at: String,
+    /// Of several, when the last of them happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// `events`, `finding`, `ban`, `written`, `unban`, `allow`, `disallow`, `observed`, `suppressed` or `ended`.
+    pub kind: String,
+    pub text: String,
+}

@@ -1,0 +1,127 @@
+//! Counts.
+
+use std::collections::BTreeMap;
+
+use secbeat_orchestrator_core::decider;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{edges::Standing, leases::LeasesView, telemetry::EdgeView};
+use crate::engine::Counted;
+
+/// What the decider counts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    pub active_bans: usize,
+    pub tracked_sources: usize,
+    /// Sources forgotten because too many were watched.
+    pub evicted_sources: u64,
+    pub batches: u64,
+    /// Error answers reported.
+    pub events: u64,
+    /// Transactions to which web application firewalls objected.
+    #[serde(default)]
+    pub waf_events: u64,
+    /// Those among them that were as old as the rule's window, and ignored.
+    #[serde(default)]
+    pub waf_too_old: u64,
+    pub findings: u64,
+    /// Findings that banned nobody: protected, or the brake.
+    pub suppressed: u64,
+    /// Those among them that a brake suppressed.
+    pub braked: u64,
+    /// What became of findings, by rule.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Outcomes>,
+    /// The brake that holds, `rate` or `share`; `null` while none does.
+    pub brake: Option<String>,
+    /// Whether the ledger has been read from the bus since the start.
+    pub restored: bool,
+    /// Bans and unbans that the bus has not acknowledged yet.
+    pub unwritten: usize,
+    /// Audit records lost because the bus did not take them.
+    pub audit_lost: u64,
+    /// What telemetry of each edge came, and what did not.
+    pub edges: Vec<EdgeView>,
+    /// Which edges are there, and which drift.
+    #[serde(default)]
+    pub fleet: Vec<Standing>,
+}
+
+/// What became of a rule's findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Outcomes {
+    pub banned: u64,
+    /// The rule only observes.
+    pub observed: u64,
+    pub already_banned: u64,
+    /// Protected, or a brake.
+    pub suppressed: u64,
+}
+
+/// `GET /api/v1/stats`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApiStats {
+    #[serde(flatten)]
+    pub engine: Stats,
+    pub bus_connected: bool,
+    /// Who owns which partition.
+    #[serde(default)]
+    pub leases: LeasesView,
+    /// Messages that were neither telemetry nor a ban where one of these belongs.
+    pub garbage: u64,
+    /// Parts of messages that only a later release knows.
+    #[serde(default)]
+    pub skipped_parts: u64,
+    /// Commands on the bus that do not count, by reason: `unsigned`, `forged` and so on.
+    #[serde(default)]
+    pub refused_commands: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    /// What was `counted`.
+    #[must_use]
+    pub fn new(
+        Counted {
+            decider: counted,
+            audit_lost,
+            edges: fleet,
+        }: Counted,
+    ) -> Self {
+        let edges = counted
+            .edges
+            .iter()
+            .map(|(id, telemetry)| EdgeView::new(id, telemetry));
+        let rules = counted.rules.into_iter();
+        Self {
+            active_bans: counted.active_bans,
+            tracked_sources: counted.tracked_sources,
+            evicted_sources: counted.evicted_sources,
+            batches: counted.batches,
+            events: counted.events,
+            waf_events: counted.waf_events,
+            waf_too_old: counted.waf_too_old,
+            findings: counted.findings,
+            suppressed: counted.suppressed,
+            braked: counted.braked,
+            brake: counted.brake.map(|brake| brake.name().to_owned()),
+            restored: counted.restored,
+            unwritten: counted.unwritten,
+            audit_lost,
+            edges: edges.collect(),
+            fleet: fleet.iter().map(Standing::new).collect(),
+            rules: rules.map(|(rule, outcomes)| (rule, outcomes.into())).collect(),
+        }
+    }
+}
+
+impl From<decider::Outcomes> for Outcomes {
+    fn from(outcomes: decider::Outcomes) -> Self {
+        Self {
+            banned: outcomes.banned,
+            observed: outcomes.observed,
+            already_banned: outcomes.already_banned,
+            suppressed: outcomes.suppressed,
+        }
+    }
+}
