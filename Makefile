@@ -2,7 +2,7 @@
 
 build:
 	cargo xtask build-ebpf
-	cargo build --package secbeat-edge --package secbeat-orchestrator
+	cargo build --workspace --bin secbeat-edge --bin secbeat-orchestrator
 
 demo:
 	cargo xtask demo

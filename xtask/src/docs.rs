@@ -1,10 +1,14 @@
 //! `docs`: the docs as a book.
 
-use crate::process::{cargo, run as run_command};
+use crate::process::run as run_command;
+use crate::scenario::{self, Profile};
 use crate::setup::{self, Group, cargo_tools};
 use crate::workspace;
 use anyhow::Result;
 use std::process::Command;
+
+/// Writes the reference of the configs.
+const REFERENCE: &str = "secbeat-reference";
 
 /// Make a book of the docs.
 #[derive(Clone, Copy, clap::Args)]
@@ -17,13 +21,10 @@ pub(crate) struct Args {
 /// Writes it to `target/book`.
 pub(crate) fn run(args: Args) -> Result<()> {
     if args.reference {
-        return run_command(cargo("run").args([
-            "--quiet",
-            "--package",
-            "secbeat-tests",
-            "--bin",
-            "secbeat-reference",
-        ]));
+        scenario::build(Profile::Debug, &[REFERENCE])?;
+        return run_command(
+            Command::new(Profile::Debug.bin_dir().join(REFERENCE)).current_dir(workspace::root()),
+        );
     }
     setup::ensure(&[Group::Docs])?;
     run_command(

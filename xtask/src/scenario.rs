@@ -34,18 +34,18 @@ pub(crate) fn prepare(groups: &[Group]) -> Result<()> {
     build_ebpf::build()
 }
 
-/// Builds both daemons, which embed the XDP program, and with `packages` more than them.
-pub(crate) fn build_daemons(profile: Profile, packages: &[&str]) -> Result<()> {
+/// The daemons, of which the edge embeds the XDP program.
+pub(crate) const DAEMONS: [&str; 2] = ["secbeat-edge", "secbeat-orchestrator"];
+
+/// Builds programs of this workspace.
+///
+/// As all builds of xtask, it is one of `--workspace`: for each other selection of packages, cargo selects other features of the
+/// crates that they share, and compiles those crates again.
+pub(crate) fn build(profile: Profile, programs: &[&str]) -> Result<()> {
     let mut build = cargo("build");
-    build.args([
-        "--package",
-        "secbeat-edge",
-        "--package",
-        "secbeat-orchestrator",
-        "--bins",
-    ]);
-    for package in packages {
-        build.args(["--package", package]);
+    build.arg("--workspace");
+    for program in programs {
+        build.args(["--bin", program]);
     }
     if matches!(profile, Profile::Release) {
         build.arg("--release");
@@ -70,7 +70,7 @@ pub(crate) fn start(
     more: &[(&'static str, PathBuf)],
 ) -> Result<()> {
     prepare(&[Group::Build, Group::Run])?;
-    build_daemons(profile, &["secbeat-tests"])?;
+    build(profile, &[&DAEMONS[..], &[binary]].concat())?;
     let mut environment = environment(profile);
     environment.extend_from_slice(more);
     let program = profile.bin_dir().join(binary);
@@ -95,4 +95,35 @@ pub(crate) fn start(
         command
     };
     become_command(command.args(args).current_dir(workspace::root()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::process::{cargo, output};
+    use std::collections::BTreeSet;
+
+    /// Every crate with its features.
+    fn crates(edges: &str) -> BTreeSet<String> {
+        let mut tree = cargo("tree");
+        tree.args(["--offline", "--locked", "--workspace", "--edges", edges])
+            .args(["--prefix", "none", "--format", "{p} {f}"]);
+        let printed = output(&mut tree).unwrap();
+        // The mark says that its dependencies were shown before.
+        let lines = printed
+            .lines()
+            .map(|line| line.trim_end_matches("(*)").trim_end());
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Otherwise what dev-dependencies turn on is stated in tests/Cargo.toml no more.
+    #[test]
+    fn tests_compile_no_crate_again_that_the_daemons_were_built_with() {
+        let (built, tested) = (crates("no-dev"), crates("normal,build,dev"));
+        assert!(built.len() > 100, "{built:?}");
+        let again: Vec<_> = built.difference(&tested).collect();
+        assert!(
+            again.is_empty(),
+            "tests build these with other features: {again:#?}"
+        );
+    }
 }

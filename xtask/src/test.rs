@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     scenario::prepare(&GROUPS)?;
     let mut totals = Totals::default();
     let mut errors = Vec::new();
-    let mut steps = vec![units as Step, kernel_and_loop];
+    let mut steps = vec![units as Step, examples, kernel_and_loop];
     steps.extend(args.long.then_some(long as Step));
     for step in steps {
         match step(&args.filter) {
@@ -65,17 +65,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The default members' tests, which run anywhere.
+/// The tests within the crates, which run anywhere.
 fn units(filter: &[String]) -> Result<Totals> {
-    report(cargo("test").arg("--no-fail-fast").arg("--").args(filter))
+    report(tests(&["--lib", "--bin", "xtask"]).arg("--").args(filter))
 }
 
-/// The tests of `secbeat-tests`, which need root, a BPF kernel and nats-server.
+/// The examples in the crates' documentation.
+fn examples(filter: &[String]) -> Result<Totals> {
+    report(tests(&["--doc"]).arg("--").args(filter))
+}
+
+/// The executables of `secbeat-tests`, which need root, a BPF kernel and nats-server.
 fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
-    scenario::build_daemons(Profile::Debug, &[])?;
+    scenario::build(Profile::Debug, &scenario::DAEMONS)?;
+    report_as_root(tests(&["--test", "*"]).arg("--").args(filter))
+}
+
+/// `cargo test` of these targets, of the whole workspace as of all builds.
+fn tests(targets: &[&str]) -> Command {
     let mut test = cargo("test");
-    test.args(["--no-fail-fast", "--package", "secbeat-tests", "--"]);
-    report_as_root(test.args(filter))
+    test.args(["--no-fail-fast", "--workspace"]).args(targets);
+    test
 }
 
 /// The executable `long` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
@@ -90,9 +100,8 @@ pub(crate) fn ignored(
     filter: &[String],
     more: &[(&'static str, PathBuf)],
 ) -> Result<Totals> {
-    let mut test = cargo("test");
-    test.args(["--no-fail-fast", "--package", "secbeat-tests"])
-        .args(["--test", executable, "--", "--ignored"])
+    let mut test = tests(&["--test", executable]);
+    test.args(["--", "--ignored"])
         .args(filter)
         .envs(more.iter().cloned());
     report_as_root(&mut test)

@@ -6,7 +6,7 @@ mod tarball;
 mod verify;
 
 use crate::process::{cargo, output, run as run_command};
-use crate::scenario::{self, Profile};
+use crate::scenario::{self, DAEMONS, Profile};
 use crate::setup::{self, Group};
 use crate::{build_ebpf, workspace};
 use anyhow::{Context, Result, ensure};
@@ -14,9 +14,6 @@ use secbeat_programs::DistProgram;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-
-/// What ships, each a program with a config, a unit and a package of its own name.
-const DAEMONS: [&str; 2] = ["secbeat-edge", "secbeat-orchestrator"];
 
 /// What the names of libraries begin with that a daemon may be linked with at run time: the C library, which every Linux host has,
 /// and its loader, which is called by the architecture.
@@ -41,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn make() -> Result<()> {
     setup::ensure(&[Group::Build, Group::Dist])?;
     build_ebpf::build()?;
-    scenario::build_daemons(Profile::Release, &[])?;
+    scenario::build(Profile::Release, &DAEMONS)?;
     let dist = workspace::dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot remove {}", dist.display()))?;

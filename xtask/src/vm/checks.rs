@@ -1,7 +1,7 @@
 //! What runs in the guest: the edge, and the one test executable that needs nothing but a kernel and the edge.
 
-use crate::process::{cargo, output_bytes, run};
-use crate::scenario::Profile;
+use crate::process::{cargo, output_bytes};
+use crate::scenario::{self, Profile};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -28,10 +28,10 @@ pub(super) struct Checks {
 impl Checks {
     /// Builds the tests and the edge, which embeds the XDP program.
     pub(super) fn build() -> Result<Self> {
-        run(cargo("build").args(["--package", "secbeat-edge", "--bins"]))?;
+        scenario::build(Profile::Debug, &["secbeat-edge"])?;
         let mut command = cargo("test");
         command.args(["--no-run", "--message-format=json-render-diagnostics"]);
-        command.args(["--package", "secbeat-tests", "--test", EXECUTABLE]);
+        command.args(["--workspace", "--test", EXECUTABLE]);
         let messages = output_bytes(&mut command)?;
         let messages = String::from_utf8_lossy(&messages);
         Ok(Self {
