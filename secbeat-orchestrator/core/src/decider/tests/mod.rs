@@ -3,6 +3,10 @@
 mod brakes;
 mod detection;
 mod observing;
+mod others;
+mod recheck;
+mod rejected;
+mod restore;
 
 use std::net::IpAddr;
 
