@@ -2,8 +2,11 @@
 
 mod brakes;
 mod detection;
+mod fates;
 mod observing;
 mod others;
+mod parked;
+mod partitions;
 mod recheck;
 mod rejected;
 mod restore;
