@@ -1,9 +1,13 @@
 //! Each decision, without a bus.
 
+mod allowlist;
 mod brakes;
 mod detection;
+mod duplicates;
 mod fates;
+mod imports;
 mod observing;
+mod orders;
 mod others;
 mod parked;
 mod partitions;
