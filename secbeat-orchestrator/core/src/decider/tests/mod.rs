@@ -1,9 +1,11 @@
 //! Each decision, without a bus.
 
+mod agreement;
 mod allowlist;
 mod brakes;
 mod detection;
 mod duplicates;
+mod edges;
 mod fates;
 mod imports;
 mod observing;
@@ -11,9 +13,11 @@ mod orders;
 mod others;
 mod parked;
 mod partitions;
+mod queries;
 mod recheck;
 mod rejected;
 mod restore;
+mod telemetry;
 
 use std::net::IpAddr;
 
