@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Decision as Audited, Scope},
+};
 use tracing::info;
 
 use super::{
@@ -158,6 +161,7 @@ impl Decider {
             && command.note == ban.note
             && command.issuer == ban.issuer
             && ban.strikes.is_none()
+            && command.scope == Scope::Fleet
             && command.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS
             && command.expires_at_ms > turn.now.wall_ms;
         if !is_same {

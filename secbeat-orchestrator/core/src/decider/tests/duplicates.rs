@@ -126,3 +126,30 @@ fn an_unban_again_waits_for_the_one_on_its_way() {
     let lifted = |ticket| reply(ticket, Reply::Unbanned(Ok(Some(Box::new(in_bucket(&command))))));
     assert_eq!(rig.done(&command, Fate::Lifted)[1..], [lifted(1), lifted(2)]);
 }
+
+#[test]
+fn an_order_like_a_ban_on_some_edges_bans_on_all() {
+    let mut rig = Rig::ready();
+    let partial = BlockCommand {
+        scope: Scope::Edges(vec!["edge-1".to_owned()]),
+        ..theirs(CLIENT, 9)
+    };
+    rig.hear(&partial, 7);
+    let same = ManualBan {
+        reason: Reason::ErrorFlood,
+        ..ManualBan::new(
+            target(CLIENT),
+            partial.expires_at_ms,
+            partial.note.clone(),
+            partial.issuer.clone(),
+        )
+    };
+    let effects = rig.handle(Event::Order {
+        ticket: Ticket(2),
+        order: Order::Ban(same),
+    });
+    let [command] = &written(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(command.scope, Scope::Fleet);
+}
