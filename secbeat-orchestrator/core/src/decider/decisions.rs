@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct Decisions {
     /// By the ban's id.
     pub(super) open: HashMap<Uuid, Open>,
+    /// The latest unban of each target that is on its way, by the ban's id.
+    pub(super) lifting: HashMap<Prefix, Uuid>,
     /// Imports whose bans are on their way.
     pub(super) imports: HashMap<Uuid, Importing>,
     /// Answered once nothing is on its way any more.
@@ -56,6 +58,7 @@ impl Decisions {
     pub(super) fn new(traced: bool) -> Self {
         Self {
             open: HashMap::new(),
+            lifting: HashMap::new(),
             imports: HashMap::new(),
             draining: Vec::new(),
             traced,
@@ -140,6 +143,9 @@ impl Decider {
             self.propagation.void(id);
         }
         if let Some(open) = self.decisions.open.remove(&id) {
+            if self.decisions.lifting.get(&open.target) == Some(&id) {
+                self.decisions.lifting.remove(&open.target);
+            }
             self.settle(id, open, fate, turn);
         }
         self.drained(turn);

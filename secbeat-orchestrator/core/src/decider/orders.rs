@@ -210,6 +210,7 @@ impl Decider {
             decision,
             answer: Answer::Unban(vec![ticket], Box::new(ban)),
         };
+        self.decisions.lifting.insert(target, id);
         if let Some(Open { answer, .. }) = self.decisions.open.insert(id, lifting) {
             // A ban that was still on its way is not waited for any more.
             self.decisions.close(id, Some(OrderError::Superseded), turn);
@@ -234,17 +235,19 @@ impl Decider {
         Ok(true)
     }
 
-    /// Lets an unban of `target` that is on its way answer the same order; returns whether there is one.
+    /// Lets the latest unban of `target` that is on its way answer the same order; returns whether there is one.
     fn join_unban(&mut self, target: &Prefix, ticket: Ticket) -> bool {
-        let mut open = self.decisions.open.values_mut();
-        let tickets = open.find_map(|open| match &mut open.answer {
-            Answer::Unban(tickets, _) if open.target == *target => Some(tickets),
-            _ => None,
-        });
-        tickets.is_some_and(|tickets| {
-            tickets.push(ticket);
-            true
-        })
+        let id = self.decisions.lifting.get(target);
+        match id.and_then(|id| self.decisions.open.get_mut(id)) {
+            Some(Open {
+                answer: Answer::Unban(tickets, _),
+                ..
+            }) => {
+                tickets.push(ticket);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Returns the outcome unless it is answered later.

@@ -153,3 +153,23 @@ fn an_order_like_a_ban_on_some_edges_bans_on_all() {
     };
     assert_eq!(command.scope, Scope::Fleet);
 }
+
+#[test]
+fn an_unban_waits_for_the_latest_of_several_on_their_way() {
+    for clock_ms in [1_000, -1_000] {
+        let mut rig = Rig::ready();
+        let first = theirs(CLIENT, u128::MAX);
+        rig.hear(&first, 7);
+        rig.unban(1, CLIENT);
+        rig.pass(clock_ms);
+        let second = rig.ordered(2, CLIENT, 3_600);
+        rig.unban(3, CLIENT);
+        assert_eq!(rig.unban(4, CLIENT), []);
+        assert_eq!(
+            rig.done(&first, Fate::Superseded),
+            [reply(1, Reply::Unbanned(Err(OrderError::Superseded)))]
+        );
+        let lifted = |ticket| reply(ticket, Reply::Unbanned(Ok(Some(Box::new(pending(&second))))));
+        assert_eq!(rig.done(&second, Fate::Lifted)[1..], [lifted(3), lifted(4)]);
+    }
+}
