@@ -219,6 +219,16 @@ impl Decider {
         }
     }
 
+    /// The ban `id` came to nothing. If no later decision took its place, another orchestrator lifted it before the bus had
+    /// acknowledged it.
+    pub(super) fn lifted_unacknowledged(&mut self, target: Prefix, id: Uuid, turn: &Turn<'_>) {
+        let now_ms = turn.now.wall_ms;
+        if self.ledger.get(&target).is_some_and(|ban| ban.command.id == id) {
+            self.ledger.acknowledged(id);
+            self.revoked(target, now_ms, now_ms);
+        }
+    }
+
     /// Whether the bucket is known to have said something newer about `target`.
     fn is_outdated(&self, target: &Prefix, revision: u64) -> bool {
         self.bucket

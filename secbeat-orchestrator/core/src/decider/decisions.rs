@@ -165,7 +165,10 @@ impl Decider {
                 Ok(())
             }
             Fate::Ended => Err(OrderError::Expired),
-            Fate::Superseded => Err(OrderError::Superseded),
+            Fate::Superseded => {
+                self.lifted_unacknowledged(target, id, turn);
+                Err(OrderError::Superseded)
+            }
             Fate::Outrun(theirs) => {
                 self.outrun(*theirs);
                 Err(OrderError::Outrun)

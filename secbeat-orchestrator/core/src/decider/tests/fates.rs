@@ -107,3 +107,17 @@ fn a_decider_is_drained_once_nothing_is_on_its_way() {
         [reply(2, Reply::Drained), reply(3, Reply::Drained)]
     );
 }
+
+#[test]
+fn a_ban_that_another_orchestrator_lifted_before_its_write_was_acknowledged_is_over() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 3_600);
+    rig.pass(1_000);
+    assert_eq!(rig.hear(&command, 7), []);
+    assert_eq!(rig.hear_gone(CLIENT, 8), []);
+    assert_eq!(
+        rig.done(&command, Fate::Superseded),
+        [reply_not_banned(1, OrderError::Superseded)]
+    );
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
+}
