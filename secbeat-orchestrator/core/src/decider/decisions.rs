@@ -178,7 +178,10 @@ impl Decider {
                 Err(OrderError::Fenced)
             }
         };
-        self.decisions.close(id, written.as_ref().err().cloned(), turn);
+        // That of an unban has no trace; its ban's has ended.
+        if let Audited::Ban { .. } = decision {
+            self.decisions.close(id, written.as_ref().err().cloned(), turn);
+        }
         if written.is_ok() {
             let urgency = match answer {
                 Answer::Import(_) => Urgency::Bulk,

@@ -223,3 +223,21 @@ fn a_change_of_the_allowlist_is_recorded_as_it_was_made() {
         [conclude(record, Urgency::Now)]
     );
 }
+
+#[test]
+fn the_trace_of_a_ban_that_was_lifted_on_its_way_ends_once() {
+    let mut rig = Rig::ready_with(|config| config.traced = true);
+    let command = rig.ordered(1, CLIENT, 3_600);
+    let ended = |effects: &[Effect]| {
+        let ended = effects.iter().filter_map(|effect| match effect {
+            Effect::TraceEnded { id, failure } => Some((*id, failure.clone())),
+            _ => None,
+        });
+        ended.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ended(&rig.unban(2, CLIENT)),
+        [(command.id, Some(OrderError::Superseded))]
+    );
+    assert_eq!(ended(&rig.done(&command, Fate::Lifted)), []);
+}
