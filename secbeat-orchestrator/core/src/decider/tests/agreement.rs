@@ -106,3 +106,20 @@ fn an_edges_word_counts_again_when_its_ban_is_over() {
     let second = ban(&mut rig, "edge-1", 50).unwrap();
     assert_eq!((second.scope, second.strikes), (edges(&["edge-1"]), 1));
 }
+
+#[test]
+fn a_ban_that_gave_way_to_one_on_another_edge_silences_nobody() {
+    let mut rig = two_agree();
+    let ours = ban(&mut rig, "edge-1", 50).unwrap();
+    let theirs = BlockCommand {
+        scope: edges(&["edge-2"]),
+        ..theirs(CLIENT, 9)
+    };
+    rig.done(&ours, Fate::Outrun(Box::new(theirs)));
+    rig.pass(1_000);
+    assert_eq!(
+        ban(&mut rig, "edge-1", 50).unwrap().scope,
+        Scope::Fleet,
+        "edge-1 does not enforce theirs"
+    );
+}
