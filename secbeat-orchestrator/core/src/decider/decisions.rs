@@ -133,6 +133,13 @@ impl Decider {
 
     /// A decision has reached the bus, or came to nothing.
     pub(super) fn done(&mut self, id: Uuid, fate: Fate, turn: &mut Turn<'_>) {
+        let fate = match fate {
+            // Only its acknowledgement was lost.
+            Fate::Fenced => self
+                .revision_of(id)
+                .map_or(fate, |revision| Fate::Written { revision }),
+            fate => fate,
+        };
         if let Fate::Written { revision } = fate {
             if self.ledger.acknowledged(id)
                 && let Some(open) = self.decisions.open.get(&id)
@@ -149,6 +156,13 @@ impl Decider {
             self.settle(id, open, fate, turn);
         }
         self.drained(turn);
+    }
+
+    /// At which the bucket is known to have the ban `id`, which is on its way.
+    fn revision_of(&self, id: Uuid) -> Option<u64> {
+        let target = self.decisions.open.get(&id)?.target;
+        let (present, revision) = self.bucket.present.get(&target)?;
+        (*present == id).then_some(*revision)
     }
 
     fn settle(&mut self, id: Uuid, open: Open, fate: Fate, turn: &mut Turn<'_>) {

@@ -121,3 +121,13 @@ fn a_ban_that_another_orchestrator_lifted_before_its_write_was_acknowledged_is_o
     );
     assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
 }
+
+#[test]
+fn a_ban_that_the_bucket_is_known_to_have_is_written_though_its_partition_is_lost() {
+    let mut rig = Rig::ready();
+    let command = rig.found(CLIENT);
+    assert_eq!(rig.hear(&command, 7), []);
+    let effects = rig.done(&command, Fate::Fenced);
+    assert_eq!(audited(&effects), [ban_record(&command)]);
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&command)));
+}
