@@ -4,6 +4,7 @@ mod agreement;
 mod allowlist;
 mod brakes;
 mod detection;
+mod determinism;
 mod duplicates;
 mod edges;
 mod fates;
