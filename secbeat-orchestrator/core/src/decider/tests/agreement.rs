@@ -66,12 +66,13 @@ fn a_ban_on_one_edge_is_known_when_its_partition_is_taken() {
     rig.acknowledge(&first, 7);
     rig.lose(CLIENT);
     rig.take(CLIENT, 2);
-    assert_eq!(ban(&mut rig, "edge-1", 50), None);
+    assert_eq!(ban(&mut rig, "edge-1", 49), None);
     assert_eq!(rig.counted(CLIENT), 0);
+    rig.pass(100_000);
     assert_eq!(
         ban(&mut rig, "edge-2", 50).unwrap().scope,
         Scope::Fleet,
-        "edge-1's word counts still"
+        "edge-1's word counts for as long as its ban lasts"
     );
 }
 

@@ -59,7 +59,7 @@ fn an_order_that_differs_in_anything_is_another() {
         },
         ManualBan {
             strikes: Some(0),
-            ..base.clone()
+            ..base
         },
     ];
     for other in others {
@@ -83,7 +83,7 @@ fn an_order_like_a_found_ban_on_its_way_is_another() {
             target(CLIENT),
             command.expires_at_ms,
             command.note.clone(),
-            command.issuer.clone(),
+            command.issuer,
         )
     };
     let effects = rig.handle(Event::Order {

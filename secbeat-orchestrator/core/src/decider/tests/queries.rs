@@ -1,7 +1,12 @@
 //! Questions.
 
+use secbeat_common::rules::{Match, Statuses};
+
 use super::*;
-use crate::evidence::{FindingFilter, Outcome};
+use crate::{
+    analyzers::{Rule, RuleConfig},
+    evidence::{FindingFilter, Outcome},
+};
 
 fn all() -> FindingFilter {
     FindingFilter::default()
@@ -129,11 +134,19 @@ fn what_is_counted_is_shown() {
 }
 
 #[test]
-fn edges_have_to_report_what_some_rule_counts_one_by_one() {
-    let rig = Rig::new();
-    assert_eq!(
-        rig.decider.interest(),
-        DetectConfig::default().interest(),
-        "errors are reported anyway"
-    );
+fn edges_have_to_report_one_by_one_what_a_rule_counts_of_all_requests() {
+    let filter = Match {
+        statuses: vec![Statuses::new(302, 302).unwrap()],
+        ..Match::default()
+    };
+    let rig = Rig::with(|config| {
+        let preset = RuleConfig::preset(Rule::RequestFlood).unwrap();
+        config.detect.rules.push(RuleConfig {
+            rule: Rule::Own("redirects".parse().unwrap()),
+            filter: filter.clone(),
+            ..preset
+        });
+    });
+    assert_eq!(rig.decider.interest(), Interest::of([filter]));
+    assert_eq!(Rig::new().decider.interest(), Interest::of([]));
 }

@@ -26,6 +26,16 @@ fn a_spoiled_ban_is_written_again_by_the_next_tick_and_once() {
 }
 
 #[test]
+fn a_spoiled_ban_counts_as_lost_until_it_is_heard_of_again() {
+    let (mut rig, command) = with_a_ban();
+    spoil(&mut rig, CLIENT, 8);
+    rig.tick();
+    assert_eq!(rig.take(CLIENT, 2), [write(&command, Urgency::Bulk)]);
+    rig.hear(&command, 9);
+    assert_eq!(rig.take(CLIENT, 3), []);
+}
+
+#[test]
 fn a_spoiled_ban_is_not_written_again_while_it_is_being_written() {
     let mut rig = Rig::ready();
     let command = rig.found(CLIENT);

@@ -1,144 +1,16 @@
-//! The writer beside another orchestrator, on a server that answers late, loses answers, and takes writes that were given up.
-//!
-//! Whatever happens, there is one operation per target under way, each fate is true, and in the end the bucket says what the
-//! latest request says, or its fate explains why not.
+//! A writer, a server, and what is between them.
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
+use super::{server::Server, *};
 
-use super::*;
-
-/// Targets; few, so that much happens to each.
-const TARGETS: u32 = 3;
-
-#[derive(Clone, Debug)]
-enum Step {
-    Ban {
-        target: u32,
-        automatic: bool,
-        urgency: Urgency,
-        lasts_ms: i64,
-    },
-    /// Of the latest ban of the target.
-    Lift {
-        target: u32,
-    },
-    /// The server carries out one of the operations under way; the answer is on its way.
-    CarryOut(usize),
-    /// An answer comes.
-    Answer(usize),
-    /// No answer comes; what was not carried out may be later.
-    GiveUp(usize),
-    /// The server carries out an operation that was given up.
-    CarryOutLate(usize),
-    TheirBan {
-        target: u32,
-        lasts_ms: i64,
-    },
-    TheirLift {
-        target: u32,
-    },
-    /// The watch of the bucket comes to the present.
-    Hear {
-        target: u32,
-    },
-    Pass(i64),
-    Lease(Tenure),
-    TakesBatches(bool),
-}
-
-/// One write that the server took.
-#[derive(Clone, Debug)]
-struct Entry {
-    target: Prefix,
-    found: Found,
-    is_ours: bool,
-}
-
-/// A bucket; the entry of revision n is at n - 1.
-#[derive(Debug, Default)]
-struct Server {
-    log: Vec<Entry>,
-}
-
-impl Server {
-    fn key(&self, target: &Prefix) -> (u64, Found) {
-        let latest = self.log.iter().rposition(|entry| entry.target == *target);
-        latest.map_or((0, Found::Nothing), |index| {
-            (index as u64 + 1, self.log[index].found.clone())
-        })
-    }
-
-    fn write(&mut self, target: Prefix, found: Found, is_ours: bool) -> u64 {
-        self.log.push(Entry {
-            target,
-            found,
-            is_ours,
-        });
-        self.log.len() as u64
-    }
-
-    fn write_over(&mut self, target: Prefix, over: u64, found: Found) -> Put {
-        match self.key(&target).0 == over {
-            true => Put::Written {
-                revision: self.write(target, found, true),
-            },
-            false => Put::Conflict,
-        }
-    }
-
-    fn carry_out(&mut self, operation: &Operation) -> Event {
-        match operation.clone() {
-            Operation::Put { command, over } => {
-                let target = command.target;
-                let put = self.write_over(target, over.revision, Found::Ban(command));
-                Event::Done { target, put }
-            }
-            Operation::Remove { target, id, over } => {
-                let put = self.write_over(target, over.revision, Found::Lifted(id));
-                Event::Done { target, put }
-            }
-            Operation::Read { target } => {
-                let (revision, found) = self.key(&target);
-                Event::Read {
-                    target,
-                    revision,
-                    found,
-                }
-            }
-            Operation::PutAll { batch, commands } => {
-                let is_free =
-                    |(command, over): &(BlockCommand, Held)| self.key(&command.target).0 == over.revision;
-                if !commands.iter().all(is_free) {
-                    return Event::BatchFailed { batch };
-                }
-                let first_revision = self.log.len() as u64 + 1;
-                for (command, _) in commands {
-                    self.write(command.target, Found::Ban(Box::new(command)), true);
-                }
-                Event::AllPut {
-                    batch,
-                    first_revision,
-                }
-            }
-        }
-    }
-
-    /// Whether somebody wrote `found` under the key of `target`.
-    fn had(&self, target: &Prefix, is_it: impl Fn(&Found, bool) -> bool) -> bool {
-        let mut of_target = self.log.iter().filter(|entry| entry.target == *target);
-        of_target.any(|entry| is_it(&entry.found, entry.is_ours))
-    }
-}
-
-struct World {
+pub(super) struct World {
     rig: Rig,
     server: Server,
     tenure: Tenure,
     /// With their answers, once they are carried out.
     under_way: Vec<(Operation, Option<Event>)>,
-    given_up: Vec<Operation>,
+    pub(super) given_up: Vec<Operation>,
     /// The latest request for each target, and what became of it.
     latest: BTreeMap<Prefix, (Write, Option<Fate>)>,
     ids: u128,
@@ -153,7 +25,7 @@ fn targets_of(operation: &Operation) -> Vec<Prefix> {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             rig: Rig::new(),
             server: Server::default(),
@@ -174,7 +46,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(super) fn step(&mut self, step: &Step) {
         match *step {
             Step::Ban {
                 target,
@@ -194,6 +66,7 @@ impl World {
                         at_ms: self.rig.now.wall_ms,
                         expires_at_ms: command.expires_at_ms,
                     };
+                    self.server.lifts.insert(command.id, self.rig.now.wall_ms);
                     self.request(target, lift, Urgency::Now);
                 }
             }
@@ -272,16 +145,17 @@ impl World {
     }
 
     fn request(&mut self, target: Prefix, write: Write, urgency: Urgency) {
+        let id = write.id();
         let before = self.latest.insert(target, (write.clone(), None));
         let request = WriteRequest {
             target,
-            write: write.clone(),
+            write,
             urgency,
         };
         let mut effects = self.rig.handle(Event::Request(request));
         // One that has no fate yet, of another ban, gets its fate first.
         if let Some((before, None)) = before
-            && before.id() != write.id()
+            && before.id() != id
         {
             let superseded = Effect::Report {
                 id: before.id(),
@@ -353,7 +227,7 @@ impl World {
     }
 
     /// Lets all come to an end.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for _ in 0..200 {
             if self.rig.writer.is_idle() && self.under_way.is_empty() {
                 return;
@@ -369,7 +243,7 @@ impl World {
     }
 
     /// What stands in the bucket, if this writer wrote it, is what the latest request says.
-    fn check_bucket(&self) {
+    pub(super) fn check_bucket(&self) {
         for (target, (write, fate)) in &self.latest {
             let (revision, found) = self.server.key(target);
             let Some(entry) = revision
@@ -407,51 +281,3 @@ trait CycleTo: Iterator + Sized {
 }
 
 impl<I: Iterator> CycleTo for I {}
-
-fn step() -> impl Strategy<Value = Step> {
-    let target = || 0..TARGETS;
-    let urgency = prop_oneof![Just(Urgency::Now), Just(Urgency::Bulk)];
-    let tenure = prop_oneof![
-        4 => (9..12_u64).prop_map(|epoch| Tenure::Owned { epoch }),
-        1 => Just(Tenure::Lapsed),
-        1 => Just(Tenure::None),
-    ];
-    let lasts_ms = || prop_oneof![1..300_i64, Just(300_000)];
-    prop_oneof![
-        6 => (target(), any::<bool>(), urgency, lasts_ms()).prop_map(|(target, automatic, urgency, lasts_ms)| {
-            Step::Ban { target, automatic, urgency, lasts_ms }
-        }),
-        3 => target().prop_map(|target| Step::Lift { target }),
-        10 => any::<usize>().prop_map(Step::CarryOut),
-        8 => any::<usize>().prop_map(Step::Answer),
-        4 => any::<usize>().prop_map(Step::GiveUp),
-        2 => any::<usize>().prop_map(Step::CarryOutLate),
-        2 => (target(), lasts_ms()).prop_map(|(target, lasts_ms)| Step::TheirBan { target, lasts_ms }),
-        1 => target().prop_map(|target| Step::TheirLift { target }),
-        4 => target().prop_map(|target| Step::Hear { target }),
-        4 => (0..2_500_i64).prop_map(Step::Pass),
-        1 => tenure.prop_map(Step::Lease),
-        1 => any::<bool>().prop_map(Step::TakesBatches),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn the_bucket_says_what_the_latest_request_says_or_its_fate_explains_why_not(
-        steps in prop::collection::vec(step(), 1..80),
-    ) {
-        let mut world = World::new();
-        for step in &steps {
-            world.step(step);
-        }
-        world.finish();
-        world.check_bucket();
-        // What was given up comes too late to change that.
-        while !world.given_up.is_empty() {
-            world.step(&Step::CarryOutLate(0));
-        }
-        world.check_bucket();
-    }
-}
