@@ -5,11 +5,7 @@ mod latency;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::RandomState,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, hash::RandomState, sync::Arc};
 
 use hashlink::LinkedHashMap;
 use secbeat_common::{
@@ -28,7 +24,7 @@ const MAX_EDGES: usize = 1024;
 /// What is known of the way of bans.
 #[derive(Clone, Debug, Default)]
 pub struct Propagation {
-    edges: HashMap<Arc<str>, Latencies>,
+    edges: BTreeMap<Arc<str>, Latencies>,
     /// Oldest first.
     commands: LinkedHashMap<Uuid, Issued, RandomState>,
 }
@@ -167,7 +163,7 @@ impl Propagation {
             .map_or_else(|| edge.into(), |(name, _)| name.clone())
     }
 
-    /// The times of each edge.
+    /// The times of each edge, by name.
     pub fn edges(&self) -> impl Iterator<Item = (&str, &Latencies)> {
         self.edges.iter().map(|(edge, latencies)| (&**edge, latencies))
     }

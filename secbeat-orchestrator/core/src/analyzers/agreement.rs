@@ -214,6 +214,10 @@ impl<A: Analyzer> Analyzer for Agreement<A> {
     }
 
     fn banned_on(&mut self, target: Prefix, edges: &[String], until_ms: i64) {
+        // Of a ban that this one takes the place of.
+        if let Some(words) = self.words.get_mut(&target) {
+            words.retain(|word| word.rule.is_some());
+        }
         for edge in edges {
             self.note(edge, target, None, until_ms);
         }

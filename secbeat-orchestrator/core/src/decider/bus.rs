@@ -18,7 +18,7 @@ use super::{
 use crate::{
     bucket::{Gone, Written},
     leases::Standing,
-    ledger::{ActiveBan, WriteState},
+    ledger::WriteState,
     writer::{Fate, Urgency},
 };
 
@@ -198,20 +198,6 @@ impl Decider {
         }
     }
 
-    /// A ban of this orchestrator reached the bucket and was lifted there, and it heard of neither.
-    pub(super) fn revoked_unheard(&mut self, id: Uuid, turn: &Turn<'_>) {
-        let Some(open) = self.decisions.open.get(&id) else {
-            return;
-        };
-        let target = open.target;
-        let is_it = |ban: &ActiveBan| ban.command.id == id;
-        if self.ledger.get(&target).is_some_and(is_it) {
-            let now_ms = turn.now.wall_ms;
-            self.ledger.revoke(&target, now_ms);
-            self.forget(target, now_ms);
-        }
-    }
-
     /// Records bans of other orchestrators, for those that died before they could. A record that is there already is taken once.
     pub(super) fn audit_adopted(&mut self, turn: &mut Turn<'_>) {
         while self
@@ -290,6 +276,16 @@ impl Decider {
         if holds && self.ledger.revoke(&target, at_ms).is_some() {
             info!(%target, "ban lifted by another orchestrator");
             self.forget(target, at_ms);
+        }
+    }
+
+    /// The ban `id` came to nothing. If no later decision took its place, another orchestrator lifted it before the bus had
+    /// acknowledged it.
+    pub(super) fn lifted_unacknowledged(&mut self, target: Prefix, id: Uuid, turn: &Turn<'_>) {
+        let now_ms = turn.now.wall_ms;
+        if self.ledger.get(&target).is_some_and(|ban| ban.command.id == id) {
+            self.ledger.acknowledged(id);
+            self.revoked(target, now_ms, now_ms);
         }
     }
 

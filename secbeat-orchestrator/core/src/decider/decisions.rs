@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct Decisions {
     /// By the ban's id.
     pub(super) open: HashMap<Uuid, Open>,
+    /// The latest unban of each target that is on its way, by the ban's id.
+    pub(super) lifting: HashMap<Prefix, Uuid>,
     /// Imports whose bans are on their way.
     pub(super) imports: HashMap<Uuid, Importing>,
     /// Answered once nothing is on its way any more.
@@ -64,6 +66,7 @@ impl Decisions {
     pub(super) fn new(traced: bool) -> Self {
         Self {
             open: HashMap::new(),
+            lifting: HashMap::new(),
             imports: HashMap::new(),
             draining: Vec::new(),
             traced,
@@ -160,6 +163,13 @@ impl Decider {
 
     /// A decision has reached the bus, or came to nothing.
     pub(super) fn done(&mut self, id: Uuid, fate: Fate, turn: &mut Turn<'_>) {
+        let fate = match fate {
+            // Only its acknowledgement was lost.
+            Fate::Fenced => self
+                .revision_of(id)
+                .map_or(fate, |revision| Fate::Written { revision }),
+            fate => fate,
+        };
         if let Fate::Written { revision } = fate {
             if self.ledger.acknowledged(id)
                 && let Some(open) = self.decisions.open.get(&id)
@@ -170,15 +180,22 @@ impl Decider {
             self.propagation.void(id);
         }
         let written = matches!(fate, Fate::Written { .. });
-        if matches!(fate, Fate::Revoked) {
-            self.revoked_unheard(id, turn);
-        }
         if let Some(open) = self.decisions.open.remove(&id) {
             let target = open.target;
+            if self.decisions.lifting.get(&target) == Some(&id) {
+                self.decisions.lifting.remove(&target);
+            }
             self.settle(id, open, fate, turn);
             self.unblock(&target, written, turn);
         }
         self.drained(turn);
+    }
+
+    /// At which the bucket is known to have the ban `id`, which is on its way.
+    fn revision_of(&self, id: Uuid) -> Option<u64> {
+        let target = self.decisions.open.get(&id)?.target;
+        let (present, revision) = self.bucket.present.get(&target)?;
+        (*present == id).then_some(*revision)
     }
 
     fn settle(&mut self, id: Uuid, open: Open, fate: Fate, turn: &mut Turn<'_>) {
@@ -198,7 +215,10 @@ impl Decider {
                 self.ledger.expire(turn.now.wall_ms);
                 Err(OrderError::Expired)
             }
-            Fate::Superseded | Fate::Revoked => Err(OrderError::Superseded),
+            Fate::Superseded | Fate::Revoked => {
+                self.lifted_unacknowledged(target, id, turn);
+                Err(OrderError::Superseded)
+            }
             Fate::Outrun(theirs) => {
                 self.outrun(*theirs);
                 Err(OrderError::Outrun)
@@ -208,7 +228,10 @@ impl Decider {
                 Err(OrderError::Fenced)
             }
         };
-        self.decisions.close(id, written.as_ref().err().cloned(), turn);
+        // That of an unban has no trace; its ban's has ended.
+        if let Audited::Ban { .. } = decision {
+            self.decisions.close(id, written.as_ref().err().cloned(), turn);
+        }
         if written.is_ok() {
             let urgency = match answer {
                 Answer::Import(_) => Urgency::Bulk,

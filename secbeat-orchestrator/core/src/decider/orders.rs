@@ -1,6 +1,9 @@
 //! What operators order: bans, one or many at once, and their end.
 
-use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Decision as Audited, Scope},
+};
 use tracing::info;
 
 use super::{
@@ -76,6 +79,7 @@ impl Decider {
             && command.note == ban.note
             && command.issuer == ban.issuer
             && ban.strikes.is_none()
+            && command.scope == Scope::Fleet
             && command.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS
             && command.expires_at_ms > turn.now.wall_ms;
         if !is_same {
@@ -124,6 +128,7 @@ impl Decider {
             decision,
             answer: Answer::Unban(vec![ticket], Box::new(ban)),
         };
+        self.decisions.lifting.insert(target, id);
         if let Some(Open { answer, .. }) = self.decisions.open.insert(id, lifting) {
             // A ban that was still on its way is not waited for any more.
             self.decisions.close(id, Some(OrderError::Superseded), turn);
@@ -149,17 +154,19 @@ impl Decider {
         Ok(true)
     }
 
-    /// Lets an unban of `target` that is on its way answer the same order; returns whether there is one.
+    /// Lets the latest unban of `target` that is on its way answer the same order; returns whether there is one.
     fn join_unban(&mut self, target: &Prefix, ticket: Ticket) -> bool {
-        let mut open = self.decisions.open.values_mut();
-        let tickets = open.find_map(|open| match &mut open.answer {
-            Answer::Unban(tickets, _) if open.target == *target => Some(tickets),
-            _ => None,
-        });
-        tickets.is_some_and(|tickets| {
-            tickets.push(ticket);
-            true
-        })
+        let id = self.decisions.lifting.get(target);
+        match id.and_then(|id| self.decisions.open.get_mut(id)) {
+            Some(Open {
+                answer: Answer::Unban(tickets, _),
+                ..
+            }) => {
+                tickets.push(ticket);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Returns the outcome unless it is answered later.

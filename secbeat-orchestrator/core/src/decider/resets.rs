@@ -40,7 +40,8 @@ impl Resets {
         self.known.remove(&(*target, None));
     }
 
-    /// What concerns the `sources` of `partition`, networks first.
+    /// What concerns the `sources` of `partition`, networks first. One for all rules comes before those of single rules, which
+    /// it would empty.
     pub(super) fn of(&self, partition: u16, sources: SourceLengths) -> Vec<(Prefix, Reset)> {
         let concerns =
             |target: &Prefix| !sources.is_source(target) || target.partition(PARTITIONS) == partition;
@@ -50,7 +51,10 @@ impl Resets {
             .filter(|((target, _), _)| concerns(target))
             .map(|((target, _), reset)| (*target, *reset))
             .collect();
-        resets.sort_by_key(|(target, reset)| (sources.is_source(target), until_ms(*reset), *target));
+        resets.sort_by_cached_key(|(target, reset)| {
+            let name = rule(*reset).map(|rule| rule.name().to_owned());
+            (sources.is_source(target), until_ms(*reset), *target, name)
+        });
         resets
     }
 
@@ -97,6 +101,34 @@ mod tests {
         assert_eq!(
             resets.of(partition, SourceLengths::default()),
             [(network, lifted(9))]
+        );
+    }
+
+    #[test]
+    fn resets_that_end_at_once_are_applied_in_the_order_of_their_rules() {
+        let target: Prefix = "198.51.100.7".parse().unwrap();
+        let observed = |rule| Reset::Observed { rule, until_ms: 5 };
+        let rules = [
+            Rule::ErrorFlood,
+            Rule::LoginBruteforce,
+            Rule::PathScan,
+            Rule::RequestFlood,
+            Rule::WafFlood,
+        ];
+        let mut resets = Resets::default();
+        for rule in rules {
+            resets.note(target, observed(rule));
+        }
+        let banned = Reset::Banned {
+            until_ms: 5,
+            layer: secbeat_common::wire::Layer::L7,
+        };
+        resets.note(target, banned);
+        let expected = std::iter::once(banned).chain(rules.map(observed));
+        let expected: Vec<_> = expected.map(|reset| (target, reset)).collect();
+        assert_eq!(
+            resets.of(target.partition(PARTITIONS), SourceLengths::default()),
+            expected
         );
     }
 }

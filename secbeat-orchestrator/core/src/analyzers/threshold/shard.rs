@@ -112,13 +112,15 @@ impl Shard {
         }
     }
 
-    /// The sources in `net`.
+    /// The sources in `net`, ascending: those that go first must not depend on the hash.
     fn within(&self, net: &Prefix) -> Vec<Prefix> {
         let sources = self
             .places
             .places()
             .map(|place| self.slab.source(place).key().prefix());
-        sources.filter(|source| net.covers(source)).collect()
+        let mut within: Vec<_> = sources.filter(|source| net.covers(source)).collect();
+        within.sort_unstable();
+        within
     }
 
     /// Removes whoever was last seen at or before `seen_by_ms` and is not ignored at `now_ms`; returns how many.
@@ -373,5 +375,19 @@ mod tests {
         }
         assert_eq!(class(&shard, 7), Some(Class::Returning));
         assert_eq!((class(&shard, 6), class(&shard, 8)), (None, None));
+    }
+
+    #[test]
+    fn sources_of_a_network_that_is_forgotten_go_in_the_order_of_their_addresses() {
+        let mut shard = Shard::new(8);
+        for n in [3, 7, 1, 5, 8, 2, 6, 4] {
+            see(&mut shard, n, 1);
+        }
+        shard.forget_within("0.0.0.0/24".parse().unwrap(), 1);
+        for n in 1000..1004 {
+            shard.ignore_before(&source(n), 100, Layer::Kernel);
+        }
+        let kept: Vec<_> = (1..=8).filter(|n| class(&shard, *n).is_some()).collect();
+        assert_eq!(kept, [5, 6, 7, 8]);
     }
 }

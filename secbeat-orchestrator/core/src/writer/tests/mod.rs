@@ -3,6 +3,7 @@
 mod bans;
 mod batches;
 mod lifts;
+mod model;
 mod order;
 mod retries;
 

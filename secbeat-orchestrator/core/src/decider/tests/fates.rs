@@ -1,0 +1,145 @@
+//! What became of what was to be written.
+
+use super::*;
+
+#[test]
+fn an_order_is_answered_with_its_ban_after_the_record() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 3_600);
+    let record = AuditRecord {
+        actor: "alice".to_owned(),
+        ..ban_record(&command)
+    };
+    assert_eq!(
+        rig.acknowledge(&command, 7),
+        [conclude(record, Urgency::Now), reply_banned(1, &command)]
+    );
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&command)));
+}
+
+#[test]
+fn an_order_whose_ban_expired_on_its_way_is_told() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 1);
+    rig.pass(1_000);
+    assert_eq!(
+        rig.done(&command, Fate::Ended),
+        [reply_not_banned(1, OrderError::Expired)]
+    );
+}
+
+#[test]
+fn a_ban_that_another_orchestrators_was_faster_than_gives_way_to_it() {
+    let mut rig = Rig::ready();
+    let command = rig.found(CLIENT);
+    let theirs = BlockCommand {
+        expires_at_ms: NOW + 900_000,
+        ..theirs(CLIENT, 9)
+    };
+    assert_eq!(rig.done(&command, Fate::Outrun(Box::new(theirs.clone()))), []);
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&theirs)));
+    rig.pass(899_999);
+    assert_eq!(rig.errors("edge-1", CLIENT, 50), [], "theirs is paid for");
+    rig.pass(1);
+    rig.tick();
+    assert_eq!(rig.found(CLIENT).strikes, 1);
+}
+
+#[test]
+fn a_fenced_ban_is_taken_back_and_leaves_no_strike() {
+    let mut rig = Rig::ready();
+    let command = rig.found(CLIENT);
+    assert_eq!(rig.done(&command, Fate::Fenced), []);
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 0));
+    // Its owner's partition comes back here: the client is judged as if nothing had been.
+    rig.lose(CLIENT);
+    rig.take(CLIENT, 2);
+    assert_eq!(rig.found(CLIENT).strikes, 0);
+}
+
+#[test]
+fn a_fenced_ban_does_not_take_its_successor_along() {
+    let mut rig = Rig::ready();
+    let first = rig.found(CLIENT);
+    let second = rig.ordered(1, CLIENT, 3_600);
+    assert_eq!(rig.done(&first, Fate::Fenced), []);
+    assert_eq!(rig.ban_of(CLIENT), Some(second.id));
+}
+
+#[test]
+fn a_found_ban_that_an_operators_took_the_place_of_is_not_audited() {
+    let mut rig = Rig::ready();
+    let first = rig.found(CLIENT);
+    let second = rig.ordered(1, CLIENT, 3_600);
+    assert_eq!(rig.done(&first, Fate::Superseded), []);
+    assert_eq!(audited(&rig.acknowledge(&second, 8)).len(), 1);
+}
+
+#[test]
+fn the_fate_of_an_unknown_ban_changes_nothing() {
+    let mut rig = Rig::ready();
+    for fate in [Fate::Written { revision: 7 }, Fate::Superseded, Fate::Lifted] {
+        assert_eq!(rig.done(&theirs(CLIENT, 9), fate), []);
+    }
+}
+
+#[test]
+fn a_ban_written_again_is_neither_audited_nor_answered_again() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 3_600);
+    rig.acknowledge(&command, 7);
+    assert_eq!(rig.acknowledge(&command, 9), []);
+}
+
+#[test]
+fn a_decider_is_drained_once_nothing_is_on_its_way() {
+    let mut rig = Rig::ready();
+    let drain = |ticket| Event::Drain {
+        ticket: Ticket(ticket),
+    };
+    assert_eq!(rig.handle(drain(1)), [reply(1, Reply::Drained)]);
+    let (first, second) = (rig.found(CLIENT), rig.found(OTHER_CLIENT));
+    assert_eq!(rig.handle(drain(2)), []);
+    assert_eq!(rig.handle(drain(3)), []);
+    assert_eq!(rig.acknowledge(&first, 7).len(), 1);
+    assert_eq!(
+        rig.done(&second, Fate::Fenced),
+        [reply(2, Reply::Drained), reply(3, Reply::Drained)]
+    );
+}
+
+#[test]
+fn a_ban_that_another_orchestrator_lifted_before_its_write_was_acknowledged_is_over() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 3_600);
+    rig.pass(1_000);
+    assert_eq!(
+        rig.done(&command, Fate::Revoked),
+        [reply_not_banned(1, OrderError::Superseded)]
+    );
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
+}
+
+#[test]
+fn a_ban_that_is_heard_in_the_bucket_waits_for_no_answer() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 3_600);
+    rig.pass(1_000);
+    assert_eq!(
+        rig.hear(&command, 7),
+        [settle(&command, Fate::Written { revision: 7 })]
+    );
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&command)));
+    assert_eq!(rig.hear_gone(CLIENT, 8), [], "another orchestrator lifted it");
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
+}
+
+#[test]
+fn a_ban_that_the_bucket_is_known_to_have_is_written_though_its_partition_is_lost() {
+    let mut rig = Rig::ready();
+    let command = rig.found(CLIENT);
+    rig.hear(&command, 7);
+    let effects = rig.done(&command, Fate::Fenced);
+    assert_eq!(audited(&effects), [ban_record(&command)]);
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&command)));
+}
