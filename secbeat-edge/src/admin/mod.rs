@@ -17,7 +17,7 @@ use axum::{
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     allowlist::Allowlist,
-    api::{Failure, as_problems, ask, bad_request, no_browsers},
+    api::{Failure, as_problems, bad_request, no_browsers},
     bus::Bus,
     config::HumanDuration,
     garbage::Garbage,
@@ -25,14 +25,14 @@ use secbeat_daemon::{
     protect::{Allowed, Protected},
     time::now_ms,
 };
-use secbeat_edge_core::{FilterMode, Origin, Refusal};
+use secbeat_edge_core::{FilterMode, Moment, OrderError, Origin, Refusal};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 use crate::{
     bus::Publisher,
-    enforcer::Order,
-    kernel::{Attachment, Pins, attachments, read_totals},
+    enforcer::{ActiveBan, EnforcerHandle, Unfulfilled},
+    kernel::{Pins, XdpReport, attachments, boot_now},
     l7::L7Bans,
     sources::{
         access_log::Health,
@@ -44,35 +44,38 @@ use crate::{
     telemetry::TelemetryStats,
 };
 use allowed::AllowedView;
-use view::{AuthzView, BanView, Packets, ProxyView, Stats, Telemetry, Waf};
-
-/// How long an answer may take; orders go on beyond it.
-const PATIENCE: Duration = Duration::from_secs(5);
+use view::{AuthzView, BanView, ProxyView, Stats, Telemetry, Waf};
 
 /// What the API answers from.
 #[derive(Clone)]
 pub struct Admin {
     pub edge_id: String,
-    pub orders: mpsc::Sender<Order>,
+    pub enforcer: EnforcerHandle,
     pub bus: Bus,
     pub publisher: Publisher,
     pub garbage: Arc<Garbage>,
     pub telemetry: Arc<TelemetryStats>,
+    pub inputs: InputStats,
+    pub waf: Arc<WafStats>,
+    pub http: Arc<L7Bans>,
+    pub protected: Arc<Protected>,
+    /// What the config protects.
+    pub configured: Arc<[Allowed]>,
+    /// The fleet's allowlist, once it was heard.
+    pub fleet: watch::Receiver<Option<Allowlist>>,
+    /// `None` where the HTTP layer alone enforces.
+    pub pins: Option<Pins>,
+}
+
+/// Counters of the inputs.
+#[derive(Clone)]
+pub struct InputStats {
     pub proxy: Arc<ProxyStats>,
     /// `None` without a proxy.
     pub servers: Option<Servers>,
     pub access_logs: Arc<[Arc<Health>]>,
     pub clients: Arc<ClientStats>,
     pub authz: Arc<AuthzStats>,
-    pub waf: Arc<WafStats>,
-    pub l7: Arc<L7Bans>,
-    pub protected: Arc<Protected>,
-    /// What the config protects.
-    pub configured: Arc<[Allowed]>,
-    /// The fleet's allowlist, once it was heard.
-    pub fleet: watch::Receiver<Option<Allowlist>>,
-    /// `None` where enforcement is at L7 alone.
-    pub pins: Option<Pins>,
 }
 
 /// `POST /api/v1/bans`.
@@ -118,73 +121,76 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
+/// An order that was not carried out: 422 for a target that can never be banned, 409 for one that cannot be now, and 503
+/// for what may succeed later.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped over errors")]
-fn refused(refusal: Refusal) -> Failure {
-    Failure::new(StatusCode::CONFLICT, refusal.to_string())
+fn unfulfilled(error: Unfulfilled) -> Failure {
+    let (status, code) = match &error {
+        Unfulfilled::Unanswered(unanswered) => return (*unanswered).into(),
+        Unfulfilled::Order(OrderError::NotWritten(_)) => (StatusCode::SERVICE_UNAVAILABLE, "kernel_failed"),
+        Unfulfilled::Order(OrderError::Refused(refusal)) => match refusal {
+            Refusal::Unbannable(..) => (StatusCode::UNPROCESSABLE_ENTITY, "unbannable"),
+            Refusal::Allowlisted(_) => (StatusCode::CONFLICT, "allowlisted"),
+            Refusal::TooManyNets(_) => (StatusCode::CONFLICT, "too_many_networks"),
+            Refusal::Expired => (StatusCode::CONFLICT, "expired"),
+            Refusal::OtherScope => (StatusCode::CONFLICT, "other_scope"),
+            Refusal::Overridden => (StatusCode::CONFLICT, "overridden"),
+            Refusal::Stale => (StatusCode::CONFLICT, "stale"),
+        },
+    };
+    Failure::new(status, error.to_string()).with_code(code)
 }
 
 impl Admin {
-    /// What is attached right now, which `detach` may have changed.
-    fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
-        self.pins.as_ref().map_or(Ok(Vec::new()), attachments)
-    }
-
-    pub(crate) async fn stats(&self) -> Result<Stats, Failure> {
-        let enforcer = self.ask(|reply| Order::Summary { reply }).await?;
-        let xdp = self.attachments()?;
-        let packets = match self.pins.as_ref().filter(|_| !xdp.is_empty()).map(read_totals) {
-            None => Packets::default(),
-            Some(totals) => totals?.into(),
-        };
+    async fn stats(&self) -> Result<Stats, Failure> {
+        let report = self.enforcer.report().await?;
+        let xdp = XdpReport::read(self.pins.as_ref())?;
         Ok(Stats {
             edge_id: self.edge_id.clone(),
-            enforcer,
-            packets,
-            xdp,
+            enforcer: report.into(),
+            packets: xdp.packets.into(),
+            xdp: xdp.attachments,
             bus_connected: self.bus.is_connected(),
             telemetry: Telemetry::new(&self.telemetry, self.publisher.lost()),
             waf: Waf {
                 recorded: self.waf.recorded(),
                 dropped: self.waf.dropped(),
             },
-            access_logs: self.access_logs.iter().map(|log| log.view(now_ms())).collect(),
-            proxy: ProxyView::new(&self.proxy, self.servers.as_ref()),
-            l7_denied: self.proxy.denied(),
-            l7_observed: self.l7.observed(),
+            access_logs: self
+                .inputs
+                .access_logs
+                .iter()
+                .map(|log| log.view(now_ms()))
+                .collect(),
+            proxy: ProxyView::new(&self.inputs.proxy, self.inputs.servers.as_ref()),
+            l7_denied: self.inputs.proxy.denied(),
+            l7_observed: self.http.observed(),
             unattributed: self
+                .inputs
                 .clients
                 .unattributed()
                 .map(|(why, count)| (why.name().to_owned(), count))
                 .collect(),
-            proxy_protocol_refused: self.clients.refused(),
+            proxy_protocol_refused: self.inputs.clients.refused(),
             authz: AuthzView {
-                allowed: self.authz.allowed(),
-                denied: self.authz.denied(),
-                unattributed: self.authz.unattributed(),
+                allowed: self.inputs.authz.allowed(),
+                denied: self.inputs.authz.denied(),
+                unattributed: self.inputs.authz.unattributed(),
             },
             garbage: self.garbage.count(),
             skipped_parts: self.garbage.skipped(),
         })
     }
-
-    /// Whether bans are still being worked on.
-    pub(crate) async fn is_alive(&self) -> bool {
-        self.ask(|reply| Order::Summary { reply }).await.is_ok()
-    }
-
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
-        Ok(ask(&self.orders, PATIENCE, order).await?)
-    }
 }
 
 /// Ready once the enforcer answers, as long as nobody has detached the program; the proxy was bound before this API.
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Failure> {
-    admin.ask(|reply| Order::Summary { reply }).await?;
-    if admin.pins.is_some() && admin.attachments()?.is_empty() {
-        return Err(Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the XDP program was detached".to_owned(),
-        ));
+    admin.enforcer.report().await?;
+    if let Some(pins) = &admin.pins
+        && attachments(pins)?.is_empty()
+    {
+        let detached = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the XDP program was detached");
+        return Err(detached.with_code("detached"));
     }
     Ok("ready\n")
 }
@@ -194,7 +200,7 @@ async fn set_mode(
     Json(request): Json<ModeRequest>,
 ) -> Result<Json<ModeRequest>, Failure> {
     let mode = request.mode;
-    admin.ask(|reply| Order::SetMode { mode, reply }).await??;
+    admin.enforcer.set_mode(mode).await.map_err(unfulfilled)?;
     Ok(Json(request))
 }
 
@@ -217,7 +223,9 @@ async fn list_allowed(State(admin): State<Admin>) -> Json<Vec<AllowedView>> {
 }
 
 async fn bans(State(admin): State<Admin>) -> Result<Json<Vec<BanView>>, Failure> {
-    Ok(Json(admin.ask(|reply| Order::List { reply }).await?))
+    let (bans, now) = (admin.enforcer.list().await?, now());
+    let view = |ban: &ActiveBan| BanView::of_desired(&ban.target, &ban.ban, ban.counts.as_ref(), now);
+    Ok(Json(bans.iter().map(view).collect()))
 }
 
 async fn ban(
@@ -232,29 +240,29 @@ async fn ban(
         .duration
         .parse()
         .map_err(|error: String| bad_request("duration", error))?;
-    let ban = admin
-        .ask(|reply| Order::Ban {
-            target,
-            duration,
-            note: request.note,
-            reply,
-        })
-        .await?
-        .map_err(refused)?;
+    let ban = admin.enforcer.ban(target, duration, request.note).await;
+    let ban = BanView::of_desired(&target, &ban.map_err(unfulfilled)?, None, now());
     Ok((StatusCode::CREATED, Json(ban)))
 }
 
 async fn unban(State(admin): State<Admin>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
-    match admin.ask(|reply| Order::Unban { target, reply }).await? {
-        None => Err(Failure::new(
-            StatusCode::NOT_FOUND,
-            format!("{target} is not banned here"),
-        )),
+    match admin.enforcer.unban(target).await.map_err(unfulfilled)? {
+        None => {
+            let unknown = Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned here"));
+            Err(unknown.with_code("not_banned"))
+        }
         Some(origin) => Ok(Json(Unbanned {
             target: target.to_string(),
             fleet_ban: matches!(origin, Origin::Fleet(_)),
         })),
+    }
+}
+
+fn now() -> Moment {
+    Moment {
+        wall_ms: now_ms(),
+        boot: boot_now(),
     }
 }
 

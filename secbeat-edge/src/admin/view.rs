@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
 use crate::{
-    enforcer::ReconcileStats,
+    enforcer::EnforcerReport,
     kernel::{Attachment, Totals},
     sources::access_log::AccessLogView,
     sources::proxy::{ProxyStats, ServerState, Servers},
     telemetry::{Loss, TelemetryStats},
 };
-use secbeat_edge_core::{BAN_MAPS, BootTime, Enforced, Fill, FilterMode, KernelBan, Moment, Origin};
+use secbeat_edge_core::{
+    BAN_MAPS, BootTime, Enforced, Fill, FilterMode, KernelBan, Moment, Origin, ReconcileStats,
+};
 
 /// One ban.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ pub struct BanView {
 impl BanView {
     /// A ban that the daemon knows, with the kernel's counts of it where it holds one.
     #[must_use]
-    pub fn of_desired(target: &Prefix, ban: &Enforced, kernel: Option<&KernelBan>, now: Moment) -> Self {
+    pub fn of_desired(target: &Prefix, ban: &Enforced, counts: Option<&KernelBan>, now: Moment) -> Self {
         let left = left(ban.ends, now);
         Self {
             target: target.to_string(),
@@ -59,8 +61,8 @@ impl BanView {
             strikes: ban.strikes,
             expires_at: left.map(|left| rfc3339(now.wall_ms.saturating_add(left))),
             expires_in_ms: left,
-            dropped_packets: kernel.map_or(0, |ban| ban.dropped_packets),
-            dropped_bytes: kernel.map_or(0, |ban| ban.dropped_bytes),
+            dropped_packets: counts.map_or(0, |ban| ban.dropped_packets),
+            dropped_bytes: counts.map_or(0, |ban| ban.dropped_bytes),
             note: ban.note.to_string(),
         }
     }
@@ -109,6 +111,26 @@ pub struct EnforcerView {
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,
     pub reconcile: ReconcileView,
+}
+
+impl From<EnforcerReport> for EnforcerView {
+    fn from(report: EnforcerReport) -> Self {
+        let by_name = |counts: BTreeMap<&'static str, u64>| {
+            let named = counts.into_iter();
+            named.map(|(name, count)| (name.to_owned(), count)).collect()
+        };
+        Self {
+            blocked_ips: report.status.active,
+            protected_networks: report.status.allowed,
+            synced: report.status.synced,
+            mode: report.status.mode,
+            events: EventsView {
+                by_reason: by_name(report.drops),
+            },
+            refused_commands: by_name(report.refused),
+            reconcile: report.status.reconcile.into(),
+        }
+    }
 }
 
 /// Sampled drops: the first packet of each ban, and then one every so many (`kernel.event_every`).

@@ -17,7 +17,7 @@ use crate::{
     kernel::{self, BanMaps, Floods, Pins, boot_now},
     protection::Protection,
 };
-use secbeat_edge_core::{KernelBan, Moment, cover};
+use secbeat_edge_core::{Allowlist, KernelBan, Moment, cover};
 
 fn now() -> Moment {
     Moment {
@@ -114,7 +114,8 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
-    if Protection::find(places.known.clone()).protected().covers(target) {
+    let host = Protection::find(places.known.clone()).nets().clone();
+    if Allowlist::new(host, []).covers(target) {
         bail!("{target} is protected on this host");
     }
     kernel::require_host()?;

@@ -33,7 +33,7 @@ mod syscall;
 pub use attach::{Attachment, attachments};
 pub use bans::{BanMaps, Unwritten, Walk};
 pub use clock::{JiffyClock, boot_now};
-pub use counters::{Totals, read_totals};
+pub use counters::{Totals, XdpReport, read_totals};
 pub use events::DropEvents;
 pub use floods::{Floods, HeldBack};
 pub use host::require_host;
