@@ -25,7 +25,7 @@ use self::{
     tasks::{Stop, Tasks},
 };
 use crate::{
-    admin::{self, Admin},
+    api::{self, Api},
     config::Config,
     enforcer::EnforcerHandle,
     kernel::{ObjectSource, Pins},
@@ -40,8 +40,8 @@ pub struct App {
     reporting: Reporting,
     inputs: Inputs,
     enforcement: Enforcement,
-    api: TcpListener,
-    admin: Admin,
+    api_socket: TcpListener,
+    api: Api,
     announcer: Announcer,
     tasks: Tasks,
     traces: Traces,
@@ -68,7 +68,7 @@ impl App {
         let fleet = Fleet::connect(member, edge_id, &mut tasks).await?;
         let reporting = Reporting::start(&config, &fleet, &mut tasks)?;
         let (sockets, api) = listeners.split();
-        let api = TcpListener::from_std(api).context("taking the API's socket")?;
+        let api_socket = TcpListener::from_std(api).context("taking the API's socket")?;
         let inputs = Inputs::build(&config, sockets, &host.http, &reporting, privileged.logs).await?;
 
         // Last, so that whatever else is wrong leaves the host's interfaces as they were.
@@ -81,7 +81,7 @@ impl App {
             Enforcement::attach(&config, object, host, &fleet, &traces, privileged.kernel).await?;
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
         let allowlist = fleet.follow_allowlist(&enforcement.handle, &mut tasks);
-        let admin = Admin {
+        let api = Api {
             edge_id: fleet.edge_id.clone(),
             enforcer: enforcement.handle.clone(),
             bus: fleet.bus.clone(),
@@ -112,8 +112,8 @@ impl App {
             reporting,
             inputs,
             enforcement,
+            api_socket,
             api,
-            admin,
             announcer,
             tasks,
             traces,
@@ -132,8 +132,8 @@ impl App {
             reporting,
             inputs,
             enforcement,
+            api_socket,
             api,
-            admin,
             announcer,
             mut tasks,
             traces,
@@ -147,7 +147,7 @@ impl App {
         }
         tasks.spawn(fleet.follow_bans(handle.clone()));
         let announcing = tokio::spawn(announcer.run(stop.signal()));
-        let api = tokio::spawn(serve(api, None, admin::router(admin), stop.signal()));
+        let api = tokio::spawn(serve(api_socket, None, api::router(api), stop.signal()));
         let reloads = reload::on_hangup(hangups, config, inputs.reloader());
         let inputs = inputs.run(&stop);
 
@@ -164,7 +164,7 @@ impl App {
         stop.stop();
         log_death(announcing, "telling the fleet of this edge").await;
         inputs
-            .end(async { drop(tokio::time::timeout(admin::DRAIN, api).await) })
+            .end(async { drop(tokio::time::timeout(api::DRAIN, api).await) })
             .await;
         reporting.end().await;
         tasks.shutdown().await;

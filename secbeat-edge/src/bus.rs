@@ -28,7 +28,7 @@ use secbeat_edge_core::{BucketId, BucketUpdate};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-pub use self::wanted::watch_wanted;
+pub(crate) use self::wanted::watch_wanted;
 use crate::enforcer::EnforcerHandle;
 
 /// Messages that may wait to be published.
@@ -42,18 +42,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The queue is full or NATS is away: the message is lost, and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message was dropped")]
-pub struct Dropped;
+pub(crate) struct Dropped;
 
 /// Publishes without ever waiting.
 #[derive(Clone, Debug)]
-pub struct Publisher {
+pub(crate) struct Publisher {
     queue: mpsc::Sender<(String, Bytes)>,
     lost: Arc<AtomicU64>,
 }
 
 impl Publisher {
     /// A publisher and the task that feeds the connection; it ends with the last publisher.
-    pub fn new(bus: Bus) -> (Self, impl Future<Output = ()>) {
+    pub(crate) fn new(bus: Bus) -> (Self, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         (
@@ -70,7 +70,7 @@ impl Publisher {
     /// # Errors
     ///
     /// [`Dropped`] when too many wait already.
-    pub fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), Dropped> {
+    pub(crate) fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), Dropped> {
         self.queue.try_send((subject, payload.into())).map_err(|_| {
             self.lost.fetch_add(1, Ordering::Relaxed);
             Dropped
@@ -79,7 +79,7 @@ impl Publisher {
 
     /// Messages lost so far, while NATS was away or too slow.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 }
@@ -99,7 +99,7 @@ async fn publish_all(bus: Bus, mut waiting: mpsc::Receiver<(String, Bytes)>, los
 }
 
 /// What reading the fleet's bans needs.
-pub struct BanWatch {
+pub(crate) struct BanWatch {
     pub bus: Bus,
     pub url: NatsUrl,
     pub enforcer: EnforcerHandle,
@@ -113,7 +113,7 @@ impl BanWatch {
     /// # Errors
     ///
     /// Only when the server is too old to work with.
-    pub async fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let mut connection = 0;
         loop {
             connection = self.bus.connection_after(connection).await;

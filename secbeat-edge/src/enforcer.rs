@@ -11,22 +11,21 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secbeat_daemon::{commands::Refused, protect::Protected, time::now_ms, traces::Traces};
 use secbeat_edge_core::{
-    BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FilterMode, Moment, Order, Reply, Step, Ticket,
+    BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FilterMode, Order, Reply, Step, Ticket,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, error};
 
 use self::{acks::Acks, drop_events::DropCounts, handle::Message};
-pub use self::{
+pub(crate) use self::{
     attach::{KernelConfig, attach},
-    drop_events::DropsByReason,
-    handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, Unfulfilled},
+    handle::{ActiveBan, EnforcerHandle, EnforcerReport, Unfulfilled},
     kernel_side::KernelSide,
 };
 use crate::{
     bus::Publisher,
     host::{HostChange, LinkEvent},
-    kernel::boot_now,
+    kernel::{boot_now, moment_now},
     l7::L7Bans,
     protection::Protection,
 };
@@ -39,7 +38,7 @@ const DROP_EVENTS_INTERVAL: Duration = Duration::from_millis(100);
 const MESSAGES_AT_ONCE: usize = 1024;
 
 /// The parts that the enforcer works with.
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// `None` where the HTTP layer alone enforces.
     pub kernel: Option<KernelSide>,
     pub http: Arc<L7Bans>,
@@ -54,7 +53,7 @@ pub struct Surroundings {
 }
 
 /// Runs the enforcer.
-pub struct EnforcerTask {
+pub(crate) struct EnforcerTask {
     core: Enforcer,
     surroundings: Surroundings,
     reconcile_interval: Duration,
@@ -78,7 +77,7 @@ enum ReplyTo {
 impl EnforcerTask {
     /// An enforcer, and how to reach it once it runs.
     #[must_use]
-    pub fn build(
+    pub(crate) fn build(
         config: EnforcerConfig,
         reconcile_interval: Duration,
         surroundings: Surroundings,
@@ -104,7 +103,7 @@ impl EnforcerTask {
     }
 
     /// Takes messages until `stop`. It makes system calls, so it wants a thread of its own.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut tick = interval(TICK);
         let mut reconcile = interval(self.reconcile_interval);
@@ -191,11 +190,11 @@ impl EnforcerTask {
     /// Hands one event in, and carries out all that follows from it.
     fn handle(&mut self, event: Event) {
         let mut effects = Vec::new();
-        self.core.handle(event, now(), &mut effects);
+        self.core.handle(event, moment_now(), &mut effects);
         while !effects.is_empty() {
             for effect in std::mem::take(&mut effects) {
                 if let Some(outcome) = self.carry_out(effect) {
-                    self.core.handle(outcome, now(), &mut effects);
+                    self.core.handle(outcome, moment_now(), &mut effects);
                 }
             }
         }
@@ -331,11 +330,4 @@ fn interval(period: Duration) -> tokio::time::Interval {
 /// Whether an interface has come, or come to be called as one that is to be protected.
 fn brings_an_interface(change: &HostChange) -> bool {
     matches!(change, HostChange::Link(link) if !matches!(link.event, LinkEvent::Gone))
-}
-
-fn now() -> Moment {
-    Moment {
-        wall_ms: now_ms(),
-        boot: boot_now(),
-    }
 }

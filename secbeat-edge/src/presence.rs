@@ -26,7 +26,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Writes this edge's record.
-pub struct Announcer {
+pub(crate) struct Announcer {
     pub edge_id: String,
     pub bus: Bus,
     pub enforcer: EnforcerHandle,
@@ -41,7 +41,7 @@ pub struct Announcer {
 
 impl Announcer {
     /// Renews the record until `stop`, then takes it away: an edge that ends in order is not one that was lost.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut renew = tokio::time::interval(subjects::PRESENCE_INTERVAL);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -11,7 +11,7 @@ use secbeat_daemon::{
 use crate::host::HostChange;
 
 /// Finds the networks that must never be banned on this host.
-pub struct Protection {
+pub(crate) struct Protection {
     known: Known,
     names: Names,
     /// Networks, each with a code of [`secbeat_common::maps::allow`].
@@ -22,7 +22,7 @@ pub struct Protection {
 impl Protection {
     /// Looks the host over for the first time, and resolves names; blocks for as long as that takes.
     #[must_use]
-    pub fn find(known: Known) -> Self {
+    pub(crate) fn find(known: Known) -> Self {
         let names = known.resolve(&Names::default());
         let mut protection = Self {
             known,
@@ -36,24 +36,24 @@ impl Protection {
 
     /// The networks, as last found.
     #[must_use]
-    pub fn nets(&self) -> &HashMap<Prefix, u32> {
+    pub(crate) fn nets(&self) -> &HashMap<Prefix, u32> {
         &self.nets
     }
 
     /// The entries of the config.
     #[must_use]
-    pub fn configured(&self) -> &[Allowed] {
+    pub(crate) fn configured(&self) -> &[Allowed] {
         &self.known.configured
     }
 
     /// What the search starts from, and the names as last resolved.
     #[must_use]
-    pub fn known(&self) -> (&Known, &Names) {
+    pub(crate) fn known(&self) -> (&Known, &Names) {
         (&self.known, &self.names)
     }
 
     /// Takes in what the changes say themselves. Returns whether a [`look`](Self::look) is due.
-    pub fn take(&mut self, changes: Vec<HostChange>) -> bool {
+    pub(crate) fn take(&mut self, changes: Vec<HostChange>) -> bool {
         let mut due = false;
         for change in changes {
             match change {
@@ -69,14 +69,14 @@ impl Protection {
 
     /// Whether an entry of the config has expired since the last look, or a clock set back has revived one.
     #[must_use]
-    pub fn is_outdated(&self) -> bool {
+    pub(crate) fn is_outdated(&self) -> bool {
         let now_ms = now_ms();
         let mut entries = self.known.configured.iter();
         entries.any(|entry| entry.holds_at(now_ms) != entry.holds_at(self.looked_at_ms))
     }
 
     /// Looks the host over again, and returns the networks; does not block.
-    pub fn look(&mut self) -> &HashMap<Prefix, u32> {
+    pub(crate) fn look(&mut self) -> &HashMap<Prefix, u32> {
         self.looked_at_ms = now_ms();
         self.nets = protect::collect(&self.known, &self.names, &self.nets, self.looked_at_ms);
         &self.nets

@@ -7,8 +7,10 @@
 mod bucket;
 mod effect;
 mod event;
+mod id;
 mod orders;
 mod reconciliation;
+mod status;
 mod writes;
 
 use std::{
@@ -17,7 +19,6 @@ use std::{
 };
 
 use secbeat_common::{digest::Extract, fence::Fence, prefix::Prefix, wire::BlockCommand};
-use uuid::Uuid;
 
 use self::{
     bucket::Snapshot,
@@ -25,11 +26,14 @@ use self::{
     writes::{InFlight, Turn},
 };
 pub use self::{
-    effect::{Effect, Fact, OrderError, Reply, Step, WriteId},
-    event::{BucketId, BucketUpdate, Event, Order, Ticket, WriteOutcome},
-    reconciliation::ReconcileStats,
+    effect::{Effect, Fact, OrderError, Reply, Step},
+    event::{BucketId, BucketUpdate, Event, Order, WriteOutcome},
+    id::{Ticket, WriteId},
+    status::{EnforcerStatus, ReconcileStats},
 };
-use crate::{Allowlist, BootTime, Enforced, FilterMode, Moment, admission::Admission, reconcile::Reconciler};
+use crate::{
+    Allowlist, BootTime, Enforced, FilterMode, FleetBan, Moment, admission::Admission, reconcile::Reconciler,
+};
 
 /// What an enforcer is made with.
 #[derive(Clone, Debug, Default)]
@@ -69,33 +73,6 @@ pub struct Enforcer {
     next_write: u64,
     reconciliation: Option<Reconciliation>,
     stats: ReconcileStats,
-}
-
-/// What an edge enforces, in numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EnforcerStatus {
-    /// Bans in force.
-    pub active: usize,
-    /// Bans of the fleet that are rightly not enforced here.
-    pub set_aside: usize,
-    /// Targets whose latest entry the kernel neither took nor removed.
-    pub unwritten: usize,
-    pub allowed: usize,
-    /// Whether the fleet's bans were read since the start.
-    pub synced: bool,
-    pub mode: FilterMode,
-    /// The latest revision of the bans bucket that was handled.
-    pub revision: u64,
-    pub reconcile: ReconcileStats,
-}
-
-/// A ban of the fleet that an edge enforces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FleetBan {
-    pub target: Prefix,
-    pub command_id: Uuid,
-    /// As commanded, milliseconds since the Unix epoch.
-    pub expires_at_ms: i64,
 }
 
 impl Enforcer {

@@ -8,9 +8,11 @@ mod enforcer;
 mod kernel;
 mod reconcile;
 #[cfg(any(test, feature = "testing"))]
-pub mod testing;
+mod testing;
 mod time;
 
+#[cfg(any(test, feature = "testing"))]
+pub use self::testing::{Carried, MemoryKernel};
 pub use self::{
     admission::Refusal,
     allowlist::Allowlist,
@@ -19,10 +21,10 @@ pub use self::{
         MAX_UPSTREAM_NAMES, Observation, RequestText,
     },
     enforcer::{
-        BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, EnforcerStatus, Event, Fact, FleetBan,
-        Order, OrderError, ReconcileStats, Reply, Step, Ticket, WriteId, WriteOutcome,
+        BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, EnforcerStatus, Event, Fact, Order,
+        OrderError, ReconcileStats, Reply, Step, Ticket, WriteId, WriteOutcome,
     },
     kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
-    reconcile::{Drift, Enforced, Origin, cover},
+    reconcile::{Drift, Enforced, FleetBan, Origin, cover},
     time::{BootTime, Moment},
 };

@@ -30,7 +30,7 @@ use self::{
 };
 pub use self::{nets::cover, pass::Drift};
 use crate::{
-    BootTime, FleetBan, Moment, Refusal,
+    BootTime, Moment, Refusal,
     admission::{Admission, Room, check_target, left},
 };
 
@@ -43,6 +43,15 @@ pub struct Enforced {
     pub layer: Layer,
     pub origin: Origin,
     pub note: Arc<str>,
+}
+
+/// A ban of the fleet that an edge enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FleetBan {
+    pub target: Prefix,
+    pub command_id: Uuid,
+    /// As commanded, milliseconds since the Unix epoch.
+    pub expires_at_ms: i64,
 }
 
 /// Where a ban comes from.

@@ -8,11 +8,12 @@ use tracing::{error, info};
 
 use super::{listeners::InputSockets, log_death, reporting::Reporting, tasks::Stop};
 use crate::{
-    admin::{self, InputStats},
+    api,
     config::Config,
     l7::L7Bans,
     privileges::{self, PrivilegedThread},
     sources::{
+        InputStats,
         access_log::{self, AccessLogs},
         authz::Authz,
         proxy::{Proxy, Reloader},
@@ -110,7 +111,7 @@ impl RunningInputs {
         }
         api.await;
         if let Some(authz) = self.authz {
-            let _ = tokio::time::timeout(admin::DRAIN, authz).await;
+            let _ = tokio::time::timeout(api::DRAIN, authz).await;
         }
         let logs = tokio::task::spawn_blocking(move || self.access_logs.stop());
         if tokio::time::timeout(access_log::DRAIN, logs).await.is_err() {

@@ -16,7 +16,7 @@ use crate::{
 
 /// What the kernel's side is made with.
 #[derive(Clone, Debug)]
-pub struct KernelConfig {
+pub(crate) struct KernelConfig {
     pub setup: XdpSetup,
     pub mode: FilterMode,
     pub event_every: u32,
@@ -31,7 +31,10 @@ pub struct KernelConfig {
 /// # Errors
 ///
 /// Whatever the kernel or the config does not allow; the host is then as it was.
-pub fn attach(config: KernelConfig, host: HashMap<Prefix, u32>) -> anyhow::Result<(KernelSide, Allowlist)> {
+pub(crate) fn attach(
+    config: KernelConfig,
+    host: HashMap<Prefix, u32>,
+) -> anyhow::Result<(KernelSide, Allowlist)> {
     kernel::require_host()?;
     let setup = config.setup;
     let object = Object::open(&config.object)?;

@@ -8,7 +8,7 @@ use tracing::trace;
 use super::KernelSide;
 
 /// Events read since the daemon started, by the reason of the ban.
-pub type DropsByReason = BTreeMap<&'static str, u64>;
+pub(super) type DropsByReason = BTreeMap<&'static str, u64>;
 
 /// Counts the program's events.
 #[derive(Debug, Default)]

@@ -46,7 +46,7 @@ pub(super) enum Message {
 
 /// A ban in force.
 #[derive(Clone, Debug)]
-pub struct ActiveBan {
+pub(crate) struct ActiveBan {
     pub target: Prefix,
     pub ban: Enforced,
     /// The kernel's ban, with its drop counts, where it holds one.
@@ -55,7 +55,7 @@ pub struct ActiveBan {
 
 /// The state of the enforcer in numbers.
 #[derive(Clone, Debug)]
-pub struct EnforcerReport {
+pub(crate) struct EnforcerReport {
     pub status: EnforcerStatus,
     /// The digest of the fleet's bans as received.
     pub fleet: Extract,
@@ -67,11 +67,11 @@ pub struct EnforcerReport {
 /// The enforcer has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the enforcer has ended")]
-pub struct EnforcerEnded;
+pub(crate) struct EnforcerEnded;
 
 /// Why an operator's order was not carried out, or not yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfulfilled {
+pub(crate) enum Unfulfilled {
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     #[error(transparent)]
@@ -80,7 +80,7 @@ pub enum Unfulfilled {
 
 /// Reaches the enforcer. All clones reach the same one.
 #[derive(Clone, Debug)]
-pub struct EnforcerHandle(mpsc::Sender<Message>);
+pub(crate) struct EnforcerHandle(mpsc::Sender<Message>);
 
 /// A handle, and the messages that come by it.
 pub(super) fn channel() -> (EnforcerHandle, mpsc::Receiver<Message>) {
@@ -94,7 +94,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// [`EnforcerEnded`].
-    pub async fn update(&self, update: BucketUpdate) -> Result<(), EnforcerEnded> {
+    pub(crate) async fn update(&self, update: BucketUpdate) -> Result<(), EnforcerEnded> {
         self.send(Message::Bucket(update)).await
     }
 
@@ -103,7 +103,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// [`EnforcerEnded`].
-    pub async fn allow(&self, entries: Vec<AllowEntry>) -> Result<(), EnforcerEnded> {
+    pub(crate) async fn allow(&self, entries: Vec<AllowEntry>) -> Result<(), EnforcerEnded> {
         self.send(Message::FleetAllowlist(entries)).await
     }
 
@@ -113,7 +113,7 @@ impl EnforcerHandle {
 
     /// Whether the enforcer has ended.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 
@@ -122,7 +122,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// See [`Unfulfilled`].
-    pub async fn ban(
+    pub(crate) async fn ban(
         &self,
         target: Prefix,
         duration: Duration,
@@ -142,7 +142,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// See [`Unfulfilled`].
-    pub async fn unban(&self, target: Prefix) -> Result<Option<Origin>, Unfulfilled> {
+    pub(crate) async fn unban(&self, target: Prefix) -> Result<Option<Origin>, Unfulfilled> {
         Ok(ask(&self.0, PATIENCE, |reply| Message::Unban { target, reply }).await??)
     }
 
@@ -151,7 +151,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// See [`Unfulfilled`].
-    pub async fn set_mode(&self, mode: FilterMode) -> Result<(), Unfulfilled> {
+    pub(crate) async fn set_mode(&self, mode: FilterMode) -> Result<(), Unfulfilled> {
         Ok(ask(&self.0, PATIENCE, |reply| Message::SetMode { mode, reply }).await??)
     }
 
@@ -160,7 +160,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// [`Unanswered`].
-    pub async fn list(&self) -> Result<Vec<ActiveBan>, Unanswered> {
+    pub(crate) async fn list(&self) -> Result<Vec<ActiveBan>, Unanswered> {
         ask(&self.0, PATIENCE, |reply| Message::List { reply }).await
     }
 
@@ -169,7 +169,7 @@ impl EnforcerHandle {
     /// # Errors
     ///
     /// [`Unanswered`].
-    pub async fn report(&self) -> Result<EnforcerReport, Unanswered> {
+    pub(crate) async fn report(&self) -> Result<EnforcerReport, Unanswered> {
         ask(&self.0, PATIENCE, |reply| Message::Report { reply }).await
     }
 }

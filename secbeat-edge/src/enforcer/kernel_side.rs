@@ -11,7 +11,7 @@ use crate::kernel::{
 };
 
 /// The kernel's side of an edge that has one.
-pub struct KernelSide {
+pub(crate) struct KernelSide {
     pub(super) program: Program,
     /// What it was loaded with.
     pub(super) setup: XdpSetup,

@@ -34,7 +34,6 @@ pub(super) const TABLE: Table = Table {
     ],
     not_yet: &[
         ("secbeat-common", &[Rule::Circles, Rule::PublicModules]),
-        ("secbeat-edge", &[Rule::Circles, Rule::PublicModules]),
         (
             "secbeat-orchestrator",
             &[Rule::Circles, Rule::Presentation, Rule::PublicModules],

@@ -7,7 +7,10 @@ use secbeat_common::{
     wire::{Ack, Layer, Reason},
 };
 
-use super::{ReconcileStats, event::Ticket};
+use super::{
+    id::{Ticket, WriteId},
+    status::ReconcileStats,
+};
 use crate::{BootTime, Drift, Enforced, Entry, Fill, FilterMode, Origin, Refusal};
 
 /// Something to do.
@@ -36,10 +39,6 @@ pub enum Effect {
     /// Something to log or to count.
     Report(Fact),
 }
-
-/// Tells one write from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WriteId(pub(super) u64);
 
 /// A step of a reconciliation. Each is short, so that orders need not wait for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

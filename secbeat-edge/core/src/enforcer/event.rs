@@ -10,7 +10,7 @@ use secbeat_common::{
     wire::{AllowEntry, BlockCommand},
 };
 
-use super::effect::WriteId;
+use super::id::{Ticket, WriteId};
 use crate::{BAN_MAPS, Fill, FilterMode, ObservedBan};
 
 /// Something that happened.
@@ -66,10 +66,6 @@ pub enum BucketUpdate {
 /// Tells a bucket from one of the same name made later, by when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketId(pub i128);
-
-/// Tells whom a reply is for. Its maker sees to it that it is unique.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
 
 /// An order of an operator of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]

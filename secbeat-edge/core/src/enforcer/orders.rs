@@ -7,7 +7,8 @@ use secbeat_common::prefix::Prefix;
 use super::{
     Enforcer,
     effect::{Effect, Fact, OrderError, Reply},
-    event::{Order, Ticket},
+    event::Order,
+    id::Ticket,
     writes::{Turn, Waiting},
 };
 use crate::{FilterMode, reconcile::Change};

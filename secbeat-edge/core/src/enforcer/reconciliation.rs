@@ -8,6 +8,7 @@ use secbeat_common::prefix::Prefix;
 use super::{
     Enforcer,
     effect::{Fact, Step},
+    status::ReconcileStats,
     writes::Turn,
 };
 use crate::{BAN_MAPS, BootTime, Drift, Fill, ObservedBan, reconcile::Pass};
@@ -33,23 +34,6 @@ enum Stage {
 struct Comparison {
     drift: Drift,
     fill: [Fill; BAN_MAPS.len()],
-}
-
-/// What reconciliation has found and done since the daemon started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReconcileStats {
-    /// Reconciliations that were completed.
-    pub completed: u64,
-    /// Reconciliations that the kernel cut short.
-    pub failed: u64,
-    /// What the last one found.
-    pub drift: Drift,
-    /// How long the last one took, orders that were taken in between included.
-    pub took: Duration,
-    /// Bans that had been in the kernel, were still desired and found missing, over all reconciliations.
-    pub evicted: u64,
-    /// How full the maps of [`BAN_MAPS`] were before anything was repaired.
-    pub fill: [Fill; BAN_MAPS.len()],
 }
 
 impl Enforcer {

@@ -7,6 +7,8 @@ use secbeat_common::{
     wire::{Ack, Action, AllowEntry, Enforcement, Layer, NO_LEASE, Reason, Scope},
 };
 
+use uuid::Uuid;
+
 use super::*;
 use crate::{KernelBan, Origin, Refusal, testing::MemoryKernel};
 

@@ -9,8 +9,9 @@ use secbeat_common::{
 
 use super::{
     Enforcer,
-    effect::{Effect, Fact, OrderError, Reply, Step, WriteId},
-    event::{Ticket, WriteOutcome},
+    effect::{Effect, Fact, OrderError, Reply, Step},
+    event::WriteOutcome,
+    id::{Ticket, WriteId},
 };
 use crate::{Enforced, Entry, Moment, Origin, reconcile::Change};
 
