@@ -3,7 +3,6 @@
 mod wanted;
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,8 +15,6 @@ use async_nats::jetstream::{self, kv::Entry};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use secbeat_common::{
-    fence::Fence,
-    prefix::Prefix,
     subjects,
     wire::{BlockCommand, Lift},
 };
@@ -27,11 +24,12 @@ use secbeat_daemon::{
     config::NatsUrl,
     time::now,
 };
+use secbeat_edge_core::{BucketId, BucketUpdate};
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-pub use self::wanted::watch_wanted;
-use crate::enforcer::{Delivery, DeliveryMode, Order};
+pub(crate) use self::wanted::watch_wanted;
+use crate::enforcer::EnforcerHandle;
 
 /// Messages that may wait to be published.
 const QUEUE: usize = 8192;
@@ -44,18 +42,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The queue is full or NATS is away: the message is lost, and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message was dropped")]
-pub struct Dropped;
+pub(crate) struct Dropped;
 
 /// Publishes without ever waiting.
 #[derive(Clone, Debug)]
-pub struct Publisher {
+pub(crate) struct Publisher {
     queue: mpsc::Sender<(String, Bytes)>,
     lost: Arc<AtomicU64>,
 }
 
 impl Publisher {
     /// A publisher and the task that feeds the connection; it ends with the last publisher.
-    pub fn new(bus: Bus) -> (Self, impl Future<Output = ()>) {
+    pub(crate) fn new(bus: Bus) -> (Self, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         (
@@ -72,7 +70,7 @@ impl Publisher {
     /// # Errors
     ///
     /// [`Dropped`] when too many wait already.
-    pub fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), Dropped> {
+    pub(crate) fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), Dropped> {
         self.queue.try_send((subject, payload.into())).map_err(|_| {
             self.lost.fetch_add(1, Ordering::Relaxed);
             Dropped
@@ -81,7 +79,7 @@ impl Publisher {
 
     /// Messages lost so far, while NATS was away or too slow.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 }
@@ -101,19 +99,11 @@ async fn publish_all(bus: Bus, mut waiting: mpsc::Receiver<(String, Bytes)>, los
 }
 
 /// What reading the fleet's bans needs.
-pub struct BanWatch {
+pub(crate) struct BanWatch {
     pub bus: Bus,
     pub url: NatsUrl,
-    pub orders: mpsc::Sender<Order>,
+    pub enforcer: EnforcerHandle,
     pub reader: Reader<BlockCommand, Lift>,
-}
-
-/// What was read of the bucket, over all connections.
-#[derive(Default)]
-struct Known {
-    /// When the bucket that was read last was made.
-    made: Option<i128>,
-    fence: Fence,
 }
 
 impl BanWatch {
@@ -123,9 +113,8 @@ impl BanWatch {
     /// # Errors
     ///
     /// Only when the server is too old to work with.
-    pub async fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let mut connection = 0;
-        let mut known = Known::default();
         loop {
             connection = self.bus.connection_after(connection).await;
             self.bus.require_supported(&self.url)?;
@@ -133,10 +122,10 @@ impl BanWatch {
             loop {
                 let mut watched = self.bus.clone();
                 let outcome = tokio::select! {
-                    outcome = self.follow(&mut known) => outcome,
+                    outcome = self.follow() => outcome,
                     _ = watched.connection_after(connection) => break,
                 };
-                if self.orders.is_closed() {
+                if self.enforcer.is_closed() {
                     return Ok(());
                 }
                 if let Err(error) = outcome {
@@ -147,7 +136,7 @@ impl BanWatch {
         }
     }
 
-    async fn follow(&mut self, known: &mut Known) -> anyhow::Result<()> {
+    async fn follow(&mut self) -> anyhow::Result<()> {
         let context = jetstream::new(self.bus.client.clone());
         let bucket = context
             .get_key_value(subjects::BANS_BUCKET)
@@ -158,19 +147,14 @@ impl BanWatch {
             .await
             .context("reading the bans bucket's status")?;
         let made = status.info.created.unix_timestamp_nanos();
-        // A bucket that was made anew has forgotten bans that nobody lifted: what it does not hold says nothing.
-        let says_all = known.made.is_none_or(|known| known == made);
-        if !says_all {
-            warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
-            // Its revisions begin again.
-            known.fence = Fence::default();
-        }
         self.reader.begin(made);
         let mut watch = bucket
             .watch_with_history(">")
             .await
             .context("watching the bans bucket")?;
-        let mut present = HashSet::new();
+        self.enforcer
+            .update(BucketUpdate::SnapshotBegin(BucketId(made)))
+            .await?;
         let mut entries = Vec::new();
         let mut reading = status.values() > 0;
         while reading {
@@ -183,60 +167,36 @@ impl BanWatch {
             reading = entry.delta > 0;
             entries.push(entry);
             if entries.len() == TOGETHER || !reading {
-                let heard = self
-                    .take(&entries, DeliveryMode::Snapshot, &mut known.fence)
-                    .await?;
-                present.extend(heard);
+                self.take(&entries).await?;
                 entries.clear();
             }
         }
-        if says_all {
-            info!(bans = present.len(), "read the fleet's bans");
-            self.send(Order::SnapshotDone(present)).await?;
-            known.made = Some(made);
-        }
+        self.enforcer.update(BucketUpdate::SnapshotEnd).await?;
         while let Some(entry) = watch.next().await {
             let entry = entry.context("reading the bans bucket")?;
-            self.take(&[entry], DeliveryMode::Live, &mut known.fence).await?;
+            self.take(&[entry]).await?;
         }
         anyhow::bail!("the watch of the bans bucket ended")
     }
 
-    /// Hands over what `entries` say. Returns of which targets there may be a ban: also of those of which nothing was heard
-    /// that counts.
-    async fn take(
-        &mut self,
-        entries: &[Entry],
-        mode: DeliveryMode,
-        fence: &mut Fence,
-    ) -> anyhow::Result<Vec<Prefix>> {
-        let mut present = Vec::new();
+    /// Hands over what `entries` say.
+    async fn take(&mut self, entries: &[Entry]) -> anyhow::Result<()> {
         let received = now();
         for (entry, heard) in entries.iter().zip(self.reader.read(entries)) {
-            let delivery = Delivery {
-                revision: entry.revision,
-                mode,
-                received,
-                stale: false,
+            let revision = entry.revision;
+            let update = match heard {
+                Heard::Put(command) => BucketUpdate::Put {
+                    command,
+                    revision,
+                    received,
+                },
+                Heard::Gone(target) => BucketUpdate::Removed { target, revision },
+                Heard::Nothing(target) => BucketUpdate::Spoiled { target },
+                Heard::Garbage => continue,
             };
-            match heard {
-                Heard::Put(command) => {
-                    present.push(command.target);
-                    let stale = !fence.admits(&command, entry.revision);
-                    self.send(Order::Command(command, Delivery { stale, ..delivery }))
-                        .await?;
-                }
-                Heard::Gone(target) => self.send(Order::Withdrawn(target, delivery)).await?,
-                Heard::Nothing(target) => present.push(target),
-                Heard::Garbage => {}
-            }
+            self.enforcer.update(update).await?;
         }
-        Ok(present)
-    }
-
-    async fn send(&self, order: Order) -> anyhow::Result<()> {
-        let sent = self.orders.send(order).await;
-        sent.map_err(|_| anyhow::anyhow!("the enforcer has ended"))
+        Ok(())
     }
 }
 

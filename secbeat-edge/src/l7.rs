@@ -16,30 +16,22 @@ use secbeat_daemon::protect::Protected;
 use crate::{
     config::Enforcement,
     kernel::boot_now,
-    sources::{client_address::Client, proxy::Gate},
+    sources::{
+        client_address::Client,
+        gate::{Admission, Gate},
+    },
 };
 use secbeat_edge_core::{BootTime, FilterMode};
 
 /// Whom the HTTP side refuses.
 #[derive(Debug)]
-pub struct L7Bans {
+pub(crate) struct L7Bans {
     bans: RwLock<Bans>,
     protected: Arc<Protected>,
     /// Whether bans that the kernel could enforce are refused here as well.
     doubles_kernel: bool,
     observing: AtomicBool,
     observed: AtomicU64,
-}
-
-/// What becomes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    Served,
-    /// Its client is banned, and nobody need hear of the request.
-    Refused,
-    /// Its client is banned at L7 alone, and yet here on a connection of its own, which the kernel could refuse. To be
-    /// reported, so that it comes to that if the client goes on.
-    RefusedAsPeer,
 }
 
 /// When each ban ends, and where it is enforced.
@@ -52,7 +44,7 @@ struct Bans {
 impl L7Bans {
     /// Nobody is banned yet.
     #[must_use]
-    pub fn new(protected: Arc<Protected>, mode: FilterMode, enforcement: Enforcement) -> Self {
+    pub(crate) fn new(protected: Arc<Protected>, mode: FilterMode, enforcement: Enforcement) -> Self {
         Self {
             bans: RwLock::default(),
             protected,
@@ -64,7 +56,7 @@ impl L7Bans {
 
     /// Whether banned clients are refused or only counted.
     #[must_use]
-    pub fn mode(&self) -> FilterMode {
+    pub(crate) fn mode(&self) -> FilterMode {
         match self.observing.load(Relaxed) {
             true => FilterMode::Observe,
             false => FilterMode::Enforce,
@@ -72,18 +64,18 @@ impl L7Bans {
     }
 
     /// Refuses banned clients, or only counts them, from the next request on.
-    pub fn set_mode(&self, mode: FilterMode) {
+    pub(crate) fn set_mode(&self, mode: FilterMode) {
         self.observing.store(mode == FilterMode::Observe, Relaxed);
     }
 
     /// Requests that would have been refused.
     #[must_use]
-    pub fn observed(&self) -> u64 {
+    pub(crate) fn observed(&self) -> u64 {
         self.observed.load(Relaxed)
     }
 
     /// Bans `target` until `ends`.
-    pub fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
+    pub(crate) fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
         let mut bans = self.bans.write();
         if target.is_single() {
             bans.sources.insert(target, (ends, layer));
@@ -93,7 +85,7 @@ impl L7Bans {
     }
 
     /// Lifts the ban of `target`.
-    pub fn remove(&self, target: &Prefix) {
+    pub(crate) fn remove(&self, target: &Prefix) {
         let mut bans = self.bans.write();
         if target.is_single() {
             bans.sources.remove(target);

@@ -1,20 +1,29 @@
 //! The edge: SecBeat's daemon on every protected host.
 //!
-//! Decisions are made in `secbeat-edge-core`; here is what carries them out. [`app`] ties the parts together.
+//! Decisions are made in `secbeat-edge-core`; here is what carries them out. [`app`] ties the parts together. Modules are
+//! public for the daemon's binary and for the tests, which use the kernel's maps as the daemon does.
 #![deny(unsafe_code)]
 
-pub mod admin;
+mod api;
 pub mod app;
-pub mod bus;
+mod bus;
 pub mod cli;
 pub mod config;
-pub mod enforcer;
-pub mod host;
+mod enforcer;
+mod host;
 pub mod kernel;
-pub mod l7;
-pub mod presence;
+mod l7;
+mod presence;
 pub mod privileges;
-pub mod protection;
-pub mod sources;
-pub mod spool;
-pub mod telemetry;
+mod protection;
+mod sources;
+mod spool;
+mod telemetry;
+mod view;
+
+pub use self::{
+    host::{HostChange, HostWatcher, LinkChange, LinkEvent},
+    sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
+    spool::EncodedBatch,
+    telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
+};

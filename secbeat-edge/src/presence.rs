@@ -1,31 +1,38 @@
 //! Tells the fleet every few seconds that this edge is there, and what it holds.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::{self, kv};
 use secbeat_common::{
     subjects,
+    verdict::Verdict,
     wire::{Drops, EnforcedAt, EnforcedBans, Presence, Speaks, Spooled, XdpInterface},
 };
-use secbeat_daemon::time::now_ms;
-use tokio::{sync::oneshot, time::MissedTickBehavior};
+use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_edge_core::FilterMode;
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    admin::Admin,
     config::Enforcement,
-    enforcer::{Holdings, Order},
+    enforcer::{EnforcerHandle, EnforcerReport},
+    kernel::{Pins, XdpReport},
+    telemetry::TelemetryStats,
 };
-use secbeat_edge_core::FilterMode;
 
 /// How long one write may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Writes this edge's record.
-pub struct Announcer {
-    pub admin: Admin,
+pub(crate) struct Announcer {
+    pub edge_id: String,
+    pub bus: Bus,
+    pub enforcer: EnforcerHandle,
+    pub telemetry: Arc<TelemetryStats>,
+    /// `None` where the HTTP layer alone enforces.
+    pub pins: Option<Pins>,
     pub enforcement: Enforcement,
     /// This process.
     pub boot_id: Uuid,
@@ -34,11 +41,11 @@ pub struct Announcer {
 
 impl Announcer {
     /// Renews the record until `stop`, then takes it away: an edge that ends in order is not one that was lost.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut renew = tokio::time::interval(subjects::PRESENCE_INTERVAL);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut bus = self.admin.bus.clone();
+        let mut bus = self.bus.clone();
         let (mut bucket, mut connection, mut complained) = (None, 0, false);
         loop {
             tokio::select! {
@@ -59,7 +66,7 @@ impl Announcer {
                 }
             }
         }
-        let taken_away = async { bucket?.delete(&self.admin.edge_id).await.err() };
+        let taken_away = async { bucket?.delete(&self.edge_id).await.err() };
         if let Ok(Some(error)) = tokio::time::timeout(TIMEOUT, taken_away).await {
             debug!(%error, "taking this edge's record away");
         }
@@ -71,13 +78,13 @@ impl Announcer {
             let bucket = match opened {
                 Some(bucket) => bucket,
                 None => opened.insert(
-                    jetstream::new(self.admin.bus.client.clone())
+                    jetstream::new(self.bus.client.clone())
                         .get_key_value(subjects::EDGES_BUCKET)
                         .await
                         .context("opening the edges bucket")?,
                 ),
             };
-            let put = bucket.put(&self.admin.edge_id, record.into()).await;
+            let put = bucket.put(&self.edge_id, record.into()).await;
             put.context("writing this edge's record")
         };
         tokio::time::timeout(TIMEOUT, write)
@@ -87,26 +94,12 @@ impl Announcer {
     }
 
     async fn presence(&self) -> anyhow::Result<Presence> {
-        let (reply, holdings) = oneshot::channel();
-        let ended = || anyhow::anyhow!("the enforcer has ended");
-        self.admin
-            .orders
-            .send(Order::Holdings { reply })
-            .await
-            .map_err(|_| ended())?;
-        let Holdings {
-            fleet,
-            set_aside,
-            unwritten,
-            revision,
-        } = holdings.await.map_err(|_| ended())?;
-        let stats = self
-            .admin
-            .stats()
-            .await
-            .map_err(|failure| anyhow::anyhow!("{}", failure.detail()))?;
+        let EnforcerReport { status, fleet, .. } = self.enforcer.report().await?;
+        let xdp = XdpReport::read(self.pins.as_ref())?;
+        let dropped = xdp.packets.verdicts[Verdict::Banned as usize];
+        let spool = self.telemetry.spool();
         Ok(Presence {
-            edge_id: stats.edge_id,
+            edge_id: self.edge_id.clone(),
             boot_id: self.boot_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             speaks: Speaks::edge(),
@@ -117,9 +110,9 @@ impl Announcer {
                 Enforcement::L7 => EnforcedAt::L7,
                 Enforcement::Both => EnforcedAt::Both,
             },
-            observe_only: stats.enforcer.mode == FilterMode::Observe,
-            interfaces: stats
-                .xdp
+            observe_only: status.mode == FilterMode::Observe,
+            interfaces: xdp
+                .attachments
                 .into_iter()
                 .map(|attachment| XdpInterface {
                     name: attachment.interface,
@@ -127,23 +120,23 @@ impl Announcer {
                 })
                 .collect(),
             bans: EnforcedBans {
-                active: stats.enforcer.blocked_ips as u64,
+                active: status.active as u64,
                 fleet,
-                set_aside: set_aside as u64,
-                unwritten: unwritten as u64,
-                synced: stats.enforcer.synced,
+                set_aside: status.set_aside as u64,
+                unwritten: status.unwritten as u64,
+                synced: status.synced,
             },
-            allowlist: stats.enforcer.protected_networks as u64,
+            allowlist: status.allowed as u64,
             drops: Drops {
-                packets: stats.packets.dropped,
-                bytes: stats.packets.dropped_bytes,
+                packets: dropped.packets,
+                bytes: dropped.bytes,
             },
-            telemetry_lost: stats.telemetry.dropped,
+            telemetry_lost: self.telemetry.dropped(),
             spool: Spooled {
-                batches: stats.telemetry.spool.batches,
-                bytes: stats.telemetry.spool.bytes,
+                batches: spool.batches(),
+                bytes: spool.bytes(),
             },
-            bus_revision: revision,
+            bus_revision: status.revision,
         })
     }
 }

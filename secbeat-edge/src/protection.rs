@@ -1,61 +1,59 @@
-//! Keeps what is protected as the host and the config have it.
+//! The part of the allowlist that this host and its config need.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::HashMap;
 
-use secbeat_common::{maps::allow, prefix::Prefix, wire::AllowEntry};
+use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
-    protect::{self, Allowed, Known, Names, Protected},
+    protect::{self, Allowed, Known, Names},
     time::now_ms,
 };
 
 use crate::host::HostChange;
 
-/// Whom to protect, and why.
-pub struct Protection {
+/// Finds the networks that must never be banned on this host.
+pub(crate) struct Protection {
     known: Known,
     names: Names,
-    protected: Arc<Protected>,
-    /// The fleet's allowlist; with its end where that is known.
-    fleet: BTreeMap<Prefix, Option<i64>>,
+    /// Networks, each with a code of [`secbeat_common::maps::allow`].
+    nets: HashMap<Prefix, u32>,
     looked_at_ms: i64,
 }
 
 impl Protection {
     /// Looks the host over for the first time, and resolves names; blocks for as long as that takes.
     #[must_use]
-    pub fn find(known: Known) -> Self {
+    pub(crate) fn find(known: Known) -> Self {
         let names = known.resolve(&Names::default());
         let mut protection = Self {
             known,
             names,
-            protected: Arc::default(),
-            fleet: BTreeMap::new(),
+            nets: HashMap::new(),
             looked_at_ms: 0,
         };
-        protection.refresh();
+        protection.look();
         protection
     }
 
-    /// What is protected, shared with whoever has to know.
+    /// The networks, as last found.
     #[must_use]
-    pub fn protected(&self) -> Arc<Protected> {
-        self.protected.clone()
+    pub(crate) fn nets(&self) -> &HashMap<Prefix, u32> {
+        &self.nets
     }
 
-    /// What the config protects.
+    /// The entries of the config.
     #[must_use]
-    pub fn configured(&self) -> &[Allowed] {
+    pub(crate) fn configured(&self) -> &[Allowed] {
         &self.known.configured
     }
 
-    /// What was found and what was to be found.
+    /// What the search starts from, and the names as last resolved.
     #[must_use]
-    pub fn known(&self) -> (&Known, &Names) {
+    pub(crate) fn known(&self) -> (&Known, &Names) {
         (&self.known, &self.names)
     }
 
-    /// Takes in what the changes say themselves. Returns whether a [`refresh`](Self::refresh) is due.
-    pub fn take(&mut self, changes: Vec<HostChange>) -> bool {
+    /// Takes in what the changes say themselves. Returns whether a [`look`](Self::look) is due.
+    pub(crate) fn take(&mut self, changes: Vec<HostChange>) -> bool {
         let mut due = false;
         for change in changes {
             match change {
@@ -69,40 +67,18 @@ impl Protection {
         due
     }
 
-    /// The fleet's allowlist is this from now on; a [`refresh`](Self::refresh) is due.
-    pub fn set_fleet<'a>(&mut self, entries: impl Iterator<Item = &'a AllowEntry>) {
-        self.fleet = entries.map(|entry| (entry.network, entry.until_ms)).collect();
-    }
-
-    /// Until the fleet is heard, its allowlist is what the kernel still holds of it.
-    pub fn assume_fleet(&mut self, networks: impl Iterator<Item = Prefix>) {
-        self.fleet = networks.map(|network| (network, None)).collect();
-    }
-
-    /// Whether an entry of the config or of the fleet has ended since the last look, or a clock set back has revived one.
+    /// Whether an entry of the config has expired since the last look, or a clock set back has revived one.
     #[must_use]
-    pub fn has_turned(&self) -> bool {
+    pub(crate) fn is_outdated(&self) -> bool {
         let now_ms = now_ms();
-        let has_turned = |until: &i64| (now_ms < *until) != (self.looked_at_ms < *until);
-        let of_config = &mut self.known.configured.iter();
-        self.fleet.values().flatten().any(has_turned)
-            || of_config.any(|entry| entry.holds_at(now_ms) != entry.holds_at(self.looked_at_ms))
+        let mut entries = self.known.configured.iter();
+        entries.any(|entry| entry.holds_at(now_ms) != entry.holds_at(self.looked_at_ms))
     }
 
-    /// Looks the host over again; does not block. Returns whether anything has changed.
-    pub fn refresh(&mut self) -> bool {
+    /// Looks the host over again, and returns the networks; does not block.
+    pub(crate) fn look(&mut self) -> &HashMap<Prefix, u32> {
         self.looked_at_ms = now_ms();
-        let mut nets = protect::collect(
-            &self.known,
-            &self.names,
-            &self.protected.nets(),
-            self.looked_at_ms,
-        );
-        let of_fleet = self.fleet.iter();
-        let holding = of_fleet.filter(|(_, until)| until.is_none_or(|until| self.looked_at_ms < until));
-        for (network, _) in holding {
-            nets.entry(*network).or_insert(allow::FLEET);
-        }
-        self.protected.replace(nets)
+        self.nets = protect::collect(&self.known, &self.names, &self.nets, self.looked_at_ms);
+        &self.nets
     }
 }

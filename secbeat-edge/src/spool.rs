@@ -18,7 +18,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
     thread::JoinHandle,
@@ -64,48 +64,6 @@ pub struct EncodedBatch {
     pub payload: Bytes,
 }
 
-/// What lies in the spool, and what went through it since the start.
-#[derive(Debug, Default)]
-pub struct SpoolStats {
-    bytes: AtomicU64,
-    batches: AtomicU64,
-    written: AtomicU64,
-    torn: AtomicU64,
-    failing: AtomicBool,
-}
-
-impl SpoolStats {
-    /// Bytes on disk.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    /// Batches on disk that wait to be sent.
-    #[must_use]
-    pub fn batches(&self) -> u64 {
-        self.batches.load(Relaxed)
-    }
-
-    /// Batches written since the start.
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        self.written.load(Relaxed)
-    }
-
-    /// Segments that ended in the middle of a record, since the start.
-    #[must_use]
-    pub fn torn(&self) -> u64 {
-        self.torn.load(Relaxed)
-    }
-
-    /// Whether the folder could not be used when last tried.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Relaxed)
-    }
-}
-
 enum Command {
     Put(EncodedBatch),
     Next(oneshot::Sender<Option<EncodedBatch>>),
@@ -113,7 +71,7 @@ enum Command {
 
 /// The way to the spool's thread, which ends with it.
 #[derive(Debug)]
-pub struct Spool {
+pub(crate) struct Spool {
     commands: mpsc::Sender<Command>,
     waiting: Arc<AtomicUsize>,
     stats: Arc<TelemetryStats>,
@@ -126,7 +84,7 @@ impl Spool {
     /// # Errors
     ///
     /// When no thread can be had.
-    pub fn start(config: SpoolConfig, stats: Arc<TelemetryStats>) -> io::Result<Self> {
+    pub(crate) fn start(config: SpoolConfig, stats: Arc<TelemetryStats>) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
         let waiting = Arc::<AtomicUsize>::default();
         let keeper = Keeper {
@@ -149,7 +107,7 @@ impl Spool {
     }
 
     /// Hands a batch to the thread, or counts it as lost; never blocks.
-    pub fn put(&self, batch: EncodedBatch) {
+    pub(crate) fn put(&self, batch: EncodedBatch) {
         let (bytes, answers) = (batch.payload.len(), batch.answers);
         let before = self.waiting.fetch_add(bytes, Relaxed);
         let taken = before + bytes <= WAITING_BYTES && self.commands.send(Command::Put(batch)).is_ok();
@@ -160,7 +118,7 @@ impl Spool {
     }
 
     /// Takes the oldest batch out; `None` when nothing waits.
-    pub fn next(&self) -> impl Future<Output = Option<EncodedBatch>> + use<> {
+    pub(crate) fn next(&self) -> impl Future<Output = Option<EncodedBatch>> + use<> {
         let (reply, answer) = oneshot::channel();
         let asked = self.commands.send(Command::Next(reply));
         async move {
@@ -170,7 +128,7 @@ impl Spool {
     }
 
     /// Waits until all that was handed over is on disk. Blocks.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         drop(self.commands);
         if self.thread.join().is_err() {
             warn!("the spool's thread has died");
@@ -261,7 +219,7 @@ impl Keeper {
 
 /// The boot clock in milliseconds.
 #[must_use]
-pub fn boot_ms() -> u64 {
+pub(crate) fn boot_ms() -> u64 {
     boot_now().0 / 1_000_000
 }
 

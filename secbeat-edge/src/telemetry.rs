@@ -26,12 +26,10 @@ use secbeat_daemon::{bus::Bus, time::now_ms};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+pub use self::config::DEFAULT_QUEUE;
 use self::link::Link;
-pub use self::{
-    config::{DEFAULT_QUEUE, SpoolPlace, TelemetryConfig},
-    stats::{Loss, TelemetryStats},
-    wanted::Wanted,
-};
+pub(crate) use self::stats::Loss;
+pub(crate) use self::{config::TelemetryConfig, stats::TelemetryStats, wanted::Wanted};
 use crate::spool::{EncodedBatch, Spool, boot_ms};
 use secbeat_edge_core::{Answer, Batcher, Identity, Observation};
 
@@ -165,7 +163,7 @@ pub trait Sink: Send {
 /// # Errors
 ///
 /// When `edge_id` is no subject token, the names are too long for a batch, or no thread can be had for the spool.
-pub fn start(
+pub(crate) fn start(
     edge_id: &str,
     upstreams: Vec<String>,
     config: &TelemetryConfig,

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use secbeat_common::maps::{self, Ban};
+use secbeat_common::{
+    maps::{self, Ban},
+    prefix::Prefix,
+};
 
 use crate::BootTime;
 
@@ -36,6 +39,44 @@ impl From<Ban> for KernelBan {
             dropped_bytes: ban.dropped_bytes,
         }
     }
+}
+
+/// A change of one entry of the kernel's ban maps. Its stamp ([`KernelBan::unallowed_in`]) belongs to who writes it, and its
+/// drop counts are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The kernel surely does not hold the target: there are no drop counts to keep.
+    Add(Prefix, KernelBan),
+    /// An entry that is there already keeps its drop counts.
+    Put(Prefix, KernelBan),
+    /// An entry that is not there is fine.
+    Remove(Prefix),
+}
+
+impl Entry {
+    #[must_use]
+    pub fn target(&self) -> Prefix {
+        match self {
+            Self::Add(target, _) | Self::Put(target, _) | Self::Remove(target) => *target,
+        }
+    }
+}
+
+/// A ban that was found in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObservedBan {
+    pub target: Prefix,
+    pub ban: KernelBan,
+    pub stamp: Stamp,
+}
+
+/// How the stamp of a ban in the kernel relates to the allowlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// It is the one that the ban would be written with now.
+    Current,
+    /// It slows the program down: the ban should be written again.
+    Outdated,
 }
 
 /// How full a ban map is.
@@ -106,5 +147,23 @@ impl FromStr for FilterMode {
             "observe" => Ok(Self::Observe),
             _ => Err(UnknownMode(text.to_owned())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_have_the_names_of_the_config() {
+        for (mode, name) in [(FilterMode::Enforce, "enforce"), (FilterMode::Observe, "observe")] {
+            assert_eq!(mode.to_string(), name);
+            assert_eq!(name.parse::<FilterMode>().unwrap(), mode);
+        }
+        let error = "Enforce".parse::<FilterMode>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid mode `Enforce`: use `enforce` or `observe`"
+        );
     }
 }

@@ -1,19 +1,30 @@
 //! The edge without I/O: commands, observations and the time go in, decisions come out as values.
 #![forbid(unsafe_code)]
 
+mod admission;
+mod allowlist;
 mod batch;
+mod enforcer;
 mod kernel;
 mod reconcile;
+#[cfg(any(test, feature = "testing"))]
+mod testing;
 mod time;
 
+#[cfg(any(test, feature = "testing"))]
+pub use self::testing::{Carried, MemoryKernel};
 pub use self::{
+    admission::Refusal,
+    allowlist::Allowlist,
     batch::{
         Answer, BatchConfig, BatchError, Batcher, Identity, MAX_EVENTS, MAX_METHOD, MAX_SOURCES,
         MAX_UPSTREAM_NAMES, Observation, RequestText,
     },
-    kernel::{BAN_MAPS, Fill, FilterMode, KernelBan, UnknownMode},
-    reconcile::{
-        Change, Drift, Enforced, Entry, Limits, Origin, Pass, Reconciler, Refusal, Surroundings, cover,
+    enforcer::{
+        BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, EnforcerStatus, Event, Fact, Order,
+        OrderError, ReconcileStats, Reply, Step, Ticket, WriteId, WriteOutcome,
     },
+    kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
+    reconcile::{Drift, Enforced, FleetBan, Origin, cover},
     time::{BootTime, Moment},
 };

@@ -1,7 +1,7 @@
-//! Desired bans against the kernel's: a pure core. Commands and a look at the kernel go in, changes to make come out.
+//! Desired bans against the kernel's. Commands and observations of the kernel go in, changes to make come out.
 //!
-//! The desired set is what the bus says, plus the bans that were added on this host. The kernel's maps may differ from it
-//! at any time (an LRU evicts, an operator meddles, a daemon was down); a [`Pass`] finds out and repairs.
+//! The desired bans are those of the bus, and those that were added on this host. The kernel's maps may differ from them
+//! at any time: an LRU map evicts, an operator changes a map, the daemon was down. A [`Pass`] compares and repairs.
 
 mod claims;
 mod nets;
@@ -23,18 +23,19 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::pass::Pass;
 use self::{
     claims::{Claims, FleetClaim},
     received::{Ban, Received},
 };
-pub use self::{
-    nets::{Entry, cover},
-    pass::{Drift, Pass, Surroundings},
+pub use self::{nets::cover, pass::Drift};
+use crate::{
+    BootTime, Moment, Refusal,
+    admission::{Admission, Room, check_target, left},
 };
-use crate::{BootTime, Moment};
 
-/// What this edge enforces and why.
-#[derive(Clone, Debug, PartialEq)]
+/// A ban that this edge enforces, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enforced {
     pub ends: BootTime,
     pub reason: Reason,
@@ -44,12 +45,21 @@ pub struct Enforced {
     pub note: Arc<str>,
 }
 
-/// Who asked for a ban.
+/// A ban of the fleet that an edge enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FleetBan {
+    pub target: Prefix,
+    pub command_id: Uuid,
+    /// As commanded, milliseconds since the Unix epoch.
+    pub expires_at_ms: i64,
+}
+
+/// Where a ban comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The fleet, by this command.
+    /// An orchestrator, by this command.
     Fleet(Uuid),
-    /// Somebody on this host.
+    /// An operator of this host.
     Local,
 }
 
@@ -64,102 +74,78 @@ impl Origin {
     }
 }
 
-/// A change to make. [`Layer`] says where.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+/// A change of what is enforced. [`Enforced::layer`] says where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
     Put(Prefix, Enforced),
     Remove(Prefix),
 }
 
 impl Change {
-    /// Whom it concerns.
-    #[must_use]
-    pub fn target(&self) -> Prefix {
+    pub(crate) fn target(&self) -> Prefix {
         match self {
             Self::Put(target, _) | Self::Remove(target) => *target,
         }
     }
 }
 
-/// Why a command is not enforced here.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("{0} is never banned: {1}")]
-    Unbannable(Prefix, &'static str),
-    #[error("{0} is protected on this host")]
-    Protected(Prefix),
-    #[error(
-        "{0} is one network too many: {MAX_BANNED_NETS} are banned (single sources, IPv4 /32 and IPv6 /64, do not count)"
-    )]
-    TooManyNets(Prefix),
-    #[error("the ban has ended already")]
-    Ended,
-    #[error("the ban is for another edge")]
-    OtherScope,
-    #[error("an operator lifted this ban on this host")]
-    Overridden,
-    #[error("its orchestrator no longer owned the partition")]
-    Stale,
-}
-
-/// The limits on what an edge enforces.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Longest ban: whoever issues commands cannot ban for longer, unless an operator bans for ever.
-    pub max_ban: Duration,
-    pub edge_id: String,
-}
-
-/// The desired set of one edge.
+/// The desired bans of one edge.
 #[derive(Debug)]
-pub struct Reconciler {
-    limits: Limits,
+pub(crate) struct Reconciler {
+    admission: Admission,
     claims: HashMap<Prefix, Claims>,
     /// Those of `claims` that are no single source, with their own ends if they are for the kernel.
     nets: NetTable<Option<BootTime>>,
-    /// Fleet bans that were lifted on this host, until their end.
-    overridden: HashMap<Uuid, BootTime>,
     received: Received,
-    /// Whether the bus has said what it desires since this process started; before that nothing is foreign.
+    /// Whether a whole snapshot of the bus was read since this process started; before that nothing is unknown.
     synced: bool,
     /// The pass that is under way or was the last.
     pass: u32,
-    /// Whether the kernel may hold bans that this process neither wrote nor saw.
-    strangers: bool,
+    /// Whether the kernel may hold bans that this process neither wrote nor found.
+    has_unknown: bool,
 }
 
 impl Reconciler {
-    /// An edge that desires nothing yet.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    /// A reconciler without desired bans.
+    pub(crate) fn new(admission: Admission) -> Self {
         Self {
-            limits,
+            admission,
             claims: HashMap::new(),
             nets: NetTable::default(),
-            overridden: HashMap::new(),
             received: Received::default(),
             synced: false,
             pass: 0,
-            strangers: true,
+            has_unknown: true,
         }
     }
 
-    /// What is enforced, ended bans not yet pruned included.
-    pub fn desired(&self) -> impl Iterator<Item = (&Prefix, &Enforced)> {
+    /// The bans that are enforced, expired ones that are not yet pruned included.
+    pub(crate) fn desired(&self) -> impl Iterator<Item = (&Prefix, &Enforced)> {
         self.claims
             .iter()
             .filter_map(|(target, claims)| Some((target, claims.enforced()?)))
     }
 
-    /// What is enforced against `target`.
-    #[must_use]
-    pub fn get(&self, target: &Prefix) -> Option<&Enforced> {
+    /// The bans of the fleet that have not expired at `now`.
+    pub(crate) fn fleet_bans(&self, now: BootTime) -> impl Iterator<Item = FleetBan> {
+        self.claims.iter().filter_map(move |(target, claims)| {
+            let claim = claims.fleet().filter(|claim| claim.ban.ends > now)?;
+            Some(FleetBan {
+                target: *target,
+                command_id: claim.id,
+                expires_at_ms: claim.expires_at_ms,
+            })
+        })
+    }
+
+    /// The ban of `target` that is enforced.
+    #[cfg(test)]
+    pub(crate) fn get(&self, target: &Prefix) -> Option<&Enforced> {
         self.claims.get(target)?.enforced()
     }
 
-    /// Whether the fleet's command `id` against `target` has been taken already.
-    #[must_use]
-    pub fn has_command(&self, target: &Prefix, id: Uuid) -> bool {
+    /// Whether the command `id` against `target` was received already, be it enforced or refused.
+    pub(crate) fn has_command(&self, target: &Prefix, id: Uuid) -> bool {
         self.claims
             .get(target)
             .and_then(Claims::fleet)
@@ -167,62 +153,45 @@ impl Reconciler {
             || self.received.is_aside(target, id)
     }
 
-    /// The fleet's bans as received, at `now_ms` of the wall clock.
-    #[must_use]
-    pub fn received(&self, now_ms: i64) -> Extract {
+    /// The digest of the bans as received from the bus, at `now_ms` of the wall clock.
+    pub(crate) fn digest(&self, now_ms: i64) -> Extract {
         self.received.extract(now_ms)
     }
 
-    /// How many of them are not enforced here, and rightly.
-    #[must_use]
-    pub fn set_aside(&self) -> usize {
+    /// How many received bans are rightly not enforced here.
+    pub(crate) fn set_aside(&self) -> usize {
         self.received.aside()
     }
 
-    /// Whether the bus has been heard since this process started.
-    #[must_use]
-    pub fn is_synced(&self) -> bool {
+    /// Whether a whole snapshot of the bus was read since this process started.
+    pub(crate) fn is_synced(&self) -> bool {
         self.synced
     }
 
-    /// Takes one command from the bus. `protects` tells whether this host protects all of a prefix. `None` means that it
-    /// was taken before: its end stays what it was, so that a jump of the wall clock does not move it, and nothing is
-    /// written anew, since in an LRU map that can cost another ban its place.
+    /// Takes one command from the bus. `allowlisted` tells whether all of a prefix is allowlisted on this host. `None`
+    /// means that it was taken before: its end stays what it was, so that a jump of the wall clock does not move it, and
+    /// nothing is written again, since in an LRU map that can cost another ban its place.
     ///
     /// # Errors
     ///
-    /// When it is not to be enforced here; nothing changes then.
-    pub fn accept(
+    /// A [`Refusal`] if it is not to be enforced here; what is enforced does not change then.
+    pub(crate) fn accept(
         &mut self,
         command: &BlockCommand,
         now: Moment,
-        protects: impl Fn(&Prefix) -> bool,
+        allowlisted: impl Fn(&Prefix) -> bool,
     ) -> Result<Option<Change>, Refusal> {
-        let left = command.expires_at_ms.saturating_sub(now.wall_ms);
-        let left = u64::try_from(left)
-            .ok()
-            .filter(|&ms| ms > 0)
-            .ok_or(Refusal::Ended)?;
-        let left = Duration::from_millis(left);
-        let (over, ends) = if command.is_permanent() {
-            let by_hand = command.reason == Reason::Manual;
-            let ends = by_hand.then_some(BootTime::NEVER);
-            (
-                BootTime::NEVER,
-                ends.unwrap_or_else(|| now.boot.plus(self.limits.max_ban)),
-            )
-        } else {
-            (now.boot.plus(left), now.boot.plus(left.min(self.limits.max_ban)))
-        };
+        let lifetime = self.admission.lifetime(command, now)?;
         let received = Ban {
             item: command.into(),
-            over,
+            over: lifetime.commanded,
             spent: false,
         };
         if self.received.is_spent(&command.target, command.id) {
             return Ok(None);
         }
-        if let Err(refusal) = self.acceptable(command, protects) {
+        let room = self.room(&command.target);
+        if let Err(refusal) = self.admission.check(command, room, allowlisted) {
             self.set_aside_instead(received);
             return Err(refusal);
         }
@@ -237,8 +206,9 @@ impl Reconciler {
         let before = claims.set_fleet(FleetClaim {
             id: command.id,
             received: Some(received),
+            expires_at_ms: command.expires_at_ms,
             ban: Enforced {
-                ends,
+                ends: lifetime.enforced,
                 reason: command.reason,
                 strikes: command.strikes,
                 layer: command.layer,
@@ -254,34 +224,21 @@ impl Reconciler {
     }
 
     /// Takes a command whose issuer no longer owned the target's partition: the bus holds it, this edge does not.
-    pub fn refuse_stale(&mut self, command: &BlockCommand, now: Moment) -> Refusal {
-        let left = command.expires_at_ms.saturating_sub(now.wall_ms);
-        match u64::try_from(left) {
-            Ok(left @ 1..) => {
+    pub(crate) fn refuse_stale(&mut self, command: &BlockCommand, now: Moment) -> Refusal {
+        match left(command, now) {
+            Ok(left) => {
                 self.set_aside_instead(Ban {
                     item: command.into(),
-                    over: now.boot.plus(Duration::from_millis(left)),
+                    over: now.boot.plus(left),
                     spent: false,
                 });
                 Refusal::Stale
             }
-            _ => Refusal::Ended,
+            Err(refusal) => refusal,
         }
     }
 
-    /// Whether this edge enforces such a command at all.
-    fn acceptable(&self, command: &BlockCommand, protects: impl Fn(&Prefix) -> bool) -> Result<(), Refusal> {
-        self.bannable(&command.target, protects)?;
-        if !command.scope.holds_on(&self.limits.edge_id) {
-            return Err(Refusal::OtherScope);
-        }
-        if self.overridden.contains_key(&command.id) {
-            return Err(Refusal::Overridden);
-        }
-        Ok(())
-    }
-
-    /// The fleet's ban of a target is one that is not enforced here, whatever is.
+    /// Notes that the bus holds `ban`, which is not enforced here. What is enforced stays.
     fn set_aside_instead(&mut self, ban: Ban) {
         let claim = self.claims.get_mut(&ban.item.target).and_then(Claims::fleet_mut);
         if let Some(before) = claim.and_then(|claim| claim.received.take()) {
@@ -291,7 +248,7 @@ impl Reconciler {
     }
 
     /// Takes the removal of a ban from the bus. A ban that was added on this host stays.
-    pub fn withdraw(&mut self, target: &Prefix) -> Option<Change> {
+    pub(crate) fn withdraw(&mut self, target: &Prefix) -> Option<Change> {
         self.received.take_back(target);
         let claim = self.claims.get_mut(target)?.take_fleet()?;
         if let Some(ban) = &claim.received {
@@ -300,8 +257,8 @@ impl Reconciler {
         Some(self.change(*target))
     }
 
-    /// Ends a snapshot of the bus: fleet bans whose target is not among `present` were lifted while nobody listened.
-    pub fn complete_snapshot(&mut self, present: &HashSet<Prefix>) -> Vec<Change> {
+    /// Ends a snapshot of the bus: bans whose target is not among `present` were lifted while this edge was disconnected.
+    pub(crate) fn complete_snapshot(&mut self, present: &HashSet<Prefix>) -> Vec<Change> {
         self.synced = true;
         self.received.keep_present(present);
         let gone: Vec<_> = self
@@ -317,18 +274,18 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// When it may not be banned here.
-    pub fn ban_locally(
+    /// A [`Refusal`] if it may not be banned here.
+    pub(crate) fn ban_locally(
         &mut self,
         target: Prefix,
         duration: Duration,
         note: String,
         now: Moment,
-        protects: impl Fn(&Prefix) -> bool,
+        allowlisted: impl Fn(&Prefix) -> bool,
     ) -> Result<Change, Refusal> {
-        self.bannable(&target, protects)?;
+        check_target(&target, self.room(&target), allowlisted)?;
         self.claims.entry(target).or_default().set_local(Enforced {
-            ends: now.boot.plus(duration.min(self.limits.max_ban)),
+            ends: self.admission.end(duration, now),
             reason: Reason::Manual,
             strikes: 0,
             layer: Layer::Kernel,
@@ -338,13 +295,13 @@ impl Reconciler {
         Ok(self.change(target))
     }
 
-    /// Lifts a ban on this host alone, whoever wanted it; a fleet ban stays lifted here until the fleet issues another one.
-    /// Tells who had wanted it: the fleet, if both had.
-    pub fn unban_locally(&mut self, target: &Prefix) -> Option<(Origin, Change)> {
+    /// Lifts a ban on this host alone, wherever it comes from. An orchestrator's ban stays lifted here until it issues
+    /// another one. Returns the origin of the ban: the fleet, if there were two.
+    pub(crate) fn unban_locally(&mut self, target: &Prefix) -> Option<(Origin, Change)> {
         let mut claims = self.claims.remove(target)?;
         let enforced = claims.enforced()?.origin;
         let origin = claims.take_fleet().map_or(enforced, |claim| {
-            self.overridden.insert(claim.id, claim.ban.ends);
+            self.admission.override_command(claim.id, claim.ban.ends);
             if let Some(ban) = claim.received {
                 self.received.forget(&ban);
                 self.received.set_aside(ban);
@@ -354,9 +311,9 @@ impl Reconciler {
         Some((origin, self.change(*target)))
     }
 
-    /// Forgets bans that have ended.
-    pub fn prune(&mut self, now: BootTime) -> Vec<Change> {
-        self.overridden.retain(|_, ends| *ends > now);
+    /// Forgets bans that have expired.
+    pub(crate) fn prune(&mut self, now: BootTime) -> Vec<Change> {
+        self.admission.prune(now);
         self.received.prune(now);
         let received = &mut self.received;
         let prune = |(target, claims): (&Prefix, &mut Claims)| {
@@ -373,7 +330,7 @@ impl Reconciler {
         ended.into_iter().map(|target| self.change(target)).collect()
     }
 
-    /// What to do about `target` now that its claims have changed.
+    /// Returns the change that follows from the claims on `target`, which have changed.
     fn change(&mut self, target: Prefix) -> Change {
         let desired = self.claims.get(&target).and_then(Claims::enforced).cloned();
         match &desired {
@@ -392,18 +349,13 @@ impl Reconciler {
         }
     }
 
-    fn bannable(&self, target: &Prefix, protects: impl Fn(&Prefix) -> bool) -> Result<(), Refusal> {
-        if let Some(why) = target.unbannable() {
-            return Err(Refusal::Unbannable(*target, why));
-        }
-        if protects(target) {
-            return Err(Refusal::Protected(*target));
-        }
+    fn room(&self, target: &Prefix) -> Room {
         let is_new_net = !target.is_single() && self.nets.get(target).is_none();
         if is_new_net && self.nets.len() >= MAX_BANNED_NETS as usize {
-            return Err(Refusal::TooManyNets(*target));
+            Room::Full
+        } else {
+            Room::Enough
         }
-        Ok(())
     }
 }
 

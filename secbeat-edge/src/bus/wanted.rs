@@ -23,7 +23,7 @@ use crate::telemetry::Wanted;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Follows what is wanted for ever. What was read last stays while the bus is away.
-pub async fn watch_wanted(mut bus: Bus, wanted: Wanted, trust: Trust, garbage: &Garbage) {
+pub(crate) async fn watch_wanted(mut bus: Bus, wanted: Wanted, trust: Trust, garbage: &Garbage) {
     let mut connection = 0;
     loop {
         connection = bus.connection_after(connection).await;

@@ -9,8 +9,8 @@ use secbeat_daemon::{
 
 use super::Places;
 use crate::{
-    admin::allowed::{AllowedView, views},
     kernel,
+    view::{AllowedView, allowed_views},
 };
 
 pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
@@ -19,7 +19,7 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             // The config may be another one than the daemon had; the kernel knows no comments and no ends.
-            views(
+            allowed_views(
                 &kernel::read_allowed(&places.pins)?,
                 &[],
                 &Allowlist::default(),

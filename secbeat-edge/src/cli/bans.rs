@@ -8,27 +8,20 @@ use secbeat_daemon::{
     config::HumanDuration,
     exit::Coded,
     protect::sessions,
-    time::{ends_in, now_ms},
+    time::ends_in,
 };
 
 use super::Places;
 use crate::{
-    admin::{BanRequest, Unbanned, view::BanView},
-    kernel::{self, BanMaps, Floods, Pins, boot_now},
+    kernel::{self, BanMaps, Floods, Pins, boot_now, moment_now},
     protection::Protection,
+    view::{BanRequest, BanView, Unbanned},
 };
-use secbeat_edge_core::{KernelBan, Moment, cover};
-
-fn now() -> Moment {
-    Moment {
-        wall_ms: now_ms(),
-        boot: boot_now(),
-    }
-}
+use secbeat_edge_core::{Allowlist, KernelBan, cover};
 
 /// Bans in the kernel that have not ended.
 pub(super) fn in_kernel(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
-    let now = now();
+    let now = moment_now();
     let mut bans = BanMaps::open(pins)?.all()?;
     bans.retain(|(_, ban)| ban.ends > now.boot);
     bans.sort_by_key(|(target, _)| *target);
@@ -98,7 +91,7 @@ pub(super) fn ban(
         Err(CallError::Unreachable(_)) => {
             let ban = ban_in_kernel(places, target, duration)?;
             let told = format!("banned {target} for {duration} in the kernel; the daemon is not running");
-            (BanView::of_kernel(target, &ban, now()), told)
+            (BanView::of_kernel(target, &ban, moment_now()), told)
         }
         Err(error) => return Err(error.into()),
     };
@@ -114,7 +107,8 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
-    if Protection::find(places.known.clone()).protected().covers(target) {
+    let host = Protection::find(places.known.clone()).nets().clone();
+    if Allowlist::new(host, []).covers(target) {
         bail!("{target} is protected on this host");
     }
     kernel::require_host()?;

@@ -7,8 +7,8 @@ use secbeat_daemon::{
 
 use super::Places;
 use crate::{
-    admin::{ModeRequest, view::Stats},
     kernel::SettingsMap,
+    view::{ModeRequest, StatsView},
 };
 use secbeat_edge_core::FilterMode;
 
@@ -25,7 +25,7 @@ pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> 
 }
 
 fn current(places: &Places) -> anyhow::Result<FilterMode> {
-    match places.api().get::<Stats>("/api/v1/stats") {
+    match places.api().get::<StatsView>("/api/v1/stats") {
         Ok(stats) => Ok(stats.enforcer.mode),
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;

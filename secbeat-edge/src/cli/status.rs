@@ -8,9 +8,8 @@ use serde::Serialize;
 
 use super::{Places, bans};
 use crate::{
-    admin::view::{Packets, ReconcileView, Stats},
-    kernel::{self, Attachment, SettingsMap},
-    sources::access_log::AccessLogView,
+    kernel::{self, SettingsMap},
+    view::{AccessLogView, AttachmentView, PacketsView, ReconcileView, StatsView},
 };
 use secbeat_edge_core::FilterMode;
 
@@ -18,24 +17,24 @@ use secbeat_edge_core::FilterMode;
 #[derive(Debug, Serialize)]
 struct Status {
     running: bool,
-    attached: Vec<Attachment>,
+    attached: Vec<AttachmentView>,
     /// `None` where no program is pinned.
     mode: Option<FilterMode>,
     bans_in_kernel: usize,
-    packets: Packets,
+    packets: PacketsView,
     #[serde(skip_serializing_if = "Option::is_none")]
-    daemon: Option<Stats>,
+    daemon: Option<StatsView>,
 }
 
 pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
-    let daemon: Option<Stats> = match places.api().get("/api/v1/stats") {
+    let daemon: Option<StatsView> = match places.api().get("/api/v1/stats") {
         Ok(stats) => Some(stats),
         Err(CallError::Unreachable(_)) => None,
         Err(error) => return Err(error.into()),
     };
     let attached = kernel::attachments(&places.pins)?;
     let (mode, bans_in_kernel, packets) = if attached.is_empty() {
-        (None, 0, Packets::default())
+        (None, 0, PacketsView::default())
     } else {
         (
             Some(SettingsMap::open(&places.pins)?.mode()?),
@@ -45,7 +44,7 @@ pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
     };
     let status = Status {
         running: daemon.is_some(),
-        attached,
+        attached: attached.into_iter().map(Into::into).collect(),
         mode,
         bans_in_kernel,
         packets,

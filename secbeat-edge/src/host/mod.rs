@@ -15,19 +15,17 @@ use secbeat_daemon::protect::Names;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;
 
+pub use self::links::{LinkChange, LinkEvent};
+pub(crate) use self::names::resolve_names;
 use self::{
     files::{Files, Topic},
     links::Links,
     netlink::{Netlink, Notice},
     pending::Pending,
 };
-pub use self::{
-    links::{LinkChange, LinkEvent},
-    names::resolve_names,
-};
 
 /// Batches of changes that may wait for the enforcer; past it they are gathered further.
-pub const BATCHES: usize = 4;
+pub(crate) const BATCHES: usize = 4;
 
 /// What has changed on this host. All but the last two only say where to look again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tracing::error;
 use super::HostChange;
 
 /// Resolves the names of `known` every `interval`, and tells when they have come to mean something else than `names`.
-pub async fn resolve_names(
+pub(crate) async fn resolve_names(
     known: Known,
     mut names: Names,
     interval: Duration,

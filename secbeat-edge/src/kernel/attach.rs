@@ -23,7 +23,7 @@ use super::{
 };
 
 /// One interface under protection.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     pub interface: String,
     /// `native` or `generic`.

@@ -13,7 +13,7 @@ use secbeat_edge_core::KernelBan;
 
 use super::{
     Pins, SettingsMap,
-    bans::{JiffyBan, absent_is_none},
+    entry::{JiffyBan, absent_is_none},
 };
 
 /// The trie and the switch that makes the program look into it.

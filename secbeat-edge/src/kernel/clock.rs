@@ -6,13 +6,23 @@ use anyhow::{Context, anyhow};
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 use secbeat_common::maps::ClockReading;
-use secbeat_edge_core::BootTime;
+use secbeat_daemon::time::now_ms;
+use secbeat_edge_core::{BootTime, Moment};
 
 /// The boot clock, now.
 #[must_use]
 pub fn boot_now() -> BootTime {
     // The clock exists on every supported kernel; zero would only make every ban look fresh.
     BootTime(clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| nanoseconds(time.into())))
+}
+
+/// Both clocks, now.
+#[must_use]
+pub fn moment_now() -> Moment {
+    Moment {
+        wall_ms: now_ms(),
+        boot: boot_now(),
+    }
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

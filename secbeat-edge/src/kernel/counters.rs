@@ -7,7 +7,7 @@ use secbeat_common::{
     verdict::Verdict,
 };
 
-use super::Pins;
+use super::{Attachment, Pins, attachments};
 
 /// Sums over all CPUs, since the maps were made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +16,34 @@ pub struct Totals {
     pub verdicts: [Counter; Verdict::COUNT],
     /// Events that found the ring buffer full.
     pub lost_events: u64,
+}
+
+/// The program on its interfaces, as read from what is pinned.
+#[derive(Clone, Debug, Default)]
+pub struct XdpReport {
+    pub attachments: Vec<Attachment>,
+    /// Zero where nothing is attached.
+    pub packets: Totals,
+}
+
+impl XdpReport {
+    /// Reads the pins and the counters. An edge without pins has nothing attached.
+    ///
+    /// # Errors
+    ///
+    /// When the pins cannot be read, or the kernel refuses.
+    pub fn read(pins: Option<&Pins>) -> anyhow::Result<Self> {
+        let Some(pins) = pins else {
+            return Ok(Self::default());
+        };
+        let attachments = attachments(pins)?;
+        let packets = if attachments.is_empty() {
+            Totals::default()
+        } else {
+            read_totals(pins)?
+        };
+        Ok(Self { attachments, packets })
+    }
 }
 
 /// Reads the counters; works without the daemon.

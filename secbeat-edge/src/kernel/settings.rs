@@ -101,18 +101,3 @@ impl SettingsMap {
         Ok(after)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_have_the_names_of_the_config() {
-        for (mode, name) in [(FilterMode::Enforce, "enforce"), (FilterMode::Observe, "observe")] {
-            assert_eq!(mode.to_string(), name);
-            assert_eq!(name.parse::<FilterMode>().unwrap(), mode);
-        }
-        let error = "Enforce".parse::<FilterMode>().unwrap_err();
-        assert_eq!(error.to_string(), "`Enforce` is no mode: `enforce` or `observe`");
-    }
-}

@@ -12,8 +12,8 @@ use secbeat_edge_core::KernelBan;
 
 use super::{
     Pins,
-    bans::{Counts, JiffyBan, Unwritten, absent_is_none},
     batch::{self, Cursor, HashMapFd},
+    entry::{Counts, JiffyBan, Unwritten, absent_is_none},
 };
 
 /// The key of a source, in memory as it is in a packet.

@@ -21,15 +21,14 @@ use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
 use tokio::net::TcpListener;
 
 use super::client_address::{Client, ClientHeader, ClientRule, Connection, TrustedProxies, Unattributed};
-use super::proxy::Gate as _;
-use crate::l7::{Admission, L7Bans};
+use super::gate::{Admission, Gate};
 
 /// The path; what follows it after a slash does not matter.
 const PATH: &str = "/authz";
 
 /// What was answered, since the start.
 #[derive(Debug, Default)]
-pub struct AuthzStats {
+pub(crate) struct AuthzStats {
     allowed: AtomicU64,
     denied: AtomicU64,
     unattributed: AtomicU64,
@@ -38,35 +37,35 @@ pub struct AuthzStats {
 impl AuthzStats {
     /// Answers 200 for a client that could be named.
     #[must_use]
-    pub fn allowed(&self) -> u64 {
+    pub(crate) fn allowed(&self) -> u64 {
         self.allowed.load(Relaxed)
     }
 
     /// Answers 403.
     #[must_use]
-    pub fn denied(&self) -> u64 {
+    pub(crate) fn denied(&self) -> u64 {
         self.denied.load(Relaxed)
     }
 
     /// Answers 200 because no client could be named.
     #[must_use]
-    pub fn unattributed(&self) -> u64 {
+    pub(crate) fn unattributed(&self) -> u64 {
         self.unattributed.load(Relaxed)
     }
 }
 
 /// Answers `/authz`. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Authz {
+#[derive(Clone)]
+pub(crate) struct Authz {
     rule: Arc<ClientRule>,
-    bans: Arc<L7Bans>,
+    gate: Arc<dyn Gate>,
     stats: Arc<AuthzStats>,
 }
 
 impl Authz {
     /// Clients are named in `header` by whoever asks from this host or from one of the `trusted` networks.
     #[must_use]
-    pub fn new(trusted: &[Prefix], header: ClientHeader, bans: Arc<L7Bans>) -> Self {
+    pub(crate) fn new(trusted: &[Prefix], header: ClientHeader, gate: Arc<dyn Gate>) -> Self {
         let loopback = ["127.0.0.0/8", "::1/128"];
         let loopback = loopback.iter().filter_map(|net| net.parse().ok());
         let rule = ClientRule {
@@ -77,14 +76,14 @@ impl Authz {
         };
         Self {
             rule: Arc::new(rule),
-            bans,
+            gate,
             stats: Arc::default(),
         }
     }
 
     /// Counters.
     #[must_use]
-    pub fn stats(&self) -> Arc<AuthzStats> {
+    pub(crate) fn stats(&self) -> Arc<AuthzStats> {
         self.stats.clone()
     }
 
@@ -93,7 +92,7 @@ impl Authz {
     /// # Errors
     ///
     /// When the listener fails.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
@@ -114,7 +113,7 @@ impl Authz {
             learned_from: LearnedFrom::Header,
             ..client
         };
-        Ok(self.bans.admission(client))
+        Ok(self.gate.admission(client))
     }
 }
 
@@ -144,7 +143,7 @@ mod tests {
     use secbeat_daemon::protect::Protected;
 
     use super::*;
-    use crate::config::Enforcement;
+    use crate::{config::Enforcement, l7::L7Bans};
     use secbeat_edge_core::{BootTime, FilterMode};
 
     const BANNED_AT_L7: &str = "198.51.100.7";

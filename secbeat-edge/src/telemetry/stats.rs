@@ -1,10 +1,8 @@
 //! What became of the answers.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use strum::{IntoStaticStr, VariantArray};
-
-use crate::spool::SpoolStats;
 
 /// Why answers are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
@@ -94,6 +92,48 @@ impl TelemetryStats {
     #[must_use]
     pub fn spool(&self) -> &SpoolStats {
         &self.spool
+    }
+}
+
+/// What lies in the spool, and what went through it since the start.
+#[derive(Debug, Default)]
+pub struct SpoolStats {
+    pub(crate) bytes: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) written: AtomicU64,
+    pub(crate) torn: AtomicU64,
+    pub(crate) failing: AtomicBool,
+}
+
+impl SpoolStats {
+    /// Bytes on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Batches on disk that wait to be sent.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Relaxed)
+    }
+
+    /// Batches written since the start.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Segments that ended in the middle of a record, since the start.
+    #[must_use]
+    pub fn torn(&self) -> u64 {
+        self.torn.load(Relaxed)
+    }
+
+    /// Whether the folder could not be used when last tried.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Relaxed)
     }
 }
 

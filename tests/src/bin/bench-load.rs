@@ -12,17 +12,20 @@ use std::{
     net::Ipv4Addr,
     os::fd::AsRawFd,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aya::maps::MapData;
 use secbeat_common::{
-    maps::{self, origin, reason},
+    maps,
     prefix::Prefix,
     wire::{Action, BlockCommand, Layer, Reason, Scope},
 };
 use secbeat_edge::kernel::{BanMaps, JiffyClock, boot_now};
-use secbeat_edge_core::{BootTime, Change, Entry, KernelBan, Limits, Moment, Reconciler, Surroundings};
+use secbeat_edge_core::{
+    BAN_MAPS, BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, Entry, Event, Fill, KernelBan,
+    Moment, ObservedBan, Stamp, Step, WriteId, WriteOutcome,
+};
 use secbeat_tests::{bench::cpus::settle_down, lab::pinned::PinnedFilter};
 use serde_json::{Value, json};
 
@@ -34,6 +37,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Orders that the edge takes at once, and writes together.
 const AT_ONCE: usize = 1024;
 const BAN_TIME_MS: i64 = 3_600_000;
+const STAMP: u32 = 1;
 
 /// What is measured.
 struct Figures {
@@ -85,34 +89,32 @@ fn arguments() -> Option<(u32, u32, bool)> {
 fn measure(count: u32, slots: u32) -> Figures {
     let pinned = PinnedFilter::load(slots);
     let (mut bans, clock) = (pinned.bans(), pinned.clock());
-    let mut reconciler = Reconciler::new(Limits {
-        max_ban: Duration::from_secs(24 * 3600),
-        edge_id: "bench".to_owned(),
-    });
-
-    let now = Moment {
-        wall_ms: 0,
-        boot: boot_now(),
-    };
+    let mut edge = Edge::new();
     let commands: Vec<_> = (0..count).map(command).collect();
-    let begun = Instant::now();
-    let changes: Vec<Change> = commands
-        .iter()
-        .filter_map(|command| {
-            reconciler
-                .accept(command, now, |_| false)
-                .expect("a ban that is taken")
-        })
+    let events: Vec<_> = commands
+        .chunks(AT_ONCE)
+        .map(|some| Event::Bucket(some.iter().map(put).collect()))
         .collect();
+    let mut writes = Vec::new();
+    let begun = Instant::now();
+    for event in events {
+        writes.extend(edge.handle(event).into_iter().filter_map(|effect| match effect {
+            Effect::Write(id, entries) => Some((id, entries)),
+            _ => None,
+        }));
+    }
     let taken = begun.elapsed();
-
-    let (mut walk, pass) = (bans.begin(), reconciler.begin());
-    while bans.next(&mut walk).expect("reading the maps").is_some() {}
-    // As after the edge's first look into a kernel that holds nothing.
-    let _ = reconciler.finish(pass, now.boot);
-    let written = write(&mut reconciler, &changes, &mut bans, &clock);
-    let rewritten = write(&mut reconciler, &changes, &mut bans, &clock);
-    let (compared, longest_step, in_kernel) = compare(&mut reconciler, &bans);
+    let written = edge.write(&writes, &mut bans, &clock);
+    let again = |entry: &Entry| match *entry {
+        Entry::Add(target, ban) => Entry::Put(target, ban),
+        entry => entry,
+    };
+    let again: Vec<(WriteId, Vec<Entry>)> = writes
+        .iter()
+        .map(|(id, entries)| (*id, entries.iter().map(again).collect()))
+        .collect();
+    let rewritten = edge.write(&again, &mut bans, &clock);
+    let (compared, longest_step, in_kernel) = edge.compare(&bans);
     Figures {
         bans: count,
         slots,
@@ -123,6 +125,14 @@ fn measure(count: u32, slots: u32) -> Figures {
         longest_step,
         in_kernel,
         map_bytes: memlock(&pinned),
+    }
+}
+
+fn put(command: &BlockCommand) -> BucketUpdate {
+    BucketUpdate::Put {
+        command: Box::new(command.clone()),
+        revision: 1,
+        received: SystemTime::UNIX_EPOCH,
     }
 }
 
@@ -145,76 +155,108 @@ fn command(n: u32) -> BlockCommand {
     }
 }
 
-/// As the enforcer does.
-fn write(
-    reconciler: &mut Reconciler,
-    changes: &[Change],
-    bans: &mut BanMaps,
-    clock: &JiffyClock,
-) -> Duration {
-    let begun = Instant::now();
-    for some in changes.chunks(AT_ONCE) {
-        let entries = some.iter().flat_map(|change| reconciler.entries(change));
-        let (new, known): (Vec<_>, Vec<_>) = entries.map(|entry| kernel_ban(&entry)).partition(|put| put.0);
-        for (is_new, puts) in [(true, new), (false, known)] {
-            let puts: Vec<_> = puts.into_iter().map(|(_, put)| put).collect();
-            let outcome = if is_new {
-                bans.put_all_new(&puts, clock)
-            } else {
-                bans.put_all(&puts, clock)
-            };
-            outcome.expect("a kernel that takes every ban");
-            for (target, _) in &puts {
-                reconciler.written(target);
-            }
-        }
-    }
-    begun.elapsed()
+/// What the edge decides by, at one moment.
+struct Edge {
+    enforcer: Enforcer,
+    now: Moment,
 }
 
-fn kernel_ban(entry: &Entry<'_>) -> (bool, (Prefix, KernelBan)) {
-    let Entry::Put {
-        target, ends, is_new, ..
-    } = entry
-    else {
-        panic!("nothing is removed here")
-    };
-    let ban = KernelBan {
-        ends: *ends,
-        reason: reason::ERROR_FLOOD,
-        origin: origin::FLEET,
-        strikes: 0,
-        unallowed_in: 1,
-        dropped_packets: 0,
-        dropped_bytes: 0,
-    };
-    (*is_new, (*target, ban))
-}
-
-/// One reconciliation that finds what is evicted, its longest step, and how many bans the kernel held.
-fn compare(reconciler: &mut Reconciler, bans: &BanMaps) -> (Duration, Duration, usize) {
-    let around = Surroundings {
-        protects: |_: &Prefix| false,
-        is_stamped: |_: &Prefix, stamp| stamp == 1,
-    };
-    let now: BootTime = boot_now();
-    let begun = Instant::now();
-    let (mut pass, mut walk) = (reconciler.begin(), bans.begin());
-    let (mut longest, mut in_kernel, mut differing) = (Duration::ZERO, 0, 0);
-    loop {
-        let step = Instant::now();
-        let Some(found) = bans.next(&mut walk).expect("reading the maps") else {
-            break;
+impl Edge {
+    /// An edge that has read an empty bucket, and looked into a kernel that holds nothing.
+    fn new() -> Self {
+        let config = EnforcerConfig {
+            edge_id: "bench".to_owned(),
+            max_ban: Duration::from_secs(24 * 3600),
+            has_kernel: true,
+            ..EnforcerConfig::default()
         };
-        in_kernel += found.len();
-        differing += reconciler.compare(&mut pass, &found, now, &around).len();
-        longest = longest.max(step.elapsed());
+        let mut edge = Self {
+            enforcer: Enforcer::new(config),
+            now: Moment {
+                wall_ms: 0,
+                boot: boot_now(),
+            },
+        };
+        let snapshot = vec![
+            BucketUpdate::SnapshotBegin(BucketId(1)),
+            BucketUpdate::SnapshotEnd,
+        ];
+        edge.handle(Event::Bucket(snapshot));
+        edge.handle(Event::KernelEnd([Fill::default(); BAN_MAPS.len()]));
+        edge.handle(Event::Repair);
+        edge
     }
-    let step = Instant::now();
-    let (drift, missing) = reconciler.finish(pass, now);
-    longest = longest.max(step.elapsed());
-    assert_eq!((differing, drift.missing), (0, missing.len()));
-    (begun.elapsed(), longest, in_kernel)
+
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.enforcer.handle(event, self.now, &mut effects);
+        effects
+    }
+
+    /// Writes as the enforcer's shell does.
+    fn write(
+        &mut self,
+        writes: &[(WriteId, Vec<Entry>)],
+        bans: &mut BanMaps,
+        clock: &JiffyClock,
+    ) -> Duration {
+        let begun = Instant::now();
+        for (id, entries) in writes {
+            let (mut new, mut known) = (Vec::new(), Vec::new());
+            for entry in entries {
+                match entry {
+                    Entry::Add(target, ban) => new.push((*target, stamped(*ban))),
+                    Entry::Put(target, ban) => known.push((*target, stamped(*ban))),
+                    Entry::Remove(_) => panic!("nothing is removed here"),
+                }
+            }
+            let outcomes = [bans.put_all_new(&new, clock), bans.put_all(&known, clock)];
+            for outcome in outcomes {
+                outcome.expect("a kernel that takes every ban");
+            }
+            self.handle(Event::Written(*id, WriteOutcome::default()));
+        }
+        begun.elapsed()
+    }
+
+    /// One reconciliation that finds what is evicted, its longest step, and how many bans the kernel held.
+    fn compare(&mut self, bans: &BanMaps) -> (Duration, Duration, usize) {
+        let begun = Instant::now();
+        let begin = self.handle(Event::ReconcileDue);
+        assert_eq!(begin, [Effect::Next(Step::BeginRead)]);
+        let (mut walk, mut longest, mut in_kernel) = (bans.begin(), Duration::ZERO, 0);
+        loop {
+            let step = Instant::now();
+            let Some(found) = bans.next(&mut walk).expect("reading the maps") else {
+                break;
+            };
+            in_kernel += found.len();
+            let observed = found.into_iter().map(|(target, ban)| ObservedBan {
+                target,
+                ban,
+                stamp: if ban.unallowed_in == STAMP {
+                    Stamp::Current
+                } else {
+                    Stamp::Outdated
+                },
+            });
+            let effects = self.handle(Event::KernelBans(observed.collect()));
+            assert_eq!(effects, [Effect::Next(Step::ReadOn)], "a ban differs");
+            longest = longest.max(step.elapsed());
+        }
+        let step = Instant::now();
+        self.handle(Event::KernelEnd(bans.fill(&walk)));
+        longest = longest.max(step.elapsed());
+        (begun.elapsed(), longest, in_kernel)
+    }
+}
+
+/// As the bans of a source that no allowlisted network touches.
+fn stamped(ban: KernelBan) -> KernelBan {
+    KernelBan {
+        unallowed_in: STAMP,
+        ..ban
+    }
 }
 
 /// Bytes of the IPv4 ban map, as the kernel accounts them.

@@ -14,9 +14,8 @@ use std::{
 
 use secbeat_common::wire;
 use secbeat_edge::{
-    sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
-    spool::EncodedBatch,
-    telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
+    AccessLogConfig, AccessLogs, ClientColumn, DEFAULT_QUEUE, EncodedBatch, PathPattern, Place, Recorder,
+    Sink, Start, TelemetryTask,
 };
 use secbeat_edge_core::{BatchConfig, Batcher, Identity};
 use secbeat_logs::Format;
@@ -72,9 +71,11 @@ async fn main() {
     tokio::task::spawn_blocking(move || logs.stop())
         .await
         .expect("stopping");
-    let view = health[0].view(0);
+    let health = &health[0];
     eprintln!(
         "read {} rotations {} truncations {}",
-        view.parsed, view.rotations, view.truncations
+        health.parsed(),
+        health.rotations(),
+        health.truncations()
     );
 }

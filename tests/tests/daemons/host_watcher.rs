@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use secbeat_edge::host::{HostChange, HostWatcher, LinkChange, LinkEvent};
+use secbeat_edge::{HostChange, HostWatcher, LinkChange, LinkEvent};
 use secbeat_tests::lab::{executable::Program, netns::Namespace};
 use tokio::{
     runtime::{Builder, Runtime},

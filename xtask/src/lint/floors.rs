@@ -35,7 +35,6 @@ pub(super) const TABLE: Table = Table {
     not_yet: &[
         ("secbeat-bus", &[Rule::PublicModules]),
         ("secbeat-common", &[Rule::Circles, Rule::PublicModules]),
-        ("secbeat-edge", &[Rule::Circles, Rule::PublicModules]),
         (
             "secbeat-orchestrator",
             &[Rule::Circles, Rule::Presentation, Rule::PublicModules],

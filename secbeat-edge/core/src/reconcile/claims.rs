@@ -1,4 +1,4 @@
-//! Who wants a target banned.
+//! The claims on a target: the fleet's ban, an operator's of this host, or both.
 
 use secbeat_common::wire::Layer;
 use uuid::Uuid;
@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{Enforced, received::Ban};
 use crate::BootTime;
 
-/// Who wants a target banned: the fleet, somebody on this host, or both. A million of these are looked at in one go, so
-/// what such a look needs is not behind a pointer, and everything else is.
+/// The bans of one target. A pass looks at a million of these, so what it needs is not behind a pointer, and everything
+/// else is.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     fleet: Option<Box<FleetClaim>>,
@@ -20,6 +20,8 @@ pub(super) struct Claims {
 #[derive(Debug)]
 pub(super) struct FleetClaim {
     pub(super) id: Uuid,
+    /// Of the command, milliseconds since the Unix epoch.
+    pub(super) expires_at_ms: i64,
     pub(super) ban: Enforced,
     /// What was received; `None` once the fleet has replaced it by a ban that is not enforced here.
     pub(super) received: Option<Ban>,
@@ -89,7 +91,7 @@ impl Claims {
     }
 
     /// The ban that the kernel should hold at `now`.
-    pub(super) fn wanted_in_kernel(&self, now: BootTime) -> Option<Summary> {
+    pub(super) fn due_in_kernel(&self, now: BootTime) -> Option<Summary> {
         self.summary
             .filter(|summary| summary.in_kernel && summary.ends > now)
     }

@@ -5,7 +5,7 @@
 use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 
 use super::{Change, Enforced, Reconciler};
-use crate::{BootTime, KernelBan};
+use crate::{BootTime, Entry, KernelBan};
 
 /// The end that the kernel has to be told for `net`, of which one ban ends at `own`: the latest end of all bans that cover
 /// it. `None` in the table is a ban that the kernel does not hold.
@@ -21,8 +21,8 @@ pub(super) fn kernel_end(nets: &NetTable<Option<BootTime>>, target: &Prefix, own
     covered_until(nets, target, own)
 }
 
-/// What to write so that `net` is banned, when `present` is all there is and nobody remembers what each ban's own end was:
-/// `net` itself, and those within it that end earlier.
+/// Returns what to write so that `net` is banned, when the kernel's networks are `present` and the end that each ban had of
+/// its own is not known: `net` itself, and those within it that end earlier.
 #[must_use]
 pub fn cover(present: &[(Prefix, KernelBan)], net: Prefix, ban: KernelBan) -> Vec<(Prefix, KernelBan)> {
     let around = present
@@ -41,23 +41,9 @@ pub fn cover(present: &[(Prefix, KernelBan)], net: Prefix, ban: KernelBan) -> Ve
     writes
 }
 
-/// What the kernel's maps are to hold for one target.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Entry<'a> {
-    Put {
-        target: Prefix,
-        ban: &'a Enforced,
-        /// When the kernel has to end it.
-        ends: BootTime,
-        /// Whether the kernel surely does not hold it yet, so that there are no counts to keep.
-        is_new: bool,
-    },
-    Remove(Prefix),
-}
-
 impl Reconciler {
-    /// What `change` means for the kernel's maps: that of a network also concerns the networks within it.
-    pub fn entries<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = Entry<'a>> {
+    /// Returns what `change` means for the kernel's maps: that of a network also concerns the networks within it.
+    pub(crate) fn entries(&self, change: &Change) -> impl Iterator<Item = Entry> {
         let own = match change {
             Change::Put(target, ban) if ban.layer == Layer::Kernel => self.entry(*target, ban),
             Change::Put(target, _) | Change::Remove(target) => Entry::Remove(*target),
@@ -65,24 +51,32 @@ impl Reconciler {
         std::iter::once(own).chain(self.entries_within(change.target()))
     }
 
-    fn entries_within(&self, outer: Prefix) -> Vec<Entry<'_>> {
+    fn entries_within(&self, outer: Prefix) -> Vec<Entry> {
         if outer.is_single() {
             // Kept in another map, whose entries hide nothing in the trie.
             return Vec::new();
         }
         let inner = self.nets.within(&outer).filter(|(_, ends)| ends.is_some());
         inner
-            .filter_map(|(inner, _)| Some(self.entry(*inner, self.get(inner)?)))
+            .filter_map(|(inner, _)| Some(self.entry(*inner, self.claims.get(inner)?.enforced()?)))
             .collect()
     }
 
-    fn entry<'a>(&self, target: Prefix, ban: &'a Enforced) -> Entry<'a> {
-        let seen = self.claims.get(&target).and_then(|claims| claims.seen_in);
-        Entry::Put {
-            target,
-            ban,
+    fn entry(&self, target: Prefix, ban: &Enforced) -> Entry {
+        let entry = KernelBan {
             ends: kernel_end(&self.nets, &target, ban.ends),
-            is_new: seen.is_none() && !self.strangers,
+            reason: ban.reason.code(),
+            origin: ban.origin.code(),
+            strikes: ban.strikes,
+            unallowed_in: 0,
+            dropped_packets: 0,
+            dropped_bytes: 0,
+        };
+        let seen = self.claims.get(&target).and_then(|claims| claims.seen_in);
+        if seen.is_none() && !self.has_unknown {
+            Entry::Add(target, entry)
+        } else {
+            Entry::Put(target, entry)
         }
     }
 }

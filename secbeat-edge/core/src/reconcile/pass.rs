@@ -1,4 +1,4 @@
-//! One comparison of the kernel with what is desired: as many steps as its caller likes, with orders taken in between.
+//! One comparison of the kernel with the desired bans: as many steps as its caller likes, with orders taken in between.
 //!
 //! [`begin`](Reconciler::begin), [`compare`](Reconciler::compare) for all that the kernel holds, then
 //! [`finish`](Reconciler::finish), and [`repair`](Reconciler::repair) for all that was missing.
@@ -12,19 +12,19 @@ use secbeat_common::{
 };
 
 use super::{Change, Enforced, Origin, Reconciler, nets::kernel_end};
-use crate::{BootTime, KernelBan};
+use crate::{BootTime, KernelBan, ObservedBan, Stamp};
 
 /// Ends that differ by less are the same end: wall and boot clock are read one after the other.
 const SAME_END: Duration = Duration::from_secs(1);
 
-/// What a comparison with the kernel found.
+/// The differences that a comparison with the kernel found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drift {
     /// Desired, but not in the kernel.
     pub missing: usize,
-    /// Those of the missing that had been there: an LRU map has evicted them, or somebody has removed them.
+    /// Those of the missing that had been there: an LRU map evicted them, or another program removed them.
     pub evicted: usize,
-    /// In the kernel with another end, or for somebody else.
+    /// In the kernel with another end or another origin.
     pub differing: usize,
     /// In the kernel, but not desired.
     pub foreign: usize,
@@ -42,86 +42,78 @@ impl Drift {
 
 /// A comparison under way.
 #[derive(Debug, Default)]
-pub struct Pass {
+pub(crate) struct Pass {
     drift: Drift,
-    /// Whether it met bans that it left alone because nobody has said yet whether they are desired.
-    strangers: bool,
-}
-
-/// What this host knows beside its bans.
-pub struct Surroundings<P, S> {
-    /// Whether this host protects all of a prefix.
-    pub protects: P,
-    /// Whether a ban's [`unallowed_in`](secbeat_common::maps::Ban::unallowed_in) is as it should be.
-    pub is_stamped: S,
+    /// Whether it left bans alone because no snapshot of the bus has told yet whether they are desired.
+    has_unknown: bool,
 }
 
 impl Reconciler {
     /// Begins a comparison; one that was under way is void.
-    pub fn begin(&mut self) -> Pass {
+    pub(crate) fn begin(&mut self) -> Pass {
         self.pass = self.pass.wrapping_add(1);
         Pass::default()
     }
 
-    /// Compares some of the kernel's bans with the desired ones and says what to change at once.
+    /// Compares some of the kernel's bans with the desired ones and returns what to change at once.
     ///
     /// Bans in the kernel that were added on this host and that this process does not know yet (it has just started, or
-    /// the command line wrote them) are adopted, with the end that the kernel has. Fleet bans that nobody desires are
-    /// removed, but only once the bus has been heard: until then they are all there is.
-    pub fn compare<P, S>(
+    /// the command line wrote them) are adopted, with the end that the kernel has. Unknown bans of the fleet are removed,
+    /// but only once a snapshot of the bus was read: until then the kernel alone knows them. `has_to_go` tells of which
+    /// targets the kernel must hold no ban unless it is desired: those that are allowlisted, or whose removal failed.
+    pub(crate) fn compare(
         &mut self,
         pass: &mut Pass,
-        kernel: &[(Prefix, KernelBan)],
+        kernel: &[ObservedBan],
         now: BootTime,
-        around: &Surroundings<P, S>,
-    ) -> Vec<Change>
-    where
-        P: Fn(&Prefix) -> bool,
-        S: Fn(&Prefix, u32) -> bool,
-    {
+        has_to_go: impl Fn(&Prefix) -> bool,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
-        for (target, ban) in kernel {
+        for ObservedBan { target, ban, stamp } in kernel {
             let claims = self.claims.get_mut(target);
-            if let Some((claims, wanted)) =
-                claims.and_then(|claims| claims.wanted_in_kernel(now).map(|wanted| (claims, wanted)))
+            if let Some((claims, due)) =
+                claims.and_then(|claims| claims.due_in_kernel(now).map(|due| (claims, due)))
             {
                 claims.seen_in = Some(self.pass);
-                let ends = kernel_end(&self.nets, target, wanted.ends);
+                let ends = kernel_end(&self.nets, target, due.ends);
                 let same =
-                    ends.since(ban.ends).max(ban.ends.since(ends)) < SAME_END && ban.origin == wanted.origin;
+                    ends.since(ban.ends).max(ban.ends.since(ends)) < SAME_END && ban.origin == due.origin;
                 pass.drift.differing += usize::from(!same);
-                if !same || !(around.is_stamped)(target, ban.unallowed_in) {
+                if !same || *stamp == Stamp::Outdated {
                     changes.extend(claims.enforced().map(|ban| Change::Put(*target, ban.clone())));
                 }
                 continue;
             }
-            let (desired, protected) = (self.claims.contains_key(target), (around.protects)(target));
+            let has_to_go = self.claims.contains_key(target) || has_to_go(target);
             if ban.ends <= now {
                 pass.drift.ended += 1;
                 changes.push(Change::Remove(*target));
-            } else if !desired && !protected && ban.origin == origin::LOCAL {
+            } else if !has_to_go && ban.origin == origin::LOCAL {
                 let claims = self.claims.entry(*target).or_default();
                 claims.set_local(adopted(ban));
                 claims.seen_in = Some(self.pass);
                 changes.push(self.change(*target));
-            } else if desired || protected || self.synced {
+            } else if has_to_go || self.synced {
                 pass.drift.foreign += 1;
                 changes.push(Change::Remove(*target));
             } else {
-                pass.strangers = true;
+                pass.has_unknown = true;
             }
         }
         changes
     }
 
-    /// Ends the comparison when all that the kernel holds has been compared: what was found, and what is missing.
+    /// Ends the comparison when all bans of the kernel were compared. Returns what was found, and which targets are missing.
     #[expect(clippy::needless_pass_by_value, reason = "a comparison ends once")]
-    pub fn finish(&mut self, pass: Pass, now: BootTime) -> (Drift, Vec<Prefix>) {
-        let Pass { mut drift, strangers } = pass;
-        self.strangers = strangers;
+    pub(crate) fn finish(&mut self, pass: Pass, now: BootTime) -> (Drift, Vec<Prefix>) {
+        let Pass {
+            mut drift,
+            has_unknown,
+        } = pass;
+        self.has_unknown = has_unknown;
         let mut missing = Vec::new();
         for (target, claims) in &self.claims {
-            if claims.seen_in != Some(self.pass) && claims.wanted_in_kernel(now).is_some() {
+            if claims.seen_in != Some(self.pass) && claims.due_in_kernel(now).is_some() {
                 missing.push(*target);
                 drift.evicted += usize::from(claims.seen_in.is_some());
             }
@@ -130,14 +122,14 @@ impl Reconciler {
         (drift, missing)
     }
 
-    /// What to write for those of `missing` that are still wanted; orders may have come since they were found missing.
-    pub fn repair(&mut self, missing: &[Prefix], now: BootTime) -> Vec<Change> {
+    /// Returns what to write for those of `missing` that are still due: orders may have come since they were found missing.
+    pub(crate) fn repair(&mut self, missing: &[Prefix], now: BootTime) -> Vec<Change> {
         let mut changes = Vec::new();
         for target in missing {
             let Some(claims) = self.claims.get_mut(target) else {
                 continue;
             };
-            if claims.seen_in != Some(self.pass) && claims.wanted_in_kernel(now).is_some() {
+            if claims.seen_in != Some(self.pass) && claims.due_in_kernel(now).is_some() {
                 claims.seen_in = None;
                 changes.extend(claims.enforced().map(|ban| Change::Put(*target, ban.clone())));
             }
@@ -145,8 +137,8 @@ impl Reconciler {
         changes
     }
 
-    /// The kernel has taken the ban of `target`.
-    pub fn written(&mut self, target: &Prefix) {
+    /// Notes that the kernel has taken the ban of `target`.
+    pub(crate) fn written(&mut self, target: &Prefix) {
         if let Some(claims) = self.claims.get_mut(target) {
             claims.seen_in = Some(self.pass);
         }

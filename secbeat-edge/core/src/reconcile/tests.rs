@@ -1,7 +1,7 @@
 use secbeat_common::wire::{Action, Scope};
 
 use super::*;
-use crate::KernelBan;
+use crate::{Entry, KernelBan, ObservedBan, Stamp};
 
 pub(super) mod networks;
 mod passes;
@@ -13,12 +13,10 @@ const NOW: Moment = Moment {
     boot: BootTime(50_000_000_000),
 };
 const SECOND: u64 = 1_000_000_000;
+const MAX_BAN: Duration = Duration::from_secs(3600);
 
 fn reconciler() -> Reconciler {
-    Reconciler::new(Limits {
-        max_ban: Duration::from_secs(3600),
-        edge_id: "edge-1".to_owned(),
-    })
+    Reconciler::new(Admission::new("edge-1".to_owned(), MAX_BAN))
 }
 
 fn prefix(text: &str) -> Prefix {
@@ -52,16 +50,21 @@ fn diff(
     reconciler: &mut Reconciler,
     kernel: &[(Prefix, KernelBan)],
     now: BootTime,
-    protects: impl Fn(&Prefix) -> bool,
+    allowlisted: impl Fn(&Prefix) -> bool,
 ) -> (Drift, Vec<Change>) {
-    let around = Surroundings {
-        protects,
-        is_stamped: |_: &Prefix, stamp| stamp == 0,
-    };
     let mut pass = reconciler.begin();
     let mut changes = Vec::new();
-    for some in kernel.chunks(1) {
-        changes.extend(reconciler.compare(&mut pass, some, now, &around));
+    for (target, ban) in kernel {
+        let observed = ObservedBan {
+            target: *target,
+            ban: *ban,
+            stamp: if ban.unallowed_in == 0 {
+                Stamp::Current
+            } else {
+                Stamp::Outdated
+            },
+        };
+        changes.extend(reconciler.compare(&mut pass, &[observed], now, &allowlisted));
     }
     let (drift, missing) = reconciler.finish(pass, now);
     changes.extend(reconciler.repair(&missing, now));
@@ -137,9 +140,9 @@ fn what_must_not_be_banned_is_refused_with_the_reason() {
     ));
     assert!(matches!(
         refused(&command("198.51.100.7", 300), true),
-        Refusal::Protected(_)
+        Refusal::Allowlisted(_)
     ));
-    assert_eq!(refused(&command("198.51.100.7", 0), false), Refusal::Ended);
+    assert_eq!(refused(&command("198.51.100.7", 0), false), Refusal::Expired);
     let elsewhere = BlockCommand {
         scope: Scope::Edges(vec!["edge-2".to_owned()]),
         ..command("198.51.100.7", 300)
@@ -166,7 +169,7 @@ fn a_stale_command_does_not_replace_what_is_enforced() {
     );
     assert_eq!(
         reconciler.refuse_stale(&command("198.51.100.7", 0), NOW),
-        Refusal::Ended
+        Refusal::Expired
     );
 }
 
@@ -297,11 +300,12 @@ fn carry_out(reconciler: &mut Reconciler, changes: &[Change], trie: &mut Trie) {
     let mut written = Vec::new();
     for entry in changes.iter().flat_map(|change| reconciler.entries(change)) {
         match entry {
-            Entry::Put {
-                target, ends, is_new, ..
-            } => {
-                let before = trie.insert(target, ends);
-                assert!(!is_new || before.is_none(), "{target} was called new");
+            Entry::Add(target, ban) => {
+                assert_eq!(trie.insert(target, ban.ends), None, "{target} was called new");
+                written.push(target);
+            }
+            Entry::Put(target, ban) => {
+                trie.insert(target, ban.ends);
                 written.push(target);
             }
             Entry::Remove(target) => drop(trie.remove(&target)),

@@ -268,7 +268,7 @@ impl TryFrom<Keys> for AccessLogConfig {
 /// # Errors
 ///
 /// The first of them.
-pub fn check(entries: &[AccessLogConfig]) -> Result<(), (String, String)> {
+pub(crate) fn check(entries: &[AccessLogConfig]) -> Result<(), (String, String)> {
     for (number, entry) in entries.iter().enumerate() {
         let key = match entry.place {
             Place::Files(_) => format!("access_log[{number}].path"),

@@ -28,6 +28,7 @@ use std::{
 use anyhow::Context;
 use tracing::info;
 
+pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
     report::{Reading, Taken},
@@ -39,14 +40,11 @@ use self::{
     report::{Answers, Reporter},
     stop::{Stop, Stopper},
 };
-pub use self::{
-    config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start, Unit, check},
-    health::{AccessLogView, Health},
-};
+pub(crate) use self::{config::check, health::Health};
 use crate::telemetry::Recorder;
 
 /// How long [`AccessLogs::stop`] may take: a little more than what the readers wait for their telemetry to leave.
-pub const DRAIN: Duration = Duration::from_secs(3);
+pub(crate) const DRAIN: Duration = Duration::from_secs(3);
 
 /// A log to follow: where it is, and what its lines are.
 pub struct Source {

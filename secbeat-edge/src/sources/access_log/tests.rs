@@ -14,7 +14,7 @@ use secbeat_daemon::time::now_ms;
 use tempfile::TempDir;
 
 use super::{checkpoint::Saved, follow::Follower, health::Health, report::Reporter, *};
-use crate::telemetry::Queue;
+use crate::{telemetry::Queue, view::AccessLogView};
 
 const ROOM: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
@@ -79,7 +79,7 @@ impl Lab {
     }
 
     fn view(&self) -> AccessLogView {
-        self.health.view(now_ms())
+        AccessLogView::new(&self.health, now_ms())
     }
 }
 

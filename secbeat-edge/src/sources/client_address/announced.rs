@@ -12,11 +12,11 @@ pub(super) const MAX_V1: usize = 107;
 /// What a header of version 2 begins with, the length of the rest included.
 pub(super) const V2_START: usize = 16;
 /// Longest header taken, in bytes: those of version 2 may carry TLVs, certificates' names among them.
-pub const MAX_HEADER: usize = 4096;
+pub(super) const MAX_HEADER: usize = 4096;
 
 /// Why the start of a connection is no PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {
+pub(crate) enum HeaderError {
     #[error("no PROXY header")]
     Malformed,
     #[error("a PROXY header of {0} bytes, the limit is {MAX_HEADER}")]

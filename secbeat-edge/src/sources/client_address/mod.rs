@@ -22,12 +22,7 @@ use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::LearnedFrom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use self::chain::Grammar;
-pub use self::{
-    announced::{HeaderError, MAX_HEADER},
-    chain::Unattributed,
-    proxy_protocol::{ProxyProtocolError, proxied_client},
-    stats::ClientStats,
-};
+pub(crate) use self::{chain::Unattributed, proxy_protocol::proxied_client, stats::ClientStats};
 
 /// Whom a request is counted for, and refused as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +44,7 @@ impl Client {
 }
 
 /// The client, or why there is none to name.
-pub type Attribution = Result<Client, Unattributed>;
+pub(crate) type Attribution = Result<Client, Unattributed>;
 
 /// A connection that a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::{
 
 /// Why a connection of a listener with `proxy_protocol` is closed unserved.
 #[derive(Debug, thiserror::Error)]
-pub enum ProxyProtocolError {
+pub(crate) enum ProxyProtocolError {
     #[error("{0} is no trusted proxy, so its PROXY header would not count")]
     Untrusted(IpAddr),
     #[error(transparent)]
@@ -28,7 +28,7 @@ pub enum ProxyProtocolError {
 /// # Errors
 ///
 /// When the connection must not be served.
-pub async fn proxied_client(
+pub(crate) async fn proxied_client(
     stream: &mut TcpStream,
     peer: IpAddr,
     trusted: &TrustedProxies,

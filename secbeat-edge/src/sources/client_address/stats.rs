@@ -6,31 +6,31 @@ use super::Unattributed;
 
 /// Counters, since the start.
 #[derive(Debug, Default)]
-pub struct ClientStats {
+pub(crate) struct ClientStats {
     unattributed: [AtomicU64; Unattributed::ALL.len()],
     refused: AtomicU64,
 }
 
 impl ClientStats {
     /// A request whose client nobody can name is served.
-    pub fn count(&self, why: Unattributed) {
+    pub(crate) fn count(&self, why: Unattributed) {
         self.unattributed[why as usize].fetch_add(1, Relaxed);
     }
 
     /// A connection is closed because it does not begin with a PROXY header of a trusted proxy.
-    pub fn count_refused(&self) {
+    pub(crate) fn count_refused(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
 
     /// Requests of nobody, by the reason.
-    pub fn unattributed(&self) -> impl Iterator<Item = (Unattributed, u64)> {
+    pub(crate) fn unattributed(&self) -> impl Iterator<Item = (Unattributed, u64)> {
         let counts = self.unattributed.iter().map(|count| count.load(Relaxed));
         Unattributed::ALL.into_iter().zip(counts)
     }
 
     /// Connections closed for the want of a PROXY header that counts.
     #[must_use]
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 }

@@ -17,14 +17,16 @@ use hyper::{
 
 use super::{
     ProxyStats,
-    body::{BodyError, ClientBody, Download, Progress},
+    download::Download,
     headers::{
         Refusal, Trailers, ask_for_upgrade, for_http1, for_http2, strip_hop_by_hop, to_upstream,
         wanted_upgrade,
     },
+    silence::BodyError,
     site::Site,
     tunnel::Tunnel,
-    upstream::{ConnectError, Connection, Exchanged, Lease, Server, Upstream, Wanted, wait_late},
+    upload::{ClientBody, Progress},
+    upstream::{ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, Upstream, wait_late},
     visit::Visit,
 };
 
@@ -72,8 +74,8 @@ pub(super) async fn forward(
     body: Incoming,
     host: HeaderValue,
 ) -> Result<Response<Download>, Failure> {
-    let wanted = wanted_upgrade(&head, &body);
-    let upgrade = wanted.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
+    let protocol = wanted_upgrade(&head, &body);
+    let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
     let trailers = to_upstream(&mut head, &host, &visit.forwarded()).map_err(Failure::Refused)?;
     let mut body = ClientBody::new(body, site.config.idle_timeout);
     let mut way = Way {
@@ -84,17 +86,17 @@ pub(super) async fn forward(
         upgrade,
         repeatable: head.method.is_idempotent(),
     };
-    let mut wanted = match way.upgrade {
-        Some(_) => Wanted::Http1,
-        None => Wanted::Any,
+    let mut policy = match way.upgrade {
+        Some(_) => ConnectionPolicy::Http1,
+        None => ConnectionPolicy::Any,
     };
     let Some(mut server) = upstream.pick(None) else {
         return Err(Failure::Unreachable("the upstream has no server".into()));
     };
     let mut again = false;
     loop {
-        let last = again || (wanted == Wanted::Http1 && !upstream.has_several());
-        let (failure, other) = match server.connection(wanted).await {
+        let last = again || (policy == ConnectionPolicy::Http1 && !upstream.has_several());
+        let (failure, other) = match server.connection(policy).await {
             Ok(connection) => {
                 let used = connection.is_used();
                 let may_repeat = !last && (used || upstream.has_several());
@@ -123,8 +125,8 @@ pub(super) async fn forward(
         stats.retries.fetch_add(1, Relaxed);
         server = next;
         again = true;
-        if wanted == Wanted::Any {
-            wanted = Wanted::Fresh;
+        if policy == ConnectionPolicy::Any {
+            policy = ConnectionPolicy::Fresh;
         }
     }
 }

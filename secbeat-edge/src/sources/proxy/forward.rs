@@ -18,16 +18,19 @@ use tokio::time::Instant;
 
 use super::{
     super::client_address::{Client, ClientRule, ClientStats, Connection},
-    Gate, ProxyStats,
+    ProxyStats,
     access_log::Entry,
     attempt::{Failure, forward},
-    body::Download,
+    download::Download,
     headers::{Refusal, target_host},
     logged::Logged,
     site::Site,
     visit::Visit,
 };
-use crate::{l7::Admission, telemetry::Recorder};
+use crate::{
+    sources::gate::{Admission, Gate},
+    telemetry::Recorder,
+};
 use secbeat_edge_core::Answer;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;

@@ -333,7 +333,7 @@ const TOO_MANY_REQUESTS: u16 = 429;
 /// # Errors
 ///
 /// When the address cannot be listened on; the error names it.
-pub fn listen(addr: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+pub(crate) fn listen(addr: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     bound(addr).with_context(|| format!("listening on {addr}"))
 }
 

@@ -10,8 +10,8 @@
 
 mod access_log;
 mod attempt;
-mod body;
 mod config;
+mod download;
 mod forward;
 mod headers;
 mod limits;
@@ -20,6 +20,7 @@ mod logged;
 mod reload;
 mod route;
 mod servers;
+mod silence;
 mod site;
 mod speaking;
 mod stats;
@@ -27,6 +28,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod upload;
 mod upstream;
 mod visit;
 mod workers;
@@ -37,8 +39,8 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-pub use self::{
-    config::{NO_UPSTREAM, ProxyConfig, ProxyFile, ServerUrl, UrlError},
+pub(crate) use self::{
+    config::{NO_UPSTREAM, ProxyConfig, ProxyFile, ServerUrl},
     listener::listen,
     reload::Reloader,
     servers::{ServerState, Servers},
@@ -51,25 +53,22 @@ use self::{
     site::Site,
     workers::Workers,
 };
-use super::client_address::{Client, ClientRule, ClientStats};
-use crate::{l7::Admission, telemetry::Recorder};
+use super::{
+    client_address::{ClientRule, ClientStats},
+    gate::Gate,
+};
+use crate::telemetry::Recorder;
 
 /// How long open requests may take when the proxy stops.
-pub const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Largest head, in bytes, of a request or of an upstream's answer; also the read buffer of a connection.
 const MAX_HEAD: usize = 64 * 1024;
 /// How often certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Knows who is banned.
-pub trait Gate: Send + Sync {
-    /// Asked on every request, of every connection.
-    fn admission(&self, client: Client) -> Admission;
-}
-
 /// A proxy that listens.
-pub struct Proxy {
+pub(crate) struct Proxy {
     listening: Vec<Listening>,
     shared: Shared,
     names: Vec<String>,
@@ -91,7 +90,7 @@ impl Proxy {
     /// # Errors
     ///
     /// When the runtime cannot take a socket, or a certificate or the access log cannot be had.
-    pub fn new(
+    pub(crate) fn new(
         sockets: Vec<std::net::TcpListener>,
         config: ProxyConfig,
         rule: ClientRule,
@@ -139,37 +138,37 @@ impl Proxy {
 
     /// The addresses listened on, with the ports that the system chose for port 0.
     #[must_use]
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
         let address = |listening: &Listening| listening.socket.local_addr().unwrap_or(listening.address);
         self.listening.iter().map(address).collect()
     }
 
     /// Counters.
     #[must_use]
-    pub fn stats(&self) -> Arc<ProxyStats> {
+    pub(crate) fn stats(&self) -> Arc<ProxyStats> {
         self.shared.forwarder.stats.clone()
     }
 
     /// What is known of the servers.
     #[must_use]
-    pub fn servers(&self) -> Servers {
+    pub(crate) fn servers(&self) -> Servers {
         Servers::of(&self.shared.forwarder)
     }
 
     /// Counters of clients behind proxies.
     #[must_use]
-    pub fn client_stats(&self) -> Arc<ClientStats> {
+    pub(crate) fn client_stats(&self) -> Arc<ClientStats> {
         self.shared.forwarder.clients.clone()
     }
 
     /// Replaces the config of the running proxy.
     #[must_use]
-    pub fn reloader(&self) -> Reloader {
+    pub(crate) fn reloader(&self) -> Reloader {
         self.reloads.0.clone()
     }
 
     /// Serves until `shutdown` completes; then stops to listen and gives open requests [`DRAIN`] to end.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut orders = self.reloads.1;
         let mut running = Running::new(self.listening, self.shared, self.names);
         let mut look = tokio::time::interval(LOOK);

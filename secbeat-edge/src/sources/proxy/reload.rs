@@ -21,7 +21,7 @@ pub(super) type LeftAsItWas = Vec<String>;
 
 /// Asks the running proxy to take another config.
 #[derive(Clone)]
-pub struct Reloader(mpsc::Sender<Order>);
+pub(crate) struct Reloader(mpsc::Sender<Order>);
 
 pub(super) type Orders = mpsc::Receiver<Order>;
 
@@ -41,7 +41,7 @@ impl Reloader {
     /// # Errors
     ///
     /// When something of it cannot be had: an address, a certificate, a file. Then all of the old config stays in force.
-    pub async fn reload(&self, config: ProxyConfig) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn reload(&self, config: ProxyConfig) -> anyhow::Result<Vec<String>> {
         let (reply, answer) = oneshot::channel();
         let stopped = || anyhow!("the proxy has stopped");
         let order = Order { config, reply };

@@ -6,11 +6,11 @@ use super::forward::Forwarder;
 
 /// The servers of the running proxy.
 #[derive(Clone)]
-pub struct Servers(Arc<Forwarder>);
+pub(crate) struct Servers(Arc<Forwarder>);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerState {
+pub(crate) struct ServerState {
     /// The upstream's name.
     pub upstream: String,
     pub url: String,
@@ -25,7 +25,7 @@ impl Servers {
 
     /// All of them, as things are now.
     #[must_use]
-    pub fn states(&self) -> Vec<ServerState> {
+    pub(crate) fn states(&self) -> Vec<ServerState> {
         let site = self.0.site.load();
         let upstreams = site.upstreams().iter();
         upstreams

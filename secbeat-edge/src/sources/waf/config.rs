@@ -48,7 +48,10 @@ fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WafFormat, D::Er
 /// # Errors
 ///
 /// The first of them.
-pub fn check(entries: &[WafLogConfig], access_logs: &[AccessLogConfig]) -> Result<(), (String, String)> {
+pub(crate) fn check(
+    entries: &[WafLogConfig],
+    access_logs: &[AccessLogConfig],
+) -> Result<(), (String, String)> {
     for (number, entry) in entries.iter().enumerate() {
         let key = format!("waf_log[{number}].path");
         let place = Place::Files(entry.path.clone());

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tracing::error;
 use uuid::Uuid;
 
-pub use self::config::{WafLogConfig, check};
+pub(crate) use self::config::{WafLogConfig, check};
 use super::access_log::{Place, Progress, Reading, Source, Taken};
 use crate::{
     bus::{Dropped, Publisher},
@@ -131,7 +131,7 @@ impl Sink for ToBus {
 }
 
 /// The recorder of this edge, and the task to spawn, which ends once every recorder is gone.
-pub fn start(
+pub(crate) fn start(
     edge_id: &str,
     bus: Bus,
     publisher: Publisher,

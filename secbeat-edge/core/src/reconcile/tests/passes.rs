@@ -137,10 +137,7 @@ fn orders_between_the_steps_of_a_pass_are_neither_undone_nor_called_missing() {
 #[test]
 fn nothing_is_called_new_while_the_kernel_may_hold_what_nobody_has_spoken_of() {
     let is_new = |reconciler: &Reconciler, change: &Change| {
-        matches!(
-            reconciler.entries(change).next(),
-            Some(Entry::Put { is_new: true, .. })
-        )
+        matches!(reconciler.entries(change).next(), Some(Entry::Add(..)))
     };
     let mut reconciler = reconciler();
     let ban = |reconciler: &mut Reconciler, target: &str| {

@@ -17,7 +17,7 @@ fn extract_of(commands: &[&BlockCommand]) -> Extract {
 
 #[track_caller]
 fn assert_received(reconciler: &Reconciler, commands: &[&BlockCommand], set_aside: usize) {
-    assert_eq!(reconciler.received(LATER_MS), extract_of(commands));
+    assert_eq!(reconciler.digest(LATER_MS), extract_of(commands));
     assert_eq!(reconciler.set_aside(), set_aside);
 }
 
@@ -125,7 +125,7 @@ fn a_ban_that_was_enforced_for_as_long_as_this_edge_bans_does_not_begin_again() 
     let mut reconciler = reconciler();
     let long = command("198.51.100.7", 30 * 24 * 3600);
     assert!(reconciler.accept(&long, NOW, nothing).unwrap().is_some());
-    let longest = reconciler.limits.max_ban.as_secs();
+    let longest = MAX_BAN.as_secs();
     assert_eq!(reconciler.prune(at(longest)).len(), 1);
     assert_eq!(reconciler.accept(&long, NOW, nothing), Ok(None), "named again");
     assert_eq!(reconciler.desired().count(), 0);

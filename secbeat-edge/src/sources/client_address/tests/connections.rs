@@ -7,6 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use super::super::{announced::HeaderError, proxy_protocol::ProxyProtocolError};
 use super::*;
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

@@ -24,7 +24,7 @@ use super::{
 /// The table `[proxy]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ProxyFile {
+pub(crate) struct ProxyFile {
     /// Address to listen on, in plain HTTP.
     #[schemars(with = "Option<schema::Listen>")]
     listen: Option<SocketAddr>,
@@ -238,7 +238,7 @@ impl ProxyFile {
     /// # Errors
     ///
     /// When keys contradict each other.
-    pub fn check(&self, path: &Path) -> Result<ProxyConfig, ConfigError> {
+    pub(crate) fn check(&self, path: &Path) -> Result<ProxyConfig, ConfigError> {
         self.checked()
             .map_err(|Contradiction(key, message)| ConfigError::contradiction(path, &key, message))
     }

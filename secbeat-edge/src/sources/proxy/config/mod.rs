@@ -16,10 +16,7 @@ use std::{
 use secbeat_daemon::tls::CertificateFiles;
 
 pub(super) use self::url::Transport;
-pub use self::{
-    file::ProxyFile,
-    url::{ServerUrl, UrlError},
-};
+pub(crate) use self::{file::ProxyFile, url::ServerUrl};
 
 /// Where the proxy listens, what it stands before, and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,4 +145,4 @@ impl ProxyConfig {
 }
 
 /// The name in telemetry of what was answered without an upstream, or by one that a reload has added.
-pub const NO_UPSTREAM: &str = "other";
+pub(crate) const NO_UPSTREAM: &str = "other";

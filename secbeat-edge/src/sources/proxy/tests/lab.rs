@@ -15,10 +15,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{Gate, Proxy, ProxyConfig, ProxyStats, Reloader, ServerUrl, Servers, listen};
+use super::super::{Proxy, ProxyConfig, ProxyStats, Reloader, ServerUrl, Servers, listen};
 use crate::{
-    l7::Admission,
     sources::client_address::{Client, ClientRule},
+    sources::gate::{Admission, Gate},
     telemetry::{Queue, Recorder},
 };
 

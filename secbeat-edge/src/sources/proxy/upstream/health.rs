@@ -8,8 +8,8 @@ use hyper::{
 };
 use tokio::time::MissedTickBehavior;
 
-use super::{ConnectError, Connection, Exchanged, Server, Wanted};
-use crate::sources::proxy::{body::ClientBody, config::HealthConfig};
+use super::{ConnectError, Connection, ConnectionPolicy, Exchanged, Server};
+use crate::sources::proxy::{config::HealthConfig, upload::ClientBody};
 
 /// Asks `server` of upstream `name` for as long as it is in use.
 pub(super) async fn watch(name: String, server: Weak<Server>, config: HealthConfig) {
@@ -66,7 +66,7 @@ async fn ask(server: &Server, config: &HealthConfig) -> Result<StatusCode, Check
     }
     let agent = HeaderValue::from_static("secbeat-health-check");
     request.headers_mut().insert(header::USER_AGENT, agent);
-    let Connection::Http1(mut connection) = server.connection(Wanted::Http1).await? else {
+    let Connection::Http1(mut connection) = server.connection(ConnectionPolicy::Http1).await? else {
         return Err(CheckError::Late);
     };
     match connection.exchange(request, None, NEVER).await {

@@ -3,7 +3,6 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,10 +16,10 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep};
 
-use super::{super::MAX_HEAD, Server};
+use super::super::MAX_HEAD;
 use crate::sources::proxy::{
-    body::{ClientBody, Progress},
     stream::Stream,
+    upload::{ClientBody, Progress},
 };
 
 /// One connection.
@@ -69,7 +68,7 @@ impl Http1 {
         self.connection.is_some() && self.sender.is_ready()
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         if let Some(connection) = &mut self.connection
             && connection.poll_without_shutdown(cx).is_ready()
         {
@@ -150,28 +149,4 @@ fn poll_late(
         timer.as_mut().reset(end);
     }
     Poll::Pending
-}
-
-/// A connection in use, to be given back. Dropped before, it is closed.
-pub(in super::super) struct Lease {
-    connection: Box<Http1>,
-    server: Arc<Server>,
-}
-
-impl Lease {
-    pub(in super::super) fn new(connection: Box<Http1>, server: Arc<Server>) -> Self {
-        Self { connection, server }
-    }
-
-    /// Moves bytes.
-    pub(in super::super) fn drive(&mut self, cx: &mut Context<'_>) {
-        self.connection.drive(cx);
-    }
-
-    /// Keeps the connection for another request, if it can carry one.
-    pub(in super::super) fn give_back(mut self) {
-        if self.connection.is_ready() {
-            self.server.keep(self.connection);
-        }
-    }
 }

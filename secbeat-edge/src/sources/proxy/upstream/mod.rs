@@ -3,6 +3,7 @@
 mod connect;
 mod health;
 mod http1;
+mod lease;
 mod server;
 
 use std::sync::{
@@ -12,8 +13,9 @@ use std::sync::{
 
 pub(super) use self::{
     connect::{ClientTls, ConnectError},
-    http1::{Exchanged, Lease, wait_late},
-    server::{Connection, Server, Wanted},
+    http1::{Exchanged, wait_late},
+    lease::Lease,
+    server::{Connection, ConnectionPolicy, Server},
 };
 use super::config::{ProxyConfig, UpstreamConfig};
 

@@ -20,9 +20,9 @@ use super::{
 };
 use crate::sources::proxy::{
     MAX_HEAD,
-    body::ClientBody,
     config::{ProxyConfig, ServerUrl},
     stream::Negotiated,
+    upload::ClientBody,
     workers,
 };
 
@@ -64,7 +64,7 @@ pub(in super::super) enum Connection {
 
 /// What kind of connection a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Wanted {
+pub(in super::super) enum ConnectionPolicy {
     Any,
     /// One that was not used before: the server cannot have closed it meanwhile.
     Fresh,
@@ -124,15 +124,18 @@ impl Server {
     /// # Errors
     ///
     /// When the server cannot be reached.
-    pub(in super::super) async fn connection(&self, wanted: Wanted) -> Result<Connection, ConnectError> {
-        if wanted == Wanted::Any
+    pub(in super::super) async fn connection(
+        &self,
+        policy: ConnectionPolicy,
+    ) -> Result<Connection, ConnectError> {
+        if policy == ConnectionPolicy::Any
             && let Some(connection) = self.kept()
         {
             return Ok(connection);
         }
-        let alpn = match wanted {
-            Wanted::Http1 => Alpn::Http1,
-            Wanted::Any | Wanted::Fresh => Alpn::Both,
+        let alpn = match policy {
+            ConnectionPolicy::Http1 => Alpn::Http1,
+            ConnectionPolicy::Any | ConnectionPolicy::Fresh => Alpn::Both,
         };
         let stream = connect(
             &self.url,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// One protected network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AllowedView {
+pub(crate) struct AllowedView {
     /// CIDR.
     pub network: String,
     pub reason: String,
@@ -27,7 +27,7 @@ pub struct AllowedView {
 /// Networks with their codes of [`allow`], sorted. Comments and ends are those of the entries in `configured` that hold
 /// at `now_ms`; without the daemon nobody knows them.
 #[must_use]
-pub fn views(
+pub(crate) fn views(
     nets: &HashMap<Prefix, u32>,
     configured: &[Allowed],
     fleet: &Allowlist,

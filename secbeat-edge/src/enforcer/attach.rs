@@ -1,28 +1,43 @@
 //! Takes the host's interfaces under protection.
 
-use secbeat_common::{maps::allow, prefix::Prefix};
-use secbeat_daemon::protect::Protected;
+use std::collections::HashMap;
 
+use secbeat_common::{maps::allow, prefix::Prefix};
+use secbeat_edge_core::{Allowlist, FilterMode};
+
+use super::KernelSide;
 use crate::{
-    config::Config,
-    enforcer::KernelSide,
     kernel::{
         self, AllowedNets, BanMaps, DropEvents, Floods, Object, ObjectSource, Pins, Program, SettingsMap,
+        XdpSetup,
     },
     privileges,
 };
 
+/// What the kernel's side is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelConfig {
+    pub setup: XdpSetup,
+    pub mode: FilterMode,
+    pub event_every: u32,
+    pub object: ObjectSource,
+}
+
 /// Loads the program, fills the allowlist, and only then attaches; gives up the capabilities that this took.
-/// Beside the kernel's side it returns what that still held of the fleet's allowlist, which stays in it until the fleet
-/// is heard.
-pub(super) fn attach(
-    config: &Config,
-    object: &ObjectSource,
-    protected: &Protected,
-) -> anyhow::Result<(KernelSide, Vec<Prefix>)> {
+///
+/// Beside the kernel's side it returns the allowlist: `host`, and what the kernel still held of the fleet's, which stays
+/// until that is read.
+///
+/// # Errors
+///
+/// Whatever the kernel or the config does not allow; the host is then as it was.
+pub(crate) fn attach(
+    config: KernelConfig,
+    host: HashMap<Prefix, u32>,
+) -> anyhow::Result<(KernelSide, Allowlist)> {
     kernel::require_host()?;
-    let setup = config.xdp();
-    let object = Object::open(object)?;
+    let setup = config.setup;
+    let object = Object::open(&config.object)?;
     let pins = Pins::at(&setup.pin_dir);
     pins.or_undo(|| {
         let mut program = Program::load(&object, &setup)?;
@@ -30,15 +45,11 @@ pub(super) fn attach(
         let mut bans = BanMaps::open(program.pins())?;
         let floods = Floods::open(program.pins())?;
         let mut allowed = AllowedNets::open(program.pins())?;
-        let of_fleet = allowed.of_reason(allow::FLEET)?;
-        let mut nets = (*protected.nets()).clone();
-        for network in &of_fleet {
-            nets.entry(*network).or_insert(allow::FLEET);
-        }
-        allowed.set(&nets)?;
+        let allowlist = Allowlist::new(host, allowed.of_reason(allow::FLEET)?);
+        allowed.set(allowlist.nets())?;
         let mut settings = SettingsMap::open(program.pins())?;
-        settings.set_mode(config.kernel.mode)?;
-        settings.set_event_every(config.kernel.event_every)?;
+        settings.set_mode(config.mode)?;
+        settings.set_event_every(config.event_every)?;
         let events = DropEvents::open(program.pins())?;
         program.carry_over(&mut bans, &clock)?;
         bans.use_sieve(&mut settings)?;
@@ -53,7 +64,8 @@ pub(super) fn attach(
             settings,
             events,
             clock,
+            walk: None,
         };
-        Ok((kernel, of_fleet))
+        Ok((kernel, allowlist))
     })
 }

@@ -1,14 +1,13 @@
-//! `GET /metrics`: the [`Stats`] that the API shows, for Prometheus.
+//! `GET /metrics`: the [`StatsView`] that the API shows, for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use secbeat_daemon::metrics::{Told, scrape};
-
-use super::view::{ProxyView, SpoolView, Stats};
-use crate::sources::access_log::AccessLogView;
 use secbeat_edge_core::FilterMode;
 
+use crate::view::{AccessLogView, ProxyView, SpoolView, StatsView};
+
 /// The text of one scrape.
-pub(super) fn render(stats: &Stats) -> String {
+pub(super) fn render(stats: &StatsView) -> String {
     scrape(|| {
         Told::heap("secbeat_edge_heap_bytes");
         kernel(stats);
@@ -21,7 +20,7 @@ pub(super) fn render(stats: &Stats) -> String {
     })
 }
 
-fn kernel(stats: &Stats) {
+fn kernel(stats: &StatsView) {
     describe_counter!(
         "secbeat_edge_packets_total",
         "Packets by the XDP program's verdict."
@@ -61,7 +60,7 @@ fn kernel(stats: &Stats) {
     counter!("secbeat_edge_drop_events_lost_total").absolute(stats.packets.lost_events);
 }
 
-fn bans(stats: &Stats) {
+fn bans(stats: &StatsView) {
     describe_gauge!("secbeat_edge_bans", "Bans in force on this edge.");
     gauge!("secbeat_edge_bans").set(stats.enforcer.blocked_ips as f64);
     describe_counter!(
@@ -153,7 +152,7 @@ fn proxy(proxy: &ProxyView) {
     }
 }
 
-fn reconciliation(stats: &Stats) {
+fn reconciliation(stats: &StatsView) {
     let reconcile = &stats.enforcer.reconcile;
     describe_counter!(
         "secbeat_edge_reconciliations_total",
@@ -195,7 +194,7 @@ fn reconciliation(stats: &Stats) {
     }
 }
 
-fn telemetry(stats: &Stats) {
+fn telemetry(stats: &StatsView) {
     describe_gauge!("secbeat_edge_bus_connected", "1 while NATS is connected.");
     gauge!("secbeat_edge_bus_connected").set(u8::from(stats.bus_connected));
     describe_counter!(
@@ -240,7 +239,7 @@ fn telemetry(stats: &Stats) {
     counter!("secbeat_edge_skipped_parts_total").absolute(stats.skipped_parts);
 }
 
-fn waf(stats: &Stats) {
+fn waf(stats: &StatsView) {
     describe_counter!(
         "secbeat_edge_waf_events_total",
         "Transactions in which a web application firewall's rules matched, recorded, or dropped on their way to the bus."

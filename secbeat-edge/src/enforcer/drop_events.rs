@@ -1,21 +1,32 @@
-//! What the program says of the packets that it drops.
+//! Sampled drops, as the program tells of them.
 
-use std::net::Ipv6Addr;
+use std::{collections::BTreeMap, net::Ipv6Addr};
 
 use secbeat_common::{maps::DropEvent, verdict::Verdict, wire::Reason};
 use tracing::trace;
 
-use super::Enforcer;
+use super::KernelSide;
 
-impl Enforcer {
+/// Events read since the daemon started, by the reason of the ban.
+pub(super) type DropsByReason = BTreeMap<&'static str, u64>;
+
+/// Counts the program's events.
+#[derive(Debug, Default)]
+pub(super) struct DropCounts(DropsByReason);
+
+impl DropCounts {
     /// Takes in the events sent since the last time.
-    pub(super) fn read_events(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return };
+    pub(super) fn read(&mut self, kernel: Option<&mut KernelSide>) {
+        let Some(kernel) = kernel else { return };
         for event in kernel.events.by_ref() {
             let reason = Reason::name_of_code(event.reason);
-            *self.events.by_reason.entry(reason.to_owned()).or_default() += 1;
+            *self.0.entry(reason).or_default() += 1;
             trace(&event, reason);
         }
+    }
+
+    pub(super) fn by_reason(&self) -> &DropsByReason {
+        &self.0
     }
 }
 

@@ -1,0 +1,200 @@
+//! The owner of one edge's bans as a state machine: [`Event`]s go in, [`Effect`]s come out.
+//!
+//! The caller carries effects out in order and reports outcomes as further events. Other events may come before an outcome;
+//! but the outcomes of writes come in the order of the writes, and bans that were read from the kernel are handed in before
+//! the next write is carried out.
+
+mod bucket;
+mod effect;
+mod event;
+mod id;
+mod orders;
+mod reconciliation;
+mod status;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use secbeat_common::{digest::Extract, fence::Fence, prefix::Prefix, wire::BlockCommand};
+
+use self::{
+    bucket::Snapshot,
+    reconciliation::Reconciliation,
+    writes::{InFlight, Turn},
+};
+pub use self::{
+    effect::{Effect, Fact, OrderError, Reply, Step},
+    event::{BucketId, BucketUpdate, Event, Order, WriteOutcome},
+    id::{Ticket, WriteId},
+    status::{EnforcerStatus, ReconcileStats},
+};
+use crate::{
+    Allowlist, BootTime, Enforced, FilterMode, FleetBan, Moment, admission::Admission, reconcile::Reconciler,
+};
+
+/// What an enforcer is made with.
+#[derive(Clone, Debug, Default)]
+pub struct EnforcerConfig {
+    pub edge_id: String,
+    /// Longest ban. Permanent bans of operators are exempt.
+    pub max_ban: Duration,
+    /// Whether the XDP program enforces bans; else the HTTP layer alone does.
+    pub has_kernel: bool,
+    pub mode: FilterMode,
+    pub allowlist: Allowlist,
+}
+
+/// Decides what one edge enforces.
+#[derive(Debug)]
+pub struct Enforcer {
+    has_kernel: bool,
+    mode: FilterMode,
+    reconciler: Reconciler,
+    allowlist: Allowlist,
+    /// Whether the kernel's allowlist has to be written again.
+    allowlist_failed: bool,
+    fence: Fence,
+    /// The bucket of the latest snapshot.
+    bucket: Option<BucketId>,
+    /// The bucket of the first complete snapshot.
+    first_bucket: Option<BucketId>,
+    /// The snapshot that is being read.
+    snapshot: Option<Snapshot>,
+    /// The latest revision of the bucket that was handled.
+    revision: u64,
+    /// Bans of the fleet that were refused because their target is allowlisted; tried again when the allowlist changes.
+    deferred: HashMap<Prefix, BlockCommand>,
+    /// Targets whose latest entry the kernel neither took nor removed.
+    unwritten: HashSet<Prefix>,
+    in_flight: BTreeMap<WriteId, InFlight>,
+    next_write: u64,
+    reconciliation: Option<Reconciliation>,
+    stats: ReconcileStats,
+}
+
+impl Enforcer {
+    /// An enforcer that has not yet heard of a ban. After a restart [`Event::ReconcileDue`] makes it look at those that the
+    /// kernel holds.
+    #[must_use]
+    pub fn new(config: EnforcerConfig) -> Self {
+        Self {
+            has_kernel: config.has_kernel,
+            mode: config.mode,
+            reconciler: Reconciler::new(Admission::new(config.edge_id, config.max_ban)),
+            allowlist: config.allowlist,
+            allowlist_failed: false,
+            fence: Fence::default(),
+            bucket: None,
+            first_bucket: None,
+            snapshot: None,
+            revision: 0,
+            deferred: HashMap::new(),
+            unwritten: HashSet::new(),
+            in_flight: BTreeMap::new(),
+            next_write: 0,
+            reconciliation: None,
+            stats: ReconcileStats::default(),
+        }
+    }
+
+    /// Takes one event in, and appends what follows from it to `effects`.
+    pub fn handle(&mut self, event: Event, now: Moment, effects: &mut Vec<Effect>) {
+        let mut turn = Turn::new(now, effects);
+        match event {
+            Event::Bucket(updates) => {
+                for update in updates {
+                    self.update(update, &mut turn);
+                }
+            }
+            Event::Order(ticket, order) => self.order(ticket, order, &mut turn),
+            Event::FleetAllowlist(entries) => {
+                self.allowlist.set_fleet(&entries);
+                self.refresh_allowlist(&mut turn);
+            }
+            Event::HostAllowlist(nets) => {
+                self.allowlist.set_host(nets);
+                self.refresh_allowlist(&mut turn);
+            }
+            Event::AllowlistFailed(why) => {
+                self.allowlist_failed = true;
+                turn.report(Fact::AllowlistFailed(why));
+            }
+            Event::Written(id, outcome) => self.written(id, outcome, &mut turn),
+            Event::ModeSet(ticket, mode, outcome) => self.mode_set(ticket, mode, outcome, &mut turn),
+            Event::KernelBans(bans) => self.compare(&bans, &mut turn),
+            Event::KernelEnd(fill) => self.compared(fill, &mut turn),
+            Event::KernelUnreadable(why) => self.unreadable(why, &mut turn),
+            Event::Repair => self.repair(&mut turn),
+            Event::Tick => self.tick(&mut turn),
+            Event::ReconcileDue => {
+                self.refresh_allowlist(&mut turn);
+                if self.reconciliation.is_none() {
+                    self.reconcile(&mut turn);
+                }
+            }
+        }
+        self.finish(turn);
+    }
+
+    fn tick(&mut self, turn: &mut Turn<'_>) {
+        for change in self.reconciler.prune(turn.now.boot) {
+            self.apply(&change, turn);
+        }
+        let now_ms = turn.now.wall_ms;
+        self.deferred.retain(|_, command| command.expires_at_ms > now_ms);
+        if self.allowlist.is_outdated(now_ms) {
+            self.refresh_allowlist(turn);
+        }
+    }
+
+    /// Puts the allowlist in force if it has changed or was not written. Bans that it no longer refuses are enforced.
+    fn refresh_allowlist(&mut self, turn: &mut Turn<'_>) {
+        let changed = self.allowlist.merge(turn.now.wall_ms);
+        if !changed && !self.allowlist_failed {
+            return;
+        }
+        self.allowlist_failed = false;
+        turn.report(Fact::AllowlistChanged);
+        turn.effects.push(Effect::Allow(self.allowlist.nets().clone()));
+        for command in std::mem::take(&mut self.deferred).into_values() {
+            self.take_again(command, turn);
+        }
+    }
+
+    /// The bans in force at `now`, of the fleet and of this host, in no order.
+    pub fn active(&self, now: BootTime) -> impl Iterator<Item = (&Prefix, &Enforced)> {
+        self.reconciler.desired().filter(move |(_, ban)| ban.ends > now)
+    }
+
+    /// The bans of the fleet in force at `now`, in no order.
+    pub fn enforced(&self, now: BootTime) -> impl Iterator<Item = FleetBan> {
+        self.reconciler.fleet_bans(now)
+    }
+
+    /// The digest of the fleet's bans as received, at `now_ms` of the wall clock: what an orchestrator compares with its
+    /// ledger.
+    #[must_use]
+    pub fn digest(&self, now_ms: i64) -> Extract {
+        self.reconciler.digest(now_ms)
+    }
+
+    #[must_use]
+    pub fn status(&self, now: BootTime) -> EnforcerStatus {
+        EnforcerStatus {
+            active: self.active(now).count(),
+            set_aside: self.reconciler.set_aside(),
+            unwritten: self.unwritten.len(),
+            allowed: self.allowlist.nets().len(),
+            synced: self.reconciler.is_synced(),
+            mode: self.mode,
+            revision: self.revision,
+            reconcile: self.stats,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

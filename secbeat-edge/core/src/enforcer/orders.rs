@@ -1,0 +1,76 @@
+//! Orders of this host's operators.
+
+use std::time::Duration;
+
+use secbeat_common::prefix::Prefix;
+
+use super::{
+    Enforcer,
+    effect::{Effect, Fact, OrderError, Reply},
+    event::Order,
+    id::Ticket,
+    writes::{Turn, Waiting},
+};
+use crate::{FilterMode, reconcile::Change};
+
+impl Enforcer {
+    pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
+        match order {
+            Order::Ban {
+                target,
+                duration,
+                note,
+            } => self.ban(ticket, target, duration, note, turn),
+            Order::Unban(target) => self.unban(ticket, target, turn),
+            Order::SetMode(mode) => turn.effects.push(Effect::SetMode(ticket, mode)),
+        }
+    }
+
+    fn ban(&mut self, ticket: Ticket, target: Prefix, duration: Duration, note: String, turn: &mut Turn<'_>) {
+        let allowlist = &self.allowlist;
+        let banned = self
+            .reconciler
+            .ban_locally(target, duration, note, turn.now, |target| {
+                allowlist.covers(target)
+            });
+        match banned {
+            Ok(change) => {
+                turn.report(Fact::BannedHere(target));
+                self.apply(&change, turn);
+                if let Change::Put(_, ban) = change {
+                    turn.when_written(Waiting::Ban(ticket, target, ban));
+                }
+            }
+            Err(refusal) => {
+                let reply = Reply::Ban(Err(refusal.into()));
+                turn.effects.push(Effect::Reply(ticket, reply));
+            }
+        }
+    }
+
+    fn unban(&mut self, ticket: Ticket, target: Prefix, turn: &mut Turn<'_>) {
+        let Some((origin, change)) = self.reconciler.unban_locally(&target) else {
+            let reply = Reply::Unban(Ok(None));
+            turn.effects.push(Effect::Reply(ticket, reply));
+            return;
+        };
+        turn.report(Fact::LiftedHere(target));
+        self.apply(&change, turn);
+        turn.when_written(Waiting::Unban(ticket, target, origin));
+    }
+
+    pub(super) fn mode_set(
+        &mut self,
+        ticket: Ticket,
+        mode: FilterMode,
+        outcome: Result<(), String>,
+        turn: &mut Turn<'_>,
+    ) {
+        if outcome.is_ok() {
+            self.mode = mode;
+            turn.report(Fact::ModeSwitched(mode));
+        }
+        let reply = Reply::Mode(outcome.map_err(OrderError::NotWritten));
+        turn.effects.push(Effect::Reply(ticket, reply));
+    }
+}

@@ -1,0 +1,40 @@
+//! The enforcer in numbers.
+
+use std::time::Duration;
+
+use crate::{BAN_MAPS, Drift, Fill, FilterMode};
+
+/// What an edge enforces, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnforcerStatus {
+    /// Bans in force.
+    pub active: usize,
+    /// Bans of the fleet that are rightly not enforced here.
+    pub set_aside: usize,
+    /// Targets whose latest entry the kernel neither took nor removed.
+    pub unwritten: usize,
+    pub allowed: usize,
+    /// Whether the fleet's bans were read since the start.
+    pub synced: bool,
+    pub mode: FilterMode,
+    /// The latest revision of the bans bucket that was handled.
+    pub revision: u64,
+    pub reconcile: ReconcileStats,
+}
+
+/// What reconciliation has found and done since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReconcileStats {
+    /// Reconciliations that were completed.
+    pub completed: u64,
+    /// Reconciliations that the kernel cut short.
+    pub failed: u64,
+    /// What the last one found.
+    pub drift: Drift,
+    /// How long the last one took, orders that were taken in between included.
+    pub took: Duration,
+    /// Bans that had been in the kernel, were still desired and found missing, over all reconciliations.
+    pub evicted: u64,
+    /// How full the maps of [`BAN_MAPS`] were before anything was repaired.
+    pub fill: [Fill; BAN_MAPS.len()],
+}

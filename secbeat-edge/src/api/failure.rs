@@ -1,0 +1,61 @@
+//! How orders fail.
+
+use axum::http::StatusCode;
+use secbeat_daemon::api::Failure;
+use secbeat_edge_core::{OrderError, Refusal};
+
+use crate::enforcer::Unfulfilled;
+
+/// An order that was not carried out: 422 for a target that can never be banned, 409 for one that cannot be now, and 503
+/// for what may succeed later.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over errors")]
+pub(super) fn unfulfilled(error: Unfulfilled) -> Failure {
+    let (status, code) = match &error {
+        Unfulfilled::Unanswered(unanswered) => return (*unanswered).into(),
+        Unfulfilled::Order(OrderError::NotWritten(_)) => (StatusCode::SERVICE_UNAVAILABLE, "kernel_failed"),
+        Unfulfilled::Order(OrderError::Refused(refusal)) => match refusal {
+            Refusal::Unbannable(..) => (StatusCode::UNPROCESSABLE_ENTITY, "unbannable"),
+            Refusal::Allowlisted(_) => (StatusCode::CONFLICT, "allowlisted"),
+            Refusal::TooManyNets(_) => (StatusCode::CONFLICT, "too_many_networks"),
+            Refusal::Expired => (StatusCode::CONFLICT, "expired"),
+            Refusal::OtherScope => (StatusCode::CONFLICT, "other_scope"),
+            Refusal::Overridden => (StatusCode::CONFLICT, "overridden"),
+            Refusal::Stale => (StatusCode::CONFLICT, "stale"),
+        },
+    };
+    Failure::new(status, error.to_string()).with_code(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secbeat_daemon::api::Unanswered;
+
+    use super::*;
+
+    #[track_caller]
+    fn assert_fails(error: impl Into<Unfulfilled>, status: u16, code: &str) {
+        let failure = unfulfilled(error.into());
+        assert_eq!(
+            (failure.status().as_u16(), failure.code().as_str()),
+            (status, code)
+        );
+    }
+
+    #[test]
+    fn what_is_refused_and_what_is_unavailable_can_be_told_apart() {
+        let target = "192.0.2.7".parse().unwrap();
+        let refused = |refusal| OrderError::Refused(refusal);
+        assert_fails(
+            refused(Refusal::Unbannable(target, "loopback")),
+            422,
+            "unbannable",
+        );
+        assert_fails(refused(Refusal::Allowlisted(target)), 409, "allowlisted");
+        assert_fails(refused(Refusal::TooManyNets(target)), 409, "too_many_networks");
+        assert_fails(OrderError::NotWritten("E2BIG".to_owned()), 503, "kernel_failed");
+        assert_fails(Unanswered::Ended, 503, "shutting_down");
+        assert_fails(Unanswered::Late(Duration::from_secs(5)), 503, "timed_out");
+    }
+}

@@ -1,0 +1,198 @@
+//! The local API on loopback.
+
+mod failure;
+mod metrics;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    middleware,
+    response::IntoResponse,
+    routing::{delete, get, put},
+};
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::{
+    allowlist::Allowlist,
+    api::{Failure, as_problems, bad_request, no_browsers},
+    bus::Bus,
+    config::HumanDuration,
+    garbage::Garbage,
+    metrics::answer as scraped,
+    protect::{Allowed, Protected},
+    time::now_ms,
+};
+use secbeat_edge_core::Origin;
+use tokio::sync::watch;
+
+use self::failure::unfulfilled;
+use crate::{
+    bus::Publisher,
+    enforcer::EnforcerHandle,
+    kernel::{Pins, XdpReport, attachments, moment_now},
+    l7::L7Bans,
+    sources::{InputStats, waf::WafStats},
+    telemetry::TelemetryStats,
+    view::{
+        AccessLogView, AllowedView, BanRequest, BanView, ModeRequest, ProxyView, StatsView, TelemetryView,
+        Unbanned, allowed_views,
+    },
+};
+
+/// How long a graceful end of the API may take.
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
+
+/// The parts whose state the API shows and changes.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) edge_id: String,
+    pub(crate) enforcer: EnforcerHandle,
+    pub(crate) bus: Bus,
+    pub(crate) publisher: Publisher,
+    pub(crate) garbage: Arc<Garbage>,
+    pub(crate) telemetry: Arc<TelemetryStats>,
+    pub(crate) inputs: InputStats,
+    pub(crate) waf: Arc<WafStats>,
+    pub(crate) http: Arc<L7Bans>,
+    pub(crate) protected: Arc<Protected>,
+    /// The allowlist of the config.
+    pub(crate) configured: Arc<[Allowed]>,
+    /// The fleet's allowlist, once it was read.
+    pub(crate) fleet: watch::Receiver<Option<Allowlist>>,
+    /// `None` where the HTTP layer alone enforces.
+    pub(crate) pins: Option<Pins>,
+}
+
+/// The API as a function, to be served or tested.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/api/v1/stats", get(stats))
+        .route("/api/v1/allowed", get(list_allowed))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/mode", put(set_mode))
+        .route("/api/v1/bans", get(bans).post(ban))
+        .route("/api/v1/bans/{*target}", delete(unban))
+        .layer(middleware::from_fn(no_browsers))
+        .layer(middleware::from_fn(as_problems))
+        .with_state(api)
+}
+
+impl Api {
+    async fn stats(&self) -> Result<StatsView, Failure> {
+        let report = self.enforcer.report().await?;
+        let xdp = XdpReport::read(self.pins.as_ref())?;
+        let InputStats {
+            proxy,
+            servers,
+            access_logs,
+            clients,
+            authz,
+        } = &self.inputs;
+        let now_ms = now_ms();
+        let unattributed = clients.unattributed();
+        Ok(StatsView {
+            edge_id: self.edge_id.clone(),
+            enforcer: report.into(),
+            packets: xdp.packets.into(),
+            xdp: xdp.attachments.into_iter().map(Into::into).collect(),
+            bus_connected: self.bus.is_connected(),
+            telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
+            waf: (&*self.waf).into(),
+            access_logs: access_logs
+                .iter()
+                .map(|log| AccessLogView::new(log, now_ms))
+                .collect(),
+            proxy: ProxyView::new(proxy, servers.as_ref()),
+            l7_denied: proxy.denied(),
+            l7_observed: self.http.observed(),
+            unattributed: unattributed
+                .map(|(why, count)| (why.name().to_owned(), count))
+                .collect(),
+            proxy_protocol_refused: clients.refused(),
+            authz: (&**authz).into(),
+            garbage: self.garbage.count(),
+            skipped_parts: self.garbage.skipped(),
+        })
+    }
+}
+
+/// Ready once the enforcer answers, as long as nobody has detached the program; the proxy was bound before this API.
+async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
+    api.enforcer.report().await?;
+    if let Some(pins) = &api.pins
+        && attachments(pins)?.is_empty()
+    {
+        let detached = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the XDP program was detached");
+        return Err(detached.with_code("detached"));
+    }
+    Ok("ready\n")
+}
+
+async fn set_mode(
+    State(api): State<Api>,
+    Json(request): Json<ModeRequest>,
+) -> Result<Json<ModeRequest>, Failure> {
+    let mode = request.mode;
+    api.enforcer.set_mode(mode).await.map_err(unfulfilled)?;
+    Ok(Json(request))
+}
+
+/// Prometheus' text format.
+async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Failure> {
+    Ok(scraped(metrics::render(&api.stats().await?)))
+}
+
+async fn stats(State(api): State<Api>) -> Result<Json<StatsView>, Failure> {
+    api.stats().await.map(Json)
+}
+
+async fn list_allowed(State(api): State<Api>) -> Json<Vec<AllowedView>> {
+    Json(allowed_views(
+        &api.protected.nets(),
+        &api.configured,
+        &api.fleet.borrow().clone().unwrap_or_default(),
+        now_ms(),
+    ))
+}
+
+async fn bans(State(api): State<Api>) -> Result<Json<Vec<BanView>>, Failure> {
+    let (bans, now) = (api.enforcer.list().await?, moment_now());
+    Ok(Json(
+        bans.iter().map(|ban| BanView::of_active(ban, now)).collect(),
+    ))
+}
+
+async fn ban(
+    State(api): State<Api>,
+    Json(request): Json<BanRequest>,
+) -> Result<(StatusCode, Json<BanView>), Failure> {
+    let target: Prefix = request
+        .target
+        .parse()
+        .map_err(|error| bad_request("target", error))?;
+    let HumanDuration(duration) = request
+        .duration
+        .parse()
+        .map_err(|error: String| bad_request("duration", error))?;
+    let ban = api.enforcer.ban(target, duration, request.note).await;
+    let ban = BanView::of_desired(&target, &ban.map_err(unfulfilled)?, None, moment_now());
+    Ok((StatusCode::CREATED, Json(ban)))
+}
+
+async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
+    let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
+    match api.enforcer.unban(target).await.map_err(unfulfilled)? {
+        None => {
+            let unknown = Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned here"));
+            Err(unknown.with_code("not_banned"))
+        }
+        Some(origin) => Ok(Json(Unbanned {
+            target: target.to_string(),
+            fleet_ban: matches!(origin, Origin::Fleet(_)),
+        })),
+    }
+}

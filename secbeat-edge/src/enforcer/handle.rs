@@ -1,0 +1,175 @@
+//! How others reach the enforcer.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use secbeat_common::{digest::Extract, prefix::Prefix, wire::AllowEntry};
+use secbeat_daemon::api::{Unanswered, ask};
+use secbeat_edge_core::{BucketUpdate, Enforced, EnforcerStatus, FilterMode, KernelBan, OrderError, Origin};
+use tokio::sync::{mpsc, oneshot};
+
+use super::drop_events::DropsByReason;
+
+/// Messages that may wait for the enforcer.
+const QUEUE: usize = 4096;
+/// How long an answer may take; orders are carried out all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
+pub(super) type UnbanReply = oneshot::Sender<Result<Option<Origin>, OrderError>>;
+pub(super) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
+
+/// A message to the enforcer.
+pub(super) enum Message {
+    Bucket(BucketUpdate),
+    FleetAllowlist(Vec<AllowEntry>),
+    Ban {
+        target: Prefix,
+        duration: Duration,
+        note: String,
+        reply: BanReply,
+    },
+    Unban {
+        target: Prefix,
+        reply: UnbanReply,
+    },
+    SetMode {
+        mode: FilterMode,
+        reply: ModeReply,
+    },
+    List {
+        reply: oneshot::Sender<Vec<ActiveBan>>,
+    },
+    Report {
+        reply: oneshot::Sender<EnforcerReport>,
+    },
+}
+
+/// A ban in force.
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveBan {
+    pub target: Prefix,
+    pub ban: Enforced,
+    /// The kernel's ban, with its drop counts, where it holds one.
+    pub counts: Option<KernelBan>,
+}
+
+/// The state of the enforcer in numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct EnforcerReport {
+    pub status: EnforcerStatus,
+    /// The digest of the fleet's bans as received.
+    pub fleet: Extract,
+    pub drops: DropsByReason,
+    /// Commands that were not obeyed, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// The enforcer has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the enforcer has ended")]
+pub(crate) struct EnforcerEnded;
+
+/// Why an operator's order was not carried out, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfulfilled {
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
+
+/// Reaches the enforcer. All clones reach the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct EnforcerHandle(mpsc::Sender<Message>);
+
+/// A handle, and the messages that come by it.
+pub(super) fn channel() -> (EnforcerHandle, mpsc::Receiver<Message>) {
+    let (messages, waiting) = mpsc::channel(QUEUE);
+    (EnforcerHandle(messages), waiting)
+}
+
+impl EnforcerHandle {
+    /// Hands over an update of the bans bucket.
+    ///
+    /// # Errors
+    ///
+    /// [`EnforcerEnded`].
+    pub(crate) async fn update(&self, update: BucketUpdate) -> Result<(), EnforcerEnded> {
+        self.send(Message::Bucket(update)).await
+    }
+
+    /// Hands over the fleet's allowlist.
+    ///
+    /// # Errors
+    ///
+    /// [`EnforcerEnded`].
+    pub(crate) async fn allow(&self, entries: Vec<AllowEntry>) -> Result<(), EnforcerEnded> {
+        self.send(Message::FleetAllowlist(entries)).await
+    }
+
+    async fn send(&self, message: Message) -> Result<(), EnforcerEnded> {
+        self.0.send(message).await.map_err(|_| EnforcerEnded)
+    }
+
+    /// Whether the enforcer has ended.
+    #[must_use]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Bans `target` on this host.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unfulfilled`].
+    pub(crate) async fn ban(
+        &self,
+        target: Prefix,
+        duration: Duration,
+        note: String,
+    ) -> Result<Enforced, Unfulfilled> {
+        let message = |reply| Message::Ban {
+            target,
+            duration,
+            note,
+            reply,
+        };
+        Ok(ask(&self.0, PATIENCE, message).await??)
+    }
+
+    /// Lifts the ban of `target` on this host, and returns its origin; `None` if there was none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unfulfilled`].
+    pub(crate) async fn unban(&self, target: Prefix) -> Result<Option<Origin>, Unfulfilled> {
+        Ok(ask(&self.0, PATIENCE, |reply| Message::Unban { target, reply }).await??)
+    }
+
+    /// Makes this host enforce bans, or only observe.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unfulfilled`].
+    pub(crate) async fn set_mode(&self, mode: FilterMode) -> Result<(), Unfulfilled> {
+        Ok(ask(&self.0, PATIENCE, |reply| Message::SetMode { mode, reply }).await??)
+    }
+
+    /// The bans in force, by target.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    pub(crate) async fn list(&self) -> Result<Vec<ActiveBan>, Unanswered> {
+        ask(&self.0, PATIENCE, |reply| Message::List { reply }).await
+    }
+
+    /// The state of the enforcer in numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    pub(crate) async fn report(&self) -> Result<EnforcerReport, Unanswered> {
+        ask(&self.0, PATIENCE, |reply| Message::Report { reply }).await
+    }
+}

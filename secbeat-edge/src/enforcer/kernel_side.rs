@@ -1,0 +1,122 @@
+//! The kernel's side of the enforcer: the program and its maps, in the core's terms.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use secbeat_common::prefix::Prefix;
+use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
+
+use crate::kernel::{
+    AllowedNets, BanMaps, DropEvents, Floods, HeldBack, JiffyClock, Program, SettingsMap, Walk, XdpSetup,
+};
+
+/// The kernel's side of an edge that has one.
+pub(crate) struct KernelSide {
+    pub(super) program: Program,
+    /// What it was loaded with.
+    pub(super) setup: XdpSetup,
+    pub(super) bans: BanMaps,
+    pub(super) floods: Floods,
+    pub(super) allowed: AllowedNets,
+    pub(super) settings: SettingsMap,
+    pub(super) events: DropEvents,
+    pub(super) clock: JiffyClock,
+    /// How far the ban maps are read.
+    pub(super) walk: Option<Walk>,
+}
+
+/// Entries that wait to be written together.
+#[derive(Debug, Default)]
+struct Puts {
+    new: Vec<(Prefix, KernelBan)>,
+    known: Vec<(Prefix, KernelBan)>,
+}
+
+impl KernelSide {
+    /// Writes and removes in order, what is to be written between two removals in one go.
+    pub(super) fn write(&mut self, entries: Vec<Entry>) -> WriteOutcome {
+        let (mut puts, mut outcome) = (Puts::default(), WriteOutcome::default());
+        for entry in entries {
+            match entry {
+                Entry::Add(target, ban) => puts.new.push((target, self.stamped(&target, ban))),
+                Entry::Put(target, ban) => puts.known.push((target, self.stamped(&target, ban))),
+                Entry::Remove(target) => {
+                    self.put_all(&std::mem::take(&mut puts), &mut outcome);
+                    if let Err(error) = self.bans.remove(&target) {
+                        outcome.failed.push(target);
+                        outcome.why = format!("{error:#}");
+                    }
+                }
+            }
+        }
+        self.put_all(&puts, &mut outcome);
+        outcome
+    }
+
+    fn stamped(&self, target: &Prefix, ban: KernelBan) -> KernelBan {
+        KernelBan {
+            unallowed_in: self.allowed.stamp(target),
+            ..ban
+        }
+    }
+
+    fn put_all(&mut self, Puts { new, known }: &Puts, outcome: &mut WriteOutcome) {
+        let unwritten = [
+            self.bans.put_all_new(new, &self.clock),
+            self.bans.put_all(known, &self.clock),
+        ];
+        for mut unwritten in unwritten.into_iter().filter_map(Result::err) {
+            outcome.failed.append(&mut unwritten.targets);
+            outcome.why = format!("{:#}", anyhow::Error::from(unwritten));
+        }
+    }
+
+    pub(super) fn allow(&mut self, nets: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
+        self.allowed.set(nets)
+    }
+
+    pub(super) fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
+        self.settings.set_mode(mode)
+    }
+
+    pub(super) fn reattach(&mut self) -> anyhow::Result<()> {
+        self.program.reattach(&self.setup)
+    }
+
+    /// Begins to read all bans.
+    pub(super) fn begin_read(&mut self) -> anyhow::Result<Event> {
+        self.clock = self.program.jiffy_clock()?;
+        self.walk = Some(self.bans.begin());
+        self.read_on()
+    }
+
+    /// Reads the next few thousand bans.
+    pub(super) fn read_on(&mut self) -> anyhow::Result<Event> {
+        let mut walk = self.walk.take().context("no read is under way")?;
+        let Some(found) = self.bans.next(&mut walk)? else {
+            self.bans.settle(&walk)?;
+            return Ok(Event::KernelEnd(self.bans.fill(&walk)));
+        };
+        self.walk = Some(walk);
+        let observed = |(target, ban): (Prefix, KernelBan)| ObservedBan {
+            target,
+            ban,
+            stamp: if self.allowed.is_current(&target, ban.unallowed_in) {
+                Stamp::Current
+            } else {
+                Stamp::Outdated
+            },
+        };
+        Ok(Event::KernelBans(found.into_iter().map(observed).collect()))
+    }
+
+    /// The kernel's ban of `target`, if it has one and can be read.
+    pub(super) fn ban(&self, target: &Prefix) -> Option<KernelBan> {
+        self.bans.get(target).ok()?
+    }
+
+    /// The drops that CPUs have not yet added to the bans.
+    pub(super) fn held_back(&self) -> HeldBack {
+        self.floods.read().unwrap_or_default()
+    }
+}

@@ -1,0 +1,48 @@
+//! The enforcer's log lines and counters.
+
+use secbeat_daemon::commands::{Reason, Refused};
+use secbeat_edge_core::Fact;
+use tracing::{debug, error, info, warn};
+
+/// Logs `fact`, and counts it where it is a command that was not obeyed.
+pub(super) fn report(fact: Fact, refused: &Refused) {
+    match fact {
+        Fact::Banned { target, reason, note } => {
+            info!(target: "audit", %target, reason = reason.name(), note, "banned by the fleet");
+        }
+        Fact::Lifted(target) => info!(target: "audit", %target, "ban lifted by the fleet"),
+        Fact::BannedHere(target) => info!(target: "audit", %target, "banned on this host"),
+        Fact::LiftedHere(target) => info!(target: "audit", %target, "ban lifted on this host"),
+        Fact::Refused { target, refusal } => {
+            warn!(target: "audit", %target, "ban refused on this host: {refusal}");
+        }
+        Fact::ModeSwitched(mode) => info!(target: "audit", %mode, "mode switched on this host"),
+        Fact::StaleCommand => refused.count(Reason::Stale),
+        Fact::ExpiredCommand { target, late_ms } => {
+            refused.count(Reason::Expired);
+            warn!(%target, late_ms, "a ban had ended before it came: is this host's clock right?");
+        }
+        Fact::SnapshotRead { bans } => info!(bans, "read the fleet's bans"),
+        Fact::BucketReplaced => {
+            warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
+        }
+        Fact::AllowlistChanged => info!("protected addresses changed"),
+        Fact::AllowlistFailed(why) => error!("{why}; trying again"),
+        Fact::WriteFailed(why) => error!("{why}; reconciliation will try again"),
+        Fact::Drifted(drift) => warn!(
+            missing = drift.missing,
+            evicted = drift.evicted,
+            differing = drift.differing,
+            foreign = drift.foreign,
+            "the kernel's bans had drifted: repairing"
+        ),
+        Fact::Crowded { map, fill } => warn!(
+            map,
+            bans = fill.entries,
+            slots = fill.slots,
+            "over half full; an LRU map evicts bans before it is full: raise kernel.ban_slots"
+        ),
+        Fact::Reconciled(stats) => debug!(?stats, "reconciled"),
+        Fact::ReconcileFailed(why) => error!("comparing the kernel's bans with the desired ones: {why}"),
+    }
+}

@@ -1,0 +1,20 @@
+//! What becomes of a request, asked before it is served.
+
+use super::client_address::Client;
+
+/// Knows who is banned.
+pub(crate) trait Gate: Send + Sync {
+    /// Asked on every request, of every connection.
+    fn admission(&self, client: Client) -> Admission;
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Served,
+    /// Its client is banned, and the request is not reported.
+    Refused,
+    /// Its client is banned at the HTTP layer alone, and yet here on a connection of its own, which the kernel could
+    /// refuse. The request is reported, so that it comes to that if the client goes on.
+    RefusedAsPeer,
+}

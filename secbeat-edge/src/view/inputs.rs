@@ -1,0 +1,154 @@
+//! The inputs in numbers: the reverse proxy, `/authz`, logs.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sources::{
+    access_log::Health,
+    authz::AuthzStats,
+    proxy::{ProxyStats, ServerState, Servers},
+};
+
+/// What the proxy has counted since the daemon started, and its servers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ProxyView {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Answers 502 and 504 of the proxy's own.
+    pub upstream_failures: u64,
+    /// Requests that were sent a second time.
+    pub retries: u64,
+    /// Connections closed because their source had too many, or gave up too many requests.
+    pub over_limit: u64,
+    /// Answers missing from the proxy's access log, which could not keep up.
+    pub access_log_dropped: u64,
+    pub servers: Vec<ServerView>,
+}
+
+/// A server behind the proxy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ServerView {
+    pub upstream: String,
+    pub url: String,
+    /// Whether it gets requests.
+    pub up: bool,
+}
+
+impl ProxyView {
+    #[must_use]
+    pub(crate) fn new(stats: &ProxyStats, servers: Option<&Servers>) -> Self {
+        let view = |state: ServerState| ServerView {
+            upstream: state.upstream,
+            url: state.url,
+            up: state.up,
+        };
+        Self {
+            connections: stats.connections(),
+            upstream_failures: stats.upstream_failures(),
+            retries: stats.retries(),
+            over_limit: stats.over_limit(),
+            access_log_dropped: stats.access_log_dropped(),
+            servers: servers
+                .map(Servers::states)
+                .unwrap_or_default()
+                .into_iter()
+                .map(view)
+                .collect(),
+        }
+    }
+}
+
+/// What was answered on `/authz`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct AuthzView {
+    pub allowed: u64,
+    /// Answers 403, the client being banned.
+    pub denied: u64,
+    /// Answers 200 because no client was named.
+    pub unattributed: u64,
+}
+
+impl From<&AuthzStats> for AuthzView {
+    fn from(stats: &AuthzStats) -> Self {
+        Self {
+            allowed: stats.allowed(),
+            denied: stats.denied(),
+            unattributed: stats.unattributed(),
+        }
+    }
+}
+
+/// One `[[access_log]]` in `GET /api/v1/stats`. Counts are since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AccessLogView {
+    pub name: String,
+    pub format: String,
+    /// Lines read, understood or not; without empty ones.
+    pub lines: u64,
+    pub parsed: u64,
+    /// Lines that are not in the configured format.
+    pub unparsed: u64,
+    /// Share of all lines that were not understood, too long ones among them: 0 to 1.
+    pub unparsed_share: f64,
+    /// Lines beyond the longest that is kept, which are skipped.
+    pub too_long: u64,
+    /// Understood lines that were there before the daemon and older than `max_age`: not reported.
+    pub too_old: u64,
+    /// How often another file took a file's name.
+    pub rotations: u64,
+    /// How often a file became shorter than what was read of it, or began anew.
+    pub truncations: u64,
+    /// How often `journalctl` had to be started again.
+    pub restarts: u64,
+    /// Files that are open: those of today, and rotated ones whose writer may still have them.
+    pub files: u64,
+    /// Bytes that are in the files and not yet read, at the last look.
+    pub bytes_behind: u64,
+    /// How old the last line was when it was read, by its own time; `None` before the first line.
+    pub delay_ms: Option<i64>,
+    /// Time since the last line was read; `None` before the first.
+    pub silent_ms: Option<i64>,
+    /// Why lines were not understood, the latest last; no two alike.
+    pub reasons: Vec<String>,
+    /// What keeps the source from being read right now.
+    pub error: Option<String>,
+}
+
+impl AccessLogView {
+    /// The counters at `now_ms`, the wall clock.
+    #[must_use]
+    pub(crate) fn new(health: &Health, now_ms: i64) -> Self {
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        let (parsed, unparsed, too_long) = (
+            count(&health.parsed),
+            count(&health.unparsed),
+            count(&health.too_long),
+        );
+        let lines = parsed + unparsed + too_long;
+        let read_at = Some(health.read_at_ms.load(Relaxed)).filter(|at| *at > 0);
+        Self {
+            name: health.name().to_owned(),
+            format: health.format().to_owned(),
+            lines,
+            parsed,
+            unparsed,
+            unparsed_share: if lines == 0 {
+                0.0
+            } else {
+                (unparsed + too_long) as f64 / lines as f64
+            },
+            too_long,
+            too_old: count(&health.too_old),
+            rotations: count(&health.rotations),
+            truncations: count(&health.truncations),
+            restarts: count(&health.restarts),
+            files: count(&health.files),
+            bytes_behind: count(&health.bytes_behind),
+            delay_ms: read_at.map(|_| health.delay_ms.load(Relaxed)),
+            silent_ms: read_at.map(|at| now_ms.saturating_sub(at).max(0)),
+            reasons: health.reasons(),
+            error: health.error(),
+        }
+    }
+}

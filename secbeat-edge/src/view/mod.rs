@@ -1,0 +1,20 @@
+//! The JSON of `/api/v1`, which the command line reads and prints. Views are made of the values of those who own a state,
+//! and no owner knows them.
+
+mod allowed;
+mod bans;
+mod enforcer;
+mod inputs;
+mod packets;
+mod stats;
+mod telemetry;
+
+pub(crate) use self::{
+    allowed::{AllowedView, views as allowed_views},
+    bans::{BanRequest, BanView, Unbanned},
+    enforcer::{EnforcerView, ModeRequest, ReconcileView},
+    inputs::{AccessLogView, AuthzView, ProxyView},
+    packets::{AttachmentView, PacketsView},
+    stats::StatsView,
+    telemetry::{SpoolView, TelemetryView, WafView},
+};

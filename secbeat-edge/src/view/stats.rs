@@ -1,0 +1,40 @@
+//! The whole edge in numbers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AccessLogView, AttachmentView, AuthzView, EnforcerView, PacketsView, ProxyView, TelemetryView, WafView,
+};
+
+/// `GET /api/v1/stats`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StatsView {
+    pub edge_id: String,
+    #[serde(flatten)]
+    pub enforcer: EnforcerView,
+    pub packets: PacketsView,
+    /// Empty where enforcement is at L7 alone.
+    pub xdp: Vec<AttachmentView>,
+    pub bus_connected: bool,
+    pub telemetry: TelemetryView,
+    /// One for each `[[access_log]]`.
+    pub access_logs: Vec<AccessLogView>,
+    pub waf: WafView,
+    pub proxy: ProxyView,
+    /// Requests that the proxy refused because their client is banned.
+    pub l7_denied: u64,
+    /// Requests that it would have refused, in observe mode.
+    pub l7_observed: u64,
+    /// Requests that were served but count for nobody, since no client could be named, by the reason.
+    pub unattributed: BTreeMap<String, u64>,
+    /// Connections closed because they did not begin with a PROXY header of a trusted proxy.
+    pub proxy_protocol_refused: u64,
+    pub authz: AuthzView,
+    /// Entries in the bans bucket that were no bans.
+    pub garbage: u64,
+    /// Parts of messages that only a later release knows.
+    #[serde(default)]
+    pub skipped_parts: u64,
+}

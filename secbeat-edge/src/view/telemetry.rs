@@ -1,0 +1,87 @@
+//! What became of what this edge reports.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
+
+use crate::{
+    sources::waf::WafStats,
+    telemetry::{Loss, TelemetryStats},
+};
+
+/// What became of the answers that the sources of telemetry saw, since the daemon started.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct TelemetryView {
+    /// Answers taken in.
+    pub recorded: u64,
+    /// Answers lost, for whatever reason.
+    pub dropped: u64,
+    /// The same by reason.
+    pub lost: BTreeMap<String, u64>,
+    /// Batches handed to the bus.
+    pub batches_sent: u64,
+    /// Batches among them that waited in the spool.
+    pub batches_late: u64,
+    /// Batches spooled because the bus broke before it was known to have them.
+    pub batches_resent: u64,
+    /// Messages other than telemetry lost on the way out: queue full, or NATS away.
+    pub messages_lost: u64,
+    pub spool: SpoolView,
+}
+
+/// What waits on disk for NATS.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SpoolView {
+    pub batches: u64,
+    pub bytes: u64,
+    /// Batches written since the daemon started.
+    pub written: u64,
+    /// Segments that ended in the middle of a record.
+    pub torn: u64,
+    /// Whether the folder cannot be used.
+    pub failing: bool,
+}
+
+impl TelemetryView {
+    /// The counters of one moment.
+    #[must_use]
+    pub(crate) fn new(stats: &TelemetryStats, messages_lost: u64) -> Self {
+        let lost = |loss: Loss| (loss.name().to_owned(), stats.lost(loss));
+        let spool = stats.spool();
+        Self {
+            recorded: stats.recorded(),
+            dropped: stats.dropped(),
+            lost: Loss::VARIANTS.iter().copied().map(lost).collect(),
+            batches_sent: stats.batches_sent(),
+            batches_late: stats.batches_late(),
+            batches_resent: stats.batches_resent(),
+            messages_lost,
+            spool: SpoolView {
+                batches: spool.batches(),
+                bytes: spool.bytes(),
+                written: spool.written(),
+                torn: spool.torn(),
+                failing: spool.is_failing(),
+            },
+        }
+    }
+}
+
+/// What became of the events that web application firewalls logged.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct WafView {
+    /// Events taken in.
+    pub recorded: u64,
+    /// Events that could not be sent.
+    pub dropped: u64,
+}
+
+impl From<&WafStats> for WafView {
+    fn from(stats: &WafStats) -> Self {
+        Self {
+            recorded: stats.recorded(),
+            dropped: stats.dropped(),
+        }
+    }
+}
