@@ -20,6 +20,7 @@ pub mod lab;
 pub mod load;
 pub mod reference;
 pub mod scenario;
+pub mod simulation;
 pub mod soak;
 pub mod sources_bench;
 pub mod storm;

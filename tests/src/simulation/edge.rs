@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secbeat_edge_core::{
-    BootTime, BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FleetBan, Moment, testing::MemoryKernel,
+    BootTime, BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FleetBan, MemoryKernel, Moment,
 };
 use secbeat_orchestrator_core::bucket::Change;
 
@@ -92,7 +92,9 @@ impl Edge {
         let to = server.changes.len().min(from + most);
         self.watch = Some(to);
         let received = self.received(now_ms);
-        let updates = server.changes[from..to].iter().map(|change| update(change, received));
+        let updates = server.changes[from..to]
+            .iter()
+            .map(|change| update(change, received));
         let updates: Vec<_> = updates.collect();
         if !updates.is_empty() {
             self.handle(Event::Bucket(updates), now_ms);
@@ -122,7 +124,10 @@ impl Edge {
 
     /// The bans of the fleet that it enforces.
     pub(super) fn enforced(&self, now_ms: i64) -> Vec<FleetBan> {
-        let bans = self.enforcer.iter().flat_map(|enforcer| enforcer.enforced(boot(now_ms)));
+        let bans = self
+            .enforcer
+            .iter()
+            .flat_map(|enforcer| enforcer.enforced(boot(now_ms)));
         bans.collect()
     }
 }

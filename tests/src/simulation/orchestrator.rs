@@ -214,7 +214,11 @@ impl Orchestrator {
                 Ownership::Taken { partition, .. } => {
                     let slot = &mut self.telemetry[usize::from(partition)];
                     let since_ms = now_ms - WINDOW_MS;
-                    let begin = || server.telemetry.partition_point(|record| record.received_ms < since_ms);
+                    let begin = || {
+                        server
+                            .telemetry
+                            .partition_point(|record| record.received_ms < since_ms)
+                    };
                     *slot = Some(slot.unwrap_or_else(begin));
                 }
                 Ownership::Lost { partition } => self.telemetry[usize::from(partition)] = None,
@@ -271,7 +275,9 @@ impl Orchestrator {
 
     /// The bans in force, as its ledger has them.
     pub(super) fn ledger(&self) -> Vec<BlockCommand> {
-        let page = self.decider.bans(&secbeat_orchestrator_core::ledger::BanQuery::default());
+        let page = self
+            .decider
+            .bans(&secbeat_orchestrator_core::ledger::BanQuery::default());
         page.bans.iter().map(|ban| ban.command.clone()).collect()
     }
 
@@ -290,7 +296,9 @@ impl Orchestrator {
                 Effect::Settle { target, id, fate } => {
                     self.drive_writer(writer::Event::Settled { target, id, fate }, now_ms, outs);
                 }
-                Effect::Audit { record, .. } | Effect::Conclude { record, .. } => outs.push(Out::Audit(record)),
+                Effect::Audit { record, .. } | Effect::Conclude { record, .. } => {
+                    outs.push(Out::Audit(record))
+                }
                 Effect::Reply { ticket, reply } => outs.push(Out::Answer(ticket, reply)),
                 Effect::Announce(_) | Effect::TraceBegun(_) | Effect::TraceEnded { .. } => {}
             }

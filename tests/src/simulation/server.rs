@@ -82,7 +82,10 @@ impl Server {
                 false => drop(self.bans.remove(&target)),
             }
         }
-        let dead = self.members.iter().filter(|(_, member)| member.renewed_ms + LEASE_MS <= now_ms);
+        let dead = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.renewed_ms + LEASE_MS <= now_ms);
         let dead: Vec<_> = dead.map(|(id, _)| id.clone()).collect();
         for id in dead {
             self.members.remove(&id);
@@ -125,7 +128,8 @@ impl Server {
 
     /// Writes all or none; returns the first revision.
     pub(super) fn put_all(&mut self, commands: &[(BlockCommand, Held)], now_ms: i64) -> Option<u64> {
-        let fits = |(command, over): &(BlockCommand, Held)| self.revision_of(&command.target) == over.revision;
+        let fits =
+            |(command, over): &(BlockCommand, Held)| self.revision_of(&command.target) == over.revision;
         if !commands.iter().all(fits) {
             self.conflicts += 1;
             return None;
@@ -246,11 +250,15 @@ impl Server {
     }
 
     fn take(&mut self, partition: u16, over: u64, holder: Option<String>) -> Option<()> {
-        let known = self.partitions.get(&partition).map_or(0, |(_, revision)| *revision);
+        let known = self
+            .partitions
+            .get(&partition)
+            .map_or(0, |(_, revision)| *revision);
         if known != over || partition >= PARTITIONS {
             return None;
         }
-        self.partitions.insert(partition, (holder, self.lease_revision + 1));
+        self.partitions
+            .insert(partition, (holder, self.lease_revision + 1));
         Some(())
     }
 
@@ -261,11 +269,14 @@ impl Server {
             holder: Some(id.clone()),
             revision: member.revision,
         });
-        let partitions = self.partitions.iter().map(|(partition, (holder, revision))| leases::Entry {
-            key: LeaseKey::Partition(*partition),
-            holder: holder.clone(),
-            revision: *revision,
-        });
+        let partitions = self
+            .partitions
+            .iter()
+            .map(|(partition, (holder, revision))| leases::Entry {
+                key: LeaseKey::Partition(*partition),
+                holder: holder.clone(),
+                revision: *revision,
+            });
         members.chain(partitions).collect()
     }
 }

@@ -32,7 +32,8 @@ fn as_ban(command: &BlockCommand) -> (Prefix, (Uuid, i64)) {
 /// Those that last long enough to be compared.
 fn lasting(world: &World, bans: impl Iterator<Item = (Prefix, (Uuid, i64))>) -> Bans {
     let until_ms = world.now_ms + MARGIN_MS;
-    bans.filter(|(_, (_, expires_at_ms))| *expires_at_ms > until_ms).collect()
+    bans.filter(|(_, (_, expires_at_ms))| *expires_at_ms > until_ms)
+        .collect()
 }
 
 /// Every ledger and every edge has what the bucket has.
@@ -43,7 +44,10 @@ fn agreement(world: &World, bucket: &Bans) -> Result<(), String> {
         };
         let ledger = lasting(world, orchestrator.ledger().iter().map(as_ban));
         if ledger != *bucket {
-            return Err(format!("the ledger of {} has {ledger:?}, the bucket {bucket:?}", orchestrator.id));
+            return Err(format!(
+                "the ledger of {} has {ledger:?}, the bucket {bucket:?}",
+                orchestrator.id
+            ));
         }
         if !orchestrator.is_idle() {
             return Err(format!("{} still writes", orchestrator.id));
@@ -54,7 +58,10 @@ fn agreement(world: &World, bucket: &Bans) -> Result<(), String> {
         let enforced = enforced.map(|ban| (ban.target, (ban.command_id, ban.expires_at_ms)));
         let enforced = lasting(world, enforced);
         if enforced != *bucket {
-            return Err(format!("{} enforces {enforced:?}, the bucket has {bucket:?}", edge.name));
+            return Err(format!(
+                "{} enforces {enforced:?}, the bucket has {bucket:?}",
+                edge.name
+            ));
         }
         let kernel: BTreeSet<_> = edge.kernel.bans.keys().collect();
         if let Some(target) = bucket.keys().find(|target| !kernel.contains(target)) {
@@ -73,7 +80,9 @@ fn lengths(world: &World) -> Result<(), String> {
         let Some(first) = world.server.seen.get(&ban.id) else {
             return Err(format!("no bucket ever had {}, which a ledger has", ban.id));
         };
-        if (first.target, first.expires_at_ms, first.issued_at_ms) != (ban.target, ban.expires_at_ms, ban.issued_at_ms) {
+        if (first.target, first.expires_at_ms, first.issued_at_ms)
+            != (ban.target, ban.expires_at_ms, ban.issued_at_ms)
+        {
             return Err(format!("{first:?} has become {ban:?}"));
         }
     }
@@ -90,7 +99,12 @@ fn orders(world: &World, bucket: &Bans) -> Result<(), String> {
             continue;
         };
         // One that is not answered, or was only answered later, may have been carried out later.
-        let was_over = |given: &Given| given.reply.as_ref().is_some_and(|(at_ms, _)| *at_ms <= last.at_ms);
+        let was_over = |given: &Given| {
+            given
+                .reply
+                .as_ref()
+                .is_some_and(|(at_ms, _)| *at_ms <= last.at_ms)
+        };
         if !before.iter().all(|(_, given)| was_over(given)) {
             continue;
         }
@@ -104,7 +118,9 @@ fn orders(world: &World, bucket: &Bans) -> Result<(), String> {
             }
             Some((_, Reply::Unbanned(Ok(Some(_))))) => {
                 if let Some((id, _)) = bucket.get(&target) {
-                    return Err(format!("{target} was unbanned by {ticket:?}, and is banned by {id}"));
+                    return Err(format!(
+                        "{target} was unbanned by {ticket:?}, and is banned by {id}"
+                    ));
                 }
             }
             _ => {}
@@ -134,7 +150,11 @@ fn bursts(world: &World) -> Result<(), String> {
             return Err(format!("nobody banned {source} for its bursts at {times:?}"));
         }
         if bans.len() > times.len() {
-            return Err(format!("{} bursts of {source} led to {} bans: {bans:?}", times.len(), bans.len()));
+            return Err(format!(
+                "{} bursts of {source} led to {} bans: {bans:?}",
+                times.len(),
+                bans.len()
+            ));
         }
     }
     Ok(())
@@ -151,7 +171,10 @@ fn audit(world: &World) -> Result<(), String> {
         }
     }
     match world.server.held().find(|ban| !audited.contains(&ban.id)) {
-        Some(ban) => Err(format!("the ban {} of {} is not in the audit", ban.id, ban.target)),
+        Some(ban) => Err(format!(
+            "the ban {} of {} is not in the audit",
+            ban.id, ban.target
+        )),
         None => Ok(()),
     }
 }

@@ -133,7 +133,7 @@ impl World {
 
     /// Nothing is lost any more, and all that is dead starts again.
     pub(super) fn heal(&mut self) {
-        self.tell("peace".to_owned());
+        self.tell("peace");
         self.peace = true;
         self.run_until(START_MS + TROUBLE_MS + PEACE_MS);
     }
@@ -160,7 +160,7 @@ impl World {
         self.story[skipped..].join("\n")
     }
 
-    fn tell(&mut self, what: String) {
+    fn tell(&mut self, what: &str) {
         let at = self.now_ms - START_MS;
         self.story.push(format!("{at:>6} {what}"));
     }
@@ -268,7 +268,7 @@ impl World {
             Next::Start(n) => self.start(n),
             Next::StartEdge(n) if self.edges[n].is_up() => {}
             Next::StartEdge(n) => {
-                self.tell(format!("{} starts", self.edges[n].name));
+                self.tell(&format!("{} starts", self.edges[n].name));
                 self.edges[n].start(self.now_ms);
                 self.after(0, 500, Next::EdgeTurn(n));
             }
@@ -310,7 +310,7 @@ impl World {
         *number += 1;
         let seed = self.seed.wrapping_mul(31).wrapping_add(n as u64);
         *orchestrator = Some(Orchestrator::start(NAMES[n], *number, self.ahead_ms[n], seed));
-        self.tell(format!("{} starts", NAMES[n]));
+        self.tell(&format!("{} starts", NAMES[n]));
         self.after(0, 300, Next::OrchestratorTurn(n));
     }
 
@@ -334,10 +334,11 @@ impl World {
         if orchestrator.write_due(now_ms) {
             outs.extend(orchestrator.write(writer::Event::Tick, now_ms));
         }
-        let writes = match orchestrator.is_restored() && orchestrator.is_connected() && orchestrator.renewing == 0 {
-            true => orchestrator.keeper.due(now_ms),
-            false => Vec::new(),
-        };
+        let writes =
+            match orchestrator.is_restored() && orchestrator.is_connected() && orchestrator.renewing == 0 {
+                true => orchestrator.keeper.due(now_ms),
+                false => Vec::new(),
+            };
         orchestrator.renewing += writes.len();
         orchestrator.publish(&self.server, now_ms, &mut outs);
         self.carry_out(n, outs);
@@ -387,7 +388,7 @@ impl World {
                 }
                 Out::Later(event) => self.after(0, 5, Next::Later(n, process, event)),
                 Out::Answer(ticket, reply) => {
-                    self.tell(format!("{} answers {ticket:?}: {}", NAMES[n], brief(&reply)));
+                    self.tell(&format!("{} answers {ticket:?}: {}", NAMES[n], brief(&reply)));
                     if let Some(given) = self.orders.get_mut(&ticket) {
                         assert!(given.reply.is_none(), "{ticket:?} is answered twice");
                         given.reply = Some((self.now_ms, reply));
@@ -416,7 +417,12 @@ impl World {
         let answer = match operation {
             Operation::Put { command, over } => {
                 let put = self.server.put(command, *over, now_ms);
-                self.tell(format!("{} puts {} {}: {put:?}", NAMES[n], command.target, short(command.id)));
+                self.tell(&format!(
+                    "{} puts {} {}: {put:?}",
+                    NAMES[n],
+                    command.target,
+                    short(command.id)
+                ));
                 writer::Event::Done {
                     target: command.target,
                     put,
@@ -432,7 +438,7 @@ impl World {
             }
             Operation::Remove { target, id, over } => {
                 let put = self.server.remove(*target, *id, *over, now_ms);
-                self.tell(format!("{} removes {target} {}: {put:?}", NAMES[n], short(*id)));
+                self.tell(&format!("{} removes {target} {}: {put:?}", NAMES[n], short(*id)));
                 writer::Event::Done { target: *target, put }
             }
             Operation::PutAll { batch, commands } => match self.server.put_all(commands, now_ms) {
@@ -454,7 +460,7 @@ impl World {
 
     fn crash(&mut self, n: usize) {
         if self.orchestrators[n].1.take().is_some() {
-            self.tell(format!("{} crashes", NAMES[n]));
+            self.tell(&format!("{} crashes", NAMES[n]));
             self.summary.crashes += 1;
             self.after(100, 6_000, Next::Start(n));
         }
@@ -470,18 +476,18 @@ impl World {
             1 => {
                 if let (_, Some(orchestrator)) = &mut self.orchestrators[n] {
                     orchestrator.disconnect();
-                    self.tell(format!("{} is cut off", NAMES[n]));
+                    self.tell(&format!("{} is cut off", NAMES[n]));
                 }
             }
             2 if self.edges[edge].is_up() => {
                 self.edges[edge].crash();
-                self.tell(format!("{} crashes", self.edges[edge].name));
+                self.tell(&format!("{} crashes", self.edges[edge].name));
                 self.summary.crashes += 1;
                 self.after(100, 6_000, Next::StartEdge(edge));
             }
             3 => {
                 self.edges[edge].disconnect();
-                self.tell(format!("{} is cut off", self.edges[edge].name));
+                self.tell(&format!("{} is cut off", self.edges[edge].name));
             }
             // The kernel's map evicts what it likes.
             _ => {
@@ -514,7 +520,12 @@ impl World {
                     0 => PERMANENT,
                     seconds => now_ms + orchestrator.ahead_ms + seconds * 1_000,
                 };
-                Order::Ban(ManualBan::new(target, expires_at_ms, format!("order {}", ticket.0), "alice".to_owned()))
+                Order::Ban(ManualBan::new(
+                    target,
+                    expires_at_ms,
+                    format!("order {}", ticket.0),
+                    "alice".to_owned(),
+                ))
             }
             false => Order::Unban {
                 target,
@@ -523,7 +534,7 @@ impl World {
         };
         let outs = orchestrator.order(ticket, order, now_ms);
         let what = if is_ban { "ban" } else { "unban" };
-        self.tell(format!("{} is ordered to {what} {target}: {ticket:?}", NAMES[n]));
+        self.tell(&format!("{} is ordered to {what} {target}: {ticket:?}", NAMES[n]));
         let given = Given {
             at_ms: now_ms,
             target,
@@ -574,7 +585,7 @@ impl World {
         if self.loses() {
             return;
         }
-        self.tell(format!("a burst of {source}"));
+        self.tell(&format!("a burst of {source}"));
         self.bursts.push((self.now_ms, source));
         if self.random.once_in(4) {
             let to = self.delay() + 1;
@@ -596,7 +607,9 @@ fn brief(reply: &Reply) -> String {
         Reply::Banned(Ok(ban)) => format!("banned by {}", short(ban.command.id)),
         Reply::Unbanned(Ok(Some(ban))) => format!("lifted {}", short(ban.command.id)),
         Reply::Unbanned(Ok(None)) => "there was no ban".to_owned(),
-        Reply::Banned(Err(error)) | Reply::Unbanned(Err(error)) | Reply::Imported(Err(error)) => failed(error),
+        Reply::Banned(Err(error)) | Reply::Unbanned(Err(error)) | Reply::Imported(Err(error)) => {
+            failed(error)
+        }
         Reply::Imported(Ok(_)) | Reply::Drained => "done".to_owned(),
     }
 }

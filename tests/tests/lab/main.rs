@@ -9,4 +9,5 @@
 mod bench;
 mod docs;
 mod hosts;
+mod simulation;
 mod web_servers;

@@ -8,6 +8,7 @@
 
 mod load;
 mod packets;
+mod simulation;
 mod storm;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

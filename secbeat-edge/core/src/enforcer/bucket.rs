@@ -69,13 +69,18 @@ impl Enforcer {
             BucketUpdate::Removed { target, revision } => {
                 self.revision = self.revision.max(revision);
                 self.deferred.remove(&target);
-                if let Some(change) = self.reconciler.withdraw(&target) {
-                    turn.report(Fact::Lifted(target));
-                    self.apply(&change, turn);
-                }
+                self.withdraw(target, turn);
             }
             BucketUpdate::Spoiled { target } => self.is_present(target),
             BucketUpdate::SnapshotEnd => self.end_snapshot(turn),
+        }
+    }
+
+    /// The bucket has a ban of `target` no more.
+    fn withdraw(&mut self, target: Prefix, turn: &mut Turn<'_>) {
+        if let Some(change) = self.reconciler.withdraw(&target) {
+            turn.report(Fact::Lifted(target));
+            self.apply(&change, turn);
         }
     }
 
@@ -165,6 +170,10 @@ impl Enforcer {
                 if late_ms > CLOCK_TOLERANCE_MS {
                     let target = arrival.command.target;
                     turn.report(Fact::ExpiredCommand { target, late_ms });
+                }
+                // It took the place of the ban that is enforced.
+                if !arrival.is_known {
+                    self.withdraw(arrival.command.target, turn);
                 }
             }
             Err(Refusal::OtherScope) => {}

@@ -151,13 +151,15 @@ impl Decider {
             self.heard_written(&command, revision, turn);
         }
         // The echo of a ban that is being lifted here is late.
-        if known == Some(command.id)
-            || self.is_lifting(command.id)
-            || command.expires_at_ms <= turn.now.wall_ms
-        {
+        if known == Some(command.id) || self.is_lifting(command.id) {
             return;
         }
         let target = command.target;
+        if command.expires_at_ms <= turn.now.wall_ms {
+            // It took the place of the ban that the ledger has.
+            self.revoked(target, command.expires_at_ms, turn.now.wall_ms);
+            return;
+        }
         if self.ledger.restore(command.clone()) {
             info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
             self.pay_for(&command);

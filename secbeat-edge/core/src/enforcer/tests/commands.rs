@@ -190,6 +190,25 @@ fn a_ban_that_has_just_expired_is_passed_over_and_an_older_one_tells_of_a_wrong_
 }
 
 #[test]
+fn a_ban_that_was_replaced_by_one_that_has_expired_is_over() {
+    let mut edge = Edge::new();
+    edge.send(&command(1, CLIENT, 300));
+    let effects = edge.send(&command(2, CLIENT, -1));
+    assert_eq!(facts(&effects), [Fact::Lifted(prefix(CLIENT))]);
+    assert!(!edge.drops(CLIENT) && edge.enforced().is_empty());
+}
+
+#[test]
+fn a_ban_that_is_heard_of_again_once_a_clock_says_that_it_has_expired_stays() {
+    let mut edge = Edge::new();
+    let command = command(1, CLIENT, 300);
+    edge.send(&command);
+    edge.now.wall_ms += 3_600_000;
+    edge.send(&command);
+    assert!(edge.drops(CLIENT));
+}
+
+#[test]
 fn a_lifted_ban_is_removed_everywhere() {
     let mut edge = Edge::new();
     edge.send(&command(1, CLIENT, 300));

@@ -44,6 +44,19 @@ fn an_expired_ban_of_another_orchestrator_is_not_adopted() {
 }
 
 #[test]
+fn a_ban_that_was_replaced_by_one_that_has_expired_is_over() {
+    let mut rig = Rig::ready();
+    let permanent = BlockCommand {
+        expires_at_ms: secbeat_common::wire::PERMANENT,
+        ..theirs(CLIENT, 9)
+    };
+    rig.hear(&permanent, 7);
+    rig.pass(300_000);
+    rig.hear(&theirs(CLIENT, 10), 8);
+    assert_eq!(rig.ban_of(CLIENT), None);
+}
+
+#[test]
 fn the_echo_of_an_own_ban_says_that_it_was_written() {
     let mut rig = Rig::ready();
     let command = rig.found(CLIENT);
