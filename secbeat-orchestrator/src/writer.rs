@@ -108,7 +108,8 @@ impl Task {
             };
             self.writer.handle(event, view, &mut self.effects);
         }
-        for effect in std::mem::take(&mut self.effects) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Report { id, fate } => {
                     if let Some(inputs) = self.shell.inputs.upgrade() {
@@ -121,6 +122,7 @@ impl Task {
                 }
             }
         }
+        self.effects = effects;
     }
 }
 

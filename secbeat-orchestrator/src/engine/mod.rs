@@ -207,8 +207,8 @@ impl Engine {
     }
 
     /// The edges that were heard of, each with its telemetry.
-    fn edges(&mut self) -> Vec<(Edge, Option<EdgeTelemetry>)> {
-        let mut telemetry: HashMap<_, _> = self.decider.stats(moment()).edges.into_iter().collect();
+    fn edges(&self) -> Vec<(Edge, Option<EdgeTelemetry>)> {
+        let mut telemetry: HashMap<_, _> = self.decider.telemetry().into_iter().collect();
         let edges = self.decider.edges();
         edges
             .map(|edge| (edge.clone(), telemetry.remove(&edge.record.edge_id)))

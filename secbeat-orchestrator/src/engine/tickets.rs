@@ -34,6 +34,11 @@ impl Tickets {
                 let answer = answer.map(|ban| *ban).map_err(Into::into);
                 send(self.bans.remove(&ticket), answer, auditor);
             }
+            Answer::Unbanned(Ok(None)) => {
+                if let Some(waiting) = self.unbans.remove(&ticket) {
+                    let _ = waiting.send(Ok(None));
+                }
+            }
             Answer::Unbanned(answer) => {
                 let answer = answer.map(|ban| ban.map(|ban| *ban)).map_err(Into::into);
                 send(self.unbans.remove(&ticket), answer, auditor);

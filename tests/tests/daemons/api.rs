@@ -263,7 +263,7 @@ fn every_error_is_a_problem_in_both_daemons() {
         ),
         (
             r#"{"target":"127.0.0.1","duration":"1h"}"#,
-            409,
+            422,
             "127.0.0.1/32 is never banned",
         ),
     ] {

@@ -318,7 +318,7 @@ fn what_was_lifted_does_not_come_back_and_what_holds_cannot_be_taken_away() {
     await_refused(&fleet, "readdressed", 1);
     await_refused(&fleet, "unsigned", 1);
     assert!(!is_banned(&fleet, lifted) && is_banned(&fleet, kept));
-    let spoiled = "somebody spoiled a ban in the bans bucket: writing it again";
+    let spoiled = "unauthorized write to the bans bucket: restoring the signed ban";
     wait_until("the orchestrator has written the ban again", PATIENCE, || {
         fleet.orchestrator.log().contains(spoiled)
     });

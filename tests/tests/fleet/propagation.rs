@@ -283,7 +283,7 @@ fn an_edge_that_holds_other_bans_drifts_until_it_holds_the_ledgers() {
     );
     fleet
         .orchestrator
-        .wait_for_log("an edge does not hold the ledger's bans", PATIENCE);
+        .wait_for_log("an edge does not enforce the ledger's bans", PATIENCE);
     let stats = fleet.orchestrator_stats().unwrap();
     assert_eq!(stats["fleet"][1]["drifting_since"], drifting["drifting_since"]);
     let table = done(&fleet.cli("orchestrator", &["edges"]));
@@ -300,7 +300,7 @@ fn an_edge_that_holds_other_bans_drifts_until_it_holds_the_ledgers() {
     });
     fleet
         .orchestrator
-        .wait_for_log("an edge holds the ledger's bans again", PATIENCE);
+        .wait_for_log("an edge enforces the ledger's bans again", PATIENCE);
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn a_spool_that_cannot_be_written_is_shown_and_hurts_nobody() {
     });
     let status = fleet.cli("edge", &["status"]);
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(text.contains("CANNOT BE USED"), "{text}");
+    assert!(text.contains("UNUSABLE"), "{text}");
     fleet.nats.restart();
     fleet.edge.wait_for_log_count("NATS takes telemetry", 2, PATIENCE);
     fleet.make_errors(ATTACKER, 1);

@@ -35,7 +35,7 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
     let get = || around.get();
     let bans = || booted.edge(&["bans", "-o", "json"]);
     wait_until("the edge has heard the bus", PATIENCE, || {
-        booted.edge(&["check"]).contains("signed commands alone")
+        booted.edge(&["check"]).contains("signed commands only")
             && booted.orchestrator(&["edges", "-o", "json"]).contains("\"up\"")
     });
     for n in 0..50 {

@@ -251,8 +251,12 @@ impl<A: Analyzer> Analyzer for Agreement<A> {
         self.inner.windows(source, now_ms)
     }
 
-    fn stats(&self, now_ms: i64) -> AnalyzerStats {
-        self.inner.stats(now_ms)
+    fn well_behaved(&self, now_ms: i64) -> u64 {
+        self.inner.well_behaved(now_ms)
+    }
+
+    fn stats(&self) -> AnalyzerStats {
+        self.inner.stats()
     }
 }
 

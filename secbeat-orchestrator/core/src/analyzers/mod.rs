@@ -49,8 +49,11 @@ pub trait Analyzer: fmt::Debug + Send {
     /// How far `source` is under each rule at `now_ms`.
     fn windows(&self, source: &Prefix, now_ms: i64) -> Vec<WindowCount>;
 
-    /// The analyzer in numbers, at `now_ms`.
-    fn stats(&self, now_ms: i64) -> AnalyzerStats;
+    /// About how many sources were seen within the minute before `now_ms` and led to no ban.
+    fn well_behaved(&self, now_ms: i64) -> u64;
+
+    /// The analyzer in numbers.
+    fn stats(&self) -> AnalyzerStats;
 }
 
 /// One thing that an edge reported.
@@ -164,6 +167,4 @@ pub struct AnalyzerStats {
     pub evicted: u64,
     /// Error responses that did not count because their upstream failed, since the start.
     pub excused: u64,
-    /// About how many sources were seen within the last minute and led to no ban.
-    pub well_behaved: u64,
 }

@@ -24,10 +24,11 @@ use crate::{
 
 /// How far two clocks of a fleet may be apart.
 const SKEW_MS: i64 = 60_000;
-/// When the record of another orchestrator's ban should have reached the audit, in milliseconds after the ban was heard of.
+/// When the record of another orchestrator's ban should have reached the audit, in milliseconds after the ban was heard of; and
+/// for how long around the time at which a partition was taken its owner before may have died.
 const AUDIT_AFTER_MS: i64 = 10_000;
 /// Bans whose records are waited for.
-const MAX_UNAUDITED: usize = 10_000;
+const MAX_ADOPTED: usize = 10_000;
 
 impl Decider {
     /// Takes up what an earlier process left: active bans from the bucket, ended ones and strikes from the audit, which goes
@@ -163,11 +164,10 @@ impl Decider {
         if self.ledger.restore(command.clone()) {
             info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
             self.pay_for(&command);
-            if self.unaudited.len() >= MAX_UNAUDITED {
-                self.unaudited.pop_front();
+            if self.adopted.len() >= MAX_ADOPTED {
+                self.adopted.pop_front();
             }
-            let due_ms = turn.now.boot_ms + AUDIT_AFTER_MS;
-            self.unaudited.push_back((due_ms, command));
+            self.adopted.push_back((turn.now.boot_ms, command));
         } else {
             self.bucket.blocked.insert(target, command);
         }
@@ -200,14 +200,13 @@ impl Decider {
         }
     }
 
-    /// Records bans of other orchestrators, for those that died before they could. A record that is there already is taken once.
+    /// Records the bans that other orchestrators wrote around the time at which their partition was taken: perhaps they died before
+    /// they could. A record that is there already is taken once.
     pub(super) fn audit_adopted(&mut self, turn: &mut Turn<'_>) {
-        while self
-            .unaudited
-            .front()
-            .is_some_and(|(due_ms, _)| *due_ms <= turn.now.boot_ms)
-        {
-            if let Some((_, command)) = self.unaudited.pop_front() {
+        let due_ms = turn.now.boot_ms - AUDIT_AFTER_MS;
+        while let Some((heard_ms, command)) = self.adopted.pop_front_if(|(heard_ms, _)| *heard_ms <= due_ms) {
+            let taken_ms = self.partitions.taken_ms(command.target.partition(PARTITIONS));
+            if taken_ms.is_some_and(|taken_ms| heard_ms.abs_diff(taken_ms) <= AUDIT_AFTER_MS.unsigned_abs()) {
                 audit_ban(&command, turn);
             }
         }
@@ -243,6 +242,7 @@ impl Decider {
         }
         self.bucket.present.remove(&gone.target);
         self.bucket.blocked.remove(&gone.target);
+        self.adopted.retain(|(_, command)| command.target != gone.target);
         self.revoked(gone.target, gone.at_ms, turn.now.wall_ms);
     }
 

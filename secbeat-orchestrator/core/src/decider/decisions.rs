@@ -212,7 +212,7 @@ impl Decider {
                 Ok(())
             }
             Fate::Ended => {
-                self.ledger.expire(turn.now.wall_ms);
+                self.expire(turn.now.wall_ms);
                 Err(OrderError::Expired)
             }
             Fate::Superseded | Fate::Revoked => {

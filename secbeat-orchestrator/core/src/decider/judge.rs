@@ -24,7 +24,7 @@ impl Decider {
     /// What the brakes go by.
     pub(super) fn brakes<'a>(&self, edge: Option<&'a str>, now_ms: i64) -> Brakes<'a> {
         Brakes {
-            well_behaved: Some(self.analyzer.stats(now_ms).well_behaved),
+            well_behaved: Some(self.analyzer.well_behaved(now_ms)),
             edge,
         }
     }

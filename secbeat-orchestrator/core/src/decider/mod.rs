@@ -106,10 +106,11 @@ pub struct Decider {
     leases: LeaseTable,
     partitions: Partitions,
     resets: Resets,
+    /// When resets that are too old to matter are forgotten.
+    prune: Schedule,
     bucket: Mirror,
-    /// Bans of other orchestrators that may lack their audit record, each with the time at which it is written unless it is there:
-    /// milliseconds of the clock that only moves forward.
-    unaudited: VecDeque<(i64, BlockCommand)>,
+    /// The latest bans of other orchestrators, each with when it was heard of: milliseconds of the clock that only moves forward.
+    adopted: VecDeque<(i64, BlockCommand)>,
     counts: Counts,
     /// Empty between two events; kept for its room.
     found: Vec<Finding>,
@@ -184,8 +185,9 @@ impl Config {
             leases: LeaseTable::default(),
             partitions: Partitions::default(),
             resets: Resets::default(),
+            prune: schedule,
             bucket: Mirror::default(),
-            unaudited: VecDeque::new(),
+            adopted: VecDeque::new(),
             counts: Counts::default(),
             found: Vec::new(),
         };
@@ -254,7 +256,9 @@ impl Decider {
         self.write_spoiled(turn);
         self.audit_adopted(turn);
         self.look_for_edges(connected, turn);
-        self.resets.prune(now_ms - self.max_age_ms);
+        if let Some(before_ms) = self.prune.due(now_ms) {
+            self.resets.prune(before_ms);
+        }
         let mut found = std::mem::take(&mut self.found);
         self.analyzer.tick(now_ms, &mut found);
         for finding in found.drain(..) {

@@ -12,6 +12,7 @@ use crate::{
     ledger::{ActiveBan, BanQuery, Page},
     presence::Edge,
     propagation::Propagation,
+    telemetry::EdgeTelemetry,
 };
 
 /// Events that an answer shows at most.
@@ -60,6 +61,12 @@ impl Decider {
         self.fleet.edges()
     }
 
+    /// What came of each edge's telemetry, by name.
+    #[must_use]
+    pub fn telemetry(&self) -> Vec<(String, EdgeTelemetry)> {
+        self.telemetry.telemetry()
+    }
+
     /// How long bans take to the edges.
     #[must_use]
     pub fn propagation(&self) -> &Propagation {
@@ -68,7 +75,7 @@ impl Decider {
 
     /// What is counted, at `now`.
     pub fn stats(&mut self, now: Moment) -> Stats {
-        let analyzer = self.analyzer.stats(now.wall_ms);
+        let analyzer = self.analyzer.stats();
         let brakes = self.brakes(None, now.wall_ms);
         Stats {
             active_bans: self.ledger.len(),

@@ -422,7 +422,10 @@ impl Writer {
             }
             if let Some(pending) = self.pending.get_mut(&target) {
                 pending.step = Step::Queued;
-                queued.push(target);
+                match pending.urgency {
+                    Urgency::Now => self.queues.push(target, Urgency::Now),
+                    Urgency::Bulk => queued.push(target),
+                }
             }
         }
         self.queues.push_singles(queued);

@@ -108,12 +108,15 @@ impl Analyzer for ThresholdAnalyzer {
         self.detector.windows(source, now_ms)
     }
 
-    fn stats(&self, now_ms: i64) -> AnalyzerStats {
+    fn well_behaved(&self, now_ms: i64) -> u64 {
+        self.detector.well_behaved(now_ms) as u64
+    }
+
+    fn stats(&self) -> AnalyzerStats {
         AnalyzerStats {
             tracked: self.detector.tracked(),
             evicted: self.detector.evicted(),
             excused: self.detector.stats().excused,
-            well_behaved: self.detector.well_behaved(now_ms) as u64,
         }
     }
 }

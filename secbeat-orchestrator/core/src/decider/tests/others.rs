@@ -139,6 +139,25 @@ fn a_ban_of_another_orchestrator_is_recorded_once_it_may_have_died_before_it_cou
 }
 
 #[test]
+fn a_ban_of_another_orchestrator_long_after_its_partition_was_taken_is_that_ones_to_record() {
+    let mut rig = Rig::ready();
+    rig.pass(10_001);
+    rig.hear(&theirs(CLIENT, 9), 7);
+    rig.pass(10_000);
+    assert_eq!(rig.tick(), []);
+}
+
+#[test]
+fn a_ban_lifted_before_it_was_recorded_is_not_recorded() {
+    let mut rig = Rig::ready();
+    let theirs = theirs(CLIENT, 9);
+    rig.hear(&theirs, 7);
+    rig.hear_gone(CLIENT, 8);
+    rig.pass(10_000);
+    assert_eq!(rig.tick(), []);
+}
+
+#[test]
 fn a_ban_that_an_expired_one_on_its_way_kept_from_the_ledger_is_taken_up() {
     let mut rig = Rig::ready();
     let short = rig.ordered(1, CLIENT, 1);
