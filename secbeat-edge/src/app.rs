@@ -143,7 +143,7 @@ impl App {
         let handle = enforcement.handle.clone();
         let enforcer = enforcement.run(stop.signal());
         if config.telemetry.enabled {
-            tasks.forever(fleet.follow_interest(reporting.recorder.wanted()));
+            tasks.forever(fleet.follow_directives(reporting.recorder.filter()));
         }
         tasks.spawn(fleet.follow_bans(handle.clone()));
         let announcing = tokio::spawn(announcer.run(stop.signal()));

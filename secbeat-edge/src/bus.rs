@@ -1,6 +1,6 @@
 //! The edge's side of the bus: what it publishes never blocks it, and what it watches ends up in the enforcer.
 
-mod wanted;
+mod directives;
 
 use std::{
     sync::{
@@ -28,7 +28,7 @@ use secbeat_edge_core::{BucketId, BucketUpdate};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-pub(crate) use self::wanted::watch_wanted;
+pub(crate) use self::directives::follow_directives;
 use crate::enforcer::EnforcerHandle;
 
 /// Messages that may wait to be published.

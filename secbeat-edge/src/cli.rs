@@ -27,12 +27,12 @@ use secbeat_daemon::{
     exit::{self, Coded},
     protect::Known,
 };
+use secbeat_edge_core::FilterMode;
 
 use crate::{
     config::{self, Config},
     kernel::{self, ObjectSource, Pins},
 };
-use secbeat_edge_core::FilterMode;
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
 #[derive(Debug, Parser)]

@@ -15,10 +15,11 @@ use secbeat_daemon::{
     credentials::{Login, Membership, Nats, Role},
     protect::{Known, Protect, sessions},
 };
+use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    kernel::{FilterMode, XdpSetup},
+    kernel::XdpSetup,
     sources::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
@@ -341,7 +342,7 @@ impl Config {
         }
     }
 
-    /// Whose word on the client of a request counts.
+    /// Returns which proxies may name the client of a request, and in which header.
     #[must_use]
     pub fn client_rule(&self) -> ClientRule {
         ClientRule {

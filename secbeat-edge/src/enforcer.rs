@@ -174,7 +174,7 @@ impl EnforcerTask {
             }
             Message::Unban { target, reply } => self.order(Order::Unban(target), ReplyTo::Unban(reply)),
             Message::SetMode { mode, reply } => self.order(Order::SetMode(mode), ReplyTo::Mode(reply)),
-            // Whoever asked may have gone.
+            // The asker may have gone.
             Message::List { reply } => drop(reply.send(self.list())),
             Message::Report { reply } => drop(reply.send(self.report_status())),
         }
@@ -243,12 +243,12 @@ impl EnforcerTask {
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
-        // Whoever asked may have gone.
+        // The asker may have gone.
         match (self.replies.remove(&ticket), reply) {
             (Some(ReplyTo::Ban(to)), Reply::Ban(outcome)) => drop(to.send(outcome)),
             (Some(ReplyTo::Unban(to)), Reply::Unban(outcome)) => drop(to.send(outcome)),
             (Some(ReplyTo::Mode(to)), Reply::Mode(outcome)) => drop(to.send(outcome)),
-            (_, reply) => error!(?reply, "an answer to an order that nobody gave"),
+            (_, reply) => error!(?reply, "a reply without an order"),
         }
     }
 

@@ -12,6 +12,7 @@ use std::{
 use parking_lot::RwLock;
 use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 use secbeat_daemon::protect::Protected;
+use secbeat_edge_core::{BootTime, FilterMode};
 
 use crate::{
     config::Enforcement,
@@ -21,7 +22,6 @@ use crate::{
         gate::{Admission, Gate},
     },
 };
-use secbeat_edge_core::{BootTime, FilterMode};
 
 /// Whom the HTTP side refuses.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ struct Bans {
 }
 
 impl L7Bans {
-    /// Nobody is banned yet.
+    /// A table without bans.
     #[must_use]
     pub(crate) fn new(protected: Arc<Protected>, mode: FilterMode, enforcement: Enforcement) -> Self {
         Self {

@@ -40,7 +40,7 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        // Whoever asks for a reload while the daemon still starts shall not end it.
+        // A SIGHUP while the daemon still starts must not end it.
         let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let app = App::build(config, object_source(bpf_object), listeners, privileged).await?;
         let shutdown = async move {

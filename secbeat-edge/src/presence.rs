@@ -50,7 +50,7 @@ impl Announcer {
         loop {
             tokio::select! {
                 _ = renew.tick() => {}
-                // Whoever was away comes back at once, not in its own good time.
+                // After a reconnect the record is renewed at once.
                 latest = bus.connection_after(connection) => connection = latest,
                 () = &mut stop => break,
             }

@@ -94,9 +94,9 @@ pub fn drop_what_loading_needed() -> anyhow::Result<()> {
     keep(&kept)
 }
 
-fn keep(wanted: &CapsHashSet) -> anyhow::Result<()> {
+fn keep(needed: &CapsHashSet) -> anyhow::Result<()> {
     let held = caps::read(None, CapSet::Permitted).context("reading this thread's capabilities")?;
-    let kept: CapsHashSet = held.intersection(wanted).copied().collect();
+    let kept: CapsHashSet = held.intersection(needed).copied().collect();
     let giving_up = "giving up capabilities";
     // Nothing that is executed from here on can get back what goes; only who may change the set can shrink it.
     prctl::set_no_new_privs().context(giving_up)?;

@@ -159,7 +159,7 @@ impl Keeper {
                 }
                 Command::Next(reply) => {
                     let next = self.store.as_mut().and_then(|store| store.next(boot_ms()));
-                    // Whoever asked may be gone: then it is spooled again.
+                    // The asker may be gone: then it is spooled again.
                     if let Err(Some(batch)) = reply.send(next) {
                         self.put(&batch);
                     }

@@ -4,13 +4,13 @@
 //! source that keeps its answers itself, as a log file does, waits for room instead.
 
 mod config;
+mod filter;
 mod link;
 mod probe;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;
-mod wanted;
 
 use std::{
     num::NonZeroUsize,
@@ -23,15 +23,18 @@ use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
 use secbeat_common::wire;
 use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_edge_core::{Batcher, Identity, Observation, ObservedResponse};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 pub use self::config::DEFAULT_QUEUE;
 use self::link::Link;
-pub(crate) use self::stats::Loss;
-pub(crate) use self::{config::TelemetryConfig, stats::TelemetryStats, wanted::Wanted};
+pub(crate) use self::{
+    config::TelemetryConfig,
+    filter::TelemetryFilter,
+    stats::{Loss, TelemetryStats},
+};
 use crate::spool::{EncodedBatch, Spool, boot_ms};
-use secbeat_edge_core::{Answer, Batcher, Identity, Observation};
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;
@@ -50,7 +53,7 @@ pub struct Closed;
 pub struct Recorder {
     /// `None` where telemetry is switched off.
     queue: Option<mpsc::Sender<Observation>>,
-    wanted: Wanted,
+    filter: TelemetryFilter,
     stats: Arc<TelemetryStats>,
 }
 
@@ -58,7 +61,7 @@ pub struct Recorder {
 #[derive(Debug)]
 pub struct Queue {
     queue: mpsc::Receiver<Observation>,
-    wanted: Wanted,
+    filter: TelemetryFilter,
     stats: Arc<TelemetryStats>,
 }
 
@@ -67,16 +70,16 @@ impl Recorder {
     #[must_use]
     pub fn channel(capacity: NonZeroUsize) -> (Self, Queue) {
         let (sender, receiver) = mpsc::channel(capacity.get());
-        let (wanted, stats) = (Wanted::default(), Arc::<TelemetryStats>::default());
+        let (filter, stats) = (TelemetryFilter::default(), Arc::<TelemetryStats>::default());
         (
             Self {
                 queue: Some(sender),
-                wanted: wanted.clone(),
+                filter: filter.clone(),
                 stats: stats.clone(),
             },
             Queue {
                 queue: receiver,
-                wanted,
+                filter,
                 stats,
             },
         )
@@ -87,13 +90,13 @@ impl Recorder {
     pub fn off() -> Self {
         Self {
             queue: None,
-            wanted: Wanted::default(),
+            filter: TelemetryFilter::default(),
             stats: Arc::default(),
         }
     }
 
     /// Reports one answer, or counts it as dropped.
-    pub fn record(&self, answer: Answer<'_>) {
+    pub fn record(&self, answer: ObservedResponse<'_>) {
         let Some(queue) = &self.queue else {
             return;
         };
@@ -111,8 +114,8 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody takes answers any more.
-    pub fn record_wait(&self, answer: Answer<'_>) -> Result<(), Closed> {
+    /// [`Closed`] when the batcher has ended.
+    pub fn record_wait(&self, answer: ObservedResponse<'_>) -> Result<(), Closed> {
         let Some(queue) = &self.queue else {
             return Ok(());
         };
@@ -123,8 +126,8 @@ impl Recorder {
         })
     }
 
-    fn observe(&self, answer: Answer<'_>) -> Observation {
-        if self.wanted.holds(&answer) {
+    fn observe(&self, answer: ObservedResponse<'_>) -> Observation {
+        if self.filter.matches(&answer) {
             answer.reported()
         } else {
             answer.into()
@@ -134,13 +137,13 @@ impl Recorder {
     /// Whether the texts of an answer with `status` may matter: of others they may be left empty.
     #[must_use]
     pub fn keeps_text(&self, status: u16) -> bool {
-        (400..600).contains(&status) || self.wanted.is_any()
+        (400..600).contains(&status) || self.filter.is_any()
     }
 
-    /// What is reported how.
+    /// The selection of responses that are reported one by one.
     #[must_use]
-    pub fn wanted(&self) -> Wanted {
-        self.wanted.clone()
+    pub fn filter(&self) -> TelemetryFilter {
+        self.filter.clone()
     }
 
     /// Counters of this queue and its task.
@@ -156,7 +159,7 @@ pub trait Sink: Send {
     fn publish(&mut self, batch: EncodedBatch);
 }
 
-/// Starts telemetry of the upstreams called `upstreams`, which [`Answer::upstream`] indexes, under a new boot id: the
+/// Starts telemetry of the upstreams called `upstreams`, which [`ObservedResponse::upstream`] indexes, under a new boot id: the
 /// recorder, and the task to spawn. It ends once `shutdown` completes or every recorder is gone, and what was recorded by
 /// then is sent or spooled. Switched off, it ends only with `shutdown`.
 ///
@@ -215,7 +218,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Counts `answers` that were taken at `now`. Is this a time to let more of them gather?
+    /// Counts `answers` that were taken at `now`. Returns whether it is worth letting more of them gather.
     fn is_busy(&mut self, answers: usize, now: Duration) -> bool {
         if now.saturating_sub(self.since) >= GATHER {
             *self = Self {
@@ -274,7 +277,7 @@ impl<S: Sink> TelemetryTask<S> {
                     if taken == 0 {
                         break;
                     }
-                    self.heed_sources();
+                    self.follow_sources();
                     let now = self.now();
                     busy = self.pace.is_busy(taken, now);
                     chunk.drain(..).for_each(|observation| self.push(observation));
@@ -292,9 +295,9 @@ impl<S: Sink> TelemetryTask<S> {
         self.start.elapsed()
     }
 
-    /// What was counted by other sources than are wanted now goes first.
-    fn heed_sources(&mut self) {
-        let sources = self.queue.wanted.sources();
+    /// Sends what was counted by other prefix lengths first.
+    fn follow_sources(&mut self) {
+        let sources = self.queue.filter.sources();
         if self.batcher.sources() != sources {
             self.flush();
             self.batcher.count_by(sources);

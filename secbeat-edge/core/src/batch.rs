@@ -28,7 +28,7 @@ pub use self::limits::{BatchConfig, BatchError, MAX_EVENTS, MAX_METHOD, MAX_SOUR
 
 /// An answer to an HTTP client, as a source of telemetry saw it.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct ObservedResponse<'a> {
     /// The client's address, in whatever form it was learned.
     pub client: IpAddr,
     /// The edge's wall clock, milliseconds since the Unix epoch.
@@ -47,7 +47,7 @@ pub struct Answer<'a> {
     pub learned_from: LearnedFrom,
 }
 
-/// What telemetry keeps of an [`Answer`]: of a good one no text at all, unless a rule asks for it.
+/// What telemetry keeps of an [`ObservedResponse`]: of a good one no text at all, unless a rule asks for it.
 #[derive(Clone, Debug)]
 pub struct Observation {
     pub client: IpAddr,
@@ -67,9 +67,9 @@ pub struct RequestText {
     pub user_agent: String,
 }
 
-impl From<Answer<'_>> for Observation {
+impl From<ObservedResponse<'_>> for Observation {
     /// Errors are reported, good answers counted.
-    fn from(answer: Answer<'_>) -> Self {
+    fn from(answer: ObservedResponse<'_>) -> Self {
         match answer.status {
             400..600 => answer.reported(),
             _ => answer.counted(),
@@ -77,7 +77,7 @@ impl From<Answer<'_>> for Observation {
     }
 }
 
-impl Answer<'_> {
+impl ObservedResponse<'_> {
     /// With its text, for an event of its own.
     #[must_use]
     pub fn reported(self) -> Observation {
@@ -127,7 +127,7 @@ pub struct Identity {
     pub edge_id: String,
     /// New with each start of the edge.
     pub boot_id: Uuid,
-    /// Names that [`Answer::upstream`] indexes.
+    /// Names that [`ObservedResponse::upstream`] indexes.
     pub upstreams: Vec<String>,
 }
 
@@ -249,8 +249,8 @@ impl Batcher {
             self.events.len() >= self.config.max_events || self.counts.len() >= self.config.max_sources;
         let credit = self.config.linger.saturating_mul(self.config.burst);
         let paid = self.paid_until.saturating_sub(credit);
-        let wanted = if is_event { Duration::ZERO } else { self.good_after };
-        let due = if full { now } else { paid.max(wanted).max(now) };
+        let earliest = if is_event { Duration::ZERO } else { self.good_after };
+        let due = if full { now } else { paid.max(earliest).max(now) };
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         Ok(())
     }

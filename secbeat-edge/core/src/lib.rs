@@ -17,8 +17,8 @@ pub use self::{
     admission::Refusal,
     allowlist::Allowlist,
     batch::{
-        Answer, BatchConfig, BatchError, Batcher, Identity, MAX_EVENTS, MAX_METHOD, MAX_SOURCES,
-        MAX_UPSTREAM_NAMES, Observation, RequestText,
+        BatchConfig, BatchError, Batcher, Identity, MAX_EVENTS, MAX_METHOD, MAX_SOURCES, MAX_UPSTREAM_NAMES,
+        Observation, ObservedResponse, RequestText,
     },
     enforcer::{
         BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, EnforcerStatus, Event, Fact, Order,

@@ -26,7 +26,7 @@ use uuid::Uuid;
 pub(crate) use self::pass::Pass;
 use self::{
     claims::{Claims, FleetClaim},
-    received::{Ban, Received},
+    received::{ReceivedBan, ReceivedBans},
 };
 pub use self::{nets::cover, pass::Drift};
 use crate::{
@@ -96,7 +96,7 @@ pub(crate) struct Reconciler {
     claims: HashMap<Prefix, Claims>,
     /// Those of `claims` that are no single source, with their own ends if they are for the kernel.
     nets: NetTable<Option<BootTime>>,
-    received: Received,
+    received: ReceivedBans,
     /// Whether a whole snapshot of the bus was read since this process started; before that nothing is unknown.
     synced: bool,
     /// The pass that is under way or was the last.
@@ -112,7 +112,7 @@ impl Reconciler {
             admission,
             claims: HashMap::new(),
             nets: NetTable::default(),
-            received: Received::default(),
+            received: ReceivedBans::default(),
             synced: false,
             pass: 0,
             has_unknown: true,
@@ -182,7 +182,7 @@ impl Reconciler {
         allowlisted: impl Fn(&Prefix) -> bool,
     ) -> Result<Option<Change>, Refusal> {
         let lifetime = self.admission.lifetime(command, now)?;
-        let received = Ban {
+        let received = ReceivedBan {
             item: command.into(),
             over: lifetime.commanded,
             spent: false,
@@ -227,7 +227,7 @@ impl Reconciler {
     pub(crate) fn refuse_stale(&mut self, command: &BlockCommand, now: Moment) -> Refusal {
         match left(command, now) {
             Ok(left) => {
-                self.set_aside_instead(Ban {
+                self.set_aside_instead(ReceivedBan {
                     item: command.into(),
                     over: now.boot.plus(left),
                     spent: false,
@@ -239,7 +239,7 @@ impl Reconciler {
     }
 
     /// Notes that the bus holds `ban`, which is not enforced here. What is enforced stays.
-    fn set_aside_instead(&mut self, ban: Ban) {
+    fn set_aside_instead(&mut self, ban: ReceivedBan) {
         let claim = self.claims.get_mut(&ban.item.target).and_then(Claims::fleet_mut);
         if let Some(before) = claim.and_then(|claim| claim.received.take()) {
             self.received.forget(&before);
@@ -321,7 +321,7 @@ impl Reconciler {
             if let Some(ban) = ended.fleet.and_then(|claim| claim.received) {
                 received.forget(&ban);
                 if ban.over > now {
-                    received.set_aside(Ban { spent: true, ..ban });
+                    received.set_aside(ReceivedBan { spent: true, ..ban });
                 }
             }
             Some(*target)

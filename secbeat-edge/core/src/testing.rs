@@ -1,4 +1,4 @@
-//! A kernel in memory, for tests and simulations of whoever drives the enforcer.
+//! A kernel in memory, for tests and simulations of the enforcer.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

@@ -120,7 +120,7 @@ impl Api {
     }
 }
 
-/// Ready once the enforcer answers, as long as nobody has detached the program; the proxy was bound before this API.
+/// Ready once the enforcer answers and while the program is attached; the proxy was bound before this API.
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     api.enforcer.report().await?;
     if let Some(pins) = &api.pins

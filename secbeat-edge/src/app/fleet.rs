@@ -15,7 +15,7 @@ use super::tasks::Tasks;
 use crate::{
     bus::{self, BanWatch, Publisher},
     enforcer::EnforcerHandle,
-    telemetry::Wanted,
+    telemetry::TelemetryFilter,
 };
 
 /// The connection to the fleet.
@@ -68,10 +68,13 @@ impl Fleet {
         known
     }
 
-    /// Follows what the fleet's rules ask of telemetry.
-    pub(super) fn follow_interest(&self, wanted: Wanted) -> impl Future<Output = ()> + Send + 'static {
+    /// Follows the fleet's directives for telemetry.
+    pub(super) fn follow_directives(
+        &self,
+        filter: TelemetryFilter,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (bus, trust, garbage) = (self.bus.clone(), self.member.trust.clone(), self.garbage.clone());
-        async move { bus::watch_wanted(bus, wanted, trust, &garbage).await }
+        async move { bus::follow_directives(bus, filter, trust, &garbage).await }
     }
 
     /// Follows the fleet's bans.

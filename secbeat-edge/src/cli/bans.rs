@@ -10,6 +10,7 @@ use secbeat_daemon::{
     protect::sessions,
     time::ends_in,
 };
+use secbeat_edge_core::{Allowlist, KernelBan, cover};
 
 use super::Places;
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     protection::Protection,
     view::{BanRequest, BanView, Unbanned},
 };
-use secbeat_edge_core::{Allowlist, KernelBan, cover};
 
 /// Bans in the kernel that have not ended.
 pub(super) fn in_kernel(pins: &Pins) -> anyhow::Result<Vec<BanView>> {

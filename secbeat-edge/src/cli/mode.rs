@@ -4,13 +4,13 @@ use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };
+use secbeat_edge_core::FilterMode;
 
 use super::Places;
 use crate::{
     kernel::SettingsMap,
     view::{ModeRequest, StatsView},
 };
-use secbeat_edge_core::FilterMode;
 
 pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> anyhow::Result<()> {
     let (mode, lasting) = match mode {

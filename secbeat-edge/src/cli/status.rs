@@ -4,6 +4,7 @@ use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };
+use secbeat_edge_core::FilterMode;
 use serde::Serialize;
 
 use super::{Places, bans};
@@ -11,7 +12,6 @@ use crate::{
     kernel::{self, SettingsMap},
     view::{AccessLogView, AttachmentView, PacketsView, ReconcileView, StatsView},
 };
-use secbeat_edge_core::FilterMode;
 
 /// What `status` shows.
 #[derive(Debug, Serialize)]

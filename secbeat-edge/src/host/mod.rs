@@ -74,12 +74,12 @@ impl HostWatcher {
         }
     }
 
-    /// Tells of changes until nobody listens.
+    /// Tells of changes until the receiver is gone.
     pub async fn run(mut self, changes: mpsc::Sender<Vec<HostChange>>) {
         let mut pending = Pending::default();
         loop {
             tokio::select! {
-                // While nobody takes what is pending the socket fills up, and one look at everything makes up for it.
+                // While the enforcer takes nothing the socket fills up, and one look at everything makes up for it.
                 notices = next_notices(&mut self.netlink), if !pending.is_full() => {
                     for notice in notices {
                         self.note(notice, &mut pending);

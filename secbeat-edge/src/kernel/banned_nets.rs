@@ -53,7 +53,7 @@ impl BannedNets {
         self.settle()
     }
 
-    /// Makes the switch say what is so, whoever has meddled with the trie.
+    /// Sets the switch by what is in the trie, also after another program changed that.
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
         let first = self.trie.keys().next().transpose();
         let in_use = first.context("reading the banned networks")?.is_some();

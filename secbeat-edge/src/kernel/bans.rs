@@ -76,7 +76,7 @@ impl BanMaps {
     /// When the kernel refuses.
     pub fn put(&mut self, target: &Prefix, ban: &KernelBan, clock: &JiffyClock) -> anyhow::Result<()> {
         let ban = JiffyBan::new(ban, clock);
-        match self.sifted(target) {
+        match self.prefiltered(target) {
             Key::V4(key) => self.v4.put(key, &ban),
             Key::V6(key) => self.v6.put(key, &ban),
             Key::Net => self.nets.put(target, &ban),
@@ -111,7 +111,7 @@ impl BanMaps {
     ) -> Result<(), Unwritten> {
         let (mut v4, mut v6, mut refused, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (target, ban) in bans {
-            match self.sifted(target) {
+            match self.prefiltered(target) {
                 Key::V4(key) => v4.push((key, JiffyBan::new(ban, clock))),
                 Key::V6(key) => v6.push((key, JiffyBan::new(ban, clock))),
                 Key::Net => {
@@ -137,8 +137,8 @@ impl BanMaps {
         }
     }
 
-    /// Where the ban of `target` is to be written, now that the program will look for it.
-    fn sifted(&self, target: &Prefix) -> Key {
+    /// Returns where the ban of `target` is to be written. From now on the prefilter lets the program look for it.
+    fn prefiltered(&self, target: &Prefix) -> Key {
         let key = key(target);
         if let Some(word) = key.word() {
             self.sieve.add(word);

@@ -82,7 +82,7 @@ pub(super) fn update<K, V>(calls: &mut impl Calls<K, V>, keys: &[K], values: &[V
                 refuse(stuck, error);
                 next = stuck + 1;
             }
-            // Refused before the first entry, or nobody knows where: writing an entry twice does no harm.
+            // Refused before the first entry, or at an unknown one: writing an entry twice does no harm.
             Err(_) => {
                 for at in next..end {
                     if let Err(error) = calls.update(&keys[at], &values[at]) {

@@ -43,5 +43,5 @@ pub use nets::{AllowedNets, read_allowed};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
 pub use program::{Program, XdpSetup, jiffy_clock};
-pub use secbeat_edge_core::{FilterMode, KernelBan};
+pub use secbeat_edge_core::KernelBan;
 pub use settings::SettingsMap;

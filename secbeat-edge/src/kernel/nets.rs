@@ -52,7 +52,7 @@ impl AllowedNets {
         Ok(of_reason.filter_map(network).collect())
     }
 
-    /// Makes the kernel's allowlist exactly `wanted` (prefix → a code of [`maps::allow`]).
+    /// Makes the kernel's allowlist exactly `nets` (prefix → a code of [`maps::allow`]).
     ///
     /// If anything changes, the generation changes first, which makes every ban's [`stamp`](Self::stamp) stale, so that
     /// the program looks every packet up again; then networks are added and only then removed, so that nothing which
@@ -61,19 +61,19 @@ impl AllowedNets {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn set(&mut self, wanted: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
+    pub fn set(&mut self, nets: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
         let present = self
             .trie
             .keys()
             .collect::<Result<Vec<_>, _>>()
             .context("listing the kernel's allowlist")?;
         let present: HashMap<_, _> = present.into_iter().map(|key| (parts(&key), key)).collect();
-        let kept: HashSet<_> = wanted.keys().map(|net| parts(&key(net))).collect();
+        let kept: HashSet<_> = nets.keys().map(|net| parts(&key(net))).collect();
         let unchanged = present.len() == kept.len() && present.keys().all(|parts| kept.contains(parts));
         // Until all is written no ban can be called untouched; a failure leaves it so.
         self.generation = 0;
         let generation = self.advance(unchanged)?;
-        for (net, &reason) in wanted {
+        for (net, &reason) in nets {
             self.trie
                 .insert(&key(net), Allow { reason }, 0)
                 .with_context(|| format!("allowing {net} in the kernel"))?;
@@ -83,7 +83,7 @@ impl AllowedNets {
                 .remove(key)
                 .context("removing a network from the kernel's allowlist")?;
         }
-        self.written.clone_from(wanted);
+        self.written.clone_from(nets);
         self.generation = generation;
         Ok(())
     }

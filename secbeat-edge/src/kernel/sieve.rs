@@ -90,7 +90,7 @@ impl Shared {
             (info.value_size() as usize, info.max_entries() as usize) == (size_of::<u64>(), WORDS),
             "it is not of this release"
         );
-        // SAFETY: a new mapping, of as many bytes as the map has, which the kernel checks; nobody else knows its address.
+        // SAFETY: a new mapping, of as many bytes as the map has, which the kernel checks; no other code knows its address.
         let address = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -117,7 +117,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // SAFETY: mapped in `map`, with this length, and used by nobody after this.
+        // SAFETY: mapped in `map`, with this length, and not used after this.
         unsafe { libc::munmap(self.0.as_ptr().cast(), Self::LEN) };
     }
 }

@@ -1,8 +1,8 @@
 //! `/authz`: tells a web server of the site's own whether to serve a client (nginx `auth_request`, Caddy `forward_auth`,
 //! Traefik `ForwardAuth`, Envoy `ext_authz` over HTTP, which appends the original path).
 //!
-//! 200 or 403, from the same table as the proxy's own refusals. Nothing is reported: whoever asks has its own log. Whoever
-//! cannot be named, and everybody while bans are only observed, gets 200.
+//! 200 or 403, from the same table as the proxy's own refusals. Nothing is reported: the asking server has its own log. A
+//! client that cannot be identified gets 200, and so does every client while bans are only observed.
 
 use std::{
     net::SocketAddr,
@@ -63,7 +63,7 @@ pub(crate) struct Authz {
 }
 
 impl Authz {
-    /// Clients are named in `header` by whoever asks from this host or from one of the `trusted` networks.
+    /// A server on this host or in one of the `trusted` networks names its clients in `header`.
     #[must_use]
     pub(crate) fn new(trusted: &[Prefix], header: ClientHeader, gate: Arc<dyn Gate>) -> Self {
         let loopback = ["127.0.0.0/8", "::1/128"];
@@ -108,7 +108,7 @@ impl Authz {
         let client = self
             .rule
             .client(&Connection::direct(asker.ip()), request.headers())?;
-        // As a client of the site it was not seen on a connection of this host's, whoever asks.
+        // The client's own connection is the asking server's, not one of this host's.
         let client = Client {
             learned_from: LearnedFrom::Header,
             ..client

@@ -10,10 +10,10 @@ use std::{
 
 use schemars::JsonSchema;
 use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_edge_core::{BatchConfig, MAX_EVENTS, MAX_SOURCES};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::spool::SpoolConfig;
-use secbeat_edge_core::{BatchConfig, MAX_EVENTS, MAX_SOURCES};
 
 /// Answers that wait for the batcher, unless configured otherwise. Under a tenth of them are ever taken in normal
 /// operation; full of errors with the longest texts, they are 60 MB.

@@ -25,7 +25,7 @@ pub(super) struct Up {
     pub(super) asked: Instant,
 }
 
-/// Tells whether the bus takes telemetry, until nobody listens.
+/// Tells whether the bus takes telemetry, until the receivers are gone.
 pub(super) async fn probe(bus: Bus, tell: watch::Sender<Option<Up>>) {
     let mut context = jetstream::new(bus.client.clone());
     context.set_timeout(PATIENCE);

@@ -4,10 +4,10 @@ use secbeat_common::{
     sources::SourceLengths,
     wire::{LearnedFrom, TelemetryBatch},
 };
+use secbeat_edge_core::BatchConfig;
 use tokio::sync::oneshot;
 
 use super::*;
-use secbeat_edge_core::BatchConfig;
 
 struct Collect(mpsc::UnboundedSender<TelemetryBatch>);
 
@@ -17,8 +17,8 @@ impl Sink for Collect {
     }
 }
 
-fn error(status: u16) -> Answer<'static> {
-    Answer {
+fn error(status: u16) -> ObservedResponse<'static> {
+    ObservedResponse {
         client: [198, 51, 100, 7].into(),
         at_ms: 1,
         status,
@@ -118,7 +118,7 @@ async fn what_was_counted_by_other_sources_leaves_first() {
         tokio::task::yield_now().await;
     }
     drop(sender);
-    recorder.wanted().set_sources(SourceLengths::new(24, 64).unwrap());
+    recorder.filter().set_sources(SourceLengths::new(24, 64).unwrap());
     recorder.record(error(404));
     drop(recorder);
     let mut sources = Vec::new();
@@ -184,14 +184,14 @@ fn only_a_busy_time_lets_answers_gather() {
 #[tokio::test]
 async fn what_rules_ask_for_is_reported_like_an_error() {
     let (recorder, mut queue) = Recorder::channel(NonZeroUsize::MIN.saturating_add(9));
-    let good = |method: &'static str, path| Answer {
+    let good = |method: &'static str, path| ObservedResponse {
         method,
         path,
         host: "www.example.org:8443",
         user_agent: "ua",
         ..error(200)
     };
-    let mut reported = |answers: &[Answer<'static>]| {
+    let mut reported = |answers: &[ObservedResponse<'static>]| {
         answers.iter().for_each(|answer| recorder.record(*answer));
         let texts = std::iter::from_fn(|| queue.try_next()).map(|observation| observation.request);
         texts.map(|text| text.map(|text| text.path)).collect::<Vec<_>>()
@@ -211,10 +211,10 @@ async fn what_rules_ask_for_is_reported_like_an_error() {
         hosts: vec!["*.example.org".parse().unwrap()],
         ..Default::default()
     };
-    recorder.wanted().set_interest(wire::Interest::of([login]));
+    recorder.filter().set_interest(wire::Interest::of([login]));
     assert!(recorder.keeps_text(200));
     assert_eq!(reported(&answers), [path("/login"), None, None, path("/")]);
-    recorder.wanted().set_interest(wire::Interest::default());
+    recorder.filter().set_interest(wire::Interest::default());
     assert_eq!(reported(&answers), [None, None, None, path("/")]);
     assert!(!recorder.keeps_text(200));
 }

@@ -8,7 +8,7 @@ use crate::spool::EncodedBatch;
 
 /// Bytes of published batches that are remembered; past it the oldest are taken to have arrived.
 const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
-/// The stream is kept in the server's memory: what it took just before it died, nobody may have read.
+/// The stream is kept in the server's memory: what it took just before it died may be unread.
 pub(super) const HOLD: Duration = Duration::from_secs(1);
 /// What a batch costs beside its payload, in bytes: its share of bookkeeping here, on the way and in memory.
 pub(super) const OVERHEAD: usize = 256;

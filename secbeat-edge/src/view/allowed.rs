@@ -16,7 +16,7 @@ pub(crate) struct AllowedView {
     /// CIDR.
     pub network: String,
     pub reason: String,
-    /// As configured, or as whoever added it to the fleet's allowlist wrote.
+    /// Of the config, or of the entry of the fleet's allowlist.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// RFC 3339; protected without end, as far as is known, where it is missing.
@@ -25,7 +25,7 @@ pub(crate) struct AllowedView {
 }
 
 /// Networks with their codes of [`allow`], sorted. Comments and ends are those of the entries in `configured` that hold
-/// at `now_ms`; without the daemon nobody knows them.
+/// at `now_ms`; without the daemon they are not known.
 #[must_use]
 pub(crate) fn views(
     nets: &HashMap<Prefix, u32>,

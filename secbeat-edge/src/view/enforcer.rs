@@ -57,10 +57,10 @@ pub(crate) struct ReconcileView {
     /// Reconciliations since the daemon started, and those among them that the kernel cut short.
     pub completed: u64,
     pub failed: u64,
-    /// How long the last one took.
+    /// How long the last reconciliation took.
     pub took_ms: u64,
-    /// What the last one found and repaired: bans that the kernel did not have, had otherwise, had though nobody desires
-    /// them, and had after their end (which is harmless).
+    /// Bans that the last reconciliation found wrong and repaired: missing from the kernel, in it with another end or
+    /// origin, in it though not desired, and in it after their expiry, which is harmless.
     pub missing: usize,
     pub differing: usize,
     pub foreign: usize,

@@ -27,7 +27,7 @@ pub(crate) struct StatsView {
     pub l7_denied: u64,
     /// Requests that it would have refused, in observe mode.
     pub l7_observed: u64,
-    /// Requests that were served but count for nobody, since no client could be named, by the reason.
+    /// Requests that were served but attributed to no client, by the reason.
     pub unattributed: BTreeMap<String, u64>,
     /// Connections closed because they did not begin with a PROXY header of a trusted proxy.
     pub proxy_protocol_refused: u64,

@@ -23,7 +23,7 @@ fn batcher(linger_ms: u64, burst: u32) -> Batcher {
 }
 
 fn answer(client: &str, status: u16) -> Observation {
-    Answer {
+    ObservedResponse {
         client: client.parse().unwrap(),
         at_ms: 1_000,
         status,
@@ -216,7 +216,7 @@ fn the_largest_batch_is_a_message() {
             continue;
         }
         let status = if held.0 < MAX_EVENTS { 599 } else { 200 };
-        let answer = Answer {
+        let answer = ObservedResponse {
             client,
             at_ms: i64::MIN,
             status,
@@ -317,7 +317,7 @@ proptest! {
                 out.extend(batcher.take(due, 0, 0));
             }
             let path = format!("/{i}");
-            let answer = Answer {
+            let answer = ObservedResponse {
                 client: step.client,
                 at_ms: i as i64,
                 status: step.status,
@@ -432,7 +432,7 @@ fn under_load_batches_go_by_size_or_after_50_ms_at_most() {
 #[test]
 fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
     let mut batcher = batcher(10, 0);
-    let good = Answer {
+    let good = ObservedResponse {
         client: "198.51.100.7".parse().unwrap(),
         at_ms: 1_000,
         status: 200,

@@ -105,8 +105,8 @@ impl Enforcer {
         });
     }
 
-    /// Whether `bucket` was made anew since the first snapshot. It has forgotten bans that nobody lifted: what it does not
-    /// hold says nothing.
+    /// Whether `bucket` is another one than that of the first snapshot. It has forgotten bans that were not lifted: what it
+    /// does not hold says nothing.
     fn is_replaced(&self, bucket: BucketId) -> bool {
         self.first_bucket.is_some_and(|first| first != bucket)
     }

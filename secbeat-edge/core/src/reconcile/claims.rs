@@ -3,7 +3,7 @@
 use secbeat_common::wire::Layer;
 use uuid::Uuid;
 
-use super::{Enforced, received::Ban};
+use super::{Enforced, received::ReceivedBan};
 use crate::BootTime;
 
 /// The bans of one target. A pass looks at a million of these, so what it needs is not behind a pointer, and everything
@@ -24,7 +24,7 @@ pub(super) struct FleetClaim {
     pub(super) expires_at_ms: i64,
     pub(super) ban: Enforced,
     /// What was received; `None` once the fleet has replaced it by a ban that is not enforced here.
-    pub(super) received: Option<Ban>,
+    pub(super) received: Option<ReceivedBan>,
 }
 
 /// Claims that have ended.

@@ -1,4 +1,4 @@
-//! The fleet's bans as the bus has told them, whatever this edge makes of them: what it is compared by with the ledger.
+//! The fleet's bans as received, enforced or not. Their digest is what an orchestrator compares with its ledger.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,66 +10,66 @@ use uuid::Uuid;
 
 use crate::BootTime;
 
-/// What was received. A ban that is enforced is remembered by its claim, all others here.
+/// All received bans. One that is enforced is kept by its claim, all others here.
 #[derive(Debug, Default)]
-pub(super) struct Received {
+pub(super) struct ReceivedBans {
     digest: Digest,
     /// At most one for each target: the latest command.
-    aside: HashMap<Prefix, Ban>,
+    set_aside: HashMap<Prefix, ReceivedBan>,
 }
 
-/// A ban that counts.
+/// A received ban.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ban {
+pub(super) struct ReceivedBan {
     pub(super) item: Item,
-    /// When it is over; what is enforced ends earlier if this edge bans nobody for so long.
+    /// Its expiry by the command; what is enforced ends earlier if this edge bans for less.
     pub(super) over: BootTime,
     /// Whether it was enforced for as long as this edge bans.
     pub(super) spent: bool,
 }
 
-impl Received {
-    /// A ban that is enforced.
-    pub(super) fn take(&mut self, ban: &Ban) {
+impl ReceivedBans {
+    /// Adds a ban that is enforced.
+    pub(super) fn take(&mut self, ban: &ReceivedBan) {
         self.digest.add(&ban.item);
     }
 
-    /// A ban that was enforced, and is lifted, ended or replaced.
-    pub(super) fn forget(&mut self, ban: &Ban) {
+    /// Removes a ban that was enforced, and is lifted, expired or replaced.
+    pub(super) fn forget(&mut self, ban: &ReceivedBan) {
         self.digest.remove(&ban.item);
     }
 
-    /// A ban that is not enforced here. It takes the place of an earlier one.
-    pub(super) fn set_aside(&mut self, ban: Ban) {
+    /// Adds a ban that is not enforced here, in place of an earlier one.
+    pub(super) fn set_aside(&mut self, ban: ReceivedBan) {
         self.digest.add(&ban.item);
-        if let Some(before) = self.aside.insert(ban.item.target, ban) {
+        if let Some(before) = self.set_aside.insert(ban.item.target, ban) {
             self.forget(&before);
         }
     }
 
-    /// A ban that was set aside is lifted, or enforced from now on.
+    /// Removes a ban that was set aside: it is lifted, or enforced from now on.
     pub(super) fn take_back(&mut self, target: &Prefix) {
-        if let Some(ban) = self.aside.remove(target) {
+        if let Some(ban) = self.set_aside.remove(target) {
             self.forget(&ban);
         }
     }
 
     /// Whether the command `id` against `target` was set aside.
     pub(super) fn is_aside(&self, target: &Prefix, id: Uuid) -> bool {
-        self.aside
+        self.set_aside
             .get(target)
             .is_some_and(|ban| ban.item.command_id == id)
     }
 
     /// Whether the command `id` against `target` was enforced for as long as this edge bans.
     pub(super) fn is_spent(&self, target: &Prefix, id: Uuid) -> bool {
-        self.aside
+        self.set_aside
             .get(target)
             .is_some_and(|ban| ban.spent && ban.item.command_id == id)
     }
 
     pub(super) fn aside(&self) -> usize {
-        self.aside.len()
+        self.set_aside.len()
     }
 
     /// Forgets what was set aside and has ended.
@@ -82,9 +82,9 @@ impl Received {
         self.retain(|ban| present.contains(&ban.item.target));
     }
 
-    fn retain(&mut self, stays: impl Fn(&Ban) -> bool) {
+    fn retain(&mut self, stays: impl Fn(&ReceivedBan) -> bool) {
         let digest = &mut self.digest;
-        self.aside.retain(|_, ban| {
+        self.set_aside.retain(|_, ban| {
             let stays = stays(ban);
             if !stays {
                 digest.remove(&ban.item);

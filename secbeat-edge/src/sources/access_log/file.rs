@@ -62,9 +62,9 @@ mod one_char_per_byte {
     }
 }
 
-/// What a file was found to be after it was read.
+/// How far a reading of a file came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum ReadOutcome {
     /// All its whole lines are read.
     End,
     /// There is more.
@@ -176,7 +176,7 @@ impl LogFile {
         &mut self,
         buffer: &mut [u8],
         mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
-    ) -> Result<Found, E> {
+    ) -> Result<ReadOutcome, E> {
         // Not beyond what was there before the daemon, so that each line is on one side.
         let old = self.backlog.saturating_sub(self.mark.offset);
         let room = match usize::try_from(old) {
@@ -186,7 +186,7 @@ impl LogFile {
         let read = read_at(&self.file, &mut buffer[..room], self.mark.offset)?;
         // Looked at after reading: what was read before a truncation is not taken for what came after it.
         if self.was_truncated()? {
-            return Ok(Found::Truncated);
+            return Ok(ReadOutcome::Truncated);
         }
         let bytes = &buffer[..read];
         let mut place = if self.mark.passing_over {
@@ -210,9 +210,9 @@ impl LogFile {
         }
         Ok(
             if read > 0 && self.behind() > 0 && (done > 0 || old > 0) && read == room {
-                Found::More
+                ReadOutcome::More
             } else {
-                Found::End
+                ReadOutcome::End
             },
         )
     }

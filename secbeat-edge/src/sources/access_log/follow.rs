@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use super::{
     checkpoint::{Saved, SavedFile},
     config::PathPattern,
-    file::{Birth, FileId, Found, LogFile, Mark},
+    file::{Birth, FileId, LogFile, Mark, ReadOutcome},
     lines::MAX_LINE,
     report::Reporter,
     siblings,
@@ -210,7 +210,7 @@ impl Follower {
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody takes telemetry any more.
+    /// [`Closed`] when the receiver of telemetry is gone.
     pub(super) fn read(&mut self) -> Result<bool, Closed> {
         let mut more = false;
         let mut at = 0;
@@ -234,9 +234,9 @@ impl Follower {
                 reporter.take(&name, piece, old).map_err(ReadError::from)
             });
             match found {
-                Ok(Found::More) => more = true,
-                Ok(Found::End) => {}
-                Ok(Found::Truncated) => {
+                Ok(ReadOutcome::More) => more = true,
+                Ok(ReadOutcome::End) => {}
+                Ok(ReadOutcome::Truncated) => {
                     more = true;
                     let (path, mark) = (file.path.clone(), file.mark().clone());
                     file.rewind();
@@ -350,7 +350,7 @@ impl Follower {
     }
 
     fn open(&mut self, path: &Path) -> Option<(File, Metadata)> {
-        // A named pipe would keep whoever opens it waiting.
+        // Opening a named pipe would block.
         self.identify(path)?;
         match File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
             Ok(opened) => Some(opened),

@@ -10,6 +10,7 @@ use std::{
 
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::time::now_ms;
+use secbeat_edge_core::ObservedResponse;
 use secbeat_logs::{Format, LogLine};
 use tracing::warn;
 
@@ -18,7 +19,6 @@ use super::{
     lines::{MAX_LINE, Piece},
 };
 use crate::telemetry::{Closed, Recorder};
-use secbeat_edge_core::Answer;
 
 /// What the lines of a source are, and where what they say goes.
 pub(in crate::sources) trait Reading: Send {
@@ -27,7 +27,7 @@ pub(in crate::sources) trait Reading: Send {
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody takes reports any more.
+    /// [`Closed`] when the receiver of reports is gone.
     fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed>;
 }
 
@@ -71,7 +71,7 @@ impl Answers {
             false => Cow::Borrowed(""),
         };
         let path = line.path.split(|byte| *byte == b'?').next().unwrap_or_default();
-        self.recorder.record_wait(Answer {
+        self.recorder.record_wait(ObservedResponse {
             client: line.client,
             at_ms: line.at_ms,
             status: line.status,
@@ -123,7 +123,7 @@ impl Reporter {
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody takes reports any more.
+    /// [`Closed`] when the receiver of reports is gone.
     pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, old: bool) -> Result<(), Closed> {
         let text = match piece {
             Piece::Line([]) => return Ok(()),

@@ -16,10 +16,10 @@ pub(super) enum Grammar {
     Forwarded,
 }
 
-/// Why nobody can be named as the client.
+/// Why a client cannot be identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unattributed {
-    /// A trusted proxy named nobody, as when it asks by itself.
+    /// A trusted proxy named no client, as in a request of its own.
     #[error("the trusted proxy sent no client address")]
     Missing,
     /// What the last trusted proxy wrote is no address.
@@ -46,7 +46,7 @@ pub(super) fn client<'a>(
     lines: impl DoubleEndedIterator<Item = &'a [u8]>,
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> Result<IpAddr, Unattributed> {
-    let mut nobody = Unattributed::Missing;
+    let mut unattributed = Unattributed::Missing;
     for element in lines.rev().flat_map(|line| elements_from_right(grammar, line)) {
         let element = element?;
         // A list may have empty elements (RFC 9110 §5.6.1.2).
@@ -60,9 +60,9 @@ pub(super) fn client<'a>(
         if !is_trusted(address) {
             return Ok(address);
         }
-        nobody = Unattributed::OnlyProxies;
+        unattributed = Unattributed::OnlyProxies;
     }
-    Err(nobody)
+    Err(unattributed)
 }
 
 /// The elements of a line, the last one first, without the space around them.

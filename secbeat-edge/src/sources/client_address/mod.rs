@@ -1,7 +1,7 @@
 //! Who the client of a request is: the other end of its TCP connection, or whom a trusted proxy names.
 //!
-//! A header counts only if whoever sent it is one of `trusted_proxies`, and then exactly one header counts, the configured
-//! one. What a trusted proxy says and cannot be understood is blamed on nobody: such a request is served and counted.
+//! A header counts only if a host of `trusted_proxies` sent it, and then exactly one header counts, the configured one. A
+//! request whose header cannot be understood is attributed to no client: it is served and counted.
 
 mod announced;
 mod chain;
@@ -73,7 +73,7 @@ impl Connection {
     }
 }
 
-/// Networks of the proxies whose word counts.
+/// Networks of the trusted proxies.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(NetTable<()>);
 
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for ClientHeader {
     }
 }
 
-/// Whose word counts, and where it stands.
+/// Which proxies may name a client, and in which header.
 #[derive(Clone, Debug, Default)]
 pub struct ClientRule {
     pub trusted: TrustedProxies,
@@ -170,7 +170,7 @@ impl ClientRule {
     ///
     /// # Errors
     ///
-    /// When nobody can be named.
+    /// When no client can be identified.
     pub fn client(&self, connection: &Connection, headers: &HeaderMap) -> Attribution {
         let other_end = connection.from?;
         if !self.trusted.contains(other_end.address) {

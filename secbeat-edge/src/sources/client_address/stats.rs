@@ -12,7 +12,7 @@ pub(crate) struct ClientStats {
 }
 
 impl ClientStats {
-    /// A request whose client nobody can name is served.
+    /// A request whose client cannot be identified is served.
     pub(crate) fn count(&self, why: Unattributed) {
         self.unattributed[why as usize].fetch_add(1, Relaxed);
     }
@@ -22,7 +22,7 @@ impl ClientStats {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// Requests of nobody, by the reason.
+    /// Requests that are attributed to no client, by the reason.
     pub(crate) fn unattributed(&self) -> impl Iterator<Item = (Unattributed, u64)> {
         let counts = self.unattributed.iter().map(|count| count.load(Relaxed));
         Unattributed::ALL.into_iter().zip(counts)

@@ -14,6 +14,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use secbeat_daemon::time::now_ms;
+use secbeat_edge_core::ObservedResponse;
 use tokio::time::Instant;
 
 use super::{
@@ -31,7 +32,6 @@ use crate::{
     sources::gate::{Admission, Gate},
     telemetry::Recorder,
 };
-use secbeat_edge_core::Answer;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 
@@ -108,7 +108,7 @@ impl Forwarder {
         match client {
             Ok(_) if admission == Admission::Refused => {}
             Ok(_) => self.record(&asked, response.status(), upstream),
-            Err(nobody) => self.clients.count(nobody),
+            Err(reason) => self.clients.count(reason),
         }
         logged(&site, asked, response)
     }
@@ -144,7 +144,7 @@ impl Forwarder {
         } else {
             Default::default()
         };
-        self.recorder.record(Answer {
+        self.recorder.record(ObservedResponse {
             client: asked.client.address,
             at_ms: now_ms(),
             status: status.as_u16(),
@@ -170,13 +170,13 @@ impl Forwarder {
 
     /// Records an answer that no request goes with.
     pub(super) fn record_without_request(&self, connection: &Connection, status: u16) {
-        // Without its headers, what a trusted proxy passed on is nobody's.
+        // Without its headers, a request that a trusted proxy passed on has no known client.
         let client = match self.rule.client(connection, &HeaderMap::new()) {
             Ok(client) if self.gate.admission(client) == Admission::Refused => return,
             Ok(client) => client,
-            Err(nobody) => return self.clients.count(nobody),
+            Err(reason) => return self.clients.count(reason),
         };
-        self.recorder.record(Answer {
+        self.recorder.record(ObservedResponse {
             client: client.address,
             at_ms: now_ms(),
             status,

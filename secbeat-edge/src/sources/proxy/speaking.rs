@@ -23,7 +23,7 @@ pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // Whoever sends and hangs up at once is answered and reported like anybody else.
+        // A client that sends and hangs up at once is answered and reported like others.
         .half_close(true)
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD);

@@ -153,7 +153,7 @@ impl Progress {
         }
     }
 
-    /// Takes the body for another attempt, if nobody has asked for any of it.
+    /// Takes the body for another attempt, if none of it was read.
     pub(super) fn take_unread(&self) -> Option<Incoming> {
         self.unread.lock().take()
     }

@@ -34,7 +34,7 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Whoever came over `connection` and is one of `trusted` passes on requests of others.
+    /// A peer in one of the `trusted` networks passes on requests of others.
     pub(super) fn new(connection: Connection, scheme: Scheme, trusted: &TrustedProxies) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();

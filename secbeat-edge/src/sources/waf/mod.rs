@@ -86,7 +86,7 @@ impl WafRecorder {
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody takes events any more.
+    /// [`Closed`] when the receiver is gone.
     pub fn record_wait(&self, event: WafEvent) -> Result<(), Closed> {
         // Counted first, so that `settled` is never ahead of it.
         self.stats.recorded.fetch_add(1, Relaxed);

@@ -97,7 +97,7 @@ impl Follower {
         }
     }
 
-    /// Finds files that came and were moved away while nobody looked.
+    /// Finds files that came and were moved away while the daemon did not run.
     fn find_missed_since(&mut self, saved: &Saved) {
         let since = Duration::from_millis(u64::try_from(saved.saved_at_ms).unwrap_or(0));
         let is_copy = |file: &File| {

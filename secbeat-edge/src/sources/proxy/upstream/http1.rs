@@ -1,4 +1,4 @@
-//! A connection to a server in HTTP/1.1. Whoever uses it drives it, within its own task: no answer wakes another thread.
+//! A connection to a server in HTTP/1.1. The task of the request drives it, so that no response wakes another thread.
 
 use std::{
     future::poll_fn,

@@ -1,4 +1,4 @@
-//! What the fleet's rules want of telemetry.
+//! The selection of responses that are reported one by one.
 
 use std::sync::{
     Arc,
@@ -8,29 +8,30 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use secbeat_common::{sources::SourceLengths, wire::Interest};
 
-use secbeat_edge_core::Answer;
+use secbeat_edge_core::ObservedResponse;
 
-/// Which good answers are reported one by one, and what counts as one source. Shared by all who report; cheap to clone.
+/// Selects the successful responses that are reported one by one, and knows by which prefixes clients are counted. All
+/// clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted(Arc<Shared>);
+pub struct TelemetryFilter(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether `interest` has anything. Where nothing is asked for, answers cost this one load.
+    /// Whether `interest` selects anything. Where it does not, a response costs this one load.
     any: AtomicBool,
     interest: ArcSwap<Interest>,
     sources: ArcSwap<SourceLengths>,
 }
 
-impl Wanted {
-    /// From now on these good answers are reported one by one.
+impl TelemetryFilter {
+    /// Replaces the selection.
     pub fn set_interest(&self, interest: Interest) {
         let any = !interest.is_empty();
         self.0.interest.store(Arc::new(interest));
         self.0.any.store(any, Relaxed);
     }
 
-    /// From now on these are sources.
+    /// Replaces the prefix lengths by which clients are counted.
     pub fn set_sources(&self, sources: SourceLengths) {
         self.0.sources.store(Arc::new(sources));
     }
@@ -40,17 +41,17 @@ impl Wanted {
         **self.0.sources.load()
     }
 
-    /// Whether any good answer is asked for.
+    /// Whether any successful response is selected.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0.any.load(Relaxed)
     }
 
-    /// Whether `answer` is asked for.
+    /// Whether `answer` is selected.
     #[must_use]
-    pub fn holds(&self, answer: &Answer<'_>) -> bool {
+    pub fn matches(&self, answer: &ObservedResponse<'_>) -> bool {
         self.is_any() && {
-            let Answer {
+            let ObservedResponse {
                 status,
                 method,
                 path,

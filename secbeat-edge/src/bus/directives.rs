@@ -1,4 +1,4 @@
-//! What the fleet's rules want of an edge's telemetry.
+//! Directives of the fleet: which responses edges report one by one, and by which prefixes clients are counted.
 
 use std::{fmt::Display, time::Duration};
 
@@ -17,20 +17,25 @@ use secbeat_common::{
 use secbeat_daemon::{bus::Bus, garbage::Garbage};
 use tracing::{debug, info};
 
-use crate::telemetry::Wanted;
+use crate::telemetry::TelemetryFilter;
 
 /// Pause before the bucket is looked for again: there is none before the first orchestrator.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Follows what is wanted for ever. What was read last stays while the bus is away.
-pub(crate) async fn watch_wanted(mut bus: Bus, wanted: Wanted, trust: Trust, garbage: &Garbage) {
+/// Follows the directives until the daemon ends. Those that were read last hold while NATS is unreachable.
+pub(crate) async fn follow_directives(
+    mut bus: Bus,
+    filter: TelemetryFilter,
+    trust: Trust,
+    garbage: &Garbage,
+) {
     let mut connection = 0;
     loop {
         connection = bus.connection_after(connection).await;
         loop {
             let mut watched = bus.clone();
             let outcome = tokio::select! {
-                outcome = follow(&bus, &wanted, &trust, garbage) => outcome,
+                outcome = follow(&bus, &filter, &trust, garbage) => outcome,
                 _ = watched.connection_after(connection) => break,
             };
             if let Err(error) = outcome {
@@ -41,7 +46,7 @@ pub(crate) async fn watch_wanted(mut bus: Bus, wanted: Wanted, trust: Trust, gar
     }
 }
 
-async fn follow(bus: &Bus, wanted: &Wanted, trust: &Trust, garbage: &Garbage) -> anyhow::Result<()> {
+async fn follow(bus: &Bus, filter: &TelemetryFilter, trust: &Trust, garbage: &Garbage) -> anyhow::Result<()> {
     let bucket = jetstream::new(bus.client.clone())
         .get_key_value(subjects::RULES_BUCKET)
         .await
@@ -53,7 +58,7 @@ async fn follow(bus: &Bus, wanted: &Wanted, trust: &Trust, garbage: &Garbage) ->
     while let Some(entry) = watch.next().await {
         take(
             &entry.context("reading the rules bucket")?,
-            wanted,
+            filter,
             trust,
             garbage,
         );
@@ -62,10 +67,10 @@ async fn follow(bus: &Bus, wanted: &Wanted, trust: &Trust, garbage: &Garbage) ->
 }
 
 /// Keys that this release does not know are a later one's.
-fn take(entry: &Entry, wanted: &Wanted, trust: &Trust, garbage: &Garbage) {
+fn take(entry: &Entry, filter: &TelemetryFilter, trust: &Trust, garbage: &Garbage) {
     let report = |what: &str, error: &dyn Display| garbage.report(&entry.key, what, error);
     if entry.operation != Operation::Put {
-        // Nobody removes it; what was read last stays.
+        // Orchestrators never remove a directive; the one that was read last holds.
         return;
     }
     match entry.key.as_str() {
@@ -78,7 +83,7 @@ fn take(entry: &Entry, wanted: &Wanted, trust: &Trust, garbage: &Garbage) {
             match checked {
                 Ok(interest) => {
                     info!(filters = interest.filters().len(), "read what rules ask for");
-                    wanted.set_interest(interest);
+                    filter.set_interest(interest);
                 }
                 Err(error) => report("what rules ask for", &error),
             }
@@ -91,7 +96,7 @@ fn take(entry: &Entry, wanted: &Wanted, trust: &Trust, garbage: &Garbage) {
             }) => {
                 garbage.skip(skipped);
                 info!(%sources, "read what counts as one source");
-                wanted.set_sources(sources);
+                filter.set_sources(sources);
             }
             Err(error) => report("what counts as one source", &error),
         },
