@@ -134,12 +134,19 @@ impl EnforcerTask {
         }
     }
 
-    /// Takes messages in order, but updates of the bucket that come one after the other as one event.
+    /// Takes messages in order, but updates of the bucket that come one after the other as one event. A removal begins a new
+    /// one, so that the ban that it lifts is reported first.
     fn take_all(&mut self, messages: impl Iterator<Item = Message>) {
         let mut updates = Vec::new();
         for message in messages {
             match message {
-                Message::Bucket(update) => updates.push(update),
+                Message::Bucket(update) => {
+                    let is_removal = matches!(update, BucketUpdate::Removed { .. });
+                    if is_removal && matches!(updates.last(), Some(BucketUpdate::Put { .. })) {
+                        self.take_updates(std::mem::take(&mut updates));
+                    }
+                    updates.push(update);
+                }
                 other => {
                     self.take_updates(std::mem::take(&mut updates));
                     self.take(other);
