@@ -131,17 +131,28 @@ impl EnforcerTask {
                     self.handle(Event::ReconcileDue);
                 }
             }
+            self.acks.send();
         }
     }
 
-    /// Takes messages in order, but updates of the bucket that come one after the other as one event.
+    /// Takes messages in order, but updates of the bucket that come one after the other as one event. A removal begins a new
+    /// one, so that the ban that it lifts is reported first.
     fn take_all(&mut self, messages: impl Iterator<Item = Message>) {
         let mut updates = Vec::new();
+        let mut has_bans = false;
         for message in messages {
             match message {
-                Message::Bucket(update) => updates.push(update),
+                Message::Bucket(update) => {
+                    if has_bans && matches!(update, BucketUpdate::Removed { .. }) {
+                        self.take_updates(std::mem::take(&mut updates));
+                        has_bans = false;
+                    }
+                    has_bans |= matches!(update, BucketUpdate::Put { .. });
+                    updates.push(update);
+                }
                 other => {
                     self.take_updates(std::mem::take(&mut updates));
+                    has_bans = false;
                     self.take(other);
                 }
             }
@@ -198,7 +209,6 @@ impl EnforcerTask {
                 }
             }
         }
-        self.acks.send();
     }
 
     /// Returns the outcome, where the core wants to know it.

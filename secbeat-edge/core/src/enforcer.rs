@@ -159,7 +159,9 @@ impl Enforcer {
         self.allowlist_failed = false;
         turn.report(Fact::AllowlistChanged);
         turn.effects.push(Effect::Allow(self.allowlist.nets().clone()));
-        for command in std::mem::take(&mut self.deferred).into_values() {
+        let mut deferred: Vec<_> = std::mem::take(&mut self.deferred).into_values().collect();
+        deferred.sort_unstable_by_key(|command| command.target);
+        for command in deferred {
             self.take_again(command, turn);
         }
     }

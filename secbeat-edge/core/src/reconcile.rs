@@ -2,6 +2,8 @@
 //!
 //! The desired bans are those of the bus, and those that were added on this host. The kernel's maps may differ from them
 //! at any time: an LRU map evicts, an operator changes a map, the daemon was down. A [`Pass`] compares and repairs.
+//!
+//! Changes come sorted by target, so that the order in a hash table shows nowhere.
 
 mod claims;
 mod nets;
@@ -153,6 +155,11 @@ impl Reconciler {
             || self.received.is_aside(target, id)
     }
 
+    /// When the fleet's ban of `target` that is enforced ends as its command says, in milliseconds since the Unix epoch.
+    pub(crate) fn fleet_end(&self, target: &Prefix) -> Option<i64> {
+        Some(self.claims.get(target)?.fleet()?.expires_at_ms)
+    }
+
     /// The digest of the bans as received from the bus, at `now_ms` of the wall clock.
     pub(crate) fn digest(&self, now_ms: i64) -> Extract {
         self.received.extract(now_ms)
@@ -261,12 +268,13 @@ impl Reconciler {
     pub(crate) fn complete_snapshot(&mut self, present: &HashSet<Prefix>) -> Vec<Change> {
         self.synced = true;
         self.received.keep_present(present);
-        let gone: Vec<_> = self
+        let mut gone: Vec<_> = self
             .claims
             .keys()
             .filter(|target| !present.contains(target))
             .copied()
             .collect();
+        gone.sort_unstable();
         gone.iter().filter_map(|target| self.withdraw(target)).collect()
     }
 
@@ -326,7 +334,8 @@ impl Reconciler {
             }
             Some(*target)
         };
-        let ended: Vec<_> = self.claims.iter_mut().filter_map(prune).collect();
+        let mut ended: Vec<_> = self.claims.iter_mut().filter_map(prune).collect();
+        ended.sort_unstable();
         ended.into_iter().map(|target| self.change(target)).collect()
     }
 

@@ -8,9 +8,8 @@ use crate::enforcer::Unfulfilled;
 
 /// An order that was not carried out: 422 for a target that can never be banned, 409 for one that cannot be now, and 503
 /// for what may succeed later.
-#[expect(clippy::needless_pass_by_value, reason = "it is mapped over errors")]
-pub(super) fn unfulfilled(error: Unfulfilled) -> Failure {
-    let (status, code) = match &error {
+pub(super) fn unfulfilled(error: &Unfulfilled) -> Failure {
+    let (status, code) = match error {
         Unfulfilled::Unanswered(unanswered) => return (*unanswered).into(),
         Unfulfilled::Order(OrderError::NotWritten(_)) => (StatusCode::SERVICE_UNAVAILABLE, "kernel_failed"),
         Unfulfilled::Order(OrderError::Refused(refusal)) => match refusal {
@@ -36,7 +35,7 @@ mod tests {
 
     #[track_caller]
     fn assert_fails(error: impl Into<Unfulfilled>, status: u16, code: &str) {
-        let failure = unfulfilled(error.into());
+        let failure = unfulfilled(&error.into());
         assert_eq!(
             (failure.status().as_u16(), failure.code().as_str()),
             (status, code)

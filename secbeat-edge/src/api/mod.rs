@@ -137,7 +137,10 @@ async fn set_mode(
     Json(request): Json<ModeRequest>,
 ) -> Result<Json<ModeRequest>, Failure> {
     let mode = request.mode;
-    api.enforcer.set_mode(mode).await.map_err(unfulfilled)?;
+    api.enforcer
+        .set_mode(mode)
+        .await
+        .map_err(|error| unfulfilled(&error))?;
     Ok(Json(request))
 }
 
@@ -179,13 +182,23 @@ async fn ban(
         .parse()
         .map_err(|error: String| bad_request("duration", error))?;
     let ban = api.enforcer.ban(target, duration, request.note).await;
-    let ban = BanView::of_desired(&target, &ban.map_err(unfulfilled)?, None, moment_now());
+    let ban = BanView::of_desired(
+        &target,
+        &ban.map_err(|error| unfulfilled(&error))?,
+        None,
+        moment_now(),
+    );
     Ok((StatusCode::CREATED, Json(ban)))
 }
 
 async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
-    match api.enforcer.unban(target).await.map_err(unfulfilled)? {
+    match api
+        .enforcer
+        .unban(target)
+        .await
+        .map_err(|error| unfulfilled(&error))?
+    {
         None => {
             let unknown = Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned here"));
             Err(unknown.with_code("not_banned"))

@@ -59,12 +59,11 @@ impl Enforcer {
                 self.is_present(command.target);
                 self.revision = self.revision.max(revision);
                 let arrival = self.arrival(command, received, turn.now);
-                let accepted = if self.fence.admits(&arrival.command, revision) {
-                    self.accept(&arrival.command, turn.now)
+                if self.fence.admits(&arrival.command, revision) {
+                    self.take(arrival, turn);
                 } else {
-                    Err(self.reconciler.refuse_stale(&arrival.command, turn.now))
-                };
-                self.take(arrival, accepted, turn);
+                    self.take_stale(arrival, turn);
+                }
             }
             BucketUpdate::Removed { target, revision } => {
                 self.revision = self.revision.max(revision);
@@ -132,8 +131,7 @@ impl Enforcer {
         let received =
             UNIX_EPOCH + Duration::from_millis(u64::try_from(turn.now.wall_ms).unwrap_or_default());
         let arrival = self.arrival(Box::new(command), received, turn.now);
-        let accepted = self.accept(&arrival.command, turn.now);
-        self.take(arrival, accepted, turn);
+        self.take(arrival, turn);
     }
 
     fn arrival(&self, command: Box<BlockCommand>, received: SystemTime, now: Moment) -> Arrival {
@@ -152,9 +150,9 @@ impl Enforcer {
             .accept(command, now, |target| allowlist.covers(target))
     }
 
-    fn take(&mut self, arrival: Arrival, accepted: Result<Option<Change>, Refusal>, turn: &mut Turn<'_>) {
+    fn take(&mut self, arrival: Arrival, turn: &mut Turn<'_>) {
         self.deferred.remove(&arrival.command.target);
-        match accepted {
+        match self.accept(&arrival.command, turn.now) {
             Ok(None) => {}
             Ok(Some(change)) => {
                 self.apply(&change, turn);
@@ -164,20 +162,27 @@ impl Enforcer {
                     awaited: arrival.awaited,
                 }));
             }
-            // When a ban expires, its key leaves the bucket a moment later.
             Err(Refusal::Expired) => {
-                let late_ms = turn.now.wall_ms.saturating_sub(arrival.command.expires_at_ms);
-                if late_ms > CLOCK_TOLERANCE_MS {
-                    let target = arrival.command.target;
-                    turn.report(Fact::ExpiredCommand { target, late_ms });
-                }
-                // It took the place of the ban that is enforced.
-                if !arrival.is_known {
-                    self.withdraw(arrival.command.target, turn);
+                let command = &arrival.command;
+                report_expired(command, turn);
+                // It took the place of the ban that is enforced. One that was to end later cannot be over before that one
+                // is: this host's clock is wrong.
+                let ends_later = |ends_ms| command.expires_at_ms >= ends_ms;
+                if !arrival.is_known && !self.reconciler.fleet_end(&command.target).is_some_and(ends_later) {
+                    self.withdraw(command.target, turn);
                 }
             }
             Err(Refusal::OtherScope) => {}
             Err(refusal) => self.refuse(arrival, refusal, turn),
+        }
+    }
+
+    /// Takes a command of an orchestrator that had lost its partition. What is enforced stays.
+    fn take_stale(&mut self, arrival: Arrival, turn: &mut Turn<'_>) {
+        self.deferred.remove(&arrival.command.target);
+        match self.reconciler.refuse_stale(&arrival.command, turn.now) {
+            Refusal::Expired => report_expired(&arrival.command, turn),
+            refusal => self.refuse(arrival, refusal, turn),
         }
     }
 
@@ -199,5 +204,14 @@ impl Enforcer {
             self.deferred.insert(target, *command);
         }
         turn.report(Fact::Refused { target, refusal });
+    }
+}
+
+/// When a ban expires, its key leaves the bucket a moment later. One that comes long after its end tells of a wrong clock.
+fn report_expired(command: &BlockCommand, turn: &mut Turn<'_>) {
+    let late_ms = turn.now.wall_ms.saturating_sub(command.expires_at_ms);
+    if late_ms > CLOCK_TOLERANCE_MS {
+        let target = command.target;
+        turn.report(Fact::ExpiredCommand { target, late_ms });
     }
 }

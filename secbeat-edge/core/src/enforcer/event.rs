@@ -16,7 +16,8 @@ use crate::{BAN_MAPS, Fill, FilterMode, ObservedBan};
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Updates of the bans bucket, in their order. Their bans are written into the kernel together.
+    /// Updates of the bans bucket, in their order. Their bans are written into the kernel together, so a removal is reported
+    /// before a ban of the same event that it lifts.
     Bucket(Vec<BucketUpdate>),
     /// An operator of this host orders something. [`Effect::Reply`](super::Effect::Reply) answers, with the same ticket.
     Order(Ticket, Order),

@@ -118,6 +118,7 @@ impl Reconciler {
                 drift.evicted += usize::from(claims.seen_in.is_some());
             }
         }
+        missing.sort_unstable();
         drift.missing = missing.len();
         (drift, missing)
     }

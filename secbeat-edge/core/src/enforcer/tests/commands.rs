@@ -199,6 +199,33 @@ fn a_ban_that_was_replaced_by_one_that_has_expired_is_over() {
 }
 
 #[test]
+fn a_longer_ban_that_a_wrong_clock_calls_expired_leaves_the_one_that_is_enforced() {
+    let mut edge = Edge::new();
+    edge.send(&command(1, CLIENT, 300));
+    let longer = command(2, CLIENT, 600);
+    edge.now.wall_ms += 3_600_000;
+    let late_ms = 3_000_000;
+    let target = prefix(CLIENT);
+    assert_eq!(facts(&edge.send(&longer)), [Fact::ExpiredCommand { target, late_ms }]);
+    assert!(edge.drops(CLIENT));
+}
+
+#[test]
+fn an_expired_command_of_a_former_owner_lifts_nothing() {
+    let mut edge = Edge::new();
+    edge.send(&BlockCommand {
+        epoch: 6,
+        ..command(1, CLIENT, 300)
+    });
+    let effects = edge.send(&BlockCommand {
+        epoch: 5,
+        ..command(2, CLIENT, -1)
+    });
+    assert_eq!(facts(&effects), []);
+    assert!(edge.drops(CLIENT));
+}
+
+#[test]
 fn a_ban_that_is_heard_of_again_once_a_clock_says_that_it_has_expired_stays() {
     let mut edge = Edge::new();
     let command = command(1, CLIENT, 300);

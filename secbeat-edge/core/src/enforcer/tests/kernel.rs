@@ -178,3 +178,38 @@ fn only_what_the_kernel_surely_does_not_hold_is_written_as_new() {
     assert!(write(1, CLIENT));
     assert!(!write(2, CLIENT), "written before");
 }
+
+#[test]
+fn the_same_events_have_the_same_effects_in_the_same_order() {
+    let mut targets: Vec<_> = (1..=100).map(|n| format!("198.51.100.{n}")).collect();
+    targets.reverse();
+    let run = || {
+        let mut edge = Edge::new();
+        let mut effects = Vec::new();
+        for (id, target) in (1..).zip(&targets) {
+            edge.send(&command(id, target, 300));
+            edge.send(&command(1000 + id, &target.replace("198.51", "203.0"), 60));
+        }
+        edge.kernel.bans.clear();
+        edge.enforcer.handle(Event::ReconcileDue, edge.now, &mut effects);
+        for event in [
+            Event::KernelEnd(Default::default()),
+            Event::Repair,
+            Event::HostAllowlist(HashMap::from([(prefix("198.51.100.0/24"), allow::CONFIGURED)])),
+        ] {
+            edge.enforcer.handle(event, edge.now, &mut effects);
+        }
+        edge.now = after(edge.now, 60);
+        edge.enforcer.handle(Event::Tick, edge.now, &mut effects);
+        let snapshot = vec![BucketUpdate::SnapshotBegin(BUCKET), BucketUpdate::SnapshotEnd];
+        edge.enforcer
+            .handle(Event::Bucket(snapshot), edge.now, &mut effects);
+        effects
+    };
+    let effects = run();
+    let unbanned = |effect: &&Effect| matches!(effect, Effect::HttpUnban(_));
+    assert_eq!(effects.iter().filter(unbanned).count(), 200);
+    for _ in 0..3 {
+        assert_eq!(run(), effects);
+    }
+}

@@ -181,8 +181,7 @@ fn a_later_request_for_a_ban_of_a_failed_batch_takes_its_place() {
     let (first, second) = (manual(1), renamed(&manual(1), 2));
     rig.ban(&first, Urgency::Bulk);
     rig.ban(&second, Urgency::Now);
-    rig.handle(Event::BatchFailed { batch: 1 });
-    assert_eq!(rig.pass(100), [first_put(&second)]);
+    assert_eq!(rig.handle(Event::BatchFailed { batch: 1 }), [first_put(&second)]);
 }
 
 #[test]
