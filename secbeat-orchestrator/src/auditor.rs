@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
+use secbeat_bus::AuditLog;
 use secbeat_common::wire::AuditRecord;
 use secbeat_orchestrator_core::writer::{BATCH, Urgency};
 use tokio::sync::mpsc;
 use tracing::debug;
-
-use crate::bus::Streams;
 
 /// Pause before the first retry; each further one is twice as long, up to [`LAST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -40,7 +39,7 @@ enum Audited {
 
 impl Auditor {
     /// An auditor and its task.
-    pub fn new(streams: Streams) -> (Self, impl Future<Output = ()>) {
+    pub fn new(log: AuditLog) -> (Self, impl Future<Output = ()>) {
         let (now, urgent) = mpsc::channel(QUEUE);
         let (bulk, many) = mpsc::channel(QUEUE);
         let auditor = Self {
@@ -49,7 +48,7 @@ impl Auditor {
             lost: Arc::default(),
         };
         let task = async move {
-            tokio::join!(write(&streams, urgent), write(&streams, many));
+            tokio::join!(write(&log, urgent), write(&log, many));
         };
         (auditor, task)
     }
@@ -82,7 +81,7 @@ impl Auditor {
     }
 }
 
-async fn write(streams: &Streams, mut waiting: mpsc::Receiver<Audited>) {
+async fn write(log: &AuditLog, mut waiting: mpsc::Receiver<Audited>) {
     let mut together = Vec::new();
     while waiting.recv_many(&mut together, BATCH).await > 0 {
         let (mut records, mut answers) = (Vec::new(), Vec::new());
@@ -94,8 +93,8 @@ async fn write(streams: &Streams, mut waiting: mpsc::Receiver<Audited>) {
         }
         let mut pause = FIRST_RETRY;
         // Those that the bus did not acknowledge are tried again, in their order.
-        while let Err(error) = streams.put_audit(&mut records).await {
-            debug!("writing audit records failed, retrying: {error:#}");
+        while let Err(error) = log.append(&mut records).await {
+            debug!("writing audit records failed, retrying: {error}");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_RETRY);
         }

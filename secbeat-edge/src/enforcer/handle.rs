@@ -111,10 +111,9 @@ impl EnforcerHandle {
         self.0.send(message).await.map_err(|_| EnforcerEnded)
     }
 
-    /// Whether the enforcer has ended.
-    #[must_use]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+    /// Waits until the enforcer has ended.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
     }
 
     /// Bans `target` on this host.
