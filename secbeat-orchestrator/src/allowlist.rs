@@ -1,5 +1,8 @@
 //! Changes of the fleet's allowlist: written to the bus, heard back from it, then audited.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use secbeat_bus::{AllowBucket, Allowlist, Bus, Over};

@@ -88,7 +88,7 @@ impl App {
         let port = listener.local_addr().context("asking for the API's port")?.port();
         let identity = leases::identity(port);
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
-        let (leases, changes, leases_view) = Leases::new(bus.clone(), identity, table);
+        let (leases, changes, leases_view) = Leases::new(bus.clone(), identity, leases::boot_ms, table);
         let (writer, writing) = writer::Config {
             bans: BanBucket::new(&bus, member.trust.clone(), member.signer.clone()),
             revisions: revisions.clone(),

@@ -53,3 +53,41 @@ impl Directives {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secbeat_bus::{EntryKind, Write, memory::MemoryServer};
+    use secbeat_common::subjects;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_edges_are_told_is_seen_to_every_minute_and_after_each_connection() {
+        let server = MemoryServer::new(0);
+        let member = server.join();
+        let directives = Directives {
+            interest: Interest::default(),
+            sources: SourceLengths::default(),
+        };
+        tokio::spawn(directives.keep(member.bus(), Signer::default()));
+        let bucket = server.join().bus().bucket(subjects::RULES_BUCKET);
+        let revision = async || {
+            let entry = bucket.get(subjects::INTEREST_KEY).await.ok()??;
+            (entry.kind == EntryKind::Put).then_some(entry.revision)
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(revision().await, Some(2));
+        bucket.write(Write::delete(subjects::INTEREST_KEY)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert_eq!(revision().await, None);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(revision().await, Some(4));
+        bucket.write(Write::delete(subjects::INTEREST_KEY)).await.unwrap();
+        member.disconnect();
+        member.reconnect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(revision().await, Some(6));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(revision().await, Some(6));
+    }
+}

@@ -4,6 +4,8 @@
 //! Each is read from the beginning of the longest window, so that its windows are exact again.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

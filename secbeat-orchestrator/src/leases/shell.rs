@@ -1,5 +1,8 @@
 //! The leases' side of the bus.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
@@ -13,7 +16,6 @@ use secbeat_orchestrator_core::leases::{Entry, Identity, Keeper, LeaseTable, Own
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use super::boot_ms;
 use crate::view::{LeasesView, PartitionView};
 
 /// The lease is that of [`LEASE_TTL`](secbeat_bus::LEASE_TTL).
@@ -34,6 +36,8 @@ pub struct Leases {
     core: Keeper,
     id: String,
     since_ms: i64,
+    /// The boot clock, in milliseconds.
+    clock: fn() -> i64,
     table: watch::Sender<LeaseTable>,
     changes: mpsc::UnboundedSender<Ownership>,
     view: watch::Sender<LeasesView>,
@@ -54,6 +58,7 @@ impl Leases {
     pub fn new(
         bus: Bus,
         identity: Identity,
+        clock: fn() -> i64,
         table: watch::Sender<LeaseTable>,
     ) -> (
         Self,
@@ -73,6 +78,7 @@ impl Leases {
             core: Keeper::new(identity, TERMS),
             id,
             since_ms: now_ms(),
+            clock,
             table,
             changes,
             view,
@@ -138,7 +144,7 @@ impl Leases {
             return;
         }
         let writes = match round {
-            None => self.core.due(boot_ms()),
+            None => self.core.due((self.clock)()),
             Some(_) => Vec::new(),
         };
         // What is given back is no longer acted for once others can read of it.
@@ -155,9 +161,10 @@ impl Leases {
     }
 
     fn attempt(&self, write: Write) -> impl Future<Output = Written> + use<> {
-        let (bucket, id, since_ms) = (self.bucket.clone(), self.id.clone(), self.since_ms);
+        let (bucket, id) = (self.bucket.clone(), self.id.clone());
+        let (since_ms, clock) = (self.since_ms, self.clock);
         async move {
-            let sent_ms = boot_ms();
+            let sent_ms = clock();
             let attempt = async {
                 match &write {
                     Write::Renew => {
@@ -206,9 +213,9 @@ impl Leases {
         }: Written,
     ) {
         match (write, outcome) {
-            (Write::Renew, Ok(WriteOutcome::Written(_))) => self.core.renewed(sent_ms, boot_ms()),
+            (Write::Renew, Ok(WriteOutcome::Written(_))) => self.core.renewed(sent_ms, (self.clock)()),
             (Write::Take { partition, .. }, Ok(WriteOutcome::Written(revision))) => {
-                self.core.taken(partition, revision, boot_ms());
+                self.core.taken(partition, revision, (self.clock)());
             }
             (Write::Release { partition, .. }, Ok(WriteOutcome::Written(revision))) => {
                 self.core.released(partition, revision);
@@ -221,7 +228,7 @@ impl Leases {
 
     /// Tells the rest of the process.
     fn publish(&mut self) {
-        let (table, now_ms) = (self.core.table(), boot_ms());
+        let (table, now_ms) = (self.core.table(), (self.clock)());
         self.table.send_replace(table.clone());
         for ownership in self.core.changes() {
             let _ = self.changes.send(ownership);
