@@ -3,7 +3,7 @@
 mod acks;
 mod attach;
 mod drop_events;
-mod handle;
+pub(crate) mod handle;
 mod kernel_side;
 mod report;
 

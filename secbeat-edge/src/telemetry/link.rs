@@ -9,6 +9,9 @@
 //!
 //! Live telemetry goes first. What comes from the spool is paced, so that neither NATS nor the orchestrator drowns in it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::pending,
     pin::Pin,
