@@ -330,7 +330,7 @@ impl Config {
         Known {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
-            bus: Some((nats.0.host().to_owned(), nats.0.port())),
+            bus: Some((nats.host().to_owned(), nats.port())),
             upstreams: self
                 .proxy
                 .iter()

@@ -3,13 +3,14 @@
 mod acks;
 mod attach;
 mod drop_events;
-mod handle;
+pub(crate) mod handle;
 mod kernel_side;
 mod report;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use secbeat_daemon::{commands::Refused, protect::Protected, time::now_ms, traces::Traces};
+use secbeat_bus::RefusedCommands;
+use secbeat_daemon::{protect::Protected, time::now_ms, traces::Traces};
 use secbeat_edge_core::{
     BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FilterMode, Order, Reply, Step, Ticket,
 };
@@ -19,7 +20,7 @@ use tracing::{debug, error};
 use self::{acks::Acks, drop_events::DropCounts, handle::Message};
 pub(crate) use self::{
     attach::{KernelConfig, attach},
-    handle::{ActiveBan, EnforcerHandle, EnforcerReport, Unfulfilled},
+    handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, Unfulfilled},
     kernel_side::KernelSide,
 };
 use crate::{
@@ -49,7 +50,7 @@ pub(crate) struct Surroundings {
     pub publisher: Publisher,
     pub traces: Traces,
     /// Counts commands that are not obeyed.
-    pub refused: Refused,
+    pub refused: RefusedCommands,
 }
 
 /// Runs the enforcer.

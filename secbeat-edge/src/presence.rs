@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use async_nats::jetstream::{self, kv};
+use secbeat_bus::{Bus, EdgeBucket};
 use secbeat_common::{
     subjects,
     verdict::Verdict,
     wire::{Drops, EnforcedAt, EnforcedBans, Presence, Speaks, Spooled, XdpInterface},
 };
-use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::FilterMode;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
@@ -42,55 +42,8 @@ pub(crate) struct Announcer {
 impl Announcer {
     /// Renews the record until `stop`, then takes it away: an edge that ends in order is not one that was lost.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
-        let mut renew = tokio::time::interval(subjects::PRESENCE_INTERVAL);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut bus = self.bus.clone();
-        let (mut bucket, mut connection, mut complained) = (None, 0, false);
-        loop {
-            tokio::select! {
-                _ = renew.tick() => {}
-                // After a reconnect the record is renewed at once.
-                latest = bus.connection_after(connection) => connection = latest,
-                () = &mut stop => break,
-            }
-            if !bus.is_connected() {
-                continue;
-            }
-            if let Err(error) = self.announce(&mut bucket).await {
-                bucket = None;
-                if !std::mem::replace(&mut complained, true) {
-                    warn!(
-                        "cannot tell the fleet of this edge yet (is an orchestrator running?), retrying: {error:#}"
-                    );
-                }
-            }
-        }
-        let taken_away = async { bucket?.delete(&self.edge_id).await.err() };
-        if let Ok(Some(error)) = tokio::time::timeout(TIMEOUT, taken_away).await {
-            debug!(%error, "taking this edge's record away");
-        }
-    }
-
-    async fn announce(&self, opened: &mut Option<kv::Store>) -> anyhow::Result<()> {
-        let record = serde_json::to_vec(&self.presence().await?).context("encoding this edge's record")?;
-        let write = async {
-            let bucket = match opened {
-                Some(bucket) => bucket,
-                None => opened.insert(
-                    jetstream::new(self.bus.client.clone())
-                        .get_key_value(subjects::EDGES_BUCKET)
-                        .await
-                        .context("opening the edges bucket")?,
-                ),
-            };
-            let put = bucket.put(&self.edge_id, record.into()).await;
-            put.context("writing this edge's record")
-        };
-        tokio::time::timeout(TIMEOUT, write)
-            .await
-            .context("NATS took too long")??;
-        Ok(())
+        let this = &self;
+        announce(&self.bus, &self.edge_id, || this.presence(), stop).await;
     }
 
     async fn presence(&self) -> anyhow::Result<Presence> {
@@ -138,5 +91,143 @@ impl Announcer {
             },
             bus_revision: status.revision,
         })
+    }
+}
+
+/// Renews the record of `edge_id` until `stop`, then takes it away.
+async fn announce<F: Future<Output = anyhow::Result<Presence>>>(
+    bus: &Bus,
+    edge_id: &str,
+    record: impl Fn() -> F,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = std::pin::pin!(stop);
+    let mut renew = tokio::time::interval(subjects::PRESENCE_INTERVAL);
+    renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let bucket = EdgeBucket::new(bus);
+    let (mut connection, mut complained) = (0, false);
+    loop {
+        tokio::select! {
+            _ = renew.tick() => {}
+            // An edge that was away comes back at once, not at its next turn.
+            latest = bus.connection_after(connection) => connection = latest,
+            () = &mut stop => break,
+        }
+        if !bus.is_connected() {
+            continue;
+        }
+        let renewed = async {
+            let record = record().await?;
+            let written = tokio::time::timeout(TIMEOUT, bucket.put(&record)).await;
+            written
+                .context("NATS took too long")?
+                .context("writing this edge's record")
+        };
+        if let Err(error) = renewed.await
+            && !std::mem::replace(&mut complained, true)
+        {
+            warn!(
+                "cannot tell the fleet of this edge yet (is an orchestrator running?), retrying: {error:#}"
+            );
+        }
+    }
+    if bus.is_connected() {
+        let taken_away = tokio::time::timeout(TIMEOUT, bucket.remove(edge_id)).await;
+        if let Ok(Err(error)) = taken_away {
+            debug!(%error, "taking this edge's record away");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    use secbeat_bus::{Follower, Update, memory::MemoryServer};
+    use secbeat_common::digest::Digest;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn record(at_ms: i64) -> Presence {
+        Presence {
+            edge_id: "web-1".to_owned(),
+            boot_id: Uuid::nil(),
+            version: "0.1.0".to_owned(),
+            speaks: Speaks::edge(),
+            started_at_ms: 0,
+            at_ms,
+            enforcement: EnforcedAt::Both,
+            observe_only: false,
+            interfaces: Vec::new(),
+            bans: EnforcedBans {
+                active: 0,
+                fleet: Digest::default().extract(0),
+                set_aside: 0,
+                unwritten: 0,
+                synced: true,
+            },
+            allowlist: 0,
+            drops: Drops { packets: 0, bytes: 0 },
+            telemetry_lost: 0,
+            spool: Spooled { batches: 0, bytes: 0 },
+            bus_revision: 0,
+        }
+    }
+
+    /// When the next record is heard, in seconds since the start, and its number; no number of one that was taken away.
+    async fn heard(edges: &mut Follower, start: tokio::time::Instant) -> (u64, Option<i64>) {
+        loop {
+            if let Update::Changed(entry) = edges.next().await {
+                let record = serde_json::from_slice::<Presence>(&entry.value).ok();
+                return (start.elapsed().as_secs(), record.map(|record| record.at_ms));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_edge_is_announced_every_five_seconds_and_at_once_after_a_reconnect() {
+        let server = MemoryServer::new(0);
+        let member = server.join();
+        let mut edges = EdgeBucket::follow(&server.join().bus());
+        while edges.next().await != Update::Complete {}
+        let start = tokio::time::Instant::now();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let bus = member.bus();
+        let announcing = tokio::spawn(async move {
+            let number = AtomicI64::new(1);
+            let record = || std::future::ready(Ok(record(number.fetch_add(1, Relaxed))));
+            announce(&bus, "web-1", record, async { drop(stopped.await) }).await;
+        });
+        // One for the first turn, one for the first connection.
+        assert_eq!(heard(&mut edges, start).await, (0, Some(1)));
+        assert_eq!(heard(&mut edges, start).await, (0, Some(2)));
+        assert_eq!(heard(&mut edges, start).await, (5, Some(3)));
+        member.disconnect();
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        member.reconnect();
+        assert_eq!(heard(&mut edges, start).await, (12, Some(4)));
+        drop(stop);
+        assert_eq!(heard(&mut edges, start).await, (12, None));
+        announcing.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_edge_that_cannot_be_announced_is_tried_again() {
+        let server = MemoryServer::new(0);
+        let bus = server.join().bus();
+        let (_stop, stopped) = oneshot::channel::<()>();
+        // There is no bucket before the first orchestrator.
+        tokio::spawn(async move {
+            announce(&bus, "web-1", || std::future::ready(Ok(record(1))), async {
+                drop(stopped.await)
+            })
+            .await
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut edges = EdgeBucket::follow(&server.join().bus());
+        while edges.next().await != Update::Complete {}
+        let start = tokio::time::Instant::now();
+        assert_eq!(heard(&mut edges, start).await, (4, Some(1)));
     }
 }

@@ -21,8 +21,9 @@ use std::{
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
+use secbeat_bus::Bus;
 use secbeat_common::wire;
-use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::{Batcher, Identity, Observation, ObservedResponse};
 use tokio::sync::mpsc;
 use uuid::Uuid;

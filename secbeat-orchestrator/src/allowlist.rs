@@ -1,20 +1,21 @@
 //! Changes of the fleet's allowlist: written to the bus, heard back from it, then audited.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
+use secbeat_bus::{AllowBucket, Allowlist, Bus, Over};
 use secbeat_common::{
     prefix::Prefix,
     wire::{AllowEntry, AuditRecord, Decision, MAX_ALLOWED},
 };
-use secbeat_daemon::{allowlist::Allowlist, bus::Bus, time::now_ms};
+use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::{
-    bus::{Over, Streams},
-    engine::Input,
-};
+use crate::engine::Input;
 
 /// How long a change that the bus has may take to be heard here.
 const HEARING: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Keeper {
     pub bus: Bus,
-    pub streams: Streams,
+    pub bucket: AllowBucket,
     /// What the bucket holds; `None` until it was read.
     pub known: watch::Receiver<Option<Allowlist>>,
     pub inputs: mpsc::Sender<Input>,
@@ -69,7 +70,7 @@ impl Keeper {
         if others.nth(MAX_ALLOWED - 1).is_some() {
             return Err(Refusal::Full);
         }
-        let written = self.streams.put_allow(&entry, Over::Anything).await;
+        let written = self.bucket.put(&entry, Over::Anything, now_ms()).await;
         self.settle(written, |list| list.entries.get(&entry.network) == Some(&entry))
             .await?;
         let AllowEntry {
@@ -94,7 +95,7 @@ impl Keeper {
         let entries = self.changeable()?;
         let entry = entries.iter().find(|entry| entry.network == network);
         let entry = entry.ok_or(Refusal::NotThere(network))?;
-        let removed = self.streams.remove_allow(entry).await;
+        let removed = self.bucket.remove(entry).await;
         self.settle(removed, |list| !list.entries.contains_key(&network))
             .await?;
         info!(target: "audit", %network, actor, "taken off the allowlist");
@@ -114,7 +115,7 @@ impl Keeper {
     /// became of its acknowledgement.
     async fn settle(
         &self,
-        written: anyhow::Result<()>,
+        written: secbeat_bus::Result<()>,
         is_made: impl Fn(&Allowlist) -> bool,
     ) -> Result<(), Refusal> {
         let mut known = self.known.clone();
@@ -123,7 +124,7 @@ impl Keeper {
             .await
             .is_ok_and(|heard| heard.is_ok());
         match written {
-            Err(error) if !is_heard => Err(Refusal::Unacknowledged(format!("{error:#}"))),
+            Err(error) if !is_heard => Err(Refusal::Unacknowledged(error.to_string())),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -156,8 +157,8 @@ impl Keeper {
                     );
                 }
                 for entry in lost {
-                    if let Err(error) = self.streams.put_allow(&entry, Over::Nothing).await {
-                        debug!("writing to the allowlist's bucket failed, retrying: {error:#}");
+                    if let Err(error) = self.bucket.put(&entry, Over::Nothing, now_ms()).await {
+                        debug!("writing to the allowlist's bucket failed, retrying: {error}");
                     }
                 }
                 tokio::time::sleep(RETRY).await;

@@ -3,17 +3,13 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use secbeat_bus::{
+    AllowBucket, AllowFollower, AuditLog, BanBucket, Bus, CommandReader, Garbage, RefusedCommands,
+    nats::{Login, Nats, Server},
+};
 use secbeat_common::sign::Signer;
 use secbeat_daemon::{
-    allowlist::{self, AllowReader, Allowlist},
-    api::serve,
-    bus::Bus,
-    commands::{Reader, Refused},
-    config::NatsUrl,
-    credentials::Membership,
-    garbage::Garbage,
-    supervisor,
-    tls::ServerTls,
+    api::serve, config::NatsUrl, credentials::Membership, supervisor, time::now_ms, tls::ServerTls,
     traces::Traces,
 };
 use secbeat_orchestrator_core::leases::{LeaseTable, Ownership};
@@ -27,7 +23,6 @@ use crate::{
     allowlist::Keeper,
     api::{self, Api},
     auditor::Auditor,
-    bus::Streams,
     config::Config,
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
@@ -57,9 +52,7 @@ pub struct App {
     intake: Intake,
     fleet_watch: FleetWatch,
     protection: Protection,
-    /// Where the allowlist is told.
-    allowed: watch::Sender<Option<Allowlist>>,
-    allow_reader: AllowReader,
+    allowlist: AllowFollower,
     /// Signs what edges are told of the rules.
     signer: Signer,
     url: NatsUrl,
@@ -86,24 +79,24 @@ impl App {
             .with_context(|| format!("api.listen: listening on {}", config.api.listen))?;
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
-        let bus = Bus::connect(&member, "secbeat-orchestrator").await?;
+        let bus = connect(&member).await?;
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let (garbage, refused) = (Arc::new(Garbage::default()), Refused::default());
-        let streams = Streams::new(&bus, &member);
+        let (garbage, refused) = (Arc::new(Garbage::default()), RefusedCommands::default());
+        let audit = AuditLog::new(&bus);
         let revisions = SharedRevisions::default();
         let (table, leases_table) = watch::channel(LeaseTable::default());
         let port = listener.local_addr().context("asking for the API's port")?.port();
         let identity = leases::identity(port);
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
-        let (leases, changes, leases_view) = Leases::new(bus.clone(), streams.clone(), identity, table);
+        let (leases, changes, leases_view) = Leases::new(bus.clone(), identity, leases::boot_ms, table);
         let (writer, writing) = writer::Config {
-            streams: streams.clone(),
+            bans: BanBucket::new(&bus, member.trust.clone(), member.signer.clone()),
             revisions: revisions.clone(),
             leases: leases_table.clone(),
             inputs: sender.downgrade(),
         }
         .build();
-        let (auditor, auditing) = Auditor::new(streams.clone());
+        let (auditor, auditing) = Auditor::new(audit.clone());
         let (allowed, known) = watch::channel(None);
         let engine = engine::Config {
             decider: config.decider(protected),
@@ -123,10 +116,8 @@ impl App {
         let (restoring, restored) = watch::channel(false);
         let replica = Replica {
             bus: bus.clone(),
-            url: member.url.clone(),
-            streams: streams.clone(),
             inputs: sender.clone(),
-            reader: Reader::new(member.trust.clone(), refused.clone(), garbage.clone()),
+            reader: CommandReader::new(member.trust.clone(), refused.clone(), garbage.clone()),
             revisions,
             longest_window: config.longest_window(),
             // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
@@ -135,7 +126,6 @@ impl App {
         };
         let intake = Intake {
             bus: bus.clone(),
-            streams: streams.clone(),
             inputs: sender.clone(),
             garbage: garbage.clone(),
             sources: config.detect.sources,
@@ -143,22 +133,24 @@ impl App {
         };
         let keeper = Keeper {
             bus: bus.clone(),
-            streams: streams.clone(),
+            bucket: AllowBucket::new(&bus, member.trust.clone(), member.signer.clone()),
             known,
             inputs: sender.clone(),
         };
+        let reader = CommandReader::new(member.trust, refused.clone(), garbage.clone());
+        let allowlist = AllowFollower::new(&bus, reader, now_ms, allowed);
         let api = Api {
             engine: EngineHandle {
                 inputs: sender,
-                garbage: garbage.clone(),
+                garbage,
             },
             bus,
             events: engine.events(),
             allowlist: keeper,
             leases: leases_view,
-            streams,
+            audit,
             rules: RuleView::all(&config).into(),
-            refused: refused.clone(),
+            refused,
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -175,8 +167,7 @@ impl App {
             intake,
             fleet_watch,
             protection,
-            allowed,
-            allow_reader: Reader::new(member.trust, refused, garbage),
+            allowlist,
             signer: member.signer,
             url: member.url,
             listener,
@@ -211,14 +202,11 @@ impl App {
         let mut restored = self.restored;
         let keeper = self.api.allowlist.clone();
         let mut allowed = keeper.known.clone();
-        let (mut made, bus) = (restored.clone(), self.api.bus.clone());
+        let mut made = restored.clone();
         let allowlist = tokio::spawn(async move {
             // The bucket is made by then.
             if made.wait_for(|made| *made).await.is_ok() {
-                tokio::join!(
-                    allowlist::follow(bus, self.allowed, self.allow_reader),
-                    keeper.restore_lost()
-                );
+                tokio::join!(self.allowlist.run(), keeper.restore_lost());
             }
         });
         let mut leases = tokio::spawn(async move {
@@ -280,4 +268,19 @@ impl App {
         let _ = tokio::task::spawn_blocking(move || self.traces.end()).await;
         outcome
     }
+}
+
+/// Starts to connect to NATS.
+async fn connect(member: &Membership) -> anyhow::Result<Bus> {
+    let login = member.login.clone().map(|login| Login {
+        name: login.name,
+        nkey: login.nkey.0,
+        authority: login.authority,
+    });
+    let server = Server {
+        url: member.url.as_str().to_owned(),
+        program: "secbeat-orchestrator".to_owned(),
+        login,
+    };
+    Ok(Nats::connect(server).await?.bus())
 }

@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
+use secbeat_bus::AuditLog;
 use secbeat_common::wire::AuditRecord;
 use secbeat_orchestrator_core::writer::{BATCH, Urgency};
 use tokio::sync::mpsc;
 use tracing::debug;
-
-use crate::bus::Streams;
 
 /// Pause before the first retry; each further one is twice as long, up to [`LAST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -40,7 +39,7 @@ enum Audited {
 
 impl Auditor {
     /// An auditor and its task.
-    pub fn new(streams: Streams) -> (Self, impl Future<Output = ()>) {
+    pub fn new(log: AuditLog) -> (Self, impl Future<Output = ()>) {
         let (now, urgent) = mpsc::channel(QUEUE);
         let (bulk, many) = mpsc::channel(QUEUE);
         let auditor = Self {
@@ -49,7 +48,7 @@ impl Auditor {
             lost: Arc::default(),
         };
         let task = async move {
-            tokio::join!(write(&streams, urgent), write(&streams, many));
+            tokio::join!(write(&log, urgent), write(&log, many));
         };
         (auditor, task)
     }
@@ -82,7 +81,7 @@ impl Auditor {
     }
 }
 
-async fn write(streams: &Streams, mut waiting: mpsc::Receiver<Audited>) {
+async fn write(log: &AuditLog, mut waiting: mpsc::Receiver<Audited>) {
     let mut together = Vec::new();
     while waiting.recv_many(&mut together, BATCH).await > 0 {
         let (mut records, mut answers) = (Vec::new(), Vec::new());
@@ -94,13 +93,79 @@ async fn write(streams: &Streams, mut waiting: mpsc::Receiver<Audited>) {
         }
         let mut pause = FIRST_RETRY;
         // Those that the bus did not acknowledge are tried again, in their order.
-        while let Err(error) = streams.put_audit(&mut records).await {
-            debug!("writing audit records failed, retrying: {error:#}");
+        while let Err(error) = log.append(&mut records).await {
+            debug!("writing audit records failed, retrying: {error}");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_RETRY);
         }
         for answer in answers {
             answer();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_bus::{AuditQuery, make_all, memory::MemoryServer};
+    use secbeat_common::wire::Decision;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn record(at_ms: i64) -> AuditRecord {
+        AuditRecord {
+            at_ms,
+            target: "198.51.100.7".parse().unwrap(),
+            actor: "alice".to_owned(),
+            decision: Decision::Disallow,
+        }
+    }
+
+    async fn recorded(log: &AuditLog) -> Vec<i64> {
+        let query = AuditQuery {
+            limit: 100,
+            ..AuditQuery::default()
+        };
+        let records = log.query(&query).await.unwrap();
+        records.into_iter().map(|record| record.at_ms).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_are_written_in_their_order_and_once_through_lost_acknowledgements() {
+        let server = MemoryServer::new(0);
+        let member = server.join();
+        make_all(&member.bus(), Duration::from_secs(60)).await.unwrap();
+        let log = AuditLog::new(&member.bus());
+        member.faults().lose_acknowledgements(2);
+        member.faults().lose_writes(2);
+        let (auditor, writing) = Auditor::new(log.clone());
+        let writing = tokio::spawn(writing);
+        for at_ms in 1..=5 {
+            auditor.record(record(at_ms), Urgency::Now);
+        }
+        let (answer, answered) = oneshot::channel();
+        auditor.then(move || answer.send(()).unwrap());
+        answered.await.unwrap();
+        assert_eq!(recorded(&log).await, [1, 2, 3, 4, 5]);
+        drop(auditor);
+        writing.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_answered_before_the_bus_has_the_record() {
+        let server = MemoryServer::new(0);
+        let member = server.join();
+        make_all(&member.bus(), Duration::from_secs(60)).await.unwrap();
+        let (auditor, writing) = Auditor::new(AuditLog::new(&member.bus()));
+        tokio::spawn(writing);
+        member.disconnect();
+        auditor.record(record(1), Urgency::Now);
+        let (answer, mut answered) = oneshot::channel();
+        auditor.then(move || answer.send(()).unwrap());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(answered.try_recv().is_err());
+        member.reconnect();
+        answered.await.unwrap();
+        assert_eq!(auditor.lost(), 0);
     }
 }

@@ -6,6 +6,7 @@ mod rules;
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use schemars::JsonSchema;
+use secbeat_bus::TELEMETRY_AGE;
 use secbeat_common::{prefix::Prefix, sources::SourceLengths};
 use secbeat_daemon::{
     config::{self, ConfigError, HumanDuration, NatsUrl, schema},
@@ -26,7 +27,7 @@ pub use self::{
     api::ApiConfig,
     rules::{RuleAction, Rules},
 };
-use crate::{bus::TELEMETRY_AGE, directives::Directives};
+use crate::directives::Directives;
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -310,7 +311,7 @@ impl Config {
         Known {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
-            bus: Some((nats.0.host().to_owned(), nats.0.port())),
+            bus: Some((nats.host().to_owned(), nats.port())),
             upstreams: Vec::new(),
             operator: sessions::operator(),
         }

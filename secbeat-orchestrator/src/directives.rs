@@ -2,19 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use async_nats::jetstream::{
-    self,
-    kv::{self, Store},
-    stream::StorageType,
-};
-use secbeat_common::{
-    sign::{MAX_SEAL, Signer},
-    sources::SourceLengths,
-    subjects,
-    wire::{Interest, MAX_INTEREST},
-};
-use secbeat_daemon::bus::Bus;
+use secbeat_bus::{Bus, ChangedDirectives, DirectiveBucket};
+use secbeat_common::{sign::Signer, sources::SourceLengths, wire::Interest};
 use tracing::{debug, info};
 
 /// Pause before writing is tried again.
@@ -35,52 +24,70 @@ pub struct Directives {
 impl Directives {
     /// Sees to it, after each connection, that the bucket holds it, for ever. Orchestrators of one config write the same
     /// bytes, of which the bucket takes only the first; of different ones, what was written last holds.
-    pub async fn keep(self, mut bus: Bus, signer: Signer) {
+    pub async fn keep(self, bus: Bus, signer: Signer) {
+        let bucket = DirectiveBucket::new(&bus, signer);
         let mut connection = 0;
         loop {
             // From time to time also while the connection holds: somebody may have put something else there.
             if let Ok(latest) = tokio::time::timeout(RECHECK, bus.connection_after(connection)).await {
                 connection = latest;
             }
-            while let Err(error) = self.write(&bus, &signer).await {
-                debug!("cannot tell edges what rules ask for yet, retrying: {error:#}");
+            let changed = loop {
+                match bucket.keep(&self.interest, &self.sources).await {
+                    Ok(changed) => break changed,
+                    Err(error) => debug!("cannot tell edges what rules ask for yet, retrying: {error}"),
+                }
                 tokio::time::sleep(RETRY).await;
-            }
+            };
+            self.report(changed);
         }
     }
 
-    async fn write(&self, bus: &Bus, signer: &Signer) -> anyhow::Result<()> {
-        let config = kv::Config {
-            bucket: subjects::RULES_BUCKET.to_owned(),
-            history: 1,
-            storage: StorageType::File,
-            max_value_size: i32::try_from(MAX_INTEREST + MAX_SEAL).unwrap_or(i32::MAX),
-            ..kv::Config::default()
-        };
-        let bucket = jetstream::new(bus.client.clone())
-            .create_or_update_key_value(config)
-            .await
-            .context("making the rules bucket")?;
-        if put(&bucket, subjects::SOURCES_KEY, signer.seal(&self.sources, 0)?).await? {
+    fn report(&self, changed: ChangedDirectives) {
+        if changed.sources {
             info!(sources = %self.sources, "told edges what counts as one source");
         }
-        if put(&bucket, subjects::INTEREST_KEY, signer.seal(&self.interest, 0)?).await? {
+        if changed.interest {
             let filters = self.interest.filters().len();
             info!(filters, "told edges what rules ask for");
         }
-        Ok(())
     }
 }
 
-/// Sees to it that `key` holds `message`. Did it not?
-async fn put(bucket: &Store, key: &str, message: Vec<u8>) -> anyhow::Result<bool> {
-    let held = bucket.get(key).await.context("reading the rules bucket")?;
-    let is_news = held.is_none_or(|held| held != message);
-    if is_news {
-        bucket
-            .put(key, message.into())
-            .await
-            .context("writing to the rules bucket")?;
+#[cfg(test)]
+mod tests {
+    use secbeat_bus::{EntryKind, Write, memory::MemoryServer};
+    use secbeat_common::subjects;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_edges_are_told_is_seen_to_every_minute_and_after_each_connection() {
+        let server = MemoryServer::new(0);
+        let member = server.join();
+        let directives = Directives {
+            interest: Interest::default(),
+            sources: SourceLengths::default(),
+        };
+        tokio::spawn(directives.keep(member.bus(), Signer::default()));
+        let bucket = server.join().bus().bucket(subjects::RULES_BUCKET);
+        let revision = async || {
+            let entry = bucket.get(subjects::INTEREST_KEY).await.ok()??;
+            (entry.kind == EntryKind::Put).then_some(entry.revision)
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(revision().await, Some(2));
+        bucket.write(Write::delete(subjects::INTEREST_KEY)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert_eq!(revision().await, None);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(revision().await, Some(4));
+        bucket.write(Write::delete(subjects::INTEREST_KEY)).await.unwrap();
+        member.disconnect();
+        member.reconnect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(revision().await, Some(6));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(revision().await, Some(6));
     }
-    Ok(is_news)
 }

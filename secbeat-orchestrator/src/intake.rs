@@ -4,22 +4,23 @@
 //! Each is read from the beginning of the longest window, so that its windows are exact again.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use secbeat_bus::{Bus, Garbage};
 use secbeat_common::sources::SourceLengths;
-use secbeat_daemon::{bus::Bus, garbage::Garbage};
 use secbeat_orchestrator_core::{decider::Event, leases::Ownership};
 use tokio::sync::{mpsc, watch};
 
 use self::reader::Reader;
-use crate::{bus::Streams, engine::Input};
+use crate::engine::Input;
 
 /// What the intake needs.
 #[derive(Clone)]
 pub struct Intake {
     pub bus: Bus,
-    pub streams: Streams,
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
     pub sources: SourceLengths,

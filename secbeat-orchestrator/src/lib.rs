@@ -12,7 +12,6 @@ pub mod allowlist;
 pub mod api;
 pub mod app;
 pub mod auditor;
-pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod directives;

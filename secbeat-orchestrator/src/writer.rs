@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use parking_lot::{Mutex, MutexGuard};
+use secbeat_bus::{BanBucket, KeyState, WriteOutcome};
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::{
-    bucket::Revisions,
+    bucket::{Found, Held, Put, Revisions},
     decider,
     leases::LeaseTable,
     writer::{Effect, Event, Operation, View, Writer},
@@ -14,7 +17,6 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, error};
 
 use crate::{
-    bus::Streams,
     engine::{Input, moment},
     leases::boot_ms,
 };
@@ -37,7 +39,7 @@ pub struct WriterHandle {
 
 /// What a writer needs.
 pub struct Config {
-    pub streams: Streams,
+    pub bans: BanBucket,
     pub revisions: SharedRevisions,
     pub leases: watch::Receiver<LeaseTable>,
     /// Where the fate of each request is reported.
@@ -97,7 +99,7 @@ impl Task {
     }
 
     async fn handle(&mut self, event: Event) {
-        let takes_batches = self.shell.streams.takes_batches();
+        let takes_batches = self.shell.bans.takes_batches();
         let leases = self.shell.leases.borrow_and_update().clone();
         {
             let view = View {
@@ -117,8 +119,8 @@ impl Task {
                     }
                 }
                 Effect::Operate(operation) => {
-                    let streams = self.shell.streams.clone();
-                    self.operations.push(carry_out(streams, operation).boxed());
+                    let bans = self.shell.bans.clone();
+                    self.operations.push(carry_out(bans, operation).boxed());
                 }
             }
         }
@@ -138,32 +140,63 @@ async fn until(due_ms: Option<i64>) {
 }
 
 /// Does one operation, once.
-async fn carry_out(streams: Streams, operation: Operation) -> Event {
-    let failed = |error: &anyhow::Error| debug!("an operation on the bans bucket failed: {error:#}");
+async fn carry_out(bans: BanBucket, operation: Operation) -> Event {
+    let failed = |error: &secbeat_bus::Error| debug!("an operation on the bans bucket failed: {error}");
     match operation {
         Operation::Put { command, over } => {
-            let target = command.target;
-            let put = streams.put_ban(&command, over).await.inspect_err(failed);
-            put.map_or(Event::Failed { target }, |put| Event::Done { target, put })
+            let put = bans.put(&command, key_state(over), now_ms()).await;
+            done(command.target, &put.inspect_err(failed))
         }
         Operation::Read { target } => {
-            let read = streams.ban_of(&target).await.inspect_err(failed);
+            let read = bans.get(&target).await.inspect_err(failed);
             read.map_or(Event::Failed { target }, |(revision, found)| Event::Read {
                 target,
                 revision,
-                found,
+                found: match found {
+                    secbeat_bus::Found::Ban(command) => Found::Ban(Box::new(command)),
+                    secbeat_bus::Found::Lifted(id) => Found::Lifted(id),
+                    secbeat_bus::Found::Nothing => Found::Nothing,
+                },
             })
         }
         Operation::Remove { target, id, over } => {
-            let put = streams.remove_ban(&target, id, over).await.inspect_err(failed);
-            put.map_or(Event::Failed { target }, |put| Event::Done { target, put })
+            let removed = bans.lift(&target, id, key_state(over), now_ms()).await;
+            done(target, &removed.inspect_err(failed))
         }
         Operation::PutAll { batch, commands } => {
-            let put = streams.put_bans(&commands).await.inspect_err(failed);
-            put.map_or(Event::BatchFailed { batch }, |first_revision| Event::AllPut {
-                batch,
-                first_revision,
-            })
+            let commands: Vec<_> = commands
+                .into_iter()
+                .map(|(command, over)| (command, key_state(over)))
+                .collect();
+            match bans.put_all(&commands, now_ms()).await.inspect_err(failed) {
+                Ok(WriteOutcome::Written(first_revision)) => Event::AllPut {
+                    batch,
+                    first_revision,
+                },
+                Ok(WriteOutcome::Conflict) | Err(_) => Event::BatchFailed { batch },
+            }
         }
+    }
+}
+
+fn done(target: Prefix, outcome: &secbeat_bus::Result<WriteOutcome>) -> Event {
+    let put = match outcome {
+        Ok(WriteOutcome::Written(revision)) => Put::Written { revision: *revision },
+        Ok(WriteOutcome::Conflict) => Put::Conflict,
+        Err(_) => return Event::Failed { target },
+    };
+    Event::Done { target, put }
+}
+
+fn key_state(held: Held) -> KeyState {
+    let Held {
+        revision,
+        expires_at_ms,
+        seen,
+    } = held;
+    KeyState {
+        revision,
+        expires_at_ms,
+        seen,
     }
 }

@@ -10,7 +10,7 @@ use secbeat_common::{
 };
 
 use crate::{
-    backend::{Bucket, Operation, Write, Written},
+    backend::{Bucket, EntryKind, Write, WriteOutcome},
     bans::rest,
     bus::Bus,
     error::{Error, Result},
@@ -27,7 +27,7 @@ pub enum Over {
 
 /// Changes the fleet's allowlist.
 #[derive(Clone, Debug)]
-pub struct AllowWriter {
+pub struct AllowBucket {
     bucket: Arc<dyn Bucket>,
     trust: Trust,
     signer: Signer,
@@ -43,7 +43,7 @@ struct HeldEntry {
     counts: bool,
 }
 
-impl AllowWriter {
+impl AllowBucket {
     #[must_use]
     pub fn new(bus: &Bus, trust: Trust, signer: Signer) -> Self {
         Self {
@@ -67,8 +67,8 @@ impl AllowWriter {
         let mut write = Write::put(entry.network.key(), sealed).over(held.revision);
         write.ttl = rest(entry.until_ms.unwrap_or(PERMANENT), now_ms);
         match (self.bucket.write(write).await?, over) {
-            (Written::At(_), _) | (Written::Conflict, Over::Nothing) => Ok(()),
-            (Written::Conflict, Over::Anything) => Err(conflict(&entry.network)),
+            (WriteOutcome::Written(_), _) | (WriteOutcome::Conflict, Over::Nothing) => Ok(()),
+            (WriteOutcome::Conflict, Over::Anything) => Err(conflict(&entry.network)),
         }
     }
 
@@ -89,8 +89,8 @@ impl AllowWriter {
             .over(held.revision)
             .ttl(MARKER_TTL);
         match self.bucket.write(purge).await? {
-            Written::At(_) => Ok(()),
-            Written::Conflict => Err(conflict(&network)),
+            WriteOutcome::Written(_) => Ok(()),
+            WriteOutcome::Conflict => Err(conflict(&network)),
         }
     }
 
@@ -105,9 +105,9 @@ impl AllowWriter {
             Some(entry) => HeldEntry {
                 revision: entry.revision,
                 seen: seen.max(entry.revision),
-                counts: match entry.operation {
-                    Operation::Put => self.trust.open::<AllowEntry>(&entry.value).is_ok(),
-                    Operation::Delete | Operation::Purge => self.trust.open::<Disallow>(&entry.value).is_ok(),
+                counts: match entry.kind {
+                    EntryKind::Put => self.trust.open::<AllowEntry>(&entry.value).is_ok(),
+                    EntryKind::Delete | EntryKind::Purge => self.trust.open::<Disallow>(&entry.value).is_ok(),
                 },
             },
         })

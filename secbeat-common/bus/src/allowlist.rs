@@ -13,7 +13,7 @@ use tracing::info;
 use crate::{
     backend::{Created, Entry},
     bus::Bus,
-    commands::{CommandReader, Verdict},
+    commands::{CommandReader, Statement},
     follow::{Follower, Update},
 };
 
@@ -27,21 +27,21 @@ pub struct Allowlist {
 }
 
 impl Allowlist {
-    fn take(&mut self, verdict: Verdict<AllowEntry>) {
-        match verdict {
-            Verdict::Put(entry) => {
+    fn take(&mut self, statement: Statement<AllowEntry>) {
+        match statement {
+            Statement::Put(entry) => {
                 self.lost.remove(&entry.network);
                 self.entries.insert(entry.network, *entry);
             }
-            Verdict::Gone(network) => {
+            Statement::Gone(network) => {
                 self.entries.remove(&network);
                 self.lost.remove(&network);
             }
             // What took its place says nothing.
-            Verdict::Untrusted(network) if self.entries.contains_key(&network) => {
+            Statement::Untrusted(network) if self.entries.contains_key(&network) => {
                 self.lost.insert(network);
             }
-            Verdict::Untrusted(_) | Verdict::InvalidKey => {}
+            Statement::Untrusted(_) | Statement::InvalidKey => {}
         }
     }
 }
@@ -103,10 +103,10 @@ impl AllowFollower {
                     held.clear();
                 }
                 Update::Changed(entry) => {
-                    let verdicts = self.reader.read(&[entry], (self.now_ms)());
+                    let statements = self.reader.read(&[entry], (self.now_ms)());
                     self.known.send_modify(|list| {
                         let list = list.get_or_insert_default();
-                        verdicts.into_iter().for_each(|verdict| list.take(verdict));
+                        statements.into_iter().for_each(|statement| list.take(statement));
                     });
                 }
             }
@@ -117,14 +117,14 @@ impl AllowFollower {
         self.reader.begin(created);
         let mut list = Allowlist::default();
         let before = self.known.borrow().clone().unwrap_or_default();
-        for verdict in self.reader.read(held, (self.now_ms)()) {
+        for statement in self.reader.read(held, (self.now_ms)()) {
             // What is not to be obeyed takes nothing away.
-            if let Verdict::Untrusted(network) = verdict
+            if let Statement::Untrusted(network) = statement
                 && let Some(entry) = before.entries.get(&network)
             {
                 list.entries.insert(network, entry.clone());
             }
-            list.take(verdict);
+            list.take(statement);
         }
         if self.created.is_some_and(|before| before != created) {
             for (network, entry) in before.entries {

@@ -41,7 +41,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Receives what is published once the server knows of it, over every reconnect; what is published in between is lost.
     /// `subject` may have wildcards.
-    fn subscribe(&self, subject: &str) -> Answer<Messages<Message>>;
+    fn subscribe(&self, subject: &str) -> Answer<Messages<Published>>;
 
     /// Waits until everything that was published is on its way: it arrives even if this process ends.
     fn flush(&self) -> Answer<()>;
@@ -60,10 +60,10 @@ pub trait Bucket: fmt::Debug + Send + Sync {
     fn get(&self, key: &str) -> Answer<Option<Entry>>;
 
     /// Writes once. Writes reach the server in the order in which their answers are first polled.
-    fn write(&self, write: Write) -> Answer<Written>;
+    fn write(&self, write: Write) -> Answer<WriteOutcome>;
 
     /// Writes all or none. Returns the revision of the first; the others follow.
-    fn write_all(&self, writes: Vec<Write>) -> Answer<Written>;
+    fn write_all(&self, writes: Vec<Write>) -> Answer<WriteOutcome>;
 
     /// Reads what the bucket holds, in the order of its revisions, then the changes. A value that is replaced before it could
     /// be read may be left out.
@@ -117,7 +117,7 @@ pub struct BucketSettings {
     pub max_age: Option<Duration>,
     /// Lets writes have a [`Write::ttl`], and keeps a marker for so long when one ends.
     pub marker_ttl: Option<Duration>,
-    /// Lets a write purge a key ([`Operation::Purge`]). Whoever may write one key could then purge all.
+    /// Lets a write purge a key ([`EntryKind::Purge`]). Whoever may write one key could then purge all.
     pub purges: bool,
     /// Accepts [`Bucket::write_all`], if the server can.
     pub batches: bool,
@@ -178,7 +178,7 @@ pub struct LogStatus {
 
 /// What a write did to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum EntryKind {
     Put,
     /// The value is gone, a marker stands in its place.
     Delete,
@@ -190,7 +190,7 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
-    pub operation: Operation,
+    pub kind: EntryKind,
     /// A marker may have one too.
     pub value: Bytes,
     pub revision: u64,
@@ -202,9 +202,9 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     pub key: String,
-    pub operation: Operation,
+    pub kind: EntryKind,
     pub value: Bytes,
-    /// Only on top of this revision of the key (0: the key does not exist); else it is a [conflict](Written::Conflict).
+    /// Only on top of this revision of the key (0: the key does not exist); else it is a [conflict](WriteOutcome::Conflict).
     pub over: Option<u64>,
     /// How long the server keeps it, in whole seconds; for ever if there is none.
     pub ttl: Option<Duration>,
@@ -215,7 +215,7 @@ impl Write {
     pub fn put(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
         Self {
             key: key.into(),
-            operation: Operation::Put,
+            kind: EntryKind::Put,
             value: value.into(),
             over: None,
             ttl: None,
@@ -226,7 +226,7 @@ impl Write {
     #[must_use]
     pub fn delete(key: impl Into<String>) -> Self {
         Self {
-            operation: Operation::Delete,
+            kind: EntryKind::Delete,
             ..Self::put(key, Bytes::new())
         }
     }
@@ -235,7 +235,7 @@ impl Write {
     #[must_use]
     pub fn purge(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
         Self {
-            operation: Operation::Purge,
+            kind: EntryKind::Purge,
             ..Self::put(key, value)
         }
     }
@@ -278,9 +278,9 @@ pub(crate) fn check_key(key: &str) -> Result<()> {
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// The bucket has it, at this revision.
-    At(u64),
+    Written(u64),
     /// Another revision was there than the expected one. Nothing was written.
     Conflict,
 }
@@ -303,7 +303,7 @@ pub struct Watched {
 
 /// A message of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct Published {
     pub subject: String,
     pub payload: Bytes,
 }

@@ -15,7 +15,7 @@ use secbeat_common::{
 use uuid::Uuid;
 
 use crate::{
-    backend::{Bucket, Operation, Write, Written},
+    backend::{Bucket, EntryKind, Write, WriteOutcome},
     bus::Bus,
     error::Result,
     follow::Follower,
@@ -49,14 +49,14 @@ pub enum Found {
 
 /// The fleet's bans.
 #[derive(Clone, Debug)]
-pub struct Bans {
+pub struct BanBucket {
     bus: Bus,
     bucket: Arc<dyn Bucket>,
     trust: Trust,
     signer: Signer,
 }
 
-impl Bans {
+impl BanBucket {
     #[must_use]
     pub fn new(bus: &Bus, trust: Trust, signer: Signer) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Bans {
     /// # Errors
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
-    pub async fn put(&self, command: &BlockCommand, over: KeyState, now_ms: i64) -> Result<Written> {
+    pub async fn put(&self, command: &BlockCommand, over: KeyState, now_ms: i64) -> Result<WriteOutcome> {
         self.bucket.write(self.ban(command, over, now_ms)?).await
     }
 
@@ -94,7 +94,7 @@ impl Bans {
     /// # Errors
     ///
     /// When the server did not acknowledge them; they may have been written all the same.
-    pub async fn put_all(&self, commands: &[(BlockCommand, KeyState)], now_ms: i64) -> Result<Written> {
+    pub async fn put_all(&self, commands: &[(BlockCommand, KeyState)], now_ms: i64) -> Result<WriteOutcome> {
         let bans = commands
             .iter()
             .map(|(command, over)| self.ban(command, *over, now_ms));
@@ -106,7 +106,7 @@ impl Bans {
     /// # Errors
     ///
     /// When the server did not acknowledge it; it may have been removed all the same.
-    pub async fn lift(&self, target: &Prefix, id: Uuid, over: KeyState, now_ms: i64) -> Result<Written> {
+    pub async fn lift(&self, target: &Prefix, id: Uuid, over: KeyState, now_ms: i64) -> Result<WriteOutcome> {
         let lift = Lift {
             target: *target,
             id,
@@ -126,15 +126,15 @@ impl Bans {
         let Some(entry) = self.bucket.get(&target.key()).await? else {
             return Ok((0, Found::Nothing));
         };
-        let found = match entry.operation {
-            Operation::Put => self
+        let found = match entry.kind {
+            EntryKind::Put => self
                 .trust
                 .open::<BlockCommand>(&entry.value)
                 .map(|opened| opened.command)
                 .ok()
                 .filter(|command| command.target == *target)
                 .map(Found::Ban),
-            Operation::Delete | Operation::Purge => {
+            EntryKind::Delete | EntryKind::Purge => {
                 let opened = self.trust.open::<Lift>(&entry.value).ok();
                 opened.map(|opened| Found::Lifted(opened.command.id))
             }

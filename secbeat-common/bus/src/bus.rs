@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    backend::{Answer, Backend, Bucket, Log, Message, Messages},
+    backend::{Answer, Backend, Bucket, Log, Messages, Published},
     error::{Error, Result},
 };
 
@@ -80,7 +80,7 @@ impl Bus {
     }
 
     /// See [`Backend::subscribe`].
-    pub fn subscribe(&self, subject: &str) -> Answer<Messages<Message>> {
+    pub fn subscribe(&self, subject: &str) -> Answer<Messages<Published>> {
         self.0.subscribe(subject)
     }
 

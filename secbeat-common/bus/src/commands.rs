@@ -19,9 +19,10 @@ use secbeat_common::{
     sign::{Command, Opened, Trust, Untrusted},
     wire::{AllowEntry, BlockCommand, Disallow, Lift, PERMANENT},
 };
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::{
-    backend::{Created, Entry, Operation},
+    backend::{Created, Entry, EntryKind},
     garbage::Garbage,
 };
 
@@ -91,7 +92,7 @@ impl NetworkCommand for Disallow {
 
 /// What an entry says, if it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict<C> {
+pub enum Statement<C> {
     Put(Box<C>),
     /// There is no command about this network any more.
     Gone(Prefix),
@@ -102,7 +103,8 @@ pub enum Verdict<C> {
 }
 
 /// Why a command is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(const_into_str, serialize_all = "snake_case")]
 pub enum RefusalReason {
     /// It is no command.
     Malformed,
@@ -120,36 +122,16 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    pub const ALL: [Self; 8] = [
-        Self::Malformed,
-        Self::Unsigned,
-        Self::UnknownKey,
-        Self::Forged,
-        Self::Readdressed,
-        Self::Replayed,
-        Self::Expired,
-        Self::Stale,
-    ];
-
     /// The word in statistics.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Unsigned => "unsigned",
-            Self::UnknownKey => "unknown_key",
-            Self::Forged => "forged",
-            Self::Readdressed => "readdressed",
-            Self::Replayed => "replayed",
-            Self::Expired => "expired",
-            Self::Stale => "stale",
-        }
+        self.into_str()
     }
 }
 
 /// How many commands were refused, by reason. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct RefusedCommands(Arc<[AtomicU64; RefusalReason::ALL.len()]>);
+pub struct RefusedCommands(Arc<[AtomicU64; RefusalReason::VARIANTS.len()]>);
 
 impl RefusedCommands {
     pub fn count(&self, reason: RefusalReason) {
@@ -161,7 +143,7 @@ impl RefusedCommands {
     /// Each reason with its number so far.
     pub fn counts(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
         let counts = self.0.iter().map(|count| count.load(Relaxed));
-        RefusalReason::ALL.into_iter().zip(counts)
+        RefusalReason::VARIANTS.iter().copied().zip(counts)
     }
 }
 
@@ -207,8 +189,8 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
     }
 
     /// Returns what `entries` say, in their order.
-    pub fn read(&mut self, entries: &[Entry], now_ms: i64) -> Vec<Verdict<C>> {
-        let puts = entries.iter().filter(|entry| entry.operation == Operation::Put);
+    pub fn read(&mut self, entries: &[Entry], now_ms: i64) -> Vec<Statement<C>> {
+        let puts = entries.iter().filter(|entry| entry.kind == EntryKind::Put);
         let puts: Vec<_> = puts.map(|entry| &*entry.value).collect();
         let mut opened = self.trust.open_all(&puts).into_iter();
         if self.latest.len() >= self.forget_at {
@@ -216,19 +198,19 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
             self.forget_at = KNOWN.max(self.latest.len() * 2);
         }
         let mut hear = |entry: &Entry| {
-            let opened = match entry.operation {
-                Operation::Put => opened.next(),
-                Operation::Delete | Operation::Purge => None,
+            let opened = match entry.kind {
+                EntryKind::Put => opened.next(),
+                EntryKind::Delete | EntryKind::Purge => None,
             };
             let Ok(network) = Prefix::from_key(&entry.key).inspect_err(|error| {
                 self.garbage.report(&entry.key, C::WHAT, error);
             }) else {
-                return Verdict::InvalidKey;
+                return Statement::InvalidKey;
             };
             match opened {
                 Some(opened) => match self.admit(entry, network, opened, now_ms) {
-                    Some(command) => Verdict::Put(Box::new(command)),
-                    None => Verdict::Untrusted(network),
+                    Some(command) => Statement::Put(Box::new(command)),
+                    None => Statement::Untrusted(network),
                 },
                 None => self.removed(entry, network, now_ms),
             }
@@ -236,9 +218,9 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
         entries.iter().map(&mut hear).collect()
     }
 
-    fn removed(&mut self, entry: &Entry, network: Prefix, now_ms: i64) -> Verdict<C> {
+    fn removed(&mut self, entry: &Entry, network: Prefix, now_ms: i64) -> Statement<C> {
         if !self.trust.is_needed() {
-            return Verdict::Gone(network);
+            return Statement::Gone(network);
         }
         if entry.value.is_empty() {
             // Most likely the server's, at the command's end.
@@ -246,12 +228,12 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
             if latest.is_some_and(|latest| latest.ends_ms > now_ms.saturating_add(SKEW_MS)) {
                 self.refuse(entry, G::WHAT, RefusalReason::Unsigned, &Untrusted::Unsigned);
             }
-            return Verdict::Untrusted(network);
+            return Statement::Untrusted(network);
         }
         let opened = self.trust.open::<G>(&entry.value);
         match self.admit(entry, network, opened, now_ms) {
-            Some(_) => Verdict::Gone(network),
-            None => Verdict::Untrusted(network),
+            Some(_) => Statement::Gone(network),
+            None => Statement::Untrusted(network),
         }
     }
 
@@ -345,14 +327,14 @@ mod tests {
             }
         }
 
-        fn read(&mut self, entry: &Entry) -> Verdict<BlockCommand> {
+        fn read(&mut self, entry: &Entry) -> Statement<BlockCommand> {
             let mut heard = self.reader.read(std::slice::from_ref(entry), NOW_MS);
             assert_eq!(heard.len(), 1);
             heard.remove(0)
         }
 
         fn bans(&mut self, entry: &Entry) -> bool {
-            matches!(self.read(entry), Verdict::Put(_))
+            matches!(self.read(entry), Statement::Put(_))
         }
 
         fn refused(&self) -> Vec<(&'static str, u64)> {
@@ -391,27 +373,47 @@ mod tests {
         }
     }
 
-    fn entry(revision: u64, operation: Operation, value: Vec<u8>) -> Entry {
+    fn entry(revision: u64, kind: EntryKind, value: Vec<u8>) -> Entry {
         Entry {
             key: target().key(),
             value: value.into(),
             revision,
             at_ms: 0,
-            operation,
+            kind,
         }
+    }
+
+    #[test]
+    fn statistics_have_a_word_for_each_refusal() {
+        assert_eq!(
+            RefusedCommands::default()
+                .counts()
+                .map(|(reason, _)| reason.name())
+                .collect::<Vec<_>>(),
+            [
+                "malformed",
+                "unsigned",
+                "unknown_key",
+                "forged",
+                "readdressed",
+                "replayed",
+                "expired",
+                "stale"
+            ]
+        );
     }
 
     #[test]
     fn a_target_is_banned_again_however_the_ban_before_ended() {
         let mut lab = Lab::new();
         let put = |lab: &Lab, command: &BlockCommand, over, revision| {
-            entry(revision, Operation::Put, lab.signer.seal(command, over).unwrap())
+            entry(revision, EntryKind::Put, lab.signer.seal(command, over).unwrap())
         };
         // One that ends by itself: the server forgets its key, and a moment later that there was one.
         let first = put(&lab, &ban(-1), 4, 10);
         assert!(lab.bans(&first));
-        let marker = entry(15, Operation::Purge, Vec::new());
-        assert_eq!(lab.read(&marker), Verdict::Untrusted(target()));
+        let marker = entry(15, EntryKind::Purge, Vec::new());
+        assert_eq!(lab.read(&marker), Statement::Untrusted(target()));
         // The writer has seen the bucket up to there, though the key is gone.
         let for_ever = BlockCommand {
             expires_at_ms: PERMANENT,
@@ -423,8 +425,8 @@ mod tests {
         let short = ban(HOUR_MS);
         let third = put(&lab, &short, 21, 22);
         assert!(lab.bans(&third));
-        let lifted = entry(23, Operation::Purge, lab.signer.seal(&lift(&short), 22).unwrap());
-        assert_eq!(lab.read(&lifted), Verdict::Gone(target()));
+        let lifted = entry(23, EntryKind::Purge, lab.signer.seal(&lift(&short), 22).unwrap());
+        assert_eq!(lab.read(&lifted), Statement::Gone(target()));
         let fourth = put(&lab, &ban(HOUR_MS), 90, 91);
         assert!(lab.bans(&fourth));
         // What a reconnect names again.
@@ -438,40 +440,40 @@ mod tests {
         let command = ban(HOUR_MS);
         let sealed = lab.signer.seal(&command, 0).unwrap();
         let end = lab.signer.seal(&lift(&command), 10).unwrap();
-        assert!(lab.bans(&entry(10, Operation::Put, sealed.clone())));
+        assert!(lab.bans(&entry(10, EntryKind::Put, sealed.clone())));
         assert_eq!(
-            lab.read(&entry(11, Operation::Purge, end.clone())),
-            Verdict::Gone(target())
+            lab.read(&entry(11, EntryKind::Purge, end.clone())),
+            Statement::Gone(target())
         );
         assert_eq!(
-            lab.read(&entry(12, Operation::Put, sealed.clone())),
-            Verdict::Untrusted(target())
+            lab.read(&entry(12, EntryKind::Put, sealed.clone())),
+            Statement::Untrusted(target())
         );
         let again = lab.signer.seal(&ban(HOUR_MS), 12).unwrap();
-        assert!(lab.bans(&entry(13, Operation::Put, again)));
+        assert!(lab.bans(&entry(13, EntryKind::Put, again)));
         assert_eq!(
-            lab.read(&entry(14, Operation::Purge, end)),
-            Verdict::Untrusted(target())
+            lab.read(&entry(14, EntryKind::Purge, end)),
+            Statement::Untrusted(target())
         );
         assert_eq!(lab.refused(), [("replayed", 2)]);
         // A bucket that was made anew counts from the beginning.
         lab.reader.begin(Created(1));
-        assert!(lab.bans(&entry(1, Operation::Put, sealed)));
+        assert!(lab.bans(&entry(1, EntryKind::Put, sealed)));
     }
 
     #[test]
     fn only_what_is_signed_takes_a_ban_away() {
         let mut lab = Lab::new();
         let sealed = lab.signer.seal(&ban(HOUR_MS), 0).unwrap();
-        assert!(lab.bans(&entry(1, Operation::Put, sealed)));
-        for (revision, operation) in [(2, Operation::Delete), (3, Operation::Purge)] {
-            let removed = entry(revision, operation, Vec::new());
-            assert_eq!(lab.read(&removed), Verdict::Untrusted(target()));
+        assert!(lab.bans(&entry(1, EntryKind::Put, sealed)));
+        for (revision, kind) in [(2, EntryKind::Delete), (3, EntryKind::Purge)] {
+            let removed = entry(revision, kind, Vec::new());
+            assert_eq!(lab.read(&removed), Statement::Untrusted(target()));
         }
         let unsigned = Signer::default().seal(&lift(&ban(0)), 3).unwrap();
         assert_eq!(
-            lab.read(&entry(4, Operation::Purge, unsigned)),
-            Verdict::Untrusted(target())
+            lab.read(&entry(4, EntryKind::Purge, unsigned)),
+            Statement::Untrusted(target())
         );
         assert_eq!(lab.refused(), [("unsigned", 3)]);
         // Where nothing is verified, whoever removes it lifts it.
@@ -480,7 +482,7 @@ mod tests {
             RefusedCommands::default(),
             Arc::default(),
         );
-        let removed = open.read(&[entry(5, Operation::Delete, Vec::new())], NOW_MS);
-        assert_eq!(removed, [Verdict::Gone(target())]);
+        let removed = open.read(&[entry(5, EntryKind::Delete, Vec::new())], NOW_MS);
+        assert_eq!(removed, [Statement::Gone(target())]);
     }
 }

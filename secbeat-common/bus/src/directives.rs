@@ -10,7 +10,7 @@ use secbeat_common::{
 };
 
 use crate::{
-    backend::{Bucket, Operation, Write},
+    backend::{Bucket, EntryKind, Write},
     bus::Bus,
     error::Result,
     follow::{Follower, Pace},
@@ -19,19 +19,19 @@ use crate::{
 
 /// What of the bucket was not what it should be, and was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Changed {
+pub struct ChangedDirectives {
     pub interest: bool,
     pub sources: bool,
 }
 
 /// What edges are told.
 #[derive(Clone, Debug)]
-pub struct Directives {
+pub struct DirectiveBucket {
     bucket: Arc<dyn Bucket>,
     signer: Signer,
 }
 
-impl Directives {
+impl DirectiveBucket {
     #[must_use]
     pub fn new(bus: &Bus, signer: Signer) -> Self {
         Self {
@@ -57,9 +57,9 @@ impl Directives {
     /// # Errors
     ///
     /// When the server does not answer, or does not acknowledge a write.
-    pub async fn keep(&self, interest: &Interest, sources: &SourceLengths) -> Result<Changed> {
+    pub async fn keep(&self, interest: &Interest, sources: &SourceLengths) -> Result<ChangedDirectives> {
         self.bucket.make(layout::directives()).await?;
-        Ok(Changed {
+        Ok(ChangedDirectives {
             sources: self.put(subjects::SOURCES_KEY, sources).await?,
             interest: self.put(subjects::INTEREST_KEY, interest).await?,
         })
@@ -69,7 +69,7 @@ impl Directives {
     async fn put(&self, key: &str, directive: &impl Command) -> Result<bool> {
         let sealed = self.signer.seal(directive, 0)?;
         let held = self.bucket.get(key).await?;
-        let is_held = held.is_some_and(|entry| entry.operation == Operation::Put && entry.value == sealed);
+        let is_held = held.is_some_and(|entry| entry.kind == EntryKind::Put && entry.value == sealed);
         if !is_held {
             self.bucket.write(Write::put(key, sealed)).await?;
         }

@@ -16,9 +16,9 @@ use crate::{
 /// What edges say of themselves. An entry goes [`PRESENCE_TTL`](subjects::PRESENCE_TTL) after its last renewal, and leaves no
 /// marker.
 #[derive(Clone, Debug)]
-pub struct EdgeRecords(Arc<dyn Bucket>);
+pub struct EdgeBucket(Arc<dyn Bucket>);
 
-impl EdgeRecords {
+impl EdgeBucket {
     #[must_use]
     pub fn new(bus: &Bus) -> Self {
         Self(bus.bucket(subjects::EDGES_BUCKET))

@@ -148,13 +148,27 @@ impl Follower {
         }
     }
 
-    /// Reads the bucket again from the beginning, after a pause: whoever reads it could not go on.
+    /// Reads the bucket again from the beginning, after a pause, since whoever reads it cannot go on for `error`.
     pub fn retry(&mut self, error: &dyn std::fmt::Display) {
         if !std::mem::replace(&mut self.complained, true) {
             let bucket = &self.bucket;
             warn!("cannot follow {bucket} yet (is an orchestrator running?), retrying: {error:#}");
         }
         self.state = State::Paused(Box::pin(sleep(self.pace.retry)));
+    }
+
+    /// Whether everything has been read, and changes come as they are made.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, State::Live(_))
+    }
+
+    /// Does `work` with what was read, unless another connection comes up: then the bucket is read again.
+    pub async fn unless_reconnected<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            _ = self.bus.connection_after(self.connection) => None,
+        }
     }
 
     fn open(&self) -> State {

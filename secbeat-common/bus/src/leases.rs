@@ -8,7 +8,7 @@ use secbeat_common::{
 };
 
 use crate::{
-    backend::{Bucket, Write, Written},
+    backend::{Bucket, Write, WriteOutcome},
     bus::Bus,
     error::Result,
     follow::{Follower, Pace},
@@ -44,7 +44,7 @@ impl LeaseBucket {
     /// # Errors
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
-    pub async fn put(&self, key: &str, lease: &Lease, over: u64) -> Result<Written> {
+    pub async fn put(&self, key: &str, lease: &Lease, over: u64) -> Result<WriteOutcome> {
         self.0
             .write(Write::put(key, wire::encode(lease)?).over(over))
             .await
@@ -55,7 +55,7 @@ impl LeaseBucket {
     /// # Errors
     ///
     /// As [`put`](Self::put).
-    pub async fn renew(&self, key: &str, lease: &Lease) -> Result<Written> {
+    pub async fn renew(&self, key: &str, lease: &Lease) -> Result<WriteOutcome> {
         self.0
             .write(Write::put(key, wire::encode(lease)?).ttl(LEASE_TTL))
             .await

@@ -2,8 +2,8 @@
 //!
 //! Two layers. An implementation ([`nats`], [`memory`]) is a [`Backend`]: a connection with [`Bucket`]s (keys with revisions),
 //! [`Log`]s (records in order) and topics (plain messages). Everything that the fleet means by them is written once above
-//! that, over [`Bus`]: subjects, seals, encodings, lifetimes ([`Bans`], [`AllowWriter`], [`LeaseBucket`], [`EdgeRecords`],
-//! [`Directives`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
+//! that, over [`Bus`]: subjects, seals, encodings, lifetimes ([`BanBucket`], [`AllowBucket`], [`LeaseBucket`], [`EdgeBucket`],
+//! [`DirectiveBucket`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
 //! commands count ([`CommandReader`]).
 //!
 //! **Why `dyn`.** A [`Backend`] is a trait object, so that no signature of a daemon has a parameter for it. The price is one
@@ -39,19 +39,19 @@ mod leases;
 mod telemetry;
 
 pub use self::{
-    allow::{AllowWriter, Over},
+    allow::{AllowBucket, Over},
     allowlist::{AllowFollower, AllowReader, Allowlist},
     audit::{AuditLog, AuditQuery},
     backend::{
-        Answer, Backend, Bucket, BucketSettings, BucketStatus, Created, Entry, Log, LogSettings, LogStatus,
-        Message, Messages, Operation, Reading, Record, Start, Storage, Stored, Watch, Watched, Write,
-        Written,
+        Answer, Backend, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Log, LogSettings,
+        LogStatus, Messages, Published, Reading, Record, Start, Storage, Stored, Watch, Watched, Write,
+        WriteOutcome,
     },
-    bans::{Bans, Found, KeyState, MAX_BATCH},
+    bans::{BanBucket, Found, KeyState, MAX_BATCH},
     bus::Bus,
-    commands::{CommandReader, NetworkCommand, RefusalReason, RefusedCommands, Verdict},
-    directives::{Changed, Directives},
-    edges::EdgeRecords,
+    commands::{CommandReader, NetworkCommand, RefusalReason, RefusedCommands, Statement},
+    directives::{ChangedDirectives, DirectiveBucket},
+    edges::EdgeBucket,
     error::{Error, Result},
     follow::{Follower, Pace, Snapshot, TOGETHER, Update},
     garbage::Garbage,

@@ -1,16 +1,14 @@
 //! Config files: TOML in, typed values out, and errors that name the file, the line and the key.
 
 mod duration;
+mod nats_url;
 pub mod schema;
 
 pub use duration::{HumanDuration, MAX_DURATION, as_duration, duration_or_zero};
+pub use nats_url::NatsUrl;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
@@ -158,38 +156,6 @@ enum NetworkError {
         "{0} holds the IPv4-mapped addresses, so it would stand for all of IPv4 too; 2000::/3 is every IPv6 client"
     )]
     HoldsMapped(Prefix),
-}
-
-/// A NATS server's address: `"nats://host:4222"`.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "schema::NatsServer")]
-pub struct NatsUrl(pub async_nats::ServerAddr);
-
-impl<'de> Deserialize<'de> for NatsUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| {
-            D::Error::custom(format!(
-                "`{text}` is no NATS address such as nats://127.0.0.1:4222"
-            ))
-        })
-    }
-}
-
-impl fmt::Display for NatsUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0.host(), self.0.port())
-    }
-}
-
-impl Default for NatsUrl {
-    fn default() -> Self {
-        // The address is a constant; a ServerAddr has no other constructor.
-        match "nats://127.0.0.1:4222".parse() {
-            Ok(addr) => Self(addr),
-            Err(_) => unreachable!("the default NATS address parses"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,16 +3,11 @@
 
 use std::{
     fmt, fs,
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context as _, bail, ensure};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nkeys::{KeyPair, KeyPairType};
 use schemars::JsonSchema;
 use secbeat_common::{
@@ -167,13 +162,7 @@ impl Credentials {
     ///
     /// When a key or a certificate is none.
     pub fn membership(&self) -> anyhow::Result<Membership> {
-        let url = self.url.parse::<async_nats::ServerAddr>();
-        let url = url.ok().with_context(|| {
-            format!(
-                "url: `{}` is no NATS address such as tls://nats.example.org:4222",
-                self.url
-            )
-        })?;
+        let url = self.url.parse::<NatsUrl>().context("url")?;
         let user = KeyPair::from_seed(&self.nkey.0).ok();
         let user = user.filter(|user| user.key_pair_type() == KeyPairType::User);
         ensure!(
@@ -202,11 +191,11 @@ impl Credentials {
             _ => {}
         }
         Ok(Membership {
-            url: NatsUrl(url),
+            url,
             login: Some(Login {
                 name: self.name.clone(),
                 nkey: self.nkey.clone(),
-                authority: self.ca.as_deref().map(Authority::new).transpose().context("ca")?,
+                authority: self.ca.as_deref().map(authority).transpose().context("ca")?,
             }),
             trust: keys.iter().collect(),
             signer: secret.into(),
@@ -277,33 +266,19 @@ impl Membership {
 pub struct Login {
     pub name: String,
     pub nkey: Secret,
-    /// Who vouches for the server; whoever the system trusts if `None`.
-    pub authority: Option<Authority>,
+    /// The certificate (PEM) that vouches for the server; whoever the system trusts if `None`.
+    pub authority: Option<String>,
 }
 
-/// The certificate of an authority, as a file in memory: the NATS client takes nothing but files.
-#[derive(Clone, Debug)]
-pub struct Authority(Arc<OwnedFd>);
-
-impl Authority {
-    fn new(pem: &str) -> anyhow::Result<Self> {
-        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates.context("not a certificate in PEM")?;
-        ensure!(!certificates.is_empty(), "no certificate in PEM");
-        for certificate in &certificates {
-            webpki::anchor_from_trusted_cert(certificate).context("not a certificate of an authority")?;
-        }
-        let file = memfd_create(c"secbeat-ca", MFdFlags::MFD_CLOEXEC).context("making a file in memory")?;
-        let mut file = fs::File::from(file);
-        std::io::Write::write_all(&mut file, pem.as_bytes()).context("writing a file in memory")?;
-        Ok(Self(Arc::new(file.into())))
+/// `pem`, if it is the certificate of an authority.
+fn authority(pem: &str) -> anyhow::Result<String> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.context("not a certificate in PEM")?;
+    ensure!(!certificates.is_empty(), "no certificate in PEM");
+    for certificate in &certificates {
+        webpki::anchor_from_trusted_cert(certificate).context("not a certificate of an authority")?;
     }
-
-    /// Where it can be opened, by this process and as long as this lives.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
-    }
+    Ok(pem.to_owned())
 }
 
 #[cfg(test)]

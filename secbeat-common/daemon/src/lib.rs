@@ -1,15 +1,10 @@
-//! Habits that both daemons share: config files, command line and tables, API server and client, metrics, units, traces,
-//! and the connection to NATS.
+//! Habits that both daemons share: config files, command line and tables, API server and client, metrics, units, traces.
 
-pub mod allowlist;
 pub mod api;
-pub mod bus;
 pub mod cli;
-pub mod commands;
 pub mod config;
 pub mod credentials;
 pub mod exit;
-pub mod garbage;
 mod http;
 pub mod metrics;
 pub mod protect;

@@ -13,13 +13,11 @@ use axum::{
     response::IntoResponse,
     routing::{delete, get, put},
 };
+use secbeat_bus::{Allowlist, Bus, Garbage};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
-    allowlist::Allowlist,
     api::{Failure, as_problems, bad_request, no_browsers},
-    bus::Bus,
     config::HumanDuration,
-    garbage::Garbage,
     metrics::answer as scraped,
     protect::{Allowed, Protected},
     time::now_ms,

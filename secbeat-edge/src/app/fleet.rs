@@ -2,13 +2,11 @@
 
 use std::{future::Future, sync::Arc};
 
-use secbeat_daemon::{
-    allowlist::{self, Allowlist},
-    bus::Bus,
-    commands::{About, Reader, Refused},
-    credentials::Membership,
-    garbage::Garbage,
+use secbeat_bus::{
+    AllowFollower, Allowlist, Bus, CommandReader, Garbage, NetworkCommand, RefusedCommands,
+    nats::{Login, Nats, Server},
 };
+use secbeat_daemon::{credentials::Membership, time::now_ms};
 use tokio::sync::watch;
 
 use super::tasks::Tasks;
@@ -25,7 +23,7 @@ pub(super) struct Fleet {
     pub(super) publisher: Publisher,
     pub(super) garbage: Arc<Garbage>,
     /// Counts commands that are not obeyed.
-    pub(super) refused: Refused,
+    pub(super) refused: RefusedCommands,
     member: Membership,
 }
 
@@ -35,7 +33,17 @@ impl Fleet {
         edge_id: String,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
-        let bus = Bus::connect(&member, &format!("secbeat-edge {edge_id}")).await?;
+        let login = member.login.clone().map(|login| Login {
+            name: login.name,
+            nkey: login.nkey.0,
+            authority: login.authority,
+        });
+        let server = Server {
+            url: member.url.as_str().to_owned(),
+            program: format!("secbeat-edge {edge_id}"),
+            login,
+        };
+        let bus = Nats::connect(server).await?.bus();
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.forever(publishing);
         Ok(Self {
@@ -43,13 +51,13 @@ impl Fleet {
             bus,
             publisher,
             garbage: Arc::default(),
-            refused: Refused::default(),
+            refused: RefusedCommands::default(),
             member,
         })
     }
 
-    fn reader<C: About, G: About>(&self) -> Reader<C, G> {
-        Reader::new(
+    fn reader<C: NetworkCommand, G: NetworkCommand>(&self) -> CommandReader<C, G> {
+        CommandReader::new(
             self.member.trust.clone(),
             self.refused.clone(),
             self.garbage.clone(),
@@ -63,7 +71,8 @@ impl Fleet {
         tasks: &mut Tasks,
     ) -> watch::Receiver<Option<Allowlist>> {
         let (allowlist, known) = watch::channel(None);
-        tasks.forever(allowlist::follow(self.bus.clone(), allowlist, self.reader()));
+        let following = AllowFollower::new(&self.bus, self.reader(), now_ms, allowlist);
+        tasks.forever(following.run());
         tasks.forever(pass_on(known.clone(), enforcer.clone()));
         known
     }
@@ -85,7 +94,6 @@ impl Fleet {
         let reader = self.reader();
         let watch = BanWatch {
             bus: self.bus,
-            url: self.member.url,
             enforcer,
             reader,
         };

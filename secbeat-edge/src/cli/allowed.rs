@@ -1,7 +1,7 @@
 //! `allowed`: who is protected and why, told by the daemon, or else read from the kernel's allowlist.
 
+use secbeat_bus::Allowlist;
 use secbeat_daemon::{
-    allowlist::Allowlist,
     api::CallError,
     cli::{Output, print_json, table},
     time::now_ms,

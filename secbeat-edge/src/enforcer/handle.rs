@@ -14,12 +14,12 @@ const QUEUE: usize = 4096;
 /// How long an answer may take; orders are carried out all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
-pub(super) type UnbanReply = oneshot::Sender<Result<Option<Origin>, OrderError>>;
-pub(super) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
+pub(crate) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
+pub(crate) type UnbanReply = oneshot::Sender<Result<Option<Origin>, OrderError>>;
+pub(crate) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
 
 /// A message to the enforcer.
-pub(super) enum Message {
+pub(crate) enum Message {
     Bucket(BucketUpdate),
     FleetAllowlist(Vec<AllowEntry>),
     Ban {
@@ -83,7 +83,7 @@ pub(crate) enum Unfulfilled {
 pub(crate) struct EnforcerHandle(mpsc::Sender<Message>);
 
 /// A handle, and the messages that come by it.
-pub(super) fn channel() -> (EnforcerHandle, mpsc::Receiver<Message>) {
+pub(crate) fn channel() -> (EnforcerHandle, mpsc::Receiver<Message>) {
     let (messages, waiting) = mpsc::channel(QUEUE);
     (EnforcerHandle(messages), waiting)
 }
@@ -111,10 +111,9 @@ impl EnforcerHandle {
         self.0.send(message).await.map_err(|_| EnforcerEnded)
     }
 
-    /// Whether the enforcer has ended.
-    #[must_use]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+    /// Waits until the enforcer has ended.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
     }
 
     /// Bans `target` on this host.

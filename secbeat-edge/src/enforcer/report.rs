@@ -1,11 +1,11 @@
 //! The enforcer's log lines and counters.
 
-use secbeat_daemon::commands::{Reason, Refused};
+use secbeat_bus::{RefusalReason, RefusedCommands};
 use secbeat_edge_core::Fact;
 use tracing::{debug, error, info, warn};
 
 /// Logs `fact`, and counts it where it is a command that was not obeyed.
-pub(super) fn report(fact: Fact, refused: &Refused) {
+pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
     match fact {
         Fact::Banned { target, reason, note } => {
             info!(target: "audit", %target, reason = reason.name(), note, "banned by the fleet");
@@ -17,9 +17,9 @@ pub(super) fn report(fact: Fact, refused: &Refused) {
             warn!(target: "audit", %target, "ban refused on this host: {refusal}");
         }
         Fact::ModeSwitched(mode) => info!(target: "audit", %mode, "mode switched on this host"),
-        Fact::StaleCommand => refused.count(Reason::Stale),
+        Fact::StaleCommand => refused.count(RefusalReason::Stale),
         Fact::ExpiredCommand { target, late_ms } => {
-            refused.count(Reason::Expired);
+            refused.count(RefusalReason::Expired);
             warn!(%target, late_ms, "a ban had ended before it came: is this host's clock right?");
         }
         Fact::SnapshotRead { bans } => info!(bans, "read the fleet's bans"),

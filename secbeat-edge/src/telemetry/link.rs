@@ -9,6 +9,9 @@
 //!
 //! Live telemetry goes first. What comes from the spool is paced, so that neither NATS nor the orchestrator drowns in it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::pending,
     pin::Pin,
@@ -20,11 +23,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use secbeat_bus::Bus;
 use secbeat_common::{
     subjects,
     wire::{self, LateBatch},
 };
-use secbeat_daemon::bus::Bus;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -169,11 +172,8 @@ impl Link {
             }
         }
         // The server reads what is in the socket even after this process is gone.
-        let flushed = self.is_up()
-            && matches!(
-                tokio::time::timeout(PATIENCE, self.bus.client.flush()).await,
-                Ok(Ok(()))
-            );
+        let flushed =
+            self.is_up() && matches!(tokio::time::timeout(PATIENCE, self.bus.flush()).await, Ok(Ok(())));
         if !flushed {
             self.lost_the_bus();
         }
@@ -198,7 +198,7 @@ impl Link {
         let before = std::mem::replace(&mut self.up, now);
         if let Some((before, now)) = before.zip(now)
             && before.connection == now.connection
-            && before.stream == now.stream
+            && before.log == now.log
         {
             return self.unconfirmed.confirm(now.asked);
         }
@@ -269,7 +269,7 @@ impl Link {
     }
 
     async fn publish(&mut self, subject: String, payload: Bytes) -> bool {
-        match tokio::time::timeout(PATIENCE, self.bus.client.publish(subject, payload)).await {
+        match tokio::time::timeout(PATIENCE, self.bus.publish(subject, payload)).await {
             Ok(Ok(())) => {
                 self.stats.batches_sent.fetch_add(1, Relaxed);
                 true

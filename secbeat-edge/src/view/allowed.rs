@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use secbeat_bus::Allowlist;
 use secbeat_common::{maps::allow, prefix::Prefix};
 use secbeat_daemon::{
-    allowlist::Allowlist,
     protect::{Allowed, reason_name},
     time::rfc3339,
 };

@@ -6,6 +6,7 @@ use axum::{
     extract::{Query, State},
     http::StatusCode,
 };
+use secbeat_bus::AuditQuery;
 use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
 use secbeat_daemon::{
     api::bad_request,
@@ -17,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};
-use crate::{bus::AuditQuery, millis};
+use crate::millis;
 
 /// Records in an answer unless told otherwise.
 const LIMIT: usize = 100;
@@ -59,10 +60,10 @@ async fn audit(
 ) -> Result<Json<Vec<AuditView>>, Failure> {
     let query = question.parse()?;
     let unavailable = |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    let mut records = tokio::time::timeout(PATIENCE, api.streams.audit(&query))
+    let mut records = tokio::time::timeout(PATIENCE, api.audit.query(&query))
         .await
         .map_err(|_| unavailable("NATS takes too long; ask for less, as by since or target".to_owned()))?
-        .map_err(|error| unavailable(format!("{error:#}")))?;
+        .map_err(|error| unavailable(error.to_string()))?;
     records.reverse();
     let view = |record: AuditRecord| AuditView {
         at: rfc3339(record.at_ms),

@@ -18,19 +18,15 @@ mod stats;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
+use secbeat_bus::{AuditLog, Bus, RefusedCommands};
 pub use secbeat_daemon::api::Failure;
-use secbeat_daemon::{
-    api::{as_problems, ask, no_browsers},
-    bus::Bus,
-    commands::Refused,
-};
+use secbeat_daemon::api::{as_problems, ask, no_browsers};
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
-    bus::Streams,
     engine::{EngineHandle, Happening, Input},
     events::Events,
     token::Token,
@@ -48,9 +44,9 @@ pub struct Api {
     pub events: Events<Happening>,
     pub allowlist: Keeper,
     pub leases: watch::Receiver<LeasesView>,
-    pub streams: Streams,
+    pub audit: AuditLog,
     pub rules: Arc<[RuleView]>,
-    pub refused: Refused,
+    pub refused: RefusedCommands,
 }
 
 /// All endpoints, and their description.

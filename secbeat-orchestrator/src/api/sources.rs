@@ -6,13 +6,13 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use secbeat_bus::AuditQuery;
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::api::bad_request;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};
 use crate::{
-    bus::AuditQuery,
     engine::Input,
     view::{self, SourceView},
 };
@@ -38,9 +38,9 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
         limit: MAX_RECORDS,
         ..AuditQuery::default()
     };
-    let audit = match tokio::time::timeout(PATIENCE, api.streams.audit(&query)).await {
+    let audit = match tokio::time::timeout(PATIENCE, api.audit.query(&query)).await {
         Ok(Ok(records)) => Ok(records),
-        Ok(Err(error)) => Err(format!("{error:#}")),
+        Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("NATS does not answer".to_owned()),
     };
     Ok(Json(view::tell(&facts, audit)))

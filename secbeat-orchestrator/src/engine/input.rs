@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use secbeat_bus::Garbage;
 use secbeat_common::prefix::Prefix;
-use secbeat_daemon::garbage::Garbage;
 use secbeat_orchestrator_core::{
     decider::{Event, Import, Imported, OrderError, SourceFacts, Stats},
     evidence::{FindingFilter, PastFinding},

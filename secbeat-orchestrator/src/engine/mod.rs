@@ -7,7 +7,8 @@ mod traces;
 
 use std::{collections::HashMap, time::Duration};
 
-use secbeat_daemon::{allowlist::Allowlist, bus::Bus, traces::Traces};
+use secbeat_bus::{Allowlist, Bus};
+use secbeat_daemon::traces::Traces;
 use secbeat_orchestrator_core::{
     Moment,
     decider::{self, Decider, Effect, Event, Order, Ticket},

@@ -3,23 +3,20 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use async_nats::{Message, jetstream};
 use futures::StreamExt as _;
+use secbeat_bus::{Created, Garbage, Stored, TelemetryFrom, TelemetryLog};
 use secbeat_common::{
     sources::SourceLengths,
     subjects::{self, PARTITIONS},
     wire::{self, LateBatch, WafBatch, WireError},
 };
-use secbeat_daemon::{garbage::Garbage, time::now_ms};
+use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Intake;
-use crate::{
-    bus::{StreamId, Streams, TelemetryFrom},
-    millis,
-};
+use crate::millis;
 
 /// Pause before reading is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -35,7 +32,7 @@ pub(super) struct Reader {
     /// Where reading began, milliseconds since the Unix epoch.
     started_ms: i64,
     /// The last message that reached the engine.
-    last_read: Option<(StreamId, u64)>,
+    last_read: Option<(Created, u64)>,
 }
 
 /// A message with its place in the stream; no event if it is of no concern.
@@ -55,12 +52,11 @@ impl Reader {
     }
 
     pub(super) async fn run(mut self) {
-        let streams = self.intake.streams.clone();
+        let bus = self.intake.bus.clone();
         let mut connection = 0;
         loop {
-            let mut watched = self.intake.bus.clone();
             let mut changed = self.partitions.clone();
-            connection = watched.connection_after(connection).await;
+            connection = bus.connection_after(connection).await;
             let mut complained = false;
             loop {
                 let partitions = Arc::new(changed.borrow_and_update().clone());
@@ -68,36 +64,37 @@ impl Reader {
                     return;
                 }
                 tokio::select! {
-                    Err(error) = self.read(&streams, &partitions) => {
+                    Err(error) = self.read(&partitions) => {
                         if !std::mem::replace(&mut complained, true) {
                             warn!("cannot read telemetry yet, retrying: {error:#}");
                         }
                         tokio::time::sleep(RETRY).await;
                     }
-                    _ = watched.connection_after(connection) => break,
+                    _ = bus.connection_after(connection) => break,
                     change = changed.changed() => if change.is_err() { return },
                 }
             }
         }
     }
 
-    async fn read(&mut self, streams: &Streams, partitions: &Arc<BTreeSet<u16>>) -> anyhow::Result<()> {
+    async fn read(&mut self, partitions: &Arc<BTreeSet<u16>>) -> anyhow::Result<()> {
         let from = self
             .last_read
-            .map_or(TelemetryFrom::Time(self.started_ms), |(stream, sequence)| {
-                TelemetryFrom::After(stream, sequence)
+            .map_or(TelemetryFrom::Time(self.started_ms), |(log, sequence)| {
+                TelemetryFrom::After(log, sequence)
             });
-        let (stream, messages) = streams.telemetry(partitions, from).await?;
+        let log = TelemetryLog::new(&self.intake.bus);
+        let (log, records) = log.read(partitions, from).await?;
         info!(partitions = partitions.len(), "reading telemetry");
         // Decoded side by side, handed over in order.
-        let reads = messages.map(|message| {
+        let reads = records.map(|record| {
             let (partitions, garbage) = (partitions.clone(), self.intake.garbage.clone());
             let sources = self.intake.sources;
             async move {
-                let message = message.context("reading telemetry")?;
-                tokio::spawn(async move { read(&message, &partitions, sources, &garbage) })
+                let record = record?;
+                tokio::spawn(async move { read(&record, &partitions, sources, &garbage) })
                     .await
-                    .context("decoding died")?
+                    .context("decoding died")
             }
         });
         let mut reads = std::pin::pin!(reads.buffered(DECODED_AT_ONCE));
@@ -106,7 +103,7 @@ impl Reader {
             // The consumer may start over by itself when the server was away.
             if self
                 .last_read
-                .is_some_and(|(of, last)| of == stream && sequence <= last)
+                .is_some_and(|(of, last)| of == log && sequence <= last)
             {
                 continue;
             }
@@ -115,38 +112,29 @@ impl Reader {
                 sent.map_err(|_| anyhow::anyhow!("the engine has ended"))?;
             }
             // Only now: this future may be dropped while the engine's queue is full.
-            self.last_read = Some((stream, sequence));
+            self.last_read = Some((log, sequence));
         }
-        anyhow::bail!("the telemetry stream ended")
+        anyhow::bail!("the telemetry log ended")
     }
 }
 
-fn read(
-    message: &jetstream::Message,
-    partitions: &BTreeSet<u16>,
-    sources: SourceLengths,
-    garbage: &Garbage,
-) -> anyhow::Result<Read> {
-    let info = message
-        .info()
-        .map_err(|error| anyhow::anyhow!("a message without its place in the stream: {error}"))?;
-    let received_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-    let event = event(message, partitions, sources, received_ms, garbage);
-    let event = event.map_err(|error| garbage.report(&message.subject, "telemetry", &error));
-    Ok(Read {
-        sequence: info.stream_sequence,
+fn read(record: &Stored, partitions: &BTreeSet<u16>, sources: SourceLengths, garbage: &Garbage) -> Read {
+    let event = event(record, partitions, sources, garbage);
+    let event = event.map_err(|error| garbage.report(&record.subject, "telemetry", &error));
+    Read {
+        sequence: record.sequence,
         event: event.ok().flatten(),
-    })
+    }
 }
 
-/// What a message of the telemetry stream says of `partitions`, if anything.
+/// What a record of the telemetry log says of `partitions`, if anything.
 fn event(
-    message: &Message,
+    message: &Stored,
     partitions: &BTreeSet<u16>,
     sources: SourceLengths,
-    received_ms: i64,
     garbage: &Garbage,
 ) -> Result<Option<Event>, Unfit> {
+    let received_ms = message.at_ms;
     let sender = subjects::edge_of(&message.subject).ok_or(Unfit::Subject)?;
     let is_of_sender = |edge_id: &str| match edge_id == sender {
         true => Ok(()),

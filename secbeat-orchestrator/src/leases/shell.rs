@@ -1,27 +1,24 @@
 //! The leases' side of the bus.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use anyhow::Context as _;
-use async_nats::jetstream::kv;
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use futures::{FutureExt as _, future::BoxFuture};
+use secbeat_bus::{Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome};
 use secbeat_common::{
     subjects::{self, LeaseKey, PARTITIONS},
     wire::{self, Lease},
 };
-use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::leases::{Entry, Identity, Keeper, LeaseTable, Ownership, Terms, Write};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use super::boot_ms;
-use crate::{
-    bus::Streams,
-    view::{LeasesView, PartitionView},
-};
+use crate::view::{LeasesView, PartitionView};
 
-/// How long the server keeps an orchestrator's sign of life.
-pub const LEASE: Duration = Duration::from_secs(3);
+/// The lease is that of [`LEASE_TTL`](secbeat_bus::LEASE_TTL).
 const TERMS: Terms = Terms {
     lease_ms: 3_000,
     margin_ms: 500,
@@ -29,18 +26,18 @@ const TERMS: Terms = Terms {
 };
 /// How often it is looked whether something has to be written.
 const TICK: Duration = Duration::from_millis(100);
-/// Pause before the bucket is read again.
-const RETRY: Duration = Duration::from_millis(200);
-/// How long one write may wait for its acknowledgement, and the next entry of a snapshot may take.
+/// How long one write may wait for its acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps this orchestrator's share of the partitions.
 pub struct Leases {
     bus: Bus,
-    streams: Streams,
+    bucket: LeaseBucket,
     core: Keeper,
     id: String,
     since_ms: i64,
+    /// The boot clock, in milliseconds.
+    clock: fn() -> i64,
     table: watch::Sender<LeaseTable>,
     changes: mpsc::UnboundedSender<Ownership>,
     view: watch::Sender<LeasesView>,
@@ -52,7 +49,7 @@ type Round = BoxFuture<'static, Vec<Written>>;
 struct Written {
     write: Write,
     sent_ms: i64,
-    revision: anyhow::Result<u64>,
+    outcome: secbeat_bus::Result<WriteOutcome>,
 }
 
 impl Leases {
@@ -60,8 +57,8 @@ impl Leases {
     #[must_use]
     pub fn new(
         bus: Bus,
-        streams: Streams,
         identity: Identity,
+        clock: fn() -> i64,
         table: watch::Sender<LeaseTable>,
     ) -> (
         Self,
@@ -76,11 +73,12 @@ impl Leases {
             ..LeasesView::default()
         });
         let leases = Self {
-            streams,
+            bucket: LeaseBucket::new(&bus),
             bus,
             core: Keeper::new(identity, TERMS),
             id,
             since_ms: now_ms(),
+            clock,
             table,
             changes,
             view,
@@ -90,81 +88,69 @@ impl Leases {
 
     /// Keeps the share until `stop`, then gives it back.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
-        let mut connection = 0;
-        loop {
-            let mut watched = self.bus.clone();
-            tokio::select! {
-                number = watched.connection_after(connection) => connection = number,
-                () = &mut stop => return,
-            }
-            let mut complained = false;
-            loop {
-                tokio::select! {
-                    Err(error) = self.keep() => {
-                        if !std::mem::replace(&mut complained, true) {
-                            warn!("cannot share the partitions, retrying: {error:#}");
-                        }
-                    }
-                    _ = watched.connection_after(connection) => break,
-                    () = &mut stop => return self.resign().await,
-                }
-                tokio::time::sleep(RETRY).await;
-            }
+        tokio::select! {
+            () = self.keep() => {}
+            () = stop => {}
+        }
+        // Without a connection nothing was ever taken.
+        if self.bus.connection() > 0 {
+            self.resign().await;
         }
     }
 
-    /// Follows the bucket and writes to it, until one of them fails.
-    async fn keep(&mut self) -> anyhow::Result<()> {
-        let bucket = self.streams.leases().await?;
-        let status = bucket.status().await.context("reading the leases' status")?;
-        let made_ms = u64::try_from(status.info.created.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-        if self.core.bucket_made(made_ms) {
-            warn!("the bucket of leases was made anew");
-            self.publish();
-        }
-        let mut watch = bucket
-            .watch_with_history(">")
-            .await
-            .context("watching the leases")?;
-        let mut entries = Vec::new();
-        let mut reading = status.values() > 0;
-        while reading {
-            let entry = tokio::time::timeout(PATIENCE, watch.next())
-                .await
-                .context("the bucket of leases fell silent")?
-                .context("the watch of the leases ended")?
-                .context("reading the leases")?;
-            reading = entry.delta > 0;
-            entries.extend(parse(&entry));
-        }
-        self.core.heard_all(entries);
+    /// Follows the bucket and writes to it, for ever.
+    async fn keep(&mut self) {
+        let mut follower = LeaseBucket::follow(&self.bus);
+        let mut held = Vec::new();
         let mut tick = tokio::time::interval(TICK);
         let mut round: Option<Round> = None;
         loop {
             tokio::select! {
-                entry = watch.next() => {
-                    let entry = entry.context("the watch of the leases ended")?.context("reading the leases")?;
-                    if let Some(entry) = parse(&entry) {
-                        self.core.heard(entry);
+                update = follower.next() => match update {
+                    Update::Begin(snapshot) => {
+                        // What is still being written may be of a bucket that is gone.
+                        round = None;
+                        held.clear();
+                        self.begin(snapshot.created.ms());
                     }
-                }
+                    Update::Held(entries) => held.extend(entries.iter().filter_map(parse)),
+                    Update::Complete => self.core.heard_all(std::mem::take(&mut held)),
+                    Update::Changed(entry) => {
+                        if let Some(entry) = parse(&entry) {
+                            self.core.heard(entry);
+                        }
+                    }
+                },
                 written = async { match &mut round { Some(round) => round.await, None => std::future::pending().await } } => {
                     round = None;
                     written.into_iter().for_each(|written| self.written(written));
                 }
                 _ = tick.tick() => {}
             }
-            if round.is_none() {
-                let writes = self.core.due(boot_ms());
-                // What is given back is no longer acted for once others can read of it.
-                self.publish();
-                if !writes.is_empty() {
-                    round = Some(self.round(writes));
-                }
-            } else {
-                self.publish();
-            }
+            self.work(&follower, &mut round);
+        }
+    }
+
+    fn begin(&mut self, created_ms: i64) {
+        if self.core.bucket_made(u64::try_from(created_ms).unwrap_or(0)) {
+            warn!("the bucket of leases was made anew");
+            self.publish();
+        }
+    }
+
+    /// Begins the writes that are due. Of a bucket that is not being read nothing is known, and nothing is written.
+    fn work(&mut self, follower: &Follower, round: &mut Option<Round>) {
+        if !follower.is_live() {
+            return;
+        }
+        let writes = match round {
+            None => self.core.due((self.clock)()),
+            Some(_) => Vec::new(),
+        };
+        // What is given back is no longer acted for once others can read of it.
+        self.publish();
+        if !writes.is_empty() {
+            *round = Some(self.round(writes));
         }
     }
 
@@ -175,31 +161,45 @@ impl Leases {
     }
 
     fn attempt(&self, write: Write) -> impl Future<Output = Written> + use<> {
-        let (streams, id, since_ms) = (self.streams.clone(), self.id.clone(), self.since_ms);
+        let (bucket, id) = (self.bucket.clone(), self.id.clone());
+        let (since_ms, clock) = (self.since_ms, self.clock);
         async move {
-            let sent_ms = boot_ms();
-            let (key, holder, over) = match &write {
-                Write::Renew => (subjects::member(&id), Some(id), None),
-                Write::Take { partition, over } => {
-                    (subjects::partition_lease(*partition), Some(id), Some(*over))
-                }
-                Write::Release { partition, over } => {
-                    (subjects::partition_lease(*partition), None, Some(*over))
+            let sent_ms = clock();
+            let attempt = async {
+                match &write {
+                    Write::Renew => {
+                        let lease = Lease {
+                            holder: Some(id.clone()),
+                            since_ms,
+                        };
+                        bucket.renew(&subjects::member(&id), &lease).await
+                    }
+                    Write::Take { partition, over } => {
+                        let lease = Lease {
+                            holder: Some(id),
+                            since_ms: now_ms(),
+                        };
+                        bucket
+                            .put(&subjects::partition_lease(*partition), &lease, *over)
+                            .await
+                    }
+                    Write::Release { partition, over } => {
+                        let lease = Lease {
+                            holder: None,
+                            since_ms: now_ms(),
+                        };
+                        bucket
+                            .put(&subjects::partition_lease(*partition), &lease, *over)
+                            .await
+                    }
                 }
             };
-            let since_ms = match write {
-                Write::Renew => since_ms,
-                Write::Take { .. } | Write::Release { .. } => now_ms(),
-            };
-            let lease = Lease { holder, since_ms };
-            let revision = tokio::time::timeout(PATIENCE, streams.put_lease(&key, &lease, over))
-                .await
-                .context("not acknowledged in time")
-                .and_then(|revision| revision);
+            let outcome = tokio::time::timeout(PATIENCE, attempt).await;
+            let late = || Error::Unacknowledged("a lease".to_owned());
             Written {
-                write,
                 sent_ms,
-                revision,
+                outcome: outcome.unwrap_or_else(|_| Err(late())),
+                write,
             }
         }
     }
@@ -209,21 +209,26 @@ impl Leases {
         Written {
             write,
             sent_ms,
-            revision,
+            outcome,
         }: Written,
     ) {
-        match (write, revision) {
-            (Write::Renew, Ok(_)) => self.core.renewed(sent_ms, boot_ms()),
-            (Write::Take { partition, .. }, Ok(revision)) => self.core.taken(partition, revision, boot_ms()),
-            (Write::Release { partition, .. }, Ok(revision)) => self.core.released(partition, revision),
+        match (write, outcome) {
+            (Write::Renew, Ok(WriteOutcome::Written(_))) => self.core.renewed(sent_ms, (self.clock)()),
+            (Write::Take { partition, .. }, Ok(WriteOutcome::Written(revision))) => {
+                self.core.taken(partition, revision, (self.clock)());
+            }
+            (Write::Release { partition, .. }, Ok(WriteOutcome::Written(revision))) => {
+                self.core.released(partition, revision);
+            }
             // Somebody was faster, or the server is away; the next round goes by what the bucket says then.
-            (write, Err(error)) => debug!(?write, "a lease was not written: {error:#}"),
+            (write, Ok(WriteOutcome::Conflict)) => debug!(?write, "somebody else wrote the lease first"),
+            (write, Err(error)) => debug!(?write, "a lease was not written: {error}"),
         }
     }
 
     /// Tells the rest of the process.
     fn publish(&mut self) {
-        let (table, now_ms) = (self.core.table(), boot_ms());
+        let (table, now_ms) = (self.core.table(), (self.clock)());
         self.table.send_replace(table.clone());
         for ownership in self.core.changes() {
             let _ = self.changes.send(ownership);
@@ -251,26 +256,26 @@ impl Leases {
     async fn resign(mut self) {
         self.core.resign();
         self.publish();
-        match tokio::time::timeout(PATIENCE, self.streams.remove_lease(&subjects::member(&self.id))).await {
+        match tokio::time::timeout(PATIENCE, self.bucket.remove(&subjects::member(&self.id))).await {
             Ok(Ok(())) => info!("gave the partitions back"),
-            Ok(Err(error)) => warn!("others will take over when the lease ends: {error:#}"),
+            Ok(Err(error)) => warn!("others will take over when the lease ends: {error}"),
             Err(_) => warn!("others will take over when the lease ends: NATS does not answer"),
         }
     }
 }
 
 /// What an entry of the bucket says, if anything.
-fn parse(entry: &kv::Entry) -> Option<Entry> {
+fn parse(entry: &secbeat_bus::Entry) -> Option<Entry> {
     let key = LeaseKey::parse(&entry.key)?;
-    let holder = match entry.operation {
-        kv::Operation::Put => match wire::decode::<Lease>(&entry.value) {
+    let holder = match entry.kind {
+        EntryKind::Put => match wire::decode::<Lease>(&entry.value) {
             Ok(lease) => lease.holder,
             Err(error) => {
                 warn!(key = entry.key, %error, "not a lease in the bucket of leases: ignored");
                 return None;
             }
         },
-        kv::Operation::Delete | kv::Operation::Purge => None,
+        EntryKind::Delete | EntryKind::Purge => None,
     };
     Some(Entry {
         key,

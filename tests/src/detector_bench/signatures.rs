@@ -2,11 +2,11 @@
 
 use std::{hint::black_box, time::Instant};
 
+use secbeat_bus::TOGETHER;
 use secbeat_common::{
     sign::{SecretKey, Signer, Trust},
     wire::BlockCommand,
 };
-use secbeat_daemon::commands::TOGETHER;
 
 use super::join::command;
 use crate::bench::{

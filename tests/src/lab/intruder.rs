@@ -1,10 +1,11 @@
 //! Somebody who has a member's credentials, and does on the bus what its daemon would not.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event};
 use parking_lot::Mutex;
 use secbeat_daemon::credentials::{Credentials, Login, Role};
+use tempfile::NamedTempFile;
 
 use crate::lab::netns::Namespace;
 
@@ -56,12 +57,16 @@ impl Intruder {
             nkey,
             authority,
         } = membership.login.expect("a login");
+        // The client takes nothing but files. It reads this one before it is connected.
+        let mut file = NamedTempFile::new().expect("making a file");
         let authority = authority.expect("an authority");
+        file.write_all(authority.as_bytes())
+            .expect("writing a certificate");
         let refused = Arc::<Mutex<Vec<String>>>::default();
         let told = refused.clone();
         let client = ConnectOptions::with_nkey(nkey.0)
             .custom_inbox_prefix(format!("_INBOX_{name}"))
-            .add_root_certificates(authority.path())
+            .add_root_certificates(file.path().to_owned())
             .require_tls(true)
             .event_callback(move |event| {
                 if let Event::ServerError(error) = event {
@@ -69,7 +74,7 @@ impl Intruder {
                 }
                 async {}
             })
-            .connect(membership.url.0)
+            .connect(membership.url.as_str())
             .await?;
         Ok(Self { client, refused })
     }

@@ -19,7 +19,7 @@ pub async fn an_entry_is_read_as_it_was_written(lab: &impl Lab) {
     let first = bucket.get("v4.c6336407.32").await.unwrap().unwrap();
     assert_eq!(
         shown(&first),
-        ("v4.c6336407.32".to_owned(), Operation::Put, "one".to_owned(), 1)
+        ("v4.c6336407.32".to_owned(), EntryKind::Put, "one".to_owned(), 1)
     );
     tokio::time::sleep(LOOK).await;
     put(&bucket, "v4.c6336407.32", "two").await;
@@ -40,11 +40,11 @@ pub async fn a_write_over_an_older_revision_conflicts(lab: &impl Lab) {
     let second = write(&bucket, Write::put("a", "2").over(first)).await;
     assert_eq!(
         bucket.write(Write::put("a", "3").over(first)).await,
-        Ok(Written::Conflict)
+        Ok(WriteOutcome::Conflict)
     );
     assert_eq!(
         get(&bucket, "a").await,
-        Some((Operation::Put, "2".to_owned(), second))
+        Some((EntryKind::Put, "2".to_owned(), second))
     );
 }
 
@@ -52,15 +52,15 @@ pub async fn a_write_over_nothing_makes_a_key_once(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
     assert_eq!(
         bucket.write(Write::put("a", "1").over(0)).await,
-        Ok(Written::At(1))
+        Ok(WriteOutcome::Written(1))
     );
     assert_eq!(
         bucket.write(Write::put("a", "2").over(0)).await,
-        Ok(Written::Conflict)
+        Ok(WriteOutcome::Conflict)
     );
     assert_eq!(
         bucket.write(Write::put("b", "2").over(0)).await,
-        Ok(Written::At(2))
+        Ok(WriteOutcome::Written(2))
     );
 }
 
@@ -82,10 +82,12 @@ pub async fn of_writers_over_one_revision_one_wins(lab: &impl Lab) {
         writer.bucket(BUCKET).write(write)
     });
     let written = join_all(attempts).await;
-    let wins = written.iter().filter(|written| **written == Ok(Written::At(2)));
+    let wins = written
+        .iter()
+        .filter(|written| **written == Ok(WriteOutcome::Written(2)));
     let conflicts = written
         .iter()
-        .filter(|written| **written == Ok(Written::Conflict));
+        .filter(|written| **written == Ok(WriteOutcome::Conflict));
     assert_eq!((wins.count(), conflicts.count()), (1, 7));
 }
 
@@ -95,7 +97,7 @@ pub async fn a_delete_leaves_a_marker(lab: &impl Lab) {
     write(&bucket, Write::delete("a")).await;
     assert_eq!(
         get(&bucket, "a").await,
-        Some((Operation::Delete, String::new(), 2))
+        Some((EntryKind::Delete, String::new(), 2))
     );
 }
 
@@ -105,7 +107,7 @@ pub async fn a_purge_leaves_a_marker_with_its_value(lab: &impl Lab) {
     write(&bucket, Write::purge("a", "lifted").over(revision)).await;
     assert_eq!(
         get(&bucket, "a").await,
-        Some((Operation::Purge, "lifted".to_owned(), 2))
+        Some((EntryKind::Purge, "lifted".to_owned(), 2))
     );
 }
 
@@ -115,13 +117,13 @@ pub async fn a_key_with_a_marker_exists(lab: &impl Lab) {
     let marker = write(&bucket, Write::purge("a", "")).await;
     assert_eq!(
         bucket.write(Write::put("a", "2").over(0)).await,
-        Ok(Written::Conflict)
+        Ok(WriteOutcome::Conflict)
     );
     assert_eq!(
         bucket.write(Write::put("a", "2").over(marker)).await,
-        Ok(Written::At(3))
+        Ok(WriteOutcome::Written(3))
     );
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "2".to_owned(), 3)));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "2".to_owned(), 3)));
 }
 
 pub async fn a_purge_over_an_older_revision_conflicts(lab: &impl Lab) {
@@ -130,13 +132,13 @@ pub async fn a_purge_over_an_older_revision_conflicts(lab: &impl Lab) {
     put(&bucket, "a", "2").await;
     assert_eq!(
         bucket.write(Write::purge("a", "").over(first)).await,
-        Ok(Written::Conflict)
+        Ok(WriteOutcome::Conflict)
     );
     assert_eq!(
         bucket.write(Write::purge("b", "").over(0)).await,
-        Ok(Written::At(3))
+        Ok(WriteOutcome::Written(3))
     );
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "2".to_owned(), 2)));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "2".to_owned(), 2)));
 }
 
 pub async fn a_purge_is_refused_where_a_bucket_has_none(lab: &impl Lab) {
@@ -148,7 +150,7 @@ pub async fn a_purge_is_refused_where_a_bucket_has_none(lab: &impl Lab) {
     let bucket = made(&bus, without).await;
     put(&bucket, "a", "1").await;
     assert_refused(&bucket.write(Write::purge("a", "")).await);
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "1".to_owned(), 1)));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "1".to_owned(), 1)));
     assert_eq!(write(&bucket, Write::delete("a")).await, 2);
 }
 
@@ -156,10 +158,10 @@ pub async fn a_retry_after_a_lost_acknowledgement_conflicts_with_itself(lab: &im
     let bucket = made(&lab.join().await, settings()).await;
     let first = put(&bucket, "a", "1").await;
     let attempt = || bucket.write(Write::put("a", "2").over(first));
-    assert_eq!(attempt().await, Ok(Written::At(2)));
+    assert_eq!(attempt().await, Ok(WriteOutcome::Written(2)));
     // The writer heard nothing of it. What it finds is its own.
-    assert_eq!(attempt().await, Ok(Written::Conflict));
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "2".to_owned(), 2)));
+    assert_eq!(attempt().await, Ok(WriteOutcome::Conflict));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "2".to_owned(), 2)));
 }
 
 pub async fn large_values_come_back_whole(lab: &impl Lab) {
@@ -191,7 +193,7 @@ pub async fn keys_use_the_alphabet_and_no_other(lab: &impl Lab) {
         let revision = put(&bucket, key, key).await;
         assert_eq!(
             get(&bucket, key).await,
-            Some((Operation::Put, key.to_owned(), revision))
+            Some((EntryKind::Put, key.to_owned(), revision))
         );
     }
     let before = bucket.status().await.unwrap();
@@ -216,7 +218,7 @@ pub async fn making_a_bucket_again_keeps_what_it_holds(lab: &impl Lab) {
     let before = created(&bucket).await;
     let again = made(&b, settings()).await;
     assert_eq!(created(&again).await, before);
-    assert_eq!(get(&again, "a").await, Some((Operation::Put, "1".to_owned(), 1)));
+    assert_eq!(get(&again, "a").await, Some((EntryKind::Put, "1".to_owned(), 1)));
 }
 
 pub async fn a_bucket_that_was_made_anew_is_another(lab: &impl Lab) {
@@ -254,36 +256,42 @@ pub async fn a_batch_is_written_in_order(lab: &impl Lab) {
     let before = put(&bucket, "a", "1").await;
     let mut writes = batch([1, 2]);
     writes.push(Write::purge("a", "").over(before));
-    assert_eq!(bucket.write_all(writes).await, Ok(Written::At(2)));
+    assert_eq!(bucket.write_all(writes).await, Ok(WriteOutcome::Written(2)));
     assert_eq!(
         get(&bucket, "key.1").await,
-        Some((Operation::Put, "1".to_owned(), 2))
+        Some((EntryKind::Put, "1".to_owned(), 2))
     );
     assert_eq!(
         get(&bucket, "key.2").await,
-        Some((Operation::Put, "2".to_owned(), 3))
+        Some((EntryKind::Put, "2".to_owned(), 3))
     );
     assert_eq!(
         get(&bucket, "a").await,
-        Some((Operation::Purge, String::new(), 4))
+        Some((EntryKind::Purge, String::new(), 4))
     );
 }
 
 pub async fn a_batch_with_one_conflict_writes_nothing(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
     put(&bucket, "key.2", "other").await;
-    assert_eq!(bucket.write_all(batch([1, 2, 3])).await, Ok(Written::Conflict));
+    assert_eq!(
+        bucket.write_all(batch([1, 2, 3])).await,
+        Ok(WriteOutcome::Conflict)
+    );
     assert_eq!(get(&bucket, "key.1").await, None);
     assert_eq!(
         get(&bucket, "key.2").await,
-        Some((Operation::Put, "other".to_owned(), 1))
+        Some((EntryKind::Put, "other".to_owned(), 1))
     );
     assert_eq!(put(&bucket, "a", "1").await, 2);
 }
 
 pub async fn a_batch_of_the_largest_size_is_taken(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
-    assert_eq!(bucket.write_all(batch(0..MAX_BATCH)).await, Ok(Written::At(1)));
+    assert_eq!(
+        bucket.write_all(batch(0..MAX_BATCH)).await,
+        Ok(WriteOutcome::Written(1))
+    );
     let status = bucket.status().await.unwrap();
     assert_eq!((status.last_revision, status.keys), (500, 500));
 }
@@ -326,7 +334,7 @@ pub async fn a_bucket_on_disk_outlives_the_server(lab: &impl Lab) {
     let before = created(&bucket).await;
     restart(lab, &bus).await;
     assert_eq!(created(&bucket).await, before);
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "1".to_owned(), 1)));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "1".to_owned(), 1)));
     assert_eq!(put(&bucket, "a", "2").await, 2);
 }
 

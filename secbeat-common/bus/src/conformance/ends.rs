@@ -7,8 +7,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub async fn a_value_ends_and_leaves_a_marker(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
     write(&bucket, Write::put("a", "1").ttl(SECOND)).await;
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "1".to_owned(), 1)));
-    let marker = Some((Operation::Purge, String::new(), 2));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "1".to_owned(), 1)));
+    let marker = Some((EntryKind::Purge, String::new(), 2));
     until("the value has ended", async || get(&bucket, "a").await == marker).await;
 }
 
@@ -42,16 +42,16 @@ pub async fn what_has_no_end_stays(lab: &impl Lab) {
     until("the short one has ended", async || {
         get(&bucket, "short")
             .await
-            .is_some_and(|(operation, ..)| operation == Operation::Purge)
+            .is_some_and(|(operation, ..)| operation == EntryKind::Purge)
     })
     .await;
     assert_eq!(
         get(&bucket, "for_ever").await,
-        Some((Operation::Put, "1".to_owned(), 1))
+        Some((EntryKind::Put, "1".to_owned(), 1))
     );
     assert_eq!(
         get(&bucket, "long").await,
-        Some((Operation::Put, "2".to_owned(), 2))
+        Some((EntryKind::Put, "2".to_owned(), 2))
     );
 }
 
@@ -64,10 +64,10 @@ pub async fn the_last_write_decides_the_end(lab: &impl Lab) {
     until("the second key has ended", async || {
         get(&bucket, "b")
             .await
-            .is_some_and(|(operation, ..)| operation == Operation::Purge)
+            .is_some_and(|(operation, ..)| operation == EntryKind::Purge)
     })
     .await;
-    assert_eq!(get(&bucket, "a").await, Some((Operation::Put, "2".to_owned(), 2)));
+    assert_eq!(get(&bucket, "a").await, Some((EntryKind::Put, "2".to_owned(), 2)));
 }
 
 pub async fn an_old_entry_goes_without_a_marker(lab: &impl Lab) {
@@ -96,10 +96,10 @@ pub async fn a_key_can_be_made_again_after_its_marker_is_gone(lab: &impl Lab) {
     until("the marker has ended", async || get(&bucket, "a").await.is_none()).await;
     assert_eq!(
         bucket.write(Write::put("a", "2").over(2)).await,
-        Ok(Written::Conflict)
+        Ok(WriteOutcome::Conflict)
     );
     assert_eq!(
         bucket.write(Write::put("a", "2").over(0)).await,
-        Ok(Written::At(3))
+        Ok(WriteOutcome::Written(3))
     );
 }

@@ -34,7 +34,7 @@ async fn snapshot(follower: &mut Follower) -> (Snapshot, Vec<String>) {
     }
 }
 
-async fn changed(follower: &mut Follower) -> (String, Operation, String, u64) {
+async fn changed(follower: &mut Follower) -> (String, EntryKind, String, u64) {
     match update(follower).await {
         Update::Changed(entry) => shown(&entry),
         other => panic!("{other:?} is no change"),
@@ -57,18 +57,18 @@ pub async fn a_follower_reads_a_snapshot_and_then_changes(lab: &impl Lab) {
     };
     assert_eq!(
         held.iter().map(shown).collect::<Vec<_>>(),
-        [("a".to_owned(), Operation::Put, "1".to_owned(), 1)]
+        [("a".to_owned(), EntryKind::Put, "1".to_owned(), 1)]
     );
     assert_eq!(update(&mut follower).await, Update::Complete);
     put(&bucket, "b", "2").await;
     write(&bucket, Write::purge("a", "")).await;
     assert_eq!(
         changed(&mut follower).await,
-        ("b".to_owned(), Operation::Put, "2".to_owned(), 2)
+        ("b".to_owned(), EntryKind::Put, "2".to_owned(), 2)
     );
     assert_eq!(
         changed(&mut follower).await,
-        ("a".to_owned(), Operation::Purge, String::new(), 3)
+        ("a".to_owned(), EntryKind::Purge, String::new(), 3)
     );
 }
 

@@ -23,7 +23,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use futures::{Stream, StreamExt as _};
 
 pub use self::{bucket::*, ends::*, fleet::*, follow::*, log::*, topic::*, watch::*};
-use crate::{Bucket, BucketSettings, Bus, Created, Entry, Error, Messages, Operation, Write, Written};
+use crate::{Bucket, BucketSettings, Bus, Created, Entry, EntryKind, Error, Messages, Write, WriteOutcome};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,8 +107,8 @@ fn settings() -> BucketSettings {
 /// The revision of a write that succeeds.
 async fn write(bucket: &Arc<dyn Bucket>, write: Write) -> u64 {
     match bucket.write(write).await.expect("a write") {
-        Written::At(revision) => revision,
-        Written::Conflict => panic!("a conflict"),
+        WriteOutcome::Written(revision) => revision,
+        WriteOutcome::Conflict => panic!("a conflict"),
     }
 }
 
@@ -117,12 +117,12 @@ async fn put(bucket: &Arc<dyn Bucket>, key: &str, value: &str) -> u64 {
 }
 
 /// What a test compares of an entry.
-fn shown(entry: &Entry) -> (String, Operation, String, u64) {
+fn shown(entry: &Entry) -> (String, EntryKind, String, u64) {
     let value = String::from_utf8_lossy(&entry.value).into_owned();
-    (entry.key.clone(), entry.operation, value, entry.revision)
+    (entry.key.clone(), entry.kind, value, entry.revision)
 }
 
-async fn get(bucket: &Arc<dyn Bucket>, key: &str) -> Option<(Operation, String, u64)> {
+async fn get(bucket: &Arc<dyn Bucket>, key: &str) -> Option<(EntryKind, String, u64)> {
     let entry = bucket.get(key).await.expect("reading a key")?;
     let (_, operation, value, revision) = shown(&entry);
     Some((operation, value, revision))

@@ -1,7 +1,7 @@
 //! Plain messages.
 
 use super::*;
-use crate::Message;
+use crate::Published;
 
 async fn publish(bus: &Bus, subject: &str, payload: &str) {
     bus.publish(subject.to_owned(), payload.to_owned().into())
@@ -10,7 +10,7 @@ async fn publish(bus: &Bus, subject: &str, payload: &str) {
 }
 
 /// Subscribes, and waits until the server knows.
-async fn subscribed(bus: &Bus, subject: &str) -> Messages<Message> {
+async fn subscribed(bus: &Bus, subject: &str) -> Messages<Published> {
     let mut heard = bus.subscribe(subject).await.unwrap();
     publish(bus, "acks.probe", "").await;
     assert_eq!(next(&mut heard).await.subject, "acks.probe");

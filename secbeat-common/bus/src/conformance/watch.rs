@@ -24,7 +24,7 @@ pub async fn a_watch_reads_what_is_held_and_then_changes(lab: &impl Lab) {
     let change = next(&mut watch.entries).await;
     assert_eq!(
         shown(&change.entry),
-        ("d".to_owned(), Operation::Put, "2".to_owned(), 4)
+        ("d".to_owned(), EntryKind::Put, "2".to_owned(), 4)
     );
 }
 
@@ -52,9 +52,9 @@ pub async fn a_watch_shows_the_latest_of_each_key_and_markers(lab: &impl Lab) {
             .map(|watched| shown(&watched.entry))
             .collect::<Vec<_>>(),
         [
-            ("a".to_owned(), Operation::Put, "3".to_owned(), 3),
-            ("b".to_owned(), Operation::Purge, "lifted".to_owned(), 5),
-            ("c".to_owned(), Operation::Delete, String::new(), 6),
+            ("a".to_owned(), EntryKind::Put, "3".to_owned(), 3),
+            ("b".to_owned(), EntryKind::Purge, "lifted".to_owned(), 5),
+            ("c".to_owned(), EntryKind::Delete, String::new(), 6),
         ]
     );
 }
@@ -63,11 +63,11 @@ pub async fn a_watch_shows_an_end(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
     let mut watch = bucket.watch().await.unwrap();
     write(&bucket, Write::put("a", "1").ttl(Duration::from_secs(1))).await;
-    assert_eq!(next(&mut watch.entries).await.entry.operation, Operation::Put);
+    assert_eq!(next(&mut watch.entries).await.entry.kind, EntryKind::Put);
     let end = next(&mut watch.entries).await;
     assert_eq!(
         shown(&end.entry),
-        ("a".to_owned(), Operation::Purge, String::new(), 2)
+        ("a".to_owned(), EntryKind::Purge, String::new(), 2)
     );
 }
 

@@ -16,8 +16,8 @@ use tokio::{
 use super::{Link, MemoryBus, MemoryServer, State, check_batch, check_payload};
 use crate::{
     backend::{
-        Answer, Bucket, BucketSettings, BucketStatus, Created, Entry, Message, Operation, Watch, Watched,
-        Write, Written,
+        Answer, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Published, Watch, Watched,
+        Write, WriteOutcome,
     },
     error::{Error, Result},
 };
@@ -57,7 +57,7 @@ impl Keys {
             if let Some(ttl) = self
                 .settings
                 .marker_ttl
-                .filter(|_| held.entry.operation == Operation::Put)
+                .filter(|_| held.entry.kind == EntryKind::Put)
             {
                 let marker = Write::purge(key, Bytes::new()).ttl(ttl);
                 self.apply(marker, now, now_ms, delay);
@@ -92,7 +92,7 @@ impl Keys {
         if write.ttl.is_some() && self.settings.marker_ttl.is_none() {
             return refuse("per-message TTL is disabled");
         }
-        if write.operation == Operation::Purge && !self.settings.purges {
+        if write.kind == EntryKind::Purge && !self.settings.purges {
             return refuse("rollup not permitted");
         }
         Ok(())
@@ -102,7 +102,7 @@ impl Keys {
         self.last_revision += 1;
         let entry = Entry {
             key: write.key,
-            operation: write.operation,
+            kind: write.kind,
             value: write.value,
             revision: self.last_revision,
             at_ms: now_ms,
@@ -130,14 +130,14 @@ impl State {
     }
 
     /// All or none. Returns the revision of the first.
-    fn write(&mut self, name: &str, writes: Vec<Write>) -> Result<Written> {
+    fn write(&mut self, name: &str, writes: Vec<Write>) -> Result<WriteOutcome> {
         let (now, now_ms, delay) = (Instant::now(), self.now_ms(), self.delay);
         let keys = self.keys(name)?;
         for write in &writes {
             keys.check(name, write)?;
         }
         if !writes.iter().all(|write| keys.is_over_latest(write)) {
-            return Ok(Written::Conflict);
+            return Ok(WriteOutcome::Conflict);
         }
         let first = keys.last_revision + 1;
         let republish = keys.settings.republish.clone();
@@ -147,14 +147,14 @@ impl State {
             .collect();
         if let Some(destination) = republish.as_deref().and_then(|subject| subject.strip_suffix('>')) {
             for entry in entries {
-                let copy = Message {
+                let copy = Published {
                     subject: format!("{destination}{}", entry.key),
                     payload: entry.value,
                 };
                 self.publish(&copy, None);
             }
         }
-        Ok(Written::At(first))
+        Ok(WriteOutcome::Written(first))
     }
 }
 
@@ -215,7 +215,7 @@ impl Bucket for MemoryBucket {
         .boxed()
     }
 
-    fn write(&self, write: Write) -> Answer<Written> {
+    fn write(&self, write: Write) -> Answer<WriteOutcome> {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         async move {
             write.check()?;
@@ -225,7 +225,7 @@ impl Bucket for MemoryBucket {
         .boxed()
     }
 
-    fn write_all(&self, writes: Vec<Write>) -> Answer<Written> {
+    fn write_all(&self, writes: Vec<Write>) -> Answer<WriteOutcome> {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         async move {
             let what = format!("a batch of writes to {name}");

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{Link, MemoryBus, State, check_batch, check_payload, subject::matches};
 use crate::{
-    backend::{Answer, Created, Log, LogSettings, LogStatus, Message, Reading, Record, Start, Stored},
+    backend::{Answer, Created, Log, LogSettings, LogStatus, Published, Reading, Record, Start, Stored},
     error::{Error, Result},
 };
 
@@ -83,7 +83,7 @@ impl Records {
 
     pub(super) fn append(
         &mut self,
-        message: &Message,
+        message: &Published,
         id: Option<&str>,
         now: Instant,
         now_ms: i64,
@@ -187,7 +187,7 @@ impl Log for MemoryLog {
             check_payload(&record.payload)?;
             let what = format!("a record of {name}");
             let Record { subject, payload, id } = record;
-            let message = Message { subject, payload };
+            let message = Published { subject, payload };
             bus.write(&what, |state| {
                 let missing = || Error::Missing(format!("the log {name}"));
                 state.publish(&message, id.as_deref()).ok_or_else(missing)?
@@ -219,7 +219,7 @@ impl Log for MemoryLog {
                     return Err(Error::Invalid("an empty batch".to_owned()));
                 }
                 for Record { subject, payload, id } in appended {
-                    state.publish(&Message { subject, payload }, id.as_deref());
+                    state.publish(&Published { subject, payload }, id.as_deref());
                 }
                 Ok(first)
             })

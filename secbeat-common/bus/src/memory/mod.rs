@@ -23,7 +23,7 @@ use tokio::{
 pub use self::faults::Faults;
 use self::{bucket::Keys, bucket::MemoryBucket, log::MemoryLog, log::Records, topics::Topics};
 use crate::{
-    backend::{Answer, Backend, Bucket, Created, Log, Message, Messages, Storage},
+    backend::{Answer, Backend, Bucket, Created, Log, Messages, Published, Storage},
     bus::Bus,
     error::{Error, Result},
 };
@@ -65,7 +65,7 @@ struct Link {
     is_up: watch::Sender<bool>,
     faults: Mutex<faults::Pending>,
     /// What was published while it was down.
-    unsent: Mutex<Vec<Message>>,
+    unsent: Mutex<Vec<Published>>,
     broken: Notify,
 }
 
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// Hands a message to all who subscribe to it, and to the log that keeps it.
-    fn publish(&mut self, message: &Message, id: Option<&str>) -> Option<Result<u64>> {
+    fn publish(&mut self, message: &Published, id: Option<&str>) -> Option<Result<u64>> {
         let (now, now_ms, delay) = (Instant::now(), self.now_ms(), self.delay);
         self.topics.publish(message, now + delay);
         let mut logs = self.logs.values_mut();
@@ -261,7 +261,7 @@ impl Backend for MemoryBus {
     fn publish(&self, subject: String, payload: Bytes) -> Answer<()> {
         let bus = self.clone();
         async move {
-            let message = Message { subject, payload };
+            let message = Published { subject, payload };
             check_payload(&message.payload)?;
             if bus.link.is_connected() {
                 bus.server.lock().publish(&message, None);
@@ -273,7 +273,7 @@ impl Backend for MemoryBus {
         .boxed()
     }
 
-    fn subscribe(&self, subject: &str) -> Answer<Messages<Message>> {
+    fn subscribe(&self, subject: &str) -> Answer<Messages<Published>> {
         let (bus, subject) = (self.clone(), subject.to_owned());
         async move { Ok(bus.server.lock().topics.subscribe(&subject, bus.link.clone())) }.boxed()
     }

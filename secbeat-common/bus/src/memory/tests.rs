@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    BucketSettings, Error, Operation, Write, Written,
+    BucketSettings, EntryKind, Error, Write, WriteOutcome,
     conformance::{self, Lab},
 };
 
@@ -57,7 +57,7 @@ async fn bucket(member: &MemoryBus) -> Arc<dyn Bucket> {
     bucket
 }
 
-fn unacknowledged() -> Result<Written, Error> {
+fn unacknowledged() -> Result<WriteOutcome, Error> {
     Err(Error::Unacknowledged("a write of a to test".to_owned()))
 }
 
@@ -71,7 +71,7 @@ async fn a_lost_acknowledgement_leaves_the_write() {
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
     assert_eq!(
         bucket.write(Write::put("a", "1").over(0)).await,
-        Ok(Written::Conflict)
+        Ok(WriteOutcome::Conflict)
     );
     assert_eq!(bucket.get("a").await.unwrap().unwrap().revision, 1);
 }
@@ -85,7 +85,7 @@ async fn a_lost_write_leaves_nothing() {
     assert_eq!(bucket.get("a").await, Ok(None));
     assert_eq!(
         bucket.write(Write::put("a", "1").over(0)).await,
-        Ok(Written::At(1))
+        Ok(WriteOutcome::Written(1))
     );
 }
 
@@ -97,7 +97,10 @@ async fn who_is_disconnected_reads_nothing_and_the_others_go_on() {
     let mut read = b.bucket("test").watch().await.unwrap().entries;
     b.disconnect();
     assert!(!b.is_connected() && a.is_connected());
-    assert_eq!(bucket.write(Write::put("a", "1")).await, Ok(Written::At(1)));
+    assert_eq!(
+        bucket.write(Write::put("a", "1")).await,
+        Ok(WriteOutcome::Written(1))
+    );
     assert!(matches!(read.next().await, Some(Err(Error::Ended(_)))));
     assert!(read.next().await.is_none());
     assert_eq!(
@@ -108,7 +111,7 @@ async fn who_is_disconnected_reads_nothing_and_the_others_go_on() {
     assert_eq!(*b.connections().borrow(), 2);
     assert_eq!(
         b.bucket("test").write(Write::put("a", "2")).await,
-        Ok(Written::At(2))
+        Ok(WriteOutcome::Written(2))
     );
 }
 
@@ -148,13 +151,10 @@ async fn the_clock_decides_to_the_millisecond_when_an_entry_ends() {
         .await
         .unwrap();
     tokio::time::advance(Duration::from_millis(9_999)).await;
-    assert_eq!(bucket.get("a").await.unwrap().unwrap().operation, Operation::Put);
+    assert_eq!(bucket.get("a").await.unwrap().unwrap().kind, EntryKind::Put);
     tokio::time::advance(Duration::from_millis(1)).await;
     let marker = bucket.get("a").await.unwrap().unwrap();
-    assert_eq!(
-        (marker.operation, marker.at_ms),
-        (Operation::Purge, START_MS + 10_000)
-    );
+    assert_eq!((marker.kind, marker.at_ms), (EntryKind::Purge, START_MS + 10_000));
     assert_eq!(server.now_ms(), START_MS + 10_000);
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{Link, subject::matches};
-use crate::backend::{Message, Messages};
+use crate::backend::{Messages, Published};
 
 #[derive(Default)]
 pub(super) struct Topics(Vec<Subscription>);
@@ -17,12 +17,12 @@ pub(super) struct Topics(Vec<Subscription>);
 struct Subscription {
     subject: String,
     link: Arc<Link>,
-    messages: UnboundedSender<(Instant, Message)>,
+    messages: UnboundedSender<(Instant, Published)>,
 }
 
 impl Topics {
     /// Hands `message` to all who are connected.
-    pub(super) fn publish(&mut self, message: &Message, arrives: Instant) {
+    pub(super) fn publish(&mut self, message: &Published, arrives: Instant) {
         self.0.retain(|subscription| !subscription.messages.is_closed());
         for subscription in &self.0 {
             if subscription.link.is_connected() && matches(&subscription.subject, &message.subject) {
@@ -31,7 +31,7 @@ impl Topics {
         }
     }
 
-    pub(super) fn subscribe(&mut self, subject: &str, link: Arc<Link>) -> Messages<Message> {
+    pub(super) fn subscribe(&mut self, subject: &str, link: Arc<Link>) -> Messages<Published> {
         let (messages, waiting) = unbounded_channel();
         self.0.push(Subscription {
             subject: subject.to_owned(),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{ACK_TIMEOUT, Nats, why};
 use crate::{
-    backend::Written,
+    backend::WriteOutcome,
     error::{Error, Result},
 };
 
@@ -31,7 +31,7 @@ impl Nats {
         &self,
         what: &str,
         mut messages: Vec<OutboundMessage>,
-    ) -> Result<Written> {
+    ) -> Result<WriteOutcome> {
         let batch = Uuid::new_v4().simple().to_string();
         let count = messages.len() as u64;
         for (message, number) in messages.iter_mut().zip(1_u64..) {
@@ -66,10 +66,10 @@ impl Nats {
             _ => Error::Unacknowledged(what.to_owned()),
         })?;
         match serde_json::from_slice(&answer.payload).map_err(|error| refused(&error))? {
-            Response::Err { error } if is_conflict(error.error_code()) => Ok(Written::Conflict),
+            Response::Err { error } if is_conflict(error.error_code()) => Ok(WriteOutcome::Conflict),
             Response::Err { error } => Err(refused(&error)),
             Response::Ok(Committed { seq, count: taken }) if taken == count => {
-                Ok(Written::At((seq + 1).saturating_sub(count)))
+                Ok(WriteOutcome::Written((seq + 1).saturating_sub(count)))
             }
             Response::Ok(Committed { count: taken, .. }) => Err(Error::Refused {
                 what: what.to_owned(),

@@ -18,13 +18,13 @@ use futures::{FutureExt as _, StreamExt as _};
 use super::{Nats, ended, why};
 use crate::{
     backend::{
-        Answer, Bucket, BucketSettings, BucketStatus, Created, Entry, Operation, Watch, Watched, Write,
-        Written, check_key,
+        Answer, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Watch, Watched, Write,
+        WriteOutcome, check_key,
     },
     error::{Error, Result},
 };
 
-const OPERATION: &str = "KV-Operation";
+const OPERATION: &str = "KV-EntryKind";
 
 #[derive(Clone, Debug)]
 pub(super) struct NatsBucket {
@@ -95,10 +95,10 @@ impl NatsBucket {
         if let Some(ttl) = write.ttl {
             message = message.ttl(ttl);
         }
-        match write.operation {
-            Operation::Put => {}
-            Operation::Delete => message = message.header(OPERATION, "DEL"),
-            Operation::Purge => {
+        match write.kind {
+            EntryKind::Put => {}
+            EntryKind::Delete => message = message.header(OPERATION, "DEL"),
+            EntryKind::Purge => {
                 message = message.header(OPERATION, "PURGE").header(NATS_ROLLUP, "sub");
             }
         }
@@ -120,7 +120,7 @@ impl NatsBucket {
         Ok(Watched {
             entry: Entry {
                 key,
-                operation: message.headers.as_ref().map_or(Operation::Put, operation),
+                kind: message.headers.as_ref().map_or(EntryKind::Put, kind),
                 value: message.message.payload,
                 revision,
                 at_ms,
@@ -131,7 +131,7 @@ impl NatsBucket {
 }
 
 /// What the client, or the server at a key's end, did.
-fn operation(headers: &HeaderMap) -> Operation {
+fn kind(headers: &HeaderMap) -> EntryKind {
     let stated = headers
         .get(OPERATION)
         .map(|operation| kv::Operation::from_str(operation.as_str()));
@@ -139,9 +139,9 @@ fn operation(headers: &HeaderMap) -> Operation {
         stated,
         headers.get(NATS_MARKER_REASON).map(|reason| reason.as_str()),
     ) {
-        (Some(Ok(kv::Operation::Delete)), _) | (None, Some("Remove")) => Operation::Delete,
-        (Some(Ok(kv::Operation::Purge)), _) | (None, Some("MaxAge" | "Purge")) => Operation::Purge,
-        (Some(Ok(kv::Operation::Put) | Err(_)), _) | (None, _) => Operation::Put,
+        (Some(Ok(kv::Operation::Delete)), _) | (None, Some("Remove")) => EntryKind::Delete,
+        (Some(Ok(kv::Operation::Purge)), _) | (None, Some("MaxAge" | "Purge")) => EntryKind::Purge,
+        (Some(Ok(kv::Operation::Put) | Err(_)), _) | (None, _) => EntryKind::Put,
     }
 }
 
@@ -176,7 +176,7 @@ impl Bucket for NatsBucket {
             match held {
                 Ok(message) => Ok(Some(Entry {
                     key,
-                    operation: operation(&message.headers),
+                    kind: kind(&message.headers),
                     value: message.payload,
                     revision: message.sequence,
                     at_ms: super::log::ms(message.time),
@@ -188,7 +188,7 @@ impl Bucket for NatsBucket {
         .boxed()
     }
 
-    fn write(&self, write: Write) -> Answer<Written> {
+    fn write(&self, write: Write) -> Answer<WriteOutcome> {
         let bucket = self.clone();
         async move {
             let what = format!("a write of {} to {}", write.key, bucket.name);
@@ -197,7 +197,7 @@ impl Bucket for NatsBucket {
         .boxed()
     }
 
-    fn write_all(&self, writes: Vec<Write>) -> Answer<Written> {
+    fn write_all(&self, writes: Vec<Write>) -> Answer<WriteOutcome> {
         let bucket = self.clone();
         async move {
             let messages = writes.into_iter().map(|write| bucket.message(write));

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::{Nats, ended, why};
 use crate::{
-    backend::{Answer, Created, Log, LogSettings, LogStatus, Reading, Record, Start, Stored, Written},
+    backend::{Answer, Created, Log, LogSettings, LogStatus, Reading, Record, Start, Stored, WriteOutcome},
     error::{Error, Result},
 };
 
@@ -98,10 +98,10 @@ pub(super) fn ms(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-fn sequence(written: Written, what: &str) -> Result<u64> {
+fn sequence(written: WriteOutcome, what: &str) -> Result<u64> {
     match written {
-        Written::At(sequence) => Ok(sequence),
-        Written::Conflict => Err(Error::Refused {
+        WriteOutcome::Written(sequence) => Ok(sequence),
+        WriteOutcome::Conflict => Err(Error::Refused {
             what: what.to_owned(),
             why: "another sequence was expected".to_owned(),
         }),

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 pub use self::connect::{Authority, Login, Server};
 use self::{bucket::NatsBucket, log::NatsLog};
 use crate::{
-    backend::{Answer, Backend, Bucket, Log, Message, Messages, Storage, Written},
+    backend::{Answer, Backend, Bucket, Log, Messages, Published, Storage, WriteOutcome},
     bus::Bus,
     error::{Error, Result},
 };
@@ -60,15 +60,15 @@ impl Nats {
     }
 
     /// Publishes once, and waits for the server to acknowledge it. Returns the sequence.
-    async fn publish(&self, what: &str, message: OutboundMessage) -> Result<Written> {
+    async fn publish(&self, what: &str, message: OutboundMessage) -> Result<WriteOutcome> {
         let sent = jetstream::context::traits::Publisher::publish_message(&self.context, message).await;
         let acknowledged = match sent {
             Ok(acknowledgement) => acknowledgement.await,
             Err(error) => Err(error),
         };
         match acknowledged {
-            Ok(acknowledgement) => Ok(Written::At(acknowledgement.sequence)),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Written::Conflict),
+            Ok(acknowledgement) => Ok(WriteOutcome::Written(acknowledgement.sequence)),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(WriteOutcome::Conflict),
             Err(error) => Err(unpublished(what, &error)),
         }
     }
@@ -136,7 +136,7 @@ impl Backend for Nats {
         .boxed()
     }
 
-    fn subscribe(&self, subject: &str) -> Answer<Messages<Message>> {
+    fn subscribe(&self, subject: &str) -> Answer<Messages<Published>> {
         let (client, subject) = (self.client.clone(), subject.to_owned());
         async move {
             let messages = client
@@ -147,7 +147,7 @@ impl Backend for Nats {
                     why: why(&error),
                 })?;
             let messages = messages.map(|message| {
-                Ok(Message {
+                Ok(Published {
                     subject: message.subject.to_string(),
                     payload: message.payload,
                 })

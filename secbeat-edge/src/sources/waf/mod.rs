@@ -18,11 +18,12 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use secbeat_bus::Bus;
 use secbeat_common::{
     subjects,
     wire::{self, LearnedFrom, MAX_WAF_EVENTS, WafBatch, WafEvent},
 };
-use secbeat_daemon::{bus::Bus, time::now_ms};
+use secbeat_daemon::time::now_ms;
 use secbeat_logs::waf::WafFormat;
 use tokio::sync::mpsc;
 use tracing::error;

@@ -206,7 +206,10 @@ fn a_longer_ban_that_a_wrong_clock_calls_expired_leaves_the_one_that_is_enforced
     edge.now.wall_ms += 3_600_000;
     let late_ms = 3_000_000;
     let target = prefix(CLIENT);
-    assert_eq!(facts(&edge.send(&longer)), [Fact::ExpiredCommand { target, late_ms }]);
+    assert_eq!(
+        facts(&edge.send(&longer)),
+        [Fact::ExpiredCommand { target, late_ms }]
+    );
     assert!(edge.drops(CLIENT));
 }
 

@@ -1,0 +1,129 @@
+//! Where the NATS server is.
+
+use std::{fmt, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use url::Url;
+
+use super::schema;
+
+/// The port of a NATS server unless its address states one.
+const PORT: u16 = 4222;
+
+/// A NATS server's address: `nats://host:4222` or `tls://host:4222`. `nats://` may be left out.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "schema::NatsServer")]
+pub struct NatsUrl(Url);
+
+/// A text that is no address of a NATS server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no NATS address such as nats://127.0.0.1:4222")]
+pub struct InvalidNatsUrl(String);
+
+impl NatsUrl {
+    /// A name or an address, without the brackets of IPv6.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = self.0.host_str().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port().unwrap_or(PORT)
+    }
+
+    /// The whole address, with what it may say of who connects.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for NatsUrl {
+    type Err = InvalidNatsUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNatsUrl> {
+        let url = match text.contains("://") {
+            true => Url::parse(text),
+            false => Url::parse(&format!("nats://{text}")),
+        };
+        match url {
+            Ok(url) if matches!(url.scheme(), "nats" | "tls") && url.has_host() => Ok(Self(url)),
+            Ok(_) | Err(_) => Err(InvalidNatsUrl(text.to_owned())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for NatsUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// Without a secret that the address may contain.
+impl fmt::Display for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host(), self.port())
+    }
+}
+
+impl Default for NatsUrl {
+    fn default() -> Self {
+        // The address is a constant; a Url has no other constructor.
+        match "nats://127.0.0.1:4222".parse() {
+            Ok(url) => url,
+            Err(_) => unreachable!("the default NATS address parses"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> Option<(String, u16)> {
+        let url: NatsUrl = text.parse().ok()?;
+        Some((url.host().to_owned(), url.port()))
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for (text, host, port) in [
+            ("nats://127.0.0.1:4222", "127.0.0.1", 4222),
+            ("tls://nats.example.org:443", "nats.example.org", 443),
+            ("nats.example.org", "nats.example.org", 4222),
+            ("localhost:4333", "localhost", 4333),
+            ("nats://[2001:db8::1]:4333", "2001:db8::1", 4333),
+        ] {
+            assert_eq!(parts(text), Some((host.to_owned(), port)), "{text}");
+        }
+        assert_eq!(NatsUrl::default().to_string(), "127.0.0.1:4222");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "http://example.org",
+            "nats://",
+            "nats://a b",
+            "nats://a:99999",
+        ] {
+            assert_eq!(parts(text), None, "{text}");
+        }
+        assert_eq!(
+            "http://x".parse::<NatsUrl>().unwrap_err().to_string(),
+            "`http://x` is no NATS address such as nats://127.0.0.1:4222"
+        );
+    }
+
+    #[test]
+    fn a_secret_in_an_address_is_not_shown() {
+        let url: NatsUrl = "nats://user:secret@example.org".parse().unwrap();
+        assert_eq!(url.to_string(), "example.org:4222");
+    }
+}
