@@ -124,7 +124,7 @@ fn a_banned_client_is_let_through_while_it_is_on_the_allowlist() {
         );
 
         let removed = orchestrator(&fleet, &["allowlist", "remove", &attacker]);
-        assert!(removed.contains("off the allowlist"), "{removed}");
+        assert!(removed.contains("from the fleet's allowlist"), "{removed}");
         await_dropped(&fleet, family);
         assert_eq!(answer(&fleet, family), None);
         assert_eq!(entries(&fleet), Value::Array(Vec::new()));

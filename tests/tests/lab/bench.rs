@@ -3,6 +3,7 @@
 use std::{
     net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 use secbeat_tests::{
@@ -11,7 +12,7 @@ use secbeat_tests::{
         programs::{self, bare, generator},
         track::{Reach, Run, Track},
     },
-    lab::frames,
+    lab::{frames, wait::wait_until},
 };
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
@@ -24,7 +25,12 @@ fn run(
     generator: BorrowedFd<'_>,
     reach: Reach,
 ) -> Result<f64, String> {
-    let _link = track.attach(program).expect("attaching a program");
+    let mut link = None;
+    // A process that another test starts holds the link of the program before until it runs its own code.
+    wait_until("the program is attached", Duration::from_secs(10), || {
+        link = track.attach(program).ok();
+        link.is_some()
+    });
     track.time(&Run {
         generator,
         frame: &frames::datagram_from(FIRST.into(), &[]),
