@@ -17,7 +17,7 @@ pub mod net_table;
 #[cfg(feature = "wire")]
 pub mod prefix;
 #[cfg(feature = "wire")]
-pub mod reason;
+mod reason;
 #[cfg(feature = "wire")]
 pub mod rules;
 #[cfg(feature = "wire")]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::maps;
 
 /// Longest name of a rule, in bytes.
-pub const MAX_RULE_NAME: usize = 32;
+const MAX_RULE_NAME: usize = 32;
 
-/// The name of a rule: 1 to [`MAX_RULE_NAME`] lower-case letters, digits and hyphens, a letter first.
+/// The name of a rule: 1 to 32 lower-case letters, digits and hyphens, a letter first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleName(ArrayString<MAX_RULE_NAME>);
 

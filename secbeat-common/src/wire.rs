@@ -16,6 +16,7 @@ mod growing;
 mod interest;
 mod kind;
 mod lease;
+mod message;
 #[cfg(any(test, feature = "fuzzing"))]
 mod oracle;
 mod parts;
@@ -33,11 +34,12 @@ pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     allow::{AllowEntry, Disallow, MAX_ALLOWED},
     audit::{AuditRecord, Decision},
-    codec::{Decoded, FORMAT, MAX_MESSAGE, Message, WireError, decode, decode_counted, encode},
+    codec::{FORMAT, MAX_MESSAGE, WireError},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
     interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     kind::Kind,
     lease::{Lease, NO_LEASE},
+    message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},
     presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     release::Speaks,

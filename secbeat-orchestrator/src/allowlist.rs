@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What changes of the allowlist need.
 #[derive(Clone, Debug)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     pub bus: Bus,
     pub bucket: AllowBucket,
     /// What the bucket holds; `None` until it was read.
@@ -53,7 +53,7 @@ impl Keeper {
     /// # Errors
     ///
     /// When the bucket was not read yet.
-    pub fn entries(&self, now_ms: i64) -> Result<Vec<AllowEntry>, Refusal> {
+    pub(crate) fn entries(&self, now_ms: i64) -> Result<Vec<AllowEntry>, Refusal> {
         let known = self.known.borrow();
         let entries = known.as_ref().ok_or(Refusal::Unread)?.entries.values();
         Ok(entries.filter(|entry| entry.holds_at(now_ms)).cloned().collect())
@@ -64,7 +64,7 @@ impl Keeper {
     /// # Errors
     ///
     /// When it was not done, or nobody knows.
-    pub async fn add(&self, entry: AllowEntry) -> Result<(), Refusal> {
+    pub(crate) async fn add(&self, entry: AllowEntry) -> Result<(), Refusal> {
         let entries = self.changeable()?;
         let mut others = entries.iter().filter(|other| other.network != entry.network);
         if others.nth(MAX_ALLOWED - 1).is_some() {
@@ -91,7 +91,7 @@ impl Keeper {
     /// # Errors
     ///
     /// When it is not there, or was not done, or nobody knows.
-    pub async fn remove(&self, network: Prefix, actor: String) -> Result<(), Refusal> {
+    pub(crate) async fn remove(&self, network: Prefix, actor: String) -> Result<(), Refusal> {
         let entries = self.changeable()?;
         let entry = entries.iter().find(|entry| entry.network == network);
         let entry = entry.ok_or(Refusal::NotThere(network))?;
@@ -142,7 +142,7 @@ impl Keeper {
     }
 
     /// Writes again what a bucket that was made anew lacks, for ever.
-    pub async fn restore_lost(mut self) {
+    pub(crate) async fn restore_lost(mut self) {
         while self.known.changed().await.is_ok() {
             let mut told = false;
             loop {

@@ -23,6 +23,7 @@ use crate::{
     allowlist::Keeper,
     api::{self, Api},
     auditor::Auditor,
+    clock,
     config::Config,
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
@@ -88,7 +89,7 @@ impl App {
         let port = listener.local_addr().context("asking for the API's port")?.port();
         let identity = leases::identity(port);
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
-        let (leases, changes, leases_view) = Leases::new(bus.clone(), identity, leases::boot_ms, table);
+        let (leases, changes, shares) = Leases::new(bus.clone(), identity, clock::boot_ms, table);
         let (writer, writing) = writer::Config {
             bans: BanBucket::new(&bus, member.trust.clone(), member.signer.clone()),
             revisions: revisions.clone(),
@@ -147,7 +148,7 @@ impl App {
             bus,
             events: engine.events(),
             allowlist: keeper,
-            leases: leases_view,
+            leases: shares,
             audit,
             rules: RuleView::all(&config).into(),
             refused,

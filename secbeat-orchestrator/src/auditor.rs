@@ -24,7 +24,7 @@ const QUEUE: usize = 100_000;
 
 /// Where audit records go. Those of each [`Urgency`] are written in their order.
 #[derive(Clone, Debug)]
-pub struct Auditor {
+pub(crate) struct Auditor {
     now: mpsc::Sender<Audited>,
     bulk: mpsc::Sender<Audited>,
     lost: Arc<AtomicU64>,
@@ -39,7 +39,7 @@ enum Audited {
 
 impl Auditor {
     /// An auditor and its task.
-    pub fn new(log: AuditLog) -> (Self, impl Future<Output = ()>) {
+    pub(crate) fn new(log: AuditLog) -> (Self, impl Future<Output = ()>) {
         let (now, urgent) = mpsc::channel(QUEUE);
         let (bulk, many) = mpsc::channel(QUEUE);
         let auditor = Self {
@@ -54,7 +54,7 @@ impl Auditor {
     }
 
     /// Hands a record over; never waits. A full queue loses it, and counts.
-    pub fn record(&self, record: AuditRecord, urgency: Urgency) {
+    pub(crate) fn record(&self, record: AuditRecord, urgency: Urgency) {
         let queue = match urgency {
             Urgency::Now => &self.now,
             Urgency::Bulk => &self.bulk,
@@ -66,7 +66,7 @@ impl Auditor {
 
     /// Does `what` once the bus has all records of [`Urgency::Now`] that were handed over, or at once if too many wait:
     /// tells somebody that an order was carried out.
-    pub fn then(&self, what: impl FnOnce() + Send + 'static) {
+    pub(crate) fn then(&self, what: impl FnOnce() + Send + 'static) {
         if let Err(error) = self.now.try_send(Audited::Then(Box::new(what)))
             && let Audited::Then(what) = error.into_inner()
         {
@@ -76,7 +76,7 @@ impl Auditor {
 
     /// Records lost because the bus did not take them fast enough.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 }

@@ -54,7 +54,7 @@ pub struct Event<T> {
 
 /// What a reader is told next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told<T> {
+pub(crate) enum Told<T> {
     Event(Arc<Event<T>>),
     /// It came too late for so many events; `None` if they were another process's.
     Lagged(Option<u64>),
@@ -62,7 +62,7 @@ pub enum Told<T> {
 
 /// Where events go and come from; clones share them.
 #[derive(Debug)]
-pub struct Events<T> {
+pub(crate) struct Events<T> {
     process: i64,
     history: Arc<Mutex<History<T>>>,
     /// The number of the next event; closed at the daemon's end.
@@ -102,7 +102,7 @@ impl<T> Default for Events<T> {
 impl<T> Events<T> {
     /// Keeps the last `capacity` events of the process that started at `process`, milliseconds since the Unix epoch.
     #[must_use]
-    pub fn new(capacity: usize, process: i64) -> Self {
+    pub(crate) fn new(capacity: usize, process: i64) -> Self {
         Self {
             process,
             history: Arc::new(Mutex::new(History {
@@ -118,7 +118,7 @@ impl<T> Events<T> {
     }
 
     /// Tells all readers. Never waits for one.
-    pub fn tell(&self, what: T) {
+    pub(crate) fn tell(&self, what: T) {
         let mut history = self.history.lock();
         let id = EventId {
             process: self.process,
@@ -137,13 +137,13 @@ impl<T> Events<T> {
     }
 
     /// Ends all readers once they have read what there is.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.next.send_modify(|next| next.ended = true);
     }
 
     /// A reader of what comes from now on, or of what came after an event that it has seen.
     #[must_use]
-    pub fn follow(&self, after: Option<EventId>) -> Reader<T> {
+    pub(crate) fn follow(&self, after: Option<EventId>) -> Reader<T> {
         let news = self.next.subscribe();
         let next = news.borrow().number;
         let (position, stranger) = match after {
@@ -164,7 +164,7 @@ impl<T> Events<T> {
 
 /// One reader.
 #[derive(Debug)]
-pub struct Reader<T> {
+pub(crate) struct Reader<T> {
     history: Arc<Mutex<History<T>>>,
     news: watch::Receiver<Next>,
     /// The number of the event to be read next.
@@ -175,7 +175,7 @@ pub struct Reader<T> {
 
 impl<T> Reader<T> {
     /// What comes next; `None` at the daemon's end.
-    pub async fn next(&mut self) -> Option<Told<T>> {
+    pub(crate) async fn next(&mut self) -> Option<Told<T>> {
         let position = self.position;
         if !self.stranger {
             self.news

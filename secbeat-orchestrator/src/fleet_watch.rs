@@ -19,7 +19,7 @@ use tracing::error;
 use crate::engine::Input;
 
 /// What the watch needs.
-pub struct FleetWatch {
+pub(crate) struct FleetWatch {
     pub bus: Bus,
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
@@ -27,7 +27,7 @@ pub struct FleetWatch {
 
 impl FleetWatch {
     /// Watches until the engine ends.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         tokio::select! {
             () = self.inputs.closed() => {}
             failed = self.watch() => error!("cannot hear the edges any more: {failed}"),

@@ -19,7 +19,7 @@ use crate::engine::Input;
 
 /// What the intake needs.
 #[derive(Clone)]
-pub struct Intake {
+pub(crate) struct Intake {
     pub bus: Bus,
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
@@ -33,7 +33,7 @@ type Partitions = watch::Sender<BTreeSet<u16>>;
 
 impl Intake {
     /// Reads what is owned, until nobody can say any more what that is.
-    pub async fn run(self, mut changes: mpsc::UnboundedReceiver<Ownership>) {
+    pub(crate) async fn run(self, mut changes: mpsc::UnboundedReceiver<Ownership>) {
         let mut readers: Vec<Partitions> = Vec::new();
         let mut changed = Vec::new();
         while changes.recv_many(&mut changed, usize::MAX).await > 0 {

@@ -8,26 +8,27 @@
 
 #![forbid(unsafe_code)]
 
-pub mod allowlist;
+mod allowlist;
 pub mod api;
 pub mod app;
-pub mod auditor;
+mod auditor;
 pub mod cli;
+mod clock;
 pub mod config;
-pub mod directives;
-pub mod engine;
-pub mod enroll;
-pub mod events;
-pub mod exchange;
-pub mod fleet_watch;
-pub mod intake;
-pub mod leases;
-pub mod protection;
-pub mod replay;
-pub mod replica;
+mod directives;
+mod engine;
+mod enroll;
+mod events;
+mod exchange;
+mod fleet_watch;
+mod intake;
+mod leases;
+mod protection;
+mod replay;
+mod replica;
 mod token;
 pub mod view;
-pub mod writer;
+mod writer;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.
 fn millis(duration: std::time::Duration) -> i64 {

@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// What was found at the last look.
 #[derive(Clone, Debug, Default)]
-pub struct Protection {
+pub(crate) struct Protection {
     known: Known,
     names: Names,
     nets: HashMap<Prefix, u32>,
@@ -32,7 +32,7 @@ impl Protection {
     /// # Errors
     ///
     /// When the search dies.
-    pub async fn find(known: Known) -> anyhow::Result<Self> {
+    pub(crate) async fn find(known: Known) -> anyhow::Result<Self> {
         let nothing = Self {
             known,
             ..Self::default()
@@ -42,7 +42,7 @@ impl Protection {
 
     /// What is never banned.
     #[must_use]
-    pub fn networks(&self) -> Vec<ProtectedNet> {
+    pub(crate) fn networks(&self) -> Vec<ProtectedNet> {
         let entries = &self.known.configured;
         let networks = self.nets.iter().map(|(&network, &code)| {
             let entry = entries
@@ -59,7 +59,7 @@ impl Protection {
     }
 
     /// Looks again and again, and tells the engine of changes until it has ended.
-    pub async fn run(mut self, inputs: mpsc::Sender<Input>) {
+    pub(crate) async fn run(mut self, inputs: mpsc::Sender<Input>) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let found = match self.again().await {

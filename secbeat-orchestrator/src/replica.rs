@@ -30,7 +30,7 @@ const OVERLAP: Duration = Duration::from_secs(60);
 type Observed = BoxStream<'static, secbeat_bus::Result<AuditRecord>>;
 
 /// What the replica needs.
-pub struct Replica {
+pub(crate) struct Replica {
     pub bus: Bus,
     pub inputs: mpsc::Sender<Input>,
     pub reader: CommandReader<BlockCommand, Lift>,
@@ -57,7 +57,7 @@ impl Replica {
     /// # Errors
     ///
     /// Only when the server is too old to work with.
-    pub async fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let (bus, inputs) = (self.bus.clone(), self.inputs.clone());
         tokio::select! {
             biased;

@@ -17,13 +17,13 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, error};
 
 use crate::{
-    engine::{Input, moment},
-    leases::boot_ms,
+    clock::{boot_ms, moment},
+    engine::Input,
 };
 
 /// What was last heard of each key of the bucket. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct SharedRevisions(Arc<Mutex<Revisions>>);
+pub(crate) struct SharedRevisions(Arc<Mutex<Revisions>>);
 
 impl SharedRevisions {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Revisions> {
@@ -33,12 +33,12 @@ impl SharedRevisions {
 
 /// Where requests go. What is on its way when the last one is dropped is still written.
 #[derive(Clone, Debug)]
-pub struct WriterHandle {
+pub(crate) struct WriterHandle {
     events: mpsc::UnboundedSender<Event>,
 }
 
 /// What a writer needs.
-pub struct Config {
+pub(crate) struct Config {
     pub bans: BanBucket,
     pub revisions: SharedRevisions,
     pub leases: watch::Receiver<LeaseTable>,
@@ -48,7 +48,7 @@ pub struct Config {
 
 impl Config {
     /// A writer and its task.
-    pub fn build(self) -> (WriterHandle, impl Future<Output = ()>) {
+    pub(crate) fn build(self) -> (WriterHandle, impl Future<Output = ()>) {
         // Unbounded, but drained at once into one entry per target, and what comes is bounded by the ledger's brakes and
         // by the size of an import.
         let (events, waiting) = mpsc::unbounded_channel();

@@ -1,11 +1,8 @@
-//! The encoding of messages: the only file that knows the codec of their content, bincode 2 in its standard configuration.
+//! The encoding of values: the only file that knows the codec of their content, bincode 2 in its standard configuration.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Kind,
-    parts::{self, Part, PartWriter},
-};
+use super::Kind;
 
 /// The first byte of each message. It changes only if what follows is laid out otherwise: what a later release adds to a
 /// message is a part of it.
@@ -18,40 +15,6 @@ const CONFIG: bincode::config::Configuration<
     bincode::config::Varint,
     bincode::config::Limit<MAX_MESSAGE>,
 > = bincode::config::standard().with_limit::<MAX_MESSAGE>();
-
-/// A message that travels on the bus. What [`Serialize`] makes of it is its base, which never changes; what later releases
-/// add are parts.
-pub trait Message: Serialize + DeserializeOwned {
-    const KIND: Kind;
-    /// Tags of the parts that this release knows.
-    const PARTS: &'static [u16] = &[];
-
-    /// Appends the parts, in ascending order of their tags. One whose value is its default is left out.
-    ///
-    /// # Errors
-    ///
-    /// When one cannot be encoded.
-    fn write_parts(&self, _parts: &mut PartWriter<'_>) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    /// Takes over one of its [`PARTS`](Self::PARTS).
-    ///
-    /// # Errors
-    ///
-    /// When it is malformed.
-    fn read_part(&mut self, _part: Part<'_>) -> Result<(), WireError> {
-        Ok(())
-    }
-}
-
-/// A message as it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decoded<M> {
-    pub message: M,
-    /// Number of its parts that this release does not know and may ignore.
-    pub skipped: u32,
-}
 
 /// Why bytes are not a message, or a message cannot become bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,57 +43,6 @@ pub enum WireError {
     Malformed(String),
 }
 
-/// Returns the bytes of `message`.
-///
-/// # Errors
-///
-/// [`WireError::TooLarge`] past [`MAX_MESSAGE`] bytes.
-pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, WireError> {
-    let mut bytes = vec![FORMAT, M::KIND as u8];
-    append(message, &mut bytes)?;
-    message.write_parts(&mut PartWriter::after_base(&mut bytes))?;
-    if bytes.len() > MAX_MESSAGE {
-        return Err(WireError::TooLarge(bytes.len()));
-    }
-    Ok(bytes)
-}
-
-/// Returns the message in `bytes`, and how much of it was skipped.
-///
-/// # Errors
-///
-/// [`WireError`] unless `bytes` are exactly one message of this kind that this release may use.
-pub fn decode_counted<M: Message>(bytes: &[u8]) -> Result<Decoded<M>, WireError> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err(WireError::TooLarge(bytes.len()));
-    }
-    let (&format, rest) = bytes.split_first().ok_or(WireError::Empty)?;
-    if format != FORMAT {
-        return Err(WireError::Format(format));
-    }
-    let (&kind, rest) = rest.split_first().ok_or(WireError::Truncated)?;
-    if kind != M::KIND as u8 {
-        return Err(
-            Kind::of(kind).map_or(WireError::UnknownKind(kind), |found| WireError::WrongKind {
-                expected: M::KIND,
-                found,
-            }),
-        );
-    }
-    let (mut message, rest) = split(rest)?;
-    let skipped = parts::read_into(&mut message, rest)?;
-    Ok(Decoded { message, skipped })
-}
-
-/// [`decode_counted`] for a reader that counts nothing, such as one of messages that this process wrote.
-///
-/// # Errors
-///
-/// As [`decode_counted`].
-pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, WireError> {
-    decode_counted(bytes).map(|decoded| decoded.message)
-}
-
 /// Appends the encoding of `value`.
 pub(super) fn append<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), WireError> {
     bincode::serde::encode_into_std_write(value, bytes, CONFIG)
@@ -139,7 +51,7 @@ pub(super) fn append<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(),
 }
 
 /// Reads one value off the begin of `bytes`.
-fn split<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), WireError> {
+pub(super) fn split<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), WireError> {
     use bincode::error::DecodeError;
     let (value, read) = bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|error| match error {
         DecodeError::UnexpectedEnd { .. } => WireError::Truncated,

@@ -5,7 +5,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::codec::{Message, WireError, append, exactly};
+use super::codec::{WireError, append, exactly};
 
 /// Whether a reader that does not know the part must refuse the message.
 pub(super) const fn is_critical(tag: u16) -> bool {
@@ -121,36 +121,13 @@ impl<'a> Part<'a> {
         WireError::Part { tag: self.tag, why }
     }
 
-    fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    /// Reads one part off the begin of `bytes`, and returns the rest. `None` when they are cut short.
+    pub(super) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (tag, bytes) = bytes.split_first_chunk()?;
         let (length, bytes) = bytes.split_first_chunk()?;
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
         let (content, rest) = bytes.split_at_checked(length)?;
         let tag = u16::from_le_bytes(*tag);
         Some((Self { tag, content }, rest))
-    }
-}
-
-/// Reads all parts of a message, the rest of it, and returns how many of them this release does not know.
-pub(super) fn read_into<M: Message>(message: &mut M, bytes: &[u8]) -> Result<u32, WireError> {
-    let (&count, mut rest) = bytes.split_first().ok_or(WireError::Truncated)?;
-    let (mut skipped, mut last) = (0, None);
-    for _ in 0..count {
-        let (part, after) = Part::split(rest).ok_or(WireError::Truncated)?;
-        if last >= Some(part.tag) {
-            return Err(WireError::PartOrder(part.tag));
-        }
-        if M::PARTS.contains(&part.tag) {
-            message.read_part(part)?;
-        } else if is_critical(part.tag) {
-            return Err(WireError::CriticalPart(part.tag));
-        } else {
-            skipped += 1;
-        }
-        (last, rest) = (Some(part.tag), after);
-    }
-    match rest.len() {
-        0 => Ok(skipped),
-        bytes => Err(WireError::TrailingBytes(bytes)),
     }
 }

@@ -23,13 +23,13 @@ use super::{Api, Caller, Failure};
 use crate::allowlist::Refusal;
 
 /// Longest comment, in bytes.
-pub const MAX_COMMENT: usize = 256;
+pub(crate) const MAX_COMMENT: usize = 256;
 /// Farthest end, in milliseconds from now: a NATS server counts nanoseconds in 63 bits.
 const MAX_MS: i64 = 100 * 366 * 24 * 3_600_000;
 
 /// An entry of the allowlist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AllowView {
+pub(crate) struct AllowView {
     /// CIDR.
     pub network: String,
     pub comment: String,
@@ -60,7 +60,7 @@ impl AllowView {
 /// `POST /api/v1/allowlist`. Without `duration` and `until` the entry holds for ever.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AllowRequest {
+pub(crate) struct AllowRequest {
     /// An address, which stands for its source, or a CIDR.
     pub network: String,
     /// Why, for whoever looks later; at most [`MAX_COMMENT`] bytes.
@@ -146,7 +146,7 @@ fn check(network: &Prefix) -> Result<(), Failure> {
 
 /// The answer to `DELETE /api/v1/allowlist/…`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Disallowed {
+pub(crate) struct Disallowed {
     pub network: String,
 }
 

@@ -26,17 +26,17 @@ use crate::{
 };
 
 /// Most bans in one request to import.
-pub const MAX_IMPORT: usize = 10_000;
+pub(crate) const MAX_IMPORT: usize = 10_000;
 /// Largest body of such a request, in bytes.
 const MAX_IMPORT_BODY: usize = 16 * 1024 * 1024;
 /// Most bans on a page.
-pub const MAX_PAGE: usize = 10_000;
+pub(crate) const MAX_PAGE: usize = 10_000;
 
 /// The query of `GET /api/v1/bans`; everything unless set.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
-pub struct ListRequest {
+pub(crate) struct ListRequest {
     pub reason: Option<String>,
     /// `kernel` or `l7`.
     #[param(value_type = Option<String>)]
@@ -78,7 +78,7 @@ impl ListRequest {
 /// `POST /api/v1/bans`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BanRequest {
+pub(crate) struct BanRequest {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
     /// As `4h`, or `permanent`.
@@ -104,14 +104,14 @@ impl BanRequest {
 
 /// The answer to `DELETE /api/v1/bans/…`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Unbanned {
+pub(crate) struct Unbanned {
     pub target: String,
 }
 
 /// `POST /api/v1/bans/import`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ImportRequest {
+pub(crate) struct ImportRequest {
     /// At most [`MAX_IMPORT`].
     pub bans: Vec<BanEntry>,
     /// Whether to import the others if some cannot be banned; else nothing is imported then.

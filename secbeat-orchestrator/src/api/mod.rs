@@ -1,16 +1,16 @@
 //! The REST API. Each group of endpoints has its file, which exports its routes.
 
 mod access;
-pub mod allowlist;
+pub(crate) mod allowlist;
 pub mod audit;
-pub mod bans;
-pub mod edges;
+pub(crate) mod bans;
+mod edges;
 mod events;
 mod findings;
 mod metrics;
-pub mod openapi;
+mod openapi;
 mod probes;
-pub mod propagation;
+mod propagation;
 mod rules;
 mod sources;
 mod stats;
@@ -29,8 +29,9 @@ use crate::{
     allowlist::Keeper,
     engine::{EngineHandle, Happening, Input},
     events::Events,
+    leases::Shares,
     token::Token,
-    view::{LeasesView, RuleView},
+    view::RuleView,
 };
 
 /// How long an answer may take; writes go on beyond it.
@@ -38,12 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the API answers from.
 #[derive(Clone)]
-pub struct Api {
+pub(crate) struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
     pub events: Events<Happening>,
     pub allowlist: Keeper,
-    pub leases: watch::Receiver<LeasesView>,
+    pub leases: watch::Receiver<Shares>,
     pub audit: AuditLog,
     pub rules: Arc<[RuleView]>,
     pub refused: RefusedCommands,
@@ -68,7 +69,7 @@ fn endpoints() -> OpenApiRouter<Api> {
 }
 
 /// The API as a function, to be served or tested. Without tokens whoever is on this host may do everything.
-pub fn router(api: Api, tokens: Arc<[Token]>) -> Router {
+pub(crate) fn router(api: Api, tokens: Arc<[Token]>) -> Router {
     let router = Router::from(endpoints()).with_state(api);
     let router = if tokens.is_empty() {
         router.layer(middleware::from_fn(no_browsers))

@@ -46,7 +46,7 @@ async fn openapi() -> Json<&'static Document> {
 
 /// The document of all endpoints.
 #[must_use]
-pub fn document() -> Document {
+pub(super) fn document() -> Document {
     let mut document = Head::openapi();
     document.merge(endpoints().into_openapi());
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();

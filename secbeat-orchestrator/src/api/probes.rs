@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
-use crate::engine::Input;
+use crate::{engine::Input, view::LeasesView};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -28,7 +28,8 @@ async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     if !api.ask(|reply| Input::Stats { reply }).await?.decider.restored {
         return unready("the ledger is still being read from NATS");
     }
-    let unowned: Vec<_> = api.leases.borrow().unowned().map(|n| n.to_string()).collect();
+    let leases = LeasesView::from(&*api.leases.borrow());
+    let unowned: Vec<_> = leases.unowned().map(|n| n.to_string()).collect();
     if !unowned.is_empty() {
         let unowned = unowned.join(" ");
         return unready(&format!("no orchestrator owns these partitions: {unowned}"));

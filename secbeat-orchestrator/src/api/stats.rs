@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Api, Failure};
 use crate::{
     engine::Input,
-    view::{ApiStats, Stats},
+    view::{ApiStats, LeasesView, Stats},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -25,13 +25,13 @@ impl Api {
     /// # Errors
     ///
     /// When the engine does not answer.
-    pub async fn stats(&self) -> Result<ApiStats, Failure> {
+    pub(crate) async fn stats(&self) -> Result<ApiStats, Failure> {
         let counted = self.ask(|reply| Input::Stats { reply }).await?;
         let refused = self.refused.counts();
         Ok(ApiStats {
             engine: Stats::new(counted),
             bus_connected: self.bus.is_connected(),
-            leases: self.leases.borrow().clone(),
+            leases: LeasesView::from(&*self.leases.borrow()),
             garbage: self.engine.garbage.count(),
             skipped_parts: self.engine.garbage.skipped(),
             refused_commands: refused

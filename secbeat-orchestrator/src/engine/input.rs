@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What comes to the engine: what has happened, orders, and questions.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// Something has happened, on the bus or on this host.
     Event(Event),
     /// An operator bans by hand; answered once the bus has it.
@@ -91,11 +91,11 @@ impl From<Event> for Input {
 }
 
 /// Where an order's answer goes.
-pub type Reply<T> = oneshot::Sender<Result<T, OrderFailure>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, OrderFailure>>;
 
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderFailure {
+pub(crate) enum OrderFailure {
     #[error("NATS is unreachable, so no edge would hear of it; nothing was changed")]
     Unreachable,
     #[error(transparent)]
@@ -104,7 +104,7 @@ pub enum OrderFailure {
 
 /// Hands orders and questions to the engine, and its answers back.
 #[derive(Clone, Debug)]
-pub struct EngineHandle {
+pub(crate) struct EngineHandle {
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
 }

@@ -10,7 +10,6 @@ use std::{collections::HashMap, time::Duration};
 use secbeat_bus::{Allowlist, Bus};
 use secbeat_daemon::traces::Traces;
 use secbeat_orchestrator_core::{
-    Moment,
     decider::{self, Decider, Effect, Event, Order, Ticket},
     leases::LeaseTable,
     presence::Edge,
@@ -22,26 +21,18 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-pub use self::{
+pub(crate) use self::{
     happening::Happening,
     input::{Bans, Counted, EngineHandle, Input, OrderFailure, Reply},
 };
 use self::{tickets::Tickets, traces::BanTraces};
-use crate::{auditor::Auditor, events::Events, leases::boot_ms, writer::WriterHandle};
+use crate::{auditor::Auditor, clock::moment, events::Events, writer::WriterHandle};
 
 /// How often the decider is told that time has passed.
 const TICK: Duration = Duration::from_secs(1);
 
-/// This host's clocks now.
-pub(crate) fn moment() -> Moment {
-    Moment {
-        wall_ms: secbeat_daemon::time::now_ms(),
-        boot_ms: boot_ms(),
-    }
-}
-
 /// The decider, and all that carries out its effects.
-pub struct Engine {
+pub(crate) struct Engine {
     decider: Decider,
     bus: Bus,
     leases: watch::Receiver<LeaseTable>,
@@ -52,7 +43,7 @@ pub struct Engine {
 }
 
 /// What an engine is made of.
-pub struct Config {
+pub(crate) struct Config {
     pub decider: decider::Config,
     pub bus: Bus,
     pub writer: WriterHandle,
@@ -75,7 +66,7 @@ struct Hands {
 impl Config {
     /// An engine that knows nothing yet.
     #[must_use]
-    pub fn build(self) -> Engine {
+    pub(crate) fn build(self) -> Engine {
         let traces = BanTraces::new(self.traces);
         let decider = decider::Config {
             traced: traces.are_on(),
@@ -101,12 +92,12 @@ impl Config {
 impl Engine {
     /// Where it tells what happens.
     #[must_use]
-    pub fn events(&self) -> Events<Happening> {
+    pub(crate) fn events(&self) -> Events<Happening> {
         self.hands.events.clone()
     }
 
     /// Works until nobody can send anything.
-    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+    pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

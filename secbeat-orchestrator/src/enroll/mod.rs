@@ -26,13 +26,13 @@ use nkeys::KeyPair;
 use secbeat_common::{sign::SecretKey, subjects};
 use secbeat_daemon::credentials::{Credentials, Role, Secret, write_private};
 
-pub use self::roster::Member;
+pub(crate) use self::roster::Member;
 use self::{authority::Authority, roster::Roster};
 
 /// Where the folder is unless told otherwise.
-pub const DEFAULT_DIR: &str = "/etc/secbeat/fleet";
+pub(crate) const DEFAULT_DIR: &str = "/etc/secbeat/fleet";
 /// The orchestrator that `init` enrolls.
-pub const FIRST_ORCHESTRATOR: &str = "orchestrator-1";
+pub(crate) const FIRST_ORCHESTRATOR: &str = "orchestrator-1";
 
 const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
@@ -50,7 +50,7 @@ const GROUP: &str = "secbeat";
 
 /// What a new fleet is told.
 #[derive(Clone, Debug)]
-pub struct Founding {
+pub(crate) struct Founding {
     /// Names and addresses under which members reach the server, the one that they use first.
     pub hosts: Vec<String>,
     /// Where the server listens.
@@ -63,7 +63,7 @@ pub struct Founding {
 
 /// The folder of a fleet.
 #[derive(Debug)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     dir: PathBuf,
     roster: Roster,
 }
@@ -74,7 +74,7 @@ impl Fleet {
     /// # Errors
     ///
     /// When something is there, or cannot be written.
-    pub fn found(dir: &Path, founding: &Founding) -> anyhow::Result<Self> {
+    pub(crate) fn found(dir: &Path, founding: &Founding) -> anyhow::Result<Self> {
         let shown = dir.display();
         let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
         ensure!(is_empty, "{shown} is not empty: a fleet is founded once");
@@ -135,7 +135,7 @@ impl Fleet {
     /// # Errors
     ///
     /// When there is none, or its roster cannot be read.
-    pub fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
         let roster = dir.join(ROSTER);
         ensure!(
             roster.exists(),
@@ -153,7 +153,7 @@ impl Fleet {
     /// # Errors
     ///
     /// When there is one of that name, or something cannot be written.
-    pub fn enroll(&mut self, name: &str, role: Role) -> anyhow::Result<PathBuf> {
+    pub(crate) fn enroll(&mut self, name: &str, role: Role) -> anyhow::Result<PathBuf> {
         ensure!(
             subjects::is_token(name),
             "`{name}` is no name: up to 64 letters, digits, `-` and `_`"
@@ -197,7 +197,7 @@ impl Fleet {
     /// # Errors
     ///
     /// When there is none of that name, or something cannot be written.
-    pub fn expel(&mut self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn expel(&mut self, name: &str) -> anyhow::Result<()> {
         ensure!(self.roster.member(name).is_some(), "{name} is no member");
         self.roster.members.retain(|member| member.name != name);
         self.save()?;
@@ -211,19 +211,19 @@ impl Fleet {
 
     /// Its members, in the order in which they came.
     #[must_use]
-    pub fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[Member] {
         &self.roster.members
     }
 
     /// Where the config of nats-server is.
     #[must_use]
-    pub fn nats_config(&self) -> PathBuf {
+    pub(crate) fn nats_config(&self) -> PathBuf {
         self.dir.join(NATS).join(NATS_CONFIG)
     }
 
     /// Where the credentials of the member `name` are.
     #[must_use]
-    pub fn credentials(&self, name: &str) -> PathBuf {
+    pub(crate) fn credentials(&self, name: &str) -> PathBuf {
         self.dir.join(CREDENTIALS).join(format!("{name}.toml"))
     }
 

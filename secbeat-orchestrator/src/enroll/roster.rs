@@ -22,7 +22,7 @@ pub(super) struct Roster {
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Member {
+pub(crate) struct Member {
     pub name: String,
     pub role: Role,
     /// The public half of its nkey, `U…`.

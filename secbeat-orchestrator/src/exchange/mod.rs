@@ -13,8 +13,8 @@ use secbeat_orchestrator_core::ledger::{MAX_NOTE, ManualBan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use self::{
-    read::{BadLine, Numbered, read},
+pub(crate) use self::{
+    read::{Numbered, read},
     write::Writer,
 };
 use crate::{millis, view::BanView};
@@ -24,7 +24,7 @@ mod tests;
 
 /// How bans are written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// An array of objects, which keeps all there is.
     Json,
     /// With a header line.
@@ -36,7 +36,7 @@ pub enum Format {
 /// One ban. It says when it ends in exactly one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BanEntry {
+pub(crate) struct BanEntry {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
     /// From the import on, as `4h` or `permanent`.
@@ -65,7 +65,7 @@ pub struct BanEntry {
 
 /// Why an entry is no ban.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EntryError {
+pub(crate) enum EntryError {
     #[error("{0}")]
     Target(#[from] PrefixError),
     #[error("it does not say when the ban ends (duration, expires_at or permanent)")]
@@ -85,7 +85,7 @@ impl BanEntry {
 
     /// Whether it says when it ends.
     #[must_use]
-    pub fn has_end(&self) -> bool {
+    pub(crate) fn has_end(&self) -> bool {
         self.duration.is_some() || self.expires_at.is_some() || self.permanent
     }
 
@@ -94,7 +94,7 @@ impl BanEntry {
     /// # Errors
     ///
     /// When it is none.
-    pub fn ban(self, issuer: String, now_ms: i64) -> Result<ManualBan, EntryError> {
+    pub(crate) fn ban(self, issuer: String, now_ms: i64) -> Result<ManualBan, EntryError> {
         let expires_at_ms = match (self.duration, self.expires_at, self.permanent) {
             (Some(term), None, false) => term.end(now_ms),
             (None, Some(at), false) => at.as_millisecond(),

@@ -10,14 +10,14 @@ use super::{BanEntry, Format};
 
 /// An entry and the line that it begins on, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub(crate) struct Numbered {
     pub line: u64,
     pub entry: BanEntry,
 }
 
 /// A line that is no ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadLine {
+pub(crate) struct BadLine {
     /// From 1.
     pub line: u64,
     pub why: String,
@@ -32,7 +32,7 @@ impl fmt::Display for BadLine {
 /// The bans in `text`, and the lines that are none. Without `format` it is found out: an array is JSON, a first line that
 /// names a column for the target is the header of a CSV, and everything else is a list.
 #[must_use]
-pub fn read(text: &str, format: Option<Format>) -> (Vec<Numbered>, Vec<BadLine>) {
+pub(crate) fn read(text: &str, format: Option<Format>) -> (Vec<Numbered>, Vec<BadLine>) {
     let text = text.trim_start_matches('\u{feff}');
     let read = match format.unwrap_or_else(|| detect(text)) {
         Format::Json => json(text),

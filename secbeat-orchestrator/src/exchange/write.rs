@@ -7,7 +7,7 @@ use secbeat_daemon::time::{NEVER, rfc3339};
 use super::{BanEntry, Format};
 
 /// Writes bans one after the other.
-pub struct Writer<W: Write> {
+pub(crate) struct Writer<W: Write> {
     to: Sink<W>,
     written: u64,
 }
@@ -19,7 +19,7 @@ enum Sink<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    pub fn new(to: W, format: Format) -> Self {
+    pub(crate) fn new(to: W, format: Format) -> Self {
         let to = match format {
             Format::Json => Sink::Json(to),
             Format::Csv => Sink::Csv(Box::new(csv::Writer::from_writer(to))),
@@ -31,7 +31,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// When the writer underneath fails.
-    pub fn write(&mut self, ban: &BanEntry) -> io::Result<()> {
+    pub(crate) fn write(&mut self, ban: &BanEntry) -> io::Result<()> {
         let is_first = self.written == 0;
         match &mut self.to {
             // One on each line, so that two exports can be compared and an error has a line.
@@ -56,7 +56,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// When the writer underneath fails.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         match self.to {
             Sink::Json(mut to) => {
                 to.write_all(if self.written == 0 { b"[]\n" } else { b"\n]\n" })?;

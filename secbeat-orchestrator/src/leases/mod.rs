@@ -1,24 +1,34 @@
 //! Partitions shared among orchestrators: the shell around [`secbeat_orchestrator_core::leases`].
 
-pub mod shell;
+pub(crate) mod shell;
 
-use nix::time::{ClockId, clock_gettime};
 use secbeat_orchestrator_core::leases::Identity;
 use uuid::Uuid;
 
-/// Milliseconds since the host started, the time in which it was suspended included. No correction of the time of day
-/// moves it.
-#[must_use]
-pub fn boot_ms() -> i64 {
-    // The kernel has had this clock since 2.6.39; without it nothing is certain, ever.
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map_or(i64::MAX, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000)
+/// Who shares the partitions, as far as is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// This orchestrator.
+    pub(crate) instance: String,
+    /// Every orchestrator that lives.
+    pub(crate) members: Vec<String>,
+    pub(crate) partitions: Vec<Share>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) partition: u16,
+    /// Who owns it.
+    pub(crate) holder: Option<String>,
+    /// The epoch of its bans, if this orchestrator owns it.
+    pub(crate) epoch: Option<u64>,
 }
 
 /// This process, on this host, with its API on `port`: no two processes of a host have the same, and a restarted
 /// orchestrator has that of the one before it.
 #[must_use]
-pub fn identity(port: u16) -> Identity {
+pub(crate) fn identity(port: u16) -> Identity {
     let host = nix::unistd::gethostname().unwrap_or_default();
     // What is left of 64 bytes, the longest token, beside the port and the process.
     let host = host

@@ -16,7 +16,7 @@ use secbeat_orchestrator_core::leases::{Entry, Identity, Keeper, LeaseTable, Own
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::view::{LeasesView, PartitionView};
+use super::{Share, Shares};
 
 /// The lease is that of [`LEASE_TTL`](secbeat_bus::LEASE_TTL).
 const TERMS: Terms = Terms {
@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps this orchestrator's share of the partitions.
-pub struct Leases {
+pub(crate) struct Leases {
     bus: Bus,
     bucket: LeaseBucket,
     core: Keeper,
@@ -40,7 +40,7 @@ pub struct Leases {
     clock: fn() -> i64,
     table: watch::Sender<LeaseTable>,
     changes: mpsc::UnboundedSender<Ownership>,
-    view: watch::Sender<LeasesView>,
+    shares: watch::Sender<Shares>,
 }
 
 type Round = BoxFuture<'static, Vec<Written>>;
@@ -53,24 +53,20 @@ struct Written {
 }
 
 impl Leases {
-    /// The leases, where changes come out, and what the API shows.
+    /// The leases, where changes come out, and who shares the partitions.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         bus: Bus,
         identity: Identity,
         clock: fn() -> i64,
         table: watch::Sender<LeaseTable>,
-    ) -> (
-        Self,
-        mpsc::UnboundedReceiver<Ownership>,
-        watch::Receiver<LeasesView>,
-    ) {
+    ) -> (Self, mpsc::UnboundedReceiver<Ownership>, watch::Receiver<Shares>) {
         let id = identity.id();
         // Unbounded, but a partition changes hands a few times a second at most.
         let (changes, changed) = mpsc::unbounded_channel();
-        let (view, viewed) = watch::channel(LeasesView {
+        let (shares, shared) = watch::channel(Shares {
             instance: id.clone(),
-            ..LeasesView::default()
+            ..Shares::default()
         });
         let leases = Self {
             bucket: LeaseBucket::new(&bus),
@@ -81,13 +77,13 @@ impl Leases {
             clock,
             table,
             changes,
-            view,
+            shares,
         };
-        (leases, changed, viewed)
+        (leases, changed, shared)
     }
 
     /// Keeps the share until `stop`, then gives it back.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = self.keep() => {}
             () = stop => {}
@@ -233,21 +229,21 @@ impl Leases {
         for ownership in self.core.changes() {
             let _ = self.changes.send(ownership);
         }
-        let view = LeasesView {
+        let shares = Shares {
             instance: self.id.clone(),
             members: self.core.members().map(str::to_owned).collect(),
             partitions: (0..PARTITIONS)
                 .zip(self.core.holders())
-                .map(|(partition, holder)| PartitionView {
+                .map(|(partition, holder)| Share {
                     partition,
                     holder: holder.map(str::to_owned),
                     epoch: table.epoch(partition, now_ms),
                 })
                 .collect(),
         };
-        self.view.send_if_modified(|known| {
-            let changed = *known != view;
-            *known = view;
+        self.shares.send_if_modified(|known| {
+            let changed = *known != shares;
+            *known = shares;
             changed
         });
     }

@@ -19,7 +19,7 @@ use super::{
 /// A ban that differs between two configs. The JSON object that stands for it has `before` and `after`, `null` where there is
 /// no ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     Appears(Record),
     Vanishes(Record),
     /// It begins, ends or is called otherwise.
@@ -31,7 +31,7 @@ pub enum Change {
 
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diff {
+pub(crate) struct Diff {
     /// By time.
     pub changes: Vec<Change>,
     /// Bans that are the same.
@@ -40,7 +40,7 @@ pub struct Diff {
 
 /// What a replay of two configs did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct DiffSummary {
+pub(crate) struct DiffSummary {
     #[serde(flatten)]
     pub reading: Reading,
     pub appear: usize,
@@ -54,7 +54,7 @@ pub struct DiffSummary {
 impl Diff {
     /// Compares the bans among what two trials found in the same lines.
     #[must_use]
-    pub fn of(before: Vec<Record>, after: Vec<Record>) -> Self {
+    pub(crate) fn of(before: Vec<Record>, after: Vec<Record>) -> Self {
         let mut sources: BTreeMap<Prefix, [Vec<Record>; 2]> = BTreeMap::new();
         for (n, records) in [before, after].into_iter().enumerate() {
             for record in records
@@ -110,7 +110,7 @@ impl Diff {
     /// # Errors
     ///
     /// Those of writing.
-    pub fn write(&self, format: Format, mut output: impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, format: Format, mut output: impl Write) -> io::Result<()> {
         if format == Format::Table && !self.changes.is_empty() {
             writeln!(output, "   {HEADING}")?;
         }
@@ -128,7 +128,7 @@ impl Diff {
 
     /// The numbers.
     #[must_use]
-    pub fn summary(&self, reading: Reading, [before, after]: [Verdicts; 2]) -> DiffSummary {
+    pub(crate) fn summary(&self, reading: Reading, [before, after]: [Verdicts; 2]) -> DiffSummary {
         let count = |is: fn(&Change) -> bool| self.changes.iter().filter(|change| is(change)).count();
         DiffSummary {
             reading,

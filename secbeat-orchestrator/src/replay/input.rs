@@ -24,7 +24,7 @@ const BUFFER: usize = 64 * 1024;
 const BLOCKS: usize = 128 * 1024;
 
 /// Where a log lies.
-pub enum Input {
+pub(crate) enum Input {
     /// Can be opened again.
     File(PathBuf),
     /// A pipe: what was read of it is gone.
@@ -46,7 +46,7 @@ impl Input {
     /// # Errors
     ///
     /// Those of opening it.
-    pub fn at(path: &Path) -> io::Result<(Self, Option<u64>)> {
+    pub(crate) fn at(path: &Path) -> io::Result<(Self, Option<u64>)> {
         if path == Path::new("-") {
             return Ok((Self::Stream(Box::new(io::stdin())), None));
         }

@@ -27,18 +27,18 @@ use jiff::tz::TimeZone;
 use secbeat_logs::{FormatChoice, LogLine};
 
 use self::log::{Due, Log, Opened};
-pub use self::{
+pub(crate) use self::{
     command::Args,
-    diff::{Change, Diff, DiffSummary},
+    diff::Diff,
     input::Input,
     output::{Format, Output, Record},
-    summary::{Reading, Rejection, RuleVerdicts, Summary, Verdicts},
+    summary::{Reading, Summary},
     trial::Trial,
 };
 
 /// Why logs could not be replayed.
 #[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
+pub(crate) enum ReplayError {
     #[error("reading {name}")]
     Read { name: String, source: io::Error },
     #[error("writing what was found")]
@@ -61,7 +61,7 @@ impl ReplayError {
 }
 
 /// Logs to be replayed together.
-pub struct Replay {
+pub(crate) struct Replay {
     /// `None` once it was read to its end.
     logs: Vec<Option<Turn>>,
     /// Whose next line comes when.
@@ -84,7 +84,7 @@ impl Replay {
     /// # Errors
     ///
     /// When one of the logs cannot be read, or has no known format.
-    pub fn of(
+    pub(crate) fn of(
         logs: Vec<(String, Input)>,
         format: &FormatChoice,
         zone: &TimeZone,
@@ -114,7 +114,7 @@ impl Replay {
     /// # Errors
     ///
     /// When one of the logs cannot be read or has another format than was said, and those of `found`.
-    pub fn run(
+    pub(crate) fn run(
         mut self,
         trials: &mut [Trial],
         mut found: impl FnMut(usize, Record) -> io::Result<()>,

@@ -20,7 +20,7 @@ pub(super) const HEADING: &str =
 
 /// How findings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// One aligned line each, under a heading.
     Table,
     /// One JSON object a line.
@@ -29,7 +29,7 @@ pub enum Format {
 
 /// A finding and what came of it; the JSON object, in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Record {
+pub(crate) struct Record {
     at: Time,
     #[serde(serialize_with = "as_text")]
     target: Prefix,
@@ -159,14 +159,14 @@ fn as_text<S: Serializer>(prefix: &Prefix, serializer: S) -> Result<S::Ok, S::Er
 
 /// Where findings go.
 #[derive(Debug)]
-pub struct Output<W> {
+pub(crate) struct Output<W> {
     writer: W,
     format: Format,
     headed: bool,
 }
 
 impl<W: Write> Output<W> {
-    pub const fn new(writer: W, format: Format) -> Self {
+    pub(crate) const fn new(writer: W, format: Format) -> Self {
         Self {
             writer,
             format,
@@ -175,7 +175,7 @@ impl<W: Write> Output<W> {
     }
 
     /// The writer, not flushed.
-    pub fn into_inner(self) -> W {
+    pub(crate) fn into_inner(self) -> W {
         self.writer
     }
 

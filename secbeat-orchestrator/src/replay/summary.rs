@@ -10,7 +10,7 @@ const EXPLAINED: usize = 5;
 
 /// The lines of all logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Reading {
+pub(crate) struct Reading {
     pub read: u64,
     /// Lines that are requests.
     pub parsed: u64,
@@ -22,7 +22,7 @@ pub struct Reading {
 
 /// A line that is no request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     /// Of the log.
     pub name: String,
     /// From 1.
@@ -33,7 +33,7 @@ pub struct Rejection {
 
 /// What a config made of the lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Verdicts {
+pub(crate) struct Verdicts {
     /// Distinct sources.
     pub sources: usize,
     /// Findings, suppressed ones included.
@@ -49,7 +49,7 @@ pub struct Verdicts {
 
 /// What one rule found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RuleVerdicts {
+pub(crate) struct RuleVerdicts {
     pub findings: u64,
     pub bans: u64,
     pub observed: u64,
@@ -60,7 +60,7 @@ pub struct RuleVerdicts {
 
 /// What a replay of one config did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     #[serde(flatten)]
     pub reading: Reading,
     #[serde(flatten)]

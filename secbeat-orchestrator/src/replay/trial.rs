@@ -21,7 +21,7 @@ use super::{
 
 /// A config that is tried on logs.
 #[derive(Debug)]
-pub struct Trial {
+pub(crate) struct Trial {
     analyzer: ThresholdAnalyzer,
     sources: SourceLengths,
     ledger: Ledger,
@@ -36,7 +36,7 @@ pub struct Trial {
 
 impl Trial {
     #[must_use]
-    pub fn new(detect: DetectConfig, ledger: LedgerConfig) -> Self {
+    pub(crate) fn new(detect: DetectConfig, ledger: LedgerConfig) -> Self {
         Self {
             sources: detect.sources,
             // One core reads, so that one partition will do; verdicts are the same. Lines may come in any order, so that
@@ -59,7 +59,7 @@ impl Trial {
 
     /// What came of it.
     #[must_use]
-    pub fn finish(mut self) -> Verdicts {
+    pub(crate) fn finish(mut self) -> Verdicts {
         self.verdicts.sources = self.seen.len();
         for (rule, sources) in self.found {
             self.verdicts.rules.entry(rule).or_default().sources = sources.len();

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::leases::{Share, Shares};
+
 /// Who shares the partitions, as `/api/v1/stats` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeasesView {
@@ -21,6 +23,26 @@ pub struct PartitionView {
     pub holder: Option<String>,
     /// The epoch of its bans, if this orchestrator owns it.
     pub epoch: Option<u64>,
+}
+
+impl From<&Shares> for LeasesView {
+    fn from(shares: &Shares) -> Self {
+        let Shares {
+            instance,
+            members,
+            partitions,
+        } = shares;
+        let partition = |share: &Share| PartitionView {
+            partition: share.partition,
+            holder: share.holder.clone(),
+            epoch: share.epoch,
+        };
+        Self {
+            instance: instance.clone(),
+            members: members.clone(),
+            partitions: partitions.iter().map(partition).collect(),
+        }
+    }
 }
 
 impl LeasesView {

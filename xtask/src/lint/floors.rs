@@ -33,12 +33,6 @@ pub(super) const TABLE: Table = Table {
         ("secbeat-orchestrator", &["app", "cli", "api", "exchange", "view"]),
     ],
     not_yet: &[
-        ("secbeat-bus", &[Rule::PublicModules]),
-        ("secbeat-common", &[Rule::Circles, Rule::PublicModules]),
-        (
-            "secbeat-orchestrator",
-            &[Rule::Circles, Rule::Presentation, Rule::PublicModules],
-        ),
         ("secbeat-tests", &[Rule::Circles, Rule::PublicModules]),
         ("xtask", &[Rule::Circles]),
     ],

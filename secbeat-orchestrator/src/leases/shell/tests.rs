@@ -22,7 +22,7 @@ fn clock() -> i64 {
 struct Member {
     connection: MemoryBus,
     table: watch::Receiver<LeaseTable>,
-    view: watch::Receiver<LeasesView>,
+    shares: watch::Receiver<Shares>,
     _changes: mpsc::UnboundedReceiver<Ownership>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
@@ -36,12 +36,12 @@ impl Member {
             name: name.to_owned(),
             process: "1".to_owned(),
         };
-        let (leases, changes, view) = Leases::new(connection.bus(), identity, clock, sender);
+        let (leases, changes, shares) = Leases::new(connection.bus(), identity, clock, sender);
         let (stop, stopped) = oneshot::channel();
         Self {
             connection,
             table,
-            view,
+            shares,
             _changes: changes,
             stop,
             running: tokio::spawn(leases.run(async { drop(stopped.await) })),
@@ -93,15 +93,16 @@ async fn two_share_the_partitions_and_each_knows_of_the_other() {
     until(&[&a], |owned| counts(owned) == [16]).await;
     let b = Member::start(&server, "b");
     until(&[&a, &b], |owned| counts(owned) == [8, 8]).await;
-    let view = a.view.borrow().clone();
+    let shares = a.shares.borrow().clone();
     assert_eq!(
-        (view.instance.as_str(), view.members),
+        (shares.instance.as_str(), shares.members),
         ("a-1", vec!["a-1".to_owned(), "b-1".to_owned()])
     );
     let holders = |name: &str| {
-        view.partitions
+        shares
+            .partitions
             .iter()
-            .filter(|view| view.holder.as_deref() == Some(name))
+            .filter(|shares| shares.holder.as_deref() == Some(name))
             .count()
     };
     assert_eq!((holders("a-1"), holders("b-1")), (8, 8));

@@ -1,6 +1,6 @@
 //! Two configs over the same lines.
 
-use super::*;
+use super::{super::diff::DiffSummary, *};
 
 /// What the change from one count of errors to another changes.
 fn compared(logs: &[&[u8]], before: &DetectConfig, after: &DetectConfig) -> (Diff, DiffSummary) {
