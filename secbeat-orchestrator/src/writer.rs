@@ -1,5 +1,8 @@
 //! The shell around the [writer](secbeat_orchestrator_core::writer): carries its operations out on the bus.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};

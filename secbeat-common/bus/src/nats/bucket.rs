@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
 };
 
-const OPERATION: &str = "KV-EntryKind";
+const OPERATION: &str = "KV-Operation";
 
 #[derive(Clone, Debug)]
 pub(super) struct NatsBucket {
@@ -86,25 +86,6 @@ impl NatsBucket {
         }
     }
 
-    fn message(&self, write: Write) -> Result<OutboundMessage> {
-        write.check()?;
-        let mut message = PublishMessage::build().payload(write.value);
-        if let Some(over) = write.over {
-            message = message.expected_last_subject_sequence(over);
-        }
-        if let Some(ttl) = write.ttl {
-            message = message.ttl(ttl);
-        }
-        match write.kind {
-            EntryKind::Put => {}
-            EntryKind::Delete => message = message.header(OPERATION, "DEL"),
-            EntryKind::Purge => {
-                message = message.header(OPERATION, "PURGE").header(NATS_ROLLUP, "sub");
-            }
-        }
-        Ok(message.outbound_message(format!("{}{}", self.prefix, write.key)))
-    }
-
     fn watched(&self, message: Message) -> Result<Watched> {
         let info = message.info().map_err(|error| Error::Refused {
             what: format!("reading {}", self.name),
@@ -128,6 +109,25 @@ impl NatsBucket {
             behind,
         })
     }
+}
+
+/// What a write is on the wire (NATS ADR-8).
+fn message(prefix: &str, write: Write) -> Result<OutboundMessage> {
+    write.check()?;
+    let subject = format!("{prefix}{}", write.key);
+    let mut message = PublishMessage::build().payload(write.value);
+    if let Some(over) = write.over {
+        message = message.expected_last_subject_sequence(over);
+    }
+    if let Some(ttl) = write.ttl {
+        message = message.ttl(ttl);
+    }
+    message = match write.kind {
+        EntryKind::Put => message,
+        EntryKind::Delete => message.header(OPERATION, "DEL"),
+        EntryKind::Purge => message.header(OPERATION, "PURGE").header(NATS_ROLLUP, "sub"),
+    };
+    Ok(message.outbound_message(subject))
 }
 
 /// What the client, or the server at a key's end, did.
@@ -192,7 +192,7 @@ impl Bucket for NatsBucket {
         let bucket = self.clone();
         async move {
             let what = format!("a write of {} to {}", write.key, bucket.name);
-            bucket.nats.publish(&what, bucket.message(write)?).await
+            bucket.nats.publish(&what, message(&bucket.prefix, write)?).await
         }
         .boxed()
     }
@@ -200,7 +200,7 @@ impl Bucket for NatsBucket {
     fn write_all(&self, writes: Vec<Write>) -> Answer<WriteOutcome> {
         let bucket = self.clone();
         async move {
-            let messages = writes.into_iter().map(|write| bucket.message(write));
+            let messages = writes.into_iter().map(|write| message(&bucket.prefix, write));
             let messages = messages.collect::<Result<_>>()?;
             let what = format!("a batch of writes to {}", bucket.name);
             bucket.nats.publish_all(&what, messages).await
@@ -248,5 +248,64 @@ fn status(info: &stream::Info) -> BucketStatus {
         created: Created(info.created.unix_timestamp_nanos()),
         last_revision: info.state.last_sequence,
         keys: info.state.messages,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The subject and the headers, in their alphabetical order.
+    fn wire(write: Write) -> (String, Vec<String>) {
+        let message = message("$KV.secbeat_bans.", write).unwrap();
+        let headers = message.headers.unwrap_or_default();
+        let mut shown: Vec<_> = headers
+            .iter()
+            .flat_map(|(name, values)| {
+                values
+                    .iter()
+                    .map(move |value| format!("{name}: {}", value.as_str()))
+            })
+            .collect();
+        shown.sort_unstable();
+        (message.subject.to_string(), shown)
+    }
+
+    #[test]
+    fn writes_are_as_every_client_of_a_bucket_writes_them() {
+        let subject = "$KV.secbeat_bans.v4.c6336407.32".to_owned();
+        let key = "v4.c6336407.32";
+        assert_eq!(wire(Write::put(key, "x")), (subject.clone(), vec![]));
+        let delete = Write::delete(key);
+        assert_eq!(
+            wire(delete),
+            (subject.clone(), vec!["KV-Operation: DEL".to_owned()])
+        );
+        let purge = Write::purge(key, "x").over(7).ttl(Duration::from_secs(60));
+        let headers = [
+            "KV-Operation: PURGE",
+            "Nats-Expected-Last-Subject-Sequence: 7",
+            "Nats-Rollup: sub",
+            "Nats-TTL: 60",
+        ];
+        assert_eq!(wire(purge), (subject, headers.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn markers_of_clients_and_of_the_server_are_told_from_values() {
+        let of = |name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value);
+            kind(&headers)
+        };
+        assert_eq!(of("KV-Operation", "DEL"), EntryKind::Delete);
+        assert_eq!(of("KV-Operation", "PURGE"), EntryKind::Purge);
+        assert_eq!(of("Nats-Marker-Reason", "MaxAge"), EntryKind::Purge);
+        assert_eq!(of("Nats-Marker-Reason", "Purge"), EntryKind::Purge);
+        assert_eq!(of("Nats-Marker-Reason", "Remove"), EntryKind::Delete);
+        assert_eq!(of("Nats-TTL", "60"), EntryKind::Put);
+        assert_eq!(kind(&HeaderMap::new()), EntryKind::Put);
     }
 }

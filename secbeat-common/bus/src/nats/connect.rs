@@ -153,7 +153,7 @@ fn delay(attempts: usize) -> Duration {
 
 /// The certificate of an authority, as a file in memory: the NATS client takes nothing but files.
 #[derive(Clone, Debug)]
-pub struct Authority(Arc<OwnedFd>);
+pub(super) struct Authority(Arc<OwnedFd>);
 
 impl Authority {
     fn new(pem: &str) -> std::io::Result<Self> {

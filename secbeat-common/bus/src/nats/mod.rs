@@ -21,8 +21,8 @@ use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
-pub use self::connect::{Authority, Login, Server};
-use self::{bucket::NatsBucket, log::NatsLog};
+pub use self::connect::{Login, Server};
+use self::{bucket::NatsBucket, connect::Authority, log::NatsLog};
 use crate::{
     backend::{Answer, Backend, Bucket, Log, Messages, Published, Storage, WriteOutcome},
     bus::Bus,
