@@ -4,7 +4,8 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_bus::{
-    AllowBucket, AllowFollower, AuditLog, BanBucket, Bus, CommandReader, Garbage, RefusedCommands,
+    AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, CommandReader, Garbage, NetworkCommand,
+    RefusedCommands,
     nats::{Login, Nats, Server},
 };
 use secbeat_common::sign::Signer;
@@ -24,7 +25,7 @@ use crate::{
     api::{self, Api},
     auditor::Auditor,
     clock,
-    config::Config,
+    config::{ApiConfig, Config},
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
     intake::Intake,
@@ -70,14 +71,7 @@ impl App {
     ///
     /// When the API cannot be bound.
     pub async fn build(config: Config, member: Membership) -> anyhow::Result<Self> {
-        let tls = config.api.tls.iter().cloned().collect::<Vec<_>>();
-        let tls = match tls.as_slice() {
-            [] => None,
-            files => Some(ServerTls::new(files, &["http/1.1"]).context("api.tls")?),
-        };
-        let listener = TcpListener::bind(config.api.listen)
-            .await
-            .with_context(|| format!("api.listen: listening on {}", config.api.listen))?;
+        let (listener, tls) = listen(&config.api).await?;
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
         let bus = connect(&member).await?;
@@ -90,13 +84,15 @@ impl App {
         let identity = leases::identity(port);
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
         let (leases, changes, shares) = Leases::new(bus.clone(), identity, clock::boot_ms, table);
-        let (writer, writing) = writer::Config {
-            bans: BanBucket::new(&bus, member.trust.clone(), member.signer.clone()),
-            revisions: revisions.clone(),
-            leases: leases_table.clone(),
-            inputs: sender.downgrade(),
-        }
-        .build();
+        let links = Links {
+            config: &config,
+            member: &member,
+            bus: &bus,
+            inputs: &sender,
+            garbage: &garbage,
+            refused: &refused,
+        };
+        let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
         let (auditor, auditing) = Auditor::new(audit.clone());
         let (allowed, known) = watch::channel(None);
         let engine = engine::Config {
@@ -109,37 +105,12 @@ impl App {
             traces: traces.clone(),
         }
         .build();
-        let fleet_watch = FleetWatch {
-            bus: bus.clone(),
-            inputs: sender.clone(),
-            garbage: garbage.clone(),
-        };
         let (restoring, restored) = watch::channel(false);
-        let replica = Replica {
-            bus: bus.clone(),
-            inputs: sender.clone(),
-            reader: CommandReader::new(member.trust.clone(), refused.clone(), garbage.clone()),
-            revisions,
-            longest_window: config.longest_window(),
-            // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
-            memory: config.ban.max_duration.0 + config.ban.strike_memory.0 * 2,
-            restored: restoring,
-        };
-        let intake = Intake {
-            bus: bus.clone(),
-            inputs: sender.clone(),
-            garbage: garbage.clone(),
-            sources: config.detect.sources,
-            window: config.longest_window(),
-        };
-        let keeper = Keeper {
-            bus: bus.clone(),
-            bucket: AllowBucket::new(&bus, member.trust.clone(), member.signer.clone()),
-            known,
-            inputs: sender.clone(),
-        };
-        let reader = CommandReader::new(member.trust, refused.clone(), garbage.clone());
-        let allowlist = AllowFollower::new(&bus, reader, now_ms, allowed);
+        let fleet_watch = links.fleet_watch();
+        let replica = links.replica(revisions, restoring);
+        let intake = links.intake();
+        let keeper = links.keeper(known);
+        let allowlist = AllowFollower::new(&bus, links.reader(), now_ms, allowed);
         let api = Api {
             engine: EngineHandle {
                 inputs: sender,
@@ -200,9 +171,9 @@ impl App {
         let inputs = self.intake.inputs.clone();
         let mut intake = tokio::spawn(self.intake.run(self.changes));
         let (resign, resigning) = oneshot::channel::<()>();
-        let mut restored = self.restored;
+        let restored = self.restored;
         let keeper = self.api.allowlist.clone();
-        let mut allowed = keeper.known.clone();
+        let allowed = keeper.known.clone();
         let mut made = restored.clone();
         let allowlist = tokio::spawn(async move {
             // The bucket is made by then.
@@ -210,21 +181,7 @@ impl App {
                 tokio::join!(self.allowlist.run(), keeper.restore_lost());
             }
         });
-        let mut leases = tokio::spawn(async move {
-            let resigning = async { drop(resigning.await) };
-            let mut resigning = std::pin::pin!(resigning);
-            // Nobody is judged before it is known who is banned, and who never is. If the replica ends before that, it
-            // says why.
-            let known = async {
-                restored.wait_for(|restored| *restored).await?;
-                allowed.wait_for(Option::is_some).await.map(drop)
-            };
-            tokio::select! {
-                Ok(()) = known => {}
-                () = &mut resigning => return,
-            }
-            self.leases.run(resigning).await;
-        });
+        let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
         let router = api::router(self.api, self.config.api.token.into());
         let serve = tokio::spawn(serve(self.listener, self.tls, router, async move {
@@ -269,6 +226,112 @@ impl App {
         let _ = tokio::task::spawn_blocking(move || self.traces.end()).await;
         outcome
     }
+}
+
+/// What the tasks between the bus and the engine have in common.
+struct Links<'a> {
+    config: &'a Config,
+    member: &'a Membership,
+    bus: &'a Bus,
+    inputs: &'a mpsc::Sender<Input>,
+    garbage: &'a Arc<Garbage>,
+    refused: &'a RefusedCommands,
+}
+
+impl Links<'_> {
+    fn reader<C: NetworkCommand, L: NetworkCommand>(&self) -> CommandReader<C, L> {
+        CommandReader::new(
+            self.member.trust.clone(),
+            self.refused.clone(),
+            self.garbage.clone(),
+        )
+    }
+
+    fn writer(&self, revisions: SharedRevisions, leases: watch::Receiver<LeaseTable>) -> writer::Config {
+        let Membership { trust, signer, .. } = self.member;
+        writer::Config {
+            bans: BanBucket::new(self.bus, trust.clone(), signer.clone()),
+            revisions,
+            leases,
+            inputs: self.inputs.downgrade(),
+        }
+    }
+
+    fn fleet_watch(&self) -> FleetWatch {
+        FleetWatch {
+            bus: self.bus.clone(),
+            inputs: self.inputs.clone(),
+            garbage: self.garbage.clone(),
+        }
+    }
+
+    fn replica(&self, revisions: SharedRevisions, restored: watch::Sender<bool>) -> Replica {
+        let ban = &self.config.ban;
+        Replica {
+            bus: self.bus.clone(),
+            inputs: self.inputs.clone(),
+            reader: self.reader(),
+            revisions,
+            longest_window: self.config.longest_window(),
+            // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
+            memory: ban.max_duration.0 + ban.strike_memory.0 * 2,
+            restored,
+        }
+    }
+
+    fn intake(&self) -> Intake {
+        Intake {
+            bus: self.bus.clone(),
+            inputs: self.inputs.clone(),
+            garbage: self.garbage.clone(),
+            sources: self.config.detect.sources,
+            window: self.config.longest_window(),
+        }
+    }
+
+    fn keeper(&self, known: watch::Receiver<Option<Allowlist>>) -> Keeper {
+        let Membership { trust, signer, .. } = self.member;
+        Keeper {
+            bus: self.bus.clone(),
+            bucket: AllowBucket::new(self.bus, trust.clone(), signer.clone()),
+            known,
+            inputs: self.inputs.clone(),
+        }
+    }
+}
+
+/// Binds the API.
+async fn listen(api: &ApiConfig) -> anyhow::Result<(TcpListener, Option<ServerTls>)> {
+    let tls = api.tls.iter().cloned().collect::<Vec<_>>();
+    let tls = match tls.as_slice() {
+        [] => None,
+        files => Some(ServerTls::new(files, &["http/1.1"]).context("api.tls")?),
+    };
+    let listener = TcpListener::bind(api.listen)
+        .await
+        .with_context(|| format!("api.listen: listening on {}", api.listen))?;
+    Ok((listener, tls))
+}
+
+/// Keeps a share of the partitions until `resign`. Nobody is judged before it is known who is banned, and who never is. If the
+/// replica ends before that, it says why.
+async fn share(
+    leases: Leases,
+    mut restored: watch::Receiver<bool>,
+    mut allowed: watch::Receiver<Option<Allowlist>>,
+    resign: oneshot::Receiver<()>,
+) {
+    let resign = async { drop(resign.await) };
+    let mut resign = std::pin::pin!(resign);
+    let known = async {
+        restored.wait_for(|restored| *restored).await?;
+        allowed.wait_for(Option::is_some).await.map(drop)
+    };
+    tokio::select! {
+        Ok(()) = known => {}
+        () = &mut resign => return,
+    }
+    leases.run(resign).await;
 }
 
 /// Starts to connect to NATS.
