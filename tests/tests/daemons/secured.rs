@@ -302,8 +302,11 @@ fn what_was_lifted_does_not_come_back_and_what_holds_cannot_be_taken_away() {
     Intruder::with(&fleet.host, &path, Role::Orchestrator, async |intruder| {
         // The ban that was lifted, once more.
         intruder.client.request(key(lifted), ban).await.unwrap();
-        // Its end in the place of another's, and one that nobody signed.
-        for payload in [lift, Bytes::new()] {
+    });
+    await_refused(&fleet, "replayed", 1);
+    // Its end in the place of another's, and one that nobody signed. A key has one entry: each is awaited before the next.
+    for (payload, reason) in [(lift, "readdressed"), (Bytes::new(), "unsigned")] {
+        Intruder::with(&fleet.host, &path, Role::Orchestrator, async |intruder| {
             let mut headers = HeaderMap::new();
             headers.insert("KV-Operation", "PURGE");
             headers.insert("Nats-Rollup", "sub");
@@ -312,11 +315,9 @@ fn what_was_lifted_does_not_come_back_and_what_holds_cannot_be_taken_away() {
                 .request_with_headers(key(kept), headers, payload)
                 .await
                 .unwrap();
-        }
-    });
-    await_refused(&fleet, "replayed", 1);
-    await_refused(&fleet, "readdressed", 1);
-    await_refused(&fleet, "unsigned", 1);
+        });
+        await_refused(&fleet, reason, 1);
+    }
     assert!(!is_banned(&fleet, lifted) && is_banned(&fleet, kept));
     let spoiled = "unauthorized write to the bans bucket: restoring the signed ban";
     wait_until("the orchestrator has written the ban again", PATIENCE, || {
