@@ -26,6 +26,8 @@ mod leases;
 mod protection;
 mod replay;
 mod replica;
+#[cfg(test)]
+mod samples;
 mod token;
 pub mod view;
 mod writer;

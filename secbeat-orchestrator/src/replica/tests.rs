@@ -7,13 +7,12 @@ use secbeat_bus::{
 use secbeat_common::{
     sign::{SecretKey, Signer, Trust},
     subjects,
-    wire::{Action, Decision, Layer, NO_LEASE, Reason, Scope},
+    wire::{Decision, Layer, Reason},
 };
 use uuid::Uuid;
 
 use super::*;
-
-const HOUR_MS: i64 = 3_600_000;
+use crate::samples::{HOUR_MS, ban, target};
 
 /// A replica over a bus in memory, and another orchestrator that writes to it.
 struct Lab {
@@ -114,29 +113,6 @@ fn shown(event: Event) -> String {
         Event::Spoiled { target, revision } => format!("spoiled {target}@{revision}"),
         Event::Observed(record) => format!("observed {}", record.target),
         other => panic!("{other:?} is nothing that a replica tells"),
-    }
-}
-
-fn target(n: u8) -> Prefix {
-    format!("198.51.100.{n}").parse().unwrap()
-}
-
-fn ban(n: u8) -> BlockCommand {
-    let now_ms = now_ms();
-    BlockCommand {
-        id: Uuid::from_u128(n.into()),
-        action: Action::Block,
-        target: target(n),
-        reason: Reason::Manual,
-        note: String::new(),
-        evidence: None,
-        scope: Scope::Fleet,
-        strikes: 0,
-        issued_at_ms: now_ms,
-        expires_at_ms: now_ms + HOUR_MS,
-        issuer: "alice".to_owned(),
-        layer: Layer::Kernel,
-        epoch: NO_LEASE,
     }
 }
 

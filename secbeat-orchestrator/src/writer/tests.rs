@@ -5,14 +5,11 @@ use secbeat_bus::{
 use secbeat_common::{
     sign::{Signer, Trust},
     subjects,
-    wire::{Action, BlockCommand, Layer, NO_LEASE, Reason, Scope},
 };
 use secbeat_orchestrator_core::writer::{Fate, Urgency, Write, WriteRequest};
-use uuid::Uuid;
 
 use super::*;
-
-const HOUR_MS: i64 = 3_600_000;
+use crate::samples::{ban, target};
 
 /// A writer over a bus in memory.
 struct Lab {
@@ -67,29 +64,6 @@ impl Lab {
             Some(Input::Event(decider::Event::Done { id, fate })) => (id.as_u128(), fate),
             other => panic!("{other:?}"),
         }
-    }
-}
-
-fn target(n: u8) -> Prefix {
-    format!("198.51.100.{n}").parse().unwrap()
-}
-
-fn ban(n: u8) -> BlockCommand {
-    let now_ms = now_ms();
-    BlockCommand {
-        id: Uuid::from_u128(n.into()),
-        action: Action::Block,
-        target: target(n),
-        reason: Reason::Manual,
-        note: String::new(),
-        evidence: None,
-        scope: Scope::Fleet,
-        strikes: 0,
-        issued_at_ms: now_ms,
-        expires_at_ms: now_ms + HOUR_MS,
-        issuer: "alice".to_owned(),
-        layer: Layer::Kernel,
-        epoch: NO_LEASE,
     }
 }
 
