@@ -1,8 +1,8 @@
 //! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, what a million bans
 //! cost, what the sources of telemetry cost, and how fast the orchestrator is.
 
+use crate::install::{self, Group};
 use crate::scenario::{Profile, start};
-use crate::setup::{self, Group};
 use crate::{build_ebpf, workspace};
 use anyhow::Result;
 use std::ffi::OsString;
@@ -36,8 +36,8 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match args.what {
         What::Xdp => {
-            setup::ensure(&[Group::Build])?;
-            setup::ensure_what_can_be(Group::Peers);
+            install::ensure(&[Group::Build])?;
+            install::ensure_what_can_be(Group::Peers);
             build_ebpf::build_bench_clocks()?;
             let clocks = [("SECBEAT_BENCH_OBJECT", workspace::bench_object())];
             start("bench-xdp", &args.rest, Profile::Release, &clocks)
@@ -45,8 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::E2e => start("bench-e2e", &args.rest, Profile::Release, &[]),
         What::Load => start("bench-load", &args.rest, Profile::Release, &[]),
         What::Sources => {
-            setup::ensure(&[Group::Test])?;
-            setup::ensure_what_can_be(Group::LogPeers);
+            install::ensure(&[Group::Test])?;
+            install::ensure_what_can_be(Group::LogPeers);
             start("bench-sources", &args.rest, Profile::Release, &[])
         }
         What::Detector => start("bench-detector", &args.rest, Profile::Release, &[]),

@@ -1,8 +1,8 @@
 //! `build-ebpf`: the XDP program, by rustup's nightly or by Debian's Rust.
 
+use crate::install::toolchain::{BpfToolchain, Way};
+use crate::install::{self, Group};
 use crate::process::{path_with, run as run_command, untouched};
-use crate::setup::{self, Group, bpf_linker};
-use crate::toolchain::{BpfToolchain, Way};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 /// The command itself.
 pub(crate) fn run(args: Args) -> Result<()> {
-    setup::ensure(&[Group::Build])?;
+    install::ensure(&[Group::Build])?;
     build()?;
     if args.bench_clocks {
         build_bench_clocks()?;
@@ -42,8 +42,9 @@ pub(crate) fn build_bench_clocks() -> Result<()> {
 
 fn build_with(feature: &str, target: &Path, object: &Path) -> Result<()> {
     let toolchain = BpfToolchain::find()?.context("no Rust here builds for BPF: run `cargo xtask setup`")?;
-    let linker =
-        bpf_linker::find_for(&toolchain).context("bpf-linker is missing: run `cargo xtask setup`")?;
+    let linker = toolchain
+        .linker()
+        .context("bpf-linker is missing: run `cargo xtask setup`")?;
     let linker_dir = linker.parent().context("bpf-linker has no directory")?;
     let why = &toolchain.why;
     let mut cargo = match toolchain.way {

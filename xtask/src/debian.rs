@@ -1,8 +1,8 @@
 //! A Debian of its own, which packages and provisioning scripts can be tried in: its base system, and what the scripts would
 //! otherwise fetch.
 
+use crate::install::{self, Group};
 use crate::process::{as_root, run};
-use crate::setup::{self, Group};
 use crate::workspace;
 use anyhow::{Context, Result};
 use secbeat_programs::DebianProgram;
@@ -15,7 +15,7 @@ const INCLUDED: &str = "systemd,systemd-sysv,iproute2,curl,nginx-light,bpftool";
 
 /// Its root folder, which is root's and nobody may change. Made once.
 pub(crate) fn root() -> Result<PathBuf> {
-    setup::ensure(&[Group::Debian])?;
+    install::ensure(&[Group::Debian])?;
     let root = workspace::target().join("debian").join(RELEASE);
     if root.join("usr/sbin/nginx").exists() {
         return Ok(root);

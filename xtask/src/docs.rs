@@ -1,8 +1,8 @@
 //! `docs`: the docs as a book.
 
+use crate::install::{self, Group, cargo_tools};
 use crate::process::run as run_command;
 use crate::scenario::{self, Profile};
-use crate::setup::{self, Group, cargo_tools};
 use crate::workspace;
 use anyhow::Result;
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Command::new(Profile::Debug.bin_dir().join(REFERENCE)).current_dir(workspace::root()),
         );
     }
-    setup::ensure(&[Group::Docs])?;
+    install::ensure(&[Group::Docs])?;
     run_command(
         Command::new(cargo_tools::MDBOOK.binary())
             .arg("build")

@@ -1,7 +1,7 @@
 //! `fuzz`: libFuzzer against parsers; what it finds out grows the corpora that `cargo test` replays.
 
+use crate::install::{self, Group, cargo_tools};
 use crate::process::{find, output, run as run_command, untouched};
-use crate::setup::{self, Group, cargo_tools};
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -53,7 +53,7 @@ pub(crate) struct Args {
 
 /// The command itself. An input that breaks a property ends it, and is kept under `artifacts`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Group::Fuzz])?;
+    install::ensure(&[Group::Fuzz])?;
     let way = Way::find();
     println!("fuzz: {}", way.why());
     let wanted =

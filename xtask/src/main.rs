@@ -9,13 +9,13 @@ mod demo;
 mod dist;
 mod docs;
 mod fuzz;
+mod install;
 mod lint;
 mod process;
 mod scenario;
 mod setup;
 mod soak;
 mod test;
-mod toolchain;
 mod vm;
 mod workspace;
 

@@ -1,8 +1,8 @@
 //! What `demo`, `behavioral`, `bench` and `test` share: building the fleet, and running its scenarios as root.
 
 use crate::build_ebpf;
+use crate::install::{self, Group};
 use crate::process::{become_command, cargo, ensure_sudo, is_root, run as run_command};
-use crate::setup::{self, Group};
 use crate::workspace;
 use anyhow::Result;
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ impl Profile {
 pub(crate) fn prepare(groups: &[Group]) -> Result<()> {
     // Before the long part, not after it.
     ensure_sudo()?;
-    setup::ensure(groups)?;
+    install::ensure(groups)?;
     build_ebpf::build()
 }
 

@@ -1,8 +1,8 @@
 //! `test`: units as you, then kernel and loop as root, with totals over both.
 
+use crate::install::Group;
 use crate::process::{cargo, is_root, output, shown};
 use crate::scenario::{self, Profile};
-use crate::setup::Group;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 /// What the tests need.
-pub(crate) const GROUPS: [Group; 3] = [Group::Build, Group::Run, Group::Test];
+const GROUPS: [Group; 3] = [Group::Build, Group::Run, Group::Test];
 
 /// A part of the tests, of which only those run whose name contains one of these.
 type Step = fn(&[String]) -> Result<Totals>;
@@ -166,7 +166,19 @@ pub(crate) fn totals_of(line: &str) -> Option<Totals> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Totals, totals_of};
+    use super::{GROUPS, Totals, totals_of};
+    use crate::install::Group;
+    use secbeat_programs::{Program, TestFile, TestProgram};
+
+    #[test]
+    fn the_test_command_installs_every_program_that_the_lab_can_start() {
+        let installed: Vec<_> = GROUPS.into_iter().flat_map(Group::rows).collect();
+        for section in [Program::ROWS, TestProgram::ROWS, TestFile::ROWS] {
+            for row in section {
+                assert!(installed.contains(row), "{row:?}");
+            }
+        }
+    }
 
     #[test]
     fn totals_are_read_from_libtest_result_lines() {

@@ -1,9 +1,10 @@
 //! What the daemons say of themselves: manual pages, completions, schemas of their configs, and what they are made of.
 
 use super::DAEMONS;
+use crate::install::cargo_tools;
 use crate::process::{cargo, output_bytes, run as run_command};
 use crate::scenario::Profile;
-use crate::{setup, workspace};
+use crate::workspace;
 use anyhow::{Context, Result};
 use std::fs;
 use std::process::Command;
@@ -39,7 +40,7 @@ pub(super) fn make() -> Result<()> {
             "--cargo-package",
             daemon,
         ])
-        .env("PATH", setup::cargo_tools::on_path()?);
+        .env("PATH", cargo_tools::on_path()?);
         files.push((sbom.join(format!("{daemon}.cdx.json")), output_bytes(&mut list)?));
         for (path, text) in files {
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

@@ -5,9 +5,9 @@ mod nats;
 mod tarball;
 mod verify;
 
+use crate::install::{self, Group, cargo_tools};
 use crate::process::{cargo, output, run as run_command};
 use crate::scenario::{self, DAEMONS, Profile};
-use crate::setup::{self, Group};
 use crate::{build_ebpf, workspace};
 use anyhow::{Context, Result, ensure};
 use secbeat_programs::DistProgram;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Builds it all.
 pub(crate) fn make() -> Result<()> {
-    setup::ensure(&[Group::Build, Group::Dist])?;
+    install::ensure(&[Group::Build, Group::Dist])?;
     build_ebpf::build()?;
     scenario::build(Profile::Release, &DAEMONS)?;
     let dist = workspace::dist();
@@ -66,7 +66,7 @@ fn packages(folder: &Path, suffix: Option<&str>) -> Result<()> {
             "--output",
         ])
         .arg(folder)
-        .env("PATH", setup::cargo_tools::on_path()?);
+        .env("PATH", cargo_tools::on_path()?);
         if let Some(suffix) = suffix {
             deb.args(["--deb-version", &(version()? + suffix)]);
         }

@@ -1,7 +1,8 @@
 //! The package `secbeat-nats`: nothing of it is compiled here, so it needs no cargo.
 
+use crate::install::nats;
 use crate::process::{output, run as run_command};
-use crate::{setup, workspace};
+use crate::workspace;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -62,7 +63,7 @@ pub(super) fn package(folder: &Path, suffix: &str) -> Result<()> {
     let architecture = output(Command::new("dpkg").arg("--print-architecture"))?;
     let control = fs::read_to_string(&template)
         .with_context(|| format!("cannot read {}", template.display()))?
-        .replace("@VERSION@", &format!("{}{suffix}", setup::nats_version()))
+        .replace("@VERSION@", &format!("{}{suffix}", nats::CURRENT.version))
         .replace("@ARCHITECTURE@", &architecture);
     fs::write(tree.join("DEBIAN/control"), control)
         .context("cannot write the control file of secbeat-nats")?;

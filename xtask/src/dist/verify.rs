@@ -1,14 +1,14 @@
 //! The packages, installed, upgraded and purged in a Debian of their own.
 
 use super::packages;
-use crate::setup::{self, Group};
+use crate::install::{self, Group};
 use crate::{debian, test, workspace};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 
 /// Makes a later version of the packages too, and runs the test.
 pub(super) fn run() -> Result<()> {
-    setup::ensure(&[Group::Run, Group::Test])?;
+    install::ensure(&[Group::Run, Group::Test])?;
     let later = workspace::dist().join("later");
     fs::create_dir_all(&later).with_context(|| format!("cannot create {}", later.display()))?;
     packages(&later, Some("+later"))?;

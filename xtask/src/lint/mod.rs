@@ -3,8 +3,8 @@
 mod architecture;
 mod floors;
 
+use crate::install::{self, Group};
 use crate::process::{cargo, output, run as run_command};
-use crate::setup::{self, Group};
 use crate::workspace;
 use anyhow::{Result, bail};
 use secbeat_programs::LintProgram;
@@ -36,8 +36,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         eprintln!("lint: {error:#}");
         failed.push("architecture");
     }
-    setup::ensure(&[Group::Lint])?;
-    setup::ensure_what_can_be(Group::Machines);
+    install::ensure(&[Group::Lint])?;
+    install::ensure_what_can_be(Group::Machines);
     for (name, mut step) in steps()? {
         println!("lint: {name}");
         if let Err(error) = run_command(&mut step) {

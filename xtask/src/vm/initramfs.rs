@@ -1,9 +1,9 @@
 //! The guest's only file system: an init script, the checks with what they start, their libraries, and modules.
 
-use super::GUEST_PROGRAMS;
 use super::checks::{Checks, EXECUTABLE, RUNS};
 use super::kernel::Kernel;
 use super::newc::Archive;
+use crate::install::GUEST_PROGRAMS;
 use crate::process::shown;
 use crate::workspace;
 use anyhow::{Context, Result, ensure};

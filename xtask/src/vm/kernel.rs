@@ -3,8 +3,8 @@
 use super::newc::Archive;
 use super::package::Package;
 use super::{modules, scratch::remove};
+use crate::install::apt;
 use crate::process::run;
-use crate::setup;
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::fmt;
@@ -73,7 +73,7 @@ pub(super) fn fetch(series: Series, scratch: &Path) -> Result<Kernel> {
         if let Err(error) = newest.download(&fetched) {
             // Debian removes a version soon after the next one, so old lists name what is gone.
             eprintln!("vm: {error:#}; once more with apt's newest lists");
-            setup::update_package_lists()?;
+            apt::update_lists()?;
             newest = Package::newest(series)?;
             newest.download(&fetched)?;
         }

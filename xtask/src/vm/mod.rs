@@ -14,29 +14,15 @@ mod report;
 mod scratch;
 
 use crate::build_ebpf;
-use crate::setup::{self, Group};
+use crate::install::{self, Group};
 use anyhow::{Context, Result, bail, ensure};
 use checks::Checks;
 use kernel::Series;
 use report::Report;
 use scratch::Scratch;
-use secbeat_programs::{Program, Row, TestProgram};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
-
-/// Programs that the lab starts in a guest. Busybox has applets of these names too, which can less.
-const GUEST_PROGRAMS: [Row; 3] = [
-    Program::Ip.row(),
-    Program::Nsenter.row(),
-    TestProgram::Timeout.row(),
-];
-
-/// Programs of the lab that this command needs: the guests' and the one that starts QEMU.
-pub(crate) const LAB_PROGRAMS: [Row; 4] = {
-    let [ip, nsenter, timeout] = GUEST_PROGRAMS;
-    [ip, nsenter, timeout, TestProgram::Setpriv.row()]
-};
 
 /// Run what depends on the kernel in Debian's kernels, in QEMU.
 #[derive(clap::Args)]
@@ -62,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.machines {
         return machines::run(args.kernel.unwrap_or(Series::V6_1));
     }
-    setup::ensure(&[Group::Build, Group::Vm])?;
+    install::ensure(&[Group::Build, Group::Vm])?;
     build_ebpf::build()?;
     let checks = Checks::build()?;
     println!(

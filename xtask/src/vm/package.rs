@@ -1,8 +1,8 @@
 //! Debian's kernels as packages: apt finds the newest, and checks its signatures when it fetches it.
 
 use super::kernel::Series;
+use crate::install::apt;
 use crate::process::{find, output, run};
-use crate::setup;
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn newest_package(series: Series) -> Result<String> {
     if let Some(package) = newest_known(series)? {
         return Ok(package);
     }
-    setup::update_package_lists()?;
+    apt::update_lists()?;
     match newest_known(series)? {
         Some(package) => Ok(package),
         None => bail!(

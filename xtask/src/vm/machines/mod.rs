@@ -6,7 +6,7 @@ use super::guest::{lines_of, tail};
 use super::kernel::{self, Series};
 use super::scratch::Scratch;
 use crate::dist;
-use crate::setup::{self, Group};
+use crate::install::{self, Group};
 use anyhow::{Context, Result, bail, ensure};
 use secbeat_programs::{TestProgram, VmProgram};
 use std::fs::File;
@@ -44,7 +44,7 @@ const MACHINES: [Machine; 3] = [
 /// Boots them, shows what they print, and fails unless all were provisioned and the behavioural test passed.
 pub(super) fn run(series: Series) -> Result<()> {
     dist::make()?;
-    setup::ensure(&[Group::Vm, Group::Debian])?;
+    install::ensure(&[Group::Vm, Group::Debian])?;
     let scratch = Scratch::new()?;
     let kernel = kernel::fetch(series, scratch.path())?;
     let initramfs = image::initramfs(&kernel, scratch.path())?;

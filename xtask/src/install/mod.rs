@@ -1,27 +1,25 @@
-//! `setup`: installs what is missing, part by part; looking takes a fraction of a second.
+//! Installs what the commands need and is missing, part by part; looking takes a fraction of a second.
 
-pub(crate) mod bpf_linker;
+pub(crate) mod apt;
+mod bpf_linker;
 mod bpffs;
 pub(crate) mod cargo_tools;
-mod nats;
+pub(crate) mod nats;
 mod packages;
-
-pub(crate) use packages::update_lists as update_package_lists;
+pub(crate) mod toolchain;
 
 use anyhow::{Result, bail};
+use secbeat_programs::{
+    DebianProgram, DistProgram, FilterPeer, FuzzProgram, LintProgram, LogPeer, Program, Row, TestFile,
+    TestProgram, VmProgram,
+};
 
-/// The version of nats-server that SecBeat is tested with.
-pub(crate) fn nats_version() -> &'static str {
-    nats::CURRENT.version
-}
-
-/// Install what is missing for building, running and linting.
-#[derive(Clone, Copy, clap::Args)]
-pub(crate) struct Args {
-    /// Only report what is missing, and fail if anything is
-    #[arg(long)]
-    check: bool,
-}
+/// Programs of the lab that `vm` puts into its guests. Busybox has applets of these names too, which can less.
+pub(crate) const GUEST_PROGRAMS: [Row; 3] = [
+    Program::Ip.row(),
+    Program::Nsenter.row(),
+    TestProgram::Timeout.row(),
+];
 
 /// What a command needs; `demo` should not wait for the linters to compile.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +50,24 @@ pub(crate) enum Group {
     Debian,
 }
 
+impl Group {
+    /// The rows of the table that it needs.
+    pub(crate) fn rows(self) -> Vec<Row> {
+        match self {
+            Self::Run => Program::ROWS.to_vec(),
+            Self::Test => [TestProgram::ROWS, TestFile::ROWS].concat(),
+            Self::Vm => [VmProgram::ROWS, &GUEST_PROGRAMS, &[TestProgram::Setpriv.row()]].concat(),
+            Self::Machines => LintProgram::ROWS.to_vec(),
+            Self::Peers => FilterPeer::ROWS.to_vec(),
+            Self::LogPeers => LogPeer::ROWS.to_vec(),
+            Self::Fuzz => FuzzProgram::ROWS.to_vec(),
+            Self::Dist => DistProgram::ROWS.to_vec(),
+            Self::Debian => DebianProgram::ROWS.to_vec(),
+            Self::Build | Self::Lint | Self::Docs => Vec::new(),
+        }
+    }
+}
+
 /// Groups of which a command goes on without what cannot be installed.
 const OPTIONAL: [Group; 3] = [Group::Machines, Group::Peers, Group::LogPeers];
 
@@ -61,17 +77,6 @@ trait Part {
     fn missing(&self) -> Result<Vec<String>>;
     /// Installs what is missing.
     fn install(&self) -> Result<()>;
-}
-
-/// The command itself: everything, or only the report.
-pub(crate) fn run(args: Args) -> Result<()> {
-    let groups = [Group::Build, Group::Run, Group::Test, Group::Lint];
-    if args.check {
-        return check(&groups);
-    }
-    ensure(&groups)?;
-    println!("setup: nothing is missing");
-    Ok(())
 }
 
 /// Installs what is missing of these groups.
@@ -105,30 +110,24 @@ pub(crate) fn ensure_what_can_be(group: Group) {
     }
 }
 
-fn check(groups: &[Group]) -> Result<()> {
+/// What is missing of these groups, as names for the reader.
+pub(crate) fn missing(groups: &[Group]) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     for part in parts(groups) {
         missing.extend(part.missing()?);
     }
-    if missing.is_empty() {
-        println!("setup: nothing is missing");
-        return Ok(());
-    }
-    for name in &missing {
-        println!("missing: {name}");
-    }
-    bail!("{} missing; `cargo xtask setup` installs them", missing.len());
+    Ok(missing)
 }
 
 /// In the order of installation: a part may need what an earlier one installs.
 fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     let (optional, needed): (Vec<_>, Vec<_>) = groups.iter().partition(|group| OPTIONAL.contains(group));
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(packages::Packages::new(needed))];
-    for row in optional.into_iter().flat_map(packages::rows) {
+    for row in optional.into_iter().flat_map(Group::rows) {
         parts.push(Box::new(row));
     }
     if groups.contains(&Group::Build) {
-        parts.push(Box::new(packages::LlvmPackages));
+        parts.push(Box::new(bpf_linker::LlvmPackages));
         parts.push(Box::new(bpf_linker::BpfLinker));
     }
     if groups.contains(&Group::Run) {
@@ -161,23 +160,11 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Group, packages};
-    use crate::test;
-    use secbeat_programs::{Program, TestFile, TestProgram};
-
-    #[test]
-    fn the_test_command_installs_every_program_that_the_lab_can_start() {
-        let installed: Vec<_> = test::GROUPS.into_iter().flat_map(packages::rows).collect();
-        for section in [Program::ROWS, TestProgram::ROWS, TestFile::ROWS] {
-            for row in section {
-                assert!(installed.contains(row), "{row:?}");
-            }
-        }
-    }
+    use super::{Group, TestProgram};
 
     #[test]
     fn the_demo_waits_for_no_program_of_the_tests() {
-        let rows = packages::rows(Group::Run);
+        let rows = Group::Run.rows();
         assert!(TestProgram::ROWS.iter().all(|row| !rows.contains(row)));
     }
 }
