@@ -1,7 +1,8 @@
 //! The emulated machine: two processors and two network cards wired to each other, for as long as its checks take.
 
-use super::kernel::{Kernel, Series};
+use super::kernel::Kernel;
 use super::report::Report;
+use super::series::Series;
 use anyhow::{Context, Result};
 use secbeat_programs::{TestProgram, VmProgram};
 use std::fs::{self, File};

@@ -1,8 +1,8 @@
 //! How many instructions the verifier processes for each program: the program's true complexity, and what a kernel's limit of
 //! a million counts. It grows by leaps when a loop or a branch is added, so a record of it is kept.
 
-use super::kernel::Series;
 use super::report::Report;
+use super::series::Series;
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;

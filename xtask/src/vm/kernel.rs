@@ -2,40 +2,16 @@
 
 use super::newc::Archive;
 use super::package::Package;
+use super::series::Series;
 use super::{modules, scratch::remove};
 use crate::install::apt;
 use crate::process::run;
 use crate::workspace;
 use anyhow::{Context, Result};
-use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// A long-term kernel that Debian keeps up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Series {
-    /// Debian 12
-    #[value(name = "6.1")]
-    V6_1,
-    /// Debian 13, and in Debian 12 by choice
-    #[value(name = "6.12")]
-    V6_12,
-}
-
-impl Series {
-    pub(super) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
-}
-
-impl fmt::Display for Series {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::V6_1 => "6.1",
-            Self::V6_12 => "6.12",
-        })
-    }
-}
 
 /// A kernel, ready to boot.
 pub(super) struct Kernel {

@@ -12,14 +12,15 @@ mod newc;
 mod package;
 mod report;
 mod scratch;
+mod series;
 
 use crate::build_ebpf;
 use crate::install::{self, Group};
 use anyhow::{Context, Result, bail, ensure};
 use checks::Checks;
-use kernel::Series;
 use report::Report;
 use scratch::Scratch;
+use series::Series;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;

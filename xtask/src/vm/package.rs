@@ -1,6 +1,6 @@
 //! Debian's kernels as packages: apt finds the newest, and checks its signatures when it fetches it.
 
-use super::kernel::Series;
+use super::series::Series;
 use crate::install::apt;
 use crate::process::{find, output, run};
 use anyhow::{Context, Result, bail, ensure};

@@ -3,8 +3,9 @@
 mod image;
 
 use super::guest::{lines_of, tail};
-use super::kernel::{self, Series};
+use super::kernel;
 use super::scratch::Scratch;
+use super::series::Series;
 use crate::dist;
 use crate::install::{self, Group};
 use anyhow::{Context, Result, bail, ensure};
