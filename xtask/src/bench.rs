@@ -3,7 +3,7 @@
 
 use crate::install::{self, Group};
 use crate::scenario::{Profile, start};
-use crate::{build_ebpf, workspace};
+use crate::{workspace, xdp_program};
 use anyhow::Result;
 use std::ffi::OsString;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Xdp => {
             install::ensure(&[Group::Build])?;
             install::ensure_what_can_be(Group::Peers);
-            build_ebpf::build_bench_clocks()?;
+            xdp_program::build_bench_clocks()?;
             let clocks = [("SECBEAT_BENCH_OBJECT", workspace::bench_object())];
             start("bench-xdp", &args.rest, Profile::Release, &clocks)
         }

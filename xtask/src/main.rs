@@ -18,6 +18,7 @@ mod soak;
 mod test;
 mod vm;
 mod workspace;
+mod xdp_program;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,9 +1,8 @@
 //! What `demo`, `behavioral`, `bench` and `test` share: building the fleet, and running its scenarios as root.
 
-use crate::build_ebpf;
 use crate::install::{self, Group};
 use crate::process::{become_command, cargo, ensure_sudo, is_root, run as run_command};
-use crate::workspace;
+use crate::{workspace, xdp_program};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,7 +30,7 @@ pub(crate) fn prepare(groups: &[Group]) -> Result<()> {
     // Before the long part, not after it.
     ensure_sudo()?;
     install::ensure(groups)?;
-    build_ebpf::build()
+    xdp_program::build()
 }
 
 /// The daemons, of which the edge embeds the XDP program.

@@ -8,7 +8,7 @@ mod verify;
 use crate::install::{self, Group, cargo_tools};
 use crate::process::{cargo, output, run as run_command};
 use crate::scenario::{self, DAEMONS, Profile};
-use crate::{build_ebpf, workspace};
+use crate::{workspace, xdp_program};
 use anyhow::{Context, Result, ensure};
 use secbeat_programs::DistProgram;
 use std::fs;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Builds it all.
 pub(crate) fn make() -> Result<()> {
     install::ensure(&[Group::Build, Group::Dist])?;
-    build_ebpf::build()?;
+    xdp_program::build()?;
     scenario::build(Profile::Release, &DAEMONS)?;
     let dist = workspace::dist();
     if dist.exists() {

@@ -14,8 +14,8 @@ mod report;
 mod scratch;
 mod series;
 
-use crate::build_ebpf;
 use crate::install::{self, Group};
+use crate::xdp_program;
 use anyhow::{Context, Result, bail, ensure};
 use checks::Checks;
 use report::Report;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return machines::run(args.kernel.unwrap_or(Series::V6_1));
     }
     install::ensure(&[Group::Build, Group::Vm])?;
-    build_ebpf::build()?;
+    xdp_program::build()?;
     let checks = Checks::build()?;
     println!(
         "vm: the tests `{}`; `cargo xtask test` runs the rest, which needs nginx and NATS, in the running kernel",
