@@ -1,9 +1,12 @@
 //! SecBeat's developer commands. Scripts, the Makefile and CI only call these.
+//!
+//! A command has a module of its name. The other modules are what commands share, and import no command.
 #![forbid(unsafe_code)]
 
 mod behavioral;
 mod bench;
 mod build_ebpf;
+mod cargo_test;
 mod debian;
 mod demo;
 mod dist;

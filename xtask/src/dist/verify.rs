@@ -2,7 +2,7 @@
 
 use super::packages;
 use crate::install::{self, Group};
-use crate::{debian, test, workspace};
+use crate::{cargo_test, debian, workspace};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 
@@ -16,7 +16,7 @@ pub(super) fn run() -> Result<()> {
         ("SECBEAT_DIST", workspace::dist()),
         ("SECBEAT_DEBIAN", debian::root()?),
     ];
-    let totals = test::ignored("packages", &[], &places)?;
+    let totals = cargo_test::ignored("packages", &[], &places)?;
     ensure!(
         totals.failed == 0 && totals.passed > 0,
         "the packages are not as they should be"

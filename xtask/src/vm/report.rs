@@ -1,6 +1,6 @@
 //! What a guest says of its checks, line by line.
 
-use crate::test::totals_of;
+use crate::cargo_test::totals_of;
 use std::collections::BTreeMap;
 
 /// What became of the checks in one kernel.
