@@ -9,7 +9,8 @@ use std::{
 use crate::bench::{
     subject::{Fate, Subject},
     syscall,
-    track::{Reach, Run, Track},
+    tally::Reach,
+    track::{Run, Track},
 };
 
 /// Test-runs of a sample, of which the shorter half counts: whatever disturbs one makes it longer.

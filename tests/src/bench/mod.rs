@@ -14,9 +14,12 @@ pub mod programs;
 pub mod report;
 pub mod requirement;
 pub mod resident;
+mod sources;
 pub mod stats;
 pub mod subject;
 pub mod syscall;
 pub mod tally;
 pub mod track;
 pub mod two_cpus;
+
+pub use tally::Reach;

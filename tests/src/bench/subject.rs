@@ -1,7 +1,6 @@
 //! What is measured: a program, the frame it meets, and what must become of it.
 
 use std::{
-    net::IpAddr,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -13,8 +12,11 @@ use secbeat_common::{
 };
 
 use crate::{
-    bench::{peers, programs},
-    lab::{bpf::Filter, frames, paths},
+    bench::{
+        programs,
+        sources::{BANNED_V4, address, frame_of, others},
+    },
+    lab::{bpf::Filter, paths},
 };
 
 /// The variants of the program in the bench object: their names in the object and in the report.
@@ -25,8 +27,6 @@ const VARIANTS: [(&str, &str); 4] = [
     ("with_boot", "hit v4, boot clock"),
 ];
 
-/// The source that the filters compared here ban.
-pub const BANNED_V4: &str = "198.51.100.7";
 const BANNED_V6: &str = "2001:db8:bad:1::7";
 /// Banned, but never compared with the allowlist, so that each of its packets is looked up there.
 const UNCOMPARED_V4: &str = "198.51.100.9";
@@ -175,7 +175,7 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     for source in [UNCOMPARED_V4, UNCOMPARED_V6] {
         filter.ban(address(source), uncompared);
     }
-    for other in peers::others() {
+    for other in others() {
         filter.ban(other.into(), lasting_ban());
     }
     Arc::new(filter)
@@ -203,13 +203,4 @@ pub(super) fn lasting_ban() -> Ban {
         unallowed_in: GENERATION,
         ..Ban::default()
     }
-}
-
-/// The frame that a source sends here.
-pub(super) fn frame_of(source: &str) -> Vec<u8> {
-    frames::datagram_from(address(source), &[])
-}
-
-fn address(text: &str) -> IpAddr {
-    text.parse().expect("a literal address")
 }

@@ -6,8 +6,8 @@ use crate::bench::{
     contender::{Contender, FRAMES_DROPPED_BY_XDP, Rows, Sample},
     cpus,
     subject::{ALWAYS_DROP, HIT_V4, Subject},
-    tally::check_counted,
-    track::{Reach, Track},
+    tally::{Reach, check_counted},
+    track::Track,
 };
 
 /// The limit with two CPUs at work.
