@@ -3,6 +3,7 @@
 
 pub mod contender;
 pub mod cpus;
+pub mod demand;
 pub mod gro;
 pub mod map;
 pub mod measure;
@@ -22,4 +23,6 @@ pub mod tally;
 pub mod track;
 pub mod two_cpus;
 
+pub use demand::overall;
+pub use requirement::demands;
 pub use tally::Reach;

@@ -9,9 +9,9 @@ use std::{
 
 use crate::{
     bench::{
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::{
         fleet::{self, Fleet},

@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     bench::{
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::{client::Client, nats::NatsServer, netns::Namespace, paths, process::Daemon, wait::wait_until},
 };

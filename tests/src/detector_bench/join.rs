@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     bench::{
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::{
         fleet::{self, Fleet},

@@ -14,9 +14,9 @@ use secbeat_orchestrator_core::evidence::{DEFAULT_MEMORY, Journal};
 
 use crate::bench::{
     cpus,
-    outcome::{Demand, Outcome, Row},
+    demand::{Demand, Limit},
+    outcome::{Outcome, Row},
     parts::Options,
-    requirement::Limit,
     resident::resident_bytes,
 };
 

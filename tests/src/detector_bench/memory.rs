@@ -6,10 +6,10 @@ use secbeat_orchestrator_core::analyzers::{DetectConfig, UpstreamId, Upstreams, 
 
 use super::{MISSING, START_MS, sighting};
 use crate::bench::{
-    outcome::{Demand, Outcome, Row},
+    demand::{Demand, Limit},
+    outcome::{Outcome, Row},
     parts::Options,
     report::Missing,
-    requirement::Limit,
     resident::resident_bytes,
 };
 

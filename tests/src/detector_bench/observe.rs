@@ -11,9 +11,9 @@ use super::{MISSING, START_MS, sighting, source};
 use crate::{
     bench::{
         cpus,
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::random::Random,
 };

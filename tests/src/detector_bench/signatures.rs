@@ -11,9 +11,9 @@ use secbeat_common::{
 use super::join::command;
 use crate::bench::{
     cpus,
-    outcome::{Demand, Outcome, Row},
+    demand::{Demand, Limit},
+    outcome::{Outcome, Row},
     parts::Options,
-    requirement::Limit,
 };
 
 /// Commands of a round, some times as many as are verified together.

@@ -12,10 +12,13 @@ use tempfile::TempDir;
 
 use super::{
     Options,
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
     telemetry::{patient_fleet, throughput},
 };
-use crate::{bench::requirement::Limit, lab::fleet::Fleet};
+use crate::{
+    bench::demand::{Demand, Limit},
+    lab::fleet::Fleet,
+};
 
 /// How long the load lasts.
 const LOAD: Duration = Duration::from_secs(120);

@@ -7,10 +7,14 @@ use secbeat_logs::{Format, Line, Lines};
 use super::{
     Options,
     generate::{self, Visits},
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
 };
 use crate::{
-    bench::{cpus, report::Missing, requirement::Limit},
+    bench::{
+        cpus,
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::paths,
 };
 

@@ -9,11 +9,14 @@ use tempfile::TempDir;
 
 use super::{
     Options,
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
     telemetry::patient_fleet,
 };
 use crate::{
-    bench::{report::Missing, requirement::Limit},
+    bench::{
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::{
         executable::{Program, TestProgram},
         fleet::{Family, Fleet},

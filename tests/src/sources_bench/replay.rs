@@ -14,10 +14,14 @@ use serde_json::Value;
 use super::{
     Options,
     generate::{self, Visits},
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
 };
 use crate::{
-    bench::{cpus, report::Missing, requirement::Limit},
+    bench::{
+        cpus,
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::{executable::Executable as _, paths},
 };
 

@@ -4,10 +4,13 @@ use std::process::Output;
 
 use super::{
     Options,
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
 };
 use crate::{
-    bench::{report::Missing, requirement::Limit},
+    bench::{
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::{
         executable::TestProgram,
         fleet::{self, Family, Fleet},
