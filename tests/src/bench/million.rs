@@ -28,9 +28,9 @@ use crate::{
     lab::{bpf::Filter, paths},
 };
 
-pub const ONE: &str = "secbeat, 1 ban drawn";
-pub const MILLION: &str = "secbeat, 1 million drawn";
-pub const BARE_MILLION: &str = "bare lookup, 1 million drawn";
+pub(super) const ONE: &str = "secbeat, 1 ban drawn";
+pub(super) const MILLION: &str = "secbeat, 1 million drawn";
+pub(super) const BARE_MILLION: &str = "bare lookup, 1 million drawn";
 
 const BANS: u32 = 1_000_000;
 /// Slots for them, so that none is evicted: a frame that passes fails the run.
@@ -52,8 +52,7 @@ struct Drawn {
 }
 
 /// The rows, or the reason why they cannot be measured here.
-#[must_use]
-pub fn all(track: &Rc<Track>) -> Rows {
+pub(super) fn all(track: &Rc<Track>) -> Rows {
     let rows = [ONE, MILLION, BARE_MILLION];
     let available = available_kb();
     if available.is_none_or(|kb| kb < MEMORY_NEEDED_KB) {

@@ -12,7 +12,7 @@ use crate::bench::{
 
 /// A number made of two rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Figure {
+pub(super) enum Figure {
     /// The time of the first by that of the second, in live frames.
     Ratio(&'static str, &'static str),
     /// Nanoseconds that the first takes longer than the second, in test-runs.
@@ -21,7 +21,7 @@ pub enum Figure {
 
 /// One demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Requirement {
+pub(super) struct Requirement {
     figure: Figure,
     limit: Limit,
     /// What is hoped for beyond the limit, in the same direction.

@@ -54,27 +54,27 @@ pub(super) const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
 
 /// What becomes of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     Dropped,
     Passed,
 }
 
 /// What the harness costs.
-pub const EMPTY: &str = "empty (pass)";
+pub(super) const EMPTY: &str = "empty (pass)";
 /// The limit that hits are compared with.
-pub const ALWAYS_DROP: &str = "always drop";
+pub(super) const ALWAYS_DROP: &str = "always drop";
 /// The program as it is, passing an IPv4 source that nobody banned.
-pub const MISS_V4: &str = "secbeat miss v4";
+pub(super) const MISS_V4: &str = "secbeat miss v4";
 /// The program as it is, passing an IPv6 source that nobody banned.
-pub const MISS_V6: &str = "secbeat miss v6";
+pub(super) const MISS_V6: &str = "secbeat miss v6";
 /// The program as it is, dropping an IPv4 source.
-pub const HIT_V4: &str = "secbeat hit v4";
+pub(super) const HIT_V4: &str = "secbeat hit v4";
 /// The program as it is, dropping an IPv6 source.
-pub const HIT_V6: &str = "secbeat hit v6";
+pub(super) const HIT_V6: &str = "secbeat hit v6";
 
 /// One thing to measure.
 #[derive(Debug)]
-pub struct Subject {
+pub(super) struct Subject {
     pub name: &'static str,
     pub program: OwnedFd,
     pub frame: Vec<u8>,
@@ -110,8 +110,7 @@ impl Subject {
     }
 
     /// Packets that the program has counted as what it should count them as; `None` when it does not count.
-    #[must_use]
-    pub fn counted(&self) -> Option<u64> {
+    pub(super) fn counted(&self) -> Option<u64> {
         self.counted
             .as_ref()
             .map(|(filter, verdict)| filter.counters()[*verdict as usize].packets)
@@ -119,8 +118,7 @@ impl Subject {
 }
 
 /// The XDP programs that are measured by themselves and on one track. Without the bench object, all but the clock variants.
-#[must_use]
-pub fn all() -> Vec<Subject> {
+pub(super) fn all() -> Vec<Subject> {
     let ours = filter_with_bans(&paths::bpf_object());
     let mut subjects = vec![
         Subject::raw(EMPTY, programs::empty().expect("loading a program"), Fate::Passed),

@@ -88,7 +88,7 @@ impl Tally {
 /// # Errors
 ///
 /// When it has not.
-pub fn check_counted(after: Option<u64>, before: Option<u64>, count: u64) -> Result<(), String> {
+pub(super) fn check_counted(after: Option<u64>, before: Option<u64>, count: u64) -> Result<(), String> {
     match after.zip(before).map(|(after, before)| after - before) {
         Some(counted) if counted != count => Err(format!("{count} frames were sent, it counted {counted}")),
         _ => Ok(()),

@@ -22,8 +22,7 @@ const LIMIT: f64 = 128.0;
 const UNIT: &str = "bytes of resident memory a source";
 
 /// Measures a million sources with one error event each, the same with whole answers, and a flood of 50 million addresses.
-#[must_use]
-pub fn measure(_: Options) -> Outcome {
+pub(super) fn measure(_: Options) -> Outcome {
     let events = sources(
         "a million sources with one error event",
         |detector, n, upstream| {

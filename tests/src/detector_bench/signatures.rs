@@ -26,8 +26,7 @@ const LIMIT_US: f64 = 200.0;
 /// # Panics
 ///
 /// When a command does not open.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let key = SecretKey::generate().expect("a key");
     let trust: Trust = [key.public()].into_iter().collect();

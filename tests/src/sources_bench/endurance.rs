@@ -39,8 +39,7 @@ const CLIENTS: u64 = 2_000;
 const SETTLE: Duration = Duration::from_secs(20);
 
 /// Measures the proxy under wrk, then the follower of a log; each for two minutes, whatever the rounds.
-#[must_use]
-pub fn measure(_: Options) -> Outcome {
+pub(super) fn measure(_: Options) -> Outcome {
     let mut outcome = proxy();
     outcome.extend(log());
     outcome

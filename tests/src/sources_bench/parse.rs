@@ -40,8 +40,7 @@ struct Log {
 /// # Panics
 ///
 /// When the real log cannot be read.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let real = paths::workspace().join("secbeat-common/logs/fixtures/elastic-apache.log");
     let logs = [

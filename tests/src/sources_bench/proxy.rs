@@ -151,8 +151,7 @@ fn milliseconds(text: &str) -> Option<f64> {
 }
 
 /// Measures both, in turns.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     let row =
         |what: &str, unit| ["secbeat-edge", "nginx"].map(|who| Row::new(format!("proxy {who}{what}"), unit));
     let mut rates = row("", "requests/s");

@@ -39,8 +39,7 @@ const FAIL2BAN_FILTER: &str = r#"^<HOST> \S+ \S+ \[\] "[^"]*" [45]\d\d "#;
 /// # Panics
 ///
 /// When no temporary folder can be written.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();
