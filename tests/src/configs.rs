@@ -10,7 +10,7 @@ use secbeat_daemon::config::ConfigError;
 /// # Panics
 ///
 /// When one refuses it without saying in a line what is wrong, or takes it and cannot work with it.
-pub fn check(text: &[u8]) {
+pub(crate) fn check(text: &[u8]) {
     let mut file = File::from(memfd_create("config", MFdFlags::empty()).expect("a file in memory"));
     file.write_all(text).expect("writing it");
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));

@@ -13,7 +13,8 @@
 )]
 
 pub mod bench;
-pub mod configs;
+#[cfg(test)]
+mod configs;
 pub mod detector_bench;
 pub mod differential;
 pub mod lab;

@@ -9,7 +9,8 @@ use std::{
 use crate::bench::{
     subject::{Fate, Subject},
     syscall,
-    track::{Reach, Run, Track},
+    tally::Reach,
+    track::{Run, Track},
 };
 
 /// Test-runs of a sample, of which the shorter half counts: whatever disturbs one makes it longer.
@@ -17,9 +18,9 @@ const TEST_RUNS: usize = 20;
 /// Packets of one.
 const TEST_RUN_PACKETS: u32 = 200_000;
 /// Enough that setting up and taking down a run, which wait for RCU grace periods of several ms, are lost in it.
-pub const FRAMES_DROPPED_BY_XDP: u32 = 64 * 65_536;
+pub(super) const FRAMES_DROPPED_BY_XDP: u32 = 64 * 65_536;
 /// Fewer, since each goes on into the stack.
-pub const FRAMES_INTO_STACK: u32 = 64 * 16_384;
+pub(super) const FRAMES_INTO_STACK: u32 = 64 * 16_384;
 
 /// What one round says about a contender, in nanoseconds per packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,11 +47,11 @@ pub trait Contender {
 }
 
 /// Contenders by name, or why one cannot be measured on this machine.
-pub type Rows = Vec<(&'static str, Result<Box<dyn Contender>, String>)>;
+pub(super) type Rows = Vec<(&'static str, Result<Box<dyn Contender>, String>)>;
 
 /// An XDP program, attached for the length of a run to a track that others use too.
 #[derive(Debug)]
-pub struct OnTrack {
+pub(super) struct OnTrack {
     pub subject: Rc<Subject>,
     pub track: Rc<Track>,
 }

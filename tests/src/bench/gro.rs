@@ -17,7 +17,7 @@ struct Value {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn switch_on(interface: &str) -> io::Result<()> {
+pub(super) fn switch_on(interface: &str) -> io::Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let mut value = Value {
         command: ETHTOOL_SGRO,

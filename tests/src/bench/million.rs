@@ -20,15 +20,17 @@ use crate::{
         contender::{Contender, FRAMES_DROPPED_BY_XDP, Rows, Sample},
         map::LruHash,
         programs::{bare, generator},
-        subject::{self, frame_of},
-        track::{Reach, Run, Track},
+        sources::{BANNED_V4, frame_of},
+        subject,
+        tally::Reach,
+        track::{Run, Track},
     },
     lab::{bpf::Filter, paths},
 };
 
-pub const ONE: &str = "secbeat, 1 ban drawn";
-pub const MILLION: &str = "secbeat, 1 million drawn";
-pub const BARE_MILLION: &str = "bare lookup, 1 million drawn";
+pub(super) const ONE: &str = "secbeat, 1 ban drawn";
+pub(super) const MILLION: &str = "secbeat, 1 million drawn";
+pub(super) const BARE_MILLION: &str = "bare lookup, 1 million drawn";
 
 const BANS: u32 = 1_000_000;
 /// Slots for them, so that none is evicted: a frame that passes fails the run.
@@ -50,8 +52,7 @@ struct Drawn {
 }
 
 /// The rows, or the reason why they cannot be measured here.
-#[must_use]
-pub fn all(track: &Rc<Track>) -> Rows {
+pub(super) fn all(track: &Rc<Track>) -> Rows {
     let rows = [ONE, MILLION, BARE_MILLION];
     let available = available_kb();
     if available.is_none_or(|kb| kb < MEMORY_NEEDED_KB) {
@@ -87,7 +88,7 @@ impl Drawn {
             name,
             program: program.as_fd().try_clone_to_owned()?,
             generator: generator::drawing(track.sender_ifindex(), FIRST, count)?,
-            frame: frame_of(subject::BANNED_V4),
+            frame: frame_of(BANNED_V4),
             filter: Some(Rc::new(filter)),
             _map: None,
             track: Rc::clone(track),
@@ -103,7 +104,7 @@ impl Drawn {
             name,
             program: bare::lookup(map.as_fd())?,
             generator: generator::drawing(track.sender_ifindex(), FIRST, BANS)?,
-            frame: frame_of(subject::BANNED_V4),
+            frame: frame_of(BANNED_V4),
             filter: None,
             _map: Some(map),
             track: Rc::clone(track),

@@ -1,22 +1,28 @@
 //! What `bench-xdp` is made of, and `bench-load` in part: contenders, a track of two hosts to run them on, and the
 //! arithmetic; and what all benchmarks that are made of parts share ([`parts`]).
 
-pub mod contender;
+mod contender;
 pub mod cpus;
-pub mod gro;
+pub(crate) mod demand;
+mod gro;
 pub mod map;
 pub mod measure;
-pub mod million;
-pub mod outcome;
+mod million;
+pub(crate) mod outcome;
 pub mod parts;
-pub mod peers;
+mod peers;
 pub mod programs;
-pub mod report;
-pub mod requirement;
-pub mod resident;
-pub mod stats;
-pub mod subject;
-pub mod syscall;
-pub mod tally;
+pub(crate) mod report;
+mod requirement;
+pub(crate) mod resident;
+mod sources;
+mod stats;
+mod subject;
+mod syscall;
+mod tally;
 pub mod track;
-pub mod two_cpus;
+mod two_cpus;
+
+pub use demand::overall;
+pub use requirement::demands;
+pub use tally::Reach;

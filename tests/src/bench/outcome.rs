@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
+    demand::{self, Demand, Limit, Verdict},
     report::Missing,
-    requirement::{Limit, Verdict},
     stats::median,
 };
 
@@ -16,19 +16,6 @@ pub struct Row {
     /// Empty if `missing` says why.
     pub rounds: Vec<f64>,
     pub missing: Option<Missing>,
-}
-
-/// One demand, with what came of it.
-#[derive(Clone, Debug)]
-pub struct Demand {
-    pub figure: String,
-    /// `None` if it could not be measured.
-    pub value: Option<f64>,
-    pub limit: Limit,
-    /// What is hoped for beyond the limit, in the same direction.
-    pub aim: Option<f64>,
-    /// Whether something that was measured did not do what it should.
-    pub failed: bool,
 }
 
 /// What a part of the benchmark says.
@@ -105,59 +92,6 @@ impl Demand {
             failed: row.has_failed() || by.has_failed(),
         }
     }
-
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        match (self.value, self.limit) {
-            _ if self.failed => Verdict::Fail,
-            (None, _) => Verdict::NotRun,
-            (Some(_), Limit::None) => Verdict::Reported,
-            (Some(value), limit) if limit.holds(value) => Verdict::Pass,
-            (Some(_), _) => Verdict::Fail,
-        }
-    }
-
-    fn reaches_aim(&self) -> Option<bool> {
-        Some(self.limit.with(self.aim?).holds(self.value?))
-    }
-
-    fn line(&self) -> String {
-        let mut line = format!("{:<9}{}", self.verdict(), self.figure);
-        if let Some(value) = self.value {
-            line.push_str(&format!(": {value:.2}"));
-        }
-        match self.limit {
-            Limit::AtMost(limit) => line.push_str(&format!(", at most {limit:.2}")),
-            Limit::AtLeast(limit) => line.push_str(&format!(", at least {limit:.2}")),
-            Limit::None => {}
-        }
-        if let Some(aim) = self.aim {
-            let reached = match self.reaches_aim() {
-                Some(true) => " reached",
-                Some(false) => " missed",
-                None => "",
-            };
-            line.push_str(&format!(" (aim {aim:.2}{reached})"));
-        }
-        line
-    }
-
-    fn json(&self) -> Value {
-        let (at_most, at_least) = match self.limit {
-            Limit::AtMost(limit) => (Some(limit), None),
-            Limit::AtLeast(limit) => (None, Some(limit)),
-            Limit::None => (None, None),
-        };
-        json!({
-            "figure": self.figure,
-            "value": self.value,
-            "at_most": at_most,
-            "at_least": at_least,
-            "aim": self.aim,
-            "aim_reached": self.reaches_aim(),
-            "verdict": self.verdict().to_string(),
-        })
-    }
 }
 
 impl Outcome {
@@ -167,18 +101,17 @@ impl Outcome {
         self.demands.extend(other.demands);
     }
 
-    /// The worst of all: what was not run is not passed, but did not fail either.
+    /// The verdict on all demands together.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let worst = self.demands.iter().map(Demand::verdict).max();
-        worst.unwrap_or(Verdict::NotRun).max(Verdict::Pass)
+        demand::overall(&self.demands)
     }
 
     /// The table for people.
     #[must_use]
     pub fn table(&self) -> String {
         let rows = self.rows.iter().map(Row::line);
-        let demands = self.demands.iter().map(Demand::line);
+        let demands = self.demands.iter().map(Demand::to_string);
         rows.chain(demands).collect::<Vec<_>>().join("\n")
     }
 
@@ -222,7 +155,7 @@ mod tests {
             Some(3.5),
         );
         assert_eq!(
-            demand.line(),
+            demand.to_string(),
             "PASS     ours ÷ theirs: 3.00, at least 1.50 (aim 3.50 missed)"
         );
     }

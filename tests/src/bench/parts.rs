@@ -2,7 +2,7 @@
 
 use std::{env, process::ExitCode};
 
-use super::{outcome::Outcome, requirement::Verdict};
+use super::outcome::Outcome;
 use crate::lab::interrupt;
 
 /// Interleaved repetitions unless said otherwise.
@@ -50,11 +50,7 @@ pub fn run(program: &str, parts: &[Part]) -> ExitCode {
     } else {
         println!("{}", outcome.table());
     }
-    match outcome.verdict() {
-        Verdict::Pass | Verdict::Reported => ExitCode::SUCCESS,
-        Verdict::Fail => ExitCode::from(1),
-        Verdict::NotRun => ExitCode::from(2),
-    }
+    outcome.verdict().into()
 }
 
 fn arguments(parts: &[Part]) -> Option<(Vec<String>, usize, bool)> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{
     contender::Sample,
-    requirement::{self, Checked, Verdict},
+    demand::{Demand, Verdict, overall},
     stats::{median, smallest},
     subject::{ALWAYS_DROP, HIT_V4},
 };
@@ -92,15 +92,6 @@ impl Report {
         combine(&row.test_run, &less.test_run, |one, other| one - other)
     }
 
-    /// What was demanded, with what came of it.
-    #[must_use]
-    pub fn checked(&self) -> Vec<Checked> {
-        requirement::ALL
-            .iter()
-            .map(|requirement| requirement.check(self))
-            .collect()
-    }
-
     /// The ratio of a row of drops.
     fn ratio_of_drop(&self, row: &Row, by: &str) -> Option<f64> {
         row.is_plain_drop.then(|| self.ratio(row.name, by)).flatten()
@@ -108,7 +99,7 @@ impl Report {
 
     /// The table for people.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn table(&self, demands: &[Demand]) -> String {
         let mut lines = vec![format!(
             "{:<28} {:>9} {:>12} {:>9} {:>14} {:>9}",
             "ns/packet, medians", "test-run", "live frames", "(least)", "÷ always drop", "÷ ours"
@@ -123,7 +114,7 @@ impl Report {
             "Live frames include the generator; frames that nothing drops end in a full socket. Ours is `secbeat hit v4`."
                 .to_owned(),
         );
-        lines.extend(self.checked().iter().map(Checked::to_string));
+        lines.extend(demands.iter().map(Demand::to_string));
         lines.join("\n")
     }
 
@@ -144,7 +135,7 @@ impl Report {
 
     /// The same for machines.
     #[must_use]
-    pub fn json(&self) -> Value {
+    pub fn json(&self, demands: &[Demand]) -> Value {
         let rows: Vec<Value> = self
             .rows
             .iter()
@@ -161,11 +152,10 @@ impl Report {
                 })
             })
             .collect();
-        let checked = self.checked();
-        let requirements: Vec<Value> = checked.iter().map(Checked::json).collect();
+        let requirements: Vec<Value> = demands.iter().map(Demand::json).collect();
         json!({
             "unit": "ns/packet",
-            "pass": requirement::overall(&checked) == Verdict::Pass,
+            "pass": overall(demands) == Verdict::Pass,
             "requirements": requirements,
             "programs": rows,
         })

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
 use crate::bench::{
+    demand::{Demand, Limit},
     million, peers,
     report::{Report, Row},
     subject::{ALWAYS_DROP, EMPTY, HIT_V4, HIT_V6, MISS_V4, MISS_V6},
@@ -13,25 +12,16 @@ use crate::bench::{
 
 /// A number made of two rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Figure {
+pub(super) enum Figure {
     /// The time of the first by that of the second, in live frames.
     Ratio(&'static str, &'static str),
     /// Nanoseconds that the first takes longer than the second, in test-runs.
     Extra(&'static str, &'static str),
 }
 
-/// Where a number has to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Limit {
-    AtMost(f64),
-    AtLeast(f64),
-    /// Nothing is demanded; it is worth knowing.
-    None,
-}
-
 /// One demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Requirement {
+pub(super) struct Requirement {
     figure: Figure,
     limit: Limit,
     /// What is hoped for beyond the limit, in the same direction.
@@ -43,7 +33,7 @@ const fn requirement(figure: Figure, limit: Limit, aim: Option<f64>) -> Requirem
 }
 
 /// All of them, in the order in which they are reported.
-pub const ALL: &[Requirement] = {
+const ALL: &[Requirement] = {
     use Figure::{Extra, Ratio};
     use Limit::{AtLeast, AtMost};
     &[
@@ -64,100 +54,29 @@ pub const ALL: &[Requirement] = {
     ]
 };
 
-/// What came of a requirement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// There was no limit.
-    Reported,
-    Pass,
-    NotRun,
-    Fail,
-}
-
-/// A requirement and what was measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Checked {
-    pub requirement: Requirement,
-    /// `None` when one of the rows has no figures.
-    pub value: Option<f64>,
-    pub verdict: Verdict,
-}
-
-/// The worst of all: what was not run is not passed, but did not fail either.
+/// What is demanded of the measurements, with what came of it.
 #[must_use]
-pub fn overall(checked: &[Checked]) -> Verdict {
-    let worst = checked.iter().map(|it| it.verdict).max();
-    worst.unwrap_or(Verdict::NotRun).max(Verdict::Pass)
+pub fn demands(report: &Report) -> Vec<Demand> {
+    ALL.iter().map(|requirement| requirement.check(report)).collect()
 }
 
 impl Requirement {
     /// Compares it with what was measured.
-    #[must_use]
-    pub fn check(self, report: &Report) -> Checked {
+    fn check(self, report: &Report) -> Demand {
         let (value, rows) = match self.figure {
             Figure::Ratio(row, by) => (report.ratio(row, by), [row, by]),
             Figure::Extra(row, less) => (report.test_run_difference(row, less), [row, less]),
         };
-        let failed = rows
-            .iter()
-            .filter_map(|name| report.row(name))
-            .any(Row::has_failed);
-        let verdict = match (value, self.limit) {
-            (None, _) if failed => Verdict::Fail,
-            (None, _) => Verdict::NotRun,
-            (Some(_), Limit::None) => Verdict::Reported,
-            (Some(value), limit) if limit.holds(value) => Verdict::Pass,
-            (Some(_), _) => Verdict::Fail,
-        };
-        Checked {
-            requirement: self,
+        Demand {
+            figure: self.figure.to_string(),
             value,
-            verdict,
+            limit: self.limit,
+            aim: self.aim,
+            failed: rows
+                .iter()
+                .filter_map(|name| report.row(name))
+                .any(Row::has_failed),
         }
-    }
-}
-
-impl Limit {
-    pub(crate) fn holds(self, value: f64) -> bool {
-        match self {
-            Self::AtMost(limit) => value <= limit,
-            Self::AtLeast(limit) => value >= limit,
-            Self::None => true,
-        }
-    }
-
-    pub(crate) fn with(self, limit: f64) -> Self {
-        match self {
-            Self::AtMost(_) => Self::AtMost(limit),
-            Self::AtLeast(_) => Self::AtLeast(limit),
-            Self::None => Self::None,
-        }
-    }
-}
-
-impl Checked {
-    fn reaches_aim(&self) -> Option<bool> {
-        let (aim, value) = (self.requirement.aim?, self.value?);
-        Some(self.requirement.limit.with(aim).holds(value))
-    }
-
-    /// For machines.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        let (at_most, at_least) = match self.requirement.limit {
-            Limit::AtMost(limit) => (Some(limit), None),
-            Limit::AtLeast(limit) => (None, Some(limit)),
-            Limit::None => (None, None),
-        };
-        json!({
-            "figure": self.requirement.figure.to_string(),
-            "value": self.value,
-            "at_most": at_most,
-            "at_least": at_least,
-            "aim": self.requirement.aim,
-            "aim_reached": self.reaches_aim(),
-            "verdict": self.verdict.to_string(),
-        })
     }
 }
 
@@ -170,44 +89,14 @@ impl fmt::Display for Figure {
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Reported => "reported",
-            Self::Pass => "PASS",
-            Self::NotRun => "NOT RUN",
-            Self::Fail => "FAIL",
-        })
-    }
-}
-
-impl fmt::Display for Checked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<9}{}", self.verdict, self.requirement.figure)?;
-        if let Some(value) = self.value {
-            write!(f, ": {value:.2}")?;
-        }
-        match self.requirement.limit {
-            Limit::AtMost(limit) => write!(f, ", at most {limit:.2}")?,
-            Limit::AtLeast(limit) => write!(f, ", at least {limit:.2}")?,
-            Limit::None => {}
-        }
-        if let Some(aim) = self.requirement.aim {
-            let reached = match self.reaches_aim() {
-                Some(true) => " reached",
-                Some(false) => " missed",
-                None => "",
-            };
-            write!(f, " (aim {aim:.2}{reached})")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{contender::Sample, report::Missing};
+    use crate::bench::{
+        contender::Sample,
+        demand::{Verdict, overall},
+        report::Missing,
+    };
 
     /// A row whose time is the same in live frames and in test-runs.
     fn row(name: &'static str, rounds: &[f64]) -> Row {
@@ -235,7 +124,7 @@ mod tests {
     fn a_limit_itself_is_met_and_the_aim_is_told_apart() {
         let checked = OVERHEAD.check(&report(120.0, Row::new(peers::NFT_RAW)));
         assert_eq!(
-            (checked.verdict, checked.reaches_aim()),
+            (checked.verdict(), checked.reaches_aim()),
             (Verdict::Pass, Some(false))
         );
         assert_eq!(
@@ -243,7 +132,7 @@ mod tests {
             "PASS     secbeat hit v4 ÷ always drop: 1.20, at most 1.20 (aim 1.10 missed)"
         );
         let checked = OVERHEAD.check(&report(121.0, Row::new(peers::NFT_RAW)));
-        assert_eq!(checked.verdict, Verdict::Fail);
+        assert_eq!(checked.verdict(), Verdict::Fail);
         let checked = OVERHEAD.check(&report(110.0, Row::new(peers::NFT_RAW)));
         assert_eq!(checked.reaches_aim(), Some(true));
     }
@@ -262,16 +151,16 @@ mod tests {
         let missing = Missing::NotRun("nft is not installed".to_owned());
         let report = report(110.0, Row::without_figures(peers::NFT_RAW, missing));
         let checked = [OVERHEAD.check(&report), PEER.check(&report)];
-        assert_eq!(checked[1].verdict, Verdict::NotRun);
+        assert_eq!(checked[1].verdict(), Verdict::NotRun);
         assert_eq!(overall(&checked), Verdict::NotRun);
-        assert!(report.table().contains("not run: nft is not installed"));
+        assert!(report.table(&checked).contains("not run: nft is not installed"));
     }
 
     #[test]
     fn what_let_a_frame_through_fails() {
         let missing = Missing::Failed("1 reached IP".to_owned());
         let report = report(110.0, Row::without_figures(peers::NFT_RAW, missing));
-        assert_eq!(PEER.check(&report).verdict, Verdict::Fail);
+        assert_eq!(PEER.check(&report).verdict(), Verdict::Fail);
     }
 
     #[test]

@@ -7,8 +7,7 @@ use std::fs;
 /// # Panics
 ///
 /// When `/proc` cannot be read.
-#[must_use]
-pub fn resident_bytes() -> f64 {
+pub(crate) fn resident_bytes() -> f64 {
     let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
     let pages = statm
         .split(' ')

@@ -5,8 +5,7 @@
 /// # Panics
 ///
 /// When there is no value.
-#[must_use]
-pub fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -18,8 +17,7 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 /// The smallest value.
-#[must_use]
-pub fn smallest(values: &[f64]) -> f64 {
+pub(super) fn smallest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 

@@ -1,7 +1,6 @@
 //! What is measured: a program, the frame it meets, and what must become of it.
 
 use std::{
-    net::IpAddr,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -13,8 +12,11 @@ use secbeat_common::{
 };
 
 use crate::{
-    bench::{peers, programs},
-    lab::{bpf::Filter, frames, paths},
+    bench::{
+        programs,
+        sources::{BANNED_V4, address, frame_of, others},
+    },
+    lab::{bpf::Filter, paths},
 };
 
 /// The variants of the program in the bench object: their names in the object and in the report.
@@ -25,8 +27,6 @@ const VARIANTS: [(&str, &str); 4] = [
     ("with_boot", "hit v4, boot clock"),
 ];
 
-/// The source that the filters compared here ban.
-pub const BANNED_V4: &str = "198.51.100.7";
 const BANNED_V6: &str = "2001:db8:bad:1::7";
 /// Banned, but never compared with the allowlist, so that each of its packets is looked up there.
 const UNCOMPARED_V4: &str = "198.51.100.9";
@@ -54,27 +54,27 @@ pub(super) const SLOTS: u32 = maps::DEFAULT_BAN_SLOTS;
 
 /// What becomes of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     Dropped,
     Passed,
 }
 
 /// What the harness costs.
-pub const EMPTY: &str = "empty (pass)";
+pub(super) const EMPTY: &str = "empty (pass)";
 /// The limit that hits are compared with.
-pub const ALWAYS_DROP: &str = "always drop";
+pub(super) const ALWAYS_DROP: &str = "always drop";
 /// The program as it is, passing an IPv4 source that nobody banned.
-pub const MISS_V4: &str = "secbeat miss v4";
+pub(super) const MISS_V4: &str = "secbeat miss v4";
 /// The program as it is, passing an IPv6 source that nobody banned.
-pub const MISS_V6: &str = "secbeat miss v6";
+pub(super) const MISS_V6: &str = "secbeat miss v6";
 /// The program as it is, dropping an IPv4 source.
-pub const HIT_V4: &str = "secbeat hit v4";
+pub(super) const HIT_V4: &str = "secbeat hit v4";
 /// The program as it is, dropping an IPv6 source.
-pub const HIT_V6: &str = "secbeat hit v6";
+pub(super) const HIT_V6: &str = "secbeat hit v6";
 
 /// One thing to measure.
 #[derive(Debug)]
-pub struct Subject {
+pub(super) struct Subject {
     pub name: &'static str,
     pub program: OwnedFd,
     pub frame: Vec<u8>,
@@ -110,8 +110,7 @@ impl Subject {
     }
 
     /// Packets that the program has counted as what it should count them as; `None` when it does not count.
-    #[must_use]
-    pub fn counted(&self) -> Option<u64> {
+    pub(super) fn counted(&self) -> Option<u64> {
         self.counted
             .as_ref()
             .map(|(filter, verdict)| filter.counters()[*verdict as usize].packets)
@@ -119,8 +118,7 @@ impl Subject {
 }
 
 /// The XDP programs that are measured by themselves and on one track. Without the bench object, all but the clock variants.
-#[must_use]
-pub fn all() -> Vec<Subject> {
+pub(super) fn all() -> Vec<Subject> {
     let ours = filter_with_bans(&paths::bpf_object());
     let mut subjects = vec![
         Subject::raw(EMPTY, programs::empty().expect("loading a program"), Fate::Passed),
@@ -175,7 +173,7 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     for source in [UNCOMPARED_V4, UNCOMPARED_V6] {
         filter.ban(address(source), uncompared);
     }
-    for other in peers::others() {
+    for other in others() {
         filter.ban(other.into(), lasting_ban());
     }
     Arc::new(filter)
@@ -203,13 +201,4 @@ pub(super) fn lasting_ban() -> Ban {
         unallowed_in: GENERATION,
         ..Ban::default()
     }
-}
-
-/// The frame that a source sends here.
-pub(super) fn frame_of(source: &str) -> Vec<u8> {
-    frames::datagram_from(address(source), &[])
-}
-
-fn address(text: &str) -> IpAddr {
-    text.parse().expect("a literal address")
 }

@@ -93,7 +93,7 @@ fn number(fd: BorrowedFd<'_>) -> u32 {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn load_xdp(name: &str, instructions: &[u64]) -> io::Result<OwnedFd> {
+pub(super) fn load_xdp(name: &str, instructions: &[u64]) -> io::Result<OwnedFd> {
     let license = c"GPL";
     let mut attributes = ProgLoad {
         prog_type: BPF_PROG_TYPE_XDP,
@@ -115,7 +115,7 @@ pub fn load_xdp(name: &str, instructions: &[u64]) -> io::Result<OwnedFd> {
 /// # Errors
 ///
 /// When the kernel or the driver refuses.
-pub fn attach_native(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
+pub(super) fn attach_native(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
     let mut attributes = LinkCreate {
         prog_fd: number(program),
         target_ifindex: ifindex,
@@ -131,7 +131,7 @@ pub fn attach_native(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedF
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn test_run(program: BorrowedFd<'_>, packet: &[u8], repeat: u32) -> io::Result<u32> {
+pub(super) fn test_run(program: BorrowedFd<'_>, packet: &[u8], repeat: u32) -> io::Result<u32> {
     run(
         program,
         packet,
@@ -147,7 +147,12 @@ pub fn test_run(program: BorrowedFd<'_>, packet: &[u8], repeat: u32) -> io::Resu
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn send_live(program: BorrowedFd<'_>, packet: &[u8], count: u32, batch_size: u32) -> io::Result<()> {
+pub(super) fn send_live(
+    program: BorrowedFd<'_>,
+    packet: &[u8],
+    count: u32,
+    batch_size: u32,
+) -> io::Result<()> {
     let flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     run(
         program,

@@ -2,7 +2,16 @@
 
 use std::fs;
 
-use crate::bench::track::Reach;
+/// How far into the receiving host a frame gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Dropped before IP sees it: by XDP, or on the interface's ingress.
+    Interface,
+    /// Seen by IP, dropped before it is handed to a protocol.
+    Ip,
+    /// Handed to a socket, whose buffer is full.
+    Socket,
+}
 
 /// Frames counted at three places, each behind the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +88,7 @@ impl Tally {
 /// # Errors
 ///
 /// When it has not.
-pub fn check_counted(after: Option<u64>, before: Option<u64>, count: u64) -> Result<(), String> {
+pub(super) fn check_counted(after: Option<u64>, before: Option<u64>, count: u64) -> Result<(), String> {
     match after.zip(before).map(|(after, before)| after - before) {
         Some(counted) if counted != count => Err(format!("{count} frames were sent, it counted {counted}")),
         _ => Ok(()),

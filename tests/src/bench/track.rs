@@ -14,7 +14,7 @@ use crate::{
         gro,
         programs::generator,
         syscall,
-        tally::{Tally, check_counted},
+        tally::{Reach, Tally, check_counted},
     },
     lab::{
         frames,
@@ -31,17 +31,6 @@ const BATCH: u32 = 64;
 const WARM_UP: u32 = 64 * 2048;
 /// What the last batch may need on its way through the receiver's softirq.
 const STRAGGLERS: Duration = Duration::from_secs(2);
-
-/// How far into the receiving host a frame gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Dropped before IP sees it: by XDP, or on the interface's ingress.
-    Interface,
-    /// Seen by IP, dropped before it is handed to a protocol.
-    Ip,
-    /// Handed to a socket, whose buffer is full.
-    Socket,
-}
 
 /// One run of frames and what must become of them.
 pub struct Run<'a> {

@@ -6,14 +6,14 @@ use crate::bench::{
     contender::{Contender, FRAMES_DROPPED_BY_XDP, Rows, Sample},
     cpus,
     subject::{ALWAYS_DROP, HIT_V4, Subject},
-    tally::check_counted,
-    track::{Reach, Track},
+    tally::{Reach, check_counted},
+    track::Track,
 };
 
 /// The limit with two CPUs at work.
-pub const LIMIT: &str = "two CPUs, always drop";
+pub(super) const LIMIT: &str = "two CPUs, always drop";
 /// The program as it is, with two CPUs at work on one ban.
-pub const OURS: &str = "two CPUs, secbeat hit v4";
+pub(super) const OURS: &str = "two CPUs, secbeat hit v4";
 
 const WARM_UP: u32 = 64 * 1024;
 /// Ample for the last batch of each CPU on its way through the receiver's softirq.
@@ -33,8 +33,7 @@ struct Shared {
 }
 
 /// The rows, or the reason why they cannot be measured on these CPUs.
-#[must_use]
-pub fn all(subjects: &[Rc<Subject>], cpus: &[usize]) -> Rows {
+pub(super) fn all(subjects: &[Rc<Subject>], cpus: &[usize]) -> Rows {
     let &[first, second, ..] = cpus else {
         let missing = |name| (name, Err("it needs two CPUs".to_owned()));
         return [LIMIT, OURS].map(missing).into();

@@ -9,9 +9,9 @@ use std::{
 
 use crate::{
     bench::{
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::{
         fleet::{self, Fleet},
@@ -31,8 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Panics
 ///
 /// When not all of them are imported.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     let list = (0..BANS).fold(String::new(), |mut list, n| {
         // From 16.0.0.0 on; nothing is sent from there or to there.
         writeln!(list, "{}", Ipv4Addr::from(0x1000_0000 + n)).expect("writing to memory");

@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     bench::{
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::{client::Client, nats::NatsServer, netns::Namespace, paths, process::Daemon, wait::wait_until},
 };
@@ -47,8 +47,7 @@ const PORT: u16 = 3030;
 /// # Panics
 ///
 /// When a daemon does not start, or does not count what it should.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     let mut rate = Row::new("NATS → windows, error events", "events/s");
     let mut restart = Row::new(
         format!("restart with a full window at {RATE} events/s"),

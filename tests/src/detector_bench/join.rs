@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     bench::{
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::{
         fleet::{self, Fleet},
@@ -45,8 +45,7 @@ const JOINING: Duration = Duration::from_secs(60);
 /// # Panics
 ///
 /// When it does not hold all of them after a minute.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     let mut outcome = Outcome::default();
     for (secured, bans, limit) in [
         (false, "active bans", LIMIT_S),

@@ -14,9 +14,9 @@ use secbeat_orchestrator_core::evidence::{DEFAULT_MEMORY, Journal};
 
 use crate::bench::{
     cpus,
-    outcome::{Demand, Outcome, Row},
+    demand::{Demand, Limit},
+    outcome::{Outcome, Row},
     parts::Options,
-    requirement::Limit,
     resident::resident_bytes,
 };
 
@@ -30,8 +30,7 @@ const LOOK_UPS: u32 = 1000;
 const LIMIT_NS: f64 = 150.0;
 
 /// Fills a journal, and looks sources up in it.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let mut note = Row::new("journal, note an event", "ns");
     let mut look_up = Row::new("journal, look a source up", "µs");

@@ -6,10 +6,10 @@ use secbeat_orchestrator_core::analyzers::{DetectConfig, UpstreamId, Upstreams, 
 
 use super::{MISSING, START_MS, sighting};
 use crate::bench::{
-    outcome::{Demand, Outcome, Row},
+    demand::{Demand, Limit},
+    outcome::{Outcome, Row},
     parts::Options,
     report::Missing,
-    requirement::Limit,
     resident::resident_bytes,
 };
 
@@ -22,8 +22,7 @@ const LIMIT: f64 = 128.0;
 const UNIT: &str = "bytes of resident memory a source";
 
 /// Measures a million sources with one error event each, the same with whole answers, and a flood of 50 million addresses.
-#[must_use]
-pub fn measure(_: Options) -> Outcome {
+pub(super) fn measure(_: Options) -> Outcome {
     let events = sources(
         "a million sources with one error event",
         |detector, n, upstream| {

@@ -1,12 +1,12 @@
 //! What `bench-detector` is made of: a module for each part.
 
-pub mod import;
-pub mod intake;
-pub mod join;
-pub mod journal;
-pub mod memory;
-pub mod observe;
-pub mod signatures;
+mod import;
+mod intake;
+mod join;
+mod journal;
+mod memory;
+mod observe;
+mod signatures;
 
 use std::net::Ipv4Addr;
 

@@ -11,9 +11,9 @@ use super::{MISSING, START_MS, sighting, source};
 use crate::{
     bench::{
         cpus,
-        outcome::{Demand, Outcome, Row},
+        demand::{Demand, Limit},
+        outcome::{Outcome, Row},
         parts::Options,
-        requirement::Limit,
     },
     lab::random::Random,
 };
@@ -32,8 +32,7 @@ const P99_NS: f64 = 1000.0;
 /// Error events of a million sources, each known from before, zipf-distributed (exponent 1): a few send much and most
 /// little. Once with the default rules and their bans, and once with thresholds that nobody reaches, so that every event
 /// enters a window.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let mut outcome = Outcome::default();
     let events = zipf();

@@ -11,9 +11,9 @@ use secbeat_common::{
 use super::join::command;
 use crate::bench::{
     cpus,
-    outcome::{Demand, Outcome, Row},
+    demand::{Demand, Limit},
+    outcome::{Outcome, Row},
     parts::Options,
-    requirement::Limit,
 };
 
 /// Commands of a round, some times as many as are verified together.
@@ -26,8 +26,7 @@ const LIMIT_US: f64 = 200.0;
 /// # Panics
 ///
 /// When a command does not open.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let key = SecretKey::generate().expect("a key");
     let trust: Trust = [key.public()].into_iter().collect();

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use crate::lab::executable::{TestFile, file};
 
 /// Has a process go by the clock in the file at `clock`.
-pub fn wear(command: &mut Command, clock: &Path) {
+pub(super) fn wear(command: &mut Command, clock: &Path) {
     command
         .env("LD_PRELOAD", file(TestFile::Faketime))
         .env("FAKETIME_TIMESTAMP_FILE", clock)
@@ -19,7 +19,7 @@ pub fn wear(command: &mut Command, clock: &Path) {
 /// # Panics
 ///
 /// When the file cannot be written.
-pub fn set(clock: &Path, ahead: i64) {
+pub(super) fn set(clock: &Path, ahead: i64) {
     let new = clock.with_extension("new");
     fs::write(&new, format!("{ahead:+}\n")).expect("writing a clock");
     fs::rename(&new, clock).expect("setting a clock");

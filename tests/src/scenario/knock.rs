@@ -28,7 +28,7 @@ pub struct Enforced {
 
 /// Looks for the ban of `source` until it has dropped a packet, and does `between` before each look. `None` after
 /// `limit` or a signal.
-pub fn watch(
+pub(super) fn watch(
     bans: &OpenBans,
     source: IpAddr,
     limit: Duration,
@@ -54,7 +54,7 @@ pub fn watch(
 
 /// Sends single packets from one address, which are dropped like everything else from there.
 #[derive(Debug)]
-pub struct Knocker {
+pub(super) struct Knocker {
     socket: UdpSocket,
     edge: SocketAddr,
 }
@@ -65,8 +65,7 @@ impl Knocker {
     /// # Panics
     ///
     /// When `source` is not an address of that host.
-    #[must_use]
-    pub fn new(fleet: &Fleet, family: Family, source: IpAddr) -> Self {
+    pub(super) fn new(fleet: &Fleet, family: Family, source: IpAddr) -> Self {
         let socket = fleet.attacker.socket(source, Type::DGRAM);
         socket
             .bind(&SocketAddr::new(source, 0).into())
@@ -78,7 +77,7 @@ impl Knocker {
     }
 
     /// Sends one packet.
-    pub fn knock(&self) {
+    pub(super) fn knock(&self) {
         // "Port unreachable", the answer to an earlier packet, is reported here; this one is sent all the same.
         let _ = self.socket.send_to(b"knock", self.edge);
     }

@@ -4,6 +4,6 @@
 pub mod attack;
 pub mod ban;
 pub mod frame;
-pub mod knock;
+mod knock;
 pub mod moment;
 pub mod race;

@@ -12,10 +12,13 @@ use tempfile::TempDir;
 
 use super::{
     Options,
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
     telemetry::{patient_fleet, throughput},
 };
-use crate::{bench::requirement::Limit, lab::fleet::Fleet};
+use crate::{
+    bench::demand::{Demand, Limit},
+    lab::fleet::Fleet,
+};
 
 /// How long the load lasts.
 const LOAD: Duration = Duration::from_secs(120);
@@ -36,8 +39,7 @@ const CLIENTS: u64 = 2_000;
 const SETTLE: Duration = Duration::from_secs(20);
 
 /// Measures the proxy under wrk, then the follower of a log; each for two minutes, whatever the rounds.
-#[must_use]
-pub fn measure(_: Options) -> Outcome {
+pub(super) fn measure(_: Options) -> Outcome {
     let mut outcome = proxy();
     outcome.extend(log());
     outcome

@@ -3,7 +3,7 @@
 use std::{io::Write as _, net::Ipv4Addr};
 
 /// Bytes of a generated line, its line feed included.
-pub const LINE_LEN: usize = 150;
+pub(super) const LINE_LEN: usize = 150;
 
 const AGENTS: [&str; 4] = [
     "Mozilla/5.0 (X11; Linux x86_64)",
@@ -18,7 +18,7 @@ const VISITOR_NET: u32 = 0x0a00_0000;
 /// A visitor's; one in eight is an error.
 const STATUSES: [u16; 8] = [200, 200, 304, 200, 206, 301, 200, 404];
 /// Clients that scan, 203.0.113.1 to this: one line in 16 is theirs, and an error.
-pub const SCANNERS: u32 = 20;
+pub(super) const SCANNERS: u32 = 20;
 /// Visitors on the site at a time; each stays for some requests, and another comes.
 const VISITORS: u32 = 256;
 /// One request in so many is a visitor's last.
@@ -30,7 +30,7 @@ const LINES_PER_SECOND: u32 = 2000;
 
 /// Whose requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visits {
+pub(super) enum Visits {
     /// A few hundred visitors at a time, as on a site: some 24,000 in all.
     Bursts,
     /// Any of 16,384 at any time, which no cache of a CPU likes.
@@ -39,8 +39,7 @@ pub enum Visits {
 
 /// `lines` lines of `combined` of [`LINE_LEN`] bytes each, by visitors and [`SCANNERS`] from 2026-11-20 10:00
 /// UTC on.
-#[must_use]
-pub fn combined(lines: u32, visits: Visits) -> Vec<u8> {
+pub(super) fn combined(lines: u32, visits: Visits) -> Vec<u8> {
     let mut log = Vec::with_capacity(lines as usize * LINE_LEN);
     let mut random = 0x2545_f491_u32;
     let mut visitors: Vec<u32> = (0..VISITORS).collect();

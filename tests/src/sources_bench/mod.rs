@@ -1,11 +1,11 @@
 //! What `bench-sources` is made of: a module for each part, the table they fill and the limits they are held to.
 
-pub mod endurance;
-pub mod generate;
-pub mod parse;
-pub mod proxy;
-pub mod replay;
-pub mod telemetry;
+mod endurance;
+mod generate;
+mod parse;
+mod proxy;
+mod replay;
+mod telemetry;
 
 use crate::bench::{
     outcome,

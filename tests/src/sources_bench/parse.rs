@@ -7,10 +7,14 @@ use secbeat_logs::{Format, Line, Lines};
 use super::{
     Options,
     generate::{self, Visits},
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
 };
 use crate::{
-    bench::{cpus, report::Missing, requirement::Limit},
+    bench::{
+        cpus,
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::paths,
 };
 
@@ -36,8 +40,7 @@ struct Log {
 /// # Panics
 ///
 /// When the real log cannot be read.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let real = paths::workspace().join("secbeat-common/logs/fixtures/elastic-apache.log");
     let logs = [

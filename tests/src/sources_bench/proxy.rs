@@ -9,11 +9,14 @@ use tempfile::TempDir;
 
 use super::{
     Options,
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
     telemetry::patient_fleet,
 };
 use crate::{
-    bench::{report::Missing, requirement::Limit},
+    bench::{
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::{
         executable::{Program, TestProgram},
         fleet::{Family, Fleet},
@@ -148,8 +151,7 @@ fn milliseconds(text: &str) -> Option<f64> {
 }
 
 /// Measures both, in turns.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     let row =
         |what: &str, unit| ["secbeat-edge", "nginx"].map(|who| Row::new(format!("proxy {who}{what}"), unit));
     let mut rates = row("", "requests/s");

@@ -14,10 +14,14 @@ use serde_json::Value;
 use super::{
     Options,
     generate::{self, Visits},
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
 };
 use crate::{
-    bench::{cpus, report::Missing, requirement::Limit},
+    bench::{
+        cpus,
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::{executable::Executable as _, paths},
 };
 
@@ -35,8 +39,7 @@ const FAIL2BAN_FILTER: &str = r#"^<HOST> \S+ \S+ \[\] "[^"]*" [45]\d\d "#;
 /// # Panics
 ///
 /// When no temporary folder can be written.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();

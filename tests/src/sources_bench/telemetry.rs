@@ -4,10 +4,13 @@ use std::process::Output;
 
 use super::{
     Options,
-    outcome::{Demand, Outcome, Row},
+    outcome::{Outcome, Row},
 };
 use crate::{
-    bench::{report::Missing, requirement::Limit},
+    bench::{
+        demand::{Demand, Limit},
+        report::Missing,
+    },
     lab::{
         executable::TestProgram,
         fleet::{self, Family, Fleet},
@@ -63,8 +66,7 @@ fn requests_per_second(output: &Output) -> Option<f64> {
 }
 
 /// Measures both, in turns, over the same nginx in two fleets.
-#[must_use]
-pub fn measure(options: Options) -> Outcome {
+pub(super) fn measure(options: Options) -> Outcome {
     let mut rows = [
         Row::new("proxy with telemetry", "requests/s"),
         Row::new("proxy without telemetry", "requests/s"),

@@ -8,9 +8,10 @@ use std::{
 
 use secbeat_tests::{
     bench::{
+        Reach,
         map::LruHash,
         programs::{self, bare, generator},
-        track::{Reach, Run, Track},
+        track::{Run, Track},
     },
     lab::{frames, wait::wait_until},
 };

@@ -32,7 +32,6 @@ pub(super) const TABLE: Table = Table {
         ("secbeat-edge", &["app", "cli", "api", "view"]),
         ("secbeat-orchestrator", &["app", "cli", "api", "exchange", "view"]),
     ],
-    not_yet: &[("secbeat-tests", &[Rule::Circles, Rule::PublicModules])],
 };
 
 /// The table's rows. Tests have tables of their own.
@@ -51,8 +50,6 @@ pub(super) struct Table {
     /// Top-level modules of a crate that are its presentation layer, from the top down. Each may import from those after it; the
     /// other modules import from none of them.
     pub(super) presentation: &'static [(&'static str, &'static [&'static str])],
-    /// Crates that do not keep a rule yet. Their violations are printed and do not fail.
-    pub(super) not_yet: &'static [(&'static str, &'static [Rule])],
 }
 
 /// A dependency that is allowed although the floors forbid it.
@@ -61,15 +58,4 @@ pub(super) struct Exception {
     pub(super) to: &'static str,
     /// Whether only the tests of `from` may depend on `to`.
     pub(super) only_tests: bool,
-}
-
-/// A rule that a crate can be excused from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// Files do not import each other in circles, except a module and the modules in it.
-    Circles,
-    /// Lower modules do not import from [`Table::presentation`].
-    Presentation,
-    /// Another crate names each public module.
-    PublicModules,
 }

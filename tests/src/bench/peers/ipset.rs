@@ -7,9 +7,12 @@ use secbeat_programs::FilterPeer;
 use super::{
     Dropped,
     iptables::{self, Variant},
-    others, tool,
+    tool,
 };
-use crate::{bench::subject::BANNED_V4, lab::netns::Namespace};
+use crate::{
+    bench::sources::{BANNED_V4, others},
+    lab::netns::Namespace,
+};
 
 const SET: &str = "banned";
 

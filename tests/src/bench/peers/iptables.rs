@@ -6,7 +6,7 @@ use secbeat_programs::FilterPeer;
 
 use super::{Dropped, tool};
 use crate::{
-    bench::subject::BANNED_V4,
+    bench::sources::BANNED_V4,
     lab::{frames, netns::Namespace},
 };
 

@@ -6,28 +6,24 @@ mod nftables;
 mod tool;
 mod xdp_filter;
 
-use std::net::Ipv4Addr;
-
 use crate::{
     bench::{
         contender::{Contender, FRAMES_DROPPED_BY_XDP, FRAMES_INTO_STACK, Rows, Sample},
-        subject::{BANNED_V4, frame_of},
-        track::{Reach, Run, Track},
+        sources::{BANNED_V4, frame_of},
+        tally::Reach,
+        track::{Run, Track},
     },
     lab::netns::Namespace,
 };
 
-pub const XDP_FILTER: &str = "xdp-filter, native, deny";
-pub const NFT_INGRESS: &str = "nftables netdev ingress set";
-pub const NFT_RAW: &str = "nftables raw prerouting set";
-pub const IPSET_RAW: &str = "ipset in raw PREROUTING";
-pub const NFT_INPUT: &str = "nftables input set";
-pub const IPTABLES_NFT: &str = "iptables INPUT, 50 rules";
-pub const IPTABLES_LEGACY: &str = "iptables-legacy, 50 rules";
-pub const NO_FILTER: &str = "no filter";
-
-/// Other sources that are banned too; xdp-filter has room for 10,000.
-const OTHERS: u32 = 5000;
+pub(super) const XDP_FILTER: &str = "xdp-filter, native, deny";
+pub(super) const NFT_INGRESS: &str = "nftables netdev ingress set";
+pub(super) const NFT_RAW: &str = "nftables raw prerouting set";
+pub(super) const IPSET_RAW: &str = "ipset in raw PREROUTING";
+pub(super) const NFT_INPUT: &str = "nftables input set";
+pub(super) const IPTABLES_NFT: &str = "iptables INPUT, 50 rules";
+pub(super) const IPTABLES_LEGACY: &str = "iptables-legacy, 50 rules";
+const NO_FILTER: &str = "no filter";
 
 /// Frames that a peer says it has dropped; `None` where nothing is dropped. Owns what has to be removed afterwards.
 type Dropped = Box<dyn Fn() -> Result<Option<u64>, String>>;
@@ -94,15 +90,8 @@ struct Installed {
 }
 
 /// Every peer with its name, or the reason why it cannot run here.
-#[must_use]
-pub fn all() -> Rows {
+pub(super) fn all() -> Rows {
     PEERS.iter().map(|peer| (peer.name, peer.start())).collect()
-}
-
-/// The sources that are banned besides the one that sends.
-pub fn others() -> impl Iterator<Item = Ipv4Addr> {
-    let first = Ipv4Addr::new(10, 200, 0, 0).to_bits();
-    (first..first + OTHERS).map(Ipv4Addr::from_bits)
 }
 
 impl Peer {

@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use secbeat_programs::FilterPeer;
 use serde_json::Value;
 
-use super::{Dropped, others, tool};
+use super::{Dropped, tool};
 use crate::{
-    bench::{subject::BANNED_V4, track::RECEIVER_END},
+    bench::{
+        sources::{BANNED_V4, others},
+        track::RECEIVER_END,
+    },
     lab::netns::Namespace,
 };
 

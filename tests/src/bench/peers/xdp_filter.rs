@@ -4,9 +4,12 @@ use std::{fmt::Write as _, process::Command, time::Duration};
 
 use secbeat_programs::{FilterPeer, Row};
 
-use super::{Dropped, others, tool};
+use super::{Dropped, tool};
 use crate::{
-    bench::{subject::BANNED_V4, track::RECEIVER_END},
+    bench::{
+        sources::{BANNED_V4, others},
+        track::RECEIVER_END,
+    },
     lab::{
         executable::{Executable as _, Program},
         netns::Namespace,

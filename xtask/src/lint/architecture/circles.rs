@@ -1,19 +1,13 @@
 //! Files do not import each other in circles, except a module and the modules in it.
 
-use super::Violation;
 use super::graph::{Circle, Graph};
 
 /// Circles of files in the members' crates.
-pub(super) fn violations(graphs: &[Graph<'_>]) -> Vec<Violation> {
+pub(super) fn violations(graphs: &[Graph<'_>]) -> Vec<String> {
     let circles = graphs
         .iter()
         .flat_map(|graph| graph.circles().into_iter().map(move |circle| (graph, circle)));
-    circles
-        .map(|(graph, circle)| Violation {
-            package: graph.krate.package.clone(),
-            text: describe(graph, &circle),
-        })
-        .collect()
+    circles.map(|(graph, circle)| describe(graph, &circle)).collect()
 }
 
 fn describe(graph: &Graph<'_>, circle: &Circle<'_>) -> String {

@@ -1,11 +1,10 @@
 //! The presentation layer of a crate is above its other modules.
 
-use super::Violation;
 use super::graph::Graph;
 use crate::lint::floors::Table;
 
 /// Imports of the presentation layer by modules below it.
-pub(super) fn violations(graphs: &[Graph<'_>], table: &Table) -> Vec<Violation> {
+pub(super) fn violations(graphs: &[Graph<'_>], table: &Table) -> Vec<String> {
     graphs
         .iter()
         .filter(|graph| graph.krate.is_library)
@@ -13,7 +12,7 @@ pub(super) fn violations(graphs: &[Graph<'_>], table: &Table) -> Vec<Violation> 
         .collect()
 }
 
-fn of_library(graph: &Graph<'_>, table: &Table) -> Vec<Violation> {
+fn of_library(graph: &Graph<'_>, table: &Table) -> Vec<String> {
     let package = &graph.krate.package;
     let Some((_, layers)) = table.presentation.iter().find(|(name, _)| name == package) else {
         return Vec::new();
@@ -32,12 +31,11 @@ fn of_library(graph: &Graph<'_>, table: &Table) -> Vec<Violation> {
         .imports()
         .filter(|import| matches!((rank(import.from), rank(import.to)), (Some(from), Some(to)) if to < from));
     upward
-        .map(|import| Violation {
-            package: package.clone(),
-            text: format!(
+        .map(|import| {
+            format!(
                 "{}: above this module in xtask/src/lint/floors.rs",
                 graph.shown(&import)
-            ),
+            )
         })
         .collect()
 }

@@ -1,10 +1,9 @@
 //! A module is public only if another crate names it.
 
-use super::Violation;
 use super::source::{Place, Resolver, Sources};
 
 /// Public modules of the members' libraries that no other crate names: no program, no test executable and no fuzz target either.
-pub(super) fn violations(sources: &Sources) -> Vec<Violation> {
+pub(super) fn violations(sources: &Sources) -> Vec<String> {
     let mut resolver = Resolver::new(sources);
     for (krate, of_crate) in sources.crates.iter().enumerate() {
         for (module, of_module) in of_crate.modules.iter().enumerate() {
@@ -26,15 +25,12 @@ pub(super) fn violations(sources: &Sources) -> Vec<Violation> {
             let parent = of_module.parent.unwrap_or_default();
             reachable.push(of_module.is_public && !of_module.is_test && reachable[parent]);
             if reachable[module] && !resolver.named_outside.contains(&Place { krate, module }) {
-                violations.push(Violation {
-                    package: of_crate.package.clone(),
-                    text: format!(
-                        "{}:{}: no other crate names the public module `{}`: make it private",
-                        sources.shown(&of_crate.modules[parent]),
-                        of_module.declared,
-                        of_module.path.join("::")
-                    ),
-                });
+                violations.push(format!(
+                    "{}:{}: no other crate names the public module `{}`: make it private",
+                    sources.shown(&of_crate.modules[parent]),
+                    of_module.declared,
+                    of_module.path.join("::")
+                ));
             }
         }
     }

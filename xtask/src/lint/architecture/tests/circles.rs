@@ -1,5 +1,4 @@
 use super::{NONE, violations};
-use crate::lint::floors::{Rule, Table};
 
 /// What breaks a rule in a crate `one` with these files.
 fn of_files(files: &[(&str, &str)]) -> Vec<String> {
@@ -135,18 +134,4 @@ fn imports_of_tests_do_not_count() {
         ];
         assert_eq!(of_files(&files), [""; 0], "{import}");
     }
-}
-
-#[test]
-fn a_crate_of_the_list_not_yet_passes() {
-    let files = [
-        ("src/lib.rs", "mod a; mod b;"),
-        ("src/a.rs", "pub struct A(crate::b::B);"),
-        ("src/b.rs", "pub struct B(crate::a::A);"),
-    ];
-    let table = Table {
-        not_yet: &[("one", &[Rule::Circles])],
-        ..NONE
-    };
-    assert_eq!(violations(&[("one", "", &files)], &table), [""; 0]);
 }

@@ -17,7 +17,6 @@ const NONE: Table = Table {
     impure: &[],
     clocks: &[],
     presentation: &[],
-    not_yet: &[],
 };
 
 /// A crate of a fixture: its name, its dependencies in TOML, its files and their texts.
@@ -26,7 +25,7 @@ type Fixture<'text> = (&'text str, &'text str, &'text [(&'text str, &'text str)]
 /// What breaks the rules of a table in a workspace of these crates.
 fn violations(crates: &[Fixture<'_>], table: &Table) -> Vec<String> {
     let folder = workspace(crates);
-    check(folder.path(), table).unwrap().violations
+    check(folder.path(), table).unwrap()
 }
 
 fn workspace(crates: &[Fixture<'_>]) -> TempDir {

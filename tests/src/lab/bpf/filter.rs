@@ -1,29 +1,22 @@
-//! The XDP program and its maps: loaded for one test alone, or found where an edge pinned them.
+//! The XDP program, loaded for one test alone.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapInfo, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::Xdp,
 };
 use secbeat_common::{
     maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved},
     prefix::Prefix,
-    verdict::Verdict,
 };
 
+use super::tables::{Counters, SourceKey, ban_in, counters_in, sieved, source_key};
 use crate::lab::paths;
 
 /// Slots of each ban map in a test: many more than bans, since an LRU map starts to evict before it is full.
 const TEST_BAN_SLOTS: u32 = 16_384;
-
-/// Packets and bytes by verdict, summed over all CPUs and indexed by [`Verdict`].
-pub type Counters = [Counter; Verdict::COUNT];
 
 /// What the program did with one packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -345,119 +338,4 @@ impl Filter {
             boot_ns: word(8),
         }
     }
-}
-
-/// The maps that an edge pinned, also when the edge is dead.
-#[derive(Clone, Debug)]
-pub struct Pins(PathBuf);
-
-impl Pins {
-    /// The maps pinned in `folder`.
-    #[must_use]
-    pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self(folder.into())
-    }
-
-    fn map(&self, name: &str, kind: fn(MapData) -> Map) -> Option<Map> {
-        MapData::from_pin(self.0.join(name)).ok().map(kind)
-    }
-
-    /// The ban of the source that `address` belongs to; `None` also when nothing is pinned.
-    #[must_use]
-    pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
-        self.open_bans()?.ban_of(address)
-    }
-
-    /// The ban tables, opened once to be asked often; `None` when nothing is pinned.
-    #[must_use]
-    pub fn open_bans(&self) -> Option<OpenBans> {
-        Some(OpenBans {
-            v4: self.map(maps::BANNED_V4, Map::LruHashMap)?,
-            v6: self.map(maps::BANNED_V6, Map::LruHashMap)?,
-        })
-    }
-
-    /// The counters; zero when nothing is pinned.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.map(maps::COUNTERS, Map::PerCpuArray)
-            .as_ref()
-            .map(counters_in)
-            .unwrap_or_default()
-    }
-
-    /// Slots of the IPv4 ban map.
-    ///
-    /// # Panics
-    ///
-    /// When it is not pinned.
-    #[must_use]
-    pub fn ban_slots(&self) -> u32 {
-        let info = MapInfo::from_pin(self.0.join(maps::BANNED_V4)).expect("a pinned ban map");
-        info.max_entries()
-    }
-
-    /// Packets dropped so far.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.counters()[Verdict::Banned as usize].packets
-    }
-}
-
-/// The ban tables that an edge pinned, open.
-#[derive(Debug)]
-pub struct OpenBans {
-    v4: Map,
-    v6: Map,
-}
-
-impl OpenBans {
-    /// The ban of the source that `address` belongs to.
-    #[must_use]
-    pub fn ban_of(&self, address: IpAddr) -> Option<Ban> {
-        ban_in(&self.v4, &self.v6, address)
-    }
-}
-
-enum SourceKey {
-    V4([u8; 4]),
-    V6([u8; 8]),
-}
-
-fn source_key(address: IpAddr) -> SourceKey {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => SourceKey::V4(v4.octets()),
-        IpAddr::V6(v6) => SourceKey::V6(((u128::from(v6) >> 64) as u64).to_be_bytes()),
-    }
-}
-
-fn sieved(address: IpAddr) -> Sieved {
-    Sieved::of(match source_key(address) {
-        SourceKey::V4([a, b, c, d]) => u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]),
-        SourceKey::V6(key) => u64::from_ne_bytes(key),
-    })
-}
-
-fn ban_in(v4: &Map, v6: &Map, address: IpAddr) -> Option<Ban> {
-    match source_key(address) {
-        SourceKey::V4(key) => {
-            let table: HashMap<_, [u8; 4], Ban> = v4.try_into().expect(maps::BANNED_V4);
-            table.get(&key, 0).ok()
-        }
-        SourceKey::V6(key) => {
-            let table: HashMap<_, [u8; 8], Ban> = v6.try_into().expect(maps::BANNED_V6);
-            table.get(&key, 0).ok()
-        }
-    }
-}
-
-fn counters_in(map: &Map) -> Counters {
-    let table: PerCpuArray<_, Counter> = map.try_into().expect(maps::COUNTERS);
-    Verdict::ALL.map(|verdict| {
-        let per_cpu = table.get(&(verdict as u32), 0).expect("reading a counter");
-        per_cpu.iter().fold(Counter::default(), |sum, one| Counter {
-            packets: sum.packets + one.packets,
-            bytes: sum.bytes + one.bytes,
-        })
-    })
 }
