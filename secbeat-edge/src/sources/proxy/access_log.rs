@@ -1,4 +1,6 @@
-//! The proxy's own access log: `combined`, with the host before it and the seconds taken behind it.
+//! The proxy's own access log: `combined`, and behind it the host in quotes and the seconds taken.
+//!
+//! The client comes first, and what a request says stands in quotes: no request can move a field, whoever reads the log.
 //!
 //! A thread of its own writes, so no request waits for a disk. What the queue has no room for is dropped and counted.
 
@@ -168,10 +170,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 fn format(line: &mut String, entry: &Entry, time: &str) {
-    let host = entry.uri.authority().map(|host| host.as_str().as_bytes());
-    let host = host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes));
-    escape(line, host);
-    let _ = write!(line, " {} - - [{time}] \"{} ", entry.client, entry.method);
+    let _ = write!(line, "{} - - [{time}] \"{} ", entry.client, entry.method);
     let target = entry
         .uri
         .path_and_query()
@@ -181,6 +180,9 @@ fn format(line: &mut String, entry: &Entry, time: &str) {
     escape(line, entry.referer.as_ref().map(HeaderValue::as_bytes));
     line.push_str("\" \"");
     escape(line, entry.user_agent.as_ref().map(HeaderValue::as_bytes));
+    line.push_str("\" \"");
+    let host = entry.uri.authority().map(|host| host.as_str().as_bytes());
+    escape(line, host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes)));
     let _ = writeln!(line, "\" {:.3}", entry.took.as_secs_f64());
 }
 
@@ -203,6 +205,9 @@ fn escape(line: &mut String, text: Option<&[u8]>) {
 mod tests {
     use std::fs;
 
+    use proptest::prelude::*;
+    use secbeat_logs::Format;
+
     use super::*;
 
     fn entry() -> Entry {
@@ -221,7 +226,40 @@ mod tests {
         }
     }
 
-    const LINE: &str = "example.org 198.51.100.7 - - [21/Nov/2025:10:01:19 +0000] \"GET /a?b=c HTTP/1.1\" 404 12 \"-\" \"evil\\x22 \\xFF\\x5C\" 0.003\n";
+    const LINE: &str = "198.51.100.7 - - [21/Nov/2025:10:01:19 +0000] \"GET /a?b=c HTTP/1.1\" 404 12 \"-\" \"evil\\x22 \\xFF\\x5C\" \"example.org\" 0.003\n";
+
+    proptest! {
+        #[test]
+        fn no_header_moves_a_field(
+            texts in prop::collection::vec(prop::collection::vec(any::<u8>().prop_filter("of a header", |byte| *byte >= 0x20 && *byte != 0x7F), 0..60), 3),
+        ) {
+            let value = |text: &Vec<u8>| HeaderValue::from_bytes(text).ok();
+            let entry = Entry {
+                host: value(&texts[0]),
+                referer: value(&texts[1]),
+                user_agent: value(&texts[2]),
+                ..entry()
+            };
+            let mut line = String::new();
+            format(&mut line, &entry, "21/Nov/2025:10:01:19 +0000");
+            prop_assert!(line.starts_with("198.51.100.7 - - [21/Nov/2025:10:01:19 +0000] \"GET /a?b=c HTTP/1.1\" 404 12 \""), "{line}");
+            prop_assert_eq!(line.matches('"').count(), 8, "{}", &line);
+            prop_assert_eq!(line.matches('\n').count(), 1, "{}", &line);
+            let read = Format::COMBINED.parse(line.trim_end().as_bytes()).unwrap();
+            prop_assert_eq!((read.client, read.status, &*read.path), (entry.client, 404, &b"/a?b=c"[..]));
+        }
+    }
+
+    #[test]
+    fn a_host_that_looks_like_the_begin_of_a_line_names_nobody() {
+        for host in ["203.0.113.9", "203.0.113.9 - -", "203.0.113.9 - u [21/Nov/2025:10:01:19 +0000] \"GET / HTTP/1.1\" 404 1"] {
+            let entry = Entry { host: HeaderValue::from_str(host).ok(), ..entry() };
+            let mut line = String::new();
+            format(&mut line, &entry, "21/Nov/2025:10:01:19 +0000");
+            let read = Format::COMBINED.parse(line.trim_end().as_bytes()).unwrap();
+            assert_eq!((read.client, read.status), (entry.client, 404), "{line}");
+        }
+    }
 
     fn wait_until(what: &str, done: impl Fn() -> bool) {
         let start = Instant::now();

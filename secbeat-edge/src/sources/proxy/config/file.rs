@@ -53,7 +53,7 @@ pub(crate) struct ProxyFile {
     max_connections_per_source: Option<NonZeroU32>,
     /// Threads that serve connections. Default: one for each core.
     workers: Option<NonZeroUsize>,
-    /// Write an access log: the combined format, with the host in front and the duration in seconds at the end.
+    /// Write an access log: the combined format, and behind it the host in quotes and the duration in seconds.
     /// Reopened after it was moved away, and on SIGHUP. Default: none.
     #[schemars(with = "Option<schema::File>")]
     access_log: Option<PathBuf>,
