@@ -1,7 +1,8 @@
-//! Habits that both daemons share: config files, command line and tables, API server and client, metrics, units, traces.
+//! Habits that both daemons share: config files, command line and tables, API server and client, compressed logs, metrics, units, traces.
 
 pub mod api;
 pub mod cli;
+pub mod compressed;
 pub mod config;
 pub mod credentials;
 pub mod exit;

@@ -1,5 +1,7 @@
 //! `explain`: an access log line by line, as the edge's reader understands it.
 
+mod suggest;
+
 use std::{
     fs::File,
     io::{self, BufWriter, Read, Write},
@@ -8,9 +10,11 @@ use std::{
 
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
-use secbeat_daemon::cli::Output;
+use secbeat_daemon::{cli::Output, compressed::decompressed};
 use secbeat_logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
 use serde::Serialize;
+
+use self::suggest::Server;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,8 +28,12 @@ pub struct Args {
     /// Output format; JSON has an object per line.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
-    /// Log file; `-` is standard input.
-    file: PathBuf,
+    /// Print a log format for this web server which is understood, and in which no request can move a field.
+    #[arg(long, value_enum, value_name = "SERVER")]
+    suggest: Option<Server>,
+    /// Log file, also one compressed by gzip or Zstandard; `-` is standard input.
+    #[arg(required_unless_present = "suggest", conflicts_with = "suggest")]
+    file: Option<PathBuf>,
 }
 
 /// What a line is understood as.
@@ -55,7 +63,7 @@ struct Explained {
 }
 
 /// The last line of the JSON output.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Summary {
     format: String,
     lines: u64,
@@ -66,22 +74,27 @@ struct Summary {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let input: Box<dyn Read> = if args.file == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(&args.file).with_context(|| format!("opening {}", args.file.display()))?)
-    };
     let mut output = BufWriter::new(io::stdout().lock());
-    let summary = explain(args, input, &mut output);
-    let summary = summary.with_context(|| format!("explaining {}", args.file.display()))?;
+    if let Some(server) = args.suggest {
+        suggest::print(server, args.output, &mut output).context("writing to standard output")?;
+    }
+    let summary = match &args.file {
+        Some(file) => explain_file(args, file, &mut output).with_context(|| format!("explaining {}", file.display()))?,
+        None => Summary::default(),
+    };
     output.flush().context("writing to standard output")?;
     if summary.understood == 0 && summary.lines > 0 {
-        bail!(
-            "no line of {} is a request that can be counted",
-            args.file.display()
-        );
+        bail!("no line is a request that can be counted");
     }
     Ok(())
+}
+
+fn explain_file(args: &Args, file: &Path, output: &mut impl Write) -> io::Result<Summary> {
+    if file == Path::new("-") {
+        explain(args, decompressed(io::stdin())?, output)
+    } else {
+        explain(args, decompressed(File::open(file)?)?, output)
+    }
 }
 
 fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result<Summary> {
@@ -230,12 +243,13 @@ mod tests {
                        www.example.org 2001:db8::7 - - [10/Oct/2023:11:06:57 +0200] \"\" 400 0\n\
                        nonsense\n";
 
+    #[derive(clap::Parser)]
+    struct Parser {
+        #[command(flatten)]
+        args: Args,
+    }
+
     fn explained(arguments: &[&str]) -> String {
-        #[derive(clap::Parser)]
-        struct Parser {
-            #[command(flatten)]
-            args: Args,
-        }
         let arguments = ["explain"].iter().chain(arguments).chain(&["-"]);
         let Parser { args } = clap::Parser::parse_from(arguments);
         let mut output = Vec::new();
@@ -276,5 +290,17 @@ mod tests {
             "{shown}"
         );
         assert!(shown.ends_with("\n3 lines, 0 understood, 3 not\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_log_that_rotation_has_compressed_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log.2.gz");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(LOG.as_bytes()).unwrap();
+        std::fs::write(&path, gzip.finish().unwrap()).unwrap();
+        let Parser { args } = clap::Parser::parse_from(["explain", path.to_str().unwrap()]);
+        let summary = explain_file(&args, &path, &mut Vec::new()).unwrap();
+        assert_eq!((summary.lines, summary.understood), (3, 2));
     }
 }
