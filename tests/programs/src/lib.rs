@@ -99,6 +99,7 @@ table! {
         Journalctl: "journalctl" of "systemd",
         JournalRemote: "/lib/systemd/systemd-journal-remote" of "systemd-journal-remote",
         Kill: "kill" of "procps",
+        Lighttpd: "lighttpd" of "lighttpd",
         Logrotate: "logrotate" of "logrotate",
         PivotRoot: "pivot_root" of "util-linux",
         Prometheus: "prometheus" of "prometheus",

@@ -9,10 +9,27 @@ use crate::lab::{
 /// Of the package that has the server.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// Starts one in `namespace` on `port`.
+/// Starts one in `namespace` on `port`, with its `combined` log.
 #[must_use]
 pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Firewall) -> Site {
-    let config = folder.write("apache.conf", &configuration(port, folder, firewall));
+    let logging = format!(
+        "LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{Referer}}i\\\" \\\"%{{User-Agent}}i\\\"\" combined\n\
+         CustomLog {} combined",
+        folder.access_log().display()
+    );
+    start_logging(namespace, port, folder, firewall, &logging)
+}
+
+/// As [`start`], with `logging` of its config.
+#[must_use]
+pub fn start_logging(
+    namespace: &Namespace,
+    port: u16,
+    folder: &SiteFolder,
+    firewall: Firewall,
+    logging: &str,
+) -> Site {
+    let config = folder.write("apache.conf", &configuration(port, folder, firewall, logging));
     let mut command = namespace.command(TestProgram::Apache);
     // -X: one process, which ends with its guard.
     command
@@ -24,7 +41,7 @@ pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Fi
     Site::start("apache2", namespace, port, &mut command)
 }
 
-fn configuration(port: u16, folder: &SiteFolder, firewall: Firewall) -> String {
+fn configuration(port: u16, folder: &SiteFolder, firewall: Firewall, logging: &str) -> String {
     let path = folder.path().display();
     let rules = firewall_rules(firewall, TestFile::ModsecurityInApacheDefaults, folder);
     let security = match firewall {
@@ -49,13 +66,11 @@ fn configuration(port: u16, folder: &SiteFolder, firewall: Firewall) -> String {
          User www-data\n\
          Group www-data\n\
          ErrorLog {path}/error.log\n\
-         LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{Referer}}i\\\" \\\"%{{User-Agent}}i\\\"\" combined\n\
-         CustomLog {log} combined\n\
+         {logging}\n\
          MaxKeepAliveRequests 0\n\
          DocumentRoot {pages}\n\
          <Directory />\nRequire all granted\n</Directory>\n\
          {security}",
-        log = folder.access_log().display(),
         pages = folder.pages().display(),
     )
 }

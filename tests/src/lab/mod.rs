@@ -19,6 +19,7 @@ pub mod http;
 pub mod interrupt;
 pub mod intruder;
 pub mod journal;
+pub mod lighttpd;
 pub mod login;
 pub mod model;
 pub mod nats;

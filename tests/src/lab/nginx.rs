@@ -117,9 +117,22 @@ impl Nginx {
     }
 }
 
-/// Starts one in `namespace` on `port` that serves clients itself.
+/// Starts one in `namespace` on `port` that serves clients itself, with its `combined` log.
 #[must_use]
 pub fn start_site(namespace: &Namespace, port: u16, folder: &SiteFolder, firewall: Firewall) -> Site {
+    let logging = format!("access_log {} combined;", folder.access_log().display());
+    start_site_logging(namespace, port, folder, firewall, &logging)
+}
+
+/// As [`start_site`], with `logging` of its `http` block.
+#[must_use]
+pub fn start_site_logging(
+    namespace: &Namespace,
+    port: u16,
+    folder: &SiteFolder,
+    firewall: Firewall,
+    logging: &str,
+) -> Site {
     let rules = firewall_rules(firewall, TestFile::ModsecurityInNginxDefaults, folder);
     let rules = folder.write("modsecurity.conf", &rules);
     let (module, switch) = match firewall {
@@ -138,7 +151,7 @@ pid nginx.pid;
 error_log error.log;
 events {{ worker_connections 1024; }}
 http {{
-    access_log {log} combined;
+    {logging}
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -153,7 +166,6 @@ http {{
     }}
 }}
 "#,
-        log = folder.access_log().display(),
         pages = folder.pages().display(),
     );
     let config = folder.write("nginx.conf", &config);

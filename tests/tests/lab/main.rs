@@ -8,6 +8,7 @@
 
 mod bench;
 mod docs;
+mod forged_clients;
 mod hosts;
 mod simulation;
 mod web_servers;

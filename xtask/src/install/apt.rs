@@ -23,7 +23,7 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --no-install-recommends "$@"
-for server in nginx apache2 haproxy caddy fail2ban prometheus; do
+for server in nginx apache2 haproxy caddy lighttpd fail2ban prometheus; do
     case " $* " in *" $server "*)
         if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$server.service"; fi ;;
     esac
