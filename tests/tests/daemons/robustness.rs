@@ -106,8 +106,9 @@ fn ten_thousand_malformed_messages_cost_a_counter_and_a_few_lines() {
         .publish_all((0..10_000).map(|n| (subject(n), nonsense(n))));
     let garbage =
         |stats: Option<serde_json::Value>| stats.and_then(|stats| stats["garbage"].as_u64()).unwrap_or(0);
+    // A reader of a bucket that is slower than the writer gets only the latest entry of each key: 50 bans, 50 of the allowlist.
     wait_until("all of it was counted", PATIENCE, || {
-        garbage(fleet.orchestrator_stats()) >= 5500 && garbage(fleet.edge_stats()) >= 1900
+        garbage(fleet.orchestrator_stats()) >= 5500 && garbage(fleet.edge_stats()) >= 100
     });
     assert!(is_refused(&fleet, Family::V4), "a ban was lost");
     fleet.make_errors(Family::V6, 50);

@@ -27,17 +27,35 @@ const fn rule(reset: Reset) -> Option<Rule> {
 /// The latest reset of each target, for all rules and for each that only observes.
 #[derive(Debug, Default)]
 pub(super) struct Resets {
-    known: HashMap<(Prefix, Option<Rule>), Reset>,
+    known: HashMap<(Prefix, Option<Rule>), Latest>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    reset: Reset,
+    /// Holds again if `reset` came of a ban that nobody heard of.
+    before: Option<Reset>,
 }
 
 impl Resets {
     pub(super) fn note(&mut self, target: Prefix, reset: Reset) {
-        self.known.insert((target, rule(reset)), reset);
+        let before = |latest: &Latest| match latest.reset == reset {
+            true => latest.before,
+            false => Some(latest.reset),
+        };
+        let key = (target, rule(reset));
+        let before = self.known.get(&key).and_then(before);
+        self.known.insert(key, Latest { reset, before });
     }
 
-    /// `target` has nothing to be forgiven after all.
+    /// The latest ban of `target` came to nothing: what was known before holds.
     pub(super) fn discard(&mut self, target: &Prefix) {
-        self.known.remove(&(*target, None));
+        let key = (*target, None);
+        if let Some(Latest { before, .. }) = self.known.remove(&key)
+            && let Some(reset) = before
+        {
+            self.known.insert(key, Latest { reset, before: None });
+        }
     }
 
     /// What concerns the `sources` of `partition`, networks first. One for all rules comes before those of single rules, which
@@ -49,7 +67,7 @@ impl Resets {
             .known
             .iter()
             .filter(|((target, _), _)| concerns(target))
-            .map(|((target, _), reset)| (*target, *reset))
+            .map(|((target, _), latest)| (*target, latest.reset))
             .collect();
         resets.sort_by_cached_key(|(target, reset)| {
             let name = rule(*reset).map(|rule| rule.name().to_owned());
@@ -60,7 +78,7 @@ impl Resets {
 
     /// Until when nothing counts against `source` because it was unbanned, if that is after `now_ms`.
     pub(super) fn forgiven_until_ms(&self, source: &Prefix, now_ms: i64) -> Option<i64> {
-        let forgiven = |((target, _), reset): (&(Prefix, Option<Rule>), &Reset)| match *reset {
+        let forgiven = |((target, _), latest): (&(Prefix, Option<Rule>), &Latest)| match latest.reset {
             Reset::Lifted { until_ms } if until_ms > now_ms && target.covers(source) => Some(until_ms),
             _ => None,
         };
@@ -69,7 +87,7 @@ impl Resets {
 
     /// Forgets what was over before `before_ms`: nothing as old is read any more.
     pub(super) fn prune(&mut self, before_ms: i64) {
-        self.known.retain(|_, reset| until_ms(*reset) >= before_ms);
+        self.known.retain(|_, latest| until_ms(latest.reset) >= before_ms);
     }
 }
 
@@ -102,6 +120,25 @@ mod tests {
             resets.of(partition, SourceLengths::default()),
             [(network, lifted(9))]
         );
+    }
+
+    #[test]
+    fn after_a_ban_that_came_to_nothing_the_ban_before_it_counts() {
+        let mut resets = Resets::default();
+        let target: Prefix = "198.51.100.7".parse().unwrap();
+        let banned = |until_ms| Reset::Banned {
+            until_ms,
+            layer: secbeat_common::wire::Layer::Kernel,
+        };
+        let known = |resets: &Resets| resets.of(target.partition(PARTITIONS), SourceLengths::default());
+        resets.note(target, banned(5));
+        // Twice: it was written again after a lost answer.
+        resets.note(target, banned(9));
+        resets.note(target, banned(9));
+        resets.discard(&target);
+        assert_eq!(known(&resets), [(target, banned(5))]);
+        resets.discard(&target);
+        assert_eq!(known(&resets), []);
     }
 
     #[test]
