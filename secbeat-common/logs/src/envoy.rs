@@ -36,12 +36,13 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
     let status = status.and_then(parse_status).ok_or(LogError::Status)?;
     let (method, path) = split_request(quoted(0));
     Ok(LogLine {
-        client: address::parse_last(quoted(1))?,
+        client: address::parse_last(quoted(1)).ok_or(LogError::Client)?,
         at_ms,
         method: method.into(),
         path: path.into(),
         status,
         host: some_text(quoted(4)).map(Into::into),
         user_agent: some_text(quoted(2)).map(Into::into),
+        forwarded: address::is_list(quoted(1)).then_some(quoted(1).into()),
     })
 }

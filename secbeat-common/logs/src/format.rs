@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    LogError, LogLine, combined, envoy, haproxy, json,
+    LogError, LogLine,
+    combined::{self, Doubt},
+    envoy, haproxy, json,
     pattern::{Pattern, PatternError},
     prefix, tables,
     time::Zone,
@@ -18,6 +20,7 @@ use super::{
 pub struct Format {
     kind: Kind,
     zone: Zone,
+    doubt: Doubt,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ enum Kind {
 enum Named {
     Combined,
     Common,
+    VhostCombined,
     NginxJson,
     CaddyJson,
     TraefikJson,
@@ -44,7 +48,7 @@ enum Named {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     #[error(
-        "there is no log format `{0}`; there are combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy-json, \
+        "there is no log format `{0}`; there are combined, common, vhost-combined, nginx-json, caddy-json, traefik-json, haproxy, envoy-json, \
          envoy, and patterns like `$remote_addr [$time_local] $status`"
     )]
     Unknown(String),
@@ -57,6 +61,7 @@ impl Format {
     pub const COMBINED: Self = Self {
         kind: Kind::Named(Named::Combined),
         zone: Zone::UTC,
+        doubt: Doubt::No,
     };
 
     /// The formats that have names.
@@ -74,6 +79,7 @@ impl Format {
         Ok(Self {
             kind: Kind::Pattern(Arc::new(Pattern::new(text)?)),
             zone: Zone::UTC,
+            doubt: Doubt::No,
         })
     }
 
@@ -84,6 +90,26 @@ impl Format {
         Self {
             zone: Zone::new(zone),
             ..self
+        }
+    }
+
+    /// Refuses a line in which another layout than this would have another client. For logs whose layout is not certain: it
+    /// was detected, or a line [calls for doubt](Self::calls_for_doubt).
+    #[must_use]
+    pub fn with_doubt(self) -> Self {
+        Self {
+            doubt: Doubt::Yes,
+            ..self
+        }
+    }
+
+    /// Whether a line shows that its log's first field is not always the address of the connection. No client can bring this
+    /// about in a log where it is.
+    #[must_use]
+    pub const fn calls_for_doubt(parsed: &Result<LogLine<'_>, LogError>) -> bool {
+        match parsed {
+            Ok(line) => line.forwarded.is_some(),
+            Err(error) => matches!(error, LogError::OtherLayout(_) | LogError::TwoReadings(..)),
         }
     }
 
@@ -115,8 +141,9 @@ impl Format {
             Kind::Named(named) => named,
         };
         match named {
-            Named::Combined => combined::parse(line),
-            Named::Common => combined::parse_common(line),
+            Named::Combined => combined::parse(line, zone, self.doubt),
+            Named::Common => combined::parse_common(line, zone, self.doubt),
+            Named::VhostCombined => combined::parse_vhost(line, zone, self.doubt),
             Named::NginxJson => json::parse(line, &tables::NGINX, zone),
             Named::CaddyJson => json::parse(line, &tables::CADDY, zone),
             Named::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
@@ -132,6 +159,7 @@ impl From<Named> for Format {
         Self {
             kind: Kind::Named(named),
             zone: Zone::UTC,
+            doubt: Doubt::No,
         }
     }
 }
@@ -188,6 +216,7 @@ mod tests {
         let names = [
             "combined",
             "common",
+            "vhost-combined",
             "nginx-json",
             "caddy-json",
             "traefik-json",

@@ -58,4 +58,18 @@ pub struct LogLine<'a> {
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
+    /// The list that the client was read from, as it was logged, if it has more than one entry. Only the last entry was
+    /// written by the server itself or by the proxy next to it.
+    pub forwarded: Option<Cow<'a, [u8]>>,
+}
+
+impl LogLine<'_> {
+    /// The client, seen through trusted proxies: the first address from the right that is none of them. `None` if there is
+    /// no such address, or if something that is no address comes before it.
+    pub fn client_beyond(&self, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        match &self.forwarded {
+            Some(list) => address::last_untrusted(list, is_trusted),
+            None => Some(self.client).filter(|client| !is_trusted(*client)),
+        }
+    }
 }

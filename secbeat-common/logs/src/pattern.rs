@@ -4,7 +4,6 @@ use memchr::memmem;
 
 use super::{
     LogError, LogLine, address,
-    error::quote,
     quoted::{parse_status, some_text, split_request, unquote},
     time::{self, TIME_LEN, Zone},
 };
@@ -142,7 +141,7 @@ impl Pattern {
     /// is left out, as in a line that is cut off.
     pub(super) fn parse<'a>(&self, line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogError> {
         let mut rest = line.strip_prefix(&*self.begin).ok_or_else(|| LogError::Literal {
-            literal: quote(&self.begin),
+            literal: self.begin.escape_ascii().to_string(),
             after: "the beginning".to_owned(),
         })?;
         let mut line = Partial::default();
@@ -154,7 +153,7 @@ impl Pattern {
                     break;
                 }
                 return Err(LogError::Literal {
-                    literal: quote(&field.then),
+                    literal: field.then.escape_ascii().to_string(),
                     after: format!("`${}`", field.name),
                 });
             };
@@ -220,14 +219,14 @@ impl<'a> Partial<'a> {
 
     fn set(&mut self, says: Says, value: &'a [u8], zone: &Zone) -> Result<(), LogError> {
         match says {
-            Says::Client => self.client = Some(address::parse_last(value)?),
+            Says::Client => self.client = Some(address::parse_last(value).ok_or(LogError::Client)?),
             Says::ClfTime | Says::Time => {
                 let time = time::parse_any(value, zone);
-                self.at_ms = Some(time.ok_or_else(|| LogError::BadTime(quote(value)))?);
+                self.at_ms = Some(time.ok_or(LogError::BadTime)?);
             }
             Says::Status => {
                 let status = parse_status(value);
-                self.status = Some(status.ok_or_else(|| LogError::BadStatus(quote(value)))?);
+                self.status = Some(status.ok_or(LogError::BadStatus)?);
             }
             Says::Request => (self.method, self.path) = split_request(value),
             Says::Method => self.method = some_text(value).unwrap_or_default(),
@@ -248,6 +247,7 @@ impl<'a> Partial<'a> {
             status: self.status.ok_or(LogError::Missing("status"))?,
             host: self.host.map(Into::into),
             user_agent: self.user_agent.map(Into::into),
+            forwarded: None,
         })
     }
 }
