@@ -229,13 +229,12 @@ fn find_address(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// As [`find_address`], of an address that `-` and something else follow.
+/// As [`find_address`], of an address that `-` follows.
 fn find_address_before_dash(text: &[u8]) -> Option<usize> {
     let fields: Vec<&[u8]> = text.split(|byte| *byte == b' ').collect();
-    fields.windows(3).position(|fields| {
-        let is_client = fields[1] == b"-" && !fields[2].is_empty();
-        is_client && address::parse_with_port(fields[0]).is_some()
-    })
+    fields
+        .windows(2)
+        .position(|fields| fields[1] == b"-" && address::parse_with_port(fields[0]).is_some())
 }
 
 /// Fields up to `end`.

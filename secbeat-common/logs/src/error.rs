@@ -37,6 +37,8 @@ pub enum LogError {
     EnvoyQuotes,
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
+    #[error("more quotes than the format has, which its server does not escape")]
+    BareQuotes,
     #[error("byte {0}: no JSON object")]
     Json(usize),
     #[error("the message is not that of a request")]

@@ -10,7 +10,7 @@ use super::{
     LogError, LogLine,
     combined::{self, Doubt},
     envoy, haproxy, json,
-    pattern::{Pattern, PatternError},
+    layout::{Layout, PatternError},
     prefix, tables,
     time::Zone,
 };
@@ -26,7 +26,7 @@ pub struct Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Named(Named),
-    Pattern(Arc<Pattern>),
+    Pattern(Arc<Layout>),
 }
 
 /// By the names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
@@ -77,7 +77,7 @@ impl Format {
     /// When it names no client, time or status, or could be read in several ways.
     pub fn pattern(text: &str) -> Result<Self, PatternError> {
         Ok(Self {
-            kind: Kind::Pattern(Arc::new(Pattern::new(text)?)),
+            kind: Kind::Pattern(Arc::new(Layout::of_nginx(text)?)),
             zone: Zone::UTC,
             doubt: Doubt::No,
         })
@@ -137,7 +137,7 @@ impl Format {
         }
         let zone = &self.zone;
         let named = match &self.kind {
-            Kind::Pattern(pattern) => return pattern.parse(line, zone),
+            Kind::Pattern(pattern) => return pattern.parse(line, zone, self.doubt),
             Kind::Named(named) => named,
         };
         match named {

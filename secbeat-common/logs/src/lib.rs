@@ -13,11 +13,11 @@ mod error;
 mod format;
 mod haproxy;
 mod json;
+mod layout;
 mod lines;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::expect_used, reason = "an oracle of tests")]
 mod oracle;
-mod pattern;
 mod prefix;
 mod quoted;
 mod tables;
@@ -34,8 +34,8 @@ pub use self::{
     detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
+    layout::PatternError,
     lines::{Line, Lines, MAX_LINE},
-    pattern::PatternError,
     time::parse_time,
 };
 
