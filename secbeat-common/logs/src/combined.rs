@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memmem, memrchr, memrchr2};
 
 use super::{
     LogError, LogLine, address,
@@ -162,31 +162,30 @@ fn find_client(before: &[u8], doubt: Doubt) -> Result<Client<'_>, LogError> {
     Ok(Client::single(address))
 }
 
-/// The client at the end of a list, if there is exactly one place where the list can end: clients choose all entries but
-/// the last, and the user name.
+/// The client at the end of a list, if there is exactly one place where the list can end and no other address that `-`
+/// follows, as the client of another layout: clients choose all entries but the last, and the user name.
 fn find_client_of_list(before: &[u8]) -> Result<Client<'_>, LogError> {
-    let mut found: Option<(IpAddr, usize)> = None;
-    for end in find_overlapping(before, b" - ") {
-        let list = &before[..end];
-        let Some(address) = memrchr(b',', list).and_then(|_| address::parse_last(list)) else {
-            continue;
-        };
-        if let Some((_, first)) = found {
-            return Err(LogError::TwoReadings(
-                count_fields(before, first),
-                count_fields(before, end),
-            ));
-        }
-        found = Some((address, end));
+    let ends_with_address = |end: &usize| {
+        let word = memrchr2(b' ', b',', &before[..*end]).map_or(0, |at| at + 1);
+        address::parse_with_port(&before[word..*end]).is_some()
+    };
+    let mut ends = find_overlapping(before, b" - ").filter(ends_with_address);
+    let end = ends.next().ok_or(LogError::OtherLayout(1))?;
+    let list = &before[..end];
+    let last = count_fields(before, end);
+    if let Some(other) = ends.next() {
+        return Err(LogError::TwoReadings(last, count_fields(before, other)));
     }
-    let (address, end) = found.ok_or(LogError::OtherLayout(1))?;
     if let Some(field) = find_address(&before[end + 3..]) {
-        let last = count_fields(before, end);
         return Err(LogError::TwoReadings(last, last + 2 + field));
     }
+    let address = Some(list).filter(|list| address::is_list(list));
+    let address = address
+        .and_then(address::parse_last)
+        .ok_or(LogError::OtherLayout(1))?;
     Ok(Client {
         address,
-        forwarded: Some(&before[..end]),
+        forwarded: Some(list),
         host: None,
     })
 }

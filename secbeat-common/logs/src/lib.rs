@@ -16,7 +16,7 @@ mod json;
 mod layout;
 mod lines;
 #[cfg(any(test, feature = "fuzzing"))]
-#[expect(clippy::expect_used, reason = "an oracle of tests")]
+#[expect(clippy::expect_used, clippy::panic, reason = "an oracle of tests")]
 mod oracle;
 mod prefix;
 mod quoted;
@@ -29,7 +29,7 @@ pub mod waf;
 use std::{borrow::Cow, net::IpAddr};
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub use self::oracle::{check, check_pattern};
+pub use self::oracle::{check, check_attack, check_pattern};
 pub use self::{
     detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,

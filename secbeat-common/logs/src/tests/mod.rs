@@ -1,5 +1,6 @@
 //! Every format, by literal lines, by the logs in `fixtures` and by made-up ones.
 
+mod attack;
 mod corpus;
 mod json;
 mod pattern;
