@@ -54,6 +54,19 @@ pub(super) fn parse_vhost<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Resu
     Ok(line)
 }
 
+/// As [`parse_common`], of a server that escapes no quotes: the last quote ends the request.
+pub(super) fn parse_unescaped<'a>(
+    line: &'a [u8],
+    zone: &Zone,
+    doubt: Doubt,
+) -> Result<LogLine<'a>, LogError> {
+    let begin = split_begin(line, zone, |before| find_client(before, doubt))?;
+    let close = memrchr(b'"', begin.rest).ok_or(LogError::Request)?;
+    let (request, status) = (&begin.rest[..close], &begin.rest[close + 1..]);
+    let (status, _) = split_status(status).ok_or(LogError::Status)?;
+    Ok(new_line(begin.client, begin.at_ms, request, status))
+}
+
 #[inline]
 fn parse_until_status<'a>(
     line: &'a [u8],
@@ -75,6 +88,7 @@ struct Begin<'a> {
 }
 
 /// The client, the list that it was read from, and a virtual host.
+#[derive(Clone, Copy)]
 struct Client<'a> {
     address: IpAddr,
     forwarded: Option<&'a [u8]>,
@@ -96,8 +110,13 @@ fn parse_request(begin: Begin<'_>) -> Result<(LogLine<'_>, &[u8]), LogError> {
     let Begin { client, at_ms, rest } = begin;
     let (request, rest) = unquote(rest).ok_or(LogError::Request)?;
     let (status, rest) = split_status(rest).ok_or(LogError::Status)?;
+    Ok((new_line(client, at_ms, request, status), rest))
+}
+
+#[inline]
+fn new_line<'a>(client: Client<'a>, at_ms: i64, request: &'a [u8], status: u16) -> LogLine<'a> {
     let (method, path) = split_request(request);
-    let line = LogLine {
+    LogLine {
         client: client.address,
         at_ms,
         method: method.into(),
@@ -106,8 +125,7 @@ fn parse_request(begin: Begin<'_>) -> Result<(LogLine<'_>, &[u8]), LogError> {
         host: client.host.map(Into::into),
         user_agent: None,
         forwarded: client.forwarded.map(Into::into),
-    };
-    Ok((line, rest))
+    }
 }
 
 /// Splits what most lines begin with: `203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "`.

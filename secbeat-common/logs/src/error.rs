@@ -31,13 +31,11 @@ pub enum LogError {
     HaproxyBegin,
     #[error("no status and quoted request after the date: not of the HTTP log")]
     HaproxyRest,
-    #[error(
-        "it has not the six quoted texts of Envoy's default format, or quotes within them, which Envoy does not escape"
-    )]
-    EnvoyQuotes,
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
-    #[error("more quotes than the format has, which its server does not escape")]
+    #[error("the line says which fields the lines after it have")]
+    Header,
+    #[error("not the number of quotes that the format has, and its server does not escape those of clients")]
     BareQuotes,
     #[error("byte {0}: no JSON object")]
     Json(usize),

@@ -8,7 +8,6 @@
 mod address;
 mod combined;
 mod detect;
-mod envoy;
 mod error;
 mod format;
 mod haproxy;

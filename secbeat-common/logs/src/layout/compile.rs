@@ -54,12 +54,13 @@ pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<La
     for segment in &mut segments {
         free_adjacent(segment)?;
     }
-    let client =
-        choose(&segments, Role::Client, true)?.ok_or(PatternError::Missing("client: `$remote_addr`"))?;
+    let client = choose(&segments, Role::Client, true)?
+        .ok_or(PatternError::Missing("client: `$remote_addr`, `%h` or `%ci`"))?;
     let time = choose(&segments, Role::Time, false)?.ok_or(PatternError::Missing(
-        "time: `$time_local`, `$time_iso8601` or `$msec`",
+        "time: `$time_local`, `$time_iso8601`, `$msec`, `%t` or `%tr`",
     ))?;
-    let status = choose(&segments, Role::Status, false)?.ok_or(PatternError::Missing("`$status`"))?;
+    let status = choose(&segments, Role::Status, false)?
+        .ok_or(PatternError::Missing("status: `$status`, `%>s` or `%ST`"))?;
     check_last(&segments, client)?;
     for (at, segment) in segments.iter_mut().enumerate() {
         for (n, placed) in segment.fields.iter_mut().enumerate() {

@@ -5,13 +5,21 @@
 //! read from the left up to the first field that a client may write, and from the right up to the last one. A client, time
 //! or status that stands in between could be moved by a client: such a layout is refused.
 
+mod apache;
 mod compile;
 mod field;
+mod haproxy;
+mod named;
 mod nginx;
 mod segment;
 mod values;
+mod w3c;
 
 pub use self::compile::PatternError;
+pub(super) use self::{
+    named::{Row, rows},
+    w3c::{fields_of_header, layout as of_header},
+};
 use self::{segment::Segment, values::Values};
 use super::{LogError, LogLine, combined::Doubt, time::Zone};
 
@@ -27,6 +35,8 @@ enum Part {
 enum Quotes {
     /// A backslash stands before it, or it is written as its number.
     Escaped,
+    /// It is written as its number; a backslash means nothing.
+    Encoded,
     /// Nothing, so that a line with more quotes than the layout has none of its fields for certain.
     Bare,
 }
@@ -43,9 +53,16 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Compiles a format in the syntax of nginx's `log_format`.
-    pub(super) fn of_nginx(text: &str) -> Result<Self, PatternError> {
-        compile::compile(text, nginx::parse(text)?, Quotes::Escaped)
+    /// Compiles a format in the syntax of nginx's `log_format`, of Apache's `LogFormat` or of HAProxy's `log-format`.
+    pub(super) fn new(text: &str) -> Result<Self, PatternError> {
+        let (parts, quotes) = if text.contains('$') {
+            (nginx::parse(text)?, Quotes::Escaped)
+        } else if haproxy::is_format(text) {
+            (haproxy::parse(text)?, Quotes::Encoded)
+        } else {
+            (apache::parse(text)?, Quotes::Escaped)
+        };
+        compile::compile(text, parts, quotes)
     }
 
     /// As it was written.
@@ -84,7 +101,12 @@ impl Layout {
         doubt: Doubt,
         values: &mut Values<'a, '_>,
     ) -> Result<&'a [u8], LogError> {
-        let end = match self.find_end(segment, text, 0) {
+        let from = if self.has_tabs {
+            segment.time_len(text, values.zone())
+        } else {
+            0
+        };
+        let end = match self.find_end(segment, text, from) {
             Ok(end) => end,
             Err(error) => {
                 // A line that is cut off has all of a field if it has what follows it.

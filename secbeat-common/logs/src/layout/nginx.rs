@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
 }
 
 /// With what nginx's own configuration files escape.
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+pub(super) fn push_text(parts: &mut Vec<Part>, text: &str) {
     if text.is_empty() {
         return;
     }

@@ -50,6 +50,17 @@ impl Segment {
         self.close == Some(byte)
     }
 
+    /// Bytes at the beginning of a text that are a time of two fields, whatever stands between them.
+    pub(super) fn time_len(&self, text: &[u8], zone: &Zone) -> usize {
+        let begins = self.lead.is_empty()
+            && self
+                .fields
+                .first()
+                .is_some_and(|placed| placed.field.kind == Kind::Time);
+        let len = begins.then(|| end_of(Kind::Time, text, zone)).flatten();
+        len.unwrap_or(0)
+    }
+
     pub(super) fn not_closed(&self) -> LogError {
         let close = self.close.unwrap_or(b'"');
         LogError::Literal {
@@ -200,30 +211,45 @@ impl Segment {
             return self.read_free(at + 1..fields.end, after, values);
         }
         let mut rest = text;
-        for at in fields.clone() {
-            let Placed { field, then } = &self.fields[at];
-            let is_last = at + 1 == fields.end;
-            let (value, after) = if is_last {
-                let value = rest.strip_suffix(&**then);
-                let value = value.or_else(|| self.close.is_none().then_some(rest));
-                (value.ok_or_else(|| self.missing(then, at + 1))?, &b""[..])
-            } else if then.is_empty() {
-                let end = if field.role == Role::Host {
-                    memchr(b'/', rest).unwrap_or(rest.len())
-                } else {
-                    rest.len()
-                };
-                rest.split_at(end)
+        let mut at = fields.start;
+        while at < fields.end {
+            // Fields with nothing between them are read together.
+            let last = (at..fields.end - 1).find(|at| !self.fields[*at].then.is_empty());
+            let last = last.unwrap_or(fields.end - 1);
+            let then = &self.fields[last].then;
+            let missing = || self.missing(then, last + 1);
+            let value;
+            if last + 1 < fields.end {
+                let end = memmem::find(rest, then).ok_or_else(missing)?;
+                (value, rest) = (&rest[..end], &rest[end + then.len()..]);
             } else {
-                let end = memmem::find(rest, then).ok_or_else(|| self.missing(then, at + 1))?;
-                (&rest[..end], &rest[end + then.len()..])
-            };
-            rest = after;
-            if !(value.is_empty() && at > fields.start && self.fields[at - 1].then.is_empty()) {
-                values.set(field.role, value)?;
+                let stripped = rest.strip_suffix(&**then);
+                value = stripped
+                    .or_else(|| self.close.is_none().then_some(rest))
+                    .ok_or_else(missing)?;
             }
+            self.set_together(at..last + 1, value, values)?;
+            at = last + 1;
         }
         Ok(())
+    }
+
+    /// Of fields with nothing between them, the first has everything; but a host ends where a path begins.
+    fn set_together<'a>(
+        &self,
+        mut fields: std::ops::Range<usize>,
+        text: &'a [u8],
+        values: &mut Values<'a, '_>,
+    ) -> Result<(), LogError> {
+        let first = self.fields[fields.start].field.role;
+        let mut value = text;
+        if first == Role::Host && fields.len() > 1 {
+            let (host, path) = text.split_at(memchr(b'/', text).unwrap_or(text.len()));
+            values.set(first, host)?;
+            fields.start += 1;
+            value = path;
+        }
+        values.set(self.fields[fields.start].field.role, value)
     }
 
     /// The latest time in a text that the literals around the field surround: clients may write earlier ones and later ones

@@ -58,6 +58,13 @@ proptest! {
 }
 
 #[test]
+fn what_most_clients_send_is_understood() {
+    for plain in ["", "example.org\n/a/b.html\nMozilla\n\nuser\n", "a\n/\nb\nc\n\n"] {
+        check_attack(plain.as_bytes());
+    }
+}
+
+#[test]
 fn known_attacks_blame_nobody_else() {
     for host in [
         "198.51.100.66 -",

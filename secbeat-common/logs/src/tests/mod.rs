@@ -3,8 +3,10 @@
 mod attack;
 mod corpus;
 mod json;
+mod named;
 mod pattern;
 mod peer;
+mod percent;
 mod random;
 mod snapshots;
 mod text;

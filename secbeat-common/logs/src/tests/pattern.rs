@@ -85,13 +85,16 @@ fn a_pattern_that_cannot_work_is_refused() {
     for (pattern, expected) in [
         (
             "$remote_addr $status",
-            "the pattern has no time: `$time_local`, `$time_iso8601` or `$msec`",
+            "the pattern has no time: `$time_local`, `$time_iso8601`, `$msec`, `%t` or `%tr`",
         ),
         (
             "[$time_local] $status",
-            "the pattern has no client: `$remote_addr`",
+            "the pattern has no client: `$remote_addr`, `%h` or `%ci`",
         ),
-        ("$remote_addr [$time_local]", "the pattern has no `$status`"),
+        (
+            "$remote_addr [$time_local]",
+            "the pattern has no status: `$status`, `%>s` or `%ST`",
+        ),
         (
             "$remote_addr$status [$msec]",
             "nothing stands between `$remote_addr` and `$status`, so that nobody can tell where one ends",
