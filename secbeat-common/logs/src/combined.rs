@@ -81,6 +81,7 @@ fn parse_until_status<'a>(
 }
 
 /// What stands before the request, and the request without its opening quote and what follows it.
+#[derive(Clone, Copy)]
 struct Begin<'a> {
     client: Client<'a>,
     at_ms: i64,

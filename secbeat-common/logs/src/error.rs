@@ -17,6 +17,8 @@ pub enum LogError {
     OtherLayout(usize),
     #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
     TwoReadings(usize, usize),
+    #[error("formats {0} and {1} read another client each; name one of them only")]
+    TwoFormats(usize, usize),
     #[error("no time like {0}")]
     Time(&'static str),
     #[error("the time has no known shape")]
@@ -45,4 +47,20 @@ pub enum LogError {
     Missing(&'static str),
     #[error("the line is longer than {MAX_LINE} bytes")]
     TooLong,
+}
+
+impl LogError {
+    /// Whether the line was close to a request of the format that refused it.
+    pub(super) const fn is_of_a_request(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherLayout(_)
+                | Self::TwoReadings(..)
+                | Self::Request
+                | Self::Status
+                | Self::HaproxyRest
+                | Self::BareQuotes
+                | Self::Message
+        )
+    }
 }

@@ -80,6 +80,8 @@ pub enum FormatError {
         names = Named::VARIANTS.iter().map(|named| named.into_str()).collect::<Vec<_>>().join(", ")
     )]
     Unknown(String),
+    #[error("`auto` finds out which format a log has: it cannot be named beside others")]
+    AutoAmongOthers,
     #[error(transparent)]
     Pattern(#[from] PatternError),
 }
@@ -88,6 +90,13 @@ impl Format {
     /// `combined` of nginx and Apache, and whatever begins like it.
     pub const COMBINED: Self = Self {
         kind: Kind::Named(Named::Combined),
+        zone: Zone::UTC,
+        doubt: Doubt::No,
+    };
+
+    /// The least particular of the JSON formats.
+    pub(super) const NGINX_JSON: Self = Self {
+        kind: Kind::Named(Named::NginxJson),
         zone: Zone::UTC,
         doubt: Doubt::No,
     };

@@ -10,6 +10,7 @@ mod combined;
 mod detect;
 mod error;
 mod format;
+mod formats;
 mod haproxy;
 mod json;
 mod layout;
@@ -30,9 +31,10 @@ use std::{borrow::Cow, net::IpAddr};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use self::oracle::{check, check_attack, check_pattern};
 pub use self::{
-    detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
+    detect::{Conflict, DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
+    formats::Formats,
     layout::PatternError,
     lines::{Line, Lines, MAX_LINE},
     time::parse_time,

@@ -197,7 +197,7 @@ impl Plan {
             Kind::Time if is_within => {
                 at > self.left && !then.is_empty() && self.count(segment, Role::Time) == 1
             }
-            Kind::Address if !is_within && at >= self.right => {
+            Kind::Address | Kind::BareAddress if !is_within && at >= self.right => {
                 !is_part_of_address(literal_before(segment, at))
             }
             _ => !is_within,

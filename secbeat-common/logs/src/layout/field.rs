@@ -28,6 +28,8 @@ impl Role {
 pub(super) enum Kind {
     /// One address, with or without a port.
     Address,
+    /// One address without a port, as lighttpd writes it.
+    BareAddress,
     /// As `X-Forwarded-For` has it: a client may have written all but the last entry.
     AddressList,
     Time,
@@ -64,6 +66,7 @@ impl Field {
     pub(super) fn of_nginx(name: &str) -> Self {
         let (role, kind, rank) = match name {
             "remote_addr" => (Role::Client, Kind::Address, 1),
+            "remote_ip" => (Role::Client, Kind::BareAddress, 1),
             "proxy_add_x_forwarded_for" | "http_x_forwarded_for" | "http_x_real_ip" => {
                 (Role::Client, Kind::AddressList, 0)
             }

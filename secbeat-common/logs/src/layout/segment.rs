@@ -1,5 +1,7 @@
 //! A part of a layout that ends at a quote, at a tab or at the line's end.
 
+use std::net::IpAddr;
+
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::{
@@ -160,7 +162,8 @@ impl Segment {
             return Some(text.split_at(end));
         }
         let end = match field.kind {
-            Kind::Address => address_end(text, then)?,
+            Kind::Address => address_end(text, then, address::parse_with_port)?,
+            Kind::BareAddress => address_end(text, then, address::parse)?,
             Kind::Time | Kind::Upstreams => end_of(field.kind, text, zone)?,
             _ => memmem::find(text, then)?,
         };
@@ -294,7 +297,8 @@ impl Segment {
         let starts = std::iter::once(0).chain(memchr_iter(b' ', rest).map(|space| space + 1));
         for start in starts {
             let word = &rest[start..];
-            let is_exact = address_end(word, &self.fields[at].then).is_some();
+            let is_exact = self.after_host
+                && address_end(word, &self.fields[at].then, address::parse_with_port).is_some();
             let end = memchr(b' ', word).unwrap_or(word.len());
             let mut entries = word[..end].split(|byte| *byte == b',');
             let is_any = doubt == Doubt::Yes
@@ -348,18 +352,19 @@ fn end_of(kind: Kind, text: &[u8], zone: &Zone) -> Option<usize> {
 }
 
 /// Where an address at the beginning of a text ends, if `then` follows it.
-fn address_end(text: &[u8], then: &[u8]) -> Option<usize> {
+fn address_end(text: &[u8], then: &[u8], parse: fn(&[u8]) -> Option<IpAddr>) -> Option<usize> {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'[' | b']');
     let run = text.iter().position(|byte| !is_part(byte)).unwrap_or(text.len());
     (1..=run)
         .rev()
-        .find(|end| text[*end..].starts_with(then) && address::parse_with_port(&text[..*end]).is_some())
+        .find(|end| text[*end..].starts_with(then) && parse(&text[..*end]).is_some())
 }
 
 /// Whether a whole text is a value of that kind.
 fn is_a(kind: Kind, value: &[u8], zone: &Zone) -> bool {
     match kind {
         Kind::Address => address::parse_with_port(value).is_some(),
+        Kind::BareAddress => address::parse(value).is_some(),
         Kind::Status => parse_status(value).is_some(),
         Kind::Time => {
             let is_year = value.len() < EPOCH_DIGITS && value.iter().all(u8::is_ascii_digit);
