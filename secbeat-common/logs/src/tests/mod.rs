@@ -1,6 +1,7 @@
 //! Every format, by literal lines, by the logs in `fixtures` and by made-up ones.
 
 mod attack;
+mod cases;
 mod corpus;
 mod json;
 mod named;
