@@ -206,12 +206,14 @@ impl Segment {
             .clone()
             .filter(|at| self.fields[*at].field.role == Role::Time);
         if let Some(at) = times.next() {
-            let (before, value, after) = self
-                .find_time(at, text, values.zone())
-                .ok_or_else(|| self.missing(&self.fields[at].then, at + 1))?;
-            values.set(Role::Time, value)?;
-            self.read_free(fields.start..at, before, values)?;
-            return self.read_free(at + 1..fields.end, after, values);
+            for Found { before, value, after } in self.find_times(at, text, values.zone()) {
+                if self.read_free(fields.start..at, before, values).is_ok()
+                    && self.read_free(at + 1..fields.end, after, values).is_ok()
+                {
+                    return values.set(Role::Time, value);
+                }
+            }
+            return Err(self.missing(&self.fields[at].then, at + 1));
         }
         let mut rest = text;
         let mut at = fields.start;
@@ -255,24 +257,24 @@ impl Segment {
         values.set(self.fields[fields.start].field.role, value)
     }
 
-    /// The latest time in a text that the literals around the field surround: clients may write earlier ones and later ones
-    /// into the fields around it, and a later one hides nothing.
-    fn find_time<'a>(
-        &self,
-        at: usize,
-        text: &'a [u8],
-        zone: &Zone,
-    ) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
-        let (before, then) = (self.literal_before(at), &self.fields[at].then);
-        let found = memmem::find_iter(text, before).filter_map(|found| {
-            let start = found + before.len();
+    /// The times in a text that the literals around the field surround, the latest first: clients may write earlier ones and
+    /// later ones into the fields around it, and a later one hides nothing.
+    fn find_times<'a>(&self, at: usize, text: &'a [u8], zone: &Zone) -> impl Iterator<Item = Found<'a>> {
+        let (literal, then) = (self.literal_before(at), &self.fields[at].then);
+        let found = memmem::find_iter(text, literal).filter_map(|found| {
+            let start = found + literal.len();
             let (at_ms, rest) = time::split_time(&text[start..], zone)?;
             let after = rest.strip_prefix(&**then)?;
-            let value = &text[start..text.len() - rest.len()];
-            Some((at_ms, &text[..found + before.len()], value, after))
+            let found = Found {
+                before: &text[..start],
+                value: &text[start..text.len() - rest.len()],
+                after,
+            };
+            Some((at_ms, found))
         });
-        let (_, before, value, after) = found.max_by_key(|(at_ms, ..)| *at_ms)?;
-        Some((before, value, after))
+        let mut all: Vec<(i64, Found<'a>)> = found.collect();
+        all.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
+        all.into_iter().map(|(_, found)| found)
     }
 
     /// Refuses a line in which another layout would have another client.
@@ -320,6 +322,13 @@ impl Segment {
         let end = memmem::find(rest, then).unwrap_or(rest.len());
         field.role == Role::Host && start <= end
     }
+}
+
+/// A time, and what stands around it.
+struct Found<'a> {
+    before: &'a [u8],
+    value: &'a [u8],
+    after: &'a [u8],
 }
 
 /// Where a field's value at the beginning of a text ends.

@@ -24,7 +24,8 @@ struct Sent<'a> {
 impl<'a> Sent<'a> {
     fn of(input: &'a [u8]) -> Self {
         let mut fields = input.split(|byte| *byte == b'\n');
-        let mut next = || fields.next().unwrap_or_default();
+        // Servers trim headers.
+        let mut next = || fields.next().unwrap_or_default().trim_ascii();
         Self {
             host: next(),
             target: next(),
@@ -221,7 +222,7 @@ pub fn check_attack(input: &[u8]) {
             let format = if doubt { format.with_doubt() } else { format };
             let parsed = format.parse(&line);
             assert!(
-                parsed.is_ok() || doubt || !sent.is_plain(),
+                parsed.is_ok() || doubt || !sent.is_plain() && log.is_ambiguous(),
                 "{format} of {}",
                 line.escape_ascii()
             );
@@ -238,6 +239,14 @@ pub fn check_attack(input: &[u8]) {
 }
 
 impl Log {
+    /// Whether a client can make its own lines unreadable: where a host with a space stands before the client, and where
+    /// quotes are not escaped.
+    fn is_ambiguous(&self) -> bool {
+        self.server == Server::Envoy
+            || self.template.starts_with("$host ")
+            || self.template.starts_with("$list ")
+    }
+
     fn write(&self, sent: &Sent<'_>) -> Vec<u8> {
         let mut line = Vec::new();
         let mut parts = self.template.split('$');
