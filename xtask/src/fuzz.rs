@@ -16,7 +16,7 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 15] = [
     // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
     Target::new("secbeat-ebpf", "parse", 128),
     Target::new("secbeat-edge", "chain", 256),
@@ -29,6 +29,7 @@ const TARGETS: [Target; 14] = [
     Target::new("secbeat-common", "envoy_json", 512),
     Target::new("secbeat-common", "envoy", 512),
     Target::new("secbeat-common", "pattern", 512),
+    Target::new("secbeat-common", "attack", 512),
     Target::new("secbeat-common", "waf", 1024),
     Target::new("secbeat-common", "wire", 1024),
     Target::new("tests", "config", 2048),

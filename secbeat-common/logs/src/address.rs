@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{LogError, error::quote};
-
 /// An address alone, or in brackets; IPv4-mapped ones become IPv4.
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
     if let Some(address) = parse_v4(text) {
@@ -32,13 +30,23 @@ pub(super) fn parse_before_port(text: &[u8]) -> Option<IpAddr> {
 
 /// The last address of a list as `X-Forwarded-For` has it: the one that the server, or the proxy next to it, wrote itself.
 /// What stands before it may be forged by the client.
-///
-/// # Errors
-///
-/// [`LogError::Client`].
-pub(super) fn parse_last(text: &[u8]) -> Result<IpAddr, LogError> {
+pub(super) fn parse_last(text: &[u8]) -> Option<IpAddr> {
     let last = memchr::memrchr(b',', text).map_or(text, |comma| &text[comma + 1..]);
-    parse_with_port(last.trim_ascii()).ok_or_else(|| LogError::Client(quote(text)))
+    parse_with_port(last.trim_ascii())
+}
+
+/// Whether a text that holds an address holds more than one.
+pub(super) fn is_list(text: &[u8]) -> bool {
+    memchr::memchr(b',', text).is_some()
+}
+
+/// The first entry from the right that is no trusted address. `None` if something that is no address comes before it.
+pub(super) fn last_untrusted(list: &[u8], is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let entries = list.rsplit(|byte| *byte == b',');
+    let mut addresses = entries.map(|entry| parse_with_port(entry.trim_ascii()));
+    addresses
+        .find(|address| !address.is_some_and(&is_trusted))
+        .flatten()
 }
 
 fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
@@ -123,14 +131,33 @@ mod tests {
     #[test]
     fn of_a_list_the_last_counts() {
         assert_eq!(
-            parse_last(b"6.6.6.6, [2001:db8::7]:54321").ok(),
+            parse_last(b"6.6.6.6, [2001:db8::7]:54321"),
             address("2001:db8::7")
         );
-        assert_eq!(parse_last(b"203.0.113.7").ok(), address("203.0.113.7"));
+        assert_eq!(parse_last(b"203.0.113.7"), address("203.0.113.7"));
+        assert_eq!(parse_last(b"203.0.113.7, unknown"), None);
+    }
+
+    #[test]
+    fn a_list_is_walked_over_trusted_addresses_only() {
+        let client = |list: &str| {
+            last_untrusted(list.as_bytes(), |address| match address {
+                IpAddr::V4(address) => address.octets()[0] == 10,
+                IpAddr::V6(_) => false,
+            })
+        };
+        assert_eq!(client("203.0.113.66, 10.0.0.5"), address("203.0.113.66"));
         assert_eq!(
-            parse_last(b"203.0.113.7, unknown").unwrap_err().to_string(),
-            "`203.0.113.7, unknown` is no client address"
+            client("6.6.6.6,203.0.113.66:80, 10.0.0.4,10.0.0.5:1"),
+            address("203.0.113.66")
         );
+        for list in [
+            "10.0.0.4, 10.0.0.5",
+            "203.0.113.66, unknown, 10.0.0.5",
+            "203.0.113.66, ",
+        ] {
+            assert_eq!(client(list), None, "{list}");
+        }
     }
 
     proptest! {

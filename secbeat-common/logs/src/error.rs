@@ -2,47 +2,65 @@
 
 use super::MAX_LINE;
 
-/// Longest piece of a bad line that an error quotes, in bytes.
-const QUOTED: usize = 64;
-
-/// Why a line is no [`LogLine`](super::LogLine).
+/// Why a line is no [`LogLine`](super::LogLine). Reasons describe the line's shape and never quote it, since clients
+/// write what lines contain, and reasons are shown to everybody who may see statistics. Fields are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     #[error("the line is empty")]
     Empty,
-    #[error("`{0}` is no client address")]
-    Client(String),
+    #[error("the client is no address")]
+    Client,
+    #[error("field {0} is no address")]
+    Field(usize),
+    /// The line is a request, but the format is not that of its log.
+    #[error("the line is a request, but field {0} is no single address")]
+    OtherLayout(usize),
+    #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
+    TwoReadings(usize, usize),
+    #[error("formats {0} and {1} read another client each; name one of them only")]
+    TwoFormats(usize, usize),
     #[error("no time like {0}")]
     Time(&'static str),
-    #[error("`{0}` is no time")]
-    BadTime(String),
+    #[error("the time has no known shape")]
+    BadTime,
     #[error("the quoted request does not end")]
     Request,
     #[error("no three-digit status after the request")]
     Status,
-    #[error("`{0}` is no status")]
-    BadStatus(String),
+    #[error("the status is no number from 100 to 999")]
+    BadStatus,
     #[error("no `client:port [date]` of an HTTP log")]
     HaproxyBegin,
     #[error("no status and quoted request after the date: not of the HTTP log")]
     HaproxyRest,
-    #[error(
-        "it has not the six quoted texts of Envoy's default format, or quotes within them, which Envoy does not escape"
-    )]
-    EnvoyQuotes,
-    #[error("not a JSON object: {0}")]
-    Json(String),
-    #[error("`{0}` is not what an access log says of a request")]
-    Message(String),
-    #[error("it has no {0}")]
-    Missing(&'static str),
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
+    #[error("the line says which fields the lines after it have")]
+    Header,
+    #[error("not the number of quotes that the format has, and its server does not escape those of clients")]
+    BareQuotes,
+    #[error("byte {0}: no JSON object")]
+    Json(usize),
+    #[error("the message is not that of a request")]
+    Message,
+    #[error("it has no {0}")]
+    Missing(&'static str),
     #[error("the line is longer than {MAX_LINE} bytes")]
     TooLong,
 }
 
-/// The beginning of a text, printable.
-pub(super) fn quote(text: &[u8]) -> String {
-    text[..text.len().min(QUOTED)].escape_ascii().to_string()
+impl LogError {
+    /// Whether the line was close to a request of the format that refused it.
+    pub(super) const fn is_of_a_request(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherLayout(_)
+                | Self::TwoReadings(..)
+                | Self::Request
+                | Self::Status
+                | Self::HaproxyRest
+                | Self::BareQuotes
+                | Self::Message
+        )
+    }
 }

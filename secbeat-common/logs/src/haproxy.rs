@@ -35,6 +35,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
         status,
         host: None,
         user_agent: None,
+        forwarded: None,
     })
 }
 
@@ -45,6 +46,6 @@ fn begin<'a>(line: &'a [u8], open: usize, zone: &Zone) -> Option<(std::net::IpAd
     let client = address::parse_before_port(client)?;
     let rest = &line[open + 1..];
     let close = memchr(b']', rest)?;
-    let at_ms = time::parse_clf_local(&rest[..close], zone)?;
+    let at_ms = time::parse_any(&rest[..close], zone)?;
     Some((client, at_ms, rest[close + 1..].strip_prefix(b" ")?))
 }

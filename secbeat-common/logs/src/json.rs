@@ -8,7 +8,6 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::{
     LogError, LogLine, address,
-    error::quote,
     quoted::{parse_status, some_text, split_request},
     time::{self, Zone},
 };
@@ -79,7 +78,7 @@ pub(super) fn parse<'a>(line: &'a [u8], table: &Table, zone: &Zone) -> Result<Lo
     object
         .deserialize(&mut json)
         .and_then(|()| json.end())
-        .map_err(|error| LogError::Json(error.to_string()))?;
+        .map_err(|error| LogError::Json(error.column()))?;
     values.finish(table, zone)
 }
 
@@ -92,7 +91,7 @@ impl<'a> Values<'a> {
         if let (Some(expected), Some(message)) = (table.message, self.take(Text::Message))
             && *message != *expected
         {
-            return Err(LogError::Message(quote(&message)));
+            return Err(LogError::Message);
         }
         let client = self
             .take(Text::Client)
@@ -106,11 +105,12 @@ impl<'a> Values<'a> {
             (method, path) => (method.unwrap_or_default(), path.unwrap_or_default()),
         };
         Ok(LogLine {
-            client: address::parse_last(&client)?,
+            client: address::parse_last(&client).ok_or(LogError::Client)?,
             at_ms: time.time(zone)?,
             method,
             path,
             status: status.status()?,
+            forwarded: address::is_list(&client).then_some(client),
             host: self.take(Text::Host),
             user_agent: self.take(Text::UserAgent),
         })
@@ -134,10 +134,8 @@ fn split_owned(request: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
 impl Scalar<'_> {
     fn time(&self, zone: &Zone) -> Result<i64, LogError> {
         match self {
-            Self::Number(number) => {
-                time::from_epoch(*number).ok_or_else(|| LogError::BadTime(number.to_string()))
-            }
-            Self::Text(text) => time::parse_any(text, zone).ok_or_else(|| LogError::BadTime(quote(text))),
+            Self::Number(number) => time::from_epoch(*number).ok_or(LogError::BadTime),
+            Self::Text(text) => time::parse_any(text, zone).ok_or(LogError::BadTime),
             Self::Null => Err(LogError::Missing("time")),
         }
     }
@@ -146,8 +144,8 @@ impl Scalar<'_> {
         match self {
             Self::Number(number) if *number == 0.0 => Ok(0),
             Self::Number(number) if (100.0..1000.0).contains(number) => Ok(*number as u16),
-            Self::Number(number) => Err(LogError::BadStatus(number.to_string())),
-            Self::Text(text) => parse_status(text).ok_or_else(|| LogError::BadStatus(quote(text))),
+            Self::Number(_) => Err(LogError::BadStatus),
+            Self::Text(text) => parse_status(text).ok_or(LogError::BadStatus),
             Self::Null => Ok(0),
         }
     }

@@ -8,16 +8,16 @@
 mod address;
 mod combined;
 mod detect;
-mod envoy;
 mod error;
 mod format;
+mod formats;
 mod haproxy;
 mod json;
+mod layout;
 mod lines;
 #[cfg(any(test, feature = "fuzzing"))]
-#[expect(clippy::expect_used, reason = "an oracle of tests")]
+#[expect(clippy::expect_used, clippy::panic, reason = "an oracle of tests")]
 mod oracle;
-mod pattern;
 mod prefix;
 mod quoted;
 mod tables;
@@ -29,13 +29,14 @@ pub mod waf;
 use std::{borrow::Cow, net::IpAddr};
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub use self::oracle::{check, check_pattern};
+pub use self::oracle::{check, check_attack, check_pattern};
 pub use self::{
-    detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
+    detect::{Conflict, DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
+    formats::Formats,
+    layout::PatternError,
     lines::{Line, Lines, MAX_LINE},
-    pattern::PatternError,
     time::parse_time,
 };
 
@@ -58,4 +59,18 @@ pub struct LogLine<'a> {
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
+    /// The list that the client was read from, as it was logged, if it has more than one entry. Only the last entry was
+    /// written by the server itself or by the proxy next to it.
+    pub forwarded: Option<Cow<'a, [u8]>>,
+}
+
+impl LogLine<'_> {
+    /// The client, seen through trusted proxies: the first address from the right that is none of them. `None` if there is
+    /// no such address, or if something that is no address comes before it.
+    pub fn client_beyond(&self, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        match &self.forwarded {
+            Some(list) => address::last_untrusted(list, is_trusted),
+            None => Some(self.client).filter(|client| !is_trusted(*client)),
+        }
+    }
 }

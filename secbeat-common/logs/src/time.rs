@@ -1,18 +1,15 @@
 //! Times as servers write them.
 
-use jiff::{Timestamp, civil::DateTime, fmt::temporal::DateTimeParser, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 
 /// Bytes of `10/Oct/2023:11:06:56 +0200`.
 pub(super) const TIME_LEN: usize = 26;
 /// Bytes of `10/Oct/2023:11:06:56`.
 const LOCAL_LEN: usize = 20;
 
-/// Bytes of `2023-10-10`, which alone says no time.
-const DATE_LEN: usize = 10;
-
-const RFC_3339: DateTimeParser = DateTimeParser::new();
-
 const DAY_S: i64 = 86_400;
+/// Larger times since the epoch are not in seconds.
+const EPOCH_SECONDS: i64 = 100_000_000_000;
 const MONTH_DAYS: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /// Parses exactly `10/Oct/2023:11:06:56 +0200` (years 0000–9999, a leap second counts as the second before it) to
@@ -29,13 +26,18 @@ pub fn parse_time(text: &[u8]) -> Option<i64> {
     if all.wrong || hours > 23 || minutes > 59 {
         return None;
     }
-    let offset = i64::from(hours * 3600 + minutes * 60);
-    let offset = match sign {
-        b'+' => offset,
-        b'-' => -offset,
-        _ => return None,
-    };
+    let offset = signed(sign, hours, minutes)?;
     Some((local_seconds(local)? - offset) * 1000)
+}
+
+/// An offset in seconds.
+fn signed(sign: u8, hours: u32, minutes: u32) -> Option<i64> {
+    let offset = i64::from(hours * 3600 + minutes * 60);
+    match sign {
+        b'+' => Some(offset),
+        b'-' => Some(-offset),
+        _ => None,
+    }
 }
 
 /// `10/Oct/2023:11:06:56`, as seconds since the epoch if it were UTC.
@@ -74,13 +76,24 @@ fn local_seconds(text: &[u8; LOCAL_LEN]) -> Option<i64> {
         all.pair(s0, s1),
     );
     let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last_day = u32::from(MONTH_DAYS[month]) + u32::from(is_leap && month == 1);
-    if all.wrong || day == 0 || day > last_day || hour > 23 || minute > 59 || second > 60 {
+    if all.wrong {
         return None;
     }
-    let days = days(i64::from(year), month, i64::from(day));
-    Some(days * DAY_S + i64::from(hour * 3600 + minute * 60 + second.min(59)))
+    Some(date_seconds(year, month, day)? + clock_seconds(hour, minute, second)?)
+}
+
+/// The beginning of a day that exists, in seconds since the epoch; `month` from 0.
+fn date_seconds(year: u32, month: usize, day: u32) -> Option<i64> {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let last_day = u32::from(*MONTH_DAYS.get(month)?) + u32::from(is_leap && month == 1);
+    let is_day = (1..=last_day).contains(&day);
+    is_day.then(|| days(i64::from(year), month, i64::from(day)) * DAY_S)
+}
+
+/// A leap second counts as the second before it.
+fn clock_seconds(hour: u32, minute: u32, second: u32) -> Option<i64> {
+    let is_time = hour < 24 && minute < 60 && second < 61;
+    is_time.then(|| i64::from(hour * 3600 + minute * 60 + second.min(59)))
 }
 
 /// From 0.
@@ -132,49 +145,180 @@ impl Zone {
         if self.0 == TimeZone::UTC {
             return Some(local_ms);
         }
-        let local = Timestamp::from_millisecond(local_ms).ok()?;
-        self.resolve_civil(TimeZone::UTC.to_datetime(local))
-    }
-
-    fn resolve_civil(&self, local: DateTime) -> Option<i64> {
+        let local = TimeZone::UTC.to_datetime(Timestamp::from_millisecond(local_ms).ok()?);
         Some(self.0.to_timestamp(local).ok()?.as_millisecond())
     }
 }
 
-/// `10/Oct/2023:11:06:56` or `10/Oct/2023:11:06:56.789` in a time zone.
-pub(super) fn parse_clf_local(text: &[u8], zone: &Zone) -> Option<i64> {
-    let (local, fraction) = text.split_first_chunk::<LOCAL_LEN>()?;
-    let ms = match fraction {
-        [] => 0,
-        [b'.', digits @ ..] => fraction_ms(digits)?,
-        _ => return None,
-    };
-    zone.resolve(local_seconds(local)? * 1000 + ms)
+/// Any time that a server writes, and nothing else; see [`split_time`].
+pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
+    let (at_ms, rest) = split_time(text, zone)?;
+    rest.is_empty().then_some(at_ms)
 }
 
-/// Any time that a server writes: as [`parse_time`] and `parse_clf_local` take it, RFC 3339 with or without an offset, or
-/// seconds since the epoch with or without a fraction.
-pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
-    if text.get(2) == Some(&b'/') {
-        return parse_time(text).or_else(|| parse_clf_local(text, zone));
+/// Splits any time that a server writes, in milliseconds since the Unix epoch, from what follows it:
+///
+/// - a date, and after `T`, a space, a tab or a colon the time of day. The date is `10/Oct/2023`, `10/10/2023` (day first),
+///   `2023-10-10` or `2023/10/10`. A fraction may follow after `.` or `,`, and an offset (`Z`, `+02`, `+0200`, `+02:00`),
+///   with or without a space before it. Without an offset, the time is of `zone`;
+/// - `Tue Oct 10 11:06:56 2023`, as C's `ctime` writes it, with or without a fraction;
+/// - a number of seconds, milliseconds, microseconds or nanoseconds since the epoch, with or without a fraction.
+pub(super) fn split_time<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
+    if let Some((day, rest)) = split_date(text) {
+        let rest = match rest.split_first()? {
+            (b'T' | b't' | b' ' | b'\t' | b':', rest) => rest,
+            _ => return None,
+        };
+        let (second, rest) = split_clock(rest)?;
+        let (ms, rest) = split_fraction(rest)?;
+        let local_ms = (day + second) * 1000 + ms;
+        return match split_offset(rest) {
+            Some((offset, rest)) => Some((local_ms - offset * 1000, rest)),
+            None => Some((zone.resolve(local_ms)?, rest)),
+        };
     }
-    if text.get(4) == Some(&b'-') && text.len() > DATE_LEN {
-        if let Ok(time) = RFC_3339.parse_timestamp(text) {
-            return Some(time.as_millisecond());
+    if text.first()?.is_ascii_alphabetic() {
+        return split_ctime(text, zone);
+    }
+    split_epoch(text)
+}
+
+/// A date, as seconds since the epoch.
+fn split_date(text: &[u8]) -> Option<(i64, &[u8])> {
+    let mut all = Digits::default();
+    let (year, month, day, rest) = match *text {
+        [
+            y0,
+            y1,
+            y2,
+            y3,
+            sep @ (b'-' | b'/'),
+            n0,
+            n1,
+            sep1,
+            d0,
+            d1,
+            ref rest @ ..,
+        ] if sep == sep1 => {
+            let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
+            (
+                year,
+                all.pair(n0, n1).checked_sub(1)? as usize,
+                all.pair(d0, d1),
+                rest,
+            )
         }
-        return zone.resolve_civil(RFC_3339.parse_datetime(text).ok()?);
-    }
-    let dot = memchr::memchr(b'.', text);
-    let (seconds, fraction) = dot.map_or((text, &b""[..]), |dot| (&text[..dot], &text[dot + 1..]));
-    if seconds.is_empty() || seconds.len() > 19 {
+        [d0, d1, b'/', n0, n1, n2, b'/', y0, y1, y2, y3, ref rest @ ..] => {
+            let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
+            (year, month([n0, n1, n2])?, all.pair(d0, d1), rest)
+        }
+        [d0, d1, b'/', n0, n1, b'/', y0, y1, y2, y3, ref rest @ ..] => {
+            let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
+            (
+                year,
+                all.pair(n0, n1).checked_sub(1)? as usize,
+                all.pair(d0, d1),
+                rest,
+            )
+        }
+        _ => return None,
+    };
+    if all.wrong {
         return None;
     }
-    if dot.is_none() {
-        return from_epoch(digits(seconds)? as f64);
+    Some((date_seconds(year, month, day)?, rest))
+}
+
+/// `11:06:56`, as seconds of the day.
+fn split_clock(text: &[u8]) -> Option<(i64, &[u8])> {
+    let &[h0, h1, b':', m0, m1, b':', s0, s1, ref rest @ ..] = text else {
+        return None;
+    };
+    let mut all = Digits::default();
+    let (hour, minute, second) = (all.pair(h0, h1), all.pair(m0, m1), all.pair(s0, s1));
+    if all.wrong {
+        return None;
     }
-    digits(seconds)?
-        .checked_mul(1000)?
-        .checked_add(fraction_ms(fraction)?)
+    Some((clock_seconds(hour, minute, second)?, rest))
+}
+
+/// The fraction of a second in whole milliseconds; 0 if there is none.
+fn split_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let [b'.' | b',', fraction @ ..] = text else {
+        return Some((0, text));
+    };
+    let (digits, rest) = split_digits(fraction);
+    // What follows may be the next field.
+    if digits.is_empty() && text[0] == b',' {
+        return Some((0, text));
+    }
+    Some((fraction_ms(digits)?, rest))
+}
+
+/// An offset from UTC in seconds.
+fn split_offset(text: &[u8]) -> Option<(i64, &[u8])> {
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    let (sign, h0, h1, m0, m1, rest) = match text {
+        [b'Z' | b'z', rest @ ..] => {
+            let is_end = rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+            return is_end.then_some((0, rest));
+        }
+        &[sign @ (b'+' | b'-'), h0, h1, b':', m0, m1, ref rest @ ..] => (sign, h0, h1, m0, m1, rest),
+        &[sign @ (b'+' | b'-'), h0, h1, m0 @ b'0'..=b'9', m1, ref rest @ ..] => (sign, h0, h1, m0, m1, rest),
+        &[sign @ (b'+' | b'-'), h0, h1, ref rest @ ..] => (sign, h0, h1, b'0', b'0', rest),
+        _ => return None,
+    };
+    let mut all = Digits::default();
+    let (hours, minutes) = (all.pair(h0, h1), all.pair(m0, m1));
+    let is_end = rest.first().is_none_or(|byte| !byte.is_ascii_digit());
+    if all.wrong || hours > 23 || minutes > 59 || !is_end {
+        return None;
+    }
+    Some((signed(sign, hours, minutes)?, rest))
+}
+
+/// `Tue Oct 10 11:06:56 2023`.
+fn split_ctime<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
+    let &[w0, w1, w2, b' ', n0, n1, n2, b' ', d0, d1, b' ', ref rest @ ..] = text else {
+        return None;
+    };
+    let is_weekday = [w0, w1, w2].iter().all(u8::is_ascii_alphabetic);
+    let mut all = Digits::default();
+    let day = all.pair(if d0 == b' ' { b'0' } else { d0 }, d1);
+    let (second, rest) = split_clock(rest)?;
+    let (ms, rest) = split_fraction(rest)?;
+    let &[b' ', y0, y1, y2, y3, ref rest @ ..] = rest else {
+        return None;
+    };
+    let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
+    if all.wrong || !is_weekday {
+        return None;
+    }
+    let day = date_seconds(year, month([n0, n1, n2])?, day)?;
+    Some((zone.resolve((day + second) * 1000 + ms)?, rest))
+}
+
+/// A time since the epoch, with or without a fraction.
+fn split_epoch(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (whole, rest) = split_digits(text);
+    if whole.is_empty() || whole.len() > 19 {
+        return None;
+    }
+    let number = digits(whole)?;
+    let [b'.', fraction @ ..] = rest else {
+        return Some((from_epoch(number as f64)?, rest));
+    };
+    let (fraction, rest) = split_digits(fraction);
+    let fraction = fraction_ms(fraction)?;
+    if number < EPOCH_SECONDS {
+        return Some((number * 1000 + fraction, rest));
+    }
+    Some((from_epoch(number as f64)?, rest))
+}
+
+fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit());
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 /// The fraction of a second in whole milliseconds.
@@ -191,7 +335,7 @@ fn fraction_ms(text: &[u8]) -> Option<i64> {
 pub(super) fn from_epoch(number: f64) -> Option<i64> {
     let ms = match number {
         n if n < 0.0 => return None,
-        n if n < 1e11 => n * 1e3,
+        n if n < EPOCH_SECONDS as f64 => n * 1e3,
         n if n < 1e14 => n,
         n if n < 1e17 => n / 1e3,
         n if n < 1e20 => n / 1e6,
@@ -201,8 +345,9 @@ pub(super) fn from_epoch(number: f64) -> Option<i64> {
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |n, byte| {
-        byte.is_ascii_digit().then(|| n * 10 + i64::from(byte - b'0'))
+    text.iter().try_fold(0_i64, |n, byte| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        n.checked_mul(10)?.checked_add(digit)
     })
 }
 
@@ -267,6 +412,23 @@ mod tests {
             ("1696928816.789", AT + 789),
             ("1696928816.7", AT + 700),
             ("1696928816789", AT + 789),
+            ("1696928816789.5", AT + 789),
+            ("1696928816789123", AT + 789),
+            ("1696928816789123456", AT + 789),
+            ("10/Oct/2023:11:06:56.789 +0200", AT + 789),
+            ("10/Oct/2023:11:06:56,789+02:00", AT + 789),
+            ("10/Oct/2023:09:06:56 Z", AT),
+            ("10/Oct/2023 09:06:56", AT),
+            ("10/10/2023:11:06:56 +0200", AT),
+            ("2023/10/10 09:06:56", AT),
+            ("2023/10/10 09:06:56.789", AT + 789),
+            ("2023-10-10 09:06:56", AT),
+            ("2023-10-10 11:06:56.789 +0200", AT + 789),
+            ("2023-10-10 11:06:56,789 +02:00", AT + 789),
+            ("2023-10-10T11:06:56+02", AT),
+            ("2023-10-10\t09:06:56", AT),
+            ("Tue Oct 10 09:06:56 2023", AT),
+            ("Tue Oct 10 09:06:56.789123 2023", AT + 789),
         ] {
             assert_eq!(parse_any(text.as_bytes(), &Zone::UTC), Some(at_ms), "{text}");
         }
@@ -280,9 +442,38 @@ mod tests {
             "99999999999999999999",
             "2023-10-10",
             "10/10/2023",
+            "2023-10/10 09:06:56",
+            "2023-13-10 09:06:56",
+            "2023-00-10 09:06:56",
+            "2023-10-10 24:06:56",
+            "2023-10-10 09:06:56.",
+            "2023-10-10 09:06:56 +24",
+            "2023-10-10 09:06:56 CEST",
+            "Tue Oct 32 09:06:56 2023",
+            "Tue Oct 10 09:06:56",
+            "Tuesday",
             "\u{ff}\u{ff}",
         ] {
             assert_eq!(parse_any(text.as_bytes(), &Zone::UTC), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_ends_where_the_next_field_begins() {
+        const AT: i64 = 1_696_928_816_000;
+        for (text, rest) in [
+            ("2023-10-10 09:06:56 203.0.113.7", " 203.0.113.7"),
+            ("2023-10-10 09:06:56.000,404", ",404"),
+            ("2023-10-10T09:06:56,404", ""),
+            ("2023-10-10T09:06:56, 404", ", 404"),
+            ("2023-10-10T09:06:56 -1", " -1"),
+            ("2023-10-10T09:06:56 -100", " -100"),
+            ("2023-10-10T09:06:56 Zurich", " Zurich"),
+            ("1696928816 404", " 404"),
+            ("Tue Oct 10 09:06:56 2023 404", " 404"),
+        ] {
+            let (at_ms, left) = split_time(text.as_bytes(), &Zone::UTC).unwrap();
+            assert_eq!((at_ms / 1000, left), (AT / 1000, rest.as_bytes()), "{text}");
         }
     }
 
@@ -308,6 +499,7 @@ mod tests {
             ("10/Jul/2023:11:06:56.5", "2023-07-10T09:06:56.5Z"),
             ("10/Jan/2023:11:06:56", "2023-01-10T10:06:56Z"),
             ("2023-07-10T11:06:56", "2023-07-10T09:06:56Z"),
+            ("Mon Jul 10 11:06:56 2023", "2023-07-10T09:06:56Z"),
             // Twice: the first time it was summer.
             ("29/Oct/2023:02:30:00", "2023-10-29T00:30:00Z"),
         ] {
@@ -337,6 +529,21 @@ mod tests {
             let text = format!("{day:02}/{name}/{year:04}:{hour:02}:{minute:02}:07 +0000");
             let theirs = strtime::parse("%d/%b/%Y:%H:%M:%S %z", &text).and_then(|time| time.to_timestamp());
             prop_assert_eq!(parse_time(text.as_bytes()), theirs.ok().map(|t| t.as_millisecond()), "{}", text);
+        }
+
+        #[test]
+        fn rfc_3339_is_what_jiff_says(second in -62_000_000_000i64..253_000_000_000, ns in 0..1_000_000_000i32, minutes in -23 * 60 - 59..=23 * 60 + 59i32) {
+            let at = Timestamp::new(second, if second < 0 { 0 } else { ns }).unwrap();
+            let offset = Offset::from_seconds(minutes * 60).unwrap();
+            for text in [at.to_string(), at.display_with_offset(offset).to_string()] {
+                let expected = at.as_millisecond();
+                prop_assert_eq!(parse_any(text.as_bytes(), &Zone::UTC), Some(expected), "{}", text);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_time_or_none(text in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = parse_any(&text, &Zone::UTC);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use secbeat_logs::{DETECTED_FROM, Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
+use secbeat_logs::{DETECTED_FROM, Detection, FormatChoice, Formats, Line, Lines, LogError, LogLine};
 
 use super::{Input, Reading, ReplayError};
 
@@ -19,7 +19,7 @@ pub(super) type Due = (i64, usize);
 pub(super) struct Log {
     /// For people.
     name: String,
-    format: Format,
+    format: Formats,
     /// Event time of its first request, milliseconds since the Unix epoch; the least if it begins with something else for
     /// long.
     pub(super) begins_ms: i64,
@@ -59,16 +59,20 @@ impl Log {
                 let (detection, _) =
                     Detection::of(&begin[..]).map_err(|source| ReplayError::read(&name, source))?;
                 match detection.chosen() {
-                    Some(format) => format.clone(),
-                    None if detection.lines() == 0 => Format::default(),
+                    Some(format) => format.clone().into(),
+                    None if detection.lines() == 0 => Formats::default(),
                     None => {
+                        if let Some(conflict) = detection.conflict() {
+                            let conflict = conflict.to_string();
+                            return Err(ReplayError::Conflict { name, conflict });
+                        }
                         let lines = detection.lines();
                         return Err(ReplayError::UnknownFormat { name, lines });
                     }
                 }
             }
         };
-        let format = format.with_time_zone(zone.clone()).without_user_agent();
+        let format = format.with_time_zone(zone).without_user_agent();
         let begins_ms = first_time(&begin, &format).map_err(|source| ReplayError::read(&name, source))?;
         Ok(Self {
             name,
@@ -107,7 +111,7 @@ fn begin(mut log: Box<dyn Read>) -> io::Result<(Vec<u8>, Box<dyn Read>)> {
     Ok((begin, log))
 }
 
-fn first_time(begin: &[u8], format: &Format) -> io::Result<i64> {
+fn first_time(begin: &[u8], format: &Formats) -> io::Result<i64> {
     let mut lines = Lines::new(begin);
     while let Some(line) = lines.next_line()? {
         if let Line::Text(text) = line
@@ -122,7 +126,7 @@ fn first_time(begin: &[u8], format: &Format) -> io::Result<i64> {
 /// A log that is being read.
 pub(super) struct Opened {
     name: String,
-    format: Format,
+    format: Formats,
     lines: Lines<Box<dyn Read>>,
     /// The number of the last line, from 1.
     number: u64,

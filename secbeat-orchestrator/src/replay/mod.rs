@@ -47,6 +47,8 @@ pub(crate) enum ReplayError {
         "{name}: none of its first {lines} lines is a request in a format with a name; --format takes a pattern, too"
     )]
     UnknownFormat { name: String, lines: usize },
+    #[error("{name}: {conflict} with --format")]
+    Conflict { name: String, conflict: String },
     #[error("{name}: none of its {lines} lines is a request in the format that --format names")]
     OtherFormat { name: String, lines: u64 },
 }

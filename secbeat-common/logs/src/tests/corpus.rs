@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secbeat_common::corpus;
 
-use crate::{check, check_pattern, waf};
+use crate::{check, check_attack, check_pattern, waf};
 
 /// The folder of all corpora.
 fn corpora() -> PathBuf {
@@ -29,6 +29,11 @@ fn every_corpus_of_a_named_format_keeps_what_is_checked() {
 #[test]
 fn the_corpus_of_patterns_keeps_what_is_checked() {
     corpus::replay(&corpora(), "pattern", check_pattern);
+}
+
+#[test]
+fn the_corpus_of_attacks_keeps_what_is_checked() {
+    corpus::replay(&corpora(), "attack", check_attack);
 }
 
 #[test]

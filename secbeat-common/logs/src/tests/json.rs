@@ -50,26 +50,14 @@ fn a_path_that_looks_like_json_stays_a_path() {
 fn what_is_missing_or_wrong_is_named() {
     for (from, to, expected) in [
         ("\"remote_addr\"", "\"addr\"", "! it has no client address"),
-        ("203.0.113.7", "unix:", "! `unix:` is no client address"),
+        ("203.0.113.7", "unix:", "! the client is no address"),
         ("\"time_iso8601\"", "\"when\"", "! it has no time"),
-        (
-            "2026-11-20T10",
-            "2026-13-20T10",
-            "! `2026-13-20T10:00:07+01:00` is no time",
-        ),
+        ("2026-11-20T10", "2026-13-20T10", "! the time has no known shape"),
         ("\"status\"", "\"state\"", "! it has no status"),
-        ("\"404\"", "\"40\"", "! `40` is no status"),
-        ("\"404\"", "1404", "! `1404` is no status"),
-        (
-            "\"404\"",
-            "\"404",
-            "! not a JSON object: expected `,` or `}` at line 1 column 120",
-        ),
-        (
-            "curl/8\"}",
-            "curl/8\"} x",
-            "! not a JSON object: trailing characters at line 1 column 174",
-        ),
+        ("\"404\"", "\"40\"", "! the status is no number from 100 to 999"),
+        ("\"404\"", "1404", "! the status is no number from 100 to 999"),
+        ("\"404\"", "\"404", "! byte 120: no JSON object"),
+        ("curl/8\"}", "curl/8\"} x", "! byte 174: no JSON object"),
     ] {
         let line = NGINX.replace(from, to);
         assert_eq!(
@@ -80,10 +68,10 @@ fn what_is_missing_or_wrong_is_named() {
     }
     assert_eq!(
         understood(&named("nginx-json"), b"[1]"),
-        "! not a JSON object: invalid type: sequence, expected an object at line 1 column 1"
+        "! byte 1: no JSON object"
     );
     let deep = [b"{\"x\":".as_slice(), &[b'['; 60_000]].concat();
-    assert!(understood(&named("nginx-json"), &deep).starts_with("! not a JSON object: EOF"));
+    assert!(understood(&named("nginx-json"), &deep).ends_with(": no JSON object"));
 }
 
 #[test]
@@ -92,7 +80,7 @@ fn caddys_error_log_is_no_access_log() {
     let caddy = named("caddy-json");
     assert_eq!(
         understood(&caddy, line.as_bytes()),
-        "! `dial tcp: refused` is not what an access log says of a request"
+        "! the message is not that of a request"
     );
     let line = line.replace("dial tcp: refused", "handled request");
     assert_eq!(

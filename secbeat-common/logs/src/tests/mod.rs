@@ -1,9 +1,13 @@
 //! Every format, by literal lines, by the logs in `fixtures` and by made-up ones.
 
+mod attack;
+mod cases;
 mod corpus;
 mod json;
+mod named;
 mod pattern;
 mod peer;
+mod percent;
 mod random;
 mod snapshots;
 mod text;

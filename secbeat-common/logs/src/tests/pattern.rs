@@ -15,8 +15,8 @@ fn a_pattern_is_read_field_by_field() {
     assert_eq!(shown(PATTERN, LINE), SHOWN);
     assert_eq!(
         shown(
-            "$msec|$status|$request_method|$request_uri|$remote_addr",
-            "1696928816.5|404|GET|/a|::ffff:203.0.113.7"
+            "$msec|$status|$remote_addr|$request_method|$request_uri",
+            "1696928816.5|404|::ffff:203.0.113.7|GET|/a"
         ),
         "203.0.113.7 2023-10-10T09:06:56.5Z 404 GET /a host=– agent=–"
     );
@@ -36,10 +36,7 @@ fn a_line_that_is_cut_off_after_the_status_is_a_request() {
         shown(PATTERN, &(cut + "12")),
         SHOWN.replace(r#"curl \\\"8\\\""#, "–")
     );
-    assert_eq!(
-        shown(PATTERN, &LINE[..20]),
-        "! ` - ` expected after `$remote_addr`"
-    );
+    assert_eq!(shown(PATTERN, &LINE[..20]), "! field 2 is no address");
 }
 
 #[test]
@@ -51,14 +48,23 @@ fn a_user_name_cannot_fake_the_time() {
 #[test]
 fn what_does_not_match_is_named() {
     for (from, to, expected) in [
-        ("203.0.113.7", "localhost", "! `localhost` is no client address"),
+        (
+            "203.0.113.7",
+            "localhost",
+            "! the line is a request, but field 2 is no single address",
+        ),
+        (
+            "203.0.113.7",
+            "6.6.6.6, 203.0.113.7",
+            "! the line is a request, but field 2 is no single address",
+        ),
         ("10/Oct", "10/Okt", "! ` [` expected after `$remote_user`"),
-        ("] \"GET", "]\"GET", "! ` [` expected after `$remote_user`"),
-        (" 404 ", " x ", "! `x` is no status"),
+        ("] \"GET", "]\"GET", "! `] ` expected after `$time_local`"),
+        (" 404 ", " x ", "! the status is no number from 100 to 999"),
         (
             "/a HTTP/1.1\" ",
             "/a HTTP/1.1 ",
-            "! `\\\" ` expected after `$request`",
+            "! ` ` expected after the quote behind `$request`",
         ),
     ] {
         assert_eq!(shown(PATTERN, &LINE.replace(from, to)), expected, "{to}");
@@ -69,25 +75,33 @@ fn what_does_not_match_is_named() {
     );
 }
 
+/// Why a pattern is refused.
+fn refused(pattern: &str) -> String {
+    Format::pattern(pattern).unwrap_err().to_string()
+}
+
 #[test]
 fn a_pattern_that_cannot_work_is_refused() {
     for (pattern, expected) in [
         (
             "$remote_addr $status",
-            "the pattern has no time: `$time_local`, `$time_iso8601` or `$msec`",
+            "the pattern has no time: `$time_local`, `$time_iso8601`, `$msec`, `%t` or `%tr`",
         ),
         (
             "[$time_local] $status",
-            "the pattern has no client: `$remote_addr`",
+            "the pattern has no client: `$remote_addr`, `%h` or `%ci`",
         ),
-        ("$remote_addr [$time_local]", "the pattern has no `$status`"),
+        (
+            "$remote_addr [$time_local]",
+            "the pattern has no status: `$status`, `%>s` or `%ST`",
+        ),
         (
             "$remote_addr$status [$msec]",
             "nothing stands between `$remote_addr` and `$status`, so that nobody can tell where one ends",
         ),
         (
-            "$remote_addr $status $msec $time_local",
-            "the pattern has `$time_local` twice, or another field that says the same",
+            "$host$remote_addr $status [$msec]",
+            "nothing stands between `$host` and `$remote_addr`, so that nobody can tell where one ends",
         ),
         (
             "$remote_addr $ $status",
@@ -98,10 +112,181 @@ fn a_pattern_that_cannot_work_is_refused() {
             "`$` in the pattern is followed by no name",
         ),
     ] {
-        assert_eq!(
-            Format::pattern(pattern).unwrap_err().to_string(),
-            expected,
-            "{pattern}"
+        assert_eq!(refused(pattern), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_pattern_in_which_a_client_could_move_a_field_is_refused() {
+    for (pattern, expected) in [
+        (
+            r#"$http_host $remote_addr - $remote_user [$time_local] "$request" $status"#,
+            "`$remote_addr` cannot be read safely: a client can write `$http_host` and `$remote_user` around it, and so move \
+             it; put `$http_host` between quotes or behind `$remote_addr`",
+        ),
+        (
+            r#"$remote_user $remote_addr [$time_local] $request $status"#,
+            "`$remote_addr` cannot be read safely: a client can write `$remote_user` and `$request` around it, and so move \
+             it; put `$remote_user` between quotes or behind `$remote_addr`",
+        ),
+        (
+            r#"$remote_addr [$time_local] $request $status"#,
+            "`$status` cannot be read safely: a client can write `$request` before it, and so move it; put `$request` between \
+             quotes or behind `$status`",
+        ),
+        (
+            r#"$host|$remote_addr|$time_iso8601|$status|$request_uri"#,
+            "`$remote_addr` cannot be read safely: a client can write `$host` and `$request_uri` around it, and so move it; \
+             put `$host` between quotes or behind `$remote_addr`",
+        ),
+        (
+            r#"$proxy_add_x_forwarded_for - $remote_user [$time_local] "$request" $status"#,
+            "a client can write a part of `$proxy_add_x_forwarded_for`, so that nobody can tell where it ends; put it between \
+             quotes",
+        ),
+        (
+            r#"[$time_local] "$request" $status $remote_addr"#,
+            "nothing follows `$remote_addr`, so that a line that is cut off would name another client; put it between quotes",
+        ),
+    ] {
+        assert_eq!(refused(pattern), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn nginxs_formats_can_be_copied() {
+    for (pattern, line) in [
+        (
+            r#"$remote_addr [$time_local] $msec "$request" $status"#,
+            r#"203.0.113.7 [10/Oct/2023:11:06:56 +0200] 1696928816.500 "GET /a HTTP/1.1" 404"#,
+        ),
+        (
+            r#"$remote_addr $msec [$time_local] "$request_method $scheme://$host$request_uri" $status $msec"#,
+            r#"203.0.113.7 1696928816.500 [10/Oct/2023:11:06:56 +0200] "GET https://example.org/a" 404 1696928817.000"#,
+        ),
+        (
+            r#"src="$remote_addr" [$time_local] at=$msec status="$status" "$request" $status"#,
+            r#"src="203.0.113.7" [10/Oct/2023:11:06:56 +0200] at=1696928816.500 status="404" "GET /a HTTP/1.1" 200"#,
+        ),
+        (
+            r#"$remote_addr $msec "$request" $status "$remote_addr""#,
+            r#"203.0.113.7 1696928816.500 "GET /a HTTP/1.1" 404 "203.0.113.8""#,
+        ),
+        (
+            r#"$remote_addr - $remote_user $msec \"$request\" $upstream_status $status\t$upstream_addr\t$http_user_agent"#,
+            "203.0.113.7 - a b 1696928816.500 \"GET /a HTTP/1.1\" 502, 404 : 404 404\t10.0.0.1:80, 10.0.0.2:80\tcurl",
+        ),
+        (
+            r#"$http_host	$remote_addr	$msec	$status	$request_method $request_uri	$remote_port"#,
+            "example.org\t203.0.113.7\t1696928816.500\t404\tGET /a\t4711",
+        ),
+        (
+            r#"$remote_addr:$remote_port $msec $status $server_name "$request""#,
+            r#"203.0.113.7:4711 1696928816.500 404 example.org "GET /a HTTP/1.1""#,
+        ),
+        (
+            r#"[$msec] "$request" $status "$proxy_add_x_forwarded_for""#,
+            r#"[1696928816.500] "GET /a HTTP/1.1" 404 "6.6.6.6, 203.0.113.7""#,
+        ),
+    ] {
+        let shown = shown(pattern, line);
+        assert!(
+            shown.starts_with("203.0.113.7 2023-10-10T09:06:56.5Z 404 GET /a host="),
+            "{pattern}: {shown}"
         );
     }
+}
+
+#[test]
+fn a_host_ends_where_the_path_begins() {
+    assert_eq!(
+        shown(
+            r#"$remote_addr [$time_local] "$request_method $scheme://$host$request_uri" $status"#,
+            r#"203.0.113.7 [10/Oct/2023:11:06:56 +0200] "GET https://example.org:8443/a/b" 404"#
+        ),
+        "203.0.113.7 2023-10-10T09:06:56Z 404 GET /a/b host=example.org:8443 agent=–"
+    );
+}
+
+#[test]
+fn a_time_may_be_of_two_fields() {
+    for between in [' ', '\t'] {
+        let line = format!(r#"404 2023-10-10{between}09:06:56.805 203.0.113.7 "GET /a HTTP/1.1""#);
+        assert_eq!(
+            shown(r#"$status $time_iso8601 $remote_addr "$request""#, &line),
+            "203.0.113.7 2023-10-10T09:06:56.805Z 404 GET /a host=– agent=–"
+        );
+    }
+}
+
+#[test]
+fn any_time_field_takes_any_shape() {
+    for time in [
+        "10/Oct/2023:11:06:56.000 +0200",
+        "10/Oct/2023 09:06:56",
+        "10/10/2023:11:06:56 +0200",
+        "2023/10/10 09:06:56",
+        "2023-10-10 11:06:56.000 +0200",
+        "Tue Oct 10 09:06:56 2023",
+        "1696928816",
+    ] {
+        for name in ["time_local", "time_iso8601", "msec"] {
+            let pattern = format!(r#"$remote_addr - $remote_user [${name}] "$request" $status"#);
+            let line = format!(r#"203.0.113.7 - - [{time}] "GET /a HTTP/1.1" 404"#);
+            assert_eq!(
+                shown(&pattern, &line),
+                "203.0.113.7 2023-10-10T09:06:56Z 404 GET /a host=– agent=–",
+                "{time}"
+            );
+            let pattern = format!(r#"$remote_addr - $remote_user ${name} "$request" $status"#);
+            let line = format!(r#"203.0.113.7 - a 9 {time} "GET /a HTTP/1.1" 404"#);
+            assert!(shown(&pattern, &line).contains("T09:06:56Z 404"), "{time}");
+        }
+    }
+}
+
+#[test]
+fn apaches_empty_user_name_is_two_quotes() {
+    assert_eq!(
+        shown(
+            r#"$remote_addr - $remote_user [$time_local] "$request" $status"#,
+            r#"203.0.113.7 - "" [10/Oct/2023:11:06:56 +0200] "GET /a HTTP/1.1" 401"#
+        ),
+        "203.0.113.7 2023-10-10T09:06:56Z 401 GET /a host=– agent=–"
+    );
+}
+
+#[test]
+fn a_time_between_two_texts_of_a_client_is_the_latest() {
+    let pattern = r#"$remote_addr - $remote_user [$time_local] $http_host "$request" $status"#;
+    for (user, host) in [
+        ("-", "example.org"),
+        ("x [10/Oct/2023:11:06:00 +0200] y", "example.org"),
+        ("-", "x [10/Oct/2023:11:06:00 +0200] y"),
+    ] {
+        let line =
+            format!(r#"203.0.113.7 - {user} [10/Oct/2023:11:06:56 +0200] {host} "GET /a HTTP/1.1" 404"#);
+        let shown = shown(pattern, &line);
+        assert!(
+            shown.starts_with("203.0.113.7 2023-10-10T09:06:56Z 404 GET /a host="),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn in_doubt_an_address_in_what_a_client_writes_is_another_reading() {
+    let pattern = r#"$remote_addr - $remote_user [$time_local] "$request" $status"#;
+    let format = Format::pattern(pattern).unwrap();
+    let line = r#"203.0.113.67 - x, 203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404"#;
+    assert!(understood(&format, line.as_bytes()).starts_with("203.0.113.67 "));
+    let doubted = understood(&format.with_doubt(), line.as_bytes());
+    assert_eq!(
+        doubted,
+        "! two readings: the client may be field 1 or field 4; state a format in which it is clear"
+    );
+    // Before 1.21.1, nginx takes a host with spaces.
+    let pattern = format!("$host {pattern}");
+    let line = r#"x 203.0.113.67 - 203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404"#;
+    assert!(shown(&pattern, line).starts_with("! two readings: "));
 }

@@ -42,12 +42,12 @@ fn explained(log: &str, other: Option<&str>) -> String {
 #[test]
 fn small_logs_are_understood_line_by_line() {
     for (log, other) in [
-        ("apache.log", None),
+        ("apache.log", Some("vhost-combined")),
         ("caddy.log", None),
         ("envoy.log", Some("envoy")),
         ("haproxy.log", None),
         ("nextcloud.log", None),
-        ("nginx.log", None),
+        ("nginx.log", Some("vhost-combined")),
         ("traefik-clf.log", None),
         ("traefik-json.log", None),
         ("apache-http-probing.log", None),

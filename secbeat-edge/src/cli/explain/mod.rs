@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_daemon::{cli::Output, compressed::decompressed};
-use secbeat_logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
+use secbeat_logs::{Detection, Format, FormatChoice, Formats, Line, Lines, LogError, LogLine};
 use serde::Serialize;
 
 use self::suggest::Server;
@@ -99,7 +99,7 @@ fn explain_file(args: &Args, file: &Path, output: &mut impl Write) -> io::Result
 
 fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result<Summary> {
     match &args.format {
-        FormatChoice::Is(format) => explain_as(format, &[], args, input, output),
+        FormatChoice::Is(formats) => explain_as(formats, &[], args, input, output),
         FormatChoice::Auto => {
             let (detection, input) = Detection::of(input)?;
             if args.output == Output::Table {
@@ -108,21 +108,24 @@ fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result
                     writeln!(output, "  {understood:>6} are {format}")?;
                 }
             }
-            let format = detection.chosen().cloned().unwrap_or_default();
-            explain_as(&format, detection.understood(), args, input, output)
+            if let (Some(conflict), Output::Table) = (detection.conflict(), args.output) {
+                writeln!(output, "{conflict}")?;
+            }
+            let formats = detection.likeliest().into();
+            explain_as(&formats, detection.understood(), args, input, output)
         }
     }
 }
 
 fn explain_as(
-    format: &Format,
+    formats: &Formats,
     detected_from: &[(Format, usize)],
     args: &Args,
     input: impl Read,
     output: &mut impl Write,
 ) -> io::Result<Summary> {
     let mut summary = Summary {
-        format: format.to_string(),
+        format: formats.to_string(),
         lines: 0,
         understood: 0,
         detected_from: detected_from
@@ -131,13 +134,13 @@ fn explain_as(
             .collect(),
     };
     if args.output == Output::Table {
-        writeln!(output, "read as {format}")?;
+        writeln!(output, "read as {formats}")?;
     }
-    let format = format.clone().with_time_zone(args.time_zone.clone());
+    let formats = formats.clone().with_time_zone(&args.time_zone);
     let mut lines = Lines::new(input);
     while let Some(line) = lines.next_line()? {
         let parsed = match line {
-            Line::Text(text) => format.parse(text),
+            Line::Text(text) => formats.parse(text),
             Line::TooLong => Err(LogError::TooLong),
         };
         summary.lines += 1;

@@ -1,6 +1,10 @@
 //! What must hold of every parser of log lines, whatever the line.
 
+mod attack;
+
 use std::borrow::Cow;
+
+pub use self::attack::check_attack;
 
 use super::{Format, LogLine};
 
@@ -44,6 +48,7 @@ pub fn check_pattern(input: &[u8]) {
     };
     if let Ok(format) = Format::pattern(pattern) {
         assert_eq!(format.to_string(), pattern);
+        let _ = format.clone().with_doubt().parse(line);
         if let Ok(parsed) = format.parse(line) {
             texts(&parsed).for_each(|text| assert!(is_within(text, line), "{text:?} is not of the line"));
         }

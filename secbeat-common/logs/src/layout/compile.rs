@@ -1,0 +1,299 @@
+//! From literal text and fields to segments; which of them can be read safely.
+
+use std::mem;
+
+use super::{
+    Layout, Part, Quotes,
+    field::{Kind, Role},
+    segment::{Placed, Segment},
+};
+
+/// Why a pattern is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    #[error("the pattern has no {0}")]
+    Missing(&'static str),
+    #[error("nothing stands between `{0}` and `{1}`, so that nobody can tell where one ends")]
+    Adjacent(String, String),
+    #[error("`{0}` in the pattern is followed by no name")]
+    NoName(char),
+    #[error(
+        "`{field}` cannot be read safely: a client can write `{before}` and `{after}` around it, and so move it; put `{before}` \
+         between quotes or behind `{field}`"
+    )]
+    Between {
+        field: String,
+        before: String,
+        after: String,
+    },
+    #[error(
+        "`{field}` cannot be read safely: a client can write `{before}` before it, and so move it; put `{before}` between quotes \
+         or behind `{field}`"
+    )]
+    Behind { field: String, before: String },
+    #[error(
+        "a client can write a part of `{0}`, so that nobody can tell where it ends; put it between quotes"
+    )]
+    List(String),
+    #[error(
+        "nothing follows `{0}`, so that a line that is cut off would name another client; put it between quotes"
+    )]
+    LastField(String),
+}
+
+/// A field's place: that of its segment, and that in the segment.
+type Place = (usize, usize);
+
+/// Compiles a layout.
+///
+/// # Errors
+///
+/// When it has no client, time or status that can be read safely.
+pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<Layout, PatternError> {
+    let mut segments = split(parts);
+    for segment in &mut segments {
+        free_adjacent(segment)?;
+    }
+    let client = choose(&segments, Role::Client, true)?
+        .ok_or(PatternError::Missing("client: `$remote_addr`, `%h` or `%ci`"))?;
+    let time = choose(&segments, Role::Time, false)?.ok_or(PatternError::Missing(
+        "time: `$time_local`, `$time_iso8601`, `$msec`, `%t` or `%tr`",
+    ))?;
+    let status = choose(&segments, Role::Status, false)?
+        .ok_or(PatternError::Missing("status: `$status`, `%>s` or `%ST`"))?;
+    check_last(&segments, client)?;
+    for (at, segment) in segments.iter_mut().enumerate() {
+        for (n, placed) in segment.fields.iter_mut().enumerate() {
+            if placed.field.role.is_trusted() && ![client, time, status].contains(&(at, n)) {
+                placed.field.role = Role::Nothing;
+            }
+        }
+        let needed: Vec<usize> = [client, time, status]
+            .iter()
+            .filter(|place| place.0 == at)
+            .map(|place| place.1)
+            .collect();
+        let loose = Plan::new(segment, Tokens::Free);
+        let plan = if needed.iter().all(|n| loose.reads(segment, *n)) {
+            loose
+        } else {
+            Plan::new(segment, Tokens::Words)
+        };
+        segment.left = plan.left;
+        segment.right = plan.right;
+        for (n, placed) in segment.fields.iter_mut().enumerate() {
+            if (plan.left..plan.right).contains(&n) && placed.field.role != Role::Time {
+                placed.field.kind = Kind::Free;
+            }
+        }
+        segment.after_host = client.0 == at
+            && client.1 < plan.left
+            && segment.fields[..client.1]
+                .iter()
+                .any(|placed| placed.field.kind == Kind::ClientToken);
+    }
+    Ok(Layout {
+        text: text.to_owned(),
+        has_tabs: segments.iter().any(|segment| segment.closes_with(b'\t')),
+        segments,
+        quotes,
+    })
+}
+
+/// Splits at quotes and tabs.
+fn split(parts: Vec<Part>) -> Vec<Segment> {
+    let begin = |begins_after| Segment {
+        begins_after,
+        ..Segment::default()
+    };
+    let mut segments = Vec::new();
+    let mut segment = begin("the beginning".to_owned());
+    let mut last = None;
+    for part in parts {
+        match part {
+            Part::Field(field) => {
+                last = Some(field.name.clone());
+                segment.fields.push(Placed {
+                    field,
+                    then: Vec::new(),
+                });
+            }
+            Part::Text(text) => {
+                for byte in text.bytes() {
+                    if matches!(byte, b'"' | b'\t') {
+                        segment.close = Some(byte);
+                        let what = if byte == b'"' { "quote" } else { "tab" };
+                        let after = last.as_ref().map_or_else(
+                            || format!("the first {what}"),
+                            |name| format!("the {what} behind `{name}`"),
+                        );
+                        segments.push(mem::replace(&mut segment, begin(after)));
+                        continue;
+                    }
+                    match segment.fields.last_mut() {
+                        Some(placed) => placed.then.push(byte),
+                        None => segment.lead.push(byte),
+                    }
+                }
+            }
+        }
+    }
+    segments.push(segment);
+    segments
+}
+
+/// Fields with nothing between them are read as one, which is nobody's if one of them is trusted.
+fn free_adjacent(segment: &mut Segment) -> Result<(), PatternError> {
+    for at in 1..segment.fields.len() {
+        if !segment.fields[at - 1].then.is_empty() {
+            continue;
+        }
+        let (before, after) = (&segment.fields[at - 1].field, &segment.fields[at].field);
+        if before.role.is_trusted() || after.role.is_trusted() {
+            return Err(PatternError::Adjacent(before.name.clone(), after.name.clone()));
+        }
+        segment.fields[at - 1].field.kind = Kind::Free;
+        segment.fields[at].field.kind = Kind::Free;
+    }
+    Ok(())
+}
+
+/// How texts without a space that a client chooses are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tokens {
+    /// As if they could have spaces.
+    Free,
+    /// Up to the next space.
+    Words,
+}
+
+/// Which fields of a segment are read from which side.
+struct Plan {
+    left: usize,
+    right: usize,
+}
+
+impl Plan {
+    fn new(segment: &Segment, tokens: Tokens) -> Self {
+        let is_free = |at: usize| is_free(segment, at, tokens);
+        let len = segment.fields.len();
+        let left = (0..len).find(|at| is_free(*at)).unwrap_or(len);
+        let last = (left..len).rev().find(|at| is_free(*at));
+        // A line may be cut off anywhere.
+        let right = match (segment.close, last) {
+            (Some(_), Some(last)) => last + 1,
+            _ => len,
+        };
+        Self { left, right }
+    }
+
+    /// Whether a trusted field can be read.
+    fn reads(&self, segment: &Segment, at: usize) -> bool {
+        let Placed { field, then } = &segment.fields[at];
+        let is_within = (self.left..self.right).contains(&at);
+        match field.kind {
+            Kind::AddressList => is_within && segment.close.is_some() && self.right - self.left == 1,
+            // Of several that look like it, the latest counts.
+            Kind::Time if is_within => {
+                at > self.left && !then.is_empty() && self.count(segment, Role::Time) == 1
+            }
+            Kind::Address | Kind::BareAddress if !is_within && at >= self.right => {
+                !is_part_of_address(literal_before(segment, at))
+            }
+            _ => !is_within,
+        }
+    }
+
+    fn count(&self, segment: &Segment, role: Role) -> usize {
+        let within = &segment.fields[self.left..self.right];
+        within.iter().filter(|placed| placed.field.role == role).count()
+    }
+}
+
+fn is_free(segment: &Segment, at: usize, tokens: Tokens) -> bool {
+    let Placed { field, then } = &segment.fields[at];
+    match field.kind {
+        Kind::Free | Kind::AddressList => true,
+        Kind::ClientToken => {
+            let is_last = at + 1 == segment.fields.len();
+            let before = literal_before(segment, at);
+            let is_word = |literal: &[u8]| literal.contains(&b' ');
+            let is_split = is_word(then) || is_last && then.is_empty();
+            tokens == Tokens::Free || !(is_split && (at == 0 || is_word(before)))
+        }
+        _ => false,
+    }
+}
+
+fn literal_before(segment: &Segment, at: usize) -> &[u8] {
+    match at.checked_sub(1) {
+        Some(before) => &segment.fields[before].then,
+        None => &segment.lead,
+    }
+}
+
+fn is_part_of_address(literal: &[u8]) -> bool {
+    let last = literal.last();
+    last.is_some_and(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+}
+
+/// The field that says who, when or what, if there is any.
+fn choose(segments: &[Segment], role: Role, best_only: bool) -> Result<Option<Place>, PatternError> {
+    let all = segments.iter().enumerate().flat_map(|(at, segment)| {
+        let fields = segment.fields.iter().enumerate();
+        fields
+            .filter(move |(_, placed)| placed.field.role == role)
+            .map(move |(n, placed)| (placed.field.rank, (at, n)))
+    });
+    let mut all: Vec<(u8, Place)> = all.collect();
+    all.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+    let Some((best, first)) = all.first().copied() else {
+        return Ok(None);
+    };
+    let mut places = all
+        .iter()
+        .filter(|(rank, _)| !best_only || *rank == best)
+        .map(|(_, place)| *place);
+    let found = places.find(|(at, n)| {
+        let segment = &segments[*at];
+        let plans = [Tokens::Free, Tokens::Words].map(|tokens| Plan::new(segment, tokens));
+        plans.iter().any(|plan| plan.reads(segment, *n))
+    });
+    found.map(Some).ok_or_else(|| refuse(&segments[first.0], first.1))
+}
+
+/// Why a field cannot be read.
+fn refuse(segment: &Segment, at: usize) -> PatternError {
+    let name = |at: usize| segment.fields[at].field.name.clone();
+    if segment.fields[at].field.kind == Kind::AddressList {
+        return PatternError::List(name(at));
+    }
+    let free = |at: &usize| is_free(segment, *at, Tokens::Words);
+    // An address behind a literal that may be a part of it.
+    let before = (0..at).find(free).unwrap_or(at.saturating_sub(1));
+    match (at + 1..segment.fields.len()).find(free) {
+        Some(after) => PatternError::Between {
+            field: name(at),
+            before: name(before),
+            after: name(after),
+        },
+        None => PatternError::Behind {
+            field: name(at),
+            before: name(before),
+        },
+    }
+}
+
+/// A client that is the last of a line must not be what is left of it after it was cut off, at a length that a client
+/// chose.
+fn check_last(segments: &[Segment], client: Place) -> Result<(), PatternError> {
+    let (at, n) = client;
+    let segment = &segments[at];
+    let is_last =
+        segment.close.is_none() && n + 1 == segment.fields.len() && segment.fields[n].then.is_empty();
+    let mut before = segments[..at].iter().flat_map(|segment| &segment.fields);
+    if is_last && before.any(|placed| placed.field.kind.is_written_by_clients()) {
+        return Err(PatternError::LastField(segment.fields[n].field.name.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The syntax of HAProxy's `log-format`.
+
+use super::{
+    Part, PatternError,
+    field::{Field, Kind, Role},
+};
+
+/// Whether a format with `%` is HAProxy's, not Apache's.
+pub(super) fn is_format(text: &str) -> bool {
+    ["%ci", "%[", "%ST", "%HM", "%tr", "]ci", "}ci"]
+        .iter()
+        .any(|name| text.contains(name))
+}
+
+/// Splits a format into literal text and fields.
+pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
+    let mut parts = Vec::new();
+    // HAProxy writes no two spaces in a row: a field that may be empty takes those around it.
+    let mut eat_space = false;
+    let mut rest = text.trim();
+    loop {
+        let percent = rest.find('%').unwrap_or(rest.len());
+        let literal = &rest[..percent];
+        let literal = if eat_space {
+            literal.trim_start_matches(' ')
+        } else {
+            literal
+        };
+        let Some(directive) = rest[percent..].strip_prefix('%') else {
+            super::nginx::push_text(&mut parts, literal);
+            return Ok(parts);
+        };
+        if let Some(after) = directive.strip_prefix('%') {
+            super::nginx::push_text(&mut parts, literal);
+            super::nginx::push_text(&mut parts, "%");
+            (rest, eat_space) = (after, false);
+            continue;
+        }
+        let (flags, directive) = split_flags(directive);
+        let (name, after) = split_name(directive).ok_or(PatternError::NoName('%'))?;
+        eat_space = matches!(name, "hr" | "hs" | "hrl" | "hsl");
+        let literal = if eat_space {
+            literal.trim_end_matches(' ')
+        } else {
+            literal
+        };
+        rest = after;
+        let is_time = |part: &Part| matches!(part, Part::Field(field) if field.role == Role::Time);
+        if name == "ms" && literal == "." && parts.last().is_some_and(is_time) {
+            // The fraction of the time before it.
+            continue;
+        }
+        super::nginx::push_text(&mut parts, literal);
+        if name == "o" {
+            // Only sets flags.
+            eat_space = true;
+            continue;
+        }
+        let quote = if flags.contains("+Q") { "\"" } else { "" };
+        super::nginx::push_text(&mut parts, quote);
+        parts.push(Part::Field(field(name)));
+        super::nginx::push_text(&mut parts, quote);
+    }
+}
+
+/// `{+Q,-E}` before a name.
+fn split_flags(text: &str) -> (&str, &str) {
+    let flags = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    flags.unwrap_or(("", text))
+}
+
+/// A name of letters, or an expression in brackets.
+fn split_name(text: &str) -> Option<(&str, &str)> {
+    let Some(rest) = text.strip_prefix('[') else {
+        let end = text
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(text.len());
+        return (end > 0).then(|| text.split_at(end));
+    };
+    let mut depth = 1;
+    for (at, char) in rest.char_indices() {
+        match char {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&rest[..at], &rest[at + 1..]));
+        }
+    }
+    None
+}
+
+fn field(name: &str) -> Field {
+    let (role, kind, rank) = match name {
+        "ci" | "src" => (Role::Client, Kind::Address, 1),
+        "t" | "tr" | "T" | "trg" | "trl" | "Tl" => (Role::Time, Kind::Time, 1),
+        "Ts" => (Role::Time, Kind::Time, 0),
+        "ST" | "status" => (Role::Status, Kind::Status, 0),
+        "r" => (Role::Request, Kind::Free, 0),
+        "HM" | "method" => (Role::Method, Kind::ClientToken, 0),
+        "HU" | "HP" | "HPO" | "path" | "pathq" | "url" => (Role::Path, Kind::Free, 0),
+        "HV" => (Role::Nothing, Kind::ClientToken, 0),
+        "hr" | "hs" | "hrl" | "hsl" | "HQ" | "CC" | "CS" => (Role::Nothing, Kind::Free, 0),
+        name if name.bytes().all(|byte| byte.is_ascii_alphabetic()) => (Role::Nothing, Kind::Token, 0),
+        name if is_header(name, "x-forwarded-for") => (Role::Client, Kind::AddressList, 0),
+        name if is_header(name, "host") => (Role::Host, Kind::Free, 0),
+        name if is_header(name, "user-agent") => (Role::UserAgent, Kind::Free, 0),
+        _ => (Role::Nothing, Kind::Free, 0),
+    };
+    Field {
+        name: format!("%{name}"),
+        role,
+        kind,
+        rank,
+    }
+}
+
+/// `req.hdr(HEADER)` and the like.
+fn is_header(expression: &str, header: &str) -> bool {
+    let expression = expression.to_ascii_lowercase();
+    let names = ["req.hdr(", "req.fhdr(", "hdr(", "fhdr("];
+    let argument = names.iter().find_map(|name| expression.strip_prefix(name));
+    argument.is_some_and(|argument| argument.starts_with(header))
+}

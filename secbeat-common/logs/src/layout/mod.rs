@@ -1,0 +1,166 @@
+//! Layouts of text logs: literal text and fields, each with a role and a kind.
+//!
+//! Servers escape quotes (and tabs) in everything that a client sends, so a line is split at its unescaped quotes, and a
+//! layout at its own; each part of the layout is read in its part of the line. Within a part, fields with a known shape are
+//! read from the left up to the first field that a client may write, and from the right up to the last one. A client, time
+//! or status that stands in between could be moved by a client: such a layout is refused.
+
+mod apache;
+mod compile;
+mod field;
+mod haproxy;
+mod named;
+mod nginx;
+mod segment;
+mod values;
+mod w3c;
+
+pub use self::compile::PatternError;
+pub(super) use self::{
+    named::{Row, rows},
+    w3c::{fields_of_header, layout as of_header},
+};
+use self::{segment::Segment, values::Values};
+use super::{LogError, LogLine, combined::Doubt, time::Zone};
+
+/// Literal text or a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Field(field::Field),
+}
+
+/// What a server does with a quote that a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    /// A backslash stands before it, or it is written as its number.
+    Escaped,
+    /// It is written as its number; a backslash means nothing.
+    Encoded,
+    /// Nothing, so that a line with more quotes than the layout has none of its fields for certain.
+    Bare,
+}
+
+/// What the lines of a text log look like.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// As it was written.
+    text: String,
+    segments: Vec<Segment>,
+    /// Whether tabs end segments, as quotes do.
+    has_tabs: bool,
+    quotes: Quotes,
+}
+
+impl Layout {
+    /// Compiles a format in the syntax of nginx's `log_format`, of Apache's `LogFormat` or of HAProxy's `log-format`.
+    pub(super) fn new(text: &str) -> Result<Self, PatternError> {
+        let (parts, quotes) = if text.contains('$') {
+            (nginx::parse(text)?, Quotes::Escaped)
+        } else if haproxy::is_format(text) {
+            (haproxy::parse(text)?, Quotes::Encoded)
+        } else {
+            (apache::parse(text)?, Quotes::Escaped)
+        };
+        compile::compile(text, parts, quotes)
+    }
+
+    /// As it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Parses one line without surrounding space. Once client, time and status are known, what does not follow the layout
+    /// is left out, as in a line that is cut off.
+    pub(super) fn parse<'a>(
+        &self,
+        line: &'a [u8],
+        zone: &Zone,
+        doubt: Doubt,
+    ) -> Result<LogLine<'a>, LogError> {
+        let mut values = Values::new(zone);
+        let mut rest = line;
+        for segment in &self.segments {
+            match self.read(segment, rest, doubt, &mut values) {
+                Ok(after) => rest = after,
+                Err(_) if values.is_request() => break,
+                Err(error) => return Err(self.blame(line, error)),
+            }
+        }
+        if self.quotes == Quotes::Bare && self.delimiters(line) != self.segments.len() - 1 {
+            return Err(LogError::BareQuotes);
+        }
+        values.finish()
+    }
+
+    /// Reads a segment; returns what follows it.
+    fn read<'a>(
+        &self,
+        segment: &Segment,
+        text: &'a [u8],
+        doubt: Doubt,
+        values: &mut Values<'a, '_>,
+    ) -> Result<&'a [u8], LogError> {
+        let from = if self.has_tabs {
+            segment.time_len(text, values.zone())
+        } else {
+            0
+        };
+        let end = match self.find_end(segment, text, from) {
+            Ok(end) => end,
+            Err(error) => {
+                // A line that is cut off has all of a field if it has what follows it.
+                segment.read_begin(text, doubt, values)?;
+                return Err(error);
+            }
+        };
+        let error = match segment.read(&text[..end], doubt, values) {
+            Ok(()) => return Ok(text.get(end + 1..).unwrap_or_default()),
+            Err(error) => error,
+        };
+        // Apache writes an empty user name as two quotes.
+        if segment.closes_with(b'"') && text[end..].starts_with(b"\"\"") {
+            let end = self.find_end(segment, text, end + 2)?;
+            segment.read(&text[..end], doubt, values)?;
+            return Ok(text.get(end + 1..).unwrap_or_default());
+        }
+        Err(error)
+    }
+
+    /// Where the segment's part of a text ends.
+    fn find_end(&self, segment: &Segment, text: &[u8], from: usize) -> Result<usize, LogError> {
+        let Some(close) = segment.close() else {
+            return Ok(text.len());
+        };
+        let found = self.find_delimiter(text, from).filter(|at| text[*at] == close);
+        found.ok_or_else(|| segment.not_closed())
+    }
+
+    /// The first quote that no backslash escapes, or the first tab if the layout has any.
+    fn find_delimiter(&self, text: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let at = from + memchr::memchr3(b'"', b'\\', b'\t', text.get(from..)?)?;
+            match text[at] {
+                b'"' => return Some(at),
+                b'\t' if self.has_tabs => return Some(at),
+                b'\\' if self.quotes == Quotes::Escaped => from = at + 2,
+                _ => from = at + 1,
+            }
+        }
+    }
+
+    fn delimiters(&self, line: &[u8]) -> usize {
+        let next = |at: &usize| self.find_delimiter(line, at + 1);
+        std::iter::successors(self.find_delimiter(line, 0), next).count()
+    }
+
+    /// A client that is no address, in a line that has all quotes, is that of another layout.
+    fn blame(&self, line: &[u8], error: LogError) -> LogError {
+        match error {
+            LogError::Field(field) if self.delimiters(line) + 1 >= self.segments.len() => {
+                LogError::OtherLayout(field)
+            }
+            error => error,
+        }
+    }
+}

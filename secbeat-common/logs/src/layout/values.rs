@@ -1,0 +1,106 @@
+//! What is known of a line so far.
+
+use std::net::IpAddr;
+
+use super::{
+    super::{
+        LogError, LogLine, address,
+        quoted::{parse_status, some_text, split_request},
+        time::{self, Zone},
+    },
+    field::Role,
+};
+
+/// Values of a line's fields, by their roles.
+pub(super) struct Values<'a, 'z> {
+    zone: &'z Zone,
+    client: Option<IpAddr>,
+    forwarded: Option<&'a [u8]>,
+    at_ms: Option<i64>,
+    status: Option<u16>,
+    method: &'a [u8],
+    path: &'a [u8],
+    host: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+}
+
+impl<'a, 'z> Values<'a, 'z> {
+    pub(super) const fn new(zone: &'z Zone) -> Self {
+        Self {
+            zone,
+            client: None,
+            forwarded: None,
+            at_ms: None,
+            status: None,
+            method: b"",
+            path: b"",
+            host: None,
+            user_agent: None,
+        }
+    }
+
+    pub(super) const fn zone(&self) -> &'z Zone {
+        self.zone
+    }
+
+    /// Whether what every request has is known.
+    pub(super) const fn is_request(&self) -> bool {
+        self.client.is_some() && self.at_ms.is_some() && self.status.is_some()
+    }
+
+    /// Takes a client's address, or the last one of a list.
+    pub(super) fn set_client(&mut self, value: &'a [u8]) -> Option<()> {
+        self.client = Some(address::parse_last(value)?);
+        self.forwarded = address::is_list(value).then_some(value);
+        Some(())
+    }
+
+    pub(super) fn set(&mut self, role: Role, value: &'a [u8]) -> Result<(), LogError> {
+        match role {
+            Role::Client => self.set_client(value).ok_or(LogError::Client)?,
+            Role::Time => {
+                let time = time::parse_any(value, self.zone);
+                self.at_ms = Some(time.ok_or(LogError::BadTime)?);
+            }
+            Role::Status => self.status = Some(parse_status(value).ok_or(LogError::BadStatus)?),
+            Role::Request => (self.method, self.path) = split_request(value),
+            Role::RequestUrl => {
+                let (method, url) = split_request(value);
+                self.method = method;
+                self.set_url(url);
+            }
+            Role::Method => self.method = some_text(value).unwrap_or_default(),
+            Role::Path => self.path = some_text(value).unwrap_or_default(),
+            Role::Host => self.host = some_text(value).or(self.host),
+            Role::UserAgent => self.user_agent = some_text(value),
+            Role::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// `https://HOST/PATH`; anything else is a path.
+    fn set_url(&mut self, url: &'a [u8]) {
+        let schemes: [&[u8]; 4] = [b"https://", b"http://", b"wss://", b"ws://"];
+        match schemes.iter().find_map(|scheme| url.strip_prefix(*scheme)) {
+            Some(rest) => {
+                let slash = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+                self.host = some_text(&rest[..slash]).or(self.host);
+                self.path = &rest[slash..];
+            }
+            None => self.path = some_text(url).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<LogLine<'a>, LogError> {
+        Ok(LogLine {
+            client: self.client.ok_or(LogError::Missing("client address"))?,
+            at_ms: self.at_ms.ok_or(LogError::Missing("time"))?,
+            method: self.method.into(),
+            path: self.path.into(),
+            status: self.status.ok_or(LogError::Missing("status"))?,
+            host: self.host.map(Into::into),
+            user_agent: self.user_agent.map(Into::into),
+            forwarded: self.forwarded.map(Into::into),
+        })
+    }
+}

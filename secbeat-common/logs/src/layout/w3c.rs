@@ -1,0 +1,51 @@
+//! The W3C's extended log format, as IIS and CloudFront write it: a line `#Fields:` says what the lines after it have.
+
+use super::{
+    Layout, Part, PatternError, Quotes, compile,
+    field::{Field, Kind, Role},
+};
+
+/// What a header line says; `None` if a line is none.
+pub(in super::super) fn fields_of_header(line: &[u8]) -> Option<&str> {
+    let fields = line.strip_prefix(b"#Fields:")?;
+    std::str::from_utf8(fields).ok()
+}
+
+/// Compiles the layout of the lines after a header. No field has a space or a tab in it: IIS writes `+`, CloudFront `%20`.
+pub(in super::super) fn layout(fields: &str, separator: char) -> Result<Layout, PatternError> {
+    let names = fields.trim_start_matches("#Fields:").split_ascii_whitespace();
+    let mut parts = Vec::new();
+    let mut before = None;
+    for name in names {
+        // A date and the time after it are one time.
+        if !(before == Some("date") && name == "time") {
+            if before.is_some() {
+                parts.push(Part::Text(separator.to_string()));
+            }
+            parts.push(Part::Field(field(name)));
+        }
+        before = Some(name);
+    }
+    compile::compile(fields, parts, Quotes::Encoded)
+}
+
+fn field(name: &str) -> Field {
+    let (role, kind, rank) = match name {
+        "c-ip" => (Role::Client, Kind::Address, 1),
+        "x-forwarded-for" | "cs(X-Forwarded-For)" => (Role::Client, Kind::AddressList, 0),
+        "date" => (Role::Time, Kind::Time, 0),
+        "timestamp" | "timestamp(ms)" => (Role::Time, Kind::Time, 1),
+        "sc-status" => (Role::Status, Kind::Status, 0),
+        "cs-method" => (Role::Method, Kind::Token, 0),
+        "cs-uri-stem" | "cs-uri" => (Role::Path, Kind::Token, 0),
+        "x-host-header" | "cs-host" | "cs(Host)" => (Role::Host, Kind::Token, 0),
+        "cs(User-Agent)" => (Role::UserAgent, Kind::Token, 0),
+        _ => (Role::Nothing, Kind::Token, 0),
+    };
+    Field {
+        name: name.to_owned(),
+        role,
+        kind,
+        rank,
+    }
+}

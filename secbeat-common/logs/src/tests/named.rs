@@ -1,0 +1,116 @@
+//! Text formats with names, by literal lines.
+
+use super::{named, understood};
+use crate::LogError;
+
+const SHOWN: &str = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=www.example.org agent=curl";
+
+fn shown(name: &str, line: &str) -> String {
+    understood(&named(name), line.as_bytes())
+}
+
+#[test]
+fn nginx_proxy_manager_writes_two_formats() {
+    for line in [
+        r#"[21/Nov/2026:11:06:56 +0100] - 404 404 - GET https www.example.org "/x" [Client 203.0.113.7] [Length 12] [Gzip -] [Sent-to 10.0.0.5] "curl" "-""#,
+        r#"[21/Nov/2026:11:06:56 +0100] - 502, 404 404 - GET https www.example.org "/x" [Client 203.0.113.7] [Length 12] [Gzip 2.10] [Sent-to app one] "curl" "-""#,
+        r#"[21/Nov/2026:11:06:56 +0100] HIT - 404 - GET https www.example.org "/x" [Client 203.0.113.7] [Length 12] [Gzip -] [Sent-to 10.0.0.5] "curl" "-""#,
+        r#"[21/Nov/2026:11:06:56 +0100] 404 - GET https www.example.org "/x" [Client 203.0.113.7] [Length 0] [Gzip -] "curl" "-""#,
+    ] {
+        assert_eq!(shown("nginx-proxy-manager", line), SHOWN, "{line}");
+    }
+    let aborted = r#"[21/Nov/2026:11:06:56 +0100] - - - - GET https www.example.org "/x" [Client 203.0.113.7] [Length 0] [Gzip -] [Sent-to 10.0.0.5] "curl" "-""#;
+    assert_eq!(
+        shown("nginx-proxy-manager", aborted),
+        SHOWN.replace(" 404 ", " 0 ")
+    );
+}
+
+#[test]
+fn controllers_and_gateways_on_nginx() {
+    let ingress = r#"203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12 "-" "curl" 75 0.001 [default-web-80] [] 10.244.0.5:8080 12 0.001 404 f47a"#;
+    assert_eq!(
+        shown("ingress-nginx", ingress),
+        SHOWN.replace("www.example.org", "–")
+    );
+    let apisix = r#"203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] www.example.org "GET /x HTTP/1.1" 404 12 0.001 "-" "curl" 10.0.0.1:80 404 0.001 "http://www.example.org""#;
+    assert_eq!(shown("apisix", apisix), SHOWN);
+}
+
+#[test]
+fn lighttpd_has_the_host_behind_the_client() {
+    for host in ["www.example.org", "198.51.100.66"] {
+        let line = format!(
+            r#"203.0.113.7 {host} - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12 "-" "curl""#
+        );
+        assert_eq!(shown("lighttpd", &line), SHOWN.replace("www.example.org", host));
+    }
+}
+
+#[test]
+fn istio_names_the_address_of_the_connection() {
+    let line = r#"[2026-11-21T10:06:56.000Z] "GET /x HTTP/1.1" 404 NR route_not_found - "-" 0 0 0 - "6.6.6.6,10.0.0.9" "curl" "f47a" "www.example.org" "-" - - 10.0.0.1:8080 203.0.113.7:33210 - default"#;
+    assert_eq!(shown("istio", line), SHOWN);
+    assert_eq!(shown("envoy", line), SHOWN);
+    let forged = line.replace("curl", r#"" "f47a" "x" "-" - - 10.0.0.1:8080 198.51.100.66:1 - "#);
+    assert_eq!(
+        shown("istio", &forged),
+        "! not the number of quotes that the format has, and its server does not escape those of clients"
+    );
+}
+
+#[test]
+fn pythons_server_escapes_no_quotes() {
+    for (request, expected) in [
+        ("GET /x HTTP/1.1", "404 GET /x"),
+        ("GET /x\" 200 - HTTP/1.1", "404 GET /x\\\" 200 -"),
+    ] {
+        let line = format!(r#"203.0.113.7 - - [21/Nov/2026 10:06:56] "{request}" 404 -"#);
+        assert_eq!(
+            shown("python-http-server", &line),
+            format!("203.0.113.7 2026-11-21T10:06:56Z {expected} host=– agent=–")
+        );
+    }
+    let combined = r#"203.0.113.7 - - [21/Nov/2026 10:06:56] "GET /x HTTP/1.1" 404 -"#;
+    assert!(shown("combined", combined).starts_with("203.0.113.7 2026-11-21T10:06:56Z 404 "));
+}
+
+#[test]
+fn amazons_load_balancers() {
+    let alb = r#"h2 2026-11-21T10:06:56.000000Z app/lb/50dc 203.0.113.7:46532 10.0.0.66:9000 0.000 0.001 0.000 404 404 34 366 "GET https://www.example.org/x HTTP/2.0" "curl" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 arn:aws:x "Root=1" "www.example.org" "arn" 1 2026-11-21T10:06:55.9Z "forward" "-" "-""#;
+    assert_eq!(shown("aws-alb", alb), SHOWN);
+    let (_, elb) = alb.split_once(' ').unwrap();
+    assert_eq!(shown("aws-alb", elb), SHOWN);
+    let port = shown("aws-alb", &alb.replace("org/x", "org:443/x"));
+    assert_eq!(
+        port,
+        SHOWN.replace("host=www.example.org", "host=www.example.org:443")
+    );
+    let refused = shown("aws-alb", &alb.replace(" 404 404 ", " - - "));
+    assert_eq!(refused, SHOWN.replace(" 404 ", " 0 "));
+}
+
+#[test]
+fn w3cs_fields_are_those_of_the_header() {
+    let iis = "2026-11-21 10:06:56 10.0.0.1 GET /x a=b 443 - 203.0.113.7 curl - 404 0 2 15";
+    assert_eq!(shown("iis", iis), SHOWN.replace("host=www.example.org", "host=–"));
+    let header = b"#Fields: date time c-ip cs-method cs-uri-stem cs-host cs(User-Agent) sc-status time-taken";
+    let format = named("iis");
+    assert_eq!(format.parse(header), Err(LogError::Header));
+    let format = format.after_header(header).unwrap();
+    let line = b"2026-11-21 10:06:56 203.0.113.7 GET /x www.example.org curl 404 15";
+    assert_eq!(understood(&format, line), SHOWN);
+    assert_eq!(format.to_string(), "iis");
+    assert_eq!(
+        format
+            .after_header(b"#Fields: date time c-ip")
+            .unwrap_err()
+            .to_string(),
+        "the pattern has no status: `$status`, `%>s` or `%ST`"
+    );
+
+    let cloudfront =
+        "2026-11-21\t10:06:56\tFRA2\t392\t203.0.113.7\tGET\twww.example.org\t/x\t404\t-\tcurl\t-\t-\tHit\tid";
+    assert_eq!(shown("cloudfront", cloudfront), SHOWN);
+    assert!(named("cloudfront").parse(b"#Version: 1.0").is_err());
+}

@@ -1,0 +1,112 @@
+//! Apache's `LogFormat` and HAProxy's `log-format`.
+
+use super::{Format, understood};
+
+const SHOWN: &str = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–";
+
+fn shown(pattern: &str, line: &str) -> String {
+    understood(&Format::pattern(pattern).unwrap(), line.as_bytes())
+}
+
+fn refused(pattern: &str) -> String {
+    Format::pattern(pattern).unwrap_err().to_string()
+}
+
+#[test]
+fn apaches_formats_can_be_copied() {
+    for (pattern, line) in [
+        (
+            r#"%h %l %u %t "%r" %>s %b"#,
+            r#"203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12"#,
+        ),
+        (
+            r#"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{Cookie}i\""#,
+            r#"203.0.113.7 - "" [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12 "-" "\"""#,
+        ),
+        (
+            r#"%a %{c}a %l %u %t "%r" %s %>s %b"#,
+            r#"203.0.113.7 10.0.0.9 - a b [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 302 404 12"#,
+        ),
+        (
+            r#"%p:%a:%{remote}p %{%d/%b/%Y:%H:%M:%S}t.%{msec_frac}t %{%z}t "%m %U%q %H" %>s %D"#,
+            r#"443:203.0.113.7:4711 21/Nov/2026:11:06:56.000 +0100 "GET /x HTTP/1.1" 404 12"#,
+        ),
+        (
+            r#"%{[%Y-%m-%d %H:%M:%S]}t %h "%r" %>s %!200,304,302{Referer}i"#,
+            r#"[2026-11-21 10:06:56] 203.0.113.7 "GET /x HTTP/1.1" 404 -"#,
+        ),
+        (
+            r#"%{usec}t "%{X-Forwarded-For}i" %400,501{User-agent}n "%r" %>s"#,
+            r#"1795255616000000 "203.0.113.7" - "GET /x HTTP/1.1" 404"#,
+        ),
+        (
+            r#"%{sec}t "%{X-Forwarded-For}i" 100%% "%r" %>s"#,
+            r#"1795255616 "6.6.6.6, 203.0.113.7" 100% "GET /x HTTP/1.1" 404"#,
+        ),
+    ] {
+        assert_eq!(shown(pattern, line), SHOWN, "{pattern}");
+    }
+    assert_eq!(
+        shown(
+            r#"%v:%p %h %l %u %t "%r" %>s %b "%{User-Agent}i" "%{Host}i""#,
+            r#"web:443 203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12 "curl" "www.example.org""#
+        ),
+        SHOWN.replace("host=– agent=–", "host=www.example.org agent=curl")
+    );
+}
+
+#[test]
+fn apaches_formats_that_a_client_could_move_are_refused() {
+    assert_eq!(
+        refused(r#"%{Host}i %h %l %u %t "%r" %>s"#),
+        "`%h` cannot be read safely: a client can write `%{Host}i` and `%l` around it, and so move it; put `%{Host}i` between \
+         quotes or behind `%h`"
+    );
+    assert_eq!(
+        refused(r#"%{X-Forwarded-For}i %l %u %t "%r" %>s"#),
+        "a client can write a part of `%{X-Forwarded-For}i`, so that nobody can tell where it ends; put it between quotes"
+    );
+    assert_eq!(refused(r#"%h %{%"#), "`%` in the pattern is followed by no name");
+    assert_eq!(
+        refused("%h %t"),
+        "the pattern has no status: `$status`, `%>s` or `%ST`"
+    );
+}
+
+#[test]
+fn haproxys_formats_can_be_copied() {
+    let http = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
+    for captured in ["", "{www.example.org|curl 198.51.100.66} ", "{a} {b} "] {
+        let line = format!(
+            r#"203.0.113.7:33317 [21/Nov/2026:10:06:56.000] www~ app/web1 0/0/1/2/3 404 123 - - ---- 1/1/0/0/0 0/0 {captured}"GET /x\ HTTP/1.1""#
+        );
+        assert_eq!(shown(http, &line), SHOWN.replace("/x", r"/x\\"), "{captured}");
+    }
+    for (pattern, line) in [
+        (
+            r#"%{+Q}o %ci - - [%T] "%HM %HU %HV" %ST %B"#,
+            r#"203.0.113.7 - - [21/Nov/2026:10:06:56 +0000] "GET /x HTTP/1.1" 404 12"#,
+        ),
+        (
+            r#"%[src] %Ts.%ms %ST %{+Q}[capture.req.hdr(0)] %{+Q}r"#,
+            r#"203.0.113.7 1795255616.000 404 "a #22 b" "GET /x HTTP/1.1""#,
+        ),
+    ] {
+        assert_eq!(shown(pattern, line), SHOWN, "{pattern}");
+    }
+    // Read from the quote to the left.
+    assert_eq!(
+        shown(
+            "%[req.hdr(host)] %ci:%cp [%tr] %ST %{+Q}r",
+            r#"198.51.100.66:1 [21/Nov/2026:10:06:56.000] 200 2001:db8::7:1 [21/Nov/2026:10:06:56.000] 404 "GET /x HTTP/1.1""#
+        ),
+        SHOWN
+            .replace("203.0.113.7", "2001:db8::7")
+            .replace("host=–", "host=198.51.100.66:1 [21/Nov/2026:10:06:56.000] 200")
+    );
+    assert_eq!(
+        refused("%[req.hdr(host)] %ci:%cp [%tr] %ST %r"),
+        "`%ci` cannot be read safely: a client can write `%req.hdr(host)` and `%r` around it, and so move it; put \
+         `%req.hdr(host)` between quotes or behind `%ci`"
+    );
+}
