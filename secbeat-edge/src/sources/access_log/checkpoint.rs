@@ -16,10 +16,7 @@ use secbeat_daemon::time::now_ms;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{
-    config::Place,
-    file::{FileId, Mark},
-};
+use super::{config::Place, file::FileId, mark::SavedMark};
 use crate::telemetry::TelemetryStats;
 
 /// From one checkpoint to the next while lines come.
@@ -46,7 +43,7 @@ pub(super) struct Saved {
 pub(super) struct SavedFile {
     pub(super) path: PathBuf,
     pub(super) id: FileId,
-    pub(super) mark: Mark,
+    pub(super) mark: SavedMark,
 }
 
 /// How far a unit's messages were read.

@@ -10,11 +10,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::{Piece, Place, split};
-
-/// First bytes of a file that tell it from another with the same inode number. Lines carry their time and client, so no
-/// two logs begin alike.
-pub(super) const HEAD: usize = 256;
+use super::{
+    copy,
+    lines::{Piece, Place, split},
+    mark::{HEAD, Mark},
+};
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,33 +34,6 @@ impl From<&Metadata> for FileId {
 
 /// Which file it is, even when an inode's number is used again.
 pub(super) type Birth = (FileId, Option<SystemTime>);
-
-/// Where reading goes on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
-    /// Bytes done with: the start of a line, or somewhere in one that is too long.
-    pub(super) offset: u64,
-    /// Whether the offset is in a line that is too long.
-    pub(super) passing_over: bool,
-    /// The file's first bytes, at most [`HEAD`] and none beyond the offset.
-    #[serde(with = "one_char_per_byte")]
-    pub(super) head: Vec<u8>,
-}
-
-/// Bytes as text that says the same as a log of ASCII does: U+0000 to U+00FF.
-mod one_char_per_byte {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&bytes.iter().copied().map(char::from).collect::<String>())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes: Result<_, _> = text.chars().map(u8::try_from).collect();
-        bytes.map_err(D::Error::custom)
-    }
-}
 
 /// How far a reading of a file came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +62,8 @@ pub(super) struct LogFile {
     backlog: u64,
     /// Since when no configured path leads to it.
     pub(super) replaced: Option<Instant>,
+    /// A copy has taken its place, which is read on from where this one ended then.
+    pub(super) has_copy: bool,
     /// When it was found to have grown last.
     pub(super) grown: Instant,
 }
@@ -105,6 +80,7 @@ impl LogFile {
             size: metadata.len(),
             backlog: 0,
             replaced: None,
+            has_copy: false,
             grown: Instant::now(),
         }
     }
@@ -199,11 +175,7 @@ impl LogFile {
             // A line that ends later is new.
             self.backlog = 0;
         }
-        let missing = HEAD.saturating_sub(self.mark.head.len());
-        if self.mark.offset == self.mark.head.len() as u64 {
-            self.mark.head.extend_from_slice(&bytes[..done.min(missing)]);
-        }
-        self.mark.offset += done as u64;
+        self.mark.advance(&bytes[..done]);
         self.mark.passing_over = place == Place::PassingOver;
         if done > 0 {
             self.grown = Instant::now();
@@ -231,31 +203,40 @@ impl LogFile {
         if read > 0 && !self.mark.passing_over {
             take(Piece::Line(&buffer[..read]), self.mark.offset < self.backlog)?;
         }
-        self.mark.offset += read as u64;
+        self.mark.advance(&buffer[..read]);
         Ok(())
     }
 
     fn was_truncated(&mut self) -> io::Result<bool> {
         self.size = self.file.metadata()?.len();
-        Ok(self.size < self.mark.offset || !begins_with(&self.file, &self.mark.head)?)
+        Ok(self.size < self.mark.offset || !self.begins_with_head()?)
     }
 
-    /// Starts over at the beginning.
-    pub(super) fn rewind(&mut self) {
-        self.mark = Mark::default();
+    fn begins_with_head(&self) -> io::Result<bool> {
+        let head = &self.mark.head;
+        let mut first = [0; HEAD];
+        let first = &mut first[..head.len().min(HEAD)];
+        Ok(read_at(&self.file, first, 0)? == first.len() && first == head)
+    }
+
+    /// Starts over: behind what was read last if the file still holds that, or else at the beginning. Returns whether it
+    /// does.
+    pub(super) fn rewind(&mut self) -> bool {
+        let mark = copy::of_tail(&self.file, &self.mark).ok().flatten();
+        let is_rewritten = mark.is_some();
+        self.mark = mark.unwrap_or_default();
         self.backlog = 0;
+        is_rewritten
     }
-}
 
-/// Whether a file's first bytes are these.
-///
-/// # Errors
-///
-/// Those of reading.
-pub(super) fn begins_with(file: &File, head: &[u8]) -> io::Result<bool> {
-    let mut first = [0; HEAD];
-    let first = &mut first[..head.len().min(HEAD)];
-    Ok(read_at(file, first, 0)? == first.len() && first == head)
+    /// Where to go on in `other`, if that is a copy of this file, whole or without its first lines.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub(super) fn go_on_in(&self, other: &File) -> io::Result<Option<Mark>> {
+        copy::of_log(&self.file, &self.mark, other)
+    }
 }
 
 /// The mark at the end of the last whole line among the first `size` bytes, so that a line which is being written is read
@@ -275,18 +256,11 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
         None if from == 0 => (0, false),
         None => (size, true),
     };
-    let mut head = vec![0; HEAD.min(usize::try_from(offset).unwrap_or(HEAD))];
-    let read = read_at(file, &mut head, 0)?;
-    head.truncate(read);
-    Ok(Mark {
-        offset,
-        passing_over,
-        head,
-    })
+    Mark::at(file, offset, passing_over)
 }
 
 /// Reads until `buffer` is full or the file ends.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
         match file.read_at(&mut buffer[read..], offset + read as u64) {

@@ -1,7 +1,7 @@
 //! How a reader does: counters that its thread writes and the API reads.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
@@ -34,6 +34,7 @@ pub struct Health {
 struct Texts {
     reasons: VecDeque<String>,
     error: Option<String>,
+    skipped: BTreeSet<String>,
 }
 
 impl Health {
@@ -91,6 +92,20 @@ impl Health {
         let news = *kept != error;
         *kept = error;
         news
+    }
+
+    /// Says which files are passed over, and why. Returns what is news of it.
+    pub(super) fn set_skipped(&self, skipped: BTreeSet<String>) -> Vec<String> {
+        let kept = &mut self.texts.lock().skipped;
+        let news = skipped.difference(kept).cloned().collect();
+        *kept = skipped;
+        news
+    }
+
+    /// Files of the place that are passed over, and why.
+    #[must_use]
+    pub fn skipped(&self) -> Vec<String> {
+        self.texts.lock().skipped.iter().cloned().collect()
     }
 
     /// Why lines were not understood, the latest last; no two alike.

@@ -4,12 +4,16 @@
 //! lines itself. How far a source was read is kept in the state folder.
 
 mod checkpoint;
+mod claims;
 mod config;
+mod copy;
 mod file;
 mod follow;
 mod health;
 mod journal;
 mod lines;
+mod mark;
+mod open;
 mod reader;
 mod report;
 mod siblings;
@@ -31,10 +35,12 @@ use tracing::info;
 pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
+    config::{check_places, keyed_places},
     report::{Reading, Taken},
 };
 use self::{
     checkpoint::Store,
+    claims::Claimant,
     follow::Follower,
     journal::Journal,
     report::{Answers, Reporter},
@@ -96,12 +102,13 @@ impl AccessLogs {
         let (stopper, stop) = stop::channel().context("making a pipe")?;
         let mut threads = Vec::new();
         let mut all = Vec::new();
-        for source in sources {
+        let places = sources.iter().map(|source| source.place.clone()).collect();
+        for (source, claimant) in sources.into_iter().zip(Claimant::all(places)) {
             let health = Arc::new(Health::new(&source.name, &source.format));
             all.push(health.clone());
             let (place, format) = (source.place.clone(), source.format.clone());
-            let thread =
-                spawn(source, state, health, stop.clone()).with_context(|| format!("following {place}"))?;
+            let thread = spawn(source, claimant, state, health, stop.clone())
+                .with_context(|| format!("following {place}"))?;
             threads.push(thread);
             info!(log = %place, format, "following a log");
         }
@@ -129,7 +136,13 @@ impl AccessLogs {
     }
 }
 
-fn spawn(source: Source, state: &Path, health: Arc<Health>, stop: Stop) -> anyhow::Result<JoinHandle<()>> {
+fn spawn(
+    source: Source,
+    claimant: Claimant,
+    state: &Path,
+    health: Arc<Health>,
+    stop: Stop,
+) -> anyhow::Result<JoinHandle<()>> {
     let Source {
         place,
         start,
@@ -143,7 +156,7 @@ fn spawn(source: Source, state: &Path, health: Arc<Health>, stop: Stop) -> anyho
     // Files that come after this are new ones, and are read from their beginning.
     let work: Box<dyn FnOnce() + Send> = match place {
         Place::Files(pattern) => {
-            let follower = Follower::start(pattern, start, reporter, saved);
+            let follower = Follower::start(pattern, claimant, start, reporter, saved);
             Box::new(move || reader::run(follower, store, &stop))
         }
         Place::Journal(unit) => {
