@@ -35,6 +35,7 @@ pub struct AccessLogConfig {
     pub place: Place,
     /// With the time zone of times that are logged without one.
     pub format: Format,
+    pub time_zone: TimeZone,
     pub client: ClientColumn,
     /// Names the upstream in telemetry.
     pub name: String,
@@ -283,7 +284,8 @@ impl TryFrom<Keys> for AccessLogConfig {
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: keys.format.with_time_zone(keys.time_zone),
+            format: keys.format.with_time_zone(keys.time_zone.clone()),
+            time_zone: keys.time_zone,
             client: keys.client,
             start: keys.start,
             max_age: keys.max_age.0,

@@ -1,6 +1,6 @@
 //! Knows a copy of a log that takes the log's place, as rsync, `sed -i` and editors make.
 
-use std::{fs::File, io};
+use std::{fs::File, io, os::unix::fs::MetadataExt as _};
 
 use memchr::{memmem, memrchr};
 
@@ -15,14 +15,21 @@ const CHUNK: usize = 64 * 1024;
 /// Where to go on in `copy`, if it holds what was read of `log` up to `mark`, or begins as that did. What `log` and `copy`
 /// both hold beyond is read in `log`.
 ///
+/// A server that begins a new log writes the same line again if a client asks for the same within a second. So fewer signs
+/// are enough where `log` was deleted, as a copy that is renamed does it, than where a rotation keeps it.
+///
 /// # Errors
 ///
 /// Those of reading.
 pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<Mark>> {
+    let is_deleted = log.metadata()?.nlink() == 0;
     let shared = mark.offset.min(copy.metadata()?.len());
     let (log_at, copy_at) = if begin_alike(log, copy, shared)? {
+        if !is_deleted && !is_telling(&Mark::at(copy, shared, false)?.tail) {
+            return Ok(None);
+        }
         (shared, shared)
-    } else if let Some(end) = end_of_tail(copy, mark)? {
+    } else if is_deleted && let Some(end) = end_of_tail(copy, mark)? {
         (mark.offset, end)
     } else {
         return Ok(None);
@@ -51,6 +58,15 @@ pub(super) fn of_tail(file: &File, mark: &Mark) -> io::Result<Option<Mark>> {
     }
 }
 
+/// Whether these last bytes of a log are in no other: some whole lines, of which no two are alike.
+fn is_telling(tail: &[u8]) -> bool {
+    let mut lines: Vec<&[u8]> = tail.split(|byte| *byte == b'\n').collect();
+    let count = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    tail.len() >= HEAD && count > 2 && lines.len() == count
+}
+
 /// Whether the first `length` bytes of two files are the same, by the first and the last of them.
 fn begin_alike(one: &File, other: &File, length: u64) -> io::Result<bool> {
     let (one, other) = (Mark::at(one, length, false)?, Mark::at(other, length, false)?);
@@ -61,16 +77,16 @@ fn begin_alike(one: &File, other: &File, length: u64) -> io::Result<bool> {
 /// Where the last bytes before `mark` end in `file`, if it holds them, or the last lines of them.
 fn end_of_tail(file: &File, mark: &Mark) -> io::Result<Option<u64>> {
     let tail = mark.tail.as_slice();
-    // Fewer lines could be written twice.
-    let Some(at_least) = tail.len().checked_sub(HEAD) else {
+    let Some(before) = tail.len().checked_sub(HEAD) else {
         return Ok(None);
     };
-    if let Some(end) = end_of(tail, file)? {
-        return Ok(Some(end));
+    let last_lines = memrchr(b'\n', &tail[..before]).map_or(tail, |end| &tail[end + 1..]);
+    if !is_telling(last_lines) {
+        return Ok(None);
     }
-    match memrchr(b'\n', &tail[..at_least]) {
-        Some(before) => end_of(&tail[before + 1..], file),
-        None => Ok(None),
+    match end_of(tail, file)? {
+        Some(end) => Ok(Some(end)),
+        None => end_of(last_lines, file),
     }
 }
 

@@ -5,16 +5,21 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
+use secbeat_daemon::time::now_ms;
 use serde::{Deserialize, Serialize};
 
 use super::{
     copy,
     lines::{Piece, Place, split},
     mark::{HEAD, Mark},
+    report::Arrival,
 };
+
+/// What is read has been written since the file was read to its end, if that is not longer ago.
+const JUST_NOW: Duration = Duration::from_mins(1);
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +69,8 @@ pub(super) struct LogFile {
     pub(super) replaced: Option<Instant>,
     /// A copy has taken its place, which is read on from where this one ended then.
     pub(super) has_copy: bool,
+    /// When all that it held was read last.
+    read_whole: Option<Instant>,
     /// When it was found to have grown last.
     pub(super) grown: Instant,
 }
@@ -76,6 +83,7 @@ impl LogFile {
             id: metadata.into(),
             file,
             unproven: mark.offset == 0,
+            read_whole: (metadata.len() <= mark.offset).then(Instant::now),
             mark,
             size: metadata.len(),
             backlog: 0,
@@ -151,7 +159,7 @@ impl LogFile {
     pub(super) fn read<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, Arrival) -> Result<(), E>,
     ) -> Result<ReadOutcome, E> {
         // Not beyond what was there before the daemon, so that each line is on one side.
         let old = self.backlog.saturating_sub(self.mark.offset);
@@ -159,6 +167,7 @@ impl LogFile {
             Ok(old @ 1..) => old.min(buffer.len()),
             _ => buffer.len(),
         };
+        let (now, now_ms) = (Instant::now(), now_ms());
         let read = read_at(&self.file, &mut buffer[..room], self.mark.offset)?;
         // Looked at after reading: what was read before a truncation is not taken for what came after it.
         if self.was_truncated()? {
@@ -170,13 +179,26 @@ impl LogFile {
         } else {
             Place::AtStart
         };
-        let done = split(bytes, &mut place, |piece| take(piece, old > 0))?;
+        let arrival = if old > 0 {
+            Arrival::Old
+        } else if self
+            .read_whole
+            .is_some_and(|at| now.duration_since(at) < JUST_NOW)
+        {
+            Arrival::At(now_ms)
+        } else {
+            Arrival::Late
+        };
+        let done = split(bytes, &mut place, |piece| take(piece, arrival))?;
         if done == 0 && old > 0 {
             // A line that ends later is new.
             self.backlog = 0;
         }
         self.mark.advance(&bytes[..done]);
         self.mark.passing_over = place == Place::PassingOver;
+        if read < room || old > 0 && self.behind() == 0 {
+            self.read_whole = Some(now);
+        }
         if done > 0 {
             self.grown = Instant::now();
         }
@@ -189,7 +211,7 @@ impl LogFile {
         )
     }
 
-    /// Takes a last line that never got its end.
+    /// Takes a last line that never got its end. It has waited for that.
     ///
     /// # Errors
     ///
@@ -197,11 +219,16 @@ impl LogFile {
     pub(super) fn read_rest<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, Arrival) -> Result<(), E>,
     ) -> Result<(), E> {
         let read = read_at(&self.file, buffer, self.mark.offset)?;
         if read > 0 && !self.mark.passing_over {
-            take(Piece::Line(&buffer[..read]), self.mark.offset < self.backlog)?;
+            let arrival = if self.mark.offset < self.backlog {
+                Arrival::Old
+            } else {
+                Arrival::Late
+            };
+            take(Piece::Line(&buffer[..read]), arrival)?;
         }
         self.mark.advance(&buffer[..read]);
         Ok(())

@@ -289,8 +289,8 @@ impl Follower {
             }
             let (file, reporter) = (&mut self.files[at], &mut self.reporter);
             let name = file.path.to_string_lossy().into_owned();
-            let found = file.read(&mut self.buffer, |piece, old| {
-                reporter.take(&name, piece, old).map_err(ReadError::from)
+            let found = file.read(&mut self.buffer, |piece, arrival| {
+                reporter.take(&name, piece, arrival).map_err(ReadError::from)
             });
             match found {
                 Ok(ReadOutcome::More) => more = true,
@@ -360,8 +360,8 @@ impl Follower {
             }
             let name = file.path.to_string_lossy().into_owned();
             let reporter = &mut self.reporter;
-            let rest = file.read_rest(&mut self.buffer, |piece, old| {
-                reporter.take(&name, piece, old).map_err(ReadError::from)
+            let rest = file.read_rest(&mut self.buffer, |piece, arrival| {
+                reporter.take(&name, piece, arrival).map_err(ReadError::from)
             });
             if let Err(ReadError::Closed) = rest {
                 return Err(Closed);

@@ -6,6 +6,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
+
+use super::doubts::Delay;
+
 /// Reasons that are kept of lines not understood.
 const REASONS: usize = 3;
 
@@ -18,6 +21,8 @@ pub struct Health {
     pub(crate) unparsed: AtomicU64,
     pub(crate) too_long: AtomicU64,
     pub(crate) too_old: AtomicU64,
+    /// Lines that name a trusted proxy as the client.
+    pub(crate) unattributed: AtomicU64,
     pub(crate) rotations: AtomicU64,
     pub(crate) truncations: AtomicU64,
     pub(crate) restarts: AtomicU64,
@@ -27,6 +32,9 @@ pub struct Health {
     pub(crate) read_at_ms: AtomicI64,
     /// How old the last line was then, by its own time.
     pub(crate) delay_ms: AtomicI64,
+    /// The last lines, at most a hundred, and how many of them were not understood.
+    pub(crate) recent: AtomicU64,
+    pub(crate) recent_unparsed: AtomicU64,
     texts: Mutex<Texts>,
 }
 
@@ -35,6 +43,11 @@ struct Texts {
     reasons: VecDeque<String>,
     error: Option<String>,
     skipped: BTreeSet<String>,
+    median_delay_ms: Option<i64>,
+    /// Why the times of the lines cannot be right.
+    clock: Option<String>,
+    /// Why the format cannot be right.
+    format: Option<String>,
 }
 
 impl Health {
@@ -106,6 +119,33 @@ impl Health {
     #[must_use]
     pub fn skipped(&self) -> Vec<String> {
         self.texts.lock().skipped.iter().cloned().collect()
+    }
+
+    /// Says how late the last lines are. Returns whether their times are doubted now and were not, or the other way round.
+    pub(super) fn set_delay(&self, delay: Delay) -> bool {
+        let texts = &mut self.texts.lock();
+        texts.median_delay_ms = Some(delay.median_ms);
+        let is_news = texts.clock.is_some() != delay.doubt.is_some();
+        texts.clock = delay.doubt;
+        is_news
+    }
+
+    /// Says why the format cannot be right, or that it can.
+    pub(super) fn doubt_format(&self, doubt: Option<String>) {
+        self.texts.lock().format = doubt;
+    }
+
+    /// How late the last lines were when they were read, by their own times.
+    #[must_use]
+    pub fn median_delay_ms(&self) -> Option<i64> {
+        self.texts.lock().median_delay_ms
+    }
+
+    /// What is likely to be wrong with the config.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let texts = self.texts.lock();
+        texts.format.iter().chain(&texts.clock).cloned().collect()
     }
 
     /// Why lines were not understood, the latest last; no two alike.

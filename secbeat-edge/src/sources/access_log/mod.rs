@@ -7,6 +7,7 @@ mod checkpoint;
 mod claims;
 mod config;
 mod copy;
+mod doubts;
 mod file;
 mod follow;
 mod health;
@@ -30,6 +31,7 @@ use std::{
 };
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 use tracing::info;
 
 pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
@@ -47,6 +49,7 @@ use self::{
     stop::{Stop, Stopper},
 };
 pub(crate) use self::{config::check, health::Health};
+use super::client_address::TrustedProxies;
 use crate::telemetry::Recorder;
 
 /// How long [`AccessLogs::stop`] may take: a little more than what the readers wait for their telemetry to leave.
@@ -60,24 +63,28 @@ pub struct Source {
     pub(in crate::sources) format: String,
     pub(in crate::sources) start: Start,
     pub(in crate::sources) max_age: Duration,
+    /// Of times that are logged without one, where the config has it.
+    pub(in crate::sources) zone: Option<TimeZone>,
     pub(in crate::sources) reading: Box<dyn Reading>,
     pub(in crate::sources) progress: Arc<dyn Progress>,
 }
 
 impl AccessLogConfig {
-    /// What this entry asks for. `upstream` is the index of its name in telemetry.
+    /// What this entry asks for. `upstream` is the index of its name in telemetry, and `trusted` are never the client.
     #[must_use]
-    pub fn source(&self, upstream: u16, recorder: &Recorder) -> Source {
+    pub fn source(&self, upstream: u16, trusted: &TrustedProxies, recorder: &Recorder) -> Source {
         Source {
             place: self.place.clone(),
             name: self.name.clone(),
             format: self.format.to_string(),
             start: self.start,
             max_age: self.max_age,
+            zone: Some(self.time_zone.clone()),
             reading: Box::new(Answers {
                 format: self.format.clone(),
                 learned_from: self.client.into(),
                 upstream,
+                trusted: trusted.clone(),
                 recorder: recorder.clone(),
             }),
             progress: recorder.stats(),
@@ -147,12 +154,13 @@ fn spawn(
         place,
         start,
         max_age,
+        zone,
         reading,
         progress,
         ..
     } = source;
     let (store, saved) = Store::open(state, &place, progress)?;
-    let reporter = Reporter::new(reading, max_age, health);
+    let reporter = Reporter::new(reading, max_age, zone, health);
     // Files that come after this are new ones, and are read from their beginning.
     let work: Box<dyn FnOnce() + Send> = match place {
         Place::Files(pattern) => {

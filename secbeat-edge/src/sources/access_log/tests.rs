@@ -1,6 +1,7 @@
 //! Files step by step: what a look and a reading find after each change.
 
 mod copies;
+mod doubtful;
 mod places;
 
 use std::{
@@ -25,6 +26,7 @@ const ROOM: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 struct Lab {
     folder: TempDir,
     config: AccessLogConfig,
+    trusted: TrustedProxies,
     recorder: Recorder,
     queue: Queue,
     health: Arc<Health>,
@@ -40,6 +42,7 @@ impl Lab {
         Self {
             folder,
             config,
+            trusted: TrustedProxies::default(),
             recorder,
             queue,
             health: Arc::default(),
@@ -66,8 +69,13 @@ impl Lab {
 
     fn start_as(&mut self, claimant: Claimant, saved: Option<Saved>) -> Follower {
         self.health = Arc::default();
-        let Source { reading, max_age, .. } = self.config.source(0, &self.recorder);
-        let reporter = Reporter::new(reading, max_age, self.health.clone());
+        let Source {
+            reading,
+            max_age,
+            zone,
+            ..
+        } = self.config.source(0, &self.trusted, &self.recorder);
+        let reporter = Reporter::new(reading, max_age, zone, self.health.clone());
         let Place::Files(pattern) = self.config.place.clone() else {
             unreachable!("a path was given");
         };

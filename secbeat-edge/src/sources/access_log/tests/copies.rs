@@ -183,3 +183,21 @@ fn a_checkpoint_of_an_older_release_is_taken_over() {
     let text = serde_json::to_string(&follower.saved()).unwrap();
     assert!(!text.contains("GET"), "{text}");
 }
+
+#[test]
+fn a_rotation_while_one_client_asks_for_the_same_all_the_time_loses_nothing() {
+    let mut lab = Lab::new("a.log", "");
+    lab.log("a.log", &[]);
+    let mut follower = lab.start(None);
+    let text = line("/flood", 0).repeat(100);
+    append(&lab.path("a.log")).write_all(text.as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower).len(), 100);
+    lab.rename("a.log", "a.log.1");
+    append(&lab.path("a.log")).write_all(text.as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower).len(), 100, "renamed");
+    fs::copy(lab.path("a.log"), lab.path("a.log.2")).unwrap();
+    File::create(lab.path("a.log")).unwrap();
+    assert_eq!(lab.read(&mut follower).len(), 0, "truncated");
+    append(&lab.path("a.log")).write_all(text.as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower).len(), 100, "written again");
+}
