@@ -12,11 +12,11 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::config::{HumanDuration, schema};
-use secbeat_logs::Format;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     file::FileId,
+    formats::LogFormats,
     open::{OpenError, open_log},
 };
 
@@ -34,7 +34,7 @@ const GLOB: MatchOptions = MatchOptions {
 pub struct AccessLogConfig {
     pub place: Place,
     /// With the time zone of times that are logged without one.
-    pub format: Format,
+    pub format: LogFormats,
     pub time_zone: TimeZone,
     pub client: ClientColumn,
     /// Names the upstream in telemetry.
@@ -240,10 +240,10 @@ struct Keys {
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
     /// Format of the lines: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`,
-    /// `envoy-json`, or a pattern similar to nginx's `log_format`.
+    /// `envoy-json`, or a pattern similar to nginx's `log_format`. A list, if the lines are in several.
     #[serde(default)]
-    #[schemars(with = "schema::LogFormat")]
-    format: Format,
+    #[schemars(with = "schema::LogFormats")]
+    format: LogFormats,
     /// Time zone of times that are logged without one, such as HAProxy's: `Europe/Berlin`.
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
     #[schemars(with = "schema::TimeZone")]
@@ -284,7 +284,7 @@ impl TryFrom<Keys> for AccessLogConfig {
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: keys.format.with_time_zone(keys.time_zone.clone()),
+            format: keys.format.with_time_zone(&keys.time_zone),
             time_zone: keys.time_zone,
             client: keys.client,
             start: keys.start,
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!((entry.client, entry.start), (ClientColumn::Peer, Start::End));
         assert_eq!(
             (entry.format, entry.max_age),
-            (Format::default(), Duration::from_secs(60))
+            (LogFormats::default(), Duration::from_secs(60))
         );
         assert_eq!(
             parse("journald = \"nginx.service\"").unwrap().name,

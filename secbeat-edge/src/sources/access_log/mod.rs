@@ -10,6 +10,7 @@ mod copy;
 mod doubts;
 mod file;
 mod follow;
+mod formats;
 mod health;
 mod journal;
 mod lines;
@@ -34,7 +35,6 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use tracing::info;
 
-pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
     config::{check_places, keyed_places},
@@ -49,6 +49,10 @@ use self::{
     stop::{Stop, Stopper},
 };
 pub(crate) use self::{config::check, health::Health};
+pub use self::{
+    config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start},
+    formats::LogFormats,
+};
 use super::client_address::TrustedProxies;
 use crate::telemetry::Recorder;
 
@@ -81,7 +85,7 @@ impl AccessLogConfig {
             max_age: self.max_age,
             zone: Some(self.time_zone.clone()),
             reading: Box::new(Answers {
-                format: self.format.clone(),
+                formats: self.format.clone(),
                 learned_from: self.client.into(),
                 upstream,
                 trusted: trusted.clone(),

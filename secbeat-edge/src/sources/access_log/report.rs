@@ -11,11 +11,12 @@ use jiff::tz::TimeZone;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
-use secbeat_logs::{Format, LogLine};
+use secbeat_logs::LogLine;
 use tracing::{info, warn};
 
 use super::{
     doubts::{Delays, Outcomes},
+    formats::LogFormats,
     health::Health,
     lines::{MAX_LINE, Piece},
 };
@@ -50,7 +51,7 @@ pub(in crate::sources) enum Taken {
 
 /// Lines of an access log, which are answers to clients.
 pub(super) struct Answers {
-    pub(super) format: Format,
+    pub(super) formats: LogFormats,
     pub(super) learned_from: LearnedFrom,
     pub(super) upstream: u16,
     /// Whose addresses are no client's.
@@ -60,7 +61,7 @@ pub(super) struct Answers {
 
 impl Reading for Answers {
     fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
-        match self.format.parse(line) {
+        match self.formats.parse(line) {
             Ok(line) if oldest_ms.is_some_and(|oldest_ms| line.at_ms < oldest_ms) => Ok(Taken::TooOld),
             Ok(line) if self.trusted.contains(line.client) => Ok(Taken::Unattributed),
             Ok(line) => {
