@@ -66,6 +66,14 @@ impl Place {
         matches!(self, Self::Files(pattern) if pattern.covers(path))
     }
 
+    /// What is matched here and not read, and why.
+    pub(crate) fn passed_over(&self) -> Vec<String> {
+        match self {
+            Self::Files(pattern) => pattern.passed_over(),
+            Self::Journal(_) => Vec::new(),
+        }
+    }
+
     /// The one path that is read here.
     fn single_path(&self) -> Option<&Path> {
         match self {
@@ -177,7 +185,7 @@ impl PathPattern {
     }
 
     /// Looks whether what is there may be read. Returns the files. Beside logs, a pattern may match other things, which
-    /// are not read.
+    /// are [passed over](Self::passed_over).
     ///
     /// # Errors
     ///
@@ -197,6 +205,19 @@ impl PathPattern {
             }
         }
         Ok(files)
+    }
+
+    /// What the pattern matches and is no log, and why. Folders are nothing to tell of.
+    fn passed_over(&self) -> Vec<String> {
+        if !self.is_glob() {
+            return Vec::new();
+        }
+        let paths = self.paths().0.into_iter();
+        let passed_over = paths.filter_map(|path| match open_log(&path) {
+            Ok(_) | Err(OpenError::Io(_) | OpenError::Folder) => None,
+            Err(error) => Some(format!("{} is not read: {error}", path.display())),
+        });
+        passed_over.collect()
     }
 }
 
@@ -443,7 +464,14 @@ mod tests {
         let (key, told) = check(&[entry(&pipe)]).unwrap_err();
         assert_eq!(key, "access_log[0].path");
         assert!(told.contains("pipe.log: it is a named pipe"), "{told}");
-        assert_eq!(check(&[entry(&format!("{path}/*.log"))]), Ok(()));
+        let pattern = entry(&format!("{path}/*.log"));
+        assert_eq!(
+            pattern.place.passed_over(),
+            [format!(
+                "{pipe} is not read: it is a named pipe, and only regular files can be followed; let the server log to a file"
+            )]
+        );
+        assert_eq!(check(&[pattern]), Ok(()));
     }
 
     #[test]
