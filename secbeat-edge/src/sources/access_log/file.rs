@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     copy,
     lines::{Piece, Place, split},
-    mark::{HEAD, Mark},
+    mark::{HEAD, Mark, SavedMark},
     report::Arrival,
 };
 
@@ -59,6 +59,8 @@ pub(super) struct LogFile {
     pub(super) id: FileId,
     file: File,
     mark: Mark,
+    /// The mark that a checkpoint had last; its hashes are not worked out again while nothing is read.
+    saved: Option<SavedMark>,
     /// Its length when it was looked at last, in bytes.
     size: u64,
     /// Nothing was read of it, so it may yet turn out to be a copy of another log.
@@ -83,6 +85,7 @@ impl LogFile {
             id: metadata.into(),
             file,
             unproven: mark.offset == 0,
+            saved: None,
             read_whole: (metadata.len() <= mark.offset).then(Instant::now),
             mark,
             size: metadata.len(),
@@ -107,6 +110,12 @@ impl LogFile {
 
     pub(super) fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// What a checkpoint has to say of the mark.
+    pub(super) fn saved_mark(&mut self) -> &SavedMark {
+        let saved = self.saved.take().filter(|saved| saved.offset == self.mark.offset);
+        self.saved.insert(saved.unwrap_or_else(|| self.mark.saved()))
     }
 
     /// The path by which this very file can be watched, whatever its name.
@@ -252,6 +261,7 @@ impl LogFile {
         let mark = copy::of_tail(&self.file, &self.mark).ok().flatten();
         let is_rewritten = mark.is_some();
         self.mark = mark.unwrap_or_default();
+        self.saved = None;
         self.backlog = 0;
         is_rewritten
     }

@@ -371,14 +371,14 @@ impl Follower {
     }
 
     /// What a checkpoint has to say.
-    pub(super) fn saved(&self) -> Saved {
-        let saved = |file: &LogFile| SavedFile {
+    pub(super) fn saved(&mut self) -> Saved {
+        let saved = |file: &mut LogFile| SavedFile {
             path: file.path.to_string_lossy().into_owned().into(),
             id: file.id,
-            mark: file.mark().saved(),
+            mark: file.saved_mark().clone(),
         };
         Saved {
-            files: self.files.iter().map(saved).collect(),
+            files: self.files.iter_mut().map(saved).collect(),
             ..Saved::default()
         }
     }

@@ -25,7 +25,7 @@ fn log_ten(lab: &Lab) {
     lab.log("a.log", &ten.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-fn stored(follower: &Follower) -> Saved {
+fn stored(follower: &mut Follower) -> Saved {
     let text = serde_json::to_string(&follower.saved()).unwrap();
     Saved {
         saved_at_ms: now_ms(),
@@ -56,7 +56,7 @@ fn a_longer_copy_is_read_on_after_a_restart() {
     log_ten(&lab);
     assert_eq!(lab.read(&mut follower), ten());
     for keeps_backup in [false, true] {
-        let saved = stored(&follower);
+        let saved = stored(&mut follower);
         if keeps_backup {
             lab.log("a.log", &["/in-both"]);
             fs::hard_link(lab.path("a.log"), lab.path("a.log.bak")).unwrap();
@@ -149,7 +149,7 @@ fn a_log_that_only_begins_like_the_one_before_is_a_new_one() {
     };
     replace(&lab, "a.log", other);
     assert_eq!(lab.read(&mut follower).len(), 15);
-    let saved = stored(&follower);
+    let saved = stored(&mut follower);
     replace(&lab, "a.log", |lines| {
         lines.truncate(7);
         lines.extend((0..10).map(|n| line(&format!("/third-{n}"), 0)));
