@@ -23,7 +23,10 @@ mod view;
 
 pub use self::{
     host::{HostChange, HostWatcher, LinkChange, LinkEvent},
-    sources::access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
+    sources::{
+        access_log::{AccessLogConfig, AccessLogs, ClientColumn, LogFormats, PathPattern, Place, Start},
+        client_address::TrustedProxies,
+    },
     spool::EncodedBatch,
     telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
 };

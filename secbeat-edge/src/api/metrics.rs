@@ -256,8 +256,12 @@ fn access_log(log: &AccessLogView) {
         "Lines read of an access log, by what became of them."
     );
     for (fate, lines) in [
-        ("reported", log.parsed.saturating_sub(log.too_old)),
+        (
+            "reported",
+            log.parsed.saturating_sub(log.too_old + log.unattributed),
+        ),
         ("too_old", log.too_old),
+        ("unattributed", log.unattributed),
         ("unparsed", log.unparsed),
         ("too_long", log.too_long),
     ] {
@@ -286,6 +290,20 @@ fn access_log(log: &AccessLogView) {
         "0 while something keeps an access log from being read."
     );
     gauge!("secbeat_edge_log_readable", "log" => name()).set(u8::from(log.error.is_none()));
+    if let Some(share) = log.recent_unparsed_share {
+        describe_gauge!(
+            "secbeat_edge_log_recent_unparsed_ratio",
+            "Share of the last 100 lines of an access log that was not understood."
+        );
+        gauge!("secbeat_edge_log_recent_unparsed_ratio", "log" => name()).set(share);
+    }
+    if let Some(median) = log.median_delay_ms {
+        describe_gauge!(
+            "secbeat_edge_log_median_delay_seconds",
+            "Median age of the last 20 lines when they were written, by their own times; negative if those are in the future."
+        );
+        gauge!("secbeat_edge_log_median_delay_seconds", "log" => name()).set(median as f64 / 1000.0);
+    }
     if let (Some(delay), Some(silent)) = (log.delay_ms, log.silent_ms) {
         describe_gauge!(
             "secbeat_edge_log_delay_seconds",

@@ -52,9 +52,10 @@ impl Inputs {
         let header = config.authz.client_header.clone();
         let authz = Authz::new(&config.trusted_proxies, header, http.clone());
         let authz_socket = sockets.authz.map(TcpListener::from_std).transpose();
+        let trusted = config.client_rule().trusted;
         let followed = config.access_log.iter().zip(reporting.first_log..);
         let mut sources: Vec<_> = followed
-            .map(|(log, upstream)| log.source(upstream, &reporting.recorder))
+            .map(|(log, upstream)| log.source(upstream, &trusted, &reporting.recorder))
             .collect();
         sources.extend(config.waf_log.iter().map(|log| log.source(&reporting.waf)));
         let state = config.state_dir.clone();

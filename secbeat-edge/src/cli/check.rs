@@ -35,6 +35,8 @@ struct Proxied {
 struct Followed {
     place: String,
     format: String,
+    /// What a pattern matches and is not read, and why.
+    passed_over: Vec<String>,
 }
 
 impl Checked {
@@ -46,6 +48,7 @@ impl Checked {
         let followed = config.access_log.iter().map(|log| Followed {
             place: log.place.to_string(),
             format: log.format.to_string(),
+            passed_over: log.place.passed_over(),
         });
         let in_kernel = config.enforcement.in_kernel();
         let member = config.membership()?;
@@ -95,6 +98,9 @@ pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
     }
     for log in &checked.access_logs {
         println!("it follows {} as {}", log.place, log.format);
+        for line in &log.passed_over {
+            println!("  {line}");
+        }
     }
     if !checked.interfaces.is_empty() {
         println!(

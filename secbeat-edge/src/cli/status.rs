@@ -159,14 +159,20 @@ fn print_log(log: &AccessLogView) {
                 silent / 1000
             ))
     );
+    if log.unattributed > 0 {
+        println!(
+            "           {} lines name a trusted proxy, and no client",
+            log.unattributed
+        );
+    }
     if log.parsed == 0 && log.lines > 0 {
         println!("           NOTHING IS UNDERSTOOD AS {}", log.format);
     }
     for reason in log.reasons.iter().filter(|_| log.unparsed + log.too_long > 0) {
         println!("           {reason}");
     }
-    if let Some(error) = &log.error {
-        println!("           {error}");
+    for line in log.doubts.iter().chain(&log.skipped).chain(&log.error) {
+        println!("           {line}");
     }
 }
 

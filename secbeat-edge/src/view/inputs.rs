@@ -95,6 +95,8 @@ pub(crate) struct AccessLogView {
     pub too_long: u64,
     /// Understood lines that were there before the daemon and older than `max_age`: not reported.
     pub too_old: u64,
+    /// Understood lines that name a trusted proxy as the client: not reported.
+    pub unattributed: u64,
     /// How often another file took a file's name.
     pub rotations: u64,
     /// How often a file became shorter than what was read of it, or began anew.
@@ -107,10 +109,19 @@ pub(crate) struct AccessLogView {
     pub bytes_behind: u64,
     /// How old the last line was when it was read, by its own time; `None` before the first line.
     pub delay_ms: Option<i64>,
+    /// The median of that over the last 20 lines that were read when they were written, and negative if they are from the
+    /// future; `None` before them.
+    pub median_delay_ms: Option<i64>,
+    /// Share of the last 100 lines that was not understood: 0 to 1; `None` before the first line.
+    pub recent_unparsed_share: Option<f64>,
     /// Time since the last line was read; `None` before the first.
     pub silent_ms: Option<i64>,
     /// Why lines were not understood, the latest last; no two alike.
     pub reasons: Vec<String>,
+    /// What is likely to be wrong with this entry of the config.
+    pub doubts: Vec<String>,
+    /// Files of the place that are passed over, and why.
+    pub skipped: Vec<String>,
     /// What keeps the source from being read right now.
     pub error: Option<String>,
 }
@@ -126,6 +137,7 @@ impl AccessLogView {
             count(&health.too_long),
         );
         let lines = parsed + unparsed + too_long;
+        let recent = count(&health.recent);
         let read_at = Some(health.read_at_ms.load(Relaxed)).filter(|at| *at > 0);
         Self {
             name: health.name().to_owned(),
@@ -140,14 +152,20 @@ impl AccessLogView {
             },
             too_long,
             too_old: count(&health.too_old),
+            unattributed: count(&health.unattributed),
             rotations: count(&health.rotations),
             truncations: count(&health.truncations),
             restarts: count(&health.restarts),
             files: count(&health.files),
             bytes_behind: count(&health.bytes_behind),
             delay_ms: read_at.map(|_| health.delay_ms.load(Relaxed)),
+            median_delay_ms: health.median_delay_ms(),
+            recent_unparsed_share: (recent > 0)
+                .then(|| count(&health.recent_unparsed) as f64 / recent as f64),
             silent_ms: read_at.map(|at| now_ms.saturating_sub(at).max(0)),
             reasons: health.reasons(),
+            doubts: health.doubts(),
+            skipped: health.skipped(),
             error: health.error(),
         }
     }

@@ -12,13 +12,13 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use secbeat_common::wire;
 use secbeat_edge::{
-    AccessLogConfig, AccessLogs, ClientColumn, DEFAULT_QUEUE, EncodedBatch, PathPattern, Place, Recorder,
-    Sink, Start, TelemetryTask,
+    AccessLogConfig, AccessLogs, ClientColumn, DEFAULT_QUEUE, EncodedBatch, LogFormats, PathPattern, Place,
+    Recorder, Sink, Start, TelemetryTask, TrustedProxies,
 };
 use secbeat_edge_core::{BatchConfig, Batcher, Identity};
-use secbeat_logs::Format;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Writes whatever is published.
@@ -48,7 +48,8 @@ async fn main() {
     };
     let source = AccessLogConfig {
         place: Place::Files(PathPattern::new(log).expect("a pattern")),
-        format: Format::default(),
+        format: LogFormats::default(),
+        time_zone: TimeZone::UTC,
         client: ClientColumn::Peer,
         name: log.clone(),
         start: Start::End,
@@ -63,8 +64,8 @@ async fn main() {
     let batcher = Batcher::new(BatchConfig::default(), identity).expect("the default limits");
     let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
     tokio::spawn(TelemetryTask::new(queue, batcher, ToStdout).run(std::future::pending()));
-    let logs =
-        AccessLogs::start(vec![source.source(0, &recorder)], Path::new(state)).expect("following the log");
+    let source = source.source(0, &TrustedProxies::default(), &recorder);
+    let logs = AccessLogs::start(vec![source], Path::new(state)).expect("following the log");
     let health = logs.health();
     eprintln!("following");
     terminate.recv().await;

@@ -98,7 +98,6 @@ texts! {
     Files: "file, or pattern of files", "/var/log/nginx/*.log";
     Unit: "unit of systemd", "nginx.service";
     TimeZone: "time zone", "Europe/Berlin";
-    LogFormat: "format of a log", "combined";
     RuleIds: "id of a firewall's rule, or range of them", "950000-959999";
     TokenHash: "hash of a token", "sha256:…";
     Spool: "folder, or `off`", "spool";
@@ -108,6 +107,13 @@ schemas! {
     /// A point in time, as TOML has it.
     Instant = {
         "type": "string", "format": "date-time", "title": "time with its zone", "examples": ["2026-12-31T00:00:00Z"]
+    };
+    /// A format of an access log, or several.
+    LogFormats = {
+        "type": ["string", "array"],
+        "items": { "type": "string" },
+        "title": "format of a log, or list of them",
+        "examples": ["combined", ["combined", "caddy-json"]]
     };
     /// A firewall's audit log.
     WafLogFormat = { "type": "string", "enum": ["modsecurity-json", "coraza-json"] };

@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Entry<'_>, WafError> {
     let began = transaction.unix_timestamp;
     Ok(Entry {
         client: client(&transaction.client_ip.0)?,
-        at_ms: time::unix(began).ok_or_else(|| WafError::Time(began.to_string()))?,
+        at_ms: time::unix(began).ok_or(WafError::Time)?,
         outcome: if transaction.is_interrupted {
             WafOutcome::Blocked
         } else {

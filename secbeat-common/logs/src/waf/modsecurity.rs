@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
-use secbeat_common::wire::{Severity, WafOutcome, cut};
+use secbeat_common::wire::{Severity, WafOutcome};
 use serde::Deserialize;
 
 use super::{
@@ -128,7 +128,7 @@ fn version_2<'a>(address: &str, log: Log<'a>) -> Result<Entry<'a>, WafError> {
     let request = log.request.unwrap_or_default();
     Ok(Entry {
         client: client(address)?,
-        at_ms: time::with_zone(&began).ok_or_else(|| WafError::Time(cut(&began).to_owned()))?,
+        at_ms: time::with_zone(&began).ok_or(WafError::Time)?,
         outcome: if log.audit_data.action.intercepted {
             WafOutcome::Blocked
         } else {
@@ -180,7 +180,7 @@ fn version_3<'a>(transaction: Transaction<'a>, zone: &TimeZone) -> Result<Entry<
     };
     Ok(Entry {
         client: client(&transaction.client_ip.0)?,
-        at_ms: at_ms.ok_or_else(|| WafError::Time(cut(&began).to_owned()))?,
+        at_ms: at_ms.ok_or(WafError::Time)?,
         outcome: if blocked {
             WafOutcome::Blocked
         } else {

@@ -271,45 +271,57 @@ fn lines_that_are_no_entries_are_refused() {
         .flat_map(|line| WafFormat::VARIANTS.iter().map(move |format| (*format, line)))
     {
         assert!(
-            matches!(parse(format, line), Err(WafError::Json(_))),
+            matches!(parse(format, line), Err(WafError::Json { .. })),
             "{format}: {line}"
         );
     }
-    let clients = [
-        (WafFormat::Modsecurity, r#"{"transaction":{}}"#, ""),
+    for (format, line, error) in [
+        (WafFormat::Modsecurity, r#"{"transaction":{}}"#, WafError::Client),
         (
             WafFormat::Modsecurity,
             r#"{"transaction":{"remote_address":"unix:"}}"#,
-            "unix:",
+            WafError::Client,
         ),
         (
             WafFormat::Coraza,
             r#"{"transaction":{"client_ip":"x","unix_timestamp":1}}"#,
-            "x",
+            WafError::Client,
         ),
-    ];
-    for (format, line, client) in clients {
-        assert_eq!(parse(format, line), Err(WafError::Client(client.to_owned())));
-    }
-    let times = [
         (
             WafFormat::Modsecurity,
             r#"{"transaction":{"remote_address":"::1","time":"now"}}"#,
-            "now",
+            WafError::Time,
         ),
         (
             WafFormat::Modsecurity,
             r#"{"transaction":{"client_ip":"::1","time_stamp":"now"}}"#,
-            "now",
+            WafError::Time,
         ),
         (
             WafFormat::Coraza,
             r#"{"transaction":{"client_ip":"::1","unix_timestamp":0}}"#,
-            "0",
+            WafError::Time,
         ),
-    ];
-    for (format, line, time) in times {
-        assert_eq!(parse(format, line), Err(WafError::Time(time.to_owned())));
+    ] {
+        assert_eq!(parse(format, line), Err(error), "{line}");
+    }
+}
+
+#[test]
+fn errors_quote_nothing_of_the_line() {
+    for (line, error) in [
+        (
+            r#"{"transaction":"secret"}"#,
+            "no JSON object of an audit log: a value or key of another kind at byte 23",
+        ),
+        ("secret", "no JSON object of an audit log: no JSON at byte 1"),
+        (
+            r#"{"transaction":{"client_ip":"secret","unix_timestamp":1}}"#,
+            "the client is no address",
+        ),
+    ] {
+        let told = parse(WafFormat::Coraza, line).unwrap_err();
+        assert_eq!(told.to_string(), error, "{line}");
     }
 }
 

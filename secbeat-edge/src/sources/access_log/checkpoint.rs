@@ -5,7 +5,9 @@
 //! [`EVERY`] and of the time that a batch waits.
 
 use std::{
-    fs, io,
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,10 +18,7 @@ use secbeat_daemon::time::now_ms;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{
-    config::Place,
-    file::{FileId, Mark},
-};
+use super::{config::Place, file::FileId, mark::SavedMark};
 use crate::telemetry::TelemetryStats;
 
 /// From one checkpoint to the next while lines come.
@@ -46,7 +45,7 @@ pub(super) struct Saved {
 pub(super) struct SavedFile {
     pub(super) path: PathBuf,
     pub(super) id: FileId,
-    pub(super) mark: Mark,
+    pub(super) mark: SavedMark,
 }
 
 /// How far a unit's messages were read.
@@ -100,7 +99,7 @@ impl Store {
         progress: Arc<dyn Progress>,
     ) -> anyhow::Result<(Self, Option<Saved>)> {
         let folder = state.join("access_log");
-        fs::create_dir_all(&folder).with_context(|| format!("state_dir: making {}", folder.display()))?;
+        make_folder(&folder).with_context(|| format!("state_dir: making {}", folder.display()))?;
         let path = folder.join(file_name(&place.to_string()));
         let saved = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -177,9 +176,41 @@ impl Store {
     /// By renaming, so that there is always a whole one. Not synced: after a power cut the lines of before are too old anyway.
     fn replace(&self, saved: &Saved) -> anyhow::Result<()> {
         let new = self.path.with_extension("new");
-        fs::write(&new, serde_json::to_vec(saved)?).with_context(|| format!("writing {}", new.display()))?;
+        write_private(&new, &serde_json::to_vec(saved)?)
+            .with_context(|| format!("writing {}", new.display()))?;
         fs::rename(&new, &self.path).with_context(|| format!("renaming {}", new.display()))
     }
+}
+
+/// Makes a folder that only its owner may look into, and its parents as they come.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        // Of an older release, which left it open.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match fs::metadata(folder)?.permissions().mode() & 0o077 {
+                0 => Ok(()),
+                _ => fs::set_permissions(folder, Permissions::from_mode(0o700)),
+            }
+        }
+        made => made,
+    }
+}
+
+/// Writes a file that only its owner may read. What is left of an earlier attempt is removed, since it keeps its mode.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
 }
 
 /// A file name that stands for `place` alone: readable, and with a hash for what had to go.
@@ -207,4 +238,49 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Settled;
+
+    impl Progress for Settled {
+        fn recorded(&self) -> u64 {
+            0
+        }
+
+        fn settled(&self) -> u64 {
+            0
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_checkpoint_is_its_owners_alone_also_where_an_older_release_left_it_open() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join("access_log");
+        let place = Place::Files(super::super::PathPattern::new("/var/log/a.log").unwrap());
+        for has_older in [false, true] {
+            let (mut store, _) = Store::open(state.path(), &place, Arc::new(Settled)).unwrap();
+            let path = store.path.clone();
+            if has_older {
+                fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+                fs::write(path.with_extension("new"), "").unwrap();
+                fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+                store = Store::open(state.path(), &place, Arc::new(Settled)).unwrap().0;
+            }
+            store.finish(Saved {
+                journal: Some(SavedJournal::Since(7)),
+                ..Saved::default()
+            });
+            assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600), "{has_older}");
+            let (_, saved) = Store::open(state.path(), &place, Arc::new(Settled)).unwrap();
+            assert_eq!(saved.unwrap().journal, Some(SavedJournal::Since(7)));
+        }
+    }
 }

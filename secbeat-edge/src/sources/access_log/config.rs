@@ -1,6 +1,7 @@
 //! `[[access_log]]` of the config.
 
 use std::{
+    collections::HashMap,
     fmt, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,8 +12,13 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::config::{HumanDuration, schema};
-use secbeat_logs::Format;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use super::{
+    file::FileId,
+    formats::LogFormats,
+    open::{OpenError, open_log},
+};
 
 /// Stars match neither a slash nor hidden files, as in a shell.
 const GLOB: MatchOptions = MatchOptions {
@@ -28,7 +34,8 @@ const GLOB: MatchOptions = MatchOptions {
 pub struct AccessLogConfig {
     pub place: Place,
     /// With the time zone of times that are logged without one.
-    pub format: Format,
+    pub format: LogFormats,
+    pub time_zone: TimeZone,
     pub client: ClientColumn,
     /// Names the upstream in telemetry.
     pub name: String,
@@ -49,6 +56,29 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Files(PathPattern(text)) | Self::Journal(Unit(text)) => f.pad(text),
+        }
+    }
+}
+
+impl Place {
+    /// Whether a file of this path is read here.
+    pub(super) fn covers(&self, path: &Path) -> bool {
+        matches!(self, Self::Files(pattern) if pattern.covers(path))
+    }
+
+    /// What is matched here and not read, and why.
+    pub(crate) fn passed_over(&self) -> Vec<String> {
+        match self {
+            Self::Files(pattern) => pattern.passed_over(),
+            Self::Journal(_) => Vec::new(),
+        }
+    }
+
+    /// The one path that is read here.
+    fn single_path(&self) -> Option<&Path> {
+        match self {
+            Self::Files(pattern) if !pattern.is_glob() => Some(Path::new(&pattern.0)),
+            _ => None,
         }
     }
 }
@@ -113,7 +143,7 @@ impl PathPattern {
         Ok(pattern)
     }
 
-    fn is_glob(&self) -> bool {
+    pub(super) fn is_glob(&self) -> bool {
         self.0.contains(['*', '?', '['])
     }
 
@@ -145,29 +175,49 @@ impl PathPattern {
         Path::new(&self.0[..end])
     }
 
-    /// Looks whether what is there may be read.
+    /// Whether a path is this one, or goes by this pattern.
+    fn covers(&self, path: &Path) -> bool {
+        if self.is_glob() {
+            Pattern::new(&self.0).is_ok_and(|pattern| pattern.matches_path_with(path, GLOB))
+        } else {
+            Path::new(&self.0) == path
+        }
+    }
+
+    /// Looks whether what is there may be read. Returns the files. Beside logs, a pattern may match other things, which
+    /// are [passed over](Self::passed_over).
     ///
     /// # Errors
     ///
     /// What keeps a file or folder that exists from being read; the text names it.
-    pub(in crate::sources) fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<Vec<(PathBuf, FileId)>, String> {
         let (paths, errors) = self.paths();
         if let Some(error) = errors.first() {
             return Err(format!("cannot look for {}: {error}", self.0));
         }
+        let mut files = Vec::new();
         for path in paths {
-            match std::fs::File::open(&path) {
-                Ok(file) => {
-                    let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
-                    if is_folder && !self.is_glob() {
-                        return Err(format!("{} is a folder", path.display()));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+            match open_log(&path) {
+                Ok(opened) => files.push((path, FileId::from(&opened.metadata))),
+                Err(error) if error.is_absence() => {}
+                Err(error) if self.is_glob() && !matches!(error, OpenError::Io(_)) => {}
+                Err(error) => return Err(format!("cannot follow {}: {error}", path.display())),
             }
         }
-        Ok(())
+        Ok(files)
+    }
+
+    /// What the pattern matches and is no log, and why. Folders are nothing to tell of.
+    fn passed_over(&self) -> Vec<String> {
+        if !self.is_glob() {
+            return Vec::new();
+        }
+        let paths = self.paths().0.into_iter();
+        let passed_over = paths.filter_map(|path| match open_log(&path) {
+            Ok(_) | Err(OpenError::Io(_) | OpenError::Folder) => None,
+            Err(error) => Some(format!("{} is not read: {error}", path.display())),
+        });
+        passed_over.collect()
     }
 }
 
@@ -211,10 +261,10 @@ struct Keys {
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
     /// Format of the lines: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`,
-    /// `envoy-json`, or a pattern similar to nginx's `log_format`.
+    /// `envoy-json`, or a pattern similar to nginx's `log_format`. A list, if the lines are in several.
     #[serde(default)]
-    #[schemars(with = "schema::LogFormat")]
-    format: Format,
+    #[schemars(with = "schema::LogFormats")]
+    format: LogFormats,
     /// Time zone of times that are logged without one, such as HAProxy's: `Europe/Berlin`.
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
     #[schemars(with = "schema::TimeZone")]
@@ -255,7 +305,8 @@ impl TryFrom<Keys> for AccessLogConfig {
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: keys.format.with_time_zone(keys.time_zone),
+            format: keys.format.with_time_zone(&keys.time_zone),
+            time_zone: keys.time_zone,
             client: keys.client,
             start: keys.start,
             max_age: keys.max_age.0,
@@ -263,29 +314,69 @@ impl TryFrom<Keys> for AccessLogConfig {
     }
 }
 
-/// Finds what is wrong with the entries together and with the files that they name: the key to blame, and what to say.
+/// Finds what is wrong with the places of all entries together, and with the files that they name: the key to blame, and
+/// what to say. Each place comes with its key.
 ///
 /// # Errors
 ///
 /// The first of them.
-pub(crate) fn check(entries: &[AccessLogConfig]) -> Result<(), (String, String)> {
-    for (number, entry) in entries.iter().enumerate() {
-        let key = match entry.place {
-            Place::Files(_) => format!("access_log[{number}].path"),
-            Place::Journal(_) => format!("access_log[{number}].journald"),
-        };
-        if entries[..number].iter().any(|other| other.place == entry.place) {
-            return Err((key, format!("{} is in two entries", entry.place)));
+pub(in crate::sources) fn check_places(places: &[(String, Place)]) -> Result<(), (String, String)> {
+    let mut readers: HashMap<FileId, usize> = HashMap::new();
+    for (number, (key, place)) in places.iter().enumerate() {
+        let error = |message| (key.clone(), message);
+        for (other, earlier) in &places[..number] {
+            let mut single = [place, earlier].into_iter().filter_map(Place::single_path);
+            if let Some(path) = single.find(|path| place.covers(path) && earlier.covers(path)) {
+                let path = path.display();
+                return Err(error(format!(
+                    "{path} is in two entries: {other} = \"{earlier}\" names it too"
+                )));
+            }
+            if place == earlier {
+                return Err(error(format!("{place} is in two entries: {other} has it too")));
+            }
         }
-        if let Place::Files(pattern) = &entry.place {
-            pattern.check().map_err(|error| (key, error))?;
+        let Place::Files(pattern) = place else { continue };
+        for (path, id) in pattern.check().map_err(error)? {
+            // A pattern may match a file and links to it.
+            let reader = *readers.entry(id).or_insert(number);
+            if reader != number {
+                let (other, other_place) = &places[reader];
+                return Err(error(format!(
+                    "{} is in two entries: {other} = \"{other_place}\" leads to the same file",
+                    path.display()
+                )));
+            }
         }
     }
     Ok(())
 }
 
+/// Checks the entries and the files that they name: the key to blame, and what to say.
+///
+/// # Errors
+///
+/// The first that is wrong.
+pub(crate) fn check(entries: &[AccessLogConfig]) -> Result<(), (String, String)> {
+    check_places(&keyed_places(entries))
+}
+
+/// The place of each entry, and the key that names it.
+pub(in crate::sources) fn keyed_places(entries: &[AccessLogConfig]) -> Vec<(String, Place)> {
+    let keyed = entries.iter().enumerate().map(|(number, entry)| {
+        let key = match entry.place {
+            Place::Files(_) => "path",
+            Place::Journal(_) => "journald",
+        };
+        (format!("access_log[{number}].{key}"), entry.place.clone())
+    });
+    keyed.collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
     use super::*;
 
     fn parse(text: &str) -> Result<AccessLogConfig, String> {
@@ -299,7 +390,7 @@ mod tests {
         assert_eq!((entry.client, entry.start), (ClientColumn::Peer, Start::End));
         assert_eq!(
             (entry.format, entry.max_age),
-            (Format::default(), Duration::from_secs(60))
+            (LogFormats::default(), Duration::from_secs(60))
         );
         assert_eq!(
             parse("journald = \"nginx.service\"").unwrap().name,
@@ -363,14 +454,71 @@ mod tests {
         assert_eq!(check(std::slice::from_ref(&missing)), Ok(()));
         assert_eq!(
             check(&[entry(path)]),
-            Err(("access_log[0].path".to_owned(), format!("{path} is a folder")))
-        );
-        assert_eq!(
-            check(&[missing.clone(), missing]),
             Err((
-                "access_log[1].path".to_owned(),
-                format!("{path}/none.log is in two entries")
+                "access_log[0].path".to_owned(),
+                format!("cannot follow {path}: it is a folder; a pattern such as *.log names its files")
             ))
         );
+        let pipe = format!("{path}/pipe.log");
+        mkfifo(Path::new(&pipe), Mode::from_bits_truncate(0o600)).unwrap();
+        let (key, told) = check(&[entry(&pipe)]).unwrap_err();
+        assert_eq!(key, "access_log[0].path");
+        assert!(told.contains("pipe.log: it is a named pipe"), "{told}");
+        let pattern = entry(&format!("{path}/*.log"));
+        assert_eq!(
+            pattern.place.passed_over(),
+            [format!(
+                "{pipe} is not read: it is a named pipe, and only regular files can be followed; let the server log to a file"
+            )]
+        );
+        assert_eq!(check(&[pattern]), Ok(()));
+    }
+
+    #[test]
+    fn a_file_of_two_entries_is_refused_with_both() {
+        let entry = |path: &str| parse(&format!("path = \"{path}\"")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        std::fs::write(folder.path().join("site1.log"), "").unwrap();
+        std::os::unix::fs::symlink("site1.log", folder.path().join("link")).unwrap();
+        let glob = "access_log[0].path = \"PATH/*.log\"";
+        for (first, second, told) in [
+            // Where there is no file yet.
+            (
+                "none",
+                "none",
+                "PATH/none is in two entries: access_log[0].path = \"PATH/none\" names it too",
+            ),
+            (
+                "*.log",
+                "none.log",
+                "PATH/none.log is in two entries: GLOB names it too",
+            ),
+            (
+                "none.log",
+                "*.log",
+                "PATH/none.log is in two entries: access_log[0].path = \"PATH/none.log\" names it too",
+            ),
+            (
+                "*.log",
+                "*.log",
+                "PATH/*.log is in two entries: access_log[0].path has it too",
+            ),
+            (
+                "*.log",
+                "site1*",
+                "PATH/site1.log is in two entries: GLOB leads to the same file",
+            ),
+            (
+                "*.log",
+                "link",
+                "PATH/link is in two entries: GLOB leads to the same file",
+            ),
+        ] {
+            let entries = [first, second].map(|name| entry(&format!("{path}/{name}")));
+            let told = told.replace("GLOB", glob).replace("PATH", path);
+            assert_eq!(check(&entries), Err(("access_log[1].path".to_owned(), told)));
+        }
+        assert_eq!(check(&[entry(&format!("{path}/*"))]), Ok(()));
     }
 }

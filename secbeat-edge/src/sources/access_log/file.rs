@@ -5,16 +5,21 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
+use secbeat_daemon::time::now_ms;
 use serde::{Deserialize, Serialize};
 
-use super::lines::{Piece, Place, split};
+use super::{
+    copy,
+    lines::{Piece, Place, split},
+    mark::{HEAD, Mark, SavedMark},
+    report::Arrival,
+};
 
-/// First bytes of a file that tell it from another with the same inode number. Lines carry their time and client, so no
-/// two logs begin alike.
-pub(super) const HEAD: usize = 256;
+/// What is read has been written since the file was read to its end, if that is not longer ago.
+const JUST_NOW: Duration = Duration::from_mins(1);
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,33 +40,6 @@ impl From<&Metadata> for FileId {
 /// Which file it is, even when an inode's number is used again.
 pub(super) type Birth = (FileId, Option<SystemTime>);
 
-/// Where reading goes on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
-    /// Bytes done with: the start of a line, or somewhere in one that is too long.
-    pub(super) offset: u64,
-    /// Whether the offset is in a line that is too long.
-    pub(super) passing_over: bool,
-    /// The file's first bytes, at most [`HEAD`] and none beyond the offset.
-    #[serde(with = "one_char_per_byte")]
-    pub(super) head: Vec<u8>,
-}
-
-/// Bytes as text that says the same as a log of ASCII does: U+0000 to U+00FF.
-mod one_char_per_byte {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&bytes.iter().copied().map(char::from).collect::<String>())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes: Result<_, _> = text.chars().map(u8::try_from).collect();
-        bytes.map_err(D::Error::custom)
-    }
-}
-
 /// How far a reading of a file came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
@@ -81,6 +59,8 @@ pub(super) struct LogFile {
     pub(super) id: FileId,
     file: File,
     mark: Mark,
+    /// The mark that a checkpoint had last; its hashes are not worked out again while nothing is read.
+    saved: Option<SavedMark>,
     /// Its length when it was looked at last, in bytes.
     size: u64,
     /// Nothing was read of it, so it may yet turn out to be a copy of another log.
@@ -89,6 +69,10 @@ pub(super) struct LogFile {
     backlog: u64,
     /// Since when no configured path leads to it.
     pub(super) replaced: Option<Instant>,
+    /// A copy has taken its place, which is read on from where this one ended then.
+    pub(super) has_copy: bool,
+    /// When all that it held was read last.
+    read_whole: Option<Instant>,
     /// When it was found to have grown last.
     pub(super) grown: Instant,
 }
@@ -101,10 +85,13 @@ impl LogFile {
             id: metadata.into(),
             file,
             unproven: mark.offset == 0,
+            saved: None,
+            read_whole: (metadata.len() <= mark.offset).then(Instant::now),
             mark,
             size: metadata.len(),
             backlog: 0,
             replaced: None,
+            has_copy: false,
             grown: Instant::now(),
         }
     }
@@ -123,6 +110,12 @@ impl LogFile {
 
     pub(super) fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// What a checkpoint has to say of the mark.
+    pub(super) fn saved_mark(&mut self) -> &SavedMark {
+        let saved = self.saved.take().filter(|saved| saved.offset == self.mark.offset);
+        self.saved.insert(saved.unwrap_or_else(|| self.mark.saved()))
     }
 
     /// The path by which this very file can be watched, whatever its name.
@@ -175,7 +168,7 @@ impl LogFile {
     pub(super) fn read<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, Arrival) -> Result<(), E>,
     ) -> Result<ReadOutcome, E> {
         // Not beyond what was there before the daemon, so that each line is on one side.
         let old = self.backlog.saturating_sub(self.mark.offset);
@@ -183,6 +176,7 @@ impl LogFile {
             Ok(old @ 1..) => old.min(buffer.len()),
             _ => buffer.len(),
         };
+        let (now, now_ms) = (Instant::now(), now_ms());
         let read = read_at(&self.file, &mut buffer[..room], self.mark.offset)?;
         // Looked at after reading: what was read before a truncation is not taken for what came after it.
         if self.was_truncated()? {
@@ -194,17 +188,26 @@ impl LogFile {
         } else {
             Place::AtStart
         };
-        let done = split(bytes, &mut place, |piece| take(piece, old > 0))?;
+        let arrival = if old > 0 {
+            Arrival::Old
+        } else if self
+            .read_whole
+            .is_some_and(|at| now.duration_since(at) < JUST_NOW)
+        {
+            Arrival::At(now_ms)
+        } else {
+            Arrival::Late
+        };
+        let done = split(bytes, &mut place, |piece| take(piece, arrival))?;
         if done == 0 && old > 0 {
             // A line that ends later is new.
             self.backlog = 0;
         }
-        let missing = HEAD.saturating_sub(self.mark.head.len());
-        if self.mark.offset == self.mark.head.len() as u64 {
-            self.mark.head.extend_from_slice(&bytes[..done.min(missing)]);
-        }
-        self.mark.offset += done as u64;
+        self.mark.advance(&bytes[..done]);
         self.mark.passing_over = place == Place::PassingOver;
+        if read < room || old > 0 && self.behind() == 0 {
+            self.read_whole = Some(now);
+        }
         if done > 0 {
             self.grown = Instant::now();
         }
@@ -217,7 +220,7 @@ impl LogFile {
         )
     }
 
-    /// Takes a last line that never got its end.
+    /// Takes a last line that never got its end. It has waited for that.
     ///
     /// # Errors
     ///
@@ -225,37 +228,52 @@ impl LogFile {
     pub(super) fn read_rest<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, Arrival) -> Result<(), E>,
     ) -> Result<(), E> {
         let read = read_at(&self.file, buffer, self.mark.offset)?;
         if read > 0 && !self.mark.passing_over {
-            take(Piece::Line(&buffer[..read]), self.mark.offset < self.backlog)?;
+            let arrival = if self.mark.offset < self.backlog {
+                Arrival::Old
+            } else {
+                Arrival::Late
+            };
+            take(Piece::Line(&buffer[..read]), arrival)?;
         }
-        self.mark.offset += read as u64;
+        self.mark.advance(&buffer[..read]);
         Ok(())
     }
 
     fn was_truncated(&mut self) -> io::Result<bool> {
         self.size = self.file.metadata()?.len();
-        Ok(self.size < self.mark.offset || !begins_with(&self.file, &self.mark.head)?)
+        Ok(self.size < self.mark.offset || !self.begins_with_head()?)
     }
 
-    /// Starts over at the beginning.
-    pub(super) fn rewind(&mut self) {
-        self.mark = Mark::default();
+    fn begins_with_head(&self) -> io::Result<bool> {
+        let head = &self.mark.head;
+        let mut first = [0; HEAD];
+        let first = &mut first[..head.len().min(HEAD)];
+        Ok(read_at(&self.file, first, 0)? == first.len() && first == head)
+    }
+
+    /// Starts over: behind what was read last if the file still holds that, or else at the beginning. Returns whether it
+    /// does.
+    pub(super) fn rewind(&mut self) -> bool {
+        let mark = copy::of_tail(&self.file, &self.mark).ok().flatten();
+        let is_rewritten = mark.is_some();
+        self.mark = mark.unwrap_or_default();
+        self.saved = None;
         self.backlog = 0;
+        is_rewritten
     }
-}
 
-/// Whether a file's first bytes are these.
-///
-/// # Errors
-///
-/// Those of reading.
-pub(super) fn begins_with(file: &File, head: &[u8]) -> io::Result<bool> {
-    let mut first = [0; HEAD];
-    let first = &mut first[..head.len().min(HEAD)];
-    Ok(read_at(file, first, 0)? == first.len() && first == head)
+    /// Where to go on in `other`, if that is a copy of this file, whole or without its first lines.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub(super) fn go_on_in(&self, other: &File) -> io::Result<Option<Mark>> {
+        copy::of_log(&self.file, &self.mark, other)
+    }
 }
 
 /// The mark at the end of the last whole line among the first `size` bytes, so that a line which is being written is read
@@ -275,18 +293,11 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
         None if from == 0 => (0, false),
         None => (size, true),
     };
-    let mut head = vec![0; HEAD.min(usize::try_from(offset).unwrap_or(HEAD))];
-    let read = read_at(file, &mut head, 0)?;
-    head.truncate(read);
-    Ok(Mark {
-        offset,
-        passing_over,
-        head,
-    })
+    Mark::at(file, offset, passing_over)
 }
 
 /// Reads until `buffer` is full or the file ends.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
         match file.read_at(&mut buffer[read..], offset + read as u64) {

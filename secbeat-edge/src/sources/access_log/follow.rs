@@ -7,8 +7,8 @@
 mod resume;
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs::{self, File, Metadata},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs::{self, Metadata},
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,9 +19,12 @@ use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedFile},
-    config::PathPattern,
-    file::{Birth, FileId, LogFile, Mark, ReadOutcome},
+    claims::Claimant,
+    config::{PathPattern, Place},
+    file::{Birth, FileId, LogFile, ReadOutcome},
     lines::MAX_LINE,
+    mark::{Mark, SavedMark},
+    open::{OpenError, Opened, open_log},
     report::Reporter,
     siblings,
 };
@@ -70,6 +73,7 @@ enum Judged {
 /// The files of one `[[access_log]]`.
 pub(super) struct Follower {
     pattern: PathPattern,
+    claimant: Claimant,
     reporter: Reporter,
     /// Replaced ones first, so that lines come in the order in which they were written.
     files: Vec<LogFile>,
@@ -82,14 +86,16 @@ pub(super) struct Follower {
     buffer: Box<[u8]>,
     /// What could not be read since the last look.
     trouble: Option<String>,
+    /// What was passed over at this look, and why.
+    skipped: BTreeSet<String>,
 }
 
 impl Follower {
     /// Takes up the copy of a file that was read up to `mark` and then truncated. Returns whether there is one with more.
-    fn find_rest(&mut self, path: &Path, mark: &Mark, old: bool) -> bool {
+    fn find_rest(&mut self, path: &Path, mark: &SavedMark, old: bool) -> bool {
         let mut found = false;
         for sibling in siblings::of(path) {
-            let Some((file, metadata)) = sibling.open_copy(&mark.head) else {
+            let Some(Opened { file, metadata, path }) = sibling.open_copy(&mark.head) else {
                 continue;
             };
             if self.position(sibling.id()).is_some() {
@@ -97,9 +103,12 @@ impl Follower {
             }
             self.known.insert(sibling.birth());
             if metadata.len() > mark.offset && !found {
+                let Ok(mark) = Mark::at(&file, mark.offset, mark.passing_over) else {
+                    continue;
+                };
                 found = true;
-                debug!(copy = %sibling.path.display(), "reading the rest of a truncated log in its copy");
-                let file = LogFile::new(&sibling.path, file, &metadata, mark.clone()).into_replaced();
+                debug!(copy = %path.display(), "reading the rest of a truncated log in its copy");
+                let file = LogFile::new(&path, file, &metadata, mark).into_replaced();
                 self.add(if old { file.with_backlog() } else { file });
             }
         }
@@ -111,11 +120,16 @@ impl Follower {
         let mut here = HashSet::new();
         let paths = self.paths();
         for path in &paths {
-            let Some(id) = self.identify(path) else {
+            let Some(metadata) = self.identify(path) else {
                 continue;
             };
+            let id = FileId::from(&metadata);
             here.insert(id);
-            if self.seen.get(path).is_some_and(|before| *before != id) {
+            if self.is_read_elsewhere(path, &metadata) {
+                continue;
+            }
+            let before = self.seen.get(path).copied().filter(|before| *before != id);
+            if before.is_some() {
                 self.reporter.health().rotations.fetch_add(1, Relaxed);
                 debug!(path = %path.display(), "a log was replaced");
             }
@@ -123,14 +137,19 @@ impl Follower {
             if let Some(at) = self.position(id) {
                 self.files[at].path = real(path);
                 self.files[at].replaced = None;
-            } else if let Some((file, metadata)) = self.open(path) {
-                let file = LogFile::new(&real(path), file, &metadata, Mark::default());
-                here.insert(file.id);
-                self.seen.insert(path.clone(), file.id);
-                if self.position(file.id).is_none()
-                    && !file.birth().is_ok_and(|birth| self.ignored.contains(&birth))
-                {
-                    self.add(file);
+            } else if let Some(opened) = self.open(path) {
+                let id = FileId::from(&opened.metadata);
+                here.insert(id);
+                self.seen.insert(path.clone(), id);
+                let birth = (id, opened.metadata.created().ok());
+                if self.position(id).is_none() && !self.ignored.contains(&birth) {
+                    let mark = before.and_then(|before| self.go_on_in(before, &opened));
+                    self.add(LogFile::new(
+                        &opened.path,
+                        opened.file,
+                        &opened.metadata,
+                        mark.unwrap_or_default(),
+                    ));
                 }
             }
         }
@@ -145,11 +164,51 @@ impl Follower {
         self.find_missed();
         self.files.sort_by_key(|file| file.replaced.is_none());
         self.ignored.retain(|birth| here.contains(&birth.0));
+        self.claimant
+            .keep_only(&self.files.iter().map(|file| file.id).collect());
+        self.tell();
+    }
+
+    /// Where to go on in a file that has taken the name of `before`, if it is a copy of that.
+    fn go_on_in(&mut self, before: FileId, opened: &Opened) -> Option<Mark> {
+        let at = self.position(before)?;
+        let mark = self.files[at].go_on_in(&opened.file).ok().flatten()?;
+        debug!(file = %opened.path.display(), from = mark.offset, "a log was replaced by a copy of itself");
+        self.files[at].has_copy = true;
+        Some(mark)
+    }
+
+    /// Whether another source reads the file at `path`, or a link led to one that it reads.
+    fn is_read_elsewhere(&mut self, path: &Path, metadata: &Metadata) -> bool {
+        let reader = match self.claimant.precedence(path) {
+            Some(reader) => Some(reader),
+            None => self.claimant.other_reader(metadata.into()),
+        };
+        let Some(reader) = reader.map(Place::to_string) else {
+            return false;
+        };
+        self.skip(path, &format!("the entry with path = \"{reader}\" reads it"));
+        // Not from its beginning when that one leaves it.
+        self.ignored.insert((metadata.into(), metadata.created().ok()));
+        true
+    }
+
+    fn skip(&mut self, path: &Path, why: &str) {
+        self.skipped
+            .insert(format!("{} is not read: {why}", path.display()));
+    }
+
+    /// Tells of what is not read, once.
+    fn tell(&mut self) {
         let trouble = self.trouble.take();
         if self.reporter.health().set_error(trouble.clone())
             && let Some(trouble) = trouble
         {
             warn!("{trouble}");
+        }
+        let skipped = std::mem::take(&mut self.skipped);
+        for news in self.reporter.health().set_skipped(skipped) {
+            warn!("{news}");
         }
     }
 
@@ -162,10 +221,10 @@ impl Follower {
                 known.insert(birth);
                 continue;
             }
-            let Some((file, metadata)) = sibling.open() else {
+            let Some(Opened { file, metadata, path }) = sibling.open() else {
                 continue;
             };
-            let file = LogFile::new(&sibling.path, file, &metadata, Mark::default());
+            let file = LogFile::new(&path, file, &metadata, Mark::default());
             match self.judge(&file) {
                 Judged::NotYet => {}
                 Judged::NoLog => drop(known.insert(birth)),
@@ -230,19 +289,21 @@ impl Follower {
             }
             let (file, reporter) = (&mut self.files[at], &mut self.reporter);
             let name = file.path.to_string_lossy().into_owned();
-            let found = file.read(&mut self.buffer, |piece, old| {
-                reporter.take(&name, piece, old).map_err(ReadError::from)
+            let found = file.read(&mut self.buffer, |piece, arrival| {
+                reporter.take(&name, piece, arrival).map_err(ReadError::from)
             });
             match found {
                 Ok(ReadOutcome::More) => more = true,
                 Ok(ReadOutcome::End) => {}
                 Ok(ReadOutcome::Truncated) => {
                     more = true;
-                    let (path, mark) = (file.path.clone(), file.mark().clone());
-                    file.rewind();
+                    let (path, mark) = (file.path.clone(), file.mark().saved());
+                    let is_rewritten = file.rewind();
                     self.reporter.health().truncations.fetch_add(1, Relaxed);
                     debug!(file = name, "a log was truncated");
-                    self.find_rest(&path, &mark, false);
+                    if !is_rewritten {
+                        self.find_rest(&path, &mark, false);
+                    }
                 }
                 Err(ReadError::Closed) => return Err(Closed),
                 Err(ReadError::Io(error)) => self.trouble = Some(format!("cannot read {name}: {error}")),
@@ -293,10 +354,14 @@ impl Follower {
             }
             replaced -= 1;
             let mut file = self.files.remove(at);
+            if file.has_copy {
+                // Which has the end of the last line, too.
+                continue;
+            }
             let name = file.path.to_string_lossy().into_owned();
             let reporter = &mut self.reporter;
-            let rest = file.read_rest(&mut self.buffer, |piece, old| {
-                reporter.take(&name, piece, old).map_err(ReadError::from)
+            let rest = file.read_rest(&mut self.buffer, |piece, arrival| {
+                reporter.take(&name, piece, arrival).map_err(ReadError::from)
             });
             if let Err(ReadError::Closed) = rest {
                 return Err(Closed);
@@ -306,14 +371,14 @@ impl Follower {
     }
 
     /// What a checkpoint has to say.
-    pub(super) fn saved(&self) -> Saved {
-        let saved = |file: &LogFile| SavedFile {
+    pub(super) fn saved(&mut self) -> Saved {
+        let saved = |file: &mut LogFile| SavedFile {
             path: file.path.to_string_lossy().into_owned().into(),
             id: file.id,
-            mark: file.mark().clone(),
+            mark: file.saved_mark().clone(),
         };
         Saved {
-            files: self.files.iter().map(saved).collect(),
+            files: self.files.iter_mut().map(saved).collect(),
             ..Saved::default()
         }
     }
@@ -324,7 +389,12 @@ impl Follower {
         (&self.files, std::iter::once(self.pattern.literal()).chain(paths))
     }
 
+    /// Begins to read a file, unless another source does.
     fn add(&mut self, file: LogFile) {
+        if !self.claimant.claim(file.id) {
+            debug!(file = %file.path.display(), "another entry reads this log");
+            return;
+        }
         debug!(file = %file.path.display(), from = file.mark().offset, "following a log");
         self.files.push(file);
     }
@@ -342,29 +412,35 @@ impl Follower {
     }
 
     /// The regular file that `path` leads to.
-    fn identify(&mut self, path: &Path) -> Option<FileId> {
+    fn identify(&mut self, path: &Path) -> Option<Metadata> {
         match fs::metadata(path) {
-            Ok(metadata) => metadata.is_file().then(|| (&metadata).into()),
-            Err(error) => self.absent(path, &error),
+            Ok(metadata) if metadata.is_file() => Some(metadata),
+            // It is not read; this tells why.
+            Ok(_) => self.open(path).map(|opened| opened.metadata),
+            Err(error) => self.refuse(path, &OpenError::Io(error)),
         }
     }
 
-    fn open(&mut self, path: &Path) -> Option<(File, Metadata)> {
-        // Opening a named pipe would block.
-        self.identify(path)?;
-        match File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
-            Ok(opened) => Some(opened),
-            Err(error) => self.absent(path, &error),
+    fn open(&mut self, path: &Path) -> Option<Opened> {
+        let opened = match open_log(path) {
+            Ok(opened) => opened,
+            Err(error) => return self.refuse(path, &error),
+        };
+        if self.is_read_elsewhere(&opened.path, &opened.metadata) {
+            return None;
         }
+        Some(opened)
     }
 
-    fn absent<T>(&mut self, path: &Path, error: &io::Error) -> Option<T> {
-        // A log that is not there yet, or for the moment, is nothing to worry about.
-        if !matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-        ) {
-            self.trouble = Some(format!("cannot read {}: {error}", path.display()));
+    /// Takes note that `path` is not read. A log that is not there yet, or for the moment, is nothing to worry about.
+    fn refuse<T>(&mut self, path: &Path, error: &OpenError) -> Option<T> {
+        match error {
+            _ if error.is_absence() => {}
+            OpenError::Folder if self.pattern.is_glob() => {}
+            OpenError::Kind(_) | OpenError::Descriptor(_) if self.pattern.is_glob() => {
+                self.skip(path, &error.to_string());
+            }
+            _ => self.trouble = Some(format!("cannot follow {}: {error}", path.display())),
         }
         None
     }

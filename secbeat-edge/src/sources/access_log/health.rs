@@ -1,11 +1,14 @@
 //! How a reader does: counters that its thread writes and the API reads.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use parking_lot::Mutex;
+
+use super::doubts::Delay;
+
 /// Reasons that are kept of lines not understood.
 const REASONS: usize = 3;
 
@@ -18,6 +21,8 @@ pub struct Health {
     pub(crate) unparsed: AtomicU64,
     pub(crate) too_long: AtomicU64,
     pub(crate) too_old: AtomicU64,
+    /// Lines that name a trusted proxy as the client.
+    pub(crate) unattributed: AtomicU64,
     pub(crate) rotations: AtomicU64,
     pub(crate) truncations: AtomicU64,
     pub(crate) restarts: AtomicU64,
@@ -27,6 +32,9 @@ pub struct Health {
     pub(crate) read_at_ms: AtomicI64,
     /// How old the last line was then, by its own time.
     pub(crate) delay_ms: AtomicI64,
+    /// The last lines, at most a hundred, and how many of them were not understood.
+    pub(crate) recent: AtomicU64,
+    pub(crate) recent_unparsed: AtomicU64,
     texts: Mutex<Texts>,
 }
 
@@ -34,6 +42,12 @@ pub struct Health {
 struct Texts {
     reasons: VecDeque<String>,
     error: Option<String>,
+    skipped: BTreeSet<String>,
+    median_delay_ms: Option<i64>,
+    /// Why the times of the lines cannot be right.
+    clock: Option<String>,
+    /// Why the format cannot be right.
+    format: Option<String>,
 }
 
 impl Health {
@@ -91,6 +105,47 @@ impl Health {
         let news = *kept != error;
         *kept = error;
         news
+    }
+
+    /// Says which files are passed over, and why. Returns what is news of it.
+    pub(super) fn set_skipped(&self, skipped: BTreeSet<String>) -> Vec<String> {
+        let kept = &mut self.texts.lock().skipped;
+        let news = skipped.difference(kept).cloned().collect();
+        *kept = skipped;
+        news
+    }
+
+    /// Files of the place that are passed over, and why.
+    #[must_use]
+    pub fn skipped(&self) -> Vec<String> {
+        self.texts.lock().skipped.iter().cloned().collect()
+    }
+
+    /// Says how late the last lines are. Returns whether their times are doubted now and were not, or the other way round.
+    pub(super) fn set_delay(&self, delay: Delay) -> bool {
+        let texts = &mut self.texts.lock();
+        texts.median_delay_ms = Some(delay.median_ms);
+        let is_news = texts.clock.is_some() != delay.doubt.is_some();
+        texts.clock = delay.doubt;
+        is_news
+    }
+
+    /// Says why the format cannot be right, or that it can.
+    pub(super) fn doubt_format(&self, doubt: Option<String>) {
+        self.texts.lock().format = doubt;
+    }
+
+    /// How late the last lines were when they were read, by their own times.
+    #[must_use]
+    pub fn median_delay_ms(&self) -> Option<i64> {
+        self.texts.lock().median_delay_ms
+    }
+
+    /// What is likely to be wrong with the config.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let texts = self.texts.lock();
+        texts.format.iter().chain(&texts.clock).cloned().collect()
     }
 
     /// Why lines were not understood, the latest last; no two alike.

@@ -16,7 +16,7 @@ use super::{
     checkpoint::{Saved, SavedJournal, Store},
     config::{Start, Unit},
     lines::{MAX_LINE, Piece, Place, split_to},
-    report::Reporter,
+    report::{Arrival, Reporter},
     stop::{Stop, Woken},
 };
 use crate::telemetry::Closed;
@@ -162,22 +162,26 @@ impl Journal {
     fn take(&mut self, piece: Piece<'_>) -> Result<(), Closed> {
         let source = self.unit.as_str();
         let Piece::Line(json) = piece else {
-            return self.reporter.take(source, piece, false);
+            return self.reporter.take(source, piece, Arrival::Late);
         };
         let entry: Entry = match serde_json::from_slice(json) {
             Ok(entry) => entry,
             Err(error) => {
-                self.reporter
-                    .health()
-                    .add_reason(format!("an entry of journalctl is not understood: {error}"));
+                // Its text would quote the entry.
+                let reason = format!(
+                    "an entry of journalctl is no JSON as expected at byte {}",
+                    error.column()
+                );
+                self.reporter.health().add_reason(reason);
                 return Ok(());
             }
         };
         self.reporter.health().set_error(None);
-        let old = entry
-            .realtime_us
-            .parse::<i64>()
-            .is_ok_and(|at| at < self.started_us);
+        let arrival = match entry.realtime_us.parse::<i64>() {
+            Ok(at_us) if at_us < self.started_us => Arrival::Old,
+            Ok(at_us) => Arrival::At(at_us / 1000),
+            Err(_) => Arrival::Late,
+        };
         let text = match &entry.message {
             Some(Message::Text(text)) => text.as_bytes(),
             Some(Message::Bytes(bytes)) => bytes,
@@ -189,7 +193,7 @@ impl Journal {
             } else {
                 Piece::Line(line)
             };
-            self.reporter.take(source, piece, old)?;
+            self.reporter.take(source, piece, arrival)?;
         }
         self.after = SavedJournal::Cursor(entry.cursor);
         Ok(())

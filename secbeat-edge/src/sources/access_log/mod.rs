@@ -4,12 +4,18 @@
 //! lines itself. How far a source was read is kept in the state folder.
 
 mod checkpoint;
+mod claims;
 mod config;
+mod copy;
+mod doubts;
 mod file;
 mod follow;
+mod formats;
 mod health;
 mod journal;
 mod lines;
+mod mark;
+mod open;
 mod reader;
 mod report;
 mod siblings;
@@ -26,21 +32,28 @@ use std::{
 };
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 use tracing::info;
 
-pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
+    config::{check_places, keyed_places},
     report::{Reading, Taken},
 };
 use self::{
     checkpoint::Store,
+    claims::Claimant,
     follow::Follower,
     journal::Journal,
     report::{Answers, Reporter},
     stop::{Stop, Stopper},
 };
 pub(crate) use self::{config::check, health::Health};
+pub use self::{
+    config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start},
+    formats::LogFormats,
+};
+use super::client_address::TrustedProxies;
 use crate::telemetry::Recorder;
 
 /// How long [`AccessLogs::stop`] may take: a little more than what the readers wait for their telemetry to leave.
@@ -54,24 +67,28 @@ pub struct Source {
     pub(in crate::sources) format: String,
     pub(in crate::sources) start: Start,
     pub(in crate::sources) max_age: Duration,
+    /// Of times that are logged without one, where the config has it.
+    pub(in crate::sources) zone: Option<TimeZone>,
     pub(in crate::sources) reading: Box<dyn Reading>,
     pub(in crate::sources) progress: Arc<dyn Progress>,
 }
 
 impl AccessLogConfig {
-    /// What this entry asks for. `upstream` is the index of its name in telemetry.
+    /// What this entry asks for. `upstream` is the index of its name in telemetry, and `trusted` are never the client.
     #[must_use]
-    pub fn source(&self, upstream: u16, recorder: &Recorder) -> Source {
+    pub fn source(&self, upstream: u16, trusted: &TrustedProxies, recorder: &Recorder) -> Source {
         Source {
             place: self.place.clone(),
             name: self.name.clone(),
             format: self.format.to_string(),
             start: self.start,
             max_age: self.max_age,
+            zone: Some(self.time_zone.clone()),
             reading: Box::new(Answers {
-                format: self.format.clone(),
+                formats: self.format.clone(),
                 learned_from: self.client.into(),
                 upstream,
+                trusted: trusted.clone(),
                 recorder: recorder.clone(),
             }),
             progress: recorder.stats(),
@@ -96,12 +113,13 @@ impl AccessLogs {
         let (stopper, stop) = stop::channel().context("making a pipe")?;
         let mut threads = Vec::new();
         let mut all = Vec::new();
-        for source in sources {
+        let places = sources.iter().map(|source| source.place.clone()).collect();
+        for (source, claimant) in sources.into_iter().zip(Claimant::all(places)) {
             let health = Arc::new(Health::new(&source.name, &source.format));
             all.push(health.clone());
             let (place, format) = (source.place.clone(), source.format.clone());
-            let thread =
-                spawn(source, state, health, stop.clone()).with_context(|| format!("following {place}"))?;
+            let thread = spawn(source, claimant, state, health, stop.clone())
+                .with_context(|| format!("following {place}"))?;
             threads.push(thread);
             info!(log = %place, format, "following a log");
         }
@@ -129,21 +147,28 @@ impl AccessLogs {
     }
 }
 
-fn spawn(source: Source, state: &Path, health: Arc<Health>, stop: Stop) -> anyhow::Result<JoinHandle<()>> {
+fn spawn(
+    source: Source,
+    claimant: Claimant,
+    state: &Path,
+    health: Arc<Health>,
+    stop: Stop,
+) -> anyhow::Result<JoinHandle<()>> {
     let Source {
         place,
         start,
         max_age,
+        zone,
         reading,
         progress,
         ..
     } = source;
     let (store, saved) = Store::open(state, &place, progress)?;
-    let reporter = Reporter::new(reading, max_age, health);
+    let reporter = Reporter::new(reading, max_age, zone, health);
     // Files that come after this are new ones, and are read from their beginning.
     let work: Box<dyn FnOnce() + Send> = match place {
         Place::Files(pattern) => {
-            let follower = Follower::start(pattern, start, reporter, saved);
+            let follower = Follower::start(pattern, claimant, start, reporter, saved);
             Box::new(move || reader::run(follower, store, &stop))
         }
         Place::Journal(unit) => {

@@ -3,22 +3,27 @@
 use std::{
     borrow::Cow,
     fmt::Display,
-    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
-use secbeat_logs::{Format, LogLine};
-use tracing::warn;
+use secbeat_logs::LogLine;
+use tracing::{info, warn};
 
 use super::{
+    doubts::{Delays, Outcomes},
+    formats::LogFormats,
     health::Health,
     lines::{MAX_LINE, Piece},
 };
-use crate::telemetry::{Closed, Recorder};
+use crate::{
+    sources::client_address::TrustedProxies,
+    telemetry::{Closed, Recorder},
+};
 
 /// What the lines of a source are, and where what they say goes.
 pub(in crate::sources) trait Reading: Send {
@@ -33,30 +38,37 @@ pub(in crate::sources) trait Reading: Send {
 
 /// What became of a line.
 pub(in crate::sources) enum Taken {
-    /// Reported, if there was something to report, with the line's own time in milliseconds since the Unix epoch.
+    /// Reported, with the line's own time in milliseconds since the Unix epoch; `None` if there was nothing to report.
     Reported {
-        at_ms: i64,
+        at_ms: Option<i64>,
     },
     TooOld,
+    /// Of no client: it names a trusted proxy.
+    Unattributed,
     /// Not understood, and why.
     NotUnderstood(Box<dyn Display>),
 }
 
 /// Lines of an access log, which are answers to clients.
 pub(super) struct Answers {
-    pub(super) format: Format,
+    pub(super) formats: LogFormats,
     pub(super) learned_from: LearnedFrom,
     pub(super) upstream: u16,
+    /// Whose addresses are no client's.
+    pub(super) trusted: TrustedProxies,
     pub(super) recorder: Recorder,
 }
 
 impl Reading for Answers {
     fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
-        match self.format.parse(line) {
+        match self.formats.parse(line) {
             Ok(line) if oldest_ms.is_some_and(|oldest_ms| line.at_ms < oldest_ms) => Ok(Taken::TooOld),
+            Ok(line) if self.trusted.contains(line.client) => Ok(Taken::Unattributed),
             Ok(line) => {
                 self.report(&line)?;
-                Ok(Taken::Reported { at_ms: line.at_ms })
+                Ok(Taken::Reported {
+                    at_ms: Some(line.at_ms),
+                })
             }
             Err(error) => Ok(Taken::NotUnderstood(Box::new(error))),
         }
@@ -85,10 +97,16 @@ impl Answers {
     }
 }
 
-/// So many lines in a row that are not understood are worth a warning, and again ten times as many.
-const WORTH_A_WARNING: u64 = 20;
-/// Bytes of a line that a warning shows.
-const SAMPLE: usize = 160;
+/// When a line came to its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Before the daemon.
+    Old,
+    /// Since then, but it may have waited to be read.
+    Late,
+    /// Just then: wall clock, milliseconds since the Unix epoch.
+    At(i64),
+}
 
 /// Reports one source's lines, and keeps count of them.
 pub(super) struct Reporter {
@@ -96,21 +114,25 @@ pub(super) struct Reporter {
     health: Arc<Health>,
     /// Lines from before the daemon are too old when they are from before this, milliseconds since the Unix epoch.
     oldest_ms: i64,
-    /// Lines not understood since the last that was.
-    not_understood: u64,
-    next_warning: u64,
+    outcomes: Outcomes,
+    delays: Delays,
 }
 
 impl Reporter {
-    /// `max_age` is how old lines from before the daemon may be.
-    pub(super) fn new(reading: Box<dyn Reading>, max_age: Duration, health: Arc<Health>) -> Self {
+    /// `max_age` is how old lines from before the daemon may be, and `zone` that of times that are logged without one.
+    pub(super) fn new(
+        reading: Box<dyn Reading>,
+        max_age: Duration,
+        zone: Option<TimeZone>,
+        health: Arc<Health>,
+    ) -> Self {
         let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
         Self {
             reading,
             health,
             oldest_ms: now_ms().saturating_sub(max_age),
-            not_understood: 0,
-            next_warning: WORTH_A_WARNING,
+            outcomes: Outcomes::default(),
+            delays: Delays::new(zone),
         }
     }
 
@@ -118,13 +140,12 @@ impl Reporter {
         &self.health
     }
 
-    /// Takes one line of the file or unit called `source`; `old` if it was there before the daemon. Waits while there is no
-    /// room for what it says.
+    /// Takes one line of the file or unit called `source`. Waits while there is no room for what it says.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the receiver of reports is gone.
-    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, old: bool) -> Result<(), Closed> {
+    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, arrival: Arrival) -> Result<(), Closed> {
         let text = match piece {
             Piece::Line([]) => return Ok(()),
             Piece::Line(text) => text,
@@ -132,80 +153,78 @@ impl Reporter {
                 self.health.too_long.fetch_add(1, Relaxed);
                 self.health
                     .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
+                self.judge_format(source, false);
                 return Ok(());
             }
         };
-        let health = &self.health;
-        match self.reading.take(text, old.then_some(self.oldest_ms))? {
+        let oldest_ms = (arrival == Arrival::Old).then_some(self.oldest_ms);
+        match self.reading.take(text, oldest_ms)? {
             Taken::NotUnderstood(error) => {
-                self.complain(source, text, &error);
+                self.health.unparsed.fetch_add(1, Relaxed);
+                self.health.read_at_ms.store(now_ms(), Relaxed);
+                self.health.add_reason(error.to_string());
+                self.judge_format(source, false);
                 return Ok(());
             }
             Taken::TooOld => {
-                health.too_old.fetch_add(1, Relaxed);
+                self.health.too_old.fetch_add(1, Relaxed);
+            }
+            Taken::Unattributed => {
+                self.health.unattributed.fetch_add(1, Relaxed);
+                self.health.read_at_ms.store(now_ms(), Relaxed);
             }
             Taken::Reported { at_ms } => {
                 let now_ms = now_ms();
-                health.read_at_ms.store(now_ms, Relaxed);
-                health
-                    .delay_ms
-                    .store(now_ms.saturating_sub(at_ms).max(0), Relaxed);
+                self.health.read_at_ms.store(now_ms, Relaxed);
+                if let Some(at_ms) = at_ms {
+                    let delay_ms = now_ms.saturating_sub(at_ms).max(0);
+                    self.health.delay_ms.store(delay_ms, Relaxed);
+                    self.judge_time(source, at_ms, arrival);
+                }
             }
         }
-        health.parsed.fetch_add(1, Relaxed);
-        self.not_understood = 0;
-        self.next_warning = WORTH_A_WARNING;
+        self.health.parsed.fetch_add(1, Relaxed);
+        self.judge_format(source, true);
         Ok(())
     }
 
-    fn complain(&mut self, source: &str, text: &[u8], error: &dyn Display) {
-        self.health.unparsed.fetch_add(1, Relaxed);
-        self.health.read_at_ms.store(now_ms(), Relaxed);
-        self.not_understood += 1;
-        // Most such lines come in floods: what is said of them is not.
-        if self.not_understood <= WORTH_A_WARNING {
-            self.health.add_reason(error.to_string());
-        }
-        if self.not_understood >= self.next_warning {
-            self.next_warning = self.next_warning.saturating_mul(10);
-            warn!(
-                file = source,
-                format = self.health.format(),
-                lines = self.not_understood,
-                sample = without_addresses(text),
-                %error,
-                "no line of this log is understood; `secbeat-edge explain {source}` shows what the lines of an access log look like"
-            );
+    /// Warns when the times of the last lines cannot be right.
+    fn judge_time(&mut self, source: &str, at_ms: i64, arrival: Arrival) {
+        let Arrival::At(arrived_ms) = arrival else { return };
+        let Some(delay) = self.delays.add(at_ms, arrived_ms) else {
+            return;
+        };
+        let doubt = delay.doubt.clone();
+        if self.health.set_delay(delay) {
+            match doubt {
+                Some(doubt) => warn!(log = self.health.name(), file = source, "{doubt}"),
+                None => info!(log = self.health.name(), "the times of its lines are right again"),
+            }
         }
     }
-}
 
-/// The beginning of a line as text, with `…` for every client's address.
-fn without_addresses(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&line[..line.len().min(SAMPLE)]);
-    text.split_inclusive(|char: char| !(char.is_ascii_hexdigit() || char == '.' || char == ':'))
-        .map(|part| {
-            let word =
-                part.trim_end_matches(|char: char| !(char.is_ascii_hexdigit() || char == '.' || char == ':'));
-            let end = &part[word.len()..];
-            if word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok() {
-                Cow::Owned(format!("…{end}"))
-            } else {
-                Cow::Borrowed(part)
+    /// Warns when half of the last lines are not understood. What they contain is not told: other users may read the
+    /// daemon's log.
+    fn judge_format(&mut self, source: &str, is_understood: bool) {
+        let news = self.outcomes.add(is_understood);
+        let (lines, not) = (self.outcomes.lines(), self.outcomes.not_understood());
+        self.health.recent.store(lines.into(), Relaxed);
+        self.health.recent_unparsed.store(not.into(), Relaxed);
+        let (log, format) = (self.health.name(), self.health.format());
+        match news {
+            Some(true) => {
+                let doubt = format!(
+                    "half of its last lines or more are not understood as {format}; `secbeat-edge explain {source}` shows how \
+                     each of them is read"
+                );
+                warn!(log, file = source, lines, not_understood = not, reasons = ?self.health.reasons(), "{doubt}");
+                self.health.doubt_format(Some(doubt));
             }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sample_names_no_client() {
-        assert_eq!(
-            without_addresses(br#"203.0.113.7 - - [10/Oct/2023:11:06:56] "GET /1.2 HTTP/1.1" client=2001:db8::1, 192.0.2.1:80"#),
-            r#"… - - [10/Oct/2023:11:06:56] "GET /1.2 HTTP/1.1" client=…, …"#
-        );
+            Some(false) => {
+                info!(log, format, "most of its lines are understood again");
+                self.health.doubt_format(None);
+            }
+            None => {}
+        }
     }
 }

@@ -2,12 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
-use super::file::{Birth, FileId, begins_with};
+use super::{
+    file::{Birth, FileId},
+    mark::Print,
+    open::{Opened, open_log},
+};
 
 /// A file that may be an earlier generation, or a copy, of a log.
 #[derive(Debug)]
@@ -35,16 +39,15 @@ impl Sibling {
     }
 
     /// Opens it if it is still the same file.
-    pub(super) fn open(&self) -> Option<(File, Metadata)> {
-        let file = File::open(&self.path).ok()?;
-        let metadata = file.metadata().ok()?;
-        (FileId::from(&metadata) == self.id()).then_some((file, metadata))
+    pub(super) fn open(&self) -> Option<Opened> {
+        let opened = open_log(&self.path).ok()?;
+        (FileId::from(&opened.metadata) == self.id()).then_some(opened)
     }
 
     /// Opens it if it begins with `head`.
-    pub(super) fn open_copy(&self, head: &[u8]) -> Option<(File, Metadata)> {
-        let (file, metadata) = self.open()?;
-        (!head.is_empty() && begins_with(&file, head).unwrap_or(false)).then_some((file, metadata))
+    pub(super) fn open_copy(&self, head: &Print) -> Option<Opened> {
+        let opened = self.open()?;
+        (!head.is_empty() && head.begins(&opened.file).unwrap_or(false)).then_some(opened)
     }
 }
 

@@ -7,7 +7,9 @@ use secbeat_daemon::config::{HumanDuration, schema};
 use secbeat_logs::waf::WafFormat;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::sources::access_log::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
+use crate::sources::access_log::{
+    AccessLogConfig, ClientColumn, PathPattern, Place, Start, check_places, keyed_places,
+};
 
 /// One audit log: a file, or several by a pattern.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -52,16 +54,14 @@ pub(crate) fn check(
     entries: &[WafLogConfig],
     access_logs: &[AccessLogConfig],
 ) -> Result<(), (String, String)> {
-    for (number, entry) in entries.iter().enumerate() {
-        let key = format!("waf_log[{number}].path");
-        let place = Place::Files(entry.path.clone());
-        let is_access_log = access_logs.iter().any(|log| log.place == place);
-        if is_access_log || entries[..number].iter().any(|other| other.path == entry.path) {
-            return Err((key, format!("{place} is in two entries")));
-        }
-        entry.path.check().map_err(|error| (key, error))?;
-    }
-    Ok(())
+    let mut places = keyed_places(access_logs);
+    places.extend(entries.iter().enumerate().map(|(number, entry)| {
+        (
+            format!("waf_log[{number}].path"),
+            Place::Files(entry.path.clone()),
+        )
+    }));
+    check_places(&places)
 }
 
 #[cfg(test)]
@@ -100,12 +100,19 @@ mod tests {
         let text = format!("path = \"{}\"", path.display());
         let entry = parse(&format!("{text}\nformat = \"coraza-json\"")).unwrap();
         let access_log: AccessLogConfig = toml::from_str(&text).unwrap();
-        let error = |number| {
+        let error = |number, other| {
             let key = format!("waf_log[{number}].path");
-            Err((key, format!("{} is in two entries", path.display())))
+            let told = format!(
+                "{0} is in two entries: {other}.path = \"{0}\" names it too",
+                path.display()
+            );
+            Err((key, told))
         };
         assert_eq!(check(std::slice::from_ref(&entry), &[]), Ok(()));
-        assert_eq!(check(&[entry.clone(), entry.clone()], &[]), error(1));
-        assert_eq!(check(&[entry], &[access_log]), error(0));
+        assert_eq!(
+            check(&[entry.clone(), entry.clone()], &[]),
+            error(1, "waf_log[0]")
+        );
+        assert_eq!(check(&[entry], &[access_log]), error(0, "access_log[0]"));
     }
 }

@@ -203,10 +203,10 @@ impl Reading for Transactions {
             Ok(Some(event)) => {
                 let at_ms = event.at_ms;
                 self.recorder.record_wait(event)?;
-                Ok(Taken::Reported { at_ms })
+                Ok(Taken::Reported { at_ms: Some(at_ms) })
             }
             // An entry in which no rule matched.
-            Ok(None) => Ok(Taken::Reported { at_ms: now_ms() }),
+            Ok(None) => Ok(Taken::Reported { at_ms: None }),
             Err(error) => Ok(Taken::NotUnderstood(Box::new(error))),
         }
     }
@@ -223,6 +223,7 @@ impl WafLogConfig {
             format: self.format.to_string(),
             start: self.start,
             max_age: self.max_age.0,
+            zone: None,
             reading: Box::new(Transactions {
                 format: self.format,
                 learned_from: self.client.into(),

@@ -51,7 +51,7 @@ fn entries_are_reported_skipped_as_too_old_or_not_understood() {
     let reading = transactions(&recorder);
     let line = ENTRY.as_bytes();
     let taken = reading.take(line, Some(BEGAN)).unwrap();
-    assert!(matches!(taken, Taken::Reported { at_ms: BEGAN }));
+    assert!(matches!(taken, Taken::Reported { at_ms: Some(BEGAN) }));
     assert!(matches!(reading.take(line, Some(BEGAN + 1)), Ok(Taken::TooOld)));
     assert!(matches!(reading.take(b"-", None), Ok(Taken::NotUnderstood(_))));
     let without = ENTRY.replace("messages", "others");

@@ -1,8 +1,8 @@
 //! The start: takes up what a checkpoint says, whatever happened to the files since.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs::{File, Metadata},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs::File,
     path::PathBuf,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, UNIX_EPOCH},
@@ -10,11 +10,14 @@ use std::{
 
 use tracing::info;
 
-use super::{BUFFER, Follower, real};
+use super::{BUFFER, Follower};
 use crate::sources::access_log::{
-    checkpoint::Saved,
+    checkpoint::{Saved, SavedFile},
+    claims::Claimant,
     config::{PathPattern, Start},
-    file::{FileId, LogFile, Mark, begins_with, end_mark},
+    file::{FileId, LogFile, end_mark},
+    mark::Mark,
+    open::Opened,
     report::Reporter,
     siblings::{self, Sibling},
 };
@@ -24,12 +27,14 @@ impl Follower {
     /// then they are new, and read from their beginning.
     pub(in crate::sources::access_log) fn start(
         pattern: PathPattern,
+        claimant: Claimant,
         start: Start,
         reporter: Reporter,
         saved: Option<Saved>,
     ) -> Self {
         let mut follower = Self {
             pattern,
+            claimant,
             reporter,
             files: Vec::new(),
             seen: BTreeMap::new(),
@@ -37,32 +42,47 @@ impl Follower {
             ignored: HashSet::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             trouble: None,
+            skipped: BTreeSet::new(),
         };
         let was_read = saved.is_some();
         let saved = saved.unwrap_or_default();
+        let mut copied = HashSet::new();
         for path in follower.paths() {
-            let Some((file, metadata)) = follower.open(&path) else {
+            let Some(opened) = follower.open(&path) else {
                 continue;
             };
-            let id = FileId::from(&metadata);
+            let id = FileId::from(&opened.metadata);
             follower.seen.insert(path.clone(), id);
             if follower.position(id).is_some() {
                 continue;
             }
-            let known = saved.files.iter().find(|known| known.id == id);
-            let mark = match known {
-                Some(known) if holds(&file, &metadata, &known.mark) => known.mark.clone(),
-                Some(known) => {
-                    follower.reporter.health().truncations.fetch_add(1, Relaxed);
-                    follower.find_rest(&known.path, &known.mark, true);
-                    Mark::default()
+            let mark = match saved.files.iter().find(|known| known.id == id) {
+                Some(known) => known
+                    .mark
+                    .find_in(&opened.file)
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| {
+                        follower.reporter.health().truncations.fetch_add(1, Relaxed);
+                        follower.find_rest(&known.path, &known.mark, true);
+                        Mark::default()
+                    }),
+                None if was_read => match copy_of(&saved, &opened) {
+                    Some((original, mark)) => {
+                        copied.insert(original);
+                        mark
+                    }
+                    None => Mark::default(),
+                },
+                None if start == Start::Beginning => Mark::default(),
+                None => {
+                    end_mark(&opened.file, opened.metadata.len(), &mut follower.buffer).unwrap_or_default()
                 }
-                None if was_read || start == Start::Beginning => Mark::default(),
-                None => end_mark(&file, metadata.len(), &mut follower.buffer).unwrap_or_default(),
             };
-            follower.add(LogFile::new(&real(&path), file, &metadata, mark).with_backlog());
+            let Opened { file, metadata, path } = opened;
+            follower.add(LogFile::new(&path, file, &metadata, mark).with_backlog());
         }
-        follower.find_moved(&saved);
+        follower.find_moved(&saved, &copied);
         if was_read {
             follower.find_missed_since(&saved);
         }
@@ -72,27 +92,19 @@ impl Follower {
         follower
     }
 
-    /// Finds files of the checkpoint that have other names now.
-    fn find_moved(&mut self, saved: &Saved) {
+    /// Finds files of the checkpoint that have other names now. Of those that were replaced by a copy, nothing is looked for
+    /// but themselves.
+    fn find_moved(&mut self, saved: &Saved, copied: &HashSet<FileId>) {
         for known in &saved.files {
             if self.position(known.id).is_some() {
                 continue;
             }
-            let moved = siblings::of(&known.path)
-                .into_iter()
-                .chain(Sibling::at(&known.path))
-                .filter(|sibling| sibling.id() == known.id)
-                .find_map(|sibling| Some((sibling.open()?, sibling.path)));
-            match moved {
-                Some(((file, metadata), path)) if holds(&file, &metadata, &known.mark) => {
-                    let file = LogFile::new(&path, file, &metadata, known.mark.clone());
-                    self.add(file.with_backlog().into_replaced());
-                }
-                _ => {
-                    if !self.find_rest(&known.path, &known.mark, true) {
-                        info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
-                    }
-                }
+            let has_copy = copied.contains(&known.id);
+            if let Some(mut file) = moved(known) {
+                file.has_copy = has_copy;
+                self.add(file.with_backlog().into_replaced());
+            } else if !has_copy && !self.find_rest(&known.path, &known.mark, true) {
+                info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
             }
         }
     }
@@ -102,23 +114,43 @@ impl Follower {
         let since = Duration::from_millis(u64::try_from(saved.saved_at_ms).unwrap_or(0));
         let is_copy = |file: &File| {
             let mut heads = saved.files.iter().map(|known| &known.mark.head);
-            heads.any(|head| !head.is_empty() && begins_with(file, head).unwrap_or(true))
+            heads.any(|head| !head.is_empty() && head.begins(file).unwrap_or(true))
         };
         for sibling in siblings::generations(self.seen.keys().map(PathBuf::as_path)) {
             let modified = sibling.metadata.modified().ok();
             let is_new = modified.is_some_and(|at| at >= UNIX_EPOCH + since);
             if is_new
                 && self.position(sibling.id()).is_none()
-                && let Some((file, metadata)) = sibling.open().filter(|(file, _)| !is_copy(file))
+                && let Some(opened) = sibling.open().filter(|opened| !is_copy(&opened.file))
             {
-                let file = LogFile::new(&sibling.path, file, &metadata, Mark::default());
+                let Opened { file, metadata, path } = opened;
+                let file = LogFile::new(&path, file, &metadata, Mark::default());
                 self.add(file.with_backlog().into_replaced());
             }
         }
     }
 }
 
-/// Whether a file is the one that was read up to `mark`.
-fn holds(file: &File, metadata: &Metadata, mark: &Mark) -> bool {
-    metadata.len() >= mark.offset && begins_with(file, &mark.head).unwrap_or(false)
+/// The file of a checkpoint under the name that it has now, if it holds what was read of it.
+fn moved(known: &SavedFile) -> Option<LogFile> {
+    let mut candidates = siblings::of(&known.path)
+        .into_iter()
+        .chain(Sibling::at(&known.path))
+        .filter(|sibling| sibling.id() == known.id);
+    let Opened { file, metadata, path } = candidates.find_map(|sibling| sibling.open())?;
+    let mark = known.mark.find_in(&file).ok().flatten()?;
+    Some(LogFile::new(&path, file, &metadata, mark))
+}
+
+/// The file of a checkpoint that was replaced by a copy of itself, and where to go on in that.
+fn copy_of(saved: &Saved, copy: &Opened) -> Option<(FileId, Mark)> {
+    let mut originals = saved.files.iter().filter(|known| known.path == copy.path);
+    originals.find_map(|known| {
+        let mark = match moved(known) {
+            Some(original) => original.go_on_in(&copy.file),
+            None => known.mark.find_in(&copy.file),
+        };
+        let mark = mark.ok().flatten().filter(|mark| mark.offset > 0)?;
+        Some((known.id, mark))
+    })
 }

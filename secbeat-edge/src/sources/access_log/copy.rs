@@ -1,0 +1,140 @@
+//! Knows a copy of a log that takes the log's place, as rsync, `sed -i` and editors make.
+
+use std::{fs::File, io, os::unix::fs::MetadataExt as _};
+
+use memchr::{memmem, memrchr};
+
+use super::{
+    file::read_at,
+    mark::{HEAD, Mark, TAIL},
+};
+
+/// Bytes compared at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Where to go on in `copy`, if it holds what was read of `log` up to `mark`, or begins as that did. What `log` and `copy`
+/// both hold beyond is read in `log`.
+///
+/// A server that begins a new log writes the same line again if a client asks for the same within a second. So fewer signs
+/// are enough where `log` was deleted, as a copy that is renamed does it, than where a rotation keeps it.
+///
+/// # Errors
+///
+/// Those of reading.
+pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<Mark>> {
+    let is_deleted = log.metadata()?.nlink() == 0;
+    let shared = mark.offset.min(copy.metadata()?.len());
+    let (log_at, copy_at) = if begin_alike(log, copy, shared)? {
+        if !is_deleted && !is_telling(&Mark::at(copy, shared, false)?.tail) {
+            return Ok(None);
+        }
+        (shared, shared)
+    } else if is_deleted && let Some(end) = end_of_tail(copy, mark)? {
+        (mark.offset, end)
+    } else {
+        return Ok(None);
+    };
+    let more = shared_lines(log, log_at, copy, copy_at)?;
+    let offset = copy_at + more;
+    if more == 0 && copy_at < mark.offset && copy_at == shared {
+        // A copy of a part, which may end within a line.
+        return end_of_lines(copy, copy_at);
+    }
+    if offset == 0 {
+        return Ok(None);
+    }
+    Mark::at(copy, offset, mark.passing_over && more == 0).map(Some)
+}
+
+/// Where to go on in `file`, which was read up to `mark` and then written anew, if it holds what was read last.
+///
+/// # Errors
+///
+/// Those of reading.
+pub(super) fn of_tail(file: &File, mark: &Mark) -> io::Result<Option<Mark>> {
+    match end_of_tail(file, mark)? {
+        Some(end) => Mark::at(file, end, mark.passing_over).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether these last bytes of a log are in no other: some whole lines, of which no two are alike.
+fn is_telling(tail: &[u8]) -> bool {
+    let mut lines: Vec<&[u8]> = tail.split(|byte| *byte == b'\n').collect();
+    let count = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    tail.len() >= HEAD && count > 2 && lines.len() == count
+}
+
+/// Whether the first `length` bytes of two files are the same, by the first and the last of them.
+fn begin_alike(one: &File, other: &File, length: u64) -> io::Result<bool> {
+    let (one, other) = (Mark::at(one, length, false)?, Mark::at(other, length, false)?);
+    let is_whole = one.tail.len() as u64 == length.min(TAIL as u64);
+    Ok(is_whole && one == other)
+}
+
+/// Where the last bytes before `mark` end in `file`, if it holds them, or the last lines of them.
+fn end_of_tail(file: &File, mark: &Mark) -> io::Result<Option<u64>> {
+    let tail = mark.tail.as_slice();
+    let Some(before) = tail.len().checked_sub(HEAD) else {
+        return Ok(None);
+    };
+    let last_lines = memrchr(b'\n', &tail[..before]).map_or(tail, |end| &tail[end + 1..]);
+    if !is_telling(last_lines) {
+        return Ok(None);
+    }
+    match end_of(tail, file)? {
+        Some(end) => Ok(Some(end)),
+        None => end_of(last_lines, file),
+    }
+}
+
+/// Where the first occurrence of `text` in `file` ends.
+fn end_of(text: &[u8], file: &File) -> io::Result<Option<u64>> {
+    let finder = memmem::Finder::new(text);
+    let (mut window, mut filled, mut offset) = (vec![0; CHUNK + TAIL], 0, 0);
+    loop {
+        let read = read_at(file, &mut window[filled..], offset + filled as u64)?;
+        if let Some(at) = finder.find(&window[..filled + read]) {
+            return Ok(Some(offset + (at + text.len()) as u64));
+        }
+        if read == 0 {
+            return Ok(None);
+        }
+        // The next window begins with what may be the beginning of it.
+        let done = (filled + read).saturating_sub(text.len() - 1);
+        window.copy_within(done..filled + read, 0);
+        filled = filled + read - done;
+        offset += done as u64;
+    }
+}
+
+/// The length of the whole lines that are the same in both files from these offsets on.
+fn shared_lines(one: &File, one_at: u64, other: &File, other_at: u64) -> io::Result<u64> {
+    let (mut lines, mut compared) = (0, 0);
+    let (mut one_bytes, mut other_bytes) = (vec![0; CHUNK], vec![0; CHUNK]);
+    loop {
+        let one_read = read_at(one, &mut one_bytes, one_at + compared)?;
+        let other_read = read_at(other, &mut other_bytes, other_at + compared)?;
+        let pairs = one_bytes[..one_read].iter().zip(&other_bytes[..other_read]);
+        let same = pairs.take_while(|(one, other)| one == other).count();
+        if let Some(end) = memrchr(b'\n', &one_bytes[..same]) {
+            lines = compared + end as u64 + 1;
+        }
+        compared += same as u64;
+        if same < CHUNK {
+            return Ok(lines);
+        }
+    }
+}
+
+/// The mark at the end of the last whole line before `offset`.
+fn end_of_lines(file: &File, offset: u64) -> io::Result<Option<Mark>> {
+    let mark = Mark::at(file, offset, false)?;
+    let Some(end) = memrchr(b'\n', &mark.tail) else {
+        return Ok(None);
+    };
+    let partial = mark.tail.len() - end - 1;
+    Mark::at(file, offset - partial as u64, false).map(Some)
+}
