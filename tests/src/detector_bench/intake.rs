@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::missing;
 use crate::{
     bench::{
         outcome::{Demand, Outcome, Row},
