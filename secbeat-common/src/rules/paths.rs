@@ -71,7 +71,7 @@ impl FromStr for PathPattern {
 
     fn from_str(text: &str) -> Result<Self, NoPattern> {
         let is_path = text.starts_with(['/', '*'])
-            && text.trim_matches('*') != ""
+            && !text.trim_matches('*').is_empty()
             && !text.contains("**")
             && !text.contains(['?', '#']);
         match is_path {

@@ -68,7 +68,7 @@ impl OutageGuard {
     pub(super) fn record(&mut self, sighting: Sighting, tally: Tally) {
         let second = sighting.at_ms.div_euclid(1000);
         self.enter(sighting.upstream, second);
-        if let Some(upstream) = self.upstreams.get_mut(&sighting.upstream) {
+        if let Some((_, upstream)) = self.upstreams.iter_mut().next_back() {
             upstream.record(second, sighting.source, &self.sample, tally);
         }
     }
@@ -79,7 +79,7 @@ impl OutageGuard {
         let shape = self.shapes.of(failure, target);
         let second = sighting.at_ms.div_euclid(1000);
         self.enter(sighting.upstream, second);
-        if let Some(upstream) = self.upstreams.get_mut(&sighting.upstream) {
+        if let Some((_, upstream)) = self.upstreams.iter_mut().next_back() {
             upstream.note(second, sighting.source, &self.sample, shape);
         }
         Some(Noted { failure, shape })
@@ -139,7 +139,7 @@ impl OutageGuard {
         self.excused.get(source).copied()
     }
 
-    /// Makes sure that `upstream` is known, as the one seen last.
+    /// Makes sure that `upstream` is known, and is the last in the list.
     fn enter(&mut self, upstream: UpstreamId, second: i64) {
         if self.upstreams.to_back(&upstream).is_some() {
             return;
