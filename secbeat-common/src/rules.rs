@@ -1,12 +1,31 @@
 //! Which requests a rule asks for, by their answer's status, their method, path and host.
 
+mod paths;
 mod patterns;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::patterns::{HostPattern, Method, NoPattern, PathPattern, Statuses, canonical_path};
+pub use self::{
+    paths::{PathPattern, Target, canonical_path},
+    patterns::{AgentPattern, HostPattern, Method, NoPattern, Statuses},
+};
+
+/// Status by which nginx and Traefik log that the client gave up before the response.
+pub const CLIENT_GAVE_UP: u16 = 499;
+
+/// Whether the client gave up: [`CLIENT_GAVE_UP`], or 0 where a log has no status of a response, as HAProxy's -1 and Envoy's 0.
+#[must_use]
+pub const fn is_aborted(status: u16) -> bool {
+    matches!(status, 0 | CLIENT_GAVE_UP)
+}
+
+/// Whether a response counts as an error: 400 to 599, unless the client [gave up](is_aborted).
+#[must_use]
+pub const fn is_error(status: u16) -> bool {
+    matches!(status, 400..=599) && !is_aborted(status)
+}
 
 /// A filter over single requests: all lists that are not empty must hold the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +51,23 @@ impl Match {
             || (100..400).any(|status| self.statuses.iter().any(|statuses| statuses.contain(status)))
     }
 
+    /// One that holds at least as much and has no `*` but at the ends of paths.
+    pub(crate) fn widened(&self) -> Self {
+        Self {
+            paths: self.paths.iter().map(PathPattern::widened).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Whether it holds a request that was answered with `status`. `path` may have a query, `host` a port.
     #[must_use]
     pub fn matches(&self, status: u16, method: &str, path: &str, host: &str) -> bool {
+        self.matches_target(status, method, &Target::new(path), host)
+    }
+
+    /// As [`matches`](Self::matches), for several filters over one request.
+    #[must_use]
+    pub fn matches_target(&self, status: u16, method: &str, target: &Target<'_>, host: &str) -> bool {
         fn any<T>(list: &[T], holds: impl FnMut(&T) -> bool) -> bool {
             list.is_empty() || list.iter().any(holds)
         }
@@ -43,8 +76,24 @@ impl Match {
             && any(&self.methods, |wanted| wanted.as_str() == method)
             && any(&self.hosts, |pattern| pattern.matches(host))
             && (self.paths.is_empty() || {
-                let path = canonical_path(path);
-                any(&self.paths, |pattern| pattern.matches_canonical(&path))
+                let path = target.path();
+                any(&self.paths, |pattern| pattern.matches_canonical(path))
             })
+    }
+}
+
+/// Requests that do not count for a rule: all lists that are not empty must hold the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exclusion {
+    pub filter: Match,
+    pub user_agents: Vec<AgentPattern>,
+}
+
+impl Exclusion {
+    /// Whether it holds a request that was answered with `status`.
+    #[must_use]
+    pub fn matches(&self, status: u16, method: &str, target: &Target<'_>, host: &str, agent: &str) -> bool {
+        (self.user_agents.is_empty() || self.user_agents.iter().any(|part| part.matches(agent)))
+            && self.filter.matches_target(status, method, target, host)
     }
 }

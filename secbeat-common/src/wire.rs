@@ -36,7 +36,7 @@ pub use self::{
     audit::{AuditRecord, Decision},
     codec::{FORMAT, MAX_MESSAGE, WireError},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
-    interest::{Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
+    interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     kind::Kind,
     lease::{Lease, NO_LEASE},
     message::{Decoded, Message, decode, decode_counted, encode},

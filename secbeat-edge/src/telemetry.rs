@@ -22,7 +22,7 @@ use std::{
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
 use secbeat_bus::Bus;
-use secbeat_common::wire;
+use secbeat_common::{rules::is_error, wire};
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::{Batcher, Identity, Observation, ObservedResponse};
 use tokio::sync::mpsc;
@@ -138,7 +138,7 @@ impl Recorder {
     /// Whether the texts of an answer with `status` may matter: of others they may be left empty.
     #[must_use]
     pub fn keeps_text(&self, status: u16) -> bool {
-        (400..600).contains(&status) || self.filter.is_any()
+        is_error(status) || self.filter.is_any()
     }
 
     /// The selection of responses that are reported one by one.

@@ -48,7 +48,7 @@ impl Directives {
             info!(sources = %self.sources, "told edges what counts as one source");
         }
         if changed.interest {
-            let filters = self.interest.filters().len();
+            let filters = self.interest.len();
             info!(filters, "told edges what rules ask for");
         }
     }

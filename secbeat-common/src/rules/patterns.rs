@@ -1,6 +1,6 @@
 //! The single conditions.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -11,8 +11,10 @@ pub enum NoPattern {
     Statuses(String),
     #[error("`{0}` is no method such as POST")]
     Method(String),
-    #[error("`{0}` is no path: it starts with a slash, has no `?`, and a `*` only at its end")]
+    #[error("`{0}` is no path: it starts with a slash or `*`, has no `?` and no `#`, and more than a `*`")]
     Path(String),
+    #[error("`{0}` is no part of a user agent: it is neither empty nor longer than 256 bytes")]
+    Agent(String),
     #[error("`{0}` is no host: a name without port such as example.org, or *.example.org for all below it")]
     Host(String),
 }
@@ -136,93 +138,6 @@ impl FromStr for Method {
     }
 }
 
-/// A path and all below it: `/login` is also `/login/2`, but not `/login-help`. With a `*` at its end, all paths that
-/// start so: `/wp-*`. Case matters. Requests are compared by their [`canonical_path`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PathPattern(String);
-
-impl PathPattern {
-    /// Whether it holds a [`canonical_path`].
-    pub(super) fn matches_canonical(&self, path: &[u8]) -> bool {
-        if let Some(start) = self.0.strip_suffix('*') {
-            return path.starts_with(start.as_bytes());
-        }
-        let folder = self.0.trim_end_matches('/').as_bytes();
-        path.strip_prefix(folder)
-            .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-    }
-}
-
-impl FromStr for PathPattern {
-    type Err = NoPattern;
-
-    fn from_str(text: &str) -> Result<Self, NoPattern> {
-        let literal = text.strip_suffix('*').unwrap_or(text);
-        match literal.starts_with('/') && !literal.contains(['*', '?', '#']) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(NoPattern::Path(text.to_owned())),
-        }
-    }
-}
-
-/// The path of a request's target as web servers understand it, so that nobody evades a pattern by another spelling:
-/// without query and fragment, percent-encoded bytes decoded (RFC 3986, section 2.1), without empty segments, and with `.` and `..` resolved.
-/// A target in absolute form (RFC 9112, section 3.2.2) loses its scheme and authority.
-#[must_use]
-pub fn canonical_path(target: &str) -> Cow<'_, [u8]> {
-    let end = target.find(['?', '#']).unwrap_or(target.len());
-    let mut path = &target[..end];
-    if !path.starts_with('/')
-        && let Some((_, rest)) = path.split_once("://")
-    {
-        path = rest.find('/').map_or("/", |slash| &rest[slash..]);
-    }
-    if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
-        return Cow::Borrowed(path.as_bytes());
-    }
-    let decoded = decode(path.as_bytes());
-    let mut canonical = Vec::with_capacity(decoded.len());
-    let mut segments = decoded.split(|byte| *byte == b'/').peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        match segment {
-            // The first is what stands before the leading slash, the last what stands after a trailing one.
-            b"" | b"." if !is_last => {}
-            b"." => canonical.push(b'/'),
-            b".." => {
-                let parent = canonical.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-                canonical.truncate(parent);
-                canonical.extend(is_last.then_some(b'/'));
-            }
-            _ => {
-                canonical.push(b'/');
-                canonical.extend_from_slice(segment);
-            }
-        }
-    }
-    Cow::Owned(canonical)
-}
-
-fn decode(text: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    decoded
-}
-
 /// A host's name, or `*.` and a name: all hosts below it. Case does not matter, nor does the request's port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -269,6 +184,32 @@ impl FromStr for HostPattern {
     }
 }
 
+/// A part of a user agent, such as `Googlebot`. Case does not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentPattern(String);
+
+impl AgentPattern {
+    /// Whether `user_agent` contains it.
+    #[must_use]
+    pub fn matches(&self, user_agent: &str) -> bool {
+        let (wanted, all) = (self.0.as_bytes(), user_agent.as_bytes());
+        all.windows(wanted.len())
+            .any(|part| part.eq_ignore_ascii_case(wanted))
+    }
+}
+
+impl FromStr for AgentPattern {
+    type Err = NoPattern;
+
+    fn from_str(text: &str) -> Result<Self, NoPattern> {
+        match (1..=256).contains(&text.len()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NoPattern::Agent(text.to_owned())),
+        }
+    }
+}
+
 /// Text in, text out.
 macro_rules! texts {
     ($($pattern:ty),*) => {$(
@@ -294,4 +235,6 @@ macro_rules! texts {
     )*};
 }
 
-texts!(Method, PathPattern, HostPattern);
+texts!(Method, HostPattern, AgentPattern);
+
+pub(super) use texts;

@@ -51,6 +51,31 @@ fn a_path_is_itself_and_all_below_it_or_with_a_star_all_that_start_so() {
         ("/wp-*", "/wp-", true),
         ("/wp-*", "/wp", false),
         ("/*", "/", true),
+        // A `*` before the end.
+        ("*.map", "/assets/chunk-1.js.map", true),
+        ("*.map", "/assets/chunk-1.js.map?v=1", true),
+        ("*.map", "/assets/chunk-1.js", false),
+        ("*.map", "/a.map/b", false),
+        ("*/wp-login.php", "/wp-login.php", true),
+        ("*/wp-login.php", "/blog/wp-login.php", true),
+        ("*/wp-login.php", "/blog/wp-login.php/x", true),
+        ("*/wp-login.php", "/blog/wp-login.php2", false),
+        ("*/wp-login.php", "/blog/my-wp-login.php", false),
+        ("/api/*/poll", "/api/jobs/7/poll", true),
+        ("/api/*/poll", "/api/7/poll/again", true),
+        ("/api/*/poll", "/api/poll", false),
+        ("/api/*/poll", "/v1/api/7/poll", false),
+        ("/v2/*/blobs/*", "/v2/library/nginx/blobs/sha256:1", true),
+        ("/v2/*/blobs/*", "/v2/library/nginx/manifests/1", false),
+        ("/a*b*c", "/abxcbc", true),
+        ("/a*b*c", "/acb", false),
+        ("*a/", "/a/b", true),
+        // Parameters of segments.
+        ("/login", "/login;jsessionid=1", true),
+        ("/login", "/;x/login;a=1;b", true),
+        ("/login", "/x/..;a/login", true),
+        ("/login", "/login%3Bx", false),
+        ("/login", "/%6cogin;%2e", true),
         // Other spellings of the same.
         ("/login", "//login", true),
         ("/login", "/./login", true),
@@ -91,6 +116,9 @@ fn spellings_of_one_path_are_one_path() {
         ("/a?b#c", "/a"),
         ("https://h:1/a?b", "/a"),
         ("https://h", "/"),
+        ("/a;b=1/c;d", "/a/c"),
+        ("/a%3bb", "/a;b"),
+        ("/;", "/"),
         ("", ""),
         ("*", "*"),
     ] {
@@ -104,6 +132,34 @@ fn spellings_of_one_path_are_one_path() {
         canonical_path("/plain?q"),
         std::borrow::Cow::Borrowed(b"/plain")
     ));
+}
+
+#[test]
+fn an_exclusion_holds_what_all_its_lists_hold() {
+    let exclusion = Exclusion {
+        filter: Match {
+            statuses: vec!["404".parse().unwrap()],
+            paths: vec![path("*.map")],
+            ..Match::default()
+        },
+        user_agents: vec!["googlebot".parse().unwrap(), "okhttp/4".parse().unwrap()],
+    };
+    let holds = |status, path, agent| exclusion.matches(status, "GET", &Target::new(path), "", agent);
+    assert!(holds(404, "/a.map", "Mozilla/5.0 (compatible; Googlebot/2.1)"));
+    assert!(holds(404, "/a.map", "okhttp/4.12"));
+    assert!(!holds(404, "/a.map", "okhttp/3"));
+    assert!(!holds(404, "/a.js", "okhttp/4.12"));
+    assert!(!holds(403, "/a.map", "okhttp/4.12"));
+    assert!(!holds(404, "/a.map", ""));
+}
+
+#[test]
+fn a_client_that_gave_up_got_no_error() {
+    let errors: Vec<_> = (0..=600).filter(|status| is_error(*status)).collect();
+    let expected: Vec<_> = (400..600).filter(|status| *status != 499).collect();
+    assert_eq!(errors, expected);
+    let aborted: Vec<_> = (0..=600).filter(|status| is_aborted(*status)).collect();
+    assert_eq!(aborted, [0, 499]);
 }
 
 #[test]
@@ -132,8 +188,11 @@ fn what_is_no_pattern_is_refused() {
     for text in ["", "get", "GET ", "1"] {
         assert!(text.parse::<Method>().is_err(), "{text}");
     }
-    for text in ["", "login", "/a*b", "/a?b", "*"] {
+    for text in ["", "login", "/a**b", "/a?b", "*.a#b", "*", "**"] {
         assert!(text.parse::<PathPattern>().is_err(), "{text}");
+    }
+    for text in [String::new(), "x".repeat(257)] {
+        assert!(text.parse::<AgentPattern>().is_err(), "{text}");
     }
     for text in ["", "*", "*.", "a.", "a b", "a:80", "*.*.org", "[1]", "http://a"] {
         assert!(text.parse::<HostPattern>().is_err(), "{text}");

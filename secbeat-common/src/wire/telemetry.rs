@@ -42,7 +42,7 @@ pub struct LateBatch {
     pub batch: TelemetryBatch,
 }
 
-/// One answer with a status of 400–599, or one that a rule [asks for](Interest).
+/// One [error](crate::rules::is_error), or an answer that a rule [asks for](super::Interest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {
     /// The client's address; its source is [`Prefix::single`].
@@ -74,7 +74,7 @@ pub struct SourceCount {
     #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     pub requests: u32,
-    /// How many of them got a status of 400–599.
+    /// How many of them were [errors](crate::rules::is_error).
     pub errors: u32,
     /// How many of them got a status of 500–599.
     pub server_errors: u32,

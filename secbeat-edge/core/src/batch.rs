@@ -18,6 +18,7 @@ use std::{
 
 use secbeat_common::{
     prefix::Prefix,
+    rules::is_error,
     sources::SourceLengths,
     subjects::PARTITIONS,
     wire::{LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent, cut},
@@ -33,7 +34,7 @@ pub struct ObservedResponse<'a> {
     pub client: IpAddr,
     /// The edge's wall clock, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// HTTP status, 100–599.
+    /// HTTP status, 100–599; 0 if the client gave up before there was one.
     pub status: u16,
     pub method: &'a str,
     /// Without the query, which may hold secrets. Cut at [`wire::MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes.
@@ -70,9 +71,9 @@ pub struct RequestText {
 impl From<ObservedResponse<'_>> for Observation {
     /// Errors are reported, good answers counted.
     fn from(answer: ObservedResponse<'_>) -> Self {
-        match answer.status {
-            400..600 => answer.reported(),
-            _ => answer.counted(),
+        match is_error(answer.status) {
+            true => answer.reported(),
+            false => answer.counted(),
         }
     }
 }
@@ -218,9 +219,7 @@ impl Batcher {
         };
         count.at_ms = count.at_ms.max(at_ms);
         count.requests = count.requests.saturating_add(1);
-        count.errors = count
-            .errors
-            .saturating_add(u32::from((400..600).contains(&status)));
+        count.errors = count.errors.saturating_add(u32::from(is_error(status)));
         count.server_errors = count
             .server_errors
             .saturating_add(u32::from((500..600).contains(&status)));

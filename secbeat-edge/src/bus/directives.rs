@@ -47,7 +47,7 @@ fn take(entry: &Entry, filter: &TelemetryFilter, trust: &Trust, garbage: &Garbag
             });
             match checked {
                 Ok(interest) => {
-                    info!(filters = interest.filters().len(), "read what rules ask for");
+                    info!(filters = interest.len(), "read what rules ask for");
                     filter.set_interest(interest);
                 }
                 Err(error) => report("what rules ask for", &error),

@@ -56,13 +56,11 @@ impl TelemetryFilter {
                 method,
                 path,
                 host,
+                user_agent,
                 ..
             } = *answer;
             let interest = self.0.interest.load();
-            interest
-                .filters()
-                .iter()
-                .any(|filter| filter.matches(status, method, path, host))
+            interest.holds(status, method, path, host, user_agent)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use schemars::JsonSchema;
 use secbeat_common::{
-    rules::{HostPattern, Match, Method, PathPattern, Statuses},
+    rules::{AgentPattern, Exclusion, HostPattern, Match, Method, PathPattern, Statuses},
     wire::{RuleName, Severity},
 };
 use secbeat_daemon::config::{HumanDuration, schema};
@@ -122,9 +122,6 @@ struct Table {
     enabled: bool,
     /// What counts.
     counts: Option<Counted>,
-    /// For `errors`: statuses that do not count.
-    #[schemars(with = "Option<Vec<schema::ErrorStatus>>")]
-    excluded_statuses: Option<Vec<ErrorStatus>>,
     /// For `waf-events`: a request counts if a rule of the firewall that matched has at least this severity.
     /// Default: `critical`. If no matching rule has a severity, the request counts if it was blocked.
     severity: Option<Severity>,
@@ -141,13 +138,35 @@ struct Table {
     /// Count only requests with these methods, in upper case. Default: all. Not for `waf-events`.
     #[schemars(with = "Option<Vec<schema::HttpMethod>>")]
     methods: Option<Vec<Method>>,
-    /// Count only requests for these paths: `/login` is that path and all below it, `/wp-*` every path that
-    /// begins so. Default: all.
+    /// Count only requests for these paths: `/login` is that path and all below it; a `*` stands for any text, as
+    /// in `/wp-*`, `*/wp-login.php` and `/api/*/poll`. Default: all.
     #[schemars(with = "Option<Vec<schema::Paths>>")]
     paths: Option<Vec<PathPattern>>,
     /// Count only requests to these hosts: `*.example.org` is every host below that name. Default: all.
     #[schemars(with = "Option<Vec<schema::Host>>")]
     hosts: Option<Vec<HostPattern>>,
+    /// Requests that count as well, whatever their status: those that one of these tables matches. Default: none, and
+    /// failed logins that are answered 200 for `login-bruteforce`. Not for `waf-events`.
+    also: Option<Vec<Filter>>,
+    /// Requests that do not count: those that one of these tables matches. Default: none, and what well-behaved
+    /// programs do for `error-flood` and `path-scan`, as shown.
+    exclude: Option<Vec<Excluded>>,
+    /// Responses with these statuses do not count, beside `exclude`. Not for `waf-events`.
+    #[schemars(with = "Option<Vec<schema::HttpStatuses>>")]
+    excluded_statuses: Option<Vec<Statuses>>,
+    /// Requests with these methods do not count. Not for `waf-events`.
+    #[schemars(with = "Option<Vec<schema::HttpMethod>>")]
+    excluded_methods: Option<Vec<Method>>,
+    /// Requests for these paths do not count.
+    #[schemars(with = "Option<Vec<schema::Paths>>")]
+    excluded_paths: Option<Vec<PathPattern>>,
+    /// Requests to these hosts do not count.
+    #[schemars(with = "Option<Vec<schema::Host>>")]
+    excluded_hosts: Option<Vec<HostPattern>>,
+    /// Requests whose user agent contains one of these texts do not count; case does not matter. A client chooses
+    /// its user agent, so anyone can evade the rule by it. Not for `waf-events`.
+    #[schemars(with = "Option<Vec<schema::UserAgent>>")]
+    excluded_user_agents: Option<Vec<AgentPattern>>,
     /// What counts once. Default: `none`, and `paths` for `path-scan`.
     distinct: Option<Once>,
     /// Number within the window that triggers the rule.
@@ -167,11 +186,13 @@ const fn yes() -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Counted {
-    /// Responses with status 400 to 599; a 5xx only while the same upstream responds to most other clients
-    /// without one.
+    /// Responses with status 400 to 599 but 499, unless most other clients of the same upstream get the same.
     Errors,
     /// Requests with any response.
     Requests,
+    /// Requests that the client gave up (nginx and Traefik log 499, HAProxy -1, Envoy 0), unless most other
+    /// clients of the same upstream do.
+    Aborted,
     /// Requests that a web application firewall objected to.
     WafEvents,
 }
@@ -185,18 +206,79 @@ enum Once {
     Paths,
 }
 
-/// 400 to 599.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "u16")]
-struct ErrorStatus(u16);
+/// Conditions on a request, all of which have to hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Filter {
+    /// One of these statuses.
+    #[schemars(with = "Vec<schema::HttpStatuses>")]
+    statuses: Vec<Statuses>,
+    /// One of these methods.
+    #[schemars(with = "Vec<schema::HttpMethod>")]
+    methods: Vec<Method>,
+    /// One of these paths.
+    #[schemars(with = "Vec<schema::Paths>")]
+    paths: Vec<PathPattern>,
+    /// One of these hosts.
+    #[schemars(with = "Vec<schema::Host>")]
+    hosts: Vec<HostPattern>,
+}
 
-impl TryFrom<u16> for ErrorStatus {
-    type Error = String;
+impl From<Filter> for Match {
+    fn from(filter: Filter) -> Self {
+        let Filter {
+            statuses,
+            methods,
+            paths,
+            hosts,
+        } = filter;
+        Self {
+            statuses,
+            methods,
+            paths,
+            hosts,
+        }
+    }
+}
 
-    fn try_from(status: u16) -> Result<Self, String> {
-        match status {
-            400..600 => Ok(Self(status)),
-            _ => Err(format!("{status} is no error status (400 to 599)")),
+/// Conditions on a request, all of which have to hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Excluded {
+    /// One of these statuses.
+    #[schemars(with = "Vec<schema::HttpStatuses>")]
+    statuses: Vec<Statuses>,
+    /// One of these methods.
+    #[schemars(with = "Vec<schema::HttpMethod>")]
+    methods: Vec<Method>,
+    /// One of these paths.
+    #[schemars(with = "Vec<schema::Paths>")]
+    paths: Vec<PathPattern>,
+    /// One of these hosts.
+    #[schemars(with = "Vec<schema::Host>")]
+    hosts: Vec<HostPattern>,
+    /// A user agent that contains one of these texts.
+    #[schemars(with = "Vec<schema::UserAgent>")]
+    user_agents: Vec<AgentPattern>,
+}
+
+impl From<Excluded> for Exclusion {
+    fn from(excluded: Excluded) -> Self {
+        let Excluded {
+            statuses,
+            methods,
+            paths,
+            hosts,
+            user_agents,
+        } = excluded;
+        Self {
+            filter: Match {
+                statuses,
+                methods,
+                paths,
+                hosts,
+            },
+            user_agents,
         }
     }
 }
@@ -217,8 +299,9 @@ impl Counted {
     const fn is(self, counts: &Counts) -> bool {
         matches!(
             (self, counts),
-            (Self::Errors, Counts::Errors { .. })
+            (Self::Errors, Counts::Errors)
                 | (Self::Requests, Counts::Requests)
+                | (Self::Aborted, Counts::Aborted)
                 | (Self::WafEvents, Counts::WafEvents(_))
         )
     }
@@ -227,8 +310,9 @@ impl Counted {
 impl From<Counted> for Counts {
     fn from(counted: Counted) -> Self {
         match counted {
-            Counted::Errors => Self::Errors { excluded: Vec::new() },
+            Counted::Errors => Self::Errors,
             Counted::Requests => Self::Requests,
+            Counted::Aborted => Self::Aborted,
             Counted::WafEvents => Self::WafEvents(WafFilter::default()),
         }
     }
@@ -241,13 +325,16 @@ impl Table {
         counts: Counts,
         contradiction: impl Fn(&'static str, &str) -> Contradiction,
     ) -> Result<Counts, Contradiction> {
-        let is_errors = matches!(counts, Counts::Errors { .. });
         let is_waf = matches!(counts, Counts::WafEvents(_));
-        if self.excluded_statuses.is_some() && !is_errors {
-            return Err(contradiction(
-                "excluded_statuses",
-                "only a rule over errors has them",
-            ));
+        for (key, is_stated) in [
+            ("also", self.also.is_some()),
+            ("excluded_statuses", self.excluded_statuses.is_some()),
+            ("excluded_methods", self.excluded_methods.is_some()),
+            ("excluded_user_agents", self.excluded_user_agents.is_some()),
+        ] {
+            if is_stated && is_waf {
+                return Err(contradiction(key, "WAF events have none"));
+            }
         }
         if self.severity.is_some() && !is_waf {
             return Err(contradiction("severity", "only a rule over waf-events has one"));
@@ -259,13 +346,9 @@ impl Table {
             ));
         }
         Ok(match counts {
-            Counts::Errors { excluded } => Counts::Errors {
-                excluded: match &self.excluded_statuses {
-                    Some(statuses) => statuses.iter().map(|status| status.0).collect(),
-                    None => excluded,
-                },
-            },
+            Counts::Errors => Counts::Errors,
             Counts::Requests => Counts::Requests,
+            Counts::Aborted => Counts::Aborted,
             Counts::WafEvents(filter) => Counts::WafEvents(WafFilter {
                 severity: self.severity.unwrap_or(filter.severity),
                 excluded_rules: match &self.excluded_rules {
@@ -274,6 +357,41 @@ impl Table {
                 },
             }),
         })
+    }
+}
+
+impl Table {
+    /// The exclusions of its tables, or else of `preset`, and those of its single keys.
+    fn excluded(&self, preset: Option<&RuleConfig>) -> Vec<Exclusion> {
+        let mut excluded: Vec<Exclusion> = match &self.exclude {
+            Some(tables) => tables.iter().cloned().map(Into::into).collect(),
+            None => preset.map(|preset| preset.excluded.clone()).unwrap_or_default(),
+        };
+        let single = [
+            Excluded {
+                statuses: self.excluded_statuses.clone().unwrap_or_default(),
+                ..Excluded::default()
+            },
+            Excluded {
+                methods: self.excluded_methods.clone().unwrap_or_default(),
+                ..Excluded::default()
+            },
+            Excluded {
+                paths: self.excluded_paths.clone().unwrap_or_default(),
+                ..Excluded::default()
+            },
+            Excluded {
+                hosts: self.excluded_hosts.clone().unwrap_or_default(),
+                ..Excluded::default()
+            },
+            Excluded {
+                user_agents: self.excluded_user_agents.clone().unwrap_or_default(),
+                ..Excluded::default()
+            },
+        ];
+        let stated = single.into_iter().map(Exclusion::from);
+        excluded.extend(stated.filter(|exclusion| *exclusion != Exclusion::default()));
+        excluded
     }
 }
 
@@ -325,6 +443,23 @@ impl TryFrom<Table> for Stated {
         {
             return Err(contradiction("window", "a window lasts 1 ms to 24 days"));
         }
+        let also: Vec<Match> = match &table.also {
+            Some(tables) => tables.iter().cloned().map(Into::into).collect(),
+            None => known.map(|preset| preset.also.clone()).unwrap_or_default(),
+        };
+        if also.iter().any(Match::is_any) {
+            return Err(contradiction(
+                "also",
+                "a table with no list matches every request",
+            ));
+        }
+        let excluded = table.excluded(known);
+        if excluded.contains(&Exclusion::default()) {
+            return Err(contradiction(
+                "exclude",
+                "a table with no list matches every request",
+            ));
+        }
         let base = known.map(|preset| preset.filter.clone()).unwrap_or_default();
         let filter = Match {
             statuses: table.statuses.unwrap_or(base.statuses),
@@ -333,8 +468,11 @@ impl TryFrom<Table> for Stated {
             hosts: table.hosts.unwrap_or(base.hosts),
         };
         match &counts {
-            Counts::Errors { .. } if filter.statuses.iter().any(|statuses| statuses.first() < 400) => {
+            Counts::Errors if filter.statuses.iter().any(|statuses| statuses.first() < 400) => {
                 return Err(contradiction("statuses", "errors have statuses of 400 to 599"));
+            }
+            Counts::Aborted if !filter.statuses.is_empty() => {
+                return Err(contradiction("statuses", "an aborted request has none"));
             }
             Counts::WafEvents(_) if !filter.statuses.is_empty() => {
                 return Err(contradiction("statuses", "WAF events have none"));
@@ -360,6 +498,8 @@ impl TryFrom<Table> for Stated {
                 rule,
                 counts,
                 filter,
+                also,
+                excluded,
                 distinct,
                 threshold: Threshold { count, window },
                 ban: table.ban.map(|ban| ban.0),

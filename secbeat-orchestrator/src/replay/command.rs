@@ -70,7 +70,17 @@ impl Args {
         let compared = self.diff.as_deref().map(Config::load).transpose()?;
         let progress = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
         let inputs = self.inputs(&progress)?;
-        let replay = Replay::of(inputs, &self.format, &self.time_zone, progress.clone())?;
+        let configs = [Some(config), compared.as_ref()].into_iter().flatten();
+        let reads_user_agents = configs
+            .map(Config::detector)
+            .any(|detect| detect.reads_user_agents());
+        let replay = Replay::of(
+            inputs,
+            &self.format,
+            &self.time_zone,
+            reads_user_agents,
+            progress.clone(),
+        )?;
         let format = match self.output {
             cli::Output::Table => Format::Table,
             cli::Output::Json => Format::Json,

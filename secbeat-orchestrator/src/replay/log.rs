@@ -40,6 +40,7 @@ impl Log {
         input: Input,
         choice: &FormatChoice,
         zone: &TimeZone,
+        reads_user_agents: bool,
         progress: &ProgressBar,
     ) -> Result<Self, ReplayError> {
         let (begin, rest) = match input {
@@ -72,7 +73,11 @@ impl Log {
                 }
             }
         };
-        let format = format.with_time_zone(zone).without_user_agent();
+        let format = format.with_time_zone(zone);
+        let format = match reads_user_agents {
+            true => format,
+            false => format.without_user_agent(),
+        };
         let begins_ms = first_time(&begin, &format).map_err(|source| ReplayError::read(&name, source))?;
         Ok(Self {
             name,

@@ -81,7 +81,7 @@ enum Turn {
 
 impl Replay {
     /// Looks at the beginning of every log. `format` is what the lines of the logs look like; times that are logged
-    /// without a time zone are of `zone`.
+    /// without a time zone are of `zone`. User agents are only read where a rule goes by them.
     ///
     /// # Errors
     ///
@@ -90,11 +90,12 @@ impl Replay {
         logs: Vec<(String, Input)>,
         format: &FormatChoice,
         zone: &TimeZone,
+        reads_user_agents: bool,
         progress: ProgressBar,
     ) -> Result<Self, ReplayError> {
         let mut due = BinaryHeap::with_capacity(logs.len());
         let look = |(n, (name, input))| {
-            let log = Log::look(name, input, format, zone, &progress)?;
+            let log = Log::look(name, input, format, zone, reads_user_agents, &progress)?;
             due.push(Reverse((log.begins_ms, n)));
             Ok(Some(Turn::Unread(log)))
         };

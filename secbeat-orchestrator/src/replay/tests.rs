@@ -3,6 +3,7 @@
 mod compressed;
 mod diff;
 mod merged;
+mod rules;
 mod snapshots;
 
 use std::{io::Cursor, num::NonZeroU32, time::Duration};
@@ -44,8 +45,14 @@ fn try_replay(
 ) -> Result<(String, Summary), ReplayError> {
     let mut trials = [Trial::new(detect.clone(), LedgerConfig::default())];
     let mut output = Output::new(Vec::new(), format);
-    let reading = Replay::of(logs, lines, zone, ProgressBar::hidden())?
-        .run(&mut trials, |_, record| output.write(&record))?;
+    let reading = Replay::of(
+        logs,
+        lines,
+        zone,
+        detect.reads_user_agents(),
+        ProgressBar::hidden(),
+    )?
+    .run(&mut trials, |_, record| output.write(&record))?;
     let [trial] = trials;
     let verdicts = trial.finish();
     Ok((

@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use ahash::RandomState;
-use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::LearnedFrom};
+use secbeat_common::{
+    prefix::Prefix,
+    sources::SourceLengths,
+    wire::{LearnedFrom, cut},
+};
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
     analyzers::{
@@ -47,7 +51,8 @@ impl Trial {
                     ..detect
                 },
                 Schedule::new(i64::MAX, i64::MAX),
-            ),
+            )
+            .reproducible(),
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
             seen: HashSet::default(),
@@ -77,6 +82,11 @@ impl Trial {
             learned_from: LearnedFrom::Peer,
         };
         let admitted = self.analyzer.admitted();
+        let user_agent = line
+            .user_agent
+            .as_deref()
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default();
         let request = Request {
             status: line.status,
             method: &String::from_utf8_lossy(&line.method),
@@ -86,6 +96,7 @@ impl Trial {
                 .as_deref()
                 .map(String::from_utf8_lossy)
                 .unwrap_or_default(),
+            user_agent: cut(&user_agent),
         };
         let seen = Observation {
             edge: "",

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::missing;
 use crate::{
     bench::{
         demand::{Demand, Limit},
@@ -206,14 +207,14 @@ fn owned(stats: &Value) -> usize {
 
 fn batch(boot_id: Uuid, sequence: u64, clients: &[IpAddr]) -> TelemetryBatch {
     let at_ms = now_ms();
-    let event = |client| TelemetryEvent {
+    let event = |(n, client): (usize, IpAddr)| TelemetryEvent {
         client,
         at_ms,
         status: 404,
         upstream: 0,
         learned_from: LearnedFrom::Peer,
         method: "GET".to_owned(),
-        path: "/wp-content/plugins/missing.php".to_owned(),
+        path: missing(n).path.to_owned(),
         host: "www.example.org".to_owned(),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
     };
@@ -233,7 +234,7 @@ fn batch(boot_id: Uuid, sequence: u64, clients: &[IpAddr]) -> TelemetryBatch {
         sent_at_ms: at_ms,
         dropped_before: 0,
         upstreams: vec!["app".to_owned()],
-        events: clients.iter().copied().map(event).collect(),
+        events: clients.iter().copied().enumerate().map(event).collect(),
         counts: clients.iter().copied().map(count).collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use secbeat_orchestrator_core::analyzers::{DetectConfig, UpstreamId, Upstreams, threshold::Detector};
 
-use super::{MISSING, START_MS, sighting};
+use super::{START_MS, missing, sighting};
 use crate::bench::{
     demand::{Demand, Limit},
     outcome::{Outcome, Row},
@@ -26,13 +26,13 @@ pub(super) fn measure(_: Options) -> Outcome {
     let events = sources(
         "a million sources with one error event",
         |detector, n, upstream| {
-            detector.observe_event(sighting(n, START_MS, upstream), &MISSING);
+            detector.observe_event(sighting(n, START_MS, upstream), &missing(n as usize));
         },
     );
     let answers = sources(
         "a million sources with one answer, an error",
         |detector, n, upstream| {
-            detector.observe_answer(sighting(n, START_MS, upstream), &MISSING);
+            detector.observe_answer(sighting(n, START_MS, upstream), &missing(n as usize));
         },
     );
     let flood = flood();
@@ -73,13 +73,16 @@ fn flood() -> Row {
     let mut detector = Detector::new(config);
     let scanner = UNIQUE + 1;
     for n in 0..49 {
-        detector.observe_event(sighting(scanner, START_MS + n, upstream), &MISSING);
+        detector.observe_event(sighting(scanner, START_MS + n, upstream), &missing(0));
     }
     for n in 0..UNIQUE {
-        detector.observe_event(sighting(n, START_MS + i64::from(n / 10_000), upstream), &MISSING);
+        detector.observe_event(
+            sighting(n, START_MS + i64::from(n / 10_000), upstream),
+            &missing(n as usize),
+        );
     }
     row.rounds.push((resident_bytes() - before) / ceiling as f64);
-    let found = detector.observe_event(sighting(scanner, START_MS + 5_000, upstream), &MISSING);
+    let found = detector.observe_event(sighting(scanner, START_MS + 5_000, upstream), &missing(0));
     if detector.tracked() > ceiling || found.is_none() {
         let message = format!(
             "it tracks {}, and the scanner was found: {}",

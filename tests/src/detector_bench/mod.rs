@@ -8,7 +8,7 @@ mod memory;
 mod observe;
 mod signatures;
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::LazyLock};
 
 use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
 use secbeat_orchestrator_core::analyzers::{Request, Sighting, UpstreamId};
@@ -50,13 +50,25 @@ pub const PARTS: &[Part] = &[
 /// 2026-11-20T10:00:00Z.
 const START_MS: i64 = 1_795_168_800_000;
 
-/// What a scanner asks for.
-const MISSING: Request<'_> = Request {
-    status: 404,
-    method: "GET",
-    path: "/wp-content/plugins/revslider/readme.txt",
-    host: "www.example.org",
-};
+/// Paths that scanners ask for, of as many shapes: what most clients of an upstream get counts against nobody.
+static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let letters = || 'a'..='p';
+    let pairs = letters().flat_map(|one| letters().map(move |other| (one, other)));
+    pairs
+        .map(|(one, other)| format!("/wp-content/plugins/revslider-{one}{other}/readme"))
+        .collect()
+});
+
+/// What a scanner asks for the `n`th time.
+fn missing(n: usize) -> Request<'static> {
+    Request {
+        status: 404,
+        method: "GET",
+        path: &PATHS[n % PATHS.len()],
+        host: "www.example.org",
+        user_agent: "Mozilla/5.0",
+    }
+}
 
 /// The `n`th source: neighbours in number are far apart in the address space, and no two are the same.
 fn source(n: u32) -> Prefix {

@@ -7,7 +7,7 @@ use secbeat_orchestrator_core::analyzers::{
     AHEAD, DetectConfig, Rule, Sighting, UpstreamId, Upstreams, threshold::Detector,
 };
 
-use super::{MISSING, START_MS, sighting, source};
+use super::{START_MS, missing, sighting, source};
 use crate::{
     bench::{
         cpus,
@@ -75,7 +75,7 @@ fn warm(config: DetectConfig) -> (Detector, UpstreamId) {
     let upstream = Upstreams::default().intern("edge", "app");
     let mut detector = Detector::new(config);
     for n in 0..SOURCES {
-        detector.observe_event(sighting(n, START_MS, upstream), &MISSING);
+        detector.observe_event(sighting(n, START_MS, upstream), &missing(n as usize));
     }
     (detector, upstream)
 }
@@ -123,7 +123,7 @@ fn observe(detector: &mut Detector, index: usize, source: Prefix, upstream: Upst
         upstream,
         learned_from: LearnedFrom::Peer,
     };
-    if let Some(found) = detector.observe_event(sighting, &MISSING) {
+    if let Some(found) = detector.observe_event(sighting, &missing(index)) {
         assert_eq!(found.rule, Rule::ErrorFlood);
         detector.ignore_until(found.source, found.at_ms + 300_000, found.layer);
     }

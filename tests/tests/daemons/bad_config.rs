@@ -164,8 +164,8 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
             "orchestrator.toml:3: rule[0].window: `soon` is no duration such as 30s",
         ),
         (
-            rule("excluded_statuses = [200]"),
-            "orchestrator.toml:3: rule[0].excluded_statuses[0]: 200 is no error status",
+            rule("excluded_statuses = [999]"),
+            "orchestrator.toml:3: rule[0].excluded_statuses[0]: `999` is neither",
         ),
         (
             rule("statuses = [\"403-401\"]"),

@@ -94,6 +94,7 @@ texts! {
     HttpPath: "path", "/api";
     Paths: "paths", "/wp-*";
     HttpMethod: "method", "POST";
+    UserAgent: "part of a user agent", "Googlebot";
     Name: "name", "web-1";
     Files: "file, or pattern of files", "/var/log/nginx/*.log";
     Unit: "unit of systemd", "nginx.service";
@@ -117,8 +118,6 @@ schemas! {
     };
     /// A firewall's audit log.
     WafLogFormat = { "type": "string", "enum": ["modsecurity-json", "coraza-json"] };
-    /// A status from 400 to 599.
-    ErrorStatus = { "type": "integer", "minimum": 400, "maximum": 599 };
     /// A status, or a range of them.
     HttpStatuses = { "type": ["integer", "string"], "title": "status, or range of them", "examples": [404, "401-403"] };
 }

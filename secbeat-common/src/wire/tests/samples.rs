@@ -9,7 +9,7 @@ use super::{
     bytes, hex,
 };
 use crate::{
-    rules::Match,
+    rules::{Exclusion, Match},
     sign::{Opened, SecretKey, Signer, Trust},
     sources::SourceLengths,
 };
@@ -229,6 +229,9 @@ const ALLOW: &str = "02 08 00000000000000000000ffffcb007100 78 06 6f6666696365 0
 const DISALLOW: &str = "02 09 00000000000000000000ffffcb007100 78 00 00";
 const INTEREST: &str =
     "02 0a 01 01 c8 fb2e01 01 04 504f5354 01 06 2f6c6f67696e 01 0d 2a2e6578616d706c652e6f7267 00";
+/// Its base asks for more than its part, since the first release knows no `*` but at the ends of paths.
+const EXACT_INTEREST: &str =
+    "02 0a 01 00 00 01 022f2a 00 01 0100 14000000 01 00 00 01 052a2e6d6170 00 00 01 00 00 00 00 01 0178";
 const SOURCES: &str = "02 0b 18 38 00";
 const LEASE: &str = "02 0c 01 01 61 fbd007 00";
 
@@ -259,6 +262,24 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(INTEREST)), Ok(interest()));
     assert_eq!(decode(&bytes(SOURCES)), Ok(sources()));
     assert_eq!(decode(&bytes(LEASE)), Ok(lease()));
+}
+
+#[test]
+fn what_is_asked_for_exactly_is_a_golden_part() {
+    let asked = Asked {
+        filter: Match {
+            paths: vec!["*.map".parse().unwrap()],
+            ..Match::default()
+        },
+        aborted: false,
+        excluded: vec![Exclusion {
+            user_agents: vec!["x".parse().unwrap()],
+            ..Exclusion::default()
+        }],
+    };
+    let interest = Interest::of([asked]);
+    assert_eq!(hex(&encode(&interest).unwrap()), hex(&bytes(EXACT_INTEREST)));
+    assert_eq!(decode(&bytes(EXACT_INTEREST)), Ok(interest));
 }
 
 #[test]

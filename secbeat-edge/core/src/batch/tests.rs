@@ -279,6 +279,13 @@ struct Step {
     wait_us: u64,
 }
 
+impl Step {
+    /// With 499 the client gave up.
+    fn is_error(&self) -> bool {
+        self.status >= 400 && self.status != 499
+    }
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let client = prop_oneof![
         (0u32..40).prop_map(|i| IpAddr::from((0xc633_6400 + i).to_be_bytes())),
@@ -333,7 +340,7 @@ proptest! {
                 out.extend(batcher.take(now, 0, 0));
                 batcher.push(back, now).unwrap();
             }
-            let linger = if step.status >= 400 { 2 * MS } else { 5 * MS };
+            let linger = if step.is_error() { 2 * MS } else { 5 * MS };
             prop_assert!(batcher.due().unwrap() <= now + linger, "later than one linger");
         }
         out.extend(batcher.take(now, 0, 0));
@@ -362,10 +369,10 @@ proptest! {
         for (i, step) in steps.iter().enumerate() {
             let sum = expected.entry((Prefix::single(step.client), step.upstream)).or_default();
             sum.0 += 1;
-            sum.1 += u32::from(step.status >= 400);
+            sum.1 += u32::from(step.is_error());
             sum.2 += u32::from(step.status >= 500);
             sum.3 = i as i64;
-            if step.status >= 400 {
+            if step.is_error() {
                 expected_paths.push((step.status, i as i64, format!("/{i}")));
             }
         }
@@ -450,4 +457,18 @@ fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
     let batch = &batches[0].1;
     assert_eq!((batch.events.len(), batch.events[0].path.as_str()), (1, "/login"));
     assert_eq!((batch.counts[0].requests, batch.counts[0].errors), (1, 0));
+}
+
+#[test]
+fn a_request_that_the_client_gave_up_is_counted_and_no_error() {
+    let mut batcher = batcher(10, 0);
+    for status in [499, 0] {
+        batcher
+            .push(answer("198.51.100.7", status), Duration::ZERO)
+            .unwrap();
+    }
+    let batches = batcher.take(5 * MS, 1_001, 0);
+    let batch = &batches[0].1;
+    assert_eq!(batch.events, []);
+    assert_eq!((batch.counts[0].requests, batch.counts[0].errors), (2, 0));
 }

@@ -20,8 +20,8 @@ use secbeat_common::{
 };
 
 use super::{
-    Action, Analyzer, AnalyzerStats, DetectConfig, Finding, Observation, Reset, Rule, Schedule, Seen,
-    WindowCount, threshold::Detector,
+    Action, Analyzer, AnalyzerStats, DetectConfig, Excused, Finding, Observation, Reset, Rule, Schedule,
+    Seen, WindowCount, threshold::Detector,
 };
 use crate::millis;
 
@@ -251,6 +251,10 @@ impl<A: Analyzer> Analyzer for Agreement<A> {
         self.inner.windows(source, now_ms)
     }
 
+    fn excused(&self, source: &Prefix) -> Option<Excused> {
+        self.inner.excused(source)
+    }
+
     fn well_behaved(&self, now_ms: i64) -> u64 {
         self.inner.well_behaved(now_ms)
     }
@@ -296,6 +300,7 @@ mod tests {
             method: "GET",
             path: "/missing",
             host: "",
+            user_agent: "",
         };
         let seen = Seen::Event(sighting, request);
         let mut findings = Vec::new();

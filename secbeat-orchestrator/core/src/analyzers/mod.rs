@@ -16,8 +16,8 @@ use secbeat_common::{
 pub use self::{
     agreement::Agreement,
     threshold::{
-        AHEAD, Action, Counted, DetectConfig, MAX_RULES, MAX_WINDOW_MS, Request, Rule, RuleConfig, Schedule,
-        Sighting, Tally, ThresholdAnalyzer, UpstreamId, Upstreams, WindowCount,
+        AHEAD, Action, Counted, DetectConfig, Excused, MAX_RULES, MAX_WINDOW_MS, Request, Rule, RuleConfig,
+        Schedule, Sighting, Tally, ThresholdAnalyzer, UpstreamId, Upstreams, WindowCount,
     },
 };
 use crate::millis;
@@ -48,6 +48,9 @@ pub trait Analyzer: fmt::Debug + Send {
 
     /// How far `source` is under each rule at `now_ms`.
     fn windows(&self, source: &Prefix, now_ms: i64) -> Vec<WindowCount>;
+
+    /// Which answers of `source` counted against nobody, as far as that is remembered.
+    fn excused(&self, source: &Prefix) -> Option<Excused>;
 
     /// About how many sources were seen within the minute before `now_ms` and led to no ban.
     fn well_behaved(&self, now_ms: i64) -> u64;
@@ -165,6 +168,6 @@ pub struct AnalyzerStats {
     pub tracked: usize,
     /// Sources forgotten because too many were watched, since the start.
     pub evicted: u64,
-    /// Error responses that did not count because their upstream failed, since the start.
+    /// Responses that did not count because most clients of their upstream got the same, since the start.
     pub excused: u64,
 }

@@ -7,7 +7,7 @@ use secbeat_common::{prefix::Prefix, wire::SeenEvent};
 use super::{Decider, Stats};
 use crate::{
     Moment, ProtectedNet,
-    analyzers::WindowCount,
+    analyzers::{Excused, WindowCount},
     evidence::{FindingFilter, PastFinding},
     ledger::{ActiveBan, BanQuery, Page},
     presence::Edge,
@@ -38,6 +38,8 @@ pub struct SourceFacts {
     pub forgiven_until_ms: Option<i64>,
     pub strikes: u32,
     pub windows: Vec<WindowCount>,
+    /// What counted against nobody, because most clients of the upstream got the same.
+    pub excused: Option<Excused>,
     /// The latest first.
     pub findings: Vec<PastFinding>,
     /// The latest to come first.
@@ -125,6 +127,7 @@ impl Decider {
             forgiven_until_ms: self.resets.forgiven_until_ms(&source, now_ms),
             strikes: self.ledger.strikes(&source, now_ms),
             windows: self.analyzer.windows(&source, now_ms),
+            excused: self.analyzer.excused(&source),
             findings: self.findings(filter).take(MAX_FINDINGS).cloned().collect(),
             events: self.witness.journal.of(&source).take(MAX_EVENTS).collect(),
         }

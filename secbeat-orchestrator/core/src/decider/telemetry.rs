@@ -62,6 +62,7 @@ impl Decider {
                 method: &event.method,
                 path: &event.path,
                 host: &event.host,
+                user_agent: &event.user_agent,
             };
             self.observe(Seen::Event(sighting, request), &batch.edge_id, received_ms, turn);
         }
@@ -90,6 +91,7 @@ impl Decider {
             };
             let tally = Tally {
                 requests: count.requests,
+                errors: count.errors,
                 server_errors: count.server_errors,
             };
             self.observe(Seen::Requests(sighting, tally), &batch.edge_id, received_ms, turn);

@@ -102,6 +102,8 @@ fn a_rule_of_ones_own_is_read_whole() {
             paths: vec!["/search".parse().unwrap(), "/find*".parse().unwrap()],
             hosts: vec!["*.example.org".parse().unwrap()],
         },
+        also: Vec::new(),
+        excluded: Vec::new(),
         distinct: None,
         threshold: Threshold {
             count: NonZeroU32::new(30).unwrap(),
@@ -111,6 +113,60 @@ fn a_rule_of_ones_own_is_read_whole() {
         action: Action::Observe,
     };
     assert_eq!(rules[3..], [expected]);
+}
+
+#[test]
+fn what_does_not_count_is_said_in_tables_and_by_single_keys() {
+    let rules = read(
+        r#"
+        [[rule]]
+        name = "own"
+        counts = "aborted"
+        threshold = 30
+        window = "10s"
+        also = [{ methods = ["POST"], paths = ["*/form"], statuses = [200], hosts = ["a.org"] }]
+        exclude = [{ methods = ["HEAD"], user_agents = ["probe"] }]
+        excluded_statuses = ["410-412"]
+        excluded_methods = ["PURGE"]
+        excluded_paths = ["/api/*/poll"]
+        excluded_hosts = ["b.org"]
+        excluded_user_agents = ["monitor"]
+
+        [[rule]]
+        name = "error-flood"
+        excluded_paths = ["/api/jobs"]
+
+        [[rule]]
+        name = "path-scan"
+        exclude = []
+        "#,
+    );
+    let text = |exclusion: &Exclusion| serde_json::to_string(exclusion).unwrap();
+    let own: Vec<_> = rules[3].excluded.iter().map(text).collect();
+    let exclusion = |keys: [&str; 5]| {
+        let [statuses, methods, paths, hosts, agents] = keys;
+        format!(
+            "{{\"filter\":{{\"statuses\":[{statuses}],\"methods\":[{methods}],\"paths\":[{paths}],\"hosts\":[{hosts}]}},\
+             \"user_agents\":[{agents}]}}"
+        )
+    };
+    let expected = [
+        exclusion(["", "\"HEAD\"", "", "", "\"probe\""]),
+        exclusion(["\"410-412\"", "", "", "", ""]),
+        exclusion(["", "\"PURGE\"", "", "", ""]),
+        exclusion(["", "", "\"/api/*/poll\"", "", ""]),
+        exclusion(["", "", "", "\"b.org\"", ""]),
+        exclusion(["", "", "", "", "\"monitor\""]),
+    ];
+    assert_eq!((names(&rules)[3], own), ("own", expected.to_vec()));
+    assert_eq!(rules[3].counts, Counts::Aborted);
+    assert!(rules[3].also[0].matches(200, "POST", "/x/form", "a.org"));
+    assert!(!rules[3].also[0].matches(200, "POST", "/x/form", "b.org"));
+    let shipped = RuleConfig::preset(Rule::ErrorFlood).unwrap().excluded;
+    let (last, others) = rules[0].excluded.split_last().unwrap();
+    assert_eq!(others, shipped, "what is shipped stays");
+    assert_eq!(text(last), exclusion(["", "", "\"/api/jobs\"", "", ""]));
+    assert_eq!(rules[4].excluded, [], "it is gone where the tables are stated");
 }
 
 #[test]
@@ -152,8 +208,24 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
             "request-flood: excluded_rules: only a rule over waf-events has them".to_owned(),
         ),
         (
-            preset("request-flood", "excluded_statuses = []"),
-            "request-flood: excluded_statuses: only a rule over errors has them".to_owned(),
+            preset("waf-flood", "excluded_statuses = []"),
+            "waf-flood: excluded_statuses: WAF events have none".to_owned(),
+        ),
+        (
+            preset("waf-flood", "excluded_user_agents = [\"x\"]"),
+            "waf-flood: excluded_user_agents: WAF events have none".to_owned(),
+        ),
+        (
+            preset("error-flood", "exclude = [{ statuses = [404] }, {}]"),
+            "error-flood: exclude: a table with no list matches every request".to_owned(),
+        ),
+        (
+            preset("error-flood", "also = [{}]"),
+            "error-flood: also: a table with no list matches every request".to_owned(),
+        ),
+        (
+            own("counts = \"aborted\"\nstatuses = [499]\nthreshold = 1\nwindow = \"1s\""),
+            "own: statuses: an aborted request has none".to_owned(),
         ),
         (
             preset("waf-flood", "methods = [\"GET\"]"),
@@ -186,7 +258,7 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
 fn edges_are_asked_for_the_good_answers_that_single_requests_count() {
     let asked = |text: &str| {
         let config: crate::config::Config = toml::from_str(text).unwrap();
-        config.directives().interest.filters().to_vec()
+        config.directives().interest
     };
     let rule = |name: &str, keys: &str| {
         format!("[[rule]]\nname = \"{name}\"\nthreshold = 9\nwindow = \"60s\"\n{keys}\n")
@@ -194,20 +266,29 @@ fn edges_are_asked_for_the_good_answers_that_single_requests_count() {
     // Errors are reported anyway, and so is how many requests there are.
     let nothing = rule("request-flood", "")
         + &rule("path-scan", "")
-        + &rule("login-bruteforce", "")
         + &rule("refused", "counts = \"requests\"\nstatuses = [\"401-403\"]")
         + &rule("all", "counts = \"requests\"")
         + &rule("errors", "counts = \"errors\"\npaths = [\"/login\"]");
-    assert_eq!(asked(&nothing), []);
+    assert!(asked(&nothing).is_empty());
     let login = rule(
         "login",
         "counts = \"requests\"\npaths = [\"/login\"]\nmethods = [\"POST\"]",
     );
-    let crawl = rule("crawl", "counts = \"requests\"\ndistinct = \"paths\"");
     let same = login.replace("\"login\"", "\"again\"");
-    let [first, second] = &asked(&(nothing + &login + &same + &crawl))[..] else {
-        panic!("a filter is missing")
-    };
-    assert!(first.matches(200, "POST", "/login", "") && !first.matches(200, "GET", "/login", ""));
-    assert!(second.is_any());
+    let interest = asked(&(nothing.clone() + &login + &same));
+    assert_eq!(interest.len(), 1);
+    assert!(interest.holds(200, "POST", "/login", "", ""));
+    assert!(!interest.holds(200, "GET", "/login", "", ""));
+    let crawl = rule(
+        "crawl",
+        "counts = \"requests\"\ndistinct = \"paths\"\nexcluded_paths = [\"*.png\"]",
+    );
+    let interest = asked(&(nothing.clone() + &crawl));
+    assert!(interest.holds(200, "GET", "/a", "", "") && !interest.holds(200, "GET", "/a.png", "", ""));
+    let aborted = asked(&(nothing.clone() + &rule("aborted", "counts = \"aborted\"")));
+    assert!(aborted.holds(499, "GET", "/", "", "") && !aborted.holds(200, "GET", "/", "", ""));
+    let bruteforce = asked(&(nothing + &rule("login-bruteforce", "")));
+    assert!(bruteforce.holds(200, "POST", "/blog/wp-login.php", "", ""));
+    assert!(!bruteforce.holds(302, "POST", "/blog/wp-login.php", "", ""));
+    assert!(!bruteforce.holds(200, "GET", "/blog/wp-login.php", "", ""));
 }

@@ -10,6 +10,7 @@ fn compared(logs: &[&[u8]], before: &DetectConfig, after: &DetectConfig) -> (Dif
         inputs(logs),
         &FormatChoice::Auto,
         &TimeZone::UTC,
+        false,
         ProgressBar::hidden(),
     )
     .unwrap()

@@ -3,7 +3,10 @@
 use secbeat_common::wire::{AuditRecord, SeenEvent};
 use secbeat_daemon::time::{NEVER, left, rfc3339};
 use secbeat_orchestrator_core::{
-    ProtectedNet, analyzers::WindowCount, decider::SourceFacts, evidence::Outcome,
+    ProtectedNet,
+    analyzers::{Excused, WindowCount},
+    decider::SourceFacts,
+    evidence::Outcome,
 };
 
 use super::{
@@ -88,6 +91,7 @@ pub(super) fn sentences(
             sentences.extend(needed(facts, "A ban would take"));
         }
     }
+    sentences.extend(excused(facts));
     if !facts.restored {
         sentences.push("The ledger is still being read from NATS: bans may be missing here.".to_owned());
     }
@@ -120,6 +124,19 @@ fn last_end(history: &[PastBan]) -> Option<String> {
 fn forgiven(facts: &SourceFacts) -> Option<String> {
     let until = rfc3339(facts.forgiven_until_ms?);
     Some(format!("Nothing that it does before {until} counts."))
+}
+
+/// When the outage guard held.
+fn excused(facts: &SourceFacts) -> Option<String> {
+    let Excused { count, status, at_ms } = facts.excused?;
+    let (responses, last) = match count {
+        1 => ("response to it did", String::new()),
+        _ => ("responses to it did", "the last ".to_owned()),
+    };
+    Some(format!(
+        "{count} {responses} not count ({last}{status} at {}), because most other clients of the upstream got the same.",
+        rfc3339(at_ms)
+    ))
 }
 
 fn last_suppression(facts: &SourceFacts) -> Option<String> {

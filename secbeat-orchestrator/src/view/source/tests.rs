@@ -8,9 +8,10 @@ use secbeat_common::{
         WafOutcome,
     },
 };
+use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::{
     ProtectedNet,
-    analyzers::{DetectConfig, threshold::Detector},
+    analyzers::{DetectConfig, Excused, threshold::Detector},
     evidence::{Outcome, PastFinding},
     ledger::{ActiveBan, Brake, Refusal, Suppression, WriteState},
 };
@@ -47,6 +48,7 @@ fn nothing(address: &str) -> SourceFacts {
         forgiven_until_ms: None,
         strikes: 0,
         windows: Detector::new(DetectConfig::default()).windows(&source, NOW),
+        excused: None,
         findings: Vec::new(),
         events: Vec::new(),
     }
@@ -127,6 +129,32 @@ fn finding(at_ms: i64, outcome: Outcome, times: u32) -> PastFinding {
         outcome,
         times,
     }
+}
+
+#[test]
+fn what_counted_against_nobody_is_said() {
+    let says = |count| {
+        let excused = Excused {
+            count,
+            status: 404,
+            at_ms: NOW - 5_000,
+        };
+        let facts = SourceFacts {
+            excused: Some(excused),
+            ..nothing("198.51.100.7")
+        };
+        tell(&facts, Ok(Vec::new())).sentences.pop().unwrap()
+    };
+    let at = rfc3339(NOW - 5_000);
+    let because = "because most other clients of the upstream got the same.";
+    assert_eq!(
+        says(1),
+        format!("1 response to it did not count (404 at {at}), {because}")
+    );
+    assert_eq!(
+        says(70),
+        format!("70 responses to it did not count (the last 404 at {at}), {because}")
+    );
 }
 
 #[test]

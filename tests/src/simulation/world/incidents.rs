@@ -103,7 +103,8 @@ impl World {
             return;
         }
         let n = self.random.below(3);
-        let client = [203, 0, 113, self.random.below(40) as u8];
+        let number = self.random.below(40) as u8;
+        let client = [203, 0, 113, number];
         let source = Prefix::single(client.into());
         let event = TelemetryEvent {
             client: client.into(),
@@ -112,7 +113,8 @@ impl World {
             upstream: 0,
             learned_from: LearnedFrom::Peer,
             method: "GET".to_owned(),
-            path: "/missing".to_owned(),
+            // Each client looks for something else: what most clients of an upstream get counts against nobody.
+            path: format!("/missing-{}", "x".repeat(usize::from(number))),
             host: "example.org".to_owned(),
             user_agent: String::new(),
         };

@@ -3,7 +3,7 @@
 use secbeat_common::{prefix::Prefix, wire::Interest};
 use tracing::debug;
 
-use super::{DetectConfig, Detector, WindowCount};
+use super::{DetectConfig, Detector, Excused, WindowCount};
 use crate::analyzers::{Analyzer, AnalyzerStats, Finding, Observation, Reset, Seen};
 
 /// Counts in sliding windows, for all of a fleet's edges together.
@@ -59,6 +59,15 @@ impl ThresholdAnalyzer {
         }
     }
 
+    /// See [`Detector::reproducible`].
+    #[must_use]
+    pub fn reproducible(self) -> Self {
+        Self {
+            detector: self.detector.reproducible(),
+            ..self
+        }
+    }
+
     /// Sources taken up since the start; one that went and came back was taken up twice.
     #[must_use]
     pub fn admitted(&self) -> u64 {
@@ -106,6 +115,10 @@ impl Analyzer for ThresholdAnalyzer {
 
     fn windows(&self, source: &Prefix, now_ms: i64) -> Vec<WindowCount> {
         self.detector.windows(source, now_ms)
+    }
+
+    fn excused(&self, source: &Prefix) -> Option<Excused> {
+        self.detector.excused(source)
     }
 
     fn well_behaved(&self, now_ms: i64) -> u64 {

@@ -5,13 +5,13 @@ use std::{cell::OnceCell, num::NonZeroU32};
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    rules::canonical_path,
+    rules::{Target, canonical_path, is_error},
     sources::SourceLengths,
     wire::{Layer, Scope, WafEvent},
 };
 
 use super::{
-    Action, Counts, DetectConfig, Distinct, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
+    Action, Counts, DetectConfig, Distinct, Excused, MAX_RULES, Request, Rule, RuleConfig, Sighting, Tally,
     WindowCount,
     ahead::{AHEAD, Ahead, Found},
     outage::OutageGuard,
@@ -84,7 +84,7 @@ pub struct Stats {
     pub convicted: usize,
     /// Sources that went because of the ceiling, since the start.
     pub evicted: u64,
-    /// 5xx answers that did not count because of the outage guard, since the start.
+    /// Answers that did not count because of the outage guard, since the start.
     pub excused: u64,
 }
 
@@ -175,9 +175,12 @@ impl Detector {
         }
     }
 
-    /// One request with its answer, apart from the [sum](Self::observe_requests) that it is in. A 5xx counts as an error
-    /// only while its upstream mostly answers others well, so report requests before errors.
+    /// One request with its answer, apart from the [sum](Self::observe_requests) that it is in. A failure counts against its
+    /// source only while its upstream does not answer most others so.
     pub fn observe_event(&mut self, sighting: Sighting, request: &Request<'_>) -> Option<Finding> {
+        if !self.sources.is_source(&sighting.source) {
+            return None;
+        }
         let rules = self.asking_for(sighting, request);
         self.record(sighting, rules, 1, request.path)
     }
@@ -185,7 +188,7 @@ impl Detector {
     /// Requests of one source at one upstream and time, all of them. They are judged together: a finding's count may
     /// exceed the threshold.
     pub fn observe_requests(&mut self, sighting: Sighting, tally: Tally) -> Option<Finding> {
-        if tally.requests == 0 {
+        if tally.requests == 0 || !self.sources.is_source(&sighting.source) {
             return None;
         }
         self.guard.record(sighting, tally);
@@ -195,9 +198,13 @@ impl Detector {
     /// One complete request with its answer: [`observe_requests`](Self::observe_requests) and
     /// [`observe_event`](Self::observe_event) as one event.
     pub fn observe_answer(&mut self, sighting: Sighting, request: &Request<'_>) -> Option<Finding> {
+        if !self.sources.is_source(&sighting.source) {
+            return None;
+        }
         let server_errors = u32::from((500..=599).contains(&request.status));
         let tally = Tally {
             requests: 1,
+            errors: u32::from(is_error(request.status)),
             server_errors,
         };
         self.guard.record(sighting, tally);
@@ -210,7 +217,13 @@ impl Detector {
     pub fn observe_waf(&mut self, event: &WafEvent, at_ms: i64) -> Option<Finding> {
         let rules = select(&self.rules, |rule| match &rule.counts {
             Counts::WafEvents(filter) => {
-                filter.counts(event) && rule.filter.matches(0, "", &event.uri, &event.host)
+                let target = Target::new(&event.uri);
+                filter.counts(event)
+                    && rule.filter.matches_target(0, "", &target, &event.host)
+                    && !rule
+                        .excluded
+                        .iter()
+                        .any(|exclusion| exclusion.matches(0, "", &target, &event.host, ""))
             }
             _ => false,
         });
@@ -299,6 +312,20 @@ impl Detector {
         self.rules.iter().enumerate().map(view).collect()
     }
 
+    /// What the outage guard excused of `source`, as far as that is remembered.
+    #[must_use]
+    pub fn excused(&self, source: &Prefix) -> Option<Excused> {
+        self.guard.excused(source)
+    }
+
+    /// One whose guard takes the same sample of clients in each process, so that the same events lead to the same findings. For logs:
+    /// clients that knew the sample could choose their addresses by it.
+    #[must_use]
+    pub fn reproducible(mut self) -> Self {
+        self.guard = self.guard.reproducible();
+        self
+    }
+
     /// About how many sources were seen in the minute before `now_ms` and had not been banned then, as far as they are
     /// tracked.
     #[must_use]
@@ -338,18 +365,24 @@ impl Detector {
 
     /// The rules for which a single answer counts.
     fn asking_for(&mut self, sighting: Sighting, request: &Request<'_>) -> Rules {
+        let target = Target::new(request.path);
+        let noted = self.guard.note(sighting, request.status, &target);
         let blamed = OnceCell::new();
+        let blames = || *blamed.get_or_init(|| noted.is_none_or(|noted| !self.guard.holds(&sighting, noted)));
         let mut rules = Rules::default();
         for index in self.of_answers.indices().map(usize::from) {
-            let counts = self.rules.get(index).is_some_and(|rule| {
-                let blames = || *blamed.get_or_init(|| self.guard.blames(sighting));
-                rule.config.counts_answer(request, blames)
-            });
+            let counts = self
+                .rules
+                .get(index)
+                .is_some_and(|rule| rule.config.counts_answer(request, &target, blames));
             if counts {
                 rules.insert(index);
             }
         }
-        self.excused += u64::from(blamed.get() == Some(&false));
+        if blamed.get() == Some(&false) {
+            self.excused += 1;
+            self.guard.excuse(&sighting, request.status);
+        }
         rules
     }
 

@@ -5,9 +5,11 @@
 //! [eviction](DetectConfig::max_sources) and [`Detector::cleanup`] forget, and what they forget can only delay a
 //! finding, never cause one.
 //!
-//! * `rule`: what counts, how much is too much, and the rules that SecBeat ships.
+//! * `rule`: what counts, and how much is too much.
+//! * `presets`: the rules that SecBeat ships.
 //! * `window`: the sliding window of one source and rule.
 //! * `outage`: the guard that keeps a failing upstream from getting its visitors banned.
+//! * `shape`: which paths are alike for the guard.
 //! * `waf`: which events of web application firewalls count.
 //! * `source`: what is known of one source.
 //! * `slab`: where sources lie, and in which order they were seen.
@@ -21,8 +23,10 @@ mod analyzer;
 mod detector;
 mod index;
 mod outage;
+mod presets;
 mod recent;
 mod rule;
+mod shape;
 mod shard;
 mod slab;
 mod source;
@@ -84,12 +88,17 @@ impl DetectConfig {
             .unwrap_or(0)
     }
 
-    /// Which requests edges have to report one by one: those of rules that count some requests and not all.
+    /// Whether a rule goes by user agents.
+    #[must_use]
+    pub fn reads_user_agents(&self) -> bool {
+        let mut excluded = self.rules.iter().flat_map(|rule| &rule.excluded);
+        excluded.any(|exclusion| !exclusion.user_agents.is_empty())
+    }
+
+    /// Which requests edges have to report one by one, beside errors.
     #[must_use]
     pub fn interest(&self) -> Interest {
-        let single = |rule: &&RuleConfig| rule.counts == Counts::Requests && !rule.counts_all_requests();
-        let rules = self.rules.iter().filter(single);
-        Interest::of(rules.map(|rule| rule.filter.clone()))
+        Interest::of(self.rules.iter().flat_map(RuleConfig::asked))
     }
 }
 
@@ -126,10 +135,12 @@ pub struct Sighting {
 }
 
 /// Requests of one source at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// All of them.
     pub requests: u32,
+    /// How many of them were errors.
+    pub errors: u32,
     /// How many of them got a status of 500–599.
     pub server_errors: u32,
 }
@@ -137,12 +148,25 @@ pub struct Tally {
 /// One request and how it was answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request<'a> {
+    /// 0 if the client gave up before there was one.
     pub status: u16,
     pub method: &'a str,
     /// With or without the query.
     pub path: &'a str,
     /// With or without the port.
     pub host: &'a str,
+    pub user_agent: &'a str,
+}
+
+/// Answers of one source that counted against nobody, because most clients of their upstream got the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excused {
+    /// So many, since the start.
+    pub count: u64,
+    /// Status of the last one.
+    pub status: u16,
+    /// The latest, milliseconds since the Unix epoch.
+    pub at_ms: i64,
 }
 
 /// How far a source is under one rule.

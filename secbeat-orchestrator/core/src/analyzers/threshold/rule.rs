@@ -1,14 +1,14 @@
 //! What a source can be found guilty of.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, time::Duration};
 
 use secbeat_common::{
-    rules::{Match, Statuses},
-    wire::{Reason, RuleName},
+    rules::{Exclusion, Match, Target, is_aborted, is_error},
+    wire::{Asked, Reason, RuleName},
 };
 use strum::Display;
 
-use super::{Threshold, WafFilter};
+use super::{Request, Threshold, WafFilter, presets};
 
 /// A rule by its name: one of those that SecBeat ships, or one of the operator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +76,10 @@ pub struct RuleConfig {
     pub counts: Counts,
     /// Only what it holds counts. Events of web application firewalls have a host and a path alone.
     pub filter: Match,
+    /// Requests that count as well, whatever `counts` and `filter` say of them.
+    pub also: Vec<Match>,
+    /// What one of these holds does not count.
+    pub excluded: Vec<Exclusion>,
     /// `None`: every event counts.
     pub distinct: Option<Distinct>,
     pub threshold: Threshold,
@@ -87,13 +91,12 @@ pub struct RuleConfig {
 /// What a rule counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counts {
-    /// Answers with a status of 400–599, a 5xx only if the outage guard blames the client for it.
-    Errors {
-        /// Statuses that do not count.
-        excluded: Vec<u16>,
-    },
-    /// Requests of any outcome. Where the filter names statuses, the outage guard watches over 5xx here, too.
+    /// [Errors](is_error), if the outage guard blames the client for them.
+    Errors,
+    /// Requests of any outcome. Where the filter names statuses, the outage guard watches over errors here, too.
     Requests,
+    /// Requests that the client [gave up](is_aborted), if the outage guard blames it for them.
+    Aborted,
     /// Transactions in which the rules of a web application firewall matched.
     WafEvents(WafFilter),
 }
@@ -120,78 +123,19 @@ pub enum Action {
 pub enum Counted {
     Errors,
     Requests,
+    #[strum(serialize = "aborted requests")]
+    Aborted,
     #[strum(serialize = "WAF events")]
     WafEvents,
     #[strum(serialize = "distinct paths")]
     Paths,
 }
 
-/// Paths under which common software signs people in.
-const LOGIN_PATHS: [&str; 18] = [
-    "/login",
-    "/login.php",
-    "/signin",
-    "/sign-in",
-    "/session",
-    "/sessions",
-    "/auth",
-    "/oauth",
-    "/account/login",
-    "/accounts/login",
-    "/admin/login",
-    "/api/auth",
-    "/api/login",
-    "/user/login",
-    "/users/sign_in",
-    "/wp-login.php",
-    "/xmlrpc.php",
-    "/administrator",
-];
-
 impl RuleConfig {
     /// The rule as SecBeat ships it; `None` for one of the operator's own.
     #[must_use]
     pub fn preset(rule: Rule) -> Option<Self> {
-        let errors = || Counts::Errors { excluded: Vec::new() };
-        let statuses = |statuses: &[u16]| {
-            let one = |status: &u16| Statuses::new(*status, *status).ok();
-            statuses.iter().filter_map(one).collect()
-        };
-        let (counts, count) = match rule {
-            Rule::ErrorFlood => (errors(), const { NonZeroU32::new(50).unwrap() }),
-            Rule::RequestFlood => (Counts::Requests, const { NonZeroU32::new(1000).unwrap() }),
-            Rule::WafFlood => (
-                Counts::WafEvents(WafFilter::default()),
-                const { NonZeroU32::new(5).unwrap() },
-            ),
-            Rule::PathScan => (errors(), const { NonZeroU32::new(20).unwrap() }),
-            Rule::LoginBruteforce => (errors(), const { NonZeroU32::new(10).unwrap() }),
-            Rule::Own(_) => return None,
-        };
-        let filter = match rule {
-            Rule::PathScan => Match {
-                statuses: statuses(&[404]),
-                ..Match::default()
-            },
-            Rule::LoginBruteforce => Match {
-                statuses: statuses(&[401, 403]),
-                paths: LOGIN_PATHS.iter().filter_map(|path| path.parse().ok()).collect(),
-                ..Match::default()
-            },
-            _ => Match::default(),
-        };
-        Some(Self {
-            rule,
-            counts,
-            filter,
-            distinct: (rule == Rule::PathScan).then_some(Distinct::Paths),
-            threshold: Threshold {
-                count,
-                window: Duration::from_secs(60),
-            },
-            ban: None,
-            action: Action::Ban,
-        })
+        presets::preset(rule)
     }
 
     /// The presets that are in force unless the operator says otherwise.
@@ -206,7 +150,27 @@ impl RuleConfig {
     /// Whether it counts all requests, so that sums of them will do.
     #[must_use]
     pub fn counts_all_requests(&self) -> bool {
-        self.counts == Counts::Requests && self.distinct.is_none() && self.filter.is_any()
+        self.counts == Counts::Requests
+            && self.distinct.is_none()
+            && self.filter.is_any()
+            && self.excluded.is_empty()
+    }
+
+    /// The single requests that it has to be told of.
+    pub fn asked(&self) -> impl Iterator<Item = Asked> {
+        let goes_by_requests = match self.counts {
+            Counts::Requests => !self.counts_all_requests(),
+            Counts::Aborted => true,
+            Counts::Errors | Counts::WafEvents(_) => false,
+        };
+        let own = goes_by_requests.then_some(&self.filter).into_iter();
+        let own = own.map(|filter| (filter, self.counts == Counts::Aborted));
+        let also = self.also.iter().map(|filter| (filter, false));
+        own.chain(also).map(|(filter, aborted)| Asked {
+            filter: filter.clone(),
+            aborted,
+            excluded: self.excluded.clone(),
+        })
     }
 
     /// What its findings count.
@@ -214,30 +178,42 @@ impl RuleConfig {
     pub const fn counted(&self) -> Counted {
         match (self.distinct, &self.counts) {
             (Some(Distinct::Paths), _) => Counted::Paths,
-            (None, Counts::Errors { .. }) => Counted::Errors,
+            (None, Counts::Errors) => Counted::Errors,
             (None, Counts::Requests) => Counted::Requests,
+            (None, Counts::Aborted) => Counted::Aborted,
             (None, Counts::WafEvents(_)) => Counted::WafEvents,
         }
     }
 
-    /// Whether a single answer counts; `blames` asks the outage guard about a 5xx.
-    pub(super) fn counts_answer(&self, request: &super::Request<'_>, blames: impl FnOnce() -> bool) -> bool {
-        let super::Request {
+    /// Whether a single answer counts; `blames` asks the outage guard about what a server or many clients may be to blame for.
+    pub(super) fn counts_answer(
+        &self,
+        request: &Request<'_>,
+        target: &Target<'_>,
+        blames: impl FnOnce() -> bool,
+    ) -> bool {
+        let Request {
             status,
             method,
-            path,
             host,
+            user_agent,
+            ..
         } = *request;
-        let guarded = match &self.counts {
-            Counts::Errors { excluded } if !(400..600).contains(&status) || excluded.contains(&status) => {
-                return false;
-            }
-            Counts::Errors { .. } => true,
-            Counts::Requests => !self.filter.statuses.is_empty(),
+        let is_of_kind = match &self.counts {
+            Counts::Errors => is_error(status),
+            Counts::Requests => true,
+            Counts::Aborted => is_aborted(status),
             Counts::WafEvents(_) => return false,
         };
-        let is_watched = guarded && (500..600).contains(&status);
-        self.filter.matches(status, method, path, host) && (!is_watched || blames())
+        let matches = |filter: &Match| filter.matches_target(status, method, target, host);
+        let goes_by_status = match is_of_kind && matches(&self.filter) {
+            true => self.counts != Counts::Requests || !self.filter.statuses.is_empty(),
+            false if self.also.iter().any(matches) => true,
+            false => return false,
+        };
+        let excludes = |exclusion: &Exclusion| exclusion.matches(status, method, target, host, user_agent);
+        let is_guarded = goes_by_status && (is_error(status) || is_aborted(status));
+        !self.excluded.iter().any(excludes) && (!is_guarded || blames())
     }
 }
 
@@ -258,12 +234,19 @@ mod tests {
         let units = [
             Counted::Errors,
             Counted::Requests,
+            Counted::Aborted,
             Counted::WafEvents,
             Counted::Paths,
         ];
         assert_eq!(
             units.map(|unit| unit.to_string()),
-            ["errors", "requests", "WAF events", "distinct paths"]
+            [
+                "errors",
+                "requests",
+                "aborted requests",
+                "WAF events",
+                "distinct paths"
+            ]
         );
     }
 
@@ -296,13 +279,6 @@ mod tests {
         assert_eq!(
             facts,
             expected.map(|(count, counted)| (count, counted.to_owned()))
-        );
-        assert_eq!(presets[3].filter.statuses.len(), 1);
-        assert_eq!(presets[4].filter.statuses.len(), 2);
-        assert_eq!(
-            presets[4].filter.paths.len(),
-            LOGIN_PATHS.len(),
-            "every path is a pattern"
         );
     }
 }

@@ -61,8 +61,12 @@ fn more_bans_than_a_share_of_the_clients_that_behave_are_suppressed() {
         config.ledger.share_from_sources = 20;
         config.ledger.max_share = Share::new(0.05).unwrap();
     });
-    for n in 0..22 {
-        rig.errors("edge-1", &format!("203.0.113.{n}"), 1);
+    for (n, letter) in ('a'..='v').enumerate() {
+        let client = format!("203.0.113.{n}");
+        let mut batch = rig.batch("edge-1", vec![error(&client, NOW)]);
+        // An error that all get counts against nobody.
+        batch.events[0].path = format!("/{letter}");
+        rig.telemetry(&client, batch);
     }
     rig.found(CLIENT);
     let effects = rig.errors("edge-1", OTHER_CLIENT, 50);

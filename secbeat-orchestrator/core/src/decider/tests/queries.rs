@@ -148,5 +148,5 @@ fn edges_have_to_report_one_by_one_what_a_rule_counts_of_all_requests() {
         });
     });
     assert_eq!(rig.decider.interest(), Interest::of([filter]));
-    assert_eq!(Rig::new().decider.interest(), Interest::of([]));
+    assert_eq!(Rig::new().decider.interest(), Interest::default());
 }

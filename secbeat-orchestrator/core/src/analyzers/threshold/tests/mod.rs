@@ -1,11 +1,17 @@
 //! Behaviour of the whole detector.
 
+mod guard;
+mod naive_guard;
 mod oracle;
+mod outages;
 mod rules;
 
 use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
-use secbeat_common::wire::{Layer, LearnedFrom, Scope, Severity, WafEvent, WafOutcome, WafRule};
+use secbeat_common::{
+    rules::{Exclusion, Match},
+    wire::{Layer, LearnedFrom, Scope, Severity, WafEvent, WafOutcome, WafRule},
+};
 
 use super::*;
 use crate::analyzers::{Finding, Why};
@@ -239,6 +245,7 @@ fn a_tally_is_judged_as_a_whole() {
     let mut detector = Detector::new(DetectConfig::default());
     let tally = |requests| Tally {
         requests,
+        errors: 0,
         server_errors: 0,
     };
     assert_eq!(detector.observe_requests(at(source(7), START), tally(900)), None);
@@ -279,16 +286,23 @@ fn an_answer_that_crosses_both_thresholds_is_an_error_flood_and_empties_both_win
 #[test]
 fn only_counted_statuses_are_errors() {
     let mut config = config(&[(Rule::ErrorFlood, threshold(1, 1000))]);
-    config.rules[0].counts = Counts::Errors { excluded: vec![404] };
+    config.rules[0].excluded = vec![Exclusion {
+        filter: Match {
+            statuses: vec!["404".parse().unwrap()],
+            ..Match::default()
+        },
+        ..Exclusion::default()
+    }];
     let mut detector = Detector::new(config);
-    for code in [0, 100, 200, 301, 399, 404, 600, 65535] {
+    // 499 and 0: the client gave up.
+    for code in [0, 100, 200, 301, 304, 399, 404, 499, 600, 65535] {
         assert_eq!(
             detector.observe_event(at(source(7), START), &status(code)),
             None,
             "{code}"
         );
     }
-    for code in [400, 403, 429, 444, 499] {
+    for code in [400, 403, 429, 444, 498] {
         assert!(
             detector
                 .observe_event(at(source(7), START), &status(code))
@@ -404,11 +418,9 @@ fn the_unban_of_a_network_holds_for_whoever_is_seen_in_it_only_later() {
     let net = Prefix::new(source(7).addr(), 31).unwrap();
     // As when a partition is read again from before the unban.
     detector.forget(net, START + 100);
-    let mut error = |n, at_ms| {
-        detector
-            .observe_event(at(source(n), at_ms), &status(404))
-            .is_some()
-    };
+    // Each source has errors of its own, since an error that all get counts against nobody.
+    let of = |n: u32| status(400 + n as u16);
+    let mut error = |n, at_ms| detector.observe_event(at(source(n), at_ms), &of(n)).is_some();
     let times = [START + 98, START + 99, START + 100, START + 101, START + 102];
     assert_eq!(
         times.map(|at_ms| error(7, at_ms)),
@@ -421,11 +433,7 @@ fn the_unban_of_a_network_holds_for_whoever_is_seen_in_it_only_later() {
     detector.cleanup(START + 100);
     let found = |detector: &mut Detector, n| {
         let times = [START + 99, START + 100];
-        times.map(|at_ms| {
-            detector
-                .observe_event(at(source(n), at_ms), &status(404))
-                .is_some()
-        })
+        times.map(|at_ms| detector.observe_event(at(source(n), at_ms), &of(n)).is_some())
     };
     assert_eq!(found(&mut detector, 6), [false, false], "may still come");
     detector.cleanup(START + 101);
@@ -478,11 +486,12 @@ fn a_flood_of_unique_addresses_does_not_push_out_a_source_about_to_cross() {
     }
     for n in 1..=20_000 {
         let now = START + 50 + i64::from(n) / 10;
-        detector.observe_event(at(source(n), now), &status(404));
+        detector.observe_event(at(source(n), now), &status(403));
         detector.observe_requests(
             at(source(n), now),
             Tally {
                 requests: 1,
+                errors: 0,
                 server_errors: 0,
             },
         );

@@ -3,9 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
-use secbeat_common::rules::Match;
 
-use super::*;
+use super::{naive_guard::NaiveGuard, *};
 
 /// Keeps everything and counts by hand. Times in milliseconds.
 #[derive(Default)]
@@ -15,7 +14,7 @@ struct Naive {
     peers: HashMap<Prefix, Vec<i64>>,
     ignore_before: HashMap<Prefix, i64>,
     ignore_forwarded_before: HashMap<Prefix, i64>,
-    answers: Vec<(Sighting, bool)>,
+    guard: NaiveGuard,
 }
 
 #[derive(Default)]
@@ -41,28 +40,6 @@ impl Log {
 }
 
 impl Naive {
-    fn blames(&self, sighting: Sighting) -> bool {
-        let here = || {
-            self.answers
-                .iter()
-                .filter(|(s, _)| s.upstream == sighting.upstream)
-        };
-        let second = |s: &Sighting| s.at_ms.div_euclid(1000);
-        let latest = here()
-            .map(|(s, _)| second(s))
-            .max()
-            .unwrap_or(i64::MIN)
-            .max(second(&sighting));
-        let others = || here().filter(|(s, _)| s.source != sighting.source && second(s) > latest - 10);
-        let failed = others().filter(|(_, failed)| *failed).count();
-        others().count() >= 1 && 2 * failed < others().count()
-    }
-
-    fn note_answers(&mut self, sighting: Sighting, requests: u32, server_errors: u32) {
-        self.answers
-            .extend((0..requests).map(|n| (sighting, n < server_errors)));
-    }
-
     /// Whether a single answer counts for `rule`.
     fn counts(&self, rule: &RuleConfig, sighting: Sighting, request: &Request<'_>) -> bool {
         let Request {
@@ -70,16 +47,29 @@ impl Naive {
             method,
             path,
             host,
+            user_agent,
         } = *request;
-        let (is_failure, is_error) = ((500..600).contains(&status), (400..600).contains(&status));
-        rule.filter.matches(status, method, path, host)
-            && match &rule.counts {
-                Counts::Errors { excluded } => {
-                    is_error && !excluded.contains(&status) && (!is_failure || self.blames(sighting))
-                }
-                Counts::Requests => rule.filter.statuses.is_empty() || !is_failure || self.blames(sighting),
-                Counts::WafEvents(_) => false,
-            }
+        let is_failure = (400..600).contains(&status) || status == 0;
+        let is_aborted = status == 499 || status == 0;
+        let counts = match &rule.counts {
+            Counts::Errors => is_failure && !is_aborted,
+            Counts::Aborted => is_aborted,
+            Counts::Requests => true,
+            Counts::WafEvents(_) => return false,
+        };
+        let counts = counts && rule.filter.matches(status, method, path, host);
+        let also = rule
+            .also
+            .iter()
+            .any(|also| also.matches(status, method, path, host));
+        let excluded = rule.excluded.iter().any(|Exclusion { filter, user_agents }| {
+            filter.matches(status, method, path, host)
+                && (user_agents.is_empty() || user_agents.iter().any(|part| part.matches(user_agent)))
+        });
+        let by_status = !counts || rule.counts != Counts::Requests || !rule.filter.statuses.is_empty();
+        (counts || also)
+            && !excluded
+            && !(by_status && is_failure && self.guard.holds(sighting, status, path))
     }
 
     /// `n` events of `path` under the rules that are `asked`.
@@ -182,7 +172,7 @@ impl Naive {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Event(Request<'static>),
-    Requests { requests: u32, server_errors: u32 },
+    Requests(Tally),
     Answer(Request<'static>),
     Waf { counts: bool },
     Ban { ms: i64, layer: Layer },
@@ -190,29 +180,31 @@ enum Step {
     Cleanup,
 }
 
-const PATHS: [&str; 4] = ["/a", "/login", "/login/b", "/c"];
+const PATHS: [&str; 6] = ["/a", "/login", "/login/b", "/c", "/x/1.js", "/x/y/2.js"];
 
 fn any_request() -> impl Strategy<Value = Request<'static>> {
-    let status = prop::sample::select(vec![200u16, 404, 404, 403, 500, 503]);
+    let status = prop::sample::select(vec![200u16, 404, 404, 404, 403, 500, 503, 499, 0]);
     let method = prop::sample::select(vec!["GET", "POST"]);
     let host = prop::sample::select(vec!["example.org", "www.example.org"]);
-    (status, method, prop::sample::select(&PATHS[..]), host).prop_map(|(status, method, path, host)| {
-        Request {
-            status,
-            method,
-            path,
-            host,
-        }
+    let agent = prop::sample::select(vec!["curl/8", "Mozilla/5.0"]);
+    let path = prop::sample::select(&PATHS[..]);
+    (status, method, path, host, agent).prop_map(|(status, method, path, host, user_agent)| Request {
+        status,
+        method,
+        path,
+        host,
+        user_agent,
     })
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => any_request().prop_map(Step::Event),
-        6 => (0..4u32, 0..4u32).prop_map(|(requests, server_errors)| Step::Requests {
+        6 => (0..4u32, 0..4u32, 0..4u32).prop_map(|(requests, errors, server_errors)| Step::Requests(Tally {
             requests,
-            server_errors: server_errors.min(requests),
-        }),
+            errors: errors.min(requests),
+            server_errors: server_errors.min(errors).min(requests),
+        })),
         12 => any_request().prop_map(Step::Answer),
         8 => prop::bool::weighted(0.8).prop_map(|counts| Step::Waf { counts }),
         1 => (0..3000i64, prop_oneof![Just(Layer::Kernel), Just(Layer::L7)])
@@ -236,7 +228,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Told>> {
     let advance = prop_oneof![4 => Just(0i64), 8 => 0..200i64, 3 => -900..0i64, 1 => -6000..6000i64];
     let again = prop::bool::weighted(0.05);
     prop::collection::vec(
-        (0..4u32, 0..2u32, advance, learned_from, any_step(), again),
+        (0..6u32, 0..2u32, advance, learned_from, any_step(), again),
         1..250,
     )
 }
@@ -245,7 +237,7 @@ fn any_filter() -> impl Strategy<Value = Match> {
     let lists = (
         prop::sample::select(vec!["", "404", "403-503", "200-299"]),
         prop::sample::select(vec!["", "", "POST"]),
-        prop::sample::select(vec!["", "", "/login", "/c*"]),
+        prop::sample::select(vec!["", "", "/login", "/c*", "*.js"]),
         prop::sample::select(vec!["", "", "*.example.org"]),
     );
     fn list<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> Vec<T> {
@@ -263,24 +255,44 @@ fn any_filter() -> impl Strategy<Value = Match> {
 /// Rules of every kind in any order, the presets among them.
 fn any_rules() -> impl Strategy<Value = Vec<RuleConfig>> {
     let counts = prop_oneof![
-        Just(Counts::Errors { excluded: Vec::new() }),
-        Just(Counts::Errors { excluded: vec![403] }),
+        Just(Counts::Errors),
+        Just(Counts::Errors),
+        Just(Counts::Aborted),
         Just(Counts::Requests),
         Just(Counts::WafEvents(WafFilter::default())),
     ];
+    let excluded =
+        (any_filter(), prop::sample::select(vec!["", "curl", "moz"])).prop_map(|(filter, agent)| Exclusion {
+            filter,
+            user_agents: Some(agent)
+                .filter(|agent| !agent.is_empty())
+                .map(|agent| agent.parse().unwrap())
+                .into_iter()
+                .collect(),
+        });
     let own = (
         counts,
-        any_filter(),
+        (
+            any_filter(),
+            prop::collection::vec(any_filter(), 0..2),
+            prop::collection::vec(excluded, 0..2),
+        ),
         prop::option::weighted(0.3, Just(Distinct::Paths)),
         (1..6u32, 1..2500u64),
         prop_oneof![2 => Just(Action::Ban), 1 => Just(Action::Observe)],
     );
     let own = own.prop_map(
-        |(counts, filter, distinct, (count, window_ms), action)| RuleConfig {
+        |(counts, (filter, also, excluded), distinct, (count, window_ms), action)| RuleConfig {
             rule: Rule::ErrorFlood,
             filter: match counts {
                 Counts::WafEvents(_) => Match::default(),
                 _ => filter,
+            },
+            // One without conditions would count all there is.
+            also: also.into_iter().filter(|also| !also.is_any()).collect(),
+            excluded: match counts {
+                Counts::WafEvents(_) => Vec::new(),
+                _ => excluded,
             },
             counts,
             distinct,
@@ -334,24 +346,33 @@ proptest! {
             clock = clock.max(sighting.at_ms);
             // What was looked up may be gone, and somebody else be in its place, when its event comes.
             if index % 5 == 0 {
-                detector.expect((0..4).map(source));
+                detector.expect((0..6).map(source));
             }
             let Sighting { source, at_ms, .. } = sighting;
             let of_sums = || config.rules.iter().map(RuleConfig::counts_all_requests);
             let (got, expected) = match step {
                 Step::Event(request) => {
+                    naive.guard.note(sighting, request.status, request.path);
                     let asked: Vec<_> = config.rules.iter()
                         .map(|rule| !rule.counts_all_requests() && naive.counts(rule, sighting, &request)).collect();
                     let expected = naive.observe(&config, sighting, &asked, 1, request.path);
                     (detector.observe_event(sighting, &request), expected)
                 }
-                Step::Requests { requests, server_errors } => {
-                    naive.note_answers(sighting, requests, server_errors);
+                Step::Requests(tally) => {
+                    naive.guard.record(sighting, tally);
+                    let requests = tally.requests;
                     let expected = naive.observe(&config, sighting, &of_sums().collect::<Vec<_>>(), requests, "");
-                    (detector.observe_requests(sighting, Tally { requests, server_errors }), expected)
+                    (detector.observe_requests(sighting, tally), expected)
                 }
                 Step::Answer(request) => {
-                    naive.note_answers(sighting, 1, u32::from(request.status >= 500));
+                    let is_error = request.status >= 400 && request.status != 499;
+                    let tally = Tally {
+                        requests: 1,
+                        errors: u32::from(is_error),
+                        server_errors: u32::from(request.status >= 500),
+                    };
+                    naive.guard.record(sighting, tally);
+                    naive.guard.note(sighting, request.status, request.path);
                     let asked: Vec<_> =
                         config.rules.iter().map(|rule| naive.counts(rule, sighting, &request)).collect();
                     let expected = naive.observe(&config, sighting, &asked, 1, request.path);

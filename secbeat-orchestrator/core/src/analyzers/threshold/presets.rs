@@ -1,0 +1,162 @@
+//! The rules that SecBeat ships.
+
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
+
+use secbeat_common::rules::{Exclusion, Match};
+
+use super::{Action, Counts, Distinct, Rule, RuleConfig, Threshold, WafFilter};
+
+/// Paths on which common software refuses a wrong password with an error.
+const LOGIN_PATHS: &[&str] = &[
+    "*/login",
+    "*/login.php",
+    "*/signin",
+    "*/sign-in",
+    "*/sign_in",
+    "/session",
+    "/sessions",
+    "/auth",
+    "/oauth",
+    "/api/auth",
+    "*/wp-login.php",
+    "*/xmlrpc.php",
+    "*/administrator",
+    "*/phpmyadmin",
+];
+/// 422 is the answer of Laravel and of Rails, 429 of what counts failed logins itself, as Nextcloud.
+const LOGIN_REFUSED: &[&str] = &["401", "403", "422", "429"];
+/// Paths on which a failed login is a POST answered 200, with the form again, and a good one is redirected: WordPress, Drupal and
+/// Gitea, Joomla, Django, Devise.
+const LOGIN_FORMS: &[&str] = &[
+    "*/wp-login.php",
+    "*/xmlrpc.php",
+    "*/user/login",
+    "*/administrator/index.php",
+    "*/admin/login",
+    "*/accounts/login",
+    "*/users/sign_in",
+];
+
+/// Methods of WebDAV, CalDAV and CardDAV (RFC 4918, 3253, 4791, 5323).
+const DAV_METHODS: &[&str] = &[
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "MKCALENDAR",
+    "ACL",
+];
+const DAV_PATHS: &[&str] = &[
+    "*/remote.php/dav",
+    "*/remote.php/webdav",
+    "*/remote.php/caldav",
+    "*/remote.php/carddav",
+    "*/dav",
+    "*/webdav",
+    "*/caldav",
+    "*/carddav",
+    "*/dav.php",
+    "*/caldav.php",
+    "*/radicale",
+    "*/.well-known/caldav",
+    "*/.well-known/carddav",
+];
+
+/// The rule as it is shipped; `None` for one of the operator's own.
+pub(super) fn preset(rule: Rule) -> Option<RuleConfig> {
+    let (counts, count) = match rule {
+        Rule::ErrorFlood => (Counts::Errors, const { NonZeroU32::new(50).unwrap() }),
+        Rule::RequestFlood => (Counts::Requests, const { NonZeroU32::new(1000).unwrap() }),
+        Rule::WafFlood => (
+            Counts::WafEvents(WafFilter::default()),
+            const { NonZeroU32::new(5).unwrap() },
+        ),
+        Rule::PathScan => (Counts::Errors, const { NonZeroU32::new(20).unwrap() }),
+        Rule::LoginBruteforce => (Counts::Errors, const { NonZeroU32::new(10).unwrap() }),
+        Rule::Own(_) => return None,
+    };
+    Some(RuleConfig {
+        rule,
+        counts,
+        filter: match rule {
+            Rule::PathScan => filter(&["404"], &[], &[]),
+            Rule::LoginBruteforce => filter(LOGIN_REFUSED, &[], LOGIN_PATHS),
+            _ => Match::default(),
+        },
+        also: match rule {
+            Rule::LoginBruteforce => vec![filter(&["200"], &["POST"], LOGIN_FORMS)],
+            _ => Vec::new(),
+        },
+        excluded: match rule {
+            Rule::ErrorFlood | Rule::PathScan => harmless(),
+            _ => Vec::new(),
+        },
+        distinct: (rule == Rule::PathScan).then_some(Distinct::Paths),
+        threshold: Threshold {
+            count,
+            window: Duration::from_secs(60),
+        },
+        ban: None,
+        action: Action::Ban,
+    })
+}
+
+/// Errors that well-behaved programs get in numbers, and that tell a prober nothing.
+fn harmless() -> Vec<Exclusion> {
+    let filters = [
+        // Clients of DAV ask without a password first, each time, and whether something is there before they make or delete it.
+        filter(&["401", "404"], DAV_METHODS, &[]),
+        filter(&["401", "404"], &[], DAV_PATHS),
+        // Developer tools ask for the source map of every script.
+        filter(&["404"], &[], &["*.map"]),
+        // Container registries: a push asks for each layer whether it is there, and without a token first.
+        filter(&["401", "404"], &[], &["/v2/*/blobs", "/v2/*/manifests"]),
+        filter(&["401"], &[], &["/v2"]),
+    ];
+    let excluded = |filter| Exclusion {
+        filter,
+        ..Exclusion::default()
+    };
+    filters.into_iter().map(excluded).collect()
+}
+
+fn filter(statuses: &[&str], methods: &[&str], paths: &[&str]) -> Match {
+    Match {
+        statuses: list(statuses),
+        methods: list(methods),
+        paths: list(paths),
+        hosts: Vec::new(),
+    }
+}
+
+/// What the texts say; a test holds that each says something.
+fn list<T: FromStr>(texts: &[&str]) -> Vec<T> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::rules::{Method, PathPattern};
+
+    use super::*;
+
+    #[test]
+    fn every_text_says_something() {
+        for paths in [LOGIN_PATHS, LOGIN_FORMS, DAV_PATHS] {
+            assert_eq!(list::<PathPattern>(paths).len(), paths.len());
+        }
+        assert_eq!(list::<Method>(DAV_METHODS).len(), DAV_METHODS.len());
+        let login = preset(Rule::LoginBruteforce).unwrap();
+        assert_eq!(login.filter.statuses.len(), 4);
+        let statuses: Vec<_> = harmless()
+            .iter()
+            .map(|exclusion| exclusion.filter.statuses.len())
+            .collect();
+        assert_eq!(statuses, [2, 2, 1, 2, 1]);
+    }
+}
