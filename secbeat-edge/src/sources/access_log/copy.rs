@@ -12,8 +12,17 @@ use super::{
 /// Bytes compared at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Where to go on in `copy`, if it holds what was read of `log` up to `mark`, or begins as that did. What `log` and `copy`
-/// both hold beyond is read in `log`.
+/// Where to go on in a log and in its copy.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shared {
+    /// Behind all whole lines that the copy has, too.
+    pub(super) log: Mark,
+    /// Behind what was read of the log.
+    pub(super) copy: Mark,
+}
+
+/// Where to go on if `copy` holds what was read of `log` up to `mark`, or begins as that did. What both hold beyond is read
+/// in the copy: the log may be gone after a restart.
 ///
 /// A server that begins a new log writes the same line again if a client asks for the same within a second. So fewer signs
 /// are enough where `log` was deleted, as a copy that is renamed does it, than where a rotation keeps it.
@@ -21,29 +30,35 @@ const CHUNK: usize = 64 * 1024;
 /// # Errors
 ///
 /// Those of reading.
-pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<Mark>> {
+pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<Shared>> {
     let is_deleted = log.metadata()?.nlink() == 0;
     let shared = mark.offset.min(copy.metadata()?.len());
-    let (log_at, copy_at) = if begin_alike(log, copy, shared)? {
+    let copy_at = if begin_alike(log, copy, shared)? {
         if !is_deleted && !is_telling(&Mark::at(copy, shared, false)?.tail) {
             return Ok(None);
         }
-        (shared, shared)
+        shared
     } else if is_deleted && let Some(end) = end_of_tail(copy, mark)? {
-        (mark.offset, end)
+        end
     } else {
         return Ok(None);
     };
-    let more = shared_lines(log, log_at, copy, copy_at)?;
-    let offset = copy_at + more;
-    if more == 0 && copy_at < mark.offset && copy_at == shared {
+    if shared < mark.offset && copy_at == shared {
         // A copy of a part, which may end within a line.
-        return end_of_lines(copy, copy_at);
+        return Ok(end_of_lines(copy, copy_at)?.map(|copy| Shared {
+            log: mark.clone(),
+            copy,
+        }));
     }
-    if offset == 0 {
+    let more = shared_lines(log, mark.offset, copy, copy_at)?;
+    if mark.offset + more == 0 {
         return Ok(None);
     }
-    Mark::at(copy, offset, mark.passing_over && more == 0).map(Some)
+    let in_line = mark.passing_over;
+    Ok(Some(Shared {
+        log: Mark::at(log, mark.offset + more, in_line && more == 0)?,
+        copy: Mark::at(copy, copy_at, in_line)?,
+    }))
 }
 
 /// Where to go on in `file`, which was read up to `mark` and then written anew, if it holds what was read last.

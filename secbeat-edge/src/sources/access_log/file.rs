@@ -266,13 +266,20 @@ impl LogFile {
         is_rewritten
     }
 
-    /// Where to go on in `other`, if that is a copy of this file, whole or without its first lines.
+    /// Leaves to `other`, if that is a copy of this file, whole or without its first lines, what both hold and is not yet
+    /// read. Returns where to go on there.
     ///
     /// # Errors
     ///
     /// Those of reading.
-    pub(super) fn go_on_in(&self, other: &File) -> io::Result<Option<Mark>> {
-        copy::of_log(&self.file, &self.mark, other)
+    pub(super) fn leave_to(&mut self, other: &File) -> io::Result<Option<Mark>> {
+        let Some(shared) = copy::of_log(&self.file, &self.mark, other)? else {
+            return Ok(None);
+        };
+        self.has_copy = true;
+        self.saved = None;
+        self.mark = shared.log;
+        Ok(Some(shared.copy))
     }
 }
 

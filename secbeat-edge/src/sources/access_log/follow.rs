@@ -172,9 +172,8 @@ impl Follower {
     /// Where to go on in a file that has taken the name of `before`, if it is a copy of that.
     fn go_on_in(&mut self, before: FileId, opened: &Opened) -> Option<Mark> {
         let at = self.position(before)?;
-        let mark = self.files[at].go_on_in(&opened.file).ok().flatten()?;
+        let mark = self.files[at].leave_to(&opened.file).ok().flatten()?;
         debug!(file = %opened.path.display(), from = mark.offset, "a log was replaced by a copy of itself");
-        self.files[at].has_copy = true;
         Some(mark)
     }
 
@@ -224,6 +223,16 @@ impl Follower {
             let Some(Opened { file, metadata, path }) = sibling.open() else {
                 continue;
             };
+            // A copy that was moved away before it was seen in the place of the log.
+            let mut gone = self
+                .files
+                .iter_mut()
+                .filter(|log| !log.has_copy && log.is_deleted().unwrap_or(false));
+            if let Some(mark) = gone.find_map(|log| log.leave_to(&file).ok().flatten()) {
+                known.insert(birth);
+                self.add(LogFile::new(&path, file, &metadata, mark).into_replaced());
+                continue;
+            }
             let file = LogFile::new(&path, file, &metadata, Mark::default());
             match self.judge(&file) {
                 Judged::NotYet => {}

@@ -1,7 +1,7 @@
 //! The start: takes up what a checkpoint says, whatever happened to the files since.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::File,
     path::PathBuf,
     sync::atomic::Ordering::Relaxed,
@@ -46,7 +46,7 @@ impl Follower {
         };
         let was_read = saved.is_some();
         let saved = saved.unwrap_or_default();
-        let mut copied = HashSet::new();
+        let mut copied = HashMap::new();
         for path in follower.paths() {
             let Some(opened) = follower.open(&path) else {
                 continue;
@@ -67,13 +67,11 @@ impl Follower {
                         follower.find_rest(&known.path, &known.mark, true);
                         Mark::default()
                     }),
-                None if was_read => match copy_of(&saved, &opened) {
-                    Some((original, mark)) => {
-                        copied.insert(original);
-                        mark
-                    }
-                    None => Mark::default(),
-                },
+                None if was_read => {
+                    let (originals, mark) = copy_of(&saved, &opened);
+                    copied.extend(originals);
+                    mark
+                }
                 None if start == Start::Beginning => Mark::default(),
                 None => {
                     end_mark(&opened.file, opened.metadata.len(), &mut follower.buffer).unwrap_or_default()
@@ -82,7 +80,7 @@ impl Follower {
             let Opened { file, metadata, path } = opened;
             follower.add(LogFile::new(&path, file, &metadata, mark).with_backlog());
         }
-        follower.find_moved(&saved, &copied);
+        follower.find_moved(&saved, copied);
         if was_read {
             follower.find_missed_since(&saved);
         }
@@ -92,18 +90,19 @@ impl Follower {
         follower
     }
 
-    /// Finds files of the checkpoint that have other names now. Of those that were replaced by a copy, nothing is looked for
-    /// but themselves.
-    fn find_moved(&mut self, saved: &Saved, copied: &HashSet<FileId>) {
+    /// Finds files of the checkpoint that have other names now. What there is of those that were `copied` is known.
+    fn find_moved(&mut self, saved: &Saved, mut copied: HashMap<FileId, Option<LogFile>>) {
         for known in &saved.files {
             if self.position(known.id).is_some() {
                 continue;
             }
-            let has_copy = copied.contains(&known.id);
-            if let Some(mut file) = moved(known) {
-                file.has_copy = has_copy;
+            if let Some(original) = copied.remove(&known.id) {
+                if let Some(file) = original {
+                    self.add(file.with_backlog().into_replaced());
+                }
+            } else if let Some(file) = moved(known) {
                 self.add(file.with_backlog().into_replaced());
-            } else if !has_copy && !self.find_rest(&known.path, &known.mark, true) {
+            } else if !self.find_rest(&known.path, &known.mark, true) {
                 info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
             }
         }
@@ -142,15 +141,20 @@ fn moved(known: &SavedFile) -> Option<LogFile> {
     Some(LogFile::new(&path, file, &metadata, mark))
 }
 
-/// The file of a checkpoint that was replaced by a copy of itself, and where to go on in that.
-fn copy_of(saved: &Saved, copy: &Opened) -> Option<(FileId, Mark)> {
-    let mut originals = saved.files.iter().filter(|known| known.path == copy.path);
-    originals.find_map(|known| {
-        let mark = match moved(known) {
-            Some(original) => original.go_on_in(&copy.file),
+/// The files of a checkpoint that were replaced by copies of themselves, of which `copy` is the last one, and where to go on
+/// in that: where the last of them was left.
+fn copy_of(saved: &Saved, copy: &Opened) -> (HashMap<FileId, Option<LogFile>>, Mark) {
+    let (mut originals, mut last) = (HashMap::new(), Mark::default());
+    for known in saved.files.iter().filter(|known| known.path == copy.path) {
+        let mut original = moved(known);
+        let mark = match &mut original {
+            Some(original) => original.leave_to(&copy.file),
             None => known.mark.find_in(&copy.file),
         };
-        let mark = mark.ok().flatten().filter(|mark| mark.offset > 0)?;
-        Some((known.id, mark))
-    })
+        if let Ok(Some(mark)) = mark {
+            originals.insert(known.id, original);
+            last = mark;
+        }
+    }
+    (originals, last)
 }

@@ -1,5 +1,7 @@
 //! Logs that are replaced by a copy of themselves, as by rsync, `sed -i` and editors.
 
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
 
 /// Replaces a log by what `change` makes of its lines, as rsync does.
@@ -21,8 +23,7 @@ fn ten() -> Vec<String> {
 }
 
 fn log_ten(lab: &Lab) {
-    let ten = ten();
-    lab.log("a.log", &ten.iter().map(String::as_str).collect::<Vec<_>>());
+    lab.log("a.log", &texts(&ten()));
 }
 
 fn stored(follower: &mut Follower) -> Saved {
@@ -83,7 +84,7 @@ fn what_original_and_copy_both_hold_is_read_once_and_both_are_heard() {
     replace(&lab, "a.log", more(&["/5"]));
     // Its writer does not know yet that it was replaced.
     write(&original, &["/4"]);
-    assert_eq!(lab.read(&mut follower), ["/2", "/3", "/4", "/5"]);
+    assert_eq!(lab.read(&mut follower), ["/4", "/2", "/3", "/5"]);
     write(&original, &["/6"]);
     lab.log("a.log", &["/7"]);
     assert_eq!(lab.read(&mut follower), ["/6", "/7"]);
@@ -200,4 +201,88 @@ fn a_rotation_while_one_client_asks_for_the_same_all_the_time_loses_nothing() {
     assert_eq!(lab.read(&mut follower).len(), 0, "truncated");
     append(&lab.path("a.log")).write_all(text.as_bytes()).unwrap();
     assert_eq!(lab.read(&mut follower).len(), 100, "written again");
+}
+
+/// What may become of a log, with so many new lines.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Append(usize),
+    /// By a copy with more lines.
+    Replace(usize),
+    /// By a copy, to which lines come then.
+    ReplaceAndAppend(usize),
+    Rotate(usize),
+    /// The daemon, while the log is replaced.
+    Restart(usize),
+    Look,
+    Read,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let with_lines: Vec<fn(usize) -> Change> = vec![
+        Change::Append,
+        Change::Replace,
+        Change::ReplaceAndAppend,
+        Change::Rotate,
+        Change::Restart,
+    ];
+    prop_oneof![
+        3 => (proptest::sample::select(with_lines), 0..4_usize).prop_map(|(change, lines)| change(lines)),
+        1 => Just(Change::Look),
+        1 => Just(Change::Read),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_becomes_of_a_log_each_line_is_read_once(changes in vec(change(), 1..30)) {
+        let mut lab = Lab::new("a.log", "");
+        lab.log("a.log", &[]);
+        let mut follower = lab.start(None);
+        let (mut written, mut read) = (Vec::new(), Vec::new());
+        for (step, change) in changes.into_iter().enumerate() {
+            let new = |lines: usize| -> Vec<String> { (0..lines).map(|n| format!("/{step}-{n}")).collect() };
+            let mut lines = Vec::new();
+            match change {
+                Change::Append(count) => {
+                    lines = new(count);
+                    lab.log("a.log", &texts(&lines));
+                }
+                Change::Replace(count) => {
+                    lines = new(count);
+                    replace(&lab, "a.log", more(&texts(&lines)));
+                }
+                Change::ReplaceAndAppend(count) => {
+                    lines = new(count);
+                    replace(&lab, "a.log", |_| {});
+                    lab.log("a.log", &texts(&lines));
+                }
+                Change::Rotate(count) => {
+                    lines = new(count);
+                    lab.rename("a.log", &format!("a.log.{step}"));
+                    lab.log("a.log", &texts(&lines));
+                }
+                Change::Restart(count) => {
+                    lines = new(count);
+                    // A checkpoint comes after a look.
+                    follower.look();
+                    let saved = stored(&mut follower);
+                    replace(&lab, "a.log", more(&texts(&lines)));
+                    follower = lab.start(Some(saved));
+                }
+                Change::Look => follower.look(),
+                Change::Read => read.extend(lab.read_only(&mut follower)),
+            }
+            written.extend(lines);
+        }
+        read.extend(lab.read(&mut follower));
+        read.extend(lab.read(&mut follower));
+        read.sort();
+        written.sort();
+        prop_assert_eq!(read, written);
+    }
+}
+
+fn texts(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).collect()
 }
