@@ -3,7 +3,7 @@
 use secbeat_common::wire::{Severity, WafBatch, WafEvent, WafOutcome, WafRule};
 
 use super::*;
-use crate::telemetry::EdgeTelemetry;
+use crate::{analyzers::Excused, telemetry::EdgeTelemetry};
 
 fn edge_telemetry(rig: &mut Rig) -> EdgeTelemetry {
     let edges = rig.decider.stats(rig.now).edges;
@@ -108,6 +108,46 @@ fn how_an_upstream_does_now_says_nothing_of_late_failures() {
     assert_eq!(rig.decider.stats(rig.now).excused, 50);
     let live = rig.batch("edge-1", failures(CLIENT, NOW, 50));
     assert_eq!(written(&rig.telemetry(CLIENT, live)).len(), 1);
+}
+
+#[test]
+fn a_deploy_that_lost_its_assets_bans_no_visitor_of_a_live_site_and_a_scanner_is_banned() {
+    let mut rig = Rig::ready();
+    let mut reported = |rig: &mut Rig, client: &str, paths: &[String]| {
+        let at_ms = rig.now.wall_ms;
+        let event = |path: &String| TelemetryEvent {
+            path: path.clone(),
+            ..error(client, at_ms)
+        };
+        let mut batch = rig.batch("edge-1", paths.iter().map(event).collect());
+        let errors = u32::try_from(paths.len()).unwrap();
+        batch.counts = vec![SourceCount {
+            errors,
+            ..requests(client, at_ms, errors + 1)
+        }];
+        written(&rig.telemetry(client, batch)).len()
+    };
+    let mut bans = (0, 0);
+    for second in 0..20 {
+        for visitor in 0..30 {
+            let paths: Vec<_> = (0..6).map(|n| format!("/assets/{second}-{n}.js")).collect();
+            bans.0 += reported(&mut rig, &format!("198.51.100.{visitor}"), &paths);
+        }
+        let paths: Vec<_> = (0..6).map(|n| format!("/backup-{second}-{n}.zip")).collect();
+        bans.1 += reported(&mut rig, "203.0.113.99", &paths);
+        rig.pass(1_000);
+    }
+    assert_eq!(bans, (0, 1));
+    let excused = rig
+        .decider
+        .explain("198.51.100.7".parse().unwrap(), rig.now)
+        .excused;
+    let expected = Excused {
+        count: 120,
+        status: 404,
+        at_ms: NOW + 19_000,
+    };
+    assert_eq!(excused, Some(expected));
 }
 
 fn waf_batch(client: &str, at_ms: i64, n: usize) -> WafBatch {
