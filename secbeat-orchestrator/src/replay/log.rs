@@ -180,6 +180,11 @@ impl Opened {
                     show(&line).map_err(ReplayError::Write)?;
                 }
                 Err(reason) => {
+                    if let (Line::Text(text), LogError::Header) = (line, &reason)
+                        && let Ok(learned) = self.format.after_header(text)
+                    {
+                        self.format = learned;
+                    }
                     self.texts += u64::from(reason != LogError::Empty);
                     reading.rejects(&self.name, self.number, reason);
                 }

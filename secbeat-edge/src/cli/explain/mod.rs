@@ -136,13 +136,18 @@ fn explain_as(
     if args.output == Output::Table {
         writeln!(output, "read as {formats}")?;
     }
-    let formats = formats.clone().with_time_zone(&args.time_zone);
+    let mut formats = formats.clone().with_time_zone(&args.time_zone);
     let mut lines = Lines::new(input);
     while let Some(line) = lines.next_line()? {
         let parsed = match line {
             Line::Text(text) => formats.parse(text),
             Line::TooLong => Err(LogError::TooLong),
         };
+        if let (Line::Text(text), Err(LogError::Header)) = (line, &parsed)
+            && let Ok(learned) = formats.after_header(text)
+        {
+            formats = learned;
+        }
         summary.lines += 1;
         summary.understood += u64::from(parsed.is_ok());
         match args.output {
@@ -243,7 +248,7 @@ mod tests {
     use super::*;
 
     const LOG: &str = "203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] \"GET /\u{1b}[2J HTTP/1.1\" 404 125 \"-\" \"curl\"\n\
-                       www.example.org 2001:db8::7 - - [10/Oct/2023:11:06:57 +0200] \"\" 400 0\n\
+                       2001:db8::7 - - [10/Oct/2023:11:06:57 +0200] \"\" 400 0\n\
                        nonsense\n";
 
     #[derive(clap::Parser)]
@@ -264,11 +269,15 @@ mod tests {
     fn people_see_formats_lines_and_a_summary() {
         assert_eq!(
             explained(&[]),
-            "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are nginx-json\n       0 are caddy-json\n       \
-             0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are envoy\nread as combined\n       \
+            "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are vhost-combined\n       0 are nginx-json\n       \
+             0 are caddy-json\n       0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are envoy\n       \
+             0 are istio\n       0 are nginx-proxy-manager\n       2 are ingress-nginx\n       0 are apisix\n       \
+             2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n\
+             read as combined\n       \
              1  203.0.113.7  2023-10-10T09:06:56.000Z  404  GET  /\\u{1b}[2J  -\n       \
-             2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  www.example.org\n       \
-             3  not understood: `nonsense` is no client address\n3 lines, 2 understood, 1 not\n"
+             2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  -\n       \
+             3  not understood: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n\
+             3 lines, 2 understood, 1 not\n"
         );
     }
 
@@ -279,8 +288,8 @@ mod tests {
             "{\"line\":1,\"client\":\"203.0.113.7\",\"at\":\"2023-10-10T09:06:56.000Z\",\"status\":404,\"method\":\"GET\",\
              \"path\":\"/\\u001b[2J\",\"user_agent\":\"curl\"}\n\
              {\"line\":2,\"client\":\"2001:db8::7\",\"at\":\"2023-10-10T09:06:57.000Z\",\"status\":400,\"method\":\"\",\
-             \"path\":\"\",\"host\":\"www.example.org\"}\n\
-             {\"line\":3,\"error\":\"`nonsense` is no client address\"}\n\
+             \"path\":\"\"}\n\
+             {\"line\":3,\"error\":\"no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\"}\n\
              {\"format\":\"combined\",\"lines\":3,\"understood\":2}\n"
         );
     }
