@@ -92,17 +92,22 @@ impl Follower {
 
     /// Finds files of the checkpoint that have other names now. What there is of those that were `copied` is known.
     fn find_moved(&mut self, saved: &Saved, mut copied: HashMap<FileId, Option<LogFile>>) {
+        let mut gone = Vec::new();
         for known in &saved.files {
             if self.position(known.id).is_some() {
                 continue;
             }
-            if let Some(original) = copied.remove(&known.id) {
-                if let Some(file) = original {
-                    self.add(file.with_backlog().into_replaced());
-                }
-            } else if let Some(file) = moved(known) {
-                self.add(file.with_backlog().into_replaced());
-            } else if !self.find_rest(&known.path, &known.mark, true) {
+            let was_copied = copied.remove(&known.id);
+            let has_copy = was_copied.is_some();
+            match was_copied.unwrap_or_else(|| moved(known)) {
+                Some(file) => self.add(file.with_backlog().into_replaced()),
+                None if has_copy => {}
+                None => gone.push(known),
+            }
+        }
+        // After all that know themselves how far they were read.
+        for known in gone {
+            if !self.find_rest(&known.path, &known.mark, true) {
                 info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
             }
         }
