@@ -230,7 +230,10 @@ impl Follower {
                 .filter(|log| !log.has_copy && log.is_deleted().unwrap_or(false));
             if let Some(mark) = gone.find_map(|log| log.leave_to(&file).ok().flatten()) {
                 known.insert(birth);
-                self.add(LogFile::new(&path, file, &metadata, mark).into_replaced());
+                let mut copy = LogFile::new(&path, file, &metadata, mark).into_replaced();
+                // It has what was left to it, although it begins as another log.
+                copy.unproven = false;
+                self.add(copy);
                 continue;
             }
             let file = LogFile::new(&path, file, &metadata, Mark::default());

@@ -56,23 +56,16 @@ impl Follower {
             if follower.position(id).is_some() {
                 continue;
             }
-            let mark = match saved.files.iter().find(|known| known.id == id) {
-                Some(known) => known
-                    .mark
-                    .find_in(&opened.file)
-                    .ok()
-                    .flatten()
-                    .unwrap_or_else(|| {
-                        follower.reporter.health().truncations.fetch_add(1, Relaxed);
-                        follower.find_rest(&known.path, &known.mark, true);
-                        Mark::default()
-                    }),
-                None if was_read => {
-                    let (originals, mark) = copy_of(&saved, &opened);
-                    copied.extend(originals);
-                    mark
+            let (originals, found) = find_mark(&saved, &opened);
+            copied.extend(originals);
+            let mark = match found {
+                Some(mark) => mark,
+                None if let Some(known) = saved.files.iter().find(|known| known.id == id) => {
+                    follower.reporter.health().truncations.fetch_add(1, Relaxed);
+                    follower.find_rest(&known.path, &known.mark, true);
+                    Mark::default()
                 }
-                None if start == Start::Beginning => Mark::default(),
+                None if was_read || start == Start::Beginning => Mark::default(),
                 None => {
                     end_mark(&opened.file, opened.metadata.len(), &mut follower.buffer).unwrap_or_default()
                 }
@@ -92,17 +85,22 @@ impl Follower {
 
     /// Finds files of the checkpoint that have other names now. What there is of those that were `copied` is known.
     fn find_moved(&mut self, saved: &Saved, mut copied: HashMap<FileId, Option<LogFile>>) {
+        let mut gone = Vec::new();
         for known in &saved.files {
             if self.position(known.id).is_some() {
                 continue;
             }
-            if let Some(original) = copied.remove(&known.id) {
-                if let Some(file) = original {
-                    self.add(file.with_backlog().into_replaced());
-                }
-            } else if let Some(file) = moved(known) {
-                self.add(file.with_backlog().into_replaced());
-            } else if !self.find_rest(&known.path, &known.mark, true) {
+            let was_copied = copied.remove(&known.id);
+            let has_copy = was_copied.is_some();
+            match was_copied.unwrap_or_else(|| moved(known)) {
+                Some(file) => self.add(file.with_backlog().into_replaced()),
+                None if has_copy => {}
+                None => gone.push(known),
+            }
+        }
+        // After all that know themselves how far they were read.
+        for known in gone {
+            if !self.find_rest(&known.path, &known.mark, true) {
                 info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
             }
         }
@@ -141,19 +139,23 @@ fn moved(known: &SavedFile) -> Option<LogFile> {
     Some(LogFile::new(&path, file, &metadata, mark))
 }
 
-/// The files of a checkpoint that were replaced by copies of themselves, of which `copy` is the last one, and where to go on
-/// in that: where the last of them was left.
-fn copy_of(saved: &Saved, copy: &Opened) -> (HashMap<FileId, Option<LogFile>>, Mark) {
-    let (mut originals, mut last) = (HashMap::new(), Mark::default());
-    for known in saved.files.iter().filter(|known| known.path == copy.path) {
-        let mut original = moved(known);
+/// Where to go on in a file, if a checkpoint knows it or those of which it is a copy: where the last of them was left. Also
+/// says which files the copy has replaced, and what there is of them.
+///
+/// A copy may have the inode of an earlier one, which was deleted.
+fn find_mark(saved: &Saved, opened: &Opened) -> (HashMap<FileId, Option<LogFile>>, Option<Mark>) {
+    let (mut originals, mut last) = (HashMap::new(), None);
+    let id = FileId::from(&opened.metadata);
+    let known = saved.files.iter();
+    for known in known.filter(|known| known.id == id || known.path == opened.path) {
+        let mut original = if known.id == id { None } else { moved(known) };
         let mark = match &mut original {
-            Some(original) => original.leave_to(&copy.file),
-            None => known.mark.find_in(&copy.file),
+            Some(original) => original.leave_to(&opened.file),
+            None => known.mark.find_in(&opened.file),
         };
         if let Ok(Some(mark)) = mark {
             originals.insert(known.id, original);
-            last = mark;
+            last = Some(mark);
         }
     }
     (originals, last)
