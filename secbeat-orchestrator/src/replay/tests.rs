@@ -202,10 +202,10 @@ fn rejected_lines_are_counted_and_the_first_few_explained() {
         summary.to_string(),
         "11 lines read, 1 parsed, 10 rejected\n  \
            log-0:1: the line is empty\n  \
-           log-1:2: `host-0\\x1b[2J` is no client address\n  \
-           log-1:3: `host-1\\x1b[2J` is no client address\n  \
-           log-1:4: `host-2\\x1b[2J` is no client address\n  \
-           log-1:5: `host-3\\x1b[2J` is no client address\n\
+           log-1:2: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n  \
+           log-1:3: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n  \
+           log-1:4: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n  \
+           log-1:5: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n\
          1 sources, 0 findings, 0 of them suppressed"
     );
 }

@@ -62,6 +62,6 @@ fn a_log_that_begins_with_junk_is_merged_by_its_first_request() {
     );
     assert_eq!(
         summary.reading.to_string(),
-        "7 lines read, 6 parsed, 1 rejected\n  log-1:1: `nonsense` is no client address"
+        "7 lines read, 6 parsed, 1 rejected\n  log-1:1: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request"
     );
 }
