@@ -43,6 +43,8 @@ fn parse_until_status(line: &[u8]) -> Result<(LogLine<'_>, &[u8]), LogError> {
     let (method, path) = split_request(request);
     let line = LogLine {
         client,
+        forwarded: None,
+        unreadable: false,
         at_ms,
         method: method.into(),
         path: path.into(),
@@ -156,6 +158,8 @@ mod tests {
         let line = line(r#""GET /a?b=c HTTP/1.1" 404 125 "https://example.org/" "Mozilla/5.0 (X11)""#);
         let expected = LogLine {
             client: "203.0.113.7".parse().unwrap(),
+            forwarded: None,
+            unreadable: false,
             at_ms: AT,
             method: b"GET".into(),
             path: b"/a?b=c".into(),

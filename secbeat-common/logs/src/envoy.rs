@@ -37,6 +37,8 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
     let (method, path) = split_request(quoted(0));
     Ok(LogLine {
         client: address::parse_last(quoted(1))?,
+        forwarded: None,
+        unreadable: false,
         at_ms,
         method: method.into(),
         path: path.into(),

@@ -30,12 +30,14 @@ pub enum LogError {
         "it has not the six quoted texts of Envoy's default format, or quotes within them, which Envoy does not escape"
     )]
     EnvoyQuotes,
-    #[error("not a JSON object: {0}")]
-    Json(String),
-    #[error("`{0}` is not what an access log says of a request")]
-    Message(String),
+    #[error("not a JSON object: {what} at byte {at}")]
+    Json { at: u64, what: &'static str },
+    #[error("its message is not that of a request")]
+    Message,
     #[error("it has no {0}")]
     Missing(&'static str),
+    #[error("the value of its {0} is none")]
+    BadValue(&'static str),
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
     #[error("the line is longer than {MAX_LINE} bytes")]

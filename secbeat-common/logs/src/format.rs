@@ -7,9 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    LogError, LogLine, combined, envoy, haproxy, json,
+    LogError, LogLine, combined, envoy, haproxy,
+    json::{
+        self,
+        key_map::{JsonKeys, KeysError},
+        tables,
+    },
     pattern::{Pattern, PatternError},
-    prefix, tables,
+    prefix,
     time::Zone,
 };
 
@@ -24,7 +29,23 @@ pub struct Format {
 enum Kind {
     Named(Named),
     Pattern(Arc<Pattern>),
+    Json(Arc<OwnJson>),
 }
+
+/// JSON by a key map.
+#[derive(Debug)]
+struct OwnJson {
+    keys: JsonKeys,
+    table: json::Table,
+}
+
+impl PartialEq for OwnJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+}
+
+impl Eq for OwnJson {}
 
 /// By the names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
@@ -38,6 +59,10 @@ enum Named {
     Haproxy,
     EnvoyJson,
     Envoy,
+    KongJson,
+    PinoJson,
+    CloudflareJson,
+    EcsJson,
 }
 
 /// Text that is neither the name of a format nor a pattern.
@@ -45,7 +70,7 @@ enum Named {
 pub enum FormatError {
     #[error(
         "there is no log format `{0}`; there are combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy-json, \
-         envoy, and patterns like `$remote_addr [$time_local] $status`"
+         envoy, kong-json, pino-json, cloudflare-json, ecs-json, and patterns like `$remote_addr [$time_local] $status`"
     )]
     Unknown(String),
     #[error(transparent)]
@@ -73,6 +98,19 @@ impl Format {
     pub fn pattern(text: &str) -> Result<Self, PatternError> {
         Ok(Self {
             kind: Kind::Pattern(Arc::new(Pattern::new(text)?)),
+            zone: Zone::UTC,
+        })
+    }
+
+    /// One JSON object a line, with these keys.
+    ///
+    /// # Errors
+    ///
+    /// When it has no key for client, time or status, or more than can be looked for.
+    pub fn json(keys: JsonKeys) -> Result<Self, KeysError> {
+        let table = keys.table()?;
+        Ok(Self {
+            kind: Kind::Json(Arc::new(OwnJson { keys, table })),
             zone: Zone::UTC,
         })
     }
@@ -110,20 +148,44 @@ impl Format {
             return Err(LogError::Empty);
         }
         let zone = &self.zone;
-        let named = match &self.kind {
-            Kind::Pattern(pattern) => return pattern.parse(line, zone),
-            Kind::Named(named) => named,
-        };
-        match named {
-            Named::Combined => combined::parse(line),
-            Named::Common => combined::parse_common(line),
-            Named::NginxJson => json::parse(line, &tables::NGINX, zone),
-            Named::CaddyJson => json::parse(line, &tables::CADDY, zone),
-            Named::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
-            Named::Haproxy => haproxy::parse(line, zone),
-            Named::EnvoyJson => json::parse(line, &tables::ENVOY, zone),
-            Named::Envoy => envoy::parse(line, zone),
+        if let Some(table) = self.table() {
+            return json::parse(line, table, zone);
         }
+        match &self.kind {
+            Kind::Pattern(pattern) => pattern.parse(line, zone),
+            Kind::Named(Named::Common) => combined::parse_common(line),
+            Kind::Named(Named::Haproxy) => haproxy::parse(line, zone),
+            Kind::Named(Named::Envoy) => envoy::parse(line, zone),
+            _ => combined::parse(line),
+        }
+    }
+
+    /// The keys of a JSON format.
+    #[inline]
+    fn table(&self) -> Option<&json::Table> {
+        match &self.kind {
+            Kind::Json(own) => Some(&own.table),
+            Kind::Named(named) => named.table(),
+            Kind::Pattern(_) => None,
+        }
+    }
+}
+
+impl Named {
+    /// The keys of a JSON format.
+    #[inline]
+    fn table(self) -> Option<&'static json::Table> {
+        Some(match self {
+            Self::Combined | Self::Common | Self::Haproxy | Self::Envoy => return None,
+            Self::NginxJson => &tables::NGINX,
+            Self::CaddyJson => &tables::CADDY,
+            Self::TraefikJson => &tables::TRAEFIK,
+            Self::EnvoyJson => &tables::ENVOY,
+            Self::KongJson => &tables::KONG,
+            Self::PinoJson => &tables::PINO,
+            Self::CloudflareJson => &tables::CLOUDFLARE,
+            Self::EcsJson => &tables::ECS,
+        })
     }
 }
 
@@ -161,6 +223,7 @@ impl fmt::Display for Format {
         f.pad(match &self.kind {
             Kind::Named(named) => named.into_str(),
             Kind::Pattern(pattern) => pattern.text(),
+            Kind::Json(_) => "json",
         })
     }
 }
@@ -194,6 +257,10 @@ mod tests {
             "haproxy",
             "envoy-json",
             "envoy",
+            "kong-json",
+            "pino-json",
+            "cloudflare-json",
+            "ecs-json",
         ];
         assert_eq!(
             Format::named()

@@ -20,7 +20,6 @@ mod oracle;
 mod pattern;
 mod prefix;
 mod quoted;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -34,6 +33,7 @@ pub use self::{
     detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
+    json::key_map::{JsonKeys, KeysError},
     lines::{Line, Lines, MAX_LINE},
     pattern::PatternError,
     time::parse_time,
@@ -45,6 +45,8 @@ pub use self::{
 pub struct LogLine<'a> {
     /// IPv4-mapped addresses as IPv4.
     pub client: IpAddr,
+    /// The list as it was logged, if the client was read from a list of more than one entry, as `X-Forwarded-For` has it.
+    pub forwarded: Option<Cow<'a, [u8]>>,
     /// When the request began or was logged, whichever the format has, in milliseconds since the Unix epoch; some formats
     /// have whole seconds only.
     pub at_ms: i64,
@@ -54,6 +56,8 @@ pub struct LogLine<'a> {
     pub path: Cow<'a, [u8]>,
     /// 0 if the server logged no answer.
     pub status: u16,
+    /// The line names its client, and the rest of it could not be read: an error of that client.
+    pub unreadable: bool,
     /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.

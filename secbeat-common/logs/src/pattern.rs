@@ -242,6 +242,8 @@ impl<'a> Partial<'a> {
     fn finish(self) -> Result<LogLine<'a>, LogError> {
         Ok(LogLine {
             client: self.client.ok_or(LogError::Missing("client address"))?,
+            forwarded: None,
+            unreadable: false,
             at_ms: self.at_ms.ok_or(LogError::Missing("time"))?,
             method: self.method.into(),
             path: self.path.into(),

@@ -158,6 +158,10 @@ pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
     if text.get(2) == Some(&b'/') {
         return parse_time(text).or_else(|| parse_clf_local(text, zone));
     }
+    if let [y0, y1, y2, y3, b'/', n0, n1, b'/', rest @ ..] = text {
+        let text = [&[*y0, *y1, *y2, *y3, b'-', *n0, *n1, b'-'], rest].concat();
+        return parse_any(&text, zone);
+    }
     if text.get(4) == Some(&b'-') && text.len() > DATE_LEN {
         if let Ok(time) = RFC_3339.parse_timestamp(text) {
             return Some(time.as_millisecond());
