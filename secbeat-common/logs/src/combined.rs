@@ -9,6 +9,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::{
     LogError, LogLine, address,
+    cut::{CutLine, Place},
     quoted::{some_text, split_request, split_status, unquote},
     time::{TIME_LEN, parse_time},
 };
@@ -30,6 +31,35 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, LogError> {
 #[inline]
 pub(super) fn parse_common(line: &[u8]) -> Result<LogLine<'_>, LogError> {
     parse_until_status(line).map(|(line, _)| line)
+}
+
+/// Parses the beginning of a line whose end is not known, as far as it says whose it is.
+///
+/// # Errors
+///
+/// When it does not.
+pub(super) fn parse_cut(head: &[u8]) -> Result<CutLine, LogError> {
+    let Begin { client, host, rest } = split_client(head)?;
+    let (at_ms, rest) = find_time(rest).ok_or(LogError::Time(
+        "[10/Oct/2023:11:06:56 +0200] before the quoted request",
+    ))?;
+    let (request, place) = match unquote(rest) {
+        Some((request, after)) => (request, Place::in_status(after)),
+        None => (rest, Place::in_request(rest)),
+    };
+    let (method, path) = split_request(request);
+    let line = LogLine {
+        client,
+        forwarded: None,
+        unreadable: true,
+        at_ms,
+        method: method.into(),
+        path: path.into(),
+        status: 0,
+        host: host.map(Into::into),
+        user_agent: None,
+    };
+    Ok(CutLine::new(line, place))
 }
 
 #[inline]

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Format, FormatError, Line, Lines, LogError};
+use super::{Format, FormatError, Lines, LogError, Piece};
 
 /// Bytes at the beginning of a log from which its format is detected.
 pub const DETECTED_FROM: usize = 256 * 1024;
@@ -73,8 +73,9 @@ impl Detection {
         let last = memchr::memrchr(b'\n', &begin).filter(|_| cut_off);
         let mut lines = Lines::new(&begin[..last.unwrap_or(begin.len())]);
         let mut detection = Self::default();
-        while let Some(line) = lines.next_line()? {
-            if let Line::Text(text) = line {
+        while let Some(piece) = lines.next_piece()? {
+            // A longer line says nothing that others do not.
+            if let Piece::Line(text) = piece {
                 detection.see(text);
             }
         }
@@ -86,7 +87,7 @@ impl Detection {
         let mut is_empty = false;
         for (format, understood) in &mut self.understood {
             match format.parse(line) {
-                Ok(_) => *understood += 1,
+                Ok(line) => *understood += usize::from(!line.unreadable),
                 Err(error) => is_empty |= error == LogError::Empty,
             }
         }

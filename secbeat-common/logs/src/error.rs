@@ -1,7 +1,5 @@
 //! Why a line is no request.
 
-use super::MAX_LINE;
-
 /// Longest piece of a bad line that an error quotes, in bytes.
 const QUOTED: usize = 64;
 
@@ -40,8 +38,8 @@ pub enum LogError {
     BadValue(&'static str),
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
-    #[error("the line is longer than {MAX_LINE} bytes")]
-    TooLong,
+    #[error("a part of a line that a container's runtime divided")]
+    Divided,
 }
 
 /// The beginning of a text, printable.

@@ -1,21 +1,24 @@
 //! What the lines of a log look like.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    LogError, LogLine, combined, envoy, haproxy,
+    LogError, LogLine, combined,
+    cut::{CutLine, Place},
+    envoy, haproxy,
     json::{
-        self,
+        self, LongObject,
         key_map::{JsonKeys, KeysError},
         tables,
     },
+    long::Rest,
     pattern::{Pattern, PatternError},
-    prefix,
     time::Zone,
+    wrap::{self, Unwrapped},
 };
 
 /// What the lines of a log look like: one of the formats with a name, or a [pattern](Format::pattern).
@@ -137,16 +140,61 @@ impl Format {
         }
     }
 
-    /// Parses one line, without its line feed. A container runtime's time and stream before it are skipped.
+    /// Parses one line, without its line feed. What a container's runtime, syslog or the journal wrote around it is taken
+    /// off.
     ///
     /// # Errors
     ///
     /// What keeps it from being a request of a known client at a known time with a known status.
+    #[inline]
     pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
-        let line = prefix::strip_container(line.trim_ascii());
+        self.parse_nested(line, wrap::MAX_NESTED)
+    }
+
+    /// As [`parse`](Self::parse), in so many wrappers at most.
+    #[inline]
+    fn parse_nested<'a>(&self, line: &'a [u8], wrappers: usize) -> Result<LogLine<'a>, LogError> {
+        let line = line.trim_ascii();
         if line.is_empty() {
             return Err(LogError::Empty);
         }
+        let is_docker = wrap::begins_as_docker(line);
+        if is_docker && let Some(parsed) = self.parse_wrapped(line, wrappers) {
+            return parsed;
+        }
+        // What is understood as it is has no wrapper, whatever it looks like.
+        match self.parse_plain(line) {
+            Err(error) if !is_docker => self.parse_wrapped(line, wrappers).unwrap_or(Err(error)),
+            parsed => parsed,
+        }
+    }
+
+    /// Parses a line in a wrapper; `None` if it is in none.
+    #[cold]
+    fn parse_wrapped<'a>(&self, line: &'a [u8], wrappers: usize) -> Option<Result<LogLine<'a>, LogError>> {
+        let wrappers = wrappers.checked_sub(1)?;
+        let unwrapped = self.unwrap(line)?;
+        if unwrapped.part.is_some_and(|part| !part.is_last) {
+            return Some(Err(LogError::Divided));
+        }
+        Some(match unwrapped.text {
+            Cow::Borrowed(text) => self.parse_nested(text, wrappers),
+            Cow::Owned(text) => self.parse_nested(&text, wrappers).map(LogLine::into_owned),
+        })
+    }
+
+    /// Takes off a wrapper. Where a line begins with what a client wrote, only one with quotes, which no client can write.
+    fn unwrap<'a>(&self, line: &'a [u8]) -> Option<Unwrapped<'a>> {
+        let begins_with_server = match &self.kind {
+            Kind::Pattern(pattern) => pattern.begins_with_server(),
+            Kind::Named(_) | Kind::Json(_) => true,
+        };
+        wrap::unwrap(line).filter(|unwrapped| unwrapped.quoted || begins_with_server)
+    }
+
+    /// Parses a line as it is.
+    #[inline]
+    fn parse_plain<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
         let zone = &self.zone;
         if let Some(table) = self.table() {
             return json::parse(line, table, zone);
@@ -160,9 +208,45 @@ impl Format {
         }
     }
 
+    /// Reads the beginning of a line that is too long to be kept.
+    pub(super) fn begin_long(&self, head: &[u8]) -> Rest {
+        let mut head = head.trim_ascii_start();
+        let mut read = self.begin_plain(head);
+        for _ in 0..wrap::MAX_NESTED {
+            if read.is_understood() {
+                break;
+            }
+            // What is quoted does not end within the head.
+            let Some(Cow::Borrowed(text)) = self.unwrap(head).map(|unwrapped| unwrapped.text) else {
+                break;
+            };
+            head = text.trim_ascii_start();
+            read = self.begin_plain(head);
+        }
+        read
+    }
+
+    fn begin_plain(&self, head: &[u8]) -> Rest {
+        let zone = &self.zone;
+        if let Some(table) = self.table() {
+            return Rest::Object(Box::new(LongObject::begin(head, table, zone)));
+        }
+        let read = match (self.parse_plain(head), &self.kind) {
+            (Ok(line), _) => Ok(CutLine::new(line, Place::Anywhere)),
+            (Err(_), Kind::Pattern(pattern)) => pattern.parse_cut(head, zone),
+            (Err(_), Kind::Named(Named::Combined | Named::Common)) => combined::parse_cut(head),
+            (Err(error), _) => Err(error),
+        };
+        Rest::Text(Box::new(read))
+    }
+
+    pub(super) const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
     /// The keys of a JSON format.
     #[inline]
-    fn table(&self) -> Option<&json::Table> {
+    pub(super) fn table(&self) -> Option<&json::Table> {
         match &self.kind {
             Kind::Json(own) => Some(&own.table),
             Kind::Named(named) => named.table(),

@@ -7,6 +7,7 @@
 
 mod address;
 mod combined;
+mod cut;
 mod detect;
 mod envoy;
 mod error;
@@ -14,16 +15,17 @@ mod format;
 mod haproxy;
 mod json;
 mod lines;
+mod long;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::expect_used, reason = "an oracle of tests")]
 mod oracle;
 mod pattern;
-mod prefix;
 mod quoted;
 #[cfg(test)]
 mod tests;
 mod time;
 pub mod waf;
+mod wrap;
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -34,7 +36,8 @@ pub use self::{
     error::LogError,
     format::{Format, FormatError},
     json::key_map::{JsonKeys, KeysError},
-    lines::{Line, Lines, MAX_LINE},
+    lines::{Lines, MAX_LINE},
+    long::{OpenLines, Piece},
     pattern::PatternError,
     time::parse_time,
 };
@@ -62,4 +65,38 @@ pub struct LogLine<'a> {
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
+}
+
+impl LogLine<'_> {
+    /// As it is, without the line.
+    #[must_use]
+    pub fn into_owned(self) -> LogLine<'static> {
+        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
+        LogLine {
+            client: self.client,
+            forwarded: self.forwarded.map(owned),
+            at_ms: self.at_ms,
+            method: owned(self.method),
+            path: owned(self.path),
+            status: self.status,
+            unreadable: self.unreadable,
+            host: self.host.map(owned),
+            user_agent: self.user_agent.map(owned),
+        }
+    }
+
+    /// The same, borrowed from this one.
+    fn borrow(&self) -> LogLine<'_> {
+        LogLine {
+            client: self.client,
+            forwarded: self.forwarded.as_deref().map(Cow::Borrowed),
+            at_ms: self.at_ms,
+            method: Cow::Borrowed(&self.method),
+            path: Cow::Borrowed(&self.path),
+            status: self.status,
+            unreadable: self.unreadable,
+            host: self.host.as_deref().map(Cow::Borrowed),
+            user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
+        }
+    }
 }

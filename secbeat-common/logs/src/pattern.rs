@@ -4,6 +4,7 @@ use memchr::memmem;
 
 use super::{
     LogError, LogLine, address,
+    cut::{CutLine, Place},
     error::quote,
     quoted::{parse_status, some_text, split_request, unquote},
     time::{self, TIME_LEN, Zone},
@@ -141,6 +142,30 @@ impl Pattern {
     /// Parses one line without surrounding space. Once client, time and status are known, what does not follow the pattern
     /// is left out, as in a line that is cut off.
     pub(super) fn parse<'a>(&self, line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogError> {
+        let (line, error) = self.read(line, zone)?;
+        match error {
+            Some(error) if !line.is_request() => Err(error),
+            _ => line.finish(),
+        }
+    }
+
+    /// Parses the beginning of a line whose end is not known, as far as it says whose it is.
+    pub(super) fn parse_cut(&self, head: &[u8], zone: &Zone) -> Result<CutLine, LogError> {
+        let (line, _) = self.read(head, zone)?;
+        let unreadable = line.status.is_none();
+        let line = Partial {
+            status: line.status.or(Some(0)),
+            ..line
+        };
+        let line = LogLine {
+            unreadable,
+            ..line.finish()?
+        };
+        Ok(CutLine::new(line, Place::Anywhere))
+    }
+
+    /// Reads fields as far as the line follows the pattern; also returns why it does not, if so.
+    fn read<'a>(&self, line: &'a [u8], zone: &Zone) -> Result<(Partial<'a>, Option<LogError>), LogError> {
         let mut rest = line.strip_prefix(&*self.begin).ok_or_else(|| LogError::Literal {
             literal: quote(&self.begin),
             after: "the beginning".to_owned(),
@@ -150,18 +175,22 @@ impl Pattern {
             let next = self.fields.get(at + 1);
             let split = field.split(rest, next, zone);
             let Some((value, after)) = split else {
-                if line.is_request() {
-                    break;
-                }
-                return Err(LogError::Literal {
+                let error = LogError::Literal {
                     literal: quote(&field.then),
                     after: format!("`${}`", field.name),
-                });
+                };
+                return Ok((line, Some(error)));
             };
             line.set(field.says, value, zone)?;
             rest = after;
         }
-        line.finish()
+        Ok((line, None))
+    }
+
+    /// Whether a line begins with something that no client writes: a text of the pattern, or a field of the server's own.
+    pub(super) fn begins_with_server(&self) -> bool {
+        let of_server = |says| matches!(says, Says::Client | Says::ClfTime | Says::Time | Says::Status);
+        !self.begin.is_empty() || self.fields.first().is_some_and(|field| of_server(field.says))
     }
 }
 

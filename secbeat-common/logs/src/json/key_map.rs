@@ -79,6 +79,7 @@ impl JsonKeys {
         Ok(Table {
             keys: Tree::new(paths),
             message: None,
+            after_tabs: false,
         })
     }
 }

@@ -103,6 +103,11 @@ impl<'a> Scan<'a> {
         self.state == State::End
     }
 
+    /// Bytes that were read.
+    pub(super) const fn read(&self) -> u64 {
+        self.before
+    }
+
     /// What is wrong with a line that ends here.
     pub(super) fn ends_early(&self) -> NotJson {
         NotJson {
@@ -154,7 +159,7 @@ impl<'a> Scan<'a> {
                         if let Some(key) = key {
                             let text = &piece[at + 1..end];
                             let text = if escaped { unescape(text) } else { text.into() };
-                            self.string(key, &text, asked);
+                            self.string(key, text, asked);
                         }
                         self.after_value();
                         end + 1
@@ -245,7 +250,7 @@ impl<'a> Scan<'a> {
             (State::InKey, _) => self.name(&text, true, asked),
             (State::InString, Some(key)) => {
                 let text = unescape(&text).into_owned();
-                self.string(key, &text.into(), asked);
+                self.string(key, text.into(), asked);
                 self.after_value();
             }
             _ => self.after_value(),
@@ -298,10 +303,14 @@ impl<'a> Scan<'a> {
 
     /// A string that is asked for has ended.
     #[inline]
-    fn string(&mut self, key: Place, text: &Cow<'a, [u8]>, asked: Asked<'_>) {
-        for (role, rank) in &asked.keys.entry(key).roles {
-            self.values.text(*role, *rank, text, asked.zone);
+    fn string(&mut self, key: Place, text: Cow<'a, [u8]>, asked: Asked<'_>) {
+        let Some(((role, rank), others)) = asked.keys.entry(key).roles.split_first() else {
+            return;
+        };
+        for (role, rank) in others {
+            self.values.text(*role, *rank, text.clone(), asked.zone);
         }
+        self.values.text(*role, *rank, text, asked.zone);
     }
 
     /// A value has ended, or the one of a list that counts.

@@ -46,9 +46,10 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
     ])
 });
 
-/// Caddy's `json` encoder. Its error log has the same requests again, under other messages.
+/// Caddy's `json` and `console` encoders. Its error log has the same requests again, under other messages.
 pub(crate) static CADDY: LazyLock<Table> = LazyLock::new(|| Table {
     message: Some(b"handled request"),
+    after_tabs: true,
     ..Table::new(&[
         ("ts", Time),
         ("time", Time),

@@ -49,20 +49,20 @@ impl<'a> Values<'a> {
 
     /// Takes a string.
     #[inline]
-    pub(super) fn text(&mut self, role: Role, rank: u8, text: &Cow<'a, [u8]>, zone: &Zone) {
+    pub(super) fn text(&mut self, role: Role, rank: u8, text: Cow<'a, [u8]>, zone: &Zone) {
         match role {
             Role::Time => {
                 if is_better(&self.at_ms, rank) {
-                    let at_ms = time::parse_any(text, zone);
+                    let at_ms = time::parse_any(&text, zone);
                     self.bad_time |= at_ms.is_none();
                     self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
                 }
             }
-            Role::Status => self.put_status(rank, parse_status(text)),
+            Role::Status => self.put_status(rank, parse_status(&text)),
             _ => {
                 let place = &mut self.texts[role as usize];
-                if some_text(text).is_some() && is_better(place, rank) {
-                    *place = Some((rank, bounded(role, text.clone())));
+                if some_text(&text).is_some() && is_better(place, rank) {
+                    *place = Some((rank, bounded(role, text)));
                 }
             }
         }
@@ -141,25 +141,20 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// The client of a line that could not be read as a whole, and when it was: only by the key that no other one comes
-    /// before, since such a one may be in what was not read.
+    /// What is known of a line that could not be read as a whole. Its client and status only by the keys that no others
+    /// come before, since those may be in what was not read.
     pub(super) fn finish_unreadable(mut self, table: &Table) -> Option<LogLine<'a>> {
-        self.check_message(table).ok()?;
-        let (0, client) = self.texts[Role::Client as usize].take()? else {
-            return None;
+        let first = matches!(self.texts[Role::Client as usize], Some((0, _)));
+        let status = match self.status {
+            Some((0, status)) => Some(status),
+            _ => None,
         };
-        let line = LogLine {
-            client: address::parse_last(&client).ok()?,
-            forwarded: is_list(&client).then_some(client),
-            at_ms: self.at_ms?.1,
-            method: self.take(Role::Method).unwrap_or_default(),
-            path: self.take(Role::Path).unwrap_or_default(),
-            status: 0,
-            host: self.take(Role::Host),
-            user_agent: self.take(Role::UserAgent),
-            unreadable: true,
-        };
-        Some(line)
+        self.status = Some((0, status.unwrap_or(0)));
+        let line = self.finish(table).ok().filter(|_| first)?;
+        Some(LogLine {
+            unreadable: status.is_none(),
+            ..line
+        })
     }
 
     fn check_message(&mut self, table: &Table) -> Result<(), LogError> {

@@ -7,6 +7,7 @@ mod peer;
 mod random;
 mod snapshots;
 mod text;
+mod wrapped;
 
 use super::{Format, LogError, LogLine};
 

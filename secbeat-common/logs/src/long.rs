@@ -1,0 +1,183 @@
+//! Lines that are longer than what a reader holds at once, and lines that a container's runtime divided.
+
+use std::mem;
+
+use super::{
+    Format, LogError, LogLine,
+    cut::CutLine,
+    json::LongObject,
+    wrap::{self, Stream},
+};
+
+/// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
+const HEAD: usize = 128 * 1024;
+
+/// A line of a log, or a piece of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A whole line without its line feed.
+    Line(&'a [u8]),
+    /// The beginning of a longer one, if only of no bytes.
+    Begin(&'a [u8]),
+    /// What follows.
+    More(&'a [u8]),
+    /// The last of it, if only of no bytes.
+    End(&'a [u8]),
+}
+
+/// Lines of one log that have begun and not ended, in bounded memory.
+#[derive(Debug, Default)]
+pub struct OpenLines {
+    /// A line that comes in pieces.
+    long: Option<Box<LongLine>>,
+    /// Lines that the runtime of a container divided, by its streams.
+    divided: [Option<Box<LongLine>>; 2],
+    /// The last line that was read from more than one piece.
+    last: Option<LogLine<'static>>,
+}
+
+impl OpenLines {
+    /// Whether a line has begun and not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.long.is_some() || self.is_divided()
+    }
+
+    fn is_divided(&self) -> bool {
+        self.divided.iter().any(Option::is_some)
+    }
+}
+
+impl Format {
+    /// Reads the next piece of a log. `None` if no line ends with it.
+    ///
+    /// Of a line that is longer than 128 KiB, the beginning is kept if it is text; JSON is read up to 16 MiB. A line that
+    /// names its client, and the rest of which cannot be read, is [`unreadable`](LogLine::unreadable).
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub fn read<'a>(
+        &self,
+        piece: Piece<'a>,
+        open: &'a mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        match piece {
+            Piece::Line(line) if !open.is_divided() => match self.parse(line) {
+                Err(LogError::Divided) => self.read_part(line, open),
+                parsed => Some(parsed),
+            },
+            Piece::Line(line) => self.read_part(line, open),
+            Piece::Begin(begin) => {
+                let long = open.long.insert(Box::default());
+                long.feed(self, begin);
+                None
+            }
+            Piece::More(more) => {
+                open.long.as_mut()?.feed(self, more);
+                None
+            }
+            Piece::End(end) => {
+                let mut long = open.long.take()?;
+                long.feed(self, end);
+                Some(keep(&mut open.last, long.finish(self)))
+            }
+        }
+    }
+
+    /// Reads a line while a part of one is waited for, or that is one.
+    fn read_part<'a>(
+        &self,
+        line: &'a [u8],
+        open: &'a mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        let unwrapped = wrap::unwrap(line.trim_ascii_start());
+        let Some((part, text)) = unwrapped.and_then(|unwrapped| Some((unwrapped.part?, unwrapped.text)))
+        else {
+            return Some(self.parse(line));
+        };
+        let waiting = &mut open.divided[match part.stream {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+        }];
+        if waiting.is_none() && part.is_last {
+            return Some(self.parse(line));
+        }
+        let waits = waiting.get_or_insert_default();
+        waits.feed(self, &text);
+        if !part.is_last {
+            return None;
+        }
+        let whole = mem::take(waiting)?;
+        Some(keep(&mut open.last, whole.finish(self)))
+    }
+}
+
+/// Keeps a line where it can be borrowed from.
+fn keep<'a>(
+    last: &'a mut Option<LogLine<'static>>,
+    parsed: Result<LogLine<'static>, LogError>,
+) -> Result<LogLine<'a>, LogError> {
+    Ok(last.insert(parsed?).borrow())
+}
+
+/// A line that comes in pieces.
+#[derive(Debug, Default)]
+struct LongLine {
+    /// The line, as long as it is not longer than [`HEAD`].
+    head: Vec<u8>,
+    rest: Option<Rest>,
+}
+
+/// What is known of a line once it is too long to be kept.
+#[derive(Debug)]
+pub(super) enum Rest {
+    Object(Box<LongObject>),
+    Text(Box<Result<CutLine, LogError>>),
+}
+
+impl LongLine {
+    fn feed(&mut self, format: &Format, piece: &[u8]) {
+        if self.rest.is_some() {
+            return self.feed_rest(format, piece);
+        }
+        let room = HEAD - self.head.len();
+        let (kept, rest) = piece.split_at(piece.len().min(room));
+        self.head.extend_from_slice(kept);
+        if !rest.is_empty() {
+            self.rest = Some(format.begin_long(&mem::take(&mut self.head)));
+            self.feed_rest(format, rest);
+        }
+    }
+
+    fn feed_rest(&mut self, format: &Format, piece: &[u8]) {
+        match (&mut self.rest, format.table()) {
+            (Some(Rest::Object(object)), Some(table)) => object.feed(piece, table, format.zone()),
+            (Some(Rest::Text(text)), _) => {
+                if let Ok(line) = &mut **text {
+                    line.feed(piece);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(self, format: &Format) -> Result<LogLine<'static>, LogError> {
+        match (self.rest, format.table()) {
+            (Some(Rest::Object(object)), Some(table)) => object.finish(table),
+            (Some(Rest::Text(text)), _) => text.map(CutLine::finish),
+            _ => format.parse(&self.head).map(LogLine::into_owned),
+        }
+    }
+}
+
+impl Rest {
+    /// Whether what was read so far can be the beginning of a request.
+    pub(super) const fn is_understood(&self) -> bool {
+        match self {
+            Self::Object(object) => object.is_one(),
+            Self::Text(text) => text.is_ok(),
+        }
+    }
+}
