@@ -138,7 +138,7 @@ impl Recorder {
     /// Whether the texts of an answer with `status` may matter: of others they may be left empty.
     #[must_use]
     pub fn keeps_text(&self, status: u16) -> bool {
-        (400..600).contains(&status) || self.filter.is_any()
+        wire::is_error(status) || self.filter.is_any()
     }
 
     /// The selection of responses that are reported one by one.

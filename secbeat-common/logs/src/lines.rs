@@ -23,8 +23,6 @@ pub struct Lines<R> {
     given: usize,
     /// A line that does not lie in `input` as a whole.
     line: Vec<u8>,
-    /// Whether `line` comes next.
-    again: bool,
     /// Whether what comes next belongs to a line that has begun.
     is_open: bool,
 }
@@ -35,15 +33,8 @@ impl<R: Read> Lines<R> {
             input: BufReader::with_capacity(BUFFER, input),
             given: 0,
             line: Vec::new(),
-            again: false,
             is_open: false,
         }
-    }
-
-    /// Gives the whole line given out last once more, with the next call of [`next_piece`](Self::next_piece).
-    pub fn again(&mut self) {
-        // A line in the buffer is still there.
-        self.again = mem::take(&mut self.given) == 0;
     }
 
     /// The next line, or the next piece of a line that is longer than [`MAX_LINE`]; `None` at the end.
@@ -52,9 +43,6 @@ impl<R: Read> Lines<R> {
     ///
     /// Those of the stream.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
-        if mem::take(&mut self.again) {
-            return Ok(Some(Piece::Line(&self.line)));
-        }
         self.input.consume(mem::take(&mut self.given));
         if self.is_open {
             return self.next_of_line().map(Some);
@@ -178,25 +166,6 @@ mod tests {
         let log = text.join(&b'\n');
         assert!(log.len() > 2 * BUFFER);
         assert_eq!(lines(&log), text);
-    }
-
-    #[test]
-    fn a_line_comes_again_wherever_it_lies() {
-        let log: Vec<u8> = (0..60_000_usize)
-            .flat_map(|n| format!("line {n}\n").into_bytes())
-            .collect();
-        assert!(log.len() > 2 * BUFFER);
-        let mut lines = Lines::new(&log[..]);
-        for n in 0..60_000 {
-            let expected = format!("line {n}");
-            for _ in 0..3 {
-                let line = lines.next_piece().unwrap();
-                assert_eq!(line, Some(Piece::Line(expected.as_bytes())));
-                lines.again();
-            }
-            lines.next_piece().unwrap();
-        }
-        assert_eq!(lines.next_piece().unwrap(), None);
     }
 
     #[test]

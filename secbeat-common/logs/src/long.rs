@@ -2,12 +2,7 @@
 
 use std::mem;
 
-use super::{
-    Format, LogError, LogLine,
-    cut::CutLine,
-    json::LongObject,
-    wrap::{self, Stream},
-};
+use super::{Format, LogError, LogLine, cut::CutLine, json::LongObject, wrap};
 
 /// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
 const HEAD: usize = 128 * 1024;
@@ -30,7 +25,7 @@ pub enum Piece<'a> {
 pub struct OpenLines {
     /// A line that comes in pieces.
     long: Option<Box<LongLine>>,
-    /// Lines that the runtime of a container divided, by its streams.
+    /// Lines that the runtime of a container divided, by its [streams](wrap::Stream).
     divided: [Option<Box<LongLine>>; 2],
     /// The last line that was read from more than one piece.
     last: Option<LogLine<'static>>,
@@ -45,6 +40,42 @@ impl OpenLines {
 
     fn is_divided(&self) -> bool {
         self.divided.iter().any(Option::is_some)
+    }
+
+    /// For each of a container's streams, whether a line of it goes on in a later part.
+    #[must_use]
+    pub fn divided(&self) -> [bool; 2] {
+        [self.divided[0].is_some(), self.divided[1].is_some()]
+    }
+
+    /// After lines of which only is known, as [`divided`](Self::divided) says, that they go on: what follows is no line of
+    /// its own.
+    #[must_use]
+    pub fn unseen(divided: [bool; 2]) -> Self {
+        let unseen = |is_divided: bool| {
+            is_divided.then(|| {
+                Box::new(LongLine {
+                    head: Vec::new(),
+                    rest: Some(Rest::Text(Box::new(Err(LogError::Divided)))),
+                })
+            })
+        };
+        Self {
+            divided: divided.map(unseen),
+            ..Self::default()
+        }
+    }
+
+    /// After the whole lines of `text`, which nobody read.
+    #[must_use]
+    pub fn after(text: &[u8]) -> Self {
+        let mut divided = [false; 2];
+        for line in text.split(|byte| *byte == b'\n') {
+            if let Some(part) = wrap::unwrap(line).and_then(|unwrapped| unwrapped.part) {
+                divided[part.stream as usize] = !part.is_last;
+            }
+        }
+        Self::unseen(divided)
     }
 }
 
@@ -97,10 +128,7 @@ impl Format {
         else {
             return Some(self.parse(line));
         };
-        let waiting = &mut open.divided[match part.stream {
-            Stream::Stdout => 0,
-            Stream::Stderr => 1,
-        }];
+        let waiting = &mut open.divided[part.stream as usize];
         if waiting.is_none() && part.is_last {
             return Some(self.parse(line));
         }

@@ -42,7 +42,17 @@ pub struct LateBatch {
     pub batch: TelemetryBatch,
 }
 
-/// One answer with a status of 400–599, or one that a rule [asks for](Interest).
+/// Status of a [`TelemetryEvent`] about a line of a log that names its client, and the rest of which cannot be read. It
+/// counts as an error of that client, so that nobody hides behind lines that are hard to read. No server answers with it.
+pub const UNREADABLE: u16 = 999;
+
+/// Whether an answer with that status is an error: 400–599, or [`UNREADABLE`].
+#[must_use]
+pub const fn is_error(status: u16) -> bool {
+    matches!(status, 400..600 | UNREADABLE)
+}
+
+/// One [error](is_error), or an answer that a rule [asks for](Interest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {
     /// The client's address; its source is [`Prefix::single`].
@@ -74,7 +84,7 @@ pub struct SourceCount {
     #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     pub requests: u32,
-    /// How many of them got a status of 400–599.
+    /// How many of them were [errors](is_error).
     pub errors: u32,
     /// How many of them got a status of 500–599.
     pub server_errors: u32,

@@ -20,7 +20,7 @@ use secbeat_common::{
     prefix::Prefix,
     sources::SourceLengths,
     subjects::PARTITIONS,
-    wire::{LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent, cut},
+    wire::{self, LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent, cut},
 };
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub struct ObservedResponse<'a> {
     pub client: IpAddr,
     /// The edge's wall clock, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// HTTP status, 100–599.
+    /// HTTP status, 100–599; 0 if the client was given no answer; or [`UNREADABLE`](wire::UNREADABLE).
     pub status: u16,
     pub method: &'a str,
     /// Without the query, which may hold secrets. Cut at [`wire::MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes.
@@ -70,9 +70,10 @@ pub struct RequestText {
 impl From<ObservedResponse<'_>> for Observation {
     /// Errors are reported, good answers counted.
     fn from(answer: ObservedResponse<'_>) -> Self {
-        match answer.status {
-            400..600 => answer.reported(),
-            _ => answer.counted(),
+        if wire::is_error(answer.status) {
+            answer.reported()
+        } else {
+            answer.counted()
         }
     }
 }
@@ -218,9 +219,7 @@ impl Batcher {
         };
         count.at_ms = count.at_ms.max(at_ms);
         count.requests = count.requests.saturating_add(1);
-        count.errors = count
-            .errors
-            .saturating_add(u32::from((400..600).contains(&status)));
+        count.errors = count.errors.saturating_add(u32::from(wire::is_error(status)));
         count.server_errors = count
             .server_errors
             .saturating_add(u32::from((500..600).contains(&status)));

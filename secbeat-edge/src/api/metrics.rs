@@ -259,6 +259,7 @@ fn access_log(log: &AccessLogView) {
         ("reported", log.parsed.saturating_sub(log.too_old)),
         ("too_old", log.too_old),
         ("unparsed", log.unparsed),
+        ("unreadable", log.unreadable),
         ("too_long", log.too_long),
     ] {
         counter!("secbeat_edge_log_lines_total", "log" => name(), "fate" => fate).absolute(lines);

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_daemon::cli::Output;
-use secbeat_logs::{Detection, Format, FormatChoice, Line, Lines, LogError, LogLine};
+use secbeat_logs::{Detection, Format, FormatChoice, Lines, LogError, LogLine, OpenLines};
 use serde::Serialize;
 
 #[derive(Debug, clap::Args)]
@@ -122,10 +122,10 @@ fn explain_as(
     }
     let format = format.clone().with_time_zone(args.time_zone.clone());
     let mut lines = Lines::new(input);
-    while let Some(line) = lines.next_line()? {
-        let parsed = match line {
-            Line::Text(text) => format.parse(text),
-            Line::TooLong => Err(LogError::TooLong),
+    let mut open = OpenLines::default();
+    while let Some(piece) = lines.next_piece()? {
+        let Some(parsed) = format.read(piece, &mut open) else {
+            continue;
         };
         summary.lines += 1;
         summary.understood += u64::from(parsed.is_ok());

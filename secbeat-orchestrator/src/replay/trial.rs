@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use ahash::RandomState;
-use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::LearnedFrom};
+use secbeat_common::{
+    prefix::Prefix,
+    sources::SourceLengths,
+    wire::{LearnedFrom, UNREADABLE},
+};
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
     analyzers::{
@@ -78,7 +82,7 @@ impl Trial {
         };
         let admitted = self.analyzer.admitted();
         let request = Request {
-            status: line.status,
+            status: if line.unreadable { UNREADABLE } else { line.status },
             method: &String::from_utf8_lossy(&line.method),
             path: &String::from_utf8_lossy(&line.path),
             host: &line

@@ -77,10 +77,11 @@ impl Table {
 pub(super) fn parse<'a>(line: &'a [u8], table: &Table, zone: &Zone) -> Result<LogLine<'a>, LogError> {
     let (mut scan, object) = table.begin(line, zone);
     scan.feed(object, table.asked(zone))?;
-    finish(scan, table)
+    finish(&mut scan, table)
 }
 
-fn finish<'a>(scan: Scan<'a>, table: &Table) -> Result<LogLine<'a>, LogError> {
+#[inline]
+fn finish<'a>(scan: &mut Scan<'a>, table: &Table) -> Result<LogLine<'a>, LogError> {
     if scan.is_whole() {
         return scan.values.finish(table);
     }
@@ -114,7 +115,7 @@ impl LongObject {
     }
 
     pub(super) fn finish(self, table: &Table) -> Result<LogLine<'static>, LogError> {
-        finish(self.0?, table)
+        finish(&mut self.0?, table)
     }
 }
 

@@ -146,7 +146,7 @@ impl<'a> Scan<'a> {
                 (State::Key | State::FirstKey, b'"') => match find_end(piece, at + 1) {
                     End::At(end, escaped) => {
                         self.name(&piece[at + 1..end], escaped, asked);
-                        end + 1
+                        self.step_over(b':', State::Value, piece, end + 1)
                     }
                     beyond @ End::Beyond { .. } => self.carry(State::InKey, piece, at + 1, beyond, asked),
                 },
@@ -162,7 +162,11 @@ impl<'a> Scan<'a> {
                             self.string(key, text, asked);
                         }
                         self.after_value();
-                        end + 1
+                        if self.state == State::AfterValue {
+                            self.step_over(b',', State::Key, piece, end + 1)
+                        } else {
+                            end + 1
+                        }
                     }
                     (beyond, key) => {
                         let state = key.map_or(State::InSkippedString, |_| State::InString);
@@ -227,6 +231,17 @@ impl<'a> Scan<'a> {
             };
         }
         Ok(())
+    }
+
+    /// Goes on behind the byte at `at` if it is the one that is expected. Returns where to go on.
+    #[inline]
+    fn step_over(&mut self, expected: u8, state: State, piece: &[u8], at: usize) -> usize {
+        if piece.get(at) == Some(&expected) {
+            self.state = state;
+            at + 1
+        } else {
+            at
+        }
     }
 
     /// Reads the rest of what the piece before ended in. Returns where that ends.

@@ -111,7 +111,7 @@ impl<'a> Values<'a> {
     }
 
     /// The request that the line is about.
-    pub(super) fn finish(mut self, table: &Table) -> Result<LogLine<'a>, LogError> {
+    pub(super) fn finish(&mut self, table: &Table) -> Result<LogLine<'a>, LogError> {
         self.check_message(table)?;
         let client = self
             .take(Role::Client)
@@ -143,7 +143,7 @@ impl<'a> Values<'a> {
 
     /// What is known of a line that could not be read as a whole. Its client and status only by the keys that no others
     /// come before, since those may be in what was not read.
-    pub(super) fn finish_unreadable(mut self, table: &Table) -> Option<LogLine<'a>> {
+    pub(super) fn finish_unreadable(&mut self, table: &Table) -> Option<LogLine<'a>> {
         let first = matches!(self.texts[Role::Client as usize], Some((0, _)));
         let status = match self.status {
             Some((0, status)) => Some(status),

@@ -8,9 +8,10 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use secbeat_logs::{OpenLines, Piece};
 use serde::{Deserialize, Serialize};
 
-use super::lines::{Piece, Place, split};
+use super::lines::{Place, split};
 
 /// First bytes of a file that tell it from another with the same inode number. Lines carry their time and client, so no
 /// two logs begin alike.
@@ -38,10 +39,13 @@ pub(super) type Birth = (FileId, Option<SystemTime>);
 /// Where reading goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
-    /// Bytes done with: the start of a line, or somewhere in one that is too long.
+    /// Bytes done with: the start of a line, or somewhere in one that comes in pieces.
     pub(super) offset: u64,
-    /// Whether the offset is in a line that is too long.
+    /// Whether the offset is in a line that comes in pieces.
     pub(super) passing_over: bool,
+    /// Of a container's log: for each stream, whether the offset is between two parts of a line.
+    #[serde(default)]
+    pub(super) divided: [bool; 2],
     /// The file's first bytes, at most [`HEAD`] and none beyond the offset.
     #[serde(with = "one_char_per_byte")]
     pub(super) head: Vec<u8>,
@@ -81,6 +85,8 @@ pub(super) struct LogFile {
     pub(super) id: FileId,
     file: File,
     mark: Mark,
+    /// Lines that have begun and not ended.
+    open: OpenLines,
     /// Its length when it was looked at last, in bytes.
     size: u64,
     /// Nothing was read of it, so it may yet turn out to be a copy of another log.
@@ -101,6 +107,7 @@ impl LogFile {
             id: metadata.into(),
             file,
             unproven: mark.offset == 0,
+            open: OpenLines::unseen(mark.divided),
             mark,
             size: metadata.len(),
             backlog: 0,
@@ -175,7 +182,7 @@ impl LogFile {
     pub(super) fn read<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, bool, &mut OpenLines) -> Result<(), E>,
     ) -> Result<ReadOutcome, E> {
         // Not beyond what was there before the daemon, so that each line is on one side.
         let old = self.backlog.saturating_sub(self.mark.offset);
@@ -190,11 +197,11 @@ impl LogFile {
         }
         let bytes = &buffer[..read];
         let mut place = if self.mark.passing_over {
-            Place::PassingOver
+            Place::Within
         } else {
             Place::AtStart
         };
-        let done = split(bytes, &mut place, |piece| take(piece, old > 0))?;
+        let done = split(bytes, &mut place, |piece| take(piece, old > 0, &mut self.open))?;
         if done == 0 && old > 0 {
             // A line that ends later is new.
             self.backlog = 0;
@@ -204,7 +211,8 @@ impl LogFile {
             self.mark.head.extend_from_slice(&bytes[..done.min(missing)]);
         }
         self.mark.offset += done as u64;
-        self.mark.passing_over = place == Place::PassingOver;
+        self.mark.passing_over = place == Place::Within;
+        self.mark.divided = self.open.divided();
         if done > 0 {
             self.grown = Instant::now();
         }
@@ -225,11 +233,14 @@ impl LogFile {
     pub(super) fn read_rest<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, bool) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, bool, &mut OpenLines) -> Result<(), E>,
     ) -> Result<(), E> {
         let read = read_at(&self.file, buffer, self.mark.offset)?;
-        if read > 0 && !self.mark.passing_over {
-            take(Piece::Line(&buffer[..read]), self.mark.offset < self.backlog)?;
+        let rest = &buffer[..read];
+        if self.mark.passing_over {
+            take(Piece::End(rest), self.mark.offset < self.backlog, &mut self.open)?;
+        } else if read > 0 {
+            take(Piece::Line(rest), self.mark.offset < self.backlog, &mut self.open)?;
         }
         self.mark.offset += read as u64;
         Ok(())
@@ -243,6 +254,7 @@ impl LogFile {
     /// Starts over at the beginning.
     pub(super) fn rewind(&mut self) {
         self.mark = Mark::default();
+        self.open = OpenLines::default();
         self.backlog = 0;
     }
 }
@@ -269,7 +281,9 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
     let tail_length = usize::try_from(size - from).unwrap_or(buffer.len());
     let read = read_at(file, &mut buffer[..tail_length], from)?;
     let end = memchr::memrchr(b'\n', &buffer[..read]);
-    // Without any line feed in so much, the end of a line that is too long is waited for.
+    let passed = &buffer[..end.unwrap_or(0)];
+    let divided = OpenLines::after(passed).divided();
+    // Without any line feed in so much, the end of a long line is waited for.
     let (offset, passing_over) = match end {
         Some(end) => (from + end as u64 + 1, false),
         None if from == 0 => (0, false),
@@ -281,6 +295,7 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
     Ok(Mark {
         offset,
         passing_over,
+        divided,
         head,
     })
 }

@@ -15,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use secbeat_logs::MAX_LINE;
 use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedFile},
     config::PathPattern,
     file::{Birth, FileId, LogFile, Mark, ReadOutcome},
-    lines::MAX_LINE,
     report::Reporter,
     siblings,
 };
@@ -230,8 +230,8 @@ impl Follower {
             }
             let (file, reporter) = (&mut self.files[at], &mut self.reporter);
             let name = file.path.to_string_lossy().into_owned();
-            let found = file.read(&mut self.buffer, |piece, old| {
-                reporter.take(&name, piece, old).map_err(ReadError::from)
+            let found = file.read(&mut self.buffer, |piece, old, open| {
+                reporter.take(&name, piece, old, open).map_err(ReadError::from)
             });
             match found {
                 Ok(ReadOutcome::More) => more = true,
@@ -295,8 +295,8 @@ impl Follower {
             let mut file = self.files.remove(at);
             let name = file.path.to_string_lossy().into_owned();
             let reporter = &mut self.reporter;
-            let rest = file.read_rest(&mut self.buffer, |piece, old| {
-                reporter.take(&name, piece, old).map_err(ReadError::from)
+            let rest = file.read_rest(&mut self.buffer, |piece, old, open| {
+                reporter.take(&name, piece, old, open).map_err(ReadError::from)
             });
             if let Err(ReadError::Closed) = rest {
                 return Err(Closed);

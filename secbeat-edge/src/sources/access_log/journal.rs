@@ -9,13 +9,14 @@ use std::{
 };
 
 use secbeat_daemon::time::now_ms;
+use secbeat_logs::{MAX_LINE, OpenLines, Piece};
 use serde::Deserialize;
 use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedJournal, Store},
     config::{Start, Unit},
-    lines::{MAX_LINE, Piece, Place, split_to},
+    lines::{Place, split_to},
     report::Reporter,
     stop::{Stop, Woken},
 };
@@ -162,7 +163,13 @@ impl Journal {
     fn take(&mut self, piece: Piece<'_>) -> Result<(), Closed> {
         let source = self.unit.as_str();
         let Piece::Line(json) = piece else {
-            return self.reporter.take(source, piece, false);
+            if let Piece::Begin(_) = piece {
+                self.reporter.health().too_long.fetch_add(1, Relaxed);
+                self.reporter
+                    .health()
+                    .add_reason(format!("an entry of journalctl is longer than {MAX_ENTRY} bytes"));
+            }
+            return Ok(());
         };
         let entry: Entry = match serde_json::from_slice(json) {
             Ok(entry) => entry,
@@ -184,12 +191,14 @@ impl Journal {
             None => b"",
         };
         for line in text.split(|byte| *byte == b'\n') {
-            let piece = if line.len() > MAX_LINE {
-                Piece::TooLong
+            // The journal divides no lines.
+            let mut open = OpenLines::default();
+            if line.len() > MAX_LINE {
+                self.reporter.take(source, Piece::Begin(line), old, &mut open)?;
+                self.reporter.take(source, Piece::End(b""), old, &mut open)?;
             } else {
-                Piece::Line(line)
-            };
-            self.reporter.take(source, piece, old)?;
+                self.reporter.take(source, Piece::Line(line), old, &mut open)?;
+            }
         }
         self.after = SavedJournal::Cursor(entry.cursor);
         Ok(())

@@ -8,36 +8,41 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::wire::LearnedFrom;
+use secbeat_common::wire::{LearnedFrom, UNREADABLE};
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
-use secbeat_logs::{Format, LogLine};
+use secbeat_logs::{Format, LogLine, MAX_LINE, OpenLines, Piece};
 use tracing::warn;
 
-use super::{
-    health::Health,
-    lines::{MAX_LINE, Piece},
-};
+use super::health::Health;
 use crate::telemetry::{Closed, Recorder};
 
 /// What the lines of a source are, and where what they say goes.
 pub(in crate::sources) trait Reading: Send {
-    /// Reports a line, unless it is from before `oldest_ms` (milliseconds since the Unix epoch). Waits while there is no
+    /// Reports the line that ends with `piece`, if one does, unless it is from before `oldest_ms` (milliseconds since the Unix epoch). Waits while there is no
     /// room.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the receiver of reports is gone.
-    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed>;
+    fn take(&self, piece: Piece<'_>, open: &mut OpenLines, oldest_ms: Option<i64>) -> Result<Taken, Closed>;
 }
 
-/// What became of a line.
+/// What became of a piece of a log.
 pub(in crate::sources) enum Taken {
     /// Reported, if there was something to report, with the line's own time in milliseconds since the Unix epoch.
     Reported {
         at_ms: i64,
     },
+    /// As an error of its client: nothing else of the line could be read.
+    Unreadable {
+        at_ms: i64,
+    },
     TooOld,
+    /// A line has not ended yet, or no line was seen to begin.
+    Incomplete,
+    /// A line that begins so long is not read.
+    TooLong,
     /// Not understood, and why.
     NotUnderstood(Box<dyn Display>),
 }
@@ -51,12 +56,20 @@ pub(super) struct Answers {
 }
 
 impl Reading for Answers {
-    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
-        match self.format.parse(line) {
+    fn take(&self, piece: Piece<'_>, open: &mut OpenLines, oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+        let Some(parsed) = self.format.read(piece, open) else {
+            return Ok(Taken::Incomplete);
+        };
+        match parsed {
             Ok(line) if oldest_ms.is_some_and(|oldest_ms| line.at_ms < oldest_ms) => Ok(Taken::TooOld),
             Ok(line) => {
                 self.report(&line)?;
-                Ok(Taken::Reported { at_ms: line.at_ms })
+                let at_ms = line.at_ms;
+                Ok(if line.unreadable {
+                    Taken::Unreadable { at_ms }
+                } else {
+                    Taken::Reported { at_ms }
+                })
             }
             Err(error) => Ok(Taken::NotUnderstood(Box::new(error))),
         }
@@ -65,7 +78,8 @@ impl Reading for Answers {
 
 impl Answers {
     fn report<'a>(&self, line: &'a LogLine<'_>) -> Result<(), Closed> {
-        let keeps_text = self.recorder.keeps_text(line.status);
+        let status = if line.unreadable { UNREADABLE } else { line.status };
+        let keeps_text = self.recorder.keeps_text(status);
         let text = |bytes: &'a [u8]| match keeps_text {
             true => String::from_utf8_lossy(bytes),
             false => Cow::Borrowed(""),
@@ -74,7 +88,7 @@ impl Answers {
         self.recorder.record_wait(ObservedResponse {
             client: line.client,
             at_ms: line.at_ms,
-            status: line.status,
+            status,
             method: &text(&line.method),
             path: &text(path),
             host: &text(line.host.as_deref().unwrap_or_default()),
@@ -118,39 +132,46 @@ impl Reporter {
         &self.health
     }
 
-    /// Takes one line of the file or unit called `source`; `old` if it was there before the daemon. Waits while there is no
-    /// room for what it says.
+    /// Takes the next piece of the file or unit called `source`, whose lines that have not ended are in `open`; `old` if it
+    /// was there before the daemon. Waits while there is no room for what it says.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the receiver of reports is gone.
-    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, old: bool) -> Result<(), Closed> {
+    pub(super) fn take(
+        &mut self,
+        source: &str,
+        piece: Piece<'_>,
+        old: bool,
+        open: &mut OpenLines,
+    ) -> Result<(), Closed> {
         let text = match piece {
             Piece::Line([]) => return Ok(()),
             Piece::Line(text) => text,
-            Piece::TooLong => {
-                self.health.too_long.fetch_add(1, Relaxed);
-                self.health
-                    .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
-                return Ok(());
-            }
+            Piece::Begin(_) | Piece::More(_) | Piece::End(_) => b"",
         };
         let health = &self.health;
-        match self.reading.take(text, old.then_some(self.oldest_ms))? {
+        match self.reading.take(piece, open, old.then_some(self.oldest_ms))? {
+            Taken::Incomplete => return Ok(()),
+            Taken::TooLong => {
+                health.too_long.fetch_add(1, Relaxed);
+                health.add_reason(format!("a line is longer than {MAX_LINE} bytes"));
+                return Ok(());
+            }
             Taken::NotUnderstood(error) => {
                 self.complain(source, text, &error);
+                return Ok(());
+            }
+            Taken::Unreadable { at_ms } => {
+                health.unreadable.fetch_add(1, Relaxed);
+                health.add_reason("a line names its client, and the rest of it cannot be read".to_owned());
+                health.note_time(at_ms);
                 return Ok(());
             }
             Taken::TooOld => {
                 health.too_old.fetch_add(1, Relaxed);
             }
-            Taken::Reported { at_ms } => {
-                let now_ms = now_ms();
-                health.read_at_ms.store(now_ms, Relaxed);
-                health
-                    .delay_ms
-                    .store(now_ms.saturating_sub(at_ms).max(0), Relaxed);
-            }
+            Taken::Reported { at_ms } => health.note_time(at_ms),
         }
         health.parsed.fetch_add(1, Relaxed);
         self.not_understood = 0;

@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroU32, time::Duration};
 
 use secbeat_common::{
     rules::{Match, Statuses},
-    wire::{Reason, RuleName},
+    wire::{self, Reason, RuleName},
 };
 use strum::Display;
 
@@ -229,7 +229,7 @@ impl RuleConfig {
             host,
         } = *request;
         let guarded = match &self.counts {
-            Counts::Errors { excluded } if !(400..600).contains(&status) || excluded.contains(&status) => {
+            Counts::Errors { excluded } if !wire::is_error(status) || excluded.contains(&status) => {
                 return false;
             }
             Counts::Errors { .. } => true,
