@@ -30,7 +30,7 @@ mod wrap;
 use std::{borrow::Cow, net::IpAddr};
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub use self::oracle::{check, check_pattern};
+pub use self::oracle::{check, check_json, check_pattern, check_wrapped};
 pub use self::{
     detect::{DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,

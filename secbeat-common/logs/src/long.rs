@@ -1,8 +1,13 @@
 //! Lines that are longer than what a reader holds at once, and lines that a container's runtime divided.
 
-use std::mem;
+use std::{borrow::Cow, mem};
 
-use super::{Format, LogError, LogLine, cut::CutLine, json::LongObject, wrap};
+use super::{
+    Format, LogError, LogLine,
+    cut::CutLine,
+    json::LongObject,
+    wrap::{self, Part},
+};
 
 /// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
 const HEAD: usize = 128 * 1024;
@@ -71,7 +76,7 @@ impl OpenLines {
     pub fn after(text: &[u8]) -> Self {
         let mut divided = [false; 2];
         for line in text.split(|byte| *byte == b'\n') {
-            if let Some(part) = wrap::unwrap(line).and_then(|unwrapped| unwrapped.part) {
+            if let Some((part, _)) = part_of(line) {
                 divided[part.stream as usize] = !part.is_last;
             }
         }
@@ -123,9 +128,7 @@ impl Format {
         line: &'a [u8],
         open: &'a mut OpenLines,
     ) -> Option<Result<LogLine<'a>, LogError>> {
-        let unwrapped = wrap::unwrap(line.trim_ascii_start());
-        let Some((part, text)) = unwrapped.and_then(|unwrapped| Some((unwrapped.part?, unwrapped.text)))
-        else {
+        let Some((part, text)) = part_of(line) else {
             return Some(self.parse(line));
         };
         let waiting = &mut open.divided[part.stream as usize];
@@ -140,6 +143,13 @@ impl Format {
         let whole = mem::take(waiting)?;
         Some(keep(&mut open.last, whole.finish(self)))
     }
+}
+
+/// What a line of a container is a part of, whole lines included, and its text.
+fn part_of(line: &[u8]) -> Option<(Part, Cow<'_, [u8]>)> {
+    let line = line.trim_ascii_start();
+    let unwrapped = wrap::unwrap(line.strip_suffix(b"\r").unwrap_or(line))?;
+    Some((unwrapped.part?, unwrapped.text))
 }
 
 /// Keeps a line where it can be borrowed from.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Format, LogLine, OpenLines, Piece, json, wrap};
+use super::{Format, JsonKeys, LogLine, OpenLines, Piece, json, wrap};
 
 /// Has everything that the pattern parser does: quotes, braces, a user name before the time, fields that nobody reads.
 const PATTERN: &str = "$host ${remote_addr} - $remote_user [$time_local] \"$request\" $status $bytes \"$http_user_agent\" $request_time";
@@ -43,6 +43,49 @@ fn check_pieces(format: &Format, line: &[u8]) {
     assert_eq!(format.read(Piece::End(end), &mut open), Some(format.parse(line)));
     assert!(!open.is_open());
     json::check(line);
+}
+
+/// A line read by a key map is refused or makes sense, and is the same in pieces and as `serde_json` has it.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn check_json(line: &[u8]) {
+    let keys = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let format = Format::json(JsonKeys {
+        client: keys(&["client.ip", "peer"]),
+        time: keys(&["time", "a.b.c"]),
+        status: keys(&["status"]),
+        path: keys(&["path"]),
+        ..JsonKeys::default()
+    });
+    let format = format.expect("keys that can be looked for");
+    check_pieces(&format, line);
+    if let Ok(parsed) = format.parse(line) {
+        assert_eq!(parsed.client, parsed.client.to_canonical());
+        assert!(parsed.status < 1000, "status {}", parsed.status);
+    }
+}
+
+/// A line of a log in wrappers is the same whether it comes whole or in pieces, and those are open that have parts which go
+/// on.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn check_wrapped(log: &[u8]) {
+    let format = Format::COMBINED;
+    let mut open = OpenLines::default();
+    for line in log.split(|byte| *byte == b'\n') {
+        let divided = open.divided();
+        let read = format.read(Piece::Line(line), &mut open);
+        let read = read.map(|parsed| parsed.map(LogLine::into_owned));
+        if divided == [false; 2] && open.divided() == divided {
+            assert_eq!(read, Some(format.parse(line)));
+            check_pieces(&format, line);
+        }
+    }
+    assert_eq!(OpenLines::after(log).divided(), open.divided());
 }
 
 /// As [`check`], of a pattern that has everything, and of the pattern that is the first line of the input.

@@ -157,9 +157,11 @@ impl Node {
 /// Tells most keys of a server's object apart by their length and three of their bytes.
 #[inline]
 fn hash(name: &[u8]) -> usize {
-    let byte = |at: usize| u32::from(name.get(at).copied().unwrap_or_default());
-    let last = name.len().wrapping_sub(1);
-    let all = byte(0) | byte(last) << 8 | byte(name.len() / 2) << 16 | (name.len() as u32) << 24;
+    let [first, .., last] = name else {
+        return name.len();
+    };
+    let middle = name[name.len() / 2];
+    let all = u32::from_le_bytes([*first, *last, middle, name.len() as u8]);
     (all.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }
 

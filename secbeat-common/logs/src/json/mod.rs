@@ -53,15 +53,14 @@ impl Table {
         }
     }
 
-    /// A scan that has read what stands before the object, and the object.
+    /// Reads what stands before the object. Returns the object.
     #[inline]
-    fn begin<'a>(&self, line: &'a [u8], zone: &Zone) -> (Scan<'a>, &'a [u8]) {
-        let mut scan = Scan::default();
+    fn begin<'a>(&self, line: &'a [u8], scan: &mut Scan<'a>, zone: &Zone) -> &'a [u8] {
         if !self.after_tabs || line.starts_with(b"{") {
-            return (scan, line);
+            return line;
         }
         let Some(tab) = memmem::find(line, b"\t{") else {
-            return (scan, line);
+            return line;
         };
         let mut fields = line[..tab].split(|byte| *byte == b'\t');
         if let (Some(time), Some(_level), Some(message)) = (fields.next(), fields.next(), fields.next_back())
@@ -69,13 +68,14 @@ impl Table {
             scan.values.text(Role::Time, 0, time.into(), zone);
             scan.values.text(Role::Message, 0, message.into(), zone);
         }
-        (scan, &line[tab + 1..])
+        &line[tab + 1..]
     }
 }
 
 /// Parses one line without surrounding space.
 pub(super) fn parse<'a>(line: &'a [u8], table: &Table, zone: &Zone) -> Result<LogLine<'a>, LogError> {
-    let (mut scan, object) = table.begin(line, zone);
+    let mut scan = Scan::default();
+    let object = table.begin(line, &mut scan, zone);
     scan.feed(object, table.asked(zone))?;
     finish(&mut scan, table)
 }
@@ -95,7 +95,8 @@ pub(super) struct LongObject(Result<Scan<'static>, NotJson>);
 
 impl LongObject {
     pub(super) fn begin(head: &[u8], table: &Table, zone: &Zone) -> Self {
-        let (mut scan, object) = table.begin(head, zone);
+        let mut scan = Scan::default();
+        let object = table.begin(head, &mut scan, zone);
         Self(scan.feed(object, table.asked(zone)).map(|()| scan.into_owned()))
     }
 

@@ -157,9 +157,7 @@ impl<'a> Scan<'a> {
                 (State::Value | State::First, b'"') => match (find_end(piece, at + 1), self.key) {
                     (End::At(end, escaped), key) => {
                         if let Some(key) = key {
-                            let text = &piece[at + 1..end];
-                            let text = if escaped { unescape(text) } else { text.into() };
-                            self.string(key, text, asked);
+                            self.string(key, &piece[at + 1..end], escaped, asked);
                         }
                         self.after_value();
                         if self.state == State::AfterValue {
@@ -264,8 +262,12 @@ impl<'a> Scan<'a> {
         match (state, self.key) {
             (State::InKey, _) => self.name(&text, true, asked),
             (State::InString, Some(key)) => {
-                let text = unescape(&text).into_owned();
-                self.string(key, text.into(), asked);
+                let text: Cow<'a, [u8]> = Cow::Owned(unescape(&text).into_owned());
+                for (role, rank) in &asked.keys.entry(key).roles {
+                    if self.values.wants(*role, *rank) {
+                        self.values.text(*role, *rank, text.clone(), asked.zone);
+                    }
+                }
                 self.after_value();
             }
             _ => self.after_value(),
@@ -318,14 +320,13 @@ impl<'a> Scan<'a> {
 
     /// A string that is asked for has ended.
     #[inline]
-    fn string(&mut self, key: Place, text: Cow<'a, [u8]>, asked: Asked<'_>) {
-        let Some(((role, rank), others)) = asked.keys.entry(key).roles.split_first() else {
-            return;
-        };
-        for (role, rank) in others {
-            self.values.text(*role, *rank, text.clone(), asked.zone);
+    fn string(&mut self, key: Place, text: &'a [u8], escaped: bool, asked: Asked<'_>) {
+        for (role, rank) in &asked.keys.entry(key).roles {
+            if self.values.wants(*role, *rank) {
+                let text = if escaped { unescape(text) } else { text.into() };
+                self.values.text(*role, *rank, text, asked.zone);
+            }
         }
-        self.values.text(*role, *rank, text, asked.zone);
     }
 
     /// A value has ended, or the one of a list that counts.

@@ -47,22 +47,29 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Takes a string.
+    /// Whether a value of that role and rank would count.
+    #[inline]
+    pub(super) fn wants(&self, role: Role, rank: u8) -> bool {
+        match role {
+            Role::Time => is_better(&self.at_ms, rank),
+            Role::Status => is_better(&self.status, rank),
+            _ => is_better(&self.texts[role as usize], rank),
+        }
+    }
+
+    /// Takes a string that is [wanted](Self::wants).
     #[inline]
     pub(super) fn text(&mut self, role: Role, rank: u8, text: Cow<'a, [u8]>, zone: &Zone) {
         match role {
             Role::Time => {
-                if is_better(&self.at_ms, rank) {
-                    let at_ms = time::parse_any(&text, zone);
-                    self.bad_time |= at_ms.is_none();
-                    self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
-                }
+                let at_ms = time::parse_any(&text, zone);
+                self.bad_time |= at_ms.is_none();
+                self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
             }
             Role::Status => self.put_status(rank, parse_status(&text)),
             _ => {
-                let place = &mut self.texts[role as usize];
-                if some_text(&text).is_some() && is_better(place, rank) {
-                    *place = Some((rank, bounded(role, text)));
+                if some_text(&text).is_some() {
+                    self.texts[role as usize] = Some((rank, bounded(role, text)));
                 }
             }
         }
@@ -187,10 +194,12 @@ fn is_list(client: &[u8]) -> bool {
 }
 
 /// What is kept of a text.
+#[inline]
 fn bounded(role: Role, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    let Some(surplus) = text.len().checked_sub(MAX_VALUE).filter(|surplus| *surplus > 0) else {
+    if text.len() <= MAX_VALUE {
         return text;
-    };
+    }
+    let surplus = text.len() - MAX_VALUE;
     let range = if role == Role::Client {
         // Not with the half of an address.
         let comma = memchr::memchr(b',', &text[surplus..]);

@@ -11,8 +11,10 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::config::{HumanDuration, schema};
-use secbeat_logs::Format;
+use secbeat_logs::{Format, KeysError};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use super::keys::KeyMap;
 
 /// Stars match neither a slash nor hidden files, as in a shell.
 const GLOB: MatchOptions = MatchOptions {
@@ -211,10 +213,11 @@ struct Keys {
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
     /// Format of the lines: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`,
-    /// `envoy-json`, or a pattern similar to nginx's `log_format`.
-    #[serde(default)]
-    #[schemars(with = "schema::LogFormat")]
-    format: Format,
+    /// `envoy-json`, `kong-json`, `pino-json`, `cloudflare-json`, `ecs-json`, or a pattern similar to nginx's `log_format`.
+    #[schemars(with = "Option<schema::LogFormat>")]
+    format: Option<Format>,
+    /// Keys of a log of one JSON object a line that is none of these formats, in place of `format`.
+    keys: Option<KeyMap>,
     /// Time zone of times that are logged without one, such as HAProxy's: `Europe/Berlin`.
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
     #[schemars(with = "schema::TimeZone")]
@@ -241,21 +244,28 @@ fn default_max_age() -> HumanDuration {
 }
 
 impl TryFrom<Keys> for AccessLogConfig {
-    type Error = &'static str;
+    type Error = String;
 
     fn try_from(keys: Keys) -> Result<Self, Self::Error> {
         let place = match (keys.path, keys.journald) {
             (Some(path), None) => Place::Files(path),
             (None, Some(unit)) => Place::Journal(unit),
-            (None, None) => return Err("path or journald says where the lines are"),
+            (None, None) => return Err("path or journald says where the lines are".to_owned()),
             (Some(_), Some(_)) => {
-                return Err("path and journald are two places; give each an entry of its own");
+                return Err("path and journald are two places; give each an entry of its own".to_owned());
             }
+        };
+        let format = match (keys.format, keys.keys) {
+            (format, None) => format.unwrap_or_default(),
+            (None, Some(keys)) => keys
+                .try_into()
+                .map_err(|error: KeysError| format!("keys: {error}"))?,
+            (Some(_), Some(_)) => return Err("format and keys are two formats; remove one".to_owned()),
         };
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: keys.format.with_time_zone(keys.time_zone),
+            format: format.with_time_zone(keys.time_zone),
             client: keys.client,
             start: keys.start,
             max_age: keys.max_age.0,
@@ -315,6 +325,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_name_the_fields_of_any_json() {
+        let entry = parse(
+            "path = \"/a\"\ntime_zone = \"+02:00\"\n[keys]\nclient = \"req.ip\"\ntime = [\"at\", \"time\"]\nstatus = \"code\"",
+        )
+        .unwrap();
+        let line = br#"{"time":"2023-10-10 11:06:56","code":404,"req":{"ip":"203.0.113.7"}}"#;
+        let line = entry.format.parse(line).unwrap();
+        assert_eq!(
+            (line.client.to_string().as_str(), line.at_ms, line.status),
+            ("203.0.113.7", 1_696_928_816_000, 404)
+        );
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (text, error) in [
             ("", "path or journald says where the lines are"),
@@ -332,6 +356,18 @@ mod tests {
             ("journald = \"--flush.service\"", "is no unit"),
             ("path = \"/a\"\nstart = \"middle\"", "unknown variant `middle`"),
             ("path = \"/a\"\ntime_zone = \"Berlin\"", "`Berlin`"),
+            (
+                "path = \"/a\"\nformat = \"combined\"\n[keys]\nclient = \"a\"\ntime = \"b\"\nstatus = \"c\"",
+                "format and keys are two formats; remove one",
+            ),
+            (
+                "path = \"/a\"\n[keys]\nclient = \"a..b\"\ntime = \"b\"\nstatus = \"c\"",
+                "keys: `a..b` is no path of keys",
+            ),
+            (
+                "path = \"/a\"\n[keys]\nclient = \"a\"\ntime = \"b\"",
+                "missing field `status`",
+            ),
         ] {
             let told = parse(text).unwrap_err();
             assert!(told.contains(error), "{text}: {told}");

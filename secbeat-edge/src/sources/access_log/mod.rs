@@ -9,6 +9,7 @@ mod file;
 mod follow;
 mod health;
 mod journal;
+mod keys;
 mod lines;
 mod reader;
 mod report;
