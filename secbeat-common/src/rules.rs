@@ -7,6 +7,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::UNREADABLE;
+
 pub use self::{
     paths::{PathPattern, Target, canonical_path},
     patterns::{AgentPattern, HostPattern, Method, NoPattern, Statuses},
@@ -21,10 +23,10 @@ pub const fn is_aborted(status: u16) -> bool {
     matches!(status, 0 | CLIENT_GAVE_UP)
 }
 
-/// Whether a response counts as an error: 400 to 599, unless the client [gave up](is_aborted).
+/// Whether a response counts as an error: 400 to 599, unless the client [gave up](is_aborted), or [`UNREADABLE`].
 #[must_use]
 pub const fn is_error(status: u16) -> bool {
-    matches!(status, 400..=599) && !is_aborted(status)
+    matches!(status, 400..=599 | UNREADABLE) && !is_aborted(status)
 }
 
 /// A filter over single requests: all lists that are not empty must hold the request.

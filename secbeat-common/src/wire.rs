@@ -44,7 +44,9 @@ pub use self::{
     presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
-    telemetry::{LateBatch, LearnedFrom, MAX_TEXT, SourceCount, TelemetryBatch, TelemetryEvent, cut},
+    telemetry::{
+        LateBatch, LearnedFrom, MAX_TEXT, SourceCount, TelemetryBatch, TelemetryEvent, UNREADABLE, cut,
+    },
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };
 pub use crate::reason::{Reason, RuleName};

@@ -24,7 +24,7 @@ mod view;
 pub use self::{
     host::{HostChange, HostWatcher, LinkChange, LinkEvent},
     sources::{
-        access_log::{AccessLogConfig, AccessLogs, ClientColumn, LogFormats, PathPattern, Place, Start},
+        access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},
         client_address::TrustedProxies,
     },
     spool::EncodedBatch,

@@ -23,6 +23,8 @@ const TARGETS: [Target; 15] = [
     Target::new("secbeat-edge", "proxy_header", 256),
     Target::new("secbeat-common", "combined", 512),
     Target::new("secbeat-common", "nginx_json", 512),
+    Target::new("secbeat-common", "json", 512),
+    Target::new("secbeat-common", "wrapped", 1024),
     Target::new("secbeat-common", "caddy_json", 512),
     Target::new("secbeat-common", "traefik_json", 512),
     Target::new("secbeat-common", "haproxy", 512),

@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Format, FormatError, Formats, Line, Lines, LogError};
+use super::{Format, FormatError, Formats, Lines, LogError, Piece};
 
 /// Bytes at the beginning of a log from which its format is detected.
 pub const DETECTED_FROM: usize = 256 * 1024;
@@ -142,8 +142,9 @@ impl Detection {
         let last = memchr::memrchr(b'\n', &begin).filter(|_| cut_off);
         let mut lines = Lines::new(&begin[..last.unwrap_or(begin.len())]);
         let mut detection = Self::default();
-        while let Some(line) = lines.next_line()? {
-            if let Line::Text(text) = line {
+        while let Some(piece) = lines.next_piece()? {
+            // A longer line says nothing that others do not.
+            if let Piece::Line(text) = piece {
                 detection.see(text);
             }
         }
@@ -156,6 +157,8 @@ impl Detection {
         let mut clients: Vec<(usize, IpAddr)> = Vec::new();
         for (at, (format, understood)) in self.understood.iter_mut().enumerate() {
             match format.parse(line) {
+                // What is unreadable in one format may be none of its lines.
+                Ok(parsed) if parsed.unreadable => {}
                 Ok(parsed) => {
                     *understood += 1;
                     clients.push((at, parsed.client));

@@ -1,7 +1,5 @@
 //! Why a line is no request.
 
-use super::MAX_LINE;
-
 /// Why a line is no [`LogLine`](super::LogLine). Reasons describe the line's shape and never quote it, since clients
 /// write what lines contain, and reasons are shown to everybody who may see statistics. Fields are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +15,13 @@ pub enum LogError {
     OtherLayout(usize),
     #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
     TwoReadings(usize, usize),
+    #[error(
+        "two readings: a wrapper may stand before the line, or a client may have written it; no line before it says which"
+    )]
+    Wrapper,
+    /// Of several formats; what each says of it.
+    #[error("{}", list(.0))]
+    NoneOf(Vec<LogError>),
     #[error("formats {0} and {1} read another client each; name one of them only")]
     TwoFormats(usize, usize),
     #[error("no time like {0}")]
@@ -37,25 +42,37 @@ pub enum LogError {
     Literal { literal: String, after: String },
     #[error("the line says which fields the lines after it have")]
     Header,
+    #[error("the header before the line names no client, time or status that can be read")]
+    NoFields,
     #[error("not the number of quotes that the format has, and its server does not escape those of clients")]
     BareQuotes,
-    #[error("byte {0}: no JSON object")]
-    Json(usize),
+    #[error("not a JSON object: {what} at byte {at}")]
+    Json { at: u64, what: &'static str },
     #[error("the message is not that of a request")]
     Message,
     #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("the line is longer than {MAX_LINE} bytes")]
-    TooLong,
+    #[error("a part of a line that a container's runtime divided")]
+    Divided,
 }
 
 impl LogError {
+    /// See [`Format::calls_for_doubt`](super::Format::calls_for_doubt).
+    pub(super) fn calls_for_doubt(&self) -> bool {
+        match self {
+            Self::OtherLayout(_) | Self::TwoReadings(..) => true,
+            Self::NoneOf(errors) => errors.iter().any(Self::calls_for_doubt),
+            _ => false,
+        }
+    }
+
     /// Whether the line was close to a request of the format that refused it.
     pub(super) const fn is_of_a_request(&self) -> bool {
         matches!(
             self,
             Self::OtherLayout(_)
                 | Self::TwoReadings(..)
+                | Self::Wrapper
                 | Self::Request
                 | Self::Status
                 | Self::HaproxyRest
@@ -63,4 +80,12 @@ impl LogError {
                 | Self::Message
         )
     }
+}
+
+fn list(errors: &[LogError]) -> String {
+    let errors = errors.iter().enumerate();
+    let texts: Vec<String> = errors
+        .map(|(at, error)| format!("as format {}: {error}", at + 1))
+        .collect();
+    texts.join("; ")
 }

@@ -1,6 +1,6 @@
 //! Formats that the lines of one log have.
 
-use std::{fmt, iter};
+use std::{fmt, iter, mem};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -68,24 +68,66 @@ impl Formats {
         })
     }
 
+    /// Begins to [doubt](Format::with_doubt) if a line of the log [calls for it](Format::calls_for_doubt).
+    pub fn doubt_if_called_for(&mut self, parsed: &Result<LogLine<'_>, LogError>) {
+        if Format::calls_for_doubt(parsed) && !self.first.is_in_doubt() {
+            *self = mem::take(self).with_doubt();
+        }
+    }
+
     /// Parses one line, without its line feed.
     ///
     /// # Errors
     ///
-    /// Why the first format does not understand it, or [`LogError::TwoFormats`].
+    /// Why none of the formats understands it, or [`LogError::TwoFormats`].
     pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
-        let mut parsed = self.first.parse(line);
-        for (at, format) in self.others.iter().enumerate() {
-            match (&parsed, format.parse(line)) {
-                (Ok(first), Ok(other)) if first.client != other.client => {
-                    let first = self.iter().position(|format| format.parse(line).is_ok());
-                    return Err(LogError::TwoFormats(first.unwrap_or(0) + 1, at + 2));
+        self.parse_after(line, &mut false)
+    }
+
+    /// See [`Format::parse_after`].
+    #[inline]
+    pub(crate) fn parse_after<'a>(
+        &self,
+        line: &'a [u8],
+        in_wrappers: &mut bool,
+    ) -> Result<LogLine<'a>, LogError> {
+        if self.others.is_empty() {
+            return self.first.parse_after(line, in_wrappers);
+        }
+        Self::agree(self.iter().map(|format| format.parse_after(line, in_wrappers)))
+    }
+
+    /// The first line that a format understands, if the others name the same client or do not understand it.
+    pub(crate) fn agree<'a>(
+        readings: impl Iterator<Item = Result<LogLine<'a>, LogError>>,
+    ) -> Result<LogLine<'a>, LogError> {
+        let mut understood: Option<(usize, LogLine<'a>)> = None;
+        let mut errors = Vec::new();
+        for (at, reading) in readings.enumerate() {
+            match (reading, &understood) {
+                (Ok(line), Some((first, before))) if line.client != before.client => {
+                    return Err(LogError::TwoFormats(first + 1, at + 1));
                 }
-                (Err(_), Ok(other)) => parsed = Ok(other),
-                _ => {}
+                (Ok(line), Some((first, before))) if before.unreadable && !line.unreadable => {
+                    understood = Some((*first, line));
+                }
+                (Ok(_), Some(_)) => {}
+                (Ok(line), None) => understood = Some((at, line)),
+                // Of no format, or of a line that goes on.
+                (Err(error @ (LogError::Empty | LogError::Header | LogError::Divided)), None) => {
+                    return Err(error);
+                }
+                (Err(error), _) => errors.push(error),
             }
         }
-        parsed
+        match (understood, errors.pop()) {
+            (Some((_, line)), _) => Ok(line),
+            (None, Some(error)) if errors.is_empty() => Err(error),
+            (None, last) => {
+                errors.extend(last);
+                Err(LogError::NoneOf(errors))
+            }
+        }
     }
 }
 
@@ -184,7 +226,8 @@ mod tests {
             ),
             (
                 "junk".to_owned(),
-                "no time like [10/Oct/2023:11:06:56 +0200] before the quoted request",
+                "as format 1: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request; as format 2: `[` expected \
+                 after the beginning; as format 3: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request",
             ),
         ] {
             assert_eq!(client(&formats, &line), expected);

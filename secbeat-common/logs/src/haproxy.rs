@@ -29,13 +29,14 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
     let (method, path) = split_request(request);
     Ok(LogLine {
         client,
+        forwarded: None,
+        unreadable: false,
         at_ms,
         method: method.into(),
         path: path.into(),
         status,
         host: None,
         user_agent: None,
-        forwarded: None,
     })
 }
 

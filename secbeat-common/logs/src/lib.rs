@@ -7,6 +7,7 @@
 
 mod address;
 mod combined;
+mod cut;
 mod detect;
 mod error;
 mod format;
@@ -15,28 +16,30 @@ mod haproxy;
 mod json;
 mod layout;
 mod lines;
+mod long;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::expect_used, clippy::panic, reason = "an oracle of tests")]
 mod oracle;
-mod prefix;
 mod quoted;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod time;
 pub mod waf;
+mod wrap;
 
 use std::{borrow::Cow, net::IpAddr};
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub use self::oracle::{check, check_attack, check_pattern};
+pub use self::oracle::{check, check_attack, check_json, check_pattern, check_wrapped};
 pub use self::{
     detect::{Conflict, DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
     formats::Formats,
+    json::key_map::{JsonKeys, KeysError},
     layout::PatternError,
-    lines::{Line, Lines, MAX_LINE},
+    lines::{Lines, MAX_LINE},
+    long::{OpenLines, Piece},
     time::parse_time,
 };
 
@@ -46,6 +49,9 @@ pub use self::{
 pub struct LogLine<'a> {
     /// IPv4-mapped addresses as IPv4.
     pub client: IpAddr,
+    /// The list that the client was read from, as it was logged, if it has more than one entry. Only the last entry was
+    /// written by the server itself or by the proxy next to it.
+    pub forwarded: Option<Cow<'a, [u8]>>,
     /// When the request began or was logged, whichever the format has, in milliseconds since the Unix epoch; some formats
     /// have whole seconds only.
     pub at_ms: i64,
@@ -55,13 +61,12 @@ pub struct LogLine<'a> {
     pub path: Cow<'a, [u8]>,
     /// 0 if the server logged no answer.
     pub status: u16,
+    /// The line names its client, and the rest of it could not be read: an error of that client.
+    pub unreadable: bool,
     /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
-    /// The list that the client was read from, as it was logged, if it has more than one entry. Only the last entry was
-    /// written by the server itself or by the proxy next to it.
-    pub forwarded: Option<Cow<'a, [u8]>>,
 }
 
 impl LogLine<'_> {
@@ -71,6 +76,38 @@ impl LogLine<'_> {
         match &self.forwarded {
             Some(list) => address::last_untrusted(list, is_trusted),
             None => Some(self.client).filter(|client| !is_trusted(*client)),
+        }
+    }
+
+    /// As it is, without the line.
+    #[must_use]
+    pub fn into_owned(self) -> LogLine<'static> {
+        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
+        LogLine {
+            client: self.client,
+            forwarded: self.forwarded.map(owned),
+            at_ms: self.at_ms,
+            method: owned(self.method),
+            path: owned(self.path),
+            status: self.status,
+            unreadable: self.unreadable,
+            host: self.host.map(owned),
+            user_agent: self.user_agent.map(owned),
+        }
+    }
+
+    /// The same, borrowed from this one.
+    fn borrow(&self) -> LogLine<'_> {
+        LogLine {
+            client: self.client,
+            forwarded: self.forwarded.as_deref().map(Cow::Borrowed),
+            at_ms: self.at_ms,
+            method: Cow::Borrowed(&self.method),
+            path: Cow::Borrowed(&self.path),
+            status: self.status,
+            unreadable: self.unreadable,
+            host: self.host.as_deref().map(Cow::Borrowed),
+            user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
         }
     }
 }

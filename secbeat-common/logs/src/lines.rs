@@ -7,30 +7,24 @@ use std::{
 
 use memchr::memchr;
 
-/// Longest line that is kept, in bytes without its line feed.
+use super::Piece;
+
+/// Longest line that comes in one piece, in bytes without its line feed.
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// Bytes read at a time.
 const BUFFER: usize = 256 * 1024;
 
-/// One line without its line feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line<'a> {
-    Text(&'a [u8]),
-    /// It was longer than [`MAX_LINE`] bytes and is skipped.
-    TooLong,
-}
-
 /// Splits a stream at its line feeds. A last line without one counts, too.
 #[derive(Debug)]
 pub struct Lines<R> {
     input: BufReader<R>,
-    /// Bytes of `input` that belong to the line given out last.
+    /// Bytes of `input` that belong to the piece given out last.
     given: usize,
     /// A line that does not lie in `input` as a whole.
     line: Vec<u8>,
-    /// Whether `line` comes next.
-    again: bool,
+    /// Whether what comes next belongs to a line that has begun.
+    is_open: bool,
 }
 
 impl<R: Read> Lines<R> {
@@ -39,71 +33,79 @@ impl<R: Read> Lines<R> {
             input: BufReader::with_capacity(BUFFER, input),
             given: 0,
             line: Vec::new(),
-            again: false,
+            is_open: false,
         }
     }
 
-    /// Gives the text given out last once more, with the next call of [`next_line`](Self::next_line).
-    pub fn again(&mut self) {
-        // A line in the buffer is still there.
-        self.again = mem::take(&mut self.given) == 0;
-    }
-
-    /// The next line; `None` at the end.
+    /// The next line, or the next piece of a line that is longer than [`MAX_LINE`]; `None` at the end.
     ///
     /// # Errors
     ///
     /// Those of the stream.
-    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
-        if mem::take(&mut self.again) {
-            return Ok(Some(Line::Text(&self.line)));
-        }
+    pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
         self.input.consume(mem::take(&mut self.given));
+        if self.is_open {
+            return self.next_of_line().map(Some);
+        }
         // Most lines need not be copied.
-        if let Some(end) = memchr(b'\n', self.input.buffer()) {
+        if let Some(end) = memchr(b'\n', self.input.buffer())
+            && end <= MAX_LINE
+        {
             self.given = end + 1;
-            let line = &self.input.buffer()[..end];
-            return Ok(Some(if line.len() > MAX_LINE {
-                Line::TooLong
-            } else {
-                Line::Text(line)
-            }));
+            return Ok(Some(Piece::Line(&self.input.buffer()[..end])));
         }
         self.next_split_line()
     }
 
-    /// The next line, whose end is not in the buffer yet.
-    fn next_split_line(&mut self) -> io::Result<Option<Line<'_>>> {
+    /// The next line, whose end is not in the buffer yet, or its beginning.
+    fn next_split_line(&mut self) -> io::Result<Option<Piece<'_>>> {
         self.line.clear();
         let mut any = false;
-        let mut too_long = false;
         loop {
-            let buffer = match self.input.fill_buf() {
-                Ok(buffer) => buffer,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
+            let buffer = fill(&mut self.input)?;
             if buffer.is_empty() {
                 break;
             }
             any = true;
             let end = memchr(b'\n', buffer);
             let part = &buffer[..end.unwrap_or(buffer.len())];
-            too_long |= self.line.len() + part.len() > MAX_LINE;
-            if !too_long {
-                self.line.extend_from_slice(part);
+            if self.line.len() + part.len() > MAX_LINE {
+                self.is_open = true;
+                return Ok(Some(Piece::Begin(&self.line)));
             }
+            self.line.extend_from_slice(part);
             let read = part.len() + usize::from(end.is_some());
             self.input.consume(read);
             if end.is_some() {
                 break;
             }
         }
-        Ok(any.then_some(if too_long {
-            Line::TooLong
-        } else {
-            Line::Text(&self.line)
-        }))
+        Ok(any.then_some(Piece::Line(&self.line)))
+    }
+
+    /// More of a line that has begun.
+    fn next_of_line(&mut self) -> io::Result<Piece<'_>> {
+        let buffer = fill(&mut self.input)?;
+        let end = memchr(b'\n', buffer);
+        self.is_open = end.is_none() && !buffer.is_empty();
+        self.given = end.map_or(buffer.len(), |end| end + 1);
+        let buffer = self.input.buffer();
+        Ok(match end {
+            Some(end) => Piece::End(&buffer[..end]),
+            None if buffer.is_empty() => Piece::End(b""),
+            None => Piece::More(buffer),
+        })
+    }
+}
+
+/// What can be read without waiting, or else what comes next; empty at the end.
+fn fill<R: Read>(input: &mut BufReader<R>) -> io::Result<&[u8]> {
+    loop {
+        match input.fill_buf() {
+            Ok(_) => return Ok(input.buffer()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -111,22 +113,46 @@ impl<R: Read> Lines<R> {
 mod tests {
     use super::*;
 
-    fn lines(input: &[u8]) -> Vec<Option<Vec<u8>>> {
+    /// Each line, and in how many pieces it came.
+    fn pieces(input: &[u8]) -> Vec<(Vec<u8>, usize)> {
         let mut lines = Lines::new(input);
-        let mut all = Vec::new();
-        while let Some(line) = lines.next_line().unwrap() {
-            all.push(match line {
-                Line::Text(text) => Some(text.to_vec()),
-                Line::TooLong => None,
-            });
+        let mut all: Vec<(Vec<u8>, usize)> = Vec::new();
+        let mut is_open = false;
+        while let Some(piece) = lines.next_piece().unwrap() {
+            let (text, begins, ends) = match piece {
+                Piece::Line(text) => (text, true, true),
+                Piece::Begin(text) => (text, true, false),
+                Piece::More(text) => (text, false, false),
+                Piece::End(text) => (text, false, true),
+            };
+            assert_eq!(is_open, !begins);
+            is_open = !ends;
+            if begins {
+                all.push((Vec::new(), 0));
+            }
+            let (line, count) = all.last_mut().unwrap();
+            line.extend_from_slice(text);
+            *count += 1;
         }
+        assert!(!is_open);
         all
+    }
+
+    /// Lines that come in one piece each.
+    fn lines(input: &[u8]) -> Vec<Vec<u8>> {
+        let pieces = pieces(input).into_iter();
+        pieces
+            .map(|(line, count)| {
+                assert_eq!(count, 1);
+                line
+            })
+            .collect()
     }
 
     #[test]
     fn lines_end_at_line_feeds_and_at_the_end() {
-        let text = |text: &str| Some(text.as_bytes().to_vec());
-        assert_eq!(lines(b""), []);
+        let text = |text: &str| text.as_bytes().to_vec();
+        assert!(lines(b"").is_empty());
         assert_eq!(lines(b"a\n\nb"), [text("a"), text(""), text("b")]);
         assert_eq!(lines(b"a\n"), [text("a")]);
     }
@@ -139,39 +165,30 @@ mod tests {
             .collect();
         let log = text.join(&b'\n');
         assert!(log.len() > 2 * BUFFER);
-        assert_eq!(lines(&log), text.into_iter().map(Some).collect::<Vec<_>>());
+        assert_eq!(lines(&log), text);
     }
 
     #[test]
-    fn a_line_comes_again_wherever_it_lies() {
-        let log: Vec<u8> = (0..60_000_usize)
-            .flat_map(|n| format!("line {n}\n").into_bytes())
-            .collect();
-        assert!(log.len() > 2 * BUFFER);
-        let mut lines = Lines::new(&log[..]);
-        for n in 0..60_000 {
-            let expected = format!("line {n}");
-            for _ in 0..3 {
-                let line = lines.next_line().unwrap();
-                assert_eq!(line, Some(Line::Text(expected.as_bytes())));
-                lines.again();
+    fn a_longer_line_comes_in_pieces_and_is_whole() {
+        for length in [MAX_LINE, MAX_LINE + 1, BUFFER - 1, BUFFER, BUFFER + 1, 1_000_000] {
+            let long: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
+            for (before, after) in [
+                (&b"a\n"[..], &b"\nb\n"[..]),
+                (b"", b"\nb"),
+                (b"a\n", b""),
+                (b"", b""),
+            ] {
+                let input = [before, &long, after].concat();
+                let found = pieces(&input);
+                let of_long = &found[usize::from(!before.is_empty())];
+                assert!(of_long.0 == long, "{length} bytes");
+                assert_eq!(of_long.1 == 1, length <= MAX_LINE, "{length} bytes");
+                let others = found.len() - 1;
+                assert_eq!(
+                    others,
+                    usize::from(!before.is_empty()) + usize::from(!after.is_empty())
+                );
             }
-            lines.next_line().unwrap();
-        }
-        assert_eq!(lines.next_line().unwrap(), None);
-    }
-
-    #[test]
-    fn a_line_past_the_limit_is_skipped_as_a_whole() {
-        for len in [MAX_LINE, MAX_LINE + 1, 1_000_000] {
-            let long = vec![b'x'; len];
-            let input = [&b"a\n"[..], &long, b"\nb\n"].concat();
-            let middle = (len <= MAX_LINE).then_some(long);
-            assert_eq!(
-                lines(&input),
-                [Some(b"a".to_vec()), middle, Some(b"b".to_vec())],
-                "{len} bytes"
-            );
         }
     }
 }

@@ -41,6 +41,8 @@ pub enum SeenWhat {
         method: String,
         user_agent: String,
     },
+    /// A line of a log that names its client, and the rest of which could not be read.
+    Unreadable { method: String, user_agent: String },
     /// A web application firewall objected.
     Waf {
         /// The first rule that matched.
@@ -58,7 +60,8 @@ impl SeenEvent {
         let what = match &self.what {
             SeenWhat::Answer {
                 method, user_agent, ..
-            } => method.len() + user_agent.len(),
+            }
+            | SeenWhat::Unreadable { method, user_agent } => method.len() + user_agent.len(),
             SeenWhat::Waf { message, .. } => message.len(),
         };
         what + self.edge.len() + self.path.len() + self.host.len()

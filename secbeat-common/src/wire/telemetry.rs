@@ -42,6 +42,10 @@ pub struct LateBatch {
     pub batch: TelemetryBatch,
 }
 
+/// Status of a [`TelemetryEvent`] about a line of a log that names its client, and the rest of which cannot be read. It
+/// counts as an error of that client, so that nobody hides behind lines that are hard to read. No server answers with four digits.
+pub const UNREADABLE: u16 = 1000;
+
 /// One [error](crate::rules::is_error), or an answer that a rule [asks for](super::Interest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {

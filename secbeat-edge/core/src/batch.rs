@@ -34,7 +34,7 @@ pub struct ObservedResponse<'a> {
     pub client: IpAddr,
     /// The edge's wall clock, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// HTTP status, 100–599; 0 if the client gave up before there was one.
+    /// HTTP status, 100–599; 0 if the client gave up before there was one; or [`UNREADABLE`](secbeat_common::wire::UNREADABLE).
     pub status: u16,
     pub method: &'a str,
     /// Without the query, which may hold secrets. Cut at [`wire::MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes.

@@ -263,6 +263,7 @@ fn access_log(log: &AccessLogView) {
         ("too_old", log.too_old),
         ("unattributed", log.unattributed),
         ("unparsed", log.unparsed),
+        ("unreadable", log.unreadable),
         ("too_long", log.too_long),
     ] {
         counter!("secbeat_edge_log_lines_total", "log" => name(), "fate" => fate).absolute(lines);

@@ -150,7 +150,7 @@ fn print_log(log: &AccessLogView) {
         "log        {}: {} lines, {} not understood ({:.1} %), {} bytes behind, {}",
         log.name,
         log.lines,
-        log.unparsed + log.too_long,
+        log.lines.saturating_sub(log.parsed),
         log.unparsed_share * 100.0,
         log.bytes_behind,
         log.silent_ms
@@ -168,7 +168,13 @@ fn print_log(log: &AccessLogView) {
     if log.parsed == 0 && log.lines > 0 {
         println!("           NOTHING IS UNDERSTOOD AS {}", log.format);
     }
-    for reason in log.reasons.iter().filter(|_| log.unparsed + log.too_long > 0) {
+    if log.unreadable > 0 {
+        println!(
+            "           {} lines name their client, and the rest cannot be read: counted as errors of the client",
+            log.unreadable
+        );
+    }
+    for reason in log.reasons.iter().filter(|_| log.lines > log.parsed) {
         println!("           {reason}");
     }
     for line in log.doubts.iter().chain(&log.skipped).chain(&log.error) {

@@ -89,9 +89,12 @@ pub(crate) struct AccessLogView {
     pub parsed: u64,
     /// Lines that are not in the configured format.
     pub unparsed: u64,
-    /// Share of all lines that were not understood, too long ones among them: 0 to 1.
+    /// Share of all lines that were not understood, unreadable and too long ones among them: 0 to 1.
     pub unparsed_share: f64,
-    /// Lines beyond the longest that is kept, which are skipped.
+    /// Lines that name their client, and the rest of which cannot be read: each is reported as an error of that client.
+    #[serde(default)]
+    pub unreadable: u64,
+    /// Entries of a firewall or the journal beyond the longest that is read, which are skipped.
     pub too_long: u64,
     /// Understood lines that were there before the daemon and older than `max_age`: not reported.
     pub too_old: u64,
@@ -131,12 +134,10 @@ impl AccessLogView {
     #[must_use]
     pub(crate) fn new(health: &Health, now_ms: i64) -> Self {
         let count = |counter: &AtomicU64| counter.load(Relaxed);
-        let (parsed, unparsed, too_long) = (
-            count(&health.parsed),
-            count(&health.unparsed),
-            count(&health.too_long),
-        );
-        let lines = parsed + unparsed + too_long;
+        let (parsed, unparsed) = (count(&health.parsed), count(&health.unparsed));
+        let (unreadable, too_long) = (count(&health.unreadable), count(&health.too_long));
+        let not_understood = unparsed + unreadable + too_long;
+        let lines = parsed + not_understood;
         let recent = count(&health.recent);
         let read_at = Some(health.read_at_ms.load(Relaxed)).filter(|at| *at > 0);
         Self {
@@ -148,8 +149,9 @@ impl AccessLogView {
             unparsed_share: if lines == 0 {
                 0.0
             } else {
-                (unparsed + too_long) as f64 / lines as f64
+                not_understood as f64 / lines as f64
             },
+            unreadable,
             too_long,
             too_old: count(&health.too_old),
             unattributed: count(&health.unattributed),

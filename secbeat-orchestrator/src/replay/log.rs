@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, Cursor, Read},
-    mem,
     path::PathBuf,
 };
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use secbeat_logs::{DETECTED_FROM, Detection, FormatChoice, Formats, Line, Lines, LogError, LogLine};
+use secbeat_logs::{
+    DETECTED_FROM, Detection, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece,
+};
 
 use super::{Input, Reading, ReplayError};
 
@@ -102,8 +103,9 @@ impl Log {
             name,
             format,
             lines: Lines::new(input),
+            open: OpenLines::default(),
+            waiting: None,
             number: 0,
-            seen: false,
             requests: 0,
             texts: 0,
         })
@@ -118,10 +120,9 @@ fn begin(mut log: Box<dyn Read>) -> io::Result<(Vec<u8>, Box<dyn Read>)> {
 
 fn first_time(begin: &[u8], format: &Formats) -> io::Result<i64> {
     let mut lines = Lines::new(begin);
-    while let Some(line) = lines.next_line()? {
-        if let Line::Text(text) = line
-            && let Ok(request) = format.parse(text)
-        {
+    let mut open = OpenLines::default();
+    while let Some(piece) = lines.next_piece()? {
+        if let Some(Ok(request)) = format.read(piece, &mut open) {
             return Ok(request.at_ms);
         }
     }
@@ -133,10 +134,12 @@ pub(super) struct Opened {
     name: String,
     format: Formats,
     lines: Lines<Box<dyn Read>>,
+    /// Lines that have begun and not ended.
+    open: OpenLines,
+    /// The last request that was read, whose turn has not come.
+    waiting: Option<LogLine<'static>>,
     /// The number of the last line, from 1.
     number: u64,
-    /// Whether the next line was seen before.
-    seen: bool,
     requests: u64,
     /// Lines that are not empty.
     texts: u64,
@@ -153,30 +156,37 @@ impl Opened {
         show: &mut impl FnMut(&LogLine<'_>) -> io::Result<()>,
     ) -> Result<Option<i64>, ReplayError> {
         let next = next.unwrap_or((i64::MAX, usize::MAX));
+        if let Some(line) = self.waiting.take_if(|line| (line.at_ms, n) <= next) {
+            self.requests += 1;
+            reading.takes(&line);
+            show(&line).map_err(ReplayError::Write)?;
+        }
+        if let Some(line) = &self.waiting {
+            return Ok(Some(line.at_ms));
+        }
         loop {
-            let line = match self.lines.next_line() {
-                Ok(Some(line)) => line,
+            let piece = match self.lines.next_piece() {
+                Ok(Some(piece)) => piece,
                 Ok(None) => return Ok(None),
                 Err(source) => return Err(ReplayError::read(&self.name, source)),
             };
-            if !mem::take(&mut self.seen) {
+            if matches!(piece, Piece::Line(_) | Piece::Begin(_)) {
                 self.number += 1;
                 reading.read += 1;
             }
-            let parsed = match line {
-                Line::Text(text) => self.format.parse(text),
-                Line::TooLong => Err(LogError::TooLong),
+            let Some(parsed) = self.format.read(piece, &mut self.open) else {
+                continue;
             };
+            self.format.doubt_if_called_for(&parsed);
             match parsed {
                 Ok(line) => {
-                    if (line.at_ms, n) > next {
-                        let at_ms = line.at_ms;
-                        self.lines.again();
-                        self.seen = true;
+                    let at_ms = line.at_ms;
+                    if (at_ms, n) > next {
+                        self.waiting = Some(line.into_owned());
                         return Ok(Some(at_ms));
                     }
-                    reading.parsed += 1;
                     self.requests += 1;
+                    reading.takes(&line);
                     show(&line).map_err(ReplayError::Write)?;
                 }
                 Err(reason) => {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use secbeat_logs::LogError;
+use secbeat_logs::{LogError, LogLine};
 use serde::{Serialize, Serializer};
 
 /// Rejected lines that [`Reading`] explains.
@@ -14,6 +14,8 @@ pub(crate) struct Reading {
     pub read: u64,
     /// Lines that are requests.
     pub parsed: u64,
+    /// Those of them that name their client, and the rest of which cannot be read: errors of the client.
+    pub unreadable: u64,
     /// Lines that are not.
     pub rejected: u64,
     /// The first few of them.
@@ -68,6 +70,11 @@ pub(crate) struct Summary {
 }
 
 impl Reading {
+    pub(super) const fn takes(&mut self, line: &LogLine<'_>) {
+        self.parsed += 1;
+        self.unreadable += line.unreadable as u64;
+    }
+
     pub(super) fn rejects(&mut self, name: &str, line: u64, reason: LogError) {
         self.rejected += 1;
         if self.rejections.len() < EXPLAINED {
@@ -85,10 +92,17 @@ impl fmt::Display for Reading {
         let Self {
             read,
             parsed,
+            unreadable,
             rejected,
             rejections,
         } = self;
         write!(f, "{read} lines read, {parsed} parsed, {rejected} rejected")?;
+        if *unreadable > 0 {
+            write!(
+                f,
+                "\n  {unreadable} name their client, and the rest cannot be read: counted as errors of the client"
+            )?;
+        }
         for Rejection { name, line, reason } in rejections {
             write!(f, "\n  {name}:{line}: {reason}")?;
         }

@@ -6,7 +6,7 @@ use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
     sources::SourceLengths,
-    wire::{LearnedFrom, cut},
+    wire::{LearnedFrom, UNREADABLE, cut},
 };
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
@@ -88,7 +88,7 @@ impl Trial {
             .map(String::from_utf8_lossy)
             .unwrap_or_default();
         let request = Request {
-            status: line.status,
+            status: if line.unreadable { UNREADABLE } else { line.status },
             method: &String::from_utf8_lossy(&line.method),
             path: &String::from_utf8_lossy(&line.path),
             host: &line

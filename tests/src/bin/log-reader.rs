@@ -15,10 +15,11 @@ use std::{
 use jiff::tz::TimeZone;
 use secbeat_common::wire;
 use secbeat_edge::{
-    AccessLogConfig, AccessLogs, ClientColumn, DEFAULT_QUEUE, EncodedBatch, LogFormats, PathPattern, Place,
-    Recorder, Sink, Start, TelemetryTask, TrustedProxies,
+    AccessLogConfig, AccessLogs, ClientColumn, DEFAULT_QUEUE, EncodedBatch, PathPattern, Place, Recorder,
+    Sink, Start, TelemetryTask, TrustedProxies,
 };
 use secbeat_edge_core::{BatchConfig, Batcher, Identity};
+use secbeat_logs::Formats;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Writes whatever is published.
@@ -48,7 +49,7 @@ async fn main() {
     };
     let source = AccessLogConfig {
         place: Place::Files(PathPattern::new(log).expect("a pattern")),
-        format: LogFormats::default(),
+        format: Formats::default(),
         time_zone: TimeZone::UTC,
         client: ClientColumn::Peer,
         name: log.clone(),

@@ -2,7 +2,7 @@
 
 use std::{fs, hint::black_box, time::Instant};
 
-use secbeat_logs::{Format, Line, Lines};
+use secbeat_logs::{Format, Lines, Piece};
 
 use super::{
     Options,
@@ -81,8 +81,8 @@ pub(super) fn measure(options: Options) -> Outcome {
 fn parse(log: &[u8], row: &mut Row) -> usize {
     let mut lines = Lines::new(log);
     let mut parsed = 0;
-    while let Some(line) = lines.next_line().expect("memory can be read") {
-        let Line::Text(text) = line else {
+    while let Some(line) = lines.next_piece().expect("memory can be read") {
+        let Piece::Line(text) = line else {
             row.missing = Some(Missing::Failed("a line is too long".to_owned()));
             continue;
         };

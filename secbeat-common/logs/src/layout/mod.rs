@@ -21,7 +21,12 @@ pub(super) use self::{
     w3c::{fields_of_header, layout as of_header},
 };
 use self::{segment::Segment, values::Values};
-use super::{LogError, LogLine, combined::Doubt, time::Zone};
+use super::{
+    LogError, LogLine,
+    combined::Doubt,
+    cut::{CutLine, Place},
+    time::Zone,
+};
 
 /// Literal text or a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,19 +83,52 @@ impl Layout {
         zone: &Zone,
         doubt: Doubt,
     ) -> Result<LogLine<'a>, LogError> {
-        let mut values = Values::new(zone);
-        let mut rest = line;
-        for segment in &self.segments {
-            match self.read(segment, rest, doubt, &mut values) {
-                Ok(after) => rest = after,
-                Err(_) if values.is_request() => break,
-                Err(error) => return Err(self.blame(line, error)),
-            }
+        let (values, error) = self.read_all(line, zone, doubt)?;
+        if let Some(error) = error.filter(|_| !values.is_request()) {
+            return Err(self.blame(line, error));
         }
         if self.quotes == Quotes::Bare && self.delimiters(line) != self.segments.len() - 1 {
             return Err(LogError::BareQuotes);
         }
         values.finish()
+    }
+
+    /// Parses the beginning of a line whose end is not known, as far as it says whose it is.
+    pub(super) fn parse_cut(&self, head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
+        if self.quotes == Quotes::Bare {
+            // Those in the rest would have to be counted.
+            return Err(LogError::BareQuotes);
+        }
+        match self.read_all(head, zone, doubt)? {
+            (values, None | Some(LogError::Literal { .. })) => {
+                Ok(CutLine::new(values.finish_cut()?, Place::Anywhere))
+            }
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Whether a line begins with something that no client writes: a text of the layout, or a field of the server's own.
+    pub(super) fn begins_with_server(&self) -> bool {
+        self.segments.first().is_some_and(Segment::begins_with_server)
+    }
+
+    /// Reads fields as far as the line follows the layout; also returns why it does not, if so.
+    fn read_all<'a, 'z>(
+        &self,
+        line: &'a [u8],
+        zone: &'z Zone,
+        doubt: Doubt,
+    ) -> Result<(Values<'a, 'z>, Option<LogError>), LogError> {
+        let mut values = Values::new(zone);
+        let mut rest = line;
+        for segment in &self.segments {
+            match self.read(segment, rest, doubt, &mut values) {
+                Ok(after) => rest = after,
+                Err(error @ LogError::TwoReadings(..)) => return Err(error),
+                Err(error) => return Ok((values, Some(error))),
+            }
+        }
+        Ok((values, None))
     }
 
     /// Reads a segment; returns what follows it.

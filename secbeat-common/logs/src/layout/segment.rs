@@ -48,6 +48,12 @@ impl Segment {
         self.close
     }
 
+    /// Whether a text of the layout, or a field of the server's own, stands first.
+    pub(super) fn begins_with_server(&self) -> bool {
+        let is_own = |placed: &Placed| !placed.field.kind.is_written_by_clients();
+        !self.lead.is_empty() || self.fields.first().is_none_or(is_own)
+    }
+
     pub(super) fn closes_with(&self, byte: u8) -> bool {
         self.close == Some(byte)
     }

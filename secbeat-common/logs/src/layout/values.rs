@@ -94,13 +94,22 @@ impl<'a, 'z> Values<'a, 'z> {
     pub(super) fn finish(self) -> Result<LogLine<'a>, LogError> {
         Ok(LogLine {
             client: self.client.ok_or(LogError::Missing("client address"))?,
+            forwarded: self.forwarded.map(Into::into),
             at_ms: self.at_ms.ok_or(LogError::Missing("time"))?,
             method: self.method.into(),
             path: self.path.into(),
             status: self.status.ok_or(LogError::Missing("status"))?,
+            unreadable: false,
             host: self.host.map(Into::into),
             user_agent: self.user_agent.map(Into::into),
-            forwarded: self.forwarded.map(Into::into),
         })
+    }
+
+    /// As [`finish`](Self::finish), of a line whose status may come later.
+    pub(super) fn finish_cut(self) -> Result<LogLine<'a>, LogError> {
+        let unreadable = self.status.is_none();
+        let status = self.status.or(Some(0));
+        let line = Self { status, ..self }.finish()?;
+        Ok(LogLine { unreadable, ..line })
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 pub use self::attack::check_attack;
 
-use super::{Format, LogLine};
+use super::{Format, Formats, JsonKeys, LogError, LogLine, OpenLines, Piece, json, wrap};
 
 /// Has everything that the pattern parser does: quotes, braces, a user name before the time, fields that nobody reads.
 const PATTERN: &str = "$host ${remote_addr} - $remote_user [$time_local] \"$request\" $status $bytes \"$http_user_agent\" $request_time";
@@ -21,9 +21,16 @@ pub fn check(name: &str, line: &[u8]) {
     let format: Format = name.parse().expect("a format");
     let parsed = format.parse(line);
     let prefixed = [b"2026-01-24T01:34:36.743000000+00:00 stdout F ", line, b"\r"].concat();
-    if !line.is_empty() && !has_prefix(line) {
-        assert_eq!(format.parse(&prefixed), parsed, "with a container's prefix");
+    // A pattern may begin with what a client sent.
+    if !line.is_empty() && !has_wrapper(line) && !name.contains('$') {
+        // Nothing says that all lines have it.
+        let expected = match format.clone().with_doubt().parse(line) {
+            Err(LogError::TwoReadings(..)) if parsed.is_ok() => Err(LogError::Wrapper),
+            _ => parsed.clone(),
+        };
+        assert_eq!(format.parse(&prefixed), expected, "with a container's prefix");
     }
+    check_pieces(&format, line);
     let Ok(parsed) = parsed else { return };
     assert_eq!(parsed.client, parsed.client.to_canonical());
     assert!(parsed.status < 1000, "status {}", parsed.status);
@@ -32,6 +39,65 @@ pub fn check(name: &str, line: &[u8]) {
         assert!(parsed.method.iter().all(is_method) || name.contains("request_method"));
         texts(&parsed).for_each(|text| assert!(is_within(text, line), "{text:?} is not of the line"));
     }
+}
+
+/// A line is the same however it comes.
+fn check_pieces(format: &Format, line: &[u8]) {
+    let formats = Formats::from(format.clone());
+    let mut open = OpenLines::default();
+    let (begin, rest) = line.split_at(line.len() / 2);
+    let (more, end) = rest.split_at(rest.len() / 3);
+    for piece in [Piece::Begin(begin), Piece::More(more)] {
+        assert_eq!(formats.read(piece, &mut open), None);
+    }
+    assert_eq!(formats.read(Piece::End(end), &mut open), Some(format.parse(line)));
+    assert!(!open.is_open());
+    json::check(line);
+}
+
+/// A line read by a key map is refused or makes sense, and is the same in pieces and as `serde_json` has it.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn check_json(line: &[u8]) {
+    let keys = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let format = Format::json(JsonKeys {
+        client: keys(&["client.ip", "peer"]),
+        time: keys(&["time", "a.b.c"]),
+        status: keys(&["status"]),
+        path: keys(&["path"]),
+        ..JsonKeys::default()
+    });
+    let format = format.expect("keys that can be looked for");
+    check_pieces(&format, line);
+    if let Ok(parsed) = format.parse(line) {
+        assert_eq!(parsed.client, parsed.client.to_canonical());
+        assert!(parsed.status < 1000, "status {}", parsed.status);
+    }
+}
+
+/// A line of a log in wrappers is the same whether it comes whole or in pieces, and those are open that have parts which go
+/// on.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn check_wrapped(log: &[u8]) {
+    let format = Format::COMBINED;
+    let formats = Formats::from(format.clone());
+    let mut open = OpenLines::default();
+    for line in log.split(|byte| *byte == b'\n') {
+        let divided = open.divided();
+        let mut in_wrappers = open.in_wrappers();
+        let read = formats.read(Piece::Line(line), &mut open);
+        let read = read.map(|parsed| parsed.map(LogLine::into_owned));
+        if divided == [false; 2] && open.divided() == divided {
+            assert_eq!(read, Some(format.parse_after(line, &mut in_wrappers)));
+            check_pieces(&format, line);
+        }
+    }
+    assert_eq!(OpenLines::after(log).divided(), open.divided());
 }
 
 /// As [`check`], of a pattern that has everything, and of the pattern that is the first line of the input.
@@ -55,9 +121,9 @@ pub fn check_pattern(input: &[u8]) {
     }
 }
 
-/// A prefix before another one is part of the line.
-fn has_prefix(line: &[u8]) -> bool {
-    line.trim_ascii().get(10) == Some(&b'T') || line.trim_ascii() != line
+/// Whether there is a wrapper already, or space around the line.
+fn has_wrapper(line: &[u8]) -> bool {
+    wrap::unwrap(line).is_some() || line.trim_ascii() != line
 }
 
 fn texts<'a>(line: &'a LogLine<'_>) -> impl Iterator<Item = &'a [u8]> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secbeat_common::corpus;
 
-use crate::{check, check_attack, check_pattern, waf};
+use crate::{check, check_attack, check_json, check_pattern, check_wrapped, waf};
 
 /// The folder of all corpora.
 fn corpora() -> PathBuf {
@@ -34,6 +34,12 @@ fn the_corpus_of_patterns_keeps_what_is_checked() {
 #[test]
 fn the_corpus_of_attacks_keeps_what_is_checked() {
     corpus::replay(&corpora(), "attack", check_attack);
+}
+
+#[test]
+fn the_corpora_of_key_maps_and_wrappers_keep_what_is_checked() {
+    corpus::replay(&corpora(), "json", check_json);
+    corpus::replay(&corpora(), "wrapped", check_wrapped);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! JSON by literal lines.
 
-use super::{named, understood};
+use super::{Format, named, understood};
+use crate::JsonKeys;
 
 const NGINX: &str = r#"{"time_iso8601":"2026-11-20T10:00:07+01:00","remote_addr":"203.0.113.7","request":"GET /a?b=c HTTP/1.1","status":"404","http_host":"example.org","http_user_agent":"curl/8"}"#;
 
@@ -56,8 +57,16 @@ fn what_is_missing_or_wrong_is_named() {
         ("\"status\"", "\"state\"", "! it has no status"),
         ("\"404\"", "\"40\"", "! the status is no number from 100 to 999"),
         ("\"404\"", "1404", "! the status is no number from 100 to 999"),
-        ("\"404\"", "\"404", "! byte 120: no JSON object"),
-        ("curl/8\"}", "curl/8\"} x", "! byte 174: no JSON object"),
+        (
+            "\"404\"",
+            "\"404",
+            "! not a JSON object: `,` or `}` is expected at byte 119",
+        ),
+        (
+            "curl/8\"}",
+            "curl/8\"} x",
+            "! not a JSON object: the object has ended at byte 173",
+        ),
     ] {
         let line = NGINX.replace(from, to);
         assert_eq!(
@@ -68,10 +77,13 @@ fn what_is_missing_or_wrong_is_named() {
     }
     assert_eq!(
         understood(&named("nginx-json"), b"[1]"),
-        "! byte 1: no JSON object"
+        "! not a JSON object: `{` is expected at byte 0"
     );
     let deep = [b"{\"x\":".as_slice(), &[b'['; 60_000]].concat();
-    assert!(understood(&named("nginx-json"), &deep).ends_with(": no JSON object"));
+    assert_eq!(
+        understood(&named("nginx-json"), &deep),
+        "! not a JSON object: the line ends too early at byte 60005"
+    );
 }
 
 #[test]
@@ -105,4 +117,122 @@ fn envoy_and_istio_name_their_keys_differently() {
             "203.0.113.7 2025-12-31T16:37:40.479Z 200 GET /x host=a agent=curl"
         );
     }
+}
+
+#[test]
+fn json_logs_of_other_servers_are_understood() {
+    for (format, line, expected) in [
+        (
+            "kong-json",
+            r#"{"client_ip":"203.0.113.7","started_at":1795255616750,"request":{"method":"GET","uri":"/x","headers":{"host":"a","user-agent":"curl"}},"response":{"status":404},"latencies":{"request":3}}"#,
+            "203.0.113.7 2026-11-21T10:06:56.75Z 404 GET /x host=a agent=curl",
+        ),
+        (
+            "pino-json",
+            r#"{"level":30,"time":1795255616750,"req":{"method":"GET","url":"/x","remoteAddress":"203.0.113.7","headers":{"host":"a"}},"res":{"statusCode":404}}"#,
+            "203.0.113.7 2026-11-21T10:06:56.75Z 404 GET /x host=a agent=–",
+        ),
+        (
+            "cloudflare-json",
+            r#"{"ClientIP":"203.0.113.7","ClientRequestMethod":"GET","ClientRequestURI":"/x","EdgeResponseStatus":404,"EdgeStartTimestamp":"2026-11-21T10:06:56Z"}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "cloudflare-json",
+            r#"{"ClientIP":"203.0.113.7","ClientRequestMethod":"GET","ClientRequestURI":"/x","EdgeResponseStatus":404,"EdgeStartTimestamp":1795255616750000000}"#,
+            "203.0.113.7 2026-11-21T10:06:56.75Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "ecs-json",
+            r#"{"@timestamp":"2026-11-21T10:06:56.1Z","source":{"ip":"203.0.113.7","port":1},"http":{"request":{"method":"GET"},"response":{"status_code":404}},"url":{"original":"/x"},"host":{"name":"web1"},"user_agent":{"original":"curl"}}"#,
+            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=– agent=curl",
+        ),
+        (
+            "ecs-json",
+            r#"{"@timestamp":"2026-11-21T10:06:56.1Z","client.ip":"203.0.113.7","http.request.method":"GET","http.response.status_code":404,"url.path":"/x"}"#,
+            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "nginx-json",
+            r#"{"remoteIP":"203.0.113.7","time":"2026-11-21 11:06:56.123","request":"GET /x HTTP/1.1","status":404}"#,
+            "203.0.113.7 2026-11-21T11:06:56.123Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "nginx-json",
+            r#"{"@timestamp":"2026-11-21T10:06:56.1Z","remote_addr":"203.0.113.7","request":"GET /x HTTP/1.1","status":404,"host":{"name":"web1"},"agent":{"type":"filebeat"}}"#,
+            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "nginx-json",
+            r#"{"time":"2026-11-21T11:06:56+01:00","remote_addr":"","x_forwarded_for":"203.0.113.7","status":404,"path":"/x","method":"GET"}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "nginx-json",
+            r#"{"timestamp":"21/Nov/2026:11:06:56.439","client_ip":"203.0.113.7","http_method":"GET","url":"/x","status_code":"404"}"#,
+            "203.0.113.7 2026-11-21T11:06:56.439Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "caddy-json",
+            r#"{"level":"info","ts":"2026/11/21 10:06:56.123","msg":"handled request","request":{"remote_ip":"203.0.113.7","client_ip":"203.0.113.7","method":"GET","host":"a","uri":"/x"},"status":404}"#,
+            "203.0.113.7 2026-11-21T10:06:56.123Z 404 GET /x host=a agent=–",
+        ),
+        (
+            "caddy-json",
+            r#"{"level":"info","time":"2026-11-21T10:06:56Z","msg":"handled request","request":{"remote_ip":"203.0.113.7","client_ip":"203.0.113.7","method":"GET","host":"a","uri":"/x"},"status":404}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=a agent=–",
+        ),
+    ] {
+        assert_eq!(understood(&named(format), line.as_bytes()), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_forwarded_list_counts_only_where_no_peer_is_logged() {
+    let line = |peer: &str| {
+        format!(
+            r#"{{"time":"2026-11-21T11:06:56Z","remote_addr":"{peer}","x_forwarded_for":"6.6.6.6, 203.0.113.7","status":404}}"#
+        )
+    };
+    let (with, without) = (line("192.0.2.1"), line(""));
+    let format = named("nginx-json");
+    let parsed = format.parse(with.as_bytes()).unwrap();
+    assert_eq!(
+        (parsed.client.to_string().as_str(), parsed.forwarded),
+        ("192.0.2.1", None)
+    );
+    let parsed = format.parse(without.as_bytes()).unwrap();
+    assert_eq!(
+        (parsed.client.to_string().as_str(), parsed.forwarded.as_deref()),
+        ("203.0.113.7", Some(&b"6.6.6.6, 203.0.113.7"[..]))
+    );
+    // A peer that is none is an error, not a reason to believe the list.
+    assert!(format.parse(line("unix:").as_bytes()).is_err());
+}
+
+#[test]
+fn a_key_map_names_the_keys_of_any_log() {
+    let all = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    let format = Format::json(JsonKeys {
+        client: all(&["ctx.ip", "peer"]),
+        time: all(&["at"]),
+        status: all(&["ctx.res.code"]),
+        request: all(&["line"]),
+        host: all(&["ctx.host"]),
+        ..JsonKeys::default()
+    })
+    .unwrap();
+    assert_eq!(format.to_string(), "json");
+    for line in [
+        r#"{"at":1795255616,"ctx":{"ip":"203.0.113.7","res":{"code":404},"host":"a"},"line":"GET /x HTTP/1.1","peer":"6.6.6.6"}"#,
+        r#"{"at":"2026-11-21T10:06:56Z","peer":"203.0.113.7:80","ctx.res.code":"404","ctx":{"host":"a","ip":null},"line":"GET /x"}"#,
+    ] {
+        let expected = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=a agent=–";
+        assert_eq!(understood(&format, line.as_bytes()), expected, "{line}");
+    }
+    assert_eq!(
+        understood(&format, br#"{"at":1,"ctx":{"ip":"203.0.113.7"}}"#),
+        "! it has no status"
+    );
+    assert!(Format::json(JsonKeys::default()).is_err());
 }

@@ -11,6 +11,7 @@ mod percent;
 mod random;
 mod snapshots;
 mod text;
+mod wrapped;
 
 use super::{Format, LogError, LogLine};
 

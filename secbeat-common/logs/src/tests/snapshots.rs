@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{Format, named, understood};
-use crate::{Detection, Line, Lines};
+use crate::{Detection, Lines, Piece};
 
 pub(super) fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
@@ -13,8 +13,8 @@ pub(super) fn fixture(name: &str) -> Vec<u8> {
 pub(super) fn lines(log: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = Lines::new(log);
     let mut all = Vec::new();
-    while let Some(line) = lines.next_line().unwrap() {
-        let Line::Text(text) = line else {
+    while let Some(piece) = lines.next_piece().unwrap() {
+        let Piece::Line(text) = piece else {
             panic!("a fixture's line is too long")
         };
         all.push(text.to_vec());

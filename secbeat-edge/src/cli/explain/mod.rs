@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_daemon::{cli::Output, compressed::decompressed};
-use secbeat_logs::{Detection, Format, FormatChoice, Formats, Line, Lines, LogError, LogLine};
+use secbeat_logs::{Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece};
 use serde::Serialize;
 
 use self::suggest::Server;
@@ -79,7 +79,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         suggest::print(server, args.output, &mut output).context("writing to standard output")?;
     }
     let summary = match &args.file {
-        Some(file) => explain_file(args, file, &mut output).with_context(|| format!("explaining {}", file.display()))?,
+        Some(file) => {
+            explain_file(args, file, &mut output).with_context(|| format!("explaining {}", file.display()))?
+        }
         None => Summary::default(),
     };
     output.flush().context("writing to standard output")?;
@@ -138,16 +140,17 @@ fn explain_as(
     }
     let mut formats = formats.clone().with_time_zone(&args.time_zone);
     let mut lines = Lines::new(input);
-    while let Some(line) = lines.next_line()? {
-        let parsed = match line {
-            Line::Text(text) => formats.parse(text),
-            Line::TooLong => Err(LogError::TooLong),
+    let mut open = OpenLines::default();
+    while let Some(piece) = lines.next_piece()? {
+        let Some(parsed) = formats.read(piece, &mut open) else {
+            continue;
         };
-        if let (Line::Text(text), Err(LogError::Header)) = (line, &parsed)
+        if let (Piece::Line(text), Err(LogError::Header)) = (piece, &parsed)
             && let Ok(learned) = formats.after_header(text)
         {
             formats = learned;
         }
+        formats.doubt_if_called_for(&parsed);
         summary.lines += 1;
         summary.understood += u64::from(parsed.is_ok());
         match args.output {

@@ -12,11 +12,12 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::config::{HumanDuration, schema};
+use secbeat_logs::{Format, Formats, KeysError};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     file::FileId,
-    formats::LogFormats,
+    keys::KeyMap,
     open::{OpenError, open_log},
 };
 
@@ -34,7 +35,7 @@ const GLOB: MatchOptions = MatchOptions {
 pub struct AccessLogConfig {
     pub place: Place,
     /// With the time zone of times that are logged without one.
-    pub format: LogFormats,
+    pub format: Formats,
     pub time_zone: TimeZone,
     pub client: ClientColumn,
     /// Names the upstream in telemetry.
@@ -261,10 +262,13 @@ struct Keys {
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
     /// Format of the lines: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`,
-    /// `envoy-json`, or a pattern similar to nginx's `log_format`. A list, if the lines are in several.
-    #[serde(default)]
-    #[schemars(with = "schema::LogFormats")]
-    format: LogFormats,
+    /// `envoy-json`, `kong-json`, `pino-json`, `cloudflare-json`, `ecs-json`, or a pattern similar to nginx's
+    /// `log_format`, Apache's `LogFormat` or HAProxy's `log-format`. A list, if the lines are in several.
+    #[schemars(with = "Option<schema::LogFormats>")]
+    format: Option<Formats>,
+    /// Keys of lines that are one JSON object each and in none of these formats. `format` says what other lines are, if there
+    /// are any.
+    keys: Option<KeyMap>,
     /// Time zone of times that are logged without one, such as HAProxy's: `Europe/Berlin`.
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
     #[schemars(with = "schema::TimeZone")]
@@ -291,21 +295,25 @@ fn default_max_age() -> HumanDuration {
 }
 
 impl TryFrom<Keys> for AccessLogConfig {
-    type Error = &'static str;
+    type Error = String;
 
     fn try_from(keys: Keys) -> Result<Self, Self::Error> {
         let place = match (keys.path, keys.journald) {
             (Some(path), None) => Place::Files(path),
             (None, Some(unit)) => Place::Journal(unit),
-            (None, None) => return Err("path or journald says where the lines are"),
+            (None, None) => return Err("path or journald says where the lines are".to_owned()),
             (Some(_), Some(_)) => {
-                return Err("path and journald are two places; give each an entry of its own");
+                return Err("path and journald are two places; give each an entry of its own".to_owned());
             }
         };
+        let of_keys = keys.keys.map(Format::try_from).transpose();
+        let of_keys = of_keys.map_err(|error: KeysError| format!("keys: {error}"))?;
+        let named = keys.format.iter().flat_map(Formats::iter).cloned();
+        let format = Formats::of(named.chain(of_keys)).unwrap_or_default();
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: keys.format.with_time_zone(&keys.time_zone),
+            format: format.with_time_zone(&keys.time_zone),
             time_zone: keys.time_zone,
             client: keys.client,
             start: keys.start,
@@ -390,7 +398,7 @@ mod tests {
         assert_eq!((entry.client, entry.start), (ClientColumn::Peer, Start::End));
         assert_eq!(
             (entry.format, entry.max_age),
-            (LogFormats::default(), Duration::from_secs(60))
+            (Formats::default(), Duration::from_secs(60))
         );
         assert_eq!(
             parse("journald = \"nginx.service\"").unwrap().name,
@@ -403,6 +411,20 @@ mod tests {
         let entry = parse("path = \"/a\"\nformat = \"haproxy\"\ntime_zone = \"+02:00\"").unwrap();
         let line = b"203.0.113.7:1 [10/Oct/2023:11:06:56.500] f b/s 1/0/0/3/4 200 7 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"";
         assert_eq!(entry.format.parse(line).unwrap().at_ms, 1_696_928_816_500);
+    }
+
+    #[test]
+    fn keys_name_the_fields_of_any_json() {
+        let entry = parse(
+            "path = \"/a\"\ntime_zone = \"+02:00\"\n[keys]\nclient = \"req.ip\"\ntime = [\"at\", \"time\"]\nstatus = \"code\"",
+        )
+        .unwrap();
+        let line = br#"{"time":"2023-10-10 11:06:56","code":404,"req":{"ip":"203.0.113.7"}}"#;
+        let line = entry.format.parse(line).unwrap();
+        assert_eq!(
+            (line.client.to_string().as_str(), line.at_ms, line.status),
+            ("203.0.113.7", 1_696_928_816_000, 404)
+        );
     }
 
     #[test]
@@ -423,6 +445,14 @@ mod tests {
             ("journald = \"--flush.service\"", "is no unit"),
             ("path = \"/a\"\nstart = \"middle\"", "unknown variant `middle`"),
             ("path = \"/a\"\ntime_zone = \"Berlin\"", "`Berlin`"),
+            (
+                "path = \"/a\"\n[keys]\nclient = \"a..b\"\ntime = \"b\"\nstatus = \"c\"",
+                "keys: `a..b` is no path of keys",
+            ),
+            (
+                "path = \"/a\"\n[keys]\nclient = \"a\"\ntime = \"b\"",
+                "missing field `status`",
+            ),
         ] {
             let told = parse(text).unwrap_err();
             assert!(told.contains(error), "{text}: {told}");

@@ -57,7 +57,10 @@ pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<
     let in_line = mark.passing_over;
     Ok(Some(Shared {
         log: Mark::at(log, mark.offset + more, in_line && more == 0)?,
-        copy: Mark::at(copy, copy_at, in_line)?,
+        copy: Mark {
+            divided: mark.divided,
+            ..Mark::at(copy, copy_at, in_line)?
+        },
     }))
 }
 
@@ -68,7 +71,10 @@ pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<
 /// Those of reading.
 pub(super) fn of_tail(file: &File, mark: &Mark) -> io::Result<Option<Mark>> {
     match end_of_tail(file, mark)? {
-        Some(end) => Mark::at(file, end, mark.passing_over).map(Some),
+        Some(end) => Ok(Some(Mark {
+            divided: mark.divided,
+            ..Mark::at(file, end, mark.passing_over)?
+        })),
         None => Ok(None),
     }
 }

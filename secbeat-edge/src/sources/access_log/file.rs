@@ -9,11 +9,12 @@ use std::{
 };
 
 use secbeat_daemon::time::now_ms;
+use secbeat_logs::{OpenLines, Piece};
 use serde::{Deserialize, Serialize};
 
 use super::{
     copy,
-    lines::{Piece, Place, split},
+    lines::{Place, split},
     mark::{HEAD, Mark, SavedMark},
     report::Arrival,
 };
@@ -59,6 +60,8 @@ pub(super) struct LogFile {
     pub(super) id: FileId,
     file: File,
     mark: Mark,
+    /// Lines that have begun and not ended.
+    open: OpenLines,
     /// The mark that a checkpoint had last; its hashes are not worked out again while nothing is read.
     saved: Option<SavedMark>,
     /// Its length when it was looked at last, in bytes.
@@ -87,6 +90,7 @@ impl LogFile {
             unproven: mark.offset == 0,
             saved: None,
             read_whole: (metadata.len() <= mark.offset).then(Instant::now),
+            open: OpenLines::unseen(mark.divided),
             mark,
             size: metadata.len(),
             backlog: 0,
@@ -168,7 +172,7 @@ impl LogFile {
     pub(super) fn read<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, Arrival) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, Arrival, &mut OpenLines) -> Result<(), E>,
     ) -> Result<ReadOutcome, E> {
         // Not beyond what was there before the daemon, so that each line is on one side.
         let old = self.backlog.saturating_sub(self.mark.offset);
@@ -184,7 +188,7 @@ impl LogFile {
         }
         let bytes = &buffer[..read];
         let mut place = if self.mark.passing_over {
-            Place::PassingOver
+            Place::Within
         } else {
             Place::AtStart
         };
@@ -198,13 +202,14 @@ impl LogFile {
         } else {
             Arrival::Late
         };
-        let done = split(bytes, &mut place, |piece| take(piece, arrival))?;
+        let done = split(bytes, &mut place, |piece| take(piece, arrival, &mut self.open))?;
         if done == 0 && old > 0 {
             // A line that ends later is new.
             self.backlog = 0;
         }
         self.mark.advance(&bytes[..done]);
-        self.mark.passing_over = place == Place::PassingOver;
+        self.mark.passing_over = place == Place::Within;
+        self.mark.divided = self.open.divided();
         if read < room || old > 0 && self.behind() == 0 {
             self.read_whole = Some(now);
         }
@@ -228,16 +233,19 @@ impl LogFile {
     pub(super) fn read_rest<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
-        mut take: impl FnMut(Piece<'_>, Arrival) -> Result<(), E>,
+        mut take: impl FnMut(Piece<'_>, Arrival, &mut OpenLines) -> Result<(), E>,
     ) -> Result<(), E> {
         let read = read_at(&self.file, buffer, self.mark.offset)?;
-        if read > 0 && !self.mark.passing_over {
-            let arrival = if self.mark.offset < self.backlog {
-                Arrival::Old
-            } else {
-                Arrival::Late
-            };
-            take(Piece::Line(&buffer[..read]), arrival)?;
+        let rest = &buffer[..read];
+        let arrival = if self.mark.offset < self.backlog {
+            Arrival::Old
+        } else {
+            Arrival::Late
+        };
+        if self.mark.passing_over {
+            take(Piece::End(rest), arrival, &mut self.open)?;
+        } else if read > 0 {
+            take(Piece::Line(rest), arrival, &mut self.open)?;
         }
         self.mark.advance(&buffer[..read]);
         Ok(())
@@ -261,6 +269,9 @@ impl LogFile {
         let mark = copy::of_tail(&self.file, &self.mark).ok().flatten();
         let is_rewritten = mark.is_some();
         self.mark = mark.unwrap_or_default();
+        if !is_rewritten {
+            self.open = OpenLines::default();
+        }
         self.saved = None;
         self.backlog = 0;
         is_rewritten
@@ -294,13 +305,18 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
     let tail_length = usize::try_from(size - from).unwrap_or(buffer.len());
     let read = read_at(file, &mut buffer[..tail_length], from)?;
     let end = memchr::memrchr(b'\n', &buffer[..read]);
-    // Without any line feed in so much, the end of a line that is too long is waited for.
+    let passed = &buffer[..end.unwrap_or(0)];
+    let divided = OpenLines::after(passed).divided();
+    // Without any line feed in so much, the end of a long line is waited for.
     let (offset, passing_over) = match end {
         Some(end) => (from + end as u64 + 1, false),
         None if from == 0 => (0, false),
         None => (size, true),
     };
-    Mark::at(file, offset, passing_over)
+    Ok(Mark {
+        divided,
+        ..Mark::at(file, offset, passing_over)?
+    })
 }
 
 /// Reads until `buffer` is full or the file ends.

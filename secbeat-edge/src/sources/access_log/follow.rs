@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use secbeat_logs::MAX_LINE;
 use tracing::{debug, warn};
 
 use super::{
@@ -22,7 +23,6 @@ use super::{
     claims::Claimant,
     config::{PathPattern, Place},
     file::{Birth, FileId, LogFile, ReadOutcome},
-    lines::MAX_LINE,
     mark::{Mark, SavedMark},
     open::{OpenError, Opened, open_log},
     report::Reporter,
@@ -301,8 +301,10 @@ impl Follower {
             }
             let (file, reporter) = (&mut self.files[at], &mut self.reporter);
             let name = file.path.to_string_lossy().into_owned();
-            let found = file.read(&mut self.buffer, |piece, arrival| {
-                reporter.take(&name, piece, arrival).map_err(ReadError::from)
+            let found = file.read(&mut self.buffer, |piece, arrival, open| {
+                reporter
+                    .take(&name, piece, arrival, open)
+                    .map_err(ReadError::from)
             });
             match found {
                 Ok(ReadOutcome::More) => more = true,
@@ -372,8 +374,10 @@ impl Follower {
             }
             let name = file.path.to_string_lossy().into_owned();
             let reporter = &mut self.reporter;
-            let rest = file.read_rest(&mut self.buffer, |piece, arrival| {
-                reporter.take(&name, piece, arrival).map_err(ReadError::from)
+            let rest = file.read_rest(&mut self.buffer, |piece, arrival, open| {
+                reporter
+                    .take(&name, piece, arrival, open)
+                    .map_err(ReadError::from)
             });
             if let Err(ReadError::Closed) = rest {
                 return Err(Closed);

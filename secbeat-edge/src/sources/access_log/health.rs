@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use secbeat_daemon::time::now_ms;
 
 use super::doubts::Delay;
 
@@ -19,6 +20,9 @@ pub struct Health {
     format: String,
     pub(crate) parsed: AtomicU64,
     pub(crate) unparsed: AtomicU64,
+    /// Lines that name their client, and the rest of which cannot be read: reported as errors.
+    pub(crate) unreadable: AtomicU64,
+    /// Lines that begin so long that they are not read.
     pub(crate) too_long: AtomicU64,
     pub(crate) too_old: AtomicU64,
     /// Lines that name a trusted proxy as the client.
@@ -86,6 +90,13 @@ impl Health {
     #[must_use]
     pub fn truncations(&self) -> u64 {
         self.truncations.load(Relaxed)
+    }
+
+    /// A line was read that says it is from `at_ms`, milliseconds since the Unix epoch.
+    pub(super) fn note_time(&self, at_ms: i64) {
+        let now_ms = now_ms();
+        self.read_at_ms.store(now_ms, Relaxed);
+        self.delay_ms.store(now_ms.saturating_sub(at_ms).max(0), Relaxed);
     }
 
     pub(super) fn add_reason(&self, reason: String) {

@@ -9,13 +9,14 @@ use std::{
 };
 
 use secbeat_daemon::time::now_ms;
+use secbeat_logs::{MAX_LINE, OpenLines, Piece};
 use serde::Deserialize;
 use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedJournal, Store},
     config::{Start, Unit},
-    lines::{MAX_LINE, Piece, Place, split_to},
+    lines::{Place, split_to},
     report::{Arrival, Reporter},
     stop::{Stop, Woken},
 };
@@ -53,6 +54,8 @@ pub(super) struct Journal {
     reporter: Reporter,
     /// Where to go on.
     after: SavedJournal,
+    /// What earlier lines say of how to read the next.
+    open: OpenLines,
     /// Entries of before are old, microseconds since the Unix epoch.
     started_us: i64,
 }
@@ -72,6 +75,7 @@ impl Journal {
             unit,
             reporter,
             after: saved.and_then(|saved| saved.journal).unwrap_or(fresh),
+            open: OpenLines::default(),
             started_us: now_ms.saturating_mul(1000),
         }
     }
@@ -162,7 +166,13 @@ impl Journal {
     fn take(&mut self, piece: Piece<'_>) -> Result<(), Closed> {
         let source = self.unit.as_str();
         let Piece::Line(json) = piece else {
-            return self.reporter.take(source, piece, Arrival::Late);
+            if let Piece::Begin(_) = piece {
+                self.reporter.health().too_long.fetch_add(1, Relaxed);
+                self.reporter
+                    .health()
+                    .add_reason(format!("an entry of journalctl is longer than {MAX_ENTRY} bytes"));
+            }
+            return Ok(());
         };
         let entry: Entry = match serde_json::from_slice(json) {
             Ok(entry) => entry,
@@ -188,12 +198,13 @@ impl Journal {
             None => b"",
         };
         for line in text.split(|byte| *byte == b'\n') {
-            let piece = if line.len() > MAX_LINE {
-                Piece::TooLong
-            } else {
-                Piece::Line(line)
+            let pieces = match line.len() > MAX_LINE {
+                true => &[Piece::Begin(line), Piece::End(b"")][..],
+                false => &[Piece::Line(line)],
             };
-            self.reporter.take(source, piece, arrival)?;
+            for piece in pieces {
+                self.reporter.take(source, *piece, arrival, &mut self.open)?;
+            }
         }
         self.after = SavedJournal::Cursor(entry.cursor);
         Ok(())

@@ -1,29 +1,19 @@
 //! Cuts what was read of a file into lines, in bounded memory.
 
 use memchr::memchr;
-
-/// Longest line that is read, in bytes without its line feed.
-pub(super) const MAX_LINE: usize = 64 * 1024;
-
-/// What the bytes hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
-    /// A line without its end.
-    Line(&'a [u8]),
-    /// The beginning of one longer than [`MAX_LINE`]; the rest is passed over.
-    TooLong,
-}
+use secbeat_logs::{MAX_LINE, Piece};
 
 /// Where in a line the next byte is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Place {
     #[default]
     AtStart,
-    /// In one that was too long, up to its line feed.
-    PassingOver,
+    /// In one that comes in pieces.
+    Within,
 }
 
-/// Hands out the whole lines in `bytes`, and says how many bytes are done with: all but a last line that has no end yet.
+/// Hands out the whole lines in `bytes`, and longer ones than [`MAX_LINE`] in pieces. Says how many bytes are done with: all
+/// but a last line that has no end yet.
 /// NUL bytes before a line are no part of it: a file that was truncated under a writer that does not append begins with
 /// a hole.
 ///
@@ -50,26 +40,31 @@ pub(super) fn split_to<E>(
     mut take: impl FnMut(Piece<'_>) -> Result<(), E>,
 ) -> Result<usize, E> {
     let mut start = 0;
-    if *place == Place::PassingOver {
+    if *place == Place::Within {
         let Some(end) = memchr(b'\n', bytes) else {
+            if !bytes.is_empty() {
+                take(Piece::More(bytes))?;
+            }
             return Ok(bytes.len());
         };
         start = end + 1;
         *place = Place::AtStart;
+        take(Piece::End(&bytes[..end]))?;
     }
     while let Some(length) = memchr(b'\n', &bytes[start..]) {
         let line = without_nul(&bytes[start..start + length]);
         start += length + 1;
         if line.len() > longest {
-            take(Piece::TooLong)?;
+            take(Piece::Begin(line))?;
+            take(Piece::End(b""))?;
         } else {
             take(Piece::Line(line.strip_suffix(b"\r").unwrap_or(line)))?;
         }
     }
     let rest = without_nul(&bytes[start..]);
     if rest.len() > longest {
-        *place = Place::PassingOver;
-        take(Piece::TooLong)?;
+        *place = Place::Within;
+        take(Piece::Begin(rest))?;
         return Ok(bytes.len());
     }
     Ok(bytes.len() - rest.len())
@@ -86,21 +81,27 @@ mod tests {
 
     use super::*;
 
-    /// All pieces of `input` read in parts of `part` bytes, as a file is; too long lines as `None`.
-    fn pieces(input: &[u8], part: usize) -> (Vec<Option<Vec<u8>>>, usize) {
-        let (mut pieces, mut place, mut offset, mut end) = (Vec::new(), Place::AtStart, 0, 0);
+    /// All lines of `input` read in parts of `part` bytes, as a file is, each with the number of pieces that it came in.
+    fn pieces(input: &[u8], part: usize) -> (Vec<(Vec<u8>, usize)>, usize) {
+        let (mut lines, mut place, mut offset, mut end) = (Vec::new(), Place::AtStart, 0, 0);
         while end < input.len() {
             end = input.len().min(end + part);
             offset += split(&input[offset..end], &mut place, |piece| {
-                pieces.push(match piece {
-                    Piece::Line(line) => Some(line.to_vec()),
-                    Piece::TooLong => None,
-                });
+                let text = match piece {
+                    Piece::Line(text) | Piece::Begin(text) => {
+                        lines.push((Vec::new(), 0));
+                        text
+                    }
+                    Piece::More(text) | Piece::End(text) => text,
+                };
+                let (line, count) = lines.last_mut().unwrap();
+                line.extend_from_slice(text);
+                *count += 1;
                 Ok::<_, Infallible>(())
             })
             .unwrap();
         }
-        (pieces, offset)
+        (lines, offset)
     }
 
     #[test]
@@ -109,12 +110,9 @@ mod tests {
         let lines = ["one", "", "two \u{ff}", "three"];
         for part in 1..=input.len() {
             let (pieces, done) = pieces(input, part);
-            let text = |piece: Option<Vec<u8>>| {
-                piece
-                    .unwrap()
-                    .iter()
-                    .map(|byte| char::from(*byte))
-                    .collect::<String>()
+            let text = |(line, count): (Vec<u8>, usize)| {
+                assert_eq!(count, 1);
+                line.iter().map(|byte| char::from(*byte)).collect::<String>()
             };
             assert_eq!(
                 pieces.into_iter().map(text).collect::<Vec<_>>(),
@@ -126,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_past_the_limit_is_told_once_and_passed_over() {
-        for (length, kept) in [(MAX_LINE, true), (MAX_LINE + 1, false), (5 * MAX_LINE, false)] {
+    fn a_line_past_the_limit_comes_in_pieces() {
+        for (length, in_pieces) in [(MAX_LINE, false), (MAX_LINE + 1, true), (5 * MAX_LINE, true)] {
             let long = vec![b'x'; length];
             let input = [b"a\n", &long[..], b"\nb\n"].concat();
             for part in [1000, MAX_LINE, input.len()] {
-                let (pieces, done) = pieces(&input, part);
-                let expected = [
-                    Some(b"a".to_vec()),
-                    kept.then(|| long.clone()),
-                    Some(b"b".to_vec()),
-                ];
-                assert!(pieces == expected, "{length} bytes in parts of {part}");
+                let (lines, done) = pieces(&input, part);
                 assert_eq!(done, input.len());
+                let [a, found, b] = &lines[..] else {
+                    panic!("{} lines", lines.len())
+                };
+                assert_eq!((a, b), (&(b"a".to_vec(), 1), &(b"b".to_vec(), 1)));
+                assert!(found.0 == long, "{length} bytes in parts of {part}");
+                assert_eq!(found.1 > 1, in_pieces, "{length} bytes in parts of {part}");
             }
         }
     }

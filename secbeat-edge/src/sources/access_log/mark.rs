@@ -16,10 +16,12 @@ pub(super) const TAIL: usize = 4096;
 /// Where reading goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Bytes done with: the start of a line, or somewhere in one that is too long.
+    /// Bytes done with: the start of a line, or somewhere in one that comes in pieces.
     pub(super) offset: u64,
-    /// Whether the offset is in a line that is too long.
+    /// Whether the offset is in a line that comes in pieces.
     pub(super) passing_over: bool,
+    /// Of a container's log: for each stream, whether the offset is between two parts of a line.
+    pub(super) divided: [bool; 2],
     /// The file's first bytes, at most [`HEAD`] and none beyond the offset.
     pub(super) head: Vec<u8>,
     /// The last bytes before the offset, at most [`TAIL`].
@@ -43,6 +45,7 @@ impl Mark {
         Ok(Self {
             offset,
             passing_over,
+            divided: [false; 2],
             head,
             tail,
         })
@@ -66,6 +69,7 @@ impl Mark {
         SavedMark {
             offset: self.offset,
             passing_over: self.passing_over,
+            divided: self.divided,
             head: Print::of(&self.head),
             tail: Print::of(&self.tail),
         }
@@ -77,6 +81,8 @@ impl Mark {
 pub(super) struct SavedMark {
     pub(super) offset: u64,
     pub(super) passing_over: bool,
+    #[serde(default)]
+    pub(super) divided: [bool; 2],
     pub(super) head: Print,
     /// Empty in a checkpoint of a release that knew of none.
     #[serde(default)]
@@ -97,7 +103,10 @@ impl SavedMark {
         // An older release kept no tail.
         let tail = &mark.tail[mark.tail.len().saturating_sub(self.tail.length)..];
         let is_same = self.head.is_of(&mark.head) && self.tail.is_of(tail);
-        Ok(is_same.then_some(mark))
+        Ok(is_same.then_some(Mark {
+            divided: self.divided,
+            ..mark
+        }))
     }
 }
 

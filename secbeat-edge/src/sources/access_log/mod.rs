@@ -10,9 +10,9 @@ mod copy;
 mod doubts;
 mod file;
 mod follow;
-mod formats;
 mod health;
 mod journal;
+mod keys;
 mod lines;
 mod mark;
 mod open;
@@ -35,6 +35,7 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use tracing::info;
 
+pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
     config::{check_places, keyed_places},
@@ -49,10 +50,6 @@ use self::{
     stop::{Stop, Stopper},
 };
 pub(crate) use self::{config::check, health::Health};
-pub use self::{
-    config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start},
-    formats::LogFormats,
-};
 use super::client_address::TrustedProxies;
 use crate::telemetry::Recorder;
 

@@ -8,17 +8,15 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use secbeat_common::wire::LearnedFrom;
+use secbeat_common::wire::{LearnedFrom, UNREADABLE};
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
-use secbeat_logs::LogLine;
+use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 use tracing::{info, warn};
 
 use super::{
     doubts::{Delays, Outcomes},
-    formats::LogFormats,
     health::Health,
-    lines::{MAX_LINE, Piece},
 };
 use crate::{
     sources::client_address::TrustedProxies,
@@ -27,31 +25,48 @@ use crate::{
 
 /// What the lines of a source are, and where what they say goes.
 pub(in crate::sources) trait Reading: Send {
-    /// Reports a line, unless it is from before `oldest_ms` (milliseconds since the Unix epoch). Waits while there is no
-    /// room.
+    /// Reports the line that ends with `piece`, if one does, unless it is from before `oldest_ms` (milliseconds since the Unix
+    /// epoch). Waits while there is no room.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the receiver of reports is gone.
-    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed>;
+    fn take(
+        &mut self,
+        piece: Piece<'_>,
+        open: &mut OpenLines,
+        oldest_ms: Option<i64>,
+    ) -> Result<Taken, Closed>;
 }
 
-/// What became of a line.
+/// What became of a piece of a log.
 pub(in crate::sources) enum Taken {
     /// Reported, with the line's own time in milliseconds since the Unix epoch; `None` if there was nothing to report.
     Reported {
         at_ms: Option<i64>,
     },
+    /// As an error of its client: nothing else of the line could be read.
+    Unreadable {
+        at_ms: i64,
+    },
     TooOld,
     /// Of no client: it names a trusted proxy.
     Unattributed,
+    /// A line has not ended yet, or no line was seen to begin; or a header.
+    Incomplete,
+    /// A line that begins so long is not read.
+    TooLong,
     /// Not understood, and why.
     NotUnderstood(Box<dyn Display>),
 }
 
+/// Of a list of addresses that a header named.
+const NO_CLIENT: &str =
+    "the list names no client: from the right, all are trusted proxies up to what is no address";
+
 /// Lines of an access log, which are answers to clients.
 pub(super) struct Answers {
-    pub(super) formats: LogFormats,
+    pub(super) formats: Formats,
     pub(super) learned_from: LearnedFrom,
     pub(super) upstream: u16,
     /// Whose addresses are no client's.
@@ -60,24 +75,48 @@ pub(super) struct Answers {
 }
 
 impl Reading for Answers {
-    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
-        match self.formats.parse(line) {
-            Ok(line) if oldest_ms.is_some_and(|oldest_ms| line.at_ms < oldest_ms) => Ok(Taken::TooOld),
-            Ok(line) if self.trusted.contains(line.client) => Ok(Taken::Unattributed),
-            Ok(line) => {
-                self.report(&line)?;
-                Ok(Taken::Reported {
-                    at_ms: Some(line.at_ms),
-                })
-            }
-            Err(error) => Ok(Taken::NotUnderstood(Box::new(error))),
+    fn take(
+        &mut self,
+        piece: Piece<'_>,
+        open: &mut OpenLines,
+        oldest_ms: Option<i64>,
+    ) -> Result<Taken, Closed> {
+        let Some(parsed) = self.formats.read(piece, open) else {
+            return Ok(Taken::Incomplete);
+        };
+        self.formats.doubt_if_called_for(&parsed);
+        let mut line = match parsed {
+            Ok(line) => line,
+            // Which the lines after it are read by.
+            Err(LogError::Header) => return Ok(Taken::Incomplete),
+            Err(error) => return Ok(Taken::NotUnderstood(Box::new(error))),
+        };
+        let at_ms = line.at_ms;
+        if oldest_ms.is_some_and(|oldest_ms| at_ms < oldest_ms) {
+            return Ok(Taken::TooOld);
         }
+        if line.forwarded.is_some() && self.learned_from == LearnedFrom::Header {
+            match line.client_beyond(|address| self.trusted.contains(address)) {
+                Some(client) => line.client = client,
+                None => return Ok(Taken::NotUnderstood(Box::new(NO_CLIENT))),
+            }
+        }
+        if self.trusted.contains(line.client) {
+            return Ok(Taken::Unattributed);
+        }
+        self.report(&line)?;
+        Ok(if line.unreadable {
+            Taken::Unreadable { at_ms }
+        } else {
+            Taken::Reported { at_ms: Some(at_ms) }
+        })
     }
 }
 
 impl Answers {
     fn report<'a>(&self, line: &'a LogLine<'_>) -> Result<(), Closed> {
-        let keeps_text = self.recorder.keeps_text(line.status);
+        let status = if line.unreadable { UNREADABLE } else { line.status };
+        let keeps_text = self.recorder.keeps_text(status);
         let text = |bytes: &'a [u8]| match keeps_text {
             true => String::from_utf8_lossy(bytes),
             false => Cow::Borrowed(""),
@@ -86,7 +125,7 @@ impl Answers {
         self.recorder.record_wait(ObservedResponse {
             client: line.client,
             at_ms: line.at_ms,
-            status: line.status,
+            status,
             method: &text(&line.method),
             path: &text(path),
             host: &text(line.host.as_deref().unwrap_or_default()),
@@ -140,30 +179,45 @@ impl Reporter {
         &self.health
     }
 
-    /// Takes one line of the file or unit called `source`. Waits while there is no room for what it says.
+    /// Takes the next piece of the file or unit called `source`, whose lines that have not ended are in `open`. Waits while
+    /// there is no room for what it says.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the receiver of reports is gone.
-    pub(super) fn take(&mut self, source: &str, piece: Piece<'_>, arrival: Arrival) -> Result<(), Closed> {
-        let text = match piece {
-            Piece::Line([]) => return Ok(()),
-            Piece::Line(text) => text,
-            Piece::TooLong => {
+    pub(super) fn take(
+        &mut self,
+        source: &str,
+        piece: Piece<'_>,
+        arrival: Arrival,
+        open: &mut OpenLines,
+    ) -> Result<(), Closed> {
+        if piece == Piece::Line(b"") {
+            return Ok(());
+        }
+        let oldest_ms = (arrival == Arrival::Old).then_some(self.oldest_ms);
+        match self.reading.take(piece, open, oldest_ms)? {
+            Taken::Incomplete => return Ok(()),
+            Taken::TooLong => {
                 self.health.too_long.fetch_add(1, Relaxed);
                 self.health
                     .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
                 self.judge_format(source, false);
                 return Ok(());
             }
-        };
-        let oldest_ms = (arrival == Arrival::Old).then_some(self.oldest_ms);
-        match self.reading.take(text, oldest_ms)? {
             Taken::NotUnderstood(error) => {
                 self.health.unparsed.fetch_add(1, Relaxed);
                 self.health.read_at_ms.store(now_ms(), Relaxed);
                 self.health.add_reason(error.to_string());
                 self.judge_format(source, false);
+                return Ok(());
+            }
+            Taken::Unreadable { at_ms } => {
+                self.health.unreadable.fetch_add(1, Relaxed);
+                self.health
+                    .add_reason("a line names its client, and the rest of it cannot be read".to_owned());
+                self.health.note_time(at_ms);
+                self.judge_format(source, true);
                 return Ok(());
             }
             Taken::TooOld => {
@@ -173,14 +227,10 @@ impl Reporter {
                 self.health.unattributed.fetch_add(1, Relaxed);
                 self.health.read_at_ms.store(now_ms(), Relaxed);
             }
-            Taken::Reported { at_ms } => {
-                let now_ms = now_ms();
-                self.health.read_at_ms.store(now_ms, Relaxed);
-                if let Some(at_ms) = at_ms {
-                    let delay_ms = now_ms.saturating_sub(at_ms).max(0);
-                    self.health.delay_ms.store(delay_ms, Relaxed);
-                    self.judge_time(source, at_ms, arrival);
-                }
+            Taken::Reported { at_ms: None } => self.health.read_at_ms.store(now_ms(), Relaxed),
+            Taken::Reported { at_ms: Some(at_ms) } => {
+                self.health.note_time(at_ms);
+                self.judge_time(source, at_ms, arrival);
             }
         }
         self.health.parsed.fetch_add(1, Relaxed);

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use secbeat_common::wire::LearnedFrom;
+use secbeat_common::wire::{self, LearnedFrom};
 use secbeat_daemon::time::now_ms;
 use tempfile::TempDir;
 
@@ -283,7 +283,7 @@ fn a_writer_that_does_not_append_leaves_a_hole_which_is_no_line() {
 }
 
 #[test]
-fn lines_too_long_or_of_odd_bytes_are_counted_and_the_next_is_read() {
+fn long_lines_and_odd_bytes_are_counted_and_the_next_is_read() {
     let mut lab = Lab::new("a.log", "");
     let mut follower = lab.start(None);
     let mut file = append(&lab.path("a.log"));
@@ -294,11 +294,81 @@ fn lines_too_long_or_of_odd_bytes_are_counted_and_the_next_is_read() {
     assert_eq!(lab.read(&mut follower), ["/a\u{fffd}"]);
     let view = lab.view();
     assert_eq!(
-        (view.lines, view.parsed, view.unparsed, view.too_long),
-        (3, 1, 1, 1)
+        (view.lines, view.parsed, view.unparsed, view.unreadable),
+        (3, 1, 2, 0)
     );
     assert!((view.unparsed_share - 2.0 / 3.0).abs() < 1e-9, "{view:?}");
     assert_eq!(view.reasons.len(), 2, "{view:?}");
+}
+
+#[test]
+fn a_long_line_is_an_answer_and_one_that_cannot_be_read_is_an_error_of_its_client() {
+    let mut lab = Lab::new("a.log", "");
+    let mut follower = lab.start(None);
+    let file = append(&lab.path("a.log"));
+    let odd = "\\xFF".repeat(200_000);
+    let long = line(&format!("/a?{odd}"), 0);
+    let (cut, _) = long.split_at(700_000);
+    for text in [&long, cut, "\n", &line("/b", 0)] {
+        (&file).write_all(text.as_bytes()).unwrap();
+        follower.look();
+        while follower.read().unwrap() {}
+    }
+    let statuses: Vec<_> = std::iter::from_fn(|| lab.queue.try_next())
+        .map(|answer| (answer.status, answer.request.unwrap().path))
+        .collect();
+    let expected = [(404, "/a"), (wire::UNREADABLE, "/a"), (404, "/b")];
+    assert_eq!(statuses, expected.map(|(status, path)| (status, path.to_owned())));
+    let view = lab.view();
+    assert_eq!((view.lines, view.parsed, view.unreadable), (3, 2, 1));
+    assert_eq!(
+        view.reasons,
+        ["a line names its client, and the rest of it cannot be read"]
+    );
+}
+
+#[test]
+fn a_header_of_66000_bytes_hides_nobody_in_caddys_log() {
+    let mut lab = Lab::new("a.log", "format = \"caddy-json\"");
+    let mut follower = lab.start(None);
+    let entry = format!(
+        r#"{{"ts":{},"msg":"handled request","request":{{"client_ip":"203.0.113.7","method":"GET","uri":"/admin","headers":{{"X-A":["{}"]}}}},"status":404}}"#,
+        now_ms() / 1000,
+        "a".repeat(66_000)
+    );
+    let mut file = append(&lab.path("a.log"));
+    for _ in 0..60 {
+        writeln!(file, "{entry}").unwrap();
+    }
+    assert_eq!(lab.read(&mut follower), ["/admin"; 60]);
+}
+
+#[test]
+fn the_second_part_of_a_divided_line_is_never_a_line_of_its_own() {
+    let mut lab = Lab::new("a.log", "");
+    let part = |tag: &str, text: &str| format!("2026-01-24T01:34:36Z stdout {tag} {}\n", text.trim_end());
+    let whole = line("/b", 0);
+    // What a client can do: its own text looks like a line where the runtime divides it.
+    let (first, second) = (
+        line("/x", 0).replace("404", "200"),
+        whole.replace("203.0.113.7", "6.6.6.6"),
+    );
+    let mut file = append(&lab.path("a.log"));
+    file.write_all(part("P", &first).as_bytes()).unwrap();
+    let mut follower = lab.start(None);
+    file.write_all(part("F", &second).as_bytes()).unwrap();
+    file.write_all(part("F", &whole).as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/b"]);
+    // And after a restart between the two.
+    file.write_all(part("P", &first).as_bytes()).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    let saved = follower.saved();
+    let saved: Saved = serde_json::from_str(&serde_json::to_string(&saved).unwrap()).unwrap();
+    drop(follower);
+    file.write_all(part("F", &second).as_bytes()).unwrap();
+    file.write_all(part("F", &whole).as_bytes()).unwrap();
+    let mut follower = lab.start(Some(saved));
+    assert_eq!(lab.read(&mut follower), ["/b"]);
 }
 
 #[test]

@@ -182,7 +182,10 @@ fn format(line: &mut String, entry: &Entry, time: &str) {
     escape(line, entry.user_agent.as_ref().map(HeaderValue::as_bytes));
     line.push_str("\" \"");
     let host = entry.uri.authority().map(|host| host.as_str().as_bytes());
-    escape(line, host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes)));
+    escape(
+        line,
+        host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes)),
+    );
     let _ = writeln!(line, "\" {:.3}", entry.took.as_secs_f64());
 }
 
@@ -252,8 +255,15 @@ mod tests {
 
     #[test]
     fn a_host_that_looks_like_the_begin_of_a_line_names_nobody() {
-        for host in ["203.0.113.9", "203.0.113.9 - -", "203.0.113.9 - u [21/Nov/2025:10:01:19 +0000] \"GET / HTTP/1.1\" 404 1"] {
-            let entry = Entry { host: HeaderValue::from_str(host).ok(), ..entry() };
+        for host in [
+            "203.0.113.9",
+            "203.0.113.9 - -",
+            "203.0.113.9 - u [21/Nov/2025:10:01:19 +0000] \"GET / HTTP/1.1\" 404 1",
+        ] {
+            let entry = Entry {
+                host: HeaderValue::from_str(host).ok(),
+                ..entry()
+            };
             let mut line = String::new();
             format(&mut line, &entry, "21/Nov/2025:10:01:19 +0000");
             let read = Format::COMBINED.parse(line.trim_end().as_bytes()).unwrap();

@@ -24,7 +24,7 @@ use secbeat_common::{
     wire::{self, LearnedFrom, MAX_WAF_EVENTS, WafBatch, WafEvent},
 };
 use secbeat_daemon::time::now_ms;
-use secbeat_logs::waf::WafFormat;
+use secbeat_logs::{OpenLines, Piece, waf::WafFormat};
 use tokio::sync::mpsc;
 use tracing::error;
 use uuid::Uuid;
@@ -195,7 +195,12 @@ struct Transactions {
 }
 
 impl Reading for Transactions {
-    fn take(&self, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+    fn take(&mut self, piece: Piece<'_>, _: &mut OpenLines, oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+        let line = match piece {
+            Piece::Line(line) => line,
+            Piece::Begin(_) => return Ok(Taken::TooLong),
+            Piece::More(_) | Piece::End(_) => return Ok(Taken::Incomplete),
+        };
         match self.format.parse(line, self.learned_from, &self.zone) {
             Ok(Some(event)) if oldest_ms.is_some_and(|oldest_ms| event.at_ms < oldest_ms) => {
                 Ok(Taken::TooOld)

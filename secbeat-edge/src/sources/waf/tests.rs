@@ -45,25 +45,35 @@ fn transactions(recorder: &WafRecorder) -> Transactions {
     }
 }
 
+fn take(reading: &mut Transactions, line: &[u8], oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+    reading.take(Piece::Line(line), &mut OpenLines::default(), oldest_ms)
+}
+
 #[test]
 fn entries_are_reported_skipped_as_too_old_or_not_understood() {
     let (recorder, mut events) = recorder();
-    let reading = transactions(&recorder);
+    let mut reading = transactions(&recorder);
     let line = ENTRY.as_bytes();
-    let taken = reading.take(line, Some(BEGAN)).unwrap();
+    let taken = take(&mut reading, line, Some(BEGAN)).unwrap();
     assert!(matches!(taken, Taken::Reported { at_ms: Some(BEGAN) }));
-    assert!(matches!(reading.take(line, Some(BEGAN + 1)), Ok(Taken::TooOld)));
-    assert!(matches!(reading.take(b"-", None), Ok(Taken::NotUnderstood(_))));
+    assert!(matches!(
+        take(&mut reading, line, Some(BEGAN + 1)),
+        Ok(Taken::TooOld)
+    ));
+    assert!(matches!(
+        take(&mut reading, b"-", None),
+        Ok(Taken::NotUnderstood(_))
+    ));
     let without = ENTRY.replace("messages", "others");
     assert!(matches!(
-        reading.take(without.as_bytes(), None),
+        take(&mut reading, without.as_bytes(), None),
         Ok(Taken::Reported { .. })
     ));
     let event = events.try_recv().unwrap();
     assert_eq!((event.at_ms, event.learned_from), (BEGAN, LearnedFrom::Header));
     assert!(events.try_recv().is_err(), "one entry was one to report");
     drop(events);
-    assert!(matches!(reading.take(line, None), Err(Closed)));
+    assert!(matches!(take(&mut reading, line, None), Err(Closed)));
     assert_eq!(recorder.stats().recorded(), 1);
 }
 
@@ -71,10 +81,10 @@ fn entries_are_reported_skipped_as_too_old_or_not_understood() {
 async fn the_first_event_leaves_at_once_the_next_together_and_none_while_the_bus_is_away() {
     let ((recorder, events), bus) = (recorder(), Bus::default());
     let record = |times: usize| {
-        let reading = transactions(&recorder);
+        let mut reading = transactions(&recorder);
         tokio::task::spawn_blocking(move || {
             for _ in 0..times {
-                assert!(reading.take(ENTRY.as_bytes(), None).is_ok());
+                assert!(take(&mut reading, ENTRY.as_bytes(), None).is_ok());
             }
         })
     };

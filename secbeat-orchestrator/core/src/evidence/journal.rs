@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{LearnedFrom, SeenEvent, SeenWhat, TelemetryEvent, WafEvent, WafOutcome},
+    wire::{LearnedFrom, SeenEvent, SeenWhat, TelemetryEvent, UNREADABLE, WafEvent, WafOutcome},
 };
 
 use super::texts::{Mark, Texts};
@@ -208,6 +208,10 @@ impl Journal {
         ];
         let [edge, method, path, host, detail] = self.texts.get(record.texts, lens).map(str::to_owned);
         let what = match record.waf {
+            None if record.code == u32::from(UNREADABLE) => SeenWhat::Unreadable {
+                method,
+                user_agent: detail,
+            },
             None => SeenWhat::Answer {
                 status: record.code as u16,
                 method,

@@ -109,6 +109,9 @@ fn events(events: &[SeenEvent]) -> String {
                 method,
                 user_agent,
             } => (status.to_string(), method.as_str(), user_agent),
+            SeenWhat::Unreadable { method, user_agent } => {
+                ("unreadable".to_owned(), method.as_str(), user_agent)
+            }
             SeenWhat::Waf {
                 rule,
                 outcome,

@@ -256,6 +256,7 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
     for event in run {
         let what = match &event.what {
             SeenWhat::Answer { status, .. } => status.to_string(),
+            SeenWhat::Unreadable { .. } => "unreadable".to_owned(),
             SeenWhat::Waf { rule: Some(rule), .. } => format!("WAF rule {rule}"),
             SeenWhat::Waf { rule: None, .. } => "WAF".to_owned(),
         };

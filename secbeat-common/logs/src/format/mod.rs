@@ -1,5 +1,7 @@
 //! What the lines of a log look like.
 
+mod parse;
+
 use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::tz::TimeZone;
@@ -8,10 +10,13 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     LogError, LogLine,
-    combined::{self, Doubt},
-    haproxy, json,
+    combined::Doubt,
+    json::{
+        self,
+        key_map::{JsonKeys, KeysError},
+        tables,
+    },
     layout::{self, Layout, PatternError, Row},
-    prefix, tables,
     time::Zone,
 };
 
@@ -29,7 +34,23 @@ enum Kind {
     /// A name, and the layouts that it stands for.
     Layouts(Named, Arc<[Layout]>),
     Pattern(Arc<Layout>),
+    Json(Arc<OwnJson>),
 }
+
+/// JSON by a key map.
+#[derive(Debug)]
+struct OwnJson {
+    keys: JsonKeys,
+    table: json::Table,
+}
+
+impl PartialEq for OwnJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+}
+
+impl Eq for OwnJson {}
 
 /// By the names of configs and command lines. Of formats that understand a log equally well, the first one is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
@@ -43,6 +64,10 @@ enum Named {
     TraefikJson,
     Haproxy,
     EnvoyJson,
+    KongJson,
+    PinoJson,
+    CloudflareJson,
+    EcsJson,
     Envoy,
     Istio,
     NginxProxyManager,
@@ -67,6 +92,22 @@ impl Named {
             Self::AwsAlb => Row::AwsAlb,
             Self::Cloudfront => Row::Cloudfront,
             Self::Iis => Row::Iis,
+            _ => return None,
+        })
+    }
+
+    /// The keys of a JSON format.
+    #[inline]
+    fn table(self) -> Option<&'static json::Table> {
+        Some(match self {
+            Self::NginxJson => &tables::NGINX,
+            Self::CaddyJson => &tables::CADDY,
+            Self::TraefikJson => &tables::TRAEFIK,
+            Self::EnvoyJson => &tables::ENVOY,
+            Self::KongJson => &tables::KONG,
+            Self::PinoJson => &tables::PINO,
+            Self::CloudflareJson => &tables::CLOUDFLARE,
+            Self::EcsJson => &tables::ECS,
             _ => return None,
         })
     }
@@ -120,6 +161,20 @@ impl Format {
         })
     }
 
+    /// One JSON object a line, with these keys.
+    ///
+    /// # Errors
+    ///
+    /// When it has no key for client, time or status, or more than can be looked for.
+    pub fn json(keys: JsonKeys) -> Result<Self, KeysError> {
+        let table = keys.table()?;
+        Ok(Self {
+            kind: Kind::Json(Arc::new(OwnJson { keys, table })),
+            zone: Zone::UTC,
+            doubt: Doubt::No,
+        })
+    }
+
     /// With this time zone for times that are logged without one; otherwise they are taken as UTC. A time that the clock
     /// shows twice is the first of the two.
     #[must_use]
@@ -140,13 +195,32 @@ impl Format {
         }
     }
 
+    /// Whether it is [in doubt](Self::with_doubt).
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubt == Doubt::Yes
+    }
+
     /// Whether a line shows that its log's first field is not always the address of the connection. No client can bring this
     /// about in a log where it is.
     #[must_use]
-    pub const fn calls_for_doubt(parsed: &Result<LogLine<'_>, LogError>) -> bool {
+    pub fn calls_for_doubt(parsed: &Result<LogLine<'_>, LogError>) -> bool {
         match parsed {
             Ok(line) => line.forwarded.is_some(),
-            Err(error) => matches!(error, LogError::OtherLayout(_) | LogError::TwoReadings(..)),
+            Err(error) => error.calls_for_doubt(),
+        }
+    }
+
+    pub(super) const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The keys of a JSON format.
+    #[inline]
+    pub(super) fn table(&self) -> Option<&json::Table> {
+        match &self.kind {
+            Kind::Json(own) => Some(&own.table),
+            Kind::Named(named) => named.table(),
+            Kind::Layouts(..) | Kind::Pattern(_) => None,
         }
     }
 
@@ -161,7 +235,7 @@ impl Format {
             Kind::Layouts(named @ Named::Iis, _) => (named, ' '),
             _ => return Ok(self.clone()),
         };
-        let Some(fields) = layout::fields_of_header(strip_padding(line)) else {
+        let Some(fields) = layout::fields_of_header(parse::strip_padding(line)) else {
             return Ok(self.clone());
         };
         let layout = layout::of_header(fields, separator)?;
@@ -180,68 +254,6 @@ impl Format {
                 ..self
             },
             _ => self,
-        }
-    }
-
-    /// Parses one line, without its line feed. A container runtime's time and stream before it are skipped.
-    ///
-    /// # Errors
-    ///
-    /// What keeps it from being a request of a known client at a known time with a known status.
-    pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
-        let line = prefix::strip_container(strip_padding(line));
-        if line.is_empty() {
-            return Err(LogError::Empty);
-        }
-        let (zone, doubt) = (&self.zone, self.doubt);
-        let named = match &self.kind {
-            Kind::Pattern(layout) => return layout.parse(line, zone, doubt),
-            Kind::Layouts(_, layouts) => return parse_first(layouts, line, zone, doubt),
-            Kind::Named(named) => named,
-        };
-        match named {
-            Named::Common => combined::parse_common(line, zone, doubt),
-            Named::VhostCombined => combined::parse_vhost(line, zone, doubt),
-            Named::PythonHttpServer => combined::parse_unescaped(line, zone, doubt),
-            Named::NginxJson => json::parse(line, &tables::NGINX, zone),
-            Named::CaddyJson => json::parse(line, &tables::CADDY, zone),
-            Named::TraefikJson => json::parse(line, &tables::TRAEFIK, zone),
-            Named::Haproxy => haproxy::parse(line, zone),
-            Named::EnvoyJson => json::parse(line, &tables::ENVOY, zone),
-            // Those of the ingress controller have more fields behind those of combined.
-            _ => combined::parse(line, zone, doubt),
-        }
-    }
-}
-
-/// Of the first layout that understands a line; why not, of the first.
-fn parse_first<'a>(
-    layouts: &[Layout],
-    line: &'a [u8],
-    zone: &Zone,
-    doubt: Doubt,
-) -> Result<LogLine<'a>, LogError> {
-    if layout::fields_of_header(line).is_some() {
-        return Err(LogError::Header);
-    }
-    let mut first = None;
-    for layout in layouts {
-        match layout.parse(line, zone, doubt) {
-            Ok(line) => return Ok(line),
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
-    Err(first.unwrap_or(LogError::Empty))
-}
-
-/// Without what no server writes: space and NUL bytes around a line, as in a hole of a file, and a byte order mark.
-fn strip_padding(mut line: &[u8]) -> &[u8] {
-    loop {
-        line = match line {
-            [0 | b' ' | b'\t' | b'\r' | b'\n', rest @ ..]
-            | [0xef, 0xbb, 0xbf, rest @ ..]
-            | [rest @ .., 0 | b' ' | b'\t' | b'\r' | b'\n'] => rest,
-            _ => return line,
         }
     }
 }
@@ -284,6 +296,7 @@ impl fmt::Display for Format {
         f.pad(match &self.kind {
             Kind::Named(named) | Kind::Layouts(named, _) => named.into_str(),
             Kind::Pattern(pattern) => pattern.text(),
+            Kind::Json(_) => "json",
         })
     }
 }
@@ -317,6 +330,10 @@ mod tests {
             "traefik-json",
             "haproxy",
             "envoy-json",
+            "kong-json",
+            "pino-json",
+            "cloudflare-json",
+            "ecs-json",
             "envoy",
             "istio",
             "nginx-proxy-manager",

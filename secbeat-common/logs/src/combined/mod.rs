@@ -1,0 +1,197 @@
+//! The common and combined log formats of Apache and nginx, and Traefik's common log format.
+//!
+//! `client ident user [time] "request" status bytes "referer" "user agent"`, the last two only in the combined format;
+//! whatever follows is ignored. `vhost-combined` has a virtual host before the client.
+//!
+//! The client is where the layout has it. A user name is written by the client and may look like the fields of another
+//! layout; see [`Doubt`].
+
+mod client;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use memchr::{memchr, memmem, memrchr};
+
+use self::client::{Client, find_client, find_client_after_host};
+use super::{
+    LogError, LogLine, address,
+    cut::{CutLine, Place},
+    quoted::{some_text, split_request, split_status, unquote},
+    time::{self, TIME_LEN, Zone, parse_time},
+};
+
+/// Whether the log may have another layout than it is read in, in which a client could have chosen what is read as the
+/// client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The layout is certain: a user name cannot make its line unreadable.
+    #[default]
+    No,
+    /// A line is not understood if its user name contains an address: another layout would have the client there.
+    Yes,
+}
+
+/// Parses one line without surrounding space. Nothing a client can send in its request, referer or user agent changes
+/// the other fields, since servers escape quotes. A line that is cut off after the status still counts as a request.
+///
+/// # Errors
+///
+/// What keeps it from being a request of a known client at a known time with a known status.
+#[inline]
+pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
+    let (mut line, rest) = parse_until_status(line, zone, doubt)?;
+    line.user_agent = find_user_agent(rest).map(Into::into);
+    Ok(line)
+}
+
+/// As [`parse`], without looking for a user agent.
+#[inline]
+pub(super) fn parse_common<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
+    parse_until_status(line, zone, doubt).map(|(line, _)| line)
+}
+
+/// As [`parse`], with a virtual host and a space before the client.
+pub(super) fn parse_vhost<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
+    let begin = split_begin(line, zone, |before| find_client_after_host(before, doubt))?;
+    let (mut line, rest) = parse_request(begin)?;
+    line.user_agent = find_user_agent(rest).map(Into::into);
+    Ok(line)
+}
+
+/// As [`parse_common`], of a server that escapes no quotes: the last quote ends the request.
+pub(super) fn parse_unescaped<'a>(
+    line: &'a [u8],
+    zone: &Zone,
+    doubt: Doubt,
+) -> Result<LogLine<'a>, LogError> {
+    let begin = split_begin(line, zone, |before| find_client(before, doubt))?;
+    let close = memrchr(b'"', begin.rest).ok_or(LogError::Request)?;
+    let (request, status) = (&begin.rest[..close], &begin.rest[close + 1..]);
+    let (status, _) = split_status(status).ok_or(LogError::Status)?;
+    Ok(new_line(begin.client, begin.at_ms, request, status))
+}
+
+/// Parses the beginning of a [line](parse) whose end is not known, as far as it says whose it is.
+///
+/// # Errors
+///
+/// When it does not.
+pub(super) fn parse_cut(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
+    split_begin(head, zone, |before| find_client(before, doubt)).map(cut_line)
+}
+
+/// As [`parse_cut`], with a virtual host and a space before the client.
+pub(super) fn parse_cut_vhost(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
+    split_begin(head, zone, |before| find_client_after_host(before, doubt)).map(cut_line)
+}
+
+/// As [`parse_cut`], of a server that escapes no quotes: nobody knows where the request ends.
+pub(super) fn parse_cut_unescaped(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
+    let begin = split_begin(head, zone, |before| find_client(before, doubt))?;
+    let line = LogLine {
+        unreadable: true,
+        ..new_line(begin.client, begin.at_ms, begin.rest, 0)
+    };
+    Ok(CutLine::new(line, Place::Anywhere))
+}
+
+#[inline]
+fn parse_until_status<'a>(
+    line: &'a [u8],
+    zone: &Zone,
+    doubt: Doubt,
+) -> Result<(LogLine<'a>, &'a [u8]), LogError> {
+    let begin = match split_usual(line) {
+        Some(begin) => begin,
+        None => split_begin(line, zone, |before| find_client(before, doubt))?,
+    };
+    parse_request(begin)
+}
+
+/// What stands before the request, and the request without its opening quote and what follows it.
+#[derive(Clone, Copy)]
+struct Begin<'a> {
+    client: Client<'a>,
+    at_ms: i64,
+    rest: &'a [u8],
+}
+
+#[inline]
+fn parse_request(begin: Begin<'_>) -> Result<(LogLine<'_>, &[u8]), LogError> {
+    let Begin { client, at_ms, rest } = begin;
+    let (request, rest) = unquote(rest).ok_or(LogError::Request)?;
+    let (status, rest) = split_status(rest).ok_or(LogError::Status)?;
+    Ok((new_line(client, at_ms, request, status), rest))
+}
+
+#[inline]
+fn new_line<'a>(client: Client<'a>, at_ms: i64, request: &'a [u8], status: u16) -> LogLine<'a> {
+    let (method, path) = split_request(request);
+    LogLine {
+        client: client.address,
+        forwarded: client.forwarded.map(Into::into),
+        at_ms,
+        method: method.into(),
+        path: path.into(),
+        status,
+        unreadable: false,
+        host: client.host.map(Into::into),
+        user_agent: None,
+    }
+}
+
+/// The line of which only the beginning is known, up to somewhere after the opening quote of the request.
+fn cut_line(begin: Begin<'_>) -> CutLine {
+    let Begin { client, at_ms, rest } = begin;
+    let (request, place) = match unquote(rest) {
+        Some((request, after)) => (request, Place::in_status(after)),
+        None => (rest, Place::in_request(rest)),
+    };
+    let line = LogLine {
+        unreadable: true,
+        ..new_line(client, at_ms, request, 0)
+    };
+    CutLine::new(line, place)
+}
+
+/// Splits what most lines begin with: `203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "`.
+#[inline]
+fn split_usual(line: &[u8]) -> Option<Begin<'_>> {
+    let (client, rest) = address::split_v4(line)?;
+    let (time, rest) = rest.strip_prefix(b" - - [")?.split_at_checked(TIME_LEN)?;
+    let rest = rest.strip_prefix(b"] \"")?;
+    Some(Begin {
+        client: Client::single(IpAddr::V4(client)),
+        at_ms: parse_time(time)?,
+        rest,
+    })
+}
+
+/// Splits any other beginning. User names may contain spaces and brackets, but no bare quote but Apache's `""` for an empty
+/// one, so the first bracket that closes before a quote is that of the server's own time.
+#[inline(never)]
+fn split_begin<'a>(
+    line: &'a [u8],
+    zone: &Zone,
+    find_client: impl FnOnce(&'a [u8]) -> Result<Client<'a>, LogError>,
+) -> Result<Begin<'a>, LogError> {
+    const TIME: LogError = LogError::Time("[10/Oct/2023:11:06:56 +0200] before the quoted request");
+    let close = memmem::find(line, b"] \"").ok_or(TIME)?;
+    let open = memrchr(b'[', &line[..close]).ok_or(TIME)?;
+    let at_ms = time::parse_any(&line[open + 1..close], zone).ok_or(TIME)?;
+    Ok(Begin {
+        client: find_client(&line[..open])?,
+        at_ms,
+        rest: &line[close + 3..],
+    })
+}
+
+/// The second quoted text in ` bytes "referer" "user agent"`.
+fn find_user_agent(text: &[u8]) -> Option<&[u8]> {
+    let opened = |text| Some(&text[memchr(b'"', text)? + 1..]);
+    let (_, rest) = unquote(opened(text)?)?;
+    let (user_agent, _) = unquote(opened(rest)?)?;
+    some_text(user_agent)
+}

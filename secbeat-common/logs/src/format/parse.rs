@@ -1,0 +1,270 @@
+//! Lines, in wrappers and without.
+
+use std::borrow::Cow;
+
+use super::{Format, Kind, Named};
+use crate::{
+    LogError, LogLine,
+    combined::{self, Doubt},
+    cut::{CutLine, Place},
+    haproxy,
+    json::{self, LongObject},
+    layout::{self, Layout},
+    long::Rest,
+    time::Zone,
+    wrap::{self, Unwrapped},
+};
+
+impl Format {
+    /// Parses one line, without its line feed. What a container's runtime, syslog or the journal wrote around it is taken
+    /// off.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being a request of a known client at a known time with a known status.
+    #[inline]
+    pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
+        self.parse_after(line, &mut false)
+    }
+
+    /// As [`parse`](Self::parse). `in_wrappers` says whether an earlier line shows that the log's lines are in wrappers which
+    /// clients could write themselves; it is set if this line does. Without that, the text in such a wrapper is read
+    /// [in doubt](Self::with_doubt): the log's first field may be a list that a client began with a wrapper.
+    #[inline]
+    pub(crate) fn parse_after<'a>(
+        &self,
+        line: &'a [u8],
+        in_wrappers: &mut bool,
+    ) -> Result<LogLine<'a>, LogError> {
+        self.parse_nested(line, wrap::MAX_NESTED, self.doubt, in_wrappers)
+    }
+
+    /// Parses the text of a wrapper, in doubt unless that is certain to be one.
+    pub(crate) fn parse_text<'a>(&self, text: &'a [u8], is_certain: bool) -> Result<LogLine<'a>, LogError> {
+        let doubt = self.doubt_within(is_certain);
+        let parsed = self.parse_nested(text, wrap::MAX_NESTED - 1, doubt, &mut { is_certain });
+        parsed.map_err(|error| self.explain_doubt(error, is_certain))
+    }
+
+    /// As [`parse`](Self::parse), in so many wrappers at most.
+    #[inline]
+    fn parse_nested<'a>(
+        &self,
+        line: &'a [u8],
+        wrappers: usize,
+        doubt: Doubt,
+        in_wrappers: &mut bool,
+    ) -> Result<LogLine<'a>, LogError> {
+        let line = strip_padding(line);
+        if line.is_empty() {
+            return Err(LogError::Empty);
+        }
+        let is_docker = wrap::begins_as_docker(line);
+        if is_docker && let Some(parsed) = self.parse_wrapped(line, wrappers, doubt, in_wrappers) {
+            return parsed;
+        }
+        // What is understood as it is has no wrapper, whatever it looks like, unless a list seems to begin with one.
+        match self.parse_plain(line, doubt) {
+            Ok(list) if list.forwarded.is_some() && self.may_begin_with_list() => {
+                self.check_list(list, line, wrappers, doubt, in_wrappers)
+            }
+            Err(error) if !is_docker => self
+                .parse_wrapped(line, wrappers, doubt, in_wrappers)
+                .unwrap_or(Err(error)),
+            parsed => parsed,
+        }
+    }
+
+    /// Parses a line in a wrapper; `None` if it is in none.
+    #[cold]
+    fn parse_wrapped<'a>(
+        &self,
+        line: &'a [u8],
+        wrappers: usize,
+        doubt: Doubt,
+        in_wrappers: &mut bool,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        let wrappers = wrappers.checked_sub(1)?;
+        let Unwrapped { text, part, quoted } = self.unwrap(line)?;
+        if part.is_some_and(|part| !part.is_last) {
+            return Some(Err(LogError::Divided));
+        }
+        let is_certain = quoted || *in_wrappers;
+        let doubt = if is_certain { doubt } else { Doubt::Yes };
+        let parsed = match text {
+            Cow::Borrowed(text) => self.parse_nested(text, wrappers, doubt, in_wrappers),
+            Cow::Owned(text) => self
+                .parse_nested(&text, wrappers, doubt, in_wrappers)
+                .map(LogLine::into_owned),
+        };
+        if let Ok(line) = &parsed {
+            *in_wrappers |= !quoted && line.forwarded.is_none();
+        }
+        Some(parsed.map_err(|error| self.explain_doubt(error, is_certain)))
+    }
+
+    /// A list whose first entry begins with a wrapper: either the server's, or one that a client sent in the hope that more
+    /// is taken off.
+    #[cold]
+    fn check_list<'a>(
+        &self,
+        list: LogLine<'a>,
+        line: &'a [u8],
+        wrappers: usize,
+        doubt: Doubt,
+        in_wrappers: &mut bool,
+    ) -> Result<LogLine<'a>, LogError> {
+        match self.parse_wrapped(line, wrappers, doubt, in_wrappers) {
+            None => Ok(list),
+            Some(Err(LogError::Divided)) if !*in_wrappers => Ok(list),
+            Some(Ok(within)) if within.client == list.client => Ok(within),
+            Some(Err(error)) if *in_wrappers => Err(error),
+            Some(_) => Err(LogError::Wrapper),
+        }
+    }
+
+    fn doubt_within(&self, is_certain: bool) -> Doubt {
+        if is_certain { self.doubt } else { Doubt::Yes }
+    }
+
+    /// Two readings that only the doubt about a wrapper sees say nothing of the log's layout.
+    fn explain_doubt(&self, error: LogError, is_certain: bool) -> LogError {
+        match error {
+            LogError::TwoReadings(..) if !is_certain && self.doubt == Doubt::No => LogError::Wrapper,
+            error => error,
+        }
+    }
+
+    /// Whether lines may begin with a list of addresses, of which clients write the first.
+    fn may_begin_with_list(&self) -> bool {
+        matches!(self.kind, Kind::Named(_)) && self.table().is_none()
+    }
+
+    /// Takes off a wrapper. Where a line begins with what a client wrote, only one with quotes, which no client can write.
+    fn unwrap<'a>(&self, line: &'a [u8]) -> Option<Unwrapped<'a>> {
+        let begins_with_server = match &self.kind {
+            Kind::Layouts(_, layouts) => layouts.iter().all(Layout::begins_with_server),
+            Kind::Pattern(layout) => layout.begins_with_server(),
+            Kind::Named(_) | Kind::Json(_) => true,
+        };
+        wrap::unwrap(line).filter(|unwrapped| unwrapped.quoted || begins_with_server)
+    }
+
+    /// Parses a line as it is.
+    #[inline]
+    fn parse_plain<'a>(&self, line: &'a [u8], doubt: Doubt) -> Result<LogLine<'a>, LogError> {
+        let zone = &self.zone;
+        if let Some(table) = self.table() {
+            return json::parse(line, table, zone);
+        }
+        match &self.kind {
+            Kind::Pattern(layout) => layout.parse(line, zone, doubt),
+            Kind::Layouts(_, layouts) => parse_first(layouts, line, zone, doubt),
+            Kind::Named(Named::Common) => combined::parse_common(line, zone, doubt),
+            Kind::Named(Named::VhostCombined) => combined::parse_vhost(line, zone, doubt),
+            Kind::Named(Named::PythonHttpServer) => combined::parse_unescaped(line, zone, doubt),
+            Kind::Named(Named::Haproxy) => haproxy::parse(line, zone),
+            // Those of the ingress controller have more fields behind those of combined.
+            _ => combined::parse(line, zone, doubt),
+        }
+    }
+
+    /// Reads the beginning of a line that is too long to be kept. `is_certain` says whether wrappers in it, or around it, are
+    /// certain to be no client's.
+    pub(crate) fn begin_long(&self, head: &[u8], is_around: bool, is_certain: bool) -> Rest {
+        let doubt = self.doubt_within(!is_around || is_certain);
+        self.begin_nested(head, wrap::MAX_NESTED, doubt, is_certain)
+    }
+
+    fn begin_nested(&self, head: &[u8], wrappers: usize, doubt: Doubt, in_wrappers: bool) -> Rest {
+        let head = strip_padding_before(head);
+        let read = self.begin_plain(head, doubt);
+        let of_list = read.client_of_list().filter(|_| self.may_begin_with_list());
+        if wrappers == 0 || read.is_understood() && of_list.is_none() {
+            return read;
+        }
+        // What is quoted does not end within the head.
+        let Some(Unwrapped {
+            text: Cow::Borrowed(text),
+            quoted,
+            ..
+        }) = self.unwrap(head)
+        else {
+            return read;
+        };
+        let is_certain = quoted || in_wrappers;
+        let doubt = if is_certain { doubt } else { Doubt::Yes };
+        let within = self.begin_nested(text, wrappers - 1, doubt, in_wrappers);
+        match (of_list, within) {
+            (Some(client), within) if within.client() != Some(client) => Rest::refused(LogError::Wrapper),
+            (_, Rest::Text(text)) => Rest::Text(Box::new(
+                text.map_err(|error| self.explain_doubt(error, is_certain)),
+            )),
+            (_, within) => within,
+        }
+    }
+
+    fn begin_plain(&self, head: &[u8], doubt: Doubt) -> Rest {
+        let zone = &self.zone;
+        if let Some(table) = self.table() {
+            return Rest::Object(Box::new(LongObject::begin(head, table, zone)));
+        }
+        let whole = |head| {
+            self.parse_plain(head, doubt)
+                .map(|line| CutLine::new(line, Place::Anywhere))
+        };
+        Rest::Text(Box::new(match &self.kind {
+            Kind::Pattern(layout) => layout.parse_cut(head, zone, doubt),
+            Kind::Layouts(_, layouts) => first_of(layouts, |layout| layout.parse_cut(head, zone, doubt)),
+            Kind::Named(Named::PythonHttpServer) => combined::parse_cut_unescaped(head, zone, doubt),
+            Kind::Named(Named::Haproxy) => whole(head),
+            Kind::Named(Named::VhostCombined) => {
+                whole(head).or_else(|_| combined::parse_cut_vhost(head, zone, doubt))
+            }
+            _ => whole(head).or_else(|_| combined::parse_cut(head, zone, doubt)),
+        }))
+    }
+}
+
+/// Of the first layout that understands a line; why not, of the first.
+fn parse_first<'a>(
+    layouts: &[Layout],
+    line: &'a [u8],
+    zone: &Zone,
+    doubt: Doubt,
+) -> Result<LogLine<'a>, LogError> {
+    if layout::fields_of_header(line).is_some() {
+        return Err(LogError::Header);
+    }
+    first_of(layouts, |layout| layout.parse(line, zone, doubt))
+}
+
+fn first_of<T>(layouts: &[Layout], parse: impl Fn(&Layout) -> Result<T, LogError>) -> Result<T, LogError> {
+    let mut first = None;
+    for layout in layouts {
+        match parse(layout) {
+            Ok(line) => return Ok(line),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or(LogError::Empty))
+}
+
+/// Without what no server writes: space and NUL bytes around a line, as in a hole of a file, and a byte order mark.
+#[inline]
+pub(super) fn strip_padding(line: &[u8]) -> &[u8] {
+    let mut line = strip_padding_before(line);
+    while let [rest @ .., 0 | b' ' | b'\t' | b'\r' | b'\n'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// As [`strip_padding`], before a line only.
+#[inline]
+fn strip_padding_before(mut line: &[u8]) -> &[u8] {
+    while let [0 | b' ' | b'\t' | b'\r' | b'\n', rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] = line {
+        line = rest;
+    }
+    line
+}

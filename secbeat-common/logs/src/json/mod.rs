@@ -1,0 +1,157 @@
+//! Access logs of one JSON object a line: which key says what is in [`tables`].
+//!
+//! Text need not be UTF-8, since a client could otherwise make its own lines unreadable.
+
+pub(crate) mod key_map;
+pub(crate) mod keys;
+mod scan;
+pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
+pub(crate) mod text;
+mod values;
+
+use std::mem;
+
+use memchr::memmem;
+
+use self::{
+    keys::{Role, Tree},
+    scan::{Asked, NotJson, Scan},
+};
+use super::{LogError, LogLine, time::Zone};
+
+/// A server's JSON.
+#[derive(Debug)]
+pub(crate) struct Table {
+    keys: Tree,
+    /// What the message is, where one is logged, if the line is about a request that was answered.
+    message: Option<&'static [u8]>,
+    /// Whether an object without a time may follow time, level, logger and message, with tabs between them.
+    after_tabs: bool,
+}
+
+impl Table {
+    /// Keys and what they say; of several that say the same, the first one that is there and not empty counts.
+    fn new(keys: &[(&str, Role)]) -> Self {
+        Self {
+            keys: Tree::new(keys.iter().map(|(path, role)| (*role, *path))),
+            message: None,
+            after_tabs: false,
+        }
+    }
+}
+
+/// Longest line that is read, in bytes.
+const MAX_OBJECT: u64 = 16 * 1024 * 1024;
+
+impl Table {
+    const fn asked<'t>(&'t self, zone: &'t Zone) -> Asked<'t> {
+        Asked {
+            keys: &self.keys,
+            zone,
+        }
+    }
+
+    /// Reads what stands before the object. Returns the object.
+    #[inline]
+    fn begin<'a>(&self, line: &'a [u8], scan: &mut Scan<'a>, zone: &Zone) -> &'a [u8] {
+        if !self.after_tabs || line.starts_with(b"{") {
+            return line;
+        }
+        let Some(tab) = memmem::find(line, b"\t{") else {
+            return line;
+        };
+        let mut fields = line[..tab].split(|byte| *byte == b'\t');
+        if let (Some(time), Some(_level), Some(message)) = (fields.next(), fields.next(), fields.next_back())
+        {
+            scan.values.text(Role::Time, 0, time.into(), zone);
+            scan.values.text(Role::Message, 0, message.into(), zone);
+        }
+        &line[tab + 1..]
+    }
+}
+
+/// Parses one line without surrounding space.
+pub(super) fn parse<'a>(line: &'a [u8], table: &Table, zone: &Zone) -> Result<LogLine<'a>, LogError> {
+    let mut scan = Scan::default();
+    let object = table.begin(line, &mut scan, zone);
+    scan.feed(object, table.asked(zone))?;
+    finish(&mut scan, table)
+}
+
+#[inline]
+fn finish<'a>(scan: &mut Scan<'a>, table: &Table) -> Result<LogLine<'a>, LogError> {
+    if scan.is_whole() {
+        return scan.values.finish(table);
+    }
+    let error = scan.ends_early();
+    scan.values.finish_unreadable(table).ok_or_else(|| error.into())
+}
+
+/// An object that comes in pieces.
+#[derive(Debug)]
+pub(super) struct LongObject(Result<Scan<'static>, NotJson>);
+
+impl LongObject {
+    pub(super) fn begin(head: &[u8], table: &Table, zone: &Zone) -> Self {
+        let mut scan = Scan::default();
+        let object = table.begin(head, &mut scan, zone);
+        Self(scan.feed(object, table.asked(zone)).map(|()| scan.into_owned()))
+    }
+
+    /// Reads the next piece, unless so much was read that nothing more is looked for.
+    pub(super) fn feed(&mut self, piece: &[u8], table: &Table, zone: &Zone) {
+        let Ok(scan) = &mut self.0 else { return };
+        if scan.read() > MAX_OBJECT {
+            return;
+        }
+        let mut next: Scan<'_> = mem::take(scan);
+        self.0 = next.feed(piece, table.asked(zone)).map(|()| next.into_owned());
+    }
+
+    /// Whether it is an object as far as it was read.
+    pub(super) const fn is_one(&self) -> bool {
+        self.0.is_ok()
+    }
+
+    pub(super) fn finish(self, table: &Table) -> Result<LogLine<'static>, LogError> {
+        finish(&mut self.0?, table)
+    }
+}
+
+/// What `nginx-json` reads of a line is the same in pieces of any length, and what `serde_json` takes for an object is one.
+///
+/// # Panics
+///
+/// When that is not so.
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::expect_used, reason = "an oracle of tests")]
+pub(super) fn check(line: &[u8]) {
+    let zone = Zone::UTC;
+    let asked = tables::NGINX.asked(&zone);
+    let read = |length: usize| {
+        let mut scan = Scan::default();
+        for piece in line.chunks(length) {
+            let mut next: Scan<'_> = scan;
+            next.feed(piece, asked)?;
+            scan = next.into_owned();
+        }
+        Ok::<_, NotJson>((scan.is_whole(), scan.values))
+    };
+    let whole = read(line.len().max(1));
+    for length in [1, 3, 20] {
+        assert_eq!(read(length), whole, "in pieces of {length}");
+    }
+    let is_object = line.trim_ascii_start().starts_with(b"{");
+    if is_object && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok() {
+        let (is_whole, _) = whole.expect("an object");
+        assert!(is_whole);
+    }
+}
+
+impl From<NotJson> for LogError {
+    fn from(NotJson { at, what }: NotJson) -> Self {
+        Self::Json { at, what }
+    }
+}

@@ -1,0 +1,436 @@
+//! Reads the values of some keys out of one JSON object that comes in pieces, in constant memory.
+//!
+//! What is not asked for is passed over: its strings have to end and its brackets to be as many as they were opened, and
+//! nothing else is looked at. So a line with an unquoted variable that is empty, or a list of numbers, is still read.
+
+use std::{borrow::Cow, mem};
+
+use super::{
+    keys::{Place, Role, Tree},
+    text::{End, find_end, unescape},
+    values::Values,
+};
+use crate::time::Zone;
+
+/// Bytes that are kept of a string that lies in several pieces: enough for the longest value with every byte escaped.
+pub(super) const MAX_RAW: usize = 6 * super::values::MAX_VALUE + 16;
+/// Longest number that is read, in bytes.
+const MAX_SCALAR: usize = 64;
+/// Objects within each other that can be asked for.
+const MAX_DEPTH: usize = super::keys::MAX_SEGMENTS;
+
+/// Why text is no JSON object, and the offset of the byte that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotJson {
+    pub(super) at: u64,
+    pub(super) what: &'static str,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// The object of the line.
+    #[default]
+    Begin,
+    /// A key, or the end of an object without any.
+    FirstKey,
+    Key,
+    Colon,
+    Value,
+    /// A value of a list, or its end.
+    First,
+    /// A comma, or the end of an object.
+    AfterValue,
+    /// The rest of a key.
+    InKey,
+    /// The rest of a string that is asked for.
+    InString,
+    /// The rest of one that is not.
+    InSkippedString,
+    /// The rest of a number, `true`, `false` or `null`.
+    InScalar,
+    /// The rest of a list or object that is not asked for.
+    InSkipped,
+    /// Nothing but space.
+    End,
+}
+
+/// How far an object was read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scan<'a> {
+    state: State,
+    /// The keys of the objects that the next byte is in, the innermost last.
+    objects: [u16; MAX_DEPTH],
+    depth: usize,
+    /// The key of the value that is being read, if it is asked for.
+    key: Option<Place>,
+    /// Open brackets of what is passed over.
+    skipped: u32,
+    /// What came before of a key, string or number that lies in several pieces.
+    carried: Vec<u8>,
+    /// The last byte was a backslash that escapes the next one.
+    after_backslash: bool,
+    /// Bytes before this piece.
+    before: u64,
+    pub(super) values: Values<'a>,
+}
+
+/// What a scan needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'t> {
+    pub(super) keys: &'t Tree,
+    pub(super) zone: &'t Zone,
+}
+
+impl<'a> Scan<'a> {
+    /// As it is, without what was borrowed of the pieces.
+    pub(super) fn into_owned(self) -> Scan<'static> {
+        Scan {
+            state: self.state,
+            objects: self.objects,
+            depth: self.depth,
+            key: self.key,
+            skipped: self.skipped,
+            carried: self.carried,
+            after_backslash: self.after_backslash,
+            before: self.before,
+            values: self.values.into_owned(),
+        }
+    }
+
+    /// Whether the object has ended.
+    pub(super) fn is_whole(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Bytes that were read.
+    pub(super) const fn read(&self) -> u64 {
+        self.before
+    }
+
+    /// What is wrong with a line that ends here.
+    pub(super) fn ends_early(&self) -> NotJson {
+        NotJson {
+            at: self.before,
+            what: "the line ends too early",
+        }
+    }
+
+    /// Reads the next piece of the line.
+    ///
+    /// # Errors
+    ///
+    /// When the line is no JSON object, as far as that was looked at.
+    #[inline]
+    pub(super) fn feed(&mut self, piece: &'a [u8], asked: Asked<'_>) -> Result<(), NotJson> {
+        match self.feed_from(piece, asked) {
+            Ok(()) => {
+                self.before += piece.len() as u64;
+                Ok(())
+            }
+            Err((at, what)) => Err(NotJson {
+                at: self.before + at as u64,
+                what,
+            }),
+        }
+    }
+
+    fn feed_from(&mut self, piece: &'a [u8], asked: Asked<'_>) -> Result<(), (usize, &'static str)> {
+        let mut at = self.go_on(piece, asked);
+        while let Some(&byte) = piece.get(at) {
+            if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && self.state != State::InSkipped {
+                at += 1;
+                continue;
+            }
+            at = match (self.state, byte) {
+                (State::Key | State::FirstKey, b'"') => match find_end(piece, at + 1) {
+                    End::At(end, escaped) => {
+                        self.name(&piece[at + 1..end], escaped, asked);
+                        self.step_over(b':', State::Value, piece, end + 1)
+                    }
+                    beyond @ End::Beyond { .. } => self.carry(State::InKey, piece, at + 1, beyond, asked),
+                },
+                (State::Colon, b':') => {
+                    self.state = State::Value;
+                    at + 1
+                }
+                (State::Value | State::First, b'"') => match (find_end(piece, at + 1), self.key) {
+                    (End::At(end, escaped), key) => {
+                        if let Some(key) = key {
+                            self.string(key, &piece[at + 1..end], escaped, asked);
+                        }
+                        self.after_value();
+                        if self.state == State::AfterValue {
+                            self.step_over(b',', State::Key, piece, end + 1)
+                        } else {
+                            end + 1
+                        }
+                    }
+                    (beyond, key) => {
+                        let state = key.map_or(State::InSkippedString, |_| State::InString);
+                        self.carry(state, piece, at + 1, beyond, asked)
+                    }
+                },
+                (State::AfterValue, b',') => {
+                    self.state = State::Key;
+                    at + 1
+                }
+                (State::AfterValue | State::FirstKey, b'}') => {
+                    self.close();
+                    at + 1
+                }
+                (State::Begin, b'{') => {
+                    self.state = State::FirstKey;
+                    at + 1
+                }
+                (State::Value, b'{') => {
+                    let inside = self.key.and_then(|key| asked.keys.entry(key).inside);
+                    match inside {
+                        Some(inside) if self.depth + 1 < MAX_DEPTH => {
+                            self.depth += 1;
+                            self.objects[self.depth] = inside;
+                            self.state = State::FirstKey;
+                        }
+                        _ => self.skip(),
+                    }
+                    at + 1
+                }
+                (State::Value, b'[') => {
+                    // Of a list of texts the first one counts.
+                    let is_asked = |key| !asked.keys.entry(key).roles.is_empty();
+                    if self.key.is_some_and(is_asked) {
+                        self.skipped = 1;
+                        self.state = State::First;
+                    } else {
+                        self.skip();
+                    }
+                    at + 1
+                }
+                (State::First, _) => {
+                    // What is no text, or the end of the list, is passed over with the rest of it.
+                    self.state = State::InSkipped;
+                    at
+                }
+                // An empty variable without quotes.
+                (State::Value, b',' | b'}') => {
+                    self.state = State::AfterValue;
+                    at
+                }
+                // The rest of a list of numbers in a variable without quotes.
+                (State::Key, b'0'..=b'9' | b'-') => {
+                    self.key = None;
+                    self.scalar(piece, at, asked)
+                }
+                (State::Value, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'N' | b'I') => {
+                    self.scalar(piece, at, asked)
+                }
+                (State::InSkipped, _) => self.pass_over(piece, at),
+                (state, _) => return Err((at, state.expected())),
+            };
+        }
+        Ok(())
+    }
+
+    /// Goes on behind the byte at `at` if it is the one that is expected. Returns where to go on.
+    #[inline]
+    fn step_over(&mut self, expected: u8, state: State, piece: &[u8], at: usize) -> usize {
+        if piece.get(at) == Some(&expected) {
+            self.state = state;
+            at + 1
+        } else {
+            at
+        }
+    }
+
+    /// Reads the rest of what the piece before ended in. Returns where that ends.
+    fn go_on(&mut self, piece: &'a [u8], asked: Asked<'_>) -> usize {
+        let state = self.state;
+        match state {
+            State::InKey | State::InString | State::InSkippedString if !piece.is_empty() => {}
+            State::InScalar => return self.scalar(piece, 0, asked),
+            _ => return 0,
+        }
+        let from = usize::from(mem::take(&mut self.after_backslash));
+        let end = match find_end(piece, from) {
+            End::At(end, _) => end,
+            beyond @ End::Beyond { .. } => return self.carry(state, piece, 0, beyond, asked),
+        };
+        if state != State::InSkippedString {
+            self.keep(&piece[..end], asked);
+        }
+        let text = mem::take(&mut self.carried);
+        match (state, self.key) {
+            (State::InKey, _) => self.name(&text, true, asked),
+            (State::InString, Some(key)) => {
+                let text: Cow<'a, [u8]> = Cow::Owned(unescape(&text).into_owned());
+                for (role, rank) in &asked.keys.entry(key).roles {
+                    if self.values.wants(*role, *rank) {
+                        self.values.text(*role, *rank, text.clone(), asked.zone);
+                    }
+                }
+                self.after_value();
+            }
+            _ => self.after_value(),
+        }
+        end + 1
+    }
+
+    /// Keeps what there is of a string that does not end in its piece, which it is in from `from` on. Returns where that ends.
+    fn carry(&mut self, state: State, piece: &[u8], from: usize, end: End, asked: Asked<'_>) -> usize {
+        self.state = state;
+        self.after_backslash = end
+            == End::Beyond {
+                after_backslash: true,
+            };
+        if state != State::InSkippedString {
+            self.keep(&piece[from..], asked);
+        }
+        piece.len()
+    }
+
+    /// Keeps what may be needed of a string: the end if it may be a list of addresses, otherwise the beginning.
+    fn keep(&mut self, text: &[u8], asked: Asked<'_>) {
+        let is_list = self.state == State::InString
+            && self.key.is_some_and(|key| {
+                let roles = &asked.keys.entry(key).roles;
+                roles.iter().any(|(role, _)| *role == Role::Client)
+            });
+        if !is_list {
+            let room = MAX_RAW.saturating_sub(self.carried.len());
+            self.carried.extend_from_slice(&text[..text.len().min(room)]);
+            return;
+        }
+        let text = &text[text.len().saturating_sub(MAX_RAW)..];
+        let surplus = (self.carried.len() + text.len()).saturating_sub(MAX_RAW);
+        self.carried.drain(..surplus);
+        self.carried.extend_from_slice(text);
+    }
+
+    /// The name of a key has ended.
+    #[inline]
+    fn name(&mut self, name: &[u8], escaped: bool, asked: Asked<'_>) {
+        let node = self.objects[self.depth];
+        self.key = if escaped {
+            asked.keys.find(node, &unescape(name))
+        } else {
+            asked.keys.find(node, name)
+        };
+        self.state = State::Colon;
+    }
+
+    /// A string that is asked for has ended.
+    #[inline]
+    fn string(&mut self, key: Place, text: &'a [u8], escaped: bool, asked: Asked<'_>) {
+        for (role, rank) in &asked.keys.entry(key).roles {
+            if self.values.wants(*role, *rank) {
+                let text = if escaped { unescape(text) } else { text.into() };
+                self.values.text(*role, *rank, text, asked.zone);
+            }
+        }
+    }
+
+    /// A value has ended, or the one of a list that counts.
+    #[inline]
+    fn after_value(&mut self) {
+        self.key = None;
+        self.state = if self.skipped > 0 {
+            State::InSkipped
+        } else {
+            State::AfterValue
+        };
+    }
+
+    /// An object has ended.
+    fn close(&mut self) {
+        if self.depth == 0 {
+            self.state = State::End;
+        } else {
+            self.depth -= 1;
+            self.after_value();
+        }
+    }
+
+    /// A list or an object that is not asked for begins.
+    fn skip(&mut self) {
+        self.key = None;
+        self.skipped = 1;
+        self.state = State::InSkipped;
+    }
+
+    /// Reads on in a list or an object that is not asked for. Returns where to go on.
+    fn pass_over(&mut self, piece: &[u8], from: usize) -> usize {
+        for (at, byte) in piece.iter().enumerate().skip(from) {
+            match byte {
+                b'"' => {
+                    return match find_end(piece, at + 1) {
+                        End::At(end, _) => end + 1,
+                        End::Beyond { after_backslash } => {
+                            self.state = State::InSkippedString;
+                            self.after_backslash = after_backslash;
+                            piece.len()
+                        }
+                    };
+                }
+                b'[' | b'{' => self.skipped += 1,
+                b']' | b'}' => {
+                    self.skipped -= 1;
+                    if self.skipped == 0 {
+                        self.after_value();
+                        return at + 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        piece.len()
+    }
+
+    /// Reads a number, `true`, `false` or `null` that begins or goes on at `from`. Returns where it ends.
+    fn scalar(&mut self, piece: &[u8], from: usize, asked: Asked<'_>) -> usize {
+        let is_end = |byte: &u8| {
+            matches!(
+                byte,
+                b',' | b'}' | b']' | b'"' | b':' | b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r'
+            )
+        };
+        let text = &piece[from..];
+        let length = text.iter().position(is_end);
+        let text = &text[..length.unwrap_or(text.len())];
+        let end = from + text.len();
+        if length.is_none() || !self.carried.is_empty() {
+            let room = MAX_SCALAR.saturating_sub(self.carried.len());
+            self.carried.extend_from_slice(&text[..text.len().min(room)]);
+            self.state = State::InScalar;
+            if length.is_some() {
+                let text = mem::take(&mut self.carried);
+                self.finish_scalar(&text, asked);
+            }
+        } else {
+            self.finish_scalar(text, asked);
+        }
+        end
+    }
+
+    #[inline]
+    fn finish_scalar(&mut self, text: &[u8], asked: Asked<'_>) {
+        if let Some(key) = self.key {
+            for (role, rank) in &asked.keys.entry(key).roles {
+                self.values.scalar(*role, *rank, text);
+            }
+        }
+        self.after_value();
+    }
+}
+
+impl State {
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::Begin => "`{` is expected",
+            Self::Key | Self::FirstKey => "a key in quotes is expected",
+            Self::Colon => "`:` is expected",
+            Self::AfterValue => "`,` or `}` is expected",
+            Self::End => "the object has ended",
+            _ => "a value is expected",
+        }
+    }
+}

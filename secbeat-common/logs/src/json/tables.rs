@@ -1,0 +1,165 @@
+//! Which key of a server's JSON says what.
+
+use std::sync::LazyLock;
+
+use super::{
+    Table,
+    keys::Role::{Client, Host, Message, Method, Path, Request, Status, Time, UserAgent},
+};
+
+/// nginx with `log_format … escape=json`: keys named as the variables, and as is common otherwise.
+pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("remote_addr", Client),
+        ("client_ip", Client),
+        ("remote_ip", Client),
+        ("remoteIP", Client),
+        ("client", Client),
+        // A list that ends with the peer, where the log has no key for it, or one that is empty.
+        ("x_forwarded_for", Client),
+        ("msec", Time),
+        ("time_iso8601", Time),
+        ("time_local", Time),
+        ("@timestamp", Time),
+        ("timestamp", Time),
+        ("time", Time),
+        ("ts", Time),
+        ("request_method", Method),
+        ("method", Method),
+        ("http_method", Method),
+        ("request_uri", Path),
+        ("uri", Path),
+        ("path", Path),
+        ("url", Path),
+        ("request", Request),
+        ("status", Status),
+        ("response_code", Status),
+        ("status_code", Status),
+        ("http_host", Host),
+        ("host", Host),
+        ("server_name", Host),
+        ("vhost", Host),
+        ("http_user_agent", UserAgent),
+        ("user_agent", UserAgent),
+        ("userAgent", UserAgent),
+        ("agent", UserAgent),
+    ])
+});
+
+/// Caddy's `json` and `console` encoders. Its error log has the same requests again, under other messages.
+pub(crate) static CADDY: LazyLock<Table> = LazyLock::new(|| Table {
+    message: Some(b"handled request"),
+    after_tabs: true,
+    ..Table::new(&[
+        ("ts", Time),
+        ("time", Time),
+        ("msg", Message),
+        ("status", Status),
+        ("request.client_ip", Client),
+        ("request.remote_ip", Client),
+        // Before 2.5, with the port.
+        ("request.remote_addr", Client),
+        ("request.method", Method),
+        ("request.uri", Path),
+        ("request.host", Host),
+        ("request.headers.User-Agent", UserAgent),
+    ])
+});
+
+/// Traefik with `accessLog.format: json`. `ClientHost` is the peer, or what a trusted proxy forwarded.
+pub(crate) static TRAEFIK: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("ClientHost", Client),
+        ("ClientAddr", Client),
+        ("StartUTC", Time),
+        ("StartLocal", Time),
+        ("time", Time),
+        ("RequestMethod", Method),
+        ("RequestPath", Path),
+        ("DownstreamStatus", Status),
+        ("RequestHost", Host),
+        ("RequestAddr", Host),
+        ("request_User-Agent", UserAgent),
+    ])
+});
+
+/// Envoy, as Envoy Gateway and Istio configure `json_format`.
+pub(crate) static ENVOY: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("downstream_remote_address", Client),
+        ("downstream_remote_address_without_port", Client),
+        ("start_time", Time),
+        ("method", Method),
+        (":method", Method),
+        ("x-envoy-origin-path", Path),
+        ("x-envoy-original-path", Path),
+        ("path", Path),
+        (":path", Path),
+        ("response_code", Status),
+        (":authority", Host),
+        ("authority", Host),
+        ("user-agent", UserAgent),
+        ("user_agent", UserAgent),
+    ])
+});
+
+/// Kong's `file-log`, `http-log` and the like. `client_ip` is the peer, or what a trusted proxy forwarded.
+pub(crate) static KONG: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("client_ip", Client),
+        ("started_at", Time),
+        ("request.method", Method),
+        ("request.uri", Path),
+        ("response.status", Status),
+        ("request.headers.host", Host),
+        ("request.headers.user-agent", UserAgent),
+    ])
+});
+
+/// pino-http, Fastify included. The address is the peer's: behind a proxy it is that of the proxy.
+pub(crate) static PINO: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("req.remoteAddress", Client),
+        ("time", Time),
+        ("req.method", Method),
+        ("req.url", Path),
+        ("res.statusCode", Status),
+        ("req.headers.host", Host),
+        ("req.host", Host),
+        ("req.hostname", Host),
+        ("req.headers.user-agent", UserAgent),
+    ])
+});
+
+/// Cloudflare's Logpush of HTTP requests.
+pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("ClientIP", Client),
+        ("EdgeStartTimestamp", Time),
+        ("EdgeEndTimestamp", Time),
+        ("ClientRequestMethod", Method),
+        ("ClientRequestURI", Path),
+        ("ClientRequestPath", Path),
+        ("EdgeResponseStatus", Status),
+        ("ClientRequestHost", Host),
+        ("ClientRequestUserAgent", UserAgent),
+    ])
+});
+
+/// The Elastic Common Schema, as filebeat's modules write it.
+pub(crate) static ECS: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("client.ip", Client),
+        ("source.ip", Client),
+        ("client.address", Client),
+        ("source.address", Client),
+        ("@timestamp", Time),
+        ("http.request.method", Method),
+        ("url.original", Path),
+        ("url.path", Path),
+        ("http.response.status_code", Status),
+        ("url.domain", Host),
+        ("destination.domain", Host),
+        ("user_agent.original", UserAgent),
+    ])
+});

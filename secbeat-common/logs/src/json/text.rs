@@ -1,0 +1,196 @@
+//! Strings of JSON.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+/// Where a string ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// At the quote there; and whether there is an escape before it.
+    At(usize, bool),
+    /// Not within the text, and whether the text ends after a backslash that escapes what comes next.
+    Beyond { after_backslash: bool },
+}
+
+/// Finds the end of a string that goes on at `from`.
+#[inline]
+pub(crate) fn find_end(text: &[u8], from: usize) -> End {
+    let mut at = from;
+    let mut escaped = false;
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        let Some(found) = find_special(rest) else {
+            return End::Beyond {
+                after_backslash: at > text.len(),
+            };
+        };
+        at += found;
+        if text[at] == b'"' {
+            return End::At(at, escaped);
+        }
+        escaped = true;
+        at += 2;
+    }
+}
+
+/// The place of the first quote or backslash. Most strings of a log are short: a call of [`memchr2`] takes longer.
+#[inline]
+fn find_special(text: &[u8]) -> Option<usize> {
+    const WORDS: usize = 4;
+    let (words, _) = text.as_chunks::<8>();
+    for (number, word) in words.iter().take(WORDS).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
+        if found != 0 {
+            return Some(8 * number + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let read = 8 * words.len().min(WORDS);
+    Some(read + memchr2(b'"', b'\\', &text[read..])?)
+}
+
+const fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The high bit of the first byte that is zero, and of none before it.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeated(1)) & !word & repeated(0x80)
+}
+
+/// Undoes the escapes of a string that stood between quotes. Bytes that are no UTF-8 stay as they are. Half of a surrogate
+/// pair is written as three bytes; a backslash before anything that JSON does not escape is left out; an escape that is cut
+/// off ends the text.
+pub(crate) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    let Some(mut at) = memchr(b'\\', text) else {
+        return text.into();
+    };
+    let mut out = Vec::with_capacity(text.len());
+    let mut from = 0;
+    loop {
+        out.extend_from_slice(&text[from..at]);
+        let Some(escape) = text.get(at + 1) else {
+            break;
+        };
+        from = at + 2;
+        match escape {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'r' => out.push(b'\r'),
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'u' => {
+                let Some((point, end)) = code_point(text, from) else {
+                    break;
+                };
+                push(&mut out, point);
+                from = end;
+            }
+            other => out.push(*other),
+        }
+        match memchr(b'\\', &text[from..]) {
+            Some(next) => at = from + next,
+            None => {
+                out.extend_from_slice(&text[from..]);
+                break;
+            }
+        }
+    }
+    out.into()
+}
+
+/// The code point whose four digits stand at `at`, with the second half of its surrogate pair if that follows, and where it
+/// ends. `None` if the digits are none or cut off.
+fn code_point(text: &[u8], at: usize) -> Option<(u32, usize)> {
+    let first = unit(text, at)?;
+    let end = at + 4;
+    if (0xd800..0xdc00).contains(&first)
+        && text.get(end..end + 2) == Some(b"\\u")
+        && let Some(second @ 0xdc00..0xe000) = unit(text, end + 2)
+    {
+        return Some((0x1_0000 + ((first - 0xd800) << 10 | (second - 0xdc00)), end + 6));
+    }
+    Some((first, end))
+}
+
+/// Four hexadecimal digits.
+fn unit(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 4)?;
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit << 4 | char::from(*digit).to_digit(16)?)
+    })
+}
+
+/// UTF-8, also of half a surrogate pair.
+fn push(out: &mut Vec<u8>, point: u32) {
+    if let Some(char) = char::from_u32(point) {
+        out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        return;
+    }
+    let part = |shift: u32| 0x80 | (point >> shift & 0x3f) as u8;
+    out.extend_from_slice(&[0xe0 | (point >> 12) as u8, part(6), part(0)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn escapes_are_undone() {
+        for (text, expected) in [
+            (&b"plain \xff"[..], &b"plain \xff"[..]),
+            (br#"\"\\\/\b\f\n\r\t"#, b"\"\\/\x08\x0c\n\r\t"),
+            (br"\u00e9\uD83D\ude00!", "é😀!".as_bytes()),
+            (br"a\ud800\u0041", b"a\xed\xa0\x80A"),
+            (br"\udc00", b"\xed\xb0\x80"),
+            (br"cut \u00e", b"cut "),
+            (br"cut \", b"cut "),
+            (br"no \x escape", b"no x escape"),
+        ] {
+            assert_eq!(&*unescape(text), expected, "{}", text.escape_ascii());
+        }
+        assert!(matches!(unescape(b"plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn the_end_is_a_quote_that_is_not_escaped() {
+        for (text, end) in [
+            (&br#"ab" x"#[..], End::At(2, false)),
+            (br#"a\"b" x"#, End::At(4, true)),
+            (br#"a\\" x"#, End::At(3, true)),
+            (
+                br"a\\",
+                End::Beyond {
+                    after_backslash: false,
+                },
+            ),
+            (
+                br"a\",
+                End::Beyond {
+                    after_backslash: true,
+                },
+            ),
+            (
+                b"",
+                End::Beyond {
+                    after_backslash: false,
+                },
+            ),
+        ] {
+            assert_eq!(find_end(text, 0), end, "{}", text.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_what_serde_json_says(text in r#"([ -~é]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}){0,20}"#) {
+            let quoted = format!("\"{text}\"");
+            if let Ok(expected) = serde_json::from_str::<String>(&quoted) {
+                prop_assert_eq!(&*unescape(text.as_bytes()), expected.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What the keys of a line said, from texts and numbers to a request.
+
+use std::borrow::Cow;
+
+use super::{
+    Table,
+    keys::{ROLES, Role},
+};
+use crate::{
+    LogError, LogLine, address,
+    quoted::{parse_status, some_text, split_request},
+    time::{self, Zone},
+};
+
+/// Longest text that is kept of a value, in bytes: its beginning, or the end of a list of addresses.
+pub(super) const MAX_VALUE: usize = 8 * 1024;
+
+/// A value and the rank of its key.
+type Found<T> = Option<(u8, T)>;
+
+/// What was found so far. Of several keys of a role the one of the lowest rank counts, and of equal ones the first: what
+/// comes later in a line may be what a client added to it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Values<'a> {
+    /// Of the roles that are texts.
+    texts: [Found<Cow<'a, [u8]>>; ROLES],
+    /// Milliseconds since the Unix epoch.
+    at_ms: Found<i64>,
+    status: Found<u16>,
+    /// Whether a key of that role had a value that says nothing.
+    bad_time: bool,
+    bad_status: bool,
+    /// There is a status, and it is null.
+    no_status: bool,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn into_owned(self) -> Values<'static> {
+        let owned = |(rank, text): (u8, Cow<'a, [u8]>)| (rank, Cow::Owned(text.into_owned()));
+        Values {
+            texts: self.texts.map(|text| text.map(owned)),
+            at_ms: self.at_ms,
+            status: self.status,
+            bad_time: self.bad_time,
+            bad_status: self.bad_status,
+            no_status: self.no_status,
+        }
+    }
+
+    /// Whether a value of that role and rank would count.
+    #[inline]
+    pub(super) fn wants(&self, role: Role, rank: u8) -> bool {
+        match role {
+            Role::Time => is_better(&self.at_ms, rank),
+            Role::Status => is_better(&self.status, rank),
+            _ => is_better(&self.texts[role as usize], rank),
+        }
+    }
+
+    /// Takes a string that is [wanted](Self::wants).
+    #[inline]
+    pub(super) fn text(&mut self, role: Role, rank: u8, text: Cow<'a, [u8]>, zone: &Zone) {
+        match role {
+            Role::Time => {
+                let at_ms = time::parse_any(&text, zone);
+                self.bad_time |= at_ms.is_none();
+                self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
+            }
+            Role::Status => self.put_status(rank, parse_status(&text)),
+            _ => {
+                if some_text(&text).is_some() {
+                    self.texts[role as usize] = Some((rank, bounded(role, text)));
+                }
+            }
+        }
+    }
+
+    /// Takes a number, `true`, `false` or `null`.
+    #[inline]
+    pub(super) fn scalar(&mut self, role: Role, rank: u8, text: &[u8]) {
+        match role {
+            Role::Time if text == b"null" => {}
+            Role::Time if is_better(&self.at_ms, rank) => {
+                let at_ms = number(text).and_then(time::from_epoch);
+                self.bad_time |= at_ms.is_none();
+                self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
+            }
+            Role::Status if text == b"null" => self.no_status = true,
+            Role::Status => {
+                let status = parse_status(text).or_else(|| match number(text)? {
+                    0.0 => Some(0),
+                    status @ 100.0..1000.0 => Some(status as u16),
+                    _ => None,
+                });
+                self.put_status(rank, status);
+            }
+            _ => {}
+        }
+    }
+
+    fn put_status(&mut self, rank: u8, status: Option<u16>) {
+        if is_better(&self.status, rank) {
+            self.bad_status |= status.is_none();
+            self.status = status.map(|status| (rank, status)).or(self.status);
+        }
+    }
+
+    /// The text of a role.
+    #[cfg(test)]
+    pub(super) fn get(&self, role: Role) -> Option<Cow<'_, [u8]>> {
+        self.texts[role as usize]
+            .as_ref()
+            .map(|(_, text)| Cow::Borrowed(&**text))
+    }
+
+    fn take(&mut self, role: Role) -> Option<Cow<'a, [u8]>> {
+        self.texts[role as usize].take().map(|(_, text)| text)
+    }
+
+    /// The request that the line is about.
+    pub(super) fn finish(&mut self, table: &Table) -> Result<LogLine<'a>, LogError> {
+        self.check_message(table)?;
+        let client = self
+            .take(Role::Client)
+            .ok_or(LogError::Missing("client address"))?;
+        let (_, at_ms) = self.at_ms.ok_or(match self.bad_time {
+            true => LogError::BadTime,
+            false => LogError::Missing("time"),
+        })?;
+        let status = match self.status {
+            Some((_, status)) => status,
+            None if self.no_status => 0,
+            None if self.bad_status => return Err(LogError::BadStatus),
+            None => return Err(LogError::Missing("status")),
+        };
+        let (method, path) = match (self.take(Role::Method), self.take(Role::Path)) {
+            (None, None) => self
+                .take(Role::Request)
+                .map_or_else(Default::default, split_owned),
+            (method, path) => (method.unwrap_or_default(), path.unwrap_or_default()),
+        };
+        Ok(LogLine {
+            client: address::parse_last(&client).ok_or(LogError::Client)?,
+            forwarded: address::is_list(&client).then_some(client),
+            at_ms,
+            method,
+            path,
+            status,
+            host: self.take(Role::Host),
+            user_agent: self.take(Role::UserAgent),
+            unreadable: false,
+        })
+    }
+
+    /// What is known of a line that could not be read as a whole. Its client and status only by the keys that no others
+    /// come before, since those may be in what was not read.
+    pub(super) fn finish_unreadable(&mut self, table: &Table) -> Option<LogLine<'a>> {
+        let first = matches!(self.texts[Role::Client as usize], Some((0, _)));
+        let status = match self.status {
+            Some((0, status)) => Some(status),
+            _ => None,
+        };
+        self.status = Some((0, status.unwrap_or(0)));
+        let line = self.finish(table).ok().filter(|_| first)?;
+        Some(LogLine {
+            unreadable: status.is_none(),
+            ..line
+        })
+    }
+
+    fn check_message(&mut self, table: &Table) -> Result<(), LogError> {
+        match (table.message, self.take(Role::Message)) {
+            (Some(expected), Some(message)) if *message != *expected => Err(LogError::Message),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[inline]
+fn is_better<T>(found: &Found<T>, rank: u8) -> bool {
+    found.as_ref().is_none_or(|(before, _)| rank < *before)
+}
+
+fn number(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// What is kept of a text.
+#[inline]
+fn bounded(role: Role, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if text.len() <= MAX_VALUE {
+        return text;
+    }
+    let surplus = text.len() - MAX_VALUE;
+    let range = if role == Role::Client {
+        // Not with the half of an address.
+        let comma = memchr::memchr(b',', &text[surplus..]);
+        surplus + comma.map_or(MAX_VALUE, |comma| comma + 1)..text.len()
+    } else {
+        0..MAX_VALUE
+    };
+    match text {
+        Cow::Borrowed(text) => text[range].into(),
+        Cow::Owned(text) => text[range].to_vec().into(),
+    }
+}
+
+/// Splits a request line and keeps what is borrowed so.
+fn split_owned(request: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+    match request {
+        Cow::Borrowed(request) => {
+            let (method, path) = split_request(request);
+            (method.into(), path.into())
+        }
+        Cow::Owned(request) => {
+            let (method, path) = split_request(&request);
+            (method.to_vec().into(), path.to_vec().into())
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Lines that are longer than what a reader holds at once, and lines that a container's runtime divided.
+
+use std::{mem, net::IpAddr, sync::Arc};
+
+use super::{
+    Format, Formats, LogError, LogLine,
+    cut::CutLine,
+    json::LongObject,
+    wrap::{self, Part, Unwrapped},
+};
+
+/// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
+const HEAD: usize = 128 * 1024;
+
+/// A line of a log, or a piece of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A whole line without its line feed.
+    Line(&'a [u8]),
+    /// The beginning of a longer one, if only of no bytes.
+    Begin(&'a [u8]),
+    /// What follows.
+    More(&'a [u8]),
+    /// The last of it, if only of no bytes.
+    End(&'a [u8]),
+}
+
+/// Lines of one log that have begun and not ended, in bounded memory; and what earlier lines say of how to read the next.
+#[derive(Debug, Default)]
+pub struct OpenLines {
+    /// A line that comes in pieces.
+    long: Option<Box<LongLine>>,
+    /// Lines that the runtime of a container divided, by its [streams](wrap::Stream).
+    divided: [Option<Box<LongLine>>; 2],
+    /// The last line that was read from more than one piece.
+    last: Option<LogLine<'static>>,
+    /// Whether a line shows that the log's lines are in wrappers which clients could write themselves.
+    in_wrappers: bool,
+    /// The formats of the lines after a header; `None` within if those cannot be read.
+    of_header: Option<Option<Arc<Formats>>>,
+}
+
+impl OpenLines {
+    /// Whether a line has begun and not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.long.is_some() || self.is_divided()
+    }
+
+    fn is_divided(&self) -> bool {
+        self.divided.iter().any(Option::is_some)
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) const fn in_wrappers(&self) -> bool {
+        self.in_wrappers
+    }
+
+    /// For each of a container's streams, whether a line of it goes on in a later part.
+    #[must_use]
+    pub fn divided(&self) -> [bool; 2] {
+        [self.divided[0].is_some(), self.divided[1].is_some()]
+    }
+
+    /// After lines of which only is known, as [`divided`](Self::divided) says, that they go on: what follows is no line of
+    /// its own.
+    #[must_use]
+    pub fn unseen(divided: [bool; 2]) -> Self {
+        let unseen = |is_divided: bool| {
+            is_divided.then(|| {
+                Box::new(LongLine {
+                    rests: vec![Rest::refused(LogError::Divided)],
+                    ..LongLine::default()
+                })
+            })
+        };
+        Self {
+            divided: divided.map(unseen),
+            ..Self::default()
+        }
+    }
+
+    /// After the whole lines of `text`, which nobody read.
+    #[must_use]
+    pub fn after(text: &[u8]) -> Self {
+        let mut divided = [false; 2];
+        for line in text.split(|byte| *byte == b'\n') {
+            if let Some((part, _)) = part_of(line) {
+                divided[part.stream as usize] = !part.is_last;
+            }
+        }
+        Self::unseen(divided)
+    }
+}
+
+impl Formats {
+    /// Reads the next piece of a log. `None` if no line ends with it.
+    ///
+    /// Of a line that is longer than 128 KiB, the beginning is kept if it is text; JSON is read up to 16 MiB. A line that
+    /// names its client, and the rest of which cannot be read, is [`unreadable`](LogLine::unreadable). A header of IIS or
+    /// CloudFront says what the lines after it have.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub fn read<'a>(
+        &self,
+        piece: Piece<'a>,
+        open: &'a mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        match open.of_header.clone() {
+            None => self.read_piece(piece, open),
+            Some(formats) => self.read_after_header(formats.as_deref(), piece, open),
+        }
+    }
+
+    #[inline]
+    fn read_piece<'a>(
+        &self,
+        piece: Piece<'a>,
+        open: &'a mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        match piece {
+            Piece::Line(line) if !open.is_divided() => match self.parse_after(line, &mut open.in_wrappers) {
+                Err(LogError::Divided) => self.read_part(line, open),
+                Err(LogError::Header) => {
+                    open.of_header = Some(self.after_header(line).ok().map(Arc::new));
+                    Some(Err(LogError::Header))
+                }
+                parsed => Some(parsed),
+            },
+            Piece::Line(line) => self.read_part(line, open),
+            Piece::Begin(begin) => {
+                let long = open.long.insert(Box::default());
+                long.is_certain = open.in_wrappers;
+                long.feed(self, begin);
+                None
+            }
+            Piece::More(more) => {
+                open.long.as_mut()?.feed(self, more);
+                None
+            }
+            Piece::End(end) => {
+                let mut long = open.long.take()?;
+                long.feed(self, end);
+                Some(keep(&mut open.last, long.finish(self)))
+            }
+        }
+    }
+
+    /// Reads a line after a header, which another header may follow.
+    #[cold]
+    fn read_after_header<'a>(
+        &self,
+        formats: Option<&Self>,
+        piece: Piece<'a>,
+        open: &'a mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        match (formats, piece) {
+            (None, Piece::Line(line)) => Some(Err(match self.parse(line) {
+                Err(error @ (LogError::Header | LogError::Empty)) => {
+                    if error == LogError::Header {
+                        open.of_header = Some(self.after_header(line).ok().map(Arc::new));
+                    }
+                    error
+                }
+                _ => LogError::NoFields,
+            })),
+            (None, Piece::End(_)) => Some(Err(LogError::NoFields)),
+            (None, _) => None,
+            (Some(formats), piece) => formats.read_piece(piece, open),
+        }
+    }
+
+    /// Reads a line while a part of one is waited for, or that is one.
+    fn read_part<'a>(
+        &self,
+        line: &'a [u8],
+        open: &'a mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        let Some((part, Unwrapped { text, quoted, .. })) = part_of(line) else {
+            return Some(self.parse_after(line, &mut open.in_wrappers));
+        };
+        let waiting = &mut open.divided[part.stream as usize];
+        if waiting.is_none() && part.is_last {
+            return Some(self.parse_after(line, &mut open.in_wrappers));
+        }
+        let waits = waiting.get_or_insert_default();
+        waits.is_text = true;
+        waits.is_certain = quoted || open.in_wrappers;
+        waits.feed(self, &text);
+        if !part.is_last {
+            return None;
+        }
+        let whole = mem::take(waiting)?;
+        Some(keep(&mut open.last, whole.finish(self)))
+    }
+}
+
+/// What a line of a container is a part of, whole lines included.
+fn part_of(line: &[u8]) -> Option<(Part, Unwrapped<'_>)> {
+    let line = line.trim_ascii_start();
+    let unwrapped = wrap::unwrap(line.strip_suffix(b"\r").unwrap_or(line))?;
+    Some((unwrapped.part?, unwrapped))
+}
+
+/// Keeps a line where it can be borrowed from.
+fn keep<'a>(
+    last: &'a mut Option<LogLine<'static>>,
+    parsed: Result<LogLine<'static>, LogError>,
+) -> Result<LogLine<'a>, LogError> {
+    Ok(last.insert(parsed?).borrow())
+}
+
+/// A line that comes in pieces.
+#[derive(Debug, Default)]
+struct LongLine {
+    /// The line, as long as it is not longer than [`HEAD`].
+    head: Vec<u8>,
+    /// What each of the formats reads of it, once it is longer.
+    rests: Vec<Rest>,
+    /// Whether it is what was in a wrapper.
+    is_text: bool,
+    /// Whether wrappers around it or in it are certain to be no client's.
+    is_certain: bool,
+}
+
+/// What is known of a line once it is too long to be kept.
+#[derive(Debug)]
+pub(super) enum Rest {
+    Object(Box<LongObject>),
+    Text(Box<Result<CutLine, LogError>>),
+}
+
+impl LongLine {
+    fn feed(&mut self, formats: &Formats, piece: &[u8]) {
+        let mut piece = piece;
+        if self.rests.is_empty() {
+            let room = HEAD - self.head.len();
+            let (kept, rest) = piece.split_at(piece.len().min(room));
+            self.head.extend_from_slice(kept);
+            if rest.is_empty() {
+                return;
+            }
+            piece = rest;
+            let head = mem::take(&mut self.head);
+            let begin = |format: &Format| format.begin_long(&head, self.is_text, self.is_certain);
+            self.rests = formats.iter().map(begin).collect();
+        }
+        for (rest, format) in self.rests.iter_mut().zip(formats.iter()) {
+            rest.feed(format, piece);
+        }
+    }
+
+    fn finish(self, formats: &Formats) -> Result<LogLine<'static>, LogError> {
+        if self.rests.is_empty() {
+            let parse = |format: &Format| match self.is_text {
+                true => format.parse_text(&self.head, self.is_certain),
+                false => format.parse_after(&self.head, &mut { self.is_certain }),
+            };
+            return Formats::agree(formats.iter().map(parse)).map(LogLine::into_owned);
+        }
+        let rests = self.rests.into_iter().zip(formats.iter());
+        Formats::agree(rests.map(|(rest, format)| rest.finish(format)))
+    }
+}
+
+impl Rest {
+    /// A line that is not read.
+    pub(super) fn refused(error: LogError) -> Self {
+        Self::Text(Box::new(Err(error)))
+    }
+
+    fn feed(&mut self, format: &Format, piece: &[u8]) {
+        match (self, format.table()) {
+            (Self::Object(object), Some(table)) => object.feed(piece, table, format.zone()),
+            (Self::Text(text), _) => {
+                if let Ok(line) = &mut **text {
+                    line.feed(piece);
+                }
+            }
+            (Self::Object(_), None) => {}
+        }
+    }
+
+    fn finish(self, format: &Format) -> Result<LogLine<'static>, LogError> {
+        match (self, format.table()) {
+            (Self::Object(object), Some(table)) => object.finish(table),
+            (Self::Text(text), _) => text.map(CutLine::finish),
+            (Self::Object(_), None) => Err(LogError::Divided),
+        }
+    }
+
+    /// Whether what was read so far can be the beginning of a request.
+    pub(super) const fn is_understood(&self) -> bool {
+        match self {
+            Self::Object(object) => object.is_one(),
+            Self::Text(text) => text.is_ok(),
+        }
+    }
+
+    /// The client of a line of text.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        Some(self.line()?.client)
+    }
+
+    /// The same, if it was read from a list.
+    pub(super) fn client_of_list(&self) -> Option<IpAddr> {
+        let line = self.line().filter(|line| line.forwarded.is_some())?;
+        Some(line.client)
+    }
+
+    fn line(&self) -> Option<&LogLine<'static>> {
+        match self {
+            Self::Text(text) => text.as_ref().as_ref().ok().map(CutLine::line),
+            Self::Object(_) => None,
+        }
+    }
+}

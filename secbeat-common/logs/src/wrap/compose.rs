@@ -1,0 +1,61 @@
+//! What `docker compose logs` writes before a line.
+
+/// Takes off `web-1  | `, in any colour.
+pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
+    let line = without_colour(line);
+    let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let name = line
+        .iter()
+        .position(|byte| !of_name(byte))
+        .filter(|end| *end > 0)?;
+    let rest = &line[name..];
+    let spaces = rest
+        .iter()
+        .position(|byte| *byte != b' ')
+        .filter(|end| *end > 0)?;
+    let rest = without_colour(rest[spaces..].strip_prefix(b"|")?);
+    Some(without_colour(rest.strip_prefix(b" ")?))
+}
+
+/// What follows an escape sequence that sets a terminal's colour.
+fn without_colour(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.strip_prefix(b"\x1b[") else {
+        return text;
+    };
+    let end = rest
+        .iter()
+        .position(|byte| !(byte.is_ascii_digit() || *byte == b';'));
+    match end.map(|end| &rest[end..]) {
+        Some([b'm', rest @ ..]) => rest,
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_is_no_part_of_the_line() {
+        for before in [
+            "web-1  | ",
+            "shop_web.1 | ",
+            "\x1b[36mweb-1  |\x1b[0m ",
+            "\x1b[36;1mweb-1  | \x1b[0m",
+        ] {
+            let line = format!("{before}203.0.113.7 | x");
+            assert_eq!(unwrap(line.as_bytes()), Some(&b"203.0.113.7 | x"[..]), "{before}");
+        }
+        for line in [
+            "",
+            "| x",
+            "web-1| x",
+            "web-1  |x",
+            "203.0.113.7 - - | x",
+            "web 1 | x",
+            "\x1b[36",
+        ] {
+            assert_eq!(unwrap(line.as_bytes()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What container runtimes, syslog and the journal write around a server's own line.
+//!
+//! A wrapper begins where a line begins. A line that a format understands as it is has none, whatever it looks like, and
+//! what is in a wrapper is a line like any other. So a client that writes a wrapper into its request changes nothing: the
+//! server's own fields stand before it.
+
+mod compose;
+mod container;
+mod docker;
+mod journal;
+mod syslog;
+
+use std::borrow::Cow;
+
+pub(crate) use self::docker::begins as begins_as_docker;
+
+/// Wrappers that may be within each other.
+pub(crate) const MAX_NESTED: usize = 3;
+
+/// What was in a wrapper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unwrapped<'a> {
+    pub(crate) text: Cow<'a, [u8]>,
+    /// Which part of a line it is, if the wrapper says.
+    pub(crate) part: Option<Part>,
+    /// Whether the wrapper begins with a quote, which servers escape in what clients send.
+    pub(crate) quoted: bool,
+}
+
+/// A part of a line of a container: runtimes divide lines that are longer than 16 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) stream: Stream,
+    pub(crate) is_last: bool,
+}
+
+/// What a container writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Takes off the wrapper that a line begins with.
+pub(crate) fn unwrap(line: &[u8]) -> Option<Unwrapped<'_>> {
+    let (text, part, quoted) = if line.first() == Some(&b'{') {
+        match docker::unwrap(line) {
+            Some((part, text)) => (text, Some(part), true),
+            None => (journal::unwrap(line)?.into(), None, true),
+        }
+    } else if let Some((part, text)) = container::unwrap(line) {
+        (text.into(), Some(part), false)
+    } else {
+        let text = syslog::unwrap(line).or_else(|| compose::unwrap(line))?;
+        (text.into(), None, false)
+    };
+    Some(Unwrapped { text, part, quoted })
+}
