@@ -128,7 +128,7 @@ pub(super) struct Opened {
     /// Lines that have begun and not ended.
     open: OpenLines,
     /// The last request that was read, whose turn has not come.
-    waiting: Option<LogLine<'static>>,
+    waiting: Option<Box<LogLine<'static>>>,
     /// The number of the last line, from 1.
     number: u64,
     requests: u64,
@@ -170,7 +170,7 @@ impl Opened {
                 Some(Ok(line)) => {
                     let at_ms = line.at_ms;
                     if (at_ms, n) > next {
-                        self.waiting = Some(line.into_owned());
+                        self.waiting = Some(Box::new(line.into_owned()));
                         return Ok(Some(at_ms));
                     }
                     self.requests += 1;
