@@ -15,7 +15,7 @@ use serde::Serialize;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Format of the lines: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy, envoy-json,
-    /// or a pattern such as `$remote_addr [$time_local] "$request" $status`.
+    /// kong-json, pino-json, cloudflare-json, ecs-json, or a pattern such as `$remote_addr [$time_local] "$request" $status`.
     #[arg(long, short, value_name = "FORMAT", default_value_t)]
     format: FormatChoice,
     /// Time zone of times that are logged without one, such as Europe/Berlin.
@@ -248,7 +248,8 @@ mod tests {
         assert_eq!(
             explained(&[]),
             "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are nginx-json\n       0 are caddy-json\n       \
-             0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are envoy\nread as combined\n       \
+             0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are envoy\n       0 are kong-json\n       \
+             0 are pino-json\n       0 are cloudflare-json\n       0 are ecs-json\nread as combined\n       \
              1  203.0.113.7  2023-10-10T09:06:56.000Z  404  GET  /\\u{1b}[2J  -\n       \
              2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  www.example.org\n       \
              3  not understood: `nonsense` is no client address\n3 lines, 2 understood, 1 not\n"
