@@ -33,7 +33,7 @@ pub struct OpenLines {
     /// Lines that the runtime of a container divided, by its [streams](wrap::Stream).
     divided: [Option<Box<LongLine>>; 2],
     /// The last line that was read from more than one piece.
-    last: Option<LogLine<'static>>,
+    last: Option<Box<LogLine<'static>>>,
     /// Whether a line shows that the log's lines are in wrappers which clients could write themselves.
     in_wrappers: bool,
     /// The formats of the lines after a header; `None` within if those cannot be read.
@@ -54,6 +54,22 @@ impl OpenLines {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) const fn in_wrappers(&self) -> bool {
         self.in_wrappers
+    }
+
+    /// What the lines so far say of how to read the next, without those that are open.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self {
+            in_wrappers: self.in_wrappers,
+            of_header: self.of_header.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether what follows is read as after `other`, in which no line is open.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        !self.is_open() && self.in_wrappers == other.in_wrappers && self.of_header == other.of_header
     }
 
     /// For each of a container's streams, whether a line of it goes on in a later part.
@@ -113,6 +129,33 @@ impl Formats {
             None => self.read_piece(piece, open),
             Some(formats) => self.read_after_header(formats.as_deref(), piece, open),
         }
+    }
+
+    /// As [`read`](Self::read); the line borrows from the piece alone, or from nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub fn read_apart<'a>(
+        &self,
+        piece: Piece<'a>,
+        open: &mut OpenLines,
+    ) -> Option<Result<LogLine<'a>, LogError>> {
+        if let Piece::Line(line) = piece
+            && !open.is_divided()
+            && open.of_header.is_none()
+        {
+            let mut in_wrappers = open.in_wrappers;
+            match self.parse_after(line, &mut in_wrappers) {
+                Err(LogError::Divided | LogError::Header) => {}
+                parsed => {
+                    open.in_wrappers = in_wrappers;
+                    return Some(parsed);
+                }
+            }
+        }
+        Some(self.read(piece, open)?.map(LogLine::into_owned))
     }
 
     #[inline]
@@ -207,10 +250,10 @@ fn part_of(line: &[u8]) -> Option<(Part, Unwrapped<'_>)> {
 
 /// Keeps a line where it can be borrowed from.
 fn keep<'a>(
-    last: &'a mut Option<LogLine<'static>>,
+    last: &'a mut Option<Box<LogLine<'static>>>,
     parsed: Result<LogLine<'static>, LogError>,
 ) -> Result<LogLine<'a>, LogError> {
-    Ok(last.insert(parsed?).borrow())
+    Ok(LogLine::borrow(last.insert(Box::new(parsed?))))
 }
 
 /// A line that comes in pieces.

@@ -15,7 +15,7 @@ pub(crate) enum Input {
     /// Can be opened again.
     File(PathBuf),
     /// A pipe: what was read of it is gone.
-    Stream(Box<dyn Read>),
+    Stream(Box<dyn Read + Send>),
 }
 
 impl fmt::Debug for Input {
@@ -47,7 +47,7 @@ impl Input {
     }
 
     /// The bytes of the log, decompressed if they are gzip or Zstandard. What is read of it moves `progress`.
-    pub(super) fn open(self, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
+    pub(super) fn open(self, progress: &ProgressBar) -> io::Result<Box<dyn Read + Send>> {
         match self {
             Self::File(path) => decompressed(progress.wrap_read(File::open(path)?)),
             Self::Stream(stream) => decompressed(progress.wrap_read(stream)),

@@ -7,11 +7,12 @@ use std::{
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use secbeat_logs::{
-    DETECTED_FROM, Detection, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece,
-};
+use secbeat_logs::{DETECTED_FROM, Detection, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
 
-use super::{Input, Reading, ReplayError};
+use super::{
+    Input, Reading, ReplayError,
+    blocks::{Blocks, Helpers, Taken},
+};
 
 /// When the next log's turn is: a time in milliseconds since the Unix epoch, and the place of that log in the list.
 pub(super) type Due = (i64, usize);
@@ -20,7 +21,7 @@ pub(super) type Due = (i64, usize);
 pub(super) struct Log {
     /// For people.
     name: String,
-    format: Formats,
+    begin: Begin,
     /// Event time of its first request, milliseconds since the Unix epoch; the least if it begins with something else for
     /// long.
     pub(super) begins_ms: i64,
@@ -31,7 +32,7 @@ pub(super) struct Log {
 enum Rest {
     /// Not held open, since the turn of most logs of a long list comes late.
     File(PathBuf),
-    Open(Box<dyn Read>),
+    Open(Box<dyn Read + Send>),
 }
 
 impl Log {
@@ -79,19 +80,20 @@ impl Log {
             true => format,
             false => format.without_user_agent(),
         };
-        let begins_ms = first_time(&begin, &format).map_err(|source| ReplayError::read(&name, source))?;
+        let begin = Begin::of(&begin, &format).map_err(|source| ReplayError::read(&name, source))?;
+        let begins_ms = begin.begins_ms;
         Ok(Self {
             name,
-            format,
+            begin,
             begins_ms,
             rest,
         })
     }
 
-    /// Begins to read it. What is read moves `progress`.
-    pub(super) fn open(self, progress: &ProgressBar) -> Result<Opened, ReplayError> {
+    /// Begins to read it, with `helpers` that are left. What is read moves `progress`.
+    pub(super) fn open(self, progress: &ProgressBar, helpers: &Helpers) -> Result<Opened, ReplayError> {
         let Self {
-            name, format, rest, ..
+            name, begin, rest, ..
         } = self;
         let input = match rest {
             Rest::File(path) => Input::File(path)
@@ -101,10 +103,7 @@ impl Log {
         };
         Ok(Opened {
             name,
-            format,
-            lines: Lines::new(input),
-            open: OpenLines::default(),
-            waiting: None,
+            blocks: Blocks::of(input, begin.formats, &begin.open, helpers),
             number: 0,
             requests: 0,
             texts: 0,
@@ -112,32 +111,47 @@ impl Log {
     }
 }
 
-fn begin(mut log: Box<dyn Read>) -> io::Result<(Vec<u8>, Box<dyn Read>)> {
+fn begin(mut log: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
     let mut begin = Vec::new();
     log.by_ref().take(DETECTED_FROM as u64).read_to_end(&mut begin)?;
     Ok((begin, log))
 }
 
-fn first_time(begin: &[u8], format: &Formats) -> io::Result<i64> {
-    let mut lines = Lines::new(begin);
-    let mut open = OpenLines::default();
-    while let Some(piece) = lines.next_piece()? {
-        if let Some(Ok(request)) = format.read(piece, &mut open) {
-            return Ok(request.at_ms);
+/// What the beginning of a log says of the rest.
+struct Begin {
+    /// With a doubt, if a line calls for one.
+    formats: Formats,
+    open: OpenLines,
+    /// The time of the first request; the least if there is none.
+    begins_ms: i64,
+}
+
+impl Begin {
+    fn of(text: &[u8], formats: &Formats) -> io::Result<Self> {
+        let (mut lines, mut open) = (Lines::new(text), OpenLines::default());
+        let mut doubting = formats.clone();
+        let mut first = None;
+        while let Some(piece) = lines.next_piece()? {
+            let Some(read) = formats.read(piece, &mut open) else {
+                continue;
+            };
+            doubting.doubt_if_called_for(&read);
+            if let (Ok(request), None) = (&read, first) {
+                first = Some(request.at_ms);
+            }
         }
+        Ok(Self {
+            formats: doubting,
+            open: open.settled(),
+            begins_ms: first.unwrap_or(i64::MIN),
+        })
     }
-    Ok(i64::MIN)
 }
 
 /// A log that is being read.
 pub(super) struct Opened {
     name: String,
-    format: Formats,
-    lines: Lines<Box<dyn Read>>,
-    /// Lines that have begun and not ended.
-    open: OpenLines,
-    /// The last request that was read, whose turn has not come.
-    waiting: Option<LogLine<'static>>,
+    blocks: Blocks,
     /// The number of the last line, from 1.
     number: u64,
     requests: u64,
@@ -156,50 +170,38 @@ impl Opened {
         show: &mut impl FnMut(&LogLine<'_>) -> io::Result<()>,
     ) -> Result<Option<i64>, ReplayError> {
         let next = next.unwrap_or((i64::MAX, usize::MAX));
-        if let Some(line) = self.waiting.take_if(|line| (line.at_ms, n) <= next) {
-            self.requests += 1;
-            reading.takes(&line);
-            show(&line).map_err(ReplayError::Write)?;
-        }
-        if let Some(line) = &self.waiting {
-            return Ok(Some(line.at_ms));
-        }
-        loop {
-            let piece = match self.lines.next_piece() {
-                Ok(Some(piece)) => piece,
-                Ok(None) => return Ok(None),
-                Err(source) => return Err(ReplayError::read(&self.name, source)),
-            };
-            if matches!(piece, Piece::Line(_) | Piece::Begin(_)) {
-                self.number += 1;
-                reading.read += 1;
+        let mut due = None;
+        let Self {
+            name,
+            blocks,
+            number,
+            requests,
+            texts,
+        } = self;
+        blocks.each(name, |step| {
+            if let Some(Ok(line)) = &step.read
+                && (line.at_ms, n) > next
+            {
+                due = Some(line.at_ms);
+                return Ok(Taken::NotYet);
             }
-            let Some(parsed) = self.format.read(piece, &mut self.open) else {
-                continue;
-            };
-            self.format.doubt_if_called_for(&parsed);
-            match parsed {
-                Ok(line) => {
-                    let at_ms = line.at_ms;
-                    if (at_ms, n) > next {
-                        self.waiting = Some(line.into_owned());
-                        return Ok(Some(at_ms));
-                    }
-                    self.requests += 1;
-                    reading.takes(&line);
-                    show(&line).map_err(ReplayError::Write)?;
+            *number += u64::from(step.begins);
+            reading.read += u64::from(step.begins);
+            match &step.read {
+                None => {}
+                Some(Ok(line)) => {
+                    *requests += 1;
+                    reading.takes(line);
+                    show(line).map_err(ReplayError::Write)?;
                 }
-                Err(reason) => {
-                    if let (Line::Text(text), LogError::Header) = (line, &reason)
-                        && let Ok(learned) = self.format.after_header(text)
-                    {
-                        self.format = learned;
-                    }
-                    self.texts += u64::from(reason != LogError::Empty);
-                    reading.rejects(&self.name, self.number, reason);
+                Some(Err(reason)) => {
+                    *texts += u64::from(*reason != LogError::Empty);
+                    reading.rejects(name, *number, reason.clone());
                 }
             }
-        }
+            Ok(Taken::Yes)
+        })?;
+        Ok(due)
     }
 
     /// Whether a log that has ended had the format that it was read in.

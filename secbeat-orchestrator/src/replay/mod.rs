@@ -5,11 +5,13 @@
 //! order in which the logs were named. The same input gives the same output, byte for byte.
 //!
 //! * `input`: files and pipes, compressed or not.
+//! * `blocks`: the lines of a log, parsed on several cores.
 //! * `log`: one log, its format and when it begins.
 //! * `trial`: the detector and the ledger of one config.
 //! * `output`, `summary`, `diff`: what is shown.
 //! * `command`: the command line.
 
+mod blocks;
 mod command;
 mod diff;
 mod input;
@@ -26,7 +28,10 @@ use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use secbeat_logs::{FormatChoice, LogLine};
 
-use self::log::{Due, Log, Opened};
+use self::{
+    blocks::Helpers,
+    log::{Due, Log, Opened},
+};
 pub(crate) use self::{
     command::Args,
     diff::Diff,
@@ -122,9 +127,10 @@ impl Replay {
         trials: &mut [Trial],
         mut found: impl FnMut(usize, Record) -> io::Result<()>,
     ) -> Result<Reading, ReplayError> {
+        let helpers = Helpers::of_this_machine();
         while let Some(Reverse((_, n))) = self.due.pop() {
             let mut log = match self.logs[n].take() {
-                Some(Turn::Unread(log)) => log.open(&self.progress)?,
+                Some(Turn::Unread(log)) => log.open(&self.progress, &helpers)?,
                 Some(Turn::Reading(log)) => log,
                 None => continue,
             };

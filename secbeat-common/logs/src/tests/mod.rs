@@ -3,6 +3,7 @@
 mod attack;
 mod cases;
 mod corpus;
+mod docs;
 mod json;
 mod named;
 mod pattern;

@@ -19,7 +19,7 @@ use self::suggest::Server;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Format of the lines: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy, envoy-json,
-    /// or a pattern such as `$remote_addr [$time_local] "$request" $status`.
+    /// kong-json, pino-json, cloudflare-json, ecs-json, or a pattern such as `$remote_addr [$time_local] "$request" $status`.
     #[arg(long, short, value_name = "FORMAT", default_value_t)]
     format: FormatChoice,
     /// Time zone of times that are logged without one, such as Europe/Berlin.
