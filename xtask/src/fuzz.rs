@@ -16,7 +16,7 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 17] = [
     // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
     Target::new("secbeat-ebpf", "parse", 128),
     Target::new("secbeat-edge", "chain", 256),
