@@ -33,7 +33,7 @@ pub struct OpenLines {
     /// Lines that the runtime of a container divided, by its [streams](wrap::Stream).
     divided: [Option<Box<LongLine>>; 2],
     /// The last line that was read from more than one piece.
-    last: Option<LogLine<'static>>,
+    last: Option<Box<LogLine<'static>>>,
     /// Whether a line shows that the log's lines are in wrappers which clients could write themselves.
     in_wrappers: bool,
     /// The formats of the lines after a header; `None` within if those cannot be read.
@@ -207,10 +207,10 @@ fn part_of(line: &[u8]) -> Option<(Part, Unwrapped<'_>)> {
 
 /// Keeps a line where it can be borrowed from.
 fn keep<'a>(
-    last: &'a mut Option<LogLine<'static>>,
+    last: &'a mut Option<Box<LogLine<'static>>>,
     parsed: Result<LogLine<'static>, LogError>,
 ) -> Result<LogLine<'a>, LogError> {
-    Ok(last.insert(parsed?).borrow())
+    Ok(LogLine::borrow(last.insert(Box::new(parsed?))))
 }
 
 /// A line that comes in pieces.

@@ -137,7 +137,7 @@ pub(super) struct Opened {
     /// Lines that have begun and not ended.
     open: OpenLines,
     /// The last request that was read, whose turn has not come.
-    waiting: Option<LogLine<'static>>,
+    waiting: Option<Box<LogLine<'static>>>,
     /// The number of the last line, from 1.
     number: u64,
     requests: u64,
@@ -182,7 +182,7 @@ impl Opened {
                 Ok(line) => {
                     let at_ms = line.at_ms;
                     if (at_ms, n) > next {
-                        self.waiting = Some(line.into_owned());
+                        self.waiting = Some(Box::new(line.into_owned()));
                         return Ok(Some(at_ms));
                     }
                     self.requests += 1;
@@ -190,11 +190,6 @@ impl Opened {
                     show(&line).map_err(ReplayError::Write)?;
                 }
                 Err(reason) => {
-                    if let (Line::Text(text), LogError::Header) = (line, &reason)
-                        && let Ok(learned) = self.format.after_header(text)
-                    {
-                        self.format = learned;
-                    }
                     self.texts += u64::from(reason != LogError::Empty);
                     reading.rejects(&self.name, self.number, reason);
                 }

@@ -143,34 +143,12 @@ impl<'a> Scan<'a> {
                 continue;
             }
             at = match (self.state, byte) {
-                (State::Key | State::FirstKey, b'"') => match find_end(piece, at + 1) {
-                    End::At(end, escaped) => {
-                        self.name(&piece[at + 1..end], escaped, asked);
-                        self.step_over(b':', State::Value, piece, end + 1)
-                    }
-                    beyond @ End::Beyond { .. } => self.carry(State::InKey, piece, at + 1, beyond, asked),
-                },
+                (State::Key | State::FirstKey, b'"') => self.members(piece, at, asked),
                 (State::Colon, b':') => {
                     self.state = State::Value;
                     at + 1
                 }
-                (State::Value | State::First, b'"') => match (find_end(piece, at + 1), self.key) {
-                    (End::At(end, escaped), key) => {
-                        if let Some(key) = key {
-                            self.string(key, &piece[at + 1..end], escaped, asked);
-                        }
-                        self.after_value();
-                        if self.state == State::AfterValue {
-                            self.step_over(b',', State::Key, piece, end + 1)
-                        } else {
-                            end + 1
-                        }
-                    }
-                    (beyond, key) => {
-                        let state = key.map_or(State::InSkippedString, |_| State::InString);
-                        self.carry(state, piece, at + 1, beyond, asked)
-                    }
-                },
+                (State::Value | State::First, b'"') => self.whole_string(piece, at, asked),
                 (State::AfterValue, b',') => {
                     self.state = State::Key;
                     at + 1
@@ -231,14 +209,52 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Goes on behind the byte at `at` if it is the one that is expected. Returns where to go on.
+    /// Reads members whose keys and values are strings without space between them, as most of a server's are, from the quote
+    /// at `at` on. Returns where something else comes.
     #[inline]
-    fn step_over(&mut self, expected: u8, state: State, piece: &[u8], at: usize) -> usize {
-        if piece.get(at) == Some(&expected) {
-            self.state = state;
-            at + 1
-        } else {
-            at
+    fn members(&mut self, piece: &'a [u8], mut at: usize, asked: Asked<'_>) -> usize {
+        loop {
+            let (end, escaped) = match find_end(piece, at + 1) {
+                End::At(end, escaped) => (end, escaped),
+                beyond @ End::Beyond { .. } => return self.carry(State::InKey, piece, at + 1, beyond, asked),
+            };
+            self.name(&piece[at + 1..end], escaped, asked);
+            if piece.get(end + 1) != Some(&b':') {
+                return end + 1;
+            }
+            self.state = State::Value;
+            at = end + 2;
+            if piece.get(at) != Some(&b'"') {
+                return at;
+            }
+            at = self.whole_string(piece, at, asked);
+            if self.state != State::AfterValue || piece.get(at) != Some(&b',') {
+                return at;
+            }
+            self.state = State::Key;
+            at += 1;
+            if piece.get(at) != Some(&b'"') {
+                return at;
+            }
+        }
+    }
+
+    /// Reads a string that is a value, from the quote at `at` on. Returns where it ends.
+    #[inline]
+    fn whole_string(&mut self, piece: &'a [u8], at: usize, asked: Asked<'_>) -> usize {
+        let key = self.key;
+        match find_end(piece, at + 1) {
+            End::At(end, escaped) => {
+                if let Some(key) = key {
+                    self.string(key, &piece[at + 1..end], escaped, asked);
+                }
+                self.after_value();
+                end + 1
+            }
+            beyond @ End::Beyond { .. } => {
+                let state = key.map_or(State::InSkippedString, |_| State::InString);
+                self.carry(state, piece, at + 1, beyond, asked)
+            }
         }
     }
 

@@ -39,14 +39,15 @@ pub(crate) fn find_end(text: &[u8], from: usize) -> End {
 fn find_special(text: &[u8]) -> Option<usize> {
     const WORDS: usize = 4;
     let (words, _) = text.as_chunks::<8>();
-    for (number, word) in words.iter().take(WORDS).enumerate() {
+    let words = &words[..words.len().min(WORDS)];
+    for (number, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let found = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
         if found != 0 {
             return Some(8 * number + found.trailing_zeros() as usize / 8);
         }
     }
-    let read = 8 * words.len().min(WORDS);
+    let read = 8 * words.len();
     Some(read + memchr2(b'"', b'\\', &text[read..])?)
 }
 

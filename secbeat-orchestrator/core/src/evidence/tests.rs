@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use secbeat_common::{
     prefix::Prefix,
     wire::{
-        Layer, LearnedFrom, Scope, SeenEvent, SeenWhat, Severity, TelemetryEvent, WafEvent, WafOutcome,
-        WafRule,
+        Layer, LearnedFrom, Scope, SeenEvent, SeenWhat, Severity, TelemetryEvent, UNREADABLE, WafEvent,
+        WafOutcome, WafRule,
     },
 };
 
@@ -52,6 +52,22 @@ fn seen(edge: &str, event: &TelemetryEvent) -> SeenEvent {
         path: event.path.clone(),
         host: event.host.clone(),
     }
+}
+
+#[test]
+fn a_line_that_could_not_be_read_is_evidence_under_its_name() {
+    let mut journal = Journal::new(1 << 16);
+    let event = TelemetryEvent {
+        status: UNREADABLE,
+        ..answer(1, 1000, "/a".to_owned())
+    };
+    let source = note(&mut journal, &event);
+    let what: Vec<_> = journal.of(&source).map(|event| event.what).collect();
+    let unreadable = SeenWhat::Unreadable {
+        method: "POST".to_owned(),
+        user_agent: "curl/8".to_owned(),
+    };
+    assert_eq!(what, [unreadable]);
 }
 
 fn note(journal: &mut Journal, event: &TelemetryEvent) -> Prefix {

@@ -65,3 +65,38 @@ fn a_log_that_begins_with_junk_is_merged_by_its_first_request() {
         "7 lines read, 6 parsed, 1 rejected\n  log-1:1: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request"
     );
 }
+
+#[test]
+fn lines_that_cannot_be_read_are_errors_of_their_client_and_long_ones_are_read() {
+    let line = |second: u32, path: &str| {
+        format!("203.0.113.7 - - [20/Nov/2026:10:00:{second:02} +0000] \"GET {path}")
+    };
+    let odd = "\\xFF".repeat(50_000);
+    // Cut off within the request, as one client's; and whole, as the other's, in another log.
+    let cut: String = (0..10)
+        .map(|second| format!("{}\n", line(second, &odd)))
+        .collect();
+    let long: String = (0..10)
+        .map(|second| {
+            format!(
+                "{} HTTP/1.1\" 404 1\n",
+                line(second, &odd).replace("203.0.113.7", "203.0.113.8")
+            )
+        })
+        .collect();
+    let log = [cut.as_bytes(), &at("203.0.113.9", [11])].concat();
+    let (found, summary) = replay(&[&log, long.as_bytes()], &errors(10), Format::Table);
+    let Reading {
+        read,
+        parsed,
+        unreadable,
+        rejected,
+        ..
+    } = summary.reading;
+    assert_eq!((read, parsed, unreadable, rejected), (21, 21, 10, 0));
+    assert_eq!(summary.verdicts.bans, 2, "{found}");
+    assert!(
+        found.contains("203.0.113.7/32") && found.contains("203.0.113.8/32"),
+        "{found}"
+    );
+}
