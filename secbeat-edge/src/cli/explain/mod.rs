@@ -145,11 +145,6 @@ fn explain_as(
         let Some(parsed) = formats.read(piece, &mut open) else {
             continue;
         };
-        if let (Piece::Line(text), Err(LogError::Header)) = (piece, &parsed)
-            && let Ok(learned) = formats.after_header(text)
-        {
-            formats = learned;
-        }
         formats.doubt_if_called_for(&parsed);
         summary.lines += 1;
         summary.understood += u64::from(parsed.is_ok());
@@ -273,7 +268,8 @@ mod tests {
         assert_eq!(
             explained(&[]),
             "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are vhost-combined\n       0 are nginx-json\n       \
-             0 are caddy-json\n       0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are envoy\n       \
+             0 are caddy-json\n       0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are kong-json\n       \
+             0 are pino-json\n       0 are cloudflare-json\n       0 are ecs-json\n       0 are envoy\n       \
              0 are istio\n       0 are nginx-proxy-manager\n       2 are ingress-nginx\n       0 are apisix\n       \
              2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n\
              read as combined\n       \
