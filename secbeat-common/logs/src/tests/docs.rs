@@ -22,7 +22,11 @@ fn every_line_that_the_page_shows_is_read_as_it_says() {
         let format: Format = name.parse().unwrap();
         let read = format.parse(line.as_bytes());
         let read = read.map(|read| (read.client.to_string(), read.status, read.path.into_owned()));
-        assert_eq!(read, Ok(("203.0.113.7".to_owned(), 404, b"/x".to_vec())), "{name}: {line}");
+        assert_eq!(
+            read,
+            Ok(("203.0.113.7".to_owned(), 404, b"/x".to_vec())),
+            "{name}: {line}"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_daemon::{cli::Output, compressed::decompressed};
-use secbeat_logs::{Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece};
+use secbeat_logs::{Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
 use serde::Serialize;
 
 use self::suggest::Server;
@@ -43,6 +43,9 @@ struct Understood {
     /// RFC 3339, UTC.
     at: String,
     status: u16,
+    /// The line names its client, and the rest cannot be read: an error of the client.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unreadable: bool,
     method: String,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,13 +113,26 @@ fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result
                     writeln!(output, "  {understood:>6} are {format}")?;
                 }
             }
-            if let (Some(conflict), Output::Table) = (detection.conflict(), args.output) {
-                writeln!(output, "{conflict}")?;
+            if let Some(conflict) = detection.conflict() {
+                if args.output == Output::Table {
+                    write_readings(&conflict, output)?;
+                }
+                return Err(io::Error::other(conflict.to_string()));
             }
             let formats = detection.likeliest().into();
             explain_as(&formats, detection.understood(), args, input, output)
         }
     }
+}
+
+/// The line, and whom each of the two formats would blame for it.
+fn write_readings(conflict: &Conflict<'_>, output: &mut impl Write) -> io::Result<()> {
+    let text = String::from_utf8_lossy(conflict.line);
+    writeln!(output, "this line has two readings:\n  {}", printable(&text))?;
+    for (format, client) in conflict.formats.iter().zip(conflict.clients) {
+        writeln!(output, "  as {format}, the client is {client}")?;
+    }
+    output.flush()
 }
 
 fn explain_as(
@@ -191,6 +207,7 @@ fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut im
         client,
         at,
         status,
+        unreadable,
         method,
         path,
         host,
@@ -204,9 +221,13 @@ fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut im
         }
     };
     let host = host.as_deref().unwrap_or_default();
+    let note = match unreadable {
+        true => "  (the rest cannot be read: an error of the client)",
+        false => "",
+    };
     writeln!(
         output,
-        "{number:>8}  {client}  {at}  {status:>3}  {}  {}  {}",
+        "{number:>8}  {client}  {at}  {status:>3}  {}  {}  {}{note}",
         or_dash(&method),
         or_dash(&path),
         or_dash(host),
@@ -221,6 +242,7 @@ impl Understood {
             client: line.client.to_string(),
             at: at.map_or_else(|_| format!("{} ms", line.at_ms), |at| format!("{at:.3}")),
             status: line.status,
+            unreadable: line.unreadable,
             method: text(&line.method),
             path: text(&line.path),
             host: line.host.as_deref().map(text),
@@ -313,5 +335,24 @@ mod tests {
         let Parser { args } = clap::Parser::parse_from(["explain", path.to_str().unwrap()]);
         let summary = explain_file(&args, &path, &mut Vec::new()).unwrap();
         assert_eq!((summary.lines, summary.understood), (3, 2));
+    }
+
+    #[test]
+    fn a_line_with_two_readings_is_shown_with_both_and_blamed_on_nobody() {
+        let Parser { args } = clap::Parser::parse_from(["explain", "-"]);
+        let log = "203.0.113.7 198.51.100.66 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 125\n";
+        let mut output = Vec::new();
+        let error = explain(&args, log.as_bytes(), &mut output)
+            .unwrap_err()
+            .to_string();
+        assert!(error.ends_with("state the format"), "{error}");
+        let shown = String::from_utf8(output).unwrap();
+        let (_, readings) = shown.split_once("this line has two readings:\n").unwrap();
+        assert_eq!(
+            readings,
+            format!(
+                "  {log}  as vhost-combined, the client is 198.51.100.66\n  as lighttpd, the client is 203.0.113.7\n"
+            )
+        );
     }
 }
