@@ -1,10 +1,14 @@
 //! One config's analyzer and ledger, and what they made of the lines.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
+    rules::is_aborted,
     sources::SourceLengths,
     wire::{LearnedFrom, UNREADABLE, cut},
 };
@@ -27,6 +31,8 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Trial {
     analyzer: ThresholdAnalyzer,
+    /// Whether a rule goes by what good answers were to.
+    asks: bool,
     sources: SourceLengths,
     ledger: Ledger,
     upstream: UpstreamId,
@@ -41,18 +47,18 @@ pub(crate) struct Trial {
 impl Trial {
     #[must_use]
     pub(crate) fn new(detect: DetectConfig, ledger: LedgerConfig) -> Self {
+        let sources = detect.sources;
+        // One core judges, so that one partition will do; verdicts are the same. Lines may come in any order, so that nothing
+        // is forgotten.
+        let detect = DetectConfig {
+            partitions: 1,
+            ..detect
+        };
+        let analyzer = ThresholdAnalyzer::new(detect, Schedule::new(i64::MAX, i64::MAX)).reproducible();
         Self {
-            sources: detect.sources,
-            // One core reads, so that one partition will do; verdicts are the same. Lines may come in any order, so that
-            // nothing is forgotten.
-            analyzer: ThresholdAnalyzer::new(
-                DetectConfig {
-                    partitions: 1,
-                    ..detect
-                },
-                Schedule::new(i64::MAX, i64::MAX),
-            )
-            .reproducible(),
+            sources,
+            asks: !analyzer.interest().is_empty(),
+            analyzer,
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
             seen: HashSet::default(),
@@ -82,20 +88,20 @@ impl Trial {
             learned_from: LearnedFrom::Peer,
         };
         let admitted = self.analyzer.admitted();
-        let user_agent = line
-            .user_agent
-            .as_deref()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default();
+        let status = if line.unreadable { UNREADABLE } else { line.status };
+        // As on the edges: of most good answers, nobody wants to know more.
+        let is_told = self.asks || is_aborted(status) || status >= 400;
+        let text = |bytes| match is_told {
+            true => String::from_utf8_lossy(bytes),
+            false => Cow::Borrowed(""),
+        };
+        let host = line.host.as_deref().map(text).unwrap_or_default();
+        let user_agent = line.user_agent.as_deref().map(text).unwrap_or_default();
         let request = Request {
-            status: if line.unreadable { UNREADABLE } else { line.status },
-            method: &String::from_utf8_lossy(&line.method),
-            path: &String::from_utf8_lossy(&line.path),
-            host: &line
-                .host
-                .as_deref()
-                .map(String::from_utf8_lossy)
-                .unwrap_or_default(),
+            status,
+            method: &text(&line.method),
+            path: &text(&line.path),
+            host: &host,
             user_agent: cut(&user_agent),
         };
         let seen = Observation {
