@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_daemon::{cli::Output, compressed::decompressed};
-use secbeat_logs::{Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece};
+use secbeat_logs::{Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
 use serde::Serialize;
 
 use self::suggest::Server;

@@ -2,6 +2,7 @@
 
 mod copies;
 mod doubtful;
+mod lists;
 mod places;
 
 use std::{
@@ -298,7 +299,10 @@ fn long_lines_and_odd_bytes_are_counted_and_the_next_is_read() {
         (3, 1, 2, 0)
     );
     assert!((view.unparsed_share - 2.0 / 3.0).abs() < 1e-9, "{view:?}");
-    assert_eq!(view.reasons.len(), 2, "{view:?}");
+    assert_eq!(
+        view.reasons,
+        ["no time like [10/Oct/2023:11:06:56 +0200] before the quoted request"]
+    );
 }
 
 #[test]
