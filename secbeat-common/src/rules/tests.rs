@@ -154,11 +154,12 @@ fn an_exclusion_holds_what_all_its_lists_hold() {
 }
 
 #[test]
-fn a_client_that_gave_up_got_no_error() {
-    let errors: Vec<_> = (0..=600).filter(|status| is_error(*status)).collect();
-    let expected: Vec<_> = (400..600).filter(|status| *status != 499).collect();
+fn a_client_that_gave_up_got_no_error_and_an_unreadable_line_is_one() {
+    let errors: Vec<_> = (0..=u16::MAX).filter(|status| is_error(*status)).collect();
+    let answers = (400..600).filter(|status| *status != 499);
+    let expected: Vec<_> = answers.chain([UNREADABLE]).collect();
     assert_eq!(errors, expected);
-    let aborted: Vec<_> = (0..=600).filter(|status| is_aborted(*status)).collect();
+    let aborted: Vec<_> = (0..=u16::MAX).filter(|status| is_aborted(*status)).collect();
     assert_eq!(aborted, [0, 499]);
 }
 

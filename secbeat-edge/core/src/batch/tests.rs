@@ -78,6 +78,20 @@ fn an_idle_edge_sends_at_once() {
 }
 
 #[test]
+fn an_unreadable_line_is_an_error_and_a_client_that_gave_up_got_none() {
+    let mut batcher = batcher(10, 0);
+    for status in [wire::UNREADABLE, 0, 499, 404] {
+        batcher.push(answer("198.51.100.7", status), 5 * MS).unwrap();
+    }
+    let [(_, batch)] = &batcher.take(5 * MS, 0, 0)[..] else {
+        panic!("one batch")
+    };
+    let statuses: Vec<u16> = batch.events.iter().map(|event| event.status).collect();
+    assert_eq!(statuses, [wire::UNREADABLE, 404]);
+    assert_eq!((batch.counts[0].requests, batch.counts[0].errors), (4, 2));
+}
+
+#[test]
 fn a_busy_edge_gathers_for_one_linger() {
     let mut batcher = batcher(10, 0);
     batcher.push(answer("198.51.100.7", 404), 5 * MS).unwrap();

@@ -407,6 +407,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_one_format_more() {
+        let keys = "[keys]\nclient = [\"a.ip\", \"b\"]\ntime = \"t\"\nstatus = \"s\"";
+        let json = br#"{"t":1795255616,"a":{"ip":"203.0.113.7"},"s":404}"#;
+        let combined = br#"203.0.113.8 - - [21/Nov/2026:11:06:56 +0100] "GET / HTTP/1.1" 404 1"#;
+        let clients = |more: &str| {
+            let entry = parse(&format!("path = \"/a\"\n{more}\n{keys}")).unwrap();
+            [&json[..], combined]
+                .map(|line| entry.format.parse(line).ok().map(|line| line.client.to_string()))
+        };
+        let (own, other) = (Some("203.0.113.7".to_owned()), Some("203.0.113.8".to_owned()));
+        assert_eq!(clients(""), [own.clone(), None]);
+        assert_eq!(clients("format = \"combined\""), [own.clone(), other.clone()]);
+        assert_eq!(clients("format = [\"caddy-json\", \"combined\"]"), [own, other]);
+    }
+
+    #[test]
     fn a_time_zone_is_that_of_times_without_one() {
         let entry = parse("path = \"/a\"\nformat = \"haproxy\"\ntime_zone = \"+02:00\"").unwrap();
         let line = b"203.0.113.7:1 [10/Oct/2023:11:06:56.500] f b/s 1/0/0/3/4 200 7 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"";

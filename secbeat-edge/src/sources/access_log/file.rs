@@ -22,6 +22,9 @@ use super::{
 /// What is read has been written since the file was read to its end, if that is not longer ago.
 const JUST_NOW: Duration = Duration::from_mins(1);
 
+/// Bytes within which a log has its header, if it has any.
+const FIRST_LINES: usize = 4096;
+
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct FileId {
@@ -62,6 +65,8 @@ pub(super) struct LogFile {
     mark: Mark,
     /// Lines that have begun and not ended.
     open: OpenLines,
+    /// The line that says which fields the lines have, if it stands before where reading begins.
+    header: Option<Vec<u8>>,
     /// The mark that a checkpoint had last; its hashes are not worked out again while nothing is read.
     saved: Option<SavedMark>,
     /// Its length when it was looked at last, in bytes.
@@ -86,6 +91,7 @@ impl LogFile {
         Self {
             path: path.to_owned(),
             id: metadata.into(),
+            header: find_header(&file, mark.offset).ok().flatten(),
             file,
             unproven: mark.offset == 0,
             saved: None,
@@ -202,6 +208,9 @@ impl LogFile {
         } else {
             Arrival::Late
         };
+        if let Some(header) = self.header.take() {
+            take(Piece::Line(&header), arrival, &mut self.open)?;
+        }
         let done = split(bytes, &mut place, |piece| take(piece, arrival, &mut self.open))?;
         if done == 0 && old > 0 {
             // A line that ends later is new.
@@ -317,6 +326,16 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
         divided,
         ..Mark::at(file, offset, passing_over)?
     })
+}
+
+/// The last line among a file's first ones, before `offset`, that says which fields the lines of IIS or CloudFront have.
+fn find_header(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut first = [0; FIRST_LINES];
+    let room = usize::try_from(offset).map_or(FIRST_LINES, |offset| offset.min(FIRST_LINES));
+    let read = read_at(file, &mut first[..room], 0)?;
+    let mut lines = first[..read].split_inclusive(|byte| *byte == b'\n').rev();
+    let header = lines.find(|line| line.starts_with(b"#Fields:") && line.ends_with(b"\n"));
+    Ok(header.map(|line| line.trim_ascii_end().to_vec()))
 }
 
 /// Reads until `buffer` is full or the file ends.

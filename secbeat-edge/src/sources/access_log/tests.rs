@@ -2,6 +2,7 @@
 
 mod copies;
 mod doubtful;
+mod lists;
 mod places;
 
 use std::{

@@ -100,3 +100,25 @@ fn lines_that_cannot_be_read_are_errors_of_their_client_and_long_ones_are_read()
         "{found}"
     );
 }
+
+#[test]
+fn a_client_that_gave_up_made_no_error_beside_one_whose_lines_cannot_be_read() {
+    let odd = "\\xFF".repeat(50_000);
+    let log: String = (0..10)
+        .map(|second| {
+            let line = |client: &str, rest: &str| {
+                format!("{client} - - [20/Nov/2026:10:00:{second:02} +0000] \"GET /{rest}\n")
+            };
+            [
+                line("203.0.113.7", &odd),
+                line("203.0.113.8", " HTTP/1.1\" 499 0"),
+                line("203.0.113.9", " HTTP/1.1\" - -"),
+            ]
+            .concat()
+        })
+        .collect();
+    let (found, summary) = replay(&[log.as_bytes()], &errors(10), Format::Table);
+    assert_eq!((summary.reading.parsed, summary.reading.unreadable), (30, 10));
+    assert_eq!(summary.verdicts.bans, 1, "{found}");
+    assert!(found.contains("203.0.113.7/32"), "{found}");
+}
