@@ -113,7 +113,7 @@ fn how_an_upstream_does_now_says_nothing_of_late_failures() {
 #[test]
 fn a_deploy_that_lost_its_assets_bans_no_visitor_of_a_live_site_and_a_scanner_is_banned() {
     let mut rig = Rig::ready();
-    let mut reported = |rig: &mut Rig, client: &str, paths: &[String]| {
+    let reported = |rig: &mut Rig, client: &str, paths: &[String]| {
         let at_ms = rig.now.wall_ms;
         let event = |path: &String| TelemetryEvent {
             path: path.clone(),
