@@ -77,10 +77,7 @@ impl Match {
         any(&self.statuses, |statuses| statuses.contain(status))
             && any(&self.methods, |wanted| wanted.as_str() == method)
             && any(&self.hosts, |pattern| pattern.matches(host))
-            && (self.paths.is_empty() || {
-                let path = target.path();
-                any(&self.paths, |pattern| pattern.matches_canonical(path))
-            })
+            && any(&self.paths, |pattern| pattern.matches(target))
     }
 }
 

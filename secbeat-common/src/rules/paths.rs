@@ -4,39 +4,83 @@ use std::{borrow::Cow, cell::OnceCell, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::patterns::{NoPattern, texts};
+use super::patterns::NoPattern;
 
 /// A path and all below it: `/login` is also `/login/2`, but not `/login-help`. A `*` stands for any text, slashes included:
 /// `/wp-*`, `/api/*/poll`, `*.map`. A pattern whose last segment has a `*` holds nothing below. Case matters. Requests are
 /// compared by their [`canonical_path`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PathPattern(String);
+pub struct PathPattern {
+    text: String,
+    kind: Kind,
+}
+
+/// How a pattern is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `/login`, without slashes at its end: the path, and what is below it. So many bytes.
+    Folder(usize),
+    /// `/wp-*`.
+    Start,
+    /// `*/a/b`: begins at any slash, and what is below it.
+    AnyFolder,
+    /// `*.map`.
+    End,
+    /// Any other, whose first `*` is at `first`.
+    Glob { first: usize, holds_below: bool },
+}
+
+impl Kind {
+    fn of(text: &str) -> Self {
+        let holds_below = text.rsplit('/').next().is_some_and(|last| !last.contains('*'));
+        let literal = text.trim_end_matches('/');
+        match (text.find('*'), text.rfind('*')) {
+            (None, _) | (_, None) => Self::Folder(literal.len()),
+            (Some(0), Some(0)) if holds_below && text.starts_with("*/") && literal == text => Self::AnyFolder,
+            (Some(0), Some(0)) if !holds_below => Self::End,
+            (Some(first), Some(last)) if first == last && last + 1 == text.len() => Self::Start,
+            (Some(first), _) => Self::Glob { first, holds_below },
+        }
+    }
+}
 
 impl PathPattern {
-    /// Whether it holds a [`canonical_path`].
-    pub(super) fn matches_canonical(&self, path: &[u8]) -> bool {
-        let (pattern, holds_below) = match self.0.rsplit_once('/') {
-            Some((_, last)) if !last.contains('*') => (self.0.trim_end_matches('/'), true),
-            _ => (self.0.as_str(), false),
+    /// Whether it holds the path of `target`.
+    pub(super) fn matches(&self, target: &Target<'_>) -> bool {
+        let path = target.path();
+        let text = self.text.as_bytes();
+        let is_folder = |path: &[u8], folder: &[u8]| {
+            path.strip_prefix(folder)
+                .is_some_and(|below| matches!(below, [] | [b'/', ..]))
         };
-        let Some((first, rest)) = pattern.split_once('*') else {
-            return path
-                .strip_prefix(pattern.as_bytes())
-                .is_some_and(|below| below.is_empty() || below[0] == b'/');
-        };
-        let Some(path) = path.strip_prefix(first.as_bytes()) else {
-            return false;
-        };
-        glob(rest, path, holds_below)
+        match self.kind {
+            Kind::Folder(len) => is_folder(path, &text[..len]),
+            Kind::Start => path.starts_with(&text[..text.len() - 1]),
+            Kind::AnyFolder => target.any_slash(text[2], |rest| is_folder(rest, &text[1..])),
+            Kind::End => path.ends_with(&text[1..]),
+            Kind::Glob { first, holds_below } => path.strip_prefix(&text[..first]).is_some_and(|path| {
+                let rest = &self.text[first + 1..];
+                let rest = if holds_below {
+                    rest.trim_end_matches('/')
+                } else {
+                    rest
+                };
+                glob(rest, path, holds_below)
+            }),
+        }
     }
 
     /// One that holds at least as much and has a `*` only at its end.
     pub(crate) fn widened(&self) -> Self {
-        match self.0.find('*') {
-            Some(0) => Self("/*".to_owned()),
-            Some(at) => Self(self.0[..=at].to_owned()),
-            None => self.clone(),
+        let text = match self.text.find('*') {
+            Some(0) => "/*",
+            Some(at) => &self.text[..=at],
+            None => &self.text,
+        };
+        Self {
+            kind: Kind::of(text),
+            text: text.to_owned(),
         }
     }
 }
@@ -75,19 +119,55 @@ impl FromStr for PathPattern {
             && !text.contains("**")
             && !text.contains(['?', '#']);
         match is_path {
-            true => Ok(Self(text.to_owned())),
+            true => Ok(Self {
+                kind: Kind::of(text),
+                text: text.to_owned(),
+            }),
             false => Err(NoPattern::Path(text.to_owned())),
         }
     }
 }
 
-texts!(PathPattern);
+impl TryFrom<String> for PathPattern {
+    type Error = NoPattern;
+
+    fn try_from(text: String) -> Result<Self, NoPattern> {
+        text.parse()
+    }
+}
+
+impl From<PathPattern> for String {
+    fn from(pattern: PathPattern) -> Self {
+        pattern.text
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// A request's target, whose [`canonical_path`] is made once, when it is first asked for.
 #[derive(Debug)]
 pub struct Target<'a> {
     target: &'a str,
-    canonical: OnceCell<Cow<'a, [u8]>>,
+    canonical: OnceCell<(Cow<'a, [u8]>, Slashes)>,
+}
+
+/// Where the first slashes of a path are.
+#[derive(Debug, Default)]
+struct Slashes {
+    at: [u16; 16],
+    count: usize,
+    /// Whether there are more.
+    more: bool,
+    /// Which bytes follow slashes, by their lower five bits.
+    initials: u32,
+}
+
+const fn initial(byte: u8) -> u32 {
+    1 << (byte & 31)
 }
 
 impl<'a> Target<'a> {
@@ -102,8 +182,72 @@ impl<'a> Target<'a> {
     /// Its [`canonical_path`].
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        self.canonical.get_or_init(|| canonical_path(self.target))
+        &self.canonical().0
     }
+
+    fn canonical(&self) -> &(Cow<'a, [u8]>, Slashes) {
+        self.canonical.get_or_init(|| {
+            if let Some((path, slashes)) = plain(self.target) {
+                return (Cow::Borrowed(path), slashes);
+            }
+            let path = canonical_path(self.target);
+            let mut slashes = Slashes::default();
+            for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+                slashes.push(at, path.get(at + 1));
+            }
+            (path, slashes)
+        })
+    }
+
+    /// Whether `holds` is true of the path from any of its slashes on, which is never so unless `next` follows that.
+    fn any_slash(&self, next: u8, holds: impl Fn(&[u8]) -> bool) -> bool {
+        let (path, slashes) = self.canonical();
+        // Most folders are told apart by that alone.
+        if slashes.initials & initial(next) == 0 {
+            return false;
+        }
+        let mut known = slashes.at[..slashes.count].iter();
+        known.any(|at| holds(&path[usize::from(*at)..]))
+            || (slashes.more && {
+                let all = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+                all.skip(slashes.count).any(|(at, _)| holds(&path[at..]))
+            })
+    }
+}
+
+impl Slashes {
+    /// Notes one at `at`, which `next` follows.
+    fn push(&mut self, at: usize, next: Option<&u8>) {
+        self.initials |= next.map_or(0, |next| initial(*next));
+        match (self.at.get_mut(self.count), u16::try_from(at)) {
+            (Some(slash), Ok(at)) if !self.more => {
+                *slash = at;
+                self.count += 1;
+            }
+            _ => self.more = true,
+        }
+    }
+}
+
+/// The path of a target that is canonical but for what follows it, and its slashes: most are, and one look at each byte tells.
+fn plain(target: &str) -> Option<(&[u8], Slashes)> {
+    let bytes = target.as_bytes();
+    if bytes.first() != Some(&b'/') {
+        return None;
+    }
+    let mut slashes = Slashes::default();
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'?' | b'#' => return Some((&bytes[..at], slashes)),
+            b'%' | b';' => return None,
+            b'/' => match bytes.get(at + 1) {
+                Some(b'/' | b'.') => return None,
+                next => slashes.push(at, next),
+            },
+            _ => {}
+        }
+    }
+    Some((bytes, slashes))
 }
 
 /// The path of a request's target as web servers understand it, so that nobody evades a pattern by another spelling:
@@ -112,6 +256,9 @@ impl<'a> Target<'a> {
 /// A target in absolute form (RFC 9112, section 3.2.2) loses its scheme and authority.
 #[must_use]
 pub fn canonical_path(target: &str) -> Cow<'_, [u8]> {
+    if let Some((path, _)) = plain(target) {
+        return Cow::Borrowed(path);
+    }
     let end = target.find(['?', '#']).unwrap_or(target.len());
     let mut path = &target[..end];
     if !path.starts_with('/')

@@ -236,5 +236,3 @@ macro_rules! texts {
 }
 
 texts!(Method, HostPattern, AgentPattern);
-
-pub(super) use texts;

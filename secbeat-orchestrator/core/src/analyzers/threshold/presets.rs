@@ -51,11 +51,8 @@ const DAV_METHODS: &[&str] = &[
     "MKCALENDAR",
     "ACL",
 ];
+/// Nextcloud's `/remote.php/dav` among them, and `/.well-known/caldav`.
 const DAV_PATHS: &[&str] = &[
-    "*/remote.php/dav",
-    "*/remote.php/webdav",
-    "*/remote.php/caldav",
-    "*/remote.php/carddav",
     "*/dav",
     "*/webdav",
     "*/caldav",
@@ -63,8 +60,6 @@ const DAV_PATHS: &[&str] = &[
     "*/dav.php",
     "*/caldav.php",
     "*/radicale",
-    "*/.well-known/caldav",
-    "*/.well-known/carddav",
 ];
 
 /// The rule as it is shipped; `None` for one of the operator's own.

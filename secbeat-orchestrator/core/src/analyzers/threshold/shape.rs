@@ -76,6 +76,7 @@ impl Shapes {
                 hasher.write_u8(b'.');
                 hasher.write(extension);
             }
+            None if !path.iter().any(u8::is_ascii_digit) => hasher.write(path),
             None => path.split(|byte| *byte == b'/').for_each(segment),
         }
         Shape(hasher.finish())

@@ -53,8 +53,9 @@ pub(super) struct Clients {
 
 #[derive(Debug)]
 pub(super) struct Upstream {
-    /// Latest second seen.
+    /// Latest second seen, and its slot.
     latest: i64,
+    latest_slot: usize,
     clients: HashMap<Prefix, Client, RandomState>,
     max_clients: usize,
     /// Only clients whose hash ends with so many zeros are known.
@@ -113,6 +114,7 @@ impl Upstream {
     pub(super) fn new(second: i64, max_clients: usize) -> Self {
         Self {
             latest: second,
+            latest_slot: slot(second),
             clients: HashMap::default(),
             max_clients,
             sample_bits: 0,
@@ -130,11 +132,11 @@ impl Upstream {
         if requests == 0 {
             return;
         }
-        let Some(client) = self.client(second, source, sample) else {
+        let Some((client, slot)) = self.client(second, source, sample) else {
             return;
         };
         let before = (client.counts(), client.witness());
-        let share = &mut client.shares[slot(second)];
+        let share = &mut client.shares[slot];
         share.requests = share.requests.saturating_add(requests);
         share.errors = share.errors.saturating_add(errors);
         share.server_errors = share.server_errors.saturating_add(server_errors);
@@ -157,13 +159,13 @@ impl Upstream {
     /// Notes that `source` failed on `shape`.
     pub(super) fn note(&mut self, second: i64, source: Prefix, sample: &RandomState, shape: Shape) {
         let latest = self.latest.max(second);
-        let Some(client) = self.client(second, source, sample) else {
+        let Some((client, slot)) = self.client(second, source, sample) else {
             return;
         };
         if client.scattered_until > latest {
             return;
         }
-        let bit = 1 << slot(second);
+        let bit = 1 << slot;
         if let Some((_, seconds)) = client.failures.iter_mut().find(|(of, _)| *of == shape) {
             *seconds |= bit;
             return;
@@ -212,8 +214,8 @@ impl Upstream {
         })
     }
 
-    /// A client that is seen in `second`, unless that is too long ago or it is not in the sample.
-    fn client(&mut self, second: i64, source: Prefix, sample: &RandomState) -> Option<&mut Client> {
+    /// A client that is seen in `second`, with the slot of that, unless that is too long ago or it is not in the sample.
+    fn client(&mut self, second: i64, source: Prefix, sample: &RandomState) -> Option<(&mut Client, usize)> {
         if second <= self.latest.saturating_sub(SECONDS) {
             return None;
         }
@@ -229,13 +231,17 @@ impl Upstream {
                 return None;
             }
         }
+        let slot = match second == self.latest {
+            true => self.latest_slot,
+            false => slot(second),
+        };
         let client = self.clients.entry(source).or_default();
-        let bit = 1 << slot(second);
+        let bit = 1 << slot;
         if client.seen & bit == 0 {
             client.seen |= bit;
-            self.seen[slot(second)].push(source);
+            self.seen[slot].push(source);
         }
-        Some(client)
+        Some((client, slot))
     }
 
     fn is_in_sample(&self, source: &Prefix, sample: &RandomState) -> bool {
@@ -274,7 +280,7 @@ impl Upstream {
         for gone in first..=second {
             self.expire(slot(gone));
         }
-        self.latest = second;
+        (self.latest, self.latest_slot) = (second, slot(second));
         if self.clients.len() < self.max_clients / 4 {
             self.sample_bits = self.sample_bits.saturating_sub(1);
         }
