@@ -117,6 +117,7 @@ impl Follower {
 
     /// Looks what the paths lead to now.
     pub(super) fn look(&mut self) {
+        let looked = Instant::now();
         let mut here = HashSet::new();
         let paths = self.paths();
         for path in &paths {
@@ -161,7 +162,7 @@ impl Follower {
         let open: HashSet<FileId> = self.files.iter().map(|file| file.id).collect();
         self.seen
             .retain(|path, id| paths.contains(path) || open.contains(id));
-        self.find_missed();
+        self.find_missed(looked);
         self.files.sort_by_key(|file| file.replaced.is_none());
         self.ignored.retain(|birth| here.contains(&birth.0));
         self.claimant
@@ -211,8 +212,9 @@ impl Follower {
         }
     }
 
-    /// Finds files that came after the last look and were moved away, or copied and truncated, before this one.
-    fn find_missed(&mut self) {
+    /// Finds files that came after the last look and were moved away, or copied and truncated, before this one,
+    /// which began at `looked`.
+    fn find_missed(&mut self, looked: Instant) {
         let mut known = HashSet::new();
         for sibling in siblings::generations(self.seen.keys().map(PathBuf::as_path)) {
             let birth = sibling.birth();
@@ -224,10 +226,10 @@ impl Follower {
                 continue;
             };
             // A copy that was moved away before it was seen in the place of the log.
-            let mut gone = self
-                .files
-                .iter_mut()
-                .filter(|log| !log.has_copy && log.is_deleted().unwrap_or(false));
+            let mut gone = self.files.iter_mut().filter(|log| {
+                let is_news = log.replaced.is_some_and(|since| since >= looked);
+                is_news && !log.has_copy && log.is_deleted().unwrap_or(false)
+            });
             if let Some(mark) = gone.find_map(|log| log.leave_to(&file).ok().flatten()) {
                 known.insert(birth);
                 let mut copy = LogFile::new(&path, file, &metadata, mark).into_replaced();
@@ -393,8 +395,11 @@ impl Follower {
             id: file.id,
             mark: file.saved_mark().clone(),
         };
+        // What is deleted and has a copy is the copy's matter after a restart.
+        let files = self.files.iter_mut();
+        let files = files.filter(|file| !(file.has_copy && file.is_deleted().unwrap_or(false)));
         Saved {
-            files: self.files.iter_mut().map(saved).collect(),
+            files: files.map(saved).collect(),
             ..Saved::default()
         }
     }
