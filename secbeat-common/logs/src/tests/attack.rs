@@ -6,7 +6,7 @@ use crate::check_attack;
 
 /// Pieces of lines, of which attackers make their fields.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
-    const PIECES: [&[u8]; 30] = [
+    const PIECES: [&[u8]; 34] = [
         b"198.51.100.66",
         b"198.51.100.66",
         b"2001:db8::66",
@@ -36,6 +36,10 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"x",
         b"example.org",
         b"HTTP/1.1",
+        b"2026-01-24T01:34:36Z stdout F ",
+        b"2026-01-24T01:34:36Z stdout P ",
+        b"<190>Nov 21 11:06:56 web1 nginx: ",
+        b"web-1  | ",
         b"\xff",
     ];
     prop_oneof![
@@ -74,9 +78,18 @@ fn known_attacks_blame_nobody_else() {
         "198.51.100.68 x",
         "x 198.51.100.67 -",
         "203.0.113.9 - - [28/Nov/2026:08:44:00 +0000] 404",
+        "web-1  | 198.51.100.66 - x",
+        "2026-01-24T01:34:36Z stdout F 198.51.100.66 -",
     ] {
         for user in ["", "x", "198.51.100.66 - -"] {
-            for forwarded in ["198.51.100.66 x", "198.51.100.67 - x", "a b", "198.51.100.66"] {
+            for forwarded in [
+                "198.51.100.66 x",
+                "198.51.100.67 - x",
+                "a b",
+                "198.51.100.66",
+                "web-1  | 198.51.100.67 - x",
+                "2026-01-24T01:34:36Z stdout F 198.51.100.67 - x",
+            ] {
                 check_attack(format!("{host}\n/\n\n\n{user}\n{forwarded}").as_bytes());
             }
         }
