@@ -21,6 +21,7 @@ mod long;
 #[expect(clippy::expect_used, clippy::panic, reason = "an oracle of tests")]
 mod oracle;
 mod quoted;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod time;

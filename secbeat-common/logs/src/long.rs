@@ -1,11 +1,10 @@
 //! Lines that are longer than what a reader holds at once, and lines that a container's runtime divided.
 
-use std::{mem, net::IpAddr, sync::Arc};
+use std::{mem, sync::Arc};
 
 use super::{
     Format, Formats, LogError, LogLine,
-    cut::CutLine,
-    json::LongObject,
+    rest::Rest,
     wrap::{self, Part, Unwrapped},
 };
 
@@ -269,13 +268,6 @@ struct LongLine {
     is_certain: bool,
 }
 
-/// What is known of a line once it is too long to be kept.
-#[derive(Debug)]
-pub(super) enum Rest {
-    Object(Box<LongObject>),
-    Text(Box<Result<CutLine, LogError>>),
-}
-
 impl LongLine {
     fn feed(&mut self, formats: &Formats, piece: &[u8]) {
         let mut piece = piece;
@@ -292,7 +284,7 @@ impl LongLine {
             self.rests = formats.iter().map(begin).collect();
         }
         for (rest, format) in self.rests.iter_mut().zip(formats.iter()) {
-            rest.feed(format, piece);
+            rest.feed(format.table(), format.zone(), piece);
         }
     }
 
@@ -305,59 +297,6 @@ impl LongLine {
             return Formats::agree(formats.iter().map(parse)).map(LogLine::into_owned);
         }
         let rests = self.rests.into_iter().zip(formats.iter());
-        Formats::agree(rests.map(|(rest, format)| rest.finish(format)))
-    }
-}
-
-impl Rest {
-    /// A line that is not read.
-    pub(super) fn refused(error: LogError) -> Self {
-        Self::Text(Box::new(Err(error)))
-    }
-
-    fn feed(&mut self, format: &Format, piece: &[u8]) {
-        match (self, format.table()) {
-            (Self::Object(object), Some(table)) => object.feed(piece, table, format.zone()),
-            (Self::Text(text), _) => {
-                if let Ok(line) = &mut **text {
-                    line.feed(piece);
-                }
-            }
-            (Self::Object(_), None) => {}
-        }
-    }
-
-    fn finish(self, format: &Format) -> Result<LogLine<'static>, LogError> {
-        match (self, format.table()) {
-            (Self::Object(object), Some(table)) => object.finish(table),
-            (Self::Text(text), _) => text.map(CutLine::finish),
-            (Self::Object(_), None) => Err(LogError::Divided),
-        }
-    }
-
-    /// Whether what was read so far can be the beginning of a request.
-    pub(super) const fn is_understood(&self) -> bool {
-        match self {
-            Self::Object(object) => object.is_one(),
-            Self::Text(text) => text.is_ok(),
-        }
-    }
-
-    /// The client of a line of text.
-    pub(super) fn client(&self) -> Option<IpAddr> {
-        Some(self.line()?.client)
-    }
-
-    /// The same, if it was read from a list.
-    pub(super) fn client_of_list(&self) -> Option<IpAddr> {
-        let line = self.line().filter(|line| line.forwarded.is_some())?;
-        Some(line.client)
-    }
-
-    fn line(&self) -> Option<&LogLine<'static>> {
-        match self {
-            Self::Text(text) => text.as_ref().as_ref().ok().map(CutLine::line),
-            Self::Object(_) => None,
-        }
+        Formats::agree(rests.map(|(rest, format)| rest.finish(format.table())))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     haproxy,
     json::{self, LongObject},
     layout::{self, Layout},
-    long::Rest,
+    rest::Rest,
     time::Zone,
     wrap::{self, Unwrapped},
 };

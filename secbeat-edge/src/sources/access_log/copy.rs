@@ -4,10 +4,7 @@ use std::{fs::File, io, os::unix::fs::MetadataExt as _};
 
 use memchr::{memmem, memrchr};
 
-use super::{
-    file::read_at,
-    mark::{HEAD, Mark, TAIL},
-};
+use super::mark::{HEAD, Mark, TAIL, read_at};
 
 /// Bytes compared at a time.
 const CHUNK: usize = 64 * 1024;

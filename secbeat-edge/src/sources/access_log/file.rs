@@ -3,7 +3,7 @@
 use std::{
     fs::{File, Metadata},
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     copy,
     lines::{Place, split},
-    mark::{HEAD, Mark, SavedMark},
+    mark::{HEAD, Mark, SavedMark, read_at},
     report::Arrival,
 };
 
@@ -336,18 +336,4 @@ fn find_header(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
     let mut lines = first[..read].split_inclusive(|byte| *byte == b'\n').rev();
     let header = lines.find(|line| line.starts_with(b"#Fields:") && line.ends_with(b"\n"));
     Ok(header.map(|line| line.trim_ascii_end().to_vec()))
-}
-
-/// Reads until `buffer` is full or the file ends.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut read = 0;
-    while read < buffer.len() {
-        match file.read_at(&mut buffer[read..], offset + read as u64) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
 }

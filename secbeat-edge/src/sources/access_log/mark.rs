@@ -1,11 +1,9 @@
 //! How far a file was read, and how it is known again.
 
-use std::{fmt::Write as _, fs::File, io};
+use std::{fmt::Write as _, fs::File, io, os::unix::fs::FileExt as _};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-
-use super::file::read_at;
 
 /// First bytes of a file that tell it from another with the same inode number. Lines carry their time and client, so no
 /// two logs begin alike.
@@ -178,6 +176,20 @@ impl TryFrom<StoredPrint> for Print {
             StoredPrint::Hash { length, sha256 } => Ok(Self { length, sha256 }),
         }
     }
+}
+
+/// Reads until `buffer` is full or the file ends.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
 
 #[cfg(test)]

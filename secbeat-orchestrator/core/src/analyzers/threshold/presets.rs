@@ -62,8 +62,24 @@ const DAV_PATHS: &[&str] = &[
     "*/radicale",
 ];
 
-/// The rule as it is shipped; `None` for one of the operator's own.
-pub(super) fn preset(rule: Rule) -> Option<RuleConfig> {
+impl RuleConfig {
+    /// The rule as SecBeat ships it; `None` for one of the operator's own.
+    #[must_use]
+    pub fn preset(rule: Rule) -> Option<Self> {
+        preset(rule)
+    }
+
+    /// The presets that are in force unless the operator says otherwise.
+    #[must_use]
+    pub fn defaults() -> Vec<Self> {
+        [Rule::ErrorFlood, Rule::RequestFlood, Rule::WafFlood]
+            .into_iter()
+            .filter_map(Self::preset)
+            .collect()
+    }
+}
+
+fn preset(rule: Rule) -> Option<RuleConfig> {
     let (counts, count) = match rule {
         Rule::ErrorFlood => (Counts::Errors, const { NonZeroU32::new(50).unwrap() }),
         Rule::RequestFlood => (Counts::Requests, const { NonZeroU32::new(1000).unwrap() }),

@@ -8,7 +8,7 @@ use secbeat_common::{
 };
 use strum::Display;
 
-use super::{Request, Threshold, WafFilter, presets};
+use super::{Request, Threshold, WafFilter};
 
 /// A rule by its name: one of those that SecBeat ships, or one of the operator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,21 +132,6 @@ pub enum Counted {
 }
 
 impl RuleConfig {
-    /// The rule as SecBeat ships it; `None` for one of the operator's own.
-    #[must_use]
-    pub fn preset(rule: Rule) -> Option<Self> {
-        presets::preset(rule)
-    }
-
-    /// The presets that are in force unless the operator says otherwise.
-    #[must_use]
-    pub fn defaults() -> Vec<Self> {
-        [Rule::ErrorFlood, Rule::RequestFlood, Rule::WafFlood]
-            .into_iter()
-            .filter_map(Self::preset)
-            .collect()
-    }
-
     /// Whether it counts all requests, so that sums of them will do.
     #[must_use]
     pub fn counts_all_requests(&self) -> bool {
