@@ -72,7 +72,7 @@ fn an_access_log_that_cannot_be_followed_is_named_with_its_key() {
     edge_refuses(
         "[nats]",
         &entry("path = \"/proc/1\"\n[[access_log]]\npath = \"/b\""),
-        &["edge.toml:11: access_log[0].path: /proc/1 is a folder"],
+        &["edge.toml:11: access_log[0].path: cannot follow /proc/1: it is a folder"],
     );
     edge_refuses(
         "[nats]",

@@ -367,7 +367,7 @@ fn explain_finds_the_format_and_fails_where_nothing_is_understood() {
         "     2 are combined\n",
         "read as combined\n",
         "  203.0.113.7  2026-11-20T10:00:0",
-        "       3  not understood: `nonsense` is no client address\n",
+        "       3  not understood: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n",
         "3 lines, 2 understood, 1 not\n",
     ] {
         assert!(explained.contains(expected), "{expected:?} in {explained}");

@@ -89,7 +89,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     output.flush().context("writing to standard output")?;
     if summary.understood == 0 && summary.lines > 0 {
-        bail!("no line is a request that can be counted");
+        let name = args.file.as_deref().unwrap_or(Path::new("-")).display();
+        bail!("no line of {name} is a request that can be counted");
     }
     Ok(())
 }
