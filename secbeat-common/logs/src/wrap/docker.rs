@@ -5,28 +5,40 @@ use std::borrow::Cow;
 use super::{Part, Stream};
 use crate::json::text::{End, find_end, unescape};
 
-const BEGIN: &[u8] = b"{\"log\":\"";
-
 /// Whether a line begins as those of Docker's files do.
 pub(crate) fn begins(line: &[u8]) -> bool {
-    line.starts_with(BEGIN)
+    text_of(line).is_some()
+}
+
+/// What follows the quote that opens the text.
+fn text_of(line: &[u8]) -> Option<&[u8]> {
+    tokens(line, &[b"{", b"\"log\"", b":", b"\""])
+}
+
+/// What follows these tokens. Docker writes no spaces between them; who writes its files anew may.
+fn tokens<'a>(text: &'a [u8], tokens: &[&[u8]]) -> Option<&'a [u8]> {
+    tokens
+        .iter()
+        .try_fold(text, |rest, token| rest.trim_ascii_start().strip_prefix(*token))
 }
 
 /// Takes the text out of `{"log":"…\n","stream":"stdout","time":"…"}`, in which attributes may stand before the time. A
 /// text without a line feed at its end goes on in the next one of the stream. Docker writes the keys in this order.
 pub(super) fn unwrap(line: &[u8]) -> Option<(Part, Cow<'_, [u8]>)> {
-    let rest = line.strip_prefix(BEGIN)?;
+    let rest = text_of(line)?;
     let End::At(end, _) = find_end(rest, 0) else {
         return None;
     };
     let (text, rest) = (&rest[..end], &rest[end..]);
-    let rest = rest.strip_prefix(b"\",\"stream\":\"")?;
-    let (stream, rest) = match rest.split_at_checked(8)? {
-        (b"stdout\",", rest) => (Stream::Stdout, rest),
-        (b"stderr\",", rest) => (Stream::Stderr, rest),
-        _ => return None,
+    let rest = tokens(rest, &[b"\"", b",", b"\"stream\"", b":"])?;
+    let (stream, rest) = match tokens(rest, &[b"\"stdout\""]) {
+        Some(rest) => (Stream::Stdout, rest),
+        None => (Stream::Stderr, tokens(rest, &[b"\"stderr\""])?),
     };
-    if !(rest.starts_with(b"\"time\":\"") || rest.starts_with(b"\"attrs\":{")) || !rest.ends_with(b"\"}") {
+    let rest = tokens(rest, &[b","])?;
+    let has_time = tokens(rest, &[b"\"time\"", b":", b"\""]).is_some();
+    let has_attributes = tokens(rest, &[b"\"attrs\"", b":", b"{"]).is_some();
+    if !(has_time || has_attributes) || !rest.ends_with(b"}") {
         return None;
     }
     // An escape of its own, not the second half of an escaped backslash before an `n`.
@@ -53,6 +65,10 @@ mod tests {
             (
                 r#"{"log":"GET \"/a\\n\" \u003c\n","stream":"stdout","time":"2026-11-21T10:06:56.2Z"}"#,
                 (part(Stream::Stdout, true), r#"GET "/a\n" <"#),
+            ),
+            (
+                r#"{"log": "a\n", "stream": "stdout", "time": "2026-11-21T10:06:56.2Z"}"#,
+                (part(Stream::Stdout, true), "a"),
             ),
             (
                 r#"{"log":"half \\n","stream":"stderr","time":"2026-11-21T10:06:56.2Z"}"#,
