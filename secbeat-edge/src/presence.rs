@@ -143,36 +143,14 @@ async fn announce<F: Future<Output = anyhow::Result<Presence>>>(
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-    use secbeat_bus::{Follower, Update, memory::MemoryServer};
-    use secbeat_common::digest::Digest;
+    use secbeat_bus::{Follower, Update, memory::MemoryServer, samples};
+
     use tokio::sync::oneshot;
 
     use super::*;
 
     fn record(at_ms: i64) -> Presence {
-        Presence {
-            edge_id: "web-1".to_owned(),
-            boot_id: Uuid::nil(),
-            version: "0.1.0".to_owned(),
-            speaks: Speaks::edge(),
-            started_at_ms: 0,
-            at_ms,
-            enforcement: EnforcedAt::Both,
-            observe_only: false,
-            interfaces: Vec::new(),
-            bans: EnforcedBans {
-                active: 0,
-                fleet: Digest::default().extract(0),
-                set_aside: 0,
-                unwritten: 0,
-                synced: true,
-            },
-            allowlist: 0,
-            drops: Drops { packets: 0, bytes: 0 },
-            telemetry_lost: 0,
-            spool: Spooled { batches: 0, bytes: 0 },
-            bus_revision: 0,
-        }
+        samples::presence("web-1", at_ms)
     }
 
     /// When the next record is heard, in seconds since the start, and its number; no number of one that was taken away.

@@ -1,9 +1,7 @@
 //! Bans for the tests of what reads and writes the bucket.
 
-use secbeat_common::{
-    prefix::Prefix,
-    wire::{Action, BlockCommand, Layer, NO_LEASE, Reason, Scope},
-};
+use secbeat_bus::samples;
+use secbeat_common::{prefix::Prefix, wire::BlockCommand};
 use secbeat_daemon::time::now_ms;
 use uuid::Uuid;
 
@@ -16,20 +14,5 @@ pub(crate) fn target(n: u8) -> Prefix {
 
 /// An operator's ban of it, for an hour from now.
 pub(crate) fn ban(n: u8) -> BlockCommand {
-    let now_ms = now_ms();
-    BlockCommand {
-        id: Uuid::from_u128(n.into()),
-        action: Action::Block,
-        target: target(n),
-        reason: Reason::Manual,
-        note: String::new(),
-        evidence: None,
-        scope: Scope::Fleet,
-        strikes: 0,
-        issued_at_ms: now_ms,
-        expires_at_ms: now_ms + HOUR_MS,
-        issuer: "alice".to_owned(),
-        layer: Layer::Kernel,
-        epoch: NO_LEASE,
-    }
+    samples::ban(target(n), Uuid::from_u128(n.into()), now_ms(), HOUR_MS)
 }

@@ -18,6 +18,8 @@
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(any(feature = "memory", feature = "conformance"))]
+pub mod samples;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -3,11 +3,9 @@ use std::time::Duration;
 use secbeat_bus::{
     Write,
     memory::{MemoryBus, MemoryServer},
+    samples,
 };
-use secbeat_common::{
-    digest::Digest,
-    wire::{Ack, Drops, EnforcedAt, EnforcedBans, Enforcement, Speaks, Spooled},
-};
+use secbeat_common::wire::{Ack, Enforcement};
 use uuid::Uuid;
 
 use super::*;
@@ -63,29 +61,7 @@ impl Lab {
 }
 
 fn presence(edge_id: &str) -> Presence {
-    Presence {
-        edge_id: edge_id.to_owned(),
-        boot_id: Uuid::nil(),
-        version: "0.1.0".to_owned(),
-        speaks: Speaks::edge(),
-        started_at_ms: 0,
-        at_ms: 0,
-        enforcement: EnforcedAt::Both,
-        observe_only: false,
-        interfaces: Vec::new(),
-        bans: EnforcedBans {
-            active: 0,
-            fleet: Digest::default().extract(0),
-            set_aside: 0,
-            unwritten: 0,
-            synced: true,
-        },
-        allowlist: 0,
-        drops: Drops { packets: 0, bytes: 0 },
-        telemetry_lost: 0,
-        spool: Spooled { batches: 0, bytes: 0 },
-        bus_revision: 0,
-    }
+    samples::presence(edge_id, 0)
 }
 
 fn acks(edge_id: &str) -> Vec<u8> {

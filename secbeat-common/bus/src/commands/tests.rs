@@ -1,7 +1,4 @@
-use secbeat_common::{
-    sign::{SecretKey, Signer},
-    wire::{Action, Layer, NO_LEASE, Reason, Scope},
-};
+use secbeat_common::sign::{SecretKey, Signer};
 use uuid::Uuid;
 
 use super::*;
@@ -52,21 +49,7 @@ fn target() -> Prefix {
 }
 
 fn ban(lasts_ms: i64) -> BlockCommand {
-    BlockCommand {
-        id: Uuid::now_v7(),
-        action: Action::Block,
-        target: target(),
-        reason: Reason::Manual,
-        note: String::new(),
-        evidence: None,
-        scope: Scope::Fleet,
-        strikes: 0,
-        issued_at_ms: NOW_MS,
-        expires_at_ms: NOW_MS + lasts_ms,
-        issuer: "alice".to_owned(),
-        layer: Layer::Kernel,
-        epoch: NO_LEASE,
-    }
+    crate::samples::ban(target(), Uuid::now_v7(), NOW_MS, lasts_ms)
 }
 
 fn lift(command: &BlockCommand) -> Lift {

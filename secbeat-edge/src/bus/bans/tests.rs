@@ -3,12 +3,12 @@ use std::{sync::Arc, time::Duration};
 use secbeat_bus::{
     Garbage, KeyState, RefusedCommands, Write, WriteOutcome, make_all,
     memory::{MemoryBus, MemoryServer},
+    samples,
 };
 use secbeat_common::{
     prefix::Prefix,
     sign::{SecretKey, Signer, Trust},
     subjects,
-    wire::{Action, Layer, NO_LEASE, Reason, Scope},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 use uuid::Uuid;
@@ -93,22 +93,7 @@ fn target(n: u8) -> Prefix {
 }
 
 fn ban(n: u8) -> BlockCommand {
-    let now_ms = now_ms();
-    BlockCommand {
-        id: Uuid::from_u128(n.into()),
-        action: Action::Block,
-        target: target(n),
-        reason: Reason::Manual,
-        note: String::new(),
-        evidence: None,
-        scope: Scope::Fleet,
-        strikes: 0,
-        issued_at_ms: now_ms,
-        expires_at_ms: now_ms + HOUR_MS,
-        issuer: "alice".to_owned(),
-        layer: Layer::Kernel,
-        epoch: NO_LEASE,
-    }
+    samples::ban(target(n), Uuid::from_u128(n.into()), now_ms(), HOUR_MS)
 }
 
 async fn put(bans: &BanBucket, n: u8, over: u64) {

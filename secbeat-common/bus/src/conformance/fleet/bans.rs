@@ -2,7 +2,7 @@
 
 use secbeat_common::{
     subjects,
-    wire::{Action, BlockCommand, Layer, NO_LEASE, PERMANENT, Reason, Scope},
+    wire::{BlockCommand, PERMANENT},
 };
 use uuid::Uuid;
 
@@ -16,21 +16,7 @@ impl Fleet {
 }
 
 fn ban(n: u8, lasts_ms: i64) -> BlockCommand {
-    BlockCommand {
-        id: Uuid::from_u128(n.into()),
-        action: Action::Block,
-        target: network(n),
-        reason: Reason::Manual,
-        note: String::new(),
-        evidence: None,
-        scope: Scope::Fleet,
-        strikes: 0,
-        issued_at_ms: NOW_MS,
-        expires_at_ms: NOW_MS + lasts_ms,
-        issuer: "alice".to_owned(),
-        layer: Layer::Kernel,
-        epoch: NO_LEASE,
-    }
+    crate::samples::ban(network(n), Uuid::from_u128(n.into()), NOW_MS, lasts_ms)
 }
 
 fn over(revision: u64, expires_at_ms: i64) -> KeyState {

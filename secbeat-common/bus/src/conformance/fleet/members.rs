@@ -2,14 +2,12 @@
 
 use futures::future::join_all;
 use secbeat_common::{
-    digest::Digest,
     subjects,
-    wire::{Drops, EnforcedAt, EnforcedBans, Lease, Presence, Speaks, Spooled},
+    wire::{Lease, Presence},
 };
-use uuid::Uuid;
 
 use super::*;
-use crate::{EdgeBucket, Follower, LeaseBucket, Update};
+use crate::{EdgeBucket, Follower, LeaseBucket, Update, samples};
 
 fn lease(holder: &str) -> Lease {
     Lease {
@@ -62,29 +60,7 @@ pub async fn two_orchestrators_take_a_partition_once(lab: &impl Lab) {
 }
 
 fn presence(edge_id: &str) -> Presence {
-    Presence {
-        edge_id: edge_id.to_owned(),
-        boot_id: Uuid::from_u128(1),
-        version: "0.1.0".to_owned(),
-        speaks: Speaks::edge(),
-        started_at_ms: NOW_MS,
-        at_ms: NOW_MS,
-        enforcement: EnforcedAt::Both,
-        observe_only: false,
-        interfaces: Vec::new(),
-        bans: EnforcedBans {
-            active: 0,
-            fleet: Digest::default().extract(NOW_MS),
-            set_aside: 0,
-            unwritten: 0,
-            synced: true,
-        },
-        allowlist: 0,
-        drops: Drops { packets: 0, bytes: 0 },
-        telemetry_lost: 0,
-        spool: Spooled { batches: 0, bytes: 0 },
-        bus_revision: 0,
-    }
+    samples::presence(edge_id, NOW_MS)
 }
 
 pub async fn edges_come_and_go(lab: &impl Lab) {
