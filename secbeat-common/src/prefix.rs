@@ -80,6 +80,7 @@ impl Prefix {
     /// The single source that `addr` belongs to: its /32, or its /64. What a fleet counts as one source may be wider, see
     /// [`SourceLengths`](crate::sources::SourceLengths).
     #[must_use]
+    #[inline]
     pub fn single(addr: IpAddr) -> Self {
         match addr.to_canonical() {
             IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
@@ -95,6 +96,7 @@ impl Prefix {
 
     /// The prefix of `len` bits around it; itself if it is no narrower.
     #[must_use]
+    #[inline]
     pub fn widened(self, len: u8) -> Self {
         match len < self.len() {
             true => Self::new(self.addr(), len).unwrap_or(self),

@@ -76,6 +76,7 @@ impl SourceLengths {
 
     /// The source that `addr` belongs to.
     #[must_use]
+    #[inline]
     pub fn of(self, addr: IpAddr) -> Prefix {
         let single = Prefix::single(addr);
         single.widened(self.len_of(&single))
@@ -90,6 +91,7 @@ impl SourceLengths {
 
     /// Whether it is exactly one source.
     #[must_use]
+    #[inline]
     pub fn is_source(self, prefix: &Prefix) -> bool {
         prefix.len() == self.len_of(prefix)
     }

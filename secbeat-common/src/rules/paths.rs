@@ -229,25 +229,29 @@ impl Slashes {
     }
 }
 
-/// The path of a target that is canonical but for what follows it, and its slashes: most are, and one look at each byte tells.
+/// The path of a target that is canonical but for what follows it, and its slashes: most are.
 fn plain(target: &str) -> Option<(&[u8], Slashes)> {
     let bytes = target.as_bytes();
     if bytes.first() != Some(&b'/') {
         return None;
     }
+    let is_special = |byte: u8| matches!(byte, b'?' | b'#' | b'%' | b';');
+    // Asked of all at once, which takes a fraction of the time.
+    let path = match bytes.iter().fold(false, |any, byte| any | is_special(*byte)) {
+        false => bytes,
+        true => match bytes.iter().position(|byte| is_special(*byte)) {
+            Some(at) if matches!(bytes[at], b'?' | b'#') => &bytes[..at],
+            _ => return None,
+        },
+    };
     let mut slashes = Slashes::default();
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'?' | b'#' => return Some((&bytes[..at], slashes)),
-            b'%' | b';' => return None,
-            b'/' => match bytes.get(at + 1) {
-                Some(b'/' | b'.') => return None,
-                next => slashes.push(at, next),
-            },
-            _ => {}
+    for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+        match path.get(at + 1) {
+            Some(b'/' | b'.') => return None,
+            next => slashes.push(at, next),
         }
     }
-    Some((bytes, slashes))
+    Some((path, slashes))
 }
 
 /// The path of a request's target as web servers understand it, so that nobody evades a pattern by another spelling:

@@ -68,7 +68,7 @@ impl OutageGuard {
     pub(super) fn record(&mut self, sighting: Sighting, tally: Tally) {
         let second = sighting.at_ms.div_euclid(1000);
         self.enter(sighting.upstream, second);
-        if let Some((_, upstream)) = self.upstreams.iter_mut().next_back() {
+        if let Some(upstream) = self.upstreams.values_mut().next_back() {
             upstream.record(second, sighting.source, &self.sample, tally);
         }
     }
@@ -79,7 +79,7 @@ impl OutageGuard {
         let shape = self.shapes.of(failure, target);
         let second = sighting.at_ms.div_euclid(1000);
         self.enter(sighting.upstream, second);
-        if let Some((_, upstream)) = self.upstreams.iter_mut().next_back() {
+        if let Some(upstream) = self.upstreams.values_mut().next_back() {
             upstream.note(second, sighting.source, &self.sample, shape);
         }
         Some(Noted { failure, shape })
@@ -94,20 +94,15 @@ impl OutageGuard {
         let Some(upstream) = self.upstreams.get(&sighting.upstream) else {
             return failure == Failure::Server;
         };
-        let source = &sighting.source;
-        if failure == Failure::Server {
-            let others = upstream.answered(source);
-            // Nobody else was answered, or half of them badly.
-            if 2 * others.failing >= others.all {
-                return true;
-            }
+        let others = upstream.others(&sighting.source, shape);
+        // Nobody else was answered, or half of them badly.
+        if failure == Failure::Server && 2 * others.answered.failing >= others.answered.all {
+            return true;
         }
-        upstream
-            .witnesses(source, shape)
-            .is_some_and(|(others, witnesses)| {
-                let are_enough = witnesses.served >= SERVED_WITNESSES || witnesses.all >= WITNESSES;
-                are_enough && 2 * witnesses.all >= others
-            })
+        others.witnesses.is_some_and(|witnesses| {
+            let are_enough = witnesses.served >= SERVED_WITNESSES || witnesses.all >= WITNESSES;
+            are_enough && 2 * witnesses.all >= others.all
+        })
     }
 
     /// Notes that an answer counted against nobody.
@@ -141,7 +136,8 @@ impl OutageGuard {
 
     /// Makes sure that `upstream` is known, and is the last in the list.
     fn enter(&mut self, upstream: UpstreamId, second: i64) {
-        if self.upstreams.to_back(&upstream).is_some() {
+        let last = self.upstreams.back().map(|(last, _)| *last);
+        if last == Some(upstream) || self.upstreams.to_back(&upstream).is_some() {
             return;
         }
         if self.upstreams.len() >= self.max_upstreams {

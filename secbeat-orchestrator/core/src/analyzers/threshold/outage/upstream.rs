@@ -51,6 +51,16 @@ pub(super) struct Clients {
     pub(super) failing: u32,
 }
 
+/// The other clients of an upstream, as one of them sees them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Others {
+    pub(super) all: u32,
+    /// Those that got an answer, and those that mostly got a 5xx.
+    pub(super) answered: Clients,
+    /// Those that fail on the same; `None` if the one fails on too many shapes to be believed.
+    pub(super) witnesses: Option<Witnesses>,
+}
+
 #[derive(Debug)]
 pub(super) struct Upstream {
     /// Latest second seen, and its slot.
@@ -98,8 +108,12 @@ impl Client {
         }
     }
 
-    fn fails_on(&self, shape: Shape) -> bool {
-        self.failures.iter().any(|(of, _)| *of == shape)
+    /// It as one of the witnesses of a shape.
+    fn witness_of(&self, shape: Shape) -> Witnesses {
+        match self.failures.iter().any(|(of, _)| *of == shape) {
+            true => self.witness(),
+            false => Witnesses::default(),
+        }
     }
 }
 
@@ -185,33 +199,29 @@ impl Upstream {
         self.client(latest, source, sample);
     }
 
-    /// The clients but `source` that were answered, and those that mostly got a 5xx.
-    pub(super) fn answered(&self, source: &Prefix) -> Clients {
-        let own = self.clients.get(source).map(Client::counts).unwrap_or_default();
-        Clients {
-            all: self.answered.all - own.all,
-            failing: self.answered.failing - own.failing,
-        }
-    }
-
-    /// How many clients there are but `source`, and who of them fails on `shape`; `None` if `source` fails on too many.
-    pub(super) fn witnesses(&self, source: &Prefix, shape: Shape) -> Option<(u32, Witnesses)> {
-        let others = self.clients.len() as u32;
+    /// The clients but `source`, and which of them fail on `shape`.
+    pub(super) fn others(&self, source: &Prefix, shape: Shape) -> Others {
+        let all = self.clients.len() as u32;
         let witnesses = self.failures.get(&shape).copied().unwrap_or_default();
         let Some(own) = self.clients.get(source) else {
-            return Some((others, witnesses));
+            return Others {
+                all,
+                answered: self.answered,
+                witnesses: Some(witnesses),
+            };
         };
-        let witness = match own.fails_on(shape) {
-            true => own.witness(),
-            false => Witnesses::default(),
-        };
-        (own.scattered_until <= self.latest).then(|| {
-            let witnesses = Witnesses {
+        let (counts, witness) = (own.counts(), own.witness_of(shape));
+        Others {
+            all: all - 1,
+            answered: Clients {
+                all: self.answered.all - counts.all,
+                failing: self.answered.failing - counts.failing,
+            },
+            witnesses: (own.scattered_until <= self.latest).then(|| Witnesses {
                 all: witnesses.all - witness.all,
                 served: witnesses.served - witness.served,
-            };
-            (others - 1, witnesses)
-        })
+            }),
+        }
     }
 
     /// A client that is seen in `second`, with the slot of that, unless that is too long ago or it is not in the sample.
