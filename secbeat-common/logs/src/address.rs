@@ -49,7 +49,8 @@ pub(super) fn last_untrusted(list: &[u8], is_trusted: impl Fn(IpAddr) -> bool) -
         .flatten()
 }
 
-fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+/// An IPv4 address alone.
+pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     let (address, rest) = split_v4(text)?;
     rest.is_empty().then_some(address)
 }

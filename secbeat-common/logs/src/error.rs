@@ -52,6 +52,10 @@ pub enum LogError {
     Message,
     #[error("it has no {0}")]
     Missing(&'static str),
+    #[error("the list names no client: from the right, all are trusted proxies up to what is no address")]
+    NoClient,
+    #[error("the client is a trusted proxy")]
+    Proxy,
     #[error("a part of a line that a container's runtime divided")]
     Divided,
 }

@@ -71,13 +71,21 @@ pub struct LogLine<'a> {
 }
 
 impl LogLine<'_> {
-    /// The client, seen through trusted proxies: the first address from the right that is none of them. `None` if there is
-    /// no such address, or if something that is no address comes before it.
-    pub fn client_beyond(&self, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    /// Sees the client through trusted proxies: of a list, it is the first address from the right that is none of them.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::NoClient`] if there is no such address, or if something that is no address comes before it, and
+    /// [`LogError::Proxy`] if the line names a trusted proxy alone.
+    pub fn see_through(&mut self, is_trusted: impl Fn(IpAddr) -> bool) -> Result<(), LogError> {
         match &self.forwarded {
-            Some(list) => address::last_untrusted(list, is_trusted),
-            None => Some(self.client).filter(|client| !is_trusted(*client)),
+            Some(list) => {
+                self.client = address::last_untrusted(list, is_trusted).ok_or(LogError::NoClient)?;
+            }
+            None if is_trusted(self.client) => return Err(LogError::Proxy),
+            None => {}
         }
+        Ok(())
     }
 
     /// As it is, without the line.

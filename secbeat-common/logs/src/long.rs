@@ -146,12 +146,10 @@ impl Formats {
             && open.of_header.is_none()
         {
             let mut in_wrappers = open.in_wrappers;
-            match self.parse_after(line, &mut in_wrappers) {
-                Err(LogError::Divided | LogError::Header) => {}
-                parsed => {
-                    open.in_wrappers = in_wrappers;
-                    return Some(parsed);
-                }
+            let parsed = self.parse_after(line, &mut in_wrappers);
+            if !matches!(parsed, Err(LogError::Divided | LogError::Header)) {
+                open.in_wrappers = in_wrappers;
+                return Some(parsed);
             }
         }
         Some(self.read(piece, open)?.map(LogLine::into_owned))

@@ -1,6 +1,6 @@
 //! Quoted text, request lines and statuses, which many formats share.
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr2, memrchr};
 
 /// Splits after the opening quote: what is quoted, and what follows the closing quote. A backslash escapes the byte after
 /// it.
@@ -48,14 +48,12 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     if request == b"-" {
         return (b"", b"");
     }
-    let Some(space) = memchr(b' ', request) else {
+    let is_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+    let end = request.iter().position(|byte| !is_token(byte));
+    let (method, target) = request.split_at(end.unwrap_or(0));
+    let (false, [b' ', target @ ..]) = (method.is_empty(), target) else {
         return (b"", request);
     };
-    let (method, target) = (&request[..space], &request[space + 1..]);
-    let is_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
-    if method.is_empty() || !method.iter().all(is_token) {
-        return (b"", request);
-    }
     if let Some((path, [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])) =
         target.split_last_chunk()
     {

@@ -13,18 +13,24 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
+    time::Duration,
 };
 
 use memchr::{memchr, memrchr};
 use parking_lot::{Condvar, Mutex};
+use secbeat_common::prefix::Prefix;
 use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 
 use super::ReplayError;
 
 /// Bytes of a block, if a line ends in it.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 1 << 17;
 /// Blocks that are parsed and wait for their turn.
-const AHEAD: u64 = 8;
+const AHEAD: u64 = 64;
+/// In which a block of a file is read.
+const SHORT_READ: Duration = Duration::from_micros(200);
+/// Bytes of a short line: so many lines of a block have room at once.
+const SHORT_LINE: usize = 100;
 
 /// Threads that may be started beside the one that judges, for all logs together.
 #[derive(Clone, Debug)]
@@ -138,16 +144,53 @@ struct Parsed {
     open: OpenLines,
 }
 
-/// Parses a block after lines of which some may still be open.
-fn parse(block: Block, formats: &Formats, mut open: OpenLines) -> Parsed {
-    let lines = Lines::new(block, |block| {
-        let step = |piece| Step {
-            begins: matches!(piece, Piece::Line(_) | Piece::Begin(_)),
-            read: formats.read_apart(piece, &mut open),
-        };
-        block.pieces().map(step).collect()
-    });
-    Parsed { lines, open }
+/// How blocks are parsed. Each thread has one of its own: what it reads for each line shares no line of the caches with what another
+/// thread writes.
+struct Parser {
+    formats: Formats,
+    /// Proxies whose lists of addresses are believed.
+    trusted: Arc<[Prefix]>,
+    /// As which each block begins that is parsed before its turn.
+    begin: OpenLines,
+}
+
+impl Parser {
+    /// One for another thread.
+    fn another(&self) -> Self {
+        Self {
+            formats: self.formats.clone(),
+            trusted: self.trusted.clone(),
+            begin: self.begin.settled(),
+        }
+    }
+
+    /// Parses a block before its turn.
+    fn parse_ahead(&self, block: Block) -> Parsed {
+        self.parse(block, self.begin.settled())
+    }
+
+    /// Parses a block after lines of which some may still be open.
+    fn parse(&self, block: Block, mut open: OpenLines) -> Parsed {
+        let is_trusted = |address| self.trusted.iter().any(|proxy| proxy.contains(address));
+        let lines = Lines::new(block, |block| {
+            let mut steps = Vec::with_capacity(block.bytes.len() / SHORT_LINE);
+            for piece in block.pieces() {
+                let begins = matches!(piece, Piece::Line(_) | Piece::Begin(_));
+                let read = self.formats.read_apart(piece, &mut open);
+                steps.push(Step { begins, read });
+                let Some(Step { read: Some(read), .. }) = steps.last_mut() else {
+                    continue;
+                };
+                if let Ok(line) = read
+                    && let Err(error) = line.see_through(is_trusted)
+                {
+                    *read = Err(error);
+                }
+            }
+            steps
+        });
+        Parsed { lines, open }
+    }
 }
 
 /// What became of a step that was shown.
@@ -223,9 +266,6 @@ struct Ready {
 }
 
 struct Shared {
-    formats: Formats,
-    /// As which each block begins that is parsed before its turn.
-    begin: OpenLines,
     source: Mutex<Source>,
     ready: Mutex<Ready>,
     changed: Condvar,
@@ -251,14 +291,13 @@ impl Shared {
         None
     }
 
-    fn parse(&self, number: u64, block: Block) {
-        let parsed = parse(block, &self.formats, self.begin.settled());
+    fn put(&self, number: u64, parsed: Parsed) {
         self.ready.lock().blocks.insert(number, Ok(parsed));
         self.changed.notify_all();
     }
 
     /// What a helper does.
-    fn help(&self) {
+    fn help(&self, parser: &Parser) {
         loop {
             {
                 let mut ready = self.ready.lock();
@@ -271,7 +310,7 @@ impl Shared {
             }
             let block = self.work(&mut self.source.lock());
             match block {
-                Some((number, block)) => self.parse(number, block),
+                Some((number, block)) => self.put(number, parser.parse_ahead(block)),
                 None => return,
             }
         }
@@ -281,6 +320,7 @@ impl Shared {
 /// The lines of a log, in their order.
 pub(super) struct Blocks {
     shared: Arc<Shared>,
+    parser: Parser,
     helpers: Helpers,
     threads: Vec<thread::JoinHandle<()>>,
     /// The block whose lines are given out, and the place of the next one.
@@ -294,22 +334,27 @@ impl Blocks {
     pub(super) fn of(
         input: Box<dyn Read + Send>,
         formats: Formats,
+        trusted: Arc<[Prefix]>,
         begin: &OpenLines,
         helpers: &Helpers,
     ) -> Self {
-        Self::of_size(BLOCK, input, formats, begin, helpers)
+        Self::of_size(BLOCK, input, formats, trusted, begin, helpers)
     }
 
     fn of_size(
         size: usize,
         input: Box<dyn Read + Send>,
         formats: Formats,
+        trusted: Arc<[Prefix]>,
         begin: &OpenLines,
         helpers: &Helpers,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let parser = Parser {
             formats,
+            trusted,
             begin: begin.settled(),
+        };
+        let shared = Arc::new(Shared {
             source: Mutex::new(Source {
                 input,
                 size,
@@ -322,10 +367,10 @@ impl Blocks {
             changed: Condvar::new(),
         });
         let start = |_| {
-            let shared = shared.clone();
+            let (shared, parser) = (shared.clone(), parser.another());
             thread::Builder::new()
                 .name("parser".to_owned())
-                .spawn(move || shared.help())
+                .spawn(move || shared.help(&parser))
         };
         let wanted = helpers.take();
         // Without one that cannot be started, reading is slower and the same.
@@ -333,6 +378,7 @@ impl Blocks {
         helpers.give_back(wanted - threads.len());
         Self {
             shared,
+            parser,
             helpers: helpers.clone(),
             threads,
             current: None,
@@ -376,11 +422,11 @@ impl Blocks {
         let Some(parsed) = self.take()? else {
             return Ok(None);
         };
-        if self.open.is_as(&self.shared.begin) {
+        if self.open.is_as(&self.parser.begin) {
             return Ok(Some(parsed));
         }
         let open = mem::take(&mut self.open);
-        Ok(Some(parse(parsed.lines.into_owner(), &self.shared.formats, open)))
+        Ok(Some(self.parser.parse(parsed.lines.into_owner(), open)))
     }
 
     /// Takes the next block, or parses blocks until it is there.
@@ -399,11 +445,12 @@ impl Blocks {
                     return Ok(None);
                 }
             }
-            if let Some(mut source) = shared.source.try_lock() {
+            // A helper that reads a file is done soon, one that reads a pipe may not be.
+            if let Some(mut source) = shared.source.try_lock_for(SHORT_READ) {
                 let block = shared.work(&mut source);
                 drop(source);
                 if let Some((number, block)) = block {
-                    shared.parse(number, block);
+                    shared.put(number, self.parser.parse_ahead(block));
                     continue;
                 }
             }
@@ -466,7 +513,7 @@ mod tests {
     fn together(log: &[u8], size: usize, helpers: usize) -> Vec<String> {
         let input = Box::new(io::Cursor::new(log.to_vec()));
         let (begin, helpers) = (OpenLines::default(), Helpers::new(helpers));
-        let mut blocks = Blocks::of_size(size, input, formats(), &begin, &helpers);
+        let mut blocks = Blocks::of_size(size, input, formats(), Arc::default(), &begin, &helpers);
         let mut all = Vec::new();
         let mut waited = false;
         // Each step's turn comes only when it is asked for the second time.

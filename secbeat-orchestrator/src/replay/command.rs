@@ -7,23 +7,16 @@ use std::{
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use jiff::tz::TimeZone;
 use secbeat_daemon::{cli, time::now_ms};
-use secbeat_logs::FormatChoice;
 use serde::Serialize;
 
-use super::{Diff, Format, Input, Output, Replay, Summary, Trial};
+use super::{Diff, Format, Input, Output, ReadAs, Replay, Summary, Trial};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy,
-    /// envoy-json, or a pattern as `$remote_addr [$time_local] "$request" $status`.
-    #[arg(long, short, value_name = "FORMAT", default_value_t)]
-    format: FormatChoice,
-    /// Time zone of times that are logged without one, as Europe/Berlin.
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
-    time_zone: TimeZone,
+    #[command(flatten)]
+    read: ReadAs,
     /// Show which bans the config makes appear (+) and vanish (-), and which differ (~), in comparison with this one.
     #[arg(long, value_name = "OLD")]
     diff: Option<PathBuf>,
@@ -74,13 +67,11 @@ impl Args {
         let reads_user_agents = configs
             .map(Config::detector)
             .any(|detect| detect.reads_user_agents());
-        let replay = Replay::of(
-            inputs,
-            &self.format,
-            &self.time_zone,
-            reads_user_agents,
-            progress.clone(),
-        )?;
+        let read = ReadAs {
+            trusted_proxies: config.trusted_proxies.clone(),
+            ..self.read.clone()
+        };
+        let replay = Replay::of(inputs, &read, reads_user_agents, progress.clone())?;
         let format = match self.output {
             cli::Output::Table => Format::Table,
             cli::Output::Json => Format::Json,

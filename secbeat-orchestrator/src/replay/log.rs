@@ -3,10 +3,12 @@
 use std::{
     io::{self, Cursor, Read},
     path::PathBuf,
+    sync::Arc,
 };
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
+use secbeat_common::prefix::Prefix;
 use secbeat_logs::{DETECTED_FROM, Detection, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
 
 use super::{
@@ -17,11 +19,38 @@ use super::{
 /// When the next log's turn is: a time in milliseconds since the Unix epoch, and the place of that log in the list.
 pub(super) type Due = (i64, usize);
 
+/// How the lines of the logs are read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReadAs {
+    /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy,
+    /// envoy-json, or a pattern as `$remote_addr [$time_local] "$request" $status`.
+    #[arg(long, short, value_name = "FORMAT", default_value_t)]
+    pub(super) format: FormatChoice,
+    /// Time zone of times that are logged without one, as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
+    pub(super) time_zone: TimeZone,
+    /// Whose lists of addresses are believed: the config says.
+    #[arg(skip)]
+    pub(super) trusted_proxies: Vec<Prefix>,
+}
+
+#[cfg(test)]
+impl Default for ReadAs {
+    fn default() -> Self {
+        Self {
+            format: FormatChoice::Auto,
+            time_zone: TimeZone::UTC,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
 /// A log whose beginning was looked at.
 pub(super) struct Log {
     /// For people.
     name: String,
     begin: Begin,
+    trusted: Arc<[Prefix]>,
     /// Event time of its first request, milliseconds since the Unix epoch; the least if it begins with something else for
     /// long.
     pub(super) begins_ms: i64,
@@ -40,8 +69,7 @@ impl Log {
     pub(super) fn look(
         name: String,
         input: Input,
-        choice: &FormatChoice,
-        zone: &TimeZone,
+        read: &ReadAs,
         reads_user_agents: bool,
         progress: &ProgressBar,
     ) -> Result<Self, ReplayError> {
@@ -56,11 +84,11 @@ impl Log {
             }),
         }
         .map_err(|source| ReplayError::read(&name, source))?;
-        let format = match choice {
+        let format = match &read.format {
             FormatChoice::Is(format) => format.clone(),
             FormatChoice::Auto => {
                 let (detection, _) =
-                    Detection::of(&begin[..]).map_err(|source| ReplayError::read(&name, source))?;
+                    Detection::of_fitting(&begin[..]).map_err(|source| ReplayError::read(&name, source))?;
                 match detection.chosen() {
                     Some(format) => format.clone().into(),
                     None if detection.lines() == 0 => Formats::default(),
@@ -75,7 +103,7 @@ impl Log {
                 }
             }
         };
-        let format = format.with_time_zone(zone);
+        let format = format.with_time_zone(&read.time_zone);
         let format = match reads_user_agents {
             true => format,
             false => format.without_user_agent(),
@@ -85,6 +113,7 @@ impl Log {
         Ok(Self {
             name,
             begin,
+            trusted: read.trusted_proxies.as_slice().into(),
             begins_ms,
             rest,
         })
@@ -93,7 +122,11 @@ impl Log {
     /// Begins to read it, with `helpers` that are left. What is read moves `progress`.
     pub(super) fn open(self, progress: &ProgressBar, helpers: &Helpers) -> Result<Opened, ReplayError> {
         let Self {
-            name, begin, rest, ..
+            name,
+            begin,
+            trusted,
+            rest,
+            ..
         } = self;
         let input = match rest {
             Rest::File(path) => Input::File(path)
@@ -103,7 +136,7 @@ impl Log {
         };
         Ok(Opened {
             name,
-            blocks: Blocks::of(input, begin.formats, &begin.open, helpers),
+            blocks: Blocks::of(input, begin.formats, trusted, &begin.open, helpers),
             number: 0,
             requests: 0,
             texts: 0,

@@ -25,8 +25,7 @@ mod trial;
 use std::{cmp::Reverse, collections::BinaryHeap, io};
 
 use indicatif::ProgressBar;
-use jiff::tz::TimeZone;
-use secbeat_logs::{FormatChoice, LogLine};
+use secbeat_logs::LogLine;
 
 use self::{
     blocks::Helpers,
@@ -36,6 +35,7 @@ pub(crate) use self::{
     command::Args,
     diff::Diff,
     input::Input,
+    log::ReadAs,
     output::{Format, Output, Record},
     summary::{Reading, Summary},
     trial::Trial,
@@ -85,22 +85,21 @@ enum Turn {
 }
 
 impl Replay {
-    /// Looks at the beginning of every log. `format` is what the lines of the logs look like; times that are logged
-    /// without a time zone are of `zone`. User agents are only read where a rule goes by them.
+    /// Looks at the beginning of every log, whose lines are read as `read` says. User agents are only read where a rule goes by
+    /// them.
     ///
     /// # Errors
     ///
     /// When one of the logs cannot be read, or has no known format.
     pub(crate) fn of(
         logs: Vec<(String, Input)>,
-        format: &FormatChoice,
-        zone: &TimeZone,
+        read: &ReadAs,
         reads_user_agents: bool,
         progress: ProgressBar,
     ) -> Result<Self, ReplayError> {
         let mut due = BinaryHeap::with_capacity(logs.len());
         let look = |(n, (name, input))| {
-            let log = Log::look(name, input, format, zone, reads_user_agents, &progress)?;
+            let log = Log::look(name, input, read, reads_user_agents, &progress)?;
             due.push(Reverse((log.begins_ms, n)));
             Ok(Some(Turn::Unread(log)))
         };

@@ -8,6 +8,8 @@ mod snapshots;
 
 use std::{io::Cursor, num::NonZeroU32, time::Duration};
 
+use jiff::tz::TimeZone;
+use secbeat_logs::FormatChoice;
 use secbeat_orchestrator_core::{
     analyzers::{DetectConfig, threshold::Threshold},
     ledger::LedgerConfig,
@@ -40,19 +42,12 @@ fn try_replay(
     logs: Vec<(String, Input)>,
     detect: &DetectConfig,
     format: Format,
-    lines: &FormatChoice,
-    zone: &TimeZone,
+    read: &ReadAs,
 ) -> Result<(String, Summary), ReplayError> {
     let mut trials = [Trial::new(detect.clone(), LedgerConfig::default())];
     let mut output = Output::new(Vec::new(), format);
-    let reading = Replay::of(
-        logs,
-        lines,
-        zone,
-        detect.reads_user_agents(),
-        ProgressBar::hidden(),
-    )?
-    .run(&mut trials, |_, record| output.write(&record))?;
+    let reading = Replay::of(logs, read, detect.reads_user_agents(), ProgressBar::hidden())?
+        .run(&mut trials, |_, record| output.write(&record))?;
     let [trial] = trials;
     let verdicts = trial.finish();
     Ok((
@@ -62,7 +57,7 @@ fn try_replay(
 }
 
 fn replay(logs: &[&[u8]], detect: &DetectConfig, format: Format) -> (String, Summary) {
-    try_replay(inputs(logs), detect, format, &FormatChoice::Auto, &TimeZone::UTC).unwrap()
+    try_replay(inputs(logs), detect, format, &ReadAs::default()).unwrap()
 }
 
 /// So many lines, all of them requests.
@@ -222,7 +217,11 @@ fn every_log_is_replayed_in_the_format_that_it_has() {
     let haproxy = "203.0.113.8:1 [04/Sep/2023:17:19:51.127] f b/s 1/0/0/3/4 404 7 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"\n";
     let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
     let logs = inputs(&[caddy.as_bytes(), haproxy.repeat(3).as_bytes()]);
-    let (found, summary) = try_replay(logs, &errors(3), Format::Json, &FormatChoice::Auto, &berlin).unwrap();
+    let read = ReadAs {
+        time_zone: berlin,
+        ..ReadAs::default()
+    };
+    let (found, summary) = try_replay(logs, &errors(3), Format::Json, &read).unwrap();
     assert_eq!(
         found,
         "{\"at\":\"2023-09-04T15:19:51.127Z\",\"target\":\"203.0.113.8/32\",\"rule\":\"error-flood\",\"count\":3,\
@@ -236,9 +235,13 @@ fn every_log_is_replayed_in_the_format_that_it_has() {
 #[test]
 fn a_log_of_no_known_format_is_refused_by_name() {
     let detect = DetectConfig::default();
-    let refused = |log: &[u8], lines: FormatChoice| {
+    let refused = |log: &[u8], format: FormatChoice| {
         let logs = inputs(&[PROBING, log]);
-        let refused = try_replay(logs, &detect, Format::Json, &lines, &TimeZone::UTC);
+        let read = ReadAs {
+            format,
+            ..ReadAs::default()
+        };
+        let refused = try_replay(logs, &detect, Format::Json, &read);
         refused.unwrap_err().to_string()
     };
     assert_eq!(
@@ -251,4 +254,31 @@ fn a_log_of_no_known_format_is_refused_by_name() {
     );
     let (_, summary) = replay(&[PROBING, b"", b"\n"], &detect, Format::Json);
     assert_eq!((summary.reading.parsed, summary.reading.rejected), (77, 1));
+}
+
+#[test]
+fn a_list_of_addresses_is_read_through_the_proxies_that_are_trusted() {
+    let line =
+        "203.0.113.66, 198.51.100.7, 10.0.0.5 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 1\n";
+    let own = "10.0.0.5 - - [10/Oct/2023:11:06:57 +0200] \"GET /health HTTP/1.1\" 404 1\n";
+    let log = [line.repeat(3), own.repeat(3)].concat();
+    let found = |trusted: &[&str]| {
+        let read = ReadAs {
+            trusted_proxies: trusted.iter().map(|proxy| proxy.parse().unwrap()).collect(),
+            ..ReadAs::default()
+        };
+        let logs = inputs(&[log.as_bytes()]);
+        let (found, summary) = try_replay(logs, &errors(3), Format::Json, &read).unwrap();
+        let target = |line: &str| line.split('"').nth(7).unwrap().to_owned();
+        (
+            found.lines().map(target).collect::<Vec<_>>(),
+            summary.reading.rejected,
+        )
+    };
+    assert_eq!(found(&[]), (vec!["10.0.0.5/32".to_owned()], 0));
+    assert_eq!(found(&["10.0.0.0/8"]), (vec!["198.51.100.7/32".to_owned()], 3));
+    assert_eq!(
+        found(&["10.0.0.0/8", "198.51.100.7"]),
+        (vec!["203.0.113.66/32".to_owned()], 3)
+    );
 }

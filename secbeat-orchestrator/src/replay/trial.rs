@@ -92,7 +92,7 @@ impl Trial {
         // As on the edges: of most good answers, nobody wants to know more.
         let is_told = self.asks || is_aborted(status) || status >= 400;
         let text = |bytes| match is_told {
-            true => String::from_utf8_lossy(bytes),
+            true => text_of(bytes),
             false => Cow::Borrowed(""),
         };
         let host = line.host.as_deref().map(text).unwrap_or_default();
@@ -172,4 +172,9 @@ impl Trial {
         };
         record
     }
+}
+
+/// As [`String::from_utf8_lossy`], which is slower for what is text, as most is.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

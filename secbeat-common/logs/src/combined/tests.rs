@@ -210,10 +210,12 @@ fn of_a_list_the_last_is_the_client_if_its_end_is_certain() {
         assert_eq!(client("combined", begin), expected, "{begin}");
     }
     let line = br#"203.0.113.66, 10.0.0.5 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404 1"#;
-    let parsed = parse(line).unwrap();
+    let mut parsed = parse(line).unwrap();
     assert_eq!(parsed.forwarded.as_deref(), Some(&b"203.0.113.66, 10.0.0.5"[..]));
-    let beyond = parsed.client_beyond(|address| address.to_string().starts_with("10."));
-    assert_eq!(beyond, Some("203.0.113.66".parse().unwrap()));
+    parsed
+        .see_through(|address| address.to_string().starts_with("10."))
+        .unwrap();
+    assert_eq!(parsed.client.to_string(), "203.0.113.66");
 }
 
 #[test]

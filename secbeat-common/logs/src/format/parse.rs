@@ -1,6 +1,6 @@
 //! Lines, in wrappers and without.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use super::{Format, Kind, Named};
 use crate::{
@@ -56,23 +56,56 @@ impl Format {
         in_wrappers: &mut bool,
     ) -> Result<LogLine<'a>, LogError> {
         let line = strip_padding(line);
-        if line.is_empty() {
-            return Err(LogError::Empty);
-        }
         let is_docker = wrap::begins_as_docker(line);
-        if is_docker && let Some(parsed) = self.parse_wrapped(line, wrappers, doubt, in_wrappers) {
-            return parsed;
-        }
+        // In one place from here to where it is returned: it is too large to be moved at each step.
+        let mut parsed = match is_docker {
+            false => self.parse_plain(line, doubt),
+            true => self.parse_docker(line, wrappers, doubt, in_wrappers),
+        };
         // What is understood as it is has no wrapper, whatever it looks like, unless a list seems to begin with one.
-        match self.parse_plain(line, doubt) {
-            Ok(list) if list.forwarded.is_some() && self.may_begin_with_list() => {
-                self.check_list(list, line, wrappers, doubt, in_wrappers)
-            }
-            Err(error) if !is_docker => self
+        let may_be_in_wrapper = match &parsed {
+            Ok(line) => line.forwarded.is_some() && self.may_begin_with_list(),
+            Err(_) => !is_docker,
+        };
+        if may_be_in_wrapper {
+            self.look_for_wrapper(&mut parsed, line, wrappers, doubt, in_wrappers);
+        }
+        parsed
+    }
+
+    /// Parses a line that begins as Docker's do.
+    #[cold]
+    fn parse_docker<'a>(
+        &self,
+        line: &'a [u8],
+        wrappers: usize,
+        doubt: Doubt,
+        in_wrappers: &mut bool,
+    ) -> Result<LogLine<'a>, LogError> {
+        self.parse_wrapped(line, wrappers, doubt, in_wrappers)
+            .unwrap_or_else(|| self.parse_plain(line, doubt))
+    }
+
+    /// Looks again at a line that is not understood as it is, or that is a list whose first entry may be a wrapper.
+    #[cold]
+    fn look_for_wrapper<'a>(
+        &self,
+        parsed: &mut Result<LogLine<'a>, LogError>,
+        line: &'a [u8],
+        wrappers: usize,
+        doubt: Doubt,
+        in_wrappers: &mut bool,
+    ) {
+        if line.is_empty() {
+            *parsed = Err(LogError::Empty);
+            return;
+        }
+        *parsed = match mem::replace(parsed, Err(LogError::Empty)) {
+            Ok(list) => self.check_list(list, line, wrappers, doubt, in_wrappers),
+            Err(error) => self
                 .parse_wrapped(line, wrappers, doubt, in_wrappers)
                 .unwrap_or(Err(error)),
-            parsed => parsed,
-        }
+        };
     }
 
     /// Parses a line in a wrapper; `None` if it is in none.
@@ -154,6 +187,9 @@ impl Format {
     #[inline]
     fn parse_plain<'a>(&self, line: &'a [u8], doubt: Doubt) -> Result<LogLine<'a>, LogError> {
         let zone = &self.zone;
+        if let Kind::Named(Named::Combined) = self.kind {
+            return combined::parse(line, zone, doubt);
+        }
         if let Some(table) = self.table() {
             return json::parse(line, table, zone);
         }

@@ -1,5 +1,7 @@
 //! Key paths of JSON objects, as a tree that a scan walks down.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 /// What the value of a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -25,9 +27,21 @@ pub(super) const MAX_SEGMENTS: usize = 6;
 /// Longest name of a key that can be found, in bytes. A name is never longer than what a config states.
 pub(super) const MAX_NAME: usize = 256;
 
+/// Tells trees of keys apart: no two ever have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TreeId(u64);
+
+impl TreeId {
+    fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(1 + LAST.fetch_add(1, Relaxed))
+    }
+}
+
 /// Keys of an object and of the objects in it.
 #[derive(Debug)]
 pub(crate) struct Tree {
+    pub(super) id: TreeId,
     /// The first is the object of the line.
     nodes: Vec<Node>,
 }
@@ -62,6 +76,7 @@ impl Tree {
     /// have dots itself, so that `a.b` is the key `b` of the object `a` or the key `a.b`.
     pub(crate) fn new<'p>(paths: impl IntoIterator<Item = (Role, &'p str)>) -> Self {
         let mut tree = Self {
+            id: TreeId::new(),
             nodes: vec![Node::new()],
         };
         let mut ranks = [0_u8; ROLES];

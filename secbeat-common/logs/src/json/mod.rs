@@ -4,6 +4,7 @@
 
 pub(crate) mod key_map;
 pub(crate) mod keys;
+mod order;
 mod scan;
 pub(crate) mod tables;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use memchr::memmem;
 
 use self::{
     keys::{Role, Tree},
+    order::Order,
     scan::{Asked, NotJson, Scan},
 };
 use super::{LogError, LogLine, time::Zone};
@@ -76,7 +78,7 @@ impl Table {
 pub(super) fn parse<'a>(line: &'a [u8], table: &Table, zone: &Zone) -> Result<LogLine<'a>, LogError> {
     let mut scan = Scan::default();
     let object = table.begin(line, &mut scan, zone);
-    scan.feed(object, table.asked(zone))?;
+    Order::of(table.keys.id, |order| scan.feed(object, table.asked(zone), order))?;
     finish(&mut scan, table)
 }
 
@@ -97,7 +99,8 @@ impl LongObject {
     pub(super) fn begin(head: &[u8], table: &Table, zone: &Zone) -> Self {
         let mut scan = Scan::default();
         let object = table.begin(head, &mut scan, zone);
-        Self(scan.feed(object, table.asked(zone)).map(|()| scan.into_owned()))
+        let fed = scan.feed(object, table.asked(zone), &mut Order::default());
+        Self(fed.map(|()| scan.into_owned()))
     }
 
     /// Reads the next piece, unless so much was read that nothing more is looked for.
@@ -107,7 +110,8 @@ impl LongObject {
             return;
         }
         let mut next: Scan<'_> = mem::take(scan);
-        self.0 = next.feed(piece, table.asked(zone)).map(|()| next.into_owned());
+        let fed = next.feed(piece, table.asked(zone), &mut Order::default());
+        self.0 = fed.map(|()| next.into_owned());
     }
 
     /// Whether it is an object as far as it was read.
@@ -134,12 +138,22 @@ pub(super) fn check(line: &[u8]) {
         let mut scan = Scan::default();
         for piece in line.chunks(length) {
             let mut next: Scan<'_> = scan;
-            next.feed(piece, asked)?;
+            next.feed(piece, asked, &mut Order::default())?;
             scan = next.into_owned();
         }
         Ok::<_, NotJson>((scan.is_whole(), scan.values))
     };
     let whole = read(line.len().max(1));
+    let mut order = Order::default();
+    for _ in 0..2 {
+        let mut scan = Scan::default();
+        let fed = scan.feed(line, asked, &mut order);
+        assert_eq!(
+            fed.map(|()| (scan.is_whole(), scan.values)),
+            whole,
+            "with its keys known"
+        );
+    }
     for length in [1, 3, 20] {
         assert_eq!(read(length), whole, "in pieces of {length}");
     }

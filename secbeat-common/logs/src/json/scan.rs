@@ -7,6 +7,7 @@ use std::{borrow::Cow, mem};
 
 use super::{
     keys::{Place, Role, Tree},
+    order::Order,
     text::{End, find_end, unescape},
     values::Values,
 };
@@ -70,6 +71,8 @@ pub(super) struct Scan<'a> {
     carried: Vec<u8>,
     /// The last byte was a backslash that escapes the next one.
     after_backslash: bool,
+    /// Keys read so far, but for those in what is passed over.
+    nth: usize,
     /// Bytes before this piece.
     before: u64,
     pub(super) values: Values<'a>,
@@ -93,6 +96,7 @@ impl<'a> Scan<'a> {
             skipped: self.skipped,
             carried: self.carried,
             after_backslash: self.after_backslash,
+            nth: self.nth,
             before: self.before,
             values: self.values.into_owned(),
         }
@@ -122,8 +126,13 @@ impl<'a> Scan<'a> {
     ///
     /// When the line is no JSON object, as far as that was looked at.
     #[inline]
-    pub(super) fn feed(&mut self, piece: &'a [u8], asked: Asked<'_>) -> Result<(), NotJson> {
-        match self.feed_from(piece, asked) {
+    pub(super) fn feed(
+        &mut self,
+        piece: &'a [u8],
+        asked: Asked<'_>,
+        order: &mut Order,
+    ) -> Result<(), NotJson> {
+        match self.feed_from(piece, asked, order) {
             Ok(()) => {
                 self.before += piece.len() as u64;
                 Ok(())
@@ -135,7 +144,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn feed_from(&mut self, piece: &'a [u8], asked: Asked<'_>) -> Result<(), (usize, &'static str)> {
+    fn feed_from(
+        &mut self,
+        piece: &'a [u8],
+        asked: Asked<'_>,
+        order: &mut Order,
+    ) -> Result<(), (usize, &'static str)> {
         let mut at = self.go_on(piece, asked);
         while let Some(&byte) = piece.get(at) {
             if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && self.state != State::InSkipped {
@@ -143,7 +157,7 @@ impl<'a> Scan<'a> {
                 continue;
             }
             at = match (self.state, byte) {
-                (State::Key | State::FirstKey, b'"') => self.members(piece, at, asked),
+                (State::Key | State::FirstKey, b'"') => self.members(piece, at, asked, order),
                 (State::Colon, b':') => {
                     self.state = State::Value;
                     at + 1
@@ -212,30 +226,48 @@ impl<'a> Scan<'a> {
     /// Reads members whose keys and values are strings without space between them, as most of a server's are, from the quote
     /// at `at` on. Returns where something else comes.
     #[inline]
-    fn members(&mut self, piece: &'a [u8], mut at: usize, asked: Asked<'_>) -> usize {
+    fn members(&mut self, piece: &'a [u8], mut at: usize, asked: Asked<'_>, order: &mut Order) -> usize {
         loop {
-            let (end, escaped) = match find_end(piece, at + 1) {
-                End::At(end, escaped) => (end, escaped),
-                beyond @ End::Beyond { .. } => return self.carry(State::InKey, piece, at + 1, beyond, asked),
+            let node = self.objects[self.depth];
+            let (key, value) = match order.recognize(self.nth, node, &piece[at + 1..]) {
+                Some((key, read)) => (key, at + 1 + read),
+                None => {
+                    let (end, escaped) = match find_end(piece, at + 1) {
+                        End::At(end, escaped) => (end, escaped),
+                        beyond @ End::Beyond { .. } => {
+                            return self.carry(State::InKey, piece, at + 1, beyond, asked);
+                        }
+                    };
+                    let name = &piece[at + 1..end];
+                    let key = find_key(asked, node, name, escaped);
+                    if !escaped {
+                        order.note(self.nth, node, name, key);
+                    }
+                    if piece.get(end + 1) != Some(&b':') {
+                        self.named(key);
+                        return end + 1;
+                    }
+                    (key, end + 2)
+                }
             };
-            self.name(&piece[at + 1..end], escaped, asked);
-            if piece.get(end + 1) != Some(&b':') {
-                return end + 1;
+            self.named(key);
+            if piece.get(value) != Some(&b'"') {
+                self.state = State::Value;
+                return value;
             }
-            self.state = State::Value;
-            at = end + 2;
-            if piece.get(at) != Some(&b'"') {
+            let (end, escaped) = match find_end(piece, value + 1) {
+                End::At(end, escaped) => (end, escaped),
+                End::Beyond { .. } => return self.whole_string(piece, value, asked),
+            };
+            if let Some(key) = key {
+                self.string(key, &piece[value + 1..end], escaped, asked);
+            }
+            at = end + 1;
+            if piece.get(at..at + 2) != Some(b",\"") {
+                self.after_value();
                 return at;
             }
-            at = self.whole_string(piece, at, asked);
-            if self.state != State::AfterValue || piece.get(at) != Some(&b',') {
-                return at;
-            }
-            self.state = State::Key;
             at += 1;
-            if piece.get(at) != Some(&b'"') {
-                return at;
-            }
         }
     }
 
@@ -276,7 +308,10 @@ impl<'a> Scan<'a> {
         }
         let text = mem::take(&mut self.carried);
         match (state, self.key) {
-            (State::InKey, _) => self.name(&text, true, asked),
+            (State::InKey, _) => {
+                let node = self.objects[self.depth];
+                self.named(find_key(asked, node, &text, true));
+            }
             (State::InString, Some(key)) => {
                 let text: Cow<'a, [u8]> = Cow::Owned(unescape(&text).into_owned());
                 for (role, rank) in &asked.keys.entry(key).roles {
@@ -322,15 +357,11 @@ impl<'a> Scan<'a> {
         self.carried.extend_from_slice(text);
     }
 
-    /// The name of a key has ended.
+    /// The name of a key has ended, and this is the key if it is asked for.
     #[inline]
-    fn name(&mut self, name: &[u8], escaped: bool, asked: Asked<'_>) {
-        let node = self.objects[self.depth];
-        self.key = if escaped {
-            asked.keys.find(node, &unescape(name))
-        } else {
-            asked.keys.find(node, name)
-        };
+    fn named(&mut self, key: Option<Place>) {
+        self.nth += 1;
+        self.key = key;
         self.state = State::Colon;
     }
 
@@ -435,6 +466,15 @@ impl<'a> Scan<'a> {
             }
         }
         self.after_value();
+    }
+}
+
+/// The key of that name in an object.
+#[inline]
+fn find_key(asked: Asked<'_>, node: u16, name: &[u8], escaped: bool) -> Option<Place> {
+    match escaped {
+        true => asked.keys.find(node, &unescape(name)),
+        false => asked.keys.find(node, name),
     }
 }
 

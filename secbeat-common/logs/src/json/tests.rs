@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     Asked, Scan, Table,
     keys::Role::{Client, Path, Status, Time},
+    order::Order,
     scan::NotJson,
     values::{MAX_VALUE, Values},
 };
@@ -37,7 +38,7 @@ fn scan(line: &[u8], length: usize) -> Result<Values<'static>, NotJson> {
     let mut scan = Scan::default();
     for piece in line.chunks(length.max(1)) {
         let mut next: Scan<'_> = scan;
-        next.feed(piece, asked)?;
+        next.feed(piece, asked, &mut Order::default())?;
         scan = next.into_owned();
     }
     if scan.is_whole() {
@@ -190,6 +191,28 @@ proptest! {
             prop_assert_eq!(text, expected_text(&json, role), "{:?} of {}", role, line);
         }
         prop_assert_eq!(scan(line.as_bytes(), length), Ok(values), "{} in pieces of {}", line, length);
+    }
+
+    #[test]
+    fn the_order_of_keys_in_lines_before_changes_nothing(
+        lines in prop::collection::vec((json(), prop::sample::select(vec!["", " "]), 0..3usize), 1..6),
+    ) {
+        let table = table();
+        let asked = Asked {
+            keys: &table.keys,
+            zone: &Zone::UTC,
+        };
+        let mut order = Order::default();
+        for (json, space, again) in lines {
+            let mut line = String::new();
+            json.write(space, &mut line);
+            for _ in 0..=again {
+                let mut scan = Scan::default();
+                let fed = scan.feed(line.as_bytes(), asked, &mut order);
+                prop_assert!(fed.is_ok(), "{}: {:?}", line, fed);
+                prop_assert_eq!(Ok(scan.values), whole(line.as_bytes()), "{}", line);
+            }
+        }
     }
 
     #[test]

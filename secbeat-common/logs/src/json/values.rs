@@ -139,9 +139,16 @@ impl<'a> Values<'a> {
                 .map_or_else(Default::default, split_owned),
             (method, path) => (method.unwrap_or_default(), path.unwrap_or_default()),
         };
+        let (address, forwarded) = match address::parse_v4(&client) {
+            Some(alone) => (alone.into(), None),
+            None => (
+                address::parse_last(&client).ok_or(LogError::Client)?,
+                address::is_list(&client).then_some(client),
+            ),
+        };
         Ok(LogLine {
-            client: address::parse_last(&client).ok_or(LogError::Client)?,
-            forwarded: address::is_list(&client).then_some(client),
+            client: address,
+            forwarded,
             at_ms,
             method,
             path,

@@ -1,11 +1,11 @@
 //! Logs that were read wrong once: who is blamed for each line.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use jiff::tz::TimeZone;
 
 use super::{Format, named, understood};
-use crate::Detection;
+use crate::{Detection, LogError};
 
 const TIME: &str = "[21/Nov/2026:11:06:56 +0100]";
 const REQUEST: &str = r#""GET /x HTTP/1.1" 404 12 "-" "curl""#;
@@ -95,11 +95,20 @@ fn of_a_forwarded_list_the_last_is_blamed() {
 
 #[test]
 fn a_trusted_proxy_at_the_end_of_a_list_is_seen_through() {
-    let line = line("203.0.113.66, 10.0.0.5 - -");
+    let (line, line_of_proxy) = (line("203.0.113.66, 10.0.0.5 - -"), line("10.0.0.5 - -"));
     let parsed = Format::COMBINED.parse(line.as_bytes()).unwrap();
     assert_eq!(parsed.client.to_string(), "10.0.0.5");
-    let beyond = parsed.client_beyond(|address| address.to_string().starts_with("10."));
-    assert_eq!(beyond.unwrap().to_string(), "203.0.113.66");
+    let through = |trusted: &[&str]| {
+        let mut line = parsed.clone();
+        line.see_through(|address| trusted.contains(&&*address.to_string()))?;
+        Ok(line.client.to_string())
+    };
+    assert_eq!(through(&["10.0.0.5"]), Ok("203.0.113.66".to_owned()));
+    assert_eq!(through(&[]), Ok("10.0.0.5".to_owned()));
+    assert_eq!(through(&["10.0.0.5", "203.0.113.66"]), Err(LogError::NoClient));
+    let mut alone = Format::COMBINED.parse(line_of_proxy.as_bytes()).unwrap();
+    let is_proxy = |address: IpAddr| address.to_string() == "10.0.0.5";
+    assert_eq!(alone.see_through(is_proxy), Err(LogError::Proxy));
 }
 
 #[test]

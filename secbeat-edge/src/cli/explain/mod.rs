@@ -10,11 +10,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
+use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{cli::Output, compressed::decompressed};
 use secbeat_logs::{Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
 use serde::Serialize;
 
 use self::suggest::Server;
+use crate::sources::client_address::TrustedProxies;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,6 +27,10 @@ pub struct Args {
     /// Time zone of times that are logged without one, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
     time_zone: TimeZone,
+    /// Network of a proxy whose lists of addresses are believed, as in the edge's trusted_proxies; can be repeated. Without it,
+    /// the last address of a list is the client.
+    #[arg(long = "trusted-proxy", value_name = "NETWORK")]
+    trusted_proxies: Vec<Prefix>,
     /// Output format; JSON has an object per line.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -156,6 +162,7 @@ fn explain_as(
         writeln!(output, "read as {formats}")?;
     }
     let mut formats = formats.clone().with_time_zone(&args.time_zone);
+    let trusted: TrustedProxies = args.trusted_proxies.iter().copied().collect();
     let mut lines = Lines::new(input);
     let mut open = OpenLines::default();
     while let Some(piece) = lines.next_piece()? {
@@ -163,6 +170,10 @@ fn explain_as(
             continue;
         };
         formats.doubt_if_called_for(&parsed);
+        let parsed = parsed.and_then(|mut line| {
+            line.see_through(|address| trusted.contains(address))?;
+            Ok(line)
+        });
         summary.lines += 1;
         summary.understood += u64::from(parsed.is_ok());
         match args.output {
@@ -279,11 +290,38 @@ mod tests {
     }
 
     fn explained(arguments: &[&str]) -> String {
+        explained_of(LOG, arguments)
+    }
+
+    fn explained_of(log: &str, arguments: &[&str]) -> String {
         let arguments = ["explain"].iter().chain(arguments).chain(&["-"]);
         let Parser { args } = clap::Parser::parse_from(arguments);
         let mut output = Vec::new();
-        explain(&args, LOG.as_bytes(), &mut output).unwrap();
+        explain(&args, log.as_bytes(), &mut output).unwrap();
         String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn lists_are_read_through_the_proxies_that_are_named() {
+        let log = "203.0.113.66, 10.0.0.5 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 1\n";
+        for (arguments, expected) in [
+            (&["-fcombined"][..], "  10.0.0.5  2023"),
+            (
+                &["-fcombined", "--trusted-proxy=10.0.0.0/8"],
+                "  203.0.113.66  2023",
+            ),
+            (
+                &[
+                    "-fcombined",
+                    "--trusted-proxy=10.0.0.0/8",
+                    "--trusted-proxy=203.0.113.66",
+                ],
+                "not understood: the list names no client",
+            ),
+        ] {
+            let shown = explained_of(log, arguments);
+            assert!(shown.contains(expected), "{shown}");
+        }
     }
 
     #[test]

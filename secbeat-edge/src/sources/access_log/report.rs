@@ -60,10 +60,6 @@ pub(in crate::sources) enum Taken {
     NotUnderstood(Box<dyn Display>),
 }
 
-/// Of a list of addresses that a header named.
-const NO_CLIENT: &str =
-    "the list names no client: from the right, all are trusted proxies up to what is no address";
-
 /// Lines of an access log, which are answers to clients.
 pub(super) struct Answers {
     pub(super) formats: Formats,
@@ -95,14 +91,13 @@ impl Reading for Answers {
         if oldest_ms.is_some_and(|oldest_ms| at_ms < oldest_ms) {
             return Ok(Taken::TooOld);
         }
-        if line.forwarded.is_some() && self.learned_from == LearnedFrom::Header {
-            match line.client_beyond(|address| self.trusted.contains(address)) {
-                Some(client) => line.client = client,
-                None => return Ok(Taken::NotUnderstood(Box::new(NO_CLIENT))),
-            }
+        if self.learned_from != LearnedFrom::Header {
+            line.forwarded = None;
         }
-        if self.trusted.contains(line.client) {
-            return Ok(Taken::Unattributed);
+        match line.see_through(|address| self.trusted.contains(address)) {
+            Ok(()) => {}
+            Err(LogError::Proxy) => return Ok(Taken::Unattributed),
+            Err(error) => return Ok(Taken::NotUnderstood(Box::new(error))),
         }
         self.report(&line)?;
         Ok(if line.unreadable {

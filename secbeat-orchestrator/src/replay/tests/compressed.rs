@@ -59,8 +59,7 @@ fn a_file_is_read_like_a_stream() {
         let (input, len) = Input::at(&path).unwrap();
         assert_eq!(len, Some(bytes.len() as u64));
         let logs = vec![(name.to_owned(), input)];
-        let auto = &FormatChoice::Auto;
-        let found = try_replay(logs, &errors(3), Format::Json, auto, &TimeZone::UTC);
+        let found = try_replay(logs, &errors(3), Format::Json, &ReadAs::default());
         assert!(found.unwrap() == expected, "{name}");
     }
 }
@@ -70,7 +69,7 @@ fn a_damaged_file_is_an_error() {
     let refused = |log: &[u8]| {
         let logs = inputs(&[log]);
         let detect = DetectConfig::default();
-        let error = try_replay(logs, &detect, Format::Json, &FormatChoice::Auto, &TimeZone::UTC).unwrap_err();
+        let error = try_replay(logs, &detect, Format::Json, &ReadAs::default()).unwrap_err();
         assert_eq!(error.to_string(), "reading log-0");
         std::error::Error::source(&error).unwrap().to_string()
     };

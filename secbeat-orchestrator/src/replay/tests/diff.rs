@@ -6,19 +6,13 @@ use super::{super::diff::DiffSummary, *};
 fn compared(logs: &[&[u8]], before: &DetectConfig, after: &DetectConfig) -> (Diff, DiffSummary) {
     let mut trials = [before, after].map(|detect| Trial::new(detect.clone(), LedgerConfig::default()));
     let mut found = [Vec::new(), Vec::new()];
-    let reading = Replay::of(
-        inputs(logs),
-        &FormatChoice::Auto,
-        &TimeZone::UTC,
-        false,
-        ProgressBar::hidden(),
-    )
-    .unwrap()
-    .run(&mut trials, |n, record| {
-        found[n].push(record);
-        Ok(())
-    })
-    .unwrap();
+    let reading = Replay::of(inputs(logs), &ReadAs::default(), false, ProgressBar::hidden())
+        .unwrap()
+        .run(&mut trials, |n, record| {
+            found[n].push(record);
+            Ok(())
+        })
+        .unwrap();
     let [before, after] = found;
     let diff = Diff::of(before, after);
     let summary = diff.summary(reading, trials.map(Trial::finish));
