@@ -59,7 +59,7 @@ impl Shared {
     fn send(&self, count: u32) -> [Duration; 2] {
         let (barrier, frame) = (Barrier::new(2), &self.subject.frame);
         let send_on = |lane: &Lane| {
-            cpus::move_to(lane.cpu);
+            cpus::stay_on(&[lane.cpu]);
             barrier.wait();
             lane.track.send(lane.track.repeating(), frame, count)
         };

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     interrupt::install();
     let cpus = cpus::allowed();
     cpus::settle_down();
-    let mut rows = contenders(&cpus);
+    let mut rows = contenders(cpus);
     if let Some(at) = arguments.iter().position(|argument| argument == "--only") {
         let text = arguments
             .get(at + 1)
