@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
 use secbeat_daemon::protect::Protected;
 use secbeat_edge_core::{BootTime, FilterMode};
+use tokio::sync::watch;
 
 use crate::{
     config::Enforcement,
@@ -32,6 +33,7 @@ pub(crate) struct L7Bans {
     doubles_kernel: bool,
     observing: AtomicBool,
     observed: AtomicU64,
+    changes: watch::Sender<()>,
 }
 
 /// When each ban ends, and where it is enforced.
@@ -51,6 +53,7 @@ impl L7Bans {
             doubles_kernel: enforcement.at_l7(),
             observing: AtomicBool::new(mode == FilterMode::Observe),
             observed: AtomicU64::default(),
+            changes: watch::Sender::default(),
         }
     }
 
@@ -66,6 +69,7 @@ impl L7Bans {
     /// Refuses banned clients, or only counts them, from the next request on.
     pub(crate) fn set_mode(&self, mode: FilterMode) {
         self.observing.store(mode == FilterMode::Observe, Relaxed);
+        self.changes.send_replace(());
     }
 
     /// Requests that would have been refused.
@@ -82,6 +86,8 @@ impl L7Bans {
         } else {
             bans.nets.insert(target, (ends, layer));
         }
+        drop(bans);
+        self.changes.send_replace(());
     }
 
     /// Lifts the ban of `target`.
@@ -140,6 +146,14 @@ impl Gate for L7Bans {
             return Admission::Served;
         }
         admission
+    }
+
+    fn refuses(&self, client: Client) -> bool {
+        self.mode() == FilterMode::Enforce && self.admission_at(client, boot_now) != Admission::Served
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 }
 

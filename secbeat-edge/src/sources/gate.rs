@@ -1,12 +1,38 @@
 //! What becomes of a request, asked before it is served.
 
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
 use super::client_address::Client;
 
 /// Knows who is banned.
 pub(crate) trait Gate: Send + Sync {
     /// Asked on every request, of every connection.
     fn admission(&self, client: Client) -> Admission;
+
+    /// Whether a request would be refused now. Nothing is counted.
+    fn refuses(&self, client: Client) -> bool;
+
+    /// Told whenever somebody may be refused who was not before.
+    fn changes(&self) -> watch::Receiver<()>;
 }
+
+/// Completes once `client` is refused.
+pub(crate) async fn until_refused(gate: Arc<dyn Gate>, client: Client) {
+    let mut changes = gate.changes();
+    while !gate.refuses(client) {
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        // Many bans at once are looked at together.
+        tokio::time::sleep(LOOK).await;
+        changes.mark_unchanged();
+    }
+}
+
+/// How long a stream of a banned client may go on.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use super::{
     ProxyStats,
     download::Download,
     headers::{
-        Refusal, Trailers, ask_for_upgrade, for_http1, for_http2, strip_hop_by_hop, to_upstream,
-        wanted_upgrade,
+        Coding, Refusal, Trailers, ask_for_upgrade, coding, for_http1, for_http2, strip_hop_by_hop,
+        to_upstream, wanted_upgrade,
     },
     silence::BodyError,
     site::Site,
@@ -76,7 +76,8 @@ pub(super) async fn forward(
 ) -> Result<Response<Download>, Failure> {
     let protocol = wanted_upgrade(&head, &body);
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
-    let trailers = to_upstream(&mut head, &host, &visit.forwarded()).map_err(Failure::Refused)?;
+    let trailers =
+        to_upstream(&mut head, &host, &visit.forwarded(), &site.config.headers).map_err(Failure::Refused)?;
     let mut body = ClientBody::new(body, site.config.idle_timeout);
     let mut way = Way {
         site,
@@ -221,6 +222,15 @@ impl Way<'_> {
             return Outcome::Failed(Failure::Unreachable(error.into()));
         }
         let (mut head, body) = response.into_parts();
+        match coding(&head.headers) {
+            Coding::None => {}
+            // It alone says where the body ends (RFC 9112 §6.3).
+            Coding::Chunked => drop(head.headers.remove(header::CONTENT_LENGTH)),
+            Coding::Unknown => {
+                let error = "the upstream answers in an unknown transfer coding";
+                return Outcome::Failed(Failure::Unreachable(error.into()));
+            }
+        }
         strip_hop_by_hop(&mut head.headers);
         head.version = Version::HTTP_11;
         head.extensions.clear();
@@ -256,7 +266,7 @@ impl Failure {
         while let Some(error) = cause {
             match error.downcast_ref::<BodyError>() {
                 Some(BodyError::Stalled) => return Self::SlowClient,
-                Some(BodyError::Broken(_)) => return Self::BadBody,
+                Some(BodyError::Broken(_) | BodyError::Banned) => return Self::BadBody,
                 None => {}
             }
             if error

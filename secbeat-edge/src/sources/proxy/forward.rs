@@ -18,9 +18,9 @@ use secbeat_edge_core::ObservedResponse;
 use tokio::time::Instant;
 
 use super::{
-    super::client_address::{Client, ClientRule, ClientStats, Connection},
+    super::client_address::{Client, ClientRule, ClientStats, Connection, Unattributed},
     ProxyStats,
-    access_log::Entry,
+    access_log::{AccessLog, Entry},
     attempt::{Failure, forward},
     download::Download,
     headers::{Refusal, target_host},
@@ -32,6 +32,9 @@ use crate::{
     sources::gate::{Admission, Gate},
     telemetry::Recorder,
 };
+
+/// What a request is logged and reported as whose client has given it up, as nginx does.
+const GIVEN_UP: u16 = 499;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 
@@ -58,15 +61,13 @@ struct Asked {
 }
 
 impl Forwarder {
-    /// Answers one request of the connection `visit`.
-    pub(super) async fn answer(&self, visit: &Visit, request: Request<Incoming>) -> Response<AnswerBody> {
-        let pending = visit.pending();
-        let response = self.answered(visit, request).await;
-        pending.answered();
-        response
-    }
-
-    async fn answered(&self, visit: &Visit, request: Request<Incoming>) -> Response<AnswerBody> {
+    /// Answers one request of the connection `visit`. A client that gives up before is reported, too: this future is dropped then.
+    pub(super) async fn answer(
+        &self,
+        visit: &Arc<Visit>,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        let mut exchange = visit.begin();
         let (head, body) = request.into_parts();
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
@@ -84,7 +85,14 @@ impl Forwarder {
                 .and_then(|_| head.headers.get(header::REFERER).cloned()),
             since: Instant::now(),
         };
-        let mut upstream = site.no_upstream;
+        let version = asked.version;
+        let mut unanswered = Unanswered {
+            forwarder: self,
+            site: &site,
+            client,
+            upstream: site.no_upstream,
+            asked: Some(asked),
+        };
         let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
         let response = match admission {
             Admission::Served => {
@@ -92,25 +100,28 @@ impl Forwarder {
                     let host = target_host(&head).map_err(Failure::Refused)?;
                     let name = host.to_str().unwrap_or_default();
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
-                    upstream = to.index;
+                    unanswered.upstream = to.index;
                     forward(&site, to, &self.stats, visit, head, body, host).await
                 };
                 match answer.await {
                     Ok(response) => response.map(Either::Left),
-                    Err(failure) => self.explain(asked.version, &failure),
+                    Err(failure) => self.explain(version, &failure),
                 }
             }
             Admission::Refused | Admission::RefusedAsPeer => {
                 self.stats.denied.fetch_add(1, Relaxed);
-                last_words(asked.version, StatusCode::FORBIDDEN, "banned\n")
+                last_words(version, StatusCode::FORBIDDEN, "banned\n")
             }
         };
-        match client {
-            Ok(_) if admission == Admission::Refused => {}
-            Ok(_) => self.record(&asked, response.status(), upstream),
-            Err(reason) => self.clients.count(reason),
+        let status = response.status().as_u16();
+        let end = unanswered.end(status, admission != Admission::Refused);
+        exchange.answered();
+        let watched = client.ok().filter(|_| admission == Admission::Served);
+        if let Some(client) = watched.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+            visit.set_tunnels_client(client);
         }
-        logged(&site, asked, response)
+        let watched = watched.map(|client| (self.gate.clone(), client));
+        response.map(|body| Logged::new(body, end, exchange, watched))
     }
 
     fn explain(&self, version: Version, failure: &Failure) -> Own {
@@ -118,6 +129,9 @@ impl Forwarder {
         match failure {
             Failure::Refused(Refusal::Malformed) | Failure::BadBody => {
                 say(StatusCode::BAD_REQUEST, "bad request\n")
+            }
+            Failure::Refused(Refusal::Coding) => {
+                say(StatusCode::NOT_IMPLEMENTED, "unknown transfer coding\n")
             }
             Failure::Refused(Refusal::Connect) => say(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n"),
             Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
@@ -134,12 +148,12 @@ impl Forwarder {
         }
     }
 
-    fn record<'a>(&self, asked: &'a Asked, status: StatusCode, upstream: u16) {
+    fn record<'a>(&self, asked: &'a Asked, status: u16, upstream: u16) {
         let text = |value: &'a Option<HeaderValue>| match value {
             Some(value) => String::from_utf8_lossy(value.as_bytes()),
             None => Cow::default(),
         };
-        let (host, user_agent) = if self.recorder.keeps_text(status.as_u16()) {
+        let (host, user_agent) = if self.recorder.keeps_text(status) {
             (text(&asked.host), text(&asked.user_agent))
         } else {
             Default::default()
@@ -147,7 +161,7 @@ impl Forwarder {
         self.recorder.record(ObservedResponse {
             client: asked.client.address,
             at_ms: now_ms(),
-            status: status.as_u16(),
+            status,
             method: asked.method.as_str(),
             path: asked.uri.path(),
             host: asked
@@ -192,26 +206,56 @@ impl Forwarder {
 
 type Own = Response<Either<Download, Full<Bytes>>>;
 
-/// Has the end of `response` written to the access log, if there is one.
-fn logged(site: &Site, asked: Asked, response: Own) -> Response<AnswerBody> {
-    let status = response.status().as_u16();
-    let end = site.access_log.as_ref().map(|log| {
-        let entry = Entry {
-            client: asked.client.address,
+/// A request that is not answered yet. If it goes without an answer, its client has given it up.
+struct Unanswered<'a> {
+    forwarder: &'a Forwarder,
+    site: &'a Site,
+    client: Result<Client, Unattributed>,
+    /// The index in telemetry of who is to answer.
+    upstream: u16,
+    /// `None` once it is reported.
+    asked: Option<Asked>,
+}
+
+impl Unanswered<'_> {
+    /// Reports an answer, if it is to be reported. Returns what the access log, if there is one, is to be told at its end.
+    fn end(&mut self, status: u16, is_reported: bool) -> Option<(Arc<AccessLog>, Entry, Instant)> {
+        let asked = self.asked.take()?;
+        match self.client {
+            Ok(_) if !is_reported => {}
+            Ok(_) => self.forwarder.record(&asked, status, self.upstream),
+            Err(reason) => self.forwarder.clients.count(reason),
+        }
+        let log = self.site.access_log.clone()?;
+        let since = asked.since;
+        Some((log, asked.into_entry(status), since))
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some((log, entry, _)) = self.end(GIVEN_UP, true) {
+            log.write(entry);
+        }
+    }
+}
+
+impl Asked {
+    fn into_entry(self, status: u16) -> Entry {
+        Entry {
+            client: self.client.address,
             at_ms: now_ms(),
-            method: asked.method,
-            uri: asked.uri,
-            version: asked.version,
-            host: asked.host,
-            referer: asked.referer,
-            user_agent: asked.user_agent,
+            method: self.method,
+            uri: self.uri,
+            version: self.version,
+            host: self.host,
+            referer: self.referer,
+            user_agent: self.user_agent,
             status,
             bytes: 0,
-            took: asked.since.elapsed(),
-        };
-        (log.clone(), entry, asked.since)
-    });
-    response.map(|body| Logged::new(body, end))
+            took: self.since.elapsed(),
+        }
+    }
 }
 
 /// An answer of the proxy's own, after which an HTTP/1 connection closes.

@@ -7,8 +7,11 @@ use hyper::{
     http::{request, uri::Authority},
 };
 
+use super::config::HeaderRules;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -42,6 +45,26 @@ pub(super) enum Refusal {
     Malformed,
     /// 501
     Connect,
+    /// 501: a transfer coding beside `chunked`, or that twice.
+    Coding,
+}
+
+/// How a message is coded for its transfer (RFC 9112 §7), by its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    None,
+    Chunked,
+    /// Of any other kind. hyper takes off what it knows, and would pass on the rest as if it were the content.
+    Unknown,
+}
+
+pub(super) fn coding(headers: &HeaderMap) -> Coding {
+    let mut codings = list(headers, &header::TRANSFER_ENCODING).filter(|coding| !coding.is_empty());
+    match (codings.next(), codings.next()) {
+        (None, _) => Coding::None,
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+        _ => Coding::Unknown,
+    }
 }
 
 /// The host that a request is for: of the target in absolute form, else of its Host field (RFC 9112 §3.2).
@@ -117,16 +140,17 @@ pub(super) enum Scheme {
     Https,
 }
 
-/// Turns a client's head into one for a server, in whatever HTTP version. `host` is from [`target_host`]. Returns whether
-/// the client takes trailers.
+/// Turns a client's head into one for a server, in whatever HTTP version. `host` is from [`target_host`]; `rules` have the last
+/// word. Returns whether the client takes trailers.
 ///
 /// # Errors
 ///
-/// [`Refusal::Malformed`] when the target has no path.
+/// [`Refusal::Malformed`] when the target has no path, and [`Refusal::Coding`].
 pub(super) fn to_upstream(
     head: &mut request::Parts,
     host: &HeaderValue,
     forwarded: &Forwarded<'_>,
+    rules: &HeaderRules,
 ) -> Result<Trailers, Refusal> {
     if head.uri.authority().is_some() {
         head.uri = Uri::from(head.uri.path_and_query().ok_or(Refusal::Malformed)?.clone());
@@ -139,11 +163,15 @@ pub(super) fn to_upstream(
         _ => HeaderValue::from_static("1.1 secbeat"),
     };
     let headers = &mut head.headers;
+    if coding(headers) == Coding::Unknown {
+        return Err(Refusal::Coding);
+    }
     let trailers = match headers.get_all(header::TE).iter().any(accepts_trailers) {
         true => Trailers::Taken,
         false => Trailers::NotTaken,
     };
     strip_hop_by_hop(headers);
+    strip_claims(headers, forwarded.trusted);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -157,8 +185,56 @@ pub(super) fn to_upstream(
             headers.insert(name, value);
         }
     }
-    append(headers, &header::VIA, &via);
+    if !forwarded.trusted {
+        headers.insert(X_REAL_IP, forwarded.peer.clone());
+    }
+    if rules.via {
+        append(headers, &header::VIA, &via);
+    }
+    for name in &rules.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &rules.set {
+        headers.insert(name, value.clone());
+    }
     Ok(trailers)
+}
+
+/// Takes out what only a proxy may say: who a client is, and how it came. Of a trusted one it stays, but for the spellings with `_`,
+/// which servers may take for the same (RFC 3875 §4.1.18) and no proxy writes.
+fn strip_claims(headers: &mut HeaderMap, trusted: bool) {
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            is_claim(&name.replace('_', "-")) && !(trusted && !name.contains('_') && name != "proxy")
+        })
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
+    }
+}
+
+/// Whether a field says who a client is or how it came. `Proxy` becomes the variable `HTTP_PROXY` of a CGI program
+/// (CVE-2016-5385).
+fn is_claim(name: &str) -> bool {
+    name.starts_with("x-forwarded")
+        || matches!(
+            name,
+            "forwarded"
+                | "x-real-ip"
+                | "x-client-ip"
+                | "x-cluster-client-ip"
+                | "x-original-forwarded-for"
+                | "x-envoy-external-address"
+                | "true-client-ip"
+                | "client-ip"
+                | "cf-connecting-ip"
+                | "cf-connecting-ipv6"
+                | "fastly-client-ip"
+                | "proxy"
+        )
 }
 
 /// Whether a client takes trailers (RFC 9110 §10.1.4).

@@ -26,7 +26,10 @@ use tokio::{
 use tokio_rustls::TlsStream;
 
 use super::{
-    super::client_address::{Connection, proxied_client},
+    super::{
+        client_address::{Connection, proxied_client},
+        gate::until_refused,
+    },
     DRAIN,
     config::ListenerConfig,
     forward::Forwarder,
@@ -201,7 +204,15 @@ impl Open {
         drop(manner);
         self.converse(&visit, stream, h2c, header_timeout).await;
         if let Some(tunnel) = visit.take_tunnel() {
+            let gate = self.forwarder.gate.clone();
+            let banned = async {
+                match visit.tunnels_client() {
+                    Some(client) => until_refused(gate, client).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
+                () = banned => {}
                 ended = tunnel.run() => if let Err(error) = ended {
                     tracing::trace!(%error, "an upgraded connection ended badly");
                 },
@@ -260,8 +271,8 @@ impl Open {
         }
     }
 
-    /// Drives `serving` to its end; has it `finish` when the listener stops, or after `idle` without a request, where hyper
-    /// does not see to that.
+    /// Drives `serving` to its end; has it `finish` when the listener stops, or after `idle` in which no request and no
+    /// answer was under way, where hyper does not see to that.
     async fn drive<S, E>(
         &mut self,
         visit: &Visit,

@@ -1,6 +1,7 @@
-//! An answer's body that writes to the access log when it ends.
+//! An answer's body that writes to the access log when it ends, and ends early if its client is banned.
 
 use std::{
+    error::Error as StdError,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -10,13 +11,56 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::access_log::{AccessLog, Entry};
+use super::{
+    super::{
+        client_address::Client,
+        gate::{Gate, until_refused},
+    },
+    access_log::{AccessLog, Entry},
+    silence::BodyError,
+    visit::Exchange,
+};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A body, and what to log of its answer.
 pub(super) struct Logged<B> {
     body: B,
     end: Option<Box<End>>,
+    /// Ends with the body.
+    _exchange: Exchange,
+    watch: Watch,
+    /// Bytes of the body so far.
+    sent: u64,
 }
+
+/// Whether somebody looks for a ban of the client.
+enum Watch {
+    /// Of a client that is not known, or banned already.
+    No,
+    NotYet(Arc<dyn Gate>, Client),
+    Yes(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Watch {
+    /// Looks from now on, if there is whom to look for. Ready once the client is banned.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::NotYet(gate, client) = self {
+            *self = Self::Yes(Box::pin(until_refused(gate.clone(), *client)));
+        }
+        match self {
+            Self::Yes(refused) => {
+                ready!(refused.as_mut().poll(cx));
+                *self = Self::No;
+                Poll::Ready(())
+            }
+            Self::No | Self::NotYet(..) => Poll::Pending,
+        }
+    }
+}
+
+/// Bytes after which a body is a long one, although it never lets us wait.
+const LONG: u64 = 1024 * 1024;
 
 struct End {
     log: Arc<AccessLog>,
@@ -34,7 +78,13 @@ impl Drop for End {
 }
 
 impl<B> Logged<B> {
-    pub(super) fn new(body: B, end: Option<(Arc<AccessLog>, Entry, Instant)>) -> Self {
+    /// `watched` is whose ban ends the body, and who knows of bans.
+    pub(super) fn new(
+        body: B,
+        end: Option<(Arc<AccessLog>, Entry, Instant)>,
+        exchange: Exchange,
+        watched: Option<(Arc<dyn Gate>, Client)>,
+    ) -> Self {
         let end = end.map(|(log, entry, since)| {
             Box::new(End {
                 log,
@@ -42,27 +92,44 @@ impl<B> Logged<B> {
                 since,
             })
         });
-        Self { body, end }
+        Self {
+            body,
+            end,
+            _exchange: exchange,
+            watch: watched.map_or(Watch::No, |(gate, client)| Watch::NotYet(gate, client)),
+            sent: 0,
+        }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Logged<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Logged<B>
+where
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(end) = &mut self.end
-            && let Some(entry) = &mut end.entry
-            && let Some(Ok(frame)) = &frame
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if (polled.is_pending() || self.sent > LONG) && self.watch.poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(BodyError::Banned.into())));
+        }
+        let frame = ready!(polled);
+        if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            entry.bytes = entry.bytes.saturating_add(data.remaining() as u64);
+            self.sent = self.sent.saturating_add(data.remaining() as u64);
+            let sent = self.sent;
+            if let Some(end) = &mut self.end
+                && let Some(entry) = &mut end.entry
+            {
+                entry.bytes = sent;
+            }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(B::Error::into)))
     }
 
     fn is_end_stream(&self) -> bool {

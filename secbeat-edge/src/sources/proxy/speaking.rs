@@ -23,8 +23,6 @@ pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // A client that sends and hangs up at once is answered and reported like others.
-        .half_close(true)
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD);
     builder
@@ -49,7 +47,6 @@ pub(super) fn either(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .half_close(true)
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD);
     builder

@@ -1,7 +1,10 @@
 //! One client's connection, as its requests see it.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    super::client_address::{Connection, TrustedProxies},
+    super::client_address::{Client, Connection, TrustedProxies},
     headers::{Forwarded, Scheme},
     tunnel::Tunnel,
 };
@@ -26,10 +29,14 @@ pub(super) struct Visit {
     scheme: Scheme,
     trusted: bool,
     tunnel: Mutex<Option<Tunnel>>,
+    /// Whose tunnel it is, as far as that is known.
+    tunnels_client: Mutex<Option<Client>>,
     /// Requests in all.
     asked: AtomicU32,
     answered: AtomicU32,
     given_up: AtomicU32,
+    /// Those whose answers are over, too.
+    ended: AtomicU32,
     flooded: Notify,
 }
 
@@ -45,9 +52,11 @@ impl Visit {
             scheme,
             trusted: trusted.contains(last_hop),
             tunnel: Mutex::default(),
+            tunnels_client: Mutex::default(),
             asked: AtomicU32::new(0),
             answered: AtomicU32::new(0),
             given_up: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
             flooded: Notify::new(),
         }
     }
@@ -65,26 +74,34 @@ impl Visit {
         *self.tunnel.lock() = Some(tunnel);
     }
 
+    pub(super) fn set_tunnels_client(&self, client: Client) {
+        *self.tunnels_client.lock() = Some(client);
+    }
+
+    pub(super) fn tunnels_client(&self) -> Option<Client> {
+        *self.tunnels_client.lock()
+    }
+
     pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.lock().take()
     }
 
-    /// Counts a request from now on as given up, unless it is [answered](Pending::answered).
-    pub(super) fn pending(&self) -> Pending<'_> {
+    /// A request begins.
+    pub(super) fn begin(self: &Arc<Self>) -> Exchange {
         self.asked.fetch_add(1, Relaxed);
-        Pending(self)
+        Exchange {
+            visit: self.clone(),
+            answered: false,
+        }
     }
 
-    /// Completes when for all of `timeout` there was no request.
+    /// Completes when for all of `timeout` no request and no answer was under way.
     pub(super) async fn idle(&self, timeout: Duration) {
         loop {
-            let before = self.asked.load(Relaxed);
+            let asked = self.asked.load(Relaxed);
+            let is_quiet = self.ended.load(Relaxed) == asked;
             tokio::time::sleep(timeout).await;
-            let ended = self
-                .answered
-                .load(Relaxed)
-                .wrapping_add(self.given_up.load(Relaxed));
-            if self.asked.load(Relaxed) == before && ended == before {
+            if is_quiet && self.asked.load(Relaxed) == asked {
                 return;
             }
         }
@@ -96,21 +113,29 @@ impl Visit {
     }
 }
 
-/// A request without an answer.
-pub(super) struct Pending<'a>(&'a Visit);
+/// A request and its answer, until the last byte of that. Without an answer, the client has given it up.
+pub(super) struct Exchange {
+    visit: Arc<Visit>,
+    answered: bool,
+}
 
-impl Pending<'_> {
-    pub(super) fn answered(self) {
-        self.0.answered.fetch_add(1, Relaxed);
-        std::mem::forget(self);
+impl Exchange {
+    /// The answer begins.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+        self.visit.answered.fetch_add(1, Relaxed);
     }
 }
 
-impl Drop for Pending<'_> {
+impl Drop for Exchange {
     fn drop(&mut self) {
-        let given_up = self.0.given_up.fetch_add(1, Relaxed) + 1;
-        if given_up > GIVEN_UP && given_up - GIVEN_UP > self.0.answered.load(Relaxed) {
-            self.0.flooded.notify_one();
+        self.visit.ended.fetch_add(1, Relaxed);
+        if self.answered {
+            return;
+        }
+        let given_up = self.visit.given_up.fetch_add(1, Relaxed) + 1;
+        if given_up > GIVEN_UP && given_up - GIVEN_UP > self.visit.answered.load(Relaxed) {
+            self.visit.flooded.notify_one();
         }
     }
 }

@@ -18,7 +18,7 @@ use serde::{
 
 use super::{
     CertificateFiles, HealthConfig, HostPattern, ListenerConfig, NO_UPSTREAM, ProxyConfig, RouteConfig,
-    ServerUrl, UpstreamConfig,
+    ServerUrl, UpstreamConfig, headers::HeadersFile,
 };
 
 /// The table `[proxy]`.
@@ -57,6 +57,9 @@ pub(crate) struct ProxyFile {
     /// Reopened after it was moved away, and on SIGHUP. Default: none.
     #[schemars(with = "Option<schema::File>")]
     access_log: Option<PathBuf>,
+    /// Fields of requests to servers.
+    #[serde(default)]
+    headers: HeadersFile,
 }
 
 /// `upstream = "http://…"`, or `[[proxy.upstream]]`.
@@ -224,10 +227,10 @@ impl<'de> Deserialize<'de> for HostPattern {
 }
 
 /// Keys that contradict each other: which to name, and why.
-struct Contradiction(String, String);
+pub(super) struct Contradiction(String, String);
 
 impl Contradiction {
-    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self(key.into(), message.into())
     }
 }
@@ -295,6 +298,7 @@ impl ProxyFile {
             .unwrap_or(config.max_connections_per_source);
         config.workers = self.workers.unwrap_or(config.workers);
         config.access_log.clone_from(&self.access_log);
+        config.headers = self.headers.check()?;
         Ok(config)
     }
 

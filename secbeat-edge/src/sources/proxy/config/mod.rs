@@ -1,6 +1,7 @@
 //! What the proxy is told.
 
 mod file;
+mod headers;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -16,7 +17,7 @@ use std::{
 use secbeat_daemon::tls::CertificateFiles;
 
 pub(super) use self::url::Transport;
-pub(crate) use self::{file::ProxyFile, url::ServerUrl};
+pub(crate) use self::{file::ProxyFile, headers::HeaderRules, url::ServerUrl};
 
 /// Where the proxy listens, what it stands before, and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub struct ProxyConfig {
     pub workers: NonZeroUsize,
     /// Where every answer is logged, if anywhere.
     pub access_log: Option<PathBuf>,
+    pub headers: HeaderRules,
 }
 
 /// One address to listen on.
@@ -133,6 +135,7 @@ impl ProxyConfig {
             max_connections_per_source: const { NonZeroU32::new(1_000).unwrap() },
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             access_log: None,
+            headers: HeaderRules::default(),
         }
     }
 

@@ -176,3 +176,39 @@ fn values_that_cannot_be_are_named() {
         "`ftp://app.internal` is neither",
     );
 }
+
+#[test]
+fn fields_for_servers_are_read_and_those_of_the_proxy_refused() {
+    const ONE: &str = "[proxy]\nupstream = \"http://127.0.0.1:8000\"\n[proxy.headers]\n";
+    assert_eq!(
+        check(&ONE.replace("[proxy.headers]\n", "")).unwrap().headers,
+        HeaderRules::default()
+    );
+    let config = check(&format!(
+        "{ONE}set = {{ X-Forwarded-Port = \"443\" }}\nremove = [\"X-Debug\"]\nvia = true\n"
+    ))
+    .unwrap();
+    assert_eq!(
+        config.headers,
+        HeaderRules {
+            set: vec![("x-forwarded-port".parse().unwrap(), "443".parse().unwrap())],
+            remove: vec!["x-debug".parse().unwrap()],
+            via: true,
+        }
+    );
+    for (line, part) in [
+        (
+            "set = { Host = \"a\" }",
+            "proxy.headers.set.Host: `host` is the proxy's own",
+        ),
+        ("set = { \"a b\" = \"c\" }", "`a b` is no name of a header field"),
+        ("set = { a = \"b\\nc\" }", "the value has a control character"),
+        (
+            "remove = [\"x\", \"Content-Length\"]",
+            "proxy.headers.remove[1]: `content-length` is the proxy's own",
+        ),
+        ("add = {}", "unknown field `add`"),
+    ] {
+        refused(&format!("{ONE}{line}\n"), part);
+    }
+}

@@ -4,6 +4,12 @@ use hyper::Request;
 
 use super::*;
 
+const RULES: HeaderRules = HeaderRules {
+    set: Vec::new(),
+    remove: Vec::new(),
+    via: true,
+};
+
 fn head(target: &str, fields: &[(&str, &str)]) -> request::Parts {
     let request = Request::builder().uri(target);
     fields
@@ -23,7 +29,7 @@ fn forwarded(target: &str, fields: &[(&str, &str)]) -> request::Parts {
         scheme: Scheme::Http,
         trusted: false,
     };
-    let trailers = to_upstream(&mut head, &host, &forwarded).unwrap();
+    let trailers = to_upstream(&mut head, &host, &forwarded, &RULES).unwrap();
     let server = Authority::from_static("app:3000");
     for_http1(&mut head, &Empty::<Bytes>::new(), &host, trailers, &server);
     head
@@ -72,7 +78,8 @@ fn the_upstream_learns_who_asked() {
     assert_eq!(head.uri, "/a?b");
     for (name, value) in [
         ("host", "example.org"),
-        ("x-forwarded-for", "192.0.2.1, 192.0.2.2, 198.51.100.7"),
+        ("x-forwarded-for", "198.51.100.7"),
+        ("x-real-ip", "198.51.100.7"),
         ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "example.org"),
         ("via", "1.0 fred, 1.1 secbeat"),
@@ -146,7 +153,13 @@ fn an_http2_request_names_one_host_and_its_cookies_become_one_line() {
         scheme: Scheme::Https,
         trusted: false,
     };
-    to_upstream(&mut head, &HeaderValue::from_static("a.example"), &forwarded).unwrap();
+    to_upstream(
+        &mut head,
+        &HeaderValue::from_static("a.example"),
+        &forwarded,
+        &RULES,
+    )
+    .unwrap();
     let cookies: Vec<_> = head.headers.get_all("cookie").iter().collect();
     assert_eq!(cookies, ["a=1; b=2"]);
     assert_eq!(head.headers["via"], "2.0 secbeat");
@@ -170,7 +183,13 @@ fn a_trusted_proxy_knows_how_the_client_came_and_nobody_else() {
             scheme: Scheme::Http,
             trusted,
         };
-        to_upstream(&mut head, &HeaderValue::from_static("internal"), &forwarded).unwrap();
+        to_upstream(
+            &mut head,
+            &HeaderValue::from_static("internal"),
+            &forwarded,
+            &RULES,
+        )
+        .unwrap();
         let learned = ["x-forwarded-proto", "x-forwarded-host"].map(|name| &head.headers[name]);
         assert_eq!(learned, expected, "trusted: {trusted}");
     }
@@ -210,4 +229,90 @@ fn requests_without_one_good_host_are_refused() {
         target_host(&head("/", &[("host", "")])),
         Ok(HeaderValue::from_static(""))
     );
+}
+
+/// What a server gets of such a request.
+fn told(fields: &[(&str, &str)], trusted: bool, rules: &HeaderRules) -> HeaderMap {
+    let mut head = head("/", fields);
+    let forwarded = Forwarded {
+        peer: &HeaderValue::from_static("198.51.100.7"),
+        scheme: Scheme::Https,
+        trusted,
+    };
+    to_upstream(
+        &mut head,
+        &HeaderValue::from_static("a.example"),
+        &forwarded,
+        rules,
+    )
+    .unwrap();
+    head.headers
+}
+
+#[test]
+fn a_client_says_nothing_of_who_it_is_or_how_it_came() {
+    let forged = [
+        ("forwarded", "for=203.0.113.9"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-port", "22"),
+        ("x-forwarded-prefix", "/admin"),
+        ("x-forwarded-ssl", "on"),
+        ("x-real-ip", "203.0.113.9"),
+        ("true-client-ip", "203.0.113.9"),
+        ("cf-connecting-ip", "203.0.113.9"),
+        ("proxy", "http://203.0.113.9/"),
+        ("x_forwarded_for", "203.0.113.9"),
+        ("x_forwarded_proto", "ftp"),
+        ("x-forwarded_host", "evil.example"),
+        ("x_real_ip", "203.0.113.9"),
+        ("true_client_ip", "203.0.113.9"),
+    ];
+    let kept = [("user-agent", "curl"), ("x-request_id", "1")];
+    let sent = [&forged[..], &kept].concat();
+    let headers = told(&sent, false, &HeaderRules::default());
+    let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "user-agent",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "x-request_id",
+        ]
+    );
+    assert_eq!(headers["x-forwarded-for"], "198.51.100.7");
+    assert_eq!(headers["x-real-ip"], "198.51.100.7");
+    assert_eq!(headers["x-forwarded-proto"], "https");
+
+    let headers = told(&sent, true, &HeaderRules::default());
+    assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.7");
+    assert_eq!(headers["x-real-ip"], "203.0.113.9");
+    assert_eq!(headers["forwarded"], "for=203.0.113.9");
+    for (name, _) in forged
+        .iter()
+        .filter(|(name, _)| name.contains('_') || *name == "proxy")
+    {
+        assert!(!headers.contains_key(*name), "{name} of a trusted proxy");
+    }
+}
+
+#[test]
+fn the_owner_has_the_last_word_on_fields() {
+    let rules = HeaderRules {
+        set: vec![(
+            HeaderName::from_static("x-forwarded-proto"),
+            HeaderValue::from_static("https"),
+        )],
+        remove: vec![HeaderName::from_static("x-debug")],
+        via: false,
+    };
+    let headers = told(&[("x-debug", "1"), ("via", "1.1 other")], false, &rules);
+    assert_eq!(headers["x-forwarded-proto"], "https");
+    assert!(!headers.contains_key("x-debug"));
+    assert_eq!(headers["via"], "1.1 other", "of proxies before this one");
+    let headers = told(&[("via", "1.1 other")], false, &RULES);
+    assert_eq!(headers["via"], "1.1 other, 1.1 secbeat");
 }

@@ -165,7 +165,6 @@ async fn a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection() {
         head.starts_with("get / http/1.1\r\n") && head.contains("host: 127.0.0.1:"),
         "{head}"
     );
-    assert!(head.contains("via: 1.0 secbeat\r\n"), "{head}");
     upstream
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
         .await;
@@ -175,4 +174,66 @@ async fn a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection() {
         "{head}"
     );
     assert_eq!(client.rest().await, "hi");
+}
+
+#[tokio::test]
+async fn requests_in_other_codings_than_chunked_are_refused() {
+    for codings in [
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+    ] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client
+            .send(&format!(
+                "POST / HTTP/1.1\r\nHost: a\r\n{codings}\r\n2\r\nab\r\n0\r\n\r\n"
+            ))
+            .await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{codings}: {answer}");
+        assert!(lab.is_unasked().await);
+        assert_eq!(lab.queue.next().await.status, 501);
+    }
+}
+
+#[tokio::test]
+async fn of_an_answers_length_and_chunked_coding_the_coding_counts() {
+    for length in [0, 1, 10] {
+        let lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client.send(&get("/")).await;
+        let mut upstream = lab.upstream().await;
+        upstream.head().await;
+        upstream
+            .send(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+            ))
+            .await;
+        let head = client.head().await.to_lowercase();
+        assert!(
+            head.starts_with("http/1.1 200 ") && !head.contains("content-length"),
+            "{head}"
+        );
+        assert_eq!(client.until("0\r\n\r\n").await, "2\r\nab\r\n0\r\n\r\n");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_another_coding_than_chunked_is_a_502() {
+    for codings in ["gzip, chunked", "chunked, chunked", "gzip"] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client.send(&get("/")).await;
+        let mut upstream = lab.upstream().await;
+        upstream.head().await;
+        upstream
+            .send(&format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: {codings}\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+            ))
+            .await;
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "), "{codings}");
+        assert_eq!(lab.queue.next().await.status, 502);
+    }
 }

@@ -2,7 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::lab::{Conn, Lab, OK, soon};
+use std::time::Duration;
+
+use super::lab::{Conn, Lab, OK, get, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -120,7 +122,6 @@ async fn a_request_goes_on_in_http1_and_its_answer_comes_back() {
         "host: example.org\r\n",
         "cookie: a=1; b=2\r\n",
         "te: trailers\r\n",
-        "via: 2.0 secbeat\r\n",
     ] {
         assert!(head.contains(there), "{there} not in {head}");
     }
@@ -268,9 +269,85 @@ async fn http2_without_leave_is_refused() {
 async fn a_listener_of_both_takes_http1_as_ever() {
     let lab = lab().await;
     let mut client = lab.client().await;
-    client.send(&super::lab::get("/")).await;
+    client.send(&get("/")).await;
     let mut upstream = lab.upstream().await;
     upstream.head().await;
     upstream.send(OK).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn who_resets_or_leaves_before_the_answer_has_given_up() {
+    for leaves in [false, true] {
+        let mut lab = lab().await;
+        let mut client = Client::new(&lab).await;
+        client
+            .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET))
+            .await;
+        let mut upstream = lab.upstream().await;
+        upstream.head().await;
+        match leaves {
+            true => drop(client),
+            false => client.frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]).await,
+        }
+        assert_eq!(upstream.rest().await, "", "the upstream is told");
+        assert_eq!(lab.queue.next().await.status, 499);
+        assert!(lab.queue.is_empty());
+    }
+}
+
+/// Bytes of a chunk of an upstream's answer.
+async fn send_chunk(upstream: &mut Conn) {
+    upstream.send("4\r\ntick\r\n").await;
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_a_head_and_an_idle_connection_may_not() {
+    const HEAD: Duration = Duration::from_millis(200);
+    const TICKS: usize = 12;
+    let lab = Lab::with(|config| {
+        config.listeners[0].h2c = true;
+        config.header_timeout = HEAD;
+    })
+    .await;
+    let mut http2 = Client::new(&lab).await;
+    http2
+        .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET))
+        .await;
+    let mut upstream_of_http2 = lab.upstream().await;
+    upstream_of_http2.head().await;
+    let mut http1 = lab.client().await;
+    http1.send(&get("/")).await;
+    let mut upstream_of_http1 = lab.upstream().await;
+    upstream_of_http1.head().await;
+    for upstream in [&mut upstream_of_http2, &mut upstream_of_http1] {
+        upstream
+            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await;
+    }
+    for _ in 0..TICKS {
+        tokio::time::sleep(HEAD / 2).await;
+        send_chunk(&mut upstream_of_http2).await;
+        send_chunk(&mut upstream_of_http1).await;
+    }
+    for upstream in [&mut upstream_of_http2, &mut upstream_of_http1] {
+        upstream.send("0\r\n\r\n").await;
+    }
+    let mut body = Vec::new();
+    loop {
+        let (kind, flags, _, payload) = http2.of_stream(1).await.expect("the answer is whole");
+        if kind == DATA {
+            body.extend(payload);
+            if flags & END_STREAM != 0 {
+                break;
+            }
+        }
+    }
+    assert_eq!(body, "tick".repeat(TICKS).as_bytes());
+    http1.head().await;
+    let body = http1.until("0\r\n\r\n").await;
+    assert_eq!(body, "4\r\ntick\r\n".repeat(TICKS) + "0\r\n\r\n");
+    // And then they end, since nothing more is asked.
+    assert!(http2.of_stream(3).await.is_none());
+    assert_eq!(http1.rest().await, "");
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 
@@ -38,20 +38,29 @@ pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 #[derive(Default)]
-pub(super) struct Bans(Mutex<HashSet<IpAddr>>);
+pub(super) struct Bans(Mutex<HashSet<IpAddr>>, watch::Sender<()>);
 
 impl Bans {
     pub(super) fn ban(&self, client: &str) {
         self.0.lock().unwrap().insert(client.parse().unwrap());
+        self.1.send_replace(());
     }
 }
 
 impl Gate for Bans {
     fn admission(&self, client: Client) -> Admission {
-        match self.0.lock().unwrap().contains(&client.address) {
+        match self.refuses(client) {
             true => Admission::Refused,
             false => Admission::Served,
         }
+    }
+
+    fn refuses(&self, client: Client) -> bool {
+        self.0.lock().unwrap().contains(&client.address)
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.1.subscribe()
     }
 }
 

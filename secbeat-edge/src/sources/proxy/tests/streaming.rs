@@ -105,3 +105,25 @@ async fn a_client_that_expects_100_continue_is_told_to() {
     upstream.send(OK).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
+
+#[tokio::test]
+async fn a_ban_cuts_what_is_streamed_to_the_client() {
+    const MUCH: usize = 256 * 1024 * 1024;
+    let answers = [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n".to_owned(),
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\nfirst\r\n"),
+    ];
+    for answer in answers {
+        let lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client.send(&get("/")).await;
+        let mut upstream = lab.upstream().await;
+        upstream.head().await;
+        upstream.send(&answer).await;
+        client.until("first\r\n").await;
+        lab.gate.ban("198.51.100.7");
+        lab.gate.ban("127.0.0.1");
+        assert_eq!(client.rest().await, "", "nothing more, and the end");
+        assert_eq!(upstream.rest().await, "", "the upstream is told");
+    }
+}

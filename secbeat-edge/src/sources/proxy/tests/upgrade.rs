@@ -93,3 +93,17 @@ async fn an_upgraded_connection_ends_when_nothing_moves_and_when_the_proxy_stops
         assert_eq!(upstream.rest().await, "");
     }
 }
+
+#[tokio::test]
+async fn a_ban_cuts_an_upgraded_connection() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(WEBSOCKET).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(&format!("{SWITCHING}hello")).await;
+    client.until("hello").await;
+    lab.gate.ban("127.0.0.1");
+    assert_eq!(client.rest().await, "");
+    assert_eq!(upstream.rest().await, "");
+}

@@ -1,0 +1,77 @@
+//! `[proxy.headers]`: what servers are told besides what a client said.
+
+use std::collections::BTreeMap;
+
+use hyper::header::{self, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::file::Contradiction;
+
+/// Fields of requests to servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    /// Each in place of what the client or the proxy itself wrote.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub remove: Vec<HeaderName>,
+    /// Whether `Via` names the proxy (RFC 9110 §7.6.3).
+    pub via: bool,
+}
+
+/// The table `[proxy.headers]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeadersFile {
+    /// Fields of each request to a server, with their values. They replace what the client sent, and what the proxy adds.
+    set: BTreeMap<String, String>,
+    /// Fields that no server gets.
+    remove: Vec<String>,
+    /// Add `Via` to requests. nginx as a server compresses no answer to such requests unless `gzip_proxied` allows it.
+    via: bool,
+}
+
+/// Fields that say how a message is framed, whom it is for, or that end at the proxy.
+const OF_THE_PROXY: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+];
+
+impl HeadersFile {
+    /// # Errors
+    ///
+    /// When a name or a value is none, or the field is the proxy's own.
+    pub(super) fn check(&self) -> Result<HeaderRules, Contradiction> {
+        let set = self.set.iter().map(|(name, value)| {
+            let key = format!("proxy.headers.set.{name}");
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| Contradiction::new(&key, "the value has a control character"))?;
+            Ok((field(name, &key)?, value))
+        });
+        let remove = self.remove.iter().enumerate();
+        let remove = remove.map(|(index, name)| field(name, &format!("proxy.headers.remove[{index}]")));
+        Ok(HeaderRules {
+            set: set.collect::<Result<_, _>>()?,
+            remove: remove.collect::<Result<_, _>>()?,
+            via: self.via,
+        })
+    }
+}
+
+fn field(name: &str, key: &str) -> Result<HeaderName, Contradiction> {
+    let Ok(field) = HeaderName::try_from(name) else {
+        return Err(Contradiction::new(
+            key,
+            format!("`{name}` is no name of a header field"),
+        ));
+    };
+    match OF_THE_PROXY.contains(&field) {
+        true => Err(Contradiction::new(key, format!("`{field}` is the proxy's own"))),
+        false => Ok(field),
+    }
+}
