@@ -36,9 +36,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Entry {
     pub(super) client: IpAddr,
     pub(super) at_ms: i64,
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) version: Version,
+    /// `None` where there is none that could be read.
+    pub(super) request: Option<RequestLine>,
     pub(super) host: Option<HeaderValue>,
     pub(super) referer: Option<HeaderValue>,
     pub(super) user_agent: Option<HeaderValue>,
@@ -46,6 +45,31 @@ pub(super) struct Entry {
     /// Of the body.
     pub(super) bytes: u64,
     pub(super) took: Duration,
+}
+
+/// What was asked.
+#[derive(Debug)]
+pub(super) struct RequestLine {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) version: Version,
+}
+
+impl Entry {
+    /// Of a client that was answered so, or cut off, before there was a request.
+    pub(super) const fn without_request(client: IpAddr, at_ms: i64, status: u16) -> Self {
+        Self {
+            client,
+            at_ms,
+            request: None,
+            host: None,
+            referer: None,
+            user_agent: None,
+            status,
+            bytes: 0,
+            took: Duration::ZERO,
+        }
+    }
 }
 
 /// Where entries go. The thread ends with the last of these.
@@ -170,18 +194,25 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 fn format(line: &mut String, entry: &Entry, time: &str) {
-    let _ = write!(line, "{} - - [{time}] \"{} ", entry.client, entry.method);
-    let target = entry
-        .uri
-        .path_and_query()
-        .map(|target| target.as_str().as_bytes());
-    escape(line, target);
-    let _ = write!(line, " {:?}\" {} {} \"", entry.version, entry.status, entry.bytes);
+    let _ = write!(line, "{} - - [{time}] \"", entry.client);
+    match &entry.request {
+        Some(RequestLine { method, uri, version }) => {
+            let _ = write!(line, "{method} ");
+            escape(
+                line,
+                uri.path_and_query().map(|target| target.as_str().as_bytes()),
+            );
+            let _ = write!(line, " {version:?}");
+        }
+        None => line.push('-'),
+    }
+    let _ = write!(line, "\" {} {} \"", entry.status, entry.bytes);
     escape(line, entry.referer.as_ref().map(HeaderValue::as_bytes));
     line.push_str("\" \"");
     escape(line, entry.user_agent.as_ref().map(HeaderValue::as_bytes));
     line.push_str("\" \"");
-    let host = entry.uri.authority().map(|host| host.as_str().as_bytes());
+    let authority = entry.request.as_ref().and_then(|request| request.uri.authority());
+    let host = authority.map(|host| host.as_str().as_bytes());
     escape(
         line,
         host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes)),
@@ -217,9 +248,11 @@ mod tests {
         Entry {
             client: [198, 51, 100, 7].into(),
             at_ms: 1_763_719_279_123,
-            method: Method::GET,
-            uri: Uri::from_static("/a?b=c"),
-            version: Version::HTTP_11,
+            request: Some(RequestLine {
+                method: Method::GET,
+                uri: Uri::from_static("/a?b=c"),
+                version: Version::HTTP_11,
+            }),
             host: Some(HeaderValue::from_static("example.org")),
             referer: None,
             user_agent: Some(HeaderValue::from_bytes(b"evil\" \xff\\").unwrap()),
@@ -269,6 +302,19 @@ mod tests {
             let read = Format::COMBINED.parse(line.trim_end().as_bytes()).unwrap();
             assert_eq!((read.client, read.status), (entry.client, 404), "{line}");
         }
+    }
+
+    #[test]
+    fn who_was_refused_before_a_request_is_there_too() {
+        let mut line = String::new();
+        let entry = Entry::without_request([198, 51, 100, 7].into(), 0, 431);
+        format(&mut line, &entry, "21/Nov/2025:10:01:19 +0000");
+        assert_eq!(
+            line,
+            "198.51.100.7 - - [21/Nov/2025:10:01:19 +0000] \"-\" 431 0 \"-\" \"-\" \"-\" 0.000\n"
+        );
+        let read = Format::COMBINED.parse(line.trim_end().as_bytes()).unwrap();
+        assert_eq!((read.client, read.status), (entry.client, 431));
     }
 
     fn wait_until(what: &str, done: impl Fn() -> bool) {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{
     super::client_address::{Client, ClientRule, ClientStats, Connection, Unattributed},
     ProxyStats,
-    access_log::{AccessLog, Entry},
+    access_log::{AccessLog, Entry, RequestLine},
     attempt::{Failure, forward},
     download::Download,
     headers::{Refusal, target_host},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What a request is logged and reported as whose client has given it up, as nginx does.
-const GIVEN_UP: u16 = 499;
+const CLIENT_GONE: u16 = 499;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 
@@ -182,8 +182,12 @@ impl Forwarder {
         }
     }
 
-    /// Records an answer that no request goes with.
+    /// Records and logs an answer that no request goes with.
     pub(super) fn record_without_request(&self, connection: &Connection, status: u16) {
+        let site = self.site.load();
+        if let Some(log) = &site.access_log {
+            log.write(Entry::without_request(connection.last_hop(), now_ms(), status));
+        }
         // Without its headers, a request that a trusted proxy passed on has no known client.
         let client = match self.rule.client(connection, &HeaderMap::new()) {
             Ok(client) if self.gate.admission(client) == Admission::Refused => return,
@@ -198,7 +202,7 @@ impl Forwarder {
             path: "",
             host: "",
             user_agent: "",
-            upstream: self.site.load().no_upstream,
+            upstream: site.no_upstream,
             learned_from: client.learned_from,
         });
     }
@@ -234,7 +238,7 @@ impl Unanswered<'_> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some((log, entry, _)) = self.end(GIVEN_UP, true) {
+        if let Some((log, entry, _)) = self.end(CLIENT_GONE, true) {
             log.write(entry);
         }
     }
@@ -245,9 +249,11 @@ impl Asked {
         Entry {
             client: self.client.address,
             at_ms: now_ms(),
-            method: self.method,
-            uri: self.uri,
-            version: self.version,
+            request: Some(RequestLine {
+                method: self.method,
+                uri: self.uri,
+                version: self.version,
+            }),
             host: self.host,
             referer: self.referer,
             user_agent: self.user_agent,
