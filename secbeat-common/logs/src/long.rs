@@ -4,6 +4,7 @@ use std::{mem, sync::Arc};
 
 use super::{
     Format, Formats, LogError, LogLine,
+    format::strip_padding_before,
     rest::Rest,
     wrap::{self, Part, Unwrapped},
 };
@@ -240,7 +241,7 @@ impl Formats {
 
 /// What a line of a container is a part of, whole lines included.
 fn part_of(line: &[u8]) -> Option<(Part, Unwrapped<'_>)> {
-    let line = line.trim_ascii_start();
+    let line = strip_padding_before(line);
     let unwrapped = wrap::unwrap(line.strip_suffix(b"\r").unwrap_or(line))?;
     Some((unwrapped.part?, unwrapped))
 }

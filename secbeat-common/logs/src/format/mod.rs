@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub(crate) use self::parse::strip_padding_before;
 use super::{
     LogError, LogLine,
     combined::Doubt,

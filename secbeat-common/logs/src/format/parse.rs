@@ -298,7 +298,7 @@ pub(super) fn strip_padding(line: &[u8]) -> &[u8] {
 
 /// As [`strip_padding`], before a line only.
 #[inline]
-fn strip_padding_before(mut line: &[u8]) -> &[u8] {
+pub(crate) fn strip_padding_before(mut line: &[u8]) -> &[u8] {
     while let [0 | b' ' | b'\t' | b'\r' | b'\n', rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] = line {
         line = rest;
     }

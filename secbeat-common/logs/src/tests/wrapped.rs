@@ -500,3 +500,28 @@ fn caddys_console_has_the_time_before_the_object() {
         all[0]
     );
 }
+
+#[test]
+fn what_no_server_writes_may_stand_before_a_part_and_nothing_else_may() {
+    let (begin, end) = COMBINED.split_at(40);
+    let parts = |before: &str| {
+        let stamp = "2026-01-24T01:34:36Z stdout";
+        format!("{before}{stamp} P {begin}\n{before}{stamp} F {end}\n")
+    };
+    for before in ["\0\0", " \t", "\u{feff}", ""] {
+        assert_eq!(
+            read(&Format::COMBINED, parts(before).as_bytes(), usize::MAX),
+            [SHOWN],
+            "{before:?}"
+        );
+        assert!(!OpenLines::after(parts(before).as_bytes()).is_open());
+    }
+    let shown = read(&Format::COMBINED, parts("\x0c").as_bytes(), usize::MAX);
+    assert!(
+        shown.len() == 2 && shown.iter().all(|line| line.starts_with('!')),
+        "{shown:?}"
+    );
+    let first = parts("\x0c");
+    let first = first.lines().next().unwrap();
+    assert!(!OpenLines::after(first.as_bytes()).is_open());
+}
