@@ -18,7 +18,7 @@ use serde::{
 
 use super::{
     CertificateFiles, HealthConfig, HostPattern, ListenerConfig, NO_UPSTREAM, ProxyConfig, RouteConfig,
-    ServerUrl, UpstreamConfig, headers::HeadersFile,
+    ServerUrl, UpstreamConfig, contradiction::Contradiction, headers::HeadersFile,
 };
 
 /// The table `[proxy]`.
@@ -223,15 +223,6 @@ impl<'de> Deserialize<'de> for HostPattern {
         } else {
             Self::Exact(text)
         })
-    }
-}
-
-/// Keys that contradict each other: which to name, and why.
-pub(super) struct Contradiction(String, String);
-
-impl Contradiction {
-    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(key.into(), message.into())
     }
 }
 

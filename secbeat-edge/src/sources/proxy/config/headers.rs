@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::file::Contradiction;
+use super::contradiction::Contradiction;
 
 /// Fields of requests to servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

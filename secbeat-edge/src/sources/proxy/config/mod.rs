@@ -1,5 +1,6 @@
 //! What the proxy is told.
 
+mod contradiction;
 mod file;
 mod headers;
 #[cfg(test)]
