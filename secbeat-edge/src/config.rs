@@ -249,6 +249,8 @@ enum Contradiction {
     NoInterfaces(&'static str),
     #[error("whoever reaches {0} could lift bans: the local API listens on loopback alone")]
     PublicApi(SocketAddr),
+    #[error("with proxy_protocol, only trusted proxies may connect, and this list names none")]
+    NobodyTrusted,
 }
 
 impl Config {
@@ -262,6 +264,12 @@ impl Config {
         path.clone_into(&mut config.path);
         let proxy = config.proxy_file.as_ref().map(|proxy| proxy.check(path));
         config.proxy = proxy.transpose()?;
+        let takes_headers =
+            |proxy: &ProxyConfig| proxy.listeners.iter().any(|listener| listener.proxy_protocol);
+        if config.trusted_proxies.is_empty() && config.proxy.as_ref().is_some_and(takes_headers) {
+            let message = Contradiction::NobodyTrusted.to_string();
+            return Err(ConfigError::contradiction(path, "trusted_proxies", message));
+        }
         if config.enforcement.in_kernel() && config.kernel.interfaces.is_empty() {
             let name = if config.enforcement == Enforcement::Kernel {
                 "kernel"
@@ -276,6 +284,14 @@ impl Config {
             return Err(ConfigError::contradiction(path, "api_listen", message));
         }
         Ok(config)
+    }
+
+    /// Descriptors that may be open at a time: a connection of a client and one to a server each, and what else the edge opens.
+    #[must_use]
+    pub fn open_files(&self) -> u64 {
+        const OTHERS: u64 = 1024;
+        let connections = self.proxy.as_ref().map_or(0, |proxy| proxy.max_connections.get());
+        2 * u64::from(connections) + OTHERS
     }
 
     /// Checks what the config at `path` names on this host.
@@ -420,6 +436,14 @@ mod tests {
     fn an_edge_may_have_no_proxy() {
         let config = load("[kernel]\ninterfaces = [\"eth0\"]\n").unwrap();
         assert!(config.proxy().is_none() && config.known(&NatsUrl::default()).upstreams.is_empty());
+    }
+
+    #[test]
+    fn a_listener_that_would_close_every_connection_is_refused() {
+        let text = "[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\nproxy_protocol = true\n";
+        let error = load(text).unwrap_err().to_string();
+        assert!(error.contains("trusted_proxies"), "{error}");
+        load(&format!("trusted_proxies = [\"192.0.2.0/24\"]\n{text}")).unwrap();
     }
 
     #[test]

@@ -9,6 +9,7 @@ use secbeat_edge::{
     app::{App, Listeners},
     cli::{Cli, Command, object_source},
     config::Config,
+    open_files,
     privileges::{self, Privileged, PrivilegedThread},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
     let config = Config::load(cli.config_path())?;
     config.check_sources(cli.config_path())?;
+    if let Err(error) = open_files::raise_limit(config.open_files()) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
     let listeners = Listeners::open(&config)?;
     let privileged = Privileged {
         kernel: PrivilegedThread::start("kernel")?,

@@ -122,7 +122,10 @@ pub(super) async fn run(
         let open = Open {
             forwarder: forwarder.clone(),
             stop: stopped.clone(),
-            _counted: (slot, held),
+            _slot: slot,
+            held,
+            sources: shared.sources.clone(),
+            most,
         };
         let manner = manner.load_full();
         shared.workers.spawn(&mut connections, stream, move |stream| {
@@ -171,7 +174,12 @@ struct Open {
     forwarder: Arc<Forwarder>,
     stop: watch::Receiver<bool>,
     /// For as long as it is open.
-    _counted: (OwnedSemaphorePermit, Option<Held>),
+    _slot: OwnedSemaphorePermit,
+    /// `None` of a trusted proxy, until that names the client.
+    held: Option<Held>,
+    sources: Arc<Sources>,
+    /// Connections of one source.
+    most: u32,
 }
 
 impl Open {
@@ -189,7 +197,18 @@ impl Open {
         if manner.proxy_protocol {
             let trusted = &self.forwarder.rule.trusted;
             match proxied_client(&mut stream, peer, trusted, header_timeout).await {
-                Ok(from) => connection.from = from,
+                Ok(from) => {
+                    if let Ok(client) = from
+                        && !trusted.contains(client.address)
+                    {
+                        self.held = self.sources.hold(client.address, self.most);
+                        if self.held.is_none() {
+                            self.forwarder.stats.over_limit.fetch_add(1, Relaxed);
+                            return;
+                        }
+                    }
+                    connection.from = from;
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a connection is refused");
                     return self.forwarder.clients.count_refused();

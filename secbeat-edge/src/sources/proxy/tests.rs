@@ -213,3 +213,29 @@ async fn connections_beyond_the_limit_wait_their_turn() {
     upstream.send(OK).await;
     second.head().await;
 }
+
+#[tokio::test]
+async fn the_limit_of_a_source_holds_for_whom_a_proxy_header_names() {
+    let lab = Lab::trusting(&["127.0.0.1"], |config| {
+        config.listeners[0].proxy_protocol = true;
+        config.max_connections_per_source = std::num::NonZeroU32::new(2).unwrap();
+    })
+    .await;
+    let connect = async |client: &str| {
+        let mut conn = lab.client().await;
+        let header = format!("PROXY TCP4 {client} 192.0.2.1 4711 443\r\n");
+        conn.send(&(header + &get("/"))).await;
+        conn
+    };
+    let mut held = Vec::new();
+    for client in ["198.51.100.7", "198.51.100.7", "198.51.100.8"] {
+        let conn = connect(client).await;
+        let mut upstream = lab.upstream().await;
+        assert!(upstream.head().await.to_lowercase().contains(client));
+        held.push((conn, upstream));
+    }
+    assert_eq!(connect("198.51.100.7").await.rest().await, "");
+    assert!(lab.is_unasked().await);
+    assert_eq!(lab.stats.over_limit(), 1);
+    drop(held);
+}

@@ -207,9 +207,11 @@ impl<'de> Deserialize<'de> for Upstreams {
 impl<'de> Deserialize<'de> for HostPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?.to_ascii_lowercase();
-        let (name, below) = match text.strip_prefix("*.") {
+        // A name with a dot at its end is the same name (RFC 3986, section 3.2.2), and requests are compared without it.
+        let name = text.strip_suffix('.').unwrap_or(&text);
+        let (name, below) = match name.strip_prefix("*.") {
             Some(name) => (name, true),
-            None => (text.as_str(), false),
+            None => (name, false),
         };
         let is_address = name.starts_with('[') && name.ends_with(']') && !below;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -221,7 +223,7 @@ impl<'de> Deserialize<'de> for HostPattern {
         Ok(if below {
             Self::Below(name.to_owned())
         } else {
-            Self::Exact(text)
+            Self::Exact(name.to_owned())
         })
     }
 }

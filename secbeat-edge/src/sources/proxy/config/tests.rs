@@ -212,3 +212,19 @@ fn fields_for_servers_are_read_and_those_of_the_proxy_refused() {
         refused(&format!("{ONE}{line}\n"), part);
     }
 }
+
+#[test]
+fn a_hosts_trailing_dot_changes_nothing() {
+    let text = format!(
+        "{TWO}[[proxy.route]]\nupstream = \"app\"\nhost = \"Dotted.example.\"\n[[proxy.route]]\nupstream = \"api\"\nhost = \"*.example.org.\"\n"
+    );
+    let hosts = check(&text).unwrap().routes.into_iter().map(|route| route.host);
+    assert_eq!(
+        hosts.collect::<Vec<_>>(),
+        [
+            HostPattern::Exact("dotted.example".to_owned()),
+            HostPattern::Below("example.org".to_owned()),
+        ]
+    );
+    refused(&text.replace("Dotted.example.", "."), "is no host");
+}

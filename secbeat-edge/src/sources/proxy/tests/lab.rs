@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use secbeat_common::prefix::Prefix;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -83,6 +84,18 @@ impl Lab {
     }
 
     pub(super) async fn with(change: impl FnOnce(&mut ProxyConfig)) -> Self {
+        Self::trusting(&[], change).await
+    }
+
+    /// Behind proxies in these networks.
+    pub(super) async fn trusting(trusted: &[&str], change: impl FnOnce(&mut ProxyConfig)) -> Self {
+        let rule = ClientRule {
+            trusted: trusted
+                .iter()
+                .map(|network| network.parse::<Prefix>().unwrap())
+                .collect(),
+            ..ClientRule::default()
+        };
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", upstream.local_addr().unwrap());
         let mut config = ProxyConfig::new("127.0.0.1:0".parse().unwrap(), base.parse().unwrap());
@@ -96,14 +109,7 @@ impl Lab {
             .listeners
             .iter()
             .map(|listener| listen(listener.address).unwrap());
-        let proxy = Proxy::new(
-            sockets.collect(),
-            config,
-            ClientRule::default(),
-            gate.clone(),
-            recorder,
-        )
-        .unwrap();
+        let proxy = Proxy::new(sockets.collect(), config, rule, gate.clone(), recorder).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (addr, stats, reloader) = (proxy.local_addrs()[0], proxy.stats(), proxy.reloader());
         let servers = proxy.servers();
