@@ -1,5 +1,9 @@
 //! What one key cannot say alone.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{ProxyConfig, ServerUrl};
+
 /// Keys that contradict each other: which to name, and why.
 pub(super) struct Contradiction(pub(super) String, pub(super) String);
 
@@ -7,4 +11,27 @@ impl Contradiction {
     pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self(key.into(), message.into())
     }
+}
+
+/// A server that is the proxy itself, as far as that shows in its URL, and the listener that it is.
+pub(super) fn loops(config: &ProxyConfig) -> Option<(&ServerUrl, SocketAddr)> {
+    let servers = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
+    let mut pairs = servers.flat_map(|server| {
+        config
+            .listeners
+            .iter()
+            .map(move |listener| (server, listener.address))
+    });
+    pairs.find(|(server, listener)| {
+        let (host, port) = server.host_and_port();
+        let ip = match host.as_str() {
+            "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            host => host.parse::<IpAddr>().ok(),
+        };
+        ip.is_some_and(|ip| {
+            port == listener.port()
+                && (ip.to_canonical() == listener.ip().to_canonical()
+                    || (listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified())))
+        })
+    })
 }

@@ -18,7 +18,9 @@ use serde::{
 
 use super::{
     CertificateFiles, HealthConfig, HostPattern, ListenerConfig, NO_UPSTREAM, ProxyConfig, RouteConfig,
-    ServerUrl, UpstreamConfig, contradiction::Contradiction, headers::HeadersFile,
+    ServerUrl, UpstreamConfig,
+    contradiction::{Contradiction, loops},
+    headers::HeadersFile,
 };
 
 /// The table `[proxy]`.
@@ -292,6 +294,11 @@ impl ProxyFile {
         config.workers = self.workers.unwrap_or(config.workers);
         config.access_log.clone_from(&self.access_log);
         config.headers = self.headers.check()?;
+        if let Some((server, listener)) = loops(&config) {
+            let message =
+                format!("{server} is the proxy's own address, {listener}: requests would never end");
+            return Err(Contradiction::new("proxy.upstream", message));
+        }
         Ok(config)
     }
 

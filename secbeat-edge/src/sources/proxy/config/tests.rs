@@ -228,3 +228,27 @@ fn a_hosts_trailing_dot_changes_nothing() {
     );
     refused(&text.replace("Dotted.example.", "."), "is no host");
 }
+
+#[test]
+fn an_upstream_that_is_the_proxy_itself_is_refused() {
+    for (listen, server, is_itself) in [
+        ("[::]:8443", "http://127.0.0.1:8443", true),
+        ("[::]:8443", "http://[::1]:8443", true),
+        ("[::]:8443", "http://localhost:8443", true),
+        ("192.0.2.1:80", "http://192.0.2.1", true),
+        ("192.0.2.1:80", "http://127.0.0.1", false),
+        ("[::]:8443", "http://127.0.0.1:8000", false),
+        ("[::]:8443", "http://192.0.2.7:8443", false),
+    ] {
+        let checked = check(&format!(
+            "[proxy]\nlisten = \"{listen}\"\nupstream = \"{server}\"\n"
+        ));
+        match is_itself {
+            true => assert!(
+                checked.unwrap_err().contains("requests would never end"),
+                "{server}"
+            ),
+            false => assert!(checked.is_ok(), "{server}"),
+        }
+    }
+}
