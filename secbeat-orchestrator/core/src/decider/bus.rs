@@ -299,9 +299,13 @@ impl Decider {
             .is_some_and(|(_, known)| *known > revision)
     }
 
-    /// Another orchestrator's ban was there before this one's, which came to nothing.
-    pub(super) fn outrun(&mut self, theirs: BlockCommand) {
+    /// Another orchestrator's ban was there before this one's, which came to nothing. If it is of this orchestrator itself, before it
+    /// started again, nobody else is left to record it.
+    pub(super) fn outrun(&mut self, theirs: BlockCommand, turn: &mut Turn<'_>) {
         info!(target = %theirs.target, issuer = theirs.issuer, "banned by another orchestrator first");
+        if self.ledger.issues_as(&theirs.issuer) {
+            audit_ban(&theirs, turn);
+        }
         self.pay_for(&theirs);
         self.ledger.yield_to(theirs);
     }

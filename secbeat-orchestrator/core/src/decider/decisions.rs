@@ -220,7 +220,7 @@ impl Decider {
                 Err(OrderError::Superseded)
             }
             Fate::Outrun(theirs) => {
-                self.outrun(*theirs);
+                self.outrun(*theirs, turn);
                 Err(OrderError::Outrun)
             }
             Fate::Fenced => {

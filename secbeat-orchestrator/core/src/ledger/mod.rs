@@ -303,6 +303,11 @@ impl Ledger {
         self.active.insert(target, ActiveBan { command, write });
     }
 
+    /// Whether automatic bans of this ledger have that issuer.
+    pub(crate) fn issues_as(&self, issuer: &str) -> bool {
+        self.config.issuer == issuer
+    }
+
     fn remove(&mut self, target: &Prefix) -> Option<ActiveBan> {
         let ban = self.active.remove(target)?;
         self.by_expiry.remove(&(ban.command.expires_at_ms, *target));

@@ -32,8 +32,8 @@ struct Client {
     seen: Seconds,
     /// Shapes on which it failed, and when.
     failures: Vec<(Shape, Seconds)>,
-    /// Second from which on its failures are noted again.
-    scattered_until: i64,
+    /// Second from which on its failures are noted again, if it failed on too many shapes.
+    scattered_until: Option<i64>,
 }
 
 /// Clients that fail on one shape.
@@ -98,6 +98,10 @@ impl Client {
     /// Whether it got an answer that is no error.
     const fn is_served(&self) -> bool {
         self.sum.total > self.sum.errors
+    }
+
+    fn is_scattered(&self, second: i64) -> bool {
+        self.scattered_until.is_some_and(|until| until > second)
     }
 
     /// It as one of the witnesses of each of its shapes.
@@ -176,7 +180,7 @@ impl Upstream {
         let Some((client, slot)) = self.client(second, source, sample) else {
             return;
         };
-        if client.scattered_until > latest {
+        if client.is_scattered(latest) {
             return;
         }
         let bit = 1 << slot;
@@ -190,7 +194,7 @@ impl Upstream {
             replace(&mut self.failures, shape, Witnesses::default(), witness);
             return;
         }
-        client.scattered_until = latest + SECONDS;
+        client.scattered_until = Some(latest + SECONDS);
         let forgotten = std::mem::take(&mut client.failures);
         for (shape, _) in forgotten {
             replace(&mut self.failures, shape, witness, Witnesses::default());
@@ -217,7 +221,7 @@ impl Upstream {
                 all: self.answered.all - counts.all,
                 failing: self.answered.failing - counts.failing,
             },
-            witnesses: (own.scattered_until <= self.latest).then(|| Witnesses {
+            witnesses: (!own.is_scattered(self.latest)).then(|| Witnesses {
                 all: witnesses.all - witness.all,
                 served: witnesses.served - witness.served,
             }),
