@@ -14,7 +14,7 @@ pub use self::{
     patterns::{AgentPattern, HostPattern, Method, NoPattern, Statuses},
 };
 
-/// Status by which nginx and Traefik log that the client gave up before the response.
+/// Status by which nginx, Traefik and the edge's proxy log that the client gave up before the response.
 pub const CLIENT_GAVE_UP: u16 = 499;
 
 /// Whether the client gave up: [`CLIENT_GAVE_UP`], or 0 where a log has no status of a response, as HAProxy's -1 and Envoy's 0.

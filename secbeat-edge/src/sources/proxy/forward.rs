@@ -13,6 +13,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
+use secbeat_common::rules::CLIENT_GAVE_UP;
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
 use tokio::time::Instant;
@@ -32,9 +33,6 @@ use crate::{
     sources::gate::{Admission, Gate},
     telemetry::Recorder,
 };
-
-/// What a request is logged and reported as whose client has given it up, as nginx does.
-const CLIENT_GONE: u16 = 499;
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 
@@ -238,7 +236,7 @@ impl Unanswered<'_> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some((log, entry, _)) = self.end(CLIENT_GONE, true) {
+        if let Some((log, entry, _)) = self.end(CLIENT_GAVE_UP, true) {
             log.write(entry);
         }
     }
