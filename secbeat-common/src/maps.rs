@@ -119,6 +119,8 @@ pub mod reason {
     pub const LOGIN_BRUTEFORCE: u8 = 6;
     /// A rule of the operator's own; its name is on the bus alone.
     pub const OWN_RULE: u8 = 7;
+    /// Rule `protocol-abuse`.
+    pub const PROTOCOL_ABUSE: u8 = 8;
 }
 
 /// Codes of [`Ban::origin`].

@@ -75,12 +75,13 @@ pub enum Reason {
     WafFlood,
     PathScan,
     LoginBruteforce,
+    ProtocolAbuse,
     /// A rule of the operator's own.
     Rule(RuleName),
 }
 
 /// [`Reason`]s that have a word and a kernel code of their own.
-const NAMED: [(Reason, &str, u8); 6] = [
+const NAMED: [(Reason, &str, u8); 7] = [
     (Reason::Manual, MANUAL, maps::reason::MANUAL),
     (Reason::ErrorFlood, "error-flood", maps::reason::ERROR_FLOOD),
     (Reason::RequestFlood, "request-flood", maps::reason::REQUEST_FLOOD),
@@ -90,6 +91,11 @@ const NAMED: [(Reason, &str, u8); 6] = [
         Reason::LoginBruteforce,
         "login-bruteforce",
         maps::reason::LOGIN_BRUTEFORCE,
+    ),
+    (
+        Reason::ProtocolAbuse,
+        "protocol-abuse",
+        maps::reason::PROTOCOL_ABUSE,
     ),
 ];
 

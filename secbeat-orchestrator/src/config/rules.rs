@@ -193,6 +193,9 @@ enum Counted {
     /// Requests that the client gave up (nginx and Traefik log 499, HAProxy -1, Envoy 0), unless most other
     /// clients of the same upstream do.
     Aborted,
+    /// Errors without a request that could be understood: malformed or slow heads, violations of HTTP/2 or TLS, too
+    /// many connections. The edge's proxy reports them; a server's log may have some.
+    ProtocolErrors,
     /// Requests that a web application firewall objected to.
     WafEvents,
 }
@@ -302,6 +305,7 @@ impl Counted {
             (Self::Errors, Counts::Errors)
                 | (Self::Requests, Counts::Requests)
                 | (Self::Aborted, Counts::Aborted)
+                | (Self::ProtocolErrors, Counts::ProtocolErrors)
                 | (Self::WafEvents, Counts::WafEvents(_))
         )
     }
@@ -313,6 +317,7 @@ impl From<Counted> for Counts {
             Counted::Errors => Self::Errors,
             Counted::Requests => Self::Requests,
             Counted::Aborted => Self::Aborted,
+            Counted::ProtocolErrors => Self::ProtocolErrors,
             Counted::WafEvents => Self::WafEvents(WafFilter::default()),
         }
     }
@@ -349,6 +354,7 @@ impl Table {
             Counts::Errors => Counts::Errors,
             Counts::Requests => Counts::Requests,
             Counts::Aborted => Counts::Aborted,
+            Counts::ProtocolErrors => Counts::ProtocolErrors,
             Counts::WafEvents(filter) => Counts::WafEvents(WafFilter {
                 severity: self.severity.unwrap_or(filter.severity),
                 excluded_rules: match &self.excluded_rules {
@@ -468,8 +474,16 @@ impl TryFrom<Table> for Stated {
             hosts: table.hosts.unwrap_or(base.hosts),
         };
         match &counts {
-            Counts::Errors if filter.statuses.iter().any(|statuses| statuses.first() < 400) => {
+            Counts::Errors | Counts::ProtocolErrors
+                if filter.statuses.iter().any(|statuses| statuses.first() < 400) =>
+            {
                 return Err(contradiction("statuses", "errors have statuses of 400 to 599"));
+            }
+            Counts::ProtocolErrors if !(filter.methods.is_empty() && filter.paths.is_empty()) => {
+                return Err(contradiction(
+                    "counts",
+                    "protocol errors have no method and no path",
+                ));
             }
             Counts::Aborted if !filter.statuses.is_empty() => {
                 return Err(contradiction("statuses", "an aborted request has none"));

@@ -172,22 +172,26 @@ impl Forwarder {
         });
     }
 
-    /// Records what hyper refuses by itself, before there is a request: its parser's 400 and 431.
-    pub(super) fn record_malformed(&self, connection: &Connection, error: &hyper::Error) {
-        if error.is_parse() {
-            let status = if error.is_parse_too_large() { 431 } else { 400 };
-            self.record_without_request(connection, status);
-        }
+    /// Counts, records and logs that a client has too many connections, or gives up too many requests.
+    pub(super) fn refuse_for_number(&self, connection: &Connection) {
+        self.stats.over_limit.fetch_add(1, Relaxed);
+        self.record_without_request(
+            connection,
+            &HeaderMap::new(),
+            StatusCode::TOO_MANY_REQUESTS.as_u16(),
+        );
     }
 
-    /// Records and logs an answer that no request goes with.
-    pub(super) fn record_without_request(&self, connection: &Connection, status: u16) {
+    /// Records and logs that a client was refused before there was a request: with its parser's 400 or 431, for being too slow (408),
+    /// for misusing the protocol, or for asking too much of the proxy (429). `fields` are those of the head, if there was any.
+    pub(super) fn record_without_request(&self, connection: &Connection, fields: &HeaderMap, status: u16) {
         let site = self.site.load();
+        let client = self.rule.client(connection, fields);
         if let Some(log) = &site.access_log {
-            log.write(Entry::without_request(connection.last_hop(), now_ms(), status));
+            let client = client.map_or(connection.last_hop(), |client| client.address);
+            log.write(Entry::without_request(client, now_ms(), status));
         }
-        // Without its headers, a request that a trusted proxy passed on has no known client.
-        let client = match self.rule.client(connection, &HeaderMap::new()) {
+        let client = match client {
             Ok(client) if self.gate.admission(client) == Admission::Refused => return,
             Ok(client) => client,
             Err(reason) => return self.clients.count(reason),

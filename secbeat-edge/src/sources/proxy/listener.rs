@@ -13,17 +13,23 @@ use std::{
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use h2::Reason;
+use hyper::{
+    HeaderMap, Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use secbeat_daemon::tls::ServerTls;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
-use tokio_rustls::TlsStream;
+use tokio_rustls::{TlsStream, rustls};
 
 use super::{
     super::{
@@ -34,6 +40,7 @@ use super::{
     config::ListenerConfig,
     forward::Forwarder,
     headers::Scheme,
+    hearing::Heard,
     limits::{Held, Sources},
     speaking,
     stream::{Negotiated, Stream},
@@ -114,7 +121,7 @@ pub(super) async fn run(
             false => match shared.sources.hold(peer, most) {
                 Some(held) => Some(held),
                 None => {
-                    forwarder.stats.over_limit.fetch_add(1, Relaxed);
+                    forwarder.refuse_for_number(&Connection::direct(peer));
                     continue;
                 }
             },
@@ -184,9 +191,9 @@ struct Open {
 
 impl Open {
     async fn serve(mut self, mut stream: TcpStream, peer: IpAddr, manner: Arc<Manner>) {
-        let (header_timeout, idle_timeout) = {
-            let site = self.forwarder.site.load();
-            (site.config.header_timeout, site.config.idle_timeout)
+        let (header_timeout, idle_timeout, keep_alive) = {
+            let config = &self.forwarder.site.load().config;
+            (config.header_timeout, config.idle_timeout, config.keep_alive)
         };
         // A client that takes nothing of its answer is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
         let options = SockRef::from(&stream).set_tcp_user_timeout(Some(idle_timeout));
@@ -203,8 +210,8 @@ impl Open {
                     {
                         self.held = self.sources.hold(client.address, self.most);
                         if self.held.is_none() {
-                            self.forwarder.stats.over_limit.fetch_add(1, Relaxed);
-                            return;
+                            connection.from = from;
+                            return self.forwarder.refuse_for_number(&connection);
                         }
                     }
                     connection.from = from;
@@ -215,13 +222,23 @@ impl Open {
                 }
             }
         }
-        let Some((stream, scheme)) = greet(stream, &manner, header_timeout).await else {
-            return;
+        let (stream, scheme) = match greet(stream, &manner, header_timeout).await {
+            Ok(greeted) => greeted,
+            Err(None) => return,
+            Err(Some(status)) => {
+                return self
+                    .forwarder
+                    .record_without_request(&connection, &HeaderMap::new(), status);
+            }
         };
         let visit = Arc::new(Visit::new(connection, scheme, &self.forwarder.rule.trusted));
         let h2c = manner.h2c;
         drop(manner);
-        self.converse(&visit, stream, h2c, header_timeout).await;
+        let patience = Patience {
+            head: header_timeout,
+            between: keep_alive,
+        };
+        self.converse(&visit, stream, h2c, patience).await;
         if let Some(tunnel) = visit.take_tunnel() {
             let gate = self.forwarder.gate.clone();
             let banned = async {
@@ -242,7 +259,7 @@ impl Open {
     }
 
     /// Speaks HTTP on `stream` until one side ends it.
-    async fn converse(&mut self, visit: &Arc<Visit>, stream: Stream, h2c: bool, header_timeout: Duration) {
+    async fn converse(&mut self, visit: &Arc<Visit>, stream: Stream, h2c: bool, patience: Patience) {
         let service = {
             let (forwarder, visit) = (self.forwarder.clone(), visit.clone());
             service_fn(move |request: Request<Incoming>| {
@@ -251,66 +268,56 @@ impl Open {
             })
         };
         let negotiated = stream.negotiated();
-        let io = TokioIo::new(stream);
+        let head = (negotiated == Negotiated::Http1).then_some(patience.head);
+        let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), head));
         let outcome = match negotiated {
             Negotiated::Http1 if h2c => {
-                let builder = speaking::either(header_timeout);
+                let builder = speaking::either();
                 let serving = builder.serve_connection_with_upgrades(io, service);
-                self.drive(
-                    visit,
-                    pin!(serving),
-                    |serving| serving.graceful_shutdown(),
-                    Some(header_timeout),
-                )
-                .await
+                let finish = |serving: Pin<&mut _>| auto::UpgradeableConnection::graceful_shutdown(serving);
+                self.drive(visit, pin!(serving), finish, patience).await
             }
             Negotiated::Http1 => {
-                let serving = speaking::http1(header_timeout)
-                    .serve_connection(io, service)
-                    .with_upgrades();
-                self.drive(visit, pin!(serving), |serving| serving.graceful_shutdown(), None)
-                    .await
+                let serving = speaking::http1().serve_connection(io, service).with_upgrades();
+                let finish =
+                    |serving: Pin<&mut http1::UpgradeableConnection<_, _>>| serving.graceful_shutdown();
+                self.drive(visit, pin!(serving), finish, patience).await
             }
             Negotiated::Http2 => {
                 let serving = speaking::http2().serve_connection(io, service);
-                self.drive(
-                    visit,
-                    pin!(serving),
-                    |serving| serving.graceful_shutdown(),
-                    Some(header_timeout),
-                )
-                .await
+                let finish = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
+                self.drive(visit, pin!(serving), finish, patience).await
             }
         };
-        if let Err(error) = outcome {
+        let error = outcome.err();
+        if let Some(error) = &error {
             tracing::trace!(%error, "a connection ended badly");
-            if let Some(error) = error.downcast_ref::<hyper::Error>() {
-                self.forwarder.record_malformed(&visit.connection, error);
-            }
+        }
+        let status = match visit.hearing.was_slow() {
+            true => Some(REQUEST_TIMEOUT),
+            false => error.and_then(|error| blame(error.downcast_ref()?)),
+        };
+        if let Some(status) = status {
+            self.forwarder
+                .record_without_request(&visit.connection, &visit.hearing.fields(), status);
         }
     }
 
-    /// Drives `serving` to its end; has it `finish` when the listener stops, or after `idle` in which no request and no
-    /// answer was under way, where hyper does not see to that.
+    /// Drives `serving` to its end; has it `finish` when the listener stops, or when no request and no answer was under way for
+    /// too long.
     async fn drive<S, E>(
         &mut self,
         visit: &Visit,
         mut serving: Pin<&mut S>,
         finish: impl Fn(Pin<&mut S>),
-        idle: Option<Duration>,
+        patience: Patience,
     ) -> Result<(), BoxError>
     where
         S: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
         let mut finishing = false;
-        let quiet = || async {
-            match idle {
-                Some(idle) => visit.idle(idle).await,
-                None => pending().await,
-            }
-        };
-        let mut silence = pin!(quiet());
+        let mut silence = pin!(visit.hearing.idle(patience.head, patience.between));
         let mut stopped = pin!(async { self.stop.wait_for(|stop| *stop).await.is_ok() });
         loop {
             tokio::select! {
@@ -327,11 +334,10 @@ impl Open {
                     }
                     finishing = true;
                     finish(serving.as_mut());
-                    silence.set(quiet());
+                    silence.set(visit.hearing.idle(patience.head, patience.head));
                 }
                 () = visit.flooded() => {
-                    self.forwarder.stats.over_limit.fetch_add(1, Relaxed);
-                    self.forwarder.record_without_request(&visit.connection, TOO_MANY_REQUESTS);
+                    self.forwarder.refuse_for_number(&visit.connection);
                     return Ok(());
                 }
             }
@@ -339,24 +345,77 @@ impl Open {
     }
 }
 
-/// Shakes hands, where that is the manner.
-async fn greet(stream: TcpStream, manner: &Manner, within: Duration) -> Option<(Stream, Scheme)> {
-    let Some(tls) = &manner.tls else {
-        return Some((Stream::Plain(stream), Scheme::Http));
-    };
-    match timeout(within, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let stream = Box::new(TlsStream::Server(stream));
-            return Some((Stream::Tls(stream), Scheme::Https));
-        }
-        Ok(Err(error)) => tracing::trace!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::trace!("a TLS handshake took too long"),
-    }
-    None
+/// How long a client may let us wait.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// For a whole head, and for the first byte of the first one.
+    head: Duration,
+    /// From the end of an answer to the next request.
+    between: Duration,
 }
 
-/// What telemetry is told of a client that gives up request after request.
-const TOO_MANY_REQUESTS: u16 = 429;
+/// What telemetry is told of a client that was too slow.
+const REQUEST_TIMEOUT: u16 = 408;
+
+/// The status for what ended a connection, if the client is to blame and no request was answered with it.
+fn blame(error: &hyper::Error) -> Option<u16> {
+    if error.is_parse() {
+        return Some(if error.is_parse_too_large() { 431 } else { 400 });
+    }
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    // What this side has ended, and not for its own reasons.
+    match error
+        .reason()
+        .filter(|_| error.is_library() && error.is_go_away())?
+    {
+        Reason::NO_ERROR | Reason::INTERNAL_ERROR | Reason::SETTINGS_TIMEOUT => None,
+        Reason::ENHANCE_YOUR_CALM => Some(429),
+        _ => Some(400),
+    }
+}
+
+/// Shakes hands, where that is the manner.
+///
+/// # Errors
+///
+/// When there is no HTTP to speak: the status for that, if the client is to blame.
+async fn greet(
+    stream: TcpStream,
+    manner: &Manner,
+    within: Duration,
+) -> Result<(Stream, Scheme), Option<u16>> {
+    let Some(tls) = &manner.tls else {
+        return Ok((Stream::Plain(stream), Scheme::Http));
+    };
+    let end = Instant::now() + within;
+    // Browsers open connections that they may need, and probes see whether somebody accepts: silence is no offence.
+    match timeout_at(end, stream.peek(&mut [0])).await {
+        Ok(Ok(1)) => {}
+        _ => return Err(None),
+    }
+    match timeout_at(end, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let stream = Box::new(TlsStream::Server(stream));
+            Ok((Stream::Tls(stream), Scheme::Https))
+        }
+        Ok(Err(error)) => {
+            tracing::trace!(%error, "a TLS handshake failed");
+            let error = error.get_ref().and_then(|error| error.downcast_ref());
+            // What is no TLS at all. Who trusts another certificate, or speaks another version, means no harm.
+            Err(matches!(
+                error,
+                Some(
+                    rustls::Error::InvalidMessage(_)
+                        | rustls::Error::InappropriateMessage { .. }
+                        | rustls::Error::InappropriateHandshakeMessage { .. }
+                        | rustls::Error::PeerMisbehaved(_)
+                )
+            )
+            .then_some(400))
+        }
+        Err(_) => Err(Some(REQUEST_TIMEOUT)),
+    }
+}
 
 /// Listens on `addr`, without blocking; on `[::]` also for IPv4.
 ///

@@ -14,6 +14,7 @@ mod config;
 mod download;
 mod forward;
 mod headers;
+mod hearing;
 mod limits;
 mod listener;
 mod logged;
@@ -64,6 +65,8 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Largest head, in bytes, of a request or of an upstream's answer; also the read buffer of a connection.
 const MAX_HEAD: usize = 64 * 1024;
+/// Fields that fit into such a head without being too many for the parser, which sets room aside for them.
+const MAX_FIELDS: usize = 1000;
 /// How often certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(2);
 

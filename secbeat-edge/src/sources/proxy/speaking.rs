@@ -8,7 +8,7 @@ use hyper_util::{
     server::conn::auto,
 };
 
-use super::MAX_HEAD;
+use super::{MAX_FIELDS, MAX_HEAD};
 
 /// Requests that an HTTP/2 client may have open at a time.
 const STREAMS: u32 = 128;
@@ -19,12 +19,10 @@ const HEADER_LIST: u32 = 32 * 1024;
 /// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
 const PING: Duration = Duration::from_secs(20);
 
-pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
+/// Without time limits: [`Heard`](super::hearing::Heard) sees to those of heads.
+pub(super) fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD);
+    builder.max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD);
     builder
 }
 
@@ -42,13 +40,9 @@ pub(super) fn http2() -> http2::Builder<TokioExecutor> {
 }
 
 /// Either, by the client's first bytes (RFC 9113 §3.4).
-pub(super) fn either(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+pub(super) fn either() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD);
+    builder.http1().max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -4,6 +4,7 @@ mod failures;
 mod framing;
 mod http2;
 mod lab;
+mod refused;
 mod reload;
 mod retry;
 mod streaming;

@@ -1,11 +1,8 @@
 //! One client's connection, as its requests see it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use hyper::header::HeaderValue;
@@ -15,6 +12,7 @@ use tokio::sync::Notify;
 use super::{
     super::client_address::{Client, Connection, TrustedProxies},
     headers::{Forwarded, Scheme},
+    hearing::Hearing,
     tunnel::Tunnel,
 };
 
@@ -31,12 +29,9 @@ pub(super) struct Visit {
     tunnel: Mutex<Option<Tunnel>>,
     /// Whose tunnel it is, as far as that is known.
     tunnels_client: Mutex<Option<Client>>,
-    /// Requests in all.
-    asked: AtomicU32,
+    pub(super) hearing: Arc<Hearing>,
     answered: AtomicU32,
     given_up: AtomicU32,
-    /// Those whose answers are over, too.
-    ended: AtomicU32,
     flooded: Notify,
 }
 
@@ -45,18 +40,18 @@ impl Visit {
     pub(super) fn new(connection: Connection, scheme: Scheme, trusted: &TrustedProxies) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();
+        let trusted = trusted.contains(last_hop);
         Self {
             connection,
             // An address has no byte that a field could not have.
             forwarded_for: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
             scheme,
-            trusted: trusted.contains(last_hop),
+            trusted,
             tunnel: Mutex::default(),
             tunnels_client: Mutex::default(),
-            asked: AtomicU32::new(0),
+            hearing: Arc::new(Hearing::new(trusted)),
             answered: AtomicU32::new(0),
             given_up: AtomicU32::new(0),
-            ended: AtomicU32::new(0),
             flooded: Notify::new(),
         }
     }
@@ -88,22 +83,10 @@ impl Visit {
 
     /// A request begins.
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
-        self.asked.fetch_add(1, Relaxed);
+        self.hearing.begin();
         Exchange {
             visit: self.clone(),
             answered: false,
-        }
-    }
-
-    /// Completes when for all of `timeout` no request and no answer was under way.
-    pub(super) async fn idle(&self, timeout: Duration) {
-        loop {
-            let asked = self.asked.load(Relaxed);
-            let is_quiet = self.ended.load(Relaxed) == asked;
-            tokio::time::sleep(timeout).await;
-            if is_quiet && self.asked.load(Relaxed) == asked {
-                return;
-            }
         }
     }
 
@@ -129,7 +112,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.visit.ended.fetch_add(1, Relaxed);
+        self.visit.hearing.end();
         if self.answered {
             return;
         }

@@ -43,6 +43,7 @@ fn the_shipped_file_shows_every_preset_as_it_is() {
         Rule::WafFlood,
         Rule::PathScan,
         Rule::LoginBruteforce,
+        Rule::ProtocolAbuse,
     ];
     assert_eq!(
         rules,

@@ -43,8 +43,10 @@ pub(crate) struct ProxyFile {
     route: Vec<RouteFile>,
     /// Timeout to connect to a server, TLS handshake included.
     connect_timeout: Option<HumanDuration>,
-    /// Timeout for a client's TLS handshake, for its request head, and between two requests.
+    /// Timeout for a client's TLS handshake and for its request head.
     header_timeout: Option<HumanDuration>,
+    /// Close a client's connection when this long after a response no other request came.
+    keep_alive: Option<HumanDuration>,
     /// Timeout for the head of a server's response.
     response_timeout: Option<HumanDuration>,
     /// Close a connection after this long without data (bodies, WebSocket).
@@ -285,6 +287,7 @@ impl ProxyFile {
         };
         set(&mut config.connect_timeout, self.connect_timeout);
         set(&mut config.header_timeout, self.header_timeout);
+        set(&mut config.keep_alive, self.keep_alive);
         set(&mut config.response_timeout, self.response_timeout);
         set(&mut config.idle_timeout, self.idle_timeout);
         config.max_connections = self.max_connections.unwrap_or(config.max_connections);

@@ -30,8 +30,10 @@ pub struct ProxyConfig {
     pub routes: Vec<RouteConfig>,
     /// To reach a server.
     pub connect_timeout: Duration,
-    /// For a client's whole request head, between two requests on its connection, and for its TLS handshake.
+    /// For a client's whole request head, for the first byte of its connection, and for its TLS handshake.
     pub header_timeout: Duration,
+    /// Between two requests on a client's connection.
+    pub keep_alive: Duration,
     /// For the upstream's answer head; counts anew whenever the upstream takes more of the request's body.
     pub response_timeout: Duration,
     /// With no byte of a body or an upgraded connection moving, whoever is to blame.
@@ -104,7 +106,7 @@ pub enum HostPattern {
 }
 
 impl ProxyConfig {
-    /// One plain listener before one server, and the defaults: 5 s to connect, 10 s for a request head, 30 s for an
+    /// One plain listener before one server, and the defaults: 5 s to connect, 10 s for a request head, 75 s to the next one, 30 s for an
     /// answer, 60 s idle, 10 000 connections, 1 000 of them from one source.
     #[must_use]
     pub fn new(listen: SocketAddr, server: ServerUrl) -> Self {
@@ -130,6 +132,7 @@ impl ProxyConfig {
             routes: vec![route],
             connect_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
             response_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             max_connections: const { NonZeroU32::new(10_000).unwrap() },

@@ -128,14 +128,6 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_slow_head_is_cut_off() {
-    let lab = Lab::with(|config| config.header_timeout = SHORT).await;
-    let mut client = lab.client().await;
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
-    assert_eq!(client.rest().await, "");
-}
-
-#[tokio::test]
 async fn a_pooled_connection_that_the_upstream_closed_is_replaced() {
     let lab = Lab::new().await;
     let mut client = lab.client().await;

@@ -238,7 +238,7 @@ async fn a_flood_of_resets_ends_the_connection() {
 
 #[tokio::test]
 async fn headers_without_end_are_cut_off() {
-    let lab = lab().await;
+    let mut lab = lab().await;
     let mut client = Client::new(&lab).await;
     client.frame(HEADERS, END_STREAM, 1, &block(&GET)).await;
     let filler = block(&[("x", &"x".repeat(8000))]);
@@ -249,6 +249,28 @@ async fn headers_without_end_are_cut_off() {
         assert_ne!(kind, DATA, "{payload:?}");
     }
     assert!(lab.is_unasked().await);
+    assert_eq!(lab.queue.next().await.status, 429);
+}
+
+#[tokio::test]
+async fn what_http2_forbids_is_reported() {
+    for (kind, flags, stream, payload) in [
+        (DATA, 0, 0, &b"of no stream"[..]),
+        (HEADERS, END_HEADERS, 2, &[]),
+        (HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff\xff"),
+        (SETTINGS, 0, 0, b"short"),
+    ] {
+        let mut lab = lab().await;
+        let mut client = Client::new(&lab).await;
+        client.frame(kind, flags, stream, payload).await;
+        while client.read().await.is_some() {}
+        let seen = lab.queue.next().await;
+        assert_eq!(
+            (seen.client.to_string().as_str(), seen.status),
+            ("127.0.0.1", 400),
+            "{kind}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -308,6 +330,7 @@ async fn an_answer_may_take_longer_than_a_head_and_an_idle_connection_may_not() 
     let lab = Lab::with(|config| {
         config.listeners[0].h2c = true;
         config.header_timeout = HEAD;
+        config.keep_alive = HEAD;
     })
     .await;
     let mut http2 = Client::new(&lab).await;

@@ -171,6 +171,31 @@ async fn a_client_that_does_not_shake_hands_is_cut_off() {
     .await;
 }
 
+#[tokio::test]
+async fn what_is_no_tls_is_reported_and_whom_we_do_not_suit_is_not() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let files = authority.issue(folder.path(), "a", &["a.example"]);
+    let mut lab = Lab::with(|config| {
+        config.listeners[0].certificates = vec![files];
+        config.header_timeout = Duration::from_millis(100);
+    })
+    .await;
+    // Who does not trust the certificate, or goes away again, has done nothing.
+    assert!(
+        connect(&lab, &Authority::new().client(&["h2"]), "a.example")
+            .await
+            .is_err()
+    );
+    drop(lab.client().await);
+    for (said, status) in [(get("/"), 400), ("\u{16}\u{3}\u{1}\u{2}".to_owned(), 408)] {
+        let mut client = lab.client().await;
+        client.send(&said).await;
+        client.rest().await;
+        assert_eq!(lab.queue.next().await.status, status);
+    }
+    assert!(lab.queue.is_empty());
+}
+
 /// A server in TLS that answers one HTTP/1.1 request, and what it was asked.
 async fn answer_once(listener: TcpListener, files: CertificateFiles, protocol: &str) -> String {
     let chain = vec![CertificateDer::from_pem_file(&files.certificate).unwrap()];

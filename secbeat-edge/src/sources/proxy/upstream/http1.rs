@@ -16,7 +16,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep};
 
-use super::super::MAX_HEAD;
+use super::super::{MAX_FIELDS, MAX_HEAD};
 use crate::sources::proxy::{
     stream::Stream,
     upload::{ClientBody, Progress},
@@ -46,6 +46,7 @@ pub(in super::super) enum Exchanged {
 impl Http1 {
     pub(super) async fn start(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = Builder::new()
+            .max_headers(MAX_FIELDS)
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await?;

@@ -25,6 +25,8 @@ const LOGIN_PATHS: &[&str] = &[
 ];
 /// 422 is the answer of Laravel and of Rails, 429 of what counts failed logins itself, as Nextcloud.
 const LOGIN_REFUSED: &[&str] = &["401", "403", "422", "429"];
+/// Malformed, too slow, too long a target, too many, too large: so that no other error of a log without methods counts.
+const PROTOCOL_ERRORS: &[&str] = &["400", "408", "414", "429", "431"];
 /// Paths on which a failed login is a POST answered 200, with the form again, and a good one is redirected: WordPress, Drupal and
 /// Gitea, Joomla, Django, Devise.
 const LOGIN_FORMS: &[&str] = &[
@@ -89,6 +91,7 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
         ),
         Rule::PathScan => (Counts::Errors, const { NonZeroU32::new(20).unwrap() }),
         Rule::LoginBruteforce => (Counts::Errors, const { NonZeroU32::new(10).unwrap() }),
+        Rule::ProtocolAbuse => (Counts::ProtocolErrors, const { NonZeroU32::new(10).unwrap() }),
         Rule::Own(_) => return None,
     };
     Some(RuleConfig {
@@ -97,6 +100,7 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
         filter: match rule {
             Rule::PathScan => filter(&["404"], &[], &[]),
             Rule::LoginBruteforce => filter(LOGIN_REFUSED, &[], LOGIN_PATHS),
+            Rule::ProtocolAbuse => filter(PROTOCOL_ERRORS, &[], &[]),
             _ => Match::default(),
         },
         also: match rule {
@@ -164,6 +168,8 @@ mod tests {
         assert_eq!(list::<Method>(DAV_METHODS).len(), DAV_METHODS.len());
         let login = preset(Rule::LoginBruteforce).unwrap();
         assert_eq!(login.filter.statuses.len(), 4);
+        let protocol = preset(Rule::ProtocolAbuse).unwrap();
+        assert_eq!(protocol.filter.statuses.len(), PROTOCOL_ERRORS.len());
         let statuses: Vec<_> = harmless()
             .iter()
             .map(|exclusion| exclusion.filter.statuses.len())

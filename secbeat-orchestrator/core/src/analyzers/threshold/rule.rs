@@ -18,6 +18,7 @@ pub enum Rule {
     WafFlood,
     PathScan,
     LoginBruteforce,
+    ProtocolAbuse,
     Own(RuleName),
 }
 
@@ -31,6 +32,7 @@ impl Rule {
             Self::WafFlood => "waf-flood",
             Self::PathScan => "path-scan",
             Self::LoginBruteforce => "login-bruteforce",
+            Self::ProtocolAbuse => "protocol-abuse",
             Self::Own(name) => name.as_str(),
         }
     }
@@ -50,6 +52,7 @@ impl From<RuleName> for Rule {
             Reason::WafFlood => Self::WafFlood,
             Reason::PathScan => Self::PathScan,
             Reason::LoginBruteforce => Self::LoginBruteforce,
+            Reason::ProtocolAbuse => Self::ProtocolAbuse,
             // The parser of names refuses `manual`.
             Reason::Manual | Reason::Rule(_) => Self::Own(name),
         }
@@ -64,6 +67,7 @@ impl From<Rule> for Reason {
             Rule::WafFlood => Self::WafFlood,
             Rule::PathScan => Self::PathScan,
             Rule::LoginBruteforce => Self::LoginBruteforce,
+            Rule::ProtocolAbuse => Self::ProtocolAbuse,
             Rule::Own(name) => Self::Rule(name),
         }
     }
@@ -97,6 +101,8 @@ pub enum Counts {
     Requests,
     /// Requests that the client [gave up](is_aborted), if the outage guard blames it for them.
     Aborted,
+    /// [Errors](is_error) without a request that could be understood, such as a head that was too slow, and those of limits.
+    ProtocolErrors,
     /// Transactions in which the rules of a web application firewall matched.
     WafEvents(WafFilter),
 }
@@ -125,6 +131,8 @@ pub enum Counted {
     Requests,
     #[strum(serialize = "aborted requests")]
     Aborted,
+    #[strum(serialize = "protocol errors")]
+    ProtocolErrors,
     #[strum(serialize = "WAF events")]
     WafEvents,
     #[strum(serialize = "distinct paths")]
@@ -146,7 +154,7 @@ impl RuleConfig {
         let goes_by_requests = match self.counts {
             Counts::Requests => !self.counts_all_requests(),
             Counts::Aborted => true,
-            Counts::Errors | Counts::WafEvents(_) => false,
+            Counts::Errors | Counts::ProtocolErrors | Counts::WafEvents(_) => false,
         };
         let own = goes_by_requests.then_some(&self.filter).into_iter();
         let own = own.map(|filter| (filter, self.counts == Counts::Aborted));
@@ -166,6 +174,7 @@ impl RuleConfig {
             (None, Counts::Errors) => Counted::Errors,
             (None, Counts::Requests) => Counted::Requests,
             (None, Counts::Aborted) => Counted::Aborted,
+            (None, Counts::ProtocolErrors) => Counted::ProtocolErrors,
             (None, Counts::WafEvents(_)) => Counted::WafEvents,
         }
     }
@@ -188,6 +197,7 @@ impl RuleConfig {
             Counts::Errors => is_error(status),
             Counts::Requests => true,
             Counts::Aborted => is_aborted(status),
+            Counts::ProtocolErrors => method.is_empty() && is_error(status),
             Counts::WafEvents(_) => return false,
         };
         let matches = |filter: &Match| filter.matches_target(status, method, target, host);
@@ -206,12 +216,13 @@ impl RuleConfig {
 mod tests {
     use super::*;
 
-    const PRESETS: [Rule; 5] = [
+    const PRESETS: [Rule; 6] = [
         Rule::ErrorFlood,
         Rule::RequestFlood,
         Rule::WafFlood,
         Rule::PathScan,
         Rule::LoginBruteforce,
+        Rule::ProtocolAbuse,
     ];
 
     #[test]
@@ -220,6 +231,7 @@ mod tests {
             Counted::Errors,
             Counted::Requests,
             Counted::Aborted,
+            Counted::ProtocolErrors,
             Counted::WafEvents,
             Counted::Paths,
         ];
@@ -229,6 +241,7 @@ mod tests {
                 "errors",
                 "requests",
                 "aborted requests",
+                "protocol errors",
                 "WAF events",
                 "distinct paths"
             ]
@@ -260,6 +273,7 @@ mod tests {
             (5, "WAF events"),
             (20, "distinct paths"),
             (10, "errors"),
+            (10, "protocol errors"),
         ];
         assert_eq!(
             facts,

@@ -54,6 +54,7 @@ impl Naive {
         let counts = match &rule.counts {
             Counts::Errors => is_failure && !is_aborted,
             Counts::Aborted => is_aborted,
+            Counts::ProtocolErrors => method.is_empty() && is_failure && !is_aborted,
             Counts::Requests => true,
             Counts::WafEvents(_) => return false,
         };
@@ -258,6 +259,7 @@ fn any_rules() -> impl Strategy<Value = Vec<RuleConfig>> {
         Just(Counts::Errors),
         Just(Counts::Errors),
         Just(Counts::Aborted),
+        Just(Counts::ProtocolErrors),
         Just(Counts::Requests),
         Just(Counts::WafEvents(WafFilter::default())),
     ];

@@ -1,0 +1,166 @@
+//! Who is refused before there is a request is reported all the same.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use super::lab::{Lab, OK, get, soon};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off_and_reported() {
+    let log = tempfile::tempdir().unwrap();
+    let path = log.path().join("access.log");
+    let mut lab = Lab::with(|config| {
+        config.header_timeout = SHORT;
+        config.access_log = Some(path.clone());
+    })
+    .await;
+    let mut client = lab.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
+    assert_eq!(client.rest().await, "");
+    let seen = lab.queue.next().await;
+    assert_eq!(
+        (seen.client.to_string().as_str(), seen.status),
+        ("127.0.0.1", 408)
+    );
+    // So is the second head of a connection, however little comes at a time.
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    assert_eq!(lab.queue.next().await.status, 200);
+    for byte in ["G", "E", "T", " ", "/", " "] {
+        client.send(byte).await;
+        tokio::time::sleep(SHORT / 5).await;
+    }
+    assert_eq!(client.rest().await, "");
+    assert_eq!(lab.queue.next().await.status, 408);
+    assert!(lab.queue.is_empty());
+    let logged = async {
+        while std::fs::read_to_string(&path).unwrap().matches(" 408 ").count() < 2 {
+            tokio::time::sleep(SHORT).await;
+        }
+    };
+    soon("both are in the access log", logged).await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_reported() {
+    let mut lab = Lab::with(|config| config.header_timeout = SHORT).await;
+    let mut client = lab.client().await;
+    assert_eq!(client.rest().await, "");
+    drop(lab.client().await);
+    let mut client = lab.client().await;
+    client.send("GET / HTTP/1.1\r\nHost").await;
+    drop(client);
+    // Were these reported, they would be before this one.
+    let mut client = lab.client().await;
+    client.send("\u{1}\r\n\r\n").await;
+    client.rest().await;
+    assert_eq!(lab.queue.next().await.status, 400);
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_longer_than_a_head_may_take() {
+    let mut lab = Lab::with(|config| {
+        config.header_timeout = SHORT;
+        config.keep_alive = 6 * SHORT;
+    })
+    .await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    tokio::time::sleep(3 * SHORT).await;
+    client.send(&get("/")).await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    assert_eq!(client.rest().await, "");
+    assert_eq!(
+        [lab.queue.next().await.status, lab.queue.next().await.status],
+        [200, 200]
+    );
+    assert!(lab.queue.is_empty());
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_of_a_source_are_reported() {
+    let mut lab = Lab::with(|config| config.max_connections_per_source = NonZeroU32::MIN).await;
+    let first = lab.client().await;
+    assert_eq!(lab.client().await.rest().await, "");
+    let seen = lab.queue.next().await;
+    assert_eq!(
+        (seen.client.to_string().as_str(), seen.status),
+        ("127.0.0.1", 429)
+    );
+    drop(first);
+}
+
+#[tokio::test]
+async fn whom_a_trusted_proxy_names_in_a_head_that_is_refused_is_reported() {
+    let mut lab = Lab::trusting(&["127.0.0.1"], |_| ()).await;
+    let named = "X-Forwarded-For: 198.51.100.66, 198.51.100.77\r\n";
+    for (head, status) in [
+        (
+            format!("GET /x HTTP/1.1\r\nHost: a\r\n{named}X-Bad : 1\r\n\r\n"),
+            400,
+        ),
+        (
+            format!("GET /x HTTP/1.1\r\n{named}Content-Length: a\r\n\r\n"),
+            400,
+        ),
+    ] {
+        let mut client = lab.client().await;
+        client.send(&head).await;
+        client.rest().await;
+        let seen = lab.queue.next().await;
+        assert_eq!(
+            (seen.client.to_string().as_str(), seen.status),
+            ("198.51.100.77", status),
+            "{head}"
+        );
+    }
+    // Nor does a request before make another client of it.
+    let mut client = lab.client().await;
+    let first = "GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n";
+    client.send(first).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    assert_eq!(lab.queue.next().await.client.to_string(), "198.51.100.1");
+    client
+        .send(&format!("GET /x HTTP/1.1\r\n{named}X-Bad : 1\r\n\r\n"))
+        .await;
+    client.rest().await;
+    assert_eq!(lab.queue.next().await.client.to_string(), "198.51.100.77");
+    // Who hides it is nobody: not the proxy, and not whom a part of the text names.
+    let mut client = lab.client().await;
+    client
+        .send(&format!("GET /x HTTP/1.1\r\nX: \n{named}X-Bad : 1\r\n\r\n"))
+        .await;
+    client.rest().await;
+    assert!(lab.queue.is_empty());
+}
+
+#[tokio::test]
+async fn a_head_of_many_small_fields_is_no_large_one() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    let fields: String = (0..500).map(|i| format!("X-{i}: {i}\r\n")).collect();
+    client
+        .send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
+        .await;
+    let mut upstream = lab.upstream().await;
+    assert!(upstream.head().await.to_lowercase().contains("x-499: 499\r\n"));
+    upstream
+        .send(&format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n"))
+        .await;
+    assert!(client.head().await.to_lowercase().contains("x-499: 499\r\n"));
+    assert_eq!(lab.queue.next().await.status, 200);
+}
