@@ -23,7 +23,7 @@ use crate::{
     sources::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
-        proxy::{ProxyConfig, ProxyFile, ServerUrl},
+        proxy::{Place, ProxyConfig, ProxyFile},
         waf::{self, WafLogConfig},
     },
     telemetry::TelemetryConfig,
@@ -352,7 +352,10 @@ impl Config {
                 .iter()
                 .flat_map(|proxy| &proxy.upstreams)
                 .flat_map(|upstream| &upstream.servers)
-                .map(ServerUrl::host_and_port)
+                .filter_map(|server| match server.place() {
+                    Place::Tcp { host, port } => Some((host, port)),
+                    Place::Unix(_) => None,
+                })
                 .collect(),
             operator: sessions::operator(),
         }

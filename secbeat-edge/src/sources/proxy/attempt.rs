@@ -22,11 +22,14 @@ use super::{
         Coding, Refusal, Trailers, ask_for_upgrade, coding, for_http1, for_http2, strip_hop_by_hop,
         to_upstream, wanted_upgrade,
     },
+    interim::pass_on,
     silence::BodyError,
     site::Site,
     tunnel::Tunnel,
     upload::{ClientBody, Progress},
-    upstream::{ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, Upstream, wait_late},
+    upstream::{
+        ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, Upstream, is_refused, wait_late,
+    },
     visit::Visit,
 };
 
@@ -62,7 +65,12 @@ enum Outcome {
     Failed(Failure),
     /// Nothing was answered, and the request is whole.
     Again(Parts, ClientBody, Failure),
+    /// The server has not processed the request, and it is whole.
+    Refused(Parts, ClientBody),
 }
+
+/// How often a server may refuse one request before that is its answer.
+const REFUSALS: u32 = 8;
 
 /// Passes a request on to `upstream`, and to another server or connection if the first gives no answer.
 pub(super) async fn forward(
@@ -75,10 +83,18 @@ pub(super) async fn forward(
     host: HeaderValue,
 ) -> Result<Response<Download>, Failure> {
     let protocol = wanted_upgrade(&head, &body);
+    let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
     let trailers =
         to_upstream(&mut head, &host, &visit.forwarded(), &site.config.headers).map_err(Failure::Refused)?;
     let mut body = ClientBody::new(body, site.config.idle_timeout);
+    if is_http1 {
+        let waits = head
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        pass_on(&mut head, &mut body, visit.hearing.interims.clone(), waits);
+    }
     let mut way = Way {
         site,
         visit,
@@ -94,16 +110,26 @@ pub(super) async fn forward(
     let Some(mut server) = upstream.pick(None) else {
         return Err(Failure::Unreachable("the upstream has no server".into()));
     };
-    let mut again = false;
+    let (mut again, mut refusals) = (false, 0);
     loop {
         let last = again || (policy == ConnectionPolicy::Http1 && !upstream.has_several());
         let (failure, other) = match server.connection(policy).await {
             Ok(connection) => {
                 let used = connection.is_used();
                 let may_repeat = !last && (used || upstream.has_several());
-                match way.attempt(server, connection, head, body, may_repeat).await {
+                let may_refuse = refusals < REFUSALS;
+                match way
+                    .attempt(server, connection, head, body, may_repeat, may_refuse)
+                    .await
+                {
                     Outcome::Answer(response) => return Ok(response),
                     Outcome::Failed(failure) => return Err(failure),
+                    Outcome::Refused(same_head, whole_body) => {
+                        (head, body) = (same_head, whole_body);
+                        refusals += 1;
+                        stats.retries.fetch_add(1, Relaxed);
+                        continue;
+                    }
                     Outcome::Again(same_head, whole_body, failure) => {
                         (head, body) = (same_head, whole_body);
                         (failure, !used)
@@ -140,6 +166,7 @@ impl Way<'_> {
         mut head: Parts,
         body: ClientBody,
         may_repeat: bool,
+        may_refuse: bool,
     ) -> Outcome {
         let progress = body.progress();
         let timeout = self.site.config.response_timeout;
@@ -155,7 +182,7 @@ impl Way<'_> {
                 let exchanged = connection.exchange(request, progress.as_deref(), timeout).await;
                 match exchanged {
                     Exchanged::Answered(response) => {
-                        return self.answer(response, Some(Lease::new(connection, server.clone())));
+                        return self.answer(response, Lease::Http1(connection, server.clone()));
                     }
                     Exchanged::Switched(response, stream, ahead) => {
                         return self.switch(response, |client, idle| Tunnel {
@@ -169,24 +196,40 @@ impl Way<'_> {
                     Exchanged::Late => return Outcome::Failed(Failure::Late),
                 }
             }
-            Connection::Http2(mut sender) => {
-                if let Err(refusal) = for_http2(&mut head, &self.host, self.trailers, authority) {
+            Connection::Http2(stream) => {
+                let scheme = server.url.scheme();
+                if let Err(refusal) = for_http2(&mut head, &self.host, self.trailers, authority, scheme) {
                     return Outcome::Failed(Failure::Refused(refusal));
                 }
-                let copy = (may_repeat && self.repeatable).then(|| head.clone());
+                let copy = (may_refuse || (may_repeat && self.repeatable)).then(|| head.clone());
                 let request = Request::from_parts(head, body);
+                let mut sender = stream.sender();
                 let response = pin!(sender.try_send_request(request));
-                tokio::select! {
+                let mut error = tokio::select! {
                     biased;
                     answer = response => match answer {
-                        Ok(response) => return self.answer(response, None),
-                        Err(mut error) => {
-                            let request = error.take_message();
-                            (error.into_error(), request, copy)
-                        }
+                        Ok(response) => return self.answer(response, Lease::Http2 { _stream: stream }),
+                        Err(error) => error,
                     },
                     () = wait_late(progress.as_deref(), timeout) => return Outcome::Failed(Failure::Late),
+                };
+                let unsent = error.take_message();
+                if may_refuse && (unsent.is_some() || is_refused(error.error())) {
+                    stream.retire();
+                    return match (unsent, copy) {
+                        (Some(request), _) => {
+                            let (head, body) = request.into_parts();
+                            Outcome::Refused(head, body)
+                        }
+                        (None, Some(head)) => match self.body_again(progress.as_deref()).await {
+                            Some(body) => Outcome::Refused(head, body),
+                            None => Outcome::Failed(Failure::of(error.into_error())),
+                        },
+                        (None, None) => Outcome::Failed(Failure::of(error.into_error())),
+                    };
                 }
+                let copy = copy.filter(|_| may_repeat && self.repeatable);
+                (error.into_error(), unsent, copy)
             }
         };
         let (error, unsent, copy) = exchanged;
@@ -199,24 +242,25 @@ impl Way<'_> {
             let (head, body) = request.into_parts();
             return Outcome::Again(head, body, failure);
         }
-        match (copy, self.body_again(progress.as_deref())) {
-            (Some(head), Some(body)) => Outcome::Again(head, body, failure),
-            _ => Outcome::Failed(failure),
+        let Some(head) = copy else {
+            return Outcome::Failed(failure);
+        };
+        match self.body_again(progress.as_deref()).await {
+            Some(body) => Outcome::Again(head, body, failure),
+            None => Outcome::Failed(failure),
         }
     }
 
-    /// The body for another attempt, if none of it is gone.
-    fn body_again(&self, progress: Option<&Progress>) -> Option<ClientBody> {
-        match progress {
-            None => Some(ClientBody::Empty),
-            Some(progress) => {
-                let unread = progress.take_unread()?;
-                Some(ClientBody::new(unread, self.site.config.idle_timeout))
-            }
-        }
+    /// The body for another attempt, if all of it is still there.
+    async fn body_again(&self, progress: Option<&Progress>) -> Option<ClientBody> {
+        let Some(progress) = progress else {
+            return Some(ClientBody::Empty);
+        };
+        let whole = progress.take_whole().await?;
+        Some(ClientBody::again(whole, self.site.config.idle_timeout))
     }
 
-    fn answer(&self, response: Response<Incoming>, lease: Option<Lease>) -> Outcome {
+    fn answer(&self, response: Response<Incoming>, lease: Lease) -> Outcome {
         if response.status().is_informational() {
             let error = "the upstream switched protocols unasked";
             return Outcome::Failed(Failure::Unreachable(error.into()));
@@ -234,7 +278,7 @@ impl Way<'_> {
         strip_hop_by_hop(&mut head.headers);
         head.version = Version::HTTP_11;
         head.extensions.clear();
-        let body = Download::new(body, self.site.config.idle_timeout, lease);
+        let body = Download::new(body, self.site.config.idle_timeout, Some(lease));
         Outcome::Answer(Response::from_parts(head, body))
     }
 

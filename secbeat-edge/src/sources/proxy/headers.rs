@@ -4,7 +4,10 @@ use hyper::{
     HeaderMap, Method, Uri, Version,
     body::Body,
     header::{self, HeaderName, HeaderValue},
-    http::{request, uri::Authority},
+    http::{
+        request,
+        uri::{self, Authority},
+    },
 };
 
 use super::config::HeaderRules;
@@ -281,6 +284,7 @@ pub(super) fn for_http2(
     host: &HeaderValue,
     trailers: Trailers,
     server: &Authority,
+    scheme: uri::Scheme,
 ) -> Result<(), Refusal> {
     head.version = Version::HTTP_2;
     let authority = match host.is_empty() {
@@ -289,7 +293,7 @@ pub(super) fn for_http2(
     };
     let path = head.uri.path_and_query().ok_or(Refusal::Malformed)?.clone();
     let uri = Uri::builder()
-        .scheme("https")
+        .scheme(scheme)
         .authority(authority)
         .path_and_query(path);
     head.uri = uri.build().map_err(|_| Refusal::Malformed)?;

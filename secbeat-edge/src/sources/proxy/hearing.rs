@@ -1,4 +1,5 @@
-//! What a client says between two requests: whether a head is under way, since when, and of a trusted proxy its bytes.
+//! What a client says between two requests: whether a head is under way, since when, and of a trusted proxy its bytes. And its
+//! stream, which tells that.
 
 use std::{
     io,
@@ -22,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{MAX_HEAD, stream::Stream};
+use super::{MAX_HEAD, interim::Interims, stream::Stream};
 
 /// What is known of one connection. The stream writes it, and the requests do.
 pub(super) struct Hearing {
@@ -35,6 +36,7 @@ pub(super) struct Hearing {
     since: AtomicU64,
     /// Whether a head took too long.
     slow: AtomicBool,
+    pub(super) interims: Arc<Interims>,
     /// What has come since the last request; `None` of a client that speaks for itself.
     head: Option<Mutex<Vec<u8>>>,
 }
@@ -48,6 +50,7 @@ impl Hearing {
             ended: AtomicU64::new(0),
             since: AtomicU64::new(0),
             slow: AtomicBool::new(false),
+            interims: Arc::default(),
             head: keeps_heads.then(Mutex::default),
         }
     }
@@ -183,6 +186,10 @@ impl Heard {
         }
     }
 
+    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.hearing.interims.poll_write(Pin::new(&mut self.stream), cx)
+    }
+
     /// Ready when the head under way has taken too long.
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(patience), Some(since)) = (self.patience, self.hearing.head_since()) else {
@@ -230,6 +237,8 @@ impl AsyncRead for Heard {
 
 impl AsyncWrite for Heard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interims(cx))?;
+        self.hearing.interims.written();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -238,6 +247,8 @@ impl AsyncWrite for Heard {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interims(cx))?;
+        self.hearing.interims.written();
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -246,6 +257,8 @@ impl AsyncWrite for Heard {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interims(cx))?;
+        self.hearing.interims.flushed();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

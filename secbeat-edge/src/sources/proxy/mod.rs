@@ -15,6 +15,7 @@ mod download;
 mod forward;
 mod headers;
 mod hearing;
+mod interim;
 mod limits;
 mod listener;
 mod logged;
@@ -41,7 +42,7 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::Semaphore};
 
 pub(crate) use self::{
-    config::{NO_UPSTREAM, ProxyConfig, ProxyFile, ServerUrl},
+    config::{NO_UPSTREAM, Place, ProxyConfig, ProxyFile},
     listener::listen,
     reload::Reloader,
     servers::{ServerState, Servers},

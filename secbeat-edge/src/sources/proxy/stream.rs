@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsStream;
 
@@ -16,6 +16,7 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -41,6 +42,10 @@ macro_rules! either {
     ($this:expr, $stream:ident => $call:expr) => {
         match $this.get_mut() {
             Stream::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Stream::Unix(stream) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -78,6 +83,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }

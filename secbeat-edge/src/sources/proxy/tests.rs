@@ -3,6 +3,7 @@
 mod failures;
 mod framing;
 mod http2;
+mod http2_server;
 mod lab;
 mod refused;
 mod reload;

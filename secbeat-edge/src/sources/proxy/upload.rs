@@ -1,6 +1,7 @@
 //! Bodies of requests on their way to a server, and whose turn it is meanwhile.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc,
@@ -13,7 +14,10 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout},
+};
 
 use super::silence::{BodyError, Silence};
 
@@ -29,12 +33,31 @@ impl ClientBody {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        Self::Upload(Upload {
+        let whole = Whole {
+            ahead: VecDeque::new(),
             body: Some(body),
+        };
+        Self::again(whole, idle)
+    }
+
+    /// One that was on its way before.
+    pub(super) fn again(whole: Whole, idle: Duration) -> Self {
+        Self::Upload(Upload {
+            rest: whole,
+            sent: Some((Vec::new(), 0)),
+            hold: None,
             silence: Silence::new(idle),
-            touched: false,
             progress: Arc::new(Progress::new()),
         })
+    }
+
+    /// Has it wait until `asked` for, but not for long: a server may know nothing of that (RFC 9110 §10.1.1).
+    pub(super) fn hold(&mut self, asked: oneshot::Receiver<()>) {
+        if let Self::Upload(upload) = self {
+            upload.hold = Some(Box::pin(async {
+                let _ = timeout(HOLD, asked).await;
+            }));
+        }
     }
 
     /// How far it is, if there is one.
@@ -46,19 +69,53 @@ impl ClientBody {
     }
 }
 
-/// A body that fails when its sender is silent for too long, and tells a [`Progress`] how far it is.
-pub(super) struct Upload {
+/// All of a body: what was read of it, and the rest.
+#[derive(Default)]
+pub(super) struct Whole {
+    ahead: VecDeque<Bytes>,
+    /// `None` once it has ended.
     body: Option<Incoming>,
+}
+
+/// How long a body waits for the server to ask for it.
+const HOLD: Duration = Duration::from_secs(1);
+/// Bytes of a body that are kept in case it has to be sent again.
+const KEPT: usize = 64 * 1024;
+
+/// A body that fails when its sender is silent for too long, and tells a [`Progress`] how far it is. When it is dropped, that gets
+/// the whole body, if it is still there.
+pub(super) struct Upload {
+    rest: Whole,
+    /// What went, and its bytes; `None` where that became too much.
+    sent: Option<(Vec<Bytes>, usize)>,
+    /// Until when it is not asked for.
+    hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     silence: Silence,
-    touched: bool,
     progress: Arc<Progress>,
+}
+
+impl Upload {
+    fn keep(&mut self, data: &Bytes) {
+        if let Some((sent, bytes)) = &mut self.sent {
+            *bytes += data.len();
+            match *bytes <= KEPT {
+                true => sent.push(data.clone()),
+                false => self.sent = None,
+            }
+        }
+    }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.touched {
-            *self.progress.unread.lock() = self.body.take();
+        if let Some((sent, _)) = self.sent.take() {
+            let mut whole = std::mem::take(&mut self.rest);
+            for data in sent.into_iter().rev() {
+                whole.ahead.push_front(data);
+            }
+            *self.progress.whole.lock() = Some(whole);
         }
+        self.progress.over.notify_one();
     }
 }
 
@@ -73,10 +130,18 @@ impl Body for ClientBody {
         let Self::Upload(upload) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        let Some(body) = &mut upload.body else {
+        if let Some(hold) = &mut upload.hold {
+            ready!(hold.as_mut().poll(cx));
+            upload.hold = None;
+        }
+        if let Some(data) = upload.rest.ahead.pop_front() {
+            upload.keep(&data);
+            upload.progress.set(Waiting::ForUpstream);
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let Some(body) = &mut upload.rest.body else {
             return Poll::Ready(None);
         };
-        upload.touched = true;
         let polled = Pin::new(body).poll_frame(cx);
         upload.progress.set(if polled.is_pending() {
             Waiting::ForClient
@@ -86,10 +151,19 @@ impl Body for ClientBody {
         match polled {
             Poll::Ready(frame) => {
                 upload.silence.broken();
+                match &frame {
+                    None => upload.rest.body = None,
+                    Some(Ok(frame)) => match frame.data_ref() {
+                        Some(data) => upload.keep(data),
+                        None => upload.sent = None,
+                    },
+                    Some(Err(_)) => upload.sent = None,
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
             }
             Poll::Pending => {
                 ready!(upload.silence.poll(cx));
+                upload.sent = None;
                 Poll::Ready(Some(Err(BodyError::Stalled)))
             }
         }
@@ -98,15 +172,27 @@ impl Body for ClientBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Upload(upload) => upload.body.as_ref().is_none_or(Body::is_end_stream),
+            Self::Upload(Upload { rest, .. }) => {
+                rest.ahead.is_empty() && rest.body.as_ref().is_none_or(Body::is_end_stream)
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Upload(Upload { body: Some(body), .. }) => body.size_hint(),
-            _ => SizeHint::with_exact(0),
+        let Self::Upload(Upload { rest, .. }) = self else {
+            return SizeHint::with_exact(0);
+        };
+        let ahead = rest.ahead.iter().map(|data| data.len() as u64).sum();
+        let body = rest
+            .body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(ahead));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
         }
+        hint
     }
 }
 
@@ -115,8 +201,9 @@ pub(super) struct Progress {
     start: Instant,
     /// Milliseconds since `start` at which the upstream's turn began, or [`CLIENTS_TURN`].
     since: AtomicU64,
-    /// The body, once its upstream has let go of it without having asked for any of it.
-    unread: Mutex<Option<Incoming>>,
+    /// The body, once its upstream has let go of it.
+    whole: Mutex<Option<Whole>>,
+    over: Notify,
 }
 
 const CLIENTS_TURN: u64 = u64::MAX;
@@ -133,7 +220,8 @@ impl Progress {
         Self {
             start: Instant::now(),
             since: AtomicU64::new(0),
-            unread: Mutex::default(),
+            whole: Mutex::default(),
+            over: Notify::new(),
         }
     }
 
@@ -153,8 +241,12 @@ impl Progress {
         }
     }
 
-    /// Takes the body for another attempt, if none of it was read.
-    pub(super) fn take_unread(&self) -> Option<Incoming> {
-        self.unread.lock().take()
+    /// The whole body for another attempt, if it is still there. Waits for the upstream to let go of it.
+    pub(super) async fn take_whole(&self) -> Option<Whole> {
+        let _ = timeout(LETTING_GO, self.over.notified()).await;
+        self.whole.lock().take()
     }
 }
+
+/// How long a connection that has failed a request may keep its body.
+const LETTING_GO: Duration = Duration::from_secs(1);

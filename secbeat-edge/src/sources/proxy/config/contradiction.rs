@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{ProxyConfig, ServerUrl};
+use super::{Place, ProxyConfig, ServerUrl};
 
 /// Keys that contradict each other: which to name, and why.
 pub(super) struct Contradiction(pub(super) String, pub(super) String);
@@ -23,7 +23,9 @@ pub(super) fn loops(config: &ProxyConfig) -> Option<(&ServerUrl, SocketAddr)> {
             .map(move |listener| (server, listener.address))
     });
     pairs.find(|(server, listener)| {
-        let (host, port) = server.host_and_port();
+        let Place::Tcp { host, port } = server.place() else {
+            return false;
+        };
         let ip = match host.as_str() {
             "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             host => host.parse::<IpAddr>().ok(),

@@ -102,7 +102,8 @@ struct ListenerFile {
 struct UpstreamFile {
     /// Its name in routes and telemetry.
     name: String,
-    /// Interchangeable servers, used in turn (round robin). `https://…` uses TLS.
+    /// Interchangeable servers, used in turn (round robin): `http://…`, `https://…`, `h2c://…` (HTTP/2 in plain text),
+    /// `unix:/path/of/a/socket`.
     #[schemars(with = "Vec<schema::Server>")]
     servers: Vec<ServerUrl>,
     /// CA certificates (PEM) for `https://` servers. Default: the system's.

@@ -18,7 +18,11 @@ use std::{
 use secbeat_daemon::tls::CertificateFiles;
 
 pub(super) use self::url::Transport;
-pub(crate) use self::{file::ProxyFile, headers::HeaderRules, url::ServerUrl};
+pub(crate) use self::{
+    file::ProxyFile,
+    headers::HeaderRules,
+    url::{Place, ServerUrl},
+};
 
 /// Where the proxy listens, what it stands before, and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -126,7 +126,7 @@ fn an_http2_server_gets_no_field_of_http1() {
     let mut head = forwarded("/a?b", &[("host", "example.org"), ("te", "trailers")]);
     let server = Authority::from_static("app:3000");
     let host = HeaderValue::from_static("example.org");
-    for_http2(&mut head, &host, Trailers::Taken, &server).unwrap();
+    for_http2(&mut head, &host, Trailers::Taken, &server, uri::Scheme::HTTPS).unwrap();
     assert_eq!(head.uri, "https://example.org/a?b");
     for name in ["host", "connection", "transfer-encoding"] {
         assert!(!head.headers.contains_key(name), "{name}");

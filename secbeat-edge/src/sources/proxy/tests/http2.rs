@@ -6,22 +6,24 @@ use std::time::Duration;
 
 use super::lab::{Conn, Lab, OK, get, soon};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
-struct Client(Conn);
+/// Frames of either side.
+pub(super) struct Frames(pub(super) Conn);
 
 /// Type, flags, stream and payload.
 type Frame = (u8, u8, u32, Vec<u8>);
 
-impl Client {
+impl Frames {
+    /// Those of a client.
     async fn new(lab: &Lab) -> Self {
         let mut client = Self(lab.client().await);
         soon("sending", client.0.0.write_all(PREFACE)).await.unwrap();
@@ -29,7 +31,7 @@ impl Client {
         client
     }
 
-    async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    pub(super) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
         frame.extend([kind, flags]);
         frame.extend(stream.to_be_bytes());
@@ -38,7 +40,7 @@ impl Client {
         let _ = soon("sending", self.0.0.write_all(&frame)).await;
     }
 
-    async fn read(&mut self) -> Option<Frame> {
+    pub(super) async fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         soon("a frame", self.0.0.read_exact(&mut head)).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -61,7 +63,7 @@ impl Client {
 }
 
 /// A header block of literals without indexing (RFC 7541 §6.2.2).
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| {
         let mut coded = match u8::try_from(text.len()) {
             Ok(length) if length < 127 => vec![length],
@@ -106,7 +108,7 @@ fn status(block: &[u8]) -> String {
 #[tokio::test]
 async fn a_request_goes_on_in_http1_and_its_answer_comes_back() {
     let mut lab = lab().await;
-    let mut client = Client::new(&lab).await;
+    let mut client = Frames::new(&lab).await;
     let fields = [
         &GET[..],
         &[("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers")],
@@ -180,7 +182,7 @@ async fn what_http1_would_read_otherwise_reaches_no_server() {
         GET[..3].to_vec(),
     ] {
         let lab = lab().await;
-        let mut client = Client::new(&lab).await;
+        let mut client = Frames::new(&lab).await;
         client
             .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields))
             .await;
@@ -197,7 +199,7 @@ async fn what_http1_would_read_otherwise_reaches_no_server() {
 async fn a_body_of_another_length_than_said_is_never_whole() {
     for (length, body) in [("5", "abc"), ("2", "abc")] {
         let lab = lab().await;
-        let mut client = Client::new(&lab).await;
+        let mut client = Frames::new(&lab).await;
         let mut fields = GET.to_vec();
         fields[0] = (":method", "POST");
         fields.push(("content-length", length));
@@ -220,7 +222,7 @@ async fn a_body_of_another_length_than_said_is_never_whole() {
 #[tokio::test]
 async fn a_flood_of_resets_ends_the_connection() {
     let mut lab = lab().await;
-    let mut client = Client::new(&lab).await;
+    let mut client = Frames::new(&lab).await;
     let fields = block(&GET);
     for i in 0..2000 {
         let stream = 2 * i + 1;
@@ -239,7 +241,7 @@ async fn a_flood_of_resets_ends_the_connection() {
 #[tokio::test]
 async fn headers_without_end_are_cut_off() {
     let mut lab = lab().await;
-    let mut client = Client::new(&lab).await;
+    let mut client = Frames::new(&lab).await;
     client.frame(HEADERS, END_STREAM, 1, &block(&GET)).await;
     let filler = block(&[("x", &"x".repeat(8000))]);
     for _ in 0..100 {
@@ -261,7 +263,7 @@ async fn what_http2_forbids_is_reported() {
         (SETTINGS, 0, 0, b"short"),
     ] {
         let mut lab = lab().await;
-        let mut client = Client::new(&lab).await;
+        let mut client = Frames::new(&lab).await;
         client.frame(kind, flags, stream, payload).await;
         while client.read().await.is_some() {}
         let seen = lab.queue.next().await;
@@ -302,7 +304,7 @@ async fn a_listener_of_both_takes_http1_as_ever() {
 async fn who_resets_or_leaves_before_the_answer_has_given_up() {
     for leaves in [false, true] {
         let mut lab = lab().await;
-        let mut client = Client::new(&lab).await;
+        let mut client = Frames::new(&lab).await;
         client
             .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET))
             .await;
@@ -333,7 +335,7 @@ async fn an_answer_may_take_longer_than_a_head_and_an_idle_connection_may_not() 
         config.keep_alive = HEAD;
     })
     .await;
-    let mut http2 = Client::new(&lab).await;
+    let mut http2 = Frames::new(&lab).await;
     http2
         .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET))
         .await;

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{Proxy, ProxyConfig, ProxyStats, Reloader, ServerUrl, Servers, listen};
+use super::super::{Proxy, ProxyConfig, ProxyStats, Reloader, Servers, config::ServerUrl, listen};
 use crate::{
     sources::client_address::{Client, ClientRule},
     sources::gate::{Admission, Gate},

@@ -5,7 +5,7 @@ use super::{
     lab::{Lab, OK, accept, get},
 };
 
-fn upstream(name: &str, server: super::super::ServerUrl) -> UpstreamConfig {
+fn upstream(name: &str, server: super::super::config::ServerUrl) -> UpstreamConfig {
     UpstreamConfig {
         name: name.to_owned(),
         servers: vec![server],

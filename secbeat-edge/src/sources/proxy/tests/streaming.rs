@@ -94,16 +94,80 @@ async fn a_client_that_expects_100_continue_is_told_to() {
     client
         .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
         .await;
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await;
+    assert!(head.contains("expect: 100-continue\r\n"), "{head}");
+    upstream.send("HTTP/1.1 100 Continue\r\n\r\n").await;
     assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("body").await;
+    assert_eq!(upstream.until("body").await, "body");
+    upstream.send(OK).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn who_is_refused_before_the_body_is_not_told_to_send_it() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 401 "));
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_100_gets_the_body_after_a_while() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody")
+        .await;
     let mut upstream = lab.upstream().await;
     upstream.head().await;
     assert_eq!(upstream.until("body").await, "body");
-    upstream
-        .send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
-        .await;
-    upstream.send(OK).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn interim_answers_reach_a_client_before_the_answer() {
+    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: 1\r\n\r\n";
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    let mut upstream = None;
+    for together in [false, true] {
+        client.send(&get("/")).await;
+        let mut server = match upstream.take() {
+            Some(kept) => kept,
+            None => lab.upstream().await,
+        };
+        server.head().await;
+        let expected = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        match together {
+            true => server.send(&[HINTS, HINTS, OK].concat()).await,
+            false => {
+                server.send(HINTS).await;
+                assert_eq!(client.head().await, expected);
+                server.send(&[HINTS, OK].concat()).await;
+            }
+        }
+        assert_eq!(client.head().await, expected);
+        if together {
+            assert_eq!(client.head().await, expected);
+        }
+        assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+        upstream = Some(server);
+    }
+    // HTTP/1.0 knows none (RFC 9110 §15.2).
+    let mut client = lab.client().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    let mut upstream = upstream.unwrap();
+    upstream.head().await;
+    upstream.send(&[HINTS, OK].concat()).await;
+    assert!(client.head().await.starts_with("HTTP/1.0 200 OK\r\n"));
 }
 
 #[tokio::test]

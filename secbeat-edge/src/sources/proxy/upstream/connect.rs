@@ -4,7 +4,10 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use socket2::SockRef;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 use tokio_rustls::{
     TlsConnector, TlsStream,
     rustls::{
@@ -15,7 +18,7 @@ use tokio_rustls::{
 };
 
 use crate::sources::proxy::{
-    config::{ServerUrl, Transport, UpstreamConfig},
+    config::{Place, ServerUrl, Transport, UpstreamConfig},
     stream::Stream,
 };
 
@@ -24,6 +27,8 @@ use crate::sources::proxy::{
 pub(in super::super) enum ConnectError {
     #[error("the server did not accept in time")]
     Late,
+    #[error("the server closed the connection")]
+    Closed,
     #[error("cannot connect")]
     Io(#[from] io::Error),
     #[error("the server's name cannot be in a certificate")]
@@ -57,7 +62,7 @@ impl ClientTls {
         if upstream
             .servers
             .iter()
-            .all(|server| server.transport() == Transport::Plain)
+            .all(|server| server.transport() != Transport::Tls)
         {
             return Ok(Self(None));
         }
@@ -111,8 +116,11 @@ pub(super) async fn connect(
     within: Duration,
     idle: Duration,
 ) -> Result<Stream, ConnectError> {
-    let (host, port) = url.host_and_port();
     let connecting = async {
+        let (host, port) = match url.place() {
+            Place::Tcp { host, port } => (host, port),
+            Place::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        };
         let stream = TcpStream::connect((host.as_str(), port)).await?;
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_user_timeout(Some(idle))?;
@@ -123,7 +131,7 @@ pub(super) async fn connect(
             Alpn::Both => &configs.both,
             Alpn::Http1 => &configs.http1,
         };
-        let name = ServerName::try_from(host.clone())?;
+        let name = ServerName::try_from(host)?;
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
         Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
     };

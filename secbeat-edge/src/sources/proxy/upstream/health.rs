@@ -9,7 +9,11 @@ use hyper::{
 use tokio::time::MissedTickBehavior;
 
 use super::{ConnectError, Connection, ConnectionPolicy, Exchanged, Server};
-use crate::sources::proxy::{config::HealthConfig, upload::ClientBody};
+use crate::sources::proxy::{
+    config::HealthConfig,
+    headers::{Trailers, for_http2},
+    upload::ClientBody,
+};
 
 /// Asks `server` of upstream `name` for as long as it is in use.
 pub(super) async fn watch(name: String, server: Weak<Server>, config: HealthConfig) {
@@ -51,6 +55,8 @@ enum CheckError {
     Exchange(#[from] hyper::Error),
     #[error("no answer in time")]
     Late,
+    #[error("its path has no place in HTTP/2")]
+    Path,
 }
 
 /// Always on a connection of its own: an old one would say nothing of a server that accepts no more.
@@ -66,8 +72,23 @@ async fn ask(server: &Server, config: &HealthConfig) -> Result<StatusCode, Check
     }
     let agent = HeaderValue::from_static("secbeat-health-check");
     request.headers_mut().insert(header::USER_AGENT, agent);
-    let Connection::Http1(mut connection) = server.connection(ConnectionPolicy::Http1).await? else {
-        return Err(CheckError::Late);
+    let mut connection = match server.connection(ConnectionPolicy::Alone).await? {
+        Connection::Http1(connection) => connection,
+        Connection::Http2(stream) => {
+            let scheme = server.url.scheme();
+            let (mut head, body) = request.into_parts();
+            let host = HeaderValue::from_static("");
+            for_http2(
+                &mut head,
+                &host,
+                Trailers::NotTaken,
+                server.url.authority(),
+                scheme,
+            )
+            .map_err(|_| CheckError::Path)?;
+            let request = Request::from_parts(head, body);
+            return Ok(stream.sender().send_request(request).await?.status());
+        }
     };
     match connection.exchange(request, None, NEVER).await {
         Exchanged::Answered(response) | Exchanged::Switched(response, ..) => Ok(response.status()),

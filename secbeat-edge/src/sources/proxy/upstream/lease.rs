@@ -2,28 +2,32 @@
 
 use std::{sync::Arc, task::Context};
 
-use super::{http1::Http1, server::Server};
+use super::{http1::Http1, http2::Http2Stream, server::Server};
 
-/// A connection in use, to be given back. Dropped before, it is closed.
-pub(in super::super) struct Lease {
-    connection: Box<Http1>,
-    server: Arc<Server>,
+/// A connection in use, to be given back. Dropped before, it is closed, or its stream is.
+pub(in super::super) enum Lease {
+    Http1(Box<Http1>, Arc<Server>),
+    /// Another task drives it.
+    Http2 {
+        /// Held until the answer is over.
+        _stream: Http2Stream,
+    },
 }
 
 impl Lease {
-    pub(in super::super) fn new(connection: Box<Http1>, server: Arc<Server>) -> Self {
-        Self { connection, server }
-    }
-
     /// Moves bytes.
     pub(in super::super) fn drive(&mut self, cx: &mut Context<'_>) {
-        self.connection.drive(cx);
+        if let Self::Http1(connection, _) = self {
+            connection.drive(cx);
+        }
     }
 
     /// Keeps the connection for another request, if it can carry one.
-    pub(in super::super) fn give_back(mut self) {
-        if self.connection.is_ready() {
-            self.server.keep(self.connection);
+    pub(in super::super) fn give_back(self) {
+        if let Self::Http1(mut connection, server) = self
+            && connection.is_ready()
+        {
+            server.keep(connection);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod health;
 mod http1;
+mod http2;
 mod lease;
 mod server;
 
@@ -14,6 +15,7 @@ use std::sync::{
 pub(super) use self::{
     connect::{ClientTls, ConnectError},
     http1::{Exchanged, wait_late},
+    http2::is_refused,
     lease::Lease,
     server::{Connection, ConnectionPolicy, Server},
 };

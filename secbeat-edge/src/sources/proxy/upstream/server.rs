@@ -2,14 +2,12 @@
 
 use std::{
     sync::{
-        Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -17,22 +15,16 @@ use super::{
     ClientTls, ConnectError, IDLE, IDLE_FOR,
     connect::{Alpn, connect},
     http1::Http1,
+    http2::{Http2, Http2Stream},
 };
 use crate::sources::proxy::{
-    MAX_HEAD,
-    config::{ProxyConfig, ServerUrl},
+    config::{ProxyConfig, ServerUrl, Transport},
     stream::Negotiated,
-    upload::ClientBody,
     workers,
 };
 
-/// Sends requests on an HTTP/2 connection, which a task of its own drives.
-pub(in super::super) type Http2 = SendRequest<ClientBody>;
-
 /// How long a server that could not be reached is passed over.
 const PAUSE: Duration = Duration::from_secs(2);
-/// After this long without a byte an HTTP/2 connection is pinged, and closed without an answer in the same time.
-const PING: Duration = Duration::from_secs(20);
 
 /// A server.
 pub(in super::super) struct Server {
@@ -47,19 +39,23 @@ pub(in super::super) struct Server {
     start: Instant,
     /// Milliseconds since `start` until which it is passed over.
     paused_until: AtomicU64,
+    /// Whether it has spoken HTTP/2 before.
+    speaks_http2: AtomicBool,
 }
 
 /// The connections of one worker.
 #[derive(Default)]
 struct Kept {
     idle: Mutex<Vec<(Box<Http1>, Instant)>>,
-    http2: Mutex<Option<Http2>>,
+    http2: Mutex<Vec<Arc<Http2>>>,
+    /// Held by whoever opens another connection in HTTP/2, so that those who wait for it open none of their own.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// A connection that can carry a request.
 pub(in super::super) enum Connection {
     Http1(Box<Http1>),
-    Http2(Http2),
+    Http2(Http2Stream),
 }
 
 /// What kind of connection a request needs.
@@ -70,6 +66,8 @@ pub(in super::super) enum ConnectionPolicy {
     Fresh,
     /// A fresh one that can switch protocols.
     Http1,
+    /// One of its own, which is not kept.
+    Alone,
 }
 
 impl Connection {
@@ -93,6 +91,7 @@ impl Server {
             healthy: AtomicBool::new(true),
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
+            speaks_http2: AtomicBool::new(false),
         }
     }
 
@@ -128,14 +127,25 @@ impl Server {
         &self,
         policy: ConnectionPolicy,
     ) -> Result<Connection, ConnectError> {
-        if policy == ConnectionPolicy::Any
-            && let Some(connection) = self.kept()
-        {
-            return Ok(connection);
+        if policy == ConnectionPolicy::Any {
+            if let Some(connection) = self.kept() {
+                return Ok(connection);
+            }
+            if self.speaks_http2.load(Relaxed) {
+                let _opening = self.of_this_worker().opening.lock().await;
+                return match self.kept() {
+                    Some(connection) => Ok(connection),
+                    None => self.open(policy).await,
+                };
+            }
         }
+        self.open(policy).await
+    }
+
+    async fn open(&self, policy: ConnectionPolicy) -> Result<Connection, ConnectError> {
         let alpn = match policy {
             ConnectionPolicy::Http1 => Alpn::Http1,
-            ConnectionPolicy::Any | ConnectionPolicy::Fresh => Alpn::Both,
+            ConnectionPolicy::Any | ConnectionPolicy::Fresh | ConnectionPolicy::Alone => Alpn::Both,
         };
         let stream = connect(
             &self.url,
@@ -145,26 +155,21 @@ impl Server {
             self.idle_timeout,
         )
         .await?;
-        match stream.negotiated() {
-            Negotiated::Http1 => Ok(Connection::Http1(Box::new(Http1::start(stream).await?))),
-            Negotiated::Http2 => {
-                let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-                    .keep_alive_interval(PING)
-                    .keep_alive_timeout(PING)
-                    .initial_connection_window_size(CONNECTION_WINDOW)
-                    .handshake(TokioIo::new(stream))
-                    .await?;
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::trace!(%error, "a connection to a server ended badly");
-                    }
-                });
-                *self.of_this_worker().http2.lock() = Some(sender.clone());
-                Ok(Connection::Http2(sender))
-            }
+        let is_http2 = match self.url.transport() {
+            Transport::Plain => false,
+            Transport::H2c => policy != ConnectionPolicy::Http1,
+            Transport::Tls => stream.negotiated() == Negotiated::Http2,
+        };
+        if !is_http2 {
+            return Ok(Connection::Http1(Box::new(Http1::start(stream).await?)));
         }
+        let connection = Http2::start(stream).await?;
+        let stream = connection.stream().ok_or(ConnectError::Closed)?;
+        if policy != ConnectionPolicy::Alone {
+            self.speaks_http2.store(true, Relaxed);
+            self.of_this_worker().http2.lock().push(connection);
+        }
+        Ok(Connection::Http2(stream))
     }
 
     fn of_this_worker(&self) -> &Kept {
@@ -181,8 +186,9 @@ impl Server {
                 return Some(Connection::Http1(connection));
             }
         }
-        let http2 = kept.http2.lock().clone()?;
-        (!http2.is_closed()).then_some(Connection::Http2(http2))
+        let http2 = kept.http2.lock();
+        let stream = http2.iter().find_map(Http2::stream)?;
+        Some(Connection::Http2(stream))
     }
 
     /// Keeps an idle connection for a while.
@@ -193,18 +199,20 @@ impl Server {
         }
     }
 
-    /// Closes what has been idle for too long, or was closed by the server.
+    /// Closes what has been idle for too long, or was closed by the server, but for one connection in HTTP/2.
     fn reap(&self) {
-        for Kept { idle, http2 } in &self.kept {
+        for Kept { idle, http2, .. } in &self.kept {
             idle.lock()
                 .retain_mut(|(connection, since)| since.elapsed() < IDLE_FOR && connection.is_ready());
-            http2.lock().take_if(|http2| http2.is_closed());
+            let mut others = false;
+            http2.lock().retain(|connection| {
+                let stays = connection.is_of_use() && !(connection.was_quiet() && others);
+                others |= stays;
+                stays
+            });
         }
     }
 }
-
-/// Bytes that a server may send ahead on all streams of an HTTP/2 connection.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Closes idle connections in time, for as long as the server is in use.
 pub(super) async fn reap(server: Weak<Server>) {

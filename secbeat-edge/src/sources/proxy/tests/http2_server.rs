@@ -1,0 +1,157 @@
+//! Servers that speak HTTP/2, by literal frames.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UnixListener},
+};
+
+use super::{
+    http2::{DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block},
+    lab::{Lab, OK, accept, get, soon},
+};
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
+
+async fn lab() -> (Lab, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    let lab = Lab::with(|config| config.upstreams[0].servers = vec![url.parse().unwrap()]).await;
+    (lab, listener)
+}
+
+/// The next connection to a server that takes so many streams at a time.
+async fn connection(listener: &TcpListener, streams: u8) -> Frames {
+    let mut frames = Frames(accept(listener).await);
+    let mut preface = [0; PREFACE.len()];
+    soon("the preface", frames.0.0.read_exact(&mut preface))
+        .await
+        .unwrap();
+    assert_eq!(preface, PREFACE);
+    frames.frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, streams]).await;
+    frames
+}
+
+/// The next request: its stream and its body.
+async fn request(frames: &mut Frames) -> (u32, Vec<u8>) {
+    let mut body = Vec::new();
+    loop {
+        let (kind, flags, stream, payload) = frames.read().await.expect("a request");
+        if kind == DATA {
+            body.extend(payload);
+        }
+        if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
+            return (stream, body);
+        }
+    }
+}
+
+async fn answer(frames: &mut Frames, stream: u32) {
+    let flags = END_HEADERS | END_STREAM;
+    frames
+        .frame(HEADERS, flags, stream, &block(&[(":status", "204")]))
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_or_goes_away_before_is_sent_again_whatever_the_method() {
+    for goes_away in [false, true] {
+        let (lab, listener) = lab().await;
+        let mut client = lab.client().await;
+        client.send(POST).await;
+        let mut first = connection(&listener, 100).await;
+        let (stream, body) = request(&mut first).await;
+        assert_eq!(body, b"body");
+        match goes_away {
+            // The last stream that it may have processed is none.
+            true => first.frame(GOAWAY, 0, 0, &[0; 8]).await,
+            false => first.frame(RST_STREAM, 0, stream, &REFUSED_STREAM).await,
+        }
+        let mut second = connection(&listener, 100).await;
+        let (stream, body) = request(&mut second).await;
+        assert_eq!(body, b"body", "whole again");
+        answer(&mut second, stream).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+        assert_eq!(lab.stats.retries(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_may_have_processed_is_not_sent_again() {
+    let (lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client.send(POST).await;
+    let mut first = connection(&listener, 100).await;
+    let (stream, _) = request(&mut first).await;
+    first.frame(RST_STREAM, 0, stream, &[0, 0, 0, 2]).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(lab.stats.retries(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_every_time_is_a_502() {
+    let (lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client.send(POST).await;
+    let refusing = async {
+        loop {
+            let mut frames = connection(&listener, 100).await;
+            let (stream, _) = request(&mut frames).await;
+            frames.frame(RST_STREAM, 0, stream, &REFUSED_STREAM).await;
+        }
+    };
+    tokio::select! {
+        head = client.head() => assert!(head.starts_with("HTTP/1.1 502 "), "{head}"),
+        () = refusing => {}
+    }
+}
+
+#[tokio::test]
+async fn a_further_connection_is_opened_when_all_streams_are_taken() {
+    let (lab, listener) = lab().await;
+    let mut clients = [lab.client().await, lab.client().await, lab.client().await];
+    clients[0].send(&get("/warm")).await;
+    let mut first = connection(&listener, 1).await;
+    let (stream, _) = request(&mut first).await;
+    answer(&mut first, stream).await;
+    clients[0].head().await;
+    clients[0].send(&get("/slow")).await;
+    let (slow, _) = request(&mut first).await;
+    let mut second = {
+        clients[1].send(&get("/fast")).await;
+        connection(&listener, 1).await
+    };
+    let (stream, _) = request(&mut second).await;
+    answer(&mut second, stream).await;
+    assert!(clients[1].head().await.starts_with("HTTP/1.1 204 "));
+    // Which is used again.
+    clients[2].send(&get("/fast")).await;
+    let (stream, _) = request(&mut second).await;
+    answer(&mut second, stream).await;
+    assert!(clients[2].head().await.starts_with("HTTP/1.1 204 "));
+    answer(&mut first, slow).await;
+    assert!(clients[0].head().await.starts_with("HTTP/1.1 204 "));
+}
+
+#[tokio::test]
+async fn a_server_may_listen_on_a_socket_in_the_file_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let url = format!("unix:{}", path.display());
+    let lab = Lab::with(|config| config.upstreams[0].servers = vec![url.parse().unwrap()]).await;
+    let mut client = lab.client().await;
+    client.send(&get("/a")).await;
+    let (mut server, _) = soon("the proxy's connection", listener.accept()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon("reading", server.read_u8()).await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(
+        head.starts_with("GET /a HTTP/1.1\r\n") && head.contains("host: example.org\r\n"),
+        "{head}"
+    );
+    server.write_all(OK.as_bytes()).await.unwrap();
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
