@@ -352,7 +352,7 @@ impl Config {
                 .iter()
                 .flat_map(|proxy| &proxy.upstreams)
                 .flat_map(|upstream| &upstream.servers)
-                .filter_map(|server| match server.place() {
+                .filter_map(|server| match server.url.place() {
                     Place::Tcp { host, port } => Some((host, port)),
                     Place::Unix(_) => None,
                 })

@@ -32,7 +32,7 @@ pub(super) struct Inputs {
 pub(super) struct RunningInputs {
     proxy: Option<JoinHandle<()>>,
     access_logs: AccessLogs,
-    authz: Option<JoinHandle<anyhow::Result<()>>>,
+    authz: Option<JoinHandle<()>>,
 }
 
 impl Inputs {
@@ -96,7 +96,7 @@ impl Inputs {
         RunningInputs {
             authz: self.authz_socket.map(|socket| {
                 let stopping = stop.signal();
-                tokio::spawn(async move { authz.run(socket, stopping).await.context("serving /authz") })
+                tokio::spawn(authz.run(socket, stopping))
             }),
             proxy: proxy.map(|proxy| tokio::spawn(proxy.run(stop.signal()))),
             access_logs: self.access_logs,

@@ -18,6 +18,7 @@ use axum::{
     http::StatusCode,
 };
 use secbeat_common::{prefix::Prefix, wire::LearnedFrom};
+use secbeat_daemon::api::serve;
 use tokio::net::TcpListener;
 
 use super::client_address::{Client, ClientHeader, ClientRule, Connection, TrustedProxies, Unattributed};
@@ -88,20 +89,14 @@ impl Authz {
     }
 
     /// Answers until `shutdown` completes and open requests have been answered.
-    ///
-    /// # Errors
-    ///
-    /// When the listener fails.
-    pub(crate) async fn run(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        let router = Router::new().fallback(answer).with_state(self);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service)
-            .with_graceful_shutdown(shutdown)
-            .await
+    pub(crate) async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        serve(
+            listener,
+            None,
+            Router::new().fallback(answer).with_state(self),
+            shutdown,
+        )
+        .await;
     }
 
     fn admits(&self, asker: SocketAddr, request: &Request) -> Result<Admission, Unattributed> {
@@ -209,6 +204,35 @@ mod tests {
             (stats.allowed(), stats.denied(), stats.unattributed()),
             (10, 20, 0)
         );
+    }
+
+    #[tokio::test]
+    async fn heads_without_end_are_cut_off_and_others_answered_meanwhile() {
+        use tokio::{
+            io::{AsyncReadExt as _, AsyncWriteExt as _},
+            net::TcpStream,
+        };
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(authz("x-real-ip").run(listener, std::future::pending()));
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET /authz HTTP/1.1\r\nHost: a\r\n")
+            .await
+            .unwrap();
+        let mut whole = TcpStream::connect(address).await.unwrap();
+        whole
+            .write_all(
+                b"GET /authz HTTP/1.1\r\nHost: a\r\nX-Real-IP: 198.51.100.7\r\nConnection: close\r\n\r\n",
+            )
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        whole.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        let mut rest = Vec::new();
+        let end = tokio::time::timeout(std::time::Duration::from_secs(60), half.read_to_end(&mut rest));
+        assert!(end.await.is_ok(), "it is still open");
     }
 
     #[tokio::test]

@@ -1,9 +1,14 @@
 //! Serving an API: HTTP/1.1, in TLS where there is a certificate, with bounds on what clients can hold.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::ConnectInfo};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
@@ -29,7 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often certificates are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Serves `router` until `stop`, and then until the requests under way are answered.
+/// Serves `router` until `stop`, and then until the requests under way are answered. Handlers may ask for
+/// [`ConnectInfo<SocketAddr>`], the other end of their connection.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<ServerTls>,
@@ -57,8 +63,8 @@ pub async fn serve(
             }
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!("accepting a connection of the API failed: {error}");
                 sleep(ACCEPT_PAUSE).await;
@@ -71,7 +77,7 @@ pub async fn serve(
             graceful.watcher(),
         );
         tokio::spawn(async move {
-            connection(stream, acceptor, router, watcher).await;
+            connection(stream, peer, acceptor, router, watcher).await;
             drop(slot);
         });
     }
@@ -79,13 +85,19 @@ pub async fn serve(
     graceful.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, watcher: Watcher) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    watcher: Watcher,
+) {
     // Answers are small, and the streamed ones wait for nobody.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => talk(stream, router, watcher).await,
+        None => talk(stream, peer, router, watcher).await,
         Some(acceptor) => match timeout(PATIENCE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => talk(stream, router, watcher).await,
+            Ok(Ok(stream)) => talk(stream, peer, router, watcher).await,
             Ok(Err(error)) => debug!("a TLS handshake with the API failed: {error}"),
             Err(_) => debug!("a TLS handshake with the API took too long"),
         },
@@ -94,13 +106,19 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router,
 
 async fn talk(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: SocketAddr,
     router: Router,
     watcher: Watcher,
 ) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         debug!("a connection of the API failed: {error}");
     }

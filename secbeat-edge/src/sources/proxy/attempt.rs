@@ -3,13 +3,14 @@
 use std::{
     error::Error as StdError,
     io,
+    net::IpAddr,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use hyper::{
     Request, Response, Version,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     http::request::Parts,
     upgrade::OnUpgrade,
@@ -24,12 +25,10 @@ use super::{
     },
     interim::pass_on,
     silence::BodyError,
-    site::Site,
+    site::{Destination, Site},
     tunnel::Tunnel,
     upload::{ClientBody, Progress},
-    upstream::{
-        ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, Upstream, is_refused, wait_late,
-    },
+    upstream::{ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, is_refused, wait_late},
     visit::Visit,
 };
 
@@ -46,12 +45,22 @@ pub(super) enum Failure {
     Unreachable(Box<dyn StdError + Send + Sync>),
     /// The upstream took too long.
     Late,
+    /// The client's body is larger than may be.
+    TooLarge,
+}
+
+/// A request to be passed on.
+pub(super) struct Asked {
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    /// Whom it is for.
+    pub(super) host: HeaderValue,
 }
 
 /// A request on its way.
 struct Way<'a> {
-    site: &'a Site,
     visit: &'a Visit,
+    to: Destination<'a>,
     host: HeaderValue,
     trailers: Trailers,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
@@ -72,22 +81,33 @@ enum Outcome {
 /// How often a server may refuse one request before that is its answer.
 const REFUSALS: u32 = 8;
 
-/// Passes a request on to `upstream`, and to another server or connection if the first gives no answer.
+/// Passes a request of `client` on, and to another server or connection if the first gives no answer.
 pub(super) async fn forward(
     site: &Site,
-    upstream: &Upstream,
+    to: Destination<'_>,
     stats: &ProxyStats,
     visit: &Visit,
-    mut head: Parts,
-    body: Incoming,
-    host: HeaderValue,
+    client: IpAddr,
+    Asked {
+        mut head,
+        body,
+        mut host,
+    }: Asked,
 ) -> Result<Response<Download>, Failure> {
     let protocol = wanted_upgrade(&head, &body);
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
     let trailers =
         to_upstream(&mut head, &host, &visit.forwarded(), &site.config.headers).map_err(Failure::Refused)?;
-    let mut body = ClientBody::new(body, site.config.idle_timeout);
+    if body.size_hint().lower() > to.max_body {
+        return Err(Failure::TooLarge);
+    }
+    let upstream = to.upstream;
+    if let Some(own) = &upstream.config.upstream_host {
+        // An authority has no byte that a field could not have.
+        host = HeaderValue::from_str(own.as_str()).unwrap_or(host);
+    }
+    let mut body = ClientBody::new(body, to.idle_timeout, to.max_body);
     if is_http1 {
         let waits = head
             .headers
@@ -96,8 +116,8 @@ pub(super) async fn forward(
         pass_on(&mut head, &mut body, visit.hearing.interims.clone(), waits);
     }
     let mut way = Way {
-        site,
         visit,
+        to,
         host,
         trailers,
         upgrade,
@@ -107,7 +127,7 @@ pub(super) async fn forward(
         Some(_) => ConnectionPolicy::Http1,
         None => ConnectionPolicy::Any,
     };
-    let Some(mut server) = upstream.pick(None) else {
+    let Some(mut server) = upstream.pick(client, None) else {
         return Err(Failure::Unreachable("the upstream has no server".into()));
     };
     let (mut again, mut refusals) = (false, 0);
@@ -142,7 +162,7 @@ pub(super) async fn forward(
             }
         };
         let next = match other {
-            true => upstream.pick(Some(server)),
+            true => upstream.pick(client, Some(server)),
             false => Some(server),
         };
         let (Some(next), false) = (next.filter(|next| !other || !Arc::ptr_eq(next, server)), again) else {
@@ -169,7 +189,7 @@ impl Way<'_> {
         may_refuse: bool,
     ) -> Outcome {
         let progress = body.progress();
-        let timeout = self.site.config.response_timeout;
+        let timeout = self.to.response_timeout;
         let authority = server.url.authority();
         let exchanged = match connection {
             Connection::Http1(mut connection) => {
@@ -257,7 +277,7 @@ impl Way<'_> {
             return Some(ClientBody::Empty);
         };
         let whole = progress.take_whole().await?;
-        Some(ClientBody::again(whole, self.site.config.idle_timeout))
+        Some(ClientBody::again(whole, self.to.idle_timeout))
     }
 
     fn answer(&self, response: Response<Incoming>, lease: Lease) -> Outcome {
@@ -278,7 +298,7 @@ impl Way<'_> {
         strip_hop_by_hop(&mut head.headers);
         head.version = Version::HTTP_11;
         head.extensions.clear();
-        let body = Download::new(body, self.site.config.idle_timeout, Some(lease));
+        let body = Download::new(body, self.to.idle_timeout, Some(lease));
         Outcome::Answer(Response::from_parts(head, body))
     }
 
@@ -296,9 +316,8 @@ impl Way<'_> {
         strip_hop_by_hop(&mut head.headers);
         head.extensions.clear();
         ask_for_upgrade(&mut head.headers, chosen);
-        self.visit
-            .set_tunnel(tunnel(client, self.site.config.idle_timeout));
-        let body = Download::new(body, self.site.config.idle_timeout, None);
+        self.visit.set_tunnel(tunnel(client, self.to.idle_timeout));
+        let body = Download::new(body, self.to.idle_timeout, None);
         Outcome::Answer(Response::from_parts(head, body))
     }
 }
@@ -310,6 +329,7 @@ impl Failure {
         while let Some(error) = cause {
             match error.downcast_ref::<BodyError>() {
                 Some(BodyError::Stalled) => return Self::SlowClient,
+                Some(BodyError::TooLarge) => return Self::TooLarge,
                 Some(BodyError::Broken(_) | BodyError::Banned) => return Self::BadBody,
                 None => {}
             }

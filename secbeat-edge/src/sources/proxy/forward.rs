@@ -11,7 +11,8 @@ use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
-    header::{self, HeaderValue},
+    header::{self, Entry::Vacant, HeaderValue},
+    http::uri::Authority,
 };
 use secbeat_common::rules::CLIENT_GAVE_UP;
 use secbeat_daemon::time::now_ms;
@@ -22,7 +23,7 @@ use super::{
     super::client_address::{Client, ClientRule, ClientStats, Connection, Unattributed},
     ProxyStats,
     access_log::{AccessLog, Entry, RequestLine},
-    attempt::{Failure, forward},
+    attempt::{self, Failure, forward},
     download::Download,
     headers::{Refusal, target_host},
     logged::Logged,
@@ -83,7 +84,7 @@ impl Forwarder {
                 .and_then(|_| head.headers.get(header::REFERER).cloned()),
             since: Instant::now(),
         };
-        let version = asked.version;
+        let (version, client_address) = (asked.version, asked.client.address);
         let mut unanswered = Unanswered {
             forwarder: self,
             site: &site,
@@ -92,25 +93,35 @@ impl Forwarder {
             asked: Some(asked),
         };
         let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
-        let response = match admission {
+        let mut response = match admission {
             Admission::Served => {
                 let answer = async {
                     let host = target_host(&head).map_err(Failure::Refused)?;
                     let name = host.to_str().unwrap_or_default();
+                    if visit.redirects(&head.headers) {
+                        return to_https(name, &head.uri).ok_or(Failure::Refused(Refusal::Malformed));
+                    }
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
-                    unanswered.upstream = to.index;
-                    forward(&site, to, &self.stats, visit, head, body, host).await
+                    unanswered.upstream = to.upstream.index;
+                    let request = attempt::Asked { head, body, host };
+                    let answer = forward(&site, to, &self.stats, visit, client_address, request).await?;
+                    Ok(answer.map(Either::Left))
                 };
                 match answer.await {
-                    Ok(response) => response.map(Either::Left),
-                    Err(failure) => self.explain(version, &failure),
+                    Ok(response) => response,
+                    Err(failure) => self.explain(&site, version, &failure),
                 }
             }
             Admission::Refused | Admission::RefusedAsPeer => {
                 self.stats.denied.fetch_add(1, Relaxed);
-                last_words(version, StatusCode::FORBIDDEN, "banned\n")
+                last_words(&site, version, StatusCode::FORBIDDEN, "banned\n")
             }
         };
+        if let Some(hsts) = site.hsts.as_ref().filter(|_| visit.is_https())
+            && let Vacant(field) = response.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY)
+        {
+            field.insert(hsts.clone());
+        }
         let status = response.status().as_u16();
         let end = unanswered.end(status, admission != Admission::Refused);
         exchange.answered();
@@ -122,8 +133,8 @@ impl Forwarder {
         response.map(|body| Logged::new(body, end, exchange, watched))
     }
 
-    fn explain(&self, version: Version, failure: &Failure) -> Own {
-        let say = |status, text| last_words(version, status, text);
+    fn explain(&self, site: &Site, version: Version, failure: &Failure) -> Own {
+        let say = |status, text| last_words(site, version, status, text);
         match failure {
             Failure::Refused(Refusal::Malformed) | Failure::BadBody => {
                 say(StatusCode::BAD_REQUEST, "bad request\n")
@@ -132,6 +143,7 @@ impl Forwarder {
                 say(StatusCode::NOT_IMPLEMENTED, "unknown transfer coding\n")
             }
             Failure::Refused(Refusal::Connect) => say(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n"),
+            Failure::TooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
             Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
             Failure::SlowClient => say(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
             Failure::Unreachable(error) => {
@@ -267,13 +279,34 @@ impl Asked {
 }
 
 /// An answer of the proxy's own, after which an HTTP/1 connection closes.
-fn last_words(version: Version, status: StatusCode, text: &'static str) -> Own {
-    let mut response = Response::new(Either::Right(Full::new(Bytes::from_static(text.as_bytes()))));
+fn last_words(site: &Site, version: Version, status: StatusCode, text: &'static str) -> Own {
+    let (kind, body) = match site.page(status.as_u16()) {
+        Some(page) => (page.kind.clone(), page.body.clone()),
+        None => (
+            HeaderValue::from_static("text/plain"),
+            Bytes::from_static(text.as_bytes()),
+        ),
+    };
+    let mut response = Response::new(Either::Right(Full::new(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if version != Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CONTENT_TYPE, kind);
     response
+}
+
+/// The same place by TLS, whose port is the usual one; `None` where there is none.
+fn to_https(host: &str, target: &Uri) -> Option<Own> {
+    let authority = host.parse::<Authority>().ok()?;
+    let path = target.path_and_query().map_or("/", |path| path.as_str());
+    let location = format!("https://{}{path}", authority.host());
+    let mut response = Response::new(Either::Right(Full::new(Bytes::new())));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let location = HeaderValue::try_from(location)
+        .ok()
+        .filter(|_| path.starts_with('/'))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(response)
 }

@@ -58,6 +58,7 @@ pub(super) struct Manner {
     tls: Option<ServerTls>,
     h2c: bool,
     proxy_protocol: bool,
+    redirect_to_https: bool,
 }
 
 impl Manner {
@@ -73,6 +74,7 @@ impl Manner {
             tls,
             h2c: config.h2c,
             proxy_protocol: config.proxy_protocol,
+            redirect_to_https: config.redirect_to_https,
         })
     }
 
@@ -231,7 +233,8 @@ impl Open {
                     .record_without_request(&connection, &HeaderMap::new(), status);
             }
         };
-        let visit = Arc::new(Visit::new(connection, scheme, &self.forwarder.rule.trusted));
+        let trusted = &self.forwarder.rule.trusted;
+        let visit = Arc::new(Visit::new(connection, scheme, trusted, manner.redirect_to_https));
         let h2c = manner.h2c;
         drop(manner);
         let patience = Patience {

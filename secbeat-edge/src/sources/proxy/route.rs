@@ -14,27 +14,27 @@ pub(super) struct Routes {
     any: Paths,
 }
 
-/// Prefixes, the longest first, and their upstreams.
+/// Prefixes, the longest first, and the indices of their routes.
 #[derive(Debug, Default)]
 struct Paths(Vec<(String, usize)>);
 
 impl Routes {
     pub(super) fn new(routes: &[RouteConfig]) -> Self {
-        let mut sorted: Vec<_> = routes.iter().collect();
-        sorted.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+        let mut sorted: Vec<_> = routes.iter().enumerate().collect();
+        sorted.sort_by_key(|(_, route)| std::cmp::Reverse(route.path.len()));
         let mut this = Self::default();
-        for route in sorted {
+        for (index, route) in sorted {
             let paths = match &route.host {
                 HostPattern::Exact(host) => this.exact.entry(host.clone()).or_default(),
                 HostPattern::Below(host) => this.below.entry(host.clone()).or_default(),
                 HostPattern::Any => &mut this.any,
             };
-            paths.0.push((route.path.clone(), route.upstream));
+            paths.0.push((route.path.clone(), index));
         }
         this
     }
 
-    /// The upstream's index for a request to `host` (as in its Host field, so maybe with a port) and `path` (as sent,
+    /// The route's index for a request to `host` (as in its Host field, so maybe with a port) and `path` (as sent,
     /// not decoded).
     pub(super) fn find(&self, host: &str, path: &str) -> Option<usize> {
         if self.exact.is_empty() && self.below.is_empty() {
@@ -55,7 +55,7 @@ impl Routes {
 impl Paths {
     fn find(&self, path: &str) -> Option<usize> {
         let found = self.0.iter().find(|(prefix, _)| is_within(path, prefix));
-        found.map(|(_, upstream)| *upstream)
+        found.map(|(_, route)| *route)
     }
 }
 
@@ -87,6 +87,9 @@ mod tests {
             },
             path: (*path).to_owned(),
             upstream,
+            response_timeout: None,
+            idle_timeout: None,
+            max_body: None,
         };
         Routes::new(&list.iter().enumerate().map(route).collect::<Vec<_>>())
     }

@@ -13,6 +13,8 @@ use tokio::time::{Instant, Sleep};
 pub(super) enum BodyError {
     #[error("no byte of the body arrived in time")]
     Stalled,
+    #[error("the body is larger than it may be")]
+    TooLarge,
     #[error("the client is banned")]
     Banned,
     #[error("the body broke off")]

@@ -1,7 +1,11 @@
 //! What a reload replaces as a whole: routes, upstreams, time limits and the access log. A request keeps what it began
 //! with.
 
-use std::sync::Arc;
+use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use hyper::header::HeaderValue;
 
 use super::{
     ProxyStats,
@@ -17,8 +21,52 @@ pub(super) struct Site {
     pub(super) access_log: Option<Arc<AccessLog>>,
     /// The index in telemetry of what no upstream answered.
     pub(super) no_upstream: u16,
+    /// What clients are told of TLS.
+    pub(super) hsts: Option<HeaderValue>,
+    pages: HashMap<u16, Page>,
     routes: Routes,
     upstreams: Vec<Arc<Upstream>>,
+}
+
+/// A body of the proxy's own answers.
+#[derive(Clone)]
+pub(super) struct Page {
+    pub(super) kind: HeaderValue,
+    pub(super) body: Bytes,
+}
+
+/// Largest file of such a body, in bytes.
+const MAX_PAGE: u64 = 1024 * 1024;
+
+impl Page {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let reading = || format!("proxy.error_pages: reading {}", path.display());
+        let size = fs::metadata(path).with_context(reading)?.len();
+        anyhow::ensure!(
+            size <= MAX_PAGE,
+            "proxy.error_pages: {} has {size} bytes, and {MAX_PAGE} are the most",
+            path.display()
+        );
+        let kind = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("html" | "htm") => "text/html; charset=utf-8",
+            Some("json") => "application/json",
+            _ => "text/plain; charset=utf-8",
+        };
+        Ok(Self {
+            kind: HeaderValue::from_static(kind),
+            body: fs::read(path).with_context(reading)?.into(),
+        })
+    }
+}
+
+/// Where a request goes, and what holds for it there.
+#[derive(Clone, Copy)]
+pub(super) struct Destination<'a> {
+    pub(super) upstream: &'a Upstream,
+    pub(super) response_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    /// In bytes.
+    pub(super) max_body: u64,
 }
 
 impl Site {
@@ -64,7 +112,15 @@ impl Site {
             (None, Some(path)) => Some(Arc::new(AccessLog::open(path, stats.clone())?)),
             (None, None) => None,
         };
+        let pages = config.error_pages.iter();
+        let pages = pages.map(|(status, path)| Ok((*status, Page::read(path)?)));
+        let hsts = config
+            .hsts
+            .map(|hsts| HeaderValue::try_from(format!("max-age={}", hsts.as_secs())))
+            .transpose()?;
         Ok(Self {
+            pages: pages.collect::<anyhow::Result<_>>()?,
+            hsts,
             routes: Routes::new(&config.routes),
             upstreams,
             access_log,
@@ -78,9 +134,19 @@ impl Site {
         &self.upstreams
     }
 
-    /// The upstream for a request.
-    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Upstream> {
-        let index = self.routes.find(host, path)?;
-        self.upstreams.get(index).map(Arc::as_ref)
+    /// The body of the proxy's own answers with this status, if it is not the usual one.
+    pub(super) fn page(&self, status: u16) -> Option<&Page> {
+        self.pages.get(&status)
+    }
+
+    /// Where a request goes.
+    pub(super) fn find(&self, host: &str, path: &str) -> Option<Destination<'_>> {
+        let route = self.config.routes.get(self.routes.find(host, path)?)?;
+        Some(Destination {
+            upstream: self.upstreams.get(route.upstream)?,
+            response_timeout: route.response_timeout.unwrap_or(self.config.response_timeout),
+            idle_timeout: route.idle_timeout.unwrap_or(self.config.idle_timeout),
+            max_body: route.max_body.unwrap_or(u64::MAX),
+        })
     }
 }

@@ -4,6 +4,7 @@ mod failures;
 mod framing;
 mod http2;
 mod http2_server;
+mod keys;
 mod lab;
 mod refused;
 mod reload;

@@ -29,13 +29,15 @@ pub(super) enum ClientBody {
 }
 
 impl ClientBody {
-    pub(super) fn new(body: Incoming, idle: Duration) -> Self {
+    /// Of at most so many bytes.
+    pub(super) fn new(body: Incoming, idle: Duration, most: u64) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
         let whole = Whole {
             ahead: VecDeque::new(),
             body: Some(body),
+            room: most,
         };
         Self::again(whole, idle)
     }
@@ -75,6 +77,8 @@ pub(super) struct Whole {
     ahead: VecDeque<Bytes>,
     /// `None` once it has ended.
     body: Option<Incoming>,
+    /// Bytes that may still come.
+    room: u64,
 }
 
 /// How long a body waits for the server to ask for it.
@@ -154,7 +158,16 @@ impl Body for ClientBody {
                 match &frame {
                     None => upload.rest.body = None,
                     Some(Ok(frame)) => match frame.data_ref() {
-                        Some(data) => upload.keep(data),
+                        Some(data) => match upload.rest.room.checked_sub(data.len() as u64) {
+                            Some(room) => {
+                                upload.rest.room = room;
+                                upload.keep(data);
+                            }
+                            None => {
+                                upload.sent = None;
+                                return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                            }
+                        },
                         None => upload.sent = None,
                     },
                     Some(Err(_)) => upload.sent = None,

@@ -5,13 +5,13 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use hyper::header::HeaderValue;
+use hyper::{HeaderMap, header::HeaderValue};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
     super::client_address::{Client, Connection, TrustedProxies},
-    headers::{Forwarded, Scheme},
+    headers::{Forwarded, Scheme, X_FORWARDED_PROTO},
     hearing::Hearing,
     tunnel::Tunnel,
 };
@@ -26,6 +26,7 @@ pub(super) struct Visit {
     forwarded_for: HeaderValue,
     scheme: Scheme,
     trusted: bool,
+    redirects: bool,
     tunnel: Mutex<Option<Tunnel>>,
     /// Whose tunnel it is, as far as that is known.
     tunnels_client: Mutex<Option<Client>>,
@@ -36,8 +37,13 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// A peer in one of the `trusted` networks passes on requests of others.
-    pub(super) fn new(connection: Connection, scheme: Scheme, trusted: &TrustedProxies) -> Self {
+    /// A peer in one of the `trusted` networks passes on requests of others. `redirects` is whether requests are to come by TLS.
+    pub(super) fn new(
+        connection: Connection,
+        scheme: Scheme,
+        trusted: &TrustedProxies,
+        redirects: bool,
+    ) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();
         let trusted = trusted.contains(last_hop);
@@ -47,6 +53,7 @@ impl Visit {
             forwarded_for: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
             scheme,
             trusted,
+            redirects,
             tunnel: Mutex::default(),
             tunnels_client: Mutex::default(),
             hearing: Arc::new(Hearing::new(trusted)),
@@ -62,6 +69,20 @@ impl Visit {
             scheme: self.scheme,
             trusted: self.trusted,
         }
+    }
+
+    /// Whether requests come by TLS to this proxy.
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    /// Whether a request is to come by TLS: unless a trusted proxy says that it has.
+    pub(super) fn redirects(&self, headers: &HeaderMap) -> bool {
+        let has_come = || {
+            let scheme = headers.get(X_FORWARDED_PROTO);
+            scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+        };
+        self.redirects && !(self.trusted && has_come())
     }
 
     /// What the connection becomes once its last answer is sent.

@@ -16,6 +16,7 @@ impl Contradiction {
 /// A server that is the proxy itself, as far as that shows in its URL, and the listener that it is.
 pub(super) fn loops(config: &ProxyConfig) -> Option<(&ServerUrl, SocketAddr)> {
     let servers = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
+    let servers = servers.map(|server| &server.url);
     let mut pairs = servers.flat_map(|server| {
         config
             .listeners

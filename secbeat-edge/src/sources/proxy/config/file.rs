@@ -1,26 +1,24 @@
 //! `[proxy]` as it is written, and what one key cannot say alone.
 
 use std::{
-    collections::HashSet,
-    fmt,
-    net::SocketAddr,
+    collections::{BTreeMap, HashSet},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use hyper::http::uri::Authority;
 use schemars::JsonSchema;
 use secbeat_daemon::config::{ConfigError, HumanDuration, schema};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer},
-};
+use serde::Deserialize;
 
 use super::{
     CertificateFiles, HealthConfig, HostPattern, ListenerConfig, NO_UPSTREAM, ProxyConfig, RouteConfig,
-    ServerUrl, UpstreamConfig,
+    UpstreamConfig,
     contradiction::{Contradiction, loops},
     headers::HeadersFile,
+    values::{ServerFile, Upstreams, host, pages, path},
 };
 
 /// The table `[proxy]`.
@@ -64,14 +62,13 @@ pub(crate) struct ProxyFile {
     /// Fields of requests to servers.
     #[serde(default)]
     headers: HeadersFile,
-}
-
-/// `upstream = "http://…"`, or `[[proxy.upstream]]`.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(untagged)]
-enum Upstreams {
-    One(#[schemars(with = "schema::Server")] ServerUrl),
-    Named(Vec<UpstreamFile>),
+    /// Tell clients to use TLS for so long (`Strict-Transport-Security`), in responses over TLS without that field.
+    /// Default: don't.
+    hsts: Option<HumanDuration>,
+    /// Files with the bodies of the proxy's own responses, by status: `502 = "/etc/secbeat/502.html"`. Read at the start and on SIGHUP.
+    #[serde(default, deserialize_with = "pages")]
+    #[schemars(with = "std::collections::BTreeMap<String, schema::File>")]
+    error_pages: BTreeMap<u16, PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -95,17 +92,28 @@ struct ListenerFile {
     /// Require a PROXY header of a trusted proxy on each connection.
     #[serde(default)]
     proxy_protocol: bool,
+    /// Redirect every request to the same host and path with https:// (status 308). Only without a certificate.
+    #[serde(default)]
+    redirect_to_https: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct UpstreamFile {
+pub(super) struct UpstreamFile {
     /// Its name in routes and telemetry.
     name: String,
     /// Interchangeable servers, used in turn (round robin): `http://…`, `https://…`, `h2c://…` (HTTP/2 in plain text),
     /// `unix:/path/of/a/socket`.
+    /// `{ url = "…", weight = 3 }` gets three times the requests of one with weight 1, the default; up to 100.
     #[schemars(with = "Vec<schema::Server>")]
-    servers: Vec<ServerUrl>,
+    servers: Vec<ServerFile>,
+    /// Send each client (an IPv4 address, an IPv6 /64) to the same server for as long as that is up.
+    #[serde(default)]
+    sticky: bool,
+    /// The host that servers are asked for, in place of the client's: `Host`, and the name in TLS stays the server's.
+    #[serde(default, deserialize_with = "host")]
+    #[schemars(with = "Option<schema::Host>")]
+    upstream_host: Option<Authority>,
     /// CA certificates (PEM) for `https://` servers. Default: the system's.
     #[schemars(with = "Option<schema::File>")]
     ca: Option<PathBuf>,
@@ -147,6 +155,12 @@ struct RouteFile {
     path: String,
     /// Name of the upstream.
     upstream: String,
+    /// Timeout for the head of a server's response. Default: the proxy's.
+    response_timeout: Option<HumanDuration>,
+    /// Timeout without data. Default: the proxy's.
+    idle_timeout: Option<HumanDuration>,
+    /// Largest body of a request, in bytes; the response to a larger one is 413. Default: any size.
+    max_body: Option<u64>,
 }
 
 const fn health_interval() -> HumanDuration {
@@ -171,66 +185,6 @@ fn any_host() -> HostPattern {
 
 fn root() -> String {
     "/".to_owned()
-}
-
-fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.starts_with('/')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
-    {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format!("`{text}` is no path such as /api")))
-}
-
-impl<'de> Deserialize<'de> for Upstreams {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Upstreams;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a URL such as \"http://127.0.0.1:8000\", or tables [[proxy.upstream]]")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Upstreams, E> {
-                text.parse().map(Upstreams::One).map_err(E::custom)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Upstreams, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(tables)).map(Upstreams::Named)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl<'de> Deserialize<'de> for HostPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?.to_ascii_lowercase();
-        // A name with a dot at its end is the same name (RFC 3986, section 3.2.2), and requests are compared without it.
-        let name = text.strip_suffix('.').unwrap_or(&text);
-        let (name, below) = match name.strip_prefix("*.") {
-            Some(name) => (name, true),
-            None => (name, false),
-        };
-        let is_address = name.starts_with('[') && name.ends_with(']') && !below;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if !is_address && (name.is_empty() || !name.bytes().all(fits)) {
-            return Err(D::Error::custom(format!(
-                "`{text}` is no host such as example.org or *.example.org, without a port"
-            )));
-        }
-        Ok(if below {
-            Self::Below(name.to_owned())
-        } else {
-            Self::Exact(name.to_owned())
-        })
-    }
 }
 
 impl ProxyFile {
@@ -260,7 +214,7 @@ impl ProxyFile {
                 let Some(first) = upstreams.first().and_then(|upstream| upstream.servers.first()) else {
                     return Err(Contradiction::new("proxy.upstream", "there is no upstream"));
                 };
-                let unset = ProxyConfig::new(listen, first.clone());
+                let unset = ProxyConfig::new(listen, first.url.clone());
                 ProxyConfig {
                     upstreams,
                     routes,
@@ -298,6 +252,8 @@ impl ProxyFile {
         config.workers = self.workers.unwrap_or(config.workers);
         config.access_log.clone_from(&self.access_log);
         config.headers = self.headers.check()?;
+        config.hsts = self.hsts.map(|HumanDuration(hsts)| hsts);
+        config.error_pages.clone_from(&self.error_pages);
         if let Some((server, listener)) = loops(&config) {
             let message =
                 format!("{server} is the proxy's own address, {listener}: requests would never end");
@@ -337,11 +293,16 @@ impl ProxyFile {
                 let message = "it is for plain HTTP; with a certificate HTTP/2 is negotiated";
                 return Err(Contradiction::new(key("h2c"), message));
             }
+            if listener.redirect_to_https && !certificates.is_empty() {
+                let message = "with a certificate it is for https:// already";
+                return Err(Contradiction::new(key("redirect_to_https"), message));
+            }
             Ok(ListenerConfig {
                 address: listener.address,
                 certificates,
                 h2c: listener.h2c,
                 proxy_protocol: listener.proxy_protocol,
+                redirect_to_https: listener.redirect_to_https,
             })
         };
         self.listener.iter().enumerate().map(listener).collect()
@@ -353,6 +314,9 @@ impl ProxyFile {
                 host: HostPattern::Any,
                 path: root(),
                 upstream: 0,
+                response_timeout: None,
+                idle_timeout: None,
+                max_body: None,
             }]);
         }
         let mut seen = HashSet::new();
@@ -377,6 +341,9 @@ impl ProxyFile {
                 host: route.host.clone(),
                 path: route.path.clone(),
                 upstream,
+                response_timeout: route.response_timeout.map(|timeout| timeout.0),
+                idle_timeout: route.idle_timeout.map(|timeout| timeout.0),
+                max_body: route.max_body,
             })
         };
         let routes = self
@@ -396,8 +363,7 @@ impl ProxyFile {
     }
 }
 
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 8443);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8443);
 
 fn named(upstreams: &[UpstreamFile]) -> Result<Vec<UpstreamConfig>, Contradiction> {
     let upstream = |(index, upstream): (usize, &UpstreamFile)| {
@@ -416,7 +382,13 @@ fn named(upstreams: &[UpstreamFile]) -> Result<Vec<UpstreamConfig>, Contradictio
         }
         Ok(UpstreamConfig {
             name: name.clone(),
-            servers: upstream.servers.clone(),
+            servers: upstream
+                .servers
+                .iter()
+                .map(|ServerFile(server)| server.clone())
+                .collect(),
+            sticky: upstream.sticky,
+            upstream_host: upstream.upstream_host.clone(),
             ca: upstream.ca.clone(),
             health: upstream.health.as_ref().map(|health| HealthConfig {
                 path: health.path.clone(),

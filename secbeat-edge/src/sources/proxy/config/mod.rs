@@ -6,15 +6,18 @@ mod headers;
 #[cfg(test)]
 mod tests;
 mod url;
+mod values;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
+    num::{NonZeroU8, NonZeroU32, NonZeroUsize},
     path::PathBuf,
     thread,
     time::Duration,
 };
 
+use hyper::http::uri::Authority;
 use secbeat_daemon::tls::CertificateFiles;
 
 pub(super) use self::url::Transport;
@@ -32,6 +35,10 @@ pub struct ProxyConfig {
     /// No two share a name.
     pub upstreams: Vec<UpstreamConfig>,
     pub routes: Vec<RouteConfig>,
+    /// How long clients are told to come by TLS alone (RFC 6797), if at all.
+    pub hsts: Option<Duration>,
+    /// Bodies of the proxy's own answers, by status.
+    pub error_pages: BTreeMap<u16, PathBuf>,
     /// To reach a server.
     pub connect_timeout: Duration,
     /// For a client's whole request head, for the first byte of its connection, and for its TLS handshake.
@@ -64,16 +71,39 @@ pub struct ListenerConfig {
     pub h2c: bool,
     /// Whether connections begin with a PROXY header of a trusted proxy; others are closed.
     pub proxy_protocol: bool,
+    /// Whether requests are redirected to the same place by TLS.
+    pub redirect_to_https: bool,
 }
 
 /// Servers that answer alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     pub name: String,
-    pub servers: Vec<ServerUrl>,
+    pub servers: Vec<ServerConfig>,
+    /// Whether a client's requests go to the same server for as long as that is up.
+    pub sticky: bool,
+    /// The host that servers are asked for, in place of the client's.
+    pub upstream_host: Option<Authority>,
     /// Certificates, in PEM, of those who may vouch for `https://` servers; the system's unless set.
     pub ca: Option<PathBuf>,
     pub health: Option<HealthConfig>,
+}
+
+/// A server, and how much of the requests it gets beside others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    pub url: ServerUrl,
+    pub weight: NonZeroU8,
+}
+
+impl From<ServerUrl> for ServerConfig {
+    /// With the usual weight, 1.
+    fn from(url: ServerUrl) -> Self {
+        Self {
+            url,
+            weight: NonZeroU8::MIN,
+        }
+    }
 }
 
 /// How servers are asked whether they are well.
@@ -97,6 +127,11 @@ pub struct RouteConfig {
     pub path: String,
     /// Index into [`ProxyConfig::upstreams`].
     pub upstream: usize,
+    /// The proxy's, unless it says otherwise.
+    pub response_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    /// Largest body of a request, in bytes; any size unless set.
+    pub max_body: Option<u64>,
 }
 
 /// Whom a route is for.
@@ -116,7 +151,9 @@ impl ProxyConfig {
     pub fn new(listen: SocketAddr, server: ServerUrl) -> Self {
         let upstream = UpstreamConfig {
             name: server.to_string(),
-            servers: vec![server],
+            servers: vec![server.into()],
+            sticky: false,
+            upstream_host: None,
             ca: None,
             health: None,
         };
@@ -124,6 +161,9 @@ impl ProxyConfig {
             host: HostPattern::Any,
             path: "/".to_owned(),
             upstream: 0,
+            response_timeout: None,
+            idle_timeout: None,
+            max_body: None,
         };
         Self {
             listeners: vec![ListenerConfig {
@@ -131,9 +171,12 @@ impl ProxyConfig {
                 certificates: Vec::new(),
                 h2c: false,
                 proxy_protocol: false,
+                redirect_to_https: false,
             }],
             upstreams: vec![upstream],
             routes: vec![route],
+            hsts: None,
+            error_pages: BTreeMap::new(),
             connect_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),

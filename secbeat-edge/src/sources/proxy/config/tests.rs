@@ -178,6 +178,87 @@ fn values_that_cannot_be_are_named() {
 }
 
 #[test]
+fn keys_of_servers_routes_and_answers_are_read() {
+    let config = check(
+        r#"
+[proxy]
+hsts = "365d"
+keep_alive = "20s"
+error_pages = { 502 = "/etc/secbeat/502.html" }
+[[proxy.upstream]]
+name = "app"
+servers = [{ url = "http://10.0.0.1:3000", weight = 3 }, "unix:/run/app.sock", "h2c://10.0.0.2:50051"]
+sticky = true
+upstream_host = "app.internal"
+[[proxy.route]]
+upstream = "app"
+response_timeout = "5m"
+idle_timeout = "1h"
+max_body = 1048576
+"#,
+    )
+    .unwrap();
+    let upstream = &config.upstreams[0];
+    let weights: Vec<_> = upstream
+        .servers
+        .iter()
+        .map(|server| server.weight.get())
+        .collect();
+    assert_eq!((weights.as_slice(), upstream.sticky), (&[3, 1, 1][..], true));
+    assert_eq!(upstream.upstream_host.as_ref().unwrap().as_str(), "app.internal");
+    let route = &config.routes[0];
+    assert_eq!(
+        (route.response_timeout, route.idle_timeout, route.max_body),
+        (
+            Some(Duration::from_secs(300)),
+            Some(Duration::from_secs(3600)),
+            Some(1 << 20)
+        )
+    );
+    assert_eq!(
+        (config.keep_alive, config.hsts),
+        (Duration::from_secs(20), Some(Duration::from_secs(365 * 86400)))
+    );
+    assert_eq!(config.error_pages[&502].to_str(), Some("/etc/secbeat/502.html"));
+}
+
+#[test]
+fn what_keys_of_servers_and_answers_cannot_be_is_named() {
+    const ONE: &str = "[proxy]\nupstream = \"http://a\"\n";
+    for (text, part) in [
+        (
+            format!("{ONE}error_pages = {{ 200 = \"a\" }}\n"),
+            "`200` is no status of 400 to 599",
+        ),
+        (
+            format!(
+                "{ONE}[[proxy.listener]]\naddress = \"[::]:1\"\ncertificate = \"a\"\nkey = \"b\"\nredirect_to_https = true\n"
+            ),
+            "proxy.listener[0].redirect_to_https: with a certificate",
+        ),
+        (
+            "[[proxy.upstream]]\nname = \"a\"\nservers = [{ url = \"http://a\", weight = 101 }]\n".to_owned(),
+            "a weight is 1 to 100",
+        ),
+        (
+            "[[proxy.upstream]]\nname = \"a\"\nservers = [\"unix:a.sock\"]\n".to_owned(),
+            "`unix:a.sock` is neither",
+        ),
+        (
+            "[[proxy.upstream]]\nname = \"a\"\nservers = [\"http://a\"]\nupstream_host = \"a/b\"\n"
+                .to_owned(),
+            "`a/b` is no host",
+        ),
+        (
+            format!("{TWO}[[proxy.route]]\nupstream = \"app\"\nhost = \"[::0001]\"\n"),
+            "`[::0001]` is no host",
+        ),
+    ] {
+        refused(&text, part);
+    }
+}
+
+#[test]
 fn fields_for_servers_are_read_and_those_of_the_proxy_refused() {
     const ONE: &str = "[proxy]\nupstream = \"http://127.0.0.1:8000\"\n[proxy.headers]\n";
     assert_eq!(

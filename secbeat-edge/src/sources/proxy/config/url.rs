@@ -13,7 +13,7 @@ use hyper::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Base of a server: `http://host`, `https://host:port`, `h2c://host:port`, `unix:/path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerUrl {
     transport: Transport,
     /// Of a socket in the file system, `localhost`.
@@ -22,7 +22,7 @@ pub struct ServerUrl {
 }
 
 /// How a server is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in super::super) enum Transport {
     Plain,
     /// HTTP/2 in plain text, by prior knowledge (RFC 9113 §3.3).

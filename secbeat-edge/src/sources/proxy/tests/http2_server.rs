@@ -6,6 +6,7 @@ use tokio::{
 };
 
 use super::{
+    super::config::ServerUrl,
     http2::{DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block},
     lab::{Lab, OK, accept, get, soon},
 };
@@ -16,7 +17,9 @@ const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 async fn lab() -> (Lab, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
-    let lab = Lab::with(|config| config.upstreams[0].servers = vec![url.parse().unwrap()]).await;
+    let lab =
+        Lab::with(|config| config.upstreams[0].servers = vec![url.parse::<ServerUrl>().unwrap().into()])
+            .await;
     (lab, listener)
 }
 
@@ -139,7 +142,9 @@ async fn a_server_may_listen_on_a_socket_in_the_file_system() {
     let path = folder.path().join("app.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let url = format!("unix:{}", path.display());
-    let lab = Lab::with(|config| config.upstreams[0].servers = vec![url.parse().unwrap()]).await;
+    let lab =
+        Lab::with(|config| config.upstreams[0].servers = vec![url.parse::<ServerUrl>().unwrap().into()])
+            .await;
     let mut client = lab.client().await;
     client.send(&get("/a")).await;
     let (mut server, _) = soon("the proxy's connection", listener.accept()).await.unwrap();

@@ -8,7 +8,9 @@ use super::{
 fn upstream(name: &str, server: super::super::config::ServerUrl) -> UpstreamConfig {
     UpstreamConfig {
         name: name.to_owned(),
-        servers: vec![server],
+        servers: vec![server.into()],
+        sticky: false,
+        upstream_host: None,
         ca: None,
         health: None,
     }
@@ -29,6 +31,9 @@ async fn a_new_route_holds_from_the_next_request_of_an_open_connection() {
         host: HostPattern::Exact("example.org".to_owned()),
         path: "/api".to_owned(),
         upstream: 1,
+        response_timeout: None,
+        idle_timeout: None,
+        max_body: None,
     });
     let left = lab.reloader.reload(config).await.unwrap();
     assert_eq!(
@@ -87,6 +92,7 @@ async fn listeners_come_and_go() {
         certificates: Vec::new(),
         h2c: false,
         proxy_protocol: false,
+        redirect_to_https: false,
     }];
     lab.reloader.reload(config).await.unwrap();
     lab.refused().await;
@@ -111,6 +117,7 @@ async fn what_cannot_be_had_leaves_all_of_the_old_config() {
         certificates: Vec::new(),
         h2c: false,
         proxy_protocol: false,
+        redirect_to_https: false,
     });
     let error = lab.reloader.reload(config).await.unwrap_err();
     let error = format!("{error:#}");

@@ -59,7 +59,7 @@ async fn what_may_not_happen_twice_is_not_sent_again() {
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_passed_over_for_any_request() {
     let (listener, url) = Lab::another().await;
-    let mut lab = Lab::with(|config| config.upstreams[0].servers.push(url)).await;
+    let mut lab = Lab::with(|config| config.upstreams[0].servers.push(url.into())).await;
     lab.close_upstream();
     let mut client = lab.client().await;
     for _ in 0..4 {
@@ -78,7 +78,7 @@ async fn a_server_that_cannot_be_reached_is_passed_over_for_any_request() {
 #[tokio::test]
 async fn servers_take_turns() {
     let (listener, url) = Lab::another().await;
-    let lab = Lab::with(|config| config.upstreams[0].servers.push(url)).await;
+    let lab = Lab::with(|config| config.upstreams[0].servers.push(url.into())).await;
     let mut client = lab.client().await;
     for _ in 0..2 {
         client.send(&get("/")).await;
@@ -123,7 +123,7 @@ async fn answering(listener: TcpListener, name: &'static str, healthy: Arc<Atomi
 async fn a_server_that_fails_its_checks_is_taken_out_and_comes_back() {
     let ((one, url_one), (two, url_two)) = (Lab::another().await, Lab::another().await);
     let lab = Lab::with(|config| {
-        config.upstreams[0].servers = vec![url_one, url_two];
+        config.upstreams[0].servers = vec![url_one.into(), url_two.into()];
         config.upstreams[0].health = Some(HealthConfig {
             path: "/healthz".to_owned(),
             interval: Duration::from_millis(20),

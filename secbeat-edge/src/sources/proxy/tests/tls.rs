@@ -16,7 +16,10 @@ use tokio_rustls::{
 };
 
 use super::{
-    super::{LOOK, config::ListenerConfig},
+    super::{
+        LOOK,
+        config::{self, ListenerConfig, ServerUrl},
+    },
     lab::{Lab, OK, get, soon},
 };
 
@@ -259,7 +262,7 @@ async fn servers_are_spoken_to_in_tls_and_in_http2_where_they_can() {
         let port = listener.local_addr().unwrap().port();
         let ca = ca.clone();
         let lab = Lab::with(|config| {
-            config.upstreams[0].servers = vec![format!("https://localhost:{port}").parse().unwrap()];
+            config.upstreams[0].servers = vec![server_at(port)];
             config.upstreams[0].ca = Some(ca);
         })
         .await;
@@ -276,6 +279,11 @@ async fn servers_are_spoken_to_in_tls_and_in_http2_where_they_can() {
     }
 }
 
+fn server_at(port: u16) -> config::ServerConfig {
+    let url: ServerUrl = format!("https://localhost:{port}").parse().unwrap();
+    url.into()
+}
+
 #[tokio::test]
 async fn a_server_that_nobody_vouches_for_is_a_502() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
@@ -285,7 +293,7 @@ async fn a_server_that_nobody_vouches_for_is_a_502() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let lab = Lab::with(|config| {
-        config.upstreams[0].servers = vec![format!("https://localhost:{port}").parse().unwrap()];
+        config.upstreams[0].servers = vec![server_at(port)];
         config.upstreams[0].ca = Some(ca);
     })
     .await;
@@ -293,6 +301,41 @@ async fn a_server_that_nobody_vouches_for_is_a_502() {
     let mut client = lab.client().await;
     client.send(&get("/")).await;
     assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+}
+
+#[tokio::test]
+async fn clients_that_came_by_tls_are_told_to_stay_with_it() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let files = authority.issue(folder.path(), "a", &["a.example"]);
+    let lab = Lab::with(|config| {
+        config.listeners[0].certificates = vec![files];
+        config.hsts = Some(Duration::from_secs(86400));
+    })
+    .await;
+    let mut client = connect(&lab, &authority.client(&["http/1.1"]), "a.example")
+        .await
+        .unwrap();
+    let mut upstream = None;
+    for (field, told) in [
+        ("", "max-age=86400"),
+        ("Strict-Transport-Security: max-age=0\r\n", "max-age=0"),
+    ] {
+        client.write_all(get("/").as_bytes()).await.unwrap();
+        let server = match &mut upstream {
+            Some(server) => server,
+            None => upstream.insert(lab.upstream().await),
+        };
+        server.head().await;
+        server
+            .send(&format!("HTTP/1.1 200 OK\r\n{field}Content-Length: 0\r\n\r\n"))
+            .await;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(soon("the answer", client.read_u8()).await.unwrap().into());
+        }
+        let field = format!("strict-transport-security: {told}\r\n");
+        assert!(head.to_lowercase().matches(&field).count() == 1, "{head}");
+    }
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl ClientTls {
         if upstream
             .servers
             .iter()
-            .all(|server| server.transport() != Transport::Tls)
+            .all(|server| server.url.transport() != Transport::Tls)
         {
             return Ok(Self(None));
         }

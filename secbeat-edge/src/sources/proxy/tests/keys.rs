@@ -1,0 +1,170 @@
+//! What single keys of the config change.
+
+use std::{fs, time::Duration};
+
+use super::lab::{Lab, OK, accept, get};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn a_route_has_its_own_times() {
+    let lab = Lab::with(|config| config.routes[0].response_timeout = Some(SHORT)).await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let _upstream = lab.upstream().await;
+    assert!(client.head().await.starts_with("HTTP/1.1 504 "));
+
+    let lab = Lab::with(|config| config.routes[0].idle_timeout = Some(SHORT)).await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        .await;
+    client.head().await;
+    assert_eq!(client.rest().await, "half");
+}
+
+#[tokio::test]
+async fn a_body_larger_than_a_route_takes_is_a_413() {
+    for (fields, body, asks) in [
+        ("Content-Length: 4", "body", true),
+        ("Content-Length: 5", "", false),
+        ("Transfer-Encoding: chunked", "5\r\nlarge\r\n0\r\n\r\n", true),
+    ] {
+        let mut lab = Lab::with(|config| config.routes[0].max_body = Some(4)).await;
+        let mut client = lab.client().await;
+        client
+            .send(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{body}"))
+            .await;
+        if !asks {
+            assert!(lab.is_unasked().await, "{fields}");
+        }
+        if body == "body" {
+            let mut upstream = lab.upstream().await;
+            upstream.until("body").await;
+            upstream.send(OK).await;
+            assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+        } else {
+            assert!(client.head().await.starts_with("HTTP/1.1 413 "), "{fields}");
+            assert_eq!(lab.queue.next().await.status, 413);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_may_redirect_to_tls() {
+    let mut lab = Lab::trusting(&["127.0.0.1"], |config| {
+        config.listeners[0].redirect_to_https = true
+    })
+    .await;
+    let mut client = lab.client().await;
+    client
+        .send("GET /a?b=c HTTP/1.1\r\nHost: example.org:8080\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(
+        head.starts_with("HTTP/1.1 308 ") && head.contains("location: https://example.org/a?b=c\r\n"),
+        "{head}"
+    );
+    assert_eq!(lab.queue.next().await.status, 308);
+    assert!(lab.is_unasked().await);
+    // Of a trusted proxy that has taken the TLS off, a request goes on.
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    // And what is no place to go to is a 400.
+    let mut client = lab.client().await;
+    client
+        .send("OPTIONS * HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn servers_may_be_asked_for_another_host() {
+    let lab = Lab::with(|config| {
+        config.upstreams[0].upstream_host = Some("app.internal:8080".parse().unwrap());
+    })
+    .await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let head = lab.upstream().await.head().await;
+    assert!(
+        head.contains("host: app.internal:8080\r\n") && head.contains("x-forwarded-host: example.org\r\n"),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn the_proxys_own_answers_may_have_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("down.html");
+    fs::write(&page, "<p>back soon</p>").unwrap();
+    let mut lab = Lab::with(|config| {
+        config.error_pages.insert(502, page.clone());
+    })
+    .await;
+    lab.close_upstream();
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let head = client.head().await;
+    assert!(
+        head.starts_with("HTTP/1.1 502 ") && head.contains("content-type: text/html; charset=utf-8\r\n"),
+        "{head}"
+    );
+    assert_eq!(client.rest().await, "<p>back soon</p>");
+    fs::remove_file(&page).unwrap();
+    let mut config = lab.config.clone();
+    config.error_pages.insert(504, page);
+    let error = lab.reloader.reload(config).await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("proxy.error_pages: reading "),
+        "{error:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_may_stay_with_a_server() {
+    let (listener, url) = Lab::another().await;
+    let (other, other_url) = Lab::another().await;
+    let lab = Lab::with(|config| {
+        config.upstreams[0].servers = vec![url.into(), other_url.into()];
+        config.upstreams[0].sticky = true;
+    })
+    .await;
+    let mut server = None;
+    for _ in 0..6 {
+        let mut client = lab.client().await;
+        client.send(&get("/")).await;
+        let (first, mut connection) = tokio::select! {
+            connection = accept(&listener) => (true, connection),
+            connection = accept(&other) => (false, connection),
+        };
+        assert_eq!(*server.get_or_insert(first), first);
+        connection.head().await;
+        connection
+            .send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        client.head().await;
+    }
+    // Until that is gone.
+    let gone = server.unwrap();
+    let (gone, left) = if gone {
+        (listener, other)
+    } else {
+        (other, listener)
+    };
+    drop(gone);
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut connection = accept(&left).await;
+    connection.head().await;
+    connection.send(OK).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+}
