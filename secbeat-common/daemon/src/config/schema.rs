@@ -116,6 +116,12 @@ schemas! {
         "title": "format of a log, or list of them",
         "examples": ["combined", ["combined", "caddy-json"]]
     };
+    /// A server, with or without its weight.
+    WeightedServer = {
+        "type": ["string", "object"],
+        "title": "address of a server, or table with url and weight",
+        "examples": ["http://127.0.0.1:8000", { "url": "http://127.0.0.1:8000", "weight": 2 }]
+    };
     /// A firewall's audit log.
     WafLogFormat = { "type": "string", "enum": ["modsecurity-json", "coraza-json"] };
     /// A status, or a range of them.

@@ -11,6 +11,7 @@
 mod access_log;
 mod attempt;
 mod config;
+mod connection;
 mod download;
 mod forward;
 mod headers;
@@ -49,8 +50,9 @@ pub(crate) use self::{
     stats::ProxyStats,
 };
 use self::{
+    connection::Manner,
     forward::Forwarder,
-    listener::{Manner, Shared},
+    listener::Shared,
     reload::{Orders, Running},
     site::Site,
     workers::Workers,

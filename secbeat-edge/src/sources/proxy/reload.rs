@@ -12,7 +12,8 @@ use tokio::{
 
 use super::{
     Listening, ProxyConfig,
-    listener::{self, Manner, Shared, listen},
+    connection::Manner,
+    listener::{self, Shared, listen},
     site::Site,
 };
 

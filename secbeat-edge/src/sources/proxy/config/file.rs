@@ -105,7 +105,7 @@ pub(super) struct UpstreamFile {
     /// Interchangeable servers, used in turn (round robin): `http://…`, `https://…`, `h2c://…` (HTTP/2 in plain text),
     /// `unix:/path/of/a/socket`.
     /// `{ url = "…", weight = 3 }` gets three times the requests of one with weight 1, the default; up to 100.
-    #[schemars(with = "Vec<schema::Server>")]
+    #[schemars(with = "Vec<schema::WeightedServer>")]
     servers: Vec<ServerFile>,
     /// Send each client (an IPv4 address, an IPv6 /64) to the same server for as long as that is up.
     #[serde(default)]

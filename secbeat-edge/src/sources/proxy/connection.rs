@@ -1,0 +1,320 @@
+//! One client's connection: from its first byte to its last.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    future::pending,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use h2::Reason;
+use hyper::{
+    HeaderMap, Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{rt::TokioIo, server::conn::auto};
+use secbeat_daemon::tls::ServerTls;
+use socket2::SockRef;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsStream, rustls};
+
+use super::{
+    super::{
+        client_address::{Connection, proxied_client},
+        gate::until_refused,
+    },
+    config::ListenerConfig,
+    forward::Forwarder,
+    headers::Scheme,
+    hearing::Heard,
+    limits::{Held, Sources},
+    speaking,
+    stream::{Negotiated, Stream},
+    visit::Visit,
+};
+
+/// How connections are taken; a reload replaces it for the next ones.
+pub(super) struct Manner {
+    tls: Option<ServerTls>,
+    h2c: bool,
+    proxy_protocol: bool,
+    redirect_to_https: bool,
+}
+
+impl Manner {
+    /// # Errors
+    ///
+    /// When a certificate cannot be used.
+    pub(super) fn new(config: &ListenerConfig) -> anyhow::Result<Self> {
+        let tls = match config.certificates.as_slice() {
+            [] => None,
+            files => Some(ServerTls::new(files, &["h2", "http/1.1"])?),
+        };
+        Ok(Self {
+            tls,
+            h2c: config.h2c,
+            proxy_protocol: config.proxy_protocol,
+            redirect_to_https: config.redirect_to_https,
+        })
+    }
+
+    /// Reads certificates that have changed.
+    pub(super) fn refresh(&self) {
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
+    }
+}
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What an open connection holds.
+pub(super) struct Open {
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) stop: watch::Receiver<bool>,
+    /// For as long as it is open.
+    pub(super) _slot: OwnedSemaphorePermit,
+    /// `None` of a trusted proxy, until that names the client.
+    pub(super) held: Option<Held>,
+    pub(super) sources: Arc<Sources>,
+    /// Connections of one source.
+    pub(super) most: u32,
+}
+
+impl Open {
+    pub(super) async fn serve(mut self, mut stream: TcpStream, peer: IpAddr, manner: Arc<Manner>) {
+        let (header_timeout, idle_timeout, keep_alive) = {
+            let config = &self.forwarder.site.load().config;
+            (config.header_timeout, config.idle_timeout, config.keep_alive)
+        };
+        // A client that takes nothing of its answer is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
+        let options = SockRef::from(&stream).set_tcp_user_timeout(Some(idle_timeout));
+        if let Err(error) = options.and_then(|()| stream.set_nodelay(true)) {
+            tracing::debug!(%error, "cannot set socket options");
+        }
+        let mut connection = Connection::direct(peer);
+        if manner.proxy_protocol {
+            let trusted = &self.forwarder.rule.trusted;
+            match proxied_client(&mut stream, peer, trusted, header_timeout).await {
+                Ok(from) => {
+                    if let Ok(client) = from
+                        && !trusted.contains(client.address)
+                    {
+                        self.held = self.sources.hold(client.address, self.most);
+                        if self.held.is_none() {
+                            connection.from = from;
+                            return self.forwarder.refuse_for_number(&connection);
+                        }
+                    }
+                    connection.from = from;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a connection is refused");
+                    return self.forwarder.clients.count_refused();
+                }
+            }
+        }
+        let (stream, scheme) = match greet(stream, &manner, header_timeout).await {
+            Ok(greeted) => greeted,
+            Err(None) => return,
+            Err(Some(status)) => {
+                return self
+                    .forwarder
+                    .record_without_request(&connection, &HeaderMap::new(), status);
+            }
+        };
+        let trusted = &self.forwarder.rule.trusted;
+        let visit = Arc::new(Visit::new(connection, scheme, trusted, manner.redirect_to_https));
+        let h2c = manner.h2c;
+        drop(manner);
+        let patience = Patience {
+            head: header_timeout,
+            between: keep_alive,
+        };
+        self.converse(&visit, stream, h2c, patience).await;
+        if let Some(tunnel) = visit.take_tunnel() {
+            let gate = self.forwarder.gate.clone();
+            let banned = async {
+                match visit.tunnels_client() {
+                    Some(client) => until_refused(gate, client).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = banned => {}
+                ended = tunnel.run() => if let Err(error) = ended {
+                    tracing::trace!(%error, "an upgraded connection ended badly");
+                },
+                // There is no telling when it would end by itself.
+                _ = self.stop.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+
+    /// Speaks HTTP on `stream` until one side ends it.
+    async fn converse(&mut self, visit: &Arc<Visit>, stream: Stream, h2c: bool, patience: Patience) {
+        let service = {
+            let (forwarder, visit) = (self.forwarder.clone(), visit.clone());
+            service_fn(move |request: Request<Incoming>| {
+                let (forwarder, visit) = (forwarder.clone(), visit.clone());
+                async move { Ok::<_, Infallible>(forwarder.answer(&visit, request).await) }
+            })
+        };
+        let negotiated = stream.negotiated();
+        let head = (negotiated == Negotiated::Http1).then_some(patience.head);
+        let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), head));
+        let outcome = match negotiated {
+            Negotiated::Http1 if h2c => {
+                let builder = speaking::either();
+                let serving = builder.serve_connection_with_upgrades(io, service);
+                let finish = |serving: Pin<&mut _>| auto::UpgradeableConnection::graceful_shutdown(serving);
+                self.drive(visit, pin!(serving), finish, patience).await
+            }
+            Negotiated::Http1 => {
+                let serving = speaking::http1().serve_connection(io, service).with_upgrades();
+                let finish =
+                    |serving: Pin<&mut http1::UpgradeableConnection<_, _>>| serving.graceful_shutdown();
+                self.drive(visit, pin!(serving), finish, patience).await
+            }
+            Negotiated::Http2 => {
+                let serving = speaking::http2().serve_connection(io, service);
+                let finish = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
+                self.drive(visit, pin!(serving), finish, patience).await
+            }
+        };
+        let error = outcome.err();
+        if let Some(error) = &error {
+            tracing::trace!(%error, "a connection ended badly");
+        }
+        let status = match visit.hearing.was_slow() {
+            true => Some(REQUEST_TIMEOUT),
+            false => error.and_then(|error| blame(error.downcast_ref()?)),
+        };
+        if let Some(status) = status {
+            self.forwarder
+                .record_without_request(&visit.connection, &visit.hearing.fields(), status);
+        }
+    }
+
+    /// Drives `serving` to its end; has it `finish` when the listener stops, or when no request and no answer was under way for
+    /// too long.
+    async fn drive<S, E>(
+        &mut self,
+        visit: &Visit,
+        mut serving: Pin<&mut S>,
+        finish: impl Fn(Pin<&mut S>),
+        patience: Patience,
+    ) -> Result<(), BoxError>
+    where
+        S: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        let mut finishing = false;
+        let mut silence = pin!(visit.hearing.idle(patience.head, patience.between));
+        let mut stopped = pin!(async { self.stop.wait_for(|stop| *stop).await.is_ok() });
+        loop {
+            tokio::select! {
+                biased;
+                outcome = serving.as_mut() => return outcome.map_err(E::into),
+                _ = stopped.as_mut(), if !finishing => {
+                    finishing = true;
+                    finish(serving.as_mut());
+                }
+                // Who does not even finish then is cut off.
+                () = silence.as_mut() => {
+                    if finishing {
+                        return Ok(());
+                    }
+                    finishing = true;
+                    finish(serving.as_mut());
+                    silence.set(visit.hearing.idle(patience.head, patience.head));
+                }
+                () = visit.flooded() => {
+                    self.forwarder.refuse_for_number(&visit.connection);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// How long a client may let us wait.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// For a whole head, and for the first byte of the first one.
+    head: Duration,
+    /// From the end of an answer to the next request.
+    between: Duration,
+}
+
+/// What telemetry is told of a client that was too slow.
+const REQUEST_TIMEOUT: u16 = 408;
+
+/// The status for what ended a connection, if the client is to blame and no request was answered with it.
+fn blame(error: &hyper::Error) -> Option<u16> {
+    if error.is_parse() {
+        return Some(if error.is_parse_too_large() { 431 } else { 400 });
+    }
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    // What this side has ended, and not for its own reasons.
+    match error
+        .reason()
+        .filter(|_| error.is_library() && error.is_go_away())?
+    {
+        Reason::NO_ERROR | Reason::INTERNAL_ERROR | Reason::SETTINGS_TIMEOUT => None,
+        Reason::ENHANCE_YOUR_CALM => Some(429),
+        _ => Some(400),
+    }
+}
+
+/// Shakes hands, where that is the manner.
+///
+/// # Errors
+///
+/// When there is no HTTP to speak: the status for that, if the client is to blame.
+async fn greet(
+    stream: TcpStream,
+    manner: &Manner,
+    within: Duration,
+) -> Result<(Stream, Scheme), Option<u16>> {
+    let Some(tls) = &manner.tls else {
+        return Ok((Stream::Plain(stream), Scheme::Http));
+    };
+    let end = Instant::now() + within;
+    // Browsers open connections that they may need, and probes see whether somebody accepts: silence is no offence.
+    match timeout_at(end, stream.peek(&mut [0])).await {
+        Ok(Ok(1)) => {}
+        _ => return Err(None),
+    }
+    match timeout_at(end, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let stream = Box::new(TlsStream::Server(stream));
+            Ok((Stream::Tls(stream), Scheme::Https))
+        }
+        Ok(Err(error)) => {
+            tracing::trace!(%error, "a TLS handshake failed");
+            let error = error.get_ref().and_then(|error| error.downcast_ref());
+            // What is no TLS at all. Who trusts another certificate, or speaks another version, means no harm.
+            Err(matches!(
+                error,
+                Some(
+                    rustls::Error::InvalidMessage(_)
+                        | rustls::Error::InappropriateMessage { .. }
+                        | rustls::Error::InappropriateHandshakeMessage { .. }
+                        | rustls::Error::PeerMisbehaved(_)
+                )
+            )
+            .then_some(400))
+        }
+        Err(_) => Err(Some(REQUEST_TIMEOUT)),
+    }
+}
