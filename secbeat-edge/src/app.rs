@@ -8,7 +8,7 @@ mod reload;
 mod reporting;
 mod tasks;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use anyhow::Context;
 use secbeat_daemon::{api::serve, supervisor, time::now_ms, traces::Traces};
@@ -148,6 +148,7 @@ impl App {
         tasks.spawn(fleet.follow_bans(handle.clone()));
         let announcing = tokio::spawn(announcer.run(stop.signal()));
         let api = tokio::spawn(serve(api_socket, None, api::router(api), stop.signal()));
+        let drain = config.proxy().map_or(Duration::ZERO, |proxy| proxy.drain);
         let reloads = reload::on_hangup(hangups, config, inputs.reloader());
         let inputs = inputs.run(&stop);
 
@@ -158,9 +159,11 @@ impl App {
             ended = tasks.next_end() => outcome = ended,
             () = supervisor::keep_alive(async || is_alive(&handle).await) => {}
         }
-        supervisor::stopping();
-        drop(handle);
+        supervisor::stopping(drain + AFTER_DRAIN);
         reloads.abort();
+        // While bans still come, and telemetry goes.
+        let inputs = inputs.drain().await;
+        drop(handle);
         stop.stop();
         log_death(announcing, "telling the fleet of this edge").await;
         inputs
@@ -179,6 +182,9 @@ impl App {
         outcome
     }
 }
+
+/// How long everything but the proxy may take to end.
+const AFTER_DRAIN: Duration = Duration::from_secs(20);
 
 /// Whether bans are still being worked on.
 async fn is_alive(enforcer: &EnforcerHandle) -> bool {

@@ -198,7 +198,7 @@ impl App {
             ended = &mut leases => ended.context("sharing the partitions died"),
             ended = replica => ended.context("reading the bus died").and_then(|ended| ended),
         };
-        supervisor::stopping();
+        supervisor::stopping(4 * DRAIN);
         drop(alive);
         let _ = stop.send(true);
         events.end();

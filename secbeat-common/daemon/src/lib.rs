@@ -9,6 +9,7 @@ pub mod exit;
 mod http;
 pub mod metrics;
 pub mod protect;
+pub mod sockets;
 pub mod supervisor;
 pub mod term;
 pub mod time;

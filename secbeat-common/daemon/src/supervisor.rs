@@ -10,9 +10,10 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The daemon ends.
-pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+/// The daemon ends, which may take so long.
+pub fn stopping(within: Duration) {
+    let within_us = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(within_us)]);
 }
 
 /// Tells that the daemon lives as long as `is_alive` says so, twice as often as the unit's `WatchdogSec=` asks; for ever. One that

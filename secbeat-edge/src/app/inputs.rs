@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use anyhow::Context;
+use secbeat_daemon::sockets;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{error, info};
 
@@ -30,7 +31,7 @@ pub(super) struct Inputs {
 
 /// All inputs while they run.
 pub(super) struct RunningInputs {
-    proxy: Option<JoinHandle<()>>,
+    proxy: Option<(JoinHandle<()>, Stop)>,
     access_logs: AccessLogs,
     authz: Option<JoinHandle<()>>,
 }
@@ -98,18 +99,27 @@ impl Inputs {
                 let stopping = stop.signal();
                 tokio::spawn(authz.run(socket, stopping))
             }),
-            proxy: proxy.map(|proxy| tokio::spawn(proxy.run(stop.signal()))),
+            proxy: proxy.map(|proxy| {
+                let stop = Stop::default();
+                (tokio::spawn(proxy.run(stop.signal(), sockets::are_kept())), stop)
+            }),
             access_logs: self.access_logs,
         }
     }
 }
 
 impl RunningInputs {
-    /// Waits for the proxy, then for `api`, and then for the rest: while telemetry still leaves.
-    pub(super) async fn end(self, api: impl Future<Output = ()>) {
-        if let Some(proxy) = self.proxy {
+    /// Ends the proxy, before everything else: for the time that its open connections take.
+    pub(super) async fn drain(mut self) -> Self {
+        if let Some((proxy, stop)) = self.proxy.take() {
+            stop.stop();
             log_death(proxy, "the proxy").await;
         }
+        self
+    }
+
+    /// Waits for `api`, and then for the rest: while telemetry still leaves.
+    pub(super) async fn end(self, api: impl Future<Output = ()>) {
         api.await;
         if let Some(authz) = self.authz {
             let _ = tokio::time::timeout(api::DRAIN, authz).await;

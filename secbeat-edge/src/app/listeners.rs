@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Context;
+use secbeat_daemon::sockets::{self, Inherited};
 
 use crate::{config::Config, sources::proxy::listen};
 
@@ -25,16 +26,24 @@ pub(super) struct InputSockets {
 impl Listeners {
     /// # Errors
     ///
-    /// When an address cannot be listened on; the error names its key.
+    /// When an address cannot be listened on; the error names its key. Sockets that systemd passes on are taken over.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let mut inherited = Inherited::take();
+        let mut open = |address| match inherited.at(address) {
+            Some(listener) => Ok(listener),
+            None => listen(address),
+        };
         let listeners = config.proxy().into_iter().flat_map(|proxy| &proxy.listeners);
-        let proxy = listeners.map(|listener| listen(listener.address));
-        let authz = config.authz.listen.map(listen).transpose();
+        let proxy = listeners.map(|listener| open(listener.address));
+        let proxy = proxy.collect::<Result<_, _>>().context("proxy.listen")?;
+        let authz = config.authz.listen.map(&mut open).transpose();
+        let authz = authz.context("authz.listen")?;
+        if let (Some(authz), Some(address)) = (&authz, config.authz.listen) {
+            sockets::keep(authz, address);
+        }
+        inherited.close_rest();
         Ok(Self {
-            inputs: InputSockets {
-                proxy: proxy.collect::<Result<_, _>>().context("proxy.listen")?,
-                authz: authz.context("authz.listen")?,
-            },
+            inputs: InputSockets { proxy, authz },
             api: listen(config.api_listen).context("api_listen")?,
         })
     }

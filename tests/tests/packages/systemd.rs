@@ -1,9 +1,16 @@
 //! SecBeat under systemd: its units, and what it tells PID 1.
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use secbeat_tests::lab::{
     booted::{Booted, Surroundings, unit_file},
+    client::Client,
     executable::{Executable as _, TestProgram},
     wait::wait_until,
 };
@@ -84,3 +91,58 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
     }
     assert!(get().is_err(), "the kernel goes on without the daemons");
 }
+
+#[test]
+fn a_restart_of_the_edge_refuses_no_client_and_lets_an_open_request_end() {
+    let around = Surroundings::new();
+    let booted = Booted::boot(&around.host, &around.edge_config());
+    wait_until("the proxy answers", PATIENCE, || {
+        Client::new(&around.attacker)
+            .get(SITE)
+            .is_ok_and(|status| status == 200)
+    });
+    let restarted = || {
+        let (id, state) = ("InvocationID", "ActiveState");
+        (
+            booted.property("secbeat-edge", id),
+            booted.property("secbeat-edge", state),
+        )
+    };
+    let (before, _) = restarted();
+    let mut slow = around.attacker.enter(|| TcpStream::connect(ADDRESS).unwrap());
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").unwrap();
+
+    let over = AtomicBool::new(false);
+    let asked = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = Client::new(&around.attacker)
+                .without_keep_alive()
+                .with_timeout(PATIENCE);
+            let mut asked = 0;
+            while !over.load(Relaxed) {
+                assert_eq!(client.get(SITE).unwrap(), 200, "request {asked}");
+                asked += 1;
+                // Far below what is a flood.
+                thread::sleep(Duration::from_millis(50));
+            }
+            asked
+        });
+        booted.ask(TestProgram::Systemctl, &["restart", "--no-block", "secbeat-edge"]);
+        wait_until("the edge ends", PATIENCE, || restarted().1 == "deactivating");
+        slow.write_all(b"Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        wait_until("the edge runs again", PATIENCE, || {
+            let (id, state) = restarted();
+            id != before && state == "active"
+        });
+        over.store(true, Relaxed);
+        asking.join().unwrap()
+    });
+    assert!(asked > 0);
+    assert_eq!(Client::new(&around.attacker).get(SITE).unwrap(), 200);
+}
+
+const ADDRESS: &str = "198.51.100.1:8443";
+const SITE: &str = "http://198.51.100.1:8443/";

@@ -37,6 +37,7 @@ use super::{
     headers::Scheme,
     hearing::Heard,
     limits::{Held, Sources},
+    phase::Phase,
     speaking,
     stream::{Negotiated, Stream},
     visit::Visit,
@@ -80,7 +81,9 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// What an open connection holds.
 pub(super) struct Open {
     pub(super) forwarder: Arc<Forwarder>,
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Whether it came when the proxy was ending already: it is for one request.
+    pub(super) is_late: bool,
     /// For as long as it is open.
     pub(super) _slot: OwnedSemaphorePermit,
     /// `None` of a trusted proxy, until that names the client.
@@ -154,8 +157,6 @@ impl Open {
                 ended = tunnel.run() => if let Err(error) = ended {
                     tracing::trace!(%error, "an upgraded connection ended badly");
                 },
-                // There is no telling when it would end by itself.
-                _ = self.stop.wait_for(|stop| *stop) => {}
             }
         }
     }
@@ -220,7 +221,18 @@ impl Open {
     {
         let mut finishing = false;
         let mut silence = pin!(visit.hearing.idle(patience.head, patience.between));
-        let mut stopped = pin!(async { self.stop.wait_for(|stop| *stop).await.is_ok() });
+        let is_late = self.is_late;
+        let mut stopped = pin!(async {
+            let ended = self
+                .phase
+                .wait_for(|phase| *phase != Phase::Serving)
+                .await
+                .is_ok();
+            if is_late {
+                visit.hearing.first().await;
+            }
+            ended
+        });
         loop {
             tokio::select! {
                 biased;

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::{Instant, Sleep},
 };
 
@@ -36,6 +37,8 @@ pub(super) struct Hearing {
     since: AtomicU64,
     /// Whether a head took too long.
     slow: AtomicBool,
+    /// Told of the first request.
+    first: Notify,
     pub(super) interims: Arc<Interims>,
     /// What has come since the last request; `None` of a client that speaks for itself.
     head: Option<Mutex<Vec<u8>>>,
@@ -50,6 +53,7 @@ impl Hearing {
             ended: AtomicU64::new(0),
             since: AtomicU64::new(0),
             slow: AtomicBool::new(false),
+            first: Notify::new(),
             interims: Arc::default(),
             head: keeps_heads.then(Mutex::default),
         }
@@ -63,6 +67,14 @@ impl Hearing {
     pub(super) fn begin(&self) {
         self.open.fetch_add(1, SeqCst);
         self.forget();
+        if self.ended.load(Relaxed) == 0 {
+            self.first.notify_one();
+        }
+    }
+
+    /// Completes when the first request has begun. For one that waits.
+    pub(super) async fn first(&self) {
+        self.first.notified().await;
     }
 
     /// A request and its answer are over.

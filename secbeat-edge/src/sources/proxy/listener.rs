@@ -1,6 +1,7 @@
 //! One address listened on: connections in, HTTP out of them.
 
 use std::{
+    future::pending,
     io,
     net::{IpAddr, SocketAddr, TcpStream as StdTcpStream},
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -12,17 +13,17 @@ use arc_swap::ArcSwap;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     super::client_address::Connection,
-    DRAIN,
     connection::{Manner, Open},
     forward::Forwarder,
     limits::Sources,
+    phase::{LATE, Phase},
     workers::Workers,
 };
 
@@ -40,68 +41,106 @@ pub(super) struct Shared {
     pub(super) workers: Arc<Workers>,
 }
 
-/// Serves `listener` until `stop` says so; then gives open requests [`DRAIN`] to end.
+/// Serves `listener` until it is to end, and waits for its connections then. `drained` is dropped once those are over that came before.
 pub(super) async fn run(
     listener: TcpListener,
     manner: Arc<ArcSwap<Manner>>,
     shared: Shared,
-    mut stop: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
+    drained: mpsc::Sender<()>,
 ) {
     let mut connections = JoinSet::new();
-    let stopped = stop.clone();
-    loop {
+    let serving = phase.clone();
+    let ending = loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            Ok(phase) = phase.wait_for(|phase| *phase != Phase::Serving) => break match *phase {
+                Phase::Draining(ending) => ending,
+                Phase::Serving | Phase::Over => return,
+            },
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &shared.slots) => accepted,
         };
-        let Some((stream, peer, slot)) = accepted else {
-            continue;
+        if let Some(accepted) = accepted {
+            shared.serve(&mut connections, accepted, &manner, &serving, false);
+        }
+    };
+    let mut listener = Some(listener).filter(|_| ending.accepts);
+    let mut drained = Some(drained);
+    let mut late = JoinSet::new();
+    let end = Instant::now() + ending.within;
+    while listener.is_some() || drained.is_some() {
+        let accepting = async {
+            match &listener {
+                Some(listener) => accept(listener, &shared.slots).await,
+                None => pending().await,
+            }
         };
-        let forwarder = &shared.forwarder;
+        tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| *phase == Phase::Over) => break,
+            () = sleep_until(end) => break,
+            ended = connections.join_next(), if drained.is_some() => if ended.is_none() {
+                drained = None;
+            },
+            Some(_) = late.join_next() => {}
+            accepted = accepting => if let Some(accepted) = accepted {
+                shared.serve(&mut late, accepted, &manner, &serving, true);
+            },
+        }
+    }
+    drop((listener.take(), drained));
+    let _ = timeout(LATE, async { while late.join_next().await.is_some() {} }).await;
+    let open = connections.len() + late.len();
+    if open > 0 {
+        tracing::warn!(open, "connections were cut off: they did not end in time");
+    }
+    connections.shutdown().await;
+    late.shutdown().await;
+}
+
+impl Shared {
+    /// Serves a connection, as one of `connections`.
+    fn serve(
+        &self,
+        connections: &mut JoinSet<()>,
+        (stream, peer, slot): Accepted,
+        manner: &ArcSwap<Manner>,
+        phase: &watch::Receiver<Phase>,
+        is_late: bool,
+    ) {
+        let forwarder = &self.forwarder;
         forwarder.stats.connections.fetch_add(1, Relaxed);
         let most = forwarder.site.load().config.max_connections_per_source.get();
         let held = match forwarder.rule.trusted.contains(peer) {
             // Many clients come by a proxy.
             true => None,
-            false => match shared.sources.hold(peer, most) {
+            false => match self.sources.hold(peer, most) {
                 Some(held) => Some(held),
-                None => {
-                    forwarder.refuse_for_number(&Connection::direct(peer));
-                    continue;
-                }
+                None => return forwarder.refuse_for_number(&Connection::direct(peer)),
             },
         };
         let open = Open {
             forwarder: forwarder.clone(),
-            stop: stopped.clone(),
+            phase: phase.clone(),
+            is_late,
             _slot: slot,
             held,
-            sources: shared.sources.clone(),
+            sources: self.sources.clone(),
             most,
         };
         let manner = manner.load_full();
-        shared.workers.spawn(&mut connections, stream, move |stream| {
+        self.workers.spawn(connections, stream, move |stream| {
             open.serve(stream, peer, manner)
         });
     }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(
-            open = connections.len(),
-            "requests were cut off: they did not end in time"
-        );
-    }
-    connections.shutdown().await;
 }
 
+/// Whose connection it is, and its place among the open ones.
+type Accepted = (StdTcpStream, IpAddr, OwnedSemaphorePermit);
+
 /// The next connection, once there is room for one; `None` after an error that the next call may not meet.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(StdTcpStream, IpAddr, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => match stream.into_std() {

@@ -20,6 +20,7 @@ mod interim;
 mod limits;
 mod listener;
 mod logged;
+mod phase;
 mod reload;
 mod route;
 mod servers;
@@ -62,9 +63,6 @@ use super::{
     gate::Gate,
 };
 use crate::telemetry::Recorder;
-
-/// How long open requests may take when the proxy stops.
-pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Largest head, in bytes, of a request or of an upstream's answer; also the read buffer of a connection.
 const MAX_HEAD: usize = 64 * 1024;
@@ -173,8 +171,9 @@ impl Proxy {
         self.reloads.0.clone()
     }
 
-    /// Serves until `shutdown` completes; then stops to listen and gives open requests [`DRAIN`] to end.
-    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Serves until `shutdown` completes; then gives open connections the config's time to end. What comes meanwhile is still served
+    /// if the sockets are kept for a next process, and else refused.
+    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>, are_kept: bool) {
         let mut orders = self.reloads.1;
         let mut running = Running::new(self.listening, self.shared, self.names);
         let mut look = tokio::time::interval(LOOK);
@@ -190,6 +189,6 @@ impl Proxy {
                 _ = look.tick() => running.refresh_certificates(),
             }
         }
-        running.stop().await;
+        running.stop(are_kept).await;
     }
 }

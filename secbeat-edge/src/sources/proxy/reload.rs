@@ -4,16 +4,19 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
+use secbeat_daemon::sockets;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
+    time::timeout,
 };
 
 use super::{
     Listening, ProxyConfig,
     connection::Manner,
     listener::{self, Shared, listen},
+    phase::{Ending, Phase},
     site::Site,
 };
 
@@ -57,11 +60,13 @@ pub(super) struct Running {
     names: Vec<String>,
     listeners: HashMap<SocketAddr, Listener>,
     tasks: JoinSet<()>,
+    /// Closed once all that listen no more have let go of the other end.
+    drained: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
 
 struct Listener {
     manner: Arc<ArcSwap<Manner>>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
 }
 
 impl Running {
@@ -71,6 +76,7 @@ impl Running {
             names,
             listeners: HashMap::new(),
             tasks: JoinSet::new(),
+            drained: mpsc::channel(1),
         };
         listening
             .into_iter()
@@ -84,14 +90,18 @@ impl Running {
             address,
             manner,
         } = listening;
-        let (stop, stopped) = watch::channel(false);
+        let (phase, ahead) = watch::channel(Phase::Serving);
+        if address.port() != 0 {
+            sockets::keep(&socket, address);
+        }
         self.tasks.spawn(listener::run(
             socket,
             manner.clone(),
             self.shared.clone(),
-            stopped,
+            ahead,
+            self.drained.0.clone(),
         ));
-        self.listeners.insert(address, Listener { manner, stop });
+        self.listeners.insert(address, Listener { manner, phase });
     }
 
     /// Puts `config` in force: first everything that can fail, then the rest.
@@ -132,10 +142,16 @@ impl Running {
             }
         }
         added.into_iter().for_each(|listening| self.start(listening));
+        let within = forwarder.site.load().config.drain;
         self.listeners.retain(|address, listener| {
             let kept = addresses.contains(address);
             if !kept {
-                let _ = listener.stop.send(true);
+                sockets::forget(*address);
+                let ending = Ending {
+                    accepts: false,
+                    within,
+                };
+                let _ = listener.phase.send(Phase::Draining(ending));
             }
             kept
         });
@@ -170,11 +186,28 @@ impl Running {
         }
     }
 
-    /// Stops to listen, and waits for open requests.
-    pub(super) async fn stop(mut self) {
-        for listener in self.listeners.values() {
-            let _ = listener.stop.send(true);
+    /// Waits for open requests as long as they may take, and stops to listen: at once, or with `accepts` only then.
+    pub(super) async fn stop(self, accepts: bool) {
+        let Self {
+            shared,
+            listeners,
+            mut tasks,
+            drained: (own, mut drained),
+            ..
+        } = self;
+        let ending = Ending {
+            accepts,
+            within: shared.forwarder.site.load().config.drain,
+        };
+        for listener in listeners.values() {
+            let _ = listener.phase.send(Phase::Draining(ending));
         }
-        while self.tasks.join_next().await.is_some() {}
+        drop(own);
+        // Nobody sends: this ends when all senders are gone.
+        let _ = timeout(ending.within, drained.recv()).await;
+        for listener in listeners.values() {
+            let _ = listener.phase.send(Phase::Over);
+        }
+        while tasks.join_next().await.is_some() {}
     }
 }

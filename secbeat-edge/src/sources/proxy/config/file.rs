@@ -49,6 +49,8 @@ pub(crate) struct ProxyFile {
     response_timeout: Option<HumanDuration>,
     /// Close a connection after this long without data (bodies, WebSocket).
     idle_timeout: Option<HumanDuration>,
+    /// At a stop or restart, time for open requests, downloads and WebSockets to end.
+    drain_timeout: Option<HumanDuration>,
     /// Open connections. Further clients wait in the kernel's queue.
     max_connections: Option<NonZeroU32>,
     /// Open connections of one source (an IPv4 address, an IPv6 /64). Further ones are closed.
@@ -245,6 +247,7 @@ impl ProxyFile {
         set(&mut config.keep_alive, self.keep_alive);
         set(&mut config.response_timeout, self.response_timeout);
         set(&mut config.idle_timeout, self.idle_timeout);
+        set(&mut config.drain, self.drain_timeout);
         config.max_connections = self.max_connections.unwrap_or(config.max_connections);
         config.max_connections_per_source = self
             .max_connections_per_source

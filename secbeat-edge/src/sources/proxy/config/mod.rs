@@ -49,6 +49,8 @@ pub struct ProxyConfig {
     pub response_timeout: Duration,
     /// With no byte of a body or an upgraded connection moving, whoever is to blame.
     pub idle_timeout: Duration,
+    /// For open connections when the proxy stops.
+    pub drain: Duration,
     /// Clients beyond these wait in the kernel's accept queue.
     pub max_connections: NonZeroU32,
     /// Connections of one source (an IPv4 address, an IPv6 /64) beyond these are closed.
@@ -182,6 +184,7 @@ impl ProxyConfig {
             keep_alive: Duration::from_secs(75),
             response_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
             max_connections: const { NonZeroU32::new(10_000).unwrap() },
             max_connections_per_source: const { NonZeroU32::new(1_000).unwrap() },
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),

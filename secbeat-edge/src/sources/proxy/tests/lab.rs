@@ -87,8 +87,17 @@ impl Lab {
         Self::trusting(&[], change).await
     }
 
+    /// Whose sockets are kept for the next process.
+    pub(super) async fn kept(change: impl FnOnce(&mut ProxyConfig)) -> Self {
+        Self::start(&[], true, change).await
+    }
+
     /// Behind proxies in these networks.
     pub(super) async fn trusting(trusted: &[&str], change: impl FnOnce(&mut ProxyConfig)) -> Self {
+        Self::start(trusted, false, change).await
+    }
+
+    async fn start(trusted: &[&str], are_kept: bool, change: impl FnOnce(&mut ProxyConfig)) -> Self {
         let rule = ClientRule {
             trusted: trusted
                 .iter()
@@ -113,7 +122,7 @@ impl Lab {
         let (stop, stopped) = oneshot::channel::<()>();
         let (addr, stats, reloader) = (proxy.local_addrs()[0], proxy.stats(), proxy.reloader());
         let servers = proxy.servers();
-        let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }));
+        let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }, are_kept));
         Self {
             proxy: addr,
             queue,

@@ -78,7 +78,11 @@ async fn http2_is_not_smuggled_in_by_an_upgrade() {
 #[tokio::test]
 async fn an_upgraded_connection_ends_when_nothing_moves_and_when_the_proxy_stops() {
     for idle in [Duration::from_millis(100), Duration::from_secs(600)] {
-        let mut lab = Lab::with(|config| config.idle_timeout = idle).await;
+        let mut lab = Lab::with(|config| {
+            config.idle_timeout = idle;
+            config.drain = Duration::from_millis(100);
+        })
+        .await;
         let mut client = lab.client().await;
         client.send(WEBSOCKET).await;
         let mut upstream = lab.upstream().await;
