@@ -1,10 +1,11 @@
-//! The proxy's own access log: `combined`, and behind it the host in quotes and the seconds taken.
+//! The proxy's own access log: `combined`, and behind it the host in quotes and the seconds taken; or objects of JSON.
 //!
 //! The client comes first, and what a request says stands in quotes: no request can move a field, whoever reads the log.
 //!
 //! A thread of its own writes, so no request waits for a disk. What the queue has no room for is dropped and counted.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write as _},
@@ -23,8 +24,9 @@ use std::{
 use anyhow::Context;
 use hyper::{Method, Uri, Version, header::HeaderValue};
 use jiff::Timestamp;
+use serde::Serialize;
 
-use super::ProxyStats;
+use super::{ProxyStats, config::LogFormat};
 
 /// Answers that wait to be written.
 const QUEUE: usize = 16 * 1024;
@@ -44,6 +46,43 @@ pub(super) struct Entry {
     pub(super) status: u16,
     /// Of the body.
     pub(super) bytes: u64,
+    pub(super) took: Duration,
+    pub(super) outcome: Outcome,
+    /// Known where the log is one of objects.
+    pub(super) details: Option<Box<Details>>,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    /// A server has answered it.
+    Answered,
+    /// A server has answered it, but the body did not arrive whole.
+    CutOff,
+    /// The proxy has, without a server.
+    Refused,
+    /// The proxy has, since no server did.
+    UpstreamFailed,
+    /// The proxy has, since the client is banned.
+    Banned,
+    /// Nobody has: the client did not wait.
+    GaveUp,
+}
+
+/// What else is known of a request.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    pub(super) id: Option<HeaderValue>,
+    pub(super) served_by: Option<ServedBy>,
+}
+
+/// Who answered.
+#[derive(Debug)]
+pub(super) struct ServedBy {
+    pub(super) upstream: String,
+    pub(super) server: String,
+    /// From the request's head to the answer's.
     pub(super) took: Duration,
 }
 
@@ -68,6 +107,8 @@ impl Entry {
             status,
             bytes: 0,
             took: Duration::ZERO,
+            outcome: Outcome::Refused,
+            details: None,
         }
     }
 }
@@ -75,6 +116,7 @@ impl Entry {
 /// Where entries go. The thread ends with the last of these.
 pub(super) struct AccessLog {
     queue: SyncSender<Entry>,
+    format: LogFormat,
     reopen: Arc<AtomicBool>,
     stats: Arc<ProxyStats>,
 }
@@ -85,8 +127,9 @@ impl AccessLog {
     /// # Errors
     ///
     /// When the file cannot be opened.
-    pub(super) fn open(path: &Path, stats: Arc<ProxyStats>) -> anyhow::Result<Self> {
-        let writer = Writer::open(path).with_context(|| format!("opening access log {}", path.display()))?;
+    pub(super) fn open(path: &Path, format: LogFormat, stats: Arc<ProxyStats>) -> anyhow::Result<Self> {
+        let writer =
+            Writer::open(path, format).with_context(|| format!("opening access log {}", path.display()))?;
         let (queue, entries) = mpsc::sync_channel(QUEUE);
         let reopen = Arc::<AtomicBool>::default();
         let asked = reopen.clone();
@@ -94,7 +137,17 @@ impl AccessLog {
             .name("access-log".to_owned())
             .spawn(move || writer.run(&entries, &asked))
             .context("starting the access log's thread")?;
-        Ok(Self { queue, reopen, stats })
+        Ok(Self {
+            queue,
+            format,
+            reopen,
+            stats,
+        })
+    }
+
+    /// Whether it wants to know [`Details`].
+    pub(super) fn has_details(&self) -> bool {
+        self.format == LogFormat::Json
     }
 
     /// Queues an entry, or counts it as dropped.
@@ -112,6 +165,7 @@ impl AccessLog {
 
 struct Writer {
     path: PathBuf,
+    format: LogFormat,
     file: BufWriter<File>,
     line: String,
     /// The second that `time` is for.
@@ -120,9 +174,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, format: LogFormat) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
+            format,
             file: BufWriter::with_capacity(64 * 1024, append_to(path)?),
             line: String::new(),
             second: i64::MIN,
@@ -183,7 +238,10 @@ impl Writer {
             }
         }
         self.line.clear();
-        format(&mut self.line, entry, &self.time);
+        match self.format {
+            LogFormat::Combined => format(&mut self.line, entry, &self.time),
+            LogFormat::Json => format_json(&mut self.line, entry),
+        }
         // An error stays with the buffer and shows at the next flush.
         let _ = self.file.write_all(self.line.as_bytes());
     }
@@ -218,6 +276,64 @@ fn format(line: &mut String, entry: &Entry, time: &str) {
         host.or_else(|| entry.host.as_ref().map(HeaderValue::as_bytes)),
     );
     let _ = writeln!(line, "\" {:.3}", entry.took.as_secs_f64());
+}
+
+/// An object with the names of nginx's variables, so that others read it too.
+#[derive(Serialize)]
+struct Line<'a> {
+    time_iso8601: String,
+    remote_addr: IpAddr,
+    request_method: Option<&'a str>,
+    request_uri: Option<&'a str>,
+    server_protocol: Option<String>,
+    status: u16,
+    body_bytes_sent: u64,
+    request_time: f64,
+    http_host: Option<Cow<'a, str>>,
+    http_referer: Option<Cow<'a, str>>,
+    http_user_agent: Option<Cow<'a, str>>,
+    outcome: Outcome,
+    request_id: Option<Cow<'a, str>>,
+    upstream: Option<&'a str>,
+    upstream_addr: Option<&'a str>,
+    upstream_response_time: Option<f64>,
+}
+
+fn format_json(line: &mut String, entry: &Entry) {
+    fn text(value: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
+        value.map(|value| String::from_utf8_lossy(value.as_bytes()))
+    }
+    // To the microsecond.
+    let seconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e6;
+    let request = entry.request.as_ref();
+    let authority = request.and_then(|request| request.uri.authority());
+    let details = entry.details.as_deref();
+    let served_by = details.and_then(|details| details.served_by.as_ref());
+    let at = Timestamp::from_millisecond(entry.at_ms).unwrap_or_default();
+    let object = Line {
+        time_iso8601: format!("{at:.3}"),
+        remote_addr: entry.client,
+        request_method: request.map(|request| request.method.as_str()),
+        request_uri: request.and_then(|request| Some(request.uri.path_and_query()?.as_str())),
+        server_protocol: request.map(|request| format!("{:?}", request.version)),
+        status: entry.status,
+        body_bytes_sent: entry.bytes,
+        request_time: seconds(entry.took),
+        http_host: match authority {
+            Some(authority) => Some(authority.as_str().into()),
+            None => text(entry.host.as_ref()),
+        },
+        http_referer: text(entry.referer.as_ref()),
+        http_user_agent: text(entry.user_agent.as_ref()),
+        outcome: entry.outcome,
+        request_id: details.and_then(|details| text(details.id.as_ref())),
+        upstream: served_by.map(|by| by.upstream.as_str()),
+        upstream_addr: served_by.map(|by| by.server.as_str()),
+        upstream_response_time: served_by.map(|by| seconds(by.took)),
+    };
+    // Nothing of it can fail.
+    line.push_str(&serde_json::to_string(&object).unwrap_or_default());
+    line.push('\n');
 }
 
 /// As nginx does: what is not printable ASCII, and what would end a field, as `\xHH`.
@@ -259,6 +375,8 @@ mod tests {
             status: 404,
             bytes: 12,
             took: Duration::from_micros(3456),
+            outcome: Outcome::Answered,
+            details: None,
         }
     }
 
@@ -284,6 +402,39 @@ mod tests {
             let read = Format::COMBINED.parse(line.trim_end().as_bytes()).unwrap();
             prop_assert_eq!((read.client, read.status, &*read.path), (entry.client, 404, &b"/a?b=c"[..]));
         }
+    }
+
+    #[test]
+    fn an_object_says_all_and_is_understood() {
+        let format: Format = "nginx-json".parse().unwrap();
+        let mut line = String::new();
+        let entry = Entry {
+            outcome: Outcome::CutOff,
+            details: Some(Box::new(Details {
+                id: Some(HeaderValue::from_static("f47a")),
+                served_by: Some(ServedBy {
+                    upstream: "app".to_owned(),
+                    server: "http://10.0.0.1:3000".to_owned(),
+                    took: Duration::from_millis(2),
+                }),
+            })),
+            ..entry()
+        };
+        format_json(&mut line, &entry);
+        let expected = r#"{"time_iso8601":"2025-11-21T10:01:19.123Z","remote_addr":"198.51.100.7","request_method":"GET","request_uri":"/a?b=c","server_protocol":"HTTP/1.1","status":404,"body_bytes_sent":12,"request_time":0.003456,"http_host":"example.org","http_referer":null,"http_user_agent":"evil\" �\\","outcome":"cut-off","request_id":"f47a","upstream":"app","upstream_addr":"http://10.0.0.1:3000","upstream_response_time":0.002}"#;
+        assert_eq!(line.trim_end(), expected);
+        let read = format.parse(line.trim_end().as_bytes()).unwrap();
+        assert_eq!(
+            (read.client, read.status, &*read.path),
+            (entry.client, 404, &b"/a?b=c"[..])
+        );
+        line.clear();
+        format_json(&mut line, &Entry::without_request(entry.client, 0, 408));
+        let read = format.parse(line.trim_end().as_bytes()).unwrap();
+        assert_eq!(
+            (read.client, read.status, &*read.method),
+            (entry.client, 408, &b""[..])
+        );
     }
 
     #[test]
@@ -338,7 +489,7 @@ mod tests {
             folder.path().join("access.log"),
             folder.path().join("access.log.1"),
         );
-        let log = AccessLog::open(&path, Arc::default()).unwrap();
+        let log = AccessLog::open(&path, LogFormat::Combined, Arc::default()).unwrap();
         log.write(entry());
         wait_for_line(&path);
         fs::rename(&path, &moved).unwrap();
@@ -354,6 +505,7 @@ mod tests {
         let (queue, entries) = mpsc::sync_channel(1);
         let log = AccessLog {
             queue,
+            format: LogFormat::Combined,
             reopen: Arc::default(),
             stats: stats.clone(),
         };

@@ -81,7 +81,7 @@ enum Outcome {
 /// How often a server may refuse one request before that is its answer.
 const REFUSALS: u32 = 8;
 
-/// Passes a request of `client` on, and to another server or connection if the first gives no answer.
+/// Passes a request of `client` on, and to another server or connection if the first gives no answer. Returns who has answered, too.
 pub(super) async fn forward(
     site: &Site,
     to: Destination<'_>,
@@ -93,7 +93,7 @@ pub(super) async fn forward(
         body,
         mut host,
     }: Asked,
-) -> Result<Response<Download>, Failure> {
+) -> Result<(Response<Download>, Arc<Server>), Failure> {
     let protocol = wanted_upgrade(&head, &body);
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
@@ -142,7 +142,7 @@ pub(super) async fn forward(
                     .attempt(server, connection, head, body, may_repeat, may_refuse)
                     .await
                 {
-                    Outcome::Answer(response) => return Ok(response),
+                    Outcome::Answer(response) => return Ok((response, server.clone())),
                     Outcome::Failed(failure) => return Err(failure),
                     Outcome::Refused(same_head, whole_body) => {
                         (head, body) = (same_head, whole_body);

@@ -36,7 +36,7 @@ use super::{
     forward::Forwarder,
     headers::Scheme,
     hearing::Heard,
-    limits::{Held, Sources},
+    limits::Held,
     phase::Phase,
     speaking,
     stream::{Negotiated, Stream},
@@ -88,7 +88,6 @@ pub(super) struct Open {
     pub(super) _slot: OwnedSemaphorePermit,
     /// `None` of a trusted proxy, until that names the client.
     pub(super) held: Option<Held>,
-    pub(super) sources: Arc<Sources>,
     /// Connections of one source.
     pub(super) most: u32,
 }
@@ -112,7 +111,7 @@ impl Open {
                     if let Ok(client) = from
                         && !trusted.contains(client.address)
                     {
-                        self.held = self.sources.hold(client.address, self.most);
+                        self.held = self.forwarder.sources.hold(client.address, self.most);
                         if self.held.is_none() {
                             connection.from = from;
                             return self.forwarder.refuse_for_number(&connection);

@@ -2,7 +2,10 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -11,10 +14,10 @@ use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
-    header::{self, Entry::Vacant, HeaderValue},
+    header::{self, Entry::Vacant, HeaderName, HeaderValue},
     http::uri::Authority,
 };
-use secbeat_common::rules::CLIENT_GAVE_UP;
+use secbeat_common::{rules::CLIENT_GAVE_UP, wire::LearnedFrom};
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
 use tokio::time::Instant;
@@ -22,13 +25,15 @@ use tokio::time::Instant;
 use super::{
     super::client_address::{Client, ClientRule, ClientStats, Connection, Unattributed},
     ProxyStats,
-    access_log::{AccessLog, Entry, RequestLine},
+    access_log::{AccessLog, Details, Entry, Outcome, RequestLine, ServedBy},
     attempt::{self, Failure, forward},
     download::Download,
     headers::{Refusal, target_host},
+    limits::Sources,
     logged::Logged,
     site::Site,
-    visit::Visit,
+    upstream::{Server, Upstream},
+    visit::{Exchange, Visit},
 };
 use crate::{
     sources::gate::{Admission, Gate},
@@ -36,6 +41,8 @@ use crate::{
 };
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What all connections share.
 pub(super) struct Forwarder {
@@ -45,6 +52,10 @@ pub(super) struct Forwarder {
     pub(super) stats: Arc<ProxyStats>,
     pub(super) rule: ClientRule,
     pub(super) clients: Arc<ClientStats>,
+    /// Open connections by source; of those that a header names, open requests.
+    pub(super) sources: Arc<Sources>,
+    /// Of requests: what only this process has, and how many there were.
+    pub(super) ids: (u64, AtomicU64),
 }
 
 /// What telemetry and the access log want to know of a request once it is answered; all parts are reference-counted.
@@ -57,6 +68,7 @@ struct Asked {
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     since: Instant,
+    details: Option<Box<Details>>,
 }
 
 impl Forwarder {
@@ -67,7 +79,7 @@ impl Forwarder {
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         let mut exchange = visit.begin();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
         let asked = Asked {
@@ -83,6 +95,10 @@ impl Forwarder {
                 .as_ref()
                 .and_then(|_| head.headers.get(header::REFERER).cloned()),
             since: Instant::now(),
+            details: match &site.access_log {
+                Some(log) if log.has_details() => Some(self.details(visit, &mut head.headers)),
+                _ => None,
+            },
         };
         let (version, client_address) = (asked.version, asked.client.address);
         let mut unanswered = Unanswered {
@@ -90,10 +106,22 @@ impl Forwarder {
             site: &site,
             client,
             upstream: site.no_upstream,
+            outcome: Outcome::GaveUp,
             asked: Some(asked),
         };
         let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
+        let is_over_limit = !self.hold(&mut exchange, client, &site);
+        let mut outcome = Outcome::Refused;
         let mut response = match admission {
+            Admission::Served if is_over_limit => {
+                self.stats.over_limit.fetch_add(1, Relaxed);
+                last_words(
+                    &site,
+                    version,
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too many requests at a time\n",
+                )
+            }
             Admission::Served => {
                 let answer = async {
                     let host = target_host(&head).map_err(Failure::Refused)?;
@@ -104,16 +132,26 @@ impl Forwarder {
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
                     unanswered.upstream = to.upstream.index;
                     let request = attempt::Asked { head, body, host };
-                    let answer = forward(&site, to, &self.stats, visit, client_address, request).await?;
+                    let (answer, server) =
+                        forward(&site, to, &self.stats, visit, client_address, request).await?;
+                    unanswered.is_served(to.upstream, &server);
                     Ok(answer.map(Either::Left))
                 };
                 match answer.await {
-                    Ok(response) => response,
+                    Ok(response) => {
+                        outcome = Outcome::Answered;
+                        response
+                    }
+                    Err(failure @ (Failure::Unreachable(_) | Failure::Late)) => {
+                        outcome = Outcome::UpstreamFailed;
+                        self.explain(&site, version, &failure)
+                    }
                     Err(failure) => self.explain(&site, version, &failure),
                 }
             }
             Admission::Refused | Admission::RefusedAsPeer => {
                 self.stats.denied.fetch_add(1, Relaxed);
+                outcome = Outcome::Banned;
                 last_words(&site, version, StatusCode::FORBIDDEN, "banned\n")
             }
         };
@@ -123,6 +161,7 @@ impl Forwarder {
             field.insert(hsts.clone());
         }
         let status = response.status().as_u16();
+        unanswered.outcome = outcome;
         let end = unanswered.end(status, admission != Admission::Refused);
         exchange.answered();
         let watched = client.ok().filter(|_| admission == Admission::Served);
@@ -131,6 +170,40 @@ impl Forwarder {
         }
         let watched = watched.map(|client| (self.gate.clone(), client));
         response.map(|body| Logged::new(body, end, exchange, watched))
+    }
+
+    /// Gives a request an id, which the server gets too; that of a trusted proxy stays.
+    fn details(&self, visit: &Visit, headers: &mut HeaderMap) -> Box<Details> {
+        let own = || {
+            let number = self.ids.1.fetch_add(1, Relaxed);
+            // Hexadecimal digits are fit for a field.
+            HeaderValue::try_from(format!("{:016x}{number:016x}", self.ids.0)).ok()
+        };
+        let id = match headers.get(X_REQUEST_ID) {
+            Some(id) if visit.is_trusted() => Some(id.clone()),
+            _ => own(),
+        };
+        if let Some(id) = &id {
+            headers.insert(X_REQUEST_ID, id.clone());
+        }
+        Box::new(Details {
+            id,
+            ..Details::default()
+        })
+    }
+
+    /// Counts a request of a client that a header names, who has no connection of its own here. Whether it may have it.
+    fn hold(&self, exchange: &mut Exchange, client: Result<Client, Unattributed>, site: &Site) -> bool {
+        match client {
+            Ok(client) if client.learned_from == LearnedFrom::Header => {
+                let most = site.config.max_connections_per_source.get();
+                let held = self.sources.hold(client.address, most);
+                let may = held.is_some();
+                exchange.held = held;
+                may
+            }
+            _ => true,
+        }
     }
 
     fn explain(&self, site: &Site, version: Version, failure: &Failure) -> Own {
@@ -231,11 +304,25 @@ struct Unanswered<'a> {
     client: Result<Client, Unattributed>,
     /// The index in telemetry of who is to answer.
     upstream: u16,
+    outcome: Outcome,
     /// `None` once it is reported.
     asked: Option<Asked>,
 }
 
 impl Unanswered<'_> {
+    /// A server has answered.
+    fn is_served(&mut self, upstream: &Upstream, server: &Server) {
+        if let Some(asked) = &mut self.asked
+            && let Some(details) = &mut asked.details
+        {
+            details.served_by = Some(ServedBy {
+                upstream: upstream.config.name.clone(),
+                server: server.url.to_string(),
+                took: asked.since.elapsed(),
+            });
+        }
+    }
+
     /// Reports an answer, if it is to be reported. Returns what the access log, if there is one, is to be told at its end.
     fn end(&mut self, status: u16, is_reported: bool) -> Option<(Arc<AccessLog>, Entry, Instant)> {
         let asked = self.asked.take()?;
@@ -246,7 +333,7 @@ impl Unanswered<'_> {
         }
         let log = self.site.access_log.clone()?;
         let since = asked.since;
-        Some((log, asked.into_entry(status), since))
+        Some((log, asked.into_entry(status, self.outcome), since))
     }
 }
 
@@ -259,7 +346,7 @@ impl Drop for Unanswered<'_> {
 }
 
 impl Asked {
-    fn into_entry(self, status: u16) -> Entry {
+    fn into_entry(self, status: u16, outcome: Outcome) -> Entry {
         Entry {
             client: self.client.address,
             at_ms: now_ms(),
@@ -274,6 +361,8 @@ impl Asked {
             status,
             bytes: 0,
             took: self.since.elapsed(),
+            outcome,
+            details: self.details,
         }
     }
 }

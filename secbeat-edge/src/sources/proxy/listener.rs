@@ -22,7 +22,6 @@ use super::{
     super::client_address::Connection,
     connection::{Manner, Open},
     forward::Forwarder,
-    limits::Sources,
     phase::{LATE, Phase},
     workers::Workers,
 };
@@ -37,7 +36,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Shared {
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) slots: Arc<Semaphore>,
-    pub(super) sources: Arc<Sources>,
     pub(super) workers: Arc<Workers>,
 }
 
@@ -115,7 +113,7 @@ impl Shared {
         let held = match forwarder.rule.trusted.contains(peer) {
             // Many clients come by a proxy.
             true => None,
-            false => match self.sources.hold(peer, most) {
+            false => match forwarder.sources.hold(peer, most) {
                 Some(held) => Some(held),
                 None => return forwarder.refuse_for_number(&Connection::direct(peer)),
             },
@@ -126,7 +124,6 @@ impl Shared {
             is_late,
             _slot: slot,
             held,
-            sources: self.sources.clone(),
             most,
         };
         let manner = manner.load_full();

@@ -16,7 +16,7 @@ use super::{
         client_address::Client,
         gate::{Gate, until_refused},
     },
-    access_log::{AccessLog, Entry},
+    access_log::{AccessLog, Entry, Outcome},
     silence::BodyError,
     visit::Exchange,
 };
@@ -66,18 +66,23 @@ struct End {
     log: Arc<AccessLog>,
     entry: Option<Entry>,
     since: Instant,
+    /// Whether all of the body went.
+    is_whole: bool,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         if let Some(mut entry) = self.entry.take() {
             entry.took = self.since.elapsed();
+            if !self.is_whole && entry.outcome == Outcome::Answered {
+                entry.outcome = Outcome::CutOff;
+            }
             self.log.write(entry);
         }
     }
 }
 
-impl<B> Logged<B> {
+impl<B: Body> Logged<B> {
     /// `watched` is whose ban ends the body, and who knows of bans.
     pub(super) fn new(
         body: B,
@@ -90,6 +95,7 @@ impl<B> Logged<B> {
                 log,
                 entry: Some(entry),
                 since,
+                is_whole: body.is_end_stream(),
             })
         });
         Self {
@@ -118,6 +124,10 @@ where
             return Poll::Ready(Some(Err(BodyError::Banned.into())));
         }
         let frame = ready!(polled);
+        let is_whole = frame.is_none() || self.body.is_end_stream();
+        if let Some(end) = &mut self.end {
+            end.is_whole = is_whole;
+        }
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {

@@ -37,11 +37,16 @@ mod upstream;
 mod visit;
 mod workers;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::Semaphore};
+use uuid::Uuid;
 
 pub(crate) use self::{
     config::{NO_UPSTREAM, Place, ProxyConfig, ProxyFile},
@@ -126,13 +131,14 @@ impl Proxy {
             stats,
             rule,
             clients: Arc::default(),
+            sources: Arc::default(),
+            ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),
         };
         Ok(Self {
             listening,
             shared: Shared {
                 forwarder: Arc::new(forwarder),
                 slots: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-                sources: Arc::default(),
                 workers: Arc::new(workers),
             },
             names,

@@ -106,10 +106,15 @@ impl Site {
                 }
             })
             .collect::<anyhow::Result<_>>()?;
-        let kept = before.filter(|before| before.config.access_log == config.access_log);
+        let log = |config: &ProxyConfig| (config.access_log.clone(), config.access_log_format);
+        let kept = before.filter(|before| log(&before.config) == log(&config));
         let access_log = match (kept, &config.access_log) {
             (Some(before), _) => before.access_log.clone(),
-            (None, Some(path)) => Some(Arc::new(AccessLog::open(path, stats.clone())?)),
+            (None, Some(path)) => Some(Arc::new(AccessLog::open(
+                path,
+                config.access_log_format,
+                stats.clone(),
+            )?)),
             (None, None) => None,
         };
         let pages = config.error_pages.iter();

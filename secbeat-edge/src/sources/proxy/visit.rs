@@ -13,6 +13,7 @@ use super::{
     super::client_address::{Client, Connection, TrustedProxies},
     headers::{Forwarded, Scheme, X_FORWARDED_PROTO},
     hearing::Hearing,
+    limits::Held,
     tunnel::Tunnel,
 };
 
@@ -71,6 +72,11 @@ impl Visit {
         }
     }
 
+    /// Whether the other end passes on requests of others.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
     /// Whether requests come by TLS to this proxy.
     pub(super) fn is_https(&self) -> bool {
         self.scheme == Scheme::Https
@@ -108,6 +114,7 @@ impl Visit {
         Exchange {
             visit: self.clone(),
             answered: false,
+            held: None,
         }
     }
 
@@ -121,6 +128,8 @@ impl Visit {
 pub(super) struct Exchange {
     visit: Arc<Visit>,
     answered: bool,
+    /// Its place among the client's, if those are counted.
+    pub(super) held: Option<Held>,
 }
 
 impl Exchange {

@@ -14,8 +14,8 @@ use secbeat_daemon::config::{ConfigError, HumanDuration, schema};
 use serde::Deserialize;
 
 use super::{
-    CertificateFiles, HealthConfig, HostPattern, ListenerConfig, NO_UPSTREAM, ProxyConfig, RouteConfig,
-    UpstreamConfig,
+    CertificateFiles, HealthConfig, HostPattern, ListenerConfig, LogFormat, NO_UPSTREAM, ProxyConfig,
+    RouteConfig, UpstreamConfig,
     contradiction::{Contradiction, loops},
     headers::HeadersFile,
     values::{ServerFile, Upstreams, host, pages, path},
@@ -61,6 +61,9 @@ pub(crate) struct ProxyFile {
     /// Reopened after it was moved away, and on SIGHUP. Default: none.
     #[schemars(with = "Option<schema::File>")]
     access_log: Option<PathBuf>,
+    /// `json` writes an object per line, with a request id that the server gets as `X-Request-Id`, and the upstream, server,
+    /// its time and the outcome.
+    access_log_format: Option<LogFormat>,
     /// Fields of requests to servers.
     #[serde(default)]
     headers: HeadersFile,
@@ -254,6 +257,7 @@ impl ProxyFile {
             .unwrap_or(config.max_connections_per_source);
         config.workers = self.workers.unwrap_or(config.workers);
         config.access_log.clone_from(&self.access_log);
+        config.access_log_format = self.access_log_format.unwrap_or(config.access_log_format);
         config.headers = self.headers.check()?;
         config.hsts = self.hsts.map(|HumanDuration(hsts)| hsts);
         config.error_pages.clone_from(&self.error_pages);

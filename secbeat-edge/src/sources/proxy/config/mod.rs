@@ -18,7 +18,9 @@ use std::{
 };
 
 use hyper::http::uri::Authority;
+use schemars::JsonSchema;
 use secbeat_daemon::tls::CertificateFiles;
+use serde::Deserialize;
 
 pub(super) use self::url::Transport;
 pub(crate) use self::{
@@ -59,7 +61,18 @@ pub struct ProxyConfig {
     pub workers: NonZeroUsize,
     /// Where every answer is logged, if anywhere.
     pub access_log: Option<PathBuf>,
+    pub access_log_format: LogFormat,
     pub headers: HeaderRules,
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// nginx's and Apache's, and behind it the host and the duration.
+    Combined,
+    /// An object per line, with nginx's names, and what else is known.
+    Json,
 }
 
 /// One address to listen on.
@@ -189,6 +202,7 @@ impl ProxyConfig {
             max_connections_per_source: const { NonZeroU32::new(1_000).unwrap() },
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             access_log: None,
+            access_log_format: LogFormat::Combined,
             headers: HeaderRules::default(),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use super::lab::{Lab, OK, accept, get};
+use super::{
+    super::config::LogFormat,
+    lab::{Lab, OK, accept, get, soon},
+};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -167,4 +170,89 @@ async fn a_client_may_stay_with_a_server() {
     connection.head().await;
     connection.send(OK).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_log_of_objects_says_what_became_of_each_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.json");
+    let mut lab = Lab::with(|config| {
+        config.access_log = Some(path.clone());
+        config.access_log_format = LogFormat::Json;
+        config.response_timeout = SHORT;
+    })
+    .await;
+    let mut client = lab.client().await;
+    client
+        .send("GET /good HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\ntraceparent: 00-1-2-01\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await;
+    assert!(head.contains("traceparent: 00-1-2-01\r\n"), "{head}");
+    let id = head
+        .split("x-request-id: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap();
+    assert!(id.len() == 32, "{head}");
+    upstream.send(OK).await;
+    client.head().await;
+    client.send(&get("/cut")).await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        .await;
+    client.until("half").await;
+    drop(client);
+    let mut client = lab.client().await;
+    client.send(&get("/late")).await;
+    lab.upstream().await.head().await;
+    client.head().await;
+    let mut client = lab.client().await;
+    client.send(&get("/gone")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    drop(client);
+    assert_eq!(upstream.rest().await, "");
+    let mut client = lab.client().await;
+    client.send("GET /refused HTTP/1.1\r\n\r\n").await;
+    client.head().await;
+    lab.gate.ban("127.0.0.1");
+    let mut client = lab.client().await;
+    client.send(&get("/banned")).await;
+    client.head().await;
+    let log = async {
+        loop {
+            let log = fs::read_to_string(&path).unwrap_or_default();
+            if log.lines().count() >= 6 {
+                return log;
+            }
+            tokio::time::sleep(SHORT).await;
+        }
+    };
+    let log = soon("the log", log).await;
+    let line = |path: &str| -> serde_json::Value {
+        let line = log.lines().find(|line| line.contains(path));
+        serde_json::from_str(line.unwrap_or_else(|| panic!("no {path} in {log}"))).unwrap()
+    };
+    for (path, outcome) in [
+        ("/good", "answered"),
+        ("/cut", "cut-off"),
+        ("/late", "upstream-failed"),
+        ("/gone", "gave-up"),
+        ("/refused", "refused"),
+        ("/banned", "banned"),
+    ] {
+        assert_eq!(line(path)["outcome"], outcome, "{path}");
+    }
+    let good = line("/good");
+    assert_eq!((&good["request_id"], &good["status"]), (&id.into(), &200.into()));
+    assert_eq!(
+        good["upstream_addr"],
+        lab.config.upstreams[0].servers[0].url.to_string()
+    );
+    assert!(good["upstream_response_time"].as_f64().is_some());
+    drop(lab.queue.next().await);
 }

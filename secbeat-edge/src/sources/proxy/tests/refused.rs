@@ -102,6 +102,43 @@ async fn connections_over_the_limit_of_a_source_are_reported() {
 }
 
 #[tokio::test]
+async fn a_client_that_a_header_names_has_so_many_requests_at_a_time() {
+    let mut lab = Lab::trusting(&["127.0.0.1"], |config| {
+        config.max_connections_per_source = NonZeroU32::MIN;
+    })
+    .await;
+    let request = |client: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\n\r\n");
+    let mut first = lab.client().await;
+    first.send(&request("198.51.100.7")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    let mut second = lab.client().await;
+    second.send(&request("198.51.100.7")).await;
+    assert!(second.head().await.starts_with("HTTP/1.1 429 "));
+    let seen = lab.queue.next().await;
+    assert_eq!(
+        (seen.client.to_string().as_str(), seen.status),
+        ("198.51.100.7", 429)
+    );
+    let mut other = lab.client().await;
+    other.send(&request("198.51.100.8")).await;
+    let mut another = lab.upstream().await;
+    another.head().await;
+    another.send(OK).await;
+    assert!(other.head().await.starts_with("HTTP/1.1 200 "));
+    upstream.send(OK).await;
+    first.head().await;
+    first.send(&request("198.51.100.7")).await;
+    let upstream = async {
+        tokio::select! {
+            head = upstream.head() => head,
+            head = another.head() => head,
+        }
+    };
+    soon("its next request", upstream).await;
+}
+
+#[tokio::test]
 async fn whom_a_trusted_proxy_names_in_a_head_that_is_refused_is_reported() {
     let mut lab = Lab::trusting(&["127.0.0.1"], |_| ()).await;
     let named = "X-Forwarded-For: 198.51.100.66, 198.51.100.77\r\n";
