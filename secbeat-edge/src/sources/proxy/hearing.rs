@@ -35,6 +35,8 @@ pub(super) struct Hearing {
     ended: AtomicU64,
     /// Milliseconds since `start`, and one more, at which the first byte since the last request came; 0 for none.
     since: AtomicU64,
+    /// Whether no more requests come, since another protocol is spoken.
+    switched: AtomicBool,
     /// Whether a head took too long.
     slow: AtomicBool,
     /// Told of the first request.
@@ -52,6 +54,7 @@ impl Hearing {
             open: AtomicU32::new(0),
             ended: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            switched: AtomicBool::new(false),
             slow: AtomicBool::new(false),
             first: Notify::new(),
             interims: Arc::default(),
@@ -91,9 +94,14 @@ impl Hearing {
         }
     }
 
+    /// What comes from now on is no HTTP.
+    pub(super) fn switch(&self) {
+        self.switched.store(true, SeqCst);
+    }
+
     /// Bytes have come.
     fn heard(&self, bytes: &[u8]) {
-        if bytes.is_empty() || self.open.load(SeqCst) > 0 {
+        if bytes.is_empty() || self.open.load(SeqCst) > 0 || self.switched.load(SeqCst) {
             return;
         }
         if self.since.load(Relaxed) == 0 {

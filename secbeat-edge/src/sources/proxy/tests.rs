@@ -7,6 +7,7 @@ mod http2;
 mod http2_server;
 mod keys;
 mod lab;
+mod long_bodies;
 mod refused;
 mod reload;
 mod retry;

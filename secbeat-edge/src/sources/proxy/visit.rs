@@ -93,6 +93,7 @@ impl Visit {
 
     /// What the connection becomes once its last answer is sent.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        self.hearing.switch();
         *self.tunnel.lock() = Some(tunnel);
     }
 

@@ -24,10 +24,10 @@ use super::{
 };
 
 /// Who signs in these tests.
-struct Authority(Issuer<'static, KeyPair>, String);
+pub(super) struct Authority(Issuer<'static, KeyPair>, String);
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -36,7 +36,7 @@ impl Authority {
     }
 
     /// Writes a certificate for `names` and its key.
-    fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> CertificateFiles {
+    pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> CertificateFiles {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names)
@@ -52,7 +52,7 @@ impl Authority {
         files
     }
 
-    fn client(&self, protocols: &[&str]) -> TlsConnector {
+    pub(super) fn client(&self, protocols: &[&str]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(self.1.as_bytes()).unwrap())
@@ -71,7 +71,7 @@ async fn lab(files: Vec<CertificateFiles>) -> Lab {
     Lab::with(|config| config.listeners[0].certificates = files).await
 }
 
-async fn connect(
+pub(super) async fn connect(
     lab: &Lab,
     connector: &TlsConnector,
     name: &'static str,
