@@ -9,6 +9,7 @@ mod enroll;
 mod explain;
 mod mode;
 mod status;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use clap::{Parser, Subcommand};
 use secbeat_common::maps;
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Generate, Output, Target, print_json},
+    cli::{Generate, Output, Target},
     config::HumanDuration,
     exit::{self, Coded},
     protect::Known,
@@ -31,7 +32,7 @@ use secbeat_edge_core::FilterMode;
 
 use crate::{
     config::{self, Config},
-    kernel::{self, ObjectSource, Pins},
+    kernel::{ObjectSource, Pins},
 };
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
@@ -117,8 +118,14 @@ pub enum Command {
     /// Show how each line of an access log is read, or why it is not understood.
     Explain(explain::Args),
     Enroll(enroll::Enroll),
-    /// Kill switch: detach the XDP program from all interfaces and remove all bans.
+    /// Kill switch: detach the XDP program from all interfaces and remove all bans, until `attach`.
     Detach {
+        /// Output format.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Take the kill switch back: a running daemon attaches again at once, and else the next start does.
+    Attach {
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -142,6 +149,8 @@ impl Cli {
             return Ok(Places {
                 api: config::default_api(),
                 pins,
+                interfaces: None,
+                detached: Path::new(config::DEFAULT_STATE_DIR).join(config::DETACHED),
                 known: Known::default(),
             });
         }
@@ -149,6 +158,11 @@ impl Cli {
         Ok(Places {
             api: config.api_listen,
             pins: Pins::at(&config.kernel.pin_dir),
+            interfaces: Some(match config.enforcement.in_kernel() {
+                true => config.kernel.interfaces.clone(),
+                false => Vec::new(),
+            }),
+            detached: config.detached_marker(),
             known: config.known(&config.nats.url()),
         })
     }
@@ -175,7 +189,8 @@ impl Cli {
             Command::Unban { target, output } => bans::unban(&self.places()?, &target.prefix()?, *output),
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
-            Command::Detach { output } => detach(&self.places()?, *output),
+            Command::Detach { output } => switch::detach(&self.places()?, *output),
+            Command::Attach { output } => switch::attach(&self.places()?, *output),
             Command::Generate(generate) => generate.run::<Self, Config>(),
         }
     }
@@ -190,6 +205,10 @@ pub fn object_source(bpf_object: Option<&Path>) -> ObjectSource {
 struct Places {
     api: SocketAddr,
     pins: Pins,
+    /// Those that are to be protected, where a config says so.
+    interfaces: Option<Vec<String>>,
+    /// The file that is there after the kill switch.
+    detached: PathBuf,
     known: Known,
 }
 
@@ -214,20 +233,4 @@ impl Places {
         );
         Err(Coded::unavailable(message).into())
     }
-}
-
-fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
-    let freed = kernel::detach(&places.pins).context("detaching")?;
-    if output == Output::Json {
-        return print_json(&serde_json::json!({ "detached": freed }));
-    }
-    if freed.is_empty() {
-        println!("nothing was attached");
-    } else {
-        println!(
-            "detached from {}; no packet is dropped any more",
-            freed.join(", ")
-        );
-    }
-    Ok(())
 }

@@ -227,8 +227,13 @@ pub fn default_api() -> SocketAddr {
 }
 
 fn default_state_dir() -> PathBuf {
-    PathBuf::from("/var/lib/secbeat/edge")
+    PathBuf::from(DEFAULT_STATE_DIR)
 }
+
+/// Where the daemon keeps what outlives it, unless told otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/secbeat/edge";
+/// What the file in it is called that is there after the kill switch.
+pub const DETACHED: &str = "detached";
 
 fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let packets = u32::deserialize(deserializer)?;
@@ -408,6 +413,12 @@ impl Config {
         differs.map(|(name, _)| name).collect()
     }
 
+    /// The file that is there after the kill switch.
+    #[must_use]
+    pub fn detached_marker(&self) -> PathBuf {
+        self.state_dir.join(DETACHED)
+    }
+
     /// What the kernel side is told.
     #[must_use]
     pub fn xdp(&self) -> XdpSetup {
@@ -415,6 +426,7 @@ impl Config {
             pin_dir: self.kernel.pin_dir.clone(),
             interfaces: self.kernel.interfaces.clone(),
             allow_generic: self.kernel.allow_generic,
+            detached: self.detached_marker(),
             ban_slots: self.kernel.ban_slots.get(),
         }
     }

@@ -25,14 +25,16 @@ pub(crate) use self::{
 };
 use crate::{
     bus::Publisher,
-    host::{HostChange, LinkEvent},
-    kernel::{boot_now, moment_now},
+    host::HostChange,
+    kernel::{Attachment, boot_now, moment_now},
     l7::L7Bans,
     protection::Protection,
 };
 
 /// How often expired bans are swept out of the maps.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the interfaces are looked at, beside each time that the kernel says something of them.
+const LOOK: Duration = Duration::from_secs(2);
 /// How often the program's events are read: its ring buffer has room for thousands.
 const DROP_EVENTS_INTERVAL: Duration = Duration::from_millis(100);
 /// Messages that are taken at once, so that their bans go to the kernel together.
@@ -66,6 +68,8 @@ pub(crate) struct EnforcerTask {
     next_ticket: u64,
     /// The step of a reconciliation to take once no message waits.
     step: Option<Step>,
+    /// As of the latest look.
+    attachments: Vec<Attachment>,
 }
 
 /// Takes the answer to an order.
@@ -99,6 +103,7 @@ impl EnforcerTask {
             replies: HashMap::new(),
             next_ticket: 0,
             step: None,
+            attachments: Vec::new(),
         };
         (task, handle)
     }
@@ -108,8 +113,10 @@ impl EnforcerTask {
         let mut stop = std::pin::pin!(stop);
         let mut tick = interval(TICK);
         let mut reconcile = interval(self.reconcile_interval);
+        let mut look = interval(LOOK);
         let mut drop_events = interval(DROP_EVENTS_INTERVAL);
         let mut waiting = Vec::with_capacity(MESSAGES_AT_ONCE);
+        self.look_at_interfaces();
         loop {
             tokio::select! {
                 taken = self.messages.recv_many(&mut waiting, MESSAGES_AT_ONCE) => match taken {
@@ -123,12 +130,13 @@ impl EnforcerTask {
                     }
                     self.handle(Event::Tick);
                 }
+                _ = look.tick() => self.look_at_interfaces(),
                 _ = drop_events.tick() => self.drops.read(self.surroundings.kernel.as_mut()),
                 Some(changes) = self.surroundings.host_changes.recv() => self.host_changed(changes),
                 () = &mut stop => return,
                 _ = reconcile.tick() => {
                     self.look_at_host();
-                    self.reattach();
+                    self.look_at_interfaces();
                     self.handle(Event::ReconcileDue);
                 }
             }
@@ -278,8 +286,8 @@ impl EnforcerTask {
 
     fn host_changed(&mut self, changes: Vec<HostChange>) {
         debug!(?changes, "the host has changed");
-        if changes.iter().any(brings_an_interface) {
-            self.reattach();
+        if changes.iter().any(|change| matches!(change, HostChange::Link(_))) {
+            self.look_at_interfaces();
         }
         if self.surroundings.protection.take(changes) {
             self.look_at_host();
@@ -291,13 +299,19 @@ impl EnforcerTask {
         self.handle(Event::HostAllowlist(nets));
     }
 
-    /// Attaches again to an interface that was deleted and made again.
-    fn reattach(&mut self) {
-        if let Some(kernel) = &mut self.surroundings.kernel
-            && let Err(error) = kernel.reattach()
-        {
-            error!("{error:#}; trying again");
-        }
+    /// Sees that the program runs where it is to.
+    fn look_at_interfaces(&mut self) {
+        let Some(kernel) = &mut self.surroundings.kernel else {
+            return;
+        };
+        self.attachments = kernel.keep_attached();
+        let unprotected = self
+            .attachments
+            .iter()
+            .filter(|attachment| attachment.mode.is_err());
+        let unprotected: Vec<_> = unprotected.map(Attachment::to_string).collect();
+        let why = (!unprotected.is_empty()).then(|| unprotected.join("; "));
+        self.handle(Event::Unprotected(why));
     }
 
     fn list(&self) -> Vec<ActiveBan> {
@@ -323,6 +337,7 @@ impl EnforcerTask {
         EnforcerReport {
             status: self.core.status(boot_now()),
             fleet: self.core.digest(now_ms()),
+            attachments: self.attachments.clone(),
             drops: self.drops.by_reason().clone(),
             refused: {
                 let counts = self.surroundings.refused.counts();
@@ -336,9 +351,4 @@ fn interval(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-/// Whether an interface has come, or come to be called as one that is to be protected.
-fn brings_an_interface(change: &HostChange) -> bool {
-    matches!(change, HostChange::Link(link) if !matches!(link.event, LinkEvent::Gone))
 }

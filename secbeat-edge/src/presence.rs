@@ -18,8 +18,9 @@ use uuid::Uuid;
 use crate::{
     config::Enforcement,
     enforcer::{EnforcerHandle, EnforcerReport},
-    kernel::{Pins, XdpReport},
+    kernel::{Attachment, Pins, packets},
     telemetry::TelemetryStats,
+    view::NOT_ATTACHED,
 };
 
 /// How long one write may take.
@@ -47,9 +48,13 @@ impl Announcer {
     }
 
     async fn presence(&self) -> anyhow::Result<Presence> {
-        let EnforcerReport { status, fleet, .. } = self.enforcer.report().await?;
-        let xdp = XdpReport::read(self.pins.as_ref())?;
-        let dropped = xdp.packets.verdicts[Verdict::Banned as usize];
+        let EnforcerReport {
+            status,
+            fleet,
+            attachments,
+            ..
+        } = self.enforcer.report().await?;
+        let dropped = packets(self.pins.as_ref()).verdicts[Verdict::Banned as usize];
         let spool = self.telemetry.spool();
         Ok(Presence {
             edge_id: self.edge_id.clone(),
@@ -64,12 +69,12 @@ impl Announcer {
                 Enforcement::Both => EnforcedAt::Both,
             },
             observe_only: status.mode == FilterMode::Observe,
-            interfaces: xdp
-                .attachments
+            interfaces: attachments
                 .into_iter()
-                .map(|attachment| XdpInterface {
-                    name: attachment.interface,
-                    mode: attachment.mode,
+                .map(|Attachment { interface, mode }| XdpInterface {
+                    name: interface,
+                    mode: mode.as_ref().copied().unwrap_or(NOT_ATTACHED).to_owned(),
+                    unprotected: mode.err(),
                 })
                 .collect(),
             bans: EnforcedBans {

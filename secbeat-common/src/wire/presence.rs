@@ -24,7 +24,7 @@ pub struct Presence {
     pub enforcement: EnforcedAt,
     /// Whether bans are enforced, or only observed.
     pub observe_only: bool,
-    /// Where the XDP program is attached.
+    /// Where the XDP program is to be attached.
     pub interfaces: Vec<XdpInterface>,
     pub bans: EnforcedBans,
     /// Networks that are never banned on this host.
@@ -51,13 +51,16 @@ pub enum EnforcedAt {
     Unknown,
 }
 
-/// An interface under protection.
+/// An interface that is to be protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct XdpInterface {
     pub name: String,
-    /// `native` or `generic`.
+    /// `native` or `generic`; `none` where the program does not run.
     pub mode: String,
+    /// Why no ban is enforced there, if that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprotected: Option<String>,
 }
 
 /// An edge's bans.

@@ -51,6 +51,8 @@ pub struct EnforcerConfig {
 #[derive(Debug)]
 pub struct Enforcer {
     has_kernel: bool,
+    /// Where the kernel does not enforce bans although it should, and why.
+    unprotected: Option<String>,
     mode: FilterMode,
     reconciler: Reconciler,
     allowlist: Allowlist,
@@ -82,6 +84,7 @@ impl Enforcer {
     pub fn new(config: EnforcerConfig) -> Self {
         Self {
             has_kernel: config.has_kernel,
+            unprotected: None,
             mode: config.mode,
             reconciler: Reconciler::new(Admission::new(config.edge_id, config.max_ban)),
             allowlist: config.allowlist,
@@ -127,6 +130,15 @@ impl Enforcer {
             Event::KernelBans(bans) => self.compare(&bans, &mut turn),
             Event::KernelEnd(fill) => self.compared(fill, &mut turn),
             Event::KernelUnreadable(why) => self.unreadable(why, &mut turn),
+            Event::Unprotected(why) => {
+                if self.unprotected != why {
+                    turn.report(match &why {
+                        Some(why) => Fact::Unprotected(why.clone()),
+                        None => Fact::Protected,
+                    });
+                    self.unprotected = why;
+                }
+            }
             Event::Repair => self.repair(&mut turn),
             Event::Tick => self.tick(&mut turn),
             Event::ReconcileDue => {

@@ -35,11 +35,12 @@ fn kernel(stats: &StatsView) {
     counter!("secbeat_edge_dropped_bytes_total").absolute(stats.packets.dropped_bytes);
     describe_gauge!(
         "secbeat_edge_xdp_attached",
-        "1 for each interface on which the program runs, natively or in generic mode (slow)."
+        "1 for each configured interface on which the program runs, natively or in generic mode (slow); 0, with mode `none`, where it does not."
     );
     for attachment in &stats.xdp {
         let (interface, mode) = (attachment.interface.clone(), attachment.mode.clone());
-        gauge!("secbeat_edge_xdp_attached", "interface" => interface, "mode" => mode).set(1);
+        gauge!("secbeat_edge_xdp_attached", "interface" => interface, "mode" => mode)
+            .set(u8::from(attachment.protected));
     }
     describe_gauge!(
         "secbeat_edge_observing",

@@ -29,7 +29,7 @@ use self::failure::unfulfilled;
 use crate::{
     bus::Publisher,
     enforcer::EnforcerHandle,
-    kernel::{Pins, XdpReport, attachments, moment_now},
+    kernel::{Attachment, Pins, moment_now, packets},
     l7::L7Bans,
     sources::{InputStats, waf::WafStats},
     telemetry::TelemetryStats,
@@ -82,7 +82,7 @@ pub(crate) fn router(api: Api) -> Router {
 impl Api {
     async fn stats(&self) -> Result<StatsView, Failure> {
         let report = self.enforcer.report().await?;
-        let xdp = XdpReport::read(self.pins.as_ref())?;
+        let xdp = report.attachments.iter().cloned().map(Into::into).collect();
         let InputStats {
             proxy,
             servers,
@@ -95,8 +95,8 @@ impl Api {
         Ok(StatsView {
             edge_id: self.edge_id.clone(),
             enforcer: report.into(),
-            packets: xdp.packets.into(),
-            xdp: xdp.attachments.into_iter().map(Into::into).collect(),
+            packets: packets(self.pins.as_ref()).into(),
+            xdp,
             bus_connected: self.bus.is_connected(),
             telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
             waf: (&*self.waf).into(),
@@ -118,16 +118,19 @@ impl Api {
     }
 }
 
-/// Ready once the enforcer answers and while the program is attached; the proxy was bound before this API.
+/// Ready once the enforcer answers and while every configured interface is protected; the proxy was bound before this API.
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
-    api.enforcer.report().await?;
-    if let Some(pins) = &api.pins
-        && attachments(pins)?.is_empty()
-    {
-        let detached = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the XDP program was detached");
-        return Err(detached.with_code("detached"));
+    let report = api.enforcer.report().await?;
+    let unprotected = report
+        .attachments
+        .iter()
+        .filter(|attachment| attachment.mode.is_err());
+    let unprotected: Vec<_> = unprotected.map(Attachment::to_string).collect();
+    if unprotected.is_empty() {
+        return Ok("ready\n");
     }
-    Ok("ready\n")
+    let why = format!("not protected: {}", unprotected.join("; "));
+    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("not_protected"))
 }
 
 async fn set_mode(

@@ -32,35 +32,43 @@ pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
         Err(CallError::Unreachable(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let attached = kernel::attachments(&places.pins)?;
-    let (mode, bans_in_kernel, packets) = if attached.is_empty() {
-        (None, 0, PacketsView::default())
-    } else {
+    let attached: Vec<AttachmentView> = match &daemon {
+        // It knows of its own network namespace.
+        Some(daemon) => daemon.xdp.clone(),
+        None => {
+            let attachments = kernel::attachments(&places.pins, places.interfaces.as_deref())?;
+            attachments.into_iter().map(Into::into).collect()
+        }
+    };
+    let (mode, bans_in_kernel, packets) = if places.pins.are_there() {
         (
             Some(SettingsMap::open(&places.pins)?.mode()?),
             bans::in_kernel(&places.pins)?.len(),
             kernel::read_totals(&places.pins)?.into(),
         )
+    } else {
+        (None, 0, PacketsView::default())
     };
     let status = Status {
         running: daemon.is_some(),
-        attached: attached.into_iter().map(Into::into).collect(),
+        attached,
         mode,
         bans_in_kernel,
         packets,
         daemon,
     };
     match output {
-        Output::Json => print_json(&status),
-        Output::Table => {
-            print_status(&status);
-            Ok(())
-        }
+        Output::Json => print_json(&status)?,
+        Output::Table => print_status(&status),
     }
+    let is_protected = status.attached.iter().all(|attachment| attachment.protected);
+    anyhow::ensure!(is_protected, "not every configured interface is protected");
+    Ok(())
 }
 
 fn print_status(status: &Status) {
-    let daemon = match (status.running, status.attached.is_empty()) {
+    let is_attached = status.attached.iter().any(|attachment| attachment.protected);
+    let daemon = match (status.running, !is_attached) {
         (true, _) => "running",
         (false, false) => "not running; pinned bans stay in force",
         (false, true) => "not running",
@@ -70,15 +78,14 @@ fn print_status(status: &Status) {
         println!("XDP        not attached");
     }
     for attachment in &status.attached {
-        let warning = if attachment.mode == "generic" {
-            "  (SLOW: the driver has no native XDP)"
-        } else {
-            ""
-        };
-        println!(
-            "XDP        {} on {}{warning}",
-            attachment.mode, attachment.interface
-        );
+        let AttachmentView { interface, mode, .. } = attachment;
+        match (&attachment.why, mode.as_str()) {
+            (Some(why), _) => println!("XDP        {interface} is NOT PROTECTED: {why}"),
+            (None, "generic") => {
+                println!("XDP        generic on {interface}  (SLOW: the driver has no native XDP)");
+            }
+            (None, mode) => println!("XDP        {mode} on {interface}"),
+        }
     }
     if let Some(mode) = status.mode {
         let warning = match mode {

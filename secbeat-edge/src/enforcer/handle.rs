@@ -8,6 +8,7 @@ use secbeat_edge_core::{BucketUpdate, Enforced, EnforcerStatus, FilterMode, Kern
 use tokio::sync::{mpsc, oneshot};
 
 use super::drop_events::DropsByReason;
+use crate::kernel::Attachment;
 
 /// Messages that may wait for the enforcer.
 const QUEUE: usize = 4096;
@@ -59,6 +60,8 @@ pub(crate) struct EnforcerReport {
     pub status: EnforcerStatus,
     /// The digest of the fleet's bans as received.
     pub fleet: Extract,
+    /// The configured interfaces, as of the latest look at them.
+    pub attachments: Vec<Attachment>,
     pub drops: DropsByReason,
     /// Commands that were not obeyed, by reason.
     pub refused: BTreeMap<&'static str, u64>,

@@ -7,7 +7,8 @@ use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
 
 use crate::kernel::{
-    AllowedNets, BanMaps, DropEvents, Floods, HeldBack, JiffyClock, Program, SettingsMap, Walk, XdpSetup,
+    AllowedNets, Attachment, BanMaps, DropEvents, Floods, HeldBack, JiffyClock, Program, SettingsMap, Walk,
+    XdpSetup,
 };
 
 /// The kernel's side of an edge that has one.
@@ -79,8 +80,9 @@ impl KernelSide {
         self.settings.set_mode(mode)
     }
 
-    pub(super) fn reattach(&mut self) -> anyhow::Result<()> {
-        self.program.reattach(&self.setup)
+    /// Compares what is configured with what the kernel says, and repairs what it can.
+    pub(super) fn keep_attached(&mut self) -> Vec<Attachment> {
+        self.program.keep(&self.setup)
     }
 
     /// Begins to read all bans.

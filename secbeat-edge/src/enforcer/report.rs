@@ -17,6 +17,8 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
             warn!(target: "audit", %target, "ban refused on this host: {refusal}");
         }
         Fact::ModeSwitched(mode) => info!(target: "audit", %mode, "mode switched on this host"),
+        Fact::Unprotected(why) => error!("NOT PROTECTED: {why}"),
+        Fact::Protected => info!("all configured interfaces are protected again"),
         Fact::StaleCommand => refused.count(RefusalReason::Stale),
         Fact::ExpiredCommand { target, late_ms } => {
             refused.count(RefusalReason::Expired);

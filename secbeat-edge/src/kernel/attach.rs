@@ -3,7 +3,7 @@
 //! The program for packets in several buffers comes first, since drivers refuse the plain one on jumbo MTUs; where the
 //! driver wants the plain one, that is tried next. The link is pinned last, once everything it needs is in place.
 
-use std::{io::ErrorKind, path::Path};
+use std::{collections::HashMap, io::ErrorKind, path::Path};
 
 use anyhow::{Context, bail, ensure};
 use aya::programs::{
@@ -11,37 +11,21 @@ use aya::programs::{
     links::{FdLink, LinkError, PinnedLink},
     xdp::XdpLink,
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    net::if_::{if_indextoname, if_nametoindex},
+};
 use secbeat_common::maps;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Program, XdpSetup,
-    occupant::occupant,
-    pins::{self, LinkPin, Mode, Pins},
-    program::{present_interfaces, xdp},
+    attachment::{Attachment, examine},
+    occupant::{occupant, running_on},
+    pins::{self, LinkPin, Mode},
+    program::xdp,
+    raw::link_facts,
 };
-
-/// One interface under protection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment {
-    pub interface: String,
-    /// `native` or `generic`.
-    pub mode: String,
-}
-
-/// What is attached according to the pins; works without the daemon.
-///
-/// # Errors
-///
-/// When the pin folder cannot be read.
-pub fn attachments(pins: &Pins) -> anyhow::Result<Vec<Attachment>> {
-    let attachment = |pin: LinkPin| Attachment {
-        interface: pin.interface,
-        mode: pin.mode.name().to_owned(),
-    };
-    Ok(pins.links()?.into_iter().map(attachment).collect())
-}
 
 /// What was done to one interface.
 enum Attached {
@@ -50,43 +34,180 @@ enum Attached {
     Anew(Mode),
 }
 
+/// Why nothing is attached after the kill switch.
+const DETACHED: &str = "detached by `secbeat-edge detach`; `secbeat-edge attach` takes that back";
+
 impl Program {
-    /// Attaches to `setup.interfaces`, or replaces the program where a link is pinned already, and frees interfaces that
-    /// are no longer configured. From then on the maps of this program are the pinned ones.
+    /// Attaches to those of `setup.interfaces` that there are, or replaces the program where a link is pinned already, and frees
+    /// interfaces that are no longer configured. From then on the maps of this program are the pinned ones. After the kill switch
+    /// nothing is attached.
     ///
     /// # Errors
     ///
     /// When an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
     pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
-        for interface in &setup.interfaces {
-            let (Attached::Replaced(mode) | Attached::Anew(mode)) = self.attach_one(interface, setup)?;
-            info!(%interface, mode = mode.name(), "XDP program attached");
-        }
-        for pin in self.pins.links()? {
-            if !setup.interfaces.contains(&pin.interface) {
-                info!(interface = %pin.interface, "no longer configured: detaching");
-                pins::remove(&self.pins.link(&pin))?;
+        if setup.is_detached() {
+            warn!("NOTHING IS ATTACHED: {DETACHED}");
+        } else {
+            self.settle_links(setup)?;
+            for interface in &setup.interfaces {
+                if if_nametoindex(interface.as_str()).is_err() {
+                    warn!(%interface, "NOT PROTECTED: there is no such interface yet; it is waited for");
+                    continue;
+                }
+                let (Attached::Replaced(mode) | Attached::Anew(mode)) = self.attach_one(interface, setup)?;
+                info!(%interface, mode = mode.name(), "XDP program attached");
             }
         }
         self.pins.publish()?;
+        self.remember_maps();
         self.repin_programs()
     }
 
-    /// Attaches to those interfaces of `setup` that exist and have lost the program, as one does that was deleted and made
-    /// again. After `detach`, which has removed all pins, nothing is attached any more.
-    ///
-    /// # Errors
-    ///
-    /// As [`attach`](Self::attach); the interfaces after the one that failed are tried again next time.
-    pub fn reattach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
-        if !self.pins.map(maps::SETTINGS).exists() {
-            return Ok(());
-        }
-        let present = present_interfaces()?;
-        for interface in setup.interfaces.iter().filter(|name| present.contains(name)) {
-            if let Attached::Anew(mode) = self.attach_one(interface, setup)? {
-                warn!(%interface, mode = mode.name(), "the interface had lost the XDP program: attached again");
+    /// Compares what is configured with what the kernel says, and repairs what differs: pins that are gone, links that belong to
+    /// other interfaces now, interfaces that have lost the program. What cannot be repaired is said in the result.
+    pub fn keep(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
+        let ours = self.ids();
+        let before = examine(&setup.interfaces, &ours);
+        if setup.is_detached() {
+            // A repair was on its way when the switch was thrown.
+            if before.iter().any(|attachment| attachment.mode.is_ok())
+                && let Err(error) = pins::detach(&self.pins)
+            {
+                error!("{error:#}");
             }
+            return before.into_iter().map(|before| before.failed(DETACHED)).collect();
+        }
+        let has_pins = self.has_pins();
+        if has_pins && before.iter().all(|before| before.mode.is_ok()) && self.has_links(setup) {
+            return before;
+        }
+        if !has_pins && let Err(error) = self.pin_again() {
+            let why = format!("the pins are gone, and cannot be made again: {error:#}");
+            return before.into_iter().map(|before| before.failed(&why)).collect();
+        }
+        let mut refusals = HashMap::new();
+        if let Err(error) = self.settle_links(setup) {
+            warn!("{error:#}");
+        }
+        for interface in &setup.interfaces {
+            if if_nametoindex(interface.as_str()).is_err() {
+                continue;
+            }
+            match self.attach_one(interface, setup) {
+                Ok(Attached::Replaced(_)) => {}
+                Ok(Attached::Anew(mode)) => {
+                    warn!(%interface, mode = mode.name(), "the interface had lost the XDP program: attached again");
+                }
+                Err(error) => drop(refusals.insert(interface, format!("{error:#}"))),
+            }
+        }
+        let mut after = examine(&setup.interfaces, &ours);
+        for attachment in after.iter_mut().filter(|attachment| attachment.mode.is_err()) {
+            if let Some(why) = refusals.remove(&attachment.interface) {
+                attachment.mode = Err(why);
+            }
+        }
+        after
+    }
+
+    /// The numbers of the programs that this one may have attached.
+    fn ids(&mut self) -> Vec<u32> {
+        let loaded = self.loaded.clone();
+        let id = |name| Some(xdp(&mut self.ebpf, name).ok()?.info().ok()?.id());
+        loaded.into_iter().filter_map(id).collect()
+    }
+
+    /// Notes which maps are this program's.
+    fn remember_maps(&mut self) {
+        let pinned = maps::ALL.iter();
+        self.map_ids = pinned
+            .filter_map(|name| Some((*name, self.pins.map_id(name)?)))
+            .collect();
+    }
+
+    /// Whether the pinned maps are this program's.
+    fn has_pins(&self) -> bool {
+        self.map_ids.iter().all(|(name, id)| self.pins.has_map(name, *id))
+    }
+
+    /// Whether each interface that there is has a pinned link of its own, and none is left over.
+    fn has_links(&self, setup: &XdpSetup) -> bool {
+        let Ok(links) = self.pins.links() else {
+            return false;
+        };
+        let is_own = |pin: &LinkPin| {
+            let index = if_nametoindex(pin.interface.as_str());
+            let facts = link_facts(&self.pins.link(pin));
+            setup.interfaces.contains(&pin.interface)
+                && matches!((index, facts), (Ok(index), Ok(facts)) if facts.ifindex == index)
+        };
+        let there_are = setup
+            .interfaces
+            .iter()
+            .filter(|name| if_nametoindex(name.as_str()).is_ok());
+        links.iter().all(is_own) && links.len() == there_are.count()
+    }
+
+    /// Pins this program and its maps where nothing, or something else, is pinned.
+    fn pin_again(&mut self) -> anyhow::Result<()> {
+        self.pins.prepare()?;
+        if !self.pins.is_locked_by(&self.lock)? {
+            self.lock = self.pins.lock()?;
+        }
+        for (name, id) in &self.map_ids {
+            if self.pins.has_map(name, *id) {
+                continue;
+            }
+            let path = self.pins.map(name);
+            pins::remove(&path)?;
+            let map = self
+                .ebpf
+                .map(name)
+                .with_context(|| format!("there is no map {name}"))?;
+            map.pin(&path)
+                .with_context(|| format!("pinning {}", path.display()))?;
+        }
+        warn!("the pinned maps were gone, or others: pinned again");
+        self.repin_programs()
+    }
+
+    /// Makes the names of the pinned links those of the interfaces that they are attached to now, and removes links of interfaces
+    /// that are not configured, are gone, or belong to another network namespace.
+    fn settle_links(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
+        let mut moving = Vec::new();
+        for pin in self.pins.links()? {
+            let facts = link_facts(&self.pins.link(&pin)).ok();
+            let name = facts.and_then(|facts| {
+                let name = if_indextoname(facts.ifindex).ok()?.into_string().ok()?;
+                // Another namespace's interface may have the same number.
+                let running = running_on(facts.ifindex).ok()?;
+                let is_here = running.iter().any(|running| running.program == facts.program);
+                (is_here && setup.interfaces.contains(&name)).then_some((facts.ifindex, name))
+            });
+            match name {
+                Some((_, name)) if name == pin.interface => {}
+                Some((index, name)) => moving.push((pin, index, name)),
+                None => {
+                    info!(interface = %pin.interface, "no longer configured, or no longer that interface: detaching");
+                    pins::remove(&self.pins.link(&pin))?;
+                }
+            }
+        }
+        // By names that no interface has, since two may have swapped theirs.
+        let mut waiting = Vec::new();
+        for (pin, index, interface) in moving {
+            info!(from = %pin.interface, to = %interface, "the interface has another name: its link is taken over");
+            let between = LinkPin {
+                interface: format!("{index} moving"),
+                mode: pin.mode,
+            };
+            self.pins.rename(&pin, &between)?;
+            waiting.push((between, interface));
+        }
+        for (between, interface) in waiting {
+            let mode = between.mode;
+            self.pins.rename(&between, &LinkPin { interface, mode })?;
         }
         Ok(())
     }

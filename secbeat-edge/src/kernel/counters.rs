@@ -7,7 +7,9 @@ use secbeat_common::{
     verdict::Verdict,
 };
 
-use super::{Attachment, Pins, attachments};
+use tracing::debug;
+
+use super::Pins;
 
 /// Sums over all CPUs, since the maps were made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,32 +20,11 @@ pub struct Totals {
     pub lost_events: u64,
 }
 
-/// The program on its interfaces, as read from what is pinned.
-#[derive(Clone, Debug, Default)]
-pub struct XdpReport {
-    pub attachments: Vec<Attachment>,
-    /// Zero where nothing is attached.
-    pub packets: Totals,
-}
-
-impl XdpReport {
-    /// Reads the pins and the counters. An edge without pins has nothing attached.
-    ///
-    /// # Errors
-    ///
-    /// When the pins cannot be read, or the kernel refuses.
-    pub fn read(pins: Option<&Pins>) -> anyhow::Result<Self> {
-        let Some(pins) = pins else {
-            return Ok(Self::default());
-        };
-        let attachments = attachments(pins)?;
-        let packets = if attachments.is_empty() {
-            Totals::default()
-        } else {
-            read_totals(pins)?
-        };
-        Ok(Self { attachments, packets })
-    }
+/// What became of all packets, as far as the counters can be read; nothing where they are not pinned.
+#[must_use]
+pub fn packets(pins: Option<&Pins>) -> Totals {
+    let read = pins.and_then(|pins| read_totals(pins).inspect_err(|error| debug!("{error:#}")).ok());
+    read.unwrap_or_default()
 }
 
 /// Reads the counters; works without the daemon.

@@ -1,6 +1,7 @@
 //! The kernel side: the only user of aya. Everything above it speaks of prefixes, bans and times.
 
 mod attach;
+mod attachment;
 mod banned_nets;
 mod bans;
 #[expect(unsafe_code, reason = "the bpf(2) calls that aya does not have")]
@@ -31,10 +32,10 @@ mod source_bans;
 #[expect(unsafe_code, reason = "the one place of bpf(2)")]
 mod syscall;
 
-pub use attach::{Attachment, attachments};
+pub use attachment::{Attachment, attachments};
 pub use bans::{BanMaps, Walk};
 pub use clock::{JiffyClock, boot_now, moment_now};
-pub use counters::{Totals, XdpReport, read_totals};
+pub use counters::{Totals, packets, read_totals};
 pub use entry::Unwritten;
 pub use events::DropEvents;
 pub use floods::{Floods, HeldBack};

@@ -1,4 +1,4 @@
-//! Which XDP program holds an interface, for the message that refuses to replace it.
+//! Which XDP programs run on an interface, as the kernel says (rtnetlink(7), `IFLA_XDP`).
 
 use std::io;
 
@@ -10,35 +10,57 @@ use nix::{
     net::if_::if_nametoindex,
 };
 
-/// Of `enum` in `linux/if_link.h`, inside [`IFLA_XDP`].
-const IFLA_XDP_PROG_ID: u16 = 4;
+use super::pins::Mode;
+
+/// Of `enum` in `linux/if_link.h`, inside [`IFLA_XDP`]: the program that the driver runs, the one in the stack, and the card's.
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// `struct nlmsghdr` and `struct ifinfomsg`.
 const HEADERS: usize = 16 + 16;
 const MAX_ANSWER: usize = 32 * 1024;
 
+/// A program that runs on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) mode: Mode,
+    pub(super) program: u32,
+}
+
 /// The program on `interface` as people know it: by its name where it can be told, else by its number; `None` when there
 /// is none, or the kernel does not say.
 pub(super) fn occupant(interface: &str) -> Option<String> {
-    let id = program_id(interface).ok().flatten()?;
-    let program = loaded_programs().flatten().find(|program| program.id() == id);
-    Some(match program.as_ref().and_then(|program| program.name_as_str()) {
-        Some(name) if !name.is_empty() => format!("`{name}` (id {id})"),
-        _ => format!("program {id}"),
-    })
+    let index = if_nametoindex(interface).ok()?;
+    let id = running_on(index).ok()?.first()?.program;
+    Some(name_of(id))
 }
 
-fn program_id(interface: &str) -> io::Result<Option<u32>> {
-    let index = if_nametoindex(interface)?;
+/// A program as people know it.
+pub(super) fn name_of(id: u32) -> String {
+    let program = loaded_programs().flatten().find(|program| program.id() == id);
+    match program.as_ref().and_then(|program| program.name_as_str()) {
+        Some(name) if !name.is_empty() => format!("`{name}` (id {id})"),
+        _ => format!("program {id}"),
+    }
+}
+
+/// What runs on the interface with this number, in this network namespace.
+///
+/// # Errors
+///
+/// When there is no such interface, or the kernel cannot be asked.
+pub(super) fn running_on(index: u32) -> io::Result<Vec<Running>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.send(&request(index), 0)?;
     let mut answer = Vec::with_capacity(MAX_ANSWER);
     socket.recv(&mut answer, 0)?;
-    Ok(NetlinkBuffer::new_checked(answer.as_slice())
-        .ok()
-        .filter(|message| message.message_type() == RTM_NEWLINK)
-        .and_then(|message| id_in(message.payload())))
+    let message = NetlinkBuffer::new_checked(answer.as_slice()).ok();
+    match message.filter(|message| message.message_type() == RTM_NEWLINK) {
+        Some(message) => Ok(running_in(message.payload())),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 /// Asks for one interface: a header, and an `ifinfomsg` that is empty but for its index.
@@ -51,11 +73,27 @@ fn request(index: u32) -> [u8; HEADERS] {
     message
 }
 
-/// The program's number in an answer, behind its `ifinfomsg`.
-fn id_in(payload: &[u8]) -> Option<u32> {
-    let xdp = attribute(payload.get(16..)?, IFLA_XDP)?;
-    let id = attribute(&xdp, IFLA_XDP_PROG_ID)?;
-    Some(u32::from_ne_bytes(id.try_into().ok()?))
+/// The programs in an answer, behind its `ifinfomsg`.
+fn running_in(payload: &[u8]) -> Vec<Running> {
+    let Some(xdp) = payload
+        .get(16..)
+        .and_then(|attributes| attribute(attributes, IFLA_XDP))
+    else {
+        return Vec::new();
+    };
+    let kinds = [
+        (IFLA_XDP_DRV_PROG_ID, Mode::Native),
+        (IFLA_XDP_HW_PROG_ID, Mode::Native),
+        (IFLA_XDP_SKB_PROG_ID, Mode::Generic),
+    ];
+    let running = |(kind, mode)| {
+        let id = attribute(&xdp, kind)?.try_into().ok()?;
+        Some(Running {
+            mode,
+            program: u32::from_ne_bytes(id),
+        })
+    };
+    kinds.into_iter().filter_map(running).collect()
 }
 
 fn attribute(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
@@ -80,18 +118,24 @@ mod tests {
         };
         let xdp = [
             attribute(2, &[1]),
-            attribute(IFLA_XDP_PROG_ID, &77_u32.to_ne_bytes()),
+            attribute(4, &77_u32.to_ne_bytes()),
+            attribute(IFLA_XDP_SKB_PROG_ID, &77_u32.to_ne_bytes()),
         ]
         .concat();
         let with = [vec![0; 16], attribute(3, b"eth0\0"), attribute(IFLA_XDP, &xdp)].concat();
-        assert_eq!(id_in(&with), Some(77));
+        let running = Running {
+            mode: Mode::Generic,
+            program: 77,
+        };
+        assert_eq!(running_in(&with), [running]);
         let without = [vec![0; 16], attribute(IFLA_XDP, &attribute(2, &[0]))].concat();
-        assert_eq!(id_in(&without), None);
-        assert_eq!(id_in(&[0; 7]), None);
+        assert_eq!(running_in(&without), []);
+        assert_eq!(running_in(&[0; 7]), []);
     }
 
     #[test]
     fn loopback_has_no_occupant() {
-        assert_eq!(program_id("lo").unwrap(), None);
+        assert_eq!(running_on(if_nametoindex("lo").unwrap()).unwrap(), []);
+        assert!(running_on(u32::MAX >> 1).is_err());
     }
 }

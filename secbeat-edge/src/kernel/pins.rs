@@ -3,14 +3,19 @@
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fs,
+    fs::{self, File},
     io::ErrorKind,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
-use nix::sys::statfs::{FsType, statfs};
+use anyhow::{Context, anyhow, bail};
+use aya::maps::MapInfo;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::statfs::{FsType, statfs},
+};
 use secbeat_common::maps;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -114,6 +119,23 @@ impl Pins {
         Ok(())
     }
 
+    /// Gives a pinned link another name.
+    pub(super) fn rename(&self, from: &LinkPin, to: &LinkPin) -> anyhow::Result<()> {
+        let (from, to) = (self.link(from), self.link(to));
+        fs::rename(&from, &to)
+            .with_context(|| format!("renaming the pin {} to {}", from.display(), to.display()))
+    }
+
+    /// The number of the map that is pinned as `name`.
+    pub(super) fn map_id(&self, name: &str) -> Option<u32> {
+        MapInfo::from_pin(self.map(name)).ok().map(|map| map.id())
+    }
+
+    /// Whether the map `name` is pinned, and is the one with this number.
+    pub(super) fn has_map(&self, name: &str, id: u32) -> bool {
+        self.map_id(name).is_some_and(|pinned| pinned == id)
+    }
+
     /// Makes the folder if it is missing.
     ///
     /// # Errors
@@ -147,6 +169,33 @@ impl Pins {
             Ok(()) => error,
             Err(undoing) => error.context(format!("{undoing:#}; and before that")),
         })
+    }
+
+    /// Holds the folder for one daemon, until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When another daemon holds it.
+    pub(super) fn lock(&self) -> anyhow::Result<Flock<File>> {
+        let folder = File::open(&self.dir)
+            .with_context(|| format!("opening the pin folder {}", self.dir.display()))?;
+        Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => anyhow!(
+                "another secbeat-edge works with the pins in {}; each needs a kernel.pin_dir of its own",
+                self.dir.display()
+            ),
+            errno => anyhow::Error::from(errno).context(format!("locking {}", self.dir.display())),
+        })
+    }
+
+    /// Whether `lock` is on this folder, and not on one that was removed.
+    pub(super) fn is_locked_by(&self, lock: &File) -> anyhow::Result<bool> {
+        let reading = || format!("reading {}", self.dir.display());
+        let (there, ours) = (
+            fs::metadata(&self.dir).with_context(reading)?,
+            lock.metadata().with_context(reading)?,
+        );
+        Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
     }
 
     /// The names of all pins; `None` if there is no folder.
@@ -190,6 +239,12 @@ impl Pins {
             );
         }
         Ok(())
+    }
+
+    /// Whether anything is pinned.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.map(maps::SETTINGS).exists()
     }
 
     /// Where the map `name` is pinned.

@@ -3,11 +3,11 @@
 //! Program, links and maps are pinned, so enforcement does not depend on this process: a restart adopts the maps and
 //! replaces the program on the pinned link in one atomic step (see [`super::attach`]).
 
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
-use nix::net::if_::if_nameindex;
+use nix::fcntl::Flock;
 use secbeat_common::maps;
 use tracing::debug;
 
@@ -26,6 +26,8 @@ pub struct XdpSetup {
     pub interfaces: Vec<String>,
     /// Fall back to generic XDP where the driver has no native support.
     pub allow_generic: bool,
+    /// A file that is there after the kill switch.
+    pub detached: PathBuf,
     /// Slots of each ban map.
     pub ban_slots: u32,
 }
@@ -37,6 +39,18 @@ pub struct Program {
     migration: Migration,
     /// Those of [`maps::PROGRAMS`] that this kernel took.
     pub(super) loaded: Vec<&'static str>,
+    /// The numbers of its maps, by name.
+    pub(super) map_ids: Vec<(&'static str, u32)>,
+    /// Keeps other daemons from these pins.
+    pub(super) lock: Flock<File>,
+}
+
+impl XdpSetup {
+    /// Whether the kill switch was thrown.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.detached.exists()
+    }
 }
 
 impl Program {
@@ -44,11 +58,11 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When an interface is missing, a pin has a layout that cannot be carried over, or the kernel refuses the program.
+    /// When another daemon works with these pins, one of them has a layout that cannot be carried over, or the kernel refuses the program.
     pub fn load(object: &Object, setup: &XdpSetup) -> anyhow::Result<Self> {
-        require_interfaces(&setup.interfaces)?;
         let pins = Pins::at(&setup.pin_dir);
         pins.prepare()?;
+        let lock = pins.lock()?;
         pins.remove_staged()?;
         let migration = Migration::plan(&pins, setup.ban_slots)?;
         let pins = pins.staging(migration.names());
@@ -68,6 +82,8 @@ impl Program {
             pins,
             migration,
             loaded,
+            map_ids: Vec::new(),
+            lock,
         })
     }
 
@@ -139,36 +155,4 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut 
     program
         .try_into()
         .with_context(|| format!("`{name}` is no XDP program"))
-}
-
-/// The names of this host's interfaces.
-pub(super) fn present_interfaces() -> anyhow::Result<Vec<String>> {
-    let present = if_nameindex().context("listing the network interfaces")?;
-    let name = |interface: &nix::net::if_::Interface| interface.name().to_string_lossy().into_owned();
-    Ok(present.iter().map(name).collect())
-}
-
-fn require_interfaces(wanted: &[String]) -> anyhow::Result<()> {
-    let present = present_interfaces()?;
-    match wanted.iter().find(|name| !present.contains(name)) {
-        None => Ok(()),
-        Some(name) => bail!(
-            "kernel.interfaces: there is no interface `{name}`; this host has {}",
-            present.join(", ")
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_interface_is_named_beside_those_that_exist() {
-        let error = require_interfaces(&["lo".to_owned(), "nope0".to_owned()])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("`nope0`") && error.contains("lo"), "{error}");
-        assert!(require_interfaces(&["lo".to_owned()]).is_ok());
-    }
 }

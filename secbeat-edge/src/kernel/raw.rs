@@ -1,8 +1,12 @@
 //! Maps whose layout is not known at compile time, through `bpf(2)` itself: aya's maps are typed.
 
 use std::{
+    ffi::CString,
     io,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
 };
 
@@ -136,6 +140,64 @@ impl RawMap {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// `union bpf_attr` for [`Command::ObjectGet`].
+#[repr(C)]
+#[derive(Default)]
+struct ObjectAttr {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// `struct bpf_link_info` of an XDP link.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    _pad: u32,
+    ifindex: u32,
+    _rest: [u32; 11],
+}
+
+/// `BPF_LINK_TYPE_XDP`.
+const XDP_LINK: u32 = 6;
+
+/// What an XDP link is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkFacts {
+    /// 0 once the interface is gone. In the interface's network namespace, which need not be this one.
+    pub(super) ifindex: u32,
+    pub(super) program: u32,
+}
+
+/// Reads the link pinned at `path`.
+///
+/// # Errors
+///
+/// When there is none, or none of XDP.
+pub(super) fn link_facts(path: &Path) -> io::Result<LinkFacts> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = ObjectAttr {
+        path: name.as_ptr() as u64,
+        ..ObjectAttr::default()
+    };
+    // SAFETY: the path is a C string that lives until the return.
+    let fd = unsafe { bpf(Command::ObjectGet, &mut attr)? };
+    // SAFETY: a descriptor that the kernel has just given to us alone.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = LinkInfo::default();
+    get_info(fd.as_raw_fd(), &mut info)?;
+    match info.kind {
+        XDP_LINK => Ok(LinkFacts {
+            ifindex: info.ifindex,
+            program: info.program,
+        }),
+        _ => Err(io::Error::other("no XDP link")),
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) enum Command {
     LookupElement = 1,
     UpdateElement = 2,
     NextKey = 4,
+    ObjectGet = 7,
     ObjectInfo = 15,
     BtfById = 19,
     LookupBatch = 24,

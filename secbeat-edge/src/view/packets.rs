@@ -7,19 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Attachment, Totals};
 
-/// An interface on which the program runs.
+/// An interface that is to be protected.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AttachmentView {
     pub interface: String,
-    /// `native` or `generic`.
+    /// How the program runs there: `native` or `generic`; `none` where it does not.
     pub mode: String,
+    pub protected: bool,
+    /// Why it is not protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl From<Attachment> for AttachmentView {
     fn from(Attachment { interface, mode }: Attachment) -> Self {
-        Self { interface, mode }
+        Self {
+            interface,
+            protected: mode.is_ok(),
+            mode: mode.as_ref().copied().unwrap_or(NOT_ATTACHED).to_owned(),
+            why: mode.err(),
+        }
     }
 }
+
+/// The mode of an interface on which the program does not run.
+pub(crate) const NOT_ATTACHED: &str = "none";
 
 /// Packets since the maps were made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -56,7 +56,10 @@ pub(super) const fn mode(record: &Presence) -> &'static str {
 pub(super) fn interfaces(record: &Presence) -> String {
     let interfaces = record.interfaces.iter();
     let shown: Vec<_> = interfaces
-        .map(|interface| format!("{} ({})", interface.name, interface.mode))
+        .map(|interface| match &interface.unprotected {
+            Some(why) => format!("{} NOT PROTECTED: {why}", interface.name),
+            None => format!("{} ({})", interface.name, interface.mode),
+        })
         .collect();
     shown.join(", ")
 }

@@ -72,6 +72,7 @@ impl Host {
         format!(
             r#"edge_id = "edge-1"
 enforcement = "both"
+state_dir = "{}"
 [kernel]
 interfaces = ["eth-a"]
 pin_dir = "{}"
@@ -82,6 +83,7 @@ upstream = "http://127.0.0.1:8000"
 [nats]
 url = "nats://127.0.0.1:4222"
 "#,
+            self.file("state").display(),
             self.pin_folder().display()
         )
     }

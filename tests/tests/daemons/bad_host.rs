@@ -54,21 +54,6 @@ fn bpftool(arguments: &[&str]) {
 }
 
 #[test]
-fn a_missing_interface_is_named_beside_those_that_exist() {
-    let host = Host::new();
-    host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth9\"");
-    run_refused(
-        &host,
-        &[
-            "kernel.interfaces: there is no interface `eth9`",
-            "eth-a",
-            "eth-b",
-        ],
-    );
-    await_free(&host, "eth-a");
-}
-
-#[test]
 fn without_root_the_needed_capabilities_are_named() {
     let host = Host::new();
     // The workspace may lie where nobody else may look.

@@ -21,3 +21,4 @@ mod proxy_site;
 mod robustness;
 mod secured;
 mod traces;
+mod unbelieving;

@@ -106,6 +106,10 @@ pub enum Fact {
     AllowlistChanged,
     AllowlistFailed(String),
     ModeSwitched(FilterMode),
+    /// The kernel does not enforce bans everywhere where it should.
+    Unprotected(String),
+    /// It does so again.
+    Protected,
     /// The kernel did not take entries; the next reconciliation tries again.
     WriteFailed(String),
     /// The kernel's bans were not as they should be, and are repaired.

@@ -37,6 +37,8 @@ pub enum Event {
     KernelEnd([Fill; BAN_MAPS.len()]),
     /// The kernel's bans cannot be read, for this reason.
     KernelUnreadable(String),
+    /// Where the kernel does not enforce bans although it should, and why; `None` if it does so everywhere.
+    Unprotected(Option<String>),
     /// Nothing more urgent waits, and [`Step::Repair`](super::Step::Repair) asked for this.
     Repair,
     /// About a second has passed.

@@ -79,7 +79,7 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::Acknowledge(ack, received));
     }
 
-    /// `failure` is why the kernel did not take the target's entry, if it did not.
+    /// `failure` is why the ban is not in force, or why the kernel did not take the target's entry.
     fn settle(&mut self, waiting: Waiting, failure: Option<&str>) {
         let failed = || failure.map(|why| OrderError::NotWritten(why.to_owned()));
         match waiting {
@@ -114,6 +114,10 @@ impl<'a> Turn<'a> {
 }
 
 impl Waiting {
+    fn is_ban(&self) -> bool {
+        matches!(self, Self::Command(_) | Self::Ban(..))
+    }
+
     fn target(&self) -> Prefix {
         match self {
             Self::Command(taken) => taken.command.target,
@@ -191,7 +195,10 @@ impl Enforcer {
             }
         }
         for waiting in waiting {
-            let failure = failed.contains(&waiting.target()).then_some(outcome.why.as_str());
+            let failure = match failed.contains(&waiting.target()) {
+                true => Some(outcome.why.as_str()),
+                false => self.unprotected.as_deref().filter(|_| waiting.is_ban()),
+            };
             turn.settle(waiting, failure);
         }
         if !failed.is_empty() {

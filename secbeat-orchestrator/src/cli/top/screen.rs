@@ -312,12 +312,12 @@ impl Screen {
 
 /// Whether somebody should look at it.
 fn is_odd(edge: &FleetEdge) -> bool {
-    let is_generic = edge
+    let is_slow_or_none = edge
         .record
         .interfaces
         .iter()
-        .any(|interface| interface.mode == "generic");
-    edge.standing.state != StateView::Up || edge.standing.drifting_since.is_some() || is_generic
+        .any(|interface| interface.mode == "generic" || interface.unprotected.is_some());
+    edge.standing.state != StateView::Up || edge.standing.drifting_since.is_some() || is_slow_or_none
 }
 
 fn age(ms: i64) -> String {

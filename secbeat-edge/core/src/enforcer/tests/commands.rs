@@ -40,6 +40,34 @@ fn a_command_is_enforced_in_kernel_and_http_layer_and_then_acknowledged() {
 }
 
 #[test]
+fn a_ban_that_an_interface_does_not_enforce_is_acknowledged_as_that() {
+    const WHY: &str = "eth0: no XDP program is attached";
+    let mut edge = Edge::new();
+    let unprotected = Event::Unprotected(Some(WHY.to_owned()));
+    let effects = edge.handle(unprotected.clone());
+    assert_eq!(effects, [Effect::Report(Fact::Unprotected(WHY.to_owned()))]);
+    assert_eq!(edge.handle(unprotected), [], "which is said once");
+    let outcome = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Acknowledge(ack, _) => Some(ack.outcome),
+            _ => None,
+        })
+    };
+    let failed = Some(Enforcement::Failed(WHY.to_owned()));
+    assert_eq!(outcome(edge.send(&command(1, CLIENT, 300))), failed);
+    let refused = OrderError::NotWritten(WHY.to_owned());
+    let reply = Effect::Reply(TICKET, Reply::Ban(Err(refused)));
+    assert!(edge.ban_here("198.51.100.8", 300).contains(&reply));
+    assert_eq!(
+        edge.handle(Event::Unprotected(None)),
+        [Effect::Report(Fact::Protected)]
+    );
+    assert!(edge.drops(CLIENT), "it is in the kernel all the same");
+    let enforced = Some(Enforcement::Enforced);
+    assert_eq!(outcome(edge.send(&command(2, "198.51.100.9", 300))), enforced);
+}
+
+#[test]
 fn bans_of_one_event_are_written_together_and_all_acknowledged() {
     let mut edge = Edge::new();
     let updates = vec![

@@ -1,0 +1,68 @@
+//! The kill switch, and back.
+
+use std::{fs, io, os::unix::fs::DirBuilderExt as _};
+
+use anyhow::Context as _;
+use secbeat_daemon::cli::{Output, print_json};
+
+use super::Places;
+use crate::{kernel, view::StatsView};
+
+/// Detaches everything. It stays so over restarts of the daemon, which a running one would else make good as a fault.
+pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
+    // First, so that a running daemon repairs nothing.
+    let marker = &places.detached;
+    let remembered = marker
+        .parent()
+        .map_or(Ok(()), |folder| {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        })
+        .and_then(|()| fs::write(marker, "by secbeat-edge detach\n"));
+    let freed = kernel::detach(&places.pins).context("detaching")?;
+    remembered.with_context(|| {
+        format!(
+            "detached, but {} cannot be written: the daemon will attach again",
+            marker.display()
+        )
+    })?;
+    if output == Output::Json {
+        return print_json(&serde_json::json!({ "detached": freed }));
+    }
+    if freed.is_empty() {
+        println!("nothing was attached");
+    } else {
+        println!(
+            "detached from {}; no packet is dropped any more",
+            freed.join(", ")
+        );
+    }
+    println!("nothing is attached until: secbeat-edge attach");
+    Ok(())
+}
+
+/// Takes the kill switch back.
+pub(super) fn attach(places: &Places, output: Output) -> anyhow::Result<()> {
+    let was_detached = match fs::remove_file(&places.detached) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => {
+            return Err(error).with_context(|| format!("removing {}", places.detached.display()));
+        }
+    };
+    let is_running = places.api().get::<StatsView>("/api/v1/stats").is_ok();
+    if output == Output::Json {
+        return print_json(&serde_json::json!({ "was_detached": was_detached, "running": is_running }));
+    }
+    println!(
+        "{}; {}",
+        match was_detached {
+            true => "the kill switch is taken back",
+            false => "the kill switch was not thrown",
+        },
+        match is_running {
+            true => "the daemon attaches within 2 s: secbeat-edge status",
+            false => "the daemon does not run; its next start attaches",
+        }
+    );
+    Ok(())
+}

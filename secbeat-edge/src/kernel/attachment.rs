@@ -1,0 +1,99 @@
+//! Where bans are enforced, as the kernel says and not as pins are called.
+
+use std::fmt;
+
+use aya::programs::ProgramInfo;
+use nix::net::if_::if_nametoindex;
+use secbeat_common::maps;
+
+use super::{
+    occupant::{name_of, running_on},
+    pins::{LinkPin, Pins},
+    raw::link_facts,
+};
+
+/// One interface that is to be protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    pub interface: String,
+    /// How the program runs there, `native` or `generic`; or why it does not.
+    pub mode: Result<&'static str, String>,
+}
+
+impl Attachment {
+    /// The same interface, not protected for another reason.
+    pub(super) fn failed(self, why: &str) -> Self {
+        Self {
+            mode: Err(why.to_owned()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.mode {
+            Ok(mode) => write!(f, "{} ({mode})", self.interface),
+            Err(why) => write!(f, "{}: {why}", self.interface),
+        }
+    }
+}
+
+/// Asks the kernel what runs on each of `interfaces`, in this network namespace. Programs with one of the numbers `ours` protect.
+pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
+    let examine = |interface: &String| Attachment {
+        interface: interface.clone(),
+        mode: mode(interface, ours),
+    };
+    interfaces.iter().map(examine).collect()
+}
+
+fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
+    let index = if_nametoindex(interface).map_err(|_| "there is no such interface".to_owned())?;
+    let running =
+        running_on(index).map_err(|error| format!("the kernel does not say what runs there: {error}"))?;
+    if let Some(own) = running.iter().find(|running| ours.contains(&running.program)) {
+        return Ok(own.mode.name());
+    }
+    Err(match running.first() {
+        Some(other) => format!("another XDP program is attached: {}", name_of(other.program)),
+        None => "no XDP program is attached".to_owned(),
+    })
+}
+
+/// Where bans are enforced without asking the daemon: on `interfaces`, or where they are not known, on those that links are pinned
+/// for. Only programs that are pinned, and whose maps are the pinned ones, count.
+///
+/// # Errors
+///
+/// When the pin folder cannot be read.
+pub fn attachments(pins: &Pins, interfaces: Option<&[String]>) -> anyhow::Result<Vec<Attachment>> {
+    let links = pins.links()?;
+    let mut ours: Vec<u32> = links
+        .iter()
+        .filter_map(|pin| Some(link_facts(&pins.link(pin)).ok()?.program))
+        .collect();
+    let has_our_maps = |id: &u32| {
+        let pinned = maps::PROGRAMS
+            .iter()
+            .filter_map(|name| ProgramInfo::from_pin(pins.program(name)).ok());
+        let Some(ids) = pinned
+            .filter(|program| program.id() == *id)
+            .find_map(|program| program.map_ids().ok()?)
+        else {
+            return false;
+        };
+        pins.map_id(maps::BANNED_V4).is_some_and(|id| ids.contains(&id))
+    };
+    ours.retain(has_our_maps);
+    Ok(match interfaces {
+        Some(interfaces) => examine(interfaces, &ours),
+        None => {
+            let named: Vec<_> = links
+                .into_iter()
+                .map(|LinkPin { interface, .. }| interface)
+                .collect();
+            examine(&named, &ours)
+        }
+    })
+}

@@ -1,0 +1,255 @@
+//! Enforcement is broken behind the daemon's back, in every way that a host knows. Each time, within seconds, the program runs again
+//! where it is to, or everything that shows says that it does not.
+
+use std::{fs, time::Duration};
+
+use secbeat_common::maps;
+use secbeat_tests::lab::{
+    bpf::Filter,
+    client::Client,
+    executable::{Executable as _, Program},
+    host::{Host, assert_refused},
+    netns::Namespace,
+    process::Daemon,
+    wait::wait_until,
+};
+
+const START: Duration = Duration::from_secs(20);
+/// How long a host may be unprotected, or say what is not true.
+const SOON: Duration = Duration::from_secs(5);
+const API: &str = "http://127.0.0.1:8080";
+
+/// Whether SecBeat's program runs on an interface, by the kernel's word.
+fn runs(host: &Host, interface: &str) -> bool {
+    host.xdp_program_on(interface)
+        .is_some_and(|name| name.starts_with("secbeat"))
+}
+
+/// What `status` says of an interface: whether it is protected, and why not.
+fn said(host: &Host, interface: &str) -> (bool, String) {
+    let output = host.edge(&["status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let attached = status["attached"].as_array().unwrap();
+    let of = attached
+        .iter()
+        .find(|attached| attached["interface"] == interface);
+    let of = of.unwrap_or_else(|| panic!("nothing of {interface} in {status}"));
+    let is_protected = of["protected"].as_bool().unwrap();
+    if !is_protected {
+        assert!(!output.status.success(), "status succeeds although {of}");
+    }
+    (is_protected, of["why"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Whether the daemon is ready, and its metric of an interface.
+fn ready(host: &Host, interface: &str) -> (u16, String) {
+    let mut client = Client::new(&host.namespace);
+    let status = client.get(&format!("{API}/readyz")).unwrap();
+    let metrics = client
+        .request("GET", &format!("{API}/metrics"), &[], b"")
+        .unwrap();
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let name = format!("secbeat_edge_xdp_attached{{interface=\"{interface}\"");
+    let line = metrics.lines().find(|line| line.starts_with(&name));
+    let value = line.and_then(|line| line.rsplit(' ').next());
+    (status, value.unwrap_or_default().to_owned())
+}
+
+#[track_caller]
+fn await_protected(host: &Host, interface: &str, after: &str) {
+    wait_until(&format!("{interface} is protected after {after}"), SOON, || {
+        runs(host, interface) && said(host, interface).0 && ready(host, interface) == (200, "1".to_owned())
+    });
+}
+
+/// Waits until everything says that `interface` is not protected, for a reason with `part`.
+#[track_caller]
+fn await_admitted(host: &Host, interface: &str, part: &str) {
+    wait_until(
+        &format!("{interface} is said to be unprotected: {part}"),
+        SOON,
+        || {
+            let (is_protected, why) = said(host, interface);
+            !is_protected && why.contains(part) && ready(host, interface) == (503, "0".to_owned())
+        },
+    );
+    assert!(!runs(host, interface));
+}
+
+fn start(host: &Host) -> Daemon {
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge
+}
+
+/// A pair of interfaces of which the first is `name`.
+fn make(namespace: &Namespace, name: &str) {
+    namespace.ip(&["link", "add", name, "type", "veth"]);
+    namespace.ip(&["link", "set", name, "up"]);
+}
+
+fn bpftool(arguments: &[&str]) {
+    let output = Program::Bpftool.command().args(arguments).output().unwrap();
+    assert!(output.status.success(), "bpftool {arguments:?}: {output:?}");
+}
+
+#[test]
+fn an_interface_that_is_renamed_swapped_or_moved_is_no_longer_believed_to_be_protected() {
+    let host = Host::new();
+    host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth-b\"");
+    let mut edge = start(&host);
+    let ip = |arguments: &str| host.namespace.ip(&arguments.split(' ').collect::<Vec<_>>());
+    await_protected(&host, "eth-a", "the start");
+
+    ip("link set eth-a name old");
+    await_admitted(&host, "eth-a", "there is no such interface");
+    make(&host.namespace, "eth-a");
+    await_protected(&host, "eth-a", "another one has its name");
+    wait_until("the old one is free", SOON, || !runs(&host, "old"));
+
+    // Two that swap their names.
+    ip("link set eth-a name between");
+    ip("link set eth-b name eth-a");
+    ip("link set between name eth-b");
+    for interface in ["eth-a", "eth-b"] {
+        await_protected(&host, interface, "a swap");
+    }
+    // Which a restart finds in order.
+    assert!(edge.terminate(START).success());
+    let mut edge = start(&host);
+    await_protected(&host, "eth-a", "a restart");
+    assert!(edge.terminate(START).success());
+    ip("link set eth-a name between");
+    ip("link set eth-b name eth-a");
+    ip("link set between name eth-b");
+    let _edge = start(&host);
+    for interface in ["eth-a", "eth-b"] {
+        await_protected(&host, interface, "a swap while nobody looked");
+    }
+
+    let elsewhere = Namespace::new("elsewhere");
+    ip(&format!("link set eth-a netns {}", elsewhere.name()));
+    await_admitted(&host, "eth-a", "there is no such interface");
+    make(&host.namespace, "eth-a");
+    await_protected(&host, "eth-a", "a move to another namespace");
+    assert_eq!(elsewhere.xdp_on("eth-a"), None, "what has left is free");
+    ip("link delete eth-a");
+    await_admitted(&host, "eth-a", "there is no such interface");
+}
+
+#[test]
+fn a_renamed_interface_is_taken_over_under_its_new_name() {
+    let host = Host::new();
+    let mut edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    assert!(edge.terminate(START).success());
+    host.namespace.ip(&["link", "set", "eth-a", "name", "wan"]);
+    host.reconfigure("\"eth-a\"", "\"wan\"");
+    let _edge = start(&host);
+    await_protected(&host, "wan", "the start under another name");
+}
+
+#[test]
+fn pins_links_and_maps_that_are_taken_away_come_back() {
+    let host = Host::new();
+    let _edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    assert!(
+        host.edge(&["ban", "198.51.100.7", "--duration", "1h"])
+            .status
+            .success()
+    );
+    let pinned = host.pinned();
+    let link = host.pin_folder().join("link-native-eth-a");
+    let banned = || {
+        let bans = host.edge(&["bans"]);
+        String::from_utf8_lossy(&bans.stdout).contains("198.51.100.7")
+    };
+
+    bpftool(&["link", "detach", "pinned", link.to_str().unwrap()]);
+    await_protected(&host, "eth-a", "its link was detached");
+    fs::remove_file(&link).unwrap();
+    await_protected(&host, "eth-a", "its link was removed");
+    fs::remove_file(host.pin_folder().join(maps::BANNED_V4)).unwrap();
+    wait_until("the map is pinned again", SOON, || host.pinned() == pinned);
+    // One of somebody else's in its place.
+    let map = host.pin_folder().join(maps::BANNED_V4);
+    fs::remove_file(&map).unwrap();
+    let make = "type array key 4 value 4 entries 1 name other";
+    let arguments = [
+        &["map", "create", map.to_str().unwrap()],
+        make.split(' ').collect::<Vec<_>>().as_slice(),
+    ]
+    .concat();
+    bpftool(&arguments);
+    wait_until("the program's own map is pinned again", SOON, banned);
+    fs::remove_dir_all(host.pin_folder()).unwrap();
+    wait_until("all is pinned again", SOON, || host.pinned() == pinned);
+    await_protected(&host, "eth-a", "all pins were removed");
+    assert!(banned());
+}
+
+#[test]
+fn an_interface_that_somebody_else_has_taken_is_said_to_be_unprotected_by_whom() {
+    let host = Host::new();
+    let _edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    let mut other = Filter::load();
+    let program = other.program_mut(maps::PROGRAM);
+    // Deleted and made anew with their program on it, before ours can be there.
+    host.namespace.ip(&["link", "set", "eth-a", "name", "old"]);
+    make(&host.namespace, "theirs");
+    let link = host
+        .namespace
+        .enter(|| program.attach("theirs", aya::programs::xdp::XdpMode::Driver))
+        .unwrap();
+    host.namespace.ip(&["link", "set", "theirs", "name", "eth-a"]);
+    wait_until("it is said who holds the interface", SOON, || {
+        let (is_protected, why) = said(&host, "eth-a");
+        !is_protected
+            && why.contains("another XDP program is attached to eth-a")
+            && ready(&host, "eth-a").0 == 503
+    });
+    program.detach(link).unwrap();
+    await_protected(&host, "eth-a", "theirs has gone");
+}
+
+#[test]
+fn an_interface_that_is_missing_at_the_start_stops_no_other_and_is_waited_for() {
+    let host = Host::new();
+    host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth9\"");
+    let _edge = start(&host);
+    assert!(runs(&host, "eth-a") && said(&host, "eth-a").0);
+    await_admitted(&host, "eth9", "there is no such interface");
+    make(&host.namespace, "eth9");
+    await_protected(&host, "eth9", "it has come");
+}
+
+#[test]
+fn the_kill_switch_stays_thrown_over_restarts_until_it_is_taken_back() {
+    let host = Host::new();
+    let mut edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    assert!(host.edge(&["detach"]).status.success());
+    await_admitted(&host, "eth-a", "detached by `secbeat-edge detach`");
+    assert!(edge.terminate(START).success());
+    let _edge = start(&host);
+    await_admitted(&host, "eth-a", "detached by `secbeat-edge detach`");
+    assert!(host.edge(&["attach"]).status.success());
+    await_protected(&host, "eth-a", "the switch was taken back");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_pins_is_refused() {
+    let host = Host::new();
+    let _edge = start(&host);
+    host.reconfigure("127.0.0.1:8443", "127.0.0.1:8444");
+    let config = fs::read_to_string(host.file("edge.toml")).unwrap();
+    host.write("edge.toml", &format!("api_listen = \"127.0.0.1:8081\"\n{config}"));
+    assert_refused(
+        &host.edge(&["run"]),
+        1,
+        &["another secbeat-edge works with the pins in"],
+    );
+    assert!(runs(&host, "eth-a"));
+}
