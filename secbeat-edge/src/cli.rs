@@ -32,7 +32,7 @@ use secbeat_edge_core::FilterMode;
 
 use crate::{
     config::{self, Config},
-    kernel::{ObjectSource, Pins},
+    kernel::{DETACHED, ObjectSource, Pins},
 };
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
@@ -150,7 +150,7 @@ impl Cli {
                 api: config::default_api(),
                 pins,
                 interfaces: None,
-                detached: Path::new(config::DEFAULT_STATE_DIR).join(config::DETACHED),
+                detached: Path::new(config::DEFAULT_STATE_DIR).join(DETACHED),
                 known: Known::default(),
             });
         }

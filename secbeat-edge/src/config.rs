@@ -19,7 +19,7 @@ use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    kernel::XdpSetup,
+    kernel::{DETACHED, XdpSetup},
     sources::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
@@ -232,8 +232,6 @@ fn default_state_dir() -> PathBuf {
 
 /// Where the daemon keeps what outlives it, unless told otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/secbeat/edge";
-/// What the file in it is called that is there after the kill switch.
-pub const DETACHED: &str = "detached";
 
 fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let packets = u32::deserialize(deserializer)?;
@@ -426,7 +424,7 @@ impl Config {
             pin_dir: self.kernel.pin_dir.clone(),
             interfaces: self.kernel.interfaces.clone(),
             allow_generic: self.kernel.allow_generic,
-            detached: self.detached_marker(),
+            state_dir: self.state_dir.clone(),
             ban_slots: self.kernel.ban_slots.get(),
         }
     }

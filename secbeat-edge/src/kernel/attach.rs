@@ -21,10 +21,12 @@ use tracing::{error, info, warn};
 use super::{
     Program, XdpSetup,
     attachment::{Attachment, examine},
+    migrate::BAN_MAPS,
     occupant::{occupant, running_on},
-    pins::{self, LinkPin, Mode},
+    pins::{self, LinkPin, Mode, Pins},
     program::xdp,
     raw::link_facts,
+    record::Record,
 };
 
 /// What was done to one interface.
@@ -58,9 +60,13 @@ impl Program {
                 let (Attached::Replaced(mode) | Attached::Anew(mode)) = self.attach_one(interface, setup)?;
                 info!(%interface, mode = mode.name(), "XDP program attached");
             }
+            // Only now, so that a refused start leaves the host as it was.
+            self.free_others(setup)?;
         }
+        self.note_layouts(setup);
         self.pins.publish()?;
         self.remember_maps();
+        self.note_layouts(setup);
         self.repin_programs()
     }
 
@@ -87,7 +93,7 @@ impl Program {
             return before.into_iter().map(|before| before.failed(&why)).collect();
         }
         let mut refusals = HashMap::new();
-        if let Err(error) = self.settle_links(setup) {
+        if let Err(error) = self.settle_links(setup).and_then(|()| self.free_others(setup)) {
             warn!("{error:#}");
         }
         for interface in &setup.interfaces {
@@ -116,6 +122,25 @@ impl Program {
         let loaded = self.loaded.clone();
         let id = |name| Some(xdp(&mut self.ebpf, name).ok()?.info().ok()?.id());
         loaded.into_iter().filter_map(id).collect()
+    }
+
+    /// Notes how the maps are laid out that are pinned now, for a start that may not ask the kernel.
+    fn note_layouts(&self, setup: &XdpSetup) {
+        let pinned = [self.pins.clone(), self.pins.staging(Vec::new())];
+        let ids = |pins: &Pins| {
+            BAN_MAPS
+                .map(|name| pins.map_id(name))
+                .into_iter()
+                .flatten()
+                .collect()
+        };
+        let [ours, old]: [Vec<u32>; 2] = pinned.each_ref().map(ids);
+        let mut record = Record::read(&setup.record());
+        record.keep(&old);
+        record.note(ours);
+        if let Err(error) = record.write(&setup.record()) {
+            warn!("{error:#}; a change of kernel.ban_slots may need `secbeat-edge detach`");
+        }
     }
 
     /// Notes which maps are this program's.
@@ -172,8 +197,19 @@ impl Program {
         self.repin_programs()
     }
 
-    /// Makes the names of the pinned links those of the interfaces that they are attached to now, and removes links of interfaces
-    /// that are not configured, are gone, or belong to another network namespace.
+    /// Removes the links of interfaces that are not configured.
+    fn free_others(&self, setup: &XdpSetup) -> anyhow::Result<()> {
+        for pin in self.pins.links()? {
+            if !setup.interfaces.contains(&pin.interface) {
+                info!(interface = %pin.interface, "no longer configured: detaching");
+                pins::remove(&self.pins.link(&pin))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the names of the pinned links those of the interfaces that they are attached to now, and removes those that stand under
+    /// the name of another interface, because theirs is gone, not configured, or in another network namespace.
     fn settle_links(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
         let mut moving = Vec::new();
         for pin in self.pins.links()? {
@@ -188,10 +224,11 @@ impl Program {
             match name {
                 Some((_, name)) if name == pin.interface => {}
                 Some((index, name)) => moving.push((pin, index, name)),
-                None => {
-                    info!(interface = %pin.interface, "no longer configured, or no longer that interface: detaching");
+                None if setup.interfaces.contains(&pin.interface) => {
+                    info!(interface = %pin.interface, "a link is no longer that interface's: detaching");
                     pins::remove(&self.pins.link(&pin))?;
                 }
+                None => {}
             }
         }
         // By names that no interface has, since two may have swapped theirs.

@@ -27,6 +27,12 @@ const KIND_ENUM64: u32 = 19;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields(HashMap<String, (usize, usize)>);
 
+impl FromIterator<(String, (usize, usize))> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, (usize, usize))>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
 impl Fields {
     /// The fields of struct `type_id` in `btf`, as `BPF_OBJ_GET_INFO_BY_FD` gives it; `None` if there is no such struct or
     /// the bytes make no sense.

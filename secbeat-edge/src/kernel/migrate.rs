@@ -17,16 +17,19 @@ use super::{
     btf::Fields,
     layout::{Mismatch, mismatches},
     raw::RawMap,
+    record::Record,
     source_bans::SourceKey as _,
 };
 
 /// The maps whose entries are carried over one by one.
-const BAN_MAPS: [&str; 3] = [maps::BANNED_V4, maps::BANNED_V6, maps::BANNED_NETS];
+pub(super) const BAN_MAPS: [&str; 3] = [maps::BANNED_V4, maps::BANNED_V6, maps::BANNED_NETS];
 
 /// The pinned maps that do not fit, each known to be understood.
 #[derive(Debug)]
 pub(super) struct Migration {
     outdated: Vec<Mismatch>,
+    /// What is known of the pinned maps.
+    record: Record,
 }
 
 impl Migration {
@@ -35,12 +38,13 @@ impl Migration {
     /// # Errors
     ///
     /// When a ban map cannot be understood: it carries no field names, or others than a ban must have.
-    pub(super) fn plan(pins: &Pins, ban_slots: u32) -> anyhow::Result<Self> {
+    pub(super) fn plan(pins: &Pins, ban_slots: u32, record: Record) -> anyhow::Result<Self> {
         let outdated = mismatches(pins, ban_slots)?;
         for Mismatch { found, expected } in &outdated {
             let path = pins.map(found.name);
             if BAN_MAPS.contains(&found.name) {
-                let understood = found.key_size == expected.key_size && fields(pins, found.name)?.is_some();
+                let understood =
+                    found.key_size == expected.key_size && fields(pins, found.name, &record)?.is_some();
                 if !understood {
                     bail!(
                         "the pinned map {} has another layout than this release and config need ({found}, not {expected}), and no field names to carry its bans over by; `secbeat-edge detach` removes it together with its bans",
@@ -50,7 +54,7 @@ impl Migration {
             }
             info!(map = found.name, %found, %expected, "the pinned map has another layout: carrying it over");
         }
-        Ok(Self { outdated })
+        Ok(Self { outdated, record })
     }
 
     /// Names of the maps that are made anew.
@@ -72,7 +76,7 @@ impl Migration {
     ) -> anyhow::Result<()> {
         for name in self.names() {
             if BAN_MAPS.contains(&name) {
-                let carried = carry_bans(old, name, bans, clock)
+                let carried = carry_bans(old, name, &self.record, bans, clock)
                     .with_context(|| format!("carrying the bans in {name} over"))?;
                 info!(map = name, bans = carried, "bans carried over");
             }
@@ -86,9 +90,15 @@ impl Migration {
     }
 }
 
-/// The named fields of a pinned ban map's values, if it has the one that a ban cannot do without.
-fn fields(pins: &Pins, name: &str) -> anyhow::Result<Option<Fields>> {
-    let value_type = RawMap::open(&pins.map(name))?
+/// The named fields of a pinned ban map's values, if it has the one that a ban cannot do without. The kernel tells them of a map
+/// that nothing is noted of.
+fn fields(pins: &Pins, name: &str, record: &Record) -> anyhow::Result<Option<Fields>> {
+    let map = RawMap::open(&pins.map(name))?;
+    let (id, value_size) = map.id_and_value_size();
+    if let Some(fields) = record.fields(id, value_size) {
+        return Ok(Some(fields));
+    }
+    let value_type = map
         .value_type()
         .with_context(|| format!("reading the type of {name}"))?;
     let fields = value_type.and_then(|(btf, type_id)| Fields::of_struct(&btf, type_id));
@@ -96,8 +106,14 @@ fn fields(pins: &Pins, name: &str) -> anyhow::Result<Option<Fields>> {
 }
 
 /// Carries the bans in the old map `name` over; returns how many.
-fn carry_bans(old: &Pins, name: &str, bans: &mut BanMaps, clock: &JiffyClock) -> anyhow::Result<usize> {
-    let fields = fields(old, name)?.context("its field names are gone")?;
+fn carry_bans(
+    old: &Pins,
+    name: &str,
+    record: &Record,
+    bans: &mut BanMaps,
+    clock: &JiffyClock,
+) -> anyhow::Result<usize> {
+    let fields = fields(old, name, record)?.context("its field names are gone")?;
     let now = boot_now();
     let mut carried = 0;
     for (key, value) in RawMap::open(&old.map(name))?.entries()? {

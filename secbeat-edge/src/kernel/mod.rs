@@ -22,6 +22,7 @@ mod pins;
 mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
 mod raw;
+mod record;
 mod settings;
 #[expect(
     unsafe_code,
@@ -43,6 +44,6 @@ pub use host::require_host;
 pub use nets::{AllowedNets, read_allowed};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
-pub use program::{Program, XdpSetup, jiffy_clock};
+pub use program::{DETACHED, Program, XdpSetup, jiffy_clock};
 pub use secbeat_edge_core::KernelBan;
 pub use settings::SettingsMap;

@@ -17,6 +17,7 @@ use super::{
     migrate::Migration,
     object::{Object, ObjectSource},
     pins::Pins,
+    record::Record,
 };
 
 /// What to load and where.
@@ -26,8 +27,8 @@ pub struct XdpSetup {
     pub interfaces: Vec<String>,
     /// Fall back to generic XDP where the driver has no native support.
     pub allow_generic: bool,
-    /// A file that is there after the kill switch.
-    pub detached: PathBuf,
+    /// Where the daemon keeps what outlives it.
+    pub state_dir: PathBuf,
     /// Slots of each ban map.
     pub ban_slots: u32,
 }
@@ -45,11 +46,19 @@ pub struct Program {
     pub(super) lock: Flock<File>,
 }
 
+/// What the file in the state's folder is called that is there after the kill switch.
+pub const DETACHED: &str = "detached";
+
 impl XdpSetup {
     /// Whether the kill switch was thrown.
     #[must_use]
     pub fn is_detached(&self) -> bool {
-        self.detached.exists()
+        self.state_dir.join(DETACHED).exists()
+    }
+
+    /// Where is noted how the maps are laid out.
+    pub(super) fn record(&self) -> PathBuf {
+        self.state_dir.join("layouts.json")
     }
 }
 
@@ -64,7 +73,7 @@ impl Program {
         pins.prepare()?;
         let lock = pins.lock()?;
         pins.remove_staged()?;
-        let migration = Migration::plan(&pins, setup.ban_slots)?;
+        let migration = Migration::plan(&pins, setup.ban_slots, Record::read(&setup.record()))?;
         let pins = pins.staging(migration.names());
         let mut loader = EbpfLoader::new();
         for name in maps::ALL {

@@ -69,6 +69,11 @@ impl RawMap {
         Ok(Self { map, info })
     }
 
+    /// The kernel's number of it, and the bytes of a value.
+    pub(super) fn id_and_value_size(&self) -> (u32, u32) {
+        (self.info.id, self.info.value_size)
+    }
+
     /// The BTF that the map was made with, and the number of its values' type in it; `None` if it was made without.
     pub(super) fn value_type(&self) -> io::Result<Option<(Vec<u8>, u32)>> {
         if self.info.btf_id == 0 || self.info.btf_value_type_id == 0 {

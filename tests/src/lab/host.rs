@@ -180,7 +180,20 @@ url = "nats://127.0.0.1:4222"
     /// Starts the edge with the config.
     #[must_use]
     pub fn start_edge(&self) -> Daemon {
-        let mut command = self.command(paths::daemon("secbeat-edge"));
+        self.start(self.command(paths::daemon("secbeat-edge")))
+    }
+
+    /// Starts the edge with the capabilities that its unit grants.
+    #[must_use]
+    pub fn start_edge_as_unit(&self) -> Daemon {
+        const GRANTED: &str =
+            "--bounding-set=-all,+bpf,+perfmon,+net_admin,+net_bind_service,+dac_read_search";
+        let mut command = self.command(TestProgram::Setpriv);
+        command.arg(GRANTED).arg(paths::daemon("secbeat-edge"));
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> Daemon {
         command.arg("run").arg("--bpf-object").arg(paths::bpf_object());
         command.arg("--config").arg(self.file("edge.toml"));
         command

@@ -239,12 +239,19 @@ fn commands_without_a_daemon_say_where_none_answers() {
             &["no daemon answers at 127.0.0.1:8080", "no pinned map"],
         );
     }
-    let status = stdout(&host.edge(&["status"]));
+    let status = host.edge(&["status"]);
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    let status = String::from_utf8(status.stdout).unwrap();
     assert!(
-        status.starts_with("daemon     not running\nXDP        not attached\n"),
+        status.starts_with(
+            "daemon     not running\nXDP        eth-a is NOT PROTECTED: no XDP program is attached\n"
+        ),
         "{status}"
     );
-    assert_eq!(stdout(&host.edge(&["detach"])), "nothing was attached\n");
+    assert!(stdout(&host.edge(&["detach"])).starts_with("nothing was attached\n"));
+    assert!(
+        stdout(&host.edge(&["attach"])).starts_with("the kill switch is taken back; the daemon does not run")
+    );
 }
 
 /// `errors` missing pages asked for by one client, seven a second, and a line that is none.

@@ -240,6 +240,25 @@ fn the_kill_switch_stays_thrown_over_restarts_until_it_is_taken_back() {
 }
 
 #[test]
+fn other_ban_slots_carry_live_bans_over_with_the_rights_of_the_unit() {
+    let host = Host::new();
+    let mut edge = host.start_edge_as_unit();
+    edge.wait_for_log("running", START);
+    for target in ["198.51.100.7", "203.0.113.0/24", "2001:db8::/64"] {
+        assert!(host.edge(&["ban", target, "--duration", "1h"]).status.success());
+    }
+    let bans = || String::from_utf8(host.edge(&["bans", "-o", "json"]).stdout).unwrap();
+    assert!(edge.terminate(START).success());
+    host.reconfigure("4096", "8192");
+    let mut edge = host.start_edge_as_unit();
+    edge.wait_for_log("running", START);
+    for target in ["198.51.100.7", "203.0.113.0/24", "2001:db8::/64"] {
+        assert!(bans().contains(target), "{target} not in {}", bans());
+    }
+    await_protected(&host, "eth-a", "another number of slots");
+}
+
+#[test]
 fn a_second_daemon_on_the_same_pins_is_refused() {
     let host = Host::new();
     let _edge = start(&host);

@@ -70,7 +70,12 @@ impl Fleet {
     /// Runs a command of a daemon (`edge` or `orchestrator`) on the edge's host.
     #[must_use]
     pub fn cli(&self, daemon: &str, arguments: &[&str]) -> Output {
-        let mut command = self.host.command(paths::daemon(&format!("secbeat-{daemon}")));
+        let program = paths::daemon(&format!("secbeat-{daemon}"));
+        let mut command = match daemon {
+            // What the kill switch leaves is among the host's files.
+            "edge" => self.files.command(&self.host, &program),
+            _ => self.host.command(program),
+        };
         command
             .arg("--config")
             .arg(self.folder.path().join(format!("{daemon}.toml")))
