@@ -63,8 +63,9 @@ impl Nats {
         let name = self.credentials.clone();
         let name = name.unwrap_or_else(|| format!("{role}.credentials").into());
         let loaded = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(&name));
-        // A unit may load an empty one, where there is none.
-        let is_there = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+        // Where there is none, a unit loads one without content.
+        let is_there =
+            |path: &PathBuf| fs::read(path).is_ok_and(|credentials| !credentials.trim_ascii().is_empty());
         loaded
             .filter(is_there)
             .unwrap_or_else(|| config.parent().unwrap_or(Path::new("")).join(&name))

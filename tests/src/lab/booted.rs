@@ -137,6 +137,25 @@ impl Booted {
         booted
     }
 
+    /// Boots this host in `namespace` with the edge alone, which belongs to no fleet yet, and waits until its unit is active.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become active.
+    #[must_use]
+    pub fn boot_unenrolled(namespace: &Namespace, edge: &str) -> Self {
+        let mut files = Files::new();
+        files.write("etc/secbeat/edge.toml", edge);
+        let text = fs::read_to_string(unit_file("secbeat-edge")).expect("a unit");
+        files.write("usr/lib/systemd/system/secbeat-edge.service", &text);
+        files.bind(&paths::daemon("secbeat-edge"), "/usr/bin/secbeat-edge");
+        let booted = Self::start(namespace, Path::new("/"), files, "secbeat-edge.service");
+        wait_until("secbeat-edge is active", BOOT, || {
+            booted.is_active("secbeat-edge")
+        });
+        booted
+    }
+
     /// Boots the system in the folder `root` in `namespace`, with some files of this host in its folder `/packages`.
     ///
     /// # Panics

@@ -144,5 +144,19 @@ fn a_restart_of_the_edge_refuses_no_client_and_lets_an_open_request_end() {
     assert_eq!(Client::new(&around.attacker).get(SITE).unwrap(), 200);
 }
 
+#[test]
+fn the_edges_unit_starts_on_a_host_that_belongs_to_no_fleet_yet() {
+    let around = Surroundings::new();
+    let booted = Booted::boot_unenrolled(&around.host, &around.edge_config());
+    assert_eq!(Client::new(&around.attacker).get(SITE).unwrap(), 200);
+    assert!(booted.edge(&["status"]).contains("native on to-attacker"));
+    assert!(
+        booted
+            .edge(&["ban", Surroundings::ATTACKER])
+            .contains(Surroundings::ATTACKER)
+    );
+    assert!(around.get().is_err(), "the attacker is banned");
+}
+
 const ADDRESS: &str = "198.51.100.1:8443";
 const SITE: &str = "http://198.51.100.1:8443/";
