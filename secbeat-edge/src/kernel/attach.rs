@@ -3,7 +3,7 @@
 //! The program for packets in several buffers comes first, since drivers refuse the plain one on jumbo MTUs; where the
 //! driver wants the plain one, that is tried next. The link is pinned last, once everything it needs is in place.
 
-use std::{collections::HashMap, io::ErrorKind, path::Path};
+use std::{collections::HashMap, io::ErrorKind, os::fd::AsFd as _, path::Path};
 
 use anyhow::{Context, bail, ensure};
 use aya::programs::{
@@ -20,9 +20,9 @@ use tracing::{error, info, warn};
 
 use super::{
     Program, XdpSetup,
-    attachment::{Attachment, examine},
+    attachment::{Attachment, NO_ETHERNET, examine},
+    interface::{self, Interface, from_below, has_ethernet, name_of},
     migrate::BAN_MAPS,
-    occupant::{occupant, running_on},
     pins::{self, LinkPin, Mode, Pins},
     program::xdp,
     raw::link_facts,
@@ -52,7 +52,7 @@ impl Program {
             warn!("NOTHING IS ATTACHED: {DETACHED}");
         } else {
             self.settle_links(setup)?;
-            for interface in &setup.interfaces {
+            for interface in &from_below(&setup.interfaces) {
                 if if_nametoindex(interface.as_str()).is_err() {
                     warn!(%interface, "NOT PROTECTED: there is no such interface yet; it is waited for");
                     continue;
@@ -96,11 +96,11 @@ impl Program {
         if let Err(error) = self.settle_links(setup).and_then(|()| self.free_others(setup)) {
             warn!("{error:#}");
         }
-        for interface in &setup.interfaces {
+        for interface in from_below(&setup.interfaces) {
             if if_nametoindex(interface.as_str()).is_err() {
                 continue;
             }
-            match self.attach_one(interface, setup) {
+            match self.attach_one(&interface, setup) {
                 Ok(Attached::Replaced(_)) => {}
                 Ok(Attached::Anew(mode)) => {
                     warn!(%interface, mode = mode.name(), "the interface had lost the XDP program: attached again");
@@ -217,7 +217,7 @@ impl Program {
             let name = facts.and_then(|facts| {
                 let name = if_indextoname(facts.ifindex).ok()?.into_string().ok()?;
                 // Another namespace's interface may have the same number.
-                let running = running_on(facts.ifindex).ok()?;
+                let running = Interface::of(facts.ifindex).ok()?.running;
                 let is_here = running.iter().any(|running| running.program == facts.program);
                 (is_here && setup.interfaces.contains(&name)).then_some((facts.ifindex, name))
             });
@@ -306,15 +306,26 @@ impl Program {
     }
 
     fn attach_new(&mut self, interface: &str, allow_generic: bool) -> anyhow::Result<Mode> {
+        let found = Interface::find(interface).with_context(|| format!("looking at {interface}"))?;
+        ensure!(has_ethernet(found.kind), "{interface}: {NO_ETHERNET}");
         let (mode, link) = match self.try_modes(interface, XdpMode::Driver) {
             Ok(link) => (Mode::Native, link),
-            Err(error) if is_busy(&error) => bail!(
-                "another XDP program is attached to {interface}: {}; SecBeat does not replace it",
-                occupant(interface).unwrap_or_else(|| format!("`bpftool net show dev {interface}` names it"))
-            ),
+            Err(error) if is_busy(&error) => match found.running.first() {
+                Some(other) => bail!(
+                    "another XDP program is attached to {interface}: {}; SecBeat does not replace it",
+                    name_of(other.program)
+                ),
+                None => bail!(
+                    "the kernel allows no XDP program on {interface}: {}",
+                    self.refusal(&found, Mode::Native)
+                        .unwrap_or_else(|| format!("{error:#}"))
+                ),
+            },
             Err(error) if !allow_generic => {
+                let why = self.refusal(&found, Mode::Native);
+                let why = why.map_or_else(String::new, |why| format!(" ({why})"));
                 return Err(error).with_context(|| {
-                    format!("the driver of {interface} takes no native XDP; kernel.allow_generic = true would run it in the stack, slower")
+                    format!("{interface} takes no native XDP{why}; kernel.allow_generic = true would run it in the stack, slower")
                 });
             }
             Err(error) => {
@@ -339,6 +350,13 @@ impl Program {
             .and_then(|link| Ok(link.pin(self.pins.link(&pin))?))
             .with_context(|| format!("pinning the link of {interface}"))?;
         Ok(mode)
+    }
+
+    /// Why the kernel refuses the program on an interface, in its own words.
+    fn refusal(&mut self, interface: &Interface, mode: Mode) -> Option<String> {
+        let name = *self.loaded.last()?;
+        let program = xdp(&mut self.ebpf, name).ok()?.fd().ok()?;
+        interface::refusal(interface.index, program.as_fd(), mode)
     }
 
     /// Attaches the first program that the driver takes in `mode`; the error is that of the last one.

@@ -1,13 +1,13 @@
 //! Where bans are enforced, as the kernel says and not as pins are called.
 
-use std::fmt;
+use std::{fmt, io};
 
 use aya::programs::ProgramInfo;
-use nix::net::if_::if_nametoindex;
+use nix::errno::Errno;
 use secbeat_common::maps;
 
 use super::{
-    occupant::{name_of, running_on},
+    interface::{Interface, has_ethernet, name_of},
     pins::{LinkPin, Pins},
     raw::link_facts,
 };
@@ -48,14 +48,26 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
     interfaces.iter().map(examine).collect()
 }
 
+/// Why a tunnel's interface is not protected.
+pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the program reads; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
+
 fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
-    let index = if_nametoindex(interface).map_err(|_| "there is no such interface".to_owned())?;
-    let running =
-        running_on(index).map_err(|error| format!("the kernel does not say what runs there: {error}"))?;
-    if let Some(own) = running.iter().find(|running| ours.contains(&running.program)) {
-        return Ok(own.mode.name());
+    let found = Interface::find(interface).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "there is no such interface".to_owned(),
+        _ if error.raw_os_error() == Some(Errno::ENODEV as i32) => "there is no such interface".to_owned(),
+        _ => format!("the kernel does not say what runs there: {error}"),
+    })?;
+    if let Some(own) = found
+        .running
+        .iter()
+        .find(|running| ours.contains(&running.program))
+    {
+        return match has_ethernet(found.kind) {
+            true => Ok(own.mode.name()),
+            false => Err(NO_ETHERNET.to_owned()),
+        };
     }
-    Err(match running.first() {
+    Err(match found.running.first() {
         Some(other) => format!("another XDP program is attached: {}", name_of(other.program)),
         None => "no XDP program is attached".to_owned(),
     })

@@ -13,11 +13,11 @@ mod entry;
 mod events;
 mod floods;
 mod host;
+mod interface;
 mod layout;
 mod migrate;
 mod nets;
 mod object;
-mod occupant;
 mod pins;
 mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]

@@ -228,6 +228,50 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
 }
 
 #[test]
+fn an_interface_that_takes_no_program_is_refused_in_the_kernels_words() {
+    let host = Host::new();
+    let ip = |arguments: &str| host.namespace.ip(&arguments.split(' ').collect::<Vec<_>>());
+    ip("link add q1 numtxqueues 4 type veth peer name q0 numrxqueues 1");
+    ip("link set q0 up");
+    ip("link set q1 up");
+    host.reconfigure("\"eth-a\"", "\"q0\"");
+    run_refused(
+        &host,
+        &["q0 takes no native XDP (", "rx queues", "peer tx queues"],
+    );
+    // One below another that has a program: not another program there.
+    ip("link add br0 type bridge");
+    host.reconfigure("[\"eth-a\"]", "[\"br0\"]\nallow_generic = true");
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    assert!(edge.terminate(START).success());
+    ip("link set eth-b master br0");
+    host.reconfigure("[\"eth-a\"]", "[\"br0\", \"eth-b\"]\nallow_generic = true");
+    run_refused(
+        &host,
+        &[
+            "the kernel allows no XDP program on eth-b: ",
+            "upper device already has a program",
+        ],
+    );
+    ip("tuntap add dev tun0 mode tun");
+    host.reconfigure("\"eth-a\"", "\"tun0\"");
+    run_refused(&host, &["tun0: its packets have no Ethernet header"]);
+}
+
+#[test]
+fn an_interface_below_another_one_comes_first() {
+    let host = Host::new();
+    host.namespace.ip(&["link", "add", "br0", "type", "bridge"]);
+    host.namespace.ip(&["link", "set", "eth-a", "master", "br0"]);
+    host.reconfigure("[\"eth-a\"]", "[\"br0\", \"eth-a\"]\nallow_generic = true");
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    assert!(host.namespace.xdp_on("eth-a").is_some() && host.namespace.xdp_on("br0").is_some());
+    assert!(edge.terminate(START).success());
+}
+
+#[test]
 fn a_second_interface_that_is_taken_leaves_the_first_as_it_was() {
     let host = Host::new();
     run_and_kill(&host);

@@ -337,10 +337,7 @@ fn generic_mode_needs_leave_and_is_shown_with_a_warning() {
     assert_refused(
         &host.edge(&["run"]),
         1,
-        &[
-            "the driver of lo takes no native XDP",
-            "kernel.allow_generic = true",
-        ],
+        &["lo takes no native XDP", "kernel.allow_generic = true"],
     );
     assert!(!host.pin_folder().exists());
 

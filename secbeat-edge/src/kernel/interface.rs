@@ -1,0 +1,294 @@
+//! What the kernel says of an interface (rtnetlink(7)): what it is, which XDP programs run on it, and why it takes none.
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, RawFd},
+};
+
+use aya::programs::loaded_programs;
+use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::{
+    libc::{
+        IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_XDP, NLM_F_ACK, NLM_F_REQUEST, RTM_GETLINK, RTM_NEWLINK,
+        RTM_SETLINK,
+    },
+    net::if_::if_nametoindex,
+};
+
+use super::pins::Mode;
+
+/// Of `enum` in `linux/if_link.h`, inside [`IFLA_XDP`]: the program that the driver runs, the one in the stack, and the card's.
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_HW_PROG_ID: u16 = 7;
+/// Of `linux/if_link.h`, inside `IFLA_LINKINFO`.
+const IFLA_INFO_KIND: u16 = 1;
+/// Of `linux/netlink.h`.
+const NLMSGERR_ATTR_MSG: u16 = 1;
+/// `struct nlmsghdr` and `struct ifinfomsg`.
+const HEADERS: usize = 16 + 16;
+const MAX_ANSWER: usize = 32 * 1024;
+
+/// A program that runs on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) mode: Mode,
+    pub(super) program: u32,
+}
+
+/// A program as people know it.
+pub(super) fn name_of(id: u32) -> String {
+    let program = loaded_programs().flatten().find(|program| program.id() == id);
+    match program.as_ref().and_then(|program| program.name_as_str()) {
+        Some(name) if !name.is_empty() => format!("`{name}` (id {id})"),
+        _ => format!("program {id}"),
+    }
+}
+
+/// An interface of this network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub(super) index: u32,
+    /// `ARPHRD_…` of `linux/if_arp.h`.
+    pub(super) kind: u16,
+    /// The number of the bridge, bond or team that it is a port of.
+    master: Option<u32>,
+    /// The number of the interface that it is a VLAN, macvlan or the like of.
+    parent: Option<u32>,
+    pub(super) running: Vec<Running>,
+}
+
+/// Whether each interface of this kind has Ethernet headers, which the program reads (`ARPHRD_ETHER`, and loopback's).
+pub(super) const fn has_ethernet(kind: u16) -> bool {
+    matches!(kind, 1 | 772)
+}
+
+impl Interface {
+    /// Whether `self` carries the packets of `upper`.
+    fn is_below(&self, upper: &Self) -> bool {
+        self.master == Some(upper.index) || upper.parent == Some(self.index)
+    }
+
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, or the kernel cannot be asked.
+    pub(super) fn find(name: &str) -> io::Result<Self> {
+        Self::of(if_nametoindex(name)?)
+    }
+
+    /// The interface with this number.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub(super) fn of(index: u32) -> io::Result<Self> {
+        let answer = ask(&request(index))?;
+        let message = NetlinkBuffer::new_checked(answer.as_slice()).ok();
+        let message = message.filter(|message| message.message_type() == RTM_NEWLINK);
+        message
+            .and_then(|message| Self::read(message.payload()))
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Reads an answer: an `ifinfomsg`, and attributes.
+    fn read(payload: &[u8]) -> Option<Self> {
+        let (head, attributes) = payload.split_at_checked(16)?;
+        let number = |kind| {
+            let value = attribute(attributes, kind)?;
+            Some(u32::from_ne_bytes(value.try_into().ok()?))
+        };
+        let info = attribute(attributes, IFLA_LINKINFO).unwrap_or_default();
+        let driver = attribute(&info, IFLA_INFO_KIND).unwrap_or_default();
+        // Of others it is a peer, or the device of a tunnel.
+        let is_stacked = [&b"vlan"[..], b"macvlan", b"macvtap", b"ipvlan", b"ipvtap"];
+        let is_stacked = is_stacked
+            .iter()
+            .any(|kind| driver.strip_suffix(b"\0") == Some(kind));
+        Some(Self {
+            kind: u16::from_ne_bytes([head[2], head[3]]),
+            index: u32::from_ne_bytes(head[4..8].try_into().ok()?),
+            master: number(IFLA_MASTER),
+            parent: number(IFLA_LINK).filter(|_| is_stacked),
+            running: running_in(payload),
+        })
+    }
+}
+
+/// The names of interfaces in an order in which each comes before those that it carries: the kernel allows no program below one.
+/// Those that there are not come last.
+pub(super) fn from_below(names: &[String]) -> Vec<String> {
+    let mut waiting: Vec<(String, Option<Interface>)> = names
+        .iter()
+        .map(|name| (name.clone(), Interface::find(name).ok()))
+        .collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let is_free = |upper: &Option<Interface>| {
+            upper.as_ref().is_some_and(|upper| {
+                let mut others = waiting.iter().filter_map(|(_, lower)| lower.as_ref());
+                !others.any(|lower| lower.is_below(upper))
+            })
+        };
+        let next = waiting
+            .iter()
+            .position(|(_, interface)| is_free(interface))
+            .unwrap_or(0);
+        ordered.push(waiting.remove(next).0);
+    }
+    ordered
+}
+
+/// Why the kernel refuses a program on the interface with this number, in its own words (extended acknowledgement of netlink). It is
+/// asked again by another way, since bpf(2) tells a number alone; should it say yes this time, that is undone.
+pub(super) fn refusal(index: u32, program: BorrowedFd<'_>, mode: Mode) -> Option<String> {
+    const UPDATE_IF_NOEXIST: u32 = 1;
+    let flag = match mode {
+        Mode::Generic => 2_u32,
+        Mode::Native => 4,
+    };
+    let set = |fd: RawFd, flags: u32| ask(&set_request(index, fd, flags));
+    let answer = set(program.as_raw_fd(), UPDATE_IF_NOEXIST | flag).ok()?;
+    let message = NetlinkBuffer::new_checked(answer.as_slice()).ok()?;
+    let payload = message.payload();
+    if i32::from_ne_bytes(payload.get(..4)?.try_into().ok()?) == 0 {
+        let _ = set(-1, flag);
+        return None;
+    }
+    // Behind the error and the head of the request, which is all of it that comes back.
+    let text = attribute(payload.get(20..)?, NLMSGERR_ATTR_MSG)?;
+    let text = String::from_utf8_lossy(text.strip_suffix(b"\0").unwrap_or(&text)).into_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+/// The first message of an answer.
+fn ask(message: &[u8]) -> io::Result<Vec<u8>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(message, 0)?;
+    let mut answer = Vec::with_capacity(MAX_ANSWER);
+    socket.recv(&mut answer, 0)?;
+    Ok(answer)
+}
+
+/// Asks to put a program on an interface, or with -1 to take it off.
+fn set_request(index: u32, fd: RawFd, flags: u32) -> Vec<u8> {
+    const IFLA_XDP_FD: u16 = 1;
+    const IFLA_XDP_FLAGS: u16 = 3;
+    const NESTED: u16 = 1 << 15;
+    let attribute = |kind: u16, value: &[u8]| {
+        let head = [((4 + value.len()) as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();
+        [&head, value].concat()
+    };
+    let xdp = [
+        attribute(IFLA_XDP_FD, &fd.to_ne_bytes()),
+        attribute(IFLA_XDP_FLAGS, &flags.to_ne_bytes()),
+    ]
+    .concat();
+    let mut message = request(index).to_vec();
+    message[4..6].copy_from_slice(&RTM_SETLINK.to_ne_bytes());
+    message[6..8].copy_from_slice(&((NLM_F_REQUEST | NLM_F_ACK) as u16).to_ne_bytes());
+    message.extend(attribute(IFLA_XDP | NESTED, &xdp));
+    let len = (message.len() as u32).to_ne_bytes();
+    message[..4].copy_from_slice(&len);
+    message
+}
+
+/// Asks for one interface: a header, and an `ifinfomsg` that is empty but for its index.
+fn request(index: u32) -> [u8; HEADERS] {
+    let mut message = [0; HEADERS];
+    message[..4].copy_from_slice(&(HEADERS as u32).to_ne_bytes());
+    message[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
+    message[6..8].copy_from_slice(&(NLM_F_REQUEST as u16).to_ne_bytes());
+    message[20..24].copy_from_slice(&index.to_ne_bytes());
+    message
+}
+
+/// The programs in an answer, behind its `ifinfomsg`.
+fn running_in(payload: &[u8]) -> Vec<Running> {
+    let Some(xdp) = payload
+        .get(16..)
+        .and_then(|attributes| attribute(attributes, IFLA_XDP))
+    else {
+        return Vec::new();
+    };
+    let kinds = [
+        (IFLA_XDP_DRV_PROG_ID, Mode::Native),
+        (IFLA_XDP_HW_PROG_ID, Mode::Native),
+        (IFLA_XDP_SKB_PROG_ID, Mode::Generic),
+    ];
+    let running = |(kind, mode)| {
+        let id = attribute(&xdp, kind)?.try_into().ok()?;
+        Some(Running {
+            mode,
+            program: u32::from_ne_bytes(id),
+        })
+    };
+    kinds.into_iter().filter_map(running).collect()
+}
+
+fn attribute(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
+    NlasIterator::new(attributes)
+        .flatten()
+        .find(|attribute| attribute.kind() == wanted)
+        .map(|attribute| attribute.value().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_in_the_nested_attribute() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let len = (4 + value.len()) as u16;
+            let mut bytes = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+            bytes.extend(value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let xdp = [
+            attribute(2, &[1]),
+            attribute(4, &77_u32.to_ne_bytes()),
+            attribute(IFLA_XDP_SKB_PROG_ID, &77_u32.to_ne_bytes()),
+        ]
+        .concat();
+        let with = [vec![0; 16], attribute(3, b"eth0\0"), attribute(IFLA_XDP, &xdp)].concat();
+        let running = Running {
+            mode: Mode::Generic,
+            program: 77,
+        };
+        assert_eq!(running_in(&with), [running]);
+        let without = [vec![0; 16], attribute(IFLA_XDP, &attribute(2, &[0]))].concat();
+        assert_eq!(running_in(&without), []);
+        assert_eq!(running_in(&[0; 7]), []);
+    }
+
+    #[test]
+    fn lower_interfaces_come_first() {
+        let interface = |index, master, parent| Interface {
+            index,
+            master,
+            parent,
+            ..Interface::default()
+        };
+        let (bridge, port) = (interface(1, None, None), interface(2, Some(1), Some(3)));
+        let card = interface(3, None, None);
+        assert!(port.is_below(&bridge) && card.is_below(&port));
+        assert!(!bridge.is_below(&port) && !port.is_below(&card) && !card.is_below(&bridge));
+        let names = ["nope1", "lo", "nope0"].map(str::to_owned);
+        assert_eq!(from_below(&names), ["lo", "nope1", "nope0"]);
+    }
+
+    #[test]
+    fn loopback_has_no_occupant() {
+        let loopback = Interface::find("lo").unwrap();
+        assert_eq!((loopback.running.len(), has_ethernet(loopback.kind)), (0, true));
+        assert!(Interface::of(u32::MAX >> 1).is_err() && Interface::find("nope0").is_err());
+    }
+}
