@@ -247,8 +247,9 @@ fn an_interface_that_takes_no_program_is_refused_in_the_kernels_words() {
     assert!(edge.terminate(START).success());
     ip("link set eth-b master br0");
     host.reconfigure("[\"eth-a\"]", "[\"br0\", \"eth-b\"]\nallow_generic = true");
-    run_refused(
-        &host,
+    assert_refused(
+        &host.edge(&["run"]),
+        FAILURE,
         &[
             "the kernel allows no XDP program on eth-b: ",
             "upper device already has a program",
@@ -256,7 +257,11 @@ fn an_interface_that_takes_no_program_is_refused_in_the_kernels_words() {
     );
     ip("tuntap add dev tun0 mode tun");
     host.reconfigure("\"eth-a\"", "\"tun0\"");
-    run_refused(&host, &["tun0: its packets have no Ethernet header"]);
+    assert_refused(
+        &host.edge(&["run"]),
+        FAILURE,
+        &["tun0: its packets have no Ethernet header"],
+    );
 }
 
 #[test]
