@@ -151,6 +151,23 @@ impl Prefix {
         self.0.contains(&other.0)
     }
 
+    /// That it is not banned, and which of the `banned` networks cover it all the same.
+    #[must_use]
+    pub fn not_banned(&self, banned: impl IntoIterator<Item = Self>) -> String {
+        let covering = banned.into_iter().filter(|net| net.covers(self));
+        let covering: Vec<_> = covering.map(|net| net.to_string()).collect();
+        match covering.as_slice() {
+            [] => format!("{self} is not banned"),
+            [net] => format!(
+                "{self} itself is not banned, but {net}, which covers it, is: unban {net}, or {self} with --covering, or allowlist {self}"
+            ),
+            nets => format!(
+                "{self} itself is not banned, but these cover it: {}; unban {self} with --covering lifts them all",
+                nets.join(", ")
+            ),
+        }
+    }
+
     /// Itself and every wider network around it that may be banned, the narrowest first.
     pub fn around(self) -> impl Iterator<Item = Self> {
         let widest = self.min_banned_len().min(self.len());

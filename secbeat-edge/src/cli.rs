@@ -103,6 +103,9 @@ pub enum Command {
     Unban {
         #[command(flatten)]
         target: Target,
+        /// Remove every ban that covers the target: its own, and those of networks around it.
+        #[arg(long)]
+        covering: bool,
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -186,7 +189,14 @@ impl Cli {
                 note,
                 output,
             } => bans::ban(&self.places()?, &target.prefix()?, *duration, note, *output),
-            Command::Unban { target, output } => bans::unban(&self.places()?, &target.prefix()?, *output),
+            Command::Unban {
+                target,
+                covering: false,
+                output,
+            } => bans::unban(&self.places()?, &target.prefix()?, *output),
+            Command::Unban { target, output, .. } => {
+                bans::unban_covering(&self.places()?, &target.prefix()?, *output)
+            }
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
             Command::Detach { output } => switch::detach(&self.places()?, *output),

@@ -73,6 +73,9 @@ pub enum Command {
     Unban {
         #[command(flatten)]
         target: Target,
+        /// Remove every ban that covers the target: its own, and those of networks around it.
+        #[arg(long)]
+        covering: bool,
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -164,7 +167,14 @@ impl Cli {
             Command::Status { output } => status::show(&api()?, *output),
             Command::Bans(args) => args.execute(&api()?),
             Command::Ban(args) => args.execute(&api()?),
-            Command::Unban { target, output } => bans::unban(&api()?, &target.prefix()?, *output),
+            Command::Unban {
+                target,
+                covering: false,
+                output,
+            } => bans::unban(&api()?, &target.prefix()?, *output),
+            Command::Unban { target, output, .. } => {
+                bans::unban_covering(&api()?, &target.prefix()?, *output)
+            }
             Command::Allowlist(command) => command.execute(&api()?),
             Command::Import(args) => args.execute(&api()?),
             Command::Export(args) => args.execute(&api()?),

@@ -201,8 +201,9 @@ async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Jso
         .map_err(|error| unfulfilled(&error))?
     {
         None => {
-            let unknown = Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned here"));
-            Err(unknown.with_code("not_banned"))
+            let bans = api.enforcer.list().await?;
+            let why = target.not_banned(bans.iter().map(|ban| ban.target));
+            Err(Failure::new(StatusCode::NOT_FOUND, why).with_code("not_banned"))
         }
         Some(origin) => Ok(Json(Unbanned {
             target: target.to_string(),

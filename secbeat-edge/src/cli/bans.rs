@@ -32,15 +32,20 @@ pub(super) fn in_kernel(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
         .collect())
 }
 
-pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
-    let bans: Vec<BanView> = match places.api().get("/api/v1/bans") {
-        Ok(bans) => bans,
+/// The bans of the daemon, or where it does not run, of the kernel.
+fn in_force(places: &Places) -> anyhow::Result<Vec<BanView>> {
+    match places.api().get("/api/v1/bans") {
+        Ok(bans) => Ok(bans),
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
-            in_kernel(&places.pins)?
+            in_kernel(&places.pins)
         }
-        Err(error) => return Err(error.into()),
-    };
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
+    let bans = in_force(places)?;
     if output == Output::Json {
         return print_json(&bans);
     }
@@ -134,6 +139,17 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
     Ok(ban)
 }
 
+/// Lifts all bans that cover `target`.
+pub(super) fn unban_covering(places: &Places, target: &Prefix, output: Output) -> anyhow::Result<()> {
+    let bans = in_force(places)?;
+    let banned = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
+    let covering: Vec<_> = banned.filter(|net| net.covers(target)).collect();
+    if covering.is_empty() {
+        return Err(Coded::not_found(target.not_banned([])).into());
+    }
+    covering.iter().try_for_each(|net| unban(places, net, output))
+}
+
 pub(super) fn unban(places: &Places, target: &Prefix, output: Output) -> anyhow::Result<()> {
     let (lifted, told) = match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
         Ok(lifted) if lifted.fleet_ban => {
@@ -167,7 +183,8 @@ fn unban_in_kernel(places: &Places, target: &Prefix) -> anyhow::Result<Unbanned>
     places.require_pinned()?;
     let mut bans = BanMaps::open(&places.pins)?;
     let Some(ban) = bans.get(target)? else {
-        return Err(Coded::not_found(format!("{target} is not banned here")).into());
+        let banned = bans.all()?.into_iter().map(|(target, _)| target);
+        return Err(Coded::not_found(target.not_banned(banned)).into());
     };
     bans.remove(target)?;
     Ok(Unbanned {

@@ -182,9 +182,12 @@ async fn unban(
         Ok(Some(ban)) => Ok(Json(Unbanned {
             target: ban.command.target.to_string(),
         })),
-        Ok(None) => Err(
-            Failure::new(StatusCode::NOT_FOUND, format!("{target} is not banned")).with_code("not_banned"),
-        ),
+        Ok(None) => {
+            let address = target.addr();
+            let facts = api.ask(|reply| Input::Explain { address, reply }).await?;
+            let why = target.not_banned(facts.bans.iter().map(|ban| ban.command.target));
+            Err(Failure::new(StatusCode::NOT_FOUND, why).with_code("not_banned"))
+        }
         Err(error) => Err(failure(error)),
     }
 }

@@ -281,7 +281,7 @@ fn every_error_is_a_problem_in_both_daemons() {
     assert_problem(
         &edge("DELETE /api/v1/bans/192.0.2.7"),
         404,
-        "192.0.2.7/32 is not banned here",
+        "192.0.2.7/32 is not banned",
     );
     assert_problem(&edge("PUT /api/v1/mode"), 415, "application/json");
 }

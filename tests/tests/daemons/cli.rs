@@ -72,6 +72,52 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
 }
 
 #[test]
+fn an_unban_within_a_banned_network_names_what_covers_it_and_lifts_that_if_told_to() {
+    let mut fleet = Fleet::start(&Options {
+        ban: "1h",
+        ..Options::default()
+    });
+    const NETS: [&str; 2] = ["192.0.2.0/24", "192.0.2.64/26"];
+    let unban = ["unban", "192.0.2.77"];
+    let covering = ["unban", "192.0.2.77", "--covering"];
+    let names = ["192.0.2.77/32 itself is not banned", NETS[0], "--covering"];
+    for daemon in ["orchestrator", "edge"] {
+        let ban = |net: &str| {
+            assert!(
+                fleet
+                    .cli(daemon, &["ban", net, "--duration", "1h"])
+                    .status
+                    .success()
+            )
+        };
+        ban(NETS[0]);
+        assert_refused(&fleet.cli(daemon, &unban), NOT_FOUND, &names);
+        ban(NETS[1]);
+        assert_refused(
+            &fleet.cli(daemon, &unban),
+            NOT_FOUND,
+            &[names[0], NETS[0], NETS[1]],
+        );
+        let lifted = stdout(&fleet.cli(daemon, &covering));
+        assert!(NETS.iter().all(|net| lifted.contains(net)), "{lifted}");
+        assert_refused(
+            &fleet.cli(daemon, &covering),
+            NOT_FOUND,
+            &["192.0.2.77/32 is not banned"],
+        );
+    }
+    fleet.kill_edge();
+    assert!(
+        fleet
+            .cli("edge", &["ban", NETS[0], "--duration", "1h"])
+            .status
+            .success()
+    );
+    assert_refused(&fleet.cli("edge", &unban), NOT_FOUND, &names);
+    assert!(stdout(&fleet.cli("edge", &covering)).contains(NETS[0]));
+}
+
+#[test]
 fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
     let mut fleet = Fleet::start(&Options::default());
     fleet.kill_edge();
