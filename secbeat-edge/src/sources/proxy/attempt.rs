@@ -10,7 +10,7 @@ use std::{
 
 use hyper::{
     Request, Response, Version,
-    body::{Body as _, Incoming},
+    body::Incoming,
     header::{self, HeaderValue},
     http::request::Parts,
     upgrade::OnUpgrade,
@@ -24,10 +24,9 @@ use super::{
         to_upstream, wanted_upgrade,
     },
     interim::pass_on,
-    silence::BodyError,
     site::{Destination, Site},
     tunnel::Tunnel,
-    upload::{ClientBody, Progress},
+    upload::{ClientBody, Progress, Trouble, Whole},
     upstream::{ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, is_refused, wait_late},
     visit::Visit,
 };
@@ -39,8 +38,10 @@ pub(super) enum Failure {
     NoRoute,
     /// The client's body stopped coming.
     SlowClient,
-    /// The client's body broke off or is malformed.
+    /// The client's body is malformed.
     BadBody,
+    /// The client has gone, or has given its request up.
+    GaveUp,
     /// The upstream could not be reached, or broke off before its answer.
     Unreachable(Box<dyn StdError + Send + Sync>),
     /// The upstream took too long.
@@ -52,7 +53,7 @@ pub(super) enum Failure {
 /// A request to be passed on.
 pub(super) struct Asked {
     pub(super) head: Parts,
-    pub(super) body: Incoming,
+    pub(super) body: Whole,
     /// Whom it is for.
     pub(super) host: HeaderValue,
 }
@@ -94,12 +95,12 @@ pub(super) async fn forward(
         mut host,
     }: Asked,
 ) -> Result<(Response<Download>, Arc<Server>), Failure> {
-    let protocol = wanted_upgrade(&head, &body);
+    let protocol = wanted_upgrade(&head, body.is_over());
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
     let trailers =
         to_upstream(&mut head, &host, &visit.forwarded(), &site.config.headers).map_err(Failure::Refused)?;
-    if body.size_hint().lower() > to.max_body {
+    if body.least() > to.max_body {
         return Err(Failure::TooLarge);
     }
     let upstream = to.upstream;
@@ -243,9 +244,9 @@ impl Way<'_> {
                         }
                         (None, Some(head)) => match self.body_again(progress.as_deref()).await {
                             Some(body) => Outcome::Refused(head, body),
-                            None => Outcome::Failed(Failure::of(error.into_error())),
+                            None => Outcome::Failed(Failure::of(error.into_error(), progress.as_deref())),
                         },
-                        (None, None) => Outcome::Failed(Failure::of(error.into_error())),
+                        (None, None) => Outcome::Failed(Failure::of(error.into_error(), progress.as_deref())),
                     };
                 }
                 let copy = copy.filter(|_| may_repeat && self.repeatable);
@@ -254,7 +255,7 @@ impl Way<'_> {
         };
         let (error, unsent, copy) = exchanged;
         let garbled = error.is_parse();
-        let failure = Failure::of(error);
+        let failure = Failure::of(error, progress.as_deref());
         if !matches!(failure, Failure::Unreachable(_)) || garbled || !may_repeat {
             return Outcome::Failed(failure);
         }
@@ -323,16 +324,17 @@ impl Way<'_> {
 }
 
 impl Failure {
-    /// Finds out who is to blame from the chain of causes.
-    fn of(error: hyper::Error) -> Self {
+    /// Finds out who is to blame: by what was wrong with the client's body, or from the chain of causes.
+    fn of(error: hyper::Error, progress: Option<&Progress>) -> Self {
+        match progress.and_then(Progress::trouble) {
+            Some(Trouble::Stalled) => return Self::SlowClient,
+            Some(Trouble::TooLarge) => return Self::TooLarge,
+            Some(Trouble::Malformed) => return Self::BadBody,
+            Some(Trouble::Gone) => return Self::GaveUp,
+            None => {}
+        }
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
         while let Some(error) = cause {
-            match error.downcast_ref::<BodyError>() {
-                Some(BodyError::Stalled) => return Self::SlowClient,
-                Some(BodyError::TooLarge) => return Self::TooLarge,
-                Some(BodyError::Broken(_) | BodyError::Banned) => return Self::BadBody,
-                None => {}
-            }
             if error
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)

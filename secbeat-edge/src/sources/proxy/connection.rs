@@ -273,7 +273,12 @@ const REQUEST_TIMEOUT: u16 = 408;
 /// The status for what ended a connection, if the client is to blame and no request was answered with it.
 fn blame(error: &hyper::Error) -> Option<u16> {
     if error.is_parse() {
-        return Some(if error.is_parse_too_large() { 431 } else { 400 });
+        return Some(match error.is_parse_too_large() {
+            // hyper tells the two apart in words alone.
+            true if error.to_string() == "URI too long" => 414,
+            true => 431,
+            false => 400,
+        });
     }
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     // What this side has ended, and not for its own reasons.

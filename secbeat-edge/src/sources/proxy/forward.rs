@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -32,6 +32,7 @@ use super::{
     limits::Sources,
     logged::Logged,
     site::Site,
+    upload::Whole,
     upstream::{Server, Upstream},
     visit::{Exchange, Visit},
 };
@@ -54,6 +55,8 @@ pub(super) struct Forwarder {
     pub(super) clients: Arc<ClientStats>,
     /// Open connections by source; of those that a header names, open requests.
     pub(super) sources: Arc<Sources>,
+    /// Whether open requests are cut off, since the proxy ends.
+    pub(super) is_over: AtomicBool,
     /// Of requests: what only this process has, and how many there were.
     pub(super) ids: (u64, AtomicU64),
 }
@@ -80,6 +83,7 @@ impl Forwarder {
     ) -> Response<AnswerBody> {
         let mut exchange = visit.begin();
         let (mut head, body) = request.into_parts();
+        let body = Whole::new(body, visit.hearing.clone());
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
         let asked = Asked {
@@ -146,11 +150,16 @@ impl Forwarder {
                         outcome = Outcome::UpstreamFailed;
                         self.explain(&site, version, &failure)
                     }
+                    Err(failure @ Failure::GaveUp) => {
+                        outcome = Outcome::GaveUp;
+                        self.explain(&site, version, &failure)
+                    }
                     Err(failure) => self.explain(&site, version, &failure),
                 }
             }
             Admission::Refused | Admission::RefusedAsPeer => {
                 self.stats.denied.fetch_add(1, Relaxed);
+                body.refuse();
                 outcome = Outcome::Banned;
                 last_words(&site, version, StatusCode::FORBIDDEN, "banned\n")
             }
@@ -163,7 +172,9 @@ impl Forwarder {
         let status = response.status().as_u16();
         unanswered.outcome = outcome;
         let end = unanswered.end(status, admission != Admission::Refused);
-        exchange.answered();
+        if outcome != Outcome::GaveUp {
+            exchange.answered();
+        }
         let watched = client.ok().filter(|_| admission == Admission::Served);
         if let Some(client) = watched.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
             visit.set_tunnels_client(client);
@@ -183,6 +194,7 @@ impl Forwarder {
             Some(id) if visit.is_trusted() => Some(id.clone()),
             _ => own(),
         };
+        headers.remove("x_request_id");
         if let Some(id) = &id {
             headers.insert(X_REQUEST_ID, id.clone());
         }
@@ -216,6 +228,11 @@ impl Forwarder {
                 say(StatusCode::NOT_IMPLEMENTED, "unknown transfer coding\n")
             }
             Failure::Refused(Refusal::Connect) => say(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n"),
+            // Nobody will see it.
+            Failure::GaveUp => say(
+                StatusCode::from_u16(CLIENT_GAVE_UP).unwrap_or_default(),
+                "the request was given up\n",
+            ),
             Failure::TooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
             Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
             Failure::SlowClient => say(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
@@ -339,7 +356,16 @@ impl Unanswered<'_> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some((log, entry, _)) = self.end(CLIENT_GAVE_UP, true) {
+        // What the proxy cuts off at its end is no fault of the client.
+        let is_over = self.forwarder.is_over.load(Relaxed);
+        let status = match is_over {
+            true => {
+                self.outcome = Outcome::CutOff;
+                StatusCode::SERVICE_UNAVAILABLE.as_u16()
+            }
+            false => CLIENT_GAVE_UP,
+        };
+        if let Some((log, entry, _)) = self.end(status, !is_over) {
             log.write(entry);
         }
     }

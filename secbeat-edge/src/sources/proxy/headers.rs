@@ -232,6 +232,12 @@ fn is_claim(name: &str) -> bool {
                 | "x-original-forwarded-for"
                 | "x-envoy-external-address"
                 | "true-client-ip"
+                | "forwarded-for"
+                | "x-remote-ip"
+                | "x-remote-addr"
+                | "x-azure-clientip"
+                | "fly-client-ip"
+                | "front-end-https"
                 | "client-ip"
                 | "cf-connecting-ip"
                 | "cf-connecting-ipv6"
@@ -315,8 +321,8 @@ pub(super) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 
 /// The protocol that a request wants to switch to: with HTTP/1.1, without a body, and not to HTTP/2, over which requests
 /// would go past every check.
-pub(super) fn wanted_upgrade(head: &request::Parts, body: &impl Body) -> Option<HeaderValue> {
-    if head.version != Version::HTTP_11 || !body.is_end_stream() {
+pub(super) fn wanted_upgrade(head: &request::Parts, has_no_body: bool) -> Option<HeaderValue> {
+    if head.version != Version::HTTP_11 || !has_no_body {
         return None;
     }
     let asked = list(&head.headers, &header::CONNECTION).any(|name| name.eq_ignore_ascii_case(b"upgrade"));

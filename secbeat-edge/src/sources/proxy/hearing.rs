@@ -35,6 +35,8 @@ pub(super) struct Hearing {
     ended: AtomicU64,
     /// Milliseconds since `start`, and one more, at which the first byte since the last request came; 0 for none.
     since: AtomicU64,
+    /// Whether what comes between two requests is the begin of a head: not so in HTTP/2.
+    is_timed: AtomicBool,
     /// Whether no more requests come, since another protocol is spoken.
     switched: AtomicBool,
     /// Whether a head took too long.
@@ -54,6 +56,7 @@ impl Hearing {
             open: AtomicU32::new(0),
             ended: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            is_timed: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             slow: AtomicBool::new(false),
             first: Notify::new(),
@@ -128,16 +131,20 @@ impl Hearing {
     /// Completes when no request was under way for `first` from the start, or for `between` after another one.
     pub(super) async fn idle(&self, first: Duration, between: Duration) {
         loop {
-            let is_open = self.open.load(SeqCst) > 0;
+            let is_busy = self.open.load(SeqCst) > 0
+                // The stream sees to that.
+                || (self.is_timed.load(Relaxed) && self.since.load(Relaxed) > 0);
+            let now = Instant::now();
             let end = match self.ended.load(Relaxed) {
-                _ if is_open => Instant::now() + between,
+                _ if is_busy => now + between,
                 0 => self.start + first,
                 ended => self.start + Duration::from_millis(ended) + between,
             };
-            if end <= Instant::now() {
+            if end <= now {
                 return;
             }
-            tokio::time::sleep_until(end).await;
+            // A request may come and go meanwhile.
+            tokio::time::sleep_until(end.min(now + between)).await;
         }
     }
 
@@ -198,6 +205,7 @@ pub(super) struct Heard {
 impl Heard {
     /// `patience` is for the head of an HTTP/1 request.
     pub(super) fn new(stream: Stream, hearing: Arc<Hearing>, patience: Option<Duration>) -> Self {
+        hearing.is_timed.store(patience.is_some(), Relaxed);
         Self {
             stream,
             hearing,
@@ -244,6 +252,7 @@ impl AsyncRead for Heard {
                 self.hearing.heard(bytes);
                 if self.patience.is_some() && bytes.starts_with(PREFACE) {
                     self.patience = None;
+                    self.hearing.is_timed.store(false, Relaxed);
                 }
                 Poll::Ready(read)
             }

@@ -39,7 +39,10 @@ mod workers;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -132,6 +135,7 @@ impl Proxy {
             rule,
             clients: Arc::default(),
             sources: Arc::default(),
+            is_over: AtomicBool::new(false),
             ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),
         };
         Ok(Self {

@@ -1,6 +1,10 @@
 //! A new config for a running proxy: all of it, or nothing.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
@@ -205,6 +209,7 @@ impl Running {
         drop(own);
         // Nobody sends: this ends when all senders are gone.
         let _ = timeout(ending.within, drained.recv()).await;
+        shared.forwarder.is_over.store(true, Relaxed);
         for listener in listeners.values() {
             let _ = listener.phase.send(Phase::Over);
         }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::VecDeque,
+    error::Error as _,
+    io,
     pin::Pin,
     sync::{
         Arc,
@@ -12,14 +14,20 @@ use std::{
 };
 
 use bytes::Bytes;
+use h2::Reason;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::{
+    runtime::Handle,
     sync::{Notify, oneshot},
     time::{Instant, timeout},
 };
 
-use super::silence::{BodyError, Silence};
+use super::{
+    hearing::Hearing,
+    silence::{BodyError, Silence},
+};
 
 /// A client's body on its way to a server.
 pub(super) enum ClientBody {
@@ -30,16 +38,12 @@ pub(super) enum ClientBody {
 
 impl ClientBody {
     /// Of at most so many bytes.
-    pub(super) fn new(body: Incoming, idle: Duration, most: u64) -> Self {
-        if body.is_end_stream() {
+    pub(super) fn new(mut body: Whole, idle: Duration, most: u64) -> Self {
+        if body.is_over() {
             return Self::Empty;
         }
-        let whole = Whole {
-            ahead: VecDeque::new(),
-            body: Some(body),
-            room: most,
-        };
-        Self::again(whole, idle)
+        body.room = most;
+        Self::again(body, idle)
     }
 
     /// One that was on its way before.
@@ -71,7 +75,8 @@ impl ClientBody {
     }
 }
 
-/// All of a body: what was read of it, and the rest.
+/// All of a body: what was read of it, and the rest. What nobody has read of it when it is dropped is taken from the client for a
+/// while: one that still sends would not find its answer, but a connection that is reset.
 #[derive(Default)]
 pub(super) struct Whole {
     ahead: VecDeque<Bytes>,
@@ -79,6 +84,59 @@ pub(super) struct Whole {
     body: Option<Incoming>,
     /// Bytes that may still come.
     room: u64,
+    /// Of the client's connection.
+    hearing: Option<Arc<Hearing>>,
+}
+
+/// How long the rest of a body is taken that nobody wants, and how many bytes.
+const UNWANTED: (Duration, u64) = (Duration::from_secs(10), 64 * 1024 * 1024);
+
+impl Whole {
+    /// A body that comes by the connection that `hearing` knows of.
+    pub(super) fn new(body: Incoming, hearing: Arc<Hearing>) -> Self {
+        Self {
+            ahead: VecDeque::new(),
+            body: Some(body),
+            room: u64::MAX,
+            hearing: Some(hearing),
+        }
+    }
+
+    /// Whether there is nothing (more) of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.ahead.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// How large it is at least.
+    pub(super) fn least(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.size_hint().lower())
+    }
+
+    /// Lets it go at once, as of a client to whom no answer matters.
+    pub(super) fn refuse(mut self) {
+        self.body = None;
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        let body = self.body.take().filter(|body| !body.is_end_stream());
+        let (Some(body), Some(hearing), Ok(runtime)) = (body, self.hearing.take(), Handle::try_current())
+        else {
+            return;
+        };
+        // Its bytes are no head.
+        hearing.begin();
+        let (time, bytes) = UNWANTED;
+        let unwanted = async move {
+            let mut body = Limited::new(body, usize::try_from(bytes).unwrap_or(usize::MAX));
+            while let Some(Ok(_)) = body.frame().await {}
+        };
+        runtime.spawn(async move {
+            let _ = timeout(time, unwanted).await;
+            hearing.end();
+        });
+    }
 }
 
 /// How long a body waits for the server to ask for it.
@@ -165,18 +223,26 @@ impl Body for ClientBody {
                             }
                             None => {
                                 upload.sent = None;
+                                upload.progress.fail(Trouble::TooLarge);
                                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
                             }
                         },
                         None => upload.sent = None,
                     },
-                    Some(Err(_)) => upload.sent = None,
+                    Some(Err(error)) => {
+                        upload.sent = None;
+                        upload.progress.fail(match has_gone(error) {
+                            true => Trouble::Gone,
+                            false => Trouble::Malformed,
+                        });
+                    }
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
             }
             Poll::Pending => {
                 ready!(upload.silence.poll(cx));
                 upload.sent = None;
+                upload.progress.fail(Trouble::Stalled);
                 Poll::Ready(Some(Err(BodyError::Stalled)))
             }
         }
@@ -209,11 +275,45 @@ impl Body for ClientBody {
     }
 }
 
+/// What can be wrong with a client's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It stopped coming.
+    Stalled,
+    /// It is larger than may be.
+    TooLarge,
+    /// It is framed wrongly.
+    Malformed,
+    /// The client has gone, or has given it up.
+    Gone,
+}
+
+/// Whether a client has gone, or has given its request up, and not sent what makes no sense.
+fn has_gone(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_io()
+                || error.is_go_away()
+                || matches!(error.reason(), Some(Reason::CANCEL | Reason::NO_ERROR));
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other
+            );
+        }
+        cause = error.source();
+    }
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+}
+
 /// Who has to act next on a request with a body, so that an upload may take its time while an upstream may not.
 pub(super) struct Progress {
     start: Instant,
     /// Milliseconds since `start` at which the upstream's turn began, or [`CLIENTS_TURN`].
     since: AtomicU64,
+    trouble: Mutex<Option<Trouble>>,
     /// The body, once its upstream has let go of it.
     whole: Mutex<Option<Whole>>,
     over: Notify,
@@ -233,6 +333,7 @@ impl Progress {
         Self {
             start: Instant::now(),
             since: AtomicU64::new(0),
+            trouble: Mutex::default(),
             whole: Mutex::default(),
             over: Notify::new(),
         }
@@ -252,6 +353,15 @@ impl Progress {
             CLIENTS_TURN => None,
             since => Some(self.start + Duration::from_millis(since)),
         }
+    }
+
+    fn fail(&self, trouble: Trouble) {
+        *self.trouble.lock() = Some(trouble);
+    }
+
+    /// What was wrong with the body, if anything was.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        *self.trouble.lock()
     }
 
     /// The whole body for another attempt, if it is still there. Waits for the upstream to let go of it.

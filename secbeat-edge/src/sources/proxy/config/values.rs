@@ -75,7 +75,7 @@ pub(super) fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     let text = String::deserialize(deserializer)?;
     let authority = Authority::try_from(text.as_str());
     match authority {
-        Ok(authority) if !text.contains('@') && !authority.host().is_empty() => Ok(Some(authority)),
+        Ok(authority) if !text.contains(['@', '*']) && !authority.host().is_empty() => Ok(Some(authority)),
         _ => Err(D::Error::custom(format!(
             "`{text}` is no host such as example.org or example.org:8080"
         ))),

@@ -144,6 +144,25 @@ async fn a_pooled_connection_that_the_upstream_closed_is_replaced() {
 }
 
 #[tokio::test]
+async fn an_upload_that_its_client_gives_up_is_no_error() {
+    for body in [
+        "Content-Length: 9\r\n\r\nhalf",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client
+            .send(&format!("POST / HTTP/1.1\r\nHost: a\r\n{body}"))
+            .await;
+        let mut upstream = lab.upstream().await;
+        upstream.until("half").await;
+        drop(client);
+        assert_eq!(lab.queue.next().await.status, 499, "{body}");
+        assert!(lab.queue.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn who_hangs_up_before_the_answer_has_given_up_and_so_does_the_proxy() {
     for hang_up in [Conn::close_writing, Conn::close] {
         let mut lab = Lab::new().await;

@@ -320,6 +320,20 @@ async fn who_resets_or_leaves_before_the_answer_has_given_up() {
     }
 }
 
+#[tokio::test]
+async fn an_upload_that_is_reset_is_given_up() {
+    let mut lab = lab().await;
+    let mut client = Frames::new(&lab).await;
+    let post = [(":method", "POST"), GET[1], GET[2], GET[3]];
+    client.frame(HEADERS, END_HEADERS, 1, &block(&post)).await;
+    client.frame(DATA, 0, 1, b"half").await;
+    let mut upstream = lab.upstream().await;
+    upstream.until("half\r\n").await;
+    client.frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]).await;
+    assert_eq!(lab.queue.next().await.status, 499);
+    assert!(lab.queue.is_empty());
+}
+
 /// Bytes of a chunk of an upstream's answer.
 async fn send_chunk(upstream: &mut Conn) {
     upstream.send("4\r\ntick\r\n").await;

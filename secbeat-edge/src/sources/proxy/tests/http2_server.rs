@@ -137,6 +137,45 @@ async fn a_further_connection_is_opened_when_all_streams_are_taken() {
 }
 
 #[tokio::test]
+async fn a_new_server_gets_no_more_streams_than_it_allows() {
+    let (lab, listener) = lab().await;
+    let mut clients = [lab.client().await, lab.client().await];
+    for client in &mut clients {
+        client.send(&get("/")).await;
+    }
+    let mut first = connection(&listener, 1).await;
+    let (one, _) = request(&mut first).await;
+    let mut second = connection(&listener, 1).await;
+    let (two, _) = request(&mut second).await;
+    answer(&mut second, two).await;
+    answer(&mut first, one).await;
+    for client in &mut clients {
+        assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_for_its_route_is_a_413_whatever_the_server_speaks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: ServerUrl = format!("h2c://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let lab = Lab::with(|config| {
+        config.upstreams[0].servers = vec![url.into()];
+        config.routes[0].max_body = Some(4);
+    })
+    .await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    let mut server = connection(&listener, 100).await;
+    while server.read().await.expect("a request").0 != HEADERS {}
+    client.send("5\r\nlarge\r\n0\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test]
 async fn a_server_may_listen_on_a_socket_in_the_file_system() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");

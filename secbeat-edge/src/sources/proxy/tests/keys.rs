@@ -57,6 +57,39 @@ async fn a_body_larger_than_a_route_takes_is_a_413() {
 }
 
 #[tokio::test]
+async fn who_sends_too_much_still_finds_the_answer() {
+    const MUCH: usize = 5 * 1024 * 1024;
+    let mut lab = Lab::with(|config| config.routes[0].max_body = Some(1000)).await;
+    let mut client = lab.client().await;
+    client
+        .send(&format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {MUCH}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.fill(MUCH).await, MUCH, "all of it is taken");
+    assert!(client.head().await.starts_with("HTTP/1.1 413 "));
+    assert_eq!(client.until("large\n").await, "request body too large\n");
+    assert_eq!(lab.queue.next().await.status, 413);
+    // What an upstream refuses comes through as well.
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send(&format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\nx",
+            MUCH + 1
+        ))
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.until("x").await;
+    upstream
+        .send("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    drop(upstream);
+    assert!(client.head().await.starts_with("HTTP/1.1 413 "));
+    assert_eq!(client.fill(MUCH).await, MUCH, "all of it is taken");
+}
+
+#[tokio::test]
 async fn a_listener_may_redirect_to_tls() {
     let mut lab = Lab::trusting(&["127.0.0.1"], |config| {
         config.listeners[0].redirect_to_https = true

@@ -89,6 +89,24 @@ async fn a_connection_is_kept_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
+async fn a_connection_may_be_kept_for_less_than_a_head_may_take() {
+    let lab = Lab::with(|config| config.keep_alive = SHORT).await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    client.head().await;
+    let start = std::time::Instant::now();
+    assert_eq!(client.rest().await, "");
+    assert!(
+        start.elapsed() < lab.config.header_timeout / 2,
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_of_a_source_are_reported() {
     let mut lab = Lab::with(|config| config.max_connections_per_source = NonZeroU32::MIN).await;
     let first = lab.client().await;

@@ -17,12 +17,17 @@ use std::{
 use h2::Reason;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{sync::Notify, time::timeout};
 
 use super::super::MAX_HEAD;
 use crate::sources::proxy::{stream::Stream, upload::ClientBody};
 
 /// After this long without a byte a connection is pinged, and closed without an answer in the same time.
 const PING: Duration = Duration::from_secs(20);
+/// Streams before the server has said how many it allows.
+const UNKNOWN: usize = 1;
+/// How long that is waited for; one that allows as many says nothing new.
+const SETTINGS: Duration = Duration::from_millis(100);
 /// Bytes that a server may send ahead on all streams of a connection.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
@@ -31,6 +36,8 @@ pub(super) struct Http2 {
     sender: SendRequest<ClientBody>,
     /// Streams that the server allows at a time.
     allowed: AtomicUsize,
+    /// Told when the server says how many.
+    told: Notify,
     open: AtomicUsize,
     /// Whether the server has refused a stream: it gets no more.
     retired: AtomicBool,
@@ -46,11 +53,13 @@ impl Http2 {
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(UNKNOWN)
             .handshake(TokioIo::new(stream))
             .await?;
         let this = Arc::new(Self {
             sender,
             allowed: AtomicUsize::new(connection.current_max_send_streams()),
+            told: Notify::new(),
             open: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
@@ -61,9 +70,10 @@ impl Http2 {
             let ended = poll_fn(|cx| {
                 let polled = connection.as_mut().poll(cx);
                 if let Some(known) = known.upgrade() {
-                    known
-                        .allowed
-                        .store(connection.current_max_send_streams(), Relaxed);
+                    let allowed = connection.current_max_send_streams();
+                    if known.allowed.swap(allowed, Relaxed) != allowed {
+                        known.told.notify_one();
+                    }
                 }
                 polled
             });
@@ -71,6 +81,8 @@ impl Http2 {
                 tracing::trace!(%error, "a connection to a server ended badly");
             }
         });
+        // Whoever waits for a stream asks for more than one, so first the server says how many it takes (RFC 9113 §3.4).
+        let _ = timeout(SETTINGS, this.told.notified()).await;
         Ok(this)
     }
 
