@@ -18,9 +18,8 @@ use uuid::Uuid;
 use crate::{
     config::Enforcement,
     enforcer::{EnforcerHandle, EnforcerReport},
-    kernel::{Attachment, Pins, packets},
+    kernel::{Pins, packets},
     telemetry::TelemetryStats,
-    view::NOT_ATTACHED,
 };
 
 /// How long one write may take.
@@ -71,10 +70,10 @@ impl Announcer {
             observe_only: status.mode == FilterMode::Observe,
             interfaces: attachments
                 .into_iter()
-                .map(|Attachment { interface, mode }| XdpInterface {
-                    name: interface,
-                    mode: mode.as_ref().copied().unwrap_or(NOT_ATTACHED).to_owned(),
-                    unprotected: mode.err(),
+                .map(|attachment| XdpInterface {
+                    mode: attachment.mode_name().to_owned(),
+                    name: attachment.interface,
+                    unprotected: attachment.mode.err(),
                 })
                 .collect(),
             bans: EnforcedBans {

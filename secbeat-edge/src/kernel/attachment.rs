@@ -21,6 +21,12 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// How the program runs there, in a word; `none` where it does not.
+    #[must_use]
+    pub fn mode_name(&self) -> &'static str {
+        self.mode.as_ref().copied().unwrap_or("none")
+    }
+
     /// The same interface, not protected for another reason.
     pub(super) fn failed(self, why: &str) -> Self {
         Self {

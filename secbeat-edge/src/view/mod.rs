@@ -14,7 +14,7 @@ pub(crate) use self::{
     bans::{BanRequest, BanView, Unbanned},
     enforcer::{EnforcerView, ModeRequest, ReconcileView},
     inputs::{AccessLogView, AuthzView, ProxyView},
-    packets::{AttachmentView, NOT_ATTACHED, PacketsView},
+    packets::{AttachmentView, PacketsView},
     stats::StatsView,
     telemetry::{SpoolView, TelemetryView, WafView},
 };

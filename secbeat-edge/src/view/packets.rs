@@ -20,18 +20,15 @@ pub(crate) struct AttachmentView {
 }
 
 impl From<Attachment> for AttachmentView {
-    fn from(Attachment { interface, mode }: Attachment) -> Self {
+    fn from(attachment: Attachment) -> Self {
         Self {
-            interface,
-            protected: mode.is_ok(),
-            mode: mode.as_ref().copied().unwrap_or(NOT_ATTACHED).to_owned(),
-            why: mode.err(),
+            protected: attachment.mode.is_ok(),
+            mode: attachment.mode_name().to_owned(),
+            interface: attachment.interface,
+            why: attachment.mode.err(),
         }
     }
 }
-
-/// The mode of an interface on which the program does not run.
-pub(crate) const NOT_ATTACHED: &str = "none";
 
 /// Packets since the maps were made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use super::{
         Coding, Refusal, Trailers, ask_for_upgrade, coding, for_http1, for_http2, strip_hop_by_hop,
         to_upstream, wanted_upgrade,
     },
-    interim::pass_on,
+    informational::pass_on,
     site::{Destination, Site},
     tunnel::Tunnel,
     upload::{ClientBody, Progress, Trouble, Whole},
@@ -250,7 +250,7 @@ impl Way<'_> {
                     };
                 }
                 let copy = copy.filter(|_| may_repeat && self.repeatable);
-                (error.into_error(), unsent, copy)
+                (error.into_error(), unsent.map(Box::new), copy)
             }
         };
         let (error, unsent, copy) = exchanged;

@@ -3,18 +3,15 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
     task::{Context, Poll, ready},
 };
 
-use hyper::{HeaderMap, StatusCode, ext::on_informational};
+use hyper::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use tokio::{io::AsyncWrite, sync::oneshot};
+use tokio::io::AsyncWrite;
 
-use super::{headers::strip_hop_by_hop, upload::ClientBody};
+use super::headers::strip_hop_by_hop;
 
 /// Bytes of interim answers that may wait.
 const MOST: usize = 64 * 1024;
@@ -38,7 +35,7 @@ impl Default for Interims {
 }
 
 impl Interims {
-    fn push(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(super) fn push(&self, status: StatusCode, headers: &HeaderMap) {
         if !self.is_clean.load(SeqCst) {
             return;
         }
@@ -88,37 +85,4 @@ impl Interims {
         self.has_some.store(false, SeqCst);
         Poll::Ready(Ok(()))
     }
-}
-
-/// Has interim answers to a request, which its extensions travel with, go to `client`; and its body `wait` for a 100, if the client
-/// waits for one (RFC 9110 §10.1.1).
-pub(super) fn pass_on(
-    request: &mut hyper::http::request::Parts,
-    body: &mut ClientBody,
-    client: Arc<Interims>,
-    waits: bool,
-) {
-    let go_on = match waits {
-        true => {
-            let (go_on, asked) = oneshot::channel();
-            body.hold(asked);
-            Some(go_on)
-        }
-        false => None,
-    };
-    let go_on = Mutex::new(go_on);
-    let mut carrier = hyper::Request::new(());
-    on_informational(&mut carrier, move |answer| match answer.status() {
-        // Hyper's server says so itself, as soon as the body is asked for.
-        StatusCode::CONTINUE => {
-            if let Some(go_on) = go_on.lock().take() {
-                let _ = go_on.send(());
-            }
-        }
-        StatusCode::SWITCHING_PROTOCOLS => {}
-        status => client.push(status, answer.headers()),
-    });
-    request
-        .extensions
-        .extend(std::mem::take(carrier.extensions_mut()));
 }

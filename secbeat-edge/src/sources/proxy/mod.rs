@@ -16,6 +16,7 @@ mod download;
 mod forward;
 mod headers;
 mod hearing;
+mod informational;
 mod interim;
 mod limits;
 mod listener;

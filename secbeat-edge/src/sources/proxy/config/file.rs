@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
@@ -11,14 +12,17 @@ use std::{
 use hyper::http::uri::Authority;
 use schemars::JsonSchema;
 use secbeat_daemon::config::{ConfigError, HumanDuration, schema};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
 
 use super::{
     CertificateFiles, HealthConfig, HostPattern, ListenerConfig, LogFormat, NO_UPSTREAM, ProxyConfig,
-    RouteConfig, UpstreamConfig,
+    RouteConfig, ServerUrl, UpstreamConfig,
     contradiction::{Contradiction, loops},
     headers::HeadersFile,
-    values::{ServerFile, Upstreams, host, pages, path},
+    values::{ServerFile, host, pages, path},
 };
 
 /// The table `[proxy]`.
@@ -76,6 +80,38 @@ pub(crate) struct ProxyFile {
     error_pages: BTreeMap<u16, PathBuf>,
 }
 
+/// `upstream = "http://…"`, or `[[proxy.upstream]]`.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+enum Upstreams {
+    One(#[schemars(with = "schema::Server")] ServerUrl),
+    Named(Vec<UpstreamFile>),
+}
+
+impl<'de> Deserialize<'de> for Upstreams {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Upstreams;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL such as \"http://127.0.0.1:8000\", or tables [[proxy.upstream]]")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Upstreams, E> {
+                text.parse().map(Upstreams::One).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Upstreams, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(tables)).map(Upstreams::Named)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListenerFile {
@@ -104,7 +140,7 @@ struct ListenerFile {
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UpstreamFile {
+struct UpstreamFile {
     /// Its name in routes and telemetry.
     name: String,
     /// Interchangeable servers, used in turn (round robin): `http://…`, `https://…`, `h2c://…` (HTTP/2 in plain text),

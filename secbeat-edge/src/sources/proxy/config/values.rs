@@ -3,25 +3,12 @@
 use std::{collections::BTreeMap, fmt, net::Ipv6Addr, num::NonZeroU8, path::PathBuf};
 
 use hyper::http::uri::Authority;
-use schemars::JsonSchema;
-use secbeat_daemon::config::schema;
 use serde::{
     Deserialize, Deserializer,
-    de::{
-        Error as _, MapAccess, SeqAccess, Visitor,
-        value::{MapAccessDeserializer, SeqAccessDeserializer},
-    },
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{HostPattern, ServerConfig, ServerUrl, file::UpstreamFile};
-
-/// `upstream = "http://…"`, or `[[proxy.upstream]]`.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(untagged)]
-pub(super) enum Upstreams {
-    One(#[schemars(with = "schema::Server")] ServerUrl),
-    Named(Vec<UpstreamFile>),
-}
+use super::{HostPattern, ServerConfig, ServerUrl};
 
 /// `"http://…"`, or a table with its weight.
 #[derive(Clone, Debug)]
@@ -101,30 +88,6 @@ pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
         return Ok(text);
     }
     Err(D::Error::custom(format!("`{text}` is no path such as /api")))
-}
-
-impl<'de> Deserialize<'de> for Upstreams {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Upstreams;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a URL such as \"http://127.0.0.1:8000\", or tables [[proxy.upstream]]")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Upstreams, E> {
-                text.parse().map(Upstreams::One).map_err(E::custom)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Upstreams, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(tables)).map(Upstreams::Named)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
 }
 
 impl<'de> Deserialize<'de> for HostPattern {

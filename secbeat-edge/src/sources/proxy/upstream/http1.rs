@@ -38,7 +38,7 @@ pub(in super::super) enum Exchanged {
     /// The server speaks another protocol from here on: the stream, and what of it was read already.
     Switched(Response<Incoming>, Box<Stream>, Bytes),
     /// The connection ended without an answer; with the request where none of it was sent.
-    Failed(hyper::Error, Option<Request<ClientBody>>),
+    Failed(hyper::Error, Option<Box<Request<ClientBody>>>),
     /// The server took too long.
     Late,
 }
@@ -104,7 +104,7 @@ impl Http1 {
         match answer {
             None => Exchanged::Late,
             Some(Err(mut error)) => {
-                let request = error.take_message();
+                let request = error.take_message().map(Box::new);
                 Exchanged::Failed(error.into_error(), request)
             }
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
