@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
@@ -29,7 +29,8 @@ use super::{
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProxyFile {
-    /// Address to listen on, in plain HTTP.
+    /// Address to listen on, in plain HTTP. Clients of other hosts reach it only if you name an address of this host, or
+    /// `[::]` for all.
     #[schemars(with = "Option<schema::Listen>")]
     listen: Option<SocketAddr>,
     /// Require a PROXY header (version 1 or 2) of a trusted proxy on each connection. Others are closed.
@@ -406,7 +407,7 @@ impl ProxyFile {
     }
 }
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8443);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 fn named(upstreams: &[UpstreamFile]) -> Result<Vec<UpstreamConfig>, Contradiction> {
     let upstream = |(index, upstream): (usize, &UpstreamFile)| {

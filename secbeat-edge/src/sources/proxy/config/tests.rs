@@ -42,7 +42,7 @@ fn the_simple_form_is_one_of_each() {
     let base = "http://127.0.0.1:8000".parse().unwrap();
     let expected = ProxyConfig {
         idle_timeout: Duration::from_secs(5),
-        ..ProxyConfig::new("[::]:8443".parse().unwrap(), base)
+        ..ProxyConfig::new("127.0.0.1:8443".parse().unwrap(), base)
     };
     assert_eq!(config, expected);
     assert_eq!(config.telemetry_names(), ["http://127.0.0.1:8000", "other"]);
