@@ -148,14 +148,7 @@ impl Cli {
     fn places(&self) -> anyhow::Result<Places> {
         let path = self.config_path();
         if self.config.is_none() && !path.exists() {
-            let pins = Pins::at(Path::new(maps::DEFAULT_PIN_DIR));
-            return Ok(Places {
-                api: config::default_api(),
-                pins,
-                interfaces: None,
-                detached: Path::new(config::DEFAULT_STATE_DIR).join(DETACHED),
-                known: Known::default(),
-            });
+            return Ok(Places::usual());
         }
         let config = Config::load(path)?;
         Ok(Places {
@@ -167,6 +160,15 @@ impl Cli {
             }),
             detached: config.detached_marker(),
             known: config.known(&config.nats.url()),
+        })
+    }
+
+    /// As [`places`](Self::places); with a config that cannot be read, the usual ones: the kill switch must work then, too.
+    fn places_in_need(&self) -> Places {
+        self.places().unwrap_or_else(|error| {
+            let usual = Places::usual();
+            eprintln!("secbeat-edge: {error:#}; using {}", usual.pins.dir().display());
+            usual
         })
     }
 
@@ -199,7 +201,7 @@ impl Cli {
             }
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
-            Command::Detach { output } => switch::detach(&self.places()?, *output),
+            Command::Detach { output } => switch::detach(&self.places_in_need(), *output),
             Command::Attach { output } => switch::attach(&self.places()?, *output),
             Command::Generate(generate) => generate.run::<Self, Config>(),
         }
@@ -223,6 +225,17 @@ struct Places {
 }
 
 impl Places {
+    /// Those without a config.
+    fn usual() -> Self {
+        Self {
+            api: config::default_api(),
+            pins: Pins::at(Path::new(maps::DEFAULT_PIN_DIR)),
+            interfaces: None,
+            detached: Path::new(config::DEFAULT_STATE_DIR).join(DETACHED),
+            known: Known::default(),
+        }
+    }
+
     fn api(&self) -> ApiClient {
         ApiClient::new(self.api)
     }

@@ -241,6 +241,12 @@ impl Pins {
         Ok(())
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Whether anything is pinned.
     #[must_use]
     pub fn are_there(&self) -> bool {

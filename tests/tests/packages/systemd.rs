@@ -156,6 +156,9 @@ fn the_edges_unit_starts_on_a_host_that_belongs_to_no_fleet_yet() {
             .contains(Surroundings::ATTACKER)
     );
     assert!(around.get().is_err(), "the attacker is banned");
+    // The kill switch needs no config that can be read.
+    let detached = booted.edge(&["--config", "/etc/secbeat/missing.toml", "detach"]);
+    assert!(detached.starts_with("detached from to-attacker"), "{detached}");
 }
 
 const ADDRESS: &str = "198.51.100.1:8443";
