@@ -305,12 +305,7 @@ impl EnforcerTask {
             return;
         };
         self.attachments = kernel.keep_attached();
-        let unprotected = self
-            .attachments
-            .iter()
-            .filter(|attachment| attachment.mode.is_err());
-        let unprotected: Vec<_> = unprotected.map(Attachment::to_string).collect();
-        let why = (!unprotected.is_empty()).then(|| unprotected.join("; "));
+        let why = Attachment::unprotected(&self.attachments);
         self.handle(Event::Unprotected(why));
     }
 

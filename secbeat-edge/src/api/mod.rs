@@ -121,16 +121,13 @@ impl Api {
 /// Ready once the enforcer answers and while every configured interface is protected; the proxy was bound before this API.
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     let report = api.enforcer.report().await?;
-    let unprotected = report
-        .attachments
-        .iter()
-        .filter(|attachment| attachment.mode.is_err());
-    let unprotected: Vec<_> = unprotected.map(Attachment::to_string).collect();
-    if unprotected.is_empty() {
-        return Ok("ready\n");
+    match Attachment::unprotected(&report.attachments) {
+        None => Ok("ready\n"),
+        Some(why) => {
+            let why = format!("not protected: {why}");
+            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("not_protected"))
+        }
     }
-    let why = format!("not protected: {}", unprotected.join("; "));
-    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("not_protected"))
 }
 
 async fn set_mode(

@@ -27,6 +27,14 @@ impl Attachment {
         self.mode.as_ref().copied().unwrap_or("none")
     }
 
+    /// Those of `attachments` that are not protected, with the reasons; `None` if all are.
+    #[must_use]
+    pub fn unprotected(attachments: &[Self]) -> Option<String> {
+        let unprotected = attachments.iter().filter(|attachment| attachment.mode.is_err());
+        let unprotected: Vec<_> = unprotected.map(Self::to_string).collect();
+        (!unprotected.is_empty()).then(|| unprotected.join("; "))
+    }
+
     /// The same interface, not protected for another reason.
     pub(super) fn failed(self, why: &str) -> Self {
         Self {
