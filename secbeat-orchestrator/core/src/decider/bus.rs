@@ -24,8 +24,7 @@ use crate::{
 
 /// How far two clocks of a fleet may be apart.
 const SKEW_MS: i64 = 60_000;
-/// When the record of another orchestrator's ban should have reached the audit, in milliseconds after the ban was heard of; and
-/// for how long around the time at which a partition was taken its owner before may have died.
+/// When the record of another orchestrator's ban should have reached the audit, in milliseconds after the ban was heard of.
 const AUDIT_AFTER_MS: i64 = 10_000;
 /// Bans whose records are waited for.
 const MAX_ADOPTED: usize = 10_000;
@@ -200,13 +199,13 @@ impl Decider {
         }
     }
 
-    /// Records the bans that other orchestrators wrote around the time at which their partition was taken: perhaps they died before
-    /// they could. A record that is there already is taken once.
+    /// Records what others wrote about the partitions that this orchestrator owns now: operators' bans, and those of the owner
+    /// before. Perhaps they died before they could. A record that is there already is taken once.
     pub(super) fn audit_adopted(&mut self, turn: &mut Turn<'_>) {
         let due_ms = turn.now.boot_ms - AUDIT_AFTER_MS;
-        while let Some((heard_ms, command)) = self.adopted.pop_front_if(|(heard_ms, _)| *heard_ms <= due_ms) {
-            let taken_ms = self.partitions.taken_ms(command.target.partition(PARTITIONS));
-            if taken_ms.is_some_and(|taken_ms| heard_ms.abs_diff(taken_ms) <= AUDIT_AFTER_MS.unsigned_abs()) {
+        while let Some((_, command)) = self.adopted.pop_front_if(|(heard_ms, _)| *heard_ms <= due_ms) {
+            let partition = command.target.partition(PARTITIONS);
+            if self.leases.standing(partition, turn.now.boot_ms) != Standing::Stranger {
                 audit_ban(&command, turn);
             }
         }

@@ -22,8 +22,6 @@ const MAX_PARKED: usize = 100_000;
 pub(super) struct Partitions {
     /// Those whose windows are kept.
     watched: [bool; PARTITIONS as usize],
-    /// When each was taken last, in milliseconds of the clock that only moves forward.
-    taken_ms: [Option<i64>; PARTITIONS as usize],
     /// Findings of partitions whose lease has lapsed.
     parked: Vec<Found>,
 }
@@ -38,22 +36,12 @@ pub(super) struct Found {
     pub(super) received_ms: i64,
 }
 
-impl Partitions {
-    /// When `partition` was taken last, in milliseconds of the clock that only moves forward.
-    pub(super) fn taken_ms(&self, partition: u16) -> Option<i64> {
-        self.taken_ms.get(usize::from(partition)).copied().flatten()
-    }
-}
-
 impl Decider {
     /// A partition has come or gone.
     pub(super) fn owned(&mut self, ownership: Ownership, turn: &mut Turn<'_>) {
         match ownership {
             Ownership::Taken { partition, epoch } => {
                 self.ledger.set_epoch(partition, epoch);
-                if let Some(taken_ms) = self.partitions.taken_ms.get_mut(usize::from(partition)) {
-                    *taken_ms = Some(turn.now.boot_ms);
-                }
                 if !std::mem::replace(&mut self.partitions.watched[usize::from(partition)], true) {
                     self.begin(partition);
                 }
