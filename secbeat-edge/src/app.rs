@@ -10,7 +10,7 @@ mod tasks;
 
 use std::{future::Future, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use secbeat_daemon::{api::serve, supervisor, time::now_ms, traces::Traces};
 use tokio::{net::TcpListener, signal::unix::Signal, task::JoinHandle};
 use tracing::{error, info};
@@ -124,7 +124,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When something that must run has ended: a NATS server too old, or the API's listener.
+    /// When something that must run has ended: a NATS server too old, the enforcer, or the API's listener.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Signal) -> anyhow::Result<()> {
         let Self {
             config,
@@ -141,7 +141,7 @@ impl App {
         info!(edge = fleet.edge_id, api = %config.api_listen, "running");
         let stop = Stop::default();
         let handle = enforcement.handle.clone();
-        let enforcer = enforcement.run(stop.signal());
+        let mut enforcer = enforcement.run(stop.signal());
         if config.telemetry.enabled {
             tasks.forever(fleet.follow_directives(reporting.recorder.filter()));
         }
@@ -152,11 +152,12 @@ impl App {
         let reloads = reload::on_hangup(hangups, config, inputs.reloader());
         let inputs = inputs.run(&stop);
 
-        let mut outcome = Ok(());
+        let (mut outcome, mut enforced) = (Ok(()), None);
         supervisor::ready();
         tokio::select! {
             () = shutdown => info!("stopping; bans stay in the kernel"),
             ended = tasks.next_end() => outcome = ended,
+            ended = &mut enforcer => enforced = Some(ended),
             () = supervisor::keep_alive(async || is_alive(&handle).await) => {}
         }
         supervisor::stopping(drain + AFTER_DRAIN);
@@ -171,11 +172,14 @@ impl App {
             .await;
         reporting.end().await;
         tasks.shutdown().await;
-        if let Err(error) = enforcer
-            .await
-            .context("the enforcer died")
-            .and_then(|ended| ended)
-        {
+        if enforced.is_some() {
+            outcome = Err(anyhow!("nobody enforces bans any more"));
+        }
+        let enforced = match enforced {
+            Some(ended) => ended,
+            None => enforcer.await,
+        };
+        if let Err(error) = enforced.context("the enforcer died").flatten() {
             error!("{error:#}");
         }
         let _ = tokio::task::spawn_blocking(move || traces.end()).await;

@@ -10,7 +10,7 @@ mod report;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secbeat_bus::RefusedCommands;
-use secbeat_daemon::{protect::Protected, time::now_ms, traces::Traces};
+use secbeat_daemon::{protect::Protected, supervisor, time::now_ms, traces::Traces};
 use secbeat_edge_core::{
     BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FilterMode, Order, Reply, Step, Ticket,
 };
@@ -108,7 +108,8 @@ impl EnforcerTask {
         (task, handle)
     }
 
-    /// Takes messages until `stop`. It makes system calls, so it wants a thread of its own.
+    /// Takes messages until `stop`, or until only a new start can enforce bans and systemd is there to make one. It makes system
+    /// calls, so it wants a thread of its own.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut tick = interval(TICK);
@@ -141,6 +142,10 @@ impl EnforcerTask {
                 }
             }
             self.acks.send();
+            let kernel = self.surroundings.kernel.as_ref();
+            if kernel.is_some_and(KernelSide::is_stranded) && supervisor::restarts() {
+                return;
+            }
         }
     }
 

@@ -36,6 +36,12 @@ pub async fn keep_alive(is_alive: impl AsyncFn() -> bool) {
     }
 }
 
+/// Whether somebody starts the daemon again when it ends.
+#[must_use]
+pub fn restarts() -> bool {
+    sd_notify::watchdog_enabled(false, &mut 0)
+}
+
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, states) {
         debug!(%error, "telling systemd");

@@ -85,6 +85,11 @@ impl KernelSide {
         self.program.keep(&self.setup)
     }
 
+    /// Whether only a new start can enforce bans again.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.program.is_stranded()
+    }
+
     /// Begins to read all bans.
     pub(super) fn begin_read(&mut self) -> anyhow::Result<Event> {
         self.clock = self.program.jiffy_clock()?;

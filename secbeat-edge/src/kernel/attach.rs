@@ -89,6 +89,7 @@ impl Program {
             return before;
         }
         if !has_pins && let Err(error) = self.pin_again() {
+            self.is_stranded = true;
             let why = format!("the pins are gone, and cannot be made again: {error:#}");
             return before.into_iter().map(|before| before.failed(&why)).collect();
         }

@@ -15,6 +15,7 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
     sys::statfs::{FsType, statfs},
+    unistd::{User, geteuid},
 };
 use secbeat_common::maps;
 use strum::{IntoStaticStr, VariantArray};
@@ -140,7 +141,7 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// When it does not lie on bpffs, or somebody other than root could have put things there.
+    /// When it does not lie on bpffs, or somebody other than root and SecBeat's own user could have put things there.
     pub fn prepare(&self) -> anyhow::Result<()> {
         match fs::DirBuilder::new().mode(0o700).create(&self.dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -232,13 +233,18 @@ impl Pins {
 
     fn require_trustworthy(&self) -> anyhow::Result<()> {
         let metadata = fs::metadata(&self.dir).with_context(|| format!("reading {}", self.dir.display()))?;
-        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+        if !is_trusted(metadata.uid()) || metadata.mode() & 0o022 != 0 {
             bail!(
-                "the pin folder {} must belong to root and be writable by nobody else",
+                "the pin folder {} must belong to root or the user `{OWN_USER}`, and be writable by nobody else",
                 self.dir.display()
             );
         }
         Ok(())
+    }
+
+    /// Whether the folder was made for the daemon, which may not make it itself.
+    fn is_lent(&self) -> bool {
+        fs::metadata(&self.dir).is_ok_and(|metadata| metadata.uid() != 0)
     }
 
     /// The folder.
@@ -288,6 +294,17 @@ impl Pins {
     }
 }
 
+/// As whom the unit runs the daemon.
+const OWN_USER: &str = "secbeat";
+
+/// Whether the pins of that user can be believed: root's, one's own, and to root the unit's.
+fn is_trusted(uid: u32) -> bool {
+    let own = geteuid();
+    let is_units =
+        || User::from_name(OWN_USER).is_ok_and(|user| user.is_some_and(|user| user.uid.as_raw() == uid));
+    uid == 0 || uid == own.as_raw() || (own.is_root() && is_units())
+}
+
 /// Whether this release gives a pin that name.
 fn is_ours(name: &str) -> bool {
     let map = name.strip_prefix(STAGED_PREFIX).unwrap_or(name);
@@ -305,7 +322,8 @@ fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kill switch: takes the program off every interface and removes every pin, bans included. Works without the daemon.
+/// The kill switch: takes the program off every interface and removes every pin, bans included. Works without the daemon. A folder
+/// that the unit made for its daemon stays.
 /// Returns the interfaces that were freed.
 ///
 /// # Errors
@@ -323,11 +341,13 @@ pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
     for name in maps::ALL {
         remove(&pins.map(name))?;
     }
-    match fs::remove_dir(&pins.dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing the pin folder {}", pins.dir.display()))?;
+    if !pins.is_lent() {
+        match fs::remove_dir(&pins.dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing the pin folder {}", pins.dir.display()))?;
+            }
+            _ => {}
         }
-        _ => {}
     }
     Ok(links.into_iter().map(|link| link.interface).collect())
 }

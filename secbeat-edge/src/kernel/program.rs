@@ -42,6 +42,8 @@ pub struct Program {
     pub(super) loaded: Vec<&'static str>,
     /// The numbers of its maps, by name.
     pub(super) map_ids: Vec<(&'static str, u32)>,
+    /// Whether its pins were taken away, and it may not make them again.
+    pub(super) is_stranded: bool,
     /// Keeps other daemons from these pins.
     pub(super) lock: Flock<File>,
 }
@@ -92,8 +94,15 @@ impl Program {
             migration,
             loaded,
             map_ids: Vec::new(),
+            is_stranded: false,
             lock,
         })
+    }
+
+    /// Whether its pins were taken away, and only a new start, with more rights, may make them again.
+    #[must_use]
+    pub fn is_stranded(&self) -> bool {
+        self.is_stranded
     }
 
     /// Where the maps are that this program uses.

@@ -22,12 +22,14 @@ use crate::lab::{
 };
 
 const BOOT: Duration = Duration::from_secs(60);
-/// What an operator does once: a fleet of this one host.
-const SETUP: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
-    Before=secbeat-nats.service secbeat-orchestrator.service secbeat-edge.service\n\
+/// What the packages do.
+const INSTALL: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
+    Before=secbeat-nats.service secbeat-orchestrator.service secbeat-pins.service secbeat-edge.service\n\
     [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -ec '\\\n\
     systemd-sysusers /usr/lib/sysusers.d/secbeat.conf; \\\n\
-    systemd-tmpfiles --create /usr/lib/tmpfiles.d/secbeat.conf; \\\n\
+    systemd-tmpfiles --create /usr/lib/tmpfiles.d/secbeat.conf'\n";
+/// What an operator does once: a fleet of this one host.
+const FOUND: &str = "ExecStart=/bin/sh -ec '\\\n\
     secbeat-orchestrator init --host 127.0.0.1; \\\n\
     cp /etc/secbeat/fleet/credentials/orchestrator-1.toml /etc/secbeat/orchestrator.credentials; \\\n\
     secbeat-orchestrator enroll edge-1; \\\n\
@@ -35,6 +37,8 @@ const SETUP: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
 
 const DROP_IN: &str = "[Unit]\nRequires=secbeat-test-setup.service\nAfter=secbeat-test-setup.service\n";
 const UNITS: [&str; 3] = ["secbeat-nats", "secbeat-orchestrator", "secbeat-edge"];
+/// Makes the folder for the edge's pins.
+const PINS: &str = "secbeat-pins";
 
 /// What is around such a host: nginx, which its edge is to protect, and an attacker.
 #[derive(Debug)]
@@ -111,20 +115,10 @@ impl Booted {
     pub fn boot(namespace: &Namespace, edge: &str) -> Self {
         let mut files = Files::new();
         files.write("etc/secbeat/edge.toml", edge);
-        files.write("etc/systemd/system/secbeat-test-setup.service", SETUP);
-        for unit in UNITS {
-            let text = fs::read_to_string(unit_file(unit)).expect("a unit");
-            files.write(&format!("usr/lib/systemd/system/{unit}.service"), &text);
-            let mut setup = DROP_IN.to_owned();
-            if text.contains("WatchdogSec=") {
-                setup.push_str("[Service]\nWatchdogSec=2s\n");
-            }
-            files.write(&format!("etc/systemd/system/{unit}.service.d/test.conf"), &setup);
+        for unit in UNITS.into_iter().chain([PINS]) {
+            files.install(unit);
         }
-        for kind in ["sysusers", "tmpfiles"] {
-            let text = fs::read_to_string(packaged(&format!("secbeat.{kind}"))).expect("what ships");
-            files.write(&format!("usr/lib/{kind}.d/secbeat.conf"), &text);
-        }
+        files.set_up(&[INSTALL, FOUND].concat());
         files.bind(&paths::nats_server(), "/usr/lib/secbeat/nats-server");
         for daemon in ["secbeat-orchestrator", "secbeat-edge"] {
             files.bind(&paths::daemon(daemon), &format!("/usr/bin/{daemon}"));
@@ -146,8 +140,9 @@ impl Booted {
     pub fn boot_unenrolled(namespace: &Namespace, edge: &str) -> Self {
         let mut files = Files::new();
         files.write("etc/secbeat/edge.toml", edge);
-        let text = fs::read_to_string(unit_file("secbeat-edge")).expect("a unit");
-        files.write("usr/lib/systemd/system/secbeat-edge.service", &text);
+        files.install("secbeat-edge");
+        files.install(PINS);
+        files.set_up(INSTALL);
         files.bind(&paths::daemon("secbeat-edge"), "/usr/bin/secbeat-edge");
         let booted = Self::start(namespace, Path::new("/"), files, "secbeat-edge.service");
         wait_until("secbeat-edge is active", BOOT, || {
@@ -230,6 +225,42 @@ impl Booted {
     )]
     pub fn ask(&self, program: TestProgram, arguments: &[&str]) -> String {
         self.answer(program.name(), arguments)
+    }
+
+    /// What a shell says of a script that runs like the main process of a unit: in its namespaces, as its user, with no capability.
+    /// The last status of the script does not matter.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn within(&self, unit: &str, user: &str, script: &str) -> String {
+        let (pid, user) = (self.property(unit, "MainPID"), format!("--reuid={user}"));
+        let arguments = [
+            "--target",
+            &pid,
+            "--mount",
+            "--net",
+            "--ipc",
+            "--uts",
+            "--cgroup",
+            "--root",
+            "--wd=/",
+            "--",
+            TestProgram::Setpriv.name(),
+            &user,
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+            "--no-new-privs",
+            "--",
+            TestProgram::Bash.name(),
+            "-c",
+            script,
+        ];
+        let output = self.run(Program::Nsenter.name(), &arguments);
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     /// What `secbeat-edge` says, as it is installed there.
@@ -330,6 +361,26 @@ impl Files {
         let path = self.path().join("root").join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("making a folder");
         fs::write(path, text).expect("writing a file");
+    }
+
+    /// A unit that ships.
+    fn install(&self, unit: &str) {
+        let text = fs::read_to_string(unit_file(unit)).expect("a unit");
+        self.write(&format!("usr/lib/systemd/system/{unit}.service"), &text);
+        let mut setup = DROP_IN.to_owned();
+        if text.contains("WatchdogSec=") {
+            setup.push_str("[Service]\nWatchdogSec=2s\n");
+        }
+        self.write(&format!("etc/systemd/system/{unit}.service.d/test.conf"), &setup);
+    }
+
+    /// What is done before the units start.
+    fn set_up(&self, unit: &str) {
+        self.write("etc/systemd/system/secbeat-test-setup.service", unit);
+        for kind in ["sysusers", "tmpfiles"] {
+            let text = fs::read_to_string(packaged(&format!("secbeat.{kind}"))).expect("what ships");
+            self.write(&format!("usr/lib/{kind}.d/secbeat.conf"), &text);
+        }
     }
 
     /// Shows a file of this host at another place.

@@ -12,7 +12,7 @@ rm -rf "$root"/{etc,var/lib,var/log}/secbeat "$root"/var/log/journal
 cp -a "$files/root/." "$root/"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
-mount -t bpf bpf "$root/sys/fs/bpf"
+mount -t bpf -o mode=0700 bpf "$root/sys/fs/bpf"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount -t tmpfs tmpfs "$root/dev"
 for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do

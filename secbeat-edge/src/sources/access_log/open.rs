@@ -17,6 +17,7 @@ use nix::{
     errno::Errno,
     fcntl::{OFlag, open, openat, readlinkat},
     sys::stat::Mode,
+    unistd::{User, geteuid},
 };
 
 /// Links followed at most, as the kernel has it.
@@ -81,6 +82,15 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let uid = geteuid();
+                let user = User::from_uid(uid).ok().flatten();
+                let user = user.map_or_else(|| uid.to_string(), |user| user.name);
+                write!(
+                    f,
+                    "{error}; `setfacl -m u:{user}:r` lets the edge's user read it (its folders need rx)"
+                )
+            }
             Self::Io(error) => write!(f, "{error}"),
             Self::Folder => write!(f, "it is a folder; a pattern such as *.log names its files"),
             Self::Kind(kind) => write!(
@@ -291,7 +301,7 @@ mod tests {
         let link = |name: &str, target: &Path| {
             let link = folder.path().join(name);
             symlink(target, &link).unwrap();
-            if nix::unistd::geteuid().is_root() {
+            if geteuid().is_root() {
                 lchown(&link, Some(STRANGER), Some(STRANGER)).unwrap();
             }
             (link.symlink_metadata().unwrap().uid(), link)
