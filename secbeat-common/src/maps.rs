@@ -9,8 +9,14 @@ use crate::verdict::Verdict;
 pub const PROGRAM: &str = "secbeat";
 /// The same program for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
 pub const PROGRAM_FRAGS: &str = "secbeat_frags";
-/// The programs that are attached, the preferred one first.
-pub const PROGRAMS: [&str; 2] = [PROGRAM_FRAGS, PROGRAM];
+/// The XDP programs that are attached, the preferred one first.
+pub const XDP_PROGRAMS: [&str; 2] = [PROGRAM_FRAGS, PROGRAM];
+/// The same for the stack's ingress hook (tcx, Linux 6.6), on interfaces whose packets have Ethernet headers.
+pub const PROGRAM_TC: &str = "secbeat_tc";
+/// The same on interfaces whose packets begin with the IP header: tunnels, WireGuard, PPP.
+pub const PROGRAM_TC_IP: &str = "secbeat_tc_ip";
+/// All programs that are attached.
+pub const PROGRAMS: [&str; 4] = [PROGRAM_FRAGS, PROGRAM, PROGRAM_TC, PROGRAM_TC_IP];
 /// Name of the program that reads the kernel's clocks (see [`ClockReading`]); run, never attached.
 pub const CLOCK_PROBE: &str = "clock_probe";
 
@@ -32,11 +38,14 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const FLOODS: &str = "FLOODS";
 /// Ring buffer of [`DropEvent`].
 pub const EVENTS: &str = "EVENTS";
+/// Array of [`PORT_WORDS`] words, a bit for each port to which packets of banned sources are dropped. Consulted only while
+/// [`Settings::ports_in_use`].
+pub const PORTS: &str = "PORTS";
 /// Array of one [`Settings`].
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 10] = [
     BANNED_V4,
     BANNED_V6,
     SIEVE,
@@ -45,6 +54,7 @@ pub const ALL: [&str; 9] = [
     COUNTERS,
     FLOODS,
     EVENTS,
+    PORTS,
     SETTINGS,
 ];
 
@@ -65,6 +75,8 @@ pub const MAX_BANNED_NETS: u32 = NET_SLOTS - 1;
 pub const SIEVE_WORDS: u32 = 32_768;
 /// `BPF_F_MMAPABLE` of `linux/bpf.h`: the edge sets bits of `SIEVE` in memory that it shares with the kernel.
 pub const SIEVE_FLAGS: u32 = 1 << 10;
+/// Words of `PORTS`: 65,536 bits.
+pub const PORT_WORDS: u32 = 1024;
 /// Slots of `COUNTERS`.
 pub const COUNTER_SLOTS: u32 = Verdict::COUNT as u32 + 1;
 /// The slot of `COUNTERS` in which events that found [`EVENTS`] full are counted (as packets).
@@ -297,6 +309,8 @@ pub struct Settings {
     pub event_every: u32,
     /// Whether every ban has its bit in `SIEVE`, so that sources without one need not be looked up: 0 or 1.
     pub sieve_in_use: u32,
+    /// Whether bans reach only the TCP and UDP ports in `PORTS`: 0 or 1.
+    pub ports_in_use: u32,
 }
 
 /// Codes of [`Settings::mode`].
@@ -351,7 +365,10 @@ mod tests {
         assert_eq!((size_of::<NetKey>(), offset_of!(NetKey, addr)), (20, 4));
         assert_eq!(size_of::<Allow>(), 4);
         assert_eq!((size_of::<Counter>(), offset_of!(Counter, bytes)), (16, 8));
-        assert_eq!(size_of::<Settings>(), 20);
+        assert_eq!(
+            (size_of::<Settings>(), offset_of!(Settings, ports_in_use)),
+            (24, 20)
+        );
         assert_eq!(offset_of!(Settings, sieve_in_use), 16);
         assert_eq!(offset_of!(Settings, allow_generation), 4);
         assert_eq!(offset_of!(Settings, nets_in_use), 8);

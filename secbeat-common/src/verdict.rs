@@ -18,11 +18,13 @@ pub enum Verdict {
     NotIp = 5,
     /// IP by its EtherType but truncated or impossible: passed.
     Malformed = 6,
+    /// Banned, but to a port that bans do not reach: passed.
+    OtherPort = 7,
 }
 
 impl Verdict {
     /// Number of verdicts, and so of slots in `COUNTERS`.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// All verdicts in the order of their counter slots.
     pub const ALL: [Self; Self::COUNT] = [
@@ -33,6 +35,7 @@ impl Verdict {
         Self::Observed,
         Self::NotIp,
         Self::Malformed,
+        Self::OtherPort,
     ];
 
     /// The name that statistics use.
@@ -46,6 +49,7 @@ impl Verdict {
             Self::Observed => "observed",
             Self::NotIp => "not_ip",
             Self::Malformed => "malformed",
+            Self::OtherPort => "other_port",
         }
     }
 }

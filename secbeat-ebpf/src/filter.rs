@@ -10,13 +10,13 @@ use secbeat_common::{
     maps::{Ban, Settings, Sieved, mode},
     verdict::Verdict,
 };
-use secbeat_ebpf::parse::{self, Frame, NoSource, Source};
+use secbeat_ebpf::parse::{self, Frame, NoSource, Packet, Port, Source};
 
 use crate::{
     clock::Clock,
     event,
     flood::{Key, Memory, REMEMBER_FROM},
-    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, SETTINGS, SIEVE},
+    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, PORTS, SETTINGS, SIEVE},
 };
 
 /// A key of the tries made of whole words, so that it is written in five stores. In memory it is the same as
@@ -27,24 +27,60 @@ struct NetKey {
     words: [u32; 4],
 }
 
-/// Judges one packet of `bytes` bytes.
+/// Judges `packet` of `bytes` bytes, which was found in `frame`.
 #[inline(always)]
-pub(crate) fn judge<C: Clock>(frame: &Frame, bytes: u64) -> Verdict {
+pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, bytes: u64) -> Verdict {
     let Some(settings) = SETTINGS.get(0) else {
         return Verdict::Clean;
     };
-    match parse::source(frame) {
-        Ok(Source::V4(octets)) => {
+    let packet = match packet {
+        Ok(packet) => packet,
+        Err(NoSource::NotIp) => return Verdict::NotIp,
+        Err(NoSource::Malformed) => return Verdict::Malformed,
+    };
+    let packet = &InFrame { frame, packet };
+    match packet.packet.source {
+        Source::V4(octets) => {
             let own = || BANNED_V4.get_ptr_mut(octets);
-            judge_source::<C>(bytes, settings, Key::v4(octets), own, || v4_mapped(octets))
+            judge_source::<C>(
+                bytes,
+                settings,
+                Key::v4(octets),
+                own,
+                || v4_mapped(octets),
+                packet,
+            )
         }
-        Ok(Source::V6(octets)) => {
+        Source::V6(octets) => {
             let upper_half = upper_half(&octets);
             let own = || BANNED_V6.get_ptr_mut(upper_half);
-            judge_source::<C>(bytes, settings, Key::v6(upper_half), own, || words(&octets))
+            judge_source::<C>(
+                bytes,
+                settings,
+                Key::v6(upper_half),
+                own,
+                || words(&octets),
+                packet,
+            )
         }
-        Err(NoSource::NotIp) => Verdict::NotIp,
-        Err(NoSource::Malformed) => Verdict::Malformed,
+    }
+}
+
+/// A packet, and the frame that it was found in.
+struct InFrame<'a> {
+    frame: &'a Frame,
+    packet: Packet,
+}
+
+/// Whether bans reach a packet: one to the ports that they are limited to, or without the port that it would have.
+#[inline(always)]
+fn is_in_scope(InFrame { frame, packet }: &InFrame<'_>) -> bool {
+    match parse::port(frame, packet) {
+        Port::Number(port) => PORTS
+            .get(u32::from(port >> 6))
+            .is_some_and(|word| *word & 1 << (port & 63) != 0),
+        Port::Missing => true,
+        Port::None => false,
     }
 }
 
@@ -67,10 +103,11 @@ fn judge_source<C: Clock>(
     key: Key,
     own: impl FnOnce() -> Option<*mut Ban>,
     address: impl Fn() -> [u32; 4],
+    packet: &InFrame<'_>,
 ) -> Verdict {
     let mut found = None;
     if !is_surely_unbanned(key, settings) {
-        let memory = memory::<C>(key);
+        let memory = memory::<C>(key, settings);
         if memory.drops(bytes) {
             return Verdict::Banned;
         }
@@ -85,7 +122,7 @@ fn judge_source<C: Clock>(
         let before = ban.dropped_packets;
         let remembered = memory.settle(ban);
         let thorough = remembered || is_thorough(before);
-        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address);
+        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address, packet);
         if judged == Verdict::Banned && certain && thorough && ban.dropped_packets > REMEMBER_FROM {
             memory.remember(ban.expires_boot_ns);
         }
@@ -103,7 +140,16 @@ fn judge_source<C: Clock>(
     // SAFETY: as above.
     let ban = unsafe { &mut *ban };
     let before = ban.dropped_packets;
-    judge_ban::<C>(bytes, settings, ban, before, is_thorough(before), &address).0
+    judge_ban::<C>(
+        bytes,
+        settings,
+        ban,
+        before,
+        is_thorough(before),
+        &address,
+        packet,
+    )
+    .0
 }
 
 /// Whether a ban that has dropped so many packets deserves a look at the boot clock.
@@ -122,9 +168,13 @@ fn judge_ban<C: Clock>(
     before: u64,
     thorough: bool,
     address: &impl Fn() -> [u32; 4],
+    packet: &InFrame<'_>,
 ) -> (Verdict, bool) {
     if C::has_ended(ban, thorough) {
         return (Verdict::Expired, false);
+    }
+    if settings.ports_in_use != 0 && !is_in_scope(packet) {
+        return (Verdict::OtherPort, false);
     }
     let unallowed = is_surely_unallowed(ban, settings);
     if !unallowed && is_allowed(address()) {
@@ -144,8 +194,9 @@ fn judge_ban<C: Clock>(
 }
 
 #[inline(always)]
-fn memory<C: Clock>(key: Key) -> Memory {
-    if C::REMEMBERS {
+fn memory<C: Clock>(key: Key, settings: &Settings) -> Memory {
+    // It knows sources, and no ports.
+    if C::REMEMBERS && settings.ports_in_use == 0 {
         Memory::of(key)
     } else {
         Memory::none(key)

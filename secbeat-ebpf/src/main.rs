@@ -1,4 +1,4 @@
-//! SecBeat's XDP programs: `secbeat` filters packets, `clock_probe` reads the kernel's clocks for the edge.
+//! SecBeat's programs: `secbeat` and its kin filter packets, `clock_probe` reads the kernel's clocks for the edge.
 #![no_std]
 #![no_main]
 
@@ -9,13 +9,16 @@ mod flood;
 mod maps;
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    bindings::{
+        TC_ACT_SHOT, TC_ACT_UNSPEC,
+        xdp_action::{XDP_DROP, XDP_PASS},
+    },
     helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
-    macros::xdp,
-    programs::XdpContext,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 use secbeat_common::{maps::ClockReading, verdict::Verdict};
-use secbeat_ebpf::parse::Frame;
+use secbeat_ebpf::parse::{self, Frame, NoSource, Packet};
 
 use crate::clock::Clock;
 
@@ -23,14 +26,59 @@ use crate::clock::Clock;
 #[xdp]
 pub(crate) fn secbeat(context: XdpContext) -> u32 {
     let frame = frame(&context);
-    run::<clock::Jiffies>(&frame, frame.len())
+    xdp_action(run::<clock::Jiffies>(
+        &frame,
+        parse::ethernet(&frame),
+        frame.len(),
+    ))
 }
 
 /// The same for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
 #[xdp(frags)]
 pub(crate) fn secbeat_frags(context: XdpContext) -> u32 {
     let frame = frame(&context);
-    run::<clock::Jiffies>(&frame, length_of_all_buffers(&context, &frame))
+    let bytes = length_of_all_buffers(&context, &frame);
+    xdp_action(run::<clock::Jiffies>(&frame, parse::ethernet(&frame), bytes))
+}
+
+/// The same in the stack's ingress hook, for what XDP cannot be attached to; needs Linux 6.6.
+#[classifier]
+pub(crate) fn secbeat_tc(context: TcContext) -> i32 {
+    let frame = linear(&context);
+    tc_action(run::<clock::Jiffies>(
+        &frame,
+        parse::ethernet(&frame),
+        context.len().into(),
+    ))
+}
+
+/// The same on interfaces whose packets have no Ethernet header.
+#[classifier]
+pub(crate) fn secbeat_tc_ip(context: TcContext) -> i32 {
+    let frame = linear(&context);
+    tc_action(run::<clock::Jiffies>(
+        &frame,
+        parse::ip(&frame),
+        context.len().into(),
+    ))
+}
+
+/// The part of a packet that lies in one piece, with all its headers in it.
+#[inline(always)]
+fn linear(context: &TcContext) -> Frame {
+    /// Of the longest headers that are read, without IPv6's extensions: Ethernet, a tag, PPPoE, IPv6, ports.
+    const HEADERS: u32 = 14 + 4 + 8 + 40 + 4;
+    let frame = |context: &TcContext| {
+        // SAFETY: the kernel's own bounds of the packet; the verifier checks each access against them.
+        unsafe { Frame::new(context.data(), context.data_end()) }
+    };
+    let (there, wanted) = (frame(context), context.len().min(HEADERS));
+    if there.len() >= u64::from(wanted) {
+        return there;
+    }
+    // If there is no memory for it, what is there is judged.
+    let _ = context.pull_data(wanted);
+    frame(context)
 }
 
 #[inline(always)]
@@ -52,26 +100,38 @@ fn length_of_all_buffers(context: &XdpContext, frame: &Frame) -> u64 {
     unsafe { bpf_xdp_get_buff_len(context.ctx) }
 }
 
-/// Judges and counts a packet of `bytes` bytes, of which `frame` are in its first buffer.
+/// Judges and counts a packet of `bytes` bytes, of which `frame` are in its first buffer; is it to be dropped?
 #[inline(always)]
-fn run<C: Clock>(frame: &Frame, bytes: u64) -> u32 {
-    let verdict = filter::judge::<C>(frame, bytes);
+fn run<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, bytes: u64) -> bool {
+    let verdict = filter::judge::<C>(frame, packet, bytes);
     count(verdict, bytes);
     match verdict {
-        Verdict::Banned => XDP_DROP,
+        Verdict::Banned => true,
         Verdict::Clean
         | Verdict::Expired
         | Verdict::Allowed
         | Verdict::Observed
         | Verdict::NotIp
-        | Verdict::Malformed => XDP_PASS,
+        | Verdict::Malformed
+        | Verdict::OtherPort => false,
     }
+}
+
+#[inline(always)]
+const fn xdp_action(is_dropped: bool) -> u32 {
+    if is_dropped { XDP_DROP } else { XDP_PASS }
+}
+
+/// What passes goes on to the programs behind this one.
+#[inline(always)]
+const fn tc_action(is_dropped: bool) -> i32 {
+    if is_dropped { TC_ACT_SHOT } else { TC_ACT_UNSPEC }
 }
 
 #[inline(always)]
 fn count(verdict: Verdict, bytes: u64) {
     if let Some(counter) = maps::COUNTERS.get_ptr_mut(verdict as u32) {
-        // SAFETY: this CPU's own slot, and XDP is not preempted by another XDP program on the same CPU.
+        // SAFETY: this CPU's own slot, and no program that takes packets in is preempted by another one on the same CPU.
         unsafe {
             (*counter).packets += 1;
             (*counter).bytes += bytes;
@@ -96,30 +156,36 @@ pub(crate) fn clock_probe(context: XdpContext) -> u32 {
 /// The same program with other clocks, and without its memory of floods, for `cargo xtask bench xdp`.
 #[cfg(feature = "bench-clocks")]
 mod clock_variants {
-    use super::{XdpContext, clock::alternatives, frame, run, xdp};
+    use super::{
+        XdpContext,
+        clock::{Clock, alternatives},
+        frame, parse, run, xdp, xdp_action,
+    };
+
+    #[inline(always)]
+    fn run_with<C: Clock>(context: &XdpContext) -> u32 {
+        let frame = frame(context);
+        xdp_action(run::<C>(&frame, parse::ethernet(&frame), frame.len()))
+    }
 
     #[xdp]
     pub(crate) fn forgetful(context: XdpContext) -> u32 {
-        let frame = frame(&context);
-        run::<alternatives::Forgetful>(&frame, frame.len())
+        run_with::<alternatives::Forgetful>(&context)
     }
 
     #[xdp]
     pub(crate) fn with_boot(context: XdpContext) -> u32 {
-        let frame = frame(&context);
-        run::<alternatives::Boot>(&frame, frame.len())
+        run_with::<alternatives::Boot>(&context)
     }
 
     #[xdp]
     pub(crate) fn with_coarse(context: XdpContext) -> u32 {
-        let frame = frame(&context);
-        run::<alternatives::Coarse>(&frame, frame.len())
+        run_with::<alternatives::Coarse>(&context)
     }
 
     #[xdp]
     pub(crate) fn without_clock(context: XdpContext) -> u32 {
-        let frame = frame(&context);
-        run::<alternatives::Never>(&frame, frame.len())
+        run_with::<alternatives::Never>(&context)
     }
 }
 

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use secbeat_common::maps::{
     ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS, Flood,
-    NET_SLOTS, SIEVE_FLAGS, SIEVE_WORDS, Settings,
+    NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, SIEVE_WORDS, Settings,
 };
 
 #[btf_map]
@@ -34,6 +34,9 @@ pub(crate) static FLOODS: PerCpuArray<Flood, { FLOOD_SLOTS as usize }> = PerCpuA
 /// Of `DropEvent`; named here, that type would make libbpf refuse the object, since a ring buffer has no values.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<(), { EVENT_BYTES as usize }> = RingBuf::new();
+
+#[btf_map]
+pub(crate) static PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
 
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();

@@ -6,18 +6,19 @@
 
 use crate::parse::{self, Frame, NoSource, Source};
 
-/// Bytes of the longest headers that are read: Ethernet, two tags, IPv6.
-const LONGEST_HEADERS: usize = 14 + 2 * 4 + 40;
+/// Bytes of the longest headers that are read: Ethernet, two tags, PPPoE, IPv6.
+const LONGEST_HEADERS: usize = 14 + 2 * 4 + 8 + 40;
 
 /// What the parser says of a frame in an ordinary slice.
 ///
 /// # Errors
 ///
-/// As [`parse::source`].
+/// As [`parse::ethernet`].
 pub fn source_of(frame: &[u8]) -> Result<Source, NoSource> {
     let range = frame.as_ptr_range();
     // SAFETY: the range of a slice that outlives the frame.
-    parse::source(&unsafe { Frame::new(range.start as usize, range.end as usize) })
+    parse::ethernet(&unsafe { Frame::new(range.start as usize, range.end as usize) })
+        .map(|packet| packet.source)
 }
 
 /// Checks all that must hold of the parser's answer on `frame`.
@@ -62,29 +63,41 @@ fn expected(frame: &[u8]) -> Result<Source, NoSource> {
 /// The source in what starts with an EtherType, `tags` VLAN tags into the frame.
 fn expected_behind(tags: u32, typed: &[u8]) -> Result<Source, NoSource> {
     match typed {
-        [0x08, 0x00, packet @ ..] => match packet {
-            // Version 4, and a header of at least five words.
-            [0x45..=0x4f, ..] => packet
-                .first_chunk::<20>()
-                .map(|header| {
-                    let [.., a, b, c, d, _, _, _, _] = *header;
-                    Source::V4([a, b, c, d])
-                })
-                .ok_or(NoSource::Malformed),
-            _ => Err(NoSource::Malformed),
-        },
-        [0x86, 0xdd, packet @ ..] => match packet {
-            [0x60..=0x6f, ..] => packet
-                .first_chunk::<40>()
-                .and_then(|header| header[8..].first_chunk::<16>())
-                .map(|octets| Source::V6(*octets))
-                .ok_or(NoSource::Malformed),
-            _ => Err(NoSource::Malformed),
-        },
-        [0x81, 0x00, _, _, inner @ ..] | [0x88, 0xa8, _, _, inner @ ..] if tags < 2 => {
+        [0x08, 0x00, packet @ ..] | [0x88, 0x64, 0x11, 0x00, _, _, _, _, 0x00, 0x21, packet @ ..] => {
+            expected_v4(packet)
+        }
+        [0x86, 0xdd, packet @ ..] | [0x88, 0x64, 0x11, 0x00, _, _, _, _, 0x00, 0x57, packet @ ..] => {
+            expected_v6(packet)
+        }
+        [0x81 | 0x91, 0x00, _, _, inner @ ..] | [0x88, 0xa8, _, _, inner @ ..] if tags < 2 => {
             expected_behind(tags + 1, inner)
         }
         _ => Err(NoSource::NotIp),
+    }
+}
+
+fn expected_v4(packet: &[u8]) -> Result<Source, NoSource> {
+    match packet {
+        // Version 4, and a header of at least five words.
+        [0x45..=0x4f, ..] => packet
+            .first_chunk::<20>()
+            .map(|header| {
+                let [.., a, b, c, d, _, _, _, _] = *header;
+                Source::V4([a, b, c, d])
+            })
+            .ok_or(NoSource::Malformed),
+        _ => Err(NoSource::Malformed),
+    }
+}
+
+fn expected_v6(packet: &[u8]) -> Result<Source, NoSource> {
+    match packet {
+        [0x60..=0x6f, ..] => packet
+            .first_chunk::<40>()
+            .and_then(|header| header[8..].first_chunk::<16>())
+            .map(|octets| Source::V6(*octets))
+            .ok_or(NoSource::Malformed),
+        _ => Err(NoSource::Malformed),
     }
 }
 

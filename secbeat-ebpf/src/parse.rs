@@ -1,15 +1,23 @@
-//! From the first byte of an Ethernet frame to its IP source.
+//! From the first byte of an Ethernet frame, or of an IP packet, to its IP source.
 //!
-//! EtherTypes: IEEE 802 Numbers (IANA). IPv4: RFC 791; IPv6: RFC 8200; VLAN tags: IEEE 802.1Q, 802.1ad.
+//! EtherTypes: IEEE 802 Numbers (IANA). IPv4: RFC 791; IPv6: RFC 8200; VLAN tags: IEEE 802.1Q, 802.1ad; PPPoE: RFC 2516.
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// Outer tags of switches from before 802.1ad.
+const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
+const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
+/// PPP Data Link Layer Protocol Numbers (IANA).
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
 
 const ETHERTYPE_OFFSET: usize = 12;
 const ETHERNET_HEADER: usize = 14;
 const VLAN_TAG: usize = 4;
+/// Version, type, code, session and length, and the protocol of the PPP frame in it.
+const PPPOE_HEADER: usize = 8;
 /// Tags that are looked through; a frame with more counts as not IP.
 pub const MAX_VLAN_TAGS: usize = 2;
 
@@ -26,12 +34,31 @@ pub enum Source {
     V6([u8; 16]),
 }
 
+/// An IP packet in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    pub source: Source,
+    /// Where its IP header begins.
+    header: usize,
+}
+
+/// Where a packet wants to go on its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The destination port of a TCP segment or UDP datagram.
+    Number(u16),
+    /// It would have a port, but does not carry it: a later fragment, a header that is cut off, or too many headers before it.
+    Missing,
+    /// A protocol without ports, or with other ones than these.
+    None,
+}
+
 /// Why a packet has no source to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSource {
-    /// Another EtherType, more than [`MAX_VLAN_TAGS`] tags, or too short to have an EtherType.
+    /// Another protocol, more than [`MAX_VLAN_TAGS`] tags, or too short to name a protocol.
     NotIp,
-    /// An IP EtherType, but the header is cut off or cannot be one.
+    /// IP by the header before it, but the header is cut off or cannot be one.
     Malformed,
 }
 
@@ -72,6 +99,16 @@ impl Frame {
         self.start + len <= self.end
     }
 
+    /// What is behind the first `offset` bytes, which need not exist. For offsets that the packet says: the verifier believes a
+    /// comparison only of the pointer that is then read through, so that this one must not be computed twice.
+    #[inline(always)]
+    fn behind(&self, offset: usize) -> Self {
+        Self {
+            start: core::hint::black_box(self.start + offset),
+            end: self.end,
+        }
+    }
+
     /// # Safety
     ///
     /// `holds(offset + size_of::<T>())`, and any bit pattern must be a `T`.
@@ -89,13 +126,13 @@ impl Frame {
     }
 }
 
-/// Finds the source address of `frame`.
+/// Finds the IP packet in an Ethernet frame.
 ///
 /// # Errors
 ///
 /// [`NoSource`] says why there is none; such packets pass.
 #[inline(always)]
-pub fn source(frame: &Frame) -> Result<Source, NoSource> {
+pub fn ethernet(frame: &Frame) -> Result<Packet, NoSource> {
     if !frame.holds(ETHERNET_HEADER) {
         return Err(NoSource::NotIp);
     }
@@ -103,7 +140,7 @@ pub fn source(frame: &Frame) -> Result<Source, NoSource> {
     let mut ethertype = u16::from_be(unsafe { frame.read(ETHERTYPE_OFFSET) });
     let mut header = ETHERNET_HEADER;
     for _ in 0..MAX_VLAN_TAGS {
-        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ && ethertype != ETHERTYPE_OLD_QINQ {
             break;
         }
         if !frame.holds(header + VLAN_TAG) {
@@ -114,14 +151,53 @@ pub fn source(frame: &Frame) -> Result<Source, NoSource> {
         header += VLAN_TAG;
     }
     match ethertype {
-        ETHERTYPE_IPV4 => ipv4_source(frame, header),
-        ETHERTYPE_IPV6 => ipv6_source(frame, header),
+        ETHERTYPE_IPV4 => ipv4(frame, header),
+        ETHERTYPE_IPV6 => ipv6(frame, header),
+        ETHERTYPE_PPPOE_SESSION => pppoe(frame, header),
+        _ => Err(NoSource::NotIp),
+    }
+}
+
+/// The same of an IP packet without a header before it, as devices without Ethernet have them.
+///
+/// # Errors
+///
+/// As [`ethernet`].
+#[inline(always)]
+pub fn ip(packet: &Frame) -> Result<Packet, NoSource> {
+    if !packet.holds(IPV4_HEADER) {
+        return Err(NoSource::NotIp);
+    }
+    // SAFETY: within the shortest header, checked above.
+    let version_ihl: u8 = unsafe { packet.read(0) };
+    match version_ihl >> 4 {
+        4 => ipv4(packet, 0),
+        6 => ipv6(packet, 0),
         _ => Err(NoSource::NotIp),
     }
 }
 
 #[inline(always)]
-fn ipv4_source(frame: &Frame, header: usize) -> Result<Source, NoSource> {
+fn pppoe(frame: &Frame, header: usize) -> Result<Packet, NoSource> {
+    /// Version 1, type 1, and the code of session data.
+    const VERSION_TYPE_CODE: u16 = 0x1100;
+    if !frame.holds(header + PPPOE_HEADER) {
+        return Err(NoSource::NotIp);
+    }
+    // SAFETY: within the PPPoE header, checked above.
+    if u16::from_be(unsafe { frame.read(header) }) != VERSION_TYPE_CODE {
+        return Err(NoSource::NotIp);
+    }
+    // SAFETY: within the PPPoE header, checked above.
+    match u16::from_be(unsafe { frame.read(header + 6) }) {
+        PPP_IPV4 => ipv4(frame, header + PPPOE_HEADER),
+        PPP_IPV6 => ipv6(frame, header + PPPOE_HEADER),
+        _ => Err(NoSource::NotIp),
+    }
+}
+
+#[inline(always)]
+fn ipv4(frame: &Frame, header: usize) -> Result<Packet, NoSource> {
     if !frame.holds(header + IPV4_HEADER) {
         return Err(NoSource::Malformed);
     }
@@ -132,11 +208,12 @@ fn ipv4_source(frame: &Frame, header: usize) -> Result<Source, NoSource> {
     }
     // SAFETY: within the IPv4 header, checked above.
     let octets: u32 = unsafe { frame.read(header + IPV4_SOURCE) };
-    Ok(Source::V4(octets.to_ne_bytes()))
+    let source = Source::V4(octets.to_ne_bytes());
+    Ok(Packet { source, header })
 }
 
 #[inline(always)]
-fn ipv6_source(frame: &Frame, header: usize) -> Result<Source, NoSource> {
+fn ipv6(frame: &Frame, header: usize) -> Result<Packet, NoSource> {
     if !frame.holds(header + IPV6_HEADER) {
         return Err(NoSource::Malformed);
     }
@@ -155,7 +232,95 @@ fn ipv6_source(frame: &Frame, header: usize) -> Result<Source, NoSource> {
     let mut octets = [0; 16];
     octets[..8].copy_from_slice(&halves[0].to_ne_bytes());
     octets[8..].copy_from_slice(&halves[1].to_ne_bytes());
-    Ok(Source::V6(octets))
+    let source = Source::V6(octets);
+    Ok(Packet { source, header })
+}
+
+/// Finds the destination port of `packet`, which was found in `frame`.
+#[inline(always)]
+#[must_use]
+pub fn port(frame: &Frame, packet: &Packet) -> Port {
+    match packet.source {
+        Source::V4(_) => ipv4_port(frame, packet.header),
+        Source::V6(_) => ipv6_port(frame, packet.header),
+    }
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+#[inline(always)]
+fn ipv4_port(frame: &Frame, header: usize) -> Port {
+    /// Of the word with flags and offset; its unit is eight bytes.
+    const FRAGMENT_OFFSET: u16 = 0x1fff;
+    if !frame.holds(header + IPV4_HEADER) {
+        return Port::Missing;
+    }
+    // SAFETY: within the IPv4 header, checked above.
+    let (version_ihl, fragment, protocol): (u8, u16, u8) =
+        unsafe { (frame.read(header), frame.read(header + 6), frame.read(header + 9)) };
+    if protocol != TCP && protocol != UDP {
+        return Port::None;
+    }
+    if u16::from_be(fragment) & FRAGMENT_OFFSET != 0 {
+        return Port::Missing;
+    }
+    port_in(&frame.behind(header + usize::from(version_ihl & 0x0f) * 4))
+}
+
+/// Extension headers: RFC 8200, section 4.
+#[inline(always)]
+fn ipv6_port(frame: &Frame, header: usize) -> Port {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const FRAGMENT: u8 = 44;
+    const DESTINATION_OPTIONS: u8 = 60;
+    /// More than any honest sender needs.
+    const MAX_EXTENSIONS: usize = 4;
+    if !frame.holds(header + IPV6_HEADER) {
+        return Port::Missing;
+    }
+    // SAFETY: within the IPv6 header, checked above.
+    let mut next: u8 = unsafe { frame.read(header + 6) };
+    let mut rest = frame.behind(header + IPV6_HEADER);
+    for _ in 0..MAX_EXTENSIONS {
+        match next {
+            TCP | UDP => return port_in(&rest),
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | FRAGMENT => {}
+            _ => return Port::None,
+        }
+        if !rest.holds(8) {
+            return Port::Missing;
+        }
+        // SAFETY: the first eight bytes of the extension, checked above.
+        let (following, length, fragment): (u8, u8, u16) =
+            unsafe { (rest.read(0), rest.read(1), rest.read(2)) };
+        if next == FRAGMENT {
+            // The lowest three bits are flags.
+            if u16::from_be(fragment) & !7 != 0 {
+                return Port::Missing;
+            }
+            rest = rest.behind(8);
+        } else {
+            rest = rest.behind((usize::from(length) + 1) * 8);
+        }
+        next = following;
+    }
+    match next {
+        TCP | UDP => port_in(&rest),
+        HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | FRAGMENT => Port::Missing,
+        _ => Port::None,
+    }
+}
+
+/// The destination port in a TCP or UDP header, which both have behind the source port.
+#[inline(always)]
+fn port_in(header: &Frame) -> Port {
+    if !header.holds(4) {
+        return Port::Missing;
+    }
+    // SAFETY: within the header, checked above.
+    Port::Number(u16::from_be(unsafe { header.read(2) }))
 }
 
 #[cfg(test)]
@@ -165,7 +330,7 @@ mod tests {
     fn source_of(bytes: &[u8]) -> Result<Source, NoSource> {
         let range = bytes.as_ptr_range();
         // SAFETY: the range of a live slice.
-        source(&unsafe { Frame::new(range.start as usize, range.end as usize) })
+        ethernet(&unsafe { Frame::new(range.start as usize, range.end as usize) }).map(|packet| packet.source)
     }
 
     /// An Ethernet frame with the given tags before `ethertype` and then `payload`.
@@ -180,14 +345,14 @@ mod tests {
         bytes
     }
 
-    fn ipv4() -> Vec<u8> {
+    fn v4_header() -> Vec<u8> {
         let mut header = vec![0x45; 1];
         header.resize(12, 0);
         header.extend([198, 51, 100, 7, 192, 0, 2, 1]);
         header
     }
 
-    fn ipv6() -> Vec<u8> {
+    fn v6_header() -> Vec<u8> {
         let mut header = vec![0x60; 1];
         header.resize(8, 0);
         header.extend([0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
@@ -195,8 +360,15 @@ mod tests {
         header
     }
 
-    const TAGS: [&[u16]; 4] = [
+    /// Session data of the PPP protocol `protocol`.
+    fn session(protocol: u16, packet: &[u8]) -> Vec<u8> {
+        let len = (packet.len() as u16 + 2).to_be_bytes();
+        [&[0x11, 0, 0x12, 0x34], &len[..], &protocol.to_be_bytes(), packet].concat()
+    }
+
+    const TAGS: [&[u16]; 5] = [
         &[],
+        &[ETHERTYPE_OLD_QINQ, ETHERTYPE_VLAN],
         &[ETHERTYPE_VLAN],
         &[ETHERTYPE_QINQ, ETHERTYPE_VLAN],
         &[ETHERTYPE_VLAN, ETHERTYPE_VLAN],
@@ -205,19 +377,171 @@ mod tests {
     #[test]
     fn finds_sources_behind_up_to_two_tags() {
         for tags in TAGS {
-            let v4 = source_of(&frame(tags, ETHERTYPE_IPV4, &ipv4()));
+            let v4 = source_of(&frame(tags, ETHERTYPE_IPV4, &v4_header()));
             assert_eq!(v4, Ok(Source::V4([198, 51, 100, 7])), "{tags:x?}");
-            let v6 = source_of(&frame(tags, ETHERTYPE_IPV6, &ipv6()));
+            let v6 = source_of(&frame(tags, ETHERTYPE_IPV6, &v6_header()));
             let expected = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
             assert_eq!(v6, Ok(Source::V6(expected)), "{tags:x?}");
         }
     }
 
     #[test]
+    fn finds_sources_in_pppoe_sessions() {
+        let expected = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
+        for tags in TAGS {
+            let of = |payload: &[u8]| source_of(&frame(tags, ETHERTYPE_PPPOE_SESSION, payload));
+            let v4 = session(PPP_IPV4, &v4_header());
+            assert_eq!(of(&v4), Ok(Source::V4([198, 51, 100, 7])), "{tags:x?}");
+            assert_eq!(
+                of(&session(PPP_IPV6, &v6_header())),
+                Ok(Source::V6(expected)),
+                "{tags:x?}"
+            );
+            assert_eq!(
+                of(&session(PPP_IPV4, &v6_header())),
+                Err(NoSource::Malformed),
+                "{tags:x?}"
+            );
+            // A control protocol, discovery, another version, and what is cut off.
+            assert_eq!(
+                of(&session(0xc021, &v4_header())),
+                Err(NoSource::NotIp),
+                "{tags:x?}"
+            );
+            for (at, byte) in [(1, 0x09), (0, 0x21)] {
+                let mut other = v4.clone();
+                other[at] = byte;
+                assert_eq!(of(&other), Err(NoSource::NotIp), "{tags:x?}");
+            }
+            for len in 0..v4.len() {
+                let cut = if len < PPPOE_HEADER {
+                    NoSource::NotIp
+                } else {
+                    NoSource::Malformed
+                };
+                assert_eq!(of(&v4[..len]), Err(cut), "{tags:x?}, {len} bytes");
+            }
+        }
+    }
+
+    fn port_of(packet: &[u8]) -> Port {
+        let range = packet.as_ptr_range();
+        // SAFETY: the range of a live slice.
+        let frame = unsafe { Frame::new(range.start as usize, range.end as usize) };
+        port(&frame, &ip(&frame).unwrap())
+    }
+
+    /// From port 1025 to 443.
+    const PORTS: [u8; 8] = [0x04, 0x01, 0x01, 0xbb, 0, 0, 0, 0];
+
+    #[test]
+    fn finds_ports_behind_options_and_extensions() {
+        for protocol in [TCP, UDP, 1, 47, 132] {
+            let expected = match protocol {
+                TCP | UDP => Port::Number(443),
+                _ => Port::None,
+            };
+            for words in 5..=15 {
+                let mut packet = v4_header();
+                packet[0] = 0x40 | words;
+                packet[9] = protocol;
+                packet.resize(usize::from(words) * 4, 0);
+                packet.extend(PORTS);
+                assert_eq!(port_of(&packet), expected, "protocol {protocol}, {words} words");
+            }
+            for extensions in [&[][..], &[0], &[60], &[0, 60, 43], &[44], &[0, 43, 44, 60]] {
+                let mut packet = v6_header();
+                let kinds = extensions.iter().copied().chain([protocol]);
+                let mut at = 6;
+                for (kind, length) in kinds.zip([1, 0, 3, 0, 0]) {
+                    packet[at] = kind;
+                    if kind != protocol {
+                        at = packet.len();
+                        let units = if kind == 44 { 1 } else { usize::from(length) + 1 };
+                        packet.extend([0, length, 0, 0, 0, 0, 0, 0]);
+                        packet.resize(at + units * 8, 0);
+                    }
+                }
+                packet.extend(PORTS);
+                assert_eq!(
+                    port_of(&packet),
+                    expected,
+                    "protocol {protocol} behind {extensions:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn later_fragments_and_headers_that_are_cut_off_have_no_port() {
+        let mut v4 = v4_header();
+        v4[9] = TCP;
+        v4.extend(PORTS);
+        let mut later = v4.clone();
+        later[7] = 1;
+        assert_eq!(port_of(&later), Port::Missing);
+        let mut first = v4.clone();
+        // More fragments follow, may not be fragmented.
+        first[6] = 0x60;
+        assert_eq!(port_of(&first), Port::Number(443));
+        for len in 20..24 {
+            assert_eq!(port_of(&v4[..len]), Port::Missing);
+        }
+        let mut v6 = v6_header();
+        v6[6] = 44;
+        v6.extend([TCP, 0, 0, 8, 0, 0, 0, 0]);
+        v6.extend(PORTS);
+        assert_eq!(port_of(&v6), Port::Missing);
+        v6[43] = 1;
+        assert_eq!(port_of(&v6), Port::Number(443), "the first fragment");
+        for len in 40..52 {
+            assert_eq!(port_of(&v6[..len]), Port::Missing);
+        }
+        let mut endless = v6_header();
+        endless[6] = 60;
+        for _ in 0..5 {
+            endless.extend([60, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        assert_eq!(port_of(&endless), Port::Missing);
+    }
+
+    #[test]
+    fn finds_sources_of_packets_without_a_link_header() {
+        let source_of = |bytes: &[u8]| {
+            let range = bytes.as_ptr_range();
+            // SAFETY: the range of a live slice.
+            ip(&unsafe { Frame::new(range.start as usize, range.end as usize) }).map(|packet| packet.source)
+        };
+        let v6 = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
+        for (packet, expected) in [
+            (v4_header(), Source::V4([198, 51, 100, 7])),
+            (v6_header(), Source::V6(v6)),
+        ] {
+            assert_eq!(source_of(&packet), Ok(expected));
+            for len in 0..packet.len() {
+                let cut = if len < IPV4_HEADER {
+                    NoSource::NotIp
+                } else {
+                    NoSource::Malformed
+                };
+                assert_eq!(source_of(&packet[..len]), Err(cut), "{len} bytes");
+            }
+        }
+        for other in [&[][..], &[0x10; 64], &[0x00; 64], &[0xff; 64]] {
+            assert_eq!(source_of(other), Err(NoSource::NotIp));
+        }
+        // What an Ethernet frame begins with is not taken for a packet, and the other way round.
+        assert_eq!(
+            source_of(&frame(&[], ETHERTYPE_IPV4, &v4_header())),
+            Err(NoSource::NotIp)
+        );
+    }
+
+    #[test]
     fn a_third_tag_is_not_looked_through() {
         let tags = [ETHERTYPE_VLAN; 3];
         assert_eq!(
-            source_of(&frame(&tags, ETHERTYPE_IPV4, &ipv4())),
+            source_of(&frame(&tags, ETHERTYPE_IPV4, &v4_header())),
             Err(NoSource::NotIp)
         );
     }
@@ -226,7 +550,7 @@ mod tests {
     fn truncation_at_every_byte_never_yields_a_source() {
         for tags in TAGS {
             let link = ETHERNET_HEADER + tags.len() * VLAN_TAG;
-            for (ethertype, payload) in [(ETHERTYPE_IPV4, ipv4()), (ETHERTYPE_IPV6, ipv6())] {
+            for (ethertype, payload) in [(ETHERTYPE_IPV4, v4_header()), (ETHERTYPE_IPV6, v6_header())] {
                 let whole = frame(tags, ethertype, &payload);
                 for len in 0..whole.len() {
                     let expected = if len < link {
@@ -248,7 +572,7 @@ mod tests {
     #[test]
     fn headers_that_cannot_be_ip_are_malformed() {
         for first_byte in [0x00, 0x44, 0x65, 0xff] {
-            let mut header = ipv4();
+            let mut header = v4_header();
             header[0] = first_byte;
             assert_eq!(
                 source_of(&frame(&[], ETHERTYPE_IPV4, &header)),
@@ -256,7 +580,7 @@ mod tests {
             );
         }
         for first_byte in [0x00, 0x45, 0x70] {
-            let mut header = ipv6();
+            let mut header = v6_header();
             header[0] = first_byte;
             assert_eq!(
                 source_of(&frame(&[], ETHERTYPE_IPV6, &header)),

@@ -32,7 +32,7 @@ use secbeat_edge_core::FilterMode;
 
 use crate::{
     config::{self, Config},
-    kernel::{DETACHED, ObjectSource, Pins},
+    kernel::{DETACHED, ObjectSource, Pins, Selection},
 };
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
@@ -154,10 +154,7 @@ impl Cli {
         Ok(Places {
             api: config.api_listen,
             pins: Pins::at(&config.kernel.pin_dir),
-            interfaces: Some(match config.enforcement.in_kernel() {
-                true => config.kernel.interfaces.clone(),
-                false => Vec::new(),
-            }),
+            interfaces: Some(config.interfaces()),
             detached: config.detached_marker(),
             known: config.known(&config.nats.url()),
         })
@@ -218,7 +215,7 @@ struct Places {
     api: SocketAddr,
     pins: Pins,
     /// Those that are to be protected, where a config says so.
-    interfaces: Option<Vec<String>>,
+    interfaces: Option<Selection>,
     /// The file that is there after the kill switch.
     detached: PathBuf,
     known: Known,

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU16, NonZeroU32},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    kernel::{DETACHED, XdpSetup},
+    kernel::{DETACHED, Hook, Selection, XdpSetup},
     sources::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
@@ -151,8 +151,20 @@ const DEFAULT_EVENT_EVERY: u32 = 1024;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kernel {
-    /// Interfaces to protect. At least one is required, unless `enforcement` is `"l7"`.
-    pub interfaces: Vec<String>,
+    /// Interfaces to protect: `"auto"` for those of the default routes, or a list of names and patterns, such as `["eth0",
+    /// "wg*"]`.
+    #[schemars(with = "schema::AutoOrNames")]
+    pub interfaces: Interfaces,
+    /// Patterns of interfaces that `"auto"` and patterns leave out.
+    #[schemars(with = "Vec<String>")]
+    pub exclude_interfaces: Vec<NamePattern>,
+    /// Where the program runs: `"xdp"` in the driver, `"tc"` in the stack's ingress hook (Linux 6.6), or `"auto"` for XDP where the
+    /// driver can and no other XDP program is there, else `"tc"`.
+    pub attach: Hook,
+    /// The TCP and UDP ports that bans reach, such as `[80, 443]`; packets to others, and of other protocols, pass. `"all"` for
+    /// every packet.
+    #[schemars(with = "schema::AllOrPorts")]
+    pub ports: Ports,
     /// Folder for pinned program, links and maps, which stay in force without the daemon.
     #[schemars(with = "schema::Folder")]
     pub pin_dir: PathBuf,
@@ -170,10 +182,95 @@ pub struct Kernel {
     pub ban_slots: NonZeroU32,
 }
 
+/// Which interfaces are to be protected.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "NamesOrWord")]
+pub enum Interfaces {
+    /// Those of the default routes.
+    Auto,
+    /// Names and patterns of names.
+    Named(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected \"auto\" or a list of names")]
+enum NamesOrWord {
+    Word(String),
+    Names(Vec<String>),
+}
+
+impl TryFrom<NamesOrWord> for Interfaces {
+    type Error = String;
+
+    fn try_from(text: NamesOrWord) -> Result<Self, String> {
+        match text {
+            NamesOrWord::Word(word) if word == "auto" => Ok(Self::Auto),
+            NamesOrWord::Word(word) => Err(format!(
+                "`{word}`: expected \"auto\" or a list of names, such as [\"{word}\"]"
+            )),
+            NamesOrWord::Names(names) => {
+                for name in &names {
+                    glob::Pattern::new(name).map_err(|error| format!("`{name}`: {error}"))?;
+                }
+                Ok(Self::Named(names))
+            }
+        }
+    }
+}
+
+/// A pattern of names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NamePattern(glob::Pattern);
+
+impl TryFrom<String> for NamePattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let pattern = glob::Pattern::new(&text).map_err(|error| format!("`{text}`: {error}"))?;
+        Ok(Self(pattern))
+    }
+}
+
+/// The ports that bans reach.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "PortsOrWord")]
+pub enum Ports {
+    All,
+    Only(Vec<u16>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected \"all\" or a list of ports (1 to 65535)")]
+enum PortsOrWord {
+    Word(String),
+    Ports(Vec<NonZeroU16>),
+}
+
+impl TryFrom<PortsOrWord> for Ports {
+    type Error = String;
+
+    fn try_from(text: PortsOrWord) -> Result<Self, String> {
+        match text {
+            PortsOrWord::Word(word) if word == "all" => Ok(Self::All),
+            PortsOrWord::Word(word) => Err(format!(
+                "`{word}`: expected \"all\" or a list of ports, such as [80, 443]"
+            )),
+            PortsOrWord::Ports(ports) if ports.is_empty() => {
+                Err("no port: bans would reach nothing; expected \"all\" or at least one".to_owned())
+            }
+            PortsOrWord::Ports(ports) => Ok(Self::Only(ports.into_iter().map(NonZeroU16::get).collect())),
+        }
+    }
+}
+
 impl Default for Kernel {
     fn default() -> Self {
         Self {
-            interfaces: Vec::new(),
+            interfaces: Interfaces::Auto,
+            exclude_interfaces: Vec::new(),
+            attach: Hook::default(),
+            ports: Ports::All,
             pin_dir: maps::DEFAULT_PIN_DIR.into(),
             allow_generic: false,
             mode: FilterMode::default(),
@@ -247,7 +344,7 @@ fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
 #[derive(Debug, thiserror::Error)]
 enum Contradiction {
     #[error(
-        "enforcement = \"{0}\" needs kernel.interfaces to name at least one interface (or set enforcement = \"l7\")"
+        "enforcement = \"{0}\" needs at least one interface in kernel.interfaces, or \"auto\" (or set enforcement = \"l7\")"
     )]
     NoInterfaces(&'static str),
     #[error("whoever reaches {0} could lift bans: the local API listens on loopback alone")]
@@ -273,7 +370,7 @@ impl Config {
             let message = Contradiction::NobodyTrusted.to_string();
             return Err(ConfigError::contradiction(path, "trusted_proxies", message));
         }
-        if config.enforcement.in_kernel() && config.kernel.interfaces.is_empty() {
+        if config.enforcement.in_kernel() && config.kernel.interfaces == Interfaces::Named(Vec::new()) {
             let name = if config.enforcement == Enforcement::Kernel {
                 "kernel"
             } else {
@@ -417,12 +514,33 @@ impl Config {
         self.state_dir.join(DETACHED)
     }
 
+    /// Which interfaces are to be protected: none where bans are not enforced in the kernel.
+    #[must_use]
+    pub fn interfaces(&self) -> Selection {
+        let except = self
+            .kernel
+            .exclude_interfaces
+            .iter()
+            .map(|NamePattern(pattern)| pattern.clone());
+        let named = match &self.kernel.interfaces {
+            _ if !self.enforcement.in_kernel() => Some(Vec::new()),
+            Interfaces::Auto => None,
+            Interfaces::Named(names) => Some(names.clone()),
+        };
+        Selection::new(named, except.collect())
+    }
+
     /// What the kernel side is told.
     #[must_use]
     pub fn xdp(&self) -> XdpSetup {
         XdpSetup {
             pin_dir: self.kernel.pin_dir.clone(),
-            interfaces: self.kernel.interfaces.clone(),
+            interfaces: self.interfaces(),
+            hook: self.kernel.attach,
+            ports: match &self.kernel.ports {
+                Ports::All => None,
+                Ports::Only(ports) => Some(ports.clone()),
+            },
             allow_generic: self.kernel.allow_generic,
             state_dir: self.state_dir.clone(),
             ban_slots: self.kernel.ban_slots.get(),
@@ -442,7 +560,7 @@ mod tests {
     }
 
     fn minimal() -> Config {
-        load("[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n").unwrap()
+        load("[proxy]\nupstream = \"http://127.0.0.1:8000\"\n").unwrap()
     }
 
     #[test]

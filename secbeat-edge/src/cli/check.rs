@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
@@ -50,7 +51,6 @@ impl Checked {
             format: log.format.to_string(),
             passed_over: log.place.passed_over(),
         });
-        let in_kernel = config.enforcement.in_kernel();
         let member = config.membership()?;
         Ok(Self {
             config: path.display().to_string(),
@@ -62,12 +62,9 @@ impl Checked {
             proxy: proxy.unwrap_or_default(),
             access_logs: followed.collect(),
             interfaces: config
-                .kernel
-                .interfaces
-                .iter()
-                .filter(|_| in_kernel)
-                .cloned()
-                .collect(),
+                .interfaces()
+                .now()
+                .context("listing the interfaces to protect")?,
             authz: config.authz.listen.map(|listen| listen.to_string()),
         })
     }

@@ -36,7 +36,7 @@ pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
         // It knows of its own network namespace.
         Some(daemon) => daemon.xdp.clone(),
         None => {
-            let attachments = kernel::attachments(&places.pins, places.interfaces.as_deref())?;
+            let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
             attachments.into_iter().map(Into::into).collect()
         }
     };

@@ -50,6 +50,7 @@ pub(crate) fn attach(
         let mut settings = SettingsMap::open(program.pins())?;
         settings.set_mode(config.mode)?;
         settings.set_event_every(config.event_every)?;
+        settings.set_ports(program.pins(), setup.ports.as_deref())?;
         let events = DropEvents::open(program.pins())?;
         program.carry_over(&mut bans, &clock)?;
         bans.use_sieve(&mut settings)?;

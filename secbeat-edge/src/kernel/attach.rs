@@ -1,40 +1,26 @@
-//! Attaching the program to interfaces, and replacing it there.
-//!
-//! The program for packets in several buffers comes first, since drivers refuse the plain one on jumbo MTUs; where the
-//! driver wants the plain one, that is tried next. The link is pinned last, once everything it needs is in place.
+//! Attaching the program to interfaces, and seeing that it stays there. The links are pinned last, once everything that they need is in
+//! place.
 
-use std::{collections::HashMap, io::ErrorKind, os::fd::AsFd as _, path::Path};
+use std::{collections::HashMap, path::Path};
 
-use anyhow::{Context, bail, ensure};
-use aya::programs::{
-    ProgramError, XdpMode,
-    links::{FdLink, LinkError, PinnedLink},
-    xdp::XdpLink,
-};
-use nix::{
-    errno::Errno,
-    net::if_::{if_indextoname, if_nametoindex},
-};
+use anyhow::Context;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use secbeat_common::maps;
 use tracing::{error, info, warn};
 
 use super::{
     Program, XdpSetup,
-    attachment::{Attachment, NO_ETHERNET, examine},
-    interface::{self, Interface, from_below, has_ethernet, name_of},
+    attachment::{Attachment, examine},
+    hooks::Attached,
+    interface::{Interface, from_below},
     migrate::BAN_MAPS,
-    pins::{self, LinkPin, Mode, Pins},
-    program::xdp,
+    pins::{self, LinkPin, Pins},
+    program::{tc, xdp},
     raw::link_facts,
     record::Record,
 };
 
-/// What was done to one interface.
-enum Attached {
-    /// The program on its live link was replaced.
-    Replaced(Mode),
-    Anew(Mode),
-}
+const LISTING: &str = "listing the interfaces to protect";
 
 /// Why nothing is attached after the kill switch.
 const DETACHED: &str = "detached by `secbeat-edge detach`; `secbeat-edge attach` takes that back";
@@ -51,17 +37,21 @@ impl Program {
         if setup.is_detached() {
             warn!("NOTHING IS ATTACHED: {DETACHED}");
         } else {
-            self.settle_links(setup)?;
-            for interface in &from_below(&setup.interfaces) {
+            let interfaces = setup.interfaces.now().context(LISTING)?;
+            if interfaces.is_empty() {
+                warn!(interfaces = %setup.interfaces, "NOTHING IS PROTECTED: {}", setup.interfaces.emptiness());
+            }
+            self.settle_links(&interfaces)?;
+            for interface in &from_below(&interfaces) {
                 if if_nametoindex(interface.as_str()).is_err() {
                     warn!(%interface, "NOT PROTECTED: there is no such interface yet; it is waited for");
                     continue;
                 }
                 let (Attached::Replaced(mode) | Attached::Anew(mode)) = self.attach_one(interface, setup)?;
-                info!(%interface, mode = mode.name(), "XDP program attached");
+                info!(%interface, mode = mode.name(), "program attached");
             }
             // Only now, so that a refused start leaves the host as it was.
-            self.free_others(setup)?;
+            self.free_others(&interfaces)?;
         }
         self.note_layouts(setup);
         self.pins.publish()?;
@@ -74,7 +64,26 @@ impl Program {
     /// other interfaces now, interfaces that have lost the program. What cannot be repaired is said in the result.
     pub fn keep(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
         let ours = self.ids();
-        let before = examine(&setup.interfaces, &ours);
+        let held = self
+            .pins
+            .links()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|pin| pin.interface);
+        let interfaces = match setup.interfaces.now_with(held) {
+            Ok(interfaces) => interfaces,
+            Err(error) => {
+                return vec![Attachment::unknown(
+                    &setup.interfaces,
+                    format!("{LISTING}: {error}"),
+                )];
+            }
+        };
+        if interfaces.is_empty() && !setup.is_detached() {
+            let why = setup.interfaces.emptiness().to_owned();
+            return vec![Attachment::unknown(&setup.interfaces, why)];
+        }
+        let before = examine(&interfaces, &ours);
         if setup.is_detached() {
             // A repair was on its way when the switch was thrown.
             if before.iter().any(|attachment| attachment.mode.is_ok())
@@ -85,7 +94,7 @@ impl Program {
             return before.into_iter().map(|before| before.failed(DETACHED)).collect();
         }
         let has_pins = self.has_pins();
-        if has_pins && before.iter().all(|before| before.mode.is_ok()) && self.has_links(setup) {
+        if has_pins && before.iter().all(|before| before.mode.is_ok()) && self.has_links(&interfaces) {
             return before;
         }
         if !has_pins && let Err(error) = self.pin_again() {
@@ -94,22 +103,25 @@ impl Program {
             return before.into_iter().map(|before| before.failed(&why)).collect();
         }
         let mut refusals = HashMap::new();
-        if let Err(error) = self.settle_links(setup).and_then(|()| self.free_others(setup)) {
+        if let Err(error) = self
+            .settle_links(&interfaces)
+            .and_then(|()| self.free_others(&interfaces))
+        {
             warn!("{error:#}");
         }
-        for interface in from_below(&setup.interfaces) {
+        for interface in from_below(&interfaces) {
             if if_nametoindex(interface.as_str()).is_err() {
                 continue;
             }
             match self.attach_one(&interface, setup) {
                 Ok(Attached::Replaced(_)) => {}
                 Ok(Attached::Anew(mode)) => {
-                    warn!(%interface, mode = mode.name(), "the interface had lost the XDP program: attached again");
+                    warn!(%interface, mode = mode.name(), "the interface did not run the program: attached");
                 }
                 Err(error) => drop(refusals.insert(interface, format!("{error:#}"))),
             }
         }
-        let mut after = examine(&setup.interfaces, &ours);
+        let mut after = examine(&interfaces, &ours);
         for attachment in after.iter_mut().filter(|attachment| attachment.mode.is_err()) {
             if let Some(why) = refusals.remove(&attachment.interface) {
                 attachment.mode = Err(why);
@@ -120,9 +132,20 @@ impl Program {
 
     /// The numbers of the programs that this one may have attached.
     fn ids(&mut self) -> Vec<u32> {
-        let loaded = self.loaded.clone();
-        let id = |name| Some(xdp(&mut self.ebpf, name).ok()?.info().ok()?.id());
-        loaded.into_iter().filter_map(id).collect()
+        let (loaded, ebpf) = (self.xdp.clone(), &mut self.ebpf);
+        let mut ids = Vec::new();
+        ids.extend(
+            loaded
+                .into_iter()
+                .filter_map(|name| Some(xdp(ebpf, name).ok()?.info().ok()?.id())),
+        );
+        let in_stack = [maps::PROGRAM_TC, maps::PROGRAM_TC_IP];
+        ids.extend(
+            in_stack
+                .into_iter()
+                .filter_map(|name| Some(tc(ebpf, name).ok()?.info().ok()?.id())),
+        );
+        ids
     }
 
     /// Notes how the maps are laid out that are pinned now, for a start that may not ask the kernel.
@@ -158,18 +181,17 @@ impl Program {
     }
 
     /// Whether each interface that there is has a pinned link of its own, and none is left over.
-    fn has_links(&self, setup: &XdpSetup) -> bool {
+    fn has_links(&self, interfaces: &[String]) -> bool {
         let Ok(links) = self.pins.links() else {
             return false;
         };
         let is_own = |pin: &LinkPin| {
             let index = if_nametoindex(pin.interface.as_str());
             let facts = link_facts(&self.pins.link(pin));
-            setup.interfaces.contains(&pin.interface)
+            interfaces.contains(&pin.interface)
                 && matches!((index, facts), (Ok(index), Ok(facts)) if facts.ifindex == index)
         };
-        let there_are = setup
-            .interfaces
+        let there_are = interfaces
             .iter()
             .filter(|name| if_nametoindex(name.as_str()).is_ok());
         links.iter().all(is_own) && links.len() == there_are.count()
@@ -199,9 +221,9 @@ impl Program {
     }
 
     /// Removes the links of interfaces that are not configured.
-    fn free_others(&self, setup: &XdpSetup) -> anyhow::Result<()> {
+    fn free_others(&self, interfaces: &[String]) -> anyhow::Result<()> {
         for pin in self.pins.links()? {
-            if !setup.interfaces.contains(&pin.interface) {
+            if !interfaces.contains(&pin.interface) {
                 info!(interface = %pin.interface, "no longer configured: detaching");
                 pins::remove(&self.pins.link(&pin))?;
             }
@@ -211,7 +233,7 @@ impl Program {
 
     /// Makes the names of the pinned links those of the interfaces that they are attached to now, and removes those that stand under
     /// the name of another interface, because theirs is gone, not configured, or in another network namespace.
-    fn settle_links(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
+    fn settle_links(&mut self, interfaces: &[String]) -> anyhow::Result<()> {
         let mut moving = Vec::new();
         for pin in self.pins.links()? {
             let facts = link_facts(&self.pins.link(&pin)).ok();
@@ -220,12 +242,12 @@ impl Program {
                 // Another namespace's interface may have the same number.
                 let running = Interface::of(facts.ifindex).ok()?.running;
                 let is_here = running.iter().any(|running| running.program == facts.program);
-                (is_here && setup.interfaces.contains(&name)).then_some((facts.ifindex, name))
+                (is_here && interfaces.contains(&name)).then_some((facts.ifindex, name))
             });
             match name {
                 Some((_, name)) if name == pin.interface => {}
                 Some((index, name)) => moving.push((pin, index, name)),
-                None if setup.interfaces.contains(&pin.interface) => {
+                None if interfaces.contains(&pin.interface) => {
                     info!(interface = %pin.interface, "a link is no longer that interface's: detaching");
                     pins::remove(&self.pins.link(&pin))?;
                 }
@@ -250,153 +272,23 @@ impl Program {
         Ok(())
     }
 
-    fn attach_one(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Attached> {
-        match self.replace(interface)? {
-            Some(mode) => Ok(Attached::Replaced(mode)),
-            None => Ok(Attached::Anew(self.attach_new(interface, setup.allow_generic)?)),
-        }
-    }
-
-    /// Replaces the program on a pinned link; `None` if there is no live one.
-    fn replace(&mut self, interface: &str) -> anyhow::Result<Option<Mode>> {
-        let Some(pin) = self
-            .pins
-            .links()?
-            .into_iter()
-            .find(|pin| pin.interface == interface)
-        else {
-            return Ok(None);
-        };
-        let path = self.pins.link(&pin);
-        let mut refusal = None;
-        for name in self.loaded.clone() {
-            match self.try_replace(&path, name)? {
-                Ok(()) => return Ok(Some(pin.mode)),
-                Err(error) if is_gone(&error) => {
-                    pins::remove(&path)?;
-                    return Ok(None);
-                }
-                Err(error) => refusal = Some(error),
-            }
-        }
-        let error = refusal.context("no program is loaded")?;
-        Err(error).with_context(|| format!("replacing the program on {interface}"))
-    }
-
-    /// Puts program `name` on the link pinned at `path`, and looks whether the kernel runs it now. The inner error is the
-    /// kernel's refusal.
-    fn try_replace(&mut self, path: &Path, name: &str) -> anyhow::Result<Result<(), ProgramError>> {
-        let opening = || format!("opening the pinned link {}", path.display());
-        let open = || PinnedLink::from_pin(path).map(FdLink::from).with_context(opening);
-        let link =
-            XdpLink::try_from(open()?).with_context(|| format!("{} is no XDP link", path.display()))?;
-        let program = xdp(&mut self.ebpf, name)?;
-        let id = match program.attach_to_link(link) {
-            Ok(id) => id,
-            Err(error) => return Ok(Err(error)),
-        };
-        // The pin keeps it; a descriptor of it is not needed.
-        drop(program.take_link(id).context("taking the link")?);
-        let (expected, running) = (program.info()?.id(), open()?.info()?.program_id());
-        ensure!(
-            expected == running,
-            "{} runs program {running} after it was given program {expected}",
-            path.display()
-        );
-        Ok(Ok(()))
-    }
-
-    fn attach_new(&mut self, interface: &str, allow_generic: bool) -> anyhow::Result<Mode> {
-        let found = Interface::find(interface).with_context(|| format!("looking at {interface}"))?;
-        ensure!(has_ethernet(found.kind), "{interface}: {NO_ETHERNET}");
-        let (mode, link) = match self.try_modes(interface, XdpMode::Driver) {
-            Ok(link) => (Mode::Native, link),
-            Err(error) if is_busy(&error) => match found.running.first() {
-                Some(other) => bail!(
-                    "another XDP program is attached to {interface}: {}; SecBeat does not replace it",
-                    name_of(other.program)
-                ),
-                None => bail!(
-                    "the kernel allows no XDP program on {interface}: {}",
-                    self.refusal(&found, Mode::Native)
-                        .unwrap_or_else(|| format!("{error:#}"))
-                ),
-            },
-            Err(error) if !allow_generic => {
-                let why = self.refusal(&found, Mode::Native);
-                let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-                return Err(error).with_context(|| {
-                    format!("{interface} takes no native XDP{why}; kernel.allow_generic = true would run it in the stack, slower")
-                });
-            }
-            Err(error) => {
-                warn!(
-                    interface,
-                    error = format!("{error:#}"),
-                    "NO NATIVE XDP on this interface: falling back to generic mode, several times slower"
-                );
-                let link = self
-                    .try_modes(interface, XdpMode::Skb)
-                    .with_context(|| format!("attaching to {interface} in generic mode"))?;
-                (Mode::Generic, link)
-            }
-        };
-        let pin = LinkPin {
-            interface: interface.to_owned(),
-            mode,
-        };
-        // A netlink attachment, to which aya falls back silently, cannot be pinned and would end with this process.
-        FdLink::try_from(link)
-            .map_err(|error: LinkError| anyhow::Error::from(error))
-            .and_then(|link| Ok(link.pin(self.pins.link(&pin))?))
-            .with_context(|| format!("pinning the link of {interface}"))?;
-        Ok(mode)
-    }
-
-    /// Why the kernel refuses the program on an interface, in its own words.
-    fn refusal(&mut self, interface: &Interface, mode: Mode) -> Option<String> {
-        let name = *self.loaded.last()?;
-        let program = xdp(&mut self.ebpf, name).ok()?.fd().ok()?;
-        interface::refusal(interface.index, program.as_fd(), mode)
-    }
-
-    /// Attaches the first program that the driver takes in `mode`; the error is that of the last one.
-    fn try_modes(&mut self, interface: &str, mode: XdpMode) -> anyhow::Result<XdpLink> {
-        let mut refusal = None;
-        for name in self.loaded.clone() {
-            let program = xdp(&mut self.ebpf, name)?;
-            match program.attach(interface, mode) {
-                Ok(id) => return program.take_link(id).context("taking the link"),
-                Err(error) => refusal = Some(error),
-            }
-        }
-        Err(refusal.context("no program is loaded")?.into())
-    }
-
     /// Points the programs' pins at the programs that are attached now.
     fn repin_programs(&mut self) -> anyhow::Result<()> {
-        for name in self.loaded.clone() {
+        let pinning = |path: &Path| format!("pinning {}", path.display());
+        for name in self.xdp.clone() {
             let path = self.pins.program(name);
             pins::remove(&path)?;
             xdp(&mut self.ebpf, name)?
                 .pin(&path)
-                .with_context(|| format!("pinning {}", path.display()))?;
+                .with_context(|| pinning(&path))?;
+        }
+        for name in [maps::PROGRAM_TC, maps::PROGRAM_TC_IP] {
+            let path = self.pins.program(name);
+            pins::remove(&path)?;
+            tc(&mut self.ebpf, name)?
+                .pin(&path)
+                .with_context(|| pinning(&path))?;
         }
         Ok(())
     }
-}
-
-/// Whether the link's interface no longer exists.
-fn is_gone(error: &ProgramError) -> bool {
-    matches!(error, ProgramError::SyscallError(error)
-        if error.io_error.raw_os_error() == Some(Errno::ENOLINK as i32))
-}
-
-fn is_busy(error: &anyhow::Error) -> bool {
-    let busy = |cause: &std::io::Error| {
-        cause.kind() == ErrorKind::ResourceBusy || cause.kind() == ErrorKind::AlreadyExists
-    };
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(busy))
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use anyhow::Context as _;
 use aya::programs::ProgramInfo;
 use nix::errno::Errno;
 use secbeat_common::maps;
@@ -10,13 +11,14 @@ use super::{
     interface::{Interface, has_ethernet, name_of},
     pins::{LinkPin, Pins},
     raw::link_facts,
+    selection::Selection,
 };
 
 /// One interface that is to be protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     pub interface: String,
-    /// How the program runs there, `native` or `generic`; or why it does not.
+    /// How the program runs there, `native`, `generic` or `tc`; or why it does not.
     pub mode: Result<&'static str, String>,
 }
 
@@ -33,6 +35,14 @@ impl Attachment {
         let unprotected = attachments.iter().filter(|attachment| attachment.mode.is_err());
         let unprotected: Vec<_> = unprotected.map(Self::to_string).collect();
         (!unprotected.is_empty()).then(|| unprotected.join("; "))
+    }
+
+    /// What is to be protected, while it is not known or there is none.
+    pub(super) fn unknown(selection: &Selection, why: String) -> Self {
+        Self {
+            interface: selection.to_string(),
+            mode: Err(why),
+        }
     }
 
     /// The same interface, not protected for another reason.
@@ -62,8 +72,8 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
     interfaces.iter().map(examine).collect()
 }
 
-/// Why a tunnel's interface is not protected.
-pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the program reads; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
+/// Why XDP does not protect a tunnel's interface.
+pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the XDP program reads; kernel.attach = \"auto\" or \"tc\" protects it (Linux 6.6)";
 
 fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
     let found = Interface::find(interface).map_err(|error| match error.kind() {
@@ -76,14 +86,14 @@ fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
         .iter()
         .find(|running| ours.contains(&running.program))
     {
-        return match has_ethernet(found.kind) {
-            true => Ok(own.mode.name()),
-            false => Err(NO_ETHERNET.to_owned()),
+        return match own.mode.is_xdp() && !has_ethernet(found.kind) {
+            false => Ok(own.mode.name()),
+            true => Err(NO_ETHERNET.to_owned()),
         };
     }
-    Err(match found.running.first() {
+    Err(match found.xdp() {
         Some(other) => format!("another XDP program is attached: {}", name_of(other.program)),
-        None => "no XDP program is attached".to_owned(),
+        None => "no program of SecBeat is attached".to_owned(),
     })
 }
 
@@ -93,7 +103,7 @@ fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
 /// # Errors
 ///
 /// When the pin folder cannot be read.
-pub fn attachments(pins: &Pins, interfaces: Option<&[String]>) -> anyhow::Result<Vec<Attachment>> {
+pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Result<Vec<Attachment>> {
     let links = pins.links()?;
     let mut ours: Vec<u32> = links
         .iter()
@@ -112,14 +122,15 @@ pub fn attachments(pins: &Pins, interfaces: Option<&[String]>) -> anyhow::Result
         pins.map_id(maps::BANNED_V4).is_some_and(|id| ids.contains(&id))
     };
     ours.retain(has_our_maps);
-    Ok(match interfaces {
-        Some(interfaces) => examine(interfaces, &ours),
-        None => {
-            let named: Vec<_> = links
-                .into_iter()
-                .map(|LinkPin { interface, .. }| interface)
-                .collect();
-            examine(&named, &ours)
-        }
+    let held = links.into_iter().map(|LinkPin { interface, .. }| interface);
+    let Some(selection) = interfaces else {
+        return Ok(examine(&held.collect::<Vec<_>>(), &ours));
+    };
+    let names = selection
+        .now_with(held)
+        .context("listing the interfaces to protect")?;
+    Ok(match names.is_empty() && !selection.is_nothing() {
+        true => vec![Attachment::unknown(selection, selection.emptiness().to_owned())],
+        false => examine(&names, &ours),
     })
 }

@@ -16,7 +16,7 @@ use nix::{
     net::if_::if_nametoindex,
 };
 
-use super::pins::Mode;
+use super::{pins::Mode, raw::tcx_programs};
 
 /// Of `enum` in `linux/if_link.h`, inside [`IFLA_XDP`]: the program that the driver runs, the one in the stack, and the card's.
 const IFLA_XDP_DRV_PROG_ID: u16 = 5;
@@ -56,6 +56,7 @@ pub(super) struct Interface {
     master: Option<u32>,
     /// The number of the interface that it is a VLAN, macvlan or the like of.
     parent: Option<u32>,
+    /// The XDP programs, and then those in the stack's ingress hook, in their order.
     pub(super) running: Vec<Running>,
 }
 
@@ -88,9 +89,20 @@ impl Interface {
         let answer = ask(&request(index))?;
         let message = NetlinkBuffer::new_checked(answer.as_slice()).ok();
         let message = message.filter(|message| message.message_type() == RTM_NEWLINK);
-        message
+        let mut found = message
             .and_then(|message| Self::read(message.payload()))
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+            .ok_or(io::ErrorKind::NotFound)?;
+        let in_stack = tcx_programs(index)?.into_iter().map(|program| Running {
+            mode: Mode::Tc,
+            program,
+        });
+        found.running.extend(in_stack);
+        Ok(found)
+    }
+
+    /// The XDP program that runs on it.
+    pub(super) fn xdp(&self) -> Option<&Running> {
+        self.running.iter().find(|running| running.mode.is_xdp())
     }
 
     /// Reads an answer: an `ifinfomsg`, and attributes.
@@ -148,6 +160,7 @@ pub(super) fn refusal(index: u32, program: BorrowedFd<'_>, mode: Mode) -> Option
     let flag = match mode {
         Mode::Generic => 2_u32,
         Mode::Native => 4,
+        Mode::Tc => return None,
     };
     let set = |fd: RawFd, flags: u32| ask(&set_request(index, fd, flags));
     let answer = set(program.as_raw_fd(), UPDATE_IF_NOEXIST | flag).ok()?;

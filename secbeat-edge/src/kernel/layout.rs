@@ -118,6 +118,7 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
             maps::FLOOD_SLOTS,
         ),
         layout(maps::EVENTS, MapType::RingBuf, 0, 0, maps::EVENT_BYTES),
+        layout(maps::PORTS, MapType::Array, 4, size_of::<u64>(), maps::PORT_WORDS),
         layout(maps::SETTINGS, MapType::Array, 4, size_of::<Settings>(), 1),
     ]
 }

@@ -12,6 +12,7 @@ mod counters;
 mod entry;
 mod events;
 mod floods;
+mod hooks;
 mod host;
 mod interface;
 mod layout;
@@ -23,6 +24,7 @@ mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
 mod raw;
 mod record;
+mod selection;
 mod settings;
 #[expect(
     unsafe_code,
@@ -44,6 +46,7 @@ pub use host::require_host;
 pub use nets::{AllowedNets, read_allowed};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
-pub use program::{DETACHED, Program, XdpSetup, jiffy_clock};
+pub use program::{DETACHED, Hook, Program, XdpSetup, jiffy_clock};
 pub use secbeat_edge_core::KernelBan;
+pub use selection::Selection;
 pub use settings::SettingsMap;

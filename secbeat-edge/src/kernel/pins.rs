@@ -36,7 +36,7 @@ pub struct Pins {
     staged: Vec<&'static str>,
 }
 
-/// How the driver runs the program.
+/// Where an interface runs the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(const_into_str, serialize_all = "lowercase")]
 pub(super) enum Mode {
@@ -44,6 +44,15 @@ pub(super) enum Mode {
     Native,
     /// In the stack, after it allocated a buffer: slower, and only when the config allows it.
     Generic,
+    /// In the stack's ingress hook (tcx), a little later.
+    Tc,
+}
+
+impl Mode {
+    /// Whether it is XDP.
+    pub(super) const fn is_xdp(self) -> bool {
+        matches!(self, Self::Native | Self::Generic)
+    }
 }
 
 impl Mode {
@@ -371,7 +380,7 @@ mod tests {
         for (interface, mode, name) in [
             ("eth0", Mode::Native, "link-native-eth0"),
             ("bond0.100", Mode::Generic, "link-generic-bond0~100"),
-            ("wg-home", Mode::Native, "link-native-wg-home"),
+            ("wg-home", Mode::Tc, "link-tc-wg-home"),
         ] {
             let pin = LinkPin {
                 interface: interface.to_owned(),

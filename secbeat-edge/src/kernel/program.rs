@@ -6,9 +6,14 @@
 use std::{fs::File, path::PathBuf};
 
 use anyhow::Context;
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{SchedClassifier, Xdp},
+};
 use nix::fcntl::Flock;
+use schemars::JsonSchema;
 use secbeat_common::maps;
+use serde::Deserialize;
 use tracing::debug;
 
 use super::{
@@ -18,13 +23,31 @@ use super::{
     object::{Object, ObjectSource},
     pins::Pins,
     record::Record,
+    selection::Selection,
 };
+
+/// Where the program runs on an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// In the driver (XDP), before the network stack sees a packet: the fastest.
+    Xdp,
+    /// In the stack's ingress hook (tcx, Linux 6.6): also for tunnels, for drivers without XDP, and beside another XDP program.
+    Tc,
+    /// `xdp` where the driver can and nothing else is there, else `tc`.
+    #[default]
+    Auto,
+}
 
 /// What to load and where.
 #[derive(Clone, Debug)]
 pub struct XdpSetup {
     pub pin_dir: PathBuf,
-    pub interfaces: Vec<String>,
+    pub interfaces: Selection,
+    /// Where the program runs.
+    pub hook: Hook,
+    /// The TCP and UDP ports that bans reach; `None` for every packet.
+    pub ports: Option<Vec<u16>>,
     /// Fall back to generic XDP where the driver has no native support.
     pub allow_generic: bool,
     /// Where the daemon keeps what outlives it.
@@ -38,8 +61,8 @@ pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) pins: Pins,
     migration: Migration,
-    /// Those of [`maps::PROGRAMS`] that this kernel took.
-    pub(super) loaded: Vec<&'static str>,
+    /// Those of [`maps::XDP_PROGRAMS`] that this kernel took.
+    pub(super) xdp: Vec<&'static str>,
     /// The numbers of its maps, by name.
     pub(super) map_ids: Vec<(&'static str, u32)>,
     /// Whether its pins were taken away, and it may not make them again.
@@ -87,12 +110,12 @@ impl Program {
         let mut ebpf = loader
             .load(object.bytes())
             .with_context(|| format!("loading the XDP object {}", object.name()))?;
-        let loaded = load_programs(&mut ebpf)?;
+        let xdp = load_programs(&mut ebpf)?;
         Ok(Self {
             ebpf,
             pins,
             migration,
-            loaded,
+            xdp,
             map_ids: Vec::new(),
             is_stranded: false,
             lock,
@@ -131,10 +154,10 @@ impl Program {
     }
 }
 
-/// Loads every program of the object that this kernel can run; which of [`maps::PROGRAMS`] did it take?
+/// Loads every program of the object that this kernel can run; which of [`maps::XDP_PROGRAMS`] did it take?
 fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
     let mut loaded = Vec::new();
-    for name in maps::PROGRAMS {
+    for name in maps::XDP_PROGRAMS {
         match xdp(ebpf, name)?.load() {
             Ok(()) => loaded.push(name),
             Err(error) if name == maps::PROGRAM_FRAGS => {
@@ -144,6 +167,11 @@ fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
                 return Err(error).with_context(|| format!("the kernel refused program `{name}`"));
             }
         }
+    }
+    for name in [maps::PROGRAM_TC, maps::PROGRAM_TC_IP] {
+        tc(ebpf, name)?
+            .load()
+            .with_context(|| format!("the kernel refused program `{name}`"))?;
     }
     xdp(ebpf, maps::CLOCK_PROBE)?
         .load()
@@ -173,4 +201,13 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut 
     program
         .try_into()
         .with_context(|| format!("`{name}` is no XDP program"))
+}
+
+pub(super) fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut SchedClassifier> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no program `{name}`"))?;
+    program
+        .try_into()
+        .with_context(|| format!("`{name}` is no program for the stack's hook"))
 }

@@ -157,7 +157,7 @@ struct ObjectAttr {
     flags: u32,
 }
 
-/// `struct bpf_link_info` of an XDP link.
+/// `struct bpf_link_info` of a link to an interface.
 #[repr(C)]
 #[derive(Default)]
 struct LinkInfo {
@@ -169,10 +169,10 @@ struct LinkInfo {
     _rest: [u32; 11],
 }
 
-/// `BPF_LINK_TYPE_XDP`.
-const XDP_LINK: u32 = 6;
+/// `BPF_LINK_TYPE_XDP` and `BPF_LINK_TYPE_TCX`.
+const INTERFACE_LINKS: [u32; 2] = [6, 11];
 
-/// What an XDP link is attached to.
+/// What a link to an interface is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkFacts {
     /// 0 once the interface is gone. In the interface's network namespace, which need not be this one.
@@ -184,7 +184,7 @@ pub(super) struct LinkFacts {
 ///
 /// # Errors
 ///
-/// When there is none, or none of XDP.
+/// When there is none, or none to an interface.
 pub(super) fn link_facts(path: &Path) -> io::Result<LinkFacts> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = ObjectAttr {
@@ -197,12 +197,53 @@ pub(super) fn link_facts(path: &Path) -> io::Result<LinkFacts> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut info = LinkInfo::default();
     get_info(fd.as_raw_fd(), &mut info)?;
-    match info.kind {
-        XDP_LINK => Ok(LinkFacts {
+    match INTERFACE_LINKS.contains(&info.kind) {
+        true => Ok(LinkFacts {
             ifindex: info.ifindex,
             program: info.program,
         }),
-        _ => Err(io::Error::other("no XDP link")),
+        false => Err(io::Error::other("no link to an interface")),
+    }
+}
+
+/// `union bpf_attr` for [`Command::ProgramQuery`].
+#[repr(C)]
+#[derive(Default)]
+struct QueryAttr {
+    ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    _pad: u32,
+    _unread: [u64; 4],
+}
+
+/// The programs in the stack's ingress hook of an interface, in their order; none on kernels without it.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub(super) fn tcx_programs(ifindex: u32) -> io::Result<Vec<u32>> {
+    const BPF_TCX_INGRESS: u32 = 46;
+    const BPF_MPROG_MAX: usize = 64;
+    let mut programs = [0_u32; BPF_MPROG_MAX];
+    let mut attr = QueryAttr {
+        ifindex,
+        attach_type: BPF_TCX_INGRESS,
+        programs: programs.as_mut_ptr() as u64,
+        count: programs.len() as u32,
+        ..QueryAttr::default()
+    };
+    // SAFETY: there is room for as many numbers as it says.
+    match unsafe { bpf(Command::ProgramQuery, &mut attr) } {
+        Ok(_) => Ok(programs.into_iter().take(attr.count as usize).collect()),
+        // Before Linux 6.6.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Vec::new()),
+        // Nothing was ever attached there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

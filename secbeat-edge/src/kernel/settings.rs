@@ -69,6 +69,35 @@ impl SettingsMap {
         self.change(|settings| settings.event_every = packets).map(drop)
     }
 
+    /// Makes bans reach these TCP and UDP ports alone, or with `None` every packet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_ports(&mut self, pins: &Pins, ports: Option<&[u16]>) -> anyhow::Result<()> {
+        let Some(ports) = ports else {
+            return self.change(|settings| settings.ports_in_use = 0).map(drop);
+        };
+        let mut words = vec![0_u64; maps::PORT_WORDS as usize];
+        for port in ports {
+            if let Some(word) = words.get_mut(usize::from(port >> 6)) {
+                *word |= 1 << (port & 63);
+            }
+        }
+        let path = pins.map(maps::PORTS);
+        let data =
+            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
+        let mut array: Array<MapData, u64> = Map::Array(data)
+            .try_into()
+            .context("PORTS is not of this release")?;
+        for (at, word) in (0..).zip(words) {
+            array
+                .set(at, word, 0)
+                .context("writing the ports that bans reach")?;
+        }
+        self.change(|settings| settings.ports_in_use = 1).map(drop)
+    }
+
     /// Whether the program looks into `BANNED_NETS`.
     pub(super) fn set_nets_in_use(&mut self, in_use: bool) -> anyhow::Result<()> {
         self.change(|settings| settings.nets_in_use = u32::from(in_use))

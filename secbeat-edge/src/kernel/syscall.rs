@@ -10,6 +10,7 @@ pub(super) enum Command {
     NextKey = 4,
     ObjectGet = 7,
     ObjectInfo = 15,
+    ProgramQuery = 16,
     BtfById = 19,
     LookupBatch = 24,
     UpdateBatch = 26,

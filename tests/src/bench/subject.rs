@@ -187,6 +187,7 @@ pub(super) fn configure(filter: &mut Filter) {
         nets_in_use: 0,
         event_every: 1024,
         sieve_in_use: 1,
+        ports_in_use: 0,
     });
     for prefix in ALLOWED {
         filter.allow(prefix.parse().expect("a literal prefix"));

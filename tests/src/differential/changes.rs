@@ -87,6 +87,7 @@ impl Changes {
             nets_in_use: random.pick(&[0, 1, 1]),
             event_every: random.pick(&[0, 1, 64, 256]),
             sieve_in_use: random.pick(&[0, 1]),
+            ports_in_use: 0,
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
 
 use crate::lab::{
     frames::{
-        ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, datagram_from,
-        ethernet, ipv4,
+        ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_OLD_QINQ, ETHERTYPE_QINQ, ETHERTYPE_VLAN,
+        datagram_from, ethernet, ipv4,
     },
     random::Random,
 };
@@ -24,7 +24,7 @@ const ETHERTYPES: [u16; 6] = [
     ETHERTYPE_ARP,
     0x9100,
 ];
-const TAGS: [u16; 2] = [ETHERTYPE_VLAN, ETHERTYPE_QINQ];
+const TAGS: [u16; 3] = [ETHERTYPE_VLAN, ETHERTYPE_QINQ, ETHERTYPE_OLD_QINQ];
 /// Longest run of one packet: long enough that the program remembers its source.
 const LONGEST_BURST: usize = 150;
 

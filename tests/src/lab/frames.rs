@@ -7,6 +7,10 @@ pub const ETHERTYPE_ARP: u16 = 0x0806;
 pub const ETHERTYPE_VLAN: u16 = 0x8100;
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// Outer tags of switches from before 802.1ad.
+pub const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
+/// PPPoE session data.
+pub const ETHERTYPE_PPPOE: u16 = 0x8864;
 
 const PROTOCOL_UDP: u8 = 17;
 /// The port that datagrams go to (discard).

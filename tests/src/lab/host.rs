@@ -75,6 +75,7 @@ enforcement = "both"
 state_dir = "{}"
 [kernel]
 interfaces = ["eth-a"]
+attach = "xdp"
 pin_dir = "{}"
 ban_slots = 4096
 [proxy]

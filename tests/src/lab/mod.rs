@@ -34,6 +34,7 @@ pub mod process;
 pub mod prometheus;
 pub mod random;
 pub mod site;
+pub mod tun;
 pub mod udp;
 pub mod visitor;
 pub mod wait;

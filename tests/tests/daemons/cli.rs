@@ -290,7 +290,7 @@ fn commands_without_a_daemon_say_where_none_answers() {
     let status = String::from_utf8(status.stdout).unwrap();
     assert!(
         status.starts_with(
-            "daemon     not running\nXDP        eth-a is NOT PROTECTED: no XDP program is attached\n"
+            "daemon     not running\nXDP        eth-a is NOT PROTECTED: no program of SecBeat is attached\n"
         ),
         "{status}"
     );

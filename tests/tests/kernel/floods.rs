@@ -21,6 +21,7 @@ const SETTINGS: Settings = Settings {
     nets_in_use: 0,
     event_every: 0,
     sieve_in_use: 0,
+    ports_in_use: 0,
 };
 
 fn lasting() -> Ban {

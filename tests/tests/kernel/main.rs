@@ -11,6 +11,7 @@ mod bans;
 mod events;
 mod floods;
 mod fuzz;
+mod hooks;
 mod matrix;
 mod nets;
 mod oddities;

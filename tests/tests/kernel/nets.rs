@@ -14,6 +14,7 @@ const IN_USE: Settings = Settings {
     nets_in_use: 1,
     event_every: 0,
     sieve_in_use: 0,
+    ports_in_use: 0,
 };
 
 const LASTING: Ban = Ban {

@@ -10,13 +10,14 @@ use secbeat_common::{
 };
 use secbeat_tests::lab::{
     bpf::Filter,
-    frames::{ETHERTYPE_QINQ, ETHERTYPE_VLAN, datagram_from},
+    frames::{ETHERTYPE_OLD_QINQ, ETHERTYPE_QINQ, ETHERTYPE_VLAN, datagram_from},
     model::{XDP_DROP, XDP_PASS},
 };
 
 const SOURCES: [&str; 2] = ["198.51.100.7", "2001:db8:bad:1::7"];
 
-const TAGS: [&[u16]; 7] = [
+const TAGS: [&[u16]; 8] = [
+    &[ETHERTYPE_OLD_QINQ, ETHERTYPE_VLAN],
     &[],
     &[ETHERTYPE_VLAN],
     &[ETHERTYPE_QINQ],

@@ -122,6 +122,20 @@ schemas! {
         "title": "address of a server, or table with url and weight",
         "examples": ["http://127.0.0.1:8000", { "url": "http://127.0.0.1:8000", "weight": 2 }]
     };
+    /// Interfaces.
+    AutoOrNames = {
+        "type": ["string", "array"],
+        "items": { "type": "string" },
+        "title": "`auto`, or list of names and patterns",
+        "examples": ["auto", ["eth0", "wg*"]]
+    };
+    /// Ports.
+    AllOrPorts = {
+        "type": ["string", "array"],
+        "items": { "type": "integer", "minimum": 1, "maximum": 65535 },
+        "title": "`all`, or list of ports",
+        "examples": ["all", [80, 443]]
+    };
     /// A firewall's audit log.
     WafLogFormat = { "type": "string", "enum": ["modsecurity-json", "coraza-json"] };
     /// A status, or a range of them.

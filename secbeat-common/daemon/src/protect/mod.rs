@@ -22,7 +22,7 @@ use tracing::warn;
 
 pub use self::{
     config::{Allowed, Protect},
-    network::{RESOLV_CONF, RESOLVED_UPLINKS},
+    network::{RESOLV_CONF, RESOLVED_UPLINKS, default_route_interfaces},
 };
 
 /// Protected networks, each with a code of [`allow`]. On an edge the enforcer, the

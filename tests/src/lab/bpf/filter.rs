@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
-    programs::Xdp,
+    programs::{Program, ProgramInfo, Xdp},
 };
 use secbeat_common::{
     maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved},
@@ -54,10 +54,12 @@ impl Filter {
                 )
             });
         for (name, program) in ebpf.programs_mut() {
-            let program: &mut Xdp = program.try_into().expect("only XDP programs");
-            program
-                .load()
-                .unwrap_or_else(|error| panic!("loading program {name}: {error}"));
+            match program {
+                Program::Xdp(program) => program.load(),
+                Program::SchedClassifier(program) => program.load(),
+                _ => panic!("program {name} is of another type"),
+            }
+            .unwrap_or_else(|error| panic!("loading program {name}: {error}"));
         }
         Self { ebpf }
     }
@@ -78,7 +80,18 @@ impl Filter {
         names
     }
 
-    /// A loaded program of the object.
+    /// What the kernel says of a loaded program.
+    #[must_use]
+    pub fn info(&self, name: &str) -> ProgramInfo {
+        let info = match self.ebpf.program(name) {
+            Some(Program::Xdp(program)) => program.info(),
+            Some(Program::SchedClassifier(program)) => program.info(),
+            _ => panic!("no program {name}"),
+        };
+        info.expect("what the kernel says of a program")
+    }
+
+    /// A loaded XDP program of the object.
     #[must_use]
     pub fn program(&self, name: &str) -> &Xdp {
         self.ebpf
@@ -260,6 +273,20 @@ impl Filter {
             .expect("taking off the allowlist");
     }
 
+    /// Makes bans reach these ports alone.
+    pub fn set_ports(&mut self, ports: &[u16]) {
+        let mut table: Array<_, u64> = self.map_mut(maps::PORTS).try_into().expect(maps::PORTS);
+        for word in 0..maps::PORT_WORDS {
+            let bits = ports.iter().filter(|port| u32::from(**port >> 6) == word);
+            let bits = bits.fold(0, |bits, port| bits | 1 << (port & 63));
+            table.set(word, bits, 0).expect("writing the ports");
+        }
+        self.set_settings(Settings {
+            ports_in_use: 1,
+            ..Settings::default()
+        });
+    }
+
     /// Sets a [`maps::mode`]; the allowlist's generation is as in a map that no edge has written.
     pub fn set_mode(&mut self, mode: u32) {
         self.set_settings(Settings {
@@ -303,7 +330,11 @@ impl Filter {
             data_out: Some(&mut out),
             ..TestRunOptions::new()
         };
-        let result = self.program(program).test_run(options)?;
+        let result = match self.ebpf.program(program) {
+            Some(Program::Xdp(program)) => program.test_run(options)?,
+            Some(Program::SchedClassifier(program)) => program.test_run(options)?,
+            _ => panic!("no program {program}"),
+        };
         out.truncate(result.data_size_out as usize);
         Ok(Outcome {
             action: result.return_value,

@@ -1,0 +1,302 @@
+//! One interface: the hook in which the program runs there, and the program in it.
+//!
+//! The program for packets in several buffers comes first, since drivers refuse the plain one on jumbo MTUs; where the driver wants the
+//! plain one, that is tried next. Packets without Ethernet headers go to the stack's hook, where the program knows them.
+
+use std::{
+    io::ErrorKind,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType, XdpMode,
+    links::{FdLink, LinkError, PinnedLink},
+    tc::{SchedClassifierLink, TcAttachOptions},
+    xdp::XdpLink,
+};
+use nix::errno::Errno;
+use secbeat_common::maps;
+use tracing::{info, warn};
+
+use super::{
+    Program, XdpSetup,
+    attachment::NO_ETHERNET,
+    interface::{self, Interface, has_ethernet, name_of},
+    pins::{self, LinkPin, Mode},
+    program::{Hook, tc, xdp},
+};
+
+/// Why an interface's driver does not run the program.
+struct Refusal {
+    why: String,
+    /// Something else has the place, here or on an interface above or below.
+    is_taken: bool,
+}
+
+/// What was done to one interface.
+pub(super) enum Attached {
+    /// The program on its live link was replaced.
+    Replaced(Mode),
+    Anew(Mode),
+}
+
+impl Hook {
+    fn takes(self, mode: Mode) -> bool {
+        match self {
+            Self::Xdp => mode.is_xdp(),
+            Self::Tc => mode == Mode::Tc,
+            Self::Auto => true,
+        }
+    }
+}
+
+impl Program {
+    /// Attaches to `interface`, or replaces the program on the link that is pinned for it. A link in a hook that is not wanted goes
+    /// once there is another one.
+    pub(super) fn attach_one(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Attached> {
+        let pinned = self.pins.links()?;
+        let pinned: Vec<_> = pinned
+            .into_iter()
+            .filter(|pin| pin.interface == interface)
+            .collect();
+        for pin in pinned.iter().filter(|pin| setup.hook.takes(pin.mode)) {
+            if self.replace(pin)? {
+                self.remove_links(&pinned, pin.mode)?;
+                return Ok(Attached::Replaced(pin.mode));
+            }
+        }
+        let mode = self.attach_new(interface, setup)?;
+        self.remove_links(&pinned, mode)?;
+        Ok(Attached::Anew(mode))
+    }
+
+    fn remove_links(&self, pinned: &[LinkPin], kept: Mode) -> anyhow::Result<()> {
+        for pin in pinned.iter().filter(|pin| pin.mode != kept) {
+            info!(interface = %pin.interface, mode = pin.mode.name(), "detaching from the hook before");
+            pins::remove(&self.pins.link(pin))?;
+        }
+        Ok(())
+    }
+
+    /// The programs that could run in this mode, the preferred one first.
+    fn candidates(&self, interface: &str, mode: Mode) -> anyhow::Result<Vec<&'static str>> {
+        Ok(match mode {
+            Mode::Native | Mode::Generic => self.xdp.clone(),
+            Mode::Tc => vec![tc_program(&look_at(interface)?)],
+        })
+    }
+
+    /// Replaces the program on a pinned link; `false` if that is dead, and gone now.
+    fn replace(&mut self, pin: &LinkPin) -> anyhow::Result<bool> {
+        let path = self.pins.link(pin);
+        let mut refusal = None;
+        for name in self.candidates(&pin.interface, pin.mode)? {
+            match self.try_replace(&path, pin.mode, name)? {
+                Ok(()) => return Ok(true),
+                Err(error) if is_gone(&error) => {
+                    pins::remove(&path)?;
+                    return Ok(false);
+                }
+                Err(error) => refusal = Some(error),
+            }
+        }
+        let error = refusal.context("no program is loaded")?;
+        Err(error).with_context(|| format!("replacing the program on {}", pin.interface))
+    }
+
+    /// Puts program `name` on the link pinned at `path`, and looks whether the kernel runs it now. The inner error is the
+    /// kernel's refusal.
+    fn try_replace(
+        &mut self,
+        path: &Path,
+        mode: Mode,
+        name: &str,
+    ) -> anyhow::Result<Result<(), ProgramError>> {
+        let opening = || format!("opening the pinned link {}", path.display());
+        let open = || PinnedLink::from_pin(path).map(FdLink::from).with_context(opening);
+        let other = || format!("{} is a link of another kind", path.display());
+        // The pin keeps it; a descriptor of it is not needed.
+        let expected = if mode.is_xdp() {
+            let link = XdpLink::try_from(open()?).with_context(other)?;
+            let program = xdp(&mut self.ebpf, name)?;
+            match program.attach_to_link(link) {
+                Ok(id) => drop(program.take_link(id).context("taking the link")?),
+                Err(error) => return Ok(Err(error)),
+            }
+            program.info()?.id()
+        } else {
+            let link = SchedClassifierLink::try_from(open()?).with_context(other)?;
+            let program = tc(&mut self.ebpf, name)?;
+            match program.attach_to_link(link) {
+                Ok(id) => drop(program.take_link(id).context("taking the link")?),
+                Err(error) => return Ok(Err(error)),
+            }
+            program.info()?.id()
+        };
+        let running = open()?.info()?.program_id();
+        ensure!(
+            expected == running,
+            "{} runs program {running} after it was given program {expected}",
+            path.display()
+        );
+        Ok(Ok(()))
+    }
+
+    fn attach_new(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Mode> {
+        let found = look_at(interface)?;
+        let is_ethernet = has_ethernet(found.kind);
+        match setup.hook {
+            Hook::Tc => self.attach_to_stack(interface, &found),
+            Hook::Auto if !is_ethernet => self.attach_to_stack(interface, &found),
+            Hook::Xdp if !is_ethernet => bail!("{interface}: {NO_ETHERNET}"),
+            Hook::Xdp => match self.attach_to_driver(interface, &found)? {
+                Ok(mode) => Ok(mode),
+                Err(refusal) if setup.allow_generic && !refusal.is_taken => {
+                    self.attach_generic(interface, &refusal.why)
+                }
+                Err(refusal) => bail!(refusal.why),
+            },
+            Hook::Auto => match self.attach_to_driver(interface, &found)? {
+                Ok(mode) => Ok(mode),
+                Err(refusal) => match self.attach_to_stack(interface, &found) {
+                    Ok(mode) => {
+                        let why = refusal.why;
+                        warn!(
+                            interface,
+                            "no XDP, but the stack's ingress hook, which is slower: {why}"
+                        );
+                        Ok(mode)
+                    }
+                    Err(_) if setup.allow_generic && !refusal.is_taken => {
+                        self.attach_generic(interface, &refusal.why)
+                    }
+                    Err(error) => Err(error).context(refusal.why),
+                },
+            },
+        }
+    }
+
+    /// Native XDP. The inner error says why there can be none.
+    fn attach_to_driver(
+        &mut self,
+        interface: &str,
+        found: &Interface,
+    ) -> anyhow::Result<Result<Mode, Refusal>> {
+        let error = match self.try_modes(interface, XdpMode::Driver) {
+            Ok(link) => {
+                self.pin_link(interface, Mode::Native, FdLink::try_from(link))?;
+                return Ok(Ok(Mode::Native));
+            }
+            Err(error) => error,
+        };
+        if !is_busy(&error) {
+            let why = self
+                .refusal(found, Mode::Native)
+                .unwrap_or_else(|| format!("{error:#}"));
+            let why = format!(
+                "{interface} takes no native XDP ({why}); kernel.attach = \"tc\" needs none (Linux 6.6), and kernel.allow_generic = true would run XDP in the stack, slower"
+            );
+            return Ok(Err(Refusal { why, is_taken: false }));
+        }
+        let why = match found.xdp() {
+            Some(other) => format!(
+                "another XDP program is attached to {interface}: {}; SecBeat does not replace it",
+                name_of(other.program)
+            ),
+            None => format!(
+                "the kernel allows no XDP program on {interface}: {}",
+                self.refusal(found, Mode::Native)
+                    .unwrap_or_else(|| format!("{error:#}"))
+            ),
+        };
+        Ok(Err(Refusal { why, is_taken: true }))
+    }
+
+    fn attach_generic(&mut self, interface: &str, why: &str) -> anyhow::Result<Mode> {
+        warn!(
+            interface,
+            why, "NO NATIVE XDP on this interface: falling back to generic mode, several times slower"
+        );
+        let link = self
+            .try_modes(interface, XdpMode::Skb)
+            .with_context(|| format!("attaching to {interface} in generic mode"))?;
+        self.pin_link(interface, Mode::Generic, FdLink::try_from(link))?;
+        Ok(Mode::Generic)
+    }
+
+    /// The stack's ingress hook, before other programs there.
+    fn attach_to_stack(&mut self, interface: &str, found: &Interface) -> anyhow::Result<Mode> {
+        let program: &mut SchedClassifier = tc(&mut self.ebpf, tc_program(found))?;
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program
+            .attach_with_options(interface, TcAttachType::Ingress, order)
+            .with_context(|| {
+                format!("attaching to the stack's ingress hook of {interface}, which needs Linux 6.6")
+            })?;
+        let link = program.take_link(id).context("taking the link")?;
+        self.pin_link(interface, Mode::Tc, FdLink::try_from(link))?;
+        Ok(Mode::Tc)
+    }
+
+    /// Pins a link. One that is none, as of a netlink attachment to which aya falls back silently, would end with this process.
+    fn pin_link(&self, interface: &str, mode: Mode, link: Result<FdLink, LinkError>) -> anyhow::Result<()> {
+        let pin = LinkPin {
+            interface: interface.to_owned(),
+            mode,
+        };
+        let path: PathBuf = self.pins.link(&pin);
+        link.map_err(|error| anyhow!(error))
+            .and_then(|link| Ok(link.pin(path)?))
+            .with_context(|| format!("pinning the link of {interface}"))?;
+        Ok(())
+    }
+
+    /// Why the kernel refuses the program on an interface, in its own words.
+    fn refusal(&mut self, interface: &Interface, mode: Mode) -> Option<String> {
+        let name = *self.xdp.last()?;
+        let program = xdp(&mut self.ebpf, name).ok()?.fd().ok()?;
+        interface::refusal(interface.index, program.as_fd(), mode)
+    }
+
+    /// Attaches the first program that the driver takes in `mode`; the error is that of the last one.
+    fn try_modes(&mut self, interface: &str, mode: XdpMode) -> anyhow::Result<XdpLink> {
+        let mut refusal = None;
+        for name in self.xdp.clone() {
+            let program = xdp(&mut self.ebpf, name)?;
+            match program.attach(interface, mode) {
+                Ok(id) => return program.take_link(id).context("taking the link"),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        Err(refusal.context("no program is loaded")?.into())
+    }
+}
+
+fn look_at(interface: &str) -> anyhow::Result<Interface> {
+    Interface::find(interface).with_context(|| format!("looking at {interface}"))
+}
+
+/// The program for the stack's hook that knows an interface's packets.
+fn tc_program(interface: &Interface) -> &'static str {
+    match has_ethernet(interface.kind) {
+        true => maps::PROGRAM_TC,
+        false => maps::PROGRAM_TC_IP,
+    }
+}
+
+/// Whether the link's interface no longer exists.
+fn is_gone(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(error)
+        if error.io_error.raw_os_error() == Some(Errno::ENOLINK as i32))
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    let busy = |cause: &std::io::Error| {
+        cause.kind() == ErrorKind::ResourceBusy || cause.kind() == ErrorKind::AlreadyExists
+    };
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(busy))
+}

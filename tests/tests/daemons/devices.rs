@@ -1,0 +1,323 @@
+//! Interfaces of every kind that this kernel makes, hooks, and the ways to name them: wherever the edge says that an interface is
+//! protected, a banned client gets nowhere, and its neighbour does.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use aya::programs::XdpMode;
+use secbeat_common::maps;
+use secbeat_tests::lab::{
+    bpf::Filter,
+    frames::{self, PORT},
+    host::{Host, assert_refused},
+    netns::{End, Namespace, link},
+    process::Daemon,
+    tun::Tun,
+    udp::{self, UdpSink},
+    wait::wait_until,
+};
+
+const START: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(5);
+const USAGE: i32 = 64;
+const BANNED: &str = "198.51.100.7";
+const INNOCENT: &str = "198.51.100.8";
+const PLACE: &str = "interfaces = [\"eth-a\"]\nattach = \"xdp\"";
+
+/// A host with a further interface, `to-clients`, and who is behind it.
+fn with_clients() -> (Host, Namespace) {
+    let (host, clients) = (Host::new(), Namespace::new("clients"));
+    let near = End {
+        namespace: &host.namespace,
+        interface: "to-clients",
+        addresses: &["198.51.100.1/24"],
+    };
+    let far = End {
+        namespace: &clients,
+        interface: "eth0",
+        addresses: &["198.51.100.7/24", "198.51.100.8/24"],
+    };
+    link(near, far);
+    (host, clients)
+}
+
+fn start(host: &Host) -> Daemon {
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge
+}
+
+fn stop(mut edge: Daemon) {
+    assert!(edge.terminate(START).success());
+}
+
+fn ban(host: &Host) {
+    let output = host.edge(&["ban", BANNED]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// How an interface is protected, as `status` says; why not, if it is not.
+fn protection(host: &Host, interface: &str) -> Result<String, String> {
+    let output = host.edge(&["status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let attached = status["attached"].as_array().unwrap();
+    let of = attached.iter().find(|of| of["interface"] == interface);
+    let Some(of) = of else {
+        return Err(format!("nothing of {interface} in {status}"));
+    };
+    match of["protected"].as_bool() {
+        Some(true) => Ok(of["mode"].as_str().unwrap().to_owned()),
+        _ => Err(of["why"].as_str().unwrap().to_owned()),
+    }
+}
+
+#[track_caller]
+fn await_protection(host: &Host, interface: &str, mode: &str) {
+    wait_until(&format!("{interface} is protected by {mode}"), SOON, || {
+        protection(host, interface).is_ok_and(|found| found == mode)
+    });
+}
+
+/// Sends from both, and waits until all that the innocent one sent has arrived: what the banned one sent before is decided by then.
+#[track_caller]
+fn expect_only_the_innocent(clients: &Namespace, sink: &UdpSink) {
+    let [banned, innocent] = [BANNED, INNOCENT].map(|address| address.parse().unwrap());
+    let before = [banned, innocent].map(|source| sink.received_from(source));
+    udp::send(clients, banned, sink.address(), 20).unwrap();
+    udp::send(clients, innocent, sink.address(), 20).unwrap();
+    wait_until("the innocent one is heard", SOON, || {
+        sink.received_from(innocent) == before[1] + 20
+    });
+    assert_eq!(sink.received_from(banned), before[0], "a banned one is heard");
+}
+
+fn sink(host: &Host) -> UdpSink {
+    UdpSink::start(&host.namespace, "198.51.100.1:0".parse().unwrap())
+}
+
+#[test]
+fn the_stacks_hook_enforces_without_the_daemon_and_hooks_are_changed_without_a_gap() {
+    let (host, clients) = with_clients();
+    let sink = sink(&host);
+    let mut links = Vec::new();
+    for (attach, mode) in [
+        ("tc", "tc"),
+        ("auto", "tc"),
+        ("xdp", "native"),
+        ("auto", "native"),
+        ("tc", "tc"),
+    ] {
+        host.reconfigure(
+            PLACE,
+            &format!("interfaces = [\"to-clients\"]\nattach = \"{attach}\""),
+        );
+        let edge = start(&host);
+        if links.is_empty() {
+            ban(&host);
+        }
+        assert_eq!(protection(&host, "to-clients"), Ok(mode.to_owned()), "{attach}");
+        expect_only_the_innocent(&clients, &sink);
+        links = host
+            .pinned()
+            .into_iter()
+            .filter(|name| name.starts_with("link-"))
+            .collect();
+        assert_eq!(links, [format!("link-{mode}-to-clients")]);
+        stop(edge);
+        expect_only_the_innocent(&clients, &sink);
+    }
+    assert!(host.edge(&["detach"]).status.success());
+    assert_eq!(host.pinned(), [""; 0]);
+    let banned: IpAddr = BANNED.parse().unwrap();
+    udp::send(&clients, banned, sink.address(), 1).unwrap();
+    wait_until("nobody is banned any more", SOON, || {
+        sink.received_from(banned) > 0
+    });
+}
+
+#[test]
+fn beside_another_xdp_program_the_stacks_hook_enforces() {
+    let (host, clients) = with_clients();
+    let sink = sink(&host);
+    let mut other = Filter::load();
+    let program = other.program_mut(maps::PROGRAM);
+    host.namespace
+        .enter(|| program.attach("to-clients", XdpMode::Driver))
+        .unwrap();
+    let theirs = host.namespace.xdp_on("to-clients");
+    host.reconfigure(PLACE, "interfaces = [\"to-clients\"]");
+    let edge = start(&host);
+    ban(&host);
+    await_protection(&host, "to-clients", "tc");
+    expect_only_the_innocent(&clients, &sink);
+    assert_eq!(host.namespace.xdp_on("to-clients"), theirs);
+    stop(edge);
+}
+
+/// Every packet was "not IP" there, or read as if it began with an Ethernet header.
+#[test]
+fn tunnels_without_ethernet_headers_are_protected() {
+    let host = Host::new();
+    let tunnel = Tun::new(&host.namespace, "tun0", "198.51.100.1/24");
+    let sink = UdpSink::start(&host.namespace, SocketAddr::from(([198, 51, 100, 1], PORT)));
+    host.reconfigure(
+        PLACE,
+        "interfaces = [\"tun0\"]\nattach = \"xdp\"\nallow_generic = true",
+    );
+    assert_refused(
+        &host.edge(&["run"]),
+        1,
+        &["tun0: its packets have no Ethernet header", "kernel.attach"],
+    );
+    host.reconfigure(PLACE, "interfaces = [\"tun0\"]");
+    let edge = start(&host);
+    ban(&host);
+    await_protection(&host, "tun0", "tc");
+    let target = "198.51.100.1".parse().unwrap();
+    let send = |source: &str| {
+        let source = source.parse().unwrap();
+        let datagram = frames::udp(IpAddr::V4(source), IpAddr::V4(target), b"hello");
+        tunnel.receive(&frames::ipv4(source, target, 0, 17, &datagram));
+    };
+    for _ in 0..20 {
+        send(BANNED);
+        send(INNOCENT);
+    }
+    let innocent = INNOCENT.parse().unwrap();
+    wait_until("the innocent one is heard", SOON, || {
+        sink.received_from(innocent) == 20
+    });
+    assert_eq!(sink.received_from(BANNED.parse().unwrap()), 0);
+    stop(edge);
+}
+
+#[test]
+fn bridges_and_what_lies_on_other_interfaces_are_protected() {
+    let host = Host::new();
+    let ip = |arguments: &str| host.namespace.ip(&arguments.split(' ').collect::<Vec<_>>());
+    ip("link add br0 type bridge");
+    ip("link set eth-a master br0");
+    ip("link add mac0 link eth-b type macvlan");
+    ip("link add vx0 type vxlan id 7 dev eth-b dstport 4789");
+    let devices = [
+        ("br0", "tc"),
+        ("eth-a", "native"),
+        ("mac0", "tc"),
+        ("vx0", "tc"),
+        ("lo", "tc"),
+    ];
+    let names = devices.map(|(name, _)| format!("\"{name}\"")).join(", ");
+    host.reconfigure(PLACE, &format!("interfaces = [{names}]"));
+    let edge = start(&host);
+    for (name, mode) in devices {
+        await_protection(&host, name, mode);
+    }
+    // A detached program comes back.
+    let link = host.pin_folder().join("link-tc-br0");
+    std::fs::remove_file(link).unwrap();
+    await_protection(&host, "br0", "tc");
+    wait_until("its link is pinned again", SOON, || {
+        is_pinned(&host, "link-tc-br0")
+    });
+    stop(edge);
+}
+
+fn is_pinned(host: &Host, name: &str) -> bool {
+    Path::exists(&host.pin_folder().join(name))
+}
+
+#[test]
+fn the_interfaces_of_the_default_routes_are_followed() {
+    let (host, clients) = with_clients();
+    let sink = sink(&host);
+    host.reconfigure(PLACE, "interfaces = \"auto\"\nexclude_interfaces = [\"eth-*\"]");
+    let edge = start(&host);
+    wait_until("that nothing is protected is said", SOON, || {
+        protection(&host, "auto") == Err("there is no default route".to_owned())
+    });
+    assert!(!host.edge(&["status"]).status.success());
+    host.namespace
+        .ip(&["route", "add", "default", "via", "198.51.100.2"]);
+    await_protection(&host, "to-clients", "native");
+    ban(&host);
+    expect_only_the_innocent(&clients, &sink);
+    // A route that goes for a moment takes no protection with it.
+    host.namespace.ip(&["route", "del", "default"]);
+    host.namespace.ip(&["link", "set", "peer-a", "up"]);
+    host.namespace.ip(&["route", "add", "default", "dev", "peer-a"]);
+    await_protection(&host, "peer-a", "native");
+    assert_eq!(protection(&host, "to-clients"), Ok("native".to_owned()));
+    stop(edge);
+    // What is excluded is not taken.
+    host.namespace.ip(&["route", "del", "default"]);
+    host.namespace.ip(&["route", "add", "default", "dev", "eth-b"]);
+    let edge = start(&host);
+    wait_until("that nothing is protected is said", SOON, || {
+        protection(&host, "auto").is_err()
+    });
+    stop(edge);
+}
+
+#[test]
+fn patterns_take_interfaces_as_they_come() {
+    let host = Host::new();
+    host.reconfigure(
+        PLACE,
+        "interfaces = [\"eth-*\", \"peer-a\"]\nexclude_interfaces = [\"*-b\"]",
+    );
+    let edge = start(&host);
+    for name in ["eth-a", "peer-a"] {
+        await_protection(&host, name, "native");
+    }
+    assert!(protection(&host, "eth-b").is_err());
+    host.namespace.ip(&["link", "add", "eth-c", "type", "veth"]);
+    await_protection(&host, "eth-c", "native");
+    host.namespace.ip(&["link", "del", "eth-c"]);
+    wait_until("nobody misses it", SOON, || {
+        protection(&host, "eth-c").is_err() && host.edge(&["status"]).status.success()
+    });
+    stop(edge);
+}
+
+#[test]
+fn bans_may_be_limited_to_ports() {
+    let (host, clients) = with_clients();
+    let (open, closed) = (sink(&host), sink(&host));
+    let port = closed.address().port();
+    host.reconfigure(PLACE, &format!("interfaces = [\"to-clients\"]\nports = [{port}]"));
+    let edge = start(&host);
+    ban(&host);
+    expect_only_the_innocent(&clients, &closed);
+    let banned: IpAddr = BANNED.parse().unwrap();
+    udp::send(&clients, banned, open.address(), 20).unwrap();
+    wait_until("other ports are open", SOON, || open.received_from(banned) == 20);
+    stop(edge);
+    // The next start decides anew.
+    host.reconfigure(PLACE, "interfaces = [\"to-clients\"]");
+    let edge = start(&host);
+    expect_only_the_innocent(&clients, &open);
+    stop(edge);
+}
+
+#[test]
+fn what_cannot_be_said_of_interfaces_and_ports_is_refused() {
+    let host = Host::new();
+    for (to, parts) in [
+        (
+            "interfaces = \"eth0\"",
+            ["kernel.interfaces", "list of names, such as [\"eth0\"]"],
+        ),
+        ("interfaces = [\"eth[\"]", ["kernel.interfaces", "`eth[`"]),
+        ("interfaces = []", ["kernel.interfaces", "at least one interface"]),
+        ("ports = []", ["kernel.ports", "bans would reach nothing"]),
+        ("ports = [0]", ["kernel.ports", "1 to 65535"]),
+        ("ports = \"http\"", ["kernel.ports", "such as [80, 443]"]),
+        ("attach = \"generic\"", ["kernel.attach", "generic"]),
+    ] {
+        host.reconfigure(PLACE, to);
+        assert_refused(&host.edge(&["check"]), USAGE, &parts);
+    }
+}

@@ -1,0 +1,252 @@
+//! Every program of the object judges alike: XDP, XDP for several buffers, the stack's ingress hook, and the same for packets without an
+//! Ethernet header; and what ports do to a verdict.
+
+use std::net::IpAddr;
+
+use secbeat_common::{
+    maps::{self, Ban, Settings, mode},
+    verdict::Verdict,
+};
+use secbeat_tests::lab::{
+    bpf::Filter,
+    frames::{
+        ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PPPOE, ETHERTYPE_VLAN, ethernet, ipv4, ipv6,
+    },
+    model::{XDP_DROP, XDP_PASS},
+};
+
+const BANNED: [&str; 2] = ["198.51.100.7", "2001:db8:bad:1::7"];
+const CLEAN: [&str; 2] = ["198.51.100.8", "2001:db8:bad:2::7"];
+const TARGETS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+const BAN: Ban = Ban {
+    expires_jiffies: u64::MAX,
+    expires_boot_ns: u64::MAX,
+    dropped_packets: 0,
+    dropped_bytes: 0,
+    reason: 2,
+    origin: 1,
+    strikes: 0,
+    unallowed_in: 0,
+};
+
+/// The programs, with what each returns for a packet that is dropped and for one that passes. `TC_ACT_SHOT` is 2, and
+/// `TC_ACT_UNSPEC`, which lets the next program decide, -1.
+const PROGRAMS: [(&str, u32, u32); 4] = [
+    (maps::PROGRAM, XDP_DROP, XDP_PASS),
+    (maps::PROGRAM_FRAGS, XDP_DROP, XDP_PASS),
+    (maps::PROGRAM_TC, 2, u32::MAX),
+    (maps::PROGRAM_TC_IP, 2, u32::MAX),
+];
+
+/// An IP packet with `payload` after its header.
+fn packet(source: &str, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    match source.parse().unwrap() {
+        IpAddr::V4(source) => ipv4(source, TARGETS[0].parse().unwrap(), fragment, protocol, payload),
+        IpAddr::V6(source) => ipv6(source, TARGETS[1].parse().unwrap(), protocol, payload),
+    }
+}
+
+/// To `port`, from some other one, and long enough for any header.
+fn to_port(port: u16) -> Vec<u8> {
+    let [high, low] = port.to_be_bytes();
+    [&[0x9c, 0x40, high, low][..], &[0; 36]].concat()
+}
+
+fn framed(packet: &[u8], tags: &[u16]) -> Vec<u8> {
+    let ethertype = if packet[0] >> 4 == 4 {
+        ETHERTYPE_IPV4
+    } else {
+        ETHERTYPE_IPV6
+    };
+    ethernet(tags, ethertype, packet)
+}
+
+fn in_pppoe(packet: &[u8]) -> Vec<u8> {
+    let protocol: u8 = if packet[0] >> 4 == 4 { 0x21 } else { 0x57 };
+    let length = u16::try_from(packet.len() + 2).unwrap().to_be_bytes();
+    let session = [&[0x11, 0, 0, 7], &length[..], &[0, protocol], packet].concat();
+    ethernet(&[], ETHERTYPE_PPPOE, &session)
+}
+
+/// What a program sees of an IP packet: itself, or in frames.
+fn forms(program: &str, packet: &[u8]) -> Vec<Vec<u8>> {
+    match program {
+        maps::PROGRAM_TC_IP => vec![packet.to_vec()],
+        _ => vec![
+            framed(packet, &[]),
+            framed(packet, &[ETHERTYPE_VLAN]),
+            in_pppoe(packet),
+        ],
+    }
+}
+
+#[track_caller]
+fn expect(filter: &Filter, program: &str, packet: &[u8], verdict: Verdict, action: u32) {
+    for form in forms(program, packet) {
+        let before = filter.counters();
+        let outcome = filter.try_test_run(program, &form).unwrap();
+        let after = filter.counters();
+        assert_eq!(outcome.action, action, "{program} on {form:02x?}");
+        assert_eq!(outcome.packet, form, "{program} changed a packet");
+        for slot in Verdict::ALL {
+            let counted = after[slot as usize].packets - before[slot as usize].packets;
+            assert_eq!(
+                counted,
+                u64::from(slot == verdict),
+                "{} by {program} for {form:02x?}",
+                slot.name()
+            );
+        }
+        let bytes = after[verdict as usize].bytes - before[verdict as usize].bytes;
+        assert_eq!(bytes, form.len() as u64);
+    }
+}
+
+#[test]
+fn every_program_judges_alike() {
+    for (program, drop, pass) in PROGRAMS {
+        let mut filter = Filter::load();
+        for source in BANNED {
+            filter.ban(source.parse().unwrap(), BAN);
+        }
+        for (banned, clean) in BANNED.into_iter().zip(CLEAN) {
+            let banned = packet(banned, UDP, 0, &to_port(443));
+            expect(&filter, program, &banned, Verdict::Banned, drop);
+            expect(
+                &filter,
+                program,
+                &packet(clean, UDP, 0, &to_port(443)),
+                Verdict::Clean,
+                pass,
+            );
+        }
+        filter.set_mode(mode::OBSERVE);
+        expect(
+            &filter,
+            program,
+            &packet(BANNED[0], UDP, 0, &to_port(1)),
+            Verdict::Observed,
+            pass,
+        );
+        filter.set_mode(mode::ENFORCE);
+        filter.allow("198.51.100.7/32".parse().unwrap());
+        expect(
+            &filter,
+            program,
+            &packet(BANNED[0], UDP, 0, &to_port(1)),
+            Verdict::Allowed,
+            pass,
+        );
+    }
+}
+
+#[test]
+fn what_is_not_ip_passes_every_program() {
+    for (program, _, pass) in PROGRAMS {
+        let filter = Filter::load();
+        let other = match program {
+            maps::PROGRAM_TC_IP => vec![0x10; 60],
+            _ => ethernet(&[], ETHERTYPE_ARP, &[0; 46]),
+        };
+        let before = filter.counters();
+        assert_eq!(
+            filter.try_test_run(program, &other).unwrap().action,
+            pass,
+            "{program}"
+        );
+        let slot = Verdict::NotIp as usize;
+        assert_eq!(
+            filter.counters()[slot].packets,
+            before[slot].packets + 1,
+            "{program}"
+        );
+    }
+}
+
+/// The address bytes of an allowlisted sender lie where an Ethernet frame has something else.
+#[test]
+fn a_packet_without_an_ethernet_header_is_not_read_as_if_it_had_one() {
+    let mut filter = Filter::load();
+    filter.ban("203.0.113.9".parse().unwrap(), BAN);
+    // An Ethernet frame's EtherType would be the upper half of this source, and its IP source the payload.
+    let confusing = [&[0; 12][..], &[203, 0, 113, 9]].concat();
+    let tricky = packet("8.0.69.9", UDP, 0, &confusing);
+    let outcome = filter.try_test_run(maps::PROGRAM_TC_IP, &tricky).unwrap();
+    assert_eq!(outcome.action, u32::MAX);
+    assert_eq!(filter.counters()[Verdict::Clean as usize].packets, 1);
+}
+
+#[test]
+fn bans_of_some_ports_let_all_other_packets_pass() {
+    for (program, drop, pass) in PROGRAMS {
+        let mut filter = Filter::load();
+        for source in BANNED {
+            filter.ban(source.parse().unwrap(), BAN);
+        }
+        filter.set_ports(&[80, 443, 65_535]);
+        for source in BANNED {
+            for protocol in [TCP, UDP] {
+                for port in [80, 443, 65_535] {
+                    let hit = packet(source, protocol, 0, &to_port(port));
+                    expect(&filter, program, &hit, Verdict::Banned, drop);
+                }
+                for port in [0, 22, 79, 81, 444, 65_534] {
+                    let other = packet(source, protocol, 0, &to_port(port));
+                    expect(&filter, program, &other, Verdict::OtherPort, pass);
+                }
+            }
+            // ICMP, ICMPv6 and GRE.
+            for protocol in [1, 58, 47] {
+                let other = packet(source, protocol, 0, &to_port(443));
+                expect(&filter, program, &other, Verdict::OtherPort, pass);
+            }
+        }
+        // A later fragment follows the ban, and so does a header that is cut off.
+        expect(
+            &filter,
+            program,
+            &packet(BANNED[0], TCP, 5, &to_port(22)),
+            Verdict::Banned,
+            drop,
+        );
+        expect(
+            &filter,
+            program,
+            &packet(BANNED[0], TCP, 0, &[1, 2, 3]),
+            Verdict::Banned,
+            drop,
+        );
+        for clean in CLEAN {
+            expect(
+                &filter,
+                program,
+                &packet(clean, TCP, 0, &to_port(443)),
+                Verdict::Clean,
+                pass,
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flood_to_one_port_is_not_remembered_for_another_one() {
+    let mut filter = Filter::load();
+    filter.ban(BANNED[0].parse().unwrap(), BAN);
+    filter.set_ports(&[443]);
+    for _ in 0..300 {
+        expect(
+            &filter,
+            maps::PROGRAM_TC_IP,
+            &packet(BANNED[0], TCP, 0, &to_port(443)),
+            Verdict::Banned,
+            2,
+        );
+    }
+    let ssh = packet(BANNED[0], TCP, 0, &to_port(22));
+    expect(&filter, maps::PROGRAM_TC_IP, &ssh, Verdict::OtherPort, u32::MAX);
+    filter.set_settings(Settings::default());
+    expect(&filter, maps::PROGRAM_TC_IP, &ssh, Verdict::Banned, 2);
+}
