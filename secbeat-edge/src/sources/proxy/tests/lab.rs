@@ -256,7 +256,12 @@ impl Conn {
         let block = [b'x'; 64 * 1024];
         let mut sent = 0;
         while sent < most {
-            match tokio::time::timeout(Duration::from_millis(500), self.0.write(&block)).await {
+            match tokio::time::timeout(
+                Duration::from_millis(500),
+                self.0.write(&block[..block.len().min(most - sent)]),
+            )
+            .await
+            {
                 Ok(written) => sent += written.unwrap(),
                 Err(_) => break,
             }
