@@ -12,6 +12,7 @@ mod status;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::{
     net::SocketAddr,
@@ -110,6 +111,8 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// Ask the kernel what it does with a packet of an address, and show why.
+    Test(verdict::Test),
     /// Show the mode, or switch it until the next start.
     Mode {
         /// `enforce` drops banned packets; `observe` counts them and lets them pass.
@@ -196,6 +199,7 @@ impl Cli {
             Command::Unban { target, output, .. } => {
                 bans::unban_covering(&self.places()?, &target.prefix()?, *output)
             }
+            Command::Test(test) => test.run(&self.places()?),
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
             Command::Detach { output } => switch::detach(&self.places_in_need(), *output),

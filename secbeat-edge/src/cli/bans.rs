@@ -33,7 +33,7 @@ pub(super) fn in_kernel(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
 }
 
 /// The bans of the daemon, or where it does not run, of the kernel.
-fn in_force(places: &Places) -> anyhow::Result<Vec<BanView>> {
+pub(super) fn in_force(places: &Places) -> anyhow::Result<Vec<BanView>> {
     match places.api().get("/api/v1/bans") {
         Ok(bans) => Ok(bans),
         Err(CallError::Unreachable(_)) => {

@@ -23,6 +23,7 @@ use secbeat_tests::lab::{
 const START: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(5);
 const USAGE: i32 = 64;
+const UNAVAILABLE: i32 = 69;
 const BANNED: &str = "198.51.100.7";
 const INNOCENT: &str = "198.51.100.8";
 const PLACE: &str = "interfaces = [\"eth-a\"]\nattach = \"xdp\"";
@@ -300,6 +301,56 @@ fn bans_may_be_limited_to_ports() {
     let edge = start(&host);
     expect_only_the_innocent(&clients, &open);
     stop(edge);
+}
+
+#[test]
+fn a_test_asks_the_kernel_and_says_why() {
+    let (host, clients) = with_clients();
+    let sink = sink(&host);
+    let test = |arguments: &[&str]| {
+        let output = host.edge(&[&["test"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_refused(
+        &host.edge(&["test", BANNED]),
+        UNAVAILABLE,
+        &["SecBeat is not active on this host"],
+    );
+    host.reconfigure(PLACE, "interfaces = [\"to-clients\"]\nports = [443]");
+    let edge = start(&host);
+    assert!(
+        test(&[BANNED])
+            .contains("passes a TCP packet to port 443 from 198.51.100.7\nwhy        it is not banned\n")
+    );
+    ban(&host);
+    let said = test(&[BANNED]);
+    assert!(
+        said.starts_with("the kernel DROPS a TCP packet to port 443 from 198.51.100.7\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("why        198.51.100.7/32 is banned: manual\n"),
+        "{said}"
+    );
+    assert!(said.ends_with("enforced   on to-clients (native)\n"), "{said}");
+    for other in [&[BANNED, "--port", "22"][..], &[BANNED, "--protocol", "icmp"]] {
+        let said = test(other);
+        assert!(
+            said.contains("passes") && said.contains("bans do not reach this port"),
+            "{said}"
+        );
+    }
+    assert!(host.edge(&["ban", "2001:db8:bad:1::7"]).status.success());
+    assert!(test(&["2001:db8:bad:1::8", "--protocol", "udp"]).contains("DROPS a UDP packet to port 443"));
+    assert!(test(&["2001:db8:bad:2::8"]).contains("it is not banned"));
+    assert!(host.edge(&["mode", "observe"]).status.success());
+    assert!(test(&[BANNED]).contains("it is banned, but the mode is observe"));
+    assert!(host.edge(&["mode", "enforce"]).status.success());
+    // As the wire has it, also without the daemon.
+    stop(edge);
+    assert!(test(&["::ffff:198.51.100.7"]).contains("DROPS a TCP packet"));
+    drop((clients, sink));
 }
 
 #[test]
