@@ -62,8 +62,11 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         bpf_object: Option<PathBuf>,
     },
-    /// Check the config file and show what it does.
+    /// Check the config file, and whether this host has what it needs; show what it does.
     Check {
+        /// Look at the file alone, as on another host.
+        #[arg(long)]
+        offline: bool,
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -180,7 +183,7 @@ impl Cli {
     pub fn execute(&self) -> anyhow::Result<()> {
         match &self.command {
             Command::Run { .. } => Ok(()),
-            Command::Check { output } => check::run(self.config_path(), *output),
+            Command::Check { offline, output } => check::run(self.config_path(), *offline, *output),
             Command::Enroll(enroll) => enroll.execute(self.config_path()),
             Command::Status { output } => status::run(&self.places()?, *output),
             Command::Bans { output } => bans::list(&self.places()?, *output),

@@ -12,12 +12,20 @@ const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
+/// The kernel's release, as uname(2) has it; empty if it does not say.
+#[must_use]
+pub fn release() -> String {
+    uname().map_or_else(
+        |_| String::new(),
+        |name| name.release().to_string_lossy().into_owned(),
+    )
+}
+
 /// # Errors
 ///
 /// When the kernel is too old, or this thread may not load and attach XDP programs.
 pub fn require_host() -> anyhow::Result<()> {
-    let release = uname().context("asking for the kernel's version")?;
-    require_version("the kernel", &release.release().to_string_lossy(), MIN_KERNEL)?;
+    require_version("the kernel", &release(), MIN_KERNEL)?;
     let status =
         std::fs::read_to_string("/proc/thread-self/status").context("reading this thread's capabilities")?;
     require_capabilities(&status)

@@ -10,8 +10,8 @@ use netlink_packet_core::{NetlinkBuffer, NlasIterator};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::{
     libc::{
-        IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_XDP, NLM_F_ACK, NLM_F_REQUEST, RTM_GETLINK, RTM_NEWLINK,
-        RTM_SETLINK,
+        IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_XDP, NLM_F_ACK,
+        NLM_F_REQUEST, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
     },
     net::if_::if_nametoindex,
 };
@@ -56,6 +56,10 @@ pub(super) struct Interface {
     master: Option<u32>,
     /// The number of the interface that it is a VLAN, macvlan or the like of.
     parent: Option<u32>,
+    /// The kind of a virtual one, such as `veth`.
+    pub(super) driver: Option<String>,
+    pub(super) mtu: Option<u32>,
+    pub(super) receive_queues: Option<u32>,
     /// The XDP programs, and then those in the stack's ingress hook, in their order.
     pub(super) running: Vec<Running>,
 }
@@ -124,6 +128,11 @@ impl Interface {
             index: u32::from_ne_bytes(head[4..8].try_into().ok()?),
             master: number(IFLA_MASTER),
             parent: number(IFLA_LINK).filter(|_| is_stacked),
+            driver: driver
+                .strip_suffix(b"\0")
+                .map(|kind| String::from_utf8_lossy(kind).into_owned()),
+            mtu: number(IFLA_MTU),
+            receive_queues: number(IFLA_NUM_RX_QUEUES),
             running: running_in(payload),
         })
     }

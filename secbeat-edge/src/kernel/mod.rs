@@ -33,6 +33,7 @@ mod settings;
 )]
 mod sieve;
 mod source_bans;
+mod survey;
 #[expect(unsafe_code, reason = "the one place of bpf(2)")]
 mod syscall;
 
@@ -43,7 +44,7 @@ pub use counters::{Totals, packets, read_totals};
 pub use entry::Unwritten;
 pub use events::DropEvents;
 pub use floods::{Floods, HeldBack};
-pub use host::require_host;
+pub use host::{release, require_host};
 pub use nets::{AllowedNets, read_allowed};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
@@ -52,3 +53,4 @@ pub use program::{DETACHED, Hook, Program, XdpSetup, jiffy_clock};
 pub use secbeat_edge_core::KernelBan;
 pub use selection::Selection;
 pub use settings::SettingsMap;
+pub use survey::{Surveyed, survey};

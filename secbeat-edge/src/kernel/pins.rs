@@ -168,6 +168,18 @@ impl Pins {
         checked
     }
 
+    /// Whether the folder is on bpffs, or could be made there.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or somebody else's.
+    pub fn check_place(&self) -> anyhow::Result<()> {
+        match self.dir.exists() {
+            true => require_bpffs(&self.dir).and_then(|()| self.require_trustworthy()),
+            false => require_bpffs(self.dir.parent().unwrap_or(&self.dir)),
+        }
+    }
+
     /// Does `work`, and if it fails removes the pins that it made: a refused start leaves the host as it was.
     ///
     /// # Errors

@@ -34,9 +34,9 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
     edge_refuses(
         "ban_slots",
         "ban_slot",
-        &["edge.toml:7: kernel.ban_slot: unknown field"],
+        &["edge.toml:8: kernel.ban_slot: unknown field"],
     );
-    edge_refuses("[nats]", "[natts]", &["edge.toml:11: natts: unknown field"]);
+    edge_refuses("[nats]", "[natts]", &["edge.toml:12: natts: unknown field"]);
     orchestrator_refuses(
         "[detect]\nmax_source = 5\n",
         &["orchestrator.toml:2: detect.max_source: unknown field"],
@@ -57,33 +57,33 @@ fn an_access_log_that_cannot_be_followed_is_named_with_its_key() {
     edge_refuses(
         "[nats]",
         &entry("path = \"/var/log/[\""),
-        &["edge.toml:12: access_log[0].path: `/var/log/[` is no pattern"],
+        &["edge.toml:13: access_log[0].path: `/var/log/[` is no pattern"],
     );
     edge_refuses(
         "[nats]",
         &entry("path = \"/a\"\nformat = \"w3c\""),
-        &["edge.toml:13: access_log[0].format", "w3c"],
+        &["edge.toml:14: access_log[0].format", "w3c"],
     );
     edge_refuses(
         "[nats]",
         &entry(""),
-        &["edge.toml:11: access_log[0]: path or journald"],
+        &["edge.toml:12: access_log[0]: path or journald"],
     );
     edge_refuses(
         "[nats]",
         &entry("path = \"/proc/1\"\n[[access_log]]\npath = \"/b\""),
-        &["edge.toml:12: access_log[0].path: cannot follow /proc/1: it is a folder"],
+        &["edge.toml:13: access_log[0].path: cannot follow /proc/1: it is a folder"],
     );
     edge_refuses(
         "[nats]",
         &entry("path = \"/b\"\n[[access_log]]\npath = \"/b\""),
-        &["edge.toml:14: access_log[1].path: /b is in two entries"],
+        &["edge.toml:15: access_log[1].path: /b is in two entries"],
     );
 }
 
 #[test]
 fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
-    edge_refuses("4096", "0", &["edge.toml:7: kernel.ban_slots: ", "0"]);
+    edge_refuses("4096", "0", &["edge.toml:8: kernel.ban_slots: ", "0"]);
     edge_refuses(
         "edge-1",
         "edge 1",
@@ -94,12 +94,12 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         "\"some\"",
         &["edge.toml:2: enforcement: ", "`some`", "`kernel`"],
     );
-    edge_refuses(":8443", "", &["edge.toml:9: proxy.listen: ", "socket address"]);
+    edge_refuses(":8443", "", &["edge.toml:10: proxy.listen: ", "socket address"]);
     edge_refuses(
         ":8000",
         ":8000/app",
         &[
-            "edge.toml:10: proxy.upstream: ",
+            "edge.toml:11: proxy.upstream: ",
             "/app` has",
             "path",
             "http://host:port",
@@ -108,53 +108,53 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses(
         "nats://127.0.0.1:4222",
         "nats://:x",
-        &["edge.toml:12: nats.url: `nats://:x` is no NATS address"],
+        &["edge.toml:13: nats.url: `nats://:x` is no NATS address"],
     );
     edge_refuses(
         "[nats]",
         "[bans]\nmax_duration = \"soon\"\n[nats]",
-        &["edge.toml:12: bans.max_duration: `soon`"],
+        &["edge.toml:13: bans.max_duration: `soon`"],
     );
     edge_refuses(
         "[nats]",
         "[protect]\nnetworks = [\"home\"]\n[nats]",
-        &["edge.toml:12: protect.networks", "`home`"],
+        &["edge.toml:13: protect.networks", "`home`"],
     );
     edge_refuses(
         "[nats]",
         "[protect]\nnetworks = [\"::/0\"]\n[nats]",
-        &["edge.toml:12: protect.networks", "::/0", "2000::/3"],
+        &["edge.toml:13: protect.networks", "::/0", "2000::/3"],
     );
     let entry = |lines: &str| format!("[[protect.allow]]\n{lines}\n[nats]");
     edge_refuses(
         "[nats]",
         &entry("network = \"203.0.113.0/33\""),
-        &["edge.toml:12: protect.allow[0].network: ", "33"],
+        &["edge.toml:13: protect.allow[0].network: ", "33"],
     );
     edge_refuses(
         "[nats]",
         &entry("comment = \"office\""),
-        &["edge.toml:11: protect.allow[0]", "missing field `network`"],
+        &["edge.toml:12: protect.allow[0]", "missing field `network`"],
     );
     edge_refuses(
         "[nats]",
         &entry("network = \"203.0.113.7\"\nuntil = 2026-12-31T00:00:00"),
         &[
-            "edge.toml:13: protect.allow[0].until: ",
+            "edge.toml:14: protect.allow[0].until: ",
             "`2026-12-31T00:00:00` is no time with a zone such as 2026-12-31T00:00:00Z",
         ],
     );
     edge_refuses(
         "[nats]",
         &entry("network = \"203.0.113.7\"\nuntil = \"tomorrow\""),
-        &["edge.toml:13: protect.allow[0].until: "],
+        &["edge.toml:14: protect.allow[0].until: "],
     );
     edge_refuses(
         "[nats]",
         &entry("network = \"203.0.113.7\"\nuntill = 2026-12-31T00:00:00Z"),
-        &["edge.toml:13: protect.allow[0].untill: unknown field"],
+        &["edge.toml:14: protect.allow[0].untill: unknown field"],
     );
-    edge_refuses("[proxy]", "[proxy", &["edge.toml:8: syntax: "]);
+    edge_refuses("[proxy]", "[proxy", &["edge.toml:9: syntax: "]);
     let rule = |keys: &str| format!("[[rule]]\nname = \"error-flood\"\n{keys}\n");
     let own = |keys: &str| format!("[[rule]]\nname = \"own\"\n{keys}\n");
     for (config, expected) in [

@@ -228,6 +228,105 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
 }
 
 #[test]
+fn a_check_says_what_the_host_lacks_before_a_start_does() {
+    let host = Host::new();
+    let check = |arguments: &[&str]| {
+        let output = host.edge(&[&["check"], arguments].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let says = |said: &str, line: &str| said.lines().any(|it| it.starts_with(line));
+    host.reconfigure(
+        "interfaces = [\"eth-a\"]\nattach = \"xdp\"",
+        "interfaces = [\"eth-a\", \"lo\"]",
+    );
+    let (code, said) = check(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    for line in [
+        "ok       kernel: ",
+        "ok       BPF file system: ",
+        "ok       interface eth-a: XDP if its driver can, else the stack's ingress hook; driver veth, MTU 1500, ",
+        "ok       proxy.listen 127.0.0.1:8443: free",
+        "ok       api_listen 127.0.0.1:8080: free",
+        "note     NATS 127.0.0.1:4222: Connection refused",
+    ] {
+        assert!(says(&said, line), "no {line} in {said}");
+    }
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    let (code, said) = check(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        says(&said, "ok       interface eth-a: protected (native); driver veth"),
+        "{said}"
+    );
+    assert!(says(&said, "ok       interface lo: protected (tc); "), "{said}");
+    assert!(
+        says(&said, "ok       proxy.listen 127.0.0.1:8443: the daemon runs"),
+        "{said}"
+    );
+    assert!(edge.terminate(START).success());
+    assert!(host.edge(&["detach"]).status.success());
+
+    // Everything that can be wrong, at once.
+    let _taken = host
+        .namespace
+        .enter(|| TcpListener::bind("127.0.0.1:8443").unwrap());
+    let mut other = Filter::load();
+    let program = other.program_mut(maps::PROGRAM);
+    host.namespace
+        .enter(|| program.attach("eth-b", XdpMode::Driver))
+        .unwrap();
+    host.namespace
+        .ip(&["tuntap", "add", "dev", "tun0", "mode", "tun"]);
+    let listener = "[[proxy.listener]]\naddress = \"127.0.0.1:8443\"\ncertificate = \"/nonexistent/crt\"\nkey = \"/nonexistent/key\"\n";
+    let config = host
+        .edge_config()
+        .replace("[\"eth-a\"]", "[\"eth-a\", \"eth-b\", \"tun0\", \"gone0\"]")
+        .replace("listen = \"127.0.0.1:8443\"\n", "")
+        .replace("[nats]", &format!("{listener}[nats]"));
+    host.write("edge.toml", &config);
+    let (code, said) = check(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    for line in [
+        "PROBLEM  kill switch: thrown",
+        "PROBLEM  interface eth-b: another XDP program is attached: `secbeat` (id ",
+        "PROBLEM  interface tun0: its packets have no Ethernet header",
+        "PROBLEM  interface gone0: there is no such interface",
+        "PROBLEM  proxy.listen 127.0.0.1:8443: ",
+        "PROBLEM  /nonexistent/crt: ",
+    ] {
+        assert!(says(&said, line), "no {line} in {said}");
+    }
+    let (code, said) = check(&["--offline"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("bans are enforced in the kernel on eth-a, eth-b, tun0, gone0"),
+        "{said}"
+    );
+    assert!(!said.contains("PROBLEM"), "{said}");
+    // Beside another program, and without an Ethernet header, there is the stack's hook.
+    host.write(
+        "edge.toml",
+        &config.replace("attach = \"xdp\"", "attach = \"auto\""),
+    );
+    let (_, said) = check(&[]);
+    assert!(
+        says(
+            &said,
+            "note     interface eth-b: the stack's ingress hook, beside the XDP program `secbeat`"
+        ),
+        "{said}"
+    );
+    assert!(
+        says(
+            &said,
+            "ok       interface tun0: the stack's ingress hook; driver tun"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_interface_that_takes_no_program_is_refused_in_the_kernels_words() {
     let host = Host::new();
     let ip = |arguments: &str| host.namespace.ip(&arguments.split(' ').collect::<Vec<_>>());

@@ -184,6 +184,37 @@ fn who_takes_over_the_edge_can_change_nothing_outside_of_it() {
     );
 }
 
+/// What root may read, and the daemon's user may not, would else be found at the next start.
+#[test]
+fn a_check_by_root_looks_at_files_with_the_rights_of_the_units_user() {
+    let around = Surroundings::new();
+    let booted = Booted::boot_unenrolled(&around.host, &around.edge_config());
+    let write = "install -D -m 0640 -o root -g adm /dev/null /var/log/nginx/access.log; \
+                 install -D -m 0600 /dev/null /var/log/caddy/access.log";
+    booted.ask(TestProgram::Bash, &["-ec", write]);
+    assert!(
+        booted
+            .edge(&["check"])
+            .contains("ok       files, read by the user `secbeat`")
+    );
+    let with = |log: &str| {
+        let script = format!(
+            "{{ cat /etc/secbeat/edge.toml; printf '[[access_log]]\\npath = \"/var/log/{log}/access.log\"\\n'; }} > /tmp/edge.toml; \
+             secbeat-edge check --config /tmp/edge.toml || echo failed"
+        );
+        booted.ask(TestProgram::Bash, &["-ec", &script])
+    };
+    let readable = with("nginx");
+    assert!(!readable.contains("failed"), "{readable}");
+    let unreadable = with("caddy");
+    assert!(
+        unreadable.contains("PROBLEM  logs, read by the user `secbeat`: ")
+            && unreadable.contains("setfacl -m u:secbeat:r")
+            && unreadable.ends_with("failed"),
+        "{unreadable}"
+    );
+}
+
 #[test]
 fn pins_that_somebody_removes_are_back_within_seconds_under_the_unit() {
     let around = Surroundings::new();

@@ -1,11 +1,15 @@
-//! `check`: whether the config can be used, and what it means.
+//! `check`: whether the config can be used, what it means, and whether this host has what it needs.
+
+mod host;
+mod unit;
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::ensure;
 use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
+use self::host::{Finding, State};
 use crate::config::Config;
 
 /// What `check` says of a config.
@@ -20,10 +24,12 @@ struct Checked {
     /// Empty without a proxy.
     proxy: Proxied,
     access_logs: Vec<Followed>,
-    /// Empty where bans are not enforced in the kernel.
-    interfaces: Vec<String>,
+    /// As the config has them; empty where bans are not enforced in the kernel.
+    interfaces: String,
     authz: Option<String>,
     l7: bool,
+    /// What was looked at on this host; nothing with `--offline`.
+    host: Vec<Finding>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -61,22 +67,39 @@ impl Checked {
             l7: config.enforcement.at_l7() && proxy.is_some(),
             proxy: proxy.unwrap_or_default(),
             access_logs: followed.collect(),
-            interfaces: config
-                .interfaces()
-                .now()
-                .context("listing the interfaces to protect")?,
+            interfaces: config.interfaces().to_string(),
+            host: Vec::new(),
             authz: config.authz.listen.map(|listen| listen.to_string()),
         })
     }
 }
 
-pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
+pub(super) fn run(path: &Path, offline: bool, output: Output) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    config.check_sources(path)?;
-    let checked = Checked::new(path, &config)?;
-    if output == Output::Json {
-        return print_json(&checked);
+    if !offline {
+        config.check_sources(path)?;
     }
+    let mut checked = Checked::new(path, &config)?;
+    if !offline {
+        checked.host = host::look(&config, path, &config.membership()?);
+    }
+    match output {
+        Output::Json => print_json(&checked)?,
+        Output::Table => print(&checked),
+    }
+    let problems = checked
+        .host
+        .iter()
+        .filter(|finding| finding.state == State::Problem);
+    let problems = problems.count();
+    ensure!(
+        problems == 0,
+        "{problems} of the things that the config needs of this host are not as they must be"
+    );
+    Ok(())
+}
+
+fn print(checked: &Checked) {
     println!("{}: ok", checked.config);
     let accepts = match checked.verifies_commands {
         true => "signed commands only",
@@ -100,10 +123,7 @@ pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
         }
     }
     if !checked.interfaces.is_empty() {
-        println!(
-            "bans are enforced in the kernel on {}",
-            checked.interfaces.join(", ")
-        );
+        println!("bans are enforced in the kernel on {}", checked.interfaces);
     }
     if let Some(listen) = &checked.authz {
         println!("it serves /authz on {listen}");
@@ -111,5 +131,12 @@ pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<()> {
     if checked.l7 {
         println!("bans are enforced by the proxy with 403");
     }
-    Ok(())
+    for Finding { what, state, detail } in &checked.host {
+        let state = match state {
+            State::Ok => "ok",
+            State::Note => "note",
+            State::Problem => "PROBLEM",
+        };
+        println!("{state:<8} {what}: {detail}");
+    }
 }

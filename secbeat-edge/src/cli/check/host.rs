@@ -1,0 +1,229 @@
+//! What the config needs of this host, looked at without changing anything.
+
+use std::{
+    fs::File,
+    io::ErrorKind,
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
+    path::Path,
+    time::Duration,
+};
+
+use secbeat_daemon::{api::ApiClient, credentials::Membership};
+use serde::Serialize;
+
+use super::unit::UnitUser;
+use crate::{
+    config::Config,
+    kernel::{self, Hook, Pins},
+    sources::proxy::listen,
+    view::StatsView,
+};
+
+/// How long a server may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub(super) struct Finding {
+    pub(super) what: String,
+    pub(super) state: State,
+    /// What is the matter, or what was found.
+    pub(super) detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Ok,
+    /// It works, or will by itself.
+    Note,
+    /// It keeps the edge from starting, or from protecting.
+    Problem,
+}
+
+impl Finding {
+    fn new(what: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            state,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Looks at all of it.
+pub(super) fn look(config: &Config, path: &Path, member: &Membership) -> Vec<Finding> {
+    let daemon: Option<StatsView> = ApiClient::new(config.api_listen).get("/api/v1/stats").ok();
+    let mut findings = Vec::new();
+    if config.enforcement.in_kernel() {
+        findings.extend(kernel_side(config));
+    }
+    findings.extend(ports(config, daemon.is_some()));
+    findings.extend(files(config, path));
+    findings.push(nats(member));
+    findings
+}
+
+fn kernel_side(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.push(match kernel::require_host() {
+        Ok(()) => Finding::new("kernel", State::Ok, kernel::release()),
+        Err(error) => Finding::new("kernel", State::Problem, format!("{error:#}")),
+    });
+    let pins = Pins::at(&config.kernel.pin_dir);
+    findings.push(match pins.check_place() {
+        Ok(()) => Finding::new("BPF file system", State::Ok, pins.dir().display().to_string()),
+        Err(error) => Finding::new("BPF file system", State::Problem, format!("{error:#}")),
+    });
+    if config.detached_marker().exists() {
+        let detail = "thrown: nothing is attached until `secbeat-edge attach`";
+        findings.push(Finding::new("kill switch", State::Problem, detail));
+    }
+    let names = match config.interfaces().now() {
+        Ok(names) if names.is_empty() => {
+            let why = config.interfaces().emptiness();
+            findings.push(Finding::new("interfaces", State::Problem, why));
+            return findings;
+        }
+        Ok(names) => names,
+        Err(error) => {
+            findings.push(Finding::new("interfaces", State::Problem, error.to_string()));
+            return findings;
+        }
+    };
+    findings.extend(names.iter().map(|name| interface(name, config, &pins)));
+    findings
+}
+
+fn interface(name: &str, config: &Config, pins: &Pins) -> Finding {
+    let what = format!("interface {name}");
+    let found = match kernel::survey(name, pins) {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return Finding::new(
+                what,
+                State::Problem,
+                "there is no such interface; it is waited for",
+            );
+        }
+        Err(error) => return Finding::new(what, State::Problem, format!("{error:#}")),
+    };
+    if let Some(mode) = found.ours {
+        return Finding::new(what, State::Ok, format!("protected ({mode}); {found}"));
+    }
+    let hook = config.kernel.attach;
+    let in_stack = found.takes_tcx && hook != Hook::Xdp;
+    let refusal = match &found.other_xdp {
+        _ if hook == Hook::Tc && !found.takes_tcx => Some("the stack's ingress hook needs Linux 6.6".to_owned()),
+        _ if in_stack => None,
+        Some(other) => Some(format!("another XDP program is attached: {other}")),
+        None if !found.has_ethernet => Some("its packets have no Ethernet header; the stack's ingress hook needs Linux 6.6 and kernel.attach = \"auto\" or \"tc\"".to_owned()),
+        None => None,
+    };
+    match (refusal, &found.other_xdp) {
+        (Some(why), _) => Finding::new(what, State::Problem, format!("{why}; {found}")),
+        (None, Some(other)) => {
+            let detail = format!("the stack's ingress hook, beside the XDP program {other}; {found}");
+            Finding::new(what, State::Note, detail)
+        }
+        (None, None) if !found.has_ethernet || hook == Hook::Tc => {
+            Finding::new(what, State::Ok, format!("the stack's ingress hook; {found}"))
+        }
+        (None, None) if in_stack => {
+            let detail = format!("XDP if its driver can, else the stack's ingress hook; {found}");
+            Finding::new(what, State::Ok, detail)
+        }
+        (None, None) => {
+            let detail = format!("XDP if its driver can, which only the start shows; {found}");
+            Finding::new(what, State::Note, detail)
+        }
+    }
+}
+
+/// Whether the daemon, if it does not run, could listen.
+fn ports(config: &Config, is_running: bool) -> Vec<Finding> {
+    let proxy = config.proxy().into_iter().flat_map(|proxy| &proxy.listeners);
+    let mut addresses: Vec<(&str, SocketAddr)> =
+        proxy.map(|listener| ("proxy.listen", listener.address)).collect();
+    addresses.extend(config.authz.listen.map(|address| ("authz.listen", address)));
+    addresses.push(("api_listen", config.api_listen));
+    let look = |(key, address): (&str, SocketAddr)| {
+        let what = format!("{key} {address}");
+        match listen(address) {
+            Ok(_) => Finding::new(what, State::Ok, "free"),
+            Err(_) if is_running => Finding::new(what, State::Ok, "the daemon runs"),
+            Err(error) => Finding::new(what, State::Problem, format!("{error:#}")),
+        }
+    };
+    addresses.into_iter().map(look).collect()
+}
+
+/// Whether the daemon may read what it has to, with the rights of its unit where there is one.
+fn files(config: &Config, path: &Path) -> Vec<Finding> {
+    let unit = UnitUser::find();
+    let by = unit.as_ref().map_or_else(String::new, |unit| {
+        format!(", read by the user `{}`", unit.name())
+    });
+    let look = || {
+        let mut findings = Vec::new();
+        findings.extend(
+            config
+                .check_sources(path)
+                .err()
+                .map(|error| Finding::new(format!("logs{by}"), State::Problem, error.to_string())),
+        );
+        let listeners = config.proxy().into_iter().flat_map(|proxy| &proxy.listeners);
+        for file in listeners
+            .flat_map(|listener| &listener.certificates)
+            .flat_map(|files| [&files.certificate, &files.key])
+        {
+            if let Err(error) = File::open(file) {
+                let right = match error.kind() {
+                    ErrorKind::PermissionDenied => {
+                        "; `setfacl -m u:secbeat:r` lets the user of the unit read it (its folders need rx)"
+                    }
+                    _ => "",
+                };
+                let what = format!("{}{by}", file.display());
+                findings.push(Finding::new(what, State::Problem, format!("{error}{right}")));
+            }
+        }
+        findings
+    };
+    let findings = match &unit {
+        Some(unit) => unit.act(look),
+        None => Ok(look()),
+    };
+    match findings {
+        Ok(findings) if findings.is_empty() => {
+            vec![Finding::new(
+                format!("files{by}"),
+                State::Ok,
+                "logs, certificates and keys",
+            )]
+        }
+        Ok(findings) => findings,
+        Err(error) => vec![Finding::new(
+            "files",
+            State::Note,
+            format!("not looked at: {error:#}"),
+        )],
+    }
+}
+
+fn nats(member: &Membership) -> Finding {
+    let what = format!("NATS {}", member.url);
+    let place = (member.url.host(), member.url.port());
+    let connected = place.to_socket_addrs().and_then(|mut addresses| {
+        let address = addresses.next().ok_or(ErrorKind::NotFound)?;
+        TcpStream::connect_timeout(&address, PATIENCE)
+    });
+    match connected {
+        Ok(_) => Finding::new(what, State::Ok, "it accepts connections"),
+        Err(error) => {
+            let detail =
+                format!("{error}; until it answers, this edge keeps its bans and hears of no new ones");
+            Finding::new(what, State::Note, detail)
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! As whom systemd starts the daemon, to look at files with that user's rights.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+use nix::unistd::{Gid, Group, User, geteuid, getgroups, setegid, seteuid, setgroups};
+
+/// The user of the daemon's unit.
+#[derive(Debug)]
+pub(super) struct UnitUser {
+    user: User,
+    groups: Vec<Gid>,
+}
+
+impl UnitUser {
+    /// As the installed unit has it, with its drop-ins; `None` where there is no unit, it runs as root, or this process is not root's.
+    pub(super) fn find() -> Option<Self> {
+        if !geteuid().is_root() {
+            return None;
+        }
+        let mut systemctl = Command::new("systemctl");
+        systemctl.args([
+            "show",
+            "secbeat-edge.service",
+            "--property=LoadState,User,SupplementaryGroups",
+        ]);
+        let said = systemctl.output().ok().filter(|output| output.status.success())?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let of = |name: &str| {
+            said.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        };
+        if of("LoadState") != Some("loaded") {
+            return None;
+        }
+        let user = User::from_name(of("User")?).ok()??;
+        let named = of("SupplementaryGroups").unwrap_or_default().split_whitespace();
+        let named = named.filter_map(|name| Group::from_name(name).ok()?);
+        let groups = named.map(|group| group.gid).chain([user.gid]).collect();
+        (!user.uid.is_root()).then_some(Self { user, groups })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.user.name
+    }
+
+    /// Does `work` with this user's rights. This process has one thread.
+    pub(super) fn act<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
+        let becoming = || format!("taking the rights of the user `{}`", self.user.name);
+        let before = getgroups().with_context(becoming)?;
+        setgroups(&self.groups).with_context(becoming)?;
+        setegid(self.user.gid).with_context(becoming)?;
+        seteuid(self.user.uid).with_context(becoming)?;
+        let done = work();
+        let returning = "becoming root again";
+        seteuid(nix::unistd::Uid::from_raw(0)).context(returning)?;
+        setegid(Gid::from_raw(0)).context(returning)?;
+        setgroups(&before).context(returning)?;
+        Ok(done)
+    }
+}
