@@ -312,11 +312,18 @@ impl Booted {
         )
     }
 
-    /// What its journal has.
+    /// What its journal has, and how its units are.
     #[must_use]
     pub fn journal(&self) -> String {
-        let output = self.run(TestProgram::Journalctl.name(), &["--no-pager", "--lines=200"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let said = |program: TestProgram, arguments: &[&str]| {
+            let output = self.run(program.name(), arguments);
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let units = said(
+            TestProgram::Systemctl,
+            &["status", "--no-pager", "--lines=0", "secbeat-*"],
+        );
+        said(TestProgram::Journalctl, &["--no-pager", "--lines=200"]) + &units
     }
 
     /// systemd's, as this host numbers it: the one child of `unshare`.
