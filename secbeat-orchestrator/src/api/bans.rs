@@ -89,6 +89,9 @@ pub(crate) struct BanRequest {
     pub permanent: bool,
     #[serde(default)]
     pub note: String,
+    /// Whether it may end a ban in force earlier; else a shorter one is refused.
+    #[serde(default)]
+    pub shorten: bool,
 }
 
 impl BanRequest {
@@ -158,7 +161,10 @@ async fn ban(
     if request.note.len() > MAX_NOTE {
         return Err(bad_request("note", EntryError::Note(request.note.len())));
     }
-    let ban = ManualBan::new(target, expires_at_ms, request.note, actor);
+    let ban = ManualBan {
+        shortens: request.shorten,
+        ..ManualBan::new(target, expires_at_ms, request.note, actor)
+    };
     let ban = api
         .ask(|reply| Input::Ban { ban, reply })
         .await?
@@ -273,6 +279,7 @@ fn refusal(refused: &Refused) -> Failure {
     let (status, code) = match refused.refusal {
         Refusal::Protected(_) => (StatusCode::CONFLICT, "allowlisted"),
         Refusal::TooManyNets => (StatusCode::CONFLICT, "too_many_networks"),
+        Refusal::Outlasted(_) => (StatusCode::CONFLICT, "banned_for_longer"),
         Refusal::Unbannable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unbannable"),
         Refusal::Ended => (StatusCode::UNPROCESSABLE_ENTITY, "expired"),
     };

@@ -116,6 +116,8 @@ impl BanEntry {
             strikes: self.strikes,
             note: self.note,
             issuer,
+            // What an import keeps is sifted before.
+            shortens: true,
         })
     }
 }

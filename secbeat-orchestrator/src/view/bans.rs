@@ -1,5 +1,6 @@
 //! Bans.
 
+use secbeat_common::wire::PERMANENT;
 use secbeat_daemon::time::{end, ms_to_end, rfc3339};
 use secbeat_orchestrator_core::{
     decider,
@@ -137,6 +138,15 @@ pub fn refusal(refused: &decider::Refused) -> String {
             format!("{target} is protected, because of {}", because(protected))
         }
         (Refusal::Protected(net), None) => format!("{target} is protected ({net} is)"),
+        (Refusal::Outlasted(until_ms), _) => {
+            let until = match until_ms {
+                PERMANENT => "for ever".to_owned(),
+                until_ms => format!("until {}", rfc3339(until_ms)),
+            };
+            format!(
+                "{target} is banned {until}, which is longer; --shorten (`shorten` in the API) replaces that ban"
+            )
+        }
         (refusal @ (Refusal::TooManyNets | Refusal::Ended), _) => format!("{target}: {refusal}"),
     }
 }

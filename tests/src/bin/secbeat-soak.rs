@@ -167,7 +167,7 @@ fn chore(fleet: &mut Fleet, turn: u32) {
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     };
     match turn % 6 {
-        0 => answered(&["ban", &target, "--duration", "2s"]),
+        0 => answered(&["ban", &target, "--duration", "2s", "--shorten"]),
         1 => answered(&["bans", "-o", "json"]),
         2 => answered(&["why", "198.51.100.100"]),
         3 => answered(&["edges"]),

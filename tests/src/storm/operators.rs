@@ -121,7 +121,8 @@ impl Operator {
 
     fn ban(&mut self, orders: &mut Orders, target: Prefix) {
         let duration = self.random.pick(&["3s", "8s", "20s", "60s", "1h", "1h"]);
-        let order = json!({"target": target.to_string(), "duration": duration, "note": "a storm"});
+        let order =
+            json!({"target": target.to_string(), "duration": duration, "note": "a storm", "shorten": true});
         match self.order("POST", "", order.to_string().as_bytes()) {
             Outcome::Done(ban) => {
                 let text = |key: &str| ban[key].as_str().expect("a text");

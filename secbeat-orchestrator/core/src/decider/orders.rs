@@ -14,13 +14,9 @@ use super::{
     protection::Protections,
 };
 use crate::{
-    ledger::{ActiveBan, ManualBan, Refusal, Sift, Sifted, WriteState},
+    ledger::{ActiveBan, ManualBan, Refusal, SAME_END_MS, Sift, Sifted, WriteState},
     writer::{Urgency, Write, WriteRequest},
 };
-
-/// Two orders whose ends are no further apart, in milliseconds, are one that was given twice: its length is counted from when
-/// each arrives.
-const SAME_END_MS: u64 = 5_000;
 
 impl Decider {
     pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
@@ -80,7 +76,7 @@ impl Decider {
             && command.issuer == ban.issuer
             && ban.strikes.is_none()
             && command.scope == Scope::Fleet
-            && command.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS
+            && command.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS.unsigned_abs()
             && command.expires_at_ms > turn.now.wall_ms;
         if !is_same {
             return false;
@@ -266,7 +262,7 @@ fn refused(protected: &Protections, target: Prefix, refusal: Refusal) -> Refused
             .all()
             .find(|protected| protected.network == net)
             .cloned(),
-        Refusal::Unbannable(_) | Refusal::TooManyNets | Refusal::Ended => None,
+        Refusal::Unbannable(_) | Refusal::TooManyNets | Refusal::Ended | Refusal::Outlasted(_) => None,
     };
     Refused {
         target,

@@ -42,6 +42,9 @@ pub enum Refusal {
     TooManyNets,
     #[error("the ban has ended already")]
     Ended,
+    /// A ban in force lasts longer, until then in milliseconds since the Unix epoch or [`PERMANENT`](secbeat_common::wire::PERMANENT).
+    #[error("it is banned for longer")]
+    Outlasted(i64),
 }
 
 /// A ban in force.

@@ -28,7 +28,12 @@ pub struct ManualBan {
     pub strikes: Option<u32>,
     pub note: String,
     pub issuer: String,
+    /// Whether it may end a ban in force earlier.
+    pub shortens: bool,
 }
+
+/// Ends that are no further apart, in milliseconds, are the same: lengths are counted from when orders arrive.
+pub const SAME_END_MS: i64 = 5_000;
 
 impl ManualBan {
     /// A ban by hand, in the kernel.
@@ -42,6 +47,7 @@ impl ManualBan {
             strikes: None,
             note,
             issuer,
+            shortens: false,
         }
     }
 
@@ -77,7 +83,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// When the target must not be banned, or is one network too many, or the ban has ended already.
+    /// When the target must not be banned, or is one network too many, or the ban has ended already; also when it would end a ban of
+    /// the whole fleet earlier, and is not said to.
     pub fn ban(&mut self, ban: ManualBan, now_ms: i64, new_id: Uuid) -> Result<BlockCommand, Refusal> {
         let target = ban.target;
         if let Some(refusal) = self.refusal(&target) {
@@ -89,6 +96,13 @@ impl Ledger {
         self.end_if_over(target, now_ms);
         if self.lacks_room(&target) {
             return Err(Refusal::TooManyNets);
+        }
+        if let Some(ActiveBan { command, .. }) = self.active.get(&target)
+            && command.scope == Scope::Fleet
+            && command.expires_at_ms > ban.expires_at_ms.saturating_add(SAME_END_MS)
+            && !ban.shortens
+        {
+            return Err(Refusal::Outlasted(command.expires_at_ms));
         }
         let known = match self.active.get(&target) {
             Some(active) => active.command.strikes,

@@ -36,7 +36,7 @@ pub use self::{
     brakes::{Brake, Brakes},
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
-    manual::{MAX_NOTE, ManualBan, Sift, Sifted},
+    manual::{MAX_NOTE, ManualBan, SAME_END_MS, Sift, Sifted},
     query::{BanQuery, Page},
     share::Share,
 };

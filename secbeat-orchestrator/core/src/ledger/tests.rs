@@ -590,7 +590,7 @@ fn restored_bans_hold_and_need_no_write() {
     assert!(after.restore(command.clone()));
     assert_eq!(after.pending().count(), 0);
     assert_eq!(judge(&mut after, "203.0.113.7", NOW + 1), Decision::AlreadyBanned);
-    let newer = ban(&mut after, "203.0.113.7", 60, 9).unwrap();
+    let newer = ban(&mut after, "203.0.113.7", 6_000, 9).unwrap();
     assert!(
         !after.restore(command),
         "what still has to be written is newer than the bucket"

@@ -72,12 +72,11 @@ impl World {
                     0 => PERMANENT,
                     seconds => now_ms + orchestrator.ahead_ms + seconds * 1_000,
                 };
-                Order::Ban(ManualBan::new(
-                    target,
-                    expires_at_ms,
-                    format!("order {}", ticket.0),
-                    "alice".to_owned(),
-                ))
+                let note = format!("order {}", ticket.0);
+                Order::Ban(ManualBan {
+                    shortens: true,
+                    ..ManualBan::new(target, expires_at_ms, note, "alice".to_owned())
+                })
             }
             false => Order::Unban {
                 target,

@@ -187,7 +187,7 @@ fn two_bans_of_one_target_in_an_import_are_the_longer_one() {
 fn an_order_takes_the_place_of_an_imports_ban_and_the_import_goes_on() {
     let mut rig = Rig::ready();
     let commands = written(&import(&mut rig, 1, ImportMode::AllOrNothing, orders(&[CLIENT])));
-    let ordered = rig.ordered(2, CLIENT, 60);
+    let ordered = rig.ordered(2, CLIENT, 60_000);
     assert_eq!(
         rig.done(&commands[0], Fate::Superseded),
         [imported(1, all_banned(1))]

@@ -25,8 +25,8 @@ mod values;
 use std::net::IpAddr;
 
 use secbeat_common::wire::{
-    Action, AuditRecord, BlockCommand, Decision as Audited, Evidence, Layer, LearnedFrom, Reason, Scope,
-    SourceCount, TelemetryBatch, TelemetryEvent,
+    Action, AuditRecord, BlockCommand, Decision as Audited, Evidence, Layer, LearnedFrom, PERMANENT, Reason,
+    Scope, SourceCount, TelemetryBatch, TelemetryEvent,
 };
 
 pub(super) use self::rig::Rig;

@@ -96,6 +96,59 @@ fn an_order_of_a_ban_that_has_ended_is_refused() {
 }
 
 #[test]
+fn a_shorter_order_ends_no_ban_earlier_unless_it_says_so() {
+    let mut rig = Rig::ready();
+    let long = rig.ordered(1, CLIENT, 600);
+    rig.acknowledge(&long, 7);
+    assert_eq!(
+        refusal(&mut rig, CLIENT, 60).refusal,
+        Refusal::Outlasted(long.expires_at_ms)
+    );
+    assert_eq!(rig.ban_of(CLIENT), Some(long.id));
+    // As long, given a little later, is no shorter.
+    rig.pass(1_000);
+    assert!(rig.order(2, CLIENT, 598).iter().any(|effect| !matches!(
+        effect,
+        Effect::Reply {
+            reply: Reply::Banned(Err(_)),
+            ..
+        }
+    )));
+    let expires_at_ms = rig.now.wall_ms + 60_000;
+    let shorter = ManualBan {
+        shortens: true,
+        ..ManualBan::new(
+            target(CLIENT),
+            expires_at_ms,
+            "short".to_owned(),
+            "alice".to_owned(),
+        )
+    };
+    let order = Order::Ban(shorter);
+    let effects = rig.handle(Event::Order {
+        ticket: Ticket(3),
+        order,
+    });
+    assert_eq!(written(&effects)[0].expires_at_ms, expires_at_ms);
+    // What never ends is longer than anything.
+    let mut rig = Rig::ready();
+    let order = Order::Ban(ManualBan::new(
+        target(CLIENT),
+        PERMANENT,
+        String::new(),
+        "alice".to_owned(),
+    ));
+    rig.handle(Event::Order {
+        ticket: Ticket(1),
+        order,
+    });
+    assert_eq!(
+        refusal(&mut rig, CLIENT, 60).refusal,
+        Refusal::Outlasted(PERMANENT)
+    );
+}
+
+#[test]
 fn one_network_too_many_is_refused_and_a_single_client_is_not() {
     let mut rig = Rig::ready();
     let most = secbeat_common::maps::MAX_BANNED_NETS;

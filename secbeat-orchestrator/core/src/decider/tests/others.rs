@@ -47,7 +47,7 @@ fn an_expired_ban_of_another_orchestrator_is_not_adopted() {
 fn a_ban_that_was_replaced_by_one_that_has_expired_is_over() {
     let mut rig = Rig::ready();
     let permanent = BlockCommand {
-        expires_at_ms: secbeat_common::wire::PERMANENT,
+        expires_at_ms: PERMANENT,
         ..theirs(CLIENT, 9)
     };
     rig.hear(&permanent, 7);
