@@ -170,7 +170,7 @@ impl Cli {
     fn places_in_need(&self) -> Places {
         self.places().unwrap_or_else(|error| {
             let usual = Places::usual();
-            eprintln!("secbeat-edge: {error:#}; using {}", usual.pins.dir().display());
+            secbeat_daemon::complain!("secbeat-edge: {error:#}; using {}", usual.pins.dir().display());
             usual
         })
     }

@@ -70,7 +70,7 @@ pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("{program}: {error:#}");
+    crate::complain!("{program}: {error:#}");
     ExitCode::from(code(&error))
 }
 

@@ -36,6 +36,6 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
         let until = entry.until.unwrap_or_default();
         table.add_row([entry.network, entry.reason, until, entry.comment]);
     }
-    println!("{table}");
+    secbeat_daemon::say!("{table}");
     Ok(())
 }

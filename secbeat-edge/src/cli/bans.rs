@@ -64,7 +64,7 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
             ban.note.clone(),
         ]);
     }
-    println!("{table}");
+    secbeat_daemon::say!("{table}");
     Ok(())
 }
 
@@ -103,7 +103,7 @@ pub(super) fn ban(
     if output == Output::Json {
         return print_json(&ban);
     }
-    println!("{told}");
+    secbeat_daemon::say!("{told}");
     Ok(())
 }
 
@@ -174,7 +174,7 @@ pub(super) fn unban(places: &Places, target: &Prefix, output: Output) -> anyhow:
     if output == Output::Json {
         return print_json(&lifted);
     }
-    println!("{told}");
+    secbeat_daemon::say!("{told}");
     Ok(())
 }
 

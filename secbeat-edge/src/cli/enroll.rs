@@ -32,7 +32,7 @@ impl Enroll {
             path.display()
         );
         credentials.save(&path, self.replace)?;
-        println!(
+        secbeat_daemon::say!(
             "installed the credentials of edge {} for NATS at {} as {}\n\
              restart the daemon, and delete {}: it has the same secrets",
             credentials.name,

@@ -20,7 +20,7 @@ pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> 
     if output == Output::Json {
         return print_json(&ModeRequest { mode });
     }
-    println!("{mode}{lasting}");
+    secbeat_daemon::say!("{mode}{lasting}");
     Ok(())
 }
 

@@ -73,18 +73,20 @@ fn print_status(status: &Status) {
         (false, false) => "not running; pinned bans stay in force",
         (false, true) => "not running",
     };
-    println!("daemon     {daemon}");
+    secbeat_daemon::say!("daemon     {daemon}");
     if status.attached.is_empty() {
-        println!("XDP        not attached");
+        secbeat_daemon::say!("XDP        not attached");
     }
     for attachment in &status.attached {
         let AttachmentView { interface, mode, .. } = attachment;
         match (&attachment.why, mode.as_str()) {
-            (Some(why), _) => println!("XDP        {interface} is NOT PROTECTED: {why}"),
+            (Some(why), _) => secbeat_daemon::say!("XDP        {interface} is NOT PROTECTED: {why}"),
             (None, "generic") => {
-                println!("XDP        generic on {interface}  (SLOW: the driver has no native XDP)");
+                secbeat_daemon::say!(
+                    "XDP        generic on {interface}  (SLOW: the driver has no native XDP)"
+                );
             }
-            (None, mode) => println!("XDP        {mode} on {interface}"),
+            (None, mode) => secbeat_daemon::say!("XDP        {mode} on {interface}"),
         }
     }
     if let Some(mode) = status.mode {
@@ -92,16 +94,18 @@ fn print_status(status: &Status) {
             FilterMode::Enforce => "",
             FilterMode::Observe => "  (banned packets are counted, and pass)",
         };
-        println!("mode       {mode}{warning}");
+        secbeat_daemon::say!("mode       {mode}{warning}");
     }
     let packets = &status.packets;
-    println!("bans       {} in the kernel", status.bans_in_kernel);
-    println!(
+    secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel);
+    secbeat_daemon::say!(
         "packets    {} dropped ({} bytes), {} passed",
-        packets.dropped, packets.dropped_bytes, packets.passed
+        packets.dropped,
+        packets.dropped_bytes,
+        packets.passed
     );
     if let Some(daemon) = &status.daemon {
-        println!(
+        secbeat_daemon::say!(
             "NATS       {}",
             if daemon.bus_connected {
                 "connected"
@@ -110,22 +114,25 @@ fn print_status(status: &Status) {
             }
         );
         let telemetry = &daemon.telemetry;
-        println!(
+        secbeat_daemon::say!(
             "telemetry  {} responses recorded, {} lost, {} other messages lost",
-            telemetry.recorded, telemetry.dropped, telemetry.messages_lost
+            telemetry.recorded,
+            telemetry.dropped,
+            telemetry.messages_lost
         );
         daemon.access_logs.iter().for_each(print_log);
         if daemon.waf.recorded > 0 {
-            println!(
+            secbeat_daemon::say!(
                 "waf        {} events recorded, {} dropped",
-                daemon.waf.recorded, daemon.waf.dropped
+                daemon.waf.recorded,
+                daemon.waf.dropped
             );
         }
         for server in daemon.proxy.servers.iter().filter(|server| !server.up) {
-            println!("upstream   {} of {} IS DOWN", server.url, server.upstream);
+            secbeat_daemon::say!("upstream   {} of {} IS DOWN", server.url, server.upstream);
         }
         let spool = &telemetry.spool;
-        println!(
+        secbeat_daemon::say!(
             "spool      {}",
             if spool.failing {
                 "UNUSABLE: telemetry is lost while NATS is down".to_owned()
@@ -138,12 +145,12 @@ fn print_status(status: &Status) {
         );
         let unattributed: u64 = daemon.unattributed.values().sum();
         if unattributed > 0 {
-            println!(
+            secbeat_daemon::say!(
                 "unattributed  {unattributed} requests of trusted proxies that named no client (see trusted_proxies and client_header)"
             );
         }
         if daemon.proxy_protocol_refused > 0 {
-            println!(
+            secbeat_daemon::say!(
                 "refused    {} connections without a PROXY header of a trusted proxy",
                 daemon.proxy_protocol_refused
             );
@@ -153,7 +160,7 @@ fn print_status(status: &Status) {
 }
 
 fn print_log(log: &AccessLogView) {
-    println!(
+    secbeat_daemon::say!(
         "log        {}: {} lines, {} not understood ({:.1} %), {} bytes behind, {}",
         log.name,
         log.lines,
@@ -167,38 +174,43 @@ fn print_log(log: &AccessLogView) {
             ))
     );
     if log.unattributed > 0 {
-        println!(
+        secbeat_daemon::say!(
             "           {} lines name a trusted proxy, and no client",
             log.unattributed
         );
     }
     if log.parsed == 0 && log.lines > 0 {
-        println!("           NOTHING IS UNDERSTOOD AS {}", log.format);
+        secbeat_daemon::say!("           NOTHING IS UNDERSTOOD AS {}", log.format);
     }
     if log.unreadable > 0 {
-        println!(
+        secbeat_daemon::say!(
             "           {} lines name their client, and the rest cannot be read: counted as errors of the client",
             log.unreadable
         );
     }
     for reason in log.reasons.iter().filter(|_| log.lines > log.parsed) {
-        println!("           {reason}");
+        secbeat_daemon::say!("           {reason}");
     }
     for line in log.doubts.iter().chain(&log.skipped).chain(&log.error) {
-        println!("           {line}");
+        secbeat_daemon::say!("           {line}");
     }
 }
 
 fn print_reconcile(reconcile: &ReconcileView) {
-    println!(
+    secbeat_daemon::say!(
         "drift      {} missing, {} different, {} unexpected (last reconciliation took {} ms)",
-        reconcile.missing, reconcile.differing, reconcile.foreign, reconcile.took_ms
+        reconcile.missing,
+        reconcile.differing,
+        reconcile.foreign,
+        reconcile.took_ms
     );
-    println!("evictions  {} bans since the daemon started", reconcile.evicted);
+    secbeat_daemon::say!("evictions  {} bans since the daemon started", reconcile.evicted);
     for map in &reconcile.maps {
-        println!(
+        secbeat_daemon::say!(
             "fill       {} holds {} in {} slots",
-            map.name, map.entries, map.slots
+            map.name,
+            map.entries,
+            map.slots
         );
     }
 }

@@ -29,14 +29,14 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
         return print_json(&serde_json::json!({ "detached": freed }));
     }
     if freed.is_empty() {
-        println!("nothing was attached");
+        secbeat_daemon::say!("nothing was attached");
     } else {
-        println!(
+        secbeat_daemon::say!(
             "detached from {}; no packet is dropped any more",
             freed.join(", ")
         );
     }
-    println!("nothing is attached until: secbeat-edge attach");
+    secbeat_daemon::say!("nothing is attached until: secbeat-edge attach");
     Ok(())
 }
 
@@ -53,7 +53,7 @@ pub(super) fn attach(places: &Places, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(&serde_json::json!({ "was_detached": was_detached, "running": is_running }));
     }
-    println!(
+    secbeat_daemon::say!(
         "{}; {}",
         match was_detached {
             true => "the kill switch is taken back",

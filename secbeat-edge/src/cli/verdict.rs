@@ -64,7 +64,7 @@ impl Test {
         match self.output {
             Output::Json => print_json(&verdict),
             Output::Table => {
-                println!("{verdict}");
+                secbeat_daemon::say!("{verdict}");
                 Ok(())
             }
         }

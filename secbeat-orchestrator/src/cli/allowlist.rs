@@ -59,7 +59,7 @@ impl Command {
                 if *output == Output::Json {
                     return print_json(&removed);
                 }
-                println!("removed {} from the fleet's allowlist", removed.network);
+                secbeat_daemon::say!("removed {} from the fleet's allowlist", removed.network);
                 Ok(())
             }
         }
@@ -81,7 +81,7 @@ fn list(api: &ApiClient, output: Output) -> anyhow::Result<()> {
             entry.comment,
         ]);
     }
-    println!("{table}");
+    secbeat_daemon::say!("{table}");
     Ok(())
 }
 
@@ -98,12 +98,12 @@ impl Add {
             return print_json(&entry);
         }
         match entry.ends_in_ms {
-            Some(_) => println!(
+            Some(_) => secbeat_daemon::say!(
                 "allowlisted {} for {} on every edge",
                 entry.network,
                 ends_in(entry.ends_in_ms)
             ),
-            None => println!("allowlisted {} on every edge", entry.network),
+            None => secbeat_daemon::say!("allowlisted {} on every edge", entry.network),
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ fn print_table(bans: &[BanView]) {
             ban.note.clone(),
         ]);
     }
-    println!("{table}");
+    secbeat_daemon::say!("{table}");
 }
 
 /// All bans, a page at a time.
@@ -141,6 +141,9 @@ pub struct Ban {
     /// Reason, shown in listings and in the audit.
     #[arg(long, short, default_value = "", hide_default_value = true)]
     note: String,
+    /// Replace a ban that lasts longer.
+    #[arg(long)]
+    shorten: bool,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -158,18 +161,19 @@ impl Ban {
             duration: Some(term.to_string()),
             permanent: false,
             note: self.note.clone(),
+            shorten: self.shorten,
         };
         let ban: BanView = api.post("/api/v1/bans", &request)?;
         if self.output == Output::Json {
             return print_json(&ban);
         }
         match ban.expires_in_ms {
-            Some(_) => println!(
+            Some(_) => secbeat_daemon::say!(
                 "banned {} for {} on every edge",
                 ban.target,
                 ends_in(ban.expires_in_ms)
             ),
-            None => println!("banned {} permanently on every edge", ban.target),
+            None => secbeat_daemon::say!("banned {} permanently on every edge", ban.target),
         }
         Ok(())
     }
@@ -194,6 +198,6 @@ pub(super) fn unban(api: &ApiClient, target: &Prefix, output: Output) -> anyhow:
     if output == Output::Json {
         return print_json(&lifted);
     }
-    println!("unbanned {} on every edge", lifted.target);
+    secbeat_daemon::say!("unbanned {} on every edge", lifted.target);
     Ok(())
 }

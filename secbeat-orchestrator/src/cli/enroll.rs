@@ -89,7 +89,7 @@ impl Command {
             Self::Expel(Expel { name, dir }) => {
                 let mut fleet = Fleet::open(&dir.dir)?;
                 fleet.expel(name)?;
-                println!("removed {name}; reload nats-server (SIGHUP) to close its connection");
+                secbeat_daemon::say!("removed {name}; reload nats-server (SIGHUP) to close its connection");
                 Ok(())
             }
             Self::Members(Members { dir, output }) => {
@@ -101,7 +101,7 @@ impl Command {
                 for member in fleet.members() {
                     table.add_row([member.name.clone(), member.role.to_string(), member.nkey.clone()]);
                 }
-                println!("{table}");
+                secbeat_daemon::say!("{table}");
                 Ok(())
             }
         }
@@ -132,7 +132,7 @@ impl Init {
                 elsewhere.display()
             ),
         };
-        println!(
+        secbeat_daemon::say!(
             "initialized a fleet in {dir}: keep that folder secret, and back it up\n\
              nats-server: {server}\n\
              orchestrator: copy {credentials} to /etc/secbeat/orchestrator.credentials on its host\n\
@@ -154,7 +154,7 @@ impl Enroll {
             false => (Role::Edge, "on its host, `secbeat-edge enroll FILE` installs it"),
         };
         let path = Fleet::open(&self.dir.dir)?.enroll(&self.name, role)?;
-        println!(
+        secbeat_daemon::say!(
             "wrote {}: {install}\nreload nats-server (SIGHUP) to let it connect",
             path.display()
         );

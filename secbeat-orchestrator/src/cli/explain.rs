@@ -34,7 +34,7 @@ impl Why {
         match self.output {
             Output::Json => print_json(&view),
             Output::Table => {
-                print!("{}", view::render(&view));
+                secbeat_daemon::say!("{}", view::render(&view).trim_end());
                 Ok(())
             }
         }
@@ -82,7 +82,7 @@ impl Findings {
                 outcome,
             ]);
         }
-        println!("{table}");
+        secbeat_daemon::say!("{table}");
         Ok(())
     }
 }
@@ -138,7 +138,7 @@ impl Audit {
                 what(&record.decision),
             ]);
         }
-        println!("{table}");
+        secbeat_daemon::say!("{table}");
         Ok(())
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn propagation(api: &ApiClient, output: Output) -> anyhow::Result<()>
         ]
     });
     print_table(header, rows);
-    println!();
+    secbeat_daemon::say!();
     let rows = view.commands.iter().take(COMMANDS).map(|command| {
         [
             command.target.clone(),
@@ -128,7 +128,7 @@ fn not_enforced(command: &CommandView) -> String {
 fn print_table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) {
     let mut table = table(header);
     table.add_rows(rows);
-    println!("{table}");
+    secbeat_daemon::say!("{table}");
 }
 
 #[cfg(test)]

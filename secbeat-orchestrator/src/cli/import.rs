@@ -79,11 +79,11 @@ impl Args {
             );
         }
         if self.dry_run {
-            println!("would import {}", counts(&looked, bad.len()));
+            secbeat_daemon::say!("would import {}", counts(&looked, bad.len()));
             return Ok(());
         }
         let imported = self.send(api, &entries, false)?;
-        println!(
+        secbeat_daemon::say!(
             "imported {} in {:.1} s",
             counts(&imported, bad.len()),
             began.elapsed().as_secs_f64()
@@ -141,10 +141,10 @@ impl Args {
     fn complain(&self, bad: &[(u64, String)]) {
         let name = self.file.display();
         for (line, why) in bad.iter().take(SHOWN) {
-            eprintln!("{name}:{line}: {why}");
+            secbeat_daemon::complain!("{name}:{line}: {why}");
         }
         if let Some(more) = bad.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            eprintln!("{name}: and {more} more");
+            secbeat_daemon::complain!("{name}: and {more} more");
         }
     }
 }

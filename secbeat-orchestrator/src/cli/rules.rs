@@ -46,15 +46,19 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     if output == Output::Json {
         return print_json(&checked);
     }
-    println!("{}: ok", checked.config.as_deref().unwrap_or("defaults"));
+    secbeat_daemon::say!("{}: ok", checked.config.as_deref().unwrap_or("defaults"));
     for rule in &checked.rules {
         let what = match rule.action {
             RuleAction::Ban => "ban for",
             RuleAction::Observe => "observed, would ban for",
         };
-        println!(
+        secbeat_daemon::say!(
             "{}: {} {} in {} {what} {}",
-            rule.name, rule.threshold, rule.counts, rule.window, rule.ban
+            rule.name,
+            rule.threshold,
+            rule.counts,
+            rule.window,
+            rule.ban
         );
     }
     let (tls, whom) = (
@@ -65,7 +69,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
             tokens => format!("{tokens} tokens"),
         },
     );
-    println!(
+    secbeat_daemon::say!(
         "the API listens on {}{tls} for {whom}, NATS is at {}, and commands are {}",
         checked.api,
         checked.nats,
@@ -93,6 +97,6 @@ pub(super) fn rules(api: &ApiClient, output: Output) -> anyhow::Result<()> {
             rule.action.name().to_owned(),
         ]);
     }
-    println!("{table}");
+    secbeat_daemon::say!("{table}");
     Ok(())
 }

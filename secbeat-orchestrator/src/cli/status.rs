@@ -14,7 +14,7 @@ pub(super) fn show(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(&stats);
     }
-    print!("{}", text(&stats));
+    secbeat_daemon::say!("{}", text(&stats).trim_end());
     Ok(())
 }
 

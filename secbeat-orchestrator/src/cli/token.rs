@@ -42,9 +42,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     if *output == Output::Json {
         return print_json(&created);
     }
-    println!("{token}\n");
-    eprintln!("The token is shown only once. Add this to the orchestrator's config and restart it:\n");
-    println!(
+    secbeat_daemon::say!("{token}\n");
+    secbeat_daemon::complain!(
+        "The token is shown only once. Add this to the orchestrator's config and restart it:\n"
+    );
+    secbeat_daemon::say!(
         "[[api.token]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
         created.name,
         role.name(),

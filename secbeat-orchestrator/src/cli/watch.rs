@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use secbeat_daemon::{
     api::{ApiClient, CallError},
-    cli::Output,
+    cli::{Output, printable, printable_json},
 };
 
 use crate::{
@@ -30,7 +30,7 @@ pub(super) fn run(api: &ApiClient, output: Output) -> anyhow::Result<()> {
             print(&sent, output)?;
             last = sent.id.or(last);
         }
-        eprintln!("the event stream was closed; reconnecting");
+        secbeat_daemon::complain!("the event stream was closed; reconnecting");
         stream = loop {
             thread::sleep(PAUSE);
             match api.stream("/api/v1/events", last.as_deref()) {
@@ -86,8 +86,8 @@ fn print(sent: &Sent, output: Output) -> anyhow::Result<()> {
             let Lagged { missed } = serde_json::from_str(&sent.data).context("reading an event")?;
             serde_json::json!({"kind": "lagged", "missed": missed}).to_string()
         }
-        Output::Json => sent.data.clone(),
-        Output::Table => text(sent)?,
+        Output::Json => printable_json(&sent.data).into_owned(),
+        Output::Table => printable(&text(sent)?).into_owned(),
     };
     let mut out = stdout().lock();
     writeln!(out, "{line}")

@@ -6,7 +6,7 @@ use secbeat_common::wire::{Layer, Reason};
 use secbeat_daemon::{term::Term, time::NEVER};
 use serde_json::value::RawValue;
 
-use super::{BanEntry, Format};
+use super::{BanEntry, Format, write::FORMULAS};
 
 /// An entry and the line that it begins on, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +197,12 @@ fn fill(entry: &mut BanEntry, column: Column, text: &str) -> Result<(), String> 
             let strikes = text.parse();
             entry.strikes = Some(strikes.map_err(|error| format!("strikes: {error}"))?);
         }
-        Column::Note => text.clone_into(&mut entry.note),
+        // As it is written here, so that a spreadsheet takes it for a text.
+        Column::Note => {
+            let quoted = text.strip_prefix('\'');
+            let quoted = quoted.filter(|rest| rest.trim_start_matches('\'').starts_with(FORMULAS));
+            quoted.unwrap_or(text).clone_into(&mut entry.note);
+        }
     }
     Ok(())
 }

@@ -78,6 +78,28 @@ fn what_is_exported_is_read_as_what_it_was() {
 }
 
 #[test]
+fn a_note_is_no_formula_to_a_spreadsheet_and_is_read_as_it_was() {
+    for note in [
+        "=HYPERLINK(\"http://evil.example/\")",
+        "+1",
+        "-2+3",
+        "@SUM(A1)",
+        "'=1",
+        "''=1",
+        "'quoted'",
+        "a=b",
+    ] {
+        let mut ban = exported().remove(0);
+        ban.note = note.to_owned();
+        let text = written(Format::Csv, &[ban.clone()]);
+        let cell = csv::Reader::from_reader(text.as_bytes());
+        let cell = cell.into_records().next().unwrap().unwrap()[5].to_owned();
+        assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+        assert_eq!(read(&text, None).0[0].entry, ban, "{text}");
+    }
+}
+
+#[test]
 fn exports_are_golden() {
     let end = rfc3339(NOW + 1);
     assert_eq!(end, "2026-11-20T10:00:00.001Z");

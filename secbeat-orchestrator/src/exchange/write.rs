@@ -89,6 +89,16 @@ fn row(ban: &BanEntry) -> [String; HEADER.len()] {
             .unwrap_or_default(),
         ban.layer.map(|layer| layer.name().to_owned()).unwrap_or_default(),
         ban.strikes.map(|strikes| strikes.to_string()).unwrap_or_default(),
-        ban.note.clone(),
+        inert(&ban.note),
     ]
+}
+
+/// What spreadsheets take for a formula begins with one of these.
+pub(super) const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A cell that is a text to a spreadsheet, too: a formula gets a quote before it, and so does a text that has one already.
+fn inert(text: &str) -> String {
+    let is_formula = text.trim_start_matches('\'').starts_with(FORMULAS);
+    let quote = if is_formula { "'" } else { "" };
+    format!("{quote}{text}")
 }

@@ -42,8 +42,8 @@ enum SummaryFormat {
 impl SummaryFormat {
     fn print(self, summary: &(impl Serialize + std::fmt::Display)) -> anyhow::Result<()> {
         match self {
-            Self::Text => eprintln!("{summary}"),
-            Self::Json => eprintln!(
+            Self::Text => secbeat_daemon::complain!("{summary}"),
+            Self::Json => secbeat_daemon::complain!(
                 "{}",
                 serde_json::to_string(summary).context("formatting the summary")?
             ),

@@ -44,6 +44,49 @@ fn blocked(fleet: &Fleet) -> u64 {
     fleet.edge_stats().unwrap()["blocked_ips"].as_u64().unwrap()
 }
 
+/// A list from somewhere else, whose comments would move a cursor, rename a window, write the clipboard, and turn text around.
+#[test]
+fn nothing_that_others_wrote_is_obeyed_by_a_terminal() {
+    let notes = [
+        "\u{1b}]0;OWNED\u{7}\u{1b}[2J\u{1b}[31mred",
+        "\u{202e}gnp.exe",
+        "\u{9b}31m\u{1b}]52;c;ZXZpbA==\u{7}",
+    ];
+    let fleet = Fleet::start(&Options::default());
+    let list: String = notes
+        .iter()
+        .zip(50..)
+        .map(|(note, n)| format!("198.51.100.{n} # {note}\n"))
+        .collect();
+    stdout(&import(&fleet, &list, &["--duration", "1h"]));
+    let is_obeyed = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+    wait_until("the edge bans them", SOON, || blocked(&fleet) == 3);
+    for (daemon, arguments) in [
+        ("orchestrator", &["bans"][..]),
+        ("orchestrator", &["bans", "-o", "json"]),
+        ("orchestrator", &["audit"]),
+        ("orchestrator", &["why", "198.51.100.50"]),
+        ("edge", &["bans"]),
+        ("edge", &["bans", "-o", "json"]),
+    ] {
+        let said = stdout(&fleet.cli(daemon, arguments));
+        assert!(said.contains("198.51.100.50"), "{daemon} {arguments:?}: {said}");
+        assert!(!said.contains(is_obeyed), "{daemon} {arguments:?}: {said:?}");
+    }
+    assert!(stdout(&fleet.cli("orchestrator", &["bans"])).contains("\\u{1b}]0;OWNED\\u{7}"));
+    let told: Vec<_> = bans(&fleet, &[])
+        .iter()
+        .map(|ban| ban["note"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told, notes, "JSON has the notes as they are");
+    // What an error repeats is no exception.
+    let refused = fleet.cli("orchestrator", &["why", "\u{1b}[2J"]);
+    assert!(
+        !String::from_utf8_lossy(&refused.stderr).contains('\u{1b}'),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn what_is_exported_from_one_fleet_is_imported_into_another() {
     let list = "198.51.100.7 # scanner\n203.0.113.128/25\n2001:db8:f::1\n";

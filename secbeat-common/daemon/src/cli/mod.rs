@@ -2,15 +2,19 @@
 
 mod generate;
 mod logging;
+mod printable;
 mod target;
 
 use anyhow::{Context, bail};
 use comfy_table::Table;
 use serde::Serialize;
 
+use crate::say;
+
 pub use self::{
     generate::{Generate, help_of_all},
     logging::init_logging,
+    printable::{Listing, printable, printable_json, printable_lines, to_stderr, to_stdout},
     target::Target,
 };
 
@@ -24,21 +28,19 @@ pub enum Output {
 
 /// A table for people: columns in line, and nothing else around them.
 #[must_use]
-pub fn table<const N: usize>(header: [&str; N]) -> Table {
+pub fn table<const N: usize>(header: [&str; N]) -> Listing {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     table.set_header(header);
-    table
+    Listing::new(table)
 }
 
 /// # Errors
 ///
 /// When there is no JSON for `value`.
 pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
-    println!(
-        "{}",
-        serde_json::to_string_pretty(value).context("formatting JSON")?
-    );
+    let json = serde_json::to_string_pretty(value).context("formatting JSON")?;
+    say!("{}", printable_json(&json));
     Ok(())
 }
 

@@ -100,36 +100,37 @@ pub(super) fn run(path: &Path, offline: bool, output: Output) -> anyhow::Result<
 }
 
 fn print(checked: &Checked) {
-    println!("{}: ok", checked.config);
+    secbeat_daemon::say!("{}: ok", checked.config);
     let accepts = match checked.verifies_commands {
         true => "signed commands only",
         false => "commands of anyone who can connect to NATS (there are no credentials)",
     };
-    println!(
+    secbeat_daemon::say!(
         "edge `{}` reports to NATS at {} and accepts {accepts}",
-        checked.edge_id, checked.nats
+        checked.edge_id,
+        checked.nats
     );
     if !checked.proxy.listeners.is_empty() {
-        println!(
+        secbeat_daemon::say!(
             "it proxies {} to {}",
             checked.proxy.listeners.join(", "),
             checked.proxy.upstreams.join(", ")
         );
     }
     for log in &checked.access_logs {
-        println!("it follows {} as {}", log.place, log.format);
+        secbeat_daemon::say!("it follows {} as {}", log.place, log.format);
         for line in &log.passed_over {
-            println!("  {line}");
+            secbeat_daemon::say!("  {line}");
         }
     }
     if !checked.interfaces.is_empty() {
-        println!("bans are enforced in the kernel on {}", checked.interfaces);
+        secbeat_daemon::say!("bans are enforced in the kernel on {}", checked.interfaces);
     }
     if let Some(listen) = &checked.authz {
-        println!("it serves /authz on {listen}");
+        secbeat_daemon::say!("it serves /authz on {listen}");
     }
     if checked.l7 {
-        println!("bans are enforced by the proxy with 403");
+        secbeat_daemon::say!("bans are enforced by the proxy with 403");
     }
     for Finding { what, state, detail } in &checked.host {
         let state = match state {
@@ -137,6 +138,6 @@ fn print(checked: &Checked) {
             State::Note => "note",
             State::Problem => "PROBLEM",
         };
-        println!("{state:<8} {what}: {detail}");
+        secbeat_daemon::say!("{state:<8} {what}: {detail}");
     }
 }

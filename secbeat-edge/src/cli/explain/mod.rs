@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_common::prefix::Prefix;
-use secbeat_daemon::{cli::Output, compressed::decompressed};
+use secbeat_daemon::{
+    cli::{Output, printable},
+    compressed::decompressed,
+};
 use secbeat_logs::{Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
 use serde::Serialize;
 
@@ -229,7 +232,7 @@ fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut im
         if text.is_empty() {
             "-".to_owned()
         } else {
-            printable(text)
+            printable(text).into_owned()
         }
     };
     let host = host.as_deref().unwrap_or_default();
@@ -261,18 +264,6 @@ impl Understood {
             user_agent: line.user_agent.as_deref().map(text),
         }
     }
-}
-
-/// Text that cannot move a terminal's cursor.
-fn printable(text: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]
