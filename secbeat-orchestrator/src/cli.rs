@@ -13,6 +13,7 @@ mod status;
 mod tests;
 mod token;
 mod top;
+mod unban;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use secbeat_daemon::{
     api::Remote,
-    cli::{Generate, Output, Target},
+    cli::{Generate, Output},
     exit,
 };
 
@@ -69,17 +70,7 @@ pub enum Command {
     Bans(bans::List),
     /// Ban a client or a network on every edge.
     Ban(bans::Ban),
-    /// Remove a ban on every edge and reset the client's counters.
-    Unban {
-        #[command(flatten)]
-        target: Target,
-        /// Remove every ban that covers the target: its own, and those of networks around it.
-        #[arg(long)]
-        covering: bool,
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Unban(unban::Unban),
     /// Manage the fleet-wide allowlist.
     #[command(subcommand)]
     Allowlist(allowlist::Command),
@@ -167,14 +158,7 @@ impl Cli {
             Command::Status { output } => status::show(&api()?, *output),
             Command::Bans(args) => args.execute(&api()?),
             Command::Ban(args) => args.execute(&api()?),
-            Command::Unban {
-                target,
-                covering: false,
-                output,
-            } => bans::unban(&api()?, &target.prefix()?, *output),
-            Command::Unban { target, output, .. } => {
-                bans::unban_covering(&api()?, &target.prefix()?, *output)
-            }
+            Command::Unban(args) => args.execute(&api()?),
             Command::Allowlist(command) => command.execute(&api()?),
             Command::Import(args) => args.execute(&api()?),
             Command::Export(args) => args.execute(&api()?),

@@ -7,13 +7,12 @@ use secbeat_common::{prefix::Prefix, wire::Reason};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
     cli::{Output, Target, print_json, table},
-    exit::Coded,
     term::Term,
     time::ends_in,
 };
 
 use crate::{
-    api::bans::{BanRequest, MAX_PAGE, Unbanned},
+    api::bans::{BanRequest, MAX_PAGE},
     view::{BanPage, BanView},
 };
 
@@ -177,27 +176,4 @@ impl Ban {
         }
         Ok(())
     }
-}
-
-/// Lifts all bans that cover `target`.
-pub(super) fn unban_covering(api: &ApiClient, target: &Prefix, output: Output) -> anyhow::Result<()> {
-    let mut covering = Vec::new();
-    for page in Pages::new(api, format!("&contains={}", target.addr())) {
-        let bans = page?;
-        let banned = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
-        covering.extend(banned.filter(|net| net.covers(target)));
-    }
-    if covering.is_empty() {
-        return Err(Coded::not_found(target.not_banned([])).into());
-    }
-    covering.iter().try_for_each(|net| unban(api, net, output))
-}
-
-pub(super) fn unban(api: &ApiClient, target: &Prefix, output: Output) -> anyhow::Result<()> {
-    let lifted: Unbanned = api.delete(&format!("/api/v1/bans/{target}"))?;
-    if output == Output::Json {
-        return print_json(&lifted);
-    }
-    secbeat_daemon::say!("unbanned {} on every edge", lifted.target);
-    Ok(())
 }

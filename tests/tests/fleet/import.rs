@@ -44,6 +44,73 @@ fn blocked(fleet: &Fleet) -> u64 {
     fleet.edge_stats().unwrap()["blocked_ips"].as_u64().unwrap()
 }
 
+#[test]
+fn many_bans_are_lifted_by_name_by_file_and_by_what_they_have_in_common() {
+    const NOT_FOUND: Option<i32> = Some(3);
+    let fleet = Fleet::start(&Options::default());
+    let list = "198.51.100.11 # a\n198.51.100.12 # a\n198.51.100.13 # b\n198.51.100.14 # b\n203.0.113.128/25 # net\n203.0.113.207 # inner\n192.0.2.1\n";
+    stdout(&import(&fleet, list, &["--duration", "1h"]));
+    let unban = |arguments: &[&str]| fleet.cli("orchestrator", &[&["unban"], arguments].concat());
+    let left = || -> Vec<String> {
+        let bans = bans(&fleet, &[]);
+        bans.iter()
+            .map(|ban| ban["target"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = left();
+    assert_eq!(all.len(), 7);
+
+    let said = stdout(&unban(&["--note", "a", "--reason", "manual", "--dry-run"]));
+    assert_eq!(
+        said,
+        "would unban 198.51.100.11/32 on every edge\nwould unban 198.51.100.12/32 on every edge\n"
+    );
+    assert_eq!(left(), all);
+    assert_eq!(unban(&[]).status.code(), Some(64), "nothing is named");
+
+    let partly = unban(&["198.51.100.11", "198.51.100.99", "198.51.100.12"]);
+    assert_eq!(partly.status.code(), NOT_FOUND, "{partly:?}");
+    assert!(
+        String::from_utf8_lossy(&partly.stderr).contains("not banned: 198.51.100.99/32"),
+        "{partly:?}"
+    );
+    let said = stdout(&unban(&["--within", "198.51.100.0/24", "-o", "json"]));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        said["unbanned"],
+        serde_json::json!(["198.51.100.13/32", "198.51.100.14/32"])
+    );
+    assert_eq!(left(), ["192.0.2.1/32", "203.0.113.128/25", "203.0.113.207/32"]);
+
+    // An address within a banned network: an exception, or the end of what covers it.
+    let said = stdout(&unban(&["203.0.113.209", "--except"]));
+    assert!(
+        said.starts_with("allowlisted 203.0.113.209/32 on every edge for "),
+        "{said}"
+    );
+    assert!(said.ends_with("; 203.0.113.128/25 stays banned\n"), "{said}");
+    let entries = stdout(&fleet.cli("orchestrator", &["allowlist", "list"]));
+    assert!(
+        entries.contains("exempt from the ban of 203.0.113.128/25"),
+        "{entries}"
+    );
+    assert_eq!(unban(&["192.0.2.77", "--except"]).status.code(), NOT_FOUND);
+    stdout(&unban(&["203.0.113.207", "--covering"]));
+    assert_eq!(left(), ["192.0.2.1/32"]);
+
+    stdout(&import(&fleet, list, &["--duration", "1h", "--skip-invalid"]));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "# lifted\n198.51.100.11 # why\n\n198.51.100.12\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    assert_eq!(stdout(&unban(&["--file", path])).lines().count(), 2);
+    fs::write(file.path(), "198.51.100.11\nnonsense\n").unwrap();
+    let refused = stderr(&unban(&["--file", path]));
+    assert!(refused.contains(&format!("{path}:2")), "{refused}");
+    stdout(&unban(&["--all"]));
+    assert_eq!(left(), [""; 0]);
+    assert_eq!(stdout(&unban(&["--all"])), "no ban is meant\n");
+}
+
 /// A list from somewhere else, whose comments would move a cursor, rename a window, write the clipboard, and turn text around.
 #[test]
 fn nothing_that_others_wrote_is_obeyed_by_a_terminal() {
