@@ -37,20 +37,34 @@ impl Program {
         if setup.is_detached() {
             warn!("NOTHING IS ATTACHED: {DETACHED}");
         } else {
-            let interfaces = setup.interfaces.now().context(LISTING)?;
+            let mut interfaces = setup.interfaces.now().context(LISTING)?;
+            if interfaces.is_empty() {
+                // A route that is down just now takes no protection with it.
+                interfaces = setup.interfaces.now_with(self.held()).context(LISTING)?;
+            }
             if interfaces.is_empty() {
                 warn!(interfaces = %setup.interfaces, "NOTHING IS PROTECTED: {}", setup.interfaces.emptiness());
             }
             self.settle_links(&interfaces)?;
-            for interface in &from_below(&interfaces) {
+            let interfaces = from_below(&interfaces);
+            let mut attached = Vec::new();
+            for interface in &interfaces {
                 if if_nametoindex(interface.as_str()).is_err() {
                     warn!(%interface, "NOT PROTECTED: there is no such interface yet; it is waited for");
                     continue;
                 }
-                let (Attached::Replaced(mode) | Attached::Anew(mode)) = self.attach_one(interface, setup)?;
-                info!(%interface, mode = mode.name(), "program attached");
+                match self.attach_one(interface, setup, true) {
+                    Ok(Attached::Replaced(mode) | Attached::Anew(mode)) => attached.push((interface, mode)),
+                    // Who names an interface shall not find it unprotected later.
+                    Err(error) if setup.interfaces.names(interface) => return Err(error),
+                    Err(error) => warn!(%interface, "NOT PROTECTED: {error:#}"),
+                }
             }
             // Only now, so that a refused start leaves the host as it was.
+            for (interface, mode) in attached {
+                info!(%interface, mode = mode.name(), "program attached");
+                self.free_other_hooks(interface, mode)?;
+            }
             self.free_others(&interfaces)?;
         }
         self.note_layouts(setup);
@@ -64,13 +78,7 @@ impl Program {
     /// other interfaces now, interfaces that have lost the program. What cannot be repaired is said in the result.
     pub fn keep(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
         let ours = self.ids();
-        let held = self
-            .pins
-            .links()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|pin| pin.interface);
-        let interfaces = match setup.interfaces.now_with(held) {
+        let interfaces = match setup.interfaces.now_with(self.held()) {
             Ok(interfaces) => interfaces,
             Err(error) => {
                 return vec![Attachment::unknown(
@@ -113,7 +121,12 @@ impl Program {
             if if_nametoindex(interface.as_str()).is_err() {
                 continue;
             }
-            match self.attach_one(&interface, setup) {
+            let attached = self.attach_one(&interface, setup, false).and_then(|attached| {
+                let (Attached::Replaced(mode) | Attached::Anew(mode)) = attached;
+                self.free_other_hooks(&interface, mode)?;
+                Ok(attached)
+            });
+            match attached {
                 Ok(Attached::Replaced(_)) => {}
                 Ok(Attached::Anew(mode)) => {
                     warn!(%interface, mode = mode.name(), "the interface did not run the program: attached");
@@ -128,6 +141,12 @@ impl Program {
             }
         }
         after
+    }
+
+    /// The interfaces that links are pinned for.
+    fn held(&self) -> Vec<String> {
+        let links = self.pins.links().unwrap_or_default();
+        links.into_iter().map(|pin| pin.interface).collect()
     }
 
     /// The numbers of the programs that this one may have attached.

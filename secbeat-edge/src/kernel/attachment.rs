@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use secbeat_common::maps;
 
 use super::{
-    interface::{Interface, has_ethernet, name_of},
+    interface::{Interface, Link, name_of},
     pins::{LinkPin, Pins},
     raw::link_facts,
     selection::Selection,
@@ -75,6 +75,9 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
 /// Why XDP does not protect a tunnel's interface.
 pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the XDP program reads; kernel.attach = \"auto\" or \"tc\" protects it (Linux 6.6)";
 
+/// Why an interface of some kinds is not protected.
+pub(super) const UNKNOWN_LINK: &str = "its packets begin with a header that SecBeat does not read; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
+
 fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
     let found = Interface::find(interface).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such interface".to_owned(),
@@ -86,9 +89,16 @@ fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
         .iter()
         .find(|running| ours.contains(&running.program))
     {
-        return match own.mode.is_xdp() && !has_ethernet(found.kind) {
-            false => Ok(own.mode.name()),
-            true => Err(NO_ETHERNET.to_owned()),
+        let in_stack = found.running.iter().find(|running| !running.mode.is_xdp());
+        return match (own.mode.is_xdp(), found.link()) {
+            (_, Link::Unknown) => Err(UNKNOWN_LINK.to_owned()),
+            (true, Link::Ip) => Err(NO_ETHERNET.to_owned()),
+            // What passes a packet on there, or takes it away, ends its way through the hook.
+            (false, _) if in_stack != Some(own) => Err(format!(
+                "{} runs before it in the stack's ingress hook, and may pass packets on",
+                in_stack.map_or_else(String::new, |first| name_of(first.program))
+            )),
+            _ => Ok(own.mode.name()),
         };
     }
     Err(match found.xdp() {

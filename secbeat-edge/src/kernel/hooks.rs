@@ -22,8 +22,8 @@ use tracing::{info, warn};
 
 use super::{
     Program, XdpSetup,
-    attachment::NO_ETHERNET,
-    interface::{self, Interface, has_ethernet, name_of},
+    attachment::{NO_ETHERNET, UNKNOWN_LINK},
+    interface::{self, Interface, Link, name_of},
     pins::{self, LinkPin, Mode},
     program::{Hook, tc, xdp},
 };
@@ -53,29 +53,46 @@ impl Hook {
 }
 
 impl Program {
-    /// Attaches to `interface`, or replaces the program on the link that is pinned for it. A link in a hook that is not wanted goes
-    /// once there is another one.
-    pub(super) fn attach_one(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Attached> {
+    /// Attaches to `interface`, or replaces the program on the link that is pinned for it. A link in another hook stays beside it, until
+    /// [`free_other_hooks`](Self::free_other_hooks). At a start a better hook than before is tried first.
+    pub(super) fn attach_one(
+        &mut self,
+        interface: &str,
+        setup: &XdpSetup,
+        is_start: bool,
+    ) -> anyhow::Result<Attached> {
         let pinned = self.pins.links()?;
         let pinned: Vec<_> = pinned
             .into_iter()
             .filter(|pin| pin.interface == interface)
             .collect();
+        let is_native = |pin: &LinkPin| pin.mode == Mode::Native;
+        if is_start && setup.hook == Hook::Auto && !pinned.is_empty() && !pinned.iter().any(is_native) {
+            let found = look_at(interface)?;
+            if found.link() == Link::Ethernet
+                && let Ok(mode) = self.attach_to_driver(interface, &found)?
+            {
+                return Ok(Attached::Anew(mode));
+            }
+        }
         for pin in pinned.iter().filter(|pin| setup.hook.takes(pin.mode)) {
             if self.replace(pin)? {
-                self.remove_links(&pinned, pin.mode)?;
                 return Ok(Attached::Replaced(pin.mode));
             }
         }
-        let mode = self.attach_new(interface, setup)?;
-        self.remove_links(&pinned, mode)?;
-        Ok(Attached::Anew(mode))
+        Ok(Attached::Anew(self.attach_new(interface, setup)?))
     }
 
-    fn remove_links(&self, pinned: &[LinkPin], kept: Mode) -> anyhow::Result<()> {
-        for pin in pinned.iter().filter(|pin| pin.mode != kept) {
-            info!(interface = %pin.interface, mode = pin.mode.name(), "detaching from the hook before");
-            pins::remove(&self.pins.link(pin))?;
+    /// Removes the links of `interface` in other hooks than this one.
+    pub(super) fn free_other_hooks(&self, interface: &str, kept: Mode) -> anyhow::Result<()> {
+        let is_other = |pin: &LinkPin| pin.interface == interface && pin.mode != kept;
+        for pin in self.pins.links()?.into_iter().filter(is_other) {
+            info!(
+                interface,
+                mode = pin.mode.name(),
+                "detaching from the hook before"
+            );
+            pins::remove(&self.pins.link(&pin))?;
         }
         Ok(())
     }
@@ -84,7 +101,7 @@ impl Program {
     fn candidates(&self, interface: &str, mode: Mode) -> anyhow::Result<Vec<&'static str>> {
         Ok(match mode {
             Mode::Native | Mode::Generic => self.xdp.clone(),
-            Mode::Tc => vec![tc_program(&look_at(interface)?)],
+            Mode::Tc => vec![tc_program(&look_at(interface)?)?],
         })
     }
 
@@ -146,7 +163,7 @@ impl Program {
 
     fn attach_new(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Mode> {
         let found = look_at(interface)?;
-        let is_ethernet = has_ethernet(found.kind);
+        let is_ethernet = found.link() == Link::Ethernet;
         match setup.hook {
             Hook::Tc => self.attach_to_stack(interface, &found),
             Hook::Auto if !is_ethernet => self.attach_to_stack(interface, &found),
@@ -228,7 +245,7 @@ impl Program {
 
     /// The stack's ingress hook, before other programs there.
     fn attach_to_stack(&mut self, interface: &str, found: &Interface) -> anyhow::Result<Mode> {
-        let program: &mut SchedClassifier = tc(&mut self.ebpf, tc_program(found))?;
+        let program: &mut SchedClassifier = tc(&mut self.ebpf, tc_program(found)?)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program
             .attach_with_options(interface, TcAttachType::Ingress, order)
@@ -279,10 +296,11 @@ fn look_at(interface: &str) -> anyhow::Result<Interface> {
 }
 
 /// The program for the stack's hook that knows an interface's packets.
-fn tc_program(interface: &Interface) -> &'static str {
-    match has_ethernet(interface.kind) {
-        true => maps::PROGRAM_TC,
-        false => maps::PROGRAM_TC_IP,
+fn tc_program(interface: &Interface) -> anyhow::Result<&'static str> {
+    match interface.link() {
+        Link::Ethernet => Ok(maps::PROGRAM_TC),
+        Link::Ip => Ok(maps::PROGRAM_TC_IP),
+        Link::Unknown => bail!("{UNKNOWN_LINK}"),
     }
 }
 

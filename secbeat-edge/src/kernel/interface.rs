@@ -50,6 +50,8 @@ pub(super) fn name_of(id: u32) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Interface {
     pub(super) index: u32,
+    /// `IFF_…` of netdevice(7).
+    flags: u32,
     /// `ARPHRD_…` of `linux/if_arp.h`.
     pub(super) kind: u16,
     /// The number of the bridge, bond or team that it is a port of.
@@ -64,12 +66,32 @@ pub(super) struct Interface {
     pub(super) running: Vec<Running>,
 }
 
-/// Whether each interface of this kind has Ethernet headers, which the program reads (`ARPHRD_ETHER`, and loopback's).
-pub(super) const fn has_ethernet(kind: u16) -> bool {
-    matches!(kind, 1 | 772)
+/// What the packets of an interface begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Ethernet,
+    /// The IP header: there is none before it.
+    Ip,
+    /// A header that SecBeat does not read, as of InfiniBand.
+    Unknown,
 }
 
 impl Interface {
+    /// What its packets begin with.
+    pub(super) const fn link(&self) -> Link {
+        /// One of several peers has a header for them.
+        const IPGRE: u16 = 778;
+        const POINT_TO_POINT: u32 = 0x10;
+        match self.kind {
+            // `ARPHRD_ETHER`, and loopback's.
+            1 | 772 => Link::Ethernet,
+            // `ARPHRD_PPP`, `RAWIP`, `TUNNEL`, `TUNNEL6`, `SIT`, `IP6GRE`, `NONE`.
+            512 | 519 | 768 | 769 | 776 | 823 | 65534 => Link::Ip,
+            IPGRE if self.flags & POINT_TO_POINT != 0 => Link::Ip,
+            _ => Link::Unknown,
+        }
+    }
+
     /// Whether `self` carries the packets of `upper`.
     fn is_below(&self, upper: &Self) -> bool {
         self.master == Some(upper.index) || upper.parent == Some(self.index)
@@ -126,6 +148,7 @@ impl Interface {
         Some(Self {
             kind: u16::from_ne_bytes([head[2], head[3]]),
             index: u32::from_ne_bytes(head[4..8].try_into().ok()?),
+            flags: u32::from_ne_bytes(head[8..12].try_into().ok()?),
             master: number(IFLA_MASTER),
             parent: number(IFLA_LINK).filter(|_| is_stacked),
             driver: driver
@@ -308,9 +331,30 @@ mod tests {
     }
 
     #[test]
+    fn what_packets_begin_with_is_known_or_said_to_be_unknown() {
+        let link = |kind, flags| {
+            Interface {
+                kind,
+                flags,
+                ..Interface::default()
+            }
+            .link()
+        };
+        assert_eq!((link(1, 0), link(772, 0)), (Link::Ethernet, Link::Ethernet));
+        assert_eq!(
+            (link(65534, 0), link(512, 0), link(778, 0x10)),
+            (Link::Ip, Link::Ip, Link::Ip)
+        );
+        // InfiniBand, a GRE tunnel with many peers, FireWire, 802.15.4.
+        for (kind, flags) in [(32, 0), (778, 0), (24, 0), (804, 0)] {
+            assert_eq!(link(kind, flags), Link::Unknown, "{kind}");
+        }
+    }
+
+    #[test]
     fn loopback_has_no_occupant() {
         let loopback = Interface::find("lo").unwrap();
-        assert_eq!((loopback.running.len(), has_ethernet(loopback.kind)), (0, true));
+        assert_eq!((loopback.running.len(), loopback.link()), (0, Link::Ethernet));
         assert!(Interface::of(u32::MAX >> 1).is_err() && Interface::find("nope0").is_err());
     }
 }

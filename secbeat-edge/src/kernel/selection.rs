@@ -22,6 +22,13 @@ impl Selection {
         Self { named, except }
     }
 
+    /// Whether this very interface is named.
+    pub(super) fn names(&self, interface: &str) -> bool {
+        self.named
+            .as_ref()
+            .is_some_and(|named| named.iter().any(|name| name == interface))
+    }
+
     /// Whether nothing is to be protected.
     pub(super) fn is_nothing(&self) -> bool {
         self.named.as_ref().is_some_and(Vec::is_empty)

@@ -8,7 +8,7 @@ use secbeat_daemon::cli::require_version;
 use super::{
     Pins, attachments,
     host::release,
-    interface::{Interface, has_ethernet, name_of},
+    interface::{Interface, Link, name_of},
     selection::Selection,
 };
 
@@ -19,6 +19,8 @@ const TCX_SINCE: (u32, u32) = (6, 6);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surveyed {
     pub has_ethernet: bool,
+    /// Whether SecBeat reads what its packets begin with.
+    pub is_readable: bool,
     /// How SecBeat's program runs there already.
     pub ours: Option<&'static str>,
     /// Another XDP program that runs there.
@@ -67,7 +69,8 @@ pub fn survey(name: &str, pins: &Pins) -> anyhow::Result<Option<Surveyed>> {
     let module = fs::read_link(format!("/sys/class/net/{name}/device/driver")).ok();
     let module = module.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     Ok(Some(Surveyed {
-        has_ethernet: has_ethernet(found.kind),
+        has_ethernet: found.link() == Link::Ethernet,
+        is_readable: found.link() != Link::Unknown,
         other_xdp: match ours {
             Some(_) => None,
             None => found.xdp().map(|other| name_of(other.program)),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, io::Read as _, path::PathBuf};
 
 use anyhow::Context as _;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, builder::NonEmptyStringValueParser};
 use secbeat_common::{prefix::Prefix, wire::Reason};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
@@ -46,16 +46,16 @@ pub struct Unban {
     #[arg(long, value_name = "FILE", group = "which")]
     file: Option<PathBuf>,
     /// Every ban.
-    #[arg(long, group = "which")]
+    #[arg(long, group = "which", conflicts_with_all = ["targets", "ip", "range", "file"])]
     all: bool,
     /// Every ban of this network, and within it.
-    #[arg(long, value_name = "CIDR", group = "which")]
+    #[arg(long, value_name = "CIDR", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"])]
     within: Option<Prefix>,
     /// Every ban with this reason: `manual`, or the name of a rule.
-    #[arg(long, alias = "rule", group = "which")]
+    #[arg(long, alias = "rule", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"])]
     reason: Option<Reason>,
     /// Every ban with this text in its note.
-    #[arg(long, value_name = "TEXT", group = "which")]
+    #[arg(long, value_name = "TEXT", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"], value_parser = NonEmptyStringValueParser::new())]
     note: Option<String>,
     /// Also remove the bans of networks around the named targets.
     #[arg(long)]
@@ -98,11 +98,9 @@ impl Unban {
                 outcome.allowlisted.extend(self.exempt(api, target, &around)?);
             } else if self.covering {
                 let around = covering(api, target)?;
-                let around = around.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
-                let before = targets.len();
-                targets.extend(around);
-                // That it is not banned is then said.
-                targets.extend((targets.len() == before).then_some(*target));
+                // That nothing covers it is then said.
+                targets.extend(around.is_empty().then_some(*target));
+                targets.extend(around.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok()));
             } else {
                 targets.insert(*target);
             }
@@ -191,11 +189,22 @@ impl Unban {
         if self.dry_run {
             return Ok(Some(target.to_string()));
         }
+        let until = until.filter(|_| !is_permanent);
+        let entries: Vec<AllowView> = api.get("/api/v1/allowlist")?;
+        let known = entries
+            .into_iter()
+            .find(|entry| entry.network == target.to_string());
+        if let Some(known) =
+            known.filter(|known| known.until.is_none() || (until.is_some() && known.until >= until))
+        {
+            complain!("{} is allowlisted for at least as long already", known.network);
+            return Ok(None);
+        }
         let request = AllowRequest {
             network: target.to_string(),
             comment: format!("exempt from the ban of {}", names.join(", ")),
             duration: None,
-            until: until.filter(|_| !is_permanent),
+            until,
         };
         let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
         if self.output == Output::Table {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use aya::programs::XdpMode;
+use aya::programs::{LinkOrder, TcAttachType, XdpMode, tc::TcAttachOptions};
 use secbeat_common::maps;
 use secbeat_tests::lab::{
     bpf::Filter,
@@ -106,10 +106,10 @@ fn the_stacks_hook_enforces_without_the_daemon_and_hooks_are_changed_without_a_g
     let mut links = Vec::new();
     for (attach, mode) in [
         ("tc", "tc"),
-        ("auto", "tc"),
-        ("xdp", "native"),
         ("auto", "native"),
         ("tc", "tc"),
+        ("xdp", "native"),
+        ("auto", "native"),
     ] {
         host.reconfigure(
             PLACE,
@@ -156,6 +156,45 @@ fn beside_another_xdp_program_the_stacks_hook_enforces() {
     expect_only_the_innocent(&clients, &sink);
     assert_eq!(host.namespace.xdp_on("to-clients"), theirs);
     stop(edge);
+}
+
+/// What passes a packet on there ends its way through the hook.
+#[test]
+fn a_program_before_ours_in_the_stacks_hook_is_said_to_make_protection_void() {
+    let (host, _clients) = with_clients();
+    host.reconfigure(PLACE, "interfaces = [\"to-clients\"]\nattach = \"tc\"");
+    let edge = start(&host);
+    await_protection(&host, "to-clients", "tc");
+    let mut other = Filter::load();
+    let program = other.classifier_mut(maps::PROGRAM_TC);
+    let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let link = host
+        .namespace
+        .enter(|| program.attach_with_options("to-clients", TcAttachType::Ingress, first))
+        .unwrap();
+    wait_until("it is said", SOON, || {
+        protection(&host, "to-clients").is_err_and(|why| why.contains("runs before it"))
+    });
+    program.detach(link).unwrap();
+    await_protection(&host, "to-clients", "tc");
+    stop(edge);
+}
+
+#[test]
+fn a_refused_start_with_another_hook_leaves_the_one_before_in_force() {
+    let (host, clients) = with_clients();
+    let sink = sink(&host);
+    let both = "interfaces = [\"to-clients\", \"lo\"]\nattach = ";
+    host.reconfigure(PLACE, &format!("{both}\"tc\""));
+    let edge = start(&host);
+    ban(&host);
+    stop(edge);
+    let before = host.pinned();
+    // Loopback has no native XDP.
+    host.reconfigure(PLACE, &format!("{both}\"xdp\""));
+    assert_refused(&host.edge(&["run"]), 1, &["lo takes no native XDP"]);
+    assert_eq!(host.pinned(), before);
+    expect_only_the_innocent(&clients, &sink);
 }
 
 /// Every packet was "not IP" there, or read as if it began with an Ethernet header.

@@ -66,7 +66,9 @@ fn many_bans_are_lifted_by_name_by_file_and_by_what_they_have_in_common() {
         "would unban 198.51.100.11/32 on every edge\nwould unban 198.51.100.12/32 on every edge\n"
     );
     assert_eq!(left(), all);
-    assert_eq!(unban(&[]).status.code(), Some(64), "nothing is named");
+    for nothing in [&[][..], &["--note", ""], &["198.51.100.11", "--all"]] {
+        assert_eq!(unban(nothing).status.code(), Some(64), "{nothing:?}");
+    }
 
     let partly = unban(&["198.51.100.11", "198.51.100.99", "198.51.100.12"]);
     assert_eq!(partly.status.code(), NOT_FOUND, "{partly:?}");
@@ -95,7 +97,12 @@ fn many_bans_are_lifted_by_name_by_file_and_by_what_they_have_in_common() {
         "{entries}"
     );
     assert_eq!(unban(&["192.0.2.77", "--except"]).status.code(), NOT_FOUND);
-    stdout(&unban(&["203.0.113.207", "--covering"]));
+    let again = unban(&["203.0.113.209", "--except"]);
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("at least as long already"),
+        "{again:?}"
+    );
+    stdout(&unban(&["203.0.113.207", "203.0.113.208", "--covering"]));
     assert_eq!(left(), ["192.0.2.1/32"]);
 
     stdout(&import(&fleet, list, &["--duration", "1h", "--skip-invalid"]));

@@ -114,6 +114,9 @@ fn interface(name: &str, config: &Config, pins: &Pins) -> Finding {
     let hook = config.kernel.attach;
     let in_stack = found.takes_tcx && hook != Hook::Xdp;
     let refusal = match &found.other_xdp {
+        _ if !found.is_readable => {
+            Some("its packets begin with a header that SecBeat does not read".to_owned())
+        }
         _ if hook == Hook::Tc && !found.takes_tcx => Some("the stack's ingress hook needs Linux 6.6".to_owned()),
         _ if in_stack => None,
         Some(other) => Some(format!("another XDP program is attached: {other}")),

@@ -1,14 +1,15 @@
 //! As whom systemd starts the daemon, to look at files with that user's rights.
 
-use std::process::Command;
+use std::{ffi::CString, process::Command};
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, Group, User, geteuid, getgroups, setegid, seteuid, setgroups};
+use nix::unistd::{Gid, Group, User, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups};
 
 /// The user of the daemon's unit.
 #[derive(Debug)]
 pub(super) struct UnitUser {
     user: User,
+    gid: Gid,
     groups: Vec<Gid>,
 }
 
@@ -22,7 +23,7 @@ impl UnitUser {
         systemctl.args([
             "show",
             "secbeat-edge.service",
-            "--property=LoadState,User,SupplementaryGroups",
+            "--property=LoadState,User,Group,SupplementaryGroups",
         ]);
         let said = systemctl.output().ok().filter(|output| output.status.success())?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
@@ -36,8 +37,12 @@ impl UnitUser {
         let user = User::from_name(of("User")?).ok()??;
         let named = of("SupplementaryGroups").unwrap_or_default().split_whitespace();
         let named = named.filter_map(|name| Group::from_name(name).ok()?);
-        let groups = named.map(|group| group.gid).chain([user.gid]).collect();
-        (!user.uid.is_root()).then_some(Self { user, groups })
+        let group = of("Group").and_then(|name| Group::from_name(name).ok()?);
+        let gid = group.map_or(user.gid, |group| group.gid);
+        let name = CString::new(user.name.as_str()).ok()?;
+        let own = getgrouplist(&name, gid).unwrap_or_default();
+        let groups = named.map(|group| group.gid).chain(own).chain([gid]).collect();
+        (!user.uid.is_root()).then_some(Self { user, gid, groups })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -49,7 +54,7 @@ impl UnitUser {
         let becoming = || format!("taking the rights of the user `{}`", self.user.name);
         let before = getgroups().with_context(becoming)?;
         setgroups(&self.groups).with_context(becoming)?;
-        setegid(self.user.gid).with_context(becoming)?;
+        setegid(self.gid).with_context(becoming)?;
         seteuid(self.user.uid).with_context(becoming)?;
         let done = work();
         let returning = "becoming root again";

@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
-    programs::{Program, ProgramInfo, Xdp},
+    programs::{Program, ProgramInfo, SchedClassifier, Xdp},
 };
 use secbeat_common::{
     maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved},
@@ -108,6 +108,15 @@ impl Filter {
             .unwrap_or_else(|| panic!("no program {name}"))
             .try_into()
             .expect("an XDP program")
+    }
+
+    /// A loaded program of the object for the stack's hook, to attach it.
+    pub fn classifier_mut(&mut self, name: &str) -> &mut SchedClassifier {
+        self.ebpf
+            .program_mut(name)
+            .unwrap_or_else(|| panic!("no program {name}"))
+            .try_into()
+            .expect("a program for the stack's hook")
     }
 
     fn map(&self, name: &str) -> &Map {
