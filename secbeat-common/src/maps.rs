@@ -15,6 +15,8 @@ pub const XDP_PROGRAMS: [&str; 2] = [PROGRAM_FRAGS, PROGRAM];
 pub const PROGRAM_TC: &str = "secbeat_tc";
 /// The same on interfaces whose packets begin with the IP header: tunnels, WireGuard, PPP.
 pub const PROGRAM_TC_IP: &str = "secbeat_tc_ip";
+/// Those for the stack's ingress hook.
+pub const TC_PROGRAMS: [&str; 2] = [PROGRAM_TC, PROGRAM_TC_IP];
 /// All programs that are attached.
 pub const PROGRAMS: [&str; 4] = [PROGRAM_FRAGS, PROGRAM, PROGRAM_TC, PROGRAM_TC_IP];
 /// Name of the program that reads the kernel's clocks (see [`ClockReading`]); run, never attached.

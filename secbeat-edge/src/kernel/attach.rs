@@ -1,7 +1,7 @@
 //! Attaching the program to interfaces, and seeing that it stays there. The links are pinned last, once everything that they need is in
 //! place.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use anyhow::Context;
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -158,9 +158,8 @@ impl Program {
                 .into_iter()
                 .filter_map(|name| Some(xdp(ebpf, name).ok()?.info().ok()?.id())),
         );
-        let in_stack = [maps::PROGRAM_TC, maps::PROGRAM_TC_IP];
         ids.extend(
-            in_stack
+            maps::TC_PROGRAMS
                 .into_iter()
                 .filter_map(|name| Some(tc(ebpf, name).ok()?.info().ok()?.id())),
         );
@@ -293,20 +292,14 @@ impl Program {
 
     /// Points the programs' pins at the programs that are attached now.
     fn repin_programs(&mut self) -> anyhow::Result<()> {
-        let pinning = |path: &Path| format!("pinning {}", path.display());
-        for name in self.xdp.clone() {
+        for name in self.xdp.iter().copied().chain(maps::TC_PROGRAMS) {
             let path = self.pins.program(name);
             pins::remove(&path)?;
-            xdp(&mut self.ebpf, name)?
+            let program = self.ebpf.program_mut(name);
+            program
+                .with_context(|| format!("the object has no program `{name}`"))?
                 .pin(&path)
-                .with_context(|| pinning(&path))?;
-        }
-        for name in [maps::PROGRAM_TC, maps::PROGRAM_TC_IP] {
-            let path = self.pins.program(name);
-            pins::remove(&path)?;
-            tc(&mut self.ebpf, name)?
-                .pin(&path)
-                .with_context(|| pinning(&path))?;
+                .with_context(|| format!("pinning {}", path.display()))?;
         }
         Ok(())
     }

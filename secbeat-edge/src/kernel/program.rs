@@ -169,7 +169,7 @@ fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
             }
         }
     }
-    for name in [maps::PROGRAM_TC, maps::PROGRAM_TC_IP] {
+    for name in maps::TC_PROGRAMS {
         tc(ebpf, name)?
             .load()
             .with_context(|| format!("the kernel refused program `{name}`"))?;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use secbeat_common::{
-    maps::{self, Ban, Settings, mode},
+    maps::{self, Settings, mode},
     verdict::Verdict,
 };
 use secbeat_tests::lab::{
@@ -15,22 +15,13 @@ use secbeat_tests::lab::{
     model::{XDP_DROP, XDP_PASS},
 };
 
+use super::tables::NEVER_ENDING;
+
 const BANNED: [&str; 2] = ["198.51.100.7", "2001:db8:bad:1::7"];
 const CLEAN: [&str; 2] = ["198.51.100.8", "2001:db8:bad:2::7"];
 const TARGETS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-
-const BAN: Ban = Ban {
-    expires_jiffies: u64::MAX,
-    expires_boot_ns: u64::MAX,
-    dropped_packets: 0,
-    dropped_bytes: 0,
-    reason: 2,
-    origin: 1,
-    strikes: 0,
-    unallowed_in: 0,
-};
 
 /// The programs, with what each returns for a packet that is dropped and for one that passes. `TC_ACT_SHOT` is 2, and
 /// `TC_ACT_UNSPEC`, which lets the next program decide, -1.
@@ -110,7 +101,7 @@ fn every_program_judges_alike() {
     for (program, drop, pass) in PROGRAMS {
         let mut filter = Filter::load();
         for source in BANNED {
-            filter.ban(source.parse().unwrap(), BAN);
+            filter.ban(source.parse().unwrap(), NEVER_ENDING);
         }
         for (banned, clean) in BANNED.into_iter().zip(CLEAN) {
             let banned = packet(banned, UDP, 0, &to_port(443));
@@ -170,7 +161,7 @@ fn what_is_not_ip_passes_every_program() {
 #[test]
 fn a_packet_without_an_ethernet_header_is_not_read_as_if_it_had_one() {
     let mut filter = Filter::load();
-    filter.ban("203.0.113.9".parse().unwrap(), BAN);
+    filter.ban("203.0.113.9".parse().unwrap(), NEVER_ENDING);
     // An Ethernet frame's EtherType would be the upper half of this source, and its IP source the payload.
     let confusing = [&[0; 12][..], &[203, 0, 113, 9]].concat();
     let tricky = packet("8.0.69.9", UDP, 0, &confusing);
@@ -184,7 +175,7 @@ fn bans_of_some_ports_let_all_other_packets_pass() {
     for (program, drop, pass) in PROGRAMS {
         let mut filter = Filter::load();
         for source in BANNED {
-            filter.ban(source.parse().unwrap(), BAN);
+            filter.ban(source.parse().unwrap(), NEVER_ENDING);
         }
         filter.set_ports(&[80, 443, 65_535]);
         for source in BANNED {
@@ -234,7 +225,7 @@ fn bans_of_some_ports_let_all_other_packets_pass() {
 #[test]
 fn a_flood_to_one_port_is_not_remembered_for_another_one() {
     let mut filter = Filter::load();
-    filter.ban(BANNED[0].parse().unwrap(), BAN);
+    filter.ban(BANNED[0].parse().unwrap(), NEVER_ENDING);
     filter.set_ports(&[443]);
     for _ in 0..300 {
         expect(

@@ -51,9 +51,9 @@ fn join(wire: Wire, host: &Namespace) -> (Namespace, String) {
 
 /// Every XDP program that is meant for an interface.
 fn entries(filter: &Filter) -> Vec<String> {
-    const OTHERS: [&str; 3] = [maps::CLOCK_PROBE, maps::PROGRAM_TC, maps::PROGRAM_TC_IP];
     let programs = filter.programs().into_iter();
-    programs.filter(|name| !OTHERS.contains(&name.as_str())).collect()
+    let is_other = |name: &str| name == maps::CLOCK_PROBE || maps::TC_PROGRAMS.contains(&name);
+    programs.filter(|name| !is_other(name)).collect()
 }
 
 /// What the verifier processed is left in the file that `SECBEAT_VERIFIED` names, if it names one: `PROGRAM INSTRUCTIONS` a

@@ -27,7 +27,7 @@ const TAGS: [&[u16]; 8] = [
     &[ETHERTYPE_QINQ, ETHERTYPE_QINQ],
 ];
 
-const NEVER_ENDING: Ban = Ban {
+pub(super) const NEVER_ENDING: Ban = Ban {
     expires_jiffies: u64::MAX,
     expires_boot_ns: u64::MAX,
     dropped_packets: 0,

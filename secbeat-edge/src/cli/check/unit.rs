@@ -3,7 +3,7 @@
 use std::{ffi::CString, process::Command};
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, Group, User, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups};
+use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups};
 
 /// The user of the daemon's unit.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl UnitUser {
         seteuid(self.user.uid).with_context(becoming)?;
         let done = work();
         let returning = "becoming root again";
-        seteuid(nix::unistd::Uid::from_raw(0)).context(returning)?;
+        seteuid(Uid::from_raw(0)).context(returning)?;
         setegid(Gid::from_raw(0)).context(returning)?;
         setgroups(&before).context(returning)?;
         Ok(done)
