@@ -1,5 +1,7 @@
 //! Embeds the XDP object that `cargo xtask build-ebpf` made. Without one the edge still builds, and `run` says what to do.
 
+#![allow(clippy::disallowed_macros, reason = "cargo reads what a build script prints")]
+
 use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
