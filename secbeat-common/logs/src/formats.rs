@@ -75,6 +75,12 @@ impl Formats {
         }
     }
 
+    /// Whether they are [in doubt](Format::with_doubt).
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.first.is_in_doubt()
+    }
+
     /// Parses one line, without its line feed.
     ///
     /// # Errors

@@ -51,9 +51,16 @@ impl OpenLines {
         self.divided.iter().any(Option::is_some)
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
-    pub(super) const fn in_wrappers(&self) -> bool {
+    /// Whether a line has shown that the log's lines are in wrappers which clients could write themselves.
+    #[must_use]
+    pub const fn in_wrappers(&self) -> bool {
         self.in_wrappers
+    }
+
+    /// After a line that shows what [`in_wrappers`](Self::in_wrappers) says.
+    #[must_use]
+    pub fn with_wrappers(self, in_wrappers: bool) -> Self {
+        Self { in_wrappers, ..self }
     }
 
     /// What the lines so far say of how to read the next, without those that are open.

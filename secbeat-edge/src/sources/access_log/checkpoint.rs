@@ -37,6 +37,9 @@ pub(super) struct Saved {
     pub(super) files: Vec<SavedFile>,
     #[serde(default)]
     pub(super) journal: Option<SavedJournal>,
+    /// The formats that a line has brought into doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) in_doubt: Option<String>,
 }
 
 /// How far one file was read.
@@ -157,7 +160,15 @@ impl Store {
 
     fn is_written(&self, state: &Saved) -> bool {
         let written = self.written.as_ref();
-        written.is_some_and(|written| written.files == state.files && written.journal == state.journal)
+        written.is_some_and(|written| {
+            let Saved {
+                saved_at_ms: _,
+                files,
+                journal,
+                in_doubt,
+            } = written;
+            *files == state.files && *journal == state.journal && *in_doubt == state.in_doubt
+        })
     }
 
     fn write(&mut self, mut saved: Saved) {

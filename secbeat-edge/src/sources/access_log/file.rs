@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use memchr::{memchr, memmem, memrchr};
 use secbeat_daemon::time::now_ms;
-use secbeat_logs::{OpenLines, Piece};
+use secbeat_logs::{MAX_LINE, OpenLines, Piece};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -22,8 +23,8 @@ use super::{
 /// What is read has been written since the file was read to its end, if that is not longer ago.
 const JUST_NOW: Duration = Duration::from_mins(1);
 
-/// Bytes within which a log has its header, if it has any.
-const FIRST_LINES: usize = 4096;
+/// Bytes in which a header is looked for at a time.
+const BLOCK: usize = 1024 * 1024;
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ impl LogFile {
             unproven: mark.offset == 0,
             saved: None,
             read_whole: (metadata.len() <= mark.offset).then(Instant::now),
-            open: OpenLines::unseen(mark.divided),
+            open: OpenLines::unseen(mark.divided).with_wrappers(mark.in_wrappers),
             mark,
             size: metadata.len(),
             backlog: 0,
@@ -219,6 +220,7 @@ impl LogFile {
         self.mark.advance(&bytes[..done]);
         self.mark.passing_over = place == Place::Within;
         self.mark.divided = self.open.divided();
+        self.mark.in_wrappers = self.open.in_wrappers();
         if read < room || old > 0 && self.behind() == 0 {
             self.read_whole = Some(now);
         }
@@ -313,7 +315,7 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
     let from = size.saturating_sub(buffer.len() as u64);
     let tail_length = usize::try_from(size - from).unwrap_or(buffer.len());
     let read = read_at(file, &mut buffer[..tail_length], from)?;
-    let end = memchr::memrchr(b'\n', &buffer[..read]);
+    let end = memrchr(b'\n', &buffer[..read]);
     let passed = &buffer[..end.unwrap_or(0)];
     let divided = OpenLines::after(passed).divided();
     // Without any line feed in so much, the end of a long line is waited for.
@@ -328,12 +330,34 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
     })
 }
 
-/// The last line among a file's first ones, before `offset`, that says which fields the lines of IIS or CloudFront have.
+/// The last line before `offset` that says which fields the lines of IIS or CloudFront have. Such a log begins with `#`, and
+/// gets another header when its server starts again; others are not searched.
+///
+/// # Errors
+///
+/// Those of reading.
 fn find_header(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut first = [0; FIRST_LINES];
-    let room = usize::try_from(offset).map_or(FIRST_LINES, |offset| offset.min(FIRST_LINES));
-    let read = read_at(file, &mut first[..room], 0)?;
-    let mut lines = first[..read].split_inclusive(|byte| *byte == b'\n').rev();
-    let header = lines.find(|line| line.starts_with(b"#Fields:") && line.ends_with(b"\n"));
-    Ok(header.map(|line| line.trim_ascii_end().to_vec()))
+    let mut first = [0; HEAD];
+    let read = read_at(file, &mut first, 0)?;
+    let begin = first[..read].trim_ascii_start();
+    let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin);
+    if !begin.starts_with(b"#") {
+        return Ok(None);
+    }
+    let mut block = vec![0; BLOCK + MAX_LINE];
+    let mut end = offset;
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK as u64);
+        let room = usize::try_from(offset - start).map_or(block.len(), |left| left.min(block.len()));
+        let read = read_at(file, &mut block[..room], start)?;
+        let block = &block[..read];
+        let header = memmem::rfind(block, b"\n#Fields:").map(|at| &block[at + 1..]);
+        let header = header.or((start == 0 && begin.starts_with(b"#Fields:")).then_some(block));
+        if let Some(header) = header {
+            let end = memchr(b'\n', header);
+            return Ok(end.map(|end| header[..end].trim_ascii_end().to_vec()));
+        }
+        end = start;
+    }
+    Ok(None)
 }

@@ -400,6 +400,7 @@ impl Follower {
         let files = files.filter(|file| !(file.has_copy && file.is_deleted().unwrap_or(false)));
         Saved {
             files: files.map(saved).collect(),
+            in_doubt: self.reporter.in_doubt(),
             ..Saved::default()
         }
     }

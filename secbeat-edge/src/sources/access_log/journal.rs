@@ -213,6 +213,7 @@ impl Journal {
     fn saved(&self) -> Saved {
         Saved {
             journal: Some(self.after.clone()),
+            in_doubt: self.reporter.in_doubt(),
             ..Saved::default()
         }
     }

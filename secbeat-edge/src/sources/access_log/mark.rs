@@ -20,6 +20,8 @@ pub(super) struct Mark {
     pub(super) passing_over: bool,
     /// Of a container's log: for each stream, whether the offset is between two parts of a line.
     pub(super) divided: [bool; 2],
+    /// Whether a line has shown that the log's lines are in wrappers.
+    pub(super) in_wrappers: bool,
     /// The file's first bytes, at most [`HEAD`] and none beyond the offset.
     pub(super) head: Vec<u8>,
     /// The last bytes before the offset, at most [`TAIL`].
@@ -44,6 +46,7 @@ impl Mark {
             offset,
             passing_over,
             divided: [false; 2],
+            in_wrappers: false,
             head,
             tail,
         })
@@ -68,6 +71,7 @@ impl Mark {
             offset: self.offset,
             passing_over: self.passing_over,
             divided: self.divided,
+            in_wrappers: self.in_wrappers,
             head: Print::of(&self.head),
             tail: Print::of(&self.tail),
         }
@@ -81,6 +85,8 @@ pub(super) struct SavedMark {
     pub(super) passing_over: bool,
     #[serde(default)]
     pub(super) divided: [bool; 2],
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_wrappers: bool,
     pub(super) head: Print,
     /// Empty in a checkpoint of a release that knew of none.
     #[serde(default)]
@@ -103,6 +109,7 @@ impl SavedMark {
         let is_same = self.head.is_of(&mark.head) && self.tail.is_of(tail);
         Ok(is_same.then_some(Mark {
             divided: self.divided,
+            in_wrappers: self.in_wrappers,
             ..mark
         }))
     }

@@ -161,7 +161,7 @@ fn spawn(
         ..
     } = source;
     let (store, saved) = Store::open(state, &place, progress)?;
-    let reporter = Reporter::new(reading, max_age, zone, health);
+    let reporter = Reporter::new(reading, max_age, zone, health, saved.as_ref());
     // Files that come after this are new ones, and are read from their beginning.
     let work: Box<dyn FnOnce() + Send> = match place {
         Place::Files(pattern) => {

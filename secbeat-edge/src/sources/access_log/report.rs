@@ -15,6 +15,7 @@ use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 use tracing::{info, warn};
 
 use super::{
+    checkpoint::Saved,
     doubts::{Delays, Outcomes},
     health::Health,
 };
@@ -37,6 +38,14 @@ pub(in crate::sources) trait Reading: Send {
         open: &mut OpenLines,
         oldest_ms: Option<i64>,
     ) -> Result<Taken, Closed>;
+
+    /// The formats that a line has brought into [doubt](Formats::with_doubt), for a checkpoint.
+    fn in_doubt(&self) -> Option<String> {
+        None
+    }
+
+    /// Takes up the doubt of a checkpoint, unless it was about other formats than these.
+    fn doubt_again(&mut self, _in_doubt: &str) {}
 }
 
 /// What became of a piece of a log.
@@ -106,6 +115,16 @@ impl Reading for Answers {
             Taken::Reported { at_ms: Some(at_ms) }
         })
     }
+
+    fn in_doubt(&self) -> Option<String> {
+        self.formats.is_in_doubt().then(|| self.formats.to_string())
+    }
+
+    fn doubt_again(&mut self, in_doubt: &str) {
+        if in_doubt == self.formats.to_string() {
+            self.formats = self.formats.clone().with_doubt();
+        }
+    }
 }
 
 impl Answers {
@@ -153,13 +172,18 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// `max_age` is how old lines from before the daemon may be, and `zone` that of times that are logged without one.
+    /// `max_age` is how old lines from before the daemon may be, and `zone` that of times that are logged without one. A doubt
+    /// that was `saved` goes on.
     pub(super) fn new(
-        reading: Box<dyn Reading>,
+        mut reading: Box<dyn Reading>,
         max_age: Duration,
         zone: Option<TimeZone>,
         health: Arc<Health>,
+        saved: Option<&Saved>,
     ) -> Self {
+        if let Some(in_doubt) = saved.and_then(|saved| saved.in_doubt.as_deref()) {
+            reading.doubt_again(in_doubt);
+        }
         let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
         Self {
             reading,
@@ -172,6 +196,11 @@ impl Reporter {
 
     pub(super) fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// See [`Reading::in_doubt`].
+    pub(super) fn in_doubt(&self) -> Option<String> {
+        self.reading.in_doubt()
     }
 
     /// Takes the next piece of the file or unit called `source`, whose lines that have not ended are in `open`. Waits while

@@ -76,7 +76,7 @@ impl Lab {
             zone,
             ..
         } = self.config.source(0, &self.trusted, &self.recorder);
-        let reporter = Reporter::new(reading, max_age, zone, self.health.clone());
+        let reporter = Reporter::new(reading, max_age, zone, self.health.clone(), saved.as_ref());
         let Place::Files(pattern) = self.config.place.clone() else {
             unreachable!("a path was given");
         };
