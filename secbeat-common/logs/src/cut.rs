@@ -21,6 +21,8 @@ pub(super) struct CutLine {
 pub(super) enum Place {
     /// After everything that counts, or where nothing that follows can be told apart.
     Anywhere,
+    /// Before the last quote of a layout.
+    InLayout,
     /// In the quoted request, whose status follows.
     InRequest { after_backslash: bool },
     /// Between the request and the end of its status; what is there of that.
@@ -50,7 +52,7 @@ impl Place {
 
     fn feed(&mut self, piece: &[u8]) {
         match self {
-            Self::Anywhere => {}
+            Self::Anywhere | Self::InLayout => {}
             Self::InRequest { .. } if piece.is_empty() => {}
             Self::InRequest { after_backslash } => match find_end(piece, usize::from(*after_backslash)) {
                 End::At(end, _) => *self = Self::in_status(&piece[end + 1..]),
@@ -78,6 +80,20 @@ impl CutLine {
 
     pub(super) const fn line(&self) -> &LogLine<'static> {
         &self.line
+    }
+
+    /// Whether the line goes on, as long as its server wrote all of it.
+    pub(super) fn ends_early(&self) -> bool {
+        match &self.place {
+            Place::Anywhere => false,
+            Place::InLayout | Place::InRequest { .. } => true,
+            Place::InStatus { read, status } => match status[..*read].split_first() {
+                None => true,
+                Some((first, digits)) => {
+                    *first == b' ' && digits.len() < 3 && digits.iter().all(u8::is_ascii_digit)
+                }
+            },
+        }
     }
 
     /// Takes the next piece of the line.

@@ -42,6 +42,14 @@ impl Rest {
         }
     }
 
+    /// Whether it is a line of text that names its client and lacks its end.
+    pub(super) fn ends_early(&self) -> bool {
+        match self {
+            Self::Text(text) => text.as_ref().as_ref().is_ok_and(CutLine::ends_early),
+            Self::Object(_) => false,
+        }
+    }
+
     /// Whether what was read so far can be the beginning of a request.
     pub(super) const fn is_understood(&self) -> bool {
         match self {

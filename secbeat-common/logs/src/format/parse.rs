@@ -15,6 +15,10 @@ use crate::{
     wrap::{self, Unwrapped},
 };
 
+/// Bytes of the shortest line that is taken for cut off. Every receiver of syslog takes messages of 480 bytes (RFC 5424, 6.1),
+/// its own header among them.
+const SHORTEST_CUT: usize = 400;
+
 impl Format {
     /// Parses one line, without its line feed. What a container's runtime, syslog or the journal wrote around it is taken
     /// off.
@@ -62,6 +66,9 @@ impl Format {
             false => self.parse_plain(line, doubt),
             true => self.parse_docker(line, wrappers, doubt, in_wrappers),
         };
+        if parsed.is_err() && line.len() >= SHORTEST_CUT {
+            parsed = self.parse_cut_off(line, doubt).map_or(parsed, Ok);
+        }
         // What is understood as it is has no wrapper, whatever it looks like, unless a list seems to begin with one.
         let may_be_in_wrapper = match &parsed {
             Ok(line) => line.forwarded.is_some() && self.may_begin_with_list(),
@@ -71,6 +78,19 @@ impl Format {
             self.look_for_wrapper(&mut parsed, line, wrappers, doubt, in_wrappers);
         }
         parsed
+    }
+
+    /// Parses a line whose end is missing: what carries logs, as syslog does, cuts long messages off. Otherwise, a client that
+    /// asks for long paths would not be seen.
+    #[cold]
+    fn parse_cut_off(&self, line: &[u8], doubt: Doubt) -> Option<LogLine<'static>> {
+        if self.table().is_some() {
+            // Objects that end early are read as such.
+            return None;
+        }
+        let rest = self.begin_plain(line, doubt);
+        let cut = rest.ends_early().then(|| rest.finish(None));
+        cut?.ok()
     }
 
     /// Parses a line that begins as Docker's do.

@@ -101,7 +101,11 @@ impl Layout {
         }
         match self.read_all(head, zone, doubt)? {
             (values, None | Some(LogError::Literal { .. })) => {
-                Ok(CutLine::new(values.finish_cut()?, Place::Anywhere))
+                let place = match self.delimiters(head) + 1 < self.segments.len() {
+                    true => Place::InLayout,
+                    false => Place::Anywhere,
+                };
+                Ok(CutLine::new(values.finish_cut()?, place))
             }
             (_, Some(error)) => Err(error),
         }

@@ -3,6 +3,7 @@
 mod attack;
 mod cases;
 mod corpus;
+mod cut_off;
 mod docs;
 mod json;
 mod named;
