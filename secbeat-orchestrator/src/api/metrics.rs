@@ -125,6 +125,11 @@ fn detection(stats: &Stats) {
             findings.count([("rule", rule), ("outcome", outcome)], count);
         }
     }
+    Told::gauge(
+        "secbeat_orchestrator_held_back",
+        "Findings that a brake holds back.",
+    )
+    .is([], stats.held_back as f64);
     let brake = Told::gauge(
         "secbeat_orchestrator_brake",
         "1 for the brake that holds right now.",

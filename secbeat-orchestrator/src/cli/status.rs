@@ -45,6 +45,15 @@ fn text(stats: &ApiStats) -> String {
             format!("REACHED ({brake}): automatic bans are suppressed"),
         );
     }
+    if engine.held_back > 0 {
+        let held = engine.held_back;
+        line(
+            "held back",
+            format!(
+                "{held} clients, by a safety limit: they are banned as soon as it allows, the worst first"
+            ),
+        );
+    }
     line(
         "findings",
         format!(

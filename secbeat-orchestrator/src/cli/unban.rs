@@ -29,7 +29,7 @@ const PROGRESS: usize = 1_000;
 /// Targets that are named one by one.
 const NAMED: usize = 20;
 
-/// Remove bans on every edge, and reset the clients' counters.
+/// Remove bans on every edge, reset the clients' counters, and clear their repeat offences.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true))]
 pub struct Unban {

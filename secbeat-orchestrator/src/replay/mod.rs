@@ -136,6 +136,9 @@ impl Replay {
             let next = self.due.peek().map(|Reverse(next)| *next);
             let mut show = |line: &LogLine<'_>| {
                 for (n, trial) in trials.iter_mut().enumerate() {
+                    while let Some(record) = trial.let_go(line.at_ms) {
+                        found(n, record)?;
+                    }
                     if let Some(record) = trial.observe(line) {
                         found(n, record)?;
                     }

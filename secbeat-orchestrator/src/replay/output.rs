@@ -58,7 +58,8 @@ pub(super) enum Outcome {
 impl Record {
     pub(super) fn banned(finding: &Finding, command: &BlockCommand) -> Self {
         Self {
-            at: Time(finding.at_ms),
+            // A brake may have held the finding back until then.
+            at: Time(command.issued_at_ms),
             target: finding.source,
             rule: finding.rule.into(),
             count: finding.count(),

@@ -174,6 +174,38 @@ fn late_lines_count_and_lines_during_a_ban_do_not() {
 }
 
 #[test]
+fn brakes_hold_as_in_an_orchestrator_and_what_they_held_back_is_banned_later() {
+    let minute = |n: u32| 10 * 60 + n;
+    let mut lines: Vec<(String, u32, u16)> = (0..1200)
+        .map(|n| (format!("10.{}.{}.1", n / 250, n % 250), minute(0), 200))
+        .collect();
+    for _ in 0..50 {
+        lines.extend((0..450).map(|n| (format!("2a00:{n:x}::1"), minute(0), 404)));
+    }
+    let lines: Vec<(&str, u32, u16)> = lines
+        .iter()
+        .map(|(ip, at, status)| (&**ip, *at, *status))
+        .collect();
+    let (_, summary) = replay(&[&log(&lines)], &DetectConfig::default(), Format::Json);
+    let verdicts = summary.verdicts;
+    assert_eq!(
+        (verdicts.findings, verdicts.bans, verdicts.suppressed),
+        (450, 412, 38)
+    );
+    let later: Vec<_> = (0..1200)
+        .map(|n| format!("10.{}.{}.1", n / 250, n % 250))
+        .collect();
+    let later = later.iter().map(|ip| (&**ip, minute(61), 200));
+    let lines: Vec<_> = lines.into_iter().chain(later).collect();
+    let (_, summary) = replay(&[&log(&lines)], &DetectConfig::default(), Format::Json);
+    let verdicts = summary.verdicts;
+    assert_eq!(
+        (verdicts.findings, verdicts.bans, verdicts.suppressed),
+        (450, 450, 38)
+    );
+}
+
+#[test]
 fn an_outage_in_the_log_bans_nobody() {
     let clients = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
     let outage: Vec<_> = (0..300).map(|n| (clients[n as usize % 3], n / 30, 502)).collect();

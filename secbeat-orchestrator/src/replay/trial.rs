@@ -18,7 +18,7 @@ use secbeat_orchestrator_core::{
         Analyzer as _, DetectConfig, Finding, Observation, Request, Reset, Schedule, Seen, Sighting,
         ThresholdAnalyzer, UpstreamId, Upstreams,
     },
-    ledger::{Brakes, Decision, Ledger, LedgerConfig},
+    ledger::{Brakes, Decision, HeldBack, Ledger, LedgerConfig},
 };
 use uuid::Uuid;
 
@@ -42,6 +42,20 @@ pub(crate) struct Trial {
     verdicts: Verdicts,
     /// Whom each rule found.
     found: BTreeMap<String, HashSet<Prefix, RandomState>>,
+    /// Findings that were judged, for ids.
+    judged: u64,
+    /// When the brakes were looked at last, seconds since the Unix epoch.
+    looked_s: i64,
+    /// Whether they let go of something then, and perhaps of more.
+    lets_go: bool,
+}
+
+/// Which time a finding is judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    First,
+    /// A brake held it back.
+    Again,
 }
 
 impl Trial {
@@ -65,7 +79,29 @@ impl Trial {
             findings: Vec::new(),
             verdicts: Verdicts::default(),
             found: BTreeMap::new(),
+            judged: 0,
+            looked_s: i64::MIN,
+            lets_go: false,
         }
+    }
+
+    /// Judges, as often as an orchestrator does, what a brake has held back and does not any more.
+    pub(super) fn let_go(&mut self, at_ms: i64) -> Option<Record> {
+        if self.ledger.held_back() == 0 {
+            return None;
+        }
+        let at_s = at_ms.div_euclid(1000);
+        if at_s > self.looked_s {
+            self.looked_s = at_s;
+            self.ledger.forget_stale(at_ms);
+        } else if !self.lets_go {
+            return None;
+        }
+        let well_behaved = Some(self.analyzer.well_behaved(at_ms));
+        let free = self.ledger.let_go(well_behaved, at_ms);
+        self.lets_go = free.is_some();
+        let HeldBack { finding, .. } = free?;
+        Some(self.judge(&finding, at_ms, Found::Again))
     }
 
     /// What came of it.
@@ -113,15 +149,21 @@ impl Trial {
             self.seen.insert(source);
         }
         let finding = self.findings.pop()?;
-        Some(self.judge(&finding))
+        let at_ms = finding.at_ms;
+        Some(self.judge(&finding, at_ms, Found::First))
     }
 
-    fn judge(&mut self, finding: &Finding) -> Record {
-        self.ledger.expire(finding.at_ms);
-        self.verdicts.findings += 1;
+    fn judge(&mut self, finding: &Finding, at_ms: i64, which: Found) -> Record {
+        self.ledger.expire(at_ms);
+        self.judged += 1;
         // The id is never shown; it has to be new, and the same next time.
-        let id = Uuid::from_u128(u128::from(self.verdicts.findings));
-        let record = match self.ledger.judge(finding, Brakes::default(), finding.at_ms, id) {
+        let id = Uuid::from_u128(u128::from(self.judged));
+        // Whose edge it was, logs do not say.
+        let brakes = Brakes {
+            well_behaved: Some(self.analyzer.well_behaved(at_ms)),
+            edge: None,
+        };
+        let record = match self.ledger.judge(finding, brakes, at_ms, id) {
             Decision::Ban(command) => {
                 let reset = Reset::Banned {
                     until_ms: command.expires_at_ms,
@@ -154,7 +196,9 @@ impl Trial {
             suppressed,
             sources: _,
         } = counts;
-        *findings += 1;
+        let first = u64::from(which == Found::First);
+        *findings += first;
+        self.verdicts.findings += first;
         let (of_rule, of_all) = match record.outcome() {
             Outcome::Banned => (bans, &mut self.verdicts.bans),
             Outcome::Observed => (observed, &mut self.verdicts.observed),

@@ -35,6 +35,9 @@ pub struct Stats {
     pub rules: BTreeMap<String, Outcomes>,
     /// The brake that holds, `rate` or `share`; `null` while none does.
     pub brake: Option<String>,
+    /// Findings that a brake of any kind holds back now; they are judged when it lets go.
+    #[serde(default)]
+    pub held_back: usize,
     /// Whether the ledger has been read from the bus since the start.
     pub restored: bool,
     /// Bans and unbans that the bus has not acknowledged yet.
@@ -105,6 +108,7 @@ impl Stats {
             suppressed: counted.suppressed,
             braked: counted.braked,
             brake: counted.brake.map(|brake| brake.name().to_owned()),
+            held_back: counted.held_back,
             restored: counted.restored,
             unwritten: counted.unwritten,
             audit_lost,

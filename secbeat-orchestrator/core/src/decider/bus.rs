@@ -131,9 +131,9 @@ impl Decider {
                         self.observe_until(record.target, rule.into(), expires_at_ms);
                     }
                 }
-                Audited::Unban { strikes, .. } => {
+                Audited::Unban { .. } => {
                     self.forget(record.target, record.at_ms);
-                    self.ledger.restore_history(record.target, record.at_ms, strikes);
+                    self.ledger.forgive(&record.target);
                 }
             }
         }

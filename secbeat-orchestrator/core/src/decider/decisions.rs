@@ -39,6 +39,21 @@ pub(super) struct Importing {
     pub(super) unwritten: usize,
     pub(super) outcome: Imported,
     pub(super) ticket: Ticket,
+    pub(super) actor: String,
+}
+
+impl Importing {
+    /// Logs that it is done.
+    pub(super) fn tell(&self) {
+        let Imported {
+            banned: bans,
+            kept,
+            refused,
+            ..
+        } = &self.outcome;
+        let (actor, refused) = (&self.actor, refused.len());
+        info!(target: "audit", actor, bans, kept, refused, "bans imported");
+    }
 }
 
 /// A decision on its way to the bus: what to audit, and which orders to answer once it is there.
@@ -92,11 +107,6 @@ impl Decider {
         report: Option<Report>,
         turn: &mut Turn<'_>,
     ) {
-        info!(
-            target: "audit", target = %command.target, reason = command.reason.name(), note = command.note,
-            strikes = command.strikes, layer = command.layer.name(),
-            until_ms = (command.expires_at_ms != PERMANENT).then_some(command.expires_at_ms), "banned"
-        );
         self.propagation.issued(&command, self.fleet.up());
         let open = Open {
             target: command.target,
@@ -233,6 +243,9 @@ impl Decider {
             self.decisions.close(id, written.as_ref().err().cloned(), turn);
         }
         if written.is_ok() {
+            if !matches!(answer, Answer::Import(_)) {
+                tell(&target, &actor, &decision);
+            }
             let urgency = match answer {
                 Answer::Import(_) => Urgency::Bulk,
                 Answer::Nobody | Answer::Ban(..) | Answer::Unban(..) => Urgency::Now,
@@ -275,6 +288,25 @@ impl Decider {
             }
             _ => tickets,
         }
+    }
+}
+
+/// Logs what the bus has acknowledged, and who decided it.
+fn tell(target: &Prefix, actor: &str, decision: &Audited) {
+    match decision {
+        Audited::Ban {
+            reason,
+            note,
+            expires_at_ms,
+            strikes,
+            layer,
+            ..
+        } => info!(
+            target: "audit", %target, reason = reason.name(), note, strikes, layer = layer.name(), actor,
+            until_ms = (*expires_at_ms != PERMANENT).then_some(expires_at_ms), "banned"
+        ),
+        Audited::Unban { .. } => info!(target: "audit", %target, actor, "ban lifted"),
+        _ => {}
     }
 }
 

@@ -169,6 +169,8 @@ pub struct Stats {
     pub rules: BTreeMap<String, Outcomes>,
     /// The brake that keeps every finding from a ban right now.
     pub brake: Option<Brake>,
+    /// Findings that a brake holds back; they are judged when it lets go.
+    pub held_back: usize,
     /// Whether all that decisions go by was read from the bus since the start.
     pub restored: bool,
     /// Bans and unbans that the bus has not acknowledged yet.

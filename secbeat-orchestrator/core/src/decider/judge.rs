@@ -35,8 +35,9 @@ impl Decider {
             finding,
             edge,
             received_ms,
+            again,
         } = found;
-        self.counts.findings += 1;
+        self.counts.findings += u64::from(!again);
         let now_ms = turn.now.wall_ms;
         let brakes = self.brakes(Some(&edge), now_ms);
         let id = self.ids.next(now_ms);

@@ -256,6 +256,7 @@ impl Decider {
         self.write_spoiled(turn);
         self.audit_adopted(turn);
         self.look_for_edges(connected, turn);
+        self.judge_held(turn);
         if let Some(before_ms) = self.prune.due(now_ms) {
             self.resets.prune(before_ms);
         }

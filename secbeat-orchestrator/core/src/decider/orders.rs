@@ -4,7 +4,6 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{Decision as Audited, Scope},
 };
-use tracing::info;
 
 use super::{
     Decider, Turn,
@@ -110,7 +109,6 @@ impl Decider {
             return Ok(self.join_unban(&target, ticket));
         };
         self.forget(target, now_ms);
-        info!(target: "audit", %target, actor, "ban lifted");
         let ActiveBan { command, .. } = &ban;
         let (id, expires_at_ms) = (command.id, command.expires_at_ms);
         self.propagation.void(id);
@@ -207,15 +205,16 @@ impl Decider {
             };
             self.send(command, open, None, Urgency::Bulk, turn);
         }
-        info!(target: "audit", actor, bans = unwritten, kept = outcome.kept, refused = outcome.refused.len(), "bans imported");
-        if unwritten == 0 {
-            return Ok(Some(outcome));
-        }
         let importing = Importing {
             unwritten,
             outcome,
             ticket,
+            actor,
         };
+        if unwritten == 0 {
+            importing.tell();
+            return Ok(Some(importing.outcome));
+        }
         self.decisions.imports.insert(import, importing);
         Ok(None)
     }
@@ -228,8 +227,10 @@ impl Decider {
         };
         importing.unwritten -= 1;
         if importing.unwritten == 0
-            && let Some(Importing { outcome, ticket, .. }) = imports.remove(&import)
+            && let Some(importing) = imports.remove(&import)
         {
+            importing.tell();
+            let Importing { outcome, ticket, .. } = importing;
             let reply = Reply::Imported(Ok(outcome));
             turn.push(Effect::Reply { ticket, reply });
         }

@@ -11,7 +11,7 @@ use super::{Decider, Turn};
 use crate::{
     analyzers::{Finding, Reset, Rule},
     leases::{Ownership, Standing},
-    ledger::ActiveBan,
+    ledger::{ActiveBan, HeldBack},
 };
 
 /// Findings that wait for a lapsed lease; past it further ones are forgotten.
@@ -34,6 +34,8 @@ pub(super) struct Found {
     pub(super) edge: String,
     /// When the server received it.
     pub(super) received_ms: i64,
+    /// Whether it was judged before, and held back by a brake.
+    pub(super) again: bool,
 }
 
 impl Decider {
@@ -54,6 +56,8 @@ impl Decider {
                 self.partitions
                     .parked
                     .retain(|found| of(&found.finding) != partition);
+                self.ledger
+                    .forget_held(|source| source.partition(PARTITIONS) == partition);
                 self.analyzer.forget_partition(partition);
             }
         }
@@ -88,7 +92,12 @@ impl Decider {
             finding,
             edge: edge.to_owned(),
             received_ms,
+            again: false,
         };
+        self.judge_if_owned(found, turn);
+    }
+
+    fn judge_if_owned(&mut self, found: Found, turn: &mut Turn<'_>) {
         match self.leases.standing(of(&found.finding), turn.now.boot_ms) {
             Standing::Owner { .. } => self.judge(found, turn),
             Standing::Lapsed if self.partitions.parked.len() < MAX_PARKED => {
@@ -107,13 +116,27 @@ impl Decider {
         if !waited.is_empty() {
             info!(partition, findings = waited.len(), "the lease is back");
         }
-        for Found {
-            finding,
-            edge,
-            received_ms,
-        } in waited
-        {
-            self.found(finding, &edge, received_ms, turn);
+        for found in waited {
+            self.judge_if_owned(found, turn);
+        }
+    }
+
+    /// Judges what a brake has held back and does not any more. Bans start now.
+    pub(super) fn judge_held(&mut self, turn: &mut Turn<'_>) {
+        if self.ledger.held_back() == 0 {
+            return;
+        }
+        let now_ms = turn.now.wall_ms;
+        self.ledger.forget_stale(now_ms);
+        let well_behaved = Some(self.analyzer.well_behaved(now_ms));
+        while let Some(HeldBack { finding, edge }) = self.ledger.let_go(well_behaved, now_ms) {
+            let found = Found {
+                finding,
+                edge: edge.unwrap_or_default(),
+                received_ms: now_ms,
+                again: true,
+            };
+            self.judge_if_owned(found, turn);
         }
     }
 
@@ -133,6 +156,7 @@ impl Decider {
 
     /// `target` was unbanned at `at_ms`; what it did before, and does within the grace, does not count.
     pub(super) fn forget(&mut self, target: Prefix, at_ms: i64) {
+        self.ledger.forget_held(|source| target.covers(source));
         let until_ms = at_ms.saturating_add(self.unban_grace_ms);
         self.reset(target, Reset::Lifted { until_ms });
     }

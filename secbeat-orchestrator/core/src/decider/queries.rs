@@ -93,6 +93,7 @@ impl Decider {
             braked: self.counts.braked,
             rules: self.counts.by_rule.clone(),
             brake: self.ledger.braking(brakes, now.wall_ms),
+            held_back: self.ledger.held_back(),
             restored: self.is_restored(),
             unwritten: self.decisions.open.len(),
             edges: self.telemetry.telemetry(),

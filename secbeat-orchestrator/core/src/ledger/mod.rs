@@ -2,7 +2,7 @@
 //!
 //! **Strikes.** A ban of a target whose last ban ended at most [`LedgerConfig::strike_memory`] ago lasts
 //! `ban × strike_factor^strikes`, at most `max_ban`; strikes are the earlier bans that still count. Every ban counts,
-//! an operator's or a revoked one too, from its end on. Strikes decay by one per `strike_memory` without a ban: with
+//! an operator's too, from its end on; one that is revoked takes the strikes of its target with it. Strikes decay by one per `strike_memory` without a ban: with
 //! a memory of 24 h, a target with three bans behind it has 3 strikes up to 24 h after the last one's end, 2 up to
 //! 48 h, 1 up to 72 h, and then none. The first ban lasts exactly `ban`.
 //!
@@ -12,6 +12,7 @@
 mod brakes;
 mod config;
 mod decision;
+mod held;
 mod manual;
 mod query;
 mod replica;
@@ -31,11 +32,12 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
-use self::{brakes::Recent, strikes::History};
+use self::{brakes::Recent, held::Held, strikes::History};
 pub use self::{
     brakes::{Brake, Brakes},
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
+    held::HeldBack,
     manual::{MAX_NOTE, ManualBan, SAME_END_MS, Sift, Sifted},
     query::{BanQuery, Page},
     share::Share,
@@ -64,6 +66,8 @@ pub struct Ledger {
     digest: Digest,
     /// Automatic bans of the last minute.
     recent: Recent,
+    /// What a brake keeps from a ban.
+    held: Held,
 }
 
 impl Ledger {
@@ -80,6 +84,7 @@ impl Ledger {
             history: History::default(),
             digest: Digest::default(),
             recent: Recent::default(),
+            held: Held::default(),
         };
         let protected = std::mem::take(&mut ledger.config.protected);
         ledger.protect(protected);
@@ -158,24 +163,79 @@ impl Ledger {
         if finding.action == RuleAction::Observe {
             return Decision::Observed(Box::new(command));
         }
-        let full = self.lacks_room(&target).then_some(Brake::Networks);
-        if let Some(brake) = self.braking(brakes, now_ms).or(full) {
+        if let Some(brake) = self.brake_on(&target, brakes, now_ms) {
+            self.held.keep(finding, brakes.edge, now_ms);
             return Decision::Suppressed(Suppression::Brake(brake));
         }
-        self.recent.count(now_ms, brakes.edge);
+        self.recent.count(&target, now_ms, brakes.edge);
         self.insert(command.clone(), WriteState::Pending);
         Decision::Ban(Box::new(command))
     }
 
-    /// The brake that keeps the next finding from a ban at `now_ms`, if one does.
+    /// The brake that keeps every finding from a ban at `now_ms`, if one does.
     pub fn braking(&mut self, brakes: Brakes<'_>, now_ms: i64) -> Option<Brake> {
         self.recent.brake(&self.config, brakes, now_ms)
     }
 
-    /// Ends the ban of exactly `target` at `now_ms`, if one is in force; the caller takes it out of the bucket.
+    /// The brake that keeps a finding of `source` from a ban at `now_ms`.
+    fn brake_on(&mut self, source: &Prefix, brakes: Brakes<'_>, now_ms: i64) -> Option<Brake> {
+        let full = self.lacks_room(source).then_some(Brake::Networks);
+        let recent = &mut self.recent;
+        recent.brake_on(source, &self.config, brakes, now_ms).or(full)
+    }
+
+    /// Findings that a brake holds back.
+    #[must_use]
+    pub fn held_back(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The worst of the findings that were held back and are not any more, to be judged again.
+    pub fn let_go(&mut self, well_behaved: Option<u64>, now_ms: i64) -> Option<HeldBack> {
+        let of_all = Brakes {
+            well_behaved,
+            edge: None,
+        };
+        if self.braking(of_all, now_ms).is_some() {
+            return None;
+        }
+        let held = std::mem::take(&mut self.held);
+        let free = held.iter().find(|HeldBack { finding, edge }| {
+            let brakes = Brakes {
+                well_behaved,
+                edge: edge.as_deref(),
+            };
+            self.brake_on(&finding.source, brakes, now_ms).is_none()
+        });
+        let free = free.map(|held| held.finding.source);
+        self.held = held;
+        self.held.take(&free?)
+    }
+
+    /// Forgets what is held back for longer than a first ban lasts: its source has found something else to do.
+    pub fn forget_stale(&mut self, now_ms: i64) {
+        self.held
+            .forget_before(now_ms.saturating_sub(millis(self.config.ban)));
+    }
+
+    /// Forgets what is held back of sources that `is_over` names.
+    pub fn forget_held(&mut self, is_over: impl Fn(&Prefix) -> bool) {
+        self.held.forget_sources(is_over);
+    }
+
+    /// Ends the ban of exactly `target` at `now_ms`, if one is in force, and forgets its strikes; the caller takes it out of the
+    /// bucket.
     pub fn revoke(&mut self, target: &Prefix, now_ms: i64) -> Option<ActiveBan> {
+        self.forget_held(|source| target.covers(source));
         self.end_if_over(*target, now_ms);
-        self.end(target, now_ms)
+        let ban = self.remove(target)?;
+        self.history.forget(target);
+        Some(ban)
+    }
+
+    /// A ban of `target` was revoked, as the audit log says: its strikes are forgotten.
+    pub fn forgive(&mut self, target: &Prefix) {
+        self.history.forget(target);
     }
 
     /// Ends the bans that expire at or before `now_ms` and returns their targets, earliest first. Nothing has to be
@@ -300,6 +360,7 @@ impl Ledger {
             self.wide.insert(target, ());
         }
         self.digest.add(&(&command).into());
+        self.held.take(&target);
         self.active.insert(target, ActiveBan { command, write });
     }
 

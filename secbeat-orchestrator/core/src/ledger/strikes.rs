@@ -38,6 +38,11 @@ impl History {
         }
     }
 
+    /// `target` has no strikes any more.
+    pub(super) fn forget(&mut self, target: &Prefix) {
+        self.ended.remove(target);
+    }
+
     /// Strikes of `target` at `now_ms`: as many as its bans when the last one ended, less one for each `memory` that
     /// passed since, the first of which is over once more than `memory` has passed.
     pub(super) fn strikes(&self, target: &Prefix, now_ms: i64, memory: Duration) -> u32 {

@@ -506,7 +506,7 @@ fn a_ban_is_pending_until_its_write_is_acknowledged() {
 }
 
 #[test]
-fn a_revoked_ban_is_gone_and_remembered() {
+fn a_revoked_ban_is_gone_and_its_strikes_with_it() {
     let mut ledger = Ledger::new(LedgerConfig::default());
     let command = banned(judge(&mut ledger, "203.0.113.7", NOW));
     assert_eq!(
@@ -516,9 +516,18 @@ fn a_revoked_ban_is_gone_and_remembered() {
     assert_eq!(ledger.revoke(&prefix("203.0.113.7"), NOW + 6), None);
     assert_eq!(
         (ledger.len(), ledger.pending().count(), ledger.history_len()),
-        (0, 0, 1)
+        (0, 0, 0)
     );
-    assert_eq!(banned(judge(&mut ledger, "203.0.113.7", NOW + 7)).strikes, 1);
+    let again = banned(judge(&mut ledger, "203.0.113.7", NOW + 7));
+    assert_eq!(again.strikes, 0);
+    ledger.expire(again.expires_at_ms);
+    let repeated = banned(judge(&mut ledger, "203.0.113.7", again.expires_at_ms + 1));
+    assert_eq!(repeated.strikes, 1);
+    ledger
+        .revoke(&prefix("203.0.113.7"), again.expires_at_ms + 2)
+        .unwrap();
+    let forgiven = banned(judge(&mut ledger, "203.0.113.7", again.expires_at_ms + 3));
+    assert_eq!(forgiven.strikes, 0, "also earlier ones");
 }
 
 #[test]

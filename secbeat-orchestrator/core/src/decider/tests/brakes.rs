@@ -116,3 +116,114 @@ fn a_client_that_is_found_again_and_again_is_audited_once_in_a_window() {
     let stats = rig.decider.stats(rig.now);
     assert_eq!((stats.findings, stats.rules["error-flood"].suppressed), (4, 4));
 }
+
+/// Clients that behave, so that a share of them says something.
+fn crowd(rig: &mut Rig, clients: u32) {
+    for n in 0..clients {
+        let client = format!("203.0.{}.{}", n / 250, n % 250);
+        let mut batch = rig.batch("edge-1", vec![error(&client, rig.now.wall_ms)]);
+        // An error that all get counts against nobody.
+        batch.events[0].path = format!("/{}", "a".repeat(1 + n as usize % 500));
+        rig.telemetry(&client, batch);
+    }
+}
+
+/// A fleet in which 100 bans a minute are allowed.
+fn shielded() -> Rig {
+    let mut rig = Rig::ready_with(|config| {
+        config.ledger.share_from_sources = 300;
+        config.ledger.max_share = Share::new(0.25).unwrap();
+    });
+    crowd(&mut rig, 400);
+    rig
+}
+
+/// How many of `clients` are banned once each of them has been found. They ask for paths of their own, so that their errors are
+/// no outage.
+fn banned_of(rig: &mut Rig, clients: impl Iterator<Item = String>) -> usize {
+    let clients: Vec<String> = clients.collect();
+    for (n, client) in clients.iter().enumerate() {
+        let mut batch = rig.batch("edge-1", vec![error(client, rig.now.wall_ms); 50]);
+        for event in &mut batch.events {
+            event.path = format!("/{}", "b".repeat(1 + n));
+        }
+        rig.telemetry(client, batch);
+    }
+    clients
+        .iter()
+        .filter(|client| rig.ban_of(client).is_some())
+        .count()
+}
+
+#[test]
+fn whoever_holds_an_ipv6_network_shields_nobody() {
+    let mut rig = shielded();
+    let decoys = (0..470).map(|n| format!("2001:db8:5:{n:x}::1"));
+    let banned = banned_of(&mut rig, decoys);
+    assert!(banned < 30, "{banned}");
+    // As the attacker's provider does with more of its addresses.
+    let decoys = (0..470).map(|n| format!("2001:db8:{:x}::1", 0x100 + n));
+    let banned = banned + banned_of(&mut rig, decoys);
+    // A quarter of what is allowed: they behaved, too, until they were found.
+    assert!(banned <= (400 + 940) / 4 / 4, "{banned}");
+    let attackers = (101..141).map(|n| format!("198.51.100.{n}"));
+    assert_eq!(banned_of(&mut rig, attackers), 40);
+}
+
+#[test]
+fn a_shield_of_many_networks_holds_for_a_minute_and_then_the_worst_are_banned_first() {
+    let mut rig = shielded();
+    let decoys = (0..200).map(|n| format!("2a00:{n:x}::1"));
+    let banned = banned_of(&mut rig, decoys);
+    assert!((100..160).contains(&banned), "{banned}");
+    assert_eq!(rig.decider.stats(rig.now).brake.map(Brake::name), Some("share"));
+    let attackers = || (101..141).map(|n| format!("198.51.100.{n}"));
+    banned_of(&mut rig, attackers());
+    // Who goes on is worse than who stopped.
+    rig.pass(30_000);
+    let banned_at_once = banned_of(&mut rig, attackers());
+    assert!(banned_at_once < 25, "{banned_at_once}");
+    let waiting = 40 - banned_at_once;
+    assert_eq!(rig.decider.stats(rig.now).held_back, 200 - banned + waiting);
+    rig.pass(30_000);
+    crowd(&mut rig, 400);
+    let findings = rig.decider.stats(rig.now).findings;
+    let effects = rig.tick();
+    let commands = written(&effects);
+    assert!(commands.len() > waiting, "{}", commands.len());
+    for command in &commands[..waiting] {
+        assert!(command.target.addr().is_ipv4(), "{}", command.target);
+        assert_eq!(command.issued_at_ms, rig.now.wall_ms, "it starts now");
+    }
+    assert_eq!(
+        attackers().filter(|client| rig.ban_of(client).is_some()).count(),
+        40
+    );
+    let stats = rig.decider.stats(rig.now);
+    assert_eq!(stats.findings, findings, "each is counted once");
+}
+
+#[test]
+fn what_is_held_back_is_forgotten_when_it_is_forgiven_over_or_anothers() {
+    let mut rig = Rig::ready_with(|config| config.ledger.max_bans_per_minute = 1);
+    rig.found("192.0.2.1");
+    let held = |rig: &mut Rig| rig.decider.stats(rig.now).held_back;
+    rig.errors("edge-1", CLIENT, 50);
+    rig.errors("edge-1", OTHER_CLIENT, 50);
+    assert_eq!(held(&mut rig), 2);
+    rig.handle(Event::Owned(Ownership::Lost { partition: 2 }));
+    assert_eq!(held(&mut rig), 1);
+    rig.ordered(1, OTHER_CLIENT, 3_600);
+    assert_eq!(held(&mut rig), 0, "banned by an operator");
+    rig.errors("edge-1", "203.0.113.1", 50);
+    assert_eq!(held(&mut rig), 1);
+    rig.pass(299_000);
+    // Another one takes the minute's room.
+    rig.found("203.0.113.2");
+    rig.tick();
+    assert_eq!(held(&mut rig), 1);
+    rig.pass(1_001);
+    rig.tick();
+    assert_eq!(held(&mut rig), 0, "longer ago than a ban lasts");
+    assert_eq!(rig.ban_of("203.0.113.1"), None);
+}

@@ -94,7 +94,7 @@ fn a_ban_that_another_orchestrator_lifted_ends_and_what_came_before_does_not_cou
     rig.hear(&theirs(CLIENT, 9), 7);
     rig.pass(1_000);
     assert_eq!(rig.hear_gone(CLIENT, 8), []);
-    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 0));
     assert_eq!(rig.errors("edge-1", CLIENT, 50), [], "at the time of the unban");
     rig.pass(1);
     rig.found(CLIENT);

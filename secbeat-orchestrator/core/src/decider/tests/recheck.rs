@@ -81,7 +81,7 @@ fn a_ban_that_was_lifted_meanwhile_ends_when_it_was_lifted() {
     rig.pass(10_000);
     let lifted = vec![gone(CLIENT, NOW + 4_000, 8)];
     assert_eq!(recheck(&mut rig, Vec::new(), lifted, Vec::new()), []);
-    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 0));
     let batch = rig.batch("edge-1", vec![error(CLIENT, NOW + 4_001); 50]);
     let [next] = &written(&rig.telemetry(CLIENT, batch))[..] else {
         panic!()

@@ -1,0 +1,114 @@
+//! Findings that a brake holds back, until it lets go: the worst first, and of those the oldest.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
+
+use secbeat_common::prefix::Prefix;
+
+use crate::analyzers::Finding;
+
+/// Sources whose findings are kept; past it the mildest go, and of those the youngest.
+pub(super) const MAX_HELD: usize = 10_000;
+
+/// A finding that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The last one of its source.
+    pub finding: Finding,
+    /// Whose report completed it.
+    pub edge: Option<String>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    held: HeldBack,
+    rank: Rank,
+    /// When the last finding came, milliseconds since the Unix epoch.
+    last_ms: i64,
+}
+
+/// How often the source was found, and when first. The greatest is decided first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(u32, Reverse<i64>);
+
+/// All that wait.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    by_source: HashMap<Prefix, Waiting>,
+    ranked: BTreeSet<(Rank, Prefix)>,
+}
+
+impl Held {
+    /// Keeps a finding of `now_ms`. It joins the earlier ones of its source.
+    pub(super) fn keep(&mut self, finding: &Finding, edge: Option<&str>, now_ms: i64) {
+        let source = finding.source;
+        let rank = match self.take_out(&source) {
+            Some(Waiting {
+                rank: Rank(times, since),
+                ..
+            }) => Rank(times.saturating_add(1), since),
+            None => Rank(1, Reverse(now_ms)),
+        };
+        let held = HeldBack {
+            finding: finding.clone(),
+            edge: edge.map(str::to_owned),
+        };
+        let waiting = Waiting {
+            held,
+            rank,
+            last_ms: now_ms,
+        };
+        self.ranked.insert((rank, source));
+        self.by_source.insert(source, waiting);
+        if self.by_source.len() > MAX_HELD
+            && let Some((_, mildest)) = self.ranked.pop_first()
+        {
+            self.by_source.remove(&mildest);
+        }
+    }
+
+    /// Takes the finding of `source`.
+    pub(super) fn take(&mut self, source: &Prefix) -> Option<HeldBack> {
+        self.take_out(source).map(|waiting| waiting.held)
+    }
+
+    fn take_out(&mut self, source: &Prefix) -> Option<Waiting> {
+        let waiting = self.by_source.remove(source)?;
+        self.ranked.remove(&(waiting.rank, *source));
+        Some(waiting)
+    }
+
+    /// Forgets what was found last before `start_ms`.
+    pub(super) fn forget_before(&mut self, start_ms: i64) {
+        self.forget(|_, waiting| waiting.last_ms < start_ms);
+    }
+
+    /// Forgets the sources of which `is_over` says so.
+    pub(super) fn forget_sources(&mut self, is_over: impl Fn(&Prefix) -> bool) {
+        self.forget(|source, _| is_over(source));
+    }
+
+    fn forget(&mut self, is_over: impl Fn(&Prefix, &Waiting) -> bool) {
+        let over: Vec<Prefix> = self
+            .by_source
+            .iter()
+            .filter(|(source, waiting)| is_over(source, waiting))
+            .map(|(source, _)| *source)
+            .collect();
+        for source in over {
+            self.take_out(&source);
+        }
+    }
+
+    /// What waits, in the order in which it is to be decided.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &HeldBack> {
+        let sources = self.ranked.iter().rev();
+        sources.filter_map(|(_, source)| self.by_source.get(source).map(|waiting| &waiting.held))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_source.len()
+    }
+}
