@@ -28,7 +28,7 @@ use crate::{
     config::{ApiConfig, Config},
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
-    intake::Intake,
+    intake::{Intake, Troubles},
     leases::{self, shell::Leases},
     protection::Protection,
     replica::Replica,
@@ -120,6 +120,7 @@ impl App {
             events: engine.events(),
             allowlist: keeper,
             leases: shares,
+            troubles: intake.troubles.clone(),
             audit,
             rules: RuleView::all(&config).into(),
             refused,
@@ -285,6 +286,7 @@ impl Links<'_> {
             inputs: self.inputs.clone(),
             garbage: self.garbage.clone(),
             sources: self.config.detect.sources,
+            troubles: Troubles::default(),
             window: self.config.longest_window(),
         }
     }

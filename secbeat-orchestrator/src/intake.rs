@@ -9,6 +9,7 @@ mod tests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use secbeat_bus::{Bus, Garbage};
 use secbeat_common::sources::SourceLengths;
 use secbeat_orchestrator_core::{decider::Event, leases::Ownership};
@@ -24,8 +25,43 @@ pub(crate) struct Intake {
     pub inputs: mpsc::Sender<Input>,
     pub garbage: Arc<Garbage>,
     pub sources: SourceLengths,
+    /// What keeps readers from reading.
+    pub troubles: Troubles,
     /// The longest window: so much telemetry is read again of a partition that was taken.
     pub window: Duration,
+}
+
+/// What keeps readers from reading, one entry for each of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Troubles(Arc<Mutex<Vec<Arc<str>>>>);
+
+/// One reader's trouble, until it is dropped.
+#[derive(Debug)]
+struct Trouble {
+    all: Troubles,
+    what: Arc<str>,
+}
+
+impl Troubles {
+    /// The first of them.
+    pub(crate) fn first(&self) -> Option<String> {
+        self.0.lock().first().map(ToString::to_string)
+    }
+
+    fn add(&self, what: String) -> Trouble {
+        let what: Arc<str> = what.into();
+        self.0.lock().push(what.clone());
+        Trouble {
+            all: self.clone(),
+            what,
+        }
+    }
+}
+
+impl Drop for Trouble {
+    fn drop(&mut self) {
+        self.all.0.lock().retain(|what| !Arc::ptr_eq(what, &self.what));
+    }
 }
 
 /// Partitions that one reader reads.

@@ -27,6 +27,8 @@ pub const DRIFT_GRACE: Duration = Duration::from_secs(10);
 pub struct Fleet {
     grace: Duration,
     edges: BTreeMap<String, Edge>,
+    /// Since when the bus is there, by the clock that only moves forward; before that, nobody could be heard.
+    bus_since_ms: Option<i64>,
 }
 
 /// One edge.
@@ -41,8 +43,8 @@ pub struct Edge {
     pub drifting_since_ms: Option<i64>,
     /// How far its wall clock is ahead of this host's, the record's time on the way subtracted.
     pub clock_ahead_ms: i64,
-    /// When its latest record came, by the clock that only moves forward.
-    heard_ms: i64,
+    /// When its latest record came.
+    pub heard: Moment,
     differs_since: Option<Moment>,
 }
 
@@ -59,6 +61,8 @@ pub enum DownCause {
     Stopped,
     /// It has not been heard of.
     Lost,
+    /// Nobody can be heard of: the bus is away.
+    Unheard,
 }
 
 /// Something has happened to an edge.
@@ -134,11 +138,13 @@ impl Fleet {
         Self {
             grace,
             edges: BTreeMap::new(),
+            bus_since_ms: None,
         }
     }
 
     /// An edge has renewed its record.
     pub fn heard(&mut self, record: Presence, agreement: Agreement, now: Moment) -> Vec<Event> {
+        self.bus_since_ms.get_or_insert(now.boot_ms);
         let id = record.edge_id.clone();
         if !self.edges.contains_key(&id) && !self.has_room() {
             return Vec::new();
@@ -148,7 +154,7 @@ impl Fleet {
         let edge = match self.edges.remove(&id) {
             Some(edge) => Edge {
                 record,
-                heard_ms: now.boot_ms,
+                heard: now,
                 clock_ahead_ms,
                 ..edge
             },
@@ -159,7 +165,7 @@ impl Fleet {
                 agreement: Agreement::Unknown,
                 drifting_since_ms: None,
                 clock_ahead_ms,
-                heard_ms: now.boot_ms,
+                heard: now,
                 differs_since: None,
             },
         };
@@ -191,18 +197,25 @@ impl Fleet {
         self.edges.get_mut(edge_id)?.go_down(DownCause::Stopped, now)
     }
 
-    /// Looks who has not been heard of for too long. Without the bus nobody can be, and that says nothing.
+    /// Looks who has not been heard of for too long, for whatever reason. Once the bus is back, everybody has as much time again.
     pub fn look(&mut self, bus_connected: bool, now: Moment) -> Vec<Event> {
+        let since_ms = match bus_connected {
+            true => Some(*self.bus_since_ms.get_or_insert(now.boot_ms)),
+            false => self.bus_since_ms.take().and(None),
+        };
+        let cause = match bus_connected {
+            true => DownCause::Lost,
+            false => DownCause::Unheard,
+        };
         let mut events = Vec::new();
         for edge in self.edges.values_mut() {
-            if !bus_connected {
-                edge.heard_ms = now.boot_ms;
-            } else if now.boot_ms.saturating_sub(edge.heard_ms) > millis(PRESENCE_TTL) {
-                events.extend(edge.go_down(DownCause::Lost, now));
+            let heard_ms = since_ms.map_or(edge.heard.boot_ms, |since| since.max(edge.heard.boot_ms));
+            if now.boot_ms.saturating_sub(heard_ms) > millis(PRESENCE_TTL) {
+                events.extend(edge.go_down(cause, now));
             }
         }
         self.edges.retain(|_, edge| {
-            edge.state == State::Up || now.boot_ms.saturating_sub(edge.heard_ms) < REMEMBERED_MS
+            edge.state == State::Up || now.boot_ms.saturating_sub(edge.heard.boot_ms) < REMEMBERED_MS
         });
         events
     }

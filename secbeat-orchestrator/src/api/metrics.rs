@@ -40,9 +40,9 @@ fn bus(stats: &ApiStats) {
         .holds([], stats.bus_connected);
     Told::gauge(
         "secbeat_orchestrator_ready",
-        "1 once the ledger has been read from the bus.",
+        "1 while a ban could be made and reach the edges.",
     )
-    .holds([], stats.engine.restored);
+    .holds([], stats.not_ready.is_none());
     let partitions = &stats.leases.partitions;
     let owned = partitions.iter().filter(|partition| partition.epoch.is_some());
     Told::gauge(

@@ -29,6 +29,7 @@ use crate::{
     allowlist::Keeper,
     engine::{EngineHandle, Happening, Input},
     events::Events,
+    intake::Troubles,
     leases::Shares,
     token::Token,
     view::RuleView,
@@ -45,6 +46,8 @@ pub(crate) struct Api {
     pub events: Events<Happening>,
     pub allowlist: Keeper,
     pub leases: watch::Receiver<Shares>,
+    /// What keeps telemetry from being read.
+    pub troubles: Troubles,
     pub audit: AuditLog,
     pub rules: Arc<[RuleView]>,
     pub refused: RefusedCommands,

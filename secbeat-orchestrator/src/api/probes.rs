@@ -4,7 +4,6 @@ use axum::{extract::State, http::StatusCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
-use crate::{engine::Input, view::LeasesView};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -18,21 +17,11 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether bans can be made and lifted: NATS answers and the ledger has been read.
+/// Whether a ban could be made now and reach the edges: NATS answers, reads and writes, and every partition has an owner.
 #[utoipa::path(get, path = "/readyz", responses((status = OK, body = String, content_type = "text/plain")))]
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
-    let unready = |why: &str| Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why));
-    if !api.bus.is_connected() {
-        return unready("NATS is unreachable");
+    match api.stats().await?.not_ready {
+        Some(why) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        None => Ok("ready\n"),
     }
-    if !api.ask(|reply| Input::Stats { reply }).await?.decider.restored {
-        return unready("the ledger is still being read from NATS");
-    }
-    let leases = LeasesView::from(&*api.leases.borrow());
-    let unowned: Vec<_> = leases.unowned().map(|n| n.to_string()).collect();
-    if !unowned.is_empty() {
-        let unowned = unowned.join(" ");
-        return unready(&format!("no orchestrator owns these partitions: {unowned}"));
-    }
-    Ok("ready\n")
 }

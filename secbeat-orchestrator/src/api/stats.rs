@@ -3,11 +3,17 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use secbeat_daemon::time::now_ms;
+use secbeat_orchestrator_core::decider;
+
 use super::{Api, Failure};
 use crate::{
     engine::Input,
     view::{ApiStats, LeasesView, Stats},
 };
+
+/// How long a write may wait for NATS before bans count as not made.
+const UNWRITTEN_MS: i64 = 5_000;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stats))
@@ -20,6 +26,32 @@ async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
 }
 
 impl Api {
+    /// Why no ban could be made at `now_ms` that reaches the edges, if so.
+    fn not_ready(&self, counted: &decider::Stats, leases: &LeasesView, now_ms: i64) -> Option<String> {
+        if !self.bus.is_connected() {
+            return Some("NATS is unreachable".to_owned());
+        }
+        if !counted.restored {
+            return Some("the ledger is still being read from NATS".to_owned());
+        }
+        if !leases.is_read {
+            return Some("who owns which partition cannot be read from NATS".to_owned());
+        }
+        let unowned: Vec<_> = leases.unowned().map(|n| n.to_string()).collect();
+        if !unowned.is_empty() {
+            let unowned = unowned.join(" ");
+            return Some(format!("no orchestrator owns these partitions: {unowned}"));
+        }
+        if let Some(trouble) = self.troubles.first() {
+            return Some(format!("telemetry cannot be read from NATS: {trouble}"));
+        }
+        let waiting_ms = counted.unwritten_since_ms.map_or(0, |since| now_ms - since);
+        (waiting_ms > UNWRITTEN_MS).then(|| {
+            let seconds = waiting_ms / 1000;
+            format!("NATS has not taken a ban or an unban for {seconds} s")
+        })
+    }
+
     /// What the daemon counts.
     ///
     /// # Errors
@@ -28,10 +60,12 @@ impl Api {
     pub(crate) async fn stats(&self) -> Result<ApiStats, Failure> {
         let counted = self.ask(|reply| Input::Stats { reply }).await?;
         let refused = self.refused.counts();
+        let leases = LeasesView::from(&*self.leases.borrow());
         Ok(ApiStats {
-            engine: Stats::new(counted),
             bus_connected: self.bus.is_connected(),
-            leases: LeasesView::from(&*self.leases.borrow()),
+            not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
+            engine: Stats::new(counted),
+            leases,
             garbage: self.engine.garbage.count(),
             skipped_parts: self.engine.garbage.skipped(),
             refused_commands: refused

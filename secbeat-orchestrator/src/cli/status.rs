@@ -29,6 +29,9 @@ fn text(stats: &ApiStats) -> String {
         false => "UNREACHABLE",
     };
     line("NATS", bus.to_owned());
+    if let Some(why) = &stats.not_ready {
+        line("ready", format!("NO: {why}"));
+    }
     if !engine.restored {
         line("ledger", "STILL BEING READ FROM NATS".to_owned());
     }
@@ -137,6 +140,7 @@ mod tests {
         let leases = LeasesView {
             instance: "a-1".to_owned(),
             members: vec!["a-1".to_owned(), "b-1".to_owned(), "c-1".to_owned()],
+            is_read: true,
             partitions: vec![
                 view(0, Some("a-1"), Some(7)),
                 view(1, Some("b-1"), None),

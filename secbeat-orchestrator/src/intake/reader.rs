@@ -15,7 +15,7 @@ use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::Intake;
+use super::{Intake, Trouble};
 use crate::millis;
 
 /// Pause before reading is tried again.
@@ -33,6 +33,8 @@ pub(super) struct Reader {
     started_ms: i64,
     /// The last message that reached the engine.
     last_read: Option<(Created, u64)>,
+    /// Why nothing can be read now.
+    trouble: Option<Trouble>,
 }
 
 /// A message with its place in the stream; no event if it is of no concern.
@@ -48,6 +50,7 @@ impl Reader {
             intake,
             partitions,
             last_read: None,
+            trouble: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Reader {
                         if !std::mem::replace(&mut complained, true) {
                             warn!("cannot read telemetry yet, retrying: {error:#}");
                         }
+                        self.trouble = Some(self.intake.troubles.add(format!("{error:#}")));
                         tokio::time::sleep(RETRY).await;
                     }
                     _ = bus.connection_after(connection) => break,
@@ -86,6 +90,7 @@ impl Reader {
         let log = TelemetryLog::new(&self.intake.bus);
         let (log, records) = log.read(partitions, from).await?;
         info!(partitions = partitions.len(), "reading telemetry");
+        self.trouble = None;
         // Decoded side by side, handed over in order.
         let reads = records.map(|record| {
             let (partitions, garbage) = (partitions.clone(), self.intake.garbage.clone());

@@ -37,6 +37,7 @@ impl Lab {
             inputs: sender,
             garbage: garbage.clone(),
             sources: SourceLengths::default(),
+            troubles: Troubles::default(),
             window: WINDOW,
         };
         tokio::spawn(intake.run(changes));

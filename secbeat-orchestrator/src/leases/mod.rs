@@ -12,6 +12,8 @@ pub(crate) struct Shares {
     pub(crate) instance: String,
     /// Every orchestrator that lives.
     pub(crate) members: Vec<String>,
+    /// Whether the bucket of leases is being read: else all this may be over.
+    pub(crate) is_read: bool,
     pub(crate) partitions: Vec<Share>,
 }
 

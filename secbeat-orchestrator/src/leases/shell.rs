@@ -130,21 +130,21 @@ impl Leases {
     fn begin(&mut self, created_ms: i64) {
         if self.core.bucket_made(u64::try_from(created_ms).unwrap_or(0)) {
             warn!("the bucket of leases was made anew");
-            self.publish();
+            self.publish(false);
         }
     }
 
     /// Begins the writes that are due. Of a bucket that is not being read nothing is known, and nothing is written.
     fn work(&mut self, follower: &Follower, round: &mut Option<Round>) {
         if !follower.is_live() {
-            return;
+            return self.publish(false);
         }
         let writes = match round {
             None => self.core.due((self.clock)()),
             Some(_) => Vec::new(),
         };
         // What is given back is no longer acted for once others can read of it.
-        self.publish();
+        self.publish(true);
         if !writes.is_empty() {
             *round = Some(self.round(writes));
         }
@@ -223,7 +223,7 @@ impl Leases {
     }
 
     /// Tells the rest of the process.
-    fn publish(&mut self) {
+    fn publish(&mut self, is_read: bool) {
         let (table, now_ms) = (self.core.table(), (self.clock)());
         self.table.send_replace(table.clone());
         for ownership in self.core.changes() {
@@ -232,6 +232,7 @@ impl Leases {
         let shares = Shares {
             instance: self.id.clone(),
             members: self.core.members().map(str::to_owned).collect(),
+            is_read,
             partitions: (0..PARTITIONS)
                 .zip(self.core.holders())
                 .map(|(partition, holder)| Share {
@@ -251,7 +252,7 @@ impl Leases {
     /// Others may take over at once.
     async fn resign(mut self) {
         self.core.resign();
-        self.publish();
+        self.publish(true);
         match tokio::time::timeout(PATIENCE, self.bucket.remove(&subjects::member(&self.id))).await {
             Ok(Ok(())) => info!("gave the partitions back"),
             Ok(Err(error)) => warn!("others will take over when the lease ends: {error}"),

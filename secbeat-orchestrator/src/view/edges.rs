@@ -21,6 +21,9 @@ pub struct FleetEdge {
     pub agreement: AgreementView,
     /// How far its wall clock is ahead of the orchestrator's.
     pub clock_ahead_ms: i64,
+    /// When its last heartbeat came; RFC 3339.
+    #[serde(default)]
+    pub heard: String,
     /// What it last said of itself.
     pub record: Presence,
     /// The kinds of messages of this release that it cannot read: its own is too old or too new.
@@ -83,7 +86,7 @@ impl Standing {
             state: match edge.state {
                 EdgeState::Up => StateView::Up,
                 EdgeState::Down(DownCause::Stopped) => StateView::Stopped,
-                EdgeState::Down(DownCause::Lost) => StateView::Down,
+                EdgeState::Down(DownCause::Lost | DownCause::Unheard) => StateView::Down,
             },
             since: rfc3339(edge.since_ms),
             drifting_since: edge.drifting_since_ms.map(rfc3339),
@@ -106,6 +109,7 @@ impl FleetEdge {
                 },
             },
             clock_ahead_ms: edge.clock_ahead_ms,
+            heard: rfc3339(edge.heard.wall_ms),
             cannot_read: edge
                 .record
                 .speaks

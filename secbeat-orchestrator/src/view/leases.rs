@@ -12,6 +12,9 @@ pub struct LeasesView {
     pub instance: String,
     /// Every orchestrator that lives.
     pub members: Vec<String>,
+    /// Whether NATS says who owns what right now.
+    #[serde(default)]
+    pub is_read: bool,
     pub partitions: Vec<PartitionView>,
 }
 
@@ -30,6 +33,7 @@ impl From<&Shares> for LeasesView {
         let Shares {
             instance,
             members,
+            is_read,
             partitions,
         } = shares;
         let partition = |share: &Share| PartitionView {
@@ -40,15 +44,55 @@ impl From<&Shares> for LeasesView {
         Self {
             instance: instance.clone(),
             members: members.clone(),
+            is_read: *is_read,
             partitions: partitions.iter().map(partition).collect(),
         }
     }
 }
 
 impl LeasesView {
-    /// Partitions that nobody owns, as far as is known.
+    /// Partitions that nobody owns for certain: no orchestrator, none that lives, or this one, whose lease has lapsed.
     pub fn unowned(&self) -> impl Iterator<Item = u16> {
-        let unowned = self.partitions.iter().filter(|view| view.holder.is_none());
+        let is_owned = |view: &&PartitionView| match &view.holder {
+            Some(holder) if *holder == self.instance => view.epoch.is_some(),
+            Some(holder) => self.is_read && self.members.contains(holder),
+            None => false,
+        };
+        let unowned = self.partitions.iter().filter(move |view| !is_owned(view));
         unowned.map(|view| view.partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_unowned_unless_an_owner_is_certain() {
+        let view = |partition, holder: Option<&str>, epoch| PartitionView {
+            partition,
+            holder: holder.map(str::to_owned),
+            epoch,
+        };
+        let mut leases = LeasesView {
+            instance: "a-1".to_owned(),
+            members: vec!["a-1".to_owned(), "b-1".to_owned()],
+            is_read: true,
+            partitions: vec![
+                view(0, Some("a-1"), Some(7)),
+                view(1, Some("a-1"), None), // lapsed
+                view(2, Some("b-1"), None),
+                view(3, Some("dead"), None),
+                view(4, None, None),
+            ],
+        };
+        let unowned = |leases: &LeasesView| leases.unowned().collect::<Vec<_>>();
+        assert_eq!(unowned(&leases), [1, 3, 4]);
+        leases.is_read = false;
+        assert_eq!(
+            unowned(&leases),
+            [1, 2, 3, 4],
+            "nobody says that the other one lives"
+        );
     }
 }

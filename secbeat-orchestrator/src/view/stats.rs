@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,6 +43,9 @@ pub struct Stats {
     pub restored: bool,
     /// Bans and unbans that the bus has not acknowledged yet.
     pub unwritten: usize,
+    /// Since when the oldest of those waits that are no import's; RFC 3339.
+    #[serde(default)]
+    pub unwritten_since: Option<String>,
     /// Audit records lost because the bus did not take them.
     pub audit_lost: u64,
     /// What telemetry of each edge came, and what did not.
@@ -68,6 +72,9 @@ pub struct ApiStats {
     #[serde(flatten)]
     pub engine: Stats,
     pub bus_connected: bool,
+    /// Why no ban could be made now that reaches the edges; `null` if one could.
+    #[serde(default)]
+    pub not_ready: Option<String>,
     /// Who owns which partition.
     #[serde(default)]
     pub leases: LeasesView,
@@ -111,6 +118,7 @@ impl Stats {
             held_back: counted.held_back,
             restored: counted.restored,
             unwritten: counted.unwritten,
+            unwritten_since: counted.unwritten_since_ms.map(rfc3339),
             audit_lost,
             edges: edges.collect(),
             fleet: fleet.iter().map(Standing::new).collect(),

@@ -20,6 +20,7 @@ mod mixed_releases;
 mod nets;
 mod propagation;
 mod protection;
+mod readiness;
 mod real_servers;
 mod reconcile;
 mod rules;

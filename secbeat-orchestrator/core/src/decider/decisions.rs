@@ -63,6 +63,8 @@ pub(super) struct Open {
     pub(super) actor: String,
     pub(super) decision: Audited,
     pub(super) answer: Answer,
+    /// Milliseconds since the Unix epoch.
+    pub(super) since_ms: i64,
 }
 
 /// Who is answered.
@@ -86,6 +88,16 @@ impl Decisions {
             draining: Vec::new(),
             traced,
         }
+    }
+
+    /// Since when the oldest decision waits for the bus, but for those of imports, which take their time. Milliseconds since the Unix
+    /// epoch.
+    pub(super) fn waiting_since_ms(&self) -> Option<i64> {
+        let single = self
+            .open
+            .iter()
+            .filter(|(_, open)| !matches!(open.answer, Answer::Import(_)));
+        single.map(|(_, open)| open.since_ms).min()
     }
 
     /// The ban `id` will not reach the bus.
@@ -113,6 +125,7 @@ impl Decider {
             actor,
             decision: decision(&command, events),
             answer,
+            since_ms: turn.now.wall_ms,
         };
         self.send(command, open, report, Urgency::Now, turn);
     }
@@ -214,6 +227,7 @@ impl Decider {
             actor,
             decision,
             answer,
+            since_ms: _,
         } = open;
         let written = match fate {
             Fate::Written { .. } => Ok(()),

@@ -175,6 +175,8 @@ pub struct Stats {
     pub restored: bool,
     /// Bans and unbans that the bus has not acknowledged yet.
     pub unwritten: usize,
+    /// Since when the oldest of those waits that are no import's; milliseconds since the Unix epoch.
+    pub unwritten_since_ms: Option<i64>,
     /// By name.
     pub edges: Vec<(String, EdgeTelemetry)>,
 }

@@ -53,6 +53,12 @@ fn log(Event { edge_id, what }: &Event) {
                 "no heartbeat from an edge; its kernel keeps its bans"
             );
         }
+        What::Down(DownCause::Unheard) => {
+            warn!(
+                edge = edge_id,
+                "no heartbeat from an edge, since NATS is away; its kernel keeps its bans"
+            );
+        }
         What::Drifts { now, .. } => warn!(
             edge = edge_id,
             held = now.held,

@@ -121,6 +121,7 @@ impl Decider {
             actor,
             decision,
             answer: Answer::Unban(vec![ticket], Box::new(ban)),
+            since_ms: now_ms,
         };
         self.decisions.lifting.insert(target, id);
         if let Some(Open { answer, .. }) = self.decisions.open.insert(id, lifting) {
@@ -202,6 +203,7 @@ impl Decider {
                 actor: actor.clone(),
                 decision: decision(&command, Vec::new()),
                 answer: Answer::Import(import),
+                since_ms: now_ms,
             };
             self.send(command, open, None, Urgency::Bulk, turn);
         }

@@ -96,6 +96,7 @@ impl Decider {
             held_back: self.ledger.held_back(),
             restored: self.is_restored(),
             unwritten: self.decisions.open.len(),
+            unwritten_since_ms: self.decisions.waiting_since_ms(),
             edges: self.telemetry.telemetry(),
         }
     }

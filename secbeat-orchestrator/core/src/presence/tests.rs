@@ -90,12 +90,19 @@ fn an_edge_is_down_after_three_records_are_missing_and_up_with_the_next() {
 }
 
 #[test]
-fn without_the_bus_no_edge_is_called_lost() {
+fn without_the_bus_edges_are_down_after_as_long_and_have_as_long_to_come_back() {
     let mut fleet = Fleet::default();
     hear(&mut fleet, Agreement::Agrees, 0);
-    assert_eq!(fleet.look(false, at(1_000)), []);
-    assert_eq!(fleet.look(true, at(1_015)), [], "as long as before");
-    assert_eq!(fleet.look(true, at(1_016)), [event(What::Down(DownCause::Lost))]);
+    assert_eq!(fleet.look(true, at(3)), []);
+    assert_eq!(fleet.look(false, at(15)), []);
+    // Back within the time: it has to be heard of again first.
+    assert_eq!(fleet.look(true, at(16)), []);
+    assert_eq!(fleet.look(true, at(31)), []);
+    assert_eq!(fleet.look(true, at(32)), [event(What::Down(DownCause::Lost))]);
+    hear(&mut fleet, Agreement::Agrees, 40);
+    assert_eq!(fleet.look(false, at(41)), []);
+    assert_eq!(fleet.look(false, at(56)), [event(What::Down(DownCause::Unheard))]);
+    assert_eq!(fleet.edges().next().unwrap().heard, at(40));
 }
 
 #[test]

@@ -66,12 +66,14 @@ fn an_edge_is_up_with_its_first_record_and_down_when_it_leaves() {
 }
 
 #[test]
-fn an_edge_that_is_not_heard_of_is_lost_unless_the_bus_is_away() {
+fn an_edge_that_is_not_heard_of_is_down_also_while_the_bus_is_away() {
     let mut rig = Rig::ready();
     heard(&mut rig, "edge-1", &[]);
     rig.pass(60_000);
-    assert_eq!(rig.handle(Event::Tick { connected: false }), []);
-    assert_eq!(rig.tick(), []);
+    let tick = |rig: &mut Rig| rig.handle(Event::Tick { connected: false });
+    assert_eq!(tick(&mut rig), [told(What::Down(DownCause::Unheard))]);
+    assert_eq!(heard(&mut rig, "edge-1", &[]), [told(What::Up)]);
+    rig.tick();
     rig.pass(60_000);
     assert_eq!(rig.tick(), [told(What::Down(DownCause::Lost))]);
 }
