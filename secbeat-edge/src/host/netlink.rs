@@ -31,7 +31,8 @@ const LINK_HEADER: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     Addresses,
-    /// Of a default route. All others are none of our business, and on a router there are very many.
+    /// Of a default route, or of one that leads to half of all addresses or to all of the IPv6 Internet (`2000::/3`). All others are
+    /// none of our business, and on a router there are very many.
     Routes,
     /// An interface is there, and may have been before.
     Appeared(u32, String),
@@ -140,7 +141,10 @@ fn notice(kind: u16, payload: &[u8]) -> anyhow::Result<Option<Notice>> {
     Ok(match kind {
         RTM_NEWADDR | RTM_DELADDR => Some(Notice::Addresses),
         // The second byte of `struct rtmsg` is the length of the destination.
-        RTM_NEWROUTE | RTM_DELROUTE => (*payload.get(1).context("no rtmsg")? == 0).then_some(Notice::Routes),
+        RTM_NEWROUTE | RTM_DELROUTE => {
+            let length = *payload.get(1).context("no rtmsg")?;
+            matches!(length, 0 | 1 | 3).then_some(Notice::Routes)
+        }
         RTM_NEWLINK | RTM_DELLINK => link(kind == RTM_NEWLINK, payload)?,
         _ => None,
     })
@@ -223,10 +227,11 @@ mod tests {
 
     #[test]
     fn only_default_routes_are_a_change() {
-        assert_eq!(
-            parse(&message(RTM_NEWROUTE, &[2, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0])).unwrap(),
-            []
-        );
+        for (length, is_default) in [(0, true), (1, true), (3, true), (8, false), (24, false)] {
+            let route = message(RTM_NEWROUTE, &[2, length, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0]);
+            let expected = is_default.then_some(Notice::Routes);
+            assert_eq!(parse(&route).unwrap(), Vec::from_iter(expected), "/{length}");
+        }
     }
 
     #[test]

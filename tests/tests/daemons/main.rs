@@ -11,6 +11,7 @@ mod bad_config;
 mod bad_host;
 mod bus_conformance;
 mod cli;
+mod default_routes;
 mod devices;
 mod host_watcher;
 mod lifecycle;

@@ -7,6 +7,7 @@
 
 mod config;
 mod network;
+mod routes;
 pub mod sessions;
 
 use std::{
@@ -22,7 +23,8 @@ use tracing::warn;
 
 pub use self::{
     config::{Allowed, Protect},
-    network::{RESOLV_CONF, RESOLVED_UPLINKS, default_route_interfaces},
+    network::{RESOLV_CONF, RESOLVED_UPLINKS},
+    routes::default_route_interfaces,
 };
 
 /// Protected networks, each with a code of [`allow`]. On an edge the enforcer, the
@@ -169,7 +171,7 @@ pub fn collect(
         (allow::UPSTREAM, Ok(names.upstreams.concat())),
         (allow::BUS, Ok(names.bus.clone())),
         (allow::RESOLVER, network::resolvers()),
-        (allow::GATEWAY, network::gateways()),
+        (allow::GATEWAY, routes::gateways()),
         (allow::OWN_ADDRESS, network::own_addresses()),
     ];
     let mut nets = HashMap::new();
