@@ -7,20 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Login;
+
 /// The folder of the files.
 pub const SESSIONS: &str = "/run/systemd/sessions";
 
-pub(super) fn peers(folder: &Path) -> io::Result<Vec<IpAddr>> {
-    let mut peers = Vec::new();
+pub(super) fn logins(folder: &Path) -> io::Result<Vec<Login>> {
+    let mut logins = Vec::new();
     for path in session_files(folder)? {
         match fs::read(&path) {
-            Ok(text) => peers.extend(peer(&String::from_utf8_lossy(&text))),
+            Ok(text) => logins.extend(login(&String::from_utf8_lossy(&text))),
             // The session has ended since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(peers)
+    Ok(logins)
 }
 
 /// Regular files alone: beside each session lies a FIFO, and reading that would wait for the session's end.
@@ -35,10 +37,10 @@ fn session_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whence the session came, if somebody is logged in by SSH.
+/// Whence the session came and when, if somebody is logged in by SSH.
 ///
 /// A host name says nothing (`UseDNS yes`): it is the visitor's to choose.
-fn peer(session: &str) -> Option<IpAddr> {
+fn login(session: &str) -> Option<Login> {
     let value = |key: &str| {
         session
             .lines()
@@ -51,26 +53,35 @@ fn peer(session: &str) -> Option<IpAddr> {
     if !logged_in || !by_ssh || value("REMOTE")? != "1" {
         return None;
     }
-    value("REMOTE_HOST")?.split('%').next()?.parse().ok()
+    let peer: IpAddr = value("REMOTE_HOST")?.split('%').next()?.parse().ok()?;
+    // In microseconds.
+    let at = value("REALTIME").and_then(|at| at.parse::<u64>().ok());
+    Some(Login {
+        at_s: at.unwrap_or(0) / 1_000_000,
+        peer,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SESSION: &str = "# This is private data. Do not parse.\nUID=1000\nUSER=alice\nACTIVE=1\nIS_DISPLAY=0\nSTATE=active\nREMOTE=1\nTYPE=tty\nCLASS=user\nSCOPE=session-3.scope\nFIFO=/run/systemd/sessions/3.ref\nREMOTE_HOST=198.51.100.7\nSERVICE=sshd\nLEADER=4242\nAUDIT=3\n";
+    const SESSION: &str = "# This is private data. Do not parse.\nUID=1000\nUSER=alice\nACTIVE=1\nIS_DISPLAY=0\nSTATE=active\nREMOTE=1\nTYPE=tty\nCLASS=user\nSCOPE=session-3.scope\nFIFO=/run/systemd/sessions/3.ref\nREMOTE_HOST=198.51.100.7\nSERVICE=sshd\nLEADER=4242\nAUDIT=3\nREALTIME=1795168800123456\nMONOTONIC=4242\n";
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn at(at_s: u64, peer: &str) -> Login {
+        let peer = peer.parse().unwrap();
+        Login { at_s, peer }
     }
 
     #[test]
     fn a_session_of_sshd_tells_its_peer() {
-        assert_eq!(peer(SESSION), Some(ip("198.51.100.7")));
+        assert_eq!(login(SESSION), Some(at(1_795_168_800, "198.51.100.7")));
         let zoned = SESSION.replace("198.51.100.7", "fe80::7%eth0");
-        assert_eq!(peer(&zoned), Some(ip("fe80::7")));
+        assert_eq!(login(&zoned), Some(at(1_795_168_800, "fe80::7")));
         let unobserved = SESSION.replace("STATE=active", "STATE=online");
-        assert_eq!(peer(&unobserved), Some(ip("198.51.100.7")));
+        assert_eq!(login(&unobserved), Some(at(1_795_168_800, "198.51.100.7")));
+        let undated = SESSION.replace("REALTIME=", "OTHER=");
+        assert_eq!(login(&undated), Some(at(0, "198.51.100.7")));
     }
 
     #[test]
@@ -83,9 +94,9 @@ mod tests {
             ("REMOTE_HOST=198.51.100.7", "REMOTE_HOST=office.example.org"),
             ("REMOTE_HOST=198.51.100.7\n", ""),
         ] {
-            assert_eq!(peer(&SESSION.replace(from, to)), None, "{to}");
+            assert_eq!(login(&SESSION.replace(from, to)), None, "{to}");
         }
-        assert_eq!(peer(""), None);
+        assert_eq!(login(""), None);
     }
 
     #[test]
@@ -94,6 +105,9 @@ mod tests {
         fs::write(folder.path().join("3"), SESSION).unwrap();
         fs::write(folder.path().join("4"), "nonsense \u{0}\n").unwrap();
         nix::unistd::mkfifo(&folder.path().join("3.ref"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(peers(folder.path()).unwrap(), [ip("198.51.100.7")]);
+        assert_eq!(
+            logins(folder.path()).unwrap(),
+            [at(1_795_168_800, "198.51.100.7")]
+        );
     }
 }

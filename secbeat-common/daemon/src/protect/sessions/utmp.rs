@@ -14,15 +14,17 @@ use nix::{
     unistd::Pid,
 };
 
+use super::Login;
+
 pub const PATH: &str = "/run/utmp";
 
 /// More than any host has; the rest of a longer file is not read.
 const MAX_BYTES: u64 = 4 << 20;
 
-pub(super) fn peers(path: &Path) -> io::Result<Vec<IpAddr>> {
+pub(super) fn logins(path: &Path) -> io::Result<Vec<Login>> {
     let mut records = Vec::new();
     File::open(path)?.take(MAX_BYTES).read_to_end(&mut records)?;
-    Ok(peers_in(&records, LAYOUT, is_alive))
+    Ok(logins_in(&records, LAYOUT, is_alive))
 }
 
 /// Where the fields of a record lie. glibc has two layouts: with 32-bit times on x86, POWER and s390x, whatever their
@@ -34,8 +36,19 @@ struct Layout {
     kind: usize,
     pid: usize,
     line: usize,
+    /// Seconds, in the architecture's order of bytes: of a wider field the lower half, which lasts until 2106.
+    time: usize,
     address: usize,
 }
+
+/// Where the lower four bytes of a field with as many bytes as [`utmpx`] has for seconds lie in it.
+const LOWER_HALF: usize = match cfg!(target_endian = "big") {
+    true => SECONDS - 4,
+    false => 0,
+};
+
+/// Two such fields are `ut_tv`.
+const SECONDS: usize = (std::mem::offset_of!(utmpx, ut_addr_v6) - std::mem::offset_of!(utmpx, ut_tv)) / 2;
 
 /// This machine's.
 const LAYOUT: Layout = Layout {
@@ -43,12 +56,13 @@ const LAYOUT: Layout = Layout {
     kind: std::mem::offset_of!(utmpx, ut_type),
     pid: std::mem::offset_of!(utmpx, ut_pid),
     line: std::mem::offset_of!(utmpx, ut_line),
+    time: std::mem::offset_of!(utmpx, ut_tv) + LOWER_HALF,
     address: std::mem::offset_of!(utmpx, ut_addr_v6),
 };
 
-/// Whence the logins at a terminal came whose process is alive.
-fn peers_in(records: &[u8], layout: Layout, is_alive: impl Fn(i32) -> bool) -> Vec<IpAddr> {
-    let peer = |record: &[u8]| {
+/// The logins at a terminal whose process is alive.
+fn logins_in(records: &[u8], layout: Layout, is_alive: impl Fn(i32) -> bool) -> Vec<Login> {
+    let login = |record: &[u8]| {
         let kind = i16::from_ne_bytes(field(record, layout.kind)?);
         // FTP servers write records as well, with lines such as `ftpd4242`.
         let at_terminal = [&b"pts/"[..], b"tty"]
@@ -59,9 +73,12 @@ fn peers_in(records: &[u8], layout: Layout, is_alive: impl Fn(i32) -> bool) -> V
         if kind != USER_PROCESS || !at_terminal || !alive() {
             return None;
         }
-        address(field(record, layout.address)?)
+        Some(Login {
+            at_s: u64::from(u32::from_ne_bytes(field(record, layout.time)?)),
+            peer: address(field(record, layout.address)?)?,
+        })
     };
-    records.chunks_exact(layout.size).filter_map(peer).collect()
+    records.chunks_exact(layout.size).filter_map(login).collect()
 }
 
 fn field<const N: usize>(record: &[u8], at: usize) -> Option<[u8; N]> {
@@ -94,15 +111,19 @@ mod tests {
         kind: 0,
         pid: 4,
         line: 8,
+        time: 340,
         address: 348,
     };
     /// glibc's with 64-bit times.
     const WIDE: Layout = Layout {
         size: 400,
+        time: 344,
         address: 360,
         ..NARROW
     };
     const ALIVE: i32 = 4242;
+    /// In 2050.
+    const AT: u32 = 2_524_608_000;
 
     fn record(layout: Layout, kind: i16, pid: i32, line: &str, address: &str) -> Vec<u8> {
         let mut record = vec![0; layout.size];
@@ -110,6 +131,7 @@ mod tests {
         put(layout.kind, &kind.to_ne_bytes());
         put(layout.pid, &pid.to_ne_bytes());
         put(layout.line, line.as_bytes());
+        put(layout.time, &AT.to_ne_bytes());
         match address.parse().unwrap() {
             IpAddr::V4(v4) => put(layout.address, &v4.octets()),
             IpAddr::V6(v6) => put(layout.address, &v6.octets()),
@@ -118,8 +140,12 @@ mod tests {
     }
 
     fn found(layout: Layout, records: &[Vec<u8>]) -> Vec<String> {
-        let peers = peers_in(&records.concat(), layout, |pid| pid == ALIVE);
-        peers.iter().map(ToString::to_string).collect()
+        let logins = logins_in(&records.concat(), layout, |pid| pid == ALIVE);
+        assert!(
+            logins.iter().all(|login| login.at_s == u64::from(AT)),
+            "{logins:?}"
+        );
+        logins.iter().map(|login| login.peer.to_string()).collect()
     }
 
     #[test]
