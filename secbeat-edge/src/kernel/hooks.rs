@@ -22,9 +22,11 @@ use tracing::{info, warn};
 
 use super::{
     Program, XdpSetup,
-    attachment::{NO_ETHERNET, UNKNOWN_LINK},
-    interface::{self, Interface, Link, name_of},
+    attachment::UNKNOWN_LINK,
+    host,
+    interface::{self, Interface, Link},
     pins::{self, LinkPin, Mode},
+    places::{Place, places},
     program::{Hook, tc, xdp},
 };
 
@@ -161,38 +163,46 @@ impl Program {
         Ok(Ok(()))
     }
 
+    /// Attaches in the first place that takes the program.
     fn attach_new(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Mode> {
         let found = look_at(interface)?;
-        let is_ethernet = found.link() == Link::Ethernet;
-        match setup.hook {
-            Hook::Tc => self.attach_to_stack(interface, &found),
-            Hook::Auto if !is_ethernet => self.attach_to_stack(interface, &found),
-            Hook::Xdp if !is_ethernet => bail!("{interface}: {NO_ETHERNET}"),
-            Hook::Xdp => match self.attach_to_driver(interface, &found)? {
-                Ok(mode) => Ok(mode),
-                Err(refusal) if setup.allow_generic && !refusal.is_taken => {
-                    self.attach_generic(interface, &refusal.why)
-                }
-                Err(refusal) => bail!(refusal.why),
-            },
-            Hook::Auto => match self.attach_to_driver(interface, &found)? {
-                Ok(mode) => Ok(mode),
-                Err(refusal) => match self.attach_to_stack(interface, &found) {
-                    Ok(mode) => {
-                        let why = refusal.why;
-                        warn!(
-                            interface,
-                            "no XDP, but the stack's ingress hook, which is slower: {why}"
-                        );
-                        Ok(mode)
-                    }
-                    Err(_) if setup.allow_generic && !refusal.is_taken => {
-                        self.attach_generic(interface, &refusal.why)
-                    }
-                    Err(error) => Err(error).context(refusal.why),
+        let places = places(setup.hook, setup.allow_generic, &found, host::takes_tcx());
+        let places = places.map_err(|why| anyhow!("{interface}: {why}"))?;
+        let mut refusal = places.beside.map(|other| Refusal {
+            why: format!("{interface}: {}", interface::taken(other)),
+            is_taken: true,
+        });
+        let mut failure = None;
+        for place in places.tried {
+            match (place, &refusal) {
+                (Place::Driver, _) => match self.attach_to_driver(interface, &found)? {
+                    Ok(mode) => return Ok(mode),
+                    Err(why) => refusal = Some(why),
                 },
-            },
+                (Place::Stack, _) => match self.attach_to_stack(interface, &found) {
+                    Ok(mode) => {
+                        if let Some(Refusal { why, .. }) = refusal {
+                            warn!(
+                                interface,
+                                "no XDP, but the stack's ingress hook, which is slower: {why}"
+                            );
+                        }
+                        return Ok(mode);
+                    }
+                    Err(error) => failure = Some(error),
+                },
+                (Place::Generic, Some(refusal)) if !refusal.is_taken => {
+                    return self.attach_generic(interface, &refusal.why);
+                }
+                (Place::Generic, _) => {}
+            }
         }
+        Err(match (failure, refusal) {
+            (Some(error), Some(refusal)) => error.context(refusal.why),
+            (Some(error), None) => error,
+            (None, Some(refusal)) => anyhow!(refusal.why),
+            (None, None) => anyhow!("{interface}: there is no place for the program"),
+        })
     }
 
     /// Native XDP. The inner error says why there can be none.
@@ -218,10 +228,7 @@ impl Program {
             return Ok(Err(Refusal { why, is_taken: false }));
         }
         let why = match found.xdp() {
-            Some(other) => format!(
-                "another XDP program is attached to {interface}: {}; SecBeat does not replace it",
-                name_of(other.program)
-            ),
+            Some(other) => format!("{interface}: {}", interface::taken(other.program)),
             None => format!(
                 "the kernel allows no XDP program on {interface}: {}",
                 self.refusal(found, Mode::Native)

@@ -7,6 +7,9 @@ use secbeat_daemon::cli::require_version;
 /// Oldest kernel on which everything that SecBeat uses exists.
 const MIN_KERNEL: (u32, u32) = (5, 15);
 
+/// Since which kernel there is the stack's ingress hook that links can be attached to.
+const TCX_SINCE: (u32, u32) = (6, 6);
+
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
@@ -19,6 +22,11 @@ pub fn release() -> String {
         |_| String::new(),
         |name| name.release().to_string_lossy().into_owned(),
     )
+}
+
+/// Whether this kernel has the stack's ingress hook.
+pub(super) fn takes_tcx() -> bool {
+    require_version("the kernel", &release(), TCX_SINCE).is_ok()
 }
 
 /// # Errors

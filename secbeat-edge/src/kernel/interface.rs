@@ -46,6 +46,14 @@ pub(super) fn name_of(id: u32) -> String {
     }
 }
 
+/// That another XDP program has the place, for people.
+pub(super) fn taken(other: u32) -> String {
+    format!(
+        "another XDP program is attached: {}; SecBeat does not replace it",
+        name_of(other)
+    )
+}
+
 /// An interface of this network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Interface {

@@ -20,6 +20,7 @@ mod migrate;
 mod nets;
 mod object;
 mod pins;
+mod places;
 mod probe;
 mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
@@ -48,6 +49,7 @@ pub use host::{release, require_host};
 pub use nets::{AllowedNets, read_allowed};
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
+pub use places::{Place, Places};
 pub use probe::{Carries, is_dropped};
 pub use program::{DETACHED, Hook, Program, XdpSetup, jiffy_clock};
 pub use secbeat_edge_core::KernelBan;

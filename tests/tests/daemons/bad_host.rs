@@ -187,7 +187,7 @@ fn another_xdp_program_on_an_interface_is_refused_by_name_and_nothing_changes() 
     let mut other = Filter::load();
     let program = other.program_mut(maps::PROGRAM);
     host.reconfigure("\"eth-a\"", "\"eth-a\", \"eth-b\"");
-    let parts = ["another XDP program is attached to eth-b", "`secbeat` (id "];
+    let parts = ["eth-b: another XDP program is attached", "`secbeat` (id "];
 
     let link = host
         .namespace

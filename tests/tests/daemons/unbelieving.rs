@@ -207,7 +207,7 @@ fn an_interface_that_somebody_else_has_taken_is_said_to_be_unprotected_by_whom()
     wait_until("it is said who holds the interface", SOON, || {
         let (is_protected, why) = said(&host, "eth-a");
         !is_protected
-            && why.contains("another XDP program is attached to eth-a")
+            && why.contains("eth-a: another XDP program is attached")
             && ready(&host, "eth-a").0 == 503
     });
     program.detach(link).unwrap();

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::unit::UnitUser;
 use crate::{
     config::Config,
-    kernel::{self, Hook, Pins},
+    kernel::{self, Pins, Place, XdpSetup},
     sources::proxy::listen,
     view::StatsView,
 };
@@ -70,7 +70,8 @@ fn kernel_side(config: &Config) -> Vec<Finding> {
         Ok(()) => Finding::new("kernel", State::Ok, kernel::release()),
         Err(error) => Finding::new("kernel", State::Problem, format!("{error:#}")),
     });
-    let pins = Pins::at(&config.kernel.pin_dir);
+    let setup = config.xdp();
+    let pins = Pins::at(&setup.pin_dir);
     findings.push(match pins.check_place() {
         Ok(()) => Finding::new("BPF file system", State::Ok, pins.dir().display().to_string()),
         Err(error) => Finding::new("BPF file system", State::Problem, format!("{error:#}")),
@@ -91,13 +92,13 @@ fn kernel_side(config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
-    findings.extend(names.iter().map(|name| interface(name, config, &pins)));
+    findings.extend(names.iter().map(|name| interface(name, &setup)));
     findings
 }
 
-fn interface(name: &str, config: &Config, pins: &Pins) -> Finding {
+fn interface(name: &str, setup: &XdpSetup) -> Finding {
     let what = format!("interface {name}");
-    let found = match kernel::survey(name, pins) {
+    let found = match kernel::survey(name, setup) {
         Ok(Some(found)) => found,
         Ok(None) => {
             return Finding::new(
@@ -111,36 +112,30 @@ fn interface(name: &str, config: &Config, pins: &Pins) -> Finding {
     if let Some(mode) = found.ours {
         return Finding::new(what, State::Ok, format!("protected ({mode}); {found}"));
     }
-    let hook = config.kernel.attach;
-    let in_stack = found.takes_tcx && hook != Hook::Xdp;
-    let refusal = match &found.other_xdp {
-        _ if !found.is_readable => {
-            Some("its packets begin with a header that SecBeat does not read".to_owned())
-        }
-        _ if hook == Hook::Tc && !found.takes_tcx => Some("the stack's ingress hook needs Linux 6.6".to_owned()),
-        _ if in_stack => None,
-        Some(other) => Some(format!("another XDP program is attached: {other}")),
-        None if !found.has_ethernet => Some("its packets have no Ethernet header; the stack's ingress hook needs Linux 6.6 and kernel.attach = \"auto\" or \"tc\"".to_owned()),
-        None => None,
+    let places = match &found.places {
+        Ok(places) => places.tried.as_slice(),
+        Err(why) => return Finding::new(what, State::Problem, format!("{why}; {found}")),
     };
-    match (refusal, &found.other_xdp) {
-        (Some(why), _) => Finding::new(what, State::Problem, format!("{why}; {found}")),
-        (None, Some(other)) => {
-            let detail = format!("the stack's ingress hook, beside the XDP program {other}; {found}");
-            Finding::new(what, State::Note, detail)
-        }
-        (None, None) if !found.has_ethernet || hook == Hook::Tc => {
-            Finding::new(what, State::Ok, format!("the stack's ingress hook; {found}"))
-        }
-        (None, None) if in_stack => {
-            let detail = format!("XDP if its driver can, else the stack's ingress hook; {found}");
-            Finding::new(what, State::Ok, detail)
-        }
-        (None, None) => {
-            let detail = format!("XDP if its driver can, which only the start shows; {found}");
-            Finding::new(what, State::Note, detail)
-        }
-    }
+    let (state, place) = match (&found.beside, places) {
+        (Some(other), _) => (
+            State::Note,
+            format!("the stack's ingress hook, beside the XDP program {other}"),
+        ),
+        (None, [Place::Stack, ..]) => (State::Ok, "the stack's ingress hook".to_owned()),
+        (None, [_, Place::Stack, ..]) => (
+            State::Ok,
+            "XDP if its driver can, else the stack's ingress hook".to_owned(),
+        ),
+        (None, [_, Place::Generic, ..]) => (
+            State::Ok,
+            "XDP in its driver if that can, else in the stack (generic mode)".to_owned(),
+        ),
+        (None, _) => (
+            State::Note,
+            "XDP if its driver can, which only the start shows".to_owned(),
+        ),
+    };
+    Finding::new(what, state, format!("{place}; {found}"))
 }
 
 /// Whether the daemon, if it does not run, could listen.

@@ -1,0 +1,148 @@
+//! Where the program can run on an interface, by what is known before anything is attached.
+
+use super::{
+    attachment::{NO_ETHERNET, UNKNOWN_LINK},
+    interface::{Interface, Link},
+    program::Hook,
+};
+
+/// A place for the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// XDP in the driver.
+    Driver,
+    /// The stack's ingress hook.
+    Stack,
+    /// XDP in the stack.
+    Generic,
+}
+
+/// The places to try, in this order. Whether a driver takes XDP is not known before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    pub tried: Vec<Place>,
+    /// The number of another XDP program, beside which the stack's hook is left alone.
+    pub beside: Option<u32>,
+}
+
+/// Decides where to try. `takes_tcx`: the kernel has a stack's ingress hook that links can be attached to.
+///
+/// # Errors
+///
+/// Why the program can run nowhere on `interface`.
+pub(super) fn places(
+    hook: Hook,
+    allow_generic: bool,
+    interface: &Interface,
+    takes_tcx: bool,
+) -> Result<Places, String> {
+    const NO_TCX: &str = "the stack's ingress hook needs Linux 6.6";
+    let is_ethernet = match interface.link() {
+        Link::Unknown => return Err(UNKNOWN_LINK.to_owned()),
+        link => link == Link::Ethernet,
+    };
+    let in_stack = |beside| match takes_tcx {
+        true => Ok(Places {
+            tried: vec![Place::Stack],
+            beside,
+        }),
+        false => Err(NO_TCX.to_owned()),
+    };
+    match hook {
+        Hook::Tc => return in_stack(None),
+        Hook::Auto if !is_ethernet && takes_tcx => return in_stack(None),
+        Hook::Xdp | Hook::Auto if !is_ethernet => return Err(NO_ETHERNET.to_owned()),
+        Hook::Xdp | Hook::Auto => {}
+    }
+    if let Some(other) = interface.xdp() {
+        let why = || super::interface::taken(other.program);
+        return match hook {
+            Hook::Auto => in_stack(Some(other.program)).map_err(|no_tcx| format!("{}, and {no_tcx}", why())),
+            _ => Err(why()),
+        };
+    }
+    let mut tried = vec![Place::Driver];
+    if hook == Hook::Auto && takes_tcx {
+        tried.push(Place::Stack);
+    }
+    if allow_generic {
+        tried.push(Place::Generic);
+    }
+    Ok(Places { tried, beside: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{interface::Running, pins::Mode};
+
+    const ETHERNET: u16 = 1;
+    const TUNNEL: u16 = 65534;
+    const INFINIBAND: u16 = 32;
+
+    fn interface(kind: u16, xdp: Option<u32>) -> Interface {
+        let running = xdp.map(|program| Running {
+            mode: Mode::Native,
+            program,
+        });
+        let mut interface = Interface::default();
+        interface.running.extend(running);
+        interface.kind = kind;
+        interface
+    }
+
+    fn tried(hook: Hook, allow_generic: bool, kind: u16, takes_tcx: bool) -> Result<Vec<Place>, String> {
+        places(hook, allow_generic, &interface(kind, None), takes_tcx).map(|places| places.tried)
+    }
+
+    #[test]
+    fn the_driver_comes_first_and_generic_mode_last_and_only_by_leave() {
+        use Place::{Driver, Generic, Stack};
+        for (hook, allow_generic, takes_tcx, expected) in [
+            (Hook::Auto, false, true, &[Driver, Stack][..]),
+            (Hook::Auto, true, true, &[Driver, Stack, Generic]),
+            (Hook::Auto, false, false, &[Driver]),
+            (Hook::Auto, true, false, &[Driver, Generic]),
+            (Hook::Xdp, false, true, &[Driver]),
+            (Hook::Xdp, true, true, &[Driver, Generic]),
+            (Hook::Tc, true, true, &[Stack]),
+        ] {
+            assert_eq!(
+                tried(hook, allow_generic, ETHERNET, takes_tcx).unwrap(),
+                expected,
+                "{hook:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn packets_without_ethernet_headers_go_to_the_stacks_hook_alone() {
+        for hook in [Hook::Auto, Hook::Tc] {
+            assert_eq!(tried(hook, true, TUNNEL, true).unwrap(), [Place::Stack]);
+        }
+        assert_eq!(tried(Hook::Xdp, true, TUNNEL, true).unwrap_err(), NO_ETHERNET);
+        assert_eq!(tried(Hook::Auto, true, TUNNEL, false).unwrap_err(), NO_ETHERNET);
+        for kind in [ETHERNET, TUNNEL] {
+            let why = tried(Hook::Tc, true, kind, false).unwrap_err();
+            assert!(why.contains("needs Linux 6.6"), "{why}");
+        }
+        for hook in [Hook::Auto, Hook::Tc, Hook::Xdp] {
+            assert_eq!(tried(hook, true, INFINIBAND, true).unwrap_err(), UNKNOWN_LINK);
+        }
+    }
+
+    #[test]
+    fn beside_another_xdp_program_only_the_stacks_hook_is_tried() {
+        let taken = interface(ETHERNET, Some(7));
+        let found = places(Hook::Auto, true, &taken, true).unwrap();
+        assert_eq!(
+            (found.tried.as_slice(), found.beside),
+            (&[Place::Stack][..], Some(7))
+        );
+        assert_eq!(places(Hook::Tc, true, &taken, true).unwrap().beside, None);
+        for (hook, takes_tcx) in [(Hook::Xdp, true), (Hook::Auto, false)] {
+            let why = places(hook, true, &taken, takes_tcx).unwrap_err();
+            assert!(why.starts_with("another XDP program is attached"), "{why}");
+        }
+    }
+}
