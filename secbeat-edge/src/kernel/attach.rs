@@ -102,7 +102,9 @@ impl Program {
             return before.into_iter().map(|before| before.failed(DETACHED)).collect();
         }
         let has_pins = self.has_pins();
-        if has_pins && before.iter().all(|before| before.mode.is_ok()) && self.has_links(&interfaces) {
+        let is_whole = has_pins && self.has_links(&interfaces);
+        // Another program that makes ours void is not ours to remove.
+        if is_whole && before.iter().all(|before| before.runs) {
             return before;
         }
         if !has_pins && let Err(error) = self.pin_again() {
@@ -118,7 +120,8 @@ impl Program {
             warn!("{error:#}");
         }
         for interface in from_below(&interfaces) {
-            if if_nametoindex(interface.as_str()).is_err() {
+            let runs = |before: &Attachment| before.interface == interface && before.runs;
+            if if_nametoindex(interface.as_str()).is_err() || (is_whole && before.iter().any(runs)) {
                 continue;
             }
             let attached = self.attach_one(&interface, setup, false).and_then(|attached| {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use secbeat_common::maps;
 
 use super::{
-    interface::{Interface, Link, name_of},
+    interface::{Interface, Link, Running, name_of},
     pins::{LinkPin, Pins},
     raw::link_facts,
     selection::Selection,
@@ -20,6 +20,8 @@ pub struct Attachment {
     pub interface: String,
     /// How the program runs there, `native`, `generic` or `tc`; or why it does not.
     pub mode: Result<&'static str, String>,
+    /// Whether the program is there, maybe in vain.
+    pub(super) runs: bool,
 }
 
 impl Attachment {
@@ -42,6 +44,7 @@ impl Attachment {
         Self {
             interface: selection.to_string(),
             mode: Err(why),
+            runs: false,
         }
     }
 
@@ -65,9 +68,21 @@ impl fmt::Display for Attachment {
 
 /// Asks the kernel what runs on each of `interfaces`, in this network namespace. Programs with one of the numbers `ours` protect.
 pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
-    let examine = |interface: &String| Attachment {
-        interface: interface.clone(),
-        mode: mode(interface, ours),
+    let examine = |interface: &String| {
+        let found = look(interface);
+        let own = |running: &&Running| ours.contains(&running.program);
+        let own = found
+            .as_ref()
+            .ok()
+            .and_then(|found| found.running.iter().find(own));
+        Attachment {
+            interface: interface.clone(),
+            runs: own.is_some(),
+            mode: found
+                .as_ref()
+                .map_err(String::clone)
+                .and_then(|found| mode(found, own)),
+        }
     };
     interfaces.iter().map(examine).collect()
 }
@@ -78,17 +93,17 @@ pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which
 /// Why an interface of some kinds is not protected.
 pub(super) const UNKNOWN_LINK: &str = "its packets begin with a header that SecBeat does not read; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
 
-fn mode(interface: &str, ours: &[u32]) -> Result<&'static str, String> {
-    let found = Interface::find(interface).map_err(|error| match error.kind() {
+fn look(interface: &str) -> Result<Interface, String> {
+    Interface::find(interface).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such interface".to_owned(),
         _ if error.raw_os_error() == Some(Errno::ENODEV as i32) => "there is no such interface".to_owned(),
         _ => format!("the kernel does not say what runs there: {error}"),
-    })?;
-    if let Some(own) = found
-        .running
-        .iter()
-        .find(|running| ours.contains(&running.program))
-    {
+    })
+}
+
+/// How `own`, the program that runs on an interface, protects it; why not, if it does not.
+fn mode(found: &Interface, own: Option<&Running>) -> Result<&'static str, String> {
+    if let Some(own) = own {
         let in_stack = found.running.iter().find(|running| !running.mode.is_xdp());
         return match (own.mode.is_xdp(), found.link()) {
             (_, Link::Unknown) => Err(UNKNOWN_LINK.to_owned()),

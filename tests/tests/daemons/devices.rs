@@ -4,10 +4,10 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use aya::programs::{LinkOrder, TcAttachType, XdpMode, tc::TcAttachOptions};
+use aya::programs::{LinkOrder, ProgramInfo, SchedClassifier, TcAttachType, XdpMode, tc::TcAttachOptions};
 use secbeat_common::maps;
 use secbeat_tests::lab::{
     bpf::Filter,
@@ -161,10 +161,13 @@ fn beside_another_xdp_program_the_stacks_hook_enforces() {
 /// What passes a packet on there ends its way through the hook.
 #[test]
 fn a_program_before_ours_in_the_stacks_hook_is_said_to_make_protection_void() {
-    let (host, _clients) = with_clients();
+    let (host, clients) = with_clients();
+    let sink = sink(&host);
     host.reconfigure(PLACE, "interfaces = [\"to-clients\"]\nattach = \"tc\"");
     let edge = start(&host);
+    ban(&host);
     await_protection(&host, "to-clients", "tc");
+    let (_, ours) = hook_of(&host);
     let mut other = Filter::load();
     let program = other.classifier_mut(maps::PROGRAM_TC);
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
@@ -175,9 +178,31 @@ fn a_program_before_ours_in_the_stacks_hook_is_said_to_make_protection_void() {
     wait_until("it is said", SOON, || {
         protection(&host, "to-clients").is_err_and(|why| why.contains("runs before it"))
     });
+    let both = hook_of(&host);
+    assert_eq!((both.1.len(), &both.1[1..]), (2, ours.as_slice()));
+    // It does pass packets on.
+    let banned: IpAddr = BANNED.parse().unwrap();
+    udp::send(&clients, banned, sink.address(), 20).unwrap();
+    wait_until("the banned one is heard", SOON, || {
+        sink.received_from(banned) == 20
+    });
+    // The daemon looks every 2 s, and changes nothing.
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end {
+        assert_eq!(hook_of(&host), both);
+    }
     program.detach(link).unwrap();
     await_protection(&host, "to-clients", "tc");
+    assert_eq!(hook_of(&host), (both.0 + 1, ours));
+    expect_only_the_innocent(&clients, &sink);
     stop(edge);
+}
+
+/// The programs in the stack's hook of `to-clients`, in their order, and how often something has changed there.
+fn hook_of(host: &Host) -> (u64, Vec<u32>) {
+    let ask = || SchedClassifier::query_tcx("to-clients", TcAttachType::Ingress);
+    let (revision, programs) = host.namespace.enter(ask).unwrap();
+    (revision, programs.iter().map(ProgramInfo::id).collect())
 }
 
 #[test]
