@@ -21,7 +21,28 @@ pub(crate) const MIN_BANNED_LEN_V4: u8 = 8;
 /// Length of the widest IPv6 network that may be banned: of the size that the largest providers got.
 pub(crate) const MIN_BANNED_LEN_V6: u8 = 19;
 
-/// A prefix in canonical form: host bits zero, and IPv4-mapped IPv6 (`::ffff:a.b.c.d`) as IPv4.
+/// The upper 96 bits of IPv4-mapped addresses, `::ffff:a.b.c.d`.
+const MAPPED: u128 = 0xffff;
+/// Those of `64:ff9b::a.b.c.d`, as which translators (NAT64, SIIT) show an IPv4 client to IPv6 (RFC 6052).
+const TRANSLATED: u128 = 0x0064_ff9b << 64;
+/// As many bits.
+const EMBEDDING_LEN: u8 = 96;
+
+/// The address that SecBeat counts and bans instead of `addr`: of an IPv4 client that was written as an IPv6 address, the IPv4
+/// address. All of IPv4 lies in one /64 of a translator.
+#[must_use]
+#[inline]
+pub fn canonical(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V6(v6) => match v6.to_bits() >> 32 {
+            MAPPED | TRANSLATED => IpAddr::V4(Ipv4Addr::from_bits(v6.to_bits() as u32)),
+            _ => addr,
+        },
+        IpAddr::V4(_) => addr,
+    }
+}
+
+/// A prefix in canonical form: host bits zero, and IPv4 that is written as IPv6 (`::ffff:a.b.c.d`, `64:ff9b::a.b.c.d`) as IPv4.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "WirePrefix", try_from = "WirePrefix")]
 pub struct Prefix(IpNet);
@@ -65,11 +86,13 @@ impl Prefix {
     /// When `len` exceeds the 32 or 128 bits of the address family.
     pub fn new(addr: IpAddr, len: u8) -> Result<Self, PrefixError> {
         let (addr, len) = match addr {
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) if len >= 96 => (IpAddr::V4(v4), len - 96),
-                _ => (addr, len),
+            // All that a translator knows is not all of IPv4.
+            IpAddr::V6(v6) if v6.to_bits() >> 32 == TRANSLATED && len == EMBEDDING_LEN => (addr, len),
+            IpAddr::V6(_) if len >= EMBEDDING_LEN => match canonical(addr) {
+                v4 @ IpAddr::V4(_) => (v4, len - EMBEDDING_LEN),
+                v6 @ IpAddr::V6(_) => (v6, len),
             },
-            IpAddr::V4(_) => (addr, len),
+            _ => (addr, len),
         };
         let max = if addr.is_ipv4() { 32 } else { 128 };
         IpNet::new(addr, len)
@@ -82,16 +105,20 @@ impl Prefix {
     #[must_use]
     #[inline]
     pub fn single(addr: IpAddr) -> Self {
-        match addr.to_canonical() {
+        match canonical(addr) {
             IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
-            IpAddr::V6(v6) => {
-                let upper = u128::from(v6) & !u128::from(u64::MAX);
-                Self(IpNet::V6(Ipv6Net::new_assert(
-                    Ipv6Addr::from(upper),
-                    SINGLE_LEN_V6,
-                )))
-            }
+            IpAddr::V6(v6) => Self::of_upper_half(((v6.to_bits() >> 64) as u64).to_be_bytes()),
         }
+    }
+
+    /// The /64 of IPv6 with these upper bits: a key of `BANNED_V6`.
+    #[must_use]
+    pub fn of_upper_half(octets: [u8; 8]) -> Self {
+        let bits = u128::from(u64::from_be_bytes(octets)) << 64;
+        Self(IpNet::V6(Ipv6Net::new_assert(
+            Ipv6Addr::from_bits(bits),
+            SINGLE_LEN_V6,
+        )))
     }
 
     /// The prefix of `len` bits around it; itself if it is no narrower.
@@ -107,7 +134,7 @@ impl Prefix {
     /// The single address `addr`: its /32 or /128.
     #[must_use]
     pub fn host(addr: IpAddr) -> Self {
-        Self(IpNet::from(addr.to_canonical()))
+        Self(IpNet::from(canonical(addr)))
     }
 
     /// The first address.
@@ -142,7 +169,7 @@ impl Prefix {
     /// Whether `addr` lies in it.
     #[must_use]
     pub fn contains(&self, addr: IpAddr) -> bool {
-        self.0.contains(&addr.to_canonical())
+        self.0.contains(&canonical(addr))
     }
 
     /// Whether all of `other` lies in it.
@@ -180,7 +207,7 @@ impl Prefix {
     /// wider than what one provider commonly holds, which are a slip of the keyboard and half a continent.
     #[must_use]
     pub fn unbannable(&self) -> Option<&'static str> {
-        const NEVER: [(&str, &str); 8] = [
+        const NEVER: [(&str, &str); 9] = [
             ("0.0.0.0/8", "\"this network\" (RFC 1122)"),
             ("127.0.0.0/8", "loopback"),
             ("224.0.0.0/4", "multicast"),
@@ -189,25 +216,33 @@ impl Prefix {
             ("fe80::/10", "link-local"),
             ("ff00::/8", "multicast"),
             ("::ffff:0:0/96", "IPv4-mapped"),
+            ("64:ff9b::/96", "all of IPv4, translated (RFC 6052)"),
         ];
+        /// Where in it an IPv4 address lies is the translator's to say.
+        const LOCALLY_TRANSLATED: &str = "64:ff9b:1::/48";
         if self.len() < self.min_banned_len() {
             return Some(match self.addr() {
                 IpAddr::V4(_) => "wider than a /8",
                 IpAddr::V6(_) => "wider than a /19",
             });
         }
-        NEVER.iter().find_map(|(net, why)| {
-            let net: IpNet = net.parse().ok()?;
-            (net.contains(&self.0) || self.0.contains(&net)).then_some(*why)
-        })
+        let touches = |net: &str| {
+            let net: Result<IpNet, _> = net.parse();
+            net.is_ok_and(|net| net.contains(&self.0) || self.0.contains(&net))
+        };
+        if self.len() < 128 && touches(LOCALLY_TRANSLATED) {
+            return Some("many IPv4 clients, translated (RFC 8215)");
+        }
+        NEVER.iter().find(|(net, _)| touches(net)).map(|(_, why)| *why)
     }
 
     /// Whether it is an IPv6 network around the IPv4-mapped addresses (`::ffff:0:0/96`), as which the kernel's tries hold
-    /// all of IPv4.
+    /// all of IPv4, or around those of translators (`64:ff9b::/96`), which stand for IPv4 clients, too.
     #[must_use]
-    pub fn holds_mapped(&self) -> bool {
-        self.0
-            .contains(&IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()))
+    pub fn holds_ipv4(&self) -> bool {
+        [MAPPED, TRANSLATED]
+            .iter()
+            .any(|upper| self.0.contains(&IpAddr::V6(Ipv6Addr::from_bits(upper << 32))))
     }
 
     /// Length of the widest network of its family that may be banned.
@@ -369,8 +404,15 @@ mod tests {
 
     #[test]
     fn networks_around_the_mapped_addresses_are_told_from_others() {
-        for around in ["::/0", "::/1", "::/80", "::fffe:0:0/95"] {
-            assert!(prefix(around).holds_mapped(), "{around}");
+        for around in [
+            "::/0",
+            "::/1",
+            "::/80",
+            "::fffe:0:0/95",
+            "64:ff9b::/96",
+            "64:ff9b::/32",
+        ] {
+            assert!(prefix(around).holds_ipv4(), "{around}");
         }
         for other in [
             "0.0.0.0/0",
@@ -379,8 +421,10 @@ mod tests {
             "::/96",
             "2001:db8::/64",
             "::fffe:0:0/96",
+            "64:ff9b::/97",
+            "64:ff9b:1::/48",
         ] {
-            assert!(!prefix(other).holds_mapped(), "{other}");
+            assert!(!prefix(other).holds_ipv4(), "{other}");
         }
     }
 
@@ -391,6 +435,25 @@ mod tests {
         assert_eq!(prefix("::ffff:198.51.100.7").to_string(), "198.51.100.7/32");
         assert_eq!(prefix("::ffff:198.51.100.0/120").to_string(), "198.51.100.0/24");
         assert_eq!(prefix("198.51.100.7/24").to_string(), "198.51.100.0/24");
+    }
+
+    /// All of IPv4 was one source, its /64.
+    #[test]
+    fn who_comes_through_a_translator_counts_as_the_ipv4_client() {
+        for (text, source) in [
+            ("64:ff9b::198.51.100.7", "198.51.100.7/32"),
+            ("64:ff9b::c633:6407/128", "198.51.100.7/32"),
+            ("64:ff9b::198.51.100.0/120", "198.51.100.0/24"),
+            ("64:ff9b::/96", "64:ff9b::/96"),
+            ("64:ff9b::198.51.100.7/96", "64:ff9b::/96"),
+            ("64:ff9b::/64", "64:ff9b::/64"),
+            ("64:ff9b:1::198.51.100.7", "64:ff9b:1::/64"),
+        ] {
+            assert_eq!(prefix(text).to_string(), source, "{text}");
+        }
+        let address = "64:ff9b::198.51.100.7".parse().unwrap();
+        assert!(prefix("198.51.100.0/24").contains(address));
+        assert_eq!(Prefix::host(address), prefix("198.51.100.7"));
     }
 
     #[test]
@@ -460,6 +523,11 @@ mod tests {
             "198.0.0.0/7",
             "2001::/18",
             "126.0.0.0/7",
+            "64:ff9b::/96",
+            "64:ff9b::/64",
+            "64:ff9b::/32",
+            "64:ff9b:1::198.51.100.7",
+            "64:ff9b:1:2::/96",
         ] {
             assert!(prefix(text).unbannable().is_some(), "{text}");
         }
@@ -471,6 +539,8 @@ mod tests {
             "198.0.0.0/8",
             "2001::/19",
             "2001:db8::1/128",
+            "64:ff9b::198.51.100.7",
+            "64:ff9b:1::198.51.100.7/128",
         ] {
             assert_eq!(prefix(text).unbannable(), None, "{text}");
         }
@@ -498,6 +568,26 @@ mod tests {
             prop_assert_eq!(Prefix::from_key(&prefix.key()), Ok(prefix));
             prop_assert_eq!(prefix.to_string().parse(), Ok(prefix));
             prop_assert_eq!(Prefix::try_from(WirePrefix::from(prefix)), Ok(prefix));
+        }
+
+        /// Whoever it is, and however that is written.
+        #[test]
+        fn every_way_to_write_an_ipv4_client_is_one_source(bits in any::<u32>(), net in any_prefix()) {
+            let v4 = Ipv4Addr::from_bits(bits);
+            let translated = Ipv6Addr::from_bits(0x0064_ff9b << 96 | u128::from(bits));
+            for written in [v4.to_ipv6_mapped(), translated].map(IpAddr::V6) {
+                prop_assert_eq!(Prefix::single(written), Prefix::single(v4.into()));
+                prop_assert_eq!(Prefix::host(written), Prefix::host(v4.into()));
+                prop_assert_eq!(net.contains(written), net.contains(v4.into()));
+                prop_assert_eq!(canonical(written), IpAddr::V4(v4));
+            }
+        }
+
+        #[test]
+        fn nobody_else_is_taken_for_an_ipv4_client(bits in any::<u128>(), upper in prop_oneof![Just(MAPPED), Just(TRANSLATED)], flipped in 32..128_u32) {
+            let near = Ipv6Addr::from_bits((upper << 32 | u128::from(bits as u32)) ^ 1 << flipped);
+            prop_assert_eq!(canonical(near.into()), IpAddr::V6(near));
+            prop_assert_eq!(Prefix::single(near.into()).len(), 64);
         }
 
         #[test]

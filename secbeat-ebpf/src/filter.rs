@@ -39,7 +39,7 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, b
         Err(NoSource::Malformed) => return Verdict::Malformed,
     };
     let packet = &InFrame { frame, packet };
-    match packet.packet.source {
+    match packet.packet.source.canonical() {
         Source::V4(octets) => {
             let own = || BANNED_V4.get_ptr_mut(octets);
             judge_source::<C>(

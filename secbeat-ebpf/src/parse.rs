@@ -34,6 +34,24 @@ pub enum Source {
     V6([u8; 16]),
 }
 
+impl Source {
+    /// The IPv4 client that an address of a translator (`64:ff9b::a.b.c.d`, RFC 6052) stands for; itself, if it is none.
+    #[inline(always)]
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        const UPPER_HALF: u64 = u64::from_be_bytes([0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0]).to_be();
+        match self {
+            Self::V6([a, b, c, d, e, f, g, h, i, j, k, l, v4 @ ..])
+                if u64::from_ne_bytes([a, b, c, d, e, f, g, h]) == UPPER_HALF
+                    && u32::from_ne_bytes([i, j, k, l]) == 0 =>
+            {
+                Self::V4(v4)
+            }
+            other => other,
+        }
+    }
+}
+
 /// An IP packet in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -373,6 +391,18 @@ mod tests {
         &[ETHERTYPE_QINQ, ETHERTYPE_VLAN],
         &[ETHERTYPE_VLAN, ETHERTYPE_VLAN],
     ];
+
+    #[test]
+    fn a_translators_address_stands_for_the_ipv4_client() {
+        let translated = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 198, 51, 100, 7];
+        let v4 = Source::V4([198, 51, 100, 7]);
+        assert_eq!((Source::V6(translated).canonical(), v4.canonical()), (v4, v4));
+        for at in 0..12 {
+            let mut other = translated;
+            other[at] ^= 1;
+            assert_eq!(Source::V6(other).canonical(), Source::V6(other), "byte {at}");
+        }
+    }
 
     #[test]
     fn finds_sources_behind_up_to_two_tags() {

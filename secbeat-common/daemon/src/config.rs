@@ -141,8 +141,8 @@ pub fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>
 
 fn parse_network(text: &str) -> Result<Prefix, NetworkError> {
     let network: Prefix = text.parse().map(Prefix::host).or_else(|_| text.parse())?;
-    if network.holds_mapped() {
-        return Err(NetworkError::HoldsMapped(network));
+    if network.holds_ipv4() {
+        return Err(NetworkError::HoldsIpv4(network));
     }
     Ok(network)
 }
@@ -153,9 +153,9 @@ enum NetworkError {
     #[error(transparent)]
     Prefix(#[from] PrefixError),
     #[error(
-        "{0} holds the IPv4-mapped addresses, so it would stand for all of IPv4 too; 2000::/3 is every IPv6 client"
+        "{0} holds addresses that stand for IPv4 clients (::ffff:0:0/96, 64:ff9b::/96), so it would stand for all of IPv4 too; 2000::/3 is every IPv6 client"
     )]
-    HoldsMapped(Prefix),
+    HoldsIpv4(Prefix),
 }
 
 #[cfg(test)]

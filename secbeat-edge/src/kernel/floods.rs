@@ -82,12 +82,11 @@ impl HeldBack {
 fn source(flood: &Flood) -> Option<Prefix> {
     let bytes = flood.source.to_ne_bytes();
     let [a, b, c, d, ..] = bytes;
-    let address = match flood.family {
-        family::V4 => IpAddr::from([a, b, c, d]),
-        family::V6 => IpAddr::from((u128::from(u64::from_be_bytes(bytes)) << 64).to_be_bytes()),
-        _ => return None,
-    };
-    Some(Prefix::single(address))
+    match flood.family {
+        family::V4 => Some(Prefix::single(IpAddr::from([a, b, c, d]))),
+        family::V6 => Some(Prefix::of_upper_half(bytes)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `BANNED_V4` and `BANNED_V6`: LRU hashes of single sources.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context;
 use aya::{
@@ -41,8 +41,7 @@ impl SourceKey for [u8; 8] {
     const BLANK: Self = [0; 8];
 
     fn source(self) -> Prefix {
-        let address = u128::from(u64::from_be_bytes(self)) << 64;
-        Prefix::single(IpAddr::V6(Ipv6Addr::from(address)))
+        Prefix::of_upper_half(self)
     }
 
     fn word(self) -> u64 {

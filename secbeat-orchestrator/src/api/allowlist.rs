@@ -135,10 +135,12 @@ fn check(network: &Prefix) -> Result<(), Failure> {
             format!("{network} is everybody, and nobody would be banned any more"),
         ));
     }
-    if network.holds_mapped() {
+    if network.holds_ipv4() {
         return Err(bad_request(
             "network",
-            format!("{network} holds the IPv4-mapped addresses, and with them all of IPv4"),
+            format!(
+                "{network} holds addresses that stand for IPv4 clients (::ffff:0:0/96, 64:ff9b::/96), and with them all of IPv4"
+            ),
         ));
     }
     Ok(())
@@ -263,7 +265,10 @@ mod tests {
                 format!("network: {network} is everybody, and nobody would be banned any more")
             );
         }
-        assert!(refusal("::/64", None, None).starts_with("network: ::/64 holds the IPv4-mapped"));
+        assert!(
+            refusal("::/64", None, None)
+                .starts_with("network: ::/64 holds addresses that stand for IPv4 clients")
+        );
         assert!(refusal("office", None, None).starts_with("network: "));
         let net = "192.0.2.0/24";
         assert!(refusal(net, Some("soon"), None).starts_with("duration: `soon`"));

@@ -2,7 +2,7 @@
 
 use secbeat_common::{
     maps::{Ban, ClockReading, Settings, mode, origin, reason},
-    prefix::Prefix,
+    prefix::{Prefix, canonical},
 };
 
 use crate::{
@@ -164,7 +164,7 @@ fn stamps(random: &mut Random, model: &Model, generation: u32) -> Vec<Change> {
 
 /// Around one of the sources, of any length.
 fn any_net(random: &mut Random) -> Prefix {
-    let addr = any_source(random).to_canonical();
+    let addr = canonical(any_source(random));
     let len = if addr.is_ipv4() {
         random.pick(&[0, 8, 24, 27, 28, 29, 30, 31, 32])
     } else {

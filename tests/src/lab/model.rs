@@ -83,7 +83,10 @@ impl Model {
                 let address = Ipv4Addr::from(octets);
                 (Prefix::host(address.into()), address.to_ipv6_mapped())
             }
-            Source::V6(octets) => (slash_64(octets), octets.into()),
+            Source::V6(octets) => match client_of_translator(octets) {
+                Some(v4) => (Prefix::host(v4.into()), v4.to_ipv6_mapped()),
+                None => (slash_64(octets), octets.into()),
+            },
         };
         let met = Met {
             address,
@@ -150,8 +153,15 @@ fn judge_ban(ban: &mut Ban, met: &Met, settings: &Settings, events: &mut Vec<Dro
 /// The source that an IPv6 sender counts as. An IPv4-mapped address (`::ffff:a.b.c.d`) in an IPv6 header is one of
 /// ::/64, not an IPv4 source: nothing rightful sends it, and Linux drops it behind the program.
 fn slash_64(octets: [u8; 16]) -> Prefix {
-    let upper_half = u128::from_be_bytes(octets) >> 64 << 64;
-    Prefix::single(Ipv6Addr::from(upper_half).into())
+    let [a, b, c, d, e, f, g, h, ..] = octets;
+    Prefix::of_upper_half([a, b, c, d, e, f, g, h])
+}
+
+/// Whom an address of the prefix 64:ff9b::/96 stands for.
+fn client_of_translator(octets: [u8; 16]) -> Option<Ipv4Addr> {
+    let client = octets.strip_prefix(&[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0])?;
+    let client: [u8; 4] = client.try_into().ok()?;
+    Some(client.into())
 }
 
 /// Whether a trie has `address` in `net`. Both families are in one trie, so that a prefix as short as ::/0 holds all of

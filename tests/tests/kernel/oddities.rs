@@ -59,6 +59,22 @@ fn verdict_on(filter: &Filter, packet: &[u8]) -> Verdict {
     verdict
 }
 
+/// All who come through a translator share a /64.
+#[test]
+fn a_translators_client_is_judged_as_the_ipv4_client_alone() {
+    let mut filter = filter_with_bans();
+    let through = |client: Ipv4Addr| {
+        let address = Ipv6Addr::from_bits(0x0064_ff9b << 96 | u128::from(client.to_bits()));
+        frames::datagram_from(address.into(), &[])
+    };
+    let neighbour = Ipv4Addr::new(198, 51, 100, 8);
+    assert_eq!(verdict_on(&filter, &through(BANNED_V4)), Verdict::Banned);
+    assert_eq!(verdict_on(&filter, &through(neighbour)), Verdict::Clean);
+    // The allowlist knows it under the same name.
+    filter.allow("198.51.100.0/24".parse().unwrap());
+    assert_eq!(verdict_on(&filter, &through(BANNED_V4)), Verdict::Allowed);
+}
+
 #[test]
 fn what_cannot_be_parsed_passes_and_is_counted() {
     let filter = filter_with_bans();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use aya::maps::{HashMap, Map, PerCpuArray};
 use secbeat_common::{
     maps::{self, Ban, Counter, Sieved},
+    prefix::canonical,
     verdict::Verdict,
 };
 
@@ -17,7 +18,7 @@ pub(super) enum SourceKey {
 }
 
 pub(super) fn source_key(address: IpAddr) -> SourceKey {
-    match address.to_canonical() {
+    match canonical(address) {
         IpAddr::V4(v4) => SourceKey::V4(v4.octets()),
         IpAddr::V6(v6) => SourceKey::V6(((u128::from(v6) >> 64) as u64).to_be_bytes()),
     }

@@ -64,7 +64,8 @@ impl Key {
             Some(len) => (Ipv4Addr::from_bits(self.bits as u32).into(), len),
             None => (Ipv6Addr::from_bits(u128::from(self.bits) << 64).into(), self.len),
         };
-        Prefix::single(single).widened(len)
+        // Not its source: a release that knew no translators sends their /64.
+        Prefix::new(single, len).unwrap_or_else(|_| Prefix::host(single))
     }
 }
 
