@@ -23,6 +23,7 @@ mod listener;
 mod logged;
 mod phase;
 mod reload;
+mod roots;
 mod route;
 mod servers;
 mod silence;

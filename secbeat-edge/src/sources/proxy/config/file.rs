@@ -18,10 +18,10 @@ use serde::{
 };
 
 use super::{
-    CertificateFiles, HealthConfig, HostPattern, ListenerConfig, LogFormat, NO_UPSTREAM, ProxyConfig,
-    RouteConfig, ServerUrl, UpstreamConfig,
+    HealthConfig, HostPattern, LogFormat, NO_UPSTREAM, ProxyConfig, RouteConfig, ServerUrl, UpstreamConfig,
     contradiction::{Contradiction, loops},
     headers::HeadersFile,
+    listeners::{ListenerFile, listeners},
     values::{ServerFile, host, pages, path},
 };
 
@@ -111,32 +111,6 @@ impl<'de> Deserialize<'de> for Upstreams {
 
         deserializer.deserialize_any(Either)
     }
-}
-
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ListenerFile {
-    /// Address to listen on.
-    #[schemars(with = "schema::Listen")]
-    address: SocketAddr,
-    /// The certificate chain (PEM), for TLS. Reloaded when it changes.
-    #[schemars(with = "Option<schema::File>")]
-    certificate: Option<PathBuf>,
-    /// The certificate's key (PEM). Reloaded when it changes.
-    #[schemars(with = "Option<schema::File>")]
-    key: Option<PathBuf>,
-    /// Certificates for further names.
-    #[serde(default)]
-    more_certificates: Vec<CertificateFiles>,
-    /// Also accept HTTP/2 in plain text, by prior knowledge.
-    #[serde(default)]
-    h2c: bool,
-    /// Require a PROXY header of a trusted proxy on each connection.
-    #[serde(default)]
-    proxy_protocol: bool,
-    /// Redirect every request to the same host and path with https:// (status 308). Only without a certificate.
-    #[serde(default)]
-    redirect_to_https: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -273,7 +247,7 @@ impl ProxyFile {
                 let message = "with [[proxy.listener]] it stands there";
                 return Err(Contradiction::new("proxy.proxy_protocol", message));
             }
-            config.listeners = self.listeners()?;
+            config.listeners = listeners(&self.listener)?;
         } else if let Some(listener) = config.listeners.first_mut() {
             listener.proxy_protocol = self.proxy_protocol.unwrap_or_default();
         }
@@ -304,52 +278,6 @@ impl ProxyFile {
             return Err(Contradiction::new("proxy.upstream", message));
         }
         Ok(config)
-    }
-
-    fn listeners(&self) -> Result<Vec<ListenerConfig>, Contradiction> {
-        let mut addresses = HashSet::new();
-        let listener = |(index, listener): (usize, &ListenerFile)| {
-            let key = |name: &str| format!("proxy.listener[{index}].{name}");
-            if !addresses.insert(listener.address) {
-                let message = format!("{} is listened on twice", listener.address);
-                return Err(Contradiction::new(key("address"), message));
-            }
-            let mut certificates = Vec::new();
-            match (&listener.certificate, &listener.key) {
-                (Some(certificate), Some(key)) => certificates.push(CertificateFiles {
-                    certificate: certificate.clone(),
-                    key: key.clone(),
-                }),
-                (Some(_), None) => {
-                    return Err(Contradiction::new(key("certificate"), "its key is missing"));
-                }
-                (None, Some(_)) => {
-                    return Err(Contradiction::new(key("key"), "its certificate is missing"));
-                }
-                (None, None) if !listener.more_certificates.is_empty() => {
-                    let message = "the first certificate stands in certificate and key";
-                    return Err(Contradiction::new(key("more_certificates"), message));
-                }
-                (None, None) => {}
-            }
-            certificates.extend_from_slice(&listener.more_certificates);
-            if listener.h2c && !certificates.is_empty() {
-                let message = "it is for plain HTTP; with a certificate HTTP/2 is negotiated";
-                return Err(Contradiction::new(key("h2c"), message));
-            }
-            if listener.redirect_to_https && !certificates.is_empty() {
-                let message = "with a certificate it is for https:// already";
-                return Err(Contradiction::new(key("redirect_to_https"), message));
-            }
-            Ok(ListenerConfig {
-                address: listener.address,
-                certificates,
-                h2c: listener.h2c,
-                proxy_protocol: listener.proxy_protocol,
-                redirect_to_https: listener.redirect_to_https,
-            })
-        };
-        self.listener.iter().enumerate().map(listener).collect()
     }
 
     fn routes(&self, upstreams: &[UpstreamConfig]) -> Result<Vec<RouteConfig>, Contradiction> {

@@ -3,6 +3,7 @@
 mod contradiction;
 mod file;
 mod headers;
+mod listeners;
 #[cfg(test)]
 mod tests;
 mod url;

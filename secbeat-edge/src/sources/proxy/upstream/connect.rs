@@ -1,6 +1,6 @@
 //! New connections to servers, in plain TCP or TLS.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use socket2::SockRef;
@@ -11,14 +11,15 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector, TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        ClientConfig,
         crypto::ring,
-        pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject},
+        pki_types::{InvalidDnsNameError, ServerName},
     },
 };
 
 use crate::sources::proxy::{
     config::{Place, ServerUrl, Transport, UpstreamConfig},
+    roots,
     stream::Stream,
 };
 
@@ -67,8 +68,10 @@ impl ClientTls {
             return Ok(Self(None));
         }
         let roots = match &upstream.ca {
-            Some(path) => from_file(path).with_context(|| format!("ca of upstream `{}`", upstream.name))?,
-            None => from_system(),
+            Some(path) => {
+                roots::from_file(path).with_context(|| format!("ca of upstream `{}`", upstream.name))?
+            }
+            None => roots::from_system(),
         };
         anyhow::ensure!(
             !roots.is_empty(),
@@ -89,23 +92,6 @@ impl ClientTls {
             http1: config(&[b"http/1.1"])?,
         })))
     }
-}
-
-fn from_file(path: &Path) -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let reading = || format!("reading {}", path.display());
-    for certificate in CertificateDer::pem_file_iter(path).with_context(reading)? {
-        roots
-            .add(certificate.with_context(reading)?)
-            .with_context(reading)?;
-    }
-    Ok(roots)
-}
-
-fn from_system() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
 }
 
 /// Connects within `within`. A server that takes nothing for `idle` is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
