@@ -362,7 +362,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = config::load(path)?;
         path.clone_into(&mut config.path);
-        let proxy = config.proxy_file.as_ref().map(|proxy| proxy.check(path));
+        let state_dir = config.state_dir.clone();
+        let proxy = config.proxy_file.as_ref();
+        let proxy = proxy.map(|proxy| proxy.check(path, &state_dir));
         config.proxy = proxy.transpose()?;
         let takes_headers =
             |proxy: &ProxyConfig| proxy.listeners.iter().any(|listener| listener.proxy_protocol);

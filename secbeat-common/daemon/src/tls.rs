@@ -40,6 +40,8 @@ pub struct CertificateFiles {
 /// The TLS of one listener.
 pub struct ServerTls {
     files: Vec<CertificateFiles>,
+    /// Those that may not be there yet.
+    obtained: Vec<CertificateFiles>,
     certificates: Arc<Certificates>,
     config: Arc<ServerConfig>,
     /// The files as they were when last looked at.
@@ -50,7 +52,14 @@ pub struct ServerTls {
 type Stamp = Option<(SystemTime, u64, u64)>;
 
 #[derive(Debug)]
-struct Certificates(ArcSwap<Vec<Arc<CertifiedKey>>>);
+struct Certificates(ArcSwap<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    certified: Vec<Arc<CertifiedKey>>,
+    /// Whether some are not there yet. Then no other is shown in their place: a client would take that for an attack.
+    lacks_some: bool,
+}
 
 impl ServerTls {
     /// Reads `files`, of which there is at least one. `protocols` are what it speaks (ALPN), the best first.
@@ -59,8 +68,23 @@ impl ServerTls {
     ///
     /// When one cannot be read, or a key does not go with its certificate.
     pub fn new(files: &[CertificateFiles], protocols: &[&str]) -> anyhow::Result<Self> {
-        let stamp = stamps(files);
-        let certificates = Arc::new(Certificates(ArcSwap::from_pointee(load(files)?)));
+        Self::with_obtained(files, &[], protocols)
+    }
+
+    /// As [`new`](Self::new), and first among the certificates are those `obtained`, of which some may not be there yet. `files` may
+    /// be empty then.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_obtained(
+        files: &[CertificateFiles],
+        obtained: &[CertificateFiles],
+        protocols: &[&str],
+    ) -> anyhow::Result<Self> {
+        let stamp = stamps(obtained.iter().chain(files));
+        let loaded = load(files, obtained)?;
+        let certificates = Arc::new(Certificates(ArcSwap::from_pointee(loaded)));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .context("setting up TLS")?
@@ -73,6 +97,7 @@ impl ServerTls {
         config.ticketer = ring::Ticketer::new().context("setting up TLS")?;
         Ok(Self {
             files: files.to_vec(),
+            obtained: obtained.to_vec(),
             certificates,
             config: Arc::new(config),
             stamp: stamp.into(),
@@ -86,7 +111,7 @@ impl ServerTls {
     /// Reads the files again if they have changed. What cannot be used leaves the certificates as they were, and is
     /// tried again with the next change.
     pub fn refresh(&self) {
-        let stamp = stamps(&self.files);
+        let stamp = stamps(self.obtained.iter().chain(&self.files));
         {
             let mut last = self.stamp.lock();
             if *last == stamp {
@@ -94,9 +119,9 @@ impl ServerTls {
             }
             *last = stamp;
         }
-        match load(&self.files) {
-            Ok(certificates) => {
-                self.certificates.0.store(Arc::new(certificates));
+        match load(&self.files, &self.obtained) {
+            Ok(loaded) => {
+                self.certificates.0.store(Arc::new(loaded));
                 tracing::info!("new certificates are in use");
             }
             Err(error) => {
@@ -108,18 +133,29 @@ impl ServerTls {
     }
 }
 
-fn stamps(files: &[CertificateFiles]) -> Vec<Stamp> {
+fn stamps<'a>(files: impl Iterator<Item = &'a CertificateFiles>) -> Vec<Stamp> {
     use std::os::unix::fs::MetadataExt;
     let stamp = |path: &Path| -> io::Result<(SystemTime, u64, u64)> {
         let metadata = fs::metadata(path)?;
         Ok((metadata.modified()?, metadata.len(), metadata.ino()))
     };
     let both = |files: &CertificateFiles| [stamp(&files.certificate).ok(), stamp(&files.key).ok()];
-    files.iter().flat_map(both).collect()
+    files.flat_map(both).collect()
 }
 
-fn load(files: &[CertificateFiles]) -> anyhow::Result<Vec<Arc<CertifiedKey>>> {
-    files.iter().map(|files| load_one(files).map(Arc::new)).collect()
+fn load(files: &[CertificateFiles], obtained: &[CertificateFiles]) -> anyhow::Result<Loaded> {
+    let there: Vec<_> = obtained
+        .iter()
+        .filter(|files| files.certificate.exists())
+        .collect();
+    let lacks_some = there.len() < obtained.len();
+    let all = there.into_iter().chain(files);
+    Ok(Loaded {
+        certified: all
+            .map(|files| load_one(files).map(Arc::new))
+            .collect::<anyhow::Result<_>>()?,
+        lacks_some,
+    })
 }
 
 fn load_one(files: &CertificateFiles) -> anyhow::Result<CertifiedKey> {
@@ -141,7 +177,8 @@ fn load_one(files: &CertificateFiles) -> anyhow::Result<CertifiedKey> {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let certificates = self.0.load();
+        let loaded = self.0.load();
+        let certificates = &loaded.certified;
         let name = hello
             .server_name()
             .and_then(|name| ServerName::try_from(name).ok());
@@ -150,8 +187,13 @@ impl ResolvesServerCert for Certificates {
             let certificate = webpki::EndEntityCert::try_from(certified.cert.first()?).ok()?;
             certificate.verify_is_valid_for_subject_name(name).ok()
         };
-        let several = certificates.len() > 1;
+        let several = certificates.len() > 1 || loaded.lacks_some;
         let named = several.then(|| certificates.iter().find(|certified| is_for(certified).is_some()));
-        named.flatten().or_else(|| certificates.first()).cloned()
+        let first = || {
+            certificates
+                .first()
+                .filter(|_| !loaded.lacks_some || name.is_none())
+        };
+        named.flatten().or_else(first).cloned()
     }
 }

@@ -7,6 +7,7 @@ mod batch;
 mod enforcer;
 mod kernel;
 mod reconcile;
+mod renewal;
 #[cfg(any(test, feature = "testing"))]
 mod testing;
 mod time;
@@ -26,5 +27,6 @@ pub use self::{
     },
     kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
     reconcile::{Drift, Enforced, FleetBan, Origin, cover},
+    renewal::{Life, Renewal, Window},
     time::{BootTime, Moment},
 };

@@ -151,6 +151,38 @@ fn proxy(proxy: &ProxyView) {
         gauge!("secbeat_edge_proxy_server_up", "upstream" => upstream, "server" => url)
             .set(u8::from(server.up));
     }
+    certificates(proxy);
+}
+
+fn certificates(proxy: &ProxyView) {
+    if proxy.certificates.is_empty() {
+        return;
+    }
+    describe_gauge!(
+        "secbeat_edge_proxy_certificate_expiry_timestamp_seconds",
+        "When a certificate that the proxy gets itself ends; 0 where there is none yet."
+    );
+    describe_gauge!(
+        "secbeat_edge_proxy_certificate_failures",
+        "Attempts to get a certificate that have failed since one succeeded."
+    );
+    for certificate in &proxy.certificates {
+        let name = || certificate.name.clone();
+        let until = certificate.valid_until_ms.unwrap_or_default() as f64 / 1000.0;
+        gauge!("secbeat_edge_proxy_certificate_expiry_timestamp_seconds", "name" => name()).set(until);
+        gauge!("secbeat_edge_proxy_certificate_failures", "name" => name())
+            .set(f64::from(certificate.failures));
+    }
+    describe_counter!(
+        "secbeat_edge_proxy_certificate_orders_total",
+        "Orders of certificates, by outcome."
+    );
+    for (outcome, orders) in [
+        ("obtained", proxy.orders.obtained),
+        ("failed", proxy.orders.failed),
+    ] {
+        counter!("secbeat_edge_proxy_certificate_orders_total", "outcome" => outcome).absolute(orders);
+    }
 }
 
 fn reconciliation(stats: &StatsView) {

@@ -86,6 +86,7 @@ impl Api {
         let InputStats {
             proxy,
             servers,
+            certificates,
             access_logs,
             clients,
             authz,
@@ -104,7 +105,7 @@ impl Api {
                 .iter()
                 .map(|log| AccessLogView::new(log, now_ms))
                 .collect(),
-            proxy: ProxyView::new(proxy, servers.as_ref()),
+            proxy: ProxyView::new(proxy, servers.as_ref(), certificates.as_deref()),
             l7_denied: proxy.denied(),
             l7_observed: self.http.observed(),
             unattributed: unattributed

@@ -78,6 +78,7 @@ impl Inputs {
         InputStats {
             proxy: proxy.map(Proxy::stats).unwrap_or_default(),
             servers: proxy.map(Proxy::servers),
+            certificates: proxy.map(Proxy::certificates),
             access_logs: self.access_logs.health(),
             clients: proxy.map(Proxy::client_stats).unwrap_or_default(),
             authz: self.authz.stats(),

@@ -3,6 +3,7 @@
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
+    time::{left, now_ms, rfc3339},
 };
 use secbeat_edge_core::FilterMode;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::{Places, bans};
 use crate::{
     kernel::{self, SettingsMap},
-    view::{AccessLogView, AttachmentView, PacketsView, ReconcileView, StatsView},
+    view::{AccessLogView, AttachmentView, CertificateView, PacketsView, ReconcileView, StatsView},
 };
 
 /// What `status` shows.
@@ -131,6 +132,7 @@ fn print_status(status: &Status) {
         for server in daemon.proxy.servers.iter().filter(|server| !server.up) {
             secbeat_daemon::say!("upstream   {} of {} IS DOWN", server.url, server.upstream);
         }
+        daemon.proxy.certificates.iter().for_each(print_certificate);
         let spool = &telemetry.spool;
         secbeat_daemon::say!(
             "spool      {}",
@@ -156,6 +158,27 @@ fn print_status(status: &Status) {
             );
         }
         print_reconcile(&daemon.enforcer.reconcile);
+    }
+}
+
+fn print_certificate(certificate: &CertificateView) {
+    let now = now_ms();
+    let state = match certificate.valid_until_ms {
+        None => "NONE YET".to_owned(),
+        Some(until) if until <= now => format!("EXPIRED {}", rfc3339(until)),
+        Some(until) => format!("until {}", rfc3339(until)),
+    };
+    let next = certificate.next_attempt_ms.saturating_sub(now);
+    let next = match next {
+        1.. => format!("asked for in {}", left(next)),
+        _ => "asked for now".to_owned(),
+    };
+    secbeat_daemon::say!(
+        "certificate  {}: {state}, the next one is {next}",
+        certificate.name
+    );
+    if let Some(error) = &certificate.error {
+        secbeat_daemon::say!("           {} ATTEMPTS FAILED: {error}", certificate.failures);
     }
 }
 

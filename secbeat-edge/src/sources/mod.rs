@@ -15,6 +15,7 @@ pub(crate) struct InputStats {
     pub(crate) proxy: Arc<proxy::ProxyStats>,
     /// `None` without a proxy.
     pub(crate) servers: Option<proxy::Servers>,
+    pub(crate) certificates: Option<Arc<proxy::Book>>,
     pub(crate) access_logs: Arc<[Arc<access_log::Health>]>,
     pub(crate) clients: Arc<client_address::ClientStats>,
     pub(crate) authz: Arc<authz::AuthzStats>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::sources::{
     access_log::Health,
     authz::AuthzStats,
-    proxy::{ProxyStats, ServerState, Servers},
+    proxy::{Book, CertificateState, ProxyStats, ServerState, Servers},
 };
 
 /// What the proxy has counted since the daemon started, and its servers.
@@ -24,6 +24,32 @@ pub(crate) struct ProxyView {
     /// Answers missing from the proxy's access log, which could not keep up.
     pub access_log_dropped: u64,
     pub servers: Vec<ServerView>,
+    /// Those that the proxy gets itself.
+    #[serde(default)]
+    pub certificates: Vec<CertificateView>,
+    #[serde(default)]
+    pub orders: OrdersView,
+}
+
+/// A certificate that the proxy gets itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CertificateView {
+    pub name: String,
+    /// When it ends; `None` where there is none yet.
+    pub valid_until_ms: Option<i64>,
+    /// When the certificate authority is asked for the next one.
+    pub next_attempt_ms: i64,
+    /// Attempts that have failed since one succeeded.
+    pub failures: u32,
+    /// Why the last of them failed.
+    pub error: Option<String>,
+}
+
+/// Orders of certificates since the daemon started.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct OrdersView {
+    pub obtained: u64,
+    pub failed: u64,
 }
 
 /// A server behind the proxy.
@@ -37,12 +63,20 @@ pub(crate) struct ServerView {
 
 impl ProxyView {
     #[must_use]
-    pub(crate) fn new(stats: &ProxyStats, servers: Option<&Servers>) -> Self {
+    pub(crate) fn new(stats: &ProxyStats, servers: Option<&Servers>, certificates: Option<&Book>) -> Self {
         let view = |state: ServerState| ServerView {
             upstream: state.upstream,
             url: state.url,
             up: state.up,
         };
+        let certificate = |state: CertificateState| CertificateView {
+            name: state.domain,
+            valid_until_ms: state.until_ms,
+            next_attempt_ms: state.next_ms,
+            failures: state.failures,
+            error: state.error,
+        };
+        let (obtained, failed) = certificates.map(Book::orders).unwrap_or_default();
         Self {
             connections: stats.connections(),
             upstream_failures: stats.upstream_failures(),
@@ -55,6 +89,13 @@ impl ProxyView {
                 .into_iter()
                 .map(view)
                 .collect(),
+            certificates: certificates
+                .map(Book::states)
+                .unwrap_or_default()
+                .into_iter()
+                .map(certificate)
+                .collect(),
+            orders: OrdersView { obtained, failed },
         }
     }
 }

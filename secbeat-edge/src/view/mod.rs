@@ -13,7 +13,7 @@ pub(crate) use self::{
     allowed::{AllowedView, views as allowed_views},
     bans::{BanRequest, BanView, Unbanned},
     enforcer::{EnforcerView, ModeRequest, ReconcileView},
-    inputs::{AccessLogView, AuthzView, ProxyView},
+    inputs::{AccessLogView, AuthzView, CertificateView, ProxyView},
     packets::{AttachmentView, PacketsView},
     stats::StatsView,
     telemetry::{SpoolView, TelemetryView, WafView},

@@ -101,6 +101,8 @@ table! {
         Kill: "kill" of "procps",
         Lighttpd: "lighttpd" of "lighttpd",
         Logrotate: "logrotate" of "logrotate",
+        Pebble: "pebble" of "pebble",
+        PebbleNames: "pebble-challtestsrv" of "pebble",
         PivotRoot: "pivot_root" of "util-linux",
         Prometheus: "prometheus" of "prometheus",
         Promtool: "promtool" of "prometheus",

@@ -6,6 +6,7 @@
     reason = "tests: a failure here is the failure to report"
 )]
 
+mod acme;
 mod api;
 mod bad_config;
 mod bad_host;

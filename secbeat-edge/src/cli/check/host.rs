@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::ErrorKind,
     net::{SocketAddr, TcpStream, ToSocketAddrs as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use super::unit::UnitUser;
 use crate::{
     config::Config,
     kernel::{self, Pins, Place, XdpSetup},
-    sources::proxy::listen,
+    sources::proxy::{Challenge, ListenerConfig, listen},
     view::StatsView,
 };
 
@@ -60,6 +60,7 @@ pub(super) fn look(config: &Config, path: &Path, member: &Membership) -> Vec<Fin
     }
     findings.extend(ports(config, daemon.is_some()));
     findings.extend(files(config, path));
+    findings.extend(challenges(config));
     findings.push(nats(member));
     findings
 }
@@ -156,6 +157,46 @@ fn ports(config: &Config, is_running: bool) -> Vec<Finding> {
     addresses.into_iter().map(look).collect()
 }
 
+/// Files for the account at a certificate authority.
+fn proxy_secrets(config: &Config) -> impl Iterator<Item = &PathBuf> {
+    let acme = config.proxy().and_then(|proxy| proxy.acme.as_ref()).into_iter();
+    acme.flat_map(|acme| {
+        let external = acme.external_account.as_ref();
+        acme.ca
+            .iter()
+            .chain(external.map(|account| &account.hmac_key_file))
+    })
+}
+
+/// Whether a certificate authority finds the proxy where it looks for it.
+fn challenges(config: &Config) -> Option<Finding> {
+    let proxy = config.proxy()?;
+    let acme = proxy.acme.as_ref()?;
+    let (challenge, port) = (acme.challenge, acme.challenge.port());
+    let asked = |listener: &&ListenerConfig| match challenge {
+        Challenge::Http01 => !listener.has_tls(),
+        Challenge::TlsAlpn01 => listener.acme,
+    };
+    let what = format!("ACME, {}", challenge.name());
+    let has_port = |listener: &ListenerConfig| listener.address.port() == port;
+    let finding = match proxy.listeners.iter().filter(asked).any(has_port) {
+        true => {
+            let detail = format!(
+                "the certificate authority asks at port {port} of {}",
+                acme.domains.join(", ")
+            );
+            Finding::new(what, State::Ok, detail)
+        }
+        false => {
+            let detail = format!(
+                "the certificate authority asks at port {port}, where no listener for that is: something must forward it"
+            );
+            Finding::new(what, State::Note, detail)
+        }
+    };
+    Some(finding)
+}
+
 /// Whether the daemon may read what it has to, with the rights of its unit where there is one.
 fn files(config: &Config, path: &Path) -> Vec<Finding> {
     let unit = UnitUser::find();
@@ -174,6 +215,7 @@ fn files(config: &Config, path: &Path) -> Vec<Finding> {
         for file in listeners
             .flat_map(|listener| &listener.certificates)
             .flat_map(|files| [&files.certificate, &files.key])
+            .chain(proxy_secrets(config))
         {
             if let Err(error) = File::open(file) {
                 let right = match error.kind() {

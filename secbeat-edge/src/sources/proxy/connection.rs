@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     error::Error as StdError,
     future::pending,
+    io,
     net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -21,17 +22,23 @@ use hyper_util::{rt::TokioIo, server::conn::auto};
 use secbeat_daemon::tls::ServerTls;
 use socket2::SockRef;
 use tokio::{
+    io::AsyncWriteExt as _,
     net::TcpStream,
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, timeout_at},
 };
-use tokio_rustls::{TlsStream, rustls};
+use tokio_rustls::{
+    LazyConfigAcceptor, TlsStream,
+    rustls::{self, server::Acceptor},
+    server,
+};
 
 use super::{
     super::{
         client_address::{Connection, proxied_client},
         gate::until_refused,
     },
+    acme::Challenges,
     config::ListenerConfig,
     forward::Forwarder,
     headers::Scheme,
@@ -46,6 +53,8 @@ use super::{
 /// How connections are taken; a reload replaces it for the next ones.
 pub(super) struct Manner {
     tls: Option<ServerTls>,
+    /// What a certificate authority may ask for by TLS.
+    challenges: Option<Arc<Challenges>>,
     h2c: bool,
     proxy_protocol: bool,
     redirect_to_https: bool,
@@ -55,13 +64,15 @@ impl Manner {
     /// # Errors
     ///
     /// When a certificate cannot be used.
-    pub(super) fn new(config: &ListenerConfig) -> anyhow::Result<Self> {
-        let tls = match config.certificates.as_slice() {
-            [] => None,
-            files => Some(ServerTls::new(files, &["h2", "http/1.1"])?),
-        };
+    pub(super) fn new(config: &ListenerConfig, challenges: &Arc<Challenges>) -> anyhow::Result<Self> {
+        let (files, obtained) = (&config.certificates, &config.obtained);
+        let tls = config
+            .has_tls()
+            .then(|| ServerTls::with_obtained(files, obtained, &["h2", "http/1.1"]))
+            .transpose()?;
         Ok(Self {
             tls,
+            challenges: config.acme.then(|| challenges.clone()),
             h2c: config.h2c,
             proxy_protocol: config.proxy_protocol,
             redirect_to_https: config.redirect_to_https,
@@ -311,8 +322,17 @@ async fn greet(
         Ok(Ok(1)) => {}
         _ => return Err(None),
     }
-    match timeout_at(end, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => {
+    let accepting = async {
+        match manner.challenges.as_deref() {
+            Some(challenges) if challenges.may_come_by_tls() => {
+                accept_or_answer(stream, tls, challenges).await
+            }
+            _ => tls.acceptor().accept(stream).await.map(Some),
+        }
+    };
+    match timeout_at(end, accepting).await {
+        Ok(Ok(None)) => Err(None),
+        Ok(Ok(Some(stream))) => {
             let stream = Box::new(TlsStream::Server(stream));
             Ok((Stream::Tls(stream), Scheme::Https))
         }
@@ -333,4 +353,20 @@ async fn greet(
         }
         Err(_) => Err(Some(REQUEST_TIMEOUT)),
     }
+}
+
+/// Shakes hands while a challenge is open. `None` where the handshake was the answer to that: it is the whole connection (RFC 8737,
+/// section 3).
+async fn accept_or_answer(
+    stream: TcpStream,
+    tls: &ServerTls,
+    challenges: &Challenges,
+) -> io::Result<Option<server::TlsStream<TcpStream>>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let Some(answer) = challenges.tls_answer(&start.client_hello()) else {
+        return start.into_stream(tls.acceptor().config().clone()).await.map(Some);
+    };
+    let mut answered = start.into_stream(answer).await?;
+    answered.shutdown().await?;
+    Ok(None)
 }

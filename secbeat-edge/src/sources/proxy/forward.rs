@@ -26,6 +26,7 @@ use super::{
     super::client_address::{Client, ClientRule, ClientStats, Connection, Unattributed},
     ProxyStats,
     access_log::{AccessLog, Details, Entry, Outcome, RequestLine, ServedBy},
+    acme::Challenges,
     attempt::{self, Failure, forward},
     download::Download,
     headers::{Refusal, target_host},
@@ -57,6 +58,8 @@ pub(super) struct Forwarder {
     pub(super) sources: Arc<Sources>,
     /// Whether open requests are cut off, since the proxy ends.
     pub(super) is_over: AtomicBool,
+    /// What a certificate authority may ask for.
+    pub(super) challenges: Arc<Challenges>,
     /// Of requests: what only this process has, and how many there were.
     pub(super) ids: (u64, AtomicU64),
 }
@@ -128,6 +131,10 @@ impl Forwarder {
             }
             Admission::Served => {
                 let answer = async {
+                    // Before anything that would send the certificate authority elsewhere.
+                    if let Some(answer) = self.challenges.http_answer(head.uri.path()) {
+                        return Ok(challenge_answer(answer));
+                    }
                     let host = target_host(&head).map_err(Failure::Refused)?;
                     let name = host.to_str().unwrap_or_default();
                     if visit.redirects(&head.headers) {
@@ -409,6 +416,14 @@ fn last_words(site: &Site, version: Version, status: StatusCode, text: &'static 
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// What a certificate authority asked for (RFC 8555, section 8.3).
+fn challenge_answer(answer: Bytes) -> Own {
+    let mut response = Response::new(Either::Right(Full::new(answer)));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 

@@ -9,6 +9,7 @@
 //! replaces what a [`site`] holds.
 
 mod access_log;
+mod acme;
 mod attempt;
 mod config;
 mod connection;
@@ -53,20 +54,22 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::Semaphore};
 use uuid::Uuid;
 
-pub(crate) use self::{
-    config::{NO_UPSTREAM, Place, ProxyConfig, ProxyFile},
-    listener::listen,
-    reload::Reloader,
-    servers::{ServerState, Servers},
-    stats::ProxyStats,
-};
 use self::{
+    acme::Acme,
     connection::Manner,
     forward::Forwarder,
     listener::Shared,
     reload::{Orders, Running},
     site::Site,
     workers::Workers,
+};
+pub(crate) use self::{
+    acme::{Book, CertificateState},
+    config::{Challenge, ListenerConfig, NO_UPSTREAM, Place, ProxyConfig, ProxyFile},
+    listener::listen,
+    reload::Reloader,
+    servers::{ServerState, Servers},
+    stats::ProxyStats,
 };
 use super::{
     client_address::{ClientRule, ClientStats},
@@ -87,6 +90,7 @@ pub(crate) struct Proxy {
     shared: Shared,
     names: Vec<String>,
     reloads: (Reloader, Orders),
+    acme: Acme,
 }
 
 /// An address listened on.
@@ -111,11 +115,12 @@ impl Proxy {
         gate: Arc<dyn Gate>,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
+        let acme = Acme::new(config.acme.as_ref());
         let listening = sockets
             .into_iter()
             .zip(&config.listeners)
             .map(|(socket, listener)| {
-                let manner = Manner::new(listener)
+                let manner = Manner::new(listener, &acme.challenges)
                     .with_context(|| format!("proxy.listener at {}", listener.address))?;
                 Ok(Listening {
                     socket: TcpListener::from_std(socket).context("taking the listening socket")?,
@@ -138,6 +143,7 @@ impl Proxy {
             clients: Arc::default(),
             sources: Arc::default(),
             is_over: AtomicBool::new(false),
+            challenges: acme.challenges.clone(),
             ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),
         };
         Ok(Self {
@@ -149,6 +155,7 @@ impl Proxy {
             },
             names,
             reloads: reload::channel(),
+            acme,
         })
     }
 
@@ -177,6 +184,12 @@ impl Proxy {
         self.shared.forwarder.clients.clone()
     }
 
+    /// What is known of the certificates that it gets itself.
+    #[must_use]
+    pub(crate) fn certificates(&self) -> Arc<Book> {
+        self.acme.book.clone()
+    }
+
     /// Replaces the config of the running proxy.
     #[must_use]
     pub(crate) fn reloader(&self) -> Reloader {
@@ -187,7 +200,7 @@ impl Proxy {
     /// if the sockets are kept for a next process, and else refused.
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()>, are_kept: bool) {
         let mut orders = self.reloads.1;
-        let mut running = Running::new(self.listening, self.shared, self.names);
+        let mut running = Running::new(self.listening, self.shared, self.names, self.acme);
         let mut look = tokio::time::interval(LOOK);
         let mut shutdown = std::pin::pin!(shutdown);
         loop {

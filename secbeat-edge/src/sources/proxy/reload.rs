@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     Listening, ProxyConfig,
+    acme::{self, Acme},
     connection::Manner,
     listener::{self, Shared, listen},
     phase::{Ending, Phase},
@@ -66,6 +67,7 @@ pub(super) struct Running {
     tasks: JoinSet<()>,
     /// Closed once all that listen no more have let go of the other end.
     drained: (mpsc::Sender<()>, mpsc::Receiver<()>),
+    acme: Acme,
 }
 
 struct Listener {
@@ -74,13 +76,15 @@ struct Listener {
 }
 
 impl Running {
-    pub(super) fn new(listening: Vec<Listening>, shared: Shared, names: Vec<String>) -> Self {
+    pub(super) fn new(listening: Vec<Listening>, shared: Shared, names: Vec<String>, mut acme: Acme) -> Self {
+        acme.start();
         let mut running = Self {
             shared,
             names,
             listeners: HashMap::new(),
             tasks: JoinSet::new(),
             drained: mpsc::channel(1),
+            acme,
         };
         listening
             .into_iter()
@@ -112,11 +116,13 @@ impl Running {
     pub(super) fn reload(&mut self, config: ProxyConfig) -> anyhow::Result<LeftAsItWas> {
         let forwarder = self.shared.forwarder.clone();
         let before = forwarder.site.load_full();
+        acme::prepare(config.acme.as_ref());
         let mut manners = Vec::new();
         let mut added = Vec::new();
         for listener in &config.listeners {
             let address = listener.address;
-            let manner = Manner::new(listener).with_context(|| format!("proxy.listener at {address}"))?;
+            let manner = Manner::new(listener, &self.acme.challenges)
+                .with_context(|| format!("proxy.listener at {address}"))?;
             if self.listeners.contains_key(&address) {
                 manners.push((address, manner));
                 continue;
@@ -139,6 +145,7 @@ impl Running {
         if let Some(log) = &site.access_log {
             log.reopen();
         }
+        self.acme.reload(site.config.acme.as_ref());
         forwarder.site.store(Arc::new(site));
         for (address, manner) in manners {
             if let Some(listener) = self.listeners.get(&address) {
@@ -197,8 +204,10 @@ impl Running {
             listeners,
             mut tasks,
             drained: (own, mut drained),
+            acme,
             ..
         } = self;
+        acme.stop();
         let ending = Ending {
             accepts,
             within: shared.forwarder.site.load().config.drain,

@@ -18,7 +18,9 @@ use serde::{
 };
 
 use super::{
-    HealthConfig, HostPattern, LogFormat, NO_UPSTREAM, ProxyConfig, RouteConfig, ServerUrl, UpstreamConfig,
+    HealthConfig, HostPattern, ListenerConfig, LogFormat, NO_UPSTREAM, ProxyConfig, RouteConfig, ServerUrl,
+    UpstreamConfig,
+    acme::AcmeFile,
     contradiction::{Contradiction, loops},
     headers::HeadersFile,
     listeners::{ListenerFile, listeners},
@@ -75,6 +77,9 @@ pub(crate) struct ProxyFile {
     /// Tell clients to use TLS for so long (`Strict-Transport-Security`), in responses over TLS without that field.
     /// Default: don't.
     hsts: Option<HumanDuration>,
+    /// Certificates from a certificate authority that speaks ACME (RFC 8555), such as Let's Encrypt, for listeners with `acme =
+    /// true`. Default: none.
+    acme: Option<AcmeFile>,
     /// Files with the bodies of the proxy's own responses, by status: `502 = "/etc/secbeat/502.html"`. Read at the start and on SIGHUP.
     #[serde(default, deserialize_with = "pages")]
     #[schemars(with = "std::collections::BTreeMap<String, schema::File>")]
@@ -204,17 +209,17 @@ fn root() -> String {
 }
 
 impl ProxyFile {
-    /// Checks what stands in the file at `path`, and fills in the defaults.
+    /// Checks what stands in the file at `path`, and fills in the defaults. What the proxy has to keep lies in `state_dir`.
     ///
     /// # Errors
     ///
     /// When keys contradict each other.
-    pub(crate) fn check(&self, path: &Path) -> Result<ProxyConfig, ConfigError> {
-        self.checked()
+    pub(crate) fn check(&self, path: &Path, state_dir: &Path) -> Result<ProxyConfig, ConfigError> {
+        self.checked(state_dir)
             .map_err(|Contradiction(key, message)| ConfigError::contradiction(path, &key, message))
     }
 
-    fn checked(&self) -> Result<ProxyConfig, Contradiction> {
+    fn checked(&self, state_dir: &Path) -> Result<ProxyConfig, Contradiction> {
         let listen = self.listen.unwrap_or(DEFAULT_LISTEN);
         let mut config = match &self.upstream {
             Upstreams::One(server) => {
@@ -250,6 +255,14 @@ impl ProxyFile {
             config.listeners = listeners(&self.listener)?;
         } else if let Some(listener) = config.listeners.first_mut() {
             listener.proxy_protocol = self.proxy_protocol.unwrap_or_default();
+        }
+        let acme = self.acme.as_ref();
+        let acme = acme.map(|acme| acme.check(&mut config.listeners, state_dir));
+        config.acme = acme.transpose()?;
+        let uses = |listener: &ListenerConfig| listener.acme;
+        if let (Some(index), None) = (config.listeners.iter().position(uses), &config.acme) {
+            let key = format!("proxy.listener[{index}].acme");
+            return Err(Contradiction::new(key, "there is no [proxy.acme]"));
         }
         let set = |slot: &mut Duration, value: Option<HumanDuration>| {
             if let Some(HumanDuration(value)) = value {

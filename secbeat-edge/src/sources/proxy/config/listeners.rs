@@ -23,6 +23,9 @@ pub(super) struct ListenerFile {
     /// Certificates for further names.
     #[serde(default)]
     more_certificates: Vec<CertificateFiles>,
+    /// Use the certificates of `[proxy.acme]`, for TLS.
+    #[serde(default)]
+    acme: bool,
     /// Also accept HTTP/2 in plain text, by prior knowledge.
     #[serde(default)]
     h2c: bool,
@@ -45,6 +48,10 @@ pub(super) fn listeners(files: &[ListenerFile]) -> Result<Vec<ListenerConfig>, C
         }
         let mut certificates = Vec::new();
         match (&listener.certificate, &listener.key) {
+            (Some(_), Some(_)) if listener.acme => {
+                let message = "the first certificate stands either here or in [proxy.acme]; further ones in more_certificates";
+                return Err(Contradiction::new(key("acme"), message));
+            }
             (Some(certificate), Some(key)) => certificates.push(CertificateFiles {
                 certificate: certificate.clone(),
                 key: key.clone(),
@@ -55,24 +62,27 @@ pub(super) fn listeners(files: &[ListenerFile]) -> Result<Vec<ListenerConfig>, C
             (None, Some(_)) => {
                 return Err(Contradiction::new(key("key"), "its certificate is missing"));
             }
-            (None, None) if !listener.more_certificates.is_empty() => {
+            (None, None) if !listener.acme && !listener.more_certificates.is_empty() => {
                 let message = "the first certificate stands in certificate and key";
                 return Err(Contradiction::new(key("more_certificates"), message));
             }
             (None, None) => {}
         }
         certificates.extend_from_slice(&listener.more_certificates);
-        if listener.h2c && !certificates.is_empty() {
+        let has_tls = listener.acme || !certificates.is_empty();
+        if listener.h2c && has_tls {
             let message = "it is for plain HTTP; with a certificate HTTP/2 is negotiated";
             return Err(Contradiction::new(key("h2c"), message));
         }
-        if listener.redirect_to_https && !certificates.is_empty() {
+        if listener.redirect_to_https && has_tls {
             let message = "with a certificate it is for https:// already";
             return Err(Contradiction::new(key("redirect_to_https"), message));
         }
         Ok(ListenerConfig {
             address: listener.address,
             certificates,
+            acme: listener.acme,
+            obtained: Vec::new(),
             h2c: listener.h2c,
             proxy_protocol: listener.proxy_protocol,
             redirect_to_https: listener.redirect_to_https,

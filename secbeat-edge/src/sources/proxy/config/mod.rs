@@ -1,5 +1,6 @@
 //! What the proxy is told.
 
+mod acme;
 mod contradiction;
 mod file;
 mod headers;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 
 pub(super) use self::url::Transport;
 pub(crate) use self::{
+    acme::{AcmeConfig, Challenge, ExternalAccount},
     file::ProxyFile,
     headers::HeaderRules,
     url::{Place, ServerUrl},
@@ -64,6 +66,8 @@ pub struct ProxyConfig {
     pub access_log: Option<PathBuf>,
     pub access_log_format: LogFormat,
     pub headers: HeaderRules,
+    /// Certificates that the proxy gets itself, if it does.
+    pub acme: Option<AcmeConfig>,
 }
 
 /// How the access log is written.
@@ -81,14 +85,25 @@ pub enum LogFormat {
 pub struct ListenerConfig {
     /// `[::]` takes IPv4 too.
     pub address: SocketAddr,
-    /// In plain HTTP where empty. The first serves clients that ask for no name, or for none that a certificate has.
+    /// The first serves clients that ask for no name, or for none that a certificate has.
     pub certificates: Vec<CertificateFiles>,
+    /// Whether it uses the certificates that the proxy gets itself.
+    pub acme: bool,
+    /// Where those will be.
+    pub obtained: Vec<CertificateFiles>,
     /// Whether HTTP/2 is taken in plain text, by prior knowledge (RFC 9113 §3.3).
     pub h2c: bool,
     /// Whether connections begin with a PROXY header of a trusted proxy; others are closed.
     pub proxy_protocol: bool,
     /// Whether requests are redirected to the same place by TLS.
     pub redirect_to_https: bool,
+}
+
+impl ListenerConfig {
+    /// Whether it speaks TLS, or else plain HTTP.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.acme || !self.certificates.is_empty()
+    }
 }
 
 /// Servers that answer alike.
@@ -185,6 +200,8 @@ impl ProxyConfig {
             listeners: vec![ListenerConfig {
                 address: listen,
                 certificates: Vec::new(),
+                acme: false,
+                obtained: Vec::new(),
                 h2c: false,
                 proxy_protocol: false,
                 redirect_to_https: false,
@@ -205,6 +222,7 @@ impl ProxyConfig {
             access_log: None,
             access_log_format: LogFormat::Combined,
             headers: HeaderRules::default(),
+            acme: None,
         }
     }
 

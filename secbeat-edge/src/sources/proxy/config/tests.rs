@@ -16,7 +16,7 @@ fn check(text: &str) -> Result<ProxyConfig, String> {
     std::fs::write(&path, text).unwrap();
     let file: File = config::load(&path).map_err(|error| error.to_string())?;
     file.proxy
-        .check(Path::new(&path))
+        .check(Path::new(&path), Path::new("/var/lib/secbeat/edge"))
         .map_err(|error| error.to_string())
 }
 
@@ -148,6 +148,141 @@ fn keys_that_contradict_each_other_are_named_with_their_line() {
     refused(
         both,
         "edge.toml:2: proxy.listen: an address stands either here or in [[proxy.listener]]",
+    );
+}
+
+const ACME: &str = r#"
+[proxy]
+upstream = "http://127.0.0.1:8000"
+[proxy.acme]
+domains = ["Example.org", "www.example.org"]
+accept_terms = true
+contact = ["admin@example.org"]
+[[proxy.listener]]
+address = "[::]:443"
+acme = true
+[[proxy.listener]]
+address = "[::]:80"
+redirect_to_https = true
+"#;
+
+#[test]
+fn certificates_that_the_proxy_gets_itself_are_where_its_listeners_look() {
+    let config = check(ACME).unwrap();
+    let acme = config.acme.unwrap();
+    assert_eq!(acme.domains, ["example.org", "www.example.org"]);
+    assert_eq!(acme.contact, ["mailto:admin@example.org"]);
+    assert_eq!(acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(acme.challenge, Challenge::TlsAlpn01);
+    let folder = "/var/lib/secbeat/edge/acme/acme-v02.api.letsencrypt.org_directory";
+    assert_eq!(acme.folder, Path::new(folder));
+    let obtained = &config.listeners[0].obtained;
+    assert_eq!(obtained[1].key, Path::new(folder).join("www.example.org.pem"));
+    assert!(config.listeners[0].has_tls() && !config.listeners[1].has_tls());
+    let staging = ACME.replace(
+        "accept_terms",
+        "directory = \"https://localhost:14000/a/b/\"\naccept_terms",
+    );
+    let folder = check(&staging).unwrap().acme.unwrap().folder;
+    assert!(
+        folder.ends_with("acme/localhost_14000_a_b"),
+        "{}",
+        folder.display()
+    );
+}
+
+#[test]
+fn what_certificates_cannot_be_got_for_is_named_with_the_reason() {
+    for (from, to, part) in [
+        (
+            "\"www.example.org\"",
+            "\"*.example.org\"",
+            "proxy.acme.domains[1]: invalid name `*.example.org`: a wildcard needs",
+        ),
+        (
+            "\"www.example.org\"",
+            "\"192.0.2.1\"",
+            "proxy.acme.domains[1]: invalid name `192.0.2.1`: expected a DNS name",
+        ),
+        (
+            "\"www.example.org\"",
+            "\"www\"",
+            "proxy.acme.domains[1]: invalid name `www`: expected a DNS name such as",
+        ),
+        (
+            "\"www.example.org\"",
+            "\"münchen.example\"",
+            "proxy.acme.domains[1]: invalid name `münchen.example`",
+        ),
+        (
+            "\"www.example.org\"",
+            "\"-a.example\"",
+            "proxy.acme.domains[1]: invalid name `-a.example`",
+        ),
+        (
+            "\"www.example.org\"",
+            "\"../x.example\"",
+            "proxy.acme.domains[1]: invalid name `../x.example`",
+        ),
+        (
+            "\"www.example.org\"",
+            "\"EXAMPLE.org\"",
+            "proxy.acme.domains[1]: `example.org` stands there twice",
+        ),
+        (
+            "[\"Example.org\", \"www.example.org\"]",
+            "[]",
+            "proxy.acme.domains: there is no name",
+        ),
+        (
+            "accept_terms = true",
+            "",
+            "proxy.acme.accept_terms: the certificate authority wants its terms agreed to",
+        ),
+        (
+            "admin@example.org",
+            "admin",
+            "proxy.acme.contact[0]: invalid contact `admin`",
+        ),
+        (
+            "accept_terms = true",
+            "accept_terms = true\ndirectory = \"http://a/\"",
+            "proxy.acme.directory: invalid directory `http://a/`",
+        ),
+        (
+            "accept_terms = true",
+            "accept_terms = true\nchallenge = \"dns-01\"",
+            "proxy.acme.challenge: unknown variant `dns-01`",
+        ),
+        (
+            "acme = true",
+            "",
+            "proxy.acme: no [[proxy.listener]] has `acme = true`",
+        ),
+        (
+            "acme = true",
+            "acme = true\ncertificate = \"a\"\nkey = \"b\"",
+            "proxy.listener[0].acme: the first certificate stands either here",
+        ),
+        (
+            "redirect_to_https = true",
+            "redirect_to_https = true\nacme = true",
+            "proxy.listener[1].redirect_to_https: with a certificate",
+        ),
+        (
+            "[proxy.acme]\ndomains = [\"Example.org\", \"www.example.org\"]\naccept_terms = true\ncontact = [\"admin@example.org\"]\n",
+            "",
+            "proxy.listener[0].acme: there is no [proxy.acme]",
+        ),
+    ] {
+        assert!(ACME.contains(from), "{from}");
+        refused(&ACME.replacen(from, to, 1), part);
+    }
+    let by_http = ACME.replace("accept_terms", "challenge = \"http-01\"\naccept_terms");
+    assert!(check(&by_http).is_ok());
+    refused(
+        &by_http.replace("redirect_to_https = true", "acme = true"),
+        "proxy.acme.challenge: http-01 needs a [[proxy.listener]] without TLS",
     );
 }
 

@@ -90,6 +90,8 @@ async fn listeners_come_and_go() {
     config.listeners = vec![ListenerConfig {
         address,
         certificates: Vec::new(),
+        acme: false,
+        obtained: Vec::new(),
         h2c: false,
         proxy_protocol: false,
         redirect_to_https: false,
@@ -115,6 +117,8 @@ async fn what_cannot_be_had_leaves_all_of_the_old_config() {
     config.listeners.push(ListenerConfig {
         address: taken.local_addr().unwrap(),
         certificates: Vec::new(),
+        acme: false,
+        obtained: Vec::new(),
         h2c: false,
         proxy_protocol: false,
         redirect_to_https: false,
