@@ -1,13 +1,6 @@
 //! A certificate authority of which nobody gets a certificate: each of its answers is wrong in a way of its own.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use secbeat_daemon::tls::{CertificateFiles, ServerTls};
@@ -30,13 +23,18 @@ pub enum Fault {
     Silent,
     /// Everybody has too many accounts, for so many seconds.
     RateLimited(u32),
+    /// It wants each certificate to be renewed now (RFC 9773), and takes no order for an hour.
+    WantsRenewal,
 }
+
+/// The first lines of requests, with their bodies.
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
 
 /// One that listens for as long as the test's process lives.
 #[derive(Debug)]
 pub struct FaultyCa {
     fault: Arc<Mutex<Fault>>,
-    asked: Arc<AtomicUsize>,
+    asked: Asked,
     folder: TempDir,
 }
 
@@ -86,19 +84,14 @@ impl FaultyCa {
         *self.fault.lock() = fault;
     }
 
-    /// Requests so far.
+    /// Requests so far: their first lines and their bodies.
     #[must_use]
-    pub fn asked(&self) -> usize {
-        self.asked.load(Relaxed)
+    pub fn asked(&self) -> Vec<(String, String)> {
+        self.asked.lock().clone()
     }
 }
 
-async fn serve(
-    listener: std::net::TcpListener,
-    tls: ServerTls,
-    fault: Arc<Mutex<Fault>>,
-    asked: Arc<AtomicUsize>,
-) {
+async fn serve(listener: std::net::TcpListener, tls: ServerTls, fault: Arc<Mutex<Fault>>, asked: Asked) {
     let listener = TcpListener::from_std(listener).expect("a socket");
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, fault, asked) = (tls.acceptor(), fault.clone(), asked.clone());
@@ -106,22 +99,22 @@ async fn serve(
             let Ok(mut stream) = acceptor.accept(stream).await else {
                 return;
             };
-            let Some(head) = head(&mut stream).await else {
+            let Some((line, body)) = request(&mut stream).await else {
                 return;
             };
-            asked.fetch_add(1, Relaxed);
+            asked.lock().push((line.clone(), body));
             let fault = *fault.lock();
             if fault == Fault::Silent {
                 tokio::time::sleep(Duration::from_secs(3600)).await;
             }
-            let _ = stream.write_all(answer(&head, fault).as_bytes()).await;
+            let _ = stream.write_all(answer(&line, fault).as_bytes()).await;
             let _ = stream.shutdown().await;
         });
     }
 }
 
-/// Reads a request. Returns its head.
-async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+/// Reads a request. Returns its first line and its body.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, String)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -133,36 +126,55 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
         .next()
         .and_then(|(_, length)| length.parse().ok())
         .unwrap_or(0);
-    stream.read_exact(&mut vec![0; length]).await.ok()?;
-    Some(head)
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((head.lines().next()?.to_owned(), String::from_utf8(body).ok()?))
 }
 
-fn answer(head: &str, fault: Fault) -> String {
-    let (status, kind, more, body) = match fault {
-        Fault::Silent | Fault::Broken => ("500 Internal Server Error", "text/plain", String::new(), "boom".to_owned()),
-        Fault::Garbage => ("200 OK", "text/html", String::new(), "<h1>It works!</h1>".to_owned()),
-        Fault::RateLimited(_) if head.starts_with("GET /dir ") => {
-            let url = |name: &str| format!("https://127.0.0.1:14001/{name}");
-            let directory = format!(
-                r#"{{"newNonce": "{}", "newAccount": "{}", "newOrder": "{}"}}"#,
-                url("nonce"),
-                url("account"),
-                url("order")
-            );
-            ("200 OK", "application/json", String::new(), directory)
+fn answer(line: &str, fault: Fault) -> String {
+    let (status, kind, more, body) = match (fault, line) {
+        (Fault::Silent | Fault::Broken, _) => {
+            ("500 Internal Server Error", "text/plain", String::new(), BOOM)
         }
-        Fault::RateLimited(_) if head.starts_with("HEAD /nonce ") => {
-            ("200 OK", "text/plain", "Replay-Nonce: bm9uY2U\r\n".to_owned(), String::new())
+        (Fault::Garbage, _) => ("200 OK", "text/html", String::new(), "<h1>It works!</h1>"),
+        (Fault::WantsRenewal, "GET /dir HTTP/1.1") => {
+            ("200 OK", "application/json", String::new(), WITH_RENEWAL)
         }
-        Fault::RateLimited(seconds) => (
-            "429 Too Many Requests",
-            "application/problem+json",
-            format!("Retry-After: {seconds}\r\n"),
-            r#"{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many accounts", "status": 429}"#.to_owned(),
+        (_, "GET /dir HTTP/1.1") => ("200 OK", "application/json", String::new(), DIRECTORY),
+        (_, "HEAD /nonce HTTP/1.1") => ("200 OK", "text/plain", "Replay-Nonce: bm9uY2U\r\n".to_owned(), ""),
+        (_, line) if line.starts_with("GET /renewal/") => (
+            "200 OK",
+            "application/json",
+            "Retry-After: 21600\r\n".to_owned(),
+            NOW,
         ),
+        (fault, _) => {
+            let seconds = match fault {
+                Fault::RateLimited(seconds) => seconds,
+                _ => 3600,
+            };
+            let more = format!("Retry-After: {seconds}\r\n");
+            ("429 Too Many Requests", "application/problem+json", more, LIMITED)
+        }
     };
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
 }
+
+const BOOM: &str = "boom";
+const DIRECTORY: &str = r#"{
+    "newNonce": "https://127.0.0.1:14001/nonce",
+    "newAccount": "https://127.0.0.1:14001/account",
+    "newOrder": "https://127.0.0.1:14001/order"
+}"#;
+const WITH_RENEWAL: &str = r#"{
+    "newNonce": "https://127.0.0.1:14001/nonce",
+    "newAccount": "https://127.0.0.1:14001/account",
+    "newOrder": "https://127.0.0.1:14001/order",
+    "renewalInfo": "https://127.0.0.1:14001/renewal"
+}"#;
+const NOW: &str = r#"{"suggestedWindow": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}}"#;
+const LIMITED: &str =
+    r#"{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many accounts", "status": 429}"#;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 use crate::lab::{executable::TestProgram, netns::Namespace, process::Daemon, wait::wait_until};
@@ -31,7 +31,7 @@ impl Default for Manners {
     fn default() -> Self {
         Self {
             life: 90 * 24 * 3600,
-            refused_nonces: 20,
+            refused_nonces: 0,
             is_slow: false,
             external_account: None,
         }
@@ -212,6 +212,10 @@ fn path(path: &Path) -> &str {
 pub(super) fn certify(folder: &Path) {
     let mut authority = CertificateParams::new([]).expect("no names");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // One of the same name as its own would be taken for the server's certificate.
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "an authority");
     let key = KeyPair::generate().expect("a key");
     let root = authority.self_signed(&key).expect("a certificate").pem();
     let issuer = Issuer::new(authority, key);

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use secbeat_tests::lab::{
     client::Client,
     faulty_ca::{Fault, FaultyCa},
@@ -64,6 +65,13 @@ impl Web {
         let before = "listen = \"127.0.0.1:8443\"\nupstream = \"http://127.0.0.1:8000\"\n";
         assert!(config.contains(before), "{config}");
         self.host.write("edge.toml", &config.replace(before, &proxy));
+    }
+
+    /// One name is enough.
+    fn want_one_name(&self) {
+        let path = self.host.file("edge.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(&path, config.replace(", \"www.a.test\"", "")).unwrap();
     }
 
     fn get(&self, url: &str) -> (u16, String) {
@@ -131,8 +139,8 @@ fn obtain_and_keep(challenge: &str, manners: Manners) {
     assert_eq!(pebble.issued(), 2);
     // There is nothing for those who come without an order.
     for url in [
-        "http://127.0.0.1/",
-        "http://127.0.0.1/.well-known/acme-challenge/x",
+        "http://127.0.0.1:80/",
+        "http://127.0.0.1:80/.well-known/acme-challenge/x",
     ] {
         assert_eq!(web.get(url).0, 308);
     }
@@ -172,7 +180,11 @@ fn obtain_and_keep(challenge: &str, manners: Manners) {
 
 #[test]
 fn certificates_are_obtained_by_tls_alpn_kept_and_used_again() {
-    obtain_and_keep("tls-alpn-01", Manners::default());
+    let manners = Manners {
+        refused_nonces: 3,
+        ..Manners::default()
+    };
+    obtain_and_keep("tls-alpn-01", manners);
 }
 
 #[test]
@@ -211,10 +223,14 @@ fn a_certificate_is_renewed_before_its_end_and_no_handshake_fails() {
     assert!(visits > 20, "{visits}");
 }
 
-/// Writes a certificate for `name`, which ends in a week, where the edge keeps its own. Returns who vouches for it.
-fn leave_old_certificate(web: &Web, directory: &str, name: &str) -> PathBuf {
+/// Writes a certificate for `name`, which began so many days ago and ends in so many, where the edge keeps its own. Returns who
+/// vouches for it.
+fn leave_certificate(web: &Web, directory: &str, name: &str, days: (u32, u32)) -> PathBuf {
     let mut authority = CertificateParams::new([]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "an old authority");
     let key = KeyPair::generate().unwrap();
     let root = web
         .host
@@ -222,8 +238,9 @@ fn leave_old_certificate(web: &Web, directory: &str, name: &str) -> PathBuf {
     let issuer = Issuer::new(authority, key);
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     let day = Duration::from_secs(24 * 3600);
-    params.not_before = (SystemTime::now() - 83 * day).into();
-    params.not_after = (SystemTime::now() + 7 * day).into();
+    params.not_before = (SystemTime::now() - days.0 * day).into();
+    params.not_after = (SystemTime::now() + days.1 * day).into();
+    params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().unwrap();
     let pem = params.signed_by(&key, &issuer).unwrap().pem() + &key.serialize_pem();
     let folder = web.folder(directory);
@@ -236,12 +253,9 @@ fn leave_old_certificate(web: &Web, directory: &str, name: &str) -> PathBuf {
 fn an_authority_that_fails_takes_no_certificate_away_and_is_not_hammered() {
     let web = Web::new();
     let authority = FaultyCa::start(&web.host.namespace, Fault::Garbage);
-    let root = leave_old_certificate(&web, "127.0.0.1_14001_dir", "a.test");
+    let root = leave_certificate(&web, "127.0.0.1_14001_dir", "a.test", (83, 7));
     web.configure(FaultyCa::DIRECTORY, &authority.ca_file(), "");
-    // One name is enough.
-    let path = web.host.file("edge.toml");
-    let config = fs::read_to_string(&path).unwrap();
-    fs::write(&path, config.replace(", \"www.a.test\"", "")).unwrap();
+    web.want_one_name();
     let mut edge = web.host.start_edge();
     let mut failures = 0;
     let mut failed = |edge: &mut secbeat_tests::lab::process::Daemon, why: &str, pause_ms: i64| {
@@ -295,11 +309,13 @@ fn without_a_certificate_handshakes_are_refused_and_the_rest_goes_on() {
     let authority = FaultyCa::start(&web.host.namespace, Fault::Silent);
     web.configure(FaultyCa::DIRECTORY, &authority.ca_file(), "");
     let mut edge = web.host.start_edge();
-    wait_until("the authority is asked", PATIENCE, || authority.asked() > 0);
+    wait_until("the authority is asked", PATIENCE, || {
+        !authority.asked().is_empty()
+    });
     let visit = visit(&web.host.namespace, &authority.ca_file(), "a.test");
     assert_eq!(visit.code, NO_HANDSHAKE, "{}", visit.said);
     assert!(visit.said.contains("alert"), "{}", visit.said);
-    assert_eq!(web.get("http://127.0.0.1/").0, 308);
+    assert_eq!(web.get("http://127.0.0.1:80/").0, 308);
     assert!(
         web.status().contains("certificate  a.test: NONE YET"),
         "{}",
@@ -339,4 +355,47 @@ fn an_edge_that_is_killed_in_the_middle_of_an_order_begins_it_anew() {
         1,
         "one account"
     );
+}
+
+#[test]
+fn a_certificate_is_renewed_when_the_authority_wants_that() {
+    let web = Web::new();
+    let authority = FaultyCa::start(&web.host.namespace, Fault::WantsRenewal);
+    // By its life it would be renewed in 50 days.
+    let root = leave_certificate(&web, "127.0.0.1_14001_dir", "a.test", (10, 80));
+    let key = URL_SAFE_NO_PAD.encode(KeyPair::generate().unwrap().serialize_der());
+    let account = serde_json::json!({
+        "contact": [],
+        "credentials": {
+            "id": "https://127.0.0.1:14001/accounts/1",
+            "key_pkcs8": key,
+            "directory": FaultyCa::DIRECTORY,
+        },
+    });
+    let file = web.folder("127.0.0.1_14001_dir").join("account.json");
+    fs::write(file, account.to_string()).unwrap();
+    web.configure(FaultyCa::DIRECTORY, &authority.ca_file(), "");
+    web.want_one_name();
+    let mut edge = web.host.start_edge();
+    edge.wait_for_log("no certificate was obtained", PATIENCE);
+    let asked = authority.asked();
+    let (about, _) = asked
+        .iter()
+        .find(|(line, _)| line.starts_with("GET /renewal/"))
+        .unwrap();
+    let id = about.split(['/', ' ']).nth(3).unwrap();
+    let orders: Vec<_> = asked
+        .iter()
+        .filter(|(line, _)| line.starts_with("POST /order"))
+        .collect();
+    let [(_, order)] = orders.as_slice() else {
+        panic!("one order: {asked:?}")
+    };
+    let order: Value = serde_json::from_str(order).unwrap();
+    let payload = URL_SAFE_NO_PAD
+        .decode(order["payload"].as_str().unwrap())
+        .unwrap();
+    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["replaces"], id, "the order says what it is for");
+    assert!(visit(&web.host.namespace, &root, "a.test").answered);
 }

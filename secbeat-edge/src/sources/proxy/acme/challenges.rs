@@ -7,7 +7,13 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use instant_acme::KeyAuthorization;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer, server::ClientHello};
+use tokio_rustls::rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::PrivateKeyDer,
+    server::ClientHello,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 
 /// RFC 8737, section 6.2.
 const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -95,10 +101,15 @@ fn tls_config(name: &str, digest: &[u8]) -> anyhow::Result<ServerConfig> {
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    // Not with what would look at the certificate: that knows nothing of this extension, which is critical.
+    let certified = CertifiedKey::new(
+        vec![certificate.der().clone()],
+        ring::sign::any_supported_type(&key)?,
+    );
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![ACME_TLS.to_vec()];
     Ok(config)
 }

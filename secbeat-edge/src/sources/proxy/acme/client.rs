@@ -1,7 +1,8 @@
 //! HTTP with a certificate authority: a connection for each request, of which an order needs a dozen.
 
 use std::{
-    future::Future,
+    convert::Infallible,
+    future::{Future, pending},
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -103,13 +104,14 @@ impl AcmeClient {
             anyhow::Ok(Response::from_parts(head, Full::new(body)))
         };
         let asking = || format!("asking {uri}");
+        // What breaks the connection, the exchange tells as well; it may have all that it needs when that ends.
+        let connection = async {
+            let _ = connection.await;
+            pending::<Infallible>().await
+        };
         let response = tokio::select! {
             response = exchange => response.with_context(asking)?,
-            // It ends only after the exchange, unless something is wrong.
-            ended = connection => {
-                ended.with_context(asking)?;
-                bail!("asking {uri}: the server closed the connection");
-            }
+            never = connection => match never {},
         };
         if response.status().is_success() {
             return Ok(response);

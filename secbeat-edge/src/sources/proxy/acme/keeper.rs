@@ -267,8 +267,7 @@ impl<'a> Keeper<'a> {
     async fn ask_window(&mut self) -> bool {
         let now = now_ms();
         let is_time = |kept: &Kept| {
-            let known = kept.certificate.is_some() && kept.attempts.obtained_ms.is_some();
-            known && kept.attempts.ask_window_ms.is_none_or(|at| at <= now)
+            kept.certificate.is_some() && kept.attempts.ask_window_ms.is_none_or(|at| at <= now)
         };
         let Some(index) = self.kept.iter().position(is_time) else {
             return false;

@@ -76,6 +76,7 @@ impl Ordering<'_> {
             .id
             .as_ref()
             .context("the certificate has no key identifier")?;
+        ensure!(self.store.account()?.is_some(), "there is no account to ask with");
         let account = self.account().await?;
         let (info, again) = account.renewal_info(id).await?;
         let window = Window {
