@@ -26,6 +26,8 @@ pub struct Import {
     pub bans: Vec<ManualBan>,
     pub mode: ImportMode,
     pub actor: String,
+    /// New networks of the parts of the same import before this one, which a dry run has not banned.
+    pub nets_before: usize,
 }
 
 /// What an import does if some of its bans cannot be.

@@ -167,13 +167,18 @@ impl Decider {
     /// Returns the outcome unless it is answered later.
     fn import(
         &mut self,
-        Import { bans, mode, actor }: Import,
+        Import {
+            bans,
+            mode,
+            actor,
+            nets_before,
+        }: Import,
         ticket: Ticket,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Imported>, OrderError> {
         self.ready()?;
         let now_ms = turn.now.wall_ms;
-        let sift = self.ledger.sift(&bans, now_ms);
+        let sift = self.ledger.sift(&bans, nets_before, now_ms);
         let outcome = self.outcome(&bans, &sift);
         match mode {
             ImportMode::DryRun => return Ok(Some(outcome)),

@@ -131,9 +131,9 @@ impl Ledger {
         Ok(command)
     }
 
-    /// What would become of `bans` at `now_ms`, were they taken one after the other.
+    /// What would become of `bans` at `now_ms`, were they taken one after the other, behind others with `nets_before` new networks.
     #[must_use]
-    pub fn sift(&self, bans: &[ManualBan], now_ms: i64) -> Sift {
+    pub fn sift(&self, bans: &[ManualBan], nets_before: usize, now_ms: i64) -> Sift {
         let mut taken: HashMap<Prefix, &ManualBan> = HashMap::new();
         let mut new_nets = 0;
         let mut sift = |ban| {
@@ -147,7 +147,7 @@ impl Ledger {
             }
             let is_new_net =
                 earlier.is_none() && !ban.target.is_single() && !self.active.contains_key(&ban.target);
-            if is_new_net && new_nets >= self.free_nets() {
+            if is_new_net && nets_before + new_nets >= self.free_nets() {
                 return Sifted::Refused(Refusal::TooManyNets);
             }
             new_nets += usize::from(is_new_net);

@@ -171,6 +171,7 @@ fn the_bans_of_an_import_are_not_awaited() {
         ticket: Ticket(1),
         order: Order::Import(Import {
             bans: vec![ban],
+            nets_before: 0,
             mode: ImportMode::AllOrNothing,
             actor: "alice".to_owned(),
         }),

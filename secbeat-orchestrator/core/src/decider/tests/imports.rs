@@ -19,7 +19,12 @@ fn import(rig: &mut Rig, ticket: u64, mode: ImportMode, bans: Vec<ManualBan>) ->
     let actor = "bob".to_owned();
     rig.handle(Event::Order {
         ticket: Ticket(ticket),
-        order: Order::Import(Import { bans, mode, actor }),
+        order: Order::Import(Import {
+            bans,
+            mode,
+            actor,
+            nets_before: 0,
+        }),
     })
 }
 
@@ -103,6 +108,37 @@ fn a_dry_run_tells_and_changes_nothing() {
         (rig.ban_of(CLIENT), rig.decider.stats(rig.now).active_bans),
         (None, 1)
     );
+}
+
+#[test]
+fn a_dry_run_in_parts_finds_the_room_that_the_whole_import_would() {
+    let mut rig = Rig::ready();
+    let room = secbeat_common::maps::MAX_BANNED_NETS as usize;
+    let effects = rig.handle(Event::Order {
+        ticket: Ticket(1),
+        order: Order::Import(Import {
+            bans: orders(&["203.0.113.0/24", "198.51.100.0/24", CLIENT]),
+            mode: ImportMode::DryRun,
+            actor: "bob".to_owned(),
+            nets_before: room - 1,
+        }),
+    });
+    let [
+        Effect::Reply {
+            reply: Reply::Imported(Ok(outcome)),
+            ..
+        },
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    let refused: Vec<_> = outcome
+        .refused
+        .iter()
+        .map(|order| (order.index, order.refused.refusal))
+        .collect();
+    assert_eq!(refused, [(1, Refusal::TooManyNets)]);
+    assert_eq!((outcome.banned, outcome.new_networks), (2, 1));
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn no_order_is_carried_out_before_all_is_restored() {
     );
     let import = Import {
         bans: Vec::new(),
+        nets_before: 0,
         mode: ImportMode::DryRun,
         actor: "alice".to_owned(),
     };

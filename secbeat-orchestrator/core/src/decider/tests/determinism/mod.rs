@@ -96,6 +96,7 @@ impl World {
                         .iter()
                         .map(|n| manual(TARGETS[*n], now_ms + 60_000))
                         .collect(),
+                    nets_before: 0,
                     mode: ImportMode::SkipRefused,
                     actor: "bob".to_owned(),
                 }),
