@@ -7,6 +7,7 @@ mod explain;
 mod export;
 mod fleet;
 mod import;
+mod list;
 mod rules;
 mod status;
 #[cfg(test)]
@@ -87,7 +88,7 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Import bans: an address or a CIDR per line, CSV, or the output of `export`.
+    /// Import bans from lists in many formats, among them the output of `export`.
     Import(import::Args),
     /// Export the active bans to standard output.
     Export(export::Args),

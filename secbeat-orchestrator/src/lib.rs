@@ -19,7 +19,7 @@ mod directives;
 mod engine;
 mod enroll;
 mod events;
-mod exchange;
+pub mod exchange;
 mod fleet_watch;
 mod intake;
 mod leases;

@@ -58,7 +58,7 @@ impl AllowView {
 }
 
 /// `POST /api/v1/allowlist`. Without `duration` and `until` the entry holds for ever.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AllowRequest {
     /// An address, which stands for its source, or a CIDR.
@@ -74,7 +74,12 @@ pub(crate) struct AllowRequest {
 }
 
 impl AllowRequest {
-    fn entry(self, added_by: String, now_ms: i64) -> Result<AllowEntry, Failure> {
+    /// The entry that it asks for.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub(crate) fn entry(self, added_by: String, now_ms: i64) -> Result<AllowEntry, Failure> {
         let network = self
             .network
             .parse()

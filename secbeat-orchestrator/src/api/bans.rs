@@ -123,6 +123,14 @@ pub(crate) struct ImportRequest {
     /// Only tell what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// [`Imported::new_networks`] of the requests before this one, if a dry run needs several: they take room, too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub networks_before: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -230,6 +238,7 @@ async fn import(
             (false, false) => ImportMode::AllOrNothing,
         },
         actor,
+        nets_before: request.networks_before,
     };
     let imported = api
         .ask(|reply| Input::Import { import, reply })
@@ -276,14 +285,11 @@ fn failure(error: OrderFailure) -> Failure {
 }
 
 fn refusal(refused: &Refused) -> Failure {
-    let (status, code) = match refused.refusal {
-        Refusal::Protected(_) => (StatusCode::CONFLICT, "allowlisted"),
-        Refusal::TooManyNets => (StatusCode::CONFLICT, "too_many_networks"),
-        Refusal::Outlasted(_) => (StatusCode::CONFLICT, "banned_for_longer"),
-        Refusal::Unbannable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unbannable"),
-        Refusal::Ended => (StatusCode::UNPROCESSABLE_ENTITY, "expired"),
+    let status = match refused.refusal {
+        Refusal::Protected(_) | Refusal::TooManyNets | Refusal::Outlasted(_) => StatusCode::CONFLICT,
+        Refusal::Unbannable(_) | Refusal::Ended => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    Failure::new(status, view::refusal(refused)).with_code(code)
+    Failure::new(status, view::refusal(refused)).with_code(view::refusal_code(&refused.refusal))
 }
 
 fn unavailable(code: &'static str, error: &impl ToString) -> Failure {

@@ -1,14 +1,20 @@
-//! `allowlist list`, `allowlist add` and `allowlist remove`.
+//! `allowlist list`, `allowlist add`, `allowlist import` and `allowlist remove`.
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use secbeat_common::wire::MAX_ALLOWED;
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, Target, print_json, table},
     term::Term,
-    time::ends_in,
+    time::{ends_in, now_ms, rfc3339},
 };
 
-use crate::api::allowlist::{AllowRequest, AllowView, Disallowed};
+use super::list::{Bad, List};
+use crate::{
+    api::allowlist::{AllowRequest, AllowView, Disallowed},
+    exchange::{self, End, Listed, Purpose},
+};
 
 /// Manage the fleet-wide allowlist.
 #[derive(Debug, Subcommand)]
@@ -21,6 +27,8 @@ pub enum Command {
     },
     /// Add a client or a network.
     Add(Add),
+    /// Add the clients and networks of a list.
+    Import(Import),
     /// Remove an entry; what is left of bans of it is enforced again.
     Remove {
         #[command(flatten)]
@@ -49,11 +57,24 @@ pub struct Add {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+pub struct Import {
+    #[command(flatten)]
+    list: List,
+    /// Duration of entries without an expiry in the file, such as 30m, 4h or 7d [default: no expiry].
+    #[arg(long, short)]
+    duration: Option<Term>,
+    /// Reason for entries without a note in the file.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    comment: String,
+}
+
 impl Command {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         match self {
             Self::List { output } => list(api, *output),
             Self::Add(add) => add.execute(api),
+            Self::Import(import) => import.execute(api),
             Self::Remove { target, output } => {
                 let removed: Disallowed = api.delete(&format!("/api/v1/allowlist/{}", target.prefix()?))?;
                 if *output == Output::Json {
@@ -106,5 +127,109 @@ impl Add {
             None => secbeat_daemon::say!("allowlisted {} on every edge", entry.network),
         }
         Ok(())
+    }
+}
+
+impl Import {
+    fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let now_ms = now_ms();
+        let reading = self.list.read(Purpose::Allowlist)?;
+        let lines = reading.entries.len() + reading.bad.len();
+        let mut entries = reading.entries;
+        let mut bad: Bad = reading.bad.into_iter().map(|bad| (bad.line, bad.why)).collect();
+        for entry in &mut entries {
+            entry.about.end = entry.about.end.or(self.duration.map(End::For));
+        }
+        let is_over = |entry: &Listed| entry.about.end.is_some_and(|end| end.ms(now_ms) <= now_ms);
+        let before = entries.len();
+        entries.retain(|entry| !is_over(entry));
+        let ended = before - entries.len();
+        let again = exchange::distinct(&mut entries, now_ms);
+        if self.list.aggregate {
+            entries = exchange::aggregate(entries, now_ms);
+        }
+        let requests = self.requests(api, entries, &mut bad, now_ms)?;
+        let skipped = bad.len();
+        self.list.judge(bad, lines)?;
+        if !self.list.dry_run {
+            for (done, request) in requests.iter().enumerate() {
+                let _: AllowView = api.post("/api/v1/allowlist", request).with_context(|| {
+                    format!(
+                        "{done} of {} entries were imported before {}",
+                        requests.len(),
+                        request.network
+                    )
+                })?;
+            }
+        }
+        let verb = if self.list.dry_run {
+            "would import"
+        } else {
+            "imported"
+        };
+        let mut said = format!("{verb} {} entries of the allowlist", requests.len());
+        for (count, what) in [
+            (ended, "expired already"),
+            (again, "listed more than once"),
+            (skipped, "skipped"),
+        ] {
+            if count > 0 {
+                said += &format!(", {count} {what}");
+            }
+        }
+        secbeat_daemon::say!("{said}");
+        Ok(())
+    }
+
+    /// What the API is to be asked for; what it would refuse goes to `bad`.
+    fn requests(
+        &self,
+        api: &ApiClient,
+        entries: Vec<Listed>,
+        bad: &mut Bad,
+        now_ms: i64,
+    ) -> anyhow::Result<Vec<AllowRequest>> {
+        let known: Vec<AllowView> = api.get("/api/v1/allowlist")?;
+        let mut room = MAX_ALLOWED.saturating_sub(known.len());
+        let mut requests = Vec::new();
+        for entry in entries {
+            let request = self.request(&entry);
+            if let Err(failure) = request.clone().entry(String::new(), now_ms) {
+                bad.push((entry.line, failure.detail().to_owned()));
+                continue;
+            }
+            if !known.iter().any(|known| known.network == request.network) {
+                let Some(left) = room.checked_sub(1) else {
+                    let why = format!(
+                        "{}: the allowlist has room for {MAX_ALLOWED} entries, and {} are there",
+                        entry.network,
+                        known.len()
+                    );
+                    bad.push((entry.line, why));
+                    continue;
+                };
+                room = left;
+            }
+            requests.push(request);
+        }
+        Ok(requests)
+    }
+
+    fn request(&self, Listed { network, about, .. }: &Listed) -> AllowRequest {
+        let (duration, until) = match about.end {
+            None | Some(End::For(Term::Permanent)) => (None, None),
+            Some(End::For(term)) => (Some(term.to_string()), None),
+            Some(End::At(at)) => (None, Some(rfc3339(at.as_millisecond()))),
+        };
+        AllowRequest {
+            network: network.to_string(),
+            comment: if about.note.is_empty() {
+                self.comment.clone()
+            } else {
+                about.note.clone()
+            },
+            duration,
+            until,
+        }
     }
 }

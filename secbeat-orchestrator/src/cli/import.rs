@@ -1,36 +1,27 @@
 //! `import`.
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 use secbeat_common::maps::MAX_BANNED_NETS;
-use secbeat_daemon::{api::ApiClient, term::Term};
+use secbeat_daemon::{api::ApiClient, term::Term, time::now_ms};
 
+use super::list::{Bad, List};
 use crate::{
     api::bans::ImportRequest,
-    exchange::{self, BanEntry, Format, Numbered},
-    view::Imported,
+    exchange::{self, BanEntry, End, Listed, Purpose, Reading},
+    view::{Imported, ROOM},
 };
 
 /// Bans in one request.
 const CHUNK: usize = 2000;
-/// Bad lines that are shown.
-const SHOWN: usize = 20;
 
 /// Imports bans from a file.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// File to import; `-` is standard input.
-    file: PathBuf,
-    /// Format of the file [default: detected].
-    #[arg(long, short, value_enum)]
-    format: Option<Format>,
+    #[command(flatten)]
+    list: List,
     /// Duration of bans without an expiry in the file, such as 30m, 4h, 7d or permanent.
     #[arg(long, short, default_value = "4h")]
     duration: Term,
@@ -40,85 +31,148 @@ pub struct Args {
     /// Reason for bans without a note in the file.
     #[arg(long, short, default_value = "", hide_default_value = true)]
     note: String,
-    /// Only report what would be done.
-    #[arg(long)]
-    dry_run: bool,
-    /// Skip invalid lines and import the others.
-    #[arg(long)]
-    skip_invalid: bool,
+}
+
+/// What an import would do, or did.
+struct Looked {
+    imported: Imported,
+    /// New networks for which there is no room.
+    without_room: usize,
 }
 
 impl Args {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let text = read(&self.file)?;
-        let (entries, bad) = exchange::read(&text, self.format);
+        let (began, now_ms) = (Instant::now(), now_ms());
+        let Reading { entries, bad, .. } = self.list.read(Purpose::Bans)?;
         let lines = entries.len() + bad.len();
-        let mut bad: Vec<_> = bad.into_iter().map(|bad| (bad.line, bad.why)).collect();
-        let entries = self.complete(entries);
+        let mut bad: Bad = bad.into_iter().map(|bad| (bad.line, bad.why)).collect();
+        let mut entries = self.complete(entries, now_ms, &mut bad);
+        let again = exchange::distinct(&mut entries, now_ms);
         // Nothing is imported before all of it is known to be good.
-        let looked = self.send(api, &entries, true)?;
-        let refused = looked.refused.iter().map(|refused| {
-            let line = entries.get(refused.index).map_or(0, |entry| entry.line);
-            (line, refused.why.clone())
-        });
-        bad.extend(refused);
-        bad.sort();
-        self.complain(&bad);
-        if looked.new_networks > looked.free_networks && !self.skip_invalid {
+        let mut looked = self.look(api, &mut entries, &mut bad, self.list.aggregate)?;
+        let listed = entries.len();
+        if self.list.aggregate {
+            entries = exchange::aggregate(entries, now_ms);
+            looked = self.look(api, &mut entries, &mut bad, false)?;
+        }
+        let merged = listed.saturating_sub(entries.len() + looked.without_room);
+        let skipped = bad.len();
+        let invalid = self.list.judge(bad, lines);
+        if looked.without_room > 0 && !self.list.skip_invalid {
             bail!(
-                "nothing was imported: {} new networks, but room for only {} more (limit {MAX_BANNED_NETS}, not counting single sources)",
-                looked.new_networks,
-                looked.free_networks
+                "nothing was imported: {} new networks, but room for only {} more (limit {MAX_BANNED_NETS}, not counting single sources){}",
+                looked.imported.new_networks + looked.without_room,
+                looked.imported.free_networks,
+                if self.list.aggregate {
+                    ""
+                } else {
+                    "; --aggregate merges adjacent ones"
+                }
             );
         }
-        if !bad.is_empty() && !self.skip_invalid {
-            bail!(
-                "nothing was imported: {} of {lines} lines are invalid (--skip-invalid imports the others)",
-                bad.len()
-            );
-        }
-        if self.dry_run {
-            secbeat_daemon::say!("would import {}", counts(&looked, bad.len()));
+        invalid?;
+        let others = [
+            (again, "listed more than once"),
+            (merged, "merged into others"),
+            (skipped, "skipped"),
+        ];
+        if self.list.dry_run {
+            secbeat_daemon::say!("would import {}", counts(&looked.imported, &others));
             return Ok(());
         }
-        let imported = self.send(api, &entries, false)?;
+        let mut late = Bad::new();
+        let imported = self.send(api, &entries, false, &mut late)?;
+        for (line, why) in &late {
+            secbeat_daemon::complain!("{}:{line}: {why}", self.list.file.display());
+        }
+        let [again, merged, (_, what)] = others;
         secbeat_daemon::say!(
             "imported {} in {:.1} s",
-            counts(&imported, bad.len()),
+            counts(&imported, &[again, merged, (skipped + late.len(), what)]),
             began.elapsed().as_secs_f64()
         );
         Ok(())
     }
 
-    /// Fills in what the entries leave open.
-    fn complete(&self, mut entries: Vec<Numbered>) -> Vec<Numbered> {
+    /// Fills in what the entries leave open, and sorts out those that are no bans.
+    fn complete(&self, entries: Vec<Listed>, now_ms: i64, bad: &mut Bad) -> Vec<Listed> {
         let term = if self.permanent {
             Term::Permanent
         } else {
             self.duration
         };
-        for Numbered { entry, .. } in &mut entries {
-            if !entry.has_end() {
-                entry.duration = Some(term);
+        let complete = |mut entry: Listed| {
+            entry.about.end.get_or_insert(End::For(term));
+            if entry.about.note.is_empty() {
+                entry.about.note.clone_from(&self.note);
             }
-            if entry.note.is_empty() {
-                entry.note.clone_from(&self.note);
+            match BanEntry::from(&entry).ban(String::new(), now_ms) {
+                Ok(_) => Some(entry),
+                Err(why) => {
+                    bad.push((entry.line, why.to_string()));
+                    None
+                }
             }
-        }
-        entries
+        };
+        entries.into_iter().filter_map(complete).collect()
     }
 
-    fn send(&self, api: &ApiClient, entries: &[Numbered], dry_run: bool) -> anyhow::Result<Imported> {
+    /// Asks what an import would do, and sorts out what would be refused; networks without room only if they are to be skipped
+    /// and are not merged first.
+    fn look(
+        &self,
+        api: &ApiClient,
+        entries: &mut Vec<Listed>,
+        bad: &mut Bad,
+        is_merged: bool,
+    ) -> anyhow::Result<Looked> {
+        let imported = self.ask(api, entries, true)?;
+        let mut without_room = 0;
+        let mut is_refused = vec![false; entries.len()];
+        for refused in &imported.refused {
+            let is_room = refused.code == ROOM;
+            without_room += usize::from(is_room);
+            if is_room && (is_merged || !self.list.skip_invalid) {
+                continue;
+            }
+            if let (Some(mark), Some(entry)) = (is_refused.get_mut(refused.index), entries.get(refused.index))
+            {
+                *mark = true;
+                bad.push((entry.line, refused.why.clone()));
+            }
+        }
+        let mut is_refused = is_refused.into_iter();
+        entries.retain(|_| !is_refused.next().unwrap_or_default());
+        Ok(Looked {
+            imported,
+            without_room,
+        })
+    }
+
+    /// Imports `entries`; what is refused all the same goes to `late`.
+    fn send(
+        &self,
+        api: &ApiClient,
+        entries: &[Listed],
+        dry_run: bool,
+        late: &mut Bad,
+    ) -> anyhow::Result<Imported> {
+        let imported = self.ask(api, entries, dry_run)?;
+        late.extend(imported.refused.iter().map(|refused| {
+            let line = entries.get(refused.index).map_or(0, |entry| entry.line);
+            (line, refused.why.clone())
+        }));
+        Ok(imported)
+    }
+
+    fn ask(&self, api: &ApiClient, entries: &[Listed], dry_run: bool) -> anyhow::Result<Imported> {
         let mut all = Imported::default();
         for (number, chunk) in entries.chunks(CHUNK).enumerate() {
             let request = ImportRequest {
-                bans: chunk
-                    .iter()
-                    .map(|read| read.entry.clone())
-                    .collect::<Vec<BanEntry>>(),
-                skip_refused: self.skip_invalid,
+                bans: chunk.iter().map(BanEntry::from).collect(),
+                skip_refused: self.list.skip_invalid,
                 dry_run,
+                networks_before: if dry_run { all.new_networks } else { 0 },
             };
             let some: Imported = api
                 .post("/api/v1/bans/import", &request)
@@ -137,16 +191,6 @@ impl Args {
         }
         Ok(all)
     }
-
-    fn complain(&self, bad: &[(u64, String)]) {
-        let name = self.file.display();
-        for (line, why) in bad.iter().take(SHOWN) {
-            secbeat_daemon::complain!("{name}:{line}: {why}");
-        }
-        if let Some(more) = bad.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            secbeat_daemon::complain!("{name}: and {more} more");
-        }
-    }
 }
 
 fn progress(imported: &Imported, dry_run: bool) -> String {
@@ -156,26 +200,14 @@ fn progress(imported: &Imported, dry_run: bool) -> String {
     }
 }
 
-fn counts(imported: &Imported, skipped: usize) -> String {
+fn counts(imported: &Imported, others: &[(usize, &str)]) -> String {
     let mut text = format!("{} bans", imported.banned);
-    let others = [
+    let known = [
         (imported.kept, "banned already for as long"),
         (imported.ended, "expired already"),
-        (skipped, "skipped"),
     ];
-    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
+    for (count, what) in known.iter().chain(others).filter(|(count, _)| *count > 0) {
         text += &format!(", {count} {what}");
     }
     text
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .context("reading standard input")?;
-        return Ok(text);
-    }
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }

@@ -1,9 +1,24 @@
-//! Bans as they are imported and exported: files in three formats, and one ban in the form that the API takes.
+//! Bans as they are imported and exported: lists in the formats that people have, and one ban in the form that the API takes.
 
+mod columns;
+mod csv;
+mod decode;
+mod fail2ban;
+mod firewall;
+mod json;
+mod list;
+mod merge;
+mod nft;
+mod plain;
 mod read;
+mod server;
+mod sets;
+mod target;
+mod when;
+mod words;
 mod write;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use secbeat_common::{
     prefix::{Prefix, PrefixError},
     wire::{Layer, PERMANENT, Reason},
@@ -13,24 +28,50 @@ use secbeat_orchestrator_core::ledger::{MAX_NOTE, ManualBan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use self::list::About;
 pub(crate) use self::{
-    read::{Numbered, read},
-    write::Writer,
+    list::{End, Listed, Purpose},
+    merge::{aggregate, distinct},
+    read::{Format, MAX_LIST_BYTES, Reading, Request, names, read},
+    write::{Layout, Writer},
 };
 use crate::{millis, view::BanView};
 
 #[cfg(test)]
 mod tests;
 
-/// How bans are written in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// An array of objects, which keeps all there is.
-    Json,
-    /// With a header line.
-    Csv,
-    /// An address or a CIDR on each line; what follows a `#` is a comment.
-    List,
+/// Reads `bytes` as every format, and as the one that fits.
+///
+/// # Panics
+///
+/// When an entry or a complaint is of no line.
+pub fn check(bytes: &[u8]) {
+    let formats = <Format as clap::ValueEnum>::value_variants()
+        .iter()
+        .map(|format| Some(*format));
+    for format in formats.chain([None]) {
+        for purpose in [Purpose::Bans, Purpose::Allowlist] {
+            let request = Request {
+                format,
+                purpose,
+                zone: TimeZone::UTC,
+            };
+            let Ok(reading) = read(bytes, &request) else {
+                continue;
+            };
+            let lines = reading.entries.iter().map(|entry| entry.line);
+            let lines: Vec<_> = lines.chain(reading.bad.iter().map(|bad| bad.line)).collect();
+            let last = 2 + bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            assert!(
+                lines.iter().all(|line| (1..=last).contains(line)),
+                "{lines:?} of {last}"
+            );
+            let mut entries = reading.entries;
+            distinct(&mut entries, 0);
+            let merged = aggregate(entries.clone(), 0);
+            assert!(merged.len() <= entries.len(), "merging makes fewer");
+        }
+    }
 }
 
 /// One ban. It says when it ends in exactly one way.
@@ -83,10 +124,26 @@ impl BanEntry {
         self.target.parse()
     }
 
-    /// Whether it says when it ends.
-    #[must_use]
-    pub(crate) fn has_end(&self) -> bool {
-        self.duration.is_some() || self.expires_at.is_some() || self.permanent
+    /// What it says beside its target.
+    ///
+    /// # Errors
+    ///
+    /// When it says more than once when it ends.
+    fn about(&self) -> Result<About, EntryError> {
+        let end = match (self.duration, self.expires_at, self.permanent) {
+            (None, None, false) => None,
+            (Some(term), None, false) => Some(End::For(term)),
+            (None, Some(at), false) => Some(End::At(at)),
+            (None, None, true) => Some(End::For(Term::Permanent)),
+            _ => return Err(EntryError::Ends),
+        };
+        Ok(About {
+            end,
+            reason: self.reason,
+            layer: self.layer,
+            strikes: self.strikes,
+            note: self.note.clone(),
+        })
     }
 
     /// The ban, issued by `issuer` at `now_ms`.
@@ -95,13 +152,8 @@ impl BanEntry {
     ///
     /// When it is none.
     pub(crate) fn ban(self, issuer: String, now_ms: i64) -> Result<ManualBan, EntryError> {
-        let expires_at_ms = match (self.duration, self.expires_at, self.permanent) {
-            (Some(term), None, false) => term.end(now_ms),
-            (None, Some(at), false) => at.as_millisecond(),
-            (None, None, true) => PERMANENT,
-            (None, None, false) => return Err(EntryError::NoEnd),
-            _ => return Err(EntryError::Ends),
-        };
+        let end = self.about()?.end.ok_or(EntryError::NoEnd)?;
+        let expires_at_ms = end.ms(now_ms);
         if expires_at_ms != PERMANENT && expires_at_ms.saturating_sub(now_ms) > millis(MAX_DURATION) {
             return Err(EntryError::TooLong);
         }

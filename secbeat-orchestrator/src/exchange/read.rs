@@ -1,208 +1,311 @@
-//! Files of bans, read.
+//! Lists, read: which format one has, and what it holds.
 
-use std::fmt;
+use jiff::tz::TimeZone;
 
-use secbeat_common::wire::{Layer, Reason};
-use secbeat_daemon::{term::Term, time::NEVER};
-use serde_json::value::RawValue;
+use super::{
+    csv, decode, fail2ban, firewall, json,
+    list::{BadLine, Found, Listed, MAX_LISTED, Purpose, Source},
+    nft, plain, server,
+};
 
-use super::{BanEntry, Format, write::FORMULAS};
-
-/// An entry and the line that it begins on, from 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Numbered {
-    pub line: u64,
-    pub entry: BanEntry,
+/// Formats that `import` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Of `export`, `bans -o json`, `cscli -o json`, providers' ranges, AbuseIPDB, nft; or an object a line
+    Json,
+    /// With any separator; with a header in any spelling, or without one
+    Csv,
+    /// An address, a CIDR or a range `a-b` a line, with a comment or a label
+    #[value(alias = "plain")]
+    List,
+    /// Of `fail2ban-client`: status, banned, banip, ignoreip
+    Fail2ban,
+    /// Of `ipset save` and `ipset list`
+    Ipset,
+    /// Of `nft list set` and `nft list ruleset`
+    Nft,
+    /// Of `iptables-save`, or commands of a script
+    Iptables,
+    /// `deny` and `allow` of nginx; entries of its `geo` and `map`
+    Nginx,
+    /// `Require not ip` and `Deny from` of Apache
+    Apache,
+    /// hosts.deny and hosts.allow
+    Hosts,
+    /// Ranges with labels, of PeerGuardian and eMule
+    P2p,
+    /// block.txt of DShield
+    Dshield,
+    /// The Tor Project's exit-addresses
+    Tor,
+    /// Addresses with the number of lists that they are on
+    Ipsum,
+    /// With borders, of `cscli`, databases and `bans`
+    Table,
 }
 
-/// A line that is no ban.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BadLine {
-    /// From 1.
-    pub line: u64,
-    pub why: String,
+/// A format, and how it is read.
+pub(super) struct Shape {
+    pub format: Format,
+    read: fn(&Source<'_>, &mut Found),
+    /// What a list in it is called.
+    pub what: &'static str,
+    /// The beginning of one.
+    pub example: &'static str,
 }
 
-impl fmt::Display for BadLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.line, self.why)
-    }
-}
-
-/// The bans in `text`, and the lines that are none. Without `format` it is found out: an array is JSON, a first line that
-/// names a column for the target is the header of a CSV, and everything else is a list.
-#[must_use]
-pub(crate) fn read(text: &str, format: Option<Format>) -> (Vec<Numbered>, Vec<BadLine>) {
-    let text = text.trim_start_matches('\u{feff}');
-    let read = match format.unwrap_or_else(|| detect(text)) {
-        Format::Json => json(text),
-        Format::Csv => csv(text),
-        Format::List => list(text),
-    };
-    let (mut entries, mut bad) = (Vec::new(), Vec::new());
-    for read in read {
-        match read.and_then(checked) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => bad.push(error),
+/// All formats, in the order in which they are tried: what is plainest comes last.
+pub(super) const SHAPES: [Shape; 15] = {
+    const fn shape(
+        format: Format,
+        read: fn(&Source<'_>, &mut Found),
+        what: &'static str,
+        example: &'static str,
+    ) -> Shape {
+        Shape {
+            format,
+            read,
+            what,
+            example,
         }
     }
-    (entries, bad)
+    [
+        shape(
+            Format::Json,
+            json::read,
+            "JSON",
+            r#"[{"duration": "4h", "scope": "ip", "value": "198.51.100.7"}]"#,
+        ),
+        shape(
+            Format::Fail2ban,
+            fail2ban::read,
+            "output of fail2ban-client",
+            "Status for the jail: sshd\n`- Actions\n   `- Banned IP list:\t198.51.100.7",
+        ),
+        shape(
+            Format::Ipset,
+            firewall::read_ipset,
+            "sets of ipset",
+            "create bad hash:net family inet timeout 0\nadd bad 198.51.100.7 timeout 3600 comment \"scanner\"",
+        ),
+        shape(
+            Format::Iptables,
+            firewall::read_iptables,
+            "rules of iptables",
+            "*filter\n-A INPUT -s 198.51.100.7/32 -j DROP\nCOMMIT",
+        ),
+        shape(
+            Format::Nft,
+            nft::read,
+            "sets of nftables",
+            "table inet filter {\n  set bad {\n    type ipv4_addr\n    elements = { 198.51.100.7 timeout 1h expires 59m }\n  }\n}",
+        ),
+        shape(
+            Format::Tor,
+            plain::read_tor,
+            "Tor exits",
+            "ExitNode 0011\nExitAddress 198.51.100.7 2026-11-28 01:02:03",
+        ),
+        shape(
+            Format::Dshield,
+            plain::read_dshield,
+            "block list of DShield",
+            "Start\tEnd\tNetblock\tAttacks\n203.0.113.0\t203.0.113.255\t24\t6286",
+        ),
+        shape(
+            Format::P2p,
+            plain::read_p2p,
+            "ranges with labels",
+            "Some organization:203.0.113.0-203.0.113.255",
+        ),
+        shape(
+            Format::Hosts,
+            firewall::read_hosts,
+            "rules of hosts.deny",
+            "sshd: 198.51.100.7, 203.0.113.",
+        ),
+        shape(
+            Format::Nginx,
+            server::read_nginx,
+            "rules of nginx",
+            "deny 198.51.100.7;\nallow all;",
+        ),
+        shape(
+            Format::Apache,
+            server::read_apache,
+            "rules of Apache",
+            "Require all granted\nRequire not ip 198.51.100.7",
+        ),
+        shape(
+            Format::Table,
+            csv::read_table,
+            "table",
+            "| ID | SCOPE:VALUE     |\n|  1 | Ip:198.51.100.7 |",
+        ),
+        shape(
+            Format::Ipsum,
+            plain::read_ipsum,
+            "counts of IPsum",
+            "198.51.100.7\t10",
+        ),
+        shape(
+            Format::Csv,
+            csv::read,
+            "CSV",
+            "IP Address;Comment\n198.51.100.7;scanner",
+        ),
+        shape(
+            Format::List,
+            plain::read_list,
+            "plain list",
+            "# scanners\n198.51.100.7 # one\n203.0.113.0-203.0.113.63",
+        ),
+    ]
+};
+
+/// Lines from which the format is found out.
+const SAMPLE: usize = 200;
+/// Most bytes of a list.
+pub(crate) const MAX_LIST_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How a list is to be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Found out unless set.
+    pub format: Option<Format>,
+    pub purpose: Purpose,
+    /// Of times without an offset.
+    pub zone: TimeZone,
 }
 
-type Read = Result<Numbered, BadLine>;
+/// A list that was read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub format: Format,
+    /// What it is, in words.
+    pub what: String,
+    pub entries: Vec<Listed>,
+    /// Lines that are no entries and should be.
+    pub bad: Vec<BadLine>,
+    /// What was passed over because it names nobody to list.
+    pub passed_over: Vec<String>,
+    /// Whose servers have the addresses, if a provider publishes the list.
+    pub provider: Option<&'static str>,
+}
 
-/// What is wrong with an entry is said with its line.
-fn checked(Numbered { line, entry }: Numbered) -> Read {
-    match entry.target() {
-        Ok(_) => Ok(Numbered { line, entry }),
-        Err(error) => Err(bad(line, error)),
+/// Reads a list.
+///
+/// # Errors
+///
+/// When no format fits it, or it is no text, or too much.
+pub(crate) fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
+    let (text, encoding) = decode::text(bytes)?;
+    let source = Source {
+        text: &text,
+        purpose: request.purpose,
+        zone: &request.zone,
+        goes_on: false,
+    };
+    let shape = match request.format {
+        Some(format) => SHAPES.iter().find(|shape| shape.format == format),
+        None => Some(detect(&source)?),
+    };
+    let shape = shape.ok_or("there is no such format")?;
+    let mut found = Found::default();
+    (shape.read)(&source, &mut found);
+    if found.is_full() {
+        return Err(format!("it has more than {MAX_LISTED} entries"));
     }
-}
-
-fn bad(line: u64, why: impl fmt::Display) -> BadLine {
-    let why = why.to_string();
-    BadLine { line, why }
-}
-
-fn detect(text: &str) -> Format {
-    if text.trim_start().starts_with('[') {
-        return Format::Json;
+    found.bad.sort_by_key(|bad| bad.line);
+    let mut what = found.what.unwrap_or_else(|| shape.what.to_owned());
+    if let Some(encoding) = encoding {
+        what += &format!(" in {encoding}");
     }
-    let header = text.lines().next().unwrap_or_default();
-    let is_header = header
-        .split(',')
-        .any(|name| Column::of(name) == Some(Column::Target));
-    if is_header { Format::Csv } else { Format::List }
+    Ok(Reading {
+        format: shape.format,
+        what,
+        entries: found.entries,
+        bad: found.bad,
+        passed_over: found.passed_over,
+        provider: found.provider,
+    })
 }
 
-fn list(text: &str) -> Vec<Read> {
-    let entry = |(line, text): (u64, &str)| {
-        let (target, comment) = text.split_once('#').unwrap_or((text, ""));
-        let target = target.trim();
-        (!target.is_empty()).then(|| {
-            Ok(Numbered {
-                line,
-                entry: BanEntry {
-                    target: target.to_owned(),
-                    note: comment.trim().to_owned(),
-                    ..BanEntry::default()
-                },
-            })
-        })
+/// The format that fits the list's first lines, or most of them if none fits all.
+fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
+    let start = source.text.trim_start();
+    let is_json = start.starts_with(['[', '{']);
+    let head = source
+        .text
+        .match_indices('\n')
+        .nth(SAMPLE)
+        .map_or(source.text.len(), |(at, _)| at);
+    let sample = Source {
+        text: &source.text[..head],
+        goes_on: head < source.text.len(),
+        ..*source
     };
-    (1..).zip(text.lines()).filter_map(entry).collect()
-}
-
-fn json(text: &str) -> Vec<Read> {
-    let elements: Vec<&RawValue> = match serde_json::from_str(text) {
-        Ok(elements) => elements,
-        Err(error) => {
-            return vec![Err(bad(
-                error.line() as u64,
-                format!("no array of bans: {error}"),
-            ))];
+    let mut tried = Vec::new();
+    for shape in &SHAPES {
+        let mut found = Found::default();
+        // An array has no lines that could be looked at alone.
+        match shape.format {
+            Format::Json if is_json => (shape.read)(source, &mut found),
+            Format::Json => continue,
+            _ => (shape.read)(&sample, &mut found),
         }
-    };
-    let (mut line, mut counted) = (1, 0);
-    let entry = |element: &RawValue| {
-        // The element is a part of the text.
-        let at = element.get().as_ptr() as usize - text.as_ptr() as usize;
-        line += text[counted..at].matches('\n').count() as u64;
-        counted = at;
-        match serde_json::from_str(element.get()) {
-            Ok(entry) => Ok(Numbered { line, entry }),
-            Err(error) => Err(bad(line + error.line().saturating_sub(1) as u64, error)),
+        if found.bad.is_empty() && (found.is_certain || !found.entries.is_empty()) {
+            return Ok(shape);
         }
-    };
-    elements.into_iter().map(entry).collect()
-}
-
-/// A column of a CSV.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
-    Target,
-    Duration,
-    ExpiresAt,
-    Reason,
-    Layer,
-    Strikes,
-    Note,
-}
-
-impl Column {
-    /// By its name in the header; others than these are ignored.
-    fn of(name: &str) -> Option<Self> {
-        Some(match name.trim().to_ascii_lowercase().as_str() {
-            "target" | "value" | "ip" | "network" => Self::Target,
-            "duration" => Self::Duration,
-            "expires_at" => Self::ExpiresAt,
-            "reason" => Self::Reason,
-            "layer" => Self::Layer,
-            "strikes" => Self::Strikes,
-            "note" => Self::Note,
-            _ => return None,
-        })
+        tried.push((shape, found));
     }
-}
-
-fn csv(text: &str) -> Vec<Read> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_reader(text.as_bytes());
-    let columns: Vec<_> = match reader.headers() {
-        Ok(header) => header.iter().map(Column::of).collect(),
-        Err(error) => return vec![Err(bad(1, error))],
-    };
-    if !columns.contains(&Some(Column::Target)) {
-        return vec![Err(bad(1, "the header names no column `target`"))];
+    let is_empty = |(_, found): &(&Shape, Found)| found.bad.is_empty();
+    let plainest = &SHAPES[SHAPES.len() - 1];
+    if tried.last().is_some_and(is_empty) {
+        return Ok(plainest);
     }
-    let entry = |record: csv::Result<csv::StringRecord>| {
-        let line_of = |position: Option<&csv::Position>| position.map_or(1, csv::Position::line);
-        let record = record.map_err(|error| bad(line_of(error.position()), &error))?;
-        let line = line_of(record.position());
-        let mut entry = BanEntry::default();
-        let fields = columns.iter().zip(&record).filter(|(_, text)| !text.is_empty());
-        for (column, text) in fields {
-            if let Some(column) = column {
-                fill(&mut entry, *column, text).map_err(|error| bad(line, error))?;
-            }
-        }
-        Ok(Numbered { line, entry })
-    };
-    reader.records().map(entry).collect()
-}
-
-fn fill(entry: &mut BanEntry, column: Column, text: &str) -> Result<(), String> {
-    match column {
-        Column::Target => text.clone_into(&mut entry.target),
-        Column::Duration => entry.duration = Some(text.parse::<Term>()?),
-        Column::ExpiresAt if text == NEVER => entry.permanent = true,
-        Column::ExpiresAt => {
-            let at = text.parse();
-            entry.expires_at = Some(at.map_err(|error| format!("expires_at: {error}"))?);
-        }
-        // Other programs have words of their own here.
-        Column::Reason => match text.parse::<Reason>() {
-            Ok(reason) => entry.reason = Some(reason),
-            Err(_) if entry.note.is_empty() => text.clone_into(&mut entry.note),
-            Err(_) => {}
+    let certain = tried.iter().find(|(_, found)| found.is_certain);
+    if let Some((shape, _)) = certain {
+        return Ok(shape);
+    }
+    let share = |found: &Found| 1000 * found.entries.len() / (found.entries.len() + found.bad.len()).max(1);
+    let best = tried.iter().max_by_key(|(_, found)| share(found));
+    let is_third = |found: &Found| found.entries.len() * 3 >= found.entries.len() + found.bad.len();
+    if let Some((shape, _)) = best.filter(|(_, found)| !found.entries.is_empty() && is_third(found)) {
+        return Ok(shape);
+    }
+    let is_page = ["<!doctype html", "<html"].iter().any(|tag| {
+        start
+            .get(..tag.len())
+            .is_some_and(|first| first.eq_ignore_ascii_case(tag))
+    });
+    if is_page {
+        return Err("it is a page of HTML, and no list; its server may have refused to send one".to_owned());
+    }
+    let nearest = tried
+        .iter()
+        .find(|(shape, _)| is_json && shape.format == Format::Json);
+    let nearest = nearest
+        .or(best.filter(|(_, found)| !found.entries.is_empty()))
+        .or(tried.last());
+    Err(
+        match nearest.and_then(|(shape, found)| Some((shape, found.bad.first()?))) {
+            Some((shape, bad)) => format!(
+                "no format fits it; as {}, line {} is wrong: {}",
+                shape.what, bad.line, bad.why
+            ),
+            None => "no format fits it".to_owned(),
         },
-        Column::Layer => {
-            let layers = [Layer::Kernel, Layer::L7];
-            let layer = layers.into_iter().find(|layer| layer.name() == text);
-            entry.layer = Some(layer.ok_or_else(|| format!("`{text}` is neither kernel nor l7"))?);
-        }
-        Column::Strikes => {
-            let strikes = text.parse();
-            entry.strikes = Some(strikes.map_err(|error| format!("strikes: {error}"))?);
-        }
-        // As it is written here, so that a spreadsheet takes it for a text.
-        Column::Note => {
-            let quoted = text.strip_prefix('\'');
-            let quoted = quoted.filter(|rest| rest.trim_start_matches('\'').starts_with(FORMULAS));
-            quoted.unwrap_or(text).clone_into(&mut entry.note);
-        }
-    }
-    Ok(())
+    )
+}
+
+/// The names of all formats.
+pub(crate) fn names() -> String {
+    let names = <Format as clap::ValueEnum>::value_variants()
+        .iter()
+        .filter_map(clap::ValueEnum::to_possible_value);
+    names
+        .map(|name| name.get_name().to_owned())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -2,9 +2,33 @@
 
 use std::io::{self, Write};
 
+use secbeat_common::wire::Reason;
 use secbeat_daemon::time::{NEVER, rfc3339};
 
-use super::{BanEntry, Format};
+use super::{
+    BanEntry,
+    sets::{Sets, Tool},
+};
+
+/// Formats that `export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Layout {
+    /// An array of objects, with all fields
+    Json,
+    /// A header and a line per ban, with all fields
+    Csv,
+    /// A network a line
+    #[value(alias = "plain")]
+    List,
+    /// For `ipset restore -exist`: the sets secbeat4 and secbeat6, with ends and notes
+    Ipset,
+    /// For `nft -f`: the sets bans4 and bans6 of the table secbeat, with ends and notes
+    Nft,
+    /// `deny` statements to include in nginx's config
+    Nginx,
+    /// For HAProxy's `map_ip`: networks with the reason
+    Haproxy,
+}
 
 /// Writes bans one after the other.
 pub(crate) struct Writer<W: Write> {
@@ -15,15 +39,24 @@ pub(crate) struct Writer<W: Write> {
 enum Sink<W: Write> {
     Json(W),
     Csv(Box<csv::Writer<W>>),
-    List(W),
+    Lines(W, fn(&BanEntry) -> String),
+    Sets(W, Sets),
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(to: W, format: Format) -> Self {
-        let to = match format {
-            Format::Json => Sink::Json(to),
-            Format::Csv => Sink::Csv(Box::new(csv::Writer::from_writer(to))),
-            Format::List => Sink::List(to),
+    /// Ends are written as what is left of them at `now_ms` where a format has no times.
+    pub(crate) fn new(to: W, layout: Layout, now_ms: i64) -> Self {
+        let to = match layout {
+            Layout::Json => Sink::Json(to),
+            Layout::Csv => Sink::Csv(Box::new(csv::Writer::from_writer(to))),
+            Layout::List => Sink::Lines(to, |ban| ban.target.clone()),
+            Layout::Nginx => Sink::Lines(to, |ban| format!("deny {};", ban.target)),
+            Layout::Haproxy => Sink::Lines(to, |ban| {
+                let reason = ban.reason.unwrap_or(Reason::Manual);
+                format!("{} {}", ban.target, reason.name())
+            }),
+            Layout::Ipset => Sink::Sets(to, Sets::new(Tool::Ipset, now_ms)),
+            Layout::Nft => Sink::Sets(to, Sets::new(Tool::Nft, now_ms)),
         };
         Self { to, written: 0 }
     }
@@ -45,31 +78,39 @@ impl<W: Write> Writer<W> {
                 }
                 to.write_record(row(ban))?;
             }
-            Sink::List(to) => writeln!(to, "{}", ban.target)?,
+            Sink::Lines(to, line) => writeln!(to, "{}", line(ban))?,
+            // Their sizes stand before them.
+            Sink::Sets(_, sets) => sets.push(ban),
         }
         self.written += 1;
         Ok(())
     }
 
-    /// Ends the file.
+    /// Ends the file; returns what the format could not say.
     ///
     /// # Errors
     ///
     /// When the writer underneath fails.
-    pub(crate) fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<Vec<String>> {
         match self.to {
             Sink::Json(mut to) => {
                 to.write_all(if self.written == 0 { b"[]\n" } else { b"\n]\n" })?;
-                to.flush()
+                to.flush()?;
             }
             Sink::Csv(mut to) => {
                 if self.written == 0 {
                     to.write_record(HEADER)?;
                 }
-                to.flush()
+                to.flush()?;
             }
-            Sink::List(mut to) => to.flush(),
+            Sink::Lines(mut to, _) => to.flush()?,
+            Sink::Sets(mut to, sets) => {
+                let unsaid = sets.write(&mut to)?;
+                to.flush()?;
+                return Ok(unsaid);
+            }
         }
+        Ok(Vec::new())
     }
 }
 

@@ -108,6 +108,9 @@ pub struct Refused {
     pub index: usize,
     pub target: String,
     pub why: String,
+    /// The same for programs, as `allowlisted`, `unbannable` or `too_many_networks`.
+    #[serde(default)]
+    pub code: String,
 }
 
 impl From<decider::Imported> for Imported {
@@ -116,6 +119,7 @@ impl From<decider::Imported> for Imported {
             index: order.index,
             target: order.refused.target.to_string(),
             why: refusal(&order.refused),
+            code: refusal_code(&order.refused.refusal).to_owned(),
         });
         Self {
             banned: imported.banned,
@@ -127,6 +131,21 @@ impl From<decider::Imported> for Imported {
         }
     }
 }
+
+/// Why a target is not banned, in a word for programs.
+#[must_use]
+pub const fn refusal_code(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Protected(_) => "allowlisted",
+        Refusal::TooManyNets => ROOM,
+        Refusal::Outlasted(_) => "banned_for_longer",
+        Refusal::Unbannable(_) => "unbannable",
+        Refusal::Ended => "expired",
+    }
+}
+
+/// The code of a network for which there is no room.
+pub const ROOM: &str = "too_many_networks";
 
 /// Why a target is not banned, in a sentence.
 #[must_use]

@@ -13,7 +13,7 @@ mod stats;
 mod telemetry;
 
 pub use self::{
-    bans::{BanPage, BanView, Imported, Refused, refusal},
+    bans::{BanPage, BanView, Imported, ROOM, Refused, refusal, refusal_code},
     change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},
     findings::{FindingView, Outcome},

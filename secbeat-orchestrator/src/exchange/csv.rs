@@ -1,0 +1,252 @@
+//! Values between separators, with a header in any spelling or without one, and tables with borders.
+
+use std::fmt::Write as _;
+
+use super::{
+    columns::{Column, Draft},
+    list::{About, Found, Source},
+    target,
+};
+
+/// What separates values, the most usual one first.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// Records from which the columns are found out where no header names them.
+const SAMPLE: usize = 100;
+
+/// A record and the line that it begins on.
+type Record = (u64, Vec<String>);
+
+pub(super) fn read(source: &Source<'_>, found: &mut Found) {
+    let (mut text, mut separator) = (source.text, separator(source.text));
+    // Excel's.
+    if let Some(rest) = text.strip_prefix("sep=")
+        && let Some(named) = rest.bytes().next()
+    {
+        separator = named;
+        text = rest.get(1..).unwrap_or_default();
+    }
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .delimiter(separator)
+        .from_reader(text.as_bytes());
+    let mut records = Vec::new();
+    let mut lines = Lines { text, at: 0, line: 1 };
+    for record in reader.records() {
+        match record {
+            Ok(record) => {
+                let line = lines.of(record.position());
+                let fields: Vec<_> = record.iter().map(str::to_owned).collect();
+                if fields.iter().any(|field| !field.is_empty()) {
+                    records.push((line, fields));
+                }
+            }
+            Err(error) => found.bad(lines.of(error.position()), &error),
+        }
+    }
+    let shown = match separator {
+        b'\t' => "tab".to_owned(),
+        other => char::from(other).to_string(),
+    };
+    entries(&format!("CSV with `{shown}`"), records, source, found);
+}
+
+/// Counts the lines up to a record: the reader's own count begins a record with the end of the line before it, and with comments.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
+        let to = position.map_or(self.at, |position| position.byte() as usize);
+        self.go_on(to.clamp(self.at, self.text.len()));
+        while let Some(rest) = self.text.get(self.at..) {
+            let len = rest.find('\n').map_or(rest.len(), |end| end + 1);
+            let is_passed = rest.starts_with('#') || rest[..len].trim().is_empty();
+            if len == 0 || !is_passed {
+                break;
+            }
+            self.go_on(self.at + len);
+        }
+        self.line
+    }
+
+    fn go_on(&mut self, to: usize) {
+        self.line += memchr::memchr_iter(b'\n', &self.text.as_bytes()[self.at..to]).count() as u64;
+        self.at = to;
+    }
+}
+
+/// Of the separators that stand in most lines, the one that stands there most often.
+fn separator(text: &str) -> u8 {
+    let lines = text.lines().filter(|line| !line.starts_with('#')).take(SAMPLE);
+    let lines: Vec<_> = lines.collect();
+    let in_lines = |separator: u8| {
+        lines
+            .iter()
+            .filter(|line| line.as_bytes().contains(&separator))
+            .count()
+    };
+    let most = SEPARATORS.map(in_lines).into_iter().max().unwrap_or_default();
+    let first = SEPARATORS
+        .into_iter()
+        .find(|separator| in_lines(*separator) == most);
+    first.filter(|_| most > 0).unwrap_or(b',')
+}
+
+/// Tables as people read them, with borders of ASCII or of lines: those of `cscli`, of databases, and our own.
+pub(super) fn read_table(source: &Source<'_>, found: &mut Found) {
+    let is_border = |line: &str| {
+        line.chars()
+            .all(|c| "+-=|─│┌┐└┘├┤┬┴┼╭╮╰╯═╞╡╪╔╗╚╝╠╣╦╩╬║┆╌ ".contains(c))
+    };
+    let is_bar = |c: char| "|│║┆".contains(c);
+    let mut records: Vec<Record> = Vec::new();
+    for (line, text) in source.lines().filter(|(_, text)| !is_border(text)) {
+        let cells: Vec<_> = text.trim_matches(is_bar).split(is_bar).collect();
+        if cells.len() > 1 {
+            records.push((
+                line,
+                cells.into_iter().map(|cell| cell.trim().to_owned()).collect(),
+            ));
+        } else if !is_count(text) {
+            found.bad(line, "no row of a table");
+        }
+    }
+    let has_header = records
+        .first()
+        .is_some_and(|(_, fields)| header(fields).is_some());
+    if !has_header {
+        found.bad(1, "no header names a column for addresses");
+        return;
+    }
+    // The rest of a row that needs several lines has no target.
+    let columns = records
+        .first()
+        .map(|(_, fields)| fields.clone())
+        .unwrap_or_default();
+    let target = columns
+        .iter()
+        .position(|name| Column::of(name).is_some_and(Column::is_target));
+    let is_row = |(_, fields): &Record| {
+        target
+            .and_then(|at| fields.get(at))
+            .is_none_or(|cell| !cell.is_empty())
+    };
+    records.retain(is_row);
+    entries("table", records, source, found);
+}
+
+/// `(3 rows)`, as databases end a table, and `3 duplicated entries skipped`.
+fn is_count(text: &str) -> bool {
+    text.starts_with('(') || text.ends_with("skipped")
+}
+
+/// The columns, if `fields` are their names.
+fn header(fields: &[String]) -> Option<Vec<Option<Column>>> {
+    let columns: Vec<_> = fields.iter().map(|name| Column::of(name)).collect();
+    let names_target = columns.iter().flatten().any(|column| column.is_target());
+    (names_target && !fields.iter().any(|field| target::is_network(field))).then_some(columns)
+}
+
+fn entries(kind: &str, records: Vec<Record>, source: &Source<'_>, found: &mut Found) {
+    let Some((_, first)) = records.first() else {
+        return;
+    };
+    let Some(columns) = header(first) else {
+        return without_header(kind, &records, found);
+    };
+    if columns.len() > 1 {
+        found.is_certain = true;
+    }
+    found.what = Some(described(kind, first, &columns));
+    for (line, fields) in records.iter().skip(1) {
+        let mut draft = Draft::default();
+        let is_whole = fields.len() == columns.len()
+            || (fields.len() > columns.len() && fields[columns.len()..].iter().all(String::is_empty));
+        if !is_whole {
+            found.bad(
+                *line,
+                format!("it has {} fields, and the header {}", fields.len(), columns.len()),
+            );
+            continue;
+        }
+        let known = columns
+            .iter()
+            .zip(fields)
+            .filter_map(|(column, field)| Some(((*column)?, field)));
+        let filled: Result<(), String> = known
+            .into_iter()
+            .try_for_each(|(column, field)| draft.fill(column, field, source.zone));
+        match filled {
+            Ok(()) => draft.finish(*line, found),
+            Err(why) => found.bad(*line, why),
+        }
+    }
+}
+
+/// Which columns are read and which are not.
+fn described(kind: &str, names: &[String], columns: &[Option<Column>]) -> String {
+    let listed = |are_read: bool| {
+        let named = names
+            .iter()
+            .zip(columns)
+            .filter(|(_, column)| column.is_some() == are_read);
+        named
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut text = format!("{kind} and a header, of which it reads {}", listed(true));
+    let unread = listed(false);
+    if !unread.is_empty() {
+        let _ = write!(text, ", but not {unread}");
+    }
+    text
+}
+
+/// The one column that holds a network in every record is the target, and the others are the note.
+fn without_header(kind: &str, records: &[Record], found: &mut Found) {
+    let sample = records.len().min(SAMPLE);
+    let columns = records
+        .iter()
+        .map(|(_, fields)| fields.len())
+        .min()
+        .unwrap_or_default();
+    let in_column = |column: usize| {
+        let fields = records
+            .iter()
+            .take(sample)
+            .map(|(_, fields)| fields[column].as_str());
+        fields.filter(|field| target::is_network(field)).count()
+    };
+    let most = (0..columns).map(in_column).max().unwrap_or_default();
+    let targets: Vec<_> = (0..columns)
+        .filter(|column| most * 2 > sample && in_column(*column) == most)
+        .collect();
+    let first_line = records.first().map_or(1, |(line, _)| *line);
+    match targets[..] {
+        _ if columns < 2 => found.bad(first_line, "one column, and no header"),
+        [] => found.bad(first_line, "no header names a column for addresses, and no column holds them"),
+        [column] => {
+            found.what = Some(format!("{kind} without a header; column {} has the addresses", column + 1));
+            for (line, fields) in records {
+                let others = (0..).zip(fields).filter(|(at, field)| *at != column && !field.is_empty());
+                let note: Vec<_> = others.map(|(_, field)| field.as_str()).collect();
+                found.take(*line, &fields[column], About::noting(note.join(", ")));
+            }
+        }
+        [one, other, ..] => found.bad(
+            first_line,
+            format!(
+                "columns {} and {} hold addresses; a header such as `start,end` or `ip,note` says what they are",
+                one + 1,
+                other + 1
+            ),
+        ),
+    }
+}

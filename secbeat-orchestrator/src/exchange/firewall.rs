@@ -1,0 +1,168 @@
+//! Sets and rules of firewalls: ipset and iptables.
+
+use secbeat_daemon::term::Term;
+
+use super::{
+    list::{About, End, Found, Purpose, Source},
+    target, when,
+    words::{after, words},
+};
+
+/// What `ipset save` and `ipset list` print.
+pub(super) fn read_ipset(source: &Source<'_>, found: &mut Found) {
+    let mut are_members = false;
+    for (line, text) in source.lines() {
+        let words = words(text);
+        match words[..] {
+            ["create" | "-N" | "--create", ..] => found.is_certain = true,
+            ["add" | "-A" | "--add", _, entry, ref options @ ..] => member(line, entry, options, found),
+            ["ipset", ..] | ["del" | "flush" | "destroy" | "COMMIT", ..] => {
+                found.pass_over("commands that add nothing")
+            }
+            [word, ..] if word.starts_with('#') => {}
+            ["Members:"] => (are_members, found.is_certain) = (true, true),
+            ["Name:", ..] => are_members = false,
+            [word, ..] if word.ends_with(':') && !are_members => {}
+            ["Size" | "Number", ..] if !are_members => {}
+            [entry, ref options @ ..] if are_members => member(line, entry, options, found),
+            _ => found.bad(line, "no line such as `add NAME 198.51.100.7`"),
+        }
+    }
+}
+
+fn member(line: u64, entry: &str, options: &[&str], found: &mut Found) {
+    found.is_certain = true;
+    if entry.contains(',') {
+        return found.bad(line, format!("`{entry}` is more than an address"));
+    }
+    if options.contains(&"nomatch") {
+        return found.bad(line, format!("{entry} is an exception of the set (nomatch)"));
+    }
+    let end = match after(options, "timeout").map(str::parse::<i64>) {
+        None => None,
+        Some(Ok(0)) => Some(Ok(End::For(Term::Permanent))),
+        Some(Ok(seconds)) => Some(when::seconds_long(seconds)),
+        Some(Err(error)) => Some(Err(format!("timeout: {error}"))),
+    };
+    match end.transpose() {
+        Ok(end) => {
+            let note = after(options, "comment").unwrap_or_default().to_owned();
+            found.take(
+                line,
+                entry,
+                About {
+                    end,
+                    note,
+                    ..About::default()
+                },
+            );
+        }
+        Err(why) => found.bad(line, why),
+    }
+}
+
+/// Rules of `iptables-save`, and commands of scripts: those that drop or reject a source, or accept one for an allowlist.
+pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines() {
+        let words = words(text);
+        let words = match words[..] {
+            ["sudo", ref rest @ ..] => rest,
+            _ => &words[..],
+        };
+        match words {
+            [] => {}
+            ["COMMIT"] => found.is_certain = true,
+            [word, ..] if word.starts_with(['*', ':', '#']) => found.is_certain |= word.starts_with('*'),
+            [command, ..] if command.starts_with('-') || command.ends_with("tables") => {
+                rule(line, words, source.purpose, found)
+            }
+            _ => found.bad(line, "no rule such as `-A INPUT -s 198.51.100.7 -j DROP`"),
+        }
+    }
+}
+
+fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
+    let is_meant = |verdict: &str| match purpose {
+        Purpose::Bans => matches!(verdict, "DROP" | "REJECT"),
+        Purpose::Allowlist => verdict == "ACCEPT",
+    };
+    let verdict = after(words, "-j").or_else(|| after(words, "--jump"));
+    let sources = after(words, "-s").or_else(|| after(words, "--source"));
+    let range = after(words, "--src-range");
+    let (Some(verdict), Some(sources)) = (verdict, sources.or(range)) else {
+        return found.pass_over("rules without a source or a verdict");
+    };
+    found.is_certain = true;
+    if !is_meant(verdict) {
+        return found.pass_over(format!("rules with `-j {verdict}`"));
+    }
+    let is_inverse = words
+        .windows(2)
+        .any(|pair| pair[0] == "!" && matches!(pair[1], "-s" | "--source" | "--src-range"));
+    if is_inverse {
+        return found.bad(line, format!("the rule is for all but {sources}"));
+    }
+    let note = after(words, "--comment").unwrap_or_default();
+    for source in sources.split(',') {
+        found.take(line, source, About::noting(note));
+    }
+}
+
+/// hosts.deny and hosts.allow: `ALL: 198.51.100.7, 192.0.2.`.
+pub(super) fn read_hosts(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
+        let Some((daemons, clients)) = text.split_once(':').filter(|(daemons, _)| is_daemons(daemons)) else {
+            found.bad(line, "no line such as `ALL: 198.51.100.7`");
+            continue;
+        };
+        let clients = clients_of(clients);
+        let clients = clients
+            .split([',', ' ', '\t'])
+            .filter(|client| !client.is_empty());
+        let note = match daemons.trim() {
+            "ALL" => String::new(),
+            daemons => format!("from {daemons}"),
+        };
+        for client in clients {
+            match client {
+                "ALL" => found.bad(line, "`ALL` is everybody"),
+                "EXCEPT" => {
+                    found.bad(line, "what follows EXCEPT is meant by no entry");
+                    break;
+                }
+                _ => match target::partial(client).filter(|_| client.ends_with('.')) {
+                    Some(network) => found.take(line, &network.to_string(), About::noting(note.as_str())),
+                    None => found.take(line, client, About::noting(note.as_str())),
+                },
+            }
+        }
+    }
+}
+
+/// Names of daemons, of which none is an address.
+fn is_daemons(daemons: &str) -> bool {
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+    };
+    !daemons.trim().is_empty()
+        && daemons
+            .split([',', ' '])
+            .filter(|name| !name.is_empty())
+            .all(is_name)
+}
+
+/// Without the options behind the clients; IPv6 addresses have their colons between brackets.
+fn clients_of(text: &str) -> &str {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            ':' if depth == 0 => return &text[..at],
+            _ => {}
+        }
+    }
+    text
+}

@@ -1,0 +1,349 @@
+//! JSON: lists of bans, one object a line, and documents that providers and programs publish.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::{Value, value::RawValue};
+
+use super::{
+    BanEntry,
+    columns::{Column, Draft},
+    list::{About, Found, Source},
+    nft, target,
+};
+use crate::view::BanView;
+
+/// A document that somebody publishes.
+struct Document {
+    /// What it is called.
+    what: &'static str,
+    /// Whose servers have the addresses.
+    provider: Option<&'static str>,
+    /// Keys that it has at its top.
+    keys: &'static [&'static str],
+    /// Where its entries are, in keys; arrays on the way are gone through.
+    paths: &'static [&'static [&'static str]],
+}
+
+const DOCUMENTS: &[Document] = &[
+    Document {
+        what: "ranges of AWS (ip-ranges.json)",
+        provider: Some("Amazon Web Services"),
+        keys: &["prefixes", "createDate"],
+        paths: &[&["prefixes"], &["ipv6_prefixes"]],
+    },
+    Document {
+        what: "ranges as Google publishes them (goog.json, cloud.json, crawlers)",
+        provider: Some("a cloud or a crawler, such as Google's"),
+        keys: &["prefixes", "creationTime"],
+        paths: &[&["prefixes"]],
+    },
+    Document {
+        what: "ranges of Cloudflare (/client/v4/ips)",
+        provider: Some("Cloudflare"),
+        keys: &["result", "success"],
+        paths: &[&["result", "ipv4_cidrs"], &["result", "ipv6_cidrs"]],
+    },
+    Document {
+        what: "service tags of Azure",
+        provider: Some("Microsoft Azure"),
+        keys: &["values", "changeNumber"],
+        paths: &[&["values", "properties", "addressPrefixes"]],
+    },
+    Document {
+        what: "ranges of Fastly (public-ip-list)",
+        provider: Some("Fastly"),
+        keys: &["addresses", "ipv6_addresses"],
+        paths: &[&["addresses"], &["ipv6_addresses"]],
+    },
+    Document {
+        what: "ranges of Oracle Cloud",
+        provider: Some("Oracle Cloud"),
+        keys: &["regions", "last_updated_timestamp"],
+        paths: &[&["regions", "cidrs"]],
+    },
+    Document {
+        what: "blacklist of AbuseIPDB",
+        provider: None,
+        keys: &["meta", "data"],
+        paths: &[&["data"]],
+    },
+    Document {
+        what: "stream of CrowdSec's decisions",
+        provider: None,
+        keys: &["new", "deleted"],
+        paths: &[&["new"]],
+    },
+];
+
+type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+pub(super) fn read(source: &Source<'_>, found: &mut Found) {
+    if !source.text.trim_start().starts_with(['[', '{']) {
+        found.bad(1, "JSON begins with `[` or `{`");
+        return;
+    }
+    let mut reader = Reader {
+        source,
+        found,
+        line: 1,
+        counted: 0,
+    };
+    let values = serde_json::Deserializer::from_str(source.text).into_iter::<&RawValue>();
+    for (number, value) in values.enumerate() {
+        match value {
+            Ok(value) => {
+                if number == 1 {
+                    reader.found.what = Some("JSON, an object a line".to_owned());
+                }
+                reader.top(value);
+            }
+            Err(error) => {
+                let line = error.line() as u64;
+                reader.found.bad(line, format!("no JSON: {error}"));
+                break;
+            }
+        }
+    }
+}
+
+struct Reader<'a, 'f> {
+    source: &'a Source<'a>,
+    found: &'f mut Found,
+    /// The line of the byte up to which lines were counted.
+    line: u64,
+    counted: usize,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// The line that `value` begins on: it is a part of the text.
+    fn line_of(&mut self, value: &RawValue) -> u64 {
+        let at = value.get().as_ptr() as usize - self.source.text.as_ptr() as usize;
+        let text = self.source.text.as_bytes();
+        if at < self.counted {
+            (self.line, self.counted) = (1, 0);
+        }
+        self.line += memchr::memchr_iter(b'\n', &text[self.counted..at]).count() as u64;
+        self.counted = at;
+        self.line
+    }
+
+    fn top(&mut self, value: &'a RawValue) {
+        if let Some(elements) = array(value) {
+            self.found.is_certain |= elements.is_empty();
+            for element in elements {
+                self.element(element, "");
+            }
+            return;
+        }
+        let line = self.line_of(value);
+        let Some(fields) = object(value) else {
+            self.found.bad(line, "neither an object nor an array");
+            return;
+        };
+        if let Some(objects) = fields.get("nftables") {
+            self.found.what = Some("JSON of nft".to_owned());
+            return nft::read_json(line, objects, self.found);
+        }
+        let has_all = |document: &&Document| document.keys.iter().all(|key| fields.contains_key(*key));
+        if let Some(document) = DOCUMENTS.iter().find(has_all) {
+            let before = (self.found.entries.len(), self.found.bad.len());
+            for path in document.paths {
+                self.follow(value, path, "");
+            }
+            if (self.found.entries.len(), self.found.bad.len()) != before {
+                self.found.what = Some(format!("JSON, {}", document.what));
+                self.found.provider = document.provider;
+                return;
+            }
+        }
+        let is_entry = fields
+            .keys()
+            .any(|key| Column::of(key).is_some_and(Column::is_target));
+        if is_entry
+            && !fields.iter().any(|(key, value)| {
+                Column::of(key).is_some_and(Column::is_target) && value.get().starts_with(['[', '{'])
+            })
+        {
+            return self.object(value, fields, "");
+        }
+        self.containers(line, fields);
+    }
+
+    /// Arrays of addresses or of objects with addresses, in an object of which nothing else is known.
+    fn containers(&mut self, line: u64, fields: Fields<'a>) {
+        if fields
+            .get("type")
+            .is_some_and(|kind| kind.get() == "\"metadata\"")
+        {
+            self.found.pass_over("metadata");
+            return;
+        }
+        if !fields.is_empty() && fields.keys().all(|key| target::is_network(key)) {
+            let mut fields: Vec<_> = fields.into_iter().collect();
+            fields.sort_by_key(|(_, value)| value.get().as_ptr());
+            for (key, value) in fields {
+                let line = self.line_of(value);
+                self.found
+                    .take(line, &key, About::noting(scalar(value).unwrap_or_default()));
+            }
+            return;
+        }
+        let mut taken = Vec::new();
+        for (key, value) in fields {
+            match array(value) {
+                Some(elements) if elements.iter().any(|element| holds_network(element)) => {
+                    for element in elements {
+                        self.element(element, "");
+                    }
+                    taken.push(key.into_owned());
+                }
+                Some(elements) if elements.is_empty() => self.found.is_certain = true,
+                _ => self.found.pass_over(format!("`{key}`")),
+            }
+        }
+        if taken.is_empty() {
+            self.found
+                .bad(line, "the object names no address, and no array in it does");
+        } else {
+            self.found.what = Some(format!("JSON, {}", taken.join(", ")));
+        }
+    }
+
+    /// Goes on to the entries at `path`; `name` is that of what they belong to.
+    fn follow(&mut self, value: &'a RawValue, path: &[&str], name: &str) {
+        if let Some(elements) = array(value) {
+            for element in elements {
+                self.follow(element, path, name);
+            }
+            return;
+        }
+        let Some((key, rest)) = path.split_first() else {
+            return self.element(value, name);
+        };
+        let Some(fields) = object(value) else {
+            return;
+        };
+        let named = ["name", "region"].iter().find_map(|key| {
+            fields
+                .get(*key)
+                .and_then(|value| scalar(value))
+                .filter(|name| !name.is_empty())
+        });
+        if let Some(value) = fields.get(*key) {
+            self.follow(value, rest, named.as_deref().unwrap_or(name));
+        }
+    }
+
+    fn element(&mut self, value: &'a RawValue, name: &str) {
+        let line = self.line_of(value);
+        match (object(value), scalar(value)) {
+            (Some(fields), _) => self.object(value, fields, name),
+            (None, Some(text)) if value.get().starts_with('"') => {
+                self.found.take(line, &text, About::noting(name))
+            }
+            _ => self.found.bad(line, "neither an object nor an address"),
+        }
+    }
+
+    fn object(&mut self, value: &'a RawValue, fields: Fields<'a>, name: &str) {
+        let line = self.line_of(value);
+        if let Some(decisions) = fields.get("decisions") {
+            self.found.is_certain = true;
+            self.found.what = Some("JSON, decisions of CrowdSec".to_owned());
+            for decision in array(decisions).unwrap_or_default() {
+                self.element(decision, "");
+            }
+            return;
+        }
+        if fields.contains_key("target") {
+            return self.ours(line, value, &fields);
+        }
+        if fields
+            .get("type")
+            .is_some_and(|kind| kind.get() == "\"metadata\"")
+        {
+            self.found.pass_over("metadata");
+            return;
+        }
+        let mut draft = Draft::default();
+        for (key, value) in &fields {
+            if let (Some(column), Some(text)) = (Column::of(key), scalar(value))
+                && let Err(why) = draft.fill(column, &text, self.source.zone)
+            {
+                return self.found.bad(line, why);
+            }
+        }
+        if !name.is_empty() {
+            let _ = draft.fill(Column::Note, name, self.source.zone);
+        }
+        draft.finish(line, self.found);
+    }
+
+    /// What `export` and `bans -o json` write.
+    fn ours(&mut self, line: u64, value: &RawValue, fields: &Fields<'_>) {
+        let offset = |error: &serde_json::Error| line + error.line().saturating_sub(1) as u64;
+        let entry = if fields.contains_key("command_id") {
+            match serde_json::from_str::<BanView>(value.get()) {
+                Ok(BanView {
+                    edges: Some(edges),
+                    target,
+                    ..
+                }) => {
+                    let edges = edges.join(", ");
+                    return self.found.bad(
+                        line,
+                        format!("the ban of {target} holds on some edges only ({edges})"),
+                    );
+                }
+                Ok(ban) => Ok(BanEntry::from(&ban)),
+                Err(error) => Err(error),
+            }
+        } else {
+            serde_json::from_str::<BanEntry>(value.get())
+        };
+        match entry {
+            Ok(entry) => match entry.about() {
+                Ok(about) => self.found.take(line, &entry.target, about),
+                Err(why) => self.found.bad(line, why),
+            },
+            Err(error) => self.found.bad(offset(&error), error),
+        }
+    }
+}
+
+fn array(value: &RawValue) -> Option<Vec<&RawValue>> {
+    value
+        .get()
+        .starts_with('[')
+        .then(|| serde_json::from_str(value.get()).ok())?
+}
+
+fn object(value: &RawValue) -> Option<Fields<'_>> {
+    value
+        .get()
+        .starts_with('{')
+        .then(|| serde_json::from_str(value.get()).ok())?
+}
+
+/// A text, a number or a truth value as a text.
+fn scalar(value: &RawValue) -> Option<String> {
+    if value.get().starts_with(['[', '{']) {
+        return None;
+    }
+    match serde_json::from_str(value.get()).ok()? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whether it is an address, or an object with one.
+fn holds_network(value: &RawValue) -> bool {
+    match object(value) {
+        Some(fields) => fields
+            .keys()
+            .any(|key| Column::of(key).is_some_and(Column::is_target)),
+        None => scalar(value).is_some_and(|text| target::is_network(&text)),
+    }
+}

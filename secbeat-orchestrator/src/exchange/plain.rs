@@ -1,0 +1,217 @@
+//! Lists with an address, a network or a range on each line.
+
+use std::iter;
+
+use super::{
+    list::{About, Found, Source},
+    target,
+};
+
+/// What a comment begins with, alone on a line or behind an entry.
+const COMMENTS: [&str; 3] = ["#", ";", "//"];
+
+fn is_comment(line: &str) -> bool {
+    COMMENTS.iter().any(|mark| line.starts_with(mark))
+}
+
+/// `line` without the comment behind it, and the comment.
+fn divided(line: &str) -> (&str, &str) {
+    let at = COMMENTS.iter().filter_map(|mark| line.find(mark)).min();
+    let (entry, comment) = line.split_at(at.unwrap_or(line.len()));
+    (entry.trim(), comment.trim_start_matches(['#', ';', '/']).trim())
+}
+
+/// An entry a line, with a comment or a label behind it; or several entries.
+pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
+    let (mut pairs, mut others, mut first_pair) = (0, 0, 0);
+    for (line, text) in source.lines() {
+        let (text, comment) = divided(text);
+        if text.is_empty() {
+            continue;
+        }
+        match entry(text.strip_prefix("- ").unwrap_or(text)) {
+            Ok((targets, label)) => {
+                match targets.len() {
+                    2 if label.is_empty() => {
+                        (pairs, first_pair) = (pairs + 1, if pairs == 0 { line } else { first_pair })
+                    }
+                    _ => others += 1,
+                }
+                let note = if comment.is_empty() { label } else { comment };
+                for target in targets {
+                    found.take(line, &target, About::noting(note));
+                }
+            }
+            Err(why) => {
+                others += 1;
+                found.bad(line, why);
+            }
+        }
+    }
+    if pairs > 1 && others == 0 {
+        found.entries.clear();
+        found.bad(
+            first_pair,
+            "each line has two addresses, which may be a range or not: write `a-b`, or an address a line",
+        );
+    }
+}
+
+/// The entries that `text` begins with, and what stands behind them.
+fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
+    let is_between = |c: char| c.is_whitespace() || c == ',';
+    let word = |text: &'_ str| text.find(is_between).unwrap_or(text.len());
+    let (first, rest) = text.split_at(word(text));
+    let rest = rest.trim_matches(is_between);
+    // `a - b`, as some write ranges.
+    if let Some(last) = rest.strip_prefix("- ")
+        && target::address(first).is_some()
+    {
+        let last = last.trim_start();
+        let (last, label) = last.split_at(word(last));
+        return match target::address(last) {
+            Some(_) => Ok((vec![format!("{first}-{last}")], label.trim_matches(is_between))),
+            None => {
+                Err("it looks like a line of an access log: each of its clients would be listed".to_owned())
+            }
+        };
+    }
+    // A network and its mask.
+    if rest.starts_with("255.") && target::mask_len(rest).is_some() {
+        return Ok((vec![format!("{first}/{rest}")], ""));
+    }
+    target::networks(first)?;
+    let words = || rest.split(is_between).filter(|word| !word.is_empty());
+    if words().all(target::is_network) {
+        let all = iter::once(first).chain(words());
+        return Ok((all.map(str::to_owned).collect(), ""));
+    }
+    if words().next().is_some_and(target::is_network) {
+        return Err(
+            "two addresses, which may be a range or not: write `a-b`, or an address a line".to_owned(),
+        );
+    }
+    Ok((vec![first.to_owned()], rest))
+}
+
+/// IPsum: an address, a tab, and on how many lists it is.
+pub(super) fn read_ipsum(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines().filter(|(_, text)| !is_comment(text)) {
+        match text.split_once('\t') {
+            Some((address, count)) if count.bytes().all(|byte| byte.is_ascii_digit()) => {
+                found.take(line, address, About::noting(format!("on {count} lists")));
+            }
+            _ => found.bad(line, "no address with a tab and a count behind it"),
+        }
+    }
+}
+
+/// PeerGuardian's `label:a-b`, and eMule's `a - b , level , label`.
+pub(super) fn read_p2p(source: &Source<'_>, found: &mut Found) {
+    /// From this level on, eMule lets a range in.
+    const LET_IN: u32 = 127;
+    for (line, text) in source.lines().filter(|(_, text)| !is_comment(text)) {
+        let fields: Vec<_> = text.splitn(3, ',').map(str::trim).collect();
+        if let [range, level, label] = fields[..]
+            && let (Some((first, last)), Ok(level)) = (range.split_once('-'), level.parse::<u32>())
+        {
+            match level < LET_IN {
+                true => found.take(
+                    line,
+                    &format!("{}-{}", decimal(first), decimal(last)),
+                    About::noting(label),
+                ),
+                false => found.pass_over(format!("ranges of a level from {LET_IN} on, which eMule lets in")),
+            }
+            continue;
+        }
+        match labelled(text) {
+            Some((label, range)) => found.take(line, range, About::noting(label)),
+            None => found.bad(line, "no `label:first-last`"),
+        }
+    }
+}
+
+/// The label and the range of `label:a-b`; labels have colons, and so do IPv6 addresses.
+fn labelled(text: &str) -> Option<(&str, &str)> {
+    if target::is_network(text) {
+        return None;
+    }
+    let colons = text.match_indices(':').map(|(at, _)| at);
+    let divided = colons.map(|at| (text[..at].trim(), text[at + 1..].trim()));
+    let (label, range) = divided.into_iter().find(|(_, range)| {
+        let ends = range.split_once('-');
+        ends.is_some_and(|(first, last)| target::address(first).is_some() && target::address(last).is_some())
+    })?;
+    Some((label, range))
+}
+
+/// An address without the zeros with which eMule fills its numbers up to three digits.
+fn decimal(address: &str) -> String {
+    let octets: Vec<_> = address.trim().split('.').collect();
+    if octets.len() != 4 || octets.iter().any(|octet| octet.len() != 3) {
+        return address.trim().to_owned();
+    }
+    let octets = octets.iter().map(|octet| match octet.trim_start_matches('0') {
+        "" => "0",
+        octet => octet,
+    });
+    octets.collect::<Vec<_>>().join(".")
+}
+
+/// DShield's: first and last address, the length of the prefix, attacks, name, country, mail.
+pub(super) fn read_dshield(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines().filter(|(_, text)| !is_comment(text)) {
+        let fields: Vec<_> = text.split('\t').map(str::trim).collect();
+        let [first, last, len, rest @ ..] = &fields[..] else {
+            found.bad(
+                line,
+                "no first and last address and length of a prefix between tabs",
+            );
+            continue;
+        };
+        if first.eq_ignore_ascii_case("start") {
+            found.is_certain = true;
+            continue;
+        }
+        let network = format!("{first}/{len}");
+        let range = target::networks(&format!("{first}-{last}"));
+        match (range, target::networks(&network)) {
+            (Ok(range), Ok(named)) if range == named => {
+                let note: Vec<_> = rest
+                    .iter()
+                    .skip(1)
+                    .take(2)
+                    .filter(|word| !word.is_empty())
+                    .copied()
+                    .collect();
+                found.take(line, &network, About::noting(note.join(", ")));
+            }
+            (Ok(_), Ok(_)) => found.bad(line, format!("{first} to {last} is not {network}")),
+            (Err(why), _) | (_, Err(why)) => found.bad(line, why),
+        }
+    }
+}
+
+/// The Tor Project's `exit-addresses`.
+pub(super) fn read_tor(source: &Source<'_>, found: &mut Found) {
+    let mut node = "";
+    for (line, text) in source.lines().filter(|(_, text)| !is_comment(text)) {
+        let mut words = text.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("ExitNode"), Some(name)) => node = name,
+            (Some("ExitAddress"), Some(address)) => {
+                found.take(
+                    line,
+                    address,
+                    About::noting(format!("Tor exit {node}").trim_end()),
+                );
+            }
+            (Some("Published" | "LastStatus"), _) => {}
+            _ => found.bad(
+                line,
+                "no line such as `ExitAddress 198.51.100.7 2026-11-28 01:02:03`",
+            ),
+        }
+    }
+}

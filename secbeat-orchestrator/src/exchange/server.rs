@@ -1,0 +1,99 @@
+//! Who may come in, in configs of web servers: nginx and Apache.
+
+use super::{
+    list::{About, Found, Purpose, Source},
+    target,
+};
+
+/// nginx: `deny 198.51.100.7;` and `allow …;`, and blocks of `geo` and `map`.
+pub(super) fn read_nginx(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines() {
+        let (text, comment) = text.split_once('#').unwrap_or((text, ""));
+        let comment = comment.trim();
+        for statement in text.split_inclusive([';', '{', '}']).map(str::trim) {
+            let Some(words) = statement.strip_suffix(';') else {
+                let is_block = statement.is_empty() || statement.ends_with(['{', '}']);
+                if !is_block {
+                    found.bad(line, "no statement such as `deny 198.51.100.7;`");
+                }
+                continue;
+            };
+            let words: Vec<_> = words.split_whitespace().collect();
+            statement_of(line, &words, comment, source.purpose, found);
+        }
+    }
+}
+
+fn statement_of(line: u64, words: &[&str], comment: &str, purpose: Purpose, found: &mut Found) {
+    let (meant, other) = match purpose {
+        Purpose::Bans => ("deny", "allow"),
+        Purpose::Allowlist => ("allow", "deny"),
+    };
+    match *words {
+        [verb, "all"] if verb == meant => {
+            found.is_certain = true;
+            found.bad(line, format!("`{verb} all` is everybody"));
+        }
+        [verb, "unix:"] if verb == meant => found.pass_over(format!("`{verb} unix:`")),
+        [verb, network] if verb == meant => {
+            found.is_certain = true;
+            found.take(line, network, About::noting(comment));
+        }
+        [verb, _] if verb == other => {
+            found.is_certain = true;
+            found.pass_over(format!("`{verb}`"));
+        }
+        [
+            "default" | "ranges" | "proxy" | "volatile" | "hostnames" | "include",
+            ..,
+        ] => found.pass_over(format!("`{}`", words[0])),
+        // Of `geo` and `map`: 0 and nothing is whom they do not mean.
+        [network, value] if target::is_network(network.trim_matches('"')) => match value.trim_matches('"') {
+            "0" | "" => found.pass_over("entries of `geo` and `map` with the value 0"),
+            value => {
+                found.is_certain = true;
+                let note = if value == "1" { comment } else { value };
+                found.take(line, network.trim_matches('"'), About::noting(note));
+            }
+        },
+        _ => found.bad(line, "no statement such as `deny 198.51.100.7;`"),
+    }
+}
+
+/// Apache: `Require not ip`, `Deny from`, and for an allowlist `Require ip`, `Allow from`.
+pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let lower: Vec<_> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+        let lower: Vec<_> = lower.iter().map(String::as_str).collect();
+        let (purpose, at) = match lower[..] {
+            ["require", "not", "ip", ..] => (Purpose::Bans, 3),
+            ["deny", "from", ..] => (Purpose::Bans, 2),
+            ["require", "ip", ..] => (Purpose::Allowlist, 2),
+            ["allow", "from", ..] => (Purpose::Allowlist, 2),
+            ["order" | "require" | "satisfy", ..] => {
+                found.pass_over(format!("`{}`", words[0]));
+                continue;
+            }
+            [tag, ..] if tag.starts_with('<') && !tag.starts_with("<!") && !tag.starts_with("<html") => {
+                continue;
+            }
+            _ => {
+                found.bad(line, "no line such as `Require not ip 198.51.100.7`");
+                continue;
+            }
+        };
+        found.is_certain = true;
+        if purpose != source.purpose {
+            found.pass_over(format!("`{}`", words[..at].join(" ")));
+            continue;
+        }
+        for client in &words[at..] {
+            match target::partial(client) {
+                _ if client.eq_ignore_ascii_case("all") => found.bad(line, "`all` is everybody"),
+                Some(network) => found.take(line, &network.to_string(), About::default()),
+                None => found.take(line, client, About::default()),
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Lists that people have: what is read of each.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use super::{super::read::SHAPES, *};
+
+fn file(name: &str) -> Vec<u8> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/lists");
+    fs::read(folder.join(name)).unwrap()
+}
+
+/// What is read of `bytes`, as a text.
+fn told(bytes: &[u8], request: &Request) -> String {
+    let reading = match read(bytes, request) {
+        Ok(reading) => reading,
+        Err(why) => return format!("refused: {why}\n"),
+    };
+    let mut told = format!("{}\n", reading.what);
+    for entry in &reading.entries {
+        let Listed { line, network, about } = entry;
+        let _ = write!(told, "{line}: {network}");
+        match about.end {
+            Some(End::For(term)) => write!(told, " for {term}").unwrap(),
+            Some(End::At(at)) => write!(told, " until {at}").unwrap(),
+            None => {}
+        }
+        if let Some(reason) = about.reason {
+            let _ = write!(told, " because {}", reason.name());
+        }
+        if let Some(layer) = about.layer {
+            let _ = write!(told, " at {}", layer.name());
+        }
+        if let Some(strikes) = about.strikes {
+            let _ = write!(told, " strikes {strikes}");
+        }
+        if !about.note.is_empty() {
+            let _ = write!(told, " ({})", about.note);
+        }
+        told += "\n";
+    }
+    for bad in &reading.bad {
+        let _ = writeln!(told, "invalid {bad}");
+    }
+    for passed_over in &reading.passed_over {
+        let _ = writeln!(told, "passed over {passed_over}");
+    }
+    if let Some(provider) = reading.provider {
+        let _ = writeln!(told, "of {provider}");
+    }
+    told
+}
+
+#[test]
+fn lists_that_people_have_are_read_as_they_are_meant() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/lists");
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let mut all = String::new();
+    for name in names {
+        let _ = writeln!(all, "=== {name}: {}", told(&file(&name), &request(None)));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn what_lets_clients_in_is_read_for_an_allowlist() {
+    let mut all = String::new();
+    for name in [
+        "fail2ban-ignoreip.txt",
+        "iptables-save.txt",
+        "nginx-deny.conf",
+        "apache.conf",
+        "aws-ip-ranges.json",
+        "bom-crlf.txt",
+    ] {
+        let request = Request {
+            purpose: Purpose::Allowlist,
+            ..request(None)
+        };
+        let _ = writeln!(all, "=== {name}: {}", told(&file(name), &request));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn each_formats_example_is_recognized_and_has_entries() {
+    for shape in &SHAPES {
+        let reading = reading(shape.example);
+        assert_eq!(reading.format, shape.format, "{}", shape.example);
+        assert_eq!(reading.bad, [], "{}", shape.example);
+        assert!(!reading.entries.is_empty(), "{}", shape.example);
+    }
+}
+
+#[test]
+fn a_stated_format_is_not_guessed_at() {
+    let csv = file("header.csv");
+    let Reading { entries, bad, .. } = read(&csv, &request(Some(Format::List))).unwrap();
+    assert_eq!((entries.len(), bad[0].line), (2, 1));
+    let said = complaints("198.51.100.7\n", Some(Format::Ipset));
+    assert_eq!(said, ["1: no line such as `add NAME 198.51.100.7`"]);
+}
+
+#[test]
+fn times_without_an_offset_are_those_of_the_zone() {
+    let berlin = Request {
+        zone: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(),
+        ..request(None)
+    };
+    let told = told(&file("fail2ban-banip-with-time.txt"), &berlin);
+    assert!(
+        told.contains("198.51.100.7/32 until 2026-11-28T07:09:02Z (fail2ban)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_no_list_is_refused_in_words() {
+    for (bytes, said) in [
+        (
+            &b"\x1f\x8b\x08\x00rest"[..],
+            "it is compressed by gzip: pass it through `zcat` first",
+        ),
+        (b"\xe9\0\n", "it is no text"),
+        (b"\xff\xfe1", "it begins as UTF-16 and is none"),
+        (
+            b"one\ntwo\n",
+            "no format fits it; as plain list, line 1 is wrong: `one` is neither an IP address nor a CIDR prefix",
+        ),
+    ] {
+        assert_eq!(read(bytes, &request(None)).unwrap_err(), said);
+    }
+}
+
+#[test]
+fn long_lists_are_read_and_longer_ones_refused() {
+    let mut list = String::new();
+    for number in 0..200_000_u32 {
+        let _ = writeln!(
+            list,
+            "{} # {number}",
+            std::net::Ipv4Addr::from(0x0b00_0000 + number)
+        );
+    }
+    let mut entries = listed(&list);
+    assert_eq!(entries.len(), 200_000);
+    assert_eq!(distinct(&mut entries, NOW), 0);
+    assert_eq!(aggregate(entries, NOW).len(), 6);
+    let too_many = "2001:db8::1-2001:db8:ffff:ffff:ffff:ffff:ffff:fffe\n".repeat(12_000);
+    let refused = read(too_many.as_bytes(), &request(None)).unwrap_err();
+    assert_eq!(refused, "it has more than 2000000 entries");
+}
