@@ -11,8 +11,17 @@ mod tasks;
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context, anyhow};
-use secbeat_daemon::{api::serve, supervisor, time::now_ms, traces::Traces};
-use tokio::{net::TcpListener, signal::unix::Signal, task::JoinHandle};
+use secbeat_daemon::{
+    api::{Listener, serve},
+    supervisor,
+    time::now_ms,
+    traces::Traces,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::Signal,
+    task::{JoinHandle, JoinSet},
+};
 use tracing::{error, info};
 use uuid::Uuid;
 
@@ -40,7 +49,7 @@ pub struct App {
     reporting: Reporting,
     inputs: Inputs,
     enforcement: Enforcement,
-    api_socket: TcpListener,
+    api_listeners: Vec<Listener>,
     api: Api,
     announcer: Announcer,
     tasks: Tasks,
@@ -68,7 +77,11 @@ impl App {
         let fleet = Fleet::connect(member, edge_id, &mut tasks).await?;
         let reporting = Reporting::start(&config, &fleet, &mut tasks)?;
         let (sockets, api) = listeners.split();
-        let api_socket = TcpListener::from_std(api).context("taking the API's socket")?;
+        let taking = "taking the API's sockets";
+        let tcp = TcpListener::from_std(api.tcp).context(taking)?;
+        let socket = api.local.as_ref().map(|socket| socket.path().to_owned());
+        let local = api.local.map(Listener::try_from).transpose().context(taking)?;
+        let api_listeners = [Listener::from(tcp)].into_iter().chain(local).collect();
         let inputs = Inputs::build(&config, sockets, &host.http, &reporting, privileged.logs).await?;
 
         // Last, so that whatever else is wrong leaves the host's interfaces as they were.
@@ -95,6 +108,7 @@ impl App {
             configured,
             fleet: allowlist,
             pins: pins.clone(),
+            socket,
         };
         let announcer = Announcer {
             edge_id: fleet.edge_id.clone(),
@@ -112,7 +126,7 @@ impl App {
             reporting,
             inputs,
             enforcement,
-            api_socket,
+            api_listeners,
             api,
             announcer,
             tasks,
@@ -132,7 +146,7 @@ impl App {
             reporting,
             inputs,
             enforcement,
-            api_socket,
+            api_listeners,
             api,
             announcer,
             mut tasks,
@@ -147,7 +161,11 @@ impl App {
         }
         tasks.spawn(fleet.follow_bans(handle.clone()));
         let announcing = tokio::spawn(announcer.run(stop.signal()));
-        let api = tokio::spawn(serve(api_socket, None, api::router(api), stop.signal()));
+        let router = api::router(api);
+        let api = api_listeners
+            .into_iter()
+            .map(|listener| serve(listener, None, router.clone(), stop.signal()))
+            .collect::<JoinSet<_>>();
         let drain = config.proxy().map_or(Duration::ZERO, |proxy| proxy.drain);
         let reloads = reload::on_hangup(hangups, config, inputs.reloader());
         let inputs = inputs.run(&stop);
@@ -168,7 +186,7 @@ impl App {
         stop.stop();
         log_death(announcing, "telling the fleet of this edge").await;
         inputs
-            .end(async { drop(tokio::time::timeout(api::DRAIN, api).await) })
+            .end(async { drop(tokio::time::timeout(api::DRAIN, api.join_all()).await) })
             .await;
         reporting.end().await;
         tasks.shutdown().await;

@@ -159,6 +159,7 @@ impl Cli {
         let config = Config::load(path)?;
         Ok(Places {
             api: config.api_listen,
+            socket: config.api_socket(),
             pins: Pins::at(&config.kernel.pin_dir),
             interfaces: Some(config.interfaces()),
             detached: config.detached_marker(),
@@ -220,6 +221,8 @@ pub fn object_source(bpf_object: Option<&Path>) -> ObjectSource {
 
 struct Places {
     api: SocketAddr,
+    /// The API's Unix socket, where there is one.
+    socket: Option<PathBuf>,
     pins: Pins,
     /// Those that are to be protected, where a config says so.
     interfaces: Option<Selection>,
@@ -233,6 +236,7 @@ impl Places {
     fn usual() -> Self {
         Self {
             api: config::default_api(),
+            socket: config::default_socket().find(config::PROGRAM),
             pins: Pins::at(Path::new(maps::DEFAULT_PIN_DIR)),
             interfaces: None,
             detached: Path::new(config::DEFAULT_STATE_DIR).join(DETACHED),
@@ -241,7 +245,7 @@ impl Places {
     }
 
     fn api(&self) -> ApiClient {
-        ApiClient::new(self.api)
+        ApiClient::local(self.socket.as_deref(), self.api)
     }
 
     /// For commands that find no daemon and fall back on the pinned maps.

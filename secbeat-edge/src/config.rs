@@ -11,6 +11,7 @@ use anyhow::Context;
 use schemars::JsonSchema;
 use secbeat_common::{maps, prefix::Prefix, subjects};
 use secbeat_daemon::{
+    api::SocketPath,
     config::{self, ConfigError, HumanDuration, NatsUrl, schema},
     credentials::{Login, Membership, Nats, Role},
     protect::{Known, Protect, sessions},
@@ -45,10 +46,15 @@ pub struct Config {
     /// Where bans are enforced.
     #[serde(default)]
     pub enforcement: Enforcement,
-    /// Address of the local API. It must be on loopback: anybody who can reach it can add and remove bans.
+    /// Address of the local API, on loopback. Everybody on this host may read there; nobody may change anything.
     #[serde(default = "default_api")]
     #[schemars(with = "schema::Listen")]
     pub api_listen: SocketAddr,
+    /// Unix socket of the local API. Root and members of the group `secbeat` may add and remove bans by it, everybody
+    /// else on this host may read. `""` for none: then no command can change a running edge.
+    #[serde(default = "default_socket")]
+    #[schemars(with = "schema::Socket")]
+    pub api_socket: SocketPath,
     /// Proxies, load balancers and CDNs in front of this edge. The edge believes them when they name their
     /// clients, and never bans them. List all of them: SecBeat bans a proxy that is missing here for its clients'
     /// requests.
@@ -323,6 +329,15 @@ pub fn default_api() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
+/// Where the local API's Unix socket is unless the config says otherwise.
+#[must_use]
+pub fn default_socket() -> SocketPath {
+    SocketPath::of(PROGRAM)
+}
+
+/// The daemon's name.
+pub const PROGRAM: &str = "secbeat-edge";
+
 fn default_state_dir() -> PathBuf {
     PathBuf::from(DEFAULT_STATE_DIR)
 }
@@ -347,7 +362,7 @@ enum Contradiction {
         "enforcement = \"{0}\" needs at least one interface in kernel.interfaces, or \"auto\" (or set enforcement = \"l7\")"
     )]
     NoInterfaces(&'static str),
-    #[error("whoever reaches {0} could lift bans: the local API listens on loopback alone")]
+    #[error("whoever reaches {0} could read who is banned: the local API listens on loopback alone")]
     PublicApi(SocketAddr),
     #[error("with proxy_protocol, only trusted proxies may connect, and this list names none")]
     NobodyTrusted,
@@ -494,6 +509,7 @@ impl Config {
             ("edge_id", self.edge_id == other.edge_id),
             ("enforcement", self.enforcement == other.enforcement),
             ("api_listen", self.api_listen == other.api_listen),
+            ("api_socket", self.api_socket == other.api_socket),
             ("state_dir", self.state_dir == other.state_dir),
             ("trusted_proxies", self.trusted_proxies == other.trusted_proxies),
             ("client_header", self.client_header == other.client_header),
@@ -508,6 +524,12 @@ impl Config {
         ];
         let differs = same.into_iter().filter(|(_, same)| !same);
         differs.map(|(name, _)| name).collect()
+    }
+
+    /// Where the local API's Unix socket is, if there is one.
+    #[must_use]
+    pub fn api_socket(&self) -> Option<PathBuf> {
+        self.api_socket.find(PROGRAM)
     }
 
     /// The file that is there after the kill switch.

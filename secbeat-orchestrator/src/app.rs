@@ -10,13 +10,19 @@ use secbeat_bus::{
 };
 use secbeat_common::sign::Signer;
 use secbeat_daemon::{
-    api::serve, config::NatsUrl, credentials::Membership, supervisor, time::now_ms, tls::ServerTls,
+    api::{Listener, LocalSocket, serve},
+    config::NatsUrl,
+    credentials::Membership,
+    supervisor,
+    time::now_ms,
+    tls::ServerTls,
     traces::Traces,
 };
 use secbeat_orchestrator_core::leases::{LeaseTable, Ownership};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
+    task::JoinSet,
 };
 use tracing::{info, warn};
 
@@ -25,7 +31,7 @@ use crate::{
     api::{self, Api},
     auditor::Auditor,
     clock,
-    config::{ApiConfig, Config},
+    config::{ApiConfig, Config, PROGRAM},
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
@@ -59,6 +65,7 @@ pub struct App {
     signer: Signer,
     url: NatsUrl,
     listener: TcpListener,
+    socket: Option<LocalSocket>,
     tls: Option<ServerTls>,
     api: Api,
     traces: Traces,
@@ -71,7 +78,7 @@ impl App {
     ///
     /// When the API cannot be bound.
     pub async fn build(config: Config, member: Membership) -> anyhow::Result<Self> {
-        let (listener, tls) = listen(&config.api).await?;
+        let (listener, socket, tls) = listen(&config.api).await?;
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
         let bus = connect(&member).await?;
@@ -144,6 +151,7 @@ impl App {
             signer: member.signer,
             url: member.url,
             listener,
+            socket,
             tls,
             api,
             traces,
@@ -157,7 +165,7 @@ impl App {
     /// When something that must run has ended: a NATS server too old, or the API's listener.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         info!(api = %self.config.api.listen, nats = %self.url, "running");
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
@@ -184,10 +192,21 @@ impl App {
         });
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
-        let router = api::router(self.api, self.config.api.token.into());
-        let serve = tokio::spawn(serve(self.listener, self.tls, router, async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        }));
+        let ways = self.socket.as_ref().map(|socket| socket.path().to_owned());
+        let router = api::router(self.api, self.config.api.token, ways);
+        let local = self.socket.map(Listener::try_from).transpose();
+        let local = local.context("taking the API's socket")?;
+        let listeners = local.into_iter().map(|local| (local, None));
+        let serving = [(Listener::from(self.listener), self.tls)]
+            .into_iter()
+            .chain(listeners)
+            .map(|(listener, tls)| {
+                let mut stopped = stopped.clone();
+                serve(listener, tls, router.clone(), async move {
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                })
+            })
+            .collect::<JoinSet<_>>();
         supervisor::ready();
         let outcome = tokio::select! {
             () = supervisor::keep_alive(async || alive.stats().await.is_ok()) => Ok(()),
@@ -203,7 +222,7 @@ impl App {
         drop(alive);
         let _ = stop.send(true);
         events.end();
-        let _ = tokio::time::timeout(DRAIN, serve).await;
+        let _ = tokio::time::timeout(DRAIN, serving.join_all()).await;
         protecting.abort();
         watching.abort();
         telling.abort();
@@ -303,7 +322,7 @@ impl Links<'_> {
 }
 
 /// Binds the API.
-async fn listen(api: &ApiConfig) -> anyhow::Result<(TcpListener, Option<ServerTls>)> {
+async fn listen(api: &ApiConfig) -> anyhow::Result<(TcpListener, Option<LocalSocket>, Option<ServerTls>)> {
     let tls = api.tls.iter().cloned().collect::<Vec<_>>();
     let tls = match tls.as_slice() {
         [] => None,
@@ -312,7 +331,8 @@ async fn listen(api: &ApiConfig) -> anyhow::Result<(TcpListener, Option<ServerTl
     let listener = TcpListener::bind(api.listen)
         .await
         .with_context(|| format!("api.listen: listening on {}", api.listen))?;
-    Ok((listener, tls))
+    let socket = api.socket.open(PROGRAM).context("api.socket")?;
+    Ok((listener, socket, tls))
 }
 
 /// Keeps a share of the partitions until `resign`. Nobody is judged before it is known who is banned, and who never is. If the

@@ -152,7 +152,11 @@ impl Cli {
             _ => {}
         }
         let config = self.load_config()?;
-        let api = || self.remote.client(config.api.listen, config.api.scheme());
+        let socket = config.api.socket();
+        let api = || {
+            self.remote
+                .client(socket.as_deref(), config.api.listen, config.api.scheme())
+        };
         match &self.command {
             Command::Run | Command::Token(_) | Command::Fleet(_) | Command::Generate(_) => Ok(()),
             Command::Check { output } => rules::check(self.config.as_deref(), &config, *output),

@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
 pub use self::{
-    api::ApiConfig,
+    api::{ApiConfig, PROGRAM},
     rules::{RuleAction, Rules},
 };
 use crate::directives::Directives;
@@ -37,7 +37,7 @@ pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "SecBeat orchestrator")]
 pub struct Config {
-    /// The REST API. Without tokens it listens on loopback only, and everybody on this host may do everything.
+    /// The REST API. Without tokens it listens on loopback only. Changes take the socket, or a token.
     pub api: ApiConfig,
     /// Proxies, load balancers and CDNs in front of the edges, as in their `trusted_proxies`. Never banned.
     #[schemars(with = "Vec<schema::Network>")]

@@ -1,13 +1,19 @@
 //! Clients of HTTP, that block.
 
+mod unix;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use tokio_rustls::rustls::crypto::ring;
 use ureq::{
     Agent,
+    config::ConfigBuilder,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    typestate::AgentScope,
 };
+
+use self::unix::{NoResolver, SocketConnector};
 
 /// A client that trusts `roots` alone. Any status is an answer, redirects are not followed and proxies not used: what a call
 /// shows is for whom it calls. It may take as long as `patience`.
@@ -16,14 +22,27 @@ pub(super) fn client(roots: RootCerts, patience: Duration) -> Agent {
         .root_certs(roots)
         .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
         .build();
+    config(patience).tls_config(tls).build().into()
+}
+
+/// The same of whoever listens on a Unix socket, if it is a user that `of` accepts.
+pub(super) fn client_on(socket: &Path, of: Option<fn(u32) -> bool>, patience: Duration) -> Agent {
+    Agent::with_parts(
+        config(patience).build(),
+        SocketConnector {
+            path: socket.to_owned(),
+            of,
+        },
+        NoResolver,
+    )
+}
+
+fn config(patience: Duration) -> ConfigBuilder<AgentScope> {
     Agent::config_builder()
         .timeout_global(Some(patience))
         .http_status_as_error(false)
         .proxy(None)
         .max_redirects(0)
-        .tls_config(tls)
-        .build()
-        .into()
 }
 
 /// The certificates to trust: those in `file` (PEM), or else the system's.

@@ -1,22 +1,22 @@
-//! The local API on loopback.
+//! The local API, on loopback and on a Unix socket.
 
 mod failure;
 mod metrics;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::StatusCode,
-    middleware,
-    response::IntoResponse,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::{delete, get, put},
 };
 use secbeat_bus::{Allowlist, Bus, Garbage};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
-    api::{Failure, as_problems, bad_request, no_browsers},
+    api::{Act, Failure, Ways, as_problems, bad_request},
     config::HumanDuration,
     metrics::answer as scraped,
     protect::{Allowed, Protected},
@@ -61,10 +61,16 @@ pub(crate) struct Api {
     pub(crate) fleet: watch::Receiver<Option<Allowlist>>,
     /// `None` where the HTTP layer alone enforces.
     pub(crate) pins: Option<Pins>,
+    /// Where the API's Unix socket is.
+    pub(crate) socket: Option<PathBuf>,
 }
 
 /// The API as a function, to be served or tested.
 pub(crate) fn router(api: Api) -> Router {
+    let ways = Ways {
+        socket: api.socket.clone(),
+        token: None,
+    };
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -74,9 +80,21 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/mode", put(set_mode))
         .route("/api/v1/bans", get(bans).post(ban))
         .route("/api/v1/bans/{*target}", delete(unban))
-        .layer(middleware::from_fn(no_browsers))
+        .layer(middleware::from_fn_with_state(Arc::new(ways), admit))
         .layer(middleware::from_fn(as_problems))
         .with_state(api)
+}
+
+/// Lets in whoever may do this. Nothing that the edge tells quotes a client's request.
+async fn admit(State(ways): State<Arc<Ways>>, request: Request, next: Next) -> Response {
+    let act = match request.method().is_safe() {
+        true => Act::Read,
+        false => Act::Change,
+    };
+    match ways.admit(&request, act) {
+        Ok(_) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
 }
 
 impl Api {

@@ -3,16 +3,29 @@
 use std::net::TcpListener;
 
 use anyhow::Context;
-use secbeat_daemon::sockets::{self, Inherited};
+use secbeat_daemon::{
+    api::LocalSocket,
+    sockets::{self, Inherited},
+};
 
-use crate::{config::Config, sources::proxy::listen};
+use crate::{
+    config::{Config, PROGRAM},
+    sources::proxy::listen,
+};
 
 /// The sockets that the daemon listens on, made before anything else: the ports may need root, and an address that is
 /// wrong or taken shall leave the host as it was.
 #[derive(Debug)]
 pub struct Listeners {
     inputs: InputSockets,
-    api: TcpListener,
+    api: ApiSockets,
+}
+
+/// Those of the local API.
+#[derive(Debug)]
+pub(super) struct ApiSockets {
+    pub(super) tcp: TcpListener,
+    pub(super) local: Option<LocalSocket>,
 }
 
 /// Those by which requests come.
@@ -44,11 +57,14 @@ impl Listeners {
         inherited.close_rest();
         Ok(Self {
             inputs: InputSockets { proxy, authz },
-            api: listen(config.api_listen).context("api_listen")?,
+            api: ApiSockets {
+                tcp: listen(config.api_listen).context("api_listen")?,
+                local: config.api_socket.open(PROGRAM).context("api_socket")?,
+            },
         })
     }
 
-    pub(super) fn split(self) -> (InputSockets, TcpListener) {
+    pub(super) fn split(self) -> (InputSockets, ApiSockets) {
         (self.inputs, self.api)
     }
 }

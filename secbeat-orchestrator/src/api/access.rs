@@ -1,6 +1,6 @@
 //! Who is let in (RFC 6750), and to what.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, path::PathBuf, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -13,13 +13,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use secbeat_daemon::api::{Act, LocalPeer, Ways};
+use tokio::task::spawn_blocking;
+
 use super::Failure;
 use crate::token::{Role, Token, find};
 
-/// Who signs what comes in where no token is asked for.
+/// Who signs what nobody signs: what a user did whose name cannot be found out.
 const ANYBODY: &str = "api";
 /// What only an admin changes: what all later decisions go by.
 const FOR_ADMINS: [&str; 1] = ["/api/v1/allowlist"];
+/// What answers with paths and user agents of requests.
+const QUOTES_REQUESTS: [&str; 2] = ["/api/v1/audit", "/api/v1/sources"];
 
 /// Whoever makes a request, as handlers see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,28 +54,85 @@ pub(super) fn required(method: &Method, path: &str) -> Option<Role> {
     Some(if admins { Role::Admin } else { Role::Operate })
 }
 
-/// Lets in whoever shows a token of a role that allows the request. A layer for
-/// [`axum::middleware::from_fn_with_state`], with all tokens.
+/// What a request is about to do, for those who need no token. What clients requested is in what the API quotes as evidence.
+fn act(method: &Method, path: &str) -> Act {
+    let quotes =
+        |root: &str| path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+    match method.is_safe() {
+        false => Act::Change,
+        true if QUOTES_REQUESTS.into_iter().any(quotes) => Act::ReadRequests,
+        true => Act::Read,
+    }
+}
+
+/// Whom the API lets in.
+#[derive(Debug)]
+pub(super) struct Access {
+    tokens: Vec<Token>,
+    ways: Ways,
+}
+
+/// Who has been let in.
+#[derive(Debug, PartialEq, Eq)]
+enum Admitted {
+    Anybody,
+    Local(LocalPeer),
+    Token(Caller),
+}
+
+impl Access {
+    pub(super) fn new(tokens: Vec<Token>, socket: Option<PathBuf>) -> Self {
+        let ways = Ways {
+            socket,
+            token: Some("secbeat-orchestrator token create NAME --role operate"),
+        };
+        Self { tokens, ways }
+    }
+
+    /// A token that is shown decides; else the kernel's word on who is at the other end of a socket. Where there are tokens,
+    /// everybody else needs one; where there are none, anybody on this host may read.
+    fn admit(&self, request: &Request) -> Result<Admitted, Refusal> {
+        let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+        let peer = request.extensions().get::<LocalPeer>();
+        let is_trusted = peer.is_some_and(LocalPeer::is_trusted);
+        if self.tokens.is_empty() || (is_trusted && !headers.contains_key(AUTHORIZATION)) {
+            let admitted = self.ways.admit(request, act(method, path));
+            return match admitted {
+                Ok(peer) => Ok(peer.map_or(Admitted::Anybody, Admitted::Local)),
+                Err(refused) => Err(Refusal::NotPermitted(refused)),
+            };
+        }
+        match required(method, path) {
+            None => Ok(Admitted::Anybody),
+            Some(required) => caller(&self.tokens, headers, required).map(Admitted::Token),
+        }
+    }
+}
+
+/// Lets in whoever may do what is asked for. A layer for [`axum::middleware::from_fn_with_state`].
 pub(super) async fn authorize(
-    State(tokens): State<Arc<[Token]>>,
+    State(access): State<Arc<Access>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(required) = required(request.method(), request.uri().path()) else {
-        return next.run(request).await;
+    let caller = match access.admit(&request) {
+        Ok(Admitted::Anybody) => None,
+        Ok(Admitted::Token(caller)) => Some(caller),
+        Ok(Admitted::Local(_)) if request.method().is_safe() => None,
+        // Users may be known by a server elsewhere.
+        Ok(Admitted::Local(peer)) => spawn_blocking(move || peer.user()).await.ok().map(Caller),
+        Err(refused) => return refused.into_response(),
     };
-    match caller(&tokens, request.headers(), required) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(refusal) => refusal.into_response(),
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
     }
+    next.run(request).await
 }
 
 /// Why somebody is not let in.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
+    NotPermitted(Failure),
     NoToken,
     WrongToken,
     TooLittle {
@@ -102,11 +164,12 @@ fn caller(tokens: &[Token], headers: &HeaderMap, required: Role) -> Result<Calle
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (challenge, failure) = match self {
+            Self::NotPermitted(failure) => return failure.into_response(),
             Self::NoToken => (
                 "Bearer realm=\"secbeat\"",
                 Failure::new(
                     StatusCode::UNAUTHORIZED,
-                    "this takes a token: --token-file, SECBEAT_TOKEN, or `Authorization: Bearer …`"
+                    "this takes a token: --token-file, SECBEAT_TOKEN, or `Authorization: Bearer …`; on the socket, root and the group `secbeat` need none"
                         .to_owned(),
                 ),
             ),
@@ -160,6 +223,21 @@ mod tests {
             Some(Role::Admin)
         );
         assert_eq!(role(Method::POST, "/api/v1/allowlisted"), Some(Role::Operate));
+    }
+
+    #[test]
+    fn what_quotes_requests_is_more_than_reading() {
+        for (method, path, expected) in [
+            (Method::GET, "/api/v1/stats", Act::Read),
+            (Method::GET, "/api/v1/findings", Act::Read),
+            (Method::GET, "/api/v1/audits", Act::Read),
+            (Method::GET, "/api/v1/audit", Act::ReadRequests),
+            (Method::HEAD, "/api/v1/sources/192.0.2.1", Act::ReadRequests),
+            (Method::POST, "/api/v1/audit", Act::Change),
+            (Method::PATCH, "/api/v1/bans", Act::Change),
+        ] {
+            assert_eq!(act(&method, path), expected, "{method} {path}");
+        }
     }
 
     #[test]

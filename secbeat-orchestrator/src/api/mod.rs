@@ -15,15 +15,16 @@ mod rules;
 mod sources;
 mod stats;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use secbeat_bus::{AuditLog, Bus, RefusedCommands};
 pub use secbeat_daemon::api::Failure;
-use secbeat_daemon::api::{as_problems, ask, no_browsers};
+use secbeat_daemon::api::{as_problems, ask};
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
+use self::access::Access;
 pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
@@ -71,15 +72,13 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(metrics::routes())
 }
 
-/// The API as a function, to be served or tested. Without tokens whoever is on this host may do everything.
-pub(crate) fn router(api: Api, tokens: Arc<[Token]>) -> Router {
-    let router = Router::from(endpoints()).with_state(api);
-    let router = if tokens.is_empty() {
-        router.layer(middleware::from_fn(no_browsers))
-    } else {
-        router.layer(middleware::from_fn_with_state(tokens, access::authorize))
-    };
-    router.layer(middleware::from_fn(as_problems))
+/// The API as a function, to be served or tested, also on `socket`.
+pub(crate) fn router(api: Api, tokens: Vec<Token>, socket: Option<PathBuf>) -> Router {
+    let access = Arc::new(Access::new(tokens, socket));
+    Router::from(endpoints())
+        .with_state(api)
+        .layer(middleware::from_fn_with_state(access, access::authorize))
+        .layer(middleware::from_fn(as_problems))
 }
 
 impl Api {

@@ -26,7 +26,8 @@ const PROBLEM: &str = "Problem";
     info(
         title = "SecBeat orchestrator",
         description = "Who is banned across the fleet, and why. A token's role must be at least the one that an operation names; \
-                       on loopback no token is needed where none is configured."
+                       on the Unix socket, root and the group `secbeat` need none. Where none is configured, everybody on \
+                       this host may read what quotes no client's request."
     ),
     components(schemas(Problem))
 )]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use secbeat_daemon::{
-    api::ApiClient,
+    api::{ApiClient, SocketPath},
     cli::{Output, print_json, table},
     credentials::Role,
 };
@@ -20,6 +20,8 @@ struct Checked {
     /// `None` for the defaults.
     config: Option<String>,
     api: String,
+    /// Empty for none.
+    socket: SocketPath,
     tls: bool,
     tokens: usize,
     nats: String,
@@ -37,6 +39,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     let checked = Checked {
         config: path.or(default).map(|path| path.display().to_string()),
         api: config.api.listen.to_string(),
+        socket: config.api.socket.clone(),
         tls: config.api.tls.is_some(),
         tokens: config.api.token.len(),
         nats: member.url.to_string(),
@@ -64,7 +67,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     let (tls, whom) = (
         if checked.tls { " in TLS" } else { "" },
         match checked.tokens {
-            0 => "everybody on this host".to_owned(),
+            0 => "everybody on this host, to read".to_owned(),
             1 => "one token".to_owned(),
             tokens => format!("{tokens} tokens"),
         },

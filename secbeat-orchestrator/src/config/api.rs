@@ -1,9 +1,13 @@
 //! `[api]`: where the REST API listens, and whom it lets in.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
-use secbeat_daemon::{api::Scheme, config::schema, tls::CertificateFiles};
+use secbeat_daemon::{
+    api::{Scheme, SocketPath},
+    config::schema,
+    tls::CertificateFiles,
+};
 use serde::Deserialize;
 
 use crate::token::Token;
@@ -15,19 +19,27 @@ pub struct ApiConfig {
     /// Address to listen on. Beyond loopback it requires tokens and TLS.
     #[schemars(with = "schema::Listen")]
     pub listen: SocketAddr,
+    /// Unix socket, also served. Root and members of the group `secbeat` may do everything by it; everybody else on this
+    /// host, what they may without a token. `""` for none.
+    #[schemars(with = "schema::Socket")]
+    pub socket: SocketPath,
     /// Allow tokens over plain HTTP beyond loopback, where something else encrypts the connection.
     pub insecure: bool,
     /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
     pub tls: Option<CertificateFiles>,
     /// Who may do what. `secbeat-orchestrator token create` makes a token and this table, which has only its
-    /// hash. Without tokens, everybody on this host may do everything.
+    /// hash. Without tokens, everybody on this host may read what quotes no client's request.
     pub token: Vec<Token>,
 }
+
+/// The daemon's name.
+pub const PROGRAM: &str = "secbeat-orchestrator";
 
 impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3030)),
+            socket: SocketPath::of(PROGRAM),
             insecure: false,
             tls: None,
             token: Vec::new(),
@@ -56,7 +68,7 @@ impl ApiConfig {
         }
         let message = if self.token.is_empty() {
             format!(
-                "whoever reaches {listen} could ban and unban: without an [[api.token]] the API listens on loopback alone"
+                "whoever reaches {listen} could read who is banned: without an [[api.token]] the API listens on loopback alone"
             )
         } else if tls.is_none() && !insecure {
             format!(
@@ -66,6 +78,12 @@ impl ApiConfig {
             return None;
         };
         Some(("api.listen".to_owned(), message))
+    }
+
+    /// Where the Unix socket is, if there is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.socket.find(PROGRAM)
     }
 
     /// How clients speak to it.
@@ -101,6 +119,7 @@ mod tests {
                 insecure,
                 tls,
                 token: tokens.iter().map(|name| token(name)).collect(),
+                ..ApiConfig::default()
             };
             config.contradiction().map(|(key, _)| key)
         };

@@ -142,7 +142,7 @@ impl Bus {
     fn orchestrator(&self, port: u16) -> Daemon {
         let path = self.folder.path().join(format!("{port}.toml"));
         let config = format!(
-            "[nats]\nurl = \"{}\"\n[api]\nlisten = \"127.0.0.1:{port}\"\n",
+            "[nats]\nurl = \"{}\"\n[api]\nlisten = \"127.0.0.1:{port}\"\nsocket = \"\"\n",
             self.nats.url()
         );
         fs::write(&path, config).expect("writing a config");

@@ -73,6 +73,7 @@ impl FurtherEdge {
             r#"edge_id = "{id}"
 enforcement = "kernel"
 api_listen = "127.0.0.1:{api}"
+api_socket = "{}"
 [kernel]
 interfaces = ["{interface}"]
 pin_dir = "{}"
@@ -82,6 +83,7 @@ ban_slots = {ban_slots}
 [bans]
 reconcile_interval = "1s"
 {tables}"#,
+            folder.path().join("api.sock").display(),
             pins.path.display(),
         );
         fs::write(&pins.config, config).expect("writing edge.toml");

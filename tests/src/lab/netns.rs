@@ -1,10 +1,13 @@
 //! Hosts as network namespaces, joined by veth pairs with no route out.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     io,
     net::{IpAddr, SocketAddr, TcpListener},
-    os::{fd::AsRawFd, unix::process::CommandExt},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt as _, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -13,6 +16,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
 
 use crate::lab::{
     executable::{Executable, Program},
@@ -29,6 +33,8 @@ pub struct Namespace(Arc<Named>);
 #[derive(Debug)]
 struct Named {
     name: String,
+    /// What is `/run` for the daemons' sockets.
+    runtime: TempDir,
 }
 
 impl Drop for Named {
@@ -74,7 +80,12 @@ impl Namespace {
     pub fn new(role: &str) -> Self {
         let name = format!("secbeat-{role}-{}", random_suffix());
         ip(&["netns", "add", &name]).expect("creating a network namespace (this needs root)");
-        let namespace = Self(Arc::new(Named { name }));
+        let runtime = tempfile::Builder::new()
+            .prefix("secbeat-run-")
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir()
+            .expect("making a folder for sockets");
+        let namespace = Self(Arc::new(Named { name, runtime }));
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
     }
@@ -83,6 +94,12 @@ impl Namespace {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// The folder in which daemons make the folders of their sockets.
+    #[must_use]
+    pub fn runtime_dir(&self) -> &Path {
+        self.0.runtime.path()
     }
 
     /// The file that stands for it.
@@ -136,7 +153,8 @@ impl Namespace {
         command
             .arg(format!("--net={}", self.path().display()))
             .arg("--")
-            .arg(program.file());
+            .arg(program.file())
+            .env("SECBEAT_RUNTIME_DIR", self.runtime_dir());
         command
     }
 

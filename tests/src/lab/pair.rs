@@ -120,7 +120,7 @@ impl Pair {
     /// When it does not answer with JSON.
     #[must_use]
     pub fn ask(&self, port: u16, path: &str) -> Value {
-        let answer = self.fleet.api(port, path).expect("an answer");
+        let answer = self.fleet.order(port, "GET", path, "").expect("an answer");
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert_eq!(answer.status, 200, "{path}: {text}");
         serde_json::from_str(&text).expect("JSON")

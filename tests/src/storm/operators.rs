@@ -14,15 +14,14 @@ use uuid::Uuid;
 
 use super::Busy;
 use crate::lab::{
-    client::{Client, Response},
-    fleet::Fleet,
+    client::Response,
+    fleet::{Fleet, order},
+    netns::Namespace,
     pair::{FIRST, SECOND},
     random::Random,
 };
 
 const PACE: Duration = Duration::from_millis(80);
-/// The orchestrators give an answer up after 5 s.
-const PATIENCE: Duration = Duration::from_secs(7);
 /// Who is unbanned has a ban of at least so many milliseconds left, so that it cannot end meanwhile.
 const LEFT_MS: i64 = 10_000;
 
@@ -56,7 +55,7 @@ enum Outcome {
 }
 
 struct Operator {
-    client: Client,
+    host: Namespace,
     random: Random,
     targets: u32,
 }
@@ -65,9 +64,7 @@ struct Operator {
 #[must_use]
 pub fn operate(fleet: &Fleet, random: Random) -> Busy<Orders> {
     let mut operator = Operator {
-        client: Client::new(&fleet.host)
-            .without_keep_alive()
-            .with_timeout(PATIENCE),
+        host: fleet.host.clone(),
         random,
         targets: 0,
     };
@@ -123,7 +120,7 @@ impl Operator {
         let duration = self.random.pick(&["3s", "8s", "20s", "60s", "1h", "1h"]);
         let order =
             json!({"target": target.to_string(), "duration": duration, "note": "a storm", "shorten": true});
-        match self.order("POST", "", order.to_string().as_bytes()) {
+        match self.order("POST", "", &order.to_string()) {
             Outcome::Done(ban) => {
                 let text = |key: &str| ban[key].as_str().expect("a text");
                 let id: Uuid = text("command_id").parse().expect("an id");
@@ -137,7 +134,7 @@ impl Operator {
     }
 
     fn unban(&mut self, orders: &mut Orders, target: Prefix, id: Uuid) {
-        match self.order("DELETE", &format!("/{target}"), b"") {
+        match self.order("DELETE", &format!("/{target}"), "") {
             Outcome::Done(_) => {
                 orders.lifts.push(id);
                 orders.standing.insert(target, Standing::Lifted { id });
@@ -146,11 +143,9 @@ impl Operator {
         }
     }
 
-    fn order(&mut self, method: &str, path: &str, body: &[u8]) -> Outcome {
+    fn order(&mut self, method: &str, path: &str, body: &str) -> Outcome {
         let port = self.random.pick(&[FIRST, SECOND]);
-        let url = format!("http://127.0.0.1:{port}/api/v1/bans{path}");
-        let headers = [("content-type", "application/json")];
-        let answer = self.client.request(method, &url, &headers, body);
+        let answer = order(&self.host, port, method, &format!("/api/v1/bans{path}"), body);
         let Ok(Response { status, body, .. }) = answer else {
             return Outcome::Unknown;
         };

@@ -12,6 +12,7 @@ use secbeat_tests::lab::{
     client::{Client, Response},
     host::{Host, assert_refused},
     http::read_response,
+    local::order,
     nats::NatsServer,
     paths,
     process::Daemon,
@@ -83,6 +84,11 @@ impl Lab {
                 body.as_bytes(),
             )
             .unwrap()
+    }
+
+    /// As root, on the socket.
+    fn order(&self, method: &str, path: &str, body: &str) -> Response {
+        order(&self.host.namespace, "secbeat-orchestrator", method, path, body).unwrap()
     }
 
     /// A request as it is written here.
@@ -233,7 +239,13 @@ fn tokens_let_in_up_to_their_role_and_sign_what_is_done() {
     let ban = lab.cli(&["--token-file", file, "ban", "-i", "192.0.2.8", "-o", "json"]);
     let ban: Value = serde_json::from_slice(&ban.stdout).unwrap();
     assert_eq!(ban["target"], "192.0.2.8/32");
-    assert_refused(&lab.cli(&["bans"]), NOT_ALLOWED, &["--token-file"]);
+    let url = "http://127.0.0.1:3030";
+    assert_refused(&lab.cli(&["--url", url, "bans"]), NOT_ALLOWED, &["--token-file"]);
+    // On the socket root needs none, and one that is shown decides.
+    assert_eq!(lab.cli(&["bans"]).status.code(), Some(0));
+    let file = lab.host.write("reader", &reader);
+    let refused = lab.cli(&["--token-file", file.to_str().unwrap(), "unban", "192.0.2.8"]);
+    assert_refused(&refused, NOT_ALLOWED, &["has the role `read`"]);
 }
 
 #[test]
@@ -244,7 +256,7 @@ fn every_error_is_a_problem_in_both_daemons() {
         404,
         "there is no /nowhere",
     );
-    let wrong_method = lab.call("PATCH", "/api/v1/bans", None, "{}");
+    let wrong_method = lab.order("PATCH", "/api/v1/bans", "{}");
     assert_problem(&wrong_method, 405, "does not take this method");
     assert_eq!(wrong_method.header("allow"), Some("GET,HEAD,POST"));
     for (sent, status, detail) in [
@@ -267,23 +279,23 @@ fn every_error_is_a_problem_in_both_daemons() {
             "127.0.0.1/32 is never banned",
         ),
     ] {
-        assert_problem(&lab.call("POST", "/api/v1/bans", None, sent), status, detail);
+        assert_problem(&lab.order("POST", "/api/v1/bans", sent), status, detail);
     }
-    let head = "POST /api/v1/bans HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
-    assert_problem(&lab.raw(3030, head), 415, "application/json");
+    assert_problem(&lab.order("POST", "/api/v1/bans", ""), 415, "application/json");
     let events = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: x\r\n\r\n";
     assert_problem(&lab.raw(3030, events), 400, "last-event-id: `x`");
 
     let mut edge = lab.host.start_edge();
     edge.wait_for_log("running", START);
-    let edge = |head: &str| lab.raw(8080, &format!("{head} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-    assert_problem(&edge("GET /nowhere"), 404, "there is no /nowhere");
+    let edge =
+        |method: &str, path: &str| order(&lab.host.namespace, "secbeat-edge", method, path, "").unwrap();
+    assert_problem(&edge("GET", "/nowhere"), 404, "there is no /nowhere");
     assert_problem(
-        &edge("DELETE /api/v1/bans/192.0.2.7"),
+        &edge("DELETE", "/api/v1/bans/192.0.2.7"),
         404,
         "192.0.2.7/32 is not banned",
     );
-    assert_problem(&edge("PUT /api/v1/mode"), 415, "application/json");
+    assert_problem(&edge("PUT", "/api/v1/mode"), 415, "application/json");
 }
 
 #[test]
@@ -383,7 +395,7 @@ fn the_allowlist_is_changed_by_admins_alone_and_full_at_its_limit() {
 fn events_tell_of_bans_and_go_on_where_a_client_was() {
     let mut lab = Lab::start("");
     let mut stream = lab.events(None);
-    assert_eq!(lab.call("POST", "/api/v1/bans", None, BAN).status, 201);
+    assert_eq!(lab.order("POST", "/api/v1/bans", BAN).status, 201);
     let (name, ban) = stream.next();
     assert_eq!(
         (
@@ -397,11 +409,11 @@ fn events_tell_of_bans_and_go_on_where_a_client_was() {
             "ban",
             &json!("ban"),
             &json!("192.0.2.7/32"),
-            &json!("api"),
+            &json!("root"),
             &json!("manual")
         )
     );
-    assert_eq!(lab.call("DELETE", "/api/v1/bans/192.0.2.7", None, "").status, 200);
+    assert_eq!(lab.order("DELETE", "/api/v1/bans/192.0.2.7", "").status, 200);
     let (name, unban) = stream.next();
     assert_eq!(
         (name.as_str(), &unban["target"]),
@@ -410,7 +422,7 @@ fn events_tell_of_bans_and_go_on_where_a_client_was() {
     let (_, again) = lab.events(ban["id"].as_str()).next();
     assert_eq!(again, unban);
     let entry = r#"{"network":"192.0.2.0/24","comment":"office"}"#;
-    assert_eq!(lab.call("POST", "/api/v1/allowlist", None, entry).status, 201);
+    assert_eq!(lab.order("POST", "/api/v1/allowlist", entry).status, 201);
     let (name, allow) = stream.next();
     assert_eq!(
         (
@@ -419,11 +431,10 @@ fn events_tell_of_bans_and_go_on_where_a_client_was() {
             &allow["comment"],
             &allow["actor"]
         ),
-        ("allow", &json!("192.0.2.0/24"), &json!("office"), &json!("api"))
+        ("allow", &json!("192.0.2.0/24"), &json!("office"), &json!("root"))
     );
     assert_eq!(
-        lab.call("DELETE", "/api/v1/allowlist/192.0.2.0/24", None, "")
-            .status,
+        lab.order("DELETE", "/api/v1/allowlist/192.0.2.0/24", "").status,
         200
     );
     assert_eq!(stream.next().0, "disallow");
@@ -433,12 +444,12 @@ fn events_tell_of_bans_and_go_on_where_a_client_was() {
     watch.args(["watch", "-o", "json", "--config"]).arg(config);
     let mut watch = Daemon::spawn("secbeat-orchestrator watch", &mut watch);
     wait_until("watch tells of a ban", START, || {
-        assert_eq!(lab.call("POST", "/api/v1/bans", None, BAN).status, 201);
+        assert_eq!(lab.order("POST", "/api/v1/bans", BAN).status, 201);
         watch.log().contains("\"kind\":\"ban\"")
     });
     lab.restart();
     watch.wait_for_log("\"kind\":\"lagged\"", START);
-    assert_eq!(lab.call("DELETE", "/api/v1/bans/192.0.2.7", None, "").status, 200);
+    assert_eq!(lab.order("DELETE", "/api/v1/bans/192.0.2.7", "").status, 200);
     watch.wait_for_log("\"kind\":\"unban\"", START);
 
     let (name, lagged) = lab.events(unban["id"].as_str()).next();
@@ -566,7 +577,7 @@ fn every_operation_answers_with_what_the_document_says() {
                 .replace("{target}", "192.0.2.7/32")
                 .replace("{network}", "203.0.113.0/24")
                 .replace("{address}", "192.0.2.7");
-            let answer = lab.call(&method.to_uppercase(), &target, None, sent);
+            let answer = lab.order(&method.to_uppercase(), &target, sent);
             let what = format!("{method} {path}");
             let described = schema(&document, operation, answer.status);
             let (kind, schema) = described.unwrap_or_else(|| panic!("{what} answered {}", answer.status));
@@ -586,7 +597,7 @@ fn every_operation_answers_with_what_the_document_says() {
         "an operation more or less: does this test know how to call it?"
     );
     let problem = json!({"$ref": "#/components/schemas/Problem", "components": document["components"]});
-    let absent = lab.call("DELETE", "/api/v1/bans/192.0.2.7", None, "");
+    let absent = lab.order("DELETE", "/api/v1/bans/192.0.2.7", "");
     assert!(jsonschema::is_valid(&problem, &body(&absent)));
     assert!(!jsonschema::is_valid(&problem, &json!({})));
 }

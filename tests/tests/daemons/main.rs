@@ -23,5 +23,6 @@ mod protection_refresh;
 mod proxy_site;
 mod robustness;
 mod secured;
+mod sockets;
 mod traces;
 mod unbelieving;

@@ -264,7 +264,10 @@ fn a_second_daemon_on_the_same_pins_is_refused() {
     let _edge = start(&host);
     host.reconfigure("127.0.0.1:8443", "127.0.0.1:8444");
     let config = fs::read_to_string(host.file("edge.toml")).unwrap();
-    host.write("edge.toml", &format!("api_listen = \"127.0.0.1:8081\"\n{config}"));
+    host.write(
+        "edge.toml",
+        &format!("api_listen = \"127.0.0.1:8081\"\napi_socket = \"\"\n{config}"),
+    );
     assert_refused(
         &host.edge(&["run"]),
         1,

@@ -135,7 +135,7 @@ fn a_banned_client_is_let_through_while_it_is_on_the_allowlist() {
         wait_until("the audit has both changes", PATIENCE, || {
             let audit = json(&orchestrator(
                 &fleet,
-                &["audit", "-o", "json", "--target", &attacker, "--actor", "api"],
+                &["audit", "-o", "json", "--target", &attacker, "--actor", "root"],
             ));
             let kinds: Vec<_> = audit.as_array()?.iter().map(|record| &record["kind"]).collect();
             (kinds == ["disallow", "allow"]).then_some(())

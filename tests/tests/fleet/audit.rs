@@ -9,7 +9,6 @@ use secbeat_common::{
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_tests::lab::{
-    client::Client,
     fleet::{Fleet, Options},
     wait::wait_until,
 };
@@ -29,11 +28,9 @@ fn audited(fleet: &Fleet) -> [u64; 2] {
 fn what_was_acknowledged_is_in_the_audit_even_if_the_orchestrator_dies_at_once() {
     let mut fleet = Fleet::start(&Options::default());
     for round in 1..=5 {
-        let mut client = Client::new(&fleet.host).with_timeout(PATIENCE);
-        let mut order = |method: &str, path: &str, body: &str| {
-            let url = format!("http://127.0.0.1:3030/api/v1/bans{path}");
-            let headers = [("content-type", "application/json")];
-            let answer = client.request(method, &url, &headers, body.as_bytes()).unwrap();
+        let order = |method: &str, path: &str, body: &str| {
+            let path = format!("/api/v1/bans{path}");
+            let answer = fleet.order(3030, method, &path, body).unwrap();
             assert!((200..300).contains(&answer.status), "{answer:?}");
         };
         let target = format!("192.0.2.{round}");
@@ -81,7 +78,7 @@ fn a_ban_whose_record_died_with_its_issuer_is_audited_by_the_next_orchestrator_o
             .is_some_and(|stats| stats["active_bans"] == 1)
     });
     assert_eq!(audited(&fleet), [1, 0], "audited again");
-    let answer = fleet.api(3030, "/api/v1/audit").unwrap();
+    let answer = fleet.order(3030, "GET", "/api/v1/audit", "").unwrap();
     let records: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(
         (

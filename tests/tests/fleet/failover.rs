@@ -13,7 +13,6 @@ use secbeat_common::{
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_tests::lab::{
-    executable::TestProgram,
     fleet::{Family, Fleet, Options},
     pair::{FIRST, Pair, SECOND},
     wait::wait_until,
@@ -111,12 +110,8 @@ fn an_owner_that_was_paused_until_its_lease_went_cannot_ban() {
     // What it reads once it wakes would be a finding, and no ban would be in the way.
     let lifted = pair
         .fleet
-        .host
-        .command(TestProgram::Curl)
-        .args(["-sf", "-X", "DELETE"])
-        .arg(format!("http://127.0.0.1:{other}/api/v1/bans/{attacker}"))
-        .status();
-    assert!(lifted.unwrap().success());
+        .order(other, "DELETE", &format!("/api/v1/bans/{attacker}"), "");
+    assert_eq!(lifted.unwrap().status, 200);
     wait_until("the ban is lifted", Duration::from_secs(10), || {
         pair.fleet.ban_of(attacker).is_none()
     });
@@ -174,10 +169,10 @@ fn what_is_ordered_at_one_orchestrator_is_known_and_can_be_undone_at_the_other()
     wait_until("the other lists it", Duration::from_secs(5), || {
         pair.bans(SECOND) == pair.bans(FIRST) && !pair.bans(SECOND).is_empty()
     });
-    let lifted = pair.fleet.host.command(TestProgram::Curl);
-    let url = format!("http://127.0.0.1:{SECOND}/api/v1/bans/{attacker}");
-    let lifted = { lifted }.args(["-sf", "-X", "DELETE", &url]).status();
-    assert!(lifted.unwrap().success());
+    let lifted = pair
+        .fleet
+        .order(SECOND, "DELETE", &format!("/api/v1/bans/{attacker}"), "");
+    assert_eq!(lifted.unwrap().status, 200);
     wait_until("it is lifted everywhere", Duration::from_secs(5), || {
         pair.bans(FIRST).is_empty() && pair.fleet.ban_of(attacker).is_none()
     });

@@ -8,7 +8,6 @@ use secbeat_common::{
 };
 use secbeat_edge::kernel::{BanMaps, KernelBan, Pins, boot_now, jiffy_clock};
 use secbeat_tests::lab::{
-    client::Client,
     fleet::{Fleet, Options},
     wait::wait_until,
 };
@@ -16,16 +15,9 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn ban_on_the_edge(client: &mut Client, target: &Prefix) {
+fn ban_on_the_edge(fleet: &Fleet, target: &Prefix) {
     let body = format!("{{\"target\": \"{target}\", \"duration\": \"1h\"}}");
-    let answer = client
-        .request(
-            "POST",
-            "http://127.0.0.1:8080/api/v1/bans",
-            &[("content-type", "application/json")],
-            body.as_bytes(),
-        )
-        .unwrap();
+    let answer = fleet.order(8080, "POST", "/api/v1/bans", &body).unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
@@ -52,9 +44,8 @@ fn a_full_maps_evicted_bans_come_back_and_foreign_ones_go() {
         ..Options::default()
     });
     let desired = sources(0, 300);
-    let mut api = Client::new(&fleet.host);
     for target in &desired {
-        ban_on_the_edge(&mut api, target);
+        ban_on_the_edge(&fleet, target);
     }
     let mut maps = open(fleet.pin_folder());
     let held = |maps: &BanMaps| {
@@ -106,9 +97,8 @@ fn an_edge_with_more_bans_than_slots_warns_and_goes_on() {
         ban_slots: 1024,
         ..Options::default()
     });
-    let mut api = Client::new(&fleet.host);
     for target in sources(0, 1500) {
-        ban_on_the_edge(&mut api, &target);
+        ban_on_the_edge(&fleet, &target);
     }
     fleet.edge.wait_for_log("over half full", PATIENCE);
     fleet.edge.wait_for_log("raise kernel.ban_slots", PATIENCE);
@@ -116,7 +106,7 @@ fn an_edge_with_more_bans_than_slots_warns_and_goes_on() {
     wait_until("evictions are counted", PATIENCE, || evicted() > 0);
     // Still takes orders, and enforces the newest first.
     let newest = sources(5000, 1)[0];
-    ban_on_the_edge(&mut api, &newest);
+    ban_on_the_edge(&fleet, &newest);
     assert!(open(fleet.pin_folder()).get(&newest).unwrap().is_some());
     assert_eq!(fleet.edge_stats().unwrap()["blocked_ips"], 1501);
 }

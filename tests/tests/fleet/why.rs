@@ -121,7 +121,7 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
         (history.as_array().map(Vec::len) == Some(2)).then_some(history)
     });
     assert_eq!(ended[0]["end"]["how"], "lifted");
-    assert_eq!(ended[0]["end"]["actor"], "api");
+    assert_eq!(ended[0]["end"]["actor"], "root");
     assert_eq!(ended[1]["target"], "198.51.100.2/31");
     let (json, text) = why(&fleet, &address);
     assert_eq!(json["strikes"], 0);
@@ -146,7 +146,7 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
     assert_eq!(audit(&["--target", &address]), ["ban", "unban", "ban"]);
     assert_eq!(audit(&["--target", "198.51.100.2/31"]), ["ban"]);
     assert_eq!(audit(&["--target", "203.0.113.1"]), Vec::<String>::new());
-    assert_eq!(audit(&["--actor", "api"]), ["ban", "unban"]);
+    assert_eq!(audit(&["--actor", "root"]), ["ban", "unban"]);
     assert_eq!(audit(&["--kind", "unban"]), ["unban"]);
     assert_eq!(audit(&["--limit", "1", "--since", "1h"]), ["ban"]);
     assert_eq!(audit(&["--since", "2099-01-01T00:00:00Z"]), Vec::<String>::new());

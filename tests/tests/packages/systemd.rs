@@ -258,3 +258,52 @@ fn the_edges_unit_starts_on_a_host_that_belongs_to_no_fleet_yet() {
 
 const ADDRESS: &str = "198.51.100.1:8443";
 const SITE: &str = "http://198.51.100.1:8443/";
+
+#[test]
+fn root_and_the_group_change_bans_by_the_units_sockets_and_other_users_read() {
+    let around = Surroundings::new();
+    let booted = Booted::boot(&around.host, &around.edge_config());
+    booted.ask(
+        TestProgram::Bash,
+        &["-ec", "useradd member; useradd other; usermod -aG secbeat member"],
+    );
+    let by = |user: &str, command: &str| {
+        let script = format!(
+            "setpriv --reuid={user} --regid={user} --init-groups --inh-caps=-all {command} 2>&1 || echo \"exit $?\""
+        );
+        booted.ask(TestProgram::Bash, &["-ec", &script])
+    };
+    wait_until("the orchestrator is ready", PATIENCE, || {
+        booted.orchestrator(&["edges", "-o", "json"]).contains("\"up\"")
+    });
+    for daemon in ["secbeat-edge", "secbeat-orchestrator"] {
+        let listed = by("other", &format!("{daemon} bans"));
+        assert!(
+            listed.starts_with("TARGET") || !listed.contains("exit"),
+            "{listed}"
+        );
+        let refused = by("other", &format!("{daemon} ban 192.0.2.7"));
+        assert!(
+            refused.contains("usermod -aG secbeat") && refused.ends_with("exit 77"),
+            "{refused}"
+        );
+        for (user, target) in [("member", "192.0.2.7"), ("root", "192.0.2.8")] {
+            let banned = by(user, &format!("{daemon} ban {target}"));
+            assert!(
+                banned.starts_with(&format!("banned {target}/32 for 4h")),
+                "{banned}"
+            );
+        }
+    }
+    let refused = by("other", "secbeat-orchestrator why 192.0.2.7");
+    assert!(refused.contains("read what clients requested"), "{refused}");
+    // The unit's user namespace knows nobody but root and its own user.
+    let audit = booted.orchestrator(&["audit", "-o", "json"]);
+    let audit: serde_json::Value = serde_json::from_str(&audit).unwrap();
+    let actors = audit
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["actor"].as_str().unwrap());
+    assert_eq!(actors.collect::<Vec<_>>(), ["root", "group-secbeat"]);
+}

@@ -1,9 +1,9 @@
 //! The client of both APIs.
 
 use std::{
-    io::{self, BufReader},
+    io::{self, BufReader, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,11 +13,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use strum::Display;
 use ureq::{
     Agent, RequestBuilder,
-    http::{Response, header::AUTHORIZATION, uri::Authority},
+    http::{Response, header::AUTHORIZATION},
     tls::RootCerts,
 };
 
-use super::Problem;
+use super::{
+    Problem,
+    listeners::{Target, owners},
+    peer::is_ours,
+};
 use crate::http;
 
 /// How long a call may take.
@@ -27,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Daemon")]
 pub struct Remote {
-    /// The daemon's address, as https://orchestrator.example:3030 [default: where the config says it listens].
+    /// The daemon's address, as https://orchestrator.example:3030 or unix:/run/secbeat-orchestrator/api.sock [default: the
+    /// socket of the config if it is there, else where the config says it listens].
     #[arg(
         long,
         global = true,
@@ -54,30 +59,52 @@ pub struct Remote {
         hide_env_values = true
     )]
     ca_file: Option<PathBuf>,
-    /// Show the token also in plain text, over http to another host.
+    /// Show the token also in plain text, over http to another host, or to a stranger's program on this one.
     #[arg(long, global = true)]
     insecure: bool,
 }
 
 impl Remote {
-    /// A client of the daemon at the address given, or else of the one that listens on `listen`, in TLS if `tls`.
+    /// A client of the daemon at the address given, or else of the one that has this `socket`, or listens on `listen`, in TLS
+    /// if `tls`.
     ///
     /// # Errors
     ///
-    /// When the address is none, or a file cannot be read.
-    pub fn client(&self, listen: SocketAddr, tls: Scheme) -> anyhow::Result<ApiClient> {
+    /// When the address is none, a file cannot be read, or the token would be shown to others.
+    pub fn client(
+        &self,
+        socket: Option<&Path>,
+        listen: SocketAddr,
+        tls: Scheme,
+    ) -> anyhow::Result<ApiClient> {
+        let token = self.token()?;
         let base = match &self.url {
-            None => format!("{tls}://{}", reachable(listen)),
+            None => match socket {
+                Some(socket) => return Ok(ApiClient::on(socket, token, self.insecure)),
+                None => format!("{tls}://{}", reachable(listen)),
+            },
             Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
                 url.trim_end_matches('/').to_owned()
             }
-            Some(url) => bail!("--url: `{url}` is no address such as https://orchestrator.example:3030"),
+            Some(url) => match url.strip_prefix("unix:") {
+                Some(path) if path.starts_with('/') => {
+                    return Ok(ApiClient::on(Path::new(path), token, self.insecure));
+                }
+                _ => bail!(
+                    "invalid --url `{url}`: expected an address as https://orchestrator.example:3030, or unix:/PATH"
+                ),
+            },
         };
-        let token = self.token()?;
-        if token.is_some() && !self.insecure && is_plain_beyond_this_host(&base) {
-            bail!(
-                "the token would cross the network to {base} in plain text: use https, or --insecure if something else encrypts it"
-            );
+        if token.is_some() && !self.insecure {
+            let target = Target::of(&base);
+            if target == Target::Network {
+                bail!(
+                    "the token would cross the network to {base} in plain text: use https, or --insecure if something else encrypts it"
+                );
+            }
+            if let Target::ThisHost(addresses) = target {
+                require_ours(&base, &addresses)?;
+            }
         }
         Ok(ApiClient::at(base, token, http::roots(self.ca_file.as_deref())?))
     }
@@ -96,17 +123,19 @@ impl Remote {
     }
 }
 
-/// Whether what is sent to `base` can be read on its way.
-fn is_plain_beyond_this_host(base: &str) -> bool {
-    let Some(host) = base
-        .strip_prefix("http://")
-        .and_then(|rest| rest.parse::<Authority>().ok())
-    else {
-        return false;
-    };
-    let host = host.host().trim_matches(['[', ']']);
-    let address = host.parse::<IpAddr>();
-    host != "localhost" && !address.is_ok_and(|address| address.to_canonical().is_loopback())
+/// Any user can listen where the daemon does not.
+fn require_ours(base: &str, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    let mut owners = addresses.iter().map(|address| owners(*address));
+    let owners: Vec<u32> = owners.try_fold(Vec::new(), |all, next| anyhow::Ok([all, next?].concat()))?;
+    if owners.is_empty() {
+        return Err(CallError::Unreachable(base.trim_start_matches("http://").to_owned()).into());
+    }
+    match owners.iter().find(|owner| !is_ours(**owner)) {
+        None => Ok(()),
+        Some(owner) => bail!(
+            "the token is not sent to {base}: a program of the user {owner} listens there, and not the daemon (--insecure sends it)"
+        ),
+    }
 }
 
 /// Where a client on this host reaches `listen`: an address for all of its addresses stands for loopback.
@@ -131,6 +160,8 @@ pub enum Scheme {
 #[derive(Clone, Debug)]
 pub struct ApiClient {
     base: String,
+    /// The daemon's place, for messages.
+    place: String,
     /// The header that shows the token.
     authorization: Option<String>,
     agent: Agent,
@@ -160,10 +191,33 @@ impl ApiClient {
         )
     }
 
+    /// A client without a token of the daemon of this host that has this `socket`, or listens on `addr`.
+    #[must_use]
+    pub fn local(socket: Option<&Path>, addr: SocketAddr) -> Self {
+        match socket {
+            Some(socket) => Self::on(socket, None, false),
+            None => Self::new(addr),
+        }
+    }
+
+    fn on(socket: &Path, token: Option<String>, insecure: bool) -> Self {
+        let of: Option<fn(u32) -> bool> = match token {
+            Some(_) if !insecure => Some(is_ours),
+            _ => None,
+        };
+        Self {
+            base: "http://localhost".to_owned(),
+            place: socket.display().to_string(),
+            authorization: authorization(token),
+            agent: http::client_on(socket, of, PATIENCE),
+        }
+    }
+
     fn at(base: String, token: Option<String>, roots: RootCerts) -> Self {
         Self {
+            place: base.strip_prefix("http://").unwrap_or(&base).to_owned(),
             base,
-            authorization: token.map(|token| format!("Bearer {token}")),
+            authorization: authorization(token),
             agent: http::client(roots, PATIENCE),
         }
     }
@@ -258,11 +312,11 @@ impl ApiClient {
         answer: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<Response<ureq::Body>, CallError> {
         let mut answer = answer.map_err(|error| match error {
-            ureq::Error::Io(error) if is_of_tls(&error) => {
-                CallError::Other(format!("calling {}: {error}", self.base))
+            ureq::Error::Io(error) if is_of_tls(&error) || error.kind() == ErrorKind::PermissionDenied => {
+                CallError::Other(format!("calling {}: {error}", self.place))
             }
-            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.address()),
-            error => CallError::Other(format!("calling {}: {error}", self.base)),
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.place.clone()),
+            error => CallError::Other(format!("calling {}: {error}", self.place)),
         })?;
         let status = answer.status();
         if status.is_success() {
@@ -270,13 +324,13 @@ impl ApiClient {
         }
         match answer.body_mut().read_json() {
             Ok(problem) => Err(CallError::Refused(problem)),
-            Err(_) => Err(CallError::Other(format!("{} answered {status}", self.base))),
+            Err(_) => Err(CallError::Other(format!("{} answered {status}", self.place))),
         }
     }
+}
 
-    fn address(&self) -> String {
-        self.base.strip_prefix("http://").unwrap_or(&self.base).to_owned()
-    }
+fn authorization(token: Option<String>) -> Option<String> {
+    token.map(|token| format!("Bearer {token}"))
 }
 
 /// Whether somebody answered, but not as TLS demands.
@@ -294,27 +348,5 @@ mod tests {
     fn schemes_are_those_of_urls() {
         let schemes = [Scheme::Http, Scheme::Https].map(|scheme| scheme.to_string());
         assert_eq!(schemes, ["http", "https"]);
-    }
-
-    #[test]
-    fn a_token_crosses_no_network_in_plain_text() {
-        let plain = is_plain_beyond_this_host;
-        for base in [
-            "https://orchestrator.example:3030",
-            "http://127.0.0.1:3030",
-            "http://127.9.9.9",
-            "http://[::1]:3030",
-            "http://localhost:3030",
-        ] {
-            assert!(!plain(base), "{base}");
-        }
-        for base in [
-            "http://orchestrator.example:3030",
-            "http://192.0.2.1:3030",
-            "http://[2001:db8::1]:3030",
-            "http://localhost.example",
-        ] {
-            assert!(plain(base), "{base}");
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! What keeps web pages away from an API on loopback that asks for no token: a page of another origin (CSRF), and one whose
-//! name was made to point here (DNS rebinding).
+//! What a request may do that shows no token: by the Unix socket, what its user may; on loopback, read what quotes no client. Web
+//! pages are kept away: one of another origin (CSRF), and one whose name was made to point here (DNS rebinding).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use axum::{
     extract::Request,
@@ -10,17 +10,77 @@ use axum::{
         header::{HOST, ORIGIN},
         uri::Authority,
     },
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
 
-use super::Failure;
+use super::{
+    Failure,
+    peer::{GROUP, LocalPeer},
+};
 
-/// Refuses what a browser sends on behalf of a page. A layer for [`axum::middleware::from_fn`].
-pub async fn no_browsers(request: Request, next: Next) -> Response {
-    match refusal(request.uri(), request.headers()) {
-        None => next.run(request).await,
-        Some(failure) => failure.into_response(),
+/// The ways into an API, to name those that a refused request could have taken.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    /// The Unix socket, if there is one.
+    pub socket: Option<PathBuf>,
+    /// How to make a token, if the daemon takes any.
+    pub token: Option<&'static str>,
+}
+
+/// What a request is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// To read counters, bans and settings.
+    Read,
+    /// To read what clients requested, as it was in a log.
+    ReadRequests,
+    Change,
+}
+
+impl Ways {
+    /// Whose request without a token it is, if it may do `act`; `None` for anybody's.
+    ///
+    /// # Errors
+    ///
+    /// When it may not.
+    pub fn admit(&self, request: &Request, act: Act) -> Result<Option<LocalPeer>, Failure> {
+        let peer = request.extensions().get::<LocalPeer>().copied();
+        match peer {
+            Some(peer) if peer.is_trusted() => return Ok(Some(peer)),
+            Some(_) => {}
+            None => {
+                if let Some(refused) = refusal(request.uri(), request.headers()) {
+                    return Err(refused);
+                }
+            }
+        }
+        if act == Act::Read {
+            return Ok(None);
+        }
+        Err(Failure::new(StatusCode::FORBIDDEN, self.directions(act, peer)).with_code("not_permitted"))
+    }
+
+    /// Who may, and how to become that.
+    fn directions(&self, act: Act, peer: Option<LocalPeer>) -> String {
+        let what = match act {
+            Act::Change => "change something",
+            Act::Read | Act::ReadRequests => "read what clients requested",
+        };
+        let mut said = match (&self.socket, peer) {
+            (_, Some(_)) => format!(
+                "only root and members of the group `{GROUP}` may {what}: join it (`sudo usermod -aG {GROUP} $USER`) and log in again"
+            ),
+            (Some(socket), None) => format!(
+                "nobody may {what} here without a token: ask on the socket {} as root or a member of the group `{GROUP}`",
+                socket.display()
+            ),
+            (None, None) => {
+                format!("nobody may {what} here without a token, and this daemon has no socket")
+            }
+        };
+        if let Some(token) = self.token {
+            said.push_str(&format!(", or show a token (`{token}`)"));
+        }
+        said
     }
 }
 
@@ -104,5 +164,38 @@ mod tests {
     fn web_pages_are_refused() {
         assert_eq!(status("127.0.0.1:3030", Some("https://evil.example")), Some(403));
         assert_eq!(status("127.0.0.1:3030", Some("null")), Some(403));
+    }
+
+    #[test]
+    fn without_a_token_loopback_reads_and_only_what_quotes_no_client() {
+        let ways = Ways {
+            socket: Some("/run/x/api.sock".into()),
+            token: Some("x token create NAME"),
+        };
+        let request = |host: &str| {
+            let request = Request::builder().uri("/api/v1/bans").header(HOST, host);
+            request.body(axum::body::Body::empty()).unwrap()
+        };
+        let refused = |host, act| {
+            let failure = ways.admit(&request(host), act).err()?;
+            Some((failure.status().as_u16(), failure.code()))
+        };
+        let not_permitted = Some((403, "not_permitted".to_owned()));
+        for (act, expected) in [
+            (Act::Read, None),
+            (Act::ReadRequests, not_permitted.clone()),
+            (Act::Change, not_permitted),
+        ] {
+            assert_eq!(refused("127.0.0.1:8080", act), expected, "{act:?}");
+            let rebound = refused("evil.example", act).unwrap();
+            assert_eq!(rebound.0, 421, "{act:?}");
+        }
+        let failure = ways.admit(&request("localhost"), Act::Change).unwrap_err();
+        for part in ["/run/x/api.sock", "`secbeat`", "x token create NAME"] {
+            assert!(failure.detail().contains(part), "{}", failure.detail());
+        }
+        let none = Ways::default();
+        let failure = none.admit(&request("localhost"), Act::Change).unwrap_err();
+        assert!(failure.detail().contains("has no socket"), "{}", failure.detail());
     }
 }

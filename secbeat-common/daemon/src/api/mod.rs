@@ -4,13 +4,18 @@
 mod ask;
 mod client;
 mod guard;
+mod listeners;
+mod peer;
 mod problem;
 mod serve;
+mod socket;
 
 pub use self::{
     ask::{Unanswered, ask},
     client::{ApiClient, CallError, Remote, Scheme},
-    guard::no_browsers,
+    guard::{Act, Ways},
+    peer::LocalPeer,
     problem::{Failure, PROBLEM_JSON, Problem, as_problems, bad_request},
-    serve::serve,
+    serve::{Listener, serve},
+    socket::{LocalSocket, SocketPath},
 };

@@ -1,6 +1,6 @@
 //! Serving an API: HTTP/1.1, in TLS where there is a certificate, with bounds on what clients can hold.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{
@@ -16,17 +16,23 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use super::super::tls::ServerTls;
+use super::{
+    super::tls::ServerTls,
+    peer::{LocalPeer, Trust},
+    socket::{LocalSocket, SocketFile},
+};
 
 /// Connections served at once; others wait.
 const MAX_CONNECTIONS: usize = 1024;
+/// The same of programs on the Unix socket that may change nothing; more are hung up on, so that they keep nobody out.
+const MAX_STRANGERS: usize = 64;
 /// How long a client may take for the TLS handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed for lack of resources.
@@ -34,27 +40,116 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often certificates are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// Where clients come from.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    /// Goes with it.
+    _file: Option<SocketFile>,
+    slots: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Local(UnixListener, Trust),
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    Tcp(SocketAddr),
+    Local(LocalPeer),
+}
+
+/// A connection, and its place among those that are served at once.
+struct Accepted {
+    stream: Box<dyn Stream>,
+    peer: Peer,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            socket: Socket::Tcp(listener),
+            _file: None,
+            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        }
+    }
+}
+
+impl TryFrom<LocalSocket> for Listener {
+    type Error = io::Error;
+
+    /// To be called in a runtime.
+    fn try_from(socket: LocalSocket) -> io::Result<Self> {
+        let (listener, trust, file) = socket.split();
+        Ok(Self {
+            socket: Socket::Local(UnixListener::from_std(listener)?, trust),
+            _file: Some(file),
+            slots: Arc::new(Semaphore::new(MAX_STRANGERS)),
+        })
+    }
+}
+
+impl Listener {
+    /// The next connection; `None` if there is no room for it.
+    async fn accept(&self) -> io::Result<Option<Accepted>> {
+        let slots = self.slots.clone();
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                // The semaphore is never closed.
+                let slot = slots.acquire_owned().await.ok();
+                let (stream, peer) = listener.accept().await?;
+                // Answers are small, and the streamed ones wait for nobody.
+                let _ = stream.set_nodelay(true);
+                Ok(Some(Accepted {
+                    stream: Box::new(stream),
+                    peer: Peer::Tcp(peer),
+                    slot,
+                }))
+            }
+            Socket::Local(listener, trust) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = trust.peer(&stream)?;
+                let slot = match peer.is_trusted() {
+                    true => None,
+                    false => match slots.try_acquire_owned() {
+                        Ok(slot) => Some(slot),
+                        Err(_) => return Ok(None),
+                    },
+                };
+                Ok(Some(Accepted {
+                    stream: Box::new(stream),
+                    peer: Peer::Local(peer),
+                    slot,
+                }))
+            }
+        }
+    }
+}
+
 /// Serves `router` until `stop`, and then until the requests under way are answered. Handlers may ask for
-/// [`ConnectInfo<SocketAddr>`], the other end of their connection.
+/// [`ConnectInfo<SocketAddr>`], the other end of a connection over TCP, and find a [`LocalPeer`] among the extensions of a
+/// request over a Unix socket.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     tls: Option<ServerTls>,
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let listener = listener.into();
     let graceful = GracefulShutdown::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(stop);
     loop {
-        let next = async {
-            // The semaphore is never closed.
-            let slot = slots.clone().acquire_owned().await.ok();
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = look.tick() => {
                 if let Some(tls) = &tls {
                     tls.refresh();
@@ -63,8 +158,12 @@ pub async fn serve(
             }
             () = &mut stop => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let Accepted { stream, peer, slot } = match accepted {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => {
+                debug!("a connection of the API was one too many");
+                continue;
+            }
             Err(error) => {
                 warn!("accepting a connection of the API failed: {error}");
                 sleep(ACCEPT_PAUSE).await;
@@ -86,14 +185,12 @@ pub async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Box<dyn Stream>,
+    peer: Peer,
     tls: Option<TlsAcceptor>,
     router: Router,
     watcher: Watcher,
 ) {
-    // Answers are small, and the streamed ones wait for nobody.
-    let _ = stream.set_nodelay(true);
     match tls {
         None => talk(stream, peer, router, watcher).await,
         Some(acceptor) => match timeout(PATIENCE, acceptor.accept(stream)).await {
@@ -104,15 +201,14 @@ async fn connection(
     }
 }
 
-async fn talk(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    peer: SocketAddr,
-    router: Router,
-    watcher: Watcher,
-) {
+async fn talk(stream: impl Stream + 'static, peer: Peer, router: Router, watcher: Watcher) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        match peer {
+            Peer::Tcp(address) => drop(extensions.insert(ConnectInfo(address))),
+            Peer::Local(peer) => drop(extensions.insert(peer)),
+        }
         router.call(request)
     });
     let connection = http1::Builder::new()

@@ -86,6 +86,7 @@ texts! {
     Network: "address or CIDR", "203.0.113.0/24";
     Listen: "address and port", "127.0.0.1:8080";
     File: "file", "/etc/secbeat/api.crt";
+    Socket: "path of a socket, or `\"\"` for none", "/run/secbeat-edge/api.sock";
     Folder: "folder", "/var/lib/secbeat/edge";
     HeaderName: "name of a header", "x-forwarded-for";
     NatsServer: "address of a NATS server", "nats://127.0.0.1:4222";

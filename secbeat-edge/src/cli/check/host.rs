@@ -53,7 +53,9 @@ impl Finding {
 
 /// Looks at all of it.
 pub(super) fn look(config: &Config, path: &Path, member: &Membership) -> Vec<Finding> {
-    let daemon: Option<StatsView> = ApiClient::new(config.api_listen).get("/api/v1/stats").ok();
+    let daemon: Option<StatsView> = ApiClient::local(config.api_socket().as_deref(), config.api_listen)
+        .get("/api/v1/stats")
+        .ok();
     let mut findings = Vec::new();
     if config.enforcement.in_kernel() {
         findings.extend(kernel_side(config));

@@ -15,14 +15,18 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use self::options::{Family, Front, Options, PROXY_PORT};
 use self::{
     config::{edge_config, install_credentials, orchestrator_config},
     daemons::{clock_of, environment_in, spawn, spawn_edge, spawn_orchestrator},
 };
+pub use self::{
+    options::{Family, Front, Options, PROXY_PORT},
+    queries::order,
+};
 use crate::lab::{
     clock,
     files::HostFiles,
+    local::socket,
     nats::NatsServer,
     netns::{End, Namespace, link},
     nginx::Nginx,
@@ -207,8 +211,9 @@ impl Fleet {
         let name = format!("orchestrator-{port}");
         let first = fs::read_to_string(self.folder.path().join("orchestrator.toml"));
         let config = format!(
-            "{}\n[api]\nlisten = \"127.0.0.1:{port}\"\n",
-            first.expect("reading orchestrator.toml")
+            "{}\n[api]\nlisten = \"127.0.0.1:{port}\"\nsocket = \"{}\"\n",
+            first.expect("reading orchestrator.toml"),
+            socket(&self.host, &queries::orchestrator_at(port)).display(),
         );
         fs::write(self.folder.path().join(format!("{name}.toml")), config).expect("writing a config");
         let mut command = self.host.command(paths::daemon("secbeat-orchestrator"));

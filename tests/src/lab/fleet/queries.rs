@@ -8,10 +8,33 @@ use super::{Family, Fleet};
 use crate::lab::{
     bpf::Pins,
     client::{Client, Response},
+    local,
+    netns::Namespace,
     paths,
     visitor::Visitor,
     wait::wait_until,
 };
+
+/// The name that an orchestrator goes by whose API is on `port`.
+pub(super) fn orchestrator_at(port: u16) -> String {
+    match port {
+        3030 => "secbeat-orchestrator".to_owned(),
+        port => format!("secbeat-orchestrator-{port}"),
+    }
+}
+
+/// As [`Fleet::order`], of a daemon on `host`.
+///
+/// # Errors
+///
+/// When there is no answer.
+pub fn order(host: &Namespace, port: u16, method: &str, path: &str, body: &str) -> std::io::Result<Response> {
+    let name = match port {
+        8080 => "secbeat-edge".to_owned(),
+        port => orchestrator_at(port),
+    };
+    local::order(host, &name, method, path, body)
+}
 
 impl Fleet {
     /// The edge's pinned maps.
@@ -90,6 +113,15 @@ impl Fleet {
     /// When nobody listens there.
     pub fn api(&self, port: u16, path: &str) -> std::io::Result<Response> {
         Client::new(&self.host).request("GET", &format!("http://127.0.0.1:{port}{path}"), &[], b"")
+    }
+
+    /// What the daemon whose API is on `port` says to a request on its socket.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub fn order(&self, port: u16, method: &str, path: &str, body: &str) -> std::io::Result<Response> {
+        order(&self.host, port, method, path, body)
     }
 
     /// The edge's statistics; `None` while it does not answer.
