@@ -1,5 +1,7 @@
 //! What a proxy does to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
 
+use std::borrow::Cow;
+
 use hyper::{
     HeaderMap, Method, Uri, Version,
     body::Body,
@@ -210,7 +212,11 @@ fn strip_claims(headers: &mut HeaderMap, trusted: bool) {
         .keys()
         .filter(|name| {
             let name = name.as_str();
-            is_claim(&name.replace('_', "-")) && !(trusted && !name.contains('_') && name != "proxy")
+            let spelled = match name.contains('_') {
+                true => Cow::Owned(name.replace('_', "-")),
+                false => Cow::Borrowed(name),
+            };
+            is_claim(&spelled) && !(trusted && !name.contains('_') && name != "proxy")
         })
         .cloned()
         .collect();
