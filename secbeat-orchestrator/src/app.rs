@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 use crate::{
     allowlist::Keeper,
-    api::{self, Api},
+    api::{self, Api, WrongTokens},
     auditor::Auditor,
     clock,
     config::{ApiConfig, Config, PROGRAM},
@@ -37,7 +37,9 @@ use crate::{
     intake::{Intake, Troubles},
     leases::{self, shell::Leases},
     protection::Protection,
+    reload::Reloader,
     replica::Replica,
+    token::Token,
     view::RuleView,
     writer::{self, SharedRevisions},
 };
@@ -68,6 +70,8 @@ pub struct App {
     socket: Option<LocalSocket>,
     tls: Option<ServerTls>,
     api: Api,
+    tokens: watch::Receiver<Vec<Token>>,
+    reloader: Reloader,
     traces: Traces,
 }
 
@@ -82,6 +86,7 @@ impl App {
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
         let bus = connect(&member).await?;
+        let (reloader, tokens) = Reloader::new(&config);
         let (sender, inputs) = mpsc::channel(INPUTS);
         let (garbage, refused) = (Arc::new(Garbage::default()), RefusedCommands::default());
         let audit = AuditLog::new(&bus);
@@ -131,6 +136,7 @@ impl App {
             audit,
             rules: RuleView::all(&config).into(),
             refused,
+            wrong_tokens: WrongTokens::default(),
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -154,16 +160,28 @@ impl App {
             socket,
             tls,
             api,
+            tokens,
+            reloader,
             traces,
         })
     }
 
-    /// Runs until `shutdown`. Bans stay on the bus and in the kernels.
+    /// Runs until `shutdown`, and takes over configs that are read again meanwhile. Bans stay on the bus and in the kernels.
     ///
     /// # Errors
     ///
     /// When something that must run has ended: a NATS server too old, or the API's listener.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        mut configs: mpsc::Receiver<anyhow::Result<Config>>,
+    ) -> anyhow::Result<()> {
+        let mut reloader = self.reloader;
+        tokio::spawn(async move {
+            while let Some(changed) = configs.recv().await {
+                reloader.reload(changed);
+            }
+        });
         info!(api = %self.config.api.listen, nats = %self.url, "running");
         let (stop, stopped) = watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
@@ -193,7 +211,7 @@ impl App {
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
         let ways = self.socket.as_ref().map(|socket| socket.path().to_owned());
-        let router = api::router(self.api, self.config.api.token, ways);
+        let router = api::router(self.api, self.tokens, ways);
         let local = self.socket.map(Listener::try_from).transpose();
         let local = local.context("taking the API's socket")?;
         let listeners = local.into_iter().map(|local| (local, None));

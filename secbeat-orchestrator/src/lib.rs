@@ -24,6 +24,7 @@ mod fleet_watch;
 mod intake;
 mod leases;
 mod protection;
+mod reload;
 mod replay;
 mod replica;
 #[cfg(test)]

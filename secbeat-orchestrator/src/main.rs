@@ -9,7 +9,10 @@ use secbeat_orchestrator::{
     app::App,
     cli::{Cli, Command},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>();
@@ -32,15 +35,18 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        App::build(config, member)
-            .await?
-            .run(async move {
+        let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+        let (changed, configs) = mpsc::channel(1);
+        let shutdown = async {
+            loop {
                 tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => break,
+                    _ = tokio::signal::ctrl_c() => break,
+                    Some(()) = hangup.recv() => drop(changed.send(cli.load_config()).await),
                 }
-            })
-            .await
+            }
+        };
+        App::build(config, member).await?.run(shutdown, configs).await
     });
     // A resolver that does not answer must not hold up the end.
     runtime.shutdown_background();

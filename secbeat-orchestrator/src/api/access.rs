@@ -1,9 +1,15 @@
 //! Who is let in (RFC 6750), and to what.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{ConnectInfo, FromRequestParts, Request, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{AUTHORIZATION, WWW_AUTHENTICATE},
@@ -13,8 +19,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use parking_lot::Mutex;
 use secbeat_daemon::api::{Act, LocalPeer, Ways};
-use tokio::task::spawn_blocking;
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tracing::warn;
 
 use super::Failure;
 use crate::token::{Role, Token, find};
@@ -23,6 +31,10 @@ use crate::token::{Role, Token, find};
 const ANYBODY: &str = "api";
 /// What only an admin changes: what all later decisions go by.
 const FOR_ADMINS: [&str; 1] = ["/api/v1/allowlist"];
+/// How long the answer to a wrong token waits.
+const PAUSE: Duration = Duration::from_secs(1);
+/// From one line of the log about wrong tokens to the next.
+const TELL: Duration = Duration::from_secs(10);
 /// What answers with paths and user agents of requests.
 const QUOTES_REQUESTS: [&str; 2] = ["/api/v1/audit", "/api/v1/sources"];
 
@@ -68,8 +80,9 @@ fn act(method: &Method, path: &str) -> Act {
 /// Whom the API lets in.
 #[derive(Debug)]
 pub(super) struct Access {
-    tokens: Vec<Token>,
+    tokens: watch::Receiver<Vec<Token>>,
     ways: Ways,
+    wrong: WrongTokens,
 }
 
 /// Who has been let in.
@@ -81,12 +94,16 @@ enum Admitted {
 }
 
 impl Access {
-    pub(super) fn new(tokens: Vec<Token>, socket: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        tokens: watch::Receiver<Vec<Token>>,
+        socket: Option<PathBuf>,
+        wrong: WrongTokens,
+    ) -> Self {
         let ways = Ways {
             socket,
             token: Some("secbeat-orchestrator token create NAME --role operate"),
         };
-        Self { tokens, ways }
+        Self { tokens, ways, wrong }
     }
 
     /// A token that is shown decides; else the kernel's word on who is at the other end of a socket. Where there are tokens,
@@ -95,7 +112,8 @@ impl Access {
         let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
         let peer = request.extensions().get::<LocalPeer>();
         let is_trusted = peer.is_some_and(LocalPeer::is_trusted);
-        if self.tokens.is_empty() || (is_trusted && !headers.contains_key(AUTHORIZATION)) {
+        let tokens = self.tokens.borrow();
+        if tokens.is_empty() || (is_trusted && !headers.contains_key(AUTHORIZATION)) {
             let admitted = self.ways.admit(request, act(method, path));
             return match admitted {
                 Ok(peer) => Ok(peer.map_or(Admitted::Anybody, Admitted::Local)),
@@ -104,7 +122,7 @@ impl Access {
         }
         match required(method, path) {
             None => Ok(Admitted::Anybody),
-            Some(required) => caller(&self.tokens, headers, required).map(Admitted::Token),
+            Some(required) => caller(&tokens, headers, required).map(Admitted::Token),
         }
     }
 }
@@ -121,12 +139,54 @@ pub(super) async fn authorize(
         Ok(Admitted::Local(_)) if request.method().is_safe() => None,
         // Users may be known by a server elsewhere.
         Ok(Admitted::Local(peer)) => spawn_blocking(move || peer.user()).await.ok().map(Caller),
-        Err(refused) => return refused.into_response(),
+        Err(refused) => {
+            if refused == Refusal::WrongToken {
+                let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+                access.wrong.count(peer.map(|peer| peer.0));
+                sleep(PAUSE).await;
+            }
+            return refused.into_response();
+        }
     };
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
     next.run(request).await
+}
+
+/// Tokens that were shown and are none. Whoever guesses is slowed, counted, and told of in the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WrongTokens(Arc<Mutex<Wrong>>);
+
+#[derive(Debug, Default)]
+struct Wrong {
+    count: u64,
+    /// How many the log has told of, and when it last did.
+    told: u64,
+    told_at: Option<Instant>,
+}
+
+impl WrongTokens {
+    /// How many there were.
+    pub(crate) fn seen(&self) -> u64 {
+        self.0.lock().count
+    }
+
+    fn count(&self, peer: Option<SocketAddr>) {
+        let mut wrong = self.0.lock();
+        wrong.count += 1;
+        if wrong.told_at.is_some_and(|at| at.elapsed() < TELL) {
+            return;
+        }
+        let since = wrong.count - wrong.told;
+        (wrong.told, wrong.told_at) = (wrong.count, Some(Instant::now()));
+        let peer = peer.map_or_else(|| "the socket".to_owned(), |peer| peer.ip().to_string());
+        warn!(
+            from = peer,
+            wrong_tokens = since,
+            "somebody shows a token that the API does not know"
+        );
+    }
 }
 
 /// Why somebody is not let in.

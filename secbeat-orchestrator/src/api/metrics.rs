@@ -67,6 +67,11 @@ fn bus(stats: &ApiStats) {
         "Parts of messages that only a later release knows.",
     )
     .count([], stats.skipped_parts);
+    Told::counter(
+        "secbeat_orchestrator_wrong_tokens_total",
+        "Requests that showed a token which the API does not know.",
+    )
+    .count([], stats.wrong_tokens);
     let refused = Told::counter(
         "secbeat_orchestrator_refused_commands_total",
         "Commands on the bus that do not count.",

@@ -25,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
 use self::access::Access;
+pub(crate) use self::access::WrongTokens;
 pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
@@ -52,6 +53,7 @@ pub(crate) struct Api {
     pub audit: AuditLog,
     pub rules: Arc<[RuleView]>,
     pub refused: RefusedCommands,
+    pub wrong_tokens: WrongTokens,
 }
 
 /// All endpoints, and their description.
@@ -73,8 +75,8 @@ fn endpoints() -> OpenApiRouter<Api> {
 }
 
 /// The API as a function, to be served or tested, also on `socket`.
-pub(crate) fn router(api: Api, tokens: Vec<Token>, socket: Option<PathBuf>) -> Router {
-    let access = Arc::new(Access::new(tokens, socket));
+pub(crate) fn router(api: Api, tokens: watch::Receiver<Vec<Token>>, socket: Option<PathBuf>) -> Router {
+    let access = Arc::new(Access::new(tokens, socket, api.wrong_tokens.clone()));
     Router::from(endpoints())
         .with_state(api)
         .layer(middleware::from_fn_with_state(access, access::authorize))

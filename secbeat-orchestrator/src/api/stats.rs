@@ -68,6 +68,7 @@ impl Api {
             leases,
             garbage: self.engine.garbage.count(),
             skipped_parts: self.engine.garbage.skipped(),
+            wrong_tokens: self.wrong_tokens.seen(),
             refused_commands: refused
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),

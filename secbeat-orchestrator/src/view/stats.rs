@@ -83,6 +83,9 @@ pub struct ApiStats {
     /// Parts of messages that only a later release knows.
     #[serde(default)]
     pub skipped_parts: u64,
+    /// Requests that showed a token which the API does not know.
+    #[serde(default)]
+    pub wrong_tokens: u64,
     /// Commands on the bus that do not count, by reason: `unsigned`, `forged` and so on.
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,

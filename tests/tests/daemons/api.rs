@@ -603,6 +603,45 @@ fn every_operation_answers_with_what_the_document_says() {
 }
 
 #[test]
+fn tokens_change_with_a_sighup_and_what_else_changed_is_named() {
+    let host = Host::new();
+    let (old, old_table) = token(&host, "old", "operate");
+    let (new, new_table) = token(&host, "new", "operate");
+    let mut lab = Lab::start(&old_table);
+    let ban = |lab: &Lab, token: &str| lab.call("POST", "/api/v1/bans", Some(token), BAN).status;
+    assert_eq!(ban(&lab, &old), 201);
+    let config = |more: &str| format!("[nats]\nurl = \"{}\"\n{more}", lab.nats.url());
+    let changed = config(&format!("{new_table}\n[ban]\nduration = \"1h\"\n"));
+    let broken = config("[ban]\nduration = 5\n");
+    lab.host.write("orchestrator.toml", &changed);
+    lab.orchestrator.signal(libc::SIGHUP);
+    lab.orchestrator
+        .wait_for_log("the config has changed in [ban]: that takes a restart", START);
+    assert_eq!((ban(&lab, &new), ban(&lab, &old)), (201, 401));
+    lab.host.write("orchestrator.toml", &broken);
+    lab.orchestrator.signal(libc::SIGHUP);
+    lab.orchestrator
+        .wait_for_log("the config cannot be used, and nothing changes", START);
+    assert_eq!(ban(&lab, &new), 201);
+}
+
+#[test]
+fn whoever_guesses_tokens_is_counted_and_told_of() {
+    let host = Host::new();
+    let (_, table) = token(&host, "one", "read");
+    let mut lab = Lab::start(&table);
+    for guess in ["a", "b"] {
+        let answer = lab.call("GET", "/api/v1/bans", Some(guess), "");
+        assert_eq!(answer.status, 401);
+    }
+    lab.orchestrator
+        .wait_for_log("somebody shows a token that the API does not know", START);
+    assert!(lab.orchestrator.log().contains("from=\"127.0.0.1\""));
+    let stats = lab.order("GET", "/api/v1/stats", "");
+    assert_eq!(body(&stats)["wrong_tokens"], 2);
+}
+
+#[test]
 fn completions_and_manual_pages_are_written() {
     let host = Host::new();
     for (daemon, page) in [

@@ -387,7 +387,11 @@ fn a_second_interface_that_is_taken_leaves_the_first_as_it_was() {
         .unwrap();
     for interfaces in ["\"eth-a\", \"eth-b\"", "\"eth-b\""] {
         host.reconfigure("\"eth-a\"", interfaces);
-        assert_refused(&host.edge(&["run"]), FAILURE, &["eth-b: another XDP program is attached"]);
+        assert_refused(
+            &host.edge(&["run"]),
+            FAILURE,
+            &["eth-b: another XDP program is attached"],
+        );
         assert_eq!(host.pinned(), before);
         assert!(
             host.namespace.xdp_on("eth-a").is_some(),
