@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use instant_acme::KeyAuthorization;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use tokio_rustls::rustls::{
     ServerConfig,
@@ -31,31 +30,37 @@ enum Open {
 }
 
 /// Ends the challenge when it is dropped.
-pub(super) struct Posed(Arc<Challenges>);
+pub(in super::super) struct Posed(Arc<Challenges>, Arc<Open>);
 
 impl Drop for Posed {
     fn drop(&mut self) {
-        self.0.0.store(None);
+        let open = &self.0.0;
+        if open
+            .load()
+            .as_ref()
+            .is_some_and(|open| Arc::ptr_eq(open, &self.1))
+        {
+            open.store(None);
+        }
     }
 }
 
 impl Challenges {
-    /// Answers requests for `token` (RFC 8555, section 8.3).
-    pub(super) fn pose_http(self: &Arc<Self>, token: &str, answer: &KeyAuthorization) -> Posed {
+    /// Answers requests for `token` with the key authorization `answer` (RFC 8555, section 8.3).
+    pub(in super::super) fn pose_http(self: &Arc<Self>, token: &str, answer: &str) -> Posed {
         self.pose(Open::Http {
             token: token.to_owned(),
-            answer: Bytes::from(answer.as_str().to_owned()),
+            answer: Bytes::from(answer.to_owned()),
         })
     }
 
-    /// Shows clients that ask for `name` by the protocol `acme-tls/1` a certificate with the answer (RFC 8737).
+    /// Shows clients that ask for `name` by the protocol `acme-tls/1` a certificate with the digest of the key authorization (RFC 8737).
     ///
     /// # Errors
     ///
     /// When that certificate cannot be made.
-    pub(super) fn pose_tls(self: &Arc<Self>, name: &str, answer: &KeyAuthorization) -> anyhow::Result<Posed> {
-        let config =
-            tls_config(name, answer.digest().as_ref()).context("making a challenge's certificate")?;
+    pub(in super::super) fn pose_tls(self: &Arc<Self>, name: &str, digest: &[u8]) -> anyhow::Result<Posed> {
+        let config = tls_config(name, digest).context("making a challenge's certificate")?;
         Ok(self.pose(Open::Tls {
             name: name.to_owned(),
             config: Arc::new(config),
@@ -63,8 +68,9 @@ impl Challenges {
     }
 
     fn pose(self: &Arc<Self>, open: Open) -> Posed {
-        self.0.store(Some(Arc::new(open)));
-        Posed(self.clone())
+        let open = Arc::new(open);
+        self.0.store(Some(open.clone()));
+        Posed(self.clone(), open)
     }
 
     /// The body of the answer to a request for `path`, if that is the open challenge's.

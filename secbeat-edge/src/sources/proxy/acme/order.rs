@@ -182,8 +182,8 @@ impl Ordering<'_> {
                 .with_context(|| format!("the certificate authority does not offer {}", challenge.name()))?;
             let answer = handle.key_authorization();
             posed = Some(match challenge {
-                Challenge::Http01 => self.challenges.pose_http(&handle.token, &answer),
-                Challenge::TlsAlpn01 => self.challenges.pose_tls(domain, &answer)?,
+                Challenge::Http01 => self.challenges.pose_http(&handle.token, answer.as_str()),
+                Challenge::TlsAlpn01 => self.challenges.pose_tls(domain, answer.digest().as_ref())?,
             });
             if handle.status == ChallengeStatus::Pending {
                 handle.set_ready().await.context("answering the challenge")?;

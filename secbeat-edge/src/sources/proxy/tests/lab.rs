@@ -16,7 +16,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{Proxy, ProxyConfig, ProxyStats, Reloader, Servers, config::ServerUrl, listen};
+use super::super::{
+    Proxy, ProxyConfig, ProxyStats, Reloader, Servers, acme::Challenges, config::ServerUrl, listen,
+};
 use crate::{
     sources::client_address::{Client, ClientRule},
     sources::gate::{Admission, Gate},
@@ -72,6 +74,7 @@ pub(super) struct Lab {
     pub(super) stats: Arc<ProxyStats>,
     pub(super) reloader: Reloader,
     pub(super) servers: Servers,
+    pub(super) challenges: Arc<Challenges>,
     pub(super) config: ProxyConfig,
     upstream: Option<TcpListener>,
     stop: Option<oneshot::Sender<()>>,
@@ -121,7 +124,7 @@ impl Lab {
         let proxy = Proxy::new(sockets.collect(), config, rule, gate.clone(), recorder).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (addr, stats, reloader) = (proxy.local_addrs()[0], proxy.stats(), proxy.reloader());
-        let servers = proxy.servers();
+        let (servers, challenges) = (proxy.servers(), proxy.acme.challenges.clone());
         let running = tokio::spawn(proxy.run(async { stopped.await.unwrap_or_default() }, are_kept));
         Self {
             proxy: addr,
@@ -130,6 +133,7 @@ impl Lab {
             stats,
             reloader,
             servers,
+            challenges,
             config: lab_config,
             upstream: Some(upstream),
             stop: Some(stop),
