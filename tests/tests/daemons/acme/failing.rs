@@ -128,6 +128,16 @@ fn without_a_certificate_handshakes_are_refused_and_the_rest_goes_on() {
         "{}",
         web.metrics()
     );
+    let check = web.check();
+    assert!(
+        check.contains("ok       ACME, tls-alpn-01: the certificate authority asks at port 443"),
+        "{check}"
+    );
+    let path = web.host.file("edge.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("127.0.0.1:443", "127.0.0.1:8443")).unwrap();
+    let check = web.check();
+    assert!(check.contains("note     ACME, tls-alpn-01: "), "{check}");
     // Nobody waits for an answer that does not come.
     edge.terminate(Duration::from_secs(10));
 }

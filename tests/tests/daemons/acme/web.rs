@@ -78,6 +78,11 @@ impl Web {
         stats["proxy"]["certificates"][0].clone()
     }
 
+    pub(super) fn check(&self) -> String {
+        let output = self.host.edge(&["check"]);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(super) fn status(&self) -> String {
         let output = self.host.edge(&["status"]);
         String::from_utf8(output.stdout).unwrap()
