@@ -19,7 +19,7 @@ use super::{
     challenges::Challenges,
     client::AcmeClient,
     order::Ordering,
-    store::{Attempts, Certificate, Store},
+    store::{Attempts, Certificate, Store, certificate},
 };
 
 /// For a whole order.
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const LOOK: Duration = Duration::from_secs(30);
 /// Until what cannot be begun is tried again.
 const STUMBLED: Duration = Duration::from_secs(60);
+/// Longest reason that is kept, in characters.
+const MAX_REASON: usize = 1000;
 /// How often a certificate authority is asked when it wants a certificate renewed, whatever it says, in milliseconds.
 const ASK_WINDOW_MS: (i64, i64) = (60 * 60 * 1000, 24 * 60 * 60 * 1000);
 
@@ -61,11 +63,11 @@ pub(super) async fn run(
     }
 }
 
-/// How certificates are of which nothing can be kept.
+/// How certificates are when none can be asked for.
 fn stumbled(config: &AcmeConfig, error: &str) -> Vec<CertificateState> {
     let state = |domain: &String| CertificateState {
         domain: domain.clone(),
-        until_ms: None,
+        until_ms: certificate(config, domain).map(|certificate| certificate.life.until_ms),
         next_ms: now_ms(),
         failures: 1,
         error: Some(error.to_owned()),
@@ -234,7 +236,9 @@ impl<'a> Keeper<'a> {
                 kept.attempts.unfinished = 0;
                 kept.attempts.failures = kept.attempts.failures.saturating_add(1);
                 kept.attempts.wait_until_ms = wait_until_ms;
-                kept.attempts.error = Some(format!("{error:#}"));
+                // Part of it are the authority's words.
+                let why: String = format!("{error:#}").chars().take(MAX_REASON).collect();
+                kept.attempts.error = Some(why.clone());
                 let until = kept
                     .certificate
                     .as_ref()
@@ -244,7 +248,7 @@ impl<'a> Keeper<'a> {
                     failures = kept.attempts.failures,
                     next = %rfc3339(kept.due_ms()),
                     until = until.map(rfc3339),
-                    "no certificate was obtained: {error:#}"
+                    "no certificate was obtained: {why}"
                 );
             }
         }

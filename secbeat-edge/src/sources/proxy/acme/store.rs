@@ -118,14 +118,19 @@ impl Store {
 
     /// The certificate of `domain`, if there is one that can be used.
     pub(super) fn certificate(&self, domain: &str) -> Option<Certificate> {
-        let pem = fs::read(self.config.files(domain).certificate).ok()?;
-        inspect(&pem, domain).ok()
+        certificate(&self.config, domain)
     }
 
     /// Writes a certificate and its key, in PEM.
     pub(super) fn save_certificate(&self, domain: &str, pem: &[u8]) -> anyhow::Result<()> {
         write_private(&self.config.files(domain).certificate, pem, true)
     }
+}
+
+/// The certificate of `domain` that is there, if it can be used.
+pub(super) fn certificate(config: &AcmeConfig, domain: &str) -> Option<Certificate> {
+    let pem = fs::read(config.files(domain).certificate).ok()?;
+    inspect(&pem, domain).ok()
 }
 
 /// Puts what cannot be used of the certificates aside: they are obtained anew, and the rest of the proxy is not held up.
