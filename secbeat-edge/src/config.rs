@@ -499,7 +499,12 @@ impl Config {
     ///
     /// As [`load`](Self::load).
     pub fn read_again(&self) -> Result<Self, ConfigError> {
-        Self::load(&self.path)
+        let mut config = Self::load(&self.path)?;
+        // State stays where it is until a restart.
+        let proxy = config.proxy_file.as_ref();
+        let proxy = proxy.map(|proxy| proxy.check(&self.path, &self.state_dir));
+        config.proxy = proxy.transpose()?;
+        Ok(config)
     }
 
     /// Names the tables and keys outside of `[proxy]` that differ in `other`.
@@ -599,6 +604,22 @@ mod tests {
         let error = load(text).unwrap_err().to_string();
         assert!(error.contains("trusted_proxies"), "{error}");
         load(&format!("trusted_proxies = [\"192.0.2.0/24\"]\n{text}")).unwrap();
+    }
+
+    #[test]
+    fn a_reload_looks_for_certificates_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edge.toml");
+        let text = "state_dir = \"/one\"\nenforcement = \"l7\"\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n\
+            [proxy.acme]\ndomains = [\"a.example\"]\naccept_terms = true\n\
+            [[proxy.listener]]\naddress = \"[::]:443\"\nacme = true\n";
+        std::fs::write(&path, text).unwrap();
+        let before = Config::load(&path).unwrap();
+        std::fs::write(&path, text.replace("/one", "/other")).unwrap();
+        let after = before.read_again().unwrap();
+        assert_eq!(before.differences(&after), ["state_dir"]);
+        let listeners = |config: &Config| config.proxy().unwrap().listeners.clone();
+        assert_eq!(listeners(&before), listeners(&after));
     }
 
     #[test]
