@@ -20,7 +20,7 @@ use axum::{
 };
 
 use parking_lot::Mutex;
-use secbeat_daemon::api::{Act, LocalPeer, Ways};
+use secbeat_daemon::api::{Act, LocalPeer, Ways, refuse};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::warn;
 
@@ -145,7 +145,7 @@ pub(super) async fn authorize(
                 access.wrong.count(peer.map(|peer| peer.0));
                 sleep(PAUSE).await;
             }
-            return refused.into_response();
+            return refuse(request, refused).await;
         }
     };
     if let Some(caller) = caller {

@@ -1,21 +1,34 @@
 //! What a request may do that shows no token: by the Unix socket, what its user may; on loopback, read what quotes no client. Web
 //! pages are kept away: one of another origin (CSRF), and one whose name was made to point here (DNS rebinding).
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use axum::{
+    body::to_bytes,
     extract::Request,
     http::{
         HeaderMap, StatusCode, Uri,
         header::{HOST, ORIGIN},
         uri::Authority,
     },
+    response::{IntoResponse, Response},
 };
+use tokio::time::timeout;
 
 use super::{
     Failure,
     peer::{GROUP, LocalPeer},
 };
+
+/// How long, and how many bytes of, the body of a refused request is waited for.
+const REST: (Duration, usize) = (Duration::from_secs(1), 64 * 1024);
+
+/// Answers `request` with `refusal`, once its body has come: who still sends when the connection is closed may not read why.
+pub async fn refuse(request: Request, refusal: impl IntoResponse) -> Response {
+    let (patience, most) = REST;
+    let _ = timeout(patience, to_bytes(request.into_body(), most)).await;
+    refusal.into_response()
+}
 
 /// The ways into an API, to name those that a refused request could have taken.
 #[derive(Clone, Debug, Default)]

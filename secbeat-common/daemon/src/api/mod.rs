@@ -13,7 +13,7 @@ mod socket;
 pub use self::{
     ask::{Unanswered, ask},
     client::{ApiClient, CallError, Remote, Scheme},
-    guard::{Act, Ways},
+    guard::{Act, Ways, refuse},
     peer::LocalPeer,
     problem::{Failure, PROBLEM_JSON, Problem, as_problems, bad_request},
     serve::{Listener, serve},

@@ -79,8 +79,11 @@ impl Transport for SocketTransport {
         let timeout = timeout.for_write();
         let left = timeout.not_zero().map(|left| *left);
         self.stream.set_write_timeout(left)?;
-        let sent = self.stream.write_all(&self.buffers.output()[..amount]);
-        sent.map_err(|error| late(error, timeout.reason))
+        match self.stream.write_all(&self.buffers.output()[..amount]) {
+            // Whoever hung up before the end of a request may have answered it.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            sent => sent.map_err(|error| late(error, timeout.reason)),
+        }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
