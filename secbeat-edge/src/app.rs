@@ -38,6 +38,7 @@ use crate::{
     config::Config,
     enforcer::EnforcerHandle,
     kernel::{ObjectSource, Pins},
+    notes::Notes,
     presence::Announcer,
     privileges::Privileged,
 };
@@ -109,6 +110,7 @@ impl App {
             fleet: allowlist,
             pins: pins.clone(),
             socket,
+            notes: Notes::in_folder(&config.state_dir),
         };
         let announcer = Announcer {
             edge_id: fleet.edge_id.clone(),

@@ -12,6 +12,7 @@ mod status;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod unban;
 mod verdict;
 
 use std::{
@@ -34,6 +35,7 @@ use secbeat_edge_core::FilterMode;
 use crate::{
     config::{self, Config},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
+    notes::Notes,
 };
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
@@ -103,17 +105,7 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Remove a ban on this host only; `secbeat-orchestrator unban` does so everywhere.
-    Unban {
-        #[command(flatten)]
-        target: Target,
-        /// Remove every ban that covers the target: its own, and those of networks around it.
-        #[arg(long)]
-        covering: bool,
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Unban(unban::Unban),
     /// Ask the kernel what it does with a packet of an address, and show why.
     Test(verdict::Test),
     /// Show the mode, or switch it until the next start.
@@ -164,6 +156,8 @@ impl Cli {
             interfaces: Some(config.interfaces()),
             detached: config.detached_marker(),
             known: config.known(&config.nats.url()),
+            max_ban: config.bans.max_duration,
+            notes: Notes::in_folder(&config.state_dir),
         })
     }
 
@@ -195,14 +189,7 @@ impl Cli {
                 note,
                 output,
             } => bans::ban(&self.places()?, &target.prefix()?, *duration, note, *output),
-            Command::Unban {
-                target,
-                covering: false,
-                output,
-            } => bans::unban(&self.places()?, &target.prefix()?, *output),
-            Command::Unban { target, output, .. } => {
-                bans::unban_covering(&self.places()?, &target.prefix()?, *output)
-            }
+            Command::Unban(unban) => unban.run(&self.places()?),
             Command::Test(test) => test.run(&self.places()?),
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
             Command::Explain(args) => explain::run(args),
@@ -229,6 +216,9 @@ struct Places {
     /// The file that is there after the kill switch.
     detached: PathBuf,
     known: Known,
+    /// The longest ban.
+    max_ban: HumanDuration,
+    notes: Notes,
 }
 
 impl Places {
@@ -241,6 +231,8 @@ impl Places {
             interfaces: None,
             detached: Path::new(config::DEFAULT_STATE_DIR).join(DETACHED),
             known: Known::default(),
+            max_ban: config::Bans::default().max_duration,
+            notes: Notes::in_folder(Path::new(config::DEFAULT_STATE_DIR)),
         }
     }
 

@@ -224,7 +224,7 @@ pub(crate) fn boot_ms() -> u64 {
 }
 
 /// Which boot of the host this is. Where the kernel does not say, a new one each time: then nothing outlives the process.
-fn boot_id() -> Uuid {
+pub(crate) fn boot_id() -> Uuid {
     std::fs::read_to_string(BOOT_ID)
         .ok()
         .and_then(|text| text.trim().parse().ok())

@@ -32,7 +32,8 @@ pub use self::{
     status::{EnforcerStatus, ReconcileStats},
 };
 use crate::{
-    Allowlist, BootTime, Enforced, FilterMode, FleetBan, Moment, admission::Admission, reconcile::Reconciler,
+    Allowlist, BootTime, Enforced, FilterMode, FleetBan, LocalNotes, Moment, admission::Admission,
+    reconcile::Reconciler,
 };
 
 /// What an enforcer is made with.
@@ -45,6 +46,8 @@ pub struct EnforcerConfig {
     pub has_kernel: bool,
     pub mode: FilterMode,
     pub allowlist: Allowlist,
+    /// What was noted of bans on this host that the kernel may hold.
+    pub notes: LocalNotes,
 }
 
 /// Decides what one edge enforces.
@@ -86,7 +89,8 @@ impl Enforcer {
             has_kernel: config.has_kernel,
             unprotected: None,
             mode: config.mode,
-            reconciler: Reconciler::new(Admission::new(config.edge_id, config.max_ban)),
+            reconciler: Reconciler::new(Admission::new(config.edge_id, config.max_ban))
+                .with_notes(config.notes),
             allowlist: config.allowlist,
             allowlist_failed: false,
             fence: Fence::default(),

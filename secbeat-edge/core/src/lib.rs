@@ -6,6 +6,7 @@ mod allowlist;
 mod batch;
 mod enforcer;
 mod kernel;
+mod notes;
 mod reconcile;
 mod renewal;
 #[cfg(any(test, feature = "testing"))]
@@ -26,6 +27,7 @@ pub use self::{
         OrderError, ReconcileStats, Reply, Step, Ticket, WriteId, WriteOutcome,
     },
     kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
+    notes::LocalNotes,
     reconcile::{Drift, Enforced, FleetBan, Origin, cover},
     renewal::{Life, Renewal, Window},
     time::{BootTime, Moment},

@@ -32,7 +32,7 @@ use self::{
 };
 pub use self::{nets::cover, pass::Drift};
 use crate::{
-    BootTime, Moment, Refusal,
+    BootTime, LocalNotes, Moment, Refusal,
     admission::{Admission, Room, check_target, left},
 };
 
@@ -105,6 +105,8 @@ pub(crate) struct Reconciler {
     pass: u32,
     /// Whether the kernel may hold bans that this process neither wrote nor found.
     has_unknown: bool,
+    /// What was noted of bans on this host that another process made.
+    notes: LocalNotes,
 }
 
 impl Reconciler {
@@ -118,7 +120,13 @@ impl Reconciler {
             synced: false,
             pass: 0,
             has_unknown: true,
+            notes: LocalNotes::default(),
         }
+    }
+
+    /// Gives bans on this host that are found in the kernel the notes of before.
+    pub(crate) fn with_notes(self, notes: LocalNotes) -> Self {
+        Self { notes, ..self }
     }
 
     /// The bans that are enforced, expired ones that are not yet pruned included.

@@ -16,14 +16,15 @@ use axum::{
 use secbeat_bus::{Allowlist, Bus, Garbage};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
-    api::{Act, Failure, Ways, as_problems, bad_request},
+    api::{Act, Failure, Ways, as_problems, bad_request, refuse},
     config::HumanDuration,
     metrics::answer as scraped,
     protect::{Allowed, Protected},
     time::now_ms,
 };
 use secbeat_edge_core::Origin;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking};
+use tracing::warn;
 
 use self::failure::unfulfilled;
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
     enforcer::EnforcerHandle,
     kernel::{Attachment, Pins, moment_now, packets},
     l7::L7Bans,
+    notes::Notes,
     sources::{InputStats, waf::WafStats},
     telemetry::TelemetryStats,
     view::{
@@ -63,6 +65,7 @@ pub(crate) struct Api {
     pub(crate) pins: Option<Pins>,
     /// Where the API's Unix socket is.
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) notes: Notes,
 }
 
 /// The API as a function, to be served or tested.
@@ -93,7 +96,7 @@ async fn admit(State(ways): State<Arc<Ways>>, request: Request, next: Next) -> R
     };
     match ways.admit(&request, act) {
         Ok(_) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Err(refused) => refuse(request, refused).await,
     }
 }
 
@@ -199,13 +202,18 @@ async fn ban(
         .parse()
         .map_err(|error: String| bad_request("duration", error))?;
     let ban = api.enforcer.ban(target, duration, request.note).await;
-    let ban = BanView::of_desired(
-        &target,
-        &ban.map_err(|error| unfulfilled(&error))?,
-        None,
+    let ban = ban.map_err(|error| unfulfilled(&error))?;
+    let (now, view) = (
         moment_now(),
+        BanView::of_desired(&target, &ban, None, moment_now()),
     );
-    Ok((StatusCode::CREATED, Json(ban)))
+    if !ban.note.is_empty() {
+        let remembered = spawn_blocking(move || api.notes.remember(&target, ban.ends, &ban.note, now.boot));
+        if let Ok(Err(error)) = remembered.await {
+            warn!(%target, "a restart will forget the note of a ban: {error:#}");
+        }
+    }
+    Ok((StatusCode::CREATED, Json(view)))
 }
 
 async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {

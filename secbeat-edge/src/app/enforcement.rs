@@ -12,8 +12,9 @@ use crate::{
     config::Config,
     enforcer::{self, EnforcerHandle, EnforcerTask, KernelConfig, Surroundings},
     host::{self, HostChange, HostWatcher},
-    kernel::ObjectSource,
+    kernel::{ObjectSource, boot_now},
     l7::L7Bans,
+    notes::Notes,
     privileges::PrivilegedThread,
     protection::Protection,
 };
@@ -96,6 +97,7 @@ impl Enforcement {
             has_kernel,
             mode: config.kernel.mode,
             allowlist,
+            notes: Notes::in_folder(&config.state_dir).read(boot_now()),
         };
         let surroundings = Surroundings {
             kernel,

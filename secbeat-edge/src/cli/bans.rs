@@ -1,4 +1,4 @@
-//! `bans`, `ban` and `unban`: through the daemon where one runs, else in the pinned maps.
+//! `bans` and `ban`: through the daemon where one runs, else in the pinned maps.
 
 use anyhow::bail;
 use secbeat_common::{maps, prefix::Prefix};
@@ -6,7 +6,6 @@ use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json, table},
     config::HumanDuration,
-    exit::Coded,
     protect::sessions,
     time::ends_in,
 };
@@ -14,21 +13,28 @@ use secbeat_edge_core::{Allowlist, KernelBan, cover};
 
 use super::Places;
 use crate::{
-    kernel::{self, BanMaps, Floods, Pins, boot_now, moment_now},
+    kernel::{self, BanMaps, Floods, boot_now, moment_now},
     protection::Protection,
-    view::{BanRequest, BanView, Unbanned},
+    view::{BanRequest, BanView},
 };
 
 /// Bans in the kernel that have not ended.
-pub(super) fn in_kernel(pins: &Pins) -> anyhow::Result<Vec<BanView>> {
-    let now = moment_now();
+pub(super) fn in_kernel(places: &Places) -> anyhow::Result<Vec<BanView>> {
+    let (now, pins) = (moment_now(), &places.pins);
+    let notes = places.notes.read(now.boot);
     let mut bans = BanMaps::open(pins)?.all()?;
     bans.retain(|(_, ban)| ban.ends > now.boot);
     bans.sort_by_key(|(target, _)| *target);
     let held = Floods::open(pins)?.read()?;
     Ok(bans
         .iter()
-        .map(|(target, ban)| BanView::of_kernel(target, &held.counted(target, *ban), now))
+        .map(|(target, ban)| {
+            let mut view = BanView::of_kernel(target, &held.counted(target, *ban), now);
+            if let Some(note) = notes.of(target, ban.ends) {
+                note.clone_into(&mut view.note);
+            }
+            view
+        })
         .collect())
 }
 
@@ -38,7 +44,7 @@ pub(super) fn in_force(places: &Places) -> anyhow::Result<Vec<BanView>> {
         Ok(bans) => Ok(bans),
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
-            in_kernel(&places.pins)
+            in_kernel(places)
         }
         Err(error) => Err(error.into()),
     }
@@ -94,9 +100,18 @@ pub(super) fn ban(
             (ban, told)
         }
         Err(CallError::Unreachable(_)) => {
+            let duration = HumanDuration(duration.0.min(places.max_ban.0));
             let ban = ban_in_kernel(places, target, duration)?;
+            let now = moment_now();
+            if !note.is_empty()
+                && let Err(error) = places.notes.remember(target, ban.ends, note, now.boot)
+            {
+                secbeat_daemon::complain!("secbeat-edge: the note is lost: {error:#}");
+            }
             let told = format!("banned {target} for {duration} in the kernel; the daemon is not running");
-            (BanView::of_kernel(target, &ban, moment_now()), told)
+            let mut view = BanView::of_kernel(target, &ban, now);
+            note.clone_into(&mut view.note);
+            (view, told)
         }
         Err(error) => return Err(error.into()),
     };
@@ -137,58 +152,4 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         bans.put(&net, &part, &clock)?;
     }
     Ok(ban)
-}
-
-/// Lifts all bans that cover `target`.
-pub(super) fn unban_covering(places: &Places, target: &Prefix, output: Output) -> anyhow::Result<()> {
-    let bans = in_force(places)?;
-    let banned = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
-    let covering: Vec<_> = banned.filter(|net| net.covers(target)).collect();
-    if covering.is_empty() {
-        return Err(Coded::not_found(target.not_banned([])).into());
-    }
-    covering.iter().try_for_each(|net| unban(places, net, output))
-}
-
-pub(super) fn unban(places: &Places, target: &Prefix, output: Output) -> anyhow::Result<()> {
-    let (lifted, told) = match places.api().delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
-        Ok(lifted) if lifted.fleet_ban => {
-            let told = format!(
-                "unbanned {target} on this host; the fleet still bans it (`secbeat-orchestrator unban {target}` unbans it everywhere)"
-            );
-            (lifted, told)
-        }
-        Ok(lifted) => (lifted, format!("unbanned {target}")),
-        Err(CallError::Unreachable(_)) => {
-            let lifted = unban_in_kernel(places, target)?;
-            let mut told = format!("unbanned {target} in the kernel; the daemon is not running");
-            if lifted.fleet_ban {
-                told.push_str(&format!(
-                    "\nthe fleet still bans it: the daemon enforces that again when it starts (`secbeat-orchestrator unban {target}` unbans it everywhere)"
-                ));
-            }
-            (lifted, told)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if output == Output::Json {
-        return print_json(&lifted);
-    }
-    secbeat_daemon::say!("{told}");
-    Ok(())
-}
-
-/// Takes a ban out of the pinned maps.
-fn unban_in_kernel(places: &Places, target: &Prefix) -> anyhow::Result<Unbanned> {
-    places.require_pinned()?;
-    let mut bans = BanMaps::open(&places.pins)?;
-    let Some(ban) = bans.get(target)? else {
-        let banned = bans.all()?.into_iter().map(|(target, _)| target);
-        return Err(Coded::not_found(target.not_banned(banned)).into());
-    };
-    bans.remove(target)?;
-    Ok(Unbanned {
-        target: target.to_string(),
-        fleet_ban: ban.origin == maps::origin::FLEET,
-    })
 }

@@ -44,7 +44,7 @@ pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
     let (mode, bans_in_kernel, packets) = if places.pins.are_there() {
         (
             Some(SettingsMap::open(&places.pins)?.mode()?),
-            bans::in_kernel(&places.pins)?.len(),
+            bans::in_kernel(places)?.len(),
             kernel::read_totals(&places.pins)?.into(),
         )
     } else {

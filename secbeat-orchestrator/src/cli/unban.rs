@@ -1,19 +1,17 @@
 //! `unban`: one target or many, by name or by what their bans have in common.
 
-use std::{collections::BTreeSet, fs, io::Read as _, path::PathBuf};
+use std::collections::BTreeSet;
 
-use anyhow::Context as _;
-use clap::{ArgGroup, Args, builder::NonEmptyStringValueParser};
-use secbeat_common::{prefix::Prefix, wire::Reason};
+use clap::Args;
+use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     api::{ApiClient, CallError},
-    cli::{Output, print_json},
+    cli::{Outcome, Output, Selection, print_json},
     complain,
     exit::Coded,
     say,
     time::ends_in,
 };
-use serde::Serialize;
 
 use super::bans::Pages;
 use crate::{
@@ -24,39 +22,11 @@ use crate::{
     view::BanView,
 };
 
-/// Targets from one line of progress to the next.
-const PROGRESS: usize = 1_000;
-/// Targets that are named one by one.
-const NAMED: usize = 20;
-
 /// Remove bans on every edge, reset the clients' counters, and clear their repeat offences.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true))]
 pub struct Unban {
-    /// Addresses, which stand for their sources (an IPv4 address, or the /64 of an IPv6 address), and CIDRs.
-    #[arg(group = "which")]
-    targets: Vec<Prefix>,
-    /// The source of this address.
-    #[arg(long, short, group = "which")]
-    ip: Vec<std::net::IpAddr>,
-    /// This network.
-    #[arg(long, short, value_name = "CIDR", group = "which")]
-    range: Vec<Prefix>,
-    /// The targets in this file, one a line, with comments after `#`; `-` for standard input.
-    #[arg(long, value_name = "FILE", group = "which")]
-    file: Option<PathBuf>,
-    /// Every ban.
-    #[arg(long, group = "which", conflicts_with_all = ["targets", "ip", "range", "file"])]
-    all: bool,
-    /// Every ban of this network, and within it.
-    #[arg(long, value_name = "CIDR", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"])]
-    within: Option<Prefix>,
-    /// Every ban with this reason: `manual`, or the name of a rule.
-    #[arg(long, alias = "rule", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"])]
-    reason: Option<Reason>,
-    /// Every ban with this text in its note.
-    #[arg(long, value_name = "TEXT", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"], value_parser = NonEmptyStringValueParser::new())]
-    note: Option<String>,
+    #[command(flatten)]
+    which: Selection,
     /// Also remove the bans of networks around the named targets.
     #[arg(long)]
     covering: bool,
@@ -71,31 +41,23 @@ pub struct Unban {
     output: Output,
 }
 
-/// What became of them.
-#[derive(Debug, Default, Serialize)]
-struct Outcome {
-    unbanned: Vec<String>,
-    not_banned: Vec<String>,
-    /// Entries of the allowlist, by `--except`.
-    allowlisted: Vec<String>,
-}
-
 impl Unban {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
-        let named = self.named()?;
+        let named = self.which.named()?;
         if let ([target], false, false) = (
             &named[..],
-            self.is_selecting(),
+            self.which.is_selecting(),
             self.covering || self.except || self.dry_run,
         ) {
             return one(api, target, self.output);
         }
         let mut targets: BTreeSet<Prefix> = BTreeSet::new();
         let mut outcome = Outcome::default();
+        let mut allowlisted = Vec::new();
         for target in &named {
             if self.except {
                 let around = covering(api, target)?;
-                outcome.allowlisted.extend(self.exempt(api, target, &around)?);
+                allowlisted.extend(self.exempt(api, target, &around)?);
             } else if self.covering {
                 let around = covering(api, target)?;
                 // That nothing covers it is then said.
@@ -106,63 +68,36 @@ impl Unban {
             }
         }
         targets.extend(self.selected(api)?);
+        outcome.allowlisted = self.except.then_some(allowlisted);
         if self.dry_run {
             outcome.unbanned = targets.iter().map(ToString::to_string).collect();
         } else {
-            lift(api, &targets, &mut outcome)?;
+            outcome.lift(&targets, |target| lift(api, target))?;
         }
-        self.tell(outcome)
-    }
-
-    /// The targets that are named one by one.
-    fn named(&self) -> anyhow::Result<Vec<Prefix>> {
-        let mut named = self.targets.clone();
-        named.extend(self.ip.iter().map(|address| Prefix::single(*address)));
-        named.extend(&self.range);
-        let Some(file) = &self.file else {
-            return Ok(named);
-        };
-        let reading = || format!("reading {}", file.display());
-        let text = if file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).with_context(reading)?;
-            text
-        } else {
-            fs::read_to_string(file).with_context(reading)?
-        };
-        for (line, number) in text.lines().zip(1..) {
-            let target = line.split('#').next().unwrap_or_default().trim();
-            if !target.is_empty() {
-                named.push(
-                    target
-                        .parse()
-                        .with_context(|| format!("{}:{number}", file.display()))?,
-                );
-            }
-        }
-        Ok(named)
-    }
-
-    const fn is_selecting(&self) -> bool {
-        self.all || self.within.is_some() || self.reason.is_some() || self.note.is_some()
+        outcome.tell("on every edge", self.dry_run, self.output)
     }
 
     /// The targets of the bans that have in common what is asked for.
     fn selected(&self, api: &ApiClient) -> anyhow::Result<Vec<Prefix>> {
-        if !self.is_selecting() {
+        if !self.which.is_selecting() {
             return Ok(Vec::new());
         }
         let mut filters = String::new();
-        if let Some(within) = self.within {
+        if let Some(within) = self.which.within {
             filters += &format!("&within={within}");
         }
-        if let Some(reason) = self.reason {
+        if let Some(reason) = self.which.reason {
             filters += &format!("&reason={reason}");
         }
         let mut selected = Vec::new();
         for page in Pages::new(api, filters) {
             let page = page?;
-            let is_meant = |ban: &&BanView| self.note.as_ref().is_none_or(|text| ban.note.contains(text));
+            let is_meant = |ban: &&BanView| {
+                self.which
+                    .note
+                    .as_ref()
+                    .is_none_or(|text| ban.note.contains(text))
+            };
             selected.extend(
                 page.iter()
                     .filter(is_meant)
@@ -220,41 +155,6 @@ impl Unban {
         }
         Ok(Some(entry.network))
     }
-
-    fn tell(&self, outcome: Outcome) -> anyhow::Result<()> {
-        let (unbanned, missing) = (outcome.unbanned.len(), outcome.not_banned.len());
-        match self.output {
-            Output::Json => print_json(&outcome)?,
-            Output::Table if self.except => {}
-            Output::Table => {
-                let done = if self.dry_run { "would unban" } else { "unbanned" };
-                if unbanned <= NAMED || self.dry_run {
-                    outcome
-                        .unbanned
-                        .iter()
-                        .for_each(|target| say!("{done} {target} on every edge"));
-                } else {
-                    say!("{done} {unbanned} targets on every edge");
-                }
-                if unbanned + missing == 0 {
-                    say!("no ban is meant");
-                }
-            }
-        }
-        if missing == 0 {
-            return Ok(());
-        }
-        let mut named = outcome.not_banned;
-        if let ([target], 0) = (&named[..], unbanned) {
-            return Err(Coded::not_found(format!("{target} is not banned")).into());
-        }
-        named.truncate(NAMED);
-        let more = match missing.saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Err(Coded::not_found(format!("not banned: {}{more}", named.join(", "))).into())
-    }
 }
 
 /// One target, and what covers it if it is not banned itself.
@@ -277,21 +177,11 @@ fn covering(api: &ApiClient, target: &Prefix) -> anyhow::Result<Vec<BanView>> {
     Ok(covering)
 }
 
-fn lift(api: &ApiClient, targets: &BTreeSet<Prefix>, outcome: &mut Outcome) -> anyhow::Result<()> {
-    for (target, done) in targets.iter().zip(1..) {
-        match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
-            Ok(lifted) => outcome.unbanned.push(lifted.target),
-            Err(CallError::Refused(problem)) if problem.code == "not_banned" => {
-                outcome.not_banned.push(target.to_string());
-            }
-            Err(error) => {
-                let so_far = outcome.unbanned.len();
-                return Err(error).with_context(|| format!("after {so_far} of {} targets", targets.len()));
-            }
-        }
-        if done % PROGRESS == 0 {
-            complain!("{done} of {}", targets.len());
-        }
+/// Whether there was a ban of `target`, which there is no more.
+fn lift(api: &ApiClient, target: &Prefix) -> anyhow::Result<bool> {
+    match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
+        Ok(_) => Ok(true),
+        Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    Ok(())
 }

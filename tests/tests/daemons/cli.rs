@@ -125,7 +125,7 @@ fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
         ("198.51.100.2", "198.51.100.2/32"),
         ("2001:db8:a:1::2", "2001:db8:a:1::/64"),
     ] {
-        let said = stdout(&fleet.cli("edge", &["ban", target, "--duration", "1h"]));
+        let said = stdout(&fleet.cli("edge", &["ban", target, "--duration", "1h", "--note", "scanner"]));
         assert_eq!(
             said,
             format!("banned {seen} for 1h in the kernel; the daemon is not running\n")
@@ -136,8 +136,8 @@ fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
     assert_eq!(listed[1]["target"], "2001:db8:a:1::/64");
     for ban in listed.as_array().unwrap() {
         assert_eq!(
-            (&ban["origin"], &ban["reason"]),
-            (&"local".into(), &"manual".into())
+            (&ban["origin"], &ban["reason"], &ban["note"]),
+            (&"local".into(), &"manual".into(), &"scanner".into())
         );
         let left = ban["expires_in_ms"].as_i64().unwrap();
         assert!((3_500_000..=3_600_000).contains(&left), "{left} ms left");
@@ -167,7 +167,7 @@ fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
                 .as_array()
                 .unwrap()
                 .iter()
-                .filter(|ban| ban["origin"] == "local")
+                .filter(|ban| ban["origin"] == "local" && ban["note"] == "scanner")
                 .count()
                 == 2
         },
@@ -205,6 +205,72 @@ fn bans_made_without_the_daemon_hold_and_a_restarted_daemon_adopts_them() {
         "unbanned 2001:db8:a:1::/64 in the kernel; the daemon is not running\n"
     );
     assert_eq!(fleet.ban_of(Family::V6.attacker()), None);
+}
+
+#[test]
+fn the_edge_unbans_many_at_once_with_the_daemon_and_without_and_keeps_notes() {
+    let mut fleet = Fleet::start(&Options::default());
+    let nets = ["192.0.2.1/32", "192.0.2.2/32", "198.51.100.64/26"];
+    let ban_all = |fleet: &Fleet| {
+        for net in nets {
+            stdout(&fleet.cli(
+                "edge",
+                &["ban", net, "--duration", "90d", "--note", &format!("list {net}")],
+            ));
+        }
+    };
+    let left = |fleet: &Fleet| {
+        let bans = json(&fleet.cli("edge", &["bans", "-o", "json"]));
+        let bans = bans.as_array().unwrap().iter();
+        bans.map(|ban| {
+            (
+                ban["target"].as_str().unwrap().to_owned(),
+                ban["note"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect::<Vec<_>>()
+    };
+    let all: Vec<_> = nets.map(|net| (net.to_owned(), format!("list {net}"))).into();
+    for runs in [true, false] {
+        ban_all(&fleet);
+        if runs {
+            // What was noted by the daemon is known to the next one.
+            fleet.kill_edge();
+            assert_eq!(left(&fleet), all);
+            fleet.restart_edge();
+            wait_until("the daemon has adopted the bans", Duration::from_secs(10), || {
+                left(&fleet) == all
+            });
+        }
+        assert_eq!(left(&fleet), all, "{runs}");
+        let unban = |arguments: &[&str]| fleet.cli("edge", &[&["unban"], arguments].concat());
+        let said = stdout(&unban(&["--note", "192.0.2", "--dry-run"]));
+        assert_eq!(
+            said,
+            "would unban 192.0.2.1/32 on this host\nwould unban 192.0.2.2/32 on this host\n"
+        );
+        let partly = unban(&["192.0.2.1", "192.0.2.77", "192.0.2.2"]);
+        assert_refused(&partly, NOT_FOUND, &["not banned: 192.0.2.77/32"]);
+        let said = stdout(&unban(&["198.51.100.77", "198.51.100.78", "--covering"]));
+        assert!(said.starts_with("unbanned 198.51.100.64/26 "), "{said}");
+        assert_eq!(left(&fleet), []);
+        assert_eq!(stdout(&unban(&["--all"])), "no ban is meant\n");
+        fleet.kill_edge();
+    }
+    // The limit of this host holds without the daemon, too.
+    let said = stdout(&fleet.cli("edge", &["ban", "192.0.2.3", "--duration", "90d"]));
+    assert_eq!(
+        said,
+        "banned 192.0.2.3/32 for 30d in the kernel; the daemon is not running\n"
+    );
+    let said = stdout(&fleet.cli(
+        "edge",
+        &["unban", "--within", "192.0.2.0/24", "--reason", "manual"],
+    ));
+    assert_eq!(
+        said,
+        "unbanned 192.0.2.3/32 in the kernel; the daemon is not running\n"
+    );
 }
 
 #[test]

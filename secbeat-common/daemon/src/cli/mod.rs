@@ -3,6 +3,7 @@
 mod generate;
 mod logging;
 mod printable;
+mod selection;
 mod target;
 
 use anyhow::{Context, bail};
@@ -15,6 +16,7 @@ pub use self::{
     generate::{Generate, help_of_all},
     logging::init_logging,
     printable::{Listing, printable, printable_json, printable_lines, to_stderr, to_stdout},
+    selection::{Outcome, Selection},
     target::Target,
 };
 

@@ -170,6 +170,7 @@ fn config(kernel: &MemoryKernel) -> EnforcerConfig {
         has_kernel: true,
         mode: kernel.mode,
         allowlist: Allowlist::default(),
+        notes: LocalNotes::default(),
     }
 }
 

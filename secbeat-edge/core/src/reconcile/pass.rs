@@ -3,7 +3,7 @@
 //! [`begin`](Reconciler::begin), [`compare`](Reconciler::compare) for all that the kernel holds, then
 //! [`finish`](Reconciler::finish), and [`repair`](Reconciler::repair) for all that was missing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use secbeat_common::{
     maps::origin,
@@ -12,10 +12,7 @@ use secbeat_common::{
 };
 
 use super::{Change, Enforced, Origin, Reconciler, nets::kernel_end};
-use crate::{BootTime, KernelBan, ObservedBan, Stamp};
-
-/// Ends that differ by less are the same end: wall and boot clock are read one after the other.
-const SAME_END: Duration = Duration::from_secs(1);
+use crate::{BootTime, KernelBan, ObservedBan, Stamp, notes::SAME_END};
 
 /// The differences that a comparison with the kernel found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +87,8 @@ impl Reconciler {
                 changes.push(Change::Remove(*target));
             } else if !has_to_go && ban.origin == origin::LOCAL {
                 let claims = self.claims.entry(*target).or_default();
-                claims.set_local(adopted(ban));
+                let note = self.notes.shared(target, ban.ends).cloned().unwrap_or_default();
+                claims.set_local(adopted(ban, note));
                 claims.seen_in = Some(self.pass);
                 changes.push(self.change(*target));
             } else if has_to_go || self.synced {
@@ -146,13 +144,13 @@ impl Reconciler {
     }
 }
 
-fn adopted(ban: &KernelBan) -> Enforced {
+fn adopted(ban: &KernelBan, note: Arc<str>) -> Enforced {
     Enforced {
         ends: ban.ends,
         reason: Reason::from_code(ban.reason).unwrap_or(Reason::Manual),
         strikes: ban.strikes,
         layer: Layer::Kernel,
         origin: Origin::Local,
-        note: Arc::default(),
+        note,
     }
 }

@@ -109,6 +109,32 @@ fn a_command_is_enforced_until_its_end_and_no_longer_than_allowed() {
 }
 
 #[test]
+fn a_ban_that_is_found_in_the_kernel_has_the_note_of_that_ban() {
+    let noted = |seconds, text: &str| (prefix("192.0.2.7"), at(seconds), text.into());
+    let found = kernel_of(&Change::Put(
+        prefix("192.0.2.7"),
+        Enforced {
+            ends: BootTime(at(300).0 + SECOND / 2),
+            reason: Reason::Manual,
+            strikes: 0,
+            layer: Layer::Kernel,
+            origin: Origin::Local,
+            note: "".into(),
+        },
+    ));
+    for (notes, expected) in [
+        (LocalNotes::from_iter([noted(300, "scanner")]), "scanner"),
+        (LocalNotes::from_iter([noted(200, "an earlier ban")]), ""),
+        (LocalNotes::default(), ""),
+    ] {
+        let mut reconciler = reconciler().with_notes(notes);
+        diff(&mut reconciler, &found, at(0), nothing);
+        let ban = reconciler.get(&prefix("192.0.2.7")).unwrap();
+        assert_eq!((&*ban.note, ban.origin), (expected, Origin::Local));
+    }
+}
+
+#[test]
 fn a_redelivered_command_keeps_its_end_when_the_wall_clock_jumps() {
     let mut reconciler = reconciler();
     reconciler

@@ -1,0 +1,155 @@
+//! `unban`: one target or many, through the daemon where one runs, else in the pinned maps.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use secbeat_common::{maps, prefix::Prefix};
+use secbeat_daemon::{
+    api::{ApiClient, CallError},
+    cli::{Outcome, Output, Selection, print_json},
+    exit::Coded,
+};
+
+use super::{Places, bans::in_force};
+use crate::{
+    kernel::BanMaps,
+    view::{BanView, Unbanned},
+};
+
+/// Remove bans on this host only; `secbeat-orchestrator unban` does so everywhere.
+#[derive(Clone, Debug, Args)]
+pub struct Unban {
+    #[command(flatten)]
+    which: Selection,
+    /// Also remove the bans of networks around the named targets.
+    #[arg(long)]
+    covering: bool,
+    /// Only list what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// A lifted ban.
+struct Lifted {
+    of: Unbanned,
+    by_daemon: bool,
+}
+
+impl Unban {
+    pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
+        let (named, api) = (self.which.named()?, places.api());
+        if let ([target], false, false, false) =
+            (&named[..], self.which.is_selecting(), self.covering, self.dry_run)
+        {
+            return self.one(places, &api, target);
+        }
+        let mut targets: BTreeSet<Prefix> = named.iter().copied().collect();
+        if self.covering || self.which.is_selecting() {
+            let bans = in_force(places)?;
+            let of = |ban: &BanView| ban.target.parse::<Prefix>().ok();
+            if self.which.is_selecting() {
+                let meant = bans.iter().filter_map(|ban| Some((of(ban)?, ban)));
+                let meant = meant.filter(|(target, ban)| self.which.takes(target, &ban.reason, &ban.note));
+                targets.extend(meant.map(|(target, _)| target));
+            }
+            if self.covering {
+                for target in &named {
+                    let around: Vec<_> = bans
+                        .iter()
+                        .filter_map(of)
+                        .filter(|net| net.covers(target))
+                        .collect();
+                    // That nothing covers it is then said.
+                    if !around.is_empty() && !around.contains(target) {
+                        targets.remove(target);
+                    }
+                    targets.extend(around);
+                }
+            }
+        }
+        let mut outcome = Outcome::default();
+        if self.dry_run {
+            outcome.unbanned = targets.iter().map(ToString::to_string).collect();
+            return outcome.tell("on this host", true, self.output);
+        }
+        let (mut of_fleet, mut by_daemon) = (Vec::new(), true);
+        outcome.lift(&targets, |target| {
+            let Some(lifted) = lift(places, &api, target)? else {
+                return Ok(false);
+            };
+            by_daemon &= lifted.by_daemon;
+            of_fleet.extend(lifted.of.fleet_ban.then_some(lifted.of.target));
+            Ok(true)
+        })?;
+        let told = outcome.tell(place(by_daemon), false, self.output);
+        if let (Some(first), Output::Table) = (of_fleet.first(), self.output) {
+            secbeat_daemon::say!(
+                "the fleet still bans {} of them, as {first}: `secbeat-orchestrator unban` unbans them everywhere",
+                of_fleet.len()
+            );
+        }
+        told
+    }
+
+    /// One target, and what covers it if it is not banned itself.
+    fn one(&self, places: &Places, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
+        let Some(Lifted { of, by_daemon }) = lift(places, api, target)? else {
+            let bans = in_force(places)?;
+            let banned = bans.iter().filter_map(|ban| ban.target.parse().ok());
+            return Err(Coded::not_found(target.not_banned(banned)).into());
+        };
+        if self.output == Output::Json {
+            return print_json(&of);
+        }
+        let everywhere = format!("`secbeat-orchestrator unban {target}` unbans it everywhere");
+        match (by_daemon, of.fleet_ban) {
+            (true, false) => secbeat_daemon::say!("unbanned {target}"),
+            (true, true) => {
+                secbeat_daemon::say!(
+                    "unbanned {target} on this host; the fleet still bans it ({everywhere})"
+                );
+            }
+            (false, is_fleets) => {
+                secbeat_daemon::say!("unbanned {target} {}", place(false));
+                if is_fleets {
+                    secbeat_daemon::say!(
+                        "the fleet still bans it: the daemon enforces that again when it starts ({everywhere})"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn place(by_daemon: bool) -> &'static str {
+    match by_daemon {
+        true => "on this host",
+        false => "in the kernel; the daemon is not running",
+    }
+}
+
+/// Lifts the ban of `target` itself; `None` if there is none.
+fn lift(places: &Places, api: &ApiClient, target: &Prefix) -> anyhow::Result<Option<Lifted>> {
+    match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
+        Ok(of) => Ok(Some(Lifted { of, by_daemon: true })),
+        Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(None),
+        Err(CallError::Unreachable(_)) => {
+            places.require_pinned()?;
+            let mut bans = BanMaps::open(&places.pins)?;
+            let Some(ban) = bans.get(target)? else {
+                return Ok(None);
+            };
+            bans.remove(target)?;
+            let of = Unbanned {
+                target: target.to_string(),
+                fleet_ban: ban.origin == maps::origin::FLEET,
+            };
+            Ok(Some(Lifted { of, by_daemon: false }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
