@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{ErrorKind, Read as _},
-    net::{Ipv4Addr, TcpListener},
+    io::{BufReader, ErrorKind, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::PathBuf,
     process::Output,
@@ -14,6 +14,7 @@ use secbeat_tests::lab::{
     executable::{Executable as _, TestProgram},
     files::HostFiles,
     host::{Host, assert_refused},
+    http::read_response,
     local::{order, socket},
     nats::NatsServer,
     paths,
@@ -276,6 +277,28 @@ fn a_token_decides_by_either_way_and_without_one_strangers_do_nothing_where_ther
             200,
             "{way:?}"
         );
+    }
+}
+
+/// Else the client would not know whether the daemon is gone.
+#[test]
+fn a_refusal_reaches_who_has_not_sent_the_whole_request_yet() {
+    let lab = Lab::start("");
+    for port in [8080, 3030] {
+        let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let mut stream = lab.host.namespace.enter(connect);
+        let head = format!(
+            "POST /api/v1/bans HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            BAN.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let early = stream.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(early, Err(ErrorKind::WouldBlock), "answered before the body came");
+        stream.write_all(BAN.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(START)).unwrap();
+        let answer = read_response(&mut BufReader::new(stream), "POST").unwrap();
+        assert_eq!(answer.status, 403);
     }
 }
 

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, process::Output, time::Duration};
 use secbeat_common::verdict::Verdict;
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
+    local::socket,
     udp::{self, UdpSink},
     wait::wait_until,
 };
@@ -185,7 +186,7 @@ fn a_client_on_the_allowlist_is_never_banned_and_why_names_its_entry() {
     fleet.await_ban(Family::V6.attacker());
     let mut timeline = wait_until("the timeline tells who added it", PATIENCE, || {
         let text = orchestrator(&fleet, &why);
-        text.contains("api put 198.51.100.0/24 on the allowlist")
+        text.contains("root put 198.51.100.0/24 on the allowlist")
             .then_some(text)
     });
     timeline.retain(|char| char != '\n');
@@ -265,7 +266,9 @@ fn what_one_orchestrator_is_told_holds_for_the_others() {
         &fleet,
         &["allowlist", "add", "192.0.2.0/24", "--comment", "office"],
     );
-    let there = ["--url", "http://127.0.0.1:3031"];
+    let socket = socket(&fleet.host, "secbeat-orchestrator-3031");
+    let url = format!("unix:{}", socket.display());
+    let there = ["--url", &url];
     let refused = wait_until("the other one hears of it", PATIENCE, || {
         let list = orchestrator(&fleet, &[&there[..], &["allowlist", "list"]].concat());
         let ban = || fleet.cli("orchestrator", &[&there[..], &["ban", "192.0.2.7"]].concat());

@@ -130,7 +130,7 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
         &[
             "198.51.100.2/31 until",
             "(a rented network)",
-            "api lifted the ban of 198.51.100.2/32",
+            "root lifted the ban of 198.51.100.2/32",
         ],
     );
 

@@ -97,7 +97,7 @@ impl TryFrom<LocalSocket> for Listener {
 }
 
 impl Listener {
-    /// The next connection; `None` if there is no room for it.
+    /// The next connection; `None` if it is not taken.
     async fn accept(&self) -> io::Result<Option<Accepted>> {
         let slots = self.slots.clone();
         match &self.socket {
@@ -115,12 +115,21 @@ impl Listener {
             }
             Socket::Local(listener, trust) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = trust.peer(&stream)?;
+                let peer = match trust.peer(&stream) {
+                    Ok(peer) => peer,
+                    Err(error) => {
+                        debug!("the kernel does not say who has connected to the API: {error}");
+                        return Ok(None);
+                    }
+                };
                 let slot = match peer.is_trusted() {
                     true => None,
                     false => match slots.try_acquire_owned() {
                         Ok(slot) => Some(slot),
-                        Err(_) => return Ok(None),
+                        Err(_) => {
+                            debug!("a connection to the API was one too many");
+                            return Ok(None);
+                        }
                     },
                 };
                 Ok(Some(Accepted {
@@ -160,10 +169,7 @@ pub async fn serve(
         };
         let Accepted { stream, peer, slot } = match accepted {
             Ok(Some(accepted)) => accepted,
-            Ok(None) => {
-                debug!("a connection of the API was one too many");
-                continue;
-            }
+            Ok(None) => continue,
             Err(error) => {
                 warn!("accepting a connection of the API failed: {error}");
                 sleep(ACCEPT_PAUSE).await;
