@@ -84,10 +84,12 @@ pub fn any_source(random: &mut Random) -> IpAddr {
         8 => Ipv6Addr::from(u128::from(low)).into(),
         // Its /64 is the same eight bytes as an IPv4 source that is filled up with zeros.
         9 => Ipv6Addr::new(0xc633, 0x6400 + u16::from(low), 0, 0, 0, 0, 0, 1).into(),
-        // An IPv4 source, by way of a translator.
-        10 => Ipv6Addr::from_bits(0x0064_ff9b << 96 | u128::from(v4.to_bits())).into(),
-        _ => {
+        kind => {
             let subnet = random.below(4) as u16 + random.pick(&[0, 61]);
+            // An IPv4 source, by way of a translator.
+            if kind == 10 {
+                return Ipv6Addr::from_bits(0x0064_ff9b << 96 | u128::from(v4.to_bits())).into();
+            }
             Ipv6Addr::new(0x2001, 0xdb8, 0xbad, subnet, 0, 0, 0, low.into()).into()
         }
     }
