@@ -90,9 +90,6 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
 /// Why XDP does not protect a tunnel's interface.
 pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the XDP program reads; kernel.attach = \"auto\" or \"tc\" protects it (Linux 6.6)";
 
-/// Why an interface of some kinds is not protected.
-pub(super) const UNKNOWN_LINK: &str = "its packets begin with a header that SecBeat does not read; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
-
 fn look(interface: &str) -> Result<Interface, String> {
     Interface::find(interface).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such interface".to_owned(),
@@ -103,10 +100,12 @@ fn look(interface: &str) -> Result<Interface, String> {
 
 /// How `own`, the program that runs on an interface, protects it; why not, if it does not.
 fn mode(found: &Interface, own: Option<&Running>) -> Result<&'static str, String> {
+    if let Some(why) = found.unprotectable() {
+        return Err(why.to_owned());
+    }
     if let Some(own) = own {
         let in_stack = found.running.iter().find(|running| !running.mode.is_xdp());
         return match (own.mode.is_xdp(), found.link()) {
-            (_, Link::Unknown) => Err(UNKNOWN_LINK.to_owned()),
             (true, Link::Ip) => Err(NO_ETHERNET.to_owned()),
             // What passes a packet on there, or takes it away, ends its way through the hook.
             (false, _) if in_stack != Some(own) => Err(format!(

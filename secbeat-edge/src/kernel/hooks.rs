@@ -21,9 +21,7 @@ use secbeat_common::maps;
 use tracing::{info, warn};
 
 use super::{
-    Program, XdpSetup,
-    attachment::UNKNOWN_LINK,
-    host,
+    Program, XdpSetup, host,
     interface::{self, Interface, Link},
     pins::{self, LinkPin, Mode},
     places::{Place, places},
@@ -307,7 +305,7 @@ fn tc_program(interface: &Interface) -> anyhow::Result<&'static str> {
     match interface.link() {
         Link::Ethernet => Ok(maps::PROGRAM_TC),
         Link::Ip => Ok(maps::PROGRAM_TC_IP),
-        Link::Unknown => bail!("{UNKNOWN_LINK}"),
+        Link::Unknown => bail!("{}", interface::UNKNOWN_LINK),
     }
 }
 

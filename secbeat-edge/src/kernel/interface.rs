@@ -74,6 +74,10 @@ pub(super) struct Interface {
     pub(super) running: Vec<Running>,
 }
 
+/// Why an interface of some kinds is not protected.
+pub(super) const UNKNOWN_LINK: &str = "its packets begin with a header that SecBeat does not read; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
+const VRF: &str = "it is a VRF, which packets reach past its hooks: name the interfaces in it";
+
 /// What the packets of an interface begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
@@ -97,6 +101,16 @@ impl Interface {
             512 | 519 | 768 | 769 | 776 | 823 | 65534 => Link::Ip,
             IPGRE if self.flags & POINT_TO_POINT != 0 => Link::Ip,
             _ => Link::Unknown,
+        }
+    }
+
+    /// Why no program could protect it.
+    pub(super) fn unprotectable(&self) -> Option<&'static str> {
+        match self.link() {
+            Link::Unknown => Some(UNKNOWN_LINK),
+            // The kernel hands packets to it behind the hooks of the interface that they came in by, and runs none of its own.
+            _ if self.driver.as_deref() == Some("vrf") => Some(VRF),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where the program can run on an interface, by what is known before anything is attached.
 
 use super::{
-    attachment::{NO_ETHERNET, UNKNOWN_LINK},
+    attachment::NO_ETHERNET,
     interface::{Interface, Link},
     program::Hook,
 };
@@ -37,10 +37,10 @@ pub(super) fn places(
     takes_tcx: bool,
 ) -> Result<Places, String> {
     const NO_TCX: &str = "the stack's ingress hook needs Linux 6.6";
-    let is_ethernet = match interface.link() {
-        Link::Unknown => return Err(UNKNOWN_LINK.to_owned()),
-        link => link == Link::Ethernet,
-    };
+    if let Some(why) = interface.unprotectable() {
+        return Err(why.to_owned());
+    }
+    let is_ethernet = interface.link() == Link::Ethernet;
     let in_stack = |beside| match takes_tcx {
         true => Ok(Places {
             tried: vec![Place::Stack],
@@ -127,7 +127,12 @@ mod tests {
             assert!(why.contains("needs Linux 6.6"), "{why}");
         }
         for hook in [Hook::Auto, Hook::Tc, Hook::Xdp] {
-            assert_eq!(tried(hook, true, INFINIBAND, true).unwrap_err(), UNKNOWN_LINK);
+            let why = tried(hook, true, INFINIBAND, true).unwrap_err();
+            assert!(why.contains("a header that SecBeat does not read"), "{why}");
+            let mut vrf = interface(ETHERNET, None);
+            vrf.driver = Some("vrf".to_owned());
+            let why = places(hook, true, &vrf, true).unwrap_err();
+            assert!(why.contains("name the interfaces in it"), "{why}");
         }
     }
 

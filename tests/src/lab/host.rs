@@ -164,6 +164,29 @@ url = "nats://127.0.0.1:4222"
             .expect("running a command")
     }
 
+    /// How an interface is protected, as `status` says.
+    ///
+    /// # Errors
+    ///
+    /// Why not, if it is not.
+    ///
+    /// # Panics
+    ///
+    /// When `status` says nothing.
+    pub fn protection(&self, interface: &str) -> Result<String, String> {
+        let output = self.edge(&["status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a status");
+        let attached = status["attached"].as_array().expect("the interfaces");
+        let Some(of) = attached.iter().find(|of| of["interface"] == interface) else {
+            return Err(format!("nothing of {interface} in {status}"));
+        };
+        let text = |key: &str| of[key].as_str().expect("a text").to_owned();
+        match of["protected"].as_bool() {
+            Some(true) => Ok(text("mode")),
+            _ => Err(text("why")),
+        }
+    }
+
     /// The name of the XDP program on `interface`, if there is one.
     ///
     /// # Panics

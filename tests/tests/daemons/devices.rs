@@ -60,25 +60,10 @@ fn ban(host: &Host) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// How an interface is protected, as `status` says; why not, if it is not.
-fn protection(host: &Host, interface: &str) -> Result<String, String> {
-    let output = host.edge(&["status", "-o", "json"]);
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let attached = status["attached"].as_array().unwrap();
-    let of = attached.iter().find(|of| of["interface"] == interface);
-    let Some(of) = of else {
-        return Err(format!("nothing of {interface} in {status}"));
-    };
-    match of["protected"].as_bool() {
-        Some(true) => Ok(of["mode"].as_str().unwrap().to_owned()),
-        _ => Err(of["why"].as_str().unwrap().to_owned()),
-    }
-}
-
 #[track_caller]
 fn await_protection(host: &Host, interface: &str, mode: &str) {
     wait_until(&format!("{interface} is protected by {mode}"), SOON, || {
-        protection(host, interface).is_ok_and(|found| found == mode)
+        host.protection(interface).is_ok_and(|found| found == mode)
     });
 }
 
@@ -119,7 +104,7 @@ fn the_stacks_hook_enforces_without_the_daemon_and_hooks_are_changed_without_a_g
         if links.is_empty() {
             ban(&host);
         }
-        assert_eq!(protection(&host, "to-clients"), Ok(mode.to_owned()), "{attach}");
+        assert_eq!(host.protection("to-clients"), Ok(mode.to_owned()), "{attach}");
         expect_only_the_innocent(&clients, &sink);
         links = host
             .pinned()
@@ -176,7 +161,8 @@ fn a_program_before_ours_in_the_stacks_hook_is_said_to_make_protection_void() {
         .enter(|| program.attach_with_options("to-clients", TcAttachType::Ingress, first))
         .unwrap();
     wait_until("it is said", SOON, || {
-        protection(&host, "to-clients").is_err_and(|why| why.contains("runs before it"))
+        host.protection("to-clients")
+            .is_err_and(|why| why.contains("runs before it"))
     });
     let both = hook_of(&host);
     assert_eq!((both.1.len(), &both.1[1..]), (2, ours.as_slice()));
@@ -297,7 +283,7 @@ fn the_interfaces_of_the_default_routes_are_followed() {
     host.reconfigure(PLACE, "interfaces = \"auto\"\nexclude_interfaces = [\"eth-*\"]");
     let edge = start(&host);
     wait_until("that nothing is protected is said", SOON, || {
-        protection(&host, "auto") == Err("there is no default route".to_owned())
+        host.protection("auto") == Err("there is no default route".to_owned())
     });
     assert!(!host.edge(&["status"]).status.success());
     host.namespace
@@ -310,14 +296,14 @@ fn the_interfaces_of_the_default_routes_are_followed() {
     host.namespace.ip(&["link", "set", "peer-a", "up"]);
     host.namespace.ip(&["route", "add", "default", "dev", "peer-a"]);
     await_protection(&host, "peer-a", "native");
-    assert_eq!(protection(&host, "to-clients"), Ok("native".to_owned()));
+    assert_eq!(host.protection("to-clients"), Ok("native".to_owned()));
     stop(edge);
     // What is excluded is not taken.
     host.namespace.ip(&["route", "del", "default"]);
     host.namespace.ip(&["route", "add", "default", "dev", "eth-b"]);
     let edge = start(&host);
     wait_until("that nothing is protected is said", SOON, || {
-        protection(&host, "auto").is_err()
+        host.protection("auto").is_err()
     });
     stop(edge);
 }
@@ -333,12 +319,12 @@ fn patterns_take_interfaces_as_they_come() {
     for name in ["eth-a", "peer-a"] {
         await_protection(&host, name, "native");
     }
-    assert!(protection(&host, "eth-b").is_err());
+    assert!(host.protection("eth-b").is_err());
     host.namespace.ip(&["link", "add", "eth-c", "type", "veth"]);
     await_protection(&host, "eth-c", "native");
     host.namespace.ip(&["link", "del", "eth-c"]);
     wait_until("nobody misses it", SOON, || {
-        protection(&host, "eth-c").is_err() && host.edge(&["status"]).status.success()
+        host.protection("eth-c").is_err() && host.edge(&["status"]).status.success()
     });
     stop(edge);
 }

@@ -8,6 +8,7 @@
 )]
 
 mod bans;
+mod devices;
 mod events;
 mod floods;
 mod fuzz;

@@ -8,14 +8,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The bus and the drivers that the checks run on, and what a machine with a disk boots from.
-pub(super) const WANTED: [&str; 6] = [
+/// The bus and the drivers that the checks run on, what a machine with a disk boots from, and kinds of interfaces.
+pub(super) const WANTED: [&str; 13] = [
     "virtio_pci",
     "virtio_net",
     "veth",
     "virtio_blk",
     "crc32c_generic",
     "ext4",
+    "8021q",
+    "bonding",
+    "dummy",
+    "ip_gre",
+    "team",
+    "vrf",
+    "wireguard",
 ];
 
 /// Writes the modules of the unpacked kernel package `package` to `to`, as files whose names sort in the order of loading.

@@ -1,0 +1,116 @@
+//! Kinds of interfaces that not every kernel makes; the guests of `cargo xtask vm` load the modules. What the edge says of each is
+//! what it may say.
+
+use std::time::Duration;
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use secbeat_daemon::protect::default_route_interfaces;
+use secbeat_tests::lab::{host::Host, wait::wait_until};
+
+/// Long, since emulated machines run this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is expected of an interface, in a word of the reason if it is not protected.
+type Expected = Result<&'static str, &'static str>;
+
+/// How an interface is made, and what is expected of it on kernels with the stack's ingress hook and on those without.
+const KINDS: [(&str, &str, Expected, Expected); 9] = [
+    ("k-dummy", "type dummy", Ok("tc"), Ok("generic")),
+    ("k-vlan", "link eth-a type vlan id 7", Ok("tc"), Ok("generic")),
+    (
+        "k-bond",
+        "type bond mode active-backup",
+        Ok("native"),
+        Ok("native"),
+    ),
+    ("k-team", "type team", Ok("tc"), Ok("generic")),
+    (
+        "k-gretap",
+        "type gretap local 192.0.2.8 remote 192.0.2.9",
+        Ok("tc"),
+        Ok("generic"),
+    ),
+    (
+        "k-gre",
+        "type gre local 192.0.2.8 remote 192.0.2.9",
+        Ok("tc"),
+        Err("no Ethernet header"),
+    ),
+    // It takes in what any peer sends.
+    (
+        "k-gre-any",
+        "type gre local 192.0.2.8",
+        Err("does not read"),
+        Err("does not read"),
+    ),
+    (
+        "k-wireguard",
+        "type wireguard",
+        Ok("tc"),
+        Err("no Ethernet header"),
+    ),
+    // Packets go past its hook.
+    ("k-vrf", "type vrf table 10", Err("a VRF"), Err("a VRF")),
+];
+
+fn ip(host: &Host, arguments: &str) {
+    host.namespace.ip(&arguments.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "needs kernel modules that `cargo xtask vm` loads"]
+fn every_kind_of_interface_is_protected_or_said_not_to_be() {
+    let host = Host::new();
+    for (name, made, ..) in KINDS {
+        ip(&host, &format!("link add {name} {made}"));
+    }
+    ip(&host, "link set eth-b down");
+    ip(&host, "link set eth-b master k-bond");
+    for (name, ..) in KINDS {
+        ip(&host, &format!("link set {name} up"));
+    }
+    let config = host.edge_config().replace("\"both\"", "\"kernel\"");
+    let place = "interfaces = [\"k-*\"]\nattach = \"auto\"\nallow_generic = true";
+    host.write(
+        "edge.toml",
+        &config.replace("interfaces = [\"eth-a\"]\nattach = \"xdp\"", place),
+    );
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", PATIENCE);
+    let has_tcx = SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok();
+    for (name, _, with_tcx, without) in KINDS {
+        let expected = if has_tcx { with_tcx } else { without };
+        let mut last = Err(String::new());
+        wait_until(&format!("{name} is {expected:?}"), PATIENCE, || {
+            last = host.protection(name);
+            match (&last, expected) {
+                (Ok(mode), Ok(expected)) => mode == expected,
+                (Err(why), Err(word)) => why.contains(word),
+                _ => false,
+            }
+        });
+        println!("{name}: {last:?}");
+    }
+    assert!(edge.terminate(PATIENCE).success(), "{}", edge.log());
+}
+
+/// The main table knows nothing of them.
+#[test]
+#[ignore = "needs kernel modules that `cargo xtask vm` loads"]
+fn default_routes_of_vrfs_name_the_interfaces_in_them() {
+    let host = Host::new();
+    let interfaces = || host.namespace.enter(default_route_interfaces).unwrap();
+    ip(&host, "link add red type vrf table 10");
+    ip(&host, "link set red up");
+    ip(&host, "link set eth-a master red");
+    host.namespace.add_address("eth-a", "192.0.2.1/24");
+    host.namespace.add_address("eth-a", "2001:db8:a::1/64");
+    ip(&host, "route add unreachable default metric 4278198272 vrf red");
+    assert_eq!(interfaces(), [""; 0]);
+    ip(&host, "route add default via 192.0.2.2 vrf red");
+    assert_eq!(interfaces(), ["eth-a"]);
+    ip(&host, "route del default via 192.0.2.2 vrf red");
+    assert_eq!(interfaces(), [""; 0]);
+    ip(&host, "-6 route add default via 2001:db8:a::2 vrf red");
+    assert_eq!(interfaces(), ["eth-a"]);
+}
