@@ -6,6 +6,21 @@ use std::fmt::Write as _;
 use secbeat_daemon::config::schema::schema_of;
 use serde_json::Value;
 
+/// The page on lists, below `docs`.
+pub const LISTS: &str = "lists.md";
+
+/// `page`, that on lists, with the table of formats that the code has.
+///
+/// # Panics
+///
+/// When the page has no place for it.
+#[must_use]
+pub fn with_formats(page: &str) -> String {
+    let (before, rest) = page.split_once("| `--format` |").expect("a table of formats");
+    let (_, after) = rest.split_once("\n\n").expect("text behind it");
+    format!("{before}{}\n{after}", secbeat_orchestrator::exchange::table())
+}
+
 /// A daemon's config file.
 #[derive(Clone, Debug)]
 pub struct Reference {

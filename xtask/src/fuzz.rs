@@ -16,7 +16,7 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 17] = [
+const TARGETS: [Target; 18] = [
     // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
     Target::new("secbeat-ebpf", "parse", 128),
     Target::new("secbeat-edge", "chain", 256),
@@ -35,6 +35,7 @@ const TARGETS: [Target; 17] = [
     Target::new("secbeat-common", "waf", 1024),
     Target::new("secbeat-common", "wire", 1024),
     Target::new("tests", "config", 2048),
+    Target::new("tests", "lists", 2048),
 ];
 
 impl Target {

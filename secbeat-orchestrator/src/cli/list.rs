@@ -52,7 +52,10 @@ impl List {
         let reading = exchange::read(&bytes(&self.file)?, &request)
             .map_err(|why| anyhow!("{name}: {why} (--format states one of {})", exchange::names()))?;
         let (what, entries) = (&reading.what, reading.entries.len());
-        complain!("{name}: {what}; {entries} entries");
+        complain!(
+            "{name}: {what}; {entries} {}",
+            if entries == 1 { "entry" } else { "entries" }
+        );
         if !reading.passed_over.is_empty() {
             complain!("{name}: passed over {}", reading.passed_over.join(", "));
         }

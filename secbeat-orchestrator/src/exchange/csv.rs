@@ -50,7 +50,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
         b'\t' => "tab".to_owned(),
         other => char::from(other).to_string(),
     };
-    entries(&format!("CSV with `{shown}`"), records, source, found);
+    entries(&format!("CSV with `{shown}`"), &records, source, found);
 }
 
 /// Counts the lines up to a record: the reader's own count begins a record with the end of the line before it, and with comments.
@@ -138,7 +138,7 @@ pub(super) fn read_table(source: &Source<'_>, found: &mut Found) {
             .is_none_or(|cell| !cell.is_empty())
     };
     records.retain(is_row);
-    entries("table", records, source, found);
+    entries("table", &records, source, found);
 }
 
 /// `(3 rows)`, as databases end a table, and `3 duplicated entries skipped`.
@@ -153,12 +153,12 @@ fn header(fields: &[String]) -> Option<Vec<Option<Column>>> {
     (names_target && !fields.iter().any(|field| target::is_network(field))).then_some(columns)
 }
 
-fn entries(kind: &str, records: Vec<Record>, source: &Source<'_>, found: &mut Found) {
+fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Found) {
     let Some((_, first)) = records.first() else {
         return;
     };
     let Some(columns) = header(first) else {
-        return without_header(kind, &records, found);
+        return without_header(kind, records, found);
     };
     if columns.len() > 1 {
         found.is_certain = true;

@@ -13,12 +13,14 @@ pub(super) fn read_ipset(source: &Source<'_>, found: &mut Found) {
     let mut are_members = false;
     for (line, text) in source.lines() {
         let words = words(text);
-        match words[..] {
+        let commands = words
+            .iter()
+            .take_while(|word| matches!(**word, "sudo" | "ipset" | "-exist" | "-!"));
+        match words[commands.count()..] {
+            [] => {}
             ["create" | "-N" | "--create", ..] => found.is_certain = true,
             ["add" | "-A" | "--add", _, entry, ref options @ ..] => member(line, entry, options, found),
-            ["ipset", ..] | ["del" | "flush" | "destroy" | "COMMIT", ..] => {
-                found.pass_over("commands that add nothing")
-            }
+            ["del" | "flush" | "destroy" | "COMMIT", ..] => found.pass_over("commands that add nothing"),
             [word, ..] if word.starts_with('#') => {}
             ["Members:"] => (are_members, found.is_certain) = (true, true),
             ["Name:", ..] => are_members = false,

@@ -164,7 +164,7 @@ impl<'a> Reader<'a, '_> {
                 Column::of(key).is_some_and(Column::is_target) && value.get().starts_with(['[', '{'])
             })
         {
-            return self.object(value, fields, "");
+            return self.object(value, &fields, "");
         }
         self.containers(line, fields);
     }
@@ -237,7 +237,7 @@ impl<'a> Reader<'a, '_> {
     fn element(&mut self, value: &'a RawValue, name: &str) {
         let line = self.line_of(value);
         match (object(value), scalar(value)) {
-            (Some(fields), _) => self.object(value, fields, name),
+            (Some(fields), _) => self.object(value, &fields, name),
             (None, Some(text)) if value.get().starts_with('"') => {
                 self.found.take(line, &text, About::noting(name))
             }
@@ -245,7 +245,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn object(&mut self, value: &'a RawValue, fields: Fields<'a>, name: &str) {
+    fn object(&mut self, value: &'a RawValue, fields: &Fields<'a>, name: &str) {
         let line = self.line_of(value);
         if let Some(decisions) = fields.get("decisions") {
             self.found.is_certain = true;
@@ -256,7 +256,7 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         if fields.contains_key("target") {
-            return self.ours(line, value, &fields);
+            return self.ours(line, value, fields);
         }
         if fields
             .get("type")
@@ -266,7 +266,7 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         let mut draft = Draft::default();
-        for (key, value) in &fields {
+        for (key, value) in fields {
             if let (Some(column), Some(text)) = (Column::of(key), scalar(value))
                 && let Err(why) = draft.fill(column, &text, self.source.zone)
             {

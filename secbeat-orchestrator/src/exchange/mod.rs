@@ -40,6 +40,12 @@ use crate::{millis, view::BanView};
 #[cfg(test)]
 mod tests;
 
+/// The formats that `import` reads, as a table for the docs: each with the beginning of a list in it.
+#[must_use]
+pub fn table() -> String {
+    read::table()
+}
+
 /// Reads `bytes` as every format, and as the one that fits.
 ///
 /// # Panics

@@ -181,7 +181,6 @@ pub(crate) struct Request {
 /// A list that was read.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub format: Format,
     /// What it is, in words.
     pub what: String,
     pub entries: Vec<Listed>,
@@ -222,7 +221,6 @@ pub(crate) fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
         what += &format!(" in {encoding}");
     }
     Ok(Reading {
-        format: shape.format,
         what,
         entries: found.entries,
         bad: found.bad,
@@ -308,4 +306,24 @@ pub(crate) fn names() -> String {
         .map(|name| name.get_name().to_owned())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// The formats in Markdown.
+pub(super) fn table() -> String {
+    let mut table = "| `--format` | what it is | begins as |\n|---|---|---|\n".to_owned();
+    for shape in &SHAPES {
+        let Some(value) = clap::ValueEnum::to_possible_value(&shape.format) else {
+            continue;
+        };
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        let lines = shape
+            .example
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ⏎ ");
+        let shown = lines.replace('\t', "⇥").replace('|', "\\|");
+        table += &format!("| `{}` | {help} | `{shown}` |\n", value.get_name());
+    }
+    table
 }

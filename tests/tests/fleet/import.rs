@@ -239,6 +239,87 @@ fn one_bad_line_keeps_all_out_and_is_named() {
 }
 
 #[test]
+fn networks_without_room_are_named_or_merged_and_lists_fill_the_allowlist() {
+    const NETS: u32 = 4200;
+    let fleet = Fleet::start(&Options::default());
+    let net = |net: u32| std::net::Ipv4Addr::from(0x6440_0000 + (net << 8));
+    let list: String = (0..NETS).map(|number| format!("{}/24\n", net(number))).collect();
+
+    let said = stderr(&import(&fleet, &list, &["--dry-run"]));
+    assert!(
+        said.contains("nothing was imported: 4200 new networks, but room for only 4095 more"),
+        "{said}"
+    );
+    assert!(said.contains("--aggregate merges adjacent ones"), "{said}");
+    // Whoever tries first learns what would be.
+    let skipping = ["--skip-invalid", "--dry-run", "--duration", "1h"];
+    for arguments in [&skipping[..], &skipping[..1]] {
+        let output = import(&fleet, &list, arguments);
+        let said = stdout(&output);
+        assert!(said.contains("import"), "{said}");
+        assert!(said.contains("4095 bans, 105 skipped"), "{said}");
+        let named = String::from_utf8_lossy(&output.stderr);
+        for line in 4096..=NETS {
+            assert!(
+                named.contains(&format!(":{line}: {}/24: ", net(line - 1))),
+                "{line}: {named}"
+            );
+        }
+    }
+    assert_eq!(bans(&fleet, &[]).len(), 4095);
+    stdout(&fleet.cli("orchestrator", &["unban", "--all"]));
+    let output = import(&fleet, &list, &["--aggregate", "--duration", "1h"]);
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains(": plain list; 4200 entries"),
+        "{output:?}"
+    );
+    assert!(
+        stdout(&output).starts_with("imported 4 bans, 4196 merged into others in "),
+        "{output:?}"
+    );
+    assert_eq!(
+        export(&fleet, "plain"),
+        "100.64.0.0/12\n100.80.0.0/18\n100.80.64.0/19\n100.80.96.0/21\n"
+    );
+    for layout in ["ipset", "nft", "nginx", "haproxy"] {
+        let again = stdout(&import(
+            &fleet,
+            &export(&fleet, layout),
+            &["--dry-run", "--duration", "30m"],
+        ));
+        assert!(
+            again.starts_with("would import 0 bans, 4 banned already for as long"),
+            "{layout}: {again}"
+        );
+    }
+
+    let ranges = r#"{"addresses":["198.51.100.0/24","0.0.0.0/0"],"ipv6_addresses":["2001:db8:7::/48"]}"#;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), ranges).unwrap();
+    let path = file.path().to_str().unwrap();
+    let allow = |arguments: &[&str]| {
+        fleet.cli(
+            "orchestrator",
+            &[&["allowlist", "import", path], arguments].concat(),
+        )
+    };
+    let refused = stderr(&allow(&[]));
+    assert!(refused.contains("network: 0.0.0.0/0 is everybody"), "{refused}");
+    let would = stdout(&allow(&["--skip-invalid", "--dry-run"]));
+    assert_eq!(would, "would import 2 entries of the allowlist, 1 skipped\n");
+    assert_eq!(
+        stdout(&fleet.cli("orchestrator", &["allowlist", "list", "-o", "json"])),
+        "[]\n"
+    );
+    stdout(&allow(&["--skip-invalid", "--comment", "cdn"]));
+    let entries = stdout(&fleet.cli("orchestrator", &["allowlist", "list"]));
+    assert!(
+        entries.contains("198.51.100.0/24") && entries.contains("2001:db8:7::/48") && entries.contains("cdn"),
+        "{entries}"
+    );
+}
+
+#[test]
 fn a_ban_without_end_holds_in_the_kernel_past_the_longest_and_restarts() {
     let mut fleet = Fleet::start(&Options {
         more_config: "max_duration = \"1h\"\n".to_owned(),

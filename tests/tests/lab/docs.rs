@@ -7,7 +7,10 @@ use std::{
 };
 
 use secbeat_common::{maps, wire::MAX_ALLOWED};
-use secbeat_tests::{lab::paths::workspace, reference::Reference};
+use secbeat_tests::{
+    lab::paths::workspace,
+    reference::{LISTS, Reference, with_formats},
+};
 
 /// Documents by their path, as their readers find them.
 type View = BTreeMap<PathBuf, String>;
@@ -186,6 +189,16 @@ fn the_reference_of_the_configs_is_what_the_types_say() {
             page.display()
         );
     }
+}
+
+#[test]
+fn the_table_of_formats_is_what_the_code_reads() {
+    let page = fs::read_to_string(workspace().join("docs").join(LISTS)).unwrap();
+    assert_eq!(
+        page,
+        with_formats(&page),
+        "`cargo xtask docs --reference` writes it anew"
+    );
 }
 
 /// A heading's fragment, as mdBook and GitHub make it.
