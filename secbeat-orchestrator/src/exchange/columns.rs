@@ -185,10 +185,14 @@ impl Draft {
     }
 
     fn ends(&mut self, end: End) -> Result<(), String> {
-        match self.about.end.replace(end) {
-            Some(other) if other != end => Err("it says twice when the ban ends".to_owned()),
-            _ => Ok(()),
-        }
+        self.about.end = Some(match (self.about.end, end) {
+            (None, end) => end,
+            // CrowdSec's decisions say both, and lengths count from when they were printed.
+            (Some(at @ End::At(_)), End::For(_)) | (Some(End::For(_)), at @ End::At(_)) => at,
+            (Some(known), end) if known == end => end,
+            _ => return Err("it says twice when the ban ends".to_owned()),
+        });
+        Ok(())
     }
 
     /// The entry, into `found`.

@@ -229,15 +229,24 @@ pub(crate) fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     })
 }
 
+/// The length of the first lines of `text`, of which so many are no comments.
+fn head(text: &str) -> usize {
+    let (mut len, mut left) = (0, SAMPLE);
+    for line in text.split_inclusive('\n') {
+        len += line.len();
+        left -= usize::from(!line.trim_start().starts_with(['#', ';']));
+        if left == 0 {
+            break;
+        }
+    }
+    len
+}
+
 /// The format that fits the list's first lines, or most of them if none fits all.
 fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
     let start = source.text.trim_start();
-    let is_json = start.starts_with(['[', '{']);
-    let head = source
-        .text
-        .match_indices('\n')
-        .nth(SAMPLE)
-        .map_or(source.text.len(), |(at, _)| at);
+    let is_json = start.starts_with(['[', '{']) || start.trim_end() == json::NOTHING;
+    let head = head(source.text);
     let sample = Source {
         text: &source.text[..head],
         goes_on: head < source.text.len(),
