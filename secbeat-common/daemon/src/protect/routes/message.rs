@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn default_routes_tell_where_they_lead() {
         let gateway = attribute(RTA_GATEWAY, &[192, 0, 2, 1]);
-        let plain = route(AF_INET, 0, RTN_UNICAST, &[gateway.clone(), oif(2)]);
+        let plain = route(AF_INET, 0, RTN_UNICAST, &[gateway, oif(2)]);
         assert_eq!(next_hops(&plain), [hop(2, Some("192.0.2.1"))]);
         assert_eq!(
             next_hops(&route(AF_INET, 1, RTN_UNICAST, &[oif(3)])),
