@@ -80,7 +80,7 @@ pub(super) const SHAPES: [Shape; 15] = {
             Format::Fail2ban,
             fail2ban::read,
             "output of fail2ban-client",
-            "Status for the jail: sshd\n`- Actions\n   `- Banned IP list:\t198.51.100.7",
+            "[{'sshd': ['198.51.100.7', '203.0.113.9']}, {'recidive': []}]",
         ),
         shape(
             Format::Ipset,
