@@ -51,9 +51,11 @@ impl ManualBan {
         }
     }
 
-    /// Whether a ban of the same target on all edges until `expires_at_ms` reaches as deep and lasts as long.
+    /// Whether a ban of the same target on all edges until `expires_at_ms` reaches as deep and lasts as long, within
+    /// [`SAME_END_MS`]: a list that says what is left of a ban is read later than it was written.
     fn is_outdone_by(&self, expires_at_ms: i64, layer: Layer) -> bool {
-        expires_at_ms >= self.expires_at_ms && (layer == Layer::Kernel || layer == self.layer)
+        expires_at_ms.saturating_add(SAME_END_MS) >= self.expires_at_ms
+            && (layer == Layer::Kernel || layer == self.layer)
     }
 }
 
