@@ -161,7 +161,8 @@ fn spawn(
         ..
     } = source;
     let (store, saved) = Store::open(state, &place, progress)?;
-    let reporter = Reporter::new(reading, max_age, zone, health, saved.as_ref());
+    let in_doubt = saved.as_ref().and_then(|saved| saved.in_doubt.as_deref());
+    let reporter = Reporter::new(reading, max_age, zone, health, in_doubt);
     // Files that come after this are new ones, and are read from their beginning.
     let work: Box<dyn FnOnce() + Send> = match place {
         Place::Files(pattern) => {

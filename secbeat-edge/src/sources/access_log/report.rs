@@ -15,7 +15,6 @@ use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 use tracing::{info, warn};
 
 use super::{
-    checkpoint::Saved,
     doubts::{Delays, Outcomes},
     health::Health,
 };
@@ -172,16 +171,16 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// `max_age` is how old lines from before the daemon may be, and `zone` that of times that are logged without one. A doubt
-    /// that was `saved` goes on.
+    /// `max_age` is how old lines from before the daemon may be, and `zone` that of times that are logged without one. The doubt
+    /// of a checkpoint goes on.
     pub(super) fn new(
         mut reading: Box<dyn Reading>,
         max_age: Duration,
         zone: Option<TimeZone>,
         health: Arc<Health>,
-        saved: Option<&Saved>,
+        in_doubt: Option<&str>,
     ) -> Self {
-        if let Some(in_doubt) = saved.and_then(|saved| saved.in_doubt.as_deref()) {
+        if let Some(in_doubt) = in_doubt {
             reading.doubt_again(in_doubt);
         }
         let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);

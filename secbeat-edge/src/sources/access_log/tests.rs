@@ -76,7 +76,8 @@ impl Lab {
             zone,
             ..
         } = self.config.source(0, &self.trusted, &self.recorder);
-        let reporter = Reporter::new(reading, max_age, zone, self.health.clone(), saved.as_ref());
+        let in_doubt = saved.as_ref().and_then(|saved| saved.in_doubt.as_deref());
+        let reporter = Reporter::new(reading, max_age, zone, self.health.clone(), in_doubt);
         let Place::Files(pattern) = self.config.place.clone() else {
             unreachable!("a path was given");
         };
