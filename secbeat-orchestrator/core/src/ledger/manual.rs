@@ -51,11 +51,9 @@ impl ManualBan {
         }
     }
 
-    /// Whether a ban of the same target on all edges until `expires_at_ms` reaches as deep and lasts as long, within
-    /// [`SAME_END_MS`]: a list that says what is left of a ban is read later than it was written.
+    /// Whether a ban of the same target on all edges until `expires_at_ms` reaches as deep and lasts as long.
     fn is_outdone_by(&self, expires_at_ms: i64, layer: Layer) -> bool {
-        expires_at_ms.saturating_add(SAME_END_MS) >= self.expires_at_ms
-            && (layer == Layer::Kernel || layer == self.layer)
+        expires_at_ms >= self.expires_at_ms && (layer == Layer::Kernel || layer == self.layer)
     }
 }
 
@@ -176,9 +174,11 @@ impl Ledger {
             return Sifted::Ended;
         }
         match self.active.get(&ban.target) {
+            // A list that says what is left of a ban is read later than it was written.
             Some(ActiveBan { command, .. })
                 if command.scope == Scope::Fleet
-                    && ban.is_outdone_by(command.expires_at_ms, command.layer) =>
+                    && ban
+                        .is_outdone_by(command.expires_at_ms.saturating_add(SAME_END_MS), command.layer) =>
             {
                 Sifted::Kept
             }
