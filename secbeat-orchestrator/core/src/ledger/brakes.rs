@@ -130,9 +130,6 @@ impl Recent {
     pub(super) fn count(&mut self, source: &Prefix, now_ms: i64, edge: Option<&str>) {
         let latest = self.all.0.back().copied().unwrap_or(now_ms).max(now_ms);
         self.all.since(latest.saturating_sub(SPAN_MS));
-        if self.all.0.is_empty() {
-            self.of_networks.clear();
-        }
         self.all.0.push_back(latest);
         for (network, _) in parts(source) {
             self.of_networks.entry(network).or_default().0.push_back(latest);

@@ -7,10 +7,11 @@ use std::{
 
 use secbeat_common::prefix::Prefix;
 
-use crate::analyzers::Finding;
+use super::{Brakes, Ledger};
+use crate::{analyzers::Finding, millis};
 
 /// Sources whose findings are kept; past it the mildest go, and of those the youngest.
-pub(super) const MAX_HELD: usize = 10_000;
+const MAX_HELD: usize = 10_000;
 
 /// A finding that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,5 +111,46 @@ impl Held {
 
     pub(super) fn len(&self) -> usize {
         self.by_source.len()
+    }
+}
+
+impl Ledger {
+    /// Findings that a brake holds back.
+    #[must_use]
+    pub fn held_back(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The worst of the findings that were held back and are not any more, to be judged again.
+    pub fn let_go(&mut self, well_behaved: Option<u64>, now_ms: i64) -> Option<HeldBack> {
+        let of_all = Brakes {
+            well_behaved,
+            edge: None,
+        };
+        if self.braking(of_all, now_ms).is_some() {
+            return None;
+        }
+        let held = std::mem::take(&mut self.held);
+        let free = held.iter().find(|HeldBack { finding, edge }| {
+            let brakes = Brakes {
+                well_behaved,
+                edge: edge.as_deref(),
+            };
+            self.brake_on(&finding.source, brakes, now_ms).is_none()
+        });
+        let free = free.map(|held| held.finding.source);
+        self.held = held;
+        self.held.take(&free?)
+    }
+
+    /// Forgets what is held back for longer than a first ban lasts: its source has found something else to do.
+    pub fn forget_stale(&mut self, now_ms: i64) {
+        self.held
+            .forget_before(now_ms.saturating_sub(millis(self.config.ban)));
+    }
+
+    /// Forgets what is held back of sources that `is_over` names.
+    pub fn forget_held(&mut self, is_over: impl Fn(&Prefix) -> bool) {
+        self.held.forget_sources(is_over);
     }
 }

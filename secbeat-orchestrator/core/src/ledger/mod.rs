@@ -2,9 +2,9 @@
 //!
 //! **Strikes.** A ban of a target whose last ban ended at most [`LedgerConfig::strike_memory`] ago lasts
 //! `ban × strike_factor^strikes`, at most `max_ban`; strikes are the earlier bans that still count. Every ban counts,
-//! an operator's too, from its end on; one that is revoked takes the strikes of its target with it. Strikes decay by one per `strike_memory` without a ban: with
-//! a memory of 24 h, a target with three bans behind it has 3 strikes up to 24 h after the last one's end, 2 up to
-//! 48 h, 1 up to 72 h, and then none. The first ban lasts exactly `ban`.
+//! an operator's too, from its end on; one that is revoked takes the strikes of its target with it. Strikes decay by one per
+//! `strike_memory` without a ban: with a memory of 24 h, a target with three bans behind it has 3 strikes up to 24 h after the
+//! last one's end, 2 up to 48 h, 1 up to 72 h, and then none. The first ban lasts exactly `ban`.
 //!
 //! **Writing.** A ban is [pending](Ledger::pending) until the bucket acknowledged it, or it is over. A write that fails
 //! leaves it pending.
@@ -182,45 +182,6 @@ impl Ledger {
         let full = self.lacks_room(source).then_some(Brake::Networks);
         let recent = &mut self.recent;
         recent.brake_on(source, &self.config, brakes, now_ms).or(full)
-    }
-
-    /// Findings that a brake holds back.
-    #[must_use]
-    pub fn held_back(&self) -> usize {
-        self.held.len()
-    }
-
-    /// The worst of the findings that were held back and are not any more, to be judged again.
-    pub fn let_go(&mut self, well_behaved: Option<u64>, now_ms: i64) -> Option<HeldBack> {
-        let of_all = Brakes {
-            well_behaved,
-            edge: None,
-        };
-        if self.braking(of_all, now_ms).is_some() {
-            return None;
-        }
-        let held = std::mem::take(&mut self.held);
-        let free = held.iter().find(|HeldBack { finding, edge }| {
-            let brakes = Brakes {
-                well_behaved,
-                edge: edge.as_deref(),
-            };
-            self.brake_on(&finding.source, brakes, now_ms).is_none()
-        });
-        let free = free.map(|held| held.finding.source);
-        self.held = held;
-        self.held.take(&free?)
-    }
-
-    /// Forgets what is held back for longer than a first ban lasts: its source has found something else to do.
-    pub fn forget_stale(&mut self, now_ms: i64) {
-        self.held
-            .forget_before(now_ms.saturating_sub(millis(self.config.ban)));
-    }
-
-    /// Forgets what is held back of sources that `is_over` names.
-    pub fn forget_held(&mut self, is_over: impl Fn(&Prefix) -> bool) {
-        self.held.forget_sources(is_over);
     }
 
     /// Ends the ban of exactly `target` at `now_ms`, if one is in force, and forgets its strikes; the caller takes it out of the
