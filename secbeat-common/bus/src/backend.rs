@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
@@ -94,6 +95,12 @@ pub trait Log: fmt::Debug + Send + Sync {
 pub struct Created(pub i128);
 
 impl Created {
+    /// Nanoseconds since the Unix epoch, which end in 2262.
+    #[cfg(feature = "local")]
+    pub(crate) fn ns(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn ms(self) -> i64 {
@@ -102,7 +109,7 @@ impl Created {
 }
 
 /// Where a bucket or a log lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Storage {
     /// Survives a restart of the server.
     File,
@@ -110,7 +117,7 @@ pub enum Storage {
 }
 
 /// How a bucket is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketSettings {
     pub storage: Storage,
     /// How long each entry is kept after its last write; for ever if there is none.
@@ -142,7 +149,7 @@ impl Default for BucketSettings {
 }
 
 /// How a log is kept. What is too old or too much goes, the oldest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     pub storage: Storage,
     /// What it keeps of all that is published.

@@ -14,6 +14,8 @@
 //!
 //! **What every implementation keeps** is written as the cases of [`conformance`], which run over both.
 
+#[cfg(feature = "local")]
+pub mod local;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "nats")]
@@ -30,6 +32,8 @@ mod audit;
 mod backend;
 mod bans;
 mod bus;
+#[cfg(any(feature = "memory", feature = "local"))]
+mod checks;
 mod commands;
 mod directives;
 mod edges;
@@ -38,6 +42,8 @@ mod follow;
 mod garbage;
 mod layout;
 mod leases;
+#[cfg(any(feature = "memory", feature = "local"))]
+mod subject;
 mod telemetry;
 
 pub use self::{

@@ -13,12 +13,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Link, MemoryBus, MemoryServer, State, check_batch, check_payload};
+use super::{Link, MemoryBus, MemoryServer, State};
 use crate::{
     backend::{
         Answer, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Published, Watch, Watched,
         Write, WriteOutcome,
     },
+    checks::check_batch,
     error::{Error, Result},
 };
 
@@ -74,30 +75,6 @@ impl Keys {
         write.over.is_none_or(|over| over == latest)
     }
 
-    /// # Errors
-    ///
-    /// When the settings do not allow it.
-    fn check(&self, name: &str, write: &Write) -> Result<()> {
-        write.check()?;
-        check_payload(&write.value)?;
-        let refuse = |why: &str| {
-            Err(Error::Refused {
-                what: format!("a write to {name}"),
-                why: why.to_owned(),
-            })
-        };
-        if self.settings.max_value.is_some_and(|max| write.value.len() > max) {
-            return refuse("message size exceeds maximum allowed");
-        }
-        if write.ttl.is_some() && self.settings.marker_ttl.is_none() {
-            return refuse("per-message TTL is disabled");
-        }
-        if write.kind == EntryKind::Purge && !self.settings.purges {
-            return refuse("rollup not permitted");
-        }
-        Ok(())
-    }
-
     fn apply(&mut self, write: Write, now: Instant, now_ms: i64, delay: Duration) -> Entry {
         self.last_revision += 1;
         let entry = Entry {
@@ -134,7 +111,7 @@ impl State {
         let (now, now_ms, delay) = (Instant::now(), self.now_ms(), self.delay);
         let keys = self.keys(name)?;
         for write in &writes {
-            keys.check(name, write)?;
+            keys.settings.check(name, write)?;
         }
         if !writes.iter().all(|write| keys.is_over_latest(write)) {
             return Ok(WriteOutcome::Conflict);

@@ -8,14 +8,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Link, MemoryBus, State, check_batch, check_payload, subject::matches};
+use super::{Link, MemoryBus, State};
 use crate::{
     backend::{Answer, Created, Log, LogSettings, LogStatus, Published, Reading, Record, Start, Stored},
+    checks::{DEDUPLICATION, check_batch, check_payload},
     error::{Error, Result},
+    subject::matches,
 };
-
-/// How long a record's id is remembered.
-const DEDUPLICATION: Duration = Duration::from_secs(120);
 
 /// What a log holds.
 pub(super) struct Records {

@@ -7,7 +7,6 @@
 mod bucket;
 mod faults;
 mod log;
-mod subject;
 mod topics;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -25,13 +24,12 @@ use self::{bucket::Keys, bucket::MemoryBucket, log::MemoryLog, log::Records, top
 use crate::{
     backend::{Answer, Backend, Bucket, Created, Log, Messages, Published, Storage},
     bus::Bus,
+    checks::check_payload,
     error::{Error, Result},
 };
 
 /// How long a call waits for the connection, or for an acknowledgement that was lost.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Largest payload, as that of a NATS server.
-const MAX_PAYLOAD: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests;
@@ -281,30 +279,5 @@ impl Backend for MemoryBus {
     fn flush(&self) -> Answer<()> {
         let bus = self.clone();
         async move { bus.link.connected("what was published").await }.boxed()
-    }
-}
-
-/// # Errors
-///
-/// When it is larger than a server takes.
-fn check_payload(payload: &Bytes) -> Result<()> {
-    match payload.len() {
-        0..=MAX_PAYLOAD => Ok(()),
-        bytes => Err(Error::Invalid(format!(
-            "{bytes} bytes of payload, the limit is {MAX_PAYLOAD}"
-        ))),
-    }
-}
-
-/// # Errors
-///
-/// When the server takes no batches.
-fn check_batch(takes_batches: bool, what: &str) -> Result<()> {
-    match takes_batches {
-        true => Ok(()),
-        false => Err(Error::Refused {
-            what: what.to_owned(),
-            why: "atomic batches are disabled".to_owned(),
-        }),
     }
 }

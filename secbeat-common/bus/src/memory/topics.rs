@@ -8,8 +8,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Link, subject::matches};
-use crate::backend::{Messages, Published};
+use super::Link;
+use crate::{
+    backend::{Messages, Published},
+    subject::matches,
+};
 
 #[derive(Default)]
 pub(super) struct Topics(Vec<Subscription>);

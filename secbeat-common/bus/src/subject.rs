@@ -1,7 +1,7 @@
 //! Subjects with wildcards, as NATS has them.
 
 /// Whether `subject` is one of those that `pattern` means: `*` stands for one token, a last `>` for all that follow.
-pub(super) fn matches(pattern: &str, subject: &str) -> bool {
+pub(crate) fn matches(pattern: &str, subject: &str) -> bool {
     let mut subject = subject.split('.');
     for token in pattern.split('.') {
         match (token, subject.next()) {

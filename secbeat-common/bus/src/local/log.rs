@@ -1,0 +1,582 @@
+//! Logs in the database.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::watch;
+
+use super::{
+    LocalBus,
+    clock::millis,
+    schema::Place,
+    store::{Store, decode, encode, place},
+};
+use crate::{
+    backend::{Answer, Created, Log, LogSettings, LogStatus, Published, Reading, Record, Start, Stored},
+    checks::{DEDUPLICATION, check_batch, check_payload},
+    error::{Error, Result},
+    subject::matches,
+};
+
+/// Records that are read from the database together.
+const PAGE: usize = 256;
+/// Bytes of payload, past which a page ends.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Records that one job looks through; other jobs come in between.
+const STRETCH: u64 = 20_000;
+
+/// What is known of a log without a look into the database.
+pub(super) struct Records {
+    place: Place,
+    id: i64,
+    settings: LogSettings,
+    created: Created,
+    bytes: u64,
+    last: watch::Sender<u64>,
+}
+
+/// What is left of a log once the oldest is gone.
+struct Kept {
+    first: u64,
+    bytes: u64,
+}
+
+/// Part of a log.
+struct Page {
+    records: VecDeque<Stored>,
+    /// The next to be looked at.
+    next: u64,
+}
+
+impl Records {
+    /// The logs of the file.
+    pub(super) fn load(db: &Connection) -> rusqlite::Result<BTreeMap<String, Self>> {
+        let mut rows = db.prepare("SELECT name, id, created, last, bytes, settings FROM main.logs")?;
+        rows.query_map([], |row| {
+            let records = Self {
+                place: Place::Main,
+                id: row.get(1)?,
+                settings: decode(5, row)?,
+                created: Created(row.get::<_, i64>(2)?.into()),
+                bytes: row.get(4)?,
+                last: watch::channel(row.get(3)?).0,
+            };
+            Ok((row.get(0)?, records))
+        })?
+        .collect()
+    }
+
+    fn last(&self) -> u64 {
+        *self.last.borrow()
+    }
+
+    fn sql(&self, template: &str) -> String {
+        template.replace('@', self.place.name())
+    }
+
+    /// The sequence of the record of this id.
+    fn known(&self, db: &Connection, id: &str, now_ms: i64) -> rusqlite::Result<Option<u64>> {
+        let sql = self.sql("SELECT sequence FROM @.ids WHERE log = ? AND id = ? AND at_ms > ?");
+        let since_ms = now_ms - millis(DEDUPLICATION);
+        db.prepare_cached(&sql)?
+            .query_row(params![self.id, id, since_ms], |row| row.get(0))
+            .optional()
+    }
+
+    fn insert(
+        &self,
+        db: &Connection,
+        sequence: u64,
+        at_ms: i64,
+        message: &Published,
+        id: Option<&str>,
+    ) -> rusqlite::Result<()> {
+        let sql =
+            self.sql("INSERT INTO @.records (log, sequence, subject, payload, at_ms) VALUES (?, ?, ?, ?, ?)");
+        let payload = &*message.payload;
+        db.prepare_cached(&sql)?
+            .execute(params![self.id, sequence, message.subject, payload, at_ms])?;
+        if let Some(id) = id {
+            let sql = self.sql("INSERT OR REPLACE INTO @.ids (log, id, sequence, at_ms) VALUES (?, ?, ?, ?)");
+            db.prepare_cached(&sql)?
+                .execute(params![self.id, id, sequence, at_ms])?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is too old or too much of `bytes`, the oldest first.
+    fn prune(&self, db: &Connection, bytes: u64, now_ms: i64) -> rusqlite::Result<Kept> {
+        let too_old = now_ms.saturating_sub(millis(self.settings.max_age));
+        let ids = self.sql("DELETE FROM @.ids WHERE log = ? AND at_ms <= ?");
+        db.prepare_cached(&ids)?
+            .execute(params![self.id, now_ms - millis(DEDUPLICATION)])?;
+        let oldest = self.sql(
+            "SELECT sequence, at_ms, length(subject) + length(payload) FROM @.records
+             WHERE log = ? ORDER BY sequence LIMIT 1",
+        );
+        let delete = self.sql("DELETE FROM @.records WHERE log = ? AND sequence = ?");
+        let (mut oldest, mut delete) = (db.prepare_cached(&oldest)?, db.prepare_cached(&delete)?);
+        let mut bytes = bytes;
+        loop {
+            let found = oldest.query_row([self.id], |row| {
+                Ok((
+                    row.get::<_, u64>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, u64>(2)?,
+                ))
+            });
+            let Some((first, at_ms, length)) = found.optional()? else {
+                let first = self.last() + 1;
+                return Ok(Kept { first, bytes });
+            };
+            if at_ms > too_old && bytes <= self.settings.max_bytes {
+                return Ok(Kept { first, bytes });
+            }
+            delete.execute(params![self.id, first])?;
+            bytes = bytes.saturating_sub(length);
+        }
+    }
+
+    fn remember(&self, db: &Connection, last: u64, bytes: u64) -> rusqlite::Result<()> {
+        let sql = self.sql("UPDATE @.logs SET last = ?, bytes = ? WHERE id = ?");
+        db.prepare_cached(&sql)?
+            .execute(params![last, bytes, self.id])
+            .map(drop)
+    }
+
+    /// Looks through up to [`STRETCH`] records from `from` on, for a page of those that `subjects` want.
+    fn page(&self, db: &Connection, from: u64, subjects: &[String]) -> rusqlite::Result<Page> {
+        let sql = self.sql(
+            "SELECT sequence, subject, at_ms, payload FROM @.records
+             WHERE log = ? AND sequence >= ? AND sequence < ? ORDER BY sequence",
+        );
+        let end = from.saturating_add(STRETCH).min(self.last() + 1);
+        let mut found = db.prepare_cached(&sql)?;
+        let mut rows = found.query(params![self.id, from, end])?;
+        let (mut records, mut bytes) = (VecDeque::new(), 0);
+        while let Some(row) = rows.next()? {
+            let sequence = row.get(0)?;
+            if !wants(subjects, row.get_ref(1)?.as_str()?) {
+                continue;
+            }
+            if records.len() >= PAGE || bytes >= PAGE_BYTES {
+                return Ok(Page {
+                    records,
+                    next: sequence,
+                });
+            }
+            let payload = Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?);
+            bytes += payload.len();
+            records.push_back(Stored {
+                subject: row.get(1)?,
+                payload,
+                sequence,
+                at_ms: row.get(2)?,
+                behind: 0,
+            });
+        }
+        Ok(Page { records, next: end })
+    }
+
+    /// Counts those that `subjects` want of up to [`STRETCH`] records from `from` on.
+    fn count(&self, db: &Connection, from: u64, subjects: &[String]) -> rusqlite::Result<u64> {
+        let sql = self.sql("SELECT subject FROM @.records WHERE log = ? AND sequence >= ? AND sequence < ?");
+        let mut found = db.prepare_cached(&sql)?;
+        let mut rows = found.query(params![self.id, from, from.saturating_add(STRETCH)])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += u64::from(wants(subjects, row.get_ref(0)?.as_str()?));
+        }
+        Ok(count)
+    }
+
+    /// The first record that is to be read.
+    fn start(&self, db: &Connection, from: Start, first: u64) -> rusqlite::Result<u64> {
+        Ok(match from {
+            Start::Beginning => first,
+            Start::Sequence(sequence) => sequence.max(first),
+            Start::Now => self.last() + 1,
+            Start::Time(at_ms) => {
+                let sql = self.sql(
+                    "SELECT sequence FROM @.records WHERE log = ? AND at_ms >= ? ORDER BY at_ms, sequence LIMIT 1",
+                );
+                let found = db
+                    .prepare_cached(&sql)?
+                    .query_row(params![self.id, at_ms], |row| row.get(0));
+                found.optional()?.unwrap_or_else(|| self.last() + 1)
+            }
+        })
+    }
+}
+
+fn wants(subjects: &[String], subject: &str) -> bool {
+    subjects.is_empty() || subjects.iter().any(|pattern| matches(pattern, subject))
+}
+
+impl Store {
+    fn records(&self, name: &str) -> Result<&Records> {
+        let records = self.logs.get(name);
+        records.ok_or_else(|| Error::Missing(format!("the log {name}")))
+    }
+
+    fn make_log(&mut self, name: &str, settings: LogSettings) -> Result<()> {
+        let what = format!("making the log {name}");
+        let text = encode(&settings)?;
+        if let Some(records) = self.logs.get_mut(name) {
+            if records.settings != settings {
+                let sql = records.sql("UPDATE @.logs SET settings = ? WHERE id = ?");
+                let updated = self.db.execute(&sql, params![text, records.id]);
+                // It stays where it is.
+                let storage = records.settings.storage;
+                records.settings = LogSettings { storage, ..settings };
+                self.outcome(&what, updated)?;
+            }
+            return Ok(());
+        }
+        let (created, place) = (self.created(), place(settings.storage));
+        let sql = format!(
+            "INSERT INTO {}.logs (name, created, last, bytes, settings) VALUES (?, ?, 0, 0, ?)",
+            place.name()
+        );
+        let inserted = self.db.execute(&sql, params![name, created.ns(), text]);
+        self.outcome(&what, inserted)?;
+        let records = Records {
+            place,
+            id: self.db.last_insert_rowid(),
+            settings,
+            created,
+            bytes: 0,
+            last: watch::channel(0).0,
+        };
+        self.logs.insert(name.to_owned(), records);
+        Ok(())
+    }
+
+    /// Removes what is too old or too much. Returns the first that is left.
+    fn prune(&mut self, name: &str) -> Result<u64> {
+        let (records, now_ms) = (self.records(name)?, self.clock.now_ms());
+        let (last, bytes) = (records.last(), records.bytes);
+        let pruned = self.db.unchecked_transaction().and_then(|all| {
+            let kept = records.prune(&all, bytes, now_ms)?;
+            if kept.bytes != bytes {
+                records.remember(&all, last, kept.bytes)?;
+            }
+            all.commit().map(|()| kept)
+        });
+        let kept = self.outcome(name, pruned)?;
+        if let Some(records) = self.logs.get_mut(name) {
+            records.bytes = kept.bytes;
+        }
+        Ok(kept.first)
+    }
+
+    fn log_status(&mut self, name: &str) -> Result<LogStatus> {
+        let first = self.prune(name)?;
+        let records = self.records(name)?;
+        Ok(LogStatus {
+            created: records.created,
+            first,
+            last: records.last(),
+        })
+    }
+
+    /// Appends to the log that keeps the message, if there is one, and returns the sequence.
+    pub(super) fn append_to_its_log(&mut self, message: &Published, id: Option<&str>) -> Option<Result<u64>> {
+        let keeps = |records: &Records| {
+            let mut subjects = records.settings.subjects.iter();
+            subjects.any(|pattern| matches(pattern, &message.subject))
+        };
+        let name = self.logs.iter().find(|(_, records)| keeps(records))?.0.clone();
+        Some(self.append(&name, &[(message, id)], false))
+    }
+
+    /// All or none. Returns the sequence of the first, or of the one that has the id of a single one.
+    fn append(&mut self, name: &str, added: &[(&Published, Option<&str>)], is_batch: bool) -> Result<u64> {
+        let (records, now_ms) = (self.records(name)?, self.clock.now_ms());
+        let appended = self.db.unchecked_transaction().and_then(|all| {
+            for id in added.iter().filter_map(|(_, id)| *id) {
+                if let Some(sequence) = records.known(&all, id, now_ms)? {
+                    return Ok(Appended::Known(sequence));
+                }
+            }
+            let (mut last, mut bytes) = (records.last(), records.bytes);
+            for (message, id) in added {
+                last += 1;
+                bytes += (message.subject.len() + message.payload.len()) as u64;
+                records.insert(&all, last, now_ms, message, *id)?;
+            }
+            let kept = records.prune(&all, bytes, now_ms)?;
+            records.remember(&all, last, kept.bytes)?;
+            all.commit()?;
+            Ok(Appended::All {
+                last,
+                bytes: kept.bytes,
+            })
+        });
+        match self.outcome(&format!("a record of {name}"), appended)? {
+            Appended::Known(_) if is_batch => Err(Error::Refused {
+                what: format!("a batch of records of {name}"),
+                why: "it contains a duplicate".to_owned(),
+            }),
+            Appended::Known(sequence) => Ok(sequence),
+            Appended::All { last, bytes } => {
+                if let Some(records) = self.logs.get_mut(name) {
+                    records.bytes = bytes;
+                    records.last.send_replace(last);
+                }
+                Ok(last + 1 - added.len() as u64)
+            }
+        }
+    }
+
+    fn append_all(&mut self, name: &str, records: Vec<Record>) -> Result<u64> {
+        check_batch(
+            self.records(name)?.settings.batches,
+            &format!("a batch of records of {name}"),
+        )?;
+        let messages: Vec<_> = records
+            .into_iter()
+            .map(|Record { subject, payload, id }| (Published { subject, payload }, id))
+            .collect();
+        for (message, _) in &messages {
+            check_payload(&message.payload)?;
+        }
+        if messages.is_empty() {
+            return Err(Error::Invalid("an empty batch".to_owned()));
+        }
+        let added: Vec<_> = messages
+            .iter()
+            .map(|(message, id)| (message, id.as_deref()))
+            .collect();
+        let first = self.append(name, &added, true)?;
+        for (message, _) in &messages {
+            self.shared.topics.publish(message);
+        }
+        Ok(first)
+    }
+
+    /// Where reading starts, and what tells of more.
+    fn open_log(&mut self, name: &str, from: Start) -> Result<Opened> {
+        let first = self.prune(name)?;
+        let records = self.records(name)?;
+        let start = records.start(&self.db, from, first);
+        Ok(Opened {
+            created: records.created,
+            end: records.last() + 1,
+            last: records.last.subscribe(),
+            start: self.read(name, start)?,
+        })
+    }
+
+    /// Does `look` at the log that was made then; `None` if it is gone.
+    fn look<T>(
+        &mut self,
+        name: &str,
+        created: Created,
+        look: impl FnOnce(&Records, &Connection) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let Some(records) = self.logs.get(name).filter(|records| records.created == created) else {
+            return Ok(None);
+        };
+        let seen = look(records, &self.db);
+        self.read(name, seen).map(Some)
+    }
+}
+
+/// What became of an append.
+enum Appended {
+    /// One of the ids was there already, at this sequence.
+    Known(u64),
+    All {
+        last: u64,
+        bytes: u64,
+    },
+}
+
+/// A log whose reading begins.
+struct Opened {
+    created: Created,
+    start: u64,
+    /// One more than the last record that is there.
+    end: u64,
+    last: watch::Receiver<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct LocalLog {
+    pub(super) bus: LocalBus,
+    pub(super) name: String,
+}
+
+impl Log for LocalLog {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn make(&self, settings: LogSettings) -> Answer<()> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        let what = format!("making the log {name}");
+        async move {
+            bus.call(&what, move |store| store.make_log(&name, settings))
+                .await
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> Answer<LogStatus> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        async move {
+            bus.call(&name.clone(), move |store| store.log_status(&name))
+                .await
+        }
+        .boxed()
+    }
+
+    fn append(&self, record: Record) -> Answer<u64> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        async move {
+            check_payload(&record.payload)?;
+            let what = format!("a record of {name}");
+            let Record { subject, payload, id } = record;
+            bus.call(&what, move |store| {
+                let message = Published { subject, payload };
+                let missing = || Error::Missing(format!("the log {name}"));
+                let sequence = store
+                    .append_to_its_log(&message, id.as_deref())
+                    .ok_or_else(missing)??;
+                store.shared.topics.publish(&message);
+                Ok(sequence)
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn append_all(&self, records: Vec<Record>) -> Answer<u64> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        let what = format!("a batch of records of {name}");
+        async move {
+            bus.call(&what, move |store| store.append_all(&name, records))
+                .await
+        }
+        .boxed()
+    }
+
+    fn read(&self, from: Start, subjects: Vec<String>) -> Answer<Reading> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        async move {
+            let connection = bus.0.up.borrow().connections;
+            let opening = name.clone();
+            let opened = bus
+                .call(&name, move |store| store.open_log(&opening, from))
+                .await?;
+            let mut reader = Reader {
+                bus,
+                connection,
+                name,
+                created: opened.created,
+                subjects: subjects.into(),
+                next: opened.start,
+                end: opened.end,
+                left: 0,
+                waiting: VecDeque::new(),
+                last: opened.last,
+            };
+            let held = reader.count().await?;
+            reader.left = held;
+            Ok(Reading {
+                held,
+                records: stream::unfold(Some(reader), async |reader| {
+                    let mut reader = reader?;
+                    Some(match reader.next().await {
+                        Ok(record) => (Ok(record), Some(reader)),
+                        Err(error) => (Err(error), None),
+                    })
+                })
+                .boxed(),
+            })
+        }
+        .boxed()
+    }
+}
+
+/// Somebody who reads a log.
+struct Reader {
+    bus: LocalBus,
+    /// The connection over which it reads.
+    connection: u64,
+    name: String,
+    created: Created,
+    subjects: std::sync::Arc<[String]>,
+    /// The next record to be looked at.
+    next: u64,
+    /// One more than the last record that was there at the beginning.
+    end: u64,
+    /// Records that were there at the beginning and were not handed over yet.
+    left: u64,
+    /// What was read and not handed over yet.
+    waiting: VecDeque<Stored>,
+    /// The log's last sequence.
+    last: watch::Receiver<u64>,
+}
+
+impl Reader {
+    /// How many of those that were there at the beginning are wanted.
+    async fn count(&self) -> Result<u64> {
+        if self.subjects.is_empty() {
+            return Ok(self.end.saturating_sub(self.next));
+        }
+        let (mut from, mut count) = (self.next, 0);
+        while from < self.end {
+            let (name, created, subjects) = (self.name.clone(), self.created, self.subjects.clone());
+            let counted = self
+                .bus
+                .call(&self.name, move |store| {
+                    store.look(&name, created, |records, db| records.count(db, from, &subjects))
+                })
+                .await?;
+            count += counted.unwrap_or(0);
+            from = from.saturating_add(STRETCH);
+        }
+        Ok(count)
+    }
+
+    async fn next(&mut self) -> Result<Stored> {
+        let (bus, connection) = (self.bus.clone(), self.connection);
+        tokio::select! {
+            biased;
+            () = bus.broken(connection) => Err(Error::Ended(format!("the reading of {}", self.name))),
+            record = self.read() => record,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Stored> {
+        loop {
+            if let Some(record) = self.waiting.pop_front() {
+                self.left = self.left.saturating_sub(1);
+                let waiting = self.waiting.len() as u64;
+                // Whether more of those that were there come after what was read.
+                let behind = match self.next < self.end {
+                    true => self.left.max(waiting),
+                    false => waiting,
+                };
+                return Ok(Stored { behind, ..record });
+            }
+            let next = self.next;
+            if self.last.wait_for(|last| *last >= next).await.is_err() {
+                // The log was deleted, of which a reader hears nothing.
+                std::future::pending::<()>().await;
+            }
+            let (name, created, subjects) = (self.name.clone(), self.created, self.subjects.clone());
+            let page = move |store: &mut Store| {
+                store.look(&name, created, |records, db| records.page(db, next, &subjects))
+            };
+            match self.bus.call(&self.name, page).await? {
+                Some(page) => (self.waiting, self.next) = (page.records, page.next),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}

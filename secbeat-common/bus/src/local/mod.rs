@@ -1,0 +1,132 @@
+//! The bus of one host: inside one process, kept in a file.
+//!
+//! What would be a NATS server is one thread with a SQLite database. Everything that changes a bucket or a log is a job for
+//! it, done one after the other. What it has acknowledged outlives a SIGKILL of the process: it is in the database's
+//! write-ahead log by then. A power cut may take what came after the last checkpoint, at most [`store::CHECKPOINT`] ago, and
+//! never more than that; the database stays consistent (SQLite's `synchronous = NORMAL`, <https://sqlite.org/wal.html>).
+//! Buckets and logs of [`Storage::Memory`](crate::Storage::Memory) lie in a database beside it that is never written to disk.
+//!
+//! A disk that is full refuses writes and harms nothing that is there. A database that fails otherwise disconnects all
+//! members, and is opened again until that succeeds.
+
+mod bucket;
+mod clock;
+mod log;
+mod schema;
+mod server;
+mod store;
+mod topics;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use tokio::sync::{oneshot, watch};
+
+pub use self::server::LocalServer;
+use self::{bucket::LocalBucket, log::LocalLog, server::Shared, store::Store};
+use crate::{
+    backend::{Answer, Backend, Bucket, Log, Messages, Published},
+    bus::Bus,
+    checks::check_payload,
+    error::{Error, Result},
+};
+
+/// How long a call waits for the store.
+const ACK_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
+
+/// A member's connection to a [`LocalServer`]. All clones are one.
+#[derive(Clone, Debug)]
+pub struct LocalBus(Arc<Shared>);
+
+impl LocalBus {
+    /// The handle that daemons take.
+    #[must_use]
+    pub fn bus(&self) -> Bus {
+        Bus::new(self.clone())
+    }
+
+    /// Has the store do `work`, and waits for what comes of it. Jobs are done in the order in which their calls are first
+    /// polled.
+    async fn call<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let late = || Error::Unacknowledged(what.to_owned());
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move |store: &mut Store| drop(answer.send(work(store))));
+        let done = async {
+            self.0.send(job).await;
+            answered.await
+        };
+        match tokio::time::timeout(ACK_TIMEOUT, done).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(late()),
+        }
+    }
+
+    /// Waits until the connection of this number is no more.
+    async fn broken(&self, connection: u64) {
+        let mut up = self.0.up.subscribe();
+        let is_another = |up: &server::Up| !up.is_up || up.connections != connection;
+        // The sender is in `self`.
+        drop(up.wait_for(is_another).await);
+    }
+}
+
+impl Backend for LocalBus {
+    fn connections(&self) -> watch::Receiver<u64> {
+        self.0.connections.subscribe()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.0.up.borrow().is_up
+    }
+
+    fn check_server(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn takes_batches(&self) -> bool {
+        true
+    }
+
+    fn bucket(&self, name: &str) -> Arc<dyn Bucket> {
+        Arc::new(LocalBucket {
+            bus: self.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    fn log(&self, name: &str) -> Arc<dyn Log> {
+        Arc::new(LocalLog {
+            bus: self.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    fn publish(&self, subject: String, payload: Bytes) -> Answer<()> {
+        let shared = self.0.clone();
+        async move {
+            check_payload(&payload)?;
+            let message = Published { subject, payload };
+            shared.send(Box::new(move |store| store.publish(&message))).await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn subscribe(&self, subject: &str) -> Answer<Messages<Published>> {
+        let messages = self.0.topics.subscribe(subject);
+        async move { Ok(messages) }.boxed()
+    }
+
+    fn flush(&self) -> Answer<()> {
+        let bus = self.clone();
+        async move { bus.call("what was published", |_| Ok(())).await }.boxed()
+    }
+}

@@ -1,0 +1,189 @@
+//! The thread that has the store, and how it is reached.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info};
+
+use super::{LocalBus, store::Store, topics::Topics};
+use crate::error::{Error, Result};
+
+/// Jobs that may wait; past it, calls do.
+const WAITING: usize = 1024;
+/// Pause before a store that failed is opened again.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// Something for the store to do.
+pub(super) type Job = Box<dyn FnOnce(&mut Store) + Send>;
+
+/// A store that is open until it is [closed](Self::close).
+pub struct LocalServer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What all members have in common with the store's thread.
+pub(super) struct Shared {
+    path: PathBuf,
+    pub(super) up: watch::Sender<Up>,
+    pub(super) connections: watch::Sender<u64>,
+    pub(super) topics: Topics,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    waiting: Arc<Semaphore>,
+}
+
+/// Whether the store is open, and how often it was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Up {
+    pub(super) is_up: bool,
+    pub(super) connections: u64,
+}
+
+impl fmt::Debug for LocalServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalServer({})", self.shared.path.display())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
+    }
+}
+
+impl LocalServer {
+    /// Opens the store at `path`, and makes it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used: another process has it open, it is damaged, or a newer SecBeat made it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            up: watch::Sender::default(),
+            connections: watch::Sender::default(),
+            topics: Topics::default(),
+            jobs: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+        });
+        let mut server = Self { shared, thread: None };
+        server.start()?;
+        Ok(server)
+    }
+
+    /// A member's connection, which is up unless the store is closed.
+    #[must_use]
+    pub fn join(&self) -> LocalBus {
+        LocalBus(self.shared.clone())
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let store = Store::open(&self.shared.path, self.shared.clone())?;
+        let (sender, jobs) = mpsc::channel();
+        let shared = self.shared.clone();
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || shared.run(store, &jobs));
+        self.thread = Some(thread.map_err(|error| Error::Refused {
+            what: "starting the store's thread".to_owned(),
+            why: error.to_string(),
+        })?);
+        *self.shared.jobs.lock() = Some(sender);
+        self.shared.opened();
+        Ok(())
+    }
+
+    /// Does what waits, closes the store and disconnects all members.
+    pub fn close(&mut self) {
+        self.shared.up.send_modify(|up| up.is_up = false);
+        // The thread ends after the last job.
+        self.shared.jobs.lock().take();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the store's thread died");
+        }
+    }
+
+    /// Opens it again.
+    #[cfg(test)]
+    pub(super) fn reopen(&mut self) -> Result<()> {
+        self.start()
+    }
+}
+
+impl Drop for LocalServer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn opened(&self) {
+        self.up.send_modify(|up| {
+            up.is_up = true;
+            up.connections += 1;
+        });
+        self.connections.send_modify(|count| *count += 1);
+    }
+
+    /// Hands a job to the store once that is open.
+    pub(super) async fn send(&self, job: Job) {
+        let mut up = self.up.subscribe();
+        // The sender is in `self`, and the semaphore is never closed.
+        drop(up.wait_for(|up| up.is_up).await);
+        let Ok(permit) = self.waiting.clone().acquire_owned().await else {
+            return;
+        };
+        let job: Job = Box::new(move |store| {
+            job(store);
+            drop(permit);
+        });
+        if let Some(jobs) = &*self.jobs.lock() {
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Does jobs until there is nobody left to send one.
+    fn run(self: &Arc<Self>, mut store: Store, jobs: &mpsc::Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(store.rest()) {
+                Ok(job) => job(&mut store),
+                Err(RecvTimeoutError::Timeout) => store.tidy(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if let Some(why) = store.failure() {
+                error!(store = %self.path.display(), "the store failed, and is opened again: {why}");
+                self.up.send_modify(|up| up.is_up = false);
+                drop(store);
+                let Some(opened) = self.open_again() else {
+                    return;
+                };
+                store = opened;
+                info!(store = %self.path.display(), "the store is open again");
+                self.opened();
+            }
+        }
+    }
+
+    /// Tries until it succeeds, or the server is closed.
+    fn open_again(self: &Arc<Self>) -> Option<Store> {
+        while self.jobs.lock().is_some() {
+            thread::sleep(REOPEN);
+            if let Ok(store) = Store::open(&self.path, self.clone()) {
+                return Some(store);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,225 @@
+//! The database, its clock, and what is done from time to time.
+
+use std::{
+    collections::BTreeMap,
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    bucket::Keys,
+    clock::Clock,
+    log::Records,
+    schema::{self, Place},
+    server::Shared,
+};
+use crate::{
+    backend::{Created, Published, Storage},
+    error::{Error, Result},
+};
+
+/// How long what was written may be in the write-ahead log alone.
+pub(super) const CHECKPOINT: Duration = Duration::from_secs(5);
+/// Pause before what has ended is removed again, after that failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// Longest rest of the thread, where nothing ends.
+const REST: Duration = Duration::from_secs(3600);
+
+/// What the thread has.
+pub(super) struct Store {
+    pub(super) db: Connection,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) buckets: BTreeMap<String, Keys>,
+    pub(super) logs: BTreeMap<String, Records>,
+    /// When the next entry ends, milliseconds since the Unix epoch.
+    pub(super) next_end: Option<i64>,
+    /// When the write-ahead log is due to be written back.
+    checkpoint: Option<Instant>,
+    /// The latest [`Created`].
+    created: i64,
+    /// What makes the database unusable.
+    failure: Option<String>,
+}
+
+impl Store {
+    /// # Errors
+    ///
+    /// When the file at `path` cannot be used.
+    pub(super) fn open(path: &Path, shared: Arc<Shared>) -> Result<Self> {
+        let refused = |why: String| Error::Refused {
+            what: format!("opening the store {}", path.display()),
+            why,
+        };
+        // SQLite would make one that everybody may read.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| refused(error.to_string()))?;
+        let db = connect(path).map_err(|error| refused(in_words(&error)))?;
+        schema::make(&db).map_err(refused)?;
+        Self::load(db, shared).map_err(|error| refused(in_words(&error)))
+    }
+
+    fn load(db: Connection, shared: Arc<Shared>) -> rusqlite::Result<Self> {
+        let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        let latest = number(
+            "SELECT max(at_ms) FROM (SELECT max(at_ms) AS at_ms FROM main.entries
+             UNION ALL SELECT max(at_ms) FROM main.records)",
+        )?;
+        let created = number(
+            "SELECT max(created) FROM (SELECT created FROM main.buckets UNION ALL SELECT created FROM main.logs)",
+        )?;
+        let next_end = number("SELECT min(ends_ms) FROM main.entries")?;
+        let buckets = Keys::load(&db)?;
+        let logs = Records::load(&db)?;
+        Ok(Self {
+            db,
+            shared,
+            clock: Clock::starting_after(latest.unwrap_or(0)),
+            buckets,
+            logs,
+            next_end,
+            checkpoint: None,
+            created: created.unwrap_or(0),
+            failure: None,
+        })
+    }
+
+    /// Why the database cannot go on, if so.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// How long the thread may rest.
+    pub(super) fn rest(&self) -> Duration {
+        let end = self.next_end.map(|end_ms| {
+            let wait = end_ms.saturating_sub(self.clock.now_ms());
+            Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+        });
+        let checkpoint = self
+            .checkpoint
+            .map(|due| due.saturating_duration_since(Instant::now()));
+        [end, checkpoint].into_iter().flatten().min().unwrap_or(REST)
+    }
+
+    /// Removes what has ended, and writes the write-ahead log back when that is due.
+    pub(super) fn tidy(&mut self) {
+        if self.expire().is_err() {
+            // A full disk: what has ended is not shown all the same.
+            self.next_end = Some(self.clock.now_ms() + super::clock::millis(RETRY));
+        }
+        if self.checkpoint.is_some_and(|due| due <= Instant::now()) {
+            self.checkpoint = None;
+            let written = self
+                .db
+                .query_row("PRAGMA main.wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            drop(self.outcome("a checkpoint", written));
+        }
+    }
+
+    /// A moment that no other bucket or log was made at.
+    pub(super) fn created(&mut self) -> Created {
+        self.created = (self.clock.now_ms() * 1_000_000).max(self.created + 1);
+        Created(i128::from(self.created))
+    }
+
+    /// Hands a message to all who subscribe to it, and to the log that keeps it.
+    pub(super) fn publish(&mut self, message: &Published) {
+        let kept = self.append_to_its_log(message, None);
+        if let Some(Err(error)) = kept {
+            tracing::warn!(subject = message.subject, %error, "a message is lost");
+        }
+        self.shared.topics.publish(message);
+    }
+
+    /// Turns what SQLite says of a write into what callers go by, and sees whether the database can go on.
+    pub(super) fn outcome<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
+        match &outcome {
+            Ok(_) => {
+                self.checkpoint.get_or_insert_with(|| Instant::now() + CHECKPOINT);
+            }
+            Err(error) if ends_the_database(error) => self.failure = Some(error.to_string()),
+            Err(_) => {}
+        }
+        outcome.map_err(|error| Error::Refused {
+            what: what.to_owned(),
+            why: in_words(&error),
+        })
+    }
+}
+
+impl Store {
+    /// The same for what was read of `what`.
+    pub(super) fn read<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
+        if let Err(error) = &outcome
+            && ends_the_database(error)
+        {
+            self.failure = Some(error.to_string());
+        }
+        outcome.map_err(|error| Error::Refused {
+            what: format!("reading {what}"),
+            why: in_words(&error),
+        })
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    // Another process that has it open would answer with locks for ever.
+    db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.execute("ATTACH ':memory:' AS mem", [])?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+fn ends_the_database(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    let goes_on = [
+        ErrorCode::DiskFull,
+        ErrorCode::TooBig,
+        ErrorCode::ConstraintViolation,
+    ];
+    code.is_some_and(|code| !goes_on.contains(&code))
+}
+
+fn in_words(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(ErrorCode::DatabaseBusy) => "another process has it open".to_owned(),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            format!("the file is damaged ({error}); move it away to begin with an empty one")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Where something is kept.
+pub(super) fn place(storage: Storage) -> Place {
+    match storage {
+        Storage::File => Place::Main,
+        Storage::Memory => Place::Mem,
+    }
+}
+
+/// How settings lie in the database.
+pub(super) fn encode(settings: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string(settings)?)
+}
+
+pub(super) fn decode<T: DeserializeOwned>(column: usize, row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}

@@ -1,0 +1,192 @@
+//! The conformance suite over the local bus, and what a file is good for.
+
+use std::{fmt, fs, path::PathBuf};
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    BucketSettings, Write, WriteOutcome,
+    conformance::{self, Lab},
+};
+
+struct LocalLab {
+    folder: TempDir,
+    server: Mutex<LocalServer>,
+}
+
+impl LocalLab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = LocalServer::open(&folder.path().join("store.db")).unwrap();
+        Self {
+            folder,
+            server: Mutex::new(server),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    fn bus(&self) -> LocalBus {
+        self.server.lock().join()
+    }
+}
+
+impl Lab for LocalLab {
+    async fn join(&self) -> Bus {
+        self.bus().bus()
+    }
+
+    async fn stop(&self) {
+        self.server.lock().close();
+    }
+
+    async fn start(&self) {
+        self.server.lock().reopen().unwrap();
+    }
+
+    async fn delete_bucket(&self, name: &str) {
+        let name = name.to_owned();
+        let deleted = self.bus();
+        let deleted = deleted.call("a deletion", move |store| {
+            store.delete_bucket(&name);
+            Ok(())
+        });
+        deleted.await.unwrap();
+    }
+}
+
+macro_rules! tests {
+    ($($case:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                conformance::$case(&LocalLab::new()).await;
+            }
+        )*
+    };
+}
+
+crate::for_each_case!(tests);
+
+fn settings() -> BucketSettings {
+    BucketSettings {
+        marker_ttl: Some(Duration::from_secs(60)),
+        batches: true,
+        ..BucketSettings::default()
+    }
+}
+
+fn refusal(outcome: Result<impl fmt::Debug>) -> String {
+    match outcome {
+        Err(Error::Refused { why, .. }) => why,
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_store_has_one_process() {
+    let lab = LocalLab::new();
+    assert_eq!(
+        refusal(LocalServer::open(&lab.path())),
+        "another process has it open"
+    );
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_a_store() {
+    use std::os::unix::fs::MetadataExt as _;
+    let lab = LocalLab::new();
+    assert_eq!(fs::metadata(lab.path()).unwrap().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(&path, "these are no pages of a database".repeat(200)).unwrap();
+    let before = fs::read(&path).unwrap();
+    let why = refusal(LocalServer::open(&path));
+    assert!(why.contains("damaged") && why.contains("move it away"), "{why}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_release_is_told() {
+    let lab = LocalLab::new();
+    lab.server.lock().close();
+    let db = rusqlite::Connection::open(lab.path()).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    drop(db);
+    let why = refusal(LocalServer::open(&lab.path()));
+    assert!(why.contains("a newer SecBeat made it"), "{why}");
+}
+
+/// A copy of the files is what a SIGKILL at this moment would leave.
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
+    let lab = LocalLab::new();
+    let bucket = lab.bus().bucket("bans");
+    bucket.make(settings()).await.unwrap();
+    for n in 0..50 {
+        let written = bucket.write(Write::put(format!("key.{n}"), n.to_string())).await;
+        assert_eq!(written, Ok(WriteOutcome::Written(n + 1)));
+        let left = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(lab.folder.path()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+        }
+        let after = LocalServer::open(&left.path().join("store.db")).unwrap();
+        let status = after.join().bucket("bans").status().await.unwrap();
+        assert_eq!((status.last_revision, status.keys), (n + 1, n + 1));
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_came_while_the_store_was_closed_leaves_its_marker() {
+    let lab = LocalLab::new();
+    let bus = lab.bus();
+    let bucket = bus.bucket("bans");
+    bucket.make(settings()).await.unwrap();
+    bucket
+        .write(Write::put("a", "1").ttl(Duration::from_secs(1)))
+        .await
+        .unwrap();
+    lab.server.lock().close();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    lab.server.lock().reopen().unwrap();
+    let entry = bucket.get("a").await.unwrap().unwrap();
+    assert_eq!((entry.kind, entry.revision), (crate::EntryKind::Purge, 2));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_keeps_what_is_there() {
+    let lab = LocalLab::new();
+    let bus = lab.bus();
+    let bucket = bus.bucket("bans");
+    bucket.make(settings()).await.unwrap();
+    bucket.write(Write::put("a", "kept")).await.unwrap();
+    // SQLite takes a limit of pages for a disk that has no more.
+    let limit = |pages: u32| {
+        let bus = lab.bus();
+        async move {
+            bus.call("a limit", move |store| {
+                store.db.pragma_update(None, "max_page_count", pages).unwrap();
+                Ok(())
+            })
+            .await
+            .unwrap();
+        }
+    };
+    limit(1).await;
+    let large = Write::put("b", vec![b'x'; 200_000]);
+    assert_eq!(refusal(bucket.write(large.clone()).await), "the disk is full");
+    assert!(bus.is_connected());
+    assert_eq!(&bucket.get("a").await.unwrap().unwrap().value[..], b"kept");
+    assert_eq!(bucket.get("b").await, Ok(None));
+    limit(100_000).await;
+    assert_eq!(bucket.write(large).await, Ok(WriteOutcome::Written(2)));
+}
