@@ -11,9 +11,11 @@ mod tasks;
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context, anyhow};
+use secbeat_bus::Bus;
 use secbeat_daemon::{
     api::{Listener, serve},
-    supervisor,
+    credentials::Membership,
+    supervisor::{self, Supervised},
     time::now_ms,
     traces::Traces,
 };
@@ -25,7 +27,6 @@ use tokio::{
 use tracing::{error, info};
 use uuid::Uuid;
 
-pub use self::listeners::Listeners;
 use self::{
     enforcement::Enforcement,
     fleet::Fleet,
@@ -33,6 +34,7 @@ use self::{
     reporting::Reporting,
     tasks::{Stop, Tasks},
 };
+pub use self::{fleet::connect, listeners::Listeners};
 use crate::{
     api::{self, Api},
     config::Config,
@@ -40,7 +42,7 @@ use crate::{
     kernel::{ObjectSource, Pins},
     notes::Notes,
     presence::Announcer,
-    privileges::Privileged,
+    privileges::{self, Privileged, PrivilegedThread},
 };
 
 /// A daemon that is ready to run: everything that can fail on a wrong config or host has succeeded.
@@ -57,25 +59,66 @@ pub struct App {
     traces: Traces,
 }
 
+/// An edge's part in the fleet.
+#[derive(Debug)]
+pub struct Member {
+    pub bus: Bus,
+    pub membership: Membership,
+}
+
+/// What was opened while the process still had root's rights.
+#[derive(Debug)]
+pub struct Opened {
+    pub listeners: Listeners,
+    pub privileged: Privileged,
+}
+
+impl Opened {
+    /// Opens the listeners, and gives up all rights but what the kernel and the logs take. No other thread may run yet.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be listened on, or the kernel refuses.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let listeners = Listeners::open(config)?;
+        let privileged = Privileged {
+            kernel: PrivilegedThread::start("kernel")?,
+            logs: PrivilegedThread::start("logs")?,
+        };
+        privileges::drop_all()?;
+        Ok(Self {
+            listeners,
+            privileged,
+        })
+    }
+}
+
 impl App {
-    /// Takes over the listeners, starts to connect to NATS and attaches the program with the allowlist already filled. From
-    /// here on what is pinned is enforced, whether NATS answers or not.
+    /// Takes over the listeners and attaches the program with the allowlist already filled. From here on what is pinned is
+    /// enforced, whether the bus answers or not.
     ///
     /// # Errors
     ///
     /// Whatever the config or the host does not allow.
     pub async fn build(
         config: Config,
+        member: Member,
         object: ObjectSource,
-        listeners: Listeners,
-        privileged: Privileged,
+        host: Opened,
     ) -> anyhow::Result<Self> {
+        let Opened {
+            listeners,
+            privileged,
+        } = host;
         let mut tasks = Tasks::default();
-        let member = config.membership()?;
+        let Member {
+            bus,
+            membership: member,
+        } = member;
         let edge_id = config.edge_id(&member)?;
         let host = enforcement::Host::watch(&config, &member, &mut tasks).await?;
         let traces = Traces::from_env("secbeat-edge", &edge_id);
-        let fleet = Fleet::connect(member, edge_id, &mut tasks).await?;
+        let fleet = Fleet::new(bus, member, edge_id, &mut tasks);
         let reporting = Reporting::start(&config, &fleet, &mut tasks)?;
         let (sockets, api) = listeners.split();
         let taking = "taking the API's sockets";
@@ -141,7 +184,12 @@ impl App {
     /// # Errors
     ///
     /// When something that must run has ended: a NATS server too old, the enforcer, or the API's listener.
-    pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Signal) -> anyhow::Result<()> {
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        hangups: Signal,
+        supervised: Supervised,
+    ) -> anyhow::Result<()> {
         let Self {
             config,
             fleet,
@@ -173,12 +221,12 @@ impl App {
         let inputs = inputs.run(&stop);
 
         let (mut outcome, mut enforced) = (Ok(()), None);
-        supervisor::ready();
+        supervised.ready();
         tokio::select! {
             () = shutdown => info!("stopping; bans stay in the kernel"),
             ended = tasks.next_end() => outcome = ended,
             ended = &mut enforcer => enforced = Some(ended),
-            () = supervisor::keep_alive(async || is_alive(&handle).await) => {}
+            () = supervised.keep_alive(async || is_alive(&handle).await) => {}
         }
         supervisor::stopping(drain + AFTER_DRAIN);
         reloads.abort();

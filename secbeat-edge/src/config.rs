@@ -104,6 +104,18 @@ pub struct Config {
     /// The path of the file.
     #[serde(skip)]
     path: PathBuf,
+    /// What of the file is the edge's; all of it unless said.
+    #[serde(skip)]
+    part: Option<Part>,
+}
+
+/// What of a file is the edge's.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Keys and tables at the top of the file.
+    pub keys: &'static [&'static str],
+    /// Puts other defaults in the place of the edge's own.
+    pub adapt: fn(&mut Config),
 }
 
 /// Where bans are enforced.
@@ -375,7 +387,22 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = config::load(path)?;
+        Self::check(config::load(path)?, path)
+    }
+
+    /// As [`load`](Self::load), of a file that is not the edge's alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn load_part(path: &Path, part: Part) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load_part(path, |key| part.keys.contains(&key))?;
+        (part.adapt)(&mut config);
+        config.part = Some(part);
+        Self::check(config, path)
+    }
+
+    fn check(mut config: Self, path: &Path) -> Result<Self, ConfigError> {
         path.clone_into(&mut config.path);
         let state_dir = config.state_dir.clone();
         let proxy = config.proxy_file.as_ref();
@@ -499,7 +526,10 @@ impl Config {
     ///
     /// As [`load`](Self::load).
     pub fn read_again(&self) -> Result<Self, ConfigError> {
-        let mut config = Self::load(&self.path)?;
+        let mut config = match self.part {
+            None => Self::load(&self.path)?,
+            Some(part) => Self::load_part(&self.path, part)?,
+        };
         // State stays where it is until a restart.
         let proxy = config.proxy_file.as_ref();
         let proxy = proxy.map(|proxy| proxy.check(&self.path, &self.state_dir));

@@ -4,13 +4,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use secbeat_daemon::{cli::init_logging, exit};
+use secbeat_daemon::{cli::init_logging, exit, supervisor::Supervised};
 use secbeat_edge::{
-    app::{App, Listeners},
+    app::{App, Member, Opened, connect},
     cli::{Cli, Command, object_source},
     config::Config,
     open_files,
-    privileges::{self, Privileged, PrivilegedThread},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,12 +31,7 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
     if let Err(error) = open_files::raise_limit(config.open_files()) {
         tracing::warn!(%error, "the limit on open files stays as it is");
     }
-    let listeners = Listeners::open(&config)?;
-    let privileged = Privileged {
-        kernel: PrivilegedThread::start("kernel")?,
-        logs: PrivilegedThread::start("logs")?,
-    };
-    privileges::drop_all()?;
+    let host = Opened::new(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -46,14 +40,17 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         // A SIGHUP while the daemon still starts must not end it.
         let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-        let app = App::build(config, object_source(bpf_object), listeners, privileged).await?;
+        let membership = config.membership()?;
+        let bus = connect(&membership, &config.edge_id(&membership)?).await?;
+        let member = Member { bus, membership };
+        let app = App::build(config, member, object_source(bpf_object), host).await?;
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
-        app.run(shutdown, hangups).await
+        app.run(shutdown, hangups, Supervised::alone()).await
     });
     // A resolver that does not answer must not hold up the end.
     runtime.shutdown_background();

@@ -13,7 +13,7 @@ use secbeat_daemon::{
     api::{Listener, LocalSocket, serve},
     config::NatsUrl,
     credentials::Membership,
-    supervisor,
+    supervisor::{self, Supervised},
     time::now_ms,
     tls::ServerTls,
     traces::Traces,
@@ -76,16 +76,15 @@ pub struct App {
 }
 
 impl App {
-    /// Binds the API and starts to connect to NATS.
+    /// Binds the API.
     ///
     /// # Errors
     ///
     /// When the API cannot be bound.
-    pub async fn build(config: Config, member: Membership) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, member: Membership, bus: Bus) -> anyhow::Result<Self> {
         let (listener, socket, tls) = listen(&config.api).await?;
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
-        let bus = connect(&member).await?;
         let (reloader, tokens) = Reloader::new(&config);
         let (sender, inputs) = mpsc::channel(INPUTS);
         let (garbage, refused) = (Arc::new(Garbage::default()), RefusedCommands::default());
@@ -175,6 +174,7 @@ impl App {
         self,
         shutdown: impl Future<Output = ()>,
         mut configs: mpsc::Receiver<anyhow::Result<Config>>,
+        supervised: Supervised,
     ) -> anyhow::Result<()> {
         let mut reloader = self.reloader;
         tokio::spawn(async move {
@@ -225,9 +225,9 @@ impl App {
                 })
             })
             .collect::<JoinSet<_>>();
-        supervisor::ready();
+        supervised.ready();
         let outcome = tokio::select! {
-            () = supervisor::keep_alive(async || alive.stats().await.is_ok()) => Ok(()),
+            () = supervised.keep_alive(async || alive.stats().await.is_ok()) => Ok(()),
             () = shutdown => {
                 info!("stopping; bans stay in force");
                 Ok(())
@@ -375,7 +375,11 @@ async fn share(
 }
 
 /// Starts to connect to NATS.
-async fn connect(member: &Membership) -> anyhow::Result<Bus> {
+///
+/// # Errors
+///
+/// When the address, the key or the certificate of the connection cannot be used.
+pub async fn connect(member: &Membership) -> anyhow::Result<Bus> {
     let login = member.login.clone().map(|login| Login {
         name: login.name,
         nkey: login.nkey.0,

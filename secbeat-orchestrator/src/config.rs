@@ -218,7 +218,19 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = config::load(path)?;
+        Self::check(config::load(path)?, path)
+    }
+
+    /// As [`load`](Self::load), of a file of which only these keys and tables are the orchestrator's.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn load_part(path: &Path, keys: &[&str]) -> Result<Self, ConfigError> {
+        Self::check(config::load_part(path, |key| keys.contains(&key))?, path)
+    }
+
+    fn check(config: Self, path: &Path) -> Result<Self, ConfigError> {
         if let Some((key, message)) = config.api.contradiction() {
             return Err(ConfigError::contradiction(path, &key, message));
         }

@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use secbeat_daemon::{cli::init_logging, credentials::Role, exit};
+use secbeat_daemon::{cli::init_logging, credentials::Role, exit, supervisor::Supervised};
 use secbeat_orchestrator::{
-    app::App,
+    app::{App, connect},
     cli::{Cli, Command},
 };
 use tokio::{
@@ -46,7 +46,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
                 }
             }
         };
-        App::build(config, member).await?.run(shutdown, configs).await
+        let bus = connect(&member).await?;
+        let app = App::build(config, member, bus).await?;
+        app.run(shutdown, configs, Supervised::alone()).await
     });
     // A resolver that does not answer must not hold up the end.
     runtime.shutdown_background();

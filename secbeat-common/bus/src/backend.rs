@@ -27,6 +27,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Returns [`Error::TooOld`] if SecBeat does not work with the connected server.
     fn check_server(&self) -> Result<()>;
 
+    /// Whether there is no server that goes on when the members end: what matters after that has to be on disk.
+    fn ends_with_members(&self) -> bool {
+        false
+    }
+
     /// Whether the connected server takes atomic batches: [`Bucket::write_all`] and [`Log::append_all`].
     fn takes_batches(&self) -> bool;
 

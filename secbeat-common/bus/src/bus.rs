@@ -56,6 +56,12 @@ impl Bus {
         }
     }
 
+    /// See [`Backend::ends_with_members`].
+    #[must_use]
+    pub fn ends_with_members(&self) -> bool {
+        self.0.ends_with_members()
+    }
+
     /// Whether the connected server takes atomic batches.
     #[must_use]
     pub fn takes_batches(&self) -> bool {

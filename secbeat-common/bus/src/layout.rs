@@ -29,7 +29,7 @@ pub(crate) const MARKER_TTL: Duration = Duration::from_secs(60);
 /// When the server does not let it, or has no JetStream.
 pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
     let logs = [
-        (subjects::TELEMETRY_STREAM, telemetry(longest_window)),
+        (subjects::TELEMETRY_STREAM, telemetry(bus, longest_window)),
         (subjects::AUDIT_STREAM, audit()),
     ];
     try_join_all(logs.map(|(name, settings)| bus.log(name).make(settings))).await?;
@@ -42,9 +42,13 @@ pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
     Ok(())
 }
 
-fn telemetry(longest_window: Duration) -> LogSettings {
+fn telemetry(bus: &Bus, longest_window: Duration) -> LogSettings {
     LogSettings {
-        storage: Storage::Memory,
+        // What was counted before a crash of a daemon counts after it.
+        storage: match bus.ends_with_members() {
+            true => Storage::File,
+            false => Storage::Memory,
+        },
         subjects: vec![subjects::TELEMETRY_ALL.to_owned(), subjects::WAF_ALL.to_owned()],
         max_age: longest_window * TELEMETRY_AGE,
         max_bytes: MAX_TELEMETRY_BYTES,

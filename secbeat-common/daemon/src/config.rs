@@ -15,6 +15,7 @@ use serde::{
 };
 
 use secbeat_common::prefix::{Prefix, PrefixError};
+use toml::de::DeTable;
 
 /// A config that cannot be used. Its text is one line that names file, line and key where it can.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ impl ConfigError {
 
 /// The line on which `key` (as `a.b` or `a[0].b`) stands, or else the innermost table around it, or else the first.
 fn line_of(text: &str, key: &str) -> usize {
-    let Ok(document) = toml::de::DeTable::parse(text) else {
+    let Ok(document) = DeTable::parse(text) else {
         return 1;
     };
     let mut table = Some(document.get_ref());
@@ -78,14 +79,30 @@ fn line_at(text: &str, offset: usize) -> usize {
 ///
 /// When it cannot be read, is not TOML, has unknown keys, or has a value that its type refuses.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    load_part(path, |_| true)
+}
+
+/// As [`load`], of the keys and tables at the top of the file that `is_wanted`; the others are as if they were not there.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_part<T: DeserializeOwned>(
+    path: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })?;
-    parse(path, &text)
+    parse(path, &text, is_wanted)
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+fn parse<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<T, ConfigError> {
     let invalid = |key: String, error: &toml::de::Error| {
         let offset = error.span().map_or(0, |span| span.start);
         ConfigError::Invalid {
@@ -95,8 +112,17 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError>
             message: error.message().replace('\n', " "),
         }
     };
-    let document = toml::Deserializer::parse(text).map_err(|error| invalid("syntax".to_owned(), &error))?;
-    serde_path_to_error::deserialize(document).map_err(|error| {
+    let mut document = DeTable::parse(text).map_err(|error| invalid("syntax".to_owned(), &error))?;
+    let others: Vec<_> = document
+        .get_ref()
+        .keys()
+        .filter(|key| !is_wanted(key.get_ref()))
+        .cloned()
+        .collect();
+    for key in others {
+        document.get_mut().remove(&key);
+    }
+    serde_path_to_error::deserialize(toml::Deserializer::from(document)).map_err(|error| {
         let key = error.path().to_string();
         invalid(key, &error.into_inner())
     })
@@ -178,14 +204,15 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        parse::<Config>(Path::new("x.toml"), text)
+        parse::<Config>(Path::new("x.toml"), text, |_| true)
             .unwrap_err()
             .to_string()
     }
 
     #[test]
     fn good_config_is_read() {
-        let config: Config = parse(Path::new("x.toml"), "[rule]\nthreshold = 50\nwindow = \"1m\"\n").unwrap();
+        let text = "[rule]\nthreshold = 50\nwindow = \"1m\"\n";
+        let config: Config = parse(Path::new("x.toml"), text, |_| true).unwrap();
         assert_eq!(config.rule.threshold.get(), 50);
         assert_eq!(config.rule.window, HumanDuration(Duration::from_secs(60)));
     }
@@ -197,6 +224,14 @@ mod tests {
             error.starts_with("x.toml:3: rule.windw: unknown field `windw`"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_part_of_a_file_has_the_lines_of_the_file() {
+        let text = "other = 1\n[more]\nkey = 2\n[rule]\nthreshold = 0\nwindow = \"1m\"\n";
+        let part = parse::<Config>(Path::new("x.toml"), text, |key| key == "rule");
+        let error = part.unwrap_err().to_string();
+        assert!(error.starts_with("x.toml:5: rule.threshold: "), "{error}");
     }
 
     #[test]

@@ -27,33 +27,37 @@ pub(super) struct Fleet {
     member: Membership,
 }
 
+/// Starts to connect the edge of this name to NATS.
+///
+/// # Errors
+///
+/// When the address, the key or the certificate of the connection cannot be used.
+pub async fn connect(member: &Membership, edge_id: &str) -> anyhow::Result<Bus> {
+    let login = member.login.clone().map(|login| Login {
+        name: login.name,
+        nkey: login.nkey.0,
+        authority: login.authority,
+    });
+    let server = Server {
+        url: member.url.as_str().to_owned(),
+        program: format!("secbeat-edge {edge_id}"),
+        login,
+    };
+    Ok(Nats::connect(server).await?.bus())
+}
+
 impl Fleet {
-    pub(super) async fn connect(
-        member: Membership,
-        edge_id: String,
-        tasks: &mut Tasks,
-    ) -> anyhow::Result<Self> {
-        let login = member.login.clone().map(|login| Login {
-            name: login.name,
-            nkey: login.nkey.0,
-            authority: login.authority,
-        });
-        let server = Server {
-            url: member.url.as_str().to_owned(),
-            program: format!("secbeat-edge {edge_id}"),
-            login,
-        };
-        let bus = Nats::connect(server).await?.bus();
+    pub(super) fn new(bus: Bus, member: Membership, edge_id: String, tasks: &mut Tasks) -> Self {
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.forever(publishing);
-        Ok(Self {
+        Self {
             edge_id,
             bus,
             publisher,
             garbage: Arc::default(),
             refused: RefusedCommands::default(),
             member,
-        })
+        }
     }
 
     fn reader<C: NetworkCommand, G: NetworkCommand>(&self) -> CommandReader<C, G> {

@@ -91,6 +91,10 @@ impl Backend for LocalBus {
         Ok(())
     }
 
+    fn ends_with_members(&self) -> bool {
+        true
+    }
+
     fn takes_batches(&self) -> bool {
         true
     }
