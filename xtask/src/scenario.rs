@@ -34,7 +34,7 @@ pub(crate) fn prepare(groups: &[Group]) -> Result<()> {
 }
 
 /// The daemons, of which the edge embeds the XDP program.
-pub(crate) const DAEMONS: [&str; 2] = ["secbeat-edge", "secbeat-orchestrator"];
+pub(crate) const DAEMONS: [&str; 3] = ["secbeat", "secbeat-edge", "secbeat-orchestrator"];
 
 /// Builds programs of this workspace.
 ///

@@ -28,6 +28,7 @@ pub mod nats;
 pub mod netns;
 pub mod nginx;
 pub mod old_layout;
+pub mod one_host;
 pub mod pair;
 pub mod paths;
 pub mod pebble;

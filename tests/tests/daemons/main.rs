@@ -19,6 +19,7 @@ mod lifecycle;
 mod log_rotation;
 mod metrics;
 mod observe_mode;
+mod one_host;
 mod protection_refresh;
 mod proxy_site;
 mod robustness;

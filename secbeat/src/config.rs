@@ -1,0 +1,211 @@
+//! The config file of one host: tables of the edge and of the orchestrator side by side.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use secbeat_daemon::config::{self, ConfigError};
+use secbeat_edge::config::{self as edge, Part};
+use secbeat_orchestrator::config as orchestrator;
+
+/// Where the config lies unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/secbeat/secbeat.toml";
+/// Where state lies unless the config says otherwise.
+const STATE_DIR: &str = "/var/lib/secbeat";
+/// The store in that folder: bans, allowlist, audit, and telemetry that still counts.
+const STORE: &str = "store.db";
+/// The edge's API, beside that of the orchestrator. Sites tend to have a program at the edge's own default.
+const EDGE_API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3031);
+
+/// Keys and tables that the edge reads.
+const EDGE_KEYS: &[&str] = &[
+    "access_log",
+    "api_listen",
+    "api_socket",
+    "authz",
+    "bans",
+    "client_header",
+    "edge_id",
+    "enforcement",
+    "kernel",
+    "protect",
+    "proxy",
+    "state_dir",
+    "telemetry",
+    "trusted_proxies",
+    "waf_log",
+];
+/// Keys and tables that the orchestrator reads. Some are for both.
+const ORCHESTRATOR_KEYS: &[&str] = &[
+    "api",
+    "ban",
+    "cleanup_interval",
+    "detect",
+    "evidence",
+    "protect",
+    "rule",
+    "trusted_proxies",
+];
+
+const EDGE: Part = Part {
+    keys: EDGE_KEYS,
+    adapt: as_one_host,
+};
+
+/// What both daemons go by.
+#[derive(Debug)]
+pub struct Config {
+    pub edge: edge::Config,
+    pub orchestrator: orchestrator::Config,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let is_unknown = |key: &str| !EDGE_KEYS.contains(&key) && !ORCHESTRATOR_KEYS.contains(&key);
+        let unknown: toml::Table = config::load_part(path, is_unknown)?;
+        if let Some(key) = unknown.keys().next() {
+            return Err(ConfigError::contradiction(path, key, unknown_key(key)));
+        }
+        Ok(Self {
+            edge: edge::Config::load_part(path, EDGE)?,
+            orchestrator: Self::load_orchestrator(path)?,
+        })
+    }
+
+    /// The orchestrator's part of the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn load_orchestrator(path: &Path) -> Result<orchestrator::Config, ConfigError> {
+        orchestrator::Config::load_part(path, ORCHESTRATOR_KEYS)
+    }
+
+    /// The file with everything that has to outlive the process.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.edge.state_dir.join(STORE)
+    }
+}
+
+fn unknown_key(key: &str) -> String {
+    match key {
+        "nats" => {
+            "one host has no NATS: its bus is a file; the daemons of a fleet take this table".to_owned()
+        }
+        "edges" => "one host has no other edges; the orchestrator of a fleet takes this table".to_owned(),
+        _ => {
+            let mut keys = [EDGE_KEYS, ORCHESTRATOR_KEYS].concat();
+            keys.sort_unstable();
+            keys.dedup();
+            format!("unknown key, expected one of {}", keys.join(", "))
+        }
+    }
+}
+
+/// Defaults of one host, where the file says nothing else.
+fn as_one_host(config: &mut edge::Config) {
+    if config.api_listen == edge::default_api() {
+        config.api_listen = EDGE_API;
+    }
+    if config.state_dir == Path::new(edge::DEFAULT_STATE_DIR) {
+        config.state_dir = STATE_DIR.into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use schemars::{JsonSchema, schema_for};
+
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secbeat.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    fn keys<T: JsonSchema>() -> BTreeSet<String> {
+        let schema = schema_for!(T).to_value();
+        let properties = schema["properties"].as_object().unwrap();
+        properties.keys().cloned().collect()
+    }
+
+    /// A key that a daemon learns is one here, too.
+    #[test]
+    fn all_keys_of_the_daemons_are_known_but_those_of_a_fleet() {
+        let known = |keys: &[&str], more: &[&str]| {
+            keys.iter()
+                .chain(more)
+                .map(ToString::to_string)
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(keys::<edge::Config>(), known(EDGE_KEYS, &["nats"]));
+        assert_eq!(
+            keys::<orchestrator::Config>(),
+            known(ORCHESTRATOR_KEYS, &["edges", "nats"])
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_a_host_with_defaults() {
+        let config = load("").unwrap();
+        assert_eq!(config.store(), Path::new("/var/lib/secbeat/store.db"));
+        assert_eq!(config.edge.api_listen, EDGE_API);
+        assert_ne!(config.edge.api_listen, config.orchestrator.api.listen);
+    }
+
+    #[test]
+    fn both_daemons_read_what_is_for_both() {
+        let config = load("trusted_proxies = [\"192.0.2.1\"]\n[ban]\nduration = \"10m\"\n").unwrap();
+        assert_eq!(config.edge.trusted_proxies, config.orchestrator.trusted_proxies);
+        assert_eq!(config.edge.trusted_proxies.len(), 1);
+        assert_eq!(config.orchestrator.ban.duration.0.as_secs(), 600);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, expected) in [
+            (
+                "[ban]\nduration = \"5m\"\n[nats]\nurl = \"x\"\n",
+                "secbeat.toml:3: nats: one host has no NATS",
+            ),
+            (
+                "\nruel = 1\n",
+                "secbeat.toml:2: ruel: unknown key, expected one of access_log, api",
+            ),
+            (
+                "[ban]\nduration = \"soon\"\n",
+                "secbeat.toml:2: ban.duration: `soon` is no duration",
+            ),
+            ("[kernel]\n\nmode = \"x\"\n", "secbeat.toml:3: kernel.mode: "),
+            (
+                "[protect]\nnetworks = [\"x\"]\n",
+                "secbeat.toml:2: protect.networks",
+            ),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            let place = error.find("secbeat.toml").unwrap();
+            assert!(error[place..].starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reload_reads_the_same_part_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secbeat.toml");
+        std::fs::write(&path, "[ban]\nduration = \"5m\"\n").unwrap();
+        let before = Config::load(&path).unwrap();
+        let after = before.edge.read_again().unwrap();
+        assert_eq!(before.edge.differences(&after), [""; 0]);
+    }
+}

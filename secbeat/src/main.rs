@@ -1,0 +1,20 @@
+//! `secbeat`: arguments, logging, run.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use secbeat::{
+    cli::{Cli, Command},
+    daemon,
+};
+use secbeat_daemon::{cli::init_logging, exit};
+
+fn main() -> ExitCode {
+    let cli = exit::parse_arguments::<Cli>();
+    let result = match &cli.command {
+        Command::Run { bpf_object } => {
+            init_logging().and_then(|()| daemon::run(cli.config_path(), bpf_object.as_deref()))
+        }
+    };
+    exit::finish("secbeat", result)
+}

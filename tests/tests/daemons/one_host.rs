@@ -1,0 +1,87 @@
+//! One host: both daemons in one process, over a store instead of a broker.
+
+use std::{net::IpAddr, time::Duration};
+
+use secbeat_common::maps::{origin, reason};
+use secbeat_tests::lab::{one_host::OneHost, visitor::Visitor, wait::wait_until};
+
+const SOON: Duration = Duration::from_secs(10);
+/// The owner's default.
+const ERRORS: u32 = 50;
+
+fn await_ban(host: &OneHost, address: IpAddr) {
+    let ban = wait_until("the kernel has the ban", SOON, || host.ban_of(address));
+    assert_eq!((ban.reason, ban.origin), (reason::ERROR_FLOOD, origin::FLEET));
+}
+
+fn assert_shut_out(host: &OneHost, address: IpAddr) {
+    let answer = host.client(address).get(&host.url(address, "/"));
+    assert!(answer.is_err(), "a banned client was answered {answer:?}");
+}
+
+#[test]
+fn one_process_bans_in_the_kernel_and_nobody_else_is_shut_out() {
+    let host = OneHost::start("");
+    let visitor = Visitor::start(host.client(OneHost::VISITOR), &host.url(OneHost::VISITOR, "/"));
+    for attacker in [OneHost::ATTACKER, OneHost::OTHER_ATTACKER] {
+        host.fail(attacker, ERRORS - 1);
+        wait_until("49 errors are counted", SOON, || {
+            host.errors_of(attacker) == Some(u64::from(ERRORS - 1))
+        });
+        assert_eq!(host.ban_of(attacker), None, "49 errors banned");
+        host.fail(attacker, 1);
+        await_ban(&host, attacker);
+        assert_shut_out(&host, attacker);
+    }
+    let report = visitor.stop();
+    assert!(report.requests > 10 && report.failures.is_empty(), "{report:?}");
+    assert_eq!(host.ban_of(OneHost::VISITOR), None);
+}
+
+#[test]
+fn what_was_counted_before_a_kill_counts_after_it() {
+    let mut host = OneHost::start("");
+    host.fail(OneHost::ATTACKER, 30);
+    wait_until("30 errors are counted, and the log is done with", SOON, || {
+        host.errors_of(OneHost::ATTACKER) == Some(30) && host.is_log_done()
+    });
+    host.kill9();
+    host.start_again();
+    wait_until("the errors are counted anew", SOON, || {
+        host.errors_of(OneHost::ATTACKER) == Some(30)
+    });
+    host.fail(OneHost::ATTACKER, 19);
+    wait_until("49 errors are counted", SOON, || {
+        host.errors_of(OneHost::ATTACKER) == Some(49)
+    });
+    assert_eq!(host.ban_of(OneHost::ATTACKER), None, "49 errors banned");
+    host.fail(OneHost::ATTACKER, 1);
+    await_ban(&host, OneHost::ATTACKER);
+}
+
+#[test]
+fn bans_outlive_a_kill_a_stop_and_a_reboot() {
+    let mut host = OneHost::start("");
+    host.fail(OneHost::ATTACKER, ERRORS);
+    await_ban(&host, OneHost::ATTACKER);
+    let until = host.ban_of(OneHost::ATTACKER).map(|ban| ban.expires_jiffies);
+    host.kill9();
+    assert_shut_out(&host, OneHost::ATTACKER);
+    host.start_again();
+    assert_eq!(
+        host.ban_of(OneHost::ATTACKER).map(|ban| ban.expires_jiffies),
+        until
+    );
+    host.stop();
+    assert_shut_out(&host, OneHost::ATTACKER);
+    host.lose_the_kernel();
+    assert_eq!(
+        host.client(OneHost::ATTACKER)
+            .get(&host.url(OneHost::ATTACKER, "/"))
+            .unwrap(),
+        200
+    );
+    host.start_again();
+    await_ban(&host, OneHost::ATTACKER);
+    assert_shut_out(&host, OneHost::ATTACKER);
+}
