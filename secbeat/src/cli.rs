@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use secbeat_daemon::exit;
+use secbeat_daemon::{cli::Generate, exit};
 
-use crate::config;
+use crate::{
+    config::{self, File},
+    setup::Setup,
+};
 
 /// SecBeat on one host: bans abusive clients in the kernel, by the logs and the proxy of this host.
 #[derive(Debug, Parser)]
@@ -33,6 +36,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         bpf_object: Option<PathBuf>,
     },
+    Setup(Setup),
+    #[command(flatten)]
+    Generate(Generate),
 }
 
 impl Cli {
@@ -40,5 +46,18 @@ impl Cli {
     #[must_use]
     pub fn config_path(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))
+    }
+
+    /// Carries out any command but `run`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        match &self.command {
+            Command::Run { .. } => Ok(()),
+            Command::Setup(setup) => setup.execute(self.config_path()),
+            Command::Generate(generate) => generate.run::<Self, File>(),
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The config file of one host: tables of the edge and of the orchestrator side by side.
 
 use std::{
+    borrow::Cow,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secbeat_daemon::config::{self, ConfigError};
 use secbeat_edge::config::{self as edge, Part};
 use secbeat_orchestrator::config as orchestrator;
@@ -52,6 +54,38 @@ const EDGE: Part = Part {
     keys: EDGE_KEYS,
     adapt: as_one_host,
 };
+
+/// The schema of the file: that of both daemons' files, without what belongs to a fleet.
+#[derive(Debug)]
+pub enum File {}
+
+impl JsonSchema for File {
+    fn schema_name() -> Cow<'static, str> {
+        "SecBeat on one host".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let parts = [
+            (edge::Config::json_schema(generator), EDGE_KEYS),
+            (orchestrator::Config::json_schema(generator), ORCHESTRATOR_KEYS),
+        ];
+        let mut properties = serde_json::Map::new();
+        for (part, keys) in &parts {
+            let all = part.get("properties").and_then(serde_json::Value::as_object);
+            let ours = all
+                .into_iter()
+                .flatten()
+                .filter(|(key, _)| keys.contains(&key.as_str()));
+            properties.extend(ours.map(|(key, schema)| (key.clone(), schema.clone())));
+        }
+        json_schema!({
+            "title": "SecBeat on one host",
+            "type": "object",
+            "additionalProperties": false,
+            "properties": properties,
+        })
+    }
+}
 
 /// What both daemons go by.
 #[derive(Debug)]
@@ -123,7 +157,7 @@ fn as_one_host(config: &mut edge::Config) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use schemars::{JsonSchema, schema_for};
+    use schemars::schema_for;
 
     use super::*;
 
@@ -154,6 +188,16 @@ mod tests {
             keys::<orchestrator::Config>(),
             known(ORCHESTRATOR_KEYS, &["edges", "nats"])
         );
+    }
+
+    #[test]
+    fn the_schema_has_all_keys() {
+        let known: BTreeSet<String> = EDGE_KEYS
+            .iter()
+            .chain(ORCHESTRATOR_KEYS)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(keys::<File>(), known);
     }
 
     #[test]

@@ -15,6 +15,10 @@ fn main() -> ExitCode {
         Command::Run { bpf_object } => {
             init_logging().and_then(|()| daemon::run(cli.config_path(), bpf_object.as_deref()))
         }
+        _ => {
+            exit::restore_sigpipe();
+            cli.execute()
+        }
     };
     exit::finish("secbeat", result)
 }

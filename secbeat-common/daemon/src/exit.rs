@@ -39,6 +39,12 @@ impl Coded {
         }
     }
 
+    /// Ends with [`USAGE`].
+    #[must_use]
+    pub const fn usage(message: String) -> Self {
+        Self { code: USAGE, message }
+    }
+
     /// Ends with [`UNAVAILABLE`].
     #[must_use]
     pub const fn unavailable(message: String) -> Self {

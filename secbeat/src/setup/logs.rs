@@ -1,0 +1,219 @@
+//! Whether the logs that were found can be read, and who is in them.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use secbeat_logs::{Detection, Formats, LogLine};
+
+use super::servers;
+
+/// As much of a log's end is looked at.
+const LOOKED_AT: u64 = 256 * 1024;
+/// From so many requests on, clients say something about what stands in front.
+const ENOUGH: u64 = 200;
+/// One client that has so many of a hundred requests is a proxy, or the only visitor.
+const MOST: u64 = 60;
+
+/// A log, and what its end says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FoundLog {
+    pub(super) server: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) why: String,
+    pub(super) state: State,
+}
+
+/// What the end of a log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// There is no line yet. The format is found out from the first ones.
+    Empty,
+    Understood {
+        format: String,
+        /// Of the lines that were looked at.
+        understood: u64,
+        lines: u64,
+        /// A client that has most of the requests.
+        crowd: Option<Crowd>,
+    },
+    /// No line is, or lines have two readings; why.
+    NotUnderstood(String),
+    /// Why the file cannot be read.
+    Unreadable(String),
+}
+
+/// One client that has most of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crowd {
+    pub(super) client: IpAddr,
+    pub(super) percent: u64,
+    pub(super) requests: u64,
+}
+
+/// Finds the logs below `root`, and looks at their ends.
+pub(super) fn find(root: &Path) -> Vec<FoundLog> {
+    let places = servers::places(root).into_iter();
+    places
+        .map(|servers::Place { server, path, why }| FoundLog {
+            server,
+            state: look(&path),
+            path,
+            why,
+        })
+        .collect()
+}
+
+fn look(path: &Path) -> State {
+    match end_of(path) {
+        Ok(end) if end.is_empty() => State::Empty,
+        Ok(end) => read(&end),
+        Err(error) => State::Unreadable(error.to_string()),
+    }
+}
+
+/// The last whole lines.
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(LOOKED_AT);
+    file.seek(SeekFrom::Start(start))?;
+    let mut end = Vec::new();
+    file.take(LOOKED_AT).read_to_end(&mut end)?;
+    if start > 0 {
+        // The first line was cut.
+        let cut = end
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(end.len(), |at| at + 1);
+        end.drain(..cut);
+    }
+    let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    end.truncate(whole);
+    Ok(end)
+}
+
+fn read(end: &[u8]) -> State {
+    let detection = match Detection::of(end) {
+        Ok((detection, _)) => detection,
+        Err(error) => return State::Unreadable(error.to_string()),
+    };
+    if let Some(conflict) = detection.conflict() {
+        return State::NotUnderstood(conflict.to_string());
+    }
+    let format = detection.likeliest();
+    let (name, formats) = (format.to_string(), Formats::from(format));
+    let (mut lines, mut understood, mut first_error) = (0, 0, None);
+    let mut requests: HashMap<IpAddr, u64> = HashMap::new();
+    for line in end.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        lines += 1;
+        match formats.parse(line) {
+            Ok(LogLine { client, .. }) => {
+                understood += 1;
+                *requests.entry(client).or_default() += 1;
+            }
+            Err(error) => {
+                first_error.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+    if understood == 0 {
+        let why = first_error.unwrap_or_else(|| "no line is a request".to_owned());
+        return State::NotUnderstood(why);
+    }
+    State::Understood {
+        format: name,
+        understood,
+        lines,
+        crowd: crowd(&requests, understood),
+    }
+}
+
+fn crowd(requests: &HashMap<IpAddr, u64>, all: u64) -> Option<Crowd> {
+    let (client, most) = requests
+        .iter()
+        .max_by_key(|(client, count)| (**count, **client))?;
+    let percent = most * 100 / all;
+    (all >= ENOUGH && percent >= MOST && !client.is_loopback()).then_some(Crowd {
+        client: *client,
+        percent,
+        requests: all,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(client: &str, n: usize) -> String {
+        format!(
+            "{client} - - [01/Jan/2026:00:00:{:02} +0000] \"GET /{n} HTTP/1.1\" 200 5 \"-\" \"curl\"\n",
+            n % 60
+        )
+    }
+
+    fn state(log: &str) -> State {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        std::fs::write(&path, log).unwrap();
+        look(&path)
+    }
+
+    #[test]
+    fn the_end_of_a_log_shows_its_format() {
+        let log: String = (0..50).map(|n| line(&format!("192.0.2.{n}"), n)).collect();
+        let State::Understood {
+            format,
+            understood,
+            lines,
+            crowd,
+        } = state(&(log + "what is this\nhalf a li"))
+        else {
+            panic!("not understood");
+        };
+        assert_eq!(
+            (format.as_str(), understood, lines, crowd),
+            ("combined", 50, 51, None)
+        );
+    }
+
+    #[test]
+    fn a_long_log_is_looked_at_from_a_whole_line_on() {
+        let log: String = (0..10_000)
+            .map(|n| line(&format!("192.0.{}.{}", n % 7, n % 250), n))
+            .collect();
+        assert!(log.len() > 2 * usize::try_from(LOOKED_AT).unwrap());
+        assert!(matches!(state(&log), State::Understood { understood, lines, .. } if understood == lines));
+    }
+
+    #[test]
+    fn a_log_without_lines_is_no_problem_and_nonsense_is_one() {
+        assert_eq!(state(""), State::Empty);
+        assert!(matches!(state("one\ntwo\n"), State::NotUnderstood(_)));
+        assert!(matches!(look(Path::new("/nowhere")), State::Unreadable(_)));
+    }
+
+    #[test]
+    fn one_client_with_most_requests_is_told() {
+        let log: String = (0..400)
+            .map(|n| line(if n % 4 == 0 { "192.0.2.9" } else { "172.18.0.1" }, n))
+            .collect();
+        let State::Understood {
+            crowd: Some(crowd), ..
+        } = state(&log)
+        else {
+            panic!("nobody");
+        };
+        assert_eq!(
+            (crowd.client.to_string().as_str(), crowd.percent),
+            ("172.18.0.1", 75)
+        );
+        // A few requests say nothing.
+        let log: String = (0..50).map(|n| line("172.18.0.1", n)).collect();
+        assert!(matches!(state(&log), State::Understood { crowd: None, .. }));
+    }
+}

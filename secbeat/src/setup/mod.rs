@@ -1,0 +1,197 @@
+//! `setup`: looks at this host, and proposes a config with a reason for each line.
+
+mod admins;
+mod logs;
+mod propose;
+mod servers;
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::Path,
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+use secbeat_daemon::{
+    credentials::write_private,
+    exit::Coded,
+    protect::{self, Known, Names, default_route_interfaces},
+    say,
+    time::now_ms,
+};
+
+pub use self::propose::Proposal;
+use self::{admins::Admins, logs::FoundLog};
+use crate::config::Config;
+
+/// The unit that the package brings.
+const UNIT: &str = "secbeat.service";
+/// A folder that is there where systemd is the first process.
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// Look at this host, propose a config, and start with it.
+#[derive(Debug, clap::Args)]
+pub struct Setup {
+    /// Take the proposal without asking.
+    #[arg(long, short)]
+    yes: bool,
+    /// Show the proposal, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Count and decide, but drop no packet.
+    #[arg(long)]
+    observe: bool,
+    /// Replace a config that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What was found on this host.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Interfaces of the default routes.
+    interfaces: Vec<String>,
+    logs: Vec<FoundLog>,
+    admins: Admins,
+    /// Addresses that are never banned, each with its reason.
+    protected: Vec<(String, &'static str)>,
+}
+
+impl Found {
+    /// Looks at this host, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell the routes.
+    pub fn look() -> anyhow::Result<Self> {
+        let interfaces = default_route_interfaces().context("looking for the default routes")?;
+        let admins = Admins::look();
+        let known = Known {
+            operator: admins.peer(),
+            ..Known::default()
+        };
+        let protected = protect::collect(
+            &known,
+            &Names::default(),
+            &std::collections::HashMap::new(),
+            now_ms(),
+        );
+        let mut protected: Vec<_> = protected
+            .into_iter()
+            .map(|(network, code)| (network.to_string(), protect::reason_name(code)))
+            .filter(|(_, reason)| !["loopback", "own-address"].contains(reason))
+            .collect();
+        protected.sort_unstable_by(|(a, why_a), (b, why_b)| (why_a, a).cmp(&(why_b, b)));
+        Ok(Self {
+            interfaces,
+            logs: logs::find(Path::new("/")),
+            admins,
+            protected,
+        })
+    }
+}
+
+impl Setup {
+    /// Proposes, asks, writes the config at `path`, and starts the unit.
+    ///
+    /// # Errors
+    ///
+    /// When a config is there already, it cannot be written, or the unit does not start.
+    pub fn execute(&self, path: &Path) -> anyhow::Result<()> {
+        let found = Found::look()?;
+        let proposal = Proposal::of(&found, self.observe);
+        say!("{}", proposal.account.join("\n"));
+        check(&proposal.config)?;
+        if self.dry_run {
+            say!("\nThe config would be:\n\n{}", proposal.config.trim_end());
+            return Ok(());
+        }
+        if path.exists() && !self.force {
+            bail!(Coded::usage(format!(
+                "{} is there already: edit it, or replace it by `secbeat setup --force`",
+                path.display()
+            )));
+        }
+        if !self.yes && !agreed(path)? {
+            say!("Nothing was changed.");
+            return Ok(());
+        }
+        write(path, &proposal.config)?;
+        say!("\nWrote {}.", path.display());
+        start(path)
+    }
+}
+
+/// A proposal that the daemon does not take would be a bug.
+fn check(config: &str) -> anyhow::Result<()> {
+    let folder = std::env::temp_dir().join(format!("secbeat-setup-{}", std::process::id()));
+    fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let path = folder.join("secbeat.toml");
+    let checked = write_private(&path, config.as_bytes(), false)
+        .and_then(|()| Config::load(&path).map_err(Into::into))
+        .and_then(|config| config.edge.check_sources(&path).map_err(Into::into));
+    drop(fs::remove_dir_all(&folder));
+    checked.context("the proposed config")
+}
+
+fn agreed(path: &Path) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!(Coded::usage(
+            "nobody can be asked here: say --yes to take this, or --dry-run to change nothing".to_owned()
+        ));
+    }
+    let mut terminal = io::stderr().lock();
+    write!(terminal, "\nWrite {} and start? [Y/n] ", path.display()).context("asking")?;
+    terminal.flush().context("asking")?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("reading the answer")?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+/// Writes the config whole or not at all. It holds no secret.
+fn write(path: &Path, config: &str) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    write_private(path, config.as_bytes(), true)?;
+    let opened = File::open(path).and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o644)));
+    opened.with_context(|| format!("letting others read {}", path.display()))
+}
+
+/// Starts the unit, now and at each boot, where there is one for this config.
+fn start(path: &Path) -> anyhow::Result<()> {
+    let is_units = path == Path::new(crate::config::DEFAULT_PATH);
+    if !is_units || !Path::new(SYSTEMD).exists() || !has_unit() {
+        say!("Start it with `secbeat run --config {}`.", path.display());
+        return Ok(());
+    }
+    for arguments in [&["enable", UNIT][..], &["restart", UNIT]] {
+        let status = Command::new("systemctl")
+            .args(arguments)
+            .status()
+            .context("running systemctl")?;
+        if !status.success() {
+            bail!(
+                "`systemctl {}` failed: see `journalctl -u {UNIT}`",
+                arguments.join(" ")
+            );
+        }
+    }
+    say!("Started. `secbeat status` shows what it does, `secbeat watch` what happens.");
+    Ok(())
+}
+
+fn has_unit() -> bool {
+    [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ]
+    .iter()
+    .any(|folder| Path::new(folder).join(UNIT).exists())
+}

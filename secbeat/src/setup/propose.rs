@@ -1,0 +1,257 @@
+//! The config for what was found, and the account of it.
+
+use std::fmt::Write as _;
+
+use super::{
+    Found,
+    admins::Admins,
+    logs::{FoundLog, State},
+};
+
+/// A config, and what is said about it.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// Lines for people.
+    pub account: Vec<String>,
+    /// The file's text.
+    pub config: String,
+}
+
+impl Proposal {
+    /// What fits to what was found. It enforces only if whoever runs this is protected, and nothing speaks for a proxy in front.
+    #[must_use]
+    pub fn of(found: &Found, observe: bool) -> Self {
+        let mut account = vec![interfaces(&found.interfaces)];
+        account.extend(found.logs.iter().map(log));
+        if found.logs.is_empty() {
+            account.push(entry(
+                "web servers",
+                "none found: name their logs in [[access_log]], or put [proxy] in front",
+            ));
+        }
+        account.push(entry("never banned", &never_banned(found)));
+        let why_observe = why_observe(found, observe);
+        account.push(match &why_observe {
+            None => entry("mode", &format!("enforce: {}", admin(found.admins))),
+            Some(why) => entry("mode", &format!("observe: {why}")),
+        });
+        Self {
+            account,
+            config: config(found, why_observe.as_deref()),
+        }
+    }
+}
+
+fn entry(what: &str, text: &str) -> String {
+    format!("{what:<13} {text}")
+}
+
+fn interfaces(names: &[String]) -> String {
+    match names {
+        [] => entry(
+            "interfaces",
+            "none: there is no default route yet; the first interface that has one is protected",
+        ),
+        names => entry("interfaces", &format!("{} (default route)", names.join(", "))),
+    }
+}
+
+fn log(log: &FoundLog) -> String {
+    let path = log.path.display();
+    let state = match &log.state {
+        State::Empty => "no line yet; its format is found out from the first ones".to_owned(),
+        State::Understood {
+            format,
+            understood,
+            lines,
+            ..
+        } => format!("{format}, {understood} of the last {lines} lines understood"),
+        State::NotUnderstood(why) => {
+            format!("LEFT OUT, its lines are not understood: {why} (see `secbeat explain {path}`)")
+        }
+        State::Unreadable(why) => format!("LEFT OUT, it cannot be read: {why}"),
+    };
+    entry(log.server, &format!("{path}: {state} ({})", log.why))
+}
+
+fn never_banned(found: &Found) -> String {
+    if found.protected.is_empty() {
+        return "this host itself".to_owned();
+    }
+    let named = found
+        .protected
+        .iter()
+        .map(|(network, reason)| format!("{network} ({reason})"));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+fn admin(admins: Admins) -> String {
+    match admins {
+        Admins::Ssh(peer) => format!("you are protected, who came over SSH from {peer}"),
+        Admins::Console => "you are at this host's console".to_owned(),
+        Admins::Unknown => "as you asked".to_owned(),
+    }
+}
+
+/// Why no packet is to be dropped yet, if so.
+fn why_observe(found: &Found, observe: bool) -> Option<String> {
+    if observe {
+        return Some("as you asked; `secbeat mode enforce` drops packets".to_owned());
+    }
+    let crowds = found.logs.iter().filter_map(|log| match &log.state {
+        State::Understood { crowd, .. } => crowd.as_ref().map(|crowd| (log, crowd)),
+        _ => None,
+    });
+    if let Some((log, crowd)) = crowds.max_by_key(|(_, crowd)| crowd.percent) {
+        return Some(format!(
+            "{}% of {} requests in {} come from {}, which looks like a proxy or CDN in front; if it is one, put its networks \
+             into trusted_proxies, else set mode = \"enforce\"",
+            crowd.percent,
+            crowd.requests,
+            log.path.display(),
+            crowd.client
+        ));
+    }
+    if found.admins == Admins::Unknown {
+        return Some(
+            "it cannot be told from where you came, so you might be locked out; list your networks in [protect], and run \
+             `secbeat mode enforce`"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+fn config(found: &Found, why_observe: Option<&str>) -> String {
+    let mut text =
+        "# SecBeat on this host, as `secbeat setup` found it. All keys: secbeat(1), docs/configuration.md.\n"
+            .to_owned();
+    text.push_str("\n# Proxies, load balancers and CDNs in front of this host. Without them here, they would be banned for their clients.\n");
+    text.push_str("trusted_proxies = []\n\n[kernel]\n");
+    text.push_str("# The interfaces of the default routes.\ninterfaces = \"auto\"\n");
+    if let Some(why) = why_observe {
+        let _ = writeln!(text, "# {why}.");
+    }
+    let mode = match why_observe {
+        Some(_) => "observe",
+        None => "enforce",
+    };
+    let _ = writeln!(text, "mode = \"{mode}\"\n\n[protect]");
+    match found.admins {
+        Admins::Ssh(peer) => {
+            let _ = writeln!(text, "# From where this was set up.\nnetworks = [\"{peer}\"]");
+        }
+        Admins::Console | Admins::Unknown => text.push_str("# Your own networks.\nnetworks = []\n"),
+    }
+    for log in &found.logs {
+        let comment = match log.state {
+            State::Empty | State::Understood { .. } => "",
+            State::NotUnderstood(_) | State::Unreadable(_) => "# ",
+        };
+        let _ = writeln!(text, "\n# {}: {}.", log.server, log.why);
+        let _ = writeln!(text, "{comment}[[access_log]]");
+        let path = toml::Value::from(log.path.to_string_lossy().into_owned());
+        let _ = writeln!(text, "{comment}path = {path}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::logs::Crowd;
+
+    fn found(admins: Admins, state: State) -> Found {
+        Found {
+            interfaces: vec!["eth0".to_owned()],
+            logs: vec![FoundLog {
+                server: "nginx",
+                path: "/var/log/nginx/access.log".into(),
+                why: "its usual place".to_owned(),
+                state,
+            }],
+            admins,
+            protected: vec![("198.51.100.20/32".to_owned(), "ssh-peer")],
+        }
+    }
+
+    fn understood(crowd: Option<Crowd>) -> State {
+        State::Understood {
+            format: "combined".to_owned(),
+            understood: 10,
+            lines: 10,
+            crowd,
+        }
+    }
+
+    const SSH: Admins = Admins::Ssh(std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 20)));
+
+    #[test]
+    fn it_enforces_for_whoever_is_protected() {
+        for admins in [SSH, Admins::Console] {
+            let proposal = Proposal::of(&found(admins, understood(None)), false);
+            assert!(
+                proposal.config.contains("mode = \"enforce\""),
+                "{}",
+                proposal.config
+            );
+        }
+        let proposal = Proposal::of(&found(SSH, understood(None)), false);
+        assert!(proposal.config.contains("networks = [\"198.51.100.20\"]"));
+        assert!(
+            proposal
+                .account
+                .iter()
+                .any(|line| line.contains("10 of the last 10 lines understood"))
+        );
+    }
+
+    #[test]
+    fn it_observes_where_somebody_might_be_locked_out() {
+        let crowd = Crowd {
+            client: "172.18.0.1".parse().unwrap(),
+            percent: 99,
+            requests: 1000,
+        };
+        for (found, observe, word) in [
+            (found(Admins::Unknown, understood(None)), false, "locked out"),
+            (found(SSH, understood(Some(crowd))), false, "trusted_proxies"),
+            (found(SSH, understood(None)), true, "as you asked"),
+        ] {
+            let proposal = Proposal::of(&found, observe);
+            assert!(
+                proposal.config.contains("mode = \"observe\""),
+                "{}",
+                proposal.config
+            );
+            let mode = proposal.account.last().unwrap();
+            assert!(mode.contains("observe") && mode.contains(word), "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_not_understood_is_left_out_and_said() {
+        let state = State::NotUnderstood("no time".to_owned());
+        let proposal = Proposal::of(&found(SSH, state), false);
+        assert!(
+            proposal.config.contains("# [[access_log]]"),
+            "{}",
+            proposal.config
+        );
+        assert!(
+            proposal
+                .account
+                .iter()
+                .any(|line| line.contains("LEFT OUT") && line.contains("no time"))
+        );
+    }
+
+    #[test]
+    fn a_path_is_written_as_toml_has_it() {
+        let mut odd = found(SSH, State::Empty);
+        odd.logs[0].path = "/var/log/nginx/a\"b access.log".into();
+        let config: toml::Table = Proposal::of(&odd, false).config.parse().unwrap();
+        let path = config["access_log"][0]["path"].as_str().unwrap();
+        assert_eq!(path, "/var/log/nginx/a\"b access.log");
+    }
+}

@@ -1,0 +1,264 @@
+//! Web servers that people have, and where their logs are.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use glob::glob;
+
+/// A web server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Server {
+    pub(super) name: &'static str,
+    /// Names of its processes.
+    processes: &'static [&'static str],
+    /// Where distributions let it log.
+    logs: &'static [&'static str],
+    /// What the name of its image in a container has.
+    image: &'static str,
+}
+
+pub(super) const SERVERS: &[Server] = &[
+    Server {
+        name: "nginx",
+        processes: &["nginx"],
+        logs: &["/var/log/nginx/*access*.log"],
+        image: "nginx",
+    },
+    Server {
+        name: "Apache",
+        processes: &["apache2", "httpd"],
+        logs: &["/var/log/apache2/*access*.log", "/var/log/httpd/*access*log"],
+        image: "httpd",
+    },
+    Server {
+        name: "Caddy",
+        processes: &["caddy"],
+        logs: &["/var/log/caddy/*.log"],
+        image: "caddy",
+    },
+    Server {
+        name: "HAProxy",
+        processes: &["haproxy"],
+        logs: &["/var/log/haproxy.log"],
+        image: "haproxy",
+    },
+    Server {
+        name: "Traefik",
+        processes: &["traefik"],
+        logs: &["/var/log/traefik/*access*.log"],
+        image: "traefik",
+    },
+    Server {
+        name: "lighttpd",
+        processes: &["lighttpd"],
+        logs: &["/var/log/lighttpd/*access*.log"],
+        image: "lighttpd",
+    },
+];
+
+/// A log of a server, and why it is taken for one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) server: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) why: String,
+}
+
+/// Finds logs below `root`: those that running servers have open, where they usually are, and of Docker's containers.
+pub(super) fn places(root: &Path) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    let mut known = BTreeSet::new();
+    let found = open_logs(root).into_iter().chain(usual(root)).chain(docker(root));
+    for place in found {
+        // One file by another name is one log.
+        let file = fs::canonicalize(&place.path).unwrap_or_else(|_| place.path.clone());
+        if known.insert(file) {
+            places.push(place);
+        }
+    }
+    places.sort();
+    places
+}
+
+fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+/// Files that are named like an access log and that a server of this host writes. In containers they have other names.
+fn open_logs(root: &Path) -> Vec<Place> {
+    let process = below(root, "/proc");
+    let ours = fs::read_link(process.join("self/ns/mnt")).ok();
+    let Ok(processes) = fs::read_dir(&process) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for folder in processes.flatten().map(|entry| entry.path()) {
+        let Ok(name) = fs::read_to_string(folder.join("comm")) else {
+            continue;
+        };
+        let Some(server) = SERVERS
+            .iter()
+            .find(|server| server.processes.contains(&name.trim_end()))
+        else {
+            continue;
+        };
+        if fs::read_link(folder.join("ns/mnt")).ok() != ours {
+            continue;
+        }
+        let files = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+        for path in files.filter_map(|file| fs::read_link(file.path()).ok()) {
+            if is_access_log(&path) && path.is_file() {
+                found.push(Place {
+                    server: server.name,
+                    path,
+                    why: "it is running and writes this log".to_owned(),
+                });
+            }
+        }
+    }
+    found
+}
+
+fn is_access_log(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.is_absolute() && name.contains("access") && !name.ends_with(" (deleted)")
+}
+
+fn usual(root: &Path) -> Vec<Place> {
+    let mut found = Vec::new();
+    for server in SERVERS {
+        let patterns = server.logs.iter().map(|pattern| below(root, pattern));
+        let paths = patterns.filter_map(|pattern| glob(&pattern.to_string_lossy()).ok());
+        for path in paths.flatten().flatten().filter(|path| path.is_file()) {
+            let why = "its usual place".to_owned();
+            found.push(Place {
+                server: server.name,
+                path,
+                why,
+            });
+        }
+    }
+    found
+}
+
+/// Logs that Docker writes of what running containers print.
+fn docker(root: &Path) -> Vec<Place> {
+    let folder = below(root, "/var/lib/docker/containers");
+    let containers = fs::read_dir(folder).into_iter().flatten().flatten();
+    containers
+        .filter_map(|container| container_log(&container.path()))
+        .collect()
+}
+
+fn container_log(folder: &Path) -> Option<Place> {
+    let config = fs::read(folder.join("config.v2.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+    if config["State"]["Running"] != true {
+        return None;
+    }
+    let image = config["Config"]["Image"].as_str()?;
+    let server = SERVERS.iter().find(|server| is_image(image, server.image))?;
+    let path = PathBuf::from(config["LogPath"].as_str()?);
+    let name = config["Name"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches('/');
+    path.is_file().then(|| Place {
+        server: server.name,
+        path,
+        why: format!("the container {name} runs {image}"),
+    })
+}
+
+/// Whether `registry/path/NAME:tag` is the image `name`.
+fn is_image(image: &str, name: &str) -> bool {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    let last = last.split(['@', ':']).next().unwrap_or(last);
+    last == name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = below(root, path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn found(root: &Path) -> Vec<(&'static str, String)> {
+        let shown = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
+        places(root)
+            .iter()
+            .map(|place| (place.server, shown(&place.path)))
+            .collect()
+    }
+
+    #[test]
+    fn usual_places_are_found_and_rotated_files_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        for path in [
+            "/var/log/nginx/access.log",
+            "/var/log/nginx/access.log.1",
+            "/var/log/nginx/access.log.2.gz",
+            "/var/log/nginx/error.log",
+            "/var/log/nginx/shop-access.log",
+            "/var/log/apache2/other_vhosts_access.log",
+            "/var/log/httpd/access_log",
+            "/var/log/httpd/access_log-20260101",
+        ] {
+            write(root.path(), path, "");
+        }
+        assert_eq!(
+            found(root.path()),
+            [
+                ("Apache", "var/log/apache2/other_vhosts_access.log".to_owned()),
+                ("Apache", "var/log/httpd/access_log".to_owned()),
+                ("nginx", "var/log/nginx/access.log".to_owned()),
+                ("nginx", "var/log/nginx/shop-access.log".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn two_names_of_one_file_are_one_log() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "/var/log/nginx/access.log", "");
+        let name = below(root.path(), "/var/log/nginx/all-access.log");
+        std::os::unix::fs::symlink(below(root.path(), "/var/log/nginx/access.log"), name).unwrap();
+        assert_eq!(found(root.path()).len(), 1);
+    }
+
+    #[test]
+    fn running_containers_of_web_servers_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let container = |id: &str, image: &str, running: bool| {
+            let folder = format!("/var/lib/docker/containers/{id}");
+            let log = format!("{folder}/{id}-json.log");
+            write(root.path(), &log, "");
+            let config = format!(
+                "{{\"State\":{{\"Running\":{running}}},\"Config\":{{\"Image\":\"{image}\"}},\"Name\":\"/web\",\
+                 \"LogPath\":\"{}\"}}",
+                below(root.path(), &log).display()
+            );
+            write(root.path(), &format!("{folder}/config.v2.json"), &config);
+        };
+        container("aa", "nginx:1.27", true);
+        container("bb", "registry.example:5000/team/traefik@sha256:0", true);
+        container("cc", "nginx", false);
+        container("dd", "postgres:16", true);
+        container("ee", "nginx-exporter", true);
+        let containers = "var/lib/docker/containers";
+        assert_eq!(
+            found(root.path()),
+            [
+                ("Traefik", format!("{containers}/bb/bb-json.log")),
+                ("nginx", format!("{containers}/aa/aa-json.log")),
+            ]
+        );
+    }
+}
