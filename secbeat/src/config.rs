@@ -14,7 +14,7 @@ use secbeat_orchestrator::config as orchestrator;
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/secbeat.toml";
 /// Where state lies unless the config says otherwise.
-const STATE_DIR: &str = "/var/lib/secbeat";
+const STATE_DIR: &str = "/var/lib/secbeat/host";
 /// The store in that folder: bans, allowlist, audit, and telemetry that still counts.
 const STORE: &str = "store.db";
 /// The edge's API, beside that of the orchestrator. Sites tend to have a program at the edge's own default.
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_host_with_defaults() {
         let config = load("").unwrap();
-        assert_eq!(config.store(), Path::new("/var/lib/secbeat/store.db"));
+        assert_eq!(config.store(), Path::new("/var/lib/secbeat/host/store.db"));
         assert_eq!(config.edge.api_listen, EDGE_API);
         assert_ne!(config.edge.api_listen, config.orchestrator.api.listen);
     }

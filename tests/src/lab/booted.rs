@@ -24,7 +24,7 @@ use crate::lab::{
 const BOOT: Duration = Duration::from_secs(60);
 /// What the packages do.
 const INSTALL: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
-    Before=secbeat-nats.service secbeat-orchestrator.service secbeat-pins.service secbeat-edge.service\n\
+    Before=secbeat-nats.service secbeat-orchestrator.service secbeat-pins.service secbeat-edge.service secbeat.service\n\
     [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -ec '\\\n\
     systemd-sysusers /usr/lib/sysusers.d/secbeat.conf; \\\n\
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/secbeat.conf'\n";
@@ -140,14 +140,31 @@ impl Booted {
     pub fn boot_unenrolled(namespace: &Namespace, edge: &str) -> Self {
         let mut files = Files::new();
         files.write("etc/secbeat/edge.toml", edge);
-        files.install("secbeat-edge");
+        Self::boot_alone(namespace, files, "secbeat-edge")
+    }
+
+    /// Boots this host in `namespace` with `secbeat` and this `secbeat.toml`, and waits until its unit is active.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become active.
+    #[must_use]
+    pub fn boot_one_host(namespace: &Namespace, config: &str) -> Self {
+        let mut files = Files::new();
+        files.write("etc/secbeat/secbeat.toml", config);
+        for program in ["secbeat-edge", "secbeat-orchestrator"] {
+            files.bind(&paths::daemon(program), &format!("/usr/bin/{program}"));
+        }
+        Self::boot_alone(namespace, files, "secbeat")
+    }
+
+    fn boot_alone(namespace: &Namespace, mut files: Files, unit: &str) -> Self {
+        files.install(unit);
         files.install(PINS);
         files.set_up(INSTALL);
-        files.bind(&paths::daemon("secbeat-edge"), "/usr/bin/secbeat-edge");
-        let booted = Self::start(namespace, Path::new("/"), files, "secbeat-edge.service");
-        wait_until("secbeat-edge is active", BOOT, || {
-            booted.is_active("secbeat-edge")
-        });
+        files.bind(&paths::daemon(unit), &format!("/usr/bin/{unit}"));
+        let booted = Self::start(namespace, Path::new("/"), files, &format!("{unit}.service"));
+        wait_until(&format!("{unit} is active"), BOOT, || booted.is_active(unit));
         booted
     }
 
@@ -321,7 +338,7 @@ impl Booted {
         };
         let units = said(
             TestProgram::Systemctl,
-            &["status", "--no-pager", "--lines=0", "secbeat-*"],
+            &["status", "--no-pager", "--lines=0", "secbeat*"],
         );
         said(TestProgram::Journalctl, &["--no-pager", "--lines=200"]) + &units
     }

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn the_units_are_hardened() {
     // Tenths of an exposure. The edge's comes from what it is for: BPF, the network's configuration, netlink.
     for (unit, threshold) in [
+        ("secbeat", 20),
         ("secbeat-edge", 20),
         ("secbeat-orchestrator", 15),
         ("secbeat-nats", 15),
@@ -96,6 +97,36 @@ fn the_loop_runs_under_the_units_and_a_restart_or_a_hang_loses_no_enforcement() 
         );
     }
     assert!(get().is_err(), "the kernel goes on without the daemons");
+}
+
+#[test]
+fn one_host_is_protected_under_its_unit_and_bans_outlive_a_restart() {
+    let around = Surroundings::new();
+    let booted = Booted::boot_one_host(&around.host, &around.edge_config());
+    let get = || around.get();
+    let bans = || booted.edge(&["bans", "-o", "json"]);
+    for n in 0..50 {
+        assert_eq!(get().unwrap(), 404, "request {n}");
+    }
+    wait_until("the attacker is banned", PATIENCE, || {
+        bans().contains(Surroundings::ATTACKER)
+    });
+    assert!(get().is_err());
+    let fleet = || booted.orchestrator(&["bans", "-o", "json"]);
+    assert!(fleet().contains(Surroundings::ATTACKER), "{}", fleet());
+    let pid = booted.property("secbeat", "MainPID");
+    booted.ask(TestProgram::Kill, &["-KILL", &pid]);
+    wait_until("systemd has started it again", PATIENCE, || {
+        assert!(get().is_err(), "a banned client was answered");
+        booted.property("secbeat", "NRestarts") != "0"
+            && booted.property("secbeat", "ActiveState") == "active"
+    });
+    assert!(bans().contains(Surroundings::ATTACKER));
+    assert!(fleet().contains(Surroundings::ATTACKER));
+    booted.ask(TestProgram::Systemctl, &["stop", "secbeat"]);
+    let result = booted.property("secbeat", "Result");
+    assert_eq!(result, "success", "{}", booted.journal());
+    assert!(get().is_err(), "the kernel goes on without the daemon");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) fn make() -> Result<()> {
     }
     for daemon in DAEMONS {
         let program = || Command::new(Profile::Release.bin_dir().join(daemon));
-        run_command(program().arg("man").arg(&man))?;
+        run_command(program().arg("man").arg(man.join(daemon)))?;
         let mut files = Vec::new();
         for (shell, file) in [
             ("bash", format!("{daemon}.bash")),
