@@ -6,6 +6,7 @@
 //! * [`writer`]: makes the bucket of bans say what the ledger says, through lost and reordered answers.
 //! * [`bucket`]: what was heard of the bucket's keys.
 //! * [`leases`]: which partitions does this orchestrator own, of those that all share?
+//! * [`notices`]: what are people told of, and in how few messages?
 //! * [`presence`]: which edges are there, and do they hold the ledger's bans?
 //! * [`propagation`]: how long do bans take to the edges, and who has answered?
 //! * [`telemetry`]: which batches of each edge came, and which came again?
@@ -23,6 +24,7 @@ mod ids;
 pub mod leases;
 pub mod ledger;
 mod moment;
+pub mod notices;
 pub mod presence;
 pub mod propagation;
 mod protection;

@@ -1,0 +1,89 @@
+//! What people are told of: bans, and troubles of the fleet with their ends. Events go in, and what one message says comes out.
+//!
+//! [`Watch`] turns what is so right now into troubles that begin and end; [`Digest`] gathers what happens into few messages.
+
+mod digest;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use secbeat_common::{prefix::Prefix, wire::Reason};
+use strum::IntoStaticStr;
+
+pub use self::{
+    digest::{Digest, Terms},
+    summary::{LeftOut, NAMED, Summary},
+    watch::{EdgeFacts, Facts, Watch},
+};
+
+/// Something to tell people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The bus has a ban.
+    Banned(Banned),
+    /// A ban was lifted before its end.
+    Unbanned { target: Prefix, actor: String },
+    /// Something is not as it should be.
+    Begun { trouble: Trouble, detail: String },
+    /// It is again.
+    Over { trouble: Trouble, lasted_ms: i64 },
+}
+
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Banned {
+    pub target: Prefix,
+    /// [`Reason::Manual`] if an operator banned, else the rule.
+    pub reason: Reason,
+    /// Who decided.
+    pub actor: String,
+    pub note: String,
+    /// As the command has it.
+    pub expires_at_ms: i64,
+    pub strikes: u32,
+}
+
+/// What is not as it should be, and where: of an edge its id, else the orchestrator's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trouble {
+    pub kind: TroubleKind,
+    pub subject: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(const_into_str, serialize_all = "kebab-case")]
+pub enum TroubleKind {
+    /// An edge is not there.
+    EdgeDown,
+    /// An edge has an interface without protection.
+    EdgeUnprotected,
+    /// An edge holds other bans than the ledger.
+    Drift,
+    /// A safety limit holds automatic bans back.
+    Brake,
+    /// No ban could be made that reaches the edges.
+    NotReady,
+}
+
+impl TroubleKind {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.into_str()
+    }
+
+    /// Whether every orchestrator sees it of the same edge.
+    #[must_use]
+    pub const fn is_of_an_edge(self) -> bool {
+        matches!(self, Self::EdgeDown | Self::EdgeUnprotected | Self::Drift)
+    }
+}
