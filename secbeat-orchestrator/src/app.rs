@@ -1,5 +1,7 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
+mod telling;
+
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -36,6 +38,7 @@ use crate::{
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
     leases::{self, shell::Leases},
+    notify::Notifier,
     protection::Protection,
     reload::Reloader,
     replica::Replica,
@@ -66,6 +69,7 @@ pub struct App {
     /// Signs what edges are told of the rules.
     signer: Signer,
     url: NatsUrl,
+    notifier: Notifier,
     listener: TcpListener,
     socket: Option<LocalSocket>,
     tls: Option<ServerTls>,
@@ -93,6 +97,7 @@ impl App {
         let (table, leases_table) = watch::channel(LeaseTable::default());
         let port = listener.local_addr().context("asking for the API's port")?.port();
         let identity = leases::identity(port);
+        let (notifier, notified) = config.notifier(&identity.name)?;
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
         let (leases, changes, shares) = Leases::new(bus.clone(), identity, clock::boot_ms, table);
         let links = Links {
@@ -136,6 +141,7 @@ impl App {
             rules: RuleView::all(&config).into(),
             refused,
             wrong_tokens: WrongTokens::default(),
+            notified,
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -155,6 +161,7 @@ impl App {
             allowlist,
             signer: member.signer,
             url: member.url,
+            notifier,
             listener,
             socket,
             tls,
@@ -210,6 +217,7 @@ impl App {
         });
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
+        let notifying = tokio::spawn(telling::run(self.notifier, self.api.clone()));
         let ways = self.socket.as_ref().map(|socket| socket.path().to_owned());
         let router = api::router(self.api, self.tokens, ways);
         let local = self.socket.map(Listener::try_from).transpose();
@@ -241,6 +249,8 @@ impl App {
         let _ = stop.send(true);
         events.end();
         let _ = tokio::time::timeout(DRAIN, serving.join_all()).await;
+        // What has happened is told, if those to tell answer soon.
+        let _ = tokio::time::timeout(DRAIN, notifying).await;
         protecting.abort();
         watching.abort();
         telling.abort();

@@ -8,6 +8,7 @@ mod export;
 mod fleet;
 mod import;
 mod list;
+mod notify;
 mod rules;
 mod status;
 #[cfg(test)]
@@ -109,6 +110,9 @@ pub enum Command {
     Audit(explain::Audit),
     /// Evaluate access logs and show who would have been banned.
     Replay(replay::Args),
+    /// List and test the receivers of notifications.
+    #[command(subcommand)]
+    Notify(notify::Command),
     /// Manage tokens for the REST API.
     #[command(subcommand)]
     Token(token::Command),
@@ -175,6 +179,7 @@ impl Cli {
             Command::Watch { output } => watch::run(&api()?, *output),
             Command::Top(top) => top.execute(api()?),
             Command::Rules { output } => rules::rules(&api()?, *output),
+            Command::Notify(command) => command.execute(&config),
             Command::Replay(args) => args.run(&config),
         }
     }

@@ -27,7 +27,10 @@ pub use self::{
     api::{ApiConfig, PROGRAM},
     rules::{RuleAction, Rules},
 };
-use crate::directives::Directives;
+use crate::{
+    directives::Directives,
+    notify::{self, Notifier, NotifyEntry, NotifyStats, Receiver},
+};
 
 /// Where the config lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
@@ -61,6 +64,8 @@ pub struct Config {
     pub edges: Edges,
     /// What is kept for `why`.
     pub evidence: Evidence,
+    /// Who is told of bans and troubles.
+    pub notify: Vec<NotifyEntry>,
     /// How often sources without recent events are removed from memory.
     pub cleanup_interval: HumanDuration,
 }
@@ -77,6 +82,7 @@ impl Default for Config {
             protect: Protect::default(),
             edges: Edges::default(),
             evidence: Evidence::default(),
+            notify: Vec::new(),
             cleanup_interval: seconds(300),
         }
     }
@@ -230,7 +236,8 @@ impl Config {
         Self::check(config::load_part(path, |key| keys.contains(&key))?, path)
     }
 
-    fn check(config: Self, path: &Path) -> Result<Self, ConfigError> {
+    fn check(mut config: Self, path: &Path) -> Result<Self, ConfigError> {
+        notify::resolve(&mut config.notify, path.parent().unwrap_or(Path::new("")));
         if let Some((key, message)) = config.api.contradiction() {
             return Err(ConfigError::contradiction(path, &key, message));
         }
@@ -259,7 +266,20 @@ impl Config {
             let message = format!("what the rules ask edges to report: {error}");
             return Err(ConfigError::contradiction(path, "rule", message));
         }
+        if let Err((key, message)) = notify::check(&config.notify) {
+            return Err(ConfigError::contradiction(path, &key, message));
+        }
         Ok(config)
+    }
+
+    /// Who tells people of bans and troubles, on behalf of the orchestrator called `name`. It runs from now on.
+    ///
+    /// # Errors
+    ///
+    /// When an entry does not do.
+    pub(crate) fn notifier(&self, name: &str) -> anyhow::Result<(Notifier, NotifyStats)> {
+        let receivers = Receiver::all(&self.notify).map_err(|(key, why)| anyhow::anyhow!("{key}: {why}"))?;
+        Ok(Notifier::start(receivers, name))
     }
 
     /// What edges are asked for.

@@ -23,6 +23,7 @@ pub mod exchange;
 mod fleet_watch;
 mod intake;
 mod leases;
+mod notify;
 mod protection;
 mod reload;
 mod replay;

@@ -62,6 +62,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             protect,
             edges,
             evidence,
+            notify: _,
             cleanup_interval,
         } = config;
         let api = ApiConfig {
@@ -82,10 +83,13 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("cleanup_interval", format!("{cleanup_interval:?}")),
         ]
     }
+    // Its secrets are shown to nobody.
+    let notify = (running.notify != changed.notify).then_some("[[notify]]");
     let (running, changed) = (shown(running), shown(changed));
     let both = running.into_iter().zip(changed);
     both.filter(|((_, before), (_, after))| before != after)
         .map(|((name, _), _)| name)
+        .chain(notify)
         .collect()
 }
 
@@ -109,6 +113,10 @@ mod tests {
             ),
             ("[api]\nlisten = \"127.0.0.1:3031\"", vec!["[api]"]),
             ("cleanup_interval = \"1m\"", vec!["cleanup_interval"]),
+            (
+                "[[notify]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a.example/\"",
+                vec!["[[notify]]"],
+            ),
         ] {
             assert_eq!(waiting(&running, &config(text)), expected, "{text}");
         }

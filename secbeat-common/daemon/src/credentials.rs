@@ -110,7 +110,7 @@ pub struct Credentials {
 }
 
 /// A text that is nobody's business.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
 

@@ -1,5 +1,6 @@
 //! Clients of HTTP, that block.
 
+mod post;
 mod unix;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use ureq::{
     typestate::AgentScope,
 };
 
+pub use self::post::{Answer, Post, Poster};
 use self::unix::{NoResolver, SocketConnector};
 
 /// A client that trusts `roots` alone. Any status is an answer, redirects are not followed and proxies not used: what a call

@@ -6,7 +6,7 @@ pub mod compressed;
 pub mod config;
 pub mod credentials;
 pub mod exit;
-mod http;
+pub mod http;
 pub mod metrics;
 pub mod protect;
 pub mod sockets;

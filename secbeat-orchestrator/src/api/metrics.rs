@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Api, Failure};
 use crate::{
     engine::Input,
-    view::{ApiStats, EdgeView, PropagationView, Standing, StateView, Stats},
+    view::{ApiStats, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -32,6 +32,7 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
         fleet(&stats.engine);
         telemetry(&stats.engine.edges);
         enforcement(propagation);
+        notifications(&stats.notify);
     })
 }
 
@@ -203,6 +204,36 @@ fn telemetry(edges: &[EdgeView]) {
         ignored.count([("edge", id), ("reason", "too_old")], edge.too_old);
         ignored.count([("edge", id), ("reason", "too_wide")], edge.too_wide);
         missing.is([("edge", id)], edge.missing_batches as f64);
+    }
+}
+
+fn notifications(receivers: &[NotifyView]) {
+    let messages = Told::counter(
+        "secbeat_orchestrator_notifications_total",
+        "Notifications by receiver and outcome: delivered, attempts that failed, and given up.",
+    );
+    let failing = Told::gauge(
+        "secbeat_orchestrator_notify_failing",
+        "1 while the last attempt to tell a receiver failed.",
+    );
+    let missed = Told::counter(
+        "secbeat_orchestrator_notices_missed_total",
+        "Bans and troubles that a receiver was not told of, since they came too fast.",
+    );
+    for receiver in receivers {
+        let who = [
+            ("receiver", receiver.name.as_str()),
+            ("kind", receiver.kind.as_str()),
+        ];
+        for (outcome, count) in [
+            ("delivered", receiver.sent),
+            ("failed", receiver.failed),
+            ("given_up", receiver.given_up),
+        ] {
+            messages.count([who[0], who[1], ("outcome", outcome)], count);
+        }
+        failing.holds(who, receiver.failing.is_some());
+        missed.count(who, receiver.missed);
     }
 }
 

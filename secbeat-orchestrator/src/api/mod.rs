@@ -33,6 +33,7 @@ use crate::{
     events::Events,
     intake::Troubles,
     leases::Shares,
+    notify::NotifyStats,
     token::Token,
     view::RuleView,
 };
@@ -54,6 +55,7 @@ pub(crate) struct Api {
     pub rules: Arc<[RuleView]>,
     pub refused: RefusedCommands,
     pub wrong_tokens: WrongTokens,
+    pub notified: NotifyStats,
 }
 
 /// All endpoints, and their description.
@@ -84,7 +86,7 @@ pub(crate) fn router(api: Api, tokens: watch::Receiver<Vec<Token>>, socket: Opti
 }
 
 impl Api {
-    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Failure> {
+    pub(crate) async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Failure> {
         Ok(ask(&self.engine.inputs, PATIENCE, input).await?)
     }
 }

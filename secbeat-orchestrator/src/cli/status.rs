@@ -88,6 +88,21 @@ fn text(stats: &ApiStats) -> String {
             ),
         );
     }
+    for receiver in &stats.notify {
+        let failing = receiver.failing.as_ref();
+        line(
+            "notify",
+            format!(
+                "{} ({}): {} delivered, {} given up, {} notices wait{}",
+                receiver.name,
+                receiver.kind,
+                receiver.sent,
+                receiver.given_up,
+                receiver.waiting,
+                failing.map_or_else(String::new, |why| format!("; FAILING: {why}"))
+            ),
+        );
+    }
     text.push_str(&shares(&stats.leases));
     text
 }

@@ -5,6 +5,7 @@ mod change;
 mod edges;
 mod findings;
 mod leases;
+mod notify;
 mod propagation;
 mod protection;
 mod rules;
@@ -18,6 +19,7 @@ pub use self::{
     edges::{AgreementView, FleetEdge, Standing, StateView},
     findings::{FindingView, Outcome},
     leases::{LeasesView, PartitionView},
+    notify::NotifyView,
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
     rules::RuleView,
     source::{SourceView, render, tell},

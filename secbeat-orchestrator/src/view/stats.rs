@@ -7,7 +7,7 @@ use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{edges::Standing, leases::LeasesView, telemetry::EdgeView};
+use super::{edges::Standing, leases::LeasesView, notify::NotifyView, telemetry::EdgeView};
 use crate::engine::Counted;
 
 /// What the decider counts.
@@ -89,6 +89,9 @@ pub struct ApiStats {
     /// Commands on the bus that do not count, by reason: `unsigned`, `forged` and so on.
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,
+    /// Who is notified.
+    #[serde(default)]
+    pub notify: Vec<NotifyView>,
 }
 
 impl Stats {

@@ -120,6 +120,12 @@ impl Digest {
         Some(summary)
     }
 
+    /// All that is left to tell, due or not: at the end.
+    pub fn take_all(&mut self) -> Summary {
+        self.wanted_ms = None;
+        std::mem::take(&mut self.pending)
+    }
+
     /// Notices that wait for the next message.
     #[must_use]
     pub fn waiting(&self) -> u64 {

@@ -1,0 +1,41 @@
+//! What people are told of what happens.
+
+use secbeat_common::wire::{AuditRecord, Decision};
+use secbeat_orchestrator_core::notices::{Banned, Notice, What};
+
+use crate::engine::Happening;
+
+/// `None` for what nobody is told of: findings, and the allowlist. How edges do is seen by looking.
+pub(super) fn of(at_ms: i64, happening: &Happening) -> Option<Notice> {
+    let Happening::Decided(AuditRecord {
+        target,
+        actor,
+        decision,
+        ..
+    }) = happening
+    else {
+        return None;
+    };
+    let what = match decision {
+        Decision::Ban {
+            reason,
+            note,
+            expires_at_ms,
+            strikes,
+            ..
+        } => What::Banned(Banned {
+            target: *target,
+            reason: *reason,
+            actor: actor.clone(),
+            note: note.clone(),
+            expires_at_ms: *expires_at_ms,
+            strikes: *strikes,
+        }),
+        Decision::Unban { .. } => What::Unbanned {
+            target: *target,
+            actor: actor.clone(),
+        },
+        _ => return None,
+    };
+    Some(Notice { at_ms, what })
+}

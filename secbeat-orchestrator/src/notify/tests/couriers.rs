@@ -1,0 +1,118 @@
+//! From what happens to what a receiver gets.
+
+use std::time::Duration;
+
+use secbeat_common::wire::{AuditRecord, Decision};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{
+    webhooks::{Request, serve},
+    *,
+};
+use crate::{
+    engine::Happening,
+    events::Events,
+    notify::{Facts, Notifier, NotifyStats},
+};
+
+fn decided(n: u8) -> Happening {
+    Happening::Decided(AuditRecord {
+        at_ms: 1,
+        target: format!("198.51.100.{n}").parse().unwrap(),
+        actor: "alice".to_owned(),
+        decision: Decision::Unban {
+            command_id: Uuid::from_u128(n.into()),
+            strikes: 0,
+        },
+    })
+}
+
+fn webhook(address: std::net::SocketAddr, more: &str) -> Receiver {
+    receiver(&format!(
+        "name = \"a\"\nkind = \"webhook\"\nurl = \"http://{address}/hidden-path\"\ndigest = \"0s\"\n{more}"
+    ))
+}
+
+/// The body that comes next; time passes meanwhile.
+async fn next(told: &std::sync::mpsc::Receiver<Request>) -> Value {
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Ok(request) = told.try_recv() {
+            return serde_json::from_str(&request.body).unwrap();
+        }
+        assert!(std::time::Instant::now() < end, "nothing came");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Messages whose fate is known.
+fn settled(stats: &NotifyStats) -> u64 {
+    let counts = stats.read()[0].counts.clone();
+    counts.sent + counts.given_up
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_fails_is_tried_again_and_told_what_it_missed() {
+    let (address, told) = serve(&["503 Busy", "200 OK", "400 Never", "200 OK"]);
+    let (notifier, stats) = Notifier::start(vec![webhook(address, "")], "orchestrator-1");
+    let events = Events::default();
+    let (facts, looked) = mpsc::channel::<Facts>(1);
+    let running = tokio::spawn(notifier.run(events.clone(), looked));
+    tokio::task::yield_now().await;
+    let mut bodies = Vec::new();
+    events.tell(decided(1));
+    for n in 2..=5 {
+        bodies.push(next(&told).await);
+        // The second attempt is of the same message; what comes next is another one.
+        while settled(&stats) < n - 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if n > 2 && n < 5 {
+            events.tell(decided(u8::try_from(n).unwrap()));
+        }
+    }
+    assert_eq!(bodies[0], bodies[1]);
+    assert_eq!(bodies[2]["unbans"]["named"][0]["target"], "198.51.100.3/32");
+    assert_eq!(bodies[3]["unbans"]["named"][0]["target"], "198.51.100.4/32");
+    assert_eq!(bodies[3]["left_out"]["messages"], 1);
+    assert_eq!(bodies[3]["left_out"]["undelivered"], 1);
+    events.end();
+    running.await.unwrap();
+    drop(facts);
+    let counts = stats.read()[0].counts.clone();
+    assert_eq!(
+        (counts.sent, counts.failed, counts.given_up, counts.failing),
+        (2, 2, 1, None)
+    );
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_receiver_that_does_not_answer_and_the_rest_is_told_at_the_end() {
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, told) = serve(&["200 OK"]);
+    let receivers = vec![
+        webhook(silent.local_addr().unwrap(), "events = [\"not-ready\"]"),
+        webhook(address, "events = [\"unban\"]\n").renamed("b", Duration::from_secs(3600)),
+    ];
+    let (notifier, stats) = Notifier::start(receivers, "orchestrator-1");
+    let events = Events::new(10_000, 1);
+    let (_facts, looked) = mpsc::channel::<Facts>(1);
+    let running = tokio::spawn(notifier.run(events.clone(), looked));
+    tokio::task::yield_now().await;
+    for n in 0..=255 {
+        events.tell(decided(n));
+    }
+    while stats.read()[1].counts.waiting < 256 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    events.end();
+    tokio::time::timeout(Duration::from_secs(5), running)
+        .await
+        .unwrap()
+        .unwrap();
+    let body: Value = serde_json::from_str(&told.recv().unwrap().body).unwrap();
+    assert_eq!(body["unbans"]["count"], 256);
+}
