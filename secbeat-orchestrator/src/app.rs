@@ -1,5 +1,6 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
+mod listening;
 mod telling;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -31,9 +32,10 @@ use tracing::{info, warn};
 use crate::{
     allowlist::Keeper,
     api::{self, Api, WrongTokens},
+    audit_out::AuditCopies,
     auditor::Auditor,
     clock,
-    config::{ApiConfig, Config, PROGRAM},
+    config::Config,
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
@@ -70,6 +72,7 @@ pub struct App {
     signer: Signer,
     url: NatsUrl,
     notifier: Notifier,
+    copies: AuditCopies,
     listener: TcpListener,
     socket: Option<LocalSocket>,
     tls: Option<ServerTls>,
@@ -86,7 +89,7 @@ impl App {
     ///
     /// When the API cannot be bound.
     pub async fn build(config: Config, member: Membership, bus: Bus) -> anyhow::Result<Self> {
-        let (listener, socket, tls) = listen(&config.api).await?;
+        let (listener, socket, tls) = listening::listen(&config.api).await?;
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
         let (reloader, tokens) = Reloader::new(&config);
@@ -108,6 +111,7 @@ impl App {
             garbage: &garbage,
             refused: &refused,
         };
+        let (copies, copied) = AuditCopies::new(&config.audit, &bus, &shares);
         let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
         let (auditor, auditing) = Auditor::new(audit.clone());
         let (allowed, known) = watch::channel(None);
@@ -142,6 +146,7 @@ impl App {
             refused,
             wrong_tokens: WrongTokens::default(),
             notified,
+            copied,
         };
         let writers = Box::pin(async move {
             tokio::join!(writing, auditing);
@@ -162,6 +167,7 @@ impl App {
             signer: member.signer,
             url: member.url,
             notifier,
+            copies,
             listener,
             socket,
             tls,
@@ -215,6 +221,7 @@ impl App {
                 tokio::join!(self.allowlist.run(), keeper.restore_lost());
             }
         });
+        let copying = tokio::spawn(self.copies.run_once(restored.clone()));
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
         let notifying = tokio::spawn(telling::run(self.notifier, self.api.clone()));
@@ -254,6 +261,7 @@ impl App {
         protecting.abort();
         watching.abort();
         telling.abort();
+        copying.abort();
         allowlist.abort();
         intake.abort();
         // What was decided is still written, and audited once it is, if NATS takes it soon.
@@ -347,20 +355,6 @@ impl Links<'_> {
             inputs: self.inputs.clone(),
         }
     }
-}
-
-/// Binds the API.
-async fn listen(api: &ApiConfig) -> anyhow::Result<(TcpListener, Option<LocalSocket>, Option<ServerTls>)> {
-    let tls = api.tls.iter().cloned().collect::<Vec<_>>();
-    let tls = match tls.as_slice() {
-        [] => None,
-        files => Some(ServerTls::new(files, &["http/1.1"]).context("api.tls")?),
-    };
-    let listener = TcpListener::bind(api.listen)
-        .await
-        .with_context(|| format!("api.listen: listening on {}", api.listen))?;
-    let socket = api.socket.open(PROGRAM).context("api.socket")?;
-    Ok((listener, socket, tls))
 }
 
 /// Keeps a share of the partitions until `resign`. Nobody is judged before it is known who is banned, and who never is. If the

@@ -28,6 +28,7 @@ pub use self::{
     rules::{RuleAction, Rules},
 };
 use crate::{
+    audit_out::AuditOut,
     directives::Directives,
     notify::{self, Notifier, NotifyEntry, NotifyStats, Receiver},
 };
@@ -64,6 +65,8 @@ pub struct Config {
     pub edges: Edges,
     /// What is kept for `why`.
     pub evidence: Evidence,
+    /// Where the audit goes, beside NATS.
+    pub audit: AuditOut,
     /// Who is told of bans and troubles.
     pub notify: Vec<NotifyEntry>,
     /// How often sources without recent events are removed from memory.
@@ -82,6 +85,7 @@ impl Default for Config {
             protect: Protect::default(),
             edges: Edges::default(),
             evidence: Evidence::default(),
+            audit: AuditOut::default(),
             notify: Vec::new(),
             cleanup_interval: seconds(300),
         }
@@ -237,7 +241,9 @@ impl Config {
     }
 
     fn check(mut config: Self, path: &Path) -> Result<Self, ConfigError> {
-        notify::resolve(&mut config.notify, path.parent().unwrap_or(Path::new("")));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        notify::resolve(&mut config.notify, folder);
+        config.audit.resolve(folder);
         if let Some((key, message)) = config.api.contradiction() {
             return Err(ConfigError::contradiction(path, &key, message));
         }
@@ -265,6 +271,9 @@ impl Config {
         if let Err(error) = config.directives().interest.checked() {
             let message = format!("what the rules ask edges to report: {error}");
             return Err(ConfigError::contradiction(path, "rule", message));
+        }
+        if let Some((key, message)) = config.audit.wrong() {
+            return Err(ConfigError::contradiction(path, key, message));
         }
         if let Err((key, message)) = notify::check(&config.notify) {
             return Err(ConfigError::contradiction(path, &key, message));

@@ -11,6 +11,7 @@
 mod allowlist;
 pub mod api;
 pub mod app;
+mod audit_out;
 mod auditor;
 pub mod cli;
 mod clock;

@@ -51,7 +51,7 @@ impl Reloader {
 
 /// The tables and keys that a restart would change.
 fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
-    fn shown(config: &Config) -> [(&'static str, String); 10] {
+    fn shown(config: &Config) -> [(&'static str, String); 11] {
         let Config {
             api,
             trusted_proxies,
@@ -62,6 +62,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             protect,
             edges,
             evidence,
+            audit,
             notify: _,
             cleanup_interval,
         } = config;
@@ -80,6 +81,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("[protect]", format!("{protect:?}")),
             ("[edges]", format!("{edges:?}")),
             ("[evidence]", format!("{evidence:?}")),
+            ("[audit]", format!("{audit:?}")),
             ("cleanup_interval", format!("{cleanup_interval:?}")),
         ]
     }

@@ -7,7 +7,7 @@ use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
 use tracing::{debug, warn};
 
 use crate::{
-    backend::{Log, Record, Start, Stored},
+    backend::{Created, Log, Messages, Record, Start, Stored},
     bus::Bus,
     error::{Error, Result},
 };
@@ -53,6 +53,17 @@ impl AuditQuery {
 pub struct AuditLog {
     bus: Bus,
     log: Arc<dyn Log>,
+}
+
+/// Audit records as they are stored.
+pub struct AuditRead {
+    /// When the log was made that they are of.
+    pub created: Created,
+    /// The sequence before the first.
+    pub behind: u64,
+    /// Records behind that one that are gone.
+    pub removed: u64,
+    pub records: Messages<Stored>,
 }
 
 impl AuditLog {
@@ -158,6 +169,28 @@ impl AuditLog {
             Ok(record) => parse(&record).map(|record| Ok(record.without_events())),
             Err(error) => Some(Err(error)),
         }))
+    }
+
+    /// Reads all records, those of other releases included, behind the sequence that `behind` says of a log that was made then.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
+    pub async fn read_behind(&self, behind: impl FnOnce(Created) -> u64) -> Result<AuditRead> {
+        let status = self.log.status().await?;
+        let behind = behind(status.created);
+        let removed = match behind {
+            // Nobody has read any of it.
+            0 => 0,
+            read => status.first.saturating_sub(read + 1),
+        };
+        let reading = self.log.read(Start::Sequence(behind + 1), Vec::new()).await?;
+        Ok(AuditRead {
+            created: status.created,
+            behind,
+            removed,
+            records: reading.records,
+        })
     }
 
     /// Hands all records on `subjects` to `take`, oldest first, up to the sequence `end`.

@@ -49,7 +49,7 @@ mod telemetry;
 pub use self::{
     allow::{AllowBucket, Over},
     allowlist::{AllowFollower, AllowReader, Allowlist},
-    audit::{AuditLog, AuditQuery},
+    audit::{AuditLog, AuditQuery, AuditRead},
     backend::{
         Answer, Backend, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Log, LogSettings,
         LogStatus, Messages, Published, Reading, Record, Start, Storage, Stored, Watch, Watched, Write,

@@ -1,4 +1,6 @@
-//! TLS towards clients: certificates by the name asked for, read anew when their files change.
+//! TLS towards clients: certificates by the name asked for, read anew when their files change. And towards servers.
+
+mod client;
 
 use std::{
     fs, io,
@@ -23,6 +25,7 @@ use tokio_rustls::{
     },
 };
 
+pub use self::client::{ClientTls, Duplex};
 use super::config::schema;
 
 /// A certificate chain and its key, both in PEM.

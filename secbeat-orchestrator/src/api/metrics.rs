@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Api, Failure};
 use crate::{
     engine::Input,
-    view::{ApiStats, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats},
+    view::{ApiStats, AuditCopyView, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -33,6 +33,7 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
         telemetry(&stats.engine.edges);
         enforcement(propagation);
         notifications(&stats.notify);
+        audit_copies(&stats.audit_copies);
     })
 }
 
@@ -204,6 +205,33 @@ fn telemetry(edges: &[EdgeView]) {
         ignored.count([("edge", id), ("reason", "too_old")], edge.too_old);
         ignored.count([("edge", id), ("reason", "too_wide")], edge.too_wide);
         missing.is([("edge", id)], edge.missing_batches as f64);
+    }
+}
+
+fn audit_copies(copies: &[AuditCopyView]) {
+    let records = Told::counter(
+        "secbeat_orchestrator_audit_copied_total",
+        "Audit records that were written to a copy, attempts that failed, and records that NATS dropped before.",
+    );
+    let failing = Told::gauge(
+        "secbeat_orchestrator_audit_copy_failing",
+        "1 while the last attempt to write a copy of the audit failed.",
+    );
+    let behind = Told::gauge(
+        "secbeat_orchestrator_audit_copy_behind",
+        "Audit records that wait in NATS for a copy.",
+    );
+    for copy in copies {
+        let which = ("copy", copy.name.as_str());
+        for (outcome, count) in [
+            ("written", copy.written),
+            ("failed", copy.failed),
+            ("lost", copy.lost),
+        ] {
+            records.count([which, ("outcome", outcome)], count);
+        }
+        failing.holds([which], copy.failing.is_some());
+        behind.is([which], copy.behind as f64);
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) use self::access::WrongTokens;
 pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
+    audit_out::CopyStats,
     engine::{EngineHandle, Happening, Input},
     events::Events,
     intake::Troubles,
@@ -56,6 +57,7 @@ pub(crate) struct Api {
     pub refused: RefusedCommands,
     pub wrong_tokens: WrongTokens,
     pub notified: NotifyStats,
+    pub copied: CopyStats,
 }
 
 /// All endpoints, and their description.

@@ -72,6 +72,7 @@ impl Api {
             refused_commands: refused
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),
+            audit_copies: self.copied.read().into_iter().map(Into::into).collect(),
             notify: self.notified.read().into_iter().map(Into::into).collect(),
         })
     }

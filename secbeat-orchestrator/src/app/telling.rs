@@ -10,7 +10,7 @@ use crate::{
     api::Api,
     engine::Input,
     notify::{EdgeFacts, Facts, Notifier},
-    view::{ApiStats, LeasesView},
+    view::ApiStats,
 };
 
 /// How often it is looked what is so.
@@ -55,17 +55,11 @@ async fn facts(api: &Api, connected: &mut Option<Instant>) -> Option<Facts> {
     let all_heard = connected.is_some_and(|since| since.elapsed() >= ALL_HEARD);
     let edges = edges.iter().map(|(edge, _)| of_edge(edge));
     Some(Facts {
-        tells_of_edges: owns_the_first(&stats.leases),
+        tells_of_edges: api.leases.borrow().owns_the_first(),
         brake: brake(&stats),
         not_ready: stats.not_ready,
         edges: all_heard.then(|| edges.collect()),
     })
-}
-
-/// Of all orchestrators one owns the first partition.
-fn owns_the_first(leases: &LeasesView) -> bool {
-    let first = leases.partitions.first();
-    first.is_some_and(|share| share.epoch.is_some() && share.holder.as_ref() == Some(&leases.instance))
 }
 
 fn brake(stats: &ApiStats) -> Option<String> {

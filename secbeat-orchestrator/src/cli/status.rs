@@ -88,6 +88,21 @@ fn text(stats: &ApiStats) -> String {
             ),
         );
     }
+    for copy in &stats.audit_copies {
+        let failing = copy.failing.as_ref();
+        let text = match copy.is_ours {
+            true => format!(
+                "{} written, {} wait, {} lost",
+                copy.written, copy.behind, copy.lost
+            ),
+            false => "another orchestrator writes it".to_owned(),
+        };
+        let failing = failing.map_or_else(String::new, |why| format!("; FAILING: {why}"));
+        line(
+            "audit copy",
+            format!("{} {}: {text}{failing}", copy.name, copy.place),
+        );
+    }
     for receiver in &stats.notify {
         let failing = receiver.failing.as_ref();
         line(

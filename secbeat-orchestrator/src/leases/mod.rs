@@ -17,6 +17,14 @@ pub(crate) struct Shares {
     pub(crate) partitions: Vec<Share>,
 }
 
+impl Shares {
+    /// Whether this orchestrator owns the first partition for certain: of all that could do something, one does.
+    pub(crate) fn owns_the_first(&self) -> bool {
+        let first = self.partitions.first();
+        first.is_some_and(|share| share.epoch.is_some() && share.holder.as_ref() == Some(&self.instance))
+    }
+}
+
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Share {

@@ -1,5 +1,6 @@
 //! What the REST API and the command line show: the JSON of `/api/v1`, made of the cores' values.
 
+mod audit_copies;
 mod bans;
 mod change;
 mod edges;
@@ -14,6 +15,7 @@ mod stats;
 mod telemetry;
 
 pub use self::{
+    audit_copies::AuditCopyView,
     bans::{BanPage, BanView, Imported, ROOM, Refused, refusal, refusal_code},
     change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},

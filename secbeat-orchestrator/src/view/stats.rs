@@ -7,7 +7,9 @@ use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{edges::Standing, leases::LeasesView, notify::NotifyView, telemetry::EdgeView};
+use super::{
+    audit_copies::AuditCopyView, edges::Standing, leases::LeasesView, notify::NotifyView, telemetry::EdgeView,
+};
 use crate::engine::Counted;
 
 /// What the decider counts.
@@ -92,6 +94,9 @@ pub struct ApiStats {
     /// Who is notified.
     #[serde(default)]
     pub notify: Vec<NotifyView>,
+    /// Copies of the audit outside NATS.
+    #[serde(default)]
+    pub audit_copies: Vec<AuditCopyView>,
 }
 
 impl Stats {
