@@ -23,6 +23,9 @@ const WAF: &str = "secbeat.events.waf.";
 
 /// Key-value bucket of who owns which partition: [`partition_lease`] and [`member`] → `Lease`.
 pub const LEASES_BUCKET: &str = "secbeat_leases";
+/// The key in [`LEASES_BUCKET`] of how far the audit was sent to a syslog server: JSON, `created` of the audit in nanoseconds since the
+/// Unix epoch and `sequence`. It is no lease.
+pub const AUDIT_POSITION_KEY: &str = "audit.syslog";
 const PARTITION_LEASE: &str = "partition.";
 const MEMBER: &str = "member.";
 
@@ -280,7 +283,13 @@ mod tests {
             LeaseKey::parse("member.a-1"),
             Some(LeaseKey::Member("a-1".to_owned()))
         );
-        for key in ["partition.16", "partition.-1", "member.", "member.a.b", "other"] {
+        for key in [
+            "partition.16",
+            "partition.-1",
+            "member.",
+            "member.a.b",
+            AUDIT_POSITION_KEY,
+        ] {
             assert_eq!(LeaseKey::parse(key), None, "{key}");
         }
     }

@@ -222,16 +222,16 @@ fn audit_copies(copies: &[AuditCopyView]) {
         "Audit records that wait in NATS for a copy.",
     );
     for copy in copies {
-        let which = ("copy", copy.name.as_str());
+        let name = copy.name.as_str();
         for (outcome, count) in [
             ("written", copy.written),
             ("failed", copy.failed),
             ("lost", copy.lost),
         ] {
-            records.count([which, ("outcome", outcome)], count);
+            records.count([("copy", name), ("outcome", outcome)], count);
         }
-        failing.holds([which], copy.failing.is_some());
-        behind.is([which], copy.behind as f64);
+        failing.holds([("copy", name)], copy.failing.is_some());
+        behind.is([("copy", name)], copy.behind as f64);
     }
 }
 
@@ -249,19 +249,16 @@ fn notifications(receivers: &[NotifyView]) {
         "Bans and troubles that a receiver was not told of, since they came too fast.",
     );
     for receiver in receivers {
-        let who = [
-            ("receiver", receiver.name.as_str()),
-            ("kind", receiver.kind.as_str()),
-        ];
+        let (name, kind) = (receiver.name.as_str(), receiver.kind.as_str());
         for (outcome, count) in [
             ("delivered", receiver.sent),
             ("failed", receiver.failed),
             ("given_up", receiver.given_up),
         ] {
-            messages.count([who[0], who[1], ("outcome", outcome)], count);
+            messages.count([("receiver", name), ("kind", kind), ("outcome", outcome)], count);
         }
-        failing.holds(who, receiver.failing.is_some());
-        missed.count(who, receiver.missed);
+        failing.holds([("receiver", name), ("kind", kind)], receiver.failing.is_some());
+        missed.count([("receiver", name), ("kind", kind)], receiver.missed);
     }
 }
 

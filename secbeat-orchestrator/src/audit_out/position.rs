@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use secbeat_bus::{Bucket, Bus, Created, EntryKind, Write};
-use secbeat_common::subjects::LEASES_BUCKET;
+use secbeat_common::subjects::{AUDIT_POSITION_KEY, LEASES_BUCKET};
 use serde::{Deserialize, Serialize};
 
 /// The last record that went out.
@@ -37,9 +37,6 @@ pub(super) enum Place {
     Bus(Arc<dyn Bucket>),
 }
 
-/// The key in the bucket of leases, which takes it for no lease.
-const KEY: &str = "audit.syslog";
-
 impl Place {
     /// Beside `file`.
     pub(super) fn beside(file: &Path) -> Self {
@@ -60,7 +57,7 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
             },
-            Self::Bus(bucket) => match bucket.get(KEY).await? {
+            Self::Bus(bucket) => match bucket.get(AUDIT_POSITION_KEY).await? {
                 Some(entry) if entry.kind == EntryKind::Put => entry.value.to_vec(),
                 _ => return Ok(None),
             },
@@ -73,7 +70,10 @@ impl Place {
         let bytes = serde_json::to_vec(&position)?;
         match self {
             Self::File(path) => replace(path, &bytes).with_context(|| format!("writing {}", path.display())),
-            Self::Bus(bucket) => Ok(bucket.write(Write::put(KEY, bytes)).await.map(drop)?),
+            Self::Bus(bucket) => Ok(bucket
+                .write(Write::put(AUDIT_POSITION_KEY, bytes))
+                .await
+                .map(drop)?),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use schemars::JsonSchema;
 use secbeat_daemon::config::schema;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Where the audit goes, beside NATS.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -70,7 +70,7 @@ pub struct AuditSyslog {
 }
 
 /// Names of the fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Those of `GET /api/v1/audit`.

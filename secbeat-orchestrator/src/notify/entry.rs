@@ -13,7 +13,7 @@ use secbeat_daemon::{
     config::{self, HumanDuration, schema},
     credentials::Secret,
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::IntoStaticStr;
 
 use super::{secret_file::place, severity::Severity};
@@ -45,8 +45,12 @@ pub struct NotifyEntry {
     #[serde(default)]
     pub min_severity: Severity,
     /// How long bans and unbans are gathered into one message. Everything else waits for two seconds at most.
-    #[schemars(with = "schema::Duration", extend("default" = "30s"))]
-    #[serde(default = "half_a_minute", deserialize_with = "config::duration_or_zero")]
+    #[schemars(with = "schema::Duration")]
+    #[serde(
+        default = "half_a_minute",
+        deserialize_with = "config::duration_or_zero",
+        serialize_with = "config::as_duration"
+    )]
     pub digest: Duration,
     /// Messages in an hour. Past it, everything is gathered until there may be one more; only the end of what was told is
     /// told at once.
@@ -138,7 +142,9 @@ impl Kind {
 }
 
 /// What a receiver can be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(const_into_str, serialize_all = "kebab-case")]
 pub enum EventName {
@@ -186,7 +192,7 @@ impl EventName {
 }
 
 /// Whose bans a receiver is told of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhoseBans {
     #[default]
@@ -198,7 +204,7 @@ pub enum WhoseBans {
 }
 
 /// What a webhook's receiver understands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
     #[default]
@@ -212,7 +218,7 @@ pub enum Shape {
 }
 
 /// How the connection to a mail server is encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTls {
     #[default]

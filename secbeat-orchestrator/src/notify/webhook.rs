@@ -38,7 +38,7 @@ pub(super) struct WebhookReceiver {
 #[derive(Debug)]
 enum Body {
     Shape(Shape),
-    Template(Template),
+    Template(Box<Template>),
 }
 
 /// What one request takes.
@@ -74,7 +74,8 @@ impl WebhookReceiver {
             None => Body::Shape(entry.shape),
             Some(text) => {
                 let is_json = content_type.contains("json");
-                Body::Template(Template::new(text, is_json).map_err(|why| ("template", why))?)
+                let template = Template::new(text, is_json).map_err(|why| ("template", why))?;
+                Body::Template(Box::new(template))
             }
         };
         let is_ours = |name: &str| name.eq_ignore_ascii_case("content-type");
@@ -192,7 +193,7 @@ impl WebhookReceiver {
                 let (server, topic) = topic(&url)?;
                 (server, vec![shapes::ntfy(&topic, message)])
             }
-            Shape::Gotify => (gotify_url(url), vec![shapes::gotify(message)]),
+            Shape::Gotify => (gotify_url(&url), vec![shapes::gotify(message)]),
             Shape::Pagerduty => (url, shapes::pagerduty(token, message)),
         };
         Ok((url, bodies.iter().map(Value::to_string).collect()))
@@ -262,7 +263,7 @@ fn topic(url: &str) -> Result<(String, String), String> {
     }
 }
 
-fn gotify_url(url: String) -> String {
+fn gotify_url(url: &str) -> String {
     match url.trim_end_matches('/') {
         message if message.ends_with("/message") => message.to_owned(),
         server => format!("{server}/message"),

@@ -80,6 +80,7 @@ impl Poster {
             Error::Timeout(_) => format!("no answer within {} s", self.patience.as_secs_f64()),
             Error::BadUri(_) | Error::Http(_) => "the URL or a header is none".to_owned(),
             Error::HostNotFound => "there is no host of that name".to_owned(),
+            Error::Io(error) => error.to_string(),
             error => error.to_string(),
         }
     }

@@ -258,7 +258,9 @@ async fn a_server_in_tls_gets_it_if_it_is_the_one() {
     };
     std::fs::write(&files.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
-    let acceptor = ServerTls::new(&[files.clone()], &[]).unwrap().acceptor();
+    let acceptor = ServerTls::new(std::slice::from_ref(&files), &[])
+        .unwrap()
+        .acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("tls://localhost:{}", listener.local_addr().unwrap().port());
     lab.record(1..=1).await;

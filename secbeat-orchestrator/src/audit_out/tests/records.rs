@@ -4,7 +4,10 @@ use secbeat_common::wire::{AuditRecord, Decision};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::audit_out::settings::{Format, SyslogServer};
+use crate::audit_out::{
+    AuditOut,
+    settings::{Format, SyslogServer},
+};
 
 #[test]
 fn by_its_own_names_a_record_is_what_the_api_shows_and_where_it_stands() {
@@ -104,4 +107,14 @@ fn a_server_is_named_by_how_it_is_spoken_to() {
     ] {
         assert!(text.parse::<SyslogServer>().unwrap_err().contains(text), "{text}");
     }
+}
+
+#[test]
+fn what_contradicts_itself_is_an_error() {
+    let wrong = |toml: &str| toml::from_str::<AuditOut>(toml).unwrap().wrong();
+    let relative = "[file]\npath = \"audit.json\"";
+    assert_eq!(wrong(relative).unwrap().0, "audit.file.path");
+    let plain = "[syslog]\nserver = \"tcp://h:1\"\nca_file = \"/ca\"";
+    assert_eq!(wrong(plain).unwrap().0, "audit.syslog.ca_file");
+    assert_eq!(wrong(&plain.replace("tcp", "tls")), None);
 }

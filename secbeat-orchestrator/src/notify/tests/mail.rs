@@ -59,7 +59,9 @@ async fn send(
     folder: &tempfile::TempDir,
 ) -> (Result<String, Failure>, Vec<String>) {
     let files = certificate(folder);
-    let acceptor = ServerTls::new(&[files.clone()], &[]).unwrap().acceptor();
+    let acceptor = ServerTls::new(std::slice::from_ref(&files), &[])
+        .unwrap()
+        .acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (tell, mut told) = mpsc::unbounded_channel();

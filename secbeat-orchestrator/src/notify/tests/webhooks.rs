@@ -201,7 +201,7 @@ pub(super) fn certificate(folder: &tempfile::TempDir) -> CertificateFiles {
 async fn a_server_in_tls_has_to_show_a_certificate_that_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let files = certificate(&folder);
-    let acceptor = ServerTls::new(&[files.clone()], &["http/1.1"])
+    let acceptor = ServerTls::new(std::slice::from_ref(&files), &["http/1.1"])
         .unwrap()
         .acceptor();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
