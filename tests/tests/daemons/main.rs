@@ -18,6 +18,7 @@ mod host_watcher;
 mod lifecycle;
 mod log_rotation;
 mod metrics;
+mod notify;
 mod observe_mode;
 mod one_host;
 mod protection_refresh;
