@@ -41,7 +41,7 @@ pub use self::{
     lease::{Lease, NO_LEASE},
     message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},
-    presence::{Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    presence::{ClockOffset, Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
     telemetry::{

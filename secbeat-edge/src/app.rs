@@ -142,6 +142,7 @@ impl App {
             edge_id: fleet.edge_id.clone(),
             enforcer: enforcement.handle.clone(),
             bus: fleet.bus.clone(),
+            clock: fleet.clock.clone(),
             publisher: fleet.publisher.clone(),
             garbage: fleet.garbage.clone(),
             telemetry: reporting.recorder.stats(),
@@ -158,6 +159,7 @@ impl App {
         let announcer = Announcer {
             edge_id: fleet.edge_id.clone(),
             bus: fleet.bus.clone(),
+            clock: fleet.clock.clone(),
             enforcer: enforcement.handle.clone(),
             telemetry: reporting.recorder.stats(),
             pins,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use secbeat_bus::{Bus, EdgeBucket};
+use secbeat_bus::{Bus, BusClock, EdgeBucket};
 use secbeat_common::{
     subjects,
     verdict::Verdict,
@@ -29,6 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Announcer {
     pub edge_id: String,
     pub bus: Bus,
+    pub clock: BusClock,
     pub enforcer: EnforcerHandle,
     pub telemetry: Arc<TelemetryStats>,
     /// `None` where the HTTP layer alone enforces.
@@ -94,6 +95,7 @@ impl Announcer {
                 bytes: spool.bytes(),
             },
             bus_revision: status.revision,
+            clock: self.clock.offset(),
         })
     }
 }

@@ -7,8 +7,8 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_bus::{
-    AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, CommandReader, Garbage, NetworkCommand,
-    RefusedCommands,
+    AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, BusClock, CommandReader, Garbage,
+    NetworkCommand, RefusedCommands,
     nats::{Login, Nats, Server},
 };
 use secbeat_common::sign::Signer;
@@ -92,6 +92,7 @@ impl App {
         let (listener, socket, tls) = listening::listen(&config.api).await?;
         let protection = Protection::find(config.known(&member.url)).await?;
         let protected = protection.networks();
+        let clock = clock::of_bus(&bus);
         let (reloader, tokens) = Reloader::new(&config);
         let (sender, inputs) = mpsc::channel(INPUTS);
         let (garbage, refused) = (Arc::new(Garbage::default()), RefusedCommands::default());
@@ -108,6 +109,7 @@ impl App {
             member: &member,
             bus: &bus,
             inputs: &sender,
+            clock: &clock,
             garbage: &garbage,
             refused: &refused,
         };
@@ -138,6 +140,7 @@ impl App {
             },
             bus,
             events: engine.events(),
+            clock,
             allowlist: keeper,
             leases: shares,
             troubles: intake.troubles.clone(),
@@ -202,6 +205,7 @@ impl App {
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
         let telling = tokio::spawn(
+        let measuring = tokio::spawn(self.api.clock.clone().run());
             self.config
                 .directives()
                 .keep(self.intake.bus.clone(), self.signer),
@@ -262,6 +266,7 @@ impl App {
         watching.abort();
         telling.abort();
         copying.abort();
+        measuring.abort();
         allowlist.abort();
         intake.abort();
         // What was decided is still written, and audited once it is, if NATS takes it soon.
@@ -290,6 +295,7 @@ struct Links<'a> {
     member: &'a Membership,
     bus: &'a Bus,
     inputs: &'a mpsc::Sender<Input>,
+    clock: &'a BusClock,
     garbage: &'a Arc<Garbage>,
     refused: &'a RefusedCommands,
 }
@@ -326,6 +332,7 @@ impl Links<'_> {
         Replica {
             bus: self.bus.clone(),
             inputs: self.inputs.clone(),
+            clock: self.clock.clone(),
             reader: self.reader(),
             revisions,
             longest_window: self.config.longest_window(),

@@ -1,5 +1,7 @@
 //! Keeps the ledger as every other orchestrator's: all bans and strikes, whoever decided them.
 //!
+//! Nothing is read, and so nothing decided, before the bus's clock was measured, if it can be.
+//!
 //! After each connection comes what the bucket holds and what the audit says of the time in between, then every change of
 //! the bucket, and every ban that would have been.
 
@@ -9,7 +11,9 @@ mod tests;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream::BoxStream};
-use secbeat_bus::{AuditLog, BanBucket, Bus, CommandReader, Entry, EntryKind, Statement, Update, make_all};
+use secbeat_bus::{
+    AuditLog, BanBucket, Bus, BusClock, CommandReader, Entry, EntryKind, Statement, Update, make_all,
+};
 use secbeat_common::{
     prefix::Prefix,
     wire::{AuditRecord, BlockCommand, Lift},
@@ -32,6 +36,7 @@ type Observed = BoxStream<'static, secbeat_bus::Result<AuditRecord>>;
 /// What the replica needs.
 pub(crate) struct Replica {
     pub bus: Bus,
+    pub clock: BusClock,
     pub inputs: mpsc::Sender<Input>,
     pub reader: CommandReader<BlockCommand, Lift>,
     pub revisions: SharedRevisions,
@@ -68,10 +73,15 @@ impl Replica {
     }
 
     async fn follow(&mut self) {
-        let (bus, longest_window) = (self.bus.clone(), self.longest_window);
+        let (bus, clock, longest_window) = (self.bus.clone(), self.clock.clone(), self.longest_window);
         let make = move || {
-            let bus = bus.clone();
-            async move { make_all(&bus, longest_window).await }.boxed()
+            let (bus, clock) = (bus.clone(), clock.clone());
+            async move {
+                make_all(&bus, longest_window).await?;
+                clock.ready().await;
+                Ok(())
+            }
+            .boxed()
         };
         let mut follower = BanBucket::follow(&self.bus).prepared_by(make);
         // Until when everything was heard for certain, milliseconds since the Unix epoch. That is when the bucket was last

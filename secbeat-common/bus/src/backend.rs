@@ -62,6 +62,9 @@ pub trait Bucket: fmt::Debug + Send + Sync {
 
     fn status(&self) -> Answer<BucketStatus>;
 
+    /// What the clock of the server that keeps the bucket said when it answered, microseconds since the Unix epoch.
+    fn server_time(&self) -> Answer<i64>;
+
     /// Reads what stands under `key`, which may be a marker.
     fn get(&self, key: &str) -> Answer<Option<Entry>>;
 

@@ -157,6 +157,13 @@ impl Follower {
         self.state = State::Paused(Box::pin(sleep(self.pace.retry)));
     }
 
+    /// Reads the bucket again from the beginning, at once.
+    pub fn again(&mut self) {
+        if self.connection > 0 {
+            self.state = self.open();
+        }
+    }
+
     /// Whether everything has been read, and changes come as they are made.
     #[must_use]
     pub fn is_live(&self) -> bool {

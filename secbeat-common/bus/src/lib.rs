@@ -34,6 +34,7 @@ mod bans;
 mod bus;
 #[cfg(any(feature = "memory", feature = "local"))]
 mod checks;
+mod clock;
 mod commands;
 mod directives;
 mod edges;
@@ -57,6 +58,7 @@ pub use self::{
     },
     bans::{BanBucket, Found, KeyState, MAX_BATCH},
     bus::Bus,
+    clock::{BusClock, Clocks, Estimator, Measure, Sample},
     commands::{CommandReader, NetworkCommand, RefusalReason, RefusedCommands, Statement},
     directives::{ChangedDirectives, DirectiveBucket},
     edges::EdgeBucket,

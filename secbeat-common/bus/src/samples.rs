@@ -10,6 +10,20 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
+use crate::{Bus, BusClock, Clocks};
+
+/// A clock that is measured and that nothing goes by.
+#[must_use]
+pub fn clock(bus: &Bus) -> BusClock {
+    let clocks = Clocks {
+        boot_us: || 0,
+        wall_us: || 0,
+        now_us: || 0,
+        follow: |_| {},
+    };
+    BusClock::new(bus, clocks)
+}
+
 /// An operator's ban of `target`. Times are milliseconds, since the Unix epoch and long.
 #[must_use]
 pub fn ban(target: Prefix, id: Uuid, issued_at_ms: i64, lasts_ms: i64) -> BlockCommand {
@@ -55,5 +69,6 @@ pub fn presence(edge_id: &str, at_ms: i64) -> Presence {
         telemetry_lost: 0,
         spool: Spooled { batches: 0, bytes: 0 },
         bus_revision: 0,
+        clock: None,
     }
 }

@@ -1,22 +1,83 @@
-//! The wall clock, read here and nowhere else in the daemons' shells, and times as people read them.
+//! What time it is, read here and nowhere else in the daemons' shells, and times as people read them.
+//!
+//! A fleet has one clock, that of its NATS server: bans end by it, and events count by it. A daemon measures how far it is
+//! ahead of the host's boot clock, and goes by [`follow_bus`] from then on; nobody's setting of the wall clock changes
+//! anything any more. Before the first measure, and in a program that measures nothing, the wall clock counts.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use nix::time::{ClockId, clock_gettime};
 use secbeat_common::wire::PERMANENT;
 
 use crate::config::HumanDuration;
 
-/// The wall clock, as finely as it tells.
+/// The bus's clock less the boot clock, in microseconds.
+static DIFFERENCE_US: AtomicI64 = AtomicI64::new(UNMEASURED);
+const UNMEASURED: i64 = i64::MIN;
+
+/// Has this process go by the bus's clock, which is `difference_us` microseconds ahead of the boot clock.
+pub fn follow_bus(difference_us: i64) {
+    DIFFERENCE_US.store(difference_us, Relaxed);
+}
+
+/// The time, as finely as it tells.
 #[must_use]
 pub fn now() -> SystemTime {
-    SystemTime::now()
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(now_us()).unwrap_or_default())
 }
 
 /// Milliseconds since the Unix epoch.
 #[must_use]
 pub fn now_ms() -> i64 {
-    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    now_us() / 1000
+}
+
+/// Microseconds since the Unix epoch.
+#[must_use]
+pub fn now_us() -> i64 {
+    match DIFFERENCE_US.load(Relaxed) {
+        UNMEASURED => wall_us(),
+        difference_us => boot_us().saturating_add(difference_us),
+    }
+}
+
+/// The host's wall clock, by which its other programs go: microseconds since the Unix epoch.
+#[must_use]
+pub fn wall_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The same in milliseconds.
+#[must_use]
+pub fn wall_ms() -> i64 {
+    wall_us() / 1000
+}
+
+/// When it was what the host's wall clock called `wall_ms`, both in milliseconds since the Unix epoch.
+#[must_use]
+pub fn from_wall_ms(at_ms: i64) -> i64 {
+    match DIFFERENCE_US.load(Relaxed) {
+        UNMEASURED => at_ms,
+        difference_us => {
+            let ahead_us = wall_us().saturating_sub(boot_us()).saturating_sub(difference_us);
+            at_ms.saturating_sub(ahead_us / 1000)
+        }
+    }
+}
+
+/// Microseconds since the host started, the time in which it was suspended included. Nobody sets this clock.
+#[must_use]
+pub fn boot_us() -> i64 {
+    // The kernel has had this clock since 2.6.39; without it nothing is certain, ever.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(i64::MAX, |time| {
+        time.tv_sec()
+            .saturating_mul(1_000_000)
+            .saturating_add(time.tv_nsec() / 1000)
+    })
 }
 
 /// The time so many milliseconds after the Unix epoch; what is before it counts as it.

@@ -1,6 +1,8 @@
 //! What an edge says of itself: JSON in the bucket `secbeat_edges`, for people too. An orchestrator ignores what it does not
 //! know in it, so that the daemons of a fleet can be upgraded one by one.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,7 +20,7 @@ pub struct Presence {
     /// What it reads of the bus.
     #[serde(default)]
     pub speaks: Speaks,
-    /// The edge's wall clock, milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch, by the bus's clock once the edge has measured it.
     pub started_at_ms: i64,
     pub at_ms: i64,
     pub enforcement: EnforcedAt,
@@ -36,6 +38,59 @@ pub struct Presence {
     pub spool: Spooled,
     /// The latest revision of the bans bucket that the edge has worked through, 0 before the first.
     pub bus_revision: u64,
+    /// How far its host's clock is off; missing before the first measure, and of releases that do not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockOffset>,
+}
+
+/// How far a host's wall clock is off the NATS server's. What daemons decide and report goes by the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ClockOffset {
+    /// How far the host's is ahead, in milliseconds; negative where it is behind.
+    pub ahead_ms: i64,
+    /// By how much at most that is wrong, in milliseconds: half of a round trip.
+    pub error_ms: u64,
+}
+
+impl ClockOffset {
+    /// From so many milliseconds on a clock is wrong.
+    pub const WRONG_MS: u64 = 1_000;
+
+    /// Whether the host's clock has to be set right.
+    #[must_use]
+    pub const fn is_wrong(self) -> bool {
+        self.ahead_ms.unsigned_abs() >= Self::WRONG_MS
+    }
+
+    /// How far the host's is ahead, in seconds.
+    #[must_use]
+    pub fn seconds(self) -> f64 {
+        self.ahead_ms as f64 / 1000.0
+    }
+
+    /// What `status` says of it.
+    #[must_use]
+    pub fn tell(clock: Option<Self>) -> String {
+        match clock {
+            None => "not measured yet against the NATS server's; the host's counts".to_owned(),
+            Some(clock) if clock.is_wrong() => {
+                format!("WRONG: {clock}; bans go by the server's, but set it right (NTP)")
+            }
+            Some(clock) => clock.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ClockOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, error_ms) = (self.seconds().abs(), self.error_ms);
+        let way = if self.ahead_ms < 0 { "behind" } else { "ahead of" };
+        write!(
+            f,
+            "{seconds:.3} s {way} the NATS server's (to within {error_ms} ms)"
+        )
+    }
 }
 
 /// Where an edge enforces bans.

@@ -87,6 +87,11 @@ impl Admission {
         })
     }
 
+    /// Returns the latest end that a ban may have here.
+    pub(crate) fn latest_end(&self, now: BootTime) -> BootTime {
+        now.plus(self.max_ban)
+    }
+
     /// Returns when a ban of `duration` from `now` on ends here.
     pub(crate) fn end(&self, duration: Duration, now: Moment) -> BootTime {
         now.boot.plus(duration.min(self.max_ban))

@@ -9,6 +9,7 @@ mod claims;
 mod nets;
 mod pass;
 mod received;
+mod time_set;
 
 use std::{
     collections::{HashMap, HashSet},

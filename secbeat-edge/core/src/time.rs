@@ -21,6 +21,12 @@ impl BootTime {
         )
     }
 
+    /// How long lies between this and `other`.
+    #[must_use]
+    pub fn apart(self, other: Self) -> Duration {
+        Duration::from_nanos(self.0.abs_diff(other.0))
+    }
+
     /// How much later than `other`; zero if it is not.
     #[must_use]
     pub fn since(self, other: Self) -> Duration {
@@ -31,7 +37,7 @@ impl BootTime {
 /// One instant on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Milliseconds since the Unix epoch.
+    /// The time of day that the fleet goes by, milliseconds since the Unix epoch. It may be set at any time.
     pub wall_ms: i64,
     pub boot: BootTime,
 }

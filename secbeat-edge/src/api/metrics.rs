@@ -230,6 +230,13 @@ fn reconciliation(stats: &StatsView) {
 fn telemetry(stats: &StatsView) {
     describe_gauge!("secbeat_edge_bus_connected", "1 while NATS is connected.");
     gauge!("secbeat_edge_bus_connected").set(u8::from(stats.bus_connected));
+    describe_gauge!(
+        "secbeat_edge_clock_offset_seconds",
+        "How far the host's clock is ahead of the NATS server's; missing before the first measure."
+    );
+    if let Some(clock) = stats.clock {
+        gauge!("secbeat_edge_clock_offset_seconds").set(clock.seconds());
+    }
     describe_counter!(
         "secbeat_edge_answers_total",
         "HTTP answers recorded, or lost before the bus had them."

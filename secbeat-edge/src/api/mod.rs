@@ -13,14 +13,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, put},
 };
-use secbeat_bus::{Allowlist, Bus, Garbage};
+use secbeat_bus::{Allowlist, Bus, BusClock, Garbage};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     api::{Act, Failure, Ways, as_problems, bad_request, refuse},
     config::HumanDuration,
     metrics::answer as scraped,
     protect::{Allowed, Protected},
-    time::now_ms,
+    time::{now_ms, wall_ms},
 };
 use secbeat_edge_core::Origin;
 use tokio::{sync::watch, task::spawn_blocking};
@@ -50,6 +50,7 @@ pub(crate) struct Api {
     pub(crate) edge_id: String,
     pub(crate) enforcer: EnforcerHandle,
     pub(crate) bus: Bus,
+    pub(crate) clock: BusClock,
     pub(crate) publisher: Publisher,
     pub(crate) garbage: Arc<Garbage>,
     pub(crate) telemetry: Arc<TelemetryStats>,
@@ -112,7 +113,7 @@ impl Api {
             clients,
             authz,
         } = &self.inputs;
-        let now_ms = now_ms();
+        let wall_ms = wall_ms();
         let unattributed = clients.unattributed();
         Ok(StatsView {
             edge_id: self.edge_id.clone(),
@@ -120,11 +121,12 @@ impl Api {
             packets: packets(self.pins.as_ref()).into(),
             xdp,
             bus_connected: self.bus.is_connected(),
+            clock: self.clock.offset(),
             telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
             waf: (&*self.waf).into(),
             access_logs: access_logs
                 .iter()
-                .map(|log| AccessLogView::new(log, now_ms))
+                .map(|log| AccessLogView::new(log, wall_ms))
                 .collect(),
             proxy: ProxyView::new(proxy, servers.as_ref(), certificates.as_deref()),
             l7_denied: proxy.denied(),

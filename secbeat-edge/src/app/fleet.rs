@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use secbeat_bus::{
-    AllowFollower, Allowlist, Bus, CommandReader, Garbage, NetworkCommand, RefusedCommands,
+    AllowFollower, Allowlist, Bus, BusClock, CommandReader, Garbage, NetworkCommand, RefusedCommands,
     nats::{Login, Nats, Server},
 };
 use secbeat_daemon::{credentials::Membership, time::now_ms};
@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Fleet {
     pub(super) edge_id: String,
     pub(super) bus: Bus,
+    pub(super) clock: BusClock,
     pub(super) publisher: Publisher,
     pub(super) garbage: Arc<Garbage>,
     /// Counts commands that are not obeyed.
@@ -50,9 +51,12 @@ impl Fleet {
     pub(super) fn new(bus: Bus, member: Membership, edge_id: String, tasks: &mut Tasks) -> Self {
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.forever(publishing);
+        let clock = bus::bus_clock(&bus);
+        tasks.forever(clock.clone().run());
         Self {
             edge_id,
             bus,
+            clock,
             publisher,
             garbage: Arc::default(),
             refused: RefusedCommands::default(),
@@ -98,6 +102,7 @@ impl Fleet {
         let reader = self.reader();
         let watch = BanWatch {
             bus: self.bus,
+            clock: self.clock,
             enforcer,
             reader,
         };

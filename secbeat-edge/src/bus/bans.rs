@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use secbeat_bus::{BanBucket, Bus, CommandReader, Entry, Statement, Update};
+use futures::FutureExt as _;
+use secbeat_bus::{BanBucket, Bus, BusClock, CommandReader, Entry, Statement, Update};
 use secbeat_common::wire::{BlockCommand, Lift};
 use secbeat_daemon::time::{now, now_ms};
 use secbeat_edge_core::{BucketId, BucketUpdate};
@@ -13,13 +14,15 @@ use crate::enforcer::{EnforcerEnded, EnforcerHandle};
 /// What reading the fleet's bans needs.
 pub(crate) struct BanWatch {
     pub bus: Bus,
+    pub clock: BusClock,
     pub enforcer: EnforcerHandle,
     pub reader: CommandReader<BlockCommand, Lift>,
 }
 
 impl BanWatch {
     /// Follows the bans bucket for ever and hands everything to the enforcer: after each connection a snapshot, then
-    /// updates. Ends when the enforcer has ended.
+    /// updates. Nothing is read before the bus's clock was measured, if it can be; and everything again when the time was set, since
+    /// bans end by it. Ends when the enforcer has ended.
     ///
     /// # Errors
     ///
@@ -35,9 +38,27 @@ impl BanWatch {
     }
 
     async fn follow(&mut self) -> Result<(), EnforcerEnded> {
-        let mut follower = BanBucket::follow(&self.bus);
+        let (clock, mut steps) = (self.clock.clone(), self.clock.steps());
+        let measure = move || {
+            let clock = clock.clone();
+            async move {
+                clock.ready().await;
+                Ok(())
+            }
+            .boxed()
+        };
+        let mut follower = BanBucket::follow(&self.bus).prepared_by(measure);
         loop {
-            match follower.next().await {
+            let update = tokio::select! {
+                update = follower.next() => update,
+                Ok(()) = steps.changed() => {
+                    self.enforcer.update(BucketUpdate::TimeSet).await?;
+                    // Some may have been taken for ended.
+                    follower.again();
+                    continue;
+                }
+            };
+            match update {
                 Update::Begin(snapshot) => {
                     self.reader.begin(snapshot.created);
                     let id = BucketId(snapshot.created.0);

@@ -1,5 +1,6 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
+use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
@@ -114,6 +115,7 @@ fn print_status(status: &Status) {
                 "UNREACHABLE"
             }
         );
+        secbeat_daemon::say!("clock      {}", ClockOffset::tell(daemon.clock));
         let telemetry = &daemon.telemetry;
         secbeat_daemon::say!(
             "telemetry  {} responses recorded, {} lost, {} other messages lost",

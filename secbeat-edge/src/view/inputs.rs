@@ -171,7 +171,7 @@ pub(crate) struct AccessLogView {
 }
 
 impl AccessLogView {
-    /// The counters at `now_ms`, the wall clock.
+    /// The counters at `now_ms` of the host's wall clock.
     #[must_use]
     pub(crate) fn new(health: &Health, now_ms: i64) -> Self {
         let count = |counter: &AtomicU64| counter.load(Relaxed);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secbeat_common::wire::ClockOffset;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,6 +19,9 @@ pub(crate) struct StatsView {
     /// Empty where enforcement is at L7 alone.
     pub xdp: Vec<AttachmentView>,
     pub bus_connected: bool,
+    /// How far the host's clock is off; `null` before the first measure.
+    #[serde(default)]
+    pub clock: Option<ClockOffset>,
     pub telemetry: TelemetryView,
     /// One for each `[[access_log]]`.
     pub access_logs: Vec<AccessLogView>,

@@ -41,7 +41,8 @@ pub struct Edge {
     pub agreement: Agreement,
     /// Since when it has differed for longer than the grace, milliseconds since the Unix epoch.
     pub drifting_since_ms: Option<i64>,
-    /// How far its wall clock is ahead of this host's, the record's time on the way subtracted.
+    /// How far its wall clock is ahead of the bus's, as it has measured. Of one that has not: how far its record's time is ahead
+    /// of the time at which it came.
     pub clock_ahead_ms: i64,
     /// When its latest record came.
     pub heard: Moment,
@@ -150,7 +151,10 @@ impl Fleet {
             return Vec::new();
         }
         let mut events = Vec::new();
-        let clock_ahead_ms = record.at_ms.saturating_sub(now.wall_ms);
+        let clock_ahead_ms = record.clock.map_or_else(
+            || record.at_ms.saturating_sub(now.wall_ms),
+            |clock| clock.ahead_ms,
+        );
         let edge = match self.edges.remove(&id) {
             Some(edge) => Edge {
                 record,

@@ -41,6 +41,13 @@ fn bus(stats: &ApiStats) {
     Told::gauge("secbeat_orchestrator_bus_connected", "1 while NATS is connected.")
         .holds([], stats.bus_connected);
     Told::gauge(
+    let clock = Told::gauge(
+        "secbeat_orchestrator_clock_offset_seconds",
+        "How far this host's clock is ahead of the NATS server's; missing before the first measure.",
+    );
+    if let Some(offset) = stats.clock {
+        clock.is([], offset.seconds());
+    }
         "secbeat_orchestrator_ready",
         "1 while a ban could be made and reach the edges.",
     )
@@ -179,13 +186,21 @@ fn fleet(stats: &Stats) {
         up.holds([("edge", edge_id)], *state == StateView::Up);
         drifting.holds([("edge", edge_id)], drifting_since.is_some());
     }
+    let off = Told::gauge(
+        "secbeat_orchestrator_edge_clock_offset_seconds",
+        "How far an edge's clock is ahead of the NATS server's, as it last said; missing before its first measure.",
+    );
 }
 
 fn telemetry(edges: &[EdgeView]) {
     let requests = Told::counter(
+        clock,
         "secbeat_orchestrator_edge_requests_total",
         "Requests that an edge counted.",
     );
+        if let Some(clock) = clock {
+            off.is([("edge", edge_id)], clock.seconds());
+        }
     let lost = Told::counter(
         "secbeat_orchestrator_edge_answers_lost_total",
         "Answers that an edge says it could not report.",

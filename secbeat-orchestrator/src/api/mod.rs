@@ -18,7 +18,7 @@ mod stats;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
-use secbeat_bus::{AuditLog, Bus, RefusedCommands};
+use secbeat_bus::{AuditLog, Bus, BusClock, RefusedCommands};
 pub use secbeat_daemon::api::Failure;
 use secbeat_daemon::api::{as_problems, ask};
 use tokio::sync::{oneshot, watch};
@@ -47,6 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Api {
     pub engine: EngineHandle,
     pub bus: Bus,
+    pub clock: BusClock,
     pub events: Events<Happening>,
     pub allowlist: Keeper,
     pub leases: watch::Receiver<Shares>,

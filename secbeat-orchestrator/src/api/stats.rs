@@ -63,6 +63,7 @@ impl Api {
         let leases = LeasesView::from(&*self.leases.borrow());
         Ok(ApiStats {
             bus_connected: self.bus.is_connected(),
+            clock: self.clock.offset(),
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
             engine: Stats::new(counted),
             leases,

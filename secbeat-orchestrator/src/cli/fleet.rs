@@ -25,6 +25,7 @@ pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
         "INTERFACES",
         "BANS",
         "LEDGER",
+        "CLOCK",
         "DROPPED",
         "LOST",
     ];
@@ -39,6 +40,7 @@ pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
             interfaces(record),
             record.bans.active.to_string(),
             agreement(edge),
+            clock(edge),
             record.drops.packets.to_string(),
             record.telemetry_lost.to_string(),
         ]
@@ -75,6 +77,15 @@ fn agreement(edge: &FleetEdge) -> String {
         AgreementView::Agrees => "agrees".to_owned(),
         AgreementView::Differs { held, issued, .. } => format!("differs ({held} of {issued})"),
         AgreementView::Unknown => "unknown".to_owned(),
+    }
+}
+
+/// How far its host's clock is ahead.
+fn clock(edge: &FleetEdge) -> String {
+    match edge.standing.clock {
+        Some(clock) if clock.is_wrong() => format!("WRONG {:+.1} s", clock.seconds()),
+        Some(clock) => format!("{:+.3} s", clock.seconds()),
+        None => "not measured".to_owned(),
     }
 }
 
@@ -133,7 +144,7 @@ fn print_table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [St
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::wire::Speaks;
+    use secbeat_common::wire::{ClockOffset, Speaks};
     use secbeat_orchestrator_core::{
         Moment,
         presence::{Agreement, Fleet},
@@ -187,5 +198,16 @@ mod tests {
         speaks.kinds.remove("ban");
         assert_eq!(agreement(&edge(&speaks)), "CANNOT READ ban");
         assert_eq!(edge(&speaks).cannot_read, ["ban"]);
+    }
+
+    #[test]
+    fn a_wrong_clock_is_shown_as_such() {
+        let mut edge = edge(&Speaks::edge());
+        assert_eq!(clock(&edge), "not measured");
+        for (ahead_ms, expected) in [(4, "+0.004 s"), (-999, "-0.999 s"), (600_000, "WRONG +600.0 s")] {
+            let error_ms = 1;
+            edge.standing.clock = Some(ClockOffset { ahead_ms, error_ms });
+            assert_eq!(clock(&edge), expected);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json},
@@ -29,6 +30,12 @@ fn text(stats: &ApiStats) -> String {
         false => "UNREACHABLE",
     };
     line("NATS", bus.to_owned());
+    line("clock", ClockOffset::tell(stats.clock));
+    for edge in &engine.fleet {
+        if let Some(clock) = edge.clock.filter(|clock| clock.is_wrong()) {
+            line("edge clock", format!("{}: WRONG: {clock}", edge.edge_id));
+        }
+    }
     if let Some(why) = &stats.not_ready {
         line("ready", format!("NO: {why}"));
     }

@@ -43,6 +43,7 @@ impl Lab {
         let revisions = SharedRevisions::default();
         let replica = Replica {
             bus: member.bus(),
+            clock: secbeat_bus::samples::clock(&member.bus()),
             inputs: sender,
             reader: CommandReader::new(trust, RefusedCommands::default(), Arc::new(Garbage::default())),
             revisions: revisions.clone(),

@@ -1,6 +1,6 @@
 //! Edges.
 
-use secbeat_common::wire::Presence;
+use secbeat_common::wire::{ClockOffset, Presence};
 use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::{
     presence::{Agreement, DownCause, Edge, State as EdgeState},
@@ -19,7 +19,8 @@ pub struct FleetEdge {
     pub standing: Standing,
     /// How its bans compare with the ledger's.
     pub agreement: AgreementView,
-    /// How far its wall clock is ahead of the orchestrator's.
+    /// How far its wall clock is ahead of the NATS server's. Of a release that does not measure it: of the time at which its
+    /// heartbeat came.
     pub clock_ahead_ms: i64,
     /// When its last heartbeat came; RFC 3339.
     #[serde(default)]
@@ -42,6 +43,9 @@ pub struct Standing {
     pub since: String,
     /// Since when it has not held the ledger's bans, once that lasted longer than `edges.drift_grace`; RFC 3339.
     pub drifting_since: Option<String>,
+    /// How far its host's clock is off, as it has measured; `null` if it has not.
+    #[serde(default)]
+    pub clock: Option<ClockOffset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
@@ -90,6 +94,7 @@ impl Standing {
             },
             since: rfc3339(edge.since_ms),
             drifting_since: edge.drifting_since_ms.map(rfc3339),
+            clock: edge.record.clock,
         }
     }
 }

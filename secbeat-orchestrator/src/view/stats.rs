@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,9 @@ pub struct ApiStats {
     #[serde(flatten)]
     pub engine: Stats,
     pub bus_connected: bool,
+    /// How far this host's clock is off; `null` before the first measure.
+    #[serde(default)]
+    pub clock: Option<ClockOffset>,
     /// Why no ban could be made now that reaches the edges; `null` if one could.
     #[serde(default)]
     pub not_ready: Option<String>,

@@ -12,6 +12,7 @@ mod allowlist;
 mod audit;
 mod authz;
 mod bans;
+mod clocks;
 mod failover;
 mod faults;
 mod import;

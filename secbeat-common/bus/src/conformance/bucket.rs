@@ -34,6 +34,18 @@ pub async fn a_key_without_a_write_holds_nothing(lab: &impl Lab) {
     assert_eq!(get(&bucket, "b").await, None);
 }
 
+pub async fn the_server_tells_its_time(lab: &impl Lab) {
+    let bus = lab.join().await;
+    let missing = bus.bucket("none").server_time().await;
+    assert!(matches!(missing, Err(Error::Missing(_))), "{missing:?}");
+    let bucket = made(&bus, settings()).await;
+    put(&bucket, "a", "1").await;
+    let written_us = bucket.get("a").await.unwrap().unwrap().at_ms * 1000;
+    tokio::time::sleep(LOOK).await;
+    let passed_us = bucket.server_time().await.unwrap() - written_us;
+    assert!((50_000..10_000_000).contains(&passed_us), "{passed_us} µs");
+}
+
 pub async fn a_write_over_an_older_revision_conflicts(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
     let first = put(&bucket, "a", "1").await;

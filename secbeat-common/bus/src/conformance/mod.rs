@@ -170,6 +170,7 @@ macro_rules! for_each_case {
             making_a_bucket_again_keeps_what_it_holds,
             a_bucket_that_was_made_anew_is_another,
             the_status_counts_keys_with_markers,
+            the_server_tells_its_time,
             a_batch_is_written_in_order,
             a_batch_with_one_conflict_writes_nothing,
             a_batch_of_the_largest_size_is_taken,

@@ -179,6 +179,17 @@ impl Bucket for MemoryBucket {
         .boxed()
     }
 
+    fn server_time(&self) -> Answer<i64> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        async move {
+            bus.link.connected(&name).await?;
+            let mut state = bus.server.lock();
+            state.keys(&name)?;
+            Ok(state.now_ms().saturating_mul(1000))
+        }
+        .boxed()
+    }
+
     fn get(&self, key: &str) -> Answer<Option<Entry>> {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         let key = key.to_owned();

@@ -94,6 +94,13 @@ impl MemoryServer {
         members.iter().for_each(|link| self.connect(link));
     }
 
+    /// Sets the server's clock to `now_ms`, milliseconds since the Unix epoch.
+    pub fn set_clock(&self, now_ms: i64) {
+        let mut state = self.lock();
+        let passed_ms = state.now_ms().saturating_sub(state.start_ms);
+        state.start_ms = now_ms.saturating_sub(passed_ms);
+    }
+
     /// Deletes a bucket or a log with all that it holds; whoever reads it hears nothing of that.
     pub fn delete(&self, name: &str) {
         let mut state = self.lock();

@@ -160,6 +160,11 @@ impl Bucket for NatsBucket {
         async move { Ok(status(bucket.nats.stream(&bucket.stream()).await?.cached_info())) }.boxed()
     }
 
+    fn server_time(&self) -> Answer<i64> {
+        let (nats, stream) = (self.nats.clone(), self.stream());
+        async move { nats.server_time(&stream).await }.boxed()
+    }
+
     fn get(&self, key: &str) -> Answer<Option<Entry>> {
         let (bucket, key) = (self.clone(), key.to_owned());
         async move {

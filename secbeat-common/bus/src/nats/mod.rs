@@ -2,6 +2,7 @@
 
 mod batch;
 mod bucket;
+mod clock;
 mod connect;
 mod log;
 

@@ -26,7 +26,8 @@ fn presence() -> Value {
         "drops": { "packets": 5, "bytes": 6 },
         "telemetry_lost": 7,
         "spool": { "batches": 0, "bytes": 0 },
-        "bus_revision": 8
+        "bus_revision": 8,
+        "clock": { "ahead_ms": -600_000, "error_ms": 2 }
     })
 }
 
@@ -42,11 +43,30 @@ fn presence_of_this_release_leads_back() {
 }
 
 #[test]
+fn a_clock_reads_as_people_expect() {
+    let clock = |ahead_ms| {
+        ClockOffset::tell(Some(ClockOffset {
+            ahead_ms,
+            error_ms: 2,
+        }))
+    };
+    assert_eq!(clock(4), "0.004 s ahead of the NATS server's (to within 2 ms)");
+    assert_eq!(clock(-999), "0.999 s behind the NATS server's (to within 2 ms)");
+    assert_eq!(
+        clock(600_000),
+        "WRONG: 600.000 s ahead of the NATS server's (to within 2 ms); bans go by the server's, but set it right (NTP)"
+    );
+    assert!(clock(-1_000).starts_with("WRONG: 1.000 s behind"));
+}
+
+#[test]
 fn presence_of_an_older_release_says_that_it_reads_nothing_of_this_one() {
     let mut older = presence();
     older.as_object_mut().unwrap().remove("speaks");
+    older.as_object_mut().unwrap().remove("clock");
     let expected = Presence {
         speaks: Speaks::default(),
+        clock: None,
         ..read(presence())
     };
     assert_eq!(read(older), expected);

@@ -72,6 +72,11 @@ impl Enforcer {
             }
             BucketUpdate::Spoiled { target } => self.is_present(target),
             BucketUpdate::SnapshotEnd => self.end_snapshot(turn),
+            BucketUpdate::TimeSet => {
+                for change in self.reconciler.reckon_anew(turn.now) {
+                    self.apply(&change, turn);
+                }
+            }
         }
     }
 

@@ -64,6 +64,8 @@ pub enum BucketUpdate {
     Spoiled { target: Prefix },
     /// The snapshot is complete; further updates are live.
     SnapshotEnd,
+    /// The time of day was set: what was reckoned with the one before was wrong.
+    TimeSet,
 }
 
 /// Tells a bucket from one of the same name made later, by when it was made.

@@ -93,6 +93,10 @@ impl Edge {
         self.handle(Event::Bucket(vec![update]))
     }
 
+    fn set_time(&mut self) -> Vec<Effect> {
+        self.handle(Event::Bucket(vec![BucketUpdate::TimeSet]))
+    }
+
     fn lift(&mut self, target: &str) -> Vec<Effect> {
         self.revision += 1;
         let (target, revision) = (prefix(target), self.revision);

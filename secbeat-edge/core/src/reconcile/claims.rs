@@ -61,6 +61,14 @@ impl Claims {
         before
     }
 
+    /// Has the fleet's ban end at `ends`.
+    pub(super) fn end_fleet(&mut self, ends: BootTime) {
+        if let Some(claim) = &mut self.fleet {
+            claim.ban.ends = ends;
+        }
+        self.summarize();
+    }
+
     pub(super) fn take_fleet(&mut self) -> Option<FleetClaim> {
         let claim = self.fleet.take()?;
         self.summarize();

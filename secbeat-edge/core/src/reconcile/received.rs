@@ -1,14 +1,18 @@
 //! The fleet's bans as received, enforced or not. Their digest is what an orchestrator compares with its ledger.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use secbeat_common::{
     digest::{Digest, Extract, Item},
     prefix::Prefix,
+    wire::PERMANENT,
 };
 use uuid::Uuid;
 
-use crate::BootTime;
+use crate::{BootTime, Moment};
 
 /// All received bans. One that is enforced is kept by its claim, all others here.
 #[derive(Debug, Default)]
@@ -16,6 +20,16 @@ pub(super) struct ReceivedBans {
     digest: Digest,
     /// At most one for each target: the latest command.
     set_aside: HashMap<Prefix, ReceivedBan>,
+}
+
+/// When a ban ends as its command says, by the time of day; `now` if that was before.
+pub(super) fn end(item: &Item, now: Moment) -> BootTime {
+    if item.expires_at_ms == PERMANENT {
+        return BootTime::NEVER;
+    }
+    let left_ms = item.expires_at_ms.saturating_sub(now.wall_ms);
+    now.boot
+        .plus(Duration::from_millis(u64::try_from(left_ms).unwrap_or_default()))
 }
 
 /// A received ban.
@@ -70,6 +84,13 @@ impl ReceivedBans {
 
     pub(super) fn aside(&self) -> usize {
         self.set_aside.len()
+    }
+
+    /// Moves the ends of what was set aside to where the commands say by the time of day, which was set.
+    pub(super) fn reckon_anew(&mut self, now: Moment) {
+        for ban in self.set_aside.values_mut() {
+            ban.over = end(&ban.item, now);
+        }
     }
 
     /// Forgets what was set aside and has ended.

@@ -45,6 +45,7 @@ impl Lab {
         let refused = RefusedCommands::default();
         let watch = BanWatch {
             bus: member.bus(),
+            clock: samples::clock(&member.bus()),
             enforcer,
             reader: CommandReader::new(trust, refused.clone(), Arc::new(Garbage::default())),
         };
@@ -68,6 +69,7 @@ impl Lab {
                     "begin".to_owned()
                 }
                 BucketUpdate::SnapshotEnd => "end".to_owned(),
+                BucketUpdate::TimeSet => "time set".to_owned(),
                 BucketUpdate::Put {
                     command, revision, ..
                 } => format!("ban {}@{revision}", command.target),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context;
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::wall_ms;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -172,7 +172,7 @@ impl Store {
     }
 
     fn write(&mut self, mut saved: Saved) {
-        saved.saved_at_ms = now_ms();
+        saved.saved_at_ms = wall_ms();
         match self.replace(&saved) {
             Ok(()) => self.failed = false,
             Err(error) if !self.failed => {

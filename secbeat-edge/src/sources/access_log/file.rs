@@ -9,7 +9,7 @@ use std::{
 };
 
 use memchr::{memchr, memmem, memrchr};
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::wall_ms;
 use secbeat_logs::{MAX_LINE, OpenLines, Piece};
 use serde::{Deserialize, Serialize};
 
@@ -187,7 +187,7 @@ impl LogFile {
             Ok(old @ 1..) => old.min(buffer.len()),
             _ => buffer.len(),
         };
-        let (now, now_ms) = (Instant::now(), now_ms());
+        let (now, wall_ms) = (Instant::now(), wall_ms());
         let read = read_at(&self.file, &mut buffer[..room], self.mark.offset)?;
         // Looked at after reading: what was read before a truncation is not taken for what came after it.
         if self.was_truncated()? {
@@ -205,7 +205,7 @@ impl LogFile {
             .read_whole
             .is_some_and(|at| now.duration_since(at) < JUST_NOW)
         {
-            Arrival::At(now_ms)
+            Arrival::At(wall_ms)
         } else {
             Arrival::Late
         };

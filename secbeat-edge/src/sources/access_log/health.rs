@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::wall_ms;
 
 use super::doubts::Delay;
 
@@ -94,7 +94,7 @@ impl Health {
 
     /// A line was read that says it is from `at_ms`, milliseconds since the Unix epoch.
     pub(super) fn note_time(&self, at_ms: i64) {
-        let now_ms = now_ms();
+        let now_ms = wall_ms();
         self.read_at_ms.store(now_ms, Relaxed);
         self.delay_ms.store(now_ms.saturating_sub(at_ms).max(0), Relaxed);
     }

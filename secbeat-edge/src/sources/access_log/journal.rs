@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::wall_ms;
 use secbeat_logs::{MAX_LINE, OpenLines, Piece};
 use serde::Deserialize;
 use tracing::{debug, warn};
@@ -69,7 +69,8 @@ enum Ended {
 
 impl Journal {
     pub(super) fn new(unit: Unit, start: Start, reporter: Reporter, saved: Option<Saved>) -> Self {
-        let now_ms = now_ms();
+        // As the journal does.
+        let now_ms = wall_ms();
         let fresh = SavedJournal::Since(if start == Start::Beginning { 0 } else { now_ms });
         Self {
             unit,

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 use secbeat_common::wire::{LearnedFrom, UNREADABLE};
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::{from_wall_ms, wall_ms};
 use secbeat_edge_core::ObservedResponse;
 use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 use tracing::{info, warn};
@@ -137,7 +137,7 @@ impl Answers {
         let path = line.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         self.recorder.record_wait(ObservedResponse {
             client: line.client,
-            at_ms: line.at_ms,
+            at_ms: from_wall_ms(line.at_ms),
             status,
             method: &text(&line.method),
             path: &text(path),
@@ -156,7 +156,7 @@ pub(super) enum Arrival {
     Old,
     /// Since then, but it may have waited to be read.
     Late,
-    /// Just then: wall clock, milliseconds since the Unix epoch.
+    /// Just then: the host's wall clock, milliseconds since the Unix epoch.
     At(i64),
 }
 
@@ -187,7 +187,7 @@ impl Reporter {
         Self {
             reading,
             health,
-            oldest_ms: now_ms().saturating_sub(max_age),
+            oldest_ms: wall_ms().saturating_sub(max_age),
             outcomes: Outcomes::default(),
             delays: Delays::new(zone),
         }
@@ -230,7 +230,7 @@ impl Reporter {
             }
             Taken::NotUnderstood(error) => {
                 self.health.unparsed.fetch_add(1, Relaxed);
-                self.health.read_at_ms.store(now_ms(), Relaxed);
+                self.health.read_at_ms.store(wall_ms(), Relaxed);
                 self.health.add_reason(error.to_string());
                 self.judge_format(source, false);
                 return Ok(());
@@ -248,9 +248,9 @@ impl Reporter {
             }
             Taken::Unattributed => {
                 self.health.unattributed.fetch_add(1, Relaxed);
-                self.health.read_at_ms.store(now_ms(), Relaxed);
+                self.health.read_at_ms.store(wall_ms(), Relaxed);
             }
-            Taken::Reported { at_ms: None } => self.health.read_at_ms.store(now_ms(), Relaxed),
+            Taken::Reported { at_ms: None } => self.health.read_at_ms.store(wall_ms(), Relaxed),
             Taken::Reported { at_ms: Some(at_ms) } => {
                 self.health.note_time(at_ms);
                 self.judge_time(source, at_ms, arrival);

@@ -23,7 +23,7 @@ use secbeat_common::{
     subjects,
     wire::{self, LearnedFrom, MAX_WAF_EVENTS, WafBatch, WafEvent},
 };
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::{from_wall_ms, now_ms};
 use secbeat_logs::{OpenLines, Piece, waf::WafFormat};
 use tokio::sync::mpsc;
 use tracing::error;
@@ -207,7 +207,10 @@ impl Reading for Transactions {
             }
             Ok(Some(event)) => {
                 let at_ms = event.at_ms;
-                self.recorder.record_wait(event)?;
+                self.recorder.record_wait(WafEvent {
+                    at_ms: from_wall_ms(at_ms),
+                    ..event
+                })?;
                 Ok(Taken::Reported { at_ms: Some(at_ms) })
             }
             // An entry in which no rule matched.

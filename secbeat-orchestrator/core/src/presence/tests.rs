@@ -1,6 +1,6 @@
 use secbeat_common::{
     digest::Item,
-    wire::{Drops, EnforcedAt, EnforcedBans, Speaks, Spooled},
+    wire::{ClockOffset, Drops, EnforcedAt, EnforcedBans, Speaks, Spooled},
 };
 use uuid::Uuid;
 
@@ -38,6 +38,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         telemetry_lost: 0,
         spool: Spooled::default(),
         bus_revision: 0,
+        clock: None,
     }
 }
 
@@ -183,4 +184,22 @@ fn edges_past_the_bound_take_the_place_of_one_that_is_down_or_none() {
     fleet.look(true, at(100));
     fleet.look(true, at(24 * 3600 + 100));
     assert_eq!(fleet.edges().count(), 0, "forgotten after a day");
+}
+
+#[test]
+fn an_edge_says_how_far_its_clock_is_off_and_of_one_that_does_not_its_records_tell() {
+    let mut fleet = Fleet::default();
+    let ahead_of = |fleet: &Fleet| fleet.edges().next().map(|edge| edge.clock_ahead_ms);
+    let older = Presence {
+        at_ms: NOW + 600_000,
+        ..record("edge-1", &digest(0))
+    };
+    fleet.heard(older.clone(), Agreement::Agrees, at(0));
+    assert_eq!(ahead_of(&fleet), Some(600_000));
+    let clock = Some(ClockOffset {
+        ahead_ms: -7,
+        error_ms: 1,
+    });
+    fleet.heard(Presence { clock, ..older }, Agreement::Agrees, at(5));
+    assert_eq!(ahead_of(&fleet), Some(-7));
 }

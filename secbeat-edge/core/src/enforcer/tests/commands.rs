@@ -267,6 +267,41 @@ fn a_ban_that_is_heard_of_again_once_a_clock_says_that_it_has_expired_stays() {
 }
 
 #[test]
+fn once_the_time_is_set_bans_end_by_it() {
+    for (set_s, ends) in [(0, 300), (-600, 900), (200, 100), (600, 0)] {
+        let mut edge = Edge::new();
+        edge.send(&command(1, CLIENT, 300));
+        edge.now.wall_ms += set_s * 1000;
+        let effects = edge.set_time();
+        assert_eq!(acks(&effects), [], "nothing is new");
+        assert_eq!(edge.kernel_ban(CLIENT).ends, at(ends), "set by {set_s} s");
+    }
+}
+
+#[test]
+fn no_setting_of_the_time_lets_a_ban_last_longer_than_an_edge_bans() {
+    let mut edge = Edge::new();
+    edge.send(&command(1, CLIENT, 30 * 24 * 3600));
+    let ends = edge.kernel_ban(CLIENT).ends;
+    edge.now.wall_ms += 3_600_000;
+    edge.set_time();
+    assert_eq!(edge.kernel_ban(CLIENT).ends, ends);
+}
+
+#[test]
+fn a_ban_that_a_wrong_clock_called_expired_is_enforced_once_the_time_is_set() {
+    let mut edge = Edge::new();
+    let ban = command(1, CLIENT, 300);
+    edge.now.wall_ms += 600_000;
+    edge.send(&ban);
+    assert!(!edge.drops(CLIENT));
+    edge.now.wall_ms -= 600_000;
+    edge.set_time();
+    edge.send(&ban);
+    assert_eq!(edge.kernel_ban(CLIENT).ends, at(300));
+}
+
+#[test]
 fn a_lifted_ban_is_removed_everywhere() {
     let mut edge = Edge::new();
     edge.send(&command(1, CLIENT, 300));

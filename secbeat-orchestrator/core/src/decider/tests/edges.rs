@@ -39,6 +39,7 @@ fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
         telemetry_lost: 0,
         spool: Spooled::default(),
         bus_revision: 0,
+        clock: None,
     }
 }
 
