@@ -38,7 +38,7 @@ pub use self::{
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
     interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     kind::Kind,
-    lease::{Lease, NO_LEASE},
+    lease::{ConfigDigests, Lease, NO_LEASE},
     message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},
     presence::{ClockOffset, Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},

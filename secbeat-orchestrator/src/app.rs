@@ -103,13 +103,14 @@ impl App {
         let identity = leases::identity(port);
         let (notifier, notified) = config.notifier(&identity.name)?;
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
-        let (leases, changes, shares) = Leases::new(bus.clone(), identity, clock::boot_ms, table);
+        let (leases, changes, shares) =
+            Leases::new(bus.clone(), identity, clock::boot_ms, config.digests(), table);
         let links = Links {
             config: &config,
             member: &member,
             bus: &bus,
-            inputs: &sender,
             clock: &clock,
+            inputs: &sender,
             garbage: &garbage,
             refused: &refused,
         };
@@ -139,8 +140,8 @@ impl App {
                 garbage,
             },
             bus,
-            events: engine.events(),
             clock,
+            events: engine.events(),
             allowlist: keeper,
             leases: shares,
             troubles: intake.troubles.clone(),
@@ -204,8 +205,8 @@ impl App {
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
-        let telling = tokio::spawn(
         let measuring = tokio::spawn(self.api.clock.clone().run());
+        let telling = tokio::spawn(
             self.config
                 .directives()
                 .keep(self.intake.bus.clone(), self.signer),
@@ -264,9 +265,9 @@ impl App {
         let _ = tokio::time::timeout(DRAIN, notifying).await;
         protecting.abort();
         watching.abort();
-        telling.abort();
         copying.abort();
         measuring.abort();
+        telling.abort();
         allowlist.abort();
         intake.abort();
         // What was decided is still written, and audited once it is, if NATS takes it soon.
@@ -294,8 +295,8 @@ struct Links<'a> {
     config: &'a Config,
     member: &'a Membership,
     bus: &'a Bus,
-    inputs: &'a mpsc::Sender<Input>,
     clock: &'a BusClock,
+    inputs: &'a mpsc::Sender<Input>,
     garbage: &'a Arc<Garbage>,
     refused: &'a RefusedCommands,
 }
@@ -331,8 +332,8 @@ impl Links<'_> {
         let ban = &self.config.ban;
         Replica {
             bus: self.bus.clone(),
-            inputs: self.inputs.clone(),
             clock: self.clock.clone(),
+            inputs: self.inputs.clone(),
             reader: self.reader(),
             revisions,
             longest_window: self.config.longest_window(),

@@ -1,6 +1,7 @@
 //! The orchestrator's config file. `packaging/orchestrator.toml` shows every key with its default.
 
 mod api;
+mod digests;
 mod rules;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
@@ -23,6 +24,7 @@ use secbeat_orchestrator_core::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
+pub(crate) use self::digests::DIGESTED;
 pub use self::{
     api::{ApiConfig, PROGRAM},
     rules::{RuleAction, Rules},

@@ -1,8 +1,11 @@
 //! Who owns which partition.
 
-use serde::{Deserialize, Serialize};
+use std::hash::Hasher as _;
 
-use super::{Kind, Message};
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+use super::{Kind, Message, Part, PartWriter, WireError};
 
 /// The epoch of a command that needs no lease: what people order holds whoever passes it on.
 pub const NO_LEASE: u64 = 0;
@@ -14,8 +17,92 @@ pub struct Lease {
     pub holder: Option<String>,
     /// Since when, by the holder's wall clock, milliseconds since the Unix epoch.
     pub since_ms: i64,
+    /// Part 1, of an orchestrator's sign of life: what it goes by.
+    #[serde(skip)]
+    pub config: ConfigDigests,
 }
+
+/// What of an orchestrator's config is to be the same for all, each part as a digest. Empty if it says nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigDigests {
+    /// The orchestrator's release: another one digests in another way.
+    release: String,
+    /// By the config's keys.
+    parts: Vec<(String, u64)>,
+}
+
+impl ConfigDigests {
+    /// Digests of `parts`, each with its key in the config and whatever is the same for equal ones in `release`. SipHash-1-3
+    /// without a key: nobody gains by two configs with one digest.
+    #[must_use]
+    pub fn new<'a>(release: &str, parts: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let digest = |(key, content): (&str, String)| {
+            let mut hasher = SipHasher13::new();
+            hasher.write(content.as_bytes());
+            (key.to_owned(), hasher.finish())
+        };
+        Self {
+            release: release.to_owned(),
+            parts: parts.into_iter().map(digest).collect(),
+        }
+    }
+
+    /// The keys of this one in which `other` differs. None if it says nothing, or is of another release.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<&str> {
+        if self.release != other.release {
+            return Vec::new();
+        }
+        let differs = |part: &&(String, u64)| !other.parts.contains(part);
+        let differing = self.parts.iter().filter(differs);
+        differing.map(|(key, _)| key.as_str()).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.release.is_empty() && self.parts.is_empty()
+    }
+}
+
+const CONFIG: u16 = 1;
 
 impl Message for Lease {
     const KIND: Kind = Kind::Lease;
+    const PARTS: &'static [u16] = &[CONFIG];
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        match self.config.is_empty() {
+            true => Ok(()),
+            false => parts.put(CONFIG, &self.config),
+        }
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        self.config = part.read()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(release: &str, rules: &str, ban: &str) -> ConfigDigests {
+        ConfigDigests::new(release, [("rule", rules.to_owned()), ("ban", ban.to_owned())])
+    }
+
+    #[test]
+    fn what_differs_is_named_between_orchestrators_of_one_release() {
+        let one = digests("0.1.0", "a", "b");
+        for (other, expected) in [
+            (digests("0.1.0", "a", "b"), vec![]),
+            (digests("0.1.0", "x", "b"), vec!["rule"]),
+            (digests("0.1.0", "b", "a"), vec!["rule", "ban"]),
+            (digests("0.2.0", "x", "y"), vec![]),
+            (ConfigDigests::default(), vec![]),
+        ] {
+            assert_eq!(one.differing(&other), expected, "{other:?}");
+        }
+        let less = ConfigDigests::new("0.1.0", [("rule", "a".to_owned())]);
+        assert_eq!(one.differing(&less), ["ban"]);
+    }
 }

@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
 use crate::{
+    config::DIGESTED,
     engine::Input,
     view::{ApiStats, AuditCopyView, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats},
 };
@@ -40,7 +41,6 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
 fn bus(stats: &ApiStats) {
     Told::gauge("secbeat_orchestrator_bus_connected", "1 while NATS is connected.")
         .holds([], stats.bus_connected);
-    Told::gauge(
     let clock = Told::gauge(
         "secbeat_orchestrator_clock_offset_seconds",
         "How far this host's clock is ahead of the NATS server's; missing before the first measure.",
@@ -48,6 +48,7 @@ fn bus(stats: &ApiStats) {
     if let Some(offset) = stats.clock {
         clock.is([], offset.seconds());
     }
+    Told::gauge(
         "secbeat_orchestrator_ready",
         "1 while a ban could be made and reach the edges.",
     )
@@ -66,6 +67,15 @@ fn bus(stats: &ApiStats) {
     .is([], stats.leases.unowned().count() as f64);
     Told::gauge("secbeat_orchestrator_members", "Orchestrators that live.")
         .is([], stats.leases.members.len() as f64);
+    let differs = Told::gauge(
+        "secbeat_orchestrator_config_differs",
+        "Other orchestrators whose config differs from this one's, by the key.",
+    );
+    for key in DIGESTED {
+        let differing = &stats.leases.differing;
+        let count = differing.iter().filter(|it| it.keys.iter().any(|it| it == key));
+        differs.is([("key", key)], count.count() as f64);
+    }
     Told::counter(
         "secbeat_orchestrator_garbage_total",
         "Messages that were not what belongs on their subject.",
@@ -176,31 +186,31 @@ fn fleet(stats: &Stats) {
         "secbeat_orchestrator_edge_drifting",
         "1 for an edge that has held other bans than the ledger for longer than edges.drift_grace.",
     );
-    for Standing {
-        edge_id,
-        state,
-        drifting_since,
-        ..
-    } in &stats.fleet
-    {
-        up.holds([("edge", edge_id)], *state == StateView::Up);
-        drifting.holds([("edge", edge_id)], drifting_since.is_some());
-    }
     let off = Told::gauge(
         "secbeat_orchestrator_edge_clock_offset_seconds",
         "How far an edge's clock is ahead of the NATS server's, as it last said; missing before its first measure.",
     );
+    for Standing {
+        edge_id,
+        state,
+        drifting_since,
+        clock,
+        ..
+    } in &stats.fleet
+    {
+        if let Some(clock) = clock {
+            off.is([("edge", edge_id)], clock.seconds());
+        }
+        up.holds([("edge", edge_id)], *state == StateView::Up);
+        drifting.holds([("edge", edge_id)], drifting_since.is_some());
+    }
 }
 
 fn telemetry(edges: &[EdgeView]) {
     let requests = Told::counter(
-        clock,
         "secbeat_orchestrator_edge_requests_total",
         "Requests that an edge counted.",
     );
-        if let Some(clock) = clock {
-            off.is([("edge", edge_id)], clock.seconds());
-        }
     let lost = Told::counter(
         "secbeat_orchestrator_edge_answers_lost_total",
         "Answers that an edge says it could not report.",

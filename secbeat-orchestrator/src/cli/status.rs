@@ -148,6 +148,13 @@ fn shares(leases: &LeasesView) -> String {
         };
         let _ = writeln!(text, "{who:<11} {member} owns {}", list(&owned));
     }
+    for other in &leases.differing {
+        let (who, keys) = (&other.orchestrator, list(&other.keys));
+        let _ = writeln!(
+            text,
+            "config      DIFFERS from that of {who} in {keys}: give all orchestrators the same"
+        );
+    }
     let unowned: Vec<_> = leases.unowned().map(|partition| partition.to_string()).collect();
     if !unowned.is_empty() {
         let _ = writeln!(text, "no owner    {}", list(&unowned));
@@ -165,7 +172,7 @@ fn list(items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::PartitionView;
+    use crate::view::{DifferingView, PartitionView};
 
     #[test]
     fn who_owns_what_is_shown() {
@@ -177,6 +184,10 @@ mod tests {
         let leases = LeasesView {
             instance: "a-1".to_owned(),
             members: vec!["a-1".to_owned(), "b-1".to_owned(), "c-1".to_owned()],
+            differing: vec![DifferingView {
+                orchestrator: "b-1".to_owned(),
+                keys: vec!["rule".to_owned(), "ban".to_owned()],
+            }],
             is_read: true,
             partitions: vec![
                 view(0, Some("a-1"), Some(7)),
@@ -190,6 +201,7 @@ mod tests {
             "this one    a-1 owns 0 (epoch 7)\n\
              another     b-1 owns 1, 2\n\
              another     c-1 owns nothing\n\
+             config      DIFFERS from that of b-1 in rule, ban: give all orchestrators the same\n\
              no owner    3\n"
         );
     }

@@ -1,5 +1,6 @@
 //! Partitions shared among orchestrators: the shell around [`secbeat_orchestrator_core::leases`].
 
+mod configs;
 pub(crate) mod shell;
 
 use secbeat_orchestrator_core::leases::Identity;
@@ -12,6 +13,8 @@ pub(crate) struct Shares {
     pub(crate) instance: String,
     /// Every orchestrator that lives.
     pub(crate) members: Vec<String>,
+    /// Those among them whose config differs from this one's, each with the keys.
+    pub(crate) differing: Vec<Differing>,
     /// Whether the bucket of leases is being read: else all this may be over.
     pub(crate) is_read: bool,
     pub(crate) partitions: Vec<Share>,
@@ -23,6 +26,13 @@ impl Shares {
         let first = self.partitions.first();
         first.is_some_and(|share| share.epoch.is_some() && share.holder.as_ref() == Some(&self.instance))
     }
+}
+
+/// An orchestrator with another config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Differing {
+    pub(crate) orchestrator: String,
+    pub(crate) keys: Vec<String>,
 }
 
 /// One partition.

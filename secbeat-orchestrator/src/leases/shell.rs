@@ -9,14 +9,14 @@ use futures::{FutureExt as _, future::BoxFuture};
 use secbeat_bus::{Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome};
 use secbeat_common::{
     subjects::{self, LeaseKey, PARTITIONS},
-    wire::{self, Lease},
+    wire::{self, ConfigDigests, Lease},
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::leases::{Entry, Identity, Keeper, LeaseTable, Ownership, Terms, Write};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use super::{Share, Shares};
+use super::{Share, Shares, configs::Configs};
 
 /// The lease is that of [`LEASE_TTL`](secbeat_bus::LEASE_TTL).
 const TERMS: Terms = Terms {
@@ -34,6 +34,7 @@ pub(crate) struct Leases {
     bus: Bus,
     bucket: LeaseBucket,
     core: Keeper,
+    configs: Configs,
     id: String,
     since_ms: i64,
     /// The boot clock, in milliseconds.
@@ -53,12 +54,13 @@ struct Written {
 }
 
 impl Leases {
-    /// The leases, where changes come out, and who shares the partitions.
+    /// The leases, where changes come out, and who shares the partitions. The others are told of `config`.
     #[must_use]
     pub(crate) fn new(
         bus: Bus,
         identity: Identity,
         clock: fn() -> i64,
+        config: ConfigDigests,
         table: watch::Sender<LeaseTable>,
     ) -> (Self, mpsc::UnboundedReceiver<Ownership>, watch::Receiver<Shares>) {
         let id = identity.id();
@@ -72,6 +74,7 @@ impl Leases {
             bucket: LeaseBucket::new(&bus),
             bus,
             core: Keeper::new(identity, TERMS),
+            configs: Configs::new(config),
             id,
             since_ms: now_ms(),
             clock,
@@ -109,10 +112,10 @@ impl Leases {
                         held.clear();
                         self.begin(snapshot.created.ms());
                     }
-                    Update::Held(entries) => held.extend(entries.iter().filter_map(parse)),
+                    Update::Held(entries) => held.extend(entries.iter().filter_map(|entry| self.parse(entry))),
                     Update::Complete => self.core.heard_all(std::mem::take(&mut held)),
                     Update::Changed(entry) => {
-                        if let Some(entry) = parse(&entry) {
+                        if let Some(entry) = self.parse(&entry) {
                             self.core.heard(entry);
                         }
                     }
@@ -159,6 +162,10 @@ impl Leases {
     fn attempt(&self, write: Write) -> impl Future<Output = Written> + use<> {
         let (bucket, id) = (self.bucket.clone(), self.id.clone());
         let (since_ms, clock) = (self.since_ms, self.clock);
+        let config = match write {
+            Write::Renew => self.configs.own(),
+            Write::Take { .. } | Write::Release { .. } => ConfigDigests::default(),
+        };
         async move {
             let sent_ms = clock();
             let attempt = async {
@@ -167,6 +174,7 @@ impl Leases {
                         let lease = Lease {
                             holder: Some(id.clone()),
                             since_ms,
+                            config,
                         };
                         bucket.renew(&subjects::member(&id), &lease).await
                     }
@@ -174,6 +182,7 @@ impl Leases {
                         let lease = Lease {
                             holder: Some(id),
                             since_ms: now_ms(),
+                            config,
                         };
                         bucket
                             .put(&subjects::partition_lease(*partition), &lease, *over)
@@ -183,6 +192,7 @@ impl Leases {
                         let lease = Lease {
                             holder: None,
                             since_ms: now_ms(),
+                            config,
                         };
                         bucket
                             .put(&subjects::partition_lease(*partition), &lease, *over)
@@ -229,9 +239,15 @@ impl Leases {
         for ownership in self.core.changes() {
             let _ = self.changes.send(ownership);
         }
+        let members: Vec<_> = self.core.members().map(str::to_owned).collect();
         let shares = Shares {
             instance: self.id.clone(),
-            members: self.core.members().map(str::to_owned).collect(),
+            differing: match is_read {
+                true => self.configs.differing(&members),
+                // Who lives is not known before all of the bucket is.
+                false => self.configs.told(),
+            },
+            members,
             is_read,
             partitions: (0..PARTITIONS)
                 .zip(self.core.holders())
@@ -249,6 +265,31 @@ impl Leases {
         });
     }
 
+    /// What an entry of the bucket says, if anything.
+    fn parse(&mut self, entry: &secbeat_bus::Entry) -> Option<Entry> {
+        let key = LeaseKey::parse(&entry.key)?;
+        let holder = match entry.kind {
+            EntryKind::Put => match wire::decode::<Lease>(&entry.value) {
+                Ok(lease) => {
+                    if let LeaseKey::Member(id) = &key {
+                        self.configs.heard(id.clone(), lease.config);
+                    }
+                    lease.holder
+                }
+                Err(error) => {
+                    warn!(key = entry.key, %error, "not a lease in the bucket of leases: ignored");
+                    return None;
+                }
+            },
+            EntryKind::Delete | EntryKind::Purge => None,
+        };
+        Some(Entry {
+            key,
+            holder,
+            revision: entry.revision,
+        })
+    }
+
     /// Others may take over at once.
     async fn resign(mut self) {
         self.core.resign();
@@ -259,24 +300,4 @@ impl Leases {
             Err(_) => warn!("others will take over when the lease ends: NATS does not answer"),
         }
     }
-}
-
-/// What an entry of the bucket says, if anything.
-fn parse(entry: &secbeat_bus::Entry) -> Option<Entry> {
-    let key = LeaseKey::parse(&entry.key)?;
-    let holder = match entry.kind {
-        EntryKind::Put => match wire::decode::<Lease>(&entry.value) {
-            Ok(lease) => lease.holder,
-            Err(error) => {
-                warn!(key = entry.key, %error, "not a lease in the bucket of leases: ignored");
-                return None;
-            }
-        },
-        EntryKind::Delete | EntryKind::Purge => None,
-    };
-    Some(Entry {
-        key,
-        holder,
-        revision: entry.revision,
-    })
 }

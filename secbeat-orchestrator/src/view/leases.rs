@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::leases::{Share, Shares};
+use crate::leases::{Differing, Share, Shares};
 
 /// Who shares the partitions, as `/api/v1/stats` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,10 +12,21 @@ pub struct LeasesView {
     pub instance: String,
     /// Every orchestrator that lives.
     pub members: Vec<String>,
+    /// Orchestrators among them whose config differs from this one's.
+    #[serde(default)]
+    pub differing: Vec<DifferingView>,
     /// Whether NATS says who owns what right now.
     #[serde(default)]
     pub is_read: bool,
     pub partitions: Vec<PartitionView>,
+}
+
+/// An orchestrator with another config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DifferingView {
+    pub orchestrator: String,
+    /// The keys of the config in which it differs.
+    pub keys: Vec<String>,
 }
 
 /// One partition.
@@ -33,9 +44,14 @@ impl From<&Shares> for LeasesView {
         let Shares {
             instance,
             members,
+            differing,
             is_read,
             partitions,
         } = shares;
+        let other = |Differing { orchestrator, keys }: &Differing| DifferingView {
+            orchestrator: orchestrator.clone(),
+            keys: keys.clone(),
+        };
         let partition = |share: &Share| PartitionView {
             partition: share.partition,
             holder: share.holder.clone(),
@@ -44,6 +60,7 @@ impl From<&Shares> for LeasesView {
         Self {
             instance: instance.clone(),
             members: members.clone(),
+            differing: differing.iter().map(other).collect(),
             is_read: *is_read,
             partitions: partitions.iter().map(partition).collect(),
         }
@@ -77,6 +94,7 @@ mod tests {
         let mut leases = LeasesView {
             instance: "a-1".to_owned(),
             members: vec!["a-1".to_owned(), "b-1".to_owned()],
+            differing: Vec::new(),
             is_read: true,
             partitions: vec![
                 view(0, Some("a-1"), Some(7)),

@@ -20,7 +20,7 @@ pub use self::{
     change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},
     findings::{FindingView, Outcome},
-    leases::{LeasesView, PartitionView},
+    leases::{DifferingView, LeasesView, PartitionView},
     notify::NotifyView,
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
     rules::RuleView,

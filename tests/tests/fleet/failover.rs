@@ -216,3 +216,33 @@ fn a_ban_of_an_epoch_that_is_over_is_refused_until_its_owner_has_written_it_agai
     });
     fleet.await_ban(target.addr());
 }
+
+#[test]
+fn orchestrators_that_go_by_different_configs_say_so_everywhere() {
+    let mut fleet = Fleet::start(&Options {
+        ban: "60s",
+        ..Options::default()
+    });
+    // The first one has read it already.
+    fleet.reconfigure_orchestrator("duration = \"60s\"", "duration = \"90s\" # longer");
+    let mut second = fleet.another_orchestrator(SECOND);
+    let differs = "config differs from this one's in ban:";
+    for daemon in [&mut fleet.orchestrator, &mut second] {
+        daemon.wait_for_log(differs, Duration::from_secs(20));
+    }
+    let differing = |fleet: &Fleet, key: &str| {
+        let metrics = fleet.api(FIRST, "/metrics").unwrap().body;
+        let name = format!("secbeat_orchestrator_config_differs{{key=\"{key}\"}} 1");
+        String::from_utf8_lossy(&metrics).contains(&name)
+    };
+    assert!(differing(&fleet, "ban") && !differing(&fleet, "rule"));
+    let status = fleet.cli("orchestrator", &["status"]).stdout;
+    let status = String::from_utf8_lossy(&status).into_owned();
+    let line = status.lines().find(|line| line.starts_with("config "));
+    assert!(line.is_some_and(|line| line.contains(" in ban:")), "{status}");
+    second.terminate(Duration::from_secs(10));
+    wait_until("it is gone", Duration::from_secs(10), || {
+        !differing(&fleet, "ban")
+    });
+    assert_eq!(fleet.orchestrator.log().matches(differs).count(), 1, "once");
+}

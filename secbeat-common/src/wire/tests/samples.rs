@@ -156,6 +156,7 @@ pub(super) fn lease() -> Lease {
     Lease {
         holder: Some("a".to_owned()),
         since_ms: 1_000,
+        config: ConfigDigests::default(),
     }
 }
 
@@ -234,6 +235,8 @@ const EXACT_INTEREST: &str =
     "02 0a 01 00 00 01 022f2a 00 01 0100 14000000 01 00 00 01 052a2e6d6170 00 00 01 00 00 00 00 01 0178";
 const SOURCES: &str = "02 0b 18 38 00";
 const LEASE: &str = "02 0c 01 01 61 fbd007 00";
+const LEASE_WITH_CONFIG: &str =
+    "02 0c 01 01 61 fbd007 01 0100 10000000 01 31 01 03 62616e fda315c2fda7bb41d1";
 
 #[test]
 fn each_kind_has_golden_bytes_that_lead_back() {
@@ -262,6 +265,16 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(INTEREST)), Ok(interest()));
     assert_eq!(decode(&bytes(SOURCES)), Ok(sources()));
     assert_eq!(decode(&bytes(LEASE)), Ok(lease()));
+}
+
+#[test]
+fn what_an_orchestrator_goes_by_is_a_golden_part() {
+    let lease = Lease {
+        config: ConfigDigests::new("1", [("ban", "x".to_owned())]),
+        ..lease()
+    };
+    assert_eq!(hex(&encode(&lease).unwrap()), hex(&bytes(LEASE_WITH_CONFIG)));
+    assert_eq!(decode(&bytes(LEASE_WITH_CONFIG)), Ok(lease));
 }
 
 #[test]

@@ -30,13 +30,19 @@ struct Member {
 
 impl Member {
     fn start(server: &MemoryServer, name: &str) -> Self {
+        Self::with(server, name, "as shipped")
+    }
+
+    /// One that goes by these rules.
+    fn with(server: &MemoryServer, name: &str, rules: &str) -> Self {
         let connection = server.join();
         let (sender, table) = watch::channel(LeaseTable::default());
         let identity = Identity {
             name: name.to_owned(),
             process: "1".to_owned(),
         };
-        let (leases, changes, shares) = Leases::new(connection.bus(), identity, clock, sender);
+        let config = ConfigDigests::new("1", [("rule", rules.to_owned()), ("ban", String::new())]);
+        let (leases, changes, shares) = Leases::new(connection.bus(), identity, clock, config, sender);
         let (stop, stopped) = oneshot::channel();
         Self {
             connection,
@@ -169,4 +175,26 @@ async fn who_was_never_connected_has_nothing_to_give_back() {
     a.stop.send(()).unwrap();
     a.running.await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_by_another_config_is_named_until_it_is_gone() {
+    let server = server().await;
+    let (a, same) = (Member::start(&server, "a"), Member::start(&server, "b"));
+    let other = Member::with(&server, "c", "others");
+    until(&[&a, &same, &other], |owned| counts(owned) == [6, 5, 5]).await;
+    let differing = |member: &Member| -> Vec<(String, Vec<String>)> {
+        let shares = member.shares.borrow();
+        let differing = shares.differing.iter().cloned();
+        differing.map(|it| (it.orchestrator, it.keys)).collect()
+    };
+    let rule = || vec!["rule".to_owned()];
+    assert_eq!(differing(&a), [("c-1".to_owned(), rule())]);
+    assert_eq!(differing(&same), differing(&a));
+    let others = [("a-1".to_owned(), rule()), ("b-1".to_owned(), rule())];
+    assert_eq!(differing(&other), others);
+    other.stop.send(()).unwrap();
+    other.running.await.unwrap();
+    until(&[&a, &same], |owned| counts(owned) == [8, 8]).await;
+    assert_eq!(differing(&a), []);
 }
