@@ -12,6 +12,9 @@ use super::server::Server;
 /// How often the kernel's bans are compared with the desired ones, in milliseconds.
 const RECONCILE_MS: i64 = 10_000;
 
+/// How many times worse its host's clock is than what it has measured: up to ten minutes off.
+const HOST_OFF: i64 = 12_000;
+
 /// See the [module](self).
 pub(super) struct Edge {
     pub(super) name: String,
@@ -20,26 +23,37 @@ pub(super) struct Edge {
     pub(super) kernel: MemoryKernel,
     /// Where it reads on in the bucket's changes, while it is connected.
     watch: Option<usize>,
-    /// How far its time of day is ahead of the world's.
-    ahead_ms: i64,
+    /// How far the bus's clock as it measures it is ahead of the world's.
+    error_ms: i64,
+    /// Whether this process has measured the bus's clock. Before that it goes by its host's.
+    measured: bool,
     reconciled_ms: i64,
 }
 
 impl Edge {
-    pub(super) fn new(name: &str, ahead_ms: i64) -> Self {
+    pub(super) fn new(name: &str, error_ms: i64) -> Self {
         Self {
             name: name.to_owned(),
             enforcer: None,
             kernel: MemoryKernel::default(),
             watch: None,
-            ahead_ms,
+            error_ms,
+            measured: false,
             reconciled_ms: 0,
+        }
+    }
+
+    /// How far the time that it goes by is ahead of the world's.
+    fn ahead_ms(&self) -> i64 {
+        match self.measured {
+            true => self.error_ms,
+            false => self.error_ms * HOST_OFF,
         }
     }
 
     fn moment(&self, now_ms: i64) -> Moment {
         Moment {
-            wall_ms: now_ms + self.ahead_ms,
+            wall_ms: now_ms + self.ahead_ms(),
             boot: boot(now_ms),
         }
     }
@@ -59,6 +73,7 @@ impl Edge {
             has_kernel: true,
             ..EnforcerConfig::default()
         }));
+        self.measured = false;
         self.reconciled_ms = now_ms;
         self.handle(Event::ReconcileDue, now_ms);
     }
@@ -70,6 +85,17 @@ impl Edge {
 
     pub(super) fn disconnect(&mut self) {
         self.watch = None;
+    }
+
+    /// Measures the bus's clock, and reads what the bucket holds anew if that is news.
+    pub(super) fn measure(&mut self, server: &Server, now_ms: i64) {
+        if std::mem::replace(&mut self.measured, true) {
+            return;
+        }
+        self.handle(Event::Bucket(vec![BucketUpdate::TimeSet]), now_ms);
+        if self.is_connected() {
+            self.connect(server, now_ms);
+        }
     }
 
     /// Reads what the bucket holds, and follows it from now on.
@@ -110,7 +136,7 @@ impl Edge {
     }
 
     fn received(&self, now_ms: i64) -> SystemTime {
-        let ms = u64::try_from(now_ms + self.ahead_ms).unwrap_or(0);
+        let ms = u64::try_from(now_ms + self.ahead_ms()).unwrap_or(0);
         UNIX_EPOCH + Duration::from_millis(ms)
     }
 

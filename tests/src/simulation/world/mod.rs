@@ -28,6 +28,8 @@ const START_MS: i64 = 1_795_168_800_000;
 /// How long trouble lasts, and the peace after it.
 const TROUBLE_MS: i64 = 120_000;
 const PEACE_MS: i64 = 60_000;
+/// How well members know the bus's clock, by which they go.
+pub(super) const MEASURED_MS: i64 = 50;
 /// Lines of its story that a failed run tells.
 const STORY: usize = 400;
 const NAMES: [&str; 2] = ["first", "second"];
@@ -71,6 +73,7 @@ pub(super) struct World {
     pub(super) server: Server,
     /// With the number of the process; dead ones are `None`.
     pub(super) orchestrators: [(u64, Option<Orchestrator>); 2],
+    /// How far the orchestrators' times are ahead of the world's.
     ahead_ms: [i64; 2],
     pub(super) edges: Vec<Edge>,
     /// Batches sent by each edge and partition.
@@ -87,9 +90,9 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let mut ahead = || random.between(-1_500, 1_500);
-        let ahead_ms = [ahead(), ahead()];
-        let edges = ["edge-1", "edge-2", "edge-3"].map(|name| Edge::new(name, ahead()));
+        let mut error = || random.between(-MEASURED_MS, MEASURED_MS);
+        let ahead_ms = [error(), error()];
+        let edges = ["edge-1", "edge-2", "edge-3"].map(|name| Edge::new(name, error()));
         let mut world = Self {
             random,
             now_ms: START_MS,

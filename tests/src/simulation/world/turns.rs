@@ -74,6 +74,10 @@ impl World {
         if !edge.is_up() {
             return;
         }
+        // The first answer about the server's time may come late.
+        if edge.is_connected() && (self.peace || ticks) {
+            edge.measure(&self.server, now_ms);
+        }
         match edge.is_connected() {
             true => edge.hear(&self.server, most, now_ms),
             false if connects => edge.connect(&self.server, now_ms),
