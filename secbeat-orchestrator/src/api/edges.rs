@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
-use crate::{engine::Input, view::FleetEdge};
+use crate::{clock::boot_ms, engine::Input, view::FleetEdge};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(edges))
@@ -16,6 +16,6 @@ async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> 
     let edges = api.ask(|reply| Input::Edges { reply }).await?;
     let edges = edges
         .iter()
-        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref()));
+        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref(), boot_ms()));
     Ok(Json(edges.collect()))
 }

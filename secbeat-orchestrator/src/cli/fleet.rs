@@ -4,6 +4,7 @@ use secbeat_common::wire::Presence;
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json, table},
+    time::left,
 };
 
 use crate::view::{AgreementView, CommandView, FleetEdge, PropagationView};
@@ -20,6 +21,7 @@ pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
         "EDGE",
         "STATE",
         "SINCE",
+        "HEARD",
         "VERSION",
         "MODE",
         "INTERFACES",
@@ -35,6 +37,7 @@ pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
             edge.standing.edge_id.clone(),
             edge.standing.state.name().to_owned(),
             edge.standing.since.clone(),
+            format!("{} ago", left(edge.heard_ms_ago.max(1))),
             record.version.clone(),
             mode(record).to_owned(),
             interfaces(record),
@@ -183,7 +186,7 @@ mod tests {
         };
         let mut fleet = Fleet::default();
         fleet.heard(serde_json::from_value(record).unwrap(), Agreement::Agrees, now);
-        FleetEdge::new(fleet.edges().next().unwrap(), None)
+        FleetEdge::new(fleet.edges().next().unwrap(), None, 0)
     }
 
     #[test]

@@ -131,6 +131,12 @@ fn text(stats: &ApiStats) -> String {
 
 fn shares(leases: &LeasesView) -> String {
     let mut text = String::new();
+    if let Some(since) = &leases.unread_since {
+        let _ = writeln!(
+            text,
+            "leases      NOT READ from NATS since {since}: what follows is as of then"
+        );
+    }
     for member in &leases.members {
         let owned = leases
             .partitions
@@ -181,7 +187,7 @@ mod tests {
             holder: holder.map(str::to_owned),
             epoch,
         };
-        let leases = LeasesView {
+        let mut leases = LeasesView {
             instance: "a-1".to_owned(),
             members: vec!["a-1".to_owned(), "b-1".to_owned(), "c-1".to_owned()],
             differing: vec![DifferingView {
@@ -189,6 +195,7 @@ mod tests {
                 keys: vec!["rule".to_owned(), "ban".to_owned()],
             }],
             is_read: true,
+            unread_since: None,
             partitions: vec![
                 view(0, Some("a-1"), Some(7)),
                 view(1, Some("b-1"), None),
@@ -204,5 +211,9 @@ mod tests {
              config      DIFFERS from that of b-1 in rule, ban: give all orchestrators the same\n\
              no owner    3\n"
         );
+        leases.unread_since = Some("2026-11-20T10:00:07.000Z".to_owned());
+        let age =
+            "leases      NOT READ from NATS since 2026-11-20T10:00:07.000Z: what follows is as of then\n";
+        assert!(shares(&leases).starts_with(age), "{}", shares(&leases));
     }
 }

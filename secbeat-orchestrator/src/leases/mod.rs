@@ -15,8 +15,9 @@ pub(crate) struct Shares {
     pub(crate) members: Vec<String>,
     /// Those among them whose config differs from this one's, each with the keys.
     pub(crate) differing: Vec<Differing>,
-    /// Whether the bucket of leases is being read: else all this may be over.
-    pub(crate) is_read: bool,
+    /// Since when the bucket of leases has not been read, milliseconds since the Unix epoch: all this is as of then, and may be
+    /// over. `None` while it is.
+    pub(crate) unread_since_ms: Option<i64>,
     pub(crate) partitions: Vec<Share>,
 }
 

@@ -68,6 +68,7 @@ impl Leases {
         let (changes, changed) = mpsc::unbounded_channel();
         let (shares, shared) = watch::channel(Shares {
             instance: id.clone(),
+            unread_since_ms: Some(now_ms()),
             ..Shares::default()
         });
         let leases = Self {
@@ -234,7 +235,9 @@ impl Leases {
 
     /// Tells the rest of the process.
     fn publish(&mut self, is_read: bool) {
-        let (table, now_ms) = (self.core.table(), (self.clock)());
+        // Before the follower notices.
+        let is_read = is_read && self.bus.is_connected();
+        let (table, boot_ms) = (self.core.table(), (self.clock)());
         self.table.send_replace(table.clone());
         for ownership in self.core.changes() {
             let _ = self.changes.send(ownership);
@@ -248,13 +251,16 @@ impl Leases {
                 false => self.configs.told(),
             },
             members,
-            is_read,
+            unread_since_ms: match is_read {
+                true => None,
+                false => Some(self.shares.borrow().unread_since_ms.unwrap_or_else(now_ms)),
+            },
             partitions: (0..PARTITIONS)
                 .zip(self.core.holders())
                 .map(|(partition, holder)| Share {
                     partition,
                     holder: holder.map(str::to_owned),
-                    epoch: table.epoch(partition, now_ms),
+                    epoch: table.epoch(partition, boot_ms),
                 })
                 .collect(),
         };

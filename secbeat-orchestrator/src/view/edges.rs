@@ -25,6 +25,9 @@ pub struct FleetEdge {
     /// When its last heartbeat came; RFC 3339.
     #[serde(default)]
     pub heard: String,
+    /// How long ago that was: so old is what is said of it here.
+    #[serde(default)]
+    pub heard_ms_ago: i64,
     /// What it last said of itself.
     pub record: Presence,
     /// The kinds of messages of this release that it cannot read: its own is too old or too new.
@@ -100,8 +103,9 @@ impl Standing {
 }
 
 impl FleetEdge {
+    /// What is known of it at `boot_ms` of the clock that only moves forward.
     #[must_use]
-    pub fn new(edge: &Edge, telemetry: Option<&EdgeTelemetry>) -> Self {
+    pub fn new(edge: &Edge, telemetry: Option<&EdgeTelemetry>, boot_ms: i64) -> Self {
         Self {
             standing: Standing::new(edge),
             agreement: match edge.agreement {
@@ -115,6 +119,7 @@ impl FleetEdge {
             },
             clock_ahead_ms: edge.clock_ahead_ms,
             heard: rfc3339(edge.heard.wall_ms),
+            heard_ms_ago: boot_ms.saturating_sub(edge.heard.boot_ms),
             cannot_read: edge
                 .record
                 .speaks

@@ -1,5 +1,6 @@
 //! Partitions and who owns them.
 
+use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +19,9 @@ pub struct LeasesView {
     /// Whether NATS says who owns what right now.
     #[serde(default)]
     pub is_read: bool,
+    /// Since when it does not: all this is as of then; RFC 3339.
+    #[serde(default)]
+    pub unread_since: Option<String>,
     pub partitions: Vec<PartitionView>,
 }
 
@@ -45,7 +49,7 @@ impl From<&Shares> for LeasesView {
             instance,
             members,
             differing,
-            is_read,
+            unread_since_ms,
             partitions,
         } = shares;
         let other = |Differing { orchestrator, keys }: &Differing| DifferingView {
@@ -61,7 +65,8 @@ impl From<&Shares> for LeasesView {
             instance: instance.clone(),
             members: members.clone(),
             differing: differing.iter().map(other).collect(),
-            is_read: *is_read,
+            is_read: unread_since_ms.is_none(),
+            unread_since: unread_since_ms.map(rfc3339),
             partitions: partitions.iter().map(partition).collect(),
         }
     }
@@ -96,6 +101,7 @@ mod tests {
             members: vec!["a-1".to_owned(), "b-1".to_owned()],
             differing: Vec::new(),
             is_read: true,
+            unread_since: None,
             partitions: vec![
                 view(0, Some("a-1"), Some(7)),
                 view(1, Some("a-1"), None), // lapsed

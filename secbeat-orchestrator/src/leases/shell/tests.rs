@@ -135,8 +135,15 @@ async fn who_is_cut_off_stops_acting_before_another_takes_over() {
         (Duration::from_secs(2)..Duration::from_secs(5)).contains(&took),
         "{took:?}"
     );
+    let unread = |member: &Member| member.shares.borrow().unread_since_ms;
+    let since = unread(&a);
+    assert!(since.is_some(), "it says how old it is what it knows");
+    assert_eq!(unread(&b), None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(unread(&a), since);
     a.connection.reconnect();
     until(&[&a, &b], |owned| counts(owned) == [8, 8]).await;
+    assert_eq!(unread(&a), None);
 }
 
 #[tokio::test(start_paused = true)]

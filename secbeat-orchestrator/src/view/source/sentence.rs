@@ -133,8 +133,12 @@ fn excused(facts: &SourceFacts) -> Option<String> {
         1 => ("response to it did", String::new()),
         _ => ("responses to it did", "the last ".to_owned()),
     };
+    let because = match status {
+        500..=599 => "most other clients of the upstream got the same, or none was answered otherwise",
+        _ => "most other clients of the upstream got the same",
+    };
     Some(format!(
-        "{count} {responses} not count ({last}{status} at {}), because most other clients of the upstream got the same.",
+        "{count} {responses} not count ({last}{status} at {}), because {because}.",
         rfc3339(at_ms)
     ))
 }

@@ -133,10 +133,10 @@ fn finding(at_ms: i64, outcome: Outcome, times: u32) -> PastFinding {
 
 #[test]
 fn what_counted_against_nobody_is_said() {
-    let says = |count| {
+    let says = |count, status| {
         let excused = Excused {
             count,
-            status: 404,
+            status,
             at_ms: NOW - 5_000,
         };
         let facts = SourceFacts {
@@ -148,12 +148,17 @@ fn what_counted_against_nobody_is_said() {
     let at = rfc3339(NOW - 5_000);
     let because = "because most other clients of the upstream got the same.";
     assert_eq!(
-        says(1),
+        says(1, 404),
         format!("1 response to it did not count (404 at {at}), {because}")
     );
     assert_eq!(
-        says(70),
+        says(70, 404),
         format!("70 responses to it did not count (the last 404 at {at}), {because}")
+    );
+    let because = "because most other clients of the upstream got the same, or none was answered otherwise.";
+    assert_eq!(
+        says(2, 502),
+        format!("2 responses to it did not count (the last 502 at {at}), {because}")
     );
 }
 
