@@ -155,7 +155,7 @@ impl Cli {
             pins: Pins::at(&config.kernel.pin_dir),
             interfaces: Some(config.interfaces()),
             detached: config.detached_marker(),
-            known: config.known(&config.nats.url()),
+            known: config.known(&config.nats.servers()),
             max_ban: config.bans.max_duration,
             notes: Notes::in_folder(&config.state_dir),
         })

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use secbeat_common::{maps, prefix::Prefix, subjects};
 use secbeat_daemon::{
     api::SocketPath,
-    config::{self, ConfigError, HumanDuration, NatsUrl, schema},
+    config::{self, ConfigError, HumanDuration, NatsServers, schema},
     credentials::{Login, Membership, Nats, Role},
     protect::{Known, Protect, sessions},
 };
@@ -484,13 +484,13 @@ impl Config {
         Ok(id)
     }
 
-    /// What the search for protected addresses starts from, with the server's address.
+    /// What the search for protected addresses starts from, with the servers' addresses.
     #[must_use]
-    pub fn known(&self, nats: &NatsUrl) -> Known {
+    pub fn known(&self, nats: &NatsServers) -> Known {
         Known {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
-            bus: Some((nats.host().to_owned(), nats.port())),
+            bus: nats.places(),
             upstreams: self
                 .proxy
                 .iter()
@@ -625,7 +625,7 @@ mod tests {
     #[test]
     fn an_edge_may_have_no_proxy() {
         let config = load("[kernel]\ninterfaces = [\"eth0\"]\n").unwrap();
-        assert!(config.proxy().is_none() && config.known(&NatsUrl::default()).upstreams.is_empty());
+        assert!(config.proxy().is_none() && config.known(&NatsServers::default()).upstreams.is_empty());
     }
 
     #[test]

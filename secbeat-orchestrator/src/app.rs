@@ -14,7 +14,7 @@ use secbeat_bus::{
 use secbeat_common::sign::Signer;
 use secbeat_daemon::{
     api::{Listener, LocalSocket, serve},
-    config::NatsUrl,
+    config::NatsServers,
     credentials::Membership,
     supervisor::{self, Supervised},
     time::now_ms,
@@ -35,7 +35,7 @@ use crate::{
     audit_out::AuditCopies,
     auditor::Auditor,
     clock,
-    config::Config,
+    config::{Config, Replicas},
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
@@ -70,7 +70,7 @@ pub struct App {
     allowlist: AllowFollower,
     /// Signs what edges are told of the rules.
     signer: Signer,
-    url: NatsUrl,
+    servers: NatsServers,
     notifier: Notifier,
     copies: AuditCopies,
     listener: TcpListener,
@@ -90,7 +90,7 @@ impl App {
     /// When the API cannot be bound.
     pub async fn build(config: Config, member: Membership, bus: Bus) -> anyhow::Result<Self> {
         let (listener, socket, tls) = listening::listen(&config.api).await?;
-        let protection = Protection::find(config.known(&member.url)).await?;
+        let protection = Protection::find(config.known(&member.servers)).await?;
         let protected = protection.networks();
         let clock = clock::of_bus(&bus);
         let (reloader, tokens) = Reloader::new(&config);
@@ -169,7 +169,7 @@ impl App {
             protection,
             allowlist,
             signer: member.signer,
-            url: member.url,
+            servers: member.servers,
             notifier,
             copies,
             listener,
@@ -199,7 +199,7 @@ impl App {
                 reloader.reload(changed);
             }
         });
-        info!(api = %self.config.api.listen, nats = %self.url, "running");
+        info!(api = %self.config.api.listen, nats = %self.servers, "running");
         let (stop, stopped) = watch::channel(false);
         let engine = tokio::spawn(self.engine.run(self.inputs));
         let protecting = tokio::spawn(self.protection.run(self.intake.inputs.clone()));
@@ -391,16 +391,17 @@ async fn share(
 /// # Errors
 ///
 /// When the address, the key or the certificate of the connection cannot be used.
-pub async fn connect(member: &Membership) -> anyhow::Result<Bus> {
+pub async fn connect(member: &Membership, replicas: Option<Replicas>) -> anyhow::Result<Bus> {
     let login = member.login.clone().map(|login| Login {
         name: login.name,
         nkey: login.nkey.0,
         authority: login.authority,
     });
     let server = Server {
-        url: member.url.as_str().to_owned(),
+        urls: member.servers.addresses(),
         program: "secbeat-orchestrator".to_owned(),
         login,
+        replicas: replicas.map(Replicas::get),
     };
     Ok(Nats::connect(server).await?.bus())
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod digests;
+mod nats;
 mod rules;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
@@ -10,8 +11,7 @@ use schemars::JsonSchema;
 use secbeat_bus::TELEMETRY_AGE;
 use secbeat_common::{prefix::Prefix, sources::SourceLengths};
 use secbeat_daemon::{
-    config::{self, ConfigError, HumanDuration, NatsUrl, schema},
-    credentials::Nats,
+    config::{self, ConfigError, HumanDuration, NatsServers, schema},
     protect::{Known, Protect, sessions},
 };
 use secbeat_orchestrator_core::{
@@ -27,6 +27,7 @@ use uuid::Uuid;
 pub(crate) use self::digests::DIGESTED;
 pub use self::{
     api::{ApiConfig, PROGRAM},
+    nats::{Nats, Replicas},
     rules::{RuleAction, Rules},
 };
 use crate::{
@@ -348,13 +349,13 @@ impl Config {
         }
     }
 
-    /// What the search for protected addresses starts from, with the server's address.
+    /// What the search for protected addresses starts from, with the servers' addresses.
     #[must_use]
-    pub fn known(&self, nats: &NatsUrl) -> Known {
+    pub fn known(&self, nats: &NatsServers) -> Known {
         Known {
             configured: self.protect.entries(),
             trusted_proxies: self.trusted_proxies.clone(),
-            bus: Some((nats.host().to_owned(), nats.port())),
+            bus: nats.places(),
             upstreams: Vec::new(),
             operator: sessions::operator(),
         }

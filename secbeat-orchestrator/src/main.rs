@@ -46,7 +46,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
                 }
             }
         };
-        let bus = connect(&member).await?;
+        let bus = connect(&member, config.nats.replicas).await?;
         let app = App::build(config, member, bus).await?;
         app.run(shutdown, configs, Supervised::alone()).await
     });

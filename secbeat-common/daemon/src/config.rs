@@ -5,7 +5,7 @@ mod nats_url;
 pub mod schema;
 
 pub use duration::{HumanDuration, MAX_DURATION, as_duration, duration_or_zero};
-pub use nats_url::NatsUrl;
+pub use nats_url::{NatsServers, NatsUrl};
 
 use std::path::{Path, PathBuf};
 

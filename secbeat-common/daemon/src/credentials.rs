@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::Display;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::config::{self, NatsUrl, schema};
+use super::config::{self, NatsServers, NatsUrl, schema};
 
 /// The connection to NATS, as a config file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -26,12 +26,15 @@ use super::config::{self, NatsUrl, schema};
 pub struct Nats {
     /// Address of NATS, if there are no credentials. Default: `nats://127.0.0.1:4222`. Without credentials NATS
     /// has no authentication: anyone who can connect can issue bans. Bind it to 127.0.0.1.
-    url: Option<NatsUrl>,
+    pub url: Option<NatsUrl>,
+    /// Addresses of all servers of a NATS cluster, in place of `url`. The daemon connects to one of them, and to
+    /// another one when that fails.
+    pub urls: Vec<NatsUrl>,
     /// File with this daemon's credentials: the address of NATS, its login, and the keys it trusts. Default:
     /// `edge.credentials` or `orchestrator.credentials`, if that exists. A name without a folder is looked for in
     /// `$CREDENTIALS_DIRECTORY` (systemd), then beside the config.
     #[schemars(with = "Option<schema::File>")]
-    credentials: Option<PathBuf>,
+    pub credentials: Option<PathBuf>,
 }
 
 impl Nats {
@@ -46,13 +49,18 @@ impl Nats {
         if self.credentials.is_none()
             && !is_there.with_context(|| format!("looking for {}", path.display()))?
         {
-            return Ok(Membership::anonymous(self.url()));
+            ensure!(
+                self.url.is_none() || self.urls.is_empty(),
+                "nats.url: nats.urls names the servers as well; one of both has to go"
+            );
+            return Ok(Membership::anonymous(self.servers()));
         }
-        ensure!(
-            self.url.is_none(),
-            "nats.url: the credentials in {} say where the server is; one of both has to go",
-            path.display()
-        );
+        if let Some(key) = self.stated() {
+            bail!(
+                "nats.{key}: the credentials in {} say where the server is; one of both has to go",
+                path.display()
+            );
+        }
         let credentials = Credentials::load(&path, role);
         credentials.and_then(|credentials| credentials.membership())
     }
@@ -71,10 +79,20 @@ impl Nats {
             .unwrap_or_else(|| config.parent().unwrap_or(Path::new("")).join(&name))
     }
 
-    /// Where the server is, as far as this config says.
+    /// Where the servers are, as far as this config says.
     #[must_use]
-    pub fn url(&self) -> NatsUrl {
-        self.url.clone().unwrap_or_default()
+    pub fn servers(&self) -> NatsServers {
+        let urls = self.urls.iter().chain(&self.url).cloned().collect();
+        NatsServers::new(urls).unwrap_or_default()
+    }
+
+    /// The key that says where the servers are.
+    fn stated(&self) -> Option<&'static str> {
+        match (&self.url, self.urls.is_empty()) {
+            (Some(_), _) => Some("url"),
+            (None, false) => Some("urls"),
+            (None, true) => None,
+        }
     }
 }
 
@@ -95,8 +113,12 @@ pub struct Credentials {
     /// An edge's id on the bus, or an orchestrator's name: one [token](subjects::is_token).
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// The NATS server, `tls://host:4222`.
-    pub url: String,
+    /// The NATS server, `tls://host:4222`, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The servers of a NATS cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
     /// The seed of the NATS user's nkey, `SU…`.
     pub nkey: Secret,
     /// The certificate (PEM) that vouches for the server; the system's do if there is none.
@@ -163,7 +185,7 @@ impl Credentials {
     ///
     /// When a key or a certificate is none.
     pub fn membership(&self) -> anyhow::Result<Membership> {
-        let url = self.url.parse::<NatsUrl>().context("url")?;
+        let servers = self.servers()?;
         let user = KeyPair::from_seed(&self.nkey.0).ok();
         let user = user.filter(|user| user.key_pair_type() == KeyPairType::User);
         ensure!(
@@ -192,7 +214,7 @@ impl Credentials {
             _ => {}
         }
         Ok(Membership {
-            url,
+            servers,
             login: Some(Login {
                 name: self.name.clone(),
                 nkey: self.nkey.clone(),
@@ -201,6 +223,19 @@ impl Credentials {
             trust: keys.iter().collect(),
             signer: secret.into(),
         })
+    }
+
+    /// Where the servers are.
+    ///
+    /// # Errors
+    ///
+    /// When it does not say so.
+    pub fn servers(&self) -> anyhow::Result<NatsServers> {
+        let one = self.url.iter().map(|url| (url, "url"));
+        let all = one.chain(self.urls.iter().map(|url| (url, "urls")));
+        let urls = all.map(|(url, key)| url.parse().context(key));
+        let urls = urls.collect::<anyhow::Result<Vec<NatsUrl>>>()?;
+        NatsServers::new(urls).context("urls: none says where the NATS server is")
     }
 
     /// Writes them to `path`, which nobody else may read; what is there stays, unless `replace`.
@@ -242,7 +277,7 @@ pub fn write_private(path: &Path, bytes: &[u8], replace: bool) -> anyhow::Result
 /// How a daemon takes part in the fleet.
 #[derive(Clone, Debug)]
 pub struct Membership {
-    pub url: NatsUrl,
+    pub servers: NatsServers,
     /// Where there is none, everybody who reaches the server may do everything.
     pub login: Option<Login>,
     pub trust: Trust,
@@ -252,9 +287,9 @@ pub struct Membership {
 impl Membership {
     /// One that knows no secret: the server takes it as it is, and all commands count.
     #[must_use]
-    pub fn anonymous(url: NatsUrl) -> Self {
+    pub fn anonymous(servers: NatsServers) -> Self {
         Self {
-            url,
+            servers,
             login: None,
             trust: Trust::default(),
             signer: Signer::default(),

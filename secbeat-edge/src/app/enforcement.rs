@@ -36,7 +36,7 @@ impl Host {
     ) -> anyhow::Result<Self> {
         // Before the first look at the host, so that nothing changes unseen in between.
         let watcher = HostWatcher::new();
-        let known = config.known(&member.url);
+        let known = config.known(&member.servers);
         let protection = tokio::task::spawn_blocking(|| Protection::find(known))
             .await
             .context("looking for addresses to protect")?;

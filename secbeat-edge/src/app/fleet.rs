@@ -40,9 +40,10 @@ pub async fn connect(member: &Membership, edge_id: &str) -> anyhow::Result<Bus> 
         authority: login.authority,
     });
     let server = Server {
-        url: member.url.as_str().to_owned(),
+        urls: member.servers.addresses(),
         program: format!("secbeat-edge {edge_id}"),
         login,
+        replicas: None,
     };
     Ok(Nats::connect(server).await?.bus())
 }

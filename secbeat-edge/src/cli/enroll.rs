@@ -36,7 +36,7 @@ impl Enroll {
             "installed the credentials of edge {} for NATS at {} as {}\n\
              restart the daemon, and delete {}: it has the same secrets",
             credentials.name,
-            credentials.url,
+            credentials.servers()?,
             path.display(),
             self.file.display()
         );

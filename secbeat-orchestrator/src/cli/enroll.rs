@@ -15,6 +15,8 @@ use crate::enroll::{DEFAULT_DIR, FIRST_ORCHESTRATOR, Fleet, Founding};
 
 /// Port of NATS.
 const PORT: u16 = 4222;
+/// Port at which the servers of a cluster reach each other.
+const CLUSTER_PORT: u16 = 6222;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -39,9 +41,15 @@ struct Dir {
 pub struct Init {
     #[command(flatten)]
     dir: Dir,
-    /// Name or address of nats-server, for its certificate; members use the first one.
+    /// Name or address of nats-server, for its certificate; members use the first one. With --replicas, one per server.
     #[arg(long = "host", value_name = "HOST", required = true)]
     hosts: Vec<String>,
+    /// Number of nats-servers that keep everything, each on a host of its own: 1, 3 or 5.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    replicas: usize,
+    /// Port on which the servers of a cluster listen to each other.
+    #[arg(long, value_name = "PORT", default_value_t = CLUSTER_PORT, requires = "replicas")]
+    cluster_port: u16,
     /// Address of nats-server [default: port 4222, on loopback if that is the host, else on all].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -89,7 +97,7 @@ impl Command {
             Self::Expel(Expel { name, dir }) => {
                 let mut fleet = Fleet::open(&dir.dir)?;
                 fleet.expel(name)?;
-                secbeat_daemon::say!("removed {name}; reload nats-server (SIGHUP) to close its connection");
+                secbeat_daemon::say!("removed {name}; {} to close its connection", reload(&fleet));
                 Ok(())
             }
             Self::Members(Members { dir, output }) => {
@@ -119,13 +127,16 @@ impl Init {
         };
         let founding = Founding {
             hosts: self.hosts.clone(),
+            servers: self.replicas,
+            cluster_port: self.cluster_port,
             listen: self.listen.unwrap_or(SocketAddr::new(address, PORT)),
             store_dir: self.store_dir.clone(),
             nats_dir: self.nats_dir.clone(),
         };
         let fleet = Fleet::found(&self.dir.dir, &founding)?;
         let server = match &self.nats_dir {
-            None => format!("start it with --config {}", fleet.nats_config().display()),
+            _ if self.replicas > 1 => self.how_to_start(&fleet),
+            None => format!("start it with --config {}", fleet.nats_configs()[0].display()),
             Some(elsewhere) => format!(
                 "copy {}/nats to {} on its host, readable by nobody else",
                 self.dir.dir.display(),
@@ -144,6 +155,38 @@ impl Init {
     }
 }
 
+impl Init {
+    /// Where the folder of each server goes.
+    fn how_to_start(&self, fleet: &Fleet) -> String {
+        let place = self.nats_dir.clone().unwrap_or_else(|| self.dir.dir.join("nats"));
+        let folders = fleet.nats_configs();
+        let folders = folders.iter().filter_map(|config| config.parent());
+        let lines = folders.zip(&self.hosts).map(|(folder, host)| {
+            format!(
+                "\n  {host}: copy {} to {}, readable by nobody else",
+                folder.display(),
+                place.display()
+            )
+        });
+        format!(
+            "one on each host, all with --config {}/nats-server.conf{}",
+            place.display(),
+            lines.collect::<String>()
+        )
+    }
+}
+
+/// What makes the change of a roster known to the servers.
+fn reload(fleet: &Fleet) -> String {
+    match fleet.nats_configs().as_slice() {
+        [_] => "reload nats-server (SIGHUP)".to_owned(),
+        configs => format!(
+            "copy users.conf from the folder of each of the {} NATS servers to its host, and reload them (SIGHUP)",
+            configs.len()
+        ),
+    }
+}
+
 impl Enroll {
     fn execute(&self) -> anyhow::Result<()> {
         let (role, install) = match self.orchestrator {
@@ -153,10 +196,12 @@ impl Enroll {
             ),
             false => (Role::Edge, "on its host, `secbeat-edge enroll FILE` installs it"),
         };
-        let path = Fleet::open(&self.dir.dir)?.enroll(&self.name, role)?;
+        let mut fleet = Fleet::open(&self.dir.dir)?;
+        let path = fleet.enroll(&self.name, role)?;
         secbeat_daemon::say!(
-            "wrote {}: {install}\nreload nats-server (SIGHUP) to let it connect",
-            path.display()
+            "wrote {}: {install}\n{} to let it connect",
+            path.display(),
+            reload(&fleet)
         );
         Ok(())
     }

@@ -42,7 +42,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
         socket: config.api.socket.clone(),
         tls: config.api.tls.is_some(),
         tokens: config.api.token.len(),
-        nats: member.url.to_string(),
+        nats: member.servers.to_string(),
         signs_commands: member.trust.is_needed(),
         rules: RuleView::all(config),
     };

@@ -14,6 +14,7 @@ mod roster;
 mod tests;
 
 use std::{
+    collections::HashSet,
     fs::{self, DirBuilder, Permissions},
     net::{IpAddr, SocketAddr},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
@@ -39,6 +40,7 @@ const CA_KEY: &str = "ca.key";
 const SIGNING_KEY: &str = "signing.key";
 const ROSTER: &str = "roster.toml";
 const CREDENTIALS: &str = "credentials";
+/// The folder of the first server; that of the second is `nats-2`.
 const NATS: &str = "nats";
 const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server.key";
@@ -51,10 +53,14 @@ const GROUP: &str = "secbeat";
 /// What a new fleet is told.
 #[derive(Clone, Debug)]
 pub(crate) struct Founding {
-    /// Names and addresses under which members reach the server, the one that they use first.
+    /// Names and addresses under which members reach the server, the one that they use first. Of a cluster, one for each server.
     pub hosts: Vec<String>,
+    /// Of how many servers; 1 is none.
+    pub servers: usize,
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// Where the servers of a cluster listen to each other.
+    pub cluster_port: u16,
     /// Where it stores what lasts.
     pub store_dir: PathBuf,
     /// Where it finds the folder `nats`, if that is carried elsewhere.
@@ -78,53 +84,44 @@ impl Fleet {
         let shown = dir.display();
         let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
         ensure!(is_empty, "{shown} is not empty: a fleet is founded once");
-        let host = founding
-            .hosts
-            .first()
-            .context("no host by which members reach the server")?;
+        ensure!(
+            !founding.hosts.is_empty(),
+            "no host by which members reach the server"
+        );
+        let servers = servers(founding)?;
         // nats-server, which need not be root, finds its own folder in the first.
-        for (folder, mode) in [
-            (dir.to_owned(), 0o711),
-            (dir.join(CREDENTIALS), 0o700),
-            (dir.join(NATS), 0o750),
-        ] {
+        let folders = [(dir.to_owned(), 0o711), (dir.join(CREDENTIALS), 0o700)];
+        let of_servers = (0..servers.len()).map(|index| (dir.join(nats_folder(index)), 0o750));
+        for (folder, mode) in folders.into_iter().chain(of_servers) {
             let made = DirBuilder::new().recursive(true).mode(mode).create(&folder);
             made.with_context(|| format!("making the folder {}", folder.display()))?;
         }
-        give_to_server(&dir.join(NATS))?;
         let authority = Authority::new().context("making a certificate authority")?;
-        let server = authority
-            .server(&founding.hosts)
-            .with_context(|| format!("making a certificate for {}", founding.hosts.join(", ")))?;
         let signing = SecretKey::generate()?;
-        // The server looks for certificates where it was started, not beside its config.
+        for (name, text) in [
+            (CA, authority.certificate()),
+            (CA_KEY, &authority.key()),
+            (SIGNING_KEY, &format!("{}\n", signing.reveal())),
+        ] {
+            write_private(&dir.join(name), text.as_bytes(), false)?;
+        }
+        // The server looks for certificates where it was started, not beside its config. Each of a cluster has its folder on a host
+        // of its own, at the same place.
         let nats = match &founding.nats_dir {
             Some(elsewhere) => elsewhere.clone(),
             None => fs::canonicalize(dir.join(NATS)).with_context(|| format!("finding {shown}"))?,
         };
-        let config = nats_config::server(founding, &nats);
-        for (name, text) in [
-            (PathBuf::from(CA), authority.certificate()),
-            (CA_KEY.into(), &authority.key()),
-            (SIGNING_KEY.into(), &format!("{}\n", signing.reveal())),
-            (Path::new(NATS).join(SERVER), &server.certificate),
-            (Path::new(NATS).join(SERVER_KEY), &server.key),
-            (Path::new(NATS).join(NATS_CONFIG), &config),
-        ] {
-            let path = dir.join(name);
-            write_private(&path, text.as_bytes(), false)?;
-            if path.starts_with(dir.join(NATS)) {
-                give_to_server(&path)?;
-            }
+        for (index, server) in servers.iter().enumerate() {
+            let folder = dir.join(nats_folder(index));
+            give_to_server(&folder)?;
+            let config = nats_config::server(founding, server, &servers, &nats);
+            write_for_server(&folder.join(NATS_CONFIG), &config, false)?;
+            certify(&authority, &folder, &server.names)?;
         }
-        let host = match host.parse() {
-            Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
-            _ => host.clone(),
-        };
-        let url = format!("tls://{host}:{}", founding.listen.port());
+        let url = |server: &Server| format!("tls://{}:{}", in_url(&server.host), founding.listen.port());
         let mut fleet = Self {
             dir: dir.to_owned(),
-            roster: Roster::new(url),
+            roster: Roster::new(servers.iter().map(url).collect()),
         };
         fleet.enroll(FIRST_ORCHESTRATOR, Role::Orchestrator)?;
         Ok(fleet)
@@ -173,6 +170,7 @@ impl Fleet {
             role,
             name: name.to_owned(),
             url: self.roster.url.clone(),
+            urls: self.roster.urls.clone(),
             nkey: Secret(
                 user.seed()
                     .map_err(|error| anyhow::anyhow!("a new nkey: {error}"))?,
@@ -215,10 +213,16 @@ impl Fleet {
         &self.roster.members
     }
 
-    /// Where the config of nats-server is.
+    /// Where the configs of the servers are.
     #[must_use]
-    pub(crate) fn nats_config(&self) -> PathBuf {
-        self.dir.join(NATS).join(NATS_CONFIG)
+    pub(crate) fn nats_configs(&self) -> Vec<PathBuf> {
+        self.nats_folders()
+            .map(|folder| folder.join(NATS_CONFIG))
+            .collect()
+    }
+
+    fn nats_folders(&self) -> impl Iterator<Item = PathBuf> {
+        (0..self.roster.servers()).map(|index| self.dir.join(nats_folder(index)))
     }
 
     /// Where the credentials of the member `name` are.
@@ -228,9 +232,10 @@ impl Fleet {
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        let path = self.dir.join(NATS).join(NATS_USERS);
-        write_private(&path, nats_config::users(&self.roster).as_bytes(), true)?;
-        give_to_server(&path)?;
+        let users = nats_config::users(&self.roster);
+        for folder in self.nats_folders() {
+            write_for_server(&folder.join(NATS_USERS), &users, true)?;
+        }
         self.roster.save(&self.dir.join(ROSTER))
     }
 
@@ -241,6 +246,80 @@ impl Fleet {
     fn shown(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
+}
+
+/// One server.
+#[derive(Clone, Debug)]
+struct Server {
+    /// By which members and other servers reach it.
+    host: String,
+    /// What its certificate names.
+    names: Vec<String>,
+}
+
+/// The servers that are asked for.
+fn servers(founding: &Founding) -> anyhow::Result<Vec<Server>> {
+    let hosts = &founding.hosts;
+    let count = founding.servers;
+    if count <= 1 {
+        let host = hosts.first().cloned().unwrap_or_default();
+        let names = hosts.clone();
+        return Ok(vec![Server { host, names }]);
+    }
+    ensure!(
+        count % 2 == 1,
+        "{count} servers: use 3 or 5, of which a majority is left when one fails"
+    );
+    ensure!(
+        hosts.len() == count,
+        "{count} servers need {count} hosts, and {} are named",
+        hosts.len()
+    );
+    let distinct: HashSet<_> = hosts.iter().collect();
+    ensure!(
+        distinct.len() == count,
+        "a host is named twice: each server needs its own"
+    );
+    let server = |host: &String| Server {
+        host: host.clone(),
+        names: vec![host.clone()],
+    };
+    Ok(hosts.iter().map(server).collect())
+}
+
+fn nats_folder(index: usize) -> String {
+    match index {
+        0 => NATS.to_owned(),
+        later => format!("{NATS}-{}", later + 1),
+    }
+}
+
+/// As hosts stand in an address.
+fn in_url(host: &str) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
+        _ => host.to_owned(),
+    }
+}
+
+/// Writes a certificate for a server of these names, and all that vouches for it, into its folder.
+fn certify(authority: &Authority, folder: &Path, names: &[String]) -> anyhow::Result<()> {
+    let server = authority
+        .server(names)
+        .with_context(|| format!("making a certificate for {}", names.join(", ")))?;
+    for (name, text) in [
+        (CA, authority.certificate()),
+        (SERVER, &server.certificate),
+        (SERVER_KEY, &server.key),
+    ] {
+        write_for_server(&folder.join(name), text, true)?;
+    }
+    Ok(())
+}
+
+fn write_for_server(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
+    write_private(path, text.as_bytes(), replace)?;
+    give_to_server(path)
 }
 
 /// Lets the group [`GROUP`] read what nats-server reads, if there is one and this is root.

@@ -1,28 +1,43 @@
 //! The config of nats-server: the server itself, written once and the operator's from then on, and its users, written anew
 //! with each change of the roster.
 
-use std::path::Path;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use super::{
-    Founding, NATS_USERS, SERVER, SERVER_KEY,
+    CA, Founding, NATS_USERS, SERVER, SERVER_KEY, Server, in_url,
     permissions::{Permissions, of},
     roster::Roster,
 };
 
-/// The server.
-pub(super) fn server(
-    Founding {
+const MONITORING_PORT: u16 = 8222;
+
+/// One server of `all`, which finds its folder at `folder`.
+pub(super) fn server(founding: &Founding, server: &Server, all: &[Server], folder: &Path) -> String {
+    let Founding {
         listen, store_dir, ..
-    }: &Founding,
-    folder: &Path,
-) -> String {
+    } = founding;
+    let address = address(founding, server, all);
+    let monitoring = match address.ip() {
+        // Several on one host, each on an address of its own.
+        loopback if loopback.is_loopback() => loopback,
+        _ => Ipv4Addr::LOCALHOST.into(),
+    };
+    let monitoring = SocketAddr::new(monitoring, MONITORING_PORT);
+    let cluster = match all {
+        [_] => String::new(),
+        _ => cluster(founding, server, all, folder),
+    };
+    let listen = if all.len() == 1 { *listen } else { address };
     format!(
         r#"# nats-server for SecBeat: version 2.11 or newer. Check this file with `nats-server --config {config} -t`; a running server
 # reads it again on SIGHUP. Made once by `secbeat-orchestrator init`, and yours from then on.
 
 listen: "{listen}"
 # Monitoring, for this host alone.
-http: "127.0.0.1:8222"
+http: "{monitoring}"
 
 tls {{
   cert_file: "{folder}/{SERVER}"
@@ -39,12 +54,53 @@ jetstream {{
   max_memory_store: 512MB
   max_file_store: 2GB
 }}
-
+{cluster}
 # Who may do what. `secbeat-orchestrator enroll` and `expel` write this file.
 include "./{NATS_USERS}"
 "#,
         config = super::NATS_CONFIG,
         store_dir = store_dir.display(),
+        folder = folder.display(),
+    )
+}
+
+/// Where a server listens: each on its own address if all are on one host, as in a test.
+fn address(Founding { listen, .. }: &Founding, server: &Server, all: &[Server]) -> SocketAddr {
+    match server.host.parse::<IpAddr>() {
+        Ok(address) if all.len() > 1 && address.is_loopback() => SocketAddr::new(address, listen.port()),
+        _ => *listen,
+    }
+}
+
+/// What makes it one of `all`. Each proves by its certificate that it belongs to them, which no member can.
+fn cluster(founding: &Founding, server: &Server, all: &[Server], folder: &Path) -> String {
+    let port = founding.cluster_port;
+    let listen = SocketAddr::new(address(founding, server, all).ip(), port);
+    let number = all.iter().position(|other| other.host == server.host);
+    let others = all.iter().filter(|other| other.host != server.host);
+    let routes: String = others
+        .map(|other| format!("    \"tls://{}:{port}\"\n", in_url(&other.host)))
+        .collect();
+    format!(
+        r#"
+server_name: "nats-{number}"
+
+# The servers find and check each other by this; no member of the fleet can connect here.
+cluster {{
+  name: "secbeat"
+  listen: "{listen}"
+  tls {{
+    cert_file: "{folder}/{SERVER}"
+    key_file: "{folder}/{SERVER_KEY}"
+    ca_file: "{folder}/{CA}"
+    min_version: "1.3"
+  }}
+  # The other servers.
+  routes: [
+{routes}  ]
+}}
+"#,
+        number = number.unwrap_or_default() + 1,
         folder = folder.display(),
     )
 }

@@ -13,8 +13,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Roster {
-    /// Where the server is.
-    pub(super) url: String,
+    /// Where the server is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
+    /// Where the servers of a cluster are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) urls: Vec<String>,
     #[serde(rename = "member", default)]
     pub(super) members: Vec<Member>,
 }
@@ -30,11 +34,21 @@ pub(crate) struct Member {
 }
 
 impl Roster {
-    pub(super) fn new(url: String) -> Self {
+    pub(super) fn new(urls: Vec<String>) -> Self {
+        let (url, urls) = match <[String; 1]>::try_from(urls) {
+            Ok([url]) => (Some(url), Vec::new()),
+            Err(urls) => (None, urls),
+        };
         Self {
             url,
+            urls,
             members: Vec::new(),
         }
+    }
+
+    /// How many servers there are.
+    pub(super) fn servers(&self) -> usize {
+        self.urls.len().max(1)
     }
 
     pub(super) fn load(path: &Path) -> anyhow::Result<Self> {

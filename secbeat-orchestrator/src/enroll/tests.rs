@@ -10,6 +10,8 @@ use super::*;
 fn founding(hosts: &[&str]) -> Founding {
     Founding {
         hosts: hosts.iter().map(ToString::to_string).collect(),
+        servers: 1,
+        cluster_port: 6222,
         listen: "[::]:4222".parse().unwrap(),
         store_dir: "/var/lib/nats".into(),
         nats_dir: None,
@@ -34,7 +36,7 @@ fn what_an_orchestrator_signs_its_edges_obey_and_those_of_another_fleet_do_not()
     let orchestrator = load(&ours.credentials(FIRST_ORCHESTRATOR), Role::Orchestrator);
     let edge = load(&ours.enroll("edge-1", Role::Edge).unwrap(), Role::Edge);
     let foreign = load(&theirs.enroll("edge-1", Role::Edge).unwrap(), Role::Edge);
-    assert_eq!(edge.url.to_string(), "nats.example.org:4222");
+    assert_eq!(edge.servers.to_string(), "nats.example.org:4222");
     assert_eq!(edge.login.unwrap().name, "edge-1");
     let sealed = orchestrator.signer.seal(&lift(), 5).unwrap();
     let command = |trust: &Trust| trust.open::<Lift>(&sealed).map(|opened| opened.command);
@@ -124,4 +126,51 @@ fn credentials_are_their_owners_alone_and_for_one_role() {
         let error = error(Role::Edge);
         assert!(error.contains(complaint) && !error.contains(seed), "{error}");
     }
+}
+
+#[test]
+fn each_server_of_a_cluster_has_a_folder_and_members_know_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("fleet");
+    let cluster = |servers, hosts: &[&str]| Founding {
+        servers,
+        ..founding(hosts)
+    };
+    for (servers, hosts, complaint) in [
+        (2, &["a", "b"][..], "2 servers: use 3 or 5"),
+        (3, &["a", "b"], "3 servers need 3 hosts, and 2 are named"),
+        (3, &["a", "b", "b"], "a host is named twice"),
+    ] {
+        let error = Fleet::found(&dir, &cluster(servers, hosts)).unwrap_err();
+        assert!(format!("{error:#}").contains(complaint), "{error:#}");
+    }
+    let hosts = ["a.example.org", "b.example.org", "2001:db8::1"];
+    let mut fleet = Fleet::found(&dir, &cluster(3, &hosts)).unwrap();
+    let edge = fleet.enroll("edge-1", Role::Edge).unwrap();
+    let edge = Credentials::load(&edge, Role::Edge)
+        .unwrap()
+        .membership()
+        .unwrap();
+    assert_eq!(
+        edge.servers.to_string(),
+        "a.example.org:4222, b.example.org:4222, 2001:db8::1:4222"
+    );
+    let nkey = fleet.members()[1].nkey.clone();
+    for (index, config) in fleet.nats_configs().iter().enumerate() {
+        let text = fs::read_to_string(config).unwrap();
+        assert!(
+            text.contains(&format!("server_name: \"nats-{}\"", index + 1)),
+            "{text}"
+        );
+        let routes: Vec<_> = text.lines().filter(|line| line.contains(":6222\"")).collect();
+        assert_eq!(routes.len(), 3, "where it listens, and two others: {text}");
+        assert!(
+            !text.contains(&format!("tls://{}:6222", in_url(hosts[index]))),
+            "{text}"
+        );
+        let users = config.with_file_name(NATS_USERS);
+        assert!(fs::read_to_string(users).unwrap().contains(&nkey));
+    }
+    let read = Fleet::open(&dir).unwrap();
+    assert_eq!(read.nats_configs(), fleet.nats_configs());
 }

@@ -74,7 +74,7 @@ impl Intruder {
                 }
                 async {}
             })
-            .connect(membership.url.as_str())
+            .connect(membership.servers.urls()[0].as_str())
             .await?;
         Ok(Self { client, refused })
     }

@@ -6,13 +6,16 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
 use socket2::Type;
 use tempfile::TempDir;
 
-use crate::lab::{executable::Executable as _, netns::Namespace, paths, process::Daemon, wait::wait_until};
+use crate::lab::{
+    client::Client, executable::Executable as _, netns::Namespace, paths, process::Daemon, wait::wait_until,
+};
 
 const STORE: &str = "store";
 const FLEET: &str = "fleet";
@@ -24,7 +27,7 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct NatsServer {
     namespace: Namespace,
     address: SocketAddr,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     config: PathBuf,
     program: PathBuf,
     daemon: Option<Daemon>,
@@ -55,6 +58,64 @@ impl NatsServer {
         })
     }
 
+    /// Starts the cluster of three of a fleet founded for it, each on an address of its own. What `init` wrote for hosts of their own
+    /// is told apart by folders here.
+    ///
+    /// # Panics
+    ///
+    /// When a config cannot be written.
+    #[must_use]
+    pub fn start_cluster(namespace: &Namespace) -> [Self; 3] {
+        let addresses = [1, 2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
+        let folder = Arc::new(new_folder());
+        let fleet = folder.path().join(FLEET);
+        let hosts = addresses
+            .iter()
+            .flat_map(|address| ["--host".to_owned(), address.to_string()]);
+        run(paths::daemon("secbeat-orchestrator")
+            .command()
+            .arg("init")
+            .args(["--replicas", "3"])
+            .args(hosts)
+            .arg("--store-dir")
+            .arg(folder.path().join(STORE))
+            .arg("--dir")
+            .arg(&fleet));
+        let mut servers = [("nats", 0), ("nats-2", 1), ("nats-3", 2)].map(|(nats, index)| {
+            let config = fleet.join(nats).join("nats-server.conf");
+            let text = fs::read_to_string(&config).expect("reading a config");
+            let in_fleet = |name: &str| format!("{}/", fleet.join(name).display());
+            let store = |name: &str| format!("\"{}\"", folder.path().join(name).display());
+            let text = text
+                .replace(&in_fleet("nats"), &in_fleet(nats))
+                .replace(&store(STORE), &store(&format!("{STORE}-{nats}")));
+            fs::write(&config, text).expect("writing a config");
+            Self {
+                namespace: namespace.clone(),
+                address: SocketAddr::new(addresses[index], 4222),
+                folder: folder.clone(),
+                config,
+                program: paths::nats_server(),
+                daemon: None,
+            }
+        });
+        for server in &mut servers {
+            server.spawn();
+        }
+        for server in &mut servers {
+            server.await_ready();
+        }
+        servers
+    }
+
+    /// What its monitoring answers.
+    #[must_use]
+    pub fn monitoring(&self, path: &str) -> Option<serde_json::Value> {
+        let url = format!("http://{}:8222{path}", self.address.ip());
+        let answer = Client::new(&self.namespace).request("GET", &url, &[], b"").ok()?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+
     /// Starts one of a version that SecBeat refuses.
     #[must_use]
     pub fn start_too_old(namespace: &Namespace, address: IpAddr) -> Self {
@@ -69,15 +130,12 @@ impl NatsServer {
         configure: impl FnOnce(&Path, SocketAddr) -> PathBuf,
     ) -> Self {
         let address = SocketAddr::new(address, namespace.free_port(address));
-        let folder = tempfile::Builder::new()
-            .prefix("secbeat-nats-")
-            .tempdir()
-            .expect("making a store");
+        let folder = new_folder();
         let config = configure(folder.path(), address);
         let mut server = Self {
             namespace: namespace.clone(),
             address,
-            folder,
+            folder: Arc::new(folder),
             config,
             program,
             daemon: None,
@@ -278,9 +336,18 @@ impl NatsServer {
     /// Starts it (after stopping it, if need be) on the same port and store, and waits until it accepts connections.
     pub fn restart(&mut self) {
         self.stop();
+        self.spawn();
+        self.await_ready();
+    }
+
+    fn spawn(&mut self) {
         let mut command = self.namespace.command(&self.program);
         command.arg("--config").arg(&self.config);
-        let daemon = self.daemon.insert(Daemon::spawn("nats-server", &mut command));
+        self.daemon = Some(Daemon::spawn("nats-server", &mut command));
+    }
+
+    fn await_ready(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
         daemon.wait_for_log("Server is ready", START);
         wait_until("nats-server accepts connections", START, || {
             let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
@@ -289,6 +356,11 @@ impl NatsServer {
                 .is_ok()
         });
     }
+}
+
+fn new_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("secbeat-nats-").tempdir();
+    folder.expect("making a store")
 }
 
 /// Lets everybody in.

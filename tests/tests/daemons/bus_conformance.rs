@@ -65,9 +65,10 @@ impl NatsLab {
 impl Lab for NatsLab {
     async fn join(&self) -> Bus {
         let server = Server {
-            url: self.url(),
+            urls: vec![self.url()],
             program: "conformance".to_owned(),
             login: None,
+            replicas: None,
         };
         let bus = Nats::connect(server).await.expect("connecting").bus();
         bus.connection_after(0).await;

@@ -12,7 +12,9 @@ mod allowlist;
 mod audit;
 mod authz;
 mod bans;
+mod bus_cluster;
 mod clocks;
+
 mod failover;
 mod faults;
 mod import;

@@ -21,7 +21,8 @@ use tracing::{debug, info, warn};
 use super::{ACK_TIMEOUT, Nats, why};
 use crate::error::{Error, Result};
 
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// A server that went without a word has been given up after three of them, and the next one is asked.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MIN_RECONNECT: Duration = Duration::from_millis(50);
 const MAX_RECONNECT: Duration = Duration::from_secs(2);
@@ -31,12 +32,14 @@ const CLIENT_CAPACITY: usize = 4096;
 /// Where the bus is, and who the daemon is there.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// `nats://host:4222` or `tls://host:4222`.
-    pub url: String,
+    /// `nats://host:4222` or `tls://host:4222`: all servers of a cluster, at least one.
+    pub urls: Vec<String>,
     /// The program's name, as the server shows it.
     pub program: String,
     /// Without one the server takes the program as it is.
     pub login: Option<Login>,
+    /// How many servers keep each stream that is made; by the size of the cluster unless stated.
+    pub replicas: Option<usize>,
 }
 
 /// A member of the fleet.
@@ -63,13 +66,25 @@ impl Nats {
     /// # Errors
     ///
     /// Returns [`Error::Connection`] if the address, the key or the certificate cannot be used at all.
-    pub async fn connect(Server { url, program, login }: Server) -> Result<Self> {
+    pub async fn connect(server: Server) -> Result<Self> {
+        let Server {
+            urls,
+            program,
+            login,
+            replicas,
+        } = server;
         let unusable = |error: &dyn std::error::Error| Error::Connection {
-            server: url.clone(),
+            server: urls.join(", "),
             why: why(error),
         };
-        let address: ServerAddr = url.parse().map_err(|error| unusable(&error))?;
-        let server = format!("{}:{}", address.host(), address.port());
+        let addresses = urls.iter().map(|url| url.parse());
+        let addresses: Vec<ServerAddr> = addresses
+            .collect::<Result<_, _>>()
+            .map_err(|error| unusable(&error))?;
+        let places = addresses
+            .iter()
+            .map(|address| format!("{}:{}", address.host(), address.port()));
+        let server = places.collect::<Vec<_>>().join(", ");
         let authority = login.as_ref().and_then(|login| login.authority.as_deref());
         let authority = authority
             .map(Authority::new)
@@ -79,6 +94,8 @@ impl Nats {
         let report = server.clone();
         let complained = AtomicBool::new(false);
         let client = options(&program, login, authority.as_ref())
+            // Those that the config names are all: others may be out of reach, and their names are not in certificates.
+            .ignore_discovered_servers()
             .retry_on_initial_connect()
             .max_reconnects(None)
             .connection_timeout(CONNECT_TIMEOUT)
@@ -110,7 +127,7 @@ impl Nats {
                 }
                 async {}
             })
-            .connect(address)
+            .connect(&addresses[..])
             .await
             .map_err(|error| unusable(&error))?;
         let mut context = jetstream::new(client.clone());
@@ -119,6 +136,8 @@ impl Nats {
             client,
             context,
             connects,
+            servers: addresses.len(),
+            replicas,
             server,
             _authority: authority,
         })

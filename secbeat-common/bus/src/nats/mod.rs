@@ -5,6 +5,7 @@ mod bucket;
 mod clock;
 mod connect;
 mod log;
+mod replicas;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
@@ -43,6 +44,10 @@ pub struct Nats {
     client: Client,
     context: Context,
     connects: watch::Receiver<u64>,
+    /// How many were named.
+    servers: usize,
+    /// How many servers keep each stream that is made; by the size of the cluster if `None`.
+    replicas: Option<usize>,
     /// Where it is, for people.
     server: String,
     /// Who vouches for the server: read anew for each connection.
@@ -72,15 +77,6 @@ impl Nats {
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(WriteOutcome::Conflict),
             Err(error) => Err(unpublished(what, &error)),
         }
-    }
-
-    async fn make(&self, config: stream::Config) -> Result<()> {
-        let name = config.name.clone();
-        let made = self.context.create_or_update_stream(config).await;
-        made.map(drop).map_err(|error| Error::Refused {
-            what: format!("making the stream {name} (does the NATS server run with JetStream?)"),
-            why: why(&error),
-        })
     }
 
     /// The stream with what the server says of it now.

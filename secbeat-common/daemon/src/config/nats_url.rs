@@ -41,6 +41,54 @@ impl NatsUrl {
     }
 }
 
+/// The servers of one cluster, at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsServers(Vec<NatsUrl>);
+
+impl NatsServers {
+    /// `None` if there is none.
+    #[must_use]
+    pub fn new(urls: Vec<NatsUrl>) -> Option<Self> {
+        (!urls.is_empty()).then_some(Self(urls))
+    }
+
+    /// In the order in which they were stated.
+    #[must_use]
+    pub fn urls(&self) -> &[NatsUrl] {
+        &self.0
+    }
+
+    /// Host and port of each.
+    #[must_use]
+    pub fn places(&self) -> Vec<(String, u16)> {
+        let place = |url: &NatsUrl| (url.host().to_owned(), url.port());
+        self.0.iter().map(place).collect()
+    }
+
+    /// The whole address of each, with what it may say of who connects.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.0.iter().map(|url| url.as_str().to_owned()).collect()
+    }
+}
+
+impl Default for NatsServers {
+    fn default() -> Self {
+        Self(vec![NatsUrl::default()])
+    }
+}
+
+/// As [`NatsUrl`]s, with commas between them.
+impl fmt::Display for NatsServers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, url) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            write!(f, "{url}")?;
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for NatsUrl {
     type Err = InvalidNatsUrl;
 

@@ -100,8 +100,8 @@ pub struct Known {
     pub configured: Vec<Allowed>,
     /// Proxies that name their clients.
     pub trusted_proxies: Vec<Prefix>,
-    /// The NATS server.
-    pub bus: Option<Server>,
+    /// The NATS servers.
+    pub bus: Vec<Server>,
     /// The servers behind the proxy.
     pub upstreams: Vec<Server>,
     /// Whoever started this process by hand, if that was over SSH ([`sessions::operator`]).
@@ -111,7 +111,8 @@ pub struct Known {
 /// The addresses behind the names of [`Known`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    pub bus: Vec<IpAddr>,
+    /// In the order of [`Known::bus`].
+    pub bus: Vec<Vec<IpAddr>>,
     /// In the order of [`Known::upstreams`].
     pub upstreams: Vec<Vec<IpAddr>>,
 }
@@ -121,16 +122,17 @@ impl Known {
     /// in `before`.
     #[must_use]
     pub fn resolve(&self, before: &Names) -> Names {
-        let addresses = |server: &Server, before: Option<&Vec<IpAddr>>| {
-            resolve(server).unwrap_or_else(|| before.cloned().unwrap_or_default())
+        let addresses = |servers: &[Server], before: &[Vec<IpAddr>]| {
+            let servers = servers.iter().enumerate();
+            servers
+                .map(|(index, server)| {
+                    resolve(server).unwrap_or_else(|| before.get(index).cloned().unwrap_or_default())
+                })
+                .collect()
         };
-        let bus = self.bus.as_ref().map(|bus| addresses(bus, Some(&before.bus)));
-        let upstreams = self.upstreams.iter().enumerate();
         Names {
-            bus: bus.unwrap_or_default(),
-            upstreams: upstreams
-                .map(|(index, server)| addresses(server, before.upstreams.get(index)))
-                .collect(),
+            bus: addresses(&self.bus, &before.bus),
+            upstreams: addresses(&self.upstreams, &before.upstreams),
         }
     }
 }
@@ -169,7 +171,7 @@ pub fn collect(
     let found = [
         (allow::SSH_PEER, sessions),
         (allow::UPSTREAM, Ok(names.upstreams.concat())),
-        (allow::BUS, Ok(names.bus.clone())),
+        (allow::BUS, Ok(names.bus.concat())),
         (allow::RESOLVER, network::resolvers()),
         (allow::GATEWAY, routes::gateways()),
         (allow::OWN_ADDRESS, network::own_addresses()),

@@ -32,7 +32,7 @@ fn configured_networks_proxies_upstream_bus_and_operator_are_protected() {
     let known = Known {
         configured: vec![entry("203.0.113.0/24", None)],
         trusted_proxies: vec![prefix("2001:db8:ff::/48"), prefix("203.0.113.0/24")],
-        bus: Some(("192.0.2.10".to_owned(), 4222)),
+        bus: vec![("192.0.2.9".to_owned(), 4222), ("192.0.2.10".to_owned(), 4222)],
         upstreams: vec![("2001:db8::5".to_owned(), 80)],
         operator: Some("198.51.100.7".parse().unwrap()),
     };
@@ -40,6 +40,7 @@ fn configured_networks_proxies_upstream_bus_and_operator_are_protected() {
     for (net, reason) in [
         ("203.0.113.0/24", allow::CONFIGURED),
         ("2001:db8:ff::/48", allow::TRUSTED_PROXY),
+        ("192.0.2.9/32", allow::BUS),
         ("192.0.2.10/32", allow::BUS),
         ("2001:db8::5/128", allow::UPSTREAM),
         ("198.51.100.7/32", allow::SSH_PEER),
@@ -65,11 +66,11 @@ fn a_configured_entry_protects_until_its_end_and_no_longer() {
 #[test]
 fn a_server_that_cannot_be_resolved_stays_protected_where_it_was() {
     let known = Known {
-        bus: Some(("nats.invalid".to_owned(), 4222)),
+        bus: vec![("nats.invalid".to_owned(), 4222)],
         ..Known::default()
     };
     let before = Names {
-        bus: vec!["192.0.2.10".parse().unwrap()],
+        bus: vec![vec!["192.0.2.10".parse().unwrap()]],
         ..Names::default()
     };
     assert_eq!(known.resolve(&before), before);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_daemon::{api::ApiClient, credentials::Membership};
+use secbeat_daemon::{api::ApiClient, config::NatsUrl, credentials::Membership};
 use serde::Serialize;
 
 use super::unit::UnitUser;
@@ -63,7 +63,7 @@ pub(super) fn look(config: &Config, path: &Path, member: &Membership) -> Vec<Fin
     findings.extend(ports(config, daemon.is_some()));
     findings.extend(files(config, path));
     findings.extend(challenges(config));
-    findings.push(nats(member));
+    findings.extend(member.servers.urls().iter().map(nats));
     findings
 }
 
@@ -253,9 +253,9 @@ fn files(config: &Config, path: &Path) -> Vec<Finding> {
     }
 }
 
-fn nats(member: &Membership) -> Finding {
-    let what = format!("NATS {}", member.url);
-    let place = (member.url.host(), member.url.port());
+fn nats(server: &NatsUrl) -> Finding {
+    let what = format!("NATS {server}");
+    let place = (server.host(), server.port());
     let connected = place.to_socket_addrs().and_then(|mut addresses| {
         let address = addresses.next().ok_or(ErrorKind::NotFound)?;
         TcpStream::connect_timeout(&address, PATIENCE)

@@ -61,7 +61,7 @@ impl Checked {
         Ok(Self {
             config: path.display().to_string(),
             edge_id: config.edge_id(&member)?,
-            nats: member.url.to_string(),
+            nats: member.servers.to_string(),
             verifies_commands: member.trust.is_needed(),
             api: config.api_listen.to_string(),
             l7: config.enforcement.at_l7() && proxy.is_some(),

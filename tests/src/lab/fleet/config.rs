@@ -49,7 +49,7 @@ pub(super) fn orchestrator_config(options: &Options, nats: &NatsServer) -> Strin
 
 /// Where NATS is, unless the credentials say so.
 fn nats_url(options: &Options, nats: &NatsServer) -> String {
-    match options.secured {
+    match options.is_secured() {
         true => String::new(),
         false => format!("url = \"{}\"", nats.url()),
     }

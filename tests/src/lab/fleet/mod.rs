@@ -48,6 +48,8 @@ pub struct Fleet {
     pins: PinFolder,
     pub nginx: Nginx,
     pub nats: NatsServer,
+    /// The other servers of its cluster.
+    pub more_nats: Vec<NatsServer>,
     folder: TempDir,
     /// What the edge sees in `/etc` and `/run`.
     pub files: HostFiles,
@@ -83,9 +85,13 @@ impl Fleet {
             Front::Proxy => Nginx::start(&host, SocketAddr::new(loopback, 0)),
             Front::Nginx => Nginx::start(&host, SocketAddr::from(([0; 8], PROXY_PORT))),
         };
-        let mut nats = match options.secured {
-            true => NatsServer::start_secured(&host, loopback),
-            false => NatsServer::start(&host, loopback),
+        let (mut nats, mut more_nats) = match (options.clustered, options.secured) {
+            (true, _) => {
+                let [first, second, third] = NatsServer::start_cluster(&host);
+                (first, vec![second, third])
+            }
+            (false, true) => (NatsServer::start_secured(&host, loopback), Vec::new()),
+            (false, false) => (NatsServer::start(&host, loopback), Vec::new()),
         };
         let folder = tempfile::Builder::new()
             .prefix("secbeat-fleet-")
@@ -102,8 +108,9 @@ impl Fleet {
             orchestrator_config(options, &nats),
         )
         .expect("writing orchestrator.toml");
-        if options.secured {
+        if options.is_secured() {
             install_credentials(&mut nats, folder.path());
+            more_nats.iter_mut().for_each(NatsServer::reload);
         }
 
         if options.own_clocks {
@@ -126,6 +133,7 @@ impl Fleet {
             pins,
             nginx,
             nats,
+            more_nats,
             folder,
             files,
             attacker,

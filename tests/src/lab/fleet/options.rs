@@ -67,6 +67,8 @@ pub struct Options {
     pub reconcile: &'static str,
     /// Whether NATS lets in members alone, and commands are signed.
     pub secured: bool,
+    /// Whether NATS is a cluster of three servers, which lets in members alone.
+    pub clustered: bool,
     /// Whether the daemons' clocks can be set: see [`Fleet::set_clock`](super::Fleet::set_clock).
     pub own_clocks: bool,
     /// More of both daemons' environment.
@@ -91,6 +93,7 @@ impl Default for Options {
             enforcement: "both",
             reconcile: "1s",
             secured: false,
+            clustered: false,
             own_clocks: false,
             environment: Vec::new(),
             ban_slots: 4096,
@@ -99,5 +102,12 @@ impl Default for Options {
             more_config: String::new(),
             more_orchestrator_config: String::new(),
         }
+    }
+}
+
+impl Options {
+    /// Whether the daemons have credentials.
+    pub(super) const fn is_secured(&self) -> bool {
+        self.secured || self.clustered
     }
 }
