@@ -58,6 +58,7 @@ mod tests {
         BlockCommand {
             id: Uuid::from_u128(1),
             action: Action::Block,
+            list: None,
             target: target.parse().unwrap(),
             reason: Reason::ErrorFlood,
             note: String::new(),

@@ -29,11 +29,6 @@ pub const AUDIT_POSITION_KEY: &str = "audit.syslog";
 const PARTITION_LEASE: &str = "partition.";
 const MEMBER: &str = "member.";
 
-/// File stream of every decision, for people and for restarts.
-pub const AUDIT_STREAM: &str = "SECBEAT_AUDIT";
-/// What [`AUDIT_STREAM`] captures.
-pub const AUDIT_ALL: &str = "secbeat.audit.>";
-
 /// Key-value bucket of active bans: [`Prefix::key`] → `BlockCommand`, with a TTL of the rest of the ban.
 pub const BANS_BUCKET: &str = "secbeat_bans";
 /// The stream behind [`BANS_BUCKET`].
@@ -182,22 +177,87 @@ pub fn acks(edge_id: &str) -> String {
     format!("secbeat.acks.{edge_id}")
 }
 
-/// Where an audit record of `kind` about `target` goes.
-#[must_use]
-pub fn audit(kind: &str, target: &Prefix) -> String {
-    format!("secbeat.audit.{kind}.{}", target.key())
+/// A part of the audit: a stream with limits of its own, so that many records of one kind push out none of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AuditPart {
+    /// What people ordered: single bans and unbans, the allowlist, and each list as a whole. Earlier releases wrote everything here.
+    Orders,
+    /// Bans that rules decided.
+    Bans,
+    /// Findings that banned nobody.
+    Findings,
+    /// The single bans, unbans and entries of lists.
+    Lists,
 }
 
-/// Where audit records of `kind` (of all kinds unless given) about `target` (about everybody unless given) are found.
-/// Earlier releases named the kind alone: those subjects are among them, and what is found there has still to be sifted.
-#[must_use]
-pub fn audit_of(kind: Option<&str>, target: Option<&Prefix>) -> [String; 2] {
-    let kind = kind.unwrap_or("*");
-    let target = target.map_or_else(|| ">".to_owned(), Prefix::key);
-    [
-        format!("secbeat.audit.{kind}.{target}"),
-        format!("secbeat.audit.{kind}"),
-    ]
+impl AuditPart {
+    pub const ALL: [Self; 4] = [Self::Orders, Self::Bans, Self::Findings, Self::Lists];
+
+    /// The name that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Bans => "bans",
+            Self::Findings => "findings",
+            Self::Lists => "lists",
+        }
+    }
+
+    #[must_use]
+    pub const fn stream(self) -> &'static str {
+        match self {
+            Self::Orders => "SECBEAT_AUDIT",
+            Self::Bans => "SECBEAT_AUDIT_BANS",
+            Self::Findings => "SECBEAT_AUDIT_FINDINGS",
+            Self::Lists => "SECBEAT_AUDIT_LISTS",
+        }
+    }
+
+    const fn root(self) -> &'static str {
+        match self {
+            Self::Orders => "secbeat.audit",
+            Self::Bans => "secbeat.audit-bans",
+            Self::Findings => "secbeat.audit-findings",
+            Self::Lists => "secbeat.audit-lists",
+        }
+    }
+
+    /// What [`stream`](Self::stream) captures.
+    #[must_use]
+    pub fn all(self) -> String {
+        format!("{}.>", self.root())
+    }
+
+    /// Whether it has records of `kind`.
+    #[must_use]
+    pub fn holds(self, kind: &str) -> bool {
+        match self {
+            Self::Orders => true,
+            Self::Bans => kind == "ban",
+            Self::Findings => matches!(kind, "observed" | "suppressed"),
+            Self::Lists => matches!(kind, "ban" | "unban" | "allow"),
+        }
+    }
+
+    /// Where a record of `kind` goes that is about a target of this key, or about the list of this id.
+    #[must_use]
+    pub fn record(self, kind: &str, of: &str) -> String {
+        format!("{}.{kind}.{of}", self.root())
+    }
+
+    /// Where its records of `kind` (of all kinds unless given) about `target` (about everybody unless given) are found.
+    /// Earlier releases named the kind alone: those subjects are among them, and what is found there has still to be sifted.
+    #[must_use]
+    pub fn records(self, kind: Option<&str>, target: Option<&Prefix>) -> Vec<String> {
+        let kind = kind.unwrap_or("*");
+        let target = target.map_or_else(|| ">".to_owned(), Prefix::key);
+        let mut found = vec![self.record(kind, &target)];
+        if self == Self::Orders {
+            found.push(format!("{}.{kind}", self.root()));
+        }
+        found
+    }
 }
 
 /// Where a write of `target`'s ban goes (below [`BANS_ALL`]).
@@ -238,16 +298,16 @@ mod tests {
             "$KV.secbeat_bans.v4.c6336407.32"
         );
         assert_eq!(
-            audit("unban", &"198.51.100.0/24".parse().unwrap()),
-            "secbeat.audit.unban.v4.c6336400.24"
+            AuditPart::Lists.record("unban", "v4.c6336400.24"),
+            "secbeat.audit-lists.unban.v4.c6336400.24"
         );
         assert_eq!(
-            audit_of(None, Some(&"198.51.100.0/24".parse().unwrap())),
+            AuditPart::Orders.records(None, Some(&"198.51.100.0/24".parse().unwrap())),
             ["secbeat.audit.*.v4.c6336400.24", "secbeat.audit.*"]
         );
         assert_eq!(
-            audit_of(Some("ban"), None),
-            ["secbeat.audit.ban.>", "secbeat.audit.ban"]
+            AuditPart::Bans.records(Some("ban"), None),
+            ["secbeat.audit-bans.ban.>"]
         );
         assert_eq!(format!("$KV.{BANS_BUCKET}.>"), BANS_ALL);
         assert_eq!(format!("KV_{BANS_BUCKET}"), BANS_STREAM);

@@ -33,7 +33,7 @@ pub use self::oracle::check;
 pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     allow::{AllowEntry, Disallow, MAX_ALLOWED},
-    audit::{AuditRecord, Decision},
+    audit::{AuditRecord, Audited, Decision, List, ListRecord, ListUse},
     codec::{FORMAT, MAX_MESSAGE, WireError},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
     interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},

@@ -14,6 +14,7 @@ use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::decider::Event;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use crate::engine::Input;
 
@@ -59,12 +60,12 @@ impl Keeper {
         Ok(entries.filter(|entry| entry.holds_at(now_ms)).cloned().collect())
     }
 
-    /// Puts `entry` on the allowlist, in place of what is there of the same network. The engine knows of it at the end.
+    /// Puts `entry`, which may be of a `list`, on the allowlist, in place of what is there of the same network. The engine knows of it at the end.
     ///
     /// # Errors
     ///
     /// When it was not done, or nobody knows.
-    pub(crate) async fn add(&self, entry: AllowEntry) -> Result<(), Refusal> {
+    pub(crate) async fn add(&self, entry: AllowEntry, list: Option<Uuid>) -> Result<(), Refusal> {
         let entries = self.changeable()?;
         let mut others = entries.iter().filter(|other| other.network != entry.network);
         if others.nth(MAX_ALLOWED - 1).is_some() {
@@ -81,8 +82,12 @@ impl Keeper {
             ..
         } = entry;
         info!(target: "audit", %network, actor = added_by, comment, "put on the allowlist");
-        self.record(network, added_by, Decision::Allow { comment, until_ms })
-            .await;
+        let decision = Decision::Allow {
+            comment,
+            until_ms,
+            list,
+        };
+        self.record(network, added_by, decision).await;
         Ok(())
     }
 

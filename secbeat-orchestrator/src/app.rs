@@ -33,6 +33,7 @@ use crate::{
     allowlist::Keeper,
     api::{self, Api, WrongTokens},
     audit_out::AuditCopies,
+    audit_watch::watch_audit,
     auditor::Auditor,
     clock,
     config::{Config, Replicas},
@@ -117,6 +118,8 @@ impl App {
         let (copies, copied) = AuditCopies::new(&config.audit, &bus, &shares);
         let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
         let (auditor, auditing) = Auditor::new(audit.clone());
+        let (filling, audit_fill) = watch::channel(Vec::new());
+        let watching_audit = watch_audit(audit.clone(), filling);
         let (allowed, known) = watch::channel(None);
         let engine = engine::Config {
             decider: config.decider(protected),
@@ -145,6 +148,7 @@ impl App {
             allowlist: keeper,
             leases: shares,
             troubles: intake.troubles.clone(),
+            audit_fill,
             audit,
             rules: RuleView::all(&config).into(),
             refused,
@@ -153,7 +157,11 @@ impl App {
             copied,
         };
         let writers = Box::pin(async move {
-            tokio::join!(writing, auditing);
+            tokio::select! {
+                _ = async { tokio::join!(writing, auditing) } => {}
+                // It ends when nobody asks any more, perhaps before all is written.
+                () = async { watching_audit.await; std::future::pending().await } => {}
+            }
         });
         Ok(Self {
             config,

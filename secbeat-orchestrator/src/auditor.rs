@@ -127,7 +127,7 @@ mod tests {
             ..AuditQuery::default()
         };
         let records = log.query(&query).await.unwrap();
-        records.into_iter().map(|record| record.at_ms).collect()
+        records.into_iter().map(|record| record.at_ms()).collect()
     }
 
     #[tokio::test(start_paused = true)]

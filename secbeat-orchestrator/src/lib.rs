@@ -12,6 +12,7 @@ mod allowlist;
 pub mod api;
 pub mod app;
 mod audit_out;
+mod audit_watch;
 mod auditor;
 pub mod cli;
 mod clock;

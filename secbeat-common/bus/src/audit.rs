@@ -2,11 +2,18 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _};
-use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
+use futures::{Stream, StreamExt as _, future::try_join_all, stream};
+use secbeat_common::{
+    prefix::Prefix,
+    subjects::AuditPart,
+    wire::{AuditRecord, Audited, ListRecord},
+};
+use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use crate::{
+    AUDIT_AGE,
     backend::{Created, Log, Messages, Record, Start, Stored},
     bus::Bus,
     error::{Error, Result},
@@ -20,7 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct AuditQuery {
     /// About exactly these; about everybody if there are none.
     pub targets: Vec<Prefix>,
-    /// As [`Decision::kind`](secbeat_common::wire::Decision::kind).
+    /// The records of these lists as well.
+    pub lists: Vec<Uuid>,
+    /// As [`Audited::kind`].
     pub kind: Option<String>,
     pub actor: Option<String>,
     /// None older than this, milliseconds since the Unix epoch.
@@ -30,21 +39,38 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
-    fn subjects(&self) -> Vec<String> {
-        let of = |target| subjects::audit_of(self.kind.as_deref(), target);
+    /// Where the records are found in `part`; nowhere if there are none.
+    fn subjects(&self, part: AuditPart) -> Vec<String> {
+        let kind = self.kind.as_deref();
+        if !kind.is_none_or(|kind| part.holds(kind)) {
+            return Vec::new();
+        }
         let mut subjects: Vec<_> = match self.targets.as_slice() {
-            [] => of(None).to_vec(),
-            targets => targets.iter().flat_map(|target| of(Some(target))).collect(),
+            [] => part.records(kind, None),
+            targets => targets
+                .iter()
+                .flat_map(|target| part.records(kind, Some(target)))
+                .collect(),
         };
+        if part == AuditPart::Orders
+            && !self.targets.is_empty()
+            && kind.is_none_or(|kind| kind == ListRecord::KIND)
+        {
+            subjects.extend(self.lists.iter().map(|id| ListRecord::subject(*id)));
+        }
         subjects.sort_unstable();
         subjects.dedup();
         subjects
     }
 
-    fn wants(&self, record: &AuditRecord) -> bool {
-        record.at_ms >= self.since_ms
-            && (self.targets.is_empty() || self.targets.contains(&record.target))
-            && self.actor.as_ref().is_none_or(|actor| *actor == record.actor)
+    fn wants(&self, record: &Audited) -> bool {
+        let is_about = match record {
+            Audited::Decision(record) => self.targets.contains(&record.target),
+            Audited::List(record) => self.lists.contains(&record.list.id),
+        };
+        record.at_ms() >= self.since_ms
+            && (self.targets.is_empty() || is_about)
+            && self.actor.as_ref().is_none_or(|actor| actor == record.actor())
     }
 }
 
@@ -52,27 +78,82 @@ impl AuditQuery {
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     bus: Bus,
-    log: Arc<dyn Log>,
+}
+
+/// What one part of the audit holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditFill {
+    pub part: AuditPart,
+    /// Bytes that it holds, and that it may hold at most.
+    pub bytes: u64,
+    pub max_bytes: u64,
+    /// When the server took the oldest record, milliseconds since the Unix epoch.
+    pub oldest_ms: Option<i64>,
+}
+
+impl AuditFill {
+    /// Whether records younger than [`AUDIT_AGE`] went, at `now_ms`, for want of room.
+    #[must_use]
+    pub fn is_short(&self, now_ms: i64) -> bool {
+        // The oldest record goes before the limit is reached exactly.
+        let is_full = self.bytes >= self.max_bytes / 100 * 95;
+        let promised_ms = i64::try_from(AUDIT_AGE.as_millis()).unwrap_or(i64::MAX);
+        is_full
+            && self
+                .oldest_ms
+                .is_some_and(|oldest| now_ms.saturating_sub(oldest) < promised_ms)
+    }
 }
 
 /// Audit records as they are stored.
 pub struct AuditRead {
-    /// When the log was made that they are of.
-    pub created: Created,
-    /// The sequence before the first.
-    pub behind: u64,
-    /// Records behind that one that are gone.
+    /// When the log of each part was made, and the sequence before the first record.
+    pub parts: Vec<(AuditPart, Created, u64)>,
+    /// Records behind those that are gone.
     pub removed: u64,
-    pub records: Messages<Stored>,
+    pub records: Messages<(AuditPart, Stored)>,
 }
 
 impl AuditLog {
     #[must_use]
     pub fn new(bus: &Bus) -> Self {
-        Self {
-            bus: bus.clone(),
-            log: bus.log(subjects::AUDIT_STREAM),
-        }
+        Self { bus: bus.clone() }
+    }
+
+    fn log(&self, part: AuditPart) -> Arc<dyn Log> {
+        self.bus.log(part.stream())
+    }
+
+    /// What each part holds.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be asked.
+    pub async fn fill(&self) -> Result<Vec<AuditFill>> {
+        let fill = AuditPart::ALL.map(|part| async move {
+            let status = self.log(part).status().await?;
+            Ok(AuditFill {
+                part,
+                bytes: status.bytes,
+                max_bytes: status.max_bytes,
+                oldest_ms: status.oldest_ms,
+            })
+        });
+        try_join_all(fill).await
+    }
+
+    /// Writes what somebody did with a list.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it.
+    pub async fn append_list(&self, record: &ListRecord) -> Result<()> {
+        let record = Record {
+            subject: ListRecord::subject(record.list.id),
+            payload: serde_json::to_vec(record)?.into(),
+            id: Some(record.id()),
+        };
+        self.log(AuditPart::Orders).append(record).await.map(drop)
     }
 
     /// Writes up to [`MAX_BATCH`](crate::MAX_BATCH) records in their order, each once, and waits for the server once. What it
@@ -82,16 +163,27 @@ impl AuditLog {
     ///
     /// When there is something that it did not acknowledge.
     pub async fn append(&self, records: &mut Vec<AuditRecord>) -> Result<()> {
+        for part in AuditPart::ALL {
+            let mut of_part: Vec<_> = records.extract_if(.., |record| record.part() == part).collect();
+            let written = self.append_to(part, &mut of_part).await;
+            records.splice(0..0, of_part);
+            written?;
+        }
+        Ok(())
+    }
+
+    async fn append_to(&self, part: AuditPart, records: &mut Vec<AuditRecord>) -> Result<()> {
+        let log = self.log(part);
         if records.len() > 1 && self.bus.takes_batches() {
             let batch = records.iter().map(encode).collect::<Result<_>>()?;
-            match self.log.append_all(batch).await {
+            match log.append_all(batch).await {
                 Ok(_) => records.clear(),
                 // The server refuses a batch in which it finds one that it has; by itself that one is acknowledged.
                 Err(error) => debug!("writing a batch of audit records failed, trying one by one: {error}"),
             }
         }
         while let Some(record) = records.first() {
-            self.log.append(encode(record)?).await?;
+            log.append(encode(record)?).await?;
             records.remove(0);
         }
         Ok(())
@@ -105,8 +197,19 @@ impl AuditLog {
     /// # Errors
     ///
     /// When the log cannot be read.
-    pub async fn query(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>> {
-        let status = self.log.status().await?;
+    pub async fn query(&self, query: &AuditQuery) -> Result<Vec<Audited>> {
+        let parts = AuditPart::ALL.map(|part| self.query_part(part, query));
+        let mut found = try_join_all(parts).await?.concat();
+        found.sort_by_key(Audited::at_ms);
+        Ok(found.split_off(found.len().saturating_sub(query.limit)))
+    }
+
+    async fn query_part(&self, part: AuditPart, query: &AuditQuery) -> Result<Vec<Audited>> {
+        let subjects = query.subjects(part);
+        if subjects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let status = self.log(part).status().await?;
         let (first, mut end) = (status.first, status.last + 1);
         let mut stretch = match query.targets.is_empty() {
             true => query.limit as u64 * 2,
@@ -116,20 +219,26 @@ impl AuditLog {
         while found.len() < query.limit && end > first {
             let start = end.saturating_sub(stretch).max(first);
             let mut is_past = false;
-            let mut part = VecDeque::new();
-            self.read_until(Start::Sequence(start), query.subjects(), end, |record| {
-                is_past |= record.at_ms < query.since_ms;
-                if query.wants(&record) {
-                    part.push_back(record);
-                }
-                // The latest are wanted.
-                if part.len() + found.len() > query.limit {
-                    part.pop_front();
-                }
-            })
+            let mut part_of = VecDeque::new();
+            self.read_until(
+                part,
+                Start::Sequence(start),
+                subjects.clone(),
+                end,
+                |_, record: Audited| {
+                    is_past |= record.at_ms() < query.since_ms;
+                    if query.wants(&record) {
+                        part_of.push_back(record);
+                    }
+                    // The latest are wanted.
+                    if part_of.len() + found.len() > query.limit {
+                        part_of.pop_front();
+                    }
+                },
+            )
             .await?;
-            part.append(&mut found);
-            found = part;
+            part_of.append(&mut found);
+            found = part_of;
             if is_past {
                 break;
             }
@@ -145,16 +254,27 @@ impl AuditLog {
     ///
     /// When the log cannot be read.
     pub async fn decisions_since(&self, since_ms: i64) -> Result<Vec<AuditRecord>> {
-        let kinds = ["ban", "unban", "observed"].into_iter();
-        let subjects = kinds
-            .flat_map(|kind| subjects::audit_of(Some(kind), None))
-            .collect();
-        let mut records = Vec::new();
-        self.read_until(Start::Time(since_ms), subjects, u64::MAX, |record| {
-            records.push(record.without_events());
-        })
-        .await?;
-        Ok(records)
+        let parts = AuditPart::ALL.map(|part| async move {
+            let kinds = ["ban", "unban", "observed"].into_iter();
+            let subjects = kinds.filter(|kind| part.holds(kind));
+            let subjects = subjects.flat_map(|kind| part.records(Some(kind), None)).collect();
+            let mut records = Vec::new();
+            self.read_until(
+                part,
+                Start::Time(since_ms),
+                subjects,
+                u64::MAX,
+                |at_ms, record: AuditRecord| {
+                    records.push((at_ms, record.without_events()));
+                },
+            )
+            .await?;
+            Ok::<_, Error>(records)
+        });
+        let mut records = try_join_all(parts).await?.concat();
+        // In the order in which servers took them.
+        records.sort_by_key(|(at_ms, record)| (*at_ms, record.at_ms));
+        Ok(records.into_iter().map(|(_, record)| record).collect())
     }
 
     /// Reads the bans that would have been from now on, without the events that led to them, whoever records them.
@@ -163,57 +283,71 @@ impl AuditLog {
     ///
     /// When the log cannot be read.
     pub async fn observed_from_now(&self) -> Result<impl Stream<Item = Result<AuditRecord>> + Send + use<>> {
-        let subjects = subjects::audit_of(Some("observed"), None).to_vec();
-        let reading = self.log.read(Start::Now, subjects).await?;
-        Ok(reading.records.filter_map(async |record| match record {
-            Ok(record) => parse(&record).map(|record| Ok(record.without_events())),
+        // Earlier releases record them among orders.
+        let parts = [AuditPart::Findings, AuditPart::Orders].map(|part| async move {
+            let subjects = part.records(Some("observed"), None);
+            self.log(part).read(Start::Now, subjects).await
+        });
+        let readings = try_join_all(parts).await?;
+        let records = stream::select_all(readings.into_iter().map(|reading| reading.records));
+        Ok(records.filter_map(async |record| match record {
+            Ok(record) => parse(&record).map(|record: AuditRecord| Ok(record.without_events())),
             Err(error) => Some(Err(error)),
         }))
     }
 
-    /// Reads all records, those of other releases included, behind the sequence that `behind` says of a log that was made then.
+    /// Reads all records, those of other releases included, behind the sequence that `behind` says of a part whose log was made then.
     ///
     /// # Errors
     ///
-    /// When the log cannot be read.
-    pub async fn read_behind(&self, behind: impl FnOnce(Created) -> u64) -> Result<AuditRead> {
-        let status = self.log.status().await?;
-        let behind = behind(status.created);
-        let removed = match behind {
-            // Nobody has read any of it.
-            0 => 0,
-            read => status.first.saturating_sub(read + 1),
-        };
-        let reading = self.log.read(Start::Sequence(behind + 1), Vec::new()).await?;
+    /// When a log cannot be read.
+    pub async fn read_behind(&self, behind: impl Fn(AuditPart, Created) -> u64) -> Result<AuditRead> {
+        let (mut parts, mut removed, mut records) = (Vec::new(), 0, Vec::new());
+        for part in AuditPart::ALL {
+            let log = self.log(part);
+            let status = log.status().await?;
+            let behind = behind(part, status.created);
+            // Nobody has read any of it at 0.
+            if behind > 0 {
+                removed += status.first.saturating_sub(behind + 1);
+            }
+            let reading = log.read(Start::Sequence(behind + 1), Vec::new()).await?;
+            records.push(reading.records.map(move |stored| Ok((part, stored?))).boxed());
+            parts.push((part, status.created, behind));
+        }
         Ok(AuditRead {
-            created: status.created,
-            behind,
+            parts,
             removed,
-            records: reading.records,
+            records: stream::select_all(records).boxed(),
         })
     }
 
-    /// Hands all records on `subjects` to `take`, oldest first, up to the sequence `end`.
-    async fn read_until(
+    /// Hands all records on `subjects` of a part to `take`, oldest first, up to the sequence `end`, each with the time at which the
+    /// server took it, milliseconds since the Unix epoch.
+    async fn read_until<R: DeserializeOwned>(
         &self,
+        part: AuditPart,
         from: Start,
         subjects: Vec<String>,
         end: u64,
-        mut take: impl FnMut(AuditRecord),
+        mut take: impl FnMut(i64, R),
     ) -> Result<()> {
-        let mut reading = self.log.read(from, subjects).await?;
+        let log = self.log(part);
+        let mut reading = log.read(from, subjects).await?;
         let mut is_read = reading.held == 0;
         while !is_read {
             let next = tokio::time::timeout(PATIENCE, reading.records.next()).await;
             let next = next.map_err(|_| Error::Silent {
-                what: self.log.name().to_owned(),
+                what: log.name().to_owned(),
                 waited: PATIENCE,
             })?;
-            let record = next.ok_or_else(|| Error::Ended(self.log.name().to_owned()))??;
+            let record = next.ok_or_else(|| Error::Ended(log.name().to_owned()))??;
             if record.sequence >= end {
                 break;
             }
-            parse(&record).into_iter().for_each(&mut take);
+            if let Some(parsed) = parse(&record) {
+                take(record.at_ms, parsed);
+            }
             is_read = record.behind == 0;
         }
         Ok(())
@@ -222,14 +356,14 @@ impl AuditLog {
 
 fn encode(record: &AuditRecord) -> Result<Record> {
     Ok(Record {
-        subject: subjects::audit(record.decision.kind(), &record.target),
+        subject: record.subject(),
         payload: serde_json::to_vec(record)?.into(),
         // The same decision again, because its acknowledgement was lost, is taken once.
         id: Some(record.id()),
     })
 }
 
-fn parse(record: &Stored) -> Option<AuditRecord> {
+fn parse<R: DeserializeOwned>(record: &Stored) -> Option<R> {
     serde_json::from_slice(&record.payload)
         .inspect_err(|error| warn!(subject = record.subject, %error, "invalid audit record: ignored"))
         .ok()

@@ -189,6 +189,12 @@ pub struct LogStatus {
     pub first: u64,
     /// The latest record that was appended; 0 if there is none.
     pub last: u64,
+    /// Bytes that it holds.
+    pub bytes: u64,
+    /// Bytes that it may hold at most.
+    pub max_bytes: u64,
+    /// When the server took the oldest record that is kept, milliseconds since the Unix epoch.
+    pub oldest_ms: Option<i64>,
 }
 
 /// What a write did to a key.

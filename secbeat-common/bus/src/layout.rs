@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use secbeat_common::{sign::MAX_SEAL, subjects, wire::MAX_INTEREST};
+use secbeat_common::{
+    sign::MAX_SEAL,
+    subjects::{self, AuditPart},
+    wire::MAX_INTEREST,
+};
 
 use crate::{
     backend::{BucketSettings, LogSettings, Storage},
@@ -15,10 +19,8 @@ use crate::{
 pub const TELEMETRY_AGE: u32 = 2;
 /// Most telemetry that the server keeps, in bytes.
 const MAX_TELEMETRY_BYTES: u64 = 256 * 1024 * 1024;
-/// Most audit records that the server keeps, in bytes.
-const MAX_AUDIT_BYTES: u64 = 1024 * 1024 * 1024;
-/// How long audit records are kept.
-const AUDIT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long audit records are kept, unless there is no room.
+pub const AUDIT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a bucket remembers that a key ended, for those who were away.
 pub(crate) const MARKER_TTL: Duration = Duration::from_secs(60);
 
@@ -28,10 +30,9 @@ pub(crate) const MARKER_TTL: Duration = Duration::from_secs(60);
 ///
 /// When the server does not let it, or has no JetStream.
 pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
-    let logs = [
-        (subjects::TELEMETRY_STREAM, telemetry(bus, longest_window)),
-        (subjects::AUDIT_STREAM, audit()),
-    ];
+    let telemetry = (subjects::TELEMETRY_STREAM, telemetry(bus, longest_window));
+    let logs = AuditPart::ALL.map(|part| (part.stream(), audit(part)));
+    let logs = logs.into_iter().chain([telemetry]);
     try_join_all(logs.map(|(name, settings)| bus.log(name).make(settings))).await?;
     let buckets = [
         (subjects::BANS_BUCKET, bans()),
@@ -58,12 +59,23 @@ fn telemetry(bus: &Bus, longest_window: Duration) -> LogSettings {
     }
 }
 
-fn audit() -> LogSettings {
+/// Most audit records that the server keeps, in bytes. Together they leave half of the shipped `max_file_store` to bans.
+const fn audit_bytes(part: AuditPart) -> u64 {
+    const MIB: u64 = 1024 * 1024;
+    match part {
+        AuditPart::Orders => 256 * MIB,
+        // With the events that led to them.
+        AuditPart::Bans => 384 * MIB,
+        AuditPart::Findings | AuditPart::Lists => 192 * MIB,
+    }
+}
+
+fn audit(part: AuditPart) -> LogSettings {
     LogSettings {
         storage: Storage::File,
-        subjects: vec![subjects::AUDIT_ALL.to_owned()],
+        subjects: vec![part.all()],
         max_age: AUDIT_AGE,
-        max_bytes: MAX_AUDIT_BYTES,
+        max_bytes: audit_bytes(part),
         acknowledges: true,
         batches: true,
         // What a source did resembles itself.

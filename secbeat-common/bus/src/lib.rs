@@ -50,7 +50,7 @@ mod telemetry;
 pub use self::{
     allow::{AllowBucket, Over},
     allowlist::{AllowFollower, AllowReader, Allowlist},
-    audit::{AuditLog, AuditQuery, AuditRead},
+    audit::{AuditFill, AuditLog, AuditQuery, AuditRead},
     backend::{
         Answer, Backend, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Log, LogSettings,
         LogStatus, Messages, Published, Reading, Record, Start, Storage, Stored, Watch, Watched, Write,
@@ -65,7 +65,7 @@ pub use self::{
     error::{Error, Result},
     follow::{Follower, Pace, Snapshot, TOGETHER, Update},
     garbage::Garbage,
-    layout::{TELEMETRY_AGE, make_all},
+    layout::{AUDIT_AGE, TELEMETRY_AGE, make_all},
     leases::{LEASE_TTL, LeaseBucket},
     telemetry::{TelemetryFrom, TelemetryLog},
 };

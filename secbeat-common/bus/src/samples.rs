@@ -30,6 +30,7 @@ pub fn ban(target: Prefix, id: Uuid, issued_at_ms: i64, lasts_ms: i64) -> BlockC
     BlockCommand {
         id,
         action: Action::Block,
+        list: None,
         target,
         reason: Reason::Manual,
         note: String::new(),

@@ -1,10 +1,10 @@
-//! Audit records: JSON on `secbeat.audit.<kind>.<target's key>`, for people and for restarts.
+//! Audit records: JSON, on the subjects of their [part](AuditPart), for people and for restarts.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Evidence, Layer, Reason, SeenEvent, seen::known};
-use crate::prefix::Prefix;
+use crate::{prefix::Prefix, subjects::AuditPart};
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub enum Decision {
         evidence: Option<Evidence>,
         #[serde(default = "kernel")]
         layer: Layer,
+        /// The list that it is of, if it is of one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        list: Option<Uuid>,
         /// The edges that enforce it, if not all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         edges: Option<Vec<String>>,
@@ -47,6 +50,9 @@ pub enum Decision {
     Unban {
         command_id: Uuid,
         strikes: u32,
+        /// As that of a ban.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        list: Option<Uuid>,
     },
     /// A finding of a rule that only observes, and the ban that it would have been.
     Observed {
@@ -65,6 +71,9 @@ pub enum Decision {
     Allow {
         comment: String,
         until_ms: Option<i64>,
+        /// As that of a ban.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        list: Option<Uuid>,
     },
     /// A network was taken off the allowlist.
     Disallow,
@@ -96,6 +105,31 @@ impl AuditRecord {
         }
     }
 
+    /// The part of the audit that it belongs to.
+    #[must_use]
+    pub const fn part(&self) -> AuditPart {
+        match &self.decision {
+            Decision::Ban { list: Some(_), .. }
+            | Decision::Unban { list: Some(_), .. }
+            | Decision::Allow { list: Some(_), .. } => AuditPart::Lists,
+            Decision::Ban {
+                reason: Reason::Manual,
+                ..
+            }
+            | Decision::Unban { .. }
+            | Decision::Allow { .. }
+            | Decision::Disallow => AuditPart::Orders,
+            Decision::Ban { .. } => AuditPart::Bans,
+            Decision::Observed { .. } | Decision::Suppressed { .. } => AuditPart::Findings,
+        }
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.part().record(self.decision.kind(), &self.target.key())
+    }
+
     /// The decision alone, without what led to it.
     #[must_use]
     pub fn without_events(mut self) -> Self {
@@ -120,6 +154,140 @@ impl Decision {
             Self::Allow { .. } => "allow",
             Self::Disallow => "disallow",
             Self::Suppressed { .. } => "suppressed",
+        }
+    }
+}
+
+/// Many decisions that were made together: what somebody imported, or lifted at once. Their records, which name its id, are in
+/// [`AuditPart::Lists`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ListRecord {
+    /// When it was done, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Whoever used the API.
+    pub actor: String,
+    kind: ListTag,
+    #[serde(flatten)]
+    pub list: List,
+}
+
+/// What tells a [`ListRecord`] from an [`AuditRecord`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+enum ListTag {
+    #[default]
+    List,
+}
+
+/// A list, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct List {
+    pub id: Uuid,
+    pub what: ListUse,
+    /// `sha256:` and 64 hexadecimal digits, of the list as it was read; none if it came by the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// As `plain` or `crowdsec`.
+    pub format: String,
+    /// Its file, if there was one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Entries that took effect, and were not there before.
+    pub new: u64,
+    /// Entries that last longer than before.
+    pub longer: u64,
+    /// Entries that changed nothing.
+    pub unchanged: u64,
+    /// Entries that were refused, invalid or over.
+    pub left_out: u64,
+    /// Whether all of it was worked through.
+    pub complete: bool,
+}
+
+/// What a list is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ListUse {
+    Ban,
+    Unban,
+    Allow,
+}
+
+impl ListUse {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ban => "ban",
+            Self::Unban => "unban",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+impl ListRecord {
+    /// The kind of all such records.
+    pub const KIND: &'static str = "list";
+
+    #[must_use]
+    pub const fn new(list: List, actor: String, at_ms: i64) -> Self {
+        Self {
+            at_ms,
+            actor,
+            kind: ListTag::List,
+            list,
+        }
+    }
+
+    /// As [`AuditRecord::id`].
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}.{}", Self::KIND, self.list.id)
+    }
+
+    /// Where the record of the list `id` goes.
+    #[must_use]
+    pub fn subject(id: Uuid) -> String {
+        AuditPart::Orders.record(Self::KIND, &id.to_string())
+    }
+}
+
+/// One record of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum Audited {
+    Decision(AuditRecord),
+    List(ListRecord),
+}
+
+impl Audited {
+    /// When it was decided, milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn at_ms(&self) -> i64 {
+        match self {
+            Self::Decision(record) => record.at_ms,
+            Self::List(record) => record.at_ms,
+        }
+    }
+
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        match self {
+            Self::Decision(record) => &record.actor,
+            Self::List(record) => &record.actor,
+        }
+    }
+
+    /// As [`Decision::kind`].
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Decision(record) => record.decision.kind(),
+            Self::List(_) => ListRecord::KIND,
         }
     }
 }
@@ -169,6 +337,7 @@ mod tests {
                     at_ms: 1_795_168_806_998,
                 }),
                 layer: Layer::Kernel,
+                list: None,
                 edges: None,
                 events,
             },
@@ -194,6 +363,7 @@ mod tests {
             decision: Decision::Unban {
                 command_id,
                 strikes: 0,
+                list: None,
             },
             ..later
         };
@@ -211,5 +381,57 @@ mod tests {
             "{json}"
         );
         assert_eq!(serde_json::from_str::<AuditRecord>(&json).unwrap(), record);
+    }
+
+    #[test]
+    fn much_of_one_kind_pushes_out_none_of_another() {
+        let with = |reason, list| {
+            let mut record = ban(Vec::new());
+            if let Decision::Ban {
+                reason: of,
+                list: in_,
+                ..
+            } = &mut record.decision
+            {
+                (*of, *in_) = (reason, list);
+            }
+            record
+        };
+        assert_eq!(with(Reason::ErrorFlood, None).part(), AuditPart::Bans);
+        assert_eq!(with(Reason::Manual, None).part(), AuditPart::Orders);
+        let of_list = with(Reason::Manual, Some(Uuid::nil()));
+        assert_eq!(of_list.part(), AuditPart::Lists);
+        assert_eq!(of_list.subject(), "secbeat.audit-lists.ban.v4.cb007107.32");
+        for part in AuditPart::ALL {
+            assert!(part.holds("ban") || part == AuditPart::Findings);
+        }
+    }
+
+    #[test]
+    fn a_list_is_told_from_a_decision() {
+        let list = List {
+            id: Uuid::nil(),
+            what: ListUse::Ban,
+            digest: None,
+            format: "plain".to_owned(),
+            name: String::new(),
+            new: 1,
+            longer: 2,
+            unchanged: 3,
+            left_out: 4,
+            complete: true,
+        };
+        let records = [
+            Audited::List(ListRecord::new(list, "alice".to_owned(), 1)),
+            Audited::Decision(ban(Vec::new())),
+        ];
+        for record in records {
+            let json = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Audited>(&json).unwrap(), record, "{json}");
+        }
+        assert_eq!(
+            ListRecord::subject(Uuid::nil()),
+            "secbeat.audit.list.00000000-0000-0000-0000-000000000000"
+        );
     }
 }

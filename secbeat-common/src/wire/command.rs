@@ -21,6 +21,9 @@ pub struct BlockCommand {
     /// Part 1 of the message.
     #[serde(skip)]
     pub evidence: Option<Evidence>,
+    /// The list that it is of, if it is of one. Part 3 of the message.
+    #[serde(skip)]
+    pub list: Option<Uuid>,
     pub scope: Scope,
     /// Earlier bans of the target within the strike window.
     pub strikes: u32,
@@ -137,18 +140,25 @@ impl Scope {
 
 /// [`BlockCommand::evidence`].
 const EVIDENCE: u16 = 1;
+/// [`BlockCommand::list`].
+const LIST: u16 = 3;
 
 impl Message for BlockCommand {
     const KIND: Kind = Kind::Ban;
-    const PARTS: &'static [u16] = &[EVIDENCE];
+    const PARTS: &'static [u16] = &[EVIDENCE, LIST];
 
     fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
-        self.evidence
-            .map_or(Ok(()), |evidence| parts.put(EVIDENCE, &evidence))
+        if let Some(evidence) = self.evidence {
+            parts.put(EVIDENCE, &evidence)?;
+        }
+        self.list.map_or(Ok(()), |list| parts.put(LIST, &list))
     }
 
     fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
-        self.evidence = Some(part.read()?);
+        match part.tag() {
+            LIST => self.list = Some(part.read()?),
+            _ => self.evidence = Some(part.read()?),
+        }
         Ok(())
     }
 }

@@ -96,10 +96,10 @@ fn entry(n: u8, comment: &str) -> AllowEntry {
 #[tokio::test(start_paused = true)]
 async fn a_change_is_heard_and_audited_once_it_is_made() {
     let mut lab = Lab::start().await;
-    lab.keeper.add(entry(1, "office")).await.unwrap();
+    lab.keeper.add(entry(1, "office"), None).await.unwrap();
     assert_eq!(lab.listed(), ["198.51.100.1/32 office"]);
     assert_eq!(lab.audited().await, "allow 198.51.100.1/32 by alice");
-    lab.keeper.add(entry(1, "new office")).await.unwrap();
+    lab.keeper.add(entry(1, "new office"), None).await.unwrap();
     assert_eq!(lab.listed(), ["198.51.100.1/32 new office"]);
     assert_eq!(lab.audited().await, "allow 198.51.100.1/32 by alice");
     lab.keeper.remove(network(1), "bob".to_owned()).await.unwrap();
@@ -110,12 +110,15 @@ async fn a_change_is_heard_and_audited_once_it_is_made() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_changed_is_refused() {
     let (lab, _follower) = Lab::unread().await;
-    assert_eq!(lab.keeper.add(entry(1, "")).await, Err(Refusal::Unread));
+    assert_eq!(lab.keeper.add(entry(1, ""), None).await, Err(Refusal::Unread));
     let lab = Lab::start().await;
     let nobody = lab.keeper.remove(network(1), "bob".to_owned()).await;
     assert_eq!(nobody, Err(Refusal::NotThere(network(1))));
     lab.member.disconnect();
-    assert_eq!(lab.keeper.add(entry(1, "")).await, Err(Refusal::Disconnected));
+    assert_eq!(
+        lab.keeper.add(entry(1, ""), None).await,
+        Err(Refusal::Disconnected)
+    );
     assert!(lab.inputs.is_empty());
 }
 
@@ -139,18 +142,21 @@ async fn a_full_allowlist_takes_changes_of_its_entries_alone() {
             .is_some_and(|list| list.entries.len() == MAX_ALLOWED)
     };
     known.wait_for(is_full).await.unwrap();
-    assert_eq!(lab.keeper.add(numbered(MAX_ALLOWED)).await, Err(Refusal::Full));
-    assert_eq!(lab.keeper.add(numbered(0)).await, Ok(()));
+    assert_eq!(
+        lab.keeper.add(numbered(MAX_ALLOWED), None).await,
+        Err(Refusal::Full)
+    );
+    assert_eq!(lab.keeper.add(numbered(0), None).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_change_whose_acknowledgement_was_lost_is_made_if_it_is_heard() {
     let mut lab = Lab::start().await;
     lab.member.faults().lose_acknowledgements(1);
-    assert_eq!(lab.keeper.add(entry(1, "office")).await, Ok(()));
+    assert_eq!(lab.keeper.add(entry(1, "office"), None).await, Ok(()));
     assert_eq!(lab.audited().await, "allow 198.51.100.1/32 by alice");
     lab.member.faults().lose_writes(1);
-    let lost = lab.keeper.add(entry(2, "lost")).await;
+    let lost = lab.keeper.add(entry(2, "lost"), None).await;
     assert!(matches!(lost, Err(Refusal::Unacknowledged(_))), "{lost:?}");
     assert_eq!(lab.listed(), ["198.51.100.1/32 office"]);
     assert!(lab.inputs.is_empty());
@@ -159,7 +165,7 @@ async fn a_change_whose_acknowledgement_was_lost_is_made_if_it_is_heard() {
 #[tokio::test(start_paused = true)]
 async fn what_a_bucket_lost_is_written_again() {
     let lab = Lab::start().await;
-    lab.keeper.add(entry(1, "office")).await.unwrap();
+    lab.keeper.add(entry(1, "office"), None).await.unwrap();
     tokio::spawn(lab.keeper.clone().restore_lost());
     lab.server.delete(subjects::ALLOW_BUCKET);
     make_all(&lab.server.join().bus(), Duration::from_secs(60))

@@ -18,6 +18,7 @@ use secbeat_daemon::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::{Api, Caller, Failure};
 use crate::allowlist::Refusal;
@@ -71,6 +72,9 @@ pub(crate) struct AllowRequest {
     /// RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Of many entries that are added together; `POST /api/v1/lists` tells their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Uuid>,
 }
 
 impl AllowRequest {
@@ -197,9 +201,10 @@ async fn add(
     Json(request): Json<AllowRequest>,
 ) -> Result<(StatusCode, Json<AllowView>), Failure> {
     let now = now_ms();
+    let list = request.list;
     let entry = request.entry(actor, now)?;
     let view = AllowView::new(&entry, now);
-    to_the_end(async move { api.allowlist.add(entry).await }).await?;
+    to_the_end(async move { api.allowlist.add(entry, list).await }).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -241,6 +246,7 @@ mod tests {
             comment: "office".to_owned(),
             duration: duration.map(str::to_owned),
             until: until.map(str::to_owned),
+            list: None,
         };
         request.entry("ci".to_owned(), NOW).map_err(|failure| {
             assert_eq!(failure.status(), StatusCode::BAD_REQUEST);
@@ -298,6 +304,7 @@ mod tests {
             comment: "x".repeat(MAX_COMMENT + 1),
             duration: None,
             until: None,
+            list: None,
         };
         let failure = long.entry("ci".to_owned(), NOW).unwrap_err();
         assert_eq!(failure.detail(), "comment: 257 bytes, 256 at most");

@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
 };
 use secbeat_bus::AuditQuery;
-use secbeat_common::{prefix::Prefix, subjects, wire::AuditRecord};
+use secbeat_common::{prefix::Prefix, subjects, wire::Audited};
 use secbeat_daemon::{
     api::bad_request,
     config::HumanDuration,
@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure, PATIENCE};
-use crate::millis;
+use crate::{engine::Input, millis};
 
 /// Records in an answer unless told otherwise.
 const LIMIT: usize = 100;
@@ -45,7 +45,7 @@ pub struct AuditView {
     /// RFC 3339.
     pub at: String,
     #[serde(flatten)]
-    pub record: AuditRecord,
+    pub record: Audited,
 }
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -58,15 +58,21 @@ async fn audit(
     State(api): State<Api>,
     Query(question): Query<Question>,
 ) -> Result<Json<Vec<AuditView>>, Failure> {
-    let query = question.parse()?;
+    let mut query = question.parse()?;
+    // Bans of a list are recorded as a whole.
+    if let Some(target) = query.targets.first() {
+        let address = target.addr();
+        let facts = api.ask(|reply| Input::Explain { address, reply }).await?;
+        query.lists = facts.bans.iter().filter_map(|ban| ban.command.list).collect();
+    }
     let unavailable = |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let mut records = tokio::time::timeout(PATIENCE, api.audit.query(&query))
         .await
         .map_err(|_| unavailable("NATS takes too long; ask for less, as by since or target".to_owned()))?
         .map_err(|error| unavailable(error.to_string()))?;
     records.reverse();
-    let view = |record: AuditRecord| AuditView {
-        at: rfc3339(record.at_ms),
+    let view = |record: Audited| AuditView {
+        at: rfc3339(record.at_ms()),
         record,
     };
     Ok(Json(records.into_iter().map(view).collect()))
@@ -81,6 +87,7 @@ impl Question {
         let since_ms = self.since.map(|since| since_ms(&since)).transpose()?;
         Ok(AuditQuery {
             targets: targets.unwrap_or_default(),
+            lists: Vec::new(),
             kind: self.kind,
             actor: self.actor,
             since_ms: since_ms.unwrap_or(0),

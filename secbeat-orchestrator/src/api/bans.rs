@@ -11,12 +11,14 @@ use axum::{
 use secbeat_common::{prefix::Prefix, wire::Layer};
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
-    decider::{Import, ImportMode, OrderError, Refused},
+    decider::{Import, ImportMode, OrderError, Refused, Unban},
     ledger::{BanQuery, MAX_NOTE, ManualBan, Refusal},
 };
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::{Api, Caller, Failure};
 use crate::{
@@ -123,6 +125,10 @@ pub(crate) struct ImportRequest {
     /// Only tell what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// The list that the bans are of: for an import of several requests, whose end `POST /api/v1/lists` tells. Without one, the
+    /// request is recorded as a list of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Uuid>,
     /// [`Imported::new_networks`] of the requests before this one, if a dry run needs several: they take room, too.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub networks_before: usize,
@@ -131,6 +137,15 @@ pub(crate) struct ImportRequest {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
 const fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+/// The query of `DELETE /api/v1/bans/…`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct UnbanRequest {
+    /// Of many that are lifted together; `POST /api/v1/lists` tells their end.
+    list: Option<Uuid>,
 }
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -183,16 +198,21 @@ async fn ban(
 /// Lift a ban on every edge, and forget what the source did.
 #[utoipa::path(
     delete, path = "/api/v1/bans/{*target}",
-    params(("target" = String, Path, description = "An address or a CIDR, as the list shows it; its slash may stand as it is")),
+    params(
+        ("target" = String, Path, description = "An address or a CIDR, as the list shows it; its slash may stand as it is"),
+        UnbanRequest
+    ),
     responses((status = OK, description = "The bus has lifted the ban", body = Unbanned))
 )]
 async fn unban(
     State(api): State<Api>,
     Caller(actor): Caller,
     Path(target): Path<String>,
+    Query(UnbanRequest { list }): Query<UnbanRequest>,
 ) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
-    match api.ask(|reply| Input::Unban { target, actor, reply }).await? {
+    let unban = Unban { target, actor, list };
+    match api.ask(|reply| Input::Unban { unban, reply }).await? {
         Ok(Some(ban)) => Ok(Json(Unbanned {
             target: ban.command.target.to_string(),
         })),
@@ -224,11 +244,15 @@ async fn import(
         ));
     }
     let now = now_ms();
+    let list = request.list.unwrap_or_else(Uuid::now_v7);
     let bans = request.bans.into_iter().enumerate();
     let bans = bans.map(|(index, entry)| {
-        entry
-            .ban(actor.clone(), now)
-            .map_err(|error| bad_request(&format!("bans[{index}]"), error))
+        let ban = entry.ban(actor.clone(), now);
+        let ban = ban.map_err(|error| bad_request(&format!("bans[{index}]"), error))?;
+        Ok::<_, Failure>(ManualBan {
+            list: Some(list),
+            ..ban
+        })
     });
     let import = Import {
         bans: bans.collect::<Result<_, _>>()?,
@@ -237,14 +261,21 @@ async fn import(
             (false, true) => ImportMode::SkipRefused,
             (false, false) => ImportMode::AllOrNothing,
         },
-        actor,
+        actor: actor.clone(),
         nets_before: request.networks_before,
     };
     let imported = api
         .ask(|reply| Input::Import { import, reply })
         .await?
         .map_err(failure)?;
-    Ok(Json(imported.into()))
+    let imported = Imported::from(imported);
+    if request.list.is_none() && !request.dry_run && imported.banned > 0 {
+        let record = imported.list(list);
+        if let Err(failure) = api.record_list(record, actor).await {
+            warn!(%list, "bans were imported, and the audit has no record of their list: {}", failure.detail());
+        }
+    }
+    Ok(Json(imported))
 }
 
 /// Refused bans that an error names.

@@ -8,7 +8,9 @@ use super::{Api, Failure};
 use crate::{
     config::DIGESTED,
     engine::Input,
-    view::{ApiStats, AuditCopyView, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats},
+    view::{
+        ApiStats, AuditCopyView, AuditView, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats,
+    },
 };
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -30,6 +32,7 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
         bus(stats);
         detection(&stats.engine);
         ledger(&stats.engine);
+        audit(&stats.audit);
         fleet(&stats.engine);
         telemetry(&stats.engine.edges);
         enforcement(propagation);
@@ -175,6 +178,31 @@ fn ledger(stats: &Stats) {
         "Audit records that the bus did not take.",
     )
     .count([], stats.audit_lost);
+}
+
+fn audit(parts: &[AuditView]) {
+    let bytes = Told::gauge("secbeat_orchestrator_audit_bytes", "Bytes of audit records.");
+    let max_bytes = Told::gauge(
+        "secbeat_orchestrator_audit_max_bytes",
+        "Bytes of audit records that are kept at most.",
+    );
+    let oldest = Told::gauge(
+        "secbeat_orchestrator_audit_oldest_seconds",
+        "When the oldest audit record was made, in Unix time.",
+    );
+    let short = Told::gauge(
+        "secbeat_orchestrator_audit_short",
+        "1 while audit records go before their time, for want of room.",
+    );
+    for part in parts {
+        let labels = [("part", part.part.as_str())];
+        bytes.is(labels, part.bytes as f64);
+        max_bytes.is(labels, part.max_bytes as f64);
+        if let Some(at_ms) = part.oldest_ms {
+            oldest.is(labels, at_ms as f64 / 1000.0);
+        }
+        short.holds(labels, part.short);
+    }
 }
 
 fn fleet(stats: &Stats) {

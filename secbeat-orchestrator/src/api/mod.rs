@@ -7,6 +7,7 @@ pub(crate) mod bans;
 mod edges;
 mod events;
 mod findings;
+mod lists;
 mod metrics;
 mod openapi;
 mod probes;
@@ -18,7 +19,7 @@ mod stats;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
-use secbeat_bus::{AuditLog, Bus, BusClock, RefusedCommands};
+use secbeat_bus::{AuditFill, AuditLog, Bus, BusClock, RefusedCommands};
 pub use secbeat_daemon::api::Failure;
 use secbeat_daemon::api::{as_problems, ask};
 use tokio::sync::{oneshot, watch};
@@ -54,6 +55,8 @@ pub(crate) struct Api {
     /// What keeps telemetry from being read.
     pub troubles: Troubles,
     pub audit: AuditLog,
+    /// What each part of the audit holds.
+    pub audit_fill: watch::Receiver<Vec<AuditFill>>,
     pub rules: Arc<[RuleView]>,
     pub refused: RefusedCommands,
     pub wrong_tokens: WrongTokens,
@@ -69,6 +72,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(stats::routes())
         .merge(bans::routes())
         .merge(allowlist::routes())
+        .merge(lists::routes())
         .merge(rules::routes())
         .merge(events::routes())
         .merge(edges::routes())

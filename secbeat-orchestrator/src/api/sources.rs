@@ -35,6 +35,7 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
     let facts = api.ask(|reply| Input::Explain { address, reply }).await?;
     let query = AuditQuery {
         targets: Prefix::host(address).around().collect(),
+        lists: facts.bans.iter().filter_map(|ban| ban.command.list).collect(),
         limit: MAX_RECORDS,
         ..AuditQuery::default()
     };

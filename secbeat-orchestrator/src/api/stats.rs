@@ -9,7 +9,7 @@ use secbeat_orchestrator_core::decider;
 use super::{Api, Failure};
 use crate::{
     engine::Input,
-    view::{ApiStats, LeasesView, Stats},
+    view::{ApiStats, AuditView, LeasesView, Stats},
 };
 
 /// How long a write may wait for NATS before bans count as not made.
@@ -67,6 +67,12 @@ impl Api {
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
             engine: Stats::new(counted),
             leases,
+            audit: self
+                .audit_fill
+                .borrow()
+                .iter()
+                .map(|fill| AuditView::new(fill, now_ms()))
+                .collect(),
             garbage: self.engine.garbage.count(),
             skipped_parts: self.engine.garbage.skipped(),
             wrong_tokens: self.wrong_tokens.seen(),

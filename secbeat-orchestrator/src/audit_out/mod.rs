@@ -1,7 +1,8 @@
 //! Copies of the audit outside NATS: a file of JSON lines, and a syslog server.
 //!
 //! Each is read from NATS behind a position that is kept: nothing is left out over a restart or while nobody takes it, as long as
-//! NATS keeps it, and what may not have arrived is sent again. A copy says of each record where it stands (`sequence`).
+//! NATS keeps it, and what may not have arrived is sent again. A copy says of each record where it stands (`part` and
+//! `sequence`).
 
 mod file;
 mod position;
@@ -13,10 +14,11 @@ mod syslog;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _};
 use secbeat_bus::{AuditLog, AuditRead, Bus};
+use secbeat_common::subjects::AuditPart;
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
 
@@ -24,7 +26,7 @@ pub(crate) use self::settings::AuditOut;
 pub(crate) use self::stats::OutStats;
 use self::{
     file::LineFile,
-    position::{Place, Position},
+    position::{Place, Positions},
     record::OutRecord,
     sink::Sink,
     stats::Tally,
@@ -162,10 +164,11 @@ impl Outlet {
         let known = self.place.read().await?;
         let mut reading = self
             .audit
-            .read_behind(|created| Position::within(known, created))
+            .read_behind(|part, created| known.within(part, created))
             .await?;
-        let mut last = reading.behind;
-        let mut confirmed = last;
+        let mut reached = Positions::of(&reading.parts);
+        let mut confirmed = reached.clone();
+        let mut behind = BTreeMap::new();
         let lost = reading.removed;
         if lost > 0 {
             self.tally.count(|stats| stats.lost += lost);
@@ -175,23 +178,19 @@ impl Outlet {
             );
         }
         loop {
-            let records = next(&self.tally, &mut reading, &mut last).await?;
+            let records = next(&self.tally, &mut reading, &mut reached, &mut behind).await?;
             if !self.is_ours() {
                 self.tally.count(|stats| stats.is_ours = false);
                 return Ok(());
             }
             if !records.is_empty() {
-                self.sink.write(&records).await?;
+                self.sink.write(&records, &reached).await?;
                 self.tally.count(|stats| stats.written += records.len() as u64);
             }
-            if let Some(sequence) = self
-                .sink
-                .confirmed(last)?
-                .filter(|sequence| *sequence > confirmed)
-            {
-                let created = reading.created.0;
-                self.place.write(Position { created, sequence }).await?;
-                confirmed = sequence;
+            let written = self.sink.confirmed(&reached)?;
+            if let Some(positions) = written.filter(|positions| *positions != confirmed) {
+                self.place.write(&positions).await?;
+                confirmed = positions;
                 self.recovered();
             }
         }
@@ -207,19 +206,26 @@ impl Outlet {
     }
 }
 
-/// What comes within a second, up to [`TOGETHER`]: at least everything that is there. `last` is the last that was read.
-async fn next(tally: &Tally, reading: &mut AuditRead, last: &mut u64) -> anyhow::Result<Vec<OutRecord>> {
+/// What comes within a second, up to [`TOGETHER`]: at least everything that is there. The parts have `reached` the last that was
+/// read then, and so many records of each are `behind`.
+async fn next(
+    tally: &Tally,
+    reading: &mut AuditRead,
+    reached: &mut Positions,
+    behind: &mut BTreeMap<AuditPart, u64>,
+) -> anyhow::Result<Vec<OutRecord>> {
     let mut records = Vec::new();
     let Ok(first) = timeout(LOOK, reading.records.next()).await else {
         return Ok(records);
     };
     let mut next = Some(first);
     while let Some(stored) = next.take() {
-        let stored = stored.ok_or_else(|| anyhow::anyhow!("reading the audit ended"))??;
-        *last = stored.sequence;
-        let record = OutRecord::parse(stored.sequence, &stored.payload);
+        let (part, stored) = stored.ok_or_else(|| anyhow::anyhow!("reading the audit ended"))??;
+        reached.reach(part, stored.sequence);
+        behind.insert(part, stored.behind);
+        let record = OutRecord::parse(part, stored.sequence, &stored.payload);
         tally.count(|stats| {
-            stats.behind = stored.behind;
+            stats.behind = behind.values().sum();
             stats.lost += u64::from(record.is_none());
         });
         records.extend(record);

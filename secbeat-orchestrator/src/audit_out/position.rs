@@ -1,6 +1,7 @@
 //! How far the audit has gone out, kept over restarts.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -9,26 +10,52 @@ use std::{
 
 use anyhow::Context as _;
 use secbeat_bus::{Bucket, Bus, Created, EntryKind, Write};
-use secbeat_common::subjects::{AUDIT_POSITION_KEY, LEASES_BUCKET};
+use secbeat_common::subjects::{AUDIT_POSITION_KEY, AuditPart, LEASES_BUCKET};
 use serde::{Deserialize, Serialize};
 
-/// The last record that went out.
+/// The last record of a part of the audit that went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
-    /// When the audit was made that it is of, nanoseconds since the Unix epoch: in another one sequences begin anew.
-    pub(super) created: i128,
-    pub(super) sequence: u64,
+struct Position {
+    /// When the log was made that it is of, nanoseconds since the Unix epoch: in another one sequences begin anew.
+    created: i128,
+    sequence: u64,
 }
 
-impl Position {
-    /// The sequence to go on behind in an audit that was made at `created`; 0 for its beginning.
-    pub(super) fn within(this: Option<Self>, created: Created) -> u64 {
-        this.filter(|position| position.created == created.0)
+/// How far the parts of the audit have gone out, by their streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Positions(BTreeMap<String, Position>);
+
+impl Positions {
+    /// The sequence to go on behind in a log that was made at `created`; 0 for its beginning.
+    pub(super) fn within(&self, part: AuditPart, created: Created) -> u64 {
+        let known = self.0.get(part.stream());
+        known
+            .filter(|position| position.created == created.0)
             .map_or(0, |position| position.sequence)
+    }
+
+    /// Those of a reading that begins.
+    pub(super) fn of(parts: &[(AuditPart, Created, u64)]) -> Self {
+        let positions = parts.iter().map(|(part, Created(created), sequence)| {
+            let position = Position {
+                created: *created,
+                sequence: *sequence,
+            };
+            (part.stream().to_owned(), position)
+        });
+        Self(positions.collect())
+    }
+
+    /// A part has come to `sequence`.
+    pub(super) fn reach(&mut self, part: AuditPart, sequence: u64) {
+        if let Some(position) = self.0.get_mut(part.stream()) {
+            position.sequence = sequence;
+        }
     }
 }
 
-/// Where a position is kept.
+/// Where positions are kept.
 #[derive(Debug)]
 pub(super) enum Place {
     /// Of what only this host has.
@@ -49,25 +76,24 @@ impl Place {
         Self::Bus(bus.bucket(LEASES_BUCKET))
     }
 
-    /// `None` if nothing has gone out.
-    pub(super) async fn read(&self) -> anyhow::Result<Option<Position>> {
+    /// None if nothing has gone out.
+    pub(super) async fn read(&self) -> anyhow::Result<Positions> {
         let bytes = match self {
             Self::File(path) => match fs::read(path) {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Positions::default()),
                 Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
             },
             Self::Bus(bucket) => match bucket.get(AUDIT_POSITION_KEY).await? {
                 Some(entry) if entry.kind == EntryKind::Put => entry.value.to_vec(),
-                _ => return Ok(None),
+                _ => return Ok(Positions::default()),
             },
         };
-        let position = serde_json::from_slice(&bytes);
-        position.map(Some).context("the position in the audit is none")
+        serde_json::from_slice(&bytes).context("the position in the audit is none")
     }
 
-    pub(super) async fn write(&self, position: Position) -> anyhow::Result<()> {
-        let bytes = serde_json::to_vec(&position)?;
+    pub(super) async fn write(&self, positions: &Positions) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec(positions)?;
         match self {
             Self::File(path) => replace(path, &bytes).with_context(|| format!("writing {}", path.display())),
             Self::Bus(bucket) => Ok(bucket

@@ -2,7 +2,7 @@
 //!
 //! It is read as JSON, not as the type: a record that only a later release knows goes out as well.
 
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{prefix::Prefix, subjects::AuditPart};
 use secbeat_daemon::time::rfc3339;
 use serde_json::{Map, Value, json};
 
@@ -18,15 +18,20 @@ const SD_ID: &str = "secbeat@32473";
 /// A record, and where it stands in the audit.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct OutRecord {
-    pub(super) sequence: u64,
+    part: AuditPart,
+    sequence: u64,
     fields: Map<String, Value>,
 }
 
 impl OutRecord {
     /// `None` if it is no record.
-    pub(super) fn parse(sequence: u64, payload: &[u8]) -> Option<Self> {
+    pub(super) fn parse(part: AuditPart, sequence: u64, payload: &[u8]) -> Option<Self> {
         match serde_json::from_slice(payload).ok()? {
-            Value::Object(fields) => Some(Self { sequence, fields }),
+            Value::Object(fields) => Some(Self {
+                part,
+                sequence,
+                fields,
+            }),
             _ => None,
         }
     }
@@ -50,7 +55,11 @@ impl OutRecord {
         // Notice, and a finding that banned nobody is a warning.
         let severity = if self.text("kind") == "suppressed" { 4 } else { 5 };
         let priority = FACILITY * 8 + severity;
-        let mut data = format!("[{SD_ID} sequence=\"{}\"", self.sequence);
+        let mut data = format!(
+            "[{SD_ID} part=\"{}\" sequence=\"{}\"",
+            self.part.name(),
+            self.sequence
+        );
         for name in [
             "kind",
             "target",
@@ -91,6 +100,7 @@ impl OutRecord {
     fn own(&self) -> Map<String, Value> {
         let mut fields = self.fields.clone();
         fields.insert("at".to_owned(), self.at().into());
+        fields.insert("part".to_owned(), self.part.name().into());
         fields.insert("sequence".to_owned(), self.sequence.into());
         fields
     }

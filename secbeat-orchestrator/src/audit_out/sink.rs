@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     file::LineFile,
+    position::Positions,
     record::OutRecord,
     settings::{AuditSyslog, Format},
     syslog::Connection,
@@ -25,15 +26,14 @@ pub(super) enum Sink {
         settings: AuditSyslog,
         host: String,
         connection: Option<Connection>,
-        /// The last of those sent together, and when.
-        unconfirmed: VecDeque<(Instant, u64)>,
+        /// How far those had come that were sent together, and when.
+        unconfirmed: VecDeque<(Instant, Positions)>,
     },
 }
 
 impl Sink {
     /// Writes `records`, of which there is at least one. If it fails, some may have been.
-    pub(super) async fn write(&mut self, records: &[OutRecord]) -> anyhow::Result<()> {
-        let last = records.last().map_or(0, |record| record.sequence);
+    pub(super) async fn write(&mut self, records: &[OutRecord], reached: &Positions) -> anyhow::Result<()> {
         match self {
             Self::File { file, format } => {
                 let lines: String = records.iter().map(|record| record.json(*format) + "\n").collect();
@@ -51,27 +51,27 @@ impl Sink {
                 };
                 connection.look()?;
                 connection.send(records, settings.format, host).await?;
-                unconfirmed.push_back((Instant::now(), last));
+                unconfirmed.push_back((Instant::now(), reached.clone()));
                 Ok(())
             }
         }
     }
 
-    /// The last record that is written for certain, of `last` that was.
-    pub(super) fn confirmed(&mut self, last: u64) -> anyhow::Result<Option<u64>> {
+    /// How far everything is written for certain, of what has `reached` the sink.
+    pub(super) fn confirmed(&mut self, reached: &Positions) -> anyhow::Result<Option<Positions>> {
         let Self::Syslog {
             connection: Some(connection),
             unconfirmed,
             ..
         } = self
         else {
-            return Ok(Some(last));
+            return Ok(Some(reached.clone()));
         };
         connection.look()?;
         let is_old = |sent: &Instant| !connection.can_break() || sent.elapsed() >= CONFIRMED;
         let mut confirmed = None;
-        while let Some((_, sequence)) = unconfirmed.pop_front_if(|(sent, _)| is_old(sent)) {
-            confirmed = Some(sequence);
+        while let Some((_, positions)) = unconfirmed.pop_front_if(|(sent, _)| is_old(sent)) {
+            confirmed = Some(positions);
         }
         Ok(confirmed)
     }

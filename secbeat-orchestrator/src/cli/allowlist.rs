@@ -1,8 +1,10 @@
 //! `allowlist list`, `allowlist add`, `allowlist import` and `allowlist remove`.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use secbeat_common::wire::MAX_ALLOWED;
+use secbeat_common::wire::{self, ListUse, MAX_ALLOWED};
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, Target, print_json, table},
@@ -10,7 +12,7 @@ use secbeat_daemon::{
     time::{ends_in, now_ms, rfc3339},
 };
 
-use super::list::{Bad, List};
+use super::list::{Bad, List, conclude};
 use crate::{
     api::allowlist::{AllowRequest, AllowView, Disallowed},
     exchange::{self, End, Listed, Purpose},
@@ -113,6 +115,7 @@ impl Add {
             comment: self.comment.clone(),
             duration: self.duration.map(|duration| duration.to_string()),
             until: self.until.clone(),
+            list: None,
         };
         let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
         if self.output == Output::Json {
@@ -133,7 +136,7 @@ impl Add {
 impl Import {
     fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         let now_ms = now_ms();
-        let reading = self.list.read(Purpose::Allowlist)?;
+        let (reading, origin) = self.list.read(Purpose::Allowlist)?;
         let lines = reading.entries.len() + reading.bad.len();
         let mut entries = reading.entries;
         let mut bad: Bad = reading.bad.into_iter().map(|bad| (bad.line, bad.why)).collect();
@@ -148,19 +151,18 @@ impl Import {
         if self.list.aggregate {
             entries = exchange::aggregate(entries, now_ms);
         }
-        let requests = self.requests(api, entries, &mut bad, now_ms)?;
+        let Requests { requests, known } = self.requests(api, entries, &mut bad, now_ms)?;
         let skipped = bad.len();
         self.list.judge(bad, lines)?;
         if !self.list.dry_run {
-            for (done, request) in requests.iter().enumerate() {
-                let _: AllowView = api.post("/api/v1/allowlist", request).with_context(|| {
-                    format!(
-                        "{done} of {} entries were imported before {}",
-                        requests.len(),
-                        request.network
-                    )
-                })?;
+            let mut list = origin.begin(ListUse::Allow);
+            list.left_out = (ended + skipped) as u64;
+            let sent = send(api, &requests, &known, &mut list);
+            list.complete = sent.is_ok();
+            if list.new + list.longer > 0 {
+                conclude(api, &list);
             }
+            sent?;
         }
         let verb = if self.list.dry_run {
             "would import"
@@ -188,7 +190,7 @@ impl Import {
         entries: Vec<Listed>,
         bad: &mut Bad,
         now_ms: i64,
-    ) -> anyhow::Result<Vec<AllowRequest>> {
+    ) -> anyhow::Result<Requests> {
         let known: Vec<AllowView> = api.get("/api/v1/allowlist")?;
         let mut room = MAX_ALLOWED.saturating_sub(known.len());
         let mut requests = Vec::new();
@@ -212,7 +214,8 @@ impl Import {
             }
             requests.push(request);
         }
-        Ok(requests)
+        let known = known.into_iter().map(|known| known.network).collect();
+        Ok(Requests { requests, known })
     }
 
     fn request(&self, Listed { network, about, .. }: &Listed) -> AllowRequest {
@@ -230,6 +233,37 @@ impl Import {
             },
             duration,
             until,
+            list: None,
         }
     }
+}
+
+/// What the API is to be asked for, and the networks that are on the allowlist before.
+struct Requests {
+    requests: Vec<AllowRequest>,
+    known: HashSet<String>,
+}
+
+/// Adds entries as those of `list`, and counts them there.
+fn send(
+    api: &ApiClient,
+    requests: &[AllowRequest],
+    known: &HashSet<String>,
+    list: &mut wire::List,
+) -> anyhow::Result<()> {
+    for (done, request) in requests.iter().enumerate() {
+        let request = AllowRequest {
+            list: Some(list.id),
+            ..request.clone()
+        };
+        let _: AllowView = api.post("/api/v1/allowlist", &request).with_context(|| {
+            let (all, network) = (requests.len(), &request.network);
+            format!("{done} of {all} entries were imported before {network}")
+        })?;
+        match known.contains(&request.network) {
+            true => list.longer += 1,
+            false => list.new += 1,
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::Args;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{Decision, Reason},
+    wire::{Audited, Decision, Reason},
 };
 use secbeat_daemon::{
     api::ApiClient,
@@ -91,12 +91,12 @@ impl Findings {
 #[derive(Debug, Args)]
 pub struct Audit {
     /// Only records about this address or CIDR, or a network around it.
-    #[arg(long, short)]
+    #[arg(long, short, visible_alias = "source")]
     target: Option<String>,
     /// Only records of this daemon, token or user.
     #[arg(long, short)]
     actor: Option<String>,
-    /// Only this kind: ban, unban, allow, disallow, observed or suppressed.
+    /// Only this kind: ban, unban, allow, disallow, list, observed or suppressed.
     #[arg(long, short)]
     kind: Option<String>,
     /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
@@ -130,13 +130,18 @@ impl Audit {
         }
         let mut table = table(["AT", "KIND", "TARGET", "BY", "WHAT"]);
         for AuditView { at, record } in records {
-            table.add_row([
-                at,
-                record.decision.kind().to_owned(),
-                record.target.to_string(),
-                record.actor,
-                what(&record.decision),
-            ]);
+            let kind = record.kind().to_owned();
+            let (target, actor, what) = match record {
+                Audited::Decision(record) => {
+                    let what = what(&record.decision);
+                    (record.target.to_string(), record.actor, what)
+                }
+                Audited::List(record) => {
+                    let what = format!("{}: {}", record.list.what.name(), view::list(&record.list));
+                    ("-".to_owned(), record.actor, what)
+                }
+            };
+            table.add_row([at, kind, target, actor, what]);
         }
         secbeat_daemon::say!("{table}");
         Ok(())
@@ -153,7 +158,9 @@ fn what(decision: &Decision) -> String {
             ..
         } => format!("{reason}: {note} (strikes {strikes}, {})", layer.name()),
         Decision::Unban { command_id, .. } => format!("removed ban {command_id}"),
-        Decision::Allow { comment, until_ms } => {
+        Decision::Allow {
+            comment, until_ms, ..
+        } => {
             let until =
                 until_ms.map_or_else(|| "no expiry".to_owned(), |end| format!("until {}", rfc3339(end)));
             format!("{until}: {comment}")

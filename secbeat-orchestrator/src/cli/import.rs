@@ -4,10 +4,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
-use secbeat_common::maps::MAX_BANNED_NETS;
+use secbeat_common::{
+    maps::MAX_BANNED_NETS,
+    wire::{self, ListUse},
+};
 use secbeat_daemon::{api::ApiClient, term::Term, time::now_ms};
+use uuid::Uuid;
 
-use super::list::{Bad, List};
+use super::list::{Bad, List, conclude};
 use crate::{
     api::bans::ImportRequest,
     exchange::{self, BanEntry, End, Listed, Purpose, Reading},
@@ -43,7 +47,7 @@ struct Looked {
 impl Args {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         let (began, now_ms) = (Instant::now(), now_ms());
-        let Reading { entries, bad, .. } = self.list.read(Purpose::Bans)?;
+        let (Reading { entries, bad, .. }, origin) = self.list.read(Purpose::Bans)?;
         let lines = entries.len() + bad.len();
         let mut bad: Bad = bad.into_iter().map(|bad| (bad.line, bad.why)).collect();
         let mut entries = self.complete(entries, now_ms, &mut bad);
@@ -80,8 +84,33 @@ impl Args {
             secbeat_daemon::say!("would import {}", counts(&looked.imported, &others));
             return Ok(());
         }
-        let mut late = Bad::new();
-        let imported = self.send(api, &entries, false, &mut late)?;
+        let mut list = origin.begin(ListUse::Ban);
+        let mut imported = Imported::default();
+        let sent = self.ask(api, &entries, Some(list.id), &mut imported);
+        let wire::List {
+            new,
+            longer,
+            unchanged,
+            left_out,
+            complete,
+            ..
+        } = &mut list;
+        (*new, *longer) = ((imported.banned - imported.longer) as u64, imported.longer as u64);
+        *unchanged = imported.kept as u64;
+        *left_out = (imported.ended + imported.refused.len() + skipped) as u64;
+        *complete = sent.is_ok();
+        if sent.is_ok() || imported.banned > 0 {
+            conclude(api, &list);
+        }
+        sent?;
+        let late: Bad = imported
+            .refused
+            .iter()
+            .map(|refused| {
+                let line = entries.get(refused.index).map_or(0, |entry| entry.line);
+                (line, refused.why.clone())
+            })
+            .collect();
         for (line, why) in &late {
             secbeat_daemon::complain!("{}:{line}: {why}", self.list.file.display());
         }
@@ -126,7 +155,8 @@ impl Args {
         bad: &mut Bad,
         is_merged: bool,
     ) -> anyhow::Result<Looked> {
-        let imported = self.ask(api, entries, true)?;
+        let mut imported = Imported::default();
+        self.ask(api, entries, None, &mut imported)?;
         let mut without_room = 0;
         let mut is_refused = vec![false; entries.len()];
         for refused in &imported.refused {
@@ -149,38 +179,32 @@ impl Args {
         })
     }
 
-    /// Imports `entries`; what is refused all the same goes to `late`.
-    fn send(
+    /// Imports `entries` as those of `list`, or only tells what that would do if there is none. What was done is in `all`, also of an
+    /// import that broke off.
+    fn ask(
         &self,
         api: &ApiClient,
         entries: &[Listed],
-        dry_run: bool,
-        late: &mut Bad,
-    ) -> anyhow::Result<Imported> {
-        let imported = self.ask(api, entries, dry_run)?;
-        late.extend(imported.refused.iter().map(|refused| {
-            let line = entries.get(refused.index).map_or(0, |entry| entry.line);
-            (line, refused.why.clone())
-        }));
-        Ok(imported)
-    }
-
-    fn ask(&self, api: &ApiClient, entries: &[Listed], dry_run: bool) -> anyhow::Result<Imported> {
-        let mut all = Imported::default();
+        list: Option<Uuid>,
+        all: &mut Imported,
+    ) -> anyhow::Result<()> {
+        let dry_run = list.is_none();
         for (number, chunk) in entries.chunks(CHUNK).enumerate() {
             let request = ImportRequest {
                 bans: chunk.iter().map(BanEntry::from).collect(),
                 skip_refused: self.list.skip_invalid,
                 dry_run,
+                list,
                 networks_before: if dry_run { all.new_networks } else { 0 },
             };
             let some: Imported = api
                 .post("/api/v1/bans/import", &request)
-                .with_context(|| progress(&all, dry_run))?;
+                .with_context(|| progress(all, dry_run))?;
             if number == 0 {
                 all.free_networks = some.free_networks;
             }
             all.banned += some.banned;
+            all.longer += some.longer;
             all.kept += some.kept;
             all.ended += some.ended;
             all.new_networks += some.new_networks;
@@ -189,7 +213,7 @@ impl Args {
                 refused
             }));
         }
-        Ok(all)
+        Ok(())
     }
 }
 

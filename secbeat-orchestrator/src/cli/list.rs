@@ -9,7 +9,12 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use jiff::tz::TimeZone;
-use secbeat_daemon::complain;
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{self, ListRecord, ListUse},
+};
+use secbeat_daemon::{api::ApiClient, complain};
+use uuid::Uuid;
 
 use crate::exchange::{self, Format, MAX_LIST_BYTES, Purpose, Reading, Request};
 
@@ -37,19 +42,73 @@ pub(super) struct List {
     pub(super) skip_invalid: bool,
 }
 
+/// Characters of a file's name that are recorded.
+const MAX_NAME: usize = 64;
+
+/// Where a list is from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) digest: String,
+    pub(super) format: String,
+    pub(super) name: String,
+}
+
+impl Origin {
+    /// A list that was made here, of `targets`.
+    pub(super) fn of_targets<'a>(targets: impl Iterator<Item = &'a Prefix>) -> Self {
+        let lines: String = targets.map(|target| format!("{target}\n")).collect();
+        Self {
+            digest: digest(lines.as_bytes()),
+            format: "targets".to_owned(),
+            name: String::new(),
+        }
+    }
+
+    /// The list, with nothing done of it.
+    pub(super) fn begin(self, what: ListUse) -> wire::List {
+        wire::List {
+            id: Uuid::now_v7(),
+            what,
+            digest: Some(self.digest),
+            format: self.format,
+            name: self.name,
+            new: 0,
+            longer: 0,
+            unchanged: 0,
+            left_out: 0,
+            complete: false,
+        }
+    }
+}
+
+/// Has what became of `list` recorded. That it cannot be is only said: what was done is done.
+pub(super) fn conclude(api: &ApiClient, list: &wire::List) {
+    if let Err(error) = api.post::<_, ListRecord>("/api/v1/lists", list) {
+        complain!("the audit has no record of this list, {}: {error:#}", list.id);
+    }
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+fn digest(bytes: &[u8]) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    format!("sha256:{}", digits.collect::<String>())
+}
+
 /// Lines that are no entries, with what is wrong with them.
 pub(super) type Bad = Vec<(u64, String)>;
 
 impl List {
     /// Reads the list, and says what it is.
-    pub(super) fn read(&self, purpose: Purpose) -> anyhow::Result<Reading> {
+    pub(super) fn read(&self, purpose: Purpose) -> anyhow::Result<(Reading, Origin)> {
         let name = self.file.display();
         let request = Request {
             format: self.format,
             purpose,
             zone: self.time_zone.clone().unwrap_or_else(TimeZone::system),
         };
-        let reading = exchange::read(&bytes(&self.file)?, &request)
+        let bytes = bytes(&self.file)?;
+        let reading = exchange::read(&bytes, &request)
             .map_err(|why| anyhow!("{name}: {why} (--format states one of {})", exchange::names()))?;
         let (what, entries) = (&reading.what, reading.entries.len());
         complain!(
@@ -64,7 +123,13 @@ impl List {
                 "{name}: these are the networks of {provider}: bans keep out whoever is a client from there, with proxies and crawlers"
             );
         }
-        Ok(reading)
+        let file = self.file.file_name().unwrap_or_default().to_string_lossy();
+        let origin = Origin {
+            digest: digest(&bytes),
+            format: reading.format.clone(),
+            name: file.chars().take(MAX_NAME).collect(),
+        };
+        Ok((reading, origin))
     }
 
     /// Names invalid lines; fails if there are any and they may not be skipped.

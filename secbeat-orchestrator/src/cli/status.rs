@@ -86,6 +86,17 @@ fn text(stats: &ApiStats) -> String {
         ),
     );
     line("audit", format!("{} records lost", engine.audit_lost));
+    for part in stats.audit.iter().filter(|part| part.short) {
+        line(
+            "audit",
+            format!(
+                "TOO SMALL: records of {} ({}) go back only to {}; raise max_bytes of the stream",
+                part.part,
+                part.stream,
+                part.oldest.as_deref().unwrap_or_default()
+            ),
+        );
+    }
     for edge in &engine.edges {
         line(
             "edge",

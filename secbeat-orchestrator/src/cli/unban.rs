@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{prefix::Prefix, wire::ListUse};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
     cli::{Outcome, Output, Selection, print_json},
@@ -12,8 +12,12 @@ use secbeat_daemon::{
     say,
     time::ends_in,
 };
+use uuid::Uuid;
 
-use super::bans::Pages;
+use super::{
+    bans::Pages,
+    list::{Origin, conclude},
+};
 use crate::{
     api::{
         allowlist::{AllowRequest, AllowView},
@@ -72,7 +76,7 @@ impl Unban {
         if self.dry_run {
             outcome.unbanned = targets.iter().map(ToString::to_string).collect();
         } else {
-            outcome.lift(&targets, |target| lift(api, target))?;
+            lift_all(api, &targets, &mut outcome)?;
         }
         outcome.tell("on every edge", self.dry_run, self.output)
     }
@@ -140,6 +144,7 @@ impl Unban {
             comment: format!("exempt from the ban of {}", names.join(", ")),
             duration: None,
             until,
+            list: None,
         };
         let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
         if self.output == Output::Table {
@@ -177,9 +182,26 @@ fn covering(api: &ApiClient, target: &Prefix) -> anyhow::Result<Vec<BanView>> {
     Ok(covering)
 }
 
+/// Lifts the bans of `targets`; of several, as a list.
+fn lift_all(api: &ApiClient, targets: &BTreeSet<Prefix>, outcome: &mut Outcome) -> anyhow::Result<()> {
+    if targets.len() < 2 {
+        return outcome.lift(targets, |target| lift(api, target, None));
+    }
+    let mut list = Origin::of_targets(targets.iter()).begin(ListUse::Unban);
+    let lifted = outcome.lift(targets, |target| lift(api, target, Some(list.id)));
+    list.new = outcome.unbanned.len() as u64;
+    list.unchanged = outcome.not_banned.len() as u64;
+    list.complete = lifted.is_ok();
+    if list.new > 0 {
+        conclude(api, &list);
+    }
+    lifted
+}
+
 /// Whether there was a ban of `target`, which there is no more.
-fn lift(api: &ApiClient, target: &Prefix) -> anyhow::Result<bool> {
-    match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
+fn lift(api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<bool> {
+    let list = list.map_or_else(String::new, |id| format!("?list={id}"));
+    match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}{list}")) {
         Ok(_) => Ok(true),
         Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(false),
         Err(error) => Err(error.into()),

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use secbeat_bus::Garbage;
 use secbeat_common::prefix::Prefix;
 use secbeat_orchestrator_core::{
-    decider::{Event, Import, Imported, OrderError, SourceFacts, Stats},
+    decider::{Event, Import, Imported, OrderError, SourceFacts, Stats, Unban},
     evidence::{FindingFilter, PastFinding},
     ledger::{ActiveBan, BanQuery, ManualBan},
     presence::Edge,
@@ -31,8 +31,7 @@ pub(crate) enum Input {
     },
     /// An operator lifts a ban; answered once the bus has it, with `None` if there was none.
     Unban {
-        target: Prefix,
-        actor: String,
+        unban: Unban,
         reply: Reply<Option<ActiveBan>>,
     },
     /// Answered once nothing that was decided is on its way any more.

@@ -124,10 +124,8 @@ impl Engine {
             Input::Import { import, reply } => {
                 self.order(Order::Import(import), reply, |tickets| &mut tickets.imports);
             }
-            Input::Unban { target, actor, reply } => {
-                self.order(Order::Unban { target, actor }, reply, |tickets| {
-                    &mut tickets.unbans
-                });
+            Input::Unban { unban, reply } => {
+                self.order(Order::Unban(unban), reply, |tickets| &mut tickets.unbans);
             }
             Input::Drain { reply } => {
                 let ticket = self.hands.tickets.next();

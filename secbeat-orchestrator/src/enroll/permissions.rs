@@ -6,8 +6,8 @@
 //! ([`secbeat_common::sign`]).
 
 use secbeat_common::subjects::{
-    self, ACKS_ALL, ALLOW_BUCKET, AUDIT_ALL, AUDIT_STREAM, BANS_BUCKET, EDGES_BUCKET, LEASES_BUCKET,
-    RULES_BUCKET, TELEMETRY_STREAM,
+    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, LEASES_BUCKET, RULES_BUCKET,
+    TELEMETRY_STREAM,
 };
 use secbeat_daemon::credentials::Role;
 
@@ -47,7 +47,8 @@ fn edge(name: &str) -> Permissions {
 
 fn orchestrator(name: &str) -> Permissions {
     // What the server can do, before buckets are made.
-    let mut publish = vec![AUDIT_ALL.to_owned(), api("INFO")];
+    let mut publish = vec![api("INFO")];
+    publish.extend(AuditPart::ALL.map(AuditPart::all));
     for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET, LEASES_BUCKET] {
         publish.push(format!("$KV.{bucket}.>"));
     }
@@ -58,8 +59,9 @@ fn orchestrator(name: &str) -> Permissions {
         LEASES_BUCKET,
         EDGES_BUCKET,
     ];
-    let streams = [TELEMETRY_STREAM, AUDIT_STREAM].map(str::to_owned);
-    for stream in streams.into_iter().chain(buckets.map(stream_of)) {
+    let streams = AuditPart::ALL.map(AuditPart::stream).into_iter();
+    let streams = streams.chain([TELEMETRY_STREAM]).map(str::to_owned);
+    for stream in streams.chain(buckets.map(stream_of)) {
         for change in ["CREATE", "UPDATE"] {
             publish.push(api(&format!("STREAM.{change}.{stream}")));
         }

@@ -174,6 +174,7 @@ impl BanEntry {
             strikes: self.strikes,
             note: self.note,
             issuer,
+            list: None,
             // What an import keeps is sifted before.
             shortens: true,
         })

@@ -183,6 +183,8 @@ pub(crate) struct Request {
 pub(crate) struct Reading {
     /// What it is, in words.
     pub what: String,
+    /// The name of its format.
+    pub format: String,
     pub entries: Vec<Listed>,
     /// Lines that are no entries and should be.
     pub bad: Vec<BadLine>,
@@ -220,8 +222,10 @@ pub(crate) fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     if let Some(encoding) = encoding {
         what += &format!(" in {encoding}");
     }
+    let format = clap::ValueEnum::to_possible_value(&shape.format);
     Ok(Reading {
         what,
+        format: format.map_or_else(String::new, |value| value.get_name().to_owned()),
         entries: found.entries,
         bad: found.bad,
         passed_over: found.passed_over,

@@ -154,6 +154,7 @@ async fn record(audit: &AuditLog, n: u8, decision: Decision) {
 
 fn unban(n: u8) -> Decision {
     Decision::Unban {
+        list: None,
         command_id: Uuid::from_u128(n.into()),
         strikes: 0,
     }

@@ -1,6 +1,6 @@
 //! Bans.
 
-use secbeat_common::wire::PERMANENT;
+use secbeat_common::wire::{List, ListUse, PERMANENT};
 use secbeat_daemon::time::{end, ms_to_end, rfc3339};
 use secbeat_orchestrator_core::{
     decider,
@@ -8,6 +8,7 @@ use secbeat_orchestrator_core::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::protection::because;
 use crate::engine::Bans;
@@ -35,6 +36,9 @@ pub struct BanView {
     pub count: Option<u32>,
     /// The edges that enforce it; `null` if all do.
     pub edges: Option<Vec<String>>,
+    /// The list that it is of, as the audit names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Uuid>,
 }
 
 impl BanView {
@@ -60,6 +64,7 @@ impl BanView {
             expires_in_ms: ms_to_end(command.expires_at_ms, now_ms),
             count: command.evidence.map(|evidence| evidence.count),
             edges: command.scope.edges().map(<[String]>::to_vec),
+            list: command.list,
         }
     }
 }
@@ -89,6 +94,9 @@ impl BanPage {
 pub struct Imported {
     /// New bans.
     pub banned: usize,
+    /// Those among them that take the place of another one.
+    #[serde(default)]
+    pub longer: usize,
     /// Targets whose ban in force reaches as deep and lasts as long.
     pub kept: usize,
     /// Bans that have ended already.
@@ -113,6 +121,25 @@ pub struct Refused {
     pub code: String,
 }
 
+impl Imported {
+    /// The list `id`, which came by the API.
+    #[must_use]
+    pub fn list(&self, id: Uuid) -> List {
+        List {
+            id,
+            what: ListUse::Ban,
+            digest: None,
+            format: "api".to_owned(),
+            name: String::new(),
+            new: (self.banned - self.longer) as u64,
+            longer: self.longer as u64,
+            unchanged: self.kept as u64,
+            left_out: (self.ended + self.refused.len()) as u64,
+            complete: true,
+        }
+    }
+}
+
 impl From<decider::Imported> for Imported {
     fn from(imported: decider::Imported) -> Self {
         let refused = imported.refused.iter().map(|order| Refused {
@@ -123,6 +150,7 @@ impl From<decider::Imported> for Imported {
         });
         Self {
             banned: imported.banned,
+            longer: imported.longer,
             kept: imported.kept,
             ended: imported.ended,
             refused: refused.collect(),

@@ -142,7 +142,9 @@ impl Change {
                 target,
                 actor,
             }),
-            Decision::Allow { comment, until_ms } => Some(Self::Allow {
+            Decision::Allow {
+                comment, until_ms, ..
+            } => Some(Self::Allow {
                 target,
                 comment: comment.clone(),
                 actor,

@@ -6,6 +6,7 @@ mod change;
 mod edges;
 mod findings;
 mod leases;
+mod lists;
 mod notify;
 mod propagation;
 mod protection;
@@ -21,10 +22,11 @@ pub use self::{
     edges::{AgreementView, FleetEdge, Standing, StateView},
     findings::{FindingView, Outcome},
     leases::{DifferingView, LeasesView, PartitionView},
+    lists::list,
     notify::NotifyView,
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
     rules::RuleView,
     source::{SourceView, render, tell},
-    stats::{ApiStats, Outcomes, Stats},
+    stats::{ApiStats, AuditView, Outcomes, Stats},
     telemetry::EdgeView,
 };

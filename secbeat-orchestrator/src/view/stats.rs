@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secbeat_bus::AuditFill;
 use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::decider;
@@ -84,6 +85,9 @@ pub struct ApiStats {
     /// Who owns which partition.
     #[serde(default)]
     pub leases: LeasesView,
+    /// What each part of the audit holds; empty until it was asked.
+    #[serde(default)]
+    pub audit: Vec<AuditView>,
     /// Messages that were neither telemetry nor a ban where one of these belongs.
     pub garbage: u64,
     /// Parts of messages that only a later release knows.
@@ -101,6 +105,41 @@ pub struct ApiStats {
     /// Copies of the audit outside NATS.
     #[serde(default)]
     pub audit_copies: Vec<AuditCopyView>,
+}
+
+/// What a part of the audit holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditFill)]
+pub struct AuditView {
+    /// `orders`, `bans`, `findings` or `lists`.
+    pub part: String,
+    /// The stream on NATS.
+    pub stream: String,
+    pub bytes: u64,
+    pub max_bytes: u64,
+    /// When its oldest record was made, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_ms: Option<i64>,
+    /// Whether records went before their time, since it is full.
+    pub short: bool,
+}
+
+impl AuditView {
+    /// `fill` as of `now_ms`.
+    #[must_use]
+    pub fn new(fill: &AuditFill, now_ms: i64) -> Self {
+        Self {
+            part: fill.part.name().to_owned(),
+            stream: fill.part.stream().to_owned(),
+            bytes: fill.bytes,
+            max_bytes: fill.max_bytes,
+            oldest: fill.oldest_ms.map(rfc3339),
+            oldest_ms: fill.oldest_ms,
+            short: fill.is_short(now_ms),
+        }
+    }
 }
 
 impl Stats {

@@ -139,6 +139,7 @@ pub(super) fn command(n: u32) -> BlockCommand {
     BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
+        list: None,
         // From 16.0.0.0 on; nothing is sent from there or to there.
         target: Prefix::single(Ipv4Addr::from(0x1000_0000 + n).into()),
         reason: Reason::ErrorFlood,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use secbeat_common::{
     prefix::Prefix,
-    subjects::{self, AUDIT_STREAM, PARTITIONS},
+    subjects::{AuditPart, PARTITIONS},
 };
 use serde_json::Value;
 
@@ -144,8 +144,10 @@ impl Pair {
     /// Bans in the audit.
     #[must_use]
     pub fn audited(&self) -> u64 {
-        let [subject, _] = subjects::audit_of(Some("ban"), None);
-        self.fleet.nats.messages(AUDIT_STREAM, &subject)
+        let parts = AuditPart::ALL.into_iter().filter(|part| part.holds("ban"));
+        parts
+            .map(|part| self.fleet.nats.messages(part.stream(), &part.record("ban", ">")))
+            .sum()
     }
 
     /// Waits until the audit has exactly so many bans.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use secbeat_common::{
     prefix::Prefix,
     sign::{SecretKey, Signer},
-    subjects,
+    subjects::{self, AuditPart},
     wire::{Action, BlockCommand, Layer, NO_LEASE, Reason, Scope},
 };
 use secbeat_daemon::{credentials::Role, time::now_ms};
@@ -128,7 +128,8 @@ fn an_edges_credentials_neither_ban_nor_read_telemetry_nor_purge() {
         subjects::waf_events("edge-1"),
         subjects::acks("edge-1"),
         subjects::presence("edge-1"),
-        subjects::audit("ban", &target),
+        AuditPart::Orders.record("ban", &target.key()),
+        AuditPart::Bans.record("ban", &target.key()),
         subjects::lease("partition.3"),
         format!("$KV.{}.{}", subjects::RULES_BUCKET, subjects::SOURCES_KEY),
         "$JS.API.STREAM.PURGE.KV_secbeat_bans".to_owned(),
@@ -200,6 +201,7 @@ fn command(target: &str, expires_at_ms: i64) -> BlockCommand {
     BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
+        list: None,
         target: target.parse().unwrap(),
         reason: Reason::Manual,
         note: String::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secbeat_common::{
     sign::Signer,
-    subjects::{self, AUDIT_STREAM},
+    subjects::{self, AuditPart},
     wire::{Action, BlockCommand, Evidence, Layer, Reason, Scope},
 };
 use secbeat_daemon::time::now_ms;
@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Records of bans and unbans.
 fn audited(fleet: &Fleet) -> [u64; 2] {
     ["ban", "unban"].map(|kind| {
-        let [subject, _] = subjects::audit_of(Some(kind), None);
-        fleet.nats.messages(AUDIT_STREAM, &subject)
+        let parts = AuditPart::ALL.into_iter().filter(|part| part.holds(kind));
+        parts
+            .map(|part| fleet.nats.messages(part.stream(), &part.record(kind, ">")))
+            .sum()
     })
 }
 
@@ -51,6 +53,7 @@ fn a_ban_whose_record_died_with_its_issuer_is_audited_by_the_next_orchestrator_o
     let command = BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
+        list: None,
         target: "192.0.2.66".parse().unwrap(),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),

@@ -193,6 +193,7 @@ fn a_ban_of_an_epoch_that_is_over_is_refused_until_its_owner_has_written_it_agai
     let command = BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
+        list: None,
         target,
         reason: Reason::ErrorFlood,
         note: String::new(),

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, process::Output, time::Duration};
 
-use secbeat_common::maps::Ban;
+use secbeat_common::{maps::Ban, subjects::AuditPart};
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
     wait::wait_until,
@@ -392,4 +392,74 @@ fn very_many_bans_are_imported_listed_and_enforced() {
             .is_some_and(|stats| stats["active_bans"] == MANY)
     });
     assert_eq!(fleet.orchestrator_stats().unwrap()["audit_lost"], 0);
+}
+
+/// Records in a part of the audit.
+fn records(fleet: &Fleet, part: AuditPart) -> u64 {
+    fleet.nats.messages(part.stream(), &part.record("*", ">"))
+}
+
+#[test]
+fn a_feed_that_is_imported_again_and_again_pushes_no_decision_out_of_the_audit() {
+    const LISTED: u32 = 3_000;
+    let fleet = Fleet::start(&Options::default());
+    let list = (0..LISTED).fold("198.51.100.9 # spam\n".to_owned(), |mut list, n| {
+        writeln!(list, "{}", std::net::Ipv4Addr::from(0x0a00_0000 + n)).unwrap();
+        list
+    });
+    let audit = |arguments: &[&str]| -> Vec<Value> {
+        let output = fleet.cli("orchestrator", &[&["audit", "-o", "json"], arguments].concat());
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    for (round, duration) in (1..).zip(["1h", "2h", "2h"]) {
+        stdout(&import(&fleet, &list, &["--duration", duration]));
+        wait_until("the audit has the list", SOON, || {
+            audit(&["--kind", "list"]).len() == round
+        });
+        assert_eq!(
+            records(&fleet, AuditPart::Orders),
+            round as u64,
+            "one record each"
+        );
+    }
+    let all = u64::from(LISTED) + 1;
+    let lists = audit(&["--kind", "list"]);
+    let counts: Vec<_> = lists
+        .iter()
+        .rev()
+        .map(|list| ["new", "longer", "unchanged", "left_out"].map(|key| list[key].as_u64().unwrap()))
+        .collect();
+    assert_eq!(counts, [[all, 0, 0, 0], [0, all, 0, 0], [0, 0, all, 0]]);
+    let digest = &lists[0]["digest"];
+    assert!(digest.as_str().unwrap().starts_with("sha256:"), "{digest}");
+    assert!(
+        lists
+            .iter()
+            .all(|list| &list["digest"] == digest && list["actor"] == "root")
+    );
+
+    // What a ban is of is told, by its own record and by that of its list.
+    let of_ban = bans(&fleet, &["-i", "198.51.100.9"])[0]["list"].clone();
+    assert_eq!(of_ban, lists[1]["id"], "the second time it lasted longer");
+    wait_until("the ban is recorded", SOON, || {
+        let kinds: Vec<_> = audit(&["--source", "198.51.100.9"])
+            .iter()
+            .map(|record| record["kind"].as_str().unwrap().to_owned())
+            .collect();
+        kinds.iter().filter(|kind| *kind == "ban").count() == 2 && kinds.iter().any(|kind| kind == "list")
+    });
+    let why = stdout(&fleet.cli("orchestrator", &["why", "198.51.100.9"]));
+    assert!(
+        why.contains("is of a list that root imported at") && why.contains(digest.as_str().unwrap()),
+        "{why}"
+    );
+
+    // Bans that are lifted together are one record, too.
+    let orders = records(&fleet, AuditPart::Orders);
+    stdout(&fleet.cli("orchestrator", &["unban", "--within", "10.0.0.0/24"]));
+    wait_until("the audit has the lifted bans", SOON, || {
+        audit(&["--kind", "list"]).len() == 4
+    });
+    assert_eq!(records(&fleet, AuditPart::Orders), orders + 1);
+    assert_eq!(audit(&["--kind", "list"])[0]["new"], 256);
 }

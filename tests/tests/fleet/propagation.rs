@@ -227,6 +227,7 @@ fn ban_elsewhere(fleet: &Fleet, target: &str) {
     let command = BlockCommand {
         id: Uuid::now_v7(),
         action: Action::Block,
+        list: None,
         target: target.parse().unwrap(),
         reason: Reason::Manual,
         note: "put there by hand".to_owned(),

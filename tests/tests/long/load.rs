@@ -8,7 +8,7 @@ use std::{
 
 use secbeat_common::{
     prefix::Prefix,
-    wire::{AuditRecord, Decision, Layer, Reason},
+    wire::{AuditRecord, Audited, Decision, Layer, Reason},
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_edge::kernel::{BanMaps, Pins};
@@ -124,7 +124,14 @@ fn audited(pair: &Pair, kind: &str) -> Vec<AuditRecord> {
     let records = pair.ask(FIRST, &format!("/api/v1/audit?kind={kind}&limit=10000"));
     let records: Vec<AuditView> = serde_json::from_value(records).unwrap();
     assert!(records.len() < 10_000, "there may be more");
-    records.into_iter().rev().map(|view| view.record).collect()
+    records
+        .into_iter()
+        .rev()
+        .filter_map(|view| match view.record {
+            Audited::Decision(record) => Some(record),
+            Audited::List(_) => None,
+        })
+        .collect()
 }
 
 /// `GET /api/v1/findings` and the counters tell what the oracle found, and nothing else.

@@ -240,6 +240,7 @@ macro_rules! for_each_case {
             the_latest_audit_records_come_first_of_all,
             audit_records_are_found_by_target_kind_actor_and_time,
             decisions_are_read_without_their_events,
+            a_list_is_found_beside_its_bans,
             observed_bans_are_heard_from_now_on,
             a_sign_of_life_ends_by_itself,
             two_orchestrators_take_a_partition_once,

@@ -121,6 +121,9 @@ impl Records {
                 .front()
                 .map_or(self.last + 1, |(_, record)| record.sequence),
             last: self.last,
+            bytes: self.bytes,
+            max_bytes: self.settings.max_bytes,
+            oldest_ms: self.kept.front().map(|(_, record)| record.at_ms),
         }
     }
 }

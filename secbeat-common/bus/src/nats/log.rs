@@ -129,6 +129,10 @@ impl Log for NatsLog {
                 // Of a stream that never had a message the server says 0.
                 first: if info.state.messages == 0 { last + 1 } else { first },
                 last,
+                bytes: info.state.bytes,
+                // Without a limit the server says -1.
+                max_bytes: u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX),
+                oldest_ms: (info.state.messages > 0).then(|| ms(info.state.first_timestamp)),
             })
         }
         .boxed()

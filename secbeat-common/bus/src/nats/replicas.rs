@@ -35,7 +35,16 @@ fn wanted(configured: Option<usize>, servers: usize, is_clustered: bool) -> Want
 /// `new`, as far as an operator did not set something by hand in what is there.
 fn kept(new: stream::Config, held: stream::Config, configured: Option<usize>) -> stream::Config {
     let replicas = held.num_replicas.max(1);
+    // What is acknowledged is to last: nobody's higher limit is lowered, which would throw away what is kept.
+    let lasts = !new.no_ack && new.discard == stream::DiscardPolicy::Old;
+    let (max_bytes, max_age) = match lasts {
+        true if held.max_bytes <= 0 => (held.max_bytes, new.max_age.max(held.max_age)),
+        true => (new.max_bytes.max(held.max_bytes), new.max_age.max(held.max_age)),
+        false => (new.max_bytes, new.max_age),
+    };
     stream::Config {
+        max_bytes,
+        max_age,
         num_replicas: configured.map_or(replicas, |wanted| wanted.max(replicas)),
         placement: held.placement,
         description: held.description,

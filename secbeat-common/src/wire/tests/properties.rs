@@ -65,6 +65,7 @@ prop_compose! {
         BlockCommand {
             id: Uuid::from_u128(id),
             action: Action::Block,
+            list: None,
             target: Prefix::single(client),
             reason: reason.parse().unwrap(),
             evidence: evidence.map(|(count, window_ms, at_ms)| Evidence { count, window_ms, at_ms }),

@@ -18,6 +18,7 @@ pub(super) fn ban() -> BlockCommand {
     BlockCommand {
         id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
         action: Action::Block,
+        list: None,
         target: "198.51.100.7".parse().unwrap(),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),

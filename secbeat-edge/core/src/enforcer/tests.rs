@@ -199,6 +199,7 @@ fn command(id: u128, target: &str, seconds: i64) -> BlockCommand {
     BlockCommand {
         id: Uuid::from_u128(id),
         action: Action::Block,
+        list: None,
         target: prefix(target),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),

@@ -27,6 +27,7 @@ fn command(target: &str, seconds: i64) -> BlockCommand {
     BlockCommand {
         id: Uuid::from_u128(u128::from(target.len() as u64) + 7),
         action: Action::Block,
+        list: None,
         target: prefix(target),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),

@@ -341,6 +341,7 @@ pub(super) fn decision(command: &BlockCommand, events: Vec<SeenEvent>) -> Audite
         strikes: command.strikes,
         evidence: command.evidence,
         layer: command.layer,
+        list: command.list,
         edges: command.scope.edges().map(<[String]>::to_vec),
         events,
     }

@@ -37,7 +37,7 @@ use uuid::Uuid;
 use self::{decisions::Decisions, partitions::Partitions, protection::Protections, resets::Resets};
 pub use self::{
     event::{Announcement, DecidedBan, Effect, Event, Outcomes, Reply, Report, Stats, Ticket},
-    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder},
+    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder, Unban},
     queries::SourceFacts,
 };
 use crate::{

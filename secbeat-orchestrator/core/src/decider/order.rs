@@ -1,6 +1,7 @@
 //! What operators order, and what becomes of it.
 
 use secbeat_common::prefix::Prefix;
+use uuid::Uuid;
 
 use crate::{
     ProtectedNet,
@@ -13,11 +14,16 @@ pub enum Order {
     Ban(ManualBan),
     /// Many bans at once.
     Import(Import),
-    /// The end of the ban of exactly `target`.
-    Unban {
-        target: Prefix,
-        actor: String,
-    },
+    Unban(Unban),
+}
+
+/// The end of the ban of exactly `target`.
+#[derive(Clone, Debug)]
+pub struct Unban {
+    pub target: Prefix,
+    pub actor: String,
+    /// Of many that are lifted together.
+    pub list: Option<Uuid>,
 }
 
 /// Bans to make together.
@@ -44,6 +50,8 @@ pub enum ImportMode {
 pub struct Imported {
     /// New bans.
     pub banned: usize,
+    /// Those among them that take the place of another one.
+    pub longer: usize,
     /// Targets whose ban in force reaches as deep and lasts as long.
     pub kept: usize,
     /// Bans that have expired already.

@@ -9,7 +9,7 @@ use super::{
     Decider, Turn,
     decisions::{Answer, Importing, Open, answer_all, decision},
     event::{Effect, Reply, Ticket},
-    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder},
+    order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder, Unban},
     protection::Protections,
 };
 use crate::{
@@ -28,7 +28,7 @@ impl Decider {
                 Ok(outcome) => outcome.map(|outcome| Reply::Imported(Ok(outcome))),
                 Err(error) => Some(Reply::Imported(Err(error))),
             },
-            Order::Unban { target, actor } => match self.unban(target, actor, ticket, turn) {
+            Order::Unban(unban) => match self.unban(unban, ticket, turn) {
                 Ok(true) => None,
                 Ok(false) => Some(Reply::Unbanned(Ok(None))),
                 Err(error) => Some(Reply::Unbanned(Err(error))),
@@ -98,8 +98,7 @@ impl Decider {
     /// Returns whether there was a ban, which is then answered later.
     fn unban(
         &mut self,
-        target: Prefix,
-        actor: String,
+        Unban { target, actor, list }: Unban,
         ticket: Ticket,
         turn: &mut Turn<'_>,
     ) -> Result<bool, OrderError> {
@@ -115,6 +114,7 @@ impl Decider {
         let decision = Audited::Unban {
             command_id: id,
             strikes: command.strikes,
+            list,
         };
         let lifting = Open {
             target,
@@ -195,7 +195,7 @@ impl Decider {
         let new = bans
             .into_iter()
             .zip(sift.bans)
-            .filter(|(_, sifted)| *sifted == Sifted::New);
+            .filter(|(_, sifted)| sifted.is_ban());
         for (ban, _) in new {
             let id = self.ids.next(now_ms);
             let Ok(command) = self.ledger.ban(ban, now_ms, id) else {
@@ -252,6 +252,10 @@ impl Decider {
         for (index, (ban, sifted)) in bans.iter().zip(&sift.bans).enumerate() {
             match *sifted {
                 Sifted::New => outcome.banned += 1,
+                Sifted::Longer => {
+                    outcome.banned += 1;
+                    outcome.longer += 1;
+                }
                 Sifted::Kept => outcome.kept += 1,
                 Sifted::Ended => outcome.ended += 1,
                 Sifted::Refused(refusal) => outcome.refused.push(RefusedOrder {

@@ -28,6 +28,8 @@ pub struct ManualBan {
     pub strikes: Option<u32>,
     pub note: String,
     pub issuer: String,
+    /// The list that it is of, if it is of one.
+    pub list: Option<Uuid>,
     /// Whether it may end a ban in force earlier.
     pub shortens: bool,
 }
@@ -47,6 +49,7 @@ impl ManualBan {
             strikes: None,
             note,
             issuer,
+            list: None,
             shortens: false,
         }
     }
@@ -62,11 +65,20 @@ impl ManualBan {
 pub enum Sifted {
     /// It becomes a ban.
     New,
+    /// The same, in place of one that ends earlier, reaches less deep or holds on some edges alone.
+    Longer,
     /// A ban of the same target reaches as deep and lasts as long.
     Kept,
     /// It has ended.
     Ended,
     Refused(Refusal),
+}
+
+impl Sifted {
+    #[must_use]
+    pub const fn is_ban(self) -> bool {
+        matches!(self, Self::New | Self::Longer)
+    }
 }
 
 /// What an import would do.
@@ -111,6 +123,7 @@ impl Ledger {
         let command = BlockCommand {
             id: new_id,
             action: Action::Block,
+            list: ban.list,
             target,
             reason: if ban.expires_at_ms == PERMANENT {
                 Reason::Manual
@@ -138,7 +151,7 @@ impl Ledger {
         let mut new_nets = 0;
         let mut sift = |ban| {
             let sifted = self.sift_one(ban, now_ms);
-            if sifted != Sifted::New {
+            if !sifted.is_ban() {
                 return sifted;
             }
             let earlier = taken.get(&ban.target);
@@ -152,7 +165,7 @@ impl Ledger {
             }
             new_nets += usize::from(is_new_net);
             taken.insert(ban.target, ban);
-            Sifted::New
+            sifted
         };
         Sift {
             bans: bans.iter().map(&mut sift).collect(),
@@ -182,7 +195,8 @@ impl Ledger {
             {
                 Sifted::Kept
             }
-            _ => Sifted::New,
+            Some(_) => Sifted::Longer,
+            None => Sifted::New,
         }
     }
 }

@@ -148,6 +148,7 @@ impl Ledger {
         let command = BlockCommand {
             id: new_id,
             action: Action::Block,
+            list: None,
             target,
             reason: finding.rule.into(),
             note: finding.why.to_string(),

@@ -99,6 +99,7 @@ fn a_finding_becomes_one_complete_command() {
     let expected = BlockCommand {
         id,
         action: Action::Block,
+        list: None,
         target: prefix("203.0.113.7"),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),

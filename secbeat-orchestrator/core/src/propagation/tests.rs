@@ -8,6 +8,7 @@ fn command(n: u128, scope: Scope) -> BlockCommand {
     BlockCommand {
         id: Uuid::from_u128(n),
         action: Action::Block,
+        list: None,
         target: "192.0.2.7".parse().unwrap(),
         reason: Reason::Manual,
         note: String::new(),

@@ -1,7 +1,10 @@
 mod copies;
 mod records;
 
-use secbeat_common::wire::{AuditRecord, Decision, Evidence, Layer, Reason};
+use secbeat_common::{
+    subjects::AuditPart,
+    wire::{AuditRecord, Decision, Evidence, Layer, Reason},
+};
 use uuid::Uuid;
 
 use super::record::OutRecord;
@@ -31,5 +34,5 @@ fn ban(n: u8, note: &str) -> AuditRecord {
 }
 
 fn out(sequence: u64, record: &AuditRecord) -> OutRecord {
-    OutRecord::parse(sequence, &serde_json::to_vec(record).unwrap()).unwrap()
+    OutRecord::parse(AuditPart::Bans, sequence, &serde_json::to_vec(record).unwrap()).unwrap()
 }

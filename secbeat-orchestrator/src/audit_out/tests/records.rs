@@ -1,6 +1,9 @@
 //! What a copy says.
 
-use secbeat_common::wire::{AuditRecord, Decision};
+use secbeat_common::{
+    subjects::AuditPart,
+    wire::{AuditRecord, Decision},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -16,6 +19,7 @@ fn by_its_own_names_a_record_is_what_the_api_shows_and_where_it_stands() {
     assert!(!line.contains('\n'));
     let mut line: Value = serde_json::from_str(&line).unwrap();
     let fields = line.as_object_mut().unwrap();
+    assert_eq!(fields.remove("part"), Some(json!("bans")));
     assert_eq!(fields.remove("sequence"), Some(json!(42)));
     assert_eq!(fields.remove("at"), Some(json!("2026-11-20T10:00:07.000Z")));
     assert_eq!(line, serde_json::to_value(&record).unwrap());
@@ -60,13 +64,18 @@ fn by_the_names_of_ecs_it_is_an_alert_of_a_rule_or_an_operators_event() {
 
 #[test]
 fn a_kind_of_another_release_goes_out_too() {
-    let record = OutRecord::parse(1, br#"{"at_ms":0,"kind":"imported","actor":"alice","count":7}"#).unwrap();
+    let record = OutRecord::parse(
+        AuditPart::Orders,
+        1,
+        br#"{"at_ms":0,"kind":"imported","actor":"alice","count":7}"#,
+    )
+    .unwrap();
     let line: Value = serde_json::from_str(&record.json(Format::Secbeat)).unwrap();
     assert_eq!((&line["kind"], &line["count"]), (&json!("imported"), &json!(7)));
     let ecs: Value = serde_json::from_str(&record.json(Format::Ecs)).unwrap();
     assert_eq!(ecs["event"]["action"], "imported");
     assert!(record.syslog(Format::Secbeat, "h").contains(" imported ["));
-    assert_eq!(OutRecord::parse(1, b"[]"), None);
+    assert_eq!(OutRecord::parse(AuditPart::Orders, 1, b"[]"), None);
 }
 
 #[test]
@@ -77,7 +86,7 @@ fn syslog_is_rfc_5424_whatever_the_note_says() {
     let (head, json) = message.split_once("] {").unwrap();
     assert_eq!(
         head,
-        "<85>1 2026-11-20T10:00:07.000Z host1 secbeat-orchestrator - ban [secbeat@32473 sequence=\"42\" kind=\"ban\" \
+        "<85>1 2026-11-20T10:00:07.000Z host1 secbeat-orchestrator - ban [secbeat@32473 part=\"bans\" sequence=\"42\" kind=\"ban\" \
          target=\"198.51.100.7/32\" reason=\"error-flood\" actor=\"orchestrator-1\" note=\"a\\\"\\]\\\\  <0>1 x [2J\" \
          command_id=\"00000000-0000-0000-0000-000000000007\""
     );

@@ -14,7 +14,7 @@ mod tests;
 mod timeline;
 mod view;
 
-use secbeat_common::wire::AuditRecord;
+use secbeat_common::wire::{AuditRecord, Audited, ListRecord};
 use secbeat_daemon::time::rfc3339;
 use secbeat_orchestrator_core::{analyzers::WindowCount as CoreWindow, decider::SourceFacts};
 
@@ -26,11 +26,12 @@ use crate::millis;
 /// Tells the story: `audit` are the records about the address, its source and the networks around it, oldest first, or why
 /// they cannot be read.
 #[must_use]
-pub fn tell(facts: &SourceFacts, audit: Result<Vec<AuditRecord>, String>) -> SourceView {
+pub fn tell(facts: &SourceFacts, audit: Result<Vec<Audited>, String>) -> SourceView {
     let (audit, audit_missing) = match audit {
         Ok(records) => (records, None),
         Err(error) => (Vec::new(), Some(error)),
     };
+    let (audit, lists) = apart(audit);
     let now_ms = facts.now_ms;
     let bans: Vec<_> = facts.bans.iter().map(|ban| BanView::new(ban, now_ms)).collect();
     let findings: Vec<FindingView> = facts.findings.iter().map(Into::into).collect();
@@ -44,17 +45,30 @@ pub fn tell(facts: &SourceFacts, audit: Result<Vec<AuditRecord>, String>) -> Sou
         source: facts.source.to_string(),
         at: rfc3339(now_ms),
         standing,
-        sentences: sentence::sentences(standing, facts, &bans, &history, audit_missing.as_deref()),
+        sentences: sentence::sentences(standing, facts, &bans, &lists, &history, audit_missing.as_deref()),
         bans,
         protected: facts.protected.iter().map(ProtectedView::new).collect(),
         strikes: facts.strikes,
         windows,
         findings,
         events,
+        lists,
         history,
         timeline,
         audit_missing,
     }
+}
+
+/// Decisions, and the lists that some of them are of.
+fn apart(audit: Vec<Audited>) -> (Vec<AuditRecord>, Vec<ListRecord>) {
+    let (mut decisions, mut lists) = (Vec::new(), Vec::new());
+    for record in audit {
+        match record {
+            Audited::Decision(record) => decisions.push(record),
+            Audited::List(record) => lists.push(record),
+        }
+    }
+    (decisions, lists)
 }
 
 impl WindowCount {

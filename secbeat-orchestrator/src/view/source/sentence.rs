@@ -1,6 +1,6 @@
 //! The answer in words.
 
-use secbeat_common::wire::{AuditRecord, SeenEvent};
+use secbeat_common::wire::{AuditRecord, ListRecord, SeenEvent};
 use secbeat_daemon::time::{NEVER, left, rfc3339};
 use secbeat_orchestrator_core::{
     ProtectedNet,
@@ -8,6 +8,7 @@ use secbeat_orchestrator_core::{
     decider::SourceFacts,
     evidence::Outcome,
 };
+use uuid::Uuid;
 
 use super::{
     timeline::span,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     millis,
-    view::{bans::BanView, protection::because},
+    view::{bans::BanView, lists::list, protection::because},
 };
 
 pub(super) fn standing(
@@ -48,6 +49,7 @@ pub(super) fn sentences(
     standing: Standing,
     facts: &SourceFacts,
     bans: &[BanView],
+    lists: &[ListRecord],
     history: &[PastBan],
     audit_missing: Option<&str>,
 ) -> Vec<String> {
@@ -69,6 +71,8 @@ pub(super) fn sentences(
             )
         })
         .collect();
+    let of_lists = bans.iter().filter_map(|ban| Some((ban, ban.list?)));
+    sentences.extend(of_lists.map(|(ban, id)| of_list(ban, id, lists)));
     if let Some(why) = facts.source.unbannable() {
         sentences.push(format!("{address} is never banned: {why}."));
     }
@@ -101,6 +105,20 @@ pub(super) fn sentences(
         ));
     }
     sentences
+}
+
+/// Where a ban comes from that is of the list `id`.
+fn of_list(ban: &BanView, id: Uuid, lists: &[ListRecord]) -> String {
+    let target = &ban.target;
+    match lists.iter().find(|record| record.list.id == id) {
+        Some(record) => format!(
+            "The ban of {target} is of a list that {} imported at {}: {}.",
+            record.actor,
+            rfc3339(record.at_ms),
+            list(&record.list)
+        ),
+        None => format!("The ban of {target} is of the list {id}, of which the audit has no record."),
+    }
 }
 
 fn protection(source: &str, protected: &ProtectedNet) -> String {

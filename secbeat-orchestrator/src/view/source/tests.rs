@@ -4,8 +4,8 @@ use secbeat_common::{
     maps::allow,
     prefix::Prefix,
     wire::{
-        Action, BlockCommand, Decision, Evidence, Layer, LearnedFrom, Reason, Scope, SeenEvent, SeenWhat,
-        WafOutcome,
+        Action, Audited, BlockCommand, Decision, Evidence, Layer, LearnedFrom, Reason, Scope, SeenEvent,
+        SeenWhat, WafOutcome,
     },
 };
 use secbeat_daemon::time::rfc3339;
@@ -70,6 +70,10 @@ fn answer(at_ms: i64, edge: &str, status: u16, path: &str) -> SeenEvent {
     }
 }
 
+fn audited(records: Vec<AuditRecord>) -> Vec<Audited> {
+    records.into_iter().map(Audited::Decision).collect()
+}
+
 fn record(target: &str, at_ms: i64, actor: &str, decision: Decision) -> AuditRecord {
     AuditRecord {
         at_ms,
@@ -82,6 +86,7 @@ fn record(target: &str, at_ms: i64, actor: &str, decision: Decision) -> AuditRec
 /// A ban for 5 minutes, found at `at_ms` and decided 2 ms later.
 fn ban(target: &str, at_ms: i64, strikes: u32, events: Vec<SeenEvent>) -> AuditRecord {
     let decision = Decision::Ban {
+        list: None,
         command_id: id(at_ms + 2),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),
@@ -103,6 +108,7 @@ fn in_force(target: &str, at_ms: i64) -> ActiveBan {
     let command = BlockCommand {
         id: id(at_ms + 2),
         action: Action::Block,
+        list: None,
         target: prefix(target),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),
@@ -197,6 +203,7 @@ fn a_banned_scanner() {
         ..nothing("198.51.100.7")
     };
     let lifted = Decision::Unban {
+        list: None,
         command_id: id(first + 2),
         strikes: 0,
     };
@@ -210,7 +217,7 @@ fn a_banned_scanner() {
         record("198.51.100.7", first + 60_000, "alice", lifted),
         ban("198.51.100.7", second, 1, Vec::new()),
     ];
-    insta::assert_snapshot!(render(&tell(&facts, Ok(audit))), @r#"
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(audit)))), @r#"
     198.51.100.7 is banned: 198.51.100.7/32 until 2026-11-20T10:04:30.001Z, 4m 31s left; error-flood (50 errors in 60s), by orchestrator.
 
     Source:  198.51.100.7/32
@@ -250,6 +257,7 @@ fn a_banned_scanner() {
 fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
     let by_hand = |at_ms: i64, until_ms: i64| {
         let decision = Decision::Ban {
+            list: None,
             command_id: id(at_ms),
             reason: Reason::Manual,
             note: String::new(),
@@ -267,7 +275,7 @@ fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
         by_hand(NOW - 10_000, NOW + 1_000),
         by_hand(NOW - 5_000, NOW + 60_000),
     ];
-    let view = tell(&nothing("198.51.100.7"), Ok(audit));
+    let view = tell(&nothing("198.51.100.7"), Ok(audited(audit)));
     let ends: Vec<_> = view.history.iter().map(|ban| ban.end.clone()).collect();
     assert_eq!(
         ends,
@@ -308,7 +316,7 @@ fn a_protected_source_is_told_what_protects_it() {
         ..nothing("198.51.100.7")
     };
     let audit = record("198.51.100.7", NOW - 89_998, "secbeat-orchestrator", suppressed);
-    insta::assert_snapshot!(render(&tell(&facts, Ok(vec![audit]))), @r#"
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])))), @r#"
     198.51.100.7/32 is never banned, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
 
     Source:  198.51.100.7/32
@@ -387,11 +395,12 @@ fn whoever_is_forgiven_is_told_until_when() {
         ..nothing("198.51.100.7")
     };
     let lifted = Decision::Unban {
+        list: None,
         command_id: id(NOW),
         strikes: 0,
     };
     let audit = vec![record("198.51.100.7", NOW, "alice", lifted)];
-    let view = tell(&facts, Ok(audit));
+    let view = tell(&facts, Ok(audited(audit)));
     let told = "Nothing that it does before 2026-11-20T10:01:00.000Z counts.";
     assert!(view.sentences.contains(&told.to_owned()), "{:?}", view.sentences);
 }
@@ -404,7 +413,7 @@ fn the_json_leads_back() {
         0,
         vec![answer(1, "edge-1", 404, "/a")],
     )];
-    let view = tell(&nothing("198.51.100.7"), Ok(audit));
+    let view = tell(&nothing("198.51.100.7"), Ok(audited(audit)));
     let json = serde_json::to_string(&view).unwrap();
     let read: SourceView = serde_json::from_str(&json).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), json);

@@ -143,7 +143,9 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
             place(*at_ms, 4, "written", "the bus had the ban".to_owned());
         }
         Decision::Unban { .. } => place(*at_ms, 3, "unban", format!("{actor} lifted the ban of {target}")),
-        Decision::Allow { comment, until_ms } => {
+        Decision::Allow {
+            comment, until_ms, ..
+        } => {
             let until = until_ms.map_or_else(
                 || " for ever".to_owned(),
                 |end| format!(" until {}", rfc3339(end)),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use secbeat_common::wire::{Reason, SeenEvent};
+use secbeat_common::wire::{ListRecord, Reason, SeenEvent};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -33,6 +33,9 @@ pub struct SourceView {
     pub findings: Vec<FindingView>,
     /// Oldest first: the latest this process has, and those that bans were decided on.
     pub events: Vec<SeenEvent>,
+    /// The lists that bans in force are of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListRecord>,
     /// Bans that the audit remembers, oldest first.
     pub history: Vec<PastBan>,
     /// All that happened, in order.

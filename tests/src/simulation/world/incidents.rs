@@ -6,7 +6,7 @@ use secbeat_common::{
     wire::{LearnedFrom, PERMANENT, TelemetryBatch, TelemetryEvent},
 };
 use secbeat_orchestrator_core::{
-    decider::{Order, Ticket},
+    decider::{Order, Ticket, Unban},
     ledger::ManualBan,
 };
 use uuid::Uuid;
@@ -78,10 +78,11 @@ impl World {
                     ..ManualBan::new(target, expires_at_ms, note, "alice".to_owned())
                 })
             }
-            false => Order::Unban {
+            false => Order::Unban(Unban {
                 target,
                 actor: "alice".to_owned(),
-            },
+                list: None,
+            }),
         };
         let outs = orchestrator.order(ticket, order, now_ms);
         let what = if is_ban { "ban" } else { "unban" };

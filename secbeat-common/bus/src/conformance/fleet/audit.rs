@@ -1,6 +1,9 @@
 //! The log of decisions.
 
-use secbeat_common::wire::{AuditRecord, Decision, Layer, Reason, SeenEvent};
+use secbeat_common::{
+    subjects::AuditPart,
+    wire::{AuditRecord, Audited, Decision, Layer, List, ListRecord, ListUse, Reason, SeenEvent},
+};
 use uuid::Uuid;
 
 use super::*;
@@ -17,6 +20,7 @@ fn decision(n: u8, at_ms: i64, actor: &str, decision: Decision) -> AuditRecord {
 
 fn unban(id: u128) -> Decision {
     Decision::Unban {
+        list: None,
         command_id: Uuid::from_u128(id),
         strikes: 0,
     }
@@ -51,7 +55,10 @@ pub async fn audit_records_are_written_once(lab: &impl Lab) {
         limit: 100,
         ..AuditQuery::default()
     };
-    assert_eq!(audit.query(&query).await, Ok([1, 2, 3, 4].map(record).to_vec()));
+    assert_eq!(
+        audit.query(&query).await,
+        Ok([1, 2, 3, 4].map(|n| Audited::Decision(record(n))).to_vec())
+    );
 }
 
 pub async fn the_latest_audit_records_come_first_of_all(lab: &impl Lab) {
@@ -70,17 +77,20 @@ pub async fn the_latest_audit_records_come_first_of_all(lab: &impl Lab) {
     };
     assert_eq!(
         audit.query(&query(3, None)).await,
-        Ok([197, 198, 199].map(record).to_vec())
+        Ok([197, 198, 199].map(|n| Audited::Decision(record(n))).to_vec())
     );
-    assert_eq!(audit.query(&query(1, Some("bob"))).await, Ok(vec![by_bob(150)]));
+    assert_eq!(
+        audit.query(&query(1, Some("bob"))).await,
+        Ok(vec![Audited::Decision(by_bob(150))])
+    );
     // Found in stretches that grow from the end backwards.
     assert_eq!(
         audit.query(&query(2, Some("bob"))).await,
-        Ok(vec![by_bob(3), by_bob(150)])
+        Ok([3, 150].map(|n| Audited::Decision(by_bob(n))).to_vec())
     );
     assert_eq!(
         audit.query(&query(9, Some("bob"))).await,
-        Ok(vec![by_bob(3), by_bob(150)])
+        Ok([3, 150].map(|n| Audited::Decision(by_bob(n))).to_vec())
     );
     assert_eq!(audit.query(&query(0, None)).await, Ok(Vec::new()));
 }
@@ -100,7 +110,7 @@ pub async fn audit_records_are_found_by_target_kind_actor_and_time(lab: &impl La
         let found = audit.query(&query).await.expect("a query");
         found
             .into_iter()
-            .map(|record| record.at_ms - NOW_MS)
+            .map(|record| record.at_ms() - NOW_MS)
             .collect::<Vec<_>>()
     };
     let all = AuditQuery::default;
@@ -192,4 +202,66 @@ pub async fn observed_bans_are_heard_from_now_on(lab: &impl Lab) {
     )
     .await;
     assert_eq!(next(&mut heard).await, later);
+}
+
+pub async fn a_list_is_found_beside_its_bans(lab: &impl Lab) {
+    let fleet = Fleet::new(lab).await;
+    let audit = AuditLog::new(&fleet.bus);
+    let id = Uuid::from_u128(7);
+    let of_list = |n, id| {
+        let lifted = Decision::Unban {
+            command_id: Uuid::from_u128(u128::from(n)),
+            strikes: 0,
+            list: Some(id),
+        };
+        decision(n, NOW_MS, "alice", lifted)
+    };
+    append(&audit, vec![of_list(1, id), of_list(2, id)]).await;
+    let list = List {
+        id,
+        what: ListUse::Unban,
+        digest: None,
+        format: "targets".to_owned(),
+        name: String::new(),
+        new: 2,
+        longer: 0,
+        unchanged: 0,
+        left_out: 0,
+        complete: true,
+    };
+    let list = ListRecord::new(list, "alice".to_owned(), NOW_MS + 1);
+    for _ in 0..2 {
+        audit.append_list(&list).await.expect("appending a list");
+    }
+    let query = |kind: Option<&str>, targets, lists| AuditQuery {
+        kind: kind.map(str::to_owned),
+        targets,
+        lists,
+        limit: 100,
+        ..AuditQuery::default()
+    };
+    let first = Audited::Decision(of_list(1, id));
+    let whole = Audited::List(list);
+    let everything = vec![first.clone(), Audited::Decision(of_list(2, id)), whole.clone()];
+    assert_eq!(
+        audit.query(&query(None, Vec::new(), Vec::new())).await,
+        Ok(everything)
+    );
+    let about = query(None, vec![network(1)], vec![id]);
+    assert_eq!(audit.query(&about).await, Ok(vec![first.clone(), whole.clone()]));
+    let about = query(None, vec![network(1)], Vec::new());
+    assert_eq!(audit.query(&about).await, Ok(vec![first]));
+    let lists = query(Some("list"), Vec::new(), Vec::new());
+    assert_eq!(audit.query(&lists).await, Ok(vec![whole]));
+    let fill = audit.fill().await.expect("what the audit holds");
+    let full: Vec<_> = fill
+        .iter()
+        .filter(|fill| fill.bytes > 0)
+        .map(|fill| fill.part)
+        .collect();
+    assert_eq!(full, [AuditPart::Orders, AuditPart::Lists]);
+    assert!(
+        fill.iter()
+            .all(|fill| fill.max_bytes > fill.bytes && !fill.is_short(NOW_MS))
+    );
 }

@@ -58,6 +58,7 @@ fn a_ban_is_audited_with_its_evidence_once_the_bus_has_it() {
         target: target(CLIENT),
         actor: "secbeat-orchestrator".to_owned(),
         decision: Audited::Ban {
+            list: None,
             command_id: command.id,
             reason: Reason::ErrorFlood,
             note: "50 errors in 60s".to_owned(),

@@ -87,6 +87,7 @@ fn a_dry_run_tells_and_changes_nothing() {
     bans[4].expires_at_ms = NOW;
     let outcome = Imported {
         banned: 2,
+        longer: 0,
         kept: 1,
         ended: 1,
         refused: vec![RefusedOrder {

@@ -175,10 +175,11 @@ impl Rig {
     pub(super) fn unban(&mut self, ticket: u64, client: &str) -> Vec<Effect> {
         self.handle(Event::Order {
             ticket: Ticket(ticket),
-            order: Order::Unban {
+            order: Order::Unban(Unban {
                 target: target(client),
                 actor: "bob".to_owned(),
-            },
+                list: None,
+            }),
         })
     }
 

@@ -38,6 +38,7 @@ pub(super) fn theirs(client: &str, id: u128) -> BlockCommand {
     BlockCommand {
         id: Uuid::from_u128(id),
         action: Action::Block,
+        list: None,
         target: target(client),
         reason: Reason::ErrorFlood,
         note: "50 errors in 60s".to_owned(),
@@ -83,6 +84,7 @@ pub(super) fn unban_record(command: &BlockCommand, at_ms: i64) -> AuditRecord {
         target: command.target,
         actor: "bob".to_owned(),
         decision: Audited::Unban {
+            list: None,
             command_id: command.id,
             strikes: command.strikes,
         },

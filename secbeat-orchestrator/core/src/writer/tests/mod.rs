@@ -123,6 +123,7 @@ fn manual(n: u32) -> BlockCommand {
     BlockCommand {
         id: Uuid::from_u128(n.into()),
         action: Action::Block,
+        list: None,
         target: Prefix::single(std::net::Ipv4Addr::from(0x0a00_0000 + n).into()),
         reason: Reason::Manual,
         note: String::new(),

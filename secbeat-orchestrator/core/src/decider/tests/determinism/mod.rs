@@ -103,10 +103,11 @@ impl World {
             },
             Step::Unban(n) => Event::Order {
                 ticket,
-                order: Order::Unban {
+                order: Order::Unban(Unban {
                     target: target(TARGETS[n]),
                     actor: "bob".to_owned(),
-                },
+                    list: None,
+                }),
             },
             Step::Theirs {
                 target,
