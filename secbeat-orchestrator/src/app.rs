@@ -33,7 +33,6 @@ use crate::{
     allowlist::Keeper,
     api::{self, Api, WrongTokens},
     audit_out::AuditCopies,
-    audit_watch::watch_audit,
     auditor::Auditor,
     clock,
     config::{Config, Replicas},
@@ -47,6 +46,7 @@ use crate::{
     replica::Replica,
     token::Token,
     view::RuleView,
+    watches::Watches,
     writer::{self, SharedRevisions},
 };
 
@@ -118,8 +118,7 @@ impl App {
         let (copies, copied) = AuditCopies::new(&config.audit, &bus, &shares);
         let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
         let (auditor, auditing) = Auditor::new(audit.clone());
-        let (filling, audit_fill) = watch::channel(Vec::new());
-        let watching_audit = watch_audit(audit.clone(), filling);
+        let (watches, watching) = Watches::new(&bus, &audit);
         let (allowed, known) = watch::channel(None);
         let engine = engine::Config {
             decider: config.decider(protected),
@@ -148,7 +147,7 @@ impl App {
             allowlist: keeper,
             leases: shares,
             troubles: intake.troubles.clone(),
-            audit_fill,
+            watches,
             audit,
             rules: RuleView::all(&config).into(),
             refused,
@@ -159,8 +158,7 @@ impl App {
         let writers = Box::pin(async move {
             tokio::select! {
                 _ = async { tokio::join!(writing, auditing) } => {}
-                // It ends when nobody asks any more, perhaps before all is written.
-                () = async { watching_audit.await; std::future::pending().await } => {}
+                () = watching => {}
             }
         });
         Ok(Self {

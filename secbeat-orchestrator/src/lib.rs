@@ -14,6 +14,7 @@ pub mod app;
 mod audit_out;
 mod audit_watch;
 mod auditor;
+mod bus_watch;
 pub mod cli;
 mod clock;
 pub mod config;
@@ -34,6 +35,7 @@ mod replica;
 mod samples;
 mod token;
 pub mod view;
+mod watches;
 mod writer;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.

@@ -49,6 +49,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `subject` may have wildcards.
     fn subscribe(&self, subject: &str) -> Answer<Messages<Published>>;
 
+    /// How the writes to buckets and logs went that were written to, by name.
+    fn writing(&self) -> Vec<Writing> {
+        Vec::new()
+    }
+
     /// Waits until everything that was published is on its way: it arrives even if this process ends.
     fn flush(&self) -> Answer<()>;
 }
@@ -96,6 +101,16 @@ pub trait Log: fmt::Debug + Send + Sync {
 
     /// Reads what is there and what comes, of all subjects that one of `subjects` matches; of all if there is none.
     fn read(&self, from: Start, subjects: Vec<String>) -> Answer<Reading>;
+}
+
+/// How writes to a bucket or a log go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writing {
+    pub name: String,
+    /// For how long the server stored none, and why the last was not.
+    pub failing: Option<(Duration, String)>,
+    /// How long the server took for half of the latest writes, at most.
+    pub median: Option<Duration>,
 }
 
 /// When a bucket or a log was made, nanoseconds since the Unix epoch. Tells it from another of the same name.

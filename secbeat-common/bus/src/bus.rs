@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    backend::{Answer, Backend, Bucket, Log, Messages, Published},
+    backend::{Answer, Backend, Bucket, Log, Messages, Published, Writing},
     error::{Error, Result},
 };
 
@@ -66,6 +66,12 @@ impl Bus {
     #[must_use]
     pub fn takes_batches(&self) -> bool {
         self.0.takes_batches()
+    }
+
+    /// See [`Backend::writing`].
+    #[must_use]
+    pub fn writing(&self) -> Vec<Writing> {
+        self.0.writing()
     }
 
     /// See [`Backend::bucket`].

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::{join, join_all, try_join_all};
 use secbeat_common::{
     sign::MAX_SEAL,
     subjects::{self, AuditPart},
@@ -12,7 +12,7 @@ use secbeat_common::{
 use crate::{
     backend::{BucketSettings, LogSettings, Storage},
     bus::Bus,
-    error::Result,
+    error::{Error, Result},
 };
 
 /// Telemetry matters for so many of the longest windows: the server keeps it as long, and what is older is ignored.
@@ -41,6 +41,39 @@ pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
     ];
     try_join_all(buckets.map(|(name, settings)| bus.bucket(name).make(settings))).await?;
     Ok(())
+}
+
+/// A bucket or a log that the server does not answer for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offline {
+    pub name: String,
+    pub error: Error,
+}
+
+/// Asks for each of the fleet's buckets and logs, and returns those that are not there or have no server that leads them.
+pub async fn offline(bus: &Bus) -> Vec<Offline> {
+    let logs = AuditPart::ALL.map(AuditPart::stream).into_iter();
+    let logs = logs.chain([subjects::TELEMETRY_STREAM]).map(|name| {
+        let log = bus.log(name);
+        async move { (name, log.status().await.err()) }
+    });
+    let buckets = [
+        subjects::BANS_BUCKET,
+        subjects::LEASES_BUCKET,
+        subjects::ALLOW_BUCKET,
+        subjects::EDGES_BUCKET,
+        subjects::RULES_BUCKET,
+    ];
+    let buckets = buckets.map(|name| {
+        let bucket = bus.bucket(name);
+        async move { (name, bucket.status().await.err()) }
+    });
+    let (logs, buckets) = join(join_all(logs), join_all(buckets)).await;
+    let offline = logs.into_iter().chain(buckets).filter_map(|(name, error)| {
+        let name = name.to_owned();
+        error.map(|error| Offline { name, error })
+    });
+    offline.collect()
 }
 
 fn telemetry(bus: &Bus, longest_window: Duration) -> LogSettings {

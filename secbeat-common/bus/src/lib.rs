@@ -54,7 +54,7 @@ pub use self::{
     backend::{
         Answer, Backend, Bucket, BucketSettings, BucketStatus, Created, Entry, EntryKind, Log, LogSettings,
         LogStatus, Messages, Published, Reading, Record, Start, Storage, Stored, Watch, Watched, Write,
-        WriteOutcome,
+        WriteOutcome, Writing,
     },
     bans::{BanBucket, Found, KeyState, MAX_BATCH},
     bus::Bus,
@@ -65,7 +65,7 @@ pub use self::{
     error::{Error, Result},
     follow::{Follower, Pace, Snapshot, TOGETHER, Update},
     garbage::Garbage,
-    layout::{AUDIT_AGE, TELEMETRY_AGE, make_all},
+    layout::{AUDIT_AGE, Offline, TELEMETRY_AGE, make_all, offline},
     leases::{LEASE_TTL, LeaseBucket},
     telemetry::{TelemetryFrom, TelemetryLog},
 };

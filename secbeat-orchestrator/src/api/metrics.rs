@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
 use crate::{
+    bus_watch::Kind,
     config::DIGESTED,
     engine::Input,
     view::{
@@ -56,6 +57,15 @@ fn bus(stats: &ApiStats) {
         "1 while a ban could be made and reach the edges.",
     )
     .holds([], stats.not_ready.is_none());
+    let trouble = Told::gauge(
+        "secbeat_orchestrator_bus_trouble",
+        "1 while NATS has a bucket or stream offline, stores nothing in one, or is slow to.",
+    );
+    for kind in Kind::all() {
+        let name = kind.name();
+        let is_there = stats.bus_troubles.iter().any(|trouble| trouble.kind == name);
+        trouble.holds([("trouble", name)], is_there);
+    }
     let partitions = &stats.leases.partitions;
     let owned = partitions.iter().filter(|partition| partition.epoch.is_some());
     Told::gauge(

@@ -19,7 +19,7 @@ mod stats;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
-use secbeat_bus::{AuditFill, AuditLog, Bus, BusClock, RefusedCommands};
+use secbeat_bus::{AuditLog, Bus, BusClock, RefusedCommands};
 pub use secbeat_daemon::api::Failure;
 use secbeat_daemon::api::{as_problems, ask};
 use tokio::sync::{oneshot, watch};
@@ -38,6 +38,7 @@ use crate::{
     notify::NotifyStats,
     token::Token,
     view::RuleView,
+    watches::Watches,
 };
 
 /// How long an answer may take; writes go on beyond it.
@@ -55,8 +56,7 @@ pub(crate) struct Api {
     /// What keeps telemetry from being read.
     pub troubles: Troubles,
     pub audit: AuditLog,
-    /// What each part of the audit holds.
-    pub audit_fill: watch::Receiver<Vec<AuditFill>>,
+    pub watches: Watches,
     pub rules: Arc<[RuleView]>,
     pub refused: RefusedCommands,
     pub wrong_tokens: WrongTokens,

@@ -9,7 +9,7 @@ use secbeat_orchestrator_core::decider;
 use super::{Api, Failure};
 use crate::{
     engine::Input,
-    view::{ApiStats, AuditView, LeasesView, Stats},
+    view::{ApiStats, AuditView, BusTroubleView, LeasesView, Stats},
 };
 
 /// How long a write may wait for NATS before bans count as not made.
@@ -34,21 +34,29 @@ impl Api {
         if !counted.restored {
             return Some("the ledger is still being read from NATS".to_owned());
         }
+        let troubles = self.watches.bus.borrow();
+        let trouble = troubles.iter().find(|trouble| trouble.stops_bans());
+        let waiting_ms = counted.unwritten_since_ms.map_or(0, |since| now_ms - since);
+        if waiting_ms > UNWRITTEN_MS {
+            let seconds = waiting_ms / 1000;
+            let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+            return Some(format!(
+                "NATS has not taken a ban or an unban for {seconds} s{why}"
+            ));
+        }
         if !leases.is_read {
             return Some("who owns which partition cannot be read from NATS".to_owned());
-        }
-        let unowned: Vec<_> = leases.unowned().map(|n| n.to_string()).collect();
-        if !unowned.is_empty() {
-            let unowned = unowned.join(" ");
-            return Some(format!("no orchestrator owns these partitions: {unowned}"));
         }
         if let Some(trouble) = self.troubles.first() {
             return Some(format!("telemetry cannot be read from NATS: {trouble}"));
         }
-        let waiting_ms = counted.unwritten_since_ms.map_or(0, |since| now_ms - since);
-        (waiting_ms > UNWRITTEN_MS).then(|| {
-            let seconds = waiting_ms / 1000;
-            format!("NATS has not taken a ban or an unban for {seconds} s")
+        if let Some(trouble) = trouble {
+            return Some(trouble.to_string());
+        }
+        let unowned: Vec<_> = leases.unowned().map(|n| n.to_string()).collect();
+        (!unowned.is_empty()).then(|| {
+            let unowned = unowned.join(" ");
+            format!("no orchestrator owns these partitions: {unowned}")
         })
     }
 
@@ -67,8 +75,20 @@ impl Api {
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
             engine: Stats::new(counted),
             leases,
+            bus_troubles: self
+                .watches
+                .bus
+                .borrow()
+                .iter()
+                .map(|trouble| BusTroubleView {
+                    kind: trouble.kind.name().to_owned(),
+                    of: trouble.of.clone(),
+                    text: trouble.to_string(),
+                })
+                .collect(),
             audit: self
-                .audit_fill
+                .watches
+                .audit
                 .borrow()
                 .iter()
                 .map(|fill| AuditView::new(fill, now_ms()))

@@ -39,6 +39,9 @@ fn text(stats: &ApiStats) -> String {
     if let Some(why) = &stats.not_ready {
         line("ready", format!("NO: {why}"));
     }
+    for trouble in &stats.bus_troubles {
+        line("NATS", format!("TROUBLE: {}", trouble.text));
+    }
     if !engine.restored {
         line("ledger", "STILL BEING READ FROM NATS".to_owned());
     }

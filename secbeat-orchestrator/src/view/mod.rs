@@ -27,6 +27,6 @@ pub use self::{
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
     rules::RuleView,
     source::{SourceView, render, tell},
-    stats::{ApiStats, AuditView, Outcomes, Stats},
+    stats::{ApiStats, AuditView, BusTroubleView, Outcomes, Stats},
     telemetry::EdgeView,
 };

@@ -85,6 +85,9 @@ pub struct ApiStats {
     /// Who owns which partition.
     #[serde(default)]
     pub leases: LeasesView,
+    /// What is wrong with NATS.
+    #[serde(default)]
+    pub bus_troubles: Vec<BusTroubleView>,
     /// What each part of the audit holds; empty until it was asked.
     #[serde(default)]
     pub audit: Vec<AuditView>,
@@ -105,6 +108,18 @@ pub struct ApiStats {
     /// Copies of the audit outside NATS.
     #[serde(default)]
     pub audit_copies: Vec<AuditCopyView>,
+}
+
+/// Something that is wrong with NATS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BusTrouble)]
+pub struct BusTroubleView {
+    /// `offline`, `unwritable` or `slow`.
+    pub kind: String,
+    /// The bucket or stream.
+    pub of: String,
+    /// For people.
+    pub text: String,
 }
 
 /// What a part of the audit holds.

@@ -85,3 +85,41 @@ fn it_is_not_ready_while_its_leases_or_telemetry_are_gone_from_nats() {
     fleet.make_errors(Family::V4, 50);
     fleet.await_ban(Family::V4.attacker());
 }
+
+/// What `status` says of `name`.
+fn status(fleet: &Fleet, name: &str) -> Vec<String> {
+    let status = fleet.cli("orchestrator", &["status"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let lines = status.lines().filter(|line| line.starts_with(name));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_full_disk_of_nats_is_named_and_nothing_of_ours_has_to_start_again() {
+    let mut fleet = Fleet::start(&Options::default());
+    fleet.nats.move_to_disk_of(16);
+    await_ready(&fleet);
+    fleet.nats.fill_disk();
+    fleet.make_errors(Family::V4, 50);
+    await_unready(&fleet, "NATS stores nothing in secbeat_");
+    let metrics = fleet.api(FIRST, "/metrics").unwrap().body;
+    let metrics = String::from_utf8_lossy(&metrics);
+    let full = "secbeat_orchestrator_bus_trouble{trouble=\"unwritable\"} 1";
+    assert!(metrics.contains(full), "{metrics}");
+    assert!(
+        status(&fleet, "NATS")
+            .iter()
+            .any(|line| line.contains("TROUBLE: ") && line.contains("disk is full"))
+    );
+    assert!(fleet.orchestrator.log().contains("NATS stores nothing in"));
+    // nats-server writes to no stream again that once found the disk full before it is restarted.
+    fleet.nats.free_disk();
+    fleet.nats.restart();
+    await_ready(&fleet);
+    wait_until("the client is banned", PATIENCE, || {
+        fleet.ban_of(Family::V4.attacker()).is_some()
+    });
+    wait_until("no trouble is left", PATIENCE, || {
+        status(&fleet, "NATS").len() == 1
+    });
+}

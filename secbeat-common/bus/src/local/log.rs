@@ -192,6 +192,14 @@ impl Records {
         Ok(count)
     }
 
+    /// When a record was taken, if it is kept.
+    fn taken_at(&self, db: &Connection, sequence: u64) -> rusqlite::Result<Option<i64>> {
+        let sql = self.sql("SELECT at_ms FROM @.records WHERE log = ? AND sequence = ?");
+        db.prepare_cached(&sql)?
+            .query_row(params![self.id, sequence], |row| row.get(0))
+            .optional()
+    }
+
     /// The first record that is to be read.
     fn start(&self, db: &Connection, from: Start, first: u64) -> rusqlite::Result<u64> {
         Ok(match from {
@@ -275,10 +283,16 @@ impl Store {
     fn log_status(&mut self, name: &str) -> Result<LogStatus> {
         let first = self.prune(name)?;
         let records = self.records(name)?;
+        let oldest = records.taken_at(&self.db, first);
+        let (created, last) = (records.created, records.last());
+        let (bytes, max_bytes) = (records.bytes, records.settings.max_bytes);
         Ok(LogStatus {
-            created: records.created,
+            created,
             first,
-            last: records.last(),
+            last,
+            bytes,
+            max_bytes,
+            oldest_ms: self.read(name, oldest)?,
         })
     }
 

@@ -1,6 +1,8 @@
 //! Many writes at once: an atomic batch (NATS ADR-50, servers from 2.12 on), of which the server takes all or nothing and
 //! acknowledges the last. From 2.15 on it also syncs its file once for a batch instead of once for each message.
 
+use std::time::Instant;
+
 use async_nats::{
     HeaderMap, Request,
     client::RequestErrorKind,
@@ -26,12 +28,23 @@ struct Committed {
 }
 
 impl Nats {
-    /// Returns the sequence of the first.
+    /// Publishes all or none to the bucket or log `name`. Returns the sequence of the first.
     pub(super) async fn publish_all(
         &self,
+        name: &str,
         what: &str,
-        mut messages: Vec<OutboundMessage>,
+        messages: Vec<OutboundMessage>,
     ) -> Result<WriteOutcome> {
+        let began = Instant::now();
+        let outcome = self.publish_batch(what, messages).await;
+        // A batch that the server refuses is tried one by one.
+        if !matches!(outcome, Err(Error::Refused { .. })) {
+            self.writes.note(name, began, &outcome);
+        }
+        outcome
+    }
+
+    async fn publish_batch(&self, what: &str, mut messages: Vec<OutboundMessage>) -> Result<WriteOutcome> {
         let batch = Uuid::new_v4().simple().to_string();
         let count = messages.len() as u64;
         for (message, number) in messages.iter_mut().zip(1_u64..) {

@@ -197,7 +197,10 @@ impl Bucket for NatsBucket {
         let bucket = self.clone();
         async move {
             let what = format!("a write of {} to {}", write.key, bucket.name);
-            bucket.nats.publish(&what, message(&bucket.prefix, write)?).await
+            bucket
+                .nats
+                .publish(&bucket.name, &what, message(&bucket.prefix, write)?)
+                .await
         }
         .boxed()
     }
@@ -208,7 +211,7 @@ impl Bucket for NatsBucket {
             let messages = writes.into_iter().map(|write| message(&bucket.prefix, write));
             let messages = messages.collect::<Result<_>>()?;
             let what = format!("a batch of writes to {}", bucket.name);
-            bucket.nats.publish_all(&what, messages).await
+            bucket.nats.publish_all(&bucket.name, &what, messages).await
         }
         .boxed()
     }

@@ -18,7 +18,7 @@ use secbeat_common::subjects;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::{ACK_TIMEOUT, Nats, why};
+use super::{ACK_TIMEOUT, Nats, why, writes::Writes};
 use crate::error::{Error, Result};
 
 /// A server that went without a word has been given up after three of them, and the next one is asked.
@@ -138,6 +138,7 @@ impl Nats {
             connects,
             servers: addresses.len(),
             replicas,
+            writes: Writes::default(),
             server,
             _authority: authority,
         })

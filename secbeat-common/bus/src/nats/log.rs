@@ -142,7 +142,7 @@ impl Log for NatsLog {
         let log = self.clone();
         async move {
             let what = format!("a record of {}", log.name);
-            sequence(log.nats.publish(&what, message(record)).await?, &what)
+            sequence(log.nats.publish(&log.name, &what, message(record)).await?, &what)
         }
         .boxed()
     }
@@ -152,7 +152,7 @@ impl Log for NatsLog {
         async move {
             let what = format!("a batch of records of {}", log.name);
             let messages = records.into_iter().map(message).collect();
-            sequence(log.nats.publish_all(&what, messages).await?, &what)
+            sequence(log.nats.publish_all(&log.name, &what, messages).await?, &what)
         }
         .boxed()
     }

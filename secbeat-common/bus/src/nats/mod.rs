@@ -6,8 +6,13 @@ mod clock;
 mod connect;
 mod log;
 mod replicas;
+mod writes;
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::{
     Client,
@@ -24,9 +29,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
 pub use self::connect::{Login, Server};
-use self::{bucket::NatsBucket, connect::Authority, log::NatsLog};
+use self::{bucket::NatsBucket, connect::Authority, log::NatsLog, writes::Writes};
 use crate::{
-    backend::{Answer, Backend, Bucket, Log, Messages, Published, Storage, WriteOutcome},
+    backend::{Answer, Backend, Bucket, Log, Messages, Published, Storage, WriteOutcome, Writing},
     bus::Bus,
     error::{Error, Result},
 };
@@ -48,6 +53,7 @@ pub struct Nats {
     servers: usize,
     /// How many servers keep each stream that is made; by the size of the cluster if `None`.
     replicas: Option<usize>,
+    writes: Writes,
     /// Where it is, for people.
     server: String,
     /// Who vouches for the server: read anew for each connection.
@@ -65,8 +71,15 @@ impl Nats {
         self.client.is_server_compatible(major, minor, 0)
     }
 
-    /// Publishes once, and waits for the server to acknowledge it. Returns the sequence.
-    async fn publish(&self, what: &str, message: OutboundMessage) -> Result<WriteOutcome> {
+    /// Publishes once to the bucket or log `name`, and waits for the server to acknowledge it. Returns the sequence.
+    async fn publish(&self, name: &str, what: &str, message: OutboundMessage) -> Result<WriteOutcome> {
+        let began = Instant::now();
+        let outcome = self.publish_once(what, message).await;
+        self.writes.note(name, began, &outcome);
+        outcome
+    }
+
+    async fn publish_once(&self, what: &str, message: OutboundMessage) -> Result<WriteOutcome> {
         let sent = jetstream::context::traits::Publisher::publish_message(&self.context, message).await;
         let acknowledged = match sent {
             Ok(acknowledgement) => acknowledgement.await,
@@ -152,6 +165,10 @@ impl Backend for Nats {
             Ok(messages.boxed())
         }
         .boxed()
+    }
+
+    fn writing(&self) -> Vec<Writing> {
+        self.writes.all()
     }
 
     fn flush(&self) -> Answer<()> {

@@ -1,0 +1,104 @@
+//! How writes go: whether the server stores them, and how long that takes it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    backend::Writing,
+    error::{Error, Result},
+};
+
+/// So many of the latest writes tell how long one takes.
+const SAMPLES: usize = 32;
+
+/// What is known of the writes to each bucket and log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Writes(Arc<Mutex<BTreeMap<String, Known>>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Since when none was stored, and why.
+    failing: Option<(Instant, String)>,
+    took: VecDeque<Duration>,
+}
+
+impl Writes {
+    /// A write to `name`, which was sent at `sent`, had this outcome.
+    pub(super) fn note<T>(&self, name: &str, sent: Instant, outcome: &Result<T>) {
+        let mut writes = self.0.lock();
+        if !writes.contains_key(name) {
+            writes.insert(name.to_owned(), Known::default());
+        }
+        let Some(known) = writes.get_mut(name) else { return };
+        match outcome {
+            Ok(_) => {
+                known.failing = None;
+                if known.took.len() == SAMPLES {
+                    known.took.pop_front();
+                }
+                known.took.push_back(sent.elapsed());
+            }
+            // Those say nothing of the server.
+            Err(Error::Invalid(_)) => {}
+            Err(error) => {
+                let why = error.to_string();
+                match &mut known.failing {
+                    Some((_, before)) => *before = why,
+                    failing => *failing = Some((sent, why)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<Writing> {
+        let writing = |(name, known): (&String, &Known)| Writing {
+            name: name.clone(),
+            failing: known
+                .failing
+                .as_ref()
+                .map(|(since, why)| (since.elapsed(), why.clone())),
+            median: median(&known.took),
+        };
+        self.0.lock().iter().map(writing).collect()
+    }
+}
+
+fn median(took: &VecDeque<Duration>) -> Option<Duration> {
+    let mut took: Vec<_> = took.iter().copied().collect();
+    took.sort_unstable();
+    took.get(took.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_fail_since_the_first_that_did_until_one_is_stored() {
+        let writes = Writes::default();
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        let lost = |what: &str| Err::<(), _>(Error::Unacknowledged(what.to_owned()));
+        writes.note("a", long_ago, &lost("first"));
+        writes.note("a", Instant::now(), &lost("second"));
+        writes.note(
+            "a",
+            Instant::now(),
+            &Err::<(), _>(Error::Invalid("key".to_owned())),
+        );
+        writes.note("b", Instant::now(), &Ok(()));
+        let [a, b] = <[Writing; 2]>::try_from(writes.all()).unwrap();
+        let (since, why) = a.failing.unwrap();
+        assert!(since >= Duration::from_secs(60));
+        assert_eq!((why.as_str(), a.median), ("second was not acknowledged", None));
+        assert!(b.failing.is_none() && b.median.is_some());
+        writes.note("a", long_ago, &Ok(()));
+        let stored = writes.all().remove(0);
+        assert_eq!(stored.failing, None);
+        assert!(stored.median >= Some(Duration::from_secs(60)));
+    }
+}

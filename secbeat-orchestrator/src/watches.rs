@@ -1,0 +1,36 @@
+//! What the orchestrator looks after beside its work: the bus and the audit on it.
+
+use secbeat_bus::{AuditFill, AuditLog, Bus};
+use tokio::sync::watch;
+
+use crate::{
+    audit_watch::watch_audit,
+    bus_watch::{BusTrouble, watch_bus},
+};
+
+/// What was seen last.
+#[derive(Clone, Debug)]
+pub(crate) struct Watches {
+    /// What each part of the audit holds; nothing until it was asked.
+    pub audit: watch::Receiver<Vec<AuditFill>>,
+    /// What is wrong with the bus.
+    pub bus: watch::Receiver<Vec<BusTrouble>>,
+}
+
+impl Watches {
+    /// Looks after the bus for as long as the future is polled, which never ends.
+    pub(crate) fn new(bus: &Bus, audit: &AuditLog) -> (Self, impl Future<Output = ()> + use<>) {
+        let (filling, fill) = watch::channel(Vec::new());
+        let (troubling, troubles) = watch::channel(Vec::new());
+        let (audit, bus) = (audit.clone(), bus.clone());
+        let watching = async move {
+            tokio::join!(watch_audit(audit, filling), watch_bus(bus, troubling));
+            std::future::pending().await
+        };
+        let watches = Self {
+            audit: fill,
+            bus: troubles,
+        };
+        (watches, watching)
+    }
+}
