@@ -41,10 +41,12 @@ const EDGE_KEYS: &[&str] = &[
 /// Keys and tables that the orchestrator reads. Some are for both.
 const ORCHESTRATOR_KEYS: &[&str] = &[
     "api",
+    "audit",
     "ban",
     "cleanup_interval",
     "detect",
     "evidence",
+    "notify",
     "protect",
     "rule",
     "trusted_proxies",

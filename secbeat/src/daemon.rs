@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use secbeat_bus::local::LocalServer;
-use secbeat_daemon::{config::NatsUrl, credentials::Membership, supervisor::Supervised};
+use secbeat_daemon::{config::NatsServers, credentials::Membership, supervisor::Supervised};
 use secbeat_edge::{app as edge, cli::object_source, open_files};
 use secbeat_orchestrator::app as orchestrator;
 use tokio::{
@@ -79,7 +79,7 @@ async fn serve(
 
 /// Whoever shares this process is trusted, and nobody else reaches its bus.
 fn alone() -> Membership {
-    Membership::anonymous(NatsUrl::default())
+    Membership::anonymous(NatsServers::none())
 }
 
 /// The orchestrator, while it runs.

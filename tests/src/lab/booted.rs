@@ -138,7 +138,7 @@ impl Booted {
     /// When it does not become active.
     #[must_use]
     pub fn boot_unenrolled(namespace: &Namespace, edge: &str) -> Self {
-        let mut files = Files::new();
+        let files = Files::new();
         files.write("etc/secbeat/edge.toml", edge);
         Self::boot_alone(namespace, files, "secbeat-edge")
     }

@@ -405,6 +405,13 @@ impl Bucket for LocalBucket {
         self.call(self.name.clone(), Store::bucket_status)
     }
 
+    fn server_time(&self) -> Answer<i64> {
+        self.call(self.name.clone(), |store, name| {
+            store.keys(name)?;
+            Ok(store.clock.now_us())
+        })
+    }
+
     fn get(&self, key: &str) -> Answer<Option<Entry>> {
         if let Err(error) = crate::backend::check_key(key) {
             return async move { Err(error) }.boxed();

@@ -8,32 +8,41 @@ use nix::time::{ClockId, clock_gettime};
 /// correction later ends a ban early.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// What it said at the host's boot, milliseconds since the Unix epoch.
-    boot_ms: i64,
+    /// What it said at the host's boot, microseconds since the Unix epoch.
+    boot_us: i64,
 }
 
 impl Clock {
     /// One that starts at the host's wall clock, or at `latest_ms` if that is later: the latest time in the store.
     pub(super) fn starting_after(latest_ms: i64) -> Self {
         Self {
-            boot_ms: wall_ms().max(latest_ms) - since_boot_ms(),
+            boot_us: wall_us().max(latest_ms.saturating_mul(1000)) - since_boot_us(),
         }
     }
 
     /// Milliseconds since the Unix epoch.
     pub(super) fn now_ms(self) -> i64 {
-        self.boot_ms + since_boot_ms()
+        self.now_us() / 1000
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub(super) fn now_us(self) -> i64 {
+        self.boot_us + since_boot_us()
     }
 }
 
-fn wall_ms() -> i64 {
+fn wall_us() -> i64 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-    millis(wall.unwrap_or_default())
+    micros(wall.unwrap_or_default())
 }
 
-fn since_boot_ms() -> i64 {
+fn since_boot_us() -> i64 {
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
-    millis(boot.unwrap_or_default())
+    micros(boot.unwrap_or_default())
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {
@@ -46,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_host_whose_clock_is_behind_goes_on_where_the_store_was() {
-        let ahead = wall_ms() + 3_600_000;
+        let ahead = wall_us() / 1000 + 3_600_000;
         let clock = Clock::starting_after(ahead);
         let now = clock.now_ms();
         assert!((ahead..ahead + 1_000).contains(&now), "{now} {ahead}");
@@ -55,6 +64,6 @@ mod tests {
     #[test]
     fn otherwise_it_is_the_wall_clock() {
         let clock = Clock::starting_after(0);
-        assert!(clock.now_ms().abs_diff(wall_ms()) < 1_000);
+        assert!(clock.now_ms().abs_diff(wall_us() / 1000) < 1_000);
     }
 }

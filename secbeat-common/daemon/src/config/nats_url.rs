@@ -52,6 +52,12 @@ impl NatsServers {
         (!urls.is_empty()).then_some(Self(urls))
     }
 
+    /// Those of a host whose bus needs no server.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// In the order in which they were stated.
     #[must_use]
     pub fn urls(&self) -> &[NatsUrl] {

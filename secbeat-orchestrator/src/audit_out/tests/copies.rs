@@ -58,7 +58,8 @@ fn shares(epoch: Option<u64>) -> Shares {
     Shares {
         instance: "a".to_owned(),
         members: Vec::new(),
-        is_read: true,
+        differing: Vec::new(),
+        unread_since_ms: None,
         partitions: vec![Share {
             partition: 0,
             holder: epoch.map(|_| "a".to_owned()),

@@ -29,6 +29,7 @@ fn ban(n: u8, note: &str) -> AuditRecord {
             layer: Layer::Kernel,
             edges: None,
             events: Vec::new(),
+            list: None,
         },
     }
 }

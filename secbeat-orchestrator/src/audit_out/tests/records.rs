@@ -51,6 +51,7 @@ fn by_the_names_of_ecs_it_is_an_alert_of_a_rule_or_an_operators_event() {
         decision: Decision::Allow {
             comment: "office".to_owned(),
             until_ms: None,
+            list: None,
         },
         ..ban(7, "")
     });

@@ -25,6 +25,7 @@ fn decided(n: u8) -> Happening {
         decision: Decision::Unban {
             command_id: Uuid::from_u128(n.into()),
             strikes: 0,
+            list: None,
         },
     })
 }
