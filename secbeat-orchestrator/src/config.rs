@@ -278,7 +278,8 @@ impl Config {
         if let Some((key, message)) = config.audit.wrong() {
             return Err(ConfigError::contradiction(path, key, message));
         }
-        if let Err((key, message)) = notify::check(&config.notify) {
+        let names: Vec<_> = config.rules.0.iter().map(|rule| rule.rule.name()).collect();
+        if let Err((key, message)) = notify::check(&config.notify, &names) {
             return Err(ConfigError::contradiction(path, &key, message));
         }
         Ok(config)

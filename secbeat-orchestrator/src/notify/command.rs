@@ -17,10 +17,12 @@ use nix::{
 use super::{
     entry::NotifyEntry,
     message::Message,
-    receiver::{Failure, Retry, Wrong},
+    outcome::{Failure, Retry, Wrong},
     text::{cut, shown},
 };
 
+/// How long a program may run unless the config says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether the program has ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// How much of what it complains of is kept, in bytes.
@@ -49,7 +51,7 @@ impl CommandReceiver {
         Ok(Self {
             program: program.clone(),
             arguments: arguments.to_vec(),
-            timeout: entry.timeout.0,
+            timeout: entry.timeout.map_or(PATIENCE, |timeout| timeout.0),
         })
     }
 

@@ -10,7 +10,8 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     message::Message,
-    receiver::{Failure, Receiver, Retry},
+    outcome::{Failure, Retry},
+    receiver::Receiver,
     stats::Tally,
 };
 use crate::clock::moment;

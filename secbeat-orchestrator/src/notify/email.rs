@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     entry::{MailTls, NotifyEntry},
     message::Message,
-    receiver::{Failure, Retry, Wrong},
+    outcome::{Failure, Retry, Wrong},
     secret_file::SecretSource,
     shapes,
     text::{cut, shown, without},

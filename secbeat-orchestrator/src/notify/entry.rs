@@ -103,9 +103,8 @@ pub struct NotifyEntry {
     /// command: a program and its arguments; no shell reads them.
     #[serde(default)]
     pub command: Vec<String>,
-    /// command: how long it may run.
-    #[serde(default = "ten_seconds")]
-    pub timeout: HumanDuration,
+    /// command: how long it may run. Default: 10s.
+    pub timeout: Option<HumanDuration>,
 }
 
 impl NotifyEntry {
@@ -248,10 +247,6 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D
 
 const fn half_a_minute() -> Duration {
     Duration::from_secs(30)
-}
-
-const fn ten_seconds() -> HumanDuration {
-    HumanDuration(Duration::from_secs(10))
 }
 
 const fn thirty() -> NonZeroU32 {

@@ -11,6 +11,7 @@ mod entry;
 mod filter;
 mod message;
 mod notice;
+mod outcome;
 mod receiver;
 mod secret_file;
 mod severity;
@@ -58,12 +59,18 @@ pub(crate) fn resolve(entries: &mut [NotifyEntry], folder: &Path) {
     }
 }
 
-/// Checks `entries`.
+/// Checks `entries` of a config with rules of these names.
 ///
 /// # Errors
 ///
 /// The key that does not do, as `notify[0].url`, and why.
-pub(crate) fn check(entries: &[NotifyEntry]) -> Result<(), (String, String)> {
+pub(crate) fn check(entries: &[NotifyEntry], rules: &[&str]) -> Result<(), (String, String)> {
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(unknown) = entry.rules.iter().find(|rule| !rules.contains(&rule.as_str())) {
+            let why = format!("no rule is called `{unknown}`, or it is not enabled");
+            return Err((format!("notify[{index}].rules"), why));
+        }
+    }
     Receiver::all(entries).map(drop)
 }
 

@@ -8,6 +8,7 @@ use super::{
     entry::{Kind, NotifyEntry},
     filter::Filter,
     message::Message,
+    outcome::{Failure, Wrong},
     webhook::WebhookReceiver,
 };
 
@@ -26,26 +27,6 @@ enum Way {
     Webhook(Box<WebhookReceiver>),
     Email(Box<EmailReceiver>),
     Command(CommandReceiver),
-}
-
-/// A key of the entry that does not do, and why.
-pub(super) type Wrong = (&'static str, String);
-
-/// Why a message was not delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// Without a secret.
-    pub(super) why: String,
-    pub(super) retry: Retry,
-}
-
-/// Whether a message is worth another try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retry {
-    Never,
-    Later,
-    /// The receiver said when, in seconds.
-    After(u64),
 }
 
 impl Receiver {
@@ -119,7 +100,11 @@ fn refuse_strangers(entry: &NotifyEntry) -> Result<(), Wrong> {
         ("from", Kind::Email, entry.from.is_some()),
         ("to", Kind::Email, !entry.to.is_empty()),
         ("command", Kind::Command, !entry.command.is_empty()),
+        ("timeout", Kind::Command, entry.timeout.is_some()),
     ];
+    if entry.kind == Kind::Command && entry.ca_file.is_some() {
+        return Err(("ca_file", "a command needs none".to_owned()));
+    }
     match of.iter().find(|(_, kind, is_set)| *is_set && *kind != entry.kind) {
         None => Ok(()),
         Some((key, kind, _)) => {

@@ -7,6 +7,7 @@ use secbeat_daemon::time::now_ms;
 use super::{
     entry::{EventName, Kind, NotifyEntry},
     message::Message,
+    outcome::Failure,
     receiver::Receiver,
 };
 
@@ -30,7 +31,7 @@ pub(crate) fn try_all(receivers: Vec<Receiver>, orchestrator: &str) -> Vec<Tried
             (name, kind, told)
         })
         .collect();
-    let tried = |(name, kind, told): (_, _, thread::JoinHandle<Result<_, super::receiver::Failure>>)| Tried {
+    let tried = |(name, kind, told): (_, _, thread::JoinHandle<Result<_, Failure>>)| Tried {
         name,
         kind,
         outcome: match told.join() {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     entry::{NotifyEntry, Shape},
     message::Message,
-    receiver::{Failure, Retry, Wrong},
+    outcome::{Failure, Retry, Wrong},
     secret_file::SecretSource,
     shapes,
     template::Template,

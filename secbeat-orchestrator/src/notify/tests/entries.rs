@@ -1,6 +1,7 @@
 //! What a config may say.
 
 use super::*;
+use crate::notify::check;
 
 const WEBHOOK: &str = "[[notify]]\nname = \"a\"\nkind = \"webhook\"\n";
 const EMAIL: &str = "[[notify]]\nname = \"a\"\nkind = \"email\"\nserver = \"mail.example.org\"\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\n";
@@ -81,6 +82,19 @@ fn each_mistake_names_its_key() {
         assert!(named == key && said.contains(why), "{toml}\n{named}: {said}");
     }
     assert!(Receiver::all(&entries(EMAIL).unwrap()).is_ok());
+}
+
+#[test]
+fn a_rule_that_there_is_not_is_an_error() {
+    let entries = entries(&format!(
+        "{WEBHOOK}url = \"https://a/\"\nrules = [\"eror-flood\"]"
+    ))
+    .unwrap();
+    let (key, why) = check(&entries, &["error-flood"]).unwrap_err();
+    assert!(key == "notify[0].rules" && why.contains("`eror-flood`"), "{why}");
+    assert_eq!(check(&entries, &["eror-flood"]), Ok(()));
+    let timed = format!("{WEBHOOK}url = \"https://a/\"\ntimeout = \"1s\"");
+    assert_eq!(wrong(&timed).0, "notify[0].timeout");
 }
 
 #[test]

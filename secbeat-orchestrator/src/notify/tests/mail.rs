@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{webhooks::certificate, *};
-use crate::notify::receiver::{Failure, Retry};
+use crate::notify::outcome::{Failure, Retry};
 
 /// Answers until the client asks for TLS (then returns the stream) or is done. Every line that it reads goes to `lines`.
 async fn speak<S: AsyncRead + AsyncWrite + Unpin>(

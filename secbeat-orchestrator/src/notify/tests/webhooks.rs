@@ -13,7 +13,7 @@ use secbeat_daemon::tls::{CertificateFiles, ServerTls};
 use serde_json::Value;
 
 use super::*;
-use crate::notify::receiver::{Failure, Retry};
+use crate::notify::outcome::{Failure, Retry};
 
 /// What a receiver was sent.
 #[derive(Debug)]

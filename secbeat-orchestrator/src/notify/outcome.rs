@@ -1,0 +1,21 @@
+//! What can go wrong with an entry, and with a message.
+
+/// A key of the entry that does not do, and why.
+pub(super) type Wrong = (&'static str, String);
+
+/// Why a message was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// Without a secret.
+    pub(super) why: String,
+    pub(super) retry: Retry,
+}
+
+/// Whether a message is worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    Never,
+    Later,
+    /// The receiver said when, in seconds.
+    After(u64),
+}
