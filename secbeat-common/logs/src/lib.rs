@@ -22,6 +22,7 @@ mod long;
 mod oracle;
 mod quoted;
 mod rest;
+pub mod services;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -12,7 +12,7 @@ mod syslog;
 
 use std::borrow::Cow;
 
-pub(crate) use self::docker::begins as begins_as_docker;
+pub(crate) use self::{docker::begins as begins_as_docker, syslog::after_data};
 
 /// Wrappers that may be within each other.
 pub(crate) const MAX_NESTED: usize = 3;

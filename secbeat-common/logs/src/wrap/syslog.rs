@@ -109,7 +109,7 @@ fn rfc_5424(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// What follows one element of structured data or more, `[id name="value"]`; a backslash escapes a quote or a bracket.
-fn after_data(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn after_data(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     while let Some(mut element) = rest.strip_prefix(b"[") {
         let mut in_quotes = false;

@@ -1,0 +1,330 @@
+//! The file format of filters.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use aho_corasick::AhoCorasick;
+use jiff::SignedDuration;
+use regex::bytes::Regex;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr};
+
+use super::{
+    head::Heads,
+    pattern::{Pattern, compile, compile_part, expand},
+};
+
+/// Longest name of a filter and of a pattern's kind, in bytes.
+const MAX_NAME: usize = 32;
+
+/// What an event means.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, Deserialize, Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Class {
+    /// A login that was refused.
+    AuthFailure,
+    /// A use that the service does not allow, such as relaying mail.
+    Abuse,
+    /// A probe for what is there, such as user names.
+    Scan,
+}
+
+/// Which lines are of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attempt {
+    /// Those of one process and client.
+    Pid,
+    /// Those of one session, the field `{session}`, and client.
+    Session,
+}
+
+/// A service's lines, and whom they blame.
+#[derive(Debug)]
+pub struct Filter {
+    pub name: String,
+    pub title: String,
+    /// Where the service listens by default.
+    pub ports: Vec<u16>,
+    /// Where its lines are by default: absolute paths, in which `*` may stand for others.
+    pub paths: Vec<String>,
+    pub journald: Journald,
+    /// `None`: each line is an attempt of its own.
+    pub attempt: Option<Attempt>,
+    pub rule: DefaultRule,
+    /// What whoever uses the filter should know.
+    pub note: Option<String>,
+    pub must: Vec<SelfTest>,
+    pub must_not: Vec<String>,
+    pub(super) heads: Heads,
+    pub(super) patterns: Vec<Meaning>,
+    /// Messages that can be forged by what a client chose, and blame nobody.
+    pub(super) open: Vec<Regex>,
+    /// Messages that are nobody's fault.
+    pub(super) ignore: Vec<Regex>,
+    pub(super) prefilter: Prefilter,
+}
+
+/// Where the journal has the service's messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journald {
+    /// Units of systemd.
+    pub units: Vec<String>,
+    /// Values of `SYSLOG_IDENTIFIER`, where no unit is known. Any user of the host can write one.
+    pub identifiers: Vec<String>,
+}
+
+/// The rule that suits the filter's events.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultRule {
+    /// So many events within `window` are too many.
+    pub threshold: u32,
+    pub window: SignedDuration,
+}
+
+/// A line that blames a client.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfTest {
+    pub line: String,
+    pub client: IpAddr,
+}
+
+/// A pattern, and what a message that it matches means.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    pub(super) pattern: Pattern,
+    pub(super) class: Class,
+    pub(super) kind: String,
+}
+
+/// Finds which patterns a line can match at all, by the texts that these hold.
+#[derive(Debug)]
+pub(super) struct Prefilter {
+    texts: AhoCorasick,
+    /// The pattern of each text.
+    of: Vec<usize>,
+    /// Patterns without a text.
+    always: Vec<usize>,
+}
+
+impl Prefilter {
+    fn new(patterns: &[Meaning]) -> Result<Self, String> {
+        let literals = || {
+            patterns
+                .iter()
+                .map(|meaning| &meaning.pattern.literal)
+                .enumerate()
+        };
+        let (of, texts): (Vec<_>, Vec<_>) = literals().filter(|(_, literal)| !literal.is_empty()).unzip();
+        Ok(Self {
+            texts: AhoCorasick::new(texts).map_err(|error| error.to_string())?,
+            of,
+            always: literals()
+                .filter(|(_, literal)| literal.is_empty())
+                .map(|(at, _)| at)
+                .collect(),
+        })
+    }
+
+    /// The patterns that `line` may match, in order.
+    pub(super) fn candidates(&self, line: &[u8]) -> Vec<usize> {
+        let mut candidates = self.always.clone();
+        candidates.extend(
+            self.texts
+                .find_overlapping_iter(line)
+                .map(|found| self.of[found.pattern()]),
+        );
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates
+    }
+}
+
+/// What is wrong with a filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct FilterError {
+    /// The key to blame.
+    pub key: String,
+    pub what: String,
+}
+
+impl FilterError {
+    fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            what: what.into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    name: String,
+    title: String,
+    note: Option<String>,
+    #[serde(default)]
+    ports: Vec<u16>,
+    #[serde(default)]
+    paths: Vec<String>,
+    #[serde(default)]
+    journald: Journald,
+    #[serde(default)]
+    programs: Vec<String>,
+    #[serde(default)]
+    heads: Vec<String>,
+    attempt: Option<Attempt>,
+    rule: DefaultRule,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+    #[serde(rename = "pattern")]
+    patterns: Vec<PatternTable>,
+    #[serde(default)]
+    open: Vec<String>,
+    #[serde(default)]
+    ignore: Vec<String>,
+    must: Vec<SelfTest>,
+    must_not: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PatternTable {
+    kind: String,
+    event: Class,
+    #[serde(rename = "match")]
+    texts: Vec<String>,
+}
+
+impl Filter {
+    /// Reads a filter: a TOML file, see `docs/services.md`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let table: Table = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            FilterError::new(format!("line {line}"), error.message().replace('\n', ", "))
+        })?;
+        table.check()?;
+        let patterns = table.meanings()?;
+        let prefilter = Prefilter::new(&patterns).map_err(|what| FilterError::new("pattern", what))?;
+        let filter = Self {
+            heads: table.heads()?,
+            open: table.compiled("open", &table.open)?,
+            ignore: table.compiled("ignore", &table.ignore)?,
+            patterns,
+            prefilter,
+            name: table.name,
+            title: table.title,
+            note: table.note,
+            ports: table.ports,
+            paths: table.paths,
+            journald: table.journald,
+            attempt: table.attempt,
+            rule: table.rule,
+            must: table.must,
+            must_not: table.must_not,
+        };
+        Ok(filter)
+    }
+
+    /// The kinds of its patterns with what they mean, each once.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<(&str, Class)> {
+        let mut kinds: Vec<(&str, Class)> = Vec::new();
+        for meaning in &self.patterns {
+            let kind = (meaning.kind.as_str(), meaning.class);
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
+}
+
+impl Table {
+    fn check(&self) -> Result<(), FilterError> {
+        let names = std::iter::once(("name".to_owned(), &self.name));
+        let kinds = self.patterns.iter().enumerate();
+        let kinds = kinds.map(|(at, pattern)| (format!("pattern[{at}].kind"), &pattern.kind));
+        for (key, name) in names.chain(kinds) {
+            if !is_name(name) {
+                let what = format!(
+                    "`{name}` is no name: 1 to {MAX_NAME} lower-case letters, digits and hyphens, a letter first"
+                );
+                return Err(FilterError::new(key, what));
+            }
+        }
+        if let Some(path) = self.paths.iter().find(|path| !path.starts_with('/')) {
+            return Err(FilterError::new("paths", format!("`{path}` is no absolute path")));
+        }
+        if self.programs.is_empty() && self.heads.is_empty() {
+            let what = "a filter needs `programs` or `heads`, so that a line of another service is known";
+            return Err(FilterError::new("programs", what));
+        }
+        if self.rule.threshold == 0 || self.rule.window <= SignedDuration::ZERO {
+            return Err(FilterError::new("rule", "threshold and window are at least 1"));
+        }
+        if self.patterns.is_empty() {
+            return Err(FilterError::new("pattern", "there is none"));
+        }
+        Ok(())
+    }
+
+    fn meanings(&self) -> Result<Vec<Meaning>, FilterError> {
+        let mut meanings = Vec::new();
+        for (at, table) in self.patterns.iter().enumerate() {
+            for (number, text) in table.texts.iter().enumerate() {
+                let pattern = Pattern::new(text, &self.fields)
+                    .map_err(|what| FilterError::new(format!("pattern[{at}].match[{number}]"), what))?;
+                meanings.push(Meaning {
+                    pattern,
+                    class: table.event,
+                    kind: table.kind.clone(),
+                });
+            }
+        }
+        Ok(meanings)
+    }
+
+    fn heads(&self) -> Result<Heads, FilterError> {
+        let programs = self.programs.iter().map(|program| regex_syntax::escape(program));
+        let programs: Vec<_> = programs.map(|program| program.replace(r"\*", ".*")).collect();
+        let programs = (!programs.is_empty()).then(|| compile(&programs.join("|")));
+        let own = self.heads.iter().enumerate().map(|(at, head)| {
+            let head = expand(head, &self.fields).and_then(|head| compile_part(&format!(r"\A(?:{head})")));
+            head.map_err(|what| FilterError::new(format!("heads[{at}]"), what))
+        });
+        Ok(Heads {
+            programs: programs
+                .transpose()
+                .map_err(|what| FilterError::new("programs", what))?,
+            own: own.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn compiled(&self, key: &str, texts: &[String]) -> Result<Vec<Regex>, FilterError> {
+        let compiled = texts.iter().enumerate().map(|(at, text)| {
+            let text = expand(text, &self.fields).and_then(|text| compile(&text));
+            text.map_err(|what| FilterError::new(format!("{key}[{at}]"), what))
+        });
+        compiled.collect()
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= MAX_NAME
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(is_part)
+}

@@ -1,0 +1,330 @@
+//! What stands before a message: syslog's head, the journal's fields, or the service's own.
+
+use std::borrow::Cow;
+
+use jiff::{Timestamp, tz::TimeZone};
+use regex::bytes::Regex;
+
+use crate::time::{Zone, split_time};
+
+/// How far a time without a year may be ahead of the clock, in milliseconds: a day, for zones.
+const AHEAD_MS: i64 = 24 * 3600 * 1000;
+/// Longest host, program or time, in bytes.
+const MAX_TOKEN: usize = 255;
+
+/// One line as it comes.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Of a file.
+    Line(&'a [u8]),
+    /// A line of an entry of the journal.
+    Entry {
+        /// `SYSLOG_IDENTIFIER`; empty if there is none.
+        identifier: &'a str,
+        /// `_PID`; empty if there is none.
+        pid: &'a str,
+        /// Milliseconds since the Unix epoch.
+        at_ms: i64,
+        message: &'a [u8],
+    },
+}
+
+/// What times in lines go by.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// Of times that are logged without one.
+    pub zone: TimeZone,
+    /// The wall clock, milliseconds since the Unix epoch.
+    pub now_ms: i64,
+}
+
+/// A message without its head.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Headed<'a> {
+    pub(super) message: &'a [u8],
+    pub(super) pid: Option<Cow<'a, str>>,
+    when: When<'a>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum When<'a> {
+    #[default]
+    Unknown,
+    Text(&'a [u8]),
+    At(i64),
+}
+
+/// What a filter knows of heads.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// Programs by whose name syslog or the journal calls the service; `None` if it calls it anything.
+    pub(super) programs: Option<Regex>,
+    /// The service's own heads, each anchored at the begin.
+    pub(super) own: Vec<Regex>,
+}
+
+impl Heads {
+    /// Takes the heads off `input`; `None` if it is not of this service, or has no head that a line of it has.
+    pub(super) fn take<'a>(&self, input: &Input<'a>) -> Option<Headed<'a>> {
+        let (program, mut headed) = match *input {
+            Input::Entry {
+                identifier,
+                pid,
+                at_ms,
+                message,
+            } => {
+                let headed = Headed {
+                    message,
+                    pid: Some(pid).filter(|pid| !pid.is_empty()).map(Cow::Borrowed),
+                    when: When::At(at_ms),
+                };
+                (Some(identifier.as_bytes()), headed)
+            }
+            Input::Line(line) => match syslog(line) {
+                Some((program, headed)) => (Some(program), headed),
+                None => (
+                    None,
+                    Headed {
+                        message: line,
+                        ..Headed::default()
+                    },
+                ),
+            },
+        };
+        let is_named = match (&self.programs, program) {
+            (Some(programs), Some(program)) => {
+                if !programs.is_match(program) {
+                    return None;
+                }
+                true
+            }
+            _ => false,
+        };
+        for own in &self.own {
+            let Some(captures) = own.captures(headed.message) else {
+                continue;
+            };
+            let end = captures.get(0).map_or(0, |all| all.end());
+            if let Some(time) = captures.name("time") {
+                headed.when = When::Text(time.as_bytes());
+            }
+            if let Some(pid) = captures.name("pid") {
+                headed.pid = Some(String::from_utf8_lossy(pid.as_bytes()));
+            }
+            headed.message = &headed.message[end..];
+            return Some(headed);
+        }
+        is_named.then_some(headed)
+    }
+}
+
+impl Headed<'_> {
+    /// When it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
+    pub(super) fn at_ms(&self, clock: &Clock) -> Option<i64> {
+        match self.when {
+            When::Unknown => None,
+            When::At(at_ms) => Some(at_ms),
+            When::Text(text) => time(text, clock),
+        }
+    }
+}
+
+/// The program and the rest of a line with a head of syslog: RFC 3164, RFC 5424, with or without `<PRI>`, or with a time as
+/// RFC 3339 has it.
+fn syslog(line: &[u8]) -> Option<(&[u8], Headed<'_>)> {
+    let rest = match line.strip_prefix(b"<") {
+        Some(rest) => {
+            let end = rest.iter().take(4).position(|byte| *byte == b'>')?;
+            &rest[end + 1..]
+        }
+        None => line,
+    };
+    if rest.len() < line.len()
+        && let Some(rest) = rest.strip_prefix(b"1 ")
+    {
+        return rfc_5424(rest);
+    }
+    let (time, rest) = bsd_time(rest).or_else(|| iso_time(rest))?;
+    let (first, after) = token(rest)?;
+    let (tag, message) = match first.ends_with(b":") {
+        true => (first, after),
+        false => token(after)?,
+    };
+    let tag = tag.strip_suffix(b":")?;
+    let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| {
+        let open = tag.iter().rposition(|byte| *byte == b'[')?;
+        Some((&tag[..open], &tag[open + 1..]))
+    }) {
+        Some((program, pid)) => (program, Some(pid)),
+        None => (tag, None),
+    };
+    let headed = Headed {
+        message,
+        pid: pid.map(String::from_utf8_lossy),
+        when: When::Text(time),
+    };
+    Some((program, headed))
+}
+
+fn rfc_5424(text: &[u8]) -> Option<(&[u8], Headed<'_>)> {
+    let (time, rest) = token(text)?;
+    let (_, rest) = token(rest)?;
+    let (program, rest) = token(rest)?;
+    let (pid, rest) = token(rest)?;
+    let (_, rest) = token(rest)?;
+    let rest = match rest.strip_prefix(b"-") {
+        Some(rest) => rest,
+        None => crate::wrap::after_data(rest)?,
+    };
+    let message = rest.strip_prefix(b" ")?;
+    let headed = Headed {
+        message: message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message),
+        pid: Some(String::from_utf8_lossy(pid)).filter(|pid| pid != "-"),
+        when: When::Text(time),
+    };
+    Some((program, headed))
+}
+
+/// `Nov 21 11:06:56`, and what follows the space behind it.
+fn bsd_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (time, rest) = text.split_at_checked(15)?;
+    let rest = rest.strip_prefix(b" ")?;
+    let shape = b"aaa nn nn:nn:nn";
+    let fits = time
+        .iter()
+        .zip(shape)
+        .enumerate()
+        .all(|(at, (byte, shape))| match shape {
+            b'a' => byte.is_ascii_alphabetic(),
+            b'n' => byte.is_ascii_digit() || (at == 4 && *byte == b' '),
+            other => byte == other,
+        });
+    fits.then_some((time, rest))
+}
+
+/// `2026-11-21T11:06:56.123+01:00`, and what follows the space behind it.
+fn iso_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (time, rest) = token(text)?;
+    let is_time = time.len() >= 19 && time[4] == b'-' && time[7] == b'-' && time[10] == b'T';
+    is_time.then_some((time, rest))
+}
+
+/// Printable bytes up to the next space, and what follows it.
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = memchr::memchr(b' ', &text[..text.len().min(MAX_TOKEN)])?;
+    let (token, rest) = (&text[..space], &text[space + 1..]);
+    (space > 0 && token.iter().all(u8::is_ascii_graphic)).then_some((token, rest))
+}
+
+/// A time as services write it, in milliseconds since the Unix epoch.
+fn time(text: &[u8], clock: &Clock) -> Option<i64> {
+    if let Some((bsd, _)) = bsd_time(&[text, b" "].concat()) {
+        return time_of_this_year(bsd, clock);
+    }
+    // `2026-11-28  9:00:01`, as MariaDB pads the hour.
+    let mut text = Cow::Borrowed(text);
+    if text.get(10..12) == Some(b"  ") {
+        text.to_mut()[11] = b'0';
+    }
+    // `28 Nov 2026 09:00:01.123`, as Redis has it.
+    if text.get(2) == Some(&b' ') && text.get(6) == Some(&b' ') && text.get(11) == Some(&b' ') {
+        let text = text.to_mut();
+        (text[2], text[6], text[11]) = (b'/', b'/', b':');
+    }
+    let zone = Zone::new(clock.zone.clone());
+    let (at_ms, rest) = split_time(&text, &zone)?;
+    match rest {
+        b" UTC" | b" GMT" => split_time(&text, &Zone::UTC).map(|(at_ms, _)| at_ms),
+        _ => Some(at_ms),
+    }
+}
+
+/// `Nov 21 11:06:56` of the latest year in which that is not ahead of the clock.
+fn time_of_this_year(text: &[u8], clock: &Clock) -> Option<i64> {
+    let now = Timestamp::from_millisecond(clock.now_ms).ok()?;
+    let this_year = clock.zone.to_datetime(now).year();
+    let zone = Zone::new(clock.zone.clone());
+    let in_year = |year: i16| {
+        // The shape of C's `ctime`, whose day of the week nobody looks at.
+        let dated = [b"Mon ", text, format!(" {year}").as_bytes()].concat();
+        split_time(&dated, &zone).map(|(at_ms, _)| at_ms)
+    };
+    let times = [this_year + 1, this_year, this_year - 1]
+        .into_iter()
+        .filter_map(in_year);
+    times.into_iter().find(|at_ms| *at_ms <= clock.now_ms + AHEAD_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-28T09:00:01.123Z
+    const AT_MS: i64 = 1_795_856_401_123;
+
+    fn clock() -> Clock {
+        Clock {
+            zone: TimeZone::UTC,
+            now_ms: AT_MS,
+        }
+    }
+
+    #[test]
+    fn every_head_of_syslog_is_taken_off() {
+        for line in [
+            "Nov 28 09:00:01 host sshd[7]: x",
+            "<38>Nov 28 09:00:01 host sshd[7]: x",
+            "Nov 28 09:00:01 sshd[7]: x",
+            "2026-11-28T09:00:01.123456+00:00 host sshd[7]: x",
+            "2026-11-28T10:00:01+0100 host sshd[7]: x",
+            "<38>1 2026-11-28T09:00:01.123Z host sshd 7 - - x",
+            r#"<38>1 2026-11-28T09:00:01.123Z host sshd 7 - [a b="]"] x"#,
+        ] {
+            let (program, headed) = syslog(line.as_bytes()).unwrap();
+            assert_eq!((program, headed.message), (&b"sshd"[..], &b"x"[..]), "{line}");
+            assert_eq!(headed.pid.as_deref(), Some("7"), "{line}");
+            let at_ms = headed.at_ms(&clock()).unwrap();
+            assert_eq!(at_ms / 1000, AT_MS / 1000, "{line}");
+        }
+        for line in [
+            "x",
+            "Nov 28 09:00:01 host x",
+            "Nov 28 9:00:01 host sshd: x",
+            "[2026-11-28 09:00:01] x",
+        ] {
+            assert!(syslog(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn times_of_services_are_read() {
+        for text in [
+            "2026-11-28  9:00:01",
+            "2026-11-28 09:00:01.123 UTC",
+            "2026-11-28 09:00:01,123",
+            "2026/11/28 09:00:01",
+            "28 Nov 2026 09:00:01.123",
+            "Sat Nov 28 09:00:01 2026",
+            "Sat Nov 28 09:00:01.123456 2026",
+            "2026-11-28T09:00:01.123456789Z",
+        ] {
+            assert_eq!(
+                time(text.as_bytes(), &clock()).unwrap() / 1000,
+                AT_MS / 1000,
+                "{text}"
+            );
+        }
+        assert_eq!(time(b"yesterday", &clock()), None);
+    }
+
+    #[test]
+    fn a_time_without_a_year_is_of_the_past() {
+        // 2027-01-01T00:00:30Z
+        let new_year = Clock {
+            zone: TimeZone::UTC,
+            now_ms: 1_798_761_630_000,
+        };
+        assert_eq!(time(b"Dec 31 23:59:50", &new_year), Some(1_798_761_590_000));
+        assert_eq!(time(b"Jan  1 00:00:29", &new_year), Some(1_798_761_629_000));
+    }
+}

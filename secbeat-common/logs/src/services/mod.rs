@@ -1,0 +1,26 @@
+//! Lines of services that are no web servers, such as sshd and mail servers, read by filters that are data.
+//!
+//! A [`Filter`] is a TOML file: what its service writes before a message, patterns of messages that blame a client, and
+//! lines to test them with. [`Filter::judge`] says whom a line blames.
+//!
+//! **A client never chooses whom a line blames.** A pattern names where the service itself writes the address. Each address
+//! in a line is tried there, and a line that can be read with two different clients blames nobody ([`Verdict::Ambiguous`]).
+//! So what a client puts into a user name can make its own line ambiguous where the layout leaves it open, and no more.
+
+mod addresses;
+mod attempts;
+mod filter;
+mod head;
+mod judge;
+mod pattern;
+mod shipped;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    attempts::Attempts,
+    filter::{Attempt, Class, DefaultRule, Filter, FilterError, Journald, SelfTest},
+    head::{Clock, Input},
+    judge::{Blame, Judged, Verdict},
+    shipped::{shipped, shipped_names},
+};

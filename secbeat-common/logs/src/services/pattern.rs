@@ -1,0 +1,269 @@
+//! One pattern of a filter: what stands before the client's address, and what behind it.
+
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind};
+
+use super::addresses::addresses;
+
+/// Most bytes of one compiled pattern.
+const MAX_SIZE: usize = 4 * 1024 * 1024;
+/// Shortest text that is worth looking for beforehand, in bytes.
+const MIN_LITERAL: usize = 3;
+/// Addresses of one line that are tried in full. More of them stand where the client's does only where a layout is open.
+const MAX_TRIED: usize = 64;
+/// Where the client's address stands.
+const CLIENT: &str = "{client}";
+
+/// Fields that every pattern may name.
+const FIELDS: [(&str, &str); 7] = [
+    // What a client wrote: it may hold anything.
+    ("user", "(?P<user>.*)"),
+    ("text", ".*"),
+    ("session", r"(?P<session>[^\s>]*)"),
+    ("port", r"\d{1,5}"),
+    ("host", r"[0-9A-Za-z._:%-]*"),
+    // Inside of a string of JSON, or of a text that escapes quotes as that does.
+    ("json", r#"(?:[^"\\]|\\.)*"#),
+    ("word", r"\S*"),
+];
+
+/// A pattern that is compiled.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    /// The whole message, with anything without spaces as the client.
+    whole: Regex,
+    before: Regex,
+    behind: Regex,
+    /// What `before` ends with at any rate.
+    tail: Vec<u8>,
+    /// What each message holds that it matches; empty if that is not known.
+    pub(super) literal: Vec<u8>,
+}
+
+/// What a pattern says of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<'t> {
+    No,
+    /// It matches, with something as the client that is no address.
+    NoAddress,
+    One(Client<'t>),
+    /// More than one address can be the client.
+    Several,
+}
+
+/// The client of a message, and what else the pattern names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Client<'t> {
+    pub(super) address: IpAddr,
+    pub(super) user: Option<Cow<'t, str>>,
+    pub(super) session: Option<Cow<'t, str>>,
+}
+
+impl Pattern {
+    /// Compiles `text`, in which `{name}` is a field: one of `fields`, or of those that each filter has.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn new(text: &str, fields: &BTreeMap<String, String>) -> Result<Self, String> {
+        let parts: Vec<_> = text.split(CLIENT).collect();
+        let [before, behind] = parts[..] else {
+            return Err(format!(
+                "{CLIENT} stands in it {} times, and must stand once",
+                parts.len() - 1
+            ));
+        };
+        let (before, behind) = (expand(before, fields)?, expand(behind, fields)?);
+        let (before_hir, behind_hir) = (parse(&before)?, parse(&behind)?);
+        let longest = [&before_hir, &behind_hir].into_iter().filter_map(longest_literal);
+        let literal = longest.max_by_key(Vec::len).unwrap_or_default();
+        Ok(Self {
+            whole: compile(&format!(r#"(?:{before})[^\s"'<>]*(?:{behind})"#))?,
+            tail: last_literal(&before_hir),
+            before: compile(&before)?,
+            behind: compile(&behind)?,
+            literal: if literal.len() < MIN_LITERAL {
+                Vec::new()
+            } else {
+                literal
+            },
+        })
+    }
+
+    pub(super) fn find<'t>(&self, message: &'t [u8]) -> Found<'t> {
+        if !self.whole.is_match(message) {
+            return Found::No;
+        }
+        let (mut found, mut tried) = (None::<Client<'t>>, 0);
+        for (range, address) in addresses(message) {
+            let (before, behind) = (&message[..range.start], &message[range.end..]);
+            if !before.ends_with(&self.tail) {
+                continue;
+            }
+            tried += 1;
+            if tried > MAX_TRIED {
+                return Found::Several;
+            }
+            let Some(behind) = self.behind.captures(behind) else {
+                continue;
+            };
+            let Some(before) = self.before.captures(before) else {
+                continue;
+            };
+            if found.as_ref().is_some_and(|found| found.address != address) {
+                return Found::Several;
+            }
+            let field = |name: &str| {
+                let field = before.name(name).or_else(|| behind.name(name))?;
+                Some(String::from_utf8_lossy(field.as_bytes()))
+            };
+            found = Some(Client {
+                address,
+                user: field("user"),
+                session: field("session"),
+            });
+        }
+        found.map_or(Found::NoAddress, Found::One)
+    }
+}
+
+/// The expression that all of a text has to match.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn compile(text: &str) -> Result<Regex, String> {
+    compile_part(&format!(r"\A(?:{text})\z"))
+}
+
+/// The expression as it is.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn compile_part(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text)
+        .unicode(false)
+        .dot_matches_new_line(true)
+        .size_limit(MAX_SIZE)
+        .build()
+        .map_err(|error| one_line(&error.to_string()))
+}
+
+fn parse(text: &str) -> Result<Hir, String> {
+    let mut parser = regex_syntax::ParserBuilder::new();
+    let parser = parser.unicode(false).utf8(false).dot_matches_new_line(true);
+    parser
+        .build()
+        .parse(text)
+        .map_err(|error| one_line(&error.to_string()))
+}
+
+/// The last line of an error of the parser is what it says; those before draw where.
+fn one_line(error: &str) -> String {
+    let last = error.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// `text` with fields in place of their names.
+///
+/// # Errors
+///
+/// When it names a field that there is not.
+pub(super) fn expand(text: &str, fields: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        expanded.push_str(&rest[..open]);
+        let after = &rest[open + 1..];
+        let name = after.split('}').next().unwrap_or_default();
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if is_name && after.len() > name.len() {
+            let known = FIELDS
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, text)| *text);
+            let field = fields.get(name).map(String::as_str).or(known);
+            expanded.push_str(field.ok_or_else(|| format!("there is no field {{{name}}}"))?);
+            rest = &after[name.len() + 1..];
+        } else {
+            expanded.push('{');
+            rest = after;
+        }
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// The parts of an expression that come one after the other.
+fn sequence(hir: &Hir) -> &[Hir] {
+    match hir.kind() {
+        HirKind::Concat(parts) => parts,
+        _ => std::slice::from_ref(hir),
+    }
+}
+
+fn longest_literal(hir: &Hir) -> Option<Vec<u8>> {
+    let literals = sequence(hir).iter().filter_map(|part| match part.kind() {
+        HirKind::Literal(literal) => Some(literal.0.to_vec()),
+        _ => None,
+    });
+    literals.max_by_key(Vec::len)
+}
+
+fn last_literal(hir: &Hir) -> Vec<u8> {
+    match sequence(hir).last().map(Hir::kind) {
+        Some(HirKind::Literal(literal)) => literal.0.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Result<Pattern, String> {
+        Pattern::new(text, &BTreeMap::new())
+    }
+
+    #[test]
+    fn the_longest_text_is_looked_for_beforehand() {
+        for (text, literal) in [
+            ("Failed .* from {client} port", "Failed "),
+            ("(?:a|bc)x from {client}, and more", ", and more"),
+            ("(?i)failed {client}", ""),
+        ] {
+            assert_eq!(pattern(text).unwrap().literal, literal.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_has_no_client() {
+        let open = pattern("a {user} from {client} b {text}").unwrap();
+        let is_several = |line: &str| open.find(line.as_bytes()) == Found::Several;
+        assert!(is_several("a x from 192.0.2.1 b from 192.0.2.2 b "));
+        assert!(!is_several("a x from 192.0.2.1 b from 192.0.2.1 b "));
+        assert_eq!(open.find(b"a x from host.example b "), Found::NoAddress);
+        assert_eq!(open.find(b"a x from 192.0.2.1 c "), Found::No);
+        let many = "from 192.0.2.1 b ".repeat(MAX_TRIED + 1);
+        assert!(is_several(&format!("a {many}")), "bounded");
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line() {
+        for (text, error) in [
+            ("x", "{client} stands in it 0 times, and must stand once"),
+            (
+                "{client} {client}",
+                "{client} stands in it 2 times, and must stand once",
+            ),
+            ("{nobody} {client}", "there is no field {nobody}"),
+            ("({client})", "unclosed group"),
+            ("a{client}**{", "repetition operator missing expression"),
+        ] {
+            assert_eq!(pattern(text).unwrap_err(), error, "{text}");
+        }
+    }
+}

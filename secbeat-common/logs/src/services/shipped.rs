@@ -1,0 +1,53 @@
+//! Filters that are shipped.
+
+use super::{Filter, FilterError};
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        /// Each with its name and its text.
+        const SHIPPED: &[(&str, &str)] = &[
+            $(($name, include_str!(concat!("../../../../packaging/filters/", $name, ".toml")))),*
+        ];
+    };
+}
+
+shipped!(
+    "apache-error",
+    "asterisk",
+    "dovecot",
+    "dropbear",
+    "exim",
+    "gitea",
+    "grafana",
+    "keycloak",
+    "mysql",
+    "nextcloud",
+    "nginx-error",
+    "pam",
+    "phpmyadmin",
+    "postfix",
+    "postgresql",
+    "proftpd",
+    "proxmox",
+    "pure-ftpd",
+    "redis",
+    "sshd",
+    "vaultwarden",
+    "vsftpd",
+    "wordpress",
+);
+
+/// The names of all filters that are shipped.
+pub fn shipped_names() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|(name, _)| *name)
+}
+
+/// The shipped filter of this name, `None` if there is none.
+///
+/// # Errors
+///
+/// What is wrong with it; a test holds that nothing is.
+pub fn shipped(name: &str) -> Option<Result<Filter, FilterError>> {
+    let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    Some(Filter::parse(text))
+}

@@ -1,0 +1,201 @@
+//! The shipped filters over lines of the services, and over what clients could make of these.
+
+mod framing;
+
+use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
+
+use jiff::tz::TimeZone;
+
+use super::*;
+
+fn clock() -> Clock {
+    Clock {
+        zone: TimeZone::UTC,
+        // 2026-11-28T09:10:00Z
+        now_ms: 1_795_857_000_000,
+    }
+}
+
+fn filter(name: &str) -> Filter {
+    shipped(name)
+        .unwrap()
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Whom a line of a file blames, as a word.
+fn blamed(filter: &Filter, line: &str) -> String {
+    match filter.judge(&Input::Line(line.as_bytes()), &clock()).verdict {
+        Verdict::Blames(blame) => blame.client.to_string(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[test]
+fn every_shipped_filter_is_whole_and_passes_its_own_lines() {
+    let mut wrong = String::new();
+    for name in shipped_names() {
+        let filter = match shipped(name).unwrap() {
+            Ok(filter) => filter,
+            Err(error) => {
+                let _ = writeln!(wrong, "{name}: {error}");
+                continue;
+            }
+        };
+        assert_eq!(filter.name, name);
+        assert!(
+            !filter.must.is_empty() && !filter.must_not.is_empty(),
+            "{name} has no lines of its own"
+        );
+        for failure in filter.failures(&clock()) {
+            let _ = writeln!(wrong, "{name}: {failure}");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// `tests/lines` holds a folder for each service: lines that blame 203.0.113.7 or 2001:db8:bad::7, and lines that blame nobody.
+#[test]
+fn lines_of_services_blame_who_wrote_them() {
+    let clients: [IpAddr; 2] = ["203.0.113.7".parse().unwrap(), "2001:db8:bad::7".parse().unwrap()];
+    let (mut table, mut wrong) = (String::new(), 0);
+    let lines = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/services/tests/lines");
+    let mut services: Vec<_> = fs::read_dir(lines)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    services.sort();
+    assert!(services.len() >= 21);
+    for service in services {
+        let name = service.file_name().unwrap().to_str().unwrap();
+        let filter = filter(name);
+        let mut right = [(0, 0); 2];
+        for (at, file) in ["must.log", "must-not.log"].into_iter().enumerate() {
+            let text = fs::read_to_string(service.join(file)).unwrap();
+            for line in text.lines().filter(|line| !line.starts_with('#')) {
+                let found = blamed(&filter, line);
+                let is_client = clients.iter().any(|client| client.to_string() == found);
+                let is_right = if at == 0 {
+                    is_client
+                } else {
+                    found.parse::<IpAddr>().is_err()
+                };
+                right[at].1 += 1;
+                right[at].0 += usize::from(is_right);
+                if !is_right {
+                    wrong += 1;
+                    let _ = writeln!(table, "    {found}: {line}");
+                }
+            }
+        }
+        let [must, must_not] = right.map(|(right, all)| format!("{right}/{all}"));
+        let _ = writeln!(table, "{name:<14} must {must:>4}   must not {must_not:>4}");
+    }
+    println!("{table}");
+    assert_eq!(wrong, 0, "\n{table}");
+}
+
+#[test]
+fn an_entry_of_the_journal_has_its_program_and_time_beside_it() {
+    let filter = filter("sshd");
+    let judge = |identifier| {
+        let entry = Input::Entry {
+            identifier,
+            pid: "7",
+            at_ms: 5,
+            message: b"Invalid user a from 203.0.113.7 port 4711",
+        };
+        filter.judge(&entry, &clock())
+    };
+    let judged = judge("sshd-session");
+    assert_eq!(judged.at_ms, Some(5));
+    let Verdict::Blames(blame) = judged.verdict else {
+        panic!("{:?}", judged.verdict)
+    };
+    assert_eq!(
+        (blame.kind, blame.user.as_deref(), blame.attempt.as_deref()),
+        ("invalid-user", Some("a"), Some("7"))
+    );
+    assert_eq!(judge("sudo").verdict, Verdict::Foreign);
+}
+
+#[test]
+fn a_bad_filter_is_one_clear_error() {
+    let good = r#"
+name = "x"
+title = "X"
+programs = ["x"]
+must_not = []
+must = []
+rule = { threshold = 5, window = "10m" }
+[[pattern]]
+kind = "login"
+event = "auth-failure"
+match = ['no {user} from {client}']
+"#;
+    assert_eq!(Filter::parse(good).err(), None);
+    for (from, to, error) in [
+        (
+            "\"x\"\n",
+            "\"X\"\n",
+            "name: `X` is no name: 1 to 32 lower-case letters, digits and hyphens, a letter first",
+        ),
+        (
+            "{client}",
+            "(",
+            "pattern[0].match[0]: {client} stands in it 0 times, and must stand once",
+        ),
+        ("no ", "no (", "pattern[0].match[0]: unclosed group"),
+        (
+            "\"10m\"",
+            "\"soon\"",
+            "line 7: failed to parse input in the \"friendly\" duration format: expected duration to start with a unit value (a decimal integer) after an optional sign, but no integer was found",
+        ),
+        (
+            "auth-failure",
+            "fun",
+            "line 10: unknown variant `fun`, expected one of `auth-failure`, `abuse`, `scan`",
+        ),
+        (
+            "programs = [\"x\"]",
+            "",
+            "programs: a filter needs `programs` or `heads`, so that a line of another service is known",
+        ),
+        (
+            "threshold = 5",
+            "threshold = 0",
+            "rule: threshold and window are at least 1",
+        ),
+        (
+            "kind =",
+            "kid =",
+            "line 9: unknown field `kid`, expected one of `kind`, `event`, `match`",
+        ),
+    ] {
+        let told = Filter::parse(&good.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(told, error, "{to}");
+    }
+}
+
+#[test]
+fn hostile_lines_take_bounded_time() {
+    let started = std::time::Instant::now();
+    for name in shipped_names() {
+        let filter = filter(name);
+        for test in &filter.must {
+            let head = &test.line[..test.line.len() / 2];
+            for part in [
+                &test.line,
+                " from 203.0.113.9 port 22 ssh2",
+                "\"",
+                "203.0.113.9, client: ",
+            ] {
+                let line = format!("{head}{}", part.repeat(32_000 / part.len()));
+                let _ = blamed(&filter, &line);
+            }
+        }
+    }
+    // Some 200 lines of 32 KiB.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
