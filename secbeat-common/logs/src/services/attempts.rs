@@ -84,6 +84,7 @@ mod tests {
             client: client.parse().unwrap(),
             class: Class::AuthFailure,
             kind,
+            is_echo: false,
             user: None,
             attempt: attempt.map(Into::into),
         }

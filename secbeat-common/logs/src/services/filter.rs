@@ -58,10 +58,13 @@ pub struct Filter {
     pub note: Option<String>,
     pub must: Vec<SelfTest>,
     pub must_not: Vec<String>,
+    pub(super) is_general: bool,
     pub(super) heads: Heads,
     pub(super) patterns: Vec<Meaning>,
     /// Messages that can be forged by what a client chose, and blame nobody.
     pub(super) open: Vec<Regex>,
+    /// What a whole message matches, if a client can break a line; see [`Judged::is_broken`](super::Judged::is_broken).
+    pub(super) whole: Vec<Regex>,
     /// Messages that are nobody's fault.
     pub(super) ignore: Vec<Regex>,
     pub(super) prefilter: Prefilter,
@@ -100,6 +103,7 @@ pub(super) struct Meaning {
     pub(super) pattern: Pattern,
     pub(super) class: Class,
     pub(super) kind: String,
+    pub(super) is_echo: bool,
 }
 
 /// Finds which patterns a line can match at all, by the texts that these hold.
@@ -188,6 +192,8 @@ struct Table {
     #[serde(default)]
     open: Vec<String>,
     #[serde(default)]
+    whole: Vec<String>,
+    #[serde(default)]
     ignore: Vec<String>,
     must: Vec<SelfTest>,
     must_not: Vec<String>,
@@ -198,6 +204,9 @@ struct Table {
 struct PatternTable {
     kind: String,
     event: Class,
+    /// The same attempt always writes another line, which counts.
+    #[serde(default)]
+    echo: bool,
     #[serde(rename = "match")]
     texts: Vec<String>,
 }
@@ -219,8 +228,10 @@ impl Filter {
         let patterns = table.meanings()?;
         let prefilter = Prefilter::new(&patterns).map_err(|what| FilterError::new("pattern", what))?;
         let filter = Self {
+            is_general: table.programs == ["*"],
             heads: table.heads()?,
             open: table.compiled("open", &table.open)?,
+            whole: table.compiled("whole", &table.whole)?,
             ignore: table.compiled("ignore", &table.ignore)?,
             patterns,
             prefilter,
@@ -291,6 +302,7 @@ impl Table {
                     pattern,
                     class: table.event,
                     kind: table.kind.clone(),
+                    is_echo: table.echo,
                 });
             }
         }

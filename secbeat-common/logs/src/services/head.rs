@@ -80,26 +80,22 @@ impl Heads {
                 };
                 (Some(identifier.as_bytes()), headed)
             }
-            Input::Line(line) => match syslog(line) {
-                Some((program, headed)) => (Some(program), headed),
-                None => (
-                    None,
-                    Headed {
-                        message: line,
-                        ..Headed::default()
-                    },
-                ),
-            },
-        };
-        let is_named = match (&self.programs, program) {
-            (Some(programs), Some(program)) => {
-                if !programs.is_match(program) {
-                    return None;
+            Input::Line(line) => {
+                let bare = Headed {
+                    message: line,
+                    ..Headed::default()
+                };
+                // A head of the service's own may look like syslog's, with something else in the program's place.
+                match syslog(line) {
+                    Some((program, headed)) if self.is_of(program) => (Some(program), headed),
+                    Some(_) | None => (None, bare),
                 }
-                true
             }
-            _ => false,
         };
+        if program.is_some_and(|program| !self.is_of(program)) {
+            return None;
+        }
+        let is_named = program.is_some() && self.programs.is_some();
         for own in &self.own {
             let Some(captures) = own.captures(headed.message) else {
                 continue;
@@ -115,6 +111,12 @@ impl Heads {
             return Some(headed);
         }
         is_named.then_some(headed)
+    }
+
+    fn is_of(&self, program: &[u8]) -> bool {
+        self.programs
+            .as_ref()
+            .is_none_or(|programs| programs.is_match(program))
     }
 }
 

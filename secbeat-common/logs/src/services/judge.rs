@@ -2,8 +2,10 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
+use regex::bytes::Regex;
+
 use super::{
-    filter::{Attempt, Class, Filter},
+    filter::{Attempt, Class, Filter, Meaning},
     head::{Clock, Headed, Input},
     pattern::{Client, Found},
 };
@@ -14,7 +16,13 @@ pub struct Judged<'a> {
     /// When it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
     pub at_ms: Option<i64>,
     pub verdict: Verdict<'a>,
+    /// The message is only the begin of one: a client chose a text with a line break, and may have chosen the next
+    /// [`DOUBTED`] lines with a head, too.
+    pub is_broken: bool,
 }
+
+/// Lines that what a client chose can make at most, each with a head.
+pub const DOUBTED: u8 = 3;
 
 /// Whom a line blames.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub struct Blame<'a> {
     pub class: Class,
     /// The pattern's kind.
     pub kind: &'a str,
+    /// The same attempt always writes another line, which counts.
+    pub is_echo: bool,
     /// As the client wrote it.
     pub user: Option<Cow<'a, str>>,
     /// Lines of one attempt have the same; `None` if that is not known.
@@ -52,24 +62,33 @@ impl Filter {
             return Judged {
                 at_ms: None,
                 verdict: Verdict::Foreign,
+                is_broken: false,
             };
         };
         let verdict = self.verdict(&headed);
+        let is_whole = |whole: &Regex| whole.is_match(headed.message);
         Judged {
+            is_broken: !self.whole.is_empty() && !self.whole.iter().any(is_whole),
             at_ms: headed.at_ms(clock),
             verdict,
         }
     }
 
+    /// Whether it is for lines of any program, where no other filter knows the program.
+    #[must_use]
+    pub const fn is_general(&self) -> bool {
+        self.is_general
+    }
+
     /// Whether `line` may be of interest at all: holds a text of a pattern. Costs little.
     #[must_use]
     pub fn may_blame(&self, line: &[u8]) -> bool {
-        !self.prefilter.candidates(line).is_empty()
+        !self.whole.is_empty() || !self.prefilter.candidates(line).is_empty()
     }
 
     fn verdict<'a>(&'a self, headed: &Headed<'a>) -> Verdict<'a> {
         let message = headed.message;
-        let (mut blamed, mut has_no_address) = (None::<(&str, Class, Client<'a>)>, false);
+        let (mut blamed, mut has_no_address) = (None::<(&Meaning, Client<'a>)>, false);
         for at in self.prefilter.candidates(message) {
             let meaning = &self.patterns[at];
             match meaning.pattern.find(message) {
@@ -77,13 +96,13 @@ impl Filter {
                 Found::NoAddress => has_no_address = true,
                 Found::Several => return Verdict::Ambiguous,
                 Found::One(client) => match &blamed {
-                    Some((.., first)) if first.address != client.address => return Verdict::Ambiguous,
+                    Some((_, first)) if first.address != client.address => return Verdict::Ambiguous,
                     Some(_) => {}
-                    None => blamed = Some((&meaning.kind, meaning.class, client)),
+                    None => blamed = Some((meaning, client)),
                 },
             }
         }
-        let Some((kind, class, client)) = blamed else {
+        let Some((meaning, client)) = blamed else {
             return match has_no_address {
                 true => Verdict::NoAddress,
                 false => Verdict::Nothing,
@@ -97,8 +116,9 @@ impl Filter {
         }
         Verdict::Blames(Blame {
             client: client.address,
-            class,
-            kind,
+            class: meaning.class,
+            kind: &meaning.kind,
+            is_echo: meaning.is_echo,
             user: client.user,
             attempt: match self.attempt {
                 None => None,

@@ -21,6 +21,6 @@ pub use self::{
     attempts::Attempts,
     filter::{Attempt, Class, DefaultRule, Filter, FilterError, Journald, SelfTest},
     head::{Clock, Input},
-    judge::{Blame, Judged, Verdict},
+    judge::{Blame, DOUBTED, Judged, Verdict},
     shipped::{shipped, shipped_names},
 };

@@ -168,7 +168,7 @@ match = ['no {user} from {client}']
         (
             "kind =",
             "kid =",
-            "line 9: unknown field `kid`, expected one of `kind`, `event`, `match`",
+            "line 9: unknown field `kid`, expected one of `kind`, `event`, `echo`, `match`",
         ),
     ] {
         let told = Filter::parse(&good.replacen(from, to, 1))
