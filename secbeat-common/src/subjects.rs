@@ -20,6 +20,9 @@ const LATE: &str = "late";
 /// Where all edges publish what their web application firewalls report, see [`waf_events`]. [`TELEMETRY_STREAM`] captures it.
 pub const WAF_ALL: &str = "secbeat.events.waf.*";
 const WAF: &str = "secbeat.events.waf.";
+/// Where all edges publish what logs of services report, see [`service_events`]. [`TELEMETRY_STREAM`] captures it.
+pub const SERVICE_ALL: &str = "secbeat.events.service.*";
+const SERVICE: &str = "secbeat.events.service.";
 
 /// Key-value bucket of who owns which partition: [`partition_lease`] and [`member`] → `Lease`.
 pub const LEASES_BUCKET: &str = "secbeat_leases";
@@ -89,13 +92,26 @@ pub fn waf_events(edge_id: &str) -> String {
     format!("{WAF}{edge_id}")
 }
 
-/// The edge that publishes on a subject that [`telemetry`], [`late_telemetry`] or [`waf_events`] made. The server lets
+/// Where `edge_id` publishes what logs of its services report, as [`waf_events`].
+#[must_use]
+pub fn service_events(edge_id: &str) -> String {
+    format!("{SERVICE}{edge_id}")
+}
+
+/// Whether it is a subject that [`service_events`] made.
+#[must_use]
+pub fn is_of_services(subject: &str) -> bool {
+    subject.starts_with(SERVICE)
+}
+
+/// The edge that publishes on a subject that [`telemetry`], [`late_telemetry`], [`waf_events`] or [`service_events`] made. The server lets
 /// nobody else.
 #[must_use]
 pub fn edge_of(subject: &str) -> Option<&str> {
     let rest = subject
         .strip_prefix(TELEMETRY)
-        .or_else(|| subject.strip_prefix(WAF))?;
+        .or_else(|| subject.strip_prefix(WAF))
+        .or_else(|| subject.strip_prefix(SERVICE))?;
     rest.split('.').next()
 }
 
@@ -330,6 +346,7 @@ mod tests {
         }
         for subject in [
             "secbeat.events.waf.e",
+            "secbeat.events.service.e",
             "secbeat.telemetry.7",
             "secbeat.telemetry.e.x",
         ] {

@@ -23,6 +23,7 @@ mod parts;
 mod presence;
 mod release;
 mod seen;
+mod service;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use self::{
     presence::{ClockOffset, Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
     release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
+    service::{MAX_SERVICE_EVENTS, MAX_SERVICE_NAME, ServiceBatch, ServiceClass, ServiceEvent},
     telemetry::{
         LateBatch, LearnedFrom, MAX_TEXT, SourceCount, TelemetryBatch, TelemetryEvent, UNREADABLE, cut,
     },

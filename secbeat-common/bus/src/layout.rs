@@ -83,7 +83,9 @@ fn telemetry(bus: &Bus, longest_window: Duration) -> LogSettings {
             true => Storage::File,
             false => Storage::Memory,
         },
-        subjects: vec![subjects::TELEMETRY_ALL.to_owned(), subjects::WAF_ALL.to_owned()],
+        subjects: [subjects::TELEMETRY_ALL, subjects::WAF_ALL, subjects::SERVICE_ALL]
+            .map(str::to_owned)
+            .to_vec(),
         max_age: longest_window * TELEMETRY_AGE,
         max_bytes: MAX_TELEMETRY_BYTES,
         acknowledges: false,

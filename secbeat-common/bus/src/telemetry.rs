@@ -69,7 +69,8 @@ fn filters(partitions: &BTreeSet<u16>) -> Vec<String> {
         return Vec::new();
     }
     let telemetry = partitions.iter().flat_map(|n| subjects::telemetry_of(*n));
-    telemetry.chain([subjects::WAF_ALL.to_owned()]).collect()
+    let events = [subjects::WAF_ALL, subjects::SERVICE_ALL].map(str::to_owned);
+    telemetry.chain(events).collect()
 }
 
 #[cfg(test)]
@@ -84,7 +85,8 @@ mod tests {
             [
                 "secbeat.telemetry.*.3",
                 "secbeat.telemetry.*.3.late",
-                "secbeat.events.waf.*"
+                "secbeat.events.waf.*",
+                "secbeat.events.service.*"
             ]
         );
     }

@@ -19,11 +19,12 @@ pub enum Kind {
     Interest = 10,
     Sources = 11,
     Lease = 12,
+    Service = 13,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Telemetry,
         Self::LateTelemetry,
         Self::Waf,
@@ -36,6 +37,7 @@ impl Kind {
         Self::Interest,
         Self::Sources,
         Self::Lease,
+        Self::Service,
     ];
 
     /// The name that people read. Signatures of commands cover it, so it never changes.
@@ -54,6 +56,7 @@ impl Kind {
             Self::Interest => "interest",
             Self::Sources => "sources",
             Self::Lease => "lease",
+            Self::Service => "service",
         }
     }
 
@@ -79,6 +82,6 @@ mod tests {
             assert_eq!(kind as u8, number, "{kind}");
             assert_eq!(Kind::of(number), Some(kind));
         }
-        assert_eq!([Kind::of(0), Kind::of(13)], [None, None]);
+        assert_eq!([Kind::of(0), Kind::of(14)], [None, None]);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     AckBatch, AllowEntry, AuditRecord, BlockCommand, Disallow, Interest, LateBatch, Lease, Lift, MAX_MESSAGE,
-    Message, Presence, TelemetryBatch, WafBatch, decode, encode,
+    Message, Presence, ServiceBatch, TelemetryBatch, WafBatch, decode, encode,
 };
 use crate::{
     sign::{Opened, SecretKey, Signer, Trust},
@@ -24,6 +24,7 @@ pub fn check(input: &[u8]) {
     comes_back::<TelemetryBatch>(input);
     comes_back::<LateBatch>(input);
     comes_back::<WafBatch>(input);
+    comes_back::<ServiceBatch>(input);
     comes_back::<AckBatch>(input);
     comes_back::<BlockCommand>(input);
     comes_back::<Lift>(input);

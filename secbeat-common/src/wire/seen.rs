@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
-use super::{LearnedFrom, WafOutcome};
+use super::{LearnedFrom, ServiceClass, WafOutcome};
 
 /// Most events that an audit record holds.
 pub const MAX_EVIDENCE: usize = 20;
@@ -51,6 +51,15 @@ pub enum SeenWhat {
         /// What that rule says of itself.
         message: String,
     },
+    /// A service's log told of it.
+    Service {
+        service: String,
+        class: ServiceClass,
+        /// Which kind of line it was.
+        kind: String,
+        /// As the client wrote it; empty unless the edge's config asks for it.
+        user: String,
+    },
 }
 
 impl SeenEvent {
@@ -63,6 +72,9 @@ impl SeenEvent {
             }
             | SeenWhat::Unreadable { method, user_agent } => method.len() + user_agent.len(),
             SeenWhat::Waf { message, .. } => message.len(),
+            SeenWhat::Service {
+                service, kind, user, ..
+            } => service.len() + kind.len() + user.len(),
         };
         what + self.edge.len() + self.path.len() + self.host.len()
     }

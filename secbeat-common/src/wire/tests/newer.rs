@@ -13,6 +13,7 @@ const BAN: &str = "02 06 10 01920000000070008000000000000001 00 0000000000000000
 const ACKS: &str = "02 04 0165 fbd607 01 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 09 05 6c61746572 00";
 /// A firewall's event with an outcome of number 3.
 const WAF: &str = "02 03 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 03 02 fc14600e00 01 02 07 00 01 05 016d 022f78 0168 00";
+const SERVICE: &str = "02 0d 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 03 0473736864 016b 0175 00";
 
 #[test]
 fn reports_are_read_but_for_what_is_unknown() {
@@ -29,6 +30,10 @@ fn reports_are_read_but_for_what_is_unknown() {
     let mut waf = samples::waf();
     waf.events[0].outcome = WafOutcome::Unknown;
     assert_eq!(decode(&bytes(WAF)), Ok(waf));
+
+    let mut service = samples::service();
+    service.events[0].class = ServiceClass::Unknown;
+    assert_eq!(decode(&bytes(SERVICE)), Ok(service));
 
     let mut acks = samples::acks();
     acks.acks = vec![Ack {

@@ -97,6 +97,25 @@ pub(super) fn waf() -> WafBatch {
     }
 }
 
+pub(super) fn service() -> ServiceBatch {
+    ServiceBatch {
+        edge_id: "e".to_owned(),
+        boot_id: Uuid::from_u128(7),
+        sequence: 9,
+        sent_at_ms: 2,
+        dropped_before: 1,
+        events: vec![ServiceEvent {
+            client: "2001:db8::1".parse().unwrap(),
+            at_ms: 1,
+            learned_from: LearnedFrom::Header,
+            class: ServiceClass::Abuse,
+            service: "sshd".to_owned(),
+            kind: "k".to_owned(),
+            user: "u".to_owned(),
+        }],
+    }
+}
+
 pub(super) fn acks() -> AckBatch {
     let ack = |outcome| Ack {
         command_id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
@@ -207,6 +226,7 @@ pub(super) fn all() -> Vec<Sample> {
         sample(telemetry(), TELEMETRY),
         sample(late(), LATE),
         sample(waf(), WAF),
+        sample(service(), SERVICE),
         sample(acks(), ACKS),
         sample(ban(), BAN),
         sample(lift(), LIFT),
@@ -222,6 +242,7 @@ pub(super) fn all() -> Vec<Sample> {
 const TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
 const LATE: &str = "02 02 fb409c 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
 const WAF: &str = "02 03 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 02 fc14600e00 01 02 07 00 01 05 016d 022f78 0168 00";
+const SERVICE: &str = "02 0d 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 0473736864 016b 0175 00";
 const ACKS: &str = "02 04 0165 fbd607 03 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 00 00 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 01 0172 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 02 0166 00";
 const SEALED: &str = "02 05 09 01 ea4a6c63e29c520a 4cfdf3073f54dba888780292c99687a5f59e45a7606f21e6bfaac1508b17c0cd 37735a53a7c2a96ffa1fa9a7bf8f10e7edfa9f35be7d3e9de01d47ff1e98200e 2a 02 07 00000000000000000000ffffc6336407 80 10 01920000000070008000000000000001 fc902f0900 00 00";
 const BAN: &str = "02 06 10 01920000000070008000000000000001 00 00000000000000000000ffffc6336407 80 0b 6572726f722d666c6f6f64 10 3530206572726f727320696e20363073 00 01 fbd007 fc902f0900 0c 6f7263686573747261746f72 00 03 01 0100 07000000 32 fb60ea fbd007";
@@ -258,6 +279,7 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(TELEMETRY)), Ok(telemetry()));
     assert_eq!(decode(&bytes(LATE)), Ok(late()));
     assert_eq!(decode(&bytes(WAF)), Ok(waf()));
+    assert_eq!(decode(&bytes(SERVICE)), Ok(service()));
     assert_eq!(decode(&bytes(ACKS)), Ok(acks()));
     assert_eq!(decode(&bytes(BAN)), Ok(ban()));
     assert_eq!(decode(&bytes(LIFT)), Ok(lift()));
