@@ -55,7 +55,7 @@ pub struct Config {
     /// The detector.
     pub detect: Detect,
     /// The rules. A client that reaches the threshold within the window is banned. `error-flood`, `request-flood`
-    /// and `waf-flood` are enabled by default; `path-scan`, `login-bruteforce` and `protocol-abuse` are enabled by a table with
+    /// and `waf-flood` are enabled by default; `path-scan`, `login-bruteforce`, `protocol-abuse` and those over services are enabled by a table with
     /// their name. These built-in rules have defaults for all keys. A rule with any other name requires `counts`,
     /// `threshold` and `window`.
     #[serde(rename = "rule")]

@@ -131,6 +131,11 @@ fn detection(stats: &Stats) {
             stats.waf_events,
         ),
         (
+            "secbeat_orchestrator_service_events_total",
+            "Attempts that logs of services told of.",
+            stats.service_events,
+        ),
+        (
             "secbeat_orchestrator_evicted_sources_total",
             "Sources forgotten because of detect.max_sources.",
             stats.evicted_sources,

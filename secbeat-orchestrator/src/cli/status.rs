@@ -84,10 +84,19 @@ fn text(stats: &ApiStats) -> String {
     line(
         "telemetry",
         format!(
-            "{} batches, {} events, {} WAF events, {} invalid messages",
-            engine.batches, engine.events, engine.waf_events, stats.garbage
+            "{} batches, {} events, {} WAF events, {} service events, {} invalid messages",
+            engine.batches, engine.events, engine.waf_events, engine.service_events, stats.garbage
         ),
     );
+    if engine.service_uncounted > 0 {
+        line(
+            "services",
+            format!(
+                "NO RULE COUNTS the {} events of services: enable one, such as ssh-bruteforce",
+                engine.service_uncounted
+            ),
+        );
+    }
     line("audit", format!("{} records lost", engine.audit_lost));
     for part in stats.audit.iter().filter(|part| part.short) {
         line(

@@ -8,12 +8,12 @@ use std::{num::NonZeroU32, time::Duration};
 use schemars::JsonSchema;
 use secbeat_common::{
     rules::{AgentPattern, Exclusion, HostPattern, Match, Method, PathPattern, Statuses},
-    wire::{RuleName, Severity},
+    wire::{RuleName, ServiceClass, Severity},
 };
 use secbeat_daemon::config::{HumanDuration, schema};
 use secbeat_orchestrator_core::analyzers::{
     Action, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig,
-    threshold::{Counts, Distinct, RuleIds, Threshold, WafFilter},
+    threshold::{Counts, Distinct, RuleIds, ServiceFilter, Threshold, WafFilter},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::IntoStaticStr;
@@ -85,7 +85,8 @@ impl<'de> Deserialize<'de> for Rules {
             None => Some(preset),
         };
         let mut rules: Vec<_> = RuleConfig::defaults().into_iter().filter_map(default).collect();
-        let is_default = |rule: Rule| matches!(rule, Rule::ErrorFlood | Rule::RequestFlood | Rule::WafFlood);
+        let defaults = RuleConfig::defaults();
+        let is_default = |rule: Rule| defaults.iter().any(|preset| preset.rule == rule);
         let others = stated.iter().filter(|stated| !is_default(stated.rule.rule));
         rules.extend(others.filter_map(Stated::in_force));
         if rules.len() > MAX_RULES {
@@ -130,6 +131,9 @@ struct Table {
     /// wrong.
     #[schemars(with = "Option<Vec<schema::RuleIds>>")]
     excluded_rules: Option<Vec<RuleIdsText>>,
+    /// For `auth-failures`, `abuse` and `scans`: names of the services that count, as their filters are called. Default: all,
+    /// and some for presets.
+    services: Option<Vec<String>>,
     /// Count only responses with these statuses, such as `404` or `"401-403"`. Default: all. For `errors`, none
     /// below 400. Not for `waf-events`. For a `requests` rule, any of `statuses`, `methods`, `paths`, `hosts`
     /// makes edges report matching requests individually (more traffic).
@@ -198,6 +202,12 @@ enum Counted {
     ProtocolErrors,
     /// Requests that a web application firewall objected to.
     WafEvents,
+    /// Logins that a service refused, by its log: an attempt counts once, whatever number of lines tell of it.
+    AuthFailures,
+    /// Uses that a service does not allow, such as relaying mail, by its log.
+    Abuse,
+    /// Probes for what is there, by a service's log.
+    Scans,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -299,7 +309,17 @@ impl TryFrom<String> for RuleIdsText {
 }
 
 impl Counted {
-    const fn is(self, counts: &Counts) -> bool {
+    /// Of services' events.
+    const fn class(self) -> Option<ServiceClass> {
+        match self {
+            Self::AuthFailures => Some(ServiceClass::AuthFailure),
+            Self::Abuse => Some(ServiceClass::Abuse),
+            Self::Scans => Some(ServiceClass::Scan),
+            Self::Errors | Self::Requests | Self::Aborted | Self::ProtocolErrors | Self::WafEvents => None,
+        }
+    }
+
+    fn is(self, counts: &Counts) -> bool {
         matches!(
             (self, counts),
             (Self::Errors, Counts::Errors)
@@ -307,18 +327,27 @@ impl Counted {
                 | (Self::Aborted, Counts::Aborted)
                 | (Self::ProtocolErrors, Counts::ProtocolErrors)
                 | (Self::WafEvents, Counts::WafEvents(_))
-        )
+        ) || matches!(counts, Counts::ServiceEvents(filter) if Some(filter.class) == self.class())
     }
 }
 
 impl From<Counted> for Counts {
     fn from(counted: Counted) -> Self {
+        let of_services = |class| {
+            Self::ServiceEvents(ServiceFilter {
+                class,
+                services: Vec::new(),
+            })
+        };
         match counted {
             Counted::Errors => Self::Errors,
             Counted::Requests => Self::Requests,
             Counted::Aborted => Self::Aborted,
             Counted::ProtocolErrors => Self::ProtocolErrors,
             Counted::WafEvents => Self::WafEvents(WafFilter::default()),
+            Counted::AuthFailures => of_services(ServiceClass::AuthFailure),
+            Counted::Abuse => of_services(ServiceClass::Abuse),
+            Counted::Scans => of_services(ServiceClass::Scan),
         }
     }
 }
@@ -330,6 +359,15 @@ impl Table {
         counts: Counts,
         contradiction: impl Fn(&'static str, &str) -> Contradiction,
     ) -> Result<Counts, Contradiction> {
+        if let Counts::ServiceEvents(filter) = counts {
+            return self
+                .refine_service(filter, contradiction)
+                .map(Counts::ServiceEvents);
+        }
+        if self.services.is_some() {
+            let what = "only a rule over auth-failures, abuse or scans has them";
+            return Err(contradiction("services", what));
+        }
         let is_waf = matches!(counts, Counts::WafEvents(_));
         for (key, is_stated) in [
             ("also", self.also.is_some()),
@@ -355,6 +393,7 @@ impl Table {
             Counts::Requests => Counts::Requests,
             Counts::Aborted => Counts::Aborted,
             Counts::ProtocolErrors => Counts::ProtocolErrors,
+            Counts::ServiceEvents(filter) => Counts::ServiceEvents(filter),
             Counts::WafEvents(filter) => Counts::WafEvents(WafFilter {
                 severity: self.severity.unwrap_or(filter.severity),
                 excluded_rules: match &self.excluded_rules {
@@ -367,6 +406,38 @@ impl Table {
 }
 
 impl Table {
+    /// `filter` with what the table says of it: services have lines, and no requests.
+    fn refine_service(
+        &self,
+        filter: ServiceFilter,
+        contradiction: impl Fn(&'static str, &str) -> Contradiction,
+    ) -> Result<ServiceFilter, Contradiction> {
+        for (key, is_stated) in [
+            ("severity", self.severity.is_some()),
+            ("excluded_rules", self.excluded_rules.is_some()),
+            ("statuses", self.statuses.is_some()),
+            ("methods", self.methods.is_some()),
+            ("paths", self.paths.is_some()),
+            ("hosts", self.hosts.is_some()),
+            ("also", self.also.is_some()),
+            ("exclude", self.exclude.is_some()),
+            ("excluded_statuses", self.excluded_statuses.is_some()),
+            ("excluded_methods", self.excluded_methods.is_some()),
+            ("excluded_paths", self.excluded_paths.is_some()),
+            ("excluded_hosts", self.excluded_hosts.is_some()),
+            ("excluded_user_agents", self.excluded_user_agents.is_some()),
+            ("distinct", self.distinct.is_some()),
+        ] {
+            if is_stated {
+                return Err(contradiction(key, "events of services have none"));
+            }
+        }
+        Ok(ServiceFilter {
+            services: self.services.clone().unwrap_or(filter.services),
+            ..filter
+        })
+    }
+
     /// The exclusions of its tables, or else of `preset`, and those of its single keys.
     fn excluded(&self, preset: Option<&RuleConfig>) -> Vec<Exclusion> {
         let mut excluded: Vec<Exclusion> = match &self.exclude {

@@ -30,6 +30,7 @@ fn edge(name: &str) -> Permissions {
     let mut publish = vec![
         subjects::telemetry_by(name),
         subjects::waf_events(name),
+        subjects::service_events(name),
         subjects::acks(name),
         subjects::presence(name),
         // Whether there is one, before telemetry is sent.

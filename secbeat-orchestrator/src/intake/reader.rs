@@ -1,6 +1,6 @@
 //! Reads some partitions, through every reconnect.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -8,7 +8,7 @@ use secbeat_bus::{Created, Garbage, Stored, TelemetryFrom, TelemetryLog};
 use secbeat_common::{
     sources::SourceLengths,
     subjects::{self, PARTITIONS},
-    wire::{self, LateBatch, WafBatch, WireError},
+    wire::{self, LateBatch, ServiceBatch, WafBatch, WireError},
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::decider::Event;
@@ -145,10 +145,20 @@ fn event(
         true => Ok(()),
         false => Err(Unfit::Impostor(edge_id.to_owned())),
     };
-    let Some(partition) = subjects::partition_of(&message.subject) else {
-        let batch: WafBatch = garbage.counted(wire::decode_counted(&message.payload)?);
+    if subjects::is_of_services(&message.subject) {
+        let mut batch: ServiceBatch = garbage.counted(wire::decode_counted(&message.payload)?);
         is_of_sender(&batch.edge_id)?;
-        let batch = waf(batch, partitions, sources);
+        batch
+            .events
+            .retain(|event| is_in(event.client, partitions, sources));
+        return Ok((!batch.events.is_empty()).then_some(Event::Service { batch, received_ms }));
+    }
+    let Some(partition) = subjects::partition_of(&message.subject) else {
+        let mut batch: WafBatch = garbage.counted(wire::decode_counted(&message.payload)?);
+        is_of_sender(&batch.edge_id)?;
+        batch
+            .events
+            .retain(|event| is_in(event.client, partitions, sources));
         return Ok((!batch.events.is_empty()).then_some(Event::Waf { batch, received_ms }));
     };
     let (batch, age_ms) = if subjects::is_late(&message.subject) {
@@ -177,11 +187,7 @@ enum Unfit {
     Impostor(String),
 }
 
-/// What of `batch` is about sources in `partitions`.
-fn waf(mut batch: WafBatch, partitions: &BTreeSet<u16>, sources: SourceLengths) -> WafBatch {
-    let partition = |client| sources.of(client).partition(PARTITIONS);
-    batch
-        .events
-        .retain(|event| partitions.contains(&partition(event.client)));
-    batch
+/// Whether `client` is of one of `partitions`.
+fn is_in(client: IpAddr, partitions: &BTreeSet<u16>, sources: SourceLengths) -> bool {
+    partitions.contains(&sources.of(client).partition(PARTITIONS))
 }

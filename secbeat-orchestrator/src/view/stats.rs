@@ -30,6 +30,15 @@ pub struct Stats {
     /// Those among them that were as old as the rule's window, and ignored.
     #[serde(default)]
     pub waf_too_old: u64,
+    /// Attempts that logs of services told of.
+    #[serde(default)]
+    pub service_events: u64,
+    /// Those among them that were as old as the longest window of a rule about them, and ignored.
+    #[serde(default)]
+    pub service_too_old: u64,
+    /// Those among them that came while no rule was about any.
+    #[serde(default)]
+    pub service_uncounted: u64,
     pub findings: u64,
     /// Findings that banned nobody: protected, or the brake.
     pub suppressed: u64,
@@ -180,6 +189,9 @@ impl Stats {
             events: counted.events,
             waf_events: counted.waf_events,
             waf_too_old: counted.waf_too_old,
+            service_events: counted.service_events,
+            service_too_old: counted.service_too_old,
+            service_uncounted: counted.service_uncounted,
             findings: counted.findings,
             suppressed: counted.suppressed,
             braked: counted.braked,

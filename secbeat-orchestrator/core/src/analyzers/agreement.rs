@@ -171,6 +171,7 @@ impl<A: Analyzer> Analyzer for Agreement<A> {
                 (sighting.source, sighting.at_ms)
             }
             Seen::Waf(event, at_ms) => (self.config.sources.of(event.client), at_ms),
+            Seen::Service(event, at_ms) => (self.config.sources.of(event.client), at_ms),
         };
         if self.has_said_enough(&source, seen.edge, at_ms) {
             return;

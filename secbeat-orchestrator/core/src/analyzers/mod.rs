@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 
 use secbeat_common::{
     prefix::Prefix,
-    wire::{Evidence, Interest, Layer, Scope, WafEvent},
+    wire::{Evidence, Interest, Layer, Scope, ServiceEvent, WafEvent},
 };
 
 pub use self::{
@@ -79,6 +79,8 @@ pub enum Seen<'a> {
     Answer(Sighting, Request<'a>),
     /// A transaction that a web application firewall objected to, at this time (milliseconds since the Unix epoch).
     Waf(&'a WafEvent, i64),
+    /// What the log of a service told of a client, at this time (milliseconds since the Unix epoch).
+    Service(&'a ServiceEvent, i64),
 }
 
 /// From when on a target's events count. Times are milliseconds since the Unix epoch.

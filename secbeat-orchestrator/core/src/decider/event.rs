@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use secbeat_common::{
     prefix::Prefix,
-    wire::{AckBatch, AllowEntry, AuditRecord, BlockCommand, Presence, TelemetryBatch, WafBatch},
+    wire::{
+        AckBatch, AllowEntry, AuditRecord, BlockCommand, Presence, ServiceBatch, TelemetryBatch, WafBatch,
+    },
 };
 use uuid::Uuid;
 
@@ -33,6 +35,8 @@ pub enum Event {
     },
     /// Events of web application firewalls, with the time at which the server received them.
     Waf { batch: WafBatch, received_ms: i64 },
+    /// Events of services, with the time at which the server received them.
+    Service { batch: ServiceBatch, received_ms: i64 },
     /// What the bus remembers from before this process, once and first. The audit goes back to `since_ms`.
     Restore {
         bans: Vec<Written>,
@@ -161,6 +165,11 @@ pub struct Stats {
     pub waf_events: u64,
     /// Events of firewalls that were as old as the rule's window, and ignored.
     pub waf_too_old: u64,
+    pub service_events: u64,
+    /// Events of services that were as old as the longest window of a rule about them, and ignored.
+    pub service_too_old: u64,
+    /// Events of services that came while no rule was about any.
+    pub service_uncounted: u64,
     pub findings: u64,
     pub suppressed: u64,
     /// Findings that a brake suppressed.

@@ -94,6 +94,8 @@ pub struct Decider {
     max_age_ms: i64,
     /// The longest window of a rule about firewalls' events.
     waf_window_ms: i64,
+    /// The longest window of a rule about services' events.
+    service_window_ms: i64,
     unban_grace_ms: i64,
     ledger: Ledger,
     witness: Witness,
@@ -136,6 +138,9 @@ struct Counts {
     events: u64,
     waf_events: u64,
     waf_too_old: u64,
+    service_events: u64,
+    service_too_old: u64,
+    service_uncounted: u64,
     findings: u64,
     suppressed: u64,
     braked: u64,
@@ -160,6 +165,7 @@ impl Config {
     pub fn build(self) -> Decider {
         let schedule = Schedule::new(millis(self.cleanup_interval), millis(self.max_age));
         let waf_window_ms = self.detect.waf_window_ms();
+        let service_window_ms = self.detect.service_window_ms();
         let threshold = ThresholdAnalyzer::new(self.detect.clone(), schedule);
         let analyzer: Box<dyn Analyzer> = match self.agreeing_edges {
             NonZeroU32::MIN => Box::new(threshold),
@@ -174,6 +180,7 @@ impl Config {
             propagation: Propagation::default(),
             max_age_ms: millis(self.max_age),
             waf_window_ms,
+            service_window_ms,
             unban_grace_ms: millis(self.unban_grace),
             ledger: Ledger::new(self.ledger),
             witness: Witness::new(self.evidence_bytes),
@@ -212,6 +219,7 @@ impl Decider {
                 }
             }
             Event::Waf { batch, received_ms } => self.waf(&batch, received_ms, turn),
+            Event::Service { batch, received_ms } => self.service(&batch, received_ms, turn),
             Event::Restore {
                 bans,
                 audit,

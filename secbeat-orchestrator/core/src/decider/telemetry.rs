@@ -1,6 +1,6 @@
 //! Telemetry, as the decider takes it.
 
-use secbeat_common::wire::{TelemetryBatch, WafBatch};
+use secbeat_common::wire::{ServiceBatch, TelemetryBatch, WafBatch};
 
 use super::{Decider, Turn, times::Times};
 use crate::{
@@ -113,6 +113,31 @@ impl Decider {
             let source = self.sources.of(event.client);
             self.witness.journal.waf(&source, at_ms, &batch.edge_id, event);
             self.observe(Seen::Waf(event, at_ms), &batch.edge_id, received_ms, turn);
+        }
+    }
+
+    /// Events of services, as [`waf`](Self::waf).
+    pub(super) fn service(&mut self, batch: &ServiceBatch, received_ms: i64, turn: &mut Turn<'_>) {
+        self.counts.service_events += batch.events.len() as u64;
+        if self.service_window_ms == 0 {
+            self.counts.service_uncounted += batch.events.len() as u64;
+        }
+        let window_ms = match self.service_window_ms {
+            // Nobody counts them, and `why` shows them.
+            0 => self.max_age_ms,
+            window_ms => window_ms,
+        };
+        let times = Times::new(batch.sent_at_ms, received_ms, None, window_ms);
+        for event in &batch.events {
+            let Some(at_ms) = times.of(event.at_ms) else {
+                self.counts.service_too_old += 1;
+                continue;
+            };
+            let source = self.sources.of(event.client);
+            self.witness
+                .journal
+                .service(&source, at_ms, &batch.edge_id, event);
+            self.observe(Seen::Service(event, at_ms), &batch.edge_id, received_ms, turn);
         }
     }
 

@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{LearnedFrom, SeenEvent, SeenWhat, TelemetryEvent, UNREADABLE, WafEvent, WafOutcome},
+    wire::{
+        LearnedFrom, SeenEvent, SeenWhat, ServiceClass, ServiceEvent, TelemetryEvent, UNREADABLE, WafEvent,
+        WafOutcome,
+    },
 };
 
 use super::texts::{Mark, Texts};
@@ -54,8 +57,16 @@ struct Record {
     /// Lengths of the edge's id, the method, the path, the host, and the user agent or message.
     lens: (u8, u8, u16, u8, u8),
     learned_from: LearnedFrom,
-    /// `None` for an answer.
-    waf: Option<WafOutcome>,
+    of: Of,
+}
+
+/// What told of an event.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Answer,
+    Waf(WafOutcome),
+    /// Its texts are: the edge, the kind of line, the user, the service, and nothing.
+    Service(ServiceClass),
 }
 
 impl Record {
@@ -67,7 +78,7 @@ impl Record {
         code: 0,
         lens: (0, 0, 0, 0, 0),
         learned_from: LearnedFrom::Peer,
-        waf: None,
+        of: Of::Answer,
     };
 
     fn client(&self) -> IpAddr {
@@ -117,10 +128,25 @@ impl Journal {
                 client: octets(event.client),
                 code: event.rules.first().map_or(0, |rule| rule.id),
                 learned_from: event.learned_from,
-                waf: Some(event.outcome),
+                of: Of::Waf(event.outcome),
                 ..Record::EMPTY
             },
             [edge, "", &event.uri, &event.host, &event.message],
+        );
+    }
+
+    /// Notes what the log of a service told of a client of `source` at `at_ms`, reported by `edge`.
+    pub fn service(&mut self, source: &Prefix, at_ms: i64, edge: &str, event: &ServiceEvent) {
+        self.push(
+            source,
+            Record {
+                at_ms,
+                client: octets(event.client),
+                learned_from: event.learned_from,
+                of: Of::Service(event.class),
+                ..Record::EMPTY
+            },
+            [edge, &event.kind, &event.user, &event.service, ""],
         );
     }
 
@@ -207,17 +233,33 @@ impl Journal {
             detail.into(),
         ];
         let [edge, method, path, host, detail] = self.texts.get(record.texts, lens).map(str::to_owned);
-        let what = match record.waf {
-            None if record.code == u32::from(UNREADABLE) => SeenWhat::Unreadable {
+        let what = match record.of {
+            Of::Service(class) => {
+                return SeenEvent {
+                    at_ms: record.at_ms,
+                    edge,
+                    client: record.client(),
+                    learned_from: record.learned_from,
+                    what: SeenWhat::Service {
+                        service: host,
+                        class,
+                        kind: method,
+                        user: path,
+                    },
+                    path: String::new(),
+                    host: String::new(),
+                };
+            }
+            Of::Answer if record.code == u32::from(UNREADABLE) => SeenWhat::Unreadable {
                 method,
                 user_agent: detail,
             },
-            None => SeenWhat::Answer {
+            Of::Answer => SeenWhat::Answer {
                 status: record.code as u16,
                 method,
                 user_agent: detail,
             },
-            Some(outcome) => SeenWhat::Waf {
+            Of::Waf(outcome) => SeenWhat::Waf {
                 rule: Some(record.code).filter(|rule| *rule != 0),
                 outcome,
                 message: detail,

@@ -10,7 +10,7 @@ mod journal;
 mod tests;
 mod texts;
 
-use secbeat_common::wire::{self, SeenEvent, SeenWhat};
+use secbeat_common::wire::{self, SeenEvent, SeenWhat, ServiceClass};
 
 pub use self::{
     findings::{FindingFilter, Findings, Outcome, PastFinding},
@@ -45,12 +45,23 @@ impl Witness {
     pub fn evidence(&self, finding: &Finding) -> Vec<SeenEvent> {
         let start_ms = finding.at_ms.saturating_sub(millis(finding.window()));
         let Why::Threshold { counted, .. } = finding.why;
-        let firewall = counted == Counted::WafEvents;
         let led_to_it = |event: &SeenEvent| {
-            event.at_ms > start_ms
-                && event.at_ms <= finding.at_ms
-                && firewall == matches!(event.what, SeenWhat::Waf { .. })
+            event.at_ms > start_ms && event.at_ms <= finding.at_ms && is_counted(counted, &event.what)
         };
         wire::bounded(self.journal.of(&finding.source).filter(led_to_it))
+    }
+}
+
+/// Whether `counted` counts what happened.
+fn is_counted(counted: Counted, what: &SeenWhat) -> bool {
+    let of_class = |wanted| matches!(what, SeenWhat::Service { class, .. } if *class == wanted);
+    match counted {
+        Counted::WafEvents => matches!(what, SeenWhat::Waf { .. }),
+        Counted::AuthFailures => of_class(ServiceClass::AuthFailure),
+        Counted::Abuse => of_class(ServiceClass::Abuse),
+        Counted::Scans => of_class(ServiceClass::Scan),
+        Counted::Errors | Counted::Requests | Counted::Aborted | Counted::ProtocolErrors | Counted::Paths => {
+            matches!(what, SeenWhat::Answer { .. } | SeenWhat::Unreadable { .. })
+        }
     }
 }

@@ -28,9 +28,11 @@ fn actions_have_the_names_of_the_config() {
 #[test]
 fn without_a_word_the_default_presets_hold() {
     assert_eq!(read(""), RuleConfig::defaults());
-    let none = ["error-flood", "request-flood", "waf-flood"]
-        .map(|name| format!("[[rule]]\nname = \"{name}\"\nenabled = false\n"));
-    assert_eq!(read(&none.concat()), []);
+    let defaults = RuleConfig::defaults();
+    let none = defaults
+        .iter()
+        .map(|preset| format!("[[rule]]\nname = \"{}\"\nenabled = false\n", preset.rule));
+    assert_eq!(read(&none.collect::<String>()), []);
 }
 
 #[test]
@@ -38,17 +40,23 @@ fn the_shipped_file_shows_every_preset_as_it_is() {
     let shipped = std::fs::read_to_string("../packaging/orchestrator.toml").unwrap();
     let rules = read(&shipped.replace("enabled = false", "enabled = true"));
     let presets = [
-        Rule::ErrorFlood,
-        Rule::RequestFlood,
-        Rule::WafFlood,
-        Rule::PathScan,
-        Rule::LoginBruteforce,
-        Rule::ProtocolAbuse,
+        "error-flood",
+        "request-flood",
+        "waf-flood",
+        "path-scan",
+        "login-bruteforce",
+        "protocol-abuse",
+        "ssh-bruteforce",
+        "mail-bruteforce",
+        "service-bruteforce",
+        "ftp-bruteforce",
+        "database-bruteforce",
+        "voip-bruteforce",
+        "service-abuse",
+        "service-scan",
     ];
-    assert_eq!(
-        rules,
-        presets.map(|preset| RuleConfig::preset(preset).unwrap()).to_vec()
-    );
+    let preset = |name: &str| RuleConfig::preset(name.parse::<RuleName>().unwrap().into()).unwrap();
+    assert_eq!(rules, presets.map(preset).to_vec());
 }
 
 #[test]
@@ -237,6 +245,14 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
             "waf-flood: statuses: WAF events have none".to_owned(),
         ),
         (
+            preset("ssh-bruteforce", "paths = [\"/\"]"),
+            "ssh-bruteforce: paths: events of services have none".to_owned(),
+        ),
+        (
+            preset("error-flood", "services = [\"sshd\"]"),
+            "error-flood: services: only a rule over auth-failures, abuse or scans has them".to_owned(),
+        ),
+        (
             preset("path-scan", "threshold = 1001"),
             "path-scan: threshold: at most 1000 where distinct things are counted".to_owned(),
         ),
@@ -292,4 +308,21 @@ fn edges_are_asked_for_the_good_answers_that_single_requests_count() {
     assert!(bruteforce.holds(200, "POST", "/blog/wp-login.php", "", ""));
     assert!(!bruteforce.holds(302, "POST", "/blog/wp-login.php", "", ""));
     assert!(!bruteforce.holds(200, "GET", "/blog/wp-login.php", "", ""));
+}
+
+#[test]
+fn a_rule_over_services_names_them() {
+    let rules = read(
+        "[[rule]]\nname = \"door\"\ncounts = \"auth-failures\"\nservices = [\"mine\"]\nthreshold = 3\nwindow = \"1h\"\n\
+         [[rule]]\nname = \"mail-bruteforce\"\nservices = [\"postfix\"]\n",
+    );
+    let of = |name: &str| {
+        let rule = rules.iter().find(|rule| rule.rule.name() == name).unwrap();
+        let Counts::ServiceEvents(filter) = &rule.counts else {
+            panic!("{:?}", rule.counts)
+        };
+        (filter.services.clone(), rule.threshold.count.get())
+    };
+    assert_eq!(of("door"), (vec!["mine".to_owned()], 3));
+    assert_eq!(of("mail-bruteforce"), (vec!["postfix".to_owned()], 10));
 }

@@ -125,6 +125,9 @@ fn events(events: &[SeenEvent]) -> String {
                 };
                 (format!("WAF{rule} {outcome}"), "", message)
             }
+            SeenWhat::Service {
+                service, kind, user, ..
+            } => (format!("{service} {kind}"), "", user),
         };
         table.add_row([
             &rfc3339(event.at_ms),

@@ -261,6 +261,7 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
             SeenWhat::Unreadable { .. } => "unreadable".to_owned(),
             SeenWhat::Waf { rule: Some(rule), .. } => format!("WAF rule {rule}"),
             SeenWhat::Waf { rule: None, .. } => "WAF".to_owned(),
+            SeenWhat::Service { service, kind, .. } => format!("{service} {kind}"),
         };
         *whats.entry(what).or_default() += 1;
         *edges.entry(&event.edge).or_default() += 1;

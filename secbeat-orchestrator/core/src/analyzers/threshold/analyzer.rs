@@ -142,6 +142,7 @@ impl Detector {
             Seen::Requests(sighting, tally) => self.observe_requests(*sighting, *tally),
             Seen::Answer(sighting, request) => self.observe_answer(*sighting, request),
             Seen::Waf(event, at_ms) => self.observe_waf(event, *at_ms),
+            Seen::Service(event, at_ms) => self.observe_service(event, *at_ms),
         }
     }
 }

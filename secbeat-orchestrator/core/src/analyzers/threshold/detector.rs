@@ -7,7 +7,7 @@ use secbeat_common::{
     prefix::Prefix,
     rules::{Target, canonical_path, is_error},
     sources::SourceLengths,
-    wire::{Layer, Scope, WafEvent},
+    wire::{Layer, Scope, ServiceEvent, WafEvent},
 };
 
 use super::{
@@ -100,10 +100,11 @@ impl Detector {
                 config,
             })
             .collect();
-        let is_of_waf = |rule: &RuleConfig| matches!(rule.counts, Counts::WafEvents(_));
+        let is_apart =
+            |rule: &RuleConfig| matches!(rule.counts, Counts::WafEvents(_) | Counts::ServiceEvents(_));
         Self {
             of_sums: select(&rules, RuleConfig::counts_all_requests),
-            of_answers: select(&rules, |rule| !rule.counts_all_requests() && !is_of_waf(rule)),
+            of_answers: select(&rules, |rule| !rule.counts_all_requests() && !is_apart(rule)),
             rules,
             sources: config.sources,
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
@@ -233,6 +234,20 @@ impl Detector {
             learned_from: event.learned_from,
         };
         self.record(seen, rules, 1, &event.uri)
+    }
+
+    /// What the log of a service told of a client at `at_ms` (milliseconds since the Unix epoch).
+    pub fn observe_service(&mut self, event: &ServiceEvent, at_ms: i64) -> Option<Finding> {
+        let rules = select(
+            &self.rules,
+            |rule| matches!(&rule.counts, Counts::ServiceEvents(filter) if filter.counts(event)),
+        );
+        let seen = Seen {
+            source: self.sources.of(event.client),
+            at_ms,
+            learned_from: event.learned_from,
+        };
+        self.record(seen, rules, 1, "")
     }
 
     /// `rule`, which observes, would have banned `source` until `until_ms`: it ignores the source's events before that

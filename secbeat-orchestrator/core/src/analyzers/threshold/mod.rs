@@ -11,6 +11,7 @@
 //! * `outage`: the guard that keeps a failing upstream from getting its visitors banned.
 //! * `shape`: which paths are alike for the guard.
 //! * `waf`: which events of web application firewalls count.
+//! * `service`: which events of services count.
 //! * `source`: what is known of one source.
 //! * `slab`: where sources lie, and in which order they were seen.
 //! * `index`: where sources lie, by the hash of their keys.
@@ -26,6 +27,7 @@ mod outage;
 mod presets;
 mod recent;
 mod rule;
+mod service;
 mod shape;
 mod shard;
 mod slab;
@@ -51,6 +53,7 @@ pub use self::{
     analyzer::{Schedule, ThresholdAnalyzer},
     detector::{Detector, Stats},
     rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig},
+    service::ServiceFilter,
     upstreams::{UpstreamId, Upstreams},
     waf::{RuleIds, WafFilter},
     window::MAX_WINDOW_MS,
@@ -83,6 +86,17 @@ impl DetectConfig {
         let rules = self.rules.iter();
         rules
             .filter(|rule| matches!(rule.counts, Counts::WafEvents(_)))
+            .map(|rule| millis(rule.threshold.window))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Length of the longest window of a rule about services' events, in milliseconds.
+    #[must_use]
+    pub fn service_window_ms(&self) -> i64 {
+        let rules = self.rules.iter();
+        rules
+            .filter(|rule| rule.counts_services())
             .map(|rule| millis(rule.threshold.window))
             .max()
             .unwrap_or(0)

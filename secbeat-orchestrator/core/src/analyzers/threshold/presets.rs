@@ -2,9 +2,12 @@
 
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
-use secbeat_common::rules::{Exclusion, Match};
+use secbeat_common::{
+    rules::{Exclusion, Match},
+    wire::ServiceClass,
+};
 
-use super::{Action, Counts, Distinct, Rule, RuleConfig, Threshold, WafFilter};
+use super::{Action, Counts, Distinct, Rule, RuleConfig, ServiceFilter, Threshold, WafFilter};
 
 /// Paths on which common software refuses a wrong password with an error.
 const LOGIN_PATHS: &[&str] = &[
@@ -64,6 +67,69 @@ const DAV_PATHS: &[&str] = &[
     "*/radicale",
 ];
 
+/// A preset over events of services.
+struct ServicePreset {
+    name: &'static str,
+    class: ServiceClass,
+    /// Empty for all.
+    services: &'static [&'static str],
+    count: NonZeroU32,
+}
+
+/// All with a window of [`SERVICE_WINDOW`].
+const SERVICE_PRESETS: &[ServicePreset] = &[
+    ServicePreset {
+        name: "ssh-bruteforce",
+        class: ServiceClass::AuthFailure,
+        services: &["sshd", "dropbear"],
+        count: const { NonZeroU32::new(5).unwrap() },
+    },
+    ServicePreset {
+        name: "mail-bruteforce",
+        class: ServiceClass::AuthFailure,
+        services: &["postfix", "dovecot", "exim"],
+        count: const { NonZeroU32::new(10).unwrap() },
+    },
+    ServicePreset {
+        name: "service-bruteforce",
+        class: ServiceClass::AuthFailure,
+        services: &[],
+        count: const { NonZeroU32::new(10).unwrap() },
+    },
+    ServicePreset {
+        name: "ftp-bruteforce",
+        class: ServiceClass::AuthFailure,
+        services: &["vsftpd", "proftpd", "pure-ftpd"],
+        count: const { NonZeroU32::new(5).unwrap() },
+    },
+    ServicePreset {
+        name: "database-bruteforce",
+        class: ServiceClass::AuthFailure,
+        services: &["mysql", "postgresql"],
+        count: const { NonZeroU32::new(5).unwrap() },
+    },
+    ServicePreset {
+        name: "voip-bruteforce",
+        class: ServiceClass::AuthFailure,
+        services: &["asterisk"],
+        count: const { NonZeroU32::new(5).unwrap() },
+    },
+    ServicePreset {
+        name: "service-abuse",
+        class: ServiceClass::Abuse,
+        services: &[],
+        count: const { NonZeroU32::new(20).unwrap() },
+    },
+    ServicePreset {
+        name: "service-scan",
+        class: ServiceClass::Scan,
+        services: &[],
+        count: const { NonZeroU32::new(10).unwrap() },
+    },
+];
+/// People mistype a password within minutes; programs that guess slowly need hours.
+const SERVICE_WINDOW: Duration = Duration::from_mins(10);
+
 impl RuleConfig {
     /// The rule as SecBeat ships it; `None` for one of the operator's own.
     #[must_use]
@@ -92,7 +158,7 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
         Rule::PathScan => (Counts::Errors, const { NonZeroU32::new(20).unwrap() }),
         Rule::LoginBruteforce => (Counts::Errors, const { NonZeroU32::new(10).unwrap() }),
         Rule::ProtocolAbuse => (Counts::ProtocolErrors, const { NonZeroU32::new(10).unwrap() }),
-        Rule::Own(_) => return None,
+        Rule::Own(name) => return service_preset(rule, name.as_str()),
     };
     Some(RuleConfig {
         rule,
@@ -115,6 +181,31 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
         threshold: Threshold {
             count,
             window: Duration::from_secs(60),
+        },
+        ban: None,
+        action: Action::Ban,
+    })
+}
+
+fn service_preset(rule: Rule, name: &str) -> Option<RuleConfig> {
+    let preset = SERVICE_PRESETS.iter().find(|preset| preset.name == name)?;
+    Some(RuleConfig {
+        rule,
+        counts: Counts::ServiceEvents(ServiceFilter {
+            class: preset.class,
+            services: preset
+                .services
+                .iter()
+                .map(|&service| service.to_owned())
+                .collect(),
+        }),
+        filter: Match::default(),
+        also: Vec::new(),
+        excluded: Vec::new(),
+        distinct: None,
+        threshold: Threshold {
+            count: preset.count,
+            window: SERVICE_WINDOW,
         },
         ban: None,
         action: Action::Ban,
@@ -159,6 +250,16 @@ mod tests {
     use secbeat_common::rules::{Method, PathPattern};
 
     use super::*;
+
+    #[test]
+    fn presets_over_services_are_found_by_name() {
+        for known in SERVICE_PRESETS {
+            let preset = preset(Rule::Own(known.name.parse().unwrap())).unwrap();
+            assert_eq!(preset.rule.name(), known.name);
+            assert_eq!(preset.threshold.count, known.count);
+        }
+        assert_eq!(preset(Rule::Own("my-rule".parse().unwrap())), None);
+    }
 
     #[test]
     fn every_text_says_something() {

@@ -4,11 +4,11 @@ use std::{fmt, time::Duration};
 
 use secbeat_common::{
     rules::{Exclusion, Match, Target, is_aborted, is_error},
-    wire::{Asked, Reason, RuleName},
+    wire::{Asked, Reason, RuleName, ServiceClass},
 };
 use strum::Display;
 
-use super::{Request, Threshold, WafFilter};
+use super::{Request, ServiceFilter, Threshold, WafFilter};
 
 /// A rule by its name: one of those that SecBeat ships, or one of the operator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +105,8 @@ pub enum Counts {
     ProtocolErrors,
     /// Transactions in which the rules of a web application firewall matched.
     WafEvents(WafFilter),
+    /// What logs of services tell of.
+    ServiceEvents(ServiceFilter),
 }
 
 /// What is counted once.
@@ -135,6 +137,10 @@ pub enum Counted {
     ProtocolErrors,
     #[strum(serialize = "WAF events")]
     WafEvents,
+    #[strum(serialize = "auth failures")]
+    AuthFailures,
+    Abuse,
+    Scans,
     #[strum(serialize = "distinct paths")]
     Paths,
 }
@@ -149,12 +155,20 @@ impl RuleConfig {
             && self.excluded.is_empty()
     }
 
+    /// Whether it goes by events of services.
+    #[must_use]
+    pub const fn counts_services(&self) -> bool {
+        matches!(self.counts, Counts::ServiceEvents(_))
+    }
+
     /// The single requests that it has to be told of.
     pub fn asked(&self) -> impl Iterator<Item = Asked> {
         let goes_by_requests = match self.counts {
             Counts::Requests => !self.counts_all_requests(),
             Counts::Aborted => true,
-            Counts::Errors | Counts::ProtocolErrors | Counts::WafEvents(_) => false,
+            Counts::Errors | Counts::ProtocolErrors | Counts::WafEvents(_) | Counts::ServiceEvents(_) => {
+                false
+            }
         };
         let own = goes_by_requests.then_some(&self.filter).into_iter();
         let own = own.map(|filter| (filter, self.counts == Counts::Aborted));
@@ -176,6 +190,11 @@ impl RuleConfig {
             (None, Counts::Aborted) => Counted::Aborted,
             (None, Counts::ProtocolErrors) => Counted::ProtocolErrors,
             (None, Counts::WafEvents(_)) => Counted::WafEvents,
+            (None, Counts::ServiceEvents(filter)) => match filter.class {
+                ServiceClass::AuthFailure => Counted::AuthFailures,
+                ServiceClass::Scan => Counted::Scans,
+                ServiceClass::Abuse | ServiceClass::Unknown => Counted::Abuse,
+            },
         }
     }
 
@@ -198,7 +217,7 @@ impl RuleConfig {
             Counts::Requests => true,
             Counts::Aborted => is_aborted(status),
             Counts::ProtocolErrors => method.is_empty() && is_error(status),
-            Counts::WafEvents(_) => return false,
+            Counts::WafEvents(_) | Counts::ServiceEvents(_) => return false,
         };
         let matches = |filter: &Match| filter.matches_target(status, method, target, host);
         let goes_by_status = match is_of_kind && matches(&self.filter) {
@@ -233,6 +252,9 @@ mod tests {
             Counted::Aborted,
             Counted::ProtocolErrors,
             Counted::WafEvents,
+            Counted::AuthFailures,
+            Counted::Abuse,
+            Counted::Scans,
             Counted::Paths,
         ];
         assert_eq!(
@@ -243,6 +265,9 @@ mod tests {
                 "aborted requests",
                 "protocol errors",
                 "WAF events",
+                "auth failures",
+                "abuse",
+                "scans",
                 "distinct paths"
             ]
         );

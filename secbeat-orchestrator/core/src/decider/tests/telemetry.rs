@@ -1,9 +1,14 @@
 //! Telemetry that is late, old, sent twice, or of firewalls.
 
-use secbeat_common::wire::{Severity, WafBatch, WafEvent, WafOutcome, WafRule};
+use secbeat_common::wire::{
+    RuleName, ServiceBatch, ServiceClass, ServiceEvent, Severity, WafBatch, WafEvent, WafOutcome, WafRule,
+};
 
 use super::*;
-use crate::{analyzers::Excused, telemetry::EdgeTelemetry};
+use crate::{
+    analyzers::{Excused, RuleConfig},
+    telemetry::EdgeTelemetry,
+};
 
 fn edge_telemetry(rig: &mut Rig) -> EdgeTelemetry {
     let edges = rig.decider.stats(rig.now).edges;
@@ -189,6 +194,87 @@ fn five_events_of_a_firewall_ban() {
     assert_eq!(command.reason, Reason::WafFlood);
     assert_eq!(command.note, "5 WAF events in 60s");
     assert_eq!(rig.decider.stats(rig.now).waf_events, 5);
+}
+
+fn service_batch(class: ServiceClass, service: &str, at_ms: i64, n: usize) -> Event {
+    let event = ServiceEvent {
+        client: CLIENT.parse().unwrap(),
+        at_ms,
+        learned_from: LearnedFrom::Peer,
+        class,
+        service: service.to_owned(),
+        kind: "failed-password".to_owned(),
+        user: String::new(),
+    };
+    Event::Service {
+        batch: ServiceBatch {
+            edge_id: "edge-1".to_owned(),
+            boot_id: Uuid::from_u128(1),
+            sequence: 1,
+            sent_at_ms: NOW,
+            dropped_before: 0,
+            events: vec![event; n],
+        },
+        received_ms: NOW,
+    }
+}
+
+fn guard_services(config: &mut Config) {
+    let presets = ["ssh-bruteforce", "mail-bruteforce"].map(|name| {
+        let name: RuleName = name.parse().unwrap();
+        RuleConfig::preset(name.into()).unwrap()
+    });
+    config.detect.rules.extend(presets);
+}
+
+#[test]
+fn events_that_no_rule_counts_are_told_and_seen() {
+    let mut rig = Rig::ready();
+    assert_eq!(
+        rig.handle(service_batch(ServiceClass::AuthFailure, "sshd", NOW, 50)),
+        []
+    );
+    let stats = rig.decider.stats(rig.now);
+    assert_eq!(
+        (
+            stats.service_events,
+            stats.service_uncounted,
+            stats.service_too_old
+        ),
+        (50, 50, 0)
+    );
+    let facts = rig.decider.explain(CLIENT.parse().unwrap(), rig.now);
+    assert_eq!(facts.events.len(), 50);
+}
+
+#[test]
+fn five_logins_that_sshd_refused_ban_and_other_services_and_events_have_rules_of_their_own() {
+    let mut rig = Rig::ready_with(guard_services);
+    for (class, service, n) in [
+        (ServiceClass::AuthFailure, "sshd", 4),
+        (ServiceClass::Scan, "sshd", 9),
+        (ServiceClass::Abuse, "postfix", 9),
+        (ServiceClass::AuthFailure, "vsftpd", 4),
+    ] {
+        assert_eq!(rig.handle(service_batch(class, service, NOW, n)), [], "{service}");
+    }
+    let effects = rig.handle(service_batch(ServiceClass::AuthFailure, "sshd", NOW, 1));
+    let [command] = &written(&effects)[..] else {
+        panic!()
+    };
+    assert_eq!(command.reason.name(), "ssh-bruteforce");
+    assert_eq!(command.note, "5 auth failures in 600s");
+    assert_eq!(rig.decider.stats(rig.now).service_events, 27);
+}
+
+#[test]
+fn an_attempt_as_old_as_the_longest_window_is_ignored() {
+    let mut rig = Rig::ready_with(guard_services);
+    let old = service_batch(ServiceClass::AuthFailure, "sshd", NOW - 600_000, 9);
+    assert_eq!(rig.handle(old), []);
+    assert_eq!(rig.decider.stats(rig.now).service_too_old, 9);
+    let young = service_batch(ServiceClass::AuthFailure, "sshd", NOW - 599_999, 5);
+    assert_eq!(written(&rig.handle(young)).len(), 1);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Naive {
             Counts::Aborted => is_aborted,
             Counts::ProtocolErrors => method.is_empty() && is_failure && !is_aborted,
             Counts::Requests => true,
-            Counts::WafEvents(_) => return false,
+            Counts::WafEvents(_) | Counts::ServiceEvents(_) => return false,
         };
         let counts = counts && rule.filter.matches(status, method, path, host);
         let also = rule
@@ -287,13 +287,13 @@ fn any_rules() -> impl Strategy<Value = Vec<RuleConfig>> {
         |(counts, (filter, also, excluded), distinct, (count, window_ms), action)| RuleConfig {
             rule: Rule::ErrorFlood,
             filter: match counts {
-                Counts::WafEvents(_) => Match::default(),
+                Counts::WafEvents(_) | Counts::ServiceEvents(_) => Match::default(),
                 _ => filter,
             },
             // One without conditions would count all there is.
             also: also.into_iter().filter(|also| !also.is_any()).collect(),
             excluded: match counts {
-                Counts::WafEvents(_) => Vec::new(),
+                Counts::WafEvents(_) | Counts::ServiceEvents(_) => Vec::new(),
                 _ => excluded,
             },
             counts,
