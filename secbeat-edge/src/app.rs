@@ -148,6 +148,7 @@ impl App {
             telemetry: reporting.recorder.stats(),
             inputs: inputs.stats(),
             waf: reporting.waf.stats(),
+            services: reporting.services.stats(),
             http,
             protected,
             configured,

@@ -25,6 +25,7 @@ use crate::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
         proxy::{Place, ProxyConfig, ProxyFile},
+        service_log::{self, Filters, ServiceLogConfig},
         waf::{self, WafLogConfig},
     },
     telemetry::TelemetryConfig,
@@ -82,6 +83,13 @@ pub struct Config {
     /// Audit logs of web application firewalls, one table each.
     #[serde(default)]
     pub waf_log: Vec<WafLogConfig>,
+    /// Logs of services that are no web servers, such as sshd and mail servers, one table each.
+    #[serde(default)]
+    pub service_log: Vec<ServiceLogConfig>,
+    /// Folder of your own filters for `[[service_log]]`, `NAME.toml` each. One takes the place of a shipped filter of its name.
+    #[serde(default = "default_filters_dir")]
+    #[schemars(with = "schema::Folder")]
+    pub filters_dir: PathBuf,
     /// Folder for state that outlives the daemon: how far logs were read, and the spool.
     #[serde(default = "default_state_dir")]
     #[schemars(with = "schema::Folder")]
@@ -350,6 +358,10 @@ pub fn default_socket() -> SocketPath {
 /// The daemon's name.
 pub const PROGRAM: &str = "secbeat-edge";
 
+fn default_filters_dir() -> PathBuf {
+    PathBuf::from("/etc/secbeat/filters")
+}
+
 fn default_state_dir() -> PathBuf {
     PathBuf::from(DEFAULT_STATE_DIR)
 }
@@ -446,7 +458,21 @@ impl Config {
     pub fn check_sources(&self, path: &Path) -> Result<(), ConfigError> {
         access_log::check(&self.access_log)
             .and_then(|()| waf::check(&self.waf_log, &self.access_log))
+            .and_then(|()| {
+                service_log::check(
+                    &self.service_log,
+                    &self.filters(),
+                    &self.access_log,
+                    &self.waf_log,
+                )
+            })
             .map_err(|(key, message)| ConfigError::contradiction(path, &key, message))
+    }
+
+    /// The filters of `[[service_log]]`.
+    #[must_use]
+    pub(crate) fn filters(&self) -> Filters {
+        Filters(self.filters_dir.clone())
     }
 
     /// How this edge takes part in the fleet.
@@ -551,6 +577,8 @@ impl Config {
             ("[kernel]", alike(&self.kernel, &other.kernel)),
             ("[[access_log]]", alike(&self.access_log, &other.access_log)),
             ("[[waf_log]]", alike(&self.waf_log, &other.waf_log)),
+            ("[[service_log]]", self.service_log == other.service_log),
+            ("filters_dir", self.filters_dir == other.filters_dir),
             ("[authz]", alike(&self.authz, &other.authz)),
             ("[telemetry]", alike(&self.telemetry, &other.telemetry)),
             ("[nats]", self.nats == other.nats),

@@ -287,6 +287,16 @@ fn waf(stats: &StatsView) {
     for (fate, events) in [("recorded", stats.waf.recorded), ("dropped", stats.waf.dropped)] {
         counter!("secbeat_edge_waf_events_total", "fate" => fate).absolute(events);
     }
+    describe_counter!(
+        "secbeat_edge_service_events_total",
+        "Attempts that logs of services told of, recorded, or dropped on their way to the bus."
+    );
+    for (fate, events) in [
+        ("recorded", stats.services.recorded),
+        ("dropped", stats.services.dropped),
+    ] {
+        counter!("secbeat_edge_service_events_total", "fate" => fate).absolute(events);
+    }
 }
 
 fn access_log(log: &AccessLogView) {
@@ -298,10 +308,12 @@ fn access_log(log: &AccessLogView) {
     for (fate, lines) in [
         (
             "reported",
-            log.parsed.saturating_sub(log.too_old + log.unattributed),
+            log.parsed
+                .saturating_sub(log.too_old + log.unattributed + log.ambiguous),
         ),
         ("too_old", log.too_old),
         ("unattributed", log.unattributed),
+        ("ambiguous", log.ambiguous),
         ("unparsed", log.unparsed),
         ("unreadable", log.unreadable),
         ("too_long", log.too_long),

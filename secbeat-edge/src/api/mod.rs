@@ -33,7 +33,7 @@ use crate::{
     kernel::{Attachment, Pins, moment_now, packets},
     l7::L7Bans,
     notes::Notes,
-    sources::{InputStats, waf::WafStats},
+    sources::{InputStats, reports::EventStats},
     telemetry::TelemetryStats,
     view::{
         AccessLogView, AllowedView, BanRequest, BanView, ModeRequest, ProxyView, StatsView, TelemetryView,
@@ -55,7 +55,8 @@ pub(crate) struct Api {
     pub(crate) garbage: Arc<Garbage>,
     pub(crate) telemetry: Arc<TelemetryStats>,
     pub(crate) inputs: InputStats,
-    pub(crate) waf: Arc<WafStats>,
+    pub(crate) waf: Arc<EventStats>,
+    pub(crate) services: Arc<EventStats>,
     pub(crate) http: Arc<L7Bans>,
     pub(crate) protected: Arc<Protected>,
     /// The allowlist of the config.
@@ -124,6 +125,7 @@ impl Api {
             clock: self.clock.offset(),
             telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
             waf: (&*self.waf).into(),
+            services: (&*self.services).into(),
             access_logs: access_logs
                 .iter()
                 .map(|log| AccessLogView::new(log, wall_ms))

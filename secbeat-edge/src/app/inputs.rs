@@ -15,9 +15,10 @@ use crate::{
     privileges::{self, PrivilegedThread},
     sources::{
         InputStats,
-        access_log::{self, AccessLogs},
+        access_log::{self, AccessLogs, Health},
         authz::Authz,
         proxy::{Proxy, Reloader},
+        service_log,
     },
 };
 
@@ -25,6 +26,8 @@ use crate::{
 pub(super) struct Inputs {
     proxy: Option<Proxy>,
     access_logs: AccessLogs,
+    /// Logs that cannot be followed.
+    unread: Vec<Arc<Health>>,
     authz: Authz,
     authz_socket: Option<TcpListener>,
 }
@@ -59,6 +62,13 @@ impl Inputs {
             .map(|(log, upstream)| log.source(upstream, &trusted, &reporting.recorder))
             .collect();
         sources.extend(config.waf_log.iter().map(|log| log.source(&reporting.waf)));
+        let (services, unread) = service_log::sources(
+            &config.service_log,
+            &config.filters(),
+            &trusted,
+            &reporting.services,
+        );
+        sources.extend(services);
         let state = config.state_dir.clone();
         let start = move || {
             privileges::drop_all_but_reading()?;
@@ -67,6 +77,7 @@ impl Inputs {
         Ok(Self {
             proxy,
             access_logs: logs.call(start).await??,
+            unread: unread.into_iter().map(Arc::new).collect(),
             authz,
             authz_socket: authz_socket.context("taking the socket of /authz")?,
         })
@@ -79,7 +90,13 @@ impl Inputs {
             proxy: proxy.map(Proxy::stats).unwrap_or_default(),
             servers: proxy.map(Proxy::servers),
             certificates: proxy.map(Proxy::certificates),
-            access_logs: self.access_logs.health(),
+            access_logs: self
+                .access_logs
+                .health()
+                .iter()
+                .chain(&self.unread)
+                .cloned()
+                .collect(),
             clients: proxy.map(Proxy::client_stats).unwrap_or_default(),
             authz: self.authz.stats(),
         }

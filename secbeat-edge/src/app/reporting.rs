@@ -9,10 +9,7 @@ use tracing::error;
 use super::{fleet::Fleet, tasks::Tasks};
 use crate::{
     config::Config,
-    sources::{
-        proxy::ProxyConfig,
-        waf::{self, WafRecorder},
-    },
+    sources::{proxy::ProxyConfig, reports, service_log::ServiceRecorder, waf::WafRecorder},
     telemetry::{self, Recorder},
 };
 
@@ -24,6 +21,7 @@ pub(super) struct Reporting {
     /// Telemetry ends with the last one, and an edge may have no input.
     pub(super) recorder: Recorder,
     pub(super) waf: WafRecorder,
+    pub(super) services: ServiceRecorder,
     /// The index of the first access log among the names of upstreams.
     pub(super) first_log: u16,
     /// Ends telemetry once dropped.
@@ -50,8 +48,11 @@ impl Reporting {
             fleet.bus.clone(),
             stopped,
         )?;
-        let (waf, waf_task) = waf::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
+        let (waf, waf_task) = reports::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
         tasks.forever(waf_task);
+        let (services, services_task) =
+            reports::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
+        tasks.forever(services_task);
         let (reported, all_reported) = oneshot::channel::<()>();
         tasks.forever(async move {
             telemetry_task.await;
@@ -60,6 +61,7 @@ impl Reporting {
         Ok(Self {
             recorder,
             waf,
+            services,
             first_log,
             stop,
             all_reported,
@@ -68,7 +70,7 @@ impl Reporting {
 
     /// Waits until all that was recorded is sent or spooled, for [`DRAIN`] at most.
     pub(super) async fn end(self) {
-        drop((self.recorder, self.waf, self.stop));
+        drop((self.recorder, self.waf, self.services, self.stop));
         if tokio::time::timeout(DRAIN, self.all_reported).await.is_err() {
             error!("telemetry could be neither sent nor spooled in time");
         }

@@ -131,6 +131,13 @@ fn print_status(status: &Status) {
                 daemon.waf.dropped
             );
         }
+        if daemon.services.recorded > 0 {
+            secbeat_daemon::say!(
+                "services   {} attempts recorded, {} dropped",
+                daemon.services.recorded,
+                daemon.services.dropped
+            );
+        }
         for server in daemon.proxy.servers.iter().filter(|server| !server.up) {
             secbeat_daemon::say!("upstream   {} of {} IS DOWN", server.url, server.upstream);
         }
@@ -202,6 +209,13 @@ fn print_log(log: &AccessLogView) {
         secbeat_daemon::say!(
             "           {} lines name a trusted proxy, and no client",
             log.unattributed
+        );
+    }
+    if log.ambiguous > 0 {
+        secbeat_daemon::say!(
+            "           {} lines blame somebody, but nobody for certain: {}",
+            log.ambiguous,
+            log.reasons.join("; ")
         );
     }
     if log.parsed == 0 && log.lines > 0 {

@@ -5,6 +5,8 @@ pub(crate) mod authz;
 pub(crate) mod client_address;
 pub(crate) mod gate;
 pub(crate) mod proxy;
+pub(crate) mod reports;
+pub(crate) mod service_log;
 pub(crate) mod waf;
 
 use std::sync::Arc;

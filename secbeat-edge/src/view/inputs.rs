@@ -141,6 +141,9 @@ pub(crate) struct AccessLogView {
     pub too_old: u64,
     /// Understood lines that name a trusted proxy as the client: not reported.
     pub unattributed: u64,
+    /// Lines of services that blame somebody, but name no address or can be read with several: not reported.
+    #[serde(default)]
+    pub ambiguous: u64,
     /// How often another file took a file's name.
     pub rotations: u64,
     /// How often a file became shorter than what was read of it, or began anew.
@@ -196,6 +199,7 @@ impl AccessLogView {
             too_long,
             too_old: count(&health.too_old),
             unattributed: count(&health.unattributed),
+            ambiguous: count(&health.ambiguous),
             rotations: count(&health.rotations),
             truncations: count(&health.truncations),
             restarts: count(&health.restarts),

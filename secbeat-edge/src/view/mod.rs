@@ -16,5 +16,5 @@ pub(crate) use self::{
     inputs::{AccessLogView, AuthzView, CertificateView, ProxyView},
     packets::{AttachmentView, PacketsView},
     stats::StatsView,
-    telemetry::{SpoolView, TelemetryView, WafView},
+    telemetry::{EventsView, SpoolView, TelemetryView},
 };

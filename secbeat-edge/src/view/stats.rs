@@ -6,7 +6,7 @@ use secbeat_common::wire::ClockOffset;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccessLogView, AttachmentView, AuthzView, EnforcerView, PacketsView, ProxyView, TelemetryView, WafView,
+    AccessLogView, AttachmentView, AuthzView, EnforcerView, EventsView, PacketsView, ProxyView, TelemetryView,
 };
 
 /// `GET /api/v1/stats`.
@@ -23,9 +23,12 @@ pub(crate) struct StatsView {
     #[serde(default)]
     pub clock: Option<ClockOffset>,
     pub telemetry: TelemetryView,
-    /// One for each `[[access_log]]`.
+    /// One for each `[[access_log]]`, `[[waf_log]]` and log of services.
     pub access_logs: Vec<AccessLogView>,
-    pub waf: WafView,
+    pub waf: EventsView,
+    /// Attempts that logs of services told of.
+    #[serde(default)]
+    pub services: EventsView,
     pub proxy: ProxyView,
     /// Requests that the proxy refused because their client is banned.
     pub l7_denied: u64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
 use crate::{
-    sources::waf::WafStats,
+    sources::reports::EventStats,
     telemetry::{Loss, TelemetryStats},
 };
 
@@ -68,17 +68,17 @@ impl TelemetryView {
     }
 }
 
-/// What became of the events that web application firewalls logged.
+/// What became of the events that firewalls or services logged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct WafView {
+pub(crate) struct EventsView {
     /// Events taken in.
     pub recorded: u64,
     /// Events that could not be sent.
     pub dropped: u64,
 }
 
-impl From<&WafStats> for WafView {
-    fn from(stats: &WafStats) -> Self {
+impl From<&EventStats> for EventsView {
+    fn from(stats: &EventStats) -> Self {
         Self {
             recorded: stats.recorded(),
             dropped: stats.dropped(),

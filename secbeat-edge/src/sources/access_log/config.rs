@@ -51,12 +51,53 @@ pub enum Place {
     Files(PathPattern),
     /// A systemd unit.
     Journal(Unit),
+    /// Several units, or what goes by some names in the journal.
+    Entries(Wanted),
+}
+
+/// What is read of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub units: Vec<String>,
+    /// Values of `SYSLOG_IDENTIFIER`.
+    pub identifiers: Vec<String>,
+}
+
+impl Wanted {
+    /// What `journalctl` is told.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let units = self.units.iter().map(|unit| format!("--unit={unit}"));
+        let identifiers = self.identifiers.iter().map(|name| format!("--identifier={name}"));
+        units.chain(identifiers).collect()
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self
+            .units
+            .iter()
+            .chain(&self.identifiers)
+            .map(String::as_str)
+            .collect();
+        f.pad(&names.join("+"))
+    }
+}
+
+impl From<Unit> for Wanted {
+    fn from(Unit(unit): Unit) -> Self {
+        Self {
+            units: vec![unit],
+            identifiers: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Files(PathPattern(text)) | Self::Journal(Unit(text)) => f.pad(text),
+            Self::Entries(wanted) => wanted.fmt(f),
         }
     }
 }
@@ -71,7 +112,7 @@ impl Place {
     pub(crate) fn passed_over(&self) -> Vec<String> {
         match self {
             Self::Files(pattern) => pattern.passed_over(),
-            Self::Journal(_) => Vec::new(),
+            Self::Journal(_) | Self::Entries(_) => Vec::new(),
         }
     }
 
@@ -150,7 +191,7 @@ impl PathPattern {
 
     /// What is there now by this name or pattern, and the folders that could not be looked into. A plain path is there
     /// whether it exists or not.
-    pub(super) fn paths(&self) -> (Vec<PathBuf>, Vec<io::Error>) {
+    pub(in crate::sources) fn paths(&self) -> (Vec<PathBuf>, Vec<io::Error>) {
         if !self.is_glob() {
             return (vec![PathBuf::from(&self.0)], Vec::new());
         }
@@ -231,12 +272,6 @@ impl<'de> Deserialize<'de> for PathPattern {
 /// The name of a systemd unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit(String);
-
-impl Unit {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 impl<'de> Deserialize<'de> for Unit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -374,7 +409,7 @@ pub(in crate::sources) fn keyed_places(entries: &[AccessLogConfig]) -> Vec<(Stri
     let keyed = entries.iter().enumerate().map(|(number, entry)| {
         let key = match entry.place {
             Place::Files(_) => "path",
-            Place::Journal(_) => "journald",
+            Place::Journal(_) | Place::Entries(_) => "journald",
         };
         (format!("access_log[{number}].{key}"), entry.place.clone())
     });

@@ -27,6 +27,8 @@ pub struct Health {
     pub(crate) too_old: AtomicU64,
     /// Lines that name a trusted proxy as the client.
     pub(crate) unattributed: AtomicU64,
+    /// Lines that blame somebody, but nobody for certain.
+    pub(crate) ambiguous: AtomicU64,
     pub(crate) rotations: AtomicU64,
     pub(crate) truncations: AtomicU64,
     pub(crate) restarts: AtomicU64,
@@ -111,7 +113,7 @@ impl Health {
     }
 
     /// Says what keeps the source from being read, or that nothing does. Returns whether that is news.
-    pub(super) fn set_error(&self, error: Option<String>) -> bool {
+    pub(in crate::sources) fn set_error(&self, error: Option<String>) -> bool {
         let kept = &mut self.texts.lock().error;
         let news = *kept != error;
         *kept = error;

@@ -15,9 +15,9 @@ use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedJournal, Store},
-    config::{Start, Unit},
+    config::{Start, Wanted},
     lines::{Place, split_to},
-    report::{Arrival, Reporter},
+    report::{Arrival, EntryFields, Reporter},
     stop::{Stop, Woken},
 };
 use crate::telemetry::Closed;
@@ -38,6 +38,10 @@ struct Entry {
     realtime_us: String,
     #[serde(rename = "MESSAGE", default)]
     message: Option<Message>,
+    #[serde(rename = "SYSLOG_IDENTIFIER", default)]
+    identifier: serde_json::Value,
+    #[serde(rename = "_PID", default)]
+    pid: serde_json::Value,
 }
 
 /// A field of the journal's JSON: text, or bytes where it is not UTF-8.
@@ -48,9 +52,11 @@ enum Message {
     Bytes(Vec<u8>),
 }
 
-/// Follows a unit.
+/// Follows units, or what goes by some names.
 pub(super) struct Journal {
-    unit: Unit,
+    wanted: Wanted,
+    /// What people call it.
+    name: String,
     reporter: Reporter,
     /// Where to go on.
     after: SavedJournal,
@@ -68,12 +74,13 @@ enum Ended {
 }
 
 impl Journal {
-    pub(super) fn new(unit: Unit, start: Start, reporter: Reporter, saved: Option<Saved>) -> Self {
+    pub(super) fn new(wanted: Wanted, start: Start, reporter: Reporter, saved: Option<Saved>) -> Self {
         // As the journal does.
         let now_ms = wall_ms();
         let fresh = SavedJournal::Since(if start == Start::Beginning { 0 } else { now_ms });
         Self {
-            unit,
+            name: wanted.to_string(),
+            wanted,
             reporter,
             after: saved.and_then(|saved| saved.journal).unwrap_or(fresh),
             open: OpenLines::default(),
@@ -103,7 +110,7 @@ impl Journal {
                 Ended::Died(why) => {
                     self.reporter.health().restarts.fetch_add(1, Relaxed);
                     if self.reporter.health().set_error(Some(why.clone())) {
-                        warn!(unit = self.unit.as_str(), "{why}; starting it again");
+                        warn!(log = self.name, "{why}; starting it again");
                     }
                 }
             }
@@ -122,16 +129,16 @@ impl Journal {
             "--no-tail",
             "--all",
             "--output=json",
-            "--output-fields=MESSAGE",
+            "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,_PID",
         ]);
-        command.arg(format!("--unit={}", self.unit.as_str()));
+        command.args(self.wanted.arguments());
         command.arg(match &self.after {
             SavedJournal::Cursor(cursor) => format!("--after-cursor={cursor}"),
             SavedJournal::Since(at_ms) => format!("--since=@{}.{:03}", at_ms / 1000, at_ms % 1000),
         });
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        debug!(unit = self.unit.as_str(), "following a unit");
+        debug!(log = self.name, "following the journal");
         Ok((child, stdout))
     }
 
@@ -165,7 +172,6 @@ impl Journal {
     }
 
     fn take(&mut self, piece: Piece<'_>) -> Result<(), Closed> {
-        let source = self.unit.as_str();
         let Piece::Line(json) = piece else {
             if let Piece::Begin(_) = piece {
                 self.reporter.health().too_long.fetch_add(1, Relaxed);
@@ -198,13 +204,18 @@ impl Journal {
             Some(Message::Bytes(bytes)) => bytes,
             None => b"",
         };
+        self.reporter.begin_entry(EntryFields {
+            identifier: entry.identifier.as_str().unwrap_or_default(),
+            pid: entry.pid.as_str().unwrap_or_default(),
+            at_ms: entry.realtime_us.parse::<i64>().unwrap_or_default() / 1000,
+        });
         for line in text.split(|byte| *byte == b'\n') {
             let pieces = match line.len() > MAX_LINE {
                 true => &[Piece::Begin(line), Piece::End(b"")][..],
                 false => &[Piece::Line(line)],
             };
             for piece in pieces {
-                self.reporter.take(source, *piece, arrival, &mut self.open)?;
+                self.reporter.take(&self.name, *piece, arrival, &mut self.open)?;
             }
         }
         self.after = SavedJournal::Cursor(entry.cursor);

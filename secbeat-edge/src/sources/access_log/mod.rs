@@ -38,11 +38,11 @@ use tracing::info;
 pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
-    config::{check_places, keyed_places},
-    report::{Reading, Taken},
+    config::{Unit, Wanted, check_places, keyed_places},
+    report::{EntryFields, Reading, Taken},
 };
 use self::{
-    checkpoint::Store,
+    checkpoint::{Saved, Store},
     claims::Claimant,
     follow::Follower,
     journal::Journal,
@@ -169,13 +169,22 @@ fn spawn(
             let follower = Follower::start(pattern, claimant, start, reporter, saved);
             Box::new(move || reader::run(follower, store, &stop))
         }
-        Place::Journal(unit) => {
-            let journal = Journal::new(unit, start, reporter, saved);
-            Box::new(move || journal.run(store, &stop))
-        }
+        Place::Journal(unit) => follow_journal(unit.into(), start, reporter, (store, saved), stop),
+        Place::Entries(wanted) => follow_journal(wanted, start, reporter, (store, saved), stop),
     };
     thread::Builder::new()
         .name("access-log".to_owned())
         .spawn(work)
         .context("starting a thread")
+}
+
+fn follow_journal(
+    wanted: Wanted,
+    start: Start,
+    reporter: Reporter,
+    (store, saved): (Store, Option<Saved>),
+    stop: Stop,
+) -> Box<dyn FnOnce() + Send> {
+    let journal = Journal::new(wanted, start, reporter, saved);
+    Box::new(move || journal.run(store, &stop))
 }

@@ -38,6 +38,9 @@ pub(in crate::sources) trait Reading: Send {
         oldest_ms: Option<i64>,
     ) -> Result<Taken, Closed>;
 
+    /// Says what the journal knows of the lines that follow, which are one entry of it.
+    fn begin_entry(&mut self, _entry: EntryFields<'_>) {}
+
     /// The formats that a line has brought into [doubt](Formats::with_doubt), for a checkpoint.
     fn in_doubt(&self) -> Option<String> {
         None
@@ -45,6 +48,17 @@ pub(in crate::sources) trait Reading: Send {
 
     /// Takes up the doubt of a checkpoint, unless it was about other formats than these.
     fn doubt_again(&mut self, _in_doubt: &str) {}
+}
+
+/// What the journal knows of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sources) struct EntryFields<'a> {
+    /// `SYSLOG_IDENTIFIER`; empty if there is none.
+    pub(in crate::sources) identifier: &'a str,
+    /// `_PID`; empty if there is none.
+    pub(in crate::sources) pid: &'a str,
+    /// Milliseconds since the Unix epoch.
+    pub(in crate::sources) at_ms: i64,
 }
 
 /// What became of a piece of a log.
@@ -60,6 +74,8 @@ pub(in crate::sources) enum Taken {
     TooOld,
     /// Of no client: it names a trusted proxy.
     Unattributed,
+    /// It blames somebody, but nobody for certain, and why.
+    Ambiguous(&'static str),
     /// A line has not ended yet, or no line was seen to begin; or a header.
     Incomplete,
     /// A line that begins so long is not read.
@@ -202,6 +218,11 @@ impl Reporter {
         self.reading.in_doubt()
     }
 
+    /// See [`Reading::begin_entry`].
+    pub(super) fn begin_entry(&mut self, entry: EntryFields<'_>) {
+        self.reading.begin_entry(entry);
+    }
+
     /// Takes the next piece of the file or unit called `source`, whose lines that have not ended are in `open`. Waits while
     /// there is no room for what it says.
     ///
@@ -249,6 +270,11 @@ impl Reporter {
             Taken::Unattributed => {
                 self.health.unattributed.fetch_add(1, Relaxed);
                 self.health.read_at_ms.store(wall_ms(), Relaxed);
+            }
+            Taken::Ambiguous(why) => {
+                self.health.ambiguous.fetch_add(1, Relaxed);
+                self.health.read_at_ms.store(wall_ms(), Relaxed);
+                self.health.add_reason(why.to_owned());
             }
             Taken::Reported { at_ms: None } => self.health.read_at_ms.store(wall_ms(), Relaxed),
             Taken::Reported { at_ms: Some(at_ms) } => {

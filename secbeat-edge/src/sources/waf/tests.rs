@@ -1,8 +1,21 @@
 //! The way from an entry to the bus.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use secbeat_common::wire;
+use tokio::sync::mpsc;
 
 use super::*;
+use crate::{
+    bus::Dropped,
+    sources::{
+        access_log::Progress,
+        reports::{LINGER, RETRY, Sink, send_all},
+    },
+};
 
 const ENTRY: &str = r#"{"transaction":{"client_ip":"192.0.2.7","time_stamp":"Sat Nov 21 11:07:04 2026","unique_id":"1795259224.1","messages":[{"message":"m","details":{"ruleId":"942100","severity":"2"}}]}}"#;
 const BEGAN: i64 = 1_795_259_224_000;
@@ -31,7 +44,7 @@ impl Sink for Bus {
 }
 
 fn recorder() -> (WafRecorder, mpsc::Receiver<WafEvent>) {
-    let (queue, events) = mpsc::channel(QUEUE);
+    let (queue, events) = mpsc::channel(4 * MAX_WAF_EVENTS);
     let stats = Arc::default();
     (WafRecorder { queue, stats }, events)
 }

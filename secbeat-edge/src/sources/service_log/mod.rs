@@ -1,0 +1,271 @@
+//! Logs of services that are no web servers, from their lines to the bus.
+
+mod config;
+mod filters;
+#[cfg(test)]
+mod tests;
+
+use jiff::tz::TimeZone;
+use secbeat_common::{
+    subjects,
+    wire::{LearnedFrom, MAX_SERVICE_EVENTS, ServiceBatch, ServiceClass, ServiceEvent, cut},
+};
+use secbeat_daemon::time::now_ms;
+use secbeat_logs::{
+    OpenLines, Piece,
+    services::{Attempts, Blame, Class, Clock, DOUBTED, Filter, Input, Judged, Verdict},
+};
+use tracing::error;
+
+pub use self::config::ServiceLogConfig;
+pub(crate) use self::filters::Filters;
+use super::{
+    access_log::{AccessLogConfig, EntryFields, Health, Place, Reading, Source, Taken, keyed_places},
+    client_address::TrustedProxies,
+    reports::{BatchHead, EventRecorder, Reported},
+    waf::WafLogConfig,
+};
+use crate::telemetry::Closed;
+
+/// Where the readers of services' logs report to.
+pub(crate) type ServiceRecorder = EventRecorder<ServiceEvent>;
+
+impl Reported for ServiceEvent {
+    type Batch = ServiceBatch;
+    const MOST: usize = MAX_SERVICE_EVENTS;
+
+    fn batch(head: BatchHead, events: Vec<Self>) -> ServiceBatch {
+        let BatchHead {
+            edge_id,
+            boot_id,
+            sequence,
+            sent_at_ms,
+            dropped_before,
+        } = head;
+        ServiceBatch {
+            edge_id,
+            boot_id,
+            sequence,
+            sent_at_ms,
+            dropped_before,
+            events,
+        }
+    }
+
+    fn subject(edge_id: &str) -> String {
+        subjects::service_events(edge_id)
+    }
+}
+
+/// Lines of a log into which one service writes, or several.
+struct ServiceLines {
+    filters: Vec<Filter>,
+    attempts: Attempts,
+    /// Lines that a client may have written by a line break in what it chose.
+    doubted: u8,
+    learned_from: LearnedFrom,
+    users: bool,
+    zone: TimeZone,
+    trusted: TrustedProxies,
+    recorder: ServiceRecorder,
+    /// What the journal knows of the lines that come, if it has them.
+    entry: Option<Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    identifier: String,
+    pid: String,
+    at_ms: i64,
+}
+
+impl Reading for ServiceLines {
+    fn take(&mut self, piece: Piece<'_>, _: &mut OpenLines, oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+        let line = match piece {
+            Piece::Line(line) => line,
+            Piece::Begin(_) => return Ok(Taken::TooLong),
+            Piece::More(_) | Piece::End(_) => return Ok(Taken::Incomplete),
+        };
+        if !self.filters.iter().any(|filter| filter.may_blame(line)) {
+            return Ok(Taken::Reported { at_ms: None });
+        }
+        let clock = Clock {
+            zone: self.zone.clone(),
+            now_ms: now_ms(),
+        };
+        let input = match &self.entry {
+            Some(entry) => Input::Entry {
+                identifier: &entry.identifier,
+                pid: &entry.pid,
+                at_ms: entry.at_ms,
+                message: line,
+            },
+            None => Input::Line(line),
+        };
+        let Some((service, judged)) = judge(&self.filters, &input, &clock) else {
+            return Ok(Taken::Reported { at_ms: None });
+        };
+        let is_doubted = self.doubted > 0;
+        self.doubted = match judged.is_broken {
+            true => DOUBTED,
+            false => self.doubted.saturating_sub(1),
+        };
+        let at_ms = judged.at_ms.unwrap_or(clock.now_ms);
+        let blame = match judged.verdict {
+            Verdict::Foreign | Verdict::Nothing => return Ok(Taken::Reported { at_ms: None }),
+            Verdict::NoAddress => return Ok(Taken::Ambiguous("a line names no address of the client")),
+            Verdict::Ambiguous => return Ok(Taken::Ambiguous("a line can be read with different clients")),
+            Verdict::Blames(_) if is_doubted => {
+                return Ok(Taken::Ambiguous(
+                    "a line follows one that a client broke, and may be the client's own",
+                ));
+            }
+            Verdict::Blames(blame) => blame,
+        };
+        if oldest_ms.is_some_and(|oldest_ms| at_ms < oldest_ms) {
+            return Ok(Taken::TooOld);
+        }
+        if self.trusted.contains(blame.client) {
+            return Ok(Taken::Unattributed);
+        }
+        if !blame.is_echo && self.attempts.is_new(&blame, clock.now_ms) {
+            self.recorder.record_wait(self.event(service, &blame, at_ms))?;
+        }
+        Ok(Taken::Reported { at_ms: Some(at_ms) })
+    }
+
+    fn begin_entry(&mut self, entry: EntryFields<'_>) {
+        let kept = self.entry.get_or_insert_default();
+        entry.identifier.clone_into(&mut kept.identifier);
+        entry.pid.clone_into(&mut kept.pid);
+        kept.at_ms = entry.at_ms;
+    }
+}
+
+/// What the filters make of a line, with the name of the one that has most to say: the first that blames somebody. A line
+/// that two blame different clients for blames nobody. General filters have no say where another knows the program.
+fn judge<'a>(filters: &'a [Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a str, Judged<'a>)> {
+    let (general, special): (Vec<_>, Vec<_>) = filters.iter().partition(|filter| filter.is_general());
+    judge_by(&special, input, clock).or_else(|| judge_by(&general, input, clock))
+}
+
+/// `None` if the line is of none of their services.
+fn judge_by<'a>(filters: &[&'a Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a str, Judged<'a>)> {
+    let mut found: Option<(&str, Judged<'_>)> = None;
+    for filter in filters {
+        let judged = filter.judge(input, clock);
+        let known = found.as_ref().map(|(_, known)| &known.verdict);
+        match (known, &judged.verdict) {
+            (_, Verdict::Foreign) => {}
+            (Some(Verdict::Blames(one)), Verdict::Blames(other)) if one.client != other.client => {
+                let verdict = Verdict::Ambiguous;
+                return Some((&filter.name, Judged { verdict, ..judged }));
+            }
+            (None | Some(Verdict::Nothing), _)
+            | (Some(Verdict::NoAddress | Verdict::Ambiguous), Verdict::Blames(_)) => {
+                found = Some((&filter.name, judged));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+impl ServiceLines {
+    fn event(&self, service: &str, blame: &Blame<'_>, at_ms: i64) -> ServiceEvent {
+        let user = blame.user.as_deref().filter(|_| self.users).unwrap_or_default();
+        ServiceEvent {
+            client: blame.client,
+            at_ms,
+            learned_from: self.learned_from,
+            class: match blame.class {
+                Class::AuthFailure => ServiceClass::AuthFailure,
+                Class::Abuse => ServiceClass::Abuse,
+                Class::Scan => ServiceClass::Scan,
+            },
+            service: service.to_owned(),
+            kind: blame.kind.to_owned(),
+            user: cut(user).to_owned(),
+        }
+    }
+}
+
+/// What all entries ask for: one source for each log, and the health of entries that cannot be followed.
+pub(crate) fn sources(
+    entries: &[ServiceLogConfig],
+    filters: &Filters,
+    trusted: &TrustedProxies,
+    recorder: &ServiceRecorder,
+) -> (Vec<Source>, Vec<Health>) {
+    let mut logs: Vec<(Place, &ServiceLogConfig, Vec<Filter>)> = Vec::new();
+    let mut broken = Vec::new();
+    for entry in entries {
+        if let Err(what) = add(&mut logs, entry, filters) {
+            error!(filter = entry.filter, "a service's log is not followed: {what}");
+            let health = Health::new(&entry.filter, "service");
+            health.set_error(Some(what));
+            broken.push(health);
+        }
+    }
+    let source = |(place, entry, filters): (Place, &ServiceLogConfig, Vec<Filter>)| {
+        let names: Vec<_> = filters.iter().map(|filter| filter.name.as_str()).collect();
+        let names = names.join("+");
+        Source {
+            name: format!("{names} {place}"),
+            place,
+            format: names,
+            start: entry.start,
+            max_age: entry.max_age.0,
+            zone: Some(entry.time_zone.clone()),
+            reading: Box::new(ServiceLines {
+                filters,
+                attempts: Attempts::default(),
+                doubted: 0,
+                learned_from: entry.client.into(),
+                users: entry.users,
+                zone: entry.time_zone.clone(),
+                trusted: trusted.clone(),
+                recorder: recorder.clone(),
+                entry: None,
+            }),
+            progress: recorder.stats(),
+        }
+    };
+    (logs.into_iter().map(source).collect(), broken)
+}
+
+/// Adds the logs of `entry` to `logs`, each of which is read once.
+fn add<'e>(
+    logs: &mut Vec<(Place, &'e ServiceLogConfig, Vec<Filter>)>,
+    entry: &'e ServiceLogConfig,
+    filters: &Filters,
+) -> Result<(), String> {
+    for place in entry.places(&filters.load(&entry.filter)?)? {
+        let filter = filters.load(&entry.filter)?;
+        match logs.iter_mut().find(|(known, ..)| *known == place) {
+            Some((.., of)) if of.iter().any(|known| known.name == filter.name) => {}
+            Some((.., of)) => of.push(filter),
+            None => logs.push((place, entry, vec![filter])),
+        }
+    }
+    Ok(())
+}
+
+/// Finds what is wrong with the entries together and with the files that they name: the key to blame, and what to say.
+///
+/// # Errors
+///
+/// The first of them.
+pub(crate) fn check(
+    entries: &[ServiceLogConfig],
+    filters: &Filters,
+    access_logs: &[AccessLogConfig],
+    waf_logs: &[WafLogConfig],
+) -> Result<(), (String, String)> {
+    let mut others = keyed_places(access_logs);
+    let waf_logs = waf_logs.iter().enumerate();
+    others.extend(
+        waf_logs.map(|(number, log)| (format!("waf_log[{number}].path"), Place::Files(log.path.clone()))),
+    );
+    config::check(entries, others, |name| filters.load(name))
+}

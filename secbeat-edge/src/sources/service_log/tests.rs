@@ -1,0 +1,203 @@
+//! From lines to events.
+
+use secbeat_logs::services::shipped;
+use tokio::sync::mpsc;
+
+use super::*;
+
+fn lines(names: &[&str], users: bool) -> (ServiceLines, mpsc::Receiver<ServiceEvent>) {
+    let (queue, events) = mpsc::channel(100);
+    let recorder = ServiceRecorder {
+        queue,
+        stats: std::sync::Arc::default(),
+    };
+    let lines = ServiceLines {
+        filters: names.iter().map(|name| shipped(name).unwrap().unwrap()).collect(),
+        attempts: Attempts::default(),
+        doubted: 0,
+        learned_from: LearnedFrom::Peer,
+        users,
+        zone: TimeZone::UTC,
+        trusted: ["192.0.2.0/24".parse().unwrap()].into_iter().collect(),
+        recorder,
+        entry: None,
+    };
+    (lines, events)
+}
+
+fn take(lines: &mut ServiceLines, line: &str, oldest_ms: Option<i64>) -> Taken {
+    let piece = Piece::Line(line.as_bytes());
+    lines
+        .take(piece, &mut OpenLines::default(), oldest_ms)
+        .unwrap_or(Taken::TooLong)
+}
+
+const ATTEMPT: [&str; 4] = [
+    "2026-11-28T09:00:01+00:00 h sshd[7]: Invalid user bob from 203.0.113.7 port 4711",
+    "2026-11-28T09:00:02+00:00 h sshd[8]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7 ",
+    "2026-11-28T09:00:03+00:00 h sshd[7]: Failed password for invalid user bob from 203.0.113.7 port 4711 ssh2",
+    "2026-11-28T09:00:04+00:00 h sshd[7]: Connection closed by invalid user bob 203.0.113.7 port 4711 [preauth]",
+];
+
+#[test]
+fn one_attempt_is_one_event_also_where_two_filters_know_its_lines() {
+    for names in [&["sshd"][..], &["sshd", "pam"], &["pam", "sshd", "dropbear"]] {
+        let (mut lines, mut events) = lines(names, false);
+        for line in ATTEMPT {
+            assert!(
+                matches!(take(&mut lines, line, None), Taken::Reported { at_ms: Some(_) }),
+                "{line}"
+            );
+        }
+        let event = events.try_recv().unwrap();
+        assert_eq!(
+            (event.service.as_str(), event.kind.as_str(), event.user.as_str()),
+            ("sshd", "invalid-user", "")
+        );
+        assert_eq!(event.client.to_string(), "203.0.113.7");
+        assert!(events.try_recv().is_err(), "{names:?}");
+    }
+}
+
+#[test]
+fn user_names_are_told_only_if_the_config_says_so() {
+    let (mut lines, mut events) = lines(&["sshd"], true);
+    take(&mut lines, ATTEMPT[0], None);
+    assert_eq!(events.try_recv().unwrap().user, "bob");
+}
+
+#[test]
+fn what_blames_nobody_is_told_apart() {
+    let (mut lines, mut events) = lines(&["sshd", "pam"], false);
+    let of = |client: &str| ATTEMPT[0].replace("203.0.113.7", client);
+    assert!(matches!(
+        take(&mut lines, &of("192.0.2.7"), None),
+        Taken::Unattributed
+    ));
+    assert!(matches!(
+        take(&mut lines, &of("client.example"), None),
+        Taken::Ambiguous(_)
+    ));
+    // 2026-11-28T09:00:01Z
+    let at = 1_795_856_401_000;
+    assert!(matches!(
+        take(&mut lines, ATTEMPT[0], Some(at + 1)),
+        Taken::TooOld
+    ));
+    let other = "2026-11-28T09:00:01+00:00 h cron[7]: pam_unix(cron:session): session opened for user root";
+    assert!(matches!(
+        take(&mut lines, other, None),
+        Taken::Reported { at_ms: None }
+    ));
+    assert!(events.try_recv().is_err());
+    assert!(
+        matches!(take(&mut lines, ATTEMPT[0], Some(at)), Taken::Reported { at_ms: Some(found) } if found == at)
+    );
+}
+
+/// As PostgreSQL 15 writes a user name with a line break.
+#[test]
+fn a_line_break_in_a_user_name_forges_no_line() {
+    let (mut lines, mut events) = lines(&["postgresql"], false);
+    let refused = "2026-11-28 09:00:03.123 UTC [2] 203.0.113.7 bob@app FATAL:  password authentication failed for user \"bob\"";
+    let forged = refused.replace("203.0.113.7", "203.0.113.9");
+    assert!(matches!(
+        take(&mut lines, refused, None),
+        Taken::Reported { at_ms: Some(_) }
+    ));
+    for line in [
+        "2026-11-28 09:00:03.123 UTC [1] 203.0.113.7 x",
+        "",
+        &forged,
+        " FATAL:  password authentication failed for user \"x",
+    ] {
+        assert!(
+            !matches!(take(&mut lines, line, None), Taken::Reported { at_ms: Some(_) }),
+            "{line}"
+        );
+    }
+    let client = events.try_recv().unwrap().client;
+    assert_eq!(
+        (client.to_string().as_str(), events.try_recv().is_err()),
+        ("203.0.113.7", true)
+    );
+    let other = "2026-11-28 09:00:03.123 UTC [2] 203.0.113.7 bob@app LOG:  disconnection";
+    take(&mut lines, other, None);
+    take(&mut lines, other, None);
+    assert!(
+        matches!(
+            take(&mut lines, refused, None),
+            Taken::Reported { at_ms: Some(_) }
+        ),
+        "it is over"
+    );
+}
+
+#[test]
+fn an_entry_of_the_journal_is_read_with_what_the_journal_knows_of_it() {
+    let (mut lines, mut events) = lines(&["sshd"], false);
+    for (identifier, is_taken) in [("sudo", false), ("sshd-session", true)] {
+        lines.begin_entry(EntryFields {
+            identifier,
+            pid: "9",
+            at_ms: 5,
+        });
+        take(&mut lines, "Invalid user bob from 203.0.113.7 port 4711", None);
+        assert_eq!(
+            events.try_recv().is_ok_and(|event| event.at_ms == 5),
+            is_taken,
+            "{identifier}"
+        );
+    }
+}
+
+#[test]
+fn a_file_takes_the_place_of_a_shipped_filter_and_a_bad_one_harms_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = Filters(folder.path().to_owned());
+    assert_eq!(filters.load("sshd").unwrap().title, "OpenSSH server");
+    assert!(
+        filters
+            .load("nothing")
+            .unwrap_err()
+            .starts_with("there is no filter `nothing`")
+    );
+    let own = r#"
+name = "sshd"
+title = "Mine"
+programs = ["sshd"]
+rule = { threshold = 5, window = "10m" }
+must = []
+must_not = []
+[[pattern]]
+kind = "a"
+event = "scan"
+match = ['x {client}']
+"#;
+    std::fs::write(folder.path().join("sshd.toml"), own).unwrap();
+    std::fs::write(folder.path().join("bad.toml"), own).unwrap();
+    assert_eq!(filters.load("sshd").unwrap().title, "Mine");
+    let error = filters.load("bad").unwrap_err();
+    assert!(
+        error.ends_with("bad.toml: name: a file is called as its filter, sshd.toml"),
+        "{error}"
+    );
+    let all = filters.all().unwrap();
+    let bad: Vec<_> = all
+        .iter()
+        .filter(|known| known.filter.is_err())
+        .map(|known| known.name.as_str())
+        .collect();
+    assert_eq!(
+        (bad, all.len()),
+        (vec!["bad"], secbeat_logs::services::shipped_names().count() + 1)
+    );
+    let entries = ["bad", "sshd"].map(|name| {
+        toml::from_str::<ServiceLogConfig>(&format!("filter = \"{name}\"\npath = \"/nowhere/{name}\""))
+            .unwrap()
+    });
+    let (lines, _events) = lines(&[], false);
+    let (sources, broken) = sources(&entries, &filters, &lines.trusted, &lines.recorder);
+    assert_eq!((sources.len(), broken.len()), (1, 1), "the other goes on");
+    assert!(broken[0].error().is_some());
+}
