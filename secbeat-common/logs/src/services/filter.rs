@@ -135,6 +135,11 @@ impl Prefilter {
         })
     }
 
+    /// Whether there is a pattern that `line` may match.
+    pub(super) fn holds(&self, line: &[u8]) -> bool {
+        !self.always.is_empty() || self.texts.is_match(line)
+    }
+
     /// The patterns that `line` may match, in order.
     pub(super) fn candidates(&self, line: &[u8]) -> Vec<usize> {
         let mut candidates = self.always.clone();

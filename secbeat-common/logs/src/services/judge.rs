@@ -83,7 +83,7 @@ impl Filter {
     /// Whether `line` may be of interest at all: holds a text of a pattern. Costs little.
     #[must_use]
     pub fn may_blame(&self, line: &[u8]) -> bool {
-        !self.whole.is_empty() || !self.prefilter.candidates(line).is_empty()
+        !self.whole.is_empty() || self.prefilter.holds(line)
     }
 
     fn verdict<'a>(&'a self, headed: &Headed<'a>) -> Verdict<'a> {

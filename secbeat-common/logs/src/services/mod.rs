@@ -11,6 +11,7 @@ mod addresses;
 mod attempts;
 mod filter;
 mod head;
+pub mod import;
 mod judge;
 mod pattern;
 mod shipped;

@@ -1,0 +1,204 @@
+//! Filters of fail2ban, translated as far as they can be.
+//!
+//! An expression of fail2ban is searched for in a line without its date, and may look ahead, or make one part depend on another.
+//! A filter of ours has expressions that a line is read by in linear time, and names where the client's address stands. So
+//! what cannot be said here is named, and the rest is a filter as any other: with exact places of the address, it
+//! counts a line against nobody where fail2ban takes the first address that fits.
+
+mod expression;
+mod ini;
+mod structure;
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use self::ini::Definition;
+use super::{Filter, pattern::Pattern};
+
+/// What a filter of fail2ban became.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// The text of a filter without lines of its own; `None` if no expression could be translated.
+    pub filter: Option<String>,
+    /// Expressions that are in it.
+    pub translated: usize,
+    /// What could not be translated and why, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// A time as most services write it at the begin of a line.
+const TIME: &str = r"(?P<time>\d{4}[-/]\d\d[-/]\d\d[T ] ?\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?:Z| UTC| ?[+-]\d\d:?\d\d)?|(?:\w{3} )?\w{3} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})?|\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d(?: [+-]\d{4})?)";
+/// What stands in the place of syslog's head while a filter is translated.
+const PREFIX: &str = "\u{1}";
+
+/// Translates `text`, the file of the filter `name`. `include` reads a file that it includes.
+#[must_use]
+pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String>) -> Translation {
+    let mut translation = Translation::default();
+    let definition = match Definition::read(text, include) {
+        Ok(definition) => definition,
+        Err(what) => {
+            translation.left_out.push(what);
+            return translation;
+        }
+    };
+    let prefix = match definition.value("prefregex") {
+        Ok(prefix) => prefix.filter(|prefix| !prefix.is_empty()),
+        Err(what) => {
+            translation.left_out.push(format!("prefregex: {what}"));
+            return translation;
+        }
+    };
+    if definition
+        .value("maxlines")
+        .is_ok_and(|lines| lines.is_some_and(|lines| lines.trim() != "1"))
+    {
+        translation
+            .left_out
+            .push("maxlines: lines are read one by one".to_owned());
+        return translation;
+    }
+    let mut forms = Forms::default();
+    let expressions = definition.expressions("failregex");
+    for (number, expression) in (1..).zip(expressions) {
+        let told = expression.and_then(|text| expression::patterns(prefix.as_deref(), &text));
+        let checked = told.and_then(|found| {
+            let checked = found.iter().try_for_each(|pattern| {
+                Pattern::new(&pattern.text, &std::collections::BTreeMap::new()).map(|_| ())
+            });
+            checked.map(|()| found)
+        });
+        match checked {
+            Ok(found) => {
+                translation.translated += 1;
+                forms.note(&found);
+                forms
+                    .patterns
+                    .push((number, found.into_iter().map(|pattern| pattern.text).collect()));
+            }
+            Err(what) => translation.left_out.push(format!("failregex {number}: {what}")),
+        }
+    }
+    let ignored = definition.expressions("ignoreregex");
+    for (number, expression) in (1..).zip(ignored) {
+        match expression.and_then(|text| expression::ignored(&text)) {
+            Ok(text) => forms.ignore.push(text),
+            Err(what) => translation.left_out.push(format!("ignoreregex {number}: {what}")),
+        }
+    }
+    if !forms.patterns.is_empty() {
+        let text = forms.write(name, &definition);
+        match Filter::parse(&with_lines(&text, &[], &[])) {
+            Ok(_) => translation.filter = Some(text),
+            Err(error) => translation.left_out.push(error.to_string()),
+        }
+    }
+    translation
+}
+
+/// What the translated expressions need.
+#[derive(Default)]
+struct Forms {
+    /// Each with the number of its expression.
+    patterns: Vec<(usize, Vec<String>)>,
+    ignore: Vec<String>,
+    /// Some begin with syslog's head.
+    of_syslog: bool,
+    /// Some begin with brackets that held the date.
+    in_brackets: bool,
+    /// Some begin with what follows the date.
+    bare: bool,
+}
+
+impl Forms {
+    fn note(&mut self, found: &[expression::Translated]) {
+        for pattern in found {
+            match pattern.begin {
+                expression::Begin::Syslog => self.of_syslog = true,
+                expression::Begin::Brackets => self.in_brackets = true,
+                expression::Begin::Bare => self.bare = true,
+            }
+        }
+    }
+
+    /// The text of the filter.
+    fn write(&self, name: &str, definition: &Definition) -> String {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let list = |texts: &[String]| toml::Value::from(texts.to_vec()).to_string();
+        let mut text = String::new();
+        let own = name.to_ascii_lowercase().replace(['_', '.'], "-");
+        let _ = writeln!(text, "# Translated from fail2ban's filter {name}.");
+        let _ = writeln!(
+            text,
+            "name = {}\ntitle = {}",
+            quoted(&own),
+            quoted(&format!("{name} (from fail2ban)"))
+        );
+        let mut heads = Vec::new();
+        if self.of_syslog {
+            let programs = definition.value("_daemon").ok().flatten();
+            let programs = programs.and_then(|daemon| structure::words(&daemon));
+            let _ = writeln!(
+                text,
+                "programs = {}",
+                list(&programs.unwrap_or_else(|| vec!["*".to_owned()]))
+            );
+            heads.push(format!(r"{TIME}\s*"));
+        }
+        if self.in_brackets {
+            heads.push(format!(r"\[{TIME}\]"));
+        }
+        if self.bare {
+            heads.push(TIME.to_owned());
+        }
+        let _ = writeln!(text, "heads = {}", list(&heads));
+        if !self.ignore.is_empty() {
+            let _ = writeln!(text, "ignore = {}", list(&self.ignore));
+        }
+        text.push_str("must_not = []\nmust = []\n");
+        let units = definition.units();
+        if !units.is_empty() {
+            let _ = writeln!(text, "journald.units = {}", list(&units));
+        }
+        text.push_str("rule = { threshold = 5, window = \"10m\" }\n");
+        for (number, patterns) in &self.patterns {
+            let _ = writeln!(
+                text,
+                "\n[[pattern]]\nkind = \"failregex-{number}\"\nevent = \"auth-failure\"\nmatch = {}",
+                list(patterns)
+            );
+        }
+        text
+    }
+}
+
+/// The text of a filter that [`translate`] made, with lines as its own tests. Of lines that blame nobody, the first twenty.
+#[must_use]
+pub fn with_lines(text: &str, must: &[(String, IpAddr)], must_not: &[String]) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut blaming: Vec<String> = Vec::new();
+    for (line, client) in must {
+        blaming.push(format!(
+            "    {{ line = {}, client = \"{client}\" }},\n",
+            quoted(line)
+        ));
+    }
+    let blameless: String = must_not
+        .iter()
+        .take(20)
+        .map(|line| format!("    {},\n", quoted(line)))
+        .collect();
+    let list = |lines: &str| match lines {
+        "" => "[]".to_owned(),
+        lines => format!("[\n{lines}]"),
+    };
+    text.replacen(
+        "must_not = []\n",
+        &format!("must_not = {}\n", list(&blameless)),
+        1,
+    )
+    .replacen(
+        "\nmust = []\n",
+        &format!("\nmust = {}\n", list(&blaming.concat())),
+        1,
+    )
+}
