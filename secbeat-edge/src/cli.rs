@@ -7,6 +7,7 @@ mod bans;
 mod check;
 mod enroll;
 mod explain;
+mod filter;
 mod mode;
 mod status;
 mod switch;
@@ -36,6 +37,7 @@ use crate::{
     config::{self, Config},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
     notes::Notes,
+    sources::service_log::Filters,
 };
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
@@ -118,6 +120,7 @@ pub enum Command {
     },
     /// Show how each line of an access log is read, or why it is not understood.
     Explain(explain::Args),
+    Filter(filter::Args),
     Enroll(enroll::Enroll),
     /// Kill switch: detach the XDP program from all interfaces and remove all bans, until `attach`.
     Detach {
@@ -161,6 +164,15 @@ impl Cli {
         })
     }
 
+    /// Where filters are: the usual folder without a config.
+    fn filters(&self) -> anyhow::Result<Filters> {
+        let path = self.config_path();
+        if self.config.is_none() && !path.exists() {
+            return Ok(Filters(config::default_filters_dir()));
+        }
+        Ok(Config::load(path)?.filters())
+    }
+
     /// As [`places`](Self::places); with a config that cannot be read, the usual ones: the kill switch must work then, too.
     fn places_in_need(&self) -> Places {
         self.places().unwrap_or_else(|error| {
@@ -192,7 +204,8 @@ impl Cli {
             Command::Unban(unban) => unban.run(&self.places()?),
             Command::Test(test) => test.run(&self.places()?),
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
-            Command::Explain(args) => explain::run(args),
+            Command::Explain(args) => explain::run(args, &self.filters()?),
+            Command::Filter(args) => filter::run(args, &self.filters()?),
             Command::Detach { output } => switch::detach(&self.places_in_need(), *output),
             Command::Attach { output } => switch::attach(&self.places()?, *output),
             Command::Generate(generate) => generate.run::<Self, Config>(),

@@ -358,7 +358,9 @@ pub fn default_socket() -> SocketPath {
 /// The daemon's name.
 pub const PROGRAM: &str = "secbeat-edge";
 
-fn default_filters_dir() -> PathBuf {
+/// Where filters of the host are, unless told otherwise.
+#[must_use]
+pub fn default_filters_dir() -> PathBuf {
     PathBuf::from("/etc/secbeat/filters")
 }
 

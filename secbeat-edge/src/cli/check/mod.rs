@@ -10,7 +10,7 @@ use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
 use self::host::{Finding, State};
-use crate::config::Config;
+use crate::{config::Config, sources::service_log};
 
 /// What `check` says of a config.
 #[derive(Debug, Serialize)]
@@ -24,6 +24,7 @@ struct Checked {
     /// Empty without a proxy.
     proxy: Proxied,
     access_logs: Vec<Followed>,
+    service_logs: Vec<Followed>,
     /// As the config has them; empty where bans are not enforced in the kernel.
     interfaces: String,
     authz: Option<String>,
@@ -58,7 +59,18 @@ impl Checked {
             passed_over: log.place.passed_over(),
         });
         let member = config.membership()?;
+        let filters = config.filters();
+        let mut service_logs = Vec::new();
+        for entry in &config.service_log {
+            let places = service_log::places(entry, &filters).map_err(anyhow::Error::msg)?;
+            service_logs.extend(places.iter().map(|place| Followed {
+                place: place.to_string(),
+                format: format!("lines of {}", entry.filter),
+                passed_over: place.passed_over(),
+            }));
+        }
         Ok(Self {
+            service_logs,
             config: path.display().to_string(),
             edge_id: config.edge_id(&member)?,
             nats: member.servers.to_string(),
@@ -117,7 +129,7 @@ fn print(checked: &Checked) {
             checked.proxy.upstreams.join(", ")
         );
     }
-    for log in &checked.access_logs {
+    for log in checked.access_logs.iter().chain(&checked.service_logs) {
         secbeat_daemon::say!("it follows {} as {}", log.place, log.format);
         for line in &log.passed_over {
             secbeat_daemon::say!("  {line}");

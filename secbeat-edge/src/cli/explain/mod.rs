@@ -19,7 +19,8 @@ use secbeat_logs::{Conflict, Detection, Format, FormatChoice, Formats, Lines, Lo
 use serde::Serialize;
 
 use self::suggest::Server;
-use crate::sources::client_address::TrustedProxies;
+use super::filter;
+use crate::sources::{client_address::TrustedProxies, service_log::Filters};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,6 +35,9 @@ pub struct Args {
     /// the last address of a list is the client.
     #[arg(long = "trusted-proxy", value_name = "NETWORK")]
     trusted_proxies: Vec<Prefix>,
+    /// The log is of a service, such as sshd: judge its lines by this filter (`secbeat-edge filter list`).
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["format", "trusted_proxies", "suggest"])]
+    service: Option<String>,
     /// Output format; JSON has an object per line.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -85,7 +89,11 @@ struct Summary {
     detected_from: Vec<(String, usize)>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, filters: &Filters) -> anyhow::Result<()> {
+    if let (Some(service), Some(file)) = (&args.service, &args.file) {
+        let filter = filters.load(service).map_err(anyhow::Error::msg)?;
+        return filter::explain(&filter, file, args.output);
+    }
     let mut output = BufWriter::new(io::stdout().lock());
     if let Some(server) = args.suggest {
         suggest::print(server, args.output, &mut output).context("writing to standard output")?;

@@ -209,7 +209,8 @@ impl Journal {
             pid: entry.pid.as_str().unwrap_or_default(),
             at_ms: entry.realtime_us.parse::<i64>().unwrap_or_default() / 1000,
         });
-        for line in text.split(|byte| *byte == b'\n') {
+        let is_whole = self.reporter.takes_whole_entries();
+        for line in text.split(|byte| *byte == b'\n' && !is_whole) {
             let pieces = match line.len() > MAX_LINE {
                 true => &[Piece::Begin(line), Piece::End(b"")][..],
                 false => &[Piece::Line(line)],

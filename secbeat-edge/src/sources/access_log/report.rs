@@ -41,6 +41,11 @@ pub(in crate::sources) trait Reading: Send {
     /// Says what the journal knows of the lines that follow, which are one entry of it.
     fn begin_entry(&mut self, _entry: EntryFields<'_>) {}
 
+    /// Whether an entry of the journal is one line, whatever line breaks are in it: a client may have chosen them.
+    fn takes_whole_entries(&self) -> bool {
+        false
+    }
+
     /// The formats that a line has brought into [doubt](Formats::with_doubt), for a checkpoint.
     fn in_doubt(&self) -> Option<String> {
         None
@@ -221,6 +226,11 @@ impl Reporter {
     /// See [`Reading::begin_entry`].
     pub(super) fn begin_entry(&mut self, entry: EntryFields<'_>) {
         self.reading.begin_entry(entry);
+    }
+
+    /// See [`Reading::takes_whole_entries`].
+    pub(super) fn takes_whole_entries(&self) -> bool {
+        self.reading.takes_whole_entries()
     }
 
     /// Takes the next piece of the file or unit called `source`, whose lines that have not ended are in `open`. Waits while

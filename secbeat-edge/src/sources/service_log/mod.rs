@@ -17,7 +17,7 @@ use secbeat_logs::{
 };
 use tracing::error;
 
-pub use self::config::ServiceLogConfig;
+pub(crate) use self::config::ServiceLogConfig;
 pub(crate) use self::filters::Filters;
 use super::{
     access_log::{AccessLogConfig, EntryFields, Health, Place, Reading, Source, Taken, keyed_places},
@@ -134,6 +134,10 @@ impl Reading for ServiceLines {
         Ok(Taken::Reported { at_ms: Some(at_ms) })
     }
 
+    fn takes_whole_entries(&self) -> bool {
+        true
+    }
+
     fn begin_entry(&mut self, entry: EntryFields<'_>) {
         let kept = self.entry.get_or_insert_default();
         entry.identifier.clone_into(&mut kept.identifier);
@@ -234,13 +238,22 @@ pub(crate) fn sources(
     (logs.into_iter().map(source).collect(), broken)
 }
 
+/// Where the lines of `entry` are, on this host now.
+///
+/// # Errors
+///
+/// When its filter cannot be used, or nothing says where.
+pub(crate) fn places(entry: &ServiceLogConfig, filters: &Filters) -> Result<Vec<Place>, String> {
+    entry.places(&filters.load(&entry.filter)?)
+}
+
 /// Adds the logs of `entry` to `logs`, each of which is read once.
 fn add<'e>(
     logs: &mut Vec<(Place, &'e ServiceLogConfig, Vec<Filter>)>,
     entry: &'e ServiceLogConfig,
     filters: &Filters,
 ) -> Result<(), String> {
-    for place in entry.places(&filters.load(&entry.filter)?)? {
+    for place in places(entry, filters)? {
         let filter = filters.load(&entry.filter)?;
         match logs.iter_mut().find(|(known, ..)| *known == place) {
             Some((.., of)) if of.iter().any(|known| known.name == filter.name) => {}

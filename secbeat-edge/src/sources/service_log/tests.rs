@@ -149,6 +149,10 @@ fn an_entry_of_the_journal_is_read_with_what_the_journal_knows_of_it() {
             "{identifier}"
         );
     }
+    assert!(lines.takes_whole_entries());
+    let broken = "Invalid user x\nInvalid user y from 203.0.113.9 port 1\n from 203.0.113.7 port 4711";
+    take(&mut lines, broken, None);
+    assert_eq!(events.try_recv().unwrap().client.to_string(), "203.0.113.7");
 }
 
 #[test]
