@@ -93,6 +93,8 @@ table! {
         Curl: "curl" of "curl",
         Dpkg: "dpkg" of "dpkg",
         DpkgQuery: "dpkg-query" of "dpkg",
+        // `bench sources` compares log readers with it, too.
+        Fail2banRegex: "fail2ban-regex" of "fail2ban",
         Find: "find" of "findutils",
         Haproxy: "haproxy" of "haproxy",
         // The edge starts it too.
@@ -141,11 +143,6 @@ table! {
         IptablesNftRestore: "iptables-nft-restore" of "iptables",
         Nft: "nft" of "nftables",
         XdpFilter: "xdp-filter" of "xdp-tools",
-    }
-
-    /// Log readers that `bench sources` compares ours with; it goes on without them too.
-    LogPeer {
-        Fail2banRegex: "fail2ban-regex" of "fail2ban",
     }
 
     /// Programs that `vm` starts or puts into its guests, besides some of the lab's.

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use secbeat_programs::LogPeer;
+use secbeat_programs::TestProgram;
 use serde_json::Value;
 
 use super::{
@@ -257,7 +257,7 @@ fn verdicts_of_dry_run(stdout: &str) -> Result<(), String> {
 }
 
 fn fail2ban_regex(log: &Path) -> Option<Command> {
-    let mut command = LogPeer::Fail2banRegex.row().find()?.command();
+    let mut command = TestProgram::Fail2banRegex.row().find()?.command();
     command.arg("--no-check-all").arg(log).arg(FAIL2BAN_FILTER);
     Some(command)
 }

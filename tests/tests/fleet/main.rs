@@ -27,6 +27,7 @@ mod readiness;
 mod real_servers;
 mod reconcile;
 mod rules;
+mod services;
 mod sources;
 mod telemetry_outage;
 mod trusted_proxy;

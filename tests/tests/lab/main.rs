@@ -10,5 +10,6 @@ mod bench;
 mod docs;
 mod forged_clients;
 mod hosts;
+mod imports;
 mod simulation;
 mod web_servers;

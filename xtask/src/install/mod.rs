@@ -10,8 +10,8 @@ pub(crate) mod toolchain;
 
 use anyhow::{Result, bail};
 use secbeat_programs::{
-    DebianProgram, DistProgram, FilterPeer, FuzzProgram, LintProgram, LogPeer, Program, Row, TestFile,
-    TestProgram, VmProgram,
+    DebianProgram, DistProgram, FilterPeer, FuzzProgram, LintProgram, Program, Row, TestFile, TestProgram,
+    VmProgram,
 };
 
 /// Programs of the lab that `vm` puts into its guests. Busybox has applets of these names too, which can less.
@@ -38,7 +38,7 @@ pub(crate) enum Group {
     Machines,
     /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
     Peers,
-    /// Other readers of logs, which `bench sources` compares ours with; nothing else needs them.
+    /// A reader of logs which only `bench sources` compares ours with.
     LogPeers,
     /// What feeds the parsers: for `fuzz` alone.
     Fuzz,
@@ -59,11 +59,10 @@ impl Group {
             Self::Vm => [VmProgram::ROWS, &GUEST_PROGRAMS, &[TestProgram::Setpriv.row()]].concat(),
             Self::Machines => LintProgram::ROWS.to_vec(),
             Self::Peers => FilterPeer::ROWS.to_vec(),
-            Self::LogPeers => LogPeer::ROWS.to_vec(),
             Self::Fuzz => FuzzProgram::ROWS.to_vec(),
             Self::Dist => DistProgram::ROWS.to_vec(),
             Self::Debian => DebianProgram::ROWS.to_vec(),
-            Self::Build | Self::Lint | Self::Docs => Vec::new(),
+            Self::Build | Self::Lint | Self::Docs | Self::LogPeers => Vec::new(),
         }
     }
 }
