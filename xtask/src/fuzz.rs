@@ -16,7 +16,7 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 18] = [
+const TARGETS: [Target; 19] = [
     // Longer than all headers that are read (62 bytes), or libFuzzer would look for something in the payload.
     Target::new("secbeat-ebpf", "parse", 128),
     Target::new("secbeat-edge", "chain", 256),
@@ -34,6 +34,7 @@ const TARGETS: [Target; 18] = [
     Target::new("secbeat-common", "attack", 512),
     Target::new("secbeat-common", "waf", 1024),
     Target::new("secbeat-common", "wire", 1024),
+    Target::new("secbeat-common", "signatures", 512),
     Target::new("tests", "config", 2048),
     Target::new("tests", "lists", 2048),
 ];

@@ -14,7 +14,7 @@ pub(super) const TABLE: Table = Table {
             "secbeat-daemon",
             "secbeat-bus",
         ],
-        &["secbeat-logs"],
+        &["secbeat-logs", "secbeat-signatures"],
         &["secbeat-common", "secbeat-programs"],
     ],
     exceptions: &[],

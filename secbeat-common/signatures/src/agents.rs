@@ -1,0 +1,64 @@
+//! User agents that were seen lately, and what they matched: most requests come with one of a few.
+
+/// Slots; each agent has one.
+const SLOTS: usize = 512;
+/// Longest agent that is remembered, in bytes.
+const MAX_AGENT: usize = 512;
+/// Most conditions of one that is remembered.
+const MAX_CONDITIONS: usize = 16;
+
+/// What was seen lately.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    agent: Vec<u8>,
+    conditions: Vec<u32>,
+}
+
+impl Agents {
+    /// The conditions that hold of `agent`, if that is known.
+    pub(crate) fn get(&self, agent: &[u8]) -> Option<&[u32]> {
+        let slot = self.slots.get(slot(agent))?;
+        (slot.agent == agent).then_some(&slot.conditions)
+    }
+
+    /// Remembers which conditions hold of `agent`.
+    pub(crate) fn put(&mut self, agent: &[u8], conditions: &[u32]) {
+        if agent.is_empty() || agent.len() > MAX_AGENT || conditions.len() > MAX_CONDITIONS {
+            return;
+        }
+        if self.slots.is_empty() {
+            self.slots.resize(SLOTS, Slot::default());
+        }
+        if let Some(slot) = self.slots.get_mut(slot(agent)) {
+            slot.agent.clear();
+            slot.agent.extend_from_slice(agent);
+            slot.conditions.clear();
+            slot.conditions.extend_from_slice(conditions);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+    }
+}
+
+/// The slot of an agent, by its length and some of its bytes. Clients can choose agents that share one, and gain nothing but a search.
+fn slot(agent: &[u8]) -> usize {
+    let word = |at: usize| {
+        let bytes = agent.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u64::from_le_bytes)
+    };
+    let len = agent.len();
+    let mixed = [len / 4, len / 2, len * 3 / 4, len.saturating_sub(8)]
+        .into_iter()
+        .map(word)
+        .fold(len as u64, |hash, word| {
+            (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+        });
+    (mixed >> 32) as usize % SLOTS
+}

@@ -1,0 +1,270 @@
+//! What a signature looks for.
+
+use std::sync::Arc;
+
+use regex_automata::{
+    Input,
+    meta::{BuildError, Config, Regex},
+    util::syntax,
+};
+use serde::Deserialize;
+use strum::VariantArray as _;
+
+use crate::{
+    literals::{required, shortest},
+    signature::{Field, MAX_TEXT},
+};
+
+/// Least bytes of a literal: shorter ones are in most requests.
+const MIN_LITERAL: usize = 3;
+/// Most values of a condition.
+const MAX_VALUES: usize = 64;
+/// Most bytes of memory of an expression's automaton.
+const MAX_EXPRESSION: usize = 64 * 1024;
+/// An expression is compared with so many bytes before and after the literal that calls for it.
+pub(crate) const WINDOW: usize = 256;
+
+/// One value, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+pub(crate) enum OneOrMore<T> {
+    One(T),
+    More(Vec<T>),
+}
+
+impl<T> OneOrMore<T> {
+    pub(crate) fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::One(value) => vec![value],
+            Self::More(values) => values,
+        }
+    }
+}
+
+/// A condition as it stands in a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Written {
+    #[serde(rename = "in")]
+    fields: OneOrMore<String>,
+    contains: Option<OneOrMore<String>>,
+    starts: Option<OneOrMore<String>>,
+    ends: Option<OneOrMore<String>>,
+    equals: Option<OneOrMore<String>>,
+    segment: Option<OneOrMore<String>>,
+    glob: Option<OneOrMore<String>>,
+    regex: Option<OneOrMore<String>>,
+}
+
+/// Holds if one of these fields has one of these values.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) values: Vec<Value>,
+}
+
+/// What a field may have.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    /// One of these is in it, at a place where `check` then holds.
+    pub(crate) literals: Vec<Vec<u8>>,
+    pub(crate) check: Check,
+}
+
+/// What must be true of a literal's place.
+#[derive(Clone, Debug)]
+pub(crate) enum Check {
+    Contains,
+    Starts,
+    Ends,
+    Equals,
+    /// Whole segments of a path.
+    Segment,
+    Expression(Arc<Regex>),
+}
+
+impl Written {
+    /// The condition. With `is_trigger`, what it looks for can be found by a literal.
+    pub(crate) fn compile(self, is_trigger: bool) -> Result<Condition, String> {
+        let names = self.fields.into_vec();
+        let fields: Vec<Field> = names.iter().map(|name| field(name)).collect::<Result<_, _>>()?;
+        if fields.is_empty() {
+            return Err("`in` names no field".to_owned());
+        }
+        if !is_trigger && fields.contains(&Field::Header) {
+            return Err("`none` knows no field `header`".to_owned());
+        }
+        let checks = [
+            (self.contains, Check::Contains),
+            (self.starts, Check::Starts),
+            (self.ends, Check::Ends),
+            (self.equals, Check::Equals),
+            (self.segment, Check::Segment),
+        ];
+        let mut values = Vec::new();
+        for (texts, check) in checks {
+            for text in texts.map(OneOrMore::into_vec).unwrap_or_default() {
+                values.push(literal(&text, check.clone(), is_trigger)?);
+            }
+        }
+        for glob in self.glob.map(OneOrMore::into_vec).unwrap_or_default() {
+            values.push(expression(&glob, &expression_of(&glob), is_trigger)?);
+        }
+        for regex in self.regex.map(OneOrMore::into_vec).unwrap_or_default() {
+            values.push(expression(&regex, &regex, is_trigger)?);
+        }
+        match values.len() {
+            0 => Err(
+                "a condition has one of `contains`, `starts`, `ends`, `equals`, `segment`, `glob` or `regex`"
+                    .to_owned(),
+            ),
+            1..=MAX_VALUES => Ok(Condition { fields, values }),
+            many => Err(format!(
+                "{many} values in one condition, and there may be {MAX_VALUES}"
+            )),
+        }
+    }
+}
+
+fn field(name: &str) -> Result<Field, String> {
+    name.parse().map_err(|_| {
+        let known = Field::VARIANTS
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        format!("`{name}` is no field; there are {}", known.join(", "))
+    })
+}
+
+fn literal(text: &str, check: Check, is_trigger: bool) -> Result<Value, String> {
+    let least = if is_trigger { MIN_LITERAL } else { 1 };
+    if !(least..=MAX_TEXT).contains(&text.len()) {
+        return Err(format!(
+            "`{text}` has {} bytes; a text has {least} to {MAX_TEXT}",
+            text.len()
+        ));
+    }
+    Ok(Value {
+        literals: vec![text.to_ascii_lowercase().into_bytes()],
+        check,
+    })
+}
+
+/// A pattern in which `*` stands for any text and `?` for any byte, as an expression.
+fn expression_of(glob: &str) -> String {
+    let mut expression = "^".to_owned();
+    for character in glob.chars().map(|character| character.to_ascii_lowercase()) {
+        match character {
+            '*' => expression.push_str(".*"),
+            '?' => expression.push('.'),
+            _ => expression.push_str(&regex_syntax::escape(character.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    expression.push('$');
+    expression
+}
+
+fn expression(shown: &str, expression: &str, is_trigger: bool) -> Result<Value, String> {
+    if shown.len() > 2 * MAX_TEXT {
+        return Err(format!(
+            "an expression of {} bytes; it may have {}",
+            shown.len(),
+            2 * MAX_TEXT
+        ));
+    }
+    if let Some(letter) = upper_case(expression) {
+        return Err(format!(
+            "`{shown}`: text is compared in lower case, so `{letter}` is in none"
+        ));
+    }
+    let config = syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .dot_matches_new_line(true);
+    let hir = syntax::parse_with(expression, &config)
+        .map_err(|error| format!("`{shown}`: {}", in_a_line(&error)))?;
+    let literals = required(&hir).unwrap_or_default();
+    if is_trigger && (literals.is_empty() || shortest(&literals) < MIN_LITERAL) {
+        return Err(format!(
+            "`{shown}` matches texts that have no {MIN_LITERAL} given bytes in a row, by which it could be found"
+        ));
+    }
+    let limits = Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(MAX_EXPRESSION))
+        .hybrid_cache_capacity(4 * MAX_EXPRESSION);
+    let regex = Regex::builder().configure(limits).build_from_hir(&hir);
+    let regex = regex.map_err(|error| format!("`{shown}`: {}", size_or(&error)))?;
+    Ok(Value {
+        literals,
+        check: Check::Expression(Arc::new(regex)),
+    })
+}
+
+/// Errors of expressions show the place below the text, in lines of their own.
+fn in_a_line(error: &regex_syntax::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+fn size_or(error: &BuildError) -> String {
+    match error.size_limit() {
+        Some(limit) => format!("its automaton has more than {limit} bytes"),
+        None => error.to_string(),
+    }
+}
+
+/// The first letter of `expression` that is in no text of lower case; an escape such as `\S` is none.
+fn upper_case(expression: &str) -> Option<char> {
+    let mut escaped = false;
+    expression.chars().find(|character| {
+        let is_letter = character.is_ascii_uppercase() && !escaped;
+        escaped = *character == '\\' && !escaped;
+        is_letter
+    })
+}
+
+impl Check {
+    /// How many bytes are compared for it.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Expression(_) => 2 * WINDOW,
+            _ => 0,
+        }
+    }
+
+    /// Whether it holds for the literal in `text` from `begin` to `end`.
+    pub(crate) fn holds(&self, text: &[u8], begin: usize, end: usize) -> bool {
+        let starts = begin == 0;
+        let ends = end == text.len();
+        match self {
+            Self::Contains => true,
+            Self::Starts => starts,
+            Self::Ends => ends,
+            Self::Equals => starts && ends,
+            Self::Segment => {
+                let is_border = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == b'/');
+                is_border(begin.checked_sub(1).and_then(|before| text.get(before)))
+                    && is_border(text.get(end))
+            }
+            Self::Expression(regex) => {
+                let window = begin.saturating_sub(WINDOW)..text.len().min(end + WINDOW);
+                regex.is_match(Input::new(text).range(window))
+            }
+        }
+    }
+}
+
+impl Condition {
+    /// Whether `text` has one of the values, looked for by itself.
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        self.values.iter().any(|value| match &value.check {
+            Check::Expression(regex) => regex.is_match(Input::new(text)),
+            check => value.literals.iter().any(|literal| {
+                let mut places = memchr::memmem::find_iter(text, literal);
+                places.any(|begin| check.holds(text, begin, begin + literal.len()))
+            }),
+        })
+    }
+}

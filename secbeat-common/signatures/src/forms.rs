@@ -1,0 +1,73 @@
+//! The forms of a text in which servers may understand it.
+
+use crate::normal;
+
+/// Most bytes of a field that are looked at. Servers take request lines of about half of it.
+pub(crate) const MAX_FIELD: usize = 16 * 1024;
+/// Most forms of a field.
+const MAX_FORMS: usize = 4;
+
+/// All in lower case: as it came, decoded once, decoded twice, and resolved; what equals the one before it is left out. The buffers
+/// are used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Forms {
+    texts: [Vec<u8>; MAX_FORMS],
+    len: usize,
+}
+
+impl Forms {
+    /// The forms of a path.
+    pub(crate) fn of_path(&mut self, path: &[u8]) {
+        if self.begin(path) {
+            self.add(|text, form| normal::decode(text, false, form));
+            self.add(|text, form| normal::decode(text, false, form));
+            self.add(normal::resolve_path);
+        }
+    }
+
+    /// The forms of a query.
+    pub(crate) fn of_query(&mut self, query: &[u8]) {
+        if self.begin(query) {
+            self.add(|text, form| normal::decode(text, true, form));
+            self.add(|text, form| normal::decode(text, false, form));
+            self.add(normal::resolve_query);
+        }
+    }
+
+    /// The forms of a header's value.
+    pub(crate) fn of_value(&mut self, value: &[u8]) {
+        if self.begin(value) {
+            self.add(|text, form| normal::decode(text, false, form));
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts[..self.len].iter().map(Vec::as_slice)
+    }
+
+    /// The one that is resolved furthest.
+    pub(crate) fn last(&self) -> Option<&[u8]> {
+        self.iter().last()
+    }
+
+    /// Takes `text` in lower case. Returns whether servers may understand it otherwise than it came.
+    fn begin(&mut self, text: &[u8]) -> bool {
+        let text = &text[..text.len().min(MAX_FIELD)];
+        self.len = 1;
+        normal::lower(text, &mut self.texts[0])
+    }
+
+    /// Makes a further form of the last one.
+    fn add(&mut self, make: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        let (done, free) = self.texts.split_at_mut(self.len);
+        if let (Some(last), Some(form)) = (done.last(), free.first_mut()) {
+            form.clear();
+            make(last, form);
+            self.len += usize::from(form != last);
+        }
+    }
+}

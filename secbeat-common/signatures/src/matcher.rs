@@ -1,0 +1,459 @@
+//! All signatures at once.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use aho_corasick::{
+    Anchored, MatchKind, StartKind,
+    automaton::{Automaton as _, StateID},
+    dfa::DFA,
+};
+use strum::EnumCount as _;
+
+use crate::{
+    condition::{Check, Condition},
+    file::{Parsed, SignatureFile},
+    forms::Forms,
+    problem::Problem,
+    request::Request,
+    scratch::{Hits, MAX_HITS, Scratch},
+    signature::{Class, Field, Severity, Signature},
+};
+
+/// Most signatures of one matcher.
+pub const MAX_SIGNATURES: usize = 10_000;
+/// The id of the signature of requests that have more to look at than is looked at.
+const CUT: &str = "too-much-to-look-at";
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// Finds which signatures a request matches.
+#[derive(Debug)]
+pub struct Matcher {
+    /// Tells matchers apart.
+    number: u64,
+    signatures: Vec<Signature>,
+    armed: Vec<Armed>,
+    /// By condition: the signature that it is of.
+    owners: Vec<u32>,
+    /// By field; `None` where no signature looks.
+    fields: [Option<Index>; Field::COUNT],
+    /// The signature [`CUT`], unless it is disabled.
+    cut: Option<u32>,
+}
+
+/// What must be true for a signature to match. Conditions are numbers.
+#[derive(Debug)]
+struct Armed {
+    methods: Vec<String>,
+    statuses: Vec<(u16, u16)>,
+    all: Vec<u32>,
+    any: Vec<u32>,
+    none: Vec<Condition>,
+}
+
+/// What is looked for in one field.
+#[derive(Debug)]
+struct Index {
+    automaton: DFA,
+    start: StateID,
+    /// By end: the literals with it.
+    ends: Vec<Vec<Literal>>,
+}
+
+#[derive(Debug)]
+struct Literal {
+    text: Vec<u8>,
+    probes: Vec<Probe>,
+}
+
+/// A condition that a literal may lead to.
+#[derive(Debug)]
+struct Probe {
+    condition: u32,
+    signature: u32,
+    check: Check,
+}
+
+/// The probes of each literal of one field, while a matcher is built.
+type Literals = HashMap<Vec<u8>, Vec<Probe>>;
+
+impl Matcher {
+    /// A matcher of the signatures in `files`, without those with an id in `disabled`; and what is wrong with files and signatures,
+    /// which are left out.
+    #[must_use]
+    pub fn build(files: &[SignatureFile], disabled: &[String]) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut taken = HashSet::from([CUT.to_owned()]);
+        let mut parsed = vec![built_in()];
+        for file in files {
+            parsed.extend(file.parse(&mut taken, &mut problems));
+        }
+        problems.extend(
+            disabled
+                .iter()
+                .filter(|id| !taken.contains(*id))
+                .map(|id| Problem {
+                    file: "disable".to_owned(),
+                    line: None,
+                    id: Some(id.clone()),
+                    message: "no signature has this id".to_owned(),
+                }),
+        );
+        parsed.retain(|parsed| !disabled.contains(&parsed.signature.id));
+        if parsed.len() > MAX_SIGNATURES {
+            let first = &parsed[MAX_SIGNATURES].signature;
+            problems.push(Problem {
+                file: first.file.clone(),
+                line: Some(first.line),
+                id: Some(first.id.clone()),
+                message: format!("left out, with all after it: there may be {MAX_SIGNATURES} signatures"),
+            });
+            parsed.truncate(MAX_SIGNATURES);
+        }
+        (Self::of(parsed, &mut problems), problems)
+    }
+
+    fn of(mut parsed: Vec<Parsed>, problems: &mut Vec<Problem>) -> Self {
+        parsed.sort_by_key(|parsed| Reverse(parsed.signature.severity));
+        let mut literals: [Literals; Field::COUNT] = Default::default();
+        let mut owners = Vec::new();
+        let mut add = |signature: usize, added: Vec<Condition>| -> Vec<u32> {
+            let numbered = added.into_iter().map(|condition| {
+                let number = owners.len() as u32;
+                owners.push(signature as u32);
+                enter(&mut literals, &condition, number, signature as u32);
+                number
+            });
+            numbered.collect()
+        };
+        let (mut signatures, mut armed) = (Vec::new(), Vec::new());
+        for (index, parsed) in parsed.into_iter().enumerate() {
+            armed.push(Armed {
+                methods: parsed.methods,
+                statuses: parsed.statuses,
+                all: add(index, parsed.all),
+                any: add(index, parsed.any),
+                none: parsed.none,
+            });
+            signatures.push(parsed.signature);
+        }
+        let fields = literals.map(|literals| {
+            Index::of(literals).unwrap_or_else(|message| {
+                problems.push(Problem {
+                    file: "all signatures".to_owned(),
+                    line: None,
+                    id: None,
+                    message,
+                });
+                None
+            })
+        });
+        Self {
+            number: NUMBERS.fetch_add(1, Relaxed),
+            cut: signatures
+                .iter()
+                .position(|signature: &Signature| signature.id == CUT)
+                .map(|at| at as u32),
+            signatures,
+            armed,
+            owners,
+            fields,
+        }
+    }
+
+    /// The signatures, the most severe first.
+    #[must_use]
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// The signature that a [hit](Hits) stands for.
+    #[must_use]
+    pub fn signature(&self, hit: u32) -> Option<&Signature> {
+        self.signatures.get(hit as usize)
+    }
+
+    /// Bytes of memory that the automata of literals take.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.fields
+            .iter()
+            .flatten()
+            .map(|index| index.automaton.memory_usage())
+            .sum()
+    }
+
+    /// The signatures that `request` matches.
+    #[must_use]
+    pub fn find(&self, request: &Request<'_>, scratch: &mut Scratch) -> Hits {
+        scratch.begin(self.number, self.owners.len(), self.signatures.len());
+        let (path, query) = match memchr::memchr(b'?', request.target) {
+            Some(mark) => (&request.target[..mark], &request.target[mark + 1..]),
+            None => (request.target, &[][..]),
+        };
+        self.search_agent(request.user_agent, scratch);
+        self.search(Field::Path, path, scratch);
+        self.search(Field::Query, query, scratch);
+        self.search(Field::Referer, request.referer, scratch);
+        self.search(Field::Host, request.host, scratch);
+        self.search(Field::ContentType, request.content_type, scratch);
+        if self.fields[Field::Header as usize].is_some() {
+            let mut line = std::mem::take(&mut scratch.line);
+            for (name, value) in request.headers {
+                line.clear();
+                line.extend_from_slice(name);
+                line.extend_from_slice(b": ");
+                line.extend_from_slice(value);
+                self.search(Field::Header, &line, scratch);
+            }
+            scratch.line = line;
+        }
+        if scratch.touched.is_empty() && !scratch.is_cut {
+            return Hits::new();
+        }
+        self.judge(request, scratch)
+    }
+
+    /// Looks into the forms of a field.
+    fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
+        // Taken out, since the search writes beside them.
+        let mut forms = std::mem::take(&mut scratch.forms[field as usize]);
+        forms.clear();
+        if let Some(index) = self.fields[field as usize].as_ref().filter(|_| !text.is_empty()) {
+            fill(&mut forms, field, text);
+            forms.iter().for_each(|form| index.search(form, scratch));
+        }
+        scratch.forms[field as usize] = forms;
+    }
+
+    /// The same for a user agent, before all other fields, unless it is known from before.
+    fn search_agent(&self, agent: &[u8], scratch: &mut Scratch) {
+        let mut agents = std::mem::take(&mut scratch.agents);
+        match agents.get(agent) {
+            Some(conditions) => {
+                for condition in conditions {
+                    scratch.note(*condition, self.owners[*condition as usize]);
+                }
+            }
+            None => {
+                self.search(Field::UserAgent, agent, scratch);
+                // What was cut short is not known to the end.
+                if !scratch.is_cut {
+                    agents.put(agent, &scratch.noted);
+                }
+            }
+        }
+        scratch.agents = agents;
+    }
+
+    /// Which of the touched signatures match.
+    fn judge(&self, request: &Request<'_>, scratch: &mut Scratch) -> Hits {
+        let mut hits = Hits::new();
+        let cut = self.cut.filter(|_| scratch.is_cut);
+        let touched = std::mem::take(&mut scratch.touched);
+        let found = touched
+            .iter()
+            .copied()
+            .filter(|index| self.matches(*index, request, scratch));
+        for hit in found.chain(cut) {
+            let at = hits.partition_point(|other| *other < hit);
+            if hits.is_full() && at < MAX_HITS {
+                hits.pop();
+            }
+            if !hits.is_full() {
+                hits.insert(at, hit);
+            }
+        }
+        scratch.touched = touched;
+        hits
+    }
+
+    fn matches(&self, index: u32, request: &Request<'_>, scratch: &Scratch) -> bool {
+        let Some(armed) = self.armed.get(index as usize) else {
+            return false;
+        };
+        let status = request.status;
+        let in_range = |(from, to): &(u16, u16)| (*from..=*to).contains(&status);
+        (armed.methods.is_empty()
+            || armed
+                .methods
+                .iter()
+                .any(|method| method.as_bytes() == request.method))
+            && (armed.statuses.is_empty() || armed.statuses.iter().any(in_range))
+            && armed.all.iter().all(|condition| scratch.holds(*condition))
+            && (armed.any.is_empty() || armed.any.iter().any(|condition| scratch.holds(*condition)))
+            && !armed
+                .none
+                .iter()
+                .any(|condition| is_excluded(condition, request, scratch))
+    }
+
+    /// What is wrong with the samples of signatures: one that must match and does not, or the other way round.
+    #[must_use]
+    pub fn verify(&self) -> Vec<Problem> {
+        let mut scratch = Scratch::new();
+        let mut problems = Vec::new();
+        for (index, signature) in self.signatures.iter().enumerate() {
+            let samples = [(&signature.must, true), (&signature.must_not, false)];
+            let samples = samples
+                .into_iter()
+                .flat_map(|(samples, must)| samples.iter().map(move |sample| (sample, must)));
+            for (sample, must) in samples {
+                let hits = sample.with(|request| self.find(request, &mut scratch));
+                // Of one that matches more than are told, nobody knows.
+                let is_hit = hits.contains(&(index as u32)) || (must && hits.is_full());
+                if is_hit != must {
+                    let wrong = if must {
+                        "must match and does not"
+                    } else {
+                        "must not match and does"
+                    };
+                    problems.push(Problem {
+                        file: signature.file.clone(),
+                        line: Some(signature.line),
+                        id: Some(signature.id.clone()),
+                        message: format!("`{} {}` {wrong}", sample.method, sample.target),
+                    });
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// The signature of what is not looked at to its end.
+fn built_in() -> Parsed {
+    Parsed {
+        signature: Signature {
+            id: CUT.to_owned(),
+            title: "So many signs of attacks in one request that not all of them were looked into".to_owned(),
+            class: Class::Protocol,
+            severity: Severity::High,
+            references: vec!["docs/signatures.md".to_owned()],
+            file: "built in".to_owned(),
+            line: 0,
+            must: Vec::new(),
+            must_not: Vec::new(),
+        },
+        methods: Vec::new(),
+        statuses: Vec::new(),
+        all: Vec::new(),
+        any: Vec::new(),
+        none: Vec::new(),
+    }
+}
+
+fn fill(forms: &mut Forms, field: Field, text: &[u8]) {
+    match field {
+        Field::Path => forms.of_path(text),
+        Field::Query => forms.of_query(text),
+        _ => forms.of_value(text),
+    }
+}
+
+/// Whether a condition of what must not be holds of the form of its field that is resolved furthest.
+fn is_excluded(condition: &Condition, request: &Request<'_>, scratch: &Scratch) -> bool {
+    condition.fields.iter().any(|field| {
+        let text = match field {
+            Field::UserAgent => request.user_agent,
+            Field::Referer => request.referer,
+            Field::Host => request.host,
+            Field::ContentType => request.content_type,
+            Field::Path | Field::Query | Field::Header => {
+                let form = scratch.forms[*field as usize].last();
+                return form.is_some_and(|form| condition.is_in(form));
+            }
+        };
+        let mut forms = Forms::default();
+        fill(&mut forms, *field, text);
+        forms.last().is_some_and(|form| condition.is_in(form))
+    })
+}
+
+/// Enters the literals by which `condition` is found.
+fn enter(literals: &mut [Literals; Field::COUNT], condition: &Condition, number: u32, signature: u32) {
+    for (field, value) in condition
+        .fields
+        .iter()
+        .flat_map(|field| condition.values.iter().map(move |value| (field, value)))
+    {
+        for literal in &value.literals {
+            let probes = literals[*field as usize].entry(literal.clone()).or_default();
+            probes.push(Probe {
+                condition: number,
+                signature,
+                check: value.check.clone(),
+            });
+        }
+    }
+}
+
+/// The automaton knows so many of the last bytes of a literal, so that it stays small; the others are compared.
+const END: usize = 6;
+
+impl Index {
+    /// `None` where there is nothing to look for.
+    fn of(literals: Literals) -> Result<Option<Self>, String> {
+        if literals.is_empty() {
+            return Ok(None);
+        }
+        let mut ends: BTreeMap<Vec<u8>, Vec<Literal>> = BTreeMap::new();
+        for (text, probes) in literals {
+            let end = text[text.len().saturating_sub(END)..].to_vec();
+            ends.entry(end).or_default().push(Literal { text, probes });
+        }
+        let automaton = DFA::builder()
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Unanchored)
+            .prefilter(false)
+            .build(ends.keys())
+            .map_err(|error| error.to_string())?;
+        let start = automaton
+            .start_state(Anchored::No)
+            .map_err(|error| error.to_string())?;
+        Ok(Some(Self {
+            automaton,
+            start,
+            ends: ends.into_values().collect(),
+        }))
+    }
+
+    /// Notes the conditions that hold of `text`.
+    fn search(&self, text: &[u8], scratch: &mut Scratch) {
+        let mut state = self.start;
+        for (at, byte) in text.iter().enumerate() {
+            state = self.automaton.next_state(Anchored::No, state, *byte);
+            if self.automaton.is_special(state) && self.automaton.is_match(state) {
+                self.look(state, text, at + 1, scratch);
+            }
+        }
+    }
+
+    /// Looks into the literals that end at `end`.
+    #[cold]
+    fn look(&self, state: StateID, text: &[u8], end: usize, scratch: &mut Scratch) {
+        for match_index in 0..self.automaton.match_len(state) {
+            let pattern = self.automaton.match_pattern(state, match_index);
+            let literals = self.ends[pattern.as_usize()].iter();
+            for literal in literals.filter(|literal| text[..end].ends_with(&literal.text)) {
+                for probe in &literal.probes {
+                    probe.look(text, end - literal.text.len(), end, scratch);
+                }
+            }
+        }
+    }
+}
+
+impl Probe {
+    /// Notes its condition, if that holds for the literal from `begin` to `end`.
+    fn look(&self, text: &[u8], begin: usize, end: usize, scratch: &mut Scratch) {
+        let is_new = !scratch.holds(self.condition);
+        if is_new && scratch.spend(self.check.cost()) && self.check.holds(text, begin, end) {
+            scratch.note(self.condition, self.signature);
+        }
+    }
+}

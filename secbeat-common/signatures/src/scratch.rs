@@ -1,0 +1,95 @@
+//! What a search works with: used again for each request, so that none allocates.
+
+use arrayvec::ArrayVec;
+use strum::EnumCount as _;
+
+use crate::{agents::Agents, forms::Forms, signature::Field};
+
+/// Most signatures that are told of one request: the most severe ones.
+pub const MAX_HITS: usize = 8;
+/// Most signatures of which a condition holds in one request that are looked into.
+pub(crate) const MAX_TOUCHED: usize = 128;
+/// Most bytes that expressions are compared with in one request.
+pub(crate) const MAX_COMPARED: usize = 16 * 1024;
+
+/// The signatures that a request matches, as indices of [`Matcher::signatures`](crate::Matcher::signatures), the most severe first.
+pub type Hits = ArrayVec<u32, MAX_HITS>;
+
+/// Memory for searches, of whichever matcher.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The matcher that it was used with last.
+    matcher: u64,
+    /// The request, counted.
+    stamp: u32,
+    /// By condition: the last request of which it held.
+    holds: Vec<u32>,
+    /// By signature: the last request of which one of its conditions held.
+    touched_at: Vec<u32>,
+    /// The signatures of which a condition holds.
+    pub(crate) touched: Vec<u32>,
+    /// How many bytes may still be compared.
+    pub(crate) left: usize,
+    /// There was more to look at than is looked at.
+    pub(crate) is_cut: bool,
+    /// By field.
+    pub(crate) forms: [Forms; Field::COUNT],
+    pub(crate) agents: Agents,
+    /// The conditions that hold.
+    pub(crate) noted: Vec<u32>,
+    /// A header's line.
+    pub(crate) line: Vec<u8>,
+}
+
+impl Scratch {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins with a request for the matcher with this number, which has so many conditions and signatures.
+    pub(crate) fn begin(&mut self, matcher: u64, conditions: usize, signatures: usize) {
+        if self.matcher != matcher || self.stamp == u32::MAX {
+            self.matcher = matcher;
+            self.stamp = 0;
+            self.holds.clear();
+            self.holds.resize(conditions, 0);
+            self.touched_at.clear();
+            self.touched_at.resize(signatures, 0);
+            self.agents.clear();
+        }
+        self.stamp += 1;
+        self.touched.clear();
+        self.noted.clear();
+        self.left = MAX_COMPARED;
+        self.is_cut = false;
+    }
+
+    pub(crate) fn holds(&self, condition: u32) -> bool {
+        self.holds.get(condition as usize) == Some(&self.stamp)
+    }
+
+    /// `condition` of `signature` holds.
+    pub(crate) fn note(&mut self, condition: u32, signature: u32) {
+        if let Some(at) = self.holds.get_mut(condition as usize) {
+            *at = self.stamp;
+            self.noted.push(condition);
+        }
+        match self.touched_at.get_mut(signature as usize) {
+            Some(at) if *at != self.stamp && self.touched.len() < MAX_TOUCHED => {
+                *at = self.stamp;
+                self.touched.push(signature);
+            }
+            Some(at) if *at != self.stamp => self.is_cut = true,
+            _ => {}
+        }
+    }
+
+    /// Takes `bytes` of what may be compared. Returns whether there were so many.
+    pub(crate) fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.left.checked_sub(bytes);
+        self.is_cut |= left.is_none();
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
