@@ -47,7 +47,8 @@ pub use self::{
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
     service::{MAX_SERVICE_EVENTS, MAX_SERVICE_NAME, ServiceBatch, ServiceClass, ServiceEvent},
     telemetry::{
-        LateBatch, LearnedFrom, MAX_TEXT, SourceCount, TelemetryBatch, TelemetryEvent, UNREADABLE, cut,
+        LateBatch, LearnedFrom, MAX_MATCHED, MAX_MATCHED_BYTES, MAX_TEXT, MatchedSignature, SourceCount,
+        TelemetryBatch, TelemetryEvent, UNREADABLE, cut,
     },
     waf::{MAX_WAF_EVENTS, MAX_WAF_RULES, Severity, WafBatch, WafEvent, WafOutcome, WafRule},
 };

@@ -220,7 +220,12 @@ impl App {
             .map(|listener| serve(listener, None, router.clone(), stop.signal()))
             .collect::<JoinSet<_>>();
         let drain = config.proxy().map_or(Duration::ZERO, |proxy| proxy.drain);
-        let reloads = reload::on_hangup(hangups, config, inputs.reloader());
+        let reloads = reload::on_hangup(
+            hangups,
+            config,
+            inputs.reloader(),
+            reporting.recorder.signatures().clone(),
+        );
         let inputs = inputs.run(&stop);
 
         let (mut outcome, mut enforced) = (Ok(()), None);

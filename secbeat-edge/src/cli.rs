@@ -9,6 +9,7 @@ mod enroll;
 mod explain;
 mod filter;
 mod mode;
+mod signatures;
 mod status;
 mod switch;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::{
     config::{self, Config},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
     notes::Notes,
+    signatures::SignaturesConfig,
     sources::service_log::Filters,
 };
 
@@ -121,6 +123,9 @@ pub enum Command {
     /// Show how each line of an access log is read, or why it is not understood.
     Explain(explain::Args),
     Filter(filter::Args),
+    /// List, check or try signatures: what single requests give away.
+    #[command(subcommand)]
+    Signatures(signatures::Signatures),
     Enroll(enroll::Enroll),
     /// Kill switch: detach the XDP program from all interfaces and remove all bans, until `attach`.
     Detach {
@@ -173,6 +178,15 @@ impl Cli {
         Ok(Config::load(path)?.filters())
     }
 
+    /// Which signatures are looked for: as the config says if there is one, else the default.
+    fn signatures(&self) -> anyhow::Result<SignaturesConfig> {
+        let path = self.config_path();
+        match self.config.is_none() && !path.exists() {
+            true => Ok(SignaturesConfig::default()),
+            false => Ok(Config::load(path)?.signatures),
+        }
+    }
+
     /// As [`places`](Self::places); with a config that cannot be read, the usual ones: the kill switch must work then, too.
     fn places_in_need(&self) -> Places {
         self.places().unwrap_or_else(|error| {
@@ -204,8 +218,11 @@ impl Cli {
             Command::Unban(unban) => unban.run(&self.places()?),
             Command::Test(test) => test.run(&self.places()?),
             Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
-            Command::Explain(args) => explain::run(args, &self.filters()?),
+            Command::Explain(args) => {
+                explain::run(args, &self.filters()?, &self.signatures().unwrap_or_default())
+            }
             Command::Filter(args) => filter::run(args, &self.filters()?),
+            Command::Signatures(signatures) => signatures.run(&self.signatures()?),
             Command::Detach { output } => switch::detach(&self.places_in_need(), *output),
             Command::Attach { output } => switch::attach(&self.places()?, *output),
             Command::Generate(generate) => generate.run::<Self, Config>(),

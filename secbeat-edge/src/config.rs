@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     kernel::{DETACHED, Hook, Selection, XdpSetup},
+    signatures::SignaturesConfig,
     sources::{
         access_log::{self, AccessLogConfig},
         client_address::{ClientHeader, ClientRule},
@@ -97,6 +98,9 @@ pub struct Config {
     /// `GET /authz` responds with 200 or 403, for a web server of your own that asks about its clients.
     #[serde(default)]
     pub authz: Authz,
+    /// What single requests give away.
+    #[serde(default)]
+    pub signatures: SignaturesConfig,
     /// How this edge reports responses to the orchestrator.
     #[serde(default)]
     pub telemetry: TelemetryConfig,

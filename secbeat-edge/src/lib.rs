@@ -18,6 +18,7 @@ pub mod open_files;
 mod presence;
 pub mod privileges;
 mod protection;
+mod signatures;
 mod sources;
 mod spool;
 mod telemetry;

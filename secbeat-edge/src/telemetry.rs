@@ -35,7 +35,10 @@ pub(crate) use self::{
     filter::TelemetryFilter,
     stats::{Loss, TelemetryStats},
 };
-use crate::spool::{EncodedBatch, Spool, boot_ms};
+use crate::{
+    signatures::Signatures,
+    spool::{EncodedBatch, Spool, boot_ms},
+};
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;
@@ -55,6 +58,7 @@ pub struct Recorder {
     /// `None` where telemetry is switched off.
     queue: Option<mpsc::Sender<Observation>>,
     filter: TelemetryFilter,
+    signatures: Signatures,
     stats: Arc<TelemetryStats>,
 }
 
@@ -76,6 +80,7 @@ impl Recorder {
             Self {
                 queue: Some(sender),
                 filter: filter.clone(),
+                signatures: Signatures::default(),
                 stats: stats.clone(),
             },
             Queue {
@@ -92,6 +97,7 @@ impl Recorder {
         Self {
             queue: None,
             filter: TelemetryFilter::default(),
+            signatures: Signatures::default(),
             stats: Arc::default(),
         }
     }
@@ -133,6 +139,12 @@ impl Recorder {
         } else {
             answer.into()
         }
+    }
+
+    /// The signatures that requests are compared with.
+    #[must_use]
+    pub(crate) const fn signatures(&self) -> &Signatures {
+        &self.signatures
     }
 
     /// Whether the texts of an answer with `status` may matter: of others they may be left empty.

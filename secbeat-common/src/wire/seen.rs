@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
-use super::{LearnedFrom, ServiceClass, WafOutcome};
+use super::{LearnedFrom, MatchedSignature, ServiceClass, WafOutcome};
 
 /// Most events that an audit record holds.
 pub const MAX_EVIDENCE: usize = 20;
@@ -28,6 +28,9 @@ pub struct SeenEvent {
     /// Without the query, which may hold secrets.
     pub path: String,
     pub host: String,
+    /// What the edge recognised in the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<MatchedSignature>,
 }
 
 /// What happened.
@@ -76,7 +79,11 @@ impl SeenEvent {
                 service, kind, user, ..
             } => service.len() + kind.len() + user.len(),
         };
-        what + self.edge.len() + self.path.len() + self.host.len()
+        let signatures = self.signatures.iter();
+        let signatures: usize = signatures
+            .map(|MatchedSignature { id, class, severity }| id.len() + class.len() + severity.len())
+            .sum();
+        what + signatures + self.edge.len() + self.path.len() + self.host.len()
     }
 }
 
@@ -125,6 +132,7 @@ pub(super) mod tests {
             },
             path: "/missing".to_owned(),
             host: "example.org".to_owned(),
+            signatures: Vec::new(),
         }
     }
 

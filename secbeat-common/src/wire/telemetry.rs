@@ -65,6 +65,25 @@ pub struct TelemetryEvent {
     /// Part 1 of the batch: a column of all events' user agents.
     #[serde(skip)]
     pub user_agent: String,
+    /// Part 5: a column of what the edge recognised in the requests.
+    #[serde(skip)]
+    pub signatures: Vec<MatchedSignature>,
+}
+
+/// Most signatures that are told of one request.
+pub const MAX_MATCHED: usize = 8;
+/// Most bytes of the encoding of one [`MatchedSignature`]: three texts of an edge's own set.
+pub const MAX_MATCHED_BYTES: usize = 128;
+
+/// A signature that a request matched. Its words are those of the edge's set, which may be newer than the reader's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct MatchedSignature {
+    pub id: String,
+    /// As `sqli`.
+    pub class: String,
+    /// As `critical`.
+    pub severity: String,
 }
 
 /// All requests of one source since the last batch, the good ones too.
@@ -127,21 +146,43 @@ impl LearnedFrom {
     }
 }
 
+impl MatchedSignature {
+    /// Whether the request would be a success of whoever made it, if it were answered well: that a scanner gets a page says nothing.
+    #[must_use]
+    pub fn could_succeed(&self) -> bool {
+        self.class != "scanner-agent" && !matches!(self.severity.as_str(), "info" | "low")
+    }
+
+    /// Whether a request that matched `signatures` may have succeeded, as it was answered with `status`.
+    #[must_use]
+    pub fn may_have_succeeded(signatures: &[Self], status: u16) -> bool {
+        (200..300).contains(&status) && signatures.iter().any(Self::could_succeed)
+    }
+}
+
 /// The column of the events' user agents.
 const USER_AGENTS: u16 = 1;
+/// The column of the signatures that they matched.
+const SIGNATURES: u16 = 5;
 
 impl Message for TelemetryBatch {
     const KIND: Kind = Kind::Telemetry;
-    const PARTS: &'static [u16] = &[USER_AGENTS];
+    const PARTS: &'static [u16] = &[USER_AGENTS, SIGNATURES];
 
     fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
-        parts.put_column(USER_AGENTS, self.events.iter().map(|event| &event.user_agent))
+        parts.put_column(USER_AGENTS, self.events.iter().map(|event| &event.user_agent))?;
+        parts.put_column(SIGNATURES, self.events.iter().map(|event| &event.signatures))
     }
 
     fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
-        part.read_column(&mut self.events, |event, user_agent| {
-            event.user_agent = user_agent
-        })
+        match part.tag() {
+            SIGNATURES => part.read_column(&mut self.events, |event, signatures| {
+                event.signatures = signatures
+            }),
+            _ => part.read_column(&mut self.events, |event, user_agent| {
+                event.user_agent = user_agent
+            }),
+        }
     }
 }
 

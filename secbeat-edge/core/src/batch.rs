@@ -21,11 +21,16 @@ use secbeat_common::{
     rules::is_error,
     sources::SourceLengths,
     subjects::PARTITIONS,
-    wire::{LearnedFrom, SourceCount, TelemetryBatch, TelemetryEvent, cut},
+    wire::{
+        LearnedFrom, MAX_MATCHED, MAX_MATCHED_BYTES, MatchedSignature, SourceCount, TelemetryBatch,
+        TelemetryEvent, cut,
+    },
 };
 use uuid::Uuid;
 
-pub use self::limits::{BatchConfig, BatchError, MAX_EVENTS, MAX_METHOD, MAX_SOURCES, MAX_UPSTREAM_NAMES};
+pub use self::limits::{
+    BatchConfig, BatchError, MAX_EVENTS, MAX_MATCHES, MAX_METHOD, MAX_SOURCES, MAX_UPSTREAM_NAMES,
+};
 
 /// An answer to an HTTP client, as a source of telemetry saw it.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +51,8 @@ pub struct ObservedResponse<'a> {
     /// Index into the upstream names that the [`Batcher`] was made with.
     pub upstream: u16,
     pub learned_from: LearnedFrom,
+    /// What the request matched. At most [`MAX_MATCHED`] are told.
+    pub signatures: &'a [MatchedSignature],
 }
 
 /// What telemetry keeps of an [`ObservedResponse`]: of a good one no text at all, unless a rule asks for it.
@@ -60,18 +67,19 @@ pub struct Observation {
     pub request: Option<Box<RequestText>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RequestText {
     pub method: String,
     pub path: String,
     pub host: String,
     pub user_agent: String,
+    pub signatures: Vec<MatchedSignature>,
 }
 
 impl From<ObservedResponse<'_>> for Observation {
-    /// Errors are reported, good answers counted.
+    /// Errors and what matched a signature are reported, other answers counted.
     fn from(answer: ObservedResponse<'_>) -> Self {
-        match is_error(answer.status) {
+        match is_error(answer.status) || !answer.signatures.is_empty() {
             true => answer.reported(),
             false => answer.counted(),
         }
@@ -87,6 +95,13 @@ impl ObservedResponse<'_> {
             path: cut(self.path).to_owned(),
             host: cut(self.host).to_owned(),
             user_agent: cut(self.user_agent).to_owned(),
+            signatures: self
+                .signatures
+                .iter()
+                .take(MAX_MATCHED)
+                .filter(is_short)
+                .cloned()
+                .collect(),
         };
         Observation {
             request: Some(Box::new(request)),
@@ -113,6 +128,12 @@ impl ObservedResponse<'_> {
             request: None,
         }
     }
+}
+
+/// Whether a batch has room for it: an edge's own words are shorter.
+fn is_short(matched: &&MatchedSignature) -> bool {
+    let MatchedSignature { id, class, severity } = matched;
+    id.len() + class.len() + severity.len() + 9 <= MAX_MATCHED_BYTES
 }
 
 /// Answers of one source are counted together when their times lie in one such slot. A live source is within one or
@@ -142,6 +163,8 @@ pub struct Batcher {
     sources: SourceLengths,
     sequences: [u64; PARTITIONS as usize],
     events: Vec<TelemetryEvent>,
+    /// Signatures in `events`.
+    matches: usize,
     counts: HashMap<CountKey, SourceCount>,
     due: Option<Duration>,
     /// From when on good answers alone are worth a flush.
@@ -162,6 +185,7 @@ impl Batcher {
             sources: SourceLengths::default(),
             sequences: [0; PARTITIONS as usize],
             events: Vec::new(),
+            matches: 0,
             counts: HashMap::new(),
             due: None,
             good_after: Duration::ZERO,
@@ -195,7 +219,11 @@ impl Batcher {
             ..
         } = observation;
         let is_event = observation.request.is_some();
-        if is_event && self.events.len() >= self.config.max_events {
+        let matches = observation
+            .request
+            .as_ref()
+            .map_or(0, |request| request.signatures.len());
+        if is_event && (self.events.len() >= self.config.max_events || self.matches + matches > MAX_MATCHES) {
             return Err(observation);
         }
         let source = self.sources.of(client);
@@ -229,7 +257,9 @@ impl Batcher {
                 path,
                 host,
                 user_agent,
+                signatures,
             } = *request;
+            self.matches += matches;
             let event = TelemetryEvent {
                 client,
                 at_ms,
@@ -240,6 +270,7 @@ impl Batcher {
                 path,
                 host,
                 user_agent,
+                signatures,
             };
             self.events.push(event);
         }
@@ -281,6 +312,7 @@ impl Batcher {
                 .1
                 .push(count);
         }
+        self.matches = 0;
         for event in self.events.drain(..) {
             parts
                 .entry(self.sources.of(event.client).partition(PARTITIONS))

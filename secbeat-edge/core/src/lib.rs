@@ -19,8 +19,8 @@ pub use self::{
     admission::Refusal,
     allowlist::Allowlist,
     batch::{
-        BatchConfig, BatchError, Batcher, Identity, MAX_EVENTS, MAX_METHOD, MAX_SOURCES, MAX_UPSTREAM_NAMES,
-        Observation, ObservedResponse, RequestText,
+        BatchConfig, BatchError, Batcher, Identity, MAX_EVENTS, MAX_MATCHES, MAX_METHOD, MAX_SOURCES,
+        MAX_UPSTREAM_NAMES, Observation, ObservedResponse, RequestText,
     },
     enforcer::{
         BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, EnforcerStatus, Event, Fact, Order,

@@ -3,24 +3,25 @@
 use tokio::{signal::unix::Signal, task::JoinHandle};
 use tracing::{error, info, warn};
 
-use crate::{config::Config, sources::proxy::Reloader};
+use crate::{config::Config, signatures::Signatures, sources::proxy::Reloader};
 
 /// Answers every one of `hangups`.
 pub(super) fn on_hangup(
     mut hangups: Signal,
     started_with: Config,
     reloader: Option<Reloader>,
+    signatures: Signatures,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            reload(&started_with, reloader.as_ref()).await;
+            reload(&started_with, reloader.as_ref(), &signatures).await;
         }
     })
 }
 
-/// Reads the config again and puts its `[proxy]` in force. What is wrong leaves everything as it was; what takes a restart
+/// Reads the config again and puts its `[proxy]` and `[signatures]` in force. What is wrong leaves everything as it was; what takes a restart
 /// is named.
-async fn reload(started_with: &Config, reloader: Option<&Reloader>) {
+async fn reload(started_with: &Config, reloader: Option<&Reloader>, signatures: &Signatures) {
     let config = match started_with.read_again() {
         Ok(config) => config,
         Err(error) => return error!("the old config stays in force: {error}"),
@@ -38,6 +39,7 @@ async fn reload(started_with: &Config, reloader: Option<&Reloader>) {
         (None, None) => {}
         (Some(_), None) | (None, Some(_)) => left.push("[proxy], as a whole".to_owned()),
     }
+    signatures.apply(&config.signatures);
     info!("the config is reloaded");
     if !left.is_empty() {
         warn!(left = left.join("; "), "this waits for a restart");

@@ -48,6 +48,7 @@ impl Reporting {
             fleet.bus.clone(),
             stopped,
         )?;
+        recorder.signatures().apply(&config.signatures);
         let (waf, waf_task) = reports::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
         tasks.forever(waf_task);
         let (services, services_task) =

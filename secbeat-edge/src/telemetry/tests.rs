@@ -28,6 +28,7 @@ fn error(status: u16) -> ObservedResponse<'static> {
         user_agent: "",
         upstream: 0,
         learned_from: LearnedFrom::Peer,
+        signatures: &[],
     }
 }
 

@@ -86,6 +86,7 @@ fn event() -> TelemetryEvent {
         path: "/wp-content/plugins/revslider/readme.txt".to_owned(),
         host: "www.example.org".to_owned(),
         user_agent: "Mozilla/5.0 (compatible; scanner/1.0)".to_owned(),
+        signatures: Vec::new(),
     }
 }
 

@@ -280,5 +280,6 @@ fn event(request: &Request, at_ms: i64) -> TelemetryEvent {
         path: own_path(request.client),
         host: "www.example.org".to_owned(),
         user_agent: "Mozilla/5.0".to_owned(),
+        signatures: Vec::new(),
     }
 }

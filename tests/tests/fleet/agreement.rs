@@ -42,6 +42,7 @@ fn lies(client: IpAddr, sequence: u64) -> TelemetryBatch {
         path: "/missing".to_owned(),
         host: "example.org".to_owned(),
         user_agent: "liar".to_owned(),
+        signatures: Vec::new(),
     };
     TelemetryBatch {
         edge_id: "liar".to_owned(),

@@ -118,12 +118,15 @@ fn its_messages_are_read_without_what_it_does_not_say() {
 
 #[test]
 fn it_reads_what_this_release_writes_and_counts_what_it_skips() {
-    let batch = encode(&samples::telemetry()).unwrap();
-    let read = Decoded {
-        message: older_batch(),
-        skipped: 1,
-    };
-    assert_eq!(decode_counted(&batch), Ok(read));
+    let mut batch = samples::telemetry();
+    for skipped in [1, 2] {
+        let read = Decoded {
+            message: older_batch(),
+            skipped,
+        };
+        assert_eq!(decode_counted(&encode(&batch).unwrap()), Ok(read));
+        batch.events[0].signatures.push(MatchedSignature::default());
+    }
     let ban = encode(&samples::ban()).unwrap();
     let read = Decoded {
         message: older_ban(),

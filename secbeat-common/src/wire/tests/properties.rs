@@ -16,12 +16,19 @@ fn any_client() -> impl Strategy<Value = IpAddr> {
 }
 
 prop_compose! {
+    fn any_signature()([id, class, severity] in any::<[String; 3]>()) -> MatchedSignature {
+        MatchedSignature { id, class, severity }
+    }
+}
+
+prop_compose! {
     fn any_event()(
         (client, learned_from) in (any_client(), any_learned_from()),
         (at_ms, status, upstream) in any::<(i64, u16, u16)>(),
         [method, path, host, user_agent] in any::<[String; 4]>(),
+        signatures in vec(any_signature(), 0..3),
     ) -> TelemetryEvent {
-        TelemetryEvent { client, at_ms, status, upstream, learned_from, method, path, host, user_agent }
+        TelemetryEvent { client, at_ms, status, upstream, learned_from, method, path, host, user_agent, signatures }
     }
 }
 
@@ -101,7 +108,7 @@ prop_compose! {
 
 /// Parts that may be skipped: odd tags beyond those of this release, in ascending order.
 fn any_later_parts() -> impl Strategy<Value = samples::Parts> {
-    let tags = (1..=u16::MAX / 2).prop_map(|half| half * 2 + 1);
+    let tags = (3..=u16::MAX / 2).prop_map(|half| half * 2 + 1);
     let parts = proptest::collection::btree_map(tags, vec(any::<u8>(), 0..32), 0..6);
     parts.prop_map(|parts| parts.into_iter().collect())
 }

@@ -55,6 +55,7 @@ pub(super) fn telemetry() -> TelemetryBatch {
             path: "/x".to_owned(),
             host: "h".to_owned(),
             user_agent: "a".to_owned(),
+            signatures: Vec::new(),
         }],
         counts: vec![SourceCount {
             source: "2001:db8::1".parse().unwrap(),
@@ -240,6 +241,8 @@ pub(super) fn all() -> Vec<Sample> {
 
 // Format, kind, base, number of parts, parts.
 const TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
+/// With the signatures of its event, a part that the first release skips.
+const SIGNED_TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 02 0100 03000000 01 0161 0500 12000000 01 01 02 6964 04 73716c69 08 637269746963616c";
 const LATE: &str = "02 02 fb409c 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
 const WAF: &str = "02 03 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 02 fc14600e00 01 02 07 00 01 05 016d 022f78 0168 00";
 const SERVICE: &str = "02 0d 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 0473736864 016b 0175 00";
@@ -316,6 +319,18 @@ fn what_is_asked_for_exactly_is_a_golden_part() {
     let interest = Interest::of([asked]);
     assert_eq!(hex(&encode(&interest).unwrap()), hex(&bytes(EXACT_INTEREST)));
     assert_eq!(decode(&bytes(EXACT_INTEREST)), Ok(interest));
+}
+
+#[test]
+fn what_a_request_matched_is_a_golden_part() {
+    let mut batch = telemetry();
+    batch.events[0].signatures.push(MatchedSignature {
+        id: "id".to_owned(),
+        class: "sqli".to_owned(),
+        severity: "critical".to_owned(),
+    });
+    assert_eq!(hex(&encode(&batch).unwrap()), hex(&bytes(SIGNED_TELEMETRY)));
+    assert_eq!(decode(&bytes(SIGNED_TELEMETRY)), Ok(batch));
 }
 
 #[test]

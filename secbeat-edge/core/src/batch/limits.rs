@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secbeat_common::wire::{MAX_MESSAGE, MAX_TEXT};
+use secbeat_common::wire::{MAX_MATCHED_BYTES, MAX_MESSAGE, MAX_TEXT};
 
 use super::Identity;
 
@@ -15,6 +15,9 @@ pub const MAX_SOURCES: usize = 2000;
 /// Most bytes of all upstream names together, each with its length: every batch carries them.
 pub const MAX_UPSTREAM_NAMES: usize = 64 * 1024;
 
+/// Most signatures in one flush, over all events.
+pub const MAX_MATCHES: usize = 256;
+
 // Upper bounds of the encoding: an integer of n bits takes one byte and n/8 more, a text a length and its bytes.
 const INT_16: usize = 3;
 const INT_32: usize = 5;
@@ -23,10 +26,13 @@ const IP: usize = 1 + 16;
 const TEXT: usize = INT_16 + MAX_TEXT;
 const EVENT: usize = IP + INT_64 + 2 * INT_16 + 1 + (1 + MAX_METHOD) + 3 * TEXT;
 const COUNT: usize = 17 + INT_64 + INT_16 + 1 + 3 * INT_32;
-/// Format, kind, edge id (at most 64 bytes), boot id, three numbers, three lengths, number of parts, and one part: tag, two
+/// Format, kind, edge id (at most 64 bytes), boot id, three numbers, three lengths, number of parts, and two parts: tag, two
 /// lengths.
-const HEAD: usize = 2 + (1 + 64) + 17 + 3 * INT_64 + 3 * INT_64 + 1 + 2 + 4 + INT_64;
-const _: () = assert!(HEAD + MAX_UPSTREAM_NAMES + MAX_EVENTS * EVENT + MAX_SOURCES * COUNT < MAX_MESSAGE);
+const HEAD: usize = 2 + (1 + 64) + 17 + 3 * INT_64 + 3 * INT_64 + 1 + 2 * (2 + 4 + INT_64);
+/// One number of them for each event.
+const MATCHES: usize = MAX_EVENTS + MAX_MATCHES * MAX_MATCHED_BYTES;
+const _: () =
+    assert!(HEAD + MAX_UPSTREAM_NAMES + MAX_EVENTS * EVENT + MATCHES + MAX_SOURCES * COUNT < MAX_MESSAGE);
 
 /// When a batch is due, see the [module](super).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ fn answer(client: &str, status: u16) -> Observation {
         user_agent: "ua",
         upstream: 0,
         learned_from: LearnedFrom::Peer,
+        signatures: &[],
     }
     .into()
 }
@@ -240,6 +241,7 @@ fn the_largest_batch_is_a_message() {
             user_agent: &text,
             upstream: u16::MAX,
             learned_from: LearnedFrom::ProxyProtocol,
+            signatures: &[],
         };
         if batcher.push(answer.into(), MS).is_err() {
             break;
@@ -348,6 +350,7 @@ proptest! {
                 user_agent: "",
                 upstream: step.upstream,
                 learned_from: LearnedFrom::Peer,
+                signatures: &[],
             };
             if let Err(back) = batcher.push(answer.into(), now) {
                 prop_assert!(batcher.due().unwrap() <= now, "full and not due");
@@ -463,6 +466,7 @@ fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
         user_agent: "ua",
         upstream: 0,
         learned_from: LearnedFrom::Peer,
+        signatures: &[],
     };
     batcher.push(good.reported(), 5 * MS).unwrap();
     // It waits for no company.
@@ -485,4 +489,69 @@ fn a_request_that_the_client_gave_up_is_counted_and_no_error() {
     let batch = &batches[0].1;
     assert_eq!(batch.events, []);
     assert_eq!((batch.counts[0].requests, batch.counts[0].errors), (2, 0));
+}
+
+/// A good answer whose request matched `count` signatures.
+fn recognised(count: usize) -> Observation {
+    let signature = MatchedSignature {
+        id: "x".repeat(40),
+        class: "deserialization".to_owned(),
+        severity: "critical".to_owned(),
+    };
+    ObservedResponse {
+        client: "198.51.100.7".parse().unwrap(),
+        at_ms: 1_000,
+        status: 200,
+        method: "GET",
+        path: "/x",
+        host: "h",
+        user_agent: "ua",
+        upstream: 0,
+        learned_from: LearnedFrom::Peer,
+        signatures: &vec![signature; count],
+    }
+    .into()
+}
+
+#[test]
+fn a_good_answer_is_reported_by_itself_if_its_request_was_recognised() {
+    let mut batcher = batcher(10, 0);
+    batcher.push(recognised(9), MS).unwrap();
+    let batches = batcher.take(MS, 1_001, 0);
+    let events = &batches[0].1.events;
+    assert_eq!(events[0].status, 200);
+    assert_eq!(events[0].signatures.len(), MAX_MATCHED);
+}
+
+#[test]
+fn a_flush_has_room_for_so_many_signatures() {
+    let mut batcher = batcher(10, 0);
+    let full = (0..).find(|_| batcher.push(recognised(MAX_MATCHED), MS).is_err());
+    assert_eq!(full, Some(MAX_MATCHES / MAX_MATCHED));
+    let [(_, batch)] = &batcher.take(MS, 1_001, 0)[..] else {
+        panic!("one source is in one partition")
+    };
+    assert_eq!(batch.events.len(), MAX_MATCHES / MAX_MATCHED);
+    batcher.push(recognised(MAX_MATCHED), MS).unwrap();
+}
+
+#[test]
+fn words_longer_than_an_edge_has_are_left_out() {
+    let long = MatchedSignature {
+        id: "x".repeat(MAX_MATCHED_BYTES),
+        ..MatchedSignature::default()
+    };
+    let answer = ObservedResponse {
+        signatures: &[long],
+        client: "198.51.100.7".parse().unwrap(),
+        at_ms: 1_000,
+        status: 200,
+        method: "",
+        path: "",
+        host: "",
+        user_agent: "",
+        upstream: 0,
+        learned_from: LearnedFrom::Peer,
+    };
+    assert_eq!(Observation::from(answer).request.unwrap().signatures, []);
 }

@@ -19,8 +19,11 @@ use secbeat_logs::{Conflict, Detection, Format, FormatChoice, Formats, Lines, Lo
 use serde::Serialize;
 
 use self::suggest::Server;
-use super::filter;
-use crate::sources::{client_address::TrustedProxies, service_log::Filters};
+use super::{filter, signatures::Finder};
+use crate::{
+    signatures::SignaturesConfig,
+    sources::{client_address::TrustedProxies, service_log::Filters},
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -65,6 +68,9 @@ struct Understood {
     host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
+    /// Ids of those that the request matches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<String>,
 }
 
 /// A line of the JSON output.
@@ -89,19 +95,19 @@ struct Summary {
     detected_from: Vec<(String, usize)>,
 }
 
-pub(super) fn run(args: &Args, filters: &Filters) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, filters: &Filters, signatures: &SignaturesConfig) -> anyhow::Result<()> {
     if let (Some(service), Some(file)) = (&args.service, &args.file) {
         let filter = filters.load(service).map_err(anyhow::Error::msg)?;
         return filter::explain(&filter, file, args.output);
     }
+    let mut finder = Finder::new(signatures);
     let mut output = BufWriter::new(io::stdout().lock());
     if let Some(server) = args.suggest {
         suggest::print(server, args.output, &mut output).context("writing to standard output")?;
     }
     let summary = match &args.file {
-        Some(file) => {
-            explain_file(args, file, &mut output).with_context(|| format!("explaining {}", file.display()))?
-        }
+        Some(file) => explain_file(args, file, &mut finder, &mut output)
+            .with_context(|| format!("explaining {}", file.display()))?,
         None => Summary::default(),
     };
     output.flush().context("writing to standard output")?;
@@ -112,17 +118,27 @@ pub(super) fn run(args: &Args, filters: &Filters) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn explain_file(args: &Args, file: &Path, output: &mut impl Write) -> io::Result<Summary> {
+fn explain_file(
+    args: &Args,
+    file: &Path,
+    finder: &mut Finder,
+    output: &mut impl Write,
+) -> io::Result<Summary> {
     if file == Path::new("-") {
-        explain(args, decompressed(io::stdin())?, output)
+        explain(args, decompressed(io::stdin())?, finder, output)
     } else {
-        explain(args, decompressed(File::open(file)?)?, output)
+        explain(args, decompressed(File::open(file)?)?, finder, output)
     }
 }
 
-fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result<Summary> {
+fn explain(
+    args: &Args,
+    input: impl Read,
+    finder: &mut Finder,
+    output: &mut impl Write,
+) -> io::Result<Summary> {
     match &args.format {
-        FormatChoice::Is(formats) => explain_as(formats, &[], args, input, output),
+        FormatChoice::Is(formats) => explain_as((formats, &[]), args, input, finder, output),
         FormatChoice::Auto => {
             let (detection, input) = Detection::of(input)?;
             if args.output == Output::Table {
@@ -138,7 +154,7 @@ fn explain(args: &Args, input: impl Read, output: &mut impl Write) -> io::Result
                 return Err(io::Error::other(conflict.to_string()));
             }
             let formats = detection.likeliest().into();
-            explain_as(&formats, detection.understood(), args, input, output)
+            explain_as((&formats, detection.understood()), args, input, finder, output)
         }
     }
 }
@@ -154,10 +170,10 @@ fn write_readings(conflict: &Conflict<'_>, output: &mut impl Write) -> io::Resul
 }
 
 fn explain_as(
-    formats: &Formats,
-    detected_from: &[(Format, usize)],
+    (formats, detected_from): (&Formats, &[(Format, usize)]),
     args: &Args,
     input: impl Read,
+    finder: &mut Finder,
     output: &mut impl Write,
 ) -> io::Result<Summary> {
     let mut summary = Summary {
@@ -187,11 +203,12 @@ fn explain_as(
         });
         summary.lines += 1;
         summary.understood += u64::from(parsed.is_ok());
+        let understood = parsed.map(|line| Understood::new(&line, finder));
         match args.output {
-            Output::Table => write_row(summary.lines, parsed, output)?,
+            Output::Table => write_row(summary.lines, understood, output)?,
             Output::Json => {
-                let (understood, error) = match parsed {
-                    Ok(line) => (Some(Understood::new(&line)), None),
+                let (understood, error) = match understood {
+                    Ok(line) => (Some(line), None),
                     Err(error) => (None, Some(error.to_string())),
                 };
                 let explained = Explained {
@@ -221,9 +238,13 @@ fn write_json(value: &impl Serialize, output: &mut impl Write) -> io::Result<()>
     output.write_all(b"\n")
 }
 
-fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut impl Write) -> io::Result<()> {
-    let line = match parsed {
-        Ok(line) => Understood::new(&line),
+fn write_row(
+    number: u64,
+    understood: Result<Understood, LogError>,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let line = match understood {
+        Ok(line) => line,
         Err(error) => return writeln!(output, "{number:>8}  not understood: {error}"),
     };
     let Understood {
@@ -235,6 +256,7 @@ fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut im
         path,
         host,
         user_agent: _,
+        signatures,
     } = line;
     let or_dash = |text: &str| {
         if text.is_empty() {
@@ -244,10 +266,13 @@ fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut im
         }
     };
     let host = host.as_deref().unwrap_or_default();
-    let note = match unreadable {
-        true => "  (the rest cannot be read: an error of the client)",
-        false => "",
+    let mut note = match unreadable {
+        true => "  (the rest cannot be read: an error of the client)".to_owned(),
+        false => String::new(),
     };
+    if !signatures.is_empty() {
+        note = format!("{note}  [{}]", signatures.join(", "));
+    }
     writeln!(
         output,
         "{number:>8}  {client}  {at}  {status:>3}  {}  {}  {}{note}",
@@ -258,7 +283,7 @@ fn write_row(number: u64, parsed: Result<LogLine<'_>, LogError>, output: &mut im
 }
 
 impl Understood {
-    fn new(line: &LogLine<'_>) -> Self {
+    fn new(line: &LogLine<'_>, finder: &mut Finder) -> Self {
         let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
         let at = Timestamp::from_millisecond(line.at_ms);
         Self {
@@ -270,6 +295,11 @@ impl Understood {
             path: text(&line.path),
             host: line.host.as_deref().map(text),
             user_agent: line.user_agent.as_deref().map(text),
+            signatures: finder
+                .of_line(line)
+                .iter()
+                .map(|signature| signature.id.clone())
+                .collect(),
         }
     }
 }
@@ -288,6 +318,25 @@ mod tests {
         args: Args,
     }
 
+    fn finder() -> Finder {
+        Finder::new(&SignaturesConfig::default())
+    }
+
+    #[test]
+    fn signatures_that_a_line_matches_are_named() {
+        let log = "203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] \"GET /.env?a=1+union+select+1 HTTP/1.1\" 404 1 \"-\" \"sqlmap/1\"\n";
+        let shown = explained_of(log, &["-fcombined"]);
+        assert!(
+            shown.contains("[env-file, sqli-union-select, agent-sqlmap]"),
+            "{shown}"
+        );
+        let shown = explained_of(log, &["-fcombined", "-ojson"]);
+        assert!(
+            shown.contains("\"signatures\":[\"env-file\",\"sqli-union-select\",\"agent-sqlmap\"]"),
+            "{shown}"
+        );
+    }
+
     fn explained(arguments: &[&str]) -> String {
         explained_of(LOG, arguments)
     }
@@ -296,7 +345,7 @@ mod tests {
         let arguments = ["explain"].iter().chain(arguments).chain(&["-"]);
         let Parser { args } = clap::Parser::parse_from(arguments);
         let mut output = Vec::new();
-        explain(&args, log.as_bytes(), &mut output).unwrap();
+        explain(&args, log.as_bytes(), &mut finder(), &mut output).unwrap();
         String::from_utf8(output).unwrap()
     }
 
@@ -371,7 +420,7 @@ mod tests {
         gzip.write_all(LOG.as_bytes()).unwrap();
         std::fs::write(&path, gzip.finish().unwrap()).unwrap();
         let Parser { args } = clap::Parser::parse_from(["explain", path.to_str().unwrap()]);
-        let summary = explain_file(&args, &path, &mut Vec::new()).unwrap();
+        let summary = explain_file(&args, &path, &mut finder(), &mut Vec::new()).unwrap();
         assert_eq!((summary.lines, summary.understood), (3, 2));
     }
 
@@ -380,7 +429,7 @@ mod tests {
         let Parser { args } = clap::Parser::parse_from(["explain", "-"]);
         let log = "203.0.113.7 198.51.100.66 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 125\n";
         let mut output = Vec::new();
-        let error = explain(&args, log.as_bytes(), &mut output)
+        let error = explain(&args, log.as_bytes(), &mut finder(), &mut output)
             .unwrap_err()
             .to_string();
         assert!(error.ends_with("state the format"), "{error}");

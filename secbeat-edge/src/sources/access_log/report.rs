@@ -12,6 +12,7 @@ use secbeat_common::wire::{LearnedFrom, UNREADABLE};
 use secbeat_daemon::time::{from_wall_ms, wall_ms};
 use secbeat_edge_core::ObservedResponse;
 use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
+use secbeat_signatures::Request;
 use tracing::{info, warn};
 
 use super::{
@@ -150,7 +151,17 @@ impl Reading for Answers {
 impl Answers {
     fn report<'a>(&self, line: &'a LogLine<'_>) -> Result<(), Closed> {
         let status = if line.unreadable { UNREADABLE } else { line.status };
-        let keeps_text = self.recorder.keeps_text(status);
+        let user_agent = line.user_agent.as_deref().unwrap_or_default();
+        let host = line.host.as_deref().unwrap_or_default();
+        let signatures = self.recorder.signatures().find(&Request {
+            method: &line.method,
+            target: &line.path,
+            status,
+            user_agent,
+            host,
+            ..Request::default()
+        });
+        let keeps_text = !signatures.is_empty() || self.recorder.keeps_text(status);
         let text = |bytes: &'a [u8]| match keeps_text {
             true => String::from_utf8_lossy(bytes),
             false => Cow::Borrowed(""),
@@ -162,10 +173,11 @@ impl Answers {
             status,
             method: &text(&line.method),
             path: &text(path),
-            host: &text(line.host.as_deref().unwrap_or_default()),
-            user_agent: &text(line.user_agent.as_deref().unwrap_or_default()),
+            host: &text(host),
+            user_agent: &text(user_agent),
             upstream: self.upstream,
             learned_from: self.learned_from,
+            signatures: &signatures,
         })
     }
 }

@@ -19,7 +19,7 @@ use secbeat_daemon::time::now_ms;
 use tempfile::TempDir;
 
 use super::{checkpoint::Saved, claims::Claimant, follow::Follower, health::Health, report::Reporter, *};
-use crate::{telemetry::Queue, view::AccessLogView};
+use crate::{signatures::SignaturesConfig, telemetry::Queue, view::AccessLogView};
 
 const ROOM: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
@@ -136,6 +136,29 @@ fn what_was_there_is_left_alone_and_what_comes_is_read_when_its_end_is_there() {
     assert_eq!(answer.request.unwrap().path, "/1");
     assert_eq!((answer.status, answer.learned_from), (404, LearnedFrom::Header));
     assert!(lab.queue.is_empty());
+}
+
+#[test]
+fn what_a_line_matches_is_reported_and_its_query_is_not() {
+    let mut lab = Lab::new("a.log", "");
+    lab.recorder.signatures().apply(&SignaturesConfig::default());
+    let mut follower = lab.start(None);
+    let good = |path| line(path, 0).replace("\" 404 9", "\" 200 9");
+    let lines = [good("/list?id=1+union+select+password,1"), good("/list")].concat();
+    append(&lab.path("a.log")).write_all(lines.as_bytes()).unwrap();
+    follower.look();
+    while follower.read().unwrap() {}
+    let request = lab.queue.try_next().unwrap().request.unwrap();
+    let ids: Vec<_> = request
+        .signatures
+        .iter()
+        .map(|signature| signature.id.as_str())
+        .collect();
+    assert_eq!(
+        (request.path.as_str(), &ids[..]),
+        ("/list", &["sqli-union-select"][..])
+    );
+    assert!(lab.queue.try_next().unwrap().request.is_none());
 }
 
 #[test]

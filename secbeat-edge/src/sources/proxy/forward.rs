@@ -15,9 +15,12 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
     header::{self, Entry::Vacant, HeaderName, HeaderValue},
-    http::uri::Authority,
+    http::uri::{Authority, PathAndQuery},
 };
-use secbeat_common::{rules::CLIENT_GAVE_UP, wire::LearnedFrom};
+use secbeat_common::{
+    rules::CLIENT_GAVE_UP,
+    wire::{LearnedFrom, MatchedSignature},
+};
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::ObservedResponse;
 use tokio::time::Instant;
@@ -73,6 +76,8 @@ struct Asked {
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
+    /// What is recognised in the request, whatever the answer.
+    signatures: Vec<MatchedSignature>,
     since: Instant,
     details: Option<Box<Details>>,
 }
@@ -101,6 +106,7 @@ impl Forwarder {
                 .access_log
                 .as_ref()
                 .and_then(|_| head.headers.get(header::REFERER).cloned()),
+            signatures: self.recorder.signatures().of_head(&head),
             since: Instant::now(),
             details: match &site.access_log {
                 Some(log) if log.has_details() => Some(self.details(visit, &mut head.headers)),
@@ -260,7 +266,8 @@ impl Forwarder {
             Some(value) => String::from_utf8_lossy(value.as_bytes()),
             None => Cow::default(),
         };
-        let (host, user_agent) = if self.recorder.keeps_text(status) {
+        let signatures = self.signatures(asked, status);
+        let (host, user_agent) = if !signatures.is_empty() || self.recorder.keeps_text(status) {
             (text(&asked.host), text(&asked.user_agent))
         } else {
             Default::default()
@@ -278,7 +285,33 @@ impl Forwarder {
             user_agent: &user_agent,
             upstream,
             learned_from: asked.client.learned_from,
+            signatures: &signatures,
         });
+    }
+
+    /// What the request matched: as it was asked, and as it was answered.
+    fn signatures<'a>(&self, asked: &'a Asked, status: u16) -> Cow<'a, [MatchedSignature]> {
+        let bytes = |value: &'a Option<HeaderValue>| value.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let answered = self.recorder.signatures().find(&secbeat_signatures::Request {
+            method: asked.method.as_str().as_bytes(),
+            target: asked
+                .uri
+                .path_and_query()
+                .map_or("", PathAndQuery::as_str)
+                .as_bytes(),
+            status,
+            user_agent: bytes(&asked.user_agent),
+            host: bytes(&asked.host),
+            ..secbeat_signatures::Request::default()
+        });
+        let more: Vec<_> = answered
+            .into_iter()
+            .filter(|matched| !asked.signatures.contains(matched))
+            .collect();
+        match more.is_empty() {
+            true => Cow::Borrowed(&asked.signatures),
+            false => Cow::Owned([&asked.signatures[..], &more].concat()),
+        }
     }
 
     /// Counts, records and logs that a client has too many connections, or gives up too many requests.
@@ -315,6 +348,7 @@ impl Forwarder {
             user_agent: "",
             upstream: site.no_upstream,
             learned_from: client.learned_from,
+            signatures: &[],
         });
     }
 }

@@ -17,6 +17,8 @@ mod tls;
 mod upgrade;
 
 use lab::{Lab, OK, get};
+
+use crate::signatures::SignaturesConfig;
 use secbeat_daemon::time::now_ms;
 use tokio::io::AsyncWriteExt as _;
 
@@ -53,6 +55,50 @@ async fn every_answer_is_recorded_once() {
     assert_eq!((seen.status, seen.request.is_none()), (200, true));
     assert!(lab.queue.is_empty());
     assert_eq!(lab.stats.connections(), 1);
+}
+
+#[tokio::test]
+async fn what_a_request_gives_away_is_recorded_by_its_headers_its_query_and_its_answer() {
+    let mut lab = Lab::new().await;
+    lab.signatures.apply(&SignaturesConfig::default());
+    let mut client = lab.client().await;
+    let mut connection = None;
+    for (request, answer, expected) in [
+        (
+            "/a?x=1\r\nX-Middleware-Subrequest: middleware",
+            OK,
+            &["cve-nextjs-middleware"][..],
+        ),
+        ("/a?f=php://filter/x", OK, &["php-wrapper"]),
+        ("/wp-login.php", OK, &[]),
+        (
+            "/wp-login.php",
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            &["wp-not-here"],
+        ),
+    ] {
+        let (target, header) = request.split_once("\r\n").unwrap_or((request, "Accept: */*"));
+        client
+            .send(&format!(
+                "GET {target} HTTP/1.1\r\nHost: example.org\r\n{header}\r\n\r\n"
+            ))
+            .await;
+        if connection.is_none() {
+            connection = Some(lab.upstream().await);
+        }
+        let upstream = connection.as_mut().unwrap();
+        upstream.head().await;
+        upstream.send(answer).await;
+        client.head().await;
+        let seen = lab.queue.next().await.request.unwrap_or_default();
+        let ids: Vec<_> = seen
+            .signatures
+            .iter()
+            .map(|signature| signature.id.as_str())
+            .collect();
+        assert_eq!(ids, expected, "{request}");
+        assert!(!seen.path.contains('?'), "{}", seen.path);
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
     wire::{
-        LearnedFrom, SeenEvent, SeenWhat, ServiceClass, ServiceEvent, TelemetryEvent, UNREADABLE, WafEvent,
-        WafOutcome,
+        LearnedFrom, MatchedSignature, SeenEvent, SeenWhat, ServiceClass, ServiceEvent, TelemetryEvent,
+        UNREADABLE, WafEvent, WafOutcome,
     },
 };
 
@@ -23,6 +23,8 @@ const BYTES_PER_EVENT: usize = 160;
 const MAX_DETAIL: usize = 128;
 /// Longest edge id and method that are kept, in bytes.
 const MAX_NAME: usize = 64;
+/// Longest list of signatures that is kept, in bytes: some four of them.
+const MAX_SIGNATURES: usize = u8::MAX as usize;
 /// Events that one look-up steps over at most: those of a busy source may lie in the same bucket.
 const MAX_STEPS: usize = 20_000;
 
@@ -54,8 +56,8 @@ struct Record {
     before: u32,
     /// The status, or the WAF's rule; 0 for none.
     code: u32,
-    /// Lengths of the edge's id, the method, the path, the host, and the user agent or message.
-    lens: (u8, u8, u16, u8, u8),
+    /// Lengths of the edge's id, the method, the path, the host, the user agent or message, and the signatures.
+    lens: (u8, u8, u16, u8, u8, u8),
     learned_from: LearnedFrom,
     of: Of,
 }
@@ -76,7 +78,7 @@ impl Record {
         texts: Mark::NOWHERE,
         before: 0,
         code: 0,
-        lens: (0, 0, 0, 0, 0),
+        lens: (0, 0, 0, 0, 0, 0),
         learned_from: LearnedFrom::Peer,
         of: Of::Answer,
     };
@@ -115,7 +117,14 @@ impl Journal {
                 learned_from: event.learned_from,
                 ..Record::EMPTY
             },
-            [edge, &event.method, &event.path, &event.host, &event.user_agent],
+            [
+                edge,
+                &event.method,
+                &event.path,
+                &event.host,
+                &event.user_agent,
+                &written(&event.signatures),
+            ],
         );
     }
 
@@ -131,7 +140,7 @@ impl Journal {
                 of: Of::Waf(event.outcome),
                 ..Record::EMPTY
             },
-            [edge, "", &event.uri, &event.host, &event.message],
+            [edge, "", &event.uri, &event.host, &event.message, ""],
         );
     }
 
@@ -146,20 +155,21 @@ impl Journal {
                 of: Of::Service(event.class),
                 ..Record::EMPTY
             },
-            [edge, &event.kind, &event.user, &event.service, ""],
+            [edge, &event.kind, &event.user, &event.service, "", ""],
         );
     }
 
-    fn push(&mut self, source: &Prefix, record: Record, texts: [&str; 5]) {
-        let [edge, method, path, host, detail] = texts;
+    fn push(&mut self, source: &Prefix, record: Record, texts: [&str; 6]) {
+        let [edge, method, path, host, detail, signatures] = texts;
         let texts = [
             cut(edge, MAX_NAME),
             cut(method, MAX_NAME),
             secbeat_common::wire::cut(path),
             cut(host, MAX_DETAIL),
             cut(detail, MAX_DETAIL),
+            signatures,
         ];
-        let [edge, method, path, host, detail] = texts.map(str::len);
+        let [edge, method, path, host, detail, signatures] = texts.map(str::len);
         let bucket = self.bucket(source);
         self.latest += 1;
         let before = self.latest - std::mem::replace(&mut self.heads[bucket], self.latest);
@@ -170,7 +180,14 @@ impl Journal {
                 false => 0,
             },
             // Each was cut to less.
-            lens: (edge as u8, method as u8, path as u16, host as u8, detail as u8),
+            lens: (
+                edge as u8,
+                method as u8,
+                path as u16,
+                host as u8,
+                detail as u8,
+                signatures as u8,
+            ),
             ..record
         };
         match self.slot(self.latest) {
@@ -224,15 +241,17 @@ impl Journal {
     }
 
     fn event(&self, record: &Record) -> SeenEvent {
-        let (edge, method, path, host, detail) = record.lens;
+        let (edge, method, path, host, detail, signatures) = record.lens;
         let lens = [
             edge.into(),
             method.into(),
             path.into(),
             host.into(),
             detail.into(),
+            signatures.into(),
         ];
-        let [edge, method, path, host, detail] = self.texts.get(record.texts, lens).map(str::to_owned);
+        let [edge, method, path, host, detail, signatures] =
+            self.texts.get(record.texts, lens).map(str::to_owned);
         let what = match record.of {
             Of::Service(class) => {
                 return SeenEvent {
@@ -248,6 +267,7 @@ impl Journal {
                     },
                     path: String::new(),
                     host: String::new(),
+                    signatures: Vec::new(),
                 };
             }
             Of::Answer if record.code == u32::from(UNREADABLE) => SeenWhat::Unreadable {
@@ -273,6 +293,7 @@ impl Journal {
             what,
             path,
             host,
+            signatures: read(&signatures),
         }
     }
 
@@ -283,6 +304,33 @@ impl Journal {
     fn slot(&self, number: u64) -> usize {
         ((number - 1) % self.slots as u64) as usize
     }
+}
+
+/// The first signatures that fit, as `id class severity,…`.
+fn written(signatures: &[MatchedSignature]) -> String {
+    let mut list = String::new();
+    for MatchedSignature { id, class, severity } in signatures {
+        let comma = if list.is_empty() { "" } else { "," };
+        let next = format!("{comma}{id} {class} {severity}");
+        if list.len() + next.len() > MAX_SIGNATURES {
+            break;
+        }
+        list.push_str(&next);
+    }
+    list
+}
+
+/// The inverse of [`written`], for words without blanks and commas, as those of all signatures are.
+fn read(list: &str) -> Vec<MatchedSignature> {
+    let signature = |text: &str| {
+        let mut words = text.splitn(3, ' ').map(str::to_owned);
+        Some(MatchedSignature {
+            id: words.next()?,
+            class: words.next()?,
+            severity: words.next()?,
+        })
+    };
+    list.split(',').filter_map(signature).collect()
 }
 
 fn octets(client: IpAddr) -> [u8; 16] {

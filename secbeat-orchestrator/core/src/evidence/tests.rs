@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use secbeat_common::{
     prefix::Prefix,
     wire::{
-        Layer, LearnedFrom, Scope, SeenEvent, SeenWhat, Severity, TelemetryEvent, UNREADABLE, WafEvent,
-        WafOutcome, WafRule,
+        Layer, LearnedFrom, MatchedSignature, Scope, SeenEvent, SeenWhat, Severity, TelemetryEvent,
+        UNREADABLE, WafEvent, WafOutcome, WafRule,
     },
 };
 
@@ -35,6 +35,18 @@ fn answer(n: u8, at_ms: i64, path: String) -> TelemetryEvent {
         path,
         host: format!("{n}.example"),
         user_agent: "curl/8".to_owned(),
+        signatures: match n % 2 {
+            0 => Vec::new(),
+            _ => vec![signature("env-file"), signature("vcs-x")],
+        },
+    }
+}
+
+fn signature(id: &str) -> MatchedSignature {
+    MatchedSignature {
+        id: id.to_owned(),
+        class: "sensitive-file".to_owned(),
+        severity: "high".to_owned(),
     }
 }
 
@@ -51,7 +63,18 @@ fn seen(edge: &str, event: &TelemetryEvent) -> SeenEvent {
         },
         path: event.path.clone(),
         host: event.host.clone(),
+        signatures: event.signatures.clone(),
     }
+}
+
+#[test]
+fn of_many_signatures_the_first_that_fit_are_kept() {
+    let mut journal = Journal::new(1 << 16);
+    let mut event = answer(1, 1000, "/a".to_owned());
+    event.signatures = vec![signature(&"x".repeat(40)); 8];
+    let source = note(&mut journal, &event);
+    let kept: Vec<_> = journal.of(&source).map(|event| event.signatures).collect();
+    assert_eq!(kept, [&event.signatures[..4]]);
 }
 
 #[test]
@@ -152,6 +175,7 @@ fn what_a_firewall_reported_is_told_apart() {
         },
         path: "/login".to_owned(),
         host: "example.org".to_owned(),
+        signatures: Vec::new(),
     };
     assert_eq!(journal.of(&source).collect::<Vec<_>>(), [expected]);
 }

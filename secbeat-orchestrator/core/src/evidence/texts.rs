@@ -27,7 +27,7 @@ impl Texts {
     }
 
     /// Writes `parts`, one after the other and never around the ring's end. Together they must fit.
-    pub(super) fn push(&mut self, parts: [&str; 5]) -> Mark {
+    pub(super) fn push(&mut self, parts: [&str; 6]) -> Mark {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut at = self.index(self.end);
         if at + len > self.bytes.len() {
@@ -52,7 +52,7 @@ impl Texts {
     }
 
     /// The parts that were written at `mark`, by their lengths.
-    pub(super) fn get(&self, mark: Mark, lens: [usize; 5]) -> [&str; 5] {
+    pub(super) fn get(&self, mark: Mark, lens: [usize; 6]) -> [&str; 6] {
         let mut at = self.index(mark.0);
         lens.map(|len| {
             let part = self.bytes.get(at..at + len).unwrap_or_default();

@@ -67,6 +67,7 @@ fn answer(at_ms: i64, edge: &str, status: u16, path: &str) -> SeenEvent {
         },
         path: path.to_owned(),
         host: "example.org".to_owned(),
+        signatures: Vec::new(),
     }
 }
 

@@ -117,6 +117,7 @@ impl World {
             path: format!("/missing-{}", "x".repeat(usize::from(number))),
             host: "example.org".to_owned(),
             user_agent: String::new(),
+            signatures: Vec::new(),
         };
         let partition = source.partition(PARTITIONS);
         let sequence = self.sequences.entry((n, partition)).or_insert(0);

@@ -20,6 +20,7 @@ use super::super::{
     Proxy, ProxyConfig, ProxyStats, Reloader, Servers, acme::Challenges, config::ServerUrl, listen,
 };
 use crate::{
+    signatures::Signatures,
     sources::client_address::{Client, ClientRule},
     sources::gate::{Admission, Gate},
     telemetry::{Queue, Recorder},
@@ -70,6 +71,7 @@ impl Gate for Bans {
 pub(super) struct Lab {
     pub(super) proxy: SocketAddr,
     pub(super) queue: Queue,
+    pub(super) signatures: Signatures,
     pub(super) gate: Arc<Bans>,
     pub(super) stats: Arc<ProxyStats>,
     pub(super) reloader: Reloader,
@@ -115,6 +117,7 @@ impl Lab {
         config.workers = NonZeroUsize::MIN;
         change(&mut config);
         let (recorder, queue) = Recorder::channel(NonZeroUsize::new(100).unwrap());
+        let signatures = recorder.signatures().clone();
         let gate = Arc::<Bans>::default();
         let lab_config = config.clone();
         let sockets = config
@@ -129,6 +132,7 @@ impl Lab {
         Self {
             proxy: addr,
             queue,
+            signatures,
             gate,
             stats,
             reloader,

@@ -18,6 +18,7 @@ pub(super) fn error(client: &str, at_ms: i64) -> TelemetryEvent {
         path: "/missing".to_owned(),
         host: "example.org".to_owned(),
         user_agent: "curl/8".to_owned(),
+        signatures: Vec::new(),
     }
 }
 
