@@ -135,6 +135,12 @@ pub mod reason {
     pub const OWN_RULE: u8 = 7;
     /// Rule `protocol-abuse`.
     pub const PROTOCOL_ABUSE: u8 = 8;
+    /// Rule `probe`.
+    pub const PROBE: u8 = 9;
+    /// Rule `attack`.
+    pub const ATTACK: u8 = 10;
+    /// Rule `scanner`.
+    pub const SCANNER: u8 = 11;
 }
 
 /// Codes of [`Ban::origin`].

@@ -76,12 +76,15 @@ pub enum Reason {
     PathScan,
     LoginBruteforce,
     ProtocolAbuse,
+    Probe,
+    Attack,
+    Scanner,
     /// A rule of the operator's own.
     Rule(RuleName),
 }
 
 /// [`Reason`]s that have a word and a kernel code of their own.
-const NAMED: [(Reason, &str, u8); 7] = [
+const NAMED: [(Reason, &str, u8); 10] = [
     (Reason::Manual, MANUAL, maps::reason::MANUAL),
     (Reason::ErrorFlood, "error-flood", maps::reason::ERROR_FLOOD),
     (Reason::RequestFlood, "request-flood", maps::reason::REQUEST_FLOOD),
@@ -97,6 +100,9 @@ const NAMED: [(Reason, &str, u8); 7] = [
         "protocol-abuse",
         maps::reason::PROTOCOL_ABUSE,
     ),
+    (Reason::Probe, "probe", maps::reason::PROBE),
+    (Reason::Attack, "attack", maps::reason::ATTACK),
+    (Reason::Scanner, "scanner", maps::reason::SCANNER),
 ];
 
 impl Reason {

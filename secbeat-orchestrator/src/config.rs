@@ -54,9 +54,9 @@ pub struct Config {
     pub nats: Nats,
     /// The detector.
     pub detect: Detect,
-    /// The rules. A client that reaches the threshold within the window is banned. `error-flood`, `request-flood`
-    /// and `waf-flood` are enabled by default; `path-scan`, `login-bruteforce`, `protocol-abuse` and those over services are enabled by a table with
-    /// their name. These built-in rules have defaults for all keys. A rule with any other name requires `counts`,
+    /// The rules. A client that reaches the threshold within the window is banned. `error-flood`, `request-flood`,
+    /// `waf-flood`, `probe` and `attack` are enabled by default; `path-scan`, `login-bruteforce`, `protocol-abuse`, `scanner` and those
+    /// over services are enabled by a table with their name. These built-in rules have defaults for all keys. A rule with any other name requires `counts`,
     /// `threshold` and `window`.
     #[serde(rename = "rule")]
     pub rules: Rules,
@@ -399,7 +399,9 @@ mod tests {
             [
                 ("error-flood", 50, 60),
                 ("request-flood", 1000, 60),
-                ("waf-flood", 5, 60)
+                ("waf-flood", 5, 60),
+                ("probe", 3, 60),
+                ("attack", 1, 60)
             ]
         );
         assert_eq!(Config::default().ledger(Vec::new()).ban.as_secs(), 300);

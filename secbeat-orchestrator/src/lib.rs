@@ -33,6 +33,7 @@ mod replay;
 mod replica;
 #[cfg(test)]
 mod samples;
+mod signatures;
 mod token;
 pub mod view;
 mod watches;

@@ -136,6 +136,11 @@ fn detection(stats: &Stats) {
             stats.service_events,
         ),
         (
+            "secbeat_orchestrator_possible_successes_total",
+            "Requests that a signature recognised and that were answered as if they had succeeded.",
+            stats.possible_successes,
+        ),
+        (
             "secbeat_orchestrator_evicted_sources_total",
             "Sources forgotten because of detect.max_sources.",
             stats.evicted_sources,

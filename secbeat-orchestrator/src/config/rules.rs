@@ -13,8 +13,9 @@ use secbeat_common::{
 use secbeat_daemon::config::{HumanDuration, schema};
 use secbeat_orchestrator_core::analyzers::{
     Action, MAX_RULES, MAX_WINDOW_MS, Rule, RuleConfig,
-    threshold::{Counts, Distinct, RuleIds, ServiceFilter, Threshold, WafFilter},
+    threshold::{Counts, Distinct, RuleIds, ServiceFilter, SignatureFilter, Threshold, WafFilter},
 };
+use secbeat_signatures::{Class, Severity as SignatureSeverity};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
@@ -134,6 +135,16 @@ struct Table {
     /// For `auth-failures`, `abuse` and `scans`: names of the services that count, as their filters are called. Default: all,
     /// and some for presets.
     services: Option<Vec<String>>,
+    /// For `signatures`: count only those of these classes, such as `sqli`. Default: all.
+    #[schemars(with = "Option<Vec<String>>")]
+    classes: Option<Vec<Class>>,
+    /// For `signatures`: count only those of these severities: `info`, `low`, `medium`, `high`, `critical`. Default: all.
+    #[schemars(with = "Option<Vec<String>>")]
+    severities: Option<Vec<SignatureSeverity>>,
+    /// For `signatures`: count only those with these ids. Default: all.
+    ids: Option<Vec<String>>,
+    /// For `signatures`: ids of those that do not count.
+    excluded_ids: Option<Vec<String>>,
     /// Count only responses with these statuses, such as `404` or `"401-403"`. Default: all. For `errors`, none
     /// below 400. Not for `waf-events`. For a `requests` rule, any of `statuses`, `methods`, `paths`, `hosts`
     /// makes edges report matching requests individually (more traffic).
@@ -171,7 +182,7 @@ struct Table {
     /// its user agent, so anyone can evade the rule by it. Not for `waf-events`.
     #[schemars(with = "Option<Vec<schema::UserAgent>>")]
     excluded_user_agents: Option<Vec<AgentPattern>>,
-    /// What counts once. Default: `none`, and `paths` for `path-scan`.
+    /// What counts once. Default: `none`, `paths` for `path-scan`, and `signatures` for `probe`.
     distinct: Option<Once>,
     /// Number within the window that triggers the rule.
     threshold: Option<NonZeroU32>,
@@ -208,6 +219,8 @@ enum Counted {
     Abuse,
     /// Probes for what is there, by a service's log.
     Scans,
+    /// Requests that an edge recognised by a signature, whatever the response.
+    Signatures,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -217,6 +230,8 @@ enum Once {
     None,
     /// Requests for the same path count once, whatever the query. For thresholds up to 1000.
     Paths,
+    /// Of a rule over `signatures`: each signature counts once. For thresholds up to 1000.
+    Signatures,
 }
 
 /// Conditions on a request, all of which have to hold.
@@ -315,7 +330,12 @@ impl Counted {
             Self::AuthFailures => Some(ServiceClass::AuthFailure),
             Self::Abuse => Some(ServiceClass::Abuse),
             Self::Scans => Some(ServiceClass::Scan),
-            Self::Errors | Self::Requests | Self::Aborted | Self::ProtocolErrors | Self::WafEvents => None,
+            Self::Errors
+            | Self::Requests
+            | Self::Aborted
+            | Self::ProtocolErrors
+            | Self::WafEvents
+            | Self::Signatures => None,
         }
     }
 
@@ -327,6 +347,7 @@ impl Counted {
                 | (Self::Aborted, Counts::Aborted)
                 | (Self::ProtocolErrors, Counts::ProtocolErrors)
                 | (Self::WafEvents, Counts::WafEvents(_))
+                | (Self::Signatures, Counts::Signatures(_))
         ) || matches!(counts, Counts::ServiceEvents(filter) if Some(filter.class) == self.class())
     }
 }
@@ -348,6 +369,7 @@ impl From<Counted> for Counts {
             Counted::AuthFailures => of_services(ServiceClass::AuthFailure),
             Counted::Abuse => of_services(ServiceClass::Abuse),
             Counted::Scans => of_services(ServiceClass::Scan),
+            Counted::Signatures => Self::Signatures(SignatureFilter::default()),
         }
     }
 }
@@ -388,7 +410,20 @@ impl Table {
                 "only a rule over waf-events has them",
             ));
         }
+        let is_of_signatures = matches!(counts, Counts::Signatures(_));
+        for (key, is_stated) in [
+            ("classes", self.classes.is_some()),
+            ("severities", self.severities.is_some()),
+            ("ids", self.ids.is_some()),
+            ("excluded_ids", self.excluded_ids.is_some()),
+            ("distinct", matches!(self.distinct, Some(Once::Signatures))),
+        ] {
+            if is_stated && !is_of_signatures {
+                return Err(contradiction(key, "only a rule over signatures has them"));
+            }
+        }
         Ok(match counts {
+            Counts::Signatures(filter) => Counts::Signatures(self.signatures(filter)),
             Counts::Errors => Counts::Errors,
             Counts::Requests => Counts::Requests,
             Counts::Aborted => Counts::Aborted,
@@ -427,6 +462,10 @@ impl Table {
             ("excluded_hosts", self.excluded_hosts.is_some()),
             ("excluded_user_agents", self.excluded_user_agents.is_some()),
             ("distinct", self.distinct.is_some()),
+            ("classes", self.classes.is_some()),
+            ("severities", self.severities.is_some()),
+            ("ids", self.ids.is_some()),
+            ("excluded_ids", self.excluded_ids.is_some()),
         ] {
             if is_stated {
                 return Err(contradiction(key, "events of services have none"));
@@ -436,6 +475,19 @@ impl Table {
             services: self.services.clone().unwrap_or(filter.services),
             ..filter
         })
+    }
+
+    /// `filter`, but for what the table says.
+    fn signatures(&self, filter: SignatureFilter) -> SignatureFilter {
+        fn words<T: ToString>(stated: Option<&Vec<T>>, usual: Vec<String>) -> Vec<String> {
+            stated.map_or(usual, |words| words.iter().map(ToString::to_string).collect())
+        }
+        SignatureFilter {
+            classes: words(self.classes.as_ref(), filter.classes),
+            severities: words(self.severities.as_ref(), filter.severities),
+            ids: words(self.ids.as_ref(), filter.ids),
+            excluded_ids: words(self.excluded_ids.as_ref(), filter.excluded_ids),
+        }
     }
 
     /// The exclusions of its tables, or else of `preset`, and those of its single keys.
@@ -570,6 +622,7 @@ impl TryFrom<Table> for Stated {
         let distinct = match table.distinct {
             Some(Once::None) => None,
             Some(Once::Paths) => Some(Distinct::Paths),
+            Some(Once::Signatures) => Some(Distinct::Signatures),
             None => known.and_then(|preset| preset.distinct),
         };
         if distinct.is_some() && count.get() > MAX_DISTINCT {

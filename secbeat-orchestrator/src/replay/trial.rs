@@ -10,7 +10,7 @@ use secbeat_common::{
     prefix::Prefix,
     rules::is_aborted,
     sources::SourceLengths,
-    wire::{LearnedFrom, UNREADABLE, cut},
+    wire::{LearnedFrom, MatchedSignature, UNREADABLE, cut},
 };
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
@@ -20,12 +20,14 @@ use secbeat_orchestrator_core::{
     },
     ledger::{Brakes, Decision, HeldBack, Ledger, LedgerConfig},
 };
+use secbeat_signatures::Scratch;
 use uuid::Uuid;
 
 use super::{
     output::{Outcome, Record},
     summary::{RuleVerdicts, Verdicts},
 };
+use crate::signatures;
 
 /// A config that is tried on logs.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Trial {
     analyzer: ThresholdAnalyzer,
     /// Whether a rule goes by what good answers were to.
     asks: bool,
+    /// What the shipped signatures are looked for with, if a rule counts them.
+    signatures: Option<Scratch>,
     sources: SourceLengths,
     ledger: Ledger,
     upstream: UpstreamId,
@@ -68,10 +72,12 @@ impl Trial {
             partitions: 1,
             ..detect
         };
+        let signatures = detect.counts_signatures().then(Scratch::new);
         let analyzer = ThresholdAnalyzer::new(detect, Schedule::new(i64::MAX, i64::MAX)).reproducible();
         Self {
             sources,
             asks: !analyzer.interest().is_empty(),
+            signatures,
             analyzer,
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
@@ -125,8 +131,9 @@ impl Trial {
         };
         let admitted = self.analyzer.admitted();
         let status = if line.unreadable { UNREADABLE } else { line.status };
+        let signatures = self.signatures(line);
         // As on the edges: of most good answers, nobody wants to know more.
-        let is_told = self.asks || is_aborted(status) || status >= 400;
+        let is_told = !signatures.is_empty() || self.asks || is_aborted(status) || status >= 400;
         let text = |bytes| match is_told {
             true => text_of(bytes),
             false => Cow::Borrowed(""),
@@ -139,6 +146,7 @@ impl Trial {
             path: &text(&line.path),
             host: &host,
             user_agent: cut(&user_agent),
+            signatures: &signatures,
         };
         let seen = Observation {
             edge: "",
@@ -151,6 +159,31 @@ impl Trial {
         let finding = self.findings.pop()?;
         let at_ms = finding.at_ms;
         Some(self.judge(&finding, at_ms, Found::First))
+    }
+
+    /// What the request of `line` matches, as an edge would report it.
+    fn signatures(&mut self, line: &LogLine<'_>) -> Vec<MatchedSignature> {
+        let Some(scratch) = &mut self.signatures else {
+            return Vec::new();
+        };
+        let matcher = signatures::shipped();
+        let request = secbeat_signatures::Request {
+            method: &line.method,
+            target: &line.path,
+            status: line.status,
+            user_agent: line.user_agent.as_deref().unwrap_or_default(),
+            host: line.host.as_deref().unwrap_or_default(),
+            ..secbeat_signatures::Request::default()
+        };
+        let hits = matcher.find(&request, scratch);
+        let signatures = hits.iter().filter_map(|hit| matcher.signature(*hit));
+        signatures
+            .map(|signature| MatchedSignature {
+                id: signature.id.clone(),
+                class: signature.class.to_string(),
+                severity: signature.severity.to_string(),
+            })
+            .collect()
     }
 
     fn judge(&mut self, finding: &Finding, at_ms: i64, which: Found) -> Record {

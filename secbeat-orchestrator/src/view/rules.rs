@@ -11,7 +11,8 @@ use crate::config::{Config, RuleAction};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleView {
     pub name: String,
-    /// What counts: `errors`, `requests`, `WAF events`, `auth failures`, `abuse`, `scans` or `distinct paths`.
+    /// What counts: `errors`, `requests`, `WAF events`, `auth failures`, `abuse`, `scans`, `distinct paths`, `requests with
+    /// signatures` or `distinct signatures`.
     pub counts: String,
     /// So many of them are too many …
     pub threshold: u32,

@@ -39,6 +39,9 @@ pub struct Stats {
     /// Those among them that came while no rule was about any.
     #[serde(default)]
     pub service_uncounted: u64,
+    /// Requests that a signature recognised and that were answered as if they had succeeded.
+    #[serde(default)]
+    pub possible_successes: u64,
     pub findings: u64,
     /// Findings that banned nobody: protected, or the brake.
     pub suppressed: u64,
@@ -192,6 +195,7 @@ impl Stats {
             service_events: counted.service_events,
             service_too_old: counted.service_too_old,
             service_uncounted: counted.service_uncounted,
+            possible_successes: counted.possible_successes,
             findings: counted.findings,
             suppressed: counted.suppressed,
             braked: counted.braked,

@@ -67,6 +67,7 @@ fn missing(n: usize) -> Request<'static> {
         path: &PATHS[n % PATHS.len()],
         host: "www.example.org",
         user_agent: "Mozilla/5.0",
+        signatures: &[],
     }
 }
 

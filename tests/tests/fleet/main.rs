@@ -28,6 +28,7 @@ mod real_servers;
 mod reconcile;
 mod rules;
 mod services;
+mod signatures;
 mod sources;
 mod telemetry_outage;
 mod trusted_proxy;

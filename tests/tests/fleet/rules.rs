@@ -31,7 +31,7 @@ fn a_path_scan_bans_at_the_20th_path_and_the_same_path_again_and_again_does_not(
 
 #[test]
 fn a_rule_that_observes_bans_nobody_and_hides_nobody_from_the_others() {
-    let rule = "[[rule]]\nname = \"probe\"\ncounts = \"errors\"\nthreshold = 5\nwindow = \"60s\"\nban = \"2h\"\n\
+    let rule = "[[rule]]\nname = \"looks-around\"\ncounts = \"errors\"\nthreshold = 5\nwindow = \"60s\"\nban = \"2h\"\n\
                 action = \"observe\"\n";
     let fleet = Fleet::start(&Options {
         more_orchestrator_config: rule.to_owned(),

@@ -197,7 +197,7 @@ fn why_somebody_is_not_banned() {
         &text,
         &[
             "192.0.2.77 is not banned, and nothing is known of it.",
-            "A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).",
+            "A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).",
         ],
     );
     assert_shows(

@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::{Filters, clock, find, translate};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Name of a filter, or a file.
     filter: String,
     /// A line to judge.

@@ -10,7 +10,7 @@ use secbeat_common::{
     subjects,
     wire::{LearnedFrom, MAX_SERVICE_EVENTS, ServiceBatch, ServiceClass, ServiceEvent, cut},
 };
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::{from_wall_ms, wall_ms};
 use secbeat_logs::{
     OpenLines, Piece,
     services::{Attempts, Blame, Class, Clock, DOUBTED, Filter, Input, Judged, Verdict},
@@ -91,7 +91,8 @@ impl Reading for ServiceLines {
         }
         let clock = Clock {
             zone: self.zone.clone(),
-            now_ms: now_ms(),
+            // As its service does.
+            now_ms: wall_ms(),
         };
         let input = match &self.entry {
             Some(entry) => Input::Entry {
@@ -129,7 +130,8 @@ impl Reading for ServiceLines {
             return Ok(Taken::Unattributed);
         }
         if !blame.is_echo && self.attempts.is_new(&blame, clock.now_ms) {
-            self.recorder.record_wait(self.event(service, &blame, at_ms))?;
+            self.recorder
+                .record_wait(self.event(service, &blame, from_wall_ms(at_ms)))?;
         }
         Ok(Taken::Reported { at_ms: Some(at_ms) })
     }

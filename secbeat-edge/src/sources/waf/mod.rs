@@ -9,7 +9,7 @@ use secbeat_common::{
     subjects,
     wire::{LearnedFrom, MAX_WAF_EVENTS, WafBatch, WafEvent},
 };
-use secbeat_daemon::time::{from_wall_ms, now_ms};
+use secbeat_daemon::time::from_wall_ms;
 use secbeat_logs::{OpenLines, Piece, waf::WafFormat};
 
 pub(crate) use self::config::{WafLogConfig, check};

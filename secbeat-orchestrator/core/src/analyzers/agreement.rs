@@ -302,6 +302,7 @@ mod tests {
             path: "/missing",
             host: "",
             user_agent: "",
+            signatures: &[],
         };
         let seen = Seen::Event(sighting, request);
         let mut findings = Vec::new();

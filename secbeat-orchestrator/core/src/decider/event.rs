@@ -170,6 +170,8 @@ pub struct Stats {
     pub service_too_old: u64,
     /// Events of services that came while no rule was about any.
     pub service_uncounted: u64,
+    /// Requests that a signature recognised and that were answered as if they had succeeded.
+    pub possible_successes: u64,
     pub findings: u64,
     pub suppressed: u64,
     /// Findings that a brake suppressed.

@@ -141,6 +141,7 @@ struct Counts {
     service_events: u64,
     service_too_old: u64,
     service_uncounted: u64,
+    possible_successes: u64,
     findings: u64,
     suppressed: u64,
     braked: u64,

@@ -91,6 +91,7 @@ impl Decider {
             service_events: self.counts.service_events,
             service_too_old: self.counts.service_too_old,
             service_uncounted: self.counts.service_uncounted,
+            possible_successes: self.counts.possible_successes,
             findings: self.counts.findings,
             suppressed: self.counts.suppressed,
             braked: self.counts.braked,

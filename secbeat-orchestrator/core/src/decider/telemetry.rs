@@ -1,6 +1,6 @@
 //! Telemetry, as the decider takes it.
 
-use secbeat_common::wire::{ServiceBatch, TelemetryBatch, WafBatch};
+use secbeat_common::wire::{MatchedSignature, ServiceBatch, TelemetryBatch, WafBatch};
 
 use super::{Decider, Turn, times::Times};
 use crate::{
@@ -50,6 +50,8 @@ impl Decider {
                 continue;
             };
             let source = sources.of(event.client);
+            let success = MatchedSignature::may_have_succeeded(&event.signatures, event.status);
+            self.counts.possible_successes += u64::from(success);
             self.witness.journal.answer(&source, at_ms, &batch.edge_id, event);
             let sighting = Sighting {
                 source,
@@ -63,6 +65,7 @@ impl Decider {
                 path: &event.path,
                 host: &event.host,
                 user_agent: &event.user_agent,
+                signatures: &event.signatures,
             };
             self.observe(Seen::Event(sighting, request), &batch.edge_id, received_ms, turn);
         }

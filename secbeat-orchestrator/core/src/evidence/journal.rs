@@ -24,7 +24,7 @@ const MAX_DETAIL: usize = 128;
 /// Longest edge id and method that are kept, in bytes.
 const MAX_NAME: usize = 64;
 /// Longest list of signatures that is kept, in bytes: some four of them.
-const MAX_SIGNATURES: usize = u8::MAX as usize;
+const MAX_RECOGNISED: usize = u8::MAX as usize;
 /// Events that one look-up steps over at most: those of a busy source may lie in the same bucket.
 const MAX_STEPS: usize = 20_000;
 
@@ -312,7 +312,7 @@ fn written(signatures: &[MatchedSignature]) -> String {
     for MatchedSignature { id, class, severity } in signatures {
         let comma = if list.is_empty() { "" } else { "," };
         let next = format!("{comma}{id} {class} {severity}");
-        if list.len() + next.len() > MAX_SIGNATURES {
+        if list.len() + next.len() > MAX_RECOGNISED {
             break;
         }
         list.push_str(&next);

@@ -60,7 +60,13 @@ fn is_counted(counted: Counted, what: &SeenWhat) -> bool {
         Counted::AuthFailures => of_class(ServiceClass::AuthFailure),
         Counted::Abuse => of_class(ServiceClass::Abuse),
         Counted::Scans => of_class(ServiceClass::Scan),
-        Counted::Errors | Counted::Requests | Counted::Aborted | Counted::ProtocolErrors | Counted::Paths => {
+        Counted::Errors
+        | Counted::Requests
+        | Counted::Aborted
+        | Counted::ProtocolErrors
+        | Counted::Paths
+        | Counted::Signatures
+        | Counted::DistinctSignatures => {
             matches!(what, SeenWhat::Answer { .. } | SeenWhat::Unreadable { .. })
         }
     }

@@ -43,6 +43,9 @@ fn the_shipped_file_shows_every_preset_as_it_is() {
         "error-flood",
         "request-flood",
         "waf-flood",
+        "probe",
+        "attack",
+        "scanner",
         "path-scan",
         "login-bruteforce",
         "protocol-abuse",
@@ -66,7 +69,14 @@ fn naming_a_preset_switches_it_on_and_what_is_not_stated_is_the_presets() {
     );
     assert_eq!(
         names(&rules),
-        ["error-flood", "request-flood", "waf-flood", "path-scan"],
+        [
+            "error-flood",
+            "request-flood",
+            "waf-flood",
+            "probe",
+            "attack",
+            "path-scan"
+        ],
         "presets that hold anyway come first"
     );
     let expected = RuleConfig {
@@ -82,7 +92,7 @@ fn naming_a_preset_switches_it_on_and_what_is_not_stated_is_the_presets() {
         },
         ..preset
     };
-    assert_eq!(rules[3], expected);
+    assert_eq!(rules[5], expected);
 }
 
 #[test]
@@ -121,7 +131,7 @@ fn a_rule_of_ones_own_is_read_whole() {
         ban: Some(Duration::from_secs(3600)),
         action: Action::Observe,
     };
-    assert_eq!(rules[3..], [expected]);
+    assert_eq!(rules[5..], [expected]);
 }
 
 #[test]
@@ -151,7 +161,7 @@ fn what_does_not_count_is_said_in_tables_and_by_single_keys() {
         "#,
     );
     let text = |exclusion: &Exclusion| serde_json::to_string(exclusion).unwrap();
-    let own: Vec<_> = rules[3].excluded.iter().map(text).collect();
+    let own: Vec<_> = rules[5].excluded.iter().map(text).collect();
     let exclusion = |keys: [&str; 5]| {
         let [statuses, methods, paths, hosts, agents] = keys;
         format!(
@@ -167,15 +177,15 @@ fn what_does_not_count_is_said_in_tables_and_by_single_keys() {
         exclusion(["", "", "", "\"b.org\"", ""]),
         exclusion(["", "", "", "", "\"monitor\""]),
     ];
-    assert_eq!((names(&rules)[3], own), ("own", expected.to_vec()));
-    assert_eq!(rules[3].counts, Counts::Aborted);
-    assert!(rules[3].also[0].matches(200, "POST", "/x/form", "a.org"));
-    assert!(!rules[3].also[0].matches(200, "POST", "/x/form", "b.org"));
+    assert_eq!((names(&rules)[5], own), ("own", expected.to_vec()));
+    assert_eq!(rules[5].counts, Counts::Aborted);
+    assert!(rules[5].also[0].matches(200, "POST", "/x/form", "a.org"));
+    assert!(!rules[5].also[0].matches(200, "POST", "/x/form", "b.org"));
     let shipped = RuleConfig::preset(Rule::ErrorFlood).unwrap().excluded;
     let (last, others) = rules[0].excluded.split_last().unwrap();
     assert_eq!(others, shipped, "what is shipped stays");
     assert_eq!(text(last), exclusion(["", "", "\"/api/jobs\"", "", ""]));
-    assert_eq!(rules[4].excluded, [], "it is gone where the tables are stated");
+    assert_eq!(rules[6].excluded, [], "it is gone where the tables are stated");
 }
 
 #[test]
@@ -268,7 +278,7 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
     let many: String = (0..=MAX_RULES)
         .map(|n| format!("[[rule]]\nname = \"r{n}\"\ncounts = \"errors\"\nthreshold = 1\nwindow = \"1s\"\n"))
         .collect();
-    assert_eq!(error(&many), "68 rules, and there may be 64");
+    assert_eq!(error(&many), "70 rules, and there may be 64");
 }
 
 #[test]

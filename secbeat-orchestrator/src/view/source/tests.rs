@@ -223,7 +223,7 @@ fn a_banned_scanner() {
 
     Source:  198.51.100.7/32
     Strikes: 1
-    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
 
     Timeline (UTC)
       2026-11-20T09:00:00.000Z  1 event, reported by edge-1: 404
@@ -322,7 +322,7 @@ fn a_protected_source_is_told_what_protects_it() {
 
     Source:  198.51.100.7/32
     Strikes: 0
-    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
 
     Timeline (UTC)
       2026-11-20T09:58:30.000Z  1 event, reported by edge-1: 404
@@ -352,7 +352,7 @@ fn who_was_found_while_the_brake_held_is_told_so() {
             "198.51.100.7 is not banned.",
             "error-flood found 50 in 1m at 2026-11-20T09:59:50.000Z, and nobody was banned: brake: more bans within a \
              minute than configured.",
-            "A ban takes 38 more in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).",
+            "A ban takes 38 more in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).",
         ]
     );
     assert_eq!(view.timeline.len(), 1);
@@ -362,11 +362,11 @@ fn who_was_found_while_the_brake_held_is_told_so() {
 fn an_address_never_seen() {
     insta::assert_snapshot!(render(&tell(&nothing("2001:db8::7"), Ok(Vec::new()))), @r#"
     2001:db8::7 is not banned, and nothing is known of it.
-    A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).
+    A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).
 
     Source:  2001:db8::/64
     Strikes: 0
-    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
     "#);
 }
 
@@ -382,7 +382,7 @@ fn what_cannot_be_known_is_said() {
         view.sentences,
         [
             "198.51.100.7 is not banned, and this process knows nothing of it.",
-            "A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood) or 5 in 1m (waf-flood).",
+            "A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).",
             "The ledger is still being read from NATS: bans may be missing here.",
             "The audit could not be read, so earlier decisions are missing here: NATS does not answer.",
         ]

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use secbeat_common::wire::{AuditRecord, Decision, SeenEvent, SeenWhat};
+use secbeat_common::wire::{AuditRecord, Decision, MatchedSignature, SeenEvent, SeenWhat};
 use secbeat_daemon::time::{end, rfc3339};
 
 use super::{
     history::decided_ms,
     view::{End, Moment, PastBan},
 };
-use crate::view::findings::{FindingView, Outcome};
+use crate::{
+    signatures,
+    view::findings::{FindingView, Outcome},
+};
 
 /// Events further apart than this are told apart.
 const PAUSE_MS: i64 = 10_000;
@@ -251,6 +254,49 @@ fn runs(events: &[SeenEvent], cuts: &[i64]) -> Vec<Placed> {
     runs.filter_map(run).collect()
 }
 
+/// What was recognised, as `env-file (Environment file of an application; sensitive-file, high) ×3`, and whether it was answered well.
+fn recognised(run: &[SeenEvent]) -> String {
+    let mut found = BTreeMap::<&str, (usize, &MatchedSignature)>::new();
+    let mut answered = BTreeMap::<u16, usize>::new();
+    for event in run {
+        for matched in &event.signatures {
+            found.entry(&matched.id).or_insert((0, matched)).0 += 1;
+        }
+        if let SeenWhat::Answer { status, .. } = event.what
+            && MatchedSignature::may_have_succeeded(&event.signatures, status)
+        {
+            *answered.entry(status).or_default() += 1;
+        }
+    }
+    if found.is_empty() {
+        return String::new();
+    }
+    let named = found.into_iter().map(|(id, (count, matched))| {
+        let title = signatures::by_id(id).map_or_else(String::new, |known| format!("{}; ", known.title));
+        let what = format!("{id} ({title}{}, {})", matched.class, matched.severity);
+        times((what, count))
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let answered: Vec<_> = answered
+        .into_iter()
+        .map(|(status, count)| times((status.to_string(), count)))
+        .collect();
+    match answered.is_empty() {
+        true => format!("; recognised: {named}"),
+        false => format!(
+            "; recognised: {named}; POSSIBLE SUCCESS, answered {}",
+            answered.join(", ")
+        ),
+    }
+}
+
+fn times((what, count): (String, usize)) -> String {
+    match count {
+        1 => what,
+        count => format!("{what} ×{count}"),
+    }
+}
+
 /// As `50 events until 10:00:07.000Z, reported by edge-1: 404 ×49, WAF rule 942100`.
 fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
     let mut whats = BTreeMap::<String, usize>::new();
@@ -266,10 +312,6 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
         *whats.entry(what).or_default() += 1;
         *edges.entry(&event.edge).or_default() += 1;
     }
-    let times = |(what, count): (String, usize)| match count {
-        1 => what,
-        count => format!("{what} ×{count}"),
-    };
     let whats: Vec<_> = whats.into_iter().map(times).collect();
     let edges: Vec<_> = edges.into_keys().collect();
     let events = match run.len() {
@@ -279,9 +321,10 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
     let clock = until.and_then(|until| Some(until.split_once('T')?.1));
     let until = clock.map_or_else(String::new, |clock| format!(" until {clock}"));
     format!(
-        "{events}{until}, reported by {}: {}",
+        "{events}{until}, reported by {}: {}{}",
         edges.join(", "),
-        whats.join(", ")
+        whats.join(", "),
+        recognised(run)
     )
 }
 
@@ -289,4 +332,61 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
 pub(super) fn span(ms: i64) -> String {
     let span = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     secbeat_daemon::config::HumanDuration(span).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::wire::LearnedFrom;
+
+    use super::*;
+
+    fn event(status: u16, signatures: &[(&str, &str, &str)]) -> SeenEvent {
+        let signature = |(id, class, severity): &(&str, &str, &str)| MatchedSignature {
+            id: (*id).to_owned(),
+            class: (*class).to_owned(),
+            severity: (*severity).to_owned(),
+        };
+        SeenEvent {
+            at_ms: 0,
+            edge: "web-1".to_owned(),
+            client: "203.0.113.7".parse().unwrap(),
+            learned_from: LearnedFrom::Peer,
+            what: SeenWhat::Answer {
+                status,
+                method: "GET".to_owned(),
+                user_agent: String::new(),
+            },
+            path: "/".to_owned(),
+            host: String::new(),
+            signatures: signatures.iter().map(signature).collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_recognised_is_told_with_its_title_if_that_is_known() {
+        let env = ("env-file", "sensitive-file", "high");
+        let run = [
+            event(404, &[env]),
+            event(404, &[env, ("of-an-edge-alone", "other", "medium")]),
+            event(404, &[]),
+        ];
+        assert_eq!(
+            summary(&run, None),
+            "3 events, reported by web-1: 404 ×3; recognised: env-file (Environment file of an application; sensitive-file, high) \
+             ×2, of-an-edge-alone (other, medium)"
+        );
+    }
+
+    #[test]
+    fn what_was_answered_well_may_have_succeeded_unless_it_is_a_scanners_name() {
+        let told = |status, class, severity| {
+            summary(&[event(status, &[("x", class, severity)])], None)
+                .contains("; POSSIBLE SUCCESS, answered 200")
+        };
+        assert!(told(200, "sqli", "medium"));
+        assert!(!told(404, "sqli", "critical"));
+        assert!(!told(302, "sqli", "critical"));
+        assert!(!told(200, "info-leak", "low"));
+        assert!(!told(200, "scanner-agent", "high"));
+    }
 }

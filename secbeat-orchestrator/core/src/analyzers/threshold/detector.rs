@@ -183,7 +183,7 @@ impl Detector {
             return None;
         }
         let rules = self.asking_for(sighting, request);
-        self.record(sighting, rules, 1, request.path)
+        self.record(sighting, rules, 1, request)
     }
 
     /// Requests of one source at one upstream and time, all of them. They are judged together: a finding's count may
@@ -193,7 +193,7 @@ impl Detector {
             return None;
         }
         self.guard.record(sighting, tally);
-        self.record(sighting, self.of_sums, tally.requests, "")
+        self.record(sighting, self.of_sums, tally.requests, &Request::default())
     }
 
     /// One complete request with its answer: [`observe_requests`](Self::observe_requests) and
@@ -210,7 +210,7 @@ impl Detector {
         };
         self.guard.record(sighting, tally);
         let rules = self.asking_for(sighting, request).or(self.of_sums);
-        self.record(sighting, rules, 1, request.path)
+        self.record(sighting, rules, 1, request)
     }
 
     /// One transaction in which the rules of a web application firewall matched, at `at_ms` (milliseconds since the Unix
@@ -233,7 +233,11 @@ impl Detector {
             at_ms,
             learned_from: event.learned_from,
         };
-        self.record(seen, rules, 1, &event.uri)
+        let request = Request {
+            path: &event.uri,
+            ..Request::default()
+        };
+        self.record(seen, rules, 1, &request)
     }
 
     /// What the log of a service told of a client at `at_ms` (milliseconds since the Unix epoch).
@@ -247,7 +251,7 @@ impl Detector {
             at_ms,
             learned_from: event.learned_from,
         };
-        self.record(seen, rules, 1, "")
+        self.record(seen, rules, 1, &Request::default())
     }
 
     /// `rule`, which observes, would have banned `source` until `until_ms`: it ignores the source's events before that
@@ -314,7 +318,9 @@ impl Detector {
             let count = match (window, config.distinct) {
                 (None, _) => 0,
                 (Some(window), None) => window.since(start_ms).events,
-                (Some(window), Some(Distinct::Paths)) => window.since(start_ms).entries,
+                (Some(window), Some(Distinct::Paths | Distinct::Signatures)) => {
+                    window.since(start_ms).entries
+                }
             };
             WindowCount {
                 rule: config.rule.into(),
@@ -401,8 +407,14 @@ impl Detector {
         rules
     }
 
-    /// Records `n` events under `rules`, and judges.
-    fn record(&mut self, seen: impl Into<Seen>, rules: Rules, n: u32, path: &str) -> Option<Finding> {
+    /// Records `n` events under `rules`, which were such a request, and judges.
+    fn record(
+        &mut self,
+        seen: impl Into<Seen>,
+        rules: Rules,
+        n: u32,
+        request: &Request<'_>,
+    ) -> Option<Finding> {
         if rules.0 == 0 {
             return None;
         }
@@ -430,7 +442,17 @@ impl Detector {
                         crossing
                     }
                     Some(Distinct::Paths) => {
-                        let crossing = window.record_distinct(seen.at_ms, tag(tags, path), rule.limit);
+                        let crossing =
+                            window.record_distinct(seen.at_ms, tag(tags, request.path), rule.limit);
+                        holds_several |= window.entries() > 1;
+                        crossing
+                    }
+                    Some(Distinct::Signatures) => {
+                        let mut crossing = None;
+                        for id in rule.config.signatures(request) {
+                            let tag = tag_of(tags, id.as_bytes());
+                            crossing = window.record_distinct(seen.at_ms, tag, rule.limit).or(crossing);
+                        }
                         holds_several |= window.entries() > 1;
                         crossing
                     }
@@ -485,7 +507,11 @@ fn select(rules: &[Armed], wants: impl Fn(&RuleConfig) -> bool) -> Rules {
 
 /// What a path is counted once by.
 fn tag(tags: &RandomState, path: &str) -> Tag {
-    let hash = tags.hash_one(canonical_path(path)) as u32;
+    tag_of(tags, &canonical_path(path))
+}
+
+fn tag_of(tags: &RandomState, name: &[u8]) -> Tag {
+    let hash = tags.hash_one(name) as u32;
     Tag(NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN))
 }
 

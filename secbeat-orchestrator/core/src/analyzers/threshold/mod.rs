@@ -44,7 +44,7 @@ use secbeat_common::{
     prefix::Prefix,
     sources::SourceLengths,
     subjects,
-    wire::{Interest, LearnedFrom, Reason},
+    wire::{Interest, LearnedFrom, MatchedSignature, Reason},
 };
 
 pub(crate) use self::window::Window;
@@ -52,7 +52,7 @@ pub use self::{
     ahead::AHEAD,
     analyzer::{Schedule, ThresholdAnalyzer},
     detector::{Detector, Stats},
-    rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig},
+    rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig, SignatureFilter},
     service::ServiceFilter,
     upstreams::{UpstreamId, Upstreams},
     waf::{RuleIds, WafFilter},
@@ -107,6 +107,13 @@ impl DetectConfig {
     pub fn reads_user_agents(&self) -> bool {
         let mut excluded = self.rules.iter().flat_map(|rule| &rule.excluded);
         excluded.any(|exclusion| !exclusion.user_agents.is_empty())
+    }
+
+    /// Whether a rule counts signatures.
+    #[must_use]
+    pub fn counts_signatures(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| matches!(rule.counts, Counts::Signatures(_)))
     }
 
     /// Which requests edges have to report one by one, beside errors.
@@ -170,6 +177,8 @@ pub struct Request<'a> {
     /// With or without the port.
     pub host: &'a str,
     pub user_agent: &'a str,
+    /// What its edge recognised in it.
+    pub signatures: &'a [MatchedSignature],
 }
 
 /// Answers of one source that counted against nobody, because most clients of their upstream got the same.

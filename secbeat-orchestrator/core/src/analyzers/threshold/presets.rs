@@ -7,7 +7,9 @@ use secbeat_common::{
     wire::ServiceClass,
 };
 
-use super::{Action, Counts, Distinct, Rule, RuleConfig, ServiceFilter, Threshold, WafFilter};
+use super::{
+    Action, Counts, Distinct, Rule, RuleConfig, ServiceFilter, SignatureFilter, Threshold, WafFilter,
+};
 
 /// Paths on which common software refuses a wrong password with an error.
 const LOGIN_PATHS: &[&str] = &[
@@ -140,10 +142,16 @@ impl RuleConfig {
     /// The presets that are in force unless the operator says otherwise.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
-        [Rule::ErrorFlood, Rule::RequestFlood, Rule::WafFlood]
-            .into_iter()
-            .filter_map(Self::preset)
-            .collect()
+        [
+            Rule::ErrorFlood,
+            Rule::RequestFlood,
+            Rule::WafFlood,
+            Rule::Probe,
+            Rule::Attack,
+        ]
+        .into_iter()
+        .filter_map(Self::preset)
+        .collect()
     }
 }
 
@@ -158,6 +166,15 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
         Rule::PathScan => (Counts::Errors, const { NonZeroU32::new(20).unwrap() }),
         Rule::LoginBruteforce => (Counts::Errors, const { NonZeroU32::new(10).unwrap() }),
         Rule::ProtocolAbuse => (Counts::ProtocolErrors, const { NonZeroU32::new(10).unwrap() }),
+        Rule::Probe => (signatures(&[], &PROBING), const { NonZeroU32::new(3).unwrap() }),
+        Rule::Attack => (
+            signatures(&[], &["critical"]),
+            const { NonZeroU32::new(1).unwrap() },
+        ),
+        Rule::Scanner => (
+            signatures(&["scanner-agent"], &PROBING),
+            const { NonZeroU32::new(1).unwrap() },
+        ),
         Rule::Own(name) => return service_preset(rule, name.as_str()),
     };
     Some(RuleConfig {
@@ -177,13 +194,33 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
             Rule::ErrorFlood | Rule::PathScan => harmless(),
             _ => Vec::new(),
         },
-        distinct: (rule == Rule::PathScan).then_some(Distinct::Paths),
+        distinct: match rule {
+            Rule::PathScan => Some(Distinct::Paths),
+            Rule::Probe => Some(Distinct::Signatures),
+            _ => None,
+        },
         threshold: Threshold {
             count,
             window: Duration::from_secs(60),
         },
         ban: None,
-        action: Action::Ban,
+        action: match rule {
+            // One request is little to ban for, until somebody has seen whom it would have been.
+            Rule::Attack => Action::Observe,
+            _ => Action::Ban,
+        },
+    })
+}
+
+/// Severities of signatures that nobody matches by doing ordinary things.
+const PROBING: [&str; 4] = ["low", "medium", "high", "critical"];
+
+fn signatures(classes: &[&str], severities: &[&str]) -> Counts {
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    Counts::Signatures(SignatureFilter {
+        classes: words(classes),
+        severities: words(severities),
+        ..SignatureFilter::default()
     })
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use secbeat_common::{
     rules::{Exclusion, Match, Target, is_aborted, is_error},
-    wire::{Asked, Reason, RuleName, ServiceClass},
+    wire::{Asked, MatchedSignature, Reason, RuleName, ServiceClass},
 };
 use strum::Display;
 
@@ -19,6 +19,9 @@ pub enum Rule {
     PathScan,
     LoginBruteforce,
     ProtocolAbuse,
+    Probe,
+    Attack,
+    Scanner,
     Own(RuleName),
 }
 
@@ -33,6 +36,9 @@ impl Rule {
             Self::PathScan => "path-scan",
             Self::LoginBruteforce => "login-bruteforce",
             Self::ProtocolAbuse => "protocol-abuse",
+            Self::Probe => "probe",
+            Self::Attack => "attack",
+            Self::Scanner => "scanner",
             Self::Own(name) => name.as_str(),
         }
     }
@@ -53,6 +59,9 @@ impl From<RuleName> for Rule {
             Reason::PathScan => Self::PathScan,
             Reason::LoginBruteforce => Self::LoginBruteforce,
             Reason::ProtocolAbuse => Self::ProtocolAbuse,
+            Reason::Probe => Self::Probe,
+            Reason::Attack => Self::Attack,
+            Reason::Scanner => Self::Scanner,
             // The parser of names refuses `manual`.
             Reason::Manual | Reason::Rule(_) => Self::Own(name),
         }
@@ -68,6 +77,9 @@ impl From<Rule> for Reason {
             Rule::PathScan => Self::PathScan,
             Rule::LoginBruteforce => Self::LoginBruteforce,
             Rule::ProtocolAbuse => Self::ProtocolAbuse,
+            Rule::Probe => Self::Probe,
+            Rule::Attack => Self::Attack,
+            Rule::Scanner => Self::Scanner,
             Rule::Own(name) => Self::Rule(name),
         }
     }
@@ -107,6 +119,30 @@ pub enum Counts {
     WafEvents(WafFilter),
     /// What logs of services tell of.
     ServiceEvents(ServiceFilter),
+    /// Requests that match one of these signatures. The outage guard does not watch over them: what a server answers does not matter.
+    Signatures(SignatureFilter),
+}
+
+/// Which signatures count: all lists that are not empty must have a word of the signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignatureFilter {
+    pub classes: Vec<String>,
+    pub severities: Vec<String>,
+    pub ids: Vec<String>,
+    /// Ids of signatures that do not count.
+    pub excluded_ids: Vec<String>,
+}
+
+impl SignatureFilter {
+    /// Whether `matched` counts.
+    #[must_use]
+    pub fn holds(&self, matched: &MatchedSignature) -> bool {
+        let has = |list: &[String], word: &String| list.is_empty() || list.contains(word);
+        has(&self.classes, &matched.class)
+            && has(&self.severities, &matched.severity)
+            && has(&self.ids, &matched.id)
+            && !self.excluded_ids.contains(&matched.id)
+    }
 }
 
 /// What is counted once.
@@ -114,6 +150,8 @@ pub enum Counts {
 pub enum Distinct {
     /// Events of one path ([`secbeat_common::rules::canonical_path`]).
     Paths,
+    /// Signatures, by their ids.
+    Signatures,
 }
 
 /// What follows a finding.
@@ -143,6 +181,10 @@ pub enum Counted {
     Scans,
     #[strum(serialize = "distinct paths")]
     Paths,
+    #[strum(serialize = "requests with signatures")]
+    Signatures,
+    #[strum(serialize = "distinct signatures")]
+    DistinctSignatures,
 }
 
 impl RuleConfig {
@@ -166,9 +208,11 @@ impl RuleConfig {
         let goes_by_requests = match self.counts {
             Counts::Requests => !self.counts_all_requests(),
             Counts::Aborted => true,
-            Counts::Errors | Counts::ProtocolErrors | Counts::WafEvents(_) | Counts::ServiceEvents(_) => {
-                false
-            }
+            Counts::Errors
+            | Counts::ProtocolErrors
+            | Counts::WafEvents(_)
+            | Counts::ServiceEvents(_)
+            | Counts::Signatures(_) => false,
         };
         let own = goes_by_requests.then_some(&self.filter).into_iter();
         let own = own.map(|filter| (filter, self.counts == Counts::Aborted));
@@ -185,6 +229,8 @@ impl RuleConfig {
     pub const fn counted(&self) -> Counted {
         match (self.distinct, &self.counts) {
             (Some(Distinct::Paths), _) => Counted::Paths,
+            (Some(Distinct::Signatures), _) => Counted::DistinctSignatures,
+            (None, Counts::Signatures(_)) => Counted::Signatures,
             (None, Counts::Errors) => Counted::Errors,
             (None, Counts::Requests) => Counted::Requests,
             (None, Counts::Aborted) => Counted::Aborted,
@@ -196,6 +242,19 @@ impl RuleConfig {
                 ServiceClass::Abuse | ServiceClass::Unknown => Counted::Abuse,
             },
         }
+    }
+
+    /// Ids of the signatures in `request` that count.
+    pub(super) fn signatures<'a>(&self, request: &Request<'a>) -> impl Iterator<Item = &'a str> {
+        let counts = |matched: &&MatchedSignature| match &self.counts {
+            Counts::Signatures(filter) => filter.holds(matched),
+            _ => true,
+        };
+        request
+            .signatures
+            .iter()
+            .filter(counts)
+            .map(|matched| matched.id.as_str())
     }
 
     /// Whether a single answer counts; `blames` asks the outage guard about what a server or many clients may be to blame for.
@@ -217,11 +276,13 @@ impl RuleConfig {
             Counts::Requests => true,
             Counts::Aborted => is_aborted(status),
             Counts::ProtocolErrors => method.is_empty() && is_error(status),
+            Counts::Signatures(filter) => request.signatures.iter().any(|matched| filter.holds(matched)),
             Counts::WafEvents(_) | Counts::ServiceEvents(_) => return false,
         };
+        let is_guarded_kind = !matches!(self.counts, Counts::Requests | Counts::Signatures(_));
         let matches = |filter: &Match| filter.matches_target(status, method, target, host);
         let goes_by_status = match is_of_kind && matches(&self.filter) {
-            true => self.counts != Counts::Requests || !self.filter.statuses.is_empty(),
+            true => is_guarded_kind || !self.filter.statuses.is_empty(),
             false if self.also.iter().any(matches) => true,
             false => return false,
         };
@@ -235,13 +296,16 @@ impl RuleConfig {
 mod tests {
     use super::*;
 
-    const PRESETS: [Rule; 6] = [
+    const PRESETS: [Rule; 9] = [
         Rule::ErrorFlood,
         Rule::RequestFlood,
         Rule::WafFlood,
         Rule::PathScan,
         Rule::LoginBruteforce,
         Rule::ProtocolAbuse,
+        Rule::Probe,
+        Rule::Attack,
+        Rule::Scanner,
     ];
 
     #[test]
@@ -256,6 +320,8 @@ mod tests {
             Counted::Abuse,
             Counted::Scans,
             Counted::Paths,
+            Counted::Signatures,
+            Counted::DistinctSignatures,
         ];
         assert_eq!(
             units.map(|unit| unit.to_string()),
@@ -268,7 +334,9 @@ mod tests {
                 "auth failures",
                 "abuse",
                 "scans",
-                "distinct paths"
+                "distinct paths",
+                "requests with signatures",
+                "distinct signatures"
             ]
         );
     }
@@ -299,6 +367,9 @@ mod tests {
             (20, "distinct paths"),
             (10, "errors"),
             (10, "protocol errors"),
+            (3, "distinct signatures"),
+            (1, "requests with signatures"),
+            (1, "requests with signatures"),
         ];
         assert_eq!(
             facts,

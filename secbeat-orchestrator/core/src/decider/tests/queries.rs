@@ -32,7 +32,9 @@ fn an_address_is_explained_by_its_bans_windows_and_events() {
         [
             ("error-flood".to_owned(), 3, 50),
             ("request-flood".to_owned(), 0, 1_000),
-            ("waf-flood".to_owned(), 0, 5)
+            ("waf-flood".to_owned(), 0, 5),
+            ("probe".to_owned(), 0, 3),
+            ("attack".to_owned(), 0, 1)
         ]
     );
     assert_eq!(facts.events.len(), 3);

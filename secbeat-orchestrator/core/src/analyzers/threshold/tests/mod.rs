@@ -5,6 +5,7 @@ mod naive_guard;
 mod oracle;
 mod outages;
 mod rules;
+mod signatures;
 
 use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
@@ -594,6 +595,8 @@ fn windows_tell_how_far_a_source_is_under_each_rule() {
             ("error-flood".to_owned(), errors, 50),
             ("request-flood".to_owned(), requests, 1000),
             ("waf-flood".to_owned(), waf, 5),
+            ("probe".to_owned(), 0, 3),
+            ("attack".to_owned(), 0, 1),
         ]
     };
     for n in 0..10 {

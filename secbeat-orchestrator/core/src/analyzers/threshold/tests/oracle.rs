@@ -33,6 +33,8 @@ impl Log {
         let count = match rule.distinct {
             None => inside.count(),
             Some(Distinct::Paths) => inside.map(|(_, path)| path).collect::<BTreeSet<_>>().len(),
+            // These requests match none.
+            Some(Distinct::Signatures) => 0,
         };
         let count = u32::try_from(count).unwrap();
         (count >= rule.threshold.count.get()).then_some((count, t))
@@ -48,6 +50,7 @@ impl Naive {
             path,
             host,
             user_agent,
+            signatures: _,
         } = *request;
         let is_failure = (400..600).contains(&status) || status == 0;
         let is_aborted = status == 499 || status == 0;
@@ -56,7 +59,8 @@ impl Naive {
             Counts::Aborted => is_aborted,
             Counts::ProtocolErrors => method.is_empty() && is_failure && !is_aborted,
             Counts::Requests => true,
-            Counts::WafEvents(_) | Counts::ServiceEvents(_) => return false,
+            // These requests match none.
+            Counts::WafEvents(_) | Counts::ServiceEvents(_) | Counts::Signatures(_) => return false,
         };
         let counts = counts && rule.filter.matches(status, method, path, host);
         let also = rule
@@ -195,6 +199,7 @@ fn any_request() -> impl Strategy<Value = Request<'static>> {
         path,
         host,
         user_agent,
+        signatures: &[],
     })
 }
 

@@ -26,6 +26,7 @@ fn found(rules: Vec<RuleConfig>, mut asked: Vec<Asked>) -> BTreeSet<u32> {
             path,
             host: "example.org",
             user_agent: "",
+            signatures: &[],
         };
         if detector
             .observe_answer(at(source(*n), START + ms), &request)

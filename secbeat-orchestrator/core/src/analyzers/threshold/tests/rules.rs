@@ -35,6 +35,7 @@ const fn missing(path: &str) -> Request<'_> {
         path,
         host: "example.org",
         user_agent: "",
+        signatures: &[],
     }
 }
 
