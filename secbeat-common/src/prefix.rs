@@ -100,6 +100,15 @@ impl Prefix {
             .map_err(|_| PrefixError::Length { len, max })
     }
 
+    /// The address in `text` if that is `ADDRESS/LENGTH` whose address has bits behind the length, which reading it as a prefix clears:
+    /// 198.51.100.7 in `198.51.100.7/24`.
+    #[must_use]
+    pub fn cleared(text: &str) -> Option<IpAddr> {
+        let net: Self = text.parse().ok()?;
+        let addr: IpAddr = text.split_once('/')?.0.parse().ok()?;
+        (net.addr() != addr && net.addr() != canonical(addr)).then(|| canonical(addr))
+    }
+
     /// The single source that `addr` belongs to: its /32, or its /64. What a fleet counts as one source may be wider, see
     /// [`SourceLengths`](crate::sources::SourceLengths).
     #[must_use]
@@ -400,6 +409,24 @@ mod tests {
 
     fn prefix(text: &str) -> Prefix {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_with_the_length_of_its_network_is_told_from_the_network() {
+        for (text, address) in [
+            ("198.51.100.7/24", Some("198.51.100.7")),
+            ("2001:db8::1/64", Some("2001:db8::1")),
+            ("::ffff:198.51.100.7/120", Some("198.51.100.7")),
+            ("198.51.100.0/24", None),
+            ("198.51.100.7/32", None),
+            ("198.51.100.7", None),
+            ("64:ff9b::/96", None),
+            ("64:ff9b::c000:207/128", None),
+            ("198.51.100.7/33", None),
+        ] {
+            let address = address.map(|address| address.parse().unwrap());
+            assert_eq!(Prefix::cleared(text), address, "{text}");
+        }
     }
 
     #[test]

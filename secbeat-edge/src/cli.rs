@@ -16,6 +16,7 @@ mod switch;
 mod tests;
 mod unban;
 mod verdict;
+mod words;
 
 use std::{
     net::SocketAddr,
@@ -27,13 +28,15 @@ use clap::{Parser, Subcommand};
 use secbeat_common::maps;
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Generate, Output, Target},
+    cli::{Asked, Generate, Output, Records, Target},
     config::HumanDuration,
     exit::{self, Coded},
     protect::Known,
+    term::with_an_end,
 };
 use secbeat_edge_core::FilterMode;
 
+pub use self::words::WORDS;
 use crate::{
     config::{self, Config},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
@@ -83,27 +86,26 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// List the bans in force on this host.
-    Bans {
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Bans(bans::List),
     /// List the allowlisted addresses of this host, and why.
-    Allowed {
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    #[command(alias = "whitelist")]
+    Allowed(Records),
     /// Ban a client or a network on this host only.
     Ban {
         #[command(flatten)]
         target: Target,
-        /// Duration, such as 30m, 4h or 7d.
-        #[arg(long, short, default_value = "4h")]
+        /// Duration, such as 30m, 4h or 7d; a bare number is seconds.
+        #[arg(long, short, default_value = "4h", value_parser = with_an_end, allow_hyphen_values = true)]
         duration: HumanDuration,
         /// Reason, shown in listings.
-        #[arg(long, short, default_value = "", hide_default_value = true)]
+        #[arg(
+            long,
+            short,
+            visible_alias = "reason",
+            short_alias = 'R',
+            default_value = "",
+            hide_default_value = true
+        )]
         note: String,
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
@@ -139,6 +141,8 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    #[command(flatten)]
+    Asked(Asked),
     #[command(flatten)]
     Generate(Generate),
 }
@@ -207,8 +211,8 @@ impl Cli {
             Command::Check { offline, output } => check::run(self.config_path(), *offline, *output),
             Command::Enroll(enroll) => enroll.execute(self.config_path()),
             Command::Status { output } => status::run(&self.places()?, *output),
-            Command::Bans { output } => bans::list(&self.places()?, *output),
-            Command::Allowed { output } => allowed::list(&self.places()?, *output),
+            Command::Bans(list) => list.run(&self.places()?),
+            Command::Allowed(records) => allowed::list(&self.places()?, records),
             Command::Ban {
                 target,
                 duration,
@@ -225,6 +229,9 @@ impl Cli {
             Command::Signatures(signatures) => signatures.run(&self.signatures()?),
             Command::Detach { output } => switch::detach(&self.places_in_need(), *output),
             Command::Attach { output } => switch::attach(&self.places()?, *output),
+            Command::Asked(asked) => {
+                asked.execute(&self.places()?.api(), config::PROGRAM, env!("CARGO_PKG_VERSION"))
+            }
             Command::Generate(generate) => generate.run::<Self, Config>(),
         }
     }

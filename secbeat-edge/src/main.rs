@@ -7,14 +7,14 @@ use anyhow::Context;
 use secbeat_daemon::{cli::init_logging, exit, supervisor::Supervised};
 use secbeat_edge::{
     app::{App, Member, Opened, connect},
-    cli::{Cli, Command, object_source},
+    cli::{Cli, Command, WORDS, object_source},
     config::Config,
     open_files,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let cli = exit::parse_arguments::<Cli>();
+    let cli = exit::parse_arguments::<Cli>(WORDS);
     let result = match &cli.command {
         Command::Run { bpf_object } => init_logging().and_then(|()| run(&cli, bpf_object.as_deref())),
         _ => {

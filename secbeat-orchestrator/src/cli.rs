@@ -1,5 +1,6 @@
 //! The command line: `run` is in [`crate::app`], everything else is here.
 
+mod alerts;
 mod allowlist;
 mod bans;
 mod enroll;
@@ -17,16 +18,18 @@ mod token;
 mod top;
 mod unban;
 mod watch;
+mod words;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use secbeat_daemon::{
     api::Remote,
-    cli::{Generate, Output},
+    cli::{Asked, Generate, Output, Records},
     exit,
 };
 
+pub use self::words::WORDS;
 use crate::{
     config::{self, Config},
     replay,
@@ -68,13 +71,15 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    Alerts(alerts::Alerts),
     /// List the active bans.
+    #[command(visible_alias = "list")]
     Bans(bans::List),
     /// Ban a client or a network on every edge.
     Ban(bans::Ban),
     Unban(unban::Unban),
     /// Manage the fleet-wide allowlist.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "whitelist")]
     Allowlist(allowlist::Command),
     /// Follow findings, bans, unbans, and edges that go up and down.
     Watch {
@@ -84,27 +89,15 @@ pub enum Command {
     },
     Top(top::Top),
     /// List the rules in force.
-    Rules {
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Rules(Records),
     /// Import bans from lists in many formats, among them the output of `export`.
     Import(import::Args),
     /// Export the active bans to standard output.
     Export(export::Args),
     /// List the edges, what they enforce, and whether it equals the ledger.
-    Edges {
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Edges(Records),
     /// Show how long bans take into each kernel, and who has not acknowledged.
-    Propagation {
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    Propagation(Records),
     Why(explain::Why),
     Findings(explain::Findings),
     Audit(explain::Audit),
@@ -118,6 +111,8 @@ pub enum Command {
     Token(token::Command),
     #[command(flatten)]
     Fleet(enroll::Command),
+    #[command(flatten)]
+    Asked(Asked),
     #[command(flatten)]
     Generate(Generate),
 }
@@ -174,13 +169,15 @@ impl Cli {
             Command::Why(why) => why.execute(&api()?),
             Command::Findings(findings) => findings.execute(&api()?),
             Command::Audit(audit) => audit.execute(&api()?),
-            Command::Edges { output } => fleet::edges(&api()?, *output),
-            Command::Propagation { output } => fleet::propagation(&api()?, *output),
+            Command::Alerts(alerts) => alerts.execute(&api()?),
+            Command::Edges(records) => fleet::edges(&api()?, records),
+            Command::Propagation(records) => fleet::propagation(&api()?, records),
             Command::Watch { output } => watch::run(&api()?, *output),
             Command::Top(top) => top.execute(api()?),
-            Command::Rules { output } => rules::rules(&api()?, *output),
+            Command::Rules(records) => rules::rules(&api()?, records),
             Command::Notify(command) => command.execute(&config),
             Command::Replay(args) => args.run(&config),
+            Command::Asked(asked) => asked.execute(&api()?, config::PROGRAM, env!("CARGO_PKG_VERSION")),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use secbeat_daemon::{cli::init_logging, credentials::Role, exit, supervisor::Supervised};
 use secbeat_orchestrator::{
     app::{App, connect},
-    cli::{Cli, Command},
+    cli::{Cli, Command, WORDS},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -15,7 +15,7 @@ use tokio::{
 };
 
 fn main() -> ExitCode {
-    let cli = exit::parse_arguments::<Cli>();
+    let cli = exit::parse_arguments::<Cli>(WORDS);
     let result = match cli.command {
         Command::Run => init_logging().and_then(|()| run(&cli)),
         _ => {

@@ -10,7 +10,7 @@ use secbeat::{
 use secbeat_daemon::{cli::init_logging, exit};
 
 fn main() -> ExitCode {
-    let cli = exit::parse_arguments::<Cli>();
+    let cli = exit::parse_arguments::<Cli>(&[]);
     let result = match &cli.command {
         Command::Run { bpf_object } => {
             init_logging().and_then(|()| daemon::run(cli.config_path(), bpf_object.as_deref()))

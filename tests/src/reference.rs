@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use secbeat_daemon::config::schema::schema_of;
+use secbeat_daemon::{cli::words::rows, config::schema::schema_of};
 use serde_json::Value;
 
 /// The page on lists, below `docs`.
@@ -19,6 +19,35 @@ pub fn with_formats(page: &str) -> String {
     let (before, rest) = page.split_once("| `--format` |").expect("a table of formats");
     let (_, after) = rest.split_once("\n\n").expect("text behind it");
     format!("{before}{}\n{after}", secbeat_orchestrator::exchange::table())
+}
+
+/// The page on other programs' words, below `docs`.
+pub const MIGRATING: &str = "migrating.md";
+
+/// `page`, that on other programs' words, with the tables that the code has.
+///
+/// # Panics
+///
+/// When the page has no place for one.
+#[must_use]
+pub fn with_words(page: &str) -> String {
+    let tables = [
+        ("secbeat-orchestrator", secbeat_orchestrator::cli::WORDS),
+        ("secbeat-edge", secbeat_edge::cli::WORDS),
+    ];
+    tables
+        .into_iter()
+        .fold(page.to_owned(), |page, (program, words)| {
+            let header =
+                format!("| you type after `{program}`, or instead of it | it is here |\n|---|---|\n");
+            let (before, rest) = page.split_once(&header).expect("a table of words");
+            let (_, after) = rest.split_once("\n\n").expect("text behind it");
+            format!(
+                "{before}{header}{}\n{}",
+                rows(program, words),
+                after.trim_start_matches('\n')
+            )
+        })
 }
 
 /// A daemon's config file.

@@ -4,10 +4,16 @@ use std::process::ExitCode;
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use super::{api::CallError, config::ConfigError};
+use super::{
+    api::CallError,
+    cli::words::{Word, translated},
+    config::ConfigError,
+};
 
 /// Anything that went wrong and is not below.
 pub const FAILURE: u8 = 1;
+/// The command line speaks another program's language, and was answered with what to do here instead.
+pub const HINT: u8 = 2;
 /// What the command was to act on is not there: no such ban, no such entry of the allowlist.
 pub const NOT_FOUND: u8 = 3;
 /// A wrong config or a wrong command line (`EX_USAGE` of sysexits.h).
@@ -18,7 +24,7 @@ pub const UNAVAILABLE: u8 = 69;
 pub const NOT_ALLOWED: u8 = 77;
 
 /// The end of both programs' help.
-pub const HELP: &str = "Exit codes: 0 done, 1 failed, 3 there is no such ban or entry, 64 wrong command line or config, \
+pub const HELP: &str = "Exit codes: 0 done, 1 failed, 2 a word of another program, answered with a hint, 3 there is no such ban or entry, 64 wrong command line or config, \
                         69 no daemon answers, 77 not allowed";
 
 /// An error with an exit code of its own.
@@ -61,10 +67,19 @@ pub fn restore_sigpipe() {
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
-/// Parses the command line. Help goes to standard output; a wrong command line ends the process with [`USAGE`].
+/// Parses the command line, in which `words` of other programs may stand. Help goes to standard output; a wrong command line ends the
+/// process with [`USAGE`], one for which there is but a hint with [`HINT`].
 #[must_use]
-pub fn parse_arguments<C: clap::Parser>() -> C {
-    C::try_parse().unwrap_or_else(|error| {
+pub fn parse_arguments<C: clap::Parser>(words: &[Word]) -> C {
+    let command = C::command();
+    let arguments = match translated(&command, words, std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(hint) => {
+            crate::complain!("{}: {hint}", command.get_name());
+            std::process::exit(i32::from(HINT))
+        }
+    };
+    C::try_parse_from(arguments).unwrap_or_else(|error| {
         // Nobody is left to tell when even this cannot be written.
         let _ = error.print();
         std::process::exit(if error.use_stderr() { i32::from(USAGE) } else { 0 })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::config::HumanDuration;
 
-/// How long a ban lasts: `4h`, or `permanent`.
+/// How long a ban lasts: `4h`, or `permanent`. Read are also `3600` (seconds), and `forever` and `-1`, as fail2ban has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
     For(Duration),
@@ -16,6 +16,8 @@ pub enum Term {
 
 /// The word for a ban without end.
 const PERMANENT: &str = "permanent";
+/// Others that are read for it.
+const ALSO_PERMANENT: [&str; 3] = ["forever", "never", "-1"];
 
 impl Term {
     /// The end of a ban that begins at `from_ms`, milliseconds since the Unix epoch.
@@ -40,10 +42,27 @@ impl FromStr for Term {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == PERMANENT {
+        if text == PERMANENT || ALSO_PERMANENT.contains(&text) {
             return Ok(Self::Permanent);
         }
+        let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let text = if is_bare { &format!("{text}s") } else { text };
         text.parse().map(|HumanDuration(duration)| Self::For(duration))
+    }
+}
+
+/// Reads a term that has an end, for bans of a single host.
+///
+/// # Errors
+///
+/// When it has none, or is no term.
+pub fn with_an_end(text: &str) -> Result<HumanDuration, String> {
+    match text.parse()? {
+        Term::For(duration) => Ok(HumanDuration(duration)),
+        Term::Permanent => Err(
+            "bans of a single host end; `secbeat-orchestrator ban` makes permanent ones on every edge"
+                .to_owned(),
+        ),
     }
 }
 
@@ -85,6 +104,19 @@ mod tests {
         assert_eq!((permanent, permanent.end(5)), (Term::Permanent, wire::PERMANENT));
         for term in ["4h", "permanent"] {
             assert_eq!(term.parse::<Term>().unwrap().to_string(), term);
+        }
+        for also in ["forever", "never", "-1"] {
+            assert_eq!(also.parse(), Ok(Term::Permanent));
+        }
+        assert_eq!("3600".parse(), Ok(Term::For(Duration::from_secs(3600))));
+        assert_eq!(with_an_end("90"), Ok(HumanDuration(Duration::from_secs(90))));
+        assert!(
+            with_an_end("permanent")
+                .unwrap_err()
+                .contains("secbeat-orchestrator ban")
+        );
+        for wrong in ["", "0", "-5", "999999999999"] {
+            assert!(wrong.parse::<Term>().is_err(), "{wrong}");
         }
         assert!(
             "ever"

@@ -118,6 +118,7 @@ impl Api {
         let unattributed = clients.unattributed();
         Ok(StatsView {
             edge_id: self.edge_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             enforcer: report.into(),
             packets: packets(self.pins.as_ref()).into(),
             xdp,

@@ -3,7 +3,7 @@
 use secbeat_bus::Allowlist;
 use secbeat_daemon::{
     api::CallError,
-    cli::{Output, print_json, table},
+    cli::{Cell, Column, Records},
     time::now_ms,
 };
 
@@ -13,7 +13,14 @@ use crate::{
     view::{AllowedView, allowed_views},
 };
 
-pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
+const ALLOWED: [Column<AllowedView>; 4] = [
+    Column("NETWORK", "network", |entry| Cell::Network(entry.network.clone())),
+    Column("REASON", "reason", |entry| Cell::Text(entry.reason.clone())),
+    Column("UNTIL", "until", |entry| Cell::time(entry.until.clone())),
+    Column("COMMENT", "comment", |entry| Cell::Text(entry.comment.clone())),
+];
+
+pub(super) fn list(places: &Places, records: &Records) -> anyhow::Result<()> {
     let allowed: Vec<AllowedView> = match places.api().get("/api/v1/allowed") {
         Ok(allowed) => allowed,
         Err(CallError::Unreachable(_)) => {
@@ -28,14 +35,5 @@ pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    if output == Output::Json {
-        return print_json(&allowed);
-    }
-    let mut table = table(["NETWORK", "REASON", "UNTIL", "COMMENT"]);
-    for entry in allowed {
-        let until = entry.until.unwrap_or_default();
-        table.add_row([entry.network, entry.reason, until, entry.comment]);
-    }
-    secbeat_daemon::say!("{table}");
-    Ok(())
+    records.show(&ALLOWED, allowed, "nobody is allowlisted on this host")
 }

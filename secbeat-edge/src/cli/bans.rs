@@ -1,10 +1,11 @@
 //! `bans` and `ban`: through the daemon where one runs, else in the pinned maps.
 
 use anyhow::bail;
+use clap::Args;
 use secbeat_common::{maps, prefix::Prefix};
 use secbeat_daemon::{
     api::CallError,
-    cli::{Output, print_json, table},
+    cli::{Cell, Column, Near, Output, Records, print_json},
     config::HumanDuration,
     protect::sessions,
     time::ends_in,
@@ -50,28 +51,42 @@ pub(super) fn in_force(places: &Places) -> anyhow::Result<Vec<BanView>> {
     }
 }
 
-pub(super) fn list(places: &Places, output: Output) -> anyhow::Result<()> {
-    let bans = in_force(places)?;
-    if output == Output::Json {
-        return print_json(&bans);
+/// List the bans in force on this host.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only bans that cover this address, or only bans of this network and within it.
+    #[arg(value_name = "ADDRESS|CIDR")]
+    near: Option<Near>,
+    #[command(flatten)]
+    records: Records,
+}
+
+const BANS: [Column<BanView>; 8] = [
+    Column("TARGET", "target", |ban| Cell::Network(ban.target.clone())),
+    Column("REASON", "reason", |ban| Cell::Text(ban.reason.clone())),
+    Column("ORIGIN", "origin", |ban| Cell::Text(ban.origin.clone())),
+    Column("LAYER", "layer", |ban| Cell::Text(ban.layer.clone())),
+    Column("ENDS IN", "expires_at", |ban| {
+        Cell::End(ban.expires_at.clone().unwrap_or_default(), ban.expires_in_ms)
+    }),
+    Column("STRIKES", "strikes", |ban| Cell::number(ban.strikes)),
+    Column("DROPPED", "dropped", |ban| Cell::number(ban.dropped_packets)),
+    Column("NOTE", "note", |ban| Cell::Text(ban.note.clone())),
+];
+
+impl List {
+    pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
+        let mut bans = in_force(places)?;
+        let mut empty = "no bans in force on this host".to_owned();
+        if let Some(near) = &self.near {
+            bans.retain(|ban| ban.target.parse().is_ok_and(|target| near.takes(&target)));
+            empty = match near {
+                Near::Around(address) => format!("no ban covers {address} on this host"),
+                Near::Within(network) => format!("no bans in {network} on this host"),
+            };
+        }
+        self.records.show(&BANS, bans, &empty)
     }
-    let mut table = table([
-        "TARGET", "REASON", "ORIGIN", "LAYER", "ENDS IN", "STRIKES", "DROPPED", "NOTE",
-    ]);
-    for ban in &bans {
-        table.add_row([
-            ban.target.clone(),
-            ban.reason.clone(),
-            ban.origin.clone(),
-            ban.layer.clone(),
-            ends_in(ban.expires_in_ms),
-            ban.strikes.to_string(),
-            ban.dropped_packets.to_string(),
-            ban.note.clone(),
-        ]);
-    }
-    secbeat_daemon::say!("{table}");
-    Ok(())
 }
 
 pub(super) fn ban(

@@ -1,5 +1,5 @@
 use clap::CommandFactory;
-use secbeat_daemon::cli::help_of_all;
+use secbeat_daemon::cli::{help_of_all, words::untrue};
 
 use super::*;
 
@@ -7,4 +7,9 @@ use super::*;
 fn the_help_reads_as_it_did() {
     Cli::command().debug_assert();
     insta::assert_snapshot!(help_of_all::<Cli>());
+}
+
+#[test]
+fn words_of_other_programs_are_what_they_are_said_to_be() {
+    assert_eq!(untrue::<Cli>(WORDS), [""; 0]);
 }

@@ -13,6 +13,9 @@ use super::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StatsView {
     pub edge_id: String,
+    /// The daemon's version.
+    #[serde(default)]
+    pub version: String,
     #[serde(flatten)]
     pub enforcer: EnforcerView,
     pub packets: PacketsView,

@@ -1,7 +1,7 @@
 //! `/api/v1/bans`: who is banned, and orders to ban and to unban.
 #![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use secbeat_common::{prefix::Prefix, wire::Layer};
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
     decider::{Import, ImportMode, OrderError, Refused, Unban},
-    ledger::{BanQuery, MAX_NOTE, ManualBan, Refusal},
+    ledger::{BanOrder, BanQuery, MAX_NOTE, ManualBan, Refusal, SortKey},
 };
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -49,6 +49,8 @@ pub(crate) struct ListRequest {
     /// Bans that this address falls under.
     #[param(value_type = Option<String>)]
     pub contains: Option<IpAddr>,
+    /// What the bans are sorted by: `target` (the default), `issued`, `expires` or `strikes`; with `-` before it in descending order.
+    pub sort: Option<String>,
     /// [`BanPage::next`] of the page before.
     pub after: Option<String>,
     /// Most bans on the page, up to [`MAX_PAGE`].
@@ -68,12 +70,81 @@ impl ListRequest {
             issuer: self.issuer,
             within: prefix("within", self.within)?,
             contains: self.contains.map(|address| address.to_canonical()),
-            after: prefix("after", self.after)?,
+            order: match self.sort {
+                None => BanOrder::default(),
+                Some(sort) => {
+                    sort.parse::<BanSort>()
+                        .map_err(|error| bad_request("sort", error))?
+                        .0
+                }
+            },
+            after: match self.after {
+                None => None,
+                Some(after) => Some(after.parse().map_err(|error| bad_request("after", error))?),
+            },
             limit: match self.limit.unwrap_or(MAX_PAGE) {
                 limit @ 1..=MAX_PAGE => Some(limit),
                 limit => return Err(bad_request("limit", format!("{limit} is not in 1..={MAX_PAGE}"))),
             },
         })
+    }
+}
+
+/// An order of bans as the API says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BanSort(BanOrder);
+
+/// What bans are sorted by: in the API, and as a column of a list.
+const SORTS: [(SortKey, &str, &str); 4] = [
+    (SortKey::Target, "target", "target"),
+    (SortKey::Issued, "issued", "issued_at"),
+    (SortKey::Expires, "expires", "expires_at"),
+    (SortKey::Strikes, "strikes", "strikes"),
+];
+
+impl BanSort {
+    fn found(
+        text: &str,
+        name: fn(&(SortKey, &'static str, &'static str)) -> [&'static str; 2],
+    ) -> Option<Self> {
+        let (is_descending, wanted) = match text.strip_prefix('-') {
+            Some(wanted) => (true, wanted),
+            None => (false, text),
+        };
+        let found = SORTS.iter().find(|sort| name(sort).contains(&wanted));
+        found.map(|(by, ..)| {
+            Self(BanOrder {
+                by: *by,
+                is_descending,
+            })
+        })
+    }
+
+    /// The order by a column of a list, if the daemon sorts by it.
+    pub(crate) fn of_column(text: &str) -> Option<Self> {
+        Self::found(text, |(_, name, column)| [name, column])
+    }
+}
+
+impl FromStr for BanSort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::found(text, |(_, name, _)| [name, name]).ok_or_else(|| {
+            let names = SORTS.map(|(_, name, _)| name).join(", ");
+            format!("`{text}` is none of {names}")
+        })
+    }
+}
+
+impl fmt::Display for BanSort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(BanOrder { by, is_descending }) = self;
+        let name = SORTS
+            .iter()
+            .find(|(key, ..)| key == by)
+            .map_or("target", |(_, name, _)| name);
+        write!(f, "{}{name}", if *is_descending { "-" } else { "" })
     }
 }
 
@@ -158,7 +229,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(import)
 }
 
-/// The bans in force, by target.
+/// The bans in force, by target or as `sort` says.
 #[utoipa::path(get, path = "/api/v1/bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query()?;

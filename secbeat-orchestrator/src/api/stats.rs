@@ -70,6 +70,7 @@ impl Api {
         let refused = self.refused.counts();
         let leases = LeasesView::from(&*self.leases.borrow());
         Ok(ApiStats {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             bus_connected: self.bus.is_connected(),
             clock: self.clock.offset(),
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),

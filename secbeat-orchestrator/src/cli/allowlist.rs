@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use secbeat_common::wire::{self, ListUse, MAX_ALLOWED};
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Output, Target, print_json, table},
+    cli::{Cell, Column, Output, Records, Target, print_json},
     term::Term,
     time::{ends_in, now_ms, rfc3339},
 };
@@ -22,16 +22,14 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the entries.
-    List {
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
+    #[command(alias = "show")]
+    List(Records),
     /// Add a client or a network.
     Add(Add),
     /// Add the clients and networks of a list.
     Import(Import),
     /// Remove an entry; what is left of bans of it is enforced again.
+    #[command(alias = "delete")]
     Remove {
         #[command(flatten)]
         target: Target,
@@ -74,7 +72,7 @@ pub struct Import {
 impl Command {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         match self {
-            Self::List { output } => list(api, *output),
+            Self::List(records) => records.show(&ENTRIES, api.get("/api/v1/allowlist")?, NO_ENTRIES),
             Self::Add(add) => add.execute(api),
             Self::Import(import) => import.execute(api),
             Self::Remove { target, output } => {
@@ -89,24 +87,19 @@ impl Command {
     }
 }
 
-fn list(api: &ApiClient, output: Output) -> anyhow::Result<()> {
-    let entries: Vec<AllowView> = api.get("/api/v1/allowlist")?;
-    if output == Output::Json {
-        return print_json(&entries);
-    }
-    let mut table = table(["NETWORK", "ENDS IN", "ADDED", "BY", "COMMENT"]);
-    for entry in entries {
-        table.add_row([
-            entry.network,
-            ends_in(entry.ends_in_ms),
-            entry.added_at,
-            entry.added_by,
-            entry.comment,
-        ]);
-    }
-    secbeat_daemon::say!("{table}");
-    Ok(())
-}
+const ENTRIES: [Column<AllowView>; 5] = [
+    Column("NETWORK", "network", |entry| Cell::Network(entry.network.clone())),
+    Column("ENDS IN", "until", |entry| {
+        Cell::End(entry.until.clone().unwrap_or_default(), entry.ends_in_ms)
+    }),
+    Column("ADDED", "added_at", |entry| Cell::Time(entry.added_at.clone())),
+    Column("BY", "added_by", |entry| Cell::Text(entry.added_by.clone())),
+    Column("COMMENT", "comment", |entry| Cell::Text(entry.comment.clone())),
+];
+
+/// What people read where there are none.
+const NO_ENTRIES: &str =
+    "the fleet's allowlist is empty (`secbeat-edge allowed` lists what each host protects by itself)";
 
 impl Add {
     fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! `bans`, `ban` and `unban`.
+//! `bans` and `ban`.
 
 use std::net::IpAddr;
 
@@ -6,19 +6,22 @@ use clap::Args;
 use secbeat_common::{prefix::Prefix, wire::Reason};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
-    cli::{Output, Target, print_json, table},
+    cli::{Cell, Column, Near, Output, Records, Target, print_json},
     term::Term,
     time::ends_in,
 };
 
 use crate::{
-    api::bans::{BanRequest, MAX_PAGE},
+    api::bans::{BanRequest, BanSort, MAX_PAGE},
     view::{BanPage, BanView},
 };
 
 /// Lists the active bans.
 #[derive(Debug, Args)]
 pub struct List {
+    /// Only bans that cover this address, or only bans of this network and within it.
+    #[arg(value_name = "ADDRESS|CIDR", conflicts_with_all = ["ip", "range"])]
+    near: Option<Near>,
     /// Only bans that cover this address.
     #[arg(long, short, value_name = "IP")]
     ip: Option<IpAddr>,
@@ -26,34 +29,75 @@ pub struct List {
     #[arg(long, short, value_name = "CIDR")]
     range: Option<Prefix>,
     /// Only bans with this reason: `manual`, or the name of a rule.
-    #[arg(long)]
+    #[arg(long, visible_alias = "rule")]
     reason: Option<Reason>,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Output,
+    #[command(flatten)]
+    records: Records,
 }
+
+const BANS: [Column<BanView>; 10] = [
+    Column("TARGET", "target", |ban| Cell::Network(ban.target.clone())),
+    Column("REASON", "reason", |ban| Cell::Text(ban.reason.clone())),
+    Column("STATE", "state", |ban| Cell::Text(ban.state.clone())),
+    Column("LAYER", "layer", |ban| Cell::Text(ban.layer.clone())),
+    Column("SINCE", "issued_at", |ban| Cell::Time(ban.issued_at.clone())),
+    Column("ENDS IN", "expires_at", |ban| {
+        Cell::End(ban.expires_at.clone().unwrap_or_default(), ban.expires_in_ms)
+    }),
+    Column("STRIKES", "strikes", |ban| Cell::number(ban.strikes)),
+    Column("EDGES", "edges", |ban| Cell::Text(edges(ban))),
+    Column("BY", "by", |ban| Cell::Text(ban.issuer.clone())),
+    Column("NOTE", "note", |ban| Cell::Text(ban.note.clone())),
+];
 
 impl List {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let (around, within) = match self.near {
+            Some(Near::Around(address)) => (Some(address), None),
+            Some(Near::Within(network)) => (None, Some(network)),
+            None => (self.ip, self.range),
+        };
         let mut filters = String::new();
-        if let Some(ip) = self.ip {
-            filters += &format!("&contains={ip}");
+        if let Some(address) = around {
+            filters += &format!("&contains={address}");
         }
-        if let Some(range) = self.range {
-            filters += &format!("&within={range}");
+        if let Some(network) = within {
+            filters += &format!("&within={network}");
         }
         if let Some(reason) = self.reason {
             filters += &format!("&reason={reason}");
         }
+        let empty = match (around, filters.is_empty()) {
+            (Some(address), _) => {
+                format!(
+                    "no ban covers {address}; `secbeat-orchestrator why {address}` says what is known of it"
+                )
+            }
+            (None, true) => {
+                "no bans in force (`secbeat-orchestrator findings` lists what the rules found)".to_owned()
+            }
+            (None, false) => "no bans in force are like that".to_owned(),
+        };
+        // What the daemon does not sort by is sorted here.
+        let order = match &self.records.sort {
+            None => Some(String::new()),
+            Some(sort) => BanSort::of_column(sort).map(|sort| format!("&sort={sort}")),
+        };
+        let limit = self.records.limit().filter(|_| order.is_some());
+        let mut pages = Pages::new(api, filters + &order.clone().unwrap_or_default()).of(limit);
         let mut bans = Vec::new();
-        for page in Pages::new(api, filters) {
+        for page in pages.by_ref() {
             bans.extend(page?);
+            if limit.is_some_and(|limit| bans.len() >= limit) {
+                break;
+            }
         }
-        if self.output == Output::Json {
-            return print_json(&bans);
+        if order.is_none() {
+            return self.records.show(&BANS, bans, &empty);
         }
-        print_table(&bans);
-        Ok(())
+        bans.truncate(limit.unwrap_or(bans.len()));
+        let total = pages.total.unwrap_or(bans.len());
+        self.records.print(&BANS, &bans, total, &empty)
     }
 }
 
@@ -63,31 +107,15 @@ pub(super) fn edges(ban: &BanView) -> String {
     edges.map_or_else(|| "all".to_owned(), |edges| edges.join(" "))
 }
 
-fn print_table(bans: &[BanView]) {
-    let mut table = table([
-        "TARGET", "REASON", "STATE", "LAYER", "ENDS IN", "STRIKES", "EDGES", "BY", "NOTE",
-    ]);
-    for ban in bans {
-        table.add_row([
-            ban.target.clone(),
-            ban.reason.clone(),
-            ban.state.clone(),
-            ban.layer.clone(),
-            ends_in(ban.expires_in_ms),
-            ban.strikes.to_string(),
-            edges(ban),
-            ban.issuer.clone(),
-            ban.note.clone(),
-        ]);
-    }
-    secbeat_daemon::say!("{table}");
-}
-
 /// All bans, a page at a time.
 pub(super) struct Pages<'a> {
     api: &'a ApiClient,
     filters: String,
+    /// Bans on a page.
+    size: usize,
     next: Next,
+    /// How many bans there are on all pages, once the first one is read.
+    total: Option<usize>,
 }
 
 enum Next {
@@ -102,8 +130,16 @@ impl<'a> Pages<'a> {
         Self {
             api,
             filters,
+            size: MAX_PAGE,
             next: Next::First,
+            total: None,
         }
+    }
+
+    /// On pages for `limit` bans.
+    fn of(mut self, limit: Option<usize>) -> Self {
+        self.size = limit.map_or(MAX_PAGE, |limit| limit.min(MAX_PAGE));
+        self
     }
 }
 
@@ -116,13 +152,16 @@ impl Iterator for Pages<'_> {
             Next::After(target) => format!("&after={target}"),
             Next::End => return None,
         };
-        let path = format!("/api/v1/bans?limit={MAX_PAGE}{}{after}", self.filters);
+        let path = format!("/api/v1/bans?limit={}{}{after}", self.size, self.filters);
         let page = self.api.get::<BanPage>(&path);
         self.next = match &page {
             Ok(BanPage { next: Some(next), .. }) => Next::After(next.clone()),
             Ok(_) | Err(_) => Next::End,
         };
-        Some(page.map(|page| page.bans))
+        Some(page.map(|page| {
+            self.total = self.total.or(page.total);
+            page.bans
+        }))
     }
 }
 
@@ -131,14 +170,21 @@ impl Iterator for Pages<'_> {
 pub struct Ban {
     #[command(flatten)]
     target: Target,
-    /// Duration, such as 30m, 4h, 7d or permanent.
-    #[arg(long, short, default_value = "4h")]
+    /// Duration, such as 30m, 4h, 7d or permanent; a bare number is seconds.
+    #[arg(long, short, default_value = "4h", allow_hyphen_values = true)]
     duration: Term,
     /// Never expires.
     #[arg(long, conflicts_with = "duration")]
     permanent: bool,
     /// Reason, shown in listings and in the audit.
-    #[arg(long, short, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        short,
+        visible_alias = "reason",
+        short_alias = 'R',
+        default_value = "",
+        hide_default_value = true
+    )]
     note: String,
     /// Replace a ban that lasts longer.
     #[arg(long)]

@@ -9,7 +9,7 @@ use secbeat_common::{
 };
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Output, print_json, table},
+    cli::{Cell, Column, Output, Records, print_json},
     time::rfc3339,
 };
 
@@ -41,7 +41,11 @@ impl Why {
     }
 }
 
-/// List recent findings and what followed.
+/// Records that are asked for unless told otherwise, the latest first, and those that an answer has at most.
+const LATEST: usize = 100;
+const MOST: usize = 10_000;
+
+/// List recent findings and what followed, the latest first.
 #[derive(Debug, Args)]
 pub struct Findings {
     /// Only findings for this client or network.
@@ -50,44 +54,40 @@ pub struct Findings {
     /// Only findings of this rule.
     #[arg(long, short)]
     rule: Option<Reason>,
-    /// Show at most this many findings, the latest first.
-    #[arg(long, short, default_value_t = 100)]
-    limit: usize,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Output,
+    #[command(flatten)]
+    records: Records,
 }
+
+const FINDINGS: [Column<FindingView>; 6] = [
+    Column("AT", "at", |found| Cell::Time(found.at.clone())),
+    Column("SOURCE", "source", |found| Cell::Network(found.source.clone())),
+    Column("RULE", "rule", |found| Cell::Text(found.rule.to_string())),
+    Column("COUNT", "count", |found| Cell::number(found.count)),
+    Column("TIMES", "times", |found| Cell::number(found.times)),
+    Column("OUTCOME", "outcome", |found| {
+        Cell::Text(match &found.outcome {
+            Outcome::Suppressed { why } => format!("{}: {why}", found.outcome.name()),
+            outcome => outcome.name().to_owned(),
+        })
+    }),
+];
+
+/// What people read where nothing was found.
+const NO_FINDINGS: &str =
+    "no findings: no client reached a rule's threshold lately (`secbeat-orchestrator rules` shows them)";
 
 impl Findings {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
-        let mut query = vec![("limit", self.limit.to_string())];
+        let limit = self.records.limit_or(LATEST, MOST);
+        let mut query = vec![("limit", limit.to_string())];
         query.extend(self.source.map(|source| ("source", source.to_string())));
         query.extend(self.rule.map(|rule| ("rule", rule.to_string())));
-        let findings: Vec<FindingView> = api.query("/api/v1/findings", &query)?;
-        if self.output == Output::Json {
-            return print_json(&findings);
-        }
-        let mut table = table(["AT", "SOURCE", "RULE", "COUNT", "TIMES", "OUTCOME"]);
-        for found in findings {
-            let outcome = match &found.outcome {
-                Outcome::Suppressed { why } => format!("{}: {why}", found.outcome.name()),
-                outcome => outcome.name().to_owned(),
-            };
-            table.add_row([
-                found.at,
-                found.source,
-                found.rule.to_string(),
-                found.count.to_string(),
-                found.times.to_string(),
-                outcome,
-            ]);
-        }
-        secbeat_daemon::say!("{table}");
-        Ok(())
+        let findings = api.query("/api/v1/findings", &query)?;
+        self.records.show(&FINDINGS, findings, NO_FINDINGS)
     }
 }
 
-/// List decisions and who made them.
+/// List decisions and who made them, the latest first.
 #[derive(Debug, Args)]
 pub struct Audit {
     /// Only records about this address or CIDR, or a network around it.
@@ -102,49 +102,50 @@ pub struct Audit {
     /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
     #[arg(long, short)]
     since: Option<String>,
-    /// Show at most this many records, the latest first.
-    #[arg(long, short, default_value_t = 100)]
-    limit: usize,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Output,
+    #[command(flatten)]
+    records: Records,
 }
+
+const AUDIT: [Column<AuditView>; 5] = [
+    Column("AT", "at", |view| Cell::Time(view.at.clone())),
+    Column("KIND", "kind", |view| Cell::Text(view.record.kind().to_owned())),
+    Column("TARGET", "target", |view| match &view.record {
+        Audited::Decision(record) => Cell::Network(record.target.to_string()),
+        Audited::List(_) => Cell::Text("-".to_owned()),
+    }),
+    Column("BY", "by", |view| Cell::Text(view.record.actor().to_owned())),
+    Column("WHAT", "what", |view| {
+        Cell::Text(match &view.record {
+            Audited::Decision(record) => what(&record.decision),
+            Audited::List(record) => {
+                format!("{}: {}", record.list.what.name(), view::list(&record.list))
+            }
+        })
+    }),
+];
 
 impl Audit {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
-        let mut query = vec![("limit", self.limit.to_string())];
+        let limit = self.records.limit_or(LATEST, MOST);
+        let mut query = vec![("limit", limit.to_string())];
         let given = [
             ("target", &self.target),
             ("actor", &self.actor),
             ("kind", &self.kind),
             ("since", &self.since),
         ];
+        let is_filtered = given.iter().any(|(_, value)| value.is_some());
         query.extend(
             given
                 .into_iter()
                 .filter_map(|(key, value)| Some((key, value.clone()?))),
         );
-        let records: Vec<AuditView> = api.query("/api/v1/audit", &query)?;
-        if self.output == Output::Json {
-            return print_json(&records);
-        }
-        let mut table = table(["AT", "KIND", "TARGET", "BY", "WHAT"]);
-        for AuditView { at, record } in records {
-            let kind = record.kind().to_owned();
-            let (target, actor, what) = match record {
-                Audited::Decision(record) => {
-                    let what = what(&record.decision);
-                    (record.target.to_string(), record.actor, what)
-                }
-                Audited::List(record) => {
-                    let what = format!("{}: {}", record.list.what.name(), view::list(&record.list));
-                    ("-".to_owned(), record.actor, what)
-                }
-            };
-            table.add_row([at, kind, target, actor, what]);
-        }
-        secbeat_daemon::say!("{table}");
-        Ok(())
+        let empty = match is_filtered {
+            true => "no record of the audit is like that",
+            false => "the audit is empty: nothing was decided yet",
+        };
+        let records = api.query("/api/v1/audit", &query)?;
+        self.records.show(&AUDIT, records, empty)
     }
 }
 

@@ -3,53 +3,46 @@
 use secbeat_common::wire::Presence;
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Output, print_json, table},
+    cli::{Cell, Column, ListOutput, Records, print_json},
     time::left,
 };
 
-use crate::view::{AgreementView, CommandView, FleetEdge, PropagationView};
+use crate::view::{AgreementView, CommandView, EdgeTimes, FleetEdge, PropagationView};
 
 /// Commands in the table; `-o json` has all.
 const COMMANDS: usize = 20;
 
-pub(super) fn edges(api: &ApiClient, output: Output) -> anyhow::Result<()> {
-    let edges: Vec<FleetEdge> = api.get("/api/v1/edges")?;
-    if output == Output::Json {
-        return print_json(&edges);
-    }
-    let header = [
-        "EDGE",
-        "STATE",
-        "SINCE",
-        "HEARD",
-        "VERSION",
-        "MODE",
-        "INTERFACES",
-        "BANS",
-        "LEDGER",
-        "CLOCK",
-        "DROPPED",
-        "LOST",
-    ];
-    let rows = edges.iter().map(|edge| {
-        let record = &edge.record;
-        [
-            edge.standing.edge_id.clone(),
-            edge.standing.state.name().to_owned(),
-            edge.standing.since.clone(),
-            format!("{} ago", left(edge.heard_ms_ago.max(1))),
-            record.version.clone(),
-            mode(record).to_owned(),
-            interfaces(record),
-            record.bans.active.to_string(),
-            agreement(edge),
-            clock(edge),
-            record.drops.packets.to_string(),
-            record.telemetry_lost.to_string(),
-        ]
-    });
-    print_table(header, rows);
-    Ok(())
+/// What people read where no edge was heard of.
+const NO_EDGES: &str = "no edge was heard of yet: `secbeat-orchestrator enroll NAME` adds one, and `secbeat-edge status` on its host says \
+                        how it does";
+
+const EDGES: [Column<FleetEdge>; 12] = [
+    Column("EDGE", "edge", |edge| Cell::Text(edge.standing.edge_id.clone())),
+    Column("STATE", "state", |edge| {
+        Cell::Text(edge.standing.state.name().to_owned())
+    }),
+    Column("SINCE", "since", |edge| Cell::Time(edge.standing.since.clone())),
+    Column("HEARD", "heard", |edge| {
+        Cell::Text(format!("{} ago", left(edge.heard_ms_ago.max(1))))
+    }),
+    Column("VERSION", "version", |edge| {
+        Cell::Text(edge.record.version.clone())
+    }),
+    Column("MODE", "mode", |edge| Cell::Text(mode(&edge.record).to_owned())),
+    Column("INTERFACES", "interfaces", |edge| {
+        Cell::Text(interfaces(&edge.record))
+    }),
+    Column("BANS", "bans", |edge| Cell::number(edge.record.bans.active)),
+    Column("LEDGER", "ledger", |edge| Cell::Text(agreement(edge))),
+    Column("CLOCK", "clock", |edge| Cell::Text(clock(edge))),
+    Column("DROPPED", "dropped", |edge| {
+        Cell::number(edge.record.drops.packets)
+    }),
+    Column("LOST", "lost", |edge| Cell::number(edge.record.telemetry_lost)),
+];
+
+pub(super) fn edges(api: &ApiClient, records: &Records) -> anyhow::Result<()> {
+    records.show(&EDGES, api.get("/api/v1/edges")?, NO_EDGES)
 }
 
 /// What an edge does with whom it finds banned.
@@ -92,42 +85,50 @@ fn clock(edge: &FleetEdge) -> String {
     }
 }
 
-pub(super) fn propagation(api: &ApiClient, output: Output) -> anyhow::Result<()> {
-    let view: PropagationView = api.get("/api/v1/propagation")?;
-    if output == Output::Json {
+const TIMES: [Column<EdgeTimes>; 9] = [
+    Column("EDGE", "edge", |edge| Cell::Text(edge.edge_id.clone())),
+    Column("BANS", "bans", |edge| Cell::number(edge.count)),
+    Column("P50 MS", "p50_ms", |edge| Cell::number(edge.p50_ms)),
+    Column("P95 MS", "p95_ms", |edge| Cell::number(edge.p95_ms)),
+    Column("P99 MS", "p99_ms", |edge| Cell::number(edge.p99_ms)),
+    Column("MAX MS", "max_ms", |edge| Cell::number(edge.max_ms)),
+    Column("LAST MS", "last_ms", |edge| {
+        Cell::Text(edge.last_ms.map_or_else(String::new, |ms| ms.to_string()))
+    }),
+    Column("REFUSED", "refused", |edge| Cell::number(edge.refused)),
+    Column("FAILED", "failed", |edge| Cell::number(edge.failed)),
+];
+
+const LATEST: [Column<CommandView>; 5] = [
+    Column("TARGET", "target", |command| {
+        Cell::Network(command.target.clone())
+    }),
+    Column("ISSUED", "issued_at", |command| {
+        Cell::Time(command.issued_at.clone())
+    }),
+    Column("ENFORCED BY", "enforced", |command| {
+        Cell::Text(command.enforced.len().to_string())
+    }),
+    Column("PENDING", "pending", |command| {
+        Cell::Text(command.pending.join(", "))
+    }),
+    Column("NOT ENFORCED", "not_enforced", |command| {
+        Cell::Text(not_enforced(command))
+    }),
+];
+
+pub(super) fn propagation(api: &ApiClient, records: &Records) -> anyhow::Result<()> {
+    let mut view: PropagationView = api.get("/api/v1/propagation")?;
+    if records.output() == ListOutput::Json {
         return print_json(&view);
     }
-    let header = [
-        "EDGE", "BANS", "P50 MS", "P95 MS", "P99 MS", "MAX MS", "LAST MS", "REFUSED", "FAILED",
-    ];
-    let rows = view.edges.iter().map(|edge| {
-        [
-            edge.edge_id.clone(),
-            edge.count.to_string(),
-            edge.p50_ms.to_string(),
-            edge.p95_ms.to_string(),
-            edge.p99_ms.to_string(),
-            edge.max_ms.to_string(),
-            edge.last_ms.map_or_else(String::new, |ms| ms.to_string()),
-            edge.refused.to_string(),
-            edge.failed.to_string(),
-        ]
-    });
-    print_table(header, rows);
-    secbeat_daemon::say!();
-    let rows = view.commands.iter().take(COMMANDS).map(|command| {
-        [
-            command.target.clone(),
-            command.issued_at.clone(),
-            command.enforced.len().to_string(),
-            command.pending.join(", "),
-            not_enforced(command),
-        ]
-    });
-    print_table(
-        ["TARGET", "ISSUED", "ENFORCED BY", "PENDING", "NOT ENFORCED"],
-        rows,
-    );
+    records.show(&TIMES, view.edges, "no edge has acknowledged a ban yet")?;
+    if records.output() == ListOutput::Table {
+        view.commands.truncate(COMMANDS);
+        secbeat_daemon::say!();
+        let total = view.commands.len();
+        records.print(&LATEST, &view.commands, total, "no ban was issued lately")?;
+    }
     Ok(())
 }
 
@@ -137,12 +138,6 @@ fn not_enforced(command: &CommandView) -> String {
         .map(|reason| format!("{}: {}", reason.edge_id, reason.why))
         .collect();
     reasons.join("; ")
-}
-
-fn print_table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) {
-    let mut table = table(header);
-    table.add_rows(rows);
-    secbeat_daemon::say!("{table}");
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use secbeat_common::{
 use secbeat_daemon::{api::ApiClient, complain};
 use uuid::Uuid;
 
-use crate::exchange::{self, Format, MAX_LIST_BYTES, Purpose, Reading, Request};
+use crate::exchange::{self, Format, MAX_LIST_BYTES, Purpose, Reading, Request, Rounded};
 
 /// Invalid lines that are shown where nothing is imported.
 const SHOWN: usize = 20;
@@ -117,6 +117,20 @@ impl List {
         );
         if !reading.passed_over.is_empty() {
             complain!("{name}: passed over {}", reading.passed_over.join(", "));
+        }
+        if let Rounded {
+            count,
+            first: Some((line, text)),
+        } = &reading.rounded
+        {
+            let entries = if *count == 1 {
+                "1 entry is an address"
+            } else {
+                &format!("{count} entries are addresses")
+            };
+            complain!(
+                "{name}: {entries} with the length of a network, which is taken whole; the first is {text} on line {line}"
+            );
         }
         if let Some(provider) = reading.provider.filter(|_| purpose == Purpose::Bans) {
             complain!(

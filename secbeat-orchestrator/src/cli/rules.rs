@@ -4,7 +4,7 @@ use std::path::Path;
 
 use secbeat_daemon::{
     api::{ApiClient, SocketPath},
-    cli::{Output, print_json, table},
+    cli::{Cell, Column, Output, Records, print_json},
     credentials::Role,
 };
 use serde::Serialize;
@@ -84,22 +84,22 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     Ok(())
 }
 
-pub(super) fn rules(api: &ApiClient, output: Output) -> anyhow::Result<()> {
-    let rules: Vec<RuleView> = api.get("/api/v1/rules")?;
-    if output == Output::Json {
-        return print_json(&rules);
-    }
-    let mut table = table(["NAME", "COUNTS", "THRESHOLD", "WINDOW", "BAN", "ACTION"]);
-    for rule in rules {
-        table.add_row([
-            rule.name,
-            rule.counts,
-            rule.threshold.to_string(),
-            rule.window,
-            rule.ban,
-            rule.action.name().to_owned(),
-        ]);
-    }
-    secbeat_daemon::say!("{table}");
-    Ok(())
+const RULES: [Column<RuleView>; 6] = [
+    Column("NAME", "name", |rule| Cell::Text(rule.name.clone())),
+    Column("COUNTS", "counts", |rule| Cell::Text(rule.counts.clone())),
+    Column("THRESHOLD", "threshold", |rule| Cell::number(rule.threshold)),
+    Column("WINDOW", "window", |rule| Cell::Text(rule.window.clone())),
+    Column("BAN", "ban", |rule| Cell::Text(rule.ban.clone())),
+    Column("ACTION", "action", |rule| {
+        Cell::Text(rule.action.name().to_owned())
+    }),
+];
+
+pub(super) fn rules(api: &ApiClient, records: &Records) -> anyhow::Result<()> {
+    let rules = api.get("/api/v1/rules")?;
+    records.show(
+        &RULES,
+        rules,
+        "no rule is in force: nobody is banned automatically",
+    )
 }

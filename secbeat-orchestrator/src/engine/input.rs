@@ -3,11 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use secbeat_bus::Garbage;
-use secbeat_common::prefix::Prefix;
 use secbeat_orchestrator_core::{
     decider::{Event, Import, Imported, OrderError, SourceFacts, Stats, Unban},
     evidence::{FindingFilter, PastFinding},
-    ledger::{ActiveBan, BanQuery, ManualBan},
+    ledger::{ActiveBan, BanQuery, ManualBan, Place},
     presence::Edge,
     propagation::Propagation,
     telemetry::EdgeTelemetry,
@@ -65,12 +64,14 @@ pub(crate) enum Input {
     },
 }
 
-/// Some of the bans in force, by target.
+/// Some of the bans in force.
 #[derive(Clone, Debug)]
 pub struct Bans {
     pub bans: Vec<ActiveBan>,
-    /// The last target among them, if there are more.
-    pub next: Option<Prefix>,
+    /// The place of the last one among them, if there are more.
+    pub next: Option<Place>,
+    /// All that were asked for; only on the first page.
+    pub total: Option<usize>,
 }
 
 /// What is counted in this process.

@@ -137,6 +137,7 @@ impl Engine {
                 let _ = reply.send(Bans {
                     bans: page.bans.into_iter().cloned().collect(),
                     next: page.next,
+                    total: page.total,
                 });
             }
             Input::Explain { address, reply } => {

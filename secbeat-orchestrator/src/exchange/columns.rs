@@ -2,12 +2,11 @@
 
 use jiff::tz::TimeZone;
 use secbeat_common::wire::{Layer, Reason};
-use secbeat_daemon::term::Term;
+use secbeat_daemon::{cli::FORMULAS, term::Term};
 
 use super::{
     list::{About, End, Found},
     target, when,
-    write::FORMULAS,
 };
 
 /// What a field says.

@@ -147,6 +147,15 @@ pub(super) struct Found {
     pub provider: Option<&'static str>,
     /// What was passed over that is no entry.
     pub passed_over: Vec<String>,
+    pub rounded: Rounded,
+}
+
+/// Entries such as `198.51.100.7/24`, of which the network is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rounded {
+    pub count: usize,
+    /// The first one, with its line.
+    pub first: Option<(u64, String)>,
 }
 
 impl Found {
@@ -154,6 +163,12 @@ impl Found {
     pub(super) fn take(&mut self, line: u64, text: &str, about: About) {
         match target::networks(text) {
             Ok(mut networks) => {
+                if target::is_rounded(text) {
+                    self.rounded.count += 1;
+                    self.rounded
+                        .first
+                        .get_or_insert_with(|| (line, text.trim().to_owned()));
+                }
                 let last = networks.pop();
                 for network in networks {
                     let about = about.clone();

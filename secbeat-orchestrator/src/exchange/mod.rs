@@ -30,7 +30,7 @@ use utoipa::ToSchema;
 
 use self::list::About;
 pub(crate) use self::{
-    list::{End, Listed, Purpose},
+    list::{End, Listed, Purpose, Rounded},
     merge::{aggregate, distinct},
     read::{Format, MAX_LIST_BYTES, Reading, Request, names, read},
     write::{Layout, Writer},

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     csv, decode, fail2ban, firewall, json,
-    list::{BadLine, Found, Listed, MAX_LISTED, Purpose, Source},
+    list::{BadLine, Found, Listed, MAX_LISTED, Purpose, Rounded, Source},
     nft, plain, server,
 };
 
@@ -190,6 +190,8 @@ pub(crate) struct Reading {
     pub bad: Vec<BadLine>,
     /// What was passed over because it names nobody to list.
     pub passed_over: Vec<String>,
+    /// Addresses with the length of their network, of which the network is taken.
+    pub rounded: Rounded,
     /// Whose servers have the addresses, if a provider publishes the list.
     pub provider: Option<&'static str>,
 }
@@ -229,6 +231,7 @@ pub(crate) fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
         entries: found.entries,
         bad: found.bad,
         passed_over: found.passed_over,
+        rounded: found.rounded,
         provider: found.provider,
     })
 }

@@ -41,6 +41,16 @@ pub(super) fn networks(text: &str) -> Result<Vec<Prefix>, String> {
     })
 }
 
+/// Whether `text`, which names a network, has an address in it that is not the network's first: `198.51.100.7/24`.
+pub(super) fn is_rounded(text: &str) -> bool {
+    let text = text.trim();
+    let text = bracketed(text).unwrap_or_else(|| text.to_owned());
+    let with_len = text
+        .split_once('/')
+        .and_then(|(addr, mask)| Some(format!("{addr}/{}", mask_len(mask)?)));
+    Prefix::cleared(&with_len.unwrap_or(text)).is_some()
+}
+
 /// Whether `text` names networks.
 pub(super) fn is_network(text: &str) -> bool {
     networks(text).is_ok()

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use secbeat_common::wire::Reason;
-use secbeat_daemon::time::{NEVER, rfc3339};
+use secbeat_daemon::{
+    cli::inert,
+    time::{NEVER, rfc3339},
+};
 
 use super::{
     BanEntry,
@@ -132,14 +135,4 @@ fn row(ban: &BanEntry) -> [String; HEADER.len()] {
         ban.strikes.map(|strikes| strikes.to_string()).unwrap_or_default(),
         inert(&ban.note),
     ]
-}
-
-/// What spreadsheets take for a formula begins with one of these.
-pub(super) const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
-
-/// A cell that is a text to a spreadsheet, too: a formula gets a quote before it, and so does a text that has one already.
-fn inert(text: &str) -> String {
-    let is_formula = text.trim_start_matches('\'').starts_with(FORMULAS);
-    let quote = if is_formula { "'" } else { "" };
-    format!("{quote}{text}")
 }

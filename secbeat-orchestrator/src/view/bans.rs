@@ -69,12 +69,15 @@ impl BanView {
     }
 }
 
-/// `GET /api/v1/bans`: some of the bans, by target.
+/// `GET /api/v1/bans`: some of the bans, in the order that was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BanPage {
     pub bans: Vec<BanView>,
     /// Where the next page begins, as `after`; `null` on the last one.
     pub next: Option<String>,
+    /// Bans on all pages; only on the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<usize>,
 }
 
 impl BanPage {
@@ -84,7 +87,8 @@ impl BanPage {
         let bans = page.bans.iter().map(|ban| BanView::new(ban, now_ms));
         Self {
             bans: bans.collect(),
-            next: page.next.map(|target| target.to_string()),
+            next: page.next.map(|place| place.to_string()),
+            total: page.total,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the REST API and the command line show: the JSON of `/api/v1`, made of the cores' values.
 
+mod alerts;
 mod audit_copies;
 mod bans;
 mod change;
@@ -16,6 +17,7 @@ mod stats;
 mod telemetry;
 
 pub use self::{
+    alerts::{Alert, alerts},
     audit_copies::AuditCopyView,
     bans::{BanPage, BanView, Imported, ROOM, Refused, refusal, refusal_code},
     change::{Change, EventView},

@@ -85,6 +85,9 @@ pub struct Outcomes {
 /// `GET /api/v1/stats`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiStats {
+    /// The daemon's version.
+    #[serde(default)]
+    pub version: String,
     #[serde(flatten)]
     pub engine: Stats,
     pub bus_connected: bool,

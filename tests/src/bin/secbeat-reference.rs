@@ -1,4 +1,5 @@
-//! `cargo xtask docs --reference`: writes the reference of the configs and of the formats of lists into the docs.
+//! `cargo xtask docs --reference`: writes the reference of the configs of the formats of lists, and of other programs' words into the
+//! docs.
 #![allow(
     clippy::expect_used,
     reason = "a developer's tool: a failure here is the failure to report"
@@ -8,7 +9,7 @@ use std::fs;
 
 use secbeat_tests::{
     lab::paths::workspace,
-    reference::{LISTS, Reference, with_formats},
+    reference::{LISTS, MIGRATING, Reference, with_formats, with_words},
 };
 
 fn main() {
@@ -19,8 +20,11 @@ fn main() {
         fs::write(&path, reference.markdown()).expect("writing a page");
         println!("wrote {}", path.display());
     }
-    let lists = workspace().join("docs").join(LISTS);
-    let page = fs::read_to_string(&lists).expect("the page on lists");
-    fs::write(&lists, with_formats(&page)).expect("writing a page");
-    println!("wrote {}", lists.display());
+    let written: [(&str, fn(&str) -> String); 2] = [(LISTS, with_formats), (MIGRATING, with_words)];
+    for (name, anew) in written {
+        let path = workspace().join("docs").join(name);
+        let page = fs::read_to_string(&path).expect("a page");
+        fs::write(&path, anew(&page)).expect("writing a page");
+        println!("wrote {}", path.display());
+    }
 }

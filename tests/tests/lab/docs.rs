@@ -9,7 +9,7 @@ use std::{
 use secbeat_common::{maps, wire::MAX_ALLOWED};
 use secbeat_tests::{
     lab::paths::workspace,
-    reference::{LISTS, Reference, with_formats},
+    reference::{LISTS, MIGRATING, Reference, with_formats, with_words},
 };
 
 /// Documents by their path, as their readers find them.
@@ -197,6 +197,16 @@ fn the_table_of_formats_is_what_the_code_reads() {
     assert_eq!(
         page,
         with_formats(&page),
+        "`cargo xtask docs --reference` writes it anew"
+    );
+}
+
+#[test]
+fn the_words_of_other_programs_are_those_that_the_code_knows() {
+    let page = fs::read_to_string(workspace().join("docs").join(MIGRATING)).unwrap();
+    assert_eq!(
+        page,
+        with_words(&page),
         "`cargo xtask docs --reference` writes it anew"
     );
 }

@@ -229,6 +229,26 @@ impl ApiClient {
         self.read(self.signed(self.agent.get(self.url(path))).call())
     }
 
+    /// The answer as text.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn text(&self, path: &str) -> Result<String, CallError> {
+        self.checked(self.signed(self.agent.get(self.url(path))).call())?
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .read_to_string()
+            .map_err(|error| CallError::Other(error.to_string()))
+    }
+
+    /// Where the daemon is, for people.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// As [`get`](Self::get), with keys and values that are added to `path`.
     ///
     /// # Errors

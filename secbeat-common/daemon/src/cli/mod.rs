@@ -1,23 +1,27 @@
 //! Habits that both command lines share: logging, output formats, targets, and what is generated of them.
 
+mod asked;
 mod generate;
 mod logging;
 mod printable;
+mod records;
 mod selection;
 mod target;
+pub mod words;
 
 use anyhow::{Context, bail};
-use comfy_table::Table;
 use serde::Serialize;
 
 use crate::say;
 
 pub use self::{
+    asked::Asked,
     generate::{Generate, help_of_all},
     logging::init_logging,
     printable::{Listing, printable, printable_json, printable_lines, to_stderr, to_stdout},
+    records::{Cell, Column, FORMULAS, ListOutput, Records, inert},
     selection::{Outcome, Selection},
-    target::Target,
+    target::{Near, Target},
 };
 
 /// How a listing is printed.
@@ -31,10 +35,7 @@ pub enum Output {
 /// A table for people: columns in line, and nothing else around them.
 #[must_use]
 pub fn table<const N: usize>(header: [&str; N]) -> Listing {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    Listing::new(table)
+    Listing::with_header(header)
 }
 
 /// # Errors

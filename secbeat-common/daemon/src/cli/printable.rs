@@ -71,7 +71,11 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
 pub struct Listing(Table);
 
 impl Listing {
-    pub(super) fn new(table: Table) -> Self {
+    /// Columns in line, and nothing else around them.
+    pub(super) fn with_header<'a>(header: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_header(header.into_iter());
         Self(table)
     }
 
@@ -139,7 +143,7 @@ mod tests {
             ("two\nlines\r\tand", "two\\u{a}lines\\u{d}\\u{9}and"),
         ] {
             assert_eq!(printable(text), shown);
-            let mut listing = Listing::new(Table::new());
+            let mut listing = Listing::with_header([]);
             listing.add_row([text]);
             assert!(listing.to_string().contains(shown), "{listing}");
         }

@@ -39,7 +39,7 @@ pub use self::{
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
     held::HeldBack,
     manual::{MAX_NOTE, ManualBan, SAME_END_MS, Sift, Sifted},
-    query::{BanQuery, Page},
+    query::{BanOrder, BanQuery, Page, Place, SortKey},
     share::Share,
 };
 use crate::{

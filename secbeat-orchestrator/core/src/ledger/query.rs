@@ -1,9 +1,9 @@
-//! Some of the bans in force, by target.
+//! Some of the bans in force, sorted.
 
-use std::{net::IpAddr, ops::Bound};
+use std::{cmp::Ordering, fmt, net::IpAddr, ops::Bound, str::FromStr};
 
 use secbeat_common::{
-    prefix::Prefix,
+    prefix::{Prefix, PrefixError},
     wire::{Layer, Reason},
 };
 
@@ -19,18 +19,96 @@ pub struct BanQuery {
     pub within: Option<Prefix>,
     /// Bans that this address falls under.
     pub contains: Option<IpAddr>,
-    /// Only targets after this one.
-    pub after: Option<Prefix>,
+    pub order: BanOrder,
+    /// Only bans behind this place in that order.
+    pub after: Option<Place>,
     /// Most bans on a page.
     pub limit: Option<usize>,
 }
 
-/// The answer, sorted by target.
+/// The order of bans; those that are equal in it are in the order of their targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BanOrder {
+    pub by: SortKey,
+    /// The greatest first.
+    pub is_descending: bool,
+}
+
+/// What bans are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortKey {
+    #[default]
+    Target,
+    /// When they were issued.
+    Issued,
+    /// When they end; those without end are the last.
+    Expires,
+    Strikes,
+}
+
+/// The place of a ban among the sorted ones. It stays where it is when the ban ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The value of the [`SortKey`]; 0 for [`SortKey::Target`].
+    key: i64,
+    target: Prefix,
+}
+
+/// The answer.
 #[derive(Clone, Debug)]
 pub struct Page<'a> {
     pub bans: Vec<&'a ActiveBan>,
-    /// The last target on this page, if there are more.
-    pub next: Option<Prefix>,
+    /// The place of the last ban on this page, if there are more.
+    pub next: Option<Place>,
+    /// All bans that are asked for; only on the first page.
+    pub total: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key {
+            0 => write!(f, "{}", self.target),
+            key => write!(f, "{key},{}", self.target),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        let (key, target) = match text.split_once(',') {
+            None => (0, text),
+            Some((key, target)) => {
+                let key = key.parse().map_err(|_| PrefixError::Syntax(text.to_owned()))?;
+                (key, target)
+            }
+        };
+        let target = target.parse()?;
+        Ok(Self { key, target })
+    }
+}
+
+impl BanOrder {
+    fn place(self, ban: &ActiveBan) -> Place {
+        let command = &ban.command;
+        let key = match self.by {
+            SortKey::Target => 0,
+            SortKey::Issued => command.issued_at_ms,
+            SortKey::Expires => command.expires_at_ms,
+            SortKey::Strikes => i64::from(command.strikes),
+        };
+        let target = command.target;
+        Place { key, target }
+    }
+
+    fn compare(self, one: Place, other: Place) -> Ordering {
+        let order = (one.key, one.target).cmp(&(other.key, other.target));
+        match self.is_descending {
+            true => order.reverse(),
+            false => order,
+        }
+    }
 }
 
 impl BanQuery {
@@ -46,31 +124,91 @@ impl BanQuery {
                 .contains
                 .is_none_or(|address| command.target.contains(address))
     }
+
+    /// Whether no ban is left out.
+    fn takes_all(&self) -> bool {
+        self.reason.is_none()
+            && self.layer.is_none()
+            && self.issuer.is_none()
+            && self.within.is_none()
+            && self.contains.is_none()
+    }
 }
 
 impl Ledger {
     /// The bans that `query` asks for.
     #[must_use]
     pub fn page(&self, query: &BanQuery) -> Page<'_> {
+        match query.order {
+            BanOrder {
+                by: SortKey::Target,
+                is_descending: false,
+            } => self.page_by_target(query),
+            _ => self.page_sorted(query),
+        }
+    }
+
+    /// Those that `query` asks for behind `after`, by target.
+    fn matching<'a, 'q>(
+        &'a self,
+        query: &'q BanQuery,
+        after: Option<Prefix>,
+    ) -> impl Iterator<Item = &'a ActiveBan> + use<'a, 'q> {
         // What lies within a network follows it without a gap.
-        let start = match (query.within, query.after) {
+        let start = match (query.within, after) {
             (Some(within), Some(after)) if after >= within => Bound::Excluded(after),
             (Some(within), _) => Bound::Included(within),
             (None, Some(after)) => Bound::Excluded(after),
             (None, None) => Bound::Unbounded,
         };
-        let mut matching = self
-            .active
+        self.active
             .range((start, Bound::Unbounded))
             .take_while(|(target, _)| query.within.is_none_or(|within| within.covers(target)))
             .map(|(_, ban)| ban)
-            .filter(|ban| query.matches(ban));
+            .filter(|ban| query.matches(ban))
+    }
+
+    /// As the ledger has them.
+    fn page_by_target(&self, query: &BanQuery) -> Page<'_> {
+        let mut matching = self.matching(query, query.after.map(|place| place.target));
         let limit = query.limit.unwrap_or(usize::MAX);
         let bans: Vec<_> = matching.by_ref().take(limit).collect();
-        let last = bans.last().map(|ban| ban.command.target);
+        let is_first = query.after.is_none();
+        let mut rest = 0;
+        if is_first && !query.takes_all() {
+            rest = matching.count();
+        } else if matching.next().is_some() {
+            rest = self.active.len() - bans.len();
+        }
+        let last = bans.last().map(|ban| query.order.place(ban));
         Page {
-            next: last.filter(|_| matching.next().is_some()),
+            next: last.filter(|_| rest > 0),
+            total: is_first.then_some(bans.len() + rest),
             bans,
+        }
+    }
+
+    fn page_sorted(&self, query: &BanQuery) -> Page<'_> {
+        let order = query.order;
+        let compare =
+            |one: &&ActiveBan, other: &&ActiveBan| order.compare(order.place(one), order.place(other));
+        let mut bans: Vec<_> = self.matching(query, None).collect();
+        let total = query.after.is_none().then_some(bans.len());
+        if let Some(after) = query.after {
+            bans.retain(|ban| order.compare(order.place(ban), after) == Ordering::Greater);
+        }
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let has_more = bans.len() > limit;
+        if has_more {
+            bans.select_nth_unstable_by(limit, compare);
+            bans.truncate(limit);
+        }
+        bans.sort_unstable_by(compare);
+        let last = bans.last().map(|ban| order.place(ban));
+        Page {
+            next: last.filter(|_| has_more),
+            bans,
+            total,
         }
     }
 }
@@ -161,19 +299,33 @@ mod tests {
             hosts in prop::collection::btree_set(0..40_u8, 0..30),
             limit in 1..10_usize,
             within in prop::option::of(24..=32_u8),
+            by in prop::sample::select(vec![SortKey::Target, SortKey::Issued, SortKey::Expires, SortKey::Strikes]),
+            is_descending in any::<bool>(),
         ) {
-            let hosts: Vec<_> = hosts.into_iter().map(|host| format!("203.0.113.{host}")).collect();
-            let ledger = ledger(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut ledger = Ledger::new(LedgerConfig::default());
+            for (n, host) in (0..).zip(hosts) {
+                let target = format!("203.0.113.{host}").parse().unwrap();
+                // Several end at once.
+                let ban = ManualBan::new(target, 100_000 + i64::from(host % 3), String::new(), String::new());
+                ledger.ban(ban, n % 4, Uuid::from_u128(u128::from(host))).unwrap();
+            }
             let within = within.map(|len| format!("203.0.113.16/{len}").parse().unwrap());
-            let mut query = BanQuery { within, ..BanQuery::default() };
-            let whole = targets(&ledger.page(&query));
+            let order = BanOrder { by, is_descending };
+            let mut query = BanQuery { within, order, ..BanQuery::default() };
+            let whole = ledger.page(&query);
+            let in_order = |pair: &[&ActiveBan]| order.compare(order.place(pair[0]), order.place(pair[1])) == Ordering::Less;
+            prop_assert!(whole.bans.windows(2).all(in_order));
+            prop_assert_eq!(whole.total, Some(whole.bans.len()));
+            let whole = targets(&whole);
             query.limit = Some(limit);
             let mut pages = Vec::new();
             loop {
                 let page = ledger.page(&query);
                 pages.extend(targets(&page));
                 prop_assert!(page.bans.len() == limit || page.next.is_none());
-                query.after = page.next;
+                prop_assert_eq!(page.total, query.after.is_none().then_some(whole.len()));
+                // As it goes through a URL.
+                query.after = page.next.map(|place| place.to_string().parse().unwrap());
                 if query.after.is_none() {
                     break;
                 }

@@ -166,3 +166,26 @@ fn long_lists_are_read_and_longer_ones_refused() {
     let refused = read(too_many.as_bytes(), &request(None)).unwrap_err();
     assert_eq!(refused, "it has more than 2000000 entries");
 }
+
+#[test]
+fn addresses_with_the_length_of_their_network_are_taken_as_networks_and_counted() {
+    let reading = reading(
+        "198.51.100.0/24\n198.51.100.7/24 # bad\n203.0.113.9/255.255.255.0\n[2001:db8::1]/64\n192.0.2.1\n",
+    );
+    let networks = reading.entries.iter().map(|entry| entry.network.to_string());
+    assert_eq!(
+        networks.collect::<Vec<_>>(),
+        [
+            "198.51.100.0/24",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "2001:db8::/64",
+            "192.0.2.1/32"
+        ]
+    );
+    let rounded = Rounded {
+        count: 3,
+        first: Some((2, "198.51.100.7/24".to_owned())),
+    };
+    assert_eq!(reading.rounded, rounded);
+}

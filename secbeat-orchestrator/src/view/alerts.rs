@@ -1,0 +1,166 @@
+//! What is wrong right now.
+
+use secbeat_common::wire::Presence;
+use serde::Serialize;
+
+use super::{ApiStats, FleetEdge, StateView};
+
+/// Something that an operator should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// In a word, for programs.
+    pub alert: &'static str,
+    /// The daemon that it is about.
+    pub about: String,
+    /// RFC 3339, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    pub what: String,
+}
+
+/// What is wrong with this orchestrator and with the `edges`, the worst first.
+#[must_use]
+pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
+    let here = |alert, what| Alert {
+        alert,
+        about: stats.leases.instance.clone(),
+        since: None,
+        what,
+    };
+    let mut alerts = Vec::new();
+    if let Some(why) = &stats.not_ready {
+        alerts.push(here("not-ready", format!("no ban can be made now: {why}")));
+    }
+    if let Some(brake) = &stats.engine.brake {
+        let what = format!("a safety limit is reached ({brake}): automatic bans are suppressed");
+        alerts.push(here("safety-limit", what));
+    }
+    if stats.engine.held_back > 0 {
+        let held = stats.engine.held_back;
+        let what = format!("{held} clients wait for a safety limit, and are banned as soon as it allows");
+        alerts.push(here("held-back", what));
+    }
+    if edges.is_empty() {
+        let what = "no edge was heard of: bans reach no kernel".to_owned();
+        alerts.push(here("no-edges", what));
+    }
+    alerts.extend(edges.iter().flat_map(of_edge));
+    alerts
+}
+
+fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
+    let standing = &edge.standing;
+    let alert = |alert, since: Option<&String>, what: String| Alert {
+        alert,
+        about: standing.edge_id.clone(),
+        since: since.cloned(),
+        what,
+    };
+    match standing.state {
+        StateView::Up => {}
+        StateView::Stopped => {
+            let what = "it was stopped: its kernel keeps its bans, and hears of no new ones".to_owned();
+            return vec![alert("edge-stopped", Some(&standing.since), what)];
+        }
+        StateView::Down => {
+            let what =
+                "it is not heard of: its kernel keeps its bans, and may hear of no new ones".to_owned();
+            return vec![alert("edge-down", Some(&standing.since), what)];
+        }
+    }
+    let mut alerts = Vec::new();
+    let Presence { interfaces, bans, .. } = &edge.record;
+    for interface in interfaces {
+        if let Some(why) = &interface.unprotected {
+            let what = format!("{} is not protected: {why}", interface.name);
+            alerts.push(alert("not-protected", None, what));
+        }
+    }
+    if !edge.cannot_read.is_empty() {
+        let kinds = edge.cannot_read.join(", ");
+        let what = format!("its release cannot read these messages of this one: {kinds}");
+        alerts.push(alert("cannot-read", None, what));
+    }
+    if let Some(since) = &standing.drifting_since {
+        let what = "it has other bans than the ledger".to_owned();
+        alerts.push(alert("drift", Some(since), what));
+    }
+    if bans.unwritten > 0 {
+        let what = format!("its kernel does not take {} bans", bans.unwritten);
+        alerts.push(alert("not-in-kernel", None, what));
+    }
+    if !bans.synced {
+        let what = "it has not read all of the fleet's bans yet".to_owned();
+        alerts.push(alert("not-synced", None, what));
+    }
+    alerts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn stats(not_ready: Option<&str>, brake: Option<&str>) -> ApiStats {
+        let stats = json!({
+            "active_bans": 0, "tracked_sources": 0, "evicted_sources": 0, "batches": 0, "events": 0,
+            "findings": 0, "suppressed": 0, "braked": 0, "brake": brake, "restored": true, "unwritten": 0,
+            "audit_lost": 0, "edges": [], "bus_connected": true, "not_ready": not_ready, "garbage": 0,
+            "leases": { "instance": "a-1", "members": [], "partitions": [] }
+        });
+        serde_json::from_value(stats).unwrap()
+    }
+
+    fn edge(state: &str, drifting_since: Option<&str>, interfaces: &Value) -> FleetEdge {
+        let edge = json!({
+            "edge_id": "web-1", "state": state, "since": "2026-11-20T10:00:00.000Z", "drifting_since": drifting_since,
+            "agreement": { "verdict": "agrees" }, "clock_ahead_ms": 0, "telemetry": null,
+            "record": {
+                "edge_id": "web-1", "boot_id": "01920000-0000-7000-8000-000000000001", "version": "0.1.0",
+                "started_at_ms": 1, "at_ms": 2, "enforcement": "kernel", "observe_only": false, "interfaces": interfaces,
+                "bans": {
+                    "active": 0, "set_aside": 0, "unwritten": 0, "synced": true,
+                    "fleet": { "issued_before_ms": 0, "ending_from_ms": 0, "bans": 0, "digest": "" }
+                },
+                "allowlist": 0, "drops": { "packets": 0, "bytes": 0 }, "telemetry_lost": 0,
+                "spool": { "batches": 0, "bytes": 0 }, "bus_revision": 0
+            }
+        });
+        serde_json::from_value(edge).unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_nothing_else() {
+        let told = |stats: &ApiStats, edges: &[FleetEdge]| {
+            let alerts = alerts(stats, edges);
+            alerts
+                .iter()
+                .map(|alert| format!("{} {}", alert.alert, alert.about))
+                .collect::<Vec<_>>()
+        };
+        let well = edge("up", None, &json!([{ "name": "eth0", "mode": "native" }]));
+        assert_eq!(told(&stats(None, None), std::slice::from_ref(&well)), [""; 0]);
+        assert_eq!(told(&stats(None, None), &[]), ["no-edges a-1"]);
+        let bare = json!([{ "name": "eth0", "mode": "none", "unprotected": "no program is attached" }]);
+        assert_eq!(
+            told(
+                &stats(Some("NATS is unreachable"), Some("rate")),
+                &[
+                    edge("down", Some("2026-11-20T10:00:00.000Z"), &bare),
+                    edge("up", Some("2026-11-20T10:00:00.000Z"), &bare),
+                    edge("stopped", None, &json!([])),
+                    well,
+                ]
+            ),
+            [
+                "not-ready a-1",
+                "safety-limit a-1",
+                "edge-down web-1",
+                "not-protected web-1",
+                "drift web-1",
+                "edge-stopped web-1"
+            ]
+        );
+    }
+}
