@@ -1,5 +1,5 @@
 //! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), and what travels
-//! on the bus (`wire`, `subjects`, `prefix`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature
+//! on the bus (`wire`, `subjects`, `prefix`, `coverage`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature
 //! `wire`).
 #![cfg_attr(not(any(feature = "wire", test)), no_std)]
 
@@ -8,6 +8,8 @@ pub mod corpus;
 pub mod maps;
 pub mod verdict;
 
+#[cfg(feature = "wire")]
+pub mod coverage;
 #[cfg(feature = "wire")]
 pub mod digest;
 #[cfg(feature = "wire")]

@@ -14,7 +14,7 @@ use secbeat_daemon::{
     api::SocketPath,
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
     credentials::{Login, Membership, Nats, Role},
-    protect::{Known, Protect, sessions},
+    protect::{Known, Protect, everybody, sessions},
 };
 use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -440,6 +440,10 @@ impl Config {
             };
             let message = Contradiction::NoInterfaces(name).to_string();
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
+        }
+        let protected = config.protect.entries().into_iter().map(|entry| entry.network);
+        if let Some(message) = everybody(protected.chain(config.trusted_proxies.iter().copied())) {
+            return Err(ConfigError::contradiction(path, "protect", message));
         }
         if !config.api_listen.ip().to_canonical().is_loopback() {
             let message = Contradiction::PublicApi(config.api_listen).to_string();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secbeat_bus::{AllowBucket, Allowlist, Bus, Over};
 use secbeat_common::{
+    coverage::Coverage,
     prefix::Prefix,
     wire::{AllowEntry, AuditRecord, Decision, MAX_ALLOWED},
 };
@@ -42,6 +43,10 @@ pub enum Refusal {
     Unread,
     #[error("{0} is not on the allowlist")]
     NotThere(Prefix),
+    #[error(
+        "{network} and the other entries together would be all of {family}, and nobody there would be banned any more"
+    )]
+    Everybody { network: Prefix, family: &'static str },
     #[error("the allowlist has {MAX_ALLOWED} entries, and takes no more")]
     Full,
     #[error("NATS did not acknowledge the change, and may have made it all the same: {0}")]
@@ -70,6 +75,21 @@ impl Keeper {
         let mut others = entries.iter().filter(|other| other.network != entry.network);
         if others.nth(MAX_ALLOWED - 1).is_some() {
             return Err(Refusal::Full);
+        }
+        let networks = entries.iter().map(|other| other.network).chain([entry.network]);
+        for part in Coverage::of(networks) {
+            let (network, family) = (entry.network, part.family);
+            if part.is_everybody() {
+                return Err(Refusal::Everybody { network, family });
+            }
+            if part.is_wide()
+                && !Coverage::of(entries.iter().map(|other| other.network))
+                    .iter()
+                    .any(|before| *before == part)
+            {
+                let percent = part.percent();
+                warn!(%network, "with it, the allowlist holds {percent} % of {family}: nobody there is banned");
+            }
         }
         let written = self.bucket.put(&entry, Over::Anything, now_ms()).await;
         self.settle(written, |list| list.entries.get(&entry.network) == Some(&entry))

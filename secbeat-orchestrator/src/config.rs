@@ -12,7 +12,7 @@ use secbeat_bus::TELEMETRY_AGE;
 use secbeat_common::{prefix::Prefix, sources::SourceLengths};
 use secbeat_daemon::{
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
-    protect::{Known, Protect, sessions},
+    protect::{Known, Protect, everybody, sessions},
 };
 use secbeat_orchestrator_core::{
     ProtectedNet,
@@ -249,6 +249,10 @@ impl Config {
         config.audit.resolve(folder);
         if let Some((key, message)) = config.api.contradiction() {
             return Err(ConfigError::contradiction(path, &key, message));
+        }
+        let protected = config.protect.entries().into_iter().map(|entry| entry.network);
+        if let Some(message) = everybody(protected.chain(config.trusted_proxies.iter().copied())) {
+            return Err(ConfigError::contradiction(path, "protect", message));
         }
         if config.ban.max_duration < config.ban.duration {
             let message = format!(

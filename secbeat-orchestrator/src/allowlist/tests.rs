@@ -123,6 +123,25 @@ async fn what_cannot_be_changed_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn entries_that_are_everybody_together_are_refused() {
+    let mut lab = Lab::start().await;
+    let half = |network: &str| AllowEntry {
+        network: network.parse().unwrap(),
+        ..entry(1, "half")
+    };
+    lab.keeper.add(half("0.0.0.0/1"), None).await.unwrap();
+    lab.audited().await;
+    let (network, family) = ("128.0.0.0/1".parse().unwrap(), "IPv4");
+    assert_eq!(
+        lab.keeper.add(half("128.0.0.0/1"), None).await,
+        Err(Refusal::Everybody { network, family })
+    );
+    lab.keeper.add(half("128.0.0.0/2"), None).await.unwrap();
+    lab.audited().await;
+    assert_eq!(lab.listed().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_allowlist_takes_changes_of_its_entries_alone() {
     let lab = Lab::start().await;
     let numbered = |n: usize| AllowEntry {

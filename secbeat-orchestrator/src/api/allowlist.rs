@@ -169,6 +169,7 @@ impl From<Refusal> for Failure {
             Refusal::Unacknowledged(_) => (StatusCode::SERVICE_UNAVAILABLE, "unacknowledged"),
             Refusal::NotThere(_) => (StatusCode::NOT_FOUND, "not_allowlisted"),
             Refusal::Full => (StatusCode::CONFLICT, "allowlist_full"),
+            Refusal::Everybody { .. } => (StatusCode::CONFLICT, "everybody"),
         };
         Self::new(status, refusal.to_string()).with_code(code)
     }

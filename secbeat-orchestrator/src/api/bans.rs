@@ -8,7 +8,10 @@ use axum::{
     extract::{DefaultBodyLimit, Path, Query, State},
     http::StatusCode,
 };
-use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{BlockCommand, Layer},
+};
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
     decider::{Import, ImportMode, OrderError, Refused, Unban},
@@ -210,15 +213,6 @@ const fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// The query of `DELETE /api/v1/bans/…`.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct UnbanRequest {
-    /// Of many that are lifted together; `POST /api/v1/lists` tells their end.
-    list: Option<Uuid>,
-}
-
 pub(super) fn routes() -> OpenApiRouter<Api> {
     let import = OpenApiRouter::new()
         .routes(routes!(import))
@@ -263,15 +257,34 @@ async fn ban(
         .ask(|reply| Input::Ban { ban, reply })
         .await?
         .map_err(failure)?;
-    Ok((StatusCode::CREATED, Json(BanView::new(&ban, now_ms()))))
+    let mut view = BanView::new(&ban, now_ms());
+    let target = ban.command.target;
+    let entries = api.allowlist.entries(now_ms())?.into_iter();
+    let within = entries.filter(|entry| target.covers(&entry.network));
+    view.exempt = within.map(|entry| entry.network.to_string()).collect();
+    Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// Lift a ban on every edge, and forget what the source did.
+/// The query of `DELETE /api/v1/bans/…`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UnbanRequest {
+    /// Whether the ban ends as one that expires: it counts as a repeat offence.
+    pub keep_strikes: bool,
+    /// Of many that are lifted together; `POST /api/v1/lists` tells their end.
+    pub list: Option<Uuid>,
+}
+
+/// How long a ban goes on that is ended early, in milliseconds: NATS has to take its end before.
+const EARLY_END_MS: i64 = 2_000;
+
+/// Lift a ban on every edge, and forget what the source did; or end it early, and remember that.
 #[utoipa::path(
     delete, path = "/api/v1/bans/{*target}",
     params(
         ("target" = String, Path, description = "An address or a CIDR, as the list shows it; its slash may stand as it is"),
-        UnbanRequest
+        UnbanRequest,
     ),
     responses((status = OK, description = "The bus has lifted the ban", body = Unbanned))
 )]
@@ -279,11 +292,21 @@ async fn unban(
     State(api): State<Api>,
     Caller(actor): Caller,
     Path(target): Path<String>,
-    Query(UnbanRequest { list }): Query<UnbanRequest>,
+    Query(request): Query<UnbanRequest>,
 ) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
-    let unban = Unban { target, actor, list };
-    match api.ask(|reply| Input::Unban { unban, reply }).await? {
+    let lifted = match request.keep_strikes {
+        false => {
+            let list = request.list;
+            let unban = Unban { target, actor, list };
+            api.ask(|reply| Input::Unban { unban, reply }).await?
+        }
+        true => match ending_early(&api, target, actor).await? {
+            Some(ban) => api.ask(|reply| Input::Ban { ban, reply }).await?.map(Some),
+            None => Ok(None),
+        },
+    };
+    match lifted {
         Ok(Some(ban)) => Ok(Json(Unbanned {
             target: ban.command.target.to_string(),
         })),
@@ -295,6 +318,29 @@ async fn unban(
         }
         Err(error) => Err(failure(error)),
     }
+}
+
+/// A ban in place of the one of `target`, if there is one, that ends at once: every edge and every orchestrator then goes by its end as
+/// by that of any other ban, also after a restart.
+async fn ending_early(api: &Api, target: Prefix, issuer: String) -> Result<Option<ManualBan>, Failure> {
+    let query = BanQuery {
+        within: Some(target),
+        limit: Some(1),
+        ..BanQuery::default()
+    };
+    let found = api.ask(|reply| Input::List { query, reply }).await?.bans;
+    let found = found.into_iter().find(|ban| ban.command.target == target);
+    Ok(found.map(|ban| {
+        let BlockCommand {
+            reason, layer, note, ..
+        } = ban.command;
+        ManualBan {
+            reason,
+            layer,
+            shortens: true,
+            ..ManualBan::new(target, now_ms() + EARLY_END_MS, note, issuer)
+        }
+    }))
 }
 
 /// Ban many at once.

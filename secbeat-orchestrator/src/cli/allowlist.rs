@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use secbeat_common::wire::{self, ListUse, MAX_ALLOWED};
+use secbeat_common::{
+    coverage::Coverage,
+    wire::{self, ListUse, MAX_ALLOWED},
+};
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Cell, Column, Output, Records, Target, print_json},
+    complain,
     term::Term,
     time::{ends_in, now_ms, rfc3339},
 };
@@ -43,14 +47,14 @@ pub enum Command {
 pub struct Add {
     #[command(flatten)]
     target: Target,
-    /// Duration, such as 30m, 4h or 7d [default: no expiry].
-    #[arg(long, short)]
+    /// Duration, such as 30m, 4h or 7d; a bare number is seconds [default: no expiry].
+    #[arg(long, short, allow_hyphen_values = true)]
     duration: Option<Term>,
     /// Expiry, such as 2026-11-20T10:00:00Z.
     #[arg(long, short, value_name = "TIME", conflicts_with = "duration")]
     until: Option<String>,
     /// Reason, shown in listings and in the audit.
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, visible_alias = "reason", default_value = "", hide_default_value = true)]
     comment: String,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
@@ -111,6 +115,16 @@ impl Add {
             list: None,
         };
         let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
+        for part in Coverage::of(entry.network.parse())
+            .into_iter()
+            .filter(|part| part.is_wide())
+        {
+            let (family, percent) = (part.family, part.percent());
+            complain!(
+                "{} is {percent} % of {family}: nobody there is banned",
+                entry.network
+            );
+        }
         if self.output == Output::Json {
             return print_json(&entry);
         }
@@ -206,6 +220,19 @@ impl Import {
                 room = left;
             }
             requests.push(request);
+        }
+        let names = known.iter().map(|entry| entry.network.as_str());
+        let listed = names.chain(requests.iter().map(|request| request.network.as_str()));
+        for part in Coverage::of(listed.filter_map(|network| network.parse().ok())) {
+            let (family, percent) = (part.family, part.percent());
+            if part.is_everybody() {
+                bail!(
+                    "nothing was imported: the allowlist would be all of {family}, and nobody there would be banned any more"
+                );
+            }
+            if part.is_wide() {
+                complain!("with this, the allowlist holds {percent} % of {family}: nobody there is banned");
+            }
         }
         let known = known.into_iter().map(|known| known.network).collect();
         Ok(Requests { requests, known })

@@ -212,14 +212,15 @@ impl Ban {
         if self.output == Output::Json {
             return print_json(&ban);
         }
-        match ban.expires_in_ms {
-            Some(_) => secbeat_daemon::say!(
-                "banned {} for {} on every edge",
-                ban.target,
-                ends_in(ban.expires_in_ms)
-            ),
-            None => secbeat_daemon::say!("banned {} permanently on every edge", ban.target),
-        }
+        let except = match ban.exempt.as_slice() {
+            [] => String::new(),
+            exempt => format!(", except {}: on the fleet's allowlist", exempt.join(", ")),
+        };
+        let term = match ban.expires_in_ms {
+            Some(_) => format!("for {}", ends_in(ban.expires_in_ms)),
+            None => "permanently".to_owned(),
+        };
+        secbeat_daemon::say!("banned {} {term} on every edge{except}", ban.target);
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! `import`.
 
-use std::time::Instant;
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::Instant,
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
@@ -36,6 +39,9 @@ pub struct Args {
     #[arg(long, short, default_value = "", hide_default_value = true)]
     note: String,
 }
+
+/// Lines of progress for a person who waits.
+const PROGRESS: usize = 20;
 
 /// What an import would do, or did.
 struct Looked {
@@ -189,6 +195,10 @@ impl Args {
         all: &mut Imported,
     ) -> anyhow::Result<()> {
         let dry_run = list.is_none();
+        let what = if dry_run { "looked at" } else { "imported" };
+        // Programs that call this one read of the end only.
+        let step = (entries.len() / CHUNK / PROGRESS).max(1);
+        let is_told = entries.len() > CHUNK && stderr().is_terminal();
         for (number, chunk) in entries.chunks(CHUNK).enumerate() {
             let request = ImportRequest {
                 bans: chunk.iter().map(BanEntry::from).collect(),
@@ -208,10 +218,15 @@ impl Args {
             all.kept += some.kept;
             all.ended += some.ended;
             all.new_networks += some.new_networks;
+            all.exempting += some.exempting;
             all.refused.extend(some.refused.into_iter().map(|mut refused| {
                 refused.index += number * CHUNK;
                 refused
             }));
+            if is_told && (number + 1).is_multiple_of(step) {
+                let done = (number + 1) * CHUNK;
+                secbeat_daemon::complain!("{what} {} of {} bans", done.min(entries.len()), entries.len());
+            }
         }
         Ok(())
     }
@@ -229,6 +244,10 @@ fn counts(imported: &Imported, others: &[(usize, &str)]) -> String {
     let known = [
         (imported.kept, "banned already for as long"),
         (imported.ended, "expired already"),
+        (
+            imported.exempting,
+            "of them around networks on the allowlist, which stay exempt",
+        ),
     ];
     for (count, what) in known.iter().chain(others).filter(|(count, _)| *count > 0) {
         text += &format!(", {count} {what}");

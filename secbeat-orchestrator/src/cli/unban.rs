@@ -26,7 +26,7 @@ use crate::{
     view::BanView,
 };
 
-/// Remove bans on every edge, reset the clients' counters, and clear their repeat offences.
+/// Remove bans on every edge, reset the clients' counters, and clear their repeat offences (strikes).
 #[derive(Debug, Args)]
 pub struct Unban {
     #[command(flatten)]
@@ -37,6 +37,9 @@ pub struct Unban {
     /// Leave the bans of networks around the named targets in force, and allowlist the targets until these end.
     #[arg(long, conflicts_with_all = ["covering", "all", "within", "reason", "note"])]
     except: bool,
+    /// End the bans within 2 s instead, and keep the repeat offences, these bans among them: the next ban lasts longer.
+    #[arg(long, conflicts_with = "except")]
+    keep_strikes: bool,
     /// Only list what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -53,7 +56,7 @@ impl Unban {
             self.which.is_selecting(),
             self.covering || self.except || self.dry_run,
         ) {
-            return one(api, target, self.output);
+            return self.one(api, target);
         }
         let mut targets: BTreeSet<Prefix> = BTreeSet::new();
         let mut outcome = Outcome::default();
@@ -76,7 +79,7 @@ impl Unban {
         if self.dry_run {
             outcome.unbanned = targets.iter().map(ToString::to_string).collect();
         } else {
-            lift_all(api, &targets, &mut outcome)?;
+            self.lift_all(api, &targets, &mut outcome)?;
         }
         outcome.tell("on every edge", self.dry_run, self.output)
     }
@@ -160,16 +163,59 @@ impl Unban {
         }
         Ok(Some(entry.network))
     }
-}
 
-/// One target, and what covers it if it is not banned itself.
-fn one(api: &ApiClient, target: &Prefix, output: Output) -> anyhow::Result<()> {
-    let lifted: Unbanned = api.delete(&format!("/api/v1/bans/{target}"))?;
-    if output == Output::Json {
-        return print_json(&lifted);
+    /// One target, and what covers it if it is not banned itself.
+    fn one(&self, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
+        let lifted: Unbanned = api.delete(&self.path(target, None))?;
+        if self.output == Output::Json {
+            return print_json(&lifted);
+        }
+        match self.keep_strikes {
+            false => say!("unbanned {} on every edge", lifted.target),
+            true => say!(
+                "the ban of {} ends within 2 s on every edge, and counts as a repeat offence",
+                lifted.target
+            ),
+        }
+        Ok(())
     }
-    say!("unbanned {} on every edge", lifted.target);
-    Ok(())
+
+    fn path(&self, target: &Prefix, list: Option<Uuid>) -> String {
+        let keep = self.keep_strikes.then(|| "keep_strikes=true".to_owned());
+        let list = list.map(|id| format!("list={id}"));
+        let query: Vec<_> = keep.into_iter().chain(list).collect();
+        format!("/api/v1/bans/{target}?{}", query.join("&"))
+    }
+
+    /// Lifts the bans of `targets`; of several, as a list.
+    fn lift_all(
+        &self,
+        api: &ApiClient,
+        targets: &BTreeSet<Prefix>,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
+        if targets.len() < 2 {
+            return outcome.lift(targets, |target| self.lift(api, target, None));
+        }
+        let mut list = Origin::of_targets(targets.iter()).begin(ListUse::Unban);
+        let lifted = outcome.lift(targets, |target| self.lift(api, target, Some(list.id)));
+        list.new = outcome.unbanned.len() as u64;
+        list.unchanged = outcome.not_banned.len() as u64;
+        list.complete = lifted.is_ok();
+        if list.new > 0 {
+            conclude(api, &list);
+        }
+        lifted
+    }
+
+    /// Whether there was a ban of `target`, which there is no more.
+    fn lift(&self, api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<bool> {
+        match api.delete::<Unbanned>(&self.path(target, list)) {
+            Ok(_) => Ok(true),
+            Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The bans of `target` and of networks around it.
@@ -180,30 +226,4 @@ fn covering(api: &ApiClient, target: &Prefix) -> anyhow::Result<Vec<BanView>> {
         covering.extend(page?.into_iter().filter(covers));
     }
     Ok(covering)
-}
-
-/// Lifts the bans of `targets`; of several, as a list.
-fn lift_all(api: &ApiClient, targets: &BTreeSet<Prefix>, outcome: &mut Outcome) -> anyhow::Result<()> {
-    if targets.len() < 2 {
-        return outcome.lift(targets, |target| lift(api, target, None));
-    }
-    let mut list = Origin::of_targets(targets.iter()).begin(ListUse::Unban);
-    let lifted = outcome.lift(targets, |target| lift(api, target, Some(list.id)));
-    list.new = outcome.unbanned.len() as u64;
-    list.unchanged = outcome.not_banned.len() as u64;
-    list.complete = lifted.is_ok();
-    if list.new > 0 {
-        conclude(api, &list);
-    }
-    lifted
-}
-
-/// Whether there was a ban of `target`, which there is no more.
-fn lift(api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<bool> {
-    let list = list.map_or_else(String::new, |id| format!("?list={id}"));
-    match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}{list}")) {
-        Ok(_) => Ok(true),
-        Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }

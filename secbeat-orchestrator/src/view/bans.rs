@@ -39,6 +39,9 @@ pub struct BanView {
     /// The list that it is of, as the audit names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<Uuid>,
+    /// Networks in it that the fleet's allowlist exempts, in the answer to an order to ban.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exempt: Vec<String>,
 }
 
 impl BanView {
@@ -65,6 +68,7 @@ impl BanView {
             count: command.evidence.map(|evidence| evidence.count),
             edges: command.scope.edges().map(<[String]>::to_vec),
             list: command.list,
+            exempt: Vec::new(),
         }
     }
 }
@@ -111,6 +115,9 @@ pub struct Imported {
     pub new_networks: usize,
     /// Networks that can be banned beside those that were before the import.
     pub free_networks: usize,
+    /// New bans around networks that the fleet's allowlist exempts from them.
+    #[serde(default)]
+    pub exempting: usize,
 }
 
 /// A ban that cannot be imported.
@@ -160,6 +167,7 @@ impl From<decider::Imported> for Imported {
             refused: refused.collect(),
             new_networks: imported.new_networks,
             free_networks: imported.free_networks,
+            exempting: imported.exempting,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! `[protect]` of both configs.
 
 use schemars::JsonSchema;
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{coverage::Coverage, prefix::Prefix};
 use serde::{Deserialize, Deserializer, de::Error as _};
+
+use tracing::warn;
 
 use crate::config::{self, schema};
 
@@ -29,6 +31,24 @@ impl Protect {
         });
         networks.chain(self.allow.iter().cloned()).collect()
     }
+}
+
+/// Why `protected` networks cannot all be protected, if so: nobody of a family would be left to ban. Those that are a quarter of it or
+/// more are warned of.
+#[must_use]
+pub fn everybody(protected: impl IntoIterator<Item = Prefix>) -> Option<String> {
+    for part in Coverage::of(protected) {
+        let (family, percent) = (part.family, part.percent());
+        if part.is_everybody() {
+            return Some(format!(
+                "the protected networks and trusted proxies together are all of {family}, and nobody there could be banned"
+            ));
+        }
+        if part.is_wide() {
+            warn!("the config protects {percent} % of {family}: nobody there is banned");
+        }
+    }
+    None
 }
 
 /// A network that the config protects.
@@ -106,6 +126,14 @@ mod tests {
                 ("2001:db8::1/128".to_owned(), "", None),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_everybody_together_is_refused() {
+        let told = |networks: &[&str]| everybody(networks.iter().map(|net| net.parse().unwrap()));
+        assert_eq!(told(&["192.0.2.0/24", "64.0.0.0/2"]), None);
+        let why = told(&["0.0.0.0/1", "128.0.0.0/1"]).unwrap();
+        assert!(why.contains("all of IPv4"), "{why}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use secbeat_common::{maps::allow, prefix::Prefix};
 use tracing::warn;
 
 pub use self::{
-    config::{Allowed, Protect},
+    config::{Allowed, Protect, everybody},
     network::{RESOLV_CONF, RESOLVED_UPLINKS},
     routes::default_route_interfaces,
 };

@@ -62,6 +62,8 @@ pub struct Imported {
     pub new_networks: usize,
     /// Networks that can be banned beside those that were before the import.
     pub free_networks: usize,
+    /// New bans around networks that the fleet's allowlist exempts from them.
+    pub exempting: usize,
 }
 
 /// A ban of an import that cannot be made.

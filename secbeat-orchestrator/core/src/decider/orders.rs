@@ -251,10 +251,11 @@ impl Decider {
         };
         for (index, (ban, sifted)) in bans.iter().zip(&sift.bans).enumerate() {
             match *sifted {
-                Sifted::New => outcome.banned += 1,
-                Sifted::Longer => {
+                Sifted::New | Sifted::Longer => {
                     outcome.banned += 1;
-                    outcome.longer += 1;
+                    outcome.longer += usize::from(*sifted == Sifted::Longer);
+                    let mut exempt = self.ledger.exempt_within(&ban.target);
+                    outcome.exempting += usize::from(exempt.next().is_some());
                 }
                 Sifted::Kept => outcome.kept += 1,
                 Sifted::Ended => outcome.ended += 1,

@@ -1,5 +1,7 @@
 //! Networks that the ledger protects: what was found on this host or is in the config, and the fleet's allowlist.
 
+use std::collections::HashSet;
+
 use secbeat_common::wire::AllowEntry;
 use tracing::info;
 
@@ -64,6 +66,11 @@ impl Decider {
     pub(super) fn protect(&mut self) {
         self.ledger
             .protect(self.protected.all().map(|net| net.network).collect());
+        // Every edge has the fleet's allowlist, and knows nothing of what is protected here.
+        let here: HashSet<_> = self.protected.here.iter().map(|net| net.network).collect();
+        let fleet = self.protected.fleet.iter().flatten().map(|net| net.network);
+        self.ledger
+            .exempt(fleet.filter(|network| !here.contains(network)));
     }
 }
 

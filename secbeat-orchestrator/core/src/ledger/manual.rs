@@ -99,7 +99,7 @@ impl Ledger {
     /// the whole fleet earlier, and is not said to.
     pub fn ban(&mut self, ban: ManualBan, now_ms: i64, new_id: Uuid) -> Result<BlockCommand, Refusal> {
         let target = ban.target;
-        if let Some(refusal) = self.refusal(&target) {
+        if let Some(refusal) = self.refusal_by_hand(&target) {
             return Err(refusal);
         }
         if ban.expires_at_ms <= now_ms {
@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     fn sift_one(&self, ban: &ManualBan, now_ms: i64) -> Sifted {
-        if let Some(refusal) = self.refusal(&ban.target) {
+        if let Some(refusal) = self.refusal_by_hand(&ban.target) {
             return Sifted::Refused(refusal);
         }
         if ban.expires_at_ms <= now_ms {

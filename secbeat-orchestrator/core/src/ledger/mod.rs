@@ -14,6 +14,7 @@ mod config;
 mod decision;
 mod held;
 mod manual;
+mod protected;
 mod query;
 mod replica;
 mod share;
@@ -32,7 +33,7 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
-use self::{brakes::Recent, held::Held, strikes::History};
+use self::{brakes::Recent, held::Held, protected::Protected, strikes::History};
 pub use self::{
     brakes::{Brake, Brakes},
     config::LedgerConfig,
@@ -59,8 +60,7 @@ pub struct Ledger {
     pending: BTreeMap<Uuid, Prefix>,
     /// Targets in `active` that are no single source.
     wide: NetTable<()>,
-    /// Never banned, nor is anything that contains or overlaps one of these.
-    protected: NetTable<()>,
+    protected: Protected,
     history: History,
     /// Of `active`.
     digest: Digest,
@@ -80,7 +80,7 @@ impl Ledger {
             by_expiry: BTreeSet::new(),
             pending: BTreeMap::new(),
             wide: NetTable::default(),
-            protected: NetTable::default(),
+            protected: Protected::default(),
             history: History::default(),
             digest: Digest::default(),
             recent: Recent::default(),
@@ -89,23 +89,6 @@ impl Ledger {
         let protected = std::mem::take(&mut ledger.config.protected);
         ledger.protect(protected);
         ledger
-    }
-
-    /// Replaces [`LedgerConfig::protected`]. A ban in force stays: every edge lets through what is protected there.
-    pub fn protect(&mut self, networks: Vec<Prefix>) {
-        self.protected = NetTable::default();
-        for network in networks {
-            self.protected.insert(network, ());
-        }
-    }
-
-    /// Why `target` must not be banned, if so.
-    #[must_use]
-    pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {
-        target
-            .unbannable()
-            .map(Refusal::Unbannable)
-            .or_else(|| overlapping(&self.protected, target).map(Refusal::Protected))
     }
 
     /// Decides on a finding; one of a rule that only observes changes nothing. A ban starts at `now_ms` (in replay: the finding's time) under the id `new_id`.
@@ -357,10 +340,4 @@ impl Ledger {
             self.end(&target, expires_at_ms);
         }
     }
-}
-
-/// One of `networks` that `target` lies in or contains.
-fn overlapping(networks: &NetTable<()>, target: &Prefix) -> Option<Prefix> {
-    let around = networks.around(target).map(|(network, ())| network).next();
-    around.or_else(|| networks.within(target).map(|(network, ())| *network).next())
 }

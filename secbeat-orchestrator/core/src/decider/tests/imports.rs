@@ -100,6 +100,7 @@ fn a_dry_run_tells_and_changes_nothing() {
         }],
         new_networks: 1,
         free_networks: secbeat_common::maps::MAX_BANNED_NETS as usize,
+        exempting: 0,
     };
     assert_eq!(
         import(&mut rig, 1, ImportMode::DryRun, bans),
