@@ -44,8 +44,8 @@ use crate::{
     protection::Protection,
     reload::Reloader,
     replica::Replica,
+    rules::{self, InForce},
     token::Token,
-    view::RuleView,
     watches::Watches,
     writer::{self, SharedRevisions},
 };
@@ -94,7 +94,7 @@ impl App {
         let protection = Protection::find(config.known(&member.servers)).await?;
         let protected = protection.networks();
         let clock = clock::of_bus(&bus);
-        let (reloader, tokens) = Reloader::new(&config);
+        let (reloader, (tokens, rules)) = Reloader::new(&config, bus.clone());
         let (sender, inputs) = mpsc::channel(INPUTS);
         let (garbage, refused) = (Arc::new(Garbage::default()), RefusedCommands::default());
         let audit = AuditLog::new(&bus);
@@ -105,7 +105,7 @@ impl App {
         let (notifier, notified) = config.notifier(&identity.name)?;
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
         let (leases, changes, shares) =
-            Leases::new(bus.clone(), identity, clock::boot_ms, config.digests(), table);
+            Leases::new(bus.clone(), identity, clock::boot_ms, rules.clone(), table);
         let links = Links {
             config: &config,
             member: &member,
@@ -114,6 +114,7 @@ impl App {
             inputs: &sender,
             garbage: &garbage,
             refused: &refused,
+            rules: &rules,
         };
         let (copies, copied) = AuditCopies::new(&config.audit, &bus, &shares);
         let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
@@ -149,7 +150,7 @@ impl App {
             troubles: intake.troubles.clone(),
             watches,
             audit,
-            rules: RuleView::all(&config).into(),
+            rules,
             refused,
             wrong_tokens: WrongTokens::default(),
             notified,
@@ -202,7 +203,7 @@ impl App {
         let mut reloader = self.reloader;
         tokio::spawn(async move {
             while let Some(changed) = configs.recv().await {
-                reloader.reload(changed);
+                reloader.reload(changed).await;
             }
         });
         info!(api = %self.config.api.listen, nats = %self.servers, "running");
@@ -212,11 +213,11 @@ impl App {
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
         let measuring = tokio::spawn(self.api.clock.clone().run());
-        let telling = tokio::spawn(
-            self.config
-                .directives()
-                .keep(self.intake.bus.clone(), self.signer),
-        );
+        let telling = tokio::spawn(rules::tell_edges(
+            self.api.rules.clone(),
+            self.intake.bus.clone(),
+            self.signer,
+        ));
         let events = self.api.events.clone();
         let replica = tokio::spawn(self.replica.run());
         let inputs = self.intake.inputs.clone();
@@ -305,6 +306,7 @@ struct Links<'a> {
     inputs: &'a mpsc::Sender<Input>,
     garbage: &'a Arc<Garbage>,
     refused: &'a RefusedCommands,
+    rules: &'a watch::Receiver<InForce>,
 }
 
 impl Links<'_> {
@@ -342,7 +344,7 @@ impl Links<'_> {
             inputs: self.inputs.clone(),
             reader: self.reader(),
             revisions,
-            longest_window: self.config.longest_window(),
+            rules: self.rules.clone(),
             // A ban is recorded when it starts, and is remembered for strike_memory after its end, or longer by a strike.
             memory: ban.max_duration.0 + ban.strike_memory.0 * 2,
             restored,
@@ -356,7 +358,7 @@ impl Links<'_> {
             garbage: self.garbage.clone(),
             sources: self.config.detect.sources,
             troubles: Troubles::default(),
-            window: self.config.longest_window(),
+            rules: self.rules.clone(),
         }
     }
 

@@ -261,23 +261,8 @@ impl Config {
             );
             return Err(ConfigError::contradiction(path, "ban.max_duration", message));
         }
-        let too_long = |ban: &Duration| *ban > config.ban.max_duration.0;
-        if let Some((rule, ban)) = config
-            .rules
-            .0
-            .iter()
-            .find_map(|rule| Some((rule.rule, rule.ban.filter(too_long)?)))
-        {
-            let message = format!(
-                "{} is shorter than the ban of rule {rule}, {}",
-                config.ban.max_duration,
-                HumanDuration(ban)
-            );
-            return Err(ConfigError::contradiction(path, "ban.max_duration", message));
-        }
-        if let Err(error) = config.directives().interest.checked() {
-            let message = format!("what the rules ask edges to report: {error}");
-            return Err(ConfigError::contradiction(path, "rule", message));
+        if let Some((key, message)) = config.contradiction_of_rules() {
+            return Err(ConfigError::contradiction(path, key, message));
         }
         if let Some((key, message)) = config.audit.wrong() {
             return Err(ConfigError::contradiction(path, key, message));
@@ -299,6 +284,23 @@ impl Config {
         Ok(Notifier::start(receivers, name))
     }
 
+    /// The key of what the rules contradict, or cannot ask of edges, and why.
+    #[must_use]
+    pub fn contradiction_of_rules(&self) -> Option<(&'static str, String)> {
+        let too_long = |ban: &Duration| *ban > self.ban.max_duration.0;
+        let mut rules = self.rules.0.iter();
+        if let Some((rule, ban)) = rules.find_map(|rule| Some((rule.rule, rule.ban.filter(too_long)?))) {
+            let message = format!(
+                "{} is shorter than the ban of rule {rule}, {}",
+                self.ban.max_duration,
+                HumanDuration(ban)
+            );
+            return Some(("ban.max_duration", message));
+        }
+        let error = self.directives().interest.checked().err()?;
+        Some(("rule", format!("what the rules ask edges to report: {error}")))
+    }
+
     /// What edges are asked for.
     #[must_use]
     pub fn directives(&self) -> Directives {
@@ -316,7 +318,7 @@ impl Config {
             agreeing_edges: self.detect.agreeing_edges,
             ledger: self.ledger(Vec::new()),
             protected,
-            max_age: self.longest_window() * TELEMETRY_AGE,
+            max_age: self.max_age(),
             cleanup_interval: self.cleanup_interval.0,
             unban_grace: self.ban.unban_grace,
             drift_grace: self.edges.drift_grace.0,
@@ -324,6 +326,12 @@ impl Config {
             traced: false,
             seed: Uuid::new_v4().into_bytes(),
         }
+    }
+
+    /// How old telemetry may be that counts.
+    #[must_use]
+    pub fn max_age(&self) -> Duration {
+        self.longest_window() * TELEMETRY_AGE
     }
 
     /// What the detector is told.

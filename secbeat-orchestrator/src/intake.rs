@@ -7,16 +7,19 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use parking_lot::Mutex;
 use secbeat_bus::{Bus, Garbage};
 use secbeat_common::sources::SourceLengths;
 use secbeat_orchestrator_core::{decider::Event, leases::Ownership};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use self::reader::Reader;
-use crate::engine::Input;
+use crate::{engine::Input, rules::InForce};
 
 /// What the intake needs.
 #[derive(Clone)]
@@ -27,8 +30,8 @@ pub(crate) struct Intake {
     pub sources: SourceLengths,
     /// What keeps readers from reading.
     pub troubles: Troubles,
-    /// The longest window: so much telemetry is read again of a partition that was taken.
-    pub window: Duration,
+    /// So much telemetry is read again of a partition that was taken as their longest window is, and of all when they change.
+    pub rules: watch::Receiver<InForce>,
 }
 
 /// What keeps readers from reading, one entry for each of them.
@@ -64,42 +67,100 @@ impl Drop for Trouble {
     }
 }
 
-/// Partitions that one reader reads.
-type Partitions = watch::Sender<BTreeSet<u16>>;
+/// Reads some partitions, until it is dropped.
+struct Reading {
+    partitions: watch::Sender<BTreeSet<u16>>,
+    task: JoinHandle<()>,
+}
+
+impl Reading {
+    fn start(intake: &Intake, partitions: BTreeSet<u16>) -> Self {
+        let (partitions, read) = watch::channel(partitions);
+        let task = tokio::spawn(Reader::new(intake.clone(), read).run());
+        Self { partitions, task }
+    }
+
+    fn reads(&self, partition: u16) -> bool {
+        self.partitions.borrow().contains(&partition)
+    }
+
+    /// Stops to read. The engine gets nothing of it after this.
+    async fn stop(self) -> BTreeSet<u16> {
+        self.task.abort();
+        let _ = self.task.await;
+        self.partitions.borrow().clone()
+    }
+}
 
 impl Intake {
     /// Reads what is owned, until nobody can say any more what that is.
-    pub(crate) async fn run(self, mut changes: mpsc::UnboundedReceiver<Ownership>) {
-        let mut readers: Vec<Partitions> = Vec::new();
+    pub(crate) async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Ownership>) {
+        let mut readers: Vec<Reading> = Vec::new();
         let mut changed = Vec::new();
-        while changes.recv_many(&mut changed, usize::MAX).await > 0 {
-            let mut taken = BTreeSet::new();
-            for change in changed.drain(..) {
-                // The engine hears of it before anything that is read because of it.
-                if self.inputs.send(Event::Owned(change).into()).await.is_err() {
-                    return;
-                }
-                match change {
-                    Ownership::Taken { partition, .. } => {
-                        let is_read = |reader: &Partitions| reader.borrow().contains(&partition);
-                        if !readers.iter().any(is_read) {
-                            taken.insert(partition);
-                        }
-                    }
-                    Ownership::Lost { partition } => {
-                        taken.remove(&partition);
-                        for reader in &readers {
-                            reader.send_if_modified(|partitions| partitions.remove(&partition));
-                        }
-                    }
-                }
-            }
-            readers.retain(|reader| !reader.borrow().is_empty());
-            if !taken.is_empty() {
-                let (reader, partitions) = watch::channel(taken);
-                readers.push(reader);
-                tokio::spawn(Reader::new(self.clone(), partitions).run());
+        loop {
+            let went_on = tokio::select! {
+                count = changes.recv_many(&mut changed, usize::MAX) => match count {
+                    0 => return,
+                    _ => self.follow(&mut changed, &mut readers).await,
+                },
+                Ok(()) = self.rules.changed() => self.read_again(&mut readers).await,
+            };
+            // The engine has ended.
+            if !went_on {
+                return;
             }
         }
+    }
+
+    /// Reads what was taken, and no more what was lost; returns whether the engine is there.
+    async fn follow(&self, changed: &mut Vec<Ownership>, readers: &mut Vec<Reading>) -> bool {
+        let mut taken = BTreeSet::new();
+        for change in changed.drain(..) {
+            // The engine hears of it before anything that is read because of it.
+            if self.inputs.send(Event::Owned(change).into()).await.is_err() {
+                return false;
+            }
+            match change {
+                Ownership::Taken { partition, .. } => {
+                    if !readers.iter().any(|reader| reader.reads(partition)) {
+                        taken.insert(partition);
+                    }
+                }
+                Ownership::Lost { partition } => {
+                    taken.remove(&partition);
+                    for reader in readers.iter() {
+                        reader
+                            .partitions
+                            .send_if_modified(|partitions| partitions.remove(&partition));
+                    }
+                }
+            }
+        }
+        readers.retain(|reader| !reader.partitions.borrow().is_empty());
+        if !taken.is_empty() {
+            readers.push(Reading::start(self, taken));
+        }
+        true
+    }
+
+    /// Tells the engine of other rules, and reads all again under them; returns whether the engine is there.
+    async fn read_again(&mut self, readers: &mut Vec<Reading>) -> bool {
+        let rules = self.rules.borrow_and_update().decided.clone();
+        let mut partitions = BTreeSet::new();
+        for reader in readers.drain(..) {
+            partitions.extend(reader.stop().await);
+        }
+        if self
+            .inputs
+            .send(Event::Rules(Box::new(rules)).into())
+            .await
+            .is_err()
+        {
+            return false;
+        }
+        if !partitions.is_empty() {
+            readers.push(Reading::start(self, partitions));
+        }
+        true
     }
 }

@@ -31,6 +31,7 @@ mod protection;
 mod reload;
 mod replay;
 mod replica;
+mod rules;
 #[cfg(test)]
 mod samples;
 mod signatures;

@@ -1,13 +1,20 @@
 //! SIGHUP: what a running orchestrator takes over from a changed config.
 
+use std::time::Duration;
+
+use secbeat_bus::{Bus, make_all};
 use secbeat_common::prefix::Prefix;
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     config::{ApiConfig, Config},
+    rules::InForce,
     token::Token,
 };
+
+/// How long NATS may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes over what can be without a restart, and says what cannot.
 #[derive(Debug)]
@@ -15,49 +22,87 @@ pub(crate) struct Reloader {
     /// What the orchestrator runs with.
     running: Config,
     tokens: watch::Sender<Vec<Token>>,
+    rules: watch::Sender<InForce>,
+    bus: Bus,
 }
 
+/// What follows the tokens and the rules in use.
+type Followers = (watch::Receiver<Vec<Token>>, watch::Receiver<InForce>);
+
 impl Reloader {
-    pub(crate) fn new(running: &Config) -> (Self, watch::Receiver<Vec<Token>>) {
+    pub(crate) fn new(running: &Config, bus: Bus) -> (Self, Followers) {
         let (tokens, known) = watch::channel(running.api.token.clone());
+        let (rules, in_force) = watch::channel(InForce::of(running));
         let running = running.clone();
-        (Self { running, tokens }, known)
+        let reloader = Self {
+            running,
+            tokens,
+            rules,
+            bus,
+        };
+        (reloader, (known, in_force))
     }
 
-    /// Takes over the tokens of `changed`, or nothing if they do not fit where the API listens.
-    pub(crate) fn reload(&mut self, changed: anyhow::Result<Config>) {
+    /// Takes over the tokens and the rules of `changed`, or nothing if they do not fit the rest of what the orchestrator runs with.
+    pub(crate) async fn reload(&mut self, changed: anyhow::Result<Config>) {
         let changed = match changed {
             Ok(changed) => changed,
             Err(error) => return error!("the config cannot be used, and nothing changes: {error:#}"),
         };
         let waiting = waiting(&self.running, &changed);
-        let api = ApiConfig {
-            token: changed.api.token,
-            ..self.running.api.clone()
+        let next = Config {
+            api: ApiConfig {
+                token: changed.api.token,
+                ..self.running.api.clone()
+            },
+            rules: changed.rules,
+            ..self.running.clone()
         };
-        if let Some((key, why)) = api.contradiction() {
+        if let Some((key, why)) = next.api.contradiction() {
             return error!("the config's tokens cannot be used, and nothing changes: {key}: {why}");
         }
-        let tokens = api.token.len();
-        self.tokens.send_replace(api.token.clone());
-        self.running.api = api;
+        if let Some((key, why)) = next.contradiction_of_rules() {
+            return error!("the config's rules cannot be used, and nothing changes: {key}: {why}");
+        }
+        let tokens = next.api.token.len();
+        self.tokens.send_replace(next.api.token.clone());
+        let are_new = format!("{:?}", self.running.rules) != format!("{:?}", next.rules);
+        self.running = next;
         info!(tokens, "the config was read again: its tokens are in use");
+        if are_new {
+            self.replace_rules().await;
+        }
         if !waiting.is_empty() {
             let waiting = waiting.join(", ");
             warn!("the config has changed in {waiting}: that takes a restart");
         }
     }
+
+    async fn replace_rules(&self) {
+        let rules = InForce::of(&self.running);
+        // A longer window needs a longer memory of the bus. Where it is away, the replica sees to it once it is back.
+        let made = tokio::time::timeout(PATIENCE, make_all(&self.bus, rules.window)).await;
+        if !matches!(made, Ok(Ok(()))) {
+            debug!("cannot have NATS remember as much as the rules need yet: {made:?}");
+        }
+        let count = rules.views.len();
+        self.rules.send_replace(rules);
+        info!(
+            rules = count,
+            "the config's rules are in force: telemetry of their longest window is read again"
+        );
+    }
 }
 
 /// The tables and keys that a restart would change.
 fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
-    fn shown(config: &Config) -> [(&'static str, String); 11] {
+    fn shown(config: &Config) -> [(&'static str, String); 10] {
         let Config {
             api,
             trusted_proxies,
             nats,
             detect,
-            rules,
+            rules: _,
             ban,
             protect,
             edges,
@@ -76,7 +121,6 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("trusted_proxies", format!("{proxies:?}")),
             ("[nats]", format!("{nats:?}")),
             ("[detect]", format!("{detect:?}")),
-            ("[[rule]]", format!("{rules:?}")),
             ("[ban]", format!("{ban:?}")),
             ("[protect]", format!("{protect:?}")),
             ("[edges]", format!("{edges:?}")),
@@ -97,10 +141,47 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use secbeat_bus::memory::MemoryServer;
+
     use super::*;
 
     fn config(text: &str) -> Config {
         toml::from_str(text).unwrap()
+    }
+
+    fn reloader(text: &str) -> (Reloader, Followers) {
+        Reloader::new(&config(text), MemoryServer::new(0).join().bus())
+    }
+
+    const RULE: &str = "[[rule]]\nname = \"logins\"\ncounts = \"errors\"\npaths = [\"/login\"]\nthreshold = 7\nwindow = \"2m\"\n";
+
+    #[tokio::test]
+    async fn rules_are_replaced_together_or_not_at_all() {
+        let (mut reloader, (_, mut rules)) = reloader("[ban]\nmax_duration = \"1h\"");
+        let names = |rules: &watch::Receiver<InForce>| {
+            let views = rules.borrow().views.clone();
+            views.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>()
+        };
+        let before = names(&rules);
+        let built_in = rules.borrow().window;
+        reloader.reload(Ok(config(RULE))).await;
+        assert!(rules.has_changed().unwrap());
+        let after = names(&rules);
+        assert_eq!(after.len(), before.len() + 1);
+        assert!(after.contains(&"logins".to_owned()));
+        {
+            let in_force = rules.borrow_and_update();
+            assert_eq!(in_force.window, Duration::from_secs(120));
+            assert_eq!(in_force.decided.detect.rules.len(), after.len());
+            assert!(in_force.decided.max_age > built_in);
+        }
+        // The running [ban] holds, whatever the file says: the daemon was not restarted.
+        let too_long = format!("[ban]\nmax_duration = \"7d\"\n{RULE}ban = \"2d\"\n");
+        reloader.reload(Ok(config(&too_long))).await;
+        reloader.reload(Ok(config(RULE))).await;
+        assert!(!rules.has_changed().unwrap());
+        reloader.reload(Ok(config(""))).await;
+        assert_eq!(names(&rules), before);
     }
 
     #[test]
@@ -124,13 +205,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn tokens_stay_where_they_cannot_go() {
+    #[tokio::test]
+    async fn tokens_stay_where_they_cannot_go() {
         let hash = "sha256:".to_owned() + &"0".repeat(64);
         let token =
             |name: &str| format!("[[api.token]]\nname = \"{name}\"\nrole = \"read\"\nhash = \"{hash}\"\n");
         let public = "[api]\nlisten = \"192.0.2.1:3030\"\ninsecure = true\n";
-        let (mut reloader, known) = Reloader::new(&config(&format!("{public}{}", token("a"))));
+        let (mut reloader, (known, _)) = reloader(&format!("{public}{}", token("a")));
         let names = || -> Vec<String> {
             let tokens = known.borrow();
             tokens
@@ -138,12 +219,14 @@ mod tests {
                 .map(|token| token.name.as_str().to_owned())
                 .collect()
         };
-        reloader.reload(Ok(config(&format!("{public}{}{}", token("b"), token("c")))));
+        reloader
+            .reload(Ok(config(&format!("{public}{}{}", token("b"), token("c")))))
+            .await;
         assert_eq!(names(), ["b", "c"]);
         // It still listens for everybody.
-        reloader.reload(Ok(config("")));
+        reloader.reload(Ok(config(""))).await;
         assert_eq!(names(), ["b", "c"]);
-        reloader.reload(Err(anyhow::anyhow!("no such file")));
+        reloader.reload(Err(anyhow::anyhow!("no such file"))).await;
         assert_eq!(names(), ["b", "c"]);
     }
 }

@@ -25,7 +25,7 @@ use secbeat_orchestrator_core::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{engine::Input, millis, writer::SharedRevisions};
+use crate::{engine::Input, millis, rules::InForce, writer::SharedRevisions};
 
 /// How far two clocks of a fleet may be apart, and an audit record come after what it records.
 const OVERLAP: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ pub(crate) struct Replica {
     pub inputs: mpsc::Sender<Input>,
     pub reader: CommandReader<BlockCommand, Lift>,
     pub revisions: SharedRevisions,
-    pub longest_window: Duration,
+    pub rules: watch::Receiver<InForce>,
     /// How far back the audit matters at the start.
     pub memory: Duration,
     /// Set once the engine was sent what there is to restore.
@@ -73,11 +73,11 @@ impl Replica {
     }
 
     async fn follow(&mut self) {
-        let (bus, clock, longest_window) = (self.bus.clone(), self.clock.clone(), self.longest_window);
+        let (bus, clock, rules) = (self.bus.clone(), self.clock.clone(), self.rules.clone());
         let make = move || {
-            let (bus, clock) = (bus.clone(), clock.clone());
+            let (bus, clock, window) = (bus.clone(), clock.clone(), rules.borrow().window);
             async move {
-                make_all(&bus, longest_window).await?;
+                make_all(&bus, window).await?;
                 clock.ready().await;
                 Ok(())
             }

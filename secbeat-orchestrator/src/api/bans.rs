@@ -1,7 +1,7 @@
 //! `/api/v1/bans`: who is banned, and orders to ban and to unban.
 #![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::net::IpAddr;
 
 use axum::{
     Json,
@@ -15,7 +15,7 @@ use secbeat_common::{
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
     decider::{Import, ImportMode, OrderError, Refused, Unban},
-    ledger::{BanOrder, BanQuery, MAX_NOTE, ManualBan, Refusal, SortKey},
+    ledger::{BanOrder, BanQuery, MAX_NOTE, ManualBan, Refusal},
 };
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Api, Caller, Failure};
+use super::{Api, Caller, Failure, sort::BanSort};
 use crate::{
     engine::{Input, OrderFailure},
     exchange::{BanEntry, EntryError},
@@ -90,64 +90,6 @@ impl ListRequest {
                 limit => return Err(bad_request("limit", format!("{limit} is not in 1..={MAX_PAGE}"))),
             },
         })
-    }
-}
-
-/// An order of bans as the API says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BanSort(BanOrder);
-
-/// What bans are sorted by: in the API, and as a column of a list.
-const SORTS: [(SortKey, &str, &str); 4] = [
-    (SortKey::Target, "target", "target"),
-    (SortKey::Issued, "issued", "issued_at"),
-    (SortKey::Expires, "expires", "expires_at"),
-    (SortKey::Strikes, "strikes", "strikes"),
-];
-
-impl BanSort {
-    fn found(
-        text: &str,
-        name: fn(&(SortKey, &'static str, &'static str)) -> [&'static str; 2],
-    ) -> Option<Self> {
-        let (is_descending, wanted) = match text.strip_prefix('-') {
-            Some(wanted) => (true, wanted),
-            None => (false, text),
-        };
-        let found = SORTS.iter().find(|sort| name(sort).contains(&wanted));
-        found.map(|(by, ..)| {
-            Self(BanOrder {
-                by: *by,
-                is_descending,
-            })
-        })
-    }
-
-    /// The order by a column of a list, if the daemon sorts by it.
-    pub(crate) fn of_column(text: &str) -> Option<Self> {
-        Self::found(text, |(_, name, column)| [name, column])
-    }
-}
-
-impl FromStr for BanSort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::found(text, |(_, name, _)| [name, name]).ok_or_else(|| {
-            let names = SORTS.map(|(_, name, _)| name).join(", ");
-            format!("`{text}` is none of {names}")
-        })
-    }
-}
-
-impl fmt::Display for BanSort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(BanOrder { by, is_descending }) = self;
-        let name = SORTS
-            .iter()
-            .find(|(key, ..)| key == by)
-            .map_or("target", |(_, name, _)| name);
-        write!(f, "{}{name}", if *is_descending { "-" } else { "" })
     }
 }
 

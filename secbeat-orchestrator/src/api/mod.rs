@@ -13,6 +13,7 @@ mod openapi;
 mod probes;
 mod propagation;
 mod rules;
+pub(crate) mod sort;
 mod sources;
 mod stats;
 
@@ -36,8 +37,8 @@ use crate::{
     intake::Troubles,
     leases::Shares,
     notify::NotifyStats,
+    rules::InForce,
     token::Token,
-    view::RuleView,
     watches::Watches,
 };
 
@@ -57,7 +58,7 @@ pub(crate) struct Api {
     pub troubles: Troubles,
     pub audit: AuditLog,
     pub watches: Watches,
-    pub rules: Arc<[RuleView]>,
+    pub rules: watch::Receiver<InForce>,
     pub refused: RefusedCommands,
     pub wrong_tokens: WrongTokens,
     pub notified: NotifyStats,

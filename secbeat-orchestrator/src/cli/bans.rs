@@ -12,7 +12,10 @@ use secbeat_daemon::{
 };
 
 use crate::{
-    api::bans::{BanRequest, BanSort, MAX_PAGE},
+    api::{
+        bans::{BanRequest, MAX_PAGE},
+        sort::BanSort,
+    },
     view::{BanPage, BanView},
 };
 

@@ -45,8 +45,9 @@ struct Read {
 
 impl Reader {
     pub(super) fn new(intake: Intake, partitions: watch::Receiver<BTreeSet<u16>>) -> Self {
+        let window = intake.rules.borrow().window;
         Self {
-            started_ms: now_ms() - millis(intake.window) - SLACK_MS,
+            started_ms: now_ms() - millis(window) - SLACK_MS,
             intake,
             partitions,
             last_read: None,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use secbeat_bus::{
     make_all,
     memory::{MemoryBus, MemoryServer},
@@ -10,7 +12,9 @@ use secbeat_daemon::time::now_ms;
 use uuid::Uuid;
 
 use super::*;
+use crate::config::Config;
 
+/// The longest of the built-in rules.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// An intake over a bus in memory, and an edge that reports.
@@ -21,6 +25,7 @@ struct Lab {
     owned: mpsc::UnboundedSender<Ownership>,
     inputs: mpsc::Receiver<Input>,
     garbage: Arc<Garbage>,
+    rules: watch::Sender<InForce>,
 }
 
 impl Lab {
@@ -32,13 +37,14 @@ impl Lab {
         let (sender, inputs) = mpsc::channel(64);
         let (owned, changes) = mpsc::unbounded_channel();
         let garbage = Arc::new(Garbage::default());
+        let (rules, following) = watch::channel(InForce::of(&Config::default()));
         let intake = Intake {
             bus: member.bus(),
             inputs: sender,
             garbage: garbage.clone(),
             sources: SourceLengths::default(),
             troubles: Troubles::default(),
-            window: WINDOW,
+            rules: following,
         };
         tokio::spawn(intake.run(changes));
         Self {
@@ -48,6 +54,7 @@ impl Lab {
             owned,
             inputs,
             garbage,
+            rules,
         }
     }
 
@@ -87,6 +94,7 @@ impl Lab {
                 let age = age_ms.map_or_else(String::new, |age_ms| format!(", {age_ms} ms late"));
                 format!("batch {} of {partition}{age}", batch.sequence)
             }
+            Some(Input::Event(Event::Rules(rules))) => format!("{} rules", rules.detect.rules.len()),
             Some(Input::Event(Event::Waf { batch, .. })) => format!("{} of a firewall", batch.events.len()),
             other => panic!("{other:?}"),
         }
@@ -211,4 +219,23 @@ async fn what_is_no_telemetry_is_counted_and_left_out() {
     lab.report(3, 1).await;
     assert_eq!(lab.told().await, "batch 1 of 3");
     assert_eq!(lab.garbage.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_other_rules_all_that_is_owned_is_read_again_and_nothing_twice() {
+    let mut lab = Lab::start().await;
+    lab.take(3).await;
+    lab.report(3, 0).await;
+    assert_eq!(lab.told().await, "batch 0 of 3");
+    lab.take(4).await;
+    lab.lose(4).await;
+    lab.report(4, 1).await;
+    lab.rules.send_modify(|rules| rules.decided.detect.rules.clear());
+    assert_eq!(lab.told().await, "0 rules");
+    assert_eq!(lab.told().await, "batch 0 of 3");
+    lab.report(3, 1).await;
+    assert_eq!(lab.told().await, "batch 1 of 3");
+    // Nothing comes of a reader that read before.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(lab.inputs.is_empty());
 }

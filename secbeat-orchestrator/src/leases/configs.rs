@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use secbeat_common::wire::ConfigDigests;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Differing;
+use crate::rules::InForce;
 
 /// What this orchestrator goes by, and what the others say that they go by.
 #[derive(Debug)]
 pub(super) struct Configs {
-    own: ConfigDigests,
+    own: watch::Receiver<InForce>,
     /// By id.
     others: BTreeMap<String, ConfigDigests>,
     /// As it was last told.
@@ -18,7 +20,7 @@ pub(super) struct Configs {
 }
 
 impl Configs {
-    pub(super) fn new(own: ConfigDigests) -> Self {
+    pub(super) fn new(own: watch::Receiver<InForce>) -> Self {
         Self {
             own,
             others: BTreeMap::new(),
@@ -27,7 +29,7 @@ impl Configs {
     }
 
     pub(super) fn own(&self) -> ConfigDigests {
-        self.own.clone()
+        self.own.borrow().digests.clone()
     }
 
     /// The orchestrator `id` has said what it goes by.
@@ -43,13 +45,9 @@ impl Configs {
     /// Who of the living `members` goes by another config. Says what is news of it.
     pub(super) fn differing(&mut self, members: &[String]) -> Vec<Differing> {
         self.others.retain(|id, _| members.contains(id));
+        let own = self.own();
         let differing = |(id, config): (&String, &ConfigDigests)| {
-            let keys: Vec<_> = self
-                .own
-                .differing(config)
-                .into_iter()
-                .map(str::to_owned)
-                .collect();
+            let keys: Vec<_> = own.differing(config).into_iter().map(str::to_owned).collect();
             (!keys.is_empty()).then(|| Differing {
                 orchestrator: id.clone(),
                 keys,

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::{Share, Shares, configs::Configs};
+use crate::rules::InForce;
 
 /// The lease is that of [`LEASE_TTL`](secbeat_bus::LEASE_TTL).
 const TERMS: Terms = Terms {
@@ -54,13 +55,14 @@ struct Written {
 }
 
 impl Leases {
-    /// The leases, where changes come out, and who shares the partitions. The others are told of `config`.
+    /// The leases, where changes come out, and who shares the partitions. The others are told of `config`,
+    /// also when it changes.
     #[must_use]
     pub(crate) fn new(
         bus: Bus,
         identity: Identity,
         clock: fn() -> i64,
-        config: ConfigDigests,
+        config: watch::Receiver<InForce>,
         table: watch::Sender<LeaseTable>,
     ) -> (Self, mpsc::UnboundedReceiver<Ownership>, watch::Receiver<Shares>) {
         let id = identity.id();

@@ -12,7 +12,10 @@ use secbeat_common::{
 use uuid::Uuid;
 
 use super::*;
-use crate::samples::{HOUR_MS, ban, target};
+use crate::{
+    config::Config,
+    samples::{HOUR_MS, ban, target},
+};
 
 /// A replica over a bus in memory, and another orchestrator that writes to it.
 struct Lab {
@@ -47,7 +50,7 @@ impl Lab {
             inputs: sender,
             reader: CommandReader::new(trust, RefusedCommands::default(), Arc::new(Garbage::default())),
             revisions: revisions.clone(),
-            longest_window: Duration::from_secs(60),
+            rules: watch::channel(InForce::of(&Config::default())).1,
             memory: Duration::from_secs(24 * 3600),
             restored: restoring,
         };

@@ -10,7 +10,10 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
-use super::order::{Imported, Order, OrderError};
+use super::{
+    order::{Imported, Order, OrderError},
+    rules::Rules,
+};
 use crate::{
     ProtectedNet,
     analyzers::Finding,
@@ -58,6 +61,9 @@ pub enum Event {
     Spoiled { target: Prefix, revision: u64 },
     /// A rule that only observes would have banned somebody, whoever recorded it.
     Observed(Box<AuditRecord>),
+    /// Other rules hold. No telemetry that was read before may come after this, but all is read again from the beginning of the longest
+    /// window.
+    Rules(Box<Rules>),
     /// An edge has renewed its record.
     EdgeHeard(Box<Presence>),
     /// An edge has taken its record away.

@@ -14,6 +14,7 @@ mod partitions;
 mod protection;
 mod queries;
 mod resets;
+mod rules;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -34,15 +35,18 @@ use secbeat_common::{
 use tracing::info;
 use uuid::Uuid;
 
-use self::{decisions::Decisions, partitions::Partitions, protection::Protections, resets::Resets};
+use self::{
+    decisions::Decisions, partitions::Partitions, protection::Protections, resets::Resets, rules::Method,
+};
 pub use self::{
     event::{Announcement, DecidedBan, Effect, Event, Outcomes, Reply, Report, Stats, Ticket},
     order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder, Unban},
     queries::SourceFacts,
+    rules::Rules,
 };
 use crate::{
     Ids, Moment, ProtectedNet,
-    analyzers::{Agreement, Analyzer, DetectConfig, Finding, Schedule, ThresholdAnalyzer, Upstreams},
+    analyzers::{Analyzer, DetectConfig, Finding, Schedule, Upstreams},
     evidence::Witness,
     leases::LeaseTable,
     ledger::{Ledger, LedgerConfig},
@@ -85,6 +89,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Decider {
     analyzer: Box<dyn Analyzer>,
+    method: Method,
     sources: SourceLengths,
     upstreams: Upstreams,
     telemetry: Edges,
@@ -164,24 +169,27 @@ impl Config {
     /// A decider that knows nothing yet.
     #[must_use]
     pub fn build(self) -> Decider {
-        let schedule = Schedule::new(millis(self.cleanup_interval), millis(self.max_age));
-        let waf_window_ms = self.detect.waf_window_ms();
-        let service_window_ms = self.detect.service_window_ms();
-        let threshold = ThresholdAnalyzer::new(self.detect.clone(), schedule);
-        let analyzer: Box<dyn Analyzer> = match self.agreeing_edges {
-            NonZeroU32::MIN => Box::new(threshold),
-            agreeing => Box::new(Agreement::new(threshold, &self.detect, agreeing, schedule)),
+        let method = Method {
+            agreeing_edges: self.agreeing_edges,
+            cleanup_interval: self.cleanup_interval,
         };
+        let sources = self.detect.sources;
+        let rules = Rules {
+            detect: self.detect,
+            max_age: self.max_age,
+        };
+        let (analyzer, schedule) = method.analyzer(&rules);
         let mut decider = Decider {
             analyzer,
-            sources: self.detect.sources,
+            method,
+            sources,
             upstreams: Upstreams::default(),
             telemetry: Edges::default(),
             fleet: Fleet::new(self.drift_grace),
             propagation: Propagation::default(),
             max_age_ms: millis(self.max_age),
-            waf_window_ms,
-            service_window_ms,
+            waf_window_ms: rules.detect.waf_window_ms(),
+            service_window_ms: rules.detect.service_window_ms(),
             unban_grace_ms: millis(self.unban_grace),
             ledger: Ledger::new(self.ledger),
             witness: Witness::new(self.evidence_bytes),
@@ -237,6 +245,7 @@ impl Decider {
             Event::EdgeLeft(edge_id) => self.edge_left(&edge_id, turn),
             Event::Acks { batch, received_ms } => self.propagation.answered(&batch, received_ms),
             Event::Owned(ownership) => self.owned(ownership, turn),
+            Event::Rules(rules) => self.rules_changed(&rules),
             Event::Leases(table) => self.leases = table,
             Event::Protected(networks) => self.protect_here(networks),
             Event::Allowlist(entries) => self.protect_fleet(&entries, now.wall_ms),

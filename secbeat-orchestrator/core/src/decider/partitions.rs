@@ -23,7 +23,42 @@ pub(super) struct Partitions {
     /// Those whose windows are kept.
     watched: [bool; PARTITIONS as usize],
     /// Findings of partitions whose lease has lapsed.
-    parked: Vec<Found>,
+    pub(super) parked: Vec<Found>,
+    /// When the server received the latest batch of each, and the latest one that is in the journal although it comes again:
+    /// milliseconds since the Unix epoch.
+    received_ms: [i64; PARTITIONS as usize],
+    journaled_ms: [i64; PARTITIONS as usize],
+}
+
+impl Partitions {
+    /// Notes a batch of `partition`. Returns whether it is in the journal already.
+    pub(super) fn receive(&mut self, partition: u16, received_ms: i64) -> bool {
+        let at = usize::from(partition);
+        if let Some(latest) = self.received_ms.get_mut(at) {
+            *latest = received_ms.max(*latest);
+        }
+        self.journaled_ms
+            .get(at)
+            .is_some_and(|journaled| received_ms <= *journaled)
+    }
+
+    /// What came of `partition` so far comes again.
+    pub(super) fn seen_again(&mut self, partition: u16) {
+        let at = usize::from(partition);
+        if let (Some(journaled), Some(received)) = (self.journaled_ms.get_mut(at), self.received_ms.get(at)) {
+            *journaled = *received;
+        }
+    }
+
+    /// Nothing of `partition` is known.
+    fn forget(&mut self, partition: u16) {
+        let at = usize::from(partition);
+        for known in [&mut self.received_ms, &mut self.journaled_ms] {
+            if let Some(known) = known.get_mut(at) {
+                *known = 0;
+            }
+        }
+    }
 }
 
 /// A finding, and what completed it.
@@ -59,12 +94,13 @@ impl Decider {
                 self.ledger
                     .forget_held(|source| source.partition(PARTITIONS) == partition);
                 self.analyzer.forget_partition(partition);
+                self.partitions.forget(partition);
             }
         }
     }
 
     /// Begins to watch the sources of `partition`: with nothing but what is known to be paid for.
-    fn begin(&mut self, partition: u16) {
+    pub(super) fn begin(&mut self, partition: u16) {
         self.analyzer.forget_partition(partition);
         self.telemetry.forget_partition(partition);
         for (target, reset) in self.resets.of(partition, self.sources) {

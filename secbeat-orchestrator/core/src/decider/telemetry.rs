@@ -1,6 +1,9 @@
 //! Telemetry, as the decider takes it.
 
-use secbeat_common::wire::{MatchedSignature, ServiceBatch, TelemetryBatch, WafBatch};
+use secbeat_common::{
+    subjects::PARTITIONS,
+    wire::{MatchedSignature, ServiceBatch, TelemetryBatch, WafBatch},
+};
 
 use super::{Decider, Turn, times::Times};
 use crate::{
@@ -23,6 +26,7 @@ impl Decider {
         }
         self.counts.batches += 1;
         self.counts.events += batch.events.len() as u64;
+        let is_journaled = self.partitions.receive(partition, received_ms);
         let times = Times::new(batch.sent_at_ms, received_ms, age_ms, self.max_age_ms);
         let (mut too_old, mut too_wide) = (0, 0);
         // How an upstream does now says nothing of how it did then: late telemetry is judged by late telemetry alone.
@@ -50,9 +54,11 @@ impl Decider {
                 continue;
             };
             let source = sources.of(event.client);
-            let success = MatchedSignature::may_have_succeeded(&event.signatures, event.status);
-            self.counts.possible_successes += u64::from(success);
-            self.witness.journal.answer(&source, at_ms, &batch.edge_id, event);
+            if !is_journaled {
+                let success = MatchedSignature::may_have_succeeded(&event.signatures, event.status);
+                self.counts.possible_successes += u64::from(success);
+                self.witness.journal.answer(&source, at_ms, &batch.edge_id, event);
+            }
             let sighting = Sighting {
                 source,
                 at_ms,
@@ -114,7 +120,9 @@ impl Decider {
                 continue;
             };
             let source = self.sources.of(event.client);
-            self.witness.journal.waf(&source, at_ms, &batch.edge_id, event);
+            if !self.partitions.receive(source.partition(PARTITIONS), received_ms) {
+                self.witness.journal.waf(&source, at_ms, &batch.edge_id, event);
+            }
             self.observe(Seen::Waf(event, at_ms), &batch.edge_id, received_ms, turn);
         }
     }

@@ -22,6 +22,7 @@ fn clock() -> i64 {
 struct Member {
     connection: MemoryBus,
     table: watch::Receiver<LeaseTable>,
+    rules: watch::Sender<InForce>,
     shares: watch::Receiver<Shares>,
     _changes: mpsc::UnboundedReceiver<Ownership>,
     stop: oneshot::Sender<()>,
@@ -30,18 +31,18 @@ struct Member {
 
 impl Member {
     fn start(server: &MemoryServer, name: &str) -> Self {
-        Self::with(server, name, "as shipped")
+        Self::with(server, name, "")
     }
 
-    /// One that goes by these rules.
-    fn with(server: &MemoryServer, name: &str, rules: &str) -> Self {
+    /// One with this config.
+    fn with(server: &MemoryServer, name: &str, config: &str) -> Self {
         let connection = server.join();
         let (sender, table) = watch::channel(LeaseTable::default());
         let identity = Identity {
             name: name.to_owned(),
             process: "1".to_owned(),
         };
-        let config = ConfigDigests::new("1", [("rule", rules.to_owned()), ("ban", String::new())]);
+        let (rules, config) = watch::channel(InForce::of(&toml::from_str(config).unwrap()));
         let (leases, changes, shares) = Leases::new(connection.bus(), identity, clock, config, sender);
         let (stop, stopped) = oneshot::channel();
         Self {
@@ -49,6 +50,7 @@ impl Member {
             table,
             shares,
             _changes: changes,
+            rules,
             stop,
             running: tokio::spawn(leases.run(async { drop(stopped.await) })),
         }
@@ -188,7 +190,7 @@ async fn who_was_never_connected_has_nothing_to_give_back() {
 async fn who_goes_by_another_config_is_named_until_it_is_gone() {
     let server = server().await;
     let (a, same) = (Member::start(&server, "a"), Member::start(&server, "b"));
-    let other = Member::with(&server, "c", "others");
+    let other = Member::with(&server, "c", "[[rule]]\nname = \"path-scan\"\n");
     until(&[&a, &same, &other], |owned| counts(owned) == [6, 5, 5]).await;
     let differing = |member: &Member| -> Vec<(String, Vec<String>)> {
         let shares = member.shares.borrow();
@@ -200,8 +202,14 @@ async fn who_goes_by_another_config_is_named_until_it_is_gone() {
     assert_eq!(differing(&same), differing(&a));
     let others = [("a-1".to_owned(), rule()), ("b-1".to_owned(), rule())];
     assert_eq!(differing(&other), others);
+    // A reload is told.
+    let rules = a.rules.borrow().clone();
+    other.rules.send_replace(rules);
+    until(&[&a, &same, &other], |_| {
+        differing(&a).is_empty() && differing(&other).is_empty()
+    })
+    .await;
     other.stop.send(()).unwrap();
     other.running.await.unwrap();
     until(&[&a, &same], |owned| counts(owned) == [8, 8]).await;
-    assert_eq!(differing(&a), []);
 }

@@ -19,6 +19,7 @@ mod recheck;
 mod rejected;
 mod restore;
 mod rig;
+mod rules;
 mod telemetry;
 mod values;
 
