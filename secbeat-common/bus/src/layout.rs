@@ -94,14 +94,21 @@ fn telemetry(bus: &Bus, longest_window: Duration) -> LogSettings {
     }
 }
 
-/// Most audit records that the server keeps, in bytes. Together they leave half of the shipped `max_file_store` to bans.
+/// Most records of orders that the server keeps, in bytes. All of the audit leaves half of the shipped `max_file_store` to bans.
+const MAX_ORDER_RECORDS: u64 = 256 * 1024 * 1024;
+/// Most records of rules' bans, with the events that led to them, in bytes.
+const MAX_BAN_RECORDS: u64 = 384 * 1024 * 1024;
+/// Most records of findings that banned nobody, in bytes.
+const MAX_FINDING_RECORDS: u64 = 192 * 1024 * 1024;
+/// Most records of what is on lists, in bytes.
+const MAX_LIST_RECORDS: u64 = 192 * 1024 * 1024;
+
 const fn audit_bytes(part: AuditPart) -> u64 {
-    const MIB: u64 = 1024 * 1024;
     match part {
-        AuditPart::Orders => 256 * MIB,
-        // With the events that led to them.
-        AuditPart::Bans => 384 * MIB,
-        AuditPart::Findings | AuditPart::Lists => 192 * MIB,
+        AuditPart::Orders => MAX_ORDER_RECORDS,
+        AuditPart::Bans => MAX_BAN_RECORDS,
+        AuditPart::Findings => MAX_FINDING_RECORDS,
+        AuditPart::Lists => MAX_LIST_RECORDS,
     }
 }
 

@@ -74,7 +74,7 @@ mod tests {
         let edge = Speaks::edge();
         assert_eq!(
             serde_json::to_string(&edge).unwrap(),
-            r#"{"format":2,"kinds":{"allow":[],"ban":[1],"disallow":[],"interest":[1],"lift":[],"sealed":[],"sources":[]}}"#
+            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"disallow":[],"interest":[1],"lift":[],"sealed":[],"sources":[]}}"#
         );
         assert_eq!(edge.unreadable().count(), 0);
     }

@@ -1,5 +1,7 @@
 //! What is not exactly one message is refused, each fault by its name.
 
+use uuid::Uuid;
+
 use super::{
     super::{
         codec::{append, exactly},
@@ -85,8 +87,11 @@ fn what_is_too_large_is_neither_written_nor_read() {
 #[test]
 fn each_fault_of_parts_has_its_error() {
     const EVIDENCE: &[u8] = &[1, 0, 3, 0, 0, 0, 50, 60, 2];
-    const OPTIONAL: &[u8] = &[3, 0, 1, 0, 0, 0, 9];
+    const OPTIONAL: &[u8] = &[5, 0, 1, 0, 0, 0, 9];
     const CRITICAL: &[u8] = &[4, 0, 0, 0, 0, 0];
+    const LIST: &[u8] = &[
+        3, 0, 17, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7,
+    ];
     let evidence = Some(Evidence {
         count: 50,
         window_ms: 60,
@@ -95,6 +100,10 @@ fn each_fault_of_parts_has_its_error() {
     let ban = |evidence| BlockCommand {
         evidence,
         ..samples::ban()
+    };
+    let of_list = BlockCommand {
+        list: Some(Uuid::from_u128(7)),
+        ..ban(evidence)
     };
     let part = |why: &str| WireError::Part {
         tag: 1,
@@ -109,15 +118,16 @@ fn each_fault_of_parts_has_its_error() {
         (
             3,
             [EVIDENCE, OPTIONAL, OPTIONAL].concat(),
-            Err(WireError::PartOrder(3)),
+            Err(WireError::PartOrder(5)),
         ),
+        (2, [EVIDENCE, LIST].concat(), Ok(of_list)),
         (2, [EVIDENCE, CRITICAL].concat(), Err(WireError::CriticalPart(4))),
         (1, CRITICAL.to_vec(), Err(WireError::CriticalPart(4))),
         (1, vec![0, 0, 0, 0, 0, 0], Err(WireError::CriticalPart(0))),
         (2, EVIDENCE.to_vec(), Err(WireError::Truncated)),
         (1, [EVIDENCE, OPTIONAL].concat(), Err(WireError::TrailingBytes(7))),
         (1, OPTIONAL[..6].to_vec(), Err(WireError::Truncated)),
-        (1, vec![3, 0, 0xff, 0xff, 0xff, 0xff], Err(WireError::Truncated)),
+        (1, vec![5, 0, 0xff, 0xff, 0xff, 0xff], Err(WireError::Truncated)),
         (
             1,
             vec![1, 0, 2, 0, 0, 0, 50, 60],
