@@ -72,7 +72,7 @@ impl FleetWatch {
             return Some(Event::EdgeLeft(entry.key.clone()));
         }
         match serde_json::from_slice::<Presence>(&entry.value) {
-            Ok(record) if record.edge_id == entry.key => Some(Event::EdgeHeard(Box::new(record))),
+            Ok(record) if record.edge_id == entry.key => Some(Event::EdgeHeard(Box::new(record.bounded()))),
             Ok(record) => {
                 let error = format!("the record of {} under another edge's key", record.edge_id);
                 self.garbage.report(&entry.key, "an edge's presence", &error);

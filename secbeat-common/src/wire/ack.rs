@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Kind, Message};
+use super::{Kind, Message, cut};
 use crate::prefix::Prefix;
 
 /// Commands acknowledged in one message at most, so that it fits whatever the reasons are.
@@ -58,9 +58,10 @@ impl From<Enforcement> for Outcome {
     }
 }
 
-/// An outcome of a later release counts as failed: it must not count as enforced.
+/// The reason is cut at [`MAX_TEXT`](super::MAX_TEXT) bytes. An outcome of a later release counts as failed: it must not count as enforced.
 impl From<Outcome> for Enforcement {
     fn from(Outcome { number, why }: Outcome) -> Self {
+        let why = cut(&why).to_owned();
         match number {
             0 => Self::Enforced,
             1 => Self::Refused(why),

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Speaks;
+use super::{Speaks, cut};
 use crate::digest::Extract;
 
 /// One edge, as of `at_ms`. Counters count since the daemon's start unless they say otherwise.
@@ -90,6 +90,26 @@ impl fmt::Display for ClockOffset {
             f,
             "{seconds:.3} s {way} the NATS server's (to within {error_ms} ms)"
         )
+    }
+}
+
+/// Most interfaces of a [bounded](Presence::bounded) record.
+const MAX_INTERFACES: usize = 256;
+
+impl Presence {
+    /// The record with its texts cut at [`MAX_TEXT`](super::MAX_TEXT) bytes, and no more interfaces than a host may have: an edge
+    /// could have written anything.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let shorten = |text: &mut String| text.truncate(cut(text).len());
+        shorten(&mut self.version);
+        self.interfaces.truncate(MAX_INTERFACES);
+        for interface in &mut self.interfaces {
+            shorten(&mut interface.name);
+            shorten(&mut interface.mode);
+            interface.unprotected.iter_mut().for_each(shorten);
+        }
+        self
     }
 }
 

@@ -5,7 +5,7 @@ use secbeat_bus::{
     memory::{MemoryBus, MemoryServer},
     samples,
 };
-use secbeat_common::wire::{Ack, Enforcement};
+use secbeat_common::wire::{Ack, Enforcement, XdpInterface};
 use uuid::Uuid;
 
 use super::*;
@@ -134,4 +134,24 @@ async fn nobody_speaks_for_another_edge() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(lab.inputs.is_empty());
+}
+
+#[test]
+fn what_an_edge_says_of_itself_is_bounded() {
+    let mut record = presence("edge-1");
+    let long = "\u{e9}".repeat(100_000);
+    record.version.clone_from(&long);
+    let interface = XdpInterface {
+        name: long.clone(),
+        mode: long.clone(),
+        unprotected: Some(long),
+    };
+    record.interfaces = vec![interface; 1000];
+    let bounded = record.bounded();
+    let written = serde_json::to_vec(&bounded).unwrap();
+    assert!(written.len() < 256 * 1024, "{} bytes", written.len());
+    assert_eq!((bounded.version.len(), bounded.interfaces.len()), (256, 256));
+    let refused = Enforcement::Refused("x".repeat(100_000));
+    let read: Enforcement = serde_json::from_str(&serde_json::to_string(&refused).unwrap()).unwrap();
+    assert_eq!(read, Enforcement::Refused("x".repeat(256)));
 }

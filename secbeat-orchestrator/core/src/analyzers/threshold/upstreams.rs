@@ -3,6 +3,7 @@
 use std::hash::RandomState;
 
 use hashlink::LinkedHashMap;
+use secbeat_common::wire::cut;
 
 /// Upstreams known at a time, over all edges.
 pub(super) const MAX_UPSTREAMS: usize = 1024;
@@ -20,9 +21,9 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// The id of the upstream that the edge `edge_id` calls `name`.
+    /// The id of the upstream that the edge `edge_id` calls `name`, of which [`MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes count.
     pub fn intern(&mut self, edge_id: &str, name: &str) -> UpstreamId {
-        let key = (edge_id.to_owned(), name.to_owned());
+        let key = (edge_id.to_owned(), cut(name).to_owned());
         if let Some(id) = self.ids.to_back(&key) {
             return *id;
         }
@@ -38,6 +39,8 @@ impl Upstreams {
 
 #[cfg(test)]
 mod tests {
+    use secbeat_common::wire::MAX_TEXT;
+
     use super::*;
 
     #[test]
@@ -62,5 +65,14 @@ mod tests {
         assert_eq!(upstreams.ids.len(), MAX_UPSTREAMS);
         assert_eq!(upstreams.intern("edge", "0"), first);
         assert_ne!(upstreams.intern("edge", "1"), second);
+    }
+
+    #[test]
+    fn a_name_is_kept_no_longer_than_other_texts_of_edges() {
+        let mut upstreams = Upstreams::default();
+        let long = "x".repeat(1_000_000);
+        let id = upstreams.intern("edge-1", &long);
+        assert_eq!(upstreams.intern("edge-1", &long[..MAX_TEXT]), id);
+        assert!(upstreams.ids.keys().all(|(_, name)| name.len() == MAX_TEXT));
     }
 }
