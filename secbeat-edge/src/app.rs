@@ -143,6 +143,7 @@ impl App {
             enforcer: enforcement.handle.clone(),
             bus: fleet.bus.clone(),
             clock: fleet.clock.clone(),
+            certificates: fleet.certificates.clone(),
             publisher: fleet.publisher.clone(),
             garbage: fleet.garbage.clone(),
             telemetry: reporting.recorder.stats(),

@@ -119,7 +119,7 @@ impl App {
         let (copies, copied) = AuditCopies::new(&config.audit, &bus, &shares);
         let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
         let (auditor, auditing) = Auditor::new(audit.clone());
-        let (watches, watching) = Watches::new(&bus, &audit);
+        let (watches, watching) = Watches::new(&bus, &audit, &member);
         let (allowed, known) = watch::channel(None);
         let engine = engine::Config {
             decider: config.decider(protected),

@@ -1,6 +1,10 @@
 //! What the orchestrator looks after beside its work: the bus and the audit on it.
 
 use secbeat_bus::{AuditFill, AuditLog, Bus};
+use secbeat_daemon::{
+    credentials::Membership,
+    expiry::{Expiry, watch_certificates},
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -15,21 +19,28 @@ pub(crate) struct Watches {
     pub audit: watch::Receiver<Vec<AuditFill>>,
     /// What is wrong with the bus.
     pub bus: watch::Receiver<Vec<BusTrouble>>,
+    /// When its certificates end.
+    pub certificates: watch::Receiver<Vec<Expiry>>,
 }
 
 impl Watches {
     /// Looks after the bus for as long as the future is polled, which never ends.
-    pub(crate) fn new(bus: &Bus, audit: &AuditLog) -> (Self, impl Future<Output = ()> + use<>) {
+    pub(crate) fn new(
+        bus: &Bus,
+        audit: &AuditLog,
+        member: &Membership,
+    ) -> (Self, impl Future<Output = ()> + use<>) {
         let (filling, fill) = watch::channel(Vec::new());
         let (troubling, troubles) = watch::channel(Vec::new());
+        let (certificates, ending) = watch_certificates(member);
         let (audit, bus) = (audit.clone(), bus.clone());
         let watching = async move {
-            tokio::join!(watch_audit(audit, filling), watch_bus(bus, troubling));
-            std::future::pending().await
+            tokio::join!(watch_audit(audit, filling), watch_bus(bus, troubling), ending);
         };
         let watches = Self {
             audit: fill,
             bus: troubles,
+            certificates,
         };
         (watches, watching)
     }

@@ -6,6 +6,7 @@ pub mod compressed;
 pub mod config;
 pub mod credentials;
 pub mod exit;
+pub mod expiry;
 pub mod http;
 pub mod metrics;
 pub mod protect;

@@ -1,7 +1,10 @@
 //! `GET /metrics`: the [`StatsView`] that the API shows, for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use secbeat_daemon::metrics::{Told, scrape};
+use secbeat_daemon::{
+    expiry,
+    metrics::{Told, scrape},
+};
 use secbeat_edge_core::FilterMode;
 
 use crate::view::{AccessLogView, ProxyView, SpoolView, StatsView};
@@ -237,6 +240,10 @@ fn telemetry(stats: &StatsView) {
     if let Some(clock) = stats.clock {
         gauge!("secbeat_edge_clock_offset_seconds").set(clock.seconds());
     }
+    expiry::tell(
+        "secbeat_edge_bus_certificate_expiry_timestamp_seconds",
+        &stats.bus_certificates,
+    );
     describe_counter!(
         "secbeat_edge_answers_total",
         "HTTP answers recorded, or lost before the bus had them."

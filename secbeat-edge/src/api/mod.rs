@@ -18,6 +18,7 @@ use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     api::{Act, Failure, Ways, as_problems, bad_request, refuse},
     config::HumanDuration,
+    expiry::{CertificateView, Expiry},
     metrics::answer as scraped,
     protect::{Allowed, Protected},
     time::{now_ms, wall_ms},
@@ -51,6 +52,8 @@ pub(crate) struct Api {
     pub(crate) enforcer: EnforcerHandle,
     pub(crate) bus: Bus,
     pub(crate) clock: BusClock,
+    /// When the certificates of the bus end.
+    pub(crate) certificates: watch::Receiver<Vec<Expiry>>,
     pub(crate) publisher: Publisher,
     pub(crate) garbage: Arc<Garbage>,
     pub(crate) telemetry: Arc<TelemetryStats>,
@@ -124,6 +127,7 @@ impl Api {
             xdp,
             bus_connected: self.bus.is_connected(),
             clock: self.clock.offset(),
+            bus_certificates: CertificateView::all(&self.certificates),
             telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
             waf: (&*self.waf).into(),
             services: (&*self.services).into(),

@@ -6,7 +6,11 @@ use secbeat_bus::{
     AllowFollower, Allowlist, Bus, BusClock, CommandReader, Garbage, NetworkCommand, RefusedCommands,
     nats::{Login, Nats, Server},
 };
-use secbeat_daemon::{credentials::Membership, time::now_ms};
+use secbeat_daemon::{
+    credentials::Membership,
+    expiry::{Expiry, watch_certificates},
+    time::now_ms,
+};
 use tokio::sync::watch;
 
 use super::tasks::Tasks;
@@ -25,6 +29,8 @@ pub(super) struct Fleet {
     pub(super) garbage: Arc<Garbage>,
     /// Counts commands that are not obeyed.
     pub(super) refused: RefusedCommands,
+    /// When the certificates of the bus end.
+    pub(super) certificates: watch::Receiver<Vec<Expiry>>,
     member: Membership,
 }
 
@@ -52,6 +58,8 @@ impl Fleet {
     pub(super) fn new(bus: Bus, member: Membership, edge_id: String, tasks: &mut Tasks) -> Self {
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.forever(publishing);
+        let (certificates, watching) = watch_certificates(&member);
+        tasks.forever(watching);
         let clock = bus::bus_clock(&bus);
         tasks.forever(clock.clone().run());
         Self {
@@ -61,6 +69,7 @@ impl Fleet {
             publisher,
             garbage: Arc::default(),
             refused: RefusedCommands::default(),
+            certificates,
             member,
         }
     }

@@ -115,6 +115,9 @@ fn print_status(status: &Status) {
                 "UNREACHABLE"
             }
         );
+        for certificate in &daemon.bus_certificates {
+            secbeat_daemon::say!("           {}", certificate.line());
+        }
         secbeat_daemon::say!("clock      {}", ClockOffset::tell(daemon.clock));
         let telemetry = &daemon.telemetry;
         secbeat_daemon::say!(

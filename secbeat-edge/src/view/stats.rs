@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use secbeat_common::wire::ClockOffset;
+use secbeat_daemon::expiry::CertificateView;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -25,6 +26,9 @@ pub(crate) struct StatsView {
     /// How far the host's clock is off; `null` before the first measure.
     #[serde(default)]
     pub clock: Option<ClockOffset>,
+    /// When the certificates of the bus end.
+    #[serde(default)]
+    pub bus_certificates: Vec<CertificateView>,
     pub telemetry: TelemetryView,
     /// One for each `[[access_log]]`, `[[waf_log]]` and log of services.
     pub access_logs: Vec<AccessLogView>,

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::{expiry::CertificateView, time::now_ms};
 use secbeat_orchestrator_core::decider;
 
 use super::{Api, Failure};
@@ -76,6 +76,7 @@ impl Api {
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
             engine: Stats::new(counted),
             leases,
+            bus_certificates: CertificateView::all(&self.watches.certificates),
             bus_troubles: self
                 .watches
                 .bus

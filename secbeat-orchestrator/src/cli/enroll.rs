@@ -42,8 +42,11 @@ pub struct Init {
     #[command(flatten)]
     dir: Dir,
     /// Name or address of nats-server, for its certificate; members use the first one. With --replicas, one per server.
-    #[arg(long = "host", value_name = "HOST", required = true)]
+    #[arg(long = "host", value_name = "HOST", required_unless_present = "renew")]
     hosts: Vec<String>,
+    /// Make new certificates for a fleet that is there; all members stay connected and enrolled.
+    #[arg(long, conflicts_with_all = ["hosts", "replicas", "listen", "nats_dir"])]
+    renew: bool,
     /// Number of nats-servers that keep everything, each on a host of its own: 1, 3 or 5.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     replicas: usize,
@@ -68,6 +71,12 @@ pub struct Enroll {
     /// Add an orchestrator, which may ban.
     #[arg(long)]
     orchestrator: bool,
+    /// Make new credentials for a member that is there; its earlier key is let in until --retire.
+    #[arg(long, conflicts_with_all = ["orchestrator", "retire"])]
+    renew: bool,
+    /// No longer let in the earlier key of a member, which has its new credentials.
+    #[arg(long, conflicts_with = "orchestrator")]
+    retire: bool,
     #[command(flatten)]
     dir: Dir,
 }
@@ -118,6 +127,9 @@ impl Command {
 
 impl Init {
     fn execute(&self) -> anyhow::Result<()> {
+        if self.renew {
+            return self.renew();
+        }
         let is_local = |host: &String| {
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         };
@@ -156,6 +168,23 @@ impl Init {
 }
 
 impl Init {
+    fn renew(&self) -> anyhow::Result<()> {
+        let fleet = Fleet::open(&self.dir.dir)?;
+        fleet.renew()?;
+        let servers = match fleet.nats_configs().as_slice() {
+            [_] => "reload nats-server (SIGHUP)".to_owned(),
+            configs => format!(
+                "copy the *.pem, server.key and users.conf of each of the {} NATS servers to its host, and reload them (SIGHUP) one by one",
+                configs.len()
+            ),
+        };
+        secbeat_daemon::say!(
+            "made new certificates in {}: {servers}\nmembers take them as they are; `enroll --renew NAME` gives one new credentials",
+            self.dir.dir.display()
+        );
+        Ok(())
+    }
+
     /// Where the folder of each server goes.
     fn how_to_start(&self, fleet: &Fleet) -> String {
         let place = self.nats_dir.clone().unwrap_or_else(|| self.dir.dir.join("nats"));
@@ -197,11 +226,41 @@ impl Enroll {
             false => (Role::Edge, "on its host, `secbeat-edge enroll FILE` installs it"),
         };
         let mut fleet = Fleet::open(&self.dir.dir)?;
+        if self.retire {
+            fleet.retire(&self.name)?;
+            secbeat_daemon::say!(
+                "the earlier key of {} ends; {} to end it",
+                self.name,
+                reload(&fleet)
+            );
+            return Ok(());
+        }
+        if self.renew {
+            return self.renew(fleet);
+        }
         let path = fleet.enroll(&self.name, role)?;
         secbeat_daemon::say!(
             "wrote {}: {install}\n{} to let it connect",
             path.display(),
             reload(&fleet)
+        );
+        Ok(())
+    }
+
+    fn renew(&self, mut fleet: Fleet) -> anyhow::Result<()> {
+        let (path, role) = fleet.renew_member(&self.name)?;
+        let install = match role {
+            Role::Edge => "on its host, `secbeat-edge enroll --replace FILE` installs it",
+            Role::Orchestrator => "copy it to /etc/secbeat/orchestrator.credentials on its host",
+        };
+        secbeat_daemon::say!(
+            "wrote new credentials to {path}\n\
+             1. {reload}: the new key is let in beside the earlier one\n\
+             2. {install}; restart the daemon\n\
+             3. `secbeat-orchestrator enroll --retire {name}` ends the earlier key",
+            path = path.display(),
+            reload = reload(&fleet),
+            name = self.name,
         );
         Ok(())
     }

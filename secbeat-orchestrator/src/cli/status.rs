@@ -39,6 +39,9 @@ fn text(stats: &ApiStats) -> String {
     if let Some(why) = &stats.not_ready {
         line("ready", format!("NO: {why}"));
     }
+    for certificate in &stats.bus_certificates {
+        line("certificate", certificate.line());
+    }
     for trouble in &stats.bus_troubles {
         line("NATS", format!("TROUBLE: {}", trouble.text));
     }

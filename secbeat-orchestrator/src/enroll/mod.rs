@@ -4,11 +4,13 @@
 //! * `authority`: the certificate authority of the bus, and its server's certificate.
 //! * `roster`: who is a member.
 //! * `permissions`: what each may do on the bus.
+//! * `renewal`: new certificates and keys for a fleet that is there.
 //! * `nats_config`: the server's config.
 
 mod authority;
 mod nats_config;
 mod permissions;
+mod renewal;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -162,6 +164,24 @@ impl Fleet {
             );
         }
         let user = KeyPair::new_user();
+        let path = self.write_credentials(name, role, &user, false)?;
+        self.roster.members.push(Member {
+            name: name.to_owned(),
+            role,
+            nkey: user.public_key(),
+            retiring: None,
+        });
+        self.save()?;
+        Ok(path)
+    }
+
+    fn write_credentials(
+        &self,
+        name: &str,
+        role: Role,
+        user: &KeyPair,
+        replace: bool,
+    ) -> anyhow::Result<PathBuf> {
         let signing: SecretKey = self
             .read(SIGNING_KEY)?
             .parse()
@@ -180,13 +200,7 @@ impl Fleet {
             signing_key: (role == Role::Orchestrator).then(|| Secret(signing.reveal().to_owned())),
         };
         let path = self.credentials(name);
-        credentials.save(&path, true)?;
-        self.roster.members.push(Member {
-            name: name.to_owned(),
-            role,
-            nkey: user.public_key(),
-        });
-        self.save()?;
+        credentials.save(&path, replace)?;
         Ok(path)
     }
 

@@ -9,7 +9,7 @@ use std::{
 use super::{
     CA, Founding, NATS_USERS, SERVER, SERVER_KEY, Server, in_url,
     permissions::{Permissions, of},
-    roster::Roster,
+    roster::{Member, Roster},
 };
 
 const MONITORING_PORT: u16 = 8222;
@@ -108,13 +108,14 @@ cluster {{
 /// Its users. All are in one account that is not the global one, so that nobody gets in without a key.
 pub(super) fn users(roster: &Roster) -> String {
     let mut text = "# Made from roster.toml, and made anew with each change of it.\naccounts {\n  SECBEAT {\n    jetstream: enabled\n    users: [\n".to_owned();
-    for member in &roster.members {
+    let keys = |member| Member::nkeys(member).map(move |nkey| (member, nkey));
+    for (member, nkey) in roster.members.iter().flat_map(keys) {
         let Permissions { publish, subscribe } = of(member);
         text.push_str(&format!(
             "      # {} {}\n      {{\n        nkey: {}\n        permissions {{\n          publish {{ allow: [\n{}          ] }}\n          subscribe {{ allow: [\n{}          ] }}\n        }}\n      }}\n",
             member.role,
             member.name,
-            member.nkey,
+            nkey,
             list(&publish),
             list(&subscribe),
         ));

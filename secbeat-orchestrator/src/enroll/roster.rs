@@ -31,6 +31,16 @@ pub(crate) struct Member {
     pub role: Role,
     /// The public half of its nkey, `U…`.
     pub nkey: String,
+    /// That of its key before, which is let in as well until it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<String>,
+}
+
+impl Member {
+    /// The keys with which it is let in.
+    pub(super) fn nkeys(&self) -> impl Iterator<Item = &str> {
+        [&self.nkey].into_iter().chain(&self.retiring).map(String::as_str)
+    }
 }
 
 impl Roster {
@@ -61,6 +71,16 @@ impl Roster {
             "# Who is a member of the fleet. `secbeat-orchestrator enroll` and `expel` change it.\n{text}"
         );
         write_private(path, text.as_bytes(), true)
+    }
+
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub(super) fn member_mut(&mut self, name: &str) -> anyhow::Result<&mut Member> {
+        let mut members = self.members.iter_mut();
+        members
+            .find(|member| member.name == name)
+            .with_context(|| format!("{name} is no member"))
     }
 
     pub(super) fn member(&self, name: &str) -> Option<&Member> {

@@ -3,6 +3,7 @@ use secbeat_common::{
     wire::Lift,
 };
 use secbeat_daemon::credentials::Role;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 use uuid::Uuid;
 
 use super::*;
@@ -173,4 +174,73 @@ fn each_server_of_a_cluster_has_a_folder_and_members_know_all_of_them() {
     }
     let read = Fleet::open(&dir).unwrap();
     assert_eq!(read.nats_configs(), fleet.nats_configs());
+}
+
+/// When the first certificate in the file ends, in days from now.
+fn days(path: &Path) -> i64 {
+    let certificate = CertificateDer::from_pem_file(path).unwrap();
+    (secbeat_daemon::expiry::end(&certificate).unwrap() - secbeat_daemon::time::now_ms()) / (24 * 3_600_000)
+}
+
+#[test]
+fn certificates_end_and_new_ones_are_taken_by_whom_was_there_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("fleet");
+    let mut fleet = Fleet::found(&dir, &founding(&["nats.example.org", "192.0.2.1"])).unwrap();
+    let (ca, server) = (dir.join(CA), dir.join(NATS).join(SERVER));
+    assert!((728..=730).contains(&days(&server)), "{}", days(&server));
+    assert!((3648..=3650).contains(&days(&ca)), "{}", days(&ca));
+    let edge = fleet.enroll("edge-1", Role::Edge).unwrap();
+    let before = Credentials::load(&edge, Role::Edge).unwrap();
+    let shown = fs::read(&server).unwrap();
+    Fleet::open(&dir).unwrap().renew().unwrap();
+    assert_ne!(fs::read(&server).unwrap(), shown);
+    // By what the edge has trusted from the beginning.
+    let trusted = CertificateDer::from_pem_slice(before.ca.as_ref().unwrap().as_bytes()).unwrap();
+    let anchor = webpki::anchor_from_trusted_cert(&trusted).unwrap();
+    let certificate = CertificateDer::from_pem_file(&server).unwrap();
+    let certificate = webpki::EndEntityCert::try_from(&certificate).unwrap();
+    certificate
+        .verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &[anchor],
+            &[],
+            UnixTime::now(),
+            webpki::KeyUsage::server_auth(),
+            None,
+            None,
+        )
+        .unwrap();
+    for host in ["nats.example.org", "192.0.2.1"] {
+        let name = ServerName::try_from(host).unwrap();
+        certificate.verify_is_valid_for_subject_name(&name).unwrap();
+    }
+}
+
+#[test]
+fn a_member_has_two_keys_while_it_gets_new_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("fleet");
+    let mut fleet = Fleet::found(&dir, &founding(&["localhost"])).unwrap();
+    let path = fleet.enroll("edge-1", Role::Edge).unwrap();
+    let error = |result: anyhow::Result<()>| format!("{:#}", result.unwrap_err());
+    assert_eq!(
+        error(fleet.retire("edge-1")),
+        "edge-1 has no earlier key that is let in"
+    );
+    assert_eq!(
+        error(fleet.renew_member("edge-2").map(drop)),
+        "edge-2 is no member"
+    );
+    let earlier = fleet.members()[1].nkey.clone();
+    let before = fs::read(&path).unwrap();
+    fleet.renew_member("edge-1").unwrap();
+    assert_ne!(fs::read(&path).unwrap(), before);
+    let mut fleet = Fleet::open(&dir).unwrap();
+    let later = fleet.members()[1].nkey.clone();
+    let users = || fs::read_to_string(dir.join(NATS).join(NATS_USERS)).unwrap();
+    assert!(users().contains(&earlier) && users().contains(&later));
+    assert!(error(fleet.renew_member("edge-1").map(drop)).starts_with("an earlier key of edge-1"));
+    fleet.retire("edge-1").unwrap();
+    assert!(!users().contains(&earlier) && users().contains(&later));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secbeat_bus::AuditFill;
 use secbeat_common::wire::ClockOffset;
-use secbeat_daemon::time::rfc3339;
+use secbeat_daemon::{expiry::CertificateView, time::rfc3339};
 use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -100,6 +100,9 @@ pub struct ApiStats {
     /// Who owns which partition.
     #[serde(default)]
     pub leases: LeasesView,
+    /// When the certificates of NATS end.
+    #[serde(default)]
+    pub bus_certificates: Vec<CertificateView>,
     /// What is wrong with NATS.
     #[serde(default)]
     pub bus_troubles: Vec<BusTroubleView>,

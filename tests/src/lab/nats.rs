@@ -112,6 +112,20 @@ impl NatsServer {
         fleet.join("credentials").join(format!("{name}.toml"))
     }
 
+    /// Lets `secbeat-orchestrator` change the fleet's folder, and takes over what it made.
+    ///
+    /// # Panics
+    ///
+    /// When it refuses.
+    pub fn change_fleet(&mut self, arguments: &[&str]) {
+        run(paths::daemon("secbeat-orchestrator")
+            .command()
+            .args(arguments)
+            .arg("--dir")
+            .arg(self.fleet()));
+        self.reload();
+    }
+
     /// Takes a member out of the fleet.
     ///
     /// # Panics

@@ -26,6 +26,7 @@ mod protection;
 mod readiness;
 mod real_servers;
 mod reconcile;
+mod renewal;
 mod rules;
 mod services;
 mod signatures;

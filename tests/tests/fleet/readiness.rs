@@ -116,9 +116,10 @@ fn a_full_disk_of_nats_is_named_and_nothing_of_ours_has_to_start_again() {
     fleet.nats.free_disk();
     fleet.nats.restart();
     await_ready(&fleet);
-    wait_until("the client is banned", PATIENCE, || {
-        fleet.ban_of(Family::V4.attacker()).is_some()
-    });
+    let ban = r#"{"target":"192.0.2.9","duration":"1h"}"#;
+    let answer = fleet.order(FIRST, "POST", "/api/v1/bans", ban).unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    fleet.await_ban([192, 0, 2, 9].into());
     wait_until("no trouble is left", PATIENCE, || {
         status(&fleet, "NATS").len() == 1
     });
