@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use jiff::fmt::rfc2822;
 use parking_lot::Mutex;
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::wall_ms;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{
     TlsConnector,
@@ -131,7 +131,7 @@ impl AcmeClient {
         let asks = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
         let said = response.headers().get(RETRY_AFTER);
         let said = said.filter(|_| asks.contains(&response.status()));
-        if let Some(until) = said.and_then(|said| wait_until_ms(said.to_str().ok()?, now_ms())) {
+        if let Some(until) = said.and_then(|said| wait_until_ms(said.to_str().ok()?, wall_ms())) {
             *self.wait_until_ms.lock() = Some(until);
         }
     }

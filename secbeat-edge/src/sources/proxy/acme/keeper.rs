@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use secbeat_daemon::time::{now_ms, rfc3339};
+use secbeat_daemon::time::{rfc3339, wall_ms};
 use secbeat_edge_core::{Renewal, Window};
 use tokio::{
     sync::watch,
@@ -68,7 +68,7 @@ fn stumbled(config: &AcmeConfig, error: &str) -> Vec<CertificateState> {
     let state = |domain: &String| CertificateState {
         domain: domain.clone(),
         until_ms: certificate(config, domain).map(|certificate| certificate.life.until_ms),
-        next_ms: now_ms(),
+        next_ms: wall_ms(),
         failures: 1,
         error: Some(error.to_owned()),
     };
@@ -127,7 +127,7 @@ impl Kept {
                 .certificate
                 .as_ref()
                 .map(|certificate| certificate.life.until_ms),
-            next_ms: self.due_ms().max(now_ms()),
+            next_ms: self.due_ms().max(wall_ms()),
             failures: self.attempts.failures,
             error: self.attempts.error.clone(),
         }
@@ -167,14 +167,14 @@ impl<'a> Keeper<'a> {
             let Some((index, due)) = first.map(|(index, kept)| (index, kept.due_ms())) else {
                 return;
             };
-            if due <= now_ms() {
+            if due <= wall_ms() {
                 self.renew(index).await;
                 continue;
             }
             if self.ask_window().await {
                 continue;
             }
-            let ahead = u64::try_from(due.saturating_sub(now_ms())).unwrap_or_default();
+            let ahead = u64::try_from(due.saturating_sub(wall_ms())).unwrap_or_default();
             let ahead = Duration::from_millis(ahead).min(LOOK);
             tokio::select! {
                 _ = told.changed() => return,
@@ -198,7 +198,7 @@ impl<'a> Keeper<'a> {
 
     /// Tries to get one certificate anew. Until that has succeeded, what is there stays as it is.
     async fn renew(&mut self, index: usize) {
-        let now = now_ms();
+        let now = wall_ms();
         let (domain, before) = (
             self.kept[index].domain.clone(),
             self.kept[index].certificate.clone(),
@@ -227,7 +227,7 @@ impl<'a> Keeper<'a> {
                 kept.certificate = Some(certificate);
                 kept.attempts = Attempts {
                     tried_ms: Some(now),
-                    obtained_ms: Some(now_ms()),
+                    obtained_ms: Some(wall_ms()),
                     ..Attempts::default()
                 };
             }
@@ -269,7 +269,7 @@ impl<'a> Keeper<'a> {
 
     /// Asks when a certificate should be renewed, if it is time to ask that. Whether it was asked.
     async fn ask_window(&mut self) -> bool {
-        let now = now_ms();
+        let now = wall_ms();
         let is_time = |kept: &Kept| {
             kept.certificate.is_some() && kept.attempts.ask_window_ms.is_none_or(|at| at <= now)
         };

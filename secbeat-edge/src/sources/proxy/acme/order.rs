@@ -12,7 +12,7 @@ use instant_acme::{
     Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, ExternalAccountKey, Identifier,
     NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::wall_ms;
 use secbeat_edge_core::Window;
 
 use super::{
@@ -60,7 +60,7 @@ impl Ordering<'_> {
         let certificate =
             inspect(&pem, domain).context("the certificate authority's certificate cannot be used")?;
         ensure!(
-            certificate.life.until_ms > now_ms(),
+            certificate.life.until_ms > wall_ms(),
             "the certificate authority's certificate has expired already: is this host's clock right?"
         );
         Ok((pem, certificate))
