@@ -177,9 +177,13 @@ impl BusClock {
     /// Says when the host's clock begins to be wrong, and when it is right again.
     fn judge(&self) {
         let Some(offset) = self.offset() else { return };
-        let alarmed = std::mem::replace(&mut self.0.known.lock().alarmed, offset.is_wrong());
-        let seconds = offset.ahead_ms as f64 / 1000.0;
-        match (alarmed, offset.is_wrong()) {
+        let mut known = self.0.known.lock();
+        let alarmed = known.alarmed;
+        // Half as much, so that one at the limit is not told again and again.
+        let is_right = offset.ahead_ms.unsigned_abs() < ClockOffset::WRONG_MS / 2;
+        known.alarmed = offset.is_wrong() || alarmed && !is_right;
+        let seconds = offset.seconds();
+        match (alarmed, known.alarmed) {
             (false, true) => warn!(
                 "this host's clock is {seconds:+.3} s off the NATS server's; bans go by the server's, but set it right (NTP)"
             ),
