@@ -269,4 +269,14 @@ fn without_nats_it_says_what_it_knows_and_what_is_missing() {
         &text,
         &["The audit could not be read, so earlier decisions are missing here: "],
     );
+    wait_until(
+        "status says how old it is what it says",
+        Duration::from_secs(5),
+        || {
+            let status = fleet.cli("orchestrator", &["status"]).stdout;
+            String::from_utf8_lossy(&status).contains("leases      NOT READ from NATS since 20")
+        },
+    );
+    let edges = fleet.cli("orchestrator", &["edges"]).stdout;
+    assert_shows(&String::from_utf8_lossy(&edges), &["HEARD", "s ago"]);
 }
