@@ -69,10 +69,12 @@ pub(super) fn ignored(expression: &str) -> Result<String, String> {
 }
 
 fn finished(text: &str) -> Result<Translated, String> {
+    // A tag around it means nothing to us.
+    let text = text.replace(&format!("(?:{PREFIX})"), PREFIX);
     let (text, begin) = match text.strip_prefix(PREFIX) {
-        Some(rest) => (rest, Begin::Syslog),
+        Some(rest) => (format!(r"\s*{rest}"), Begin::Syslog),
         None => match text.strip_prefix(r"\[\]") {
-            Some(rest) => (rest, Begin::Brackets),
+            Some(rest) => (rest.to_owned(), Begin::Brackets),
             None => (text, Begin::Bare),
         },
     };
@@ -201,6 +203,10 @@ fn tagged(text: &str) -> Result<String, String> {
                     "<{}> is no address of a client",
                     name.unwrap_or_default()
                 ));
+            }
+            Some(name) if name.starts_with("F-") && name.ends_with('/') => {
+                tagged.push_str(r"\w+");
+                end
             }
             Some(name) if name.starts_with("F-") => {
                 tagged.push_str("(?:");

@@ -125,7 +125,10 @@ impl Forms {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let list = |texts: &[String]| toml::Value::from(texts.to_vec()).to_string();
         let mut text = String::new();
-        let own = name.to_ascii_lowercase().replace(['_', '.'], "-");
+        let mut own = name.to_ascii_lowercase().replace(['_', '.'], "-");
+        if !own.starts_with(|first: char| first.is_ascii_lowercase()) {
+            own.insert_str(0, "f2b-");
+        }
         let _ = writeln!(text, "# Translated from fail2ban's filter {name}.");
         let _ = writeln!(
             text,
@@ -137,17 +140,27 @@ impl Forms {
         if self.of_syslog {
             let programs = definition.value("_daemon").ok().flatten();
             let programs = programs.and_then(|daemon| structure::words(&daemon));
+            if let Some(programs) = &programs {
+                // In a log of the service's own that looks like syslog's, with another time.
+                let words = programs
+                    .iter()
+                    .map(|program| regex_syntax::escape(program).replace(r"\*", r"\S*"));
+                let words: Vec<_> = words.collect();
+                heads.push(format!(
+                    r"{TIME} (?:\S+ )?(?:{})(?:\[(?P<pid>\d+)\])?:? ",
+                    words.join("|")
+                ));
+            }
             let _ = writeln!(
                 text,
                 "programs = {}",
                 list(&programs.unwrap_or_else(|| vec!["*".to_owned()]))
             );
-            heads.push(format!(r"{TIME}\s*"));
         }
-        if self.in_brackets {
+        if self.of_syslog || self.in_brackets {
             heads.push(format!(r"\[{TIME}\]"));
         }
-        if self.bare {
+        if self.of_syslog || self.bare {
             heads.push(TIME.to_owned());
         }
         let _ = writeln!(text, "heads = {}", list(&heads));
