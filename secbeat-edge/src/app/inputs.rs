@@ -62,21 +62,19 @@ impl Inputs {
             .map(|(log, upstream)| log.source(upstream, &trusted, &reporting.recorder))
             .collect();
         sources.extend(config.waf_log.iter().map(|log| log.source(&reporting.waf)));
-        let (services, unread) = service_log::sources(
-            &config.service_log,
-            &config.filters(),
-            &trusted,
-            &reporting.services,
-        );
-        sources.extend(services);
-        let state = config.state_dir.clone();
+        let (services, filters) = (config.service_log.clone(), config.filters());
+        let (recorder, state) = (reporting.services.clone(), config.state_dir.clone());
         let start = move || {
             privileges::drop_all_but_reading()?;
-            AccessLogs::start(sources, &state)
+            // Here, where folders of other users can be looked into.
+            let (services, unread) = service_log::sources(&services, &filters, &trusted, &recorder);
+            sources.extend(services);
+            anyhow::Ok((AccessLogs::start(sources, &state)?, unread))
         };
+        let (access_logs, unread) = logs.call(start).await??;
         Ok(Self {
             proxy,
-            access_logs: logs.call(start).await??,
+            access_logs,
             unread: unread.into_iter().map(Arc::new).collect(),
             authz,
             authz_socket: authz_socket.context("taking the socket of /authz")?,

@@ -25,8 +25,8 @@ pub struct ServiceLogConfig {
     /// Name of a filter: one that is shipped, as `sshd`, or a file of `filters_dir` without `.toml`. `secbeat-edge filter list`
     /// shows all.
     pub filter: String,
-    /// A file, or a pattern with `*`, `?`, `[…]` or `**`. Default: what the filter says, if it was written within a day;
-    /// else the journal.
+    /// A file, or a pattern with `*`, `?`, `[…]` or `**`. Default: what the filter says: the files that are there, and the
+    /// journal if none of them was written within a day.
     #[serde(default)]
     #[schemars(with = "Option<schema::Files>")]
     pub path: Option<PathPattern>,
@@ -81,7 +81,8 @@ impl ServiceLogConfig {
     }
 }
 
-/// Files that the service writes, or else the journal, or else where a file will be.
+/// Files that the service writes, or else the journal, or else where a file will be. A file that was not written for long and
+/// the journal are read both: the service may be quiet, or may have left the file.
 fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result<Vec<Place>, String> {
     let patterns: Result<Vec<_>, _> = filter.paths.iter().map(|path| PathPattern::new(path)).collect();
     let patterns = patterns?;
@@ -89,25 +90,25 @@ fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result
         units: filter.journald.units.clone(),
         identifiers: filter.journald.identifiers.clone(),
     };
-    let is_in_journal = wanted != Wanted::default();
+    let journal = (wanted != Wanted::default()).then_some(Place::Entries(wanted));
     let written: Vec<_> = patterns
         .iter()
         .filter_map(|pattern| Some((pattern, written(pattern)?)))
         .collect();
     let is_stale = |at: &SystemTime| now.duration_since(*at).is_ok_and(|age| age > STALE);
-    if is_in_journal && has_journal && written.iter().all(|(_, at)| is_stale(at)) {
-        return Ok(vec![Place::Entries(wanted)]);
+    let may_have_left = written.iter().all(|(_, at)| is_stale(at));
+    let files = written
+        .iter()
+        .map(|(pattern, _)| Place::Files((*pattern).clone()));
+    let mut places: Vec<_> = files.collect();
+    places.extend(journal.clone().filter(|_| has_journal && may_have_left));
+    if places.is_empty() {
+        let file = patterns.into_iter().next().map(Place::Files);
+        places.extend(file.or(journal));
     }
-    if !written.is_empty() {
-        return Ok(written
-            .into_iter()
-            .map(|(pattern, _)| Place::Files(pattern.clone()))
-            .collect());
-    }
-    match patterns.into_iter().next() {
-        Some(first) => Ok(vec![Place::Files(first)]),
-        None if is_in_journal => Ok(vec![Place::Entries(wanted)]),
-        None => Err("the filter names no log, so path or journald has to".to_owned()),
+    match places.is_empty() {
+        true => Err("the filter names no log, so path or journald has to".to_owned()),
+        false => Ok(places),
     }
 }
 
@@ -201,7 +202,10 @@ match = ['{client}']
         let units = &["x.service", "y.service"];
         let journal = Ok(vec!["x.service+y.service".to_owned()]);
         assert_eq!(found(&[gone, here], units, true, now), Ok(vec![here.to_owned()]));
-        assert_eq!(found(&[gone, here], units, true, now + 2 * STALE), journal);
+        assert_eq!(
+            found(&[gone, here], units, true, now + 2 * STALE),
+            Ok(vec![here.to_owned(), "x.service+y.service".to_owned()])
+        );
         assert_eq!(
             found(&[gone, here], units, false, now + 2 * STALE),
             Ok(vec![here.to_owned()])
