@@ -326,7 +326,7 @@ fn new_folder() -> TempDir {
 /// Lets everybody in.
 fn plain_config(folder: &Path, address: SocketAddr) -> PathBuf {
     let config = format!(
-        "listen: \"{address}\"\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n",
+        "listen: \"{address}\"\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n  max_memory_store: 512MB\n  max_file_store: 2GB\n}}\n",
         folder.join(STORE).display()
     );
     let path = folder.join("nats.conf");

@@ -98,6 +98,11 @@ fn status(fleet: &Fleet, name: &str) -> Vec<String> {
 fn a_full_disk_of_nats_is_named_and_nothing_of_ours_has_to_start_again() {
     let mut fleet = Fleet::start(&Options::default());
     fleet.nats.move_to_disk_of(16);
+    wait_until("the orchestrator has made everything anew", PATIENCE, || {
+        let ban = r#"{"target":"192.0.2.8","duration":"1h"}"#;
+        let answer = fleet.order(FIRST, "POST", "/api/v1/bans", ban);
+        answer.is_ok_and(|answer| answer.status == 201)
+    });
     await_ready(&fleet);
     fleet.nats.fill_disk();
     fleet.make_errors(Family::V4, 50);

@@ -8,11 +8,7 @@ mod log;
 mod replicas;
 mod writes;
 
-use std::{
-    error::Error as StdError,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use async_nats::{
     Client,
@@ -73,9 +69,9 @@ impl Nats {
 
     /// Publishes once to the bucket or log `name`, and waits for the server to acknowledge it. Returns the sequence.
     async fn publish(&self, name: &str, what: &str, message: OutboundMessage) -> Result<WriteOutcome> {
-        let began = Instant::now();
+        let pending = self.writes.begin(name, what);
         let outcome = self.publish_once(what, message).await;
-        self.writes.note(name, began, &outcome);
+        pending.end(&outcome);
         outcome
     }
 

@@ -55,6 +55,17 @@ impl Writes {
         }
     }
 
+    /// A write to `name` is sent. Unless it ends, whoever sent it did not wait for the server any longer.
+    pub(super) fn begin<'a>(&'a self, name: &'a str, what: &'a str) -> Pending<'a> {
+        Pending {
+            writes: self,
+            name,
+            what,
+            sent: Instant::now(),
+            has_ended: false,
+        }
+    }
+
     pub(super) fn all(&self) -> Vec<Writing> {
         let writing = |(name, known): (&String, &Known)| Writing {
             name: name.clone(),
@@ -65,6 +76,31 @@ impl Writes {
             median: median(&known.took),
         };
         self.0.lock().iter().map(writing).collect()
+    }
+}
+
+/// A write that is on its way.
+pub(super) struct Pending<'a> {
+    writes: &'a Writes,
+    name: &'a str,
+    what: &'a str,
+    sent: Instant,
+    has_ended: bool,
+}
+
+impl Pending<'_> {
+    pub(super) fn end<T>(mut self, outcome: &Result<T>) {
+        self.has_ended = true;
+        self.writes.note(self.name, self.sent, outcome);
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let error = Error::Unacknowledged(self.what.to_owned());
+            self.writes.note(self.name, self.sent, &Err::<(), _>(error));
+        }
     }
 }
 
@@ -99,6 +135,9 @@ mod tests {
         writes.note("a", long_ago, &Ok(()));
         let stored = writes.all().remove(0);
         assert_eq!(stored.failing, None);
+        drop(writes.begin("b", "a write given up"));
+        let (_, why) = writes.all().remove(1).failing.unwrap();
+        assert_eq!(why, "a write given up was not acknowledged");
         assert!(stored.median >= Some(Duration::from_secs(60)));
     }
 }
