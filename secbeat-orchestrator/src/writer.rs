@@ -156,7 +156,7 @@ async fn carry_out(bans: BanBucket, operation: Operation) -> Event {
                 target,
                 revision,
                 found: match found {
-                    secbeat_bus::Found::Ban(command) => Found::Ban(Box::new(command)),
+                    secbeat_bus::Found::Ban(command) => Found::Ban(command),
                     secbeat_bus::Found::Lifted(id) => Found::Lifted(id),
                     secbeat_bus::Found::Nothing => Found::Nothing,
                 },

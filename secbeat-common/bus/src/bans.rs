@@ -40,7 +40,7 @@ pub struct KeyState {
 /// What the key of a target holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    Ban(BlockCommand),
+    Ban(Box<BlockCommand>),
     /// The end of the ban of this id.
     Lifted(Uuid),
     /// Nothing that counts.
@@ -133,7 +133,7 @@ impl BanBucket {
                 .map(|opened| opened.command)
                 .ok()
                 .filter(|command| command.target == *target)
-                .map(Found::Ban),
+                .map(|command| Found::Ban(Box::new(command))),
             EntryKind::Delete | EntryKind::Purge => {
                 let opened = self.trust.open::<Lift>(&entry.value).ok();
                 opened.map(|opened| Found::Lifted(opened.command.id))

@@ -75,7 +75,7 @@ async fn a_ban_is_written_and_lifted() {
     assert_eq!(lab.done().await, (1, Fate::Written { revision: 1 }));
     assert_eq!(
         lab.bans.get(&target(1)).await,
-        Ok((1, Found::Ban(command.clone())))
+        Ok((1, Found::Ban(Box::new(command.clone()))))
     );
     let lift = Write::Lift {
         id: command.id,

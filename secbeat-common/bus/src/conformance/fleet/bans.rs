@@ -38,7 +38,7 @@ pub async fn a_ban_is_put_read_and_lifted(lab: &impl Lab) {
     );
     assert_eq!(
         bans.get(&command.target).await,
-        Ok((1, Found::Ban(command.clone())))
+        Ok((1, Found::Ban(Box::new(command.clone()))))
     );
     assert_eq!(
         bans.put(&command, KeyState::default(), NOW_MS).await,
@@ -71,7 +71,7 @@ pub async fn a_ban_that_replaced_a_longer_one_stays_as_long(lab: &impl Lab) {
         bans.get(&network(8)).await == ended
     })
     .await;
-    assert_eq!(bans.get(&network(7)).await, Ok((2, Found::Ban(short))));
+    assert_eq!(bans.get(&network(7)).await, Ok((2, Found::Ban(Box::new(short)))));
 }
 
 pub async fn bans_are_put_together(lab: &impl Lab) {
@@ -89,7 +89,10 @@ pub async fn bans_are_put_together(lab: &impl Lab) {
         bans.put_all(&commands, NOW_MS).await,
         Ok(WriteOutcome::Written(1))
     );
-    assert_eq!(bans.get(&network(2)).await, Ok((2, Found::Ban(for_ever))));
+    assert_eq!(
+        bans.get(&network(2)).await,
+        Ok((2, Found::Ban(Box::new(for_ever))))
+    );
     let again = [
         (ban(3, 3_600_000), KeyState::default()),
         (ban(1, 3_600_000), over(9, 0)),
