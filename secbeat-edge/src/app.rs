@@ -160,6 +160,7 @@ impl App {
         };
         let announcer = Announcer {
             edge_id: fleet.edge_id.clone(),
+            labels: config.labels.clone(),
             bus: fleet.bus.clone(),
             clock: fleet.clock.clone(),
             enforcer: enforcement.handle.clone(),

@@ -1,5 +1,7 @@
 //! The edge's config file. `packaging/edge.toml` shows every key with its default.
 
+mod labels;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
@@ -19,6 +21,7 @@ use secbeat_daemon::{
 use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+pub use self::labels::Labels;
 use crate::{
     kernel::{DETACHED, Hook, Selection, XdpSetup},
     signatures::SignaturesConfig,
@@ -45,6 +48,9 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "Option<schema::Name>")]
     pub edge_id: Option<EdgeId>,
+    /// Labels of this edge, by which `secbeat-orchestrator edges --label` finds it: `{ site = "eu" }`. At most 16.
+    #[serde(default)]
+    pub labels: Labels,
     /// Where bans are enforced.
     #[serde(default)]
     pub enforcement: Enforcement,
@@ -578,6 +584,7 @@ impl Config {
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let same = [
             ("edge_id", self.edge_id == other.edge_id),
+            ("labels", self.labels == other.labels),
             ("enforcement", self.enforcement == other.enforcement),
             ("api_listen", self.api_listen == other.api_listen),
             ("api_socket", self.api_socket == other.api_socket),

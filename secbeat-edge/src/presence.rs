@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    config::Enforcement,
+    config::{Enforcement, Labels},
     enforcer::{EnforcerHandle, EnforcerReport},
     kernel::{Pins, packets},
     telemetry::TelemetryStats,
@@ -28,6 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Writes this edge's record.
 pub(crate) struct Announcer {
     pub edge_id: String,
+    pub labels: Labels,
     pub bus: Bus,
     pub clock: BusClock,
     pub enforcer: EnforcerHandle,
@@ -58,6 +59,7 @@ impl Announcer {
         let spool = self.telemetry.spool();
         Ok(Presence {
             edge_id: self.edge_id.clone(),
+            labels: self.labels.0.clone(),
             boot_id: self.boot_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             speaks: Speaks::edge(),

@@ -95,7 +95,7 @@ pub enum Command {
     /// Export the active bans to standard output.
     Export(export::Args),
     /// List the edges, what they enforce, and whether it equals the ledger.
-    Edges(Records),
+    Edges(fleet::Edges),
     /// Show how long bans take into each kernel, and who has not acknowledged.
     Propagation(Records),
     Why(explain::Why),
@@ -170,7 +170,7 @@ impl Cli {
             Command::Findings(findings) => findings.execute(&api()?),
             Command::Audit(audit) => audit.execute(&api()?),
             Command::Alerts(alerts) => alerts.execute(&api()?),
-            Command::Edges(records) => fleet::edges(&api()?, records),
+            Command::Edges(edges) => edges.execute(&api()?),
             Command::Propagation(records) => fleet::propagation(&api()?, records),
             Command::Watch { output } => watch::run(&api()?, *output),
             Command::Top(top) => top.execute(api()?),

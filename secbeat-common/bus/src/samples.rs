@@ -67,6 +67,7 @@ pub fn presence(edge_id: &str, at_ms: i64) -> Presence {
         },
         allowlist: 0,
         drops: Drops { packets: 0, bytes: 0 },
+        labels: std::collections::BTreeMap::new(),
         telemetry_lost: 0,
         spool: Spooled { batches: 0, bytes: 0 },
         bus_revision: 0,

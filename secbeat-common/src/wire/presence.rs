@@ -1,7 +1,7 @@
 //! What an edge says of itself: JSON in the bucket `secbeat_edges`, for people too. An orchestrator ignores what it does not
 //! know in it, so that the daemons of a fleet can be upgraded one by one.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,6 +14,9 @@ use crate::digest::Extract;
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Presence {
     pub edge_id: String,
+    /// What its operator calls it beside its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// New with every start of the daemon.
     pub boot_id: Uuid,
     pub version: String,

@@ -1,5 +1,6 @@
 //! `edges` and `propagation`.
 
+use clap::Args;
 use secbeat_common::wire::Presence;
 use secbeat_daemon::{
     api::ApiClient,
@@ -16,7 +17,24 @@ const COMMANDS: usize = 20;
 const NO_EDGES: &str = "no edge was heard of yet: `secbeat-orchestrator enroll NAME` adds one, and `secbeat-edge status` on its host says \
                         how it does";
 
-const EDGES: [Column<FleetEdge>; 12] = [
+/// Lists the edges.
+#[derive(Debug, Args)]
+pub struct Edges {
+    /// Only edges with this label, such as site=eu; several must all be there.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    #[command(flatten)]
+    records: Records,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is no label such as site=eu"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+const EDGES: [Column<FleetEdge>; 13] = [
     Column("EDGE", "edge", |edge| Cell::Text(edge.standing.edge_id.clone())),
     Column("STATE", "state", |edge| {
         Cell::Text(edge.standing.state.name().to_owned())
@@ -39,10 +57,34 @@ const EDGES: [Column<FleetEdge>; 12] = [
         Cell::number(edge.record.drops.packets)
     }),
     Column("LOST", "lost", |edge| Cell::number(edge.record.telemetry_lost)),
+    Column("LABELS", "labels", |edge| Cell::Text(labels(&edge.record))),
 ];
 
-pub(super) fn edges(api: &ApiClient, records: &Records) -> anyhow::Result<()> {
-    records.show(&EDGES, api.get("/api/v1/edges")?, NO_EDGES)
+impl Edges {
+    pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let mut edges: Vec<FleetEdge> = api.get("/api/v1/edges")?;
+        let before = edges.len();
+        edges.retain(|edge| {
+            self.label
+                .iter()
+                .all(|(key, value)| edge.record.labels.get(key) == Some(value))
+        });
+        let empty = match before {
+            0 => NO_EDGES,
+            _ => "no edge has these labels (`labels` in the edges' configs)",
+        };
+        self.records.show(&EDGES, edges, empty)
+    }
+}
+
+/// As `role=web site=eu`.
+fn labels(record: &Presence) -> String {
+    let labels: Vec<_> = record
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    labels.join(" ")
 }
 
 /// What an edge does with whom it finds banned.
