@@ -108,6 +108,7 @@ table! {
         PivotRoot: "pivot_root" of "util-linux",
         Prometheus: "prometheus" of "prometheus",
         Promtool: "promtool" of "prometheus",
+        Python: "python3" of "python3",
         Script: "script" of "bsdutils",
         Setarch: "setarch" of "util-linux",
         Setpriv: "setpriv" of "util-linux",

