@@ -22,7 +22,7 @@ const MAX_VALUES: usize = 64;
 /// Most bytes of memory of an expression's automaton.
 const MAX_EXPRESSION: usize = 64 * 1024;
 /// An expression is compared with so many bytes before and after the literal that calls for it.
-pub(crate) const WINDOW: usize = 256;
+pub(crate) const WINDOW: usize = 128;
 
 /// One value, or a list of them.
 #[derive(Debug, Deserialize)]

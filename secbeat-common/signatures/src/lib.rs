@@ -11,6 +11,7 @@ mod agents;
 mod condition;
 mod file;
 mod forms;
+mod index;
 mod literals;
 mod matcher;
 mod normal;
@@ -21,6 +22,7 @@ mod problem;
 mod request;
 mod scratch;
 mod shipped;
+mod sieve;
 mod signature;
 #[cfg(test)]
 mod tests;

@@ -2,21 +2,17 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashSet,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use aho_corasick::{
-    Anchored, MatchKind, StartKind,
-    automaton::{Automaton as _, StateID},
-    dfa::DFA,
-};
 use strum::EnumCount as _;
 
 use crate::{
-    condition::{Check, Condition},
+    condition::Condition,
     file::{Parsed, SignatureFile},
     forms::Forms,
+    index::{Index, Literals},
     problem::Problem,
     request::Request,
     scratch::{Hits, MAX_HITS, Scratch},
@@ -54,32 +50,6 @@ struct Armed {
     any: Vec<u32>,
     none: Vec<Condition>,
 }
-
-/// What is looked for in one field.
-#[derive(Debug)]
-struct Index {
-    automaton: DFA,
-    start: StateID,
-    /// By end: the literals with it.
-    ends: Vec<Vec<Literal>>,
-}
-
-#[derive(Debug)]
-struct Literal {
-    text: Vec<u8>,
-    probes: Vec<Probe>,
-}
-
-/// A condition that a literal may lead to.
-#[derive(Debug)]
-struct Probe {
-    condition: u32,
-    signature: u32,
-    check: Check,
-}
-
-/// The probes of each literal of one field, while a matcher is built.
-type Literals = HashMap<Vec<u8>, Vec<Probe>>;
 
 impl Matcher {
     /// A matcher of the signatures in `files`, without those with an id in `disabled`; and what is wrong with files and signatures,
@@ -125,7 +95,11 @@ impl Matcher {
             let numbered = added.into_iter().map(|condition| {
                 let number = owners.len() as u32;
                 owners.push(signature as u32);
-                enter(&mut literals, &condition, number, signature as u32);
+                for field in &condition.fields {
+                    let literals = &mut literals[*field as usize];
+                    let values = condition.values.iter();
+                    values.for_each(|value| literals.add(value, number, signature as u32));
+                }
                 number
             });
             numbered.collect()
@@ -177,14 +151,10 @@ impl Matcher {
         self.signatures.get(hit as usize)
     }
 
-    /// Bytes of memory that the automata of literals take.
+    /// Bytes of memory that the automata and tables of literals take.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.fields
-            .iter()
-            .flatten()
-            .map(|index| index.automaton.memory_usage())
-            .sum()
+        self.fields.iter().flatten().map(|index| index.memory()).sum()
     }
 
     /// The signatures that `request` matches.
@@ -220,13 +190,15 @@ impl Matcher {
 
     /// Looks into the forms of a field.
     fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
+        scratch.forms[field as usize].clear();
+        let index = self.fields[field as usize].as_ref();
+        let Some(index) = index.filter(|_| !text.is_empty()) else {
+            return;
+        };
         // Taken out, since the search writes beside them.
         let mut forms = std::mem::take(&mut scratch.forms[field as usize]);
-        forms.clear();
-        if let Some(index) = self.fields[field as usize].as_ref().filter(|_| !text.is_empty()) {
-            fill(&mut forms, field, text);
-            forms.iter().for_each(|form| index.search(form, scratch));
-        }
+        fill(&mut forms, field, text);
+        forms.iter().for_each(|form| index.search(form, scratch));
         scratch.forms[field as usize] = forms;
     }
 
@@ -372,88 +344,4 @@ fn is_excluded(condition: &Condition, request: &Request<'_>, scratch: &Scratch) 
         fill(&mut forms, *field, text);
         forms.last().is_some_and(|form| condition.is_in(form))
     })
-}
-
-/// Enters the literals by which `condition` is found.
-fn enter(literals: &mut [Literals; Field::COUNT], condition: &Condition, number: u32, signature: u32) {
-    for (field, value) in condition
-        .fields
-        .iter()
-        .flat_map(|field| condition.values.iter().map(move |value| (field, value)))
-    {
-        for literal in &value.literals {
-            let probes = literals[*field as usize].entry(literal.clone()).or_default();
-            probes.push(Probe {
-                condition: number,
-                signature,
-                check: value.check.clone(),
-            });
-        }
-    }
-}
-
-/// The automaton knows so many of the last bytes of a literal, so that it stays small; the others are compared.
-const END: usize = 6;
-
-impl Index {
-    /// `None` where there is nothing to look for.
-    fn of(literals: Literals) -> Result<Option<Self>, String> {
-        if literals.is_empty() {
-            return Ok(None);
-        }
-        let mut ends: BTreeMap<Vec<u8>, Vec<Literal>> = BTreeMap::new();
-        for (text, probes) in literals {
-            let end = text[text.len().saturating_sub(END)..].to_vec();
-            ends.entry(end).or_default().push(Literal { text, probes });
-        }
-        let automaton = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .prefilter(false)
-            .build(ends.keys())
-            .map_err(|error| error.to_string())?;
-        let start = automaton
-            .start_state(Anchored::No)
-            .map_err(|error| error.to_string())?;
-        Ok(Some(Self {
-            automaton,
-            start,
-            ends: ends.into_values().collect(),
-        }))
-    }
-
-    /// Notes the conditions that hold of `text`.
-    fn search(&self, text: &[u8], scratch: &mut Scratch) {
-        let mut state = self.start;
-        for (at, byte) in text.iter().enumerate() {
-            state = self.automaton.next_state(Anchored::No, state, *byte);
-            if self.automaton.is_special(state) && self.automaton.is_match(state) {
-                self.look(state, text, at + 1, scratch);
-            }
-        }
-    }
-
-    /// Looks into the literals that end at `end`.
-    #[cold]
-    fn look(&self, state: StateID, text: &[u8], end: usize, scratch: &mut Scratch) {
-        for match_index in 0..self.automaton.match_len(state) {
-            let pattern = self.automaton.match_pattern(state, match_index);
-            let literals = self.ends[pattern.as_usize()].iter();
-            for literal in literals.filter(|literal| text[..end].ends_with(&literal.text)) {
-                for probe in &literal.probes {
-                    probe.look(text, end - literal.text.len(), end, scratch);
-                }
-            }
-        }
-    }
-}
-
-impl Probe {
-    /// Notes its condition, if that holds for the literal from `begin` to `end`.
-    fn look(&self, text: &[u8], begin: usize, end: usize, scratch: &mut Scratch) {
-        let is_new = !scratch.holds(self.condition);
-        if is_new && scratch.spend(self.check.cost()) && self.check.holds(text, begin, end) {
-            scratch.note(self.condition, self.signature);
-        }
-    }
 }

@@ -6,25 +6,19 @@ pub(crate) fn lower(text: &[u8], form: &mut Vec<u8>) -> bool {
     form.clear();
     form.extend_from_slice(text);
     form.make_ascii_lowercase();
-    let mut marks = text
-        .iter()
-        .fold(0, |marks, byte| marks | MARKS[usize::from(*byte)]);
-    if marks & DOUBLE != 0 && marks & ALONE == 0 {
-        marks |= match text
-            .windows(2)
-            .any(|pair| matches!(pair, b"//" | b"/." | b"/*" | b"&#"))
-        {
-            true => ALONE,
-            false => 0,
-        };
-    }
-    marks & ALONE != 0
+    // Without a branch, since nearly all texts are looked at to their end.
+    let (marks, _) = text.iter().fold((0, 0), |(marks, before), byte| {
+        let mark = MARKS[usize::from(*byte)];
+        (marks | mark & ALONE | (before & FIRST) << 1 & mark, mark)
+    });
+    marks != 0
 }
 
 /// A byte that means something else by itself.
 const ALONE: u8 = 1;
-/// A byte that may do so with the next one.
-const DOUBLE: u8 = 2;
+/// A byte that does so if a [`SECOND`] one follows.
+const FIRST: u8 = 2;
+const SECOND: u8 = FIRST << 1;
 
 /// What each byte may mean.
 const MARKS: [u8; 256] = {
@@ -33,7 +27,9 @@ const MARKS: [u8; 256] = {
     while byte < 256 {
         marks[byte] = match byte as u8 {
             b'%' | b'+' | b'\\' | b';' | b'#' | 0..=0x1f | 0x7f.. => ALONE,
-            b'/' | b'&' => DOUBLE,
+            b'/' => FIRST | SECOND,
+            b'&' => FIRST,
+            b'.' | b'*' => SECOND,
             _ => 0,
         };
         byte += 1;

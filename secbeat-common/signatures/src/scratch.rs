@@ -10,7 +10,7 @@ pub const MAX_HITS: usize = 8;
 /// Most signatures of which a condition holds in one request that are looked into.
 pub(crate) const MAX_TOUCHED: usize = 128;
 /// Most bytes that expressions are compared with in one request.
-pub(crate) const MAX_COMPARED: usize = 16 * 1024;
+pub(crate) const MAX_COMPARED: usize = 8 * 1024;
 
 /// The signatures that a request matches, as indices of [`Matcher::signatures`](crate::Matcher::signatures), the most severe first.
 pub type Hits = ArrayVec<u32, MAX_HITS>;
