@@ -5,6 +5,7 @@ mod generate;
 mod parse;
 mod proxy;
 mod replay;
+mod signatures;
 mod telemetry;
 
 use crate::bench::{
@@ -17,6 +18,10 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "parse",
         measure: parse::measure,
+    },
+    Part {
+        name: "signatures",
+        measure: signatures::measure,
     },
     Part {
         name: "proxy",

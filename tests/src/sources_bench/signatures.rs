@@ -1,0 +1,136 @@
+//! What looking for signatures adds to reading a log, by one core.
+
+use std::{hint::black_box, time::Instant};
+
+use secbeat_logs::{Format, LogLine};
+use secbeat_signatures::{Matcher, Request, Scratch, SignatureFile, shipped};
+
+use super::{
+    Options,
+    generate::{self, Server, Visits},
+    outcome::{Outcome, Row},
+};
+use crate::bench::{
+    cpus,
+    demand::{Demand, Limit},
+};
+
+/// Lines of the generated log.
+const LINES: u32 = 500_000;
+/// Bytes of the line that takes longest.
+const WORST_LINE: usize = 8 * 1024;
+/// How often that is looked into.
+const WORST_TIMES: u32 = 1000;
+
+/// Reads a generated log alone, with the shipped signatures, and with 500 and 5000 made-up ones; and looks into lines of 8 KiB that
+/// are full of what nearly matches.
+pub(super) fn measure(options: Options) -> Outcome {
+    cpus::settle_down();
+    let log = generate::log(Server::Combined, LINES, Visits::Bursts);
+    let shipped = Matcher::build(&shipped(), &[]).0;
+    let [few, many] = [500, 5000].map(|count| Matcher::build(&[made_up(count)], &[]).0);
+    let unit = "lines/s";
+    let mut alone = Row::new("parse combined", unit);
+    let mut rows = [
+        ("with the shipped signatures", &shipped),
+        ("with 500 made-up signatures", &few),
+        ("with 5000 made-up signatures", &many),
+    ]
+    .map(|(name, matcher)| (Row::new(format!("parse combined {name}"), unit), matcher));
+    let mut worst = Row::new("the worst line of 8 KiB", "µs");
+    for _ in 0..options.rounds {
+        alone
+            .rounds
+            .push(lines_per_second(&log, |line| drop(black_box(line))));
+        for (row, matcher) in &mut rows {
+            let mut scratch = Scratch::new();
+            row.rounds.push(lines_per_second(&log, |line| {
+                black_box(find(matcher, &line, &mut scratch));
+            }));
+        }
+        worst.rounds.push(worst_micros(&shipped));
+    }
+    let [(with_shipped, _), (with_few, _), (with_many, _)] = rows;
+    let demands = vec![
+        Demand::of(&with_shipped, Limit::AtLeast(2_000_000.0), None),
+        Demand::ratio(&with_shipped, &alone, Limit::AtLeast(0.5), None),
+        Demand::ratio(&with_many, &with_few, Limit::AtLeast(0.5), None),
+        Demand::of(&worst, Limit::AtMost(50.0), None),
+    ];
+    Outcome {
+        rows: vec![alone, with_shipped, with_few, with_many, worst],
+        demands,
+    }
+}
+
+fn find(matcher: &Matcher, line: &LogLine<'_>, scratch: &mut Scratch) -> usize {
+    let request = Request {
+        method: &line.method,
+        target: &line.path,
+        status: line.status,
+        user_agent: line.user_agent.as_deref().unwrap_or_default(),
+        ..Request::default()
+    };
+    matcher.find(&request, scratch).len()
+}
+
+/// How many lines a second of `log` are read and given to `take`.
+fn lines_per_second(log: &[u8], mut take: impl FnMut(LogLine<'_>)) -> f64 {
+    let begun = Instant::now();
+    let (mut begin, mut lines) = (0, 0_u32);
+    for end in memchr::memchr_iter(b'\n', log) {
+        if let Ok(line) = Format::COMBINED.parse(&log[begin..end]) {
+            take(line);
+            lines += 1;
+        }
+        begin = end + 1;
+    }
+    f64::from(lines) / begun.elapsed().as_secs_f64()
+}
+
+/// How long the worst of some long lines takes.
+fn worst_micros(matcher: &Matcher) -> f64 {
+    let texts = [
+        "q=union+selects&",
+        "%2527%2520union%2520selects",
+        "/**/union/**/sele",
+        "../wp-content/plugins/",
+        "%c0%ae%c0%ae%c0%af",
+        "=http://a/b.php&",
+        "<a b c onerror onload ",
+        "php://philter/x.php.bak/",
+        "&#60;&lt;script\\u003c",
+    ];
+    let micros = texts.map(|text| {
+        let target = format!("/?{}", text.repeat(WORST_LINE / text.len()));
+        let request = Request {
+            method: b"GET",
+            target: target.as_bytes(),
+            status: 404,
+            ..Request::default()
+        };
+        let mut scratch = Scratch::new();
+        let begun = Instant::now();
+        for _ in 0..WORST_TIMES {
+            black_box(matcher.find(black_box(&request), &mut scratch));
+        }
+        begun.elapsed().as_secs_f64() * 1e6 / f64::from(WORST_TIMES)
+    });
+    micros.into_iter().fold(0.0, f64::max)
+}
+
+/// So many signatures, each of a file that nobody has.
+fn made_up(count: u32) -> SignatureFile {
+    let signature = |n: u32| {
+        // Names as different as those of real files.
+        let name = format!("{:08x}", n.wrapping_mul(0x9e37_79b9));
+        format!(
+            "[[signature]]\nid = \"s{n}\"\ntitle = \"t\"\nclass = \"other\"\nseverity = \"low\"\nreference = \"r\"\n\
+             any = [{{ in = \"path\", ends = \"/{name}.php\" }}, {{ in = \"query\", contains = \"{name}=\" }}]\n"
+        )
+    };
+    SignatureFile {
+        name: "made-up.toml".to_owned(),
+        text: (0..count).map(signature).collect(),
+    }
+}
