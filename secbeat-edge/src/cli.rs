@@ -38,7 +38,7 @@ use secbeat_edge_core::FilterMode;
 
 pub use self::words::WORDS;
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Part},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
     notes::Notes,
     signatures::SignaturesConfig,
@@ -87,9 +87,6 @@ pub enum Command {
         output: Output,
     },
     Bans(bans::List),
-    /// List the allowlisted addresses of this host, and why.
-    #[command(alias = "whitelist")]
-    Allowed(Records),
     /// Ban a client or a network on this host only.
     Ban {
         #[command(flatten)]
@@ -112,6 +109,21 @@ pub enum Command {
         output: Output,
     },
     Unban(unban::Unban),
+    #[command(flatten)]
+    Local(Local),
+    Enroll(enroll::Enroll),
+    #[command(flatten)]
+    Asked(Asked),
+    #[command(flatten)]
+    Generate(Generate),
+}
+
+/// Commands about this host alone, which `secbeat` has as well.
+#[derive(Debug, Subcommand)]
+pub enum Local {
+    /// List the allowlisted addresses of this host, and why.
+    #[command(alias = "whitelist")]
+    Allowed(Records),
     /// Ask the kernel what it does with a packet of an address, and show why.
     Test(verdict::Test),
     /// Show the mode, or switch it until the next start.
@@ -128,7 +140,6 @@ pub enum Command {
     /// List, check or try signatures: what single requests give away.
     #[command(subcommand)]
     Signatures(signatures::Signatures),
-    Enroll(enroll::Enroll),
     /// Kill switch: detach the XDP program from all interfaces and remove all bans, until `attach`.
     Detach {
         /// Output format.
@@ -141,10 +152,114 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    #[command(flatten)]
-    Asked(Asked),
-    #[command(flatten)]
-    Generate(Generate),
+}
+
+/// Where the edge's config is, and what holds without one.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigFile<'a> {
+    /// The one that was named.
+    pub named: Option<&'a Path>,
+    pub default: &'a Path,
+    /// What of the file is the edge's; all of it unless said.
+    pub part: Option<Part>,
+    /// Where the API answers without a config.
+    pub api: SocketAddr,
+    /// Where state is without a config.
+    pub state_dir: &'a Path,
+}
+
+impl<'a> ConfigFile<'a> {
+    /// The config; `None` where none was named and there is none at the usual place.
+    fn load(&self) -> anyhow::Result<Option<Config>> {
+        let path = self.path();
+        if self.named.is_none() && !path.exists() {
+            return Ok(None);
+        }
+        Ok(Some(match self.part {
+            None => Config::load(path)?,
+            Some(part) => Config::load_part(path, part)?,
+        }))
+    }
+
+    /// Where the config is, or would be.
+    fn path(&self) -> &'a Path {
+        self.named.unwrap_or(self.default)
+    }
+
+    /// Where the daemon's API and the pins are, and whom to protect: from the config if there is one, else the defaults.
+    fn places(&self) -> anyhow::Result<Places> {
+        Ok(match self.load()? {
+            Some(config) => Places::of(&config),
+            None => self.usual_places(),
+        })
+    }
+
+    fn usual_places(&self) -> Places {
+        Places {
+            api: self.api,
+            socket: config::default_socket().find(config::PROGRAM),
+            pins: Pins::at(Path::new(maps::DEFAULT_PIN_DIR)),
+            interfaces: None,
+            detached: self.state_dir.join(DETACHED),
+            known: Known::default(),
+            max_ban: config::Bans::default().max_duration,
+            notes: Notes::in_folder(self.state_dir),
+        }
+    }
+
+    /// As [`places`](Self::places); with a config that cannot be read, the usual ones: the kill switch must work then, too.
+    fn places_in_need(&self) -> Places {
+        self.places().unwrap_or_else(|error| {
+            let usual = self.usual_places();
+            secbeat_daemon::complain!("{error:#}; using {}", usual.pins.dir().display());
+            usual
+        })
+    }
+
+    /// Where filters are: the usual folder without a config.
+    fn filters(&self) -> anyhow::Result<Filters> {
+        let config = self.load()?;
+        Ok(config.map_or_else(
+            || Filters(config::default_filters_dir()),
+            |config| config.filters(),
+        ))
+    }
+
+    /// Which signatures are looked for: as the config says if there is one, else the default.
+    fn signatures(&self) -> anyhow::Result<SignaturesConfig> {
+        Ok(self.load()?.map(|config| config.signatures).unwrap_or_default())
+    }
+}
+
+impl Local {
+    /// Carries it out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self, file: &ConfigFile<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Allowed(records) => allowed::list(&file.places()?, records),
+            Self::Test(test) => test.run(&file.places()?),
+            Self::Mode { mode, output } => mode::run(&file.places()?, *mode, *output),
+            Self::Explain(args) => {
+                explain::run(args, &file.filters()?, &file.signatures().unwrap_or_default())
+            }
+            Self::Filter(args) => filter::run(args, &file.filters()?),
+            Self::Signatures(signatures) => signatures.run(&file.signatures()?),
+            Self::Detach { output } => switch::detach(&file.places_in_need(), *output),
+            Self::Attach { output } => switch::attach(&file.places()?, *output),
+        }
+    }
+}
+
+/// Shows interfaces, dropped packets, and the state of the daemon.
+///
+/// # Errors
+///
+/// When neither a daemon nor the kernel tells.
+pub fn status(file: &ConfigFile<'_>, output: Output) -> anyhow::Result<()> {
+    status::run(&file.places()?, output)
 }
 
 impl Cli {
@@ -154,50 +269,18 @@ impl Cli {
         self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))
     }
 
-    /// Where the daemon's API and the pins are, and whom to protect: from the config if there is one, else the defaults.
+    fn file(&self) -> ConfigFile<'_> {
+        ConfigFile {
+            named: self.config.as_deref(),
+            default: Path::new(config::DEFAULT_PATH),
+            part: None,
+            api: config::default_api(),
+            state_dir: Path::new(config::DEFAULT_STATE_DIR),
+        }
+    }
+
     fn places(&self) -> anyhow::Result<Places> {
-        let path = self.config_path();
-        if self.config.is_none() && !path.exists() {
-            return Ok(Places::usual());
-        }
-        let config = Config::load(path)?;
-        Ok(Places {
-            api: config.api_listen,
-            socket: config.api_socket(),
-            pins: Pins::at(&config.kernel.pin_dir),
-            interfaces: Some(config.interfaces()),
-            detached: config.detached_marker(),
-            known: config.known(&config.nats.servers()),
-            max_ban: config.bans.max_duration,
-            notes: Notes::in_folder(&config.state_dir),
-        })
-    }
-
-    /// Where filters are: the usual folder without a config.
-    fn filters(&self) -> anyhow::Result<Filters> {
-        let path = self.config_path();
-        if self.config.is_none() && !path.exists() {
-            return Ok(Filters(config::default_filters_dir()));
-        }
-        Ok(Config::load(path)?.filters())
-    }
-
-    /// Which signatures are looked for: as the config says if there is one, else the default.
-    fn signatures(&self) -> anyhow::Result<SignaturesConfig> {
-        let path = self.config_path();
-        match self.config.is_none() && !path.exists() {
-            true => Ok(SignaturesConfig::default()),
-            false => Ok(Config::load(path)?.signatures),
-        }
-    }
-
-    /// As [`places`](Self::places); with a config that cannot be read, the usual ones: the kill switch must work then, too.
-    fn places_in_need(&self) -> Places {
-        self.places().unwrap_or_else(|error| {
-            let usual = Places::usual();
-            secbeat_daemon::complain!("secbeat-edge: {error:#}; using {}", usual.pins.dir().display());
-            usual
-        })
+        self.file().places()
     }
 
     /// Carries out any command but `run`.
@@ -212,7 +295,6 @@ impl Cli {
             Command::Enroll(enroll) => enroll.execute(self.config_path()),
             Command::Status { output } => status::run(&self.places()?, *output),
             Command::Bans(list) => list.run(&self.places()?),
-            Command::Allowed(records) => allowed::list(&self.places()?, records),
             Command::Ban {
                 target,
                 duration,
@@ -220,15 +302,7 @@ impl Cli {
                 output,
             } => bans::ban(&self.places()?, &target.prefix()?, *duration, note, *output),
             Command::Unban(unban) => unban.run(&self.places()?),
-            Command::Test(test) => test.run(&self.places()?),
-            Command::Mode { mode, output } => mode::run(&self.places()?, *mode, *output),
-            Command::Explain(args) => {
-                explain::run(args, &self.filters()?, &self.signatures().unwrap_or_default())
-            }
-            Command::Filter(args) => filter::run(args, &self.filters()?),
-            Command::Signatures(signatures) => signatures.run(&self.signatures()?),
-            Command::Detach { output } => switch::detach(&self.places_in_need(), *output),
-            Command::Attach { output } => switch::attach(&self.places()?, *output),
+            Command::Local(local) => local.execute(&self.file()),
             Command::Asked(asked) => {
                 asked.execute(&self.places()?.api(), config::PROGRAM, env!("CARGO_PKG_VERSION"))
             }
@@ -259,17 +333,16 @@ struct Places {
 }
 
 impl Places {
-    /// Those without a config.
-    fn usual() -> Self {
+    fn of(config: &Config) -> Self {
         Self {
-            api: config::default_api(),
-            socket: config::default_socket().find(config::PROGRAM),
-            pins: Pins::at(Path::new(maps::DEFAULT_PIN_DIR)),
-            interfaces: None,
-            detached: Path::new(config::DEFAULT_STATE_DIR).join(DETACHED),
-            known: Known::default(),
-            max_ban: config::Bans::default().max_duration,
-            notes: Notes::in_folder(Path::new(config::DEFAULT_STATE_DIR)),
+            api: config.api_listen,
+            socket: config.api_socket(),
+            pins: Pins::at(&config.kernel.pin_dir),
+            interfaces: Some(config.interfaces()),
+            detached: config.detached_marker(),
+            known: config.known(&config.nats.servers()),
+            max_ban: config.bans.max_duration,
+            notes: Notes::in_folder(&config.state_dir),
         }
     }
 

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use secbeat_daemon::{
-    api::Remote,
+    api::{ApiClient, Remote},
     cli::{Asked, Generate, Output, Records},
     exit,
 };
@@ -71,6 +71,24 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    #[command(flatten)]
+    Order(Order),
+    /// List the edges, what they enforce, and whether it equals the ledger.
+    Edges(fleet::Edges),
+    /// Show how long bans take into each kernel, and who has not acknowledged.
+    Propagation(Records),
+    /// Manage tokens for the REST API.
+    #[command(subcommand)]
+    Token(token::Command),
+    #[command(flatten)]
+    Fleet(enroll::Command),
+    #[command(flatten)]
+    Generate(Generate),
+}
+
+/// What a daemon is asked and ordered, also where it is a part of `secbeat`.
+#[derive(Debug, Subcommand)]
+pub enum Order {
     Alerts(alerts::Alerts),
     /// List the active bans.
     #[command(visible_alias = "list")]
@@ -94,10 +112,6 @@ pub enum Command {
     Import(import::Args),
     /// Export the active bans to standard output.
     Export(export::Args),
-    /// List the edges, what they enforce, and whether it equals the ledger.
-    Edges(fleet::Edges),
-    /// Show how long bans take into each kernel, and who has not acknowledged.
-    Propagation(Records),
     Why(explain::Why),
     Findings(explain::Findings),
     Audit(explain::Audit),
@@ -106,15 +120,51 @@ pub enum Command {
     /// List and test the receivers of notifications.
     #[command(subcommand)]
     Notify(notify::Command),
-    /// Manage tokens for the REST API.
-    #[command(subcommand)]
-    Token(token::Command),
-    #[command(flatten)]
-    Fleet(enroll::Command),
     #[command(flatten)]
     Asked(Asked),
-    #[command(flatten)]
-    Generate(Generate),
+}
+
+impl Order {
+    /// Carries it out at the daemon that `remote` names, or else at the one of this host with this config.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self, remote: &Remote, config: &Config, program: &str) -> anyhow::Result<()> {
+        let api = || client(remote, config);
+        match self {
+            Self::Bans(args) => args.execute(&api()?),
+            Self::Ban(args) => args.execute(&api()?),
+            Self::Unban(args) => args.execute(&api()?),
+            Self::Allowlist(command) => command.execute(&api()?),
+            Self::Import(args) => args.execute(&api()?),
+            Self::Export(args) => args.execute(&api()?),
+            Self::Why(why) => why.execute(&api()?),
+            Self::Findings(findings) => findings.execute(&api()?),
+            Self::Audit(audit) => audit.execute(&api()?),
+            Self::Alerts(alerts) => alerts.execute(&api()?),
+            Self::Watch { output } => watch::run(&api()?, *output),
+            Self::Top(top) => top.execute(api()?),
+            Self::Rules(records) => rules::rules(&api()?, records),
+            Self::Notify(command) => command.execute(config),
+            Self::Replay(args) => args.run(config),
+            Self::Asked(asked) => asked.execute(&api()?, program, env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
+/// Shows statistics, telemetry of each edge, and the owners of partitions.
+///
+/// # Errors
+///
+/// When no daemon answers.
+pub fn status(remote: &Remote, config: &Config, output: Output) -> anyhow::Result<()> {
+    status::show(&client(remote, config)?, output)
+}
+
+fn client(remote: &Remote, config: &Config) -> anyhow::Result<ApiClient> {
+    let socket = config.api.socket();
+    remote.client(socket.as_deref(), config.api.listen, config.api.scheme())
 }
 
 impl Cli {
@@ -151,33 +201,14 @@ impl Cli {
             _ => {}
         }
         let config = self.load_config()?;
-        let socket = config.api.socket();
-        let api = || {
-            self.remote
-                .client(socket.as_deref(), config.api.listen, config.api.scheme())
-        };
+        let api = || client(&self.remote, &config);
         match &self.command {
             Command::Run | Command::Token(_) | Command::Fleet(_) | Command::Generate(_) => Ok(()),
             Command::Check { output } => rules::check(self.config.as_deref(), &config, *output),
             Command::Status { output } => status::show(&api()?, *output),
-            Command::Bans(args) => args.execute(&api()?),
-            Command::Ban(args) => args.execute(&api()?),
-            Command::Unban(args) => args.execute(&api()?),
-            Command::Allowlist(command) => command.execute(&api()?),
-            Command::Import(args) => args.execute(&api()?),
-            Command::Export(args) => args.execute(&api()?),
-            Command::Why(why) => why.execute(&api()?),
-            Command::Findings(findings) => findings.execute(&api()?),
-            Command::Audit(audit) => audit.execute(&api()?),
-            Command::Alerts(alerts) => alerts.execute(&api()?),
             Command::Edges(edges) => edges.execute(&api()?),
             Command::Propagation(records) => fleet::propagation(&api()?, records),
-            Command::Watch { output } => watch::run(&api()?, *output),
-            Command::Top(top) => top.execute(api()?),
-            Command::Rules(records) => rules::rules(&api()?, records),
-            Command::Notify(command) => command.execute(&config),
-            Command::Replay(args) => args.run(&config),
-            Command::Asked(asked) => asked.execute(&api()?, config::PROGRAM, env!("CARGO_PKG_VERSION")),
+            Command::Order(order) => order.execute(&self.remote, &config, config::PROGRAM),
         }
     }
 }

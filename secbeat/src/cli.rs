@@ -3,7 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use secbeat_daemon::{cli::Generate, exit};
+use secbeat_daemon::{
+    api::Remote,
+    cli::{Generate, Output},
+    exit, say,
+};
+use secbeat_edge::cli::{self as edge, ConfigFile, Local};
+use secbeat_orchestrator::cli::{self as orchestrator, Order};
 
 use crate::{
     config::{self, File},
@@ -24,6 +30,8 @@ pub struct Cli {
         hide_env_values = true
     )]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -37,6 +45,12 @@ pub enum Command {
         bpf_object: Option<PathBuf>,
     },
     Setup(Setup),
+    /// Show what is protected, what was dropped, and what the detector does.
+    Status,
+    #[command(flatten)]
+    Order(Order),
+    #[command(flatten)]
+    Local(Local),
     #[command(flatten)]
     Generate(Generate),
 }
@@ -48,6 +62,19 @@ impl Cli {
         self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))
     }
 
+    fn edge_file(&self) -> ConfigFile<'_> {
+        config::edge_file(self.config.as_deref())
+    }
+
+    /// The orchestrator's part of the config, or the defaults where none was named and there is none.
+    fn orchestrator_config(&self) -> anyhow::Result<secbeat_orchestrator::config::Config> {
+        let path = self.config_path();
+        match self.config.is_some() || path.exists() {
+            true => Ok(config::Config::load_orchestrator(path)?),
+            false => Ok(secbeat_orchestrator::config::Config::default()),
+        }
+    }
+
     /// Carries out any command but `run`.
     ///
     /// # Errors
@@ -57,6 +84,13 @@ impl Cli {
         match &self.command {
             Command::Run { .. } => Ok(()),
             Command::Setup(setup) => setup.execute(self.config_path()),
+            Command::Status => {
+                edge::status(&self.edge_file(), Output::Table)?;
+                say!();
+                orchestrator::status(&self.remote, &self.orchestrator_config()?, Output::Table)
+            }
+            Command::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
+            Command::Local(local) => local.execute(&self.edge_file()),
             Command::Generate(generate) => generate.run::<Self, File>(),
         }
     }

@@ -8,7 +8,10 @@ use std::{
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secbeat_daemon::config::{self, ConfigError};
-use secbeat_edge::config::{self as edge, Part};
+use secbeat_edge::{
+    cli::ConfigFile,
+    config::{self as edge, Part},
+};
 use secbeat_orchestrator::config as orchestrator;
 
 /// Where the config lies unless `--config` says otherwise.
@@ -30,9 +33,13 @@ const EDGE_KEYS: &[&str] = &[
     "client_header",
     "edge_id",
     "enforcement",
+    "filters_dir",
     "kernel",
+    "labels",
     "protect",
     "proxy",
+    "service_log",
+    "signatures",
     "state_dir",
     "telemetry",
     "trusted_proxies",
@@ -127,6 +134,18 @@ impl Config {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.edge.state_dir.join(STORE)
+    }
+}
+
+/// Where the edge's commands find its part of the config; `named` is the file that was named.
+#[must_use]
+pub fn edge_file(named: Option<&Path>) -> ConfigFile<'_> {
+    ConfigFile {
+        named,
+        default: Path::new(DEFAULT_PATH),
+        part: Some(EDGE),
+        api: EDGE_API,
+        state_dir: Path::new(STATE_DIR),
     }
 }
 

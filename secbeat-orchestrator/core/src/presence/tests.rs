@@ -35,7 +35,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         },
         allowlist: 3,
         drops: Drops::default(),
-        labels: std::collections::BTreeMap::new(),
+        labels: BTreeMap::new(),
         telemetry_lost: 0,
         spool: Spooled::default(),
         bus_revision: 0,

@@ -36,7 +36,7 @@ fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
         },
         allowlist: 0,
         drops: Drops::default(),
-        labels: std::collections::BTreeMap::new(),
+        labels: BTreeMap::new(),
         telemetry_lost: 0,
         spool: Spooled::default(),
         bus_revision: 0,
