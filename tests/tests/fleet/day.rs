@@ -123,7 +123,9 @@ fn an_address_is_exempt_from_the_ban_around_it(fleet: &Fleet) {
         said,
         "banned 198.51.100.2/31 for 1h on every edge, except 198.51.100.2/32: on the fleet's allowlist\n"
     );
-    fleet.await_ban("198.51.100.3".parse().unwrap());
+    wait_until("the edge enforces the ban around it", SOON, || {
+        stdout(&fleet.cli("edge", &["bans", "198.51.100.3"])).contains("198.51.100.2/31")
+    });
     let url = format!("http://{}/", Family::V4.edge_for_attacker());
     assert_eq!(fleet.attacking(Family::V4).get(&url).unwrap(), 200);
     let entries = told(fleet, "whitelist");
