@@ -42,6 +42,14 @@ exclude = []
 [[rule]]
 name = "request-flood"
 enabled = false
+
+[[rule]]
+name = "probe"
+enabled = false
+
+[[rule]]
+name = "attack"
+enabled = false
 "#;
 
 /// Measures processes by the CPU time that they take, start and all, so that what else runs on the machine changes little.
