@@ -41,9 +41,9 @@ pub struct ServiceLogConfig {
     #[serde(default)]
     pub users: bool,
     /// Time zone of times that are logged without one. Default: the host's.
-    #[serde(default = "TimeZone::system", with = "jiff::fmt::serde::tz::required")]
-    #[schemars(with = "schema::TimeZone")]
-    pub time_zone: TimeZone,
+    #[serde(default, with = "jiff::fmt::serde::tz::optional")]
+    #[schemars(with = "Option<schema::TimeZone>")]
+    pub time_zone: Option<TimeZone>,
     /// Where to begin if the log has never been read before.
     #[serde(default)]
     pub start: Start,
@@ -57,6 +57,11 @@ fn default_max_age() -> HumanDuration {
 }
 
 impl ServiceLogConfig {
+    /// The zone of times that are logged without one.
+    pub(super) fn zone(&self) -> TimeZone {
+        self.time_zone.clone().unwrap_or_else(TimeZone::system)
+    }
+
     /// Where its lines are, on this host now.
     ///
     /// # Errors
