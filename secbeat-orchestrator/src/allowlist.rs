@@ -82,11 +82,7 @@ impl Keeper {
             if part.is_everybody() {
                 return Err(Refusal::Everybody { network, family });
             }
-            if part.is_wide()
-                && !Coverage::of(entries.iter().map(|other| other.network))
-                    .iter()
-                    .any(|before| *before == part)
-            {
+            if part.is_wide() && !Coverage::of(entries.iter().map(|other| other.network)).contains(&part) {
                 let percent = part.percent();
                 warn!(%network, "with it, the allowlist holds {percent} % of {family}: nobody there is banned");
             }

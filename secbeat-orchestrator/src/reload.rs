@@ -85,7 +85,7 @@ impl Reloader {
         if !matches!(made, Ok(Ok(()))) {
             debug!("cannot have NATS remember as much as the rules need yet: {made:?}");
         }
-        let count = rules.views.len();
+        let count = rules.decided.detect.rules.len();
         self.rules.send_replace(rules);
         info!(
             rules = count,
@@ -159,8 +159,13 @@ mod tests {
     async fn rules_are_replaced_together_or_not_at_all() {
         let (mut reloader, (_, mut rules)) = reloader("[ban]\nmax_duration = \"1h\"");
         let names = |rules: &watch::Receiver<InForce>| {
-            let views = rules.borrow().views.clone();
-            views.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>()
+            let config = rules.borrow().config.clone();
+            config
+                .rules
+                .0
+                .iter()
+                .map(|rule| rule.rule.to_string())
+                .collect::<Vec<_>>()
         };
         let before = names(&rules);
         let built_in = rules.borrow().window;

@@ -7,7 +7,7 @@ use secbeat_common::{sign::Signer, wire::ConfigDigests};
 use secbeat_orchestrator_core::decider;
 use tokio::sync::watch;
 
-use crate::{config::Config, directives::Directives, view::RuleView};
+use crate::{config::Config, directives::Directives};
 
 /// What is gone by.
 #[derive(Clone, Debug)]
@@ -18,10 +18,10 @@ pub(crate) struct InForce {
     pub window: Duration,
     /// What edges are told.
     pub directives: Directives,
-    /// What people and programs read.
-    pub views: Arc<[RuleView]>,
     /// What the other orchestrators are told.
     pub digests: ConfigDigests,
+    /// What they are made of.
+    pub config: Arc<Config>,
 }
 
 impl InForce {
@@ -33,8 +33,8 @@ impl InForce {
             },
             window: config.longest_window(),
             directives: config.directives(),
-            views: RuleView::all(config).into(),
             digests: config.digests(),
+            config: Arc::new(config.clone()),
         }
     }
 }

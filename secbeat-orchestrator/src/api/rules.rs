@@ -13,5 +13,5 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// What the detector looks for.
 #[utoipa::path(get, path = "/api/v1/rules", responses((status = OK, body = Vec<RuleView>)))]
 async fn rules(State(api): State<Api>) -> Json<Vec<RuleView>> {
-    Json(api.rules.borrow().views.to_vec())
+    Json(RuleView::all(&api.rules.borrow().config))
 }

@@ -278,7 +278,7 @@ mod tests {
     fn cells_are_sorted_by_what_they_mean() {
         let sorted = |column: usize| {
             let Column(.., cell) = COLUMNS[column];
-            let mut all = vec![
+            let mut all = [
                 (10, "192.0.2.10/32", None),
                 (9, "192.0.2.9/32", Some(2_000)),
                 (100, "2001:db8::/64", Some(1_000)),
