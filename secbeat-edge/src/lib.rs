@@ -16,7 +16,7 @@ mod l7;
 mod notes;
 pub mod open_files;
 mod presence;
-pub mod privileges;
+mod privileges;
 mod protection;
 mod signatures;
 mod sources;

@@ -67,7 +67,7 @@ impl PrivilegedThread {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn drop_all() -> anyhow::Result<()> {
+pub(crate) fn drop_all() -> anyhow::Result<()> {
     keep(&CapsHashSet::new())
 }
 
@@ -76,7 +76,7 @@ pub fn drop_all() -> anyhow::Result<()> {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn drop_all_but_reading() -> anyhow::Result<()> {
+pub(crate) fn drop_all_but_reading() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]))
 }
 
@@ -85,7 +85,7 @@ pub fn drop_all_but_reading() -> anyhow::Result<()> {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn drop_what_loading_needed() -> anyhow::Result<()> {
+pub(crate) fn drop_what_loading_needed() -> anyhow::Result<()> {
     let mut kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     let release = uname().context("asking for the kernel's version")?;
     if require_version("the kernel", &release.release().to_string_lossy(), NO_BPF_NEEDED).is_err() {

@@ -15,7 +15,7 @@ use secbeat_edge::{
 use secbeat_orchestrator::config as orchestrator;
 
 /// Where the config lies unless `--config` says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/secbeat/secbeat.toml";
+pub(crate) const DEFAULT_PATH: &str = "/etc/secbeat/secbeat.toml";
 /// Where state lies unless the config says otherwise.
 const STATE_DIR: &str = "/var/lib/secbeat/host";
 /// The store in that folder: bans, allowlist, audit, and telemetry that still counts.
@@ -66,7 +66,7 @@ const EDGE: Part = Part {
 
 /// The schema of the file: that of both daemons' files, without what belongs to a fleet.
 #[derive(Debug)]
-pub enum File {}
+pub(crate) enum File {}
 
 impl JsonSchema for File {
     fn schema_name() -> Cow<'static, str> {
@@ -98,7 +98,7 @@ impl JsonSchema for File {
 
 /// What both daemons go by.
 #[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     pub edge: edge::Config,
     pub orchestrator: orchestrator::Config,
 }
@@ -109,7 +109,7 @@ impl Config {
     /// # Errors
     ///
     /// See [`ConfigError`].
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let is_unknown = |key: &str| !EDGE_KEYS.contains(&key) && !ORCHESTRATOR_KEYS.contains(&key);
         let unknown: toml::Table = config::load_part(path, is_unknown)?;
         if let Some(key) = unknown.keys().next() {
@@ -126,20 +126,20 @@ impl Config {
     /// # Errors
     ///
     /// See [`ConfigError`].
-    pub fn load_orchestrator(path: &Path) -> Result<orchestrator::Config, ConfigError> {
+    pub(crate) fn load_orchestrator(path: &Path) -> Result<orchestrator::Config, ConfigError> {
         orchestrator::Config::load_part(path, ORCHESTRATOR_KEYS)
     }
 
     /// The file with everything that has to outlive the process.
     #[must_use]
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.edge.state_dir.join(STORE)
     }
 }
 
 /// Where the edge's commands find its part of the config; `named` is the file that was named.
 #[must_use]
-pub fn edge_file(named: Option<&Path>) -> ConfigFile<'_> {
+pub(crate) fn edge_file(named: Option<&Path>) -> ConfigFile<'_> {
     ConfigFile {
         named,
         default: Path::new(DEFAULT_PATH),

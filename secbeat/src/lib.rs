@@ -5,6 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod config;
+mod config;
 pub mod daemon;
-pub mod setup;
+mod setup;

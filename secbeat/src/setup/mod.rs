@@ -21,7 +21,7 @@ use secbeat_daemon::{
     time::now_ms,
 };
 
-pub use self::propose::Proposal;
+pub(crate) use self::propose::Proposal;
 use self::{admins::Admins, logs::FoundLog};
 use crate::config::Config;
 
@@ -49,7 +49,7 @@ pub struct Setup {
 
 /// What was found on this host.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// Interfaces of the default routes.
     interfaces: Vec<String>,
     logs: Vec<FoundLog>,
@@ -64,7 +64,7 @@ impl Found {
     /// # Errors
     ///
     /// When the kernel does not tell the routes.
-    pub fn look() -> anyhow::Result<Self> {
+    pub(crate) fn look() -> anyhow::Result<Self> {
         let interfaces = default_route_interfaces().context("looking for the default routes")?;
         let admins = Admins::look();
         let known = Known {

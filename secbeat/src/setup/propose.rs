@@ -10,7 +10,7 @@ use super::{
 
 /// A config, and what is said about it.
 #[derive(Clone, Debug)]
-pub struct Proposal {
+pub(crate) struct Proposal {
     /// Lines for people.
     pub account: Vec<String>,
     /// The file's text.
@@ -20,7 +20,7 @@ pub struct Proposal {
 impl Proposal {
     /// What fits to what was found. It enforces only if whoever runs this is protected, and nothing speaks for a proxy in front.
     #[must_use]
-    pub fn of(found: &Found, observe: bool) -> Self {
+    pub(crate) fn of(found: &Found, observe: bool) -> Self {
         let mut account = vec![interfaces(&found.interfaces)];
         account.extend(found.logs.iter().map(log));
         if found.logs.is_empty() {

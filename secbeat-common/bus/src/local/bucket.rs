@@ -1,6 +1,6 @@
 //! Buckets in the database.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use super::{
     LocalBus,
     clock::millis,
-    schema::Place,
-    store::{Store, decode, encode, place},
+    keys::Keys,
+    schema::{Place, encode, place},
+    store::Store,
 };
 use crate::{
     backend::{
@@ -23,37 +24,6 @@ use crate::{
 
 /// Changes that are read from the database together.
 const PAGE: usize = 256;
-
-/// What is known of a bucket without a look into the database.
-pub(super) struct Keys {
-    place: Place,
-    id: i64,
-    settings: BucketSettings,
-    created: Created,
-    last_revision: watch::Sender<u64>,
-}
-
-impl Keys {
-    /// The buckets of the file.
-    pub(super) fn load(db: &Connection) -> rusqlite::Result<BTreeMap<String, Self>> {
-        let mut rows = db.prepare("SELECT name, id, created, last_revision, settings FROM main.buckets")?;
-        rows.query_map([], |row| {
-            let keys = Self {
-                place: Place::Main,
-                id: row.get(1)?,
-                settings: decode(4, row)?,
-                created: Created(row.get::<_, i64>(2)?.into()),
-                last_revision: watch::channel(row.get(3)?).0,
-            };
-            Ok((row.get(0)?, keys))
-        })?
-        .collect()
-    }
-
-    fn last_revision(&self) -> u64 {
-        *self.last_revision.borrow()
-    }
-}
 
 /// Whether a key ends, and when.
 fn end_of(write: &Write, settings: &BucketSettings, now_ms: i64) -> Option<i64> {
@@ -225,7 +195,7 @@ impl Store {
                     subject: format!("{destination}{}", write.key),
                     payload: write.value.clone(),
                 };
-                self.shared.topics.publish(&copy);
+                self.topics.publish(&copy);
             }
         }
         Ok(WriteOutcome::Written(first))

@@ -11,7 +11,9 @@
 
 mod bucket;
 mod clock;
+mod keys;
 mod log;
+mod records;
 mod schema;
 mod server;
 mod store;

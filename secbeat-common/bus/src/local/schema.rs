@@ -1,6 +1,9 @@
 //! The database's tables.
 
 use rusqlite::Connection;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{backend::Storage, error::Result as Answered};
 
 /// The version of what is below. A later one carries over what an older one left.
 const VERSION: i64 = 1;
@@ -93,4 +96,24 @@ pub(super) fn make(db: &Connection) -> Result<(), String> {
             .map_err(failed)?;
     }
     db.pragma_update(None, "user_version", VERSION).map_err(failed)
+}
+
+/// Where something is kept.
+pub(super) fn place(storage: Storage) -> Place {
+    match storage {
+        Storage::File => Place::Main,
+        Storage::Memory => Place::Mem,
+    }
+}
+
+/// How settings lie in the database.
+pub(super) fn encode(settings: &impl Serialize) -> Answered<String> {
+    Ok(serde_json::to_string(settings)?)
+}
+
+pub(super) fn decode<T: DeserializeOwned>(column: usize, row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
 }

@@ -37,7 +37,7 @@ pub(super) struct Shared {
     path: PathBuf,
     pub(super) up: watch::Sender<Up>,
     pub(super) connections: watch::Sender<u64>,
-    pub(super) topics: Topics,
+    pub(super) topics: Arc<Topics>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     waiting: Arc<Semaphore>,
 }
@@ -72,7 +72,7 @@ impl LocalServer {
             path: path.to_owned(),
             up: watch::Sender::default(),
             connections: watch::Sender::default(),
-            topics: Topics::default(),
+            topics: Arc::default(),
             jobs: Mutex::default(),
             waiting: Arc::new(Semaphore::new(WAITING)),
         });
@@ -88,7 +88,7 @@ impl LocalServer {
     }
 
     fn start(&mut self) -> Result<()> {
-        let store = Store::open(&self.shared.path, self.shared.clone())?;
+        let store = Store::open(&self.shared.path, self.shared.topics.clone())?;
         let (sender, jobs) = mpsc::channel();
         let shared = self.shared.clone();
         let thread = thread::Builder::new()
@@ -180,7 +180,7 @@ impl Shared {
     fn open_again(self: &Arc<Self>) -> Option<Store> {
         while self.jobs.lock().is_some() {
             thread::sleep(REOPEN);
-            if let Ok(store) = Store::open(&self.path, self.clone()) {
+            if let Ok(store) = Store::open(&self.path, self.topics.clone()) {
                 return Some(store);
             }
         }

@@ -10,17 +10,10 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode};
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    bucket::Keys,
-    clock::Clock,
-    log::Records,
-    schema::{self, Place},
-    server::Shared,
-};
+use super::{clock::Clock, keys::Keys, records::Records, schema, topics::Topics};
 use crate::{
-    backend::{Created, Published, Storage},
+    backend::{Created, Published},
     error::{Error, Result},
 };
 
@@ -34,7 +27,7 @@ const REST: Duration = Duration::from_secs(3600);
 /// What the thread has.
 pub(super) struct Store {
     pub(super) db: Connection,
-    pub(super) shared: Arc<Shared>,
+    pub(super) topics: Arc<Topics>,
     pub(super) clock: Clock,
     pub(super) buckets: BTreeMap<String, Keys>,
     pub(super) logs: BTreeMap<String, Records>,
@@ -52,7 +45,7 @@ impl Store {
     /// # Errors
     ///
     /// When the file at `path` cannot be used.
-    pub(super) fn open(path: &Path, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn open(path: &Path, topics: Arc<Topics>) -> Result<Self> {
         let refused = |why: String| Error::Refused {
             what: format!("opening the store {}", path.display()),
             why,
@@ -66,10 +59,10 @@ impl Store {
             .map_err(|error| refused(error.to_string()))?;
         let db = connect(path).map_err(|error| refused(in_words(&error)))?;
         schema::make(&db).map_err(refused)?;
-        Self::load(db, shared).map_err(|error| refused(in_words(&error)))
+        Self::load(db, topics).map_err(|error| refused(in_words(&error)))
     }
 
-    fn load(db: Connection, shared: Arc<Shared>) -> rusqlite::Result<Self> {
+    fn load(db: Connection, topics: Arc<Topics>) -> rusqlite::Result<Self> {
         let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let latest = number(
             "SELECT max(at_ms) FROM (SELECT max(at_ms) AS at_ms FROM main.entries
@@ -83,7 +76,7 @@ impl Store {
         let logs = Records::load(&db)?;
         Ok(Self {
             db,
-            shared,
+            topics,
             clock: Clock::starting_after(latest.unwrap_or(0)),
             buckets,
             logs,
@@ -138,7 +131,7 @@ impl Store {
         if let Some(Err(error)) = kept {
             tracing::warn!(subject = message.subject, %error, "a message is lost");
         }
-        self.shared.topics.publish(message);
+        self.topics.publish(message);
     }
 
     /// Turns what SQLite says of a write into what callers go by, and sees whether the database can go on.
@@ -202,24 +195,4 @@ fn in_words(error: &rusqlite::Error) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-/// Where something is kept.
-pub(super) fn place(storage: Storage) -> Place {
-    match storage {
-        Storage::File => Place::Main,
-        Storage::Memory => Place::Mem,
-    }
-}
-
-/// How settings lie in the database.
-pub(super) fn encode(settings: &impl Serialize) -> Result<String> {
-    Ok(serde_json::to_string(settings)?)
-}
-
-pub(super) fn decode<T: DeserializeOwned>(column: usize, row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
-    let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
 }
