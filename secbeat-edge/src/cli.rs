@@ -122,7 +122,6 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Local {
     /// List the allowlisted addresses of this host, and why.
-    #[command(alias = "whitelist")]
     Allowed(Records),
     /// Ask the kernel what it does with a packet of an address, and show why.
     Test(verdict::Test),

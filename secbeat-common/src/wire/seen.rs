@@ -92,12 +92,12 @@ pub(super) fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Se
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Event {
-        Known(SeenEvent),
+        Known(Box<SeenEvent>),
         Unknown(IgnoredAny),
     }
     let events: Vec<Event> = Vec::deserialize(deserializer)?;
     let known = events.into_iter().filter_map(|event| match event {
-        Event::Known(event) => Some(event),
+        Event::Known(event) => Some(*event),
         Event::Unknown(_) => None,
     });
     Ok(known.collect())

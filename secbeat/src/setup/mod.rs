@@ -27,6 +27,8 @@ use crate::config::Config;
 
 /// The unit that the package brings.
 const UNIT: &str = "secbeat.service";
+/// What Debian, Fedora and their kin install.
+const SSHD: &str = "/usr/sbin/sshd";
 /// A folder that is there where systemd is the first process.
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -53,6 +55,7 @@ pub(crate) struct Found {
     /// Interfaces of the default routes.
     interfaces: Vec<String>,
     logs: Vec<FoundLog>,
+    has_sshd: bool,
     admins: Admins,
     /// Addresses that are never banned, each with its reason.
     protected: Vec<(String, &'static str)>,
@@ -86,6 +89,7 @@ impl Found {
         Ok(Self {
             interfaces,
             logs: logs::find(Path::new("/")),
+            has_sshd: Path::new(SSHD).exists(),
             admins,
             protected,
         })

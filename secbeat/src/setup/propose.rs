@@ -29,6 +29,10 @@ impl Proposal {
                 "none found: name their logs in [[access_log]], or put [proxy] in front",
             ));
         }
+        if found.has_sshd {
+            let text = "its log or the journal: 5 failed logins in 10 min";
+            account.push(entry("sshd", text));
+        }
         account.push(entry("never banned", &never_banned(found)));
         let why_observe = why_observe(found, observe);
         account.push(match &why_observe {
@@ -153,6 +157,9 @@ fn config(found: &Found, why_observe: Option<&str>) -> String {
         let path = toml::Value::from(log.path.to_string_lossy().into_owned());
         let _ = writeln!(text, "{comment}path = {path}");
     }
+    if found.has_sshd {
+        text.push_str("\n# sshd is installed.\n[[service_log]]\nfilter = \"sshd\"\n\n[[rule]]\nname = \"ssh-bruteforce\"\n");
+    }
     text
 }
 
@@ -170,6 +177,7 @@ mod tests {
                 why: "its usual place".to_owned(),
                 state,
             }],
+            has_sshd: false,
             admins,
             protected: vec![("198.51.100.20/32".to_owned(), "ssh-peer")],
         }
@@ -244,6 +252,17 @@ mod tests {
                 .iter()
                 .any(|line| line.contains("LEFT OUT") && line.contains("no time"))
         );
+    }
+
+    #[test]
+    fn sshd_is_followed_and_its_rule_enabled() {
+        let mut with_sshd = found(SSH, understood(None));
+        with_sshd.has_sshd = true;
+        let proposal = Proposal::of(&with_sshd, false);
+        assert!(proposal.account.iter().any(|line| line.starts_with("sshd ")));
+        let config: toml::Table = proposal.config.parse().unwrap();
+        assert_eq!(config["service_log"][0]["filter"].as_str(), Some("sshd"));
+        assert_eq!(config["rule"][0]["name"].as_str(), Some("ssh-bruteforce"));
     }
 
     #[test]

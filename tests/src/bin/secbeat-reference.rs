@@ -1,5 +1,5 @@
-//! `cargo xtask docs --reference`: writes the reference of the configs of the formats of lists, and of other programs' words into the
-//! docs.
+//! `cargo xtask docs --reference`: writes the reference of the configs, of the formats of lists, and of other programs' words
+//! into the docs.
 #![allow(
     clippy::expect_used,
     reason = "a developer's tool: a failure here is the failure to report"
@@ -20,11 +20,13 @@ fn main() {
         fs::write(&path, reference.markdown()).expect("writing a page");
         println!("wrote {}", path.display());
     }
-    let written: [(&str, fn(&str) -> String); 2] = [(LISTS, with_formats), (MIGRATING, with_words)];
-    for (name, anew) in written {
-        let path = workspace().join("docs").join(name);
-        let page = fs::read_to_string(&path).expect("a page");
-        fs::write(&path, anew(&page)).expect("writing a page");
-        println!("wrote {}", path.display());
-    }
+    rewrite(LISTS, with_formats);
+    rewrite(MIGRATING, with_words);
+}
+
+fn rewrite(name: &str, anew: fn(&str) -> String) {
+    let path = workspace().join("docs").join(name);
+    let page = fs::read_to_string(&path).expect("a page");
+    fs::write(&path, anew(&page)).expect("writing a page");
+    println!("wrote {}", path.display());
 }

@@ -87,6 +87,9 @@ impl Default for NatsServers {
 /// As [`NatsUrl`]s, with commas between them.
 impl fmt::Display for NatsServers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
         for (index, url) in self.0.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
             write!(f, "{url}")?;
