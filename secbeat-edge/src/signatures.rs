@@ -12,6 +12,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
     http::{request::Parts, uri::PathAndQuery},
 };
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use secbeat_common::wire::MatchedSignature;
 use secbeat_daemon::config::schema;
@@ -51,11 +52,16 @@ impl SignaturesConfig {
     #[must_use]
     pub fn load(&self) -> (Matcher, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mut files = shipped();
-        files.extend(own_files(&self.directory, &mut problems));
-        let (matcher, more) = Matcher::build(&files, &self.disable);
+        let own = own_files(&self.directory, &mut problems);
+        let (matcher, more) = self.build(own);
         problems.extend(more);
         (matcher, problems)
+    }
+
+    fn build(&self, own: Vec<SignatureFile>) -> (Matcher, Vec<Problem>) {
+        let mut files = shipped();
+        files.extend(own);
+        Matcher::build(&files, &self.disable)
     }
 }
 
@@ -115,7 +121,17 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
 
 /// The signatures that are looked for now. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signatures(Arc<ArcSwapOption<Matcher>>);
+pub(crate) struct Signatures(Arc<Current>);
+
+#[derive(Debug, Default)]
+struct Current {
+    matcher: ArcSwapOption<Matcher>,
+    /// What it was made of.
+    made_of: Mutex<Option<Made>>,
+}
+
+/// What makes a matcher: the operator's files, and the ids that are disabled.
+type Made = (Vec<SignatureFile>, Vec<String>);
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -124,10 +140,19 @@ thread_local! {
 impl Signatures {
     /// Looks from now on for what `config` says. What is wrong is logged, and the rest is looked for.
     pub(crate) fn apply(&self, config: &SignaturesConfig) {
+        let mut made_of = self.0.made_of.lock();
         if !config.enabled {
-            return self.0.store(None);
+            *made_of = None;
+            return self.0.matcher.store(None);
         }
-        let (matcher, problems) = config.load();
+        let mut problems = Vec::new();
+        let own = own_files(&config.directory, &mut problems);
+        let made = (own.clone(), config.disable.clone());
+        if *made_of == Some(made.clone()) {
+            return;
+        }
+        let (matcher, more) = config.build(own);
+        problems.extend(more);
         for problem in problems {
             warn!("{problem}; the other signatures are looked for");
         }
@@ -136,12 +161,13 @@ impl Signatures {
             bytes = matcher.memory(),
             "looking for signatures"
         );
-        self.0.store(Some(Arc::new(matcher)));
+        self.0.matcher.store(Some(Arc::new(matcher)));
+        *made_of = Some(made);
     }
 
     /// What the head of a request matches, before it is answered.
     pub(crate) fn of_head(&self, head: &Parts) -> Vec<MatchedSignature> {
-        if self.0.load().is_none() {
+        if self.0.matcher.load().is_none() {
             return Vec::new();
         }
         let of = |name: HeaderName| head.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
@@ -167,7 +193,7 @@ impl Signatures {
 
     /// What `request` matches, the most severe first.
     pub(crate) fn find(&self, request: &Request<'_>) -> Vec<MatchedSignature> {
-        let matcher = self.0.load();
+        let matcher = self.0.matcher.load();
         let Some(matcher) = matcher.as_deref() else {
             return Vec::new();
         };

@@ -163,8 +163,10 @@ impl AuditLog {
     ///
     /// When there is something that it did not acknowledge.
     pub async fn append(&self, records: &mut Vec<AuditRecord>) -> Result<()> {
-        for part in AuditPart::ALL {
-            let mut of_part: Vec<_> = records.extract_if(.., |record| record.part() == part).collect();
+        // One part after the other as they come: a restart goes by the times at which servers took them.
+        while let Some(part) = records.first().map(AuditRecord::part) {
+            let others = records.iter().position(|record| record.part() != part);
+            let mut of_part: Vec<_> = records.drain(..others.unwrap_or(records.len())).collect();
             let written = self.append_to(part, &mut of_part).await;
             records.splice(0..0, of_part);
             written?;

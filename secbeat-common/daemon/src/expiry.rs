@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use metrics::{describe_gauge, gauge};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -88,14 +87,6 @@ impl CertificateView {
     pub fn line(&self) -> String {
         let alarm = if self.soon { "EXPIRES SOON: " } else { "" };
         format!("{alarm}{} until {}", self.name, self.expires_at)
-    }
-}
-
-/// Tells Prometheus of `certificates`, in the gauge `name`.
-pub fn tell(name: &'static str, certificates: &[CertificateView]) {
-    describe_gauge!(name, "When a certificate of the bus ends, in Unix time.");
-    for certificate in certificates {
-        gauge!(name, "certificate" => certificate.name.clone()).set(certificate.expires_at_seconds as f64);
     }
 }
 

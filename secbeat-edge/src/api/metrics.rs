@@ -1,10 +1,7 @@
 //! `GET /metrics`: the [`StatsView`] that the API shows, for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use secbeat_daemon::{
-    expiry,
-    metrics::{Told, scrape},
-};
+use secbeat_daemon::metrics::{Told, scrape};
 use secbeat_edge_core::FilterMode;
 
 use crate::view::{AccessLogView, ProxyView, SpoolView, StatsView};
@@ -240,10 +237,15 @@ fn telemetry(stats: &StatsView) {
     if let Some(clock) = stats.clock {
         gauge!("secbeat_edge_clock_offset_seconds").set(clock.seconds());
     }
-    expiry::tell(
+    describe_gauge!(
         "secbeat_edge_bus_certificate_expiry_timestamp_seconds",
-        &stats.bus_certificates,
+        "When a certificate of the bus ends, in Unix time."
     );
+    for certificate in &stats.bus_certificates {
+        let name = certificate.name.clone();
+        gauge!("secbeat_edge_bus_certificate_expiry_timestamp_seconds", "certificate" => name)
+            .set(certificate.expires_at_seconds as f64);
+    }
     describe_counter!(
         "secbeat_edge_answers_total",
         "HTTP answers recorded, or lost before the bus had them."

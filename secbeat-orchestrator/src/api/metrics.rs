@@ -1,10 +1,7 @@
 //! `GET /metrics`, for Prometheus.
 
 use axum::{extract::State, response::IntoResponse};
-use secbeat_daemon::{
-    expiry,
-    metrics::{Told, answer, scrape},
-};
+use secbeat_daemon::metrics::{Told, answer, scrape};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
@@ -60,10 +57,16 @@ fn bus(stats: &ApiStats) {
         "1 while a ban could be made and reach the edges.",
     )
     .holds([], stats.not_ready.is_none());
-    expiry::tell(
+    let end = Told::gauge(
         "secbeat_orchestrator_bus_certificate_expiry_timestamp_seconds",
-        &stats.bus_certificates,
+        "When a certificate of the bus ends, in Unix time.",
     );
+    for certificate in &stats.bus_certificates {
+        end.is(
+            [("certificate", &certificate.name)],
+            certificate.expires_at_seconds as f64,
+        );
+    }
     let trouble = Told::gauge(
         "secbeat_orchestrator_bus_trouble",
         "1 while NATS has a bucket or stream offline, stores nothing in one, or is slow to.",

@@ -187,6 +187,7 @@ fn tokens() -> ([String; 3], String) {
 
 const BAN: &str = r#"{"target":"192.0.2.7","duration":"1h"}"#;
 const IMPORT: &str = r#"{"bans": [{"target": "192.0.2.9", "duration": "1h"}]}"#;
+const LIST: &str = r#"{"id":"00000000-0000-0000-0000-000000000001","what":"ban","format":"plain","new":1,"longer":0,"unchanged":0,"left_out":0,"complete":true}"#;
 const ALLOW: &str = r#"{"network":"203.0.113.0/24","comment":"office"}"#;
 
 #[test]
@@ -570,6 +571,7 @@ fn every_operation_answers_with_what_the_document_says() {
             let sent = match (method, path.as_str()) {
                 ("post", "/api/v1/bans/import") => IMPORT,
                 ("post", "/api/v1/allowlist") => ALLOW,
+                ("post", "/api/v1/lists") => LIST,
                 ("post", _) => BAN,
                 _ => "",
             };

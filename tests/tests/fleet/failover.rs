@@ -66,7 +66,7 @@ fn what_a_killed_orchestrator_had_counted_counts_at_the_other() {
 
 #[test]
 fn what_a_killed_orchestrator_observed_the_other_does_not_observe_again() {
-    let rule = "[[rule]]\nname = \"probe\"\ncounts = \"errors\"\nthreshold = 5\nwindow = \"60s\"\nban = \"2h\"\n\
+    let rule = "[[rule]]\nname = \"trial\"\ncounts = \"errors\"\nthreshold = 5\nwindow = \"60s\"\nban = \"2h\"\n\
                 action = \"observe\"\n";
     let mut pair = Pair::start(&Options {
         more_orchestrator_config: rule.to_owned(),
