@@ -62,10 +62,8 @@ fn bus(stats: &ApiStats) {
         "When a certificate of the bus ends, in Unix time.",
     );
     for certificate in &stats.bus_certificates {
-        end.is(
-            [("certificate", &certificate.name)],
-            certificate.expires_at_seconds as f64,
-        );
+        let at = certificate.expires_at_seconds as f64;
+        end.is([("certificate", &certificate.name)], at);
     }
     let trouble = Told::gauge(
         "secbeat_orchestrator_bus_trouble",
