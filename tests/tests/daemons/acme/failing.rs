@@ -62,8 +62,11 @@ fn an_authority_that_fails_takes_no_certificate_away_and_is_not_hammered() {
     let mut failed = |edge: &mut Daemon, why: &str, pause_ms: i64| {
         failures += 1;
         edge.wait_for_log_count("no certificate was obtained", failures, PATIENCE);
-        let certificate = web.certificate();
-        assert_eq!(certificate["failures"], failures, "{certificate}");
+        // It is told a moment after it is logged.
+        let certificate = wait_until("the failure is counted", PATIENCE, || {
+            let certificate = web.certificate();
+            (certificate["failures"] == failures).then_some(certificate)
+        });
         assert!(
             certificate["error"].as_str().unwrap().contains(why),
             "{certificate}"
