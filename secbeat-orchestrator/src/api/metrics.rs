@@ -223,13 +223,13 @@ fn audit(parts: &[AuditView]) {
         "1 while audit records go before their time, for want of room.",
     );
     for part in parts {
-        let labels = [("part", part.part.as_str())];
-        bytes.is(labels, part.bytes as f64);
-        max_bytes.is(labels, part.max_bytes as f64);
+        let name = part.part.as_str();
+        bytes.is([("part", name)], part.bytes as f64);
+        max_bytes.is([("part", name)], part.max_bytes as f64);
         if let Some(at_ms) = part.oldest_ms {
-            oldest.is(labels, at_ms as f64 / 1000.0);
+            oldest.is([("part", name)], at_ms as f64 / 1000.0);
         }
-        short.holds(labels, part.short);
+        short.holds([("part", name)], part.short);
     }
 }
 
