@@ -424,12 +424,9 @@ impl Bucket for LocalBucket {
             Ok(Watch {
                 status,
                 held: watching.waiting.len() as u64,
-                entries: stream::unfold(Some(watching), async |watching| {
-                    let mut watching = watching?;
-                    Some(match watching.next().await {
-                        Ok(watched) => (Ok(watched), Some(watching)),
-                        Err(error) => (Err(error), None),
-                    })
+                entries: stream::try_unfold(watching, async |mut watching| {
+                    let watched = watching.next().await?;
+                    Ok(Some((watched, watching)))
                 })
                 .boxed(),
             })

@@ -298,12 +298,9 @@ impl Log for LocalLog {
             reader.left = held;
             Ok(Reading {
                 held,
-                records: stream::unfold(Some(reader), async |reader| {
-                    let mut reader = reader?;
-                    Some(match reader.next().await {
-                        Ok(record) => (Ok(record), Some(reader)),
-                        Err(error) => (Err(error), None),
-                    })
+                records: stream::try_unfold(reader, async |mut reader| {
+                    let record = reader.next().await?;
+                    Ok(Some((record, reader)))
                 })
                 .boxed(),
             })

@@ -257,12 +257,9 @@ impl Bucket for MemoryBucket {
             Ok(Watch {
                 status,
                 held: reading.held.len() as u64,
-                entries: stream::unfold(Some(reading), async |reading| {
-                    let mut reading = reading?;
-                    Some(match reading.next().await {
-                        Ok(watched) => (Ok(watched), Some(reading)),
-                        Err(error) => (Err(error), None),
-                    })
+                entries: stream::try_unfold(reading, async |mut reading| {
+                    let watched = reading.next().await?;
+                    Ok(Some((watched, reading)))
                 })
                 .boxed(),
             })

@@ -262,12 +262,9 @@ impl Log for MemoryLog {
             };
             Ok(Reading {
                 held: reading.held.len() as u64,
-                records: stream::unfold(Some(reading), async |reading| {
-                    let mut reading = reading?;
-                    Some(match reading.next().await {
-                        Ok(record) => (Ok(record), Some(reading)),
-                        Err(error) => (Err(error), None),
-                    })
+                records: stream::try_unfold(reading, async |mut reading| {
+                    let record = reading.next().await?;
+                    Ok(Some((record, reading)))
                 })
                 .boxed(),
             })
