@@ -1,10 +1,12 @@
 //! `init`, `enroll`, `expel` and `members`: who is in the fleet.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use secbeat_daemon::{
     cli::{Output, print_json, table},
@@ -22,7 +24,7 @@ const CLUSTER_PORT: u16 = 6222;
 pub enum Command {
     /// Initialize a fleet: keys, certificates, nats-server config, first credentials.
     Init(Init),
-    /// Add an edge or an orchestrator to the fleet and write its credentials.
+    /// Add edges or orchestrators to the fleet and write the credentials of each.
     Enroll(Enroll),
     /// Remove a member from the fleet.
     Expel(Expel),
@@ -66,16 +68,20 @@ pub struct Init {
 
 #[derive(Debug, Args)]
 pub struct Enroll {
-    /// Id of an edge, or name of an orchestrator: letters, digits, `-` and `_`.
-    name: String,
-    /// Add an orchestrator, which may ban.
+    /// Ids of edges, or names of orchestrators: letters, digits, `-` and `_`.
+    #[arg(value_name = "NAME", required_unless_present = "file")]
+    names: Vec<String>,
+    /// File with further names, one per line; `#` begins a comment. Whoever is a member already stays as it is.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Add orchestrators, which may ban.
     #[arg(long)]
     orchestrator: bool,
-    /// Make new credentials for a member that is there; its earlier key is let in until --retire.
-    #[arg(long, conflicts_with_all = ["orchestrator", "retire"])]
+    /// Make new credentials for members that are there; the earlier key of each is let in until --retire.
+    #[arg(long, conflicts_with_all = ["orchestrator", "retire", "file"])]
     renew: bool,
-    /// No longer let in the earlier key of a member, which has its new credentials.
-    #[arg(long, conflicts_with = "orchestrator")]
+    /// No longer let in the earlier key of members, which have their new credentials.
+    #[arg(long, conflicts_with_all = ["orchestrator", "file"])]
     retire: bool,
     #[command(flatten)]
     dir: Dir,
@@ -227,28 +233,48 @@ impl Enroll {
         };
         let mut fleet = Fleet::open(&self.dir.dir)?;
         if self.retire {
-            fleet.retire(&self.name)?;
-            secbeat_daemon::say!(
-                "the earlier key of {} ends; {} to end it",
-                self.name,
-                reload(&fleet)
-            );
+            for name in &self.names {
+                fleet.retire(name)?;
+                secbeat_daemon::say!("the earlier key of {name} ends; {} to end it", reload(&fleet));
+            }
             return Ok(());
         }
         if self.renew {
-            return self.renew(fleet);
+            let mut names = self.names.iter();
+            return names.try_for_each(|name| Self::renew(&mut fleet, name));
         }
-        let path = fleet.enroll(&self.name, role)?;
-        secbeat_daemon::say!(
-            "wrote {}: {install}\n{} to let it connect",
-            path.display(),
-            reload(&fleet)
-        );
+        let listed = self.listed()?;
+        let (there, listed): (Vec<_>, Vec<_>) = listed
+            .iter()
+            .map(String::as_str)
+            .partition(|name| fleet.members().iter().any(|member| member.name == *name));
+        let mut names: Vec<_> = self.names.iter().map(String::as_str).collect();
+        names.extend(listed);
+        if !there.is_empty() {
+            secbeat_daemon::say!("already members, and left as they are: {}", there.join(" "));
+        }
+        fleet.enroll_all(&names, role)?;
+        for name in &names {
+            secbeat_daemon::say!("wrote {}: {install}", fleet.credentials(name).display());
+        }
+        if !names.is_empty() {
+            secbeat_daemon::say!("{} to let {} connect", reload(&fleet), names.join(" "));
+        }
         Ok(())
     }
 
-    fn renew(&self, mut fleet: Fleet) -> anyhow::Result<()> {
-        let (path, role) = fleet.renew_member(&self.name)?;
+    /// The names in the file.
+    fn listed(&self) -> anyhow::Result<Vec<String>> {
+        let Some(file) = &self.file else {
+            return Ok(Vec::new());
+        };
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn renew(fleet: &mut Fleet, name: &str) -> anyhow::Result<()> {
+        let (path, role) = fleet.renew_member(name)?;
         let install = match role {
             Role::Edge => "on its host, `secbeat-edge enroll --replace FILE` installs it",
             Role::Orchestrator => "copy it to /etc/secbeat/orchestrator.credentials on its host",
@@ -259,9 +285,47 @@ impl Enroll {
              2. {install}; restart the daemon\n\
              3. `secbeat-orchestrator enroll --retire {name}` ends the earlier key",
             path = path.display(),
-            reload = reload(&fleet),
-            name = self.name,
+            reload = reload(fleet),
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn a_file_of_names_is_enrolled_again_with_what_is_new_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (dir, hosts) = (path("fleet"), path("hosts"));
+        let run = |words: &[&str]| {
+            let line = ["secbeat-orchestrator"].iter().chain(words);
+            let line = Line::try_parse_from(line.copied().chain(["--dir", &dir])).unwrap();
+            line.command.execute().map_err(|error| format!("{error:#}"))
+        };
+        let members = || Fleet::open(dir.as_ref()).unwrap().members().len();
+        run(&["init", "--host", "localhost"]).unwrap();
+        fs::write(&hosts, "# the web servers\nweb-1\n\n web-2 # in Oslo\n").unwrap();
+        run(&["enroll", "--file", &hosts]).unwrap();
+        assert_eq!(members(), 3);
+        fs::write(&hosts, "web-1\nweb-2\nweb-3\n").unwrap();
+        run(&["enroll", "web-4", "--file", &hosts]).unwrap();
+        assert_eq!(members(), 5);
+        fs::write(&hosts, "web-5\nweb.6\n").unwrap();
+        let error = run(&["enroll", "--file", &hosts]).unwrap_err();
+        assert!(error.starts_with("invalid name `web.6`"), "{error}");
+        assert_eq!(members(), 5);
+        run(&["enroll", "--renew", "web-1", "web-2"]).unwrap();
+        run(&["enroll", "--retire", "web-1", "web-2"]).unwrap();
     }
 }

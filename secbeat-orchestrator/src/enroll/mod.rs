@@ -153,26 +153,52 @@ impl Fleet {
     ///
     /// When there is one of that name, or something cannot be written.
     pub(crate) fn enroll(&mut self, name: &str, role: Role) -> anyhow::Result<PathBuf> {
-        ensure!(
-            subjects::is_token(name),
-            "`{name}` is no name: up to 64 letters, digits, `-` and `_`"
-        );
-        if let Some(member) = self.roster.member(name) {
-            bail!(
-                "{name} is a member already, as an {}; `expel` it first",
-                member.role
+        self.enroll_all(&[name], role)?;
+        Ok(self.credentials(name))
+    }
+
+    /// Takes members in, or none of them, and writes the credentials of each.
+    ///
+    /// # Errors
+    ///
+    /// When a name is invalid, taken, or there twice, or something cannot be written.
+    pub(crate) fn enroll_all(&mut self, names: &[&str], role: Role) -> anyhow::Result<()> {
+        let mut seen = HashSet::new();
+        for name in names {
+            ensure!(
+                subjects::is_token(name),
+                "invalid name `{name}`: use up to 64 letters, digits, `-` and `_`"
             );
+            if let Some(member) = self.roster.member(name) {
+                bail!(
+                    "{name} is a member already, as an {}; `expel` it first",
+                    member.role
+                );
+            }
+            ensure!(seen.insert(name), "{name} is named twice");
         }
+        let before = self.roster.members.len();
+        let enrolled = names.iter().try_for_each(|name| self.add(name, role));
+        // The members' keys are told to the servers once, at the end.
+        let enrolled = enrolled.and_then(|()| self.save());
+        if enrolled.is_err() {
+            for member in self.roster.members.split_off(before) {
+                drop(fs::remove_file(self.credentials(&member.name)));
+            }
+        }
+        enrolled
+    }
+
+    fn add(&mut self, name: &str, role: Role) -> anyhow::Result<()> {
         let user = KeyPair::new_user();
-        let path = self.write_credentials(name, role, &user, false)?;
+        self.write_credentials(name, role, &user, false)?;
         self.roster.members.push(Member {
             name: name.to_owned(),
             role,
             nkey: user.public_key(),
             retiring: None,
         });
-        self.save()?;
-        Ok(path)
+        Ok(())
     }
 
     fn write_credentials(

@@ -64,7 +64,7 @@ fn a_fleet_is_founded_once_and_a_name_is_taken_once() {
         "edge-1 is a member already, as an edge; `expel` it first"
     );
     let bad = fleet.enroll("edge.1", Role::Edge).map(drop);
-    assert!(error(bad).starts_with("`edge.1` is no name"));
+    assert!(error(bad).starts_with("invalid name `edge.1`"));
     let members = |fleet: &Fleet| {
         fleet
             .members()
@@ -243,4 +243,34 @@ fn a_member_has_two_keys_while_it_gets_new_credentials() {
     assert!(error(fleet.renew_member("edge-1").map(drop)).starts_with("an earlier key of edge-1"));
     fleet.retire("edge-1").unwrap();
     assert!(!users().contains(&earlier) && users().contains(&later));
+}
+
+#[test]
+fn many_are_enrolled_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("fleet");
+    let mut fleet = Fleet::found(&dir, &founding(&["localhost"])).unwrap();
+    let mut enroll = |names: &[&str]| {
+        let enrolled = fleet.enroll_all(names, Role::Edge);
+        let here = fleet.members().len();
+        let stored = Fleet::open(&dir).unwrap().members().len();
+        assert_eq!(here, stored);
+        (enrolled.map_err(|error| format!("{error:#}")), here - 1)
+    };
+    let twice = Err("edge-1 is named twice".to_owned());
+    assert_eq!(enroll(&["edge-1", "edge-2", "edge-1"]), (twice, 0));
+    // Credentials of somebody who is no member are in the way of the second.
+    let file = dir.join(CREDENTIALS).join("edge-2.toml");
+    fs::write(&file, "").unwrap();
+    let (failed, members) = enroll(&["edge-1", "edge-2"]);
+    assert!(failed.unwrap_err().contains("edge-2.toml") && members == 0);
+    assert!(!dir.join(CREDENTIALS).join("edge-1.toml").exists());
+    fs::remove_file(&file).unwrap();
+    assert_eq!(enroll(&["edge-1", "edge-2"]), (Ok(()), 2));
+    let users = fs::read_to_string(dir.join(NATS).join(NATS_USERS)).unwrap();
+    for member in Fleet::open(&dir).unwrap().members() {
+        assert!(users.contains(&member.nkey), "{member:?}");
+        let path = dir.join(CREDENTIALS).join(format!("{}.toml", member.name));
+        assert!(Credentials::load(&path, member.role).is_ok());
+    }
 }
