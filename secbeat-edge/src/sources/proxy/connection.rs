@@ -57,7 +57,7 @@ pub(super) struct Manner {
     challenges: Option<Arc<Challenges>>,
     h2c: bool,
     proxy_protocol: bool,
-    redirect_to_https: bool,
+    redirect_to_https: Option<u16>,
 }
 
 impl Manner {

@@ -143,8 +143,8 @@ impl Forwarder {
                     }
                     let host = target_host(&head).map_err(Failure::Refused)?;
                     let name = host.to_str().unwrap_or_default();
-                    if visit.redirects(&head.headers) {
-                        return to_https(name, &head.uri).ok_or(Failure::Refused(Refusal::Malformed));
+                    if let Some(port) = visit.redirects(&head.headers) {
+                        return to_https(name, port, &head.uri).ok_or(Failure::Refused(Refusal::Malformed));
                     }
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
                     unanswered.upstream = to.upstream.index;
@@ -461,11 +461,15 @@ fn challenge_answer(answer: Bytes) -> Own {
     response
 }
 
-/// The same place by TLS, whose port is the usual one; `None` where there is none.
-fn to_https(host: &str, target: &Uri) -> Option<Own> {
+/// The same place by TLS at `port`; `None` where there is none.
+fn to_https(host: &str, port: u16, target: &Uri) -> Option<Own> {
     let authority = host.parse::<Authority>().ok()?;
     let path = target.path_and_query().map_or("/", |path| path.as_str());
-    let location = format!("https://{}{path}", authority.host());
+    let host = authority.host();
+    let location = match port {
+        443 => format!("https://{host}{path}"),
+        other => format!("https://{host}:{other}{path}"),
+    };
     let mut response = Response::new(Either::Right(Full::new(Bytes::new())));
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
     let location = HeaderValue::try_from(location)

@@ -27,7 +27,7 @@ pub(super) struct Visit {
     forwarded_for: HeaderValue,
     scheme: Scheme,
     trusted: bool,
-    redirects: bool,
+    redirects: Option<u16>,
     tunnel: Mutex<Option<Tunnel>>,
     /// Whose tunnel it is, as far as that is known.
     tunnels_client: Mutex<Option<Client>>,
@@ -38,12 +38,12 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// A peer in one of the `trusted` networks passes on requests of others. `redirects` is whether requests are to come by TLS.
+    /// A peer in one of the `trusted` networks passes on requests of others. `redirects` is the port at which requests are to come by TLS.
     pub(super) fn new(
         connection: Connection,
         scheme: Scheme,
         trusted: &TrustedProxies,
-        redirects: bool,
+        redirects: Option<u16>,
     ) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();
@@ -82,13 +82,13 @@ impl Visit {
         self.scheme == Scheme::Https
     }
 
-    /// Whether a request is to come by TLS: unless a trusted proxy says that it has.
-    pub(super) fn redirects(&self, headers: &HeaderMap) -> bool {
+    /// At which port a request is to come by TLS; `None` also if a trusted proxy says that it has.
+    pub(super) fn redirects(&self, headers: &HeaderMap) -> Option<u16> {
         let has_come = || {
             let scheme = headers.get(X_FORWARDED_PROTO);
             scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
         };
-        self.redirects && !(self.trusted && has_come())
+        self.redirects.filter(|_| !(self.trusted && has_come()))
     }
 
     /// What the connection becomes once its last answer is sent.

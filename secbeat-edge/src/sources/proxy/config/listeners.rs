@@ -1,6 +1,6 @@
 //! `[[proxy.listener]]`: the addresses to listen on.
 
-use std::{collections::HashSet, net::SocketAddr, path::PathBuf};
+use std::{collections::HashSet, net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
 use schemars::JsonSchema;
 use secbeat_daemon::{config::schema, tls::CertificateFiles};
@@ -35,7 +35,12 @@ pub(super) struct ListenerFile {
     /// Redirect every request to the same host and path with https:// (status 308). Only without a certificate.
     #[serde(default)]
     redirect_to_https: bool,
+    /// Port to which `redirect_to_https` leads, where clients reach TLS at another one than 443. Default: 443.
+    https_port: Option<NonZeroU16>,
 }
+
+/// The port of `https://` (RFC 9110, section 4.2.2).
+const HTTPS: NonZeroU16 = NonZeroU16::new(443).unwrap();
 
 /// Checks what stands in the tables.
 pub(super) fn listeners(files: &[ListenerFile]) -> Result<Vec<ListenerConfig>, Contradiction> {
@@ -78,6 +83,10 @@ pub(super) fn listeners(files: &[ListenerFile]) -> Result<Vec<ListenerConfig>, C
             let message = "with a certificate it is for https:// already";
             return Err(Contradiction::new(key("redirect_to_https"), message));
         }
+        if listener.https_port.is_some() && !listener.redirect_to_https {
+            let message = "it is for redirect_to_https = true";
+            return Err(Contradiction::new(key("https_port"), message));
+        }
         Ok(ListenerConfig {
             address: listener.address,
             certificates,
@@ -85,7 +94,9 @@ pub(super) fn listeners(files: &[ListenerFile]) -> Result<Vec<ListenerConfig>, C
             obtained: Vec::new(),
             h2c: listener.h2c,
             proxy_protocol: listener.proxy_protocol,
-            redirect_to_https: listener.redirect_to_https,
+            redirect_to_https: listener
+                .redirect_to_https
+                .then(|| listener.https_port.unwrap_or(HTTPS).get()),
         })
     };
     files.iter().enumerate().map(listener).collect()

@@ -95,8 +95,8 @@ pub struct ListenerConfig {
     pub h2c: bool,
     /// Whether connections begin with a PROXY header of a trusted proxy; others are closed.
     pub proxy_protocol: bool,
-    /// Whether requests are redirected to the same place by TLS.
-    pub redirect_to_https: bool,
+    /// Port to which requests are redirected, at the same place by TLS; `None` if they are not.
+    pub redirect_to_https: Option<u16>,
 }
 
 impl ListenerConfig {
@@ -204,7 +204,7 @@ impl ProxyConfig {
                 obtained: Vec::new(),
                 h2c: false,
                 proxy_protocol: false,
-                redirect_to_https: false,
+                redirect_to_https: None,
             }],
             upstreams: vec![upstream],
             routes: vec![route],

@@ -266,6 +266,11 @@ fn what_certificates_cannot_be_got_for_is_named_with_the_reason() {
         ),
         (
             "redirect_to_https = true",
+            "https_port = 8443",
+            "proxy.listener[1].https_port: it is for redirect_to_https = true",
+        ),
+        (
+            "redirect_to_https = true",
             "redirect_to_https = true\nacme = true",
             "proxy.listener[1].redirect_to_https: with a certificate",
         ),

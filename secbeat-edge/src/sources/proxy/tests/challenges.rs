@@ -133,7 +133,7 @@ async fn a_challenge_by_http_is_answered_before_redirects_and_for_its_token_alon
         client.send(&get(path)).await;
         client.head().await
     }
-    let lab = Lab::with(|config| config.listeners[0].redirect_to_https = true).await;
+    let lab = Lab::with(|config| config.listeners[0].redirect_to_https = Some(443)).await;
     let mut client = lab.client().await;
     assert!(status(&mut client, PATH).await.starts_with("HTTP/1.1 308 "));
     let posed = lab.challenges.pose_http("token", "token.thumbprint");

@@ -92,7 +92,7 @@ async fn who_sends_too_much_still_finds_the_answer() {
 #[tokio::test]
 async fn a_listener_may_redirect_to_tls() {
     let mut lab = Lab::trusting(&["127.0.0.1"], |config| {
-        config.listeners[0].redirect_to_https = true
+        config.listeners[0].redirect_to_https = Some(443)
     })
     .await;
     let mut client = lab.client().await;
@@ -120,6 +120,22 @@ async fn a_listener_may_redirect_to_tls() {
         .send("OPTIONS * HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
         .await;
     assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn a_redirection_to_tls_names_a_port_that_is_not_the_usual_one() {
+    let lab = Lab::with(|config| config.listeners[0].redirect_to_https = Some(8443)).await;
+    for (host, location) in [
+        ("example.org:8080", "https://example.org:8443/a"),
+        ("[2001:db8::1]", "https://[2001:db8::1]:8443/a"),
+    ] {
+        let mut client = lab.client().await;
+        client
+            .send(&format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await;
+        let head = client.head().await;
+        assert!(head.contains(&format!("location: {location}\r\n")), "{head}");
+    }
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn listeners_come_and_go() {
         obtained: Vec::new(),
         h2c: false,
         proxy_protocol: false,
-        redirect_to_https: false,
+        redirect_to_https: None,
     }];
     lab.reloader.reload(config).await.unwrap();
     lab.refused().await;
@@ -121,7 +121,7 @@ async fn what_cannot_be_had_leaves_all_of_the_old_config() {
         obtained: Vec::new(),
         h2c: false,
         proxy_protocol: false,
-        redirect_to_https: false,
+        redirect_to_https: None,
     });
     let error = lab.reloader.reload(config).await.unwrap_err();
     let error = format!("{error:#}");
