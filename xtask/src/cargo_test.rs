@@ -3,9 +3,11 @@
 use crate::process::{cargo, is_root, output, shown};
 use crate::scenario::{self, Profile};
 use anyhow::{Context, Result};
+use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// What one or more test executables reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +43,18 @@ pub(crate) fn ignored(
     report_as_root(&mut test)
 }
 
+/// The variable that says how many tests of an executable run side by side.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// As `report`, with the test executables started as root and told where everything is.
+///
+/// Their tests wait for daemons most of the time, so twice as many run side by side as there are processors.
 pub(crate) fn report_as_root(test: &mut Command) -> Result<Totals> {
     test.envs(scenario::environment(Profile::Debug));
+    if env::var_os(THREADS).is_none() {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        test.env(THREADS, (2 * processors).to_string());
+    }
     if !is_root() {
         println!("test: through sudo, since loading XDP programs and creating network namespaces needs root");
         test.env(runner_variable()?, "sudo -E");

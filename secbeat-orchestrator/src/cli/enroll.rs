@@ -269,7 +269,9 @@ impl Enroll {
             return Ok(Vec::new());
         };
         let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        let names = text
+            .lines()
+            .map(|line| line.split('#').next().unwrap_or_default().trim());
         Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
