@@ -36,7 +36,11 @@ use secbeat_daemon::{
 };
 use secbeat_edge_core::FilterMode;
 
-pub use self::words::WORDS;
+pub use self::{
+    check::{Finding, Installed, State, look_at_host},
+    status::Status,
+    words::WORDS,
+};
 use crate::{
     config::{self, Config, Part},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
@@ -252,13 +256,13 @@ impl Local {
     }
 }
 
-/// Shows interfaces, dropped packets, and the state of the daemon.
+/// Looks at interfaces, dropped packets, and the state of the daemon.
 ///
 /// # Errors
 ///
 /// When neither a daemon nor the kernel tells.
-pub fn status(file: &ConfigFile<'_>, output: Output) -> anyhow::Result<()> {
-    status::run(&file.places()?, output)
+pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
+    Status::look(&file.places()?)
 }
 
 impl Cli {

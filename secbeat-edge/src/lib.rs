@@ -22,6 +22,7 @@ mod signatures;
 mod sources;
 mod spool;
 mod telemetry;
+pub mod unit_user;
 mod view;
 
 pub use self::{

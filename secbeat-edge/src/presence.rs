@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use secbeat_bus::{Bus, BusClock, EdgeBucket};
+use secbeat_bus::{Bus, BusClock, EdgeBucket, broker::broker};
 use secbeat_common::{
     subjects,
     verdict::Verdict,
@@ -128,7 +128,7 @@ async fn announce<F: Future<Output = anyhow::Result<Presence>>>(
             let record = record().await?;
             let written = tokio::time::timeout(TIMEOUT, bucket.put(&record)).await;
             written
-                .context("NATS took too long")?
+                .with_context(|| format!("{} took too long", broker()))?
                 .context("writing this edge's record")
         };
         if let Err(error) = renewed.await

@@ -26,6 +26,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use secbeat_bus::broker::broker;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -209,7 +210,7 @@ impl Keeper {
         let folder = self.config.folder.display();
         match error {
             Some(error) if !before => {
-                warn!(%folder, %error, "the spool cannot be used: telemetry is lost while NATS is away");
+                warn!(%folder, %error, "the spool cannot be used: telemetry is lost while {} is away", broker());
             }
             None if before => info!(%folder, "the spool can be used again"),
             _ => {}

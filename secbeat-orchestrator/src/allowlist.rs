@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Duration;
 
-use secbeat_bus::{AllowBucket, Allowlist, Bus, Over};
+use secbeat_bus::{AllowBucket, Allowlist, Bus, Over, broker::broker};
 use secbeat_common::{
     coverage::Coverage,
     prefix::Prefix,
@@ -37,9 +37,12 @@ pub(crate) struct Keeper {
 /// Why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("NATS is unreachable, so no edge would hear of it; nothing was changed")]
+    #[error(
+        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        broker()
+    )]
     Disconnected,
-    #[error("the allowlist is still being read from NATS; nothing was changed")]
+    #[error("the allowlist is still being read from {}; nothing was changed", broker())]
     Unread,
     #[error("{0} is not on the allowlist")]
     NotThere(Prefix),
@@ -49,7 +52,10 @@ pub enum Refusal {
     Everybody { network: Prefix, family: &'static str },
     #[error("the allowlist has {MAX_ALLOWED} entries, and takes no more")]
     Full,
-    #[error("NATS did not acknowledge the change, and may have made it all the same: {0}")]
+    #[error(
+        "{} did not acknowledge the change, and may have made it all the same: {why}",
+        broker(), why = .0
+    )]
     Unacknowledged(String),
 }
 

@@ -9,6 +9,7 @@ use anyhow::Context;
 use secbeat_bus::{
     AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, BusClock, CommandReader, Garbage,
     NetworkCommand, RefusedCommands,
+    broker::broker,
     nats::{Login, Nats, Server},
 };
 use secbeat_common::sign::Signer;
@@ -285,7 +286,7 @@ impl App {
         engine.abort();
         // The engine has dropped its ends.
         if tokio::time::timeout(DRAIN, writers).await.is_err() || drained.is_err() {
-            warn!("NATS did not take all that was decided");
+            warn!("{} did not take all that was decided", broker());
         }
         // Last of all: until then this orchestrator owns what it wrote about.
         drop(resign);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use secbeat_bus::{Bus, Offline, Writing, offline};
+use secbeat_bus::{Bus, Offline, Writing, broker::broker, offline};
 use secbeat_common::subjects::{ALLOW_BUCKET, BANS_BUCKET, LEASES_BUCKET, TELEMETRY_STREAM};
 use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 use tokio::sync::watch;
@@ -61,12 +61,17 @@ impl fmt::Display for BusTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, of, why } = self;
         match kind {
-            Kind::Offline => write!(f, "{of} is offline on NATS: {why}"),
+            Kind::Offline => write!(f, "{of} is offline on {}: {why}", broker()),
             Kind::Unwritable => write!(
                 f,
-                "NATS stores nothing in {of}: {why}. If its disk is full, free it and restart nats-server"
+                "{} stores nothing in {of}: {why}. If its disk is full, free it{}",
+                broker(),
+                match broker() {
+                    "NATS" => " and restart nats-server",
+                    _ => "",
+                }
             ),
-            Kind::Slow => write!(f, "NATS is slow to store what is written to {of}: {why}"),
+            Kind::Slow => write!(f, "{} is slow to store what is written to {of}: {why}", broker()),
         }
     }
 }
@@ -133,7 +138,12 @@ fn note(troubles: &[BusTrouble], told: &mut BTreeSet<(Kind, String)>) {
             .iter()
             .any(|trouble| trouble.kind == *kind && trouble.of == *of);
         if !lasts {
-            info!(trouble = kind.name(), of, "this trouble with NATS is over");
+            info!(
+                trouble = kind.name(),
+                of,
+                "this trouble with {} is over",
+                broker()
+            );
         }
         lasts
     });

@@ -29,10 +29,11 @@ use secbeat_daemon::{
     exit,
 };
 
-pub use self::words::WORDS;
+pub use self::{status::print as print_status, words::WORDS};
 use crate::{
     config::{self, Config},
     replay,
+    view::ApiStats,
 };
 
 /// SecBeat's orchestrator: evaluates the reports of all edges and decides who is banned.
@@ -153,16 +154,21 @@ impl Order {
     }
 }
 
-/// Shows statistics, telemetry of each edge, and the owners of partitions.
+/// Asks for statistics, telemetry of each edge, and the owners of partitions.
 ///
 /// # Errors
 ///
 /// When no daemon answers.
-pub fn status(remote: &Remote, config: &Config, output: Output) -> anyhow::Result<()> {
-    status::show(&client(remote, config)?, output)
+pub fn status(remote: &Remote, config: &Config) -> anyhow::Result<ApiStats> {
+    Ok(client(remote, config)?.get("/api/v1/stats")?)
 }
 
-fn client(remote: &Remote, config: &Config) -> anyhow::Result<ApiClient> {
+/// The API of the daemon that `remote` names, or else of the one of this host with this config.
+///
+/// # Errors
+///
+/// When the token cannot be read.
+pub fn client(remote: &Remote, config: &Config) -> anyhow::Result<ApiClient> {
     let socket = config.api.socket();
     remote.client(socket.as_deref(), config.api.listen, config.api.scheme())
 }

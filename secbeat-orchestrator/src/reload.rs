@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secbeat_bus::{Bus, make_all};
+use secbeat_bus::{Bus, broker::broker, make_all};
 use secbeat_common::prefix::Prefix;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
@@ -83,7 +83,10 @@ impl Reloader {
         // A longer window needs a longer memory of the bus. Where it is away, the replica sees to it once it is back.
         let made = tokio::time::timeout(PATIENCE, make_all(&self.bus, rules.window)).await;
         if !matches!(made, Ok(Ok(()))) {
-            debug!("cannot have NATS remember as much as the rules need yet: {made:?}");
+            debug!(
+                "cannot have {} remember as much as the rules need yet: {made:?}",
+                broker()
+            );
         }
         let count = rules.decided.detect.rules.len();
         self.rules.send_replace(rules);

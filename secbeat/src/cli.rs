@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use secbeat_daemon::{
     api::Remote,
     cli::{Generate, Output},
-    exit, say,
+    exit,
 };
 use secbeat_edge::cli::{self as edge, ConfigFile, Local};
 use secbeat_orchestrator::cli::{self as orchestrator, Order};
@@ -14,6 +14,7 @@ use secbeat_orchestrator::cli::{self as orchestrator, Order};
 use crate::{
     config::{self, File},
     setup::Setup,
+    status,
 };
 
 /// SecBeat on one host: bans abusive clients in the kernel, by the logs and the proxy of this host.
@@ -46,7 +47,11 @@ pub enum Command {
     },
     Setup(Setup),
     /// Show what is protected, what was dropped, and what the detector does.
-    Status,
+    Status {
+        /// Output format.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     #[command(flatten)]
     Order(Order),
     #[command(flatten)]
@@ -84,10 +89,10 @@ impl Cli {
         match &self.command {
             Command::Run { .. } => Ok(()),
             Command::Setup(setup) => setup.execute(self.config_path()),
-            Command::Status => {
-                edge::status(&self.edge_file(), Output::Table)?;
-                say!();
-                orchestrator::status(&self.remote, &self.orchestrator_config()?, Output::Table)
+            Command::Status { output } => {
+                let host = edge::status(&self.edge_file())?;
+                let detector = orchestrator::status(&self.remote, &self.orchestrator_config()?);
+                status::show(&host, detector, *output)
             }
             Command::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
             Command::Local(local) => local.execute(&self.edge_file()),

@@ -8,3 +8,4 @@ pub mod cli;
 mod config;
 pub mod daemon;
 mod setup;
+mod status;

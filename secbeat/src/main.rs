@@ -10,6 +10,7 @@ use secbeat::{
 use secbeat_daemon::{cli::init_logging, exit};
 
 fn main() -> ExitCode {
+    secbeat_bus::broker::called("the store");
     let cli = exit::parse_arguments::<Cli>(&[]);
     let result = match &cli.command {
         Command::Run { bpf_object } => {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 pub use self::estimator::{Estimator, Measure, Sample};
-use crate::{backend::Bucket, bus::Bus, error::Error};
+use crate::{backend::Bucket, broker::broker, bus::Bus, error::Error};
 
 /// How often the server is asked.
 const EVERY: Duration = Duration::from_secs(5);
@@ -157,7 +157,8 @@ impl BusClock {
         if moved_us.unsigned_abs() >= STEP_US {
             info!(
                 seconds = moved_us as f64 / 1e6,
-                "the time was set to that of the NATS server"
+                "the time was set to that of {}",
+                server()
             );
             inner.steps.send_modify(|steps| *steps += 1);
         }
@@ -167,10 +168,11 @@ impl BusClock {
         // There is no bucket before the first orchestrator, and the one who reads it says so.
         if matches!(error, Error::Missing(_)) || std::mem::replace(&mut self.0.known.lock().complained, true)
         {
-            return debug!(%error, "the NATS server's clock was not measured");
+            return debug!(%error, "the clock of {} was not measured", server());
         }
         warn!(
-            "the NATS server's clock cannot be measured, and the last measure counts, or else this host's clock: {error}"
+            "the clock of {} cannot be measured, and the last measure counts, or else this host's clock: {error}",
+            server()
         );
     }
 
@@ -185,9 +187,13 @@ impl BusClock {
         let seconds = offset.seconds();
         match (alarmed, known.alarmed) {
             (false, true) => warn!(
-                "this host's clock is {seconds:+.3} s off the NATS server's; bans go by the server's, but set it right (NTP)"
+                "this host's clock is {seconds:+.3} s off that of {}, by which bans go; set it right (NTP)",
+                server()
             ),
-            (true, false) => info!("this host's clock agrees with the NATS server's again ({seconds:+.3} s)"),
+            (true, false) => info!(
+                "this host's clock agrees with that of {} again ({seconds:+.3} s)",
+                server()
+            ),
             (true, true) | (false, false) => {}
         }
     }
@@ -202,6 +208,14 @@ impl BusClock {
             ahead_ms: (inner.clocks.wall_us)().saturating_sub(bus_us) / 1000,
             error_ms: measure.error_us.div_ceil(1000),
         })
+    }
+}
+
+/// Whose clock it is, for people.
+fn server() -> &'static str {
+    match broker() {
+        "NATS" => "the NATS server",
+        other => other,
     }
 }
 

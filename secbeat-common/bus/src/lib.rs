@@ -31,6 +31,7 @@ mod allowlist;
 mod audit;
 mod backend;
 mod bans;
+pub mod broker;
 mod bus;
 #[cfg(any(feature = "memory", feature = "local"))]
 mod checks;

@@ -1,5 +1,6 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
+use secbeat_bus::broker::broker;
 use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::{
     api::CallError,
@@ -15,9 +16,9 @@ use crate::{
     view::{AccessLogView, AttachmentView, CertificateView, PacketsView, ReconcileView, StatsView},
 };
 
-/// What `status` shows.
+/// What `status` shows of this host.
 #[derive(Debug, Serialize)]
-struct Status {
+pub struct Status {
     running: bool,
     attached: Vec<AttachmentView>,
     /// `None` where no program is pinned.
@@ -29,43 +30,67 @@ struct Status {
 }
 
 pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
-    let daemon: Option<StatsView> = match places.api().get("/api/v1/stats") {
-        Ok(stats) => Some(stats),
-        Err(CallError::Unreachable(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let attached: Vec<AttachmentView> = match &daemon {
-        // It knows of its own network namespace.
-        Some(daemon) => daemon.xdp.clone(),
-        None => {
-            let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
-            attachments.into_iter().map(Into::into).collect()
-        }
-    };
-    let (mode, bans_in_kernel, packets) = if places.pins.are_there() {
-        (
-            Some(SettingsMap::open(&places.pins)?.mode()?),
-            bans::in_kernel(places)?.len(),
-            kernel::read_totals(&places.pins)?.into(),
-        )
-    } else {
-        (None, 0, PacketsView::default())
-    };
-    let status = Status {
-        running: daemon.is_some(),
-        attached,
-        mode,
-        bans_in_kernel,
-        packets,
-        daemon,
-    };
+    let status = Status::look(places)?;
     match output {
         Output::Json => print_json(&status)?,
-        Output::Table => print_status(&status),
+        Output::Table => status.print(),
     }
-    let is_protected = status.attached.iter().all(|attachment| attachment.protected);
-    anyhow::ensure!(is_protected, "not every configured interface is protected");
-    Ok(())
+    status.ensure_protected()
+}
+
+impl Status {
+    pub(super) fn look(places: &Places) -> anyhow::Result<Self> {
+        let daemon: Option<StatsView> = match places.api().get("/api/v1/stats") {
+            Ok(stats) => Some(stats),
+            Err(CallError::Unreachable(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let attached: Vec<AttachmentView> = match &daemon {
+            // It knows of its own network namespace.
+            Some(daemon) => daemon.xdp.clone(),
+            None => {
+                let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
+                attachments.into_iter().map(Into::into).collect()
+            }
+        };
+        let (mode, bans_in_kernel, packets) = if places.pins.are_there() {
+            (
+                Some(SettingsMap::open(&places.pins)?.mode()?),
+                bans::in_kernel(places)?.len(),
+                kernel::read_totals(&places.pins)?.into(),
+            )
+        } else {
+            (None, 0, PacketsView::default())
+        };
+        Ok(Self {
+            running: daemon.is_some(),
+            attached,
+            mode,
+            bans_in_kernel,
+            packets,
+            daemon,
+        })
+    }
+
+    /// Whether a daemon answered.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Prints it for people.
+    pub fn print(&self) {
+        print_status(self);
+    }
+
+    /// # Errors
+    ///
+    /// When an interface is not protected that should be.
+    pub fn ensure_protected(&self) -> anyhow::Result<()> {
+        let is_protected = self.attached.iter().all(|attachment| attachment.protected);
+        anyhow::ensure!(is_protected, "not every configured interface is protected");
+        Ok(())
+    }
 }
 
 fn print_status(status: &Status) {
@@ -108,7 +133,8 @@ fn print_status(status: &Status) {
     );
     if let Some(daemon) = &status.daemon {
         secbeat_daemon::say!(
-            "NATS       {}",
+            "{:<10} {}",
+            broker(),
             if daemon.bus_connected {
                 "connected"
             } else {
@@ -149,11 +175,13 @@ fn print_status(status: &Status) {
         secbeat_daemon::say!(
             "spool      {}",
             if spool.failing {
-                "UNUSABLE: telemetry is lost while NATS is down".to_owned()
+                format!("UNUSABLE: telemetry is lost while {} is down", broker())
             } else {
                 format!(
-                    "{} batches waiting for NATS ({} bytes)",
-                    spool.batches, spool.bytes
+                    "{} batches waiting for {} ({} bytes)",
+                    spool.batches,
+                    broker(),
+                    spool.bytes
                 )
             }
         );

@@ -23,7 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use secbeat_bus::Bus;
+use secbeat_bus::{Bus, broker::broker};
 use secbeat_common::{
     subjects,
     wire::{self, LateBatch},
@@ -206,7 +206,11 @@ impl Link {
             self.lost_the_bus();
         }
         if now.is_some() {
-            info!(spooled = self.stats.spool().batches(), "NATS takes telemetry");
+            info!(
+                spooled = self.stats.spool().batches(),
+                "{} takes telemetry",
+                broker()
+            );
         }
     }
 

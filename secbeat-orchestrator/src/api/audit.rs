@@ -6,7 +6,7 @@ use axum::{
     extract::{Query, State},
     http::StatusCode,
 };
-use secbeat_bus::AuditQuery;
+use secbeat_bus::{AuditQuery, broker::broker};
 use secbeat_common::{prefix::Prefix, subjects, wire::Audited};
 use secbeat_daemon::{
     api::bad_request,
@@ -68,7 +68,12 @@ async fn audit(
     let unavailable = |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let mut records = tokio::time::timeout(PATIENCE, api.audit.query(&query))
         .await
-        .map_err(|_| unavailable("NATS takes too long; ask for less, as by since or target".to_owned()))?
+        .map_err(|_| {
+            unavailable(format!(
+                "{} takes too long; ask for less, as by since or target",
+                broker()
+            ))
+        })?
         .map_err(|error| unavailable(error.to_string()))?;
     records.reverse();
     let view = |record: Audited| AuditView {

@@ -1,6 +1,7 @@
 //! `/api/v1/lists`: what became of many decisions that were made together.
 
 use axum::{Json, extract::State, http::StatusCode};
+use secbeat_bus::broker::broker;
 use secbeat_common::{
     subjects,
     wire::{List, ListRecord},
@@ -62,7 +63,7 @@ impl Api {
             |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("unacknowledged");
         tokio::time::timeout(PATIENCE, self.audit.append_list(&record))
             .await
-            .map_err(|_| unavailable("NATS does not answer".to_owned()))?
+            .map_err(|_| unavailable(format!("{} does not answer", broker())))?
             .map_err(|error| unavailable(error.to_string()))?;
         let ListRecord { actor, list, .. } = &record;
         let (new, longer, unchanged, left_out) = (list.new, list.longer, list.unchanged, list.left_out);

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use secbeat_bus::AuditQuery;
+use secbeat_bus::{AuditQuery, broker::broker};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::api::bad_request;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -42,7 +42,7 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
     let audit = match tokio::time::timeout(PATIENCE, api.audit.query(&query)).await {
         Ok(Ok(records)) => Ok(records),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("NATS does not answer".to_owned()),
+        Err(_) => Err(format!("{} does not answer", broker())),
     };
     Ok(Json(view::tell(&facts, audit)))
 }

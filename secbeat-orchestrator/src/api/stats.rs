@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use secbeat_bus::broker::broker;
 use secbeat_daemon::{expiry::CertificateView, time::now_ms};
 use secbeat_orchestrator_core::decider;
 
@@ -29,10 +30,10 @@ impl Api {
     /// Why no ban could be made at `now_ms` that reaches the edges, if so.
     fn not_ready(&self, counted: &decider::Stats, leases: &LeasesView, now_ms: i64) -> Option<String> {
         if !self.bus.is_connected() {
-            return Some("NATS is unreachable".to_owned());
+            return Some(format!("{} is unreachable", broker()));
         }
         if !counted.restored {
-            return Some("the ledger is still being read from NATS".to_owned());
+            return Some(format!("the ledger is still being read from {}", broker()));
         }
         let troubles = self.watches.bus.borrow();
         let trouble = troubles.iter().find(|trouble| trouble.stops_bans());
@@ -41,14 +42,18 @@ impl Api {
             let seconds = waiting_ms / 1000;
             let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
             return Some(format!(
-                "NATS has not taken a ban or an unban for {seconds} s{why}"
+                "{} has not taken a ban or an unban for {seconds} s{why}",
+                broker()
             ));
         }
         if !leases.is_read {
-            return Some("who owns which partition cannot be read from NATS".to_owned());
+            return Some(format!(
+                "who owns which partition cannot be read from {}",
+                broker()
+            ));
         }
         if let Some(trouble) = self.troubles.first() {
-            return Some(format!("telemetry cannot be read from NATS: {trouble}"));
+            return Some(format!("telemetry cannot be read from {}: {trouble}", broker()));
         }
         if let Some(trouble) = trouble {
             return Some(trouble.to_string());

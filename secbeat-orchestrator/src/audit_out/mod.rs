@@ -17,7 +17,7 @@ mod tests;
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _};
-use secbeat_bus::{AuditLog, AuditRead, Bus};
+use secbeat_bus::{AuditLog, AuditRead, Bus, broker::broker};
 use secbeat_common::subjects::AuditPart;
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
@@ -136,7 +136,10 @@ impl Outlet {
                 let OutStats { name, place, .. } = self.tally.read();
                 warn!(
                     copy = name,
-                    place, why, "the audit is not written; it waits in NATS and is tried again"
+                    place,
+                    why,
+                    "the audit is not written; it waits in {} and is tried again",
+                    broker()
                 );
             }
             tokio::time::sleep(pause).await;
@@ -174,7 +177,8 @@ impl Outlet {
             self.tally.count(|stats| stats.lost += lost);
             warn!(
                 lost,
-                "audit records were removed from NATS before they were copied"
+                "audit records were removed from {} before they were copied",
+                broker()
             );
         }
         loop {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use secbeat_bus::broker::broker;
 use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::{
     api::ApiClient,
@@ -12,11 +13,16 @@ use crate::view::{ApiStats, LeasesView};
 
 pub(super) fn show(api: &ApiClient, output: Output) -> anyhow::Result<()> {
     let stats: ApiStats = api.get("/api/v1/stats")?;
-    if output == Output::Json {
-        return print_json(&stats);
+    match output {
+        Output::Json => print_json(&stats)?,
+        Output::Table => print(&stats),
     }
-    secbeat_daemon::say!("{}", text(&stats).trim_end());
     Ok(())
+}
+
+/// Prints it for people.
+pub fn print(stats: &ApiStats) {
+    secbeat_daemon::say!("{}", text(stats).trim_end());
 }
 
 fn text(stats: &ApiStats) -> String {
@@ -29,7 +35,7 @@ fn text(stats: &ApiStats) -> String {
         true => "connected",
         false => "UNREACHABLE",
     };
-    line("NATS", bus.to_owned());
+    line(broker(), bus.to_owned());
     line("clock", ClockOffset::tell(stats.clock));
     for edge in &engine.fleet {
         if let Some(clock) = edge.clock.filter(|clock| clock.is_wrong()) {
@@ -43,16 +49,21 @@ fn text(stats: &ApiStats) -> String {
         line("certificate", certificate.line());
     }
     for trouble in &stats.bus_troubles {
-        line("NATS", format!("TROUBLE: {}", trouble.text));
+        line(broker(), format!("TROUBLE: {}", trouble.text));
     }
     if !engine.restored {
-        line("ledger", "STILL BEING READ FROM NATS".to_owned());
+        line(
+            "ledger",
+            format!("STILL BEING READ FROM {}", broker().to_uppercase()),
+        );
     }
     line(
         "bans",
         format!(
-            "{} in force, {} changes not yet written to NATS",
-            engine.active_bans, engine.unwritten
+            "{} in force, {} changes not yet written to {}",
+            engine.active_bans,
+            engine.unwritten,
+            broker()
         ),
     );
     if let Some(brake) = &engine.brake {
@@ -160,7 +171,8 @@ fn shares(leases: &LeasesView) -> String {
     if let Some(since) = &leases.unread_since {
         let _ = writeln!(
             text,
-            "leases      NOT READ from NATS since {since}: what follows is as of then"
+            "leases      NOT READ from {} since {since}: what follows is as of then",
+            broker()
         );
     }
     for member in &leases.members {

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use secbeat_bus::Garbage;
+use secbeat_bus::{Garbage, broker::broker};
 use secbeat_orchestrator_core::{
     decider::{Event, Import, Imported, OrderError, SourceFacts, Stats, Unban},
     evidence::{FindingFilter, PastFinding},
@@ -96,7 +96,10 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, OrderFailure>>;
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OrderFailure {
-    #[error("NATS is unreachable, so no edge would hear of it; nothing was changed")]
+    #[error(
+        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        broker()
+    )]
     Unreachable,
     #[error(transparent)]
     Order(#[from] OrderError),

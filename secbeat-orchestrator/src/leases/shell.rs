@@ -6,7 +6,7 @@ mod tests;
 use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
-use secbeat_bus::{Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome};
+use secbeat_bus::{Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome, broker::broker};
 use secbeat_common::{
     subjects::{self, LeaseKey, PARTITIONS},
     wire::{self, ConfigDigests, Lease},
@@ -305,7 +305,10 @@ impl Leases {
         match tokio::time::timeout(PATIENCE, self.bucket.remove(&subjects::member(&self.id))).await {
             Ok(Ok(())) => info!("gave the partitions back"),
             Ok(Err(error)) => warn!("others will take over when the lease ends: {error}"),
-            Err(_) => warn!("others will take over when the lease ends: NATS does not answer"),
+            Err(_) => warn!(
+                "others will take over when the lease ends: {} does not answer",
+                broker()
+            ),
         }
     }
 }

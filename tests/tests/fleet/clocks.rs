@@ -107,6 +107,10 @@ fn told_everywhere(fleet: &Fleet, ahead: i64) {
     let status = answer(fleet, "edge", &["status"]);
     assert!(status.contains("clock      WRONG: "), "{status}");
     for log in [fleet.edge.log(), fleet.orchestrator.log()] {
-        assert_eq!(log.matches("off the NATS server's").count(), 1, "once: {log}");
+        assert_eq!(
+            log.matches("off that of the NATS server").count(),
+            1,
+            "once: {log}"
+        );
     }
 }

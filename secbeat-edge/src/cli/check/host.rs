@@ -11,11 +11,11 @@ use std::{
 use secbeat_daemon::{api::ApiClient, config::NatsUrl, credentials::Membership};
 use serde::Serialize;
 
-use super::unit::UnitUser;
 use crate::{
     config::Config,
     kernel::{self, Pins, Place, XdpSetup},
     sources::proxy::{Challenge, ListenerConfig, listen},
+    unit_user::UnitUser,
     view::StatsView,
 };
 
@@ -23,17 +23,25 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One thing that was looked at.
-#[derive(Debug, Serialize)]
-pub(super) struct Finding {
-    pub(super) what: String,
-    pub(super) state: State,
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub what: String,
+    pub state: State,
     /// What is the matter, or what was found.
-    pub(super) detail: String,
+    pub detail: String,
+}
+
+/// How the daemon is installed.
+#[derive(Clone, Copy, Debug)]
+pub struct Installed {
+    pub program: &'static str,
+    /// Of systemd.
+    pub unit: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub enum State {
     Ok,
     /// It works, or will by itself.
     Note,
@@ -41,8 +49,21 @@ pub(super) enum State {
     Problem,
 }
 
+impl State {
+    /// In front of a finding, for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Problem => "PROBLEM",
+        }
+    }
+}
+
 impl Finding {
-    fn new(what: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(what: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             state,
@@ -51,23 +72,24 @@ impl Finding {
     }
 }
 
-/// Looks at all of it.
-pub(super) fn look(config: &Config, path: &Path, member: &Membership) -> Vec<Finding> {
+/// Looks at all of it, and changes nothing.
+#[must_use]
+pub fn look_at_host(config: &Config, path: &Path, member: &Membership, installed: Installed) -> Vec<Finding> {
     let daemon: Option<StatsView> = ApiClient::local(config.api_socket().as_deref(), config.api_listen)
         .get("/api/v1/stats")
         .ok();
     let mut findings = Vec::new();
     if config.enforcement.in_kernel() {
-        findings.extend(kernel_side(config));
+        findings.extend(kernel_side(config, installed.program));
     }
     findings.extend(ports(config, daemon.is_some()));
-    findings.extend(files(config, path));
+    findings.extend(files(config, path, installed.unit));
     findings.extend(challenges(config));
     findings.extend(member.servers.urls().iter().map(nats));
     findings
 }
 
-fn kernel_side(config: &Config) -> Vec<Finding> {
+fn kernel_side(config: &Config, program: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match kernel::require_host() {
         Ok(()) => Finding::new("kernel", State::Ok, kernel::release()),
@@ -80,7 +102,7 @@ fn kernel_side(config: &Config) -> Vec<Finding> {
         Err(error) => Finding::new("BPF file system", State::Problem, format!("{error:#}")),
     });
     if config.detached_marker().exists() {
-        let detail = "thrown: nothing is attached until `secbeat-edge attach`";
+        let detail = format!("thrown: nothing is attached until `{program} attach`");
         findings.push(Finding::new("kill switch", State::Problem, detail));
     }
     let names = match config.interfaces().now() {
@@ -200,8 +222,8 @@ fn challenges(config: &Config) -> Option<Finding> {
 }
 
 /// Whether the daemon may read what it has to, with the rights of its unit where there is one.
-fn files(config: &Config, path: &Path) -> Vec<Finding> {
-    let unit = UnitUser::find();
+fn files(config: &Config, path: &Path, unit: &str) -> Vec<Finding> {
+    let unit = UnitUser::find(unit);
     let by = unit.as_ref().map_or_else(String::new, |unit| {
         format!(", read by the user `{}`", unit.name())
     });

@@ -1,7 +1,6 @@
 //! `check`: whether the config can be used, what it means, and whether this host has what it needs.
 
 mod host;
-mod unit;
 
 use std::path::Path;
 
@@ -9,8 +8,11 @@ use anyhow::ensure;
 use secbeat_daemon::cli::{Output, print_json};
 use serde::Serialize;
 
-use self::host::{Finding, State};
-use crate::{config::Config, sources::service_log};
+pub use self::host::{Finding, Installed, State, look_at_host};
+use crate::{
+    config::{Config, PROGRAM},
+    sources::service_log,
+};
 
 /// What `check` says of a config.
 #[derive(Debug, Serialize)]
@@ -93,7 +95,11 @@ pub(super) fn run(path: &Path, offline: bool, output: Output) -> anyhow::Result<
     }
     let mut checked = Checked::new(path, &config)?;
     if !offline {
-        checked.host = host::look(&config, path, &config.membership()?);
+        let installed = Installed {
+            program: PROGRAM,
+            unit: "secbeat-edge.service",
+        };
+        checked.host = look_at_host(&config, path, &config.membership()?, installed);
     }
     match output {
         Output::Json => print_json(&checked)?,
@@ -145,11 +151,6 @@ fn print(checked: &Checked) {
         secbeat_daemon::say!("bans are enforced by the proxy with 403");
     }
     for Finding { what, state, detail } in &checked.host {
-        let state = match state {
-            State::Ok => "ok",
-            State::Note => "note",
-            State::Problem => "PROBLEM",
-        };
-        secbeat_daemon::say!("{state:<8} {what}: {detail}");
+        secbeat_daemon::say!("{:<8} {what}: {detail}", state.word());
     }
 }

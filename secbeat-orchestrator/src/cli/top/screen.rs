@@ -9,6 +9,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Borders, Paragraph, Row, Table},
 };
+use secbeat_bus::broker::broker;
 use secbeat_daemon::{api::CallError, time::ends_in};
 
 use crate::{
@@ -167,7 +168,10 @@ impl Screen {
                 second.push(Span::from(format!(" {text} ")).red().bold());
             }
         };
-        alarm(!bus_connected, "NATS IS UNREACHABLE".to_owned());
+        alarm(
+            !bus_connected,
+            format!("{} IS UNREACHABLE", broker().to_uppercase()),
+        );
         alarm(!engine.restored, "THE LEDGER IS STILL BEING READ".to_owned());
         if let Some(brake) = &engine.brake {
             alarm(true, format!("SAFETY LIMIT REACHED ({brake})"));
@@ -182,7 +186,11 @@ impl Screen {
         alarm(drifting > 0, format!("DRIFTING EDGES: {drifting}"));
         if second.is_empty() {
             second.push(
-                Span::from(" NATS connected, every partition has an owner, no safety limit reached").green(),
+                Span::from(format!(
+                    " {} connected, every partition has an owner, no safety limit reached",
+                    broker()
+                ))
+                .green(),
             );
         }
         vec![first.into(), second.into()]

@@ -1,5 +1,6 @@
 //! The answer in words.
 
+use secbeat_bus::broker::broker;
 use secbeat_common::wire::{AuditRecord, ListRecord, SeenEvent};
 use secbeat_daemon::time::{NEVER, left, rfc3339};
 use secbeat_orchestrator_core::{
@@ -97,7 +98,10 @@ pub(super) fn sentences(
     }
     sentences.extend(excused(facts));
     if !facts.restored {
-        sentences.push("The ledger is still being read from NATS: bans may be missing here.".to_owned());
+        sentences.push(format!(
+            "The ledger is still being read from {}: bans may be missing here.",
+            broker()
+        ));
     }
     if let Some(error) = audit_missing {
         sentences.push(format!(

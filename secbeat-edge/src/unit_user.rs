@@ -7,22 +7,24 @@ use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist, getgroups, seteg
 
 /// The user of the daemon's unit.
 #[derive(Debug)]
-pub(super) struct UnitUser {
+pub struct UnitUser {
     user: User,
     gid: Gid,
     groups: Vec<Gid>,
 }
 
 impl UnitUser {
-    /// As the installed unit has it, with its drop-ins; `None` where there is no unit, it runs as root, or this process is not root's.
-    pub(super) fn find() -> Option<Self> {
+    /// As the installed `unit`, such as `secbeat-edge.service`, has it, with its drop-ins; `None` where there is no unit, it runs as
+    /// root, or this process is not root's.
+    #[must_use]
+    pub fn find(unit: &str) -> Option<Self> {
         if !geteuid().is_root() {
             return None;
         }
         let mut systemctl = Command::new("systemctl");
         systemctl.args([
             "show",
-            "secbeat-edge.service",
+            unit,
             "--property=LoadState,User,Group,SupplementaryGroups",
         ]);
         let said = systemctl.output().ok().filter(|output| output.status.success())?;
@@ -45,12 +47,18 @@ impl UnitUser {
         (!user.uid.is_root()).then_some(Self { user, gid, groups })
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// The user's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.user.name
     }
 
     /// Does `work` with this user's rights. This process has one thread.
-    pub(super) fn act<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
+    ///
+    /// # Errors
+    ///
+    /// When this process may not take other rights.
+    pub fn act<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
         let becoming = || format!("taking the rights of the user `{}`", self.user.name);
         let before = getgroups().with_context(becoming)?;
         setgroups(&self.groups).with_context(becoming)?;
