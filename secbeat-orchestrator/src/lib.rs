@@ -29,7 +29,7 @@ mod leases;
 mod notify;
 mod protection;
 mod reload;
-mod replay;
+pub mod replay;
 mod replica;
 mod rules;
 #[cfg(test)]

@@ -7,5 +7,6 @@
 pub mod cli;
 mod config;
 pub mod daemon;
+mod memory;
 mod setup;
 mod status;

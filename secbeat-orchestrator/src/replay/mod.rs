@@ -9,6 +9,7 @@
 //! * `log`: one log, its format and when it begins.
 //! * `trial`: the detector and the ledger of one config.
 //! * `output`, `summary`, `diff`: what is shown.
+//! * `rehearsal`: what a config would have done lately, without a command.
 //! * `command`: the command line.
 
 mod blocks;
@@ -17,6 +18,7 @@ mod diff;
 mod input;
 mod log;
 mod output;
+pub mod rehearsal;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -75,6 +77,8 @@ pub(crate) struct Replay {
     due: BinaryHeap<Reverse<Due>>,
     reading: Reading,
     progress: ProgressBar,
+    /// Lines of earlier requests are passed over; milliseconds since the Unix epoch.
+    since_ms: i64,
 }
 
 /// How far a log is.
@@ -113,7 +117,13 @@ impl Replay {
             due,
             reading: Reading::default(),
             progress,
+            since_ms: i64::MIN,
         })
+    }
+
+    /// Passes over requests before `since_ms`, milliseconds since the Unix epoch.
+    pub(crate) fn since(self, since_ms: i64) -> Self {
+        Self { since_ms, ..self }
     }
 
     /// Shows every line to every one of `trials`, and passes on what they find, each with the trial's index.
@@ -126,7 +136,7 @@ impl Replay {
         trials: &mut [Trial],
         mut found: impl FnMut(usize, Record) -> io::Result<()>,
     ) -> Result<Reading, ReplayError> {
-        let helpers = Helpers::of_this_machine();
+        let (helpers, since_ms) = (Helpers::of_this_machine(), self.since_ms);
         while let Some(Reverse((_, n))) = self.due.pop() {
             let mut log = match self.logs[n].take() {
                 Some(Turn::Unread(log)) => log.open(&self.progress, &helpers)?,
@@ -135,6 +145,9 @@ impl Replay {
             };
             let next = self.due.peek().map(|Reverse(next)| *next);
             let mut show = |line: &LogLine<'_>| {
+                if line.at_ms < since_ms {
+                    return Ok(());
+                }
                 for (n, trial) in trials.iter_mut().enumerate() {
                     while let Some(record) = trial.let_go(line.at_ms) {
                         found(n, record)?;

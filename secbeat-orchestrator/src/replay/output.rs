@@ -95,6 +95,10 @@ impl Record {
         self.target
     }
 
+    pub(super) fn rule(&self) -> &str {
+        self.rule.name()
+    }
+
     /// Milliseconds since the Unix epoch.
     pub(super) const fn starts_ms(&self) -> i64 {
         self.at.0

@@ -10,7 +10,7 @@ use secbeat_common::{
     prefix::Prefix,
     rules::is_aborted,
     sources::SourceLengths,
-    wire::{LearnedFrom, MatchedSignature, UNREADABLE, cut},
+    wire::{LearnedFrom, MatchedSignature, ServiceEvent, UNREADABLE, cut},
 };
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
@@ -40,6 +40,8 @@ pub(crate) struct Trial {
     sources: SourceLengths,
     ledger: Ledger,
     upstream: UpstreamId,
+    /// That were observed.
+    requests: u64,
     /// Empty between two lines; kept for its room.
     findings: Vec<Finding>,
     seen: HashSet<Prefix, RandomState>,
@@ -81,6 +83,7 @@ impl Trial {
             analyzer,
             ledger: Ledger::new(ledger),
             upstream: Upstreams::default().intern("replay", "log"),
+            requests: 0,
             seen: HashSet::default(),
             findings: Vec::new(),
             verdicts: Verdicts::default(),
@@ -122,6 +125,7 @@ impl Trial {
 
     /// One request, and what followed.
     pub(super) fn observe(&mut self, line: &LogLine<'_>) -> Option<Record> {
+        self.requests += 1;
         let source = self.sources.of(line.client);
         let sighting = Sighting {
             source,
@@ -159,6 +163,23 @@ impl Trial {
         let finding = self.findings.pop()?;
         let at_ms = finding.at_ms;
         Some(self.judge(&finding, at_ms, Found::First))
+    }
+
+    /// What a service told of a client, and what followed.
+    pub(super) fn observe_service(&mut self, event: &ServiceEvent) -> Option<Record> {
+        let seen = Observation {
+            edge: "",
+            seen: Seen::Service(event, event.at_ms),
+        };
+        self.analyzer.observe(&seen, &mut self.findings);
+        let finding = self.findings.pop()?;
+        let at_ms = finding.at_ms;
+        Some(self.judge(&finding, at_ms, Found::First))
+    }
+
+    /// How many requests were observed.
+    pub(super) const fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// What the request of `line` matches, as an edge would report it.

@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
+use secbeat_edge::unit_user::UnitUser;
 use secbeat_logs::{Detection, Formats, LogLine};
 
 use super::servers;
@@ -55,17 +57,33 @@ pub(super) struct Crowd {
     pub(super) requests: u64,
 }
 
-/// Finds the logs below `root`, and looks at their ends.
-pub(super) fn find(root: &Path) -> Vec<FoundLog> {
-    let places = servers::places(root).into_iter();
-    places
-        .map(|servers::Place { server, path, why }| FoundLog {
+/// Finds the logs below `root`, and looks at their ends with the rights of `reader`, if that is another one.
+pub(super) fn find(root: &Path, reader: Option<&UnitUser>) -> anyhow::Result<Vec<FoundLog>> {
+    let places = servers::places(root);
+    let look_at = || {
+        let found = |servers::Place { server, path, why }| FoundLog {
             server,
             state: look(&path),
             path,
             why,
-        })
-        .collect()
+        };
+        places.into_iter().map(found).collect()
+    };
+    let Some(user) = reader else {
+        return Ok(look_at());
+    };
+    let mut found: Vec<FoundLog> = user.act(look_at)?;
+    for log in &mut found {
+        if let State::Unreadable(why) = &mut log.state {
+            let name = user.name();
+            let path = log.path.display();
+            let _ = write!(
+                why,
+                ", by the user `{name}` of the unit; `setfacl -m u:{name}:r {path}` lets it, its folders need rx"
+            );
+        }
+    }
+    Ok(found)
 }
 
 fn look(path: &Path) -> State {

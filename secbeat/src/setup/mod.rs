@@ -2,6 +2,7 @@
 
 mod admins;
 mod logs;
+mod past;
 mod propose;
 mod servers;
 
@@ -20,13 +21,14 @@ use secbeat_daemon::{
     say,
     time::now_ms,
 };
+use secbeat_edge::unit_user::UnitUser;
 
 pub(crate) use self::propose::Proposal;
 use self::{admins::Admins, logs::FoundLog};
-use crate::config::Config;
+use crate::{config::Config, memory::InMemory};
 
 /// The unit that the package brings.
-const UNIT: &str = "secbeat.service";
+pub(crate) const UNIT: &str = "secbeat.service";
 /// What Debian, Fedora and their kin install.
 const SSHD: &str = "/usr/sbin/sshd";
 /// A folder that is there where systemd is the first process.
@@ -62,12 +64,12 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Looks at this host, and changes nothing.
+    /// Looks at this host, and changes nothing. `reader` is who will read the logs, if not this process.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell the routes.
-    pub(crate) fn look() -> anyhow::Result<Self> {
+    pub(crate) fn look(reader: Option<&UnitUser>) -> anyhow::Result<Self> {
         let interfaces = default_route_interfaces().context("looking for the default routes")?;
         let admins = Admins::look();
         let known = Known {
@@ -88,7 +90,7 @@ impl Found {
         protected.sort_unstable_by(|(a, why_a), (b, why_b)| (why_a, a).cmp(&(why_b, b)));
         Ok(Self {
             interfaces,
-            logs: logs::find(Path::new("/")),
+            logs: logs::find(Path::new("/"), reader)?,
             has_sshd: Path::new(SSHD).exists(),
             admins,
             protected,
@@ -103,10 +105,16 @@ impl Setup {
     ///
     /// When a config is there already, it cannot be written, or the unit does not start.
     pub fn execute(&self, path: &Path) -> anyhow::Result<()> {
-        let found = Found::look()?;
+        // Where there is no unit, whoever runs this runs the daemon.
+        let reader = UnitUser::find(UNIT);
+        let found = Found::look(reader.as_ref())?;
         let proposal = Proposal::of(&found, self.observe);
         say!("{}", proposal.account.join("\n"));
-        check(&proposal.config)?;
+        let config = check(&proposal.config, reader.as_ref())?;
+        for (n, line) in past::account(&found, &config).into_iter().enumerate() {
+            let what = if n == 0 { "last 24 h" } else { "" };
+            say!("{}", propose::entry(what, &line));
+        }
         if self.dry_run {
             say!("\nThe config would be:\n\n{}", proposal.config.trim_end());
             return Ok(());
@@ -128,15 +136,16 @@ impl Setup {
 }
 
 /// A proposal that the daemon does not take would be a bug.
-fn check(config: &str) -> anyhow::Result<()> {
-    let folder = std::env::temp_dir().join(format!("secbeat-setup-{}", std::process::id()));
-    fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let path = folder.join("secbeat.toml");
-    let checked = write_private(&path, config.as_bytes(), false)
-        .and_then(|()| Config::load(&path).map_err(Into::into))
-        .and_then(|config| config.edge.check_sources(&path).map_err(Into::into));
-    drop(fs::remove_dir_all(&folder));
-    checked.context("the proposed config")
+fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<Config> {
+    let file = InMemory::new(config)?;
+    let config = Config::load(&file.path()).context("the proposed config")?;
+    let check = || config.edge.check_sources(&file.path());
+    let checked = match reader {
+        Some(user) => user.act(check)?,
+        None => check(),
+    };
+    checked.context("the proposed config")?;
+    Ok(config)
 }
 
 fn agreed(path: &Path) -> anyhow::Result<bool> {
