@@ -28,6 +28,8 @@ pub struct Detection {
     /// Lines that begin like JSON.
     objects: usize,
     understood: Vec<(Format, usize)>,
+    /// So many of them, the last ones, have no name: none of them is chosen, but one may be in conflict with the one that is.
+    rivals: usize,
     /// Lines that a format takes for requests which it does not understand.
     nearly: Vec<usize>,
     /// By two places in `understood`, the earlier one first.
@@ -61,16 +63,26 @@ impl fmt::Display for Conflict<'_> {
         } = self;
         write!(
             f,
-            "the log may be {first} or {second}: of one line, {first} reads {of_first} as the client, {second} {of_second}; state \
-             the format"
+            "the log may be {first} or {second}: of one line, the first reads {of_first} as the client, the other {of_second}; \
+             state the format"
         )
     }
 }
 
 impl Default for Detection {
     fn default() -> Self {
-        Self::among(Format::named().map(Format::with_doubt).collect())
+        Self::among(Format::named().map(Format::with_doubt).collect(), rivals())
     }
+}
+
+/// Layouts that people have, and that have no name since no client may be read from them unless somebody states them.
+fn rivals() -> Vec<Format> {
+    // A host before the client, and no `-` behind it. Two addresses in front are lighttpd's, too.
+    let host_first = r#"$server_name $remote_addr $remote_user [$time_local] "$request" $status $rest"#;
+    Format::pattern(host_first)
+        .into_iter()
+        .map(Format::with_doubt)
+        .collect()
 }
 
 /// The bytes that are looked at.
@@ -88,12 +100,17 @@ fn whole_lines(begin: &[u8]) -> &[u8] {
 }
 
 impl Detection {
-    fn among(formats: Vec<Format>) -> Self {
+    fn among(named: Vec<Format>, rivals: Vec<Format>) -> Self {
         Self {
             lines: 0,
             objects: 0,
-            nearly: vec![0; formats.len()],
-            understood: formats.into_iter().map(|format| (format, 0)).collect(),
+            rivals: rivals.len(),
+            nearly: vec![0; named.len() + rivals.len()],
+            understood: named
+                .into_iter()
+                .chain(rivals)
+                .map(|format| (format, 0))
+                .collect(),
             pairs: BTreeMap::new(),
         }
     }
@@ -122,18 +139,24 @@ impl Detection {
         let begin = read_begin(&mut log)?;
         let lines = whole_lines(&begin);
         let may_have_header = memchr::memmem::find(lines, b"#Fields:").is_some();
-        let formats = Format::named().filter(|_| !may_have_header);
-        let mut fitting = Vec::new();
-        for format in formats.map(Format::with_doubt) {
-            let mut alone = Self::among(vec![format.clone()]);
+        let fits = |format: &Format| {
+            let mut alone = Self::among(vec![format.clone()], Vec::new());
             alone.see_lines(lines, |alone| alone.understood[0].1 == alone.lines)?;
-            if alone.lines > 0 && alone.understood[0].1 == alone.lines {
-                fitting.push(format);
-            }
-        }
-        let mut detection = match fitting.is_empty() {
+            io::Result::Ok(alone.lines > 0 && alone.understood[0].1 == alone.lines)
+        };
+        let fitting = |formats: Vec<Format>| -> io::Result<Vec<Format>> {
+            let tried = formats.into_iter().map(|format| Ok((fits(&format)?, format)));
+            tried
+                .filter_map(|tried| tried.map(|(fits, format)| fits.then_some(format)).transpose())
+                .collect()
+        };
+        let named = Format::named()
+            .filter(|_| !may_have_header)
+            .map(Format::with_doubt);
+        let named = fitting(named.collect())?;
+        let mut detection = match named.is_empty() {
             true => Self::default(),
-            false => Self::among(fitting),
+            false => Self::among(named, fitting(rivals())?),
         };
         detection.see_lines(lines, |_| true)?;
         Ok((detection, Cursor::new(begin).chain(log)))
@@ -201,7 +224,11 @@ impl Detection {
     /// Every format with a name and how many lines it understood.
     #[must_use]
     pub fn understood(&self) -> &[(Format, usize)] {
-        &self.understood
+        &self.understood[..self.named()]
+    }
+
+    fn named(&self) -> usize {
+        self.understood.len() - self.rivals
     }
 
     /// The format that understood most lines, the first of several; `None` if none understood any, or if there is a
@@ -226,7 +253,7 @@ impl Detection {
     #[must_use]
     pub fn likeliest(&self) -> Format {
         let best = self.best().or_else(|| {
-            let nearest = (0..self.nearly.len()).rev().max_by_key(|at| self.nearly[*at]);
+            let nearest = (0..self.named()).rev().max_by_key(|at| self.nearly[*at]);
             nearest.filter(|at| self.nearly[*at] > 0)
         });
         match best {
@@ -237,7 +264,7 @@ impl Detection {
     }
 
     fn best(&self) -> Option<usize> {
-        let places = (0..self.understood.len()).rev();
+        let places = (0..self.named()).rev();
         let best = places.max_by_key(|at| self.understood[*at].1)?;
         (self.understood[best].1 > 0).then_some(best)
     }

@@ -96,10 +96,20 @@ fn detected(begins: &[&str]) -> (Detection, String) {
 
 #[test]
 fn two_addresses_are_a_conflict_unless_other_lines_say_which_is_the_client() {
-    let conflict = "the log may be vhost-combined or lighttpd: of one line, vhost-combined reads 198.51.100.66 as the client, \
-                    lighttpd 203.0.113.7; state the format";
+    let conflict = "the log may be vhost-combined or lighttpd: of one line, the first reads 198.51.100.66 as the client, \
+                    the other 203.0.113.7; state the format";
+    let host_first = "the log may be lighttpd or $server_name $remote_addr $remote_user [$time_local] \"$request\" $status $rest: \
+                      of one line, the first reads 203.0.113.7 as the client, the other 198.51.100.66; state the format";
     for (begins, expected) in [
-        (&["203.0.113.7 198.51.100.66 -"][..], "lighttpd"),
+        (&["203.0.113.7 198.51.100.66 -"][..], host_first),
+        (
+            &["example.org 198.51.100.66 -", "203.0.113.7 198.51.100.66 -"],
+            host_first,
+        ),
+        (
+            &["203.0.113.7 example.org -", "203.0.113.7 198.51.100.66 -"],
+            "lighttpd",
+        ),
         (&["203.0.113.7 198.51.100.66 - -"], conflict),
         (
             &["203.0.113.7 example.org - -", "203.0.113.7 198.51.100.66 - -"],

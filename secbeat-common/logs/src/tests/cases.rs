@@ -40,7 +40,11 @@ fn set(texts: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn of_two_addresses_the_layout_says_which_is_the_client() {
-    assert_eq!(blamed(&["203.0.113.7 198.51.100.66 -"]), set(&["203.0.113.7"]));
+    let by_name = "203.0.113.7 www.example.org -";
+    assert_eq!(
+        blamed(&[by_name, "203.0.113.7 198.51.100.66 -"]),
+        set(&["203.0.113.7"])
+    );
     assert_eq!(
         blamed(&["198.51.100.66:443 203.0.113.7:42918 - -"]),
         set(&["203.0.113.7"])
