@@ -43,6 +43,7 @@ use crate::{
     notes::Notes,
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
+    unwatched::Unwatched,
 };
 
 /// A daemon that is ready to run: everything that can fail on a wrong config or host has succeeded.
@@ -157,6 +158,7 @@ impl App {
             pins: pins.clone(),
             socket,
             notes: Notes::in_folder(&config.state_dir),
+            unwatched: Unwatched::default(),
         };
         let announcer = Announcer {
             edge_id: fleet.edge_id.clone(),
@@ -182,6 +184,12 @@ impl App {
             tasks,
             traces,
         })
+    }
+
+    /// Where to tell of services that nobody watches.
+    #[must_use]
+    pub fn unwatched(&self) -> Unwatched {
+        self.api.unwatched.clone()
     }
 
     /// Runs until `shutdown`, then drains the proxy. Bans stay in the kernel. Each of `hangups` reads the config again.

@@ -485,6 +485,20 @@ impl Config {
             .map_err(|(key, message)| ConfigError::contradiction(path, &key, message))
     }
 
+    /// Whether the log at `path` is read as an access log.
+    #[must_use]
+    pub fn follows(&self, path: &Path) -> bool {
+        let real = path.canonicalize();
+        let is_it = |path: &Path| self.access_log.iter().any(|log| log.place.covers(path));
+        is_it(path) || real.is_ok_and(|real| is_it(&real))
+    }
+
+    /// Whether lines of the service that `filter` knows are read.
+    #[must_use]
+    pub fn follows_service(&self, filter: &str) -> bool {
+        self.service_log.iter().any(|log| log.filter == filter)
+    }
+
     /// The filters of `[[service_log]]`.
     #[must_use]
     pub(crate) fn filters(&self) -> Filters {

@@ -23,6 +23,7 @@ mod sources;
 mod spool;
 mod telemetry;
 pub mod unit_user;
+mod unwatched;
 mod view;
 
 pub use self::{
@@ -33,4 +34,5 @@ pub use self::{
     },
     spool::EncodedBatch,
     telemetry::{DEFAULT_QUEUE, Recorder, Sink, TelemetryTask},
+    unwatched::Unwatched,
 };

@@ -61,7 +61,13 @@ pub enum Command {
 }
 
 impl Cli {
-    /// The config file.
+    /// The config file that was named.
+    #[must_use]
+    pub fn named_config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The config file, or where it would be.
     #[must_use]
     pub fn config_path(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))

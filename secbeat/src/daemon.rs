@@ -1,11 +1,14 @@
 //! Both daemons in one process.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use secbeat_bus::local::LocalServer;
 use secbeat_daemon::{config::NatsServers, credentials::Membership, supervisor::Supervised};
-use secbeat_edge::{app as edge, cli::object_source, open_files};
+use secbeat_edge::{Unwatched, app as edge, cli::object_source, open_files};
 use secbeat_orchestrator::app as orchestrator;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -14,14 +17,38 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::{
+    config::{self, Config},
+    setup,
+};
 
-/// Runs until SIGTERM or SIGINT. Bans stay in the kernel and in the store.
+/// When services are looked for first: what a host starts together is there by then.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// How often services are looked for.
+const LOOK_AROUND: Duration = Duration::from_mins(5);
+
+/// Runs until SIGTERM or SIGINT. Bans stay in the kernel and in the store. Without a config, it goes by what `setup` would choose.
 ///
 /// # Errors
 ///
 /// When the config or the host does not allow it, or one of the daemons ended.
-pub fn run(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
+pub fn run(named: Option<&Path>, bpf_object: Option<&Path>) -> anyhow::Result<()> {
+    let path = named.unwrap_or(Path::new(config::DEFAULT_PATH));
+    if named.is_some() || path.exists() {
+        return run_with(path, bpf_object);
+    }
+    info!(
+        "there is no {}: this is what `secbeat setup` would choose",
+        path.display()
+    );
+    let (chosen, account) = setup::choose()?;
+    for line in account {
+        info!("{line}");
+    }
+    run_with(&chosen.path(), bpf_object)
+}
+
+fn run_with(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     config.edge.check_sources(path)?;
     if let Err(error) = open_files::raise_limit(config.edge.open_files()) {
@@ -60,6 +87,7 @@ async fn serve(
     };
     let outcome = match edge::App::build(config.edge, member, object_source(bpf_object), host).await {
         Ok(app) => {
+            spawn_local(look_around(path.to_owned(), app.unwatched()));
             let shutdown = async {
                 tokio::select! {
                     _ = terminate.recv() => {}
@@ -75,6 +103,25 @@ async fn serve(
     let decided = deciding.stop().await;
     server.close();
     outcome.and(decided)
+}
+
+/// Looks now and then for services that the config says nothing of, and tells of them.
+async fn look_around(path: PathBuf, told: Unwatched) {
+    let mut wait = FIRST_LOOK;
+    loop {
+        tokio::time::sleep(std::mem::replace(&mut wait, LOOK_AROUND)).await;
+        let config = path.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let text = std::fs::read_to_string(&config).ok()?;
+            let services = setup::unwatched(Path::new("/"), &text, &Config::load(&config).ok()?);
+            Some(services.iter().map(ToString::to_string).collect())
+        });
+        // A config that cannot be read is the reload's to tell.
+        let Ok(Some(services)) = found.await else { continue };
+        for service in told.set(services) {
+            warn!("nobody watches {service}; `secbeat setup --add` has it watched");
+        }
+    }
 }
 
 /// Whoever shares this process is trusted, and nobody else reaches its bus.

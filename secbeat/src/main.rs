@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>(&[]);
     let result = match &cli.command {
         Command::Run { bpf_object } => {
-            init_logging().and_then(|()| daemon::run(cli.config_path(), bpf_object.as_deref()))
+            init_logging().and_then(|()| daemon::run(cli.named_config(), bpf_object.as_deref()))
         }
         _ => {
             exit::restore_sigpipe();

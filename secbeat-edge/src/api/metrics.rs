@@ -17,6 +17,11 @@ pub(super) fn render(stats: &StatsView) -> String {
         telemetry(stats);
         stats.access_logs.iter().for_each(access_log);
         waf(stats);
+        describe_gauge!(
+            "secbeat_edge_unwatched_services",
+            "Services of this host whose logs nobody reads, as far as somebody looks for them."
+        );
+        gauge!("secbeat_edge_unwatched_services").set(stats.unwatched.len() as f64);
     })
 }
 

@@ -36,6 +36,7 @@ use crate::{
     notes::Notes,
     sources::{InputStats, reports::EventStats},
     telemetry::TelemetryStats,
+    unwatched::Unwatched,
     view::{
         AccessLogView, AllowedView, BanRequest, BanView, ModeRequest, ProxyView, StatsView, TelemetryView,
         Unbanned, allowed_views,
@@ -71,6 +72,7 @@ pub(crate) struct Api {
     /// Where the API's Unix socket is.
     pub(crate) socket: Option<PathBuf>,
     pub(crate) notes: Notes,
+    pub(crate) unwatched: Unwatched,
 }
 
 /// The API as a function, to be served or tested.
@@ -145,6 +147,7 @@ impl Api {
             authz: (&**authz).into(),
             garbage: self.garbage.count(),
             skipped_parts: self.garbage.skipped(),
+            unwatched: self.unwatched.lines(),
         })
     }
 }

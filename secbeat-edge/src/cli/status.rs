@@ -197,6 +197,9 @@ fn print_status(status: &Status) {
                 daemon.proxy_protocol_refused
             );
         }
+        for service in &daemon.unwatched {
+            secbeat_daemon::say!("NOT WATCHED {service}");
+        }
         print_reconcile(&daemon.enforcer.reconcile);
     }
 }

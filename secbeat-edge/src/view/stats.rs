@@ -51,4 +51,7 @@ pub(crate) struct StatsView {
     /// Parts of messages that only a later release knows.
     #[serde(default)]
     pub skipped_parts: u64,
+    /// Services of this host that nobody watches, where somebody looks for them: a line each.
+    #[serde(default)]
+    pub unwatched: Vec<String>,
 }

@@ -23,7 +23,7 @@ const MOST: u64 = 60;
 
 /// A log, and what its end says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FoundLog {
+pub(crate) struct FoundLog {
     pub(super) server: &'static str,
     pub(super) path: PathBuf,
     pub(super) why: String,
@@ -32,7 +32,7 @@ pub(super) struct FoundLog {
 
 /// What the end of a log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// There is no line yet. The format is found out from the first ones.
     Empty,
     Understood {
@@ -51,7 +51,7 @@ pub(super) enum State {
 
 /// One client that has most of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     pub(super) client: IpAddr,
     pub(super) percent: u64,
     pub(super) requests: u64,
@@ -60,15 +60,7 @@ pub(super) struct Crowd {
 /// Finds the logs below `root`, and looks at their ends with the rights of `reader`, if that is another one.
 pub(super) fn find(root: &Path, reader: Option<&UnitUser>) -> anyhow::Result<Vec<FoundLog>> {
     let places = servers::places(root);
-    let look_at = || {
-        let found = |servers::Place { server, path, why }| FoundLog {
-            server,
-            state: look(&path),
-            path,
-            why,
-        };
-        places.into_iter().map(found).collect()
-    };
+    let look_at = || places.into_iter().map(found).collect();
     let Some(user) = reader else {
         return Ok(look_at());
     };
@@ -84,6 +76,16 @@ pub(super) fn find(root: &Path, reader: Option<&UnitUser>) -> anyhow::Result<Vec
         }
     }
     Ok(found)
+}
+
+/// Looks at the end of a log, with the rights of this process.
+pub(super) fn found(servers::Place { server, path, why }: servers::Place) -> FoundLog {
+    FoundLog {
+        server,
+        state: look(&path),
+        path,
+        why,
+    }
 }
 
 fn look(path: &Path) -> State {

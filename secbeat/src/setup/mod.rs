@@ -1,10 +1,12 @@
 //! `setup`: looks at this host, and proposes a config with a reason for each line.
 
+mod add;
 mod admins;
 mod logs;
 mod past;
 mod propose;
 mod servers;
+mod unwatched;
 
 use std::{
     fs::{self, File},
@@ -23,8 +25,8 @@ use secbeat_daemon::{
 };
 use secbeat_edge::unit_user::UnitUser;
 
-pub(crate) use self::propose::Proposal;
 use self::{admins::Admins, logs::FoundLog};
+pub(crate) use self::{propose::Proposal, unwatched::unwatched};
 use crate::{config::Config, memory::InMemory};
 
 /// The unit that the package brings.
@@ -49,6 +51,9 @@ pub struct Setup {
     /// Replace a config that is there.
     #[arg(long)]
     force: bool,
+    /// Add what was installed since, and leave the rest of the config as it is.
+    #[arg(long, conflicts_with_all = ["observe", "force"])]
+    add: bool,
 }
 
 /// What was found on this host.
@@ -105,6 +110,9 @@ impl Setup {
     ///
     /// When a config is there already, it cannot be written, or the unit does not start.
     pub fn execute(&self, path: &Path) -> anyhow::Result<()> {
+        if self.add {
+            return self.add_what_is_new(path);
+        }
         // Where there is no unit, whoever runs this runs the daemon.
         let reader = UnitUser::find(UNIT);
         let found = Found::look(reader.as_ref())?;
@@ -121,11 +129,11 @@ impl Setup {
         }
         if path.exists() && !self.force {
             bail!(Coded::usage(format!(
-                "{} is there already: edit it, or replace it by `secbeat setup --force`",
+                "{} is there already: edit it, add what is new by `secbeat setup --add`, or replace it by `secbeat setup --force`",
                 path.display()
             )));
         }
-        if !self.yes && !agreed(path)? {
+        if !self.yes && !agreed(&format!("\nWrite {} and start? [Y/n] ", path.display()))? {
             say!("Nothing was changed.");
             return Ok(());
         }
@@ -133,6 +141,17 @@ impl Setup {
         say!("\nWrote {}.", path.display());
         start(path)
     }
+}
+
+/// What `setup` would choose, for a daemon that runs without a config, with lines that say why.
+///
+/// # Errors
+///
+/// When the kernel does not tell the routes, or has no memory.
+pub(crate) fn choose() -> anyhow::Result<(InMemory, Vec<String>)> {
+    let found = Found::look(None)?;
+    let Proposal { account, config } = Proposal::of(&found, false);
+    Ok((InMemory::new(&config)?, account))
 }
 
 /// A proposal that the daemon does not take would be a bug.
@@ -148,14 +167,14 @@ fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn agreed(path: &Path) -> anyhow::Result<bool> {
+fn agreed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         bail!(Coded::usage(
             "nobody can be asked here: say --yes to take this, or --dry-run to change nothing".to_owned()
         ));
     }
     let mut terminal = io::stderr().lock();
-    write!(terminal, "\nWrite {} and start? [Y/n] ", path.display()).context("asking")?;
+    write!(terminal, "{question}").context("asking")?;
     terminal.flush().context("asking")?;
     let mut answer = String::new();
     io::stdin()

@@ -147,18 +147,34 @@ fn config(found: &Found, why_observe: Option<&str>) -> String {
         }
         Admins::Console | Admins::Unknown => text.push_str("# Your own networks.\nnetworks = []\n"),
     }
-    for log in &found.logs {
-        let comment = match log.state {
-            State::Empty | State::Understood { .. } => "",
-            State::NotUnderstood(_) | State::Unreadable(_) => "# ",
-        };
-        let _ = writeln!(text, "\n# {}: {}.", log.server, log.why);
-        let _ = writeln!(text, "{comment}[[access_log]]");
-        let path = toml::Value::from(log.path.to_string_lossy().into_owned());
-        let _ = writeln!(text, "{comment}path = {path}");
-    }
+    text.extend(found.logs.iter().map(access_log));
     if found.has_sshd {
-        text.push_str("\n# sshd is installed.\n[[service_log]]\nfilter = \"sshd\"\n\n[[rule]]\nname = \"ssh-bruteforce\"\n");
+        text.push_str(&ssh(false));
+    }
+    text
+}
+
+/// The entry of a log; as a comment if it cannot be read or is not understood.
+pub(super) fn access_log(log: &FoundLog) -> String {
+    let comment = match log.state {
+        State::Empty | State::Understood { .. } => "",
+        State::NotUnderstood(_) | State::Unreadable(_) => "# ",
+    };
+    let path = toml::Value::from(log.path.to_string_lossy().into_owned());
+    format!(
+        "\n# {}: {}.\n{comment}[[access_log]]\n{comment}path = {path}\n",
+        log.server, log.why
+    )
+}
+
+/// The rule for failed logins over SSH.
+pub(super) const SSH_RULE: &str = "ssh-bruteforce";
+
+/// The entry of sshd, with its rule unless there is one.
+pub(super) fn ssh(has_rule: bool) -> String {
+    let mut text = "\n# sshd is installed.\n[[service_log]]\nfilter = \"sshd\"\n".to_owned();
+    if !has_rule {
+        let _ = writeln!(text, "\n[[rule]]\nname = \"{SSH_RULE}\"");
     }
     text
 }

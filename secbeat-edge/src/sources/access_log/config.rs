@@ -104,7 +104,8 @@ impl fmt::Display for Place {
 
 impl Place {
     /// Whether a file of this path is read here.
-    pub(super) fn covers(&self, path: &Path) -> bool {
+    #[must_use]
+    pub fn covers(&self, path: &Path) -> bool {
         matches!(self, Self::Files(pattern) if pattern.covers(path))
     }
 
