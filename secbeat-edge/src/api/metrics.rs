@@ -336,7 +336,7 @@ fn access_log(log: &AccessLogView) {
     }
     describe_counter!(
         "secbeat_edge_log_rotations_total",
-        "How often a file was replaced or truncated, or journalctl started again."
+        "How often a file was replaced or truncated, or the journal opened again."
     );
     for (kind, times) in [
         ("renamed", log.rotations),

@@ -148,7 +148,7 @@ pub(crate) struct AccessLogView {
     pub rotations: u64,
     /// How often a file became shorter than what was read of it, or began anew.
     pub truncations: u64,
-    /// How often `journalctl` had to be started again.
+    /// How often the journal had to be opened again.
     pub restarts: u64,
     /// Files that are open: those of today, and rotated ones whose writer may still have them.
     pub files: u64,

@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Stdio},
 };
 
@@ -17,13 +18,17 @@ use crate::lab::{
 /// Any machine.
 const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 
+/// The file that is written.
+const CURRENT: &str = "system.journal";
+
 /// A journal that is open for writing. Dropped, its writer ends.
 #[derive(Debug)]
 pub struct Journal {
     // In this order: without input, the writer ends by itself.
     input: Option<ChildStdin>,
     writer: Child,
-    /// This boot: `journalctl --follow` shows no other.
+    folder: PathBuf,
+    /// This boot: of others, nothing is followed.
     boot: String,
     entries: u64,
 }
@@ -36,19 +41,31 @@ impl Journal {
         let folder = files.path(&format!("/run/log/journal/{MACHINE}"));
         fs::create_dir_all(&folder).expect("making a folder for a journal");
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("reading the boot's id");
-        let mut writer = TestProgram::JournalRemote
-            .command()
-            .arg(format!("--output={}", folder.join("system.journal").display()))
-            .args(["--split-mode=none", "-"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("starting systemd-journal-remote");
+        let mut writer = writer(&folder);
         Self {
             input: writer.stdin.take(),
             writer,
+            folder,
             boot: boot.replace('-', "").trim().to_owned(),
             entries: 0,
         }
+    }
+
+    /// Goes on in a new file, as journald does when one is full, and removes the old one if `is_vacuumed`.
+    pub fn rotate(&mut self, is_vacuumed: bool) {
+        drop(self.input.take());
+        self.writer.wait().expect("the end of systemd-journal-remote");
+        let current = self.folder.join(CURRENT);
+        match is_vacuumed {
+            true => fs::remove_file(current),
+            false => fs::rename(
+                current,
+                self.folder.join(format!("system@{}.journal", self.entries)),
+            ),
+        }
+        .expect("putting a journal's file away");
+        self.writer = writer(&self.folder);
+        self.input = self.writer.stdin.take();
     }
 
     /// Adds a message of `unit`, in the journal's export format.
@@ -75,6 +92,16 @@ impl Journal {
             .and_then(|()| input.flush())
             .expect("writing to a journal");
     }
+}
+
+fn writer(folder: &Path) -> Child {
+    TestProgram::JournalRemote
+        .command()
+        .arg(format!("--output={}", folder.join(CURRENT).display()))
+        .args(["--split-mode=none", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("starting systemd-journal-remote")
 }
 
 impl Drop for Journal {

@@ -64,11 +64,19 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What `journalctl` is told.
-    pub(super) fn arguments(&self) -> Vec<String> {
-        let units = self.units.iter().map(|unit| format!("--unit={unit}"));
-        let identifiers = self.identifiers.iter().map(|name| format!("--identifier={name}"));
-        units.chain(identifiers).collect()
+    /// What entries have to be like, `FIELD=value` each: messages of one of the units, and by one of the names, since the host
+    /// was booted.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell which boot this is.
+    pub(super) fn matches(&self) -> io::Result<Vec<String>> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let boot = format!("_BOOT_ID={}", boot.trim().replace('-', ""));
+        let units = self.units.iter().map(|unit| format!("_SYSTEMD_UNIT={unit}"));
+        let identifiers = self.identifiers.iter();
+        let identifiers = identifiers.map(|name| format!("SYSLOG_IDENTIFIER={name}"));
+        Ok(units.chain(identifiers).chain([boot]).collect())
     }
 }
 

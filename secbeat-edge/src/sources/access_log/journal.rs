@@ -1,56 +1,42 @@
-//! The messages of a systemd unit, as `journalctl` follows them.
+//! The messages of systemd units, read from the journal's files as they are written.
+//!
+//! journald writes an entry to a file that is mapped into memory, and tells of it 250 ms later; `journalctl --follow` shows it
+//! then. So the end of the files is looked at all the time. A look takes a microsecond and no system call.
 
 use std::{
-    io::{self, Read},
-    os::fd::AsFd,
-    process::{Child, ChildStdout, Command, Stdio},
+    io,
     sync::atomic::Ordering::Relaxed,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secbeat_daemon::time::wall_ms;
 use secbeat_logs::{MAX_LINE, OpenLines, Piece};
-use serde::Deserialize;
 use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedJournal, Store},
     config::{Start, Wanted},
-    lines::{Place, split_to},
     report::{Arrival, EntryFields, Reporter},
+    sd_journal::SdJournal,
     stop::{Stop, Woken},
 };
 use crate::telemetry::Closed;
 
-/// Longest entry, in bytes: the longest line with every byte of it written as a number, and the other fields.
-const MAX_ENTRY: usize = 5 * MAX_LINE;
-/// Until `journalctl` is started again.
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 5 * MAX_LINE;
+/// Until the journal is opened again.
 const RESTART: Duration = Duration::from_secs(1);
-/// How often the checkpoint is looked after while nothing comes.
-const IDLE: Duration = Duration::from_millis(200);
-
-/// One entry of `journalctl --output=json`.
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(rename = "__CURSOR")]
-    cursor: String,
-    #[serde(rename = "__REALTIME_TIMESTAMP")]
-    realtime_us: String,
-    #[serde(rename = "MESSAGE", default)]
-    message: Option<Message>,
-    #[serde(rename = "SYSLOG_IDENTIFIER", default)]
-    identifier: serde_json::Value,
-    #[serde(rename = "_PID", default)]
-    pid: serde_json::Value,
-}
-
-/// A field of the journal's JSON: text, or bytes where it is not UTF-8.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Message {
-    Text(String),
-    Bytes(Vec<u8>),
-}
+/// From one look at the end to the next, for a while after an entry: entries come in company.
+const SOON: Duration = Duration::from_millis(10);
+/// How long after an entry the next is expected soon.
+const COMPANY: Duration = Duration::from_secs(5);
+/// From one look to the next while nothing comes.
+const IDLE: Duration = Duration::from_millis(50);
+/// From one search for overlooked entries to the next, while the journal changes. journald adds an entry first, and then makes it
+/// be found by its fields; who looks in between does not find it, and would not look again before the next entry.
+const SEARCH: Duration = Duration::from_secs(1);
+/// Entries that are read before the next question whether to stop.
+const AT_ONCE: usize = 256;
 
 /// Follows units, or what goes by some names.
 pub(super) struct Journal {
@@ -64,13 +50,27 @@ pub(super) struct Journal {
     open: OpenLines,
     /// Entries of before are old, microseconds since the Unix epoch.
     started_us: i64,
+    /// When the last entry came.
+    came: Option<Instant>,
 }
 
-/// Why a `journalctl` is read no further.
+/// Why the journal is read no further.
 enum Ended {
     Stopped,
     Closed,
-    Died(String),
+    Failed(io::Error),
+}
+
+impl From<Closed> for Ended {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Journal {
@@ -85,32 +85,21 @@ impl Journal {
             after: saved.and_then(|saved| saved.journal).unwrap_or(fresh),
             open: OpenLines::default(),
             started_us: now_ms.saturating_mul(1000),
+            came: None,
         }
     }
 
     /// Reads until `stop`.
     pub(super) fn run(mut self, mut store: Store, stop: &Stop) {
         loop {
-            let ended = match self.spawn() {
-                Ok((mut child, stdout)) => {
-                    let ended = self.follow(stdout, &mut store, stop);
-                    let _ = child.kill();
-                    match (ended, child.wait()) {
-                        (Ended::Died(_), Ok(status)) => {
-                            Ended::Died(format!("journalctl ended with {status}"))
-                        }
-                        (ended, _) => ended,
-                    }
-                }
-                Err(error) => Ended::Died(format!("cannot start journalctl: {error}")),
-            };
-            match ended {
-                Ended::Closed => return,
-                Ended::Stopped => break,
-                Ended::Died(why) => {
+            match self.follow(&mut store, stop) {
+                Ok(()) | Err(Ended::Stopped) => break,
+                Err(Ended::Closed) => return,
+                Err(Ended::Failed(error)) => {
+                    let why = format!("cannot read the journal: {error}");
                     self.reporter.health().restarts.fetch_add(1, Relaxed);
                     if self.reporter.health().set_error(Some(why.clone())) {
-                        warn!(log = self.name, "{why}; starting it again");
+                        warn!(log = self.name, "{why}; opening it again");
                     }
                 }
             }
@@ -121,96 +110,115 @@ impl Journal {
         store.finish(self.saved());
     }
 
-    fn spawn(&self) -> io::Result<(Child, ChildStdout)> {
-        let mut command = Command::new("journalctl");
-        command.args([
-            "--quiet",
-            "--follow",
-            "--no-tail",
-            "--all",
-            "--output=json",
-            "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,_PID",
-        ]);
-        command.args(self.wanted.arguments());
-        command.arg(match &self.after {
-            SavedJournal::Cursor(cursor) => format!("--after-cursor={cursor}"),
-            SavedJournal::Since(at_ms) => format!("--since=@{}.{:03}", at_ms / 1000, at_ms % 1000),
-        });
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    /// Ends only with an error.
+    fn follow(&mut self, store: &mut Store, stop: &Stop) -> Result<(), Ended> {
+        let mut journal = SdJournal::open(&self.wanted.matches()?, MAX_MESSAGE)?;
         debug!(log = self.name, "following the journal");
-        Ok((child, stdout))
-    }
-
-    fn follow(&mut self, mut stdout: ChildStdout, store: &mut Store, stop: &Stop) -> Ended {
-        let mut buffer = vec![0; 2 * MAX_ENTRY];
-        let (mut filled, mut place) = (0, Place::default());
         loop {
-            match stop.wait(Some(stdout.as_fd()), IDLE) {
-                Ok(Woken::Stopped) => return Ended::Stopped,
-                Ok(Woken::Timeout) => {
-                    store.keep(|| self.saved());
-                    continue;
-                }
-                Ok(Woken::Readable) => {}
-                Err(error) => return Ended::Died(format!("cannot wait for journalctl: {error}")),
-            }
-            match stdout.read(&mut buffer[filled..]) {
-                Ok(0) => return Ended::Died("journalctl has ended".to_owned()),
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Ended::Died(format!("cannot read from journalctl: {error}")),
-            }
-            let taken = split_to(MAX_ENTRY, &buffer[..filled], &mut place, |piece| self.take(piece));
-            let Ok(done) = taken else {
-                return Ended::Closed;
-            };
-            buffer.copy_within(done..filled, 0);
-            filled -= done;
-            store.keep(|| self.saved());
+            self.search(&mut journal, store, stop)?;
+            self.reporter.health().set_error(None);
+            self.watch(&mut journal, store, stop)?;
         }
     }
 
-    fn take(&mut self, piece: Piece<'_>) -> Result<(), Closed> {
-        let Piece::Line(json) = piece else {
-            if let Piece::Begin(_) = piece {
-                self.reporter.health().too_long.fetch_add(1, Relaxed);
-                self.reporter
-                    .health()
-                    .add_reason(format!("an entry of journalctl is longer than {MAX_ENTRY} bytes"));
+    /// Reads what is there and comes after the last entry that was read.
+    fn search(&mut self, journal: &mut SdJournal, store: &mut Store, stop: &Stop) -> Result<(), Ended> {
+        let is_there = match &self.after {
+            SavedJournal::Cursor(cursor) => journal.seek_after(cursor)?,
+            SavedJournal::Since(at_ms) => {
+                journal.seek_time(u64::try_from(*at_ms).unwrap_or_default().saturating_mul(1000))?;
+                journal.next()?
             }
-            return Ok(());
         };
-        let entry: Entry = match serde_json::from_slice(json) {
-            Ok(entry) => entry,
-            Err(error) => {
-                // Its text would quote the entry.
-                let reason = format!(
-                    "an entry of journalctl is no JSON as expected at byte {}",
-                    error.column()
-                );
+        match is_there {
+            true => self.read(journal, store, stop),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads what comes, until it is time for another [search](SEARCH).
+    fn watch(&mut self, journal: &mut SdJournal, store: &mut Store, stop: &Stop) -> Result<(), Ended> {
+        let searched = Instant::now();
+        let mut has_changed = false;
+        while !has_changed || searched.elapsed() < SEARCH {
+            let is_soon = self.came.is_some_and(|came| came.elapsed() < COMPANY);
+            let pause = if is_soon { SOON } else { IDLE };
+            match stop.wait(Some(journal.changes()?), pause)? {
+                Woken::Stopped => return Err(Ended::Stopped),
+                Woken::Readable => {
+                    journal.take_changes()?;
+                    has_changed = true;
+                }
+                Woken::Timeout => {}
+            }
+            if journal.next()? {
+                self.read(journal, store, stop)?;
+            }
+            store.keep(|| self.saved());
+        }
+        Ok(())
+    }
+
+    /// Reads the entry on which `journal` stands, and those after it.
+    fn read(&mut self, journal: &mut SdJournal, store: &mut Store, stop: &Stop) -> Result<(), Ended> {
+        for number in 1.. {
+            self.take(journal)?;
+            store.keep(|| self.saved());
+            if !journal.next()? {
+                break;
+            }
+            if number % AT_ONCE == 0 && stop.is_stopped() {
+                return Err(Ended::Stopped);
+            }
+        }
+        self.came = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Reports the entry on which `journal` stands. One that cannot be read is skipped, since those after it may be.
+    fn take(&mut self, journal: &mut SdJournal) -> Result<(), Ended> {
+        match self.report(journal) {
+            Err(Ended::Failed(error)) => {
+                let reason = format!("an entry of the journal cannot be read: {error}");
                 self.reporter.health().add_reason(reason);
-                return Ok(());
+                Ok(())
             }
+            reported => reported,
+        }
+    }
+
+    fn report(&mut self, journal: &mut SdJournal) -> Result<(), Ended> {
+        let at_us = i64::try_from(journal.realtime_us()?).unwrap_or(i64::MAX);
+        let arrival = match at_us < self.started_us {
+            true => Arrival::Old,
+            false => Arrival::At(at_us / 1000),
         };
-        self.reporter.health().set_error(None);
-        let arrival = match entry.realtime_us.parse::<i64>() {
-            Ok(at_us) if at_us < self.started_us => Arrival::Old,
-            Ok(at_us) => Arrival::At(at_us / 1000),
-            Err(_) => Arrival::Late,
-        };
-        let text = match &entry.message {
-            Some(Message::Text(text)) => text.as_bytes(),
-            Some(Message::Bytes(bytes)) => bytes,
-            None => b"",
+        let mut text = |name| -> io::Result<String> {
+            let bytes = journal.field(name)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(bytes).into_owned())
         };
         self.reporter.begin_entry(EntryFields {
-            identifier: entry.identifier.as_str().unwrap_or_default(),
-            pid: entry.pid.as_str().unwrap_or_default(),
-            at_ms: entry.realtime_us.parse::<i64>().unwrap_or_default() / 1000,
+            identifier: &text(c"SYSLOG_IDENTIFIER")?,
+            pid: &text(c"_PID")?,
+            at_ms: at_us / 1000,
         });
+        let cursor = journal.cursor()?;
+        let message = journal.field(c"MESSAGE")?.unwrap_or_default();
+        // What is longer may be cut.
+        if message.len() < MAX_MESSAGE {
+            self.report_lines(message, arrival)?;
+        } else {
+            self.reporter.health().too_long.fetch_add(1, Relaxed);
+            let reason = format!("a message of the journal is longer than {MAX_MESSAGE} bytes");
+            self.reporter.health().add_reason(reason);
+        }
+        self.after = SavedJournal::Cursor(cursor);
+        Ok(())
+    }
+
+    fn report_lines(&mut self, message: &[u8], arrival: Arrival) -> Result<(), Closed> {
         let is_whole = self.reporter.takes_whole_entries();
-        for line in text.split(|byte| *byte == b'\n' && !is_whole) {
+        for line in message.split(|byte| *byte == b'\n' && !is_whole) {
             let pieces = match line.len() > MAX_LINE {
                 true => &[Piece::Begin(line), Piece::End(b"")][..],
                 false => &[Piece::Line(line)],
@@ -219,7 +227,6 @@ impl Journal {
                 self.reporter.take(&self.name, *piece, arrival, &mut self.open)?;
             }
         }
-        self.after = SavedJournal::Cursor(entry.cursor);
         Ok(())
     }
 

@@ -23,20 +23,6 @@ pub(super) enum Place {
 pub(super) fn split<E>(
     bytes: &[u8],
     place: &mut Place,
-    take: impl FnMut(Piece<'_>) -> Result<(), E>,
-) -> Result<usize, E> {
-    split_to(MAX_LINE, bytes, place, take)
-}
-
-/// As [`split`], for lines of up to `longest` bytes.
-///
-/// # Errors
-///
-/// Those of `take`.
-pub(super) fn split_to<E>(
-    longest: usize,
-    bytes: &[u8],
-    place: &mut Place,
     mut take: impl FnMut(Piece<'_>) -> Result<(), E>,
 ) -> Result<usize, E> {
     let mut start = 0;
@@ -54,7 +40,7 @@ pub(super) fn split_to<E>(
     while let Some(length) = memchr(b'\n', &bytes[start..]) {
         let line = without_nul(&bytes[start..start + length]);
         start += length + 1;
-        if line.len() > longest {
+        if line.len() > MAX_LINE {
             take(Piece::Begin(line))?;
             take(Piece::End(b""))?;
         } else {
@@ -62,7 +48,7 @@ pub(super) fn split_to<E>(
         }
     }
     let rest = without_nul(&bytes[start..]);
-    if rest.len() > longest {
+    if rest.len() > MAX_LINE {
         *place = Place::Within;
         take(Piece::Begin(rest))?;
         return Ok(bytes.len());

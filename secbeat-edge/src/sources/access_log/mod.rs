@@ -18,6 +18,8 @@ mod mark;
 mod open;
 mod reader;
 mod report;
+#[expect(unsafe_code, reason = "systemd's library is a C library")]
+mod sd_journal;
 mod siblings;
 mod stop;
 #[cfg(test)]
