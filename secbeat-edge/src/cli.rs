@@ -8,6 +8,7 @@ mod check;
 mod enroll;
 mod explain;
 mod filter;
+mod health;
 mod mode;
 mod signatures;
 mod status;
@@ -263,6 +264,28 @@ impl Local {
 /// When neither a daemon nor the kernel tells.
 pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
     Status::look(&file.places()?)
+}
+
+/// Which sources and networks the kernel of this host holds bans of.
+///
+/// # Errors
+///
+/// When no program is pinned, or its maps cannot be read.
+pub fn banned_in_kernel(file: &ConfigFile<'_>) -> anyhow::Result<Vec<String>> {
+    let places = file.places()?;
+    places.require_pinned()?;
+    let bans = bans::in_kernel(&places)?.into_iter();
+    Ok(bans.map(|ban| ban.target).collect())
+}
+
+/// Networks that are never banned on this host, each with its reason.
+///
+/// # Errors
+///
+/// When neither a daemon nor the kernel tells.
+pub fn allowed(file: &ConfigFile<'_>) -> anyhow::Result<Vec<(String, String)>> {
+    let allowed = allowed::ask(&file.places()?)?.into_iter();
+    Ok(allowed.map(|entry| (entry.network, entry.reason)).collect())
 }
 
 impl Cli {

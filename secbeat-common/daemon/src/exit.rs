@@ -36,6 +36,12 @@ pub struct Coded {
 }
 
 impl Coded {
+    /// Ends with a code of the command's own.
+    #[must_use]
+    pub const fn new(code: u8, message: String) -> Self {
+        Self { code, message }
+    }
+
     /// Ends with [`NOT_FOUND`].
     #[must_use]
     pub const fn not_found(message: String) -> Self {

@@ -21,19 +21,22 @@ const ALLOWED: [Column<AllowedView>; 4] = [
 ];
 
 pub(super) fn list(places: &Places, records: &Records) -> anyhow::Result<()> {
-    let allowed: Vec<AllowedView> = match places.api().get("/api/v1/allowed") {
-        Ok(allowed) => allowed,
+    records.show(&ALLOWED, ask(places)?, "nobody is allowlisted on this host")
+}
+
+pub(super) fn ask(places: &Places) -> anyhow::Result<Vec<AllowedView>> {
+    match places.api().get("/api/v1/allowed") {
+        Ok(allowed) => Ok(allowed),
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             // The config may be another one than the daemon had; the kernel knows no comments and no ends.
-            allowed_views(
+            Ok(allowed_views(
                 &kernel::read_allowed(&places.pins)?,
                 &[],
                 &Allowlist::default(),
                 now_ms(),
-            )
+            ))
         }
-        Err(error) => return Err(error.into()),
-    };
-    records.show(&ALLOWED, allowed, "nobody is allowlisted on this host")
+        Err(error) => Err(error.into()),
+    }
 }

@@ -20,13 +20,13 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Status {
     running: bool,
-    attached: Vec<AttachmentView>,
+    pub(super) attached: Vec<AttachmentView>,
     /// `None` where no program is pinned.
-    mode: Option<FilterMode>,
-    bans_in_kernel: usize,
+    pub(super) mode: Option<FilterMode>,
+    pub(super) bans_in_kernel: usize,
     packets: PacketsView,
     #[serde(skip_serializing_if = "Option::is_none")]
-    daemon: Option<StatsView>,
+    pub(super) daemon: Option<StatsView>,
 }
 
 pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {

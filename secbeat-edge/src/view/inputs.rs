@@ -144,6 +144,9 @@ pub(crate) struct AccessLogView {
     /// Lines of services that blame somebody, but name no address or can be read with several: not reported.
     #[serde(default)]
     pub ambiguous: u64,
+    /// Lines that were reported of somebody: all that were understood, and of a service's those that blame a client.
+    #[serde(default)]
+    pub told: u64,
     /// How often another file took a file's name.
     pub rotations: u64,
     /// How often a file became shorter than what was read of it, or began anew.
@@ -200,6 +203,7 @@ impl AccessLogView {
             too_old: count(&health.too_old),
             unattributed: count(&health.unattributed),
             ambiguous: count(&health.ambiguous),
+            told: count(&health.told),
             rotations: count(&health.rotations),
             truncations: count(&health.truncations),
             restarts: count(&health.restarts),

@@ -66,6 +66,34 @@ const MAX_DISTINCT: u32 = 1000;
 #[schemars(with = "Vec<Table>")]
 pub struct Rules(pub Vec<RuleConfig>);
 
+impl Rules {
+    /// Names of the rules that count what the log of `service` tells; where none does, of those that count requests.
+    #[must_use]
+    pub fn about(&self, service: &str) -> Vec<&str> {
+        let of_service = |rule: &&RuleConfig| match &rule.counts {
+            Counts::ServiceEvents(filter) => {
+                filter.services.is_empty() || filter.services.iter().any(|name| name == service)
+            }
+            _ => false,
+        };
+        let of_requests =
+            |rule: &&RuleConfig| !matches!(rule.counts, Counts::ServiceEvents(_) | Counts::WafEvents(_));
+        let name = |rule: &RuleConfig| rule.rule;
+        let mut rules: Vec<_> = self.0.iter().filter(of_service).map(name).collect();
+        if rules.is_empty() {
+            rules.extend(self.0.iter().filter(of_requests).map(name));
+        }
+        let all = self.0.iter().filter(|rule| rules.contains(&rule.rule));
+        all.map(|rule| rule.rule.name()).collect()
+    }
+
+    /// Whether there is a rule of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|rule| rule.rule.name() == name)
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self(RuleConfig::defaults())

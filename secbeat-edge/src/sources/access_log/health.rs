@@ -29,6 +29,8 @@ pub struct Health {
     pub(crate) unattributed: AtomicU64,
     /// Lines that blame somebody, but nobody for certain.
     pub(crate) ambiguous: AtomicU64,
+    /// Lines that were reported.
+    pub(crate) told: AtomicU64,
     pub(crate) rotations: AtomicU64,
     pub(crate) truncations: AtomicU64,
     pub(crate) restarts: AtomicU64,

@@ -300,6 +300,7 @@ impl Reporter {
             }
             Taken::Reported { at_ms: None } => self.health.read_at_ms.store(wall_ms(), Relaxed),
             Taken::Reported { at_ms: Some(at_ms) } => {
+                self.health.told.fetch_add(1, Relaxed);
                 self.health.note_time(at_ms);
                 self.judge_time(source, at_ms, arrival);
             }
