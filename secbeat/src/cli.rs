@@ -13,6 +13,7 @@ use secbeat_orchestrator::cli::{self as orchestrator, Order};
 
 use crate::{
     config::{self, File},
+    doctor::Doctor,
     setup::Setup,
     status,
 };
@@ -48,10 +49,14 @@ pub enum Command {
     Setup(Setup),
     /// Show what is protected, what was dropped, and what the detector does.
     Status {
+        /// Only this service, such as sshd or nginx: its logs, whom its rules banned, and whether the kernel has these bans.
+        service: Option<String>,
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    #[command(visible_alias = "check")]
+    Doctor(Doctor),
     #[command(flatten)]
     Order(Order),
     #[command(flatten)]
@@ -95,11 +100,19 @@ impl Cli {
         match &self.command {
             Command::Run { .. } => Ok(()),
             Command::Setup(setup) => setup.execute(self.config_path()),
-            Command::Status { output } => {
+            Command::Status { service, output } => {
                 let host = edge::status(&self.edge_file())?;
-                let detector = orchestrator::status(&self.remote, &self.orchestrator_config()?);
-                status::show(&host, detector, *output)
+                let config = self.orchestrator_config()?;
+                match service {
+                    None => status::show(&host, orchestrator::status(&self.remote, &config), *output),
+                    Some(service) => {
+                        let api = orchestrator::client(&self.remote, &config)?;
+                        let in_kernel = edge::banned_in_kernel(&self.edge_file())?;
+                        status::show_service(service, &host, &config.rules, &api, &in_kernel, *output)
+                    }
+                }
             }
+            Command::Doctor(doctor) => doctor.execute(self.config.as_deref(), &self.remote),
             Command::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
             Command::Local(local) => local.execute(&self.edge_file()),
             Command::Generate(generate) => generate.run::<Self, File>(),
@@ -112,6 +125,14 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn words_of_other_programs_lead_to_commands_that_exist() {
+        assert_eq!(
+            secbeat_daemon::cli::words::untrue::<Cli>(crate::words::WORDS),
+            [""; 0]
+        );
+    }
 
     /// Both daemons' commands have names of their own.
     #[test]

@@ -125,7 +125,7 @@ async fn look_around(path: PathBuf, told: Unwatched) {
 }
 
 /// Whoever shares this process is trusted, and nobody else reaches its bus.
-fn alone() -> Membership {
+pub(crate) fn alone() -> Membership {
     Membership::anonymous(NatsServers::none())
 }
 

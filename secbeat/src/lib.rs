@@ -7,6 +7,8 @@
 pub mod cli;
 mod config;
 pub mod daemon;
+mod doctor;
 mod memory;
 mod setup;
 mod status;
+pub mod words;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use secbeat::{
     cli::{Cli, Command},
     daemon,
+    words::WORDS,
 };
 use secbeat_daemon::{cli::init_logging, exit};
 
 fn main() -> ExitCode {
     secbeat_bus::broker::called("the store");
-    let cli = exit::parse_arguments::<Cli>(&[]);
+    let cli = exit::parse_arguments::<Cli>(WORDS);
     let result = match &cli.command {
         Command::Run { bpf_object } => {
             init_logging().and_then(|()| daemon::run(cli.named_config(), bpf_object.as_deref()))

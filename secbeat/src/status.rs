@@ -1,11 +1,18 @@
 //! `status`: both parts of the process.
 
+use anyhow::Context as _;
 use secbeat_daemon::{
+    api::ApiClient,
     cli::{Output, print_json},
+    exit::Coded,
     say,
 };
 use secbeat_edge::cli::Status;
-use secbeat_orchestrator::{cli::print_status, view::ApiStats};
+use secbeat_orchestrator::{
+    cli::print_status,
+    config::Rules,
+    view::{ApiStats, BanPage},
+};
 use serde::Serialize;
 
 /// What is protected, and what the detector does.
@@ -37,4 +44,85 @@ pub(crate) fn show(host: &Status, detector: anyhow::Result<ApiStats>, output: Ou
     }
     host.ensure_protected()?;
     detector.map(|_| ())
+}
+
+/// What `status SERVICE` says.
+#[derive(Serialize)]
+struct OfService<'a> {
+    service: &'a str,
+    /// A line each.
+    logs: Vec<String>,
+    /// That count what its log tells.
+    rules: Vec<&'a str>,
+    /// Whom they banned.
+    banned: Vec<String>,
+    /// Those among them that the kernel does not hold.
+    not_in_kernel: Vec<String>,
+}
+
+/// Prints what is known of one service: its logs, whom its rules banned, and whether the kernel has these bans.
+///
+/// # Errors
+///
+/// When none of its logs is watched, the daemon does not answer, or a ban is not in the kernel.
+pub(crate) fn show_service(
+    service: &str,
+    host: &Status,
+    rules: &Rules,
+    api: &ApiClient,
+    in_kernel: &[String],
+    output: Output,
+) -> anyhow::Result<()> {
+    let logs = host.logs_of(service);
+    if logs.is_empty() {
+        return Err(Coded::not_found(format!(
+            "no log of `{service}` is watched: `secbeat status` names the logs, `secbeat setup --add` finds new ones"
+        ))
+        .into());
+    }
+    let rules = rules.about(service);
+    let mut banned = Vec::new();
+    for rule in &rules {
+        let page: BanPage = api
+            .get(&format!("/api/v1/bans?reason={rule}&limit=1000"))
+            .context("asking for bans")?;
+        banned.extend(page.bans.into_iter().map(|ban| ban.target));
+    }
+    let missing = banned.iter().filter(|target| !in_kernel.contains(target));
+    let said = OfService {
+        service,
+        logs,
+        not_in_kernel: missing.cloned().collect(),
+        rules,
+        banned,
+    };
+    match output {
+        Output::Json => print_json(&said)?,
+        Output::Table => print_service(&said),
+    }
+    anyhow::ensure!(
+        said.not_in_kernel.is_empty(),
+        "{} bans are not in the kernel: `secbeat doctor` says why",
+        said.not_in_kernel.len()
+    );
+    Ok(())
+}
+
+fn print_service(said: &OfService<'_>) {
+    for log in &said.logs {
+        say!("{:<10} {log}", "log");
+    }
+    say!("{:<10} {}", "rules", said.rules.join(", "));
+    let verified = match (said.banned.len(), said.not_in_kernel.len()) {
+        (0, _) => "",
+        (_, 0) => "; verified in the kernel",
+        _ => "; NOT ALL OF THEM IN THE KERNEL",
+    };
+    say!("{:<10} {}{verified}", "banned", said.banned.len());
+    for target in &said.banned {
+        say!("{:<10} {target}", "");
+    }
+    for target in &said.not_in_kernel {
+        say!("{:<10} {target}", "MISSING");
+    }
 }

@@ -23,13 +23,7 @@ impl Setup {
             say!("{service}");
         }
         let entries: String = new.iter().map(|service| service.entry(&config)).collect();
-        let whole = format!("{}\n{entries}", text.trim_end());
-        if let Err(error) = check(&whole, UnitUser::find(UNIT).as_ref()) {
-            bail!(Coded::usage(format!(
-                "{} cannot be added to as it is ({error:#}); add by hand:\n{entries}",
-                path.display()
-            )));
-        }
+        let whole = added(path, &text, &entries, UnitUser::find(UNIT).as_ref())?;
         say!(
             "\nThis would be added to {}:\n{}",
             path.display(),
@@ -45,5 +39,57 @@ impl Setup {
         write(path, &whole)?;
         say!("\nAdded.");
         start(path)
+    }
+}
+
+/// Adds `entries`, tables of lists, at the end of the config at `path`, whose text is `text`.
+///
+/// # Errors
+///
+/// When it would not be a config any more, or cannot be written.
+pub(crate) fn add_to(
+    path: &Path,
+    text: &str,
+    entries: &str,
+    reader: Option<&UnitUser>,
+) -> anyhow::Result<()> {
+    write(path, &added(path, text, entries, reader)?)
+}
+
+/// The text with the entries, which the daemon takes.
+fn added(path: &Path, text: &str, entries: &str, reader: Option<&UnitUser>) -> anyhow::Result<String> {
+    let whole = format!("{}\n{entries}", text.trim_end());
+    match check(&whole, reader) {
+        Ok(_) => Ok(whole),
+        Err(error) => bail!(Coded::usage(format!(
+            "{} cannot be added to as it is ({error:#}); add by hand:\n{entries}",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_stays_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secbeat.toml");
+        let text = "# Mine.\n[ban]\nduration = \"5m\"   # short\n";
+        add_to(&path, text, "\n[[service_log]]\nfilter = \"sshd\"\n", None).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
+        assert!(whole.starts_with(text.trim_end()), "{whole}");
+        assert!(Config::load(&path).unwrap().edge.follows_service("sshd"));
+    }
+
+    #[test]
+    fn what_cannot_be_added_is_said_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secbeat.toml");
+        let text = "service_log = [{ filter = \"dovecot\" }]\n";
+        let error = add_to(&path, text, "\n[[service_log]]\nfilter = \"sshd\"\n", None).unwrap_err();
+        assert!(error.to_string().contains("add by hand"), "{error}");
+        assert!(!path.exists());
     }
 }

@@ -23,10 +23,14 @@ use secbeat_daemon::{
     say,
     time::now_ms,
 };
-use secbeat_edge::unit_user::UnitUser;
+pub(crate) use secbeat_edge::unit_user::UnitUser;
 
+pub(crate) use self::{
+    add::add_to,
+    propose::Proposal,
+    unwatched::{Service, unwatched},
+};
 use self::{admins::Admins, logs::FoundLog};
-pub(crate) use self::{propose::Proposal, unwatched::unwatched};
 use crate::{config::Config, memory::InMemory};
 
 /// The unit that the package brings.

@@ -38,12 +38,7 @@ impl Service {
         match self {
             Self::Web(log) => propose::access_log(log),
             Self::Ssh => {
-                let has_rule = config
-                    .orchestrator
-                    .rules
-                    .0
-                    .iter()
-                    .any(|rule| rule.rule.name() == propose::SSH_RULE);
+                let has_rule = config.orchestrator.rules.has(propose::SSH_RULE);
                 propose::ssh(has_rule)
             }
         }

@@ -1,0 +1,319 @@
+//! `doctor`: every check there is, each with what to do.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use nix::sys::statvfs::statvfs;
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::{
+    api::Remote,
+    cli::{Output, print_json},
+    exit::Coded,
+    protect::sessions,
+    say,
+};
+use secbeat_edge::cli::{self as edge, Finding, Installed, State, look_at_host};
+use secbeat_orchestrator::{cli as orchestrator, view::ApiStats};
+use serde::Serialize;
+
+use crate::{
+    config::{self, Config},
+    daemon,
+    setup::{self, UNIT, UnitUser},
+};
+
+const PROGRAM: &str = "secbeat";
+/// So many bytes on the store's disk are little.
+const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
+/// Programs that ban too, with what they go by.
+const OTHERS: [(&str, &str); 2] = [("fail2ban-server", "fail2ban"), ("crowdsec", "crowdsec")];
+
+/// Run every check there is, and say what to do. Exit codes: 0 all is well, 1 something is to be known, 2 something is wrong.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What `-o json` has.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Of the worst finding.
+    state: State,
+    findings: &'a [Finding],
+}
+
+impl Doctor {
+    /// # Errors
+    ///
+    /// With exit code 1 or 2, when not all is well.
+    pub(crate) fn execute(&self, named: Option<&Path>, remote: &Remote) -> anyhow::Result<()> {
+        let findings = look(named, remote);
+        let of = |state| findings.iter().filter(|finding| finding.state == state).count();
+        let (problems, notes) = (of(State::Problem), of(State::Note));
+        let state = match (problems, notes) {
+            (0, 0) => State::Ok,
+            (0, _) => State::Note,
+            _ => State::Problem,
+        };
+        match self.output {
+            Output::Json => print_json(&Report {
+                state,
+                findings: &findings,
+            })?,
+            Output::Table => {
+                for Finding { what, state, detail } in &findings {
+                    say!("{:<8} {what}: {detail}", state.word());
+                }
+            }
+        }
+        match state {
+            State::Ok => Ok(()),
+            State::Note => Err(Coded::new(1, format!("{notes} things are to be known")).into()),
+            State::Problem => Err(Coded::new(2, format!("{problems} things are wrong")).into()),
+        }
+    }
+}
+
+fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
+    let path = named.unwrap_or(Path::new(config::DEFAULT_PATH));
+    let mut findings = Vec::new();
+    let config = match (named.is_some() || path.exists()).then(|| Config::load(path)) {
+        None => {
+            let detail = format!(
+                "there is no {}: the daemon goes by what it finds; `secbeat setup` writes it down",
+                path.display()
+            );
+            findings.push(Finding::new("config", State::Note, detail));
+            None
+        }
+        Some(Err(error)) => {
+            findings.push(Finding::new("config", State::Problem, error.to_string()));
+            None
+        }
+        Some(Ok(config)) => {
+            findings.push(Finding::new("config", State::Ok, path.display().to_string()));
+            Some(config)
+        }
+    };
+    if let Some(config) = &config {
+        findings.extend(host(config, path));
+        findings.push(store(&config.store()));
+    }
+    let file = config::edge_file(named);
+    match edge::status(&file) {
+        Ok(status) => findings.extend(status.findings(PROGRAM)),
+        Err(error) => findings.push(Finding::new("daemon", State::Problem, format!("{error:#}"))),
+    }
+    let detector = config
+        .as_ref()
+        .map(|config| orchestrator::status(remote, &config.orchestrator));
+    let detector = detector.unwrap_or_else(|| orchestrator::status(remote, &Default::default()));
+    if let Ok(stats) = &detector {
+        findings.extend(deciding(stats));
+    }
+    findings.push(admins(&file));
+    findings.extend(unwatched(path, config.as_ref()));
+    findings.extend(others(Path::new("/proc")));
+    findings
+}
+
+fn host(config: &Config, path: &Path) -> Vec<Finding> {
+    let installed = Installed {
+        program: PROGRAM,
+        unit: UNIT,
+    };
+    look_at_host(&config.edge, path, &daemon::alone(), installed)
+}
+
+fn store(store: &Path) -> Finding {
+    let shown = store.display();
+    let folder = store.parent().unwrap_or(Path::new("/"));
+    let size = match store.metadata() {
+        Ok(file) => file.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let detail = format!("there is no {shown} yet: the daemon makes it");
+            return Finding::new("store", State::Note, detail);
+        }
+        Err(error) => return Finding::new("store", State::Problem, format!("{shown}: {error}")),
+    };
+    match statvfs(folder) {
+        Ok(disk) => {
+            let free = disk.blocks_available() * disk.fragment_size();
+            let detail = format!(
+                "{shown} has {} KiB, its disk {} MiB of room",
+                size / 1024,
+                free >> 20
+            );
+            match free < LITTLE_ROOM {
+                true => Finding::new(
+                    "store",
+                    State::Problem,
+                    format!("{detail}: without room no ban is kept"),
+                ),
+                false => Finding::new("store", State::Ok, detail),
+            }
+        }
+        Err(error) => Finding::new("store", State::Problem, format!("{}: {error}", folder.display())),
+    }
+}
+
+/// What the detector says of itself.
+fn deciding(stats: &ApiStats) -> Vec<Finding> {
+    let engine = &stats.engine;
+    let mut findings = Vec::new();
+    findings.push(match &stats.not_ready {
+        Some(why) => Finding::new(
+            "detector",
+            State::Problem,
+            format!("nobody new can be banned: {why}"),
+        ),
+        None => Finding::new(
+            "detector",
+            State::Ok,
+            format!(
+                "{} bans in force, {} clients in memory",
+                engine.active_bans, engine.tracked_sources
+            ),
+        ),
+    });
+    for trouble in &stats.bus_troubles {
+        findings.push(Finding::new("store", State::Problem, trouble.text.clone()));
+    }
+    if let Some(brake) = &engine.brake {
+        let detail = format!(
+            "a safety limit holds ({brake}), and {} clients wait: `secbeat findings` shows whom; [ban] sets the limits",
+            engine.held_back
+        );
+        findings.push(Finding::new("safety limit", State::Problem, detail));
+    }
+    if engine.service_uncounted > 0 {
+        let detail = format!(
+            "no rule counts the {} failed logins and the like: enable one, such as [[rule]] name = \"ssh-bruteforce\"",
+            engine.service_uncounted
+        );
+        findings.push(Finding::new("rules", State::Problem, detail));
+    }
+    if engine.evicted_sources > 0 {
+        let detail = format!(
+            "{} clients were forgotten for want of memory: raise `max_sources` under [detect]",
+            engine.evicted_sources
+        );
+        findings.push(Finding::new("memory", State::Note, detail));
+    }
+    if engine.audit_lost > 0 {
+        let detail = format!("{} records were lost", engine.audit_lost);
+        findings.push(Finding::new("audit", State::Note, detail));
+    }
+    for receiver in &stats.notify {
+        if let Some(why) = &receiver.failing {
+            let what = format!("notifications to {}", receiver.name);
+            findings.push(Finding::new(what, State::Problem, why.clone()));
+        }
+    }
+    findings
+}
+
+/// Whether whoever runs this cannot be locked out.
+fn admins(file: &edge::ConfigFile<'_>) -> Finding {
+    const WHAT: &str = "your access";
+    let allowed = match edge::allowed(file) {
+        Ok(allowed) => allowed,
+        Err(error) => return Finding::new(WHAT, State::Note, format!("not looked at: {error:#}")),
+    };
+    let covers = |network: &str, address| {
+        network
+            .parse::<Prefix>()
+            .is_ok_and(|network| network.contains(address))
+    };
+    if let Some(peer) = sessions::operator() {
+        return match allowed.iter().find(|(network, _)| covers(network, peer)) {
+            Some((network, why)) => Finding::new(
+                WHAT,
+                State::Ok,
+                format!("{peer}, from where you came, is never banned ({network}, {why})"),
+            ),
+            None => Finding::new(
+                WHAT,
+                State::Problem,
+                format!(
+                    "{peer}, from where you came, can be banned: add it to `networks` under [protect], or `secbeat allowlist add {peer}`"
+                ),
+            ),
+        };
+    }
+    let admins: Vec<_> = allowed
+        .iter()
+        .filter(|(_, why)| ["configured", "fleet", "ssh-peer"].contains(&why.as_str()))
+        .map(|(network, _)| network.as_str())
+        .collect();
+    match admins.is_empty() {
+        true => Finding::new(
+            WHAT,
+            State::Note,
+            "no network of an administrator is protected: list yours in `networks` under [protect]",
+        ),
+        false => Finding::new(WHAT, State::Ok, format!("never banned: {}", admins.join(", "))),
+    }
+}
+
+fn unwatched(path: &Path, config: Option<&Config>) -> Vec<Finding> {
+    let (Some(config), Ok(text)) = (config, fs::read_to_string(path)) else {
+        return Vec::new();
+    };
+    // With the rights of the daemon, which is to read what is added.
+    let services = || setup::unwatched(Path::new("/"), &text, config);
+    let services = match UnitUser::find(UNIT) {
+        Some(user) => user.act(services).unwrap_or_default(),
+        None => services(),
+    };
+    let finding = |service: &setup::Service| {
+        let detail = format!("nobody watches {service}; `secbeat setup --add` has it watched");
+        Finding::new("services", State::Problem, detail)
+    };
+    services.iter().map(finding).collect()
+}
+
+/// Other programs that ban, by the names of the processes in `folder`.
+fn others(folder: &Path) -> Vec<Finding> {
+    let processes = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names: BTreeSet<String> = processes
+        .filter_map(|process| fs::read_to_string(process.path().join("comm")).ok())
+        .map(|name| name.trim_end().to_owned())
+        .collect();
+    let running = OTHERS.iter().filter(|(process, _)| names.contains(*process));
+    let finding = |(_, name): &(&str, &str)| {
+        let detail = format!(
+            "{name} runs, too: each lifts only its own bans; `secbeat import --from {name} --dry-run` shows what can be taken over"
+        );
+        Finding::new("other programs", State::Note, detail)
+    };
+    running.map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_missing_is_no_problem_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        assert_eq!(store(&path).state, State::Note);
+        fs::write(&path, "x").unwrap();
+        let found = store(&path);
+        assert!(found.detail.contains("MiB of room"), "{found:?}");
+    }
+
+    #[test]
+    fn other_programs_that_ban_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for (pid, name) in [("1", "systemd\n"), ("7", "fail2ban-server\n")] {
+            fs::create_dir(folder.path().join(pid)).unwrap();
+            fs::write(folder.path().join(pid).join("comm"), name).unwrap();
+        }
+        let found = others(folder.path());
+        assert_eq!(found.len(), 1);
+        assert!(found[0].detail.starts_with("fail2ban runs, too"), "{found:?}");
+    }
+}

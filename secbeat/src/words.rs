@@ -1,0 +1,199 @@
+//! What people type who know other programs.
+
+use secbeat_daemon::cli::words::{
+    Here::{self, Hint, Runs},
+    Word,
+};
+
+const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
+    Word { of, typed, here }
+}
+
+const CSCLI: &str = "cscli";
+const FAIL2BAN: &str = "fail2ban-client";
+
+/// The first one that fits holds.
+pub const WORDS: &[Word] = &[
+    word("", "bans list …", Runs("bans …")),
+    word("", "ban list …", Runs("bans …")),
+    word("", "banned …", Runs("bans …")),
+    word("", "block …", Runs("ban …")),
+    word("", "unblock …", Runs("unban …")),
+    word("", "status ADDRESS …", Runs("why ADDRESS …")),
+    word("", "show ADDRESS …", Runs("why ADDRESS …")),
+    word("", "whitelist", Runs("allowlist list")),
+    word("", "whitelist ADDRESS …", Runs("allowlist add ADDRESS …")),
+    word(
+        "",
+        "whitelist remove ADDRESS …",
+        Runs("allowlist remove ADDRESS …"),
+    ),
+    word("", "allowlist ADDRESS …", Runs("allowlist add ADDRESS …")),
+    word(
+        "",
+        "reload …",
+        Hint(
+            "`systemctl reload secbeat` has the daemon read its config again; `secbeat doctor` looks at it first",
+        ),
+    ),
+    word(
+        "",
+        "restart …",
+        Hint("`systemctl restart secbeat` does; bans stay in force meanwhile"),
+    ),
+    word(
+        "",
+        "start …",
+        Hint("`systemctl start secbeat` starts the daemon; `secbeat run` runs it in the foreground"),
+    ),
+    word(
+        "",
+        "stop …",
+        Hint(
+            "`systemctl stop secbeat` stops the daemon, and the kernel keeps its bans; `secbeat detach` is the kill switch",
+        ),
+    ),
+    word(
+        "",
+        "logs …",
+        Hint("`journalctl -u secbeat` has the daemon's log; `secbeat watch` follows bans and findings"),
+    ),
+    word(
+        "",
+        "jails …",
+        Hint("there are no jails, but rules: `secbeat rules`"),
+    ),
+    word(FAIL2BAN, "banned …", Runs("bans …")),
+    word(FAIL2BAN, "unban ADDRESS …", Runs("unban ADDRESS …")),
+    word(FAIL2BAN, "unban --all", Runs("unban --all")),
+    word(
+        FAIL2BAN,
+        "set JAIL banip ADDRESS …",
+        Hint("there are no jails: `secbeat ban ADDRESS` bans it, for 4h unless `--duration` says otherwise"),
+    ),
+    word(
+        FAIL2BAN,
+        "set JAIL unbanip ADDRESS …",
+        Hint("there are no jails: `secbeat unban ADDRESS` unbans it"),
+    ),
+    word(
+        FAIL2BAN,
+        "get JAIL banip …",
+        Hint("`secbeat status JAIL` shows whom the rules about a service banned, `secbeat bans` all bans"),
+    ),
+    word(
+        FAIL2BAN,
+        "set JAIL addignoreip ADDRESS …",
+        Hint("there are no jails: `secbeat allowlist add ADDRESS` holds for every rule"),
+    ),
+    word(
+        FAIL2BAN,
+        "set JAIL delignoreip ADDRESS …",
+        Hint("there are no jails: `secbeat allowlist remove ADDRESS`"),
+    ),
+    word(FAIL2BAN, "get JAIL ignoreip …", Runs("allowed …")),
+    word(FAIL2BAN, "ignoreip", Runs("allowed")),
+    word(FAIL2BAN, "ignoreip ADDRESS …", Runs("allowlist add ADDRESS …")),
+    word(
+        FAIL2BAN,
+        "set JAIL OPTION …",
+        Hint(
+            "there are no jails: a rule's threshold, window and duration are in the config file, in a table `[[rule]]`, and `systemctl reload secbeat` takes them over",
+        ),
+    ),
+    word(
+        FAIL2BAN,
+        "get JAIL OPTION …",
+        Hint("there are no jails: `secbeat rules` shows each rule with its threshold, window and duration"),
+    ),
+    word(
+        FAIL2BAN,
+        "add JAIL …",
+        Hint(
+            "there are no jails: a table `[[service_log]]` of the config file has a log watched, a table `[[rule]]` has it counted",
+        ),
+    ),
+    word(CSCLI, "decisions list …", Runs("bans …")),
+    word(CSCLI, "decisions add …", Runs("ban …")),
+    word(CSCLI, "decisions delete …", Runs("unban …")),
+    word(
+        CSCLI,
+        "decisions import …",
+        Hint("`secbeat import FILE` reads lists in many formats, CrowdSec's among them"),
+    ),
+    word(
+        CSCLI,
+        "decisions …",
+        Hint("a decision is a ban here: `secbeat bans`, `secbeat ban ADDRESS`, `secbeat unban ADDRESS`"),
+    ),
+    word(CSCLI, "alerts list …", Runs("findings …")),
+    word(
+        CSCLI,
+        "alerts inspect …",
+        Hint("`secbeat why ADDRESS` shows what a client did; `secbeat findings` lists what rules found"),
+    ),
+    word(
+        CSCLI,
+        "alerts delete …",
+        Hint(
+            "findings are kept as they are; `secbeat unban ADDRESS` removes a ban and resets the client's counters",
+        ),
+    ),
+    word(CSCLI, "allowlists list …", Runs("allowlist list …")),
+    word(CSCLI, "allowlists inspect NAME", Runs("allowlist list")),
+    word(
+        CSCLI,
+        "allowlists add NAME ADDRESS …",
+        Hint("there is one allowlist: `secbeat allowlist add ADDRESS --comment NAME`"),
+    ),
+    word(
+        CSCLI,
+        "allowlists remove NAME ADDRESS …",
+        Hint("there is one allowlist: `secbeat allowlist remove ADDRESS`"),
+    ),
+    word(
+        CSCLI,
+        "bouncers …",
+        Hint("the kernel of this host enforces bans: `secbeat status` shows where"),
+    ),
+    word(
+        CSCLI,
+        "machines …",
+        Hint("this host is the only one: `secbeat status` shows it"),
+    ),
+    word(CSCLI, "scenarios list …", Runs("rules …")),
+    word(
+        CSCLI,
+        "scenarios …",
+        Hint("there is no hub: `secbeat rules` lists the rules, which are in the config file"),
+    ),
+    word(
+        CSCLI,
+        "hub …",
+        Hint("there is no hub: `secbeat rules` lists the rules, which are in the config file"),
+    ),
+    word(
+        CSCLI,
+        "collections …",
+        Hint("there is no hub: `secbeat setup --add` finds services that are not watched"),
+    ),
+    word(
+        CSCLI,
+        "parsers …",
+        Hint("formats of logs are built in, and filters of services: `secbeat filter list`"),
+    ),
+    word(
+        CSCLI,
+        "simulation …",
+        Hint(
+            "`action = \"observe\"` in a rule of the config file bans nobody, and records who would have been",
+        ),
+    ),
+    word(
+        CSCLI,
+        "metrics …",
+        Hint("`secbeat status` shows what was read and dropped, `secbeat top` the same as it changes"),
+    ),
+    word(CSCLI, "lapi status", Runs("doctor")),
+    word(CSCLI, "completion SHELL", Runs("completions SHELL")),
+];
