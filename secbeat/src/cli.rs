@@ -14,6 +14,7 @@ use secbeat_orchestrator::cli::{self as orchestrator, Order};
 use crate::{
     config::{self, File},
     doctor::Doctor,
+    migrate::Migrate,
     setup::Setup,
     status,
 };
@@ -57,6 +58,7 @@ pub enum Command {
     },
     #[command(visible_alias = "check")]
     Doctor(Doctor),
+    Migrate(Migrate),
     #[command(flatten)]
     Order(Order),
     #[command(flatten)]
@@ -113,6 +115,7 @@ impl Cli {
                 }
             }
             Command::Doctor(doctor) => doctor.execute(self.config.as_deref(), &self.remote),
+            Command::Migrate(migrate) => migrate.execute(self.config_path(), &self.remote),
             Command::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
             Command::Local(local) => local.execute(&self.edge_file()),
             Command::Generate(generate) => generate.run::<Self, File>(),

@@ -9,6 +9,7 @@ mod config;
 pub mod daemon;
 mod doctor;
 mod memory;
+mod migrate;
 mod setup;
 mod status;
 pub mod words;

@@ -63,6 +63,18 @@ pub const WORDS: &[Word] = &[
         "jails …",
         Hint("there are no jails, but rules: `secbeat rules`"),
     ),
+    word("", "import --from fail2ban …", Runs("migrate fail2ban …")),
+    word("", "import --from crowdsec …", Runs("migrate crowdsec …")),
+    word(
+        "",
+        "import --dry-run --from fail2ban …",
+        Runs("migrate --dry-run fail2ban …"),
+    ),
+    word(
+        "",
+        "import --dry-run --from crowdsec …",
+        Runs("migrate --dry-run crowdsec …"),
+    ),
     word(FAIL2BAN, "banned …", Runs("bans …")),
     word(FAIL2BAN, "unban ADDRESS …", Runs("unban ADDRESS …")),
     word(FAIL2BAN, "unban --all", Runs("unban --all")),
