@@ -10,6 +10,7 @@ mod explain;
 mod filter;
 mod health;
 mod mode;
+mod self_test;
 mod signatures;
 mod status;
 mod switch;
@@ -128,7 +129,7 @@ pub enum Command {
 pub enum Local {
     /// List the allowlisted addresses of this host, and why.
     Allowed(Records),
-    /// Ask the kernel what it does with a packet of an address, and show why.
+    /// Ask the kernel what it does with a packet of an address, and show why; without an address, test it with a ban of a second.
     Test(verdict::Test),
     /// Show the mode, or switch it until the next start.
     Mode {

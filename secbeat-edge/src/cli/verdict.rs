@@ -12,7 +12,7 @@ use secbeat_daemon::{
 use secbeat_edge_core::FilterMode;
 use serde::Serialize;
 
-use super::{Places, bans};
+use super::{Places, bans, self_test};
 use crate::{
     kernel::{self, Attachment, Carries, SettingsMap},
     view::BanView,
@@ -20,8 +20,9 @@ use crate::{
 
 #[derive(Clone, Debug, Args)]
 pub struct Test {
-    /// Source address of the packet.
-    address: IpAddr,
+    /// Source address of the packet. Without one, addresses for documentation are banned for a second, to show that the kernel
+    /// has the ban and drops their packets.
+    address: Option<IpAddr>,
     /// Destination port of the packet.
     #[arg(long, short, default_value_t = 443)]
     port: u16,
@@ -60,7 +61,10 @@ struct Verdict {
 
 impl Test {
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
-        let verdict = self.ask(places)?;
+        let Some(address) = self.address else {
+            return self_test::run(places, self.output);
+        };
+        let verdict = self.ask(address, places)?;
         match self.output {
             Output::Json => print_json(&verdict),
             Output::Table => {
@@ -70,9 +74,9 @@ impl Test {
         }
     }
 
-    fn ask(&self, places: &Places) -> anyhow::Result<Verdict> {
+    fn ask(&self, address: IpAddr, places: &Places) -> anyhow::Result<Verdict> {
         places.require_pinned()?;
-        let address = self.address.to_canonical();
+        let address = address.to_canonical();
         let carries = match self.protocol {
             Protocol::Tcp => Carries::Tcp(self.port),
             Protocol::Udp => Carries::Udp(self.port),
