@@ -11,7 +11,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use secbeat_common::prefix::Prefix;
 use serde::Serialize;
 
-use super::{Listing, print_json};
+use super::{Listing, print_json, printable};
 use crate::{complain, say, time::ends_in};
 
 /// Records that a terminal gets unless more are asked for.
@@ -219,9 +219,11 @@ impl Records {
 /// What spreadsheets take for a formula begins with one of these.
 pub const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// A cell that is a text to a spreadsheet, too: a formula gets a quote before it, and so does a text that has one already.
+/// A cell that is a text to a spreadsheet, too: a formula gets a quote before it, and so does a text that has one already. Nor does
+/// a terminal obey it, should a file be shown by one.
 #[must_use]
 pub fn inert(text: &str) -> String {
+    let text = printable(text);
     let is_formula = text.trim_start_matches('\'').starts_with(FORMULAS);
     let quote = if is_formula { "'" } else { "" };
     format!("{quote}{text}")
@@ -273,6 +275,13 @@ mod tests {
             Cell::End(at.unwrap_or_default(), record.2)
         }),
     ];
+
+    #[test]
+    fn neither_spreadsheets_nor_terminals_obey_a_text() {
+        assert_eq!(inert("=1"), "'=1");
+        assert_eq!(inert("\x1b[2Jred\x07"), r"\u{1b}[2Jred\u{7}");
+        assert_eq!(inert("\t=1"), r"\u{9}=1");
+    }
 
     #[test]
     fn cells_are_sorted_by_what_they_mean() {
