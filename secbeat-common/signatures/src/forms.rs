@@ -1,6 +1,6 @@
 //! The forms of a text in which servers may understand it.
 
-use crate::normal;
+use crate::{normal, signature::Field};
 
 /// Most bytes of a field that are looked at. Servers take request lines of about half of it.
 pub(crate) const MAX_FIELD: usize = 16 * 1024;
@@ -16,28 +16,28 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// The forms of a path.
-    pub(crate) fn of_path(&mut self, path: &[u8]) {
-        if self.begin(path) {
-            self.add(|text, form| normal::decode(text, false, form));
-            self.add(|text, form| normal::decode(text, false, form));
-            self.add(normal::resolve_path);
+    /// Those of `text`, which is of `field`.
+    pub(crate) fn fill(&mut self, field: Field, text: &[u8]) {
+        let text = &text[..text.len().min(MAX_FIELD)];
+        self.len = 1;
+        let form = &mut self.texts[0];
+        form.clear();
+        form.extend_from_slice(text);
+        form.make_ascii_lowercase();
+        if !normal::is_marked(text, field) {
+            return;
         }
-    }
-
-    /// The forms of a query.
-    pub(crate) fn of_query(&mut self, query: &[u8]) {
-        if self.begin(query) {
-            self.add(|text, form| normal::decode(text, true, form));
-            self.add(|text, form| normal::decode(text, false, form));
-            self.add(normal::resolve_query);
-        }
-    }
-
-    /// The forms of a header's value.
-    pub(crate) fn of_value(&mut self, value: &[u8]) {
-        if self.begin(value) {
-            self.add(|text, form| normal::decode(text, false, form));
+        self.add(|text, form| normal::decode(text, field == Field::Query, form));
+        match field {
+            Field::Path => {
+                self.add(|text, form| normal::decode(text, false, form));
+                self.add(normal::resolve_path);
+            }
+            Field::Query => {
+                self.add(|text, form| normal::decode(text, false, form));
+                self.add(normal::resolve_query);
+            }
+            _ => {}
         }
     }
 
@@ -52,13 +52,6 @@ impl Forms {
     /// The one that is resolved furthest.
     pub(crate) fn last(&self) -> Option<&[u8]> {
         self.iter().last()
-    }
-
-    /// Takes `text` in lower case. Returns whether servers may understand it otherwise than it came.
-    fn begin(&mut self, text: &[u8]) -> bool {
-        let text = &text[..text.len().min(MAX_FIELD)];
-        self.len = 1;
-        normal::lower(text, &mut self.texts[0])
     }
 
     /// Makes a further form of the last one.

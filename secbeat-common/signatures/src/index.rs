@@ -1,12 +1,6 @@
 //! What is looked for in one field.
 
-use std::collections::{BTreeMap, HashMap};
-
-use aho_corasick::{
-    Anchored, MatchKind, StartKind,
-    automaton::{Automaton as _, StateID},
-    dfa::DFA,
-};
+use std::collections::BTreeMap;
 
 use crate::{
     condition::{Check, Value},
@@ -18,10 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Index {
     sieve: Sieve,
-    automaton: DFA,
-    start: StateID,
-    /// By end: the literals with it.
-    ends: Vec<Vec<Literal>>,
+    literals: Vec<Literal>,
 }
 
 #[derive(Debug)]
@@ -40,7 +31,7 @@ struct Probe {
 
 /// The literals of one field, each with its probes, while a matcher is built.
 #[derive(Debug, Default)]
-pub(crate) struct Literals(HashMap<Vec<u8>, Vec<Probe>>);
+pub(crate) struct Literals(BTreeMap<Vec<u8>, Vec<Probe>>);
 
 impl Literals {
     /// Enters those by which a condition of a signature is found to hold, since its field has `value`.
@@ -55,69 +46,54 @@ impl Literals {
     }
 }
 
-/// The automaton knows so many of the last bytes of a literal, so that it stays small; the others are compared.
-const END: usize = 6;
-
 impl Index {
     /// `None` where there is nothing to look for.
-    pub(crate) fn of(Literals(literals): Literals) -> Result<Option<Self>, String> {
+    pub(crate) fn of(Literals(literals): Literals) -> Option<Self> {
         if literals.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let sieve = Sieve::of(literals.keys().map(Vec::as_slice));
-        let mut ends: BTreeMap<Vec<u8>, Vec<Literal>> = BTreeMap::new();
-        for (text, probes) in literals {
-            let end = text[text.len().saturating_sub(END)..].to_vec();
-            ends.entry(end).or_default().push(Literal { text, probes });
-        }
-        let automaton = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .prefilter(false)
-            .build(ends.keys())
-            .map_err(|error| error.to_string())?;
-        let start = automaton
-            .start_state(Anchored::No)
-            .map_err(|error| error.to_string())?;
-        Ok(Some(Self {
-            sieve,
-            automaton,
-            start,
-            ends: ends.into_values().collect(),
-        }))
+        let literals: Vec<_> = literals
+            .into_iter()
+            .map(|(text, probes)| Literal { text, probes })
+            .collect();
+        let texts: Vec<_> = literals.iter().map(|literal| &literal.text[..]).collect();
+        Some(Self {
+            sieve: Sieve::of(&texts),
+            literals,
+        })
     }
 
-    /// Bytes of memory that it takes, but for the literals themselves.
+    /// Bytes of memory that it takes, but for expressions, which it shares.
     pub(crate) fn memory(&self) -> usize {
-        self.automaton.memory_usage() + self.sieve.memory()
+        let of = |literal: &Literal| {
+            size_of::<Literal>() + literal.text.capacity() + literal.probes.capacity() * size_of::<Probe>()
+        };
+        self.sieve.memory() + self.literals.iter().map(of).sum::<usize>()
     }
 
-    /// Notes the conditions that hold of `text`.
+    /// Whether `text`, in whichever case, has a literal.
+    #[inline]
+    pub(crate) fn has_any(&self, text: &[u8]) -> bool {
+        self.sieve.any(text, |literal, begin| {
+            let literal = &self.literals[literal].text;
+            let there = text.get(begin..begin + literal.len());
+            there.is_some_and(|there| there.eq_ignore_ascii_case(literal))
+        })
+    }
+
+    /// Notes the conditions that hold of `text`, which is in lower case.
     pub(crate) fn search(&self, text: &[u8], scratch: &mut Scratch) {
-        if !self.sieve.may_hold(text) {
-            return;
-        }
-        let mut state = self.start;
-        for (at, byte) in text.iter().enumerate() {
-            state = self.automaton.next_state(Anchored::No, state, *byte);
-            if self.automaton.is_special(state) && self.automaton.is_match(state) {
-                self.look(state, text, at + 1, scratch);
-            }
-        }
-    }
-
-    /// Looks into the literals that end at `end`.
-    #[cold]
-    fn look(&self, state: StateID, text: &[u8], end: usize, scratch: &mut Scratch) {
-        for match_index in 0..self.automaton.match_len(state) {
-            let pattern = self.automaton.match_pattern(state, match_index);
-            let literals = self.ends[pattern.as_usize()].iter();
-            for literal in literals.filter(|literal| text[..end].ends_with(&literal.text)) {
+        self.sieve.any(text, |literal, begin| {
+            let literal = &self.literals[literal];
+            let there = text.get(begin..).unwrap_or_default();
+            if there.starts_with(&literal.text) {
+                let end = begin + literal.text.len();
                 for probe in &literal.probes {
-                    probe.look(text, end - literal.text.len(), end, scratch);
+                    probe.look(text, begin, end, scratch);
                 }
             }
-        }
+            false
+        });
     }
 }
 

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod blocks;
 mod condition;
 mod file;
 mod forms;

@@ -11,8 +11,9 @@ use strum::EnumCount as _;
 use crate::{
     condition::Condition,
     file::{Parsed, SignatureFile},
-    forms::Forms,
+    forms::{Forms, MAX_FIELD},
     index::{Index, Literals},
+    normal,
     problem::Problem,
     request::Request,
     scratch::{Hits, MAX_HITS, Scratch},
@@ -84,10 +85,10 @@ impl Matcher {
             });
             parsed.truncate(MAX_SIGNATURES);
         }
-        (Self::of(parsed, &mut problems), problems)
+        (Self::of(parsed), problems)
     }
 
-    fn of(mut parsed: Vec<Parsed>, problems: &mut Vec<Problem>) -> Self {
+    fn of(mut parsed: Vec<Parsed>) -> Self {
         parsed.sort_by_key(|parsed| Reverse(parsed.signature.severity));
         let mut literals: [Literals; Field::COUNT] = Default::default();
         let mut owners = Vec::new();
@@ -115,17 +116,7 @@ impl Matcher {
             });
             signatures.push(parsed.signature);
         }
-        let fields = literals.map(|literals| {
-            Index::of(literals).unwrap_or_else(|message| {
-                problems.push(Problem {
-                    file: "all signatures".to_owned(),
-                    line: None,
-                    id: None,
-                    message,
-                });
-                None
-            })
-        });
+        let fields = literals.map(Index::of);
         Self {
             number: NUMBERS.fetch_add(1, Relaxed),
             cut: signatures
@@ -161,10 +152,7 @@ impl Matcher {
     #[must_use]
     pub fn find(&self, request: &Request<'_>, scratch: &mut Scratch) -> Hits {
         scratch.begin(self.number, self.owners.len(), self.signatures.len());
-        let (path, query) = match memchr::memchr(b'?', request.target) {
-            Some(mark) => (&request.target[..mark], &request.target[mark + 1..]),
-            None => (request.target, &[][..]),
-        };
+        let (path, query) = request.path_and_query();
         self.search_agent(request.user_agent, scratch);
         self.search(Field::Path, path, scratch);
         self.search(Field::Query, query, scratch);
@@ -192,12 +180,14 @@ impl Matcher {
     fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
         scratch.forms[field as usize].clear();
         let index = self.fields[field as usize].as_ref();
-        let Some(index) = index.filter(|_| !text.is_empty()) else {
+        let text = &text[..text.len().min(MAX_FIELD)];
+        let is_worth_it = |index: &&Index| normal::is_marked(text, field) || index.has_any(text);
+        let Some(index) = index.filter(is_worth_it) else {
             return;
         };
         // Taken out, since the search writes beside them.
         let mut forms = std::mem::take(&mut scratch.forms[field as usize]);
-        fill(&mut forms, field, text);
+        forms.fill(field, text);
         forms.iter().for_each(|form| index.search(form, scratch));
         scratch.forms[field as usize] = forms;
     }
@@ -207,6 +197,7 @@ impl Matcher {
         let mut agents = std::mem::take(&mut scratch.agents);
         match agents.get(agent) {
             Some(conditions) => {
+                scratch.forms[Field::UserAgent as usize].clear();
                 for condition in conditions {
                     scratch.note(*condition, self.owners[*condition as usize]);
                 }
@@ -319,14 +310,6 @@ fn built_in() -> Parsed {
     }
 }
 
-fn fill(forms: &mut Forms, field: Field, text: &[u8]) {
-    match field {
-        Field::Path => forms.of_path(text),
-        Field::Query => forms.of_query(text),
-        _ => forms.of_value(text),
-    }
-}
-
 /// Whether a condition of what must not be holds of the form of its field that is resolved furthest.
 fn is_excluded(condition: &Condition, request: &Request<'_>, scratch: &Scratch) -> bool {
     condition.fields.iter().any(|field| {
@@ -335,13 +318,16 @@ fn is_excluded(condition: &Condition, request: &Request<'_>, scratch: &Scratch) 
             Field::Referer => request.referer,
             Field::Host => request.host,
             Field::ContentType => request.content_type,
-            Field::Path | Field::Query | Field::Header => {
-                let form = scratch.forms[*field as usize].last();
-                return form.is_some_and(|form| condition.is_in(form));
-            }
+            Field::Path => request.path_and_query().0,
+            Field::Query => request.path_and_query().1,
+            // Refused where signatures are read.
+            Field::Header => return false,
         };
+        if let Some(form) = scratch.forms[*field as usize].last() {
+            return condition.is_in(form);
+        }
         let mut forms = Forms::default();
-        fill(&mut forms, *field, text);
+        forms.fill(*field, text);
         forms.last().is_some_and(|form| condition.is_in(form))
     })
 }

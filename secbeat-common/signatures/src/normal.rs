@@ -1,100 +1,212 @@
 //! What servers make of a text.
 
-/// Puts `text` in lower case into `form`. Returns whether there is anything in it that a server may understand otherwise than it
-/// stands there.
-pub(crate) fn lower(text: &[u8], form: &mut Vec<u8>) -> bool {
-    form.clear();
-    form.extend_from_slice(text);
-    form.make_ascii_lowercase();
-    // Without a branch, since nearly all texts are looked at to their end.
-    let (marks, _) = text.iter().fold((0, 0), |(marks, before), byte| {
-        let mark = MARKS[usize::from(*byte)];
-        (marks | mark & ALONE | (before & FIRST) << 1 & mark, mark)
-    });
-    marks != 0
-}
-
-/// A byte that means something else by itself.
-const ALONE: u8 = 1;
-/// A byte that does so if a [`SECOND`] one follows.
-const FIRST: u8 = 2;
-const SECOND: u8 = FIRST << 1;
-
-/// What each byte may mean.
-const MARKS: [u8; 256] = {
-    let mut marks = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        marks[byte] = match byte as u8 {
-            b'%' | b'+' | b'\\' | b';' | b'#' | 0..=0x1f | 0x7f.. => ALONE,
-            b'/' => FIRST | SECOND,
-            b'&' => FIRST,
-            b'.' | b'*' => SECOND,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    marks
+use crate::{
+    blocks::{self, PLACES},
+    signature::Field,
 };
 
-/// Decodes once: `%2e`, `%u002e` (IIS), `\x2e` and `\u002e` (logs, JSON), `+` if `plus` says so, overlong UTF-8 and full-width letters.
-/// The result is in lower case.
-pub(crate) fn decode(text: &[u8], plus: bool, form: &mut Vec<u8>) {
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = match byte {
-            b'%' => match (hex(after, 1, 4), hex(after, 0, 2)) {
-                (Some(code), _) if after[0] == b'u' => push_code(code, 5, after, form),
-                (_, Some(code)) => push_byte(code, 2, after, form),
-                _ => push(byte, after, form),
-            },
-            b'\\' => match (after.first(), hex(after, 1, 2), hex(after, 1, 4)) {
-                (Some(b'x'), Some(code), _) => push_byte(code, 3, after, form),
-                (Some(b'u'), _, Some(code)) => push_code(code, 5, after, form),
-                (Some(b'"' | b'\\'), ..) => push(after[0], &after[1..], form),
-                _ => push(byte, after, form),
-            },
-            b'+' if plus => push(b' ', after, form),
-            _ => push(byte, after, form),
-        };
+/// Whether there is anything in `text`, which is of `field`, that a server may understand otherwise than it stands there.
+#[inline]
+pub(crate) fn is_marked(text: &[u8], field: Field) -> bool {
+    match field {
+        Field::Path => {
+            let is_mark = |byte, next| {
+                is_encoded(byte)
+                    | (byte == b';')
+                    | (byte == b'#')
+                    | (byte == 0)
+                    | (byte == b'/') & ((next == b'/') | (next == b'.'))
+            };
+            text.first() != Some(&b'/') || has(text, is_mark)
+        }
+        Field::Query => has(text, |byte, next| {
+            is_encoded(byte)
+                | (byte == b'+')
+                | (byte == b';')
+                | (byte == b'#')
+                | (byte < b' ')
+                | (byte > b'~')
+                | (byte == b'/') & (next == b'*')
+                | (byte == b'*') & (next == b'/')
+                | (byte == b' ') & (next == b' ')
+        }),
+        _ => has(text, |byte, _| is_encoded(byte)),
     }
+}
+
+/// Whether [`decode`] may make something else of such a byte.
+#[inline]
+fn is_encoded(byte: u8) -> bool {
+    (byte == b'%') | (byte == b'\\') | (byte >= 0xc0)
+}
+
+/// Whether `is_mark` holds for a byte of `text` and the one after it, which is a letter behind the end. It has no branches, so that a
+/// processor looks at many bytes at once.
+#[inline]
+fn has(text: &[u8], is_mark: impl Fn(u8, u8) -> bool) -> bool {
+    let is_in_block = |block: &[u8; PLACES + 1], _, _| {
+        (0..PLACES).fold(false, |found, place| {
+            found | is_mark(block[place], block[place + 1])
+        })
+    };
+    blocks::any::<{ PLACES + 1 }>(text, b'a', is_in_block)
+        || text.last().is_some_and(|last| is_mark(*last, b'a'))
+}
+
+/// Where a form is written: into memory that is there already, since a form is no longer than what it is made of.
+struct Writer<'a> {
+    form: &'a mut Vec<u8>,
+    len: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn new(form: &'a mut Vec<u8>, most: usize) -> Self {
+        form.clear();
+        form.resize(most, 0);
+        Self { form, len: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.form.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn push_block(&mut self, block: &[u8; PLACES]) {
+        if let Some(place) = self.form[self.len..].first_chunk_mut() {
+            *place = *block;
+            self.len += PLACES;
+        }
+    }
+
+    fn last(&self) -> Option<u8> {
+        self.form[..self.len].last().copied()
+    }
+
+    fn finish(self) {
+        self.form.truncate(self.len);
+    }
+}
+
+/// Decodes once: `%2e`, `%u002e` (IIS), `\x2e` and `\u002e` (logs, JSON), `+` if `plus` says so, overlong UTF-8 and full-width letters.
+/// Text is in lower case, and so is the result.
+pub(crate) fn decode(text: &[u8], plus: bool, form: &mut Vec<u8>) {
+    let mut writer = Writer::new(form, text.len());
+    let space = if plus { b' ' } else { b'+' };
+    let spaced = |byte: u8| if byte == b'+' { space } else { byte };
+    let is_escape = |byte: u8| (byte == b'%') | (byte == b'\\');
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some((block, after)) = plain_block(rest, is_escape) {
+            writer.push_block(&block.map(spaced));
+            rest = after;
+            continue;
+        }
+        let least = rest.len().saturating_sub(PLACES);
+        while rest.len() > least
+            && let Some((&byte, after)) = rest.split_first()
+        {
+            rest = match byte {
+                b'%' => of_percent(after, &mut writer),
+                b'\\' => of_backslash(after, &mut writer),
+                _ => push(spaced(byte), after, &mut writer),
+            };
+        }
+    }
+    writer.finish();
     fold(form);
 }
 
-fn push<'a>(byte: u8, after: &'a [u8], form: &mut Vec<u8>) -> &'a [u8] {
-    form.push(byte.to_ascii_lowercase());
+/// The next bytes of `text`, if none of them is one that has to be looked at by itself; and what follows them.
+#[inline]
+fn plain_block(text: &[u8], is_special: impl Fn(u8) -> bool) -> Option<(&[u8; PLACES], &[u8])> {
+    let (block, after) = text.split_first_chunk::<PLACES>()?;
+    let found = block.iter().fold(false, |found, byte| found | is_special(*byte));
+    (!found).then_some((block, after))
+}
+
+/// Writes what a percent sign and `after` stand for. Returns what follows.
+#[inline]
+fn of_percent<'a>(after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
+    if let Some(code) = hex(after, 0, 2) {
+        return push(code as u8, &after[2..], writer);
+    }
+    match hex(after, 1, 4) {
+        Some(code) if after[0] == b'u' => push_code(code, &after[5..], writer),
+        _ => push(b'%', after, writer),
+    }
+}
+
+/// The same for a backslash.
+fn of_backslash<'a>(after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
+    match (after.first(), hex(after, 1, 2), hex(after, 1, 4)) {
+        (Some(b'x'), Some(code), _) => push(code as u8, &after[3..], writer),
+        (Some(b'u'), _, Some(code)) => push_code(code, &after[5..], writer),
+        (Some(escaped @ (b'"' | b'\\')), ..) => push(*escaped, &after[1..], writer),
+        _ => push(b'\\', after, writer),
+    }
+}
+
+#[inline]
+fn push<'a>(byte: u8, after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
+    writer.push(byte.to_ascii_lowercase());
     after
 }
 
-/// A byte in two digits, the last of `length` bytes of `after`.
-fn push_byte<'a>(code: u32, length: usize, after: &'a [u8], form: &mut Vec<u8>) -> &'a [u8] {
-    push(code as u8, &after[length..], form)
-}
-
-/// A character in four digits.
-fn push_code<'a>(code: u32, length: usize, after: &'a [u8], form: &mut Vec<u8>) -> &'a [u8] {
+/// A character by its number.
+fn push_code<'a>(code: u32, after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
     let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    form.extend_from_slice(character.to_ascii_lowercase().encode_utf8(&mut [0; 4]).as_bytes());
-    &after[length..]
+    let text = character.to_ascii_lowercase();
+    let mut bytes = [0; 4];
+    text.encode_utf8(&mut bytes)
+        .bytes()
+        .for_each(|byte| writer.push(byte));
+    after
 }
 
 /// The number that `digits` hexadecimal digits at `from` make.
+#[inline]
 fn hex(text: &[u8], from: usize, digits: usize) -> Option<u32> {
     let digits = text.get(from..from + digits)?;
-    digits.iter().try_fold(0, |number, digit| {
-        Some(number * 16 + char::from(*digit).to_digit(16)?)
-    })
+    let mut number = 0;
+    for digit in digits {
+        let value = DIGITS[usize::from(*digit)];
+        if value > 0xf {
+            return None;
+        }
+        number = number << 4 | u32::from(value);
+    }
+    Some(number)
 }
+
+/// The value of each byte as a hexadecimal digit; more than fifteen for others.
+const DIGITS: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        values[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// Folds sequences of UTF-8 that stand for a byte of ASCII, but are longer than they may be (RFC 3629, section 3), and the
 /// full-width letters U+FF01 to U+FF5E.
 fn fold(form: &mut Vec<u8>) {
-    let Some(first) = form.iter().position(|byte| *byte >= 0xc0) else {
+    let is_lead = |byte: u8| byte >= 0xc0;
+    if !has(form, |byte, _| is_lead(byte)) {
         return;
-    };
-    let (mut read, mut write) = (first, first);
+    }
+    let (mut read, mut write) = (0, 0);
     while read < form.len() {
-        let (byte, length) = folded(&form[read..]).unwrap_or((form[read], 1));
+        let (byte, length) = match form[read] {
+            byte if is_lead(byte) => folded(&form[read..]).unwrap_or((byte, 1)),
+            byte => (byte, 1),
+        };
         form[write] = byte;
         (read, write) = (read + length, write + 1);
     }
@@ -126,24 +238,69 @@ fn folded(text: &[u8]) -> Option<(u8, usize)> {
 pub(crate) fn resolve_path(text: &[u8], form: &mut Vec<u8>) {
     let end = memchr::memchr2(0, b'#', text).unwrap_or(text.len());
     let text = without_authority(&text[..end]);
-    let mut segments = text.split(|byte| matches!(byte, b'/' | b'\\')).peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        match name {
-            b"" | b"." if !is_last => {}
-            b"." => form.push(b'/'),
-            b".." => {
-                let parent = memchr::memrchr(b'/', form).unwrap_or(0);
-                form.truncate(parent);
-                form.extend(is_last.then_some(b'/'));
+    // An empty path has a slash.
+    let mut writer = Writer::new(form, text.len() + 1);
+    let mut rest = text;
+    while let Some(after) = of_segment(rest, &mut writer) {
+        rest = after;
+    }
+    writer.finish();
+}
+
+/// Writes the segment that `text` begins with. Returns what follows the slash behind it; `None` if it is the last one.
+fn of_segment<'a>(text: &'a [u8], writer: &mut Writer<'_>) -> Option<&'a [u8]> {
+    let is_end = |byte: Option<&u8>| byte.is_none_or(|byte| matches!(byte, b'/' | b'\\' | b';'));
+    let (is_up, is_empty) = match text {
+        [b'.', b'.', rest @ ..] if is_end(rest.first()) => (true, false),
+        [b'.', rest @ ..] if is_end(rest.first()) => (false, true),
+        _ => (false, is_end(text.first())),
+    };
+    if is_up || is_empty {
+        let after = after_slash(text);
+        if is_up {
+            writer.len = memchr::memrchr(b'/', &writer.form[..writer.len]).unwrap_or(0);
+        }
+        if after.is_none() {
+            writer.push(b'/');
+        }
+        return after;
+    }
+    writer.push(b'/');
+    of_name(text, writer)
+}
+
+/// Writes a segment's name, and what follows it up to one that is not as simple. Returns what follows the slash behind that.
+fn of_name<'a>(text: &'a [u8], writer: &mut Writer<'_>) -> Option<&'a [u8]> {
+    let mut rest = text;
+    loop {
+        // Segments that begin with anything else are what they look like.
+        let is_special = |byte: u8, next: u8| {
+            (byte == b'\\')
+                | (byte == b';')
+                | (byte == b'/') & ((next == b'/') | (next == b'.') | (next == b'\\') | (next == b';'))
+        };
+        while let Some(block) = rest.first_chunk::<{ PLACES + 1 }>() {
+            let found = (0..PLACES).fold(false, |found, at| found | is_special(block[at], block[at + 1]));
+            if found {
+                break;
             }
-            _ => {
-                form.push(b'/');
-                form.extend_from_slice(name);
+            writer.push_block(block.first_chunk()?);
+            rest = &rest[PLACES..];
+        }
+        for _ in 0..PLACES {
+            let (&byte, after) = rest.split_first()?;
+            match byte {
+                b'/' | b'\\' => return Some(after),
+                b';' => return after_slash(after),
+                _ => writer.push(byte),
             }
+            rest = after;
         }
     }
+}
+
+fn after_slash(text: &[u8]) -> Option<&[u8]> {
+    memchr::memchr2(b'/', b'\\', text).map(|slash| &text[slash + 1..])
 }
 
 fn without_authority(text: &[u8]) -> &[u8] {
@@ -163,26 +320,46 @@ fn without_authority(text: &[u8]) -> &[u8] {
 /// A query as databases and browsers read it: without NUL, with comments of SQL and runs of white space as one space, the text of
 /// `/*! … */` in place of it, and with characters for HTML's references.
 pub(crate) fn resolve_query(text: &[u8], form: &mut Vec<u8>) {
+    let is_special =
+        |byte: u8| (byte <= b' ') | (byte == b'&') | (byte == b'*') | (byte == b'/') | (byte == 0xa0);
+    let mut writer = Writer::new(form, text.len());
     let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = match byte {
-            0 => after,
-            b'/' if after.starts_with(b"*!") => push(b' ', version_of_comment(&after[2..]), form),
-            b'/' if after.starts_with(b"*") => push_space(end_of_comment(&after[1..]), form),
-            b'*' if after.starts_with(b"/") => push_space(&after[1..], form),
-            b'&' => match reference(after) {
-                Some((character, length)) => push(character, &after[length..], form),
-                None => push(byte, after, form),
-            },
-            b' ' | b'\t'..=b'\r' | 0xa0 => push_space(after, form),
-            _ => push(byte, after, form),
-        };
+    while !rest.is_empty() {
+        if let Some((block, after)) = plain_block(rest, is_special) {
+            writer.push_block(block);
+            rest = after;
+            continue;
+        }
+        let least = rest.len().saturating_sub(PLACES);
+        while rest.len() > least
+            && let Some((&byte, after)) = rest.split_first()
+        {
+            rest = of_query(byte, after, &mut writer);
+        }
+    }
+    writer.finish();
+}
+
+/// Writes what `byte` and `after` stand for. Returns what follows.
+#[inline]
+fn of_query<'a>(byte: u8, after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
+    match byte {
+        0 => after,
+        b'/' if after.starts_with(b"*!") => push(b' ', version_of_comment(&after[2..]), writer),
+        b'/' if after.starts_with(b"*") => push_space(end_of_comment(&after[1..]), writer),
+        b'*' if after.starts_with(b"/") => push_space(&after[1..], writer),
+        b'&' => match reference(after) {
+            Some((character, length)) => push(character, &after[length..], writer),
+            None => push(byte, after, writer),
+        },
+        b' ' | b'\t'..=b'\r' | 0xa0 => push_space(after, writer),
+        _ => push(byte, after, writer),
     }
 }
 
-fn push_space<'a>(after: &'a [u8], form: &mut Vec<u8>) -> &'a [u8] {
-    if form.last() != Some(&b' ') {
-        form.push(b' ');
+fn push_space<'a>(after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
+    if writer.last() != Some(b' ') {
+        writer.push(b' ');
     }
     after
 }

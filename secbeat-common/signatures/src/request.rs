@@ -21,6 +21,16 @@ pub struct Request<'a> {
     pub headers: &'a [(&'a [u8], &'a [u8])],
 }
 
+impl<'a> Request<'a> {
+    /// What stands before the target's first question mark, and behind it.
+    pub(crate) fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
+        match memchr::memchr(b'?', self.target) {
+            Some(mark) => (&self.target[..mark], &self.target[mark + 1..]),
+            None => (self.target, b""),
+        }
+    }
+}
+
 /// A request in a signature's file: `"GET /.env"`, or a table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Written")]

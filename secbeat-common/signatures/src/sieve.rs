@@ -1,62 +1,175 @@
-//! A quick look whether a text can have any of many literals: most have none, and need no automaton.
+//! Where in a text any of many literals may be: each has a place by which it is found, and most texts have none of these.
 
-/// Bytes of a literal that are looked for.
+use std::collections::HashMap;
+
+use crate::blocks::{self, PLACES};
+
+/// Bytes by which a literal is found.
 const GRAM: usize = 4;
-/// Bits of the table, as a power of two.
-const BITS: u32 = 17;
+/// The bits of the filter are at least so many times those that are set.
+const SPARSE: usize = 64;
+/// Least and most bits of the filter, as powers of two.
+const BITS: (u32, u32) = (12, 21);
 
-/// A Bloom filter with one hash function over one [`GRAM`] of each literal, its rarest.
+/// Finds places of literals. Letters count as the same in both cases.
 #[derive(Debug)]
 pub(crate) struct Sieve {
-    words: Vec<u64>,
+    /// A Bloom filter with one hash function over the grams of all literals.
+    filter: Vec<u64>,
+    /// What a gram's hash is shifted by, so that it is a bit of the filter.
+    filter_shift: u32,
+    /// By bucket, of grams by their hash: where its anchors begin. The next one begins where they end.
+    buckets: Vec<u32>,
+    bucket_shift: u32,
+    anchors: Vec<Anchor>,
+    has_short: bool,
+}
+
+/// Where in a literal its gram is.
+#[derive(Debug)]
+struct Anchor {
+    gram: u32,
+    offset: u32,
+    literal: u32,
 }
 
 impl Sieve {
-    /// Literals have at least three bytes.
-    pub(crate) fn of<'a>(literals: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// Of literals in lower case, of at least three bytes.
+    pub(crate) fn of(literals: &[&[u8]]) -> Self {
+        let mut anchors = anchors(literals);
+        let short = literals.iter().filter(|literal| literal.len() < GRAM).count();
+        let (least, most) = BITS;
+        let set = anchors.len() + short * usize::from(u8::MAX);
+        let filter_bits = (set * SPARSE).next_power_of_two().ilog2().clamp(least, most);
+        let bucket_bits = (anchors.len() * 2).next_power_of_two().ilog2().max(1);
+        let bucket_shift = u32::BITS - bucket_bits;
+        let bucket = |anchor: &Anchor| hash(anchor.gram) >> bucket_shift;
+        anchors.sort_by_key(|anchor| (bucket(anchor), anchor.literal));
+        let begin = |number| anchors.partition_point(|anchor| bucket(anchor) < number) as u32;
         let mut sieve = Self {
-            words: vec![0; 1 << (BITS - 6)],
+            filter: vec![0; 1 << (filter_bits - 6)],
+            filter_shift: u32::BITS - filter_bits,
+            buckets: (0..=1 << bucket_bits).map(begin).collect(),
+            bucket_shift,
+            anchors: Vec::new(),
+            has_short: short > 0,
         };
-        for literal in literals {
-            match literal.windows(GRAM).min_by_key(|gram| commonness(gram)) {
-                Some(gram) => sieve.insert(gram),
-                None => (0..=u8::MAX).for_each(|next| sieve.insert(&[literal, &[next]].concat())),
+        for anchor in &anchors {
+            sieve.insert(anchor.gram);
+            if literals[anchor.literal as usize].len() < GRAM {
+                (0..=u8::MAX).for_each(|next| sieve.insert(anchor.gram | folded([0, 0, 0, next])));
             }
         }
+        sieve.anchors = anchors;
         sieve
     }
 
     /// Bytes that it takes.
     pub(crate) fn memory(&self) -> usize {
-        size_of_val(&self.words[..])
+        size_of_val(&self.filter[..]) + size_of_val(&self.buckets[..]) + size_of_val(&self.anchors[..])
     }
 
-    fn insert(&mut self, gram: &[u8]) {
-        let bit = bit(gram);
-        self.words[(bit >> 6) as usize] |= 1 << (bit & 63);
+    fn insert(&mut self, gram: u32) {
+        let bit = hash(gram) >> self.filter_shift;
+        self.filter[(bit >> 6) as usize] |= 1 << (bit & 63);
     }
 
-    /// Whether `text` may have one of the literals. If not, it has none.
-    pub(crate) fn may_hold(&self, text: &[u8]) -> bool {
+    /// Calls `look` for each place of `text` where a literal may begin, with the literal's number and the place, until it returns `true`.
+    /// Returns whether it did. A literal begins at no other place.
+    #[inline]
+    pub(crate) fn any(&self, text: &[u8], mut look: impl FnMut(usize, usize) -> bool) -> bool {
+        let is_found = blocks::any::<{ PLACES + GRAM - 1 }>(text, 0, |block, begin, known| {
+            let mut found = self.filtered(block) >> known << known;
+            while found != 0 {
+                let place = found.trailing_zeros() as usize;
+                found &= found - 1;
+                if self.look(gram(block, place), begin + place, &mut look) {
+                    return true;
+                }
+            }
+            false
+        });
+        // A literal that is shorter than a gram may be at the end of a text that is longer than a block.
+        match text.last_chunk() {
+            Some([a, b, c]) if self.has_short && !is_found && text.len() >= PLACES + GRAM - 1 => {
+                self.look_for(folded([*a, *b, *c, 0]), text.len() - 3, &mut look)
+            }
+            _ => is_found,
+        }
+    }
+
+    /// The places of a block that have a gram that the filter has, as bits.
+    #[inline]
+    fn filtered(&self, block: &[u8; PLACES + GRAM - 1]) -> u32 {
+        let mut found = 0;
         // Without a branch, so that the processor looks at several places at a time.
-        let look = |found: u64, gram: &[u8]| {
-            let bit = bit(gram);
-            found | self.words[(bit >> 6) as usize] >> (bit & 63)
-        };
-        let found = text.windows(GRAM).fold(0, look);
-        // A literal of three bytes may be at the end.
-        let end = match text.last_chunk::<3>() {
-            Some([a, b, c]) => look(0, &[*a, *b, *c, 0]),
-            None => 0,
-        };
-        (found | end) & 1 != 0
+        for place in 0..PLACES {
+            let bit = hash(gram(block, place)) >> self.filter_shift;
+            let word = self.filter[(bit >> 6) as usize];
+            found |= ((word >> (bit & 63)) as u32 & 1) << place;
+        }
+        found
+    }
+
+    #[inline]
+    fn look(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
+        let [a, b, c, _] = gram.to_le_bytes();
+        self.look_for(gram, at, look) || (self.has_short && self.look_for(folded([a, b, c, 0]), at, look))
+    }
+
+    #[inline]
+    fn look_for(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
+        let bucket = (hash(gram) >> self.bucket_shift) as usize;
+        let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+        self.anchors[range].iter().any(|anchor| {
+            let begin = at.checked_sub(anchor.offset as usize);
+            anchor.gram == gram && begin.is_some_and(|begin| look(anchor.literal as usize, begin))
+        })
     }
 }
 
-/// The bit of a gram, by multiplicative hashing (Knuth, TAOCP 6.4).
-fn bit(gram: &[u8]) -> u32 {
-    let bytes = [gram[0], gram[1], gram[2], gram[3]];
-    u32::from_le_bytes(bytes).wrapping_mul(0x9e37_79b1) >> (32 - BITS)
+/// The anchor of each literal: its rarest gram, of those that few others have.
+fn anchors(literals: &[&[u8]]) -> Vec<Anchor> {
+    let mut order: Vec<_> = (0..literals.len()).collect();
+    // Those that have little choice first.
+    order.sort_by_key(|literal| literals[*literal].len());
+    let mut used: HashMap<u32, u32> = HashMap::new();
+    let anchor = |literal: usize| {
+        let text = literals[literal];
+        let grams = text.windows(GRAM.min(text.len())).enumerate();
+        let best = grams
+            .map(|(offset, bytes)| {
+                let mut gram = [0; GRAM];
+                gram[..bytes.len()].copy_from_slice(bytes);
+                (folded(gram), offset, commonness(bytes))
+            })
+            .min_by_key(|(gram, _, common)| common + 2 * used.get(gram).unwrap_or(&0));
+        let (gram, offset, _) = best.unwrap_or_default();
+        *used.entry(gram).or_default() += 1;
+        Anchor {
+            gram,
+            offset: offset as u32,
+            literal: literal as u32,
+        }
+    };
+    order.into_iter().map(anchor).collect()
+}
+
+#[inline]
+fn gram<const N: usize>(block: &[u8; N], place: usize) -> u32 {
+    folded([block[place], block[place + 1], block[place + 2], block[place + 3]])
+}
+
+/// Letters of both cases as the same, and some other bytes too.
+#[inline]
+fn folded(gram: [u8; GRAM]) -> u32 {
+    u32::from_le_bytes(gram) | 0x2020_2020
+}
+
+/// Multiplicative hashing (Knuth, TAOCP 6.4): its highest bits are the best.
+#[inline]
+fn hash(gram: u32) -> u32 {
+    gram.wrapping_mul(0x9e37_79b1)
 }
 
 /// How often such bytes follow each other in requests, roughly.
@@ -77,24 +190,42 @@ mod tests {
 
     use super::*;
 
+    fn places(sieve: &Sieve, literals: &[&[u8]], text: &[u8]) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        sieve.any(text, |literal, begin| {
+            let there = text.get(begin..).unwrap_or_default();
+            places.extend(there.starts_with(literals[literal]).then_some((begin, literal)));
+            false
+        });
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     proptest! {
         #[test]
-        fn what_a_text_has_is_never_overlooked(
-            literals in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 3..12), 1..20),
-            before in proptest::collection::vec(any::<u8>(), 0..20),
-            after in proptest::collection::vec(any::<u8>(), 0..20),
+        fn each_place_of_each_literal_is_found(
+            literals in proptest::collection::btree_set(proptest::collection::vec(proptest::sample::select(b"ab./\0c".to_vec()), 3..9), 1..20),
+            text in proptest::collection::vec(proptest::sample::select(b"ab./\0c".to_vec()), 0..80),
             which in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
         ) {
-            let sieve = Sieve::of(literals.iter().map(Vec::as_slice));
-            let literal = &literals[which.index(literals.len())];
-            let text = [&before[..], literal, &after].concat();
-            prop_assert!(sieve.may_hold(&text));
+            let literals: Vec<&[u8]> = literals.iter().map(Vec::as_slice).collect();
+            let mut text = text;
+            let at = at.index(text.len() + 1);
+            text.splice(at..at, literals[which.index(literals.len())].iter().copied());
+            let expected: Vec<_> = (0..text.len())
+                .flat_map(|begin| (0..literals.len()).map(move |literal| (begin, literal)))
+                .filter(|(begin, literal)| text[*begin..].starts_with(literals[*literal]))
+                .collect();
+            prop_assert_eq!(places(&Sieve::of(&literals), &literals, &text), expected);
         }
     }
 
     #[test]
     fn what_has_nothing_in_common_with_any_is_passed_over() {
-        let sieve = Sieve::of([&b"/.git/config"[..], b"union select", b"../"].into_iter());
+        let literals = [&b"/.git/config"[..], b"union select", b"../"];
+        let sieve = Sieve::of(&literals);
         for text in [
             &b""[..],
             b"/",
@@ -102,8 +233,9 @@ mod tests {
             b"/shop/article-12/details",
             b"page=3&sort=date",
         ] {
-            assert!(!sieve.may_hold(text));
+            assert!(!sieve.any(text, |_, _| true));
         }
-        assert!(sieve.may_hold(b"/a/../"));
+        assert!(sieve.any(b"/a/../", |_, _| true));
+        assert!(sieve.any(b"/A/.GIT/config", |_, _| true));
     }
 }

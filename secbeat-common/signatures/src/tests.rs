@@ -2,6 +2,7 @@ mod corpus;
 mod evasion;
 mod files;
 mod ordinary;
+mod readings;
 mod shipped;
 
 use std::sync::OnceLock;
