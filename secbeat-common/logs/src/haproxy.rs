@@ -37,6 +37,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
         status,
         host: None,
         user_agent: None,
+        referer: None,
     })
 }
 

@@ -69,6 +69,8 @@ pub struct LogLine<'a> {
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
+    /// The page that the client says it came from. `None` if there is none, or if the format has none.
+    pub referer: Option<Cow<'a, [u8]>>,
 }
 
 impl LogLine<'_> {
@@ -103,6 +105,7 @@ impl LogLine<'_> {
             unreadable: self.unreadable,
             host: self.host.map(owned),
             user_agent: self.user_agent.map(owned),
+            referer: self.referer.map(owned),
         }
     }
 
@@ -118,6 +121,7 @@ impl LogLine<'_> {
             unreadable: self.unreadable,
             host: self.host.as_deref().map(Cow::Borrowed),
             user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
+            referer: self.referer.as_deref().map(Cow::Borrowed),
         }
     }
 }

@@ -41,19 +41,19 @@ pub(super) enum Doubt {
 /// What keeps it from being a request of a known client at a known time with a known status.
 #[inline]
 pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    parse_request(begin(line, zone, doubt)?, find_user_agent)
+    parse_request(begin(line, zone, doubt)?, find_headers)
 }
 
-/// As [`parse`], without looking for a user agent.
+/// As [`parse`], without looking for a referer and a user agent.
 #[inline]
 pub(super) fn parse_common<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    parse_request(begin(line, zone, doubt)?, |_| None)
+    parse_request(begin(line, zone, doubt)?, |_| (None, None))
 }
 
 /// As [`parse`], with a virtual host and a space before the client.
 pub(super) fn parse_vhost<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
     let begin = split_begin(line, zone, |before| find_client_after_host(before, doubt))?;
-    parse_request(begin, find_user_agent)
+    parse_request(begin, find_headers)
 }
 
 /// As [`parse_common`], of a server that escapes no quotes: the last quote ends the request.
@@ -109,16 +109,17 @@ struct Begin<'a> {
     rest: &'a [u8],
 }
 
-/// The line, whose user agent `find_user_agent` finds in what follows the status.
+/// The line, whose headers `find_headers` finds in what follows the status.
 #[inline]
 fn parse_request<'a>(
     begin: Begin<'a>,
-    find_user_agent: impl FnOnce(&'a [u8]) -> Option<&'a [u8]>,
+    find_headers: impl FnOnce(&'a [u8]) -> Headers<'a>,
 ) -> Result<LogLine<'a>, LogError> {
     let Begin { client, at_ms, rest } = begin;
     let (request, rest) = unquote(rest).ok_or(LogError::Request)?;
     let (status, rest) = split_status(rest).ok_or(LogError::Status)?;
     let (method, path) = split_request(request);
+    let (referer, user_agent) = find_headers(rest);
     // Made where it is returned: it is too large to be moved at each step.
     Ok(LogLine {
         client: client.address,
@@ -129,7 +130,8 @@ fn parse_request<'a>(
         status,
         unreadable: false,
         host: client.host.map(Cow::Borrowed),
-        user_agent: find_user_agent(rest).map(Cow::Borrowed),
+        user_agent: user_agent.map(Cow::Borrowed),
+        referer: referer.map(Cow::Borrowed),
     })
 }
 
@@ -146,6 +148,7 @@ fn new_line<'a>(client: Client<'a>, at_ms: i64, request: &'a [u8], status: u16) 
         unreadable: false,
         host: client.host.map(Into::into),
         user_agent: None,
+        referer: None,
     }
 }
 
@@ -195,16 +198,26 @@ fn split_begin<'a>(
     })
 }
 
-/// The second quoted text in ` bytes "referer" "user agent"`.
+/// Referer and user agent.
+type Headers<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// The quoted texts in ` bytes "referer" "user agent"`.
 #[inline]
-fn find_user_agent<'a>(text: &'a [u8]) -> Option<&'a [u8]> {
+fn find_headers<'a>(text: &'a [u8]) -> Headers<'a> {
     // A few bytes away: a search by vectors is slower.
     let opened = |text: &'a [u8]| Some(&text[text.iter().position(|byte| *byte == b'"')? + 1..]);
-    let rest = opened(text)?;
-    let rest = match rest {
-        [b'-', b'"', b' ', b'"', rest @ ..] => rest,
-        _ => opened(unquote(rest)?.1)?,
+    let Some(rest) = opened(text) else {
+        return (None, None);
     };
-    let (user_agent, _) = unquote(rest)?;
-    some_text(user_agent)
+    let (referer, rest) = match rest {
+        [b'-', b'"', b' ', b'"', rest @ ..] => (None, Some(rest)),
+        _ => match unquote(rest) {
+            Some((referer, rest)) => (some_text(referer), opened(rest)),
+            None => (None, None),
+        },
+    };
+    let user_agent = rest
+        .and_then(unquote)
+        .and_then(|(user_agent, _)| some_text(user_agent));
+    (referer, user_agent)
 }

@@ -32,6 +32,7 @@ fn a_combined_line_has_everything() {
         status: 404,
         host: None,
         user_agent: Some(b"Mozilla/5.0 (X11)".into()),
+        referer: Some(b"https://example.org/".into()),
     };
     assert_eq!(parse(line.as_bytes()), Ok(expected.clone()));
     assert_eq!(

@@ -14,6 +14,7 @@ pub(crate) enum Role {
     Path,
     Host,
     UserAgent,
+    Referer,
     /// What the line is about.
     Message,
 }

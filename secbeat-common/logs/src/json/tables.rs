@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     Table,
-    keys::Role::{Client, Host, Message, Method, Path, Request, Status, Time, UserAgent},
+    keys::Role::{Client, Host, Message, Method, Path, Referer, Request, Status, Time, UserAgent},
 };
 
 /// nginx with `log_format … escape=json`: keys named as the variables, and as is common otherwise.
@@ -43,6 +43,8 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("user_agent", UserAgent),
         ("userAgent", UserAgent),
         ("agent", UserAgent),
+        ("http_referer", Referer),
+        ("referer", Referer),
     ])
 });
 
@@ -63,6 +65,7 @@ pub(crate) static CADDY: LazyLock<Table> = LazyLock::new(|| Table {
         ("request.uri", Path),
         ("request.host", Host),
         ("request.headers.User-Agent", UserAgent),
+        ("request.headers.Referer", Referer),
     ])
 });
 
@@ -80,6 +83,7 @@ pub(crate) static TRAEFIK: LazyLock<Table> = LazyLock::new(|| {
         ("RequestHost", Host),
         ("RequestAddr", Host),
         ("request_User-Agent", UserAgent),
+        ("request_Referer", Referer),
     ])
 });
 
@@ -100,6 +104,7 @@ pub(crate) static ENVOY: LazyLock<Table> = LazyLock::new(|| {
         ("authority", Host),
         ("user-agent", UserAgent),
         ("user_agent", UserAgent),
+        ("referer", Referer),
     ])
 });
 
@@ -113,6 +118,7 @@ pub(crate) static KONG: LazyLock<Table> = LazyLock::new(|| {
         ("response.status", Status),
         ("request.headers.host", Host),
         ("request.headers.user-agent", UserAgent),
+        ("request.headers.referer", Referer),
     ])
 });
 
@@ -128,6 +134,7 @@ pub(crate) static PINO: LazyLock<Table> = LazyLock::new(|| {
         ("req.host", Host),
         ("req.hostname", Host),
         ("req.headers.user-agent", UserAgent),
+        ("req.headers.referer", Referer),
     ])
 });
 
@@ -143,6 +150,7 @@ pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
         ("EdgeResponseStatus", Status),
         ("ClientRequestHost", Host),
         ("ClientRequestUserAgent", UserAgent),
+        ("ClientRequestReferer", Referer),
     ])
 });
 
@@ -161,5 +169,6 @@ pub(crate) static ECS: LazyLock<Table> = LazyLock::new(|| {
         ("url.domain", Host),
         ("destination.domain", Host),
         ("user_agent.original", UserAgent),
+        ("http.request.referrer", Referer),
     ])
 });

@@ -155,6 +155,7 @@ impl<'a> Values<'a> {
             status,
             host: self.take(Role::Host),
             user_agent: self.take(Role::UserAgent),
+            referer: self.take(Role::Referer),
             unreadable: false,
         })
     }

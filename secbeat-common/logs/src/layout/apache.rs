@@ -128,6 +128,7 @@ fn header(name: &str) -> (Role, Kind, u8) {
         "x-forwarded-for" | "x-real-ip" => (Role::Client, Kind::AddressList, 0),
         "host" => (Role::Host, Kind::Free, 0),
         "user-agent" => (Role::UserAgent, Kind::Free, 0),
+        "referer" => (Role::Referer, Kind::Free, 0),
         _ => (Role::Nothing, Kind::Free, 0),
     }
 }

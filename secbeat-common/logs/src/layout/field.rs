@@ -13,6 +13,7 @@ pub(super) enum Role {
     Path,
     Host,
     UserAgent,
+    Referer,
     Nothing,
 }
 
@@ -82,6 +83,7 @@ impl Field {
             "host" => (Role::Host, Kind::ClientToken, 0),
             "http_host" => (Role::Host, Kind::Free, 0),
             "http_user_agent" => (Role::UserAgent, Kind::Free, 0),
+            "http_referer" => (Role::Referer, Kind::Free, 0),
             "server_protocol" => (Role::Nothing, Kind::ClientToken, 0),
             name if name.starts_with("upstream_") => (Role::Nothing, upstream(name), 0),
             name if TOKENS.contains(&name) => (Role::Nothing, Kind::Token, 0),

@@ -106,6 +106,7 @@ fn field(name: &str) -> Field {
         name if is_header(name, "x-forwarded-for") => (Role::Client, Kind::AddressList, 0),
         name if is_header(name, "host") => (Role::Host, Kind::Free, 0),
         name if is_header(name, "user-agent") => (Role::UserAgent, Kind::Free, 0),
+        name if is_header(name, "referer") => (Role::Referer, Kind::Free, 0),
         _ => (Role::Nothing, Kind::Free, 0),
     };
     Field {

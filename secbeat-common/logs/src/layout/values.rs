@@ -22,6 +22,7 @@ pub(super) struct Values<'a, 'z> {
     path: &'a [u8],
     host: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
+    referer: Option<&'a [u8]>,
 }
 
 impl<'a, 'z> Values<'a, 'z> {
@@ -36,6 +37,7 @@ impl<'a, 'z> Values<'a, 'z> {
             path: b"",
             host: None,
             user_agent: None,
+            referer: None,
         }
     }
 
@@ -73,6 +75,7 @@ impl<'a, 'z> Values<'a, 'z> {
             Role::Path => self.path = some_text(value).unwrap_or_default(),
             Role::Host => self.host = some_text(value).or(self.host),
             Role::UserAgent => self.user_agent = some_text(value),
+            Role::Referer => self.referer = some_text(value),
             Role::Nothing => {}
         }
         Ok(())
@@ -102,6 +105,7 @@ impl<'a, 'z> Values<'a, 'z> {
             unreadable: false,
             host: self.host.map(Into::into),
             user_agent: self.user_agent.map(Into::into),
+            referer: self.referer.map(Into::into),
         })
     }
 

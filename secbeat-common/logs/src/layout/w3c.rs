@@ -40,6 +40,7 @@ fn field(name: &str) -> Field {
         "cs-uri-stem" | "cs-uri" => (Role::Path, Kind::Token, 0),
         "x-host-header" | "cs-host" | "cs(Host)" => (Role::Host, Kind::Token, 0),
         "cs(User-Agent)" => (Role::UserAgent, Kind::Token, 0),
+        "cs(Referer)" => (Role::Referer, Kind::Token, 0),
         _ => (Role::Nothing, Kind::Token, 0),
     };
     Field {
