@@ -29,6 +29,8 @@ pub const LEASES_BUCKET: &str = "secbeat_leases";
 /// The key in [`LEASES_BUCKET`] of how far the audit was sent to a syslog server: JSON, `created` of the audit in nanoseconds since the
 /// Unix epoch and `sequence`. It is no lease.
 pub const AUDIT_POSITION_KEY: &str = "audit.syslog";
+/// The key in [`LEASES_BUCKET`] of how often each signature was met, and how often that was wrong: JSON. It is no lease.
+pub const SIGNATURE_COUNTS_KEY: &str = "counts.signatures";
 const PARTITION_LEASE: &str = "partition.";
 const MEMBER: &str = "member.";
 
@@ -47,6 +49,8 @@ pub const RULES_BUCKET: &str = "secbeat_rules";
 pub const INTEREST_KEY: &str = "interest";
 /// The key of the [`SourceLengths`](crate::sources::SourceLengths) in [`RULES_BUCKET`].
 pub const SOURCES_KEY: &str = "sources";
+/// The key of the `FleetSignatures` in [`RULES_BUCKET`].
+pub const SIGNATURES_KEY: &str = "signatures";
 /// Key-value bucket of the edges that are there: edge id → `Presence`, with a TTL of [`PRESENCE_TTL`].
 pub const EDGES_BUCKET: &str = "secbeat_edges";
 /// The stream behind [`EDGES_BUCKET`].
@@ -366,6 +370,7 @@ mod tests {
             "member.",
             "member.a.b",
             AUDIT_POSITION_KEY,
+            SIGNATURE_COUNTS_KEY,
         ] {
             assert_eq!(LeaseKey::parse(key), None, "{key}");
         }

@@ -24,6 +24,7 @@ mod presence;
 mod release;
 mod seen;
 mod service;
+mod signatures;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,7 @@ pub use self::oracle::check;
 pub use self::{
     ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
     allow::{AllowEntry, Disallow, MAX_ALLOWED},
-    audit::{AuditRecord, Audited, Decision, List, ListRecord, ListUse},
+    audit::{AuditRecord, Audited, Decision, List, ListRecord, ListUse, SignatureChange, SignatureRecord},
     codec::{FORMAT, MAX_MESSAGE, WireError},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
     interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
@@ -42,10 +43,17 @@ pub use self::{
     lease::{ConfigDigests, Lease, NO_LEASE},
     message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},
-    presence::{ClockOffset, Drops, EnforcedAt, EnforcedBans, Presence, Spooled, XdpInterface},
+    presence::{
+        ClockOffset, Drops, EnforcedAt, EnforcedBans, Presence, SignaturesInForce, Spooled, XdpInterface,
+    },
     release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},
     service::{MAX_SERVICE_EVENTS, MAX_SERVICE_NAME, ServiceBatch, ServiceClass, ServiceEvent},
+    signatures::{
+        BadSignatures, DisabledSignature, FleetSignatures, MAX_DISABLED, MAX_SIGNATURE_FILES,
+        MAX_SIGNATURE_ID, MAX_SIGNATURE_NOTE, MAX_SIGNATURE_SET, MAX_SIGNATURE_TEXT, SignatureText,
+        is_signature_id,
+    },
     telemetry::{
         LateBatch, LearnedFrom, MAX_MATCHED, MAX_MATCHED_BYTES, MAX_TEXT, MatchedSignature, SourceCount,
         TelemetryBatch, TelemetryEvent, UNREADABLE, cut,

@@ -37,12 +37,14 @@ use self::{
 pub use self::{fleet::connect, listeners::Listeners};
 use crate::{
     api::{self, Api},
+    bus::Directed,
     config::Config,
     enforcer::EnforcerHandle,
     kernel::{ObjectSource, Pins},
     notes::Notes,
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
+    signatures::FleetFile,
     unwatched::Unwatched,
 };
 
@@ -148,6 +150,7 @@ impl App {
             publisher: fleet.publisher.clone(),
             garbage: fleet.garbage.clone(),
             telemetry: reporting.recorder.stats(),
+            signatures: reporting.recorder.signatures().clone(),
             inputs: inputs.stats(),
             waf: reporting.waf.stats(),
             services: reporting.services.stats(),
@@ -167,6 +170,10 @@ impl App {
             clock: fleet.clock.clone(),
             enforcer: enforcement.handle.clone(),
             telemetry: reporting.recorder.stats(),
+            signatures: config
+                .telemetry
+                .enabled
+                .then(|| reporting.recorder.signatures().clone()),
             pins,
             enforcement: config.enforcement,
             boot_id: Uuid::new_v4(),
@@ -220,7 +227,11 @@ impl App {
         let handle = enforcement.handle.clone();
         let mut enforcer = enforcement.run(stop.signal());
         if config.telemetry.enabled {
-            tasks.forever(fleet.follow_directives(reporting.recorder.filter()));
+            tasks.forever(fleet.follow_directives(Directed {
+                filter: reporting.recorder.filter(),
+                signatures: reporting.recorder.signatures().clone(),
+                file: FleetFile::in_folder(&config.state_dir),
+            }));
         }
         tasks.spawn(fleet.follow_bans(handle.clone()));
         let announcing = tokio::spawn(announcer.run(stop.signal()));

@@ -8,6 +8,6 @@ mod publisher;
 pub(crate) use self::{
     bans::BanWatch,
     clock::bus_clock,
-    directives::follow_directives,
+    directives::{Directed, follow_directives},
     publisher::{Dropped, Publisher},
 };

@@ -27,7 +27,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use secbeat_common::maps;
+use secbeat_common::{maps, sign::Trust};
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Asked, Generate, Output, Records, Target},
@@ -40,6 +40,7 @@ use secbeat_edge_core::FilterMode;
 
 pub use self::{
     check::{Finding, Installed, State, look_at_host},
+    signatures::{OwnSignature, Trial},
     status::Status,
     words::WORDS,
 };
@@ -47,7 +48,7 @@ use crate::{
     config::{self, Config, Part},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
     notes::Notes,
-    signatures::SignaturesConfig,
+    signatures::{FleetFile, SignaturesConfig, Sought},
     sources::service_log::Filters,
 };
 
@@ -117,6 +118,9 @@ pub enum Command {
     Unban(unban::Unban),
     #[command(flatten)]
     Local(Local),
+    /// List, check or try signatures: what single requests give away.
+    #[command(subcommand)]
+    Signatures(signatures::Signatures),
     Enroll(enroll::Enroll),
     #[command(flatten)]
     Asked(Asked),
@@ -142,9 +146,6 @@ pub enum Local {
     /// Show how each line of an access log is read, or why it is not understood.
     Explain(explain::Args),
     Filter(filter::Args),
-    /// List, check or try signatures: what single requests give away.
-    #[command(subcommand)]
-    Signatures(signatures::Signatures),
     /// Kill switch: detach the XDP program from all interfaces and remove all bans, until `attach`.
     Detach {
         /// Output format.
@@ -230,9 +231,29 @@ impl<'a> ConfigFile<'a> {
         ))
     }
 
-    /// Which signatures are looked for: as the config says if there is one, else the default.
-    fn signatures(&self) -> anyhow::Result<SignaturesConfig> {
-        Ok(self.load()?.map(|config| config.signatures).unwrap_or_default())
+    /// Which signatures are looked for: as the config says if there is one, else the default; and as the fleet says, as far as the
+    /// daemon has heard.
+    fn signatures(&self) -> anyhow::Result<Sought> {
+        let (config, state_dir) = match self.load()? {
+            Some(config) => (config.signatures, config.state_dir),
+            None => (SignaturesConfig::default(), self.state_dir.to_owned()),
+        };
+        // Only the daemon writes there, and it has looked whose it is.
+        let fleet = FleetFile::in_folder(&state_dir).read(&Trust::default());
+        let fleet = fleet.unwrap_or_else(|error| {
+            secbeat_daemon::complain!("what the fleet published of signatures is left out: {error}");
+            None
+        });
+        Ok(Sought { config, fleet })
+    }
+
+    /// The signatures of this host.
+    ///
+    /// # Errors
+    ///
+    /// When the config cannot be used.
+    pub fn own_signatures(&self) -> anyhow::Result<Vec<OwnSignature>> {
+        Ok(signatures::own(&self.signatures()?))
     }
 }
 
@@ -251,10 +272,20 @@ impl Local {
                 explain::run(args, &file.filters()?, &file.signatures().unwrap_or_default())
             }
             Self::Filter(args) => filter::run(args, &file.filters()?),
-            Self::Signatures(signatures) => signatures.run(&file.signatures()?),
             Self::Detach { output } => switch::detach(&file.places_in_need(), *output),
             Self::Attach { output } => switch::attach(&file.places()?, *output),
         }
+    }
+}
+
+impl Trial {
+    /// Carries it out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self, file: &ConfigFile<'_>) -> anyhow::Result<()> {
+        self.run(&file.signatures()?)
     }
 }
 
@@ -330,6 +361,7 @@ impl Cli {
             } => bans::ban(&self.places()?, &target.prefix()?, *duration, note, *output),
             Command::Unban(unban) => unban.run(&self.places()?),
             Command::Local(local) => local.execute(&self.file()),
+            Command::Signatures(signatures) => signatures.run(&self.file().signatures()?),
             Command::Asked(asked) => {
                 asked.execute(&self.places()?.api(), config::PROGRAM, env!("CARGO_PKG_VERSION"))
             }

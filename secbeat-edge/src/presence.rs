@@ -19,6 +19,7 @@ use crate::{
     config::{Enforcement, Labels},
     enforcer::{EnforcerHandle, EnforcerReport},
     kernel::{Pins, packets},
+    signatures::Signatures,
     telemetry::TelemetryStats,
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Announcer {
     pub clock: BusClock,
     pub enforcer: EnforcerHandle,
     pub telemetry: Arc<TelemetryStats>,
+    /// `None` where no request is reported.
+    pub signatures: Option<Signatures>,
     /// `None` where the HTTP layer alone enforces.
     pub pins: Option<Pins>,
     pub enforcement: Enforcement,
@@ -98,6 +101,7 @@ impl Announcer {
             },
             bus_revision: status.revision,
             clock: self.clock.offset(),
+            signatures: self.signatures.as_ref().map(Signatures::in_force),
         })
     }
 }

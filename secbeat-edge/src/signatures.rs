@@ -1,24 +1,25 @@
 //! Signatures: which there are, and which a request matches.
 
-use std::{
-    cell::RefCell,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod files;
+mod fleet;
 
-use arc_swap::ArcSwapOption;
+use std::{cell::RefCell, path::PathBuf, sync::Arc};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
 use hyper::{
     header::{self, HeaderName, HeaderValue},
     http::{request::Parts, uri::PathAndQuery},
 };
 use parking_lot::Mutex;
 use schemars::JsonSchema;
-use secbeat_common::wire::MatchedSignature;
+use secbeat_common::wire::{FleetSignatures, MatchedSignature, SignaturesInForce};
 use secbeat_daemon::config::schema;
-use secbeat_signatures::{MAX_FILE, Matcher, Problem, Request, Scratch, SignatureFile, shipped};
+use secbeat_signatures::{Matcher, Problem, Request, Scratch, SignatureFile, shipped};
 use serde::Deserialize;
 use tracing::{info, warn};
+
+use self::{files::own_files, fleet::fleet_files};
+pub(crate) use self::{files::read_file, fleet::FleetFile};
 
 /// Where an operator's own signatures lie unless the config says otherwise.
 const DEFAULT_DIRECTORY: &str = "/etc/secbeat/signatures.d";
@@ -47,75 +48,54 @@ impl Default for SignaturesConfig {
     }
 }
 
-impl SignaturesConfig {
-    /// A matcher of the shipped signatures and of those in the folder, and what is wrong with them.
+/// What is looked for: as the config says, and as the fleet does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sought {
+    pub(crate) config: SignaturesConfig,
+    /// None where nothing was published.
+    pub(crate) fleet: Option<FleetSignatures>,
+}
+
+impl Sought {
+    /// A matcher of the shipped signatures, of those in the folder, and of the fleet's, and what is wrong with them.
     #[must_use]
-    pub fn load(&self) -> (Matcher, Vec<Problem>) {
+    pub(crate) fn load(&self) -> (Matcher, Vec<Problem>) {
         let mut problems = Vec::new();
-        let own = own_files(&self.directory, &mut problems);
-        let (matcher, more) = self.build(own);
+        let own = own_files(&self.config.directory, &mut problems);
+        let (matcher, more) = self.build(own, &self.disabled());
         problems.extend(more);
         (matcher, problems)
     }
 
-    fn build(&self, own: Vec<SignatureFile>) -> (Matcher, Vec<Problem>) {
+    /// The same with those that are disabled.
+    #[must_use]
+    pub(crate) fn load_all(&self) -> (Matcher, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let own = own_files(&self.config.directory, &mut problems);
+        let (matcher, more) = self.build(own, &[]);
+        problems.extend(more);
+        (matcher, problems)
+    }
+
+    /// Ids of those that are not looked for.
+    fn disabled(&self) -> Vec<String> {
+        let fleet = self.fleet.iter().flat_map(|fleet| &fleet.disabled);
+        let fleet = fleet.map(|disabled| disabled.id.clone());
+        self.config.disable.iter().cloned().chain(fleet).collect()
+    }
+
+    fn build(&self, own: Vec<SignatureFile>, disabled: &[String]) -> (Matcher, Vec<Problem>) {
         let mut files = shipped();
         files.extend(own);
-        Matcher::build(&files, &self.disable)
-    }
-}
-
-/// The files in `directory`, by name. There need not be such a folder.
-fn own_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<SignatureFile> {
-    let mut paths = match toml_files(directory) {
-        Ok(paths) => paths,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => {
-            problems.push(unreadable(directory, &error));
-            return Vec::new();
-        }
-    };
-    paths.sort();
-    let mut read = |path: &PathBuf| match read_file(path) {
-        Ok(file) => Some(file),
-        Err(error) => {
-            problems.push(unreadable(path, &error));
-            None
-        }
-    };
-    paths.iter().filter_map(&mut read).collect()
-}
-
-fn toml_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths = std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
-    let is_toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
-    paths.filter(|path| path.as_ref().map_or(true, is_toml)).collect()
-}
-
-/// The file at `path`, whose name is the whole path.
-///
-/// # Errors
-///
-/// When it cannot be read as text, or is larger than a file of signatures may be.
-pub(crate) fn read_file(path: &Path) -> io::Result<SignatureFile> {
-    let bytes = std::fs::metadata(path)?.len();
-    if bytes > MAX_FILE as u64 {
-        return Err(io::Error::other(format!(
-            "{bytes} bytes; a file has at most {MAX_FILE}"
-        )));
-    }
-    Ok(SignatureFile {
-        name: path.display().to_string(),
-        text: std::fs::read_to_string(path)?,
-    })
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    Problem {
-        file: path.display().to_string(),
-        line: None,
-        id: None,
-        message: error.to_string(),
+        files.extend(self.fleet.iter().flat_map(fleet_files));
+        let (matcher, mut problems) = Matcher::build(&files, disabled);
+        // The fleet also disables what only other edges have.
+        let is_elsewhere = |problem: &Problem| {
+            let id = problem.id.as_ref().filter(|_| problem.line.is_none());
+            id.is_some_and(|id| !self.config.disable.contains(id))
+        };
+        problems.retain(|problem| !is_elsewhere(problem));
+        (matcher, problems)
     }
 }
 
@@ -126,12 +106,32 @@ pub(crate) struct Signatures(Arc<Current>);
 #[derive(Debug, Default)]
 struct Current {
     matcher: ArcSwapOption<Matcher>,
-    /// What it was made of.
-    made_of: Mutex<Option<Made>>,
+    told: ArcSwap<SignaturesInForce>,
+    /// Locked while a matcher is made.
+    state: Mutex<State>,
 }
 
-/// What makes a matcher: the operator's files, and the ids that are disabled.
-type Made = (Vec<SignatureFile>, Vec<String>);
+#[derive(Debug, Default)]
+struct State {
+    /// None before the config was applied.
+    config: Option<SignaturesConfig>,
+    fleet: Option<FleetSignatures>,
+    made_of: Option<Made>,
+}
+
+/// What makes a matcher: the operator's files, the ids that are disabled, and the fleet's files.
+type Made = (Vec<SignatureFile>, Vec<String>, Vec<SignatureFile>);
+
+/// Why what the fleet published is not taken over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    #[error(
+        "the fleet's signatures are older than those in force: they were there before, and stay replaced"
+    )]
+    Older,
+    #[error("the fleet's signatures cannot be used, and those before stay in force: {0}")]
+    Unusable(Problem),
+}
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -140,29 +140,93 @@ thread_local! {
 impl Signatures {
     /// Looks from now on for what `config` says. What is wrong is logged, and the rest is looked for.
     pub(crate) fn apply(&self, config: &SignaturesConfig) {
-        let mut made_of = self.0.made_of.lock();
+        let mut state = self.0.state.lock();
+        state.config = Some(config.clone());
+        self.make(&mut state);
+    }
+
+    /// Looks from now on for what the fleet published, too. Returns whether that is news.
+    ///
+    /// # Errors
+    ///
+    /// When it was there before, or anything in it is wrong; then nothing changes.
+    pub(crate) fn publish(&self, set: FleetSignatures) -> Result<bool, NotTaken> {
+        let mut state = self.0.state.lock();
+        match &state.fleet {
+            Some(known) if *known == set => return Ok(false),
+            Some(known) if set.changed_at_ms <= known.changed_at_ms => return Err(NotTaken::Older),
+            _ => {}
+        }
+        // By itself: an id that this edge has already is its own matter.
+        let files: Vec<_> = fleet_files(&set).collect();
+        if let Some(problem) = Matcher::build(&files, &[]).1.into_iter().next() {
+            return Err(NotTaken::Unusable(problem));
+        }
+        info!(
+            digest = set.digest(),
+            by = set.changed_by,
+            files = set.files.len(),
+            disabled = set.disabled.len(),
+            "the fleet's signatures are in force"
+        );
+        state.fleet = Some(set);
+        self.make(&mut state);
+        Ok(true)
+    }
+
+    /// Which are looked for now.
+    pub(crate) fn in_force(&self) -> SignaturesInForce {
+        (**self.0.told.load()).clone()
+    }
+
+    fn make(&self, state: &mut State) {
+        let Some(config) = state.config.clone() else {
+            return;
+        };
+        let fleet = state.fleet.as_ref();
+        let mut told = SignaturesInForce {
+            fleet: fleet.map(FleetSignatures::digest),
+            ..SignaturesInForce::default()
+        };
         if !config.enabled {
-            *made_of = None;
-            return self.0.matcher.store(None);
+            state.made_of = None;
+            self.0.matcher.store(None);
+            return self.0.told.store(Arc::new(told));
         }
         let mut problems = Vec::new();
         let own = own_files(&config.directory, &mut problems);
-        let made = (own.clone(), config.disable.clone());
-        if *made_of == Some(made.clone()) {
-            return;
+        let sought = Sought {
+            config,
+            fleet: state.fleet.clone(),
+        };
+        let disabled = sought.disabled();
+        let made = (
+            own.clone(),
+            disabled.clone(),
+            fleet.into_iter().flat_map(fleet_files).collect(),
+        );
+        if state.made_of.as_ref() == Some(&made) {
+            told = SignaturesInForce {
+                fleet: told.fleet,
+                ..self.in_force()
+            };
+            return self.0.told.store(Arc::new(told));
         }
-        let (matcher, more) = config.build(own);
+        let (matcher, more) = sought.build(own, &disabled);
         problems.extend(more);
+        told.count = matcher.signatures().len() as u64;
+        told.problems = problems.len() as u64;
         for problem in problems {
             warn!("{problem}; the other signatures are looked for");
         }
         info!(
-            signatures = matcher.signatures().len(),
+            signatures = told.count,
             bytes = matcher.memory(),
             "looking for signatures"
         );
         self.0.matcher.store(Some(Arc::new(matcher)));
-        *made_of = Some(made);
+        self.0.told.store(Arc::new(told));
+        state.made_of = Some(made);
     }
 
     /// What the head of a request matches, before it is answered.
@@ -213,6 +277,10 @@ impl Signatures {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use secbeat_common::wire::{DisabledSignature, SignatureText};
+
     use super::*;
 
     fn config(directory: &Path) -> SignaturesConfig {
@@ -222,9 +290,109 @@ mod tests {
         }
     }
 
+    fn sought(directory: &Path) -> Sought {
+        Sought {
+            config: config(directory),
+            fleet: None,
+        }
+    }
+
+    fn published(changed_at_ms: i64, texts: &[&str], disabled: &[&str]) -> FleetSignatures {
+        let texts = texts.iter().enumerate();
+        FleetSignatures {
+            changed_at_ms,
+            changed_by: "alice".to_owned(),
+            files: texts
+                .map(|(n, text)| SignatureText {
+                    name: format!("{n}.toml"),
+                    text: (*text).to_owned(),
+                })
+                .collect(),
+            disabled: disabled
+                .iter()
+                .map(|id| DisabledSignature {
+                    id: (*id).to_owned(),
+                    note: "ours".to_owned(),
+                    by: "alice".to_owned(),
+                    at_ms: 1,
+                })
+                .collect(),
+        }
+    }
+
+    fn one(id: &str, path: &str) -> String {
+        format!(
+            "[[signature]]\nid = \"{id}\"\ntitle = \"t\"\nclass = \"other\"\nseverity = \"low\"\nreference = \"r\"\n\
+             any = [{{ in = \"path\", contains = \"{path}\" }}]\n"
+        )
+    }
+
+    fn found(signatures: &Signatures, target: &str) -> Vec<String> {
+        let request = Request {
+            target: target.as_bytes(),
+            ..Request::default()
+        };
+        let found = signatures.find(&request).into_iter();
+        found.map(|matched| matched.id).collect()
+    }
+
+    #[test]
+    fn what_the_fleet_publishes_is_looked_for_beside_the_rest_and_what_it_disables_is_not() {
+        let signatures = Signatures::default();
+        signatures.apply(&config(Path::new("/nonexistent")));
+        let before = signatures.in_force();
+        assert_eq!(before.fleet, None);
+        assert_eq!(found(&signatures, "/.env"), ["env-file"]);
+        let set = published(1, &[&one("fleets", "/fleet")], &["env-file", "of-another-edge"]);
+        assert_eq!(signatures.publish(set.clone()), Ok(true));
+        assert_eq!(signatures.publish(set.clone()), Ok(false));
+        assert_eq!(found(&signatures, "/fleet"), ["fleets"]);
+        assert_eq!(found(&signatures, "/.env"), [""; 0]);
+        let told = signatures.in_force();
+        assert_eq!((told.count, told.problems), (before.count, 0));
+        assert_eq!(told.fleet, Some(set.digest()));
+        let enabled_again = published(2, &[], &[]);
+        assert_eq!(signatures.publish(enabled_again.clone()), Ok(true));
+        assert_eq!(found(&signatures, "/fleet"), [""; 0]);
+        assert_eq!(found(&signatures, "/.env"), ["env-file"]);
+        assert_eq!(signatures.in_force().fleet, Some(enabled_again.digest()));
+    }
+
+    #[test]
+    fn a_set_that_is_wrong_or_old_displaces_nothing() {
+        let signatures = Signatures::default();
+        signatures.apply(&config(Path::new("/nonexistent")));
+        let good = published(5, &[&one("fleets", "/fleet")], &[]);
+        assert_eq!(signatures.publish(good.clone()), Ok(true));
+        let told = signatures.in_force();
+        for (set, is_older) in [
+            (published(5, &[], &[]), true),
+            (published(4, &[&one("other", "/other")], &[]), true),
+            (published(6, &[&one("other", "/other"), "no toml"], &[]), false),
+            (published(6, &[&one("Other", "/other")], &[]), false),
+        ] {
+            let refused = signatures.publish(set).unwrap_err();
+            assert_eq!(refused == NotTaken::Older, is_older, "{refused}");
+            assert_eq!(found(&signatures, "/fleet"), ["fleets"]);
+            assert_eq!(signatures.in_force(), told);
+        }
+    }
+
+    #[test]
+    fn an_id_that_this_edge_has_stays_its_own() {
+        let signatures = Signatures::default();
+        let set = published(1, &[&one("env-file", "/fleet"), &one("fleets", "/fleet")], &[]);
+        assert_eq!(signatures.publish(set), Ok(true));
+        assert_eq!(found(&signatures, "/fleet"), [""; 0], "no config yet");
+        signatures.apply(&config(Path::new("/nonexistent")));
+        assert_eq!(found(&signatures, "/fleet"), ["fleets"]);
+        assert_eq!(found(&signatures, "/.env"), ["env-file"]);
+        assert_eq!(signatures.in_force().problems, 1);
+    }
+
     #[test]
     fn the_shipped_set_is_looked_for_where_there_is_no_folder() {
-        let (matcher, problems) = config(Path::new("/nonexistent")).load();
+        let (matcher, problems) = sought(Path::new("/nonexistent")).load();
         assert!(matcher.signatures().len() > 300);
         assert_eq!(problems, []);
     }
@@ -237,7 +405,7 @@ mod tests {
         std::fs::write(folder.path().join("a.toml"), "no toml").unwrap();
         std::fs::write(folder.path().join("b.toml"), own).unwrap();
         std::fs::write(folder.path().join("c.txt"), "no toml either").unwrap();
-        let (_, problems) = config(folder.path()).load();
+        let (_, problems) = sought(folder.path()).load();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].file.ends_with("a.toml"));
         let signatures = Signatures::default();

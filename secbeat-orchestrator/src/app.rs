@@ -8,7 +8,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use anyhow::Context;
 use secbeat_bus::{
     AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, BusClock, CommandReader, Garbage,
-    NetworkCommand, RefusedCommands,
+    NetworkCommand, RefusedCommands, SignatureBucket,
     broker::broker,
     nats::{Login, Nats, Server},
 };
@@ -46,6 +46,7 @@ use crate::{
     reload::Reloader,
     replica::Replica,
     rules::{self, InForce},
+    signatures::{self, Counts, Known},
     token::Token,
     watches::Watches,
     writer::{self, SharedRevisions},
@@ -70,6 +71,7 @@ pub struct App {
     fleet_watch: FleetWatch,
     protection: Protection,
     allowlist: AllowFollower,
+    signatures: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Signs what edges are told of the rules.
     signer: Signer,
     servers: NatsServers,
@@ -122,6 +124,7 @@ impl App {
         let (auditor, auditing) = Auditor::new(audit.clone());
         let (watches, watching) = Watches::new(&bus, &audit, &member);
         let (allowed, known) = watch::channel(None);
+        let (published, signatures) = watch::channel(Known::default());
         let engine = engine::Config {
             decider: config.decider(protected),
             bus: bus.clone(),
@@ -129,6 +132,7 @@ impl App {
             auditor,
             leases: leases_table,
             allowlist: known.clone(),
+            signatures: signatures.clone(),
             traces: traces.clone(),
         }
         .build();
@@ -137,6 +141,9 @@ impl App {
         let replica = links.replica(revisions, restoring);
         let intake = links.intake();
         let keeper = links.keeper(known);
+        let signature_counts = Counts::new(&bus, audit.clone(), sender.clone());
+        let signatures = links.signatures(audit.clone(), signatures);
+        let following = signatures::follow(bus.clone(), member.trust.clone(), garbage.clone(), published);
         let allowlist = AllowFollower::new(&bus, links.reader(), now_ms, allowed);
         let api = Api {
             engine: EngineHandle {
@@ -147,6 +154,8 @@ impl App {
             clock,
             events: engine.events(),
             allowlist: keeper,
+            signatures,
+            signature_counts,
             leases: shares,
             troubles: intake.troubles.clone(),
             watches,
@@ -176,6 +185,7 @@ impl App {
             fleet_watch,
             protection,
             allowlist,
+            signatures: Box::pin(following),
             signer: member.signer,
             servers: member.servers,
             notifier,
@@ -234,6 +244,13 @@ impl App {
                 tokio::join!(self.allowlist.run(), keeper.restore_lost());
             }
         });
+        let signatures = tokio::spawn(signatures::keep(
+            self.signatures,
+            self.api.signatures.clone(),
+            self.api.signature_counts.clone(),
+            restored.clone(),
+        ));
+        let counts = self.api.signature_counts.clone();
         let copying = tokio::spawn(self.copies.run_once(restored.clone()));
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
@@ -277,6 +294,8 @@ impl App {
         measuring.abort();
         telling.abort();
         allowlist.abort();
+        signatures.abort();
+        let _ = tokio::time::timeout(DRAIN, counts.keep()).await;
         intake.abort();
         // What was decided is still written, and audited once it is, if NATS takes it soon.
         let (reply, drained) = oneshot::channel();
@@ -360,6 +379,16 @@ impl Links<'_> {
             sources: self.config.detect.sources,
             troubles: Troubles::default(),
             rules: self.rules.clone(),
+        }
+    }
+
+    fn signatures(&self, audit: AuditLog, known: watch::Receiver<Known>) -> signatures::Keeper {
+        let Membership { trust, signer, .. } = self.member;
+        signatures::Keeper {
+            bus: self.bus.clone(),
+            bucket: SignatureBucket::new(self.bus, trust.clone(), signer.clone()),
+            audit,
+            known,
         }
     }
 

@@ -11,6 +11,7 @@ mod import;
 mod list;
 mod notify;
 mod rules;
+mod signatures;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,11 @@ use secbeat_daemon::{
     exit,
 };
 
-pub use self::{status::print as print_status, words::WORDS};
+pub use self::{
+    signatures::{SignatureOrder, list_signatures},
+    status::print as print_status,
+    words::WORDS,
+};
 use crate::{
     config::{self, Config},
     replay,
@@ -74,6 +79,9 @@ pub enum Command {
     },
     #[command(flatten)]
     Order(Order),
+    /// Show what signatures recognised, publish some for all edges, and disable some.
+    #[command(subcommand)]
+    Signatures(signatures::Signatures),
     /// List the edges, what they enforce, and whether it equals the ledger.
     Edges(fleet::Edges),
     /// Show how long bans take into each kernel, and who has not acknowledged.
@@ -212,6 +220,7 @@ impl Cli {
             Command::Run | Command::Token(_) | Command::Fleet(_) | Command::Generate(_) => Ok(()),
             Command::Check { output } => rules::check(self.config.as_deref(), &config, *output),
             Command::Status { output } => status::show(&api()?, *output),
+            Command::Signatures(signatures) => signatures.execute(&api()?),
             Command::Edges(edges) => edges.execute(&api()?),
             Command::Propagation(records) => fleet::propagation(&api()?, records),
             Command::Order(order) => order.execute(&self.remote, &config, config::PROGRAM),

@@ -1,18 +1,29 @@
-//! The shipped signatures: what edges without signatures of their own look for.
+//! Signatures: those that edges have of their own, those that the fleet publishes, and what became of what they recognised.
 
-use std::sync::LazyLock;
+mod catalogue;
+mod counts;
+mod keeper;
 
-use secbeat_signatures::{Matcher, Signature, shipped as files};
+use tokio::sync::watch;
 
-static SHIPPED: LazyLock<Matcher> = LazyLock::new(|| Matcher::build(&files(), &[]).0);
+pub(crate) use self::{
+    catalogue::{Catalogue, shipped},
+    counts::{Counts, LOOKED_UP},
+    keeper::{Keeper, Known, Refusal, follow},
+};
 
-/// A matcher of all of them.
-pub(crate) fn shipped() -> &'static Matcher {
-    &SHIPPED
-}
-
-/// The one called `id`; edges may have others.
-pub(crate) fn by_id(id: &str) -> Option<&'static Signature> {
-    let mut signatures = SHIPPED.signatures().iter();
-    signatures.find(|signature| signature.id == id)
+/// Follows what the fleet published, keeps it on the bus, and counts what became of it, for ever.
+pub(crate) async fn keep(
+    following: impl Future<Output = ()>,
+    keeper: Keeper,
+    counts: Counts,
+    mut made: watch::Receiver<bool>,
+) {
+    let keeping = async {
+        // The buckets are made by then.
+        if made.wait_for(|made| *made).await.is_ok() {
+            tokio::join!(keeper.restore_lost(), counts.run());
+        }
+    };
+    tokio::join!(following, keeping);
 }

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use secbeat_daemon::{
     api::Remote,
-    cli::{Generate, Output},
+    cli::{Generate, Output, Records},
     exit,
 };
-use secbeat_edge::cli::{self as edge, ConfigFile, Local};
-use secbeat_orchestrator::cli::{self as orchestrator, Order};
+use secbeat_edge::cli::{self as edge, ConfigFile, Local, OwnSignature, Trial};
+use secbeat_orchestrator::{
+    cli::{self as orchestrator, Order, SignatureOrder},
+    view::{DisabledView, SignatureView},
+};
 
 use crate::{
     config::{self, File},
@@ -63,8 +66,22 @@ pub enum Command {
     Order(Order),
     #[command(flatten)]
     Local(Local),
+    /// Show what signatures recognised, check or try them, publish some, and disable some.
+    #[command(subcommand)]
+    Signatures(Signatures),
     #[command(flatten)]
     Generate(Generate),
+}
+
+/// What both daemons have of signatures.
+#[derive(Debug, Subcommand)]
+pub enum Signatures {
+    /// List the signatures, with their hits, their bans, and the bans that were lifted.
+    List(Records),
+    #[command(flatten)]
+    Trial(Trial),
+    #[command(flatten)]
+    Order(SignatureOrder),
 }
 
 impl Cli {
@@ -118,7 +135,48 @@ impl Cli {
             Command::Migrate(migrate) => migrate.execute(self.config_path(), &self.remote),
             Command::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
             Command::Local(local) => local.execute(&self.edge_file()),
+            Command::Signatures(signatures) => self.signatures(signatures),
             Command::Generate(generate) => generate.run::<Self, File>(),
+        }
+    }
+
+    fn signatures(&self, signatures: &Signatures) -> anyhow::Result<()> {
+        match signatures {
+            Signatures::List(records) => {
+                let own = self.edge_file().own_signatures()?;
+                let config = self.orchestrator_config()?;
+                orchestrator::list_signatures(&self.remote, &config, records, |views| complete(views, own))
+            }
+            Signatures::Trial(trial) => trial.execute(&self.edge_file()),
+            Signatures::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?),
+        }
+    }
+}
+
+/// Adds to `views` what this host's files say of its `own` signatures.
+fn complete(views: &mut Vec<SignatureView>, own: Vec<OwnSignature>) {
+    for own in own {
+        let disabled = own.disabled.filter(|by| by.starts_with("by the config"));
+        let disabled = disabled.map(|_| DisabledView {
+            note: "[signatures]".to_owned(),
+            by: "the config".to_owned(),
+            at: String::new(),
+        });
+        let at = views.binary_search_by(|view| view.id.cmp(&own.id));
+        let view = match at {
+            Ok(at) => views.get_mut(at),
+            Err(at) => {
+                views.insert(at, SignatureView::unmet(own.id));
+                views.get_mut(at)
+            }
+        };
+        if let Some(view) = view {
+            if view.title.is_empty() {
+                view.title = own.title;
+                own.class.clone_into(&mut view.class);
+                own.severity.clone_into(&mut view.severity);
+            }
+            view.disabled = view.disabled.take().or(disabled);
         }
     }
 }
@@ -141,5 +199,37 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn signatures_of_this_host_are_listed_with_those_that_the_daemon_knows() {
+        let mut known = SignatureView::unmet("env-file".to_owned());
+        known.hits = 3;
+        known.title = "Environment file".to_owned();
+        let mut met = SignatureView::unmet("mine".to_owned());
+        met.hits = 2;
+        let mut views = vec![known.clone(), met];
+        let own = |id: &str, disabled: Option<&str>| OwnSignature {
+            id: id.to_owned(),
+            title: "Mine".to_owned(),
+            class: "other",
+            severity: "low",
+            disabled: disabled.map(str::to_owned),
+        };
+        complete(
+            &mut views,
+            vec![
+                own("env-file", None),
+                own("mine", None),
+                own("new", Some("by the config")),
+            ],
+        );
+        let [first, mine, new] = &views[..] else {
+            panic!("{views:?}");
+        };
+        assert_eq!(*first, known);
+        assert_eq!((mine.title.as_str(), mine.hits), ("Mine", 2));
+        assert_eq!((new.title.as_str(), new.hits), ("Mine", 0));
+        assert_eq!(new.disabled.as_ref().unwrap().by, "the config");
     }
 }

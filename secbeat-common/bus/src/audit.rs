@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _, future::try_join_all, stream};
 use secbeat_common::{
     prefix::Prefix,
     subjects::AuditPart,
-    wire::{AuditRecord, Audited, ListRecord},
+    wire::{AuditRecord, Audited, ListRecord, SignatureRecord},
 };
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
@@ -67,6 +67,7 @@ impl AuditQuery {
         let is_about = match record {
             Audited::Decision(record) => self.targets.contains(&record.target),
             Audited::List(record) => self.lists.contains(&record.list.id),
+            Audited::Signatures(_) => false,
         };
         record.at_ms() >= self.since_ms
             && (self.targets.is_empty() || is_about)
@@ -150,6 +151,20 @@ impl AuditLog {
     pub async fn append_list(&self, record: &ListRecord) -> Result<()> {
         let record = Record {
             subject: ListRecord::subject(record.list.id),
+            payload: serde_json::to_vec(record)?.into(),
+            id: Some(record.id()),
+        };
+        self.log(AuditPart::Orders).append(record).await.map(drop)
+    }
+
+    /// Writes what somebody decided of signatures.
+    ///
+    /// # Errors
+    ///
+    /// When the server did not acknowledge it.
+    pub async fn append_signatures(&self, record: &SignatureRecord) -> Result<()> {
+        let record = Record {
+            subject: record.subject(),
             payload: serde_json::to_vec(record)?.into(),
             id: Some(record.id()),
         };

@@ -6,7 +6,7 @@ use futures::future::{join, join_all, try_join_all};
 use secbeat_common::{
     sign::MAX_SEAL,
     subjects::{self, AuditPart},
-    wire::MAX_INTEREST,
+    wire::MAX_SIGNATURE_SET,
 };
 
 use crate::{
@@ -154,7 +154,7 @@ pub(crate) fn edges() -> BucketSettings {
 
 pub(crate) fn directives() -> BucketSettings {
     BucketSettings {
-        max_value: Some(MAX_INTEREST + MAX_SEAL),
+        max_value: Some(MAX_SIGNATURE_SET + MAX_SEAL),
         ..BucketSettings::default()
     }
 }

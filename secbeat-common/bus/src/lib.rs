@@ -3,7 +3,7 @@
 //! Two layers. An implementation ([`nats`], [`memory`]) is a [`Backend`]: a connection with [`Bucket`]s (keys with revisions),
 //! [`Log`]s (records in order) and topics (plain messages). Everything that the fleet means by them is written once above
 //! that, over [`Bus`]: subjects, seals, encodings, lifetimes ([`BanBucket`], [`AllowBucket`], [`LeaseBucket`], [`EdgeBucket`],
-//! [`DirectiveBucket`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
+//! [`DirectiveBucket`], [`SignatureBucket`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
 //! commands count ([`CommandReader`]).
 //!
 //! **Why `dyn`.** A [`Backend`] is a trait object, so that no signature of a daemon has a parameter for it. The price is one
@@ -44,6 +44,7 @@ mod follow;
 mod garbage;
 mod layout;
 mod leases;
+mod signatures;
 #[cfg(any(feature = "memory", feature = "local"))]
 mod subject;
 mod telemetry;
@@ -68,5 +69,6 @@ pub use self::{
     garbage::Garbage,
     layout::{AUDIT_AGE, Offline, TELEMETRY_AGE, make_all, offline},
     leases::{LEASE_TTL, LeaseBucket},
+    signatures::{HeldSignatures, RefusedSignatures, SignatureBucket},
     telemetry::{TelemetryFrom, TelemetryLog},
 };

@@ -72,5 +72,6 @@ pub fn presence(edge_id: &str, at_ms: i64) -> Presence {
         spool: Spooled { batches: 0, bytes: 0 },
         bus_revision: 0,
         clock: None,
+        signatures: None,
     }
 }

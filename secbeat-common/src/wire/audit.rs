@@ -255,6 +255,78 @@ impl ListRecord {
     }
 }
 
+/// What an operator decided of signatures, for all edges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SignatureRecord {
+    /// When it was decided, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Whoever used the API.
+    pub actor: String,
+    kind: SignatureTag,
+    #[serde(flatten)]
+    pub change: SignatureChange,
+}
+
+/// What tells a [`SignatureRecord`] from other records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+enum SignatureTag {
+    #[default]
+    Signatures,
+}
+
+/// A change of the fleet's signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum SignatureChange {
+    /// These files took the place of those before; none if they were withdrawn.
+    Published {
+        /// Their names.
+        files: Vec<String>,
+        /// Signatures in them.
+        signatures: u64,
+        /// Of the whole set, see [`FleetSignatures::digest`](super::FleetSignatures::digest).
+        digest: String,
+    },
+    Disabled {
+        ids: Vec<String>,
+        note: String,
+    },
+    Enabled {
+        ids: Vec<String>,
+    },
+}
+
+impl SignatureRecord {
+    /// The kind of all such records.
+    pub const KIND: &'static str = "signatures";
+
+    #[must_use]
+    pub const fn new(change: SignatureChange, actor: String, at_ms: i64) -> Self {
+        Self {
+            at_ms,
+            actor,
+            kind: SignatureTag::Signatures,
+            change,
+        }
+    }
+
+    /// As [`AuditRecord::id`]: no two changes are of one time.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}.{}", Self::KIND, self.at_ms)
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        AuditPart::Orders.record(Self::KIND, &self.at_ms.to_string())
+    }
+}
+
 /// One record of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -262,6 +334,7 @@ impl ListRecord {
 pub enum Audited {
     Decision(AuditRecord),
     List(ListRecord),
+    Signatures(SignatureRecord),
 }
 
 impl Audited {
@@ -271,6 +344,7 @@ impl Audited {
         match self {
             Self::Decision(record) => record.at_ms,
             Self::List(record) => record.at_ms,
+            Self::Signatures(record) => record.at_ms,
         }
     }
 
@@ -279,6 +353,7 @@ impl Audited {
         match self {
             Self::Decision(record) => &record.actor,
             Self::List(record) => &record.actor,
+            Self::Signatures(record) => &record.actor,
         }
     }
 
@@ -288,6 +363,7 @@ impl Audited {
         match self {
             Self::Decision(record) => record.decision.kind(),
             Self::List(_) => ListRecord::KIND,
+            Self::Signatures(_) => SignatureRecord::KIND,
         }
     }
 }
@@ -421,7 +497,14 @@ mod tests {
             left_out: 4,
             complete: true,
         };
+        let change = SignatureChange::Disabled {
+            ids: vec!["env-file".to_owned()],
+            note: "our own export".to_owned(),
+        };
+        let of_signatures = SignatureRecord::new(change, "alice".to_owned(), 2);
+        assert_eq!(of_signatures.subject(), "secbeat.audit.signatures.2");
         let records = [
+            Audited::Signatures(of_signatures),
             Audited::List(ListRecord::new(list, "alice".to_owned(), 1)),
             Audited::Decision(ban(Vec::new())),
         ];

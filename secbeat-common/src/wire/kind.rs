@@ -20,11 +20,12 @@ pub enum Kind {
     Sources = 11,
     Lease = 12,
     Service = 13,
+    Signatures = 14,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Telemetry,
         Self::LateTelemetry,
         Self::Waf,
@@ -38,6 +39,7 @@ impl Kind {
         Self::Sources,
         Self::Lease,
         Self::Service,
+        Self::Signatures,
     ];
 
     /// The name that people read. Signatures of commands cover it, so it never changes.
@@ -57,6 +59,7 @@ impl Kind {
             Self::Sources => "sources",
             Self::Lease => "lease",
             Self::Service => "service",
+            Self::Signatures => "signatures",
         }
     }
 
@@ -82,6 +85,6 @@ mod tests {
             assert_eq!(kind as u8, number, "{kind}");
             assert_eq!(Kind::of(number), Some(kind));
         }
-        assert_eq!([Kind::of(0), Kind::of(14)], [None, None]);
+        assert_eq!([Kind::of(0), Kind::of(15)], [None, None]);
     }
 }

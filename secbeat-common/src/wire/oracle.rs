@@ -7,8 +7,8 @@ use std::{fmt::Debug, sync::LazyLock};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    AckBatch, AllowEntry, AuditRecord, BlockCommand, Disallow, Interest, LateBatch, Lease, Lift, MAX_MESSAGE,
-    Message, Presence, ServiceBatch, TelemetryBatch, WafBatch, decode, encode,
+    AckBatch, AllowEntry, AuditRecord, BlockCommand, Disallow, FleetSignatures, Interest, LateBatch, Lease,
+    Lift, MAX_MESSAGE, Message, Presence, ServiceBatch, TelemetryBatch, WafBatch, decode, encode,
 };
 use crate::{
     sign::{Opened, SecretKey, Signer, Trust},
@@ -33,6 +33,7 @@ pub fn check(input: &[u8]) {
     comes_back::<Interest>(input);
     comes_back::<Lease>(input);
     comes_back::<SourceLengths>(input);
+    comes_back::<FleetSignatures>(input);
     comes_back_from_json::<AuditRecord>(input);
     comes_back_from_json::<Presence>(input);
     // Who made the input up does not have the key.

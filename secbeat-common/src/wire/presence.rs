@@ -44,6 +44,23 @@ pub struct Presence {
     /// How far its host's clock is off; missing before the first measure, and of releases that do not measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockOffset>,
+    /// Which signatures it looks for; missing where it reports no requests, and of releases that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignaturesInForce>,
+}
+
+/// The signatures that an edge looks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SignaturesInForce {
+    /// How many; 0 where its config disables them.
+    pub count: u64,
+    /// The [digest](super::FleetSignatures::digest) of what the fleet published; missing if the edge has read none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<String>,
+    /// Files and signatures that are wrong, and are left out.
+    #[serde(default)]
+    pub problems: u64,
 }
 
 /// How far a host's wall clock is off the NATS server's. What daemons decide and report goes by the server's.
@@ -106,6 +123,12 @@ impl Presence {
     pub fn bounded(mut self) -> Self {
         let shorten = |text: &mut String| text.truncate(cut(text).len());
         shorten(&mut self.version);
+        if let Some(SignaturesInForce {
+            fleet: Some(fleet), ..
+        }) = &mut self.signatures
+        {
+            shorten(fleet);
+        }
         self.interfaces.truncate(MAX_INTERFACES);
         for interface in &mut self.interfaces {
             shorten(&mut interface.name);

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AllowEntry, BlockCommand, Disallow, FORMAT, Interest, Kind, Lift, Message, parts::is_critical};
+use super::{
+    AllowEntry, BlockCommand, Disallow, FORMAT, FleetSignatures, Interest, Kind, Lift, Message,
+    parts::is_critical,
+};
 use crate::{sign::Envelope, sources::SourceLengths};
 
 /// The kinds of messages that an edge reads, each with the parts that it knows. An edge says it in its presence, by which
@@ -19,7 +22,7 @@ pub struct Speaks {
 }
 
 /// What orchestrators of this release write for edges, and so what edges of this release read.
-const TO_EDGES: [(Kind, &[u16]); 7] = [
+const TO_EDGES: [(Kind, &[u16]); 8] = [
     of::<Envelope>(),
     of::<BlockCommand>(),
     of::<Lift>(),
@@ -27,6 +30,7 @@ const TO_EDGES: [(Kind, &[u16]); 7] = [
     of::<Disallow>(),
     of::<Interest>(),
     of::<SourceLengths>(),
+    of::<FleetSignatures>(),
 ];
 
 const fn of<M: Message>() -> (Kind, &'static [u16]) {
@@ -74,7 +78,7 @@ mod tests {
         let edge = Speaks::edge();
         assert_eq!(
             serde_json::to_string(&edge).unwrap(),
-            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"disallow":[],"interest":[1],"lift":[],"sealed":[],"sources":[]}}"#
+            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"disallow":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
         );
         assert_eq!(edge.unreadable().count(), 0);
     }
@@ -107,7 +111,14 @@ mod tests {
             assert_eq!(
                 unreadable,
                 [
-                    "sealed", "ban", "lift", "allow", "disallow", "interest", "sources"
+                    "sealed",
+                    "ban",
+                    "lift",
+                    "allow",
+                    "disallow",
+                    "interest",
+                    "sources",
+                    "signatures"
                 ]
             );
         }

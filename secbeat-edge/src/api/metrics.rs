@@ -16,6 +16,7 @@ pub(super) fn render(stats: &StatsView) -> String {
         reconciliation(stats);
         telemetry(stats);
         stats.access_logs.iter().for_each(access_log);
+        signatures(stats);
         waf(stats);
         describe_gauge!(
             "secbeat_edge_unwatched_services",
@@ -291,6 +292,16 @@ fn telemetry(stats: &StatsView) {
         "Parts of messages that only a later release knows."
     );
     counter!("secbeat_edge_skipped_parts_total").absolute(stats.skipped_parts);
+}
+
+fn signatures(stats: &StatsView) {
+    Told::gauge("secbeat_edge_signatures", "Signatures that are looked for.")
+        .is([], stats.signatures.count as f64);
+    Told::gauge(
+        "secbeat_edge_signature_problems",
+        "Files and signatures that are wrong, and are left out.",
+    )
+    .is([], stats.signatures.problems as f64);
 }
 
 fn waf(stats: &StatsView) {

@@ -34,6 +34,7 @@ use crate::{
     kernel::{Attachment, Pins, moment_now, packets},
     l7::L7Bans,
     notes::Notes,
+    signatures::Signatures,
     sources::{InputStats, reports::EventStats},
     telemetry::TelemetryStats,
     unwatched::Unwatched,
@@ -58,6 +59,7 @@ pub(crate) struct Api {
     pub(crate) publisher: Publisher,
     pub(crate) garbage: Arc<Garbage>,
     pub(crate) telemetry: Arc<TelemetryStats>,
+    pub(crate) signatures: Signatures,
     pub(crate) inputs: InputStats,
     pub(crate) waf: Arc<EventStats>,
     pub(crate) services: Arc<EventStats>,
@@ -131,6 +133,7 @@ impl Api {
             clock: self.clock.offset(),
             bus_certificates: CertificateView::all(&self.certificates),
             telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
+            signatures: self.signatures.in_force(),
             waf: (&*self.waf).into(),
             services: (&*self.services).into(),
             access_logs: access_logs

@@ -1,6 +1,6 @@
 //! This edge as a member of the fleet: its connection, and what it follows by it.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc};
 
 use secbeat_bus::{
     AllowFollower, Allowlist, Bus, BusClock, CommandReader, Garbage, NetworkCommand, RefusedCommands,
@@ -12,12 +12,13 @@ use secbeat_daemon::{
     time::now_ms,
 };
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::tasks::Tasks;
 use crate::{
-    bus::{self, BanWatch, Publisher},
+    bus::{self, BanWatch, Directed, Publisher},
     enforcer::EnforcerHandle,
-    telemetry::TelemetryFilter,
+    signatures::{FleetFile, Signatures},
 };
 
 /// The connection to the fleet.
@@ -95,13 +96,25 @@ impl Fleet {
         known
     }
 
-    /// Follows the fleet's directives for telemetry.
-    pub(super) fn follow_directives(
-        &self,
-        filter: TelemetryFilter,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    /// Looks for what the fleet published when this edge last heard of it.
+    pub(super) fn restore_signatures(&self, state_dir: &Path, signatures: &Signatures) {
+        let published = match FleetFile::in_folder(state_dir).read(&self.member.trust) {
+            Ok(Some(set)) => signatures
+                .publish(set)
+                .map(drop)
+                .map_err(|error| error.to_string()),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = published {
+            warn!("what the fleet published of signatures waits for NATS: {error}");
+        }
+    }
+
+    /// Follows the fleet's directives.
+    pub(super) fn follow_directives(&self, directed: Directed) -> impl Future<Output = ()> + Send + 'static {
         let (bus, trust, garbage) = (self.bus.clone(), self.member.trust.clone(), self.garbage.clone());
-        async move { bus::follow_directives(bus, filter, trust, &garbage).await }
+        async move { bus::follow_directives(bus, directed, trust, &garbage).await }
     }
 
     /// Follows the fleet's bans.

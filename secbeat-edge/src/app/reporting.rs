@@ -48,6 +48,7 @@ impl Reporting {
             fleet.bus.clone(),
             stopped,
         )?;
+        fleet.restore_signatures(&config.state_dir, recorder.signatures());
         recorder.signatures().apply(&config.signatures);
         let (waf, waf_task) = reports::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
         tasks.forever(waf_task);

@@ -1,23 +1,37 @@
-//! Directives of the fleet: which responses edges report one by one, and by which prefixes clients are counted.
+//! Directives of the fleet: which responses edges report one by one, by which prefixes clients are counted, and which signatures are
+//! looked for.
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Display;
 
-use secbeat_bus::{Bus, DirectiveBucket, Entry, EntryKind, Garbage, Update};
+use secbeat_bus::{Bus, DirectiveBucket, Entry, EntryKind, Garbage, SignatureBucket, Update};
 use secbeat_common::{
     sign::{Opened, Trust},
     sources::SourceLengths,
     subjects,
     wire::{Interest, TooInterested},
 };
-use tracing::info;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
-use crate::telemetry::TelemetryFilter;
+use crate::{
+    signatures::{FleetFile, NotTaken, Signatures},
+    telemetry::TelemetryFilter,
+};
+
+/// What follows directives.
+#[derive(Clone, Debug)]
+pub(crate) struct Directed {
+    pub(crate) filter: TelemetryFilter,
+    pub(crate) signatures: Signatures,
+    /// Where the fleet's are kept.
+    pub(crate) file: FleetFile,
+}
 
 /// Follows the directives for ever. Those that were read last hold while the bus is away.
-pub(crate) async fn follow_directives(bus: Bus, filter: TelemetryFilter, trust: Trust, garbage: &Garbage) {
+pub(crate) async fn follow_directives(bus: Bus, directed: Directed, trust: Trust, garbage: &Garbage) {
     let mut follower = DirectiveBucket::follow(&bus);
     loop {
         let entries = match follower.next().await {
@@ -26,7 +40,10 @@ pub(crate) async fn follow_directives(bus: Bus, filter: TelemetryFilter, trust: 
             Update::Begin(_) | Update::Complete => continue,
         };
         for entry in &entries {
-            take(entry, &filter, &trust, garbage);
+            match entry.key.as_str() {
+                subjects::SIGNATURES_KEY => take_signatures(entry, &directed, &trust, garbage).await,
+                _ => take(entry, &directed.filter, &trust, garbage),
+            }
         }
     }
 }
@@ -66,5 +83,32 @@ fn take(entry: &Entry, filter: &TelemetryFilter, trust: &Trust, garbage: &Garbag
             Err(error) => report("what counts as one source", &error),
         },
         _ => {}
+    }
+}
+
+/// Takes over what the fleet published of signatures, and keeps a copy.
+async fn take_signatures(entry: &Entry, directed: &Directed, trust: &Trust, garbage: &Garbage) {
+    if entry.kind != EntryKind::Put {
+        return;
+    }
+    let report = |error: &dyn Display| garbage.report(&entry.key, "the fleet's signatures", error);
+    let set = match SignatureBucket::open(&entry.value, trust) {
+        Ok(opened) => {
+            garbage.skip(opened.skipped);
+            opened.command
+        }
+        Err(error) => return report(&error),
+    };
+    let (Directed { signatures, file, .. }, sealed) = (directed.clone(), entry.value.clone());
+    // A matcher of many signatures takes a moment.
+    let taken = spawn_blocking(move || {
+        let is_news = signatures.publish(set)?;
+        if is_news && let Err(error) = file.write(&sealed) {
+            warn!("a restart without NATS will forget what the fleet published of signatures: {error}");
+        }
+        Ok::<_, NotTaken>(())
+    });
+    if let Ok(Err(error)) = taken.await {
+        report(&error);
     }
 }

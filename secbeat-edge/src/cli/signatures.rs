@@ -9,24 +9,33 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use secbeat_common::wire::FleetSignatures;
 use secbeat_daemon::{
     cli::{Output, print_json, printable},
     compressed::decompressed,
+    time::rfc3339,
 };
 use secbeat_logs::{Detection, FormatChoice, Formats, Lines, LogLine, OpenLines};
 use secbeat_signatures::{Matcher, Request, Sample, Scratch, Signature, shipped};
 use serde::Serialize;
 
-use crate::signatures::{SignaturesConfig, read_file};
+use crate::signatures::{Sought, read_file};
 
 #[derive(Debug, Subcommand)]
 pub enum Signatures {
-    /// List the signatures that are looked for.
+    /// List the signatures of this host, and which of them are disabled.
     List {
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    #[command(flatten)]
+    Trial(Trial),
+}
+
+/// What finds out about signatures, which `secbeat` has as well.
+#[derive(Debug, Subcommand)]
+pub enum Trial {
     /// Check the signatures that are looked for, or those of files: their form, and the requests that they must match.
     Check {
         /// Files of signatures, in place of those of the config.
@@ -74,6 +83,9 @@ struct Shown<'a> {
     references: &'a [String],
     file: &'a str,
     line: usize,
+    /// By what, if it is not looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled: Option<String>,
 }
 
 impl<'a> From<&'a Signature> for Shown<'a> {
@@ -86,8 +98,48 @@ impl<'a> From<&'a Signature> for Shown<'a> {
             references: &signature.references,
             file: &signature.file,
             line: signature.line,
+            disabled: None,
         }
     }
+}
+
+/// A signature of this host, for who lists those of others beside it.
+#[derive(Clone, Debug)]
+pub struct OwnSignature {
+    pub id: String,
+    pub title: String,
+    pub class: &'static str,
+    pub severity: &'static str,
+    /// By what, if it is not looked for.
+    pub disabled: Option<String>,
+}
+
+/// The signatures of this host: those that are looked for, and those that are not.
+pub(super) fn own(sought: &Sought) -> Vec<OwnSignature> {
+    let (matcher, _) = sought.load_all();
+    let own = matcher.signatures().iter().map(|signature| OwnSignature {
+        id: signature.id.clone(),
+        title: signature.title.clone(),
+        class: signature.class.into(),
+        severity: signature.severity.into(),
+        disabled: disabled(sought, &signature.id),
+    });
+    own.collect()
+}
+
+/// By what the signature `id` is disabled, if it is.
+fn disabled(sought: &Sought, id: &str) -> Option<String> {
+    if !sought.config.enabled {
+        return Some("by the config, with all others".to_owned());
+    }
+    if sought.config.disable.iter().any(|disabled| disabled == id) {
+        return Some("by the config".to_owned());
+    }
+    let by_fleet = sought.fleet.as_ref().and_then(|fleet| fleet.disabled(id))?;
+    Some(match by_fleet.note.as_str() {
+        "" => format!("by the fleet ({})", by_fleet.by),
+        note => format!("by the fleet: {note}"),
+    })
 }
 
 /// A matcher, and what it works with.
@@ -97,10 +149,10 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    /// Of the signatures that `config` looks for; what is wrong with them goes to standard error.
-    pub(super) fn new(config: &SignaturesConfig) -> Self {
-        let (matcher, problems) = match config.enabled {
-            true => config.load(),
+    /// Of the signatures that are looked for; what is wrong with them goes to standard error.
+    pub(super) fn new(sought: &Sought) -> Self {
+        let (matcher, problems) = match sought.config.enabled {
+            true => sought.load(),
             false => Matcher::build(&[], &[]),
         };
         for problem in problems {
@@ -132,40 +184,78 @@ impl Finder {
 }
 
 impl Signatures {
-    pub(super) fn run(&self, config: &SignaturesConfig) -> anyhow::Result<()> {
+    pub(super) fn run(&self, sought: &Sought) -> anyhow::Result<()> {
         match self {
-            Self::List { output } => list(&Finder::new(config).matcher, *output),
-            Self::Check { files } => check(config, files),
-            Self::Test(test) => test.run(&mut Finder::new(config)),
+            Self::List { output } => list(sought, *output),
+            Self::Trial(trial) => trial.run(sought),
         }
     }
 }
 
-fn list(matcher: &Matcher, output: Output) -> anyhow::Result<()> {
-    let shown: Vec<_> = matcher.signatures().iter().map(Shown::from).collect();
+impl Trial {
+    pub(super) fn run(&self, sought: &Sought) -> anyhow::Result<()> {
+        match self {
+            Self::Check { files } => check(sought, files),
+            Self::Test(test) => test.run(&mut Finder::new(sought)),
+        }
+    }
+}
+
+fn list(sought: &Sought, output: Output) -> anyhow::Result<()> {
+    let (matcher, problems) = sought.load_all();
+    for problem in problems {
+        secbeat_daemon::complain!("secbeat-edge: {problem}");
+    }
+    let shown = matcher.signatures().iter().map(|signature| Shown {
+        disabled: disabled(sought, &signature.id),
+        ..Shown::from(signature)
+    });
+    let shown: Vec<_> = shown.collect();
     if output == Output::Json {
         return print_json(&shown);
     }
     for shown in &shown {
+        let disabled = shown.disabled.iter().map(|by| format!("; disabled {by}"));
         secbeat_daemon::say!(
-            "{:<9} {:<16} {:<40} {}",
+            "{:<9} {:<16} {:<40} {}{}",
             shown.severity,
             shown.class,
             shown.id,
-            shown.title
+            shown.title,
+            disabled.collect::<String>()
         );
     }
+    if let Some(fleet) = &sought.fleet {
+        secbeat_daemon::say!("{}", published(fleet));
+    }
+    let disabled = shown.iter().filter(|shown| shown.disabled.is_some()).count();
     secbeat_daemon::say!(
-        "{} signatures, {} KiB of memory",
+        "{} signatures, {disabled} disabled, {} KiB of memory",
         shown.len(),
         matcher.memory() / 1024
     );
     Ok(())
 }
 
-fn check(config: &SignaturesConfig, files: &[PathBuf]) -> anyhow::Result<()> {
+/// Which set the fleet published, and when.
+fn published(fleet: &FleetSignatures) -> String {
+    let names: Vec<_> = fleet.files.iter().map(|file| file.name.as_str()).collect();
+    let files = match names.as_slice() {
+        [] => "no file".to_owned(),
+        names => names.join(", "),
+    };
+    format!(
+        "the fleet's set {}: {files}, {} disabled, changed {} by {}",
+        fleet.digest(),
+        fleet.disabled.len(),
+        rfc3339(fleet.changed_at_ms),
+        fleet.changed_by
+    )
+}
+
+fn check(sought: &Sought, files: &[PathBuf]) -> anyhow::Result<()> {
     let (matcher, mut problems) = match files {
-        [] => config.load(),
+        [] => sought.load(),
         files => {
             let read =
                 |path: &PathBuf| read_file(path).with_context(|| format!("reading {}", path.display()));

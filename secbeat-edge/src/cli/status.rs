@@ -1,7 +1,7 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
 use secbeat_bus::broker::broker;
-use secbeat_common::wire::ClockOffset;
+use secbeat_common::wire::{ClockOffset, SignaturesInForce};
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
@@ -152,6 +152,7 @@ fn print_status(status: &Status) {
             telemetry.dropped,
             telemetry.messages_lost
         );
+        print_signatures(&daemon.signatures);
         daemon.access_logs.iter().for_each(print_log);
         if daemon.waf.recorded > 0 {
             secbeat_daemon::say!(
@@ -202,6 +203,18 @@ fn print_status(status: &Status) {
         }
         print_reconcile(&daemon.enforcer.reconcile);
     }
+}
+
+fn print_signatures(signatures: &SignaturesInForce) {
+    let fleet = match &signatures.fleet {
+        Some(digest) => format!(", with the fleet's set {digest}"),
+        None => String::new(),
+    };
+    let problems = match signatures.problems {
+        0 => String::new(),
+        problems => format!(", {problems} LEFT OUT (`secbeat-edge signatures check` says why)"),
+    };
+    secbeat_daemon::say!("signatures {}{fleet}{problems}", signatures.count);
 }
 
 fn print_certificate(certificate: &CertificateView) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secbeat_common::wire::ClockOffset;
+use secbeat_common::wire::{ClockOffset, SignaturesInForce};
 use secbeat_daemon::expiry::CertificateView;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub(crate) struct StatsView {
     #[serde(default)]
     pub bus_certificates: Vec<CertificateView>,
     pub telemetry: TelemetryView,
+    /// Which signatures are looked for.
+    #[serde(default)]
+    pub signatures: SignaturesInForce,
     /// One for each `[[access_log]]`, `[[waf_log]]` and log of services.
     pub access_logs: Vec<AccessLogView>,
     pub waf: EventsView,

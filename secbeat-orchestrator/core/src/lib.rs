@@ -28,6 +28,7 @@ pub mod notices;
 pub mod presence;
 pub mod propagation;
 mod protection;
+pub mod signatures;
 pub mod telemetry;
 pub mod writer;
 

@@ -30,7 +30,7 @@ use crate::token::{Role, Token, find};
 /// Who signs what nobody signs: what a user did whose name cannot be found out.
 const ANYBODY: &str = "api";
 /// What only an admin changes: what all later decisions go by.
-const FOR_ADMINS: [&str; 1] = ["/api/v1/allowlist"];
+const FOR_ADMINS: [&str; 2] = ["/api/v1/allowlist", "/api/v1/signatures/published"];
 /// How long the answer to a wrong token waits.
 const PAUSE: Duration = Duration::from_secs(1);
 /// From one line of the log about wrong tokens to the next.
@@ -283,6 +283,14 @@ mod tests {
             Some(Role::Admin)
         );
         assert_eq!(role(Method::POST, "/api/v1/allowlisted"), Some(Role::Operate));
+        assert_eq!(
+            role(Method::PUT, "/api/v1/signatures/published"),
+            Some(Role::Admin)
+        );
+        assert_eq!(
+            role(Method::POST, "/api/v1/signatures/disable"),
+            Some(Role::Operate)
+        );
     }
 
     #[test]

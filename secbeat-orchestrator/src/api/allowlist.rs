@@ -15,13 +15,14 @@ use secbeat_daemon::{
     term::Term,
     time::{ms_to_end, now_ms, rfc3339},
 };
+use secbeat_orchestrator_core::ledger::{ActiveBan, BanQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{Api, Caller, Failure};
-use crate::allowlist::Refusal;
+use crate::{allowlist::Refusal, engine::Input, signatures::LOOKED_UP};
 
 /// Longest comment, in bytes.
 pub(crate) const MAX_COMMENT: usize = 256;
@@ -204,8 +205,10 @@ async fn add(
     let now = now_ms();
     let list = request.list;
     let entry = request.entry(actor, now)?;
-    let view = AllowView::new(&entry, now);
-    to_the_end(async move { api.allowlist.add(entry, list).await }).await?;
+    let (view, network) = (AllowView::new(&entry, now), entry.network);
+    let allowlist = api.allowlist.clone();
+    to_the_end(async move { allowlist.add(entry, list).await }).await?;
+    api.bans_within_were_wrong(network).await;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -225,6 +228,26 @@ async fn remove(
     Ok(Json(Disallowed {
         network: network.to_string(),
     }))
+}
+
+impl Api {
+    /// Counts for signatures that the bans within a network were wrong whose clients are allowlisted now.
+    async fn bans_within_were_wrong(&self, network: Prefix) {
+        let query = BanQuery {
+            within: Some(network),
+            limit: Some(LOOKED_UP),
+            ..BanQuery::default()
+        };
+        if let Ok(found) = self.ask(|reply| Input::List { query, reply }).await {
+            self.were_wrong(found.bans);
+        }
+    }
+
+    /// Counts for signatures that `bans` were wrong, without waiting for that.
+    pub(super) fn were_wrong(&self, bans: Vec<ActiveBan>) {
+        let counts = self.signature_counts.clone();
+        tokio::spawn(async move { counts.lifted(bans).await });
+    }
 }
 
 /// What the bus has must be audited, even if whoever asked does not wait for the answer.

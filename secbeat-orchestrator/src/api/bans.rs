@@ -241,7 +241,11 @@ async fn unban(
         false => {
             let list = request.list;
             let unban = Unban { target, actor, list };
-            api.ask(|reply| Input::Unban { unban, reply }).await?
+            let lifted = api.ask(|reply| Input::Unban { unban, reply }).await?;
+            if let Ok(Some(ban)) = &lifted {
+                api.were_wrong(vec![ban.clone()]);
+            }
+            lifted
         }
         true => match ending_early(&api, target, actor).await? {
             Some(ban) => api.ask(|reply| Input::Ban { ban, reply }).await?.map(Some),

@@ -1,6 +1,7 @@
 //! `GET /api/v1/edges`.
 
 use axum::{Json, extract::State};
+use secbeat_common::wire::FleetSignatures;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
@@ -14,8 +15,15 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/api/v1/edges", responses((status = OK, body = Vec<FleetEdge>)))]
 async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> {
     let edges = api.ask(|reply| Input::Edges { reply }).await?;
+    let published = api
+        .signatures
+        .known
+        .borrow()
+        .set
+        .as_ref()
+        .map(FleetSignatures::digest);
     let edges = edges
         .iter()
-        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref(), boot_ms()));
+        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref(), published.as_deref(), boot_ms()));
     Ok(Json(edges.collect()))
 }

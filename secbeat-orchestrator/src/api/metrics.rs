@@ -10,7 +10,8 @@ use crate::{
     config::DIGESTED,
     engine::Input,
     view::{
-        ApiStats, AuditCopyView, AuditView, EdgeView, NotifyView, PropagationView, Standing, StateView, Stats,
+        ApiStats, AuditCopyView, AuditView, EdgeView, NotifyView, PropagationView, SignatureStats, Standing,
+        StateView, Stats,
     },
 };
 
@@ -33,6 +34,7 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
         bus(stats);
         detection(&stats.engine);
         ledger(&stats.engine);
+        signatures(&stats.signatures);
         audit(&stats.audit);
         fleet(&stats.engine);
         telemetry(&stats.engine.edges);
@@ -118,6 +120,31 @@ fn bus(stats: &ApiStats) {
     );
     for (reason, count) in &stats.refused_commands {
         refused.count([("reason", reason)], *count);
+    }
+}
+
+fn signatures(stats: &SignatureStats) {
+    Told::gauge(
+        "secbeat_orchestrator_signatures_published",
+        "Signatures that the fleet published.",
+    )
+    .is([], stats.published as f64);
+    Told::gauge(
+        "secbeat_orchestrator_signatures_disabled",
+        "Signatures that are disabled on all edges.",
+    )
+    .is([], stats.disabled as f64);
+    Told::gauge(
+        "secbeat_orchestrator_edges_with_other_signatures",
+        "Edges that do not have the fleet's signatures of now.",
+    )
+    .is([], stats.differing_edges as f64);
+    let lifted = Told::counter(
+        "secbeat_orchestrator_signature_lifted_total",
+        "Lifted bans by a signature among their evidence; of the 32 signatures with the most.",
+    );
+    for (id, count) in &stats.lifted {
+        lifted.count([("signature", id)], *count);
     }
 }
 

@@ -13,6 +13,7 @@ mod openapi;
 mod probes;
 mod propagation;
 mod rules;
+pub(crate) mod signatures;
 pub(crate) mod sort;
 mod sources;
 mod stats;
@@ -38,6 +39,7 @@ use crate::{
     leases::Shares,
     notify::NotifyStats,
     rules::InForce,
+    signatures::{self as signatures_of_fleet, Counts},
     token::Token,
     watches::Watches,
 };
@@ -53,6 +55,8 @@ pub(crate) struct Api {
     pub clock: BusClock,
     pub events: Events<Happening>,
     pub allowlist: Keeper,
+    pub signatures: signatures_of_fleet::Keeper,
+    pub signature_counts: Counts,
     pub leases: watch::Receiver<Shares>,
     /// What keeps telemetry from being read.
     pub troubles: Troubles,
@@ -75,6 +79,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(allowlist::routes())
         .merge(lists::routes())
         .merge(rules::routes())
+        .merge(signatures::routes())
         .merge(events::routes())
         .merge(edges::routes())
         .merge(propagation::routes())

@@ -44,5 +44,6 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("{} does not answer", broker())),
     };
-    Ok(Json(view::tell(&facts, audit)))
+    let catalogue = api.signatures.known.borrow().catalogue.clone();
+    Ok(Json(view::tell(&facts, audit, &catalogue)))
 }

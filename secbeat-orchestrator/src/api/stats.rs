@@ -4,17 +4,23 @@ use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use secbeat_bus::broker::broker;
+use secbeat_common::wire::FleetSignatures;
 use secbeat_daemon::{expiry::CertificateView, time::now_ms};
-use secbeat_orchestrator_core::decider;
+use secbeat_orchestrator_core::{
+    decider,
+    presence::{self, Edge},
+};
 
 use super::{Api, Failure};
 use crate::{
-    engine::Input,
-    view::{ApiStats, AuditView, BusTroubleView, LeasesView, Stats},
+    engine::{Counted, Input},
+    view::{ApiStats, AuditView, BusTroubleView, LeasesView, SignatureAgreement, SignatureStats, Stats},
 };
 
 /// How long a write may wait for NATS before bans count as not made.
 const UNWRITTEN_MS: i64 = 5_000;
+/// Signatures with lifted bans that are told one by one.
+const LIFTED: usize = 32;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stats))
@@ -65,6 +71,32 @@ impl Api {
         })
     }
 
+    async fn signature_stats(&self, counted: &Counted) -> SignatureStats {
+        let lifted = self.signature_counts.last_known().await.into_iter();
+        let mut lifted: Vec<_> = lifted
+            .map(|(id, count)| (count.lifted, id))
+            .filter(|(lifted, _)| *lifted > 0)
+            .collect();
+        lifted.sort_unstable_by(|one, other| other.cmp(one));
+        let known = self.signatures.known.borrow();
+        let set = known.set.as_ref();
+        let published = set.map(FleetSignatures::digest);
+        let differs = |edge: &&Edge| {
+            edge.state == presence::State::Up
+                && SignatureAgreement::of(&edge.record, published.as_deref()) == SignatureAgreement::Differs
+        };
+        SignatureStats {
+            published: known.catalogue.published(),
+            disabled: set.map_or(0, |set| set.disabled.len()),
+            differing_edges: counted.edges.iter().filter(differs).count(),
+            lifted: lifted
+                .into_iter()
+                .take(LIFTED)
+                .map(|(lifted, id)| (id, lifted))
+                .collect(),
+        }
+    }
+
     /// What the daemon counts.
     ///
     /// # Errors
@@ -72,6 +104,7 @@ impl Api {
     /// When the engine does not answer.
     pub(crate) async fn stats(&self) -> Result<ApiStats, Failure> {
         let counted = self.ask(|reply| Input::Stats { reply }).await?;
+        let signatures = self.signature_stats(&counted).await;
         let refused = self.refused.counts();
         let leases = LeasesView::from(&*self.leases.borrow());
         Ok(ApiStats {
@@ -80,6 +113,7 @@ impl Api {
             clock: self.clock.offset(),
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
             engine: Stats::new(counted),
+            signatures,
             leases,
             bus_certificates: CertificateView::all(&self.watches.certificates),
             bus_troubles: self

@@ -96,7 +96,7 @@ pub struct Audit {
     /// Only records of this daemon, token or user.
     #[arg(long, short)]
     actor: Option<String>,
-    /// Only this kind: ban, unban, allow, disallow, list, observed or suppressed.
+    /// Only this kind: ban, unban, allow, disallow, list, signatures, observed or suppressed.
     #[arg(long, short)]
     kind: Option<String>,
     /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
@@ -111,7 +111,7 @@ const AUDIT: [Column<AuditView>; 5] = [
     Column("KIND", "kind", |view| Cell::Text(view.record.kind().to_owned())),
     Column("TARGET", "target", |view| match &view.record {
         Audited::Decision(record) => Cell::Network(record.target.to_string()),
-        Audited::List(_) => Cell::Text("-".to_owned()),
+        Audited::List(_) | Audited::Signatures(_) => Cell::Text("-".to_owned()),
     }),
     Column("BY", "by", |view| Cell::Text(view.record.actor().to_owned())),
     Column("WHAT", "what", |view| {
@@ -120,6 +120,7 @@ const AUDIT: [Column<AuditView>; 5] = [
             Audited::List(record) => {
                 format!("{}: {}", record.list.what.name(), view::list(&record.list))
             }
+            Audited::Signatures(record) => view::signature_change(&record.change),
         })
     }),
 ];

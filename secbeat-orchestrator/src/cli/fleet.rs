@@ -8,7 +8,7 @@ use secbeat_daemon::{
     time::left,
 };
 
-use crate::view::{AgreementView, CommandView, EdgeTimes, FleetEdge, PropagationView};
+use crate::view::{AgreementView, CommandView, EdgeTimes, FleetEdge, PropagationView, SignatureAgreement};
 
 /// Commands in the table; `-o json` has all.
 const COMMANDS: usize = 20;
@@ -34,7 +34,7 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-const EDGES: [Column<FleetEdge>; 13] = [
+const EDGES: [Column<FleetEdge>; 14] = [
     Column("EDGE", "edge", |edge| Cell::Text(edge.standing.edge_id.clone())),
     Column("STATE", "state", |edge| {
         Cell::Text(edge.standing.state.name().to_owned())
@@ -53,6 +53,7 @@ const EDGES: [Column<FleetEdge>; 13] = [
     Column("BANS", "bans", |edge| Cell::number(edge.record.bans.active)),
     Column("LEDGER", "ledger", |edge| Cell::Text(agreement(edge))),
     Column("CLOCK", "clock", |edge| Cell::Text(clock(edge))),
+    Column("SIGNATURES", "signatures", |edge| Cell::Text(signatures(edge))),
     Column("DROPPED", "dropped", |edge| {
         Cell::number(edge.record.drops.packets)
     }),
@@ -115,6 +116,21 @@ fn agreement(edge: &FleetEdge) -> String {
         AgreementView::Agrees => "agrees".to_owned(),
         AgreementView::Differs { held, issued, .. } => format!("differs ({held} of {issued})"),
         AgreementView::Unknown => "unknown".to_owned(),
+    }
+}
+
+/// How many it looks for, and whether they are what the fleet published.
+fn signatures(edge: &FleetEdge) -> String {
+    let held = edge.record.signatures.clone().unwrap_or_default();
+    let left_out = match held.problems {
+        0 => String::new(),
+        problems => format!(", {problems} LEFT OUT"),
+    };
+    match edge.signatures {
+        SignatureAgreement::Agrees => format!("{}{left_out}", held.count),
+        SignatureAgreement::Differs => format!("{}, NOT THE FLEET'S{left_out}", held.count),
+        SignatureAgreement::Off => "off".to_owned(),
+        SignatureAgreement::Unknown => "unknown".to_owned(),
     }
 }
 
@@ -184,7 +200,7 @@ fn not_enforced(command: &CommandView) -> String {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::wire::{ClockOffset, Speaks};
+    use secbeat_common::wire::{ClockOffset, SignaturesInForce, Speaks};
     use secbeat_orchestrator_core::{
         Moment,
         presence::{Agreement, Fleet},
@@ -223,7 +239,7 @@ mod tests {
         };
         let mut fleet = Fleet::default();
         fleet.heard(serde_json::from_value(record).unwrap(), Agreement::Agrees, now);
-        FleetEdge::new(fleet.edges().next().unwrap(), None, 0)
+        FleetEdge::new(fleet.edges().next().unwrap(), None, None, 0)
     }
 
     #[test]
@@ -238,6 +254,31 @@ mod tests {
         speaks.kinds.remove("ban");
         assert_eq!(agreement(&edge(&speaks)), "CANNOT READ ban");
         assert_eq!(edge(&speaks).cannot_read, ["ban"]);
+    }
+
+    #[test]
+    fn an_edge_whose_signatures_are_not_the_fleets_is_shown_as_such() {
+        let mut edge = edge(&Speaks::edge());
+        let held = |count, fleet: Option<&str>, problems| {
+            Some(SignaturesInForce {
+                count,
+                fleet: fleet.map(str::to_owned),
+                problems,
+            })
+        };
+        for (said, published, expected) in [
+            (None, None, "unknown"),
+            (held(448, None, 0), None, "448"),
+            (held(0, Some("a"), 0), Some("b"), "off"),
+            (held(449, Some("a"), 0), Some("a"), "449"),
+            (held(449, Some("a"), 2), Some("a"), "449, 2 LEFT OUT"),
+            (held(449, Some("a"), 0), Some("b"), "449, NOT THE FLEET'S"),
+            (held(448, None, 1), Some("b"), "448, NOT THE FLEET'S, 1 LEFT OUT"),
+        ] {
+            edge.record.signatures = said;
+            edge.signatures = SignatureAgreement::of(&edge.record, published);
+            assert_eq!(signatures(&edge), expected);
+        }
     }
 
     #[test]

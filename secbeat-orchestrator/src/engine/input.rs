@@ -9,6 +9,7 @@ use secbeat_orchestrator_core::{
     ledger::{ActiveBan, BanQuery, ManualBan, Place},
     presence::Edge,
     propagation::Propagation,
+    signatures::Tallies,
     telemetry::EdgeTelemetry,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -61,6 +62,10 @@ pub(crate) enum Input {
     },
     Propagation {
         reply: oneshot::Sender<Propagation>,
+    },
+    /// How often was each signature met?
+    Tallies {
+        reply: oneshot::Sender<Tallies>,
     },
 }
 

@@ -26,7 +26,7 @@ pub(crate) use self::{
     input::{Bans, Counted, EngineHandle, Input, OrderFailure, Reply},
 };
 use self::{tickets::Tickets, traces::BanTraces};
-use crate::{auditor::Auditor, clock::moment, events::Events, writer::WriterHandle};
+use crate::{auditor::Auditor, clock::moment, events::Events, signatures::Known, writer::WriterHandle};
 
 /// How often the decider is told that time has passed.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,6 +37,7 @@ pub(crate) struct Engine {
     bus: Bus,
     leases: watch::Receiver<LeaseTable>,
     allowlist: watch::Receiver<Option<Allowlist>>,
+    signatures: watch::Receiver<Known>,
     hands: Hands,
     /// Empty between two events; kept for its room.
     effects: Vec<Effect>,
@@ -51,6 +52,7 @@ pub(crate) struct Config {
     pub leases: watch::Receiver<LeaseTable>,
     /// `None` until it was read.
     pub allowlist: watch::Receiver<Option<Allowlist>>,
+    pub signatures: watch::Receiver<Known>,
     pub traces: Traces,
 }
 
@@ -77,6 +79,7 @@ impl Config {
             bus: self.bus,
             leases: self.leases,
             allowlist: self.allowlist,
+            signatures: self.signatures,
             hands: Hands {
                 writer: self.writer,
                 auditor: self.auditor,
@@ -155,6 +158,7 @@ impl Engine {
                 });
             }
             Input::Edges { reply } => drop(reply.send(self.edges())),
+            Input::Tallies { reply } => drop(reply.send(self.decider.tallies().clone())),
             Input::Propagation { reply } => {
                 let _ = reply.send(self.decider.propagation().clone());
             }
@@ -172,6 +176,12 @@ impl Engine {
             if let Some(list) = known {
                 self.handle(Event::Allowlist(list.entries.into_values().collect()));
             }
+        }
+        if self.signatures.has_changed().unwrap_or(false) {
+            let set = self.signatures.borrow_and_update().set.clone();
+            let disabled = set.into_iter().flat_map(|set| set.disabled);
+            let ids = disabled.map(|disabled| disabled.id).collect();
+            self.handle(Event::SignaturesDisabled(ids));
         }
     }
 

@@ -3,7 +3,7 @@
 use secbeat_common::wire::Presence;
 use serde::Serialize;
 
-use super::{ApiStats, FleetEdge, StateView};
+use super::{ApiStats, FleetEdge, SignatureAgreement, StateView};
 
 /// Something that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,10 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
     if let Some(since) = &standing.drifting_since {
         let what = "it has other bans than the ledger".to_owned();
         alerts.push(alert("drift", Some(since), what));
+    }
+    if edge.signatures == SignatureAgreement::Differs {
+        let what = "it does not have the fleet's signatures of now".to_owned();
+        alerts.push(alert("other-signatures", None, what));
     }
     if bans.unwritten > 0 {
         let what = format!("its kernel does not take {} bans", bans.unwritten);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
-use super::telemetry::EdgeView;
+use super::{signatures::SignatureAgreement, telemetry::EdgeView};
 
 /// One edge.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -33,6 +33,9 @@ pub struct FleetEdge {
     /// The kinds of messages of this release that it cannot read: its own is too old or too new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cannot_read: Vec<String>,
+    /// How its signatures compare with what the fleet published.
+    #[serde(default)]
+    pub signatures: SignatureAgreement,
     /// Its telemetry; missing before the first.
     pub telemetry: Option<EdgeView>,
 }
@@ -103,9 +106,15 @@ impl Standing {
 }
 
 impl FleetEdge {
-    /// What is known of it at `boot_ms` of the clock that only moves forward.
+    /// What is known of it at `boot_ms` of the clock that only moves forward, where what the fleet published of signatures has the
+    /// digest `published`.
     #[must_use]
-    pub fn new(edge: &Edge, telemetry: Option<&EdgeTelemetry>, boot_ms: i64) -> Self {
+    pub fn new(
+        edge: &Edge,
+        telemetry: Option<&EdgeTelemetry>,
+        published: Option<&str>,
+        boot_ms: i64,
+    ) -> Self {
         Self {
             standing: Standing::new(edge),
             agreement: match edge.agreement {
@@ -126,6 +135,7 @@ impl FleetEdge {
                 .unreadable()
                 .map(|kind| kind.name().to_owned())
                 .collect(),
+            signatures: SignatureAgreement::of(&edge.record, published),
             record: edge.record.clone(),
             telemetry: telemetry.map(|telemetry| EdgeView::new(&edge.record.edge_id, telemetry)),
         }

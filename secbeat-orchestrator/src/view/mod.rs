@@ -12,10 +12,12 @@ mod notify;
 mod propagation;
 mod protection;
 mod rules;
+mod signatures;
 mod source;
 mod stats;
 mod telemetry;
 
+pub(crate) use self::source::tell;
 pub use self::{
     alerts::{Alert, alerts},
     audit_copies::AuditCopyView,
@@ -28,7 +30,8 @@ pub use self::{
     notify::NotifyView,
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
     rules::RuleView,
-    source::{SourceView, render, tell},
-    stats::{ApiStats, AuditView, BusTroubleView, Outcomes, Stats},
+    signatures::{DisabledView, Origin, PublishedView, SignatureAgreement, SignatureView, signature_change},
+    source::{SourceView, render},
+    stats::{ApiStats, AuditView, BusTroubleView, Outcomes, SignatureStats, Stats},
     telemetry::EdgeView,
 };

@@ -97,6 +97,9 @@ pub struct ApiStats {
     /// Why no ban could be made now that reaches the edges; `null` if one could.
     #[serde(default)]
     pub not_ready: Option<String>,
+    /// The fleet's signatures.
+    #[serde(default)]
+    pub signatures: SignatureStats,
     /// Who owns which partition.
     #[serde(default)]
     pub leases: LeasesView,
@@ -126,6 +129,19 @@ pub struct ApiStats {
     /// Copies of the audit outside NATS.
     #[serde(default)]
     pub audit_copies: Vec<AuditCopyView>,
+}
+
+/// The fleet's signatures in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignatureStats {
+    /// Signatures that the fleet published.
+    pub published: usize,
+    /// Signatures that are disabled on all edges.
+    pub disabled: usize,
+    /// Edges that do not have what was published last.
+    pub differing_edges: usize,
+    /// Bans that were lifted, by a signature among their evidence: those of the signatures with the most.
+    pub lifted: BTreeMap<String, u64>,
 }
 
 /// Something that is wrong with NATS.

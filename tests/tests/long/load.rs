@@ -129,7 +129,7 @@ fn audited(pair: &Pair, kind: &str) -> Vec<AuditRecord> {
         .rev()
         .filter_map(|view| match view.record {
             Audited::Decision(record) => Some(record),
-            Audited::List(_) => None,
+            Audited::List(_) | Audited::Signatures(_) => None,
         })
         .collect()
 }

@@ -5,6 +5,7 @@ mod audit;
 mod bans;
 mod directives;
 mod members;
+mod signatures;
 mod telemetry;
 
 use secbeat_common::{
@@ -12,7 +13,7 @@ use secbeat_common::{
     sign::{SecretKey, Signer, Trust},
 };
 
-pub use self::{allowlist::*, audit::*, bans::*, directives::*, members::*, telemetry::*};
+pub use self::{allowlist::*, audit::*, bans::*, directives::*, members::*, signatures::*, telemetry::*};
 use super::*;
 use crate::make_all;
 

@@ -173,6 +173,23 @@ pub(super) fn sources() -> SourceLengths {
     SourceLengths::new(24, 56).unwrap()
 }
 
+pub(super) fn signatures() -> FleetSignatures {
+    FleetSignatures {
+        changed_at_ms: 1_000,
+        changed_by: "a".to_owned(),
+        files: vec![SignatureText {
+            name: "n".to_owned(),
+            text: "t".to_owned(),
+        }],
+        disabled: vec![DisabledSignature {
+            id: "id".to_owned(),
+            note: "w".to_owned(),
+            by: "b".to_owned(),
+            at_ms: 5,
+        }],
+    }
+}
+
 pub(super) fn lease() -> Lease {
     Lease {
         holder: Some("a".to_owned()),
@@ -236,6 +253,7 @@ pub(super) fn all() -> Vec<Sample> {
         sample(interest(), INTEREST),
         sample(sources(), SOURCES),
         sample(lease(), LEASE),
+        sample(signatures(), SIGNATURES),
     ]
 }
 
@@ -259,6 +277,7 @@ const INTEREST: &str =
 const EXACT_INTEREST: &str =
     "02 0a 01 00 00 01 022f2a 00 01 0100 14000000 01 00 00 01 052a2e6d6170 00 00 01 00 00 00 00 01 0178";
 const SOURCES: &str = "02 0b 18 38 00";
+const SIGNATURES: &str = "02 0e fbd007 0161 01 016e 0174 01 026964 0177 0162 0a 00";
 const LEASE: &str = "02 0c 01 01 61 fbd007 00";
 const LEASE_WITH_CONFIG: &str =
     "02 0c 01 01 61 fbd007 01 0100 10000000 01 31 01 03 62616e fda315c2fda7bb41d1";
@@ -291,6 +310,7 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(INTEREST)), Ok(interest()));
     assert_eq!(decode(&bytes(SOURCES)), Ok(sources()));
     assert_eq!(decode(&bytes(LEASE)), Ok(lease()));
+    assert_eq!(decode(&bytes(SIGNATURES)), Ok(signatures()));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use secbeat_bus::{
-    Write,
+    SignatureBucket, Write,
     memory::{MemoryBus, MemoryServer},
 };
-use secbeat_common::sign::{SecretKey, Signer};
+use secbeat_common::{
+    sign::{SecretKey, Signer},
+    wire::{FleetSignatures, SignatureText},
+};
 
 use super::*;
 
@@ -13,8 +16,11 @@ struct Lab {
     server: MemoryServer,
     member: MemoryBus,
     signer: Signer,
+    trust: Trust,
     filter: TelemetryFilter,
     garbage: Arc<Garbage>,
+    directed: Directed,
+    _folder: tempfile::TempDir,
 }
 
 impl Lab {
@@ -24,14 +30,24 @@ impl Lab {
         let key = SecretKey::generate().unwrap();
         let trust: Trust = [key.public()].into_iter().collect();
         let (filter, garbage) = (TelemetryFilter::default(), Arc::<Garbage>::default());
-        let (bus, told, reported) = (member.bus(), filter.clone(), garbage.clone());
-        tokio::spawn(async move { follow_directives(bus, told, trust, &reported).await });
+        let folder = tempfile::tempdir().unwrap();
+        let directed = Directed {
+            filter: filter.clone(),
+            signatures: Signatures::default(),
+            file: FleetFile::in_folder(folder.path()),
+        };
+        let (bus, told, reported) = (member.bus(), directed.clone(), garbage.clone());
+        let trusted = trust.clone();
+        tokio::spawn(async move { follow_directives(bus, told, trusted, &reported).await });
         Self {
             server,
             member,
             signer: Some(key).into(),
+            trust,
             filter,
             garbage,
+            directed,
+            _folder: folder,
         }
     }
 
@@ -82,4 +98,47 @@ async fn what_nobody_trusts_changes_nothing_and_is_counted() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(lab.filter.sources(), sources(24));
     assert_eq!(lab.garbage.count(), 2);
+}
+
+fn published(changed_at_ms: i64, text: &str) -> FleetSignatures {
+    FleetSignatures {
+        changed_at_ms,
+        changed_by: "alice".to_owned(),
+        files: vec![SignatureText {
+            name: "own.toml".to_owned(),
+            text: text.to_owned(),
+        }],
+        disabled: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_the_fleet_published_last_is_in_force_and_kept_for_a_start_without_nats() {
+    let lab = Lab::start();
+    let config = crate::signatures::SignaturesConfig::default();
+    lab.directed.signatures.apply(&config);
+    let bucket = SignatureBucket::new(&lab.server.join().bus(), lab.trust.clone(), lab.signer.clone());
+    let put = async |set: &FleetSignatures| {
+        let held = bucket.held().await.unwrap();
+        bucket.put(set, &held).await.unwrap();
+    };
+    let until = async |what: &dyn Fn() -> bool| {
+        let come = async {
+            while !what() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), come).await.unwrap();
+    };
+    let (good, bad) = (published(2, "# none"), published(3, "no toml"));
+    put(&good).await;
+    let kept = || lab.directed.file.read(&lab.trust).unwrap();
+    until(&|| kept().as_ref() == Some(&good)).await;
+    assert_eq!(lab.directed.signatures.in_force().fleet, Some(good.digest()));
+    put(&bad).await;
+    until(&|| lab.garbage.count() == 1).await;
+    put(&published(1, "# replayed")).await;
+    until(&|| lab.garbage.count() == 2).await;
+    assert_eq!(lab.directed.signatures.in_force().fleet, Some(good.digest()));
+    assert_eq!(kept(), Some(good));
 }

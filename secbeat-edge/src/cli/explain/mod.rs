@@ -21,7 +21,7 @@ use serde::Serialize;
 use self::suggest::Server;
 use super::{filter, signatures::Finder};
 use crate::{
-    signatures::SignaturesConfig,
+    signatures::Sought,
     sources::{client_address::TrustedProxies, service_log::Filters},
 };
 
@@ -95,7 +95,7 @@ struct Summary {
     detected_from: Vec<(String, usize)>,
 }
 
-pub(super) fn run(args: &Args, filters: &Filters, signatures: &SignaturesConfig) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, filters: &Filters, signatures: &Sought) -> anyhow::Result<()> {
     if let (Some(service), Some(file)) = (&args.service, &args.file) {
         let filter = filters.load(service).map_err(anyhow::Error::msg)?;
         return filter::explain(&filter, file, args.output);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     fn finder() -> Finder {
-        Finder::new(&SignaturesConfig::default())
+        Finder::new(&Sought::default())
     }
 
     #[test]

@@ -264,6 +264,9 @@ impl Decider {
                 Answer::Import(_) => Urgency::Bulk,
                 Answer::Nobody | Answer::Ban(..) | Answer::Unban(..) => Urgency::Now,
             };
+            if let Audited::Ban { events, .. } = &decision {
+                self.signatures.banned(events);
+            }
             let record = record(target, actor, decision, turn.now.wall_ms);
             turn.push(Effect::Conclude { record, urgency });
         }

@@ -78,6 +78,8 @@ pub enum Event {
     Protected(Vec<ProtectedNet>),
     /// The fleet's allowlist, as the bus has it.
     Allowlist(Vec<AllowEntry>),
+    /// Operators disabled the signatures with these ids, and no others, on all edges.
+    SignaturesDisabled(Vec<String>),
     /// An operator changed the allowlist, and the bus has it.
     Decided(AuditRecord),
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.

@@ -53,6 +53,7 @@ use crate::{
     millis,
     presence::Fleet,
     propagation::Propagation,
+    signatures::Signatures,
     telemetry::Edges,
     writer::Urgency,
 };
@@ -105,6 +106,7 @@ pub struct Decider {
     ledger: Ledger,
     witness: Witness,
     protected: Protections,
+    signatures: Signatures,
     ids: Ids,
     decisions: Decisions,
     /// When each source was last audited as suppressed.
@@ -194,6 +196,7 @@ impl Config {
             ledger: Ledger::new(self.ledger),
             witness: Witness::new(self.evidence_bytes),
             protected: Protections::new(self.protected),
+            signatures: Signatures::default(),
             ids: Ids::new(self.seed),
             decisions: Decisions::new(self.traced),
             suppressed: HashMap::new(),
@@ -219,11 +222,12 @@ impl Decider {
         match event {
             Event::Batch {
                 partition,
-                batch,
+                mut batch,
                 received_ms,
                 age_ms,
             } => {
                 if self.watches(partition) {
+                    self.signatures.sift(&mut batch.events);
                     self.batch(partition, &batch, received_ms, age_ms, turn);
                 }
             }
@@ -248,6 +252,7 @@ impl Decider {
             Event::Rules(rules) => self.rules_changed(&rules),
             Event::Leases(table) => self.leases = table,
             Event::Protected(networks) => self.protect_here(networks),
+            Event::SignaturesDisabled(ids) => self.signatures.disable(ids),
             Event::Allowlist(entries) => self.protect_fleet(&entries, now.wall_ms),
             Event::Decided(record) => turn.push(Effect::Conclude {
                 record,

@@ -28,6 +28,8 @@ pub(super) struct Partitions {
     /// milliseconds since the Unix epoch.
     received_ms: [i64; PARTITIONS as usize],
     journaled_ms: [i64; PARTITIONS as usize],
+    /// Since when each is watched; what came before was counted by whoever did then.
+    since_ms: [i64; PARTITIONS as usize],
 }
 
 impl Partitions {
@@ -40,6 +42,12 @@ impl Partitions {
         self.journaled_ms
             .get(at)
             .is_some_and(|journaled| received_ms <= *journaled)
+    }
+
+    /// Whether what the server received at `received_ms` came while `partition` was watched here.
+    pub(super) fn is_news(&self, partition: u16, received_ms: i64) -> bool {
+        let since = self.since_ms.get(usize::from(partition));
+        since.is_some_and(|since| received_ms >= *since)
     }
 
     /// What came of `partition` so far comes again.
@@ -80,6 +88,7 @@ impl Decider {
             Ownership::Taken { partition, epoch } => {
                 self.ledger.set_epoch(partition, epoch);
                 if !std::mem::replace(&mut self.partitions.watched[usize::from(partition)], true) {
+                    self.partitions.since_ms[usize::from(partition)] = turn.now.wall_ms;
                     self.begin(partition);
                 }
                 self.judge_parked(partition, turn);

@@ -12,6 +12,7 @@ use crate::{
     ledger::{ActiveBan, BanQuery, Page},
     presence::Edge,
     propagation::Propagation,
+    signatures::Tallies,
     telemetry::EdgeTelemetry,
 };
 
@@ -73,6 +74,12 @@ impl Decider {
     #[must_use]
     pub fn propagation(&self) -> &Propagation {
         &self.propagation
+    }
+
+    /// How often each signature was met by what this process judges.
+    #[must_use]
+    pub const fn tallies(&self) -> &Tallies {
+        self.signatures.tallies()
     }
 
     /// What is counted, at `now`.

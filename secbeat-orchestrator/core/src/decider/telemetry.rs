@@ -27,6 +27,7 @@ impl Decider {
         self.counts.batches += 1;
         self.counts.events += batch.events.len() as u64;
         let is_journaled = self.partitions.receive(partition, received_ms);
+        let is_news = !is_journaled && self.partitions.is_news(partition, received_ms);
         let times = Times::new(batch.sent_at_ms, received_ms, age_ms, self.max_age_ms);
         let (mut too_old, mut too_wide) = (0, 0);
         // How an upstream does now says nothing of how it did then: late telemetry is judged by late telemetry alone.
@@ -54,6 +55,9 @@ impl Decider {
                 continue;
             };
             let source = sources.of(event.client);
+            if is_news {
+                self.signatures.met(&event.signatures);
+            }
             if !is_journaled {
                 let success = MatchedSignature::may_have_succeeded(&event.signatures, event.status);
                 self.counts.possible_successes += u64::from(success);

@@ -40,6 +40,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         spool: Spooled::default(),
         bus_revision: 0,
         clock: None,
+        signatures: None,
     }
 }
 

@@ -21,12 +21,16 @@ use secbeat_orchestrator_core::{analyzers::WindowCount as CoreWindow, decider::S
 use self::view::WindowCount;
 pub use self::{render::render, view::SourceView};
 use super::{bans::BanView, findings::FindingView, protection::ProtectedView};
-use crate::millis;
+use crate::{millis, signatures::Catalogue};
 
 /// Tells the story: `audit` are the records about the address, its source and the networks around it, oldest first, or why
-/// they cannot be read.
+/// they cannot be read; `catalogue` knows signatures.
 #[must_use]
-pub fn tell(facts: &SourceFacts, audit: Result<Vec<Audited>, String>) -> SourceView {
+pub(crate) fn tell(
+    facts: &SourceFacts,
+    audit: Result<Vec<Audited>, String>,
+    catalogue: &Catalogue,
+) -> SourceView {
     let (audit, audit_missing) = match audit {
         Ok(records) => (records, None),
         Err(error) => (Vec::new(), Some(error)),
@@ -37,7 +41,7 @@ pub fn tell(facts: &SourceFacts, audit: Result<Vec<Audited>, String>) -> SourceV
     let findings: Vec<FindingView> = facts.findings.iter().map(Into::into).collect();
     let history = history::bans(&audit, now_ms);
     let events = timeline::all_events(&facts.events, &history, &audit);
-    let timeline = timeline::timeline(&events, &findings, &audit, &history, now_ms);
+    let timeline = timeline::timeline(&events, &findings, &audit, &history, catalogue, now_ms);
     let standing = sentence::standing(facts, &history, &events, &audit);
     let windows: Vec<_> = facts.windows.iter().map(WindowCount::new).collect();
     SourceView {
@@ -66,6 +70,8 @@ fn apart(audit: Vec<Audited>) -> (Vec<AuditRecord>, Vec<ListRecord>) {
         match record {
             Audited::Decision(record) => decisions.push(record),
             Audited::List(record) => lists.push(record),
+            // They are about nobody.
+            Audited::Signatures(_) => {}
         }
     }
     (decisions, lists)

@@ -10,7 +10,7 @@ use super::{
     view::{End, Moment, PastBan},
 };
 use crate::{
-    signatures,
+    signatures::Catalogue,
     view::findings::{FindingView, Outcome},
 };
 
@@ -48,6 +48,7 @@ pub(super) fn timeline(
     findings: &[FindingView],
     audit: &[AuditRecord],
     history: &[PastBan],
+    catalogue: &Catalogue,
     now_ms: i64,
 ) -> Vec<Moment> {
     let mut placed = Vec::new();
@@ -97,7 +98,7 @@ pub(super) fn timeline(
         place(finding.at_ms, 2, "finding", text);
     }
     let cuts: Vec<_> = placed.iter().map(|placed| placed.at_ms).collect();
-    placed.extend(runs(events, &cuts));
+    placed.extend(runs(events, &cuts, catalogue));
     placed.sort_by_key(|placed| (placed.at_ms, placed.rank));
     placed.into_iter().map(|placed| placed.moment).collect()
 }
@@ -232,7 +233,7 @@ fn expiry(audit: &[AuditRecord], ban: &PastBan) -> Option<i64> {
 }
 
 /// Events in a row, those that nothing in `cuts` and no pause comes between.
-fn runs(events: &[SeenEvent], cuts: &[i64]) -> Vec<Placed> {
+fn runs(events: &[SeenEvent], cuts: &[i64], catalogue: &Catalogue) -> Vec<Placed> {
     let apart = |a: &SeenEvent, b: &SeenEvent| {
         b.at_ms - a.at_ms > PAUSE_MS || cuts.iter().any(|cut| (a.at_ms..b.at_ms).contains(cut))
     };
@@ -245,7 +246,7 @@ fn runs(events: &[SeenEvent], cuts: &[i64]) -> Vec<Placed> {
             rank: 1,
             moment: Moment {
                 at: rfc3339(first.at_ms),
-                text: summary(run, until.as_deref()),
+                text: summary(run, until.as_deref(), catalogue),
                 until,
                 kind: "events".to_owned(),
             },
@@ -255,7 +256,7 @@ fn runs(events: &[SeenEvent], cuts: &[i64]) -> Vec<Placed> {
 }
 
 /// What was recognised, as `env-file (Environment file of an application; sensitive-file, high) ×3`, and whether it was answered well.
-fn recognised(run: &[SeenEvent]) -> String {
+fn recognised(run: &[SeenEvent], catalogue: &Catalogue) -> String {
     let mut found = BTreeMap::<&str, (usize, &MatchedSignature)>::new();
     let mut answered = BTreeMap::<u16, usize>::new();
     for event in run {
@@ -272,7 +273,9 @@ fn recognised(run: &[SeenEvent]) -> String {
         return String::new();
     }
     let named = found.into_iter().map(|(id, (count, matched))| {
-        let title = signatures::by_id(id).map_or_else(String::new, |known| format!("{}; ", known.title));
+        let title = catalogue
+            .get(id)
+            .map_or_else(String::new, |known| format!("{}; ", known.title));
         let what = format!("{id} ({title}{}, {})", matched.class, matched.severity);
         times((what, count))
     });
@@ -298,7 +301,7 @@ fn times((what, count): (String, usize)) -> String {
 }
 
 /// As `50 events until 10:00:07.000Z, reported by edge-1: 404 ×49, WAF rule 942100`.
-fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
+fn summary(run: &[SeenEvent], until: Option<&str>, catalogue: &Catalogue) -> String {
     let mut whats = BTreeMap::<String, usize>::new();
     let mut edges = BTreeMap::<&str, usize>::new();
     for event in run {
@@ -324,7 +327,7 @@ fn summary(run: &[SeenEvent], until: Option<&str>) -> String {
         "{events}{until}, reported by {}: {}{}",
         edges.join(", "),
         whats.join(", "),
-        recognised(run)
+        recognised(run, catalogue)
     )
 }
 
@@ -371,7 +374,7 @@ mod tests {
             event(404, &[]),
         ];
         assert_eq!(
-            summary(&run, None),
+            summary(&run, None, &Catalogue::default()),
             "3 events, reported by web-1: 404 ×3; recognised: env-file (Environment file of an application; sensitive-file, high) \
              ×2, of-an-edge-alone (other, medium)"
         );
@@ -380,8 +383,12 @@ mod tests {
     #[test]
     fn what_was_answered_well_may_have_succeeded_unless_it_is_a_scanners_name() {
         let told = |status, class, severity| {
-            summary(&[event(status, &[("x", class, severity)])], None)
-                .contains("; POSSIBLE SUCCESS, answered 200")
+            summary(
+                &[event(status, &[("x", class, severity)])],
+                None,
+                &Catalogue::default(),
+            )
+            .contains("; POSSIBLE SUCCESS, answered 200")
         };
         assert!(told(200, "sqli", "medium"));
         assert!(!told(404, "sqli", "critical"));

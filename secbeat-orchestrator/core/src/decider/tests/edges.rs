@@ -41,6 +41,7 @@ fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
         spool: Spooled::default(),
         bus_revision: 0,
         clock: None,
+        signatures: None,
     }
 }
 

@@ -20,6 +20,7 @@ mod rejected;
 mod restore;
 mod rig;
 mod rules;
+mod signatures;
 mod telemetry;
 mod values;
 
