@@ -6,7 +6,6 @@ use std::{fs, io::Write, time::Duration};
 use secbeat_common::maps::reason;
 use secbeat_daemon::time::{now_ms, rfc3339};
 use secbeat_tests::lab::{
-    executable::{Executable as _, TestProgram},
     fleet::{Family, Fleet, Front, Options},
     journal::Journal,
     wait::wait_until,
