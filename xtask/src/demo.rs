@@ -1,18 +1,20 @@
-//! `demo`: an attacker is banned in the kernel, before your eyes.
+//! `demo`: attackers are banned in the kernel, before your eyes.
 
-use crate::scenario::{Profile, start};
+use crate::scenario::{Profile, start, start_on_one_host};
 use anyhow::Result;
-use std::ffi::OsString;
 
-/// Show an attacker being banned in the kernel.
+/// Show attackers being banned in the kernel.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Passed on to the demo
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<OsString>,
+    /// With NATS, an orchestrator and an edge, in place of one host
+    #[arg(long)]
+    fleet: bool,
 }
 
 /// The command itself.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    start("secbeat-demo", &args.rest, Profile::Debug, &[])
+    match args.fleet {
+        true => start("secbeat-demo-fleet", &[], Profile::Debug, &[]),
+        false => start_on_one_host("secbeat-demo"),
+    }
 }

@@ -64,7 +64,7 @@ pub(crate) fn environment(profile: Profile) -> Vec<(&'static str, PathBuf)> {
     ]
 }
 
-/// Prepares, builds and becomes the scenario `binary` of the crate `secbeat-tests`, as root.
+/// Prepares, builds and becomes the scenario `binary` of the crate `secbeat-tests`, as root, with the daemons of a fleet.
 pub(crate) fn start(
     binary: &str,
     args: &[OsString],
@@ -73,6 +73,22 @@ pub(crate) fn start(
 ) -> Result<()> {
     prepare(&[Group::Build, Group::Run])?;
     build(profile, &[&FLEET[..], &[binary]].concat())?;
+    become_scenario(binary, args, profile, more)
+}
+
+/// Likewise, with `secbeat` alone and without NATS.
+pub(crate) fn start_on_one_host(binary: &str) -> Result<()> {
+    prepare(&[Group::Build, Group::Host])?;
+    build(Profile::Debug, &["secbeat", binary])?;
+    become_scenario(binary, &[], Profile::Debug, &[])
+}
+
+fn become_scenario(
+    binary: &str,
+    args: &[OsString],
+    profile: Profile,
+    more: &[(&'static str, PathBuf)],
+) -> Result<()> {
     let mut environment = environment(profile);
     environment.extend_from_slice(more);
     let program = profile.bin_dir().join(binary);

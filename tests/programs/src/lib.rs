@@ -80,6 +80,9 @@ table! {
         Nginx: "nginx" of "nginx",
         Nsenter: "nsenter" of "util-linux",
         Shell: "sh" of "dash",
+        Ssh: "ssh" of "openssh-client",
+        SshKeygen: "ssh-keygen" of "openssh-client",
+        Sshd: "sshd" of "openssh-server",
         Unshare: "unshare" of "util-linux",
     }
 
@@ -94,6 +97,8 @@ table! {
         Dpkg: "dpkg" of "dpkg",
         DpkgQuery: "dpkg-query" of "dpkg",
         // `bench sources` compares log readers with it, too.
+        Fail2banClient: "fail2ban-client" of "fail2ban",
+        Fail2banPython: "fail2ban-python" of "fail2ban",
         Fail2banRegex: "fail2ban-regex" of "fail2ban",
         Find: "find" of "findutils",
         Haproxy: "haproxy" of "haproxy",

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: an attacker is banned in the kernel, over IPv4 and then IPv6, while a visitor keeps browsing.
+//! `cargo xtask demo --fleet`: an attacker is banned in the kernel, over IPv4 and then IPv6, while a visitor keeps browsing.
 //! Exits 1 when anything was not as it should be.
 #![allow(
     clippy::expect_used,
@@ -30,7 +30,7 @@ const ENDED_WITHIN: Duration = Duration::from_secs(9);
 
 fn main() -> ExitCode {
     if std::env::args().len() > 1 {
-        eprintln!("usage: secbeat-demo (it takes no arguments)");
+        eprintln!("usage: secbeat-demo-fleet (it takes no arguments)");
         return ExitCode::from(2);
     }
     frame::run(demo)

@@ -38,6 +38,7 @@ pub mod process;
 pub mod prometheus;
 pub mod random;
 pub mod site;
+pub mod sshd;
 pub mod tun;
 pub mod udp;
 pub mod visitor;

@@ -1,4 +1,4 @@
-//! One host with nginx and `secbeat`, and clients on a host of their own.
+//! One host with nginx, `secbeat` and perhaps sshd, and clients on a host of their own.
 
 use std::{
     fs,
@@ -21,6 +21,7 @@ use crate::lab::{
     pin_folder::PinFolder,
     process::Daemon,
     site::{Firewall, Site, SiteFolder},
+    sshd::{self, Sshd},
     wait::wait_until,
 };
 
@@ -33,6 +34,7 @@ pub struct OneHost {
     // Dropped in this order.
     daemon: Daemon,
     site: Site,
+    sshd: Option<Sshd>,
     pins: PinFolder,
     pub host: Namespace,
     pub clients: Namespace,
@@ -47,9 +49,23 @@ impl OneHost {
     const HOST_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
     const HOST_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
+    /// Guesses passwords.
+    pub const SSH_ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    pub const OTHER_SSH_ATTACKER: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9));
+
     /// Starts nginx with its usual log, and SecBeat with what `more` adds to its config.
     #[must_use]
     pub fn start(more: &str) -> Self {
+        Self::start_with(more, |_| None)
+    }
+
+    /// Likewise, with an sshd that SecBeat watches.
+    #[must_use]
+    pub fn start_with_sshd(more: &str) -> Self {
+        Self::start_with(more, |host| Some(Sshd::start(host)))
+    }
+
+    fn start_with(more: &str, sshd: impl FnOnce(&Namespace) -> Option<Sshd>) -> Self {
         let (host, clients) = (Namespace::new("host"), Namespace::new("clients"));
         link(
             End {
@@ -63,8 +79,10 @@ impl OneHost {
                 addresses: &[
                     "203.0.113.7/24",
                     "203.0.113.8/24",
+                    "203.0.113.9/24",
                     "2001:db8::8/64",
                     "2001:db8:7::7/64",
+                    "2001:db8:9::9/64",
                 ],
             },
         );
@@ -73,6 +91,13 @@ impl OneHost {
         host.ip(&["-6", "route", "add", "default", "dev", "eth0"]);
         let site_folder = SiteFolder::new("nginx");
         let site = nginx::start_site(&host, PORT, &site_folder, Firewall::Absent);
+        let sshd = sshd(&host);
+        let ssh_log = sshd.as_ref().map_or_else(String::new, |sshd| {
+            format!(
+                "[[service_log]]\nfilter = \"sshd\"\npath = \"{}\"\n[[rule]]\nname = \"ssh-bruteforce\"\n",
+                sshd.log().display()
+            )
+        });
         let folder = tempfile::Builder::new()
             .prefix("secbeat-one-host-")
             .tempdir()
@@ -83,7 +108,7 @@ impl OneHost {
         };
         let config = format!(
             "state_dir = \"{}\"\n{more}\n[kernel]\npin_dir = \"{}\"\nban_slots = 4096\n\
-             [[access_log]]\npath = \"{}\"\n",
+             [[access_log]]\npath = \"{}\"\n{ssh_log}",
             folder.path().join("state").display(),
             pins.path.display(),
             site_folder.access_log().display()
@@ -93,6 +118,7 @@ impl OneHost {
         let mut started = Self {
             daemon,
             site,
+            sshd,
             pins,
             host,
             clients,
@@ -163,6 +189,41 @@ impl OneHost {
         command.output().expect("running a command")
     }
 
+    /// What a command of `secbeat` says about this host. It may fail.
+    #[must_use]
+    pub fn secbeat(&self, arguments: &[&str]) -> Output {
+        let config = self.pins.config.to_string_lossy();
+        self.run("secbeat", &[arguments, &["--config", &config]].concat())
+    }
+
+    /// One login of nobody over SSH, the `n`th. Returns whether sshd answered.
+    #[must_use]
+    pub fn guess(&self, source: IpAddr, n: usize) -> bool {
+        debug_assert!(self.sshd.is_some(), "there is no sshd");
+        sshd::attempt(&self.clients, source, Self::address_for(source), n)
+    }
+
+    /// The host's address of a client's family.
+    #[must_use]
+    pub const fn address_for(client: IpAddr) -> IpAddr {
+        match client {
+            IpAddr::V4(_) => Self::HOST_V4,
+            IpAddr::V6(_) => Self::HOST_V6,
+        }
+    }
+
+    /// Its config file.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.pins.config
+    }
+
+    /// The folder of its pinned maps.
+    #[must_use]
+    pub fn pin_folder(&self) -> &Path {
+        &self.pins.path
+    }
+
     /// A client on the other host.
     #[must_use]
     pub fn client(&self, address: IpAddr) -> Client {
@@ -174,11 +235,7 @@ impl OneHost {
     /// The URL of `path` for a client of this address.
     #[must_use]
     pub fn url(&self, client: IpAddr, path: &str) -> String {
-        let host = match client {
-            IpAddr::V4(_) => Self::HOST_V4,
-            IpAddr::V6(_) => Self::HOST_V6,
-        };
-        self.site.url(host, path)
+        self.site.url(Self::address_for(client), path)
     }
 
     /// Asks for `times` pages that are not there. Each answer came.

@@ -28,6 +28,9 @@ for server in nginx apache2 haproxy caddy lighttpd fail2ban prometheus; do
         if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$server.service"; fi ;;
     esac
 done
+case " $* " in *" openssh-server "*)
+    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now ssh.service; fi ;;
+esac
 "#;
 
 /// Whether apt can install this package; its lists may be empty on a fresh machine.

@@ -28,7 +28,9 @@ pub(crate) const GUEST_PROGRAMS: [Row; 3] = [
 pub(crate) enum Group {
     /// The XDP program's toolchain.
     Build,
-    /// What the demo, the tests and the benchmarks start.
+    /// What the demo of one host starts, which needs no NATS.
+    Host,
+    /// What the demo of a fleet, the tests and the benchmarks start.
     Run,
     /// What the tests start besides, and `bench sources`.
     Test,
@@ -56,7 +58,7 @@ impl Group {
     /// The rows of the table that it needs.
     pub(crate) fn rows(self) -> Vec<Row> {
         match self {
-            Self::Run => Program::ROWS.to_vec(),
+            Self::Host | Self::Run => Program::ROWS.to_vec(),
             Self::Test => [TestProgram::ROWS, TestFile::ROWS].concat(),
             Self::Vm => [VmProgram::ROWS, &GUEST_PROGRAMS, &[TestProgram::Setpriv.row()]].concat(),
             Self::Machines => LintProgram::ROWS.to_vec(),
@@ -133,6 +135,8 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     }
     if groups.contains(&Group::Run) {
         parts.push(Box::new(nats::CURRENT));
+    }
+    if groups.contains(&Group::Host) || groups.contains(&Group::Run) {
         parts.push(Box::new(bpffs::Bpffs));
     }
     if groups.contains(&Group::Test) {
