@@ -93,9 +93,9 @@ impl ClockOffset {
     #[must_use]
     pub fn tell(clock: Option<Self>) -> String {
         match clock {
-            None => "not measured yet against the NATS server's; the host's counts".to_owned(),
+            None => "not measured yet against the bus's; the host's counts".to_owned(),
             Some(clock) if clock.is_wrong() => {
-                format!("WRONG: {clock}; bans go by the server's, but set it right (NTP)")
+                format!("WRONG: {clock}; bans go by the bus's, but set it right (NTP)")
             }
             Some(clock) => clock.to_string(),
         }
@@ -108,7 +108,7 @@ impl fmt::Display for ClockOffset {
         let way = if self.ahead_ms < 0 { "behind" } else { "ahead of" };
         write!(
             f,
-            "{seconds:.3} s {way} the NATS server's (to within {error_ms} ms)"
+            "{seconds:.3} s {way} the bus's clock (to within {error_ms} ms)"
         )
     }
 }
