@@ -121,7 +121,10 @@ fn parts(log: &FoundLog, limits: &Limits) -> Vec<(String, Box<dyn Read + Send>)>
     let paths = [PathBuf::from(rotated), log.path.clone()];
     let is_recent = |path: &PathBuf| {
         let written = path.metadata().and_then(|file| file.modified());
-        written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_millis() < DAY_MS as u128))
+        written.is_ok_and(|at| {
+            at.elapsed()
+                .is_ok_and(|age| age < Duration::from_millis(DAY_MS.unsigned_abs()))
+        })
     };
     let open = |path: PathBuf| {
         let end = limits.end_of(&path).ok()?;
