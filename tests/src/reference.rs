@@ -34,6 +34,7 @@ pub fn with_words(page: &str) -> String {
     let tables = [
         ("secbeat-orchestrator", secbeat_orchestrator::cli::WORDS),
         ("secbeat-edge", secbeat_edge::cli::WORDS),
+        ("secbeat", secbeat::words::WORDS),
     ];
     tables
         .into_iter()

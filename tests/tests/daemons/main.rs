@@ -14,6 +14,7 @@ mod bus_conformance;
 mod cli;
 mod default_routes;
 mod devices;
+mod front_door;
 mod generated_requests;
 mod host_watcher;
 mod lifecycle;
