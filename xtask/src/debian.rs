@@ -11,13 +11,16 @@ use std::path::PathBuf;
 
 const MIRROR: &str = "http://deb.debian.org/debian/";
 const RELEASE: &str = "bookworm";
-const INCLUDED: &str = "systemd,systemd-sysv,iproute2,curl,nginx-light,bpftool";
+const INCLUDED: &str = "systemd,systemd-sysv,iproute2,curl,nginx-light,openssh-server,bpftool";
 
 /// Its root folder, which is root's and nobody may change. Made once.
 pub(crate) fn root() -> Result<PathBuf> {
     install::ensure(&[Group::Debian])?;
     let root = workspace::target().join("debian").join(RELEASE);
-    if root.join("usr/sbin/nginx").exists() {
+    if ["nginx", "sshd"]
+        .iter()
+        .all(|server| root.join("usr/sbin").join(server).exists())
+    {
         return Ok(root);
     }
     if let Some(parent) = root.parent() {

@@ -300,6 +300,16 @@ impl Booted {
         self.answer("secbeat-orchestrator", arguments)
     }
 
+    /// What `secbeat` says, as it is installed there.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[allow(clippy::must_use_candidate, reason = "as of `ask`")]
+    pub fn secbeat(&self, arguments: &[&str]) -> String {
+        self.answer("secbeat", arguments)
+    }
+
     fn answer(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         assert!(output.status.success(), "{program} {arguments:?}: {output:?}");

@@ -16,8 +16,21 @@ use secbeat_tests::lab::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const UNITS: [&str; 3] = ["secbeat-nats", "secbeat-orchestrator", "secbeat-edge"];
 
+/// The package of one host, which conflicts with those of a fleet.
+pub(super) fn one_host(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let is_it = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".deb") && name.starts_with("secbeat_")
+    };
+    let mut packages = files.filter(is_it);
+    packages
+        .next()
+        .unwrap_or_else(|| panic!("no package of one host in {}", folder.display()))
+}
+
 /// A folder that `cargo xtask dist --verify` names.
-fn folder(variable: &str) -> PathBuf {
+pub(super) fn folder(variable: &str) -> PathBuf {
     PathBuf::from(
         env::var_os(variable)
             .unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask dist --verify`")),
@@ -42,7 +55,7 @@ fn names(packages: &[PathBuf]) -> Vec<String> {
 }
 
 /// All files, but those that the system keeps of its own accord: what dpkg and systemd write down, and accounts' backups.
-fn files(booted: &Booted) -> BTreeSet<String> {
+pub(super) fn files(booted: &Booted) -> BTreeSet<String> {
     let arguments = [
         "/",
         "-xdev",

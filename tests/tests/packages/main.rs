@@ -7,4 +7,5 @@
 )]
 
 mod debian;
+mod one_host;
 mod systemd;
