@@ -117,10 +117,29 @@ impl Drop for Sshd {
 }
 
 fn configuration(key: &Path) -> String {
+    let own_penalties = match knows_penalties() {
+        // It would refuse the attacker by itself before SecBeat does.
+        true => "PerSourcePenalties no\n",
+        false => "",
+    };
     format!(
-        "HostKey {}\nUsePAM no\nPidFile none\nStrictModes no\nMaxStartups 100\nAddressFamily any\n",
+        "HostKey {}\nUsePAM no\nPidFile none\nStrictModes no\nMaxStartups 100\nAddressFamily any\n{own_penalties}",
         key.display()
     )
+}
+
+/// Whether this OpenSSH is 9.8 or later.
+fn knows_penalties() -> bool {
+    let said = Program::Ssh.command().arg("-V").output().expect("starting ssh");
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let version = said.strip_prefix("OpenSSH_").unwrap_or_default();
+    let mut numbers = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        panic!("ssh -V says {said}");
+    };
+    (major, minor) >= (9, 8)
 }
 
 /// One login as a user who does not exist, from `source` to `host`. Returns whether sshd answered within a second.
