@@ -35,8 +35,10 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How often the interfaces are looked at, beside each time that the kernel says something of them.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often the program's events are read: its ring buffer has room for thousands.
+/// How often the program's events are read while there are some: its ring buffer has room for thousands.
 const DROP_EVENTS_INTERVAL: Duration = Duration::from_millis(100);
+/// How often it is looked whether there are some.
+const DROP_EVENTS_LOOK: Duration = Duration::from_millis(500);
 /// Messages that are taken at once, so that their bans go to the kernel together.
 const MESSAGES_AT_ONCE: usize = 1024;
 
@@ -132,7 +134,11 @@ impl EnforcerTask {
                     self.handle(Event::Tick);
                 }
                 _ = look.tick() => self.look_at_interfaces(),
-                _ = drop_events.tick() => self.drops.read(self.surroundings.kernel.as_mut()),
+                _ = drop_events.tick() => {
+                    if !self.drops.read(self.surroundings.kernel.as_mut()) {
+                        drop_events.reset_after(DROP_EVENTS_LOOK);
+                    }
+                }
                 Some(changes) = self.surroundings.host_changes.recv() => self.host_changed(changes),
                 () = &mut stop => return,
                 _ = reconcile.tick() => {

@@ -15,14 +15,16 @@ pub(super) type DropsByReason = BTreeMap<&'static str, u64>;
 pub(super) struct DropCounts(DropsByReason);
 
 impl DropCounts {
-    /// Takes in the events sent since the last time.
-    pub(super) fn read(&mut self, kernel: Option<&mut KernelSide>) {
-        let Some(kernel) = kernel else { return };
-        for event in kernel.events.by_ref() {
+    /// Takes in the events sent since the last time. Returns whether there were any.
+    pub(super) fn read(&mut self, kernel: Option<&mut KernelSide>) -> bool {
+        let mut has_any = false;
+        for event in kernel.into_iter().flat_map(|kernel| kernel.events.by_ref()) {
+            has_any = true;
             let reason = Reason::name_of_code(event.reason);
             *self.0.entry(reason).or_default() += 1;
             trace(&event, reason);
         }
+        has_any
     }
 
     pub(super) fn by_reason(&self) -> &DropsByReason {

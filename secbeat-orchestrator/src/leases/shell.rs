@@ -26,7 +26,7 @@ const TERMS: Terms = Terms {
     renew_ms: 500,
 };
 /// How often it is looked whether something has to be written.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(250);
 /// How long one write may wait for its acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(1);
 

@@ -115,7 +115,7 @@ impl Store {
             let written = self
                 .db
                 .query_row("PRAGMA main.wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            drop(self.outcome("a checkpoint", written));
+            drop(self.checked("a checkpoint", written));
         }
     }
 
@@ -134,34 +134,30 @@ impl Store {
         self.topics.publish(message);
     }
 
-    /// Turns what SQLite says of a write into what callers go by, and sees whether the database can go on.
+    /// Turns what SQLite says of a write into what callers go by. What was written is to be on the disk soon.
     pub(super) fn outcome<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
-        match &outcome {
-            Ok(_) => {
-                self.checkpoint.get_or_insert_with(|| Instant::now() + CHECKPOINT);
-            }
-            Err(error) if ends_the_database(error) => self.failure = Some(error.to_string()),
-            Err(_) => {}
+        if outcome.is_ok() {
+            self.checkpoint.get_or_insert_with(|| Instant::now() + CHECKPOINT);
         }
-        outcome.map_err(|error| Error::Refused {
-            what: what.to_owned(),
-            why: in_words(&error),
-        })
+        self.checked(what, outcome)
     }
-}
 
-impl Store {
-    /// The same for what was read of `what`.
-    pub(super) fn read<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
+    /// The same for what may as well be lost, and sees whether the database can go on.
+    pub(super) fn checked<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
         if let Err(error) = &outcome
             && ends_the_database(error)
         {
             self.failure = Some(error.to_string());
         }
         outcome.map_err(|error| Error::Refused {
-            what: format!("reading {what}"),
+            what: what.to_owned(),
             why: in_words(&error),
         })
+    }
+
+    /// The same for what was read of `what`.
+    pub(super) fn read<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
+        self.checked(&format!("reading {what}"), outcome)
     }
 }
 

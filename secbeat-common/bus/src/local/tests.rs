@@ -190,3 +190,20 @@ async fn a_full_disk_refuses_writes_and_keeps_what_is_there() {
     limit(100_000).await;
     assert_eq!(bucket.write(large).await, Ok(WriteOutcome::Written(2)));
 }
+
+/// Else the disk of a host where nothing happens would be written to every 5 s.
+#[tokio::test]
+async fn signs_of_life_are_not_brought_to_the_disk() {
+    let lab = LocalLab::new();
+    let bus = lab.bus();
+    let bucket = bus.bucket("bans");
+    bucket.make(settings()).await.unwrap();
+    lab.server.lock().close();
+    lab.server.lock().reopen().unwrap();
+    let rest = || bus.call("the time to rest", |store| Ok(store.rest()));
+    let brief = Write::put("a", "1").ttl(super::store::CHECKPOINT * 2);
+    bucket.write(brief).await.unwrap();
+    assert!(rest().await.unwrap() > super::store::CHECKPOINT);
+    bucket.write(Write::put("b", "1")).await.unwrap();
+    assert!(rest().await.unwrap() <= super::store::CHECKPOINT);
+}
