@@ -55,8 +55,8 @@ pub struct Config {
     /// The detector.
     pub detect: Detect,
     /// The rules. A client that reaches the threshold within the window is banned. `error-flood`, `request-flood`,
-    /// `waf-flood`, `probe` and `attack` are enabled by default; `path-scan`, `login-bruteforce`, `protocol-abuse`, `scanner` and those
-    /// over services are enabled by a table with their name. These built-in rules have defaults for all keys. A rule with any other name requires `counts`,
+    /// `waf-flood`, `probe` and `attack` are enabled by default; `path-scan`, `login-bruteforce`, `protocol-abuse`, `scanner`,
+    /// `repeated-attack`, `repeated-probe`, `open-proxy`, `auth-bruteforce`, `page-crawl` and those over services are enabled by a table with their name. These built-in rules have defaults for all keys. A rule with any other name requires `counts`,
     /// `threshold` and `window`.
     #[serde(rename = "rule")]
     pub rules: Rules,

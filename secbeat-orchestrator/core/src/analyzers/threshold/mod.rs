@@ -102,11 +102,11 @@ impl DetectConfig {
             .unwrap_or(0)
     }
 
-    /// Whether a rule goes by user agents.
+    /// Whether a rule goes by user agents, or by signatures, which do.
     #[must_use]
     pub fn reads_user_agents(&self) -> bool {
         let mut excluded = self.rules.iter().flat_map(|rule| &rule.excluded);
-        excluded.any(|exclusion| !exclusion.user_agents.is_empty())
+        excluded.any(|exclusion| !exclusion.user_agents.is_empty()) || self.counts_signatures()
     }
 
     /// Whether a rule counts signatures.

@@ -1,5 +1,7 @@
 //! The rules that SecBeat ships.
 
+mod web;
+
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 use secbeat_common::{
@@ -175,7 +177,9 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
             signatures(&["scanner-agent"], &PROBING),
             const { NonZeroU32::new(1).unwrap() },
         ),
-        Rule::Own(name) => return service_preset(rule, name.as_str()),
+        Rule::Own(name) => {
+            return service_preset(rule, name.as_str()).or_else(|| web::preset(rule, name.as_str()));
+        }
     };
     Some(RuleConfig {
         rule,
