@@ -193,6 +193,7 @@ impl Trial {
             target: &line.path,
             status: line.status,
             user_agent: line.user_agent.as_deref().unwrap_or_default(),
+            referer: line.referer.as_deref().unwrap_or_default(),
             host: line.host.as_deref().unwrap_or_default(),
             ..secbeat_signatures::Request::default()
         };

@@ -158,6 +158,7 @@ impl Answers {
             target: &line.path,
             status,
             user_agent,
+            referer: line.referer.as_deref().unwrap_or_default(),
             host,
             ..Request::default()
         });
