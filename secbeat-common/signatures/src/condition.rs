@@ -257,6 +257,25 @@ impl Check {
 }
 
 impl Condition {
+    /// Whether it is the same as another one; of expressions that is not known.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&Value, &Value)| {
+            one.literals == other.literals
+                && std::mem::discriminant(&one.check) == std::mem::discriminant(&other.check)
+                && !matches!(one.check, Check::Expression(_))
+        };
+        self.fields == other.fields
+            && self.values.len() == other.values.len()
+            && self.values.iter().zip(&other.values).all(is_same)
+    }
+
+    /// Whether all that it looks for are literals long enough to be looked for with many others.
+    pub(crate) fn has_literals_alone(&self) -> bool {
+        self.values.iter().all(|value| {
+            !matches!(value.check, Check::Expression(_)) && shortest(&value.literals) >= MIN_LITERAL
+        })
+    }
+
     /// Whether `text` has one of the values, looked for by itself.
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
         self.values.iter().any(|value| match &value.check {

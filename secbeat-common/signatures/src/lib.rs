@@ -7,12 +7,13 @@
 
 #![forbid(unsafe_code)]
 
-mod agents;
 mod blocks;
 mod condition;
+mod exclusions;
 mod file;
 mod forms;
 mod index;
+mod known;
 mod literals;
 mod matcher;
 mod normal;
@@ -27,6 +28,7 @@ mod sieve;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use self::oracle::check;

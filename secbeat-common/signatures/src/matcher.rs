@@ -10,8 +10,9 @@ use strum::EnumCount as _;
 
 use crate::{
     condition::Condition,
+    exclusions::{self, Exclusions},
     file::{Parsed, SignatureFile},
-    forms::{Forms, MAX_FIELD},
+    forms::MAX_FIELD,
     index::{Index, Literals},
     normal,
     problem::Problem,
@@ -34,10 +35,11 @@ pub struct Matcher {
     number: u64,
     signatures: Vec<Signature>,
     armed: Vec<Armed>,
-    /// By condition: the signature that it is of.
+    /// By condition: the signature that it is of; of exclusions none.
     owners: Vec<u32>,
     /// By field; `None` where no signature looks.
     fields: [Option<Index>; Field::COUNT],
+    exclusions: Exclusions,
     /// The signature [`CUT`], unless it is disabled.
     cut: Option<u32>,
 }
@@ -49,7 +51,8 @@ struct Armed {
     statuses: Vec<(u16, u16)>,
     all: Vec<u32>,
     any: Vec<u32>,
-    none: Vec<Condition>,
+    /// Numbers of exclusions.
+    none: Vec<u32>,
 }
 
 impl Matcher {
@@ -105,16 +108,25 @@ impl Matcher {
             });
             numbered.collect()
         };
-        let (mut signatures, mut armed) = (Vec::new(), Vec::new());
+        let (mut signatures, mut armed, mut none) = (Vec::new(), Vec::new(), Vec::new());
         for (index, parsed) in parsed.into_iter().enumerate() {
             armed.push(Armed {
                 methods: parsed.methods,
                 statuses: parsed.statuses,
                 all: add(index, parsed.all),
                 any: add(index, parsed.any),
-                none: parsed.none,
+                none: Vec::new(),
             });
+            none.push(parsed.none);
             signatures.push(parsed.signature);
+        }
+        let mut exclusions = exclusions::Builder::default();
+        for (armed, none) in armed.iter_mut().zip(none) {
+            for condition in none {
+                let (exclusion, is_new) = exclusions.add(condition, owners.len() as u32);
+                armed.none.push(exclusion);
+                owners.extend(is_new.then_some(u32::MAX));
+            }
         }
         let fields = literals.map(Index::of);
         Self {
@@ -127,6 +139,7 @@ impl Matcher {
             armed,
             owners,
             fields,
+            exclusions: exclusions.build(),
         }
     }
 
@@ -145,7 +158,8 @@ impl Matcher {
     /// Bytes of memory that the automata and tables of literals take.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.fields.iter().flatten().map(|index| index.memory()).sum()
+        let fields = self.fields.iter().flatten().map(Index::memory);
+        fields.sum::<usize>() + self.exclusions.memory()
     }
 
     /// The signatures that `request` matches.
@@ -156,7 +170,7 @@ impl Matcher {
         self.search_agent(request.user_agent, scratch);
         self.search(Field::Path, path, scratch);
         self.search(Field::Query, query, scratch);
-        self.search(Field::Referer, request.referer, scratch);
+        self.search_referer(request.referer, scratch);
         self.search(Field::Host, request.host, scratch);
         self.search(Field::ContentType, request.content_type, scratch);
         if self.fields[Field::Header as usize].is_some() {
@@ -179,12 +193,21 @@ impl Matcher {
     /// Looks into the forms of a field.
     fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
         scratch.forms[field as usize].clear();
+        if text.is_empty() {
+            return;
+        }
         let index = self.fields[field as usize].as_ref();
         let text = &text[..text.len().min(MAX_FIELD)];
-        let is_worth_it = |index: &&Index| normal::is_marked(text, field) || index.has_any(text);
-        let Some(index) = index.filter(is_worth_it) else {
-            return;
-        };
+        if let Some(index) = index
+            && (normal::is_marked(text, field) || index.has_any(text))
+        {
+            Self::search_forms(index, field, text, scratch);
+        }
+    }
+
+    /// The same for a text that is worth it, as few are.
+    #[inline(never)]
+    fn search_forms(index: &Index, field: Field, text: &[u8], scratch: &mut Scratch) {
         // Taken out, since the search writes beside them.
         let mut forms = std::mem::take(&mut scratch.forms[field as usize]);
         forms.fill(field, text);
@@ -196,12 +219,7 @@ impl Matcher {
     fn search_agent(&self, agent: &[u8], scratch: &mut Scratch) {
         let mut agents = std::mem::take(&mut scratch.agents);
         match agents.get(agent) {
-            Some(conditions) => {
-                scratch.forms[Field::UserAgent as usize].clear();
-                for condition in conditions {
-                    scratch.note(*condition, self.owners[*condition as usize]);
-                }
-            }
+            Some(conditions) => self.note(Field::UserAgent, conditions, scratch),
             None => {
                 self.search(Field::UserAgent, agent, scratch);
                 // What was cut short is not known to the end.
@@ -213,29 +231,57 @@ impl Matcher {
         scratch.agents = agents;
     }
 
+    /// The same for a referer.
+    fn search_referer(&self, referer: &[u8], scratch: &mut Scratch) {
+        // What holds already is not noted again, so what holds of the referer is known where nothing does.
+        if !scratch.noted.is_empty() || scratch.is_cut {
+            return self.search(Field::Referer, referer, scratch);
+        }
+        let mut referers = std::mem::take(&mut scratch.referers);
+        match referers.get(referer) {
+            Some(conditions) => self.note(Field::Referer, conditions, scratch),
+            None => {
+                self.search(Field::Referer, referer, scratch);
+                if !scratch.is_cut {
+                    referers.put(referer, &scratch.noted);
+                }
+            }
+        }
+        scratch.referers = referers;
+    }
+
+    /// Notes what is known of a field from before.
+    fn note(&self, field: Field, conditions: &[u32], scratch: &mut Scratch) {
+        scratch.forms[field as usize].clear();
+        for condition in conditions {
+            scratch.note(*condition, self.owners[*condition as usize]);
+        }
+    }
+
     /// Which of the touched signatures match.
     fn judge(&self, request: &Request<'_>, scratch: &mut Scratch) -> Hits {
-        let mut hits = Hits::new();
-        let cut = self.cut.filter(|_| scratch.is_cut);
-        let touched = std::mem::take(&mut scratch.touched);
+        let mut touched = std::mem::take(&mut scratch.touched);
+        // The most severe first: what follows those that are told need not be looked into.
+        touched.sort_unstable();
         let found = touched
             .iter()
             .copied()
             .filter(|index| self.matches(*index, request, scratch));
-        for hit in found.chain(cut) {
-            let at = hits.partition_point(|other| *other < hit);
+        let mut hits: Hits = found.take(MAX_HITS).collect();
+        scratch.touched = touched;
+        if let Some(cut) = self.cut.filter(|_| scratch.is_cut) {
+            let at = hits.partition_point(|hit| *hit < cut);
             if hits.is_full() && at < MAX_HITS {
                 hits.pop();
             }
             if !hits.is_full() {
-                hits.insert(at, hit);
+                hits.insert(at, cut);
             }
         }
-        scratch.touched = touched;
         hits
     }
 
-    fn matches(&self, index: u32, request: &Request<'_>, scratch: &Scratch) -> bool {
+    fn matches(&self, index: u32, request: &Request<'_>, scratch: &mut Scratch) -> bool {
         let Some(armed) = self.armed.get(index as usize) else {
             return false;
         };
@@ -252,7 +298,7 @@ impl Matcher {
             && !armed
                 .none
                 .iter()
-                .any(|condition| is_excluded(condition, request, scratch))
+                .any(|exclusion| self.exclusions.hold(*exclusion, request, scratch))
     }
 
     /// What is wrong with the samples of signatures: one that must match and does not, or the other way round.
@@ -308,26 +354,4 @@ fn built_in() -> Parsed {
         any: Vec::new(),
         none: Vec::new(),
     }
-}
-
-/// Whether a condition of what must not be holds of the form of its field that is resolved furthest.
-fn is_excluded(condition: &Condition, request: &Request<'_>, scratch: &Scratch) -> bool {
-    condition.fields.iter().any(|field| {
-        let text = match field {
-            Field::UserAgent => request.user_agent,
-            Field::Referer => request.referer,
-            Field::Host => request.host,
-            Field::ContentType => request.content_type,
-            Field::Path => request.path_and_query().0,
-            Field::Query => request.path_and_query().1,
-            // Refused where signatures are read.
-            Field::Header => return false,
-        };
-        if let Some(form) = scratch.forms[*field as usize].last() {
-            return condition.is_in(form);
-        }
-        let mut forms = Forms::default();
-        forms.fill(*field, text);
-        forms.last().is_some_and(|form| condition.is_in(form))
-    })
 }

@@ -3,6 +3,7 @@
 use crate::{
     blocks::{self, PLACES},
     signature::Field,
+    writer::Writer,
 };
 
 /// Whether there is anything in `text`, which is of `field`, that a server may understand otherwise than it stands there.
@@ -51,44 +52,6 @@ fn has(text: &[u8], is_mark: impl Fn(u8, u8) -> bool) -> bool {
     };
     blocks::any::<{ PLACES + 1 }>(text, b'a', is_in_block)
         || text.last().is_some_and(|last| is_mark(*last, b'a'))
-}
-
-/// Where a form is written: into memory that is there already, since a form is no longer than what it is made of.
-struct Writer<'a> {
-    form: &'a mut Vec<u8>,
-    len: usize,
-}
-
-impl<'a> Writer<'a> {
-    fn new(form: &'a mut Vec<u8>, most: usize) -> Self {
-        form.clear();
-        form.resize(most, 0);
-        Self { form, len: 0 }
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.form.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
-        }
-    }
-
-    #[inline]
-    fn push_block(&mut self, block: &[u8; PLACES]) {
-        if let Some(place) = self.form[self.len..].first_chunk_mut() {
-            *place = *block;
-            self.len += PLACES;
-        }
-    }
-
-    fn last(&self) -> Option<u8> {
-        self.form[..self.len].last().copied()
-    }
-
-    fn finish(self) {
-        self.form.truncate(self.len);
-    }
 }
 
 /// Decodes once: `%2e`, `%u002e` (IIS), `\x2e` and `\u002e` (logs, JSON), `+` if `plus` says so, overlong UTF-8 and full-width letters.
@@ -258,7 +221,7 @@ fn of_segment<'a>(text: &'a [u8], writer: &mut Writer<'_>) -> Option<&'a [u8]> {
     if is_up || is_empty {
         let after = after_slash(text);
         if is_up {
-            writer.len = memchr::memrchr(b'/', &writer.form[..writer.len]).unwrap_or(0);
+            writer.cut_at_last(b'/');
         }
         if after.is_none() {
             writer.push(b'/');

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use strum::EnumCount as _;
 
-use crate::{agents::Agents, forms::Forms, signature::Field};
+use crate::{forms::Forms, known::Known, signature::Field};
 
 /// Most signatures that are told of one request: the most severe ones.
 pub const MAX_HITS: usize = 8;
@@ -26,6 +26,8 @@ pub struct Scratch {
     holds: Vec<u32>,
     /// By signature: the last request of which one of its conditions held.
     touched_at: Vec<u32>,
+    /// By field: the last request in which exclusions were looked for.
+    looked_at: [u32; Field::COUNT],
     /// The signatures of which a condition holds.
     pub(crate) touched: Vec<u32>,
     /// How many bytes may still be compared.
@@ -34,7 +36,8 @@ pub struct Scratch {
     pub(crate) is_cut: bool,
     /// By field.
     pub(crate) forms: [Forms; Field::COUNT],
-    pub(crate) agents: Agents,
+    pub(crate) agents: Known,
+    pub(crate) referers: Known,
     /// The conditions that hold.
     pub(crate) noted: Vec<u32>,
     /// A header's line.
@@ -56,7 +59,9 @@ impl Scratch {
             self.holds.resize(conditions, 0);
             self.touched_at.clear();
             self.touched_at.resize(signatures, 0);
+            self.looked_at = [0; Field::COUNT];
             self.agents.clear();
+            self.referers.clear();
         }
         self.stamp += 1;
         self.touched.clear();
@@ -67,6 +72,11 @@ impl Scratch {
 
     pub(crate) fn holds(&self, condition: u32) -> bool {
         self.holds.get(condition as usize) == Some(&self.stamp)
+    }
+
+    /// Whether exclusions of a field have not been looked for in this request. They have been from now on.
+    pub(crate) fn is_first_look(&mut self, field: Field) -> bool {
+        std::mem::replace(&mut self.looked_at[field as usize], self.stamp) != self.stamp
     }
 
     /// `condition` of `signature` holds.

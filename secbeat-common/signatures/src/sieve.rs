@@ -6,21 +6,19 @@ use crate::blocks::{self, PLACES};
 
 /// Bytes by which a literal is found.
 const GRAM: usize = 4;
-/// The bits of the filter are at least so many times those that are set.
-const SPARSE: usize = 64;
-/// Least and most bits of the filter, as powers of two.
-const BITS: (u32, u32) = (12, 21);
+/// Bits of the filter, as a power of two: it stays in a processor's first cache, and a few thousand literals set few of them.
+const BITS: u32 = 17;
+/// Words of the filter.
+const WORDS: usize = 1 << (BITS - 6);
 
 /// Finds places of literals. Letters count as the same in both cases.
 #[derive(Debug)]
 pub(crate) struct Sieve {
     /// A Bloom filter with one hash function over the grams of all literals.
-    filter: Vec<u64>,
-    /// What a gram's hash is shifted by, so that it is a bit of the filter.
-    filter_shift: u32,
+    filter: Box<[u64; WORDS]>,
     /// By bucket, of grams by their hash: where its anchors begin. The next one begins where they end.
     buckets: Vec<u32>,
-    bucket_shift: u32,
+    bucket_bits: u32,
     anchors: Vec<Anchor>,
     has_short: bool,
 }
@@ -37,22 +35,16 @@ impl Sieve {
     /// Of literals in lower case, of at least three bytes.
     pub(crate) fn of(literals: &[&[u8]]) -> Self {
         let mut anchors = anchors(literals);
-        let short = literals.iter().filter(|literal| literal.len() < GRAM).count();
-        let (least, most) = BITS;
-        let set = anchors.len() + short * usize::from(u8::MAX);
-        let filter_bits = (set * SPARSE).next_power_of_two().ilog2().clamp(least, most);
         let bucket_bits = (anchors.len() * 2).next_power_of_two().ilog2().max(1);
-        let bucket_shift = u32::BITS - bucket_bits;
-        let bucket = |anchor: &Anchor| hash(anchor.gram) >> bucket_shift;
+        let bucket = |anchor: &Anchor| hash(anchor.gram, bucket_bits);
         anchors.sort_by_key(|anchor| (bucket(anchor), anchor.literal));
         let begin = |number| anchors.partition_point(|anchor| bucket(anchor) < number) as u32;
         let mut sieve = Self {
-            filter: vec![0; 1 << (filter_bits - 6)],
-            filter_shift: u32::BITS - filter_bits,
+            filter: Box::new([0; WORDS]),
             buckets: (0..=1 << bucket_bits).map(begin).collect(),
-            bucket_shift,
+            bucket_bits,
             anchors: Vec::new(),
-            has_short: short > 0,
+            has_short: literals.iter().any(|literal| literal.len() < GRAM),
         };
         for anchor in &anchors {
             sieve.insert(anchor.gram);
@@ -70,8 +62,8 @@ impl Sieve {
     }
 
     fn insert(&mut self, gram: u32) {
-        let bit = hash(gram) >> self.filter_shift;
-        self.filter[(bit >> 6) as usize] |= 1 << (bit & 63);
+        let (word, bit) = place_of(gram);
+        self.filter[word] |= 1 << bit;
     }
 
     /// Calls `look` for each place of `text` where a literal may begin, with the literal's number and the place, until it returns `true`.
@@ -104,9 +96,8 @@ impl Sieve {
         let mut found = 0;
         // Without a branch, so that the processor looks at several places at a time.
         for place in 0..PLACES {
-            let bit = hash(gram(block, place)) >> self.filter_shift;
-            let word = self.filter[(bit >> 6) as usize];
-            found |= ((word >> (bit & 63)) as u32 & 1) << place;
+            let (word, bit) = place_of(gram(block, place));
+            found |= ((self.filter[word] >> bit) as u32 & 1) << place;
         }
         found
     }
@@ -119,7 +110,7 @@ impl Sieve {
 
     #[inline]
     fn look_for(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
-        let bucket = (hash(gram) >> self.bucket_shift) as usize;
+        let bucket = hash(gram, self.bucket_bits);
         let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
         self.anchors[range].iter().any(|anchor| {
             let begin = at.checked_sub(anchor.offset as usize);
@@ -157,7 +148,8 @@ fn anchors(literals: &[&[u8]]) -> Vec<Anchor> {
 
 #[inline]
 fn gram<const N: usize>(block: &[u8; N], place: usize) -> u32 {
-    folded([block[place], block[place + 1], block[place + 2], block[place + 3]])
+    let bytes = block[place..].first_chunk().copied();
+    folded(bytes.unwrap_or_default())
 }
 
 /// Letters of both cases as the same, and some other bytes too.
@@ -166,10 +158,17 @@ fn folded(gram: [u8; GRAM]) -> u32 {
     u32::from_le_bytes(gram) | 0x2020_2020
 }
 
-/// Multiplicative hashing (Knuth, TAOCP 6.4): its highest bits are the best.
+/// The highest `bits` bits of a product, which are its best (Knuth, TAOCP 6.4). It has 64 bits: compilers make slow vectors of shorter ones.
 #[inline]
-fn hash(gram: u32) -> u32 {
-    gram.wrapping_mul(0x9e37_79b1)
+fn hash(gram: u32, bits: u32) -> usize {
+    (u64::from(gram).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - bits)) as usize
+}
+
+/// The word of the filter and the bit in it.
+#[inline]
+fn place_of(gram: u32) -> (usize, usize) {
+    let bit = hash(gram, BITS);
+    (bit >> 6, bit & 63)
 }
 
 /// How often such bytes follow each other in requests, roughly.
