@@ -150,7 +150,10 @@ fn syslog(line: &[u8]) -> Option<(&[u8], Headed<'_>)> {
     let (first, after) = token(rest)?;
     let (tag, message) = match first.ends_with(b":") {
         true => (first, after),
-        false => token(after)?,
+        false => match token(after)? {
+            (level, after) if is_level(level) => token(after)?,
+            tag => tag,
+        },
     };
     let tag = tag.strip_suffix(b":")?;
     let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| {
@@ -187,9 +190,25 @@ fn rfc_5424(text: &[u8]) -> Option<(&[u8], Headed<'_>)> {
     Some((program, headed))
 }
 
-/// `Nov 21 11:06:56`, and what follows the space behind it.
+/// Whether `word` is a facility and a level, which BusyBox writes between host and program: `auth.info`.
+fn is_level(word: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 10] = [
+        b"emerg", b"alert", b"crit", b"err", b"error", b"warning", b"warn", b"notice", b"info", b"debug",
+    ];
+    let Some(dot) = memchr::memchr(b'.', word) else {
+        return false;
+    };
+    let is_part = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    word[..dot].iter().all(is_part) && LEVELS.contains(&&word[dot + 1..])
+}
+
+/// `Nov 21 11:06:56`, with or without parts of a second, and what follows the space behind it.
 fn bsd_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (time, rest) = text.split_at_checked(15)?;
+    let rest = match rest.strip_prefix(b".") {
+        Some(rest) => &rest[rest.iter().take_while(|byte| byte.is_ascii_digit()).count()..],
+        None => rest,
+    };
     let rest = rest.strip_prefix(b" ")?;
     let shape = b"aaa nn nn:nn:nn";
     let fits = time
@@ -219,7 +238,7 @@ fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// A time as services write it, in milliseconds since the Unix epoch.
-fn time(text: &[u8], clock: &Clock) -> Option<i64> {
+pub(super) fn time(text: &[u8], clock: &Clock) -> Option<i64> {
     if let Some((bsd, _)) = bsd_time(&[text, b" "].concat()) {
         return time_of_this_year(bsd, clock);
     }
@@ -277,6 +296,8 @@ mod tests {
             "Nov 28 09:00:01 host sshd[7]: x",
             "<38>Nov 28 09:00:01 host sshd[7]: x",
             "Nov 28 09:00:01 sshd[7]: x",
+            "Nov 28 09:00:01.123456 host sshd[7]: x",
+            "Nov 28 09:00:01 host auth.info sshd[7]: x",
             "2026-11-28T09:00:01.123456+00:00 host sshd[7]: x",
             "2026-11-28T10:00:01+0100 host sshd[7]: x",
             "<38>1 2026-11-28T09:00:01.123Z host sshd 7 - - x",
@@ -292,6 +313,7 @@ mod tests {
             "x",
             "Nov 28 09:00:01 host x",
             "Nov 28 9:00:01 host sshd: x",
+            "Nov 28 09:00:01 host a.example sshd: x",
             "[2026-11-28 09:00:01] x",
         ] {
             assert!(syslog(line.as_bytes()).is_none(), "{line}");

@@ -6,7 +6,7 @@ use regex::bytes::Regex;
 
 use super::{
     filter::{Attempt, Class, Filter, Meaning},
-    head::{Clock, Headed, Input},
+    head::{self, Clock, Headed, Input},
     pattern::{Client, Found},
 };
 
@@ -65,11 +65,11 @@ impl Filter {
                 is_broken: false,
             };
         };
-        let verdict = self.verdict(&headed);
+        let (verdict, time) = self.verdict(&headed);
         let is_whole = |whole: &Regex| whole.is_match(headed.message);
         Judged {
             is_broken: !self.whole.is_empty() && !self.whole.iter().any(is_whole),
-            at_ms: headed.at_ms(clock),
+            at_ms: headed.at_ms(clock).or_else(|| head::time(time?, clock)),
             verdict,
         }
     }
@@ -86,7 +86,8 @@ impl Filter {
         !self.whole.is_empty() || self.prefilter.holds(line)
     }
 
-    fn verdict<'a>(&'a self, headed: &Headed<'a>) -> Verdict<'a> {
+    /// Whom a message blames, and the time that it holds itself.
+    fn verdict<'a>(&'a self, headed: &Headed<'a>) -> (Verdict<'a>, Option<&'a [u8]>) {
         let message = headed.message;
         let (mut blamed, mut has_no_address) = (None::<(&Meaning, Client<'a>)>, false);
         for at in self.prefilter.candidates(message) {
@@ -94,9 +95,11 @@ impl Filter {
             match meaning.pattern.find(message) {
                 Found::No => {}
                 Found::NoAddress => has_no_address = true,
-                Found::Several => return Verdict::Ambiguous,
+                Found::Several => return (Verdict::Ambiguous, None),
                 Found::One(client) => match &blamed {
-                    Some((_, first)) if first.address != client.address => return Verdict::Ambiguous,
+                    Some((_, first)) if first.address != client.address => {
+                        return (Verdict::Ambiguous, None);
+                    }
                     Some(_) => {}
                     None => blamed = Some((meaning, client)),
                 },
@@ -104,17 +107,17 @@ impl Filter {
         }
         let Some((meaning, client)) = blamed else {
             return match has_no_address {
-                true => Verdict::NoAddress,
-                false => Verdict::Nothing,
+                true => (Verdict::NoAddress, None),
+                false => (Verdict::Nothing, None),
             };
         };
         if self.ignore.iter().any(|ignored| ignored.is_match(message)) {
-            return Verdict::Nothing;
+            return (Verdict::Nothing, None);
         }
         if self.open.iter().any(|open| open.is_match(message)) {
-            return Verdict::Ambiguous;
+            return (Verdict::Ambiguous, None);
         }
-        Verdict::Blames(Blame {
+        let blame = Blame {
             client: client.address,
             class: meaning.class,
             kind: &meaning.kind,
@@ -125,7 +128,8 @@ impl Filter {
                 Some(Attempt::Pid) => headed.pid.clone(),
                 Some(Attempt::Session) => client.session,
             },
-        })
+        };
+        (Verdict::Blames(blame), client.time)
     }
 }
 

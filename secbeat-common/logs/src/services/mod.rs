@@ -6,6 +6,7 @@
 //! **A client never chooses whom a line blames.** A pattern names where the service itself writes the address. Each address
 //! in a line is tried there, and a line that can be read with two different clients blames nobody ([`Verdict::Ambiguous`]).
 //! So what a client puts into a user name can make its own line ambiguous where the layout leaves it open, and no more.
+//! A service that writes a line break as it came is the exception: there a client can write whole lines (`docs/services.md`).
 
 mod addresses;
 mod attempts;

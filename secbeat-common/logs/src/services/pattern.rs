@@ -59,6 +59,8 @@ pub(super) struct Client<'t> {
     pub(super) address: IpAddr,
     pub(super) user: Option<Cow<'t, str>>,
     pub(super) session: Option<Cow<'t, str>>,
+    /// When it was logged, where the service writes that within the message.
+    pub(super) time: Option<&'t [u8]>,
 }
 
 impl Pattern {
@@ -115,14 +117,13 @@ impl Pattern {
             if found.as_ref().is_some_and(|found| found.address != address) {
                 return Found::Several;
             }
-            let field = |name: &str| {
-                let field = before.name(name).or_else(|| behind.name(name))?;
-                Some(String::from_utf8_lossy(field.as_bytes()))
-            };
+            let bytes = |name: &str| Some(before.name(name).or_else(|| behind.name(name))?.as_bytes());
+            let field = |name: &str| bytes(name).map(String::from_utf8_lossy);
             found = Some(Client {
                 address,
                 user: field("user"),
                 session: field("session"),
+                time: bytes("time"),
             });
         }
         found.map_or(Found::NoAddress, Found::One)
