@@ -199,3 +199,70 @@ fn hostile_lines_take_bounded_time() {
     // Some 200 lines of 32 KiB.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
+
+/// How many attempts `lines` of the service are, as an edge counts them.
+fn attempts(name: &str, lines: &[&str]) -> usize {
+    let filter = filter(name);
+    let mut attempts = Attempts::default();
+    let is_new = |line: &&&str| match filter.judge(&Input::Line(line.as_bytes()), &clock()).verdict {
+        Verdict::Blames(blame) => !blame.is_echo && attempts.is_new(&blame, 0),
+        other => panic!("{other:?}: {line}"),
+    };
+    lines.iter().filter(is_new).count()
+}
+
+#[test]
+fn all_lines_of_one_attempt_count_once() {
+    let of = |program: &str, messages: &[&str]| -> Vec<String> {
+        let line = |message: &&str| format!("Nov 28 09:00:01 host {program}: {message}");
+        messages.iter().map(line).collect()
+    };
+    let count = |name, lines: Vec<String>| {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        attempts(name, &lines)
+    };
+    let invalid = [
+        "Invalid user a from 203.0.113.7 port 4022",
+        "Failed none for invalid user a from 203.0.113.7 port 4022 ssh2",
+        "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7 ",
+        "Failed password for invalid user a from 203.0.113.7 port 4022 ssh2",
+        "Disconnecting invalid user a 203.0.113.7 port 4022: Change of username or service not allowed: (a,x) -> (b,x) [preauth]",
+    ];
+    assert_eq!(count("sshd", of("sshd[1]", &invalid)), 1);
+    let passwords = [
+        "Failed password for root from 203.0.113.7 port 4022 ssh2",
+        "Failed password for root from 203.0.113.7 port 4022 ssh2",
+        "error: maximum authentication attempts exceeded for root from 203.0.113.7 port 4022 ssh2 [preauth]",
+        "Disconnecting authenticating user root 203.0.113.7 port 4022: Too many authentication failures [preauth]",
+        "PAM 1 more authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7  user=root",
+    ];
+    assert_eq!(
+        count("sshd", of("sshd-session[1]", &passwords)),
+        2,
+        "each password"
+    );
+    assert_eq!(
+        count("sshd", of("sshd-session[1]", &passwords[2..])),
+        1,
+        "of keys"
+    );
+    let mail = [
+        "auth(bob,203.0.113.7,sasl:plain)<AbC>: Info: pam: Password mismatch",
+        "imap-login: Login aborted: Logged out (auth failed, 1 attempts in 2 secs) (auth_failed): user=<bob>, method=PLAIN, rip=203.0.113.7, lip=198.51.100.1, session=<AbC>",
+    ];
+    assert_eq!(count("dovecot", of("dovecot", &mail)), 1);
+    let calls = [
+        "[2026-11-28 09:00:01] NOTICE[1] res_pjsip/pjsip_distributor.c: Request 'REGISTER' from '<sip:a@b>' failed for '203.0.113.7:5060' (callid: a1) - Failed to authenticate",
+        r#"[2026-11-28 09:00:01] SECURITY[1] res_security_log.c: SecurityEvent="InvalidPassword",EventTV="x",Severity="Error",Service="PJSIP",EventVersion="2",AccountID="a",SessionID="a1",LocalAddress="IPV4/UDP/198.51.100.1/5060",RemoteAddress="IPV4/UDP/203.0.113.7/5060""#,
+    ];
+    assert_eq!(attempts("asterisk", &calls), 1);
+}
+
+#[test]
+fn a_time_within_the_message_is_read() {
+    let filter = filter("grafana");
+    let line = r#"{"error":"user not found","level":"error","logger":"context","msg":"Invalid username or password","orgId":0,"remote_addr":"203.0.113.7","t":"2026-11-28T10:00:01.123+01:00","traceID":"","uname":"","userId":0}"#;
+    let judged = filter.judge(&Input::Line(line.as_bytes()), &clock());
+    // 2026-11-28T09:00:01.123Z
+    assert_eq!(judged.at_ms, Some(1_795_856_401_123));
+}
