@@ -201,9 +201,9 @@ async fn signs_of_life_are_not_brought_to_the_disk() {
     lab.server.lock().close();
     lab.server.lock().reopen().unwrap();
     let rest = || bus.call("the time to rest", |store| Ok(store.rest()));
-    let brief = Write::put("a", "1").ttl(super::store::CHECKPOINT * 2);
+    let brief = Write::put("a", "1").ttl(store::CHECKPOINT * 2);
     bucket.write(brief).await.unwrap();
-    assert!(rest().await.unwrap() > super::store::CHECKPOINT);
+    assert!(rest().await.unwrap() > store::CHECKPOINT);
     bucket.write(Write::put("b", "1")).await.unwrap();
-    assert!(rest().await.unwrap() <= super::store::CHECKPOINT);
+    assert!(rest().await.unwrap() <= store::CHECKPOINT);
 }
