@@ -1,5 +1,5 @@
 //! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, what a million bans
-//! cost, what the sources of telemetry cost, and how fast the orchestrator is.
+//! cost, what the sources of telemetry cost, how fast the orchestrator is, and what one host costs.
 
 use crate::install::{self, Group};
 use crate::scenario::{Profile, start};
@@ -28,6 +28,8 @@ enum What {
     Load,
     /// Log lines parsed and replayed a second, beside other programs
     Sources,
+    /// One host with `secbeat`, beside fail2ban and fail2ban-rs: start, memory, CPU, from a log's line to the first dropped packet
+    OneHost,
     /// Events a second that the detector judges and the orchestrator takes in, the memory of both, restart and join
     Detector,
 }
@@ -48,6 +50,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             install::ensure(&[Group::Test])?;
             install::ensure_what_can_be(Group::LogPeers);
             start("bench-sources", &args.rest, Profile::Release, &[])
+        }
+        What::OneHost => {
+            install::ensure(&[Group::Test])?;
+            install::ensure_what_can_be(Group::LogPeers);
+            install::ensure_what_can_be(Group::Peers);
+            start("bench-one-host", &args.rest, Profile::Release, &[])
         }
         What::Detector => start("bench-detector", &args.rest, Profile::Release, &[]),
     }

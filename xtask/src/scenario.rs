@@ -36,9 +36,6 @@ pub(crate) fn prepare(groups: &[Group]) -> Result<()> {
 /// The daemons, of which the edge embeds the XDP program.
 pub(crate) const DAEMONS: [&str; 3] = ["secbeat", "secbeat-edge", "secbeat-orchestrator"];
 
-/// Those of a fleet, which scenarios run.
-const FLEET: [&str; 2] = ["secbeat-edge", "secbeat-orchestrator"];
-
 /// Builds programs of this workspace.
 ///
 /// As all builds of xtask, it is one of `--workspace`: for each other selection of packages, cargo selects other features of the
@@ -72,7 +69,7 @@ pub(crate) fn start(
     more: &[(&'static str, PathBuf)],
 ) -> Result<()> {
     prepare(&[Group::Build, Group::Run])?;
-    build(profile, &[&FLEET[..], &[binary]].concat())?;
+    build(profile, &[&DAEMONS[..], &[binary]].concat())?;
     become_scenario(binary, args, profile, more)
 }
 

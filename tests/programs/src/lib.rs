@@ -100,10 +100,12 @@ table! {
         Fail2banClient: "fail2ban-client" of "fail2ban",
         Fail2banPython: "fail2ban-python" of "fail2ban",
         Fail2banRegex: "fail2ban-regex" of "fail2ban",
+        // `bench one-host` runs it beside ours.
+        Fail2banServer: "fail2ban-server" of "fail2ban",
         Find: "find" of "findutils",
         Haproxy: "haproxy" of "haproxy",
-        // The edge starts it too.
         Journalctl: "journalctl" of "systemd",
+        Journald: "/lib/systemd/systemd-journald" of "systemd",
         JournalRemote: "/lib/systemd/systemd-journal-remote" of "systemd-journal-remote",
         Kill: "kill" of "procps",
         Lighttpd: "lighttpd" of "lighttpd",

@@ -38,7 +38,7 @@ pub(super) const SBOM: CargoTool = CargoTool {
     name: "cargo-sbom",
     version: "0.10.0",
 };
-/// The fastest of its kind in reading logs, which `bench sources` compares ours with.
+/// The fastest of its kind in reading logs, which `bench sources` and `bench one-host` compare ours with.
 pub(super) const FAIL2BAN_RS: CargoTool = CargoTool {
     name: "fail2ban-rs",
     version: "1.5.4",

@@ -32,7 +32,7 @@ pub(crate) enum Group {
     Host,
     /// What the demo of a fleet, the tests and the benchmarks start.
     Run,
-    /// What the tests start besides, and `bench sources`.
+    /// What the tests start besides, and `bench sources` and `bench one-host`.
     Test,
     /// What boots kernels in QEMU: for `vm` alone, which sees to it itself.
     Vm,
@@ -40,9 +40,9 @@ pub(crate) enum Group {
     Lint,
     /// What checks the descriptions of machines and containers.
     Machines,
-    /// Other filters, which `bench xdp` compares ours with; nothing else needs them.
+    /// Other filters, which `bench xdp` compares ours with, and `bench one-host` has peers ban with; nothing else needs them.
     Peers,
-    /// A reader of logs which only `bench sources` compares ours with.
+    /// A reader of logs which only `bench sources` and `bench one-host` compare ours with.
     LogPeers,
     /// What feeds the parsers: for `fuzz` alone.
     Fuzz,
