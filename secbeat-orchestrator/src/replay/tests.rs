@@ -4,6 +4,7 @@ mod compressed;
 mod diff;
 mod merged;
 mod rules;
+mod scenarios;
 mod snapshots;
 
 use std::{io::Cursor, num::NonZeroU32, time::Duration};
