@@ -9,6 +9,7 @@ use super::{
     Options,
     generate::{self, Server, Visits},
     outcome::{Outcome, Row},
+    telemetry,
 };
 use crate::bench::{
     cpus,
@@ -20,47 +21,75 @@ const LINES: u32 = 500_000;
 /// Bytes of the line that takes longest.
 const WORST_LINE: usize = 8 * 1024;
 /// How often that is looked into.
-const WORST_TIMES: u32 = 1000;
+const WORST_TIMES: u32 = 200;
 
-/// Reads a generated log alone, with the shipped signatures, and with 500 and 5000 made-up ones; and looks into lines of 8 KiB that
-/// are full of what nearly matches.
+/// Part of the proxy's throughput that is left with signatures.
+const PROXY_AT_LEAST: f64 = 0.97;
+/// Ten thousand requests of a public site; see `secbeat-common/logs/fixtures/README.md`.
+const REAL: &[u8] = include_bytes!("../../../secbeat-common/logs/fixtures/elastic-apache.log");
+/// How often they are read in a round.
+const REAL_TIMES: usize = 20;
+
+/// Reads a generated log and a real one alone and with the shipped signatures, the generated one also with 500 and 5000 made-up ones;
+/// looks into lines of 8 KiB that are full of what nearly matches; and the proxy with signatures and without.
 pub(super) fn measure(options: Options) -> Outcome {
     cpus::settle_down();
     let log = generate::log(Server::Combined, LINES, Visits::Bursts);
     let shipped = Matcher::build(&shipped(), &[]).0;
     let [few, many] = [500, 5000].map(|count| Matcher::build(&[made_up(count)], &[]).0);
     let unit = "lines/s";
-    let mut alone = Row::new("parse combined", unit);
+    let real = REAL.repeat(REAL_TIMES);
     let mut rows = [
-        ("with the shipped signatures", &shipped),
-        ("with 500 made-up signatures", &few),
-        ("with 5000 made-up signatures", &many),
+        ("parse combined", &log, None),
+        ("parse combined with the shipped signatures", &log, Some(&shipped)),
+        ("parse combined with 500 made-up signatures", &log, Some(&few)),
+        ("parse combined with 5000 made-up signatures", &log, Some(&many)),
+        ("parse a real log", &real, None),
+        (
+            "parse a real log with the shipped signatures",
+            &real,
+            Some(&shipped),
+        ),
     ]
-    .map(|(name, matcher)| (Row::new(format!("parse combined {name}"), unit), matcher));
-    let mut worst = Row::new("the worst line of 8 KiB", "µs");
+    .map(|(name, log, matcher)| (Row::new(name, unit), log, matcher));
+    let mut worst = Row::new("the worst line of 8 KiB that was found", "µs");
+    let mut memory = [("500", &few), ("5000", &many)]
+        .map(|(count, matcher)| (Row::new(format!("memory of {count} signatures"), "KiB"), matcher));
     for _ in 0..options.rounds {
-        alone
-            .rounds
-            .push(lines_per_second(&log, |line| drop(black_box(line))));
-        for (row, matcher) in &mut rows {
+        for (row, log, matcher) in &mut rows {
             let mut scratch = Scratch::new();
-            row.rounds.push(lines_per_second(&log, |line| {
-                black_box(find(matcher, &line, &mut scratch));
+            row.rounds.push(lines_per_second(log, |line| match matcher {
+                Some(matcher) => drop(black_box(find(matcher, &line, &mut scratch))),
+                None => drop(black_box(line)),
             }));
         }
         worst.rounds.push(worst_micros(&shipped));
+        for (row, matcher) in &mut memory {
+            row.rounds.push(matcher.memory() as f64 / 1024.0);
+        }
     }
-    let [(with_shipped, _), (with_few, _), (with_many, _)] = rows;
-    let demands = vec![
+    let proxy = telemetry::with_and_without("signatures", PROXY_AT_LEAST, options);
+    let [alone, with_shipped, with_few, with_many, real_alone, real_with] = rows.map(|(row, ..)| row);
+    let mut demands = vec![
         Demand::of(&with_shipped, Limit::AtLeast(2_000_000.0), None),
         Demand::ratio(&with_shipped, &alone, Limit::AtLeast(0.5), None),
+        Demand::ratio(&real_with, &real_alone, Limit::AtLeast(0.5), None),
         Demand::ratio(&with_many, &with_few, Limit::AtLeast(0.5), None),
         Demand::of(&worst, Limit::AtMost(50.0), None),
     ];
-    Outcome {
-        rows: vec![alone, with_shipped, with_few, with_many, worst],
-        demands,
-    }
+    demands.extend(proxy.demands);
+    let mut rows = vec![
+        alone,
+        with_shipped,
+        with_few,
+        with_many,
+        real_alone,
+        real_with,
+        worst,
+    ];
+    rows.extend(memory.map(|(row, _)| row));
+    rows.extend(proxy.rows);
+    Outcome { rows, demands }
 }
 
 fn find(matcher: &Matcher, line: &LogLine<'_>, scratch: &mut Scratch) -> usize {
@@ -69,6 +98,7 @@ fn find(matcher: &Matcher, line: &LogLine<'_>, scratch: &mut Scratch) -> usize {
         target: &line.path,
         status: line.status,
         user_agent: line.user_agent.as_deref().unwrap_or_default(),
+        referer: line.referer.as_deref().unwrap_or_default(),
         ..Request::default()
     };
     matcher.find(&request, scratch).len()
@@ -88,7 +118,7 @@ fn lines_per_second(log: &[u8], mut take: impl FnMut(LogLine<'_>)) -> f64 {
     f64::from(lines) / begun.elapsed().as_secs_f64()
 }
 
-/// How long the worst of some long lines takes.
+/// How long the worst of some long lines takes: each of them as a query, as a path and as a user agent.
 fn worst_micros(matcher: &Matcher) -> f64 {
     let texts = [
         "q=union+selects&",
@@ -101,12 +131,20 @@ fn worst_micros(matcher: &Matcher) -> f64 {
         "php://philter/x.php.bak/",
         "&#60;&lt;script\\u003c",
     ];
-    let micros = texts.map(|text| {
-        let target = format!("/?{}", text.repeat(WORST_LINE / text.len()));
+    let lines = texts.iter().flat_map(|text| {
+        let long = text.repeat(WORST_LINE / text.len());
+        [
+            (format!("/?{long}"), String::new()),
+            (format!("/{long}"), String::new()),
+            ("/".to_owned(), long),
+        ]
+    });
+    let micros = lines.map(|(target, user_agent)| {
         let request = Request {
             method: b"GET",
             target: target.as_bytes(),
             status: 404,
+            user_agent: user_agent.as_bytes(),
             ..Request::default()
         };
         let mut scratch = Scratch::new();
@@ -116,7 +154,7 @@ fn worst_micros(matcher: &Matcher) -> f64 {
         }
         begun.elapsed().as_secs_f64() * 1e6 / f64::from(WORST_TIMES)
     });
-    micros.into_iter().fold(0.0, f64::max)
+    micros.fold(0.0, f64::max)
 }
 
 /// So many signatures, each of a file that nobody has.

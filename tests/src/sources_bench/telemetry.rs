@@ -67,11 +67,14 @@ fn requests_per_second(output: &Output) -> Option<f64> {
 
 /// Measures both, in turns, over the same nginx in two fleets.
 pub(super) fn measure(options: Options) -> Outcome {
-    let mut rows = [
-        Row::new("proxy with telemetry", "requests/s"),
-        Row::new("proxy without telemetry", "requests/s"),
-    ];
-    let fleets = ["", "[telemetry]\nenabled = false\n"].map(patient_fleet);
+    with_and_without("telemetry", AT_LEAST, options)
+}
+
+/// The proxy with what a section of the edge's config switches off and without, in turns, over the same nginx in two fleets. `at_least` is
+/// the part of the throughput that must be left.
+pub(super) fn with_and_without(section: &str, at_least: f64, options: Options) -> Outcome {
+    let mut rows = ["with", "without"].map(|with| Row::new(format!("proxy {with} {section}"), "requests/s"));
+    let fleets = ["", &format!("[{section}]\nenabled = false\n")].map(patient_fleet);
     let warmed = fleets
         .iter()
         .try_for_each(|fleet| throughput(fleet, WARM_UP).map(drop));
@@ -90,7 +93,7 @@ pub(super) fn measure(options: Options) -> Outcome {
         }
     }
     let [on, off] = rows;
-    let demand = Demand::ratio(&on, &off, Limit::AtLeast(AT_LEAST), None);
+    let demand = Demand::ratio(&on, &off, Limit::AtLeast(at_least), None);
     Outcome {
         rows: vec![on, off],
         demands: vec![demand],
