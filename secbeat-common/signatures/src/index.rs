@@ -8,6 +8,9 @@ use crate::{
     sieve::Sieve,
 };
 
+/// Most literals that a text is compared with at a glance.
+const MAX_GLANCES: u32 = 256;
+
 /// What is looked for in one field.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -71,19 +74,24 @@ impl Index {
         self.sieve.memory() + self.literals.iter().map(of).sum::<usize>()
     }
 
-    /// Whether `text`, in whichever case, has a literal.
+    /// Whether `text`, in whichever case, has a literal, or so much that is like one that it is not told at a glance.
     #[inline]
     pub(crate) fn has_any(&self, text: &[u8]) -> bool {
+        let mut left = MAX_GLANCES;
         self.sieve.any(text, |literal, begin| {
+            left -= 1;
             let literal = &self.literals[literal].text;
             let there = text.get(begin..begin + literal.len());
-            there.is_some_and(|there| there.eq_ignore_ascii_case(literal))
+            left == 0 || there.is_some_and(|there| there.eq_ignore_ascii_case(literal))
         })
     }
 
     /// Notes the conditions that hold of `text`, which is in lower case.
     pub(crate) fn search(&self, text: &[u8], scratch: &mut Scratch) {
         self.sieve.any(text, |literal, begin| {
+            if !scratch.spend_place() {
+                return true;
+            }
             let literal = &self.literals[literal];
             let there = text.get(begin..).unwrap_or_default();
             if there.starts_with(&literal.text) {

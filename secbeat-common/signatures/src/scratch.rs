@@ -9,6 +9,8 @@ use crate::{forms::Forms, known::Known, signature::Field};
 pub const MAX_HITS: usize = 8;
 /// Most signatures of which a condition holds in one request that are looked into.
 pub(crate) const MAX_TOUCHED: usize = 128;
+/// Most literals that one request is compared with, each at a place that has its gram.
+pub(crate) const MAX_PLACES: u32 = 4096;
 /// Most bytes that expressions are compared with in one request.
 pub(crate) const MAX_COMPARED: usize = 8 * 1024;
 
@@ -32,6 +34,8 @@ pub struct Scratch {
     pub(crate) touched: Vec<u32>,
     /// How many bytes may still be compared.
     pub(crate) left: usize,
+    /// How many literals may still be compared.
+    places: u32,
     /// There was more to look at than is looked at.
     pub(crate) is_cut: bool,
     /// By field.
@@ -67,6 +71,7 @@ impl Scratch {
         self.touched.clear();
         self.noted.clear();
         self.left = MAX_COMPARED;
+        self.places = MAX_PLACES;
         self.is_cut = false;
     }
 
@@ -93,6 +98,14 @@ impl Scratch {
             Some(at) if *at != self.stamp => self.is_cut = true,
             _ => {}
         }
+    }
+
+    /// Takes one of the literals that may be compared. Returns whether there was one.
+    pub(crate) fn spend_place(&mut self) -> bool {
+        let left = self.places.checked_sub(1);
+        self.is_cut |= left.is_none();
+        self.places = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Takes `bytes` of what may be compared. Returns whether there were so many.

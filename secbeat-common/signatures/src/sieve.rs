@@ -6,10 +6,13 @@ use crate::blocks::{self, PLACES};
 
 /// Bytes by which a literal is found.
 const GRAM: usize = 4;
-/// Bits of the filter, as a power of two: it stays in a processor's first cache, and a few thousand literals set few of them.
-const BITS: u32 = 17;
+/// Bits of the filter, as a power of two: it stays near a processor, and a few thousand literals set few of them.
+const BITS: u32 = 18;
 /// Words of the filter.
 const WORDS: usize = 1 << (BITS - 6);
+
+/// How much rarer a gram has to be for each literal that has it already, as [`commonness`] has it.
+const CROWDED: u32 = 8;
 
 /// Finds places of literals. Letters count as the same in both cases.
 #[derive(Debug)]
@@ -20,7 +23,8 @@ pub(crate) struct Sieve {
     buckets: Vec<u32>,
     bucket_bits: u32,
     anchors: Vec<Anchor>,
-    has_short: bool,
+    /// By byte: whether a literal that is shorter than a gram has it as its third.
+    thirds: [bool; 256],
 }
 
 /// Where in a literal its gram is.
@@ -44,11 +48,13 @@ impl Sieve {
             buckets: (0..=1 << bucket_bits).map(begin).collect(),
             bucket_bits,
             anchors: Vec::new(),
-            has_short: literals.iter().any(|literal| literal.len() < GRAM),
+            thirds: [false; 256],
         };
         for anchor in &anchors {
             sieve.insert(anchor.gram);
             if literals[anchor.literal as usize].len() < GRAM {
+                let [_, _, third, _] = anchor.gram.to_le_bytes();
+                sieve.thirds[usize::from(third)] = true;
                 (0..=u8::MAX).for_each(|next| sieve.insert(anchor.gram | folded([0, 0, 0, next])));
             }
         }
@@ -83,8 +89,8 @@ impl Sieve {
         });
         // A literal that is shorter than a gram may be at the end of a text that is longer than a block.
         match text.last_chunk() {
-            Some([a, b, c]) if self.has_short && !is_found && text.len() >= PLACES + GRAM - 1 => {
-                self.look_for(folded([*a, *b, *c, 0]), text.len() - 3, &mut look)
+            Some([a, b, c]) if !is_found && text.len() >= PLACES + GRAM - 1 => {
+                self.look_for_short([*a, *b, *c], text.len() - 3, &mut look)
             }
             _ => is_found,
         }
@@ -105,7 +111,19 @@ impl Sieve {
     #[inline]
     fn look(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
         let [a, b, c, _] = gram.to_le_bytes();
-        self.look_for(gram, at, look) || (self.has_short && self.look_for(folded([a, b, c, 0]), at, look))
+        self.look_for(gram, at, look) || self.look_for_short([a, b, c], at, look)
+    }
+
+    /// Looks for literals that are shorter than a gram.
+    #[inline]
+    fn look_for_short(
+        &self,
+        [a, b, c]: [u8; 3],
+        at: usize,
+        look: &mut impl FnMut(usize, usize) -> bool,
+    ) -> bool {
+        let gram = folded([a, b, c, 0]);
+        self.thirds[usize::from(gram.to_le_bytes()[2])] && self.look_for(gram, at, look)
     }
 
     #[inline]
@@ -134,7 +152,7 @@ fn anchors(literals: &[&[u8]]) -> Vec<Anchor> {
                 gram[..bytes.len()].copy_from_slice(bytes);
                 (folded(gram), offset, commonness(bytes))
             })
-            .min_by_key(|(gram, _, common)| common + 2 * used.get(gram).unwrap_or(&0));
+            .min_by_key(|(gram, _, common)| common + CROWDED * used.get(gram).unwrap_or(&0));
         let (gram, offset, _) = best.unwrap_or_default();
         *used.entry(gram).or_default() += 1;
         Anchor {
