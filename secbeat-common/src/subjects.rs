@@ -51,6 +51,8 @@ pub const INTEREST_KEY: &str = "interest";
 pub const SOURCES_KEY: &str = "sources";
 /// The key of the `FleetSignatures` in [`RULES_BUCKET`].
 pub const SIGNATURES_KEY: &str = "signatures";
+/// The key of the `Detection` in [`RULES_BUCKET`].
+pub const DETECTION_KEY: &str = "detection";
 /// Key-value bucket of the edges that are there: edge id → `Presence`, with a TTL of [`PRESENCE_TTL`].
 pub const EDGES_BUCKET: &str = "secbeat_edges";
 /// The stream behind [`EDGES_BUCKET`].

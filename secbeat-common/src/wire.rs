@@ -12,6 +12,7 @@ mod allow;
 mod audit;
 mod codec;
 mod command;
+mod detection;
 mod growing;
 mod interest;
 mod kind;
@@ -33,11 +34,12 @@ mod waf;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use self::oracle::check;
 pub use self::{
-    ack::{Ack, AckBatch, Enforcement, MAX_ACKS},
+    ack::{Ack, AckBatch, Enforcement, LocalBan, MAX_ACKS, MAX_LOCAL_BANS},
     allow::{AllowEntry, Disallow, MAX_ALLOWED},
     audit::{AuditRecord, Audited, Decision, List, ListRecord, ListUse, SignatureChange, SignatureRecord},
     codec::{FORMAT, MAX_MESSAGE, WireError},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
+    detection::Detection,
     interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     kind::Kind,
     lease::{ConfigDigests, Lease, NO_LEASE},

@@ -3,13 +3,14 @@
 mod api;
 mod digests;
 mod nats;
+mod orders;
 mod rules;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use schemars::JsonSchema;
 use secbeat_bus::TELEMETRY_AGE;
-use secbeat_common::{prefix::Prefix, sources::SourceLengths};
+use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::Detection};
 use secbeat_daemon::{
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
     protect::{Known, Protect, everybody, sessions},
@@ -22,6 +23,7 @@ use secbeat_orchestrator_core::{
     presence,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
+use tracing::error;
 use uuid::Uuid;
 
 pub(crate) use self::digests::DIGESTED;
@@ -307,6 +309,10 @@ impl Config {
         Directives {
             interest: self.detector().interest(),
             sources: self.detect.sources,
+            detection: self.orders().tell().unwrap_or_else(|why| {
+                error!("edges cannot be told by what to ban while no orchestrator decides: {why}");
+                Detection::default()
+            }),
         }
     }
 
@@ -324,6 +330,7 @@ impl Config {
             drift_grace: self.edges.drift_grace.0,
             evidence_bytes: self.evidence.memory_bytes,
             traced: false,
+            stands_in: false,
             seed: Uuid::new_v4().into_bytes(),
         }
     }

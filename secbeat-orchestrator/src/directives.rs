@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use secbeat_bus::{Bus, ChangedDirectives, DirectiveBucket};
-use secbeat_common::{sign::Signer, sources::SourceLengths, wire::Interest};
+use secbeat_common::{
+    sign::Signer,
+    sources::SourceLengths,
+    wire::{Detection, Interest},
+};
 use tracing::{debug, info};
 
 /// Pause before writing is tried again.
@@ -19,6 +23,8 @@ pub struct Directives {
     pub interest: Interest,
     /// What counts as one source.
     pub sources: SourceLengths,
+    /// What the detector goes by, for edges whose own stands in.
+    pub detection: Detection,
 }
 
 impl Directives {
@@ -33,7 +39,7 @@ impl Directives {
                 connection = latest;
             }
             let changed = loop {
-                match bucket.keep(&self.interest, &self.sources).await {
+                match bucket.keep(&self.interest, &self.sources, &self.detection).await {
                     Ok(changed) => break changed,
                     Err(error) => debug!("cannot tell edges what rules ask for yet, retrying: {error}"),
                 }
@@ -50,6 +56,9 @@ impl Directives {
         if changed.interest {
             let filters = self.interest.len();
             info!(filters, "told edges what rules ask for");
+        }
+        if changed.detection {
+            info!("told edges what the detector goes by");
         }
     }
 }
@@ -68,6 +77,7 @@ mod tests {
         let directives = Directives {
             interest: Interest::default(),
             sources: SourceLengths::default(),
+            detection: Detection::default(),
         };
         tokio::spawn(directives.keep(member.bus(), Signer::default()));
         let bucket = server.join().bus().bucket(subjects::RULES_BUCKET);

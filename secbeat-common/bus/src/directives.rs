@@ -1,4 +1,4 @@
-//! The bucket of what edges are told: which requests rules ask for, and what counts as one source.
+//! The bucket of what edges are told: which requests rules ask for, what counts as one source, and what the detector goes by.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use secbeat_common::{
     sign::{Command, Signer},
     sources::SourceLengths,
     subjects,
-    wire::Interest,
+    wire::{Detection, Interest},
 };
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 pub struct ChangedDirectives {
     pub interest: bool,
     pub sources: bool,
+    pub detection: bool,
 }
 
 /// What edges are told.
@@ -57,11 +58,18 @@ impl DirectiveBucket {
     /// # Errors
     ///
     /// When the server does not answer, or does not acknowledge a write.
-    pub async fn keep(&self, interest: &Interest, sources: &SourceLengths) -> Result<ChangedDirectives> {
+    pub async fn keep(
+        &self,
+        interest: &Interest,
+        sources: &SourceLengths,
+        detection: &Detection,
+    ) -> Result<ChangedDirectives> {
         self.bucket.make(layout::directives()).await?;
         Ok(ChangedDirectives {
             sources: self.put(subjects::SOURCES_KEY, sources).await?,
             interest: self.put(subjects::INTEREST_KEY, interest).await?,
+            // An empty one says nothing, and what was said last holds.
+            detection: !detection.json.is_empty() && self.put(subjects::DETECTION_KEY, detection).await?,
         })
     }
 

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Kind, Message, cut};
+use super::{Evidence, Kind, Layer, Message, Part, PartWriter, Reason, WireError, cut};
 use crate::prefix::Prefix;
 
 /// Commands acknowledged in one message at most, so that it fits whatever the reasons are.
 pub const MAX_ACKS: usize = 1024;
+/// Bans that an edge made itself in one message at most.
+pub const MAX_LOCAL_BANS: usize = 1024;
 
 /// What became of the commands that an edge took together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,22 @@ pub struct AckBatch {
     pub at_ms: i64,
     /// At most [`MAX_ACKS`].
     pub acks: Vec<Ack>,
+    /// Part 1: what the edge banned itself while no orchestrator decided. At most [`MAX_LOCAL_BANS`].
+    #[serde(skip)]
+    pub banned: Vec<LocalBan>,
+}
+
+/// A ban that an edge's own detector made. Times are milliseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalBan {
+    pub id: Uuid,
+    pub target: Prefix,
+    /// The rule.
+    pub reason: Reason,
+    pub layer: Layer,
+    pub evidence: Evidence,
+    pub issued_at_ms: i64,
+    pub expires_at_ms: i64,
 }
 
 /// What became of one command.
@@ -70,6 +88,21 @@ impl From<Outcome> for Enforcement {
     }
 }
 
+const BANNED: u16 = 1;
+
 impl Message for AckBatch {
     const KIND: Kind = Kind::Acks;
+    const PARTS: &'static [u16] = &[BANNED];
+
+    fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
+        match self.banned.is_empty() {
+            true => Ok(()),
+            false => parts.put(BANNED, &self.banned),
+        }
+    }
+
+    fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
+        self.banned = part.read()?;
+        Ok(())
+    }
 }

@@ -21,11 +21,12 @@ pub enum Kind {
     Lease = 12,
     Service = 13,
     Signatures = 14,
+    Detection = 15,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Telemetry,
         Self::LateTelemetry,
         Self::Waf,
@@ -40,6 +41,7 @@ impl Kind {
         Self::Lease,
         Self::Service,
         Self::Signatures,
+        Self::Detection,
     ];
 
     /// The name that people read. Signatures of commands cover it, so it never changes.
@@ -60,6 +62,7 @@ impl Kind {
             Self::Lease => "lease",
             Self::Service => "service",
             Self::Signatures => "signatures",
+            Self::Detection => "detection",
         }
     }
 

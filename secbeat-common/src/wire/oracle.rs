@@ -7,8 +7,9 @@ use std::{fmt::Debug, sync::LazyLock};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    AckBatch, AllowEntry, AuditRecord, BlockCommand, Disallow, FleetSignatures, Interest, LateBatch, Lease,
-    Lift, MAX_MESSAGE, Message, Presence, ServiceBatch, TelemetryBatch, WafBatch, decode, encode,
+    AckBatch, AllowEntry, AuditRecord, BlockCommand, Detection, Disallow, FleetSignatures, Interest,
+    LateBatch, Lease, Lift, MAX_MESSAGE, Message, Presence, ServiceBatch, TelemetryBatch, WafBatch, decode,
+    encode,
 };
 use crate::{
     sign::{Opened, SecretKey, Signer, Trust},
@@ -31,6 +32,7 @@ pub fn check(input: &[u8]) {
     comes_back::<AllowEntry>(input);
     comes_back::<Disallow>(input);
     comes_back::<Interest>(input);
+    comes_back::<Detection>(input);
     comes_back::<Lease>(input);
     comes_back::<SourceLengths>(input);
     comes_back::<FleetSignatures>(input);

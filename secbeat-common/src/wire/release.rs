@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AllowEntry, BlockCommand, Disallow, FORMAT, FleetSignatures, Interest, Kind, Lift, Message,
+    AllowEntry, BlockCommand, Detection, Disallow, FORMAT, FleetSignatures, Interest, Kind, Lift, Message,
     parts::is_critical,
 };
 use crate::{sign::Envelope, sources::SourceLengths};
@@ -22,7 +22,7 @@ pub struct Speaks {
 }
 
 /// What orchestrators of this release write for edges, and so what edges of this release read.
-const TO_EDGES: [(Kind, &[u16]); 8] = [
+const TO_EDGES: [(Kind, &[u16]); 9] = [
     of::<Envelope>(),
     of::<BlockCommand>(),
     of::<Lift>(),
@@ -31,6 +31,7 @@ const TO_EDGES: [(Kind, &[u16]); 8] = [
     of::<Interest>(),
     of::<SourceLengths>(),
     of::<FleetSignatures>(),
+    of::<Detection>(),
 ];
 
 const fn of<M: Message>() -> (Kind, &'static [u16]) {
@@ -78,7 +79,7 @@ mod tests {
         let edge = Speaks::edge();
         assert_eq!(
             serde_json::to_string(&edge).unwrap(),
-            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"disallow":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
+            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"detection":[],"disallow":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
         );
         assert_eq!(edge.unreadable().count(), 0);
     }
@@ -118,7 +119,8 @@ mod tests {
                     "disallow",
                     "interest",
                     "sources",
-                    "signatures"
+                    "signatures",
+                    "detection"
                 ]
             );
         }

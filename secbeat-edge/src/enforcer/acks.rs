@@ -71,6 +71,7 @@ impl Acks {
                 edge_id: self.edge_id.clone(),
                 at_ms: now_ms(),
                 acks: std::mem::replace(&mut self.waiting, rest),
+                banned: Vec::new(),
             };
             match wire::encode(&batch) {
                 // A lost acknowledgement is counted by the publisher; the bans hold all the same.

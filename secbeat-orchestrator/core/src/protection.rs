@@ -1,9 +1,10 @@
 //! Networks that are never banned.
 
 use secbeat_common::{maps::allow, prefix::Prefix, wire::AllowEntry};
+use serde::{Deserialize, Serialize};
 
 /// A network that is never banned, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtectedNet {
     pub network: Prefix,
     /// One of [`allow`]'s codes.

@@ -37,7 +37,8 @@ fn edge(name: &str) -> Permissions {
         api(&format!("STREAM.INFO.{TELEMETRY_STREAM}")),
         api(&format!("STREAM.INFO.{}", stream_of(EDGES_BUCKET))),
     ];
-    for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET] {
+    // The leases say whether anybody decides.
+    for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET, LEASES_BUCKET] {
         publish.extend(reading(&stream_of(bucket)));
     }
     Permissions {

@@ -75,6 +75,7 @@ fn acks(edge_id: &str) -> Vec<u8> {
         edge_id: edge_id.to_owned(),
         at_ms: 0,
         acks: vec![ack],
+        banned: Vec::new(),
     };
     wire::encode(&batch).unwrap()
 }

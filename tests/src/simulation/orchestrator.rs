@@ -81,6 +81,7 @@ impl Orchestrator {
             drift_grace: Duration::from_secs(10),
             evidence_bytes: secbeat_orchestrator_core::evidence::MIN_MEMORY,
             traced: false,
+            stands_in: false,
             seed: bytes,
         };
         let terms = Terms {

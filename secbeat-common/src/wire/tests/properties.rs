@@ -102,7 +102,7 @@ prop_compose! {
             issued_at_ms,
             outcome,
         };
-        AckBatch { edge_id, at_ms, acks: acks.into_iter().map(ack).collect() }
+        AckBatch { edge_id, at_ms, acks: acks.into_iter().map(ack).collect(), banned: Vec::new() }
     }
 }
 

@@ -132,6 +132,7 @@ pub(super) fn acks() -> AckBatch {
             ack(Enforcement::Refused("r".to_owned())),
             ack(Enforcement::Failed("f".to_owned())),
         ],
+        banned: Vec::new(),
     }
 }
 
@@ -187,6 +188,12 @@ pub(super) fn signatures() -> FleetSignatures {
             by: "b".to_owned(),
             at_ms: 5,
         }],
+    }
+}
+
+pub(super) fn detection() -> Detection {
+    Detection {
+        json: "{}".to_owned(),
     }
 }
 
@@ -254,6 +261,7 @@ pub(super) fn all() -> Vec<Sample> {
         sample(sources(), SOURCES),
         sample(lease(), LEASE),
         sample(signatures(), SIGNATURES),
+        sample(detection(), DETECTION),
     ]
 }
 
@@ -265,6 +273,8 @@ const LATE: &str = "02 02 fb409c 0165 10 00000000000000000000000000000007 09 04 
 const WAF: &str = "02 03 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 02 fc14600e00 01 02 07 00 01 05 016d 022f78 0168 00";
 const SERVICE: &str = "02 0d 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 0473736864 016b 0175 00";
 const ACKS: &str = "02 04 0165 fbd607 03 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 00 00 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 01 0172 10 01920000000070008000000000000001 00000000000000000000ffffc6336407 80 fbd007 02 0166 00";
+/// With a ban of the edge's own, a part that the first release skips.
+const BANNED: &str = "02 04 0165 fbd607 00 01 0100 35000000 01 10 00000000000000000000000000000007 00000000000000000000ffffc6336407 80 0b 6572726f722d666c6f6f64 00 32 3c 02 04 06";
 const SEALED: &str = "02 05 09 01 ea4a6c63e29c520a 4cfdf3073f54dba888780292c99687a5f59e45a7606f21e6bfaac1508b17c0cd 37735a53a7c2a96ffa1fa9a7bf8f10e7edfa9f35be7d3e9de01d47ff1e98200e 2a 02 07 00000000000000000000ffffc6336407 80 10 01920000000070008000000000000001 fc902f0900 00 00";
 const BAN: &str = "02 06 10 01920000000070008000000000000001 00 00000000000000000000ffffc6336407 80 0b 6572726f722d666c6f6f64 10 3530206572726f727320696e20363073 00 01 fbd007 fc902f0900 0c 6f7263686573747261746f72 00 03 01 0100 07000000 32 fb60ea fbd007";
 const LIFT: &str =
@@ -279,6 +289,7 @@ const EXACT_INTEREST: &str =
 const SOURCES: &str = "02 0b 18 38 00";
 const SIGNATURES: &str = "02 0e fbd007 0161 01 016e 0174 01 026964 0177 0162 0a 00";
 const LEASE: &str = "02 0c 01 01 61 fbd007 00";
+const DETECTION: &str = "02 0f 027b7d 00";
 const LEASE_WITH_CONFIG: &str =
     "02 0c 01 01 61 fbd007 01 0100 10000000 01 31 01 03 62616e fda315c2fda7bb41d1";
 
@@ -311,6 +322,7 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(SOURCES)), Ok(sources()));
     assert_eq!(decode(&bytes(LEASE)), Ok(lease()));
     assert_eq!(decode(&bytes(SIGNATURES)), Ok(signatures()));
+    assert_eq!(decode(&bytes(DETECTION)), Ok(detection()));
 }
 
 #[test]
@@ -321,6 +333,30 @@ fn what_an_orchestrator_goes_by_is_a_golden_part() {
     };
     assert_eq!(hex(&encode(&lease).unwrap()), hex(&bytes(LEASE_WITH_CONFIG)));
     assert_eq!(decode(&bytes(LEASE_WITH_CONFIG)), Ok(lease));
+}
+
+#[test]
+fn what_an_edge_banned_itself_is_a_golden_part() {
+    let banned = LocalBan {
+        id: Uuid::from_u128(7),
+        target: "198.51.100.7".parse().unwrap(),
+        reason: Reason::ErrorFlood,
+        layer: Layer::Kernel,
+        evidence: Evidence {
+            count: 50,
+            window_ms: 60,
+            at_ms: 1,
+        },
+        issued_at_ms: 2,
+        expires_at_ms: 3,
+    };
+    let batch = AckBatch {
+        acks: Vec::new(),
+        banned: vec![banned],
+        ..acks()
+    };
+    assert_eq!(hex(&encode(&batch).unwrap()), hex(&bytes(BANNED)));
+    assert_eq!(decode(&bytes(BANNED)), Ok(batch));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use secbeat_bus::{
 };
 use secbeat_common::{
     sign::{SecretKey, Signer},
-    wire::{FleetSignatures, SignatureText},
+    wire::{Detection, FleetSignatures, SignatureText},
 };
 
 use super::*;
@@ -53,7 +53,10 @@ impl Lab {
 
     async fn tell(&self, sources: SourceLengths) {
         let directives = DirectiveBucket::new(&self.server.join().bus(), self.signer.clone());
-        directives.keep(&Interest::default(), &sources).await.unwrap();
+        directives
+            .keep(&Interest::default(), &sources, &Detection::default())
+            .await
+            .unwrap();
         // Longer than the pause before the bucket is looked for again.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }

@@ -41,7 +41,9 @@ impl Decider {
     ) {
         let now = turn.now.wall_ms;
         audit_lost(&bans, audit, since_ms.saturating_add(SKEW_MS), turn);
-        info!(bans = bans.len(), records = audit.len(), "restored the ledger");
+        if !self.stands_in {
+            info!(bans = bans.len(), records = audit.len(), "restored the ledger");
+        }
         self.remember(audit, now);
         for Written { command, revision } in bans {
             self.bucket.present.insert(command.target, (command.id, revision));

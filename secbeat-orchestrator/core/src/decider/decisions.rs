@@ -257,7 +257,7 @@ impl Decider {
             self.decisions.close(id, written.as_ref().err().cloned(), turn);
         }
         if written.is_ok() {
-            if !matches!(answer, Answer::Import(_)) {
+            if !matches!(answer, Answer::Import(_)) && !self.stands_in {
                 tell(&target, &actor, &decision);
             }
             let urgency = match answer {

@@ -5,6 +5,7 @@
 
 mod bus;
 mod decisions;
+mod edge_bans;
 mod event;
 mod fleet;
 mod judge;
@@ -46,7 +47,7 @@ pub use self::{
 };
 use crate::{
     Ids, Moment, ProtectedNet,
-    analyzers::{Analyzer, DetectConfig, Finding, Schedule, Upstreams},
+    analyzers::{Analyzer, DetectConfig, Finding, RuleConfig, Schedule, Upstreams},
     evidence::Witness,
     leases::LeaseTable,
     ledger::{Ledger, LedgerConfig},
@@ -82,6 +83,8 @@ pub struct Config {
     pub evidence_bytes: usize,
     /// Whether effects tell the ways of bans, for traces.
     pub traced: bool,
+    /// Whether it stands in for a fleet's on one edge: who carries its bans out tells of them.
+    pub stands_in: bool,
     /// Random, another one in each process: ids are made of it.
     pub seed: [u8; 16],
 }
@@ -91,6 +94,9 @@ pub struct Config {
 pub struct Decider {
     analyzer: Box<dyn Analyzer>,
     method: Method,
+    /// Those in force.
+    rules: Vec<RuleConfig>,
+    stands_in: bool,
     sources: SourceLengths,
     upstreams: Upstreams,
     telemetry: Edges,
@@ -184,6 +190,8 @@ impl Config {
         let mut decider = Decider {
             analyzer,
             method,
+            rules: rules.detect.rules.clone(),
+            stands_in: self.stands_in,
             sources,
             upstreams: Upstreams::default(),
             telemetry: Edges::default(),
@@ -247,7 +255,10 @@ impl Decider {
             Event::Observed(record) => self.remember([&*record], now.wall_ms),
             Event::EdgeHeard(record) => self.edge_heard(*record, turn),
             Event::EdgeLeft(edge_id) => self.edge_left(&edge_id, turn),
-            Event::Acks { batch, received_ms } => self.propagation.answered(&batch, received_ms),
+            Event::Acks { batch, received_ms } => {
+                self.propagation.answered(&batch, received_ms);
+                self.banned_by_edge(&batch, turn);
+            }
             Event::Owned(ownership) => self.owned(ownership, turn),
             Event::Rules(rules) => self.rules_changed(&rules),
             Event::Leases(table) => self.leases = table,

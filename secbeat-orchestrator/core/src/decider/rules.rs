@@ -42,6 +42,7 @@ impl Decider {
     /// were just taken: whoever reads the telemetry reads it again from the beginning of the longest window.
     pub(super) fn rules_changed(&mut self, rules: &Rules) {
         (self.analyzer, self.prune) = self.method.analyzer(rules);
+        self.rules.clone_from(&rules.detect.rules);
         self.max_age_ms = millis(rules.max_age);
         self.waf_window_ms = rules.detect.waf_window_ms();
         self.service_window_ms = rules.detect.service_window_ms();

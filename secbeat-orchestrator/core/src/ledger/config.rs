@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use secbeat_common::prefix::Prefix;
+use serde::{Deserialize, Serialize};
 
 use super::share::Share;
 
 /// How long bans last, and what is never banned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerConfig {
     /// Length of a first ban, to the millisecond.
     pub ban: Duration,

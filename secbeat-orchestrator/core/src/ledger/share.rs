@@ -1,8 +1,30 @@
 //! Parts of a whole.
 
+use serde::{Deserialize, Serialize};
+
 /// A part of a whole, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Share(u32);
+
+/// A number that is no share.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("{0} is no share: above 0 and at most 1")]
+pub struct NoShare(f64);
+
+impl TryFrom<f64> for Share {
+    type Error = NoShare;
+
+    fn try_from(part: f64) -> Result<Self, NoShare> {
+        Self::new(part).ok_or(NoShare(part))
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(share: Share) -> Self {
+        share.part()
+    }
+}
 
 impl Share {
     const WHOLE: u32 = 1_000_000;

@@ -33,6 +33,7 @@ fn answer(propagation: &mut Propagation, n: u128, edge: &str, after_ms: i64, out
             issued_at_ms: NOW,
             outcome,
         }],
+        banned: Vec::new(),
     };
     propagation.answered(&batch, NOW + after_ms + 1);
 }

@@ -46,6 +46,7 @@ use secbeat_common::{
     subjects,
     wire::{Interest, LearnedFrom, MatchedSignature, Reason},
 };
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::window::Window;
 pub use self::{
@@ -65,7 +66,7 @@ use crate::millis;
 pub const MAX_RULES: usize = 64;
 
 /// What the detector looks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectConfig {
     /// At most [`MAX_RULES`]; those past it do not count. Where several fire on one event, the first that bans is
     /// reported, or else the first that observes.
@@ -135,7 +136,7 @@ impl Default for DetectConfig {
 }
 
 /// How many events within how long are too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Threshold {
     /// This many are a finding, one fewer is none.
     pub count: NonZeroU32,

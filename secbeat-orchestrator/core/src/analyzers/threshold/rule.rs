@@ -6,6 +6,7 @@ use secbeat_common::{
     rules::{Exclusion, Match, Target, is_aborted, is_error},
     wire::{Asked, MatchedSignature, Reason, RuleName, ServiceClass},
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::Display;
 
 use super::{Request, ServiceFilter, Threshold, WafFilter};
@@ -41,6 +42,18 @@ impl Rule {
             Self::Scanner => "scanner",
             Self::Own(name) => name.as_str(),
         }
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RuleName::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -86,7 +99,7 @@ impl From<Rule> for Reason {
 }
 
 /// A rule: what it counts, how much of it is too much, and what follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleConfig {
     pub rule: Rule,
     pub counts: Counts,
@@ -105,7 +118,7 @@ pub struct RuleConfig {
 }
 
 /// What a rule counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counts {
     /// [Errors](is_error), if the outage guard blames the client for them.
     Errors,
@@ -124,7 +137,7 @@ pub enum Counts {
 }
 
 /// Which signatures count: all lists that are not empty must have a word of the signature.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignatureFilter {
     pub classes: Vec<String>,
     pub severities: Vec<String>,
@@ -146,7 +159,7 @@ impl SignatureFilter {
 }
 
 /// What is counted once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distinct {
     /// Events of one path ([`secbeat_common::rules::canonical_path`]).
     Paths,
@@ -155,7 +168,7 @@ pub enum Distinct {
 }
 
 /// What follows a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// The source is banned.
     Ban,

@@ -1,9 +1,10 @@
 //! Which events of services count.
 
 use secbeat_common::wire::{ServiceClass, ServiceEvent};
+use serde::{Deserialize, Serialize};
 
 /// Which of the events that logs of services tell of count.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceFilter {
     /// What they mean.
     pub class: ServiceClass,

@@ -3,9 +3,10 @@
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use secbeat_common::wire::{Severity, WafEvent, WafOutcome};
+use serde::{Deserialize, Serialize};
 
 /// Which of the events that a firewall objected to count.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WafFilter {
     /// What a matched rule must be at least for the event to count.
     pub severity: Severity,
@@ -51,7 +52,7 @@ impl WafFilter {
 }
 
 /// Ids of rules: one, or all from one to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleIds(RangeInclusive<u32>);
 
 impl fmt::Display for RuleIds {

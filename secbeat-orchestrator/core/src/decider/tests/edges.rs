@@ -134,6 +134,7 @@ fn an_edge_answers_a_command_that_was_issued_while_it_was_up() {
             issued_at_ms: NOW,
             outcome: Enforcement::Enforced,
         }],
+        banned: Vec::new(),
     };
     let received_ms = NOW + 13;
     assert_eq!(rig.handle(Event::Acks { batch, received_ms }), []);

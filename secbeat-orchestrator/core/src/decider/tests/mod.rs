@@ -6,6 +6,7 @@ mod brakes;
 mod detection;
 mod determinism;
 mod duplicates;
+mod edge_bans;
 mod edges;
 mod fates;
 mod imports;

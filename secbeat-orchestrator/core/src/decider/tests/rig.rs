@@ -29,6 +29,7 @@ impl Rig {
             drift_grace: Duration::from_secs(10),
             evidence_bytes: crate::evidence::MIN_MEMORY,
             traced: false,
+            stands_in: false,
             seed: [7; 16],
         };
         change(&mut config);

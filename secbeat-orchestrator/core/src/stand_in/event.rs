@@ -1,0 +1,90 @@
+//! What goes into an edge's own detector and what comes out.
+
+use std::fmt;
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{BlockCommand, LocalBan},
+};
+use uuid::Uuid;
+
+use super::{Orders, Seen};
+use crate::ProtectedNet;
+
+/// Why nobody in the fleet decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// This edge does not reach NATS.
+    Bus,
+    /// Partitions have no orchestrator.
+    Orchestrators,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bus => "NATS is unreachable",
+            Self::Orchestrators => "no orchestrator is ready",
+        })
+    }
+}
+
+/// When an edge decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// While the fleet is away.
+    Fallback,
+    /// At any time, beside the fleet.
+    Always,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The fleet's rules were heard.
+    Orders(Box<Orders>),
+    /// Why the fleet does not decide; `None` while it does.
+    Fleet(Option<Away>),
+    /// Networks that are never banned on this host, whoever says so.
+    Protected(Vec<ProtectedNet>),
+    Seen(Seen),
+    /// What became of [`Effect::Ban`] of this id: whether it is in force because of this edge, and not because of the fleet.
+    Settled {
+        id: Uuid,
+        banned: bool,
+    },
+    /// The fleet has banned this target at least as long as this edge did.
+    TakenOver(Prefix),
+    /// About a second has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Ban on this host, unless the fleet has done so, and say [`Event::Settled`].
+    Ban(Box<BlockCommand>),
+    /// Tell the fleet of these bans.
+    Tell(Vec<LocalBan>),
+    /// From now on this edge decides, for this reason.
+    Began(Option<Away>),
+    /// The fleet decides again; this edge has banned so many clients meanwhile.
+    Ended { bans: u64 },
+}
+
+/// Whether this edge decides, and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Since when this edge decides, milliseconds since the Unix epoch.
+    pub since_ms: Option<i64>,
+    /// Why the fleet does not.
+    pub away: Option<Away>,
+    /// Whether the fleet's rules are known.
+    pub has_rules: bool,
+    /// Bans since the start of the daemon.
+    pub banned: u64,
+    /// Those among them that the fleet has taken over.
+    pub taken_over: u64,
+    /// Those that it is to be told of.
+    pub waiting: usize,
+}
