@@ -6,6 +6,7 @@ mod inputs;
 mod listeners;
 mod reload;
 mod reporting;
+mod stand_in;
 mod tasks;
 
 use std::{future::Future, time::Duration};
@@ -22,6 +23,7 @@ use secbeat_daemon::{
 use tokio::{
     net::TcpListener,
     signal::unix::Signal,
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 use tracing::{error, info};
@@ -45,6 +47,7 @@ use crate::{
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
     signatures::FleetFile,
+    stand_in::{Heard, Local, Tap},
     unwatched::Unwatched,
 };
 
@@ -60,6 +63,8 @@ pub struct App {
     announcer: Announcer,
     tasks: Tasks,
     traces: Traces,
+    /// Where the fleet's word on its detector goes.
+    hear: watch::Sender<Option<Heard>>,
 }
 
 /// An edge's part in the fleet.
@@ -121,8 +126,9 @@ impl App {
         let edge_id = config.edge_id(&member)?;
         let host = enforcement::Host::watch(&config, &member, &mut tasks).await?;
         let traces = Traces::from_env("secbeat-edge", &edge_id);
-        let fleet = Fleet::new(bus, member, edge_id, &mut tasks);
-        let reporting = Reporting::start(&config, &fleet, &mut tasks)?;
+        let (stand_in, wanted) = Tap::new(config.detect.local, &edge_id);
+        let fleet = Fleet::new(bus, member, edge_id, stand_in.clone(), &mut tasks);
+        let reporting = Reporting::start(&config, &fleet, &stand_in, &mut tasks)?;
         let (sockets, api) = listeners.split();
         let taking = "taking the API's sockets";
         let tcp = TcpListener::from_std(api.tcp).context(taking)?;
@@ -141,6 +147,11 @@ impl App {
             Enforcement::attach(&config, object, host, &fleet, &traces, privileged.kernel).await?;
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
         let allowlist = fleet.follow_allowlist(&enforcement.handle, &mut tasks);
+        let of_host = (enforcement.handle.clone(), protected.clone());
+        let (hear, standing_in) = fleet.stand_in(wanted, of_host, allowlist.clone(), &config.state_dir);
+        if config.detect.local != Local::Off {
+            tasks.forever(standing_in);
+        }
         let api = Api {
             edge_id: fleet.edge_id.clone(),
             enforcer: enforcement.handle.clone(),
@@ -162,6 +173,7 @@ impl App {
             socket,
             notes: Notes::in_folder(&config.state_dir),
             unwatched: Unwatched::default(),
+            stand_in: (config.detect.local, stand_in),
         };
         let announcer = Announcer {
             edge_id: fleet.edge_id.clone(),
@@ -190,6 +202,7 @@ impl App {
             announcer,
             tasks,
             traces,
+            hear,
         })
     }
 
@@ -221,16 +234,18 @@ impl App {
             announcer,
             mut tasks,
             traces,
+            hear,
         } = self;
         info!(edge = fleet.edge_id, api = %config.api_listen, "running");
         let stop = Stop::default();
         let handle = enforcement.handle.clone();
         let mut enforcer = enforcement.run(stop.signal());
-        if config.telemetry.enabled {
+        if config.telemetry.enabled || config.detect.local != Local::Off {
             tasks.forever(fleet.follow_directives(Directed {
                 filter: reporting.recorder.filter(),
                 signatures: reporting.recorder.signatures().clone(),
                 file: FleetFile::in_folder(&config.state_dir),
+                heard: hear,
             }));
         }
         tasks.spawn(fleet.follow_bans(handle.clone()));

@@ -22,6 +22,7 @@ use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub use self::labels::Labels;
+pub use crate::stand_in::Local;
 use crate::{
     kernel::{DETACHED, Hook, Selection, XdpSetup},
     signatures::SignaturesConfig,
@@ -110,6 +111,9 @@ pub struct Config {
     /// How this edge reports responses to the orchestrator.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
+    /// The detector on this host.
+    #[serde(default)]
+    pub detect: Detect,
     /// The connection to NATS.
     #[serde(default)]
     pub nats: Nats,
@@ -314,6 +318,15 @@ impl Default for Kernel {
             ban_slots: NonZeroU32::new(maps::DEFAULT_BAN_SLOTS).unwrap_or(NonZeroU32::MIN),
         }
     }
+}
+
+/// The detector on this host, which is that of the orchestrators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    /// When it decides. It bans on this host alone, by the rules, the protected networks and the allowlist that were heard last of
+    /// the fleet, and hands its bans over when the fleet is back.
+    pub local: Local,
 }
 
 /// `/authz`, for other proxies.
@@ -611,6 +624,7 @@ impl Config {
             ("[[service_log]]", self.service_log == other.service_log),
             ("filters_dir", self.filters_dir == other.filters_dir),
             ("[authz]", alike(&self.authz, &other.authz)),
+            ("[detect]", self.detect == other.detect),
             ("[telemetry]", alike(&self.telemetry, &other.telemetry)),
             ("[nats]", self.nats == other.nats),
             ("[protect]", self.protect == other.protect),
@@ -752,14 +766,16 @@ mod tests {
                 shipped.api_listen,
                 shipped.state_dir,
                 shipped.nats,
-                shipped.protect
+                shipped.protect,
+                shipped.detect
             ),
             (
                 minimal.enforcement,
                 minimal.api_listen,
                 minimal.state_dir,
                 minimal.nats,
-                minimal.protect
+                minimal.protect,
+                minimal.detect
             )
         );
     }

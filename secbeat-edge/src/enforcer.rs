@@ -29,6 +29,7 @@ use crate::{
     kernel::{Attachment, boot_now, moment_now},
     l7::L7Bans,
     protection::Protection,
+    stand_in::Tap,
 };
 
 /// How often expired bans are swept out of the maps.
@@ -55,6 +56,7 @@ pub(crate) struct Surroundings {
     pub traces: Traces,
     /// Counts commands that are not obeyed.
     pub refused: RefusedCommands,
+    pub stand_in: Tap,
 }
 
 /// Runs the enforcer.
@@ -77,6 +79,7 @@ pub(crate) struct EnforcerTask {
 /// Takes the answer to an order.
 enum ReplyTo {
     Ban(handle::BanReply),
+    StandIn(handle::StandInReply),
     Unban(handle::UnbanReply),
     Mode(handle::ModeReply),
 }
@@ -203,6 +206,9 @@ impl EnforcerTask {
                 };
                 self.order(order, ReplyTo::Ban(reply));
             }
+            Message::StandIn { command, reply } => {
+                self.order(Order::StandIn(command), ReplyTo::StandIn(reply));
+            }
             Message::Unban { target, reply } => self.order(Order::Unban(target), ReplyTo::Unban(reply)),
             Message::SetMode { mode, reply } => self.order(Order::SetMode(mode), ReplyTo::Mode(reply)),
             // The asker may have gone.
@@ -257,7 +263,10 @@ impl EnforcerTask {
             Effect::Next(step) => self.step = Some(step),
             Effect::Acknowledge(ack, received) => self.acks.add(ack, received),
             Effect::Reply(ticket, reply) => self.reply(ticket, reply),
-            Effect::Report(fact) => report::report(fact, &self.surroundings.refused),
+            Effect::Report(fact) => {
+                self.surroundings.stand_in.hear(&fact);
+                report::report(fact, &self.surroundings.refused);
+            }
         }
         None
     }
@@ -276,6 +285,8 @@ impl EnforcerTask {
         // The asker may have gone.
         match (self.replies.remove(&ticket), reply) {
             (Some(ReplyTo::Ban(to)), Reply::Ban(outcome)) => drop(to.send(outcome)),
+            (Some(ReplyTo::StandIn(to)), Reply::Ban(outcome)) => drop(to.send(outcome.map(|_| true))),
+            (Some(ReplyTo::StandIn(to)), Reply::Covered) => drop(to.send(Ok(false))),
             (Some(ReplyTo::Unban(to)), Reply::Unban(outcome)) => drop(to.send(outcome)),
             (Some(ReplyTo::Mode(to)), Reply::Mode(outcome)) => drop(to.send(outcome)),
             (_, reply) => error!(?reply, "a reply without an order"),

@@ -21,6 +21,7 @@ mod protection;
 mod signatures;
 mod sources;
 mod spool;
+mod stand_in;
 mod telemetry;
 pub mod unit_user;
 mod unwatched;

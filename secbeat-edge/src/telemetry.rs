@@ -20,11 +20,13 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use secbeat_bus::Bus;
 use secbeat_common::{rules::is_error, wire};
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::{Batcher, Identity, Observation, ObservedResponse};
+use secbeat_orchestrator_core::stand_in::Seen;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -38,6 +40,7 @@ pub(crate) use self::{
 use crate::{
     signatures::Signatures,
     spool::{EncodedBatch, Spool, boot_ms},
+    stand_in::Tap,
 };
 
 /// Answers that the task takes from the queue at a time.
@@ -185,6 +188,7 @@ pub(crate) fn start(
     config: &TelemetryConfig,
     state_dir: &Path,
     bus: Bus,
+    stand_in: Tap,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<(Recorder, BoxFuture<'static, ()>)> {
     let identity = Identity {
@@ -204,7 +208,10 @@ pub(crate) fn start(
         .transpose()
         .context("starting the spool's thread")?;
     let (link, outbox) = Link::new(bus, edge_id.to_owned(), config.max_age.0, spool, stats);
-    let batching = TelemetryTask::new(queue, batcher, outbox).run(shutdown);
+    let link = link.held_by(stand_in.hold());
+    let batching = TelemetryTask::new(queue, batcher, outbox)
+        .shown_to(stand_in)
+        .run(shutdown);
     let task = async move {
         tokio::join!(batching, link.run());
     };
@@ -221,6 +228,7 @@ pub struct TelemetryTask<S> {
     /// Answers taken from the queue.
     taken: u64,
     pace: Pace,
+    stand_in: Tap,
 }
 
 /// How many answers have come lately.
@@ -255,7 +263,14 @@ impl<S: Sink> TelemetryTask<S> {
             start: Instant::now(),
             taken: 0,
             pace: Pace::default(),
+            stand_in: Tap::off(),
         }
+    }
+
+    /// Shows each batch to this edge's own detector, too.
+    fn shown_to(mut self, stand_in: Tap) -> Self {
+        self.stand_in = stand_in;
+        self
     }
 
     /// Batches and sends until `shutdown` completes or every [`Recorder`] is gone; what is queued then is still sent.
@@ -333,12 +348,19 @@ impl<S: Sink> TelemetryTask<S> {
         for (partition, batch) in self.batcher.take(self.start.elapsed(), now_ms(), stats.dropped()) {
             let answers = batch.counts.iter().map(|count| u64::from(count.requests)).sum();
             match wire::encode(&batch) {
-                Ok(payload) => self.sink.publish(EncodedBatch {
-                    partition,
-                    closed_ms: boot_ms(),
-                    answers,
-                    payload: payload.into(),
-                }),
+                Ok(payload) => {
+                    let payload = Bytes::from(payload);
+                    self.stand_in.see(|| Seen::Telemetry {
+                        partition,
+                        payload: payload.clone(),
+                    });
+                    self.sink.publish(EncodedBatch {
+                        partition,
+                        closed_ms: boot_ms(),
+                        answers,
+                        payload,
+                    });
+                }
                 Err(error) => {
                     tracing::error!(%error, partition, "a telemetry batch does not encode");
                     stats.lose(Loss::Queue, answers);

@@ -166,6 +166,8 @@ fn unknown_key(key: &str) -> String {
 
 /// Defaults of one host, where the file says nothing else.
 fn as_one_host(config: &mut edge::Config) {
+    // The detector of this process is the fleet's.
+    config.detect.local = edge::Local::Off;
     if config.api_listen == edge::default_api() {
         config.api_listen = EDGE_API;
     }
@@ -204,7 +206,7 @@ mod tests {
                 .map(ToString::to_string)
                 .collect::<BTreeSet<_>>()
         };
-        assert_eq!(keys::<edge::Config>(), known(EDGE_KEYS, &["nats"]));
+        assert_eq!(keys::<edge::Config>(), known(EDGE_KEYS, &["detect", "nats"]));
         assert_eq!(
             keys::<orchestrator::Config>(),
             known(ORCHESTRATOR_KEYS, &["edges", "nats"])

@@ -9,6 +9,7 @@ mod claims;
 mod nets;
 mod pass;
 mod received;
+mod stand_in;
 mod time_set;
 
 use std::{
@@ -62,7 +63,7 @@ pub struct FleetBan {
 pub enum Origin {
     /// An orchestrator, by this command.
     Fleet(Uuid),
-    /// An operator of this host.
+    /// This host: an operator, or its own detector, which gives a rule as the reason.
     Local,
 }
 

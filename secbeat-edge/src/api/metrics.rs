@@ -1,5 +1,7 @@
 //! `GET /metrics`: the [`StatsView`] that the API shows, for Prometheus.
 
+mod detection;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use secbeat_daemon::metrics::{Told, scrape};
 use secbeat_edge_core::FilterMode;
@@ -15,6 +17,7 @@ pub(super) fn render(stats: &StatsView) -> String {
         proxy(&stats.proxy);
         reconciliation(stats);
         telemetry(stats);
+        detection::render(&stats.detection);
         stats.access_logs.iter().for_each(access_log);
         signatures(stats);
         waf(stats);

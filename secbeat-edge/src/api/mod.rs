@@ -36,11 +36,12 @@ use crate::{
     notes::Notes,
     signatures::Signatures,
     sources::{InputStats, reports::EventStats},
+    stand_in::{Local, Tap},
     telemetry::TelemetryStats,
     unwatched::Unwatched,
     view::{
-        AccessLogView, AllowedView, BanRequest, BanView, ModeRequest, ProxyView, StatsView, TelemetryView,
-        Unbanned, allowed_views,
+        AccessLogView, AllowedView, BanRequest, BanView, DetectionView, ModeRequest, ProxyView, StatsView,
+        TelemetryView, Unbanned, allowed_views,
     },
 };
 
@@ -75,6 +76,8 @@ pub(crate) struct Api {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) notes: Notes,
     pub(crate) unwatched: Unwatched,
+    /// This edge's own detector, and when it decides.
+    pub(crate) stand_in: (Local, Tap),
 }
 
 /// The API as a function, to be served or tested.
@@ -132,6 +135,7 @@ impl Api {
             bus_connected: self.bus.is_connected(),
             clock: self.clock.offset(),
             bus_certificates: CertificateView::all(&self.certificates),
+            detection: DetectionView::new(self.stand_in.0, self.stand_in.1.status()),
             telemetry: TelemetryView::new(&self.telemetry, self.publisher.lost()),
             signatures: self.signatures.in_force(),
             waf: (&*self.waf).into(),

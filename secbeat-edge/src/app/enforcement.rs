@@ -108,6 +108,7 @@ impl Enforcement {
             publisher: fleet.publisher.clone(),
             traces: traces.clone(),
             refused: fleet.refused.clone(),
+            stand_in: fleet.stand_in.clone(),
         };
         let (task, handle) = EnforcerTask::build(core, config.bans.reconcile_interval.0, surroundings);
         Ok(Self {

@@ -9,16 +9,19 @@ use secbeat_bus::{
 use secbeat_daemon::{
     credentials::Membership,
     expiry::{Expiry, watch_certificates},
+    protect::Protected,
     time::now_ms,
 };
-use tokio::sync::watch;
+use secbeat_orchestrator_core::stand_in::Effect;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use super::tasks::Tasks;
+use super::{stand_in::StandInTask, tasks::Tasks};
 use crate::{
     bus::{self, BanWatch, Directed, Publisher},
     enforcer::EnforcerHandle,
     signatures::{FleetFile, Signatures},
+    stand_in::{Heard, Kept, Tap},
 };
 
 /// The connection to the fleet.
@@ -32,6 +35,8 @@ pub(super) struct Fleet {
     pub(super) refused: RefusedCommands,
     /// When the certificates of the bus end.
     pub(super) certificates: watch::Receiver<Vec<Expiry>>,
+    /// This edge's own detector.
+    pub(super) stand_in: Tap,
     member: Membership,
 }
 
@@ -56,7 +61,13 @@ pub async fn connect(member: &Membership, edge_id: &str) -> anyhow::Result<Bus> 
 }
 
 impl Fleet {
-    pub(super) fn new(bus: Bus, member: Membership, edge_id: String, tasks: &mut Tasks) -> Self {
+    pub(super) fn new(
+        bus: Bus,
+        member: Membership,
+        edge_id: String,
+        stand_in: Tap,
+        tasks: &mut Tasks,
+    ) -> Self {
         let (publisher, publishing) = Publisher::new(bus.clone());
         tasks.forever(publishing);
         let (certificates, watching) = watch_certificates(&member);
@@ -71,6 +82,7 @@ impl Fleet {
             garbage: Arc::default(),
             refused: RefusedCommands::default(),
             certificates,
+            stand_in,
             member,
         }
     }
@@ -115,6 +127,41 @@ impl Fleet {
     pub(super) fn follow_directives(&self, directed: Directed) -> impl Future<Output = ()> + Send + 'static {
         let (bus, trust, garbage) = (self.bus.clone(), self.member.trust.clone(), self.garbage.clone());
         async move { bus::follow_directives(bus, directed, trust, &garbage).await }
+    }
+
+    /// Runs this edge's own detector, which goes by what was kept of an earlier process until the fleet says something else.
+    pub(super) fn stand_in(
+        &self,
+        effects: mpsc::UnboundedReceiver<Effect>,
+        host: (EnforcerHandle, Arc<Protected>),
+        allowlist: watch::Receiver<Option<Allowlist>>,
+        state_dir: &Path,
+    ) -> (
+        watch::Sender<Option<Heard>>,
+        impl Future<Output = ()> + Send + 'static,
+    ) {
+        let kept = Kept::in_folder(state_dir);
+        let (hear, heard) = watch::channel(kept.detection(&self.member.trust));
+        let (enforcer, protected) = host;
+        let task = StandInTask {
+            tap: self.stand_in.clone(),
+            effects,
+            edge_id: self.edge_id.clone(),
+            bus: self.bus.clone(),
+            enforcer: enforcer.clone(),
+            publisher: self.publisher.clone(),
+            heard,
+            allowlist,
+            protected,
+            kept: kept.clone(),
+        };
+        let run = async move {
+            if let Some(entries) = kept.allowlist() {
+                let _ = enforcer.allow(entries).await;
+            }
+            task.run().await;
+        };
+        (hear, run)
     }
 
     /// Follows the fleet's bans.

@@ -10,6 +10,7 @@ use super::{fleet::Fleet, tasks::Tasks};
 use crate::{
     config::Config,
     sources::{proxy::ProxyConfig, reports, service_log::ServiceRecorder, waf::WafRecorder},
+    stand_in::Tap,
     telemetry::{self, Recorder},
 };
 
@@ -31,7 +32,12 @@ pub(super) struct Reporting {
 }
 
 impl Reporting {
-    pub(super) fn start(config: &Config, fleet: &Fleet, tasks: &mut Tasks) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        config: &Config,
+        fleet: &Fleet,
+        stand_in: &Tap,
+        tasks: &mut Tasks,
+    ) -> anyhow::Result<Self> {
         let mut upstreams = config
             .proxy()
             .map(ProxyConfig::telemetry_names)
@@ -46,14 +52,21 @@ impl Reporting {
             &config.telemetry,
             &config.state_dir,
             fleet.bus.clone(),
+            stand_in.clone(),
             stopped,
         )?;
         fleet.restore_signatures(&config.state_dir, recorder.signatures());
         recorder.signatures().apply(&config.signatures);
-        let (waf, waf_task) = reports::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
+        let Fleet {
+            edge_id,
+            bus,
+            publisher,
+            ..
+        } = fleet;
+        let (waf, waf_task) = reports::start(edge_id, bus.clone(), publisher.clone(), stand_in.clone());
         tasks.forever(waf_task);
         let (services, services_task) =
-            reports::start(&fleet.edge_id, fleet.bus.clone(), fleet.publisher.clone());
+            reports::start(edge_id, bus.clone(), publisher.clone(), stand_in.clone());
         tasks.forever(services_task);
         let (reported, all_reported) = oneshot::channel::<()>();
         tasks.forever(async move {

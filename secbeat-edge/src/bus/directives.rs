@@ -1,5 +1,5 @@
-//! Directives of the fleet: which responses edges report one by one, by which prefixes clients are counted, and which signatures are
-//! looked for.
+//! Directives of the fleet: which responses edges report one by one, by which prefixes clients are counted, which signatures are
+//! looked for, and what the detector goes by.
 
 #[cfg(test)]
 mod tests;
@@ -13,11 +13,12 @@ use secbeat_common::{
     subjects,
     wire::{Interest, TooInterested},
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::watch, task::spawn_blocking};
 use tracing::{info, warn};
 
 use crate::{
     signatures::{FleetFile, NotTaken, Signatures},
+    stand_in::Heard,
     telemetry::TelemetryFilter,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Directed {
     pub(crate) signatures: Signatures,
     /// Where the fleet's are kept.
     pub(crate) file: FleetFile,
+    /// What goes by the fleet's word on the detector.
+    pub(crate) heard: watch::Sender<Option<Heard>>,
 }
 
 /// Follows the directives for ever. Those that were read last hold while the bus is away.
@@ -42,14 +45,20 @@ pub(crate) async fn follow_directives(bus: Bus, directed: Directed, trust: Trust
         for entry in &entries {
             match entry.key.as_str() {
                 subjects::SIGNATURES_KEY => take_signatures(entry, &directed, &trust, garbage).await,
-                _ => take(entry, &directed.filter, &trust, garbage),
+                _ => take(entry, &directed.filter, &directed.heard, &trust, garbage),
             }
         }
     }
 }
 
 /// Keys that this release does not know are a later one's.
-fn take(entry: &Entry, filter: &TelemetryFilter, trust: &Trust, garbage: &Garbage) {
+fn take(
+    entry: &Entry,
+    filter: &TelemetryFilter,
+    heard: &watch::Sender<Option<Heard>>,
+    trust: &Trust,
+    garbage: &Garbage,
+) {
     let report = |what: &str, error: &dyn Display| garbage.report(&entry.key, what, error);
     if entry.kind != EntryKind::Put {
         // Orchestrators never remove a directive; the one that was read last holds.
@@ -81,6 +90,16 @@ fn take(entry: &Entry, filter: &TelemetryFilter, trust: &Trust, garbage: &Garbag
                 filter.set_sources(sources);
             }
             Err(error) => report("what counts as one source", &error),
+        },
+        subjects::DETECTION_KEY => match Heard::open(&entry.value, trust) {
+            Ok(told) => {
+                info!(
+                    rules = told.orders.detect.rules.len(),
+                    "read what the detector goes by"
+                );
+                heard.send_replace(Some(told));
+            }
+            Err(error) => report("what the detector goes by", &error),
         },
         _ => {}
     }

@@ -13,7 +13,10 @@ use serde::Serialize;
 use super::{Places, bans};
 use crate::{
     kernel::{self, SettingsMap},
-    view::{AccessLogView, AttachmentView, CertificateView, PacketsView, ReconcileView, StatsView},
+    stand_in::Local,
+    view::{
+        AccessLogView, AttachmentView, CertificateView, DetectionView, PacketsView, ReconcileView, StatsView,
+    },
 };
 
 /// What `status` shows of this host.
@@ -144,6 +147,7 @@ fn print_status(status: &Status) {
         for certificate in &daemon.bus_certificates {
             secbeat_daemon::say!("           {}", certificate.line());
         }
+        print_detection(&daemon.detection);
         secbeat_daemon::say!("clock      {}", ClockOffset::tell(daemon.clock));
         let telemetry = &daemon.telemetry;
         secbeat_daemon::say!(
@@ -215,6 +219,25 @@ fn print_signatures(signatures: &SignaturesInForce) {
         problems => format!(", {problems} LEFT OUT (`secbeat-edge signatures check` says why)"),
     };
     secbeat_daemon::say!("signatures {}{fleet}{problems}", signatures.count);
+}
+
+fn print_detection(detection: &DetectionView) {
+    let away = detection.away.as_deref().unwrap_or("the fleet decides, too");
+    let state = match (detection.local, detection.deciding_since_ms) {
+        (Local::Off, _) => return,
+        (_, Some(since_ms)) => format!("HERE since {}: {away}", rfc3339(since_ms)),
+        (_, None) if !detection.has_rules => "by the fleet; its rules were not heard yet".to_owned(),
+        (_, None) => "by the fleet".to_owned(),
+    };
+    secbeat_daemon::say!("detection  {state}");
+    if detection.banned > 0 {
+        secbeat_daemon::say!(
+            "           {} clients banned by this host's own detector, {} bans taken over by the fleet, {} to be handed over",
+            detection.banned,
+            detection.taken_over,
+            detection.waiting
+        );
+    }
 }
 
 fn print_certificate(certificate: &CertificateView) {

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use secbeat_common::{digest::Extract, prefix::Prefix, wire::AllowEntry};
+use secbeat_common::{
+    digest::Extract,
+    prefix::Prefix,
+    wire::{AllowEntry, BlockCommand},
+};
 use secbeat_daemon::api::{Unanswered, ask};
 use secbeat_edge_core::{BucketUpdate, Enforced, EnforcerStatus, FilterMode, KernelBan, OrderError, Origin};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +20,8 @@ const QUEUE: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
+/// Whether the ban is this edge's: the fleet had none for as long.
+pub(crate) type StandInReply = oneshot::Sender<Result<bool, OrderError>>;
 pub(crate) type UnbanReply = oneshot::Sender<Result<Option<Origin>, OrderError>>;
 pub(crate) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
 
@@ -32,6 +38,10 @@ pub(crate) enum Message {
     Unban {
         target: Prefix,
         reply: UnbanReply,
+    },
+    StandIn {
+        command: Box<BlockCommand>,
+        reply: StandInReply,
     },
     SetMode {
         mode: FilterMode,
@@ -146,6 +156,15 @@ impl EnforcerHandle {
     /// See [`Unfulfilled`].
     pub(crate) async fn unban(&self, target: Prefix) -> Result<Option<Origin>, Unfulfilled> {
         Ok(ask(&self.0, PATIENCE, |reply| Message::Unban { target, reply }).await??)
+    }
+
+    /// Bans on this host as its own detector says, and returns whether the fleet had not done so.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unfulfilled`].
+    pub(crate) async fn stand_in(&self, command: Box<BlockCommand>) -> Result<bool, Unfulfilled> {
+        Ok(ask(&self.0, PATIENCE, |reply| Message::StandIn { command, reply }).await??)
     }
 
     /// Makes this host enforce bans, or only observe.

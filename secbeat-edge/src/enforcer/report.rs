@@ -12,6 +12,12 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
         }
         Fact::Lifted(target) => info!(target: "audit", %target, "ban lifted by the fleet"),
         Fact::BannedHere(target) => info!(target: "audit", %target, "banned on this host"),
+        Fact::Detected { target, reason, note } => {
+            info!(target: "audit", %target, reason = reason.name(), note, "banned on this host by its own detector");
+        }
+        Fact::TakenOver(target) => {
+            info!(target: "audit", %target, "the fleet has taken over the ban of this host's own detector");
+        }
         Fact::LiftedHere(target) => info!(target: "audit", %target, "ban lifted on this host"),
         Fact::Refused { target, refusal } => {
             warn!(target: "audit", %target, "ban refused on this host: {refusal}");

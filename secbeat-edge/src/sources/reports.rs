@@ -1,11 +1,11 @@
 //! Events that logs report beside telemetry, on their way to the bus: of firewalls and of services.
 //!
 //! The readers of logs follow the files and wait when the queue is full; a task sends what is in it at once, and what
-//! comes within the next [`LINGER`] together. While the bus is away nothing is taken from the queue: a log keeps its lines
-//! itself, and each batch says when it was sent, so that events are as old as they are.
+//! comes within the next [`LINGER`] together. While the bus is away, the latest [`BACKLOG`] events wait here, and this edge's own
+//! detector sees them; each batch says when it was sent, so that events are as old as they are.
 
 use std::{
-    mem,
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,6 +16,7 @@ use std::{
 use secbeat_bus::Bus;
 use secbeat_common::wire::{self, Message};
 use secbeat_daemon::time::now_ms;
+use secbeat_orchestrator_core::stand_in::Seen;
 use tokio::sync::mpsc;
 use tracing::error;
 use uuid::Uuid;
@@ -23,16 +24,19 @@ use uuid::Uuid;
 use super::access_log::Progress;
 use crate::{
     bus::{Dropped, Publisher},
+    stand_in::Tap,
     telemetry::Closed,
 };
 
 /// An event that is reported in batches.
-pub(crate) trait Reported: Send + Sized + 'static {
+pub(crate) trait Reported: Clone + Send + Sized + 'static {
     type Batch: Message + Send;
     /// Most of them in a batch.
     const MOST: usize;
 
     fn batch(head: BatchHead, events: Vec<Self>) -> Self::Batch;
+    /// How this edge's own detector is shown a batch.
+    fn shown(batch: Self::Batch) -> Seen;
     /// Where `edge_id` publishes batches.
     fn subject(edge_id: &str) -> String;
 }
@@ -48,6 +52,8 @@ pub(crate) struct BatchHead {
 
 /// Batches of events that may wait to be sent.
 const QUEUE: usize = 4;
+/// Events that wait for a bus that is away; the oldest go first.
+const BACKLOG: usize = 16 * 1024;
 /// From one batch to the next, at least.
 pub(super) const LINGER: Duration = Duration::from_millis(20);
 /// How often a bus that is away is looked for.
@@ -155,6 +161,7 @@ pub(crate) fn start<E: Reported>(
     edge_id: &str,
     bus: Bus,
     publisher: Publisher,
+    stand_in: Tap,
 ) -> (EventRecorder<E>, impl Future<Output = ()> + use<E>) {
     let (queue, events) = mpsc::channel(QUEUE * E::MOST);
     let stats = Arc::<EventStats>::default();
@@ -163,7 +170,7 @@ pub(crate) fn start<E: Reported>(
         bus,
         publisher,
     };
-    let task = send_all(edge_id.to_owned(), events, stats.clone(), bus);
+    let task = send_all(edge_id.to_owned(), events, stats.clone(), bus, stand_in);
     (EventRecorder { queue, stats }, task)
 }
 
@@ -172,35 +179,52 @@ pub(super) async fn send_all<E: Reported>(
     mut queue: mpsc::Receiver<E>,
     stats: Arc<EventStats>,
     mut sink: impl Sink,
+    stand_in: Tap,
 ) {
     let boot_id = Uuid::new_v4();
-    let mut events = Vec::new();
-    let mut sequence = 0;
+    let head = |sequence, dropped_before| BatchHead {
+        edge_id: edge_id.clone(),
+        boot_id,
+        sequence,
+        sent_at_ms: now_ms(),
+        dropped_before,
+    };
+    let mut backlog = VecDeque::new();
+    let mut fresh = Vec::new();
+    let (mut sequence, mut shown) = (0, 0);
     loop {
-        while !sink.is_ready() {
-            tokio::time::sleep(RETRY).await;
+        tokio::select! {
+            taken = queue.recv_many(&mut fresh, E::MOST) => match taken {
+                // What was not sent counts as unread, and its log is read again.
+                0 => return,
+                _ => {
+                    stand_in.see(|| E::shown(E::batch(head(shown, 0), fresh.clone())));
+                    shown += 1;
+                    backlog.extend(fresh.drain(..));
+                }
+            },
+            () = tokio::time::sleep(RETRY), if !backlog.is_empty() => {}
         }
-        if queue.recv_many(&mut events, E::MOST).await == 0 {
-            return;
+        while sink.is_ready() && !backlog.is_empty() {
+            let events: Vec<E> = backlog.drain(..backlog.len().min(E::MOST)).collect();
+            let count = events.len() as u64;
+            let batch = E::batch(head(sequence, stats.dropped()), events);
+            sequence += 1;
+            let sent = wire::encode(&batch).map_err(|error| {
+                error!(%error, "a batch of events does not encode");
+                Dropped
+            });
+            if sent.and_then(|bytes| sink.publish(bytes)).is_err() {
+                stats.dropped.fetch_add(count, Relaxed);
+            }
+            stats.settled.fetch_add(count, Relaxed);
+            tokio::time::sleep(LINGER).await;
         }
-        let head = BatchHead {
-            edge_id: edge_id.clone(),
-            boot_id,
-            sequence,
-            sent_at_ms: now_ms(),
-            dropped_before: stats.dropped(),
-        };
-        let count = events.len() as u64;
-        let batch = E::batch(head, mem::take(&mut events));
-        sequence += 1;
-        let sent = wire::encode(&batch).map_err(|error| {
-            error!(%error, "a batch of events does not encode");
-            Dropped
-        });
-        if sent.and_then(|bytes| sink.publish(bytes)).is_err() {
-            stats.dropped.fetch_add(count, Relaxed);
+        let excess = backlog.len().saturating_sub(BACKLOG);
+        if excess > 0 {
+            backlog.drain(..excess);
+            stats.dropped.fetch_add(excess as u64, Relaxed);
+            stats.settled.fetch_add(excess as u64, Relaxed);
         }
-        stats.settled.fetch_add(count, Relaxed);
-        tokio::time::sleep(LINGER).await;
     }
 }

@@ -17,7 +17,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -107,6 +107,8 @@ pub(super) struct Link {
     late: Option<Late>,
     /// When the batches that left the spool so far will have been paid for.
     late_paid: Instant,
+    /// Nothing leaves the spool while this says so.
+    held: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -142,8 +144,14 @@ impl Link {
             unconfirmed: Unconfirmed::default(),
             late: None,
             late_paid: Instant::now(),
+            held: Arc::default(),
         };
         (link, outbox)
+    }
+
+    /// Lets nothing leave the spool while `held` says so.
+    pub(super) fn held_by(self, held: Arc<AtomicBool>) -> Self {
+        Self { held, ..self }
     }
 
     /// Sends until the [`Outbox`] is gone; what cannot be sent by then is spooled.
@@ -296,7 +304,11 @@ impl Link {
 
     /// Asks the spool for its oldest batch, when it may be sent.
     fn ask_spool(&mut self) {
-        if self.late.is_some() || !self.is_up() || self.stats.spool().batches() == 0 {
+        if self.late.is_some()
+            || self.held.load(Relaxed)
+            || !self.is_up()
+            || self.stats.spool().batches() == 0
+        {
             return;
         }
         let Some(spool) = self.spool.clone() else {

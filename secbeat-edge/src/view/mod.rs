@@ -3,6 +3,7 @@
 
 mod allowed;
 mod bans;
+mod detection;
 mod enforcer;
 mod inputs;
 mod packets;
@@ -12,6 +13,7 @@ mod telemetry;
 pub(crate) use self::{
     allowed::{AllowedView, views as allowed_views},
     bans::{BanRequest, BanView, Unbanned},
+    detection::DetectionView,
     enforcer::{EnforcerView, ModeRequest, ReconcileView},
     inputs::{AccessLogView, AuthzView, CertificateView, ProxyView},
     packets::{AttachmentView, PacketsView},

@@ -7,7 +7,8 @@ use secbeat_daemon::expiry::CertificateView;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccessLogView, AttachmentView, AuthzView, EnforcerView, EventsView, PacketsView, ProxyView, TelemetryView,
+    AccessLogView, AttachmentView, AuthzView, DetectionView, EnforcerView, EventsView, PacketsView,
+    ProxyView, TelemetryView,
 };
 
 /// `GET /api/v1/stats`.
@@ -29,6 +30,9 @@ pub(crate) struct StatsView {
     /// When the certificates of the bus end.
     #[serde(default)]
     pub bus_certificates: Vec<CertificateView>,
+    /// What this edge's own detector does.
+    #[serde(default)]
+    pub detection: DetectionView,
     pub telemetry: TelemetryView,
     /// Which signatures are looked for.
     #[serde(default)]

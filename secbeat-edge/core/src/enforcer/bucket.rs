@@ -159,7 +159,11 @@ impl Enforcer {
         self.deferred.remove(&arrival.command.target);
         match self.accept(&arrival.command, turn.now) {
             Ok(None) => {}
-            Ok(Some(change)) => {
+            Ok(Some(mut change)) => {
+                if let Some(yielded) = self.reconciler.yield_to_fleet(&arrival.command.target) {
+                    turn.report(Fact::TakenOver(arrival.command.target));
+                    change = yielded;
+                }
                 self.apply(&change, turn);
                 turn.when_written(Waiting::Command(TakenCommand {
                     command: arrival.command,

@@ -57,6 +57,8 @@ pub enum Step {
 pub enum Reply {
     /// The ban that is in force now.
     Ban(Result<Enforced, OrderError>),
+    /// The fleet has banned the target for as long; this edge adds nothing.
+    Covered,
     /// The origin of the ban that was lifted; `None` if there was none.
     Unban(Result<Option<Origin>, OrderError>),
     Mode(Result<(), OrderError>),
@@ -85,6 +87,14 @@ pub enum Fact {
     Lifted(Prefix),
     BannedHere(Prefix),
     LiftedHere(Prefix),
+    /// This edge's own detector has banned.
+    Detected {
+        target: Prefix,
+        reason: Reason,
+        note: String,
+    },
+    /// The fleet's ban has taken the place of one that this edge's own detector made.
+    TakenOver(Prefix),
     /// A ban of the fleet is not enforced here.
     Refused {
         target: Prefix,

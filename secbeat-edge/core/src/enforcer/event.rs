@@ -72,7 +72,7 @@ pub enum BucketUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketId(pub i128);
 
-/// An order of an operator of this host.
+/// An order of an operator of this host, or of its own detector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     Ban {
@@ -81,6 +81,8 @@ pub enum Order {
         note: String,
     },
     Unban(Prefix),
+    /// This edge's own detector bans, unless the fleet has done so for as long.
+    StandIn(Box<BlockCommand>),
     /// Enforce bans from now on, or only observe.
     SetMode(FilterMode),
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{prefix::Prefix, wire::BlockCommand};
 
 use super::{
     Enforcer,
@@ -22,6 +22,7 @@ impl Enforcer {
                 note,
             } => self.ban(ticket, target, duration, note, turn),
             Order::Unban(target) => self.unban(ticket, target, turn),
+            Order::StandIn(command) => self.stand_in(ticket, *command, turn),
             Order::SetMode(mode) => turn.effects.push(Effect::SetMode(ticket, mode)),
         }
     }
@@ -46,6 +47,31 @@ impl Enforcer {
                 turn.effects.push(Effect::Reply(ticket, reply));
             }
         }
+    }
+
+    fn stand_in(&mut self, ticket: Ticket, command: BlockCommand, turn: &mut Turn<'_>) {
+        let allowlist = &self.allowlist;
+        let banned = self
+            .reconciler
+            .stand_in(&command, turn.now, |target| allowlist.covers(target));
+        let reply = match banned {
+            Ok(Some(change)) => {
+                let target = command.target;
+                turn.report(Fact::Detected {
+                    target,
+                    reason: command.reason,
+                    note: command.note,
+                });
+                self.apply(&change, turn);
+                if let Change::Put(_, ban) = change {
+                    return turn.when_written(Waiting::Ban(ticket, target, ban));
+                }
+                Reply::Covered
+            }
+            Ok(None) => Reply::Covered,
+            Err(refusal) => Reply::Ban(Err(refusal.into())),
+        };
+        turn.effects.push(Effect::Reply(ticket, reply));
     }
 
     fn unban(&mut self, ticket: Ticket, target: Prefix, turn: &mut Turn<'_>) {

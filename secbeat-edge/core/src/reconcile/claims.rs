@@ -1,6 +1,6 @@
 //! The claims on a target: the fleet's ban, an operator's of this host, or both.
 
-use secbeat_common::wire::Layer;
+use secbeat_common::wire::{Layer, Reason};
 use uuid::Uuid;
 
 use super::{Enforced, received::ReceivedBan};
@@ -78,6 +78,19 @@ impl Claims {
     pub(super) fn set_local(&mut self, ban: Enforced) {
         self.local = Some(Box::new(ban));
         self.summarize();
+    }
+
+    /// Drops what this edge's own detector claims, if the fleet's claim outdoes it. Returns whether it did.
+    pub(super) fn yield_to_fleet(&mut self) -> bool {
+        let Some(fleet) = self.fleet.as_deref() else {
+            return false;
+        };
+        let is_outdone = |ban: &mut Box<Enforced>| ban.reason != Reason::Manual && fleet.ban.outdoes(ban);
+        let yields = self.local.take_if(is_outdone).is_some();
+        if yields {
+            self.summarize();
+        }
+        yields
     }
 
     /// Drops claims that have ended, if there are any.

@@ -7,6 +7,7 @@ pub(super) mod networks;
 mod passes;
 mod random;
 mod received;
+mod stand_in;
 
 const NOW: Moment = Moment {
     wall_ms: 1_000_000,

@@ -35,6 +35,7 @@ impl Lab {
             filter: filter.clone(),
             signatures: Signatures::default(),
             file: FleetFile::in_folder(folder.path()),
+            heard: watch::channel(None).0,
         };
         let (bus, told, reported) = (member.bus(), directed.clone(), garbage.clone());
         let trusted = trust.clone();

@@ -15,6 +15,7 @@ use secbeat_logs::{
     OpenLines, Piece,
     services::{Attempts, Blame, Class, Clock, DOUBTED, Filter, Input, Judged, Verdict},
 };
+use secbeat_orchestrator_core::stand_in::Seen;
 use tracing::error;
 
 pub(crate) use self::config::ServiceLogConfig;
@@ -50,6 +51,10 @@ impl Reported for ServiceEvent {
             dropped_before,
             events,
         }
+    }
+
+    fn shown(batch: ServiceBatch) -> Seen {
+        Seen::Service(batch)
     }
 
     fn subject(edge_id: &str) -> String {

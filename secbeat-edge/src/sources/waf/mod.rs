@@ -11,6 +11,7 @@ use secbeat_common::{
 };
 use secbeat_daemon::time::from_wall_ms;
 use secbeat_logs::{OpenLines, Piece, waf::WafFormat};
+use secbeat_orchestrator_core::stand_in::Seen;
 
 pub(crate) use self::config::{WafLogConfig, check};
 use super::{
@@ -42,6 +43,10 @@ impl Reported for WafEvent {
             dropped_before,
             events,
         }
+    }
+
+    fn shown(batch: WafBatch) -> Seen {
+        Seen::Waf(batch)
     }
 
     fn subject(edge_id: &str) -> String {

@@ -15,6 +15,7 @@ use crate::{
         access_log::Progress,
         reports::{LINGER, RETRY, Sink, send_all},
     },
+    stand_in::Tap,
 };
 
 const ENTRY: &str = r#"{"transaction":{"client_ip":"192.0.2.7","time_stamp":"Sat Nov 21 11:07:04 2026","unique_id":"1795259224.1","messages":[{"message":"m","details":{"ruleId":"942100","severity":"2"}}]}}"#;
@@ -108,7 +109,13 @@ async fn the_first_event_leaves_at_once_the_next_together_and_none_while_the_bus
             .map(|batch| (batch.sequence, batch.events.len()))
             .collect()
     };
-    let task = tokio::spawn(send_all("e".to_owned(), events, recorder.stats(), bus.clone()));
+    let task = tokio::spawn(send_all(
+        "e".to_owned(),
+        events,
+        recorder.stats(),
+        bus.clone(),
+        Tap::off(),
+    ));
     record(1).await.unwrap();
     tokio::time::sleep(RETRY * 3).await;
     assert_eq!((sizes(), Progress::settled(&*recorder.stats())), (vec![], 0));

@@ -1,0 +1,136 @@
+//! Whether the fleet decides: each partition has an orchestrator that lives.
+
+use std::collections::{HashMap, HashSet};
+
+use secbeat_bus::{Bus, Entry, EntryKind, Follower, LeaseBucket, Update};
+use secbeat_common::{
+    subjects::{LeaseKey, PARTITIONS},
+    wire::{self, Lease},
+};
+use secbeat_orchestrator_core::stand_in::Away;
+
+/// The leases, as the bus has them.
+pub(super) struct Fleet {
+    bus: Bus,
+    follower: Follower,
+    leases: Leases,
+}
+
+#[derive(Debug, Default)]
+struct Leases {
+    /// Whether all were read over this connection.
+    is_read: bool,
+    owners: HashMap<u16, String>,
+    living: HashSet<String>,
+}
+
+impl Fleet {
+    pub(super) fn new(bus: &Bus) -> Self {
+        Self {
+            bus: bus.clone(),
+            follower: LeaseBucket::follow(bus),
+            leases: Leases::default(),
+        }
+    }
+
+    /// Waits for a change of the leases. Dropped before, it has lost nothing.
+    pub(super) async fn changed(&mut self) {
+        match self.follower.next().await {
+            Update::Begin(_) => self.leases = Leases::default(),
+            Update::Held(entries) => entries.iter().for_each(|entry| self.leases.take(entry)),
+            Update::Complete => self.leases.is_read = true,
+            Update::Changed(entry) => self.leases.take(&entry),
+        }
+    }
+
+    /// Why nobody decides; `None` while the fleet does.
+    pub(super) fn away(&self) -> Option<Away> {
+        if !self.bus.is_connected() {
+            return Some(Away::Bus);
+        }
+        (!self.leases.are_held()).then_some(Away::Orchestrators)
+    }
+}
+
+impl Leases {
+    fn take(&mut self, entry: &Entry) {
+        let lease = match entry.kind {
+            EntryKind::Put => wire::decode::<Lease>(&entry.value).ok(),
+            _ => None,
+        };
+        match LeaseKey::parse(&entry.key) {
+            Some(LeaseKey::Partition(partition)) => match lease.and_then(|lease| lease.holder) {
+                Some(holder) => drop(self.owners.insert(partition, holder)),
+                None => drop(self.owners.remove(&partition)),
+            },
+            Some(LeaseKey::Member(id)) => {
+                match lease {
+                    Some(_) => self.living.insert(id),
+                    None => self.living.remove(&id),
+                };
+            }
+            None => {}
+        }
+    }
+
+    fn are_held(&self) -> bool {
+        let is_held = |partition| {
+            let owner = self.owners.get(&partition);
+            owner.is_some_and(|owner| self.living.contains(owner))
+        };
+        self.is_read && (0..PARTITIONS).all(is_held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_bus::memory::MemoryServer;
+    use secbeat_common::{subjects, wire::ConfigDigests};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fleet_decides_while_each_partition_has_an_owner_that_lives() {
+        let server = MemoryServer::new(0);
+        let (edge, orchestrator) = (server.join(), server.join());
+        let mut fleet = Fleet::new(&edge.bus());
+        let settle = async |fleet: &mut Fleet| {
+            let patience = std::time::Duration::from_secs(5);
+            while tokio::time::timeout(patience, fleet.changed()).await.is_ok() {}
+            fleet.away()
+        };
+        assert_eq!(settle(&mut fleet).await, Some(Away::Orchestrators), "no bucket");
+        let window = std::time::Duration::from_secs(60);
+        secbeat_bus::make_all(&orchestrator.bus(), window).await.unwrap();
+        let leases = LeaseBucket::new(&orchestrator.bus());
+        let lease = Lease {
+            holder: Some("a-1".to_owned()),
+            since_ms: 0,
+            config: ConfigDigests::default(),
+        };
+        for partition in 0..PARTITIONS {
+            let key = subjects::partition_lease(partition);
+            leases.put(&key, &lease, 0).await.unwrap();
+        }
+        assert_eq!(
+            settle(&mut fleet).await,
+            Some(Away::Orchestrators),
+            "its owner is dead"
+        );
+        leases.renew(&subjects::member("a-1"), &lease).await.unwrap();
+        fleet.changed().await;
+        assert_eq!(fleet.away(), None);
+        edge.disconnect();
+        assert_eq!(fleet.away(), Some(Away::Bus));
+        edge.reconnect();
+        leases.renew(&subjects::member("a-1"), &lease).await.unwrap();
+        while fleet.away().is_some() {
+            fleet.changed().await;
+        }
+        // Its sign of life ends by itself.
+        while fleet.away().is_none() {
+            fleet.changed().await;
+        }
+        assert_eq!(fleet.away(), Some(Away::Orchestrators));
+    }
+}
