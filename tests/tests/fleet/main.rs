@@ -31,6 +31,7 @@ mod rules;
 mod services;
 mod signatures;
 mod sources;
+mod stand_in;
 mod telemetry_outage;
 mod trusted_proxy;
 mod why;
