@@ -161,11 +161,8 @@ impl StandIn {
     }
 
     fn fleet(&mut self, away: Option<Away>, now: Moment) {
-        self.away = away.map(|away| match self.away {
-            Some((before, since_ms)) if before == away => (away, since_ms),
-            Some((_, since_ms)) => (away, since_ms),
-            None => (away, now.boot_ms),
-        });
+        let since_ms = self.away.map_or(now.boot_ms, |(_, since_ms)| since_ms);
+        self.away = away.map(|away| (away, since_ms));
     }
 
     /// Begins or ends to decide.
