@@ -4,14 +4,16 @@
 use std::{
     fs,
     io::Write as _,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Shutdown, TcpListener},
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::Command,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use secbeat_common::maps::Ban;
+use socket2::SockRef;
 use tempfile::TempDir;
 
 use crate::lab::{
@@ -134,11 +136,40 @@ pub fn failed_password(user: &str, client: IpAddr) -> String {
     format!("Failed password for invalid user {user} from {client} port 50022 ssh2")
 }
 
+/// A service that takes every connection and says nothing.
+#[derive(Debug)]
+struct Door {
+    listener: TcpListener,
+    taking: Option<JoinHandle<()>>,
+}
+
+impl Door {
+    fn open(host: &Namespace, port: u16) -> Self {
+        let bound = host.enter(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)));
+        let listener = bound.expect("listening");
+        let inside = listener.try_clone().expect("sharing a socket");
+        let taking = thread::spawn(move || while inside.accept().is_ok() {});
+        Self {
+            listener,
+            taking: Some(taking),
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        // Nothing is accepted from then on, and its thread ends.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+        let _ = self.taking.take().map(JoinHandle::join);
+    }
+}
+
 /// The host, what guards it, and its clients.
 #[derive(Debug)]
 pub struct GuardedHost {
     // Dropped in this order.
     guard: Option<Daemon>,
+    _doors: [Door; 2],
     _journald: Option<Daemon>,
     pins: PinFolder,
     pub host: Namespace,
@@ -176,6 +207,7 @@ impl GuardedHost {
         let journald = (log == Log::Journal).then(|| journald(&files, &host));
         let made = Self {
             guard: None,
+            _doors: [HTTP, SSH].map(|port| Door::open(&host, port)),
             _journald: journald,
             pins,
             host,
