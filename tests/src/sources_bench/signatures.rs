@@ -130,6 +130,10 @@ fn worst_micros(matcher: &Matcher) -> f64 {
         "<a b c onerror onload ",
         "php://philter/x.php.bak/",
         "&#60;&lt;script\\u003c",
+        // Found by a search that took pieces of signatures together.
+        "ryGET /cgi-bin/viewcert..%5c..%5cth254.11s",
+        "icaGET /cgi-bin/viewcert..%5c..%5chigh, contains = [Break out of an attribute into an elementagent-detectifydatabase-loginGET \
+         /a/%252e%252e/bCVE-2015-1635patheveloper-GET /boafrm/formSysCmd= cve$@]|base64|chr(|hex2bin)a-",
     ];
     let lines = texts.iter().flat_map(|text| {
         let long = text.repeat(WORST_LINE / text.len());
