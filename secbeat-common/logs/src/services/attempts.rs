@@ -14,6 +14,9 @@ const MAX_ATTEMPTS: usize = 8192;
 const QUIET_MS: i64 = 150_000;
 /// Kinds of lines that are told apart within one attempt.
 const MAX_KINDS: usize = 8;
+/// What is remembered of an attempt's name, in bytes: a client chooses how long a session is called. Lines of one kind count
+/// each, so that nobody hides attempts behind a name.
+const MAX_NAME: usize = 128;
 
 /// Which attempts were counted lately.
 ///
@@ -42,7 +45,8 @@ impl Attempts {
         let Some(attempt) = &blame.attempt else {
             return true;
         };
-        let key = (blame.client, attempt.clone().into_owned());
+        let name = &attempt[..attempt.floor_char_boundary(MAX_NAME)];
+        let key = (blame.client, name.to_owned());
         if !self.known.contains_key(&key) {
             if self.order.len() >= MAX_ATTEMPTS
                 && let Some(oldest) = self.order.pop_front()
@@ -125,6 +129,10 @@ mod tests {
             blame.attempt = Some(pid.to_string().into());
             assert!(attempts.is_new(&blame, 0));
         }
+        let mut named = blame("192.0.2.1", None, "x");
+        named.attempt = Some("xä".repeat(MAX_NAME).into());
+        assert!(attempts.is_new(&named, 0) && attempts.is_new(&named, 0));
+        assert!(attempts.known.keys().all(|(_, name)| name.len() <= MAX_NAME));
         assert_eq!(
             (attempts.known.len(), attempts.order.len()),
             (MAX_ATTEMPTS, MAX_ATTEMPTS)
