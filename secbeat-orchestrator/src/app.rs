@@ -132,7 +132,7 @@ impl App {
             auditor,
             leases: leases_table,
             allowlist: known.clone(),
-            signatures: signatures.clone(),
+            signatures,
             traces: traces.clone(),
         }
         .build();
@@ -142,7 +142,7 @@ impl App {
         let intake = links.intake();
         let keeper = links.keeper(known);
         let signature_counts = Counts::new(&bus, audit.clone(), sender.clone());
-        let signatures = links.signatures(audit.clone(), signatures);
+        let signatures = links.signatures(audit.clone(), published.clone());
         let following = signatures::follow(bus.clone(), member.trust.clone(), garbage.clone(), published);
         let allowlist = AllowFollower::new(&bus, links.reader(), now_ms, allowed);
         let api = Api {
@@ -382,7 +382,7 @@ impl Links<'_> {
         }
     }
 
-    fn signatures(&self, audit: AuditLog, known: watch::Receiver<Known>) -> signatures::Keeper {
+    fn signatures(&self, audit: AuditLog, known: watch::Sender<Known>) -> signatures::Keeper {
         let Membership { trust, signer, .. } = self.member;
         signatures::Keeper {
             bus: self.bus.clone(),

@@ -23,8 +23,6 @@ use tracing::{debug, info, warn};
 
 use super::catalogue::{Catalogue, check};
 
-/// How long a change that the bus has may take to be heard here.
-const HEARING: Duration = Duration::from_secs(1);
 /// How often a change is tried that somebody else's came before.
 const ATTEMPTS: usize = 5;
 /// How often a record of the audit is tried, and the pause in between.
@@ -49,7 +47,7 @@ pub(crate) struct Keeper {
     pub bus: Bus,
     pub bucket: SignatureBucket,
     pub audit: AuditLog,
-    pub known: watch::Receiver<Known>,
+    pub known: watch::Sender<Known>,
 }
 
 /// Why a change was not made.
@@ -187,10 +185,8 @@ impl Keeper {
             if self.bucket.put(&next, &held).await.map_err(unacknowledged)? == WriteOutcome::Conflict {
                 continue;
             }
-            let mut known = self.known.clone();
-            let is_heard = |known: &Known| is_newer_than(known.set.as_ref(), next.changed_at_ms - 1);
             // Whoever asks next is answered by it.
-            let _ = tokio::time::timeout(HEARING, known.wait_for(is_heard)).await;
+            adopt(&self.known, next.clone()).await;
             self.record(told(change, &next), actor, next.changed_at_ms).await;
             return Ok(next);
         }
@@ -287,8 +283,13 @@ async fn take(entry: &Entry, trust: &Trust, garbage: &Garbage, known: &watch::Se
         }
         Err(error) => return garbage.report(&entry.key, "the fleet's signatures", &error),
     };
-    let before = known.borrow().set.as_ref().map(|set| set.changed_at_ms);
-    if before.is_some_and(|before| before >= set.changed_at_ms) {
+    adopt(known, set).await;
+}
+
+/// Goes by `set` from now on, unless a newer one is known.
+async fn adopt(known: &watch::Sender<Known>, set: FleetSignatures) {
+    let at_ms = set.changed_at_ms;
+    if is_newer_than(known.borrow().set.as_ref(), at_ms - 1) {
         return;
     }
     let read = spawn_blocking(move || Known {
@@ -296,6 +297,12 @@ async fn take(entry: &Entry, trust: &Trust, garbage: &Garbage, known: &watch::Se
         set: Some(set),
     });
     if let Ok(read) = read.await {
-        known.send_replace(read);
+        known.send_if_modified(|known| {
+            let is_news = !is_newer_than(known.set.as_ref(), at_ms - 1);
+            if is_news {
+                *known = read;
+            }
+            is_news
+        });
     }
 }

@@ -49,13 +49,13 @@ impl Lab {
 
 fn join(server: &MemoryServer, trust: &Trust, signer: &Signer) -> Keeper {
     let bus = server.join().bus();
-    let (known, followed) = watch::channel(Known::default());
-    tokio::spawn(follow(bus.clone(), trust.clone(), Arc::default(), known));
+    let known = watch::Sender::new(Known::default());
+    tokio::spawn(follow(bus.clone(), trust.clone(), Arc::default(), known.clone()));
     Keeper {
         bucket: SignatureBucket::new(&bus, trust.clone(), signer.clone()),
         audit: AuditLog::new(&bus),
         bus,
-        known: followed,
+        known,
     }
 }
 
@@ -83,9 +83,9 @@ async fn what_is_published_and_disabled_is_known_everywhere_and_audited() {
     let disabled = disabled.unwrap();
     assert!(disabled.changed_at_ms > published.changed_at_ms);
     assert_eq!(disabled.files, published.files);
-    let mut other = join(&lab.server, &lab.trust, &lab.signer);
-    let known = other
-        .known
+    let other = join(&lab.server, &lab.trust, &lab.signer);
+    let mut followed = other.known.subscribe();
+    let known = followed
         .wait_for(|known| known.set.is_some())
         .await
         .unwrap()
@@ -141,8 +141,6 @@ async fn what_is_wrong_changes_nothing() {
 async fn what_somebody_put_in_its_place_is_replaced_by_what_was_published() {
     let lab = Lab::start().await;
     let published = lab.keeper.publish(vec![file("ours")], alice()).await.unwrap();
-    let mut known = lab.keeper.known.clone();
-    known.wait_for(|known| known.set.is_some()).await.unwrap();
     tokio::spawn(lab.keeper.clone().restore_lost());
     let bucket = lab.server.join().bus().bucket(subjects::RULES_BUCKET);
     let older = FleetSignatures {

@@ -71,3 +71,29 @@ fn what_another_orchestrator_received_is_not_counted_again() {
     rig.received(CLIENT, batch, NOW);
     assert_eq!(tally(&rig, "env-file"), (1, 0));
 }
+
+#[test]
+fn after_an_unban_signatures_count_as_errors_do() {
+    let mut rig = Rig::ready();
+    let ids = ["env-file", "git-config", "backup-sql"];
+    let batch = rig.batch("edge-1", ids.map(matching).to_vec());
+    let effects = rig.telemetry(CLIENT, batch);
+    let [command] = &written(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    rig.acknowledge(command, 7);
+    rig.pass(2_000);
+    rig.unban(1, CLIENT);
+    rig.done(command, Fate::Lifted);
+    rig.pass(1_000);
+    let again = |id| TelemetryEvent {
+        at_ms: NOW + 3_000,
+        ..matching(id)
+    };
+    let batch = rig.batch("edge-1", ids.map(again).to_vec());
+    let effects = rig.telemetry(CLIENT, batch);
+    let [command] = &written(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(command.reason.name(), "probe");
+}
