@@ -94,6 +94,7 @@ table! {
         Cat: "cat" of "coreutils",
         Copy: "cp" of "coreutils",
         Curl: "curl" of "curl",
+        Dirb: "dirb" of "dirb",
         Dpkg: "dpkg" of "dpkg",
         DpkgQuery: "dpkg-query" of "dpkg",
         // `bench sources` compares log readers with it, too.
@@ -134,6 +135,7 @@ table! {
     TestFile {
         CoreRules: "/usr/share/modsecurity-crs/rules" of "modsecurity-crs",
         CoreRulesSetup: "/etc/modsecurity/crs/crs-setup.conf" of "modsecurity-crs",
+        DirbWords: "/usr/share/dirb/wordlists/common.txt" of "dirb",
         // A clock for a single process.
         Faketime: "/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1" of "libfaketime",
         ModsecurityInApache: "/usr/lib/apache2/modules/mod_security2.so" of "libapache2-mod-security2",

@@ -28,6 +28,7 @@ mod real_servers;
 mod reconcile;
 mod renewal;
 mod rules;
+mod scanner;
 mod services;
 mod signatures;
 mod sources;
