@@ -32,6 +32,7 @@ mod settings;
     unsafe_code,
     reason = "memory shared with the kernel, which aya does not offer"
 )]
+mod shared;
 mod sieve;
 mod source_bans;
 mod survey;

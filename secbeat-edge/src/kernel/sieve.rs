@@ -4,18 +4,13 @@
 //! in memory shared with the kernel, atomically, so that several processes may do it at once. Bans that ended leave theirs
 //! behind, which costs lookups in vain and no more; each walk through all bans clears them, and sets any that is missing.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, AsRawFd as _},
-    ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, ensure};
 use aya::maps::MapData;
 use secbeat_common::maps::{self, SIEVE_WORDS, Sieved};
 
-use super::Pins;
+use super::{Pins, shared::Shared};
 
 const WORDS: usize = SIEVE_WORDS as usize;
 
@@ -35,7 +30,14 @@ impl Sieve {
         let path = pins.map(maps::SIEVE);
         let data = MapData::from_pin(&path)
             .with_context(|| format!("opening the pinned map {} (is SecBeat attached?)", path.display()))?;
-        let shared = Shared::map(&data).with_context(|| format!("sharing memory with {}", path.display()))?;
+        let info = data.info()?;
+        ensure!(
+            (info.value_size() as usize, info.max_entries() as usize) == (size_of::<u64>(), WORDS),
+            "{} is no prefilter bitmap of this release",
+            maps::SIEVE
+        );
+        let sharing = || format!("sharing memory with {}", path.display());
+        let shared = Shared::map(&data, WORDS).with_context(sharing)?;
         let recent = (0..WORDS).map(|_| AtomicU64::default()).collect();
         Ok(Self { shared, recent })
     }
@@ -70,54 +72,5 @@ impl Sieve {
                 word.fetch_and(stays, Ordering::SeqCst);
             }
         }
-    }
-}
-
-/// The words in memory. Unmapped when dropped.
-struct Shared(NonNull<AtomicU64>);
-
-// SAFETY: a mapping belongs to the process and not to a thread, and its words are atomic.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    const LEN: usize = WORDS * size_of::<u64>();
-
-    fn map(data: &MapData) -> anyhow::Result<Self> {
-        let info = data.info()?;
-        ensure!(
-            (info.value_size() as usize, info.max_entries() as usize) == (size_of::<u64>(), WORDS),
-            "it is not of this release"
-        );
-        // SAFETY: a new mapping, of as many bytes as the map has, which the kernel checks; no other code knows its address.
-        let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                Self::LEN,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                data.fd().as_fd().as_raw_fd(),
-                0,
-            )
-        };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error().into());
-        }
-        let address = NonNull::new(address.cast()).context("the kernel mapped it at address 0")?;
-        Ok(Self(address))
-    }
-
-    fn words(&self) -> &[AtomicU64] {
-        // SAFETY: as many words as were mapped, page-aligned, and mapped for as long as `self` lives. The kernel's program
-        // reads them while this process writes, which is what atomics are for.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr(), WORDS) }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `map`, with this length, and not used after this.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), Self::LEN) };
     }
 }
