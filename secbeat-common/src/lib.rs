@@ -1,4 +1,4 @@
-//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`verdict`]; `no_std`), and what travels
+//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`table`], [`verdict`]; `no_std`), and what travels
 //! on the bus (`wire`, `subjects`, `prefix`, `coverage`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature
 //! `wire`).
 #![cfg_attr(not(any(feature = "wire", test)), no_std)]
@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod corpus;
 pub mod maps;
+pub mod table;
 pub mod verdict;
 
 #[cfg(feature = "wire")]

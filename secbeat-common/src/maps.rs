@@ -21,6 +21,9 @@ pub const TC_PROGRAMS: [&str; 2] = [PROGRAM_TC, PROGRAM_TC_IP];
 pub const PROGRAMS: [&str; 4] = [PROGRAM_FRAGS, PROGRAM, PROGRAM_TC, PROGRAM_TC_IP];
 /// Name of the program that reads the kernel's clocks (see [`ClockReading`]); run, never attached.
 pub const CLOCK_PROBE: &str = "clock_probe";
+/// Name of the program that looks an address up in the table at [`PROOF`]; run, never attached. The address is that of its packet's
+/// first 16 bytes, IPv4 as `::ffff:a.b.c.d`; it writes the line of the record over the first four of them, or 0.
+pub const TABLE_PROBE: &str = "table_probe";
 
 /// LRU hash of banned IPv4 sources: 4 bytes in network order → [`Ban`].
 pub const BANNED_V4: &str = "BANNED_V4";
@@ -30,8 +33,13 @@ pub const BANNED_V6: &str = "BANNED_V6";
 /// Whoever writes a ban into the two maps above sets its bit first. Consulted only while [`Settings::sieve_in_use`].
 pub const SIEVE: &str = "SIEVE";
 /// LPM trie of banned networks, all that is neither an IPv4 /32 nor an IPv6 /64: [`NetKey`] → [`Ban`]. Looked up only
-/// while [`Settings::nets_in_use`].
+/// while [`Settings::nets_in_use`] says so.
 pub const BANNED_NETS: &str = "BANNED_NETS";
+/// Array of maps: at [`IN_FORCE`] the [table](crate::table) of the banned networks that are too many for the trie, if there is one; at
+/// [`PROOF`] another one for a moment, which is asked at a start what is known of it.
+pub const NET_TABLES: &str = "NET_TABLES";
+/// Under this name the table at [`IN_FORCE`] is pinned: a map in a map cannot be opened without `CAP_SYS_ADMIN`.
+pub const NET_TABLE: &str = "NET_TABLE";
 /// LPM trie of sources that are never dropped: [`NetKey`] → [`Allow`].
 pub const ALLOWED_NETS: &str = "ALLOWED_NETS";
 /// Per-CPU array → [`Counter`]: a slot per [`Verdict`](crate::verdict::Verdict), then [`LOST_EVENTS`].
@@ -47,11 +55,12 @@ pub const PORTS: &str = "PORTS";
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     BANNED_V4,
     BANNED_V6,
     SIEVE,
     BANNED_NETS,
+    NET_TABLES,
     ALLOWED_NETS,
     COUNTERS,
     FLOODS,
@@ -71,7 +80,21 @@ pub const ALLOWED_SLOTS: u32 = 4096;
 pub const NET_SLOTS: u32 = 4096;
 /// Most prefixes that are banned through it. One slot stays free, without which kernels before 6.13 refuse to replace an
 /// entry.
-pub const MAX_BANNED_NETS: u32 = NET_SLOTS - 1;
+pub const MAX_TRIE_NETS: u32 = NET_SLOTS - 1;
+/// As many networks are banned through `BANNED_NETS` at most; when there are more, all of them move into a table.
+pub const FEW_NETS: u32 = 1024;
+/// Most networks that are banned at a time. In a table they take about 80 MB, of IPv6 alone about 128 MB.
+pub const MAX_BANNED_NETS: u32 = 1_000_000;
+/// Entries of `NET_TABLES`.
+pub const TABLE_SLOTS: u32 = 2;
+/// The table that is in force.
+pub const IN_FORCE: u32 = 0;
+/// The table that is asked at a start.
+pub const PROOF: u32 = 1;
+/// `BPF_F_MMAPABLE | BPF_F_INNER_MAP` of `linux/bpf.h`, of a table: the edge writes it in memory that it shares with the kernel, and each
+/// has its own size. The second flag also keeps the kernel from inlining lookups, in which some read the first line alone (commit
+/// d937bc3449fa without cba41bb78d70).
+pub const TABLE_FLAGS: u32 = 1 << 10 | 1 << 12;
 /// Words of `SIEVE`, a power of two: two million bits in 256 KiB. With a hundred thousand bans, one in twenty of all other
 /// sources has a bit in common with a banned one, and is looked up in vain.
 pub const SIEVE_WORDS: u32 = 32_768;
@@ -311,7 +334,7 @@ pub struct Settings {
     pub mode: u32,
     /// Changes before each change of `ALLOWED_NETS`; never 0 once an allowlist was written. See [`Ban::unallowed_in`].
     pub allow_generation: u32,
-    /// Whether `BANNED_NETS` holds anything: 0 or 1.
+    /// Where banned networks are: [`nets::TRIE`], [`nets::TABLE`], both or neither.
     pub nets_in_use: u32,
     /// Packets of one ban between two events: a power of two, or 0 for no events at all.
     pub event_every: u32,
@@ -319,6 +342,14 @@ pub struct Settings {
     pub sieve_in_use: u32,
     /// Whether bans reach only the TCP and UDP ports in `PORTS`: 0 or 1.
     pub ports_in_use: u32,
+}
+
+/// Bits of [`Settings::nets_in_use`].
+pub mod nets {
+    /// `BANNED_NETS` holds something.
+    pub const TRIE: u32 = 1;
+    /// `NET_TABLES` holds something.
+    pub const TABLE: u32 = 2;
 }
 
 /// Codes of [`Settings::mode`].

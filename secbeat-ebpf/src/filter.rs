@@ -7,7 +7,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::{btf_maps::lpm_trie::Key as LpmKey, helpers::bpf_map_lookup_elem};
 use secbeat_common::{
-    maps::{Ban, Settings, Sieved, mode},
+    maps::{Ban, IN_FORCE, Settings, Sieved, mode, nets},
+    table::{Record, find_v4, find_v6},
     verdict::Verdict,
 };
 use secbeat_ebpf::parse::{self, Frame, NoSource, Packet, Port, Source};
@@ -16,7 +17,7 @@ use crate::{
     clock::Clock,
     event,
     flood::{Key, Memory, REMEMBER_FROM},
-    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, PORTS, SETTINGS, SIEVE},
+    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table},
 };
 
 /// A key of the tries made of whole words, so that it is written in five stores. In memory it is the same as
@@ -42,11 +43,12 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, b
     match packet.packet.source.canonical() {
         Source::V4(octets) => {
             let own = || BANNED_V4.get_ptr_mut(octets);
+            let tabled = |table: &Table| in_table(table, Source::V4(octets));
             judge_source::<C>(
                 bytes,
                 settings,
                 Key::v4(octets),
-                own,
+                (own, tabled),
                 || v4_mapped(octets),
                 packet,
             )
@@ -54,11 +56,12 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, b
         Source::V6(octets) => {
             let upper_half = upper_half(&octets);
             let own = || BANNED_V6.get_ptr_mut(upper_half);
+            let tabled = |table: &Table| in_table(table, Source::V6(octets));
             judge_source::<C>(
                 bytes,
                 settings,
                 Key::v6(upper_half),
-                own,
+                (own, tabled),
                 || words(&octets),
                 packet,
             )
@@ -95,13 +98,17 @@ fn is_surely_unbanned(key: Key, settings: &Settings) -> bool {
     SIEVE.get(word).is_some_and(|word| *word & bit == 0)
 }
 
-/// `own` looks for the ban of this very source; a banned network that it lies in is looked for here.
+/// `own` looks for the ban of this very source, and `tabled` for that of a network around it in a table; the trie of networks is
+/// asked here.
 #[inline(always)]
 fn judge_source<C: Clock>(
     bytes: u64,
     settings: &Settings,
     key: Key,
-    own: impl FnOnce() -> Option<*mut Ban>,
+    (own, tabled): (
+        impl FnOnce() -> Option<*mut Ban>,
+        impl FnOnce(&Table) -> Option<*mut Ban>,
+    ),
     address: impl Fn() -> [u32; 4],
     packet: &InFrame<'_>,
 ) -> Verdict {
@@ -134,7 +141,7 @@ fn judge_source<C: Clock>(
     if settings.nets_in_use == 0 {
         return verdict;
     }
-    let Some(ban) = banned_net(address()) else {
+    let Some(ban) = banned_net::<C>(settings, address(), tabled) else {
         return verdict;
     };
     // SAFETY: as above.
@@ -222,9 +229,32 @@ fn is_allowed(words: [u32; 4]) -> bool {
         .is_some()
 }
 
-/// The ban of the longest banned network around an address.
+/// The ban of the longest banned network around an address: the trie's, and where that has ended or there is none the table's.
 #[inline(always)]
-fn banned_net(words: [u32; 4]) -> Option<*mut Ban> {
+fn banned_net<C: Clock>(
+    settings: &Settings,
+    address: [u32; 4],
+    tabled: impl FnOnce(&Table) -> Option<*mut Ban>,
+) -> Option<*mut Ban> {
+    let mut ended = None;
+    if settings.nets_in_use & nets::TRIE != 0
+        && let Some(ban) = in_trie(address)
+    {
+        // SAFETY: as in `judge_source`.
+        let known = unsafe { &*ban };
+        if !C::has_ended(known, is_thorough(known.dropped_packets)) {
+            return Some(ban);
+        }
+        ended = Some(ban);
+    }
+    if settings.nets_in_use & nets::TABLE == 0 {
+        return ended;
+    }
+    NET_TABLES.get(IN_FORCE).and_then(tabled).or(ended)
+}
+
+#[inline(always)]
+fn in_trie(words: [u32; 4]) -> Option<*mut Ban> {
     let key = NetKey {
         prefix_len: 128,
         words,
@@ -233,6 +263,26 @@ fn banned_net(words: [u32; 4]) -> Option<*mut Ban> {
     // SAFETY: the map and a key of its size; aya's own `get` gives no pointer to count through.
     let ban = unsafe { bpf_map_lookup_elem(map, (&raw const key).cast::<c_void>()) };
     (!ban.is_null()).then_some(ban.cast())
+}
+
+#[inline(always)]
+fn in_table(table: &Table, source: Source) -> Option<*mut Ban> {
+    let record = table.get_ptr_mut(find(table, source)?)?.cast::<Record>();
+    // SAFETY: a line of a table, which is a record; nothing is read.
+    Some(unsafe { &raw mut (*record).ban })
+}
+
+/// The line of the record in `table` that a source belongs to.
+#[inline(always)]
+pub(crate) fn find(table: &Table, source: Source) -> Option<u32> {
+    let line = |number| table.get(number);
+    match source {
+        Source::V4(octets) => find_v4(line, u32::from_be_bytes(octets)),
+        Source::V6(octets) => {
+            let half = |at: usize| u64::from_be_bytes(core::array::from_fn(|byte| octets[at + byte]));
+            find_v6(line, [half(0), half(8)])
+        }
+    }
 }
 
 #[inline(always)]

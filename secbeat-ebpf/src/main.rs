@@ -1,4 +1,5 @@
-//! SecBeat's programs: `secbeat` and its kin filter packets, `clock_probe` reads the kernel's clocks for the edge.
+//! SecBeat's programs: `secbeat` and its kin filter packets; the edge runs `clock_probe`, which reads the kernel's clocks, and
+//! `table_probe`, which looks an address up in a table.
 #![no_std]
 #![no_main]
 
@@ -17,8 +18,11 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use secbeat_common::{maps::ClockReading, verdict::Verdict};
-use secbeat_ebpf::parse::{self, Frame, NoSource, Packet};
+use secbeat_common::{
+    maps::{ClockReading, PROOF},
+    verdict::Verdict,
+};
+use secbeat_ebpf::parse::{self, Frame, NoSource, Packet, Source};
 
 use crate::clock::Clock;
 
@@ -149,6 +153,27 @@ pub(crate) fn clock_probe(context: XdpContext) -> u32 {
             *(start as *mut u64) = bpf_jiffies64();
             *((start + 8) as *mut u64) = bpf_ktime_get_boot_ns();
         }
+    }
+    XDP_PASS
+}
+
+/// Writes the line of a record over the start of its packet: see [`TABLE_PROBE`](secbeat_common::maps::TABLE_PROBE). Run through
+/// `BPF_PROG_TEST_RUN`, never attached.
+#[xdp]
+pub(crate) fn table_probe(context: XdpContext) -> u32 {
+    let start = context.data();
+    if start + size_of::<[u8; 16]>() <= context.data_end() {
+        // SAFETY: within the packet, checked above.
+        let octets = unsafe { (start as *const [u8; 16]).read_unaligned() };
+        let source = match octets {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Source::V4([a, b, c, d]),
+            _ => Source::V6(octets),
+        };
+        let found = maps::NET_TABLES
+            .get(PROOF)
+            .and_then(|table| filter::find(table, source));
+        // SAFETY: as above.
+        unsafe { (start as *mut u32).write_unaligned(found.unwrap_or(0)) };
     }
     XDP_PASS
 }

@@ -2,12 +2,15 @@
 //! the edge sets the real ones when it loads the object.
 
 use aya_ebpf::{
-    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use secbeat_common::maps::{
-    ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS, Flood,
-    NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, SIEVE_WORDS, Settings,
+use secbeat_common::{
+    maps::{
+        ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS,
+        Flood, NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, SIEVE_WORDS, Settings, TABLE_FLAGS, TABLE_SLOTS,
+    },
+    table::Line,
 };
 
 #[btf_map]
@@ -21,6 +24,12 @@ pub(crate) static SIEVE: Array<u64, { SIEVE_WORDS as usize }, { SIEVE_FLAGS as u
 
 #[btf_map]
 pub(crate) static BANNED_NETS: LpmTrie<[u8; 16], Ban, { NET_SLOTS as usize }> = LpmTrie::new();
+
+/// The lines of a table of banned networks; how many there are differs from table to table.
+pub(crate) type Table = Array<Line, 1, { TABLE_FLAGS as usize }>;
+
+#[btf_map]
+pub(crate) static NET_TABLES: ArrayOfMaps<Table, { TABLE_SLOTS as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
 pub(crate) static ALLOWED_NETS: LpmTrie<[u8; 16], Allow, { ALLOWED_SLOTS as usize }> = LpmTrie::new();

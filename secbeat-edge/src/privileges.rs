@@ -2,18 +2,14 @@
 //!
 //! Capabilities belong to threads, and new threads inherit them. So one thread is started first and keeps what loading and
 //! attaching need; then the rest of the process gives everything up, before any other thread exists; and once the program
-//! is attached, that one thread keeps only what replacing and re-attaching it takes. A second one keeps what reading logs takes.
+//! is attached, that one thread keeps only what replacing it, re-attaching it and making maps takes. A second one keeps what reading logs takes.
 
 use std::{sync::mpsc, thread};
 
 use anyhow::{Context, anyhow};
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::sys::{prctl, utsname::uname};
-use secbeat_daemon::cli::require_version;
+use nix::sys::prctl;
 use tokio::sync::oneshot;
-
-/// From this kernel on, open maps can be changed without `CAP_BPF` even where `kernel.unprivileged_bpf_disabled` is set.
-const NO_BPF_NEEDED: (u32, u32) = (5, 19);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -80,18 +76,17 @@ pub(crate) fn drop_all_but_reading() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]))
 }
 
-/// Gives up everything but what replacing and re-attaching the program takes.
+/// Gives up everything but what replacing and re-attaching the program takes, and making tables of banned networks: maps are made with
+/// `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set.
 ///
 /// # Errors
 ///
 /// When the kernel refuses.
 pub(crate) fn drop_what_loading_needed() -> anyhow::Result<()> {
-    let mut kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
-    let release = uname().context("asking for the kernel's version")?;
-    if require_version("the kernel", &release.release().to_string_lossy(), NO_BPF_NEEDED).is_err() {
-        kept.insert(Capability::CAP_BPF);
-    }
-    keep(&kept)
+    keep(&CapsHashSet::from([
+        Capability::CAP_NET_ADMIN,
+        Capability::CAP_BPF,
+    ]))
 }
 
 fn keep(needed: &CapsHashSet) -> anyhow::Result<()> {

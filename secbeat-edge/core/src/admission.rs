@@ -41,7 +41,7 @@ pub(crate) struct Lifetime {
     pub(crate) enforced: BootTime,
 }
 
-/// Whether one more network fits into the kernel's trie.
+/// Whether one more network may be banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// The target needs none, or has it already.

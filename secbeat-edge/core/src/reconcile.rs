@@ -109,6 +109,8 @@ pub(crate) struct Reconciler {
     has_unknown: bool,
     /// What was noted of bans on this host that another process made.
     notes: LocalNotes,
+    /// Most networks that are banned at a time.
+    pub(crate) max_nets: usize,
 }
 
 impl Reconciler {
@@ -123,6 +125,7 @@ impl Reconciler {
             pass: 0,
             has_unknown: true,
             notes: LocalNotes::default(),
+            max_nets: MAX_BANNED_NETS as usize,
         }
     }
 
@@ -370,7 +373,7 @@ impl Reconciler {
 
     fn room(&self, target: &Prefix) -> Room {
         let is_new_net = !target.is_single() && self.nets.get(target).is_none();
-        if is_new_net && self.nets.len() >= MAX_BANNED_NETS as usize {
+        if is_new_net && self.nets.len() >= self.max_nets {
             Room::Full
         } else {
             Room::Enough

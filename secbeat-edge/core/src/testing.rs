@@ -6,10 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use secbeat_common::{
-    maps::{MAX_BANNED_NETS, NET_SLOTS},
-    prefix::Prefix,
-};
+use secbeat_common::{maps::MAX_BANNED_NETS, prefix::Prefix};
 
 use crate::{
     BAN_MAPS, BootTime, Effect, Enforcer, Entry, Event, Fill, FilterMode, KernelBan, Moment, ObservedBan,
@@ -99,10 +96,6 @@ impl MemoryKernel {
             self.evict(&target);
             return None;
         };
-        let nets = self.bans.keys().filter(|net| !net.is_single()).count();
-        if !target.is_single() && nets >= MAX_BANNED_NETS as usize && !self.bans.contains_key(&target) {
-            return Some(target);
-        }
         let counts = match entry {
             Entry::Put(..) => self.bans.get(&target),
             _ => None,
@@ -170,7 +163,7 @@ impl MemoryKernel {
                 count(|target| target.is_single() && target.addr().is_ipv6()),
                 self.slots,
             ),
-            fill(count(|target| !target.is_single()), NET_SLOTS),
+            fill(count(|target| !target.is_single()), MAX_BANNED_NETS),
         ]
     }
 }

@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
-use secbeat_common::{maps::allow, prefix::Prefix};
+use secbeat_common::{
+    maps::{MAX_TRIE_NETS, allow},
+    prefix::Prefix,
+};
 use secbeat_edge_core::{Allowlist, FilterMode};
+use tracing::warn;
 
 use super::KernelSide;
 use crate::{
@@ -43,6 +47,9 @@ pub(crate) fn attach(
         let mut program = Program::load(&object, &setup)?;
         let clock = program.jiffy_clock()?;
         let mut bans = BanMaps::open(program.pins())?;
+        if let Err(error) = bans.prove_tables(program.table_probe()?) {
+            warn!("no more than {MAX_TRIE_NETS} networks can be banned: {error:#}");
+        }
         let floods = Floods::open(program.pins())?;
         let mut allowed = AllowedNets::open(program.pins())?;
         let allowlist = Allowlist::new(host, allowed.of_reason(allow::FLEET)?);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Context;
+use aya::programs::Xdp;
 use secbeat_common::{maps, prefix::Prefix};
 use secbeat_edge_core::{BAN_MAPS, Fill, KernelBan};
 
@@ -28,7 +29,10 @@ pub struct Walk {
 enum Place {
     V4(Cursor),
     V6(Cursor),
+    /// The networks in the trie.
     Nets,
+    /// Those in the table, behind this one.
+    Tabled(Option<Prefix>),
     End,
 }
 
@@ -38,7 +42,7 @@ impl Default for Place {
     }
 }
 
-/// The ban maps: `BANNED_V4` and `BANNED_V6` hold sources, `BANNED_NETS` every other prefix.
+/// The ban maps: `BANNED_V4` and `BANNED_V6` hold sources, `BANNED_NETS` and `NET_TABLES` every other prefix.
 pub struct BanMaps {
     v4: SourceBans<[u8; 4]>,
     v6: SourceBans<[u8; 8]>,
@@ -109,20 +113,20 @@ impl BanMaps {
         counts: Counts,
         clock: &JiffyClock,
     ) -> Result<(), Unwritten> {
-        let (mut v4, mut v6, mut refused, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let (mut v4, mut v6, mut nets) = (Vec::new(), Vec::new(), Vec::new());
         for (target, ban) in bans {
             match self.prefiltered(target) {
                 Key::V4(key) => v4.push((key, JiffyBan::new(ban, clock))),
                 Key::V6(key) => v6.push((key, JiffyBan::new(ban, clock))),
-                Key::Net => {
-                    if let Err(error) = self.nets.put(target, &JiffyBan::new(ban, clock)) {
-                        refused.push(*target);
-                        first.get_or_insert(error);
-                    }
-                }
+                Key::Net => nets.push((*target, JiffyBan::new(ban, clock))),
             }
         }
-        for outcome in [self.v4.put_all(&v4, counts), self.v6.put_all(&v6, counts)] {
+        let (mut refused, mut first) = (Vec::new(), None);
+        for outcome in [
+            self.v4.put_all(&v4, counts),
+            self.v6.put_all(&v6, counts),
+            self.nets.put_all(&nets),
+        ] {
             if let Err(unwritten) = outcome {
                 refused.extend(unwritten.targets);
                 first.get_or_insert(unwritten.error);
@@ -202,7 +206,14 @@ impl BanMaps {
             }
             Place::V4(mut cursor) => (0, self.v4.next(&mut cursor)?, Place::V4(cursor)),
             Place::V6(mut cursor) => (1, self.v6.next(&mut cursor)?, Place::V6(cursor)),
-            Place::Nets => (2, self.nets.all()?, Place::End),
+            Place::Nets => (2, self.nets.few()?, Place::Tabled(None)),
+            Place::Tabled(last) => match self.nets.many(last.as_ref()) {
+                some if some.is_empty() => (2, some, Place::End),
+                some => {
+                    let last = some.last().map(|(net, _)| *net);
+                    (2, some, Place::Tabled(last))
+                }
+            },
             Place::End => return Ok(None),
         };
         walk.at = next;
@@ -217,7 +228,7 @@ impl BanMaps {
     /// How full the maps were when `walk` came through, in the order of [`BAN_MAPS`].
     #[must_use]
     pub fn fill(&self, walk: &Walk) -> [Fill; BAN_MAPS.len()] {
-        let slots = [self.v4.slots(), self.v6.slots(), maps::NET_SLOTS];
+        let slots = [self.v4.slots(), self.v6.slots(), maps::MAX_BANNED_NETS];
         std::array::from_fn(|map| Fill {
             entries: walk.entries[map],
             slots: slots[map],
@@ -246,8 +257,18 @@ impl BanMaps {
         self.nets.all()
     }
 
-    /// Puts in order what hangs on the bans, after a walk through all of them: the program looks into `BANNED_NETS` exactly
-    /// while there is something in it, and `SIEVE` has the bits of the bans that there are and no others.
+    /// Lets networks move into tables once there are many, if the program finds in one what is known of it. `probe` is the loaded
+    /// program [`maps::TABLE_PROBE`].
+    ///
+    /// # Errors
+    ///
+    /// When it does not; networks stay in the trie then, and are as many as fit into it.
+    pub fn prove_tables(&mut self, probe: &Xdp) -> anyhow::Result<()> {
+        self.nets.prove_tables(probe)
+    }
+
+    /// Puts in order what hangs on the bans, after a walk through all of them: the program looks for networks exactly where there
+    /// are some, and `SIEVE` has the bits of the bans that there are and no others.
     ///
     /// # Errors
     ///

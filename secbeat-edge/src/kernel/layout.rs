@@ -96,6 +96,7 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
             )
         },
         layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),
+        layout(maps::NET_TABLES, MapType::ArrayOfMaps, 4, 4, maps::TABLE_SLOTS),
         layout(
             maps::ALLOWED_NETS,
             MapType::LpmTrie,

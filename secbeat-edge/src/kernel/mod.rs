@@ -17,6 +17,7 @@ mod host;
 mod interface;
 mod layout;
 mod migrate;
+mod net_tables;
 mod nets;
 mod object;
 mod pins;

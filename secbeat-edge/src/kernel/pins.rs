@@ -136,6 +136,14 @@ impl Pins {
             .with_context(|| format!("renaming the pin {} to {}", from.display(), to.display()))
     }
 
+    /// Where the table of networks that is in force is pinned, and where one is until it is.
+    pub(super) fn tables(&self) -> [PathBuf; 2] {
+        [
+            self.dir.join(maps::NET_TABLE),
+            self.dir.join(format!("{STAGED_PREFIX}{}", maps::NET_TABLE)),
+        ]
+    }
+
     /// The number of the map that is pinned as `name`.
     pub(super) fn map_id(&self, name: &str) -> Option<u32> {
         MapInfo::from_pin(self.map(name)).ok().map(|map| map.id())
@@ -329,7 +337,8 @@ fn is_trusted(uid: u32) -> bool {
 /// Whether this release gives a pin that name.
 fn is_ours(name: &str) -> bool {
     let map = name.strip_prefix(STAGED_PREFIX).unwrap_or(name);
-    maps::PROGRAMS.contains(&name) || maps::ALL.contains(&map) || LinkPin::parse(name).is_some()
+    let is_map = map == maps::NET_TABLE || maps::ALL.contains(&map);
+    is_map || maps::PROGRAMS.contains(&name) || LinkPin::parse(name).is_some()
 }
 
 fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
@@ -359,8 +368,8 @@ pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
         remove(&pins.program(program))?;
     }
     pins.remove_staged()?;
-    for name in maps::ALL {
-        remove(&pins.map(name))?;
+    for path in maps::ALL.iter().map(|name| pins.map(name)).chain(pins.tables()) {
+        remove(&path)?;
     }
     if !pins.is_lent() {
         match fs::remove_dir(&pins.dir) {

@@ -145,6 +145,15 @@ impl Program {
         self.migration.carry_over(&old, &self.pins, bans, clock)
     }
 
+    /// The program that looks addresses up in a table.
+    ///
+    /// # Errors
+    ///
+    /// When the object has none.
+    pub fn table_probe(&mut self) -> anyhow::Result<&Xdp> {
+        xdp(&mut self.ebpf, maps::TABLE_PROBE).map(|probe| &*probe)
+    }
+
     /// Reads the kernel's clocks.
     ///
     /// # Errors
@@ -174,9 +183,11 @@ fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
             .load()
             .with_context(|| format!("the kernel refused program `{name}`"))?;
     }
-    xdp(ebpf, maps::CLOCK_PROBE)?
-        .load()
-        .with_context(|| format!("the kernel refused program `{}`", maps::CLOCK_PROBE))?;
+    for name in [maps::CLOCK_PROBE, maps::TABLE_PROBE] {
+        xdp(ebpf, name)?
+            .load()
+            .with_context(|| format!("the kernel refused program `{name}`"))?;
+    }
     Ok(loaded)
 }
 

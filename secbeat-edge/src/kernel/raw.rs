@@ -124,10 +124,25 @@ impl RawMap {
         Ok(found.then_some(next))
     }
 
-    fn lookup(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    /// The value of `key`, as long as the map's keys are.
+    pub(super) fn lookup(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.info.value_size as usize];
         let found = self.element(Command::LookupElement, key.as_ptr() as u64, &mut value)?;
         Ok(found.then_some(value))
+    }
+
+    /// Removes `key`, as long as the map's keys are; one that is not there is fine.
+    pub(super) fn delete(&self, key: &[u8]) -> io::Result<()> {
+        let mut attributes = ElementAttributes {
+            map_fd: self.map.fd().as_fd().as_raw_fd() as u32,
+            key: key.as_ptr() as u64,
+            ..ElementAttributes::default()
+        };
+        // SAFETY: a key of this map is readable until the return; the kernel wants nothing else to be named.
+        match unsafe { bpf(Command::DeleteElement, &mut attributes) } {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a command that fills `output`, as large as the map's keys or values (not those of per-CPU maps, which are

@@ -98,10 +98,14 @@ impl SettingsMap {
         self.change(|settings| settings.ports_in_use = 1).map(drop)
     }
 
-    /// Whether the program looks into `BANNED_NETS`.
-    pub(super) fn set_nets_in_use(&mut self, in_use: bool) -> anyhow::Result<()> {
-        self.change(|settings| settings.nets_in_use = u32::from(in_use))
-            .map(drop)
+    /// Where the program looks for banned networks: bits of [`maps::nets`].
+    pub(super) fn set_nets_in_use(&mut self, bits: u32) -> anyhow::Result<()> {
+        self.change(|settings| settings.nets_in_use = bits).map(drop)
+    }
+
+    /// The same, beside where it looks already.
+    pub(super) fn add_nets_in_use(&mut self, bits: u32) -> anyhow::Result<()> {
+        self.change(|settings| settings.nets_in_use |= bits).map(drop)
     }
 
     /// Makes the program pass over sources without a bit in `SIEVE`, in which every ban must have one.

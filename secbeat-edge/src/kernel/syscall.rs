@@ -7,6 +7,7 @@ use std::{io, os::fd::RawFd};
 pub(super) enum Command {
     LookupElement = 1,
     UpdateElement = 2,
+    DeleteElement = 3,
     NextKey = 4,
     ObjectGet = 7,
     ObjectInfo = 15,

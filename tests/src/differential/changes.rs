@@ -1,5 +1,7 @@
 //! Changes to what is banned, allowed and set, as an edge makes them while packets arrive.
 
+use std::collections::BTreeMap;
+
 use secbeat_common::{
     maps::{Ban, ClockReading, Settings, mode, origin, reason},
     prefix::{Prefix, canonical},
@@ -15,7 +17,7 @@ const MOST_NETS: usize = 12;
 const MOST_ALLOWED: usize = 8;
 
 /// One change, to be made on both sides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Change {
     Ban(Prefix, Ban),
     Unban(Prefix),
@@ -23,6 +25,8 @@ pub enum Change {
     Stamp(Prefix, u32),
     BanNet(Prefix, Ban),
     UnbanNet(Prefix),
+    /// A new table, in place of the one before.
+    Table(BTreeMap<Prefix, Ban>),
     Allow(Prefix),
     Disallow(Prefix),
     Settings(Settings),
@@ -71,6 +75,10 @@ impl Changes {
         } else if random.once_in(2) {
             changes.push(Change::BanNet(any_net(random), self.ban(random, generation)));
         }
+        if random.once_in(16) {
+            let net = |_| (any_net(random), self.ban(random, generation));
+            changes.push(Change::Table((0..MOST_NETS).map(net).collect()));
+        }
         changes
     }
 
@@ -84,7 +92,7 @@ impl Changes {
         Settings {
             mode: random.pick(&[mode::ENFORCE, mode::ENFORCE, mode::ENFORCE, mode::OBSERVE, 77]),
             allow_generation,
-            nets_in_use: random.pick(&[0, 1, 1]),
+            nets_in_use: random.pick(&[0, 1, 1, 2, 3, 3]),
             event_every: random.pick(&[0, 1, 64, 256]),
             sieve_in_use: random.pick(&[0, 1]),
             ports_in_use: 0,

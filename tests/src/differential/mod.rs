@@ -121,11 +121,12 @@ pub fn find(before: &Model, batch: &[Packet]) -> String {
         }
     }
     format!(
-        "packet {differing} of its batch does it: {difference}\n{:?}\nwith {:?}\n{:?}\n{:?}\n{:?}",
+        "packet {differing} of its batch does it: {difference}\n{:?}\nwith {:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         batch[differing - 1],
         before.settings,
         before.bans,
         before.nets,
+        before.tabled,
         before.allowed
     )
 }

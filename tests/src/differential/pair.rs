@@ -36,6 +36,9 @@ impl Pair {
         for (net, ban) in &model.nets {
             filter.ban_net(*net, *ban);
         }
+        if !model.tabled.is_empty() {
+            filter.set_net_table(&model.tabled);
+        }
         for prefix in &model.allowed {
             filter.allow(*prefix);
         }
@@ -87,6 +90,10 @@ impl Pair {
             Change::UnbanNet(net) => {
                 filter.unban_net(net);
                 model.nets.remove(&net);
+            }
+            Change::Table(nets) => {
+                filter.set_net_table(&nets);
+                model.tabled = nets;
             }
             Change::Allow(prefix) => {
                 filter.allow(prefix);
@@ -165,6 +172,13 @@ impl Pair {
             same(
                 &format!("the ban of {net}"),
                 &self.filter.ban_of_net(*net),
+                &Some(*expected),
+            )?;
+        }
+        for (net, expected) in &self.model.tabled {
+            same(
+                &format!("the ban of {net} in the table"),
+                &self.filter.ban_in_net_table(*net),
                 &Some(*expected),
             )?;
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use secbeat_common::{
-    maps::{Ban, ClockReading, Counter, DropEvent, Settings, mode},
+    maps::{Ban, ClockReading, Counter, DropEvent, Settings, mode, nets},
     prefix::Prefix,
     verdict::Verdict,
 };
@@ -28,7 +28,10 @@ const BOOT_CHECK_EVERY: u64 = 64;
 pub struct Model {
     /// By source: an IPv4 /32 or an IPv6 /64.
     pub bans: BTreeMap<Prefix, Ban>,
+    /// Those in the trie.
     pub nets: BTreeMap<Prefix, Ban>,
+    /// Those in the table.
+    pub tabled: BTreeMap<Prefix, Ban>,
     pub allowed: BTreeSet<Prefix>,
     pub settings: Settings,
     pub counters: Counters,
@@ -100,11 +103,19 @@ impl Model {
         if let Some(verdict) = own.filter(|verdict| *verdict != Verdict::Expired) {
             return verdict;
         }
-        let nets = self.nets.iter_mut().filter(|_| settings.nets_in_use != 0);
-        let longest = nets
-            .filter(|(net, _)| lies_in(address, net))
-            .max_by_key(|(net, _)| net.net_key().prefix_len);
-        let net = longest.map(|(_, ban)| judge_ban(ban, &met, settings, events));
+        let is_v4 = key.addr().is_ipv4();
+        let looks_into = |bit| settings.nets_in_use & bit != 0;
+        let in_trie = self.nets.iter_mut().filter(|_| looks_into(nets::TRIE));
+        let in_trie = longest(in_trie.filter(|(net, _)| lies_in(address, net)));
+        // A table keeps the families apart.
+        let in_table = self.tabled.iter_mut().filter(|_| looks_into(nets::TABLE));
+        let in_table = in_table.filter(|(net, _)| net.addr().is_ipv4() == is_v4 && lies_in(address, net));
+        let in_table = longest(in_table);
+        let net = match in_trie {
+            Some(ban) if !has_ended(ban, &met.now) => Some(ban),
+            ended => in_table.or(ended),
+        };
+        let net = net.map(|ban| judge_ban(ban, &met, settings, events));
         net.or(own).unwrap_or(Verdict::Clean)
     }
 
@@ -114,14 +125,21 @@ impl Model {
     }
 }
 
+fn longest<'a>(nets: impl Iterator<Item = (&'a Prefix, &'a mut Ban)>) -> Option<&'a mut Ban> {
+    nets.max_by_key(|(net, _)| net.net_key().prefix_len)
+        .map(|(_, ban)| ban)
+}
+
 /// The program looks at the boot clock also whenever it has just forgotten the source of a flood. That is no
 /// difference as long as tests have only ends that are long past, or never come.
+fn has_ended(ban: &Ban, now: &ClockReading) -> bool {
+    let looks_at_boot_clock = ban.dropped_packets.is_multiple_of(BOOT_CHECK_EVERY);
+    now.jiffies >= ban.expires_jiffies || (looks_at_boot_clock && now.boot_ns >= ban.expires_boot_ns)
+}
+
 fn judge_ban(ban: &mut Ban, met: &Met, settings: &Settings, events: &mut Vec<DropEvent>) -> Verdict {
     let before = ban.dropped_packets;
-    let looks_at_boot_clock = before.is_multiple_of(BOOT_CHECK_EVERY);
-    if met.now.jiffies >= ban.expires_jiffies
-        || (looks_at_boot_clock && met.now.boot_ns >= ban.expires_boot_ns)
-    {
+    if has_ended(ban, &met.now) {
         return Verdict::Expired;
     }
     // The stamp is believed, also where it is wrong.

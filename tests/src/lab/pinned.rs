@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use secbeat_common::maps;
 use secbeat_edge::kernel::{BanMaps, Floods, JiffyClock, Pins, SettingsMap, jiffy_clock};
 use tempfile::TempDir;
 
@@ -40,6 +41,15 @@ impl PinnedFilter {
     #[must_use]
     pub fn bans(&self) -> BanMaps {
         BanMaps::open(&self.pins()).expect("opening the ban maps")
+    }
+
+    /// The same, which may make tables of networks.
+    #[must_use]
+    pub fn bans_with_tables(&self) -> BanMaps {
+        let mut bans = self.bans();
+        bans.prove_tables(self.filter.program(maps::TABLE_PROBE))
+            .expect("the program reads tables");
+        bans
     }
 
     /// The program's settings, through the edge's code.

@@ -268,15 +268,12 @@ fn capabilities(pid: u32) -> Vec<u64> {
 }
 
 #[test]
-fn after_loading_one_thread_keeps_one_capability_and_the_others_none() {
-    const NET_ADMIN: u64 = 1 << 12;
+fn after_loading_one_thread_keeps_two_capabilities_and_the_others_none() {
+    /// `CAP_NET_ADMIN` and `CAP_BPF`.
+    const KEPT: u64 = 1 << 12 | 1 << 39;
     let mut fleet = banned_fleet();
     let held = capabilities(fleet.edge.pid());
-    assert_eq!(
-        held.iter().filter(|held| **held == NET_ADMIN).count(),
-        1,
-        "{held:x?}"
-    );
+    assert_eq!(held.iter().filter(|held| **held == KEPT).count(), 1, "{held:x?}");
     assert_eq!(
         held.iter().filter(|held| **held == 0).count(),
         held.len() - 1,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use secbeat_common::{
-    maps::{MAX_BANNED_NETS, NET_SLOTS, Settings, origin, reason},
+    maps::{MAX_TRIE_NETS, NET_SLOTS, Settings, origin, reason},
     prefix::Prefix,
 };
 use secbeat_edge::kernel::{KernelBan, Walk, boot_now};
@@ -157,7 +157,7 @@ fn a_trie_that_is_full_says_so() {
     assert_eq!(unwritten.targets, [net(NET_SLOTS), net(NET_SLOTS + 1)]);
     let error = with_causes(&unwritten);
     assert!(
-        error.contains(&format!("no more than {MAX_BANNED_NETS} networks")),
+        error.contains(&format!("no more than {MAX_TRIE_NETS} networks")),
         "{error}"
     );
     bans.remove(&net(0)).unwrap();

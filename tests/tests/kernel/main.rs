@@ -14,6 +14,7 @@ mod floods;
 mod fuzz;
 mod hooks;
 mod matrix;
+mod net_tables;
 mod nets;
 mod oddities;
 mod sieve;

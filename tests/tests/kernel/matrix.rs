@@ -16,6 +16,7 @@ use secbeat_tests::lab::{
     bpf::{Filter, Pins},
     host::Host,
     netns::Namespace,
+    pinned::PinnedFilter,
     udp::{self, UdpSender, UdpSink},
     wait::wait_until,
     wire::Wire,
@@ -52,7 +53,9 @@ fn join(wire: Wire, host: &Namespace) -> (Namespace, String) {
 /// Every XDP program that is meant for an interface.
 fn entries(filter: &Filter) -> Vec<String> {
     let programs = filter.programs().into_iter();
-    let is_other = |name: &str| name == maps::CLOCK_PROBE || maps::TC_PROGRAMS.contains(&name);
+    let is_other = |name: &str| {
+        [maps::CLOCK_PROBE, maps::TABLE_PROBE].contains(&name) || maps::TC_PROGRAMS.contains(&name)
+    };
     programs.filter(|name| !is_other(name)).collect()
 }
 
@@ -74,6 +77,12 @@ fn the_verifier_takes_every_program() {
     if let Some(file) = env::var_os("SECBEAT_VERIFIED") {
         fs::write(file, report).unwrap();
     }
+}
+
+/// Some kernels read the first line of every map in a map alone.
+#[test]
+fn the_program_finds_in_a_table_what_is_in_it() {
+    let _ = PinnedFilter::load(1024).bans_with_tables();
 }
 
 fn every_entry_attaches_natively(wire: Wire) {

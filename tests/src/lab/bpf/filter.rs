@@ -12,6 +12,7 @@ use secbeat_common::{
     prefix::Prefix,
 };
 
+use super::net_table::NetTable;
 use super::tables::{Counters, SourceKey, ban_in, counters_in, sieved, source_key};
 use crate::lab::paths;
 
@@ -31,6 +32,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Filter {
     ebpf: Ebpf,
+    pub(super) net_table: Option<NetTable>,
 }
 
 impl Filter {
@@ -61,7 +63,10 @@ impl Filter {
             }
             .unwrap_or_else(|error| panic!("loading program {name}: {error}"));
         }
-        Self { ebpf }
+        Self {
+            ebpf,
+            net_table: None,
+        }
     }
 
     /// Pins every map in `folder`, where an edge would look for them.
@@ -123,7 +128,7 @@ impl Filter {
         self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"))
     }
 
-    fn map_mut(&mut self, name: &str) -> &mut Map {
+    pub(super) fn map_mut(&mut self, name: &str) -> &mut Map {
         self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"))
     }
 

@@ -39,17 +39,19 @@ fn an_inner_network_lasts_as_long_as_the_one_around_it_and_is_shortened_with_it(
 }
 
 #[test]
-fn no_more_networks_are_taken_than_the_kernel_has_room_for() {
+fn no_more_networks_are_taken_than_there_is_room_for() {
+    const ROOM: u32 = 100;
     let mut reconciler = reconciler();
+    reconciler.max_nets = ROOM as usize;
     let net = |n: u32| Prefix::new(std::net::Ipv4Addr::from(0xc612_0000 + n * 4).into(), 30).unwrap();
     let ban = |target| BlockCommand {
         target,
         ..command("198.18.0.0/30", 300)
     };
-    for n in 0..MAX_BANNED_NETS {
+    for n in 0..ROOM {
         reconciler.accept(&ban(net(n)), NOW, nothing).unwrap();
     }
-    let one_more = net(MAX_BANNED_NETS);
+    let one_more = net(ROOM);
     assert_eq!(
         reconciler.accept(&ban(one_more), NOW, nothing),
         Err(Refusal::TooManyNets(one_more))
