@@ -120,7 +120,7 @@ pub struct Detect {
     /// Sources in memory. Past it, sources that were seen once and not for longest are forgotten first.
     pub max_sources: NonZeroU32,
     /// Prefix lengths that are counted and banned as one client. With shorter prefixes, everybody in the network
-    /// is banned together, and at most 4095 networks can be banned at a time. Set the same on all orchestrators;
+    /// is banned together, and at most a million networks can be banned at a time. Set the same on all orchestrators;
     /// edges learn it from them.
     pub sources: SourceLengths,
     /// Number of edges that must confirm a finding before the ban applies fleet-wide. Until then it applies only

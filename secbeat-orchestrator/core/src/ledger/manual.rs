@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use secbeat_common::{
-    maps::MAX_BANNED_NETS,
     prefix::Prefix,
     wire::{Action, BlockCommand, Layer, NO_LEASE, PERMANENT, Reason, Scope},
 };
@@ -176,7 +175,7 @@ impl Ledger {
     /// Networks that can be banned beside those that are.
     #[must_use]
     pub fn free_nets(&self) -> usize {
-        (MAX_BANNED_NETS as usize).saturating_sub(self.wide.len())
+        self.max_nets.saturating_sub(self.wide.len())
     }
 
     fn sift_one(&self, ban: &ManualBan, now_ms: i64) -> Sifted {

@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secbeat_common::{
     digest::Digest,
+    maps::MAX_BANNED_NETS,
     net_table::NetTable,
     prefix::Prefix,
     subjects::PARTITIONS,
@@ -60,6 +61,8 @@ pub struct Ledger {
     pending: BTreeMap<Uuid, Prefix>,
     /// Targets in `active` that are no single source.
     wide: NetTable<()>,
+    /// As many of them as there may be.
+    pub(crate) max_nets: usize,
     protected: Protected,
     history: History,
     /// Of `active`.
@@ -80,6 +83,7 @@ impl Ledger {
             by_expiry: BTreeSet::new(),
             pending: BTreeMap::new(),
             wide: NetTable::default(),
+            max_nets: MAX_BANNED_NETS as usize,
             protected: Protected::default(),
             history: History::default(),
             digest: Digest::default(),

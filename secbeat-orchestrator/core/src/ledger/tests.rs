@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use secbeat_common::{
-    maps::MAX_BANNED_NETS,
-    wire::{Evidence, Reason},
-};
+use secbeat_common::wire::{Evidence, Reason};
 
 use super::*;
 use crate::analyzers::{Action as RuleAction, Counted, Rule, Why};
@@ -545,12 +542,15 @@ fn a_wider_ban_covers_its_sources_while_it_lasts() {
 
 #[test]
 fn networks_are_banned_up_to_what_an_edge_holds() {
+    const ROOM: u32 = 100;
     let mut ledger = Ledger::new(LedgerConfig::default());
+    assert_eq!(ledger.free_nets(), 1_000_000);
+    ledger.max_nets = ROOM as usize;
     let net = |n: u32| format!("{}/30", std::net::Ipv4Addr::from(0xc612_0000 + n * 4));
-    for n in 0..MAX_BANNED_NETS {
+    for n in 0..ROOM {
         ban(&mut ledger, &net(n), 60, u128::from(n)).unwrap();
     }
-    let one_more = net(MAX_BANNED_NETS);
+    let one_more = net(ROOM);
     assert_eq!(
         ban(&mut ledger, &one_more, 60, 1 << 20),
         Err(Refusal::TooManyNets)
@@ -563,8 +563,10 @@ fn networks_are_banned_up_to_what_an_edge_holds() {
 
 #[test]
 fn where_sources_are_networks_no_more_are_banned_than_an_edge_holds() {
+    const ROOM: u32 = 100;
     let mut ledger = Ledger::new(LedgerConfig::default());
-    for n in 0..MAX_BANNED_NETS {
+    ledger.max_nets = ROOM as usize;
+    for n in 0..ROOM {
         let net = std::net::Ipv4Addr::from(0xc612_0000 + n * 256);
         ban(&mut ledger, &format!("{net}/24"), 60, u128::from(n)).unwrap();
     }

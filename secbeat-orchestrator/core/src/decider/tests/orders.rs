@@ -151,8 +151,9 @@ fn a_shorter_order_ends_no_ban_earlier_unless_it_says_so() {
 #[test]
 fn one_network_too_many_is_refused_and_a_single_client_is_not() {
     let mut rig = Rig::ready();
-    let most = secbeat_common::maps::MAX_BANNED_NETS;
-    let nets = (0..most).map(|n| {
+    let most = 100;
+    rig.decider.ledger.max_nets = most as usize;
+    let nets = (0..most).map(|n: u32| {
         let network = Prefix::new(std::net::Ipv4Addr::from(0x0b00_0000 + n * 256).into(), 24).unwrap();
         bucket(
             &BlockCommand {
