@@ -1,9 +1,13 @@
 //! Enforcement is broken behind the daemon's back, in every way that a host knows. Each time, within seconds, the program runs again
 //! where it is to, or everything that shows says that it does not.
 
-use std::{fs, time::Duration};
+use std::{fs, net::Ipv4Addr, time::Duration};
 
-use secbeat_common::maps;
+use secbeat_common::{
+    maps::{self, FEW_NETS, NET_TABLE},
+    prefix::Prefix,
+};
+use secbeat_edge::kernel::{BanMaps, Carries, KernelBan, Pins, boot_now, is_dropped, jiffy_clock};
 use secbeat_tests::lab::{
     bpf::Filter,
     client::Client,
@@ -256,6 +260,59 @@ fn other_ban_slots_carry_live_bans_over_with_the_rights_of_the_unit() {
         assert!(bans().contains(target), "{target} not in {}", bans());
     }
     await_protected(&host, "eth-a", "another number of slots");
+}
+
+/// Making a map, and opening one that is in another, may take rights that the unit does not have.
+#[test]
+fn a_table_of_networks_is_made_and_found_again_with_the_rights_of_the_unit() {
+    let host = Host::new();
+    let mut edge = host.start_edge_as_unit();
+    edge.wait_for_log("running", START);
+    assert!(edge.terminate(START).success());
+    let net = |number: u32| Prefix::new(Ipv4Addr::from(0xcb00_7100 + number * 16).into(), 28).unwrap();
+    let ban = KernelBan {
+        ends: boot_now().plus(Duration::from_secs(3600)),
+        reason: maps::reason::MANUAL,
+        origin: maps::origin::LOCAL,
+        strikes: 0,
+        unallowed_in: 0,
+        dropped_packets: 0,
+        dropped_bytes: 0,
+    };
+    let nets: Vec<_> = (0..FEW_NETS).map(|number| (net(number), ban)).collect();
+    let pins = Pins::at(host.pin_folder());
+    BanMaps::open(&pins)
+        .unwrap()
+        .put_all(&nets, &jiffy_clock().unwrap())
+        .unwrap();
+    let table = host.pin_folder().join(NET_TABLE);
+
+    let mut edge = host.start_edge_as_unit();
+    edge.wait_for_log("running", START);
+    assert!(!table.exists());
+    let one_more = net(FEW_NETS);
+    assert!(host.edge(&["ban", &one_more.to_string()]).status.success());
+    assert!(table.exists(), "{}", edge.log());
+    let dropped = |number| is_dropped(&pins, net(number).addr(), Carries::Ping).unwrap();
+    assert!(dropped(0) && dropped(FEW_NETS) && !dropped(FEW_NETS + 1));
+    assert!(edge.terminate(START).success());
+    assert!(dropped(0) && dropped(FEW_NETS));
+
+    host.reconfigure("4096", "8192");
+    let mut edge = host.start_edge_as_unit();
+    edge.wait_for_log("running", START);
+    let count = || {
+        let bans = host.edge(&["bans", "-o", "json"]).stdout;
+        let bans: serde_json::Value = serde_json::from_slice(&bans).unwrap();
+        bans.as_array().unwrap().len()
+    };
+    wait_until("the bans in the table are adopted", SOON, || {
+        count() == FEW_NETS as usize + 1
+    });
+    assert!(dropped(0) && dropped(FEW_NETS));
+    assert!(host.edge(&["unban", &net(0).to_string()]).status.success());
+    assert!(!dropped(0) && dropped(1) && dropped(FEW_NETS));
+    assert_eq!(count(), FEW_NETS as usize);
 }
 
 #[test]
