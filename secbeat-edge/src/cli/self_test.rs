@@ -92,7 +92,7 @@ fn ban(places: &Places, address: IpAddr, mode: FilterMode) -> anyhow::Result<Pas
         .api()
         .post("/api/v1/bans", &request)
         .context("ordering a ban of an address for documentation")?;
-    wait(|| is_there()).with_context(|| format!("the kernel has no ban of {target}"))?;
+    wait(&is_there).with_context(|| format!("the kernel has no ban of {target}"))?;
     let in_kernel_after_ms = begun.elapsed().as_millis();
     let dropped = kernel::is_dropped(&places.pins, address, Carries::Tcp(PORT))?;
     ensure!(

@@ -156,7 +156,7 @@ impl Counts {
             ..AuditQuery::default()
         };
         let records = self.audit.query(&query).await?.into_iter();
-        let ids = records.filter_map(|record| match record {
+        let mut ids = records.filter_map(|record| match record {
             Audited::Decision(record) => match record.decision {
                 Decision::Ban {
                     command_id, events, ..
@@ -167,7 +167,7 @@ impl Counts {
             },
             Audited::List(_) | Audited::Signatures(_) => None,
         });
-        Ok(ids.last().unwrap_or_default())
+        Ok(ids.next_back().unwrap_or_default())
     }
 
     /// Brings what was counted here to the bus, and reads what others counted.
