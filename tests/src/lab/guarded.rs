@@ -43,17 +43,17 @@ const SSHD_FILTER: &str = include_str!("../../../packaging/filters/sshd.toml");
 
 /// What guards the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
+pub(crate) enum Guard {
     Secbeat,
     Fail2ban,
     Fail2banRs,
 }
 
 impl Guard {
-    pub const ALL: [Self; 3] = [Self::Secbeat, Self::Fail2ban, Self::Fail2banRs];
+    pub(crate) const ALL: [Self; 3] = [Self::Secbeat, Self::Fail2ban, Self::Fail2banRs];
 
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Secbeat => "secbeat",
             Self::Fail2ban => "fail2ban",
@@ -63,7 +63,7 @@ impl Guard {
 
     /// What is missing to start it.
     #[must_use]
-    pub fn missing(self) -> Option<&'static str> {
+    pub(crate) fn missing(self) -> Option<&'static str> {
         let has_nft = secbeat_programs::FilterPeer::Nft.row().find().is_some();
         match self {
             Self::Secbeat => None,
@@ -79,7 +79,7 @@ impl Guard {
 
 /// Which log a line is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log {
+pub(crate) enum Log {
     Nginx,
     Sshd,
     /// sshd's, by the journal.
@@ -89,7 +89,7 @@ pub enum Log {
 impl Log {
     /// Where its service listens.
     #[must_use]
-    pub const fn port(self) -> u16 {
+    pub(crate) const fn port(self) -> u16 {
         match self {
             Self::Nginx => HTTP,
             Self::Sshd | Self::Journal => SSH,
@@ -98,7 +98,7 @@ impl Log {
 
     /// How many lines about a client are too many.
     #[must_use]
-    pub const fn threshold(self) -> u32 {
+    pub(crate) const fn threshold(self) -> u32 {
         match self {
             Self::Nginx => 50,
             Self::Sshd | Self::Journal => 5,
@@ -107,7 +107,7 @@ impl Log {
 
     /// One line that counts against `client`, of the `number`-th attempt, written now.
     #[must_use]
-    pub fn line(self, client: IpAddr, number: u32) -> String {
+    pub(crate) fn line(self, client: IpAddr, number: u32) -> String {
         match self {
             Self::Nginx => nginx_line(client, number, 404),
             Self::Sshd => format!("{}\n", sshd_line(number, &failed_password("root", client))),
@@ -117,7 +117,7 @@ impl Log {
 }
 
 #[must_use]
-pub fn nginx_line(client: IpAddr, number: u32, status: u16) -> String {
+pub(crate) fn nginx_line(client: IpAddr, number: u32, status: u16) -> String {
     let time = jiff::Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000");
     format!(
         "{client} - - [{time}] \"GET /shop/item/{number} HTTP/1.1\" {status} 512 \"-\" \"Mozilla/5.0 (X11; Linux x86_64)\"\n"
@@ -126,13 +126,13 @@ pub fn nginx_line(client: IpAddr, number: u32, status: u16) -> String {
 
 /// A message of sshd as syslog writes it.
 #[must_use]
-pub fn sshd_line(pid: u32, message: &str) -> String {
+pub(crate) fn sshd_line(pid: u32, message: &str) -> String {
     let time = jiff::Zoned::now();
     format!("{} host sshd[{pid}]: {message}", time.strftime("%b %d %H:%M:%S"))
 }
 
 #[must_use]
-pub fn failed_password(user: &str, client: IpAddr) -> String {
+pub(crate) fn failed_password(user: &str, client: IpAddr) -> String {
     format!("Failed password for invalid user {user} from {client} port 50022 ssh2")
 }
 
@@ -166,14 +166,14 @@ impl Drop for Door {
 
 /// The host, what guards it, and its clients.
 #[derive(Debug)]
-pub struct GuardedHost {
+pub(crate) struct GuardedHost {
     // Dropped in this order.
     guard: Option<Daemon>,
     _doors: [Door; 2],
     _journald: Option<Daemon>,
     pins: PinFolder,
-    pub host: Namespace,
-    pub clients: Namespace,
+    pub(crate) host: Namespace,
+    pub(crate) clients: Namespace,
     files: HostFiles,
     folder: TempDir,
     kind: Guard,
@@ -182,15 +182,15 @@ pub struct GuardedHost {
 impl GuardedHost {
     /// Any of these addresses is a client's.
     #[must_use]
-    pub fn client(number: u8) -> IpAddr {
+    pub(crate) fn client(number: u8) -> IpAddr {
         Ipv4Addr::new(198, 51, 100, number).into()
     }
 
-    pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
     /// Sets a host up for `kind`, with lines by the journal or by files. Nothing guards it yet.
     #[must_use]
-    pub fn new(kind: Guard, log: Log) -> Self {
+    pub(crate) fn new(kind: Guard, log: Log) -> Self {
         let (host, clients) = hosts();
         let folder = tempfile::Builder::new()
             .prefix("secbeat-guarded-")
@@ -343,7 +343,7 @@ impl GuardedHost {
     }
 
     /// Starts the guard, and waits until it says that it is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let mut guard = Daemon::spawn(self.kind.name(), &mut self.guard_command());
         match self.kind {
             Guard::Secbeat => guard.wait_for_log("secbeat_edge::app: running", START),
@@ -355,18 +355,18 @@ impl GuardedHost {
     }
 
     /// Kills the guard without warning.
-    pub fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         self.guard.take().expect("a guard that runs").kill9();
     }
 
     /// The guard's process.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.guard.as_ref().expect("a guard that runs").pid()
     }
 
     /// Writes `text` to a log, as its service does: whole lines at once.
-    pub fn write(&self, log: Log, text: &str) {
+    pub(crate) fn write(&self, log: Log, text: &str) {
         let name = match log {
             Log::Nginx => "access.log",
             Log::Sshd => "auth.log",
@@ -393,14 +393,14 @@ impl GuardedHost {
 
     /// `journalctl --follow` of sshd's messages from now on, without anything around them.
     #[must_use]
-    pub fn journalctl(&self) -> Command {
+    pub(crate) fn journalctl(&self) -> Command {
         let mut command = self.files.command(&self.host, &TestProgram::Journalctl.file());
         command.args(["--follow", "--lines=0", "--identifier=sshd", "--output=cat"]);
         command
     }
 
     /// Runs a command of `secbeat` to its end.
-    pub fn order(&self, arguments: &[&str]) {
+    pub(crate) fn order(&self, arguments: &[&str]) {
         let mut command = self.host.command(paths::daemon("secbeat"));
         command.args(arguments).arg("--config").arg(&self.pins.config);
         let output = command
@@ -412,7 +412,7 @@ impl GuardedHost {
 
     /// Writes a file beside the logs, and says where it is.
     #[must_use]
-    pub fn put(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn put(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).expect("writing a file");
         path
@@ -420,7 +420,7 @@ impl GuardedHost {
 
     /// The kernel's bans of all these.
     #[must_use]
-    pub fn bans_of(&self, addresses: &[IpAddr]) -> Vec<Option<Ban>> {
+    pub(crate) fn bans_of(&self, addresses: &[IpAddr]) -> Vec<Option<Ban>> {
         match Pins::at(&self.pins.path).open_bans() {
             Some(bans) => addresses.iter().map(|address| bans.ban_of(*address)).collect(),
             None => vec![None; addresses.len()],

@@ -16,10 +16,10 @@ const SILENCE: Duration = Duration::from_millis(300);
 
 /// A client's attempts to connect: each succeeds at once, unless it is dropped or rejected.
 #[derive(Debug)]
-pub struct Knocking<'a> {
-    pub clients: &'a Namespace,
-    pub client: IpAddr,
-    pub server: SocketAddr,
+pub(crate) struct Knocking<'a> {
+    pub(crate) clients: &'a Namespace,
+    pub(crate) client: IpAddr,
+    pub(crate) server: SocketAddr,
 }
 
 struct Knock {
@@ -34,7 +34,7 @@ impl Knocking<'_> {
     /// # Panics
     ///
     /// When no connection can be tried.
-    pub fn until_dropped(&self, patience: Duration, act: impl FnOnce() + Send) -> Option<Duration> {
+    pub(crate) fn until_dropped(&self, patience: Duration, act: impl FnOnce() + Send) -> Option<Duration> {
         self.clients.enter(|| {
             let mut waiting: Vec<Knock> = Vec::new();
             let mut act = Some(act);
@@ -64,7 +64,7 @@ impl Knocking<'_> {
 
     /// Whether a single knock is answered.
     #[must_use]
-    pub fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         self.clients.enter(|| {
             let knock = self.knock();
             while knock.sent.elapsed() < SILENCE {
