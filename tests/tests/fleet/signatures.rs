@@ -160,4 +160,23 @@ fn what_a_fleet_publishes_and_disables_holds_on_its_edges_at_once_and_without_na
     wait_until("the edge looks for what the fleet published", SOON, || {
         held(&fleet) == Some(digest.clone().into())
     });
+    fleet.nats.restart();
+    fleet.await_edge();
+    wait_until("orders are taken again", SOON, || {
+        let output = fleet.cli("orchestrator", &["signatures", "enable", "env-file"]);
+        output.status.success()
+    });
+    told(&fleet, &["signatures", "withdraw"]);
+    assert_ne!(await_agreement(&fleet), digest);
+    let tested = text(fleet.cli("edge", &["signatures", "test", "GET /export/customers.csv"]));
+    assert_eq!(tested, "no signature matches\n");
+    let audit = told(&fleet, &["audit", "--kind", "signatures", "-o", "csv"]);
+    for change in [
+        "published 1 in shop.toml",
+        "disabled env-file: our own export",
+        "enabled env-file",
+        "withdrew",
+    ] {
+        assert!(audit.contains(change), "no `{change}` in\n{audit}");
+    }
 }
