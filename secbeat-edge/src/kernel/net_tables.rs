@@ -243,7 +243,10 @@ fn make(lines: &[Line], path: &Path) -> anyhow::Result<MapData> {
         .iter()
         .zip(lines.iter().flat_map(|line| line.words))
     {
-        word.store(value, Ordering::Relaxed);
+        // A new map is all zeros, as is most of a small table.
+        if value != 0 {
+            word.store(value, Ordering::Relaxed);
+        }
     }
     Ok(data)
 }

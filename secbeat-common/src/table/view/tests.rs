@@ -175,7 +175,7 @@ proptest! {
 #[test]
 fn crowds_are_found_one_by_one() {
     let hosts = |base: u32, step: u32| (0..40_000).map(move |n| Ipv4Addr::from_bits(base + n * step).into());
-    let deep = (0..20_000_u128).map(|n| Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | n * 3).into());
+    let deep = (0..20_000_u128).map(|n| Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) + n * 3).into());
     // In one /16, one beside the other with and without a gap; and in one /18 of IPv6, within a network of it.
     let all = hosts(0x0a00_0000, 1).chain(hosts(0x0b00_0000, 2)).chain(deep);
     let mut nets: Vec<Prefix> = all.map(Prefix::host).collect();

@@ -1,6 +1,6 @@
 //! The XDP program, loaded for one test alone.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
@@ -32,7 +32,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Filter {
     ebpf: Ebpf,
-    pub(super) net_table: Option<NetTable>,
+    net_table: Option<NetTable>,
 }
 
 impl Filter {
@@ -128,7 +128,7 @@ impl Filter {
         self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"))
     }
 
-    pub(super) fn map_mut(&mut self, name: &str) -> &mut Map {
+    fn map_mut(&mut self, name: &str) -> &mut Map {
         self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"))
     }
 
@@ -203,6 +203,17 @@ impl Filter {
         self.banned_nets()
             .remove(&Key::new(key.prefix_len, key.addr))
             .expect("lifting a network's ban");
+    }
+
+    /// Brings a table of these networks into force; [`Settings::nets_in_use`] says whether the program looks.
+    pub fn set_net_table(&mut self, nets: &BTreeMap<Prefix, Ban>) {
+        self.net_table = Some(NetTable::set(self.map_mut(maps::NET_TABLES), nets));
+    }
+
+    /// The ban of exactly this network in the table.
+    #[must_use]
+    pub fn ban_in_net_table(&self, net: Prefix) -> Option<Ban> {
+        self.net_table.as_ref()?.ban(net)
     }
 
     /// The memories of floods: every slot of every CPU.

@@ -1,15 +1,13 @@
-//! A table of banned networks in a filter's maps.
+//! A table of banned networks, as a filter has one in force.
 
 use std::{collections::BTreeMap, fmt};
 
-use aya::maps::{Array, ArrayOfMaps, MapData};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData};
 use secbeat_common::{
     maps::{self, Ban},
     prefix::Prefix,
     table::{Line, Record, build},
 };
-
-use super::Filter;
 
 /// The table that is in force.
 pub(super) struct NetTable {
@@ -24,10 +22,9 @@ impl fmt::Debug for NetTable {
     }
 }
 
-impl Filter {
-    /// Brings a table of these networks into force;
-    /// [`Settings::nets_in_use`](secbeat_common::maps::Settings::nets_in_use) says whether the program looks.
-    pub fn set_net_table(&mut self, nets: &BTreeMap<Prefix, Ban>) {
+impl NetTable {
+    /// Brings a table of these networks into force in the map `NET_TABLES`.
+    pub(super) fn set(tables: &mut Map, nets: &BTreeMap<Prefix, Ban>) -> Self {
         let lines = build(nets);
         let count = u32::try_from(lines.len()).expect("fewer lines");
         let mut map = Array::<MapData, Line>::create(count, maps::TABLE_FLAGS).expect("making a table");
@@ -36,20 +33,17 @@ impl Filter {
                 map.set(number, *line, 0).expect("writing a table");
             }
         }
-        let mut tables: ArrayOfMaps<_, Array<MapData, Line>> =
-            self.map_mut(maps::NET_TABLES).try_into().expect(maps::NET_TABLES);
+        let mut tables: ArrayOfMaps<_, Array<MapData, Line>> = tables.try_into().expect(maps::NET_TABLES);
         tables
             .set(maps::IN_FORCE, &map, 0)
             .expect("bringing a table into force");
         let records = nets.keys().copied().zip(count - nets.len() as u32..).collect();
-        self.net_table = Some(NetTable { map, records });
+        Self { map, records }
     }
 
-    /// The ban of exactly this network in the table.
-    #[must_use]
-    pub fn ban_in_net_table(&self, net: Prefix) -> Option<Ban> {
-        let NetTable { map, records } = self.net_table.as_ref()?;
-        let line = map.get(records.get(&net)?, 0).expect("reading a table");
+    /// The ban of exactly this network.
+    pub(super) fn ban(&self, net: Prefix) -> Option<Ban> {
+        let line = self.map.get(self.records.get(&net)?, 0).expect("reading a table");
         Some(Record::from_line(&line).ban)
     }
 }
