@@ -363,7 +363,7 @@ mod tests {
         let signatures = Signatures::default();
         signatures.apply(&config(Path::new("/nonexistent")));
         let good = published(5, &[&one("fleets", "/fleet")], &[]);
-        assert_eq!(signatures.publish(good.clone()), Ok(true));
+        assert_eq!(signatures.publish(good), Ok(true));
         let told = signatures.in_force();
         for (set, is_older) in [
             (published(5, &[], &[]), true),

@@ -64,7 +64,7 @@ fn ban(n: u128, ids: &[&str]) -> (ActiveBan, AuditRecord) {
         actor: "secbeat-orchestrator".to_owned(),
         decision: Decision::Ban {
             command_id: command.id,
-            reason: command.reason.clone(),
+            reason: command.reason,
             note: String::new(),
             expires_at_ms: command.expires_at_ms,
             strikes: 0,
