@@ -88,6 +88,6 @@ mod tests {
             assert_eq!(kind as u8, number, "{kind}");
             assert_eq!(Kind::of(number), Some(kind));
         }
-        assert_eq!([Kind::of(0), Kind::of(15)], [None, None]);
+        assert_eq!([Kind::of(0), Kind::of(16)], [None, None]);
     }
 }
