@@ -14,7 +14,7 @@ use secbeat_common::{
 use secbeat_ebpf::parse::{self, Frame, NoSource, Packet, Port, Source};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Jiffies},
     event,
     flood::{Key, Memory, REMEMBER_FROM},
     maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table},
@@ -43,12 +43,11 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, b
     match packet.packet.source.canonical() {
         Source::V4(octets) => {
             let own = || BANNED_V4.get_ptr_mut(octets);
-            let tabled = |table: &Table| in_table(table, Source::V4(octets));
             judge_source::<C>(
                 bytes,
                 settings,
                 Key::v4(octets),
-                (own, tabled),
+                own,
                 || v4_mapped(octets),
                 packet,
             )
@@ -56,12 +55,11 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, b
         Source::V6(octets) => {
             let upper_half = upper_half(&octets);
             let own = || BANNED_V6.get_ptr_mut(upper_half);
-            let tabled = |table: &Table| in_table(table, Source::V6(octets));
             judge_source::<C>(
                 bytes,
                 settings,
                 Key::v6(upper_half),
-                (own, tabled),
+                own,
                 || words(&octets),
                 packet,
             )
@@ -98,17 +96,13 @@ fn is_surely_unbanned(key: Key, settings: &Settings) -> bool {
     SIEVE.get(word).is_some_and(|word| *word & bit == 0)
 }
 
-/// `own` looks for the ban of this very source, and `tabled` for that of a network around it in a table; the trie of networks is
-/// asked here.
+/// `own` looks for the ban of this very source; a banned network that it lies in is looked for here.
 #[inline(always)]
 fn judge_source<C: Clock>(
     bytes: u64,
     settings: &Settings,
     key: Key,
-    (own, tabled): (
-        impl FnOnce() -> Option<*mut Ban>,
-        impl FnOnce(&Table) -> Option<*mut Ban>,
-    ),
+    own: impl FnOnce() -> Option<*mut Ban>,
     address: impl Fn() -> [u32; 4],
     packet: &InFrame<'_>,
 ) -> Verdict {
@@ -129,7 +123,9 @@ fn judge_source<C: Clock>(
         let before = ban.dropped_packets;
         let remembered = memory.settle(ban);
         let thorough = remembered || is_thorough(before);
-        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address, packet);
+        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address, || {
+            is_in_scope(packet)
+        });
         if judged == Verdict::Banned && certain && thorough && ban.dropped_packets > REMEMBER_FROM {
             memory.remember(ban.expires_boot_ns);
         }
@@ -141,22 +137,61 @@ fn judge_source<C: Clock>(
     if settings.nets_in_use == 0 {
         return verdict;
     }
-    let Some(ban) = banned_net::<C>(settings, address(), tabled) else {
-        return verdict;
+    let [upper, lower] = halves(address());
+    let reaches = settings.ports_in_use == 0 || is_in_scope(packet);
+    match judge_networks(upper, lower, bytes, u32::from(reaches)) {
+        CLEAN => verdict,
+        BANNED => Verdict::Banned,
+        ALLOWED => Verdict::Allowed,
+        OBSERVED => Verdict::Observed,
+        OTHER_PORT => Verdict::OtherPort,
+        _ => Verdict::Expired,
+    }
+}
+
+const CLEAN: u32 = Verdict::Clean as u32;
+const BANNED: u32 = Verdict::Banned as u32;
+const ALLOWED: u32 = Verdict::Allowed as u32;
+const OBSERVED: u32 = Verdict::Observed as u32;
+const OTHER_PORT: u32 = Verdict::OtherPort as u32;
+
+/// What the bans of networks around an address (its halves) mean for a packet of `bytes` bytes, which they reach by its port or do
+/// not; as the number of a [`Verdict`].
+///
+/// No program inlines it: the kernel verifies a global function once, and what is inlined again with each way that leads to it,
+/// which is ten times as much.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn judge_networks(upper: u64, lower: u64, bytes: u64, reaches: u32) -> u32 {
+    let Some(settings) = SETTINGS.get(0) else {
+        return CLEAN;
     };
-    // SAFETY: as above.
+    let mut verdict = Verdict::Clean;
+    if settings.nets_in_use & nets::TRIE != 0
+        && let Some(ban) = in_trie(whole([upper, lower]))
+    {
+        verdict = judge_net(bytes, settings, ban, [upper, lower], reaches);
+        if verdict != Verdict::Expired {
+            return verdict as u32;
+        }
+    }
+    if settings.nets_in_use & nets::TABLE != 0
+        && let Some(ban) = in_table([upper, lower])
+    {
+        verdict = judge_net(bytes, settings, ban, [upper, lower], reaches);
+    }
+    verdict as u32
+}
+
+/// As [`judge_ban`], of the ban of a network, which nothing remembers.
+#[inline(always)]
+fn judge_net(bytes: u64, settings: &Settings, ban: *mut Ban, halves: [u64; 2], reaches: u32) -> Verdict {
+    // SAFETY: as in `judge_source`.
     let ban = unsafe { &mut *ban };
     let before = ban.dropped_packets;
-    judge_ban::<C>(
-        bytes,
-        settings,
-        ban,
-        before,
-        is_thorough(before),
-        &address,
-        packet,
-    )
-    .0
+    let thorough = is_thorough(before);
+    let address = || whole(halves);
+    judge_ban::<Jiffies>(bytes, settings, ban, before, thorough, &address, || reaches != 0).0
 }
 
 /// Whether a ban that has dropped so many packets deserves a look at the boot clock.
@@ -175,12 +210,12 @@ fn judge_ban<C: Clock>(
     before: u64,
     thorough: bool,
     address: &impl Fn() -> [u32; 4],
-    packet: &InFrame<'_>,
+    reaches: impl FnOnce() -> bool,
 ) -> (Verdict, bool) {
     if C::has_ended(ban, thorough) {
         return (Verdict::Expired, false);
     }
-    if settings.ports_in_use != 0 && !is_in_scope(packet) {
+    if settings.ports_in_use != 0 && !reaches() {
         return (Verdict::OtherPort, false);
     }
     let unallowed = is_surely_unallowed(ban, settings);
@@ -229,30 +264,7 @@ fn is_allowed(words: [u32; 4]) -> bool {
         .is_some()
 }
 
-/// The ban of the longest banned network around an address: the trie's, and where that has ended or there is none the table's.
-#[inline(always)]
-fn banned_net<C: Clock>(
-    settings: &Settings,
-    address: [u32; 4],
-    tabled: impl FnOnce(&Table) -> Option<*mut Ban>,
-) -> Option<*mut Ban> {
-    let mut ended = None;
-    if settings.nets_in_use & nets::TRIE != 0
-        && let Some(ban) = in_trie(address)
-    {
-        // SAFETY: as in `judge_source`.
-        let known = unsafe { &*ban };
-        if !C::has_ended(known, is_thorough(known.dropped_packets)) {
-            return Some(ban);
-        }
-        ended = Some(ban);
-    }
-    if settings.nets_in_use & nets::TABLE == 0 {
-        return ended;
-    }
-    NET_TABLES.get(IN_FORCE).and_then(tabled).or(ended)
-}
-
+/// The ban of the longest network around an address in the trie.
 #[inline(always)]
 fn in_trie(words: [u32; 4]) -> Option<*mut Ban> {
     let key = NetKey {
@@ -265,24 +277,71 @@ fn in_trie(words: [u32; 4]) -> Option<*mut Ban> {
     (!ban.is_null()).then_some(ban.cast())
 }
 
+/// The ban of the longest network around an address in the table in force.
 #[inline(always)]
-fn in_table(table: &Table, source: Source) -> Option<*mut Ban> {
-    let record = table.get_ptr_mut(find(table, source)?)?.cast::<Record>();
-    // SAFETY: a line of a table, which is a record; nothing is read.
-    Some(unsafe { &raw mut (*record).ban })
+fn in_table([upper, lower]: [u64; 2]) -> Option<*mut Ban> {
+    let number = find_network(upper, lower);
+    if number == 0 {
+        return None;
+    }
+    let record = NET_TABLES.get(IN_FORCE)?.get_ptr_mut(number)?.cast::<Record>();
+    // SAFETY: a line of a table, which is a record; userspace writes none of its keys.
+    let key = unsafe { &(*record).key };
+    // Another table may have come into force since the line was found.
+    let octets = key.addr;
+    let word = |at: usize| u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
+    let [net_upper, net_lower] = halves([word(0), word(4), word(8), word(12)]);
+    let (upper, lower) = (upper ^ net_upper, lower ^ net_lower);
+    let [mask_upper, mask_lower] = masks(key.prefix_len);
+    let is_around = (upper & mask_upper) | (lower & mask_lower) == 0;
+    // SAFETY: as above; nothing is read.
+    is_around.then(|| unsafe { &raw mut (*record).ban })
 }
 
-/// The line of the record in `table` that a source belongs to.
+/// The line of the record that an address belongs to in the table in force; 0 if there is none.
+///
+/// As [`judge_networks`], no program inlines it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn find_network(upper: u64, lower: u64) -> u32 {
+    let found = NET_TABLES
+        .get(IN_FORCE)
+        .and_then(|table| find(table, [upper, lower]));
+    found.unwrap_or(0)
+}
+
+/// The first bits of an address, 0 to 128 of them, as two numbers. Without branches, each of which the kernel would follow to the
+/// program's end.
 #[inline(always)]
-pub(crate) fn find(table: &Table, source: Source) -> Option<u32> {
+fn masks(length: u32) -> [u64; 2] {
+    let (halves, rest) = (i64::from(length >> 6), u64::MAX >> (length & 63));
+    let is_below = |count: i64| ((halves - count) >> 63) as u64;
+    let within_upper = is_below(1);
+    [!(rest & within_upper), !(rest & is_below(2)) & !within_upper]
+}
+
+/// An address in network order as two numbers.
+#[inline(always)]
+fn halves([a, b, c, d]: [u32; 4]) -> [u64; 2] {
+    let half = |upper: u32, lower: u32| u64::from(u32::from_be(upper)) << 32 | u64::from(u32::from_be(lower));
+    [half(a, b), half(c, d)]
+}
+
+/// The line of the record in `table` that an address belongs to.
+#[inline(always)]
+pub(crate) fn find(table: &Table, [upper, lower]: [u64; 2]) -> Option<u32> {
     let line = |number| table.get(number);
-    match source {
-        Source::V4(octets) => find_v4(line, u32::from_be_bytes(octets)),
-        Source::V6(octets) => {
-            let half = |at: usize| u64::from_be_bytes(core::array::from_fn(|byte| octets[at + byte]));
-            find_v6(line, [half(0), half(8)])
-        }
+    match upper == 0 && lower >> 32 == 0xffff {
+        true => find_v4(line, lower as u32),
+        false => find_v6(line, [upper, lower]),
     }
+}
+
+/// Two numbers as an address in network order.
+#[inline(always)]
+fn whole([upper, lower]: [u64; 2]) -> [u32; 4] {
+    let word = |half: u64| (half as u32).to_be();
+    [word(upper >> 32), word(upper), word(lower >> 32), word(lower)]
 }
 
 #[inline(always)]

@@ -22,7 +22,7 @@ use secbeat_common::{
     maps::{ClockReading, PROOF},
     verdict::Verdict,
 };
-use secbeat_ebpf::parse::{self, Frame, NoSource, Packet, Source};
+use secbeat_ebpf::parse::{self, Frame, NoSource, Packet};
 
 use crate::clock::Clock;
 
@@ -164,14 +164,10 @@ pub(crate) fn table_probe(context: XdpContext) -> u32 {
     let start = context.data();
     if start + size_of::<[u8; 16]>() <= context.data_end() {
         // SAFETY: within the packet, checked above.
-        let octets = unsafe { (start as *const [u8; 16]).read_unaligned() };
-        let source = match octets {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Source::V4([a, b, c, d]),
-            _ => Source::V6(octets),
-        };
+        let halves = unsafe { (start as *const [u64; 2]).read_unaligned() };
         let found = maps::NET_TABLES
             .get(PROOF)
-            .and_then(|table| filter::find(table, source));
+            .and_then(|table| filter::find(table, halves.map(u64::from_be)));
         // SAFETY: as above.
         unsafe { (start as *mut u32).write_unaligned(found.unwrap_or(0)) };
     }
