@@ -103,11 +103,11 @@ impl Model {
         if let Some(verdict) = own.filter(|verdict| *verdict != Verdict::Expired) {
             return verdict;
         }
-        let is_v4 = key.addr().is_ipv4();
+        let is_v4 = address.to_ipv4_mapped().is_some();
         let looks_into = |bit| settings.nets_in_use & bit != 0;
         let in_trie = self.nets.iter_mut().filter(|_| looks_into(nets::TRIE));
         let in_trie = longest(in_trie.filter(|(net, _)| lies_in(address, net)));
-        // A table keeps the families apart.
+        // A table keeps the families apart, and takes an IPv4 address for one also where an IPv6 packet has it.
         let in_table = self.tabled.iter_mut().filter(|_| looks_into(nets::TABLE));
         let in_table = in_table.filter(|(net, _)| net.addr().is_ipv4() == is_v4 && lies_in(address, net));
         let in_table = longest(in_table);

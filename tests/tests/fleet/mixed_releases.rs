@@ -214,7 +214,15 @@ fn edges_that_cannot_read_bans_are_shown() {
     assert_eq!(
         await_edge(&fleet, "silent")["cannot_read"],
         json!([
-            "sealed", "ban", "lift", "allow", "disallow", "interest", "sources"
+            "sealed",
+            "ban",
+            "lift",
+            "allow",
+            "disallow",
+            "interest",
+            "sources",
+            "signatures",
+            "detection"
         ])
     );
     speaks["kinds"]["ban"] = json!([]);
