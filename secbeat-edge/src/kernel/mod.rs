@@ -19,6 +19,11 @@ mod layout;
 mod migrate;
 mod net_tables;
 mod nets;
+#[expect(
+    unsafe_code,
+    reason = "maps with described types, which aya makes of objects alone"
+)]
+mod new_table;
 mod object;
 mod pins;
 mod places;
@@ -49,6 +54,7 @@ pub use events::DropEvents;
 pub use floods::{Floods, HeldBack};
 pub use host::{release, require_host};
 pub use nets::{AllowedNets, read_allowed};
+pub use new_table::new_table;
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
 pub use places::{Place, Places};

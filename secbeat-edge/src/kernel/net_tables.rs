@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, net::IpAddr, path::Path, sync::atomic::Orde
 use anyhow::{Context, anyhow, ensure};
 use aya::{
     TestRun as _, TestRunOptions,
-    maps::{Array, ArrayOfMaps, Map, MapData},
+    maps::{ArrayOfMaps, Map, MapData},
     programs::Xdp,
 };
 use secbeat_common::{
@@ -19,7 +19,7 @@ use secbeat_common::{
 };
 use tracing::warn;
 
-use super::{Pins, pins, raw::RawMap, shared::Shared};
+use super::{Pins, new_table::new_table, pins, raw::RawMap, shared::Shared};
 
 /// The table that is in force, if one is, and the map that says which.
 pub(super) struct NetTables {
@@ -230,12 +230,9 @@ fn pinned_as(path: &Path, id: u32) -> Option<MapData> {
 fn make(lines: &[Line], path: &Path) -> anyhow::Result<MapData> {
     pins::remove(path)?;
     let count = u32::try_from(lines.len()).context("too many networks for a table")?;
-    let map =
-        Array::<MapData, Line>::create(count, maps::TABLE_FLAGS).context("making a table of networks")?;
-    map.pin(path)
+    let data = new_table(count).context("making a table of networks")?;
+    data.pin(path)
         .with_context(|| format!("pinning {}", path.display()))?;
-    let data =
-        MapData::from_pin(path).with_context(|| format!("opening the pinned map {}", path.display()))?;
     let shared =
         Shared::map(&data, lines.len() * WORDS).context("sharing memory with a table of networks")?;
     for (word, value) in shared

@@ -5,6 +5,7 @@ use std::{io, os::fd::RawFd};
 /// `enum bpf_cmd`.
 #[derive(Clone, Copy)]
 pub(super) enum Command {
+    CreateMap = 0,
     LookupElement = 1,
     UpdateElement = 2,
     DeleteElement = 3,
@@ -12,6 +13,7 @@ pub(super) enum Command {
     ObjectGet = 7,
     ObjectInfo = 15,
     ProgramQuery = 16,
+    LoadBtf = 18,
     BtfById = 19,
     LookupBatch = 24,
     UpdateBatch = 26,

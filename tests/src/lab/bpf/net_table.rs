@@ -8,6 +8,7 @@ use secbeat_common::{
     prefix::Prefix,
     table::{Line, Record, build},
 };
+use secbeat_edge::kernel::new_table;
 
 /// The table that is in force.
 pub(super) struct NetTable {
@@ -27,7 +28,9 @@ impl NetTable {
     pub(super) fn set(tables: &mut Map, nets: &BTreeMap<Prefix, Ban>) -> Self {
         let lines = build(nets);
         let count = u32::try_from(lines.len()).expect("fewer lines");
-        let mut map = Array::<MapData, Line>::create(count, maps::TABLE_FLAGS).expect("making a table");
+        let data = new_table(count).expect("making a table");
+        let map = Map::from_map_data(data).and_then(TryInto::try_into);
+        let mut map: Array<MapData, Line> = map.expect("an array");
         for (number, line) in (0..).zip(&lines) {
             if *line != Line::default() {
                 map.set(number, *line, 0).expect("writing a table");
