@@ -48,7 +48,7 @@ struct MapAttributes {
 
 /// An empty map for a table of `lines` lines.
 ///
-/// Its types are described, as those of the object's own tables are: below Linux 6.2 a map of maps takes no other.
+/// Its values are described as a struct, as those of the object's own tables are: below Linux 6.2 a map of maps takes no other.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub fn new_table(lines: u32) -> io::Result<MapData> {
         map_flags: TABLE_FLAGS,
         btf_fd: described.as_raw_fd() as u32,
         btf_key_type_id: 1,
-        btf_value_type_id: 3,
+        btf_value_type_id: 4,
         ..MapAttributes::default()
     };
     // SAFETY: the attributes of this command, without pointers; the descriptor is ours.
@@ -78,15 +78,17 @@ pub fn new_table(lines: u32) -> io::Result<MapData> {
     MapData::from_fd(map).map_err(io::Error::other)
 }
 
-/// `u32`, `u64` and an array of as many `u64` as a line has, in the kernel's BPF type format (`linux/btf.h`).
+/// `u32`, `u64`, an array of as many `u64` as a line has, and a struct of it, in the kernel's BPF type format (`linux/btf.h`).
 fn types() -> Vec<u8> {
-    const NAMES: &[u8] = b"\0u32\0u64\0";
+    const NAMES: &[u8] = b"\0u32\0u64\0words\0";
     const INTEGER: u32 = 1 << 24;
     const ARRAY: u32 = 3 << 24;
+    const STRUCT_OF_ONE: u32 = 4 << 24 | 1;
     let types = [
         &[1, INTEGER, 4, 32][..],
         &[5, INTEGER, 8, 64],
         &[0, ARRAY, 0, 2, 1, WORDS as u32],
+        &[0, STRUCT_OF_ONE, size_of::<Line>() as u32, 9, 3, 0],
     ]
     .concat();
     let size = size_of_val(&types[..]) as u32;
