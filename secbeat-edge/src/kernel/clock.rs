@@ -36,20 +36,25 @@ pub struct JiffyClock {
     hz: u64,
 }
 
+/// Runs a program once, on a packet that begins with these bytes, at most 64; returns the packet as it left it.
+pub(super) fn run_probe(probe: &Xdp, begin: &[u8]) -> anyhow::Result<[u8; 64]> {
+    let mut packet = [0; 64];
+    packet[..begin.len()].copy_from_slice(begin);
+    let input = packet;
+    let options = TestRunOptions {
+        data_in: Some(&input),
+        data_out: Some(&mut packet),
+        ..TestRunOptions::new()
+    };
+    probe.test_run(options)?;
+    Ok(packet)
+}
+
 impl JiffyClock {
     /// Reads both clocks at one instant by running `probe` once in the kernel, and HZ from the resolution of the coarse
     /// clocks, which advance once a jiffy.
     pub(super) fn calibrate(probe: &mut Xdp) -> anyhow::Result<Self> {
-        let mut packet = [0; 64];
-        let input = packet;
-        let options = TestRunOptions {
-            data_in: Some(&input),
-            data_out: Some(&mut packet),
-            ..TestRunOptions::new()
-        };
-        probe
-            .test_run(options)
-            .context("running the clock probe in the kernel")?;
+        let packet = run_probe(probe, &[]).context("running the clock probe in the kernel")?;
         let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| packet[at + byte]));
         let reading = ClockReading {
             jiffies: word(0),

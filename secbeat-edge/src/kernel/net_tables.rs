@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, fs, net::IpAddr, path::Path, sync::atomic::Orde
 
 use anyhow::{Context, anyhow, ensure};
 use aya::{
-    TestRun as _, TestRunOptions,
     maps::{ArrayOfMaps, Map, MapData},
     programs::Xdp,
 };
@@ -19,7 +18,7 @@ use secbeat_common::{
 };
 use tracing::warn;
 
-use super::{Pins, new_table::new_table, pins, raw::RawMap, shared::Shared};
+use super::{Pins, clock::run_probe, new_table::new_table, pins, raw::RawMap, shared::Shared};
 
 /// The table that is in force, if one is, and the map that says which.
 pub(super) struct NetTables {
@@ -255,17 +254,7 @@ fn ask(probe: &Xdp, address: IpAddr) -> anyhow::Result<u32> {
         IpAddr::V6(v6) => v6,
     }
     .octets();
-    let mut packet = [0; 64];
-    packet[..octets.len()].copy_from_slice(&octets);
-    let input = packet;
-    let options = TestRunOptions {
-        data_in: Some(&input),
-        data_out: Some(&mut packet),
-        ..TestRunOptions::new()
-    };
-    probe
-        .test_run(options)
-        .context("running the probe of tables in the kernel")?;
+    let packet = run_probe(probe, &octets).context("running the probe of tables in the kernel")?;
     let [a, b, c, d, ..] = packet;
     Ok(u32::from_ne_bytes([a, b, c, d]))
 }
