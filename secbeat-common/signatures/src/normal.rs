@@ -327,18 +327,18 @@ fn push_space<'a>(after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
 }
 
 /// What follows a comment that `text` is in.
-fn end_of_comment(text: &[u8]) -> &[u8] {
+pub(crate) fn end_of_comment(text: &[u8]) -> &[u8] {
     memchr::memmem::find(text, b"*/").map_or(b"", |end| &text[end + 2..])
 }
 
 /// What follows the version that MySQL demands for what is in a comment.
-fn version_of_comment(text: &[u8]) -> &[u8] {
+pub(crate) fn version_of_comment(text: &[u8]) -> &[u8] {
     let end = text.iter().position(|byte| !byte.is_ascii_digit());
     &text[end.unwrap_or(text.len())..]
 }
 
 /// The byte of ASCII that a reference such as `lt;`, `#60;` or `#x3c;` stands for, and the reference's length.
-fn reference(text: &[u8]) -> Option<(u8, usize)> {
+pub(crate) fn reference(text: &[u8]) -> Option<(u8, usize)> {
     const NAMED: [(&[u8], u8); 7] = [
         (b"lt;", b'<'),
         (b"gt;", b'>'),

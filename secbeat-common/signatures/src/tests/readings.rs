@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::{Field, normal};
+use crate::{
+    Field,
+    normal::{self, end_of_comment, reference, version_of_comment},
+};
 
 /// Texts that consist mostly of what is resolved.
 fn texts(parts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
@@ -248,52 +251,4 @@ fn push_space<'a>(after: &'a [u8], form: &mut Vec<u8>) -> &'a [u8] {
         form.push(b' ');
     }
     after
-}
-
-/// What follows a comment that `text` is in.
-fn end_of_comment(text: &[u8]) -> &[u8] {
-    memchr::memmem::find(text, b"*/").map_or(b"", |end| &text[end + 2..])
-}
-
-/// What follows the version that MySQL demands for what is in a comment.
-fn version_of_comment(text: &[u8]) -> &[u8] {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit());
-    &text[end.unwrap_or(text.len())..]
-}
-
-/// The byte of ASCII that a reference such as `lt;`, `#60;` or `#x3c;` stands for, and the reference's length.
-fn reference(text: &[u8]) -> Option<(u8, usize)> {
-    const NAMED: [(&[u8], u8); 7] = [
-        (b"lt;", b'<'),
-        (b"gt;", b'>'),
-        (b"quot;", b'"'),
-        (b"apos;", b'\''),
-        (b"colon;", b':'),
-        (b"lpar;", b'('),
-        (b"tab;", b'\t'),
-    ];
-    if let Some((name, byte)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
-        return Some((*byte, name.len()));
-    }
-    let number = text.strip_prefix(b"#")?;
-    let (digits, radix) = match number.strip_prefix(b"x") {
-        Some(digits) => (digits, 16),
-        None => (number, 10),
-    };
-    let mut code = 0_u32;
-    let mut length = 0;
-    for digit in digits
-        .iter()
-        .take(8)
-        .map_while(|byte| char::from(*byte).to_digit(radix))
-    {
-        code = code.saturating_mul(radix).saturating_add(digit);
-        length += 1;
-    }
-    let byte = u8::try_from(code)
-        .ok()
-        .filter(|byte| length > 0 && byte.is_ascii())?;
-    let begin = text.len() - digits.len();
-    let semicolon = usize::from(digits.get(length) == Some(&b';'));
-    Some((byte, begin + length + semicolon))
 }
