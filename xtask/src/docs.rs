@@ -7,13 +7,13 @@ use crate::workspace;
 use anyhow::Result;
 use std::process::Command;
 
-/// Writes the reference of the configs.
+/// Writes the references of configs and commands.
 const REFERENCE: &str = "secbeat-reference";
 
 /// Make a book of the docs.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Args {
-    /// Only write the reference of the configs anew, after their types have changed
+    /// Only write the references of configs and commands anew, after their types have changed
     #[arg(long)]
     reference: bool,
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask docs --reference`: writes the reference of the configs, of the formats of lists, and of other programs' words
+//! `cargo xtask docs --reference`: writes the references of configs, commands, formats of lists, and other programs' words
 //! into the docs.
 #![allow(
     clippy::expect_used,
@@ -8,6 +8,7 @@
 use std::fs;
 
 use secbeat_tests::{
+    commands,
     lab::paths::workspace,
     reference::{LISTS, MIGRATING, Reference, with_formats, with_words},
 };
@@ -18,6 +19,11 @@ fn main() {
     for reference in Reference::all(shipped) {
         let path = workspace().join("docs").join(reference.page());
         fs::write(&path, reference.markdown()).expect("writing a page");
+        println!("wrote {}", path.display());
+    }
+    for (name, page) in commands::pages() {
+        let path = workspace().join("docs").join(name);
+        fs::write(&path, page).expect("writing a page");
         println!("wrote {}", path.display());
     }
     rewrite(LISTS, with_formats);

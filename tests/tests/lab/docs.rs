@@ -8,6 +8,7 @@ use std::{
 
 use secbeat_common::{maps, wire::MAX_ALLOWED};
 use secbeat_tests::{
+    commands,
     lab::paths::workspace,
     reference::{LISTS, MIGRATING, Reference, with_formats, with_words},
 };
@@ -189,6 +190,51 @@ fn the_reference_of_the_configs_is_what_the_types_say() {
             page.display()
         );
     }
+}
+
+#[test]
+fn the_reference_of_the_commands_is_what_they_print() {
+    for (name, page) in commands::pages() {
+        let there = fs::read_to_string(workspace().join("docs").join(&name)).unwrap();
+        assert!(
+            there == page,
+            "{name}: `cargo xtask docs --reference` writes it anew"
+        );
+    }
+}
+
+#[test]
+fn commands_that_pages_name_are_commands() {
+    // These have tables in which a program's name begins a line.
+    let tables = ["performance.md", "architecture.md"];
+    let generated = commands::pages().map(|(name, _)| name);
+    let mut named = 0;
+    let mut untrue = Vec::new();
+    for (path, text) in pages() {
+        let is_left_out = tables.iter().any(|name| path.ends_with(name));
+        if is_left_out || generated.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        let found = commands::named_in(&text);
+        named += found.len();
+        let of_page = |error: String| format!("{}: {error}", path.display());
+        untrue.extend(found.iter().filter_map(commands::Named::untrue).map(of_page));
+    }
+    assert!(named > 200, "{named}");
+    assert_eq!(untrue, [""; 0]);
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let alerts = workspace().join("packaging/prometheus/alerts.yml");
+    let alerts = fs::read_to_string(alerts).unwrap();
+    let alerts: Vec<_> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    let page = fs::read_to_string(workspace().join("docs/alerts.md")).unwrap();
+    let runbooks: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(alerts, runbooks);
 }
 
 #[test]
