@@ -22,7 +22,7 @@ mod directives;
 mod engine;
 mod enroll;
 mod events;
-pub mod exchange;
+mod exchange;
 mod fleet_watch;
 mod intake;
 mod leases;

@@ -18,7 +18,7 @@ pub const LISTS: &str = "lists.md";
 pub fn with_formats(page: &str) -> String {
     let (before, rest) = page.split_once("| `--format` |").expect("a table of formats");
     let (_, after) = rest.split_once("\n\n").expect("text behind it");
-    format!("{before}{}\n{after}", secbeat_orchestrator::exchange::table())
+    format!("{before}{}\n{after}", secbeat_lists::table())
 }
 
 /// The page on other programs' words, below `docs`.

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::{Api, Caller, Failure, sort::BanSort};
 use crate::{
     engine::{Input, OrderFailure},
-    exchange::{BanEntry, EntryError},
+    exchange::{self, BanEntry},
     view::{self, BanPage, BanView, Imported},
 };
 
@@ -189,7 +189,7 @@ async fn ban(
         .map_err(|error| bad_request("target", error))?;
     let expires_at_ms = request.term()?.end(now_ms());
     if request.note.len() > MAX_NOTE {
-        return Err(bad_request("note", EntryError::Note(request.note.len())));
+        return Err(bad_request("note", exchange::note_too_long(&request.note)));
     }
     let ban = ManualBan {
         shortens: request.shorten,
@@ -310,7 +310,7 @@ async fn import(
     let list = request.list.unwrap_or_else(Uuid::now_v7);
     let bans = request.bans.into_iter().enumerate();
     let bans = bans.map(|(index, entry)| {
-        let ban = entry.ban(actor.clone(), now);
+        let ban = exchange::manual_ban(entry, actor.clone(), now);
         let ban = ban.map_err(|error| bad_request(&format!("bans[{index}]"), error))?;
         Ok::<_, Failure>(ManualBan {
             list: Some(list),

@@ -141,7 +141,7 @@ impl Args {
             if entry.about.note.is_empty() {
                 entry.about.note.clone_from(&self.note);
             }
-            match BanEntry::from(&entry).ban(String::new(), now_ms) {
+            match exchange::manual_ban(BanEntry::from(&entry), String::new(), now_ms) {
                 Ok(_) => Some(entry),
                 Err(why) => {
                     bad.push((entry.line, why.to_string()));

@@ -8,6 +8,7 @@ pub(super) const TABLE: Table = Table {
         &["xtask", "secbeat-tests"],
         &["secbeat"],
         &["secbeat-edge", "secbeat-orchestrator", "secbeat-ebpf"],
+        &["secbeat-lists"],
         &[
             "secbeat-edge-core",
             "secbeat-orchestrator-core",

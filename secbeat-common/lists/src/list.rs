@@ -12,11 +12,11 @@ use secbeat_daemon::term::Term;
 use super::{BanEntry, target};
 
 /// Most entries of a list, together with its invalid lines.
-pub(crate) const MAX_LISTED: usize = 2_000_000;
+pub const MAX_LISTED: usize = 2_000_000;
 
 /// A network, and what the list says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub struct Listed {
     /// The line that it begins on, from 1.
     pub line: u64,
     pub network: Prefix,
@@ -25,7 +25,7 @@ pub(crate) struct Listed {
 
 /// What a list says of a network beside its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct About {
+pub struct About {
     pub end: Option<End>,
     pub reason: Option<Reason>,
     pub layer: Option<Layer>,
@@ -35,7 +35,7 @@ pub(crate) struct About {
 
 /// When an entry ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// From now on.
     For(Term),
     At(Timestamp),
@@ -43,10 +43,10 @@ pub(crate) enum End {
 
 impl End {
     /// What has ended already.
-    pub(crate) const PAST: Self = Self::At(Timestamp::UNIX_EPOCH);
+    pub const PAST: Self = Self::At(Timestamp::UNIX_EPOCH);
 
     /// In milliseconds since the Unix epoch.
-    pub(crate) fn ms(self, now_ms: i64) -> i64 {
+    pub fn ms(self, now_ms: i64) -> i64 {
         match self {
             Self::For(term) => term.end(now_ms),
             Self::At(at) => at.as_millisecond(),
@@ -55,7 +55,7 @@ impl End {
 }
 
 impl About {
-    pub(crate) fn noting(note: impl Into<String>) -> Self {
+    pub fn noting(note: impl Into<String>) -> Self {
         Self {
             note: note.into(),
             ..Self::default()
@@ -96,7 +96,7 @@ impl From<&Listed> for BanEntry {
 
 /// A line that is no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BadLine {
+pub struct BadLine {
     /// From 1.
     pub line: u64,
     pub why: String,
@@ -110,7 +110,7 @@ impl fmt::Display for BadLine {
 
 /// What a list is for: some formats name whom to keep out, and whom to let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     Bans,
     Allowlist,
 }
@@ -152,7 +152,7 @@ pub(super) struct Found {
 
 /// Entries such as `198.51.100.7/24`, of which the network is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rounded {
+pub struct Rounded {
     pub count: usize,
     /// The first one, with its line.
     pub first: Option<(u64, String)>,

@@ -15,7 +15,7 @@ use super::{
 
 /// Formats that `export` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Layout {
+pub enum Layout {
     /// An array of objects, with all fields
     Json,
     /// A header and a line per ban, with all fields
@@ -34,7 +34,7 @@ pub(crate) enum Layout {
 }
 
 /// Writes bans one after the other.
-pub(crate) struct Writer<W: Write> {
+pub struct Writer<W: Write> {
     to: Sink<W>,
     written: u64,
 }
@@ -48,7 +48,7 @@ enum Sink<W: Write> {
 
 impl<W: Write> Writer<W> {
     /// Ends are written as what is left of them at `now_ms` where a format has no times.
-    pub(crate) fn new(to: W, layout: Layout, now_ms: i64) -> Self {
+    pub fn new(to: W, layout: Layout, now_ms: i64) -> Self {
         let to = match layout {
             Layout::Json => Sink::Json(to),
             Layout::Csv => Sink::Csv(Box::new(csv::Writer::from_writer(to))),
@@ -67,7 +67,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// When the writer underneath fails.
-    pub(crate) fn write(&mut self, ban: &BanEntry) -> io::Result<()> {
+    pub fn write(&mut self, ban: &BanEntry) -> io::Result<()> {
         let is_first = self.written == 0;
         match &mut self.to {
             // One on each line, so that two exports can be compared and an error has a line.
@@ -94,7 +94,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// When the writer underneath fails.
-    pub(crate) fn finish(self) -> io::Result<Vec<String>> {
+    pub fn finish(self) -> io::Result<Vec<String>> {
         match self.to {
             Sink::Json(mut to) => {
                 to.write_all(if self.written == 0 { b"[]\n" } else { b"\n]\n" })?;

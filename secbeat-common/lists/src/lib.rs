@@ -1,4 +1,4 @@
-//! Bans as they are imported and exported: lists in the formats that people have, and one ban in the form that the API takes.
+//! Lists of networks in the formats that people have, read and written, and one ban of them in the form that the API takes. No I/O.
 
 mod columns;
 mod csv;
@@ -21,21 +21,18 @@ mod write;
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_common::{
     prefix::{Prefix, PrefixError},
-    wire::{Layer, PERMANENT, Reason},
+    wire::{Layer, Reason},
 };
-use secbeat_daemon::{config::MAX_DURATION, term::Term};
-use secbeat_orchestrator_core::ledger::{MAX_NOTE, ManualBan};
+use secbeat_daemon::term::Term;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use self::list::About;
-pub(crate) use self::{
-    list::{End, Listed, Purpose, Rounded},
+pub use self::{
+    list::{About, BadLine, End, Listed, Purpose, Rounded},
     merge::{aggregate, distinct},
     read::{Format, MAX_LIST_BYTES, Reading, Request, names, read},
     write::{Layout, Writer},
 };
-use crate::{millis, view::BanView};
 
 #[cfg(test)]
 mod tests;
@@ -83,7 +80,7 @@ pub fn check(bytes: &[u8]) {
 /// One ban. It says when it ends in exactly one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BanEntry {
+pub struct BanEntry {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
     /// From the import on, as `4h` or `permanent`.
@@ -112,7 +109,7 @@ pub(crate) struct BanEntry {
 
 /// Why an entry is no ban.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EntryError {
+pub enum EntryError {
     #[error("{0}")]
     Target(#[from] PrefixError),
     #[error("it does not say when the ban ends (duration, expires_at or permanent)")]
@@ -121,12 +118,17 @@ pub(crate) enum EntryError {
     Ends,
     #[error("it ends in more than ten years; for ever is `permanent`")]
     TooLong,
-    #[error("its note has {0} bytes, at most {MAX_NOTE} are kept")]
-    Note(usize),
+    #[error("its note has {bytes} bytes, at most {most} are kept")]
+    Note { bytes: usize, most: usize },
 }
 
 impl BanEntry {
-    fn target(&self) -> Result<Prefix, PrefixError> {
+    /// The network that its target names.
+    ///
+    /// # Errors
+    ///
+    /// When it names none.
+    pub fn target(&self) -> Result<Prefix, PrefixError> {
         self.target.parse()
     }
 
@@ -135,7 +137,7 @@ impl BanEntry {
     /// # Errors
     ///
     /// When it says more than once when it ends.
-    fn about(&self) -> Result<About, EntryError> {
+    pub fn about(&self) -> Result<About, EntryError> {
         let end = match (self.duration, self.expires_at, self.permanent) {
             (None, None, false) => None,
             (Some(term), None, false) => Some(End::For(term)),
@@ -150,50 +152,5 @@ impl BanEntry {
             strikes: self.strikes,
             note: self.note.clone(),
         })
-    }
-
-    /// The ban, issued by `issuer` at `now_ms`.
-    ///
-    /// # Errors
-    ///
-    /// When it is none.
-    pub(crate) fn ban(self, issuer: String, now_ms: i64) -> Result<ManualBan, EntryError> {
-        let end = self.about()?.end.ok_or(EntryError::NoEnd)?;
-        let expires_at_ms = end.ms(now_ms);
-        if expires_at_ms != PERMANENT && expires_at_ms.saturating_sub(now_ms) > millis(MAX_DURATION) {
-            return Err(EntryError::TooLong);
-        }
-        if self.note.len() > MAX_NOTE {
-            return Err(EntryError::Note(self.note.len()));
-        }
-        Ok(ManualBan {
-            target: self.target()?,
-            expires_at_ms,
-            reason: self.reason.unwrap_or(Reason::Manual),
-            layer: self.layer.unwrap_or(Layer::Kernel),
-            strikes: self.strikes,
-            note: self.note,
-            issuer,
-            list: None,
-            // What an import keeps is sifted before.
-            shortens: true,
-        })
-    }
-}
-
-impl From<&BanView> for BanEntry {
-    fn from(ban: &BanView) -> Self {
-        Self {
-            target: ban.target.clone(),
-            duration: None,
-            expires_at: ban.expires_at.as_ref().and_then(|at| at.parse().ok()),
-            permanent: ban.expires_at.is_none(),
-            reason: ban.reason.parse().ok(),
-            layer: [Layer::Kernel, Layer::L7]
-                .into_iter()
-                .find(|layer| layer.name() == ban.layer),
-            strikes: Some(ban.strikes),
-            note: ban.note.clone(),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use secbeat_common::wire::Layer;
 use serde_json::{Value, value::RawValue};
 
 use super::{
@@ -10,7 +11,37 @@ use super::{
     list::{About, Found, Source},
     nft, target,
 };
-use crate::view::BanView;
+
+/// A ban as `bans -o json` and the API tell of it, as far as it is read.
+#[derive(serde::Deserialize)]
+struct Told {
+    target: String,
+    /// RFC 3339; `None` for a ban without end.
+    expires_at: Option<String>,
+    reason: String,
+    layer: String,
+    strikes: u32,
+    #[serde(default)]
+    note: String,
+    edges: Option<Vec<String>>,
+}
+
+impl From<&Told> for BanEntry {
+    fn from(ban: &Told) -> Self {
+        Self {
+            target: ban.target.clone(),
+            duration: None,
+            expires_at: ban.expires_at.as_ref().and_then(|at| at.parse().ok()),
+            permanent: ban.expires_at.is_none(),
+            reason: ban.reason.parse().ok(),
+            layer: [Layer::Kernel, Layer::L7]
+                .into_iter()
+                .find(|layer| layer.name() == ban.layer),
+            strikes: Some(ban.strikes),
+            note: ban.note.clone(),
+        }
+    }
+}
 
 /// A document that somebody publishes.
 struct Document {
@@ -290,8 +321,8 @@ impl<'a> Reader<'a, '_> {
     fn ours(&mut self, line: u64, value: &RawValue, fields: &Fields<'_>) {
         let offset = |error: &serde_json::Error| line + error.line().saturating_sub(1) as u64;
         let entry = if fields.contains_key("command_id") {
-            match serde_json::from_str::<BanView>(value.get()) {
-                Ok(BanView {
+            match serde_json::from_str::<Told>(value.get()) {
+                Ok(Told {
                     edges: Some(edges),
                     target,
                     ..

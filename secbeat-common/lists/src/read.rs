@@ -10,7 +10,7 @@ use super::{
 
 /// Formats that `import` reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub enum Format {
     /// Of `export`, `bans -o json`, `cscli -o json`, providers' ranges, AbuseIPDB, nft; or an object a line
     Json,
     /// With any separator; with a header in any spelling, or without one
@@ -166,11 +166,11 @@ pub(super) const SHAPES: [Shape; 15] = {
 /// Lines from which the format is found out.
 const SAMPLE: usize = 200;
 /// Most bytes of a list.
-pub(crate) const MAX_LIST_BYTES: u64 = 256 * 1024 * 1024;
+pub const MAX_LIST_BYTES: u64 = 256 * 1024 * 1024;
 
 /// How a list is to be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub struct Request {
     /// Found out unless set.
     pub format: Option<Format>,
     pub purpose: Purpose,
@@ -180,7 +180,7 @@ pub(crate) struct Request {
 
 /// A list that was read.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// What it is, in words.
     pub what: String,
     /// The name of its format.
@@ -201,7 +201,7 @@ pub(crate) struct Reading {
 /// # Errors
 ///
 /// When no format fits it, or it is no text, or too much.
-pub(crate) fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
+pub fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     let (text, encoding) = decode::text(bytes)?;
     let source = Source {
         text: &text,
@@ -314,7 +314,7 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
 }
 
 /// The names of all formats.
-pub(crate) fn names() -> String {
+pub fn names() -> String {
     let names = <Format as clap::ValueEnum>::value_variants()
         .iter()
         .filter_map(clap::ValueEnum::to_possible_value);

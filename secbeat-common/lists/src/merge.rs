@@ -11,7 +11,7 @@ use super::list::{About, Listed};
 const MAX_JOINED: usize = 200;
 
 /// One entry for each network and layer, the one that lasts longest. Returns how many others there were.
-pub(crate) fn distinct(entries: &mut Vec<Listed>, now_ms: i64) -> usize {
+pub fn distinct(entries: &mut Vec<Listed>, now_ms: i64) -> usize {
     let before = entries.len();
     let end = |entry: &Listed| entry.about.end.map_or(i64::MAX, |end| end.ms(now_ms));
     let mut first: HashMap<(Prefix, Option<&'static str>), usize> = HashMap::new();
@@ -38,7 +38,7 @@ pub(crate) fn distinct(entries: &mut Vec<Listed>, now_ms: i64) -> usize {
 
 /// Merges adjacent networks, and leaves out those within others, where they end at the same time and say the same but for their
 /// notes, which are joined. What would become wider than may be banned stays as it was.
-pub(crate) fn aggregate(entries: Vec<Listed>, now_ms: i64) -> Vec<Listed> {
+pub fn aggregate(entries: Vec<Listed>, now_ms: i64) -> Vec<Listed> {
     let mut groups: BTreeMap<_, Vec<Listed>> = BTreeMap::new();
     for entry in entries {
         let About {
