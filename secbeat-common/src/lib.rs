@@ -1,10 +1,11 @@
-//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`table`], [`verdict`]; `no_std`), and what travels
-//! on the bus (`wire`, `subjects`, `prefix`, `coverage`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature
+//! SecBeat's contracts, each defined once: what lies in the kernel maps ([`maps`], [`table`], [`lists`], [`verdict`]; `no_std`), and
+//! what travels on the bus (`wire`, `subjects`, `prefix`, `coverage`, `sources`, `net_table`, `reason`, `rules`, `digest`, `fence`, `sign`; feature
 //! `wire`).
 #![cfg_attr(not(any(feature = "wire", test)), no_std)]
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod corpus;
+pub mod lists;
 pub mod maps;
 pub mod table;
 pub mod verdict;

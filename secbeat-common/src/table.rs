@@ -15,6 +15,8 @@ mod build;
 mod view;
 
 #[cfg(feature = "wire")]
+pub(crate) use self::view::bounds;
+#[cfg(feature = "wire")]
 pub use self::{build::build, view::View};
 
 /// A line of a table, and of a processor's cache.

@@ -23,7 +23,7 @@ struct Stretches {
 }
 
 /// The first and the last address of a network.
-pub(super) fn bounds(net: &Prefix) -> (u128, u128) {
+pub(crate) fn bounds(net: &Prefix) -> (u128, u128) {
     let (first, bits) = match net.addr() {
         IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
         IpAddr::V6(v6) => (v6.to_bits(), 128),

@@ -1,0 +1,314 @@
+//! The search, and what a table tells of itself, beside a model that asks every prefix.
+
+use std::{net::IpAddr, sync::atomic::AtomicU64};
+
+use proptest::prelude::*;
+
+use super::{
+    ALLOWS, BANS, BuildError, Described, Entry, List, MAX_LISTS, NEVER, Stretch, View, build, find_v4,
+    find_v6, lists_of, verdict,
+};
+use crate::{prefix::Prefix, table::Line};
+
+fn net(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn entry(text: &str, ends: u64) -> Entry {
+    Entry { net: net(text), ends }
+}
+
+fn list(slot: usize, verdict: u32, entries: Vec<Entry>) -> List {
+    let described = Described {
+        name: format!("list-{slot}"),
+        verdict,
+        prefixes: entries.len() as u32,
+        updated_ms: 5,
+        digest: 6,
+        origin: 7,
+    };
+    List {
+        slot,
+        described,
+        entries,
+    }
+}
+
+/// What the program finds for an address.
+fn found(lines: &[Line], address: IpAddr, now: u64) -> u64 {
+    let line = |number: u32| lines.get(number as usize);
+    let class = match address {
+        IpAddr::V4(v4) => find_v4(line, v4.to_bits()),
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            find_v6(line, [(bits >> 64) as u64, bits as u64])
+        }
+    };
+    class.and_then(|class| lists_of(line, class, || now)).unwrap_or(0)
+}
+
+/// What every prefix that holds it says of it.
+fn expected(lists: &[List], address: IpAddr, now: u64) -> u64 {
+    let on = lists.iter().filter(|list| {
+        let mut entries = list.entries.iter();
+        entries.any(|entry| entry.ends > now && entry.net.contains(address))
+    });
+    on.fold(0, |lists, list| {
+        let flag = match list.described.verdict {
+            verdict::BAN => BANS,
+            verdict::ALLOW => ALLOWS,
+            _ => 0,
+        };
+        lists | flag | 1 << list.slot
+    })
+}
+
+/// The ends of a prefix, and what is just outside of it.
+fn around(net: &Prefix) -> Vec<IpAddr> {
+    match net.addr() {
+        IpAddr::V4(first) => {
+            let first = first.to_bits();
+            let last = first | u32::MAX.checked_shr(u32::from(net.len())).unwrap_or(0);
+            let near = [
+                first,
+                last,
+                first.wrapping_sub(1),
+                last.wrapping_add(1),
+                first.midpoint(last),
+            ];
+            near.map(|bits| IpAddr::V4(bits.into())).to_vec()
+        }
+        IpAddr::V6(first) => {
+            let first = first.to_bits();
+            let last = first | u128::MAX.checked_shr(u32::from(net.len())).unwrap_or(0);
+            let near = [
+                first,
+                last,
+                first.wrapping_sub(1),
+                last.wrapping_add(1),
+                first.midpoint(last),
+            ];
+            near.map(|bits| IpAddr::V6(bits.into())).to_vec()
+        }
+    }
+}
+
+fn atomics(lines: &[Line]) -> Vec<AtomicU64> {
+    lines
+        .iter()
+        .flat_map(|line| line.words)
+        .map(AtomicU64::new)
+        .collect()
+}
+
+/// Compares all that there is of `lists`, at the ends of all prefixes and `more`.
+fn check(lists: &[List], more: &[IpAddr]) {
+    let table = build(lists, 9).unwrap();
+    let ends = lists
+        .iter()
+        .flat_map(|list| &list.entries)
+        .map(|entry| entry.ends);
+    let mut times = vec![0];
+    times.extend(ends.filter(|end| *end != NEVER).flat_map(|end| [end - 1, end]));
+    times.sort_unstable();
+    times.dedup();
+    times.truncate(5);
+    let near = lists
+        .iter()
+        .flat_map(|list| &list.entries)
+        .flat_map(|entry| around(&entry.net));
+    for address in near.chain(more.iter().copied()) {
+        for now in &times {
+            assert_eq!(
+                found(&table.lines, address, *now),
+                expected(lists, address, *now),
+                "{address} at {now}, of {lists:?}"
+            );
+        }
+    }
+    // What a table tells of its lists makes the same table again.
+    let words = atomics(&table.lines);
+    let view = View::new(&words).unwrap();
+    let read = view.lists().map(|(slot, described)| List {
+        slot,
+        described,
+        entries: view.entries(slot, 0),
+    });
+    let read: Vec<_> = read.collect();
+    assert_eq!(read.len(), lists.len());
+    assert!(
+        read.iter()
+            .zip(lists)
+            .all(|(read, given)| read.described == given.described)
+    );
+    let again = atomics(&build(&read, 9).unwrap().lines);
+    assert_eq!(
+        told(&View::new(&again).unwrap()),
+        told(&view),
+        "read back as {read:?}, of {lists:?}"
+    );
+}
+
+/// Every stretch, with the end on each list.
+fn told(view: &View<'_>) -> Vec<(u128, u128, bool, Vec<Option<u64>>)> {
+    let ends = |class| (0..MAX_LISTS).map(|slot| view.end_in(class, slot)).collect();
+    let told = |it: Stretch| (it.first, it.last, it.is_v4, ends(it.class));
+    view.stretches().map(told).collect()
+}
+
+#[test]
+fn what_shares_ends_is_told_apart() {
+    check(
+        &[
+            list(
+                0,
+                verdict::BAN,
+                vec![entry("10.0.0.0/8", NEVER), entry("10.0.0.0/24", NEVER)],
+            ),
+            list(
+                1,
+                verdict::ALLOW,
+                vec![entry("10.0.0.0/8", 50), entry("10.255.255.255/32", NEVER)],
+            ),
+            list(
+                31,
+                verdict::OBSERVE,
+                vec![entry("0.0.0.0/0", 40), entry("255.255.255.255", 60)],
+            ),
+        ],
+        &[],
+    );
+    check(
+        &[list(
+            3,
+            verdict::BAN,
+            [
+                "::/1",
+                "8000::/1",
+                "ffff:ffff:ffff:ffff::/64",
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128",
+            ]
+            .map(|net| entry(net, NEVER))
+            .to_vec(),
+        )],
+        &[],
+    );
+    check(
+        &[list(
+            0,
+            verdict::BAN,
+            vec![entry("::/0", NEVER), entry("0.0.0.0/0", NEVER)],
+        )],
+        &[],
+    );
+    check(
+        &[list(0, verdict::BAN, Vec::new())],
+        &["::".parse().unwrap(), "0.0.0.0".parse().unwrap()],
+    );
+    // Neighbouring /64s with stretches of their own, and none between them.
+    check(
+        &[list(
+            2,
+            verdict::BAN,
+            [
+                "2001:db8:0:1::1/128",
+                "2001:db8:0:2::/128",
+                "2001:db8:0:2:8000::/65",
+                "2001:db8:0:4::/127",
+                "2001:db8::/32",
+            ]
+            .map(|net| entry(net, NEVER))
+            .to_vec(),
+        )],
+        &[],
+    );
+}
+
+#[test]
+fn entries_end_one_after_the_other() {
+    let lists = [
+        list(
+            0,
+            verdict::BAN,
+            vec![entry("192.0.2.0/24", NEVER), entry("192.0.2.0/25", 10)],
+        ),
+        list(
+            1,
+            verdict::BAN,
+            vec![entry("192.0.2.0/25", 20), entry("192.0.2.0/26", 30)],
+        ),
+        list(2, verdict::ALLOW, vec![entry("192.0.2.1", 15)]),
+    ];
+    let table = build(&lists, 0).unwrap();
+    let address = "192.0.2.1".parse().unwrap();
+    let at = |now| found(&table.lines, address, now);
+    assert_eq!(at(14), BANS | ALLOWS | 0b111);
+    assert_eq!(at(15), BANS | 0b11);
+    assert_eq!(at(29), BANS | 0b11);
+    assert_eq!(at(30), BANS | 0b1);
+    assert_eq!(table.next_end, Some(10));
+    check(&lists, &[]);
+}
+
+#[test]
+fn a_full_slash_8_is_found_to_the_last_address() {
+    let hosts = (0..200_000_u32).map(|host| Entry {
+        net: Prefix::host(IpAddr::V4((10 << 24 | host * 2).into())),
+        ends: NEVER,
+    });
+    let lists = [list(0, verdict::BAN, hosts.collect())];
+    let table = build(&lists, 0).unwrap();
+    for host in 0..400_002_u32 {
+        let address = IpAddr::V4((10 << 24 | host).into());
+        let is_listed = host % 2 == 0 && host < 400_000;
+        assert_eq!(found(&table.lines, address, 0) != 0, is_listed, "{address}");
+    }
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let many: Vec<_> = (0..70_000).map(|end| entry("192.0.2.0/24", end)).collect();
+    assert_eq!(
+        build(&[list(0, verdict::BAN, many)], 0).unwrap_err(),
+        BuildError::Ends(1 << 16)
+    );
+}
+
+fn any_net() -> impl Strategy<Value = Prefix> {
+    // Few bits differ, so that prefixes meet.
+    let v4 = (0_u8..=32, prop::collection::vec(0_u32..32, 0..4)).prop_map(|(len, bits)| {
+        let address = bits.iter().fold(10 << 24, |address, bit| address ^ 1 << bit);
+        Prefix::new(IpAddr::V4(u32::into(address)), len).unwrap()
+    });
+    let v6 = (0_u8..=128, prop::collection::vec(0_u32..128, 0..4)).prop_map(|(len, bits)| {
+        let address = bits
+            .iter()
+            .fold(0x2001_0db8_u128 << 96, |address, bit| address ^ 1 << bit);
+        Prefix::new(IpAddr::V6(address.into()), len).unwrap()
+    });
+    prop_oneof![v4, v6]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn lists_are_found_as_their_prefixes_say(
+        drawn in prop::collection::btree_map(
+            0..MAX_LISTS,
+            (0_u32..3, prop::collection::vec((any_net(), prop_oneof![4 => Just(NEVER), 1 => 1_u64..9]), 0..30)),
+            1..5,
+        ),
+        more in prop::collection::vec(any_net(), 30),
+    ) {
+        let lists: Vec<_> = drawn
+            .into_iter()
+            .map(|(slot, (verdict, entries))| {
+                let entries = entries.into_iter().map(|(net, ends)| Entry { net, ends });
+                list(slot, verdict, entries.collect())
+            })
+            .collect();
+        let more: Vec<_> = more.iter().map(Prefix::addr).collect();
+        check(&lists, &more);
+    }
+}
