@@ -24,6 +24,9 @@ pub const CLOCK_PROBE: &str = "clock_probe";
 /// Name of the program that looks an address up in the table at [`PROOF`]; run, never attached. The address is that of its packet's
 /// first 16 bytes, IPv4 as `::ffff:a.b.c.d`; it writes the line of the record over the first four of them, or 0.
 pub const TABLE_PROBE: &str = "table_probe";
+/// Name of the program that does the same in the table of lists at [`PROOF`], and writes its lists over the first eight of them, with
+/// [`BANS`](crate::lists::BANS) and [`ALLOWS`](crate::lists::ALLOWS).
+pub const LIST_PROBE: &str = "list_probe";
 
 /// LRU hash of banned IPv4 sources: 4 bytes in network order → [`Ban`].
 pub const BANNED_V4: &str = "BANNED_V4";
@@ -40,6 +43,12 @@ pub const BANNED_NETS: &str = "BANNED_NETS";
 pub const NET_TABLES: &str = "NET_TABLES";
 /// Under this name the table at [`IN_FORCE`] is pinned: a map in a map cannot be opened without `CAP_SYS_ADMIN`.
 pub const NET_TABLE: &str = "NET_TABLE";
+/// Array of maps: at [`IN_FORCE`] the [table](crate::lists) of all static lists, if there is one, and at [`PROOF`] as in `NET_TABLES`.
+pub const LISTS: &str = "LISTS";
+/// Under this name the table of lists at [`IN_FORCE`] is pinned.
+pub const LIST_TABLE: &str = "LIST_TABLE";
+/// Per-CPU array → [`Counter`]: what met each static list, by its bit.
+pub const LIST_COUNTS: &str = "LIST_COUNTS";
 /// LPM trie of sources that are never dropped: [`NetKey`] → [`Allow`].
 pub const ALLOWED_NETS: &str = "ALLOWED_NETS";
 /// Per-CPU array → [`Counter`]: a slot per [`Verdict`](crate::verdict::Verdict), then [`LOST_EVENTS`].
@@ -55,14 +64,16 @@ pub const PORTS: &str = "PORTS";
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 13] = [
     BANNED_V4,
     BANNED_V6,
     SIEVE,
     BANNED_NETS,
     NET_TABLES,
+    LISTS,
     ALLOWED_NETS,
     COUNTERS,
+    LIST_COUNTS,
     FLOODS,
     EVENTS,
     PORTS,
@@ -85,7 +96,7 @@ pub const MAX_TRIE_NETS: u32 = NET_SLOTS - 1;
 pub const FEW_NETS: u32 = 1024;
 /// Most networks that are banned at a time. In a table they take about 80 MB, of IPv6 alone about 128 MB.
 pub const MAX_BANNED_NETS: u32 = 1_000_000;
-/// Entries of `NET_TABLES`.
+/// Entries of `NET_TABLES` and of `LISTS`.
 pub const TABLE_SLOTS: u32 = 2;
 /// The table that is in force.
 pub const IN_FORCE: u32 = 0;
@@ -334,7 +345,7 @@ pub struct Settings {
     pub mode: u32,
     /// Changes before each change of `ALLOWED_NETS`; never 0 once an allowlist was written. See [`Ban::unallowed_in`].
     pub allow_generation: u32,
-    /// Where banned networks are: [`nets::TRIE`], [`nets::TABLE`], both or neither.
+    /// Where networks are: bits of [`nets`].
     pub nets_in_use: u32,
     /// Packets of one ban between two events: a power of two, or 0 for no events at all.
     pub event_every: u32,
@@ -350,6 +361,10 @@ pub mod nets {
     pub const TRIE: u32 = 1;
     /// `NET_TABLES` holds something.
     pub const TABLE: u32 = 2;
+    /// `LISTS` holds something.
+    pub const LISTS: u32 = 4;
+    /// One of those lists allows.
+    pub const ALLOWING: u32 = 8;
 }
 
 /// Codes of [`Settings::mode`].

@@ -32,8 +32,9 @@ impl Clock for Jiffies {
     }
 }
 
+/// Nanoseconds since boot, suspend included.
 #[inline(always)]
-fn boot() -> u64 {
+pub(crate) fn boot() -> u64 {
     // SAFETY: a helper without arguments.
     unsafe { bpf_ktime_get_boot_ns() }
 }

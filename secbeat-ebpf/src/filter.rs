@@ -17,6 +17,7 @@ use crate::{
     clock::{Clock, Jiffies},
     event,
     flood::{Key, Memory, REMEMBER_FROM},
+    lists,
     maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table},
 };
 
@@ -155,7 +156,7 @@ const ALLOWED: u32 = Verdict::Allowed as u32;
 const OBSERVED: u32 = Verdict::Observed as u32;
 const OTHER_PORT: u32 = Verdict::OtherPort as u32;
 
-/// What the bans of networks around an address (its halves) mean for a packet of `bytes` bytes, which they reach by its port or do
+/// What the bans of networks around an address (its halves), and the lists that it is on, mean for a packet of `bytes` bytes, which they reach by its port or do
 /// not; as the number of a [`Verdict`].
 ///
 /// No program inlines it: the kernel verifies a global function once, and what is inlined again with each way that leads to it,
@@ -179,6 +180,15 @@ pub(crate) extern "C" fn judge_networks(upper: u64, lower: u64, bytes: u64, reac
         && let Some(ban) = in_table([upper, lower])
     {
         verdict = judge_net(bytes, settings, ban, [upper, lower], reaches);
+        if verdict != Verdict::Expired {
+            return verdict as u32;
+        }
+    }
+    if settings.nets_in_use & nets::LISTS != 0 {
+        let listed = lists::judge_lists(upper, lower, bytes, reaches);
+        if listed != CLEAN {
+            return listed;
+        }
     }
     verdict as u32
 }
@@ -219,7 +229,7 @@ fn judge_ban<C: Clock>(
         return (Verdict::OtherPort, false);
     }
     let unallowed = is_surely_unallowed(ban, settings);
-    if !unallowed && is_allowed(address()) {
+    if !unallowed && (is_allowed(address()) || is_listed_as_allowed(address(), settings, bytes)) {
         return (Verdict::Allowed, false);
     }
     ban.dropped_packets += 1;
@@ -253,7 +263,7 @@ fn is_surely_unallowed(ban: &Ban, settings: &Settings) -> bool {
 }
 
 #[inline(always)]
-fn is_allowed(words: [u32; 4]) -> bool {
+pub(crate) fn is_allowed(words: [u32; 4]) -> bool {
     let key = NetKey {
         prefix_len: 128,
         words,
@@ -262,6 +272,12 @@ fn is_allowed(words: [u32; 4]) -> bool {
     ALLOWED_NETS
         .get(unsafe { &*(&raw const key).cast::<LpmKey<[u8; 16]>>() })
         .is_some()
+}
+
+#[inline(always)]
+fn is_listed_as_allowed(words: [u32; 4], settings: &Settings, bytes: u64) -> bool {
+    let [upper, lower] = halves(words);
+    settings.nets_in_use & nets::ALLOWING != 0 && lists::lists_allow(upper, lower, bytes) != 0
 }
 
 /// The ban of the longest network around an address in the trie.
@@ -331,15 +347,21 @@ fn halves([a, b, c, d]: [u32; 4]) -> [u64; 2] {
 #[inline(always)]
 pub(crate) fn find(table: &Table, [upper, lower]: [u64; 2]) -> Option<u32> {
     let line = |number| table.get(number);
-    match upper == 0 && lower >> 32 == 0xffff {
+    match is_v4([upper, lower]) {
         true => find_v4(line, lower as u32),
         false => find_v6(line, [upper, lower]),
     }
 }
 
+/// Whether an address is one of IPv4.
+#[inline(always)]
+pub(crate) fn is_v4([upper, lower]: [u64; 2]) -> bool {
+    upper == 0 && lower >> 32 == 0xffff
+}
+
 /// Two numbers as an address in network order.
 #[inline(always)]
-fn whole([upper, lower]: [u64; 2]) -> [u32; 4] {
+pub(crate) fn whole([upper, lower]: [u64; 2]) -> [u32; 4] {
     let word = |half: u64| (half as u32).to_be();
     [word(upper >> 32), word(upper), word(lower >> 32), word(lower)]
 }

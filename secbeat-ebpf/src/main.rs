@@ -1,5 +1,5 @@
 //! SecBeat's programs: `secbeat` and its kin filter packets; the edge runs `clock_probe`, which reads the kernel's clocks, and
-//! `table_probe`, which looks an address up in a table.
+//! `table_probe` and `list_probe`, which look an address up in a table.
 #![no_std]
 #![no_main]
 
@@ -7,6 +7,7 @@ mod clock;
 mod event;
 mod filter;
 mod flood;
+mod lists;
 mod maps;
 
 use aya_ebpf::{
@@ -170,6 +171,22 @@ pub(crate) fn table_probe(context: XdpContext) -> u32 {
             .and_then(|table| filter::find(table, halves.map(u64::from_be)));
         // SAFETY: as above.
         unsafe { (start as *mut u32).write_unaligned(found.unwrap_or(0)) };
+    }
+    XDP_PASS
+}
+
+/// Writes the lists of an address over the start of its packet: see [`LIST_PROBE`](secbeat_common::maps::LIST_PROBE). Run through
+/// `BPF_PROG_TEST_RUN`, never attached.
+#[xdp]
+pub(crate) fn list_probe(context: XdpContext) -> u32 {
+    let start = context.data();
+    if start + size_of::<[u8; 16]>() <= context.data_end() {
+        // SAFETY: within the packet, checked above.
+        let halves = unsafe { (start as *const [u64; 2]).read_unaligned() };
+        let [upper, lower] = halves.map(u64::from_be);
+        let found = lists::find_lists(PROOF, upper, lower);
+        // SAFETY: as above.
+        unsafe { (start as *mut u64).write_unaligned(found) };
     }
     XDP_PASS
 }

@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use secbeat_common::{
+    lists::MAX_LISTS,
     maps::{
         ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS,
         Flood, NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, SIEVE_WORDS, Settings, TABLE_FLAGS, TABLE_SLOTS,
@@ -25,11 +26,17 @@ pub(crate) static SIEVE: Array<u64, { SIEVE_WORDS as usize }, { SIEVE_FLAGS as u
 #[btf_map]
 pub(crate) static BANNED_NETS: LpmTrie<[u8; 16], Ban, { NET_SLOTS as usize }> = LpmTrie::new();
 
-/// The lines of a table of banned networks; how many there are differs from table to table.
+/// The lines of a table of banned networks, or of lists; how many there are differs from table to table.
 pub(crate) type Table = Array<Line, 1, { TABLE_FLAGS as usize }>;
 
 #[btf_map]
 pub(crate) static NET_TABLES: ArrayOfMaps<Table, { TABLE_SLOTS as usize }> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static LISTS: ArrayOfMaps<Table, { TABLE_SLOTS as usize }> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static LIST_COUNTS: PerCpuArray<Counter, MAX_LISTS> = PerCpuArray::new();
 
 #[btf_map]
 pub(crate) static ALLOWED_NETS: LpmTrie<[u8; 16], Allow, { ALLOWED_SLOTS as usize }> = LpmTrie::new();

@@ -43,6 +43,7 @@ use crate::{
     config::Config,
     enforcer::EnforcerHandle,
     kernel::{ObjectSource, Pins},
+    lists::{Configured, Files, Owner},
     notes::Notes,
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
@@ -65,6 +66,8 @@ pub struct App {
     traces: Traces,
     /// Where the fleet's word on its detector goes.
     hear: watch::Sender<Option<Heard>>,
+    /// Where another config's lists go.
+    lists: Option<Configured>,
 }
 
 /// An edge's part in the fleet.
@@ -92,6 +95,7 @@ impl Opened {
         let privileged = Privileged {
             kernel: PrivilegedThread::start("kernel")?,
             logs: PrivilegedThread::start("logs")?,
+            lists: PrivilegedThread::start("lists")?,
         };
         privileges::drop_all()?;
         Ok(Self {
@@ -146,6 +150,19 @@ impl App {
         let enforcement =
             Enforcement::attach(&config, object, host, &fleet, &traces, privileged.kernel).await?;
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
+        let (lists, configured) = match &pins {
+            Some(pins) => {
+                privileged.lists.call(privileges::drop_all_but_maps).await??;
+                let most = usize::try_from(config.kernel.list_max_bytes).unwrap_or(usize::MAX);
+                let handle = enforcement.handle.clone();
+                let (owner, lists) = Owner::build(pins.clone(), privileged.lists, handle, most);
+                let (files, configured) = Files::new(lists.clone(), config.list.clone());
+                tasks.forever(owner.run());
+                tasks.forever(files.run());
+                (Some(lists), Some(configured))
+            }
+            None => (None, None),
+        };
         let allowlist = fleet.follow_allowlist(&enforcement.handle, &mut tasks);
         let of_host = (enforcement.handle.clone(), protected.clone());
         let (hear, standing_in) = fleet.stand_in(wanted, of_host, allowlist.clone(), &config.state_dir);
@@ -170,6 +187,7 @@ impl App {
             configured,
             fleet: allowlist,
             pins: pins.clone(),
+            lists,
             socket,
             notes: Notes::in_folder(&config.state_dir),
             unwatched: Unwatched::default(),
@@ -203,6 +221,7 @@ impl App {
             tasks,
             traces,
             hear,
+            lists: configured,
         })
     }
 
@@ -235,6 +254,7 @@ impl App {
             mut tasks,
             traces,
             hear,
+            lists,
         } = self;
         info!(edge = fleet.edge_id, api = %config.api_listen, "running");
         let stop = Stop::default();
@@ -261,6 +281,7 @@ impl App {
             config,
             inputs.reloader(),
             reporting.recorder.signatures().clone(),
+            lists,
         );
         let inputs = inputs.run(&stop);
 

@@ -25,6 +25,7 @@ pub use self::labels::Labels;
 pub use crate::stand_in::Local;
 use crate::{
     kernel::{DETACHED, Hook, Selection, XdpSetup},
+    lists::{self, ListConfig},
     signatures::SignaturesConfig,
     sources::{
         access_log::{self, AccessLogConfig},
@@ -94,6 +95,9 @@ pub struct Config {
     /// Logs of services that are no web servers, such as sshd and mail servers, one table each.
     #[serde(default)]
     pub service_log: Vec<ServiceLogConfig>,
+    /// Static lists of prefixes, one table each. SIGHUP applies changes of these tables, and takes files again.
+    #[serde(default)]
+    pub list: Vec<ListConfig>,
     /// Folder of your own filters for `[[service_log]]`, `NAME.toml` each. One takes the place of a shipped filter of its name.
     #[serde(default = "default_filters_dir")]
     #[schemars(with = "schema::Folder")]
@@ -184,6 +188,9 @@ impl<'de> Deserialize<'de> for EdgeId {
     }
 }
 
+/// Bytes of kernel memory of all static lists, unless set.
+const DEFAULT_LIST_MAX_BYTES: u64 = 128 << 20;
+
 /// Packets of a ban from one event to the next, unless set.
 const DEFAULT_EVENT_EVERY: u32 = 1024;
 
@@ -220,6 +227,9 @@ pub struct Kernel {
     /// Slots of each ban map, 113 bytes each. Set four times the bans you expect: the maps evict before they are
     /// full.
     pub ban_slots: NonZeroU32,
+    /// Most bytes of kernel memory that all static lists together take. A million IPv4 prefixes take up to 12 MB, and as many of IPv6 up
+    /// to 40 MB. While a list changes, both its forms are there for a moment.
+    pub list_max_bytes: u64,
 }
 
 /// Which interfaces are to be protected.
@@ -316,6 +326,7 @@ impl Default for Kernel {
             mode: FilterMode::default(),
             event_every: DEFAULT_EVENT_EVERY,
             ban_slots: NonZeroU32::new(maps::DEFAULT_BAN_SLOTS).unwrap_or(NonZeroU32::MIN),
+            list_max_bytes: DEFAULT_LIST_MAX_BYTES,
         }
     }
 }
@@ -411,6 +422,10 @@ enum Contradiction {
         "enforcement = \"{0}\" needs at least one interface in kernel.interfaces, or \"auto\" (or set enforcement = \"l7\")"
     )]
     NoInterfaces(&'static str),
+    #[error("[[list]]: {0}")]
+    Lists(String),
+    #[error("[[list]] needs the kernel to enforce bans, and enforcement is \"l7\"")]
+    ListsAtL7,
     #[error("whoever reaches {0} could read who is banned: the local API listens on loopback alone")]
     PublicApi(SocketAddr),
     #[error("with proxy_protocol, only trusted proxies may connect, and this list names none")]
@@ -460,6 +475,14 @@ impl Config {
             let message = Contradiction::NoInterfaces(name).to_string();
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
         }
+        let listed = match lists::check(&config.list) {
+            Err(why) => Err(Contradiction::Lists(why)),
+            Ok(()) if !config.list.is_empty() && !config.enforcement.in_kernel() => {
+                Err(Contradiction::ListsAtL7)
+            }
+            Ok(()) => Ok(()),
+        };
+        listed.map_err(|why| ConfigError::contradiction(path, "list", why.to_string()))?;
         let protected = config.protect.entries().into_iter().map(|entry| entry.network);
         if let Some(message) = everybody(protected.chain(config.trusted_proxies.iter().copied())) {
             return Err(ConfigError::contradiction(path, "protect", message));

@@ -211,6 +211,15 @@ impl EnforcerTask {
             }
             Message::Unban { target, reply } => self.order(Order::Unban(target), ReplyTo::Unban(reply)),
             Message::SetMode { mode, reply } => self.order(Order::SetMode(mode), ReplyTo::Mode(reply)),
+            Message::Lists { table, reused, reply } => {
+                let brought = match &mut self.surroundings.kernel {
+                    Some(kernel) => kernel
+                        .bring_lists(table, &reused)
+                        .map_err(|error| format!("{error:#}")),
+                    None => Err("bans are not enforced in the kernel here".to_owned()),
+                };
+                drop(reply.send(brought));
+            }
             // The asker may have gone.
             Message::List { reply } => drop(reply.send(self.list())),
             Message::Report { reply } => drop(reply.send(self.report_status())),

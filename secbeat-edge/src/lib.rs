@@ -13,6 +13,7 @@ mod enforcer;
 mod host;
 pub mod kernel;
 mod l7;
+mod lists;
 mod notes;
 pub mod open_files;
 mod presence;

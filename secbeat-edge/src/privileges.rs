@@ -2,7 +2,7 @@
 //!
 //! Capabilities belong to threads, and new threads inherit them. So one thread is started first and keeps what loading and
 //! attaching need; then the rest of the process gives everything up, before any other thread exists; and once the program
-//! is attached, that one thread keeps only what replacing it, re-attaching it and making maps takes. A second one keeps what reading logs takes.
+//! is attached, that one thread keeps only what replacing it, re-attaching it and making maps takes. A second one keeps what reading logs takes, a third one what making maps takes.
 
 use std::{sync::mpsc, thread};
 
@@ -24,6 +24,8 @@ pub struct Privileged {
     pub kernel: PrivilegedThread,
     /// Reads logs.
     pub logs: PrivilegedThread,
+    /// Makes the kernel's tables of lists.
+    pub lists: PrivilegedThread,
 }
 
 impl PrivilegedThread {
@@ -74,6 +76,15 @@ pub(crate) fn drop_all() -> anyhow::Result<()> {
 /// When the kernel refuses.
 pub(crate) fn drop_all_but_reading() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]))
+}
+
+/// Gives up everything but what making maps takes.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(crate) fn drop_all_but_maps() -> anyhow::Result<()> {
+    keep(&CapsHashSet::from([Capability::CAP_BPF]))
 }
 
 /// Gives up everything but what replacing and re-attaching the program takes, and making tables of banned networks: maps are made with

@@ -36,6 +36,7 @@ const EDGE_KEYS: &[&str] = &[
     "filters_dir",
     "kernel",
     "labels",
+    "list",
     "protect",
     "proxy",
     "service_log",

@@ -26,6 +26,8 @@ enum What {
     E2e,
     /// Time to write a million bans into the kernel and to compare them, and the memory they take
     Load,
+    /// What static lists cost a packet, and how long a million prefixes take into the kernel
+    Lists,
     /// Log lines parsed and replayed a second, beside other programs
     Sources,
     /// One host with `secbeat`, beside fail2ban and fail2ban-rs: start, memory, CPU, from a log's line to the first dropped packet
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         What::E2e => start("bench-e2e", &args.rest, Profile::Release, &[]),
         What::Load => start("bench-load", &args.rest, Profile::Release, &[]),
+        What::Lists => start("bench-lists", &args.rest, Profile::Release, &[]),
         What::Sources => {
             install::ensure(&[Group::Test])?;
             install::ensure_what_can_be(Group::LogPeers);

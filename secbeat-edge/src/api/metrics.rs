@@ -1,6 +1,7 @@
 //! `GET /metrics`: the [`StatsView`] that the API shows, for Prometheus.
 
 mod detection;
+mod lists;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use secbeat_daemon::metrics::{Told, scrape};
@@ -13,6 +14,7 @@ pub(super) fn render(stats: &StatsView) -> String {
     scrape(|| {
         Told::heap("secbeat_edge_heap_bytes");
         kernel(stats);
+        lists::render(stats);
         bans(stats);
         proxy(&stats.proxy);
         reconciliation(stats);

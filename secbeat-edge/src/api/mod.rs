@@ -31,8 +31,9 @@ use self::failure::unfulfilled;
 use crate::{
     bus::Publisher,
     enforcer::EnforcerHandle,
-    kernel::{Attachment, Pins, moment_now, packets},
+    kernel::{Attachment, Pins, memory, moment_now, packets, read_lists},
     l7::L7Bans,
+    lists::Lists,
     notes::Notes,
     signatures::Signatures,
     sources::{InputStats, reports::EventStats},
@@ -40,8 +41,8 @@ use crate::{
     telemetry::TelemetryStats,
     unwatched::Unwatched,
     view::{
-        AccessLogView, AllowedView, BanRequest, BanView, DetectionView, ModeRequest, ProxyView, StatsView,
-        TelemetryView, Unbanned, allowed_views,
+        AccessLogView, AllowedView, BanRequest, BanView, DetectionView, ListsView, ModeRequest, ProxyView,
+        StatsView, TelemetryView, Unbanned, allowed_views,
     },
 };
 
@@ -72,6 +73,8 @@ pub(crate) struct Api {
     pub(crate) fleet: watch::Receiver<Option<Allowlist>>,
     /// `None` where the HTTP layer alone enforces.
     pub(crate) pins: Option<Pins>,
+    /// `None` where the HTTP layer alone enforces.
+    pub(crate) lists: Option<Lists>,
     /// Where the API's Unix socket is.
     pub(crate) socket: Option<PathBuf>,
     pub(crate) notes: Notes,
@@ -113,6 +116,18 @@ async fn admit(State(ways): State<Arc<Ways>>, request: Request, next: Next) -> R
 }
 
 impl Api {
+    fn list_views(&self) -> ListsView {
+        let tables = self.pins.as_ref().and_then(|pins| {
+            read_lists(pins)
+                .inspect_err(|error| warn!("the lists in force cannot be read: {error:#}"))
+                .ok()?
+        });
+        let owner = self.lists.as_ref().map(Lists::state);
+        ListsView::new(tables.as_ref(), owner.as_deref())
+            .inspect_err(|error| warn!("the lists in force cannot be read: {error:#}"))
+            .unwrap_or_default()
+    }
+
     async fn stats(&self) -> Result<StatsView, Failure> {
         let report = self.enforcer.report().await?;
         let xdp = report.attachments.iter().cloned().map(Into::into).collect();
@@ -131,6 +146,8 @@ impl Api {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             enforcer: report.into(),
             packets: packets(self.pins.as_ref()).into(),
+            lists: self.list_views(),
+            kernel_memory: self.pins.as_ref().map(memory).unwrap_or_default(),
             xdp,
             bus_connected: self.bus.is_connected(),
             clock: self.clock.offset(),

@@ -3,7 +3,7 @@
 use tokio::{signal::unix::Signal, task::JoinHandle};
 use tracing::{error, info, warn};
 
-use crate::{config::Config, signatures::Signatures, sources::proxy::Reloader};
+use crate::{config::Config, lists::Configured, signatures::Signatures, sources::proxy::Reloader};
 
 /// Answers every one of `hangups`.
 pub(super) fn on_hangup(
@@ -11,17 +11,23 @@ pub(super) fn on_hangup(
     started_with: Config,
     reloader: Option<Reloader>,
     signatures: Signatures,
+    lists: Option<Configured>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            reload(&started_with, reloader.as_ref(), &signatures).await;
+            reload(&started_with, reloader.as_ref(), &signatures, lists.as_ref()).await;
         }
     })
 }
 
-/// Reads the config again and puts its `[proxy]` and `[signatures]` in force. What is wrong leaves everything as it was; what takes a restart
+/// Reads the config again and puts its `[proxy]`, `[signatures]` and `[[list]]` in force. What is wrong leaves everything as it was; what takes a restart
 /// is named.
-async fn reload(started_with: &Config, reloader: Option<&Reloader>, signatures: &Signatures) {
+async fn reload(
+    started_with: &Config,
+    reloader: Option<&Reloader>,
+    signatures: &Signatures,
+    lists: Option<&Configured>,
+) {
     let config = match started_with.read_again() {
         Ok(config) => config,
         Err(error) => return error!("the old config stays in force: {error}"),
@@ -40,6 +46,9 @@ async fn reload(started_with: &Config, reloader: Option<&Reloader>, signatures: 
         (Some(_), None) | (None, Some(_)) => left.push("[proxy], as a whole".to_owned()),
     }
     signatures.apply(&config.signatures);
+    if let Some(lists) = lists {
+        lists.send_replace(config.list.clone());
+    }
     info!("the config is reloaded");
     if !left.is_empty() {
         warn!(left = left.join("; "), "this waits for a restart");

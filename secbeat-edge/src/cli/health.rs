@@ -7,7 +7,7 @@ use super::{
     check::{Finding, State},
     status::Status,
 };
-use crate::view::{AccessLogView, AttachmentView, ReconcileView, StatsView};
+use crate::view::{AccessLogView, AttachmentView, ListsView, ReconcileView, StatsView};
 
 /// A log that is silent for longer is told, in milliseconds.
 const SILENT_MS: i64 = 15 * 60 * 1000;
@@ -34,6 +34,7 @@ impl Status {
         if let Some(daemon) = &self.daemon {
             findings.push(agreement(&daemon.enforcer.reconcile, self.bans_in_kernel));
             findings.extend(room(&daemon.enforcer.reconcile));
+            findings.extend(lists(&daemon.lists));
             findings.push(clock(daemon.clock));
             findings.push(telemetry(daemon));
             findings.extend(daemon.access_logs.iter().map(|found| log(found, program)));
@@ -98,6 +99,28 @@ fn attachment(attachment: &AttachmentView) -> Finding {
             "protected in generic mode, which is slow: the driver has no native XDP",
         ),
         (None, mode) => Finding::new(what, State::Ok, format!("protected ({mode})")),
+    }
+}
+
+/// One for each list that is not as it should be, or one for all.
+fn lists(view: &ListsView) -> Vec<Finding> {
+    if view.agrees == Some(false) {
+        let what = "the kernel has other lists than the daemon put in force; a restart of the daemon puts them in force again";
+        return vec![Finding::new("lists", State::Problem, what)];
+    }
+    let problems = view.lists.iter().filter_map(|list| {
+        let why = list.problem.as_ref()?;
+        let what = match list.in_force {
+            true => format!("{} is in force as it was before: {why}", list.name),
+            false => format!("{} is not in force: {why}", list.name),
+        };
+        Some(Finding::new("list", State::Problem, what))
+    });
+    let problems: Vec<_> = problems.collect();
+    match (problems.is_empty(), view.lists.len()) {
+        (true, 0) => Vec::new(),
+        (true, lists) => vec![Finding::new("lists", State::Ok, format!("{lists} in force"))],
+        (false, _) => problems,
     }
 }
 

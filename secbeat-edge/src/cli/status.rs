@@ -1,5 +1,7 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
+use std::collections::BTreeMap;
+
 use secbeat_bus::broker::broker;
 use secbeat_common::wire::{ClockOffset, SignaturesInForce};
 use secbeat_daemon::{
@@ -12,10 +14,11 @@ use serde::Serialize;
 
 use super::{Places, bans};
 use crate::{
-    kernel::{self, SettingsMap},
+    kernel::{self, SettingsMap, read_lists},
     stand_in::Local,
     view::{
-        AccessLogView, AttachmentView, CertificateView, DetectionView, PacketsView, ReconcileView, StatsView,
+        AccessLogView, AttachmentView, CertificateView, DetectionView, ListsView, PacketsView, ReconcileView,
+        StatsView,
     },
 };
 
@@ -28,6 +31,9 @@ pub struct Status {
     pub(super) mode: Option<FilterMode>,
     pub(super) bans_in_kernel: usize,
     packets: PacketsView,
+    pub(super) lists: ListsView,
+    /// Bytes of kernel memory by the name of the map.
+    kernel_memory: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) daemon: Option<StatsView>,
 }
@@ -65,8 +71,15 @@ impl Status {
         } else {
             (None, 0, PacketsView::default())
         };
+        let lists = match &daemon {
+            Some(daemon) => daemon.lists.clone(),
+            None if places.pins.are_there() => ListsView::new(read_lists(&places.pins)?.as_ref(), None)?,
+            None => ListsView::default(),
+        };
         Ok(Self {
             running: daemon.is_some(),
+            lists,
+            kernel_memory: kernel::memory(&places.pins),
             attached,
             mode,
             bans_in_kernel,
@@ -134,6 +147,13 @@ fn print_status(status: &Status) {
         packets.dropped_bytes,
         packets.passed
     );
+    for list in &status.lists.lists {
+        secbeat_daemon::say!("list       {}", list.line());
+    }
+    if status.lists.agrees == Some(false) {
+        secbeat_daemon::say!("           THE KERNEL HAS OTHER LISTS than the daemon put in force");
+    }
+    print_memory(&status.kernel_memory);
     if let Some(daemon) = &status.daemon {
         secbeat_daemon::say!(
             "{:<10} {}",
@@ -207,6 +227,26 @@ fn print_status(status: &Status) {
         }
         print_reconcile(&daemon.enforcer.reconcile);
     }
+}
+
+/// What the kernel's maps take, the largest ones by name.
+fn print_memory(maps: &BTreeMap<String, u64>) {
+    const NAMED: usize = 3;
+    let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let mut largest: Vec<_> = maps.iter().collect();
+    if largest.is_empty() {
+        return;
+    }
+    largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+    let named = largest
+        .iter()
+        .take(NAMED)
+        .map(|(name, bytes)| format!("{name} {}", mb(**bytes)));
+    secbeat_daemon::say!(
+        "memory     {} of the kernel ({}, ...)",
+        mb(maps.values().sum()),
+        named.collect::<Vec<_>>().join(", ")
+    );
 }
 
 fn print_signatures(signatures: &SignaturesInForce) {

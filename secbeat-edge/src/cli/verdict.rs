@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use super::{Places, bans, self_test};
 use crate::{
-    kernel::{self, Attachment, Carries, SettingsMap},
+    kernel::{self, Attachment, Carries, ListTables, Pins, SettingsMap},
+    lists::ListVerdict,
     view::BanView,
 };
 
@@ -54,9 +55,20 @@ struct Verdict {
     enforced_on: Vec<String>,
     /// Those that cover the address, on any layer.
     bans: Vec<BanView>,
+    /// Static lists that it is on.
+    lists: Vec<OnList>,
     /// The entry of the allowlist that covers the address.
     allowed_by: Option<String>,
     mode: FilterMode,
+}
+
+/// A static list that an address is on.
+#[derive(Debug, Serialize)]
+struct OnList {
+    name: String,
+    verdict: ListVerdict,
+    /// The widest one around the address that is on the list as a whole.
+    network: String,
 }
 
 impl Test {
@@ -97,6 +109,7 @@ impl Test {
         };
         let mut bans = bans::in_force(places).context("reading the bans in force")?;
         bans.retain(covers);
+        let lists = on_lists(&places.pins, &host).context("reading the lists in force")?;
         let allowed = kernel::read_allowed(&places.pins)?;
         let allowed = allowed.iter().filter(|(net, _)| net.covers(&host));
         let allowed = allowed.max_by_key(|(net, _)| net.len());
@@ -113,6 +126,7 @@ impl Test {
             why: String::new(),
             enforced_on,
             bans,
+            lists,
             allowed_by,
             mode,
         };
@@ -121,23 +135,58 @@ impl Test {
     }
 }
 
+/// The lists in force that an address is on.
+fn on_lists(pins: &Pins, address: &Prefix) -> anyhow::Result<Vec<OnList>> {
+    let tables = kernel::read_lists(pins)?;
+    let Some(view) = tables.as_ref().and_then(ListTables::view) else {
+        return Ok(Vec::new());
+    };
+    let now = kernel::boot_now().0;
+    let on = view.lists().filter_map(|(slot, described)| {
+        let entries = view.entries(slot, now).into_iter();
+        let entry = entries.map(|entry| entry.net).find(|net| net.covers(address))?;
+        Some(OnList {
+            name: described.name,
+            verdict: ListVerdict::of(described.verdict),
+            network: entry.to_string(),
+        })
+    });
+    Ok(on.collect())
+}
+
 impl Verdict {
+    fn listed(&self, verdict: ListVerdict) -> Option<String> {
+        let list = self.lists.iter().find(|list| list.verdict == verdict)?;
+        Some(format!("{} is on the list {}", list.network, list.name))
+    }
+
     /// What explains the kernel's answer, from what the maps say.
     fn reason(&self) -> String {
         let in_kernel = self.bans.iter().find(|ban| ban.layer == Layer::Kernel.name());
-        match (self.dropped, in_kernel) {
-            (true, Some(ban)) => format!("{} is banned: {}", ban.target, ban.reason),
-            (true, None) => "no ban of it is listed; it may have ended or been lifted just now".to_owned(),
-            (false, None) if self.bans.is_empty() => "it is not banned".to_owned(),
-            (false, None) => "its ban is enforced by the HTTP layer alone".to_owned(),
-            (false, Some(_)) => match (&self.allowed_by, self.mode) {
-                (Some(entry), _) => format!("it is banned, but allowlisted: {entry}"),
-                (None, FilterMode::Observe) => "it is banned, but the mode is observe".to_owned(),
-                (None, FilterMode::Enforce) => {
-                    "it is banned, but bans do not reach this port (kernel.ports), or the ban has just ended"
-                        .to_owned()
-                }
-            },
+        let listed = self.listed(ListVerdict::Ban);
+        let (what, is_banned) = match (in_kernel, listed) {
+            (Some(ban), _) if self.dropped => return format!("{} is banned: {}", ban.target, ban.reason),
+            (None, Some(listed)) if self.dropped => return listed,
+            (None, None) if self.dropped => {
+                return "no ban of it is listed; it may have ended or been lifted just now".to_owned();
+            }
+            (Some(_), _) => ("it is banned".to_owned(), true),
+            (None, Some(listed)) => (listed, true),
+            (None, None) => (String::new(), false),
+        };
+        if !is_banned {
+            return match self.bans.is_empty() {
+                true => "it is not banned".to_owned(),
+                false => "its ban is enforced by the HTTP layer alone".to_owned(),
+            };
+        }
+        match (&self.allowed_by, self.listed(ListVerdict::Allow), self.mode) {
+            (Some(entry), _, _) => format!("{what}, but allowlisted: {entry}"),
+            (None, Some(allowed), _) => format!("{what}, but {allowed}, which allows"),
+            (None, None, FilterMode::Observe) => format!("{what}, but the mode is observe"),
+            (None, None, FilterMode::Enforce) => {
+                format!("{what}, but bans do not reach this port (kernel.ports), or the ban has just ended")
+            }
         }
     }
 }
@@ -147,6 +196,14 @@ impl fmt::Display for Verdict {
         let does = if self.dropped { "DROPS" } else { "passes" };
         writeln!(f, "the kernel {does} {} from {}", self.packet, self.address)?;
         writeln!(f, "why        {}", self.why)?;
+        for OnList {
+            name,
+            verdict,
+            network,
+        } in &self.lists
+        {
+            writeln!(f, "list       {name} has {network} ({verdict})")?;
+        }
         for ban in &self.bans {
             let until = ban.expires_at.as_deref().unwrap_or("it is lifted");
             writeln!(

@@ -12,8 +12,8 @@ use tracing::warn;
 use super::KernelSide;
 use crate::{
     kernel::{
-        self, AllowedNets, BanMaps, DropEvents, Floods, Object, ObjectSource, Pins, Program, SettingsMap,
-        XdpSetup,
+        self, AllowedNets, BanMaps, DropEvents, Floods, ListTables, Object, ObjectSource, Pins, Program,
+        SettingsMap, XdpSetup,
     },
     privileges,
 };
@@ -50,8 +50,14 @@ pub(crate) fn attach(
         if let Err(error) = bans.prove_tables(program.table_probe()?) {
             warn!("no more than {MAX_TRIE_NETS} networks can be banned: {error:#}");
         }
+        let mut lists = ListTables::open(program.pins())?;
+        if let Err(error) = lists.prove(program.list_probe()?) {
+            warn!("no static list can come into force: {error:#}");
+        }
         let floods = Floods::open(program.pins())?;
         let mut allowed = AllowedNets::open(program.pins())?;
+        allowed.set_listed(lists.allowing())?;
+        lists.settle()?;
         let allowlist = Allowlist::new(host, allowed.of_reason(allow::FLEET)?);
         allowed.set(allowlist.nets())?;
         let mut settings = SettingsMap::open(program.pins())?;
@@ -69,6 +75,7 @@ pub(crate) fn attach(
             bans,
             floods,
             allowed,
+            lists,
             settings,
             events,
             clock,

@@ -12,17 +12,21 @@ use secbeat_edge_core::{BucketUpdate, Enforced, EnforcerStatus, FilterMode, Kern
 use tokio::sync::{mpsc, oneshot};
 
 use super::drop_events::DropsByReason;
-use crate::kernel::Attachment;
+use crate::kernel::{Allowing, Attachment, Staged};
 
 /// Messages that may wait for the enforcer.
 const QUEUE: usize = 4096;
 /// How long an answer may take; orders are carried out all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a table of lists may wait behind bans.
+const LISTS_PATIENCE: Duration = Duration::from_secs(60);
+
 pub(crate) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
 /// Whether the ban is this edge's: the fleet had none for as long.
 pub(crate) type StandInReply = oneshot::Sender<Result<bool, OrderError>>;
 pub(crate) type UnbanReply = oneshot::Sender<Result<Option<Origin>, OrderError>>;
+pub(crate) type ListsReply = oneshot::Sender<Result<(), String>>;
 pub(crate) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
 
 /// A message to the enforcer.
@@ -46,6 +50,12 @@ pub(crate) enum Message {
     SetMode {
         mode: FilterMode,
         reply: ModeReply,
+    },
+    /// Another table of static lists, or none; and the slots in it that begin to count anew.
+    Lists {
+        table: Option<(Box<Staged>, Allowing)>,
+        reused: Vec<usize>,
+        reply: ListsReply,
     },
     List {
         reply: oneshot::Sender<Vec<ActiveBan>>,
@@ -174,6 +184,20 @@ impl EnforcerHandle {
     /// See [`Unfulfilled`].
     pub(crate) async fn set_mode(&self, mode: FilterMode) -> Result<(), Unfulfilled> {
         Ok(ask(&self.0, PATIENCE, |reply| Message::SetMode { mode, reply }).await??)
+    }
+
+    /// Brings a table of static lists into force, or none. Fails with the kernel's words.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`]; it may come into force all the same.
+    pub(crate) async fn bring_lists(
+        &self,
+        table: Option<(Box<Staged>, Allowing)>,
+        reused: Vec<usize>,
+    ) -> Result<Result<(), String>, Unanswered> {
+        let message = |reply| Message::Lists { table, reused, reply };
+        ask(&self.0, LISTS_PATIENCE, message).await
     }
 
     /// The bans in force, by target.

@@ -7,8 +7,8 @@ use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
 
 use crate::kernel::{
-    AllowedNets, Attachment, BanMaps, DropEvents, Floods, HeldBack, JiffyClock, Program, SettingsMap, Walk,
-    XdpSetup,
+    AllowedNets, Allowing, Attachment, BanMaps, DropEvents, Floods, HeldBack, JiffyClock, ListTables,
+    Program, SettingsMap, Staged, Walk, XdpSetup,
 };
 
 /// The kernel's side of an edge that has one.
@@ -19,6 +19,7 @@ pub(crate) struct KernelSide {
     pub(super) bans: BanMaps,
     pub(super) floods: Floods,
     pub(super) allowed: AllowedNets,
+    pub(super) lists: ListTables,
     pub(super) settings: SettingsMap,
     pub(super) events: DropEvents,
     pub(super) clock: JiffyClock,
@@ -76,6 +77,22 @@ impl KernelSide {
         self.allowed.set(nets)
     }
 
+    /// Brings a table of static lists into force, or none. Bans are compared with what it allows before it allows that, and slots begin to
+    /// count anew before anything counts in them.
+    pub(super) fn bring_lists(
+        &mut self,
+        table: Option<(Box<Staged>, Allowing)>,
+        reused: &[usize],
+    ) -> anyhow::Result<()> {
+        let Some((table, allowing)) = table else {
+            self.lists.clear()?;
+            return self.allowed.set_listed(Allowing::default());
+        };
+        self.allowed.set_listed(allowing.clone())?;
+        reused.iter().try_for_each(|slot| self.lists.reset_count(*slot))?;
+        self.lists.bring(*table, &allowing)
+    }
+
     pub(super) fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
         self.settings.set_mode(mode)
     }
@@ -102,6 +119,7 @@ impl KernelSide {
         let mut walk = self.walk.take().context("no read is under way")?;
         let Some(found) = self.bans.next(&mut walk)? else {
             self.bans.settle(&walk)?;
+            self.lists.settle()?;
             return Ok(Event::KernelEnd(self.bans.fill(&walk)));
         };
         self.walk = Some(walk);

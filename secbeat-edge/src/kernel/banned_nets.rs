@@ -239,7 +239,7 @@ impl BannedNets {
         let in_trie = first.context("reading the banned networks")?.is_some();
         let bit = |is_set, bit| if is_set { bit } else { 0 };
         let bits = bit(in_trie, nets::TRIE) | bit(self.view().is_some(), nets::TABLE);
-        self.settings.set_nets_in_use(bits)
+        self.settings.set_nets_in_use(nets::TRIE | nets::TABLE, bits)
     }
 
     /// Every ban.

@@ -5,7 +5,10 @@ use std::fmt;
 
 use anyhow::Context;
 use aya::maps::{MapInfo, MapType};
-use secbeat_common::maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings};
+use secbeat_common::{
+    lists::MAX_LISTS,
+    maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings},
+};
 
 use super::Pins;
 
@@ -97,6 +100,7 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
         },
         layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),
         layout(maps::NET_TABLES, MapType::ArrayOfMaps, 4, 4, maps::TABLE_SLOTS),
+        layout(maps::LISTS, MapType::ArrayOfMaps, 4, 4, maps::TABLE_SLOTS),
         layout(
             maps::ALLOWED_NETS,
             MapType::LpmTrie,
@@ -110,6 +114,13 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
             4,
             size_of::<Counter>(),
             maps::COUNTER_SLOTS,
+        ),
+        layout(
+            maps::LIST_COUNTS,
+            MapType::PerCpuArray,
+            4,
+            size_of::<Counter>(),
+            MAX_LISTS as u32,
         ),
         layout(
             maps::FLOODS,

@@ -9,7 +9,7 @@ use secbeat_common::{
     prefix::Prefix,
 };
 
-use super::{Pins, SettingsMap};
+use super::{Allowing, Pins, SettingsMap};
 
 /// `ALLOWED_NETS`: networks that the program never drops.
 pub struct AllowedNets {
@@ -17,6 +17,8 @@ pub struct AllowedNets {
     settings: SettingsMap,
     written: HashMap<Prefix, u32>,
     generation: u32,
+    /// What static lists allow.
+    listed: Allowing,
 }
 
 impl AllowedNets {
@@ -34,6 +36,7 @@ impl AllowedNets {
             settings: SettingsMap::open(pins)?,
             written: HashMap::new(),
             generation: 0,
+            listed: Allowing::default(),
         })
     }
 
@@ -92,10 +95,11 @@ impl AllowedNets {
     /// touches it, 0 if the program has to look at each packet.
     #[must_use]
     pub fn stamp(&self, target: &Prefix) -> u32 {
-        let touched = self
-            .written
-            .keys()
-            .any(|net| net.covers(target) || target.covers(net));
+        let touched = self.listed.touches(target)
+            || self
+                .written
+                .keys()
+                .any(|net| net.covers(target) || target.covers(net));
         if touched { 0 } else { self.generation }
     }
 
@@ -104,6 +108,20 @@ impl AllowedNets {
     #[must_use]
     pub fn is_current(&self, target: &Prefix, stamp: u32) -> bool {
         (stamp != 0 && stamp == self.generation) || stamp == self.stamp(target)
+    }
+
+    /// Notes what static lists allow from the next moment on. If that changes, every ban's stamp is stale, as in [`set`](Self::set).
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_listed(&mut self, listed: Allowing) -> anyhow::Result<()> {
+        if listed != self.listed {
+            self.listed = listed;
+            self.generation = 0;
+            self.generation = self.settings.next_allow_generation()?;
+        }
+        Ok(())
     }
 
     /// The generation, moved on unless nothing is about to change.

@@ -28,6 +28,9 @@ const LINK_PREFIX: &str = "link-";
 /// What a map's pin is called until it takes the place of an older one.
 const STAGED_PREFIX: &str = "next-";
 
+/// What tables that are in force are called.
+const TABLES: [&str; 2] = [maps::NET_TABLE, maps::LIST_TABLE];
+
 /// The folder that holds programs, links and maps.
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -136,11 +139,11 @@ impl Pins {
             .with_context(|| format!("renaming the pin {} to {}", from.display(), to.display()))
     }
 
-    /// Where the table of networks that is in force is pinned, and where one is until it is.
-    pub(super) fn tables(&self) -> [PathBuf; 2] {
+    /// Where the table `name` is pinned that is in force, and where one is until it is.
+    pub(super) fn table(&self, name: &str) -> [PathBuf; 2] {
         [
-            self.dir.join(maps::NET_TABLE),
-            self.dir.join(format!("{STAGED_PREFIX}{}", maps::NET_TABLE)),
+            self.dir.join(name),
+            self.dir.join(format!("{STAGED_PREFIX}{name}")),
         ]
     }
 
@@ -337,7 +340,7 @@ fn is_trusted(uid: u32) -> bool {
 /// Whether this release gives a pin that name.
 fn is_ours(name: &str) -> bool {
     let map = name.strip_prefix(STAGED_PREFIX).unwrap_or(name);
-    let is_map = map == maps::NET_TABLE || maps::ALL.contains(&map);
+    let is_map = TABLES.contains(&map) || maps::ALL.contains(&map);
     is_map || maps::PROGRAMS.contains(&name) || LinkPin::parse(name).is_some()
 }
 
@@ -368,7 +371,8 @@ pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
         remove(&pins.program(program))?;
     }
     pins.remove_staged()?;
-    for path in maps::ALL.iter().map(|name| pins.map(name)).chain(pins.tables()) {
+    let tables = TABLES.iter().flat_map(|name| pins.table(name));
+    for path in maps::ALL.iter().map(|name| pins.map(name)).chain(tables) {
         remove(&path)?;
     }
     if !pins.is_lent() {

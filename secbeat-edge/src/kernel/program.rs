@@ -154,6 +154,15 @@ impl Program {
         xdp(&mut self.ebpf, maps::TABLE_PROBE).map(|probe| &*probe)
     }
 
+    /// The same in a table of lists.
+    ///
+    /// # Errors
+    ///
+    /// When the object has none.
+    pub fn list_probe(&mut self) -> anyhow::Result<&Xdp> {
+        xdp(&mut self.ebpf, maps::LIST_PROBE).map(|probe| &*probe)
+    }
+
     /// Reads the kernel's clocks.
     ///
     /// # Errors
@@ -183,7 +192,7 @@ fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
             .load()
             .with_context(|| format!("the kernel refused program `{name}`"))?;
     }
-    for name in [maps::CLOCK_PROBE, maps::TABLE_PROBE] {
+    for name in [maps::CLOCK_PROBE, maps::TABLE_PROBE, maps::LIST_PROBE] {
         xdp(ebpf, name)?
             .load()
             .with_context(|| format!("the kernel refused program `{name}`"))?;

@@ -98,9 +98,10 @@ impl SettingsMap {
         self.change(|settings| settings.ports_in_use = 1).map(drop)
     }
 
-    /// Where the program looks for banned networks: bits of [`maps::nets`].
-    pub(super) fn set_nets_in_use(&mut self, bits: u32) -> anyhow::Result<()> {
-        self.change(|settings| settings.nets_in_use = bits).map(drop)
+    /// Which of `of`, bits of [`maps::nets`], say where the program looks for networks: `bits`.
+    pub(super) fn set_nets_in_use(&mut self, of: u32, bits: u32) -> anyhow::Result<()> {
+        self.change(|settings| settings.nets_in_use = settings.nets_in_use & !of | bits)
+            .map(drop)
     }
 
     /// The same, beside where it looks already.

@@ -6,6 +6,7 @@ mod bans;
 mod detection;
 mod enforcer;
 mod inputs;
+mod lists;
 mod packets;
 mod stats;
 mod telemetry;
@@ -16,6 +17,7 @@ pub(crate) use self::{
     detection::DetectionView,
     enforcer::{EnforcerView, ModeRequest, ReconcileView},
     inputs::{AccessLogView, AuthzView, CertificateView, ProxyView},
+    lists::ListsView,
     packets::{AttachmentView, PacketsView},
     stats::StatsView,
     telemetry::{EventsView, SpoolView, TelemetryView},

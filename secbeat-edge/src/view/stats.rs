@@ -7,8 +7,8 @@ use secbeat_daemon::expiry::CertificateView;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccessLogView, AttachmentView, AuthzView, DetectionView, EnforcerView, EventsView, PacketsView,
-    ProxyView, TelemetryView,
+    AccessLogView, AttachmentView, AuthzView, DetectionView, EnforcerView, EventsView, ListsView,
+    PacketsView, ProxyView, TelemetryView,
 };
 
 /// `GET /api/v1/stats`.
@@ -21,6 +21,12 @@ pub(crate) struct StatsView {
     #[serde(flatten)]
     pub enforcer: EnforcerView,
     pub packets: PacketsView,
+    /// Static lists.
+    #[serde(default)]
+    pub lists: ListsView,
+    /// Bytes of kernel memory by the name of the map; empty where enforcement is at L7 alone.
+    #[serde(default)]
+    pub kernel_memory: BTreeMap<String, u64>,
     /// Empty where enforcement is at L7 alone.
     pub xdp: Vec<AttachmentView>,
     pub bus_connected: bool,

@@ -1,16 +1,22 @@
-//! An LRU hash of any key and value, without a loader.
+//! Maps of any key and value, without a loader.
 
 use std::{
     ffi::c_long,
     io,
+    net::IpAddr,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
+
+use secbeat_common::prefix::Prefix;
 
 use crate::bench::syscall;
 
 const BPF_MAP_CREATE: c_long = 0;
 const BPF_MAP_UPDATE_ELEM: c_long = 2;
+const BPF_MAP_TYPE_PROG_ARRAY: u32 = 3;
 const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
+const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
+const BPF_F_NO_PREALLOC: u32 = 1;
 
 #[repr(C)]
 #[derive(Default)]
@@ -32,6 +38,83 @@ struct UpdateElem {
     flags: u64,
 }
 
+fn create(mut attributes: MapCreate) -> io::Result<OwnedFd> {
+    // SAFETY: no addresses in the attributes; the answer is a new descriptor.
+    unsafe { syscall::bpf(BPF_MAP_CREATE, &mut attributes).map(|fd| syscall::owned(fd)) }
+}
+
+/// # Safety
+///
+/// Key and value must have the map's sizes.
+unsafe fn update(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let mut attributes = UpdateElem {
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        key: key.as_ptr() as u64,
+        value: value.as_ptr() as u64,
+        ..UpdateElem::default()
+    };
+    // SAFETY: both live through the call, and have the map's sizes by the caller's promise.
+    unsafe { syscall::bpf(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop) }
+}
+
+/// An array of one program, for a tail call.
+#[derive(Debug)]
+pub(super) struct ProgramArray(OwnedFd);
+
+impl ProgramArray {
+    pub(super) fn of(program: BorrowedFd<'_>) -> io::Result<Self> {
+        let fd = create(MapCreate {
+            map_type: BPF_MAP_TYPE_PROG_ARRAY,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 1,
+            ..MapCreate::default()
+        })?;
+        // SAFETY: four bytes each.
+        unsafe { update(&fd, &[0; 4], &program.as_raw_fd().to_ne_bytes())? };
+        Ok(Self(fd))
+    }
+}
+
+impl AsFd for ProgramArray {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A trie of IPv4 prefixes, whose values are four bytes.
+#[derive(Debug)]
+pub(super) struct LpmTrie(OwnedFd);
+
+impl LpmTrie {
+    pub(super) fn v4(most: u32) -> io::Result<Self> {
+        create(MapCreate {
+            map_type: BPF_MAP_TYPE_LPM_TRIE,
+            key_size: 8,
+            value_size: 4,
+            max_entries: most,
+            map_flags: BPF_F_NO_PREALLOC,
+        })
+        .map(Self)
+    }
+
+    pub(super) fn insert(&self, net: &Prefix) -> io::Result<()> {
+        let IpAddr::V4(address) = net.addr() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let len = u32::from(net.len()).to_ne_bytes();
+        let key = [len, address.octets()].concat();
+        // SAFETY: eight bytes, and four.
+        unsafe { update(&self.0, &key, &[1; 4]) }
+    }
+}
+
+impl AsFd for LpmTrie {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// The map; closed when dropped, and then freed by the kernel.
 #[derive(Debug)]
 pub struct LruHash {
@@ -47,17 +130,15 @@ impl LruHash {
     ///
     /// When the kernel refuses.
     pub fn new(key_size: usize, value_size: usize, slots: u32) -> io::Result<Self> {
-        let mut attributes = MapCreate {
+        let attributes = MapCreate {
             map_type: BPF_MAP_TYPE_LRU_HASH,
             key_size: key_size as u32,
             value_size: value_size as u32,
             max_entries: slots,
             ..MapCreate::default()
         };
-        // SAFETY: no addresses in the attributes; the answer is a new descriptor.
-        let fd = unsafe { syscall::bpf(BPF_MAP_CREATE, &mut attributes).map(|fd| syscall::owned(fd))? };
         Ok(Self {
-            fd,
+            fd: create(attributes)?,
             key_size,
             value: vec![0; value_size],
         })
@@ -74,14 +155,8 @@ impl LruHash {
     /// When the key has not the map's size.
     pub fn insert(&self, key: &[u8]) -> io::Result<()> {
         assert_eq!(key.len(), self.key_size, "a key of another size");
-        let mut attributes = UpdateElem {
-            map_fd: self.fd.as_raw_fd().cast_unsigned(),
-            key: key.as_ptr() as u64,
-            value: self.value.as_ptr() as u64,
-            ..UpdateElem::default()
-        };
-        // SAFETY: key and value have the map's sizes and live through the call.
-        unsafe { syscall::bpf(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop) }
+        // SAFETY: key and value have the map's sizes.
+        unsafe { update(&self.fd, key, &self.value) }
     }
 }
 

@@ -5,6 +5,7 @@ mod contender;
 pub mod cpus;
 pub(crate) mod demand;
 mod gro;
+pub mod lists;
 pub mod map;
 pub mod measure;
 mod million;

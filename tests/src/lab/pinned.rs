@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use secbeat_common::maps;
-use secbeat_edge::kernel::{BanMaps, Floods, JiffyClock, Pins, SettingsMap, jiffy_clock};
+use secbeat_edge::kernel::{BanMaps, Floods, JiffyClock, ListTables, Pins, SettingsMap, jiffy_clock};
 use tempfile::TempDir;
 
 use crate::lab::{bpf::Filter, paths};
@@ -50,6 +50,16 @@ impl PinnedFilter {
         bans.prove_tables(self.filter.program(maps::TABLE_PROBE))
             .expect("the program reads tables");
         bans
+    }
+
+    /// The tables of lists, through the edge's code, which may make some.
+    #[must_use]
+    pub fn lists(&self) -> ListTables {
+        let mut lists = ListTables::open(&self.pins()).expect("opening the tables of lists");
+        lists
+            .prove(self.filter.program(maps::LIST_PROBE))
+            .expect("the program reads tables of lists");
+        lists
     }
 
     /// The program's settings, through the edge's code.

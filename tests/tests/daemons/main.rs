@@ -18,6 +18,7 @@ mod front_door;
 mod generated_requests;
 mod host_watcher;
 mod lifecycle;
+mod lists;
 mod log_rotation;
 mod metrics;
 mod notify;

@@ -82,7 +82,9 @@ fn the_verifier_takes_every_program() {
 /// Some kernels read the first line of every map in a map alone.
 #[test]
 fn the_program_finds_in_a_table_what_is_in_it() {
-    let _ = PinnedFilter::load(1024).bans_with_tables();
+    let pinned = PinnedFilter::load(1024);
+    let _ = pinned.bans_with_tables();
+    let _ = pinned.lists();
 }
 
 fn every_entry_attaches_natively(wire: Wire) {

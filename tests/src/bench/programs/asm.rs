@@ -23,6 +23,7 @@ pub(super) enum Register {
 pub(super) enum Helper {
     MapLookupElem = 1,
     GetPrandomU32 = 7,
+    TailCall = 12,
     Redirect = 23,
 }
 

@@ -47,3 +47,34 @@ pub fn lookup(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let all = [&parse[..], &load_map(R1, map), &judge].concat();
     syscall::load_xdp("bare_lookup", &all)
 }
+
+/// Drops IPv4 behind Ethernet without tags if `trie`, with IPv4 addresses behind their lengths for keys, has its source.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn lookup_in_trie(trie: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let parse = [
+        load(Size::Word, R2, R1, 0),
+        load(Size::Word, R3, R1, 4),
+        copy(R4, R2),
+        add(R4, 34),
+        skip_if_greater(R4, R3, 12),
+        load(Size::Word, R4, R2, 26),
+        store_word(R10, -4, R4),
+        mov(R4, 32),
+        store_word(R10, -8, R4),
+    ];
+    let judge = [
+        copy(R2, R10),
+        add(R2, -8),
+        call(Helper::MapLookupElem),
+        skip_if(R0, 0, 2),
+        mov(R0, XDP_DROP),
+        EXIT,
+        mov(R0, XDP_PASS),
+        EXIT,
+    ];
+    let all = [&parse[..], &load_map(R1, trie), &judge].concat();
+    syscall::load_xdp("bare_trie", &all)
+}

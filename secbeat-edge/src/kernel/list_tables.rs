@@ -1,0 +1,288 @@
+//! `LISTS`: the table of all static lists, and `LIST_COUNTS`, what met each of them.
+
+use anyhow::{Context, anyhow, ensure};
+use aya::{
+    maps::{Map, MapData, MapInfo, PerCpuArray, PerCpuValues},
+    programs::Xdp,
+    util::nr_cpus,
+};
+use secbeat_common::{
+    lists::{self, ALLOWS, BANS, Described, Entry, List, MAX_LISTS, NEVER, Stretch, View, verdict},
+    maps::{self, Counter, nets},
+    prefix::Prefix,
+    table::Line,
+};
+
+use super::{
+    Pins, SettingsMap,
+    swapped::{Kind, Staged, Swapped, key_of},
+};
+
+const KIND: Kind = Kind {
+    map: maps::LISTS,
+    pin: maps::LIST_TABLE,
+    noun: "table of lists",
+    is_valid: |words| View::new(words).is_some(),
+};
+
+/// The table of lists that is in force, if one is.
+pub struct ListTables {
+    swapped: Swapped,
+    settings: SettingsMap,
+    counts: PerCpuArray<MapData, Counter>,
+}
+
+/// A list in the kernel.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// Its bit.
+    pub slot: usize,
+    pub described: Described,
+    /// What met it.
+    pub counted: Counter,
+}
+
+/// The addresses that lists allow, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowing(Vec<Stretch>);
+
+impl Allowing {
+    /// Those of a table.
+    #[must_use]
+    pub fn of(view: &View<'_>) -> Self {
+        let allows = |stretch: &Stretch| view.terms(stretch.class).any(|(lists, _)| lists & ALLOWS != 0);
+        Self(view.stretches().filter(allows).collect())
+    }
+
+    /// Whether one of them is in `net`.
+    #[must_use]
+    pub fn touches(&self, net: &Prefix) -> bool {
+        let (is_v4, first, last) = lists::range(net);
+        let behind = self
+            .0
+            .partition_point(|it| (!it.is_v4, it.last) < (!is_v4, first));
+        self.0
+            .get(behind)
+            .is_some_and(|it| it.is_v4 == is_v4 && it.first <= last)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Staged {
+    /// What lists allow in it; `None` if it is no table of lists.
+    #[must_use]
+    pub fn allowing(&self) -> Option<Allowing> {
+        Some(Allowing::of(&View::new(self.words())?))
+    }
+}
+
+impl ListTables {
+    /// Opens the pinned maps; works without the daemon.
+    ///
+    /// # Errors
+    ///
+    /// When they are not pinned, or not of this release.
+    pub fn open(pins: &Pins) -> anyhow::Result<Self> {
+        let swapped = Swapped::open(pins, KIND)?;
+        Ok(Self {
+            swapped: swapped.with_context(|| format!("{} is not pinned", maps::LISTS))?,
+            settings: SettingsMap::open(pins)?,
+            counts: open_counts(pins)?,
+        })
+    }
+
+    /// The table in force.
+    #[must_use]
+    pub fn view(&self) -> Option<View<'_>> {
+        View::new(self.swapped.words()?)
+    }
+
+    /// The kernel's number of the table in force.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.swapped.id()
+    }
+
+    /// Opens what is in force if that is another table than before.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn refresh(&mut self) -> anyhow::Result<()> {
+        self.swapped.refresh()
+    }
+
+    /// What lists allow now.
+    #[must_use]
+    pub fn allowing(&self) -> Allowing {
+        self.view().map(|view| Allowing::of(&view)).unwrap_or_default()
+    }
+
+    /// Makes a table of these lines, which is not in force yet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn stage(&self, lines: &[Line]) -> anyhow::Result<Staged> {
+        self.swapped.stage(lines)
+    }
+
+    /// Brings a table into force in which lists allow these addresses. The program is told to look before there is anything to see.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn bring(&mut self, table: Staged, allowing: &Allowing) -> anyhow::Result<()> {
+        ensure!(
+            self.swapped.may_build(),
+            "this kernel was not seen to read tables of lists rightly; the log says at the start what it found"
+        );
+        let allows = if allowing.is_empty() { 0 } else { nets::ALLOWING };
+        self.settings.add_nets_in_use(nets::LISTS | allows)?;
+        self.swapped.bring(table)?;
+        self.settings
+            .set_nets_in_use(nets::LISTS | nets::ALLOWING, nets::LISTS | allows)
+    }
+
+    /// Takes all lists out of force.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn clear(&mut self) -> anyhow::Result<()> {
+        self.swapped.clear()?;
+        self.settings.set_nets_in_use(nets::LISTS | nets::ALLOWING, 0)
+    }
+
+    /// Sees to it that the table in force is pinned, and looked into.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        self.swapped.keep_pinned()?;
+        let is_allow = |(_, described): (usize, Described)| described.verdict == verdict::ALLOW;
+        let allows = self.view().is_some_and(|view| view.lists().any(is_allow));
+        let bits = match (self.id(), allows) {
+            (None, _) => 0,
+            (Some(_), false) => nets::LISTS,
+            (Some(_), true) => nets::LISTS | nets::ALLOWING,
+        };
+        self.settings.set_nets_in_use(nets::LISTS | nets::ALLOWING, bits)
+    }
+
+    /// Lets what met the list at `slot` begin at zero.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn reset_count(&mut self, slot: usize) -> anyhow::Result<()> {
+        let cpus = nr_cpus().map_err(|(_, error)| anyhow!(error).context("counting the CPUs"))?;
+        let zeros = PerCpuValues::try_from(vec![Counter::default(); cpus]).context("counting the CPUs")?;
+        self.counts
+            .set(slot as u32, zeros, 0)
+            .context("setting the count of a list to zero")
+    }
+
+    /// Has the program look up what is known of a small table. Only if it finds just that may tables come into force. `probe` is the
+    /// loaded program [`maps::LIST_PROBE`].
+    ///
+    /// # Errors
+    ///
+    /// What it found else.
+    pub fn prove(&mut self, probe: &Xdp) -> anyhow::Result<()> {
+        let list = |slot, verdict, nets: &[&str]| -> anyhow::Result<List> {
+            let entries = nets.iter().map(|net| {
+                let net = net.parse()?;
+                anyhow::Ok(Entry { net, ends: NEVER })
+            });
+            Ok(List {
+                slot,
+                described: Described {
+                    name: "proof".to_owned(),
+                    verdict,
+                    ..Described::default()
+                },
+                entries: entries.collect::<Result<_, _>>()?,
+            })
+        };
+        let lists = [
+            list(
+                0,
+                verdict::BAN,
+                &["198.51.100.0/24", "2001:db8::/32", "2001:db8:0:1::7/128"],
+            )?,
+            list(31, verdict::ALLOW, &["198.51.100.8/29", "2001:db8:0:1::/64"])?,
+        ];
+        let (ban, allow) = (BANS | 1, ALLOWS | 1 << 31);
+        let asked = [
+            ("198.51.100.7", ban),
+            ("198.51.100.8", ban | allow),
+            ("198.51.101.0", 0),
+            ("2001:db8:0:2::1", ban),
+            ("2001:db8:0:1::7", ban | allow),
+            ("2001:db9::1", 0),
+        ];
+        let table = lists::build(&lists, 0)?;
+        let keys = asked.iter().map(|(address, _)| key_of(address));
+        let addresses: Vec<_> = keys.collect::<Result<_, _>>()?;
+        self.swapped.prove(probe, &table.lines, &addresses, |number, packet| {
+            let (address, wanted) = asked[number];
+            let [a, b, c, d, e, f, g, h, ..] = packet;
+            let found = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+            ensure!(
+                found == wanted,
+                "this kernel reads tables of lists wrongly: {address} is on {found:#x}, and not on {wanted:#x}"
+            );
+            Ok(())
+        })
+    }
+
+    /// The lists in force, with what met them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn listings(&self) -> anyhow::Result<Vec<Listing>> {
+        let lists = self.view().into_iter().flat_map(|view| view.lists());
+        let listing = |(slot, described)| {
+            let per_cpu = self.counts.get(&(slot as u32), 0);
+            let per_cpu = per_cpu.context("reading the counts of lists")?;
+            let add = |sum: Counter, one: &Counter| Counter {
+                packets: sum.packets + one.packets,
+                bytes: sum.bytes + one.bytes,
+            };
+            Ok(Listing {
+                slot,
+                described,
+                counted: per_cpu.iter().fold(Counter::default(), add),
+            })
+        };
+        lists.map(listing).collect()
+    }
+}
+
+fn open_counts(pins: &Pins) -> anyhow::Result<PerCpuArray<MapData, Counter>> {
+    let path = pins.map(maps::LIST_COUNTS);
+    let data =
+        MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
+    let counts = Map::PerCpuArray(data).try_into();
+    counts.with_context(|| format!("{} is not of this release", maps::LIST_COUNTS))
+}
+
+/// The tables of lists as the kernel has them; works without the daemon. `None` where another release has made the maps.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn read_lists(pins: &Pins) -> anyhow::Result<Option<ListTables>> {
+    match MapInfo::from_pin(pins.map(maps::LISTS)) {
+        Ok(_) => ListTables::open(pins).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+const _: () = assert!(MAX_LISTS <= 32, "a set of lists is the lower half of a word");

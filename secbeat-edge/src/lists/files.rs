@@ -1,0 +1,266 @@
+//! Lists from files: read at a start, and again when they change.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use jiff::tz::TimeZone;
+use secbeat_common::wire::PERMANENT;
+use secbeat_daemon::time::now_ms;
+use secbeat_lists::{MAX_LIST_BYTES, Purpose, Request, read};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tracing::{error, info};
+
+use super::{ListConfig, ListName, ListVerdict, Listed, Lists, NewList, Origin, wall_ms};
+
+/// How often the files are looked at. One that has changed is read when it is the same at two looks: until then somebody writes it.
+const LOOK: Duration = Duration::from_secs(2);
+/// A file with fewer of the prefixes in force than these many in a hundred is not taken without a word of the operator.
+const LEAST_PERCENT: usize = 70;
+
+/// Follows the files of the `[[list]]` of the config.
+pub(crate) struct Files {
+    lists: Lists,
+    config: watch::Receiver<Vec<ListConfig>>,
+    files: BTreeMap<ListName, File>,
+}
+
+/// What is known of one file.
+#[derive(Debug, Default)]
+struct File {
+    /// With what it was taken, or refused.
+    dealt_with: Option<(ListConfig, Stamp)>,
+    seen: Option<Stamp>,
+}
+
+/// What changes when a file does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+/// Where the config's lists can be changed while the daemon runs.
+pub(crate) type Configured = watch::Sender<Vec<ListConfig>>;
+
+impl Files {
+    /// Those of `config`, and where another config is told.
+    pub(crate) fn new(lists: Lists, config: Vec<ListConfig>) -> (Self, Configured) {
+        let (configured, config) = watch::channel(config);
+        let files = Self {
+            lists,
+            config,
+            files: BTreeMap::new(),
+        };
+        (files, configured)
+    }
+
+    /// Follows them for as long as the daemon runs.
+    pub(crate) async fn run(mut self) {
+        self.keep_configured().await;
+        // At a start, and when an operator says so, files are taken at once; only an operator's word takes one that has shrunk.
+        let (mut at_once, mut is_ordered) = (true, false);
+        loop {
+            let lists = self.config.borrow().clone();
+            for list in lists {
+                self.look(list, at_once, is_ordered).await;
+            }
+            (at_once, is_ordered) = (false, false);
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                changed = self.config.changed() => match changed {
+                    Ok(()) => {
+                        self.keep_configured().await;
+                        (at_once, is_ordered) = (true, true);
+                    }
+                    Err(_) => sleep(LOOK).await,
+                },
+            }
+        }
+    }
+
+    /// Takes lists out of force that are not configured any more.
+    async fn keep_configured(&mut self) {
+        let names: Vec<_> = self
+            .config
+            .borrow_and_update()
+            .iter()
+            .map(|list| list.name.clone())
+            .collect();
+        self.files.retain(|name, _| names.contains(name));
+        if let Err(error) = self.lists.keep_only(Origin::File, names).await {
+            error!("lists that are not configured any more are still in force: {error}");
+        }
+    }
+
+    async fn look(&mut self, config: ListConfig, at_once: bool, is_ordered: bool) {
+        let known = self.files.entry(config.name.clone()).or_default();
+        let stamp = match Stamp::of(&config.file) {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                let text = format!("{}: {error}", config.file.display());
+                // Once, until it is back.
+                if known.seen.take().is_some() || known.dealt_with.take().is_some() || at_once {
+                    error!(list = %config.name, "the file of the list cannot be read, and the list stays as it was: {text}");
+                }
+                return self.lists.note_problem(&config.name, text, wall_ms());
+            }
+        };
+        let is_known = known
+            .dealt_with
+            .as_ref()
+            .is_some_and(|(of, at)| (of, *at) == (&config, stamp));
+        let is_settled = at_once || known.seen == Some(stamp);
+        known.seen = Some(stamp);
+        if (is_known && !is_ordered) || !is_settled {
+            return;
+        }
+        known.dealt_with = Some((config.clone(), stamp));
+        if let Err(text) = self.take(&config, is_ordered).await {
+            error!(list = %config.name, "the file of the list is not taken, and the list stays as it was: {text}");
+            self.lists.note_problem(&config.name, text, wall_ms());
+        }
+    }
+
+    /// Reads a file, and puts the list in force.
+    async fn take(&self, config: &ListConfig, is_ordered: bool) -> Result<(), String> {
+        let ListConfig { name, file, verdict } = config.clone();
+        let before = self
+            .lists
+            .state()
+            .in_force
+            .get(name.as_str())
+            .map_or(0, |list| list.prefixes as usize);
+        let read = spawn_blocking(move || {
+            let entries = load(&file, verdict)?;
+            if entries.len() * 100 < before * LEAST_PERCENT && !is_ordered {
+                return Err(format!(
+                    "{} holds {} prefixes, and {before} are in force: with so many fewer it is taken only after a reload (SIGHUP)",
+                    file.display(),
+                    entries.len()
+                ));
+            }
+            Ok(entries)
+        });
+        let entries = read
+            .await
+            .map_err(|_| "the thread that reads it has died".to_owned())??;
+        let prefixes = entries.len();
+        let list = NewList {
+            name: name.clone(),
+            verdict,
+            origin: Origin::File,
+            entries,
+        };
+        // The owner has told of what it refuses.
+        if self.lists.replace(list).await.is_ok() {
+            info!(list = %name, prefixes, %verdict, "the list is in force");
+        }
+        Ok(())
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+}
+
+/// Everything on the list in a file.
+fn load(path: &Path, verdict: ListVerdict) -> Result<Vec<Listed>, String> {
+    let of = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let bytes = fs::metadata(path).map_err(|error| of(&error))?.len();
+    if bytes > MAX_LIST_BYTES {
+        return Err(of(&format!("{bytes} bytes; a list has at most {MAX_LIST_BYTES}")));
+    }
+    let bytes = fs::read(path).map_err(|error| of(&error))?;
+    entries(&bytes, verdict, now_ms()).map_err(|why| of(&why))
+}
+
+/// Everything on a list.
+fn entries(bytes: &[u8], verdict: ListVerdict, now_ms: i64) -> Result<Vec<Listed>, String> {
+    let purpose = match verdict {
+        ListVerdict::Allow => Purpose::Allowlist,
+        ListVerdict::Ban | ListVerdict::Observe => Purpose::Bans,
+    };
+    let request = Request {
+        format: None,
+        purpose,
+        zone: TimeZone::UTC,
+    };
+    let reading = read(bytes, &request)?;
+    if let [first, ..] = &reading.bad[..] {
+        return Err(format!(
+            "{} invalid lines, the first is {first}",
+            reading.bad.len()
+        ));
+    }
+    let mut entries = Vec::with_capacity(reading.entries.len());
+    for entry in &reading.entries {
+        if entry.network.is_empty() && verdict == ListVerdict::Ban {
+            return Err(format!(
+                "line {}: {} would ban everybody",
+                entry.line, entry.network
+            ));
+        }
+        let end = entry
+            .about
+            .end
+            .map(|end| end.ms(now_ms))
+            .filter(|end| *end != PERMANENT);
+        // What has ended is left out where the list comes into force.
+        entries.push((
+            entry.network,
+            end.map(|end| u64::try_from(end).unwrap_or_default()),
+        ));
+    }
+    match entries.is_empty() {
+        true => Err("it holds no prefix".to_owned()),
+        false => Ok(entries),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_taken_whole_or_not_at_all() {
+        let taken = |text: &str, verdict| entries(text.as_bytes(), verdict, 1000);
+        assert_eq!(
+            taken("192.0.2.0/24 # one\n2001:db8::/32\n", ListVerdict::Ban).unwrap(),
+            [
+                ("192.0.2.0/24".parse().unwrap(), None),
+                ("2001:db8::/32".parse().unwrap(), None)
+            ]
+        );
+        let bad = taken("192.0.2.0/24\n192.0.2.300\n", ListVerdict::Ban).unwrap_err();
+        assert!(bad.starts_with("1 invalid lines, the first is 2: "), "{bad}");
+        assert_eq!(
+            taken("192.0.2.1\n::/0\n", ListVerdict::Ban).unwrap_err(),
+            "line 2: ::/0 would ban everybody"
+        );
+        assert!(taken("192.0.2.1\n0.0.0.0/0\n", ListVerdict::Observe).is_ok());
+        assert!(taken("# nothing\n", ListVerdict::Ban).is_err());
+        assert!(taken("<html><body>Not found</body></html>\n", ListVerdict::Ban).is_err());
+    }
+
+    #[test]
+    fn ends_are_kept() {
+        let set = "create bad hash:net family inet timeout 0\nadd bad 192.0.2.0/24 timeout 60\nadd bad 198.51.100.7 timeout 0\n";
+        assert_eq!(
+            entries(set.as_bytes(), ListVerdict::Ban, 1000).unwrap(),
+            [
+                ("192.0.2.0/24".parse().unwrap(), Some(61_000)),
+                ("198.51.100.7".parse().unwrap(), None),
+            ]
+        );
+    }
+}
