@@ -74,6 +74,15 @@ pub struct Import {
 }
 
 impl Command {
+    /// How the entries are to be listed, if they are.
+    #[must_use]
+    pub const fn listing(&self) -> Option<&Records> {
+        match self {
+            Self::List(records) => Some(records),
+            Self::Add(_) | Self::Import(_) | Self::Remove { .. } => None,
+        }
+    }
+
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         match self {
             Self::List(records) => records.show(&ENTRIES, api.get("/api/v1/allowlist")?, NO_ENTRIES),

@@ -10,7 +10,7 @@ use secbeat_daemon::{
 use serde::Serialize;
 
 use crate::{
-    config::{self, Config, RuleAction},
+    config::{self, Config},
     view::RuleView,
 };
 
@@ -51,18 +51,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     }
     secbeat_daemon::say!("{}: ok", checked.config.as_deref().unwrap_or("defaults"));
     for rule in &checked.rules {
-        let what = match rule.action {
-            RuleAction::Ban => "ban for",
-            RuleAction::Observe => "observed, would ban for",
-        };
-        secbeat_daemon::say!(
-            "{}: {} {} in {} {what} {}",
-            rule.name,
-            rule.threshold,
-            rule.counts,
-            rule.window,
-            rule.ban
-        );
+        secbeat_daemon::say!("{rule}");
     }
     let (tls, whom) = (
         if checked.tls { " in TLS" } else { "" },

@@ -1,7 +1,9 @@
 //! Rules.
 
+use std::fmt;
+
 use secbeat_daemon::config::HumanDuration;
-use secbeat_orchestrator_core::analyzers::RuleConfig;
+use secbeat_orchestrator_core::{analyzers::RuleConfig, stand_in::Orders};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,14 +30,49 @@ impl RuleView {
     /// The rules of `config`.
     #[must_use]
     pub fn all(config: &Config) -> Vec<Self> {
-        let rule = |rule: &RuleConfig| Self {
+        let rules = config.rules.0.iter();
+        rules.map(|rule| Self::new(rule, config.ban.duration)).collect()
+    }
+
+    /// The rules that a fleet's detector goes by.
+    #[must_use]
+    pub fn of_fleet(orders: &Orders) -> Vec<Self> {
+        let ban = HumanDuration(orders.ledger.ban);
+        orders
+            .detect
+            .rules
+            .iter()
+            .map(|rule| Self::new(rule, ban))
+            .collect()
+    }
+
+    /// `ban` is how long a first ban lasts if the rule does not say.
+    fn new(rule: &RuleConfig, ban: HumanDuration) -> Self {
+        Self {
             name: rule.rule.to_string(),
             counts: rule.counted().to_string(),
             threshold: rule.threshold.count.get(),
             window: HumanDuration(rule.threshold.window).to_string(),
-            ban: rule.ban.map_or(config.ban.duration, HumanDuration).to_string(),
+            ban: rule.ban.map_or(ban, HumanDuration).to_string(),
             action: rule.action.into(),
+        }
+    }
+}
+
+impl fmt::Display for RuleView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.action {
+            RuleAction::Ban => "ban for",
+            RuleAction::Observe => "observed, would ban for",
         };
-        config.rules.0.iter().map(rule).collect()
+        let Self {
+            name,
+            counts,
+            threshold,
+            window,
+            ban,
+            ..
+        } = self;
+        write!(f, "{name}: {threshold} {counts} in {window} {what} {ban}")
     }
 }
