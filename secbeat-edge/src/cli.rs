@@ -10,6 +10,7 @@ mod explain;
 mod filter;
 mod health;
 mod mode;
+mod on_host;
 mod self_test;
 mod signatures;
 mod status;
@@ -30,16 +31,16 @@ use clap::{Parser, Subcommand};
 use secbeat_common::{maps, sign::Trust};
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Asked, Generate, Output, Records, Target},
+    cli::{Asked, Generate, Output, Records},
     config::HumanDuration,
     exit::{self, Coded},
     protect::Known,
-    term::with_an_end,
 };
 use secbeat_edge_core::FilterMode;
 
 pub use self::{
     check::{Finding, Installed, State, look_at_host},
+    on_host::{OnHost, allowed, ask, banned_in_kernel, list_allowed, status, test},
     signatures::{OwnSignature, Trial},
     status::Status,
     words::WORDS,
@@ -93,29 +94,8 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    Bans(bans::List),
-    /// Ban a client or a network on this host only.
-    Ban {
-        #[command(flatten)]
-        target: Target,
-        /// Duration, such as 30m, 4h or 7d; a bare number is seconds.
-        #[arg(long, short, default_value = "4h", value_parser = with_an_end, allow_hyphen_values = true)]
-        duration: HumanDuration,
-        /// Reason, shown in listings.
-        #[arg(
-            long,
-            short,
-            visible_alias = "reason",
-            short_alias = 'R',
-            default_value = "",
-            hide_default_value = true
-        )]
-        note: String,
-        /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
-    },
-    Unban(unban::Unban),
+    #[command(flatten)]
+    Bans(OnHost),
     #[command(flatten)]
     Local(Local),
     /// List, check or try signatures: what single requests give away.
@@ -289,37 +269,6 @@ impl Trial {
     }
 }
 
-/// Looks at interfaces, dropped packets, and the state of the daemon.
-///
-/// # Errors
-///
-/// When neither a daemon nor the kernel tells.
-pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
-    Status::look(&file.places()?)
-}
-
-/// Which sources and networks the kernel of this host holds bans of.
-///
-/// # Errors
-///
-/// When no program is pinned, or its maps cannot be read.
-pub fn banned_in_kernel(file: &ConfigFile<'_>) -> anyhow::Result<Vec<String>> {
-    let places = file.places()?;
-    places.require_pinned()?;
-    let bans = bans::in_kernel(&places)?.into_iter();
-    Ok(bans.map(|ban| ban.target).collect())
-}
-
-/// Networks that are never banned on this host, each with its reason.
-///
-/// # Errors
-///
-/// When neither a daemon nor the kernel tells.
-pub fn allowed(file: &ConfigFile<'_>) -> anyhow::Result<Vec<(String, String)>> {
-    let allowed = allowed::ask(&file.places()?)?.into_iter();
-    Ok(allowed.map(|entry| (entry.network, entry.reason)).collect())
-}
-
 impl Cli {
     /// The config file to run with.
     #[must_use]
@@ -352,19 +301,10 @@ impl Cli {
             Command::Check { offline, output } => check::run(self.config_path(), *offline, *output),
             Command::Enroll(enroll) => enroll.execute(self.config_path()),
             Command::Status { output } => status::run(&self.places()?, *output),
-            Command::Bans(list) => list.run(&self.places()?),
-            Command::Ban {
-                target,
-                duration,
-                note,
-                output,
-            } => bans::ban(&self.places()?, &target.prefix()?, *duration, note, *output),
-            Command::Unban(unban) => unban.run(&self.places()?),
+            Command::Bans(bans) => bans.execute(&self.file()),
             Command::Local(local) => local.execute(&self.file()),
             Command::Signatures(signatures) => signatures.run(&self.file().signatures()?),
-            Command::Asked(asked) => {
-                asked.execute(&self.places()?.api(), config::PROGRAM, env!("CARGO_PKG_VERSION"))
-            }
+            Command::Asked(asked) => ask(&self.file(), *asked, config::PROGRAM),
             Command::Generate(generate) => generate.run::<Self, Config>(),
         }
     }

@@ -72,6 +72,16 @@ struct OnList {
 }
 
 impl Test {
+    /// That of a packet to the usual port of web servers.
+    pub(super) fn of(address: IpAddr, output: Output) -> Self {
+        Self {
+            address: Some(address),
+            port: 443,
+            protocol: Protocol::default(),
+            output,
+        }
+    }
+
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
         let Some(address) = self.address else {
             return self_test::run(places, self.output);

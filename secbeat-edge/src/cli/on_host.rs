@@ -1,0 +1,119 @@
+//! What `secbeat` asks and orders of the edge in it.
+
+use std::net::IpAddr;
+
+use clap::Subcommand;
+use secbeat_daemon::{
+    cli::{Asked, Output, Records, Target},
+    config::HumanDuration,
+    term::with_an_end,
+};
+
+use super::{ConfigFile, Status, bans, unban, verdict};
+
+/// Bans on this host alone, also where it is an edge of a fleet that runs `secbeat`.
+#[derive(Debug, Subcommand)]
+pub enum OnHost {
+    Bans(bans::List),
+    /// Ban a client or a network on this host only.
+    Ban {
+        #[command(flatten)]
+        target: Target,
+        /// Duration, such as 30m, 4h or 7d; a bare number is seconds.
+        #[arg(long, short, default_value = "4h", value_parser = with_an_end, allow_hyphen_values = true)]
+        duration: HumanDuration,
+        /// Reason, shown in listings.
+        #[arg(
+            long,
+            short,
+            visible_alias = "reason",
+            short_alias = 'R',
+            default_value = "",
+            hide_default_value = true
+        )]
+        note: String,
+        /// Output format.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    Unban(unban::Unban),
+}
+
+impl OnHost {
+    /// Carries it out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being carried out.
+    pub fn execute(&self, file: &ConfigFile<'_>) -> anyhow::Result<()> {
+        let places = file.places()?;
+        match self {
+            Self::Bans(list) => list.run(&places),
+            Self::Ban {
+                target,
+                duration,
+                note,
+                output,
+            } => bans::ban(&places, &target.prefix()?, *duration, note, *output),
+            Self::Unban(unban) => unban.run(&places),
+        }
+    }
+}
+
+/// Looks at interfaces, dropped packets, and the state of the daemon.
+///
+/// # Errors
+///
+/// When neither a daemon nor the kernel tells.
+pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
+    Status::look(&file.places()?)
+}
+
+/// Shows what the kernel does with a packet of `address`, and why.
+///
+/// # Errors
+///
+/// When no program is pinned, or its maps cannot be read.
+pub fn test(file: &ConfigFile<'_>, address: IpAddr, output: Output) -> anyhow::Result<()> {
+    verdict::Test::of(address, output).run(&file.places()?)
+}
+
+/// Lists the networks that are never banned on this host.
+///
+/// # Errors
+///
+/// When neither a daemon nor the kernel tells.
+pub fn list_allowed(file: &ConfigFile<'_>, records: &Records) -> anyhow::Result<()> {
+    super::allowed::list(&file.places()?, records)
+}
+
+/// Asks the running daemon; this is `program`.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub fn ask(file: &ConfigFile<'_>, asked: Asked, program: &str) -> anyhow::Result<()> {
+    asked.execute(&file.places()?.api(), program, env!("CARGO_PKG_VERSION"))
+}
+
+/// Which sources and networks the kernel of this host holds bans of.
+///
+/// # Errors
+///
+/// When no program is pinned, or its maps cannot be read.
+pub fn banned_in_kernel(file: &ConfigFile<'_>) -> anyhow::Result<Vec<String>> {
+    let places = file.places()?;
+    places.require_pinned()?;
+    let bans = bans::in_kernel(&places)?.into_iter();
+    Ok(bans.map(|ban| ban.target).collect())
+}
+
+/// Networks that are never banned on this host, each with its reason.
+///
+/// # Errors
+///
+/// When neither a daemon nor the kernel tells.
+pub fn allowed(file: &ConfigFile<'_>) -> anyhow::Result<Vec<(String, String)>> {
+    let allowed = super::allowed::ask(&file.places()?)?.into_iter();
+    Ok(allowed.map(|entry| (entry.network, entry.reason)).collect())
+}
