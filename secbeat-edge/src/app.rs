@@ -36,9 +36,13 @@ use self::{
     reporting::Reporting,
     tasks::{Stop, Tasks},
 };
-pub use self::{fleet::connect, listeners::Listeners};
+pub use self::{
+    fleet::{Answer, ask, connect},
+    listeners::Listeners,
+};
 use crate::{
     api::{self, Api},
+    brought::Brought,
     bus::Directed,
     config::Config,
     enforcer::EnforcerHandle,
@@ -75,6 +79,8 @@ pub struct App {
 pub struct Member {
     pub bus: Bus,
     pub membership: Membership,
+    /// What this host takes along.
+    pub brought: Brought,
 }
 
 /// What was opened while the process still had root's rights.
@@ -126,6 +132,7 @@ impl App {
         let Member {
             bus,
             membership: member,
+            mut brought,
         } = member;
         let edge_id = config.edge_id(&member)?;
         let host = enforcement::Host::watch(&config, &member, &mut tasks).await?;
@@ -147,8 +154,9 @@ impl App {
             host.http.clone(),
             host.protected.clone(),
         );
-        let enforcement =
-            Enforcement::attach(&config, object, host, &fleet, &traces, privileged.kernel).await?;
+        let orders = brought.orders.take();
+        let surroundings = (&fleet, &traces, brought);
+        let enforcement = Enforcement::attach(&config, object, host, surroundings, privileged.kernel).await?;
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
         let (lists, configured) = match &pins {
             Some(pins) => {
@@ -165,7 +173,12 @@ impl App {
         };
         let allowlist = fleet.follow_allowlist(&enforcement.handle, &mut tasks);
         let of_host = (enforcement.handle.clone(), protected.clone());
-        let (hear, standing_in) = fleet.stand_in(wanted, of_host, allowlist.clone(), &config.state_dir);
+        let (hear, standing_in) = fleet.stand_in(
+            wanted,
+            of_host,
+            allowlist.clone(),
+            (orders, config.state_dir.as_path()),
+        );
         if config.detect.local != Local::Off {
             tasks.forever(standing_in);
         }

@@ -140,8 +140,8 @@ pub struct Config {
 pub struct Part {
     /// Keys and tables at the top of the file.
     pub keys: &'static [&'static str],
-    /// Puts other defaults in the place of the edge's own.
-    pub adapt: fn(&mut Config),
+    /// Puts other defaults in the place of the edge's own, and what the rest of the file at this path says.
+    pub adapt: fn(&mut Config, &Path) -> Result<(), ConfigError>,
 }
 
 /// Where bans are enforced.
@@ -449,7 +449,7 @@ impl Config {
     /// See [`ConfigError`].
     pub fn load_part(path: &Path, part: Part) -> Result<Self, ConfigError> {
         let mut config: Self = config::load_part(path, |key| part.keys.contains(&key))?;
-        (part.adapt)(&mut config);
+        (part.adapt)(&mut config, path)?;
         config.part = Some(part);
         Self::check(config, path)
     }

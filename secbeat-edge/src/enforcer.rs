@@ -2,6 +2,7 @@
 
 mod acks;
 mod attach;
+mod bring;
 mod drop_events;
 pub(crate) mod handle;
 mod kernel_side;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     kernel_side::KernelSide,
 };
 use crate::{
+    brought::Brought,
     bus::Publisher,
     host::HostChange,
     kernel::{Attachment, boot_now, moment_now},
@@ -74,6 +76,8 @@ pub(crate) struct EnforcerTask {
     step: Option<Step>,
     /// As of the latest look.
     attachments: Vec<Attachment>,
+    /// What this host takes along, as far as the core was not told.
+    brought: Brought,
 }
 
 /// Takes the answer to an order.
@@ -91,6 +95,7 @@ impl EnforcerTask {
         config: EnforcerConfig,
         reconcile_interval: Duration,
         surroundings: Surroundings,
+        brought: Brought,
     ) -> (Self, EnforcerHandle) {
         let (handle, messages) = handle::channel();
         let acks = Acks::new(
@@ -109,6 +114,7 @@ impl EnforcerTask {
             next_ticket: 0,
             step: None,
             attachments: Vec::new(),
+            brought,
         };
         (task, handle)
     }
@@ -123,6 +129,7 @@ impl EnforcerTask {
         let mut drop_events = interval(DROP_EVENTS_INTERVAL);
         let mut waiting = Vec::with_capacity(MESSAGES_AT_ONCE);
         self.look_at_interfaces();
+        self.bring();
         loop {
             tokio::select! {
                 taken = self.messages.recv_many(&mut waiting, MESSAGES_AT_ONCE) => match taken {
@@ -274,6 +281,7 @@ impl EnforcerTask {
             Effect::Reply(ticket, reply) => self.reply(ticket, reply),
             Effect::Report(fact) => {
                 self.surroundings.stand_in.hear(&fact);
+                self.settle_by(&fact);
                 report::report(fact, &self.surroundings.refused);
             }
         }

@@ -6,6 +6,7 @@
 
 mod api;
 pub mod app;
+mod brought;
 mod bus;
 pub mod cli;
 pub mod config;
@@ -29,6 +30,7 @@ mod unwatched;
 mod view;
 
 pub use self::{
+    brought::{Brought, InForce},
     host::{HostChange, HostWatcher, LinkChange, LinkEvent},
     sources::{
         access_log::{AccessLogConfig, AccessLogs, ClientColumn, PathPattern, Place, Start},

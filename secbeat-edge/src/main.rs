@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use secbeat_daemon::{cli::init_logging, exit, supervisor::Supervised};
 use secbeat_edge::{
+    Brought,
     app::{App, Member, Opened, connect},
     cli::{Cli, Command, WORDS, object_source},
     config::Config,
@@ -42,7 +43,11 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
         let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let membership = config.membership()?;
         let bus = connect(&membership, &config.edge_id(&membership)?).await?;
-        let member = Member { bus, membership };
+        let member = Member {
+            bus,
+            membership,
+            brought: Brought::default(),
+        };
         let app = App::build(config, member, object_source(bpf_object), host).await?;
         let shutdown = async move {
             tokio::select! {

@@ -17,6 +17,7 @@ use secbeat_orchestrator::{
 use crate::{
     config::{self, File},
     doctor::Doctor,
+    fleet::{Join, Leave, Member},
     migrate::Migrate,
     setup::Setup,
     status,
@@ -51,6 +52,8 @@ pub enum Command {
         bpf_object: Option<PathBuf>,
     },
     Setup(Setup),
+    Join(Join),
+    Leave(Leave),
     /// Show what is protected, what was dropped, and what the detector does.
     Status {
         /// Only this service, such as sshd or nginx: its logs, whom its rules banned, and whether the kernel has these bans.
@@ -110,6 +113,20 @@ impl Cli {
         }
     }
 
+    /// Whether the config, as far as it can be read, makes this host an edge of a fleet.
+    #[must_use]
+    pub fn is_in_fleet(&self) -> bool {
+        config::is_in_fleet(self.config_path())
+    }
+
+    /// What this host is in the fleet, if it is an edge of one.
+    fn member(&self) -> anyhow::Result<Option<Member>> {
+        match self.is_in_fleet() {
+            true => Ok(Some(Member::of(&config::Config::load(self.config_path())?))),
+            false => Ok(None),
+        }
+    }
+
     /// Carries out any command but `run`.
     ///
     /// # Errors
@@ -119,7 +136,12 @@ impl Cli {
         match &self.command {
             Command::Run { .. } => Ok(()),
             Command::Setup(setup) => setup.execute(self.config_path()),
+            Command::Join(join) => join.execute(self.config_path(), &self.remote),
+            Command::Leave(leave) => leave.execute(self.config_path()),
             Command::Status { service, output } => {
+                if let Some(member) = self.member()? {
+                    return member.status(&self.edge_file(), service.as_deref(), *output);
+                }
                 let host = edge::status(&self.edge_file())?;
                 let config = self.orchestrator_config()?;
                 match service {
@@ -133,7 +155,10 @@ impl Cli {
             }
             Command::Doctor(doctor) => doctor.execute(self.config.as_deref(), &self.remote),
             Command::Migrate(migrate) => migrate.execute(self.config_path(), &self.remote),
-            Command::Order(order) => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
+            Command::Order(order) => match self.member()? {
+                Some(member) => member.order(order, &self.edge_file()),
+                None => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
+            },
             Command::Local(local) => local.execute(&self.edge_file()),
             Command::Signatures(signatures) => self.signatures(signatures),
             Command::Generate(generate) => generate.run::<Self, File>(),
@@ -141,6 +166,11 @@ impl Cli {
     }
 
     fn signatures(&self, signatures: &Signatures) -> anyhow::Result<()> {
+        if !matches!(signatures, Signatures::Trial(_))
+            && let Some(member) = self.member()?
+        {
+            return Err(member.signatures());
+        }
         match signatures {
             Signatures::List(records) => {
                 let own = self.edge_file().own_signatures()?;

@@ -7,12 +7,13 @@ use std::{
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use secbeat_daemon::config::{self, ConfigError};
+use secbeat_daemon::config::{self, ConfigError, schema};
 use secbeat_edge::{
     cli::ConfigFile,
     config::{self as edge, Part},
 };
 use secbeat_orchestrator::config as orchestrator;
+use serde::Deserialize;
 
 /// Where the config lies unless `--config` says otherwise.
 pub(crate) const DEFAULT_PATH: &str = "/etc/secbeat/secbeat.toml";
@@ -60,12 +61,40 @@ const ORCHESTRATOR_KEYS: &[&str] = &[
     "trusted_proxies",
 ];
 
+/// The table of a host that is an edge of a fleet.
+const FLEET: &str = "fleet";
+
 const EDGE: Part = Part {
     keys: EDGE_KEYS,
     adapt: as_one_host,
 };
 
-/// The schema of the file: that of both daemons' files, without what belongs to a fleet.
+/// This host as an edge of a fleet: its own orchestrator does not run then.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fleet {
+    /// File with this host's credentials in the fleet. `secbeat join` installs it and adds this table; `secbeat leave` takes the table out
+    /// again. A name without a folder is looked for in `$CREDENTIALS_DIRECTORY` (systemd), then beside the config.
+    #[schemars(with = "schema::File")]
+    pub credentials: PathBuf,
+    /// When this host's own detector decides.
+    #[serde(default)]
+    pub local: edge::Local,
+}
+
+impl Fleet {
+    /// The table of the file at `path`, if it has one.
+    fn of(path: &Path) -> Result<Option<Self>, ConfigError> {
+        #[derive(Deserialize)]
+        struct Tables {
+            fleet: Option<Fleet>,
+        }
+        let tables: Tables = config::load_part(path, |key| key == FLEET)?;
+        Ok(tables.fleet)
+    }
+}
+
+/// The schema of the file: that of both daemons' files, without what only daemons of a fleet read.
 #[derive(Debug)]
 pub(crate) enum File {}
 
@@ -88,6 +117,8 @@ impl JsonSchema for File {
                 .filter(|(key, _)| keys.contains(&key.as_str()));
             properties.extend(ours.map(|(key, schema)| (key.clone(), schema.clone())));
         }
+        let fleet = generator.subschema_for::<Fleet>();
+        properties.insert(FLEET.to_owned(), fleet.to_value());
         json_schema!({
             "title": "SecBeat on one host",
             "type": "object",
@@ -102,6 +133,8 @@ impl JsonSchema for File {
 pub(crate) struct Config {
     pub edge: edge::Config,
     pub orchestrator: orchestrator::Config,
+    /// Where this host is an edge of a fleet. The orchestrator's part waits then.
+    pub fleet: Option<Fleet>,
 }
 
 impl Config {
@@ -111,7 +144,8 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let is_unknown = |key: &str| !EDGE_KEYS.contains(&key) && !ORCHESTRATOR_KEYS.contains(&key);
+        let is_unknown =
+            |key: &str| !EDGE_KEYS.contains(&key) && !ORCHESTRATOR_KEYS.contains(&key) && key != FLEET;
         let unknown: toml::Table = config::load_part(path, is_unknown)?;
         if let Some(key) = unknown.keys().next() {
             return Err(ConfigError::contradiction(path, key, unknown_key(key)));
@@ -119,6 +153,7 @@ impl Config {
         Ok(Self {
             edge: edge::Config::load_part(path, EDGE)?,
             orchestrator: Self::load_orchestrator(path)?,
+            fleet: Fleet::of(path)?,
         })
     }
 
@@ -138,6 +173,12 @@ impl Config {
     }
 }
 
+/// Whether the file at `path`, as far as it can be read, makes this host an edge of a fleet.
+#[must_use]
+pub(crate) fn is_in_fleet(path: &Path) -> bool {
+    Fleet::of(path).is_ok_and(|fleet| fleet.is_some())
+}
+
 /// Where the edge's commands find its part of the config; `named` is the file that was named.
 #[must_use]
 pub(crate) fn edge_file(named: Option<&Path>) -> ConfigFile<'_> {
@@ -153,11 +194,11 @@ pub(crate) fn edge_file(named: Option<&Path>) -> ConfigFile<'_> {
 fn unknown_key(key: &str) -> String {
     match key {
         "nats" => {
-            "one host has no NATS: its bus is a file; the daemons of a fleet take this table".to_owned()
+            "one host has no NATS: its bus is a file; `secbeat join` makes it an edge of a fleet".to_owned()
         }
         "edges" => "one host has no other edges; the orchestrator of a fleet takes this table".to_owned(),
         _ => {
-            let mut keys = [EDGE_KEYS, ORCHESTRATOR_KEYS].concat();
+            let mut keys = [EDGE_KEYS, ORCHESTRATOR_KEYS, &[FLEET]].concat();
             keys.sort_unstable();
             keys.dedup();
             format!("unknown key, expected one of {}", keys.join(", "))
@@ -166,15 +207,22 @@ fn unknown_key(key: &str) -> String {
 }
 
 /// Defaults of one host, where the file says nothing else.
-fn as_one_host(config: &mut edge::Config) {
-    // The detector of this process is the fleet's.
-    config.detect.local = edge::Local::Off;
+fn as_one_host(config: &mut edge::Config, path: &Path) -> Result<(), ConfigError> {
+    match Fleet::of(path)? {
+        Some(fleet) => {
+            config.detect.local = fleet.local;
+            config.nats.credentials = Some(fleet.credentials);
+        }
+        // The detector of this process is the fleet's.
+        None => config.detect.local = edge::Local::Off,
+    }
     if config.api_listen == edge::default_api() {
         config.api_listen = EDGE_API;
     }
     if config.state_dir == Path::new(edge::DEFAULT_STATE_DIR) {
         config.state_dir = STATE_DIR.into();
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -219,6 +267,7 @@ mod tests {
         let known: BTreeSet<String> = EDGE_KEYS
             .iter()
             .chain(ORCHESTRATOR_KEYS)
+            .chain(&[FLEET])
             .map(ToString::to_string)
             .collect();
         assert_eq!(keys::<File>(), known);
@@ -241,6 +290,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_joined_is_an_edge_with_credentials_and_its_detector_stands_in() {
+        let config = load("[ban]\nduration = \"5m\"\n[fleet]\ncredentials = \"edge.credentials\"\n").unwrap();
+        assert_eq!(
+            config.edge.nats.credentials.as_deref(),
+            Some(Path::new("edge.credentials"))
+        );
+        assert_eq!(config.edge.detect.local, edge::Local::Fallback);
+        assert_eq!(load("").unwrap().edge.detect.local, edge::Local::Off);
+        let off = load("[fleet]\ncredentials = \"x\"\nlocal = \"off\"\n").unwrap();
+        assert_eq!(off.edge.detect.local, edge::Local::Off);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, expected) in [
             (
@@ -256,6 +318,10 @@ mod tests {
                 "secbeat.toml:2: ban.duration: `soon` is no duration",
             ),
             ("[kernel]\n\nmode = \"x\"\n", "secbeat.toml:3: kernel.mode: "),
+            (
+                "[fleet]\nlocal = \"off\"\n",
+                "secbeat.toml:1: fleet: missing field `credentials`",
+            ),
             (
                 "[protect]\nnetworks = [\"x\"]\n",
                 "secbeat.toml:2: protect.networks",

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use secbeat_bus::local::LocalServer;
 use secbeat_daemon::{config::NatsServers, credentials::Membership, supervisor::Supervised};
-use secbeat_edge::{Unwatched, app as edge, cli::object_source, open_files};
+use secbeat_edge::{Brought, InForce, Unwatched, app as edge, cli::object_source, open_files};
 use secbeat_orchestrator::app as orchestrator;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{self, Config},
+    fleet::{self, Marker},
     setup,
 };
 
@@ -54,12 +55,19 @@ fn run_with(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
     if let Err(error) = open_files::raise_limit(config.edge.open_files()) {
         warn!(%error, "the limit on open files stays as it is");
     }
+    // What the kernel holds, while this process may still look at it.
+    let left = Left::look(&config);
     let host = edge::Opened::new(&config.edge)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let ended = runtime.block_on(LocalSet::new().run_until(serve(config, path, bpf_object, host)));
+    let ended = runtime.block_on(LocalSet::new().run_until(async {
+        match config.fleet.is_some() {
+            true => serve_fleet(config, path, bpf_object, host).await,
+            false => serve(config, path, bpf_object, host, left).await,
+        }
+    }));
     // A resolver that does not answer must not hold up the end.
     runtime.shutdown_background();
     ended
@@ -70,6 +78,7 @@ async fn serve(
     path: &Path,
     bpf_object: Option<&Path>,
     host: edge::Opened,
+    left: Option<Left>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     // A SIGHUP while the daemon still starts must not end it.
@@ -79,11 +88,16 @@ async fn serve(
     let store = config.store();
     let mut server = LocalServer::open(&store)?;
     info!(store = %store.display(), "the store is open");
+    let brought = match left {
+        Some(left) => left.keep(&server, &config).await?,
+        None => Brought::default(),
+    };
     let [of_edge, of_orchestrator] = Supervised::together();
     let mut deciding = Orchestrator::start(config.orchestrator, path, &server, of_orchestrator).await?;
     let member = edge::Member {
         bus: server.join().bus(),
         membership: alone(),
+        brought,
     };
     let outcome = match edge::App::build(config.edge, member, object_source(bpf_object), host).await {
         Ok(app) => {
@@ -103,6 +117,104 @@ async fn serve(
     let decided = deciding.stop().await;
     server.close();
     outcome.and(decided)
+}
+
+/// As [`serve`], where this host is an edge of a fleet: what it detected by itself until now goes along.
+async fn serve_fleet(
+    config: Config,
+    path: &Path,
+    bpf_object: Option<&Path>,
+    host: edge::Opened,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    let membership = config.edge.membership()?;
+    let name = config.edge.edge_id(&membership)?;
+    info!(edge = name, servers = %membership.servers, "this host is an edge of a fleet");
+    let folder = &config.edge.state_dir;
+    std::fs::create_dir_all(folder).with_context(|| format!("state_dir: making {}", folder.display()))?;
+    let marker = Marker::in_folder(folder);
+    let mut brought = Brought {
+        orders: Some(config.orchestrator.orders()),
+        ..Brought::default()
+    };
+    let store = config.store();
+    if store.exists() && !marker.is_of_this_boot(&name) {
+        let mut server = LocalServer::open(&store)?;
+        let bus = server.join().bus();
+        secbeat_bus::make_all(&bus, config.orchestrator.longest_window()).await?;
+        brought.bans = fleet::bans_in_force(&bus).await?;
+        server.close();
+    }
+    brought.settled = Some(when_settled(move || marker.set(&name)));
+    let bus = edge::connect(&membership, &config.edge.edge_id(&membership)?).await?;
+    let member = edge::Member {
+        bus,
+        membership,
+        brought,
+    };
+    let app = edge::App::build(config.edge, member, object_source(bpf_object), host).await?;
+    spawn_local(look_around(path.to_owned(), app.unwatched()));
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    };
+    app.run(shutdown, hangups, Supervised::alone()).await
+}
+
+/// What has to be told once the kernel holds all that it should; `then` is done.
+fn when_settled(then: impl FnOnce() -> anyhow::Result<()> + 'static) -> oneshot::Sender<()> {
+    let (settled, told) = oneshot::channel();
+    spawn_local(async move {
+        if told.await.is_ok()
+            && let Err(error) = then()
+        {
+            warn!("{error:#}");
+        }
+    });
+    settled
+}
+
+/// What was in force on this host while it was an edge of a fleet, which it is no more.
+struct Left {
+    in_force: InForce,
+    marker: Marker,
+}
+
+impl Left {
+    /// `None` where it was none when the daemon ran last, or still is one.
+    fn look(config: &Config) -> Option<Self> {
+        let marker = Marker::in_folder(&config.edge.state_dir);
+        if config.fleet.is_some() || !marker.is_there() {
+            return None;
+        }
+        let in_force = InForce::look(&config.edge, "secbeat leave").unwrap_or_else(|error| {
+            warn!("only bans from before this host joined the fleet are kept: {error:#}");
+            InForce::default()
+        });
+        Some(Self { in_force, marker })
+    }
+
+    /// Hands it to the store, before anybody else reads that.
+    async fn keep(self, server: &LocalServer, config: &Config) -> anyhow::Result<Brought> {
+        let Self { in_force, marker } = self;
+        let bus = server.join().bus();
+        secbeat_bus::make_all(&bus, config.orchestrator.longest_window()).await?;
+        let kept = fleet::keep(&bus, in_force.bans, &in_force.allowed).await?;
+        info!(
+            bans = kept.bans,
+            lifted = kept.lifted,
+            allowed = kept.allowed,
+            "this host was an edge of a fleet: the store has what was in force here"
+        );
+        Ok(Brought {
+            is_back: true,
+            settled: Some(when_settled(move || marker.clear())),
+            ..Brought::default()
+        })
+    }
 }
 
 /// Looks now and then for services that the config says nothing of, and tells of them.

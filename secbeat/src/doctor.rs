@@ -105,12 +105,15 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
         Ok(status) => findings.extend(status.findings(PROGRAM)),
         Err(error) => findings.push(Finding::new("daemon", State::Problem, format!("{error:#}"))),
     }
-    let detector = config
-        .as_ref()
-        .map(|config| orchestrator::status(remote, &config.orchestrator));
-    let detector = detector.unwrap_or_else(|| orchestrator::status(remote, &Default::default()));
-    if let Ok(stats) = &detector {
-        findings.extend(deciding(stats));
+    // In a fleet it is the orchestrators'.
+    if config.as_ref().is_none_or(|config| config.fleet.is_none()) {
+        let detector = config
+            .as_ref()
+            .map(|config| orchestrator::status(remote, &config.orchestrator));
+        let detector = detector.unwrap_or_else(|| orchestrator::status(remote, &Default::default()));
+        if let Ok(stats) = &detector {
+            findings.extend(deciding(stats));
+        }
     }
     findings.push(admins(&file));
     findings.extend(unwatched(path, config.as_ref()));
@@ -123,7 +126,14 @@ fn host(config: &Config, path: &Path) -> Vec<Finding> {
         program: PROGRAM,
         unit: UNIT,
     };
-    look_at_host(&config.edge, path, &daemon::alone(), installed)
+    let membership = match config.fleet {
+        None => Ok(daemon::alone()),
+        Some(_) => config.edge.membership(),
+    };
+    match membership {
+        Ok(membership) => look_at_host(&config.edge, path, &membership, installed),
+        Err(error) => vec![Finding::new("fleet", State::Problem, format!("{error:#}"))],
+    }
 }
 
 fn store(store: &Path) -> Finding {

@@ -8,6 +8,7 @@ pub mod cli;
 mod config;
 pub mod daemon;
 mod doctor;
+mod fleet;
 mod memory;
 mod migrate;
 mod setup;

@@ -11,8 +11,10 @@ use secbeat::{
 use secbeat_daemon::{cli::init_logging, exit};
 
 fn main() -> ExitCode {
-    secbeat_bus::broker::called("the store");
     let cli = exit::parse_arguments::<Cli>(WORDS);
+    if !cli.is_in_fleet() {
+        secbeat_bus::broker::called("the store");
+    }
     let result = match &cli.command {
         Command::Run { bpf_object } => {
             init_logging().and_then(|()| daemon::run(cli.named_config(), bpf_object.as_deref()))

@@ -48,6 +48,8 @@ pub struct EnforcerConfig {
     pub allowlist: Allowlist,
     /// What was noted of bans on this host that the kernel may hold.
     pub notes: LocalNotes,
+    /// Whether this host was an edge of a fleet, and is none any more: bans that the kernel holds as this host's own are the bus's then.
+    pub is_back: bool,
 }
 
 /// Decides what one edge enforces.
@@ -90,7 +92,8 @@ impl Enforcer {
             unprotected: None,
             mode: config.mode,
             reconciler: Reconciler::new(Admission::new(config.edge_id, config.max_ban))
-                .with_notes(config.notes),
+                .with_notes(config.notes)
+                .disowning(config.is_back),
             allowlist: config.allowlist,
             allowlist_failed: false,
             fence: Fence::default(),
@@ -117,6 +120,7 @@ impl Enforcer {
                 }
             }
             Event::Order(ticket, order) => self.order(ticket, order, &mut turn),
+            Event::Brought(bans) => self.bring(&bans, &mut turn),
             Event::FleetAllowlist(entries) => {
                 self.allowlist.set_fleet(&entries);
                 self.refresh_allowlist(&mut turn);

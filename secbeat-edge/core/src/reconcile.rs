@@ -109,6 +109,8 @@ pub(crate) struct Reconciler {
     has_unknown: bool,
     /// What was noted of bans on this host that another process made.
     notes: LocalNotes,
+    /// Whether bans that the kernel holds as this host's own are not adopted: the bus has them.
+    disowns: bool,
     /// Most networks that are banned at a time.
     pub(crate) max_nets: usize,
 }
@@ -125,6 +127,7 @@ impl Reconciler {
             pass: 0,
             has_unknown: true,
             notes: LocalNotes::default(),
+            disowns: false,
             max_nets: MAX_BANNED_NETS as usize,
         }
     }
@@ -132,6 +135,11 @@ impl Reconciler {
     /// Gives bans on this host that are found in the kernel the notes of before.
     pub(crate) fn with_notes(self, notes: LocalNotes) -> Self {
         Self { notes, ..self }
+    }
+
+    /// Adopts no bans of this host until all that the kernel holds was compared with the bus, if `disowns`.
+    pub(crate) fn disowning(self, disowns: bool) -> Self {
+        Self { disowns, ..self }
     }
 
     /// The bans that are enforced, expired ones that are not yet pruned included.

@@ -9,6 +9,7 @@ use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
 use super::{fleet::Fleet, tasks::Tasks};
 use crate::{
+    brought::Brought,
     config::Config,
     enforcer::{self, EnforcerHandle, EnforcerTask, KernelConfig, Surroundings},
     host::{self, HostChange, HostWatcher},
@@ -72,8 +73,7 @@ impl Enforcement {
         config: &Config,
         object: ObjectSource,
         host: Host,
-        fleet: &Fleet,
-        traces: &Traces,
+        (fleet, traces, brought): (&Fleet, &Traces, Brought),
         thread: PrivilegedThread,
     ) -> anyhow::Result<Self> {
         let nets = host.protection.nets().clone();
@@ -98,6 +98,7 @@ impl Enforcement {
             mode: config.kernel.mode,
             allowlist,
             notes: Notes::in_folder(&config.state_dir).read(boot_now()),
+            is_back: brought.is_back,
         };
         let surroundings = Surroundings {
             kernel,
@@ -110,7 +111,8 @@ impl Enforcement {
             refused: fleet.refused.clone(),
             stand_in: fleet.stand_in.clone(),
         };
-        let (task, handle) = EnforcerTask::build(core, config.bans.reconcile_interval.0, surroundings);
+        let (task, handle) =
+            EnforcerTask::build(core, config.bans.reconcile_interval.0, surroundings, brought);
         Ok(Self {
             handle,
             has_kernel,

@@ -1,22 +1,31 @@
 //! This edge as a member of the fleet: its connection, and what it follows by it.
 
-use std::{future::Future, path::Path, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use secbeat_bus::{
-    AllowFollower, Allowlist, Bus, BusClock, CommandReader, Garbage, NetworkCommand, RefusedCommands,
+    AllowFollower, Allowlist, Bus, BusClock, CommandReader, DirectiveBucket, Garbage, NetworkCommand,
+    RefusedCommands, Update,
     nats::{Login, Nats, Server},
 };
+use secbeat_common::{sign::Trust, subjects};
 use secbeat_daemon::{
     credentials::Membership,
     expiry::{Expiry, watch_certificates},
     protect::Protected,
     time::now_ms,
 };
-use secbeat_orchestrator_core::stand_in::Effect;
-use tokio::sync::{mpsc, watch};
+use secbeat_orchestrator_core::stand_in::{Away, Effect, Orders};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tracing::warn;
 
-use super::{stand_in::StandInTask, tasks::Tasks};
+use super::{
+    stand_in::{Leases, StandInTask},
+    tasks::Tasks,
+};
 use crate::{
     bus::{self, BanWatch, Directed, Publisher},
     enforcer::EnforcerHandle,
@@ -58,6 +67,69 @@ pub async fn connect(member: &Membership, edge_id: &str) -> anyhow::Result<Bus> 
         replicas: None,
     };
     Ok(Nats::connect(server).await?.bus())
+}
+
+/// What a fleet says to a host that is about to join it.
+#[derive(Debug)]
+pub struct Answer {
+    /// What its detector goes by; `None` if no orchestrator has said so yet.
+    pub orders: Option<Orders>,
+    /// Why nobody decides; `None` if orchestrators do.
+    pub away: Option<Away>,
+}
+
+/// Connects the edge of this name, and asks. Each answer may take as long as `patience`.
+///
+/// # Errors
+///
+/// When the connection cannot be used, or nobody answers.
+pub fn ask(member: &Membership, edge_id: &str, patience: Duration) -> anyhow::Result<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let asked = runtime.block_on(async {
+        let bus = connect(member, edge_id).await?;
+        let connected = timeout(patience, bus.connection_after(0)).await;
+        connected.ok().with_context(|| {
+            format!(
+                "NATS at {} does not answer, or does not take these credentials",
+                member.servers
+            )
+        })?;
+        let mut leases = Leases::new(&bus);
+        let decides = async {
+            while leases.away().is_some() {
+                leases.changed().await;
+            }
+        };
+        drop(timeout(patience, decides).await);
+        let orders = timeout(patience, orders(&bus, &member.trust)).await;
+        Ok(Answer {
+            orders: orders.ok().flatten(),
+            away: leases.away(),
+        })
+    });
+    runtime.shutdown_background();
+    asked
+}
+
+/// What the fleet's detector goes by.
+async fn orders(bus: &Bus, trust: &Trust) -> Option<Orders> {
+    let mut follower = DirectiveBucket::follow(bus);
+    let mut found = None;
+    loop {
+        match follower.next().await {
+            Update::Held(entries) => {
+                let said = entries.iter().find(|entry| entry.key == subjects::DETECTION_KEY);
+                found = said
+                    .and_then(|said| Heard::open(&said.value, trust).ok())
+                    .or(found);
+            }
+            Update::Complete => return found.map(|heard| heard.orders),
+            Update::Begin(_) | Update::Changed(_) => {}
+        }
+    }
 }
 
 impl Fleet {
@@ -129,19 +201,21 @@ impl Fleet {
         async move { bus::follow_directives(bus, directed, trust, &garbage).await }
     }
 
-    /// Runs this edge's own detector, which goes by what was kept of an earlier process until the fleet says something else.
+    /// Runs this edge's own detector, which goes by what was kept of an earlier process, or by `orders`, until the fleet says something
+    /// else.
     pub(super) fn stand_in(
         &self,
         effects: mpsc::UnboundedReceiver<Effect>,
         host: (EnforcerHandle, Arc<Protected>),
         allowlist: watch::Receiver<Option<Allowlist>>,
-        state_dir: &Path,
+        (orders, state_dir): (Option<Orders>, &Path),
     ) -> (
         watch::Sender<Option<Heard>>,
         impl Future<Output = ()> + Send + 'static,
     ) {
         let kept = Kept::in_folder(state_dir);
-        let (hear, heard) = watch::channel(kept.detection(&self.member.trust));
+        let of_before = kept.detection(&self.member.trust);
+        let (hear, heard) = watch::channel(of_before.or_else(|| orders.map(Heard::own)));
         let (enforcer, protected) = host;
         let task = StandInTask {
             tap: self.stand_in.clone(),

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::leases::Fleet;
+pub(super) use self::leases::Fleet as Leases;
 use crate::{
     bus::Publisher,
     enforcer::{EnforcerHandle, Unfulfilled},
@@ -52,7 +52,7 @@ pub(super) struct StandInTask {
 impl StandInTask {
     /// Works for ever.
     pub(super) async fn run(mut self) {
-        let mut fleet = Fleet::new(&self.bus);
+        let mut fleet = Leases::new(&self.bus);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut protected = None;
@@ -77,6 +77,9 @@ impl StandInTask {
             return;
         };
         self.tap.handle(Event::Orders(Box::new(heard.orders.clone())));
+        if heard.sealed.is_empty() {
+            return;
+        }
         let kept = self.kept.clone();
         spawn_blocking(move || kept.keep_detection(&heard));
     }

@@ -15,8 +15,9 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
         Fact::Detected { target, reason, note } => {
             info!(target: "audit", %target, reason = reason.name(), note, "banned on this host by its own detector");
         }
+        Fact::Brought { bans } => info!(bans, "bans from before this host joined the fleet are in force"),
         Fact::TakenOver(target) => {
-            info!(target: "audit", %target, "the fleet has taken over the ban of this host's own detector");
+            info!(target: "audit", %target, "the fleet has taken over the ban of this host");
         }
         Fact::LiftedHere(target) => info!(target: "audit", %target, "ban lifted on this host"),
         Fact::Refused { target, refusal } => {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use secbeat_common::{
     sign::{Trust, Untrusted},
-    wire::Detection,
+    wire::{BlockCommand, Detection},
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::Fact;
@@ -74,7 +74,7 @@ struct Shared {
     hold: Arc<AtomicBool>,
 }
 
-/// The fleet's word on its detector, with the signed message that says it.
+/// The fleet's word on its detector, with the signed message that says it, which is empty where this host has but rules of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub(crate) orders: Orders,
@@ -91,6 +91,14 @@ pub(crate) enum Unheard {
 }
 
 impl Heard {
+    /// What this host went by before it heard of a fleet.
+    pub(crate) const fn own(orders: Orders) -> Self {
+        Self {
+            orders,
+            sealed: Vec::new(),
+        }
+    }
+
     /// Reads what was signed.
     ///
     /// # Errors
@@ -131,6 +139,11 @@ impl Tap {
         if self.0.is_some() {
             self.handle(Event::Seen(seen()));
         }
+    }
+
+    /// Has the detector tell the fleet of bans from before this host joined it.
+    pub(crate) fn bring(&self, bans: Vec<BlockCommand>) {
+        self.handle(Event::Brought(bans));
     }
 
     /// Tells the detector what the enforcer says, as far as it matters.

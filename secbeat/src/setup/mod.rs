@@ -27,7 +27,7 @@ pub(crate) use secbeat_edge::unit_user::UnitUser;
 
 pub(crate) use self::{
     add::add_to,
-    propose::Proposal,
+    propose::{Proposal, entry},
     unwatched::{Service, unwatched},
 };
 use self::{admins::Admins, logs::FoundLog};
@@ -125,7 +125,7 @@ impl Setup {
         let config = check(&proposal.config, reader.as_ref())?;
         for (n, line) in past::account(&found, &config).into_iter().enumerate() {
             let what = if n == 0 { "last 24 h" } else { "" };
-            say!("{}", propose::entry(what, &line));
+            say!("{}", entry(what, &line));
         }
         if self.dry_run {
             say!("\nThe config would be:\n\n{}", proposal.config.trim_end());
@@ -171,7 +171,24 @@ fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn agreed(question: &str) -> anyhow::Result<bool> {
+/// Checks that the daemon would take a config of this text.
+///
+/// # Errors
+///
+/// When it would not.
+pub(crate) fn check_text(text: &str) -> anyhow::Result<()> {
+    let file = InMemory::new(text)?;
+    Config::load(&file.path())
+        .map(drop)
+        .context("the config would be")
+}
+
+/// Asks on the terminal; a bare Enter agrees.
+///
+/// # Errors
+///
+/// When there is nobody to ask.
+pub(crate) fn agreed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         bail!(Coded::usage(
             "nobody can be asked here: say --yes to take this, or --dry-run to change nothing".to_owned()
@@ -189,7 +206,11 @@ fn agreed(question: &str) -> anyhow::Result<bool> {
 }
 
 /// Writes the config whole or not at all. It holds no secret.
-fn write(path: &Path, config: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn write(path: &Path, config: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
@@ -201,14 +222,43 @@ fn write(path: &Path, config: &str) -> anyhow::Result<()> {
 
 /// Starts the unit, now and at each boot, where there is one for this config.
 fn start(path: &Path) -> anyhow::Result<()> {
-    let is_units = path == Path::new(crate::config::DEFAULT_PATH);
-    if !is_units || !Path::new(SYSTEMD).exists() || !has_unit() {
+    if !is_of_unit(path) {
         say!("Start it with `secbeat run --config {}`.", path.display());
         return Ok(());
     }
-    for arguments in [&["enable", UNIT][..], &["restart", UNIT]] {
+    systemctl(&[&["enable", UNIT], &["restart", UNIT]])?;
+    say!("Started. `secbeat status` shows what it does, `secbeat watch` what happens.");
+    Ok(())
+}
+
+/// Restarts the unit where there is one for this config, and tells `then`.
+///
+/// # Errors
+///
+/// When it does not start.
+pub(crate) fn restart(path: &Path, then: &str) -> anyhow::Result<()> {
+    match is_of_unit(path) {
+        true => {
+            systemctl(&[&["restart", UNIT]])?;
+            say!("Restarted. {then}");
+        }
+        false => say!(
+            "Stop the daemon, and start it with `secbeat run --config {}`. {then}",
+            path.display()
+        ),
+    }
+    Ok(())
+}
+
+/// Whether the unit runs the daemon with the config at `path`.
+fn is_of_unit(path: &Path) -> bool {
+    path == Path::new(crate::config::DEFAULT_PATH) && Path::new(SYSTEMD).exists() && has_unit()
+}
+
+fn systemctl(commands: &[&[&str]]) -> anyhow::Result<()> {
+    for arguments in commands {
         let status = Command::new("systemctl")
-            .args(arguments)
+            .args(*arguments)
             .status()
             .context("running systemctl")?;
         if !status.success() {
@@ -218,7 +268,6 @@ fn start(path: &Path) -> anyhow::Result<()> {
             );
         }
     }
-    say!("Started. `secbeat status` shows what it does, `secbeat watch` what happens.");
     Ok(())
 }
 

@@ -46,7 +46,7 @@ impl Proposal {
     }
 }
 
-pub(super) fn entry(what: &str, text: &str) -> String {
+pub(crate) fn entry(what: &str, text: &str) -> String {
     format!("{what:<13} {text}")
 }
 

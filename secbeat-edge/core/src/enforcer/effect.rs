@@ -93,6 +93,10 @@ pub enum Fact {
         reason: Reason,
         note: String,
     },
+    /// So many bans from before this host joined the fleet are in force.
+    Brought {
+        bans: usize,
+    },
     /// The fleet's ban has taken the place of one that this edge's own detector made.
     TakenOver(Prefix),
     /// A ban of the fleet is not enforced here.

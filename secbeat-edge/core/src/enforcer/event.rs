@@ -21,6 +21,8 @@ pub enum Event {
     Bucket(Vec<BucketUpdate>),
     /// An operator of this host orders something. [`Effect::Reply`](super::Effect::Reply) answers, with the same ticket.
     Order(Ticket, Order),
+    /// Bans that were in force on this host before it joined the fleet. They are this host's own from now on.
+    Brought(Vec<BlockCommand>),
     /// The fleet's allowlist was read or has changed.
     FleetAllowlist(Vec<AllowEntry>),
     /// The networks that this host and its config allowlist, each with a code of [`secbeat_common::maps::allow`].

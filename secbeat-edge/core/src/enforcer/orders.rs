@@ -11,7 +11,7 @@ use super::{
     id::Ticket,
     writes::{Turn, Waiting},
 };
-use crate::{FilterMode, reconcile::Change};
+use crate::{FilterMode, Refusal, reconcile::Change};
 
 impl Enforcer {
     pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
@@ -72,6 +72,26 @@ impl Enforcer {
             Err(refusal) => Reply::Ban(Err(refusal.into())),
         };
         turn.effects.push(Effect::Reply(ticket, reply));
+    }
+
+    /// Goes on with bans from before this host joined the fleet.
+    pub(super) fn bring(&mut self, bans: &[BlockCommand], turn: &mut Turn<'_>) {
+        let mut brought = 0;
+        for command in bans {
+            let (allowlist, target) = (&self.allowlist, command.target);
+            let taken = self
+                .reconciler
+                .stand_in(command, turn.now, |target| allowlist.covers(target));
+            match taken {
+                Ok(Some(change)) => {
+                    self.apply(&change, turn);
+                    brought += 1;
+                }
+                Ok(None) | Err(Refusal::Expired) => {}
+                Err(refusal) => turn.report(Fact::Refused { target, refusal }),
+            }
+        }
+        turn.report(Fact::Brought { bans: brought });
     }
 
     fn unban(&mut self, ticket: Ticket, target: Prefix, turn: &mut Turn<'_>) {

@@ -16,6 +16,7 @@ mod allowlist;
 mod bucket;
 mod commands;
 mod kernel;
+mod moving;
 mod orders;
 
 const START: Moment = Moment {
@@ -175,6 +176,7 @@ fn config(kernel: &MemoryKernel) -> EnforcerConfig {
         mode: kernel.mode,
         allowlist: Allowlist::default(),
         notes: LocalNotes::default(),
+        is_back: false,
     }
 }
 

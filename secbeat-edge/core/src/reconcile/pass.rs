@@ -56,7 +56,8 @@ impl Reconciler {
     ///
     /// Bans in the kernel that were added on this host and that this process does not know yet (it has just started, or
     /// the command line wrote them) are adopted, with the end that the kernel has. Unknown bans of the fleet are removed,
-    /// but only once a snapshot of the bus was read: until then the kernel alone knows them. `has_to_go` tells of which
+    /// but only once a snapshot of the bus was read: until then the kernel alone knows them. So are bans of this host that it
+    /// [disowns](Self::disowning). `has_to_go` tells of which
     /// targets the kernel must hold no ban unless it is desired: those that are allowlisted, or whose removal failed.
     pub(crate) fn compare(
         &mut self,
@@ -85,7 +86,7 @@ impl Reconciler {
             if ban.ends <= now {
                 pass.drift.ended += 1;
                 changes.push(Change::Remove(*target));
-            } else if !has_to_go && ban.origin == origin::LOCAL {
+            } else if !has_to_go && ban.origin == origin::LOCAL && !self.disowns {
                 let claims = self.claims.entry(*target).or_default();
                 let note = self.notes.shared(target, ban.ends).cloned().unwrap_or_default();
                 claims.set_local(adopted(ban, note));
@@ -109,6 +110,7 @@ impl Reconciler {
             has_unknown,
         } = pass;
         self.has_unknown = has_unknown;
+        self.disowns &= has_unknown || !self.synced;
         let mut missing = Vec::new();
         for (target, claims) in &self.claims {
             if claims.seen_in != Some(self.pass) && claims.due_in_kernel(now).is_some() {

@@ -10,7 +10,7 @@ use secbeat_common::{
 use secbeat_orchestrator_core::stand_in::Away;
 
 /// The leases, as the bus has them.
-pub(super) struct Fleet {
+pub(in super::super) struct Fleet {
     bus: Bus,
     follower: Follower,
     leases: Leases,
@@ -25,7 +25,7 @@ struct Leases {
 }
 
 impl Fleet {
-    pub(super) fn new(bus: &Bus) -> Self {
+    pub(in super::super) fn new(bus: &Bus) -> Self {
         Self {
             bus: bus.clone(),
             follower: LeaseBucket::follow(bus),
@@ -34,7 +34,7 @@ impl Fleet {
     }
 
     /// Waits for a change of the leases. Dropped before, it has lost nothing.
-    pub(super) async fn changed(&mut self) {
+    pub(in super::super) async fn changed(&mut self) {
         match self.follower.next().await {
             Update::Begin(_) => self.leases = Leases::default(),
             Update::Held(entries) => entries.iter().for_each(|entry| self.leases.take(entry)),
@@ -44,7 +44,7 @@ impl Fleet {
     }
 
     /// Why nobody decides; `None` while the fleet does.
-    pub(super) fn away(&self) -> Option<Away> {
+    pub(in super::super) fn away(&self) -> Option<Away> {
         if !self.bus.is_connected() {
             return Some(Away::Bus);
         }

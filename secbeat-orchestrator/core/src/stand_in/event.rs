@@ -48,6 +48,8 @@ pub enum Event {
     /// Networks that are never banned on this host, whoever says so.
     Protected(Vec<ProtectedNet>),
     Seen(Seen),
+    /// Bans that were in force on this host before it joined the fleet. The fleet is told of those that rules made.
+    Brought(Vec<BlockCommand>),
     /// What became of [`Effect::Ban`] of this id: whether it is in force because of this edge, and not because of the fleet.
     Settled {
         id: Uuid,

@@ -18,7 +18,7 @@ use std::{
 use secbeat_common::{
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{self, AllowEntry, BlockCommand, Evidence, LocalBan},
+    wire::{self, AllowEntry, BlockCommand, Evidence, LocalBan, Reason},
 };
 use uuid::Uuid;
 
@@ -153,6 +153,12 @@ impl StandIn {
                 self.ring.push(seen, now.wall_ms, age);
                 return;
             }
+            Event::Brought(bans) => {
+                let by_rules = bans.iter().filter(|ban| ban.reason != Reason::Manual);
+                for ban in by_rules {
+                    self.await_takeover(told(ban), now);
+                }
+            }
             Event::Settled { id, banned } => self.settled(id, banned, now),
             Event::TakenOver(target) => self.hand_over(&target),
             Event::Tick => self.tick(now, effects),
@@ -271,6 +277,11 @@ impl StandIn {
             return;
         };
         self.banned += 1;
+        self.await_takeover(ban, now);
+    }
+
+    /// Has the fleet be told of a ban that is in force here.
+    fn await_takeover(&mut self, ban: LocalBan, now: Moment) {
         if self.waiting.len() >= MAX_WAITING {
             self.waiting.pop_front();
         }

@@ -291,6 +291,26 @@ fn what_the_fleet_has_banned_is_no_ban_of_this_edge() {
 }
 
 #[test]
+fn the_fleet_is_told_of_bans_that_rules_made_before_the_host_joined() {
+    let mut earlier = Rig::ready();
+    earlier.lose_the_fleet();
+    let errors = earlier.errors(50);
+    let by_rule = earlier.bans(errors).remove(0);
+    let by_operator = BlockCommand {
+        id: Uuid::from_u128(9),
+        reason: Reason::Manual,
+        ..by_rule.clone()
+    };
+    let mut rig = Rig::ready();
+    assert_eq!(rig.handle(Event::Brought(vec![by_operator, by_rule.clone()])), []);
+    let told = told(&rig.handle(Event::Tick));
+    let [ban] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((ban.id, ban.expires_at_ms), (by_rule.id, by_rule.expires_at_ms));
+    rig.handle(Event::TakenOver(target()));
+    assert_eq!((rig.core.status().waiting, rig.core.status().taken_over), (0, 1));
+}
+
+#[test]
 fn every_rule_is_told_and_heard() {
     let presets = [
         Rule::ErrorFlood,

@@ -1,0 +1,215 @@
+//! The store of one host, from which bans go along into a fleet, and which takes over what was in force there.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::{Context as _, bail};
+use secbeat_bus::{AllowBucket, BanBucket, Bus, EntryKind, KeyState, MAX_BATCH, Over, Update, WriteOutcome};
+use secbeat_common::{
+    prefix::Prefix,
+    sign::{Signer, Trust},
+    wire::{AllowEntry, BlockCommand, Layer},
+};
+use secbeat_daemon::time::now_ms;
+use tokio::time::timeout;
+
+/// How long the store may take to tell all that it holds.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Ends of one ban that were reckoned by two clocks.
+const SAME_END_MS: u64 = 2_000;
+
+/// What the store held, and what it was made to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Bans that it did not hold, or that ended at another time.
+    pub(crate) bans: usize,
+    /// Those that were lifted meanwhile.
+    pub(crate) lifted: usize,
+    /// Entries of the allowlist.
+    pub(crate) allowed: usize,
+}
+
+/// The bans that the store behind `bus` holds and that have not ended.
+///
+/// # Errors
+///
+/// When the store does not tell in time.
+pub(crate) async fn bans_in_force(bus: &Bus) -> anyhow::Result<Vec<BlockCommand>> {
+    let now_ms = now_ms();
+    let (held, _) = read(bus).await?;
+    let bans = held.into_values().map(|(command, _)| command);
+    Ok(bans.filter(|ban| ban.expires_at_ms > now_ms).collect())
+}
+
+/// Has the store behind `bus` hold the bans that are `in_force`, no others of the kernel, and also the entries that are `allowed`. `None`
+/// if nobody knows what is in force: then what it holds stays.
+///
+/// # Errors
+///
+/// When the store does not take it.
+pub(crate) async fn keep(
+    bus: &Bus,
+    in_force: Option<Vec<BlockCommand>>,
+    allowed: &[AllowEntry],
+) -> anyhow::Result<Kept> {
+    let now_ms = now_ms();
+    let bucket = BanBucket::new(bus, Trust::default(), Signer::default());
+    let mut kept = Kept::default();
+    if let Some(in_force) = in_force {
+        let (mut held, seen) = read(bus).await?;
+        let mut missing = Vec::new();
+        for ban in in_force {
+            let known = held.remove(&ban.target);
+            if let Some((known, _)) = &known
+                && known.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS
+            {
+                continue;
+            }
+            let over = known.map_or(
+                KeyState {
+                    seen,
+                    ..KeyState::default()
+                },
+                |(_, over)| over,
+            );
+            missing.push((ban, over));
+        }
+        for bans in missing.chunks(MAX_BATCH) {
+            if matches!(bucket.put_all(bans, now_ms).await?, WriteOutcome::Conflict) {
+                bail!("the store changes meanwhile");
+            }
+        }
+        kept.bans = missing.len();
+        for (ban, over) in held.into_values() {
+            // What reaches clients by the HTTP layer alone, the kernel does not know.
+            if ban.layer == Layer::Kernel && ban.expires_at_ms > now_ms {
+                bucket.lift(&ban.target, ban.id, over, now_ms).await?;
+                kept.lifted += 1;
+            }
+        }
+    }
+    let allowlist = AllowBucket::new(bus, Trust::default(), Signer::default());
+    for entry in allowed.iter().filter(|entry| entry.holds_at(now_ms)) {
+        allowlist.put(entry, Over::Nothing, now_ms).await?;
+        kept.allowed += 1;
+    }
+    Ok(kept)
+}
+
+type Held = HashMap<Prefix, (BlockCommand, KeyState)>;
+
+/// All bans of the store, with what their keys hold, and its latest revision.
+async fn read(bus: &Bus) -> anyhow::Result<(Held, u64)> {
+    let mut follower = BanBucket::follow(bus);
+    let reading = async {
+        let (mut held, mut seen) = (HashMap::new(), 0);
+        loop {
+            match follower.next().await {
+                Update::Begin(snapshot) => {
+                    held.clear();
+                    seen = snapshot.last_revision;
+                }
+                Update::Held(entries) => {
+                    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Put) {
+                        // What it does not understand, the orchestrator will not, either.
+                        let Ok(opened) = Trust::default().open::<BlockCommand>(&entry.value) else {
+                            continue;
+                        };
+                        let state = KeyState {
+                            revision: entry.revision,
+                            expires_at_ms: opened.command.expires_at_ms,
+                            seen,
+                        };
+                        held.insert(opened.command.target, (opened.command, state));
+                    }
+                }
+                Update::Complete => return (held, seen),
+                Update::Changed(_) => {}
+            }
+        }
+    };
+    timeout(PATIENCE, reading)
+        .await
+        .context("the store does not tell which bans it holds")
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_bus::local::LocalServer;
+    use secbeat_common::wire::{Action, NO_LEASE, Reason, Scope};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn ban(target: &str, left_ms: i64) -> BlockCommand {
+        let now_ms = now_ms();
+        BlockCommand {
+            id: Uuid::now_v7(),
+            action: Action::Block,
+            target: target.parse().unwrap(),
+            reason: Reason::ErrorFlood,
+            note: "50 errors".to_owned(),
+            evidence: None,
+            list: None,
+            scope: Scope::Fleet,
+            strikes: 1,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms + left_ms,
+            issuer: "web-1".to_owned(),
+            layer: Layer::Kernel,
+            epoch: NO_LEASE,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_force_is_kept_and_what_was_lifted_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = LocalServer::open(&folder.path().join("store.db")).unwrap();
+        let bus = server.join().bus();
+        secbeat_bus::make_all(&bus, Duration::from_secs(60))
+            .await
+            .unwrap();
+        let [same, longer, lifted] =
+            ["198.51.100.1", "198.51.100.2", "198.51.100.3"].map(|target| ban(target, 60_000));
+        let mut at_l7 = ban("198.51.100.4", 60_000);
+        at_l7.layer = Layer::L7;
+        let all = vec![same.clone(), longer.clone(), lifted, at_l7.clone()];
+        // As if they had been there before.
+        for ban in &all {
+            let written = BanBucket::new(&bus, Trust::default(), Signer::default())
+                .put(ban, KeyState::default(), now_ms())
+                .await
+                .unwrap();
+            assert!(matches!(written, WriteOutcome::Written(_)));
+        }
+        let kept = keep(&bus, None, &[]).await.unwrap();
+        assert_eq!(
+            (kept, bans_in_force(&bus).await.unwrap().len()),
+            (Kept::default(), 4)
+        );
+
+        let (new, mut extended) = (ban("2001:db8::/64", 60_000), longer);
+        extended.expires_at_ms += 600_000;
+        let entry = AllowEntry {
+            network: "203.0.113.0/24".parse().unwrap(),
+            comment: "office".to_owned(),
+            until_ms: None,
+            added_by: "operator".to_owned(),
+            added_at_ms: 0,
+        };
+        let in_force = vec![same.clone(), extended.clone(), new.clone()];
+        let kept = keep(&bus, Some(in_force), std::slice::from_ref(&entry))
+            .await
+            .unwrap();
+        let expected = Kept {
+            bans: 2,
+            lifted: 1,
+            allowed: 1,
+        };
+        assert_eq!(kept, expected);
+        let mut held = bans_in_force(&bus).await.unwrap();
+        held.sort_by_key(|ban| ban.target);
+        let mut expected = [same, extended, new, at_l7];
+        expected.sort_by_key(|ban| ban.target);
+        assert_eq!(held, expected);
+    }
+}
