@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Output,
     time::Duration,
@@ -161,6 +161,31 @@ impl OneHost {
     pub fn start_again(&mut self) {
         self.daemon = spawn(&self.host, &self.pins.config);
         self.await_ready();
+    }
+
+    /// Starts it again as an edge of a fleet, and waits until it runs.
+    pub fn start_in_fleet(&mut self) {
+        self.daemon = spawn(&self.host, &self.pins.config);
+        self.daemon.wait_for_log("secbeat_edge::app: running", START);
+    }
+
+    /// The edge's statistics; `None` while it does not answer.
+    #[must_use]
+    pub fn edge_stats(&self) -> Option<Value> {
+        let answer = order(&self.host, "secbeat-edge", "GET", "/api/v1/stats", "").ok()?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+
+    /// What the daemon has logged since its last start.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Where clients of an address connect.
+    #[must_use]
+    pub const fn door(client: IpAddr) -> SocketAddr {
+        SocketAddr::new(Self::address_for(client), PORT)
     }
 
     /// What a reboot takes: everything in the kernel.

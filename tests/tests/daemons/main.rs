@@ -17,6 +17,7 @@ mod devices;
 mod front_door;
 mod generated_requests;
 mod host_watcher;
+mod joining;
 mod lifecycle;
 mod lists;
 mod log_rotation;
