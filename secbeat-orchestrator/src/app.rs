@@ -17,6 +17,7 @@ use secbeat_daemon::{
     api::{Listener, LocalSocket, serve},
     config::NatsServers,
     credentials::Membership,
+    geo::Geo,
     supervisor::{self, Supervised},
     time::now_ms,
     tls::ServerTls,
@@ -105,7 +106,8 @@ impl App {
         let (table, leases_table) = watch::channel(LeaseTable::default());
         let port = listener.local_addr().context("asking for the API's port")?.port();
         let identity = leases::identity(port);
-        let (notifier, notified) = config.notifier(&identity.name)?;
+        let geo = Geo::open(&config.geo);
+        let (notifier, notified) = config.notifier(&identity.name, &geo)?;
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
         let (leases, changes, shares) =
             Leases::new(bus.clone(), identity, clock::boot_ms, rules.clone(), table);
@@ -165,6 +167,7 @@ impl App {
             wrong_tokens: WrongTokens::default(),
             notified,
             copied,
+            geo,
         };
         let writers = Box::pin(async move {
             tokio::select! {
@@ -224,6 +227,7 @@ impl App {
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
         let measuring = tokio::spawn(self.api.clock.clone().run());
+        let locating = tokio::spawn(self.api.geo.clone().follow());
         let telling = tokio::spawn(rules::tell_edges(
             self.api.rules.clone(),
             self.intake.bus.clone(),
@@ -292,6 +296,7 @@ impl App {
         watching.abort();
         copying.abort();
         measuring.abort();
+        locating.abort();
         telling.abort();
         allowlist.abort();
         signatures.abort();

@@ -7,6 +7,7 @@ mod enroll;
 mod explain;
 mod export;
 mod fleet;
+mod geo;
 mod import;
 mod list;
 mod notify;
@@ -129,6 +130,9 @@ pub enum Order {
     /// List and test the receivers of notifications.
     #[command(subcommand)]
     Notify(notify::Command),
+    /// Look addresses up in the files of `[geo]`, and make such a file.
+    #[command(subcommand)]
+    Geo(geo::Command),
     #[command(flatten)]
     Asked(Asked),
 }
@@ -157,6 +161,7 @@ impl Order {
             Self::Rules(records) => rules::rules(&api()?, records),
             Self::Notify(command) => command.execute(config),
             Self::Replay(args) => args.run(config),
+            Self::Geo(command) => command.execute(config),
             Self::Asked(asked) => asked.execute(&api()?, program, env!("CARGO_PKG_VERSION")),
         }
     }

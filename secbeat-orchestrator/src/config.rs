@@ -13,6 +13,7 @@ use secbeat_bus::TELEMETRY_AGE;
 use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::Detection};
 use secbeat_daemon::{
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
+    geo::{Geo, GeoConfig},
     protect::{Known, Protect, everybody, sessions},
 };
 use secbeat_orchestrator_core::{
@@ -74,6 +75,8 @@ pub struct Config {
     pub audit: AuditOut,
     /// Who is told of bans and troubles.
     pub notify: Vec<NotifyEntry>,
+    /// Countries of addresses, and networks of providers (AS), from MMDB files. Shown beside addresses; nothing is decided by them.
+    pub geo: GeoConfig,
     /// How often sources without recent events are removed from memory.
     pub cleanup_interval: HumanDuration,
 }
@@ -92,6 +95,7 @@ impl Default for Config {
             evidence: Evidence::default(),
             audit: AuditOut::default(),
             notify: Vec::new(),
+            geo: GeoConfig::default(),
             cleanup_interval: seconds(300),
         }
     }
@@ -276,14 +280,14 @@ impl Config {
         Ok(config)
     }
 
-    /// Who tells people of bans and troubles, on behalf of the orchestrator called `name`. It runs from now on.
+    /// Who tells people of bans and troubles, on behalf of the orchestrator called `name`, with what `geo` knows. It runs from now on.
     ///
     /// # Errors
     ///
     /// When an entry does not do.
-    pub(crate) fn notifier(&self, name: &str) -> anyhow::Result<(Notifier, NotifyStats)> {
+    pub(crate) fn notifier(&self, name: &str, geo: &Geo) -> anyhow::Result<(Notifier, NotifyStats)> {
         let receivers = Receiver::all(&self.notify).map_err(|(key, why)| anyhow::anyhow!("{key}: {why}"))?;
-        Ok(Notifier::start(receivers, name))
+        Ok(Notifier::start(receivers, name, geo))
     }
 
     /// The key of what the rules contradict, or cannot ask of edges, and why.

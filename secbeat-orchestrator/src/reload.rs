@@ -99,7 +99,7 @@ impl Reloader {
 
 /// The tables and keys that a restart would change.
 fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
-    fn shown(config: &Config) -> [(&'static str, String); 10] {
+    fn shown(config: &Config) -> [(&'static str, String); 11] {
         let Config {
             api,
             trusted_proxies,
@@ -112,6 +112,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             evidence,
             audit,
             notify: _,
+            geo,
             cleanup_interval,
         } = config;
         let api = ApiConfig {
@@ -129,6 +130,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("[edges]", format!("{edges:?}")),
             ("[evidence]", format!("{evidence:?}")),
             ("[audit]", format!("{audit:?}")),
+            ("[geo]", format!("{geo:?}")),
             ("cleanup_interval", format!("{cleanup_interval:?}")),
         ]
     }

@@ -55,6 +55,7 @@ const ORCHESTRATOR_KEYS: &[&str] = &[
     "cleanup_interval",
     "detect",
     "evidence",
+    "geo",
     "notify",
     "protect",
     "rule",

@@ -1,4 +1,5 @@
-//! Habits that both daemons share: config files, command line and tables, API server and client, compressed logs, metrics, units, traces.
+//! Habits that both daemons share: config files, command line and tables, API server and client, compressed logs, countries of addresses,
+//! metrics, units, traces.
 
 pub mod api;
 pub mod cli;
@@ -7,6 +8,7 @@ pub mod config;
 pub mod credentials;
 pub mod exit;
 pub mod expiry;
+pub mod geo;
 pub mod http;
 pub mod metrics;
 pub mod protect;

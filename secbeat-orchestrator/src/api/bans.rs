@@ -170,7 +170,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query()?;
     let bans = api.ask(|reply| Input::List { query, reply }).await?;
-    Ok(Json(BanPage::new(&bans, now_ms())))
+    Ok(Json(BanPage::new(&bans, &api.geo, now_ms())))
 }
 
 /// Ban a source or a network on every edge.
@@ -199,7 +199,7 @@ async fn ban(
         .ask(|reply| Input::Ban { ban, reply })
         .await?
         .map_err(failure)?;
-    let mut view = BanView::new(&ban, now_ms());
+    let mut view = BanView::new(&ban, &api.geo, now_ms());
     let target = ban.command.target;
     let entries = api.allowlist.entries(now_ms())?.into_iter();
     let within = entries.filter(|entry| target.covers(&entry.network));

@@ -47,5 +47,6 @@ async fn findings(
     let limit = question.limit.unwrap_or(LIMIT);
     let input = |reply| Input::Findings { filter, limit, reply };
     let findings = api.ask(input).await?;
-    Ok(Json(findings.iter().map(Into::into).collect()))
+    let views = findings.iter().map(|found| FindingView::new(found, &api.geo));
+    Ok(Json(views.collect()))
 }

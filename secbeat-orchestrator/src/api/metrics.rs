@@ -114,6 +114,13 @@ fn bus(stats: &ApiStats) {
         "Requests that showed a token which the API does not know.",
     )
     .count([], stats.wrong_tokens);
+    let bad_file = Told::gauge(
+        "secbeat_orchestrator_geo_file_unusable",
+        "1 while a file of [geo] cannot be used; the last good one stays in use.",
+    );
+    for file in &stats.geo {
+        bad_file.holds([("file", &file.key)], file.error.is_some());
+    }
     let refused = Told::counter(
         "secbeat_orchestrator_refused_commands_total",
         "Commands on the bus that do not count.",

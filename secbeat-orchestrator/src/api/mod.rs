@@ -23,7 +23,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use axum::{Router, middleware};
 use secbeat_bus::{AuditLog, Bus, BusClock, RefusedCommands};
 pub use secbeat_daemon::api::Failure;
-use secbeat_daemon::api::{as_problems, ask};
+use secbeat_daemon::{
+    api::{as_problems, ask},
+    geo::Geo,
+};
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -67,6 +70,7 @@ pub(crate) struct Api {
     pub wrong_tokens: WrongTokens,
     pub notified: NotifyStats,
     pub copied: CopyStats,
+    pub geo: Geo,
 }
 
 /// All endpoints, and their description.

@@ -45,5 +45,5 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
         Err(_) => Err(format!("{} does not answer", broker())),
     };
     let catalogue = api.signatures.known.borrow().catalogue.clone();
-    Ok(Json(view::tell(&facts, audit, &catalogue)))
+    Ok(Json(view::tell(&facts, audit, &catalogue, &api.geo)))
 }

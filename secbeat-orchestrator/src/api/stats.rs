@@ -140,6 +140,7 @@ impl Api {
             refused_commands: refused
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),
+            geo: self.geo.files(),
             audit_copies: self.copied.read().into_iter().map(Into::into).collect(),
             notify: self.notified.read().into_iter().map(Into::into).collect(),
         })

@@ -38,7 +38,9 @@ pub struct List {
     records: Records,
 }
 
-const BANS: [Column<BanView>; 10] = [
+/// Columns of the usual table; a wide one has all.
+const USUAL: usize = 10;
+const BANS: [Column<BanView>; 12] = [
     Column("TARGET", "target", |ban| Cell::Network(ban.target.clone())),
     Column("REASON", "reason", |ban| Cell::Text(ban.reason.clone())),
     Column("STATE", "state", |ban| Cell::Text(ban.state.clone())),
@@ -51,6 +53,10 @@ const BANS: [Column<BanView>; 10] = [
     Column("EDGES", "edges", |ban| Cell::Text(edges(ban))),
     Column("BY", "by", |ban| Cell::Text(ban.issuer.clone())),
     Column("NOTE", "note", |ban| Cell::Text(ban.note.clone())),
+    Column("COUNTRY", "country", |ban| {
+        Cell::Text(ban.origin.country.clone().unwrap_or_default())
+    }),
+    Column("PROVIDER", "provider", |ban| Cell::Text(ban.origin.provider())),
 ];
 
 impl List {
@@ -95,12 +101,13 @@ impl List {
                 break;
             }
         }
+        let columns = self.records.columns(&BANS, USUAL);
         if order.is_none() {
-            return self.records.show(&BANS, bans, &empty);
+            return self.records.show(columns, bans, &empty);
         }
         bans.truncate(limit.unwrap_or(bans.len()));
         let total = pages.total.unwrap_or(bans.len());
-        self.records.print(&BANS, &bans, total, &empty)
+        self.records.print(columns, &bans, total, &empty)
     }
 }
 

@@ -58,7 +58,9 @@ pub struct Findings {
     records: Records,
 }
 
-const FINDINGS: [Column<FindingView>; 6] = [
+/// Columns of the usual table; a wide one has all.
+const USUAL: usize = 6;
+const FINDINGS: [Column<FindingView>; 8] = [
     Column("AT", "at", |found| Cell::Time(found.at.clone())),
     Column("SOURCE", "source", |found| Cell::Network(found.source.clone())),
     Column("RULE", "rule", |found| Cell::Text(found.rule.to_string())),
@@ -69,6 +71,12 @@ const FINDINGS: [Column<FindingView>; 6] = [
             Outcome::Suppressed { why } => format!("{}: {why}", found.outcome.name()),
             outcome => outcome.name().to_owned(),
         })
+    }),
+    Column("COUNTRY", "country", |found| {
+        Cell::Text(found.origin.country.clone().unwrap_or_default())
+    }),
+    Column("PROVIDER", "provider", |found| {
+        Cell::Text(found.origin.provider())
     }),
 ];
 
@@ -83,7 +91,8 @@ impl Findings {
         query.extend(self.source.map(|source| ("source", source.to_string())));
         query.extend(self.rule.map(|rule| ("rule", rule.to_string())));
         let findings = api.query("/api/v1/findings", &query)?;
-        self.records.show(&FINDINGS, findings, NO_FINDINGS)
+        let columns = self.records.columns(&FINDINGS, USUAL);
+        self.records.show(columns, findings, NO_FINDINGS)
     }
 }
 

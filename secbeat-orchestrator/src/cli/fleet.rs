@@ -181,7 +181,7 @@ pub(super) fn propagation(api: &ApiClient, records: &Records) -> anyhow::Result<
         return print_json(&view);
     }
     records.show(&TIMES, view.edges, "no edge has acknowledged a ban yet")?;
-    if records.output() == ListOutput::Table {
+    if matches!(records.output(), ListOutput::Table | ListOutput::Wide) {
         view.commands.truncate(COMMANDS);
         secbeat_daemon::say!();
         let total = view.commands.len();

@@ -6,6 +6,7 @@ use secbeat_daemon::{
     api::{ApiClient, SocketPath},
     cli::{Cell, Column, Output, Records, print_json},
     credentials::Role,
+    geo::Geo,
 };
 use serde::Serialize;
 
@@ -36,6 +37,9 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
         path.unwrap_or(Path::new(config::DEFAULT_PATH)),
     )?;
     let default = Some(Path::new(config::DEFAULT_PATH)).filter(|path| path.exists());
+    if let Err((key, why)) = Geo::check(&config.geo) {
+        anyhow::bail!("{key}: {why}");
+    }
     let checked = Checked {
         config: path.or(default).map(|path| path.display().to_string()),
         api: config.api.listen.to_string(),

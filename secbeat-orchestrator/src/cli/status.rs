@@ -132,6 +132,9 @@ fn text(stats: &ApiStats) -> String {
             ),
         );
     }
+    for file in &stats.geo {
+        line("geo", file.line());
+    }
     for copy in &stats.audit_copies {
         let failing = copy.failing.as_ref();
         let text = match copy.is_ours {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::{geo::Geo, time::now_ms};
 use secbeat_orchestrator_core::notices::{Digest, Notice, Summary};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -31,6 +31,8 @@ pub(super) struct Courier {
     pub(super) tally: Arc<Tally>,
     /// Who tells.
     pub(super) orchestrator: String,
+    /// Where addresses belong.
+    pub(super) geo: Geo,
 }
 
 /// A message on its way, and whether it was taken.
@@ -80,7 +82,7 @@ impl Courier {
 
     fn deliver(&self, summary: Summary, attempts: u32) -> Delivery {
         let (receiver, tally) = (self.receiver.clone(), self.tally.clone());
-        let message = Arc::new(Message::new(&summary, &self.orchestrator, now_ms()));
+        let message = Arc::new(Message::new(&summary, &self.orchestrator, &self.geo, now_ms()));
         async move {
             let is_taken = attempt(&receiver, &message, &tally, attempts).await;
             (summary, is_taken)

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use secbeat_common::wire::Reason;
-use secbeat_daemon::time::{end, left, rfc3339};
+use secbeat_daemon::{
+    geo::{Geo, Origin},
+    time::{end, left, rfc3339},
+};
 use secbeat_orchestrator_core::notices::{Banned, LeftOut, Notice, Summary, Trouble, TroubleKind, What};
 use serde::Serialize;
 
@@ -49,6 +52,9 @@ pub(super) struct BansPart {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct BanPart {
     target: String,
+    /// Where it belongs, as far as that is known.
+    #[serde(flatten)]
+    origin: Origin,
     rule: String,
     /// Whether an operator banned.
     manual: bool,
@@ -98,11 +104,11 @@ pub(super) struct LeftOutPart {
 }
 
 impl Message {
-    /// What the orchestrator called `orchestrator` tells at `now_ms`.
-    pub(super) fn new(summary: &Summary, orchestrator: &str, now_ms: i64) -> Self {
+    /// What the orchestrator called `orchestrator` tells at `now_ms`; `geo` knows where addresses belong.
+    pub(super) fn new(summary: &Summary, orchestrator: &str, geo: &Geo, now_ms: i64) -> Self {
         let events: Vec<_> = summary.states.iter().filter_map(EventPart::new).collect();
         let mut lines = Vec::new();
-        lines.extend(bans_line(summary));
+        lines.extend(bans_line(summary, geo));
         lines.extend(unbans_line(summary));
         lines.extend(events.iter().map(|event| event.text.clone()));
         let first_line = lines.first().cloned().unwrap_or_default();
@@ -130,7 +136,7 @@ impl Message {
                 automatic: summary.ban_count() - summary.manual,
                 manual: summary.manual,
                 rules: summary.bans.clone(),
-                named: summary.banned.iter().map(BanPart::new).collect(),
+                named: summary.banned.iter().map(|ban| BanPart::new(ban, geo)).collect(),
             },
             unbans: UnbansPart {
                 count: summary.unbans,
@@ -157,7 +163,7 @@ impl Message {
             test: true,
             title: "SecBeat: test message".to_owned(),
             text: "This is a test. Nothing happened; notifications reach you.".to_owned(),
-            ..Self::new(&summary, orchestrator, now_ms)
+            ..Self::new(&summary, orchestrator, &Geo::default(), now_ms)
         }
     }
 }
@@ -190,11 +196,11 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn bans_line(summary: &Summary) -> Option<String> {
+fn bans_line(summary: &Summary, geo: &Geo) -> Option<String> {
     let count = summary.ban_count();
     let first = summary.banned.first()?;
     if count == 1 {
-        return Some(ban_line(first));
+        return Some(ban_line(first, geo));
     }
     let mut line = format!(
         "{count} banned within {}: ",
@@ -211,13 +217,18 @@ fn bans_line(summary: &Summary) -> Option<String> {
     Some(line)
 }
 
-fn ban_line(ban: &Banned) -> String {
+fn ban_line(ban: &Banned, geo: &Geo) -> String {
     let by = match ban.reason {
         Reason::Manual => format!("operator {}", shown(&ban.actor)),
         rule => format!("rule {}", rule.name()),
     };
     let until = end(ban.expires_at_ms).map_or_else(|| "for ever".to_owned(), |end| format!("until {end}"));
-    let mut line = format!("{} banned by {by} {until}", ban.target);
+    let origin = geo.of(&ban.target);
+    let origin = match origin.is_unknown() {
+        true => String::new(),
+        false => format!(" ({})", shown(&origin.to_string())),
+    };
+    let mut line = format!("{}{origin} banned by {by} {until}", ban.target);
     if !ban.note.is_empty() {
         let _ = write!(line, ": {}", shown(&ban.note));
     }
@@ -270,9 +281,14 @@ fn left_out_line(left_out: LeftOut) -> Option<String> {
 }
 
 impl BanPart {
-    fn new(ban: &Banned) -> Self {
+    fn new(ban: &Banned, geo: &Geo) -> Self {
+        let origin = geo.of(&ban.target);
         Self {
             target: ban.target.to_string(),
+            origin: Origin {
+                organisation: origin.organisation.map(|name| shown(&name)),
+                ..origin
+            },
             rule: ban.reason.name().to_owned(),
             manual: ban.reason == Reason::Manual,
             actor: shown(&ban.actor),

@@ -32,6 +32,7 @@ use std::{
     },
 };
 
+use secbeat_daemon::geo::Geo;
 pub(crate) use secbeat_orchestrator_core::notices::{EdgeFacts, Facts};
 use secbeat_orchestrator_core::notices::{Notice, Watch};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -99,8 +100,8 @@ impl NotifyStats {
 }
 
 impl Notifier {
-    /// A notifier of the orchestrator called `name`. Its couriers run from now on.
-    pub(crate) fn start(receivers: Vec<Receiver>, name: &str) -> (Self, NotifyStats) {
+    /// A notifier of the orchestrator called `name`. Its couriers run from now on, and say by `geo` where addresses belong.
+    pub(crate) fn start(receivers: Vec<Receiver>, name: &str, geo: &Geo) -> (Self, NotifyStats) {
         let (mut desks, mut tallies, mut couriers) = (Vec::new(), Vec::new(), JoinSet::new());
         for receiver in receivers {
             let (notices, taken) = mpsc::channel(QUEUE);
@@ -118,6 +119,7 @@ impl Notifier {
                 missed,
                 tally,
                 orchestrator: name.to_owned(),
+                geo: geo.clone(),
             };
             couriers.spawn(courier.run());
         }

@@ -1,7 +1,10 @@
 //! Bans.
 
 use secbeat_common::wire::{List, ListUse, PERMANENT};
-use secbeat_daemon::time::{end, ms_to_end, rfc3339};
+use secbeat_daemon::{
+    geo::{Geo, Origin},
+    time::{end, ms_to_end, rfc3339},
+};
 use secbeat_orchestrator_core::{
     decider,
     ledger::{ActiveBan, Refusal, WriteState},
@@ -34,6 +37,9 @@ pub struct BanView {
     pub expires_in_ms: Option<i64>,
     /// Events in the rule's window when it fired.
     pub count: Option<u32>,
+    /// Where the target belongs, by the files of `[geo]`.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The edges that enforce it; `null` if all do.
     pub edges: Option<Vec<String>>,
     /// The list that it is of, as the audit names it.
@@ -47,7 +53,7 @@ pub struct BanView {
 impl BanView {
     /// `ban` as of `now_ms`.
     #[must_use]
-    pub fn new(ban: &ActiveBan, now_ms: i64) -> Self {
+    pub fn new(ban: &ActiveBan, geo: &Geo, now_ms: i64) -> Self {
         let command = &ban.command;
         Self {
             command_id: command.id.to_string(),
@@ -66,6 +72,7 @@ impl BanView {
             expires_at: end(command.expires_at_ms),
             expires_in_ms: ms_to_end(command.expires_at_ms, now_ms),
             count: command.evidence.map(|evidence| evidence.count),
+            origin: geo.of(&command.target),
             edges: command.scope.edges().map(<[String]>::to_vec),
             list: command.list,
             exempt: Vec::new(),
@@ -87,8 +94,8 @@ pub struct BanPage {
 impl BanPage {
     /// `page` as of `now_ms`.
     #[must_use]
-    pub fn new(page: &Bans, now_ms: i64) -> Self {
-        let bans = page.bans.iter().map(|ban| BanView::new(ban, now_ms));
+    pub fn new(page: &Bans, geo: &Geo, now_ms: i64) -> Self {
+        let bans = page.bans.iter().map(|ban| BanView::new(ban, geo, now_ms));
         Self {
             bans: bans.collect(),
             next: page.next.map(|place| place.to_string()),

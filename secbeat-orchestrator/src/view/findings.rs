@@ -1,7 +1,10 @@
 //! Findings.
 
 use secbeat_common::wire::Reason;
-use secbeat_daemon::time::rfc3339;
+use secbeat_daemon::{
+    geo::{Geo, Origin},
+    time::rfc3339,
+};
 use secbeat_orchestrator_core::evidence::{self, PastFinding};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
@@ -53,6 +56,9 @@ pub struct FindingView {
     pub at_ms: i64,
     /// CIDR.
     pub source: String,
+    /// Where the source belongs, by the files of `[geo]`.
+    #[serde(flatten)]
+    pub origin: Origin,
     #[schema(value_type = String)]
     pub rule: Reason,
     /// Events in the rule's window.
@@ -64,12 +70,14 @@ pub struct FindingView {
     pub times: u32,
 }
 
-impl From<&PastFinding> for FindingView {
-    fn from(past: &PastFinding) -> Self {
+impl FindingView {
+    #[must_use]
+    pub fn new(past: &PastFinding, geo: &Geo) -> Self {
         Self {
             at: rfc3339(past.at_ms),
             at_ms: past.at_ms,
             source: past.source.to_string(),
+            origin: geo.of(&past.source),
             rule: past.rule,
             count: past.count,
             window_ms: past.window_ms,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secbeat_bus::AuditFill;
 use secbeat_common::wire::ClockOffset;
-use secbeat_daemon::{expiry::CertificateView, time::rfc3339};
+use secbeat_daemon::{expiry::CertificateView, geo::GeoFile, time::rfc3339};
 use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -129,6 +129,9 @@ pub struct ApiStats {
     /// Copies of the audit outside NATS.
     #[serde(default)]
     pub audit_copies: Vec<AuditCopyView>,
+    /// The files with countries and networks of providers.
+    #[serde(default)]
+    pub geo: Vec<GeoFile>,
 }
 
 /// The fleet's signatures in numbers.

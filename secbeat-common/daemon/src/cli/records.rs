@@ -23,6 +23,8 @@ pub enum ListOutput {
     #[default]
     #[value(alias = "human")]
     Table,
+    /// A table with more columns, where there are more.
+    Wide,
     Json,
     #[value(alias = "raw")]
     Csv,
@@ -127,10 +129,23 @@ impl Records {
         if self.json { ListOutput::Json } else { self.output }
     }
 
+    fn is_table(&self) -> bool {
+        matches!(self.output(), ListOutput::Table | ListOutput::Wide)
+    }
+
+    /// `columns`, but for a table of the usual width only the first `usual` ones.
+    #[must_use]
+    pub fn columns<'a, T>(&self, columns: &'a [Column<T>], usual: usize) -> &'a [Column<T>] {
+        match self.output() {
+            ListOutput::Table => columns.get(..usual).unwrap_or(columns),
+            ListOutput::Wide | ListOutput::Json | ListOutput::Csv => columns,
+        }
+    }
+
     /// Most records that are shown; `None` for all.
     #[must_use]
     pub fn limit(&self) -> Option<usize> {
-        let is_for_people = self.output() == ListOutput::Table && stdout().is_terminal();
+        let is_for_people = self.is_table() && stdout().is_terminal();
         match self.limit {
             None => is_for_people.then_some(SHOWN),
             limit => limit.filter(|limit| *limit > 0),
@@ -193,8 +208,8 @@ impl Records {
                 say!("{}", text.trim_end_matches('\n'));
                 return Ok(());
             }
-            ListOutput::Table if records.is_empty() => complain!("{empty}"),
-            ListOutput::Table => say!("{}", self.table(columns, records)),
+            ListOutput::Table | ListOutput::Wide if records.is_empty() => complain!("{empty}"),
+            ListOutput::Table | ListOutput::Wide => say!("{}", self.table(columns, records)),
         }
         if let Some(more @ 1..) = total.checked_sub(records.len()) {
             complain!("… {} more; --limit 0 shows all", grouped(more));
@@ -331,6 +346,11 @@ mod tests {
         assert_eq!(records(&[]).limit_or(100, 1000), 100);
         assert_eq!(records(&["--json"]).output(), ListOutput::Json);
         assert_eq!(records(&["-o", "raw"]).output(), ListOutput::Csv);
+        let headers = |arguments: &[&str]| records(arguments).columns(&COLUMNS, 2).len();
+        assert_eq!(
+            [headers(&[]), headers(&["-o", "wide"]), headers(&["-o", "csv"])],
+            [2, 3, 3]
+        );
         assert_eq!(
             [999, 4_900, 1_234_567].map(grouped),
             ["999", "4,900", "1,234,567"]

@@ -296,7 +296,7 @@ impl Screen {
                 ends_in(ban.expires_in_ms),
                 ban.strikes.to_string(),
                 bans::edges(ban),
-                ban.note.clone(),
+                noted(ban),
             ])
         });
         let widths = [
@@ -315,6 +315,14 @@ impl Screen {
             false => " the latest bans ".to_owned(),
         };
         frame.render_widget(table(title, header, rows, widths), area);
+    }
+}
+
+/// Where the target belongs, as far as that is known, and the ban's note.
+fn noted(ban: &BanView) -> String {
+    match ban.origin.is_unknown() {
+        true => ban.note.clone(),
+        false => format!("{}: {}", ban.origin, ban.note),
     }
 }
 

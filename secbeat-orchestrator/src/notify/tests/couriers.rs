@@ -57,7 +57,7 @@ fn settled(stats: &NotifyStats) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_fails_is_tried_again_and_told_what_it_missed() {
     let (address, told) = serve(&["503 Busy", "200 OK", "400 Never", "200 OK"]);
-    let (notifier, stats) = Notifier::start(vec![webhook(address, "")], "orchestrator-1");
+    let (notifier, stats) = Notifier::start(vec![webhook(address, "")], "orchestrator-1", &Geo::default());
     let events = Events::default();
     let (facts, looked) = mpsc::channel::<Facts>(1);
     let running = tokio::spawn(notifier.run(events.clone(), looked));
@@ -98,7 +98,7 @@ async fn nobody_waits_for_a_receiver_that_does_not_answer_and_the_rest_is_told_a
         webhook(silent.local_addr().unwrap(), "events = [\"not-ready\"]"),
         webhook(address, "events = [\"unban\"]\n").renamed("b", Duration::from_secs(3600)),
     ];
-    let (notifier, stats) = Notifier::start(receivers, "orchestrator-1");
+    let (notifier, stats) = Notifier::start(receivers, "orchestrator-1", &Geo::default());
     let events = Events::new(10_000, 1);
     let (_facts, looked) = mpsc::channel::<Facts>(1);
     let running = tokio::spawn(notifier.run(events.clone(), looked));

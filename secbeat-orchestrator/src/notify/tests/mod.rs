@@ -8,6 +8,7 @@ mod webhooks;
 use std::path::PathBuf;
 
 use secbeat_common::wire::{PERMANENT, Reason};
+use secbeat_daemon::geo::Geo;
 use secbeat_orchestrator_core::notices::{
     Banned, Digest, Notice, Summary, Terms, Trouble, TroubleKind, What,
 };
@@ -89,7 +90,12 @@ fn summary(notices: impl IntoIterator<Item = Notice>) -> Summary {
 }
 
 fn message(notices: impl IntoIterator<Item = Notice>) -> Message {
-    Message::new(&summary(notices), "orchestrator-1", 1_795_168_900_000)
+    Message::new(
+        &summary(notices),
+        "orchestrator-1",
+        &Geo::default(),
+        1_795_168_900_000,
+    )
 }
 
 /// A message in which everything that others can choose is hostile.

@@ -63,7 +63,7 @@ fn what_nobody_was_told_is_said() {
         summary.left_out.undelivered,
         summary.left_out.missed,
     ) = (2, 30, 7);
-    let message = Message::new(&summary, "o", 0);
+    let message = Message::new(&summary, "o", &Geo::default(), 0);
     let expected = "Not told: 2 messages with 30 notices could not be delivered, 7 notices came too fast";
     assert_eq!(message.text.lines().last(), Some(expected));
     assert!(shapes::all(&message).ends_with(expected));

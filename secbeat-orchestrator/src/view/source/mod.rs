@@ -14,8 +14,11 @@ mod tests;
 mod timeline;
 mod view;
 
-use secbeat_common::wire::{AuditRecord, Audited, ListRecord};
-use secbeat_daemon::time::rfc3339;
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{AuditRecord, Audited, ListRecord},
+};
+use secbeat_daemon::{geo::Geo, time::rfc3339};
 use secbeat_orchestrator_core::{analyzers::WindowCount as CoreWindow, decider::SourceFacts};
 
 use self::view::WindowCount;
@@ -24,12 +27,13 @@ use super::{bans::BanView, findings::FindingView, protection::ProtectedView};
 use crate::{millis, signatures::Catalogue};
 
 /// Tells the story: `audit` are the records about the address, its source and the networks around it, oldest first, or why
-/// they cannot be read; `catalogue` knows signatures.
+/// they cannot be read; `catalogue` knows signatures, and `geo` where addresses belong.
 #[must_use]
 pub(crate) fn tell(
     facts: &SourceFacts,
     audit: Result<Vec<Audited>, String>,
     catalogue: &Catalogue,
+    geo: &Geo,
 ) -> SourceView {
     let (audit, audit_missing) = match audit {
         Ok(records) => (records, None),
@@ -37,8 +41,16 @@ pub(crate) fn tell(
     };
     let (audit, lists) = apart(audit);
     let now_ms = facts.now_ms;
-    let bans: Vec<_> = facts.bans.iter().map(|ban| BanView::new(ban, now_ms)).collect();
-    let findings: Vec<FindingView> = facts.findings.iter().map(Into::into).collect();
+    let bans: Vec<_> = facts
+        .bans
+        .iter()
+        .map(|ban| BanView::new(ban, geo, now_ms))
+        .collect();
+    let findings: Vec<FindingView> = facts
+        .findings
+        .iter()
+        .map(|found| FindingView::new(found, geo))
+        .collect();
     let history = history::bans(&audit, now_ms);
     let events = timeline::all_events(&facts.events, &history, &audit);
     let timeline = timeline::timeline(&events, &findings, &audit, &history, catalogue, now_ms);
@@ -47,6 +59,7 @@ pub(crate) fn tell(
     SourceView {
         address: facts.address,
         source: facts.source.to_string(),
+        origin: geo.of(&Prefix::host(facts.address)),
         at: rfc3339(now_ms),
         standing,
         sentences: sentence::sentences(standing, facts, &bans, &lists, &history, audit_missing.as_deref()),

@@ -25,6 +25,9 @@ pub fn render(view: &SourceView) -> String {
     }
     line(&mut text, "");
     line(&mut text, &format!("Source:  {}", view.source));
+    if !view.origin.is_unknown() {
+        line(&mut text, &format!("Origin:  {}", view.origin));
+    }
     line(&mut text, &format!("Strikes: {}", view.strikes));
     let windows = view.windows.iter().map(|window| {
         let observes = if window.observe { " (only observes)" } else { "" };

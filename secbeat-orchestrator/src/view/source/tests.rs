@@ -150,7 +150,7 @@ fn what_counted_against_nobody_is_said() {
             excused: Some(excused),
             ..nothing("198.51.100.7")
         };
-        tell(&facts, Ok(Vec::new()), &Catalogue::default())
+        tell(&facts, Ok(Vec::new()), &Catalogue::default(), &Geo::default())
             .sentences
             .pop()
             .unwrap()
@@ -221,7 +221,7 @@ fn a_banned_scanner() {
         record("198.51.100.7", first + 60_000, "alice", lifted),
         ban("198.51.100.7", second, 1, Vec::new()),
     ];
-    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(audit)), &Catalogue::default())), @r#"
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(audit)), &Catalogue::default(), &Geo::default())), @r#"
     198.51.100.7 is banned: 198.51.100.7/32 until 2026-11-20T10:04:30.001Z, 4m 31s left; error-flood (50 errors in 60s), by orchestrator.
 
     Source:  198.51.100.7/32
@@ -283,6 +283,7 @@ fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
         &nothing("198.51.100.7"),
         Ok(audited(audit)),
         &Catalogue::default(),
+        &Geo::default(),
     );
     let ends: Vec<_> = view.history.iter().map(|ban| ban.end.clone()).collect();
     assert_eq!(
@@ -324,7 +325,7 @@ fn a_protected_source_is_told_what_protects_it() {
         ..nothing("198.51.100.7")
     };
     let audit = record("198.51.100.7", NOW - 89_998, "secbeat-orchestrator", suppressed);
-    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])), &Catalogue::default())), @r#"
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])), &Catalogue::default(), &Geo::default())), @r#"
     198.51.100.7/32 is never banned, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
 
     Source:  198.51.100.7/32
@@ -351,7 +352,7 @@ fn who_was_found_while_the_brake_held_is_told_so() {
         1,
     )];
     facts.windows[0].count = 12;
-    let view = tell(&facts, Ok(Vec::new()), &Catalogue::default());
+    let view = tell(&facts, Ok(Vec::new()), &Catalogue::default(), &Geo::default());
     assert_eq!(view.standing, Standing::Free);
     assert_eq!(
         view.sentences,
@@ -367,7 +368,7 @@ fn who_was_found_while_the_brake_held_is_told_so() {
 
 #[test]
 fn an_address_never_seen() {
-    insta::assert_snapshot!(render(&tell(&nothing("2001:db8::7"), Ok(Vec::new()), &Catalogue::default())), @r#"
+    insta::assert_snapshot!(render(&tell(&nothing("2001:db8::7"), Ok(Vec::new()), &Catalogue::default(), &Geo::default())), @r#"
     2001:db8::7 is not banned, and nothing is known of it.
     A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).
 
@@ -387,6 +388,7 @@ fn what_cannot_be_known_is_said() {
         &facts,
         Err("NATS does not answer".to_owned()),
         &Catalogue::default(),
+        &Geo::default(),
     );
     assert_eq!(view.audit_missing.as_deref(), Some("NATS does not answer"));
     assert_eq!(
@@ -412,7 +414,7 @@ fn whoever_is_forgiven_is_told_until_when() {
         strikes: 0,
     };
     let audit = vec![record("198.51.100.7", NOW, "alice", lifted)];
-    let view = tell(&facts, Ok(audited(audit)), &Catalogue::default());
+    let view = tell(&facts, Ok(audited(audit)), &Catalogue::default(), &Geo::default());
     let told = "Nothing that it does before 2026-11-20T10:01:00.000Z counts.";
     assert!(view.sentences.contains(&told.to_owned()), "{:?}", view.sentences);
 }
@@ -429,6 +431,7 @@ fn the_json_leads_back() {
         &nothing("198.51.100.7"),
         Ok(audited(audit)),
         &Catalogue::default(),
+        &Geo::default(),
     );
     let json = serde_json::to_string(&view).unwrap();
     let read: SourceView = serde_json::from_str(&json).unwrap();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use secbeat_common::wire::{ListRecord, Reason, SeenEvent};
+use secbeat_daemon::geo::Origin;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -16,6 +17,9 @@ pub struct SourceView {
     pub address: IpAddr,
     /// What it is counted and banned as: its /32 or /64.
     pub source: String,
+    /// Where the address belongs, by the files of `[geo]`.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// When this was so, RFC 3339.
     pub at: String,
     pub standing: Standing,
