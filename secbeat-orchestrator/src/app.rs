@@ -38,6 +38,7 @@ use crate::{
     auditor::Auditor,
     clock,
     config::{Config, Replicas},
+    crawlers::Verifier,
     engine::{self, Engine, EngineHandle, Input},
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
@@ -71,6 +72,7 @@ pub struct App {
     intake: Intake,
     fleet_watch: FleetWatch,
     protection: Protection,
+    verifier: Option<Verifier>,
     allowlist: AllowFollower,
     signatures: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Signs what edges are told of the rules.
@@ -127,6 +129,8 @@ impl App {
         let (watches, watching) = Watches::new(&bus, &audit, &member);
         let (allowed, known) = watch::channel(None);
         let (published, signatures) = watch::channel(Known::default());
+        let (verifier, suspects) = Verifier::new(&config.crawlers, sender.downgrade());
+        let looked_up = suspects.counts();
         let engine = engine::Config {
             decider: config.decider(protected),
             bus: bus.clone(),
@@ -135,6 +139,7 @@ impl App {
             leases: leases_table,
             allowlist: known.clone(),
             signatures,
+            suspects,
             traces: traces.clone(),
         }
         .build();
@@ -168,6 +173,7 @@ impl App {
             notified,
             copied,
             geo,
+            looked_up,
         };
         let writers = Box::pin(async move {
             tokio::select! {
@@ -187,6 +193,7 @@ impl App {
             intake,
             fleet_watch,
             protection,
+            verifier,
             allowlist,
             signatures: Box::pin(following),
             signer: member.signer,
@@ -227,6 +234,11 @@ impl App {
         let writers = tokio::spawn(self.writers);
         let watching = tokio::spawn(self.fleet_watch.run());
         let measuring = tokio::spawn(self.api.clock.clone().run());
+        let verifying = tokio::spawn(async move {
+            if let Some(verifier) = self.verifier {
+                verifier.run().await;
+            }
+        });
         let locating = tokio::spawn(self.api.geo.clone().follow());
         let telling = tokio::spawn(rules::tell_edges(
             self.api.rules.clone(),
@@ -297,6 +309,7 @@ impl App {
         copying.abort();
         measuring.abort();
         locating.abort();
+        verifying.abort();
         telling.abort();
         allowlist.abort();
         signatures.abort();

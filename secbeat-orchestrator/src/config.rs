@@ -1,6 +1,7 @@
 //! The orchestrator's config file. `packaging/orchestrator.toml` shows every key with its default.
 
 mod api;
+mod crawlers;
 mod digests;
 mod nats;
 mod orders;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 pub(crate) use self::digests::DIGESTED;
 pub use self::{
     api::{ApiConfig, PROGRAM},
+    crawlers::{Crawlers, OwnCrawler},
     nats::{Nats, Replicas},
     rules::{RuleAction, Rules},
 };
@@ -77,6 +79,8 @@ pub struct Config {
     pub notify: Vec<NotifyEntry>,
     /// Countries of addresses, and networks of providers (AS), from MMDB files. Shown beside addresses; nothing is decided by them.
     pub geo: GeoConfig,
+    /// Crawlers of search engines that some rules do not ban, once the DNS proves who they are.
+    pub crawlers: Crawlers,
     /// How often sources without recent events are removed from memory.
     pub cleanup_interval: HumanDuration,
 }
@@ -96,6 +100,7 @@ impl Default for Config {
             audit: AuditOut::default(),
             notify: Vec::new(),
             geo: GeoConfig::default(),
+            crawlers: Crawlers::default(),
             cleanup_interval: seconds(300),
         }
     }
@@ -274,6 +279,9 @@ impl Config {
             return Err(ConfigError::contradiction(path, key, message));
         }
         let names: Vec<_> = config.rules.0.iter().map(|rule| rule.rule.name()).collect();
+        if let Some((key, message)) = config.crawlers.contradiction(&names) {
+            return Err(ConfigError::contradiction(path, key, message));
+        }
         if let Err((key, message)) = notify::check(&config.notify, &names) {
             return Err(ConfigError::contradiction(path, &key, message));
         }
@@ -333,6 +341,7 @@ impl Config {
             unban_grace: self.ban.unban_grace,
             drift_grace: self.edges.drift_grace.0,
             evidence_bytes: self.evidence.memory_bytes,
+            crawlers: self.crawlers.decided(),
             traced: false,
             stands_in: false,
             seed: Uuid::new_v4().into_bytes(),

@@ -18,6 +18,7 @@ mod bus_watch;
 pub mod cli;
 mod clock;
 pub mod config;
+mod crawlers;
 mod directives;
 mod engine;
 mod enroll;

@@ -99,7 +99,7 @@ impl Reloader {
 
 /// The tables and keys that a restart would change.
 fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
-    fn shown(config: &Config) -> [(&'static str, String); 11] {
+    fn shown(config: &Config) -> [(&'static str, String); 12] {
         let Config {
             api,
             trusted_proxies,
@@ -113,6 +113,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             audit,
             notify: _,
             geo,
+            crawlers,
             cleanup_interval,
         } = config;
         let api = ApiConfig {
@@ -131,6 +132,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("[evidence]", format!("{evidence:?}")),
             ("[audit]", format!("{audit:?}")),
             ("[geo]", format!("{geo:?}")),
+            ("[crawlers]", format!("{crawlers:?}")),
             ("cleanup_interval", format!("{cleanup_interval:?}")),
         ]
     }

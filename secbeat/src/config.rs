@@ -53,6 +53,7 @@ const ORCHESTRATOR_KEYS: &[&str] = &[
     "audit",
     "ban",
     "cleanup_interval",
+    "crawlers",
     "detect",
     "evidence",
     "geo",

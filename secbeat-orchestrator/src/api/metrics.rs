@@ -114,6 +114,13 @@ fn bus(stats: &ApiStats) {
         "Requests that showed a token which the API does not know.",
     )
     .count([], stats.wrong_tokens);
+    let looked_up = Told::counter(
+        "secbeat_orchestrator_crawler_lookups_total",
+        "Banned clients that may be crawlers, by what looking them up said.",
+    );
+    for (outcome, count) in &stats.crawlers {
+        looked_up.count([("outcome", outcome)], *count);
+    }
     let bad_file = Told::gauge(
         "secbeat_orchestrator_geo_file_unusable",
         "1 while a file of [geo] cannot be used; the last good one stays in use.",

@@ -36,6 +36,7 @@ pub use self::{access::Caller, events::Lagged};
 use crate::{
     allowlist::Keeper,
     audit_out::CopyStats,
+    crawlers::CrawlerCounts,
     engine::{EngineHandle, Happening, Input},
     events::Events,
     intake::Troubles,
@@ -71,6 +72,7 @@ pub(crate) struct Api {
     pub notified: NotifyStats,
     pub copied: CopyStats,
     pub geo: Geo,
+    pub looked_up: CrawlerCounts,
 }
 
 /// All endpoints, and their description.

@@ -141,6 +141,11 @@ impl Api {
                 .map(|(reason, count)| (reason.name().to_owned(), count))
                 .collect(),
             geo: self.geo.files(),
+            crawlers: self
+                .looked_up
+                .read()
+                .map(|(outcome, count)| (outcome.to_owned(), count))
+                .into(),
             audit_copies: self.copied.read().into_iter().map(Into::into).collect(),
             notify: self.notified.read().into_iter().map(Into::into).collect(),
         })

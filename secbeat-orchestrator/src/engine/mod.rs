@@ -26,7 +26,10 @@ pub(crate) use self::{
     input::{Bans, Counted, EngineHandle, Input, OrderFailure, Reply},
 };
 use self::{tickets::Tickets, traces::BanTraces};
-use crate::{auditor::Auditor, clock::moment, events::Events, signatures::Known, writer::WriterHandle};
+use crate::{
+    auditor::Auditor, clock::moment, crawlers::Suspects, events::Events, signatures::Known,
+    writer::WriterHandle,
+};
 
 /// How often the decider is told that time has passed.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,6 +56,7 @@ pub(crate) struct Config {
     /// `None` until it was read.
     pub allowlist: watch::Receiver<Option<Allowlist>>,
     pub signatures: watch::Receiver<Known>,
+    pub suspects: Suspects,
     pub traces: Traces,
 }
 
@@ -61,6 +65,7 @@ struct Hands {
     writer: WriterHandle,
     auditor: Auditor,
     events: Events<Happening>,
+    suspects: Suspects,
     traces: BanTraces,
     tickets: Tickets,
 }
@@ -84,6 +89,7 @@ impl Config {
                 writer: self.writer,
                 auditor: self.auditor,
                 events: Events::default(),
+                suspects: self.suspects,
                 traces,
                 tickets: Tickets::default(),
             },
@@ -231,6 +237,7 @@ impl Hands {
                 self.auditor.record(record, urgency);
             }
             Effect::Announce(announcement) => self.events.tell(Happening::Announced(announcement)),
+            Effect::LookUp(suspect) => self.suspects.tell(suspect),
             Effect::Reply { ticket, reply } => self.tickets.answer(ticket, reply, &self.auditor),
             Effect::TraceBegun(decided) => self.traces.decided(*decided),
             Effect::TraceEnded { id, failure } => {

@@ -132,6 +132,10 @@ pub struct ApiStats {
     /// The files with countries and networks of providers.
     #[serde(default)]
     pub geo: Vec<GeoFile>,
+    /// Banned clients that were looked up because they may be crawlers, by what became of that: `verified`, `refused`, `unanswered`
+    /// or `crowded`.
+    #[serde(default)]
+    pub crawlers: BTreeMap<String, u64>,
 }
 
 /// The fleet's signatures in numbers.

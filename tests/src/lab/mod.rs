@@ -8,6 +8,7 @@ pub mod chain;
 pub mod client;
 mod clock;
 pub mod collector;
+pub mod dns;
 pub mod executable;
 pub mod faulty_ca;
 pub mod files;

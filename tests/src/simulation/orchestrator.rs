@@ -80,6 +80,7 @@ impl Orchestrator {
             unban_grace: Duration::ZERO,
             drift_grace: Duration::from_secs(10),
             evidence_bytes: secbeat_orchestrator_core::evidence::MIN_MEMORY,
+            crawlers: secbeat_orchestrator_core::decider::CrawlerConfig::default(),
             traced: false,
             stands_in: false,
             seed: bytes,
@@ -301,7 +302,10 @@ impl Orchestrator {
                     outs.push(Out::Audit(record))
                 }
                 Effect::Reply { ticket, reply } => outs.push(Out::Answer(ticket, reply)),
-                Effect::Announce(_) | Effect::TraceBegun(_) | Effect::TraceEnded { .. } => {}
+                Effect::Announce(_)
+                | Effect::LookUp(_)
+                | Effect::TraceBegun(_)
+                | Effect::TraceEnded { .. } => {}
             }
         }
     }

@@ -14,6 +14,7 @@ mod authz;
 mod bans;
 mod bus_cluster;
 mod clocks;
+mod crawlers;
 mod day;
 mod failover;
 mod faults;

@@ -11,6 +11,7 @@ use secbeat_common::{
 use uuid::Uuid;
 
 use super::{
+    crawlers::{Checked, Suspect},
     order::{Imported, Order, OrderError},
     rules::Rules,
 };
@@ -80,6 +81,8 @@ pub enum Event {
     Allowlist(Vec<AllowEntry>),
     /// Operators disabled the signatures with these ids, and no others, on all edges.
     SignaturesDisabled(Vec<String>),
+    /// A client that may be a crawler was looked up.
+    Crawler(Box<Checked>),
     /// An operator changed the allowlist, and the bus has it.
     Decided(AuditRecord),
     /// The fate of a ban or an unban that was to be written; `id` is the ban's.
@@ -109,6 +112,8 @@ pub enum Effect {
     Conclude { record: AuditRecord, urgency: Urgency },
     /// Tell all who listen.
     Announce(Announcement),
+    /// Look a client up: it was banned, and may be a crawler.
+    LookUp(Suspect),
     /// Answer an order, once the bus has all urgent audit records before this effect: an order that was carried out is found
     /// in the audit, whatever dies next.
     Reply { ticket: Ticket, reply: Reply },

@@ -41,7 +41,10 @@ impl Decider {
         let now_ms = turn.now.wall_ms;
         let brakes = self.brakes(Some(&edge), now_ms);
         let id = self.ids.next(now_ms);
-        let decision = self.ledger.judge(&finding, brakes, received_ms, id);
+        let decision = match self.crawlers.exemption(&finding, now_ms) {
+            Some(exemption) => Decision::Suppressed(exemption),
+            None => self.ledger.judge(&finding, brakes, received_ms, id),
+        };
         self.count(&finding, &decision);
         match decision {
             Decision::AlreadyBanned => self.witness.findings.note(&finding, Outcome::AlreadyBanned),
@@ -53,6 +56,7 @@ impl Decider {
                 self.pay_for(&command);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms {
+                    let suspect = self.crawlers.suspect(&finding, &self.witness.journal, now_ms);
                     let events = self.witness.evidence(&finding);
                     let report = Report {
                         edge,
@@ -71,6 +75,9 @@ impl Decider {
                         Some(report),
                         turn,
                     );
+                    if let Some(suspect) = suspect {
+                        turn.push(Effect::LookUp(suspect));
+                    }
                 }
             }
             Decision::Observed(command) => {
@@ -95,6 +102,10 @@ impl Decider {
                     events: self.witness.evidence(&finding),
                 };
                 audit(command.target, decision, turn);
+                // A dry run says whom it would have let go.
+                if let Some(suspect) = self.crawlers.suspect(&finding, &self.witness.journal, now_ms) {
+                    turn.push(Effect::LookUp(suspect));
+                }
             }
             Decision::Suppressed(suppression) => self.suppress(finding, suppression, turn),
         }

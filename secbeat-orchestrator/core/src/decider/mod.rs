@@ -4,6 +4,7 @@
 //! which it is to be done. Questions are methods that change nothing.
 
 mod bus;
+mod crawlers;
 mod decisions;
 mod edge_bans;
 mod event;
@@ -37,9 +38,11 @@ use tracing::info;
 use uuid::Uuid;
 
 use self::{
-    decisions::Decisions, partitions::Partitions, protection::Protections, resets::Resets, rules::Method,
+    crawlers::Crawlers, decisions::Decisions, partitions::Partitions, protection::Protections,
+    resets::Resets, rules::Method,
 };
 pub use self::{
+    crawlers::{Checked, Crawler, CrawlerConfig, Identity, Suspect},
     event::{Announcement, DecidedBan, Effect, Event, Outcomes, Reply, Report, Stats, Ticket},
     order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder, Unban},
     queries::SourceFacts,
@@ -81,6 +84,8 @@ pub struct Config {
     pub drift_grace: Duration,
     /// Bytes for the latest events of all sources.
     pub evidence_bytes: usize,
+    /// Whom some rules let go.
+    pub crawlers: CrawlerConfig,
     /// Whether effects tell the ways of bans, for traces.
     pub traced: bool,
     /// Whether it stands in for a fleet's on one edge: who carries its bans out tells of them.
@@ -111,6 +116,7 @@ pub struct Decider {
     unban_grace_ms: i64,
     ledger: Ledger,
     witness: Witness,
+    crawlers: Crawlers,
     protected: Protections,
     signatures: Signatures,
     ids: Ids,
@@ -203,6 +209,7 @@ impl Config {
             unban_grace_ms: millis(self.unban_grace),
             ledger: Ledger::new(self.ledger),
             witness: Witness::new(self.evidence_bytes),
+            crawlers: Crawlers::new(self.crawlers),
             protected: Protections::new(self.protected),
             signatures: Signatures::default(),
             ids: Ids::new(self.seed),
@@ -265,6 +272,7 @@ impl Decider {
             Event::Protected(networks) => self.protect_here(networks),
             Event::SignaturesDisabled(ids) => self.signatures.disable(ids),
             Event::Allowlist(entries) => self.protect_fleet(&entries, now.wall_ms),
+            Event::Crawler(checked) => self.crawler_checked(*checked, turn),
             Event::Decided(record) => turn.push(Effect::Conclude {
                 record,
                 urgency: Urgency::Now,

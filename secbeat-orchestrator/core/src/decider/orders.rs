@@ -28,7 +28,7 @@ impl Decider {
                 Ok(outcome) => outcome.map(|outcome| Reply::Imported(Ok(outcome))),
                 Err(error) => Some(Reply::Imported(Err(error))),
             },
-            Order::Unban(unban) => match self.unban(unban, ticket, turn) {
+            Order::Unban(unban) => match self.lift(unban, vec![ticket], turn) {
                 Ok(true) => None,
                 Ok(false) => Some(Reply::Unbanned(Ok(None))),
                 Err(error) => Some(Reply::Unbanned(Err(error))),
@@ -95,17 +95,17 @@ impl Decider {
         true
     }
 
-    /// Returns whether there was a ban, which is then answered later.
-    fn unban(
+    /// Lifts a ban for those with `tickets`. Returns whether there was one, which is then answered later.
+    pub(super) fn lift(
         &mut self,
         Unban { target, actor, list }: Unban,
-        ticket: Ticket,
+        tickets: Vec<Ticket>,
         turn: &mut Turn<'_>,
     ) -> Result<bool, OrderError> {
         self.ready()?;
         let now_ms = turn.now.wall_ms;
         let Some(ban) = self.ledger.revoke(&target, now_ms) else {
-            return Ok(self.join_unban(&target, ticket));
+            return Ok(self.join_unban(&target, tickets));
         };
         self.forget(target, now_ms);
         let ActiveBan { command, .. } = &ban;
@@ -120,7 +120,7 @@ impl Decider {
             target,
             actor,
             decision,
-            answer: Answer::Unban(vec![ticket], Box::new(ban)),
+            answer: Answer::Unban(tickets, Box::new(ban)),
             since_ms: now_ms,
         };
         self.decisions.lifting.insert(target, id);
@@ -150,14 +150,14 @@ impl Decider {
     }
 
     /// Lets the latest unban of `target` that is on its way answer the same order; returns whether there is one.
-    fn join_unban(&mut self, target: &Prefix, ticket: Ticket) -> bool {
+    fn join_unban(&mut self, target: &Prefix, joining: Vec<Ticket>) -> bool {
         let id = self.decisions.lifting.get(target);
         match id.and_then(|id| self.decisions.open.get_mut(id)) {
             Some(Open {
                 answer: Answer::Unban(tickets, _),
                 ..
             }) => {
-                tickets.push(ticket);
+                tickets.extend(joining);
                 true
             }
             _ => false,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use secbeat_common::{prefix::Prefix, wire::SeenEvent};
 
-use super::{Decider, Stats};
+use super::{Checked, Decider, Stats};
 use crate::{
     Moment, ProtectedNet,
     analyzers::{Excused, WindowCount},
@@ -38,6 +38,8 @@ pub struct SourceFacts {
     /// Until when nothing counts against it, after an unban.
     pub forgiven_until_ms: Option<i64>,
     pub strikes: u32,
+    /// Whether it is a crawler, if it was looked up.
+    pub crawler: Option<Checked>,
     pub windows: Vec<WindowCount>,
     /// What counted against nobody, because most clients of the upstream got the same.
     pub excused: Option<Excused>,
@@ -139,6 +141,7 @@ impl Decider {
                 .collect(),
             forgiven_until_ms: self.resets.forgiven_until_ms(&source, now_ms),
             strikes: self.ledger.strikes(&source, now_ms),
+            crawler: self.crawlers.of(&source, now_ms).cloned(),
             windows: self.analyzer.windows(&source, now_ms),
             excused: self.analyzer.excused(&source),
             findings: self.findings(filter).take(MAX_FINDINGS).cloned().collect(),

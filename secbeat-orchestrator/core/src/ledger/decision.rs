@@ -24,6 +24,9 @@ pub enum Suppression {
     Protected(#[from] Refusal),
     #[error("brake: {0}")]
     Brake(Brake),
+    /// Its name in the DNS says so, and leads back to it.
+    #[error("verified crawler: {crawler}, {host}")]
+    Crawler { crawler: String, host: String },
 }
 
 /// Why a target must not be banned.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ProtectedNet,
     analyzers::DetectConfig,
-    decider::{Config, Decider, Rules},
+    decider::{Config, CrawlerConfig, Decider, Rules},
     evidence,
     ledger::LedgerConfig,
     presence,
@@ -97,6 +97,7 @@ impl Orders {
             unban_grace: self.unban_grace,
             drift_grace: presence::DRIFT_GRACE,
             evidence_bytes: evidence::MIN_MEMORY,
+            crawlers: CrawlerConfig::default(),
             traced: false,
             stands_in: true,
             seed,

@@ -19,9 +19,12 @@ use secbeat_common::{
     wire::{AuditRecord, Audited, ListRecord},
 };
 use secbeat_daemon::{geo::Geo, time::rfc3339};
-use secbeat_orchestrator_core::{analyzers::WindowCount as CoreWindow, decider::SourceFacts};
+use secbeat_orchestrator_core::{
+    analyzers::WindowCount as CoreWindow,
+    decider::{Checked, Identity, SourceFacts},
+};
 
-use self::view::WindowCount;
+use self::view::{CrawlerView, WindowCount};
 pub use self::{render::render, view::SourceView};
 use super::{bans::BanView, findings::FindingView, protection::ProtectedView};
 use crate::{millis, signatures::Catalogue};
@@ -66,6 +69,7 @@ pub(crate) fn tell(
         bans,
         protected: facts.protected.iter().map(ProtectedView::new).collect(),
         strikes: facts.strikes,
+        crawler: facts.crawler.as_ref().map(CrawlerView::new),
         windows,
         findings,
         events,
@@ -88,6 +92,24 @@ fn apart(audit: Vec<Audited>) -> (Vec<AuditRecord>, Vec<ListRecord>) {
         }
     }
     (decisions, lists)
+}
+
+impl CrawlerView {
+    fn new(checked: &Checked) -> Self {
+        let (crawler, host, why) = match &checked.identity {
+            Identity::Verified { crawler, host } => (Some(crawler.clone()), Some(host.clone()), None),
+            Identity::NotVerified { why } => (checked.suspect.claims.clone(), None, Some(why.clone())),
+        };
+        Self {
+            address: checked.suspect.address,
+            verified: host.is_some(),
+            crawler,
+            host,
+            why,
+            at: rfc3339(checked.at_ms),
+            until: rfc3339(checked.until_ms),
+        }
+    }
 }
 
 impl WindowCount {

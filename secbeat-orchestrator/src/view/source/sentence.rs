@@ -6,7 +6,7 @@ use secbeat_daemon::time::{NEVER, left, rfc3339};
 use secbeat_orchestrator_core::{
     ProtectedNet,
     analyzers::{Excused, WindowCount},
-    decider::SourceFacts,
+    decider::{Identity, SourceFacts},
     evidence::Outcome,
 };
 use uuid::Uuid;
@@ -96,6 +96,7 @@ pub(super) fn sentences(
             sentences.extend(needed(facts, "A ban would take"));
         }
     }
+    sentences.extend(crawler(facts));
     sentences.extend(excused(facts));
     if !facts.restored {
         sentences.push(format!(
@@ -146,6 +147,22 @@ fn last_end(history: &[PastBan]) -> Option<String> {
 fn forgiven(facts: &SourceFacts) -> Option<String> {
     let until = rfc3339(facts.forgiven_until_ms?);
     Some(format!("Nothing that it does before {until} counts."))
+}
+
+/// Whether it is a crawler, if it was looked up.
+fn crawler(facts: &SourceFacts) -> Option<String> {
+    let checked = facts.crawler.as_ref()?;
+    let (address, at) = (checked.suspect.address, rfc3339(checked.at_ms));
+    Some(match (&checked.identity, &checked.suspect.claims) {
+        (Identity::Verified { crawler, host }, _) => format!(
+            "{address} is {crawler}, a crawler: its name {host} leads back to it ({at}); until {}, some rules let it go.",
+            rfc3339(checked.until_ms)
+        ),
+        (Identity::NotVerified { why }, Some(claims)) => {
+            format!("{address} says it is {claims}, and is not verified: {why} ({at}).")
+        }
+        (Identity::NotVerified { why }, None) => format!("{address} is no verified crawler: {why} ({at})."),
+    })
 }
 
 /// When the outage guard held.

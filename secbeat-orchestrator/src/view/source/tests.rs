@@ -47,6 +47,7 @@ fn nothing(address: &str) -> SourceFacts {
         protected: Vec::new(),
         forgiven_until_ms: None,
         strikes: 0,
+        crawler: None,
         windows: Detector::new(DetectConfig::default()).windows(&source, NOW),
         excused: None,
         findings: Vec::new(),

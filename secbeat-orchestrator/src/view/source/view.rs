@@ -31,6 +31,9 @@ pub struct SourceView {
     pub protected: Vec<ProtectedView>,
     /// Earlier bans that make the next one longer.
     pub strikes: u32,
+    /// Whether it is a crawler, if it was looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crawler: Option<CrawlerView>,
     /// How far it is under each rule.
     pub windows: Vec<WindowCount>,
     /// The latest first.
@@ -47,6 +50,23 @@ pub struct SourceView {
     /// Why the audit could not be read, if so: history and timeline lack what it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_missing: Option<String>,
+}
+
+/// What looking up a client that may be a crawler said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CrawlerView {
+    #[schema(value_type = String)]
+    pub address: IpAddr,
+    pub verified: bool,
+    /// The crawler that it is, or says to be.
+    pub crawler: Option<String>,
+    /// Its name in the DNS, if that proves who it is.
+    pub host: Option<String>,
+    /// Why it is not verified.
+    pub why: Option<String>,
+    /// RFC 3339.
+    pub at: String,
+    pub until: String,
 }
 
 /// How an address stands.

@@ -3,6 +3,7 @@
 mod agreement;
 mod allowlist;
 mod brakes;
+mod crawlers;
 mod detection;
 mod determinism;
 mod duplicates;

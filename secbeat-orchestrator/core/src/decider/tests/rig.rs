@@ -28,6 +28,7 @@ impl Rig {
             unban_grace: Duration::ZERO,
             drift_grace: Duration::from_secs(10),
             evidence_bytes: crate::evidence::MIN_MEMORY,
+            crawlers: CrawlerConfig::default(),
             traced: false,
             stands_in: false,
             seed: [7; 16],
