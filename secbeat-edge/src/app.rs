@@ -164,7 +164,7 @@ impl App {
                 let most = usize::try_from(config.kernel.list_max_bytes).unwrap_or(usize::MAX);
                 let handle = enforcement.handle.clone();
                 let (owner, lists) = Owner::build(pins.clone(), privileged.lists, handle, most);
-                let (files, configured) = Files::new(lists.clone(), config.list.clone());
+                let (files, configured) = Files::new(lists.clone(), config.list.clone(), config.geo.clone());
                 tasks.forever(owner.run());
                 tasks.forever(files.run());
                 (Some(lists), Some(configured))

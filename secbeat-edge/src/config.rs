@@ -16,6 +16,7 @@ use secbeat_daemon::{
     api::SocketPath,
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
     credentials::{Login, Membership, Nats, Role},
+    geo::GeoConfig,
     protect::{Known, Protect, everybody, sessions},
 };
 use secbeat_edge_core::FilterMode;
@@ -98,6 +99,9 @@ pub struct Config {
     /// Static lists of prefixes, one table each. SIGHUP applies changes of these tables, and takes files again.
     #[serde(default)]
     pub list: Vec<ListConfig>,
+    /// Countries of addresses, and networks of providers (AS), from MMDB files, for `[[list]]`. A change takes a restart.
+    #[serde(default)]
+    pub geo: GeoConfig,
     /// Folder of your own filters for `[[service_log]]`, `NAME.toml` each. One takes the place of a shipped filter of its name.
     #[serde(default = "default_filters_dir")]
     #[schemars(with = "schema::Folder")]
@@ -475,7 +479,7 @@ impl Config {
             let message = Contradiction::NoInterfaces(name).to_string();
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
         }
-        let listed = match lists::check(&config.list) {
+        let listed = match lists::check(&config.list, &config.geo) {
             Err(why) => Err(Contradiction::Lists(why)),
             Ok(()) if !config.list.is_empty() && !config.enforcement.in_kernel() => {
                 Err(Contradiction::ListsAtL7)
@@ -651,6 +655,7 @@ impl Config {
             ("[telemetry]", alike(&self.telemetry, &other.telemetry)),
             ("[nats]", self.nats == other.nats),
             ("[protect]", self.protect == other.protect),
+            ("[geo]", self.geo == other.geo),
             ("[bans]", alike(&self.bans, &other.bans)),
         ];
         let differs = same.into_iter().filter(|(_, same)| !same);

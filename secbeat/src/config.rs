@@ -35,6 +35,7 @@ const EDGE_KEYS: &[&str] = &[
     "edge_id",
     "enforcement",
     "filters_dir",
+    "geo",
     "kernel",
     "labels",
     "list",

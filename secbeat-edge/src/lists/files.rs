@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use jiff::tz::TimeZone;
 use secbeat_common::wire::PERMANENT;
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::{
+    geo::{GeoConfig, Select, networks_in},
+    time::now_ms,
+};
 use secbeat_lists::{MAX_LIST_BYTES, Purpose, Request, read};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::{error, info};
@@ -25,6 +28,8 @@ const LEAST_PERCENT: usize = 70;
 pub(crate) struct Files {
     lists: Lists,
     config: watch::Receiver<Vec<ListConfig>>,
+    /// The files with countries and providers; others take a restart.
+    geo: GeoConfig,
     files: BTreeMap<ListName, File>,
 }
 
@@ -47,12 +52,13 @@ struct Stamp {
 pub(crate) type Configured = watch::Sender<Vec<ListConfig>>;
 
 impl Files {
-    /// Those of `config`, and where another config is told.
-    pub(crate) fn new(lists: Lists, config: Vec<ListConfig>) -> (Self, Configured) {
+    /// Those of `config`, with the countries and providers of `geo`, and where another config is told.
+    pub(crate) fn new(lists: Lists, config: Vec<ListConfig>, geo: GeoConfig) -> (Self, Configured) {
         let (configured, config) = watch::channel(config);
         let files = Self {
             lists,
             config,
+            geo,
             files: BTreeMap::new(),
         };
         (files, configured)
@@ -84,24 +90,34 @@ impl Files {
 
     /// Takes lists out of force that are not configured any more.
     async fn keep_configured(&mut self) {
-        let names: Vec<_> = self
-            .config
-            .borrow_and_update()
-            .iter()
-            .map(|list| list.name.clone())
-            .collect();
-        self.files.retain(|name, _| names.contains(name));
-        if let Err(error) = self.lists.keep_only(Origin::File, names).await {
-            error!("lists that are not configured any more are still in force: {error}");
+        let lists = self.config.borrow_and_update().clone();
+        self.files
+            .retain(|name, _| lists.iter().any(|list| list.name == *name));
+        for origin in [Origin::File, Origin::Geo] {
+            let of_origin = lists.iter().filter(|list| list.origin() == origin);
+            let names = of_origin.map(|list| list.name.clone()).collect();
+            if let Err(error) = self.lists.keep_only(origin, names).await {
+                error!("lists that are not configured any more are still in force: {error}");
+            }
         }
     }
 
     async fn look(&mut self, config: ListConfig, at_once: bool, is_ordered: bool) {
         let known = self.files.entry(config.name.clone()).or_default();
-        let stamp = match Stamp::of(&config.file) {
+        let path = match config.path(&self.geo) {
+            Ok(path) => path.to_owned(),
+            Err(key) => {
+                let text = format!("{key} names no file: a change of [geo] takes a restart");
+                if at_once {
+                    error!(list = %config.name, "the list stays as it was: {text}");
+                }
+                return self.lists.note_problem(&config.name, text, wall_ms());
+            }
+        };
+        let stamp = match Stamp::of(&path) {
             Ok(stamp) => stamp,
             Err(error) => {
-                let text = format!("{}: {error}", config.file.display());
+                let text = format!("{}: {error}", path.display());
                 // Once, until it is back.
                 if known.seen.take().is_some() || known.dealt_with.take().is_some() || at_once {
                     error!(list = %config.name, "the file of the list cannot be read, and the list stays as it was: {text}");
@@ -119,15 +135,15 @@ impl Files {
             return;
         }
         known.dealt_with = Some((config.clone(), stamp));
-        if let Err(text) = self.take(&config, is_ordered).await {
+        if let Err(text) = self.take(&config, path, is_ordered).await {
             error!(list = %config.name, "the file of the list is not taken, and the list stays as it was: {text}");
             self.lists.note_problem(&config.name, text, wall_ms());
         }
     }
 
     /// Reads a file, and puts the list in force.
-    async fn take(&self, config: &ListConfig, is_ordered: bool) -> Result<(), String> {
-        let ListConfig { name, file, verdict } = config.clone();
+    async fn take(&self, config: &ListConfig, path: PathBuf, is_ordered: bool) -> Result<(), String> {
+        let (name, verdict, select) = (&config.name, config.verdict, config.select());
         let before = self
             .lists
             .state()
@@ -135,11 +151,14 @@ impl Files {
             .get(name.as_str())
             .map_or(0, |list| list.prefixes as usize);
         let read = spawn_blocking(move || {
-            let entries = load(&file, verdict)?;
+            let entries = match select {
+                None => load(&path, verdict)?,
+                Some(select) => of_areas(&path, &select)?,
+            };
             if entries.len() * 100 < before * LEAST_PERCENT && !is_ordered {
                 return Err(format!(
                     "{} holds {} prefixes, and {before} are in force: with so many fewer it is taken only after a reload (SIGHUP)",
-                    file.display(),
+                    path.display(),
                     entries.len()
                 ));
             }
@@ -152,7 +171,7 @@ impl Files {
         let list = NewList {
             name: name.clone(),
             verdict,
-            origin: Origin::File,
+            origin: config.origin(),
             entries,
         };
         // The owner has told of what it refuses.
@@ -182,6 +201,18 @@ fn load(path: &Path, verdict: ListVerdict) -> Result<Vec<Listed>, String> {
     }
     let bytes = fs::read(path).map_err(|error| of(&error))?;
     entries(&bytes, verdict, now_ms()).map_err(|why| of(&why))
+}
+
+/// All networks that `select` means in a file with countries or providers.
+fn of_areas(path: &Path, select: &Select) -> Result<Vec<Listed>, String> {
+    let of = |why: &str| format!("{}: {why}", path.display());
+    let found = networks_in(path, select).map_err(|why| of(&why))?;
+    // It may be a slip of the keyboard, and mean somebody else.
+    if let [first, ..] = &found.missing[..] {
+        return Err(of(&format!("it has no network of {first}")));
+    }
+    let networks = found.networks.into_iter();
+    Ok(networks.map(|network| (network, None)).collect())
 }
 
 /// Everything on a list.
@@ -229,6 +260,8 @@ fn entries(bytes: &[u8], verdict: ListVerdict, now_ms: i64) -> Result<Vec<Listed
 
 #[cfg(test)]
 mod tests {
+    use secbeat_daemon::geo::{self, Area, Mmdb};
+
     use super::*;
 
     #[test]
@@ -250,6 +283,43 @@ mod tests {
         assert!(taken("192.0.2.1\n0.0.0.0/0\n", ListVerdict::Observe).is_ok());
         assert!(taken("# nothing\n", ListVerdict::Ban).is_err());
         assert!(taken("<html><body>Not found</body></html>\n", ListVerdict::Ban).is_err());
+    }
+
+    #[test]
+    fn countries_become_their_networks_and_a_slip_of_the_keyboard_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("geo.mmdb");
+        let mut mmdb = Mmdb::default();
+        for (network, country) in [
+            ("192.0.2.0/24", "DE"),
+            ("2001:db8::/32", "FR"),
+            ("198.51.100.0/24", "FR"),
+        ] {
+            let origin = geo::Origin {
+                country: Some(country.to_owned()),
+                ..geo::Origin::default()
+            };
+            mmdb.insert(network.parse().unwrap(), &origin).unwrap();
+        }
+        fs::write(&path, mmdb.to_bytes("Test", 0)).unwrap();
+        let listed = |select: Select| {
+            let mut entries = of_areas(&path, &select)?;
+            entries.sort();
+            Ok::<_, String>(
+                entries
+                    .iter()
+                    .map(|(network, _)| network.to_string())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let country = |code: &str| Area::Country(code.to_owned());
+        assert_eq!(listed(Select::In(vec![country("DE")])).unwrap(), ["192.0.2.0/24"]);
+        let others = listed(Select::Except(vec!["DE".to_owned()])).unwrap();
+        assert_eq!(others, ["198.51.100.0/24", "2001:db8::/32"]);
+        let slip = listed(Select::Except(vec!["ED".to_owned()])).unwrap_err();
+        assert!(slip.ends_with("geo.mmdb: it has no network of ED"), "{slip}");
+        let wrong = listed(Select::In(vec![Area::Asn(64500)])).unwrap_err();
+        assert!(wrong.contains("names no networks of providers"), "{wrong}");
     }
 
     #[test]

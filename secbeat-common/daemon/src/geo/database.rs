@@ -99,6 +99,19 @@ enum Other<T> {
     Else(serde::de::IgnoredAny),
 }
 
+/// All networks that `select` means in the MMDB file at `path`. It reads the file, and walks through it.
+///
+/// # Errors
+///
+/// Why the file cannot be used, in words.
+pub fn networks_in(path: &Path, select: &Select) -> Result<Networks, String> {
+    let is_asn = |area: &Area| matches!(area, Area::Asn(_));
+    let asn = matches!(select, Select::In(areas) if areas.iter().all(is_asn));
+    let wanted = Wanted { country: !asn, asn };
+    let database = Database::open(path, wanted).map_err(|error| error.to_string())?;
+    database.networks(select).map_err(|error| error.to_string())
+}
+
 impl Database {
     pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Self, GeoError> {
         let size = fs::metadata(path)?.len();

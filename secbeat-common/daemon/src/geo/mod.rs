@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::{
-    database::{Networks, is_code},
+    database::{Networks, is_code, networks_in},
     mmdb::Mmdb,
     table::read_table,
     watched::{Geo, GeoFile},
