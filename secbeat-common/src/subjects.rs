@@ -53,6 +53,9 @@ pub const SOURCES_KEY: &str = "sources";
 pub const SIGNATURES_KEY: &str = "signatures";
 /// The key of the `Detection` in [`RULES_BUCKET`].
 pub const DETECTION_KEY: &str = "detection";
+const FEED: &str = "feed.";
+/// Key-value bucket of the networks of feeds: [`feed_chunk`] → bytes of the packed networks.
+pub const FEEDS_BUCKET: &str = "secbeat_feeds";
 /// Key-value bucket of the edges that are there: edge id → `Presence`, with a TTL of [`PRESENCE_TTL`].
 pub const EDGES_BUCKET: &str = "secbeat_edges";
 /// The stream behind [`EDGES_BUCKET`].
@@ -144,6 +147,24 @@ pub fn telemetry_of(partition: u16) -> [String; 2] {
 pub fn partition_of(subject: &str) -> Option<u16> {
     let mut tokens = subject.strip_prefix(TELEMETRY)?.split('.').skip(1);
     tokens.next()?.parse().ok()
+}
+
+/// The key of the record of the feed `name` in [`RULES_BUCKET`]. `name` is one [token](is_token).
+#[must_use]
+pub fn feed(name: &str) -> String {
+    format!("{FEED}{name}")
+}
+
+/// The name of the feed whose record stands under `key`: the inverse of [`feed`].
+#[must_use]
+pub fn feed_name(key: &str) -> Option<&str> {
+    key.strip_prefix(FEED).filter(|name| is_token(name))
+}
+
+/// The key of a chunk of the networks of the feed `name` in [`FEEDS_BUCKET`]. There are two slots, of which one is in force.
+#[must_use]
+pub fn feed_chunk(name: &str, slot: u8, number: u64) -> String {
+    format!("{name}.{slot}.{number}")
 }
 
 /// The key of the lease of `partition` in [`LEASES_BUCKET`].
@@ -375,6 +396,16 @@ mod tests {
             SIGNATURE_COUNTS_KEY,
         ] {
             assert_eq!(LeaseKey::parse(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn feeds_have_keys_that_lead_back() {
+        assert_eq!(feed("drop"), "feed.drop");
+        assert_eq!(feed_name("feed.drop"), Some("drop"));
+        assert_eq!(feed_chunk("drop", 1, 7), "drop.1.7");
+        for key in ["feed.", "feed.a.b", "interest", SIGNATURES_KEY] {
+            assert_eq!(feed_name(key), None, "{key}");
         }
     }
 

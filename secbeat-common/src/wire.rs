@@ -13,6 +13,7 @@ mod audit;
 mod codec;
 mod command;
 mod detection;
+mod feed;
 mod growing;
 mod interest;
 mod kind;
@@ -40,13 +41,18 @@ pub use self::{
     codec::{FORMAT, MAX_MESSAGE, WireError},
     command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
     detection::Detection,
+    feed::{
+        BadFeed, FEED_CHUNK, FeedContent, FeedTrouble, FeedVerdict, FleetFeed, MAX_FEED_BYTES,
+        MAX_FEED_NETWORKS, MAX_FEED_TEXT, MAX_FEEDS,
+    },
     interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     kind::Kind,
     lease::{ConfigDigests, Lease, NO_LEASE},
     message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},
     presence::{
-        ClockOffset, Drops, EnforcedAt, EnforcedBans, Presence, SignaturesInForce, Spooled, XdpInterface,
+        ClockOffset, Drops, EnforcedAt, EnforcedBans, FeedInForce, Presence, SignaturesInForce, Spooled,
+        XdpInterface,
     },
     release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},

@@ -102,6 +102,7 @@ impl Announcer {
             bus_revision: status.revision,
             clock: self.clock.offset(),
             signatures: self.signatures.as_ref().map(Signatures::in_force),
+            feeds: Vec::new(),
         })
     }
 }

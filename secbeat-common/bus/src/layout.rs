@@ -6,7 +6,7 @@ use futures::future::{join, join_all, try_join_all};
 use secbeat_common::{
     sign::MAX_SEAL,
     subjects::{self, AuditPart},
-    wire::MAX_SIGNATURE_SET,
+    wire::{FEED_CHUNK, MAX_SIGNATURE_SET},
 };
 
 use crate::{
@@ -142,12 +142,23 @@ fn ending() -> BucketSettings {
     }
 }
 
+/// What a server counts of a value beside it: its key and headers.
+const KEY_ROOM: usize = 1024;
+
 /// What is there now is all that matters. Without purges, by which each edge could delete the others' keys.
 pub(crate) fn edges() -> BucketSettings {
     BucketSettings {
         storage: Storage::Memory,
         max_age: Some(subjects::PRESENCE_TTL),
         purges: false,
+        ..BucketSettings::default()
+    }
+}
+
+/// The networks of feeds, in chunks.
+pub(crate) fn feeds() -> BucketSettings {
+    BucketSettings {
+        max_value: Some(FEED_CHUNK + KEY_ROOM),
         ..BucketSettings::default()
     }
 }

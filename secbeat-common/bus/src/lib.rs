@@ -3,7 +3,7 @@
 //! Two layers. An implementation ([`nats`], [`memory`]) is a [`Backend`]: a connection with [`Bucket`]s (keys with revisions),
 //! [`Log`]s (records in order) and topics (plain messages). Everything that the fleet means by them is written once above
 //! that, over [`Bus`]: subjects, seals, encodings, lifetimes ([`BanBucket`], [`AllowBucket`], [`LeaseBucket`], [`EdgeBucket`],
-//! [`DirectiveBucket`], [`SignatureBucket`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
+//! [`DirectiveBucket`], [`SignatureBucket`], [`FeedBucket`], [`TelemetryLog`], [`AuditLog`]), how a bucket is followed over reconnects ([`Follower`]) and which of its
 //! commands count ([`CommandReader`]).
 //!
 //! **Why `dyn`.** A [`Backend`] is a trait object, so that no signature of a daemon has a parameter for it. The price is one
@@ -40,6 +40,7 @@ mod commands;
 mod directives;
 mod edges;
 mod error;
+mod feeds;
 mod follow;
 mod garbage;
 mod layout;
@@ -65,6 +66,7 @@ pub use self::{
     directives::{ChangedDirectives, DirectiveBucket},
     edges::EdgeBucket,
     error::{Error, Result},
+    feeds::{BadPack, FeedBucket, HeldFeed, RefusedFeed, Unread, is_of, pack, unpack},
     follow::{Follower, Pace, Snapshot, TOGETHER, Update},
     garbage::Garbage,
     layout::{AUDIT_AGE, Offline, TELEMETRY_AGE, make_all, offline},

@@ -73,5 +73,6 @@ pub fn presence(edge_id: &str, at_ms: i64) -> Presence {
         bus_revision: 0,
         clock: None,
         signatures: None,
+        feeds: Vec::new(),
     }
 }

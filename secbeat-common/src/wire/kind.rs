@@ -22,11 +22,12 @@ pub enum Kind {
     Service = 13,
     Signatures = 14,
     Detection = 15,
+    Feed = 16,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Telemetry,
         Self::LateTelemetry,
         Self::Waf,
@@ -42,6 +43,7 @@ impl Kind {
         Self::Service,
         Self::Signatures,
         Self::Detection,
+        Self::Feed,
     ];
 
     /// The name that people read. Signatures of commands cover it, so it never changes.
@@ -63,6 +65,7 @@ impl Kind {
             Self::Service => "service",
             Self::Signatures => "signatures",
             Self::Detection => "detection",
+            Self::Feed => "feed",
         }
     }
 
@@ -88,6 +91,6 @@ mod tests {
             assert_eq!(kind as u8, number, "{kind}");
             assert_eq!(Kind::of(number), Some(kind));
         }
-        assert_eq!([Kind::of(0), Kind::of(16)], [None, None]);
+        assert_eq!([Kind::of(0), Kind::of(17)], [None, None]);
     }
 }

@@ -7,9 +7,9 @@ use std::{fmt::Debug, sync::LazyLock};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    AckBatch, AllowEntry, AuditRecord, BlockCommand, Detection, Disallow, FleetSignatures, Interest,
-    LateBatch, Lease, Lift, MAX_MESSAGE, Message, Presence, ServiceBatch, TelemetryBatch, WafBatch, decode,
-    encode,
+    AckBatch, AllowEntry, AuditRecord, BlockCommand, Detection, Disallow, FleetFeed, FleetSignatures,
+    Interest, LateBatch, Lease, Lift, MAX_MESSAGE, Message, Presence, ServiceBatch, TelemetryBatch, WafBatch,
+    decode, encode,
 };
 use crate::{
     sign::{Opened, SecretKey, Signer, Trust},
@@ -36,6 +36,7 @@ pub fn check(input: &[u8]) {
     comes_back::<Lease>(input);
     comes_back::<SourceLengths>(input);
     comes_back::<FleetSignatures>(input);
+    comes_back::<FleetFeed>(input);
     comes_back_from_json::<AuditRecord>(input);
     comes_back_from_json::<Presence>(input);
     // Who made the input up does not have the key.

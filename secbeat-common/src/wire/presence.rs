@@ -47,6 +47,27 @@ pub struct Presence {
     /// Which signatures it looks for; missing where it reports no requests, and of releases that do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<SignaturesInForce>,
+    /// The feeds that it has; missing of releases that have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feeds: Vec<FeedInForce>,
+}
+
+/// A feed as an edge has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct FeedInForce {
+    pub name: String,
+    /// The first digits of the [digest](super::FeedContent::digest) of the list in force; empty if there is none.
+    #[serde(default)]
+    pub digest: String,
+    /// Packets from its networks since the kernel has the feed.
+    #[serde(default)]
+    pub packets: u64,
+    #[serde(default)]
+    pub bytes: u64,
+    /// Why it is not in force as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// The signatures that an edge looks for.
@@ -128,6 +149,12 @@ impl Presence {
         }) = &mut self.signatures
         {
             shorten(fleet);
+        }
+        self.feeds.truncate(super::MAX_FEEDS);
+        for feed in &mut self.feeds {
+            shorten(&mut feed.name);
+            shorten(&mut feed.digest);
+            feed.trouble.iter_mut().for_each(shorten);
         }
         self.interfaces.truncate(MAX_INTERFACES);
         for interface in &mut self.interfaces {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AllowEntry, BlockCommand, Detection, Disallow, FORMAT, FleetSignatures, Interest, Kind, Lift, Message,
-    parts::is_critical,
+    AllowEntry, BlockCommand, Detection, Disallow, FORMAT, FleetFeed, FleetSignatures, Interest, Kind, Lift,
+    Message, parts::is_critical,
 };
 use crate::{sign::Envelope, sources::SourceLengths};
 
@@ -22,7 +22,7 @@ pub struct Speaks {
 }
 
 /// What orchestrators of this release write for edges, and so what edges of this release read.
-const TO_EDGES: [(Kind, &[u16]); 9] = [
+const TO_EDGES: [(Kind, &[u16]); 10] = [
     of::<Envelope>(),
     of::<BlockCommand>(),
     of::<Lift>(),
@@ -32,6 +32,7 @@ const TO_EDGES: [(Kind, &[u16]); 9] = [
     of::<SourceLengths>(),
     of::<FleetSignatures>(),
     of::<Detection>(),
+    of::<FleetFeed>(),
 ];
 
 const fn of<M: Message>() -> (Kind, &'static [u16]) {
@@ -79,7 +80,7 @@ mod tests {
         let edge = Speaks::edge();
         assert_eq!(
             serde_json::to_string(&edge).unwrap(),
-            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"detection":[],"disallow":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
+            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"detection":[],"disallow":[],"feed":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
         );
         assert_eq!(edge.unreadable().count(), 0);
     }
@@ -120,7 +121,8 @@ mod tests {
                     "interest",
                     "sources",
                     "signatures",
-                    "detection"
+                    "detection",
+                    "feed"
                 ]
             );
         }

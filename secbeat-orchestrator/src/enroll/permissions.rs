@@ -6,8 +6,8 @@
 //! ([`secbeat_common::sign`]).
 
 use secbeat_common::subjects::{
-    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, LEASES_BUCKET, RULES_BUCKET,
-    TELEMETRY_STREAM,
+    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, FEEDS_BUCKET, LEASES_BUCKET,
+    RULES_BUCKET, TELEMETRY_STREAM,
 };
 use secbeat_daemon::credentials::Role;
 
@@ -38,7 +38,13 @@ fn edge(name: &str) -> Permissions {
         api(&format!("STREAM.INFO.{}", stream_of(EDGES_BUCKET))),
     ];
     // The leases say whether anybody decides.
-    for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET, LEASES_BUCKET] {
+    for bucket in [
+        BANS_BUCKET,
+        ALLOW_BUCKET,
+        RULES_BUCKET,
+        FEEDS_BUCKET,
+        LEASES_BUCKET,
+    ] {
         publish.extend(reading(&stream_of(bucket)));
     }
     Permissions {
@@ -51,13 +57,20 @@ fn orchestrator(name: &str) -> Permissions {
     // What the server can do, before buckets are made.
     let mut publish = vec![api("INFO")];
     publish.extend(AuditPart::ALL.map(AuditPart::all));
-    for bucket in [BANS_BUCKET, ALLOW_BUCKET, RULES_BUCKET, LEASES_BUCKET] {
+    for bucket in [
+        BANS_BUCKET,
+        ALLOW_BUCKET,
+        RULES_BUCKET,
+        FEEDS_BUCKET,
+        LEASES_BUCKET,
+    ] {
         publish.push(format!("$KV.{bucket}.>"));
     }
     let buckets = [
         BANS_BUCKET,
         ALLOW_BUCKET,
         RULES_BUCKET,
+        FEEDS_BUCKET,
         LEASES_BUCKET,
         EDGES_BUCKET,
     ];

@@ -4,6 +4,7 @@ mod allowlist;
 mod audit;
 mod bans;
 mod directives;
+mod feeds;
 mod members;
 mod signatures;
 mod telemetry;
@@ -13,7 +14,9 @@ use secbeat_common::{
     sign::{SecretKey, Signer, Trust},
 };
 
-pub use self::{allowlist::*, audit::*, bans::*, directives::*, members::*, signatures::*, telemetry::*};
+pub use self::{
+    allowlist::*, audit::*, bans::*, directives::*, feeds::*, members::*, signatures::*, telemetry::*,
+};
 use super::*;
 use crate::make_all;
 

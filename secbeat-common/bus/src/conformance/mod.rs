@@ -247,6 +247,7 @@ macro_rules! for_each_case {
             edges_come_and_go,
             directives_are_written_only_if_they_are_news,
             a_set_of_signatures_takes_the_place_of_the_one_that_its_writer_has_seen,
+            the_networks_of_a_feed_are_read_whole_and_as_its_record_names_them,
             telemetry_goes_on_where_it_was_read,
             telemetry_of_a_new_log_is_read_from_its_beginning,
             telemetry_comes_by_partition,

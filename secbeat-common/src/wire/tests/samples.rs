@@ -197,6 +197,45 @@ pub(super) fn detection() -> Detection {
     }
 }
 
+pub(super) fn feed() -> FleetFeed {
+    FleetFeed {
+        name: "f".to_owned(),
+        verdict: FeedVerdict::Ban,
+        source: "s".to_owned(),
+        every_ms: 1,
+        ttl_ms: 2,
+        asked: 3,
+        changed_at_ms: 1_000,
+        content: Some(FeedContent {
+            digest: [7; 32],
+            bytes: 9,
+            settings: 3,
+            slot: 1,
+            networks_v4: 2,
+            networks_v6: 1,
+            format: "list".to_owned(),
+            taken_at_ms: 1_000,
+            entries: 5,
+            invalid: 1,
+            unusable: 2,
+            added: 3,
+            removed: 4,
+        }),
+        fresh_at_ms: 1_000,
+        ends_at_ms: 1_002,
+        tried_at_ms: 1_000,
+        next_at_ms: 1_001,
+        trouble: Some(FeedTrouble {
+            why: "w".to_owned(),
+            is_refused: true,
+            since_ms: 5,
+            attempts: 1,
+        }),
+        etag: Some("e".to_owned()),
+        last_modified: None,
+    }
+}
+
 pub(super) fn lease() -> Lease {
     Lease {
         holder: Some("a".to_owned()),
@@ -262,6 +301,7 @@ pub(super) fn all() -> Vec<Sample> {
         sample(lease(), LEASE),
         sample(signatures(), SIGNATURES),
         sample(detection(), DETECTION),
+        sample(feed(), FEED),
     ]
 }
 
@@ -290,6 +330,7 @@ const SOURCES: &str = "02 0b 18 38 00";
 const SIGNATURES: &str = "02 0e fbd007 0161 01 016e 0174 01 026964 0177 0162 0a 00";
 const LEASE: &str = "02 0c 01 01 61 fbd007 00";
 const DETECTION: &str = "02 0f 027b7d 00";
+const FEED: &str = "02 10 0166 01 0173 02 04 03 fbd007 01 0707070707070707070707070707070707070707070707070707070707070707 09 03 01 02 01 046c697374 fbd007 05 01 02 03 04 fbd007 fbd407 fbd007 fbd207 01 0177 01 0a 01 01 0165 00 00";
 const LEASE_WITH_CONFIG: &str =
     "02 0c 01 01 61 fbd007 01 0100 10000000 01 31 01 03 62616e fda315c2fda7bb41d1";
 
@@ -323,6 +364,7 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(LEASE)), Ok(lease()));
     assert_eq!(decode(&bytes(SIGNATURES)), Ok(signatures()));
     assert_eq!(decode(&bytes(DETECTION)), Ok(detection()));
+    assert_eq!(decode(&bytes(FEED)), Ok(feed()));
 }
 
 #[test]

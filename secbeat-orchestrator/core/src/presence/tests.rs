@@ -41,6 +41,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         bus_revision: 0,
         clock: None,
         signatures: None,
+        feeds: Vec::new(),
     }
 }
 

@@ -42,6 +42,7 @@ fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
         bus_revision: 0,
         clock: None,
         signatures: None,
+        feeds: Vec::new(),
     }
 }
 
