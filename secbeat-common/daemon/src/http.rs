@@ -1,5 +1,6 @@
 //! Clients of HTTP, that block.
 
+mod get;
 mod post;
 mod unix;
 
@@ -8,23 +9,31 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use tokio_rustls::rustls::crypto::ring;
 use ureq::{
-    Agent,
+    Agent, Proxy,
     config::ConfigBuilder,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
     typestate::AgentScope,
 };
 
-pub use self::post::{Answer, Post, Poster};
 use self::unix::{NoResolver, SocketConnector};
+pub use self::{
+    get::{Getter, Got, Validators},
+    post::{Answer, Post, Poster},
+};
 
 /// A client that trusts `roots` alone. Any status is an answer, redirects are not followed and proxies not used: what a call
 /// shows is for whom it calls. It may take as long as `patience`.
 pub(super) fn client(roots: RootCerts, patience: Duration) -> Agent {
+    client_by(None, roots, patience)
+}
+
+/// The same by a proxy.
+fn client_by(proxy: Option<Proxy>, roots: RootCerts, patience: Duration) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(roots)
         .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
         .build();
-    config(patience).tls_config(tls).build().into()
+    config(patience).tls_config(tls).proxy(proxy).build().into()
 }
 
 /// The same of whoever listens on a Unix socket, if it is a user that `of` accepts.

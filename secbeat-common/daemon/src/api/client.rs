@@ -165,6 +165,8 @@ pub struct ApiClient {
     /// The header that shows the token.
     authorization: Option<String>,
     agent: Agent,
+    /// How long a call may take, if not as long as usual.
+    patience: Option<Duration>,
 }
 
 /// Why a call of the API failed.
@@ -210,6 +212,7 @@ impl ApiClient {
             place: socket.display().to_string(),
             authorization: authorization(token),
             agent: http::client_on(socket, of, PATIENCE),
+            patience: None,
         }
     }
 
@@ -219,7 +222,15 @@ impl ApiClient {
             base,
             authorization: authorization(token),
             agent: http::client(roots, PATIENCE),
+            patience: None,
         }
+    }
+
+    /// A client of the same daemon whose calls may take as long as `patience`.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     /// # Errors
@@ -309,6 +320,10 @@ impl ApiClient {
     }
 
     fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = match self.patience {
+            Some(patience) => request.config().timeout_global(Some(patience)).build(),
+            None => request,
+        };
         match &self.authorization {
             Some(authorization) => request.header(AUTHORIZATION, authorization),
             None => request,
