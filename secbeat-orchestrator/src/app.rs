@@ -7,8 +7,8 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secbeat_bus::{
-    AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, BusClock, CommandReader, Garbage,
-    NetworkCommand, RefusedCommands, SignatureBucket,
+    AllowBucket, AllowFollower, Allowlist, AuditLog, BanBucket, Bus, BusClock, CommandReader, FeedBucket,
+    Garbage, NetworkCommand, RefusedCommands, SignatureBucket,
     broker::broker,
     nats::{Login, Nats, Server},
 };
@@ -40,6 +40,7 @@ use crate::{
     config::{Config, Replicas},
     crawlers::Verifier,
     engine::{self, Engine, EngineHandle, Input},
+    feeds::{self, Feeds},
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
     leases::{self, shell::Leases},
@@ -75,6 +76,7 @@ pub struct App {
     verifier: Option<Verifier>,
     allowlist: AllowFollower,
     signatures: Pin<Box<dyn Future<Output = ()> + Send>>,
+    feeds: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Signs what edges are told of the rules.
     signer: Signer,
     servers: NatsServers,
@@ -152,6 +154,13 @@ impl App {
         let signatures = links.signatures(audit.clone(), published.clone());
         let following = signatures::follow(bus.clone(), member.trust.clone(), garbage.clone(), published);
         let allowlist = AllowFollower::new(&bus, links.reader(), now_ms, allowed);
+        let feeds = links.feeds();
+        let feeding = feeds::keep(
+            feeds.clone(),
+            member.trust.clone(),
+            garbage.clone(),
+            shares.clone(),
+        );
         let api = Api {
             engine: EngineHandle {
                 inputs: sender,
@@ -163,6 +172,7 @@ impl App {
             allowlist: keeper,
             signatures,
             signature_counts,
+            feeds,
             leases: shares,
             troubles: intake.troubles.clone(),
             watches,
@@ -196,6 +206,7 @@ impl App {
             verifier,
             allowlist,
             signatures: Box::pin(following),
+            feeds: Box::pin(feeding),
             signer: member.signer,
             servers: member.servers,
             notifier,
@@ -266,6 +277,7 @@ impl App {
             self.api.signature_counts.clone(),
             restored.clone(),
         ));
+        let feeding = tokio::spawn(self.feeds);
         let counts = self.api.signature_counts.clone();
         let copying = tokio::spawn(self.copies.run_once(restored.clone()));
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
@@ -313,6 +325,7 @@ impl App {
         telling.abort();
         allowlist.abort();
         signatures.abort();
+        feeding.abort();
         let _ = tokio::time::timeout(DRAIN, counts.keep()).await;
         intake.abort();
         // What was decided is still written, and audited once it is, if NATS takes it soon.
@@ -408,6 +421,12 @@ impl Links<'_> {
             audit,
             known,
         }
+    }
+
+    fn feeds(&self) -> Feeds {
+        let Membership { trust, signer, .. } = self.member;
+        let bucket = FeedBucket::new(self.bus, trust.clone(), signer.clone());
+        Feeds::new(self.bus, bucket, self.config.feeds.clone())
     }
 
     fn keeper(&self, known: watch::Receiver<Option<Allowlist>>) -> Keeper {

@@ -6,6 +6,7 @@ mod bans;
 mod enroll;
 mod explain;
 mod export;
+mod feeds;
 mod fleet;
 mod geo;
 mod import;
@@ -118,6 +119,9 @@ pub enum Order {
     Top(top::Top),
     /// List the rules in force.
     Rules(Records),
+    /// List, update and test feeds: lists of networks that others publish.
+    #[command(subcommand, alias = "feeds")]
+    Feed(feeds::Command),
     /// Import bans from lists in many formats, among them the output of `export`.
     Import(import::Args),
     /// Export the active bans to standard output.
@@ -150,6 +154,7 @@ impl Order {
             Self::Ban(args) => args.execute(&api()?),
             Self::Unban(args) => args.execute(&api()?),
             Self::Allowlist(command) => command.execute(&api()?),
+            Self::Feed(command) => command.execute(api),
             Self::Import(args) => args.execute(&api()?),
             Self::Export(args) => args.execute(&api()?),
             Self::Why(why) => why.execute(&api()?),

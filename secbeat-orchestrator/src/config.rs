@@ -38,6 +38,7 @@ pub use self::{
 use crate::{
     audit_out::AuditOut,
     directives::Directives,
+    feeds::{self, FeedEntry},
     notify::{self, Notifier, NotifyEntry, NotifyStats, Receiver},
 };
 
@@ -81,6 +82,10 @@ pub struct Config {
     pub geo: GeoConfig,
     /// Crawlers of search engines that some rules do not ban, once the DNS proves who they are.
     pub crawlers: Crawlers,
+    /// Lists of networks that others publish (docs/feeds.md): asked by one orchestrator at a time, and given to all edges. Set the same
+    /// on all orchestrators.
+    #[serde(rename = "feed")]
+    pub feeds: Vec<FeedEntry>,
     /// How often sources without recent events are removed from memory.
     pub cleanup_interval: HumanDuration,
 }
@@ -101,6 +106,7 @@ impl Default for Config {
             notify: Vec::new(),
             geo: GeoConfig::default(),
             crawlers: Crawlers::default(),
+            feeds: Vec::new(),
             cleanup_interval: seconds(300),
         }
     }
@@ -258,6 +264,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         notify::resolve(&mut config.notify, folder);
         config.audit.resolve(folder);
+        feeds::resolve(&mut config.feeds, folder);
         if let Some((key, message)) = config.api.contradiction() {
             return Err(ConfigError::contradiction(path, &key, message));
         }
@@ -277,6 +284,9 @@ impl Config {
         }
         if let Some((key, message)) = config.audit.wrong() {
             return Err(ConfigError::contradiction(path, key, message));
+        }
+        if let Err((key, message)) = feeds::check(&config.feeds) {
+            return Err(ConfigError::contradiction(path, &key, message));
         }
         let names: Vec<_> = config.rules.0.iter().map(|rule| rule.rule.name()).collect();
         if let Some((key, message)) = config.crawlers.contradiction(&names) {

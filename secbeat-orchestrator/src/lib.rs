@@ -4,7 +4,7 @@
 //! between the core and the world: [`leases::shell`] and [`intake`] read what is owned, [`replica`] what others decide,
 //! [`fleet_watch`] what edges say; [`engine`] runs the decider, [`writer`] carries out what the bucket of bans is to say;
 //! [`allowlist`] is the fleet's, [`events`] tells all who listen. [`view`] is what [`api`] and [`cli`] show, [`replay`] runs
-//! the same analyzers over log files, [`exchange`] reads and writes lists of bans, and [`app`] ties all together.
+//! the same analyzers over log files, [`exchange`] reads and writes lists of bans, [`feeds`] keeps those that others publish, and [`app`] ties all together.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +24,7 @@ mod engine;
 mod enroll;
 mod events;
 mod exchange;
+pub mod feeds;
 mod fleet_watch;
 mod intake;
 mod leases;

@@ -99,7 +99,7 @@ impl Reloader {
 
 /// The tables and keys that a restart would change.
 fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
-    fn shown(config: &Config) -> [(&'static str, String); 12] {
+    fn shown(config: &Config) -> [(&'static str, String); 13] {
         let Config {
             api,
             trusted_proxies,
@@ -114,6 +114,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             notify: _,
             geo,
             crawlers,
+            feeds,
             cleanup_interval,
         } = config;
         let api = ApiConfig {
@@ -133,6 +134,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("[audit]", format!("{audit:?}")),
             ("[geo]", format!("{geo:?}")),
             ("[crawlers]", format!("{crawlers:?}")),
+            ("[[feed]]", format!("{feeds:?}")),
             ("cleanup_interval", format!("{cleanup_interval:?}")),
         ]
     }

@@ -57,6 +57,7 @@ const ORCHESTRATOR_KEYS: &[&str] = &[
     "crawlers",
     "detect",
     "evidence",
+    "feed",
     "geo",
     "notify",
     "protect",

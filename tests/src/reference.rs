@@ -21,6 +21,21 @@ pub fn with_formats(page: &str) -> String {
     format!("{before}{}\n{after}", secbeat_lists::table())
 }
 
+/// The page on feeds, below `docs`.
+pub const FEEDS: &str = "feeds.md";
+
+/// `page`, that on feeds, with the table of presets that the code has.
+///
+/// # Panics
+///
+/// When the page has no place for it.
+#[must_use]
+pub fn with_presets(page: &str) -> String {
+    let (before, rest) = page.split_once("| `preset` |").expect("a table of presets");
+    let (_, after) = rest.split_once("\n\n").expect("text behind it");
+    format!("{before}{}\n{after}", secbeat_orchestrator::feeds::table())
+}
+
 /// The page on other programs' words, below `docs`.
 pub const MIGRATING: &str = "migrating.md";
 

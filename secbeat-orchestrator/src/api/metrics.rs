@@ -10,8 +10,8 @@ use crate::{
     config::DIGESTED,
     engine::Input,
     view::{
-        ApiStats, AuditCopyView, AuditView, EdgeView, NotifyView, PropagationView, SignatureStats, Standing,
-        StateView, Stats,
+        ApiStats, AuditCopyView, AuditView, EdgeView, FeedState, FeedView, NotifyView, PropagationView,
+        SignatureStats, Standing, StateView, Stats,
     },
 };
 
@@ -35,6 +35,7 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
         detection(&stats.engine);
         ledger(&stats.engine);
         signatures(&stats.signatures);
+        feeds(&stats.feeds);
         audit(&stats.audit);
         fleet(&stats.engine);
         telemetry(&stats.engine.edges);
@@ -134,6 +135,47 @@ fn bus(stats: &ApiStats) {
     );
     for (reason, count) in &stats.refused_commands {
         refused.count([("reason", reason)], *count);
+    }
+}
+
+fn feeds(feeds: &[FeedView]) {
+    let networks = Told::gauge(
+        "secbeat_orchestrator_feed_networks",
+        "Networks that edges have of a feed.",
+    );
+    let fresh = Told::gauge(
+        "secbeat_orchestrator_feed_fresh_timestamp_seconds",
+        "When the source of a feed last had what was taken, in Unix time.",
+    );
+    let state = Told::gauge(
+        "secbeat_orchestrator_feed_state",
+        "1 for the state of a feed: waiting, fresh, failing, refused or ended.",
+    );
+    let edges = Told::gauge(
+        "secbeat_orchestrator_feed_edges_without",
+        "Edges that do not have the list of a feed in force.",
+    );
+    let packets = Told::counter(
+        "secbeat_orchestrator_feed_packets_total",
+        "Packets from the networks of a feed, over the edges that are up.",
+    );
+    for feed in feeds {
+        let name = feed.name.as_str();
+        networks.is([("feed", name)], feed.networks as f64);
+        if let Some(at_ms) = feed.fresh_at_ms {
+            fresh.is([("feed", name)], at_ms as f64 / 1000.0);
+        }
+        for one in [
+            FeedState::Waiting,
+            FeedState::Fresh,
+            FeedState::Failing,
+            FeedState::Refused,
+            FeedState::Ended,
+        ] {
+            state.holds([("feed", name), ("state", one.name())], feed.state == one);
+        }
+        edges.is([("feed", name)], feed.other_edges as f64);
+        packets.count([("feed", name)], feed.packets);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub(crate) mod bans;
 mod edges;
 mod events;
+pub(crate) mod feeds;
 mod findings;
 mod lists;
 mod metrics;
@@ -39,6 +40,7 @@ use crate::{
     crawlers::CrawlerCounts,
     engine::{EngineHandle, Happening, Input},
     events::Events,
+    feeds::Feeds,
     intake::Troubles,
     leases::Shares,
     notify::NotifyStats,
@@ -61,6 +63,7 @@ pub(crate) struct Api {
     pub allowlist: Keeper,
     pub signatures: signatures_of_fleet::Keeper,
     pub signature_counts: Counts,
+    pub feeds: Feeds,
     pub leases: watch::Receiver<Shares>,
     /// What keeps telemetry from being read.
     pub troubles: Troubles,
@@ -86,6 +89,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(lists::routes())
         .merge(rules::routes())
         .merge(signatures::routes())
+        .merge(feeds::routes())
         .merge(events::routes())
         .merge(edges::routes())
         .merge(propagation::routes())

@@ -105,6 +105,7 @@ impl Api {
     pub(crate) async fn stats(&self) -> Result<ApiStats, Failure> {
         let counted = self.ask(|reply| Input::Stats { reply }).await?;
         let signatures = self.signature_stats(&counted).await;
+        let feeds = self.feed_views(&counted.edges);
         let refused = self.refused.counts();
         let leases = LeasesView::from(&*self.leases.borrow());
         Ok(ApiStats {
@@ -114,6 +115,7 @@ impl Api {
             not_ready: self.not_ready(&counted.decider, &leases, now_ms()),
             engine: Stats::new(counted),
             signatures,
+            feeds,
             leases,
             bus_certificates: CertificateView::all(&self.watches.certificates),
             bus_troubles: self

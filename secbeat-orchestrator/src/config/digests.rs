@@ -7,13 +7,14 @@ use secbeat_common::wire::ConfigDigests;
 use super::Config;
 
 /// The keys whose content is digested. The rest is each orchestrator's own: where it listens, how much it remembers.
-pub(crate) const DIGESTED: [&str; 6] = [
+pub(crate) const DIGESTED: [&str; 7] = [
     "rule",
     "detect.sources",
     "detect.agreeing_edges",
     "ban",
     "protect",
     "trusted_proxies",
+    "feed",
 ];
 
 impl Config {
@@ -29,6 +30,7 @@ impl Config {
             format!("{:?}", self.ban),
             in_any_order(protected.map(|entry| (entry.network, entry.until))),
             in_any_order(&self.trusted_proxies),
+            in_any_order(&self.feeds),
         ];
         ConfigDigests::new(env!("CARGO_PKG_VERSION"), DIGESTED.into_iter().zip(contents))
     }
@@ -89,6 +91,7 @@ mod tests {
             ("[ban]\nmax_per_minute = 7", "ban"),
             ("[protect]\nnetworks = [\"192.0.2.0/24\"]", "protect"),
             ("trusted_proxies = [\"192.0.2.1\"]", "trusted_proxies"),
+            ("[[feed]]\nname = \"a\"\npreset = \"tor-exits\"", "feed"),
         ] {
             assert_eq!(differing("", other), [expected], "{other}");
         }

@@ -3,7 +3,7 @@
 use secbeat_common::wire::Presence;
 use serde::Serialize;
 
-use super::{ApiStats, FleetEdge, SignatureAgreement, StateView};
+use super::{ApiStats, FeedState, FeedView, FleetEdge, SignatureAgreement, StateView};
 
 /// Something that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,12 +40,42 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         let what = format!("{held} clients wait for a safety limit, and are banned as soon as it allows");
         alerts.push(here("held-back", what));
     }
+    for feed in &stats.feeds {
+        let Some((alert, what)) = of_feed(feed) else {
+            continue;
+        };
+        alerts.push(Alert {
+            alert,
+            about: feed.name.clone(),
+            since: feed.trouble.as_ref().map(|trouble| trouble.since.clone()),
+            what,
+        });
+    }
     if edges.is_empty() {
         let what = "no edge was heard of: bans reach no kernel".to_owned();
         alerts.push(here("no-edges", what));
     }
     alerts.extend(edges.iter().flat_map(of_edge));
     alerts
+}
+
+/// Attempts after which a source that cannot be read is told of: servers have bad minutes.
+const BAD_MINUTES: u32 = 3;
+
+fn of_feed(feed: &FeedView) -> Option<(&'static str, String)> {
+    let why = feed.trouble.as_ref().map_or("", |trouble| trouble.why.as_str());
+    let attempts = feed.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+    match feed.state {
+        FeedState::Ended => Some((
+            "feed-ended",
+            format!("its last list is too old and counts no more: {why}"),
+        )),
+        FeedState::Refused => Some(("feed-refused", format!("what its source has is not taken: {why}"))),
+        FeedState::Failing if attempts >= BAD_MINUTES => {
+            Some(("feed-stale", format!("its source cannot be read: {why}")))
+        }
+        FeedState::Failing | FeedState::Fresh | FeedState::Waiting => None,
+    }
 }
 
 fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
@@ -69,7 +99,18 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
         }
     }
     let mut alerts = Vec::new();
-    let Presence { interfaces, bans, .. } = &edge.record;
+    let Presence {
+        interfaces,
+        bans,
+        feeds,
+        ..
+    } = &edge.record;
+    for feed in feeds {
+        if let Some(trouble) = &feed.trouble {
+            let what = format!("feed {} is not in force: {trouble}", feed.name);
+            alerts.push(alert("feed-not-in-force", None, what));
+        }
+    }
     for interface in interfaces {
         if let Some(why) = &interface.unprotected {
             let what = format!("{} is not protected: {why}", interface.name);
@@ -105,6 +146,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::view::FeedTroubleView;
 
     fn stats(not_ready: Option<&str>, brake: Option<&str>) -> ApiStats {
         let stats = json!({
@@ -132,6 +174,27 @@ mod tests {
             }
         });
         serde_json::from_value(edge).unwrap()
+    }
+
+    #[test]
+    fn feeds_in_trouble_are_told_of() {
+        let told = |state: FeedState, attempts| {
+            let feed = FeedView {
+                state,
+                trouble: Some(FeedTroubleView {
+                    why: "it answered 500".to_owned(),
+                    since: "2026-11-20T10:00:00.000Z".to_owned(),
+                    attempts,
+                }),
+                ..FeedView::default()
+            };
+            of_feed(&feed).map(|(alert, _)| alert)
+        };
+        assert_eq!(told(FeedState::Failing, 2), None);
+        assert_eq!(told(FeedState::Failing, 3), Some("feed-stale"));
+        assert_eq!(told(FeedState::Refused, 1), Some("feed-refused"));
+        assert_eq!(told(FeedState::Ended, 9), Some("feed-ended"));
+        assert_eq!(told(FeedState::Fresh, 9), None);
     }
 
     #[test]

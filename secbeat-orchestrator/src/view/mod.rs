@@ -5,6 +5,7 @@ mod audit_copies;
 mod bans;
 mod change;
 mod edges;
+mod feeds;
 mod findings;
 mod leases;
 mod lists;
@@ -24,6 +25,7 @@ pub use self::{
     bans::{BanPage, BanView, Imported, ROOM, Refused, refusal, refusal_code},
     change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},
+    feeds::{FeedState, FeedTestView, FeedTroubleView, FeedView},
     findings::{FindingView, Outcome},
     leases::{DifferingView, LeasesView, PartitionView},
     lists::list,

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    audit_copies::AuditCopyView, edges::Standing, leases::LeasesView, notify::NotifyView, telemetry::EdgeView,
+    audit_copies::AuditCopyView, edges::Standing, feeds::FeedView, leases::LeasesView, notify::NotifyView,
+    telemetry::EdgeView,
 };
 use crate::engine::Counted;
 
@@ -126,6 +127,9 @@ pub struct ApiStats {
     /// Who is notified.
     #[serde(default)]
     pub notify: Vec<NotifyView>,
+    /// The feeds of the config.
+    #[serde(default)]
+    pub feeds: Vec<FeedView>,
     /// Copies of the audit outside NATS.
     #[serde(default)]
     pub audit_copies: Vec<AuditCopyView>,

@@ -1,4 +1,4 @@
-//! `cargo xtask docs --reference`: writes the references of configs, commands, formats of lists, and other programs' words
+//! `cargo xtask docs --reference`: writes the references of configs, commands, formats of lists, public feeds, and other programs' words
 //! into the docs.
 #![allow(
     clippy::expect_used,
@@ -10,7 +10,7 @@ use std::fs;
 use secbeat_tests::{
     commands,
     lab::paths::workspace,
-    reference::{LISTS, MIGRATING, Reference, with_formats, with_words},
+    reference::{FEEDS, LISTS, MIGRATING, Reference, with_formats, with_presets, with_words},
 };
 
 fn main() {
@@ -28,6 +28,7 @@ fn main() {
     }
     rewrite(LISTS, with_formats);
     rewrite(MIGRATING, with_words);
+    rewrite(FEEDS, with_presets);
 }
 
 fn rewrite(name: &str, anew: fn(&str) -> String) {

@@ -10,7 +10,7 @@ use secbeat_common::{maps, wire::MAX_ALLOWED};
 use secbeat_tests::{
     commands,
     lab::paths::workspace,
-    reference::{LISTS, MIGRATING, Reference, with_formats, with_words},
+    reference::{FEEDS, LISTS, MIGRATING, Reference, with_formats, with_presets, with_words},
 };
 
 /// Documents by their path, as their readers find them.
@@ -243,6 +243,16 @@ fn the_table_of_formats_is_what_the_code_reads() {
     assert_eq!(
         page,
         with_formats(&page),
+        "`cargo xtask docs --reference` writes it anew"
+    );
+}
+
+#[test]
+fn the_table_of_presets_is_what_the_code_has() {
+    let page = fs::read_to_string(workspace().join("docs").join(FEEDS)).unwrap();
+    assert_eq!(
+        page,
+        with_presets(&page),
         "`cargo xtask docs --reference` writes it anew"
     );
 }
