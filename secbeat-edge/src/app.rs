@@ -158,19 +158,22 @@ impl App {
         let surroundings = (&fleet, &traces, brought);
         let enforcement = Enforcement::attach(&config, object, host, surroundings, privileged.kernel).await?;
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
-        let (lists, configured) = match &pins {
+        let (lists, list_files) = match &pins {
             Some(pins) => {
                 privileged.lists.call(privileges::drop_all_but_maps).await??;
                 let most = usize::try_from(config.kernel.list_max_bytes).unwrap_or(usize::MAX);
                 let handle = enforcement.handle.clone();
                 let (owner, lists) = Owner::build(pins.clone(), privileged.lists, handle, most);
-                let (files, configured) = Files::new(lists.clone(), config.list.clone(), config.geo.clone());
+                let (files, changed) = Files::new(lists.clone(), config.list.clone(), config.geo.clone());
                 tasks.forever(owner.run());
                 tasks.forever(files.run());
-                (Some(lists), Some(configured))
+                (Some(lists), Some(changed))
             }
             None => (None, None),
         };
+        let feeds = lists
+            .clone()
+            .map(|lists| fleet.follow_feeds(lists, &config.state_dir, &mut tasks));
         let allowlist = fleet.follow_allowlist(&enforcement.handle, &mut tasks);
         let of_host = (enforcement.handle.clone(), protected.clone());
         let (hear, standing_in) = fleet.stand_in(
@@ -218,6 +221,7 @@ impl App {
                 .enabled
                 .then(|| reporting.recorder.signatures().clone()),
             pins,
+            feeds: feeds.unwrap_or_default(),
             enforcement: config.enforcement,
             boot_id: Uuid::new_v4(),
             started_at_ms: now_ms(),
@@ -234,7 +238,7 @@ impl App {
             tasks,
             traces,
             hear,
-            lists: configured,
+            lists: list_files,
         })
     }
 

@@ -11,6 +11,7 @@ mod bus;
 pub mod cli;
 pub mod config;
 mod enforcer;
+mod feeds;
 mod host;
 pub mod kernel;
 mod l7;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     config::{Enforcement, Labels},
     enforcer::{EnforcerHandle, EnforcerReport},
+    feeds::Feeds,
     kernel::{Pins, packets},
     signatures::Signatures,
     telemetry::TelemetryStats,
@@ -38,6 +39,7 @@ pub(crate) struct Announcer {
     pub signatures: Option<Signatures>,
     /// `None` where the HTTP layer alone enforces.
     pub pins: Option<Pins>,
+    pub feeds: Feeds,
     pub enforcement: Enforcement,
     /// This process.
     pub boot_id: Uuid,
@@ -102,7 +104,7 @@ impl Announcer {
             bus_revision: status.revision,
             clock: self.clock.offset(),
             signatures: self.signatures.as_ref().map(Signatures::in_force),
-            feeds: Vec::new(),
+            feeds: self.feeds.in_force(self.pins.as_ref()),
         })
     }
 }

@@ -29,6 +29,8 @@ use super::{
 use crate::{
     bus::{self, BanWatch, Directed, Publisher},
     enforcer::EnforcerHandle,
+    feeds::{FeedKeeper, Feeds},
+    lists::Lists,
     signatures::{FleetFile, Signatures},
     stand_in::{Heard, Kept, Tap},
 };
@@ -178,6 +180,14 @@ impl Fleet {
         tasks.forever(following.run());
         tasks.forever(pass_on(known.clone(), enforcer.clone()));
         known
+    }
+
+    /// Follows the fleet's feeds, and puts them in force as lists.
+    pub(super) fn follow_feeds(&self, lists: Lists, state_dir: &Path, tasks: &mut Tasks) -> Feeds {
+        let keeper = FeedKeeper::new(&self.bus, &self.member.trust, &self.garbage, lists, state_dir);
+        let feeds = keeper.feeds();
+        tasks.forever(keeper.run());
+        feeds
     }
 
     /// Looks for what the fleet published when this edge last heard of it.

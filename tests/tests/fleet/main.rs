@@ -18,6 +18,7 @@ mod crawlers;
 mod day;
 mod failover;
 mod faults;
+mod feeds;
 mod import;
 mod interest;
 mod mixed_releases;
