@@ -1,6 +1,6 @@
 //! Networks in few bytes: sorted, each as its length and its distance from the end of the one before, deflated.
 //!
-//! A random million of IPv4 addresses takes 2 bytes each, where text takes 14.
+//! Random IPv4 addresses take less than 3 bytes each, where text takes 14.
 
 use std::{
     io::{self, Read as _, Write as _},
