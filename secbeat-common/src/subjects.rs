@@ -31,6 +31,8 @@ pub const LEASES_BUCKET: &str = "secbeat_leases";
 pub const AUDIT_POSITION_KEY: &str = "audit.syslog";
 /// The key in [`LEASES_BUCKET`] of how often each signature was met, and how often that was wrong: JSON. It is no lease.
 pub const SIGNATURE_COUNTS_KEY: &str = "counts.signatures";
+/// The bucket with the rows that reports are made of: `hour.` and `day.` with the time, as `day.2026-11-20`.
+pub const REPORTS_BUCKET: &str = "secbeat_reports";
 const PARTITION_LEASE: &str = "partition.";
 const MEMBER: &str = "member.";
 

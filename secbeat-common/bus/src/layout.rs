@@ -1,6 +1,6 @@
 //! How the fleet's buckets and logs are kept.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::{join, join_all, try_join_all};
 use secbeat_common::{
@@ -10,7 +10,7 @@ use secbeat_common::{
 };
 
 use crate::{
-    backend::{BucketSettings, LogSettings, Storage},
+    backend::{Bucket, BucketSettings, LogSettings, Storage},
     bus::Bus,
     error::{Error, Result},
 };
@@ -41,6 +41,17 @@ pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
     ];
     try_join_all(buckets.map(|(name, settings)| bus.bucket(name).make(settings))).await?;
     Ok(())
+}
+
+/// Makes the bucket of what reports are made of. Nothing depends on it: an orchestrator that was enrolled by an earlier release may not.
+///
+/// # Errors
+///
+/// As [`make_all`].
+pub async fn make_reports(bus: &Bus) -> Result<Arc<dyn Bucket>> {
+    let bucket = bus.bucket(subjects::REPORTS_BUCKET);
+    bucket.make(ending()).await?;
+    Ok(bucket)
 }
 
 /// A bucket or a log that the server does not answer for.

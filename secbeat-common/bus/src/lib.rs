@@ -69,7 +69,7 @@ pub use self::{
     feeds::{BadPack, FeedBucket, HeldFeed, RefusedFeed, Unread, is_of, pack, unpack},
     follow::{Follower, Pace, Snapshot, TOGETHER, Update},
     garbage::Garbage,
-    layout::{AUDIT_AGE, Offline, TELEMETRY_AGE, make_all, offline},
+    layout::{AUDIT_AGE, Offline, TELEMETRY_AGE, make_all, make_reports, offline},
     leases::{LEASE_TTL, LeaseBucket},
     signatures::{HeldSignatures, RefusedSignatures, SignatureBucket},
     telemetry::{TelemetryFrom, TelemetryLog},

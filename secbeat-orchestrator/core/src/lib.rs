@@ -9,6 +9,7 @@
 //! * [`notices`]: what are people told of, and in how few messages?
 //! * [`presence`]: which edges are there, and do they hold the ledger's bans?
 //! * [`propagation`]: how long do bans take to the edges, and who has answered?
+//! * [`reports`]: what happened in an hour or a day, in bounded rows.
 //! * [`stand_in`]: an edge's own detector, while no orchestrator decides.
 //! * [`telemetry`]: which batches of each edge came, and which came again?
 //! * [`evidence`]: the latest events and findings, to answer why.
@@ -29,6 +30,7 @@ pub mod notices;
 pub mod presence;
 pub mod propagation;
 mod protection;
+pub mod reports;
 pub mod signatures;
 pub mod stand_in;
 pub mod telemetry;

@@ -163,6 +163,12 @@ impl Propagation {
             .map_or_else(|| edge.into(), |(name, _)| name.clone())
     }
 
+    /// The command `id`, if it is remembered.
+    #[must_use]
+    pub fn of(&self, id: &Uuid) -> Option<&Issued> {
+        self.commands.get(id)
+    }
+
     /// The times of each edge, by name.
     pub fn edges(&self) -> impl Iterator<Item = (&str, &Latencies)> {
         self.edges.iter().map(|(edge, latencies)| (&**edge, latencies))

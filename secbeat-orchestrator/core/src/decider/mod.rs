@@ -45,7 +45,7 @@ pub use self::{
     crawlers::{Checked, Crawler, CrawlerConfig, Identity, Suspect},
     event::{Announcement, DecidedBan, Effect, Event, Outcomes, Reply, Report, Stats, Ticket},
     order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder, Unban},
-    queries::SourceFacts,
+    queries::{Near, SourceFacts},
     rules::Rules,
 };
 use crate::{
@@ -133,6 +133,8 @@ pub struct Decider {
     /// The latest bans of other orchestrators, each with when it was heard of: milliseconds of the clock that only moves forward.
     adopted: VecDeque<(i64, BlockCommand)>,
     counts: Counts,
+    /// The latest clients with many requests at a time.
+    busy: VecDeque<Prefix>,
     /// Empty between two events; kept for its room.
     found: Vec<Finding>,
 }
@@ -223,6 +225,7 @@ impl Config {
             bucket: Mirror::default(),
             adopted: VecDeque::new(),
             counts: Counts::default(),
+            busy: VecDeque::new(),
             found: Vec::new(),
         };
         decider.protect();

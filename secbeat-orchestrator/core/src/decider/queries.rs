@@ -18,8 +18,19 @@ use crate::{
 
 /// Events that an answer shows at most.
 const MAX_EVENTS: usize = 200;
+/// Latest events whose clients are looked at for those near a threshold.
+const LOOKED_AT: usize = 2_000;
+/// Clients among them.
+const SUSPECTS: usize = 200;
 /// Findings that an answer shows at most.
 const MAX_FINDINGS: usize = 100;
+
+/// A client under a rule's threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Near {
+    pub source: Prefix,
+    pub window: WindowCount,
+}
 
 /// All that is known of one address.
 #[derive(Clone, Debug)]
@@ -70,6 +81,38 @@ impl Decider {
     #[must_use]
     pub fn telemetry(&self) -> Vec<(String, EdgeTelemetry)> {
         self.telemetry.telemetry()
+    }
+
+    /// The clients nearest to a threshold, the nearest first, of those that the latest events and the latest busy batches are about.
+    /// Each with the rule that it is nearest to.
+    #[must_use]
+    pub fn nearest(&self, most: usize, now: Moment) -> Vec<Near> {
+        if most == 0 {
+            return Vec::new();
+        }
+        let failing = self.witness.journal.clients().take(LOOKED_AT);
+        let failing = failing.map(|client| self.sources.of(client)).take(LOOKED_AT);
+        let mut suspects: Vec<_> = Vec::new();
+        for source in self.busy.iter().rev().copied().chain(failing) {
+            if !suspects.contains(&source) {
+                suspects.push(source);
+            }
+            if suspects.len() >= SUSPECTS {
+                break;
+            }
+        }
+        // In thousandths of the threshold.
+        let share =
+            |window: &WindowCount| window.count.saturating_mul(1000) / u64::from(window.threshold.max(1));
+        let near = suspects.into_iter().filter_map(|source| {
+            let windows = self.analyzer.windows(&source, now.wall_ms).into_iter();
+            let window = windows.filter(|window| window.count > 0).max_by_key(share)?;
+            Some(Near { source, window })
+        });
+        let mut near: Vec<_> = near.collect();
+        near.sort_by_key(|near| (std::cmp::Reverse(share(&near.window)), near.source));
+        near.truncate(most);
+        near
     }
 
     /// How long bans take to the edges.

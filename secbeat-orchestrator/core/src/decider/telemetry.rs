@@ -11,6 +11,11 @@ use crate::{
     telemetry::Arrival,
 };
 
+/// Requests of a client in one count of a batch, which are of milliseconds, from which on it is looked at.
+const BUSY: u32 = 4;
+/// Such clients that are remembered.
+const MAX_BUSY: usize = 100;
+
 impl Decider {
     /// Events first, then counts: where both rules fire in one batch, the errors are the reason.
     pub(super) fn batch(
@@ -96,6 +101,12 @@ impl Decider {
                 too_old += u64::from(count.requests);
                 continue;
             };
+            if count.requests >= BUSY && self.busy.back() != Some(&source) {
+                if self.busy.len() >= MAX_BUSY {
+                    self.busy.pop_front();
+                }
+                self.busy.push_back(source);
+            }
             let sighting = Sighting {
                 source,
                 at_ms,

@@ -208,6 +208,14 @@ impl Journal {
             .map(|record| self.event(record))
     }
 
+    /// Whose the latest events are, the latest first.
+    pub fn clients(&self) -> impl Iterator<Item = IpAddr> {
+        let numbers = (1..=self.latest).rev();
+        numbers
+            .map_while(|number| self.record(number))
+            .map(Record::client)
+    }
+
     /// Events noted since the start.
     #[must_use]
     pub const fn noted(&self) -> u64 {

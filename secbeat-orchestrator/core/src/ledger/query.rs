@@ -19,6 +19,13 @@ pub struct BanQuery {
     pub within: Option<Prefix>,
     /// Bans that this address falls under.
     pub contains: Option<IpAddr>,
+    /// Bans that say this in their target, reason, issuer or note, in letters of either case.
+    pub text: Option<String>,
+    /// Bans that one of these edges enforces.
+    pub edges: Option<Vec<String>>,
+    /// Bans that were issued at this time or later, and before that one; milliseconds since the Unix epoch.
+    pub issued_from_ms: Option<i64>,
+    pub issued_before_ms: Option<i64>,
     pub order: BanOrder,
     /// Only bans behind this place in that order.
     pub after: Option<Place>,
@@ -123,6 +130,22 @@ impl BanQuery {
             && self
                 .contains
                 .is_none_or(|address| command.target.contains(address))
+            && self
+                .issued_from_ms
+                .is_none_or(|from| command.issued_at_ms >= from)
+            && self
+                .issued_before_ms
+                .is_none_or(|before| command.issued_at_ms < before)
+            && self
+                .edges
+                .as_ref()
+                .is_none_or(|edges| edges.iter().any(|edge| command.scope.holds_on(edge)))
+            && self.text.as_ref().is_none_or(|text| {
+                says(&command.note, text)
+                    || says(command.reason.name(), text)
+                    || says(&command.issuer, text)
+                    || says(&command.target.to_string(), text)
+            })
     }
 
     /// Whether no ban is left out.
@@ -132,7 +155,20 @@ impl BanQuery {
             && self.issuer.is_none()
             && self.within.is_none()
             && self.contains.is_none()
+            && self.text.is_none()
+            && self.edges.is_none()
+            && self.issued_from_ms.is_none()
+            && self.issued_before_ms.is_none()
     }
+}
+
+/// Whether `text` has `part` in it, whatever the case of ASCII letters.
+fn says(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    part.is_empty()
+        || text
+            .windows(part.len())
+            .any(|window| window.eq_ignore_ascii_case(part))
 }
 
 impl Ledger {
@@ -291,6 +327,61 @@ mod tests {
             ..BanQuery::default()
         };
         assert!(asked(at_l7).is_empty());
+        for (text, expected) in [
+            ("BOB", &["203.0.113.7/32", "2001:db8::/64"][..]),
+            ("113.7", &["203.0.113.7/32"]),
+            (
+                "manual",
+                &[
+                    "198.51.100.7/32",
+                    "203.0.113.0/24",
+                    "203.0.113.7/32",
+                    "2001:db8::/48",
+                    "2001:db8::/64",
+                ],
+            ),
+            ("nobody", &[]),
+        ] {
+            let text = Some(text.to_owned());
+            assert_eq!(
+                asked(BanQuery {
+                    text,
+                    ..BanQuery::default()
+                }),
+                expected
+            );
+        }
+        // All of them hold on all edges, and were issued at 0.
+        let count = |query: BanQuery| ledger.page(&query).total;
+        let edges = Some(vec!["web-1".to_owned()]);
+        assert_eq!(
+            count(BanQuery {
+                edges,
+                ..BanQuery::default()
+            }),
+            Some(5)
+        );
+        let edges = Some(Vec::new());
+        assert_eq!(
+            count(BanQuery {
+                edges,
+                ..BanQuery::default()
+            }),
+            Some(0)
+        );
+        for (from, before, expected) in [
+            (Some(0), None, 5),
+            (Some(1), None, 0),
+            (None, Some(1), 5),
+            (None, Some(0), 0),
+        ] {
+            let query = BanQuery {
+                issued_from_ms: from,
+                issued_before_ms: before,
+                ..BanQuery::default()
+            };
+            assert_eq!(count(query), Some(expected));
+        }
     }
 
     proptest! {

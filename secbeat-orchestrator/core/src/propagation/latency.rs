@@ -92,6 +92,21 @@ impl Latencies {
         }
     }
 
+    /// How many times are at most as long as each of `bounds` and longer than the one before; the longer ones come last.
+    #[must_use]
+    pub fn spread<const BOUNDS: usize, const BARS: usize>(&self, bounds: &[u64; BOUNDS]) -> [u64; BARS] {
+        let mut bars = [0; BARS];
+        let Some(times) = &self.times else { return bars };
+        for value in times.iter_recorded() {
+            let least = times.lowest_equivalent(value.value_iterated_to());
+            let bar = bounds.partition_point(|bound| *bound < least);
+            if let Some(bar) = bars.get_mut(bar) {
+                *bar += value.count_since_last_iteration();
+            }
+        }
+        bars
+    }
+
     /// The last time, and when it was received (milliseconds since the Unix epoch).
     #[must_use]
     pub fn last(&self) -> Option<(u64, i64)> {
