@@ -7,6 +7,7 @@ mod behavioral;
 mod bench;
 mod build_ebpf;
 mod cargo_test;
+mod dashboard;
 mod debian;
 mod demo;
 mod dist;
@@ -40,6 +41,8 @@ enum Command {
     Setup(setup::Args),
     /// Build the XDP program
     BuildEbpf(build_ebpf::Args),
+    /// Build the web page, which the daemons embed
+    Dashboard(dashboard::Args),
     /// Show an attacker being banned in the kernel, in network namespaces
     Demo(demo::Args),
     /// Run the behavioural scenario, a line per step
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup(args) => setup::run(args),
         Command::BuildEbpf(args) => build_ebpf::run(args),
+        Command::Dashboard(args) => dashboard::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Behavioral(args) => behavioral::run(args),
         Command::Soak(args) => soak::run(args),

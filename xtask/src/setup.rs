@@ -3,7 +3,13 @@
 use crate::install::{self, Group};
 use anyhow::{Result, ensure};
 
-const GROUPS: [Group; 4] = [Group::Build, Group::Run, Group::Test, Group::Lint];
+const GROUPS: [Group; 5] = [
+    Group::Build,
+    Group::Run,
+    Group::Test,
+    Group::Dashboard,
+    Group::Lint,
+];
 
 /// Install what is missing for building, running and linting.
 #[derive(Clone, Copy, clap::Args)]

