@@ -1,6 +1,7 @@
 //! Puts the daemon together, runs it, and takes it down in order.
 
 mod listening;
+mod looking;
 mod telling;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -33,7 +34,7 @@ use tracing::{info, warn};
 
 use crate::{
     allowlist::Keeper,
-    api::{self, Api, WrongTokens},
+    api::{self, Api, Site, WrongTokens},
     audit_out::AuditCopies,
     auditor::Auditor,
     clock,
@@ -45,12 +46,14 @@ use crate::{
     intake::{Intake, Troubles},
     leases::{self, shell::Leases},
     notify::Notifier,
+    overview::Hub,
     protection::Protection,
     reload::Reloader,
     replica::Replica,
+    reports::{Reports, tally::Tally},
     rules::{self, InForce},
+    sessions::Sessions,
     signatures::{self, Counts, Known},
-    token::Token,
     watches::Watches,
     writer::{self, SharedRevisions},
 };
@@ -86,7 +89,6 @@ pub struct App {
     socket: Option<LocalSocket>,
     tls: Option<ServerTls>,
     api: Api,
-    tokens: watch::Receiver<Vec<Token>>,
     reloader: Reloader,
     traces: Traces,
 }
@@ -108,8 +110,8 @@ impl App {
         let audit = AuditLog::new(&bus);
         let revisions = SharedRevisions::default();
         let (table, leases_table) = watch::channel(LeaseTable::default());
-        let port = listener.local_addr().context("asking for the API's port")?.port();
-        let identity = leases::identity(port);
+        let listen = listener.local_addr().context("asking for the API's port")?;
+        let identity = leases::identity(listen.port());
         let geo = Geo::open(&config.geo);
         let (notifier, notified) = config.notifier(&identity.name, &geo)?;
         let traces = Traces::from_env("secbeat-orchestrator", &identity.name);
@@ -130,6 +132,7 @@ impl App {
         let (auditor, auditing) = Auditor::new(audit.clone());
         let (watches, watching) = Watches::new(&bus, &audit, &member);
         let (allowed, known) = watch::channel(None);
+        let tally = Tally::default();
         let (published, signatures) = watch::channel(Known::default());
         let (verifier, suspects) = Verifier::new(&config.crawlers, sender.downgrade());
         let looked_up = suspects.counts();
@@ -143,8 +146,10 @@ impl App {
             signatures,
             suspects,
             traces: traces.clone(),
+            tally: tally.clone(),
         }
         .build();
+        let reports = Reports::new(&bus, tally, sender.clone(), shares.clone());
         let (restoring, restored) = watch::channel(false);
         let fleet_watch = links.fleet_watch();
         let replica = links.replica(revisions, restoring);
@@ -184,6 +189,15 @@ impl App {
             copied,
             geo,
             looked_up,
+            tokens,
+            sessions: Sessions::default(),
+            site: Site {
+                listen,
+                is_tls: tls.is_some(),
+                public_host: config.api.public_host.clone(),
+            },
+            hub: Hub::default(),
+            reports,
         };
         let writers = Box::pin(async move {
             tokio::select! {
@@ -215,7 +229,6 @@ impl App {
             socket,
             tls,
             api,
-            tokens,
             reloader,
             traces,
         })
@@ -265,6 +278,8 @@ impl App {
         let keeper = self.api.allowlist.clone();
         let allowed = keeper.known.clone();
         let mut made = restored.clone();
+        // So is that of reports.
+        let mut reported = restored.clone();
         let allowlist = tokio::spawn(async move {
             // The bucket is made by then.
             if made.wait_for(|made| *made).await.is_ok() {
@@ -282,9 +297,19 @@ impl App {
         let copying = tokio::spawn(self.copies.run_once(restored.clone()));
         let mut leases = tokio::spawn(share(self.leases, restored, allowed, resigning));
         let alive = self.api.clone();
+        let looking = tokio::spawn(looking::run(self.api.clone()));
+        let reporting = tokio::spawn({
+            let reports = self.api.reports.clone();
+            async move {
+                if reported.wait_for(|made| *made).await.is_ok() {
+                    reports.run().await;
+                }
+            }
+        });
+        let reports = self.api.reports.clone();
         let notifying = tokio::spawn(telling::run(self.notifier, self.api.clone()));
         let ways = self.socket.as_ref().map(|socket| socket.path().to_owned());
-        let router = api::router(self.api, self.tokens, ways);
+        let router = api::router(self.api, ways);
         let local = self.socket.map(Listener::try_from).transpose();
         let local = local.context("taking the API's socket")?;
         let listeners = local.into_iter().map(|local| (local, None));
@@ -309,13 +334,16 @@ impl App {
             ended = &mut leases => ended.context("sharing the partitions died"),
             ended = replica => ended.context("reading the bus died").and_then(|ended| ended),
         };
-        supervisor::stopping(4 * DRAIN);
+        supervisor::stopping(5 * DRAIN);
+        let _ = tokio::time::timeout(DRAIN, reports.keep()).await;
         drop(alive);
         let _ = stop.send(true);
         events.end();
         let _ = tokio::time::timeout(DRAIN, serving.join_all()).await;
         // What has happened is told, if those to tell answer soon.
         let _ = tokio::time::timeout(DRAIN, notifying).await;
+        looking.abort();
+        reporting.abort();
         protecting.abort();
         watching.abort();
         copying.abort();

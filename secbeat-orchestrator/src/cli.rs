@@ -3,6 +3,7 @@
 mod alerts;
 mod allowlist;
 mod bans;
+mod dashboard;
 mod enroll;
 mod explain;
 mod export;
@@ -12,6 +13,7 @@ mod geo;
 mod import;
 mod list;
 mod notify;
+mod report;
 mod rules;
 mod signatures;
 mod status;
@@ -126,6 +128,8 @@ pub enum Order {
     Import(import::Args),
     /// Export the active bans to standard output.
     Export(export::Args),
+    Dashboard(dashboard::Dashboard),
+    Report(report::Summary),
     Why(explain::Why),
     Findings(explain::Findings),
     Audit(explain::Audit),
@@ -157,6 +161,8 @@ impl Order {
             Self::Feed(command) => command.execute(api),
             Self::Import(args) => args.execute(&api()?),
             Self::Export(args) => args.execute(&api()?),
+            Self::Dashboard(dashboard) => dashboard.execute(&api()?),
+            Self::Report(report) => report.execute(&api()?),
             Self::Why(why) => why.execute(&api()?),
             Self::Findings(findings) => findings.execute(&api()?),
             Self::Audit(audit) => audit.execute(&api()?),

@@ -15,7 +15,7 @@ const HISTORY: usize = 10_000;
 
 /// Which event: the process that told it, by its start in milliseconds since the Unix epoch, and a number in it from 0 on.
 /// As text `1795168807000-17`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventId {
     process: i64,
     number: u64,

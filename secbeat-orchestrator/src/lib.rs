@@ -29,17 +29,21 @@ mod fleet_watch;
 mod intake;
 mod leases;
 mod notify;
+mod overview;
 mod protection;
 mod reload;
 pub mod replay;
 mod replica;
+mod reports;
 mod rules;
 #[cfg(test)]
 mod samples;
+mod sessions;
 mod signatures;
 mod token;
 pub mod view;
 mod watches;
+mod web;
 mod writer;
 
 /// `duration` in whole milliseconds, at most `i64::MAX`.

@@ -116,6 +116,13 @@ impl TokenHash {
     }
 }
 
+impl TokenHash {
+    /// Whether both are the same. How long it takes tells nothing of either.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(SCHEME)?;
@@ -159,11 +166,20 @@ impl<'de> Deserialize<'de> for TokenHash {
 ///
 /// When the kernel gives no random bytes.
 pub(crate) fn create() -> anyhow::Result<String> {
+    Ok(format!("{PREFIX}{}", secret()?))
+}
+
+/// 256 random bits, as 64 hexadecimal digits.
+///
+/// # Errors
+///
+/// When the kernel gives no random bytes.
+pub(crate) fn secret() -> anyhow::Result<String> {
     let mut random = [0; RANDOM];
     SystemRandom::new()
         .fill(&mut random)
         .map_err(|_| anyhow::anyhow!("the kernel gives no random bytes"))?;
-    let mut text = PREFIX.to_owned();
+    let mut text = String::new();
     write_hex(&mut text, &random)?;
     Ok(text)
 }
@@ -172,7 +188,7 @@ pub(crate) fn create() -> anyhow::Result<String> {
 #[must_use]
 pub(crate) fn find<'a>(tokens: &'a [Token], shown: &str) -> Option<&'a Token> {
     let shown = TokenHash::of(shown);
-    let is_shown = |token: &Token| bool::from(token.hash.0.ct_eq(&shown.0));
+    let is_shown = |token: &Token| token.hash.is(&shown);
     tokens.iter().fold(
         None,
         |found, token| if is_shown(token) { Some(token) } else { found },

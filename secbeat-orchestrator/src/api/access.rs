@@ -1,12 +1,6 @@
 //! Who is let in (RFC 6750), and to what.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State},
@@ -19,24 +13,41 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use parking_lot::Mutex;
 use secbeat_daemon::api::{Act, LocalPeer, Ways, refuse};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
-use tracing::warn;
 
-use super::Failure;
-use crate::token::{Role, Token, find};
+use super::{
+    Failure, WrongTokens,
+    peer::{Peer, local, not_signed_in},
+    site::{FETCH_SITE, Site, cookie, is_json},
+};
+use crate::{
+    clock::boot_ms,
+    sessions::{Holder, Session, Sessions},
+    token::{Role, Token, find},
+    web::is_page,
+};
 
 /// Who signs what nobody signs: what a user did whose name cannot be found out.
 const ANYBODY: &str = "api";
 /// What only an admin changes: what all later decisions go by.
 const FOR_ADMINS: [&str; 2] = ["/api/v1/allowlist", "/api/v1/signatures/published"];
+/// Who is signed in, which admins alone see and end.
+const SESSIONS: &str = "/api/v1/sessions";
+/// Where a browser signs in, asks whether it is, and signs out.
+const SESSION: &str = "/api/v1/session";
+/// Where a link to sign in with is made, by whoever may read.
+const LINKS: &str = "/api/v1/session/links";
 /// How long the answer to a wrong token waits.
 const PAUSE: Duration = Duration::from_secs(1);
-/// From one line of the log about wrong tokens to the next.
-const TELL: Duration = Duration::from_secs(10);
 /// What answers with paths and user agents of requests.
-const QUOTES_REQUESTS: [&str; 2] = ["/api/v1/audit", "/api/v1/sources"];
+const QUOTES_REQUESTS: [&str; 5] = [
+    "/api/v1/audit",
+    "/api/v1/sources",
+    "/api/v1/reports",
+    "/api/v1/rules/try",
+    SESSIONS,
+];
 
 /// Whoever makes a request, as handlers see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +64,20 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 /// The role that a request takes; `None` if everybody may make it. `path` may be a route's pattern.
 pub(super) fn required(method: &Method, path: &str) -> Option<Role> {
-    if matches!(path, "/healthz" | "/readyz") {
+    if matches!(path, "/healthz" | "/readyz" | SESSION) || is_page(method, path) {
         return None;
     }
-    if method.is_safe() {
-        return Some(Role::Read);
-    }
-    let admins = FOR_ADMINS.iter().any(|root| {
+    let is_in = |root: &str| {
         path.strip_prefix(root)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    });
+    };
+    if is_in(SESSIONS) {
+        return Some(Role::Admin);
+    }
+    if method.is_safe() || path == LINKS {
+        return Some(Role::Read);
+    }
+    let admins = FOR_ADMINS.into_iter().any(is_in);
     Some(if admins { Role::Admin } else { Role::Operate })
 }
 
@@ -83,6 +98,8 @@ pub(super) struct Access {
     tokens: watch::Receiver<Vec<Token>>,
     ways: Ways,
     wrong: WrongTokens,
+    sessions: Sessions,
+    site: Site,
 }
 
 /// Who has been let in.
@@ -90,7 +107,8 @@ pub(super) struct Access {
 enum Admitted {
     Anybody,
     Local(LocalPeer),
-    Token(Caller),
+    Token(Holder),
+    Session(Box<Session>),
 }
 
 impl Access {
@@ -98,12 +116,19 @@ impl Access {
         tokens: watch::Receiver<Vec<Token>>,
         socket: Option<PathBuf>,
         wrong: WrongTokens,
+        (sessions, site): (Sessions, Site),
     ) -> Self {
         let ways = Ways {
             socket,
             token: Some("secbeat-orchestrator token create NAME --role operate"),
         };
-        Self { tokens, ways, wrong }
+        Self {
+            tokens,
+            ways,
+            wrong,
+            sessions,
+            site,
+        }
     }
 
     /// A token that is shown decides; else the kernel's word on who is at the other end of a socket. Where there are tokens,
@@ -113,6 +138,12 @@ impl Access {
         let peer = request.extensions().get::<LocalPeer>();
         let is_trusted = peer.is_some_and(LocalPeer::is_trusted);
         let tokens = self.tokens.borrow();
+        if peer.is_none()
+            && !headers.contains_key(AUTHORIZATION)
+            && let Some(admitted) = self.admit_browser(request, &tokens)?
+        {
+            return Ok(admitted);
+        }
         if tokens.is_empty() || (is_trusted && !headers.contains_key(AUTHORIZATION)) {
             let admitted = self.ways.admit(request, act(method, path));
             return match admitted {
@@ -122,8 +153,43 @@ impl Access {
         }
         match required(method, path) {
             None => Ok(Admitted::Anybody),
-            Some(required) => caller(&tokens, headers, required).map(Admitted::Token),
+            Some(required) => holder(&tokens, headers, required).map(Admitted::Token),
         }
+    }
+
+    /// What a browser asks: the page is for everybody, and everything else takes a session. `None` if it is no browser's.
+    fn admit_browser(&self, request: &Request, tokens: &[Token]) -> Result<Option<Admitted>, Refusal> {
+        let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+        if is_page(method, path) {
+            self.site.check_host(request).map_err(Refusal::NotPermitted)?;
+            return Ok(Some(Admitted::Anybody));
+        }
+        let shown = cookie(headers);
+        let is_browser = shown.is_some() || headers.contains_key(FETCH_SITE) || path == SESSION;
+        let Some(required) = required(method, path).filter(|_| is_browser) else {
+            if path == SESSION {
+                self.site.check(request).map_err(Refusal::NotPermitted)?;
+                return Ok(Some(Admitted::Anybody));
+            }
+            return Ok(None);
+        };
+        self.site.check(request).map_err(Refusal::NotPermitted)?;
+        if !method.is_safe() && *method != Method::DELETE && !is_json(headers) {
+            let why = "a session takes bodies of the type application/json alone";
+            let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+            return Err(Refusal::NotPermitted(failure));
+        }
+        let session = shown.and_then(|secret| self.sessions.find(secret, tokens, boot_ms()));
+        let session = session.ok_or_else(|| Refusal::NotPermitted(not_signed_in()))?;
+        let Holder { name, role, .. } = &session.holder;
+        if *role < required {
+            return Err(Refusal::TooLittle {
+                name: name.clone(),
+                role: *role,
+                required,
+            });
+        }
+        Ok(Some(Admitted::Session(Box::new(session))))
     }
 }
 
@@ -133,12 +199,22 @@ pub(super) async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match access.admit(&request) {
+    let peer = match access.admit(&request) {
         Ok(Admitted::Anybody) => None,
-        Ok(Admitted::Token(caller)) => Some(caller),
+        Ok(Admitted::Token(holder)) => Some(Peer {
+            holder,
+            session: None,
+        }),
+        Ok(Admitted::Session(session)) => Some(Peer {
+            session: Some(session.id),
+            holder: session.holder,
+        }),
         Ok(Admitted::Local(_)) if request.method().is_safe() => None,
         // Users may be known by a server elsewhere.
-        Ok(Admitted::Local(peer)) => spawn_blocking(move || peer.user()).await.ok().map(Caller),
+        Ok(Admitted::Local(peer)) => spawn_blocking(move || peer.user()).await.ok().map(|name| Peer {
+            holder: local(name),
+            session: None,
+        }),
         Err(refused) => {
             if refused == Refusal::WrongToken {
                 let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -148,45 +224,11 @@ pub(super) async fn authorize(
             return refuse(request, refused).await;
         }
     };
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(caller);
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(Caller(peer.holder.name.clone()));
+        request.extensions_mut().insert(peer);
     }
     next.run(request).await
-}
-
-/// Tokens that were shown and are none. Whoever guesses is slowed, counted, and told of in the log.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct WrongTokens(Arc<Mutex<Wrong>>);
-
-#[derive(Debug, Default)]
-struct Wrong {
-    count: u64,
-    /// How many the log has told of, and when it last did.
-    told: u64,
-    told_at: Option<Instant>,
-}
-
-impl WrongTokens {
-    /// How many there were.
-    pub(crate) fn seen(&self) -> u64 {
-        self.0.lock().count
-    }
-
-    fn count(&self, peer: Option<SocketAddr>) {
-        let mut wrong = self.0.lock();
-        wrong.count += 1;
-        if wrong.told_at.is_some_and(|at| at.elapsed() < TELL) {
-            return;
-        }
-        let since = wrong.count - wrong.told;
-        (wrong.told, wrong.told_at) = (wrong.count, Some(Instant::now()));
-        let peer = peer.map_or_else(|| "the socket".to_owned(), |peer| peer.ip().to_string());
-        warn!(
-            from = peer,
-            wrong_tokens = since,
-            "somebody shows a token that the API does not know"
-        );
-    }
 }
 
 /// Why somebody is not let in.
@@ -202,14 +244,14 @@ enum Refusal {
     },
 }
 
-fn caller(tokens: &[Token], headers: &HeaderMap, required: Role) -> Result<Caller, Refusal> {
+fn holder(tokens: &[Token], headers: &HeaderMap, required: Role) -> Result<Holder, Refusal> {
     let shown = headers.get(AUTHORIZATION).ok_or(Refusal::NoToken)?;
     let shown = shown.to_str().map_err(|_| Refusal::WrongToken)?;
     let (scheme, shown) = shown.split_once(' ').ok_or(Refusal::WrongToken)?;
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Err(Refusal::NoToken);
     }
-    let Token { name, role, .. } = find(tokens, shown.trim()).ok_or(Refusal::WrongToken)?;
+    let Token { name, role, hash } = find(tokens, shown.trim()).ok_or(Refusal::WrongToken)?;
     let name = name.as_str().to_owned();
     if *role < required {
         return Err(Refusal::TooLittle {
@@ -218,7 +260,11 @@ fn caller(tokens: &[Token], headers: &HeaderMap, required: Role) -> Result<Calle
             required,
         });
     }
-    Ok(Caller(name))
+    Ok(Holder {
+        name,
+        role: *role,
+        token: Some(*hash),
+    })
 }
 
 impl IntoResponse for Refusal {
@@ -270,7 +316,13 @@ mod tests {
         let role = |method, path| required(&method, path);
         assert_eq!(role(Method::GET, "/healthz"), None);
         assert_eq!(role(Method::GET, "/api/v1/bans"), Some(Role::Read));
-        assert_eq!(role(Method::GET, "/nowhere"), Some(Role::Read));
+        assert_eq!(role(Method::GET, "/nowhere"), None, "the page is for everybody");
+        assert_eq!(role(Method::POST, "/nowhere"), Some(Role::Operate));
+        assert_eq!(role(Method::GET, "/metrics"), Some(Role::Read));
+        assert_eq!(role(Method::POST, "/api/v1/session"), None);
+        assert_eq!(role(Method::POST, "/api/v1/session/links"), Some(Role::Read));
+        assert_eq!(role(Method::GET, "/api/v1/sessions"), Some(Role::Admin));
+        assert_eq!(role(Method::DELETE, "/api/v1/sessions/{id}"), Some(Role::Admin));
         assert_eq!(role(Method::POST, "/api/v1/bans"), Some(Role::Operate));
         assert_eq!(
             role(Method::DELETE, "/api/v1/bans/192.0.2.1"),
@@ -318,9 +370,9 @@ mod tests {
         let with = |header: &str, required| {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, header.parse().unwrap());
-            caller(&tokens, &headers, required)
+            holder(&tokens, &headers, required).map(|holder| holder.name)
         };
-        let ci = || Ok(Caller("ci".to_owned()));
+        let ci = || Ok("ci".to_owned());
         assert_eq!(with("Bearer right", Role::Operate), ci());
         assert_eq!(with("bearer  right", Role::Read), ci());
         assert_eq!(with("Bearer wrong", Role::Read), Err(Refusal::WrongToken));
@@ -335,8 +387,8 @@ mod tests {
             })
         );
         assert_eq!(
-            caller(&tokens, &HeaderMap::new(), Role::Read),
-            Err(Refusal::NoToken)
+            holder(&tokens, &HeaderMap::new(), Role::Read).err(),
+            Some(Refusal::NoToken)
         );
     }
 }

@@ -245,6 +245,9 @@ impl Api {
 
     /// Counts for signatures that `bans` were wrong, without waiting for that.
     pub(super) fn were_wrong(&self, bans: Vec<ActiveBan>) {
+        for ban in &bans {
+            self.reports.tally.lifted(ban.command.reason);
+        }
         let counts = self.signature_counts.clone();
         tokio::spawn(async move { counts.lifted(bans).await });
     }

@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Api, Caller, Failure, sort::BanSort};
+use super::{Api, Caller, Failure, filter::BanFilter, lift, sort::BanSort};
 use crate::{
     engine::{Input, OrderFailure},
     exchange::{self, BanEntry},
@@ -52,6 +52,16 @@ pub(crate) struct ListRequest {
     /// Bans that this address falls under.
     #[param(value_type = Option<String>)]
     pub contains: Option<IpAddr>,
+    /// Bans that say this in their target, reason, issuer or note.
+    pub text: Option<String>,
+    /// Bans that this edge enforces.
+    pub edge: Option<String>,
+    /// Bans that an edge with this label enforces, as `site=berlin`.
+    pub label: Option<String>,
+    /// Bans that were issued within this time, as `1h`.
+    pub newer_than: Option<String>,
+    /// Bans that were issued longer ago, as `7d`.
+    pub older_than: Option<String>,
     /// What the bans are sorted by: `target` (the default), `issued`, `expires` or `strikes`; with `-` before it in descending order.
     pub sort: Option<String>,
     /// [`BanPage::next`] of the page before.
@@ -61,18 +71,20 @@ pub(crate) struct ListRequest {
 }
 
 impl ListRequest {
-    fn query(self) -> Result<BanQuery, Failure> {
-        let prefix = |key: &str, text: Option<String>| {
-            text.map(|text| text.parse().map_err(|error| bad_request(key, error)))
-                .transpose()
-        };
-        let reason = self.reason.map(|reason| reason.parse());
-        Ok(BanQuery {
-            reason: reason.transpose().map_err(|error| bad_request("reason", error))?,
+    async fn query(self, api: &Api) -> Result<BanQuery, Failure> {
+        let filter = BanFilter {
+            reason: self.reason,
             layer: self.layer,
             issuer: self.issuer,
-            within: prefix("within", self.within)?,
-            contains: self.contains.map(|address| address.to_canonical()),
+            within: self.within,
+            contains: self.contains,
+            text: self.text,
+            edge: self.edge,
+            label: self.label,
+            newer_than: self.newer_than,
+            older_than: self.older_than,
+        };
+        Ok(BanQuery {
             order: match self.sort {
                 None => BanOrder::default(),
                 Some(sort) => {
@@ -89,6 +101,7 @@ impl ListRequest {
                 limit @ 1..=MAX_PAGE => Some(limit),
                 limit => return Err(bad_request("limit", format!("{limit} is not in 1..={MAX_PAGE}"))),
             },
+            ..filter.query(api).await?
         })
     }
 }
@@ -163,12 +176,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list, ban))
         .routes(routes!(unban))
         .merge(import)
+        .merge(lift::routes())
 }
 
 /// The bans in force, by target or as `sort` says.
 #[utoipa::path(get, path = "/api/v1/bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
-    let query = request.query()?;
+    let query = request.query(&api).await?;
     let bans = api.ask(|reply| Input::List { query, reply }).await?;
     Ok(Json(BanPage::new(&bans, &api.geo, now_ms())))
 }
@@ -346,7 +360,7 @@ const NAMED: usize = 3;
 
 /// Why an order was not carried out, as the API says it: 503 where the same order may succeed soon, 422 where it never will,
 /// 409 where something else stands in its way.
-fn failure(error: OrderFailure) -> Failure {
+pub(super) fn failure(error: OrderFailure) -> Failure {
     let order = match error {
         OrderFailure::Unreachable => return unavailable("nats_unreachable", &error),
         OrderFailure::Order(order) => order,

@@ -14,16 +14,24 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// The edges: which are there, what they enforce, and whether that is what the ledger says.
 #[utoipa::path(get, path = "/api/v1/edges", responses((status = OK, body = Vec<FleetEdge>)))]
 async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> {
-    let edges = api.ask(|reply| Input::Edges { reply }).await?;
-    let published = api
-        .signatures
-        .known
-        .borrow()
-        .set
-        .as_ref()
-        .map(FleetSignatures::digest);
-    let edges = edges
-        .iter()
-        .map(|(edge, telemetry)| FleetEdge::new(edge, telemetry.as_ref(), published.as_deref(), boot_ms()));
-    Ok(Json(edges.collect()))
+    Ok(Json(api.edges().await?))
+}
+
+impl Api {
+    /// The edges that were heard of.
+    pub(crate) async fn edges(&self) -> Result<Vec<FleetEdge>, Failure> {
+        let api = self;
+        let edges = api.ask(|reply| Input::Edges { reply }).await?;
+        let published = api
+            .signatures
+            .known
+            .borrow()
+            .set
+            .as_ref()
+            .map(FleetSignatures::digest);
+        let edges = edges.iter().map(|(edge, telemetry)| {
+            FleetEdge::new(edge, telemetry.as_ref(), published.as_deref(), boot_ms())
+        });
+        Ok(edges.collect())
+    }
 }

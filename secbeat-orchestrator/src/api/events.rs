@@ -19,7 +19,7 @@ use crate::{engine::Happening, events::Told, view::EventView};
 /// How often a comment shows that a silent stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The request header by which a client that comes back says what it has seen.
-const LAST_EVENT_ID: &str = "last-event-id";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The data of a `lagged` event.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

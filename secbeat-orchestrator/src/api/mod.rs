@@ -7,17 +7,25 @@ pub(crate) mod bans;
 mod edges;
 mod events;
 pub(crate) mod feeds;
+mod filter;
 mod findings;
+mod lift;
 mod lists;
 mod metrics;
 mod openapi;
+mod overview;
+mod peer;
 mod probes;
 mod propagation;
+mod reports;
 mod rules;
+pub(crate) mod session;
 pub(crate) mod signatures;
+mod site;
 pub(crate) mod sort;
 mod sources;
 mod stats;
+mod wrong_tokens;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -32,8 +40,8 @@ use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
 
 use self::access::Access;
-pub(crate) use self::access::WrongTokens;
 pub use self::{access::Caller, events::Lagged};
+pub(crate) use self::{site::Site, wrong_tokens::WrongTokens};
 use crate::{
     allowlist::Keeper,
     audit_out::CopyStats,
@@ -44,10 +52,14 @@ use crate::{
     intake::Troubles,
     leases::Shares,
     notify::NotifyStats,
+    overview::Hub,
+    reports::Reports,
     rules::InForce,
+    sessions::Sessions,
     signatures::{self as signatures_of_fleet, Counts},
     token::Token,
     watches::Watches,
+    web,
 };
 
 /// How long an answer may take; writes go on beyond it.
@@ -76,6 +88,12 @@ pub(crate) struct Api {
     pub copied: CopyStats,
     pub geo: Geo,
     pub looked_up: CrawlerCounts,
+    pub tokens: watch::Receiver<Vec<Token>>,
+    pub sessions: Sessions,
+    /// Where the web page is at home.
+    pub site: Site,
+    pub hub: Hub,
+    pub reports: Reports,
 }
 
 /// All endpoints, and their description.
@@ -83,6 +101,9 @@ fn endpoints() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(probes::routes())
         .merge(openapi::routes())
+        .merge(session::routes())
+        .merge(overview::routes())
+        .merge(reports::routes())
         .merge(stats::routes())
         .merge(bans::routes())
         .merge(allowlist::routes())
@@ -99,13 +120,24 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(metrics::routes())
 }
 
-/// The API as a function, to be served or tested, also on `socket`.
-pub(crate) fn router(api: Api, tokens: watch::Receiver<Vec<Token>>, socket: Option<PathBuf>) -> Router {
-    let access = Arc::new(Access::new(tokens, socket, api.wrong_tokens.clone()));
+/// The API and the web page as a function, to be served or tested, also on `socket`.
+pub(crate) fn router(api: Api, socket: Option<PathBuf>) -> Router {
+    let (sessions, site) = (api.sessions.clone(), api.site.clone());
+    let access = Access::new(
+        api.tokens.clone(),
+        socket,
+        api.wrong_tokens.clone(),
+        (sessions, site),
+    );
     Router::from(endpoints())
         .with_state(api)
-        .layer(middleware::from_fn_with_state(access, access::authorize))
+        .fallback(web::serve)
+        .layer(middleware::from_fn_with_state(
+            Arc::new(access),
+            access::authorize,
+        ))
         .layer(middleware::from_fn(as_problems))
+        .layer(middleware::from_fn(web::closed))
 }
 
 impl Api {

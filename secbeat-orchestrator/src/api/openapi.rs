@@ -15,6 +15,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, access::required, endpoints};
+use crate::overview::{AlarmChange, Watched};
 
 /// The security scheme's name.
 const BEARER: &str = "bearer";
@@ -26,10 +27,11 @@ const PROBLEM: &str = "Problem";
     info(
         title = "SecBeat orchestrator",
         description = "Who is banned across the fleet, and why. A token's role must be at least the one that an operation names; \
-                       on the Unix socket, root and the group `secbeat` need none. Where none is configured, everybody on \
+                       on the Unix socket, root and the group `secbeat` need none. A browser that has signed in shows a cookie \
+                       instead, and the Origin of this host. Where none is configured, everybody on \
                        this host may read what quotes no client's request."
     ),
-    components(schemas(Problem))
+    components(schemas(Problem, AlarmChange, Watched))
 )]
 struct Head;
 
@@ -162,7 +164,8 @@ mod tests {
                     "{method} {path}"
                 );
                 let open = operation.security.as_ref().is_some_and(Vec::is_empty);
-                assert_eq!(open, path == "/healthz" || path == "/readyz", "{method} {path}");
+                let is_open = matches!(path.as_str(), "/healthz" | "/readyz" | "/api/v1/session");
+                assert_eq!(open, is_open, "{method} {path}");
             }
         }
     }

@@ -17,7 +17,7 @@ pub struct Alerts {
 }
 
 const ALERTS: [Column<Alert>; 4] = [
-    Column("ALERT", "alert", |alert| Cell::Text(alert.alert.to_owned())),
+    Column("ALERT", "alert", |alert| Cell::Text(alert.alert.clone())),
     Column("ABOUT", "about", |alert| Cell::Text(alert.about.clone())),
     Column("SINCE", "since", |alert| Cell::time(alert.since.clone())),
     Column("WHAT", "what", |alert| Cell::Text(alert.what.clone())),

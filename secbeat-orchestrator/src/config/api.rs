@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use axum::http::uri::Authority;
 use schemars::JsonSchema;
 use secbeat_daemon::{
     api::{Scheme, SocketPath},
@@ -25,6 +26,9 @@ pub struct ApiConfig {
     pub socket: SocketPath,
     /// Allow tokens over plain HTTP beyond loopback, where something else encrypts the connection.
     pub insecure: bool,
+    /// Name by which browsers reach the web page, as `bans.example.org` or `bans.example.org:8443`, where a proxy or a DNS
+    /// name leads to it. Other names are refused; loopback and the address of `listen` are always accepted.
+    pub public_host: Option<String>,
     /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
     pub tls: Option<CertificateFiles>,
     /// Who may do what. `secbeat-orchestrator token create` makes a token and this table, which has only its
@@ -41,6 +45,7 @@ impl Default for ApiConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 3030)),
             socket: SocketPath::of(PROGRAM),
             insecure: false,
+            public_host: None,
             tls: None,
             token: Vec::new(),
         }
@@ -62,6 +67,14 @@ impl ApiConfig {
                 let message = format!("two tokens are named `{}`", token.name.as_str());
                 return Some((format!("api.token[{index}].name"), message));
             }
+        }
+        if let Some(host) = &self.public_host
+            && !host
+                .parse::<Authority>()
+                .is_ok_and(|authority| authority.as_str() == host && !host.contains('@'))
+        {
+            let message = format!("`{host}` is no host such as bans.example.org or bans.example.org:8443");
+            return Some(("api.public_host".to_owned(), message));
         }
         if listen.ip().to_canonical().is_loopback() {
             return None;

@@ -1,18 +1,20 @@
 //! What comes to the engine, and how.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use secbeat_bus::{Garbage, broker::broker};
 use secbeat_orchestrator_core::{
-    decider::{Event, Import, Imported, OrderError, SourceFacts, Stats, Unban},
+    decider::{Event, Import, Imported, Near, OrderError, SourceFacts, Stats, Unban},
     evidence::{FindingFilter, PastFinding},
     ledger::{ActiveBan, BanQuery, ManualBan, Place},
     presence::Edge,
-    propagation::Propagation,
+    propagation::{Issued, Propagation},
+    reports::BOUNDS_MS,
     signatures::Tallies,
     telemetry::EdgeTelemetry,
 };
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 /// What comes to the engine: what has happened, orders, and questions.
 #[derive(Debug)]
@@ -63,10 +65,32 @@ pub(crate) enum Input {
     Propagation {
         reply: oneshot::Sender<Propagation>,
     },
+    /// Who is nearest to a threshold, and what did edges answer to these commands?
+    Glance {
+        commands: Vec<Uuid>,
+        nearest: usize,
+        reply: oneshot::Sender<Glance>,
+    },
+    /// How long did bans take into the kernel of each edge, by [`BOUNDS_MS`]?
+    Spread {
+        reply: oneshot::Sender<Vec<(String, Bars)>>,
+    },
     /// How often was each signature met?
     Tallies {
         reply: oneshot::Sender<Tallies>,
     },
+}
+
+/// Times of one edge: so many up to each of [`BOUNDS_MS`], and the longer ones.
+pub(crate) type Bars = [u64; BOUNDS_MS.len() + 1];
+
+/// What the web page shows of the decider's at a glance.
+#[derive(Clone, Debug)]
+pub(crate) struct Glance {
+    /// The nearest first.
+    pub nearest: Vec<Near>,
+    /// Those that are remembered.
+    pub answers: HashMap<Uuid, Issued>,
 }
 
 /// Some of the bans in force.

@@ -13,6 +13,7 @@ use secbeat_orchestrator_core::{
     decider::{self, Decider, Effect, Event, Order, Ticket},
     leases::LeaseTable,
     presence::Edge,
+    reports::BOUNDS_MS,
     telemetry::EdgeTelemetry,
     writer,
 };
@@ -23,11 +24,11 @@ use tokio::{
 
 pub(crate) use self::{
     happening::Happening,
-    input::{Bans, Counted, EngineHandle, Input, OrderFailure, Reply},
+    input::{Bans, Bars, Counted, EngineHandle, Glance, Input, OrderFailure, Reply},
 };
 use self::{tickets::Tickets, traces::BanTraces};
 use crate::{
-    auditor::Auditor, clock::moment, crawlers::Suspects, events::Events, signatures::Known,
+    auditor::Auditor, clock::moment, crawlers::Suspects, events::Events, reports::tally::Tally, signatures::Known,
     writer::WriterHandle,
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct Config {
     pub signatures: watch::Receiver<Known>,
     pub suspects: Suspects,
     pub traces: Traces,
+    /// Counts decisions, for reports.
+    pub tally: Tally,
 }
 
 /// What carries out effects.
@@ -68,6 +71,7 @@ struct Hands {
     suspects: Suspects,
     traces: BanTraces,
     tickets: Tickets,
+    tally: Tally,
 }
 
 impl Config {
@@ -92,6 +96,7 @@ impl Config {
                 suspects: self.suspects,
                 traces,
                 tickets: Tickets::default(),
+                tally: self.tally,
             },
             effects: Vec::new(),
         }
@@ -163,6 +168,25 @@ impl Engine {
                     edges: self.decider.edges().cloned().collect(),
                 });
             }
+            Input::Glance {
+                commands,
+                nearest,
+                reply,
+            } => {
+                let ways = self.decider.propagation();
+                let answers = commands
+                    .into_iter()
+                    .filter_map(|id| Some((id, ways.of(&id)?.clone())));
+                let _ = reply.send(Glance {
+                    answers: answers.collect(),
+                    nearest: self.decider.nearest(nearest, moment()),
+                });
+            }
+            Input::Spread { reply } => {
+                let edges = self.decider.propagation().edges();
+                let spread = edges.map(|(edge, times)| (edge.to_owned(), times.spread(&BOUNDS_MS)));
+                let _ = reply.send(spread.collect());
+            }
             Input::Edges { reply } => drop(reply.send(self.edges())),
             Input::Tallies { reply } => drop(reply.send(self.decider.tallies().clone())),
             Input::Propagation { reply } => {
@@ -232,6 +256,7 @@ impl Hands {
             }
             Effect::Audit { record, urgency } => self.auditor.record(record, urgency),
             Effect::Conclude { record, urgency } => {
+                self.tally.decided(&record);
                 self.events
                     .tell(Happening::Decided(record.clone().without_events()));
                 self.auditor.record(record, urgency);

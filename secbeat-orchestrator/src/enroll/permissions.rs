@@ -6,7 +6,7 @@
 //! ([`secbeat_common::sign`]).
 
 use secbeat_common::subjects::{
-    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, FEEDS_BUCKET, LEASES_BUCKET,
+    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, FEEDS_BUCKET, LEASES_BUCKET, REPORTS_BUCKET,
     RULES_BUCKET, TELEMETRY_STREAM,
 };
 use secbeat_daemon::credentials::Role;
@@ -63,6 +63,7 @@ fn orchestrator(name: &str) -> Permissions {
         RULES_BUCKET,
         FEEDS_BUCKET,
         LEASES_BUCKET,
+        REPORTS_BUCKET,
     ] {
         publish.push(format!("$KV.{bucket}.>"));
     }
@@ -73,6 +74,7 @@ fn orchestrator(name: &str) -> Permissions {
         FEEDS_BUCKET,
         LEASES_BUCKET,
         EDGES_BUCKET,
+        REPORTS_BUCKET,
     ];
     let streams = AuditPart::ALL.map(AuditPart::stream).into_iter();
     let streams = streams.chain([TELEMETRY_STREAM]).map(str::to_owned);

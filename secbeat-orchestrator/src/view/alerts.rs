@@ -1,19 +1,20 @@
 //! What is wrong right now.
 
 use secbeat_common::wire::Presence;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ApiStats, FeedState, FeedView, FleetEdge, SignatureAgreement, StateView};
 
 /// Something that an operator should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// In a word, for programs.
-    pub alert: &'static str,
+    pub alert: String,
     /// The daemon that it is about.
     pub about: String,
     /// RFC 3339, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     pub what: String,
 }
@@ -21,8 +22,8 @@ pub struct Alert {
 /// What is wrong with this orchestrator and with the `edges`, the worst first.
 #[must_use]
 pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
-    let here = |alert, what| Alert {
-        alert,
+    let here = |alert: &str, what| Alert {
+        alert: alert.to_owned(),
         about: stats.leases.instance.clone(),
         since: None,
         what,
@@ -45,11 +46,15 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
             continue;
         };
         alerts.push(Alert {
-            alert,
+            alert: alert.to_owned(),
             about: feed.name.clone(),
             since: feed.trouble.as_ref().map(|trouble| trouble.since.clone()),
             what,
         });
+    }
+    if let Some(clock) = stats.clock.filter(|clock| clock.is_wrong()) {
+        let what = format!("its clock is wrong: {clock}; set it right (NTP)");
+        alerts.push(here("clock-off", what));
     }
     if edges.is_empty() {
         let what = "no edge was heard of: bans reach no kernel".to_owned();
@@ -80,8 +85,8 @@ fn of_feed(feed: &FeedView) -> Option<(&'static str, String)> {
 
 fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
     let standing = &edge.standing;
-    let alert = |alert, since: Option<&String>, what: String| Alert {
-        alert,
+    let alert = |alert: &str, since: Option<&String>, what: String| Alert {
+        alert: alert.to_owned(),
         about: standing.edge_id.clone(),
         since: since.cloned(),
         what,
@@ -125,6 +130,10 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
     if let Some(since) = &standing.drifting_since {
         let what = "it has other bans than the ledger".to_owned();
         alerts.push(alert("drift", Some(since), what));
+    }
+    if let Some(clock) = standing.clock.filter(|clock| clock.is_wrong()) {
+        let what = format!("its clock is wrong: {clock}; set it right (NTP)");
+        alerts.push(alert("clock-off", None, what));
     }
     if edge.signatures == SignatureAgreement::Differs {
         let what = "it does not have the fleet's signatures of now".to_owned();

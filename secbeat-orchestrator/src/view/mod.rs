@@ -10,8 +10,10 @@ mod findings;
 mod leases;
 mod lists;
 mod notify;
+mod overview;
 mod propagation;
 mod protection;
+mod report;
 mod rules;
 mod signatures;
 mod source;
@@ -30,7 +32,9 @@ pub use self::{
     leases::{DifferingView, LeasesView, PartitionView},
     lists::list,
     notify::NotifyView,
+    overview::{EdgeGlance, LatestBan, NearView, Overview, RuleGlance, Series},
     propagation::{CommandView, EdgeTimes, EnforcedView, PropagationView, ReasonView},
+    report::{Bar, NameCount, Report, ReportStep, RuleReport},
     rules::RuleView,
     signatures::{DisabledView, Origin, PublishedView, SignatureAgreement, SignatureView, signature_change},
     source::{SourceView, render},

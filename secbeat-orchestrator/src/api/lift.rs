@@ -1,0 +1,313 @@
+//! Many bans at once: lifting those that fit a filter, and writing them out.
+#![expect(unused_qualifications, reason = "what utoipa makes of the query")]
+
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+    sync::Arc,
+};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{Query, State},
+    http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use clap::ValueEnum as _;
+use futures::{StreamExt as _, stream};
+use parking_lot::Mutex;
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{List, ListUse},
+};
+use secbeat_daemon::{api::bad_request, time::now_ms};
+use secbeat_orchestrator_core::{decider::Unban, ledger::BanQuery};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    Api, Caller, Failure,
+    bans::{MAX_PAGE, failure},
+    filter::BanFilter,
+};
+use crate::{
+    engine::Input,
+    exchange::{BanEntry, Layout, Writer},
+    view::BanView,
+};
+
+/// Bans that one request lifts at most.
+const MAX_LIFTED: usize = 10_000;
+/// Unbans that wait for the bus at a time.
+const AT_A_TIME: usize = 64;
+/// Bans that a preview shows.
+const SHOWN: usize = 100;
+/// Bans that an answer names as not lifted.
+const NAMED: usize = 20;
+
+/// `POST /api/v1/bans/lift`: which bans, either by what they have in common or by name.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LiftRequest {
+    /// Those that fit. A filter that says nothing takes all bans, and needs `all`.
+    filter: Option<BanFilter>,
+    /// Targets as the list of bans shows them.
+    targets: Vec<String>,
+    /// Whether all bans are meant.
+    all: bool,
+    /// Only tell what would be lifted.
+    dry_run: bool,
+}
+
+/// What became of it, or would become of it.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Lifting {
+    /// Bans that fit.
+    matched: usize,
+    /// Bans that were lifted; in a preview, those that would be by one request.
+    lifted: usize,
+    /// Bans that fit and are left: one request lifts 10,000 at most.
+    left: usize,
+    /// The first of them, in a preview.
+    bans: Vec<BanView>,
+    /// Some of those that could not be lifted, and why.
+    failed: Vec<NotLifted>,
+}
+
+/// A ban that is still in force.
+#[derive(Debug, Serialize, ToSchema)]
+struct NotLifted {
+    target: String,
+    why: String,
+}
+
+/// The query of `GET /api/v1/bans/export`, as that of the list of bans.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+struct ExportRequest {
+    /// `json` (the default), `csv`, `list`, `ipset`, `nft`, `nginx` or `haproxy`.
+    format: Option<String>,
+    reason: Option<String>,
+    issuer: Option<String>,
+    within: Option<String>,
+    text: Option<String>,
+    edge: Option<String>,
+    label: Option<String>,
+    newer_than: Option<String>,
+    older_than: Option<String>,
+}
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(lift)).routes(routes!(export))
+}
+
+/// Lift bans that have something in common, or only show which.
+#[utoipa::path(
+    post, path = "/api/v1/bans/lift", request_body = LiftRequest,
+    responses((status = OK, description = "The bus has lifted them", body = Lifting))
+)]
+async fn lift(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Json(request): Json<LiftRequest>,
+) -> Result<Json<Lifting>, Failure> {
+    let is_empty = request
+        .filter
+        .as_ref()
+        .is_none_or(|filter| *filter == BanFilter::default());
+    if is_empty && request.targets.is_empty() && !request.all {
+        return Err(bad_request(
+            "filter",
+            "it takes all bans: say `all` if these are meant",
+        ));
+    }
+    let mut lifting = Lifting::default();
+    let mut targets = Vec::new();
+    for (index, target) in request.targets.iter().enumerate() {
+        let target: Prefix = target
+            .parse()
+            .map_err(|error| bad_request(&format!("targets[{index}]"), error))?;
+        targets.push(target);
+    }
+    if request.all || !is_empty {
+        let query = BanQuery {
+            limit: Some(MAX_LIFTED),
+            ..request.filter.unwrap_or_default().query(&api).await?
+        };
+        let found = api.ask(|reply| Input::List { query, reply }).await?;
+        lifting.matched = found.total.unwrap_or(found.bans.len());
+        let now_ms = now_ms();
+        let shown = found.bans.iter().take(SHOWN).map(|ban| BanView::new(ban, now_ms));
+        lifting.bans = shown.collect();
+        targets.extend(found.bans.iter().map(|ban| ban.command.target));
+    } else {
+        lifting.matched = targets.len();
+    }
+    targets.sort_unstable();
+    targets.dedup();
+    targets.truncate(MAX_LIFTED);
+    lifting.lifted = targets.len();
+    lifting.left = lifting.matched.saturating_sub(targets.len());
+    if request.dry_run {
+        return Ok(Json(lifting));
+    }
+    lifting.bans = Vec::new();
+    // It goes on even if whoever asked does not wait.
+    let lifted = tokio::spawn(async move { api.lift_all(targets, actor, lifting).await });
+    Ok(Json(lifted.await.map_err(anyhow::Error::from)?))
+}
+
+impl Api {
+    async fn lift_all(self, targets: Vec<Prefix>, actor: String, mut lifting: Lifting) -> Lifting {
+        let list = Uuid::now_v7();
+        let asked = targets.len();
+        let api = &self;
+        let orders = targets.into_iter().map(|target| {
+            let unban = Unban {
+                target,
+                actor: actor.clone(),
+                list: Some(list),
+            };
+            async move {
+                let answer = api.ask(|reply| Input::Unban { unban, reply }).await;
+                (target, answer.and_then(|answer| answer.map_err(failure)))
+            }
+        });
+        let mut bans = Vec::new();
+        let mut answers = stream::iter(orders).buffer_unordered(AT_A_TIME);
+        while let Some((target, answer)) = answers.next().await {
+            match answer {
+                Ok(ban) => bans.extend(ban),
+                Err(why) if lifting.failed.len() < NAMED => lifting.failed.push(NotLifted {
+                    target: target.to_string(),
+                    why: why.detail().to_owned(),
+                }),
+                Err(_) => {}
+            }
+        }
+        drop(answers);
+        lifting.lifted = bans.len();
+        if !bans.is_empty() {
+            let record = List {
+                id: list,
+                what: ListUse::Unban,
+                digest: None,
+                format: "api".to_owned(),
+                name: String::new(),
+                new: bans.len() as u64,
+                longer: 0,
+                unchanged: (asked - bans.len()) as u64,
+                left_out: 0,
+                complete: lifting.failed.is_empty(),
+            };
+            self.were_wrong(bans);
+            if let Err(failure) = self.record_list(record, actor).await {
+                warn!(%list, "bans were lifted, and the audit has no record of their list: {}", failure.detail());
+            }
+        }
+        lifting
+    }
+}
+
+/// The bans in force that fit a filter, as a file. Bans that not all edges enforce are left out.
+#[utoipa::path(
+    get, path = "/api/v1/bans/export", params(ExportRequest),
+    responses((status = OK, body = Vec<BanEntry>, description = "With another `format`, a text"))
+)]
+async fn export(State(api): State<Api>, Query(request): Query<ExportRequest>) -> Result<Response, Failure> {
+    let format = request.format.as_deref().unwrap_or("json");
+    let layout = Layout::from_str(format, false).map_err(|_| {
+        bad_request(
+            "format",
+            format!("`{format}` is none of json, csv, list, ipset, nft, nginx, haproxy"),
+        )
+    })?;
+    let filter = BanFilter {
+        reason: request.reason,
+        issuer: request.issuer,
+        within: request.within,
+        text: request.text,
+        edge: request.edge,
+        label: request.label,
+        newer_than: request.newer_than,
+        older_than: request.older_than,
+        ..BanFilter::default()
+    };
+    let query = BanQuery {
+        limit: Some(MAX_PAGE),
+        ..filter.query(&api).await?
+    };
+    let written = Shared::default();
+    let pages = Pages {
+        writer: Some(Writer::new(written.clone(), layout, now_ms())),
+        written,
+        query,
+        api,
+    };
+    let (media, extension) = match layout {
+        Layout::Json => ("application/json", "json"),
+        Layout::Csv => ("text/csv; charset=utf-8", "csv"),
+        _ => ("text/plain; charset=utf-8", "txt"),
+    };
+    let head = [
+        (CONTENT_TYPE, media.to_owned()),
+        (
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"secbeat-bans.{extension}\""),
+        ),
+    ];
+    let body = stream::unfold(pages, |mut pages| async move {
+        let bytes = pages.next().await?;
+        Some((Ok::<_, Infallible>(bytes), pages))
+    });
+    Ok((head, Body::from_stream(body)).into_response())
+}
+
+/// What is written until it is sent.
+#[derive(Clone, Debug, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A page of bans at a time, written.
+struct Pages {
+    api: Api,
+    query: BanQuery,
+    writer: Option<Writer<Shared>>,
+    written: Shared,
+}
+
+impl Pages {
+    /// The bytes of the next page. A file that breaks off has no end: JSON then cannot be read.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut writer = self.writer.take()?;
+        let query = self.query.clone();
+        let page = self.api.ask(|reply| Input::List { query, reply }).await.ok()?;
+        let now_ms = now_ms();
+        for ban in page.bans.iter().filter(|ban| ban.command.scope.edges().is_none()) {
+            writer.write(&BanEntry::from(&BanView::new(ban, now_ms))).ok()?;
+        }
+        match page.next {
+            Some(place) => {
+                self.query.after = Some(place);
+                self.writer = Some(writer);
+            }
+            None => drop(writer.finish().ok()?),
+        }
+        Some(std::mem::take(&mut *self.written.0.lock()).into())
+    }
+}

@@ -1,0 +1,276 @@
+//! `/api/v1/session`: signing in to the web page, and out; and all sessions.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::{ConnectInfo, Path, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{SET_COOKIE, USER_AGENT},
+    },
+    response::{IntoResponse, Response},
+};
+use secbeat_daemon::{
+    api::bad_request,
+    time::{now_ms, rfc3339},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+use tracing::info;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    Api, Failure,
+    peer::{Peer, not_signed_in},
+    site::{COOKIE_NAME, cookie},
+};
+use crate::{
+    clock::boot_ms,
+    sessions::{Holder, LIFE, Session},
+    token::{Token, find},
+};
+
+/// How long the answer to a wrong token or link waits.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest token or code, in bytes.
+const MAX_SECRET: usize = 256;
+
+/// `POST /api/v1/session`: one of the two.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SignIn {
+    /// A token of `[[api.token]]`.
+    #[serde(default)]
+    token: Option<String>,
+    /// The code of a link that `secbeat dashboard` printed.
+    #[serde(default)]
+    link: Option<String>,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Session)]
+pub(crate) struct SessionView {
+    pub id: Uuid,
+    /// The token's name, or the user who made the link; the audit has it.
+    pub name: String,
+    /// `read`, `operate` or `admin`.
+    pub role: String,
+    /// Whether a one-time link opened it; else a token did.
+    pub by_link: bool,
+    /// What the browser calls itself.
+    pub agent: String,
+    /// RFC 3339, as all times here.
+    pub began_at: String,
+    pub used_at: String,
+    /// When it ends at the latest.
+    pub expires_at: String,
+    /// When it ends unless it is used before.
+    pub ends_unused_at: String,
+    /// Whether it is the one of this request.
+    pub is_current: bool,
+}
+
+/// A link that opens one session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Link {
+    /// To be opened in a browser, once.
+    pub url: String,
+    pub code: String,
+    /// Who and what the session will be.
+    pub name: String,
+    pub role: String,
+    /// RFC 3339.
+    pub expires_at: String,
+}
+
+impl SessionView {
+    fn new(session: &Session, current: Option<Uuid>) -> Self {
+        let (wall_ms, now_ms) = (now_ms(), boot_ms());
+        let at = |ms: i64| rfc3339(wall_ms + (ms - now_ms));
+        Self {
+            id: session.id,
+            name: session.holder.name.clone(),
+            role: session.holder.role.name().to_owned(),
+            by_link: session.by_link,
+            agent: session.agent.clone(),
+            began_at: at(session.began_ms),
+            used_at: at(session.used_ms),
+            expires_at: at(session.ends_ms),
+            ends_unused_at: at(session.ends_unused_ms()),
+            is_current: current == Some(session.id),
+        }
+    }
+}
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(session, sign_in, sign_out))
+        .routes(routes!(link))
+        .routes(routes!(sessions))
+        .routes(routes!(end))
+}
+
+/// Who is signed in with this browser, and until when.
+#[utoipa::path(get, path = "/api/v1/session", responses((status = OK, body = SessionView)))]
+async fn session(State(api): State<Api>, headers: HeaderMap) -> Result<Json<SessionView>, Failure> {
+    let session = api.signed_in(&headers)?;
+    Ok(Json(SessionView::new(&session, Some(session.id))))
+}
+
+/// Sign in with a token or a one-time link; the answer sets the cookie.
+#[utoipa::path(
+    post, path = "/api/v1/session", request_body = SignIn,
+    responses((status = NO_CONTENT, description = "Signed in; `Set-Cookie` has the session"))
+)]
+async fn sign_in(
+    State(api): State<Api>,
+    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    Json(request): Json<SignIn>,
+) -> Result<Response, Failure> {
+    let (secret, by_link) = match (&request.token, &request.link) {
+        (Some(token), None) => (token, false),
+        (None, Some(link)) => (link, true),
+        _ => return Err(bad_request("token", "say either `token` or `link`")),
+    };
+    if secret.len() > MAX_SECRET {
+        return Err(bad_request("token", format!("longer than {MAX_SECRET} bytes")));
+    }
+    let holder = match by_link {
+        true => api.sessions.redeem(secret, &api.tokens.borrow(), boot_ms()),
+        false => find(&api.tokens.borrow(), secret.trim()).map(holder),
+    };
+    let Some(holder) = holder else {
+        api.wrong_tokens
+            .count(address.map(|Extension(ConnectInfo(address))| address));
+        sleep(PAUSE).await;
+        let (code, why) = match by_link {
+            true => (
+                "wrong_link",
+                "this link was used before, or is older than 5 minutes: `secbeat dashboard`, or `secbeat-orchestrator dashboard`, prints another one",
+            ),
+            false => ("wrong_token", "the orchestrator does not know this token"),
+        };
+        return Err(Failure::new(StatusCode::UNAUTHORIZED, why).with_code(code));
+    };
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let (secret, session) = api
+        .sessions
+        .open(holder, by_link, agent.unwrap_or_default(), boot_ms())?;
+    let Holder { name, role, .. } = &session.holder;
+    info!(target: "audit", actor = name, role = role.name(), session = %session.id, by_link, "signed in to the web page");
+    let secure = if api.site.is_secure(&headers) {
+        "; Secure"
+    } else {
+        ""
+    };
+    let seconds = LIFE.as_secs();
+    set_cookie(&format!(
+        "{COOKIE_NAME}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
+    ))
+}
+
+/// Sign out.
+#[utoipa::path(
+    delete, path = "/api/v1/session",
+    responses((status = NO_CONTENT, description = "The session of this browser has ended"))
+)]
+async fn sign_out(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Failure> {
+    if let Ok(session) = api.signed_in(&headers) {
+        api.sessions.end(session.id);
+        info!(target: "audit", actor = session.holder.name, session = %session.id, "signed out of the web page");
+    }
+    set_cookie(&format!(
+        "{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
+    ))
+}
+
+/// Make a link that opens one session, with the role of who makes it.
+#[utoipa::path(
+    post, path = "/api/v1/session/links",
+    responses((status = CREATED, description = "Whoever opens it within 5 minutes, once, is signed in", body = Link))
+)]
+async fn link(
+    State(api): State<Api>,
+    peer: Option<Extension<Peer>>,
+) -> Result<(StatusCode, Json<Link>), Failure> {
+    let Some(Extension(Peer {
+        holder,
+        session: None,
+    })) = peer
+    else {
+        let why = "a link is made on the socket, or with a token: a session cannot make one";
+        return Err(Failure::new(StatusCode::FORBIDDEN, why));
+    };
+    let (wall_ms, now_ms) = (now_ms(), boot_ms());
+    let (name, role) = (holder.name.clone(), holder.role);
+    let (code, ends_ms) = api.sessions.link(holder, now_ms)?;
+    info!(target: "audit", actor = name, role = role.name(), "made a link to the web page");
+    let link = Link {
+        url: format!("{}/#link={code}", api.site.url()),
+        code,
+        name,
+        role: role.name().to_owned(),
+        expires_at: rfc3339(wall_ms + (ends_ms - now_ms)),
+    };
+    Ok((StatusCode::CREATED, Json(link)))
+}
+
+/// All sessions of the web page, the latest first.
+#[utoipa::path(get, path = "/api/v1/sessions", responses((status = OK, body = Vec<SessionView>)))]
+async fn sessions(State(api): State<Api>, peer: Option<Extension<Peer>>) -> Json<Vec<SessionView>> {
+    let current = peer.and_then(|Extension(peer)| peer.session);
+    let sessions = api.sessions.list(&api.tokens.borrow(), boot_ms());
+    Json(
+        sessions
+            .iter()
+            .map(|session| SessionView::new(session, current))
+            .collect(),
+    )
+}
+
+/// End somebody's session.
+#[utoipa::path(
+    delete, path = "/api/v1/sessions/{id}",
+    params(("id" = Uuid, Path, description = "As the list of sessions shows it")),
+    responses((status = OK, description = "It has ended", body = SessionView))
+)]
+async fn end(
+    State(api): State<Api>,
+    super::Caller(actor): super::Caller,
+    Path(id): Path<Uuid>,
+) -> Result<Json<SessionView>, Failure> {
+    let Some(session) = api.sessions.end(id) else {
+        return Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no session {id}"),
+        ));
+    };
+    info!(target: "audit", actor, session = %id, of = session.holder.name, "ended a session of the web page");
+    Ok(Json(SessionView::new(&session, None)))
+}
+
+impl Api {
+    fn signed_in(&self, headers: &HeaderMap) -> Result<Session, Failure> {
+        let session =
+            cookie(headers).and_then(|secret| self.sessions.find(secret, &self.tokens.borrow(), boot_ms()));
+        session.ok_or_else(not_signed_in)
+    }
+}
+
+fn holder(token: &Token) -> Holder {
+    Holder {
+        name: token.name.as_str().to_owned(),
+        role: token.role,
+        token: Some(token.hash),
+    }
+}
+
+fn set_cookie(cookie: &str) -> Result<Response, Failure> {
+    let cookie = HeaderValue::from_str(cookie).map_err(anyhow::Error::from)?;
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
+}

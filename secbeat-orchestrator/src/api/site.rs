@@ -1,0 +1,272 @@
+//! Where the web page is at home: which names a browser may call this daemon by, and whose requests it may send.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, StatusCode, Uri,
+        header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN},
+        uri::Authority,
+    },
+};
+
+use super::Failure;
+
+/// The cookie's name.
+pub(super) const COOKIE_NAME: &str = "secbeat_session";
+/// By which browsers say where a request comes from (W3C, Fetch Metadata Request Headers). Nobody else sends it.
+pub(super) const FETCH_SITE: &str = "sec-fetch-site";
+
+/// The places of the page.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    pub is_tls: bool,
+    /// `api.public_host`.
+    pub public_host: Option<String>,
+}
+
+impl Site {
+    /// Where a browser on this host finds the page; without a slash at the end.
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let ip = match self.listen.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        };
+        match &self.public_host {
+            Some(host) if host.contains(':') || !self.is_tls => format!("https://{host}"),
+            Some(host) => format!("https://{host}:{}", self.listen.port()),
+            None => format!("{scheme}://{}", SocketAddr::new(ip, self.listen.port())),
+        }
+    }
+
+    /// Refuses what a web page of another origin sends (CSRF), and what is meant for another host (DNS rebinding).
+    pub(super) fn check(&self, request: &Request) -> Result<(), Failure> {
+        let (uri, headers) = (request.uri(), request.headers());
+        let host = asked(uri, headers);
+        let host = match host {
+            Some(host) if self.is_ours(&host) => host,
+            host => {
+                let host = host.map(|host| host.to_string()).unwrap_or_default();
+                return Err(Failure::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    format!(
+                        "`{host}` is not this host: ask for 127.0.0.1, [::1], localhost, or what api.public_host names"
+                    ),
+                ));
+            }
+        };
+        let refused = |why: &str| Err(Failure::new(StatusCode::FORBIDDEN, why).with_code("wrong_origin"));
+        match headers.get(ORIGIN) {
+            Some(origin) => {
+                let origin = origin.to_str().unwrap_or_default();
+                if !self.is_same(origin, &host) {
+                    return refused(
+                        "requests of other web pages are refused: Origin is not the host that was asked. A proxy in between has to pass Host on, and api.public_host has to name it",
+                    );
+                }
+            }
+            None if !request.method().is_safe() => {
+                return refused("a request that changes something needs its Origin");
+            }
+            None => {}
+        }
+        let from = headers.get(FETCH_SITE).and_then(|site| site.to_str().ok());
+        if !matches!(from, None | Some("same-origin" | "none")) {
+            return refused("requests of other web pages are refused (Sec-Fetch-Site)");
+        }
+        Ok(())
+    }
+
+    /// Refuses a host that is not this one.
+    pub(super) fn check_host(&self, request: &Request) -> Result<(), Failure> {
+        match asked(request.uri(), request.headers()) {
+            Some(host) if self.is_ours(&host) => Ok(()),
+            _ => Err(Failure::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this is not the host that was asked for: use 127.0.0.1, [::1], localhost, or what api.public_host names",
+            )),
+        }
+    }
+
+    fn is_ours(&self, host: &Authority) -> bool {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        if name.eq_ignore_ascii_case("localhost") || self.is_public(host) {
+            return true;
+        }
+        // A name can be made to point here, an address cannot.
+        name.parse::<IpAddr>().is_ok_and(|ip| {
+            let (ip, listen) = (ip.to_canonical(), self.listen.ip().to_canonical());
+            ip.is_loopback() || ip == listen || listen.is_unspecified()
+        })
+    }
+
+    fn is_public(&self, host: &Authority) -> bool {
+        self.public_host.as_ref().is_some_and(|public| {
+            public.eq_ignore_ascii_case(host.as_str()) || public.eq_ignore_ascii_case(host.host())
+        })
+    }
+
+    /// Whether a page of `origin` may ask `host`.
+    fn is_same(&self, origin: &str, host: &Authority) -> bool {
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
+        let Ok(authority) = authority.parse::<Authority>() else {
+            return false;
+        };
+        let usual = if scheme == "https" { 443 } else { 80 };
+        let port = |of: &Authority| of.port_u16().unwrap_or(usual);
+        let is_host = authority.host().eq_ignore_ascii_case(host.host()) && port(&authority) == port(host);
+        is_host || (scheme == "https" && self.is_public(&authority))
+    }
+
+    /// Whether the browser that sends this has to send a cookie in TLS alone.
+    pub(super) fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        self.is_tls || origin.is_some_and(|origin| origin.starts_with("https://"))
+    }
+}
+
+fn asked(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    match uri.authority() {
+        Some(authority) => Some(authority.clone()),
+        None => headers.get(HOST)?.to_str().ok()?.parse().ok(),
+    }
+}
+
+/// The session's secret, if the request shows one.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(name, value)| (name == COOKIE_NAME).then_some(value))
+}
+
+/// Whether a body is JSON by its own word: no form of another page can send that without asking first.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
+    media.is_some_and(|media| {
+        let media = media.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case("application/json")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn site(listen: &str, public_host: Option<&str>) -> Site {
+        Site {
+            listen: listen.parse().unwrap(),
+            is_tls: false,
+            public_host: public_host.map(str::to_owned),
+        }
+    }
+
+    fn status(site: &Site, method: &str, head: &[(&str, &str)]) -> Option<u16> {
+        let mut request = Request::builder().method(method).uri("/api/v1/session");
+        for (name, value) in head {
+            request = request.header(*name, *value);
+        }
+        let checked = site.check(&request.body(Body::empty()).unwrap());
+        checked.err().map(|failure| failure.status().as_u16())
+    }
+
+    #[test]
+    fn a_browser_is_served_where_it_asks_for_this_host_by_a_name_that_nobody_else_can_have() {
+        let (here, all) = (site("127.0.0.1:3030", None), site("0.0.0.0:3030", None));
+        let named = site("10.0.0.7:3030", Some("secbeat.example"));
+        for (site, host, expected) in [
+            (&here, "127.0.0.1:3030", None),
+            (&here, "localhost:3030", None),
+            (&here, "[::1]:3030", None),
+            (&here, "10.0.0.7:3030", Some(421)),
+            (&here, "rebound.example:3030", Some(421)),
+            (&here, "localhost.evil.example", Some(421)),
+            (&all, "10.0.0.7:3030", None),
+            (&all, "rebound.example", Some(421)),
+            (&named, "10.0.0.7:3030", None),
+            (&named, "secbeat.example", None),
+            (&named, "SecBeat.example:443", None),
+            (&named, "secbeat.example.evil.example", Some(421)),
+        ] {
+            assert_eq!(status(site, "GET", &[("host", host)]), expected, "{host}");
+        }
+        assert_eq!(status(&here, "GET", &[]), Some(421));
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_refused_and_changes_need_an_origin() {
+        let (here, named) = (
+            site("127.0.0.1:3030", None),
+            site("127.0.0.1:3030", Some("secbeat.example")),
+        );
+        let host = ("host", "127.0.0.1:3030");
+        for (method, origin, expected) in [
+            ("GET", None, None),
+            ("POST", None, Some(403)),
+            ("DELETE", None, Some(403)),
+            ("POST", Some("http://127.0.0.1:3030"), None),
+            ("POST", Some("http://127.0.0.1:8080"), Some(403)),
+            ("POST", Some("http://127.0.0.1"), Some(403)),
+            ("GET", Some("https://evil.example"), Some(403)),
+            ("POST", Some("null"), Some(403)),
+            ("POST", Some("https://secbeat.example"), Some(403)),
+        ] {
+            let head: Vec<_> = origin
+                .map(|origin| ("origin", origin))
+                .into_iter()
+                .chain([host])
+                .collect();
+            assert_eq!(status(&here, method, &head), expected, "{method} {origin:?}");
+        }
+        let proxied = [("host", "127.0.0.1:3030"), ("origin", "https://secbeat.example")];
+        assert_eq!(status(&named, "POST", &proxied), None);
+        for (site, expected) in [
+            ("same-origin", None),
+            ("none", None),
+            ("same-site", Some(403)),
+            ("cross-site", Some(403)),
+        ] {
+            assert_eq!(
+                status(&here, "GET", &[host, (FETCH_SITE, site)]),
+                expected,
+                "{site}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(cookie(&headers), None);
+        headers.append(COOKIE, "a=b; secbeat_session=x; c=d".parse().unwrap());
+        assert_eq!(cookie(&headers), Some("x"));
+    }
+
+    #[test]
+    fn the_page_has_an_address() {
+        assert_eq!(site("0.0.0.0:3030", None).url(), "http://127.0.0.1:3030");
+        assert_eq!(site("[::]:3030", None).url(), "http://[::1]:3030");
+        assert_eq!(
+            site("127.0.0.1:3030", Some("secbeat.example")).url(),
+            "https://secbeat.example"
+        );
+        let tls = Site {
+            is_tls: true,
+            ..site("10.0.0.7:3030", Some("secbeat.example"))
+        };
+        assert_eq!(tls.url(), "https://secbeat.example:3030");
+    }
+}

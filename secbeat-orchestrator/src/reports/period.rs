@@ -1,0 +1,162 @@
+//! Periods that reports are about, in hours and days of UTC.
+
+use std::{str::FromStr, time::Duration};
+
+use secbeat_daemon::{config::HumanDuration, time::rfc3339};
+
+use crate::millis;
+
+/// How long rows of an hour are kept.
+const HOURS: Duration = Duration::from_secs(31 * 24 * 3600);
+/// How long rows of a day are kept.
+const DAYS: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Up to this long, a report goes hour by hour.
+const BY_HOURS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Length of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Hour,
+    Day,
+}
+
+impl Step {
+    const fn ms(self) -> i64 {
+        match self {
+            Self::Hour => 3_600_000,
+            Self::Day => 24 * 3_600_000,
+        }
+    }
+
+    /// The word that people read.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    /// When the row began that holds `at_ms`.
+    pub(super) const fn of(self, at_ms: i64) -> i64 {
+        at_ms.div_euclid(self.ms()) * self.ms()
+    }
+
+    /// The key of the row that begins at `at_ms`.
+    pub(super) fn key(self, at_ms: i64) -> String {
+        let at = rfc3339(at_ms);
+        let length = match self {
+            Self::Hour => "2026-11-29T14".len(),
+            Self::Day => "2026-11-29".len(),
+        };
+        format!("{}.{}", self.name(), at.get(..length).unwrap_or(&at))
+    }
+
+    /// How long it is kept.
+    pub(super) const fn kept(self) -> Duration {
+        match self {
+            Self::Hour => HOURS,
+            Self::Day => DAYS,
+        }
+    }
+}
+
+/// Which time a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    pub step: Step,
+    /// From this time on, milliseconds since the Unix epoch.
+    pub from_ms: i64,
+    /// To this time.
+    pub until_ms: i64,
+}
+
+/// How long that is: `day`, `week`, `month` (30 days), `year` (365 days), or a duration such as `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Length(Duration);
+
+impl FromStr for Length {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        let length = match text {
+            "day" => days(1),
+            "week" => days(7),
+            "month" => days(30),
+            "year" => days(365),
+            text => match text.parse::<HumanDuration>() {
+                Ok(HumanDuration(duration)) => duration,
+                Err(_) => {
+                    return Err(format!(
+                        "`{text}` is none of day, week, month, year, and no duration such as 7d"
+                    ));
+                }
+            },
+        };
+        match length {
+            length if length < Duration::from_secs(3600) => {
+                Err("a report is about an hour at least".to_owned())
+            }
+            length if length > DAYS => {
+                Err("rows are kept for 400 days: a report is about no longer time".to_owned())
+            }
+            length => Ok(Self(length)),
+        }
+    }
+}
+
+impl Period {
+    /// The last so long before `now_ms`, in whole rows, the one of now included.
+    pub(crate) fn before(now_ms: i64, Length(length): Length) -> Self {
+        let step = if length <= BY_HOURS { Step::Hour } else { Step::Day };
+        let rows = millis(length).div_euclid(step.ms()).max(1);
+        Self {
+            step,
+            from_ms: step.of(now_ms) - (rows - 1) * step.ms(),
+            until_ms: now_ms,
+        }
+    }
+
+    /// When its rows begin.
+    pub(super) fn steps(&self) -> Vec<i64> {
+        let length = usize::try_from(self.step.ms()).unwrap_or(usize::MAX);
+        (self.from_ms..=self.until_ms).step_by(length).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-20T10:00:00Z.
+    const NOW: i64 = 1_795_168_800_000;
+
+    fn rows(text: &str) -> (Step, usize) {
+        let period = Period::before(NOW + 1, text.parse().unwrap());
+        (period.step, period.steps().len())
+    }
+
+    #[test]
+    fn a_period_has_so_many_rows() {
+        for (text, expected) in [
+            ("day", (Step::Hour, 24)),
+            ("24h", (Step::Hour, 24)),
+            ("week", (Step::Hour, 168)),
+            ("8d", (Step::Day, 8)),
+            ("month", (Step::Day, 30)),
+            ("year", (Step::Day, 365)),
+            ("1h", (Step::Hour, 1)),
+        ] {
+            assert_eq!(rows(text), expected, "{text}");
+        }
+        for wrong in ["", "soon", "1m", "500d"] {
+            assert!(wrong.parse::<Length>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rows_have_keys_of_their_time() {
+        assert_eq!(Step::Hour.key(NOW), "hour.2026-11-20T10");
+        assert_eq!(Step::Day.key(Step::Day.of(NOW)), "day.2026-11-20");
+    }
+}
