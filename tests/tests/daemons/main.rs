@@ -32,3 +32,4 @@ mod secured;
 mod sockets;
 mod traces;
 mod unbelieving;
+mod web_page;

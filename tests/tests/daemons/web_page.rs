@@ -1,0 +1,344 @@
+//! The web page's side of the API: who signs in, what other pages cannot do, what is told as it happens, and reports.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpStream,
+    time::Duration,
+};
+
+use secbeat_tests::lab::{client::Response, host::Host, wait::wait_until};
+use serde_json::{Value, json};
+
+use super::api::{Lab, assert_problem, body, token};
+
+const START: Duration = Duration::from_secs(20);
+const HERE: &str = "Host: 127.0.0.1:3030\r\nOrigin: http://127.0.0.1:3030\r\n";
+const BAN: &str = r#"{"target":"192.0.2.7","duration":"1h"}"#;
+
+/// A browser's request.
+fn ask(lab: &Lab, method: &str, path: &str, head: &str, sent: &str) -> Response {
+    let length = sent.len();
+    let kind = if sent.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
+    lab.raw(
+        3030,
+        &format!("{method} {path} HTTP/1.1\r\n{head}{kind}Content-Length: {length}\r\nConnection: close\r\n\r\n{sent}"),
+    )
+}
+
+/// Signs in; returns the header that shows the session.
+fn sign_in(lab: &Lab, how: &Value) -> String {
+    let answer = ask(lab, "POST", "/api/v1/session", HERE, &how.to_string());
+    assert_eq!(answer.status, 204, "{}", String::from_utf8_lossy(&answer.body));
+    let cookie = answer.header("set-cookie").unwrap();
+    for part in ["; HttpOnly", "; SameSite=Strict", "; Path=/", "; Max-Age=43200"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(
+        !cookie.contains("Secure"),
+        "it would not be sent in plain HTTP: {cookie}"
+    );
+    let (pair, _) = cookie.split_once(';').unwrap();
+    format!("{HERE}Cookie: {pair}\r\n")
+}
+
+/// The code of a link that the command prints.
+fn link(lab: &Lab) -> String {
+    let shown = lab.cli(&["dashboard"]);
+    assert!(shown.status.success(), "{shown:?}");
+    let url = String::from_utf8(shown.stdout).unwrap();
+    let code = url.trim().strip_prefix("http://127.0.0.1:3030/#link=");
+    code.unwrap_or_else(|| panic!("{url}")).to_owned()
+}
+
+#[test]
+fn a_link_signs_in_once_and_what_other_pages_send_is_refused() {
+    let lab = Lab::start("");
+    let page = ask(
+        &lab,
+        "GET",
+        "/",
+        "Host: 127.0.0.1:3030\r\nAccept: text/html\r\n",
+        "",
+    );
+    assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(
+        policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"),
+        "{policy}"
+    );
+    let rebound = ask(
+        &lab,
+        "GET",
+        "/",
+        "Host: rebound.example\r\nAccept: text/html\r\n",
+        "",
+    );
+    assert_problem(&rebound, 421, "not the host");
+    // A browser that nobody has signed in with reads nothing, although no token is configured.
+    let stranger = ask(
+        &lab,
+        "GET",
+        "/api/v1/bans",
+        &format!("{HERE}Sec-Fetch-Site: same-origin\r\n"),
+        "",
+    );
+    assert_problem(&stranger, 401, "nobody is signed in");
+
+    let code = link(&lab);
+    let with_link = json!({ "link": code }).to_string();
+    for (head, status) in [
+        ("Host: 127.0.0.1:3030\r\nOrigin: http://evil.example\r\n", 403),
+        ("Host: 127.0.0.1:3030\r\n", 403),
+        ("Host: rebound.example\r\nOrigin: http://rebound.example\r\n", 421),
+    ] {
+        let refused = ask(&lab, "POST", "/api/v1/session", head, &with_link);
+        assert_eq!(refused.status, status, "{head}");
+    }
+    let session = sign_in(&lab, &json!({ "link": code }));
+    let again = ask(&lab, "POST", "/api/v1/session", HERE, &with_link);
+    assert_problem(&again, 401, "was used before");
+    let who = body(&ask(&lab, "GET", "/api/v1/session", &session, ""));
+    assert_eq!(
+        (&who["name"], &who["role"], &who["by_link"]),
+        (&json!("root"), &json!("admin"), &json!(true))
+    );
+
+    let banned = ask(&lab, "POST", "/api/v1/bans", &session, BAN);
+    assert_eq!((banned.status, &body(&banned)["issuer"]), (201, &json!("root")));
+    let without_origin = session.replace("Origin: http://127.0.0.1:3030\r\n", "");
+    assert_problem(
+        &ask(&lab, "POST", "/api/v1/bans", &without_origin, BAN),
+        403,
+        "Origin",
+    );
+    let elsewhere = session.replace("Origin: http://127.0.0.1:3030", "Origin: http://127.0.0.1:8080");
+    assert_problem(
+        &ask(&lab, "DELETE", "/api/v1/bans/192.0.2.7", &elsewhere, ""),
+        403,
+        "other web pages",
+    );
+    let cross = format!("{session}Sec-Fetch-Site: cross-site\r\n");
+    assert_problem(
+        &ask(&lab, "GET", "/api/v1/bans", &cross, ""),
+        403,
+        "other web pages",
+    );
+    let form = format!("{session}Content-Type: text/plain\r\n");
+    let form = lab.raw(
+        3030,
+        &format!("POST /api/v1/bans HTTP/1.1\r\n{form}Content-Length: 2\r\n\r\n{{}}"),
+    );
+    assert_problem(&form, 415, "application/json");
+    let link = ask(&lab, "POST", "/api/v1/session/links", &session, "{}");
+    assert_problem(&link, 403, "a session cannot make one");
+
+    let sessions = body(&ask(&lab, "GET", "/api/v1/sessions", &session, ""));
+    assert_eq!(
+        (&sessions[0]["id"], &sessions[0]["is_current"]),
+        (&who["id"], &json!(true))
+    );
+    let id = who["id"].as_str().unwrap();
+    let ended = lab.order("DELETE", &format!("/api/v1/sessions/{id}"), "");
+    assert_eq!((ended.status, &body(&ended)["id"]), (200, &who["id"]));
+    assert_problem(
+        &ask(&lab, "GET", "/api/v1/bans", &session, ""),
+        401,
+        "the session is over",
+    );
+    let absent = lab.order("DELETE", &format!("/api/v1/sessions/{id}"), "");
+    assert_problem(&absent, 404, "there is no session");
+}
+
+#[test]
+fn a_session_may_what_its_token_may_and_ends_with_it() {
+    let host = Host::new();
+    let (reader, reader_table) = token(&host, "reader", "read");
+    let (operator, operator_table) = token(&host, "operator", "operate");
+    let mut lab = Lab::start(&format!("{reader_table}\n{operator_table}"));
+    let wrong = json!({ "token": "secbeat_wrong" }).to_string();
+    assert_problem(
+        &ask(&lab, "POST", "/api/v1/session", HERE, &wrong),
+        401,
+        "does not know this token",
+    );
+    let [reader, operator] = [reader, operator].map(|token| sign_in(&lab, &json!({ "token": token })));
+    assert_eq!(ask(&lab, "POST", "/api/v1/bans", &operator, BAN).status, 201);
+    let lift = r#"{"targets":["192.0.2.7"]}"#;
+    for (method, path, sent) in [
+        ("POST", "/api/v1/bans/lift", lift),
+        ("DELETE", "/api/v1/bans/192.0.2.7", ""),
+    ] {
+        let refused = ask(&lab, method, path, &reader, sent);
+        assert_problem(&refused, 403, "has the role `read`; this takes `operate`");
+    }
+    let refused = ask(&lab, "GET", "/api/v1/sessions", &operator, "");
+    assert_problem(&refused, 403, "this takes `admin`");
+    let lifted = body(&ask(&lab, "POST", "/api/v1/bans/lift", &operator, lift));
+    assert_eq!(
+        (&lifted["lifted"], &lifted["matched"]),
+        (&json!(1), &json!(1)),
+        "{lifted}"
+    );
+    assert_eq!(ask(&lab, "GET", "/api/v1/bans", &reader, "").status, 200);
+
+    let config = std::fs::read_to_string(lab.host.file("orchestrator.toml")).unwrap();
+    lab.host
+        .write("orchestrator.toml", &config.replace(&operator_table, ""));
+    lab.orchestrator.signal(libc::SIGHUP);
+    wait_until("the operator's session has ended", START, || {
+        ask(&lab, "GET", "/api/v1/session", &operator, "").status == 401
+    });
+    assert_eq!(ask(&lab, "DELETE", "/api/v1/session", &reader, "").status, 204);
+    assert_eq!(ask(&lab, "GET", "/api/v1/session", &reader, "").status, 401);
+}
+
+/// An open stream of events.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    fn open(lab: &Lab, head: &str) -> Self {
+        let mut stream = lab.send(3030, &format!("GET /api/v1/stream HTTP/1.1\r\n{head}\r\n"));
+        let mut answer = String::new();
+        while !answer.ends_with("\r\n\r\n") {
+            assert_ne!(stream.read_line(&mut answer).unwrap(), 0, "{answer}");
+        }
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        Self(stream)
+    }
+
+    /// The next event called `name`: its id and its data.
+    fn next(&mut self, name: &str) -> (String, Value) {
+        let (mut id, mut event) = (String::new(), String::new());
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.0.read_line(&mut line).unwrap(),
+                0,
+                "the stream ended before `{name}`"
+            );
+            if let Some(text) = line.strip_prefix("id: ") {
+                text.trim().clone_into(&mut id);
+            } else if let Some(text) = line.strip_prefix("event: ") {
+                text.trim().clone_into(&mut event);
+            } else if let Some(data) = line.strip_prefix("data: ").filter(|_| event == name) {
+                return (id, serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_stream_tells_what_is_so_and_catches_up() {
+    let lab = Lab::start("");
+    let session = sign_in(&lab, &json!({ "link": link(&lab) }));
+    let mut stream = Stream::open(&lab, &session);
+    let (_, overview) = stream.next("overview");
+    assert_eq!(overview["series"]["requests"].as_array().unwrap().len(), 150);
+    let ban = |target: &str| {
+        let order = json!({ "target": target, "duration": "1h", "note": "<b>&" });
+        assert_eq!(lab.order("POST", "/api/v1/bans", &order.to_string()).status, 201);
+    };
+    ban("192.0.2.1");
+    let (id, told) = stream.next("ban");
+    assert_eq!(
+        (&told["target"], &told["note"]),
+        (&json!("192.0.2.1/32"), &json!("<b>&"))
+    );
+    wait_until("the screen shows the ban", START, || {
+        stream.next("overview").1["latest"][0]["target"] == "192.0.2.1/32"
+    });
+    drop(stream);
+    ban("192.0.2.2");
+    let mut stream = Stream::open(&lab, &format!("{session}Last-Event-ID: {id}\r\n"));
+    assert_eq!(stream.next("ban").1["target"], "192.0.2.2/32");
+    let mut stream = Stream::open(&lab, &format!("{session}Last-Event-ID: 1-7\r\n"));
+    assert_eq!(stream.next("reset").1, json!({ "missed": null }));
+
+    // Nobody reads on whose session has ended.
+    assert_eq!(ask(&lab, "DELETE", "/api/v1/session", &session, "").status, 204);
+    let mut rest = String::new();
+    while stream.0.read_line(&mut rest).unwrap() > 0 {}
+}
+
+#[test]
+fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_count_them() {
+    let lab = Lab::start("");
+    let ban = |target: &str, note: &str| {
+        let order = json!({ "target": target, "duration": "1h", "note": note });
+        assert_eq!(lab.order("POST", "/api/v1/bans", &order.to_string()).status, 201);
+    };
+    for n in 1..=5 {
+        ban(
+            &format!("192.0.2.{n}"),
+            if n % 2 == 0 { "Scanner" } else { "other" },
+        );
+    }
+    let get = |path: &str| lab.order("GET", path, "");
+    let found = |query: &str| body(&get(&format!("/api/v1/bans?{query}")))["total"].clone();
+    for (query, expected) in [
+        ("text=scanner", 2),
+        ("text=192.0.2.3", 1),
+        ("newer_than=1h", 5),
+        ("older_than=1h", 0),
+        ("edge=web-1", 5),
+        ("label=site%3Dberlin", 0),
+    ] {
+        assert_eq!(found(query), expected, "{query}");
+    }
+    assert_problem(&get("/api/v1/bans?label=berlin"), 400, "label: ");
+    let csv = get("/api/v1/bans/export?format=csv&text=scanner");
+    let text = String::from_utf8(csv.body.clone()).unwrap();
+    assert_eq!(
+        (csv.header("content-type"), text.lines().count()),
+        (Some("text/csv; charset=utf-8"), 3),
+        "{text}"
+    );
+    assert_eq!(body(&get("/api/v1/bans/export")).as_array().unwrap().len(), 5);
+
+    let lift = |request: &str| lab.order("POST", "/api/v1/bans/lift", request);
+    assert_problem(&lift("{}"), 400, "say `all`");
+    let preview = body(&lift(r#"{"filter": {"text": "scanner"}, "dry_run": true}"#));
+    assert_eq!(
+        (&preview["matched"], preview["bans"].as_array().unwrap().len()),
+        (&json!(2), 2)
+    );
+    assert_eq!(found("text=scanner"), 2, "a preview lifts nothing");
+    let lifted = body(&lift(r#"{"filter": {"text": "scanner"}}"#));
+    assert_eq!((&lifted["lifted"], &lifted["failed"]), (&json!(2), &json!([])));
+    assert_eq!(found(""), 3);
+
+    let audited = |kind: &str| {
+        let audit = body(&get(&format!("/api/v1/audit?kind={kind}&limit=1000")));
+        audit.as_array().unwrap().len()
+    };
+    let report = body(&get("/api/v1/reports?period=day"));
+    assert_eq!(
+        (&report["manual"], &report["lifted"], &report["bans"]),
+        (&json!(audited("ban")), &json!(audited("unban")), &json!(0)),
+        "{report}"
+    );
+    assert_eq!(report["series"].as_array().unwrap().len(), 24);
+    let again = body(&get("/api/v1/reports?period=30d"));
+    assert_eq!(
+        (&again["manual"], &again["step"]),
+        (&json!(5), &json!("day")),
+        "nothing counts twice"
+    );
+    let csv = get("/api/v1/reports?period=week&format=csv");
+    let csv = String::from_utf8(csv.body).unwrap();
+    assert!(
+        csv.contains("total,manual,,5\n") && csv.contains("total,lifted,,2\n"),
+        "{csv}"
+    );
+    assert_problem(&get("/api/v1/reports?period=soon"), 400, "period: ");
+    let said = lab.cli(&["report", "--period", "7d"]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        said.contains("bans        0 by rules (0 of repeat offenders), 5 by people"),
+        "{said}"
+    );
+}
