@@ -1,0 +1,194 @@
+/** All bans: pages, order and filters are the server's. */
+import { useState } from 'react';
+import { call } from '../api/client';
+import type { Ban } from '../api/types';
+import { exact, plural, visible } from '../lib/format';
+import { NO_BAN_FILTERS, bansQuery, isFiltered, type BanFilters } from '../lib/ban-filters';
+import { useLoad } from '../lib/load';
+import { shown } from '../lib/net';
+import { toSearch } from '../lib/route';
+import { navigate, useFilters } from '../lib/router';
+import { useMay } from '../lib/session';
+import { useLive } from '../live/stream';
+import { Ago, Badge, Hostile, Panel, Shown, Target, Until } from '../ui/basic';
+import { BanDialog, LiftDialog } from '../ui/orders';
+import { Table, type Column } from '../ui/table';
+import { FilterBar, FilterSelect, FilterText } from '../ui/filters';
+import { ExportMenu } from './bans-export';
+import { ImportDialog } from './bans-import';
+import { LiftManyDialog } from './bans-lift';
+
+const PAGE = 100;
+
+export function Bans() {
+  const [filters, change] = useFilters(NO_BAN_FILTERS);
+  const { version } = useLive();
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const [open, setOpen] = useState<'ban' | 'import' | 'lift' | { lift: string }>();
+  const [total, setTotal] = useState<number>();
+  const mayChange = useMay('operate');
+  const key = JSON.stringify(filters);
+  const page = useLoad(`${key} ${version}`, async (signal) => {
+    const page = await call('get', '/api/v1/bans', { query: { ...bansQuery(filters), limit: PAGE }, signal });
+    if (page.total !== undefined && page.total !== null) {
+      setTotal(page.total);
+    }
+    return page;
+  });
+  const filter = (some: Partial<BanFilters>) => {
+    setSelected(new Set());
+    change({ after: '', ...some });
+  };
+  const toggle = (target: string) => {
+    const next = new Set(selected);
+    if (!next.delete(target)) {
+      next.add(target);
+    }
+    setSelected(next);
+  };
+  const close = () => setOpen(undefined);
+  const done = () => {
+    setSelected(new Set());
+    page.reload();
+  };
+  return (
+    <>
+      <div className="page-head">
+        <h1>Bans</h1>
+        <span className="note" role="status">
+          {total !== undefined && `${plural(total, 'ban')}${isFiltered(filters) ? ' with these filters' : ''}`}
+        </span>
+        <div className="actions">
+          {mayChange && (
+            <>
+              <button type="button" className="primary" onClick={() => setOpen('ban')}>
+                Ban
+              </button>
+              <button type="button" onClick={() => setOpen('import')}>
+                Import
+              </button>
+            </>
+          )}
+          <ExportMenu filters={filters} />
+          {mayChange && (
+            <button type="button" onClick={() => setOpen('lift')} disabled={selected.size === 0 && !isFiltered(filters)}>
+              {selected.size > 0 ? `Lift ${exact(selected.size)}` : 'Lift all that are filtered'}
+            </button>
+          )}
+        </div>
+      </div>
+      <Filters filters={filters} change={filter} />
+      <Panel title="Bans in force" wide>
+        <Shown of={page}>
+          {(bans) => (
+            <>
+              <Table
+                caption="Bans in force"
+                columns={columns(mayChange, selected, toggle, (target) => setOpen({ lift: target }))}
+                rows={bans.bans}
+                rowKey={(ban) => ban.target}
+                order={{ by: filters.sort, set: (sort) => filter({ sort }) }}
+                empty={isFiltered(filters) ? 'No ban matches these filters. Remove one of them.' : 'Nobody is banned.'}
+              />
+              <nav className="pager" aria-label="Pages of bans">
+                <button type="button" disabled={filters.after === ''} onClick={() => history.back()}>
+                  Back
+                </button>
+                <button type="button" disabled={bans.next === null || bans.next === undefined} onClick={() => next(filters, bans.next ?? '')}>
+                  Next {PAGE}
+                </button>
+              </nav>
+            </>
+          )}
+        </Shown>
+      </Panel>
+      {open === 'ban' && <BanDialog onClose={close} onDone={done} />}
+      {open === 'import' && <ImportDialog onClose={close} onDone={done} />}
+      {open === 'lift' && <LiftManyDialog targets={[...selected]} filters={filters} onClose={close} onDone={done} />}
+      {typeof open === 'object' && <LiftDialog target={open.lift} onClose={close} onDone={done} />}
+    </>
+  );
+}
+
+/** Goes on to the page that begins at `after`; the browser's way back leads here. */
+function next(filters: BanFilters, after: string): void {
+  navigate(window.location.pathname + toSearch({ ...filters, after }, NO_BAN_FILTERS));
+}
+
+function Filters({ filters, change }: { filters: BanFilters; change: (some: Partial<BanFilters>) => void }) {
+  const rules = useLoad('rules', (signal) => call('get', '/api/v1/rules', { signal }));
+  const clear = { ...NO_BAN_FILTERS, sort: filters.sort };
+  return (
+    <FilterBar onClear={isFiltered(filters) ? () => change(clear) : undefined}>
+      <FilterSelect
+        label="Reason"
+        value={filters.reason}
+        set={(reason) => change({ reason })}
+        options={[['', 'all'], ['manual', 'manual'], ...(rules.data ?? []).map((rule) => [rule.name, rule.name] as const)]}
+      />
+      <FilterText label="Within a network" value={filters.within} set={(within) => change({ within })} hint="198.51.100.0/24" />
+      <FilterText label="Holds an address" value={filters.contains} set={(contains) => change({ contains })} hint="198.51.100.7" />
+      <FilterText label="By" value={filters.issuer} set={(issuer) => change({ issuer })} hint="alice" />
+      <FilterSelect
+        label="Where"
+        value={filters.layer}
+        set={(layer) => change({ layer })}
+        options={[
+          ['', 'all'],
+          ['kernel', 'kernel'],
+          ['l7', 'HTTP'],
+        ]}
+      />
+    </FilterBar>
+  );
+}
+
+function columns(
+  mayChange: boolean,
+  selected: ReadonlySet<string>,
+  toggle: (target: string) => void,
+  lift: (target: string) => void,
+): Column<Ban>[] {
+  const all: Column<Ban>[] = [
+    { name: 'Client', cell: (ban) => <Target target={ban.target} />, sort: 'target' },
+    {
+      name: 'Why',
+      cell: (ban) => (
+        <>
+          {ban.reason} {ban.state === 'pending' && <Badge tone="warn">not written yet</Badge>}{' '}
+          <span className="note">
+            <Hostile text={ban.note} />
+          </span>
+        </>
+      ),
+    },
+    { name: 'By', cell: (ban) => visible(ban.issuer), minor: true },
+    { name: 'Where', cell: (ban) => (ban.layer === 'kernel' ? 'kernel' : 'HTTP') + (ban.edges ? `: ${ban.edges.join(', ')}` : ''), minor: true },
+    { name: 'Offences', cell: (ban) => exact(ban.strikes), right: true, sort: 'strikes', minor: true },
+    { name: 'Issued', cell: (ban) => <Ago at={ban.issued_at} />, sort: 'issued' },
+    { name: 'Expires', cell: (ban) => <Until at={ban.expires_at} />, sort: 'expires' },
+  ];
+  if (!mayChange) {
+    return all;
+  }
+  return [
+    {
+      name: 'Choose',
+      unseen: true,
+      cell: (ban) => (
+        <input type="checkbox" aria-label={`Choose ${shown(ban.target)}`} checked={selected.has(ban.target)} onChange={() => toggle(ban.target)} />
+      ),
+    },
+    ...all,
+    {
+      name: 'Orders',
+      unseen: true,
+      right: true,
+      cell: (ban) => (
+        <button type="button" className="quiet" onClick={() => lift(ban.target)}>
+          Lift<span className="unseen"> the ban of {shown(ban.target)}</span>
+        </button>
+      ),
+    },
+  ];
+}

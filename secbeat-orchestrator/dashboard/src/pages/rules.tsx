@@ -1,0 +1,143 @@
+/** What each rule finds, and how often people said that it was wrong. */
+import { call } from '../api/client';
+import type { Finding, Rule, Signature, Stats } from '../api/types';
+import { count, duration, exact, percent, plural, visible } from '../lib/format';
+import { useLoad } from '../lib/load';
+import { useFilters } from '../lib/router';
+import { perHour } from '../lib/series';
+import { useNow } from '../lib/clock';
+import { useLive } from '../live/stream';
+import { Ago, Badge, Hostile, Panel, Shown, Target, type Tone } from '../ui/basic';
+import { Chart } from '../ui/chart';
+import { FilterBar, FilterSelect } from '../ui/filters';
+import { Table, type Column } from '../ui/table';
+
+const NO_FILTERS = { rule: '' };
+/** Hours of the chart. */
+const HOURS = 24;
+
+export function Rules() {
+  const { version } = useLive();
+  const [filters, change] = useFilters(NO_FILTERS);
+  const rules = useLoad(`rules ${version}`, (signal) => call('get', '/api/v1/rules', { signal }), 10_000);
+  const stats = useLoad(`stats ${version}`, (signal) => call('get', '/api/v1/stats', { signal }), 10_000);
+  const findings = useLoad(`findings ${filters.rule} ${version}`, (signal) =>
+    call('get', '/api/v1/findings', { query: { ...(filters.rule === '' ? {} : { rule: filters.rule }), limit: 1000 }, signal }),
+  );
+  const signatures = useLoad(`signatures ${version}`, (signal) => call('get', '/api/v1/signatures', { signal }));
+  return (
+    <>
+      <h1>Rules</h1>
+      <Panel title="Rules in force" note="counts since the orchestrator's start" wide>
+        <Shown of={rules}>
+          {(all) => (
+            <Table
+              caption="Rules in force"
+              columns={ruleColumns(stats.data)}
+              rows={all}
+              rowKey={(rule) => rule.name}
+              empty="No rule is in force: nobody is banned automatically. Enable one in the config."
+            />
+          )}
+        </Shown>
+      </Panel>
+      <FilterBar onClear={filters.rule === '' ? undefined : () => change(NO_FILTERS)}>
+        <FilterSelect
+          label="Rule"
+          value={filters.rule}
+          set={(rule) => change({ rule })}
+          options={[['', 'all rules'], ...(rules.data ?? []).map((rule) => [rule.name, rule.name] as const)]}
+        />
+      </FilterBar>
+      <Shown of={findings}>{(found) => <Findings findings={found} />}</Shown>
+      <Panel title="Signatures" note="that were hit, or whose bans were lifted" wide>
+        <Shown of={signatures}>
+          {(all) => (
+            <Table
+              caption="Signatures"
+              columns={signatureColumns}
+              rows={hit(all)}
+              rowKey={(signature) => signature.id}
+              empty={`None of ${plural(all.length, 'signature')} has been hit.`}
+            />
+          )}
+        </Shown>
+      </Panel>
+    </>
+  );
+}
+
+function ruleColumns(stats: Stats | undefined): Column<Rule>[] {
+  const of = (rule: Rule) => stats?.rules?.[rule.name];
+  const number = (value: number | undefined) => (value === undefined ? '–' : count(value));
+  return [
+    { name: 'Rule', cell: (rule) => <strong>{rule.name}</strong> },
+    { name: 'Threshold', cell: (rule) => `${exact(rule.threshold)} ${rule.counts} in ${rule.window}` },
+    { name: 'First ban', cell: (rule) => rule.ban, minor: true },
+    {
+      name: 'What follows',
+      cell: (rule) => <Badge tone={rule.action === 'ban' ? 'bad' : 'info'}>{rule.action === 'ban' ? 'ban' : 'dry run'}</Badge>,
+    },
+    { name: 'Bans', cell: (rule) => number(of(rule)?.banned), right: true },
+    { name: 'Would ban', cell: (rule) => number(of(rule)?.observed), right: true, minor: true },
+    { name: 'Banned already', cell: (rule) => number(of(rule)?.already_banned), right: true, minor: true },
+    { name: 'Suppressed', cell: (rule) => number(of(rule)?.suppressed), right: true, minor: true },
+  ];
+}
+
+const OUTCOMES: Record<Finding['outcome'], { tone: Tone; name: string }> = {
+  banned: { tone: 'bad', name: 'banned' },
+  'already-banned': { tone: 'plain', name: 'banned already' },
+  observed: { tone: 'info', name: 'dry run' },
+  suppressed: { tone: 'warn', name: 'suppressed' },
+};
+
+const findingColumns: Column<Finding>[] = [
+  { name: 'Found', cell: (finding) => <Ago at={finding.at_ms} /> },
+  { name: 'Client', cell: (finding) => <Target target={finding.source} /> },
+  { name: 'Rule', cell: (finding) => finding.rule },
+  { name: 'Events', cell: (finding) => `${exact(finding.count)} in ${duration(finding.window_ms)}`, minor: true },
+  { name: 'Times', cell: (finding) => exact(finding.times), right: true, minor: true },
+  {
+    name: 'What followed',
+    cell: (finding) => (
+      <>
+        <Badge tone={OUTCOMES[finding.outcome].tone}>{OUTCOMES[finding.outcome].name}</Badge>{' '}
+        {finding.outcome === 'suppressed' && <Hostile text={finding.why} />}
+      </>
+    ),
+  },
+];
+
+function Findings({ findings }: { findings: readonly Finding[] }) {
+  const now = useNow();
+  const hour = Math.floor(now / 3_600_000);
+  const hours = perHour(findings.map((finding) => finding.at_ms), hour, HOURS);
+  return (
+    <Panel title="Findings" note={`the last ${HOURS} hours, and the latest`} wide>
+      <Chart label="Findings per hour" at={hours.at} series={[{ name: 'findings', color: '--c2', values: hours.values }]} bars step="hour" height={140} />
+      <Table
+        caption="The latest findings"
+        columns={findingColumns}
+        rows={findings.slice(0, 50)}
+        rowKey={(finding, index) => `${finding.at_ms} ${finding.source} ${finding.rule} ${index}`}
+        empty="No rule has found anything. If attacks are under way, look at the edges' logs: Fleet, telemetry."
+      />
+    </Panel>
+  );
+}
+
+/** Those with something to say, the most hits first. */
+function hit(signatures: readonly Signature[]): Signature[] {
+  return signatures.filter((signature) => signature.hits + signature.bans + signature.lifted > 0).sort((a, b) => b.hits - a.hits);
+}
+
+const signatureColumns: Column<Signature>[] = [
+  { name: 'Signature', cell: (signature) => visible(signature.id) },
+  { name: 'What', cell: (signature) => <Hostile text={signature.title} />, minor: true },
+  { name: 'Severity', cell: (signature) => signature.severity ?? '' },
+  { name: 'Hits', cell: (signature) => exact(signature.hits), right: true },
+  { name: 'Bans', cell: (signature) => exact(signature.bans), right: true },
+  { name: 'Lifted', cell: (signature) => exact(signature.lifted), right: true },
+  { name: 'Lifted share', cell: (signature) => (signature.bans > 0 ? percent(signature.lifted / signature.bans) : '–'), right: true },
+];

@@ -1,0 +1,83 @@
+/** Tables. */
+import type { ReactNode } from 'react';
+
+export interface Column<R> {
+  /** Its heading. */
+  name: string;
+  cell: (row: R) => ReactNode;
+  /** For numbers: to the right. */
+  right?: boolean;
+  /** Left out on narrow screens. */
+  minor?: boolean;
+  /** What the server sorts by. */
+  sort?: string;
+  /** A heading that only screen readers tell. */
+  unseen?: boolean;
+}
+
+interface Props<R> {
+  caption: string;
+  columns: Column<R>[];
+  rows: readonly R[];
+  rowKey: (row: R, index: number) => string;
+  /** The present order, as `issued` or `-issued`, and how to ask for another. */
+  order?: { by: string; set: (by: string) => void };
+  empty?: ReactNode;
+}
+
+/** A table; it scrolls by itself where it does not fit, also by keyboard. */
+export function Table<R>({ caption, columns, rows, rowKey, order, empty }: Props<R>) {
+  if (rows.length === 0 && empty !== undefined) {
+    return <p className="empty">{empty}</p>;
+  }
+  return (
+    <div className="scroll" role="group" aria-label={caption} tabIndex={0}>
+      <table>
+        <caption className="unseen">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <Head key={column.name} column={column} order={order} />
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, index) => (
+            <tr key={rowKey(row, index)}>
+              {columns.map((column) => (
+                <td key={column.name} className={classes(column)}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function classes<R>(column: Column<R>): string | undefined {
+  const names = [column.right === true && 'right', column.minor === true && 'minor'].filter((name) => name !== false);
+  return names.length === 0 ? undefined : names.join(' ');
+}
+
+function Head<R>({ column, order }: { column: Column<R>; order: Props<R>['order'] }) {
+  const name = column.unseen === true ? <span className="unseen">{column.name}</span> : column.name;
+  if (column.sort === undefined || order === undefined) {
+    return (
+      <th scope="col" className={classes(column)}>
+        {name}
+      </th>
+    );
+  }
+  const up = order.by === column.sort;
+  const down = order.by === `-${column.sort}`;
+  return (
+    <th scope="col" className={classes(column)} aria-sort={up ? 'ascending' : down ? 'descending' : 'none'}>
+      <button type="button" className="sort" onClick={() => order.set(down ? column.sort ?? '' : `-${column.sort}`)}>
+        {name} <span aria-hidden="true">{up ? '▲' : down ? '▼' : '↕'}</span>
+      </button>
+    </th>
+  );
+}

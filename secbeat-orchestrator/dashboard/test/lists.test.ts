@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { csv, field } from '../src/lib/csv';
+import { histogram } from '../src/lib/histogram';
+import { entries, lines } from '../src/lib/lines';
+import { perHour } from '../src/lib/series';
+
+test('pasted lists are read line by line', () => {
+  const list = lines('# office\n203.0.113.7 # a comment\r\n\n  2001:db8::/48, x\n; old\n10.0.0.0/8;y');
+  expect(list.map(({ number, target }) => [number, target])).toEqual([
+    [2, '203.0.113.7'],
+    [4, '2001:db8::/48'],
+    [6, '10.0.0.0/8'],
+  ]);
+  expect(entries(list.slice(0, 1), '24h', 'n')).toEqual([{ target: '203.0.113.7', duration: '24h', note: 'n' }]);
+  expect(entries(list.slice(0, 1), 'permanent', '')).toEqual([{ target: '203.0.113.7', permanent: true, note: '' }]);
+});
+
+test('a spreadsheet takes nothing for a formula', () => {
+  expect(field('=cmd|x')).toBe("'=cmd|x");
+  expect(field('-1.5')).toBe('-1.5');
+  expect(field('a "b", c')).toBe('"a ""b"", c"');
+  expect(csv([{ a: '1' }], [['a', (row) => row.a]])).toBe('a\r\n1\r\n');
+});
+
+test('times are counted by how long they took', () => {
+  expect(histogram([])).toEqual([]);
+  expect(histogram([3, 4, 5, 30, 9000])).toEqual([
+    { name: '≤ 5 ms', count: 3 },
+    { name: '≤ 10 ms', count: 0 },
+    { name: '≤ 20 ms', count: 0 },
+    { name: '≤ 50 ms', count: 1 },
+    { name: '≤ 100 ms', count: 0 },
+    { name: '≤ 200 ms', count: 0 },
+    { name: '≤ 500 ms', count: 0 },
+    { name: '≤ 1 s', count: 0 },
+    { name: '≤ 5 s', count: 0 },
+    { name: '> 5 s', count: 1 },
+  ]);
+});
+
+test('events are counted by hour', () => {
+  const { at, values } = perHour([3_600_000, 3_600_001, 7_199_999, 0, 10_800_000], 2, 2);
+  expect(at).toEqual([3600, 7200]);
+  expect(values).toEqual([3, 0]);
+});

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { clientOf, isAddress, neighbourhood, shown } from '../src/lib/net';
+
+test.each([
+  ['203.0.113.7/32', '203.0.113.7'],
+  ['203.0.113.0/24', '203.0.113.0/24'],
+  ['2001:db8::7/128', '2001:db8::7'],
+  ['2001:db8:7::/64', '2001:db8:7::/64'],
+])('%s is shown as %s', (target, text) => expect(shown(target)).toBe(text));
+
+test.each([
+  ['203.0.113.7/32', '203.0.113.7'],
+  ['203.0.113.0/24', undefined],
+  ['2001:db8:7::/64', '2001:db8:7::'],
+  ['2001:db8::/48', undefined],
+  ['203.0.113.7', '203.0.113.7'],
+])('the client of %s is %s', (target, client) => expect(clientOf(target)).toBe(client));
+
+test.each([
+  ['203.0.113.7', '203.0.113.0/24'],
+  ['2001:db8:7:1::7', '2001:db8:7::/48'],
+  ['2001:db8::7', '2001:db8::/48'],
+  ['::1', '::/48'],
+  ['::ffff:203.0.113.7', '::/48'],
+  ['no address', undefined],
+])('%s is in %s', (address, network) => expect(neighbourhood(address)).toBe(network));
+
+test.each(['203.0.113.256', '1.2.3', '1:2:3', '::1::', 'g::1', '', 'example.org', '1:2:3:4:5:6:7:8:9'])('%s is no address', (text) =>
+  expect(isAddress(text)).toBe(false),
+);
