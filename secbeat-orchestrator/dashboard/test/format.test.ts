@@ -26,6 +26,7 @@ test.each([
 
 test('times are told from now, in the zone, and in UTC', () => {
   expect(ago(1_000, 1_500)).toBe('now');
+  expect(ago(1_500, 200)).toBe('now');
   expect(ago(1_000, 63_700)).toBe('1 min ago');
   expect(ago(63_700, 1_000)).toBe('in 1 min');
   const iso = '2026-11-29T14:05:09.123Z';

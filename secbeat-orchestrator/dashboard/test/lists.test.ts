@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { NO_BAN_FILTERS, bansQuery, isFiltered } from '../src/lib/ban-filters';
 import { csv, field } from '../src/lib/csv';
 import { histogram } from '../src/lib/histogram';
 import { entries, lines } from '../src/lib/lines';
@@ -42,4 +43,12 @@ test('events are counted by hour', () => {
   const { at, values } = perHour([3_600_000, 3_600_001, 7_199_999, 0, 10_800_000], 2, 2);
   expect(at).toEqual([3600, 7200]);
   expect(values).toEqual([3, 0]);
+});
+
+test('only filters that are set are asked for, and the order is no filter', () => {
+  expect(bansQuery(NO_BAN_FILTERS)).toEqual({ sort: '-issued' });
+  const filters = { ...NO_BAN_FILTERS, text: 'drop list', after: 'x' };
+  expect(bansQuery(filters)).toEqual({ sort: '-issued', text: 'drop list', after: 'x' });
+  expect(isFiltered(filters)).toBe(true);
+  expect(isFiltered({ ...NO_BAN_FILTERS, after: 'x', sort: 'target' })).toBe(false);
 });

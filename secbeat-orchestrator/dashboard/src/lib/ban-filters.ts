@@ -1,23 +1,32 @@
 /** The filters of the page of bans, and what they ask the daemon for. */
 import type { BanQuery } from '../api/types';
 
-export const NO_BAN_FILTERS = {
+/** Those that narrow the list down. */
+const NO_NARROWING = {
+  text: '',
   reason: '',
-  within: '',
-  contains: '',
   issuer: '',
-  layer: '',
-  sort: '-issued',
-  after: '',
+  within: '',
+  edge: '',
+  label: '',
+  newer_than: '',
+  older_than: '',
 };
+/** And its order, and the place in it. */
+export const NO_BAN_FILTERS = { ...NO_NARROWING, sort: '-issued', after: '' };
 export type BanFilters = typeof NO_BAN_FILTERS;
+type Narrowing = { [Name in keyof typeof NO_NARROWING]?: string };
 
-/** Filters that narrow the list down: not its order, and not the place in it. */
 export function isFiltered(filters: BanFilters): boolean {
-  return Object.entries(filters).some(([name, value]) => name !== 'sort' && name !== 'after' && value !== '');
+  return Object.keys(narrowed(filters)).length > 0;
 }
 
-/** What the filters ask for; a filter that is not set is left out. */
+/** What narrows the list down, without what is not set. */
+export function narrowed(filters: BanFilters): Narrowing {
+  return Object.fromEntries(Object.entries(filters).filter(([name, value]) => name in NO_NARROWING && value !== ''));
+}
+
+/** What the filters ask for. */
 export function bansQuery(filters: BanFilters): BanQuery {
-  return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== ''));
+  return { ...narrowed(filters), sort: filters.sort, ...(filters.after === '' ? {} : { after: filters.after }) };
 }

@@ -1,65 +1,60 @@
 /** Lifting many bans at once: first which, then the order. */
-import { useState } from 'react';
-import { call } from '../api/client';
+import { call, type Schemas } from '../api/client';
 import type { Ban } from '../api/types';
-import { bansQuery, type BanFilters } from '../lib/ban-filters';
-import { plural } from '../lib/format';
+import { narrowed, type BanFilters } from '../lib/ban-filters';
+import { plural, visible } from '../lib/format';
 import { useLoad } from '../lib/load';
+import { shown } from '../lib/net';
 import { Hostile, Shown, Target, Until } from '../ui/basic';
 import { Dialog } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
 
-/** Bans that one order lifts at most. */
-const MOST = 10_000;
-
 interface Props {
   /** Those that were chosen; none means all that the filters show. */
-  targets: readonly string[];
+  targets: string[];
   filters: BanFilters;
   onClose: () => void;
   onDone: () => void;
 }
 
 export function LiftManyDialog({ targets, filters, onClose, onDone }: Props) {
-  const [keep, setKeep] = useState(false);
-  const [sofar, setSofar] = useState(0);
-  const found = useLoad('lift', async (signal): Promise<Ban[]> => {
-    const page = await call('get', '/api/v1/bans', { query: { ...bansQuery({ ...filters, after: '' }), limit: MOST }, signal });
-    return targets.length === 0 ? page.bans : page.bans.filter((ban) => targets.includes(ban.target));
-  });
-  const bans = found.data ?? [];
+  const which = targets.length > 0 ? { targets } : { filter: narrowed(filters) };
+  const order = (dryRun: boolean, signal?: AbortSignal) =>
+    call('post', '/api/v1/bans/lift', { body: { ...which, dry_run: dryRun }, ...(signal === undefined ? {} : { signal }) });
+  const preview = useLoad('lift', (signal) => order(true, signal));
   const lift = async () => {
-    const list = crypto.randomUUID();
-    for (const [index, ban] of bans.entries()) {
-      await call('delete', '/api/v1/bans/{target}', {
-        path: { target: ban.target },
-        query: keep ? { keep_strikes: true } : { list },
-      });
-      setSofar(index + 1);
-    }
+    const { failed } = await order(false);
     onDone();
+    if (failed.length > 0) {
+      throw new Error(failed.map(({ target, why }) => `${target}: ${why}`).join('; '));
+    }
   };
+  const lifted = preview.data?.lifted ?? 0;
   return (
-    <Dialog
-      title="Lift bans"
-      act={sofar === 0 ? `Lift ${plural(bans.length, 'ban')}` : `${sofar} of ${bans.length}`}
-      onAct={lift}
-      onClose={onClose}
-      ready={bans.length > 0}
-    >
-      <p>Every edge lets their packets through within a second. This is what would be lifted:</p>
-      <Shown of={found}>
-        {(bans) => (
-          <div className="numbers">
-            <Table caption="Bans that would be lifted" columns={columns} rows={bans.slice(0, 500)} rowKey={(ban) => ban.target} empty="None." />
-            {bans.length > 500 && <p className="note">and {plural(bans.length - 500, 'more')}</p>}
-          </div>
-        )}
-      </Shown>
-      <label className="check">
-        <input type="checkbox" checked={keep} onChange={(event) => setKeep(event.target.checked)} /> Count them as repeat offences
-      </label>
+    <Dialog title="Lift bans" act={`Lift ${plural(lifted, 'ban')}`} onAct={lift} onClose={onClose} ready={lifted > 0}>
+      <p>Every edge lets their packets through within a second, and their counters start from zero. This is what would be lifted:</p>
+      <Shown of={preview}>{(told) => <Preview told={told} targets={targets} />}</Shown>
     </Dialog>
+  );
+}
+
+function Preview({ told, targets }: { told: Schemas['Lifting']; targets: readonly string[] }) {
+  if (told.bans.length === 0 && targets.length > 0) {
+    return (
+      <ul>
+        {targets.map((target) => (
+          <li key={target}>{visible(shown(target))}</li>
+        ))}
+      </ul>
+    );
+  }
+  const more = told.lifted - told.bans.length;
+  return (
+    <div className="numbers">
+      <Table caption="Bans that would be lifted" columns={columns} rows={told.bans} rowKey={(ban) => ban.target} empty="None." />
+      {more > 0 && <p className="note">and {plural(more, 'more ban')}</p>}
+      {told.left > 0 && <p className="note">{plural(told.left, 'ban')} would be left: one order lifts 10,000 at most. Repeat it.</p>}
+    </div>
   );
 }
 

@@ -14,7 +14,7 @@ import { Ago, Badge, Hostile, Panel, Shown, Target, Until } from '../ui/basic';
 import { BanDialog, LiftDialog } from '../ui/orders';
 import { Table, type Column } from '../ui/table';
 import { FilterBar, FilterSelect, FilterText } from '../ui/filters';
-import { ExportMenu } from './bans-export';
+import { ExportLinks } from './bans-export';
 import { ImportDialog } from './bans-import';
 import { LiftManyDialog } from './bans-lift';
 
@@ -69,7 +69,7 @@ export function Bans() {
               </button>
             </>
           )}
-          <ExportMenu filters={filters} />
+          <ExportLinks filters={filters} />
           {mayChange && (
             <button type="button" onClick={() => setOpen('lift')} disabled={selected.size === 0 && !isFiltered(filters)}>
               {selected.size > 0 ? `Lift ${exact(selected.size)}` : 'Lift all that are filtered'}
@@ -120,27 +120,40 @@ function Filters({ filters, change }: { filters: BanFilters; change: (some: Part
   const clear = { ...NO_BAN_FILTERS, sort: filters.sort };
   return (
     <FilterBar onClear={isFiltered(filters) ? () => change(clear) : undefined}>
+      <FilterText label="Text" value={filters.text} set={(text) => change({ text })} hint="target, reason, note" />
       <FilterSelect
         label="Reason"
         value={filters.reason}
         set={(reason) => change({ reason })}
         options={[['', 'all'], ['manual', 'manual'], ...(rules.data ?? []).map((rule) => [rule.name, rule.name] as const)]}
       />
-      <FilterText label="Within a network" value={filters.within} set={(within) => change({ within })} hint="198.51.100.0/24" />
-      <FilterText label="Holds an address" value={filters.contains} set={(contains) => change({ contains })} hint="198.51.100.7" />
+      <FilterText label="Network" value={filters.within} set={(within) => change({ within })} hint="198.51.100.0/24" />
       <FilterText label="By" value={filters.issuer} set={(issuer) => change({ issuer })} hint="alice" />
-      <FilterSelect
-        label="Where"
-        value={filters.layer}
-        set={(layer) => change({ layer })}
-        options={[
-          ['', 'all'],
-          ['kernel', 'kernel'],
-          ['l7', 'HTTP'],
-        ]}
-      />
+      <FilterText label="Edge" value={filters.edge} set={(edge) => change({ edge })} hint="web-1" />
+      <FilterText label="Label" value={filters.label} set={(label) => change({ label })} hint="site=eu" />
+      <FilterSelect label="Issued" value={age(filters)} set={(age) => change(ofAge(age))} options={AGES} />
     </FilterBar>
   );
+}
+
+const AGES = [
+  ['', 'at any time'],
+  ['newer_than=1h', 'within the last hour'],
+  ['newer_than=24h', 'within the last day'],
+  ['newer_than=7d', 'within the last week'],
+  ['older_than=24h', 'more than a day ago'],
+  ['older_than=7d', 'more than a week ago'],
+  ['older_than=30d', 'more than 30 days ago'],
+] as const;
+
+/** The filters of age as one choice. */
+function age({ newer_than: newer, older_than: older }: BanFilters): string {
+  return newer !== '' ? `newer_than=${newer}` : older !== '' ? `older_than=${older}` : '';
+}
+
+function ofAge(age: string): Partial<BanFilters> {
+  const [name = '', value = ''] = age.split('=');
+  return { newer_than: '', older_than: '', ...(name === '' ? {} : { [name]: value }) };
 }
 
 function columns(

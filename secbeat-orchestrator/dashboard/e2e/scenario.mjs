@@ -1,0 +1,155 @@
+// An attack on a real host, as an operator and a reader see it:
+//   node scenario.mjs URL ATTACKER LINK OPERATOR_TOKEN READER_TOKEN
+// URL is the page's address, LINK an operator's one-time link. What only the host can do, it asks for with a line `do: WHAT`, and goes
+// on with the next line of its input.
+import assert from 'node:assert/strict';
+import { createInterface } from 'node:readline';
+import { check, fits, withBrowser } from './browser.mjs';
+
+const [url, attacker, link, operator, reader] = process.argv.slice(2);
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const PAGES = ['/', `/client/${attacker}`, '/bans', '/fleet', '/rules', '/audit', '/reports', '/sessions'];
+const TIMEOUT = 10_000;
+
+async function ask(what) {
+  console.log(`do: ${what}`);
+  const { done } = await answers.next();
+  assert.ok(!done, `nobody did: ${what}`);
+}
+
+async function signIn(page, token) {
+  await page.getByLabel('Token').fill(token);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
+/** The attack appears on the screen, soon after its ban. */
+async function anAttackAppears(page) {
+  await page.goto(link);
+  await page.getByText('Latest bans').waitFor();
+  assert.ok(!page.url().includes('link='), 'the code stays in the address');
+  const paint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
+  console.log(`first paint after ${Math.round(paint)} ms`);
+  await ask('attack');
+  const row = page.getByRole('row').filter({ hasText: attacker }).filter({ hasText: / ms$/ });
+  await row.first().waitFor();
+  console.log(`${await row.first().innerText()}`.replace(/\s+/g, ' '));
+  await page.getByRole('link', { name: attacker }).first().click();
+}
+
+/** Why, and what was sent: as text, whatever it was. */
+async function itIsExplained(page) {
+  await page.getByRole('heading', { name: attacker }).waitFor();
+  await page.getByText('is banned:').waitFor();
+  const timeline = page.getByRole('region', { name: 'Timeline' });
+  for (const kind of ['events', 'finding', 'ban', 'enforced']) {
+    await timeline.getByText(kind, { exact: true }).first().waitFor();
+  }
+  const requests = page.getByRole('region', { name: 'Requests and events' });
+  await requests.getByText('<script>', { exact: false }).first().waitFor();
+  await requests.getByText('<img src=x onerror=', { exact: false }).first().waitFor();
+  assert.equal(await page.locator('script:not([src]), main img, [onerror]').count(), 0, 'a request became a part of the page');
+}
+
+/** Who only reads is offered no order, and could not give one. */
+async function aReaderChangesNothing(options) {
+  await withBrowser(options, async (context) => {
+    const page = context.pages()[0];
+    await page.goto(`${url}/client/${attacker}`);
+    await signIn(page, reader);
+    await page.getByText('Your role reads only').waitFor();
+    assert.equal(await page.getByRole('button', { name: /lift/i }).count(), 0);
+    const status = await page.evaluate(async (target) => {
+      const answer = await fetch(`/api/v1/bans/${target}`, { method: 'DELETE' });
+      return answer.status;
+    }, attacker);
+    assert.equal(status, 403);
+    await page.getByText('is banned:').waitFor();
+  });
+}
+
+async function anOperatorLiftsIt(page) {
+  await page.getByRole('button', { name: 'Lift the ban' }).first().click();
+  const dialog = page.getByRole('dialog');
+  await check(page);
+  await dialog.getByRole('button', { name: 'Lift the ban' }).click();
+  await page.getByText('is not banned.').waitFor();
+}
+
+/** A network is banned from the page, found by a filter, and lifted together with others. */
+async function listsAreBannedAndLifted(page) {
+  await page.goto(`${url}/bans`);
+  await page.getByRole('button', { name: 'Import' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Addresses and networks').fill('198.51.100.1\n198.51.100.2 # twice\nno address\n');
+  await dialog.getByRole('button', { name: /Preview/ }).click();
+  await dialog.getByText('no address').last().waitFor();
+  await dialog.getByLabel('Addresses and networks').fill('198.51.100.1\n198.51.100.2\n127.0.0.1\n');
+  await dialog.getByRole('button', { name: /Preview/ }).click();
+  await dialog.getByText('is never banned').waitFor();
+  await dialog.getByRole('button', { name: 'Import 2 bans' }).click();
+  await page.getByRole('link', { name: '198.51.100.2' }).waitFor();
+  await page.getByLabel('Network', { exact: true }).fill('198.51.100.0/24');
+  await page.waitForURL(/within=198\.51\.100\.0%2F24/);
+  await page.getByRole('button', { name: 'Lift all that are filtered' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Lift 2 bans' }).click();
+  await page.getByText('No ban matches').waitFor();
+}
+
+/** Every page: nothing for axe, on a narrow screen too, in both colours. */
+async function everyPageIsForEverybody(page) {
+  for (const [colorScheme, width] of [['light', 1280], ['dark', 360]]) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await page.setViewportSize({ width, height: 800 });
+    for (const path of PAGES) {
+      await page.goto(url + path);
+      await page.locator('main .panel').first().waitFor();
+      await page.waitForFunction(() => document.querySelector('.loading') === null);
+      await check(page);
+      await fits(page);
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+async function theKeyboardIsEnough(page) {
+  await page.goto(url);
+  await page.getByText('Latest bans').waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Skip to the page');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'main');
+  await page.getByLabel('Find an address').focus();
+  await page.keyboard.type('no address');
+  await page.keyboard.press('Enter');
+  await page.getByText('No IPv4 or IPv6 address').waitFor();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type(attacker);
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: attacker }).waitFor();
+}
+
+/** The daemon goes, and comes back: the page says so. Sessions end with the daemon. */
+async function theConnectionIsLost(page) {
+  await page.goto(url);
+  await page.getByText('Latest bans').waitFor();
+  await ask('stop');
+  await page.getByRole('alert').filter({ hasText: 'Connection lost, last seen' }).waitFor();
+  await page.getByText('Latest bans').waitFor();
+  await ask('start');
+  await page.getByText('The session has ended').waitFor({ timeout: 20_000 });
+  await signIn(page, operator);
+  await page.getByText('Latest bans').waitFor();
+  await page.getByRole('alert').filter({ hasText: 'Connection lost' }).waitFor({ state: 'detached' });
+}
+
+const options = { viewport: { width: 1280, height: 800 }, timezoneId: 'Europe/Berlin', locale: 'en-GB' };
+await withBrowser(options, async (context) => {
+  context.setDefaultTimeout(TIMEOUT);
+  const page = context.pages()[0];
+  const steps = [anAttackAppears, itIsExplained, () => aReaderChangesNothing(options), anOperatorLiftsIt, listsAreBannedAndLifted];
+  for (const step of [...steps, everyPageIsForEverybody, theKeyboardIsEnough, theConnectionIsLost]) {
+    const began = Date.now();
+    await step(page);
+    console.log(`${step.name || 'aReaderChangesNothing'}: ${Date.now() - began} ms`);
+  }
+});
