@@ -21,7 +21,7 @@ mkdirSync(folder, { recursive: true });
 await withBrowser({ viewport: { width: 1100, height: 760 }, timezoneId: 'Etc/UTC' }, async (context) => {
   const page = context.pages()[0];
   await page.goto(link);
-  await page.getByText('Latest bans').waitFor();
+  await page.getByRole('heading', { name: 'Latest bans' }).waitFor();
   for (const [name, path, colorScheme] of PAGES) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     await page.goto(url + path);

@@ -4,6 +4,7 @@ import { start } from './lib/session';
 import { startTheme } from './lib/theme';
 import './style/base.css';
 import './style/parts.css';
+import './style/forms.css';
 import './style/pages.css';
 import './style/print.css';
 

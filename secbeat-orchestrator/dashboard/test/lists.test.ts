@@ -3,7 +3,6 @@ import { NO_BAN_FILTERS, bansQuery, isFiltered } from '../src/lib/ban-filters';
 import { csv, field } from '../src/lib/csv';
 import { histogram } from '../src/lib/histogram';
 import { entries, lines } from '../src/lib/lines';
-import { perHour } from '../src/lib/series';
 
 test('pasted lists are read line by line', () => {
   const list = lines('# office\n203.0.113.7 # a comment\r\n\n  2001:db8::/48, x\n; old\n10.0.0.0/8;y');
@@ -37,12 +36,6 @@ test('times are counted by how long they took', () => {
     { name: '≤ 5 s', count: 0 },
     { name: '> 5 s', count: 1 },
   ]);
-});
-
-test('events are counted by hour', () => {
-  const { at, values } = perHour([3_600_000, 3_600_001, 7_199_999, 0, 10_800_000], 2, 2);
-  expect(at).toEqual([3600, 7200]);
-  expect(values).toEqual([3, 0]);
 });
 
 test('only filters that are set are asked for, and the order is no filter', () => {

@@ -37,7 +37,7 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
   return (
     <Dialog
       title="Import bans"
-      act={preview === undefined ? 'Preview first' : `Import ${plural(preview.imported.banned, 'ban')}`}
+      act={preview === undefined ? 'Import' : `Import ${plural(preview.imported.banned, 'ban')}`}
       onAct={act}
       onClose={onClose}
       ready={preview !== undefined && preview.imported.banned > 0}
@@ -82,8 +82,9 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
 /** A list that cannot be read at all: its error stands beside the line that it names. */
 function reportIn(set: (preview: Preview) => void, list: Line[]) {
   return (error: unknown) => {
-    const why = error instanceof Error ? error.message : String(error);
-    const index = Number(/bans\[(\d+)\]/.exec(why)?.[1] ?? 0);
+    const message = error instanceof Error ? error.message : String(error);
+    const [, place = '0', why = message] = /^bans\[(\d+)\]: (.*)$/s.exec(message) ?? [];
+    const index = Number(place);
     const refused = [{ index, target: list[index]?.target ?? '', why, code: 'invalid' }];
     set({ list, imported: { banned: 0, longer: 0, kept: 0, ended: 0, refused, new_networks: 0, free_networks: 0, exempting: 0 } });
   };

@@ -1,11 +1,12 @@
 /** One screen: is somebody attacking, what is done about it, is every host protected. */
 import { useMemo } from 'react';
-import type { Alarm, LatestBan, Near, Overview } from '../api/types';
+import type { Alarm, LatestBan, Overview } from '../api/types';
 import { bytes, count, duration, exact, plural, visible } from '../lib/format';
 import type { LiveEvent } from '../live/state';
 import { useLive } from '../live/stream';
 import { Ago, Badge, Bar, Empty, Hostile, Loading, Panel, Stat, Target, Time } from '../ui/basic';
 import { Chart, type Series } from '../ui/chart';
+import { Nearest } from '../ui/nearest';
 import { Table, type Column } from '../ui/table';
 import { Link } from '../lib/router';
 
@@ -36,7 +37,7 @@ function Shown({ overview }: { overview: Overview }) {
           />
         </Panel>
         <Panel title="Nearest to a threshold" note="within the rules' windows">
-          <NearestList nearest={overview.nearest} />
+          <Nearest nearest={overview.nearest} />
         </Panel>
         <Panel title="Findings by rule" note="since the orchestrator's start" actions={<Link href="/rules">Rules</Link>}>
           <ByRule overview={overview} />
@@ -176,26 +177,6 @@ function Kernels({ ban }: { ban: LatestBan }) {
       )}
     </>
   );
-}
-
-function NearestList({ nearest }: { nearest: readonly Near[] }) {
-  if (nearest.length === 0) {
-    return <Empty>No client is near a threshold.</Empty>;
-  }
-  return nearest.map((client) => (
-    <Bar
-      key={`${client.source} ${client.rule}`}
-      label={
-        <>
-          <Target target={client.source} /> <span className="note">{client.rule}</span>
-        </>
-      }
-      value={client.count}
-      max={client.threshold}
-      text={`${exact(client.count)} of ${exact(client.threshold)}`}
-      tone={client.count * 4 >= client.threshold * 3 ? 'warn' : 'info'}
-    />
-  ));
 }
 
 function ByRule({ overview }: { overview: Overview }) {

@@ -1,20 +1,17 @@
 /** What each rule finds, and how often people said that it was wrong. */
 import { call } from '../api/client';
-import type { Finding, Rule, Signature, Stats } from '../api/types';
+import type { Finding, Report, Rule, Signature, Stats } from '../api/types';
 import { count, duration, exact, percent, plural, visible } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { useFilters } from '../lib/router';
-import { perHour } from '../lib/series';
-import { useNow } from '../lib/clock';
 import { useLive } from '../live/stream';
-import { Ago, Badge, Hostile, Panel, Shown, Target, type Tone } from '../ui/basic';
-import { Chart } from '../ui/chart';
+import { Ago, Badge, Empty, Hostile, Panel, Shown, Target, type Tone } from '../ui/basic';
+import { Chart, type Series } from '../ui/chart';
 import { FilterBar, FilterSelect } from '../ui/filters';
+import { Nearest } from '../ui/nearest';
 import { Table, type Column } from '../ui/table';
 
 const NO_FILTERS = { rule: '' };
-/** Hours of the chart. */
-const HOURS = 24;
 
 export function Rules() {
   const { version } = useLive();
@@ -24,16 +21,17 @@ export function Rules() {
   const findings = useLoad(`findings ${filters.rule} ${version}`, (signal) =>
     call('get', '/api/v1/findings', { query: { ...(filters.rule === '' ? {} : { rule: filters.rule }), limit: 1000 }, signal }),
   );
+  const report = useLoad('report', (signal) => call('get', '/api/v1/reports', { query: { period: 'week' }, signal }), 60_000);
   const signatures = useLoad(`signatures ${version}`, (signal) => call('get', '/api/v1/signatures', { signal }));
   return (
     <>
       <h1>Rules</h1>
-      <Panel title="Rules in force" note="counts since the orchestrator's start" wide>
+      <Panel title="Rules in force" note="counts since the orchestrator's start; lifted bans of the last week" wide>
         <Shown of={rules}>
           {(all) => (
             <Table
               caption="Rules in force"
-              columns={ruleColumns(stats.data)}
+              columns={ruleColumns(stats.data, report.data)}
               rows={all}
               rowKey={(rule) => rule.name}
               empty="No rule is in force: nobody is banned automatically. Enable one in the config."
@@ -49,7 +47,27 @@ export function Rules() {
           options={[['', 'all rules'], ...(rules.data ?? []).map((rule) => [rule.name, rule.name] as const)]}
         />
       </FilterBar>
-      <Shown of={findings}>{(found) => <Findings findings={found} />}</Shown>
+      <div className="grid two">
+        <Panel title="Findings over time" note="the last week">
+          <Shown of={report}>{(told) => <OverTime report={told} rule={filters.rule} />}</Shown>
+        </Panel>
+        <Panel title="Near misses" note="clients nearest to a threshold now">
+          <Near rule={filters.rule} />
+        </Panel>
+      </div>
+      <Panel title="Findings" note="the latest" wide>
+        <Shown of={findings}>
+          {(found) => (
+            <Table
+              caption="The latest findings"
+              columns={findingColumns}
+              rows={found.slice(0, 50)}
+              rowKey={(finding, index) => `${finding.at_ms} ${finding.source} ${finding.rule} ${index}`}
+              empty="No rule has found anything. If attacks are under way, look at the edges' logs: Fleet, telemetry."
+            />
+          )}
+        </Shown>
+      </Panel>
       <Panel title="Signatures" note="that were hit, or whose bans were lifted" wide>
         <Shown of={signatures}>
           {(all) => (
@@ -67,7 +85,8 @@ export function Rules() {
   );
 }
 
-function ruleColumns(stats: Stats | undefined): Column<Rule>[] {
+function ruleColumns(stats: Stats | undefined, report: Report | undefined): Column<Rule>[] {
+  const lifted = (rule: Rule) => report?.rules.find((told) => told.rule === rule.name)?.lifted_share;
   const of = (rule: Rule) => stats?.rules?.[rule.name];
   const number = (value: number | undefined) => (value === undefined ? '–' : count(value));
   return [
@@ -82,6 +101,7 @@ function ruleColumns(stats: Stats | undefined): Column<Rule>[] {
     { name: 'Would ban', cell: (rule) => number(of(rule)?.observed), right: true, minor: true },
     { name: 'Banned already', cell: (rule) => number(of(rule)?.already_banned), right: true, minor: true },
     { name: 'Suppressed', cell: (rule) => number(of(rule)?.suppressed), right: true, minor: true },
+    { name: 'Lifted share', cell: (rule) => percent(lifted(rule) ?? NaN), right: true },
   ];
 }
 
@@ -109,22 +129,30 @@ const findingColumns: Column<Finding>[] = [
   },
 ];
 
-function Findings({ findings }: { findings: readonly Finding[] }) {
-  const now = useNow();
-  const hour = Math.floor(now / 3_600_000);
-  const hours = perHour(findings.map((finding) => finding.at_ms), hour, HOURS);
-  return (
-    <Panel title="Findings" note={`the last ${HOURS} hours, and the latest`} wide>
-      <Chart label="Findings per hour" at={hours.at} series={[{ name: 'findings', color: '--c2', values: hours.values }]} bars step="hour" height={140} />
-      <Table
-        caption="The latest findings"
-        columns={findingColumns}
-        rows={findings.slice(0, 50)}
-        rowKey={(finding, index) => `${finding.at_ms} ${finding.source} ${finding.rule} ${index}`}
-        empty="No rule has found anything. If attacks are under way, look at the edges' logs: Fleet, telemetry."
-      />
-    </Panel>
-  );
+const COLORS = ['--c1', '--c2', '--c3', '--c4'] as const;
+
+/** The findings of the rules with the most of them, hour by hour. */
+function OverTime({ report, rule }: { report: Report; rule: string }) {
+  const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+  const found = report.rules
+    .filter((told) => sum(told.findings) > 0 && (rule === '' || told.rule === rule))
+    .sort((a, b) => sum(b.findings) - sum(a.findings));
+  const at = report.series.map((step) => Date.parse(step.at) / 1000);
+  const series = found.slice(0, COLORS.length).map((told, index): Series => ({
+    name: told.rule,
+    color: COLORS[index] ?? '--c1',
+    values: told.findings,
+  }));
+  if (series.length === 0) {
+    return <Empty>Nothing was found within the last week.</Empty>;
+  }
+  return <Chart label="Findings per hour" at={at} series={series} step="hour" height={150} />;
+}
+
+function Near({ rule }: { rule: string }) {
+  const { overview } = useLive();
+  const near = (overview?.nearest ?? []).filter((client) => rule === '' || client.rule === rule);
+  return <Nearest nearest={near} />;
 }
 
 /** Those with something to say, the most hits first. */
