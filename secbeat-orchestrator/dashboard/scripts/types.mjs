@@ -16,5 +16,5 @@ for (const item of Object.values(document.paths)) {
     delete operation.operationId;
   }
 }
-const types = astToString(await openapiTS(document));
+const types = astToString(await openapiTS(document, { defaultNonNullable: false }));
 await writeFile(new URL('../src/api/schema.d.ts', import.meta.url), types);

@@ -14,7 +14,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, access::required, endpoints};
+use super::{Api, access::required, endpoints, reports::ReportFormat};
 use crate::overview::{AlarmChange, Watched};
 
 /// The security scheme's name.
@@ -31,7 +31,7 @@ const PROBLEM: &str = "Problem";
                        instead, and the Origin of this host. Where none is configured, everybody on \
                        this host may read what quotes no client's request."
     ),
-    components(schemas(Problem, AlarmChange, Watched))
+    components(schemas(Problem, AlarmChange, Watched, ReportFormat))
 )]
 struct Head;
 

@@ -34,7 +34,7 @@ struct Question {
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum ReportFormat {
+pub(super) enum ReportFormat {
     #[default]
     Json,
     Csv,

@@ -92,6 +92,8 @@ function reportIn(set: (preview: Preview) => void, list: Line[]) {
 
 function Outcome({ preview: { list, imported } }: { preview: Preview }) {
   const refused = new Map(imported.refused.map((entry) => [entry.index, entry.why]));
+  // The daemon counts what it would keep, and does not name it.
+  const good = imported.banned === 0 ? 'valid' : imported.kept + imported.ended > 0 ? 'banned, or kept as it is' : 'banned';
   const columns: Column<Line>[] = [
     { name: 'Line', cell: (line) => line.number, right: true },
     { name: 'Target', cell: (line) => <Hostile text={line.target} /> },
@@ -99,7 +101,7 @@ function Outcome({ preview: { list, imported } }: { preview: Preview }) {
       name: 'What would happen',
       cell: (line) => {
         const why = refused.get(list.indexOf(line));
-        return why === undefined ? <Badge tone="ok">{imported.banned > 0 ? 'banned, or kept' : 'good'}</Badge> : <Hostile text={why} />;
+        return why === undefined ? <Badge tone="ok">{good}</Badge> : <Hostile text={why} />;
       },
     },
   ];
