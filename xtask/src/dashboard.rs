@@ -9,6 +9,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Where the description of the API is, seen from the sources of the page.
+const API: &str = "../src/api/snapshots";
+
 /// Build the web page, which the next build of a daemon embeds; quick when nothing has changed.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Args {
@@ -32,10 +35,11 @@ pub(crate) fn build() -> Result<()> {
         file: workspace::target().join("dashboard.stamp"),
         digest: digest(&sources(&folder)?)?,
     };
+    // Its tests need what it was built with, too.
+    fetch(&folder)?;
     if stamp.is_set() && built.join("index.html").is_file() {
         return Ok(());
     }
-    fetch(&folder)?;
     println!("dashboard: building");
     run_command(Node::npm()?.args(["run", "build"]).current_dir(&folder))?;
     ensure!(
@@ -69,11 +73,11 @@ fn fetch(folder: &Path) -> Result<()> {
     stamp.set()
 }
 
-/// Everything that git has or would have of it.
+/// Everything that git has or would have of it, and the description of the API, of which its types are made.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let listed = output(
         Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard", "."])
+            .args(["ls-files", "--cached", "--others", "--exclude-standard", ".", API])
             .current_dir(folder),
     )?;
     let files = listed

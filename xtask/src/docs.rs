@@ -1,5 +1,6 @@
 //! `docs`: the docs as a book.
 
+use crate::dashboard;
 use crate::install::{self, Group, cargo_tools};
 use crate::process::run as run_command;
 use crate::scenario::{self, Profile};
@@ -10,12 +11,18 @@ use std::process::Command;
 /// Writes the references of configs and commands.
 const REFERENCE: &str = "secbeat-reference";
 
+/// Takes pictures of the web page.
+const SCREENSHOTS: &str = "secbeat-screenshots";
+
 /// Make a book of the docs.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Args {
     /// Only write the references of configs and commands anew, after their types have changed
     #[arg(long)]
     reference: bool,
+    /// Only take the pictures of the web page anew, on a host that is attacked in network namespaces
+    #[arg(long, conflicts_with = "reference")]
+    screenshots: bool,
 }
 
 /// Writes it to `target/book`.
@@ -25,6 +32,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return run_command(
             Command::new(Profile::Debug.bin_dir().join(REFERENCE)).current_dir(workspace::root()),
         );
+    }
+    if args.screenshots {
+        install::ensure(&[Group::Test])?;
+        dashboard::build()?;
+        return scenario::start_on_one_host(SCREENSHOTS);
     }
     install::ensure(&[Group::Docs])?;
     run_command(

@@ -18,7 +18,7 @@ const PAGES = [
 const MOST = 150_000;
 
 mkdirSync(folder, { recursive: true });
-await withBrowser({ viewport: { width: 1100, height: 760 }, timezoneId: 'Etc/UTC' }, async (context) => {
+await withBrowser({ viewport: { width: 1000, height: 680 }, timezoneId: 'Etc/UTC' }, async (context) => {
   const page = context.pages()[0];
   await page.goto(link);
   await page.getByRole('heading', { name: 'Latest bans' }).waitFor();

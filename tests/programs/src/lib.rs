@@ -92,6 +92,7 @@ table! {
         Bash: "bash" of "bash",
         Caddy: "caddy" of "caddy",
         Cat: "cat" of "coreutils",
+        Chromium: "chromium" of "chromium",
         Copy: "cp" of "coreutils",
         Curl: "curl" of "curl",
         Dirb: "dirb" of "dirb",

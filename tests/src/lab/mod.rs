@@ -3,6 +3,7 @@
 pub mod apache;
 pub mod booted;
 pub mod bpf;
+pub mod browser;
 pub mod caddy;
 pub mod chain;
 pub mod client;

