@@ -12,6 +12,7 @@ mod bad_config;
 mod bad_host;
 mod bus_conformance;
 mod cli;
+mod dashboard;
 mod default_routes;
 mod devices;
 mod front_door;
