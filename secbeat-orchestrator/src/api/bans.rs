@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Api, Caller, Failure, filter::BanFilter, lift, sort::BanSort};
+use super::{Api, Caller, Failure, filter::BanFilter, sort::BanSort};
 use crate::{
     engine::{Input, OrderFailure},
     exchange::{self, BanEntry},
@@ -176,7 +176,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list, ban))
         .routes(routes!(unban))
         .merge(import)
-        .merge(lift::routes())
 }
 
 /// The bans in force, by target or as `sort` says.

@@ -106,6 +106,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(reports::routes())
         .merge(stats::routes())
         .merge(bans::routes())
+        .merge(lift::routes())
         .merge(allowlist::routes())
         .merge(lists::routes())
         .merge(rules::routes())

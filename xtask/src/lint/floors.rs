@@ -31,7 +31,10 @@ pub(super) const TABLE: Table = Table {
     ],
     presentation: &[
         ("secbeat-edge", &["app", "cli", "api", "view"]),
-        ("secbeat-orchestrator", &["app", "cli", "api", "exchange", "view"]),
+        (
+            "secbeat-orchestrator",
+            &["app", "cli", "api", "overview", "exchange", "view"],
+        ),
     ],
 };
 
