@@ -32,7 +32,8 @@ async function anAttackAppears(page) {
   const paint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
   console.log(`first paint after ${Math.round(paint)} ms`);
   await ask('attack');
-  const row = page.getByRole('row').filter({ hasText: attacker }).filter({ hasText: /\d m?s$/ });
+  const latest = page.getByRole('region', { name: 'Latest bans' });
+  const row = latest.getByRole('row').filter({ hasText: attacker }).filter({ hasText: /\d m?s$/ });
   await row.first().waitFor();
   console.log(`${await row.first().innerText()}`.replace(/\s+/g, ' '));
   await page.getByRole('link', { name: attacker }).first().click();

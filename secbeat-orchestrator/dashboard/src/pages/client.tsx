@@ -22,7 +22,7 @@ const STANDINGS: Record<Source['standing'], { tone: Tone; name: string }> = {
 export function Client({ address }: { address: string }) {
   const { version } = useLive();
   const source = useLoad(`${address} ${version}`, (signal) => call('get', '/api/v1/sources/{address}', { path: { address }, signal }), 5_000);
-  const propagation = useLoad(`propagation ${version}`, (signal) => call('get', '/api/v1/propagation', { signal }));
+  const propagation = useLoad(`propagation ${version}`, (signal) => call('get', '/api/v1/propagation', { signal }), 2_000);
   if (!isAddress(address)) {
     return (
       <>
