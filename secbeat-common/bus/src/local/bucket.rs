@@ -91,14 +91,6 @@ fn put(
     Ok(ends_ms)
 }
 
-fn remember_revision(db: &Connection, keys: &Keys, last: u64) -> rusqlite::Result<()> {
-    let sql = format!(
-        "UPDATE {}.buckets SET last_revision = ? WHERE id = ?",
-        keys.place.name()
-    );
-    db.prepare_cached(&sql)?.execute(params![last, keys.id]).map(drop)
-}
-
 impl Store {
     fn keys(&self, name: &str) -> Result<&Keys> {
         let keys = self.buckets.get(name);
@@ -134,14 +126,14 @@ impl Store {
             id: self.db.last_insert_rowid(),
             settings,
             created,
-            last_revision: watch::channel(0).0,
+            last_revision: 0,
+            told: watch::Sender::new(0),
         };
         self.buckets.insert(name.to_owned(), keys);
         Ok(())
     }
 
     fn bucket_status(&mut self, name: &str) -> Result<BucketStatus> {
-        self.expire()?;
         let keys = self.keys(name)?;
         let sql = format!(
             "SELECT count(*) FROM {}.entries WHERE bucket = ?",
@@ -151,7 +143,7 @@ impl Store {
             .db
             .prepare_cached(&sql)
             .and_then(|mut count| count.query_row([keys.id], |row| row.get(0)));
-        let (created, last_revision) = (keys.created, keys.last_revision());
+        let (created, last_revision) = (keys.created, keys.last_revision);
         Ok(BucketStatus {
             created,
             last_revision,
@@ -160,7 +152,6 @@ impl Store {
     }
 
     fn get(&mut self, name: &str, key: &str) -> Result<Option<Entry>> {
-        drop(self.expire());
         let (keys, now_ms) = (self.keys(name)?, self.clock.now_ms());
         let sql = format!(
             "SELECT key, kind, value, revision, at_ms FROM {}.entries
@@ -176,12 +167,11 @@ impl Store {
 
     /// All or none. Returns the revision of the first.
     fn write(&mut self, name: &str, writes: &[Write]) -> Result<WriteOutcome> {
-        self.expire()?;
         let (keys, now_ms) = (self.keys(name)?, self.clock.now_ms());
         for write in writes {
             keys.settings.check(name, write)?;
         }
-        let first = keys.last_revision() + 1;
+        let first = keys.last_revision + 1;
         let written = write_all(&self.db, keys, first, now_ms, writes);
         let what = format!("a write to {name}");
         let is_brief = |write: &Write| write.ttl.is_some_and(|ttl| ttl <= BRIEF);
@@ -193,16 +183,14 @@ impl Store {
             return Ok(WriteOutcome::Conflict);
         };
         self.next_end = [self.next_end, next_end].into_iter().flatten().min();
-        let keys = self.keys(name)?;
-        keys.last_revision.send_replace(last);
-        let republish = keys.settings.republish.as_deref();
-        if let Some(destination) = republish.and_then(|subject| subject.strip_suffix('>')) {
-            for write in writes {
-                let copy = Published {
+        if let Some(keys) = self.buckets.get_mut(name) {
+            keys.last_revision = last;
+            let republish = keys.settings.republish.as_deref();
+            if let Some(destination) = republish.and_then(|subject| subject.strip_suffix('>')) {
+                self.told.extend(writes.iter().map(|write| Published {
                     subject: format!("{destination}{}", write.key),
                     payload: write.value.clone(),
-                };
-                self.topics.publish(&copy);
+                }));
             }
         }
         Ok(WriteOutcome::Written(first))
@@ -221,63 +209,30 @@ impl Store {
         Ok(())
     }
 
-    fn expire_all(&self, now_ms: i64) -> rusqlite::Result<Option<i64>> {
+    fn expire_all(&mut self, now_ms: i64) -> rusqlite::Result<Option<i64>> {
         let mut next_end = None;
         for place in Place::ALL {
             let all = self.db.unchecked_transaction()?;
-            let revisions = self.expire_in(place, now_ms)?;
+            let mut buckets = self.buckets.values_mut().filter(|keys| keys.place == place);
+            let expired = buckets.try_for_each(|keys| expire_in(&all, keys, now_ms));
             let sql = format!("SELECT min(ends_ms) FROM {}.entries", place.name());
-            let end = all.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
-            all.commit()?;
-            next_end = [next_end, end].into_iter().flatten().min();
-            for (keys, last) in revisions {
-                keys.last_revision.send_replace(last);
-            }
+            let end = expired
+                .and_then(|()| all.prepare_cached(&sql)?.query_row([], |row| row.get(0)))
+                .and_then(|end| all.commit().map(|()| end));
+            self.buckets.values_mut().for_each(|keys| match end.is_ok() {
+                true => keys.tell(),
+                false => keys.undo(),
+            });
+            next_end = [next_end, end?].into_iter().flatten().min();
         }
         Ok(next_end)
-    }
-
-    /// Returns the buckets with markers that are new, and their last revisions.
-    fn expire_in(&self, place: Place, now_ms: i64) -> rusqlite::Result<Vec<(&Keys, u64)>> {
-        let mut changed = Vec::new();
-        let select = format!(
-            "SELECT key, kind FROM {}.entries WHERE bucket = ? AND ends_ms <= ? ORDER BY ends_ms, revision",
-            place.name()
-        );
-        let delete = format!(
-            "DELETE FROM {}.entries WHERE bucket = ? AND key = ?",
-            place.name()
-        );
-        for keys in self.buckets.values().filter(|keys| keys.place == place) {
-            let mut ended = self.db.prepare_cached(&select)?;
-            let ended: Vec<(String, i64)> = ended
-                .query_map(params![keys.id, now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<_>>()?;
-            let mut last = keys.last_revision();
-            for (key, was) in ended {
-                // A marker's own end leaves nothing.
-                match keys.settings.marker_ttl.filter(|_| kind(was) == EntryKind::Put) {
-                    Some(ttl) => {
-                        last += 1;
-                        let marker = Write::purge(key, Bytes::new()).ttl(ttl);
-                        put(&self.db, keys, last, now_ms, &marker)?;
-                    }
-                    None => drop(self.db.prepare_cached(&delete)?.execute(params![keys.id, key])?),
-                }
-            }
-            if last > keys.last_revision() {
-                remember_revision(&self.db, keys, last)?;
-                changed.push((keys, last));
-            }
-        }
-        Ok(changed)
     }
 
     /// What the bucket holds, oldest first.
     fn held(&mut self, name: &str) -> Result<(BucketStatus, VecDeque<Entry>, watch::Receiver<u64>)> {
         let status = self.bucket_status(name)?;
         let keys = self.keys(name)?;
-        let changes = keys.last_revision.subscribe();
+        let changes = keys.told.subscribe();
         let held = entries_after(&self.db, keys, 0, usize::MAX);
         Ok((status, self.read(name, held)?, changes))
     }
@@ -307,6 +262,34 @@ impl Store {
     }
 }
 
+/// Removes what has ended of a bucket; its markers come in place of that.
+fn expire_in(db: &Connection, keys: &mut Keys, now_ms: i64) -> rusqlite::Result<()> {
+    let place = keys.place.name();
+    let select = format!(
+        "SELECT key, kind FROM {place}.entries WHERE bucket = ? AND ends_ms <= ? ORDER BY ends_ms, revision"
+    );
+    let delete = format!("DELETE FROM {place}.entries WHERE bucket = ? AND key = ?");
+    let mut ended = db.prepare_cached(&select)?;
+    let ended: Vec<(String, i64)> = ended
+        .query_map(params![keys.id, now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (key, was) in ended {
+        // A marker's own end leaves nothing.
+        match keys.settings.marker_ttl.filter(|_| kind(was) == EntryKind::Put) {
+            Some(ttl) => {
+                keys.last_revision += 1;
+                let marker = Write::purge(key, Bytes::new()).ttl(ttl);
+                put(db, keys, keys.last_revision, now_ms, &marker)?;
+            }
+            None => drop(db.prepare_cached(&delete)?.execute(params![keys.id, key])?),
+        }
+    }
+    match keys.is_changed() {
+        true => keys.remember(db),
+        false => Ok(()),
+    }
+}
+
 /// Returns the last revision and the first end of what was written, or nothing on a conflict.
 fn write_all(
     db: &Connection,
@@ -315,7 +298,6 @@ fn write_all(
     now_ms: i64,
     writes: &[Write],
 ) -> rusqlite::Result<Option<(u64, Option<i64>)>> {
-    let all = db.unchecked_transaction()?;
     for write in writes {
         if let Some(over) = write.over
             && latest(db, keys.place, keys.id, &write.key)? != over
@@ -329,8 +311,6 @@ fn write_all(
         let end = put(db, keys, revision, now_ms, write)?;
         next_end = [next_end, end].into_iter().flatten().min();
     }
-    remember_revision(db, keys, revision)?;
-    all.commit()?;
     Ok(Some((revision, next_end)))
 }
 
@@ -362,7 +342,7 @@ impl LocalBucket {
     fn call<T: Send + 'static>(
         &self,
         what: String,
-        work: impl FnOnce(&mut Store, &str) -> Result<T> + Send + 'static,
+        mut work: impl FnMut(&mut Store, &str) -> Result<T> + Send + 'static,
     ) -> Answer<T> {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         async move { bus.call(&what, move |store| work(store, &name)).await }.boxed()
@@ -376,7 +356,9 @@ impl Bucket for LocalBucket {
 
     fn make(&self, settings: BucketSettings) -> Answer<()> {
         let what = format!("making the bucket {}", self.name);
-        self.call(what, |store, name| store.make_bucket(name, settings))
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        let make = move |store: &mut Store| store.make_bucket(&name, settings.clone());
+        async move { bus.call_alone(&what, make).await }.boxed()
     }
 
     fn status(&self) -> Answer<BucketStatus> {
@@ -400,7 +382,9 @@ impl Bucket for LocalBucket {
 
     fn write(&self, write: Write) -> Answer<WriteOutcome> {
         let what = format!("a write of {} to {}", write.key, self.name);
-        self.call(what, move |store, name| store.write(name, &[write]))
+        self.call(what, move |store, name| {
+            store.write(name, std::slice::from_ref(&write))
+        })
     }
 
     fn write_all(&self, writes: Vec<Write>) -> Answer<WriteOutcome> {

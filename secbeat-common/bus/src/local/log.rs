@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     LocalBus,
-    records::{Records, STRETCH},
+    records::{Appended, Records, STRETCH},
     schema::{encode, place},
     store::Store,
 };
@@ -51,8 +51,10 @@ impl Store {
             id: self.db.last_insert_rowid(),
             settings,
             created,
+            last: 0,
             bytes: 0,
-            last: watch::channel(0).0,
+            kept: (0, 0),
+            told: watch::Sender::new(0),
         };
         self.logs.insert(name.to_owned(), records);
         Ok(())
@@ -60,27 +62,22 @@ impl Store {
 
     /// Removes what is too old or too much. Returns the first that is left.
     fn prune(&mut self, name: &str) -> Result<u64> {
-        let (records, now_ms) = (self.records(name)?, self.clock.now_ms());
-        let (last, bytes) = (records.last(), records.bytes);
-        let pruned = self.db.unchecked_transaction().and_then(|all| {
-            let kept = records.prune(&all, bytes, now_ms)?;
-            if kept.bytes != bytes {
-                records.remember(&all, last, kept.bytes)?;
-            }
-            all.commit().map(|()| kept)
-        });
-        let kept = self.outcome(name, pruned)?;
-        if let Some(records) = self.logs.get_mut(name) {
-            records.bytes = kept.bytes;
+        let now_ms = self.clock.now_ms();
+        let missing = || Error::Missing(format!("the log {name}"));
+        let records = self.logs.get_mut(name).ok_or_else(missing)?;
+        let before = records.bytes;
+        let pruned = records.prune(&self.db, now_ms);
+        match records.bytes == before {
+            true => self.checked(name, pruned),
+            false => self.outcome(name, pruned),
         }
-        Ok(kept.first)
     }
 
     fn log_status(&mut self, name: &str) -> Result<LogStatus> {
         let first = self.prune(name)?;
         let records = self.records(name)?;
         let oldest = records.taken_at(&self.db, first);
-        let (created, last) = (records.created, records.last());
+        let (created, last) = (records.created, records.last);
         let (bytes, max_bytes) = (records.bytes, records.settings.max_bytes);
         Ok(LogStatus {
             created,
@@ -104,66 +101,33 @@ impl Store {
 
     /// All or none. Returns the sequence of the first, or of the one that has the id of a single one.
     fn append(&mut self, name: &str, added: &[(&Published, Option<&str>)], is_batch: bool) -> Result<u64> {
-        let (records, now_ms) = (self.records(name)?, self.clock.now_ms());
-        let appended = self.db.unchecked_transaction().and_then(|all| {
-            for id in added.iter().filter_map(|(_, id)| *id) {
-                if let Some(sequence) = records.known(&all, id, now_ms)? {
-                    return Ok(Appended::Known(sequence));
-                }
-            }
-            let (mut last, mut bytes) = (records.last(), records.bytes);
-            for (message, id) in added {
-                last += 1;
-                bytes += (message.subject.len() + message.payload.len()) as u64;
-                records.insert(&all, last, now_ms, message, *id)?;
-            }
-            let kept = records.prune(&all, bytes, now_ms)?;
-            records.remember(&all, last, kept.bytes)?;
-            all.commit()?;
-            Ok(Appended::All {
-                last,
-                bytes: kept.bytes,
-            })
-        });
+        let now_ms = self.clock.now_ms();
+        let missing = || Error::Missing(format!("the log {name}"));
+        let records = self.logs.get_mut(name).ok_or_else(missing)?;
+        let appended = records.append(&self.db, added, now_ms);
         match self.outcome(&format!("a record of {name}"), appended)? {
             Appended::Known(_) if is_batch => Err(Error::Refused {
                 what: format!("a batch of records of {name}"),
                 why: "it contains a duplicate".to_owned(),
             }),
-            Appended::Known(sequence) => Ok(sequence),
-            Appended::All { last, bytes } => {
-                if let Some(records) = self.logs.get_mut(name) {
-                    records.bytes = bytes;
-                    records.last.send_replace(last);
-                }
-                Ok(last + 1 - added.len() as u64)
-            }
+            Appended::Known(sequence) | Appended::From(sequence) => Ok(sequence),
         }
     }
 
-    fn append_all(&mut self, name: &str, records: Vec<Record>) -> Result<u64> {
+    fn append_all(&mut self, name: &str, added: &[(Published, Option<String>)]) -> Result<u64> {
         check_batch(
             self.records(name)?.settings.batches,
             &format!("a batch of records of {name}"),
         )?;
-        let messages: Vec<_> = records
-            .into_iter()
-            .map(|Record { subject, payload, id }| (Published { subject, payload }, id))
-            .collect();
-        for (message, _) in &messages {
-            check_payload(&message.payload)?;
-        }
-        if messages.is_empty() {
+        if added.is_empty() {
             return Err(Error::Invalid("an empty batch".to_owned()));
         }
-        let added: Vec<_> = messages
+        let messages: Vec<_> = added
             .iter()
             .map(|(message, id)| (message, id.as_deref()))
             .collect();
-        let first = self.append(name, &added, true)?;
-        for (message, _) in &messages {
-            self.topics.publish(message);
-        }
+        let first = self.append(name, &messages, true)?;
+        self.told.extend(added.iter().map(|(message, _)| message.clone()));
         Ok(first)
     }
 
@@ -174,8 +138,8 @@ impl Store {
         let start = records.start(&self.db, from, first);
         Ok(Opened {
             created: records.created,
-            end: records.last() + 1,
-            last: records.last.subscribe(),
+            end: records.last + 1,
+            last: records.told.subscribe(),
             start: self.read(name, start)?,
         })
     }
@@ -193,16 +157,6 @@ impl Store {
         let seen = look(records, &self.db);
         self.read(name, seen).map(Some)
     }
-}
-
-/// What became of an append.
-enum Appended {
-    /// One of the ids was there already, at this sequence.
-    Known(u64),
-    All {
-        last: u64,
-        bytes: u64,
-    },
 }
 
 /// A log whose reading begins.
@@ -229,7 +183,7 @@ impl Log for LocalLog {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         let what = format!("making the log {name}");
         async move {
-            bus.call(&what, move |store| store.make_log(&name, settings))
+            bus.call_alone(&what, move |store| store.make_log(&name, settings.clone()))
                 .await
         }
         .boxed()
@@ -250,13 +204,13 @@ impl Log for LocalLog {
             check_payload(&record.payload)?;
             let what = format!("a record of {name}");
             let Record { subject, payload, id } = record;
+            let message = Published { subject, payload };
             bus.call(&what, move |store| {
-                let message = Published { subject, payload };
                 let missing = || Error::Missing(format!("the log {name}"));
                 let sequence = store
                     .append_to_its_log(&message, id.as_deref())
                     .ok_or_else(missing)??;
-                store.topics.publish(&message);
+                store.told.push(message.clone());
                 Ok(sequence)
             })
             .await
@@ -268,7 +222,14 @@ impl Log for LocalLog {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         let what = format!("a batch of records of {name}");
         async move {
-            bus.call(&what, move |store| store.append_all(&name, records))
+            let added: Vec<_> = records
+                .into_iter()
+                .map(|Record { subject, payload, id }| (Published { subject, payload }, id))
+                .collect();
+            for (message, _) in &added {
+                check_payload(&message.payload)?;
+            }
+            bus.call(&what, move |store| store.append_all(&name, &added))
                 .await
         }
         .boxed()

@@ -1,9 +1,10 @@
 //! The bus of one host: inside one process, kept in a file.
 //!
 //! What would be a NATS server is one thread with a SQLite database. Everything that changes a bucket or a log is a job for
-//! it, done one after the other. What it has acknowledged outlives a SIGKILL of the process: it is in the database's
-//! write-ahead log by then. A power cut may take what came after the last checkpoint, at most [`store::CHECKPOINT`] ago, and
-//! never more than that; the database stays consistent (SQLite's `synchronous = NORMAL`, <https://sqlite.org/wal.html>).
+//! it, done one after the other; those that came while it was busy are [committed together](group). What it has acknowledged
+//! outlives a SIGKILL of the process: it is in the database's write-ahead log by then. A power cut may take what came after the
+//! last checkpoint, at most [`store::CHECKPOINT`] ago, and never more than that; the database stays consistent (SQLite's
+//! `synchronous = NORMAL`, <https://sqlite.org/wal.html>).
 //! Buckets and logs of [`Storage::Memory`](crate::Storage::Memory) lie in a database beside it that is never written to disk.
 //!
 //! A disk that is full refuses writes and harms nothing that is there. A database that fails otherwise disconnects all
@@ -11,6 +12,8 @@
 
 mod bucket;
 mod clock;
+mod group;
+mod job;
 mod keys;
 mod log;
 mod records;
@@ -26,7 +29,13 @@ use futures::FutureExt as _;
 use tokio::sync::{oneshot, watch};
 
 pub use self::server::LocalServer;
-use self::{bucket::LocalBucket, log::LocalLog, server::Shared, store::Store};
+use self::{
+    bucket::LocalBucket,
+    job::{Call, Job, Publication},
+    log::LocalLog,
+    server::Shared,
+    store::Store,
+};
 use crate::{
     backend::{Answer, Backend, Bucket, Log, Messages, Published},
     bus::Bus,
@@ -52,17 +61,32 @@ impl LocalBus {
     }
 
     /// Has the store do `work`, and waits for what comes of it. Jobs are done in the order in which their calls are first
-    /// polled.
+    /// polled. What a job did is undone, and it is done again, if others that were done with it fail.
     async fn call<T: Send + 'static>(
         &self,
         what: &str,
-        work: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.ask(what, Call::new(work, false)).await
+    }
+
+    /// The same outside of a transaction.
+    async fn call_alone<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnMut(&mut Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.ask(what, Call::new(work, true)).await
+    }
+
+    async fn ask<T, J: Job + 'static>(
+        &self,
+        what: &str,
+        (job, answered): (J, oneshot::Receiver<Result<T>>),
     ) -> Result<T> {
         let late = || Error::Unacknowledged(what.to_owned());
-        let (answer, answered) = oneshot::channel();
-        let job = Box::new(move |store: &mut Store| drop(answer.send(work(store))));
         let done = async {
-            self.0.send(job).await;
+            self.0.send(Box::new(job)).await;
             answered.await
         };
         match tokio::time::timeout(ACK_TIMEOUT, done).await {
@@ -120,7 +144,7 @@ impl Backend for LocalBus {
         async move {
             check_payload(&payload)?;
             let message = Published { subject, payload };
-            shared.send(Box::new(move |store| store.publish(&message))).await;
+            shared.send(Box::new(Publication::from(message))).await;
             Ok(())
         }
         .boxed()

@@ -29,14 +29,22 @@ pub(super) struct Records {
     pub(super) id: i64,
     pub(super) settings: LogSettings,
     pub(super) created: Created,
+    /// The last sequence, with what is not committed yet.
+    pub(super) last: u64,
+    /// The bytes of all, likewise.
     pub(super) bytes: u64,
-    pub(super) last: watch::Sender<u64>,
+    /// The last sequence and the bytes that are committed.
+    pub(super) kept: (u64, u64),
+    /// The last sequence that is committed.
+    pub(super) told: watch::Sender<u64>,
 }
 
-/// What is left of a log once the oldest is gone.
-pub(super) struct Kept {
-    pub(super) first: u64,
-    pub(super) bytes: u64,
+/// What became of an append.
+pub(super) enum Appended {
+    /// One of the ids was there already, at this sequence.
+    Known(u64),
+    /// All are there, from this sequence on.
+    From(u64),
 }
 
 /// Part of a log.
@@ -51,29 +59,67 @@ impl Records {
     pub(super) fn load(db: &Connection) -> rusqlite::Result<BTreeMap<String, Self>> {
         let mut rows = db.prepare("SELECT name, id, created, last, bytes, settings FROM main.logs")?;
         rows.query_map([], |row| {
+            let (last, bytes) = (row.get(3)?, row.get(4)?);
             let records = Self {
                 place: Place::Main,
                 id: row.get(1)?,
                 settings: decode(5, row)?,
                 created: Created(row.get::<_, i64>(2)?.into()),
-                bytes: row.get(4)?,
-                last: watch::channel(row.get(3)?).0,
+                last,
+                bytes,
+                kept: (last, bytes),
+                told: watch::Sender::new(last),
             };
             Ok((row.get(0)?, records))
         })?
         .collect()
     }
 
-    pub(super) fn last(&self) -> u64 {
-        *self.last.borrow()
+    /// Whether something is not committed yet.
+    pub(super) fn is_changed(&self) -> bool {
+        self.kept != (self.last, self.bytes)
+    }
+
+    /// Everything is committed.
+    pub(super) fn tell(&mut self) {
+        let (last, _) = std::mem::replace(&mut self.kept, (self.last, self.bytes));
+        if last != self.last {
+            self.told.send_replace(self.last);
+        }
+    }
+
+    /// What was not committed is gone.
+    pub(super) fn undo(&mut self) {
+        (self.last, self.bytes) = self.kept;
     }
 
     pub(super) fn sql(&self, template: &str) -> String {
         template.replace('@', self.place.name())
     }
 
+    /// All or none, unless it fails.
+    pub(super) fn append(
+        &mut self,
+        db: &Connection,
+        added: &[(&Published, Option<&str>)],
+        now_ms: i64,
+    ) -> rusqlite::Result<Appended> {
+        for id in added.iter().filter_map(|(_, id)| *id) {
+            if let Some(sequence) = self.known(db, id, now_ms)? {
+                return Ok(Appended::Known(sequence));
+            }
+        }
+        let first = self.last + 1;
+        for (message, id) in added {
+            self.last += 1;
+            self.bytes += (message.subject.len() + message.payload.len()) as u64;
+            self.insert(db, self.last, now_ms, message, *id)?;
+        }
+        Ok(Appended::From(first))
+    }
+
     /// The sequence of the record of this id.
-    pub(super) fn known(&self, db: &Connection, id: &str, now_ms: i64) -> rusqlite::Result<Option<u64>> {
+    fn known(&self, db: &Connection, id: &str, now_ms: i64) -> rusqlite::Result<Option<u64>> {
         let sql = self.sql("SELECT sequence FROM @.ids WHERE log = ? AND id = ? AND at_ms > ?");
         let since_ms = now_ms - millis(DEDUPLICATION);
         db.prepare_cached(&sql)?
@@ -81,7 +127,7 @@ impl Records {
             .optional()
     }
 
-    pub(super) fn insert(
+    fn insert(
         &self,
         db: &Connection,
         sequence: u64,
@@ -102,8 +148,8 @@ impl Records {
         Ok(())
     }
 
-    /// Removes what is too old or too much of `bytes`, the oldest first.
-    pub(super) fn prune(&self, db: &Connection, bytes: u64, now_ms: i64) -> rusqlite::Result<Kept> {
+    /// Removes what is too old or too much, the oldest first. Returns the first that is left.
+    pub(super) fn prune(&mut self, db: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
         let too_old = now_ms.saturating_sub(millis(self.settings.max_age));
         let ids = self.sql("DELETE FROM @.ids WHERE log = ? AND at_ms <= ?");
         db.prepare_cached(&ids)?
@@ -114,7 +160,6 @@ impl Records {
         );
         let delete = self.sql("DELETE FROM @.records WHERE log = ? AND sequence = ?");
         let (mut oldest, mut delete) = (db.prepare_cached(&oldest)?, db.prepare_cached(&delete)?);
-        let mut bytes = bytes;
         loop {
             let found = oldest.query_row([self.id], |row| {
                 Ok((
@@ -124,21 +169,20 @@ impl Records {
                 ))
             });
             let Some((first, at_ms, length)) = found.optional()? else {
-                let first = self.last() + 1;
-                return Ok(Kept { first, bytes });
+                return Ok(self.last + 1);
             };
-            if at_ms > too_old && bytes <= self.settings.max_bytes {
-                return Ok(Kept { first, bytes });
+            if at_ms > too_old && self.bytes <= self.settings.max_bytes {
+                return Ok(first);
             }
             delete.execute(params![self.id, first])?;
-            bytes = bytes.saturating_sub(length);
+            self.bytes = self.bytes.saturating_sub(length);
         }
     }
 
-    pub(super) fn remember(&self, db: &Connection, last: u64, bytes: u64) -> rusqlite::Result<()> {
+    pub(super) fn remember(&self, db: &Connection) -> rusqlite::Result<()> {
         let sql = self.sql("UPDATE @.logs SET last = ?, bytes = ? WHERE id = ?");
         db.prepare_cached(&sql)?
-            .execute(params![last, bytes, self.id])
+            .execute(params![self.last, self.bytes, self.id])
             .map(drop)
     }
 
@@ -148,7 +192,7 @@ impl Records {
             "SELECT sequence, subject, at_ms, payload FROM @.records
              WHERE log = ? AND sequence >= ? AND sequence < ? ORDER BY sequence",
         );
-        let end = from.saturating_add(STRETCH).min(self.last() + 1);
+        let end = from.saturating_add(STRETCH).min(self.last + 1);
         let mut found = db.prepare_cached(&sql)?;
         let mut rows = found.query(params![self.id, from, end])?;
         let (mut records, mut bytes) = (VecDeque::new(), 0);
@@ -201,17 +245,26 @@ impl Records {
         Ok(match from {
             Start::Beginning => first,
             Start::Sequence(sequence) => sequence.max(first),
-            Start::Now => self.last() + 1,
-            Start::Time(at_ms) => {
-                let sql = self.sql(
-                    "SELECT sequence FROM @.records WHERE log = ? AND at_ms >= ? ORDER BY at_ms, sequence LIMIT 1",
-                );
-                let found = db
-                    .prepare_cached(&sql)?
-                    .query_row(params![self.id, at_ms], |row| row.get(0));
-                found.optional()?.unwrap_or_else(|| self.last() + 1)
-            }
+            Start::Now => self.last + 1,
+            Start::Time(at_ms) => self.taken_since(db, at_ms, first)?,
         })
+    }
+
+    /// The first record from `first` on that was taken at this time or later; one more than the last if there is none. Times grow
+    /// with sequences, as the store's clock never goes back.
+    fn taken_since(&self, db: &Connection, at_ms: i64, first: u64) -> rusqlite::Result<u64> {
+        let (mut start, mut end) = (first, self.last + 1);
+        while start < end {
+            let middle = start + (end - start) / 2;
+            match self
+                .taken_at(db, middle)?
+                .is_some_and(|taken_ms| taken_ms >= at_ms)
+            {
+                true => end = middle,
+                false => start = middle + 1,
+            }
+        }
+        Ok(start)
     }
 }
 

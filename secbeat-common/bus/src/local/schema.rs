@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS @.records (
     at_ms INTEGER NOT NULL,
     PRIMARY KEY (log, sequence)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS @.records_by_time ON records (log, at_ms);
+DROP INDEX IF EXISTS @.records_by_time;
 CREATE TABLE IF NOT EXISTS @.ids (
     log INTEGER NOT NULL,
     id TEXT NOT NULL,

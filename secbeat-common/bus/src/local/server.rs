@@ -1,6 +1,7 @@
 //! The thread that has the store, and how it is reached.
 
 use std::{
+    collections::VecDeque,
     fmt,
     path::{Path, PathBuf},
     sync::{
@@ -15,16 +16,19 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
-use super::{LocalBus, store::Store, topics::Topics};
+use super::{
+    LocalBus,
+    group::{self, Waiting},
+    job::Job,
+    store::Store,
+    topics::Topics,
+};
 use crate::error::{Error, Result};
 
 /// Jobs that may wait; past it, calls do.
 const WAITING: usize = 1024;
 /// Pause before a store that failed is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
-
-/// Something for the store to do.
-pub(super) type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
 /// A store that is open until it is [closed](Self::close).
 pub struct LocalServer {
@@ -38,8 +42,8 @@ pub(super) struct Shared {
     pub(super) up: watch::Sender<Up>,
     pub(super) connections: watch::Sender<u64>,
     pub(super) topics: Arc<Topics>,
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    waiting: Arc<Semaphore>,
+    jobs: Mutex<Option<mpsc::Sender<Waiting>>>,
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 /// Whether the store is open, and how often it was opened.
@@ -138,29 +142,38 @@ impl Shared {
     }
 
     /// Hands a job to the store once that is open.
-    pub(super) async fn send(&self, job: Job) {
+    pub(super) async fn send(&self, job: Box<dyn Job>) {
         let mut up = self.up.subscribe();
         // The sender is in `self`, and the semaphore is never closed.
         drop(up.wait_for(|up| up.is_up).await);
         let Ok(permit) = self.waiting.clone().acquire_owned().await else {
             return;
         };
-        let job: Job = Box::new(move |store| {
-            job(store);
-            drop(permit);
-        });
         if let Some(jobs) = &*self.jobs.lock() {
-            let _ = jobs.send(job);
+            let _ = jobs.send(Waiting {
+                job,
+                by_itself: false,
+                _permit: permit,
+            });
         }
     }
 
     /// Does jobs until there is nobody left to send one.
-    fn run(self: &Arc<Self>, mut store: Store, jobs: &mpsc::Receiver<Job>) {
+    fn run(self: &Arc<Self>, mut store: Store, jobs: &mpsc::Receiver<Waiting>) {
+        let mut waiting = VecDeque::new();
         loop {
-            match jobs.recv_timeout(store.rest()) {
-                Ok(job) => job(&mut store),
-                Err(RecvTimeoutError::Timeout) => store.tidy(),
-                Err(RecvTimeoutError::Disconnected) => return,
+            if waiting.is_empty() {
+                match jobs.recv_timeout(store.rest()) {
+                    Ok(job) => waiting.push_back(job),
+                    Err(RecvTimeoutError::Timeout) => store.tidy(),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            // At most as many as may wait.
+            waiting.extend(jobs.try_iter());
+            if !waiting.is_empty() {
+                let again = store.work(group::next(&mut waiting));
+                again.into_iter().rev().for_each(|job| waiting.push_front(job));
             }
             if let Some(why) = store.failure() {
                 error!(store = %self.path.display(), "the store failed, and is opened again: {why}");

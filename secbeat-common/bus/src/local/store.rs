@@ -33,6 +33,14 @@ pub(super) struct Store {
     pub(super) logs: BTreeMap<String, Records>,
     /// When the next entry ends, milliseconds since the Unix epoch.
     pub(super) next_end: Option<i64>,
+    /// What the job at hand tells subscribers, once it is committed.
+    pub(super) told: Vec<Published>,
+    /// What failed in the transaction at hand.
+    pub(super) spoiled: Option<Error>,
+    /// Whether something was written that is to be on the disk soon.
+    pub(super) is_lasting: bool,
+    #[cfg(test)]
+    pub(super) commits: u64,
     /// When the write-ahead log is due to be written back.
     checkpoint: Option<Instant>,
     /// The latest [`Created`].
@@ -65,8 +73,8 @@ impl Store {
     fn load(db: Connection, topics: Arc<Topics>) -> rusqlite::Result<Self> {
         let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let latest = number(
-            "SELECT max(at_ms) FROM (SELECT max(at_ms) AS at_ms FROM main.entries
-             UNION ALL SELECT max(at_ms) FROM main.records)",
+            "SELECT max(at_ms) FROM (SELECT max(at_ms) AS at_ms FROM main.entries UNION ALL
+             SELECT (SELECT at_ms FROM main.records WHERE log = id ORDER BY sequence DESC LIMIT 1) FROM main.logs)",
         )?;
         let created = number(
             "SELECT max(created) FROM (SELECT created FROM main.buckets UNION ALL SELECT created FROM main.logs)",
@@ -81,6 +89,11 @@ impl Store {
             buckets,
             logs,
             next_end,
+            told: Vec::new(),
+            spoiled: None,
+            is_lasting: false,
+            #[cfg(test)]
+            commits: 0,
             checkpoint: None,
             created: created.unwrap_or(0),
             failure: None,
@@ -125,21 +138,17 @@ impl Store {
         Created(i128::from(self.created))
     }
 
-    /// Hands a message to all who subscribe to it, and to the log that keeps it.
-    pub(super) fn publish(&mut self, message: &Published) {
-        let kept = self.append_to_its_log(message, None);
-        if let Some(Err(error)) = kept {
-            tracing::warn!(subject = message.subject, %error, "a message is lost");
-        }
-        self.topics.publish(message);
-    }
-
     /// Turns what SQLite says of a write into what callers go by. What was written is to be on the disk soon.
     pub(super) fn outcome<T>(&mut self, what: &str, outcome: rusqlite::Result<T>) -> Result<T> {
-        if outcome.is_ok() {
+        self.is_lasting |= outcome.is_ok();
+        self.checked(what, outcome)
+    }
+
+    /// Has what was written be on the disk soon.
+    pub(super) fn note_writes(&mut self) {
+        if std::mem::take(&mut self.is_lasting) {
             self.checkpoint.get_or_insert_with(|| Instant::now() + CHECKPOINT);
         }
-        self.checked(what, outcome)
     }
 
     /// The same for what may as well be lost, and sees whether the database can go on.
@@ -149,10 +158,14 @@ impl Store {
         {
             self.failure = Some(error.to_string());
         }
-        outcome.map_err(|error| Error::Refused {
+        let outcome = outcome.map_err(|error| Error::Refused {
             what: what.to_owned(),
             why: in_words(&error),
-        })
+        });
+        if let Err(error) = &outcome {
+            self.spoiled = Some(error.clone());
+        }
+        outcome
     }
 
     /// The same for what was read of `what`.

@@ -2,6 +2,7 @@
 
 use std::{fmt, fs, path::PathBuf};
 
+use futures::StreamExt as _;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -160,6 +161,115 @@ async fn an_end_that_came_while_the_store_was_closed_leaves_its_marker() {
     lab.server.lock().reopen().unwrap();
     let entry = bucket.get("a").await.unwrap().unwrap();
     assert_eq!((entry.kind, entry.revision), (crate::EntryKind::Purge, 2));
+}
+
+/// Keeps the store busy until all of `calls` wait, so that they make one group.
+async fn together<T: Send + 'static>(bus: &LocalBus, calls: Vec<Answer<T>>) -> Vec<Result<T>> {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (entered, at_work) = oneshot::channel();
+    let mut gate = Some((entered, gate));
+    let held = bus.clone();
+    let holding = tokio::spawn(async move {
+        let hold = move |_: &mut Store| {
+            if let Some((entered, gate)) = gate.take() {
+                let _ = entered.send(());
+                let _ = gate.recv();
+            }
+            Ok(())
+        };
+        held.call("a gate", hold).await
+    });
+    at_work.await.unwrap();
+    let before = bus.0.waiting.available_permits();
+    let count = calls.len();
+    let answers = tokio::spawn(futures::future::join_all(calls));
+    while before - bus.0.waiting.available_permits() < count {
+        tokio::task::yield_now().await;
+    }
+    open.send(()).unwrap();
+    holding.await.unwrap().unwrap();
+    answers.await.unwrap()
+}
+
+async fn commits(bus: &LocalBus) -> u64 {
+    bus.call("commits", |store| Ok(store.commits)).await.unwrap()
+}
+
+#[tokio::test]
+async fn jobs_that_wait_are_committed_together_in_their_order() {
+    let lab = LocalLab::new();
+    let bus = lab.bus();
+    let bucket = bus.bucket("bans");
+    bucket.make(settings()).await.unwrap();
+    let mut watch = bucket.watch().await.unwrap();
+    let before = commits(&bus).await;
+    let writes = [
+        Write::put("a", "1").over(0),
+        // Another writer of the key, who knows of none.
+        Write::put("a", "2").over(0),
+        // The bucket takes no such key.
+        Write::put("a b", "3"),
+        Write::put("a", "4").over(1),
+        Write::put("b", "5"),
+    ];
+    let outcomes = together(&bus, writes.map(|write| bucket.write(write)).into()).await;
+    assert_eq!(outcomes[0], Ok(WriteOutcome::Written(1)));
+    assert_eq!(outcomes[1], Ok(WriteOutcome::Conflict));
+    assert!(matches!(outcomes[2], Err(Error::Invalid(_))), "{:?}", outcomes[2]);
+    assert_eq!(outcomes[3], Ok(WriteOutcome::Written(2)));
+    assert_eq!(outcomes[4], Ok(WriteOutcome::Written(3)));
+    // The gate is a commit, too.
+    assert_eq!(commits(&bus).await - before, 3);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&3) {
+        seen.push(watch.entries.next().await.unwrap().unwrap().entry.revision);
+    }
+    assert_eq!(
+        seen,
+        [2, 3],
+        "the first was replaced before anybody could read it"
+    );
+}
+
+#[tokio::test]
+async fn one_that_fails_among_others_fails_alone() {
+    let lab = LocalLab::new();
+    let bus = lab.bus();
+    let bucket = bus.bucket("bans");
+    bucket.make(settings()).await.unwrap();
+    bucket.write(Write::put("z", vec![b'x'; 40_000])).await.unwrap();
+    // Room for what is small.
+    let pages = bus.call("pages", |store| {
+        store
+            .db
+            .pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0))
+            .map_err(|_| Error::Missing(String::new()))
+    });
+    let pages = pages.await.unwrap() + 4;
+    bus.call("a limit", move |store| {
+        store.db.pragma_update(None, "max_page_count", pages).unwrap();
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let value = |bytes: usize| vec![b'x'; bytes];
+    let writes = [
+        Write::put("a", value(10)),
+        Write::put("b", value(400_000)),
+        Write::put("c", value(10)),
+    ];
+    let outcomes = together(&bus, writes.map(|write| bucket.write(write)).into()).await;
+    assert_eq!(outcomes[0], Ok(WriteOutcome::Written(2)));
+    assert_eq!(refusal(outcomes[1].clone()), "the disk is full");
+    assert_eq!(outcomes[2], Ok(WriteOutcome::Written(3)));
+    assert!(bus.is_connected());
+    let status = bucket.status().await.unwrap();
+    assert_eq!((status.last_revision, status.keys), (3, 3));
+    // What is on disk agrees.
+    lab.server.lock().close();
+    lab.server.lock().reopen().unwrap();
+    assert_eq!(bucket.status().await.unwrap(), status);
+    assert_eq!(&bucket.get("c").await.unwrap().unwrap().value[..], value(10));
 }
 
 #[tokio::test]
