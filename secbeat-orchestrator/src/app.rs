@@ -59,7 +59,7 @@ use crate::{
 };
 
 /// Inputs that may wait for the engine; past it reading the bus waits, and the bus keeps what is not read.
-const INPUTS: usize = 4096;
+const INPUTS: usize = 512;
 /// How long a graceful end may take.
 const DRAIN: Duration = Duration::from_secs(2);
 

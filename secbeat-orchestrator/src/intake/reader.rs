@@ -24,6 +24,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const SLACK_MS: i64 = 10_000;
 /// Messages that are decoded at a time.
 const DECODED_AT_ONCE: usize = 32;
+/// Bytes of a message, up to which it is decoded at once: handing it to another thread would take as long.
+const SMALL: usize = 8 * 1024;
 
 /// Reads `partitions` until there are none.
 pub(super) struct Reader {
@@ -98,6 +100,9 @@ impl Reader {
             let sources = self.intake.sources;
             async move {
                 let record = record?;
+                if record.payload.len() <= SMALL {
+                    return Ok(read(&record, &partitions, sources, &garbage));
+                }
                 tokio::spawn(async move { read(&record, &partitions, sources, &garbage) })
                     .await
                     .context("decoding died")
