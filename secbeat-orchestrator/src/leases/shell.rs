@@ -25,8 +25,13 @@ const TERMS: Terms = Terms {
     margin_ms: 500,
     renew_ms: 500,
 };
-/// How often it is looked whether something has to be written.
-const TICK: Duration = Duration::from_millis(250);
+/// The same where all members are one process: nobody waits to take over, and each renewal is work for the store.
+const TERMS_ALONE: Terms = Terms {
+    renew_ms: 1_000,
+    ..TERMS
+};
+/// How often it is looked whether the bus is there, while it is not, or does not answer.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long one write may wait for its acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -73,10 +78,14 @@ impl Leases {
             unread_since_ms: Some(now_ms()),
             ..Shares::default()
         });
+        let terms = match bus.ends_with_members() {
+            true => TERMS_ALONE,
+            false => TERMS,
+        };
         let leases = Self {
             bucket: LeaseBucket::new(&bus),
             bus,
-            core: Keeper::new(identity, TERMS),
+            core: Keeper::new(identity, terms),
             configs: Configs::new(config),
             id,
             since_ms: now_ms(),
@@ -104,8 +113,8 @@ impl Leases {
     async fn keep(&mut self) {
         let mut follower = LeaseBucket::follow(&self.bus);
         let mut held = Vec::new();
-        let mut tick = tokio::time::interval(TICK);
         let mut round: Option<Round> = None;
+        let mut rest = Duration::ZERO;
         loop {
             tokio::select! {
                 update = follower.next() => match update {
@@ -127,10 +136,23 @@ impl Leases {
                     round = None;
                     written.into_iter().for_each(|written| self.written(written));
                 }
-                _ = tick.tick() => {}
+                () = tokio::time::sleep(rest) => {}
             }
             self.work(&follower, &mut round);
+            rest = match round {
+                Some(_) => LOOK,
+                None => self.rest(&follower),
+            };
         }
+    }
+
+    /// How long there is nothing to do unless something is heard.
+    fn rest(&self, follower: &Follower) -> Duration {
+        if !follower.is_live() {
+            return LOOK;
+        }
+        let wait_ms = self.core.next_due_ms().saturating_sub((self.clock)());
+        Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0).max(1))
     }
 
     fn begin(&mut self, created_ms: i64) {

@@ -199,6 +199,15 @@ impl Keeper {
         writes
     }
 
+    /// When [`due`](Self::due) has something to do though nothing is heard.
+    #[must_use]
+    pub fn next_due_ms(&self) -> i64 {
+        let sent_ms = self.renewal_sent_ms.unwrap_or(i64::MIN);
+        let renewal_ms = sent_ms.saturating_add(self.terms.renew_ms);
+        self.sure_until_ms
+            .map_or(renewal_ms, |until_ms| until_ms.min(renewal_ms))
+    }
+
     /// Gives everything back; nothing is taken until the next [`heard_all`](Self::heard_all).
     pub fn resign(&mut self) {
         self.heard = false;
