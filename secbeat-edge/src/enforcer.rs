@@ -38,10 +38,9 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How often the interfaces are looked at, beside each time that the kernel says something of them.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often the program's events are read while there are some: its ring buffer has room for thousands.
+/// How often the program's events are read while there are some: its ring buffer has room for thousands. Otherwise it is looked
+/// for them with each [`TICK`].
 const DROP_EVENTS_INTERVAL: Duration = Duration::from_millis(100);
-/// How often it is looked whether there are some.
-const DROP_EVENTS_LOOK: Duration = Duration::from_millis(500);
 /// Messages that are taken at once, so that their bans go to the kernel together.
 const MESSAGES_AT_ONCE: usize = 1024;
 
@@ -127,6 +126,7 @@ impl EnforcerTask {
         let mut reconcile = interval(self.reconcile_interval);
         let mut look = interval(LOOK);
         let mut drop_events = interval(DROP_EVENTS_INTERVAL);
+        let mut are_dropped = false;
         let mut waiting = Vec::with_capacity(MESSAGES_AT_ONCE);
         self.look_at_interfaces();
         self.bring();
@@ -142,12 +142,11 @@ impl EnforcerTask {
                         self.look_at_host();
                     }
                     self.handle(Event::Tick);
+                    are_dropped |= self.drops.read(self.surroundings.kernel.as_mut());
                 }
                 _ = look.tick() => self.look_at_interfaces(),
-                _ = drop_events.tick() => {
-                    if !self.drops.read(self.surroundings.kernel.as_mut()) {
-                        drop_events.reset_after(DROP_EVENTS_LOOK);
-                    }
+                _ = drop_events.tick(), if are_dropped => {
+                    are_dropped = self.drops.read(self.surroundings.kernel.as_mut());
                 }
                 Some(changes) = self.surroundings.host_changes.recv() => self.host_changed(changes),
                 () = &mut stop => return,

@@ -28,6 +28,8 @@ pub(super) fn run(mut follower: Follower, mut store: Store, stop: &Stop) {
         .ok();
     let every = if watch.is_some() { LOOK } else { LOOK_UNTOLD };
     let mut looked: Option<Instant> = None;
+    // Whether lines may have come.
+    let mut is_told = true;
     loop {
         if looked.is_none_or(|looked| looked.elapsed() >= every) {
             looked = Some(Instant::now());
@@ -51,10 +53,12 @@ pub(super) fn run(mut follower: Follower, mut store: Store, stop: &Stop) {
         }
         let due = looked.map_or(every, |looked| every.saturating_sub(looked.elapsed()));
         let timeout = store.due().unwrap_or(due).min(due);
-        let woken = stop.wait(None, PAUSE).and_then(|woken| match woken {
+        let pause = if is_told { PAUSE } else { Duration::ZERO };
+        let woken = stop.wait(None, pause).and_then(|woken| match woken {
             Woken::Stopped => Ok(woken),
             _ => stop.wait(watch.as_ref().map(Watch::readable), timeout),
         });
+        is_told = watch.is_none() || matches!(woken, Ok(Woken::Readable));
         match woken {
             Ok(Woken::Stopped) => break,
             Ok(Woken::Readable) if watch.as_mut().map(Watch::drain) == Some(Change::Names) => looked = None,
