@@ -48,6 +48,7 @@ use crate::{
     enforcer::EnforcerHandle,
     kernel::{ObjectSource, Pins},
     lists::{Configured, Files, Owner},
+    memory,
     notes::Notes,
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
@@ -157,6 +158,8 @@ impl App {
         let orders = brought.orders.take();
         let surroundings = (&fleet, &traces, brought);
         let enforcement = Enforcement::attach(&config, object, host, surroundings, privileged.kernel).await?;
+        // The kernel's types take 18 MB while they are read.
+        memory::give_back();
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
         let (lists, list_files) = match &pins {
             Some(pins) => {

@@ -16,6 +16,8 @@ mod host;
 pub mod kernel;
 mod l7;
 mod lists;
+#[expect(unsafe_code, reason = "malloc's settings have no safe interface")]
+pub mod memory;
 mod notes;
 pub mod open_files;
 mod presence;

@@ -23,6 +23,8 @@ const STATE_DIR: &str = "/var/lib/secbeat/host";
 const STORE: &str = "store.db";
 /// The edge's API, beside that of the orchestrator. Sites tend to have a program at the edge's own default.
 const EDGE_API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3031);
+/// Memory for what `why` shows, unless the config says otherwise: some 100,000 events.
+const EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Keys and tables that the edge reads.
 const EDGE_KEYS: &[&str] = &[
@@ -167,7 +169,11 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub(crate) fn load_orchestrator(path: &Path) -> Result<orchestrator::Config, ConfigError> {
-        orchestrator::Config::load_part(path, ORCHESTRATOR_KEYS)
+        let mut config = orchestrator::Config::load_part(path, ORCHESTRATOR_KEYS)?;
+        if config.evidence.memory_bytes == orchestrator::Evidence::default().memory_bytes {
+            config.evidence.memory_bytes = EVIDENCE_BYTES;
+        }
+        Ok(config)
     }
 
     /// The file with everything that has to outlive the process.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use secbeat_bus::local::LocalServer;
 use secbeat_daemon::{config::NatsServers, credentials::Membership, supervisor::Supervised};
-use secbeat_edge::{Brought, InForce, Unwatched, app as edge, cli::object_source, open_files};
+use secbeat_edge::{Brought, InForce, Unwatched, app as edge, cli::object_source, memory, open_files};
 use secbeat_orchestrator::app as orchestrator;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -57,11 +57,14 @@ fn run_with(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
     }
     // What the kernel holds, while this process may still look at it.
     let left = Left::look(&config);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Reading logs, enforcing and the store have threads of their own. What is left is the work of one, unless requests are served.
+    if config.edge.proxy().is_none() {
+        runtime.worker_threads(1);
+        memory::share_arena();
+    }
     let host = edge::Opened::new(&config.edge)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime = runtime.enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(LocalSet::new().run_until(async {
         match config.fleet.is_some() {
             true => serve_fleet(config, path, bpf_object, host).await,
