@@ -6,6 +6,7 @@
 mod config;
 mod filter;
 mod link;
+mod pace;
 mod probe;
 mod stats;
 #[cfg(test)]
@@ -31,13 +32,14 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 pub use self::config::DEFAULT_QUEUE;
-use self::link::Link;
 pub(crate) use self::{
     config::TelemetryConfig,
     filter::TelemetryFilter,
     stats::{Loss, TelemetryStats},
 };
+use self::{link::Link, pace::Pace};
 use crate::{
+    memory,
     signatures::Signatures,
     spool::{EncodedBatch, Spool, boot_ms},
     stand_in::Tap,
@@ -49,6 +51,11 @@ const CHUNK: usize = 256;
 /// thousands of answers a second, waking it costs the request path more than all the rest of telemetry.
 const BUSY: usize = 16;
 const GATHER: Duration = Duration::from_millis(1);
+/// How long a flush that is due waits while answers come faster than one by one, as those of a log that is written in large pieces.
+/// A message costs those who send, keep and read it as much as dozens of answers in it.
+const CATCH_UP: Duration = Duration::from_millis(5);
+/// How long after answers came so fast, what they took of memory is given back.
+const CALM: Duration = Duration::from_secs(1);
 
 /// The batcher has ended: nothing can be reported any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -228,29 +235,8 @@ pub struct TelemetryTask<S> {
     /// Answers taken from the queue.
     taken: u64,
     pace: Pace,
+    catch_up: Duration,
     stand_in: Tap,
-}
-
-/// How many answers have come lately.
-#[derive(Debug, Default)]
-struct Pace {
-    since: Duration,
-    answers: usize,
-}
-
-impl Pace {
-    /// Counts `answers` that were taken at `now`. Returns whether it is worth letting more of them gather.
-    fn is_busy(&mut self, answers: usize, now: Duration) -> bool {
-        if now.saturating_sub(self.since) >= GATHER {
-            *self = Self {
-                since: now,
-                answers: 0,
-            };
-        }
-        self.answers += answers;
-        // A full chunk: more wait already.
-        self.answers >= BUSY && answers < CHUNK
-    }
 }
 
 impl<S: Sink> TelemetryTask<S> {
@@ -263,6 +249,7 @@ impl<S: Sink> TelemetryTask<S> {
             start: Instant::now(),
             taken: 0,
             pace: Pace::default(),
+            catch_up: CATCH_UP,
             stand_in: Tap::off(),
         }
     }
@@ -277,17 +264,11 @@ impl<S: Sink> TelemetryTask<S> {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut stopping = false;
-        let mut busy = false;
         let mut chunk = Vec::with_capacity(CHUNK);
         loop {
-            let due = self.batcher.due();
-            let timer = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until((self.start + due).into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let (queue, gather) = (&mut self.queue.queue, busy && !stopping);
+            let timer = sleep_until(self.start, self.due());
+            let calm = sleep_until(self.start, self.pace.calm_at);
+            let (queue, gather) = (&mut self.queue.queue, self.pace.is_busy && !stopping);
             let taking = async {
                 if gather {
                     tokio::time::sleep(GATHER).await;
@@ -301,16 +282,19 @@ impl<S: Sink> TelemetryTask<S> {
                     self.queue.queue.close();
                 }
                 () = timer => self.flush(),
+                () = calm => {
+                    self.pace.calm_at = None;
+                    memory::give_back();
+                }
                 taken = taking => {
                     if taken == 0 {
                         break;
                     }
                     self.follow_sources();
-                    let now = self.now();
-                    busy = self.pace.is_busy(taken, now);
+                    self.pace.took(taken, self.now());
                     chunk.drain(..).for_each(|observation| self.push(observation));
                     // The timer's resolution is a millisecond: what is due now does not go by way of it.
-                    if self.batcher.due().is_some_and(|due| due <= self.now()) {
+                    if self.due().is_some_and(|due| due <= self.now()) {
                         self.flush();
                     }
                 }
@@ -321,6 +305,16 @@ impl<S: Sink> TelemetryTask<S> {
 
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// When to flush, unless the batcher is full before. What comes close behind goes along.
+    fn due(&self) -> Option<Duration> {
+        let catch_up = if self.pace.has_more {
+            self.catch_up
+        } else {
+            Duration::ZERO
+        };
+        self.batcher.due().map(|due| due + catch_up)
     }
 
     /// Sends what was counted by other prefix lengths first.
@@ -368,6 +362,14 @@ impl<S: Sink> TelemetryTask<S> {
             }
         }
         stats.settled.store(self.taken, Relaxed);
+    }
+}
+
+/// Waits until so long after `start`; for ever if there is no such time.
+async fn sleep_until(start: Instant, at: Option<Duration>) {
+    match at {
+        Some(at) => tokio::time::sleep_until((start + at).into()).await,
+        None => std::future::pending().await,
     }
 }
 

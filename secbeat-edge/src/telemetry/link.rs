@@ -132,6 +132,7 @@ impl Link {
             stats: stats.clone(),
         };
         let link = Self {
+            unconfirmed: Unconfirmed::on(&bus),
             bus,
             edge_id,
             max_age,
@@ -141,7 +142,6 @@ impl Link {
             stats,
             probed,
             up: None,
-            unconfirmed: Unconfirmed::default(),
             late: None,
             late_paid: Instant::now(),
             held: Arc::default(),

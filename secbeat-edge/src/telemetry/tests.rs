@@ -105,6 +105,21 @@ async fn batches_leave_when_their_linger_is_over() {
 }
 
 #[tokio::test]
+async fn what_waits_together_leaves_together() {
+    let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
+    // The last few do not look as if more were coming.
+    let answers = 2 * CHUNK + BUSY - 1;
+    for _ in 0..answers {
+        recorder.record(error(404));
+    }
+    let (sender, mut batches) = mpsc::unbounded_channel();
+    let mut task = TelemetryTask::new(queue, batcher(Duration::ZERO), Collect(sender));
+    task.catch_up = Duration::from_secs(3600);
+    tokio::spawn(task.run(std::future::pending()));
+    assert_eq!(batches.recv().await.unwrap().events.len(), answers);
+}
+
+#[tokio::test]
 async fn what_was_counted_by_other_sources_leaves_first() {
     let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
     let (sender, mut batches) = mpsc::unbounded_channel();

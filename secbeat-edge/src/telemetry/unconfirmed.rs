@@ -2,29 +2,49 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use secbeat_bus::Bus;
 use tokio::time::Instant;
 
 use crate::spool::EncodedBatch;
 
 /// Bytes of published batches that are remembered; past it the oldest are taken to have arrived.
 const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
+/// The same on a bus inside this process: no connection can take with it what is on its way.
+const UNCONFIRMED_BYTES_WITHIN: usize = 1024 * 1024;
 /// The stream is kept in the server's memory: what it took just before it died may be unread.
 pub(super) const HOLD: Duration = Duration::from_secs(1);
 /// What a batch costs beside its payload, in bytes: its share of bookkeeping here, on the way and in memory.
 pub(super) const OVERHEAD: usize = 256;
 
 /// Published batches that the server may not have had, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unconfirmed {
     batches: VecDeque<(Instant, EncodedBatch)>,
     bytes: usize,
+    max_bytes: usize,
 }
 
 impl Unconfirmed {
+    /// None yet.
+    pub(super) fn on(bus: &Bus) -> Self {
+        Self::bounded(match bus.ends_with_members() {
+            true => UNCONFIRMED_BYTES_WITHIN,
+            false => UNCONFIRMED_BYTES,
+        })
+    }
+
+    const fn bounded(max_bytes: usize) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+        }
+    }
+
     pub(super) fn push(&mut self, batch: EncodedBatch) {
         self.bytes += batch.payload.len() + OVERHEAD;
         self.batches.push_back((Instant::now(), batch));
-        while self.bytes > UNCONFIRMED_BYTES {
+        while self.bytes > self.max_bytes {
             self.pop();
         }
     }
@@ -42,7 +62,10 @@ impl Unconfirmed {
 
     /// Takes all of them out, oldest first.
     pub(super) fn take(&mut self) -> impl ExactSizeIterator<Item = EncodedBatch> + use<> {
-        std::mem::take(self).batches.into_iter().map(|(_, batch)| batch)
+        self.bytes = 0;
+        std::mem::take(&mut self.batches)
+            .into_iter()
+            .map(|(_, batch)| batch)
     }
 
     fn pop(&mut self) {
@@ -67,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_probe_has_not_outlived_by_a_second_stays_in_doubt() {
-        let mut unconfirmed = Unconfirmed::default();
+        let mut unconfirmed = Unconfirmed::bounded(UNCONFIRMED_BYTES);
         unconfirmed.push(batch(1));
         tokio::time::advance(HOLD).await;
         unconfirmed.push(batch(2));
@@ -81,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_in_doubt_is_bounded_also_in_tiny_batches() {
-        let mut unconfirmed = Unconfirmed::default();
+        let mut unconfirmed = Unconfirmed::bounded(UNCONFIRMED_BYTES);
         for _ in 0..100_000 {
             unconfirmed.push(batch(1));
         }
