@@ -289,6 +289,9 @@ mod tests {
         assert_eq!(config.store(), Path::new("/var/lib/secbeat/host/store.db"));
         assert_eq!(config.edge.api_listen, EDGE_API);
         assert_ne!(config.edge.api_listen, config.orchestrator.api.listen);
+        assert_eq!(config.orchestrator.evidence.memory_bytes, EVIDENCE_BYTES);
+        let config = load("[evidence]\nmemory_bytes = 70000\n").unwrap();
+        assert_eq!(config.orchestrator.evidence.memory_bytes, 70_000);
     }
 
     #[test]
