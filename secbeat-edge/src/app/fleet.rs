@@ -105,7 +105,7 @@ pub fn ask(member: &Membership, edge_id: &str, patience: Duration) -> anyhow::Re
                 leases.changed().await;
             }
         };
-        drop(timeout(patience, decides).await);
+        let _ = timeout(patience, decides).await;
         let orders = timeout(patience, orders(&bus, &member.trust)).await;
         Ok(Answer {
             orders: orders.ok().flatten(),

@@ -176,12 +176,6 @@ impl OneHost {
         serde_json::from_slice(&answer.body).ok()
     }
 
-    /// What the daemon has logged since its last start.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.daemon.log()
-    }
-
     /// Where clients of an address connect.
     #[must_use]
     pub const fn door(client: IpAddr) -> SocketAddr {

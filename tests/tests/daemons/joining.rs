@@ -19,9 +19,9 @@ fn said(output: &Output) -> String {
     out + &err
 }
 
-fn done(output: Output) -> String {
+fn done(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
-    said(&output)
+    said(output)
 }
 
 fn await_ban(host: &OneHost, address: IpAddr, reason: u8, origin: u8) -> Ban {
@@ -37,7 +37,7 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     let mut hub = Hub::start(&host.host, "[[rule]]\nname = \"error-flood\"\nban = \"10m\"\n");
     host.fail(OneHost::ATTACKER, ERRORS);
     await_ban(&host, OneHost::ATTACKER, reason::ERROR_FLOOD, origin::FLEET);
-    done(host.secbeat(&[
+    done(&host.secbeat(&[
         "ban",
         &BY_HAND.to_string(),
         "--duration",
@@ -47,7 +47,7 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     ]));
     let by_hand = await_ban(&host, BY_HAND, reason::MANUAL, origin::FLEET);
     let visitor = OneHost::VISITOR.to_string();
-    done(host.secbeat(&[
+    done(&host.secbeat(&[
         "allowlist",
         "add",
         &visitor,
@@ -62,7 +62,7 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     let credentials = hub.enroll("web-2");
     let credentials = credentials.to_string_lossy();
     let alone = fs::read_to_string(host.config()).unwrap();
-    let shown = done(host.secbeat(&["join", &credentials, "--dry-run"]));
+    let shown = done(&host.secbeat(&["join", &credentials, "--dry-run"]));
     for part in [
         "web-2, of the fleet at",
         "its orchestrators decide",
@@ -75,7 +75,7 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
         assert!(shown.contains(part), "no `{part}` in {shown}");
     }
     assert_eq!(fs::read_to_string(host.config()).unwrap(), alone);
-    done(host.secbeat(&["join", &credentials, "--yes"]));
+    done(&host.secbeat(&["join", &credentials, "--yes"]));
     host.stop();
     host.start_in_fleet();
 
@@ -87,31 +87,31 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     let kept = await_ban(&host, BY_HAND, reason::MANUAL, origin::LOCAL);
     assert!(kept.expires_boot_ns.abs_diff(by_hand.expires_boot_ns) < 2_000_000_000);
     assert_eq!(hub.ban_of(BY_HAND), None, "an operator's ban of one host");
-    done(hub.orchestrator(&["ban", &BY_FLEET.to_string()]));
+    done(&hub.orchestrator(&["ban", &BY_FLEET.to_string()]));
     await_ban(&host, BY_FLEET, reason::MANUAL, origin::FLEET);
-    let bans = done(host.secbeat(&["bans"]));
+    let bans = done(&host.secbeat(&["bans"]));
     assert!(
         bans.contains("by hand") && bans.contains(&BY_FLEET.to_string()),
         "{bans}"
     );
-    let allowed = done(host.secbeat(&["allowlist", "list"]));
+    let allowed = done(&host.secbeat(&["allowlist", "list"]));
     assert!(
         allowed.contains(&visitor) && allowed.contains("office"),
         "{allowed}"
     );
-    let status = done(host.secbeat(&["status"]));
+    let status = done(&host.secbeat(&["status"]));
     assert!(
         status.contains("fleet      the edge web-2") && status.contains("NATS       connected"),
         "{status}"
     );
-    let why = done(host.secbeat(&["why", &OneHost::ATTACKER.to_string()]));
+    let why = done(&host.secbeat(&["why", &OneHost::ATTACKER.to_string()]));
     assert!(why.contains("DROPS"), "{why}");
     let rules = host.secbeat(&["rules"]);
     assert!(
         !rules.status.success() && said(&rules).contains("ask an orchestrator"),
         "{rules:?}"
     );
-    done(host.secbeat(&["unban", &BY_HAND.to_string()]));
+    done(&host.secbeat(&["unban", &BY_HAND.to_string()]));
     assert_eq!(host.ban_of(BY_HAND), None);
 
     hub.nats.kill9();
@@ -123,7 +123,7 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     await_ban(&host, OneHost::OTHER_ATTACKER, reason::ERROR_FLOOD, origin::LOCAL);
 
     // A fleet that does not answer keeps nobody.
-    done(host.secbeat(&["leave", "--yes"]));
+    done(&host.secbeat(&["leave", "--yes"]));
     assert_eq!(fs::read_to_string(host.config()).unwrap(), alone);
     host.stop();
     host.start_again();
@@ -135,12 +135,12 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
         await_ban(&host, address, reason, origin::FLEET);
     }
     assert_eq!(host.ban_of(BY_HAND), None, "a ban that was lifted is back");
-    let allowed = done(host.secbeat(&["allowlist", "list"]));
+    let allowed = done(&host.secbeat(&["allowlist", "list"]));
     assert!(
         allowed.contains(&visitor) && allowed.contains("office"),
         "{allowed}"
     );
-    done(host.secbeat(&["unban", &BY_FLEET.to_string()]));
+    done(&host.secbeat(&["unban", &BY_FLEET.to_string()]));
     wait_until("the ban is lifted", SOON, || host.ban_of(BY_FLEET).is_none());
     host.fail(BY_FLEET, ERRORS);
     await_ban(&host, BY_FLEET, reason::ERROR_FLOOD, origin::FLEET);
