@@ -5,7 +5,7 @@
 //! IPv4 stretches are sorted within each /16. IPv6 stretches are sorted by their upper halves, five in a line; those that begin within a
 //! /64 are in a group of its own.
 //!
-//! The program and tests on the host find addresses by the same code: [`find_v4`], [`find_v6`] and [`lists_of`].
+//! The program and tests on the host find addresses by the same code: [`find_v4`], [`find_v6`], [`find_in_group`] and [`lists_of`].
 
 use crate::table::{Line, WORDS};
 
@@ -32,6 +32,8 @@ pub const LINES_V6: usize = 1;
 pub const CLASS_COUNT: usize = 2;
 /// When it was built, in milliseconds since 1970.
 pub const BUILT: usize = 3;
+/// A number that no other table has: who reads it before and after reads one table in between.
+pub const GENERATION: usize = 4;
 
 /// A line for each list: its name in four words, verdict and prefixes, when it was updated, digest, origin.
 pub const DESCRIPTIONS: u32 = WORDS as u32;
@@ -109,10 +111,9 @@ pub fn find_v4<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: u32) -> Opti
     Some(stretch(low)? & 0xffff)
 }
 
-/// The same for an IPv6 address.
+/// The owner of an IPv6 address by its upper half: its class, or with [`GROUP`] where [`find_in_group`] looks for it.
 #[inline(always)]
-pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: [u64; 2]) -> Option<u32> {
-    let [upper, lower] = address;
+pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, upper: u64) -> Option<u32> {
     let word = |at: u32| Some(line(at >> 3)?.words[at as usize & 7]);
     let range = word(INDEX_V6 + (upper >> 48) as u32)?;
     if range == 0 {
@@ -136,11 +137,14 @@ pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: [u64; 2]) ->
         behind += is_at_most(words[at], upper) as usize;
     }
     let half = |word: u64, number: u32| (word >> ((number & 1) * 32)) as u32;
-    let owner = half(words[(KEYS_IN_LINE + behind / 2) & 7], behind as u32);
-    if owner & GROUP == 0 {
-        return Some(owner);
-    }
+    Some(half(words[(KEYS_IN_LINE + behind / 2) & 7], behind as u32))
+}
 
+/// The class of an IPv6 address by its lower half in the group that is its owner.
+#[inline(always)]
+pub fn find_in_group<'a>(line: impl Fn(u32) -> Option<&'a Line>, owner: u32, lower: u64) -> Option<u32> {
+    let word = |at: u32| Some(line(at >> 3)?.words[at as usize & 7]);
+    let half = |word: u64, number: u32| (word >> ((number & 1) * 32)) as u32;
     let keys = (owner & !GROUP) + 1;
     let header = word(keys - 1)?;
     // Where the stretches are whose starts are known to be at most, or above: words of the table, since a search among numbers from 0 on

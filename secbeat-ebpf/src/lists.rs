@@ -3,7 +3,7 @@
 //! No program inlines the functions here, as `judge_networks` in `filter` is not.
 
 use secbeat_common::{
-    lists::{ALLOWS, BANS, MAX_LISTS, find_v4, find_v6, lists_of},
+    lists::{ALLOWS, BANS, GENERATION, GROUP, MAX_LISTS, find_in_group, find_v4, find_v6, lists_of},
     maps::{IN_FORCE, mode},
     verdict::Verdict,
 };
@@ -11,7 +11,7 @@ use secbeat_common::{
 use crate::{
     clock::boot,
     filter::{is_allowed, is_v4, whole},
-    maps::{LIST_COUNTS, LISTS, SETTINGS, Table},
+    maps::{LIST_COUNTS, LISTS, SETTINGS},
 };
 
 /// What the lists around an address (its halves) mean for a packet of `bytes` bytes, which they reach by its port or do not; as the
@@ -54,11 +54,81 @@ pub(crate) extern "C" fn lists_allow(upper: u64, lower: u64, bytes: u64) -> u32 
     1
 }
 
-/// The lists of the table at `slot` that an address is on, as bits, with [`BANS`] and [`ALLOWS`]. All is read from one table.
+/// The lists of the table at `slot` that an address is on, as bits, with [`BANS`] and [`ALLOWS`].
+///
+/// Each step is a function of its own, which the kernel verifies once, and asks for the table again. If another table has come into
+/// force meanwhile, all is read anew.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn find_lists(slot: u32, upper: u64, lower: u64) -> u64 {
-    let found = LISTS.get(slot).and_then(|table| find(table, [upper, lower]));
+    for _ in 0..TRIES {
+        let generation = generation_at(slot);
+        if generation == 0 {
+            return 0;
+        }
+        let mut class = match is_v4([upper, lower]) {
+            true => class_v4_at(slot, lower as u32),
+            false => owner_v6_at(slot, upper),
+        };
+        if class & GROUP != 0 {
+            class = class_in_group_at(slot, class, lower);
+        }
+        let lists = if class == 0 { 0 } else { lists_at(slot, class) };
+        if generation_at(slot) == generation {
+            return lists;
+        }
+    }
+    0
+}
+
+/// Tables that may come into force while one packet is judged.
+const TRIES: u32 = 4;
+
+/// The generation of the table at `slot`; 0 if there is none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn generation_at(slot: u32) -> u64 {
+    let header = LISTS.get(slot).and_then(|table| table.get(0));
+    header.map_or(0, |header| header.words[GENERATION])
+}
+
+/// See [`find_v4`]; 0 for no class.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn class_v4_at(slot: u32, address: u32) -> u32 {
+    let found = LISTS
+        .get(slot)
+        .and_then(|table| find_v4(|number| table.get(number), address));
+    found.unwrap_or(0)
+}
+
+/// See [`find_v6`]; 0 for no class.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn owner_v6_at(slot: u32, upper: u64) -> u32 {
+    let found = LISTS
+        .get(slot)
+        .and_then(|table| find_v6(|number| table.get(number), upper));
+    found.unwrap_or(0)
+}
+
+/// See [`find_in_group`]; 0 for no class.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn class_in_group_at(slot: u32, owner: u32, lower: u64) -> u32 {
+    let found = LISTS
+        .get(slot)
+        .and_then(|table| find_in_group(|number| table.get(number), owner, lower));
+    found.unwrap_or(0)
+}
+
+/// See [`lists_of`]; 0 for none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn lists_at(slot: u32, class: u32) -> u64 {
+    let found = LISTS
+        .get(slot)
+        .and_then(|table| lists_of(|number| table.get(number), class, boot));
     found.unwrap_or(0)
 }
 
@@ -83,15 +153,4 @@ pub(crate) extern "C" fn count_lists(lists: u64, bytes: u64) -> u32 {
         left >>= 1;
     }
     0
-}
-
-/// The lists of `table` that an address is on.
-#[inline(always)]
-fn find(table: &Table, [upper, lower]: [u64; 2]) -> Option<u64> {
-    let line = |number| table.get(number);
-    let class = match is_v4([upper, lower]) {
-        true => find_v4(line, lower as u32),
-        false => find_v6(line, [upper, lower]),
-    }?;
-    lists_of(line, class, boot)
 }

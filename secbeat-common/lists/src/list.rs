@@ -12,7 +12,7 @@ use secbeat_daemon::term::Term;
 use super::{BanEntry, target};
 
 /// Most entries of a list, together with its invalid lines.
-pub const MAX_LISTED: usize = 2_000_000;
+pub(crate) const MAX_LISTED: usize = 2_000_000;
 
 /// A network, and what the list says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

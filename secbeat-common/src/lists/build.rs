@@ -1,9 +1,12 @@
 //! Building a table from the lists in it.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map},
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+};
 
 use super::{
-    ALLOWS, BANS, BUILT, CLASS_COUNT, CLASSES, DESCRIPTIONS, FRONT_V4, GROUP, INDEX_V4, INDEX_V6,
+    ALLOWS, BANS, BUILT, CLASS_COUNT, CLASSES, DESCRIPTIONS, FRONT_V4, GENERATION, GROUP, INDEX_V4, INDEX_V6,
     KEYS_IN_LINE, LINES_V6, MAGIC, MAX_CLASSES, MAX_LISTS, NEVER, NEXT_SHIFT, verdict, view::Described,
 };
 use crate::{
@@ -265,6 +268,8 @@ fn lay_out(
     words[LINES_V6] = u64::from(lines) << 32 | u64::from(first_line);
     words[CLASS_COUNT] = classes.sets.len() as u64;
     words[BUILT] = now_ms;
+    // Keys of a hasher are random.
+    words[GENERATION] = RandomState::new().build_hasher().finish();
     for list in lists {
         let at = DESCRIPTIONS as usize + list.slot * WORDS;
         words[at..at + WORDS].copy_from_slice(&list.described.to_words());

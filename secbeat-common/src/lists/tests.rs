@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::atomic::AtomicU64};
 use proptest::prelude::*;
 
 use super::{
-    ALLOWS, BANS, BuildError, Described, Entry, List, MAX_LISTS, NEVER, Stretch, View, build, find_v4,
+    ALLOWS, BANS, BuildError, Described, Entry, GROUP, List, MAX_LISTS, NEVER, Stretch, View, build, find_v4,
     find_v6, lists_of, verdict,
 };
 use crate::{prefix::Prefix, table::Line};
@@ -41,7 +41,10 @@ fn found(lines: &[Line], address: IpAddr, now: u64) -> u64 {
         IpAddr::V4(v4) => find_v4(line, v4.to_bits()),
         IpAddr::V6(v6) => {
             let bits = v6.to_bits();
-            find_v6(line, [(bits >> 64) as u64, bits as u64])
+            match find_v6(line, (bits >> 64) as u64) {
+                Some(owner) if owner & GROUP != 0 => find_in_group(line, owner, bits as u64),
+                class => class,
+            }
         }
     };
     class.and_then(|class| lists_of(line, class, || now)).unwrap_or(0)
