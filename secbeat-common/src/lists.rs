@@ -95,20 +95,16 @@ pub fn find_v4<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: u32) -> Opti
     }
     let stretch = |number: u32| Some((word(number >> 1)? >> ((number & 1) * 32)) as u32);
     let range = word(INDEX_V4 + (address >> 16))?;
-    let (mut low, mut high) = (range as u32, (range >> 32) as u32);
-    for _ in 0..STEPS_V4 {
-        // The first one begins with the /16.
-        if high.wrapping_sub(low) <= 1 {
-            break;
-        }
-        let middle = low + (high - low) / 2;
-        if stretch(middle)? >> 16 <= address & 0xffff {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    Some(stretch(low)? & 0xffff)
+    let (first, behind) = (range as u32, (range >> 32) as u32);
+    let start = |number: u32| Some(u64::from(stretch(number)? >> 16));
+    // The first one begins with the /16.
+    let last = last_at_most::<STEPS_V4>(
+        first,
+        behind.wrapping_sub(first),
+        start,
+        u64::from(address & 0xffff),
+    )?;
+    Some(stretch(last)? & 0xffff)
 }
 
 /// The owner of an IPv6 address by its upper half: its class, or with [`GROUP`] where [`find_in_group`] looks for it.
@@ -119,19 +115,10 @@ pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, upper: u64) -> Option
     if range == 0 {
         return None;
     }
-    let (mut low, mut high) = (range as u32, (range >> 32) as u32);
-    for _ in 0..STEPS_V6 {
-        if high.wrapping_sub(low) <= 1 {
-            break;
-        }
-        let middle = low + (high - low) / 2;
-        if line(middle)?.words[0] <= upper {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    let words = &line(low)?.words;
+    let (first, behind) = (range as u32, (range >> 32) as u32);
+    let start = |number: u32| Some(line(number)?.words[0]);
+    let last = last_at_most::<STEPS_V6>(first, behind.wrapping_sub(first), start, upper)?;
+    let words = &line(last)?.words;
     let mut behind = 0;
     for at in 1..KEYS_IN_LINE {
         behind += is_at_most(words[at], upper) as usize;
@@ -147,26 +134,37 @@ pub fn find_in_group<'a>(line: impl Fn(u32) -> Option<&'a Line>, owner: u32, low
     let half = |word: u64, number: u32| (word >> ((number & 1) * 32)) as u32;
     let keys = (owner & !GROUP) + 1;
     let header = word(keys - 1)?;
-    // Where the stretches are whose starts are known to be at most, or above: words of the table, since a search among numbers from 0 on
-    // has as many ranges as steps, each of which the kernel would follow.
-    let behind = keys + header as u32;
-    let (mut low, mut high) = (keys, behind);
-    for _ in 0..STEPS_V6 {
-        if low >= high {
-            break;
-        }
-        let middle = low + (high - low) / 2;
-        if word(middle)? <= lower {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if low == keys {
+    let count = header as u32;
+    if count == 0 || word(keys)? > lower {
         return Some((header >> 32) as u32);
     }
-    let last = low - 1 - keys;
-    Some(half(word(behind + (last >> 1))?, last))
+    let last = last_at_most::<STEPS_V6>(keys, count, word, lower)?.wrapping_sub(keys);
+    Some(half(
+        word(keys.wrapping_add(count).wrapping_add(last >> 1))?,
+        last,
+    ))
+}
+
+/// The last of `count` numbers from `first` on whose key is at most `wanted`, if the keys are in order and the first one's is. What is known
+/// of the range grows in one direction whatever the keys are, so that the kernel follows one path for each step and not two.
+#[inline(always)]
+fn last_at_most<const STEPS: u32>(
+    first: u32,
+    count: u32,
+    key: impl Fn(u32) -> Option<u64>,
+    wanted: u64,
+) -> Option<u32> {
+    let (mut low, mut left) = (first, count);
+    for _ in 0..STEPS {
+        if left <= 1 {
+            break;
+        }
+        let half = left / 2;
+        let is_there = is_at_most(key(low.wrapping_add(half))?, wanted) as u32;
+        low = low.wrapping_add(half & is_there.wrapping_neg());
+        left -= half;
+    }
+    Some(low)
 }
 
 /// Whether one is at most the other: 0 or 1, without a branch, each of which the kernel would follow to the program's end. From Hacker's

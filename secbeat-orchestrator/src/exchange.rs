@@ -62,3 +62,51 @@ impl From<&BanView> for BanEntry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_168_800_000;
+
+    #[test]
+    fn an_entry_ends_in_exactly_one_way() {
+        let entry = |json: &str| {
+            let entry = serde_json::from_str(json).unwrap();
+            manual_ban(entry, "alice".to_owned(), NOW).map(|ban| ban.expires_at_ms)
+        };
+        assert_eq!(
+            entry(r#"{"target":"198.51.100.7","duration":"1m"}"#),
+            Ok(NOW + 60_000)
+        );
+        assert_eq!(
+            entry(r#"{"target":"198.51.100.7","duration":"permanent"}"#),
+            Ok(PERMANENT)
+        );
+        assert_eq!(
+            entry(r#"{"target":"198.51.100.7","permanent":true}"#),
+            Ok(PERMANENT)
+        );
+        assert_eq!(entry(r#"{"target":"198.51.100.7"}"#), Err(EntryError::NoEnd));
+        assert_eq!(
+            entry(r#"{"target":"198.51.100.7","duration":"1m","permanent":true}"#),
+            Err(EntryError::Ends)
+        );
+        assert_eq!(
+            entry(r#"{"target":"198.51.100.7","expires_at":"2999-01-01T00:00:00Z"}"#),
+            Err(EntryError::TooLong),
+            "the server would overflow"
+        );
+        let note = format!(
+            r#"{{"target":"198.51.100.7","permanent":true,"note":"{}"}}"#,
+            "é".repeat(513)
+        );
+        assert_eq!(
+            entry(&note),
+            Err(EntryError::Note {
+                bytes: 1026,
+                most: 1024
+            })
+        );
+    }
+}

@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::atomic::AtomicU64};
 use proptest::prelude::*;
 
 use super::{
-    ALLOWS, BANS, BuildError, Described, Entry, GROUP, List, MAX_LISTS, NEVER, Stretch, View, build, find_v4,
-    find_v6, lists_of, verdict,
+    ALLOWS, BANS, BuildError, Described, Entry, GROUP, List, MAX_LISTS, NEVER, Stretch, View, build,
+    find_in_group, find_v4, find_v6, lists_of, verdict,
 };
 use crate::{prefix::Prefix, table::Line};
 

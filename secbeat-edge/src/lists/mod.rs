@@ -20,7 +20,7 @@ use secbeat_daemon::time;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::config::ListConfig;
+pub(crate) use self::config::ListConfig;
 pub(crate) use self::{
     config::check,
     files::{Configured, Files},

@@ -190,11 +190,15 @@ fn an_answer_that_nobody_takes_is_an_error_and_does_not_count() {
 fn only_a_busy_time_lets_answers_gather() {
     let at = Duration::from_micros;
     let mut pace = Pace::default();
-    assert!(!pace.is_busy(BUSY - 1, at(100)), "a few");
-    assert!(pace.is_busy(1, at(200)), "many within a millisecond");
-    assert!(!pace.is_busy(CHUNK, at(300)), "more wait already");
-    assert!(!pace.is_busy(1, at(1_300)), "quiet again");
-    assert!(pace.is_busy(BUSY, at(9_000)), "many at once");
+    let mut is_busy = |answers, at| {
+        pace.took(answers, at);
+        pace.is_busy
+    };
+    assert!(!is_busy(BUSY - 1, at(100)), "a few");
+    assert!(is_busy(1, at(200)), "many within a millisecond");
+    assert!(!is_busy(CHUNK, at(300)), "more wait already");
+    assert!(!is_busy(1, at(1_300)), "quiet again");
+    assert!(is_busy(BUSY, at(9_000)), "many at once");
 }
 
 #[tokio::test]

@@ -142,7 +142,11 @@ async fn lift(
         let found = api.ask(|reply| Input::List { query, reply }).await?;
         lifting.matched = found.total.unwrap_or(found.bans.len());
         let now_ms = now_ms();
-        let shown = found.bans.iter().take(SHOWN).map(|ban| BanView::new(ban, now_ms));
+        let shown = found
+            .bans
+            .iter()
+            .take(SHOWN)
+            .map(|ban| BanView::new(ban, &api.geo, now_ms));
         lifting.bans = shown.collect();
         targets.extend(found.bans.iter().map(|ban| ban.command.target));
     } else {
@@ -299,7 +303,9 @@ impl Pages {
         let page = self.api.ask(|reply| Input::List { query, reply }).await.ok()?;
         let now_ms = now_ms();
         for ban in page.bans.iter().filter(|ban| ban.command.scope.edges().is_none()) {
-            writer.write(&BanEntry::from(&BanView::new(ban, now_ms))).ok()?;
+            writer
+                .write(&BanEntry::from(&BanView::new(ban, &self.api.geo, now_ms)))
+                .ok()?;
         }
         match page.next {
             Some(place) => {

@@ -28,8 +28,8 @@ pub(crate) use self::{
 };
 use self::{tickets::Tickets, traces::BanTraces};
 use crate::{
-    auditor::Auditor, clock::moment, crawlers::Suspects, events::Events, reports::tally::Tally, signatures::Known,
-    writer::WriterHandle,
+    auditor::Auditor, clock::moment, crawlers::Suspects, events::Events, reports::tally::Tally,
+    signatures::Known, writer::WriterHandle,
 };
 
 /// How often the decider is told that time has passed.

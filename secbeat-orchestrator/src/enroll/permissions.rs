@@ -6,8 +6,8 @@
 //! ([`secbeat_common::sign`]).
 
 use secbeat_common::subjects::{
-    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, FEEDS_BUCKET, LEASES_BUCKET, REPORTS_BUCKET,
-    RULES_BUCKET, TELEMETRY_STREAM,
+    self, ACKS_ALL, ALLOW_BUCKET, AuditPart, BANS_BUCKET, EDGES_BUCKET, FEEDS_BUCKET, LEASES_BUCKET,
+    REPORTS_BUCKET, RULES_BUCKET, TELEMETRY_STREAM,
 };
 use secbeat_daemon::credentials::Role;
 

@@ -144,6 +144,10 @@ impl Member {
             Order::Findings(_) => "findings",
             Order::Audit(_) => "audit",
             Order::Notify(_) => "notify",
+            Order::Feed(_) => "feed",
+            Order::Dashboard(_) => "dashboard",
+            Order::Report(_) => "report",
+            Order::Geo(_) => "geo",
         };
         Err(self.refer(only_there))
     }

@@ -80,7 +80,7 @@ impl Orchestrator {
             unban_grace: Duration::ZERO,
             drift_grace: Duration::from_secs(10),
             evidence_bytes: secbeat_orchestrator_core::evidence::MIN_MEMORY,
-            crawlers: secbeat_orchestrator_core::decider::CrawlerConfig::default(),
+            crawlers: decider::CrawlerConfig::default(),
             traced: false,
             stands_in: false,
             seed: bytes,

@@ -54,7 +54,6 @@ proptest! {
         // These say when bans end, too.
         for layout in [Layout::Ipset, Layout::Nft] {
             let again = entries(&written(layout, &bans));
-            let end = |ban: &BanEntry| ban.clone().ban(String::new(), NOW).unwrap().expires_at_ms;
             let ends = |bans: &[BanEntry]| bans.iter().map(|ban| (ban.target.clone(), end(ban))).collect::<BTreeSet<_>>();
             let is_nft = layout == Layout::Nft;
             let without_end: BTreeSet<_> = bans.iter().filter(|ban| ban.permanent).map(|ban| ban.target.clone()).collect();
