@@ -67,7 +67,7 @@ fn lists_that_people_have_are_read_as_they_are_meant() {
 
 #[test]
 fn what_the_fuzzer_found_breaks_no_reader() {
-    let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/lists");
+    let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/lists");
     let files = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
     let replayed = files.map(|path| check(&fs::read(path).unwrap())).count();
     assert!(replayed > 50, "{replayed}");
