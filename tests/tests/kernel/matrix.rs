@@ -54,7 +54,8 @@ fn join(wire: Wire, host: &Namespace) -> (Namespace, String) {
 fn entries(filter: &Filter) -> Vec<String> {
     let programs = filter.programs().into_iter();
     let is_other = |name: &str| {
-        [maps::CLOCK_PROBE, maps::TABLE_PROBE, maps::LIST_PROBE].contains(&name) || maps::TC_PROGRAMS.contains(&name)
+        [maps::CLOCK_PROBE, maps::TABLE_PROBE, maps::LIST_PROBE].contains(&name)
+            || maps::TC_PROGRAMS.contains(&name)
     };
     programs.filter(|name| !is_other(name)).collect()
 }

@@ -31,11 +31,14 @@ impl Lab {
         make_all(&server.join().bus(), Duration::from_secs(60))
             .await
             .unwrap();
-        Self {
+        let lab = Self {
             server,
             trust,
             signer: Some(key).into(),
-        }
+        };
+        // It makes the bucket, as in a fleet whoever tells edges of rules does.
+        assert_eq!(lab.held().await, None);
+        lab
     }
 
     fn bucket(&self, bus: &Bus) -> FeedBucket {
