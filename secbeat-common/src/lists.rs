@@ -120,8 +120,8 @@ pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, upper: u64) -> Option
     let last = last_at_most::<STEPS_V6>(first, behind.wrapping_sub(first), start, upper)?;
     let words = &line(last)?.words;
     let mut behind = 0;
-    for at in 1..KEYS_IN_LINE {
-        behind += is_at_most(words[at], upper) as usize;
+    for key in &words[1..KEYS_IN_LINE] {
+        behind += is_at_most(*key, upper) as usize;
     }
     let half = |word: u64, number: u32| (word >> ((number & 1) * 32)) as u32;
     Some(half(words[(KEYS_IN_LINE + behind / 2) & 7], behind as u32))

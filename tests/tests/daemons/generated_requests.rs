@@ -10,9 +10,9 @@ use secbeat_tests::lab::{
 use super::api::{Lab, token};
 
 /// How long the requests may take, in seconds.
-const PATIENCE: &str = "60";
+const PATIENCE: &str = "120";
 /// Requests per operation that are made up, beside those for each corner of its description.
-const EXAMPLES: &str = "15";
+const EXAMPLES: &str = "10";
 /// What is looked at. That a request which the description allows is refused is no failure: the description knows of no prefixes.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,ignored_auth";

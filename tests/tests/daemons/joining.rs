@@ -1,6 +1,11 @@
 //! One host becomes an edge of a fleet, and goes back, while a banned client keeps knocking.
 
-use std::{fs, net::IpAddr, process::Output, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    process::Output,
+    time::{Duration, SystemTime},
+};
 
 use secbeat_common::maps::{Ban, origin, reason};
 use secbeat_tests::lab::{
@@ -142,6 +147,11 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     );
     done(&host.secbeat(&["unban", &BY_FLEET.to_string()]));
     wait_until("the ban is lifted", SOON, || host.ban_of(BY_FLEET).is_none());
+    // What came before the unban does not count, and the log has whole seconds.
+    let lifted = SystemTime::now();
+    wait_until("another second has come", SOON, || {
+        lifted.elapsed().is_ok_and(|since| since > Duration::from_secs(1))
+    });
     host.fail(BY_FLEET, ERRORS);
     await_ban(&host, BY_FLEET, reason::ERROR_FLOOD, origin::FLEET);
     // It is as if it had never been away.
