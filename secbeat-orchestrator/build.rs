@@ -1,4 +1,5 @@
 //! Embeds the files of the web page, if they were built. Without them, the daemons build all the same.
+#![allow(clippy::disallowed_macros, reason = "cargo reads what a build script prints")]
 
 use std::{
     env,

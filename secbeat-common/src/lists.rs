@@ -7,6 +7,8 @@
 //!
 //! The program and tests on the host find addresses by the same code: [`find_v4`], [`find_v6`], [`find_in_group`] and [`lists_of`].
 
+#[cfg(feature = "wire")]
+use crate::prefix::Prefix;
 use crate::table::{Line, WORDS};
 
 #[cfg(feature = "wire")]
@@ -16,9 +18,18 @@ mod view;
 
 #[cfg(feature = "wire")]
 pub use self::{
-    build::{BuildError, Entry, List, MAX_PREFIXES, Table, build},
+    build::{BuildError, List, MAX_PREFIXES, Table, build},
     view::{Described, Stretch, View, range},
 };
+
+/// A prefix on a list.
+#[cfg(feature = "wire")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub net: Prefix,
+    /// When it ends, in nanoseconds since boot; [`NEVER`] for no end.
+    pub ends: u64,
+}
 
 /// Lists that can be in force at a time: the bits of a set.
 pub const MAX_LISTS: usize = 32;

@@ -5,7 +5,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{btf_maps::lpm_trie::Key as LpmKey, helpers::bpf_map_lookup_elem};
+use aya_ebpf::helpers::bpf_map_lookup_elem;
 use secbeat_common::{
     maps::{Ban, IN_FORCE, Settings, Sieved, mode, nets},
     table::{Record, find_v4, find_v6},
@@ -14,20 +14,13 @@ use secbeat_common::{
 use secbeat_ebpf::parse::{self, Frame, NoSource, Packet, Port, Source};
 
 use crate::{
+    address::{NetKey, is_allowed, is_v4, whole},
     clock::{Clock, Jiffies},
     event,
     flood::{Key, Memory, REMEMBER_FROM},
     lists,
-    maps::{ALLOWED_NETS, BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table},
+    maps::{BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table},
 };
-
-/// A key of the tries made of whole words, so that it is written in five stores. In memory it is the same as
-/// `LpmKey<[u8; 16]>`.
-#[repr(C)]
-struct NetKey {
-    prefix_len: u32,
-    words: [u32; 4],
-}
 
 /// Judges `packet` of `bytes` bytes, which was found in `frame`.
 #[inline(always)]
@@ -263,18 +256,6 @@ fn is_surely_unallowed(ban: &Ban, settings: &Settings) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn is_allowed(words: [u32; 4]) -> bool {
-    let key = NetKey {
-        prefix_len: 128,
-        words,
-    };
-    // SAFETY: the same bytes; `LpmKey` is packed and so has no alignment to violate.
-    ALLOWED_NETS
-        .get(unsafe { &*(&raw const key).cast::<LpmKey<[u8; 16]>>() })
-        .is_some()
-}
-
-#[inline(always)]
 fn is_listed_as_allowed(words: [u32; 4], settings: &Settings, bytes: u64) -> bool {
     let [upper, lower] = halves(words);
     settings.nets_in_use & nets::ALLOWING != 0 && lists::lists_allow(upper, lower, bytes) != 0
@@ -351,19 +332,6 @@ pub(crate) fn find(table: &Table, [upper, lower]: [u64; 2]) -> Option<u32> {
         true => find_v4(line, lower as u32),
         false => find_v6(line, [upper, lower]),
     }
-}
-
-/// Whether an address is one of IPv4.
-#[inline(always)]
-pub(crate) fn is_v4([upper, lower]: [u64; 2]) -> bool {
-    upper == 0 && lower >> 32 == 0xffff
-}
-
-/// Two numbers as an address in network order.
-#[inline(always)]
-pub(crate) fn whole([upper, lower]: [u64; 2]) -> [u32; 4] {
-    let word = |half: u64| (half as u32).to_be();
-    [word(upper >> 32), word(upper), word(lower >> 32), word(lower)]
 }
 
 #[inline(always)]

@@ -9,8 +9,8 @@ use secbeat_common::{
 };
 
 use crate::{
+    address::{is_allowed, is_v4, whole},
     clock::boot,
-    filter::{is_allowed, is_v4, whole},
     maps::{LIST_COUNTS, LISTS, SETTINGS},
 };
 

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod address;
 mod clock;
 mod event;
 mod filter;

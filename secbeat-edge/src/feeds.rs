@@ -297,7 +297,7 @@ impl FeedKeeper {
                 }
                 if let Ok(list) = name.parse() {
                     let at_ms = u64::try_from(now_ms()).unwrap_or_default();
-                    self.lists.note_problem(&list, why.clone(), at_ms);
+                    self.lists.note_problem(&list, &why, at_ms);
                 }
                 self.feeds.note(&name, feed.in_force, Some(why));
             }

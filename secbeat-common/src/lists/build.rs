@@ -6,24 +6,14 @@ use std::{
 };
 
 use super::{
-    ALLOWS, BANS, BUILT, CLASS_COUNT, CLASSES, DESCRIPTIONS, FRONT_V4, GENERATION, GROUP, INDEX_V4, INDEX_V6,
-    KEYS_IN_LINE, LINES_V6, MAGIC, MAX_CLASSES, MAX_LISTS, NEVER, NEXT_SHIFT, verdict, view::Described,
+    ALLOWS, BANS, BUILT, CLASS_COUNT, CLASSES, DESCRIPTIONS, Entry, FRONT_V4, GENERATION, GROUP, INDEX_V4,
+    INDEX_V6, KEYS_IN_LINE, LINES_V6, MAGIC, MAX_CLASSES, MAX_LISTS, NEVER, NEXT_SHIFT, verdict,
+    view::Described,
 };
-use crate::{
-    prefix::Prefix,
-    table::{Line, WORDS, bounds},
-};
+use crate::table::{Line, WORDS, bounds};
 
 /// Prefixes of all lists together.
 pub const MAX_PREFIXES: usize = 2_000_000;
-
-/// A prefix on a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub net: Prefix,
-    /// When it ends, in nanoseconds since boot; [`NEVER`] for no end.
-    pub ends: u64,
-}
 
 /// A list that goes into a table.
 #[derive(Clone, Debug)]

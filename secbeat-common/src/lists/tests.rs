@@ -256,7 +256,7 @@ fn entries_end_one_after_the_other() {
 #[test]
 fn a_full_slash_8_is_found_to_the_last_address() {
     let hosts = (0..200_000_u32).map(|host| Entry {
-        net: Prefix::host(IpAddr::V4((10 << 24 | host * 2).into())),
+        net: Prefix::host(IpAddr::V4(((10 << 24) | (host * 2)).into())),
         ends: NEVER,
     });
     let lists = [list(0, verdict::BAN, hosts.collect())];

@@ -226,13 +226,7 @@ mod tests {
                 },
                 BadFeed::Bytes(MAX_FEED_BYTES + 1),
             ),
-            (
-                FeedContent {
-                    slot: 2,
-                    ..good.clone()
-                },
-                BadFeed::Slot(2),
-            ),
+            (FeedContent { slot: 2, ..good }, BadFeed::Slot(2)),
         ] {
             assert_eq!(feed(content).checked("drop").unwrap_err(), error);
         }

@@ -111,7 +111,7 @@ impl Files {
                 if at_once {
                     error!(list = %config.name, "the list stays as it was: {text}");
                 }
-                return self.lists.note_problem(&config.name, text, wall_ms());
+                return self.lists.note_problem(&config.name, &text, wall_ms());
             }
         };
         let stamp = match Stamp::of(&path) {
@@ -122,7 +122,7 @@ impl Files {
                 if known.seen.take().is_some() || known.dealt_with.take().is_some() || at_once {
                     error!(list = %config.name, "the file of the list cannot be read, and the list stays as it was: {text}");
                 }
-                return self.lists.note_problem(&config.name, text, wall_ms());
+                return self.lists.note_problem(&config.name, &text, wall_ms());
             }
         };
         let is_known = known
@@ -137,7 +137,7 @@ impl Files {
         known.dealt_with = Some((config.clone(), stamp));
         if let Err(text) = self.take(&config, path, is_ordered).await {
             error!(list = %config.name, "the file of the list is not taken, and the list stays as it was: {text}");
-            self.lists.note_problem(&config.name, text, wall_ms());
+            self.lists.note_problem(&config.name, &text, wall_ms());
         }
     }
 

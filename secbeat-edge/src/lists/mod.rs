@@ -249,7 +249,7 @@ impl Lists {
     }
 
     /// Notes why a list is not as it should be, for people: its file is gone, say. It stays in force as it is.
-    pub(crate) fn note_problem(&self, name: &ListName, text: String, now_ms: u64) {
+    pub(crate) fn note_problem(&self, name: &ListName, text: &str, now_ms: u64) {
         self.change_state(|state| {
             let since_ms = state
                 .problems
@@ -257,7 +257,7 @@ impl Lists {
                 .map_or(now_ms, |known| known.since_ms);
             let problem = Problem {
                 since_ms,
-                text: text.clone(),
+                text: text.to_owned(),
             };
             state.problems.insert(name.as_str().to_owned(), problem);
         });

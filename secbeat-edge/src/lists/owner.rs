@@ -175,7 +175,7 @@ impl Owner {
         outcome.map(drop).inspect_err(|error| {
             error!(list = name, "the list stays as it was: {error}");
             if let Ok(name) = name.parse() {
-                self.lists.note_problem(&name, error.to_string(), now_ms);
+                self.lists.note_problem(&name, &error.to_string(), now_ms);
             }
         })
     }

@@ -274,6 +274,9 @@ mod tests {
         }
     }
 
+    /// A ban of the model: when, which, by a person, and its repeats.
+    type Is<'a> = &'a dyn Fn(&(i64, u8, bool, u32)) -> bool;
+
     proptest! {
         /// What is added up of rows, however the time is cut, is what a naïve count of all decisions says.
         #[test]
@@ -299,7 +302,7 @@ mod tests {
                 sum.merge(&kept);
             }
             let of_rules = || bans.iter().filter(|(_, _, by_hand, _)| !by_hand);
-            let count = |is: &dyn Fn(&(i64, u8, bool, u32)) -> bool| of_rules().filter(|ban| is(ban)).count() as u64;
+            let count = |is: Is<'_>| of_rules().filter(|ban| is(ban)).count() as u64;
             prop_assert_eq!(sum.bans, count(&|_| true));
             prop_assert_eq!(sum.manual, bans.len() as u64 - sum.bans);
             prop_assert_eq!(sum.repeated, count(&|ban| ban.3 > 0));

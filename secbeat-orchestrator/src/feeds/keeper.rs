@@ -299,13 +299,13 @@ impl Feeds {
         if let Some(old) = old.filter(|old| secbeat_bus::is_of(old, &taken.packed)) {
             // The bus may have lost it.
             if self.bucket.download(&entry.name, old).await.is_ok() {
-                return Ok(taken.content(old.clone(), &taken.sifted.networks, old.taken_at_ms));
+                return Ok(taken.content(old, &taken.sifted.networks, old.taken_at_ms));
             }
         }
         // What cannot be read any more was as good as nothing.
         let before = self.networks(held.feed.as_ref()).await.unwrap_or_default();
         let place = self.bucket.upload(&entry.name, &taken.packed, old).await?;
-        Ok(taken.content(place, &before, now_ms()))
+        Ok(taken.content(&place, &before, now_ms()))
     }
 
     /// Goes by `feed` from now on, unless a newer record is known.

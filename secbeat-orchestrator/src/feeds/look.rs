@@ -41,7 +41,7 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// What is known of it at its `place` on the bus, since `taken_at_ms`. Networks of `before` that it does not have were removed.
-    pub(super) fn content(&self, place: FeedContent, before: &[Prefix], taken_at_ms: i64) -> FeedContent {
+    pub(super) fn content(&self, place: &FeedContent, before: &[Prefix], taken_at_ms: i64) -> FeedContent {
         let Sifted {
             networks,
             format,
@@ -63,7 +63,7 @@ impl Taken {
             unusable: count(*unusable),
             added: count(added.len()),
             removed: count(removed.len()),
-            ..place
+            ..place.clone()
         }
     }
 }

@@ -246,7 +246,7 @@ mod tests {
                 let expected = has(&list) > 0 && has(&others) == 0;
                 prop_assert_eq!(has(&left), usize::from(expected), "{}", addr);
             }
-            let whole = Ranges::of(others.clone());
+            let whole = Ranges::of(others);
             for network in &list {
                 let all_in = Ranges::of([*network]).without(&whole).networks().is_empty();
                 prop_assert_eq!(whole.covers(network), all_in, "{}", network);

@@ -60,7 +60,7 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn new(program: OwnedFd, first: u32, count: u32, kept: Box<dyn std::any::Any>) -> Self {
+    fn new(program: &OwnedFd, first: u32, count: u32, kept: Box<dyn std::any::Any>) -> Self {
         let array = ProgramArray::of(program.as_fd()).expect("making an array of programs");
         Self {
             program: drawn::in_front_of(array.as_fd(), first, count)
@@ -77,7 +77,7 @@ impl Drawn {
             .fd()
             .expect("a loaded program");
         let program = fd.as_fd().try_clone_to_owned().expect("sharing a descriptor");
-        Self::new(program, first, count, Box::new(pinned))
+        Self::new(&program, first, count, Box::new(pinned))
     }
 
     fn sample(&self, row: &mut Row) {
@@ -149,7 +149,7 @@ fn packets(options: Options) -> Outcome {
     }
     let contenders = [
         ("empty, sources drawn", {
-            Drawn::new(empty().expect("loading a program"), 0, HALF, Box::new(()))
+            Drawn::new(&empty().expect("loading a program"), 0, HALF, Box::new(()))
         }),
         ("no list", Drawn::ours(PinnedFilter::load(1024), 0, HALF)),
         (
@@ -166,7 +166,7 @@ fn packets(options: Options) -> Outcome {
         ),
         ("LPM trie hit, the same", {
             let program = bare::lookup_in_trie(trie.as_fd()).expect("loading a program");
-            Drawn::new(program, 0, HALF, Box::new(trie))
+            Drawn::new(&program, 0, HALF, Box::new(trie))
         }),
     ];
     let mut rows = contenders.each_ref().map(|(name, _)| Row::new(*name, NS));

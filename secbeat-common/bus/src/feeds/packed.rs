@@ -72,7 +72,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<Prefix>, BadPack> {
             return Err(BadPack::TooMany(all));
         }
         let mut lengths = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
-        input.read_exact(&mut lengths).map_err(broken)?;
+        input.read_exact(&mut lengths).map_err(|error| broken(&error))?;
         let mut after = Some(0u128);
         networks.reserve(lengths.len());
         for length in lengths {
@@ -85,7 +85,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<Prefix>, BadPack> {
             networks.push(network);
         }
     }
-    match input.read(&mut [0]).map_err(broken)? {
+    match input.read(&mut [0]).map_err(|error| broken(&error))? {
         0 => Ok(networks),
         _ => Err(BadPack::Broken("there is more behind their end".to_owned())),
     }
@@ -140,11 +140,11 @@ fn read(input: &mut impl io::Read) -> Result<u128, BadPack> {
 
 fn array<const N: usize>(input: &mut impl io::Read) -> Result<[u8; N], BadPack> {
     let mut bytes = [0; N];
-    input.read_exact(&mut bytes).map_err(broken)?;
+    input.read_exact(&mut bytes).map_err(|error| broken(&error))?;
     Ok(bytes)
 }
 
-fn broken(error: io::Error) -> BadPack {
+fn broken(error: &io::Error) -> BadPack {
     BadPack::Broken(error.to_string())
 }
 

@@ -125,7 +125,7 @@ fn a_file_is_read_once_until_it_changes() {
         panic!("there is a list");
     };
     let known = secbeat_common::wire::FleetFeed {
-        content: Some(taken.content(Default::default(), &[], 0)),
+        content: Some(taken.content(&secbeat_common::wire::FeedContent::default(), &[], 0)),
         etag: taken.validators.etag.clone(),
         ..Default::default()
     };

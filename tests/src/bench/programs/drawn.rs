@@ -20,7 +20,7 @@ const SOURCE: i16 = 26;
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn in_front_of(array: BorrowedFd<'_>, first: u32, count: u32) -> io::Result<OwnedFd> {
+pub(crate) fn in_front_of(array: BorrowedFd<'_>, first: u32, count: u32) -> io::Result<OwnedFd> {
     let draw = [
         copy(R6, R1),
         call(Helper::GetPrandomU32),

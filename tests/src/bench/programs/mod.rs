@@ -2,7 +2,7 @@
 
 mod asm;
 pub mod bare;
-pub mod drawn;
+pub(super) mod drawn;
 pub mod generator;
 
 use std::{io, os::fd::OwnedFd};

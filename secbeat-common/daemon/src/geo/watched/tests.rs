@@ -38,7 +38,7 @@ fn addresses_and_networks_are_looked_up() {
     written(&path, &networks);
     let geo = Geo::check(&GeoConfig {
         country: Some(path.clone()),
-        asn: Some(path.clone()),
+        asn: Some(path),
     })
     .unwrap();
     assert_eq!(geo.of(&prefix("192.0.2.7")), origin("DE", 64500));
