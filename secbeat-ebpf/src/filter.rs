@@ -149,8 +149,8 @@ const ALLOWED: u32 = Verdict::Allowed as u32;
 const OBSERVED: u32 = Verdict::Observed as u32;
 const OTHER_PORT: u32 = Verdict::OtherPort as u32;
 
-/// What the bans of networks around an address (its halves), and the lists that it is on, mean for a packet of `bytes` bytes, which they reach by its port or do
-/// not; as the number of a [`Verdict`].
+/// What the bans of networks around an address (its halves), and the lists that it is on, mean for a packet of `bytes` bytes, which
+/// they reach by its port or do not; as the number of a [`Verdict`].
 ///
 /// No program inlines it: the kernel verifies a global function once, and what is inlined again with each way that leads to it,
 /// which is ten times as much.

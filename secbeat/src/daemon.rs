@@ -149,8 +149,8 @@ async fn serve_fleet(
         brought.bans = fleet::bans_in_force(&bus).await?;
         server.close();
     }
+    let bus = edge::connect(&membership, &name).await?;
     brought.settled = Some(when_settled(move || marker.set(&name)));
-    let bus = edge::connect(&membership, &config.edge.edge_id(&membership)?).await?;
     let member = edge::Member {
         bus,
         membership,

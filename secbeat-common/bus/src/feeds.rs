@@ -19,7 +19,7 @@ use crate::{
     backend::{Bucket, EntryKind, Write, WriteOutcome},
     bus::Bus,
     error::{Error, Result},
-    layout,
+    layout, signed,
 };
 
 /// Why the record of a feed does not count.
@@ -92,17 +92,9 @@ impl FeedBucket {
     pub async fn held(&self, name: &str) -> Result<HeldFeed> {
         self.records.make(layout::directives()).await?;
         self.chunks.make(layout::feeds()).await?;
-        let Some(entry) = self.records.get(&subjects::feed(name)).await? else {
-            return Ok(HeldFeed::default());
-        };
-        let opened = match entry.kind {
-            EntryKind::Put => Self::open(name, &entry.value, &self.trust).ok(),
-            EntryKind::Delete | EntryKind::Purge => None,
-        };
-        Ok(HeldFeed {
-            feed: opened.map(|opened| opened.command),
-            revision: entry.revision,
-        })
+        let open = |value: &[u8]| Self::open(name, value, &self.trust);
+        let (feed, revision) = signed::held(&*self.records, &subjects::feed(name), open).await?;
+        Ok(HeldFeed { feed, revision })
     }
 
     /// Writes a record in the place of `held`, and of nothing else.
@@ -111,9 +103,8 @@ impl FeedBucket {
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, feed: &FleetFeed, held: &HeldFeed) -> Result<WriteOutcome> {
-        let sealed = self.signer.seal(feed, held.revision)?;
-        let write = Write::put(subjects::feed(&feed.name), sealed).over(held.revision);
-        self.records.write(write).await
+        let key = subjects::feed(&feed.name);
+        signed::put(&*self.records, &self.signer, key, feed, held.revision).await
     }
 
     /// Removes the feed `name`, of which `held` is the record, and its networks.

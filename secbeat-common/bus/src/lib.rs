@@ -46,6 +46,7 @@ mod garbage;
 mod layout;
 mod leases;
 mod signatures;
+mod signed;
 #[cfg(any(feature = "memory", feature = "local"))]
 mod subject;
 mod telemetry;

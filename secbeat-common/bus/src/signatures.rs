@@ -9,10 +9,10 @@ use secbeat_common::{
 };
 
 use crate::{
-    backend::{Bucket, EntryKind, Write, WriteOutcome},
+    backend::{Bucket, WriteOutcome},
     bus::Bus,
     error::Result,
-    layout,
+    layout, signed,
 };
 
 /// Why a set of signatures does not count.
@@ -72,17 +72,9 @@ impl SignatureBucket {
     /// When the server does not answer.
     pub async fn held(&self) -> Result<HeldSignatures> {
         self.bucket.make(layout::directives()).await?;
-        let Some(entry) = self.bucket.get(subjects::SIGNATURES_KEY).await? else {
-            return Ok(HeldSignatures::default());
-        };
-        let opened = match entry.kind {
-            EntryKind::Put => Self::open(&entry.value, &self.trust).ok(),
-            EntryKind::Delete | EntryKind::Purge => None,
-        };
-        Ok(HeldSignatures {
-            set: opened.map(|opened| opened.command),
-            revision: entry.revision,
-        })
+        let open = |value: &[u8]| Self::open(value, &self.trust);
+        let (set, revision) = signed::held(&*self.bucket, subjects::SIGNATURES_KEY, open).await?;
+        Ok(HeldSignatures { set, revision })
     }
 
     /// Writes a set in the place of `held`, and of nothing else.
@@ -91,8 +83,7 @@ impl SignatureBucket {
     ///
     /// When the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, set: &FleetSignatures, held: &HeldSignatures) -> Result<WriteOutcome> {
-        let sealed = self.signer.seal(set, held.revision)?;
-        let write = Write::put(subjects::SIGNATURES_KEY, sealed).over(held.revision);
-        self.bucket.write(write).await
+        let key = subjects::SIGNATURES_KEY;
+        signed::put(&*self.bucket, &self.signer, key, set, held.revision).await
     }
 }
