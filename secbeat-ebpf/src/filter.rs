@@ -117,9 +117,15 @@ fn judge_source<C: Clock>(
         let before = ban.dropped_packets;
         let remembered = memory.settle(ban);
         let thorough = remembered || is_thorough(before);
-        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address, || {
-            is_in_scope(packet)
-        });
+        let asked = (
+            || is_in_scope(packet),
+            || {
+                let [upper, lower] = halves(address());
+                settings.nets_in_use & nets::ALLOWING != 0
+                    && lists::allow(lists::find_lists(IN_FORCE, upper, lower), bytes)
+            },
+        );
+        let (judged, certain) = judge_ban::<C>(bytes, settings, ban, before, thorough, &address, asked);
         if judged == Verdict::Banned && certain && thorough && ban.dropped_packets > REMEMBER_FROM {
             memory.remember(ban.expires_boot_ns);
         }
@@ -133,7 +139,12 @@ fn judge_source<C: Clock>(
     }
     let [upper, lower] = halves(address());
     let reaches = settings.ports_in_use == 0 || is_in_scope(packet);
-    match judge_networks(upper, lower, bytes, u32::from(reaches)) {
+    // Found here and handed down: kernels count the stack of all functions that wait for each other, 512 bytes in all.
+    let listed = match settings.nets_in_use & nets::LISTS {
+        0 => 0,
+        _ => lists::find_lists(IN_FORCE, upper, lower),
+    };
+    match judge_networks(upper, lower, bytes, u32::from(reaches), listed) {
         CLEAN => verdict,
         BANNED => Verdict::Banned,
         ALLOWED => Verdict::Allowed,
@@ -150,13 +161,19 @@ const OBSERVED: u32 = Verdict::Observed as u32;
 const OTHER_PORT: u32 = Verdict::OtherPort as u32;
 
 /// What the bans of networks around an address (its halves), and the lists that it is on, mean for a packet of `bytes` bytes, which
-/// they reach by its port or do not; as the number of a [`Verdict`].
+/// they reach by its port or do not; as the number of a [`Verdict`]. The lists are those of [`lists::find_lists`].
 ///
 /// No program inlines it: the kernel verifies a global function once, and what is inlined again with each way that leads to it,
 /// which is ten times as much.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn judge_networks(upper: u64, lower: u64, bytes: u64, reaches: u32) -> u32 {
+pub(crate) extern "C" fn judge_networks(
+    upper: u64,
+    lower: u64,
+    bytes: u64,
+    reaches: u32,
+    listed: u64,
+) -> u32 {
     let Some(settings) = SETTINGS.get(0) else {
         return CLEAN;
     };
@@ -164,7 +181,7 @@ pub(crate) extern "C" fn judge_networks(upper: u64, lower: u64, bytes: u64, reac
     if settings.nets_in_use & nets::TRIE != 0
         && let Some(ban) = in_trie(whole([upper, lower]))
     {
-        verdict = judge_net(bytes, settings, ban, [upper, lower], reaches);
+        verdict = judge_net(bytes, settings, ban, [upper, lower], reaches, listed);
         if verdict != Verdict::Expired {
             return verdict as u32;
         }
@@ -172,15 +189,15 @@ pub(crate) extern "C" fn judge_networks(upper: u64, lower: u64, bytes: u64, reac
     if settings.nets_in_use & nets::TABLE != 0
         && let Some(ban) = in_table([upper, lower])
     {
-        verdict = judge_net(bytes, settings, ban, [upper, lower], reaches);
+        verdict = judge_net(bytes, settings, ban, [upper, lower], reaches, listed);
         if verdict != Verdict::Expired {
             return verdict as u32;
         }
     }
-    if settings.nets_in_use & nets::LISTS != 0 {
-        let listed = lists::judge_lists(upper, lower, bytes, reaches);
-        if listed != CLEAN {
-            return listed;
+    if listed != 0 {
+        let judged = lists::judge_lists(upper, lower, bytes, reaches, listed);
+        if judged != CLEAN {
+            return judged;
         }
     }
     verdict as u32
@@ -188,13 +205,21 @@ pub(crate) extern "C" fn judge_networks(upper: u64, lower: u64, bytes: u64, reac
 
 /// As [`judge_ban`], of the ban of a network, which nothing remembers.
 #[inline(always)]
-fn judge_net(bytes: u64, settings: &Settings, ban: *mut Ban, halves: [u64; 2], reaches: u32) -> Verdict {
+fn judge_net(
+    bytes: u64,
+    settings: &Settings,
+    ban: *mut Ban,
+    halves: [u64; 2],
+    reaches: u32,
+    listed: u64,
+) -> Verdict {
     // SAFETY: as in `judge_source`.
     let ban = unsafe { &mut *ban };
     let before = ban.dropped_packets;
     let thorough = is_thorough(before);
     let address = || whole(halves);
-    judge_ban::<Jiffies>(bytes, settings, ban, before, thorough, &address, || reaches != 0).0
+    let asked = (|| reaches != 0, || lists::allow(listed, bytes));
+    judge_ban::<Jiffies>(bytes, settings, ban, before, thorough, &address, asked).0
 }
 
 /// Whether a ban that has dropped so many packets deserves a look at the boot clock.
@@ -204,7 +229,8 @@ fn is_thorough(dropped_packets: u64) -> bool {
 }
 
 /// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet of `bytes` bytes from
-/// `address`; and whether the allowlist touches the ban nowhere, so that it means the same for all that it covers.
+/// `address`; and whether the allowlist touches the ban nowhere, so that it means the same for all that it covers. Asked is whether it
+/// reaches the packet's port, and whether a list allows the address.
 #[inline(always)]
 fn judge_ban<C: Clock>(
     bytes: u64,
@@ -213,7 +239,7 @@ fn judge_ban<C: Clock>(
     before: u64,
     thorough: bool,
     address: &impl Fn() -> [u32; 4],
-    reaches: impl FnOnce() -> bool,
+    (reaches, is_listed): (impl FnOnce() -> bool, impl FnOnce() -> bool),
 ) -> (Verdict, bool) {
     if C::has_ended(ban, thorough) {
         return (Verdict::Expired, false);
@@ -222,7 +248,7 @@ fn judge_ban<C: Clock>(
         return (Verdict::OtherPort, false);
     }
     let unallowed = is_surely_unallowed(ban, settings);
-    if !unallowed && (is_allowed(address()) || is_listed_as_allowed(address(), settings, bytes)) {
+    if !unallowed && (is_allowed(address()) || is_listed()) {
         return (Verdict::Allowed, false);
     }
     ban.dropped_packets += 1;
@@ -253,12 +279,6 @@ fn memory<C: Clock>(key: Key, settings: &Settings) -> Memory {
 #[inline(always)]
 fn is_surely_unallowed(ban: &Ban, settings: &Settings) -> bool {
     ban.unallowed_in != 0 && ban.unallowed_in == settings.allow_generation
-}
-
-#[inline(always)]
-fn is_listed_as_allowed(words: [u32; 4], settings: &Settings, bytes: u64) -> bool {
-    let [upper, lower] = halves(words);
-    settings.nets_in_use & nets::ALLOWING != 0 && lists::lists_allow(upper, lower, bytes) != 0
 }
 
 /// The ban of the longest network around an address in the trie.

@@ -4,7 +4,7 @@
 
 use secbeat_common::{
     lists::{ALLOWS, BANS, GENERATION, GROUP, MAX_LISTS, find_in_group, find_v4, find_v6, lists_of},
-    maps::{IN_FORCE, mode},
+    maps::mode,
     verdict::Verdict,
 };
 
@@ -14,15 +14,11 @@ use crate::{
     maps::{LIST_COUNTS, LISTS, SETTINGS},
 };
 
-/// What the lists around an address (its halves) mean for a packet of `bytes` bytes, which they reach by its port or do not; as the
+/// What the lists that an address (its halves) is on mean for a packet of `bytes` bytes, which they reach by its port or do not; as the
 /// number of a [`Verdict`]. An address that no list bans is clean.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn judge_lists(upper: u64, lower: u64, bytes: u64, reaches: u32) -> u32 {
-    let lists = find_lists(IN_FORCE, upper, lower);
-    if lists == 0 {
-        return Verdict::Clean as u32;
-    }
+pub(crate) extern "C" fn judge_lists(upper: u64, lower: u64, bytes: u64, reaches: u32, lists: u64) -> u32 {
     count_lists(lists, bytes);
     if lists & BANS == 0 {
         return Verdict::Clean as u32;
@@ -42,16 +38,14 @@ pub(crate) extern "C" fn judge_lists(upper: u64, lower: u64, bytes: u64, reaches
     verdict as u32
 }
 
-/// Whether a list allows an address that something else bans: 0 or 1. If one does, the packet counts as one of its lists.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn lists_allow(upper: u64, lower: u64, bytes: u64) -> u32 {
-    let lists = find_lists(IN_FORCE, upper, lower);
-    if lists & ALLOWS == 0 {
-        return 0;
+/// Whether one of the lists that an address is on allows it, though something else bans it. If one does, the packet counts for them.
+#[inline(always)]
+pub(crate) fn allow(lists: u64, bytes: u64) -> bool {
+    let is_allowed = lists & ALLOWS != 0;
+    if is_allowed {
+        count_lists(lists, bytes);
     }
-    count_lists(lists, bytes);
-    1
+    is_allowed
 }
 
 /// The lists of the table at `slot` that an address is on, as bits, with [`BANS`] and [`ALLOWS`].
