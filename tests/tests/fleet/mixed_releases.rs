@@ -222,7 +222,8 @@ fn edges_that_cannot_read_bans_are_shown() {
             "interest",
             "sources",
             "signatures",
-            "detection"
+            "detection",
+            "feed"
         ])
     );
     speaks["kinds"]["ban"] = json!([]);
