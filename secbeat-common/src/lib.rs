@@ -7,6 +7,7 @@
 pub mod corpus;
 pub mod lists;
 pub mod maps;
+mod search;
 pub mod table;
 pub mod verdict;
 

@@ -9,7 +9,10 @@
 
 #[cfg(feature = "wire")]
 use crate::prefix::Prefix;
-use crate::table::{Line, WORDS};
+use crate::{
+    search::{is_at_most, last_at_most, shortfall},
+    table::{Line, WORDS},
+};
 
 #[cfg(feature = "wire")]
 mod build;
@@ -107,14 +110,11 @@ pub fn find_v4<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: u32) -> Opti
     let stretch = |number: u32| Some((word(number >> 1)? >> ((number & 1) * 32)) as u32);
     let range = word(INDEX_V4 + (address >> 16))?;
     let (first, behind) = (range as u32, (range >> 32) as u32);
-    let start = |number: u32| Some(u64::from(stretch(number)? >> 16));
+    let wanted = u64::from(address & 0xffff);
     // The first one begins with the /16.
-    let last = last_at_most::<STEPS_V4>(
-        first,
-        behind.wrapping_sub(first),
-        start,
-        u64::from(address & 0xffff),
-    )?;
+    let last = last_at_most::<STEPS_V4>(first, behind.wrapping_sub(first), |number| {
+        Some(shortfall(wanted, u64::from(stretch(number)? >> 16)))
+    })?;
     Some(stretch(last)? & 0xffff)
 }
 
@@ -127,8 +127,9 @@ pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, upper: u64) -> Option
         return None;
     }
     let (first, behind) = (range as u32, (range >> 32) as u32);
-    let start = |number: u32| Some(line(number)?.words[0]);
-    let last = last_at_most::<STEPS_V6>(first, behind.wrapping_sub(first), start, upper)?;
+    let last = last_at_most::<STEPS_V6>(first, behind.wrapping_sub(first), |number| {
+        Some(shortfall(upper, line(number)?.words[0]))
+    })?;
     let words = &line(last)?.words;
     let mut behind = 0;
     for key in &words[1..KEYS_IN_LINE] {
@@ -149,40 +150,12 @@ pub fn find_in_group<'a>(line: impl Fn(u32) -> Option<&'a Line>, owner: u32, low
     if count == 0 || word(keys)? > lower {
         return Some((header >> 32) as u32);
     }
-    let last = last_at_most::<STEPS_V6>(keys, count, word, lower)?.wrapping_sub(keys);
+    let last =
+        last_at_most::<STEPS_V6>(keys, count, |at| Some(shortfall(lower, word(at)?)))?.wrapping_sub(keys);
     Some(half(
         word(keys.wrapping_add(count).wrapping_add(last >> 1))?,
         last,
     ))
-}
-
-/// The last of `count` numbers from `first` on whose key is at most `wanted`, if the keys are in order and the first one's is. What is known
-/// of the range grows in one direction whatever the keys are, so that the kernel follows one path for each step and not two.
-#[inline(always)]
-fn last_at_most<const STEPS: u32>(
-    first: u32,
-    count: u32,
-    key: impl Fn(u32) -> Option<u64>,
-    wanted: u64,
-) -> Option<u32> {
-    let (mut low, mut left) = (first, count);
-    for _ in 0..STEPS {
-        if left <= 1 {
-            break;
-        }
-        let half = left / 2;
-        let is_there = is_at_most(key(low.wrapping_add(half))?, wanted) as u32;
-        low = low.wrapping_add(half & is_there.wrapping_neg());
-        left -= half;
-    }
-    Some(low)
-}
-
-/// Whether one is at most the other: 0 or 1, without a branch, each of which the kernel would follow to the program's end. From Hacker's
-/// Delight, 2-12.
-#[inline(always)]
-const fn is_at_most(one: u64, other: u64) -> u64 {
-    1 - (((!other & one) | ((!other | one) & other.wrapping_sub(one))) >> 63)
 }
 
 /// The lists of a class at the time that `now` tells, in nanoseconds since boot, with [`BANS`] and [`ALLOWS`].

@@ -7,7 +7,10 @@
 //!
 //! The program and tests on the host find addresses by the same code, [`find_v4`] and [`find_v6`].
 
-use crate::maps::{Ban, NetKey};
+use crate::{
+    maps::{Ban, NetKey},
+    search::{last_at_most, shortfall, shortfall_of_two},
+};
 
 #[cfg(feature = "wire")]
 mod build;
@@ -74,45 +77,29 @@ pub fn find_v4<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: u32) -> Opti
         return None;
     }
     let range = word(INDEX_V4 + (address >> 16))?;
-    let (mut low, mut high) = (range as u32, (range >> 32) as u32);
-    for _ in 0..STEPS_V4 {
-        if low >= high {
-            break;
-        }
-        let middle = low + (high - low) / 2;
-        if (word(middle)? >> 32) as u32 <= address {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    let owner = word(low.wrapping_sub(1))? as u32;
+    // The stretch before may reach into the /16.
+    let (first, behind) = ((range as u32).wrapping_sub(1), (range >> 32) as u32);
+    let wanted = u64::from(address);
+    let last = last_at_most::<STEPS_V4>(first, behind.wrapping_sub(first), |at| {
+        Some(shortfall(wanted, word(at)? >> 32))
+    })?;
+    let owner = word(last)? as u32;
     (owner != 0).then_some(owner)
 }
 
 /// The same for an IPv6 address.
 #[inline(always)]
 pub fn find_v6<'a>(line: impl Fn(u32) -> Option<&'a Line>, address: [u64; 2]) -> Option<u32> {
-    let [upper, lower] = address;
-    let at = INDEX_V6 + (upper >> 46) as u32;
+    let at = INDEX_V6 + (address[0] >> 46) as u32;
     let range = line(at >> 3)?.words[at as usize & 7];
     if range == 0 {
         return None;
     }
-    let (mut low, mut high) = (range as u32, (range >> 32) as u32);
-    for _ in 0..STEPS_V6 {
-        if low >= high {
-            break;
-        }
-        let middle = low + (high - low) / 2;
-        let (words, first) = (&line(middle >> 1)?.words, (middle as usize & 1) * 4);
-        if words[first] < upper || (words[first] == upper && words[first + 1] <= lower) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    let last = low.wrapping_sub(1);
+    let (first, behind) = ((range as u32).wrapping_sub(1), (range >> 32) as u32);
+    let last = last_at_most::<STEPS_V6>(first, behind.wrapping_sub(first), |number| {
+        let (words, at) = (&line(number >> 1)?.words, (number as usize & 1) * 4);
+        Some(shortfall_of_two(address, [words[at], words[at + 1]]))
+    })?;
     let owner = line(last >> 1)?.words[(last as usize & 1) * 4 + 2] as u32;
     (owner != 0).then_some(owner)
 }
