@@ -162,7 +162,7 @@ fn telemetry_that_is_too_old_is_discarded_and_both_sides_say_so() {
 
 #[test]
 fn a_full_spool_keeps_the_youngest_within_its_bound_and_every_error_is_accounted_for() {
-    const ERRORS: u64 = 8000;
+    const ERRORS: u64 = 10_000;
     let mut fleet = Fleet::start(&Options {
         more_config: "[detect]\nlocal = \"off\"\n[telemetry]\nspool_max_bytes = 4194304\n".to_owned(),
         ..Options::default()
