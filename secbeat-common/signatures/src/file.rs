@@ -156,8 +156,8 @@ impl SignatureFile {
 
     /// The line, from 1 on, that the byte at `offset` is in.
     fn line_of(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().iter().take(offset);
-        1 + before.filter(|byte| **byte == b'\n').count()
+        let text = self.text.as_bytes();
+        1 + memchr::memchr_iter(b'\n', &text[..offset.min(text.len())]).count()
     }
 }
 
