@@ -3,12 +3,12 @@
 //! Program, links and maps are pinned, so enforcement does not depend on this process: a restart adopts the maps and
 //! replaces the program on the pinned link in one atomic step (see [`super::attach`]).
 
-use std::{fs::File, path::PathBuf};
+use std::{collections::HashMap, fs::File, panic, path::PathBuf, thread};
 
 use anyhow::Context;
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{SchedClassifier, Xdp},
+    programs::{ProgramError, SchedClassifier, Xdp},
 };
 use nix::fcntl::Flock;
 use schemars::JsonSchema;
@@ -174,30 +174,49 @@ impl Program {
 }
 
 /// Loads every program of the object that this kernel can run; which of [`maps::XDP_PROGRAMS`] did it take?
+///
+/// The kernel verifies one program on one processor, for a good part of a second; so they are loaded at the same time.
 fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
+    let mut outcomes: HashMap<_, _> = thread::scope(|scope| {
+        let loading: Vec<_> = ebpf
+            .programs_mut()
+            .map(|(name, program)| (name.to_owned(), scope.spawn(|| load(program))))
+            .collect();
+        let outcome = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+        };
+        let ended = loading.into_iter();
+        ended.map(|(name, thread)| (name, outcome(thread))).collect()
+    });
+    let mut outcome = |name| {
+        let outcome = outcomes.remove(name);
+        outcome.with_context(|| format!("the object has no program `{name}`"))
+    };
+    let refused = |name| format!("the kernel refused program `{name}`");
     let mut loaded = Vec::new();
     for name in maps::XDP_PROGRAMS {
-        match xdp(ebpf, name)?.load() {
+        match outcome(name)? {
             Ok(()) => loaded.push(name),
             Err(error) if name == maps::PROGRAM_FRAGS => {
                 debug!(%error, "no program for packets in several buffers (needs Linux 5.18)");
             }
-            Err(error) => {
-                return Err(error).with_context(|| format!("the kernel refused program `{name}`"));
-            }
+            Err(error) => return Err(error).with_context(|| refused(name)),
         }
     }
-    for name in maps::TC_PROGRAMS {
-        tc(ebpf, name)?
-            .load()
-            .with_context(|| format!("the kernel refused program `{name}`"))?;
-    }
-    for name in [maps::CLOCK_PROBE, maps::TABLE_PROBE, maps::LIST_PROBE] {
-        xdp(ebpf, name)?
-            .load()
-            .with_context(|| format!("the kernel refused program `{name}`"))?;
+    let probes = [maps::CLOCK_PROBE, maps::TABLE_PROBE, maps::LIST_PROBE];
+    for name in maps::TC_PROGRAMS.into_iter().chain(probes) {
+        outcome(name)?.with_context(|| refused(name))?;
     }
     Ok(loaded)
+}
+
+fn load(program: &mut aya::programs::Program) -> Result<(), ProgramError> {
+    use aya::programs::Program;
+    match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 /// Reads the kernel's clocks without the daemon, with the clock probe of the embedded object.
