@@ -2,6 +2,7 @@
 
 mod listening;
 mod looking;
+mod reported;
 mod telling;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
