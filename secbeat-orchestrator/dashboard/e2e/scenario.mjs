@@ -90,6 +90,7 @@ async function listsAreBannedAndLifted(page) {
   await dialog.getByLabel('Addresses and networks').fill('198.51.100.1\n198.51.100.2\n127.0.0.1\n');
   await dialog.getByRole('button', { name: /Preview/ }).click();
   await dialog.getByText('is never banned').waitFor();
+  await dialog.getByText('banned', { exact: true }).nth(1).waitFor();
   await dialog.getByRole('button', { name: 'Import 2 bans' }).click();
   await page.getByRole('link', { name: '198.51.100.2' }).waitFor();
   await page.getByLabel('Network', { exact: true }).fill('198.51.100.0/24');

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { NO_BAN_FILTERS, bansQuery, isFiltered } from '../src/lib/ban-filters';
 import { csv, field } from '../src/lib/csv';
 import { histogram } from '../src/lib/histogram';
-import { entries, lines } from '../src/lib/lines';
+import { entries, fates, lines } from '../src/lib/lines';
 import { edits, verdict } from '../src/lib/tried';
 
 test('pasted lists are read line by line', () => {
@@ -55,4 +55,17 @@ test('only what a reader typed is different about a rule', () => {
   expect(verdict(null)).toBe('nothing');
   expect(verdict(record)).toBe('probe (3): ban');
   expect(verdict({ ...record, suppressed: 'it is allowlisted' })).toBe('probe (3): suppressed: it is allowlisted');
+});
+
+test('an import is told line by line, what is left out first', () => {
+  const list = lines('198.51.100.1\n198.51.100.2\n127.0.0.1\n198.51.100.3\n');
+  const refused = [{ index: 2, target: '127.0.0.1/32', why: 'it is never banned', code: 'unbannable' }];
+  const counts = { banned: 2, longer: 1, kept: 1, ended: 0, new_networks: 0, free_networks: 0 };
+  const told = fates(list, { ...counts, refused, fates: ['kept', 'new', 'refused', 'longer'] });
+  expect(told.map(({ line, what }) => [line.number, what])).toEqual([
+    [3, 'it is never banned'],
+    [2, 'banned'],
+    [4, 'banned, in place of a shorter ban'],
+    [1, 'nothing: it is banned for as long'],
+  ]);
 });
