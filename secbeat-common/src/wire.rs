@@ -51,8 +51,8 @@ pub use self::{
     message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},
     presence::{
-        ClockOffset, Drops, EnforcedAt, EnforcedBans, FeedInForce, Presence, SignaturesInForce, Spooled,
-        XdpInterface,
+        ClockOffset, Drops, EnforcedAt, EnforcedBans, FeedInForce, FollowedLog, MAX_LOGS, Presence,
+        SignaturesInForce, Spooled, XdpInterface,
     },
     release::Speaks,
     seen::{MAX_EVIDENCE, MAX_EVIDENCE_TEXT, SeenEvent, SeenWhat, bounded},

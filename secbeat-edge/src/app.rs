@@ -225,6 +225,7 @@ impl App {
                 .then(|| reporting.recorder.signatures().clone()),
             pins,
             feeds: feeds.unwrap_or_default(),
+            logs: inputs.stats().access_logs,
             enforcement: config.enforcement,
             boot_id: Uuid::new_v4(),
             started_at_ms: now_ms(),

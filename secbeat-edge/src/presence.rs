@@ -1,15 +1,18 @@
 //! Tells the fleet every few seconds that this edge is there, and what it holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use secbeat_bus::{Bus, BusClock, EdgeBucket, broker::broker};
 use secbeat_common::{
     subjects,
     verdict::Verdict,
-    wire::{Drops, EnforcedAt, EnforcedBans, Presence, Speaks, Spooled, XdpInterface},
+    wire::{Drops, EnforcedAt, EnforcedBans, FollowedLog, MAX_LOGS, Presence, Speaks, Spooled, XdpInterface},
 };
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::time::{now_ms, wall_ms};
 use secbeat_edge_core::FilterMode;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
@@ -21,6 +24,7 @@ use crate::{
     feeds::Feeds,
     kernel::{Pins, packets},
     signatures::Signatures,
+    sources::access_log::Health,
     telemetry::TelemetryStats,
 };
 
@@ -40,6 +44,7 @@ pub(crate) struct Announcer {
     /// `None` where the HTTP layer alone enforces.
     pub pins: Option<Pins>,
     pub feeds: Feeds,
+    pub logs: Arc<[Arc<Health>]>,
     pub enforcement: Enforcement,
     /// This process.
     pub boot_id: Uuid,
@@ -105,8 +110,35 @@ impl Announcer {
             clock: self.clock.offset(),
             signatures: self.signatures.as_ref().map(Signatures::in_force),
             feeds: self.feeds.in_force(self.pins.as_ref()),
+            logs: followed(&self.logs, wall_ms()),
         })
     }
+}
+
+/// How `logs` do at `now_ms` of the host's wall clock, those in trouble first: all of them, or as many as a record has room for.
+fn followed(logs: &[Arc<Health>], now_ms: i64) -> Vec<FollowedLog> {
+    let logs = logs.iter().map(|log| {
+        let not_understood =
+            [&log.unparsed, &log.unreadable, &log.too_long].map(|counter| counter.load(Relaxed));
+        let not_understood = not_understood.into_iter().sum();
+        let read_at_ms = Some(log.read_at_ms.load(Relaxed)).filter(|at_ms| *at_ms > 0);
+        FollowedLog {
+            name: log.name().to_owned(),
+            lines: log.parsed() + not_understood,
+            not_understood,
+            recent: log.recent.load(Relaxed),
+            recent_not_understood: log.recent_unparsed.load(Relaxed),
+            delay_ms: log.median_delay_ms(),
+            bytes_behind: log.bytes_behind.load(Relaxed),
+            silent_ms: read_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms).max(0)),
+            // Not `reasons`, which quote lines.
+            trouble: log.error().or_else(|| log.doubts().into_iter().next()),
+        }
+    });
+    let mut logs: Vec<_> = logs.collect();
+    logs.sort_by_key(|log| log.trouble.is_none());
+    logs.truncate(MAX_LOGS);
+    logs
 }
 
 /// Renews the record of `edge_id` until `stop`, then takes it away.
@@ -156,7 +188,7 @@ async fn announce<F: Future<Output = anyhow::Result<Presence>>>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+    use std::sync::atomic::AtomicI64;
 
     use secbeat_bus::{Follower, Update, memory::MemoryServer, samples};
 
@@ -166,6 +198,45 @@ mod tests {
 
     fn record(at_ms: i64) -> Presence {
         samples::presence("web-1", at_ms)
+    }
+
+    #[test]
+    fn logs_are_told_with_what_is_wrong_and_those_in_trouble_first() {
+        let well = Health::new("nginx", "combined");
+        well.parsed.store(7, Relaxed);
+        well.recent.store(7, Relaxed);
+        let wrong = Health::new("caddy", "caddy");
+        wrong.parsed.store(1, Relaxed);
+        wrong.unparsed.store(2, Relaxed);
+        wrong.recent.store(3, Relaxed);
+        wrong.recent_unparsed.store(2, Relaxed);
+        wrong.read_at_ms.store(900, Relaxed);
+        wrong.set_error(Some("permission denied".to_owned()));
+        let told = followed(&[Arc::new(well), Arc::new(wrong)], 1000);
+        assert_eq!(
+            told.iter().map(|log| log.name.as_str()).collect::<Vec<_>>(),
+            ["caddy", "nginx"]
+        );
+        assert_eq!(
+            told[0],
+            FollowedLog {
+                name: "caddy".to_owned(),
+                lines: 3,
+                not_understood: 2,
+                recent: 3,
+                recent_not_understood: 2,
+                delay_ms: None,
+                bytes_behind: 0,
+                silent_ms: Some(100),
+                trouble: Some("permission denied".to_owned()),
+            }
+        );
+        assert_eq!(
+            (told[1].lines, told[1].not_understood, &told[1].trouble),
+            (7, 0, &None)
+        );
+        let many: Vec<_> = (0..100).map(|_| Arc::new(Health::new("x", "auto"))).collect();
+        assert_eq!(followed(&many, 0).len(), MAX_LOGS);
     }
 
     /// When the next record is heard, in seconds since the start, and its number; no number of one that was taken away.

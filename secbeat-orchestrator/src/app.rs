@@ -2,6 +2,7 @@
 
 mod listening;
 mod looking;
+mod reported;
 mod telling;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -52,7 +53,6 @@ use crate::{
     replica::Replica,
     reports::{Reports, tally::Tally},
     rules::{self, InForce},
-    sessions::Sessions,
     signatures::{self, Counts, Known},
     watches::Watches,
     writer::{self, SharedRevisions},
@@ -190,7 +190,7 @@ impl App {
             geo,
             looked_up,
             tokens,
-            sessions: Sessions::default(),
+            sessions: listening::sessions(socket.as_ref()),
             site: Site {
                 listen,
                 is_tls: tls.is_some(),

@@ -28,13 +28,13 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use tracing::error;
 use uuid::Uuid;
 
-pub(crate) use self::digests::DIGESTED;
 pub use self::{
     api::{ApiConfig, PROGRAM},
     crawlers::{Crawlers, OwnCrawler},
     nats::{Nats, Replicas},
     rules::{RuleAction, Rules},
 };
+pub(crate) use self::{digests::DIGESTED, rules::check_threshold};
 use crate::{
     audit_out::AuditOut,
     directives::Directives,

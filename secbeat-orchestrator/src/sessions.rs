@@ -1,10 +1,13 @@
-//! Sessions of the web page: who signed in, and until when. They end with the process. Only hashes of their secrets are kept.
+//! Sessions of the web page: who signed in, and until when. Only hashes of their secrets are kept.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+mod kept;
+
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use self::kept::Kept;
 use crate::{
     millis,
     token::{self, Role, Token, TokenHash},
@@ -54,6 +57,8 @@ struct State {
     sessions: Vec<(TokenHash, Session)>,
     /// Each with its end; the oldest first.
     links: VecDeque<(TokenHash, Holder, i64)>,
+    /// Where sessions outlast this process, if anywhere.
+    kept: Option<Kept>,
 }
 
 impl Session {
@@ -64,6 +69,18 @@ impl Session {
 }
 
 impl Sessions {
+    /// Those of an earlier process that kept them in `file`, where these are kept from now on. The host was started at `started_ms`
+    /// of the wall clock.
+    pub(crate) fn kept_in(file: PathBuf, started_ms: i64, now_ms: i64) -> Self {
+        let kept = Kept::new(file, started_ms);
+        let state = State {
+            sessions: kept.read(now_ms),
+            kept: Some(kept),
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
     /// Opens a session at `now_ms`; returns its secret.
     ///
     /// # Errors
@@ -95,6 +112,7 @@ impl Sessions {
             }
         }
         state.sessions.push((TokenHash::of(&secret), session.clone()));
+        state.keep(now_ms);
         Ok((secret, session))
     }
 
@@ -111,7 +129,9 @@ impl Sessions {
                 },
             )?;
         found.used_ms = now_ms;
-        Some(found.clone())
+        let found = found.clone();
+        state.keep_up(now_ms);
+        Some(found)
     }
 
     /// Whether the session `id` goes on; it is used at `now_ms`.
@@ -119,7 +139,9 @@ impl Sessions {
         let mut state = self.0.lock();
         state.prune(tokens, now_ms);
         let found = state.sessions.iter_mut().find(|(_, session)| session.id == id);
-        found.map(|(_, session)| session.used_ms = now_ms).is_some()
+        let goes_on = found.map(|(_, session)| session.used_ms = now_ms).is_some();
+        state.keep_up(now_ms);
+        goes_on
     }
 
     /// All that go on, the latest first.
@@ -135,11 +157,13 @@ impl Sessions {
         all
     }
 
-    /// Ends a session; returns it.
-    pub(crate) fn end(&self, id: Uuid) -> Option<Session> {
+    /// Ends a session at `now_ms`; returns it.
+    pub(crate) fn end(&self, id: Uuid, now_ms: i64) -> Option<Session> {
         let mut state = self.0.lock();
         let index = state.sessions.iter().position(|(_, session)| session.id == id)?;
-        Some(state.sessions.swap_remove(index).1)
+        let (_, ended) = state.sessions.swap_remove(index);
+        state.keep(now_ms);
+        Some(ended)
     }
 
     /// A code that opens one session for `holder`, and when it ends.
@@ -180,10 +204,28 @@ impl State {
                 None => false,
             },
         };
+        let before = self.sessions.len();
         self.sessions
             .retain_mut(|(_, session)| session.ends_unused_ms() > now_ms && renewed(&mut session.holder));
         self.links
             .retain_mut(|(_, holder, ends_ms)| *ends_ms > now_ms && renewed(holder));
+        if self.sessions.len() < before {
+            self.keep(now_ms);
+        }
+    }
+
+    /// Keeps what has changed.
+    fn keep(&mut self, now_ms: i64) {
+        if let Some(kept) = &mut self.kept {
+            kept.write(&self.sessions, now_ms);
+        }
+    }
+
+    /// Keeps from time to time when sessions were used.
+    fn keep_up(&mut self, now_ms: i64) {
+        if self.kept.as_ref().is_some_and(|kept| kept.is_behind(now_ms)) {
+            self.keep(now_ms);
+        }
     }
 }
 
@@ -239,7 +281,10 @@ mod tests {
         let (secret, ended) = sessions.open(root(), false, "", 0).unwrap();
         assert_ne!(ended.id, session.id);
         assert!(sessions.goes_on(ended.id, &[], 1));
-        assert_eq!(sessions.end(ended.id).map(|session| session.id), Some(ended.id));
+        assert_eq!(
+            sessions.end(ended.id, 1).map(|session| session.id),
+            Some(ended.id)
+        );
         assert_eq!(sessions.find(&secret, &[], 1), None);
         assert!(!sessions.goes_on(ended.id, &[], 1));
     }
@@ -257,6 +302,62 @@ mod tests {
         assert_eq!(role(&[token("x", Role::Read)]), Some(Role::Read));
         assert_eq!(role(&[token("y", Role::Admin)]), None);
         assert_eq!(role(&[token("x", Role::Admin)]), None, "it ended with its token");
+    }
+
+    #[test]
+    fn sessions_outlast_the_daemon_in_a_file_without_secrets_and_not_the_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("api.sessions");
+        let again = |started_ms| Sessions::kept_in(file.clone(), started_ms, 100);
+        let sessions = again(0);
+        let (secret, session) = sessions.open(root(), true, "a browser", 1).unwrap();
+        let holder = Holder {
+            token: Some(TokenHash::of("x")),
+            ..root()
+        };
+        let (with_token, _) = sessions.open(holder, false, "", 2).unwrap();
+        let (ended, Session { id, .. }) = sessions.open(root(), true, "", 3).unwrap();
+        sessions.end(id, 4);
+
+        let sessions = again(1000);
+        let tokens = [token("x", Role::Read)];
+        let kept = sessions.list(&tokens, 100);
+        assert_eq!(kept.len(), 2, "one was ended");
+        assert_eq!(kept.last(), Some(&session));
+        assert!(sessions.find(&secret, &tokens, 100).is_some());
+        assert_eq!(sessions.find(&ended, &tokens, 100), None);
+        let held = sessions.find(&with_token, &tokens, 100).unwrap().holder;
+        assert_eq!(held.role, Role::Read, "as its token has it now");
+        assert_eq!(
+            again(0).find(&with_token, &[], 100),
+            None,
+            "it ended with its token"
+        );
+        let used_ms = 100 + millis(IDLE) / 2;
+        sessions.find(&secret, &tokens, used_ms);
+        let later = Sessions::kept_in(file.clone(), 0, used_ms);
+        assert!(
+            later.find(&secret, &[], 100 + millis(IDLE)).is_some(),
+            "it was used since"
+        );
+        assert!(
+            again(0).find(&secret, &[], 100 + millis(IDLE)).is_none(),
+            "the future is none"
+        );
+
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(&secret), "{text}");
+        let started = Sessions::kept_in(file.clone(), 3_600_000, used_ms);
+        assert!(
+            started.list(&tokens, used_ms).is_empty(),
+            "the host was started again"
+        );
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let others = Sessions::kept_in(file.clone(), 0, used_ms);
+        assert!(
+            others.list(&tokens, used_ms).is_empty(),
+            "others may have read it"
+        );
     }
 
     #[test]

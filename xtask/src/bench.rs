@@ -1,13 +1,13 @@
 //! `bench`: what a packet costs, how long from the error that bans to the first dropped packet, what a million bans
-//! cost, what the sources of telemetry cost, how fast the orchestrator is, and what one host costs.
+//! cost, what the sources of telemetry cost, how fast the orchestrator and the web page are, and what one host costs.
 
 use crate::install::{self, Group};
 use crate::scenario::{Profile, start};
-use crate::{workspace, xdp_program};
+use crate::{dashboard, workspace, xdp_program};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Measure the XDP program, the whole loop, the loading of bans, the sources of telemetry or the orchestrator.
+/// Measure the XDP program, the whole loop, the loading of bans, the sources of telemetry, the orchestrator or the web page.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure
@@ -34,6 +34,8 @@ enum What {
     OneHost,
     /// Events a second that the detector judges and the orchestrator takes in, the memory of both, restart and join
     Detector,
+    /// The web page in Chromium, with 100,000 bans: first paint, another page, another order
+    Page,
 }
 
 /// The command itself.
@@ -59,6 +61,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             install::ensure_what_can_be(Group::LogPeers);
             install::ensure_what_can_be(Group::Peers);
             start("bench-one-host", &args.rest, Profile::Release, &[])
+        }
+        What::Page => {
+            install::ensure(&[Group::Test])?;
+            dashboard::build()?;
+            start("bench-page", &args.rest, Profile::Release, &[])
         }
         What::Detector => start("bench-detector", &args.rest, Profile::Release, &[]),
     }

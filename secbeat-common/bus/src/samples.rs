@@ -74,5 +74,6 @@ pub fn presence(edge_id: &str, at_ms: i64) -> Presence {
         clock: None,
         signatures: None,
         feeds: Vec::new(),
+        logs: Vec::new(),
     }
 }

@@ -50,6 +50,38 @@ pub struct Presence {
     /// The feeds that it has; missing of releases that have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub feeds: Vec<FeedInForce>,
+    /// The logs that it follows, those in trouble first; missing of releases that do not say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<FollowedLog>,
+}
+
+/// How an edge gets on with a log. Counts are since the daemon's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct FollowedLog {
+    pub name: String,
+    /// Lines, understood or not.
+    #[serde(default)]
+    pub lines: u64,
+    #[serde(default)]
+    pub not_understood: u64,
+    /// Of the last lines, up to a hundred, how many were not understood.
+    #[serde(default)]
+    pub recent: u64,
+    #[serde(default)]
+    pub recent_not_understood: u64,
+    /// How late the last lines were when they were read, by their own times, in milliseconds: the median. Missing before enough of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<i64>,
+    /// Bytes that are not read yet.
+    #[serde(default)]
+    pub bytes_behind: u64,
+    /// How long ago the last line was read, in milliseconds; missing before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<i64>,
+    /// Why it is not read as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// A feed as an edge has it.
@@ -134,6 +166,8 @@ impl fmt::Display for ClockOffset {
     }
 }
 
+/// Logs that a record has room for.
+pub const MAX_LOGS: usize = 64;
 /// Most interfaces of a [bounded](Presence::bounded) record.
 const MAX_INTERFACES: usize = 256;
 
@@ -155,6 +189,11 @@ impl Presence {
             shorten(&mut feed.name);
             shorten(&mut feed.digest);
             feed.trouble.iter_mut().for_each(shorten);
+        }
+        self.logs.truncate(MAX_LOGS);
+        for log in &mut self.logs {
+            shorten(&mut log.name);
+            log.trouble.iter_mut().for_each(shorten);
         }
         self.interfaces.truncate(MAX_INTERFACES);
         for interface in &mut self.interfaces {

@@ -10,11 +10,5 @@ if (name === undefined) {
 const snapshot = await readFile(new URL(name, folder), 'utf8');
 // A snapshot begins with a head between two lines of dashes.
 const document = JSON.parse(snapshot.slice(snapshot.indexOf('\n---\n') + 5));
-// Operations go by their path here: their names are those of functions, of which several are alike.
-for (const item of Object.values(document.paths)) {
-  for (const operation of Object.values(item)) {
-    delete operation.operationId;
-  }
-}
 const types = astToString(await openapiTS(document, { defaultNonNullable: false }));
 await writeFile(new URL('../src/api/schema.d.ts', import.meta.url), types);

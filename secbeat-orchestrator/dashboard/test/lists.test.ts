@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { NO_BAN_FILTERS, bansQuery, isFiltered } from '../src/lib/ban-filters';
 import { csv, field } from '../src/lib/csv';
 import { histogram } from '../src/lib/histogram';
-import { entries, lines } from '../src/lib/lines';
+import { entries, fates, lines } from '../src/lib/lines';
+import { edits, verdict } from '../src/lib/tried';
 
 test('pasted lists are read line by line', () => {
   const list = lines('# office\n203.0.113.7 # a comment\r\n\n  2001:db8::/48, x\n; old\n10.0.0.0/8;y');
@@ -44,4 +45,27 @@ test('only filters that are set are asked for, and the order is no filter', () =
   expect(bansQuery(filters)).toEqual({ sort: '-issued', text: 'drop list', after: 'x' });
   expect(isFiltered(filters)).toBe(true);
   expect(isFiltered({ ...NO_BAN_FILTERS, after: 'x', sort: 'target' })).toBe(false);
+});
+
+test('only what a reader typed is different about a rule', () => {
+  expect(edits({ probe: { threshold: '', window: ' ' }, 'error-flood': { threshold: '20', action: 'observe' } })).toEqual([
+    { name: 'error-flood', threshold: 20, action: 'observe' },
+  ]);
+  const record = { at: '', target: '203.0.113.7/32', rule: 'probe', count: 3, expires_at: null };
+  expect(verdict(null)).toBe('nothing');
+  expect(verdict(record)).toBe('probe (3): ban');
+  expect(verdict({ ...record, suppressed: 'it is allowlisted' })).toBe('probe (3): suppressed: it is allowlisted');
+});
+
+test('an import is told line by line, what is left out first', () => {
+  const list = lines('198.51.100.1\n198.51.100.2\n127.0.0.1\n198.51.100.3\n');
+  const refused = [{ index: 2, target: '127.0.0.1/32', why: 'it is never banned', code: 'unbannable' }];
+  const counts = { banned: 2, longer: 1, kept: 1, ended: 0, new_networks: 0, free_networks: 0 };
+  const told = fates(list, { ...counts, refused, fates: ['kept', 'new', 'refused', 'longer'] });
+  expect(told.map(({ line, what }) => [line.number, what])).toEqual([
+    [3, 'it is never banned'],
+    [2, 'banned'],
+    [4, 'banned, in place of a shorter ban'],
+    [1, 'nothing: it is banned for as long'],
+  ]);
 });

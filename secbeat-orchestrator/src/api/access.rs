@@ -41,13 +41,7 @@ const LINKS: &str = "/api/v1/session/links";
 /// How long the answer to a wrong token waits.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What answers with paths and user agents of requests.
-const QUOTES_REQUESTS: [&str; 5] = [
-    "/api/v1/audit",
-    "/api/v1/sources",
-    "/api/v1/reports",
-    "/api/v1/rules/try",
-    SESSIONS,
-];
+const QUOTES_REQUESTS: [&str; 4] = ["/api/v1/audit", "/api/v1/sources", "/api/v1/reports", SESSIONS];
 
 /// Whoever makes a request, as handlers see them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -183,7 +183,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Whom nobody in the fleet bans, by network.
-#[utoipa::path(get, path = "/api/v1/allowlist", responses((status = OK, body = Vec<AllowView>)))]
+#[utoipa::path(get, path = "/api/v1/allowlist", operation_id = "list_allowlist", responses((status = OK, body = Vec<AllowView>)))]
 async fn list(State(api): State<Api>) -> Result<Json<Vec<AllowView>>, Failure> {
     let now = now_ms();
     let entries = api.allowlist.entries(now)?;

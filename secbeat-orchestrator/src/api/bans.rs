@@ -179,7 +179,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// The bans in force, by target or as `sort` says.
-#[utoipa::path(get, path = "/api/v1/bans", params(ListRequest), responses((status = OK, body = BanPage)))]
+#[utoipa::path(get, path = "/api/v1/bans", operation_id = "list_bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query(&api).await?;
     let bans = api.ask(|reply| Input::List { query, reply }).await?;

@@ -54,7 +54,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// The feeds of the config, and what edges have of them.
-#[utoipa::path(get, path = "/api/v1/feeds", responses((status = OK, body = Vec<FeedView>)))]
+#[utoipa::path(get, path = "/api/v1/feeds", operation_id = "list_feeds", responses((status = OK, body = Vec<FeedView>)))]
 async fn list(State(api): State<Api>) -> Result<Json<Vec<FeedView>>, Failure> {
     let edges = api.ask(|reply| Input::Edges { reply }).await?;
     let edges: Vec<_> = edges.into_iter().map(|(edge, _)| edge).collect();

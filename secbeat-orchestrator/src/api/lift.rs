@@ -221,7 +221,7 @@ impl Api {
 /// The bans in force that fit a filter, as a file. Bans that not all edges enforce are left out.
 #[utoipa::path(
     get, path = "/api/v1/bans/export", params(ExportRequest),
-    responses((status = OK, body = Vec<BanEntry>, description = "With another `format`, a text"))
+    responses((status = OK, content((Vec<BanEntry> = "application/json"), (String = "text/csv"), (String = "text/plain")), description = "With another `format`, a text"))
 )]
 async fn export(State(api): State<Api>, Query(request): Query<ExportRequest>) -> Result<Response, Failure> {
     let format = request.format.as_deref().unwrap_or("json");

@@ -19,6 +19,7 @@ mod probes;
 mod propagation;
 mod reports;
 mod rules;
+mod rules_try;
 pub(crate) mod session;
 pub(crate) mod signatures;
 mod site;
@@ -110,6 +111,7 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(allowlist::routes())
         .merge(lists::routes())
         .merge(rules::routes())
+        .merge(rules_try::routes())
         .merge(signatures::routes())
         .merge(feeds::routes())
         .merge(events::routes())

@@ -155,6 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_has_an_id_of_its_own() {
+        let mut ids = BTreeSet::new();
+        for (path, mut item) in document().paths.paths {
+            for (method, operation) in operations(&mut item) {
+                let id = operation.operation_id.clone();
+                assert!(id.is_some(), "{method} {path} has no operationId");
+                assert!(
+                    ids.insert(id.clone()),
+                    "{method} {path}: {id:?} is another's, too"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_operation_says_what_it_takes_and_how_it_fails() {
         for (path, mut item) in document().paths.paths {
             for (method, operation) in operations(&mut item) {

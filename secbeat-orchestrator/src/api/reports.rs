@@ -47,7 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// What happened in a time: bans by rule, edge and hour, repeat offenders, lifted bans, time to enforcement, packets spared.
 #[utoipa::path(
     get, path = "/api/v1/reports", params(Question),
-    responses((status = OK, body = Report, description = "With `format=csv`: lines `section,name,at,value`"))
+    responses((status = OK, content((Report = "application/json"), (String = "text/csv")), description = "With `format=csv`: lines `section,name,at,value`"))
 )]
 async fn reports(State(api): State<Api>, Query(question): Query<Question>) -> Result<Response, Failure> {
     let length = question.period.as_deref().unwrap_or("day");

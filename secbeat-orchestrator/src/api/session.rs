@@ -181,7 +181,7 @@ async fn sign_in(
 )]
 async fn sign_out(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Failure> {
     if let Ok(session) = api.signed_in(&headers) {
-        api.sessions.end(session.id);
+        api.sessions.end(session.id, boot_ms());
         info!(target: "audit", actor = session.holder.name, session = %session.id, "signed out of the web page");
     }
     set_cookie(&format!(
@@ -244,7 +244,7 @@ async fn end(
     super::Caller(actor): super::Caller,
     Path(id): Path<Uuid>,
 ) -> Result<Json<SessionView>, Failure> {
-    let Some(session) = api.sessions.end(id) else {
+    let Some(session) = api.sessions.end(id, boot_ms()) else {
         return Err(Failure::new(
             StatusCode::NOT_FOUND,
             format!("there is no session {id}"),

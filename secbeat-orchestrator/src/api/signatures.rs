@@ -67,7 +67,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// The signatures that the fleet knows, by id, and what became of what they recognised.
-#[utoipa::path(get, path = "/api/v1/signatures", responses((status = OK, body = Vec<SignatureView>)))]
+#[utoipa::path(get, path = "/api/v1/signatures", operation_id = "list_signatures", responses((status = OK, body = Vec<SignatureView>)))]
 async fn list(State(api): State<Api>) -> Json<Vec<SignatureView>> {
     Json(api.signature_views().await)
 }

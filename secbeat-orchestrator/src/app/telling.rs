@@ -1,11 +1,20 @@
 //! Brings what is so to the notifier.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use secbeat_common::subjects::PRESENCE_TTL;
-use secbeat_orchestrator_core::presence::{Agreement, DownCause, Edge, State};
+use secbeat_daemon::time::now_ms;
+use secbeat_orchestrator_core::{
+    notices::{Every, Notice},
+    presence::{Agreement, DownCause, Edge, State},
+};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tracing::debug;
 
+use super::reported;
 use crate::{
     api::Api,
     engine::Input,
@@ -15,6 +24,8 @@ use crate::{
 
 /// How often it is looked what is so.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often it is looked whether there is something to report.
+const REPORT: Duration = Duration::from_secs(20);
 /// How long after a connection every edge has been heard of, or is not there.
 const ALL_HEARD: Duration = PRESENCE_TTL.saturating_add(Duration::from_secs(5));
 
@@ -24,10 +35,33 @@ pub(super) async fn run(notifier: Notifier, api: Api) {
         return;
     }
     let (tell, facts) = mpsc::channel(1);
-    let events = api.events.clone();
+    let (tell_report, reports) = mpsc::channel(1);
+    let (events, every) = (api.events.clone(), notifier.reports());
     tokio::select! {
-        () = notifier.run(events, facts) => {}
+        () = notifier.run(events, facts, reports) => {}
         () = look(&api, &tell) => {}
+        () = report(&api, &every, &tell_report) => {}
+    }
+}
+
+/// Brings reports of each time that is over, for ever: for the fleet, the orchestrator does that has the first partition.
+async fn report(api: &Api, every: &BTreeSet<Every>, tell: &mpsc::Sender<Notice>) {
+    let mut ticks = tokio::time::interval(REPORT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let tells = api.leases.borrow().owns_the_first();
+        for every in every.iter().filter(|_| tells) {
+            match api.reports.to_tell(*every, now_ms()).await {
+                Ok(None) => {}
+                // The notifier takes it.
+                Ok(Some(over)) => drop(tell.send(reported::notice(&over)).await),
+                Err(error) => debug!(
+                    "cannot report on the last {} yet, retrying: {error:#}",
+                    every.name()
+                ),
+            }
+        }
     }
 }
 

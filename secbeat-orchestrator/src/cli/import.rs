@@ -219,6 +219,7 @@ impl Args {
             all.ended += some.ended;
             all.new_networks += some.new_networks;
             all.exempting += some.exempting;
+            all.fates.extend(some.fates);
             all.refused.extend(some.refused.into_iter().map(|mut refused| {
                 refused.index += number * CHUNK;
                 refused

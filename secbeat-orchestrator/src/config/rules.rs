@@ -596,10 +596,6 @@ impl TryFrom<Table> for Stated {
             .map(|window| window.0)
             .or(known.map(|preset| preset.threshold.window))
             .ok_or_else(|| missing("window"))?;
-        if !(Duration::from_millis(1)..=Duration::from_millis(MAX_WINDOW_MS.unsigned_abs())).contains(&window)
-        {
-            return Err(contradiction("window", "a window lasts 1 ms to 24 days"));
-        }
         let also: Vec<Match> = match &table.also {
             Some(tables) => tables.iter().cloned().map(Into::into).collect(),
             None => known.map(|preset| preset.also.clone()).unwrap_or_default(),
@@ -653,10 +649,8 @@ impl TryFrom<Table> for Stated {
             Some(Once::Signatures) => Some(Distinct::Signatures),
             None => known.and_then(|preset| preset.distinct),
         };
-        if distinct.is_some() && count.get() > MAX_DISTINCT {
-            let what = format!("at most {MAX_DISTINCT} where distinct things are counted");
-            return Err(contradiction("threshold", &what));
-        }
+        let threshold = Threshold { count, window };
+        check_threshold(threshold, distinct).map_err(|(key, what)| contradiction(key, &what))?;
         let usual = || known.map_or(Action::Ban, |preset| preset.action);
         let action = table.action.map_or_else(usual, Into::into);
         Ok(Self {
@@ -667,11 +661,30 @@ impl TryFrom<Table> for Stated {
                 also,
                 excluded,
                 distinct,
-                threshold: Threshold { count, window },
+                threshold,
                 ban: table.ban.map(|ban| ban.0),
                 action,
             },
             enabled: table.enabled,
         })
     }
+}
+
+/// Whether a rule that counts `distinct` things may have `threshold`.
+///
+/// # Errors
+///
+/// The key that does not do, and why.
+pub(crate) fn check_threshold(
+    Threshold { count, window }: Threshold,
+    distinct: Option<Distinct>,
+) -> Result<(), (&'static str, String)> {
+    if !(Duration::from_millis(1)..=Duration::from_millis(MAX_WINDOW_MS.unsigned_abs())).contains(&window) {
+        return Err(("window", "a window lasts 1 ms to 24 days".to_owned()));
+    }
+    if distinct.is_some() && count.get() > MAX_DISTINCT {
+        let what = format!("at most {MAX_DISTINCT} where distinct things are counted");
+        return Err(("threshold", what));
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use secbeat_daemon::{
     config::{self, HumanDuration, schema},
     credentials::Secret,
 };
+use secbeat_orchestrator_core::notices::Every;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::IntoStaticStr;
 
@@ -31,6 +32,8 @@ pub struct NotifyEntry {
     /// What it is told of. By default everything. Who is told that something began is told that it is over.
     #[serde(default = "EventName::all")]
     pub events: Vec<EventName>,
+    /// A report of each day, or of each week from Monday to Sunday, in UTC, once it is over. By default none.
+    pub report: Option<ReportEvery>,
     /// Whose bans it is told of.
     #[serde(default)]
     pub bans: WhoseBans,
@@ -200,6 +203,23 @@ pub enum WhoseBans {
     Automatic,
     /// Those of operators.
     Manual,
+}
+
+/// How often a receiver gets a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportEvery {
+    Day,
+    Week,
+}
+
+impl From<ReportEvery> for Every {
+    fn from(every: ReportEvery) -> Self {
+        match every {
+            ReportEvery::Day => Self::Day,
+            ReportEvery::Week => Self::Week,
+        }
+    }
 }
 
 /// What a webhook's receiver understands.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use secbeat_common::{prefix::Prefix, wire::Reason};
-use secbeat_orchestrator_core::notices::{Banned, Notice, TroubleKind, What};
+use secbeat_orchestrator_core::notices::{Banned, Every, Notice, TroubleKind, What};
 
 use super::{
     entry::{EventName, NotifyEntry, WhoseBans},
@@ -15,6 +15,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     events: BTreeSet<EventName>,
+    pub(super) report: Option<Every>,
     bans: WhoseBans,
     rules: Vec<String>,
     networks: Vec<Prefix>,
@@ -25,6 +26,7 @@ impl Filter {
     pub(super) fn new(entry: &NotifyEntry) -> Self {
         Self {
             events: entry.events.iter().copied().collect(),
+            report: entry.report.map(Every::from),
             bans: entry.bans,
             rules: entry.rules.clone(),
             networks: entry.networks.clone(),
@@ -38,6 +40,7 @@ impl Filter {
             What::Unbanned { target, .. } => {
                 self.wants_event(EventName::Unban, Severity::Info) && self.is_of_networks(target)
             }
+            What::Reported(report) => self.report == Some(report.every),
             What::Begun { trouble, .. } => self.wants_event(begin(trouble.kind), severity(trouble.kind)),
             // Who was told of a trouble is told of its end.
             What::Over { trouble, .. } => [begin(trouble.kind), end(trouble.kind)]

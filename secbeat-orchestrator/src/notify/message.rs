@@ -10,7 +10,7 @@ use secbeat_daemon::{
 use secbeat_orchestrator_core::notices::{Banned, LeftOut, Notice, Summary, Trouble, TroubleKind, What};
 use serde::Serialize;
 
-use super::{severity::Severity, text::shown};
+use super::{report::ReportPart, severity::Severity, text::shown};
 
 /// What a receiver is sent as `generic-json`, and what templates and commands are given. No text in it has a control or an
 /// invisible character, but for the line breaks of `text`.
@@ -35,6 +35,8 @@ pub(super) struct Message {
     pub(super) unbans: UnbansPart,
     /// Troubles that began or ended.
     pub(super) events: Vec<EventPart>,
+    /// Of days and weeks that are over.
+    pub(super) reports: Vec<ReportPart>,
     pub(super) left_out: LeftOutPart,
 }
 
@@ -96,7 +98,7 @@ pub(super) struct EventPart {
 pub(super) struct LeftOutPart {
     /// Notices that came too fast.
     missed: u64,
-    /// Troubles for which a message had no room.
+    /// Troubles and reports for which a message had no room.
     crowded: u64,
     /// Messages that could not be delivered, and the notices in them.
     messages: u64,
@@ -111,6 +113,8 @@ impl Message {
         lines.extend(bans_line(summary, geo));
         lines.extend(unbans_line(summary));
         lines.extend(events.iter().map(|event| event.text.clone()));
+        let of_reports = summary.reports.iter().flat_map(|report| &report.lines);
+        lines.extend(of_reports.map(|line| shown(line)));
         let first_line = lines.first().cloned().unwrap_or_default();
         lines.extend(left_out_line(summary.left_out));
         let named = |(target, actor): &(_, String)| UnbanPart {
@@ -143,6 +147,7 @@ impl Message {
                 named: summary.unbanned.iter().map(named).collect(),
             },
             events,
+            reports: summary.reports.iter().map(ReportPart::new).collect(),
             left_out: LeftOutPart::new(summary.left_out),
         }
     }
@@ -188,6 +193,9 @@ fn title(summary: &Summary, only_line: String) -> String {
     }
     if over > 0 {
         parts.push(counted(over, "trouble over", "troubles over"));
+    }
+    if !summary.reports.is_empty() {
+        parts.push(counted(summary.reports.len() as u64, "report", "reports"));
     }
     parts.join(", ")
 }
@@ -275,7 +283,7 @@ fn left_out_line(left_out: LeftOut) -> Option<String> {
         parts.push(format!("{} notices came too fast", left_out.missed));
     }
     if left_out.crowded > 0 {
-        parts.push(format!("{} troubles had no room", left_out.crowded));
+        parts.push(format!("{} troubles or reports had no room", left_out.crowded));
     }
     Some(format!("Not told: {}", parts.join(", ")))
 }
@@ -304,7 +312,7 @@ impl EventPart {
         let (trouble, text, over) = match &notice.what {
             What::Begun { trouble, detail } => (trouble, began(trouble, &shown(detail)), false),
             What::Over { trouble, lasted_ms } => (trouble, ended(trouble, *lasted_ms), true),
-            What::Banned(_) | What::Unbanned { .. } => return None,
+            What::Banned(_) | What::Unbanned { .. } | What::Reported(_) => return None,
         };
         Some(Self {
             event: if over {

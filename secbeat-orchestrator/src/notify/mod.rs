@@ -13,6 +13,7 @@ mod message;
 mod notice;
 mod outcome;
 mod receiver;
+mod report;
 mod secret_file;
 mod severity;
 mod shapes;
@@ -25,6 +26,7 @@ mod trial;
 mod webhook;
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc,
@@ -34,7 +36,7 @@ use std::{
 
 use secbeat_daemon::geo::Geo;
 pub(crate) use secbeat_orchestrator_core::notices::{EdgeFacts, Facts};
-use secbeat_orchestrator_core::notices::{Notice, Watch};
+use secbeat_orchestrator_core::notices::{Every, Notice, Watch};
 use tokio::{sync::mpsc, task::JoinSet};
 
 pub(crate) use self::entry::NotifyEntry;
@@ -136,8 +138,18 @@ impl Notifier {
         self.desks.is_empty()
     }
 
-    /// Tells of `events`, and of what is so by `facts`, until the events end. Then waits for the couriers.
-    pub(crate) async fn run(mut self, events: Events<Happening>, mut facts: mpsc::Receiver<Facts>) {
+    /// Of what there are to be reports.
+    pub(crate) fn reports(&self) -> BTreeSet<Every> {
+        self.desks.iter().filter_map(|desk| desk.filter.report).collect()
+    }
+
+    /// Tells of `events`, of what is so by `facts`, and of `reports`, until the events end. Then waits for the couriers.
+    pub(crate) async fn run(
+        mut self,
+        events: Events<Happening>,
+        mut facts: mpsc::Receiver<Facts>,
+        mut reports: mpsc::Receiver<Notice>,
+    ) {
         let mut reader = events.follow(None);
         loop {
             tokio::select! {
@@ -155,6 +167,7 @@ impl Notifier {
                         self.tell(&notice);
                     }
                 }
+                Some(report) = reports.recv() => self.tell(&report),
             }
         }
         self.desks.clear();

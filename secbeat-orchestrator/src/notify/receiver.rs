@@ -5,7 +5,7 @@ use secbeat_orchestrator_core::notices::Terms;
 use super::{
     command::CommandReceiver,
     email::EmailReceiver,
-    entry::{Kind, NotifyEntry},
+    entry::{Kind, NotifyEntry, Shape},
     filter::Filter,
     message::Message,
     outcome::{Failure, Wrong},
@@ -48,8 +48,14 @@ impl Receiver {
     }
 
     fn new(entry: &NotifyEntry) -> Result<Self, Wrong> {
-        if entry.events.is_empty() {
+        if entry.events.is_empty() && entry.report.is_none() {
             return Err(("events", "without any event nobody is told anything".to_owned()));
+        }
+        if entry.report.is_some() && entry.shape == Shape::Pagerduty && entry.template.is_none() {
+            return Err((
+                "report",
+                "PagerDuty takes incidents, and a report is none".to_owned(),
+            ));
         }
         refuse_strangers(entry)?;
         let way = match entry.kind {
@@ -84,11 +90,7 @@ fn refuse_strangers(entry: &NotifyEntry) -> Result<(), Wrong> {
     let of = [
         ("url", Kind::Webhook, entry.url.is_some()),
         ("url_file", Kind::Webhook, entry.url_file.is_some()),
-        (
-            "shape",
-            Kind::Webhook,
-            entry.shape != super::entry::Shape::default(),
-        ),
+        ("shape", Kind::Webhook, entry.shape != Shape::default()),
         ("token_file", Kind::Webhook, entry.token_file.is_some()),
         ("headers", Kind::Webhook, !entry.headers.is_empty()),
         ("template", Kind::Webhook, entry.template.is_some()),

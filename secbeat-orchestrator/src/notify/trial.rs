@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 use secbeat_daemon::time::now_ms;
 
 use super::{
-    entry::{EventName, Kind, NotifyEntry},
+    entry::{EventName, Kind, NotifyEntry, ReportEvery},
     message::Message,
     outcome::Failure,
     receiver::Receiver,
@@ -44,7 +44,12 @@ pub(crate) fn try_all(receivers: Vec<Receiver>, orchestrator: &str) -> Vec<Tried
 
 /// An entry in few words: its name, its kind, and what it is told of.
 pub(crate) fn listed(entry: &NotifyEntry) -> [String; 5] {
-    let events: Vec<_> = entry.events.iter().copied().map(EventName::name).collect();
+    let report = entry.report.map(|every| match every {
+        ReportEvery::Day => "a report each day",
+        ReportEvery::Week => "a report each week",
+    });
+    let events = entry.events.iter().copied().map(EventName::name);
+    let events: Vec<_> = events.chain(report).collect();
     let digest = match entry.digest.is_zero() {
         true => "0s".to_owned(),
         false => secbeat_daemon::config::HumanDuration(entry.digest).to_string(),

@@ -117,7 +117,7 @@ impl Args {
 }
 
 /// Protected when it comes to old logs is what is protected now.
-fn trial(config: &Config) -> Trial {
+pub(super) fn trial(config: &Config) -> Trial {
     let protected = config.protect.entries().into_iter();
     let protected = protected.filter(|entry| entry.holds_at(now_ms()));
     Trial::new(

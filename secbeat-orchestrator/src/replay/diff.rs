@@ -144,7 +144,7 @@ impl Diff {
 
 /// How a [`Change`] is written as JSON.
 #[derive(Serialize)]
-struct Object<'a> {
+pub(super) struct Object<'a> {
     change: &'static str,
     before: Option<&'a Record>,
     after: Option<&'a Record>,

@@ -10,8 +10,10 @@
 //! * `trial`: the detector and the ledger of one config.
 //! * `output`, `summary`, `diff`: what is shown.
 //! * `rehearsal`: what a config would have done lately, without a command.
+//! * `attempt`: a changed config tried on a log, for programs.
 //! * `command`: the command line.
 
+mod attempt;
 mod blocks;
 mod command;
 mod diff;
@@ -29,18 +31,19 @@ use std::{cmp::Reverse, collections::BinaryHeap, io};
 use indicatif::ProgressBar;
 use secbeat_logs::LogLine;
 
-use self::{
-    blocks::Helpers,
-    log::{Due, Log, Opened},
-};
 pub(crate) use self::{
+    attempt::attempt,
     command::Args,
     diff::Diff,
     input::Input,
     log::ReadAs,
     output::{Format, Output, Record},
-    summary::{Reading, Summary},
+    summary::{Reading, Summary, Verdicts},
     trial::Trial,
+};
+use self::{
+    blocks::Helpers,
+    log::{Due, Log, Opened},
 };
 
 /// Why logs could not be replayed.

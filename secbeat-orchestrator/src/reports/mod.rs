@@ -3,6 +3,7 @@
 
 mod period;
 pub(crate) mod tally;
+mod told;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,12 +14,15 @@ use std::{
 use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use secbeat_bus::{Bucket, Bus, EntryKind, Write, WriteOutcome, make_reports};
-use secbeat_orchestrator_core::{decider::Outcomes, reports::Row};
+use secbeat_orchestrator_core::{decider::Outcomes, notices::Every, reports::Row};
 use tokio::sync::{Mutex, OnceCell, mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
-pub(crate) use self::period::{Length, Period};
 use self::{period::Step, tally::Tally};
+pub(crate) use self::{
+    period::{Length, Period},
+    told::Over,
+};
 use crate::{
     engine::{Bars, Input},
     leases::Shares,
@@ -52,6 +56,8 @@ pub(crate) struct Reports {
     before: Arc<Mutex<Before>>,
     /// Once it is known to be there.
     bucket: Arc<OnceCell<Arc<dyn Bucket>>>,
+    /// Until when was told of, as far as this process knows.
+    told: Arc<parking_lot::Mutex<BTreeMap<Every, i64>>>,
 }
 
 impl Reports {
@@ -68,6 +74,7 @@ impl Reports {
             leases,
             before: Arc::default(),
             bucket: Arc::default(),
+            told: Arc::default(),
         }
     }
 

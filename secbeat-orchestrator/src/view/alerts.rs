@@ -108,8 +108,15 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
         interfaces,
         bans,
         feeds,
+        logs,
         ..
     } = &edge.record;
+    for log in logs {
+        if let Some(trouble) = &log.trouble {
+            let what = format!("log {}: {trouble}", log.name);
+            alerts.push(alert("log-not-read", None, what));
+        }
+    }
     for feed in feeds {
         if let Some(trouble) = &feed.trouble {
             let what = format!("feed {} is not in force: {trouble}", feed.name);
@@ -152,6 +159,7 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
 
 #[cfg(test)]
 mod tests {
+    use secbeat_common::wire::FollowedLog;
     use serde_json::{Value, json};
 
     use super::*;
@@ -216,6 +224,19 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let well = edge("up", None, &json!([{ "name": "eth0", "mode": "native" }]));
+        let mut blind = well.clone();
+        blind.record.logs = vec![
+            FollowedLog {
+                name: "nginx".to_owned(),
+                ..FollowedLog::default()
+            },
+            FollowedLog {
+                name: "caddy".to_owned(),
+                trouble: Some("permission denied".to_owned()),
+                ..FollowedLog::default()
+            },
+        ];
+        assert_eq!(told(&stats(None, None), &[blind]), ["log-not-read web-1"]);
         assert_eq!(told(&stats(None, None), std::slice::from_ref(&well)), [""; 0]);
         assert_eq!(told(&stats(None, None), &[]), ["no-edges a-1"]);
         let bare = json!([{ "name": "eth0", "mode": "none", "unprotected": "no program is attached" }]);

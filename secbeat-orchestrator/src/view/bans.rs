@@ -7,7 +7,7 @@ use secbeat_daemon::{
 };
 use secbeat_orchestrator_core::{
     decider,
-    ledger::{ActiveBan, Refusal, WriteState},
+    ledger::{ActiveBan, Refusal, Sifted, WriteState},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -125,6 +125,37 @@ pub struct Imported {
     /// New bans around networks that the fleet's allowlist exempts from them.
     #[serde(default)]
     pub exempting: usize,
+    /// Of a dry run: what would happen with each ban of the request, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fates: Vec<Fate>,
+}
+
+/// What an import would do with one of its bans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It becomes a ban.
+    New,
+    /// It takes the place of a ban that ends earlier, or reaches less far.
+    Longer,
+    /// A ban in force lasts as long.
+    Kept,
+    /// It has ended already.
+    Ended,
+    /// `refused` says why.
+    Refused,
+}
+
+impl From<Sifted> for Fate {
+    fn from(sifted: Sifted) -> Self {
+        match sifted {
+            Sifted::New => Self::New,
+            Sifted::Longer => Self::Longer,
+            Sifted::Kept => Self::Kept,
+            Sifted::Ended => Self::Ended,
+            Sifted::Refused(_) => Self::Refused,
+        }
+    }
 }
 
 /// A ban that cannot be imported.
@@ -175,6 +206,7 @@ impl From<decider::Imported> for Imported {
             new_networks: imported.new_networks,
             free_networks: imported.free_networks,
             exempting: imported.exempting,
+            fates: imported.fates.into_iter().map(Fate::from).collect(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use self::source::tell;
 pub use self::{
     alerts::{Alert, alerts},
     audit_copies::AuditCopyView,
-    bans::{BanPage, BanView, Imported, ROOM, Refused, refusal, refusal_code},
+    bans::{BanPage, BanView, Fate, Imported, ROOM, Refused, refusal, refusal_code},
     change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},
     feeds::{FeedState, FeedTestView, FeedTroubleView, FeedView},

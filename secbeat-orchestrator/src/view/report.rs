@@ -154,6 +154,20 @@ impl Report {
         }
     }
 
+    /// What there was in all, by name.
+    pub(crate) const fn totals(&self) -> [(&'static str, u64); 8] {
+        [
+            ("bans", self.bans),
+            ("repeated", self.repeated),
+            ("manual", self.manual),
+            ("lifted", self.lifted),
+            ("requests", self.requests),
+            ("errors", self.errors),
+            ("spared_packets", self.spared_packets),
+            ("spared_bytes", self.spared_bytes),
+        ]
+    }
+
     /// All of it as lines `section,name,at,value`, for spreadsheets.
     ///
     /// # Errors
@@ -170,16 +184,7 @@ impl Report {
             };
             to.write_record([section, &name, at, &value.to_string()])
         };
-        for (name, value) in [
-            ("bans", self.bans),
-            ("repeated", self.repeated),
-            ("manual", self.manual),
-            ("lifted", self.lifted),
-            ("requests", self.requests),
-            ("errors", self.errors),
-            ("spared_packets", self.spared_packets),
-            ("spared_bytes", self.spared_bytes),
-        ] {
+        for (name, value) in self.totals() {
             line("total", name, "", value)?;
         }
         for rule in &self.rules {

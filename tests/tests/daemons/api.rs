@@ -187,6 +187,8 @@ fn tokens() -> ([String; 3], String) {
 
 const BAN: &str = r#"{"target":"192.0.2.7","duration":"1h"}"#;
 const IMPORT: &str = r#"{"bans": [{"target": "192.0.2.9", "duration": "1h"}]}"#;
+const TRY: &str =
+    r#"{"log": "192.0.2.1 - - [20/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"\n"}"#;
 const LIFT: &str = r#"{"targets": ["192.0.2.7"], "dry_run": true}"#;
 const LIST: &str = r#"{"id":"00000000-0000-0000-0000-000000000001","what":"ban","format":"plain","new":1,"longer":0,"unchanged":0,"left_out":0,"complete":true}"#;
 const SIGNATURES: &str = r#"{"ids":["env-file"]}"#;
@@ -582,6 +584,7 @@ fn every_operation_answers_with_what_the_document_says() {
             let sent = match (method, path.as_str()) {
                 ("post", "/api/v1/bans/import") => IMPORT,
                 ("post", "/api/v1/bans/lift") => LIFT,
+                ("post", "/api/v1/rules/try") => TRY,
                 ("post", "/api/v1/allowlist") => ALLOW,
                 ("post", "/api/v1/lists") => LIST,
                 ("post", "/api/v1/feeds/{name}/update") => "{}",
@@ -612,7 +615,7 @@ fn every_operation_answers_with_what_the_document_says() {
         }
     }
     assert_eq!(
-        answered, 34,
+        answered, 35,
         "an operation more or less: does this test know how to call it?"
     );
     let problem = json!({"$ref": "#/components/schemas/Problem", "components": document["components"]});

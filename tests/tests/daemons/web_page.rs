@@ -342,3 +342,50 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
         "{said}"
     );
 }
+
+#[test]
+fn changed_rules_are_tried_on_a_log_and_change_nothing() {
+    let lab = Lab::start("");
+    let line = |n: u32| {
+        let (minute, second) = (n / 60, n % 60);
+        format!(
+            r#"198.51.100.7 - - [20/Nov/2026:10:{minute:02}:{second:02} +0000] "GET /{n} HTTP/1.1" 404 1 "-" "-""#
+        )
+    };
+    let log = (0..55).map(line).collect::<Vec<_>>().join("\n");
+    let attempt = |rules: Value| {
+        let request = json!({ "log": log, "rules": rules }).to_string();
+        lab.order("POST", "/api/v1/rules/try", &request)
+    };
+    let tried = body(&attempt(json!([{ "name": "error-flood", "threshold": 60 }])));
+    assert_eq!(
+        (&tried["read"], &tried["vanish"], &tried["appear"]),
+        (&json!(55), &json!(1), &json!(0)),
+        "{tried}"
+    );
+    let change = &tried["changes"][0];
+    assert_eq!(
+        (&change["change"], &change["before"]["target"]),
+        (&json!("vanishes"), &json!("198.51.100.7/32"))
+    );
+    let same = body(&attempt(json!([])));
+    assert_eq!(
+        (&same["same"], &same["changes"]),
+        (&json!(1), &json!([])),
+        "{same}"
+    );
+    assert_problem(&attempt(json!([{ "name": "none" }])), 400, "rules[0].name: ");
+    assert_problem(
+        &attempt(json!([{ "name": "error-flood", "threshold": 0 }])),
+        400,
+        "rules[0].threshold: ",
+    );
+    assert_problem(
+        &attempt(json!([{ "name": "error-flood", "window": "25d" }])),
+        400,
+        "rules[0].window: ",
+    );
+    let rules = body(&lab.order("GET", "/api/v1/rules", ""));
+    assert_eq!(rules[0]["threshold"], 50);
+    assert_eq!(body(&lab.order("GET", "/api/v1/bans", ""))["total"], 0);
+}

@@ -27,7 +27,11 @@ fn presence() -> Value {
         "telemetry_lost": 7,
         "spool": { "batches": 0, "bytes": 0 },
         "bus_revision": 8,
-        "clock": { "ahead_ms": -600_000, "error_ms": 2 }
+        "clock": { "ahead_ms": -600_000, "error_ms": 2 },
+        "logs": [{
+            "name": "nginx", "lines": 100, "not_understood": 60, "recent": 100, "recent_not_understood": 60,
+            "delay_ms": 12, "bytes_behind": 0, "silent_ms": 5, "trouble": "half of its last lines or more are not understood"
+        }]
     })
 }
 
@@ -64,9 +68,11 @@ fn presence_of_an_older_release_says_that_it_reads_nothing_of_this_one() {
     let mut older = presence();
     older.as_object_mut().unwrap().remove("speaks");
     older.as_object_mut().unwrap().remove("clock");
+    older.as_object_mut().unwrap().remove("logs");
     let expected = Presence {
         speaks: Speaks::default(),
         clock: None,
+        logs: Vec::new(),
         ..read(presence())
     };
     assert_eq!(read(older), expected);
@@ -77,6 +83,7 @@ fn presence_of_an_older_release_says_that_it_reads_nothing_of_this_one() {
 fn presence_of_a_newer_release_is_read_but_for_what_is_unknown() {
     let mut newer = presence();
     newer["load"] = json!(0.5);
+    newer["logs"][0]["inode"] = json!(7);
     newer["bans"]["lists"] = json!([1, 2]);
     newer["speaks"]["compression"] = json!(["zstd"]);
     newer["speaks"]["kinds"]["list"] = json!([1, 2]);

@@ -115,7 +115,7 @@ impl Health {
     }
 
     /// Says what keeps the source from being read, or that nothing does. Returns whether that is news.
-    pub(in crate::sources) fn set_error(&self, error: Option<String>) -> bool {
+    pub(crate) fn set_error(&self, error: Option<String>) -> bool {
         let kept = &mut self.texts.lock().error;
         let news = *kept != error;
         *kept = error;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     ProtectedNet,
-    ledger::{ManualBan, Refusal},
+    ledger::{ManualBan, Refusal, Sifted},
 };
 
 /// What operators order.
@@ -64,6 +64,8 @@ pub struct Imported {
     pub free_networks: usize,
     /// New bans around networks that the fleet's allowlist exempts from them.
     pub exempting: usize,
+    /// Of a dry run: what would happen with each ban, in the import's order.
+    pub fates: Vec<Sifted>,
 }
 
 /// A ban of an import that cannot be made.

@@ -181,7 +181,12 @@ impl Decider {
         let sift = self.ledger.sift(&bans, nets_before, now_ms);
         let outcome = self.outcome(&bans, &sift);
         match mode {
-            ImportMode::DryRun => return Ok(Some(outcome)),
+            ImportMode::DryRun => {
+                return Ok(Some(Imported {
+                    fates: sift.bans,
+                    ..outcome
+                }));
+            }
             ImportMode::AllOrNothing if !outcome.refused.is_empty() => {
                 return Err(OrderError::SomeRefused {
                     refused: outcome.refused,

@@ -36,6 +36,38 @@ pub enum What {
     Begun { trouble: Trouble, detail: String },
     /// It is again.
     Over { trouble: Trouble, lasted_ms: i64 },
+    /// A time is over, and this happened in it.
+    Reported(Reported),
+}
+
+/// What happened in a day or a week.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    pub every: Every,
+    /// From this time on, milliseconds since the Unix epoch.
+    pub from_ms: i64,
+    /// To this time.
+    pub until_ms: i64,
+    /// For people; the first line says of which time it is.
+    pub lines: Vec<String>,
+    /// For programs, each with its name.
+    pub totals: Vec<(&'static str, u64)>,
+}
+
+/// How often there is a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(const_into_str, serialize_all = "lowercase")]
+pub enum Every {
+    Day,
+    Week,
+}
+
+impl Every {
+    /// The word that users meet.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.into_str()
+    }
 }
 
 /// A ban.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use secbeat_common::{prefix::Prefix, wire::Reason};
 
-use super::{Banned, Notice, Trouble, What};
+use super::{Banned, Notice, Reported, Trouble, What};
 
 /// Targets of bans, and as many of unbans, that a message names; the others are counted.
 pub const NAMED: usize = 5;
 /// Troubles and ends of troubles that a message has room for; the others are counted.
 const STATES: usize = 50;
+/// Reports that wait for a receiver at most; then the oldest is left out.
+const REPORTS: usize = 8;
 
 /// What happened since the last message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct Summary {
     pub unbanned: Vec<(Prefix, String)>,
     /// Troubles that began or ended, in order.
     pub states: Vec<Notice>,
+    /// The oldest first.
+    pub reports: Vec<Reported>,
     pub left_out: LeftOut,
 }
 
@@ -36,7 +40,7 @@ pub struct Summary {
 pub struct LeftOut {
     /// Notices that came faster than they could be taken in.
     pub missed: u64,
-    /// Troubles for which a message had no room.
+    /// Troubles and reports for which a message had no room.
     pub crowded: u64,
     /// Messages that could not be delivered, and the notices in them.
     pub messages: u64,
@@ -63,7 +67,7 @@ impl Summary {
     /// All notices that it tells.
     #[must_use]
     pub fn notices(&self) -> u64 {
-        self.ban_count() + self.unbans + self.states.len() as u64
+        self.ban_count() + self.unbans + (self.states.len() + self.reports.len()) as u64
     }
 
     /// Whether there is nothing to tell.
@@ -91,6 +95,13 @@ impl Summary {
                 if self.unbanned.len() < NAMED {
                     self.unbanned.push((target, actor));
                 }
+            }
+            What::Reported(report) => {
+                if self.reports.len() >= REPORTS {
+                    self.reports.remove(0);
+                    self.left_out.crowded += 1;
+                }
+                self.reports.push(report);
             }
             What::Begun { .. } if self.states.len() < STATES => self.states.push(notice),
             What::Begun { .. } => self.left_out.crowded += 1,

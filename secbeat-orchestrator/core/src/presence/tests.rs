@@ -42,6 +42,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         clock: None,
         signatures: None,
         feeds: Vec::new(),
+        logs: Vec::new(),
     }
 }
 

@@ -1,15 +1,17 @@
 /** An import: what would happen to each line, then the import itself. */
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { call } from '../api/client';
 import type { Imported } from '../api/types';
 import { plural } from '../lib/format';
-import { entries, lines, type Line } from '../lib/lines';
+import { entries, fates, lines, type Fated, type Line } from '../lib/lines';
 import { Badge, Hostile } from '../ui/basic';
 import { Dialog, Field, TextField } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
 
 /** Bans in one request at most. */
 const MOST = 10_000;
+/** Lines of a preview that are shown at first. */
+const SHOWN = 200;
 
 interface Preview {
   list: Line[];
@@ -90,22 +92,15 @@ function reportIn(set: (preview: Preview) => void, list: Line[]) {
   };
 }
 
+const columns: Column<Fated>[] = [
+  { name: 'Line', cell: ({ line }) => line.number, right: true },
+  { name: 'Target', cell: ({ line }) => <Hostile text={line.target} /> },
+  { name: 'What would happen', cell: ({ what, tone }) => (tone === 'bad' ? <Hostile text={what} /> : <Badge tone={tone}>{what}</Badge>) },
+];
+
 function Outcome({ preview: { list, imported } }: { preview: Preview }) {
-  const refused = new Map(imported.refused.map((entry) => [entry.index, entry.why]));
-  // The daemon counts what it would keep, and does not name it.
-  const good = imported.banned === 0 ? 'valid' : imported.kept + imported.ended > 0 ? 'banned, or kept as it is' : 'banned';
-  const columns: Column<Line>[] = [
-    { name: 'Line', cell: (line) => line.number, right: true },
-    { name: 'Target', cell: (line) => <Hostile text={line.target} /> },
-    {
-      name: 'What would happen',
-      cell: (line) => {
-        const why = refused.get(list.indexOf(line));
-        return why === undefined ? <Badge tone="ok">{good}</Badge> : <Hostile text={why} />;
-      },
-    },
-  ];
-  const wrongFirst = [...list].sort((a, b) => Number(refused.has(list.indexOf(b))) - Number(refused.has(list.indexOf(a))));
+  const rows = useMemo(() => fates(list, imported), [list, imported]);
+  const [shown, setShown] = useState(SHOWN);
   return (
     <div role="status">
       <p>
@@ -113,7 +108,12 @@ function Outcome({ preview: { list, imported } }: { preview: Preview }) {
         {plural(imported.refused.length, 'line')} left out.
         {(imported.exempting ?? 0) > 0 && ` ${plural(imported.exempting ?? 0, 'network')} hold allowlisted clients, who stay allowed.`}
       </p>
-      <Table caption="What would happen to each line" columns={columns} rows={wrongFirst.slice(0, 200)} rowKey={(line) => String(line.number)} />
+      <Table caption="What would happen to each line" columns={columns} rows={rows.slice(0, shown)} rowKey={({ line }) => String(line.number)} />
+      {rows.length > shown && (
+        <button type="button" onClick={() => setShown(shown + 10 * SHOWN)}>
+          Show more of {plural(rows.length, 'line')}
+        </button>
+      )}
     </div>
   );
 }

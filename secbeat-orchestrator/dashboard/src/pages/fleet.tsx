@@ -64,6 +64,9 @@ export function Fleet() {
           <Shown of={edges}>{(all) => <Telemetry edges={all} />}</Shown>
         </Panel>
       </div>
+      <Panel title="Logs" note="those in trouble first" wide>
+        <Shown of={edges}>{(all) => <Logs edges={all} />}</Shown>
+      </Panel>
       <Shown of={stats}>{(told) => <Others stats={told} />}</Shown>
     </>
   );
@@ -94,6 +97,11 @@ export function problems(edge: Edge): string[] {
   }
   if (edge.signatures === 'differs') {
     told.push('has other signatures than the fleet');
+  }
+  for (const { name, trouble } of edge.record.logs ?? []) {
+    if (trouble !== undefined && trouble !== null) {
+      told.push(`log ${name}: ${trouble}`);
+    }
   }
   return told;
 }
@@ -237,6 +245,57 @@ const telemetryColumns: Column<Edge>[] = [
     right: true,
   },
   { name: 'On disk', cell: (edge) => bytes(edge.record.spool.bytes), right: true },
+];
+
+type Followed = NonNullable<Edge['record']['logs']>[number];
+
+/** How edges get on with their logs. */
+function Logs({ edges }: { edges: readonly Edge[] }) {
+  const all = edges.flatMap(({ edge_id, state, record }) => (state === 'up' ? (record.logs ?? []).map((log) => ({ edge_id, log })) : []));
+  const inTrouble = ({ log }: { log: Followed }) => Number(log.trouble !== undefined && log.trouble !== null);
+  return (
+    <Table
+      caption="Logs of each edge"
+      columns={logColumns}
+      rows={all.sort((a, b) => inTrouble(b) - inTrouble(a))}
+      rowKey={({ edge_id, log }) => `${edge_id} ${log.name}`}
+      empty="No edge tells of a log that it follows ([[access_log]], [[service_log]])."
+    />
+  );
+}
+
+const logColumns: Column<{ edge_id: string; log: Followed }>[] = [
+  { name: 'Edge', cell: ({ edge_id }) => visible(edge_id) },
+  { name: 'Log', cell: ({ log }) => <Hostile text={log.name} /> },
+  {
+    name: 'State',
+    cell: ({ log: { trouble, silent_ms } }) => {
+      if (trouble !== undefined && trouble !== null) {
+        return (
+          <span className="bad">
+            <Hostile text={trouble} />
+          </span>
+        );
+      }
+      return silent_ms === undefined || silent_ms === null ? 'no line yet' : `last line ${duration(silent_ms)} ago`;
+    },
+  },
+  { name: 'Lines', cell: ({ log }) => count(log.lines ?? 0), right: true },
+  {
+    name: 'Not understood',
+    cell: ({ log: { lines = 0, not_understood: not = 0, recent = 0, recent_not_understood: recentNot = 0 } }) => (
+      <span title={`${exact(recentNot)} of the last ${exact(recent)} lines`} className={2 * recentNot > recent ? 'bad' : ''}>
+        {lines === 0 ? '–' : percent(not / lines)}
+      </span>
+    ),
+    right: true,
+  },
+  {
+    name: 'Delay',
+    cell: ({ log: { delay_ms: ms } }) => (ms === undefined || ms === null ? '–' : ms < 0 ? 'from the future' : duration(ms)),
+    right: true,
+  },
+  { name: 'Not read yet', cell: ({ log }) => bytes(log.bytes_behind ?? 0), right: true, minor: true },
 ];
 
 function Others({ stats }: { stats: Stats }) {

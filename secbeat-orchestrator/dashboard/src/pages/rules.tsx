@@ -4,16 +4,19 @@ import type { Finding, Report, Rule, Signature, Stats } from '../api/types';
 import { count, duration, exact, percent, plural, visible } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { useFilters } from '../lib/router';
+import { useMay } from '../lib/session';
 import { useLive } from '../live/stream';
 import { Ago, Badge, Empty, Hostile, Panel, Shown, Target, type Tone } from '../ui/basic';
 import { Chart, type Series } from '../ui/chart';
 import { FilterBar, FilterSelect } from '../ui/filters';
 import { Nearest } from '../ui/nearest';
 import { Table, type Column } from '../ui/table';
+import { TryChange } from './rules-try';
 
 const NO_FILTERS = { rule: '' };
 
 export function Rules() {
+  const mayTry = useMay('operate');
   const { version } = useLive();
   const [filters, change] = useFilters(NO_FILTERS);
   const rules = useLoad(`rules ${version}`, (signal) => call('get', '/api/v1/rules', { signal }), 10_000);
@@ -68,6 +71,7 @@ export function Rules() {
           )}
         </Shown>
       </Panel>
+      {mayTry && rules.data !== undefined && <TryChange rules={rules.data} />}
       <Panel title="Signatures" note="that were hit, or whose bans were lifted" wide>
         <Shown of={signatures}>
           {(all) => (

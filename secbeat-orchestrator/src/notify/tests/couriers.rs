@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secbeat_common::wire::{AuditRecord, Decision};
+use secbeat_orchestrator_core::notices::{Every, Reported};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -60,7 +61,7 @@ async fn a_receiver_that_fails_is_tried_again_and_told_what_it_missed() {
     let (notifier, stats) = Notifier::start(vec![webhook(address, "")], "orchestrator-1", &Geo::default());
     let events = Events::default();
     let (facts, looked) = mpsc::channel::<Facts>(1);
-    let running = tokio::spawn(notifier.run(events.clone(), looked));
+    let running = tokio::spawn(notifier.run(events.clone(), looked, mpsc::channel(1).1));
     tokio::task::yield_now().await;
     let mut bodies = Vec::new();
     events.tell(decided(1));
@@ -101,7 +102,7 @@ async fn nobody_waits_for_a_receiver_that_does_not_answer_and_the_rest_is_told_a
     let (notifier, stats) = Notifier::start(receivers, "orchestrator-1", &Geo::default());
     let events = Events::new(10_000, 1);
     let (_facts, looked) = mpsc::channel::<Facts>(1);
-    let running = tokio::spawn(notifier.run(events.clone(), looked));
+    let running = tokio::spawn(notifier.run(events.clone(), looked, mpsc::channel(1).1));
     tokio::task::yield_now().await;
     for n in 0..=255 {
         events.tell(decided(n));
@@ -116,4 +117,45 @@ async fn nobody_waits_for_a_receiver_that_does_not_answer_and_the_rest_is_told_a
         .unwrap();
     let body: Value = serde_json::from_str(&told.recv().unwrap().body).unwrap();
     assert_eq!(body["unbans"]["count"], 256);
+}
+
+#[tokio::test]
+async fn a_report_is_posted_to_whoever_wants_one_of_that_time() {
+    let report = |every, lines: &[&str]| Notice {
+        at_ms: 1_795_219_200_000,
+        what: What::Reported(Reported {
+            every,
+            from_ms: 1_795_132_800_000,
+            until_ms: 1_795_219_200_000,
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            totals: vec![("bans", 7)],
+        }),
+    };
+    let (address, told) = serve(&["200 OK"]);
+    let receivers = vec![webhook(address, "events = []\nreport = \"day\"")];
+    let (notifier, _) = Notifier::start(receivers, "orchestrator-1", &Geo::default());
+    assert_eq!(notifier.reports().into_iter().collect::<Vec<_>>(), [Every::Day]);
+    let (_facts, looked) = mpsc::channel::<Facts>(1);
+    let (tell, reports) = mpsc::channel(1);
+    let events = Events::default();
+    let running = tokio::spawn(notifier.run(events.clone(), looked, reports));
+    events.tell(decided(1));
+    tell.send(report(Every::Week, &["of a week"])).await.unwrap();
+    tell.send(report(Every::Day, &["Report of a day: 7 banned", HOSTILE]))
+        .await
+        .unwrap();
+    let body = next(&told).await;
+    assert_eq!(body["title"], "SecBeat: Report of a day: 7 banned");
+    let text = body["text"].as_str().unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(!text.contains(['\r', '\u{1b}', '\u{202e}']), "{text}");
+    assert_eq!(
+        body["reports"],
+        serde_json::json!([{
+            "every": "day", "from": "2026-11-20T00:00:00.000Z", "until": "2026-11-21T00:00:00.000Z", "totals": {"bans": 7}
+        }])
+    );
+    assert_eq!(body["unbans"]["count"], 0, "it is told of no event");
+    events.end();
+    running.await.unwrap();
 }

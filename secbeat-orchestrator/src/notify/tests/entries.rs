@@ -48,6 +48,11 @@ fn each_mistake_names_its_key() {
             "nobody is told",
         ),
         (
+            format!("{WEBHOOK}{url}report = \"week\"\nshape = \"pagerduty\"\ntoken_file = \"t\""),
+            "notify[0].report",
+            "PagerDuty takes incidents",
+        ),
+        (
             format!("{WEBHOOK}{url}{WEBHOOK}{url}"),
             "notify[1].name",
             "two receivers",

@@ -43,6 +43,7 @@ fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
         clock: None,
         signatures: None,
         feeds: Vec::new(),
+        logs: Vec::new(),
     }
 }
 

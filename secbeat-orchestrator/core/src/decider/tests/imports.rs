@@ -1,7 +1,7 @@
 //! Bans that operators order together.
 
 use super::*;
-use crate::ledger::Refusal;
+use crate::ledger::{Refusal, Sifted};
 
 fn orders(targets: &[&str]) -> Vec<ManualBan> {
     let order = |client: &&str| {
@@ -101,6 +101,13 @@ fn a_dry_run_tells_and_changes_nothing() {
         new_networks: 1,
         free_networks: secbeat_common::maps::MAX_BANNED_NETS as usize,
         exempting: 0,
+        fates: vec![
+            Sifted::New,
+            Sifted::Kept,
+            Sifted::Refused(Refusal::Unbannable("loopback")),
+            Sifted::New,
+            Sifted::Ended,
+        ],
     };
     assert_eq!(
         import(&mut rig, 1, ImportMode::DryRun, bans),

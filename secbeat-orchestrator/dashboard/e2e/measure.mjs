@@ -1,0 +1,80 @@
+// How quick the page is on this host:
+//   node measure.mjs URL LINK BANS
+// First it bans so many clients. Each time is from the event of the browser to the frame that shows its outcome, or a little longer.
+import { withBrowser } from './browser.mjs';
+
+const [url, link, bans] = process.argv.slice(2);
+const TIMES = 20;
+/** Bans in one request at most. */
+const MOST = 10_000;
+
+const round = (ms) => `${Math.round(ms)} ms`;
+
+function tell(what, times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  console.log(`${what}: median ${round(sorted[Math.floor(sorted.length / 2)])}, longest ${round(sorted.at(-1))}, of ${sorted.length}`);
+}
+
+async function ban(page, count) {
+  for (let from = 0; from < count; from += MOST) {
+    const addresses = Array.from({ length: Math.min(MOST, count - from) }, (_, n) => from + n);
+    const list = addresses.map((n) => ({ target: `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`, duration: '24h', note: 'measured' }));
+    const status = await page.evaluate(async (body) => {
+      const headers = { 'content-type': 'application/json' };
+      return (await fetch('/api/v1/bans/import', { method: 'POST', headers, body })).status;
+    }, JSON.stringify({ bans: list }));
+    if (status !== 200) {
+      throw new Error(`an import was answered with ${status}`);
+    }
+  }
+}
+
+const firstRow = () => document.querySelector('main tbody tr')?.textContent ?? '';
+
+/** How long it takes from the click of `act` until another row is the first. */
+async function change(page, act) {
+  const before = await page.evaluate(firstRow);
+  await page.evaluate(() => {
+    window.addEventListener('click', (event) => (window.began = event.timeStamp), { capture: true, once: true });
+  });
+  const shown = page.waitForFunction(
+    (before) => {
+      const row = document.querySelector('main tbody tr')?.textContent ?? '';
+      return row !== '' && row !== before && performance.now() - window.began;
+    },
+    before,
+    { polling: 'raf' },
+  );
+  await act();
+  return await (await shown).jsonValue();
+}
+
+await withBrowser({ viewport: { width: 1280, height: 800 } }, async (context) => {
+  const page = context.pages()[0];
+  await page.goto(link);
+  await page.getByRole('heading', { name: 'Latest bans' }).waitFor();
+  const paints = [];
+  for (let n = 0; n < TIMES; n += 1) {
+    await page.goto(url);
+    await page.getByRole('heading', { name: 'Latest bans' }).waitFor();
+    paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
+  }
+  tell('first paint of Now', paints);
+  await ban(page, Number(bans));
+  await page.goto(`${url}/bans`);
+  await page.locator('main tbody tr').nth(99).waitFor();
+  console.log(await page.locator('.page-head').innerText().then((text) => text.split('\n').find((line) => line.includes('ban')) ?? ''));
+  const next = page.getByRole('button', { name: 'Next 100' });
+  const pages = [];
+  const orders = [];
+  for (let n = 0; n < TIMES; n += 1) {
+    pages.push(await change(page, () => next.click()));
+  }
+  tell('next 100 bans', pages);
+  await page.goto(`${url}/bans`);
+  await page.locator('main tbody tr').nth(99).waitFor();
+  for (let n = 0; n < TIMES; n += 1) {
+    orders.push(await change(page, () => page.getByRole('button', { name: 'Client' }).click()));
+  }
+  tell('another order of bans', orders);
+});

@@ -1,0 +1,178 @@
+//! `/api/v1/rules/try`: what changed rules would have done, by a log.
+
+use std::num::NonZeroU32;
+
+use axum::{
+    Json,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+};
+use secbeat_daemon::{api::bad_request, config::HumanDuration};
+use secbeat_logs::FormatChoice;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Api, Failure};
+use crate::{
+    config::{Config, RuleAction, check_threshold},
+    replay::{Verdicts, attempt},
+};
+
+/// Longest log that is tried, with the JSON around it, in bytes.
+const MAX_LOG: usize = 16 * 1024 * 1024;
+/// Changes that an answer shows.
+const SHOWN: usize = 500;
+
+/// One at a time: it takes all cores.
+static TURN: Semaphore = Semaphore::const_new(1);
+
+/// A log, and the rules that are changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TryRequest {
+    /// Lines of an access log, up to 16 MiB.
+    log: String,
+    /// As `replay --format` takes it; found out unless set.
+    #[serde(default)]
+    format: Option<String>,
+    /// Rules in force, with what is to be different.
+    #[serde(default)]
+    rules: Vec<RuleEdit>,
+}
+
+/// What is different about one rule.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RuleEdit {
+    name: String,
+    #[serde(default)]
+    threshold: Option<u32>,
+    /// As `1m`.
+    #[serde(default)]
+    window: Option<String>,
+    /// Length of a first ban, as `5m`.
+    #[serde(default)]
+    ban: Option<String>,
+    #[serde(default)]
+    action: Option<RuleAction>,
+}
+
+/// What the change would have done.
+#[derive(Debug, Serialize, ToSchema)]
+struct Tried {
+    /// Lines that were read, and those among them that are no requests.
+    read: u64,
+    rejected: u64,
+    /// Bans that there would be more, fewer, or otherwise; and those that are the same.
+    appear: usize,
+    vanish: usize,
+    differ: usize,
+    same: u64,
+    /// By the rules in force.
+    before: TriedTotals,
+    after: TriedTotals,
+    /// The first changes by time: each with `change` (`appears`, `vanishes` or `differs`), `before` and `after`.
+    #[schema(value_type = Vec<Object>)]
+    changes: Vec<Value>,
+}
+
+/// What one set of rules made of the log.
+#[derive(Debug, Serialize, ToSchema)]
+struct TriedTotals {
+    sources: usize,
+    findings: u64,
+    bans: u64,
+    observed: u64,
+    suppressed: u64,
+}
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(try_rules))
+        .layer(DefaultBodyLimit::max(MAX_LOG))
+}
+
+/// Show what changed rules would have done by a log. Nothing is changed.
+#[utoipa::path(
+    post, path = "/api/v1/rules/try", request_body = TryRequest,
+    responses((status = OK, body = Tried))
+)]
+async fn try_rules(State(api): State<Api>, Json(request): Json<TryRequest>) -> Result<Json<Tried>, Failure> {
+    let format = match request.format {
+        None => FormatChoice::Auto,
+        Some(format) => format
+            .parse::<FormatChoice>()
+            .map_err(|error| bad_request("format", error))?,
+    };
+    let before = api.rules.borrow().config.clone();
+    let mut after = Config::clone(&before);
+    for (index, edit) in request.rules.into_iter().enumerate() {
+        change(&mut after, edit).map_err(|(key, why)| bad_request(&format!("rules[{index}].{key}"), why))?;
+    }
+    if let Some((key, why)) = after.contradiction_of_rules() {
+        return Err(bad_request(key, why));
+    }
+    let Ok(turn) = TURN.try_acquire() else {
+        let why = "somebody tries rules already: try again in a moment";
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("busy"));
+    };
+    let log = request.log;
+    let tried = spawn_blocking(move || {
+        // Until its end, whether or not somebody waits for it.
+        let _turn = turn;
+        attempt(log, format, [&before, &after], SHOWN)
+    });
+    let tried = tried.await.map_err(anyhow::Error::from)?;
+    let tried = tried.map_err(|error| bad_request("log", format!("{:#}", anyhow::Error::from(error))))?;
+    let summary = tried.summary;
+    let totals = |of: Verdicts| TriedTotals {
+        sources: of.sources,
+        findings: of.findings,
+        bans: of.bans,
+        observed: of.observed,
+        suppressed: of.suppressed,
+    };
+    Ok(Json(Tried {
+        read: summary.reading.read,
+        rejected: summary.reading.rejected,
+        appear: summary.appear,
+        vanish: summary.vanish,
+        differ: summary.differ,
+        same: summary.same,
+        before: totals(summary.before),
+        after: totals(summary.after),
+        changes: tried.changes,
+    }))
+}
+
+/// Changes a rule of `config`; what cannot be is named by its key.
+fn change(config: &mut Config, edit: RuleEdit) -> Result<(), (&'static str, String)> {
+    let rules = &mut config.rules.0;
+    let Some(rule) = rules.iter_mut().find(|rule| rule.rule.name() == edit.name) else {
+        return Err(("name", format!("no rule in force is called `{}`", edit.name)));
+    };
+    if let Some(threshold) = edit.threshold {
+        rule.threshold.count =
+            NonZeroU32::new(threshold).ok_or(("threshold", "it is 1 at least".to_owned()))?;
+    }
+    let duration = |key, text: String| {
+        let parsed = text.parse::<HumanDuration>();
+        parsed
+            .map(|HumanDuration(duration)| duration)
+            .map_err(|why| (key, why.to_string()))
+    };
+    if let Some(window) = edit.window {
+        rule.threshold.window = duration("window", window)?;
+    }
+    check_threshold(rule.threshold, rule.distinct)?;
+    if let Some(ban) = edit.ban {
+        rule.ban = Some(duration("ban", ban)?);
+    }
+    if let Some(action) = edit.action {
+        rule.action = action.into();
+    }
+    Ok(())
+}
