@@ -250,7 +250,7 @@ fn telemetry(stats: &StatsView) {
     }
     describe_gauge!(
         "secbeat_edge_bus_certificate_expiry_timestamp_seconds",
-        "When a certificate of the bus ends, in Unix time."
+        "When a certificate of NATS ends, in Unix time."
     );
     for certificate in &stats.bus_certificates {
         let name = certificate.name.clone();
