@@ -41,7 +41,8 @@ fn operations(document: &Value) -> String {
          and return is in [Objects](rest-objects.md). Who may do what, tokens and errors: [The API](orchestrator.md#the-api).\n\n\
          The examples run on the orchestrator's host, as root or as a member of the group `secbeat`. From elsewhere, replace \
          `--unix-socket {SOCKET} http://localhost` with the API's address, and add `-H \"Authorization: Bearer $TOKEN\"` with a token \
-         of at least the role that the operation needs.\n"
+         of at least the role that the operation needs. Operations on sessions are for browsers: they take a cookie, a token of \
+         yours, or the id of a session that is there.\n"
     );
     for (path, item) in members(&document["paths"]) {
         for method in METHODS {

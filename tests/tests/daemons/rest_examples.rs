@@ -13,10 +13,10 @@ const START: Duration = Duration::from_secs(20);
 /// What curl prints behind a response.
 const STATUS: &str = "\\n%{http_code}";
 
-/// Those of a browser that signs in with a token which the reader has.
+/// Those of a browser: they take its cookie, a token that the reader has, or the id of a session.
 const OF_A_BROWSER: [&str; 3] = [
+    "GET /api/v1/session",
     "POST /api/v1/session",
-    "DELETE /api/v1/session",
     "DELETE /api/v1/sessions/{id}",
 ];
 
