@@ -137,7 +137,7 @@ mod tests {
         fs::write(folder.path().join("a.md"), "# A\n\nGood.\n\nThis is no list.\n").unwrap();
         let broken = check(folder.path(), "a.md").unwrap();
         assert_eq!(broken.len(), 1);
-        assert!(broken[0].starts_with("a.md:5: \"is no list\""), "{broken:?}");
+        assert!(broken[0].starts_with("a.md:5: \"is no list.\":"), "{broken:?}");
     }
 
     #[test]
