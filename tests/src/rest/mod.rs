@@ -169,17 +169,27 @@ fn plain(value: &Value) -> &str {
 /// A description as a cell of a table: without line breaks, and without links into the code.
 fn text(value: &Value) -> String {
     let words = plain(value).split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut parts = words.split("[`");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (link, rest) = part.split_once("`]").unwrap_or((part, ""));
-        // `[`name`](path)` leads into the code as well.
-        let rest = match rest.strip_prefix('(').and_then(|target| target.split_once(')')) {
-            Some((_, after)) => after,
-            None => rest,
-        };
-        let _ = write!(text, "`{link}`{rest}");
+    let (mut text, mut rest) = (String::new(), &*words);
+    while let Some((before, link)) = rest.split_once('[') {
+        text.push_str(before);
+        let (name, after) = link.split_once(']').unwrap_or((link, ""));
+        let target = after.strip_prefix('(').and_then(|target| target.split_once(')'));
+        match target.filter(|(target, _)| target.contains("::")) {
+            Some((_, after)) => {
+                text.push_str(name);
+                rest = after;
+            }
+            None if name.starts_with('`') => {
+                text.push_str(name);
+                rest = after;
+            }
+            None => {
+                text.push('[');
+                rest = link;
+            }
+        }
     }
+    text.push_str(rest);
     text.replace('|', "\\|")
 }
 
@@ -191,8 +201,11 @@ mod tests {
 
     #[test]
     fn links_into_the_code_become_names() {
-        let described = json!("Cut by [`bounded`](super::bounded),\nor [`Span`] a|b.");
-        assert_eq!(text(&described), "Cut by `bounded`, or `Span` a\\|b.");
+        let described = json!(
+            "Cut by [`cut`](super::cut),\nor [`Span`] a|b; [sum](super::a) of `[[feed]]`, [page](a.md)."
+        );
+        let expected = "Cut by `cut`, or `Span` a\\|b; sum of `[[feed]]`, [page](a.md).";
+        assert_eq!(text(&described), expected);
     }
 
     #[test]
