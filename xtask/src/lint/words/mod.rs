@@ -69,8 +69,11 @@ fn check(root: &Path, name: &str) -> Result<Vec<String>> {
     Ok(broken.collect())
 }
 
+/// What finds the texts in a file's content.
+type Reader = fn(&str) -> Result<Vec<Text>>;
+
 /// What finds the texts of a file; none if people do not read it.
-fn reader(name: &str) -> Option<fn(&str) -> Result<Vec<Text>>> {
+fn reader(name: &str) -> Option<Reader> {
     let path = Path::new(name);
     let is = |kind: &str| path.extension().is_some_and(|extension| extension == kind);
     let is_page = !name.contains('/') || name.starts_with("docs/");
