@@ -157,8 +157,7 @@ fn alarm(seen: &[Expiry], now_ms: i64) {
             ),
             _ => error!(
                 certificate,
-                ends,
-                "a certificate of NATS has ended: `secbeat-orchestrator init --renew` makes new ones"
+                ends, "a certificate of NATS has ended: `secbeat-orchestrator init --renew` makes new ones"
             ),
         }
     }
