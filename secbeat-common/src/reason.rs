@@ -30,7 +30,7 @@ impl fmt::Display for RuleName {
 /// Text that is no [`RuleName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no name of a rule: 1 to {MAX_RULE_NAME} lower-case letters, digits and hyphens, a letter first"
+    "invalid rule name `{0}`: expected 1 to {MAX_RULE_NAME} lower-case letters, digits and hyphens, a letter first"
 )]
 pub struct NoRuleName(String);
 

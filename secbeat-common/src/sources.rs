@@ -24,7 +24,7 @@ pub struct SourceLengths {
 
 /// A length that no source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("/{len} is no length of an {family} source: /{widest} to /{narrowest}")]
+#[error("invalid {family} prefix length /{len}: expected /{widest} to /{narrowest}")]
 pub struct LengthError {
     family: &'static str,
     len: u8,
@@ -191,8 +191,14 @@ mod tests {
     #[test]
     fn a_source_is_neither_narrower_than_a_single_one_nor_wider_than_may_be_banned() {
         let refused = |v4, v6| SourceLengths::new(v4, v6).unwrap_err().to_string();
-        assert_eq!(refused(7, 64), "/7 is no length of an IPv4 source: /8 to /32");
-        assert_eq!(refused(32, 65), "/65 is no length of an IPv6 source: /19 to /64");
+        assert_eq!(
+            refused(7, 64),
+            "invalid IPv4 prefix length /7: expected /8 to /32"
+        );
+        assert_eq!(
+            refused(32, 65),
+            "invalid IPv6 prefix length /65: expected /19 to /64"
+        );
         assert!(SourceLengths::new(33, 64).is_err() && SourceLengths::new(32, 18).is_err());
         assert!(SourceLengths::new(8, 19).is_ok());
     }

@@ -327,7 +327,7 @@ impl App {
         reporting.end().await;
         tasks.shutdown().await;
         if enforced.is_some() {
-            outcome = Err(anyhow!("nobody enforces bans any more"));
+            outcome = Err(anyhow!("the enforcer has stopped"));
         }
         let enforced = match enforced {
             Some(ended) => ended,

@@ -93,7 +93,7 @@ pub struct Config {
     /// Audit logs of web application firewalls, one table each.
     #[serde(default)]
     pub waf_log: Vec<WafLogConfig>,
-    /// Logs of services that are no web servers, such as sshd and mail servers, one table each.
+    /// Logs of services other than web servers, such as sshd and mail servers, one table each.
     #[serde(default)]
     pub service_log: Vec<ServiceLogConfig>,
     /// Static lists of prefixes, one table each. SIGHUP applies changes of these tables, and takes files again.
@@ -187,7 +187,7 @@ impl<'de> Deserialize<'de> for EdgeId {
             return Ok(Self(text));
         }
         Err(D::Error::custom(format!(
-            "`{text}` is no edge id: 1 to 64 letters, digits, `-` or `_`"
+            "invalid edge id `{text}`: expected 1 to 64 letters, digits, `-` or `_`"
         )))
     }
 }
@@ -430,7 +430,9 @@ enum Contradiction {
     Lists(String),
     #[error("[[list]] needs the kernel to enforce bans, and enforcement is \"l7\"")]
     ListsAtL7,
-    #[error("whoever reaches {0} could read who is banned: the local API listens on loopback alone")]
+    #[error(
+        "anyone who can connect to {0} could read who is banned: the local API listens on loopback alone"
+    )]
     PublicApi(SocketAddr),
     #[error("with proxy_protocol, only trusted proxies may connect, and this list names none")]
     NobodyTrusted,

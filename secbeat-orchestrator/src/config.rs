@@ -206,7 +206,11 @@ impl Default for Ban {
 
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
     let part = f64::deserialize(deserializer)?;
-    Share::new(part).ok_or_else(|| D::Error::custom(format!("{part} is no share: above 0 and at most 1")))
+    Share::new(part).ok_or_else(|| {
+        D::Error::custom(format!(
+            "invalid share {part}: expected more than 0 and at most 1"
+        ))
+    })
 }
 
 /// What is kept to answer questions with.

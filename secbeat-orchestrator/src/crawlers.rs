@@ -264,7 +264,7 @@ impl Desk {
         let whose = suspect.claims.as_deref().unwrap_or("a known crawler");
         refused(match seen.is_empty() {
             true => format!("{address} has no name in the DNS"),
-            false => format!("its name {} is none of {whose}'s", seen.join(", ")),
+            false => format!("its name {} is not one of {whose}'s", seen.join(", ")),
         })
     }
 

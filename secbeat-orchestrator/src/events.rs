@@ -38,7 +38,7 @@ impl FromStr for EventId {
                 number: number.parse().ok()?,
             })
         };
-        parse().ok_or_else(|| format!("`{text}` is no event's id"))
+        parse().ok_or_else(|| format!("invalid event id `{text}`"))
     }
 }
 

@@ -88,7 +88,7 @@ impl FromStr for TokenName {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
         if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(good) {
             return Err(format!(
-                "`{text}` is no name of a token: 1 to {MAX_NAME} letters, digits and -_.@"
+                "invalid token name `{text}`: expected 1 to {MAX_NAME} letters, digits and -_.@"
             ));
         }
         Ok(Self(text.to_owned()))

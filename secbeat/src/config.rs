@@ -328,7 +328,7 @@ mod tests {
             ),
             (
                 "[ban]\nduration = \"soon\"\n",
-                "secbeat.toml:2: ban.duration: `soon` is no duration",
+                "secbeat.toml:2: ban.duration: invalid duration `soon`",
             ),
             ("[kernel]\n\nmode = \"x\"\n", "secbeat.toml:3: kernel.mode: "),
             (

@@ -234,7 +234,7 @@ async fn look_around(path: PathBuf, told: Unwatched) {
         // A config that cannot be read is the reload's to tell.
         let Ok(Some(services)) = found.await else { continue };
         for service in told.set(services) {
-            warn!("nobody watches {service}; `secbeat setup --add` has it watched");
+            warn!("{service} is not watched; `secbeat setup --add` adds it");
         }
     }
 }
@@ -288,7 +288,7 @@ impl Orchestrator {
             .await
             .context("the orchestrator died")
             .flatten();
-        let outcome = outcome.and_then(|()| Err(anyhow!("nobody decides any more")));
+        let outcome = outcome.and_then(|()| Err(anyhow!("the orchestrator has stopped")));
         self.outcome = Some(outcome);
     }
 

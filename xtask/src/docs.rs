@@ -8,7 +8,7 @@ use crate::workspace;
 use anyhow::Result;
 use std::process::Command;
 
-/// Writes the references of configs and commands.
+/// Writes the references of configs, commands and the REST API.
 const REFERENCE: &str = "secbeat-reference";
 
 /// Takes pictures of the web page.
@@ -17,7 +17,7 @@ const SCREENSHOTS: &str = "secbeat-screenshots";
 /// Make a book of the docs.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Args {
-    /// Only write the references of configs and commands anew, after their types have changed
+    /// Only write the references of configs, commands and the REST API anew, after their types have changed
     #[arg(long)]
     reference: bool,
     /// Only take the pictures of the web page anew, on a host that is attacked in network namespaces

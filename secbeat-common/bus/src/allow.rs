@@ -117,6 +117,6 @@ impl AllowBucket {
 fn conflict(network: &Prefix) -> Error {
     Error::Refused {
         what: format!("a change of {network} on the allowlist"),
-        why: "somebody else changed it at the same time".to_owned(),
+        why: "another change was made at the same time".to_owned(),
     }
 }

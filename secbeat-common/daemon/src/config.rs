@@ -240,7 +240,7 @@ mod tests {
         assert!(zero.starts_with("x.toml:2: rule.threshold: "), "{zero}");
         let duration = error("[rule]\nthreshold = 1\nwindow = \"soon\"\n");
         assert!(
-            duration.starts_with("x.toml:3: rule.window: `soon` is no duration"),
+            duration.starts_with("x.toml:3: rule.window: invalid duration `soon`"),
             "{duration}"
         );
     }

@@ -147,7 +147,7 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     match subjects::is_token(&name) {
         true => Ok(name),
         false => Err(D::Error::custom(format!(
-            "`{name}` is no name: up to 64 letters, digits, `-` and `_`"
+            "invalid name `{name}`: expected up to 64 letters, digits, `-` and `_`"
         ))),
     }
 }

@@ -153,12 +153,11 @@ fn alarm(seen: &[Expiry], now_ms: i64) {
                 certificate,
                 ends,
                 days,
-                "a certificate of the bus ends soon: `secbeat-orchestrator init --renew` makes new ones"
+                "a certificate of NATS ends soon: `secbeat-orchestrator init --renew` makes new ones"
             ),
             _ => error!(
                 certificate,
-                ends,
-                "a certificate of the bus has ended: `secbeat-orchestrator init --renew` makes new ones"
+                ends, "a certificate of NATS has ended: `secbeat-orchestrator init --renew` makes new ones"
             ),
         }
     }

@@ -31,7 +31,7 @@ impl Inherited {
             });
             match listener {
                 Ok(listener) => sockets.extend(listener),
-                Err(error) => warn!(%error, "systemd passed on a socket that is no TCP listener"),
+                Err(error) => warn!(%error, "systemd passed a socket that is not a TCP listener"),
             }
         }
         Self(sockets)
@@ -46,7 +46,7 @@ impl Inherited {
     /// Closes those that nobody has asked for, for good.
     pub fn close_rest(self) {
         for (address, _) in self.0 {
-            info!(%address, "systemd passed on a socket that the config does not name; it is closed");
+            info!(%address, "systemd passed a socket that the config does not name; it is closed");
             forget(address);
         }
     }

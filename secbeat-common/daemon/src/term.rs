@@ -122,7 +122,7 @@ mod tests {
             "ever"
                 .parse::<Term>()
                 .unwrap_err()
-                .starts_with("`ever` is no duration")
+                .starts_with("invalid duration `ever`")
         );
     }
 }

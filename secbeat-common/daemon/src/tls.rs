@@ -174,7 +174,7 @@ fn load_one(files: &CertificateFiles) -> anyhow::Result<CertifiedKey> {
     let certified = CertifiedKey::from_der(chain, private, &ring::default_provider())
         .with_context(|| format!("key {key} does not go with certificate {certificate}"))?;
     webpki::EndEntityCert::try_from(&certified.cert[0])
-        .with_context(|| format!("{certificate} is no certificate of a server"))?;
+        .with_context(|| format!("{certificate} is not a server certificate"))?;
     Ok(certified)
 }
 

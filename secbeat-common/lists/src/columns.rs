@@ -245,7 +245,7 @@ impl Draft {
         match &self.kind {
             _ if self.is_simulated => Err(format!("the decision about {value} is simulated")),
             Some(kind) if !kind.eq_ignore_ascii_case("ban") => {
-                Err(format!("the decision about {value} is no ban, but `{kind}`"))
+                Err(format!("the decision about {value} is not a ban, but `{kind}`"))
             }
             _ => Ok(()),
         }

@@ -42,7 +42,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<&'static str>),
 fn narrow(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<&'static str>), &'static str> {
     Ok(match str::from_utf8(bytes) {
         Ok(text) => (Cow::Borrowed(text), None),
-        Err(_) if bytes.contains(&0) => return Err("it is no text"),
+        Err(_) if bytes.contains(&0) => return Err("it is not text"),
         // Its 256 characters are the first ones of Unicode.
         Err(_) => (
             bytes
@@ -64,6 +64,6 @@ fn utf16(
     let text: Result<String, _> = char::decode_utf16(units).collect();
     match text {
         Ok(text) if rest.is_empty() && !text.contains('\0') => Ok((text.into(), Some("UTF-16"))),
-        _ => Err("it begins as UTF-16 and is none"),
+        _ => Err("it starts as UTF-16, but is not"),
     }
 }

@@ -81,7 +81,7 @@ fn timed<'a>(text: &'a str, source: &Source<'_>) -> Option<(&'a str, Result<Abou
     let end = match when::at(end.trim(), source.zone) {
         _ if seconds < 0 => Ok(End::For(Term::Permanent)),
         Some(end) => Ok(End::At(end)),
-        None => Err(format!("`{}` is no time", end.trim())),
+        None => Err(format!("invalid time `{}`", end.trim())),
     };
     let about = end.map(|end| About {
         end: Some(end),
@@ -116,6 +116,6 @@ fn banned(line: u64, jail: &str, value: &Value, found: &mut Found) {
                 banned(line, jail, value, found);
             }
         }
-        other => found.bad(line, format!("`{other}` is no address")),
+        other => found.bad(line, format!("invalid address `{other}`")),
     }
 }

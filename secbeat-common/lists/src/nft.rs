@@ -151,7 +151,7 @@ pub(super) fn read_json(line: u64, objects: &RawValue, found: &mut Found) {
     for object in &objects {
         let Some(set) = object.get("set") else {
             if object.get("metainfo").is_none() && object.get("table").is_none() {
-                found.pass_over("what is no set");
+                found.pass_over("what is not a set");
             }
             continue;
         };
@@ -184,7 +184,7 @@ pub(super) fn read_json(line: u64, objects: &RawValue, found: &mut Found) {
                     );
                 }
                 (Err(why), _) => found.bad(line, why),
-                (_, None) => found.bad(line, format!("`{value}` is no address")),
+                (_, None) => found.bad(line, format!("invalid address `{value}`")),
             }
         }
     }

@@ -6,12 +6,12 @@
 pub enum LogError {
     #[error("the line is empty")]
     Empty,
-    #[error("the client is no address")]
+    #[error("the client is not an address")]
     Client,
-    #[error("field {0} is no address")]
+    #[error("field {0} is not an address")]
     Field(usize),
     /// The line is a request, but the format is not that of its log.
-    #[error("the line is a request, but field {0} is no single address")]
+    #[error("the line is a request, but field {0} is not a single address")]
     OtherLayout(usize),
     #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
     TwoReadings(usize, usize),
@@ -32,7 +32,7 @@ pub enum LogError {
     Request,
     #[error("no three-digit status after the request")]
     Status,
-    #[error("the status is no number from 100 to 999")]
+    #[error("invalid status: expected a number from 100 to 999")]
     BadStatus,
     #[error("no `client:port [date]` of an HTTP log")]
     HaproxyBegin,
@@ -52,7 +52,9 @@ pub enum LogError {
     Message,
     #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("the list names no client: from the right, all are trusted proxies up to what is no address")]
+    #[error(
+        "the list names no client: from the right, all are trusted proxies up to an entry that is not an address"
+    )]
     NoClient,
     #[error("the client is a trusted proxy")]
     Proxy,

@@ -132,7 +132,7 @@ fn field(name: &str) -> Result<Field, String> {
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>();
-        format!("`{name}` is no field; there are {}", known.join(", "))
+        format!("unknown field `{name}`: expected one of {}", known.join(", "))
     })
 }
 

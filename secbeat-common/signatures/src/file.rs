@@ -88,14 +88,16 @@ impl StatusText {
     fn range(&self) -> Result<(u16, u16), String> {
         match self {
             Self::Number(status @ 100..=599) => Ok((*status, *status)),
-            Self::Number(status) => Err(format!("{status} is no status; they go from 100 to 599")),
+            Self::Number(status) => Err(format!("invalid status {status}: expected 100 to 599")),
             Self::Class(text) => {
                 let class = text
                     .strip_suffix("xx")
                     .and_then(|digit| digit.parse::<u16>().ok());
                 match class {
                     Some(class @ 1..=5) => Ok((class * 100, class * 100 + 99)),
-                    _ => Err(format!("`{text}` is no class of statuses, such as \"4xx\"")),
+                    _ => Err(format!(
+                        "invalid class of statuses `{text}`: expected one such as \"4xx\""
+                    )),
                 }
             }
         }

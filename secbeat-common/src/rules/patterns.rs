@@ -9,13 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub enum NoPattern {
     #[error("`{0}` is neither a status from 100 to 599 nor a range such as 401-403")]
     Statuses(String),
-    #[error("`{0}` is no method such as POST")]
+    #[error("invalid method `{0}`: expected one such as POST")]
     Method(String),
-    #[error("`{0}` is no path: it starts with a slash or `*`, has no `?` and no `#`, and more than a `*`")]
+    #[error("invalid path `{0}`: expected a slash or `*` and more at the start, and no `?` or `#`")]
     Path(String),
-    #[error("`{0}` is no part of a user agent: it is neither empty nor longer than 256 bytes")]
+    #[error("invalid part of a user agent `{0}`: expected 1 to 256 bytes")]
     Agent(String),
-    #[error("`{0}` is no host: a name without port such as example.org, or *.example.org for all below it")]
+    #[error(
+        "invalid host `{0}`: expected a name without port, such as example.org, or *.example.org for all names below it"
+    )]
     Host(String),
 }
 

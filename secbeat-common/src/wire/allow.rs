@@ -12,7 +12,7 @@ pub const MAX_ALLOWED: usize = crate::maps::ALLOWED_SLOTS as usize / 4;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowEntry {
     pub network: Prefix,
-    /// Why, for whoever looks later.
+    /// The reason, for later readers.
     pub comment: String,
     /// The first instant at which it holds no more, milliseconds since the Unix epoch; never if there is none.
     pub until_ms: Option<i64>,

@@ -16,7 +16,7 @@ pub struct AuditRecord {
     #[serde(with = "cidr")]
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub target: Prefix,
-    /// A daemon's name, or whoever used the API.
+    /// The daemon, user or token that decided.
     pub actor: String,
     #[serde(flatten)]
     pub decision: Decision,
@@ -165,14 +165,14 @@ impl Decision {
 pub struct ListRecord {
     /// When it was done, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// Whoever used the API.
+    /// The user or token that used the API.
     pub actor: String,
     kind: ListTag,
     #[serde(flatten)]
     pub list: List,
 }
 
-/// What tells a [`ListRecord`] from an [`AuditRecord`].
+/// The mark of a [`ListRecord`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -261,14 +261,14 @@ impl ListRecord {
 pub struct SignatureRecord {
     /// When it was decided, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// Whoever used the API.
+    /// The user or token that used the API.
     pub actor: String,
     kind: SignatureTag,
     #[serde(flatten)]
     pub change: SignatureChange,
 }
 
-/// What tells a [`SignatureRecord`] from other records.
+/// The mark of a [`SignatureRecord`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]

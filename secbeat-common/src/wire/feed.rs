@@ -80,7 +80,7 @@ pub struct FeedContent {
     pub taken_at_ms: i64,
     /// Entries of the list.
     pub entries: u32,
-    /// Lines that were no entries.
+    /// Lines that were not entries.
     pub invalid: u32,
     /// Entries that nobody may ban, or that are not public.
     pub unusable: u32,

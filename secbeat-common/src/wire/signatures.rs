@@ -46,7 +46,7 @@ pub struct SignatureText {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisabledSignature {
     pub id: String,
-    /// Why, for whoever looks later.
+    /// The reason, for later readers.
     pub note: String,
     /// Whoever disabled it.
     pub by: String,
@@ -61,14 +61,14 @@ pub enum BadSignatures {
     Files(usize),
     #[error("{0} bytes of signatures; a fleet publishes at most {MAX_SIGNATURE_TEXT}")]
     Text(usize),
-    #[error("`{0}` is no name of a file: use up to 64 letters, digits, `.`, `-` and `_`")]
+    #[error("invalid file name `{0}`: expected up to 64 letters, digits, `.`, `-` and `_`")]
     Name(String),
     #[error("two files are called `{0}`")]
     Twice(String),
     #[error("{0} signatures disabled; a fleet disables at most {MAX_DISABLED}")]
     Disabled(usize),
     #[error(
-        "`{0}` is no id of a signature: use 1 to {MAX_SIGNATURE_ID} lower-case letters, digits and hyphens"
+        "invalid signature id `{0}`: expected 1 to {MAX_SIGNATURE_ID} lower-case letters, digits and hyphens"
     )]
     Id(String),
     #[error("a note of {0} bytes; it has at most {MAX_SIGNATURE_NOTE}")]

@@ -25,7 +25,7 @@ pub(super) fn render(stats: &StatsView) -> String {
         waf(stats);
         describe_gauge!(
             "secbeat_edge_unwatched_services",
-            "Services of this host whose logs nobody reads, as far as somebody looks for them."
+            "Services of this host whose logs are not read."
         );
         gauge!("secbeat_edge_unwatched_services").set(stats.unwatched.len() as f64);
     })
@@ -77,7 +77,7 @@ fn bans(stats: &StatsView) {
     gauge!("secbeat_edge_bans").set(stats.enforcer.blocked_ips as f64);
     describe_counter!(
         "secbeat_edge_refused_commands_total",
-        "Commands that were not obeyed, by reason."
+        "Commands that were rejected, by reason."
     );
     for (reason, count) in &stats.enforcer.refused_commands {
         counter!("secbeat_edge_refused_commands_total", "reason" => reason.clone()).absolute(*count);
@@ -99,7 +99,7 @@ fn bans(stats: &StatsView) {
     counter!("secbeat_edge_l7_observed_total").absolute(stats.l7_observed);
     describe_counter!(
         "secbeat_edge_unattributed_total",
-        "Requests that count for nobody, since trusted proxies named no client, by the reason."
+        "Requests of trusted proxies without a usable client address, by reason. They count for no client."
     );
     for (why, requests) in &stats.unattributed {
         counter!("secbeat_edge_unattributed_total", "why" => why.clone()).absolute(*requests);
@@ -250,7 +250,7 @@ fn telemetry(stats: &StatsView) {
     }
     describe_gauge!(
         "secbeat_edge_bus_certificate_expiry_timestamp_seconds",
-        "When a certificate of the bus ends, in Unix time."
+        "When a certificate of NATS ends, in Unix time."
     );
     for certificate in &stats.bus_certificates {
         let name = certificate.name.clone();

@@ -83,7 +83,7 @@ pub(crate) struct EnforcerReport {
     /// The configured interfaces, as of the latest look at them.
     pub attachments: Vec<Attachment>,
     pub drops: DropsByReason,
-    /// Commands that were not obeyed, by reason.
+    /// Commands that were rejected, by reason.
     pub refused: BTreeMap<&'static str, u64>,
 }
 

@@ -33,7 +33,7 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
         }
         Fact::SnapshotRead { bans } => info!(bans, "read the fleet's bans"),
         Fact::BucketReplaced => {
-            warn!("the bans bucket was made anew: bans stay until they end or are lifted again");
+            warn!("the bans bucket was recreated: bans stay until they expire or are removed again");
         }
         Fact::AllowlistChanged => info!("protected addresses changed"),
         Fact::AllowlistFailed(why) => error!("{why}; trying again"),

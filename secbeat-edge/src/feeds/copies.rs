@@ -85,7 +85,7 @@ fn record(path: &Path, trust: &Trust) -> io::Result<(FleetFeed, Vec<u8>)> {
         .and_then(|name| name.to_str())
         .unwrap_or_default();
     if !subjects::is_token(name) {
-        return Err(io::Error::other("its name is none of a feed"));
+        return Err(io::Error::other("its name is not that of a feed"));
     }
     let sealed = bounded(path, MAX_MESSAGE as u64)?;
     let opened = FeedBucket::open(name, &sealed, trust).map_err(io::Error::other)?;

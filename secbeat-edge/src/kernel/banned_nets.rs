@@ -44,7 +44,7 @@ impl BannedNets {
             .with_context(|| format!("opening the pinned map {} (is SecBeat attached?)", path.display()))?;
         let trie = Map::LpmTrie(data)
             .try_into()
-            .with_context(|| format!("{} is no ban map of this release", maps::BANNED_NETS))?;
+            .with_context(|| format!("{} is not a ban map of this release", maps::BANNED_NETS))?;
         let mut opened = Self {
             trie,
             tables: NetTables::open(pins)?,

@@ -168,7 +168,7 @@ impl<K: Pod, V: Pod> HashMapFd<K, V> {
         let found = (info.map_type().ok(), info.key_size(), info.value_size());
         let fits = matches!(found.0, Some(MapType::Hash | MapType::LruHash))
             && (found.1 as usize, found.2 as usize) == (size_of::<K>(), size_of::<V>());
-        ensure!(fits, "it is no hash map of this release: {found:?}");
+        ensure!(fits, "it is not a hash map of this release: {found:?}");
         Ok(Self {
             fd: map
                 .fd()

@@ -38,7 +38,7 @@ pub fn read_totals(pins: &Pins) -> anyhow::Result<Totals> {
         MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
     let counters: PerCpuArray<_, Counter> = Map::PerCpuArray(data)
         .try_into()
-        .context("COUNTERS is no counter map of this release")?;
+        .context("COUNTERS is not a counter map of this release")?;
     let sum = |slot: u32| -> anyhow::Result<Counter> {
         let per_cpu = counters.get(&slot, 0).context("reading the kernel's counters")?;
         let add = |sum: Counter, one: &Counter| Counter {

@@ -32,7 +32,7 @@ impl AllowedNets {
         Ok(Self {
             trie: Map::LpmTrie(data)
                 .try_into()
-                .context("ALLOWED_NETS is no allowlist of this release")?,
+                .context("ALLOWED_NETS is not an allowlist of this release")?,
             settings: SettingsMap::open(pins)?,
             written: HashMap::new(),
             generation: 0,
@@ -147,7 +147,7 @@ pub fn read_allowed(pins: &Pins) -> anyhow::Result<HashMap<Prefix, u32>> {
         let net = u8::try_from(len).ok().map(|len| Prefix::new(addr.into(), len));
         let net = net
             .and_then(Result::ok)
-            .context("the kernel's allowlist has an entry that is no network")?;
+            .context("the kernel's allowlist has an entry that is not a network")?;
         nets.insert(net, reason);
     }
     Ok(nets)

@@ -51,7 +51,7 @@ impl Object {
         })?;
         if !bytes.starts_with(b"\x7fELF") {
             bail!(
-                "{} is no BPF object; `cargo xtask build-ebpf` makes one",
+                "{} is not a BPF object; `cargo xtask build-ebpf` makes one",
                 path.display()
             );
         }
@@ -83,6 +83,6 @@ mod tests {
             "{missing:#}"
         );
         let wrong = Object::open(&ObjectSource::File("/proc/self/status".into())).unwrap_err();
-        assert!(wrong.to_string().contains("is no BPF object"), "{wrong}");
+        assert!(wrong.to_string().contains("is not a BPF object"), "{wrong}");
     }
 }

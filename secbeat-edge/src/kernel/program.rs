@@ -240,7 +240,7 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut 
         .with_context(|| format!("the object has no program `{name}`"))?;
     program
         .try_into()
-        .with_context(|| format!("`{name}` is no XDP program"))
+        .with_context(|| format!("`{name}` is not an XDP program"))
 }
 
 pub(super) fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut SchedClassifier> {
@@ -249,5 +249,5 @@ pub(super) fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut S
         .with_context(|| format!("the object has no program `{name}`"))?;
     program
         .try_into()
-        .with_context(|| format!("`{name}` is no program for the stack's hook"))
+        .with_context(|| format!("`{name}` is not a program for the stack's hook"))
 }

@@ -33,7 +33,7 @@ impl Sieve {
         let info = data.info()?;
         ensure!(
             (info.value_size() as usize, info.max_entries() as usize) == (size_of::<u64>(), WORDS),
-            "{} is no prefilter bitmap of this release",
+            "{} is not a prefilter bitmap of this release",
             maps::SIEVE
         );
         let sharing = || format!("sharing memory with {}", path.display());

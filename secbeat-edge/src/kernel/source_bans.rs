@@ -62,7 +62,7 @@ impl<K: SourceKey> SourceBans<K> {
         let path = pins.map(name);
         let data = MapData::from_pin(&path)
             .with_context(|| format!("opening the pinned map {} (is SecBeat attached?)", path.display()))?;
-        let typed = || format!("{name} is no ban map of this release");
+        let typed = || format!("{name} is not a ban map of this release");
         let slots = data.info().with_context(typed)?.max_entries();
         let batches = HashMapFd::new(&data).with_context(typed)?;
         let map = Map::LruHashMap(data).try_into().with_context(typed)?;

@@ -91,7 +91,7 @@ impl ListConfig {
         let mut countries = self.country.iter().chain(&self.except_country);
         if let Some(code) = countries.find(|code| !is_code(code)) {
             return Some(format!(
-                "list `{name}`: `{code}` is no country: two letters, upper case, such as DE"
+                "list `{name}`: invalid country `{code}`: expected two letters, upper case, such as DE"
             ));
         }
         let key = self.path(geo).err()?;
@@ -153,7 +153,7 @@ mod tests {
         for (keys, expected) in [
             ("", "list `one`: state one of"),
             ("country = [\"DE\"]\nasn = [64500]", "list `one`: state one of"),
-            ("country = [\"Germany\"]", "list `one`: `Germany` is no country"),
+            ("country = [\"Germany\"]", "list `one`: invalid country `Germany`"),
             ("asn = [64500]", "list `one`: geo.asn names no file"),
         ] {
             let why = countries(keys).unwrap_err();

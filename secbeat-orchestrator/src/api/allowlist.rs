@@ -65,7 +65,7 @@ impl AllowView {
 pub(crate) struct AllowRequest {
     /// An address, which stands for its source, or a CIDR.
     pub network: String,
-    /// Why, for whoever looks later; at most [`MAX_COMMENT`] bytes.
+    /// Why it is there; at most 256 bytes.
     pub comment: String,
     /// As `4h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,10 @@ impl AllowRequest {
             }
             (None, Some(until)) => {
                 let until: Timestamp = until.parse().map_err(|_| {
-                    bad_request("until", format!("`{until}` is no time as 2026-11-20T10:00:00Z"))
+                    bad_request(
+                        "until",
+                        format!("invalid time `{until}`: expected one such as 2026-11-20T10:00:00Z"),
+                    )
                 })?;
                 ("until", until.as_millisecond())
             }
@@ -182,7 +185,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(remove))
 }
 
-/// Whom nobody in the fleet bans, by network.
+/// The fleet-wide allowlist, sorted by network.
 #[utoipa::path(get, path = "/api/v1/allowlist", operation_id = "list_allowlist", responses((status = OK, body = Vec<AllowView>)))]
 async fn list(State(api): State<Api>) -> Result<Json<Vec<AllowView>>, Failure> {
     let now = now_ms();
@@ -192,10 +195,10 @@ async fn list(State(api): State<Api>) -> Result<Json<Vec<AllowView>>, Failure> {
     ))
 }
 
-/// Put a source or a network on the allowlist of every edge, in place of an entry of the same network.
+/// Add a client or a network to the fleet-wide allowlist. It replaces an entry of the same network.
 #[utoipa::path(
     post, path = "/api/v1/allowlist", request_body = AllowRequest,
-    responses((status = CREATED, description = "The bus has the entry", body = AllowView))
+    responses((status = CREATED, description = "The entry is stored", body = AllowView))
 )]
 async fn add(
     State(api): State<Api>,
@@ -212,11 +215,11 @@ async fn add(
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// Take a network off the allowlist of every edge. Bans of it that are in force are enforced again.
+/// Remove a network from the fleet-wide allowlist. Its bans that are in force are enforced again.
 #[utoipa::path(
     delete, path = "/api/v1/allowlist/{*network}",
     params(("network" = String, Path, description = "An address or a CIDR, as the list shows it; its slash may stand as it is")),
-    responses((status = OK, description = "The bus has the entry no more", body = Disallowed))
+    responses((status = OK, description = "The entry is removed", body = Disallowed))
 )]
 async fn remove(
     State(api): State<Api>,
@@ -309,10 +312,10 @@ mod tests {
         );
         assert!(refusal("office", None, None).starts_with("network: "));
         let net = "192.0.2.0/24";
-        assert!(refusal(net, Some("soon"), None).starts_with("duration: `soon`"));
+        assert!(refusal(net, Some("soon"), None).starts_with("duration: invalid duration `soon`"));
         assert_eq!(
             refusal(net, None, Some("soon")),
-            "until: `soon` is no time as 2026-11-20T10:00:00Z"
+            "until: invalid time `soon`: expected one such as 2026-11-20T10:00:00Z"
         );
         assert_eq!(
             refusal(net, None, Some("2026-11-20T10:00:07Z")),

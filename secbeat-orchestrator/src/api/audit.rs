@@ -30,12 +30,15 @@ const MAX_LIMIT: usize = 10_000;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Question {
-    /// An address or a CIDR. Decisions about networks around it are told as well, since they are about it too.
+    /// An address or a CIDR. Decisions about networks that contain it are included.
     target: Option<String>,
+    /// Only decisions of this user, token or daemon.
     actor: Option<String>,
+    /// Only decisions of this kind, as `ban`.
     kind: Option<String>,
     /// How far back: a duration as `24h`, or a time as `2026-11-20T10:00:00Z`.
     since: Option<String>,
+    /// Most records, 100 unless set, at most 10,000.
     limit: Option<usize>,
 }
 
@@ -52,7 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(audit))
 }
 
-/// What was decided, by whom; the latest first.
+/// Decisions, and who took them, latest first.
 #[utoipa::path(get, path = "/api/v1/audit", params(Question), responses((status = OK, body = Vec<AuditView>)))]
 async fn audit(
     State(api): State<Api>,
@@ -87,7 +90,10 @@ impl Question {
     fn parse(self) -> Result<AuditQuery, Failure> {
         let targets = self.target.map(|target| target_and_around(&target)).transpose()?;
         if let Some(kind) = self.kind.as_ref().filter(|kind| !subjects::is_token(kind)) {
-            return Err(bad_request("kind", format!("`{kind}` is no kind of decision")));
+            return Err(bad_request(
+                "kind",
+                format!("invalid kind `{kind}`: expected the kind of a decision, such as ban"),
+            ));
         }
         let since_ms = self.since.map(|since| since_ms(&since)).transpose()?;
         Ok(AuditQuery {

@@ -42,10 +42,12 @@ pub(crate) const MAX_PAGE: usize = 10_000;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListRequest {
+    /// Bans with this reason: `manual`, or the name of a rule.
     pub reason: Option<String>,
     /// `kernel` or `l7`.
     #[param(value_type = Option<String>)]
     pub layer: Option<Layer>,
+    /// Bans of this user, token or daemon.
     pub issuer: Option<String>,
     /// Bans of this network and of what lies in it.
     pub within: Option<String>,
@@ -64,9 +66,9 @@ pub(crate) struct ListRequest {
     pub older_than: Option<String>,
     /// What the bans are sorted by: `target` (the default), `issued`, `expires` or `strikes`; with `-` before it in descending order.
     pub sort: Option<String>,
-    /// [`BanPage::next`] of the page before.
+    /// Continue after the previous page: its `next`.
     pub after: Option<String>,
-    /// Most bans on the page, up to [`MAX_PAGE`].
+    /// Most bans on the page, at most 10,000.
     pub limit: Option<usize>,
 }
 
@@ -146,7 +148,7 @@ pub(crate) struct Unbanned {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImportRequest {
-    /// At most [`MAX_IMPORT`].
+    /// At most 10,000.
     pub bans: Vec<BanEntry>,
     /// Whether to import the others if some cannot be banned; else nothing is imported then.
     #[serde(default)]
@@ -158,7 +160,7 @@ pub(crate) struct ImportRequest {
     /// request is recorded as a list of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<Uuid>,
-    /// [`Imported::new_networks`] of the requests before this one, if a dry run needs several: they take room, too.
+    /// The sum of `new_networks` of the responses before this one, if a dry run needs several requests.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub networks_before: usize,
 }
@@ -178,7 +180,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(import)
 }
 
-/// The bans in force, by target or as `sort` says.
+/// The bans in force, sorted by target or as `sort` says.
 #[utoipa::path(get, path = "/api/v1/bans", operation_id = "list_bans", params(ListRequest), responses((status = OK, body = BanPage)))]
 async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Result<Json<BanPage>, Failure> {
     let query = request.query(&api).await?;
@@ -186,10 +188,10 @@ async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Res
     Ok(Json(BanPage::new(&bans, &api.geo, now_ms())))
 }
 
-/// Ban a source or a network on every edge.
+/// Ban a client or a network on every edge.
 #[utoipa::path(
     post, path = "/api/v1/bans", request_body = BanRequest,
-    responses((status = CREATED, description = "The bus has the ban", body = BanView))
+    responses((status = CREATED, description = "The ban is stored", body = BanView))
 )]
 async fn ban(
     State(api): State<Api>,
@@ -225,23 +227,23 @@ async fn ban(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UnbanRequest {
-    /// Whether the ban ends as one that expires: it counts as a repeat offence.
+    /// Whether the ban counts as a repeat offence, as one that expires does.
     pub keep_strikes: bool,
-    /// Of many that are lifted together; `POST /api/v1/lists` tells their end.
+    /// The id of a list of unbans, which `POST /api/v1/lists` completes.
     pub list: Option<Uuid>,
 }
 
 /// How long a ban goes on that is ended early, in milliseconds: NATS has to take its end before.
 const EARLY_END_MS: i64 = 2_000;
 
-/// Lift a ban on every edge, and forget what the source did; or end it early, and remember that.
+/// Unban a client or a network on every edge, and reset its counters and repeat offences.
 #[utoipa::path(
     delete, path = "/api/v1/bans/{*target}",
     params(
         ("target" = String, Path, description = "An address or a CIDR, as the list shows it; its slash may stand as it is"),
         UnbanRequest,
     ),
-    responses((status = OK, description = "The bus has lifted the ban", body = Unbanned))
+    responses((status = OK, description = "The ban is removed", body = Unbanned))
 )]
 async fn unban(
     State(api): State<Api>,
@@ -302,10 +304,10 @@ async fn ending_early(api: &Api, target: Prefix, issuer: String) -> Result<Optio
     }))
 }
 
-/// Ban many at once.
+/// Ban up to 10,000 clients and networks at once.
 #[utoipa::path(
     post, path = "/api/v1/bans/import", request_body = ImportRequest,
-    responses((status = OK, description = "The bus has the bans", body = Imported))
+    responses((status = OK, description = "The bans are stored, or would be", body = Imported))
 )]
 async fn import(
     State(api): State<Api>,

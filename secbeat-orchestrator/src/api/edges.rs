@@ -11,7 +11,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(edges))
 }
 
-/// The edges: which are there, what they enforce, and whether that is what the ledger says.
+/// The edges: which are up, what they enforce, and whether their bans agree with the ledger's.
 #[utoipa::path(get, path = "/api/v1/edges", responses((status = OK, body = Vec<FleetEdge>)))]
 async fn edges(State(api): State<Api>) -> Result<Json<Vec<FleetEdge>>, Failure> {
     Ok(Json(api.edges().await?))

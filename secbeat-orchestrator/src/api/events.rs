@@ -32,11 +32,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(events))
 }
 
-/// What happens, as it happens: server-sent events `finding`, `ban`, `unban`, `edge-up` and `edge-down`. A client that has
-/// missed events for good is told so by `lagged`.
+/// Server-sent events `finding`, `ban`, `unban`, `edge-up` and `edge-down`. A client that has missed events gets `lagged`.
 #[utoipa::path(
     get, path = "/api/v1/events",
-    params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; without it, with what comes next")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "Resume after this event; without it, the next event is the first")),
     responses((status = OK, body = EventView, content_type = "text/event-stream",
         description = "Each event's data, but for `lagged`, whose data is a `Lagged`"))
 )]

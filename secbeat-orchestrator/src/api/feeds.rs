@@ -53,7 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(test))
 }
 
-/// The feeds of the config, and what edges have of them.
+/// The configured feeds, their state, and which edges have them.
 #[utoipa::path(get, path = "/api/v1/feeds", operation_id = "list_feeds", responses((status = OK, body = Vec<FeedView>)))]
 async fn list(State(api): State<Api>) -> Result<Json<Vec<FeedView>>, Failure> {
     let edges = api.ask(|reply| Input::Edges { reply }).await?;
@@ -61,7 +61,7 @@ async fn list(State(api): State<Api>) -> Result<Json<Vec<FeedView>>, Failure> {
     Ok(Json(api.feed_views(&edges)))
 }
 
-/// A feed, with what other feeds have of its networks.
+/// One feed, and how much of it other feeds contain.
 #[utoipa::path(
     get, path = "/api/v1/feeds/{name}", params(("name" = String, Path, description = "Name of a feed")),
     responses((status = OK, body = FeedView))
@@ -72,11 +72,11 @@ async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<F
     Ok(Json(view))
 }
 
-/// Ask the source of a feed now, and give edges what it has.
+/// Fetch a feed now, and send it to the edges.
 #[utoipa::path(
     post, path = "/api/v1/feeds/{name}/update", request_body = UpdateRequest,
     params(("name" = String, Path, description = "Name of a feed")),
-    responses((status = OK, description = "The source was asked; `trouble` says why nothing was taken", body = FeedView))
+    responses((status = OK, description = "The feed was fetched; `trouble` says why nothing was taken over", body = FeedView))
 )]
 async fn update(
     State(api): State<Api>,
@@ -92,7 +92,7 @@ async fn update(
     Ok(Json(api.feed_view(&name).await?))
 }
 
-/// Ask the source of a feed what it has now, and change nothing.
+/// Fetch a feed and report what it contains, without changing anything.
 #[utoipa::path(
     post, path = "/api/v1/feeds/{name}/test", params(("name" = String, Path, description = "Name of a feed")),
     responses((status = OK, body = FeedTestView))

@@ -91,7 +91,7 @@ impl Api {
         let Some((key, value)) = label.split_once('=') else {
             return Err(bad_request(
                 "label",
-                format!("`{label}` is no label such as site=berlin"),
+                format!("invalid label `{label}`: expected one such as site=berlin"),
             ));
         };
         let edges = self.ask(|reply| Input::Edges { reply }).await?.into_iter();

@@ -22,9 +22,11 @@ const LIMIT: usize = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Question {
-    /// A source, or a network around several.
+    /// Only findings for this client or network.
     source: Option<String>,
+    /// Only findings of this rule.
     rule: Option<String>,
+    /// Most findings, 100 unless set.
     limit: Option<usize>,
 }
 
@@ -32,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(findings))
 }
 
-/// What the rules found lately, and what became of it; the latest first.
+/// Recent findings of the rules, and their outcome, latest first.
 #[utoipa::path(get, path = "/api/v1/findings", params(Question), responses((status = OK, body = Vec<FindingView>)))]
 async fn findings(
     State(api): State<Api>,

@@ -53,17 +53,17 @@ const NAMED: usize = 20;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct LiftRequest {
-    /// Those that fit. A filter that says nothing takes all bans, and needs `all`.
+    /// Bans that it selects. An empty filter selects all bans, and needs `all`.
     filter: Option<BanFilter>,
     /// Targets as the list of bans shows them.
     targets: Vec<String>,
-    /// Whether all bans are meant.
+    /// Whether to remove all bans.
     all: bool,
-    /// Only tell what would be lifted.
+    /// Only show what would be removed.
     dry_run: bool,
 }
 
-/// What became of it, or would become of it.
+/// The outcome of a removal of bans, or what it would be.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct Lifting {
     /// Bans that fit.
@@ -106,10 +106,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(lift)).routes(routes!(export))
 }
 
-/// Lift bans that have something in common, or only show which.
+/// Remove the bans that a filter selects, or only show which these are.
 #[utoipa::path(
     post, path = "/api/v1/bans/lift", request_body = LiftRequest,
-    responses((status = OK, description = "The bus has lifted them", body = Lifting))
+    responses((status = OK, description = "The bans are removed, or would be", body = Lifting))
 )]
 async fn lift(
     State(api): State<Api>,
@@ -218,7 +218,7 @@ impl Api {
     }
 }
 
-/// The bans in force that fit a filter, as a file. Bans that not all edges enforce are left out.
+/// The bans in force that a filter selects, as a file. Bans that only some edges enforce are left out.
 #[utoipa::path(
     get, path = "/api/v1/bans/export", params(ExportRequest),
     responses((status = OK, content((Vec<BanEntry> = "application/json"), (String = "text/csv"), (String = "text/plain")), description = "With another `format`, a text"))
@@ -228,7 +228,7 @@ async fn export(State(api): State<Api>, Query(request): Query<ExportRequest>) ->
     let layout = Layout::from_str(format, false).map_err(|_| {
         bad_request(
             "format",
-            format!("`{format}` is none of json, csv, list, ipset, nft, nginx, haproxy"),
+            format!("invalid format `{format}`: expected one of json, csv, list, ipset, nft, nginx, haproxy"),
         )
     })?;
     let filter = BanFilter {

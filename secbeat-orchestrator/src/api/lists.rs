@@ -19,10 +19,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(lists))
 }
 
-/// Record what became of a list, whose bans, unbans or entries name its id.
+/// Record the outcome of a list in the audit, after the requests that named its id.
 #[utoipa::path(
     post, path = "/api/v1/lists", request_body = List,
-    responses((status = CREATED, description = "The audit has the record", body = ListRecord))
+    responses((status = CREATED, description = "The record is in the audit", body = ListRecord))
 )]
 async fn lists(
     State(api): State<Api>,

@@ -62,7 +62,7 @@ fn bus(stats: &ApiStats) {
     .holds([], stats.not_ready.is_none());
     let end = Told::gauge(
         "secbeat_orchestrator_bus_certificate_expiry_timestamp_seconds",
-        "When a certificate of the bus ends, in Unix time.",
+        "When a certificate of NATS ends, in Unix time.",
     );
     for certificate in &stats.bus_certificates {
         let at = certificate.expires_at_seconds as f64;

@@ -123,6 +123,15 @@ fn endpoints() -> OpenApiRouter<Api> {
         .merge(metrics::routes())
 }
 
+/// The description of the API (OpenAPI 3.1), as `/api/v1/openapi.json` serves it.
+///
+/// # Errors
+///
+/// When it cannot be written as JSON.
+pub fn description() -> Result<String, serde_json::Error> {
+    openapi::document().to_json()
+}
+
 /// The API and the web page as a function, to be served or tested, also on `socket`.
 pub(crate) fn router(api: Api, socket: Option<PathBuf>) -> Router {
     let (sessions, site) = (api.sessions.clone(), api.site.clone());

@@ -26,10 +26,10 @@ const PROBLEM: &str = "Problem";
 #[openapi(
     info(
         title = "SecBeat orchestrator",
-        description = "Who is banned across the fleet, and why. A token's role must be at least the one that an operation names; \
-                       on the Unix socket, root and the group `secbeat` need none. A browser that has signed in shows a cookie \
-                       instead, and the Origin of this host. Where none is configured, everybody on \
-                       this host may read what quotes no client's request."
+        description = "Bans of the whole fleet, and their reasons. A token needs at least the role that an operation names; \
+                       on the Unix socket, root and the group `secbeat` need none. A browser that has signed in sends a cookie \
+                       and the Origin of this host instead. While no token is configured, every user of this host may read \
+                       what quotes no client's request."
     ),
     components(schemas(Problem, AlarmChange, Watched, ReportFormat))
 )]

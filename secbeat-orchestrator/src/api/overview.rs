@@ -37,7 +37,7 @@ async fn overview(State(api): State<Api>) -> Result<Json<Overview>, Failure> {
 /// for a client that has missed events for good.
 #[utoipa::path(
     get, path = "/api/v1/stream",
-    params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; without it, with what comes next")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "Resume after this event; without it, the next event is the first")),
     responses(
         (status = OK, body = Happened, content_type = "text/event-stream",
             description = "Each event's data, but for `overview` (an `Overview`), `alarm` (an `AlarmChange`) and `reset` (a `Watched`)"),

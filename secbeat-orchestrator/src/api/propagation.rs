@@ -10,7 +10,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(propagation))
 }
 
-/// How long bans take from the decision into each edge's kernel, and who has not answered.
+/// The time from a decision to the ban in each edge's kernel, and the edges that have not acknowledged it.
 #[utoipa::path(get, path = "/api/v1/propagation", responses((status = OK, body = PropagationView)))]
 async fn propagation(State(api): State<Api>) -> Result<Json<PropagationView>, Failure> {
     let propagation = api.ask(|reply| Input::Propagation { reply }).await?;

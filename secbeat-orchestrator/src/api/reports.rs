@@ -44,7 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(reports))
 }
 
-/// What happened in a time: bans by rule, edge and hour, repeat offenders, lifted bans, time to enforcement, packets spared.
+/// A report on a period: bans by rule, edge and hour, repeat offenders, lifted bans, time to enforcement, packets spared.
 #[utoipa::path(
     get, path = "/api/v1/reports", params(Question),
     responses((status = OK, content((Report = "application/json"), (String = "text/csv")), description = "With `format=csv`: lines `section,name,at,value`"))

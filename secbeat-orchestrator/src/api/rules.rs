@@ -10,7 +10,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(rules))
 }
 
-/// What the detector looks for.
+/// The rules in force.
 #[utoipa::path(get, path = "/api/v1/rules", responses((status = OK, body = Vec<RuleView>)))]
 async fn rules(State(api): State<Api>) -> Json<Vec<RuleView>> {
     Json(RuleView::all(&api.rules.borrow().config))

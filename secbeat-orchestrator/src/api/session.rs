@@ -121,7 +121,7 @@ async fn session(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Sess
     Ok(Json(SessionView::new(&session, Some(session.id))))
 }
 
-/// Sign in with a token or a one-time link; the answer sets the cookie.
+/// Sign in with a token or a one-time link; the response sets the cookie.
 #[utoipa::path(
     post, path = "/api/v1/session", request_body = SignIn,
     responses((status = NO_CONTENT, description = "Signed in; `Set-Cookie` has the session"))
@@ -189,10 +189,10 @@ async fn sign_out(State(api): State<Api>, headers: HeaderMap) -> Result<Response
     ))
 }
 
-/// Make a link that opens one session, with the role of who makes it.
+/// Make a one-time link that opens a session with the role of the caller.
 #[utoipa::path(
     post, path = "/api/v1/session/links",
-    responses((status = CREATED, description = "Whoever opens it within 5 minutes, once, is signed in", body = Link))
+    responses((status = CREATED, description = "The link works once, within 5 minutes", body = Link))
 )]
 async fn link(
     State(api): State<Api>,
@@ -220,7 +220,7 @@ async fn link(
     Ok((StatusCode::CREATED, Json(link)))
 }
 
-/// All sessions of the web page, the latest first.
+/// All sessions of the web page, latest first.
 #[utoipa::path(get, path = "/api/v1/sessions", responses((status = OK, body = Vec<SessionView>)))]
 async fn sessions(State(api): State<Api>, peer: Option<Extension<Peer>>) -> Json<Vec<SessionView>> {
     let current = peer.and_then(|Extension(peer)| peer.session);
@@ -233,11 +233,11 @@ async fn sessions(State(api): State<Api>, peer: Option<Extension<Peer>>) -> Json
     )
 }
 
-/// End somebody's session.
+/// End a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}",
     params(("id" = Uuid, Path, description = "As the list of sessions shows it")),
-    responses((status = OK, description = "It has ended", body = SessionView))
+    responses((status = OK, description = "The session has ended", body = SessionView))
 )]
 async fn end(
     State(api): State<Api>,

@@ -32,7 +32,7 @@ pub(crate) struct PublishRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DisableRequest {
     pub ids: Vec<String>,
-    /// Why, for whoever looks later.
+    /// The reason, for later readers.
     #[serde(default)]
     pub note: String,
 }
@@ -66,13 +66,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(enable))
 }
 
-/// The signatures that the fleet knows, by id, and what became of what they recognised.
+/// The signatures of the fleet, sorted by id, with their hits, bans and lifted bans.
 #[utoipa::path(get, path = "/api/v1/signatures", operation_id = "list_signatures", responses((status = OK, body = Vec<SignatureView>)))]
 async fn list(State(api): State<Api>) -> Json<Vec<SignatureView>> {
     Json(api.signature_views().await)
 }
 
-/// What the fleet published, and what it disabled.
+/// The signatures that were published for the fleet, and those that are disabled.
 #[utoipa::path(get, path = "/api/v1/signatures/published", responses((status = OK, body = PublishedView)))]
 async fn published(State(api): State<Api>) -> Json<PublishedView> {
     let Known { set, catalogue } = api.signatures.known.borrow().clone();
@@ -80,10 +80,10 @@ async fn published(State(api): State<Api>) -> Json<PublishedView> {
     Json(set.map_or_else(PublishedView::default, |set| PublishedView::new(&set, signatures)))
 }
 
-/// Publish files of signatures for all edges, in the place of those before.
+/// Publish files of signatures for all edges. They replace those published before.
 #[utoipa::path(
     put, path = "/api/v1/signatures/published", request_body = PublishRequest,
-    responses((status = OK, description = "The bus has them, or they are right", body = PublishedView))
+    responses((status = OK, description = "The files are stored, or would be", body = PublishedView))
 )]
 async fn publish(
     State(api): State<Api>,
@@ -106,7 +106,7 @@ async fn publish(
 /// Disable signatures on all edges at once.
 #[utoipa::path(
     post, path = "/api/v1/signatures/disable", request_body = DisableRequest,
-    responses((status = OK, description = "The bus has it", body = PublishedView))
+    responses((status = OK, description = "The change is stored", body = PublishedView))
 )]
 async fn disable(
     State(api): State<Api>,
@@ -133,10 +133,10 @@ async fn disable(
     Ok(Json(PublishedView::new(&set, published)))
 }
 
-/// Have all edges look for disabled signatures again.
+/// Enable disabled signatures on all edges again.
 #[utoipa::path(
     post, path = "/api/v1/signatures/enable", request_body = EnableRequest,
-    responses((status = OK, description = "The bus has it", body = PublishedView))
+    responses((status = OK, description = "The change is stored", body = PublishedView))
 )]
 async fn enable(
     State(api): State<Api>,

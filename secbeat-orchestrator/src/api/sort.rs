@@ -46,7 +46,7 @@ impl FromStr for BanSort {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::found(text, |(_, name, _)| [name, name]).ok_or_else(|| {
             let names = SORTS.map(|(_, name, _)| name).join(", ");
-            format!("`{text}` is none of {names}")
+            format!("invalid sort key `{text}`: expected one of {names}")
         })
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(of_column("note"), None);
         assert_eq!(
             "expires_at".parse::<BanSort>(),
-            Err("`expires_at` is none of target, issued, expires, strikes".to_owned())
+            Err("invalid sort key `expires_at`: expected one of target, issued, expires, strikes".to_owned())
         );
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stats))
 }
 
-/// What the daemon counts.
+/// Statistics of the daemon since its start.
 #[utoipa::path(get, path = "/api/v1/stats", responses((status = OK, body = ApiStats)))]
 async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
     Ok(Json(api.stats().await?))
@@ -97,7 +97,7 @@ impl Api {
         }
     }
 
-    /// What the daemon counts.
+    /// Statistics of the daemon since its start.
     ///
     /// # Errors
     ///

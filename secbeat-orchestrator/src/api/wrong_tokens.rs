@@ -42,7 +42,7 @@ impl WrongTokens {
         warn!(
             from = peer,
             wrong_tokens = since,
-            "somebody shows a token that the API does not know"
+            "a request shows a token that the API does not know"
         );
     }
 }

@@ -89,7 +89,7 @@ impl Place {
                 _ => return Ok(Positions::default()),
             },
         };
-        serde_json::from_slice(&bytes).context("the position in the audit is none")
+        serde_json::from_slice(&bytes).context("invalid position in the audit")
     }
 
     pub(super) async fn write(&self, positions: &Positions) -> anyhow::Result<()> {

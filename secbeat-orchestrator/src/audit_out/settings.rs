@@ -33,7 +33,10 @@ impl AuditOut {
         let is_in_tls = |syslog: &AuditSyslog| matches!(syslog.server, SyslogServer::Tls { .. });
         if let Some(file) = self.file.as_ref().filter(|file| !file.path.is_absolute()) {
             let path = file.path.display();
-            return Some(("audit.file.path", format!("`{path}` is no absolute path")));
+            return Some((
+                "audit.file.path",
+                format!("invalid path `{path}`: expected an absolute one"),
+            ));
         }
         let plain = self.syslog.as_ref().filter(|syslog| !is_in_tls(syslog));
         let trusts = plain.is_some_and(|syslog| syslog.ca_file.is_some());
@@ -45,7 +48,7 @@ impl AuditOut {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditFile {
-    /// The file, which is appended to, and opened anew once it was renamed or removed. Beside it lies PATH.position: how far
+    /// The file, which is appended to, and reopened once it was renamed or removed. Beside it lies PATH.position: how far
     /// the audit was written.
     #[schemars(with = "schema::File")]
     pub path: PathBuf,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::api::session::Link;
 
-/// Print a link to the web page, which signs in whoever opens it within 5 minutes, once.
+/// Print a one-time link that signs a browser in to the web page, within 5 minutes.
 #[derive(Debug, Args)]
 pub struct Dashboard {
     /// Output format.

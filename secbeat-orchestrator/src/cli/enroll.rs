@@ -71,7 +71,7 @@ pub struct Enroll {
     /// Ids of edges, or names of orchestrators: letters, digits, `-` and `_`.
     #[arg(value_name = "NAME", required_unless_present = "file")]
     names: Vec<String>,
-    /// File with further names, one per line; `#` begins a comment. Whoever is a member already stays as it is.
+    /// File with further names, one per line; `#` begins a comment. Members stay as they are.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Add orchestrators, which may ban.

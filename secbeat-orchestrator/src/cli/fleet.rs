@@ -30,7 +30,7 @@ pub struct Edges {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("`{text}` is no label such as site=eu"))?;
+        .ok_or_else(|| format!("invalid label `{text}`: expected one such as site=eu"))?;
     Ok((key.to_owned(), value.to_owned()))
 }
 

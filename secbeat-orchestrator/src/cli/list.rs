@@ -134,7 +134,7 @@ impl List {
         }
         if let Some(provider) = reading.provider.filter(|_| purpose == Purpose::Bans) {
             complain!(
-                "{name}: these are the networks of {provider}: bans keep out whoever is a client from there, with proxies and crawlers"
+                "{name}: these are the networks of {provider}: bans keep out every client from there, proxies and crawlers too"
             );
         }
         let file = self.file.file_name().unwrap_or_default().to_string_lossy();

@@ -73,7 +73,9 @@ impl ApiConfig {
                 .parse::<Authority>()
                 .is_ok_and(|authority| authority.as_str() == host && !host.contains('@'))
         {
-            let message = format!("`{host}` is no host such as bans.example.org or bans.example.org:8443");
+            let message = format!(
+                "invalid host `{host}`: expected one such as bans.example.org or bans.example.org:8443"
+            );
             return Some(("api.public_host".to_owned(), message));
         }
         if listen.ip().to_canonical().is_loopback() {
@@ -81,7 +83,7 @@ impl ApiConfig {
         }
         let message = if self.token.is_empty() {
             format!(
-                "whoever reaches {listen} could read who is banned: without an [[api.token]] the API listens on loopback alone"
+                "anyone who can connect to {listen} could read who is banned: without an [[api.token]] the API listens on loopback alone"
             )
         } else if tls.is_none() && !insecure {
             format!(

@@ -170,8 +170,9 @@ impl Crawlers {
             let is_domain =
                 |domain: &&String| domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.');
             if let Some(domain) = crawler.domains.iter().find(|domain| !is_domain(domain)) {
-                let message =
-                    format!("crawler `{name}`: `{domain}` is no domain, as `crawl.example.org` is one");
+                let message = format!(
+                    "crawler `{name}`: invalid domain `{domain}`: expected one such as crawl.example.org"
+                );
                 return Some(("crawlers.crawler", message));
             }
         }

@@ -572,7 +572,7 @@ impl TryFrom<Table> for Stated {
             what: what.to_owned(),
         };
         let preset = RuleConfig::preset(rule);
-        let missing = |key| contradiction(key, "a rule that is no preset must state it");
+        let missing = |key| contradiction(key, "missing: a custom rule must set it");
         let known = preset.as_ref();
         let counts = match (table.counts, known.map(|preset| preset.counts.clone())) {
             (None, None) => return Err(missing("counts")),
@@ -580,7 +580,7 @@ impl TryFrom<Table> for Stated {
             (Some(counted), Some(counts)) if !counted.is(&counts) => {
                 return Err(contradiction(
                     "counts",
-                    "a preset counts what it counts; call the rule otherwise",
+                    "cannot be changed for a built-in rule; give the rule another name",
                 ));
             }
             (Some(_), Some(counts)) => counts,

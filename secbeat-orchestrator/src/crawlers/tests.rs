@@ -132,7 +132,7 @@ async fn a_crawler_is_one_whose_name_leads_back_to_it() {
             None,
             Ok("Googlebot crawl-66-249-66-1.googlebot.com"),
         ),
-        ("66.249.66.1", Some("bingbot"), Err("is none of bingbot's")),
+        ("66.249.66.1", Some("bingbot"), Err("is not one of bingbot's")),
         (
             "192.0.7.7",
             Some("bingbot"),
@@ -156,17 +156,17 @@ async fn a_crawler_is_one_whose_name_leads_back_to_it() {
         (
             "192.0.2.9",
             google,
-            Err("crawl.googlebot.com.evil.example is none of Googlebot's"),
+            Err("crawl.googlebot.com.evil.example is not one of Googlebot's"),
         ),
         (
             "192.0.2.10",
             google,
-            Err("evilgooglebot.com is none of Googlebot's"),
+            Err("evilgooglebot.com is not one of Googlebot's"),
         ),
         (
             "192.0.2.11",
             None,
-            Err("googlebot.com is none of a known crawler's"),
+            Err("googlebot.com is not one of a known crawler's"),
         ),
         ("192.0.2.12", google, Err("192.0.2.12 has no name in the DNS")),
     ] {

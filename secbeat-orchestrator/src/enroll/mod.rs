@@ -138,7 +138,7 @@ impl Fleet {
         let roster = dir.join(ROSTER);
         ensure!(
             roster.exists(),
-            "{} is no fleet's folder: `secbeat-orchestrator init` makes one",
+            "{} is not the folder of a fleet: `secbeat-orchestrator init` makes one",
             dir.display()
         );
         Ok(Self {
@@ -236,7 +236,7 @@ impl Fleet {
     ///
     /// When there is none of that name, or something cannot be written.
     pub(crate) fn expel(&mut self, name: &str) -> anyhow::Result<()> {
-        ensure!(self.roster.member(name).is_some(), "{name} is no member");
+        ensure!(self.roster.member(name).is_some(), "{name} is not a member");
         self.roster.members.retain(|member| member.name != name);
         self.save()?;
         match fs::remove_file(self.credentials(name)) {

@@ -107,7 +107,7 @@ cluster {{
 
 /// Its users. All are in one account that is not the global one, so that nobody gets in without a key.
 pub(super) fn users(roster: &Roster) -> String {
-    let mut text = "# Made from roster.toml, and made anew with each change of it.\naccounts {\n  SECBEAT {\n    jetstream: enabled\n    users: [\n".to_owned();
+    let mut text = "# Generated from roster.toml, and again after each change of it.\naccounts {\n  SECBEAT {\n    jetstream: enabled\n    users: [\n".to_owned();
     let keys = |member| Member::nkeys(member).map(move |nkey| (member, nkey));
     for (member, nkey) in roster.members.iter().flat_map(keys) {
         let Permissions { publish, subscribe } = of(member);

@@ -80,7 +80,7 @@ impl Roster {
         let mut members = self.members.iter_mut();
         members
             .find(|member| member.name == name)
-            .with_context(|| format!("{name} is no member"))
+            .with_context(|| format!("{name} is not a member"))
     }
 
     pub(super) fn member(&self, name: &str) -> Option<&Member> {

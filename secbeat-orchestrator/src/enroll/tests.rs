@@ -53,7 +53,7 @@ fn a_fleet_is_founded_once_and_a_name_is_taken_once() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("fleet");
     let error = |result: anyhow::Result<()>| format!("{:#}", result.unwrap_err());
-    assert!(error(Fleet::open(&dir).map(drop)).contains("is no fleet's folder"));
+    assert!(error(Fleet::open(&dir).map(drop)).contains("is not the folder of a fleet"));
     let mut fleet = Fleet::found(&dir, &founding(&["localhost"])).unwrap();
     let again = Fleet::found(&dir, &founding(&["localhost"])).map(drop);
     assert!(error(again).ends_with("is not empty: a fleet is founded once"));
@@ -78,7 +78,7 @@ fn a_fleet_is_founded_once_and_a_name_is_taken_once() {
     let users = || fs::read_to_string(dir.join(NATS).join(NATS_USERS)).unwrap();
     assert!(users().contains(&nkey));
     read.expel("edge-1").unwrap();
-    assert_eq!(error(read.expel("edge-1")), "edge-1 is no member");
+    assert_eq!(error(read.expel("edge-1")), "edge-1 is not a member");
     assert_eq!(members(&Fleet::open(&dir).unwrap()), [FIRST_ORCHESTRATOR]);
     assert!(!users().contains(&nkey) && !read.credentials("edge-1").exists());
 }
@@ -116,11 +116,7 @@ fn credentials_are_their_owners_alone_and_for_one_role() {
             "role = \"guest\"",
             "role: unknown variant `guest`",
         ),
-        (
-            "tls://localhost:4222",
-            "tls://:4222",
-            "is no NATS address such as",
-        ),
+        ("tls://localhost:4222", "tls://:4222", "expected one such as"),
         ("BEGIN CERTIFICATE", "BEGIN NOTHING", "ca: "),
     ] {
         fs::write(&path, text.replace(from, to)).unwrap();
@@ -230,7 +226,7 @@ fn a_member_has_two_keys_while_it_gets_new_credentials() {
     );
     assert_eq!(
         error(fleet.renew_member("edge-2").map(drop)),
-        "edge-2 is no member"
+        "edge-2 is not a member"
     );
     let earlier = fleet.members()[1].nkey.clone();
     let before = fs::read(&path).unwrap();

@@ -47,7 +47,7 @@ pub struct FeedEntry {
     #[schemars(with = "Option<String>")]
     #[serde(default, deserialize_with = "format")]
     pub format: Option<Format>,
-    /// What edges do with packets from its networks: `observe` counts them, `ban` drops them, `allow` lets them pass whoever else bans
+    /// What edges do with packets from its networks: `observe` counts them, `ban` drops them, `allow` lets them pass, whatever else bans
     /// their client. Observe a new feed first.
     #[serde(default)]
     pub mode: FeedMode,
@@ -176,7 +176,9 @@ impl<'de> Deserialize<'de> for MinShare {
         let share = f64::deserialize(deserializer)?;
         match (0.0..=1.0).contains(&share) {
             true => Ok(Self((share * 1000.0).round() as u16)),
-            false => Err(D::Error::custom(format!("{share} is no share: 0 to 1"))),
+            false => Err(D::Error::custom(format!(
+                "invalid share {share}: expected 0 to 1"
+            ))),
         }
     }
 }

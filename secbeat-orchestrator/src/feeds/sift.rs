@@ -79,7 +79,7 @@ pub(crate) fn sift(list: &[u8], entry: &FeedEntry, before: usize, now_ms: i64) -
     if invalid * INVALID > entries + invalid {
         let first = first_invalid.unwrap_or_default();
         return Err(format!(
-            "{invalid} of {} lines are no entries; line {first}",
+            "{invalid} of {} lines are invalid; line {first}",
             entries + invalid
         ));
     }

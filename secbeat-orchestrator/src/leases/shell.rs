@@ -157,7 +157,7 @@ impl Leases {
 
     fn begin(&mut self, created_ms: i64) {
         if self.core.bucket_made(u64::try_from(created_ms).unwrap_or(0)) {
-            warn!("the bucket of leases was made anew");
+            warn!("the bucket of leases was recreated");
             self.publish(false);
         }
     }
@@ -252,7 +252,9 @@ impl Leases {
                 self.core.released(partition, revision);
             }
             // Somebody was faster, or the server is away; the next round goes by what the bucket says then.
-            (write, Ok(WriteOutcome::Conflict)) => debug!(?write, "somebody else wrote the lease first"),
+            (write, Ok(WriteOutcome::Conflict)) => {
+                debug!(?write, "another orchestrator wrote the lease first")
+            }
             (write, Err(error)) => debug!(?write, "a lease was not written: {error}"),
         }
     }

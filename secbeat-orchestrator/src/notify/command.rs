@@ -46,7 +46,10 @@ impl CommandReceiver {
             ));
         };
         if !Path::new(program).is_absolute() {
-            return Err(("command", format!("`{program}` is no absolute path of a program")));
+            return Err((
+                "command",
+                format!("invalid program `{program}`: expected an absolute path"),
+            ));
         }
         Ok(Self {
             program: program.clone(),

@@ -45,7 +45,7 @@ impl EmailReceiver {
         let required = |key: &'static str| ("kind", format!("an email requires {key}"));
         let mailbox = |key: &'static str, text: &str| {
             let mailbox = text.parse::<Mailbox>();
-            mailbox.map_err(|error| (key, format!("`{text}` is no address of mail: {error}")))
+            mailbox.map_err(|error| (key, format!("invalid mail address `{text}`: {error}")))
         };
         let login = match (&entry.username, &entry.password_file) {
             (None, None) => None,

@@ -222,7 +222,7 @@ fn content_type(entry: &NotifyEntry) -> Result<String, Wrong> {
         if !is_valid {
             return Err((
                 "headers",
-                format!("`{name}` is no name of a header, or its value is none"),
+                format!("invalid header `{name}`: its name or its value cannot be sent"),
             ));
         }
         if name.eq_ignore_ascii_case("content-type") {
@@ -241,7 +241,7 @@ fn check_url(url: &str) -> Result<(), String> {
     let is_http = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
     let uri = uri.filter(|uri| is_http(uri) && uri.host().is_some_and(|host| !host.is_empty()));
     match uri {
-        None => Err("it is no URL as https://example.org/path".to_owned()),
+        None => Err("invalid URL: expected one such as https://example.org/path".to_owned()),
         Some(uri)
             if uri
                 .authority()

@@ -20,7 +20,7 @@ use crate::{
 /// How often it is looked whether a silent reader may still read.
 const RECHECK: Duration = Duration::from_secs(5);
 
-/// The data of the event `reset`: what was missed is gone, and the page has to be loaded anew.
+/// The data of the event `reset`: what was missed is gone, and the page has to be reloaded.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Watched {
     /// How many events came and went unseen; `null` if the daemon has started again since.

@@ -202,7 +202,7 @@ impl Reports {
         };
         let row = match entry.kind {
             EntryKind::Put => serde_json::from_slice(&entry.value).unwrap_or_else(|error| {
-                warn!("{key} of the bucket of reports is no row, and begins anew: {error}");
+                warn!("invalid row {key} in the bucket of reports, which starts again at zero: {error}");
                 Row::default()
             }),
             EntryKind::Delete | EntryKind::Purge => Row::default(),

@@ -88,7 +88,7 @@ impl FromStr for Length {
                 Ok(HumanDuration(duration)) => duration,
                 Err(_) => {
                     return Err(format!(
-                        "`{text}` is none of day, week, month, year, and no duration such as 7d"
+                        "invalid period `{text}`: expected day, week, month, year, or a duration such as 7d"
                     ));
                 }
             },

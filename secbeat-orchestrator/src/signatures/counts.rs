@@ -204,7 +204,7 @@ impl Counts {
         };
         let stored = match entry.kind {
             EntryKind::Put => serde_json::from_slice(&entry.value).unwrap_or_else(|error| {
-                warn!("the counts of signatures on the bus are none, and begin anew: {error}");
+                warn!("invalid counts of signatures, which start again at zero: {error}");
                 Stored::default()
             }),
             EntryKind::Delete | EntryKind::Purge => Stored::default(),

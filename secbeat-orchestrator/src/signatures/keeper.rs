@@ -63,7 +63,7 @@ pub(crate) enum Refusal {
     Unknown(Vec<String>),
     #[error("{} is not disabled", .0.join(", "))]
     NotDisabled(Vec<String>),
-    #[error("somebody else changes the fleet's signatures at the same time")]
+    #[error("another change of the fleet's signatures was made at the same time")]
     Contended,
     #[error("NATS did not acknowledge the change, and may have made it all the same: {0}")]
     Unacknowledged(String),

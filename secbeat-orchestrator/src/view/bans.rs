@@ -118,7 +118,7 @@ pub struct Imported {
     pub ended: usize,
     /// Those that cannot be banned.
     pub refused: Vec<Refused>,
-    /// Networks among the new bans that are no single source and were not banned before.
+    /// Networks among the new bans that are not single clients and were not banned before.
     pub new_networks: usize,
     /// Networks that can be banned beside those that were before the import.
     pub free_networks: usize,

@@ -39,7 +39,7 @@ pub enum Change {
         layer: String,
         strikes: u32,
         note: String,
-        /// Who banned.
+        /// The user, token or daemon that banned.
         actor: String,
         /// RFC 3339.
         /// `null` for a ban without end.

@@ -27,7 +27,7 @@ pub struct FeedView {
     pub entries: u32,
     /// Networks that edges have of it.
     pub networks: u64,
-    /// Lines that were no entries.
+    /// Lines that were not entries.
     pub invalid: u32,
     /// Entries that are excluded, not public, or nobody's to ban.
     pub unusable: u32,
@@ -69,7 +69,7 @@ pub struct FeedView {
     pub overlaps: Option<BTreeMap<String, usize>>,
 }
 
-/// How a feed is.
+/// State of a feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[strum(const_into_str, serialize_all = "lowercase")]

@@ -16,7 +16,7 @@ pub struct RuleView {
     /// What counts: `errors`, `requests`, `WAF events`, `auth failures`, `abuse`, `scans`, `distinct paths`, `requests with
     /// signatures` or `distinct signatures`.
     pub counts: String,
-    /// So many of them are too many …
+    /// The number of them that triggers the rule …
     pub threshold: u32,
     /// … within this time, as `1m`.
     pub window: String,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::engine::Counted;
 
-/// What the decider counts.
+/// Counters of the decider since the start.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     pub active_bans: usize,
@@ -60,7 +60,7 @@ pub struct Stats {
     pub restored: bool,
     /// Bans and unbans that the bus has not acknowledged yet.
     pub unwritten: usize,
-    /// Since when the oldest of those waits that are no import's; RFC 3339.
+    /// Since when the oldest of those waits that are not an import's; RFC 3339.
     #[serde(default)]
     pub unwritten_since: Option<String>,
     /// Audit records lost because the bus did not take them.

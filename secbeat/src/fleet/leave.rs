@@ -32,7 +32,7 @@ impl Leave {
         let config = Config::load(path)?;
         let Some(fleet) = &config.fleet else {
             return Err(Coded::usage(format!(
-                "{}: this host is no edge of a fleet; `secbeat join FILE` makes it one",
+                "{}: this host is not an edge of a fleet; `secbeat join FILE` makes it one",
                 path.display()
             ))
             .into());

@@ -74,7 +74,7 @@ fn said(file: Option<&Path>, what: &str, found: &mut Found) -> anyhow::Result<Op
             (asked.stdout, format!("the output of {command}"))
         }
     };
-    let value = serde_json::from_slice(&text).with_context(|| format!("{from} is no JSON"))?;
+    let value = serde_json::from_slice(&text).with_context(|| format!("{from} is not JSON"))?;
     found.read.push(from);
     Ok(Some(value))
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask docs --reference`: writes the references of configs, commands, formats of lists, public feeds, and other programs' words
-//! into the docs.
+//! `cargo xtask docs --reference`: writes the references of configs, commands, the REST API, formats of lists, public feeds, and other
+//! programs' words into the docs.
 #![allow(
     clippy::expect_used,
     reason = "a developer's tool: a failure here is the failure to report"
@@ -11,6 +11,7 @@ use secbeat_tests::{
     commands,
     lab::paths::workspace,
     reference::{FEEDS, LISTS, MIGRATING, Reference, with_formats, with_presets, with_words},
+    rest,
 };
 
 fn main() {
@@ -22,6 +23,11 @@ fn main() {
         println!("wrote {}", path.display());
     }
     for (name, page) in commands::pages() {
+        let path = workspace().join("docs").join(name);
+        fs::write(&path, page).expect("writing a page");
+        println!("wrote {}", path.display());
+    }
+    for (name, page) in rest::pages() {
         let path = workspace().join("docs").join(name);
         fs::write(&path, page).expect("writing a page");
         println!("wrote {}", path.display());

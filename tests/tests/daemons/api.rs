@@ -277,7 +277,7 @@ fn every_error_is_a_problem_in_both_daemons() {
         (
             r#"{"target":"192.0.2.7","duration":"soon"}"#,
             400,
-            "duration: `soon`",
+            "duration: invalid duration `soon`",
         ),
         (
             r#"{"target":"127.0.0.1","duration":"1h"}"#,
@@ -289,7 +289,7 @@ fn every_error_is_a_problem_in_both_daemons() {
     }
     assert_problem(&lab.order("POST", "/api/v1/bans", ""), 415, "application/json");
     let events = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: x\r\n\r\n";
-    assert_problem(&lab.raw(3030, events), 400, "last-event-id: `x`");
+    assert_problem(&lab.raw(3030, events), 400, "last-event-id: invalid event id `x`");
 
     let mut edge = lab.host.start_edge();
     edge.wait_for_log("running", START);
@@ -357,7 +357,7 @@ fn the_allowlist_is_changed_by_admins_alone_and_full_at_its_limit() {
         ),
         (
             json!({"network": "192.0.2.1", "comment": "", "duration": "soon"}),
-            "duration: `soon`",
+            "duration: invalid duration `soon`",
         ),
         (
             json!({"network": "192.0.2.1", "comment": "", "until": "2020-01-01T00:00:00Z"}),
@@ -657,7 +657,7 @@ fn whoever_guesses_tokens_is_counted_and_told_of() {
         assert_eq!(answer.status, 401);
     }
     lab.orchestrator
-        .wait_for_log("somebody shows a token that the API does not know", START);
+        .wait_for_log("a request shows a token that the API does not know", START);
     assert!(lab.orchestrator.log().contains("from=\"127.0.0.1\""));
     let stats = lab.order("GET", "/api/v1/stats", "");
     assert_eq!(body(&stats)["wrong_tokens"], 2);

@@ -45,7 +45,7 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
         "[detect]\nsources = { ipv4 = 24, ipv6 = 96 }\n",
         &[
             "orchestrator.toml:2: detect.sources",
-            "/96 is no length of an IPv6 source: /19 to /64",
+            "invalid IPv6 prefix length /96: expected /19 to /64",
         ],
     );
     orchestrator_refuses("port = 5\n", &["orchestrator.toml:1: port: unknown field"]);
@@ -57,7 +57,7 @@ fn an_access_log_that_cannot_be_followed_is_named_with_its_key() {
     edge_refuses(
         "[nats]",
         &entry("path = \"/var/log/[\""),
-        &["edge.toml:13: access_log[0].path: `/var/log/[` is no pattern"],
+        &["edge.toml:13: access_log[0].path: invalid pattern `/var/log/[`"],
     );
     edge_refuses(
         "[nats]",
@@ -87,7 +87,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses(
         "edge-1",
         "edge 1",
-        &["edge.toml:1: edge_id: `edge 1` is no edge id"],
+        &["edge.toml:1: edge_id: invalid edge id `edge 1`"],
     );
     edge_refuses(
         "\"both\"",
@@ -113,7 +113,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses(
         "[nats]",
         "[bans]\nmax_duration = \"soon\"\n[nats]",
-        &["edge.toml:13: bans.max_duration: `soon`"],
+        &["edge.toml:13: bans.max_duration: invalid duration `soon`"],
     );
     edge_refuses(
         "[nats]",
@@ -141,7 +141,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         &entry("network = \"203.0.113.7\"\nuntil = 2026-12-31T00:00:00"),
         &[
             "edge.toml:14: protect.allow[0].until: ",
-            "`2026-12-31T00:00:00` is no time with a zone such as 2026-12-31T00:00:00Z",
+            "invalid time `2026-12-31T00:00:00`: expected one with a zone, such as 2026-12-31T00:00:00Z",
         ],
     );
     edge_refuses(
@@ -161,7 +161,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         (rule("threshold = 0"), "orchestrator.toml:3: rule[0].threshold: "),
         (
             rule("window = \"soon\""),
-            "orchestrator.toml:3: rule[0].window: `soon` is no duration such as 30s",
+            "orchestrator.toml:3: rule[0].window: invalid duration `soon`: expected one such as 30s",
         ),
         (
             rule("excluded_statuses = [999]"),
@@ -173,7 +173,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
         ),
         (
             own("threshold = 5\nwindow = \"1m\""),
-            "orchestrator.toml:1: rule[0]: own: counts: a rule that is no preset must state it",
+            "orchestrator.toml:1: rule[0]: own: counts: missing: a custom rule must set it",
         ),
         (
             rule("") + "[[rule]]\nname = \"error-flood\"",

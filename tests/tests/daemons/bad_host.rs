@@ -89,7 +89,7 @@ fn an_xdp_object_that_is_missing_or_none_is_named_with_what_makes_one() {
     let config = config.to_str().unwrap();
     for (object, what) in [
         ("/nonexistent/object", "No such file"),
-        (text.to_str().unwrap(), "is no BPF object"),
+        (text.to_str().unwrap(), "is not a BPF object"),
     ] {
         let run = ["run", "--config", config, "--bpf-object", object];
         assert_refused(

@@ -178,7 +178,7 @@ fn what_cannot_be_joined_is_named_and_nothing_changes() {
         assert!(!output.status.success() && said.contains(why), "{said}");
         assert_eq!(fs::read_to_string(host.config()).unwrap(), alone);
     };
-    refused(&["leave", "--yes"], "is no edge of a fleet");
+    refused(&["leave", "--yes"], "is not an edge of a fleet");
     refused(&["join", "/nowhere", "--yes"], "credentials /nowhere");
     refused(&["join", &credentials], "--yes");
     hub.nats.kill9();

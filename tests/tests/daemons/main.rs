@@ -28,6 +28,8 @@ mod observe_mode;
 mod one_host;
 mod protection_refresh;
 mod proxy_site;
+mod readme;
+mod rest_examples;
 mod robustness;
 mod secured;
 mod sockets;

@@ -331,11 +331,7 @@ fn a_socket_has_one_daemon_and_what_a_killed_one_left_is_replaced() {
         file.display()
     );
     let third = lab.host.write("third.toml", &third);
-    assert_refused(
-        &run(&third),
-        1,
-        &["api.socket: ", "is there already, and is no socket"],
-    );
+    assert_refused(&run(&third), 1, &["api.socket: ", "exists, and is not a socket"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 
     lab.orchestrator.kill9();

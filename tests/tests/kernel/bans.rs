@@ -126,7 +126,7 @@ fn the_program_looks_for_networks_exactly_while_there_are_some() {
     let (net, host) = (prefix("198.51.100.0/24"), prefix("2001:db8::7/128"));
     assert_eq!(in_use(), 0);
     bans.put(&prefix("203.0.113.7"), &lasting(), &clock).unwrap();
-    assert_eq!(in_use(), 0, "a single source is no network");
+    assert_eq!(in_use(), 0, "a single source is not a network");
     bans.put(&net, &lasting(), &clock).unwrap();
     bans.put(&host, &lasting(), &clock).unwrap();
     assert_eq!(in_use(), 1);

@@ -11,6 +11,7 @@ use secbeat_tests::{
     commands,
     lab::paths::workspace,
     reference::{FEEDS, LISTS, MIGRATING, Reference, with_formats, with_presets, with_words},
+    rest,
 };
 
 /// Documents by their path, as their readers find them.
@@ -196,6 +197,17 @@ fn the_reference_of_the_configs_is_what_the_types_say() {
 fn the_reference_of_the_commands_is_what_they_print() {
     for (name, page) in commands::pages() {
         let there = fs::read_to_string(workspace().join("docs").join(&name)).unwrap();
+        assert!(
+            there == page,
+            "{name}: `cargo xtask docs --reference` writes it anew"
+        );
+    }
+}
+
+#[test]
+fn the_reference_of_the_rest_api_is_what_the_daemon_serves() {
+    for (name, page) in rest::pages() {
+        let there = fs::read_to_string(workspace().join("docs").join(name)).unwrap();
         assert!(
             there == page,
             "{name}: `cargo xtask docs --reference` writes it anew"

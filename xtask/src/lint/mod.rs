@@ -2,6 +2,7 @@
 
 mod architecture;
 mod floors;
+mod words;
 
 use crate::install::{self, Group};
 use crate::process::{cargo, output, run as run_command};
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Only check which crate and which module may import from which
     #[arg(long)]
     architecture: bool,
+    /// Only check the words of docs, configs and programs
+    #[arg(long, conflicts_with = "architecture")]
+    words: bool,
 }
 
 /// The command itself: all steps, also after one has failed, then which ones did.
@@ -26,6 +30,9 @@ pub(crate) struct Args {
 /// The XDP program's binary is not among clippy's targets, for it compiles for BPF alone and there is no clippy with a `core`
 /// for BPF; its library is.
 pub(crate) fn run(args: Args) -> Result<()> {
+    if args.words {
+        return words::run();
+    }
     println!("lint: architecture");
     let architecture = architecture::run();
     if args.architecture {
@@ -35,6 +42,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Err(error) = architecture {
         eprintln!("lint: {error:#}");
         failed.push("architecture");
+    }
+    println!("lint: words");
+    if let Err(error) = words::run() {
+        eprintln!("lint: {error:#}");
+        failed.push("words");
     }
     install::ensure(&[Group::Lint])?;
     install::ensure_what_can_be(Group::Machines);

@@ -67,7 +67,7 @@ fn read() -> Result<Record> {
         return Ok(Record::new());
     }
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no record of counts", file.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not a record of counts", file.display()))
 }
 
 #[cfg(test)]

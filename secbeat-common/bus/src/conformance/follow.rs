@@ -37,7 +37,7 @@ async fn snapshot(follower: &mut Follower) -> (Snapshot, Vec<String>) {
 async fn changed(follower: &mut Follower) -> (String, EntryKind, String, u64) {
     match update(follower).await {
         Update::Changed(entry) => shown(&entry),
-        other => panic!("{other:?} is no change"),
+        other => panic!("{other:?} is not a change"),
     }
 }
 

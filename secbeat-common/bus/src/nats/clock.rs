@@ -42,7 +42,7 @@ impl Nats {
         let ts = info
             .ts
             .ok_or_else(|| refused("the answer names no time".to_owned()))?;
-        parse(&ts).ok_or_else(|| refused(format!("`{ts}` is no time")))
+        parse(&ts).ok_or_else(|| refused(format!("invalid time `{ts}`")))
     }
 }
 

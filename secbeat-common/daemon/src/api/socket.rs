@@ -174,7 +174,7 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
         .file_type()
         .is_socket()
     {
-        bail!("{} is there already, and is no socket", path.display());
+        bail!("{} exists, and is not a socket", path.display());
     }
     match UnixStream::connect(path) {
         Ok(_) => bail!("another daemon listens on {}", path.display()),
@@ -223,10 +223,7 @@ mod tests {
 
         fs::write(&path, "precious").unwrap();
         let refused = LocalSocket::open(&path).unwrap_err().to_string();
-        assert!(
-            refused.ends_with("is there already, and is no socket"),
-            "{refused}"
-        );
+        assert!(refused.ends_with("exists, and is not a socket"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

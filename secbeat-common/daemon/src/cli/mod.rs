@@ -55,7 +55,7 @@ pub fn require_version(what: &str, version: &str, floor: (u32, u32)) -> anyhow::
         .split(|c: char| !c.is_ascii_digit())
         .map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-        bail!("{what} reports the version `{version}`, which is none");
+        bail!("{what} reports an invalid version, `{version}`");
     };
     if (major, minor) < floor {
         bail!(

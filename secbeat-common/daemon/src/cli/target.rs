@@ -88,12 +88,14 @@ fn source(text: &str) -> Result<Said, String> {
         prefix: Prefix::single(address),
         address: None,
     });
-    said.map_err(|_| format!("`{text}` is no address such as 192.0.2.1 or 2001:db8::1"))
+    said.map_err(|_| format!("invalid address `{text}`: expected one such as 192.0.2.1 or 2001:db8::1"))
 }
 
 fn network(text: &str) -> Result<Said, String> {
     if !text.contains('/') {
-        return Err(format!("`{text}` is no network such as 192.0.2.0/24"));
+        return Err(format!(
+            "invalid network `{text}`: expected one such as 192.0.2.0/24"
+        ));
     }
     text.parse().map_err(|error| format!("{error}"))
 }

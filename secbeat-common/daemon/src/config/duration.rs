@@ -28,7 +28,7 @@ impl FromStr for HumanDuration {
             Ok(duration) if duration > MAX_DURATION => Err(format!("`{text}` is over ten years")),
             Ok(duration) => Ok(Self(duration)),
             Err(error) => Err(format!(
-                "`{text}` is no duration such as 30s, 5m, 4h or 7d: {error}"
+                "invalid duration `{text}`: expected one such as 30s, 5m, 4h or 7d: {error}"
             )),
         }
     }
@@ -136,7 +136,7 @@ mod tests {
     fn what_is_no_duration_or_too_long_is_refused() {
         for text in ["", "soon", "5", "5 parsecs", "-5m", "1M"] {
             let error = seconds(text).unwrap_err();
-            let expected = format!("`{text}` is no duration such as 30s, 5m, 4h or 7d: ");
+            let expected = format!("invalid duration `{text}`: expected one such as 30s, 5m, 4h or 7d: ");
             assert!(error.starts_with(&expected), "{error}");
         }
         assert_eq!(

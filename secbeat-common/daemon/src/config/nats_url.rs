@@ -18,7 +18,7 @@ pub struct NatsUrl(Url);
 
 /// A text that is no address of a NATS server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no NATS address such as nats://127.0.0.1:4222")]
+#[error("invalid NATS address `{0}`: expected one such as nats://127.0.0.1:4222")]
 pub struct InvalidNatsUrl(String);
 
 impl NatsUrl {
@@ -174,7 +174,7 @@ mod tests {
         }
         assert_eq!(
             "http://x".parse::<NatsUrl>().unwrap_err().to_string(),
-            "`http://x` is no NATS address such as nats://127.0.0.1:4222"
+            "invalid NATS address `http://x`: expected one such as nats://127.0.0.1:4222"
         );
     }
 

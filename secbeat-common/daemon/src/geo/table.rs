@@ -42,17 +42,17 @@ fn add(mmdb: &mut Mmdb, line: &str) -> anyhow::Result<usize> {
         ),
     };
     let address = |text: &str| -> anyhow::Result<IpAddr> {
-        text.parse().with_context(|| format!("`{text}` is no address"))
+        text.parse().with_context(|| format!("invalid address `{text}`"))
     };
     let asn: u32 = asn
         .parse()
-        .with_context(|| format!("`{asn}` is no number of an AS"))?;
+        .with_context(|| format!("invalid AS number `{asn}`: expected one such as 64500"))?;
     let country = match country {
         unknown if NO_COUNTRY.contains(&unknown) => None,
         code => {
             ensure!(
                 is_code(code),
-                "`{code}` is no country's code of two letters, upper case"
+                "invalid country code `{code}`: expected two letters, upper case"
             );
             Some(code.to_owned())
         }
@@ -74,7 +74,9 @@ fn add(mmdb: &mut Mmdb, line: &str) -> anyhow::Result<usize> {
         (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
             IpSubnets::V6(Ipv6Subnets::new(first, last, 0))
         }
-        _ => bail!("`{first}` and `{last}` are no range"),
+        _ => bail!(
+            "invalid range `{first}` to `{last}`: expected two addresses of one family in ascending order"
+        ),
     };
     let mut count = 0;
     for net in subnets {
@@ -125,15 +127,15 @@ mod tests {
             ),
             (
                 "192.0.2.0\t192.0.2.255\tAS64500\tDE\tx",
-                "line 2: `AS64500` is no number of an AS",
+                "line 2: invalid AS number `AS64500`: expected one such as 64500",
             ),
             (
                 "192.0.2.9\t192.0.2.0\t64500\tDE\tx",
-                "line 2: `192.0.2.9` and `192.0.2.0` are no range",
+                "line 2: invalid range `192.0.2.9` to `192.0.2.0`: expected two addresses",
             ),
             (
                 "192.0.2.0\t192.0.2.255\tGermany",
-                "line 2: `Germany` is no country's code",
+                "line 2: invalid country code `Germany`",
             ),
             (
                 "198.51.100.0\t198.51.100.7\tDE",

@@ -78,7 +78,7 @@ impl Poster {
     fn why(&self, error: &Error) -> String {
         match error {
             Error::Timeout(_) => format!("no answer within {} s", self.patience.as_secs_f64()),
-            Error::BadUri(_) | Error::Http(_) => "the URL or a header is none".to_owned(),
+            Error::BadUri(_) | Error::Http(_) => "invalid URL or header".to_owned(),
             Error::HostNotFound => "there is no host of that name".to_owned(),
             Error::Io(error) => error.to_string(),
             error => error.to_string(),

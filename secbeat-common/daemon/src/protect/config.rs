@@ -82,7 +82,7 @@ fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<jiff::Ti
     // Its text is RFC 3339 if and only if it has all three parts.
     time.to_string().parse().map(Some).map_err(|_| {
         D::Error::custom(format!(
-            "`{time}` is no time with a zone such as 2026-12-31T00:00:00Z"
+            "invalid time `{time}`: expected one with a zone, such as 2026-12-31T00:00:00Z"
         ))
     })
 }
@@ -142,7 +142,7 @@ mod tests {
             let error = parse(&format!("[[allow]]\nnetwork = \"192.0.2.7\"\nuntil = {until}\n")).unwrap_err();
             assert_eq!(
                 error.message(),
-                format!("`{until}` is no time with a zone such as 2026-12-31T00:00:00Z")
+                format!("invalid time `{until}`: expected one with a zone, such as 2026-12-31T00:00:00Z")
             );
         }
     }

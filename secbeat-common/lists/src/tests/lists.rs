@@ -137,8 +137,8 @@ fn what_is_no_list_is_refused_in_words() {
             &b"\x1f\x8b\x08\x00rest"[..],
             "it is compressed by gzip: pass it through `zcat` first",
         ),
-        (b"\xe9\0\n", "it is no text"),
-        (b"\xff\xfe1", "it begins as UTF-16 and is none"),
+        (b"\xe9\0\n", "it is not text"),
+        (b"\xff\xfe1", "it starts as UTF-16, but is not"),
         (
             b"one\ntwo\n",
             "no format fits it; as plain list, line 1 is wrong: `one` is neither an IP address nor a CIDR prefix",

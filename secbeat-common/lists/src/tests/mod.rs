@@ -195,7 +195,7 @@ fn bad_lines_are_named_with_what_is_wrong() {
     );
     let csv = "target,duration,layer\n198.51.100.7,soon,\n198.51.100.8,4h,moon\n198.51.100.9,4h\n198.51.100.10,4h,l7\n";
     let said = complaints(csv, None);
-    assert!(said[0].starts_with("2: `soon` is no duration"), "{said:?}");
+    assert!(said[0].starts_with("2: invalid duration `soon`"), "{said:?}");
     assert_eq!(said[1], "3: `moon` is neither kernel nor l7");
     assert_eq!(said[2], "4: it has 2 fields, and the header 3");
     assert_eq!(said.len(), 3);

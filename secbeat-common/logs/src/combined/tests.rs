@@ -151,7 +151,7 @@ fn the_client_stands_first() {
     for begin in ["www.example.org - -", "- - -", "x 203.0.113.9 192.0.2.12 - -"] {
         assert_eq!(
             client("combined", begin),
-            "the line is a request, but field 1 is no single address",
+            "the line is a request, but field 1 is not a single address",
             "{begin}"
         );
     }
@@ -207,7 +207,7 @@ fn of_a_list_the_last_is_the_client_if_its_end_is_certain() {
         "x, 198.51.100.67 203.0.113.7 - -",
         "203.0.113.9, 192.0.2.12 198.51.100.4 - -",
     ] {
-        let expected = "the line is a request, but field 1 is no single address";
+        let expected = "the line is a request, but field 1 is not a single address";
         assert_eq!(client("combined", begin), expected, "{begin}");
     }
     let line = br#"203.0.113.66, 10.0.0.5 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404 1"#;
@@ -248,7 +248,7 @@ fn a_virtual_host_may_stand_first() {
         "a 203.0.113.7 203.0.113.8 - -",
         "a 203.0.113.7 -",
     ] {
-        let expected = "the line is a request, but field 2 is no single address";
+        let expected = "the line is a request, but field 2 is not a single address";
         assert_eq!(client("vhost-combined", begin), expected, "{begin}");
     }
     for (format, begin) in [

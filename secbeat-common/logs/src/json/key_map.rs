@@ -34,7 +34,7 @@ pub enum KeysError {
     #[error("no key for the {0}")]
     Missing(&'static str),
     #[error(
-        "`{0}` is no path of keys: names with dots between them, at most {MAX_SEGMENTS} and {MAX_NAME} bytes"
+        "invalid path of keys `{0}`: expected names with dots between them, at most {MAX_SEGMENTS} and {MAX_NAME} bytes"
     )]
     Path(String),
     #[error("more than {MAX_PATHS} keys")]
@@ -115,7 +115,9 @@ mod tests {
         for path in ["", ".", "a.", ".a", "a..b", "a.b.c.d.e.f.g", &"x".repeat(257)] {
             assert_eq!(
                 error(&keys(path)),
-                format!("`{path}` is no path of keys: names with dots between them, at most 6 and 256 bytes")
+                format!(
+                    "invalid path of keys `{path}`: expected names with dots between them, at most 6 and 256 bytes"
+                )
             );
         }
         let many = JsonKeys {

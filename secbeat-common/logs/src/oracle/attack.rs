@@ -293,7 +293,7 @@ impl Log {
                 }
                 line.extend(CLIENT.to_string().bytes());
             }
-            name => panic!("${name} is no field of this test"),
+            name => panic!("${name} is not a field of this test"),
         }
     }
 }

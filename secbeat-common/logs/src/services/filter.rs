@@ -276,13 +276,16 @@ impl Table {
         for (key, name) in names.chain(kinds) {
             if !is_name(name) {
                 let what = format!(
-                    "`{name}` is no name: 1 to {MAX_NAME} lower-case letters, digits and hyphens, a letter first"
+                    "invalid name `{name}`: expected 1 to {MAX_NAME} lower-case letters, digits and hyphens, a letter first"
                 );
                 return Err(FilterError::new(key, what));
             }
         }
         if let Some(path) = self.paths.iter().find(|path| !path.starts_with('/')) {
-            return Err(FilterError::new("paths", format!("`{path}` is no absolute path")));
+            return Err(FilterError::new(
+                "paths",
+                format!("invalid path `{path}`: expected an absolute one"),
+            ));
         }
         if self.programs.is_empty() && self.heads.is_empty() {
             let what = "a filter needs `programs` or `heads`, so that a line of another service is known";

@@ -73,7 +73,7 @@ fn a_host_in_front_of_the_client_names_nobody() {
     let usual = ["example.org 203.0.113.8 - -", "192.0.2.1 203.0.113.8 - -"];
     let reasons = [
         "203.0.113.8",
-        "the line is a request, but field 2 is no single address",
+        "the line is a request, but field 2 is not a single address",
     ];
     assert_eq!(blamed(&[&usual[..], &forged].concat()), set(&reasons));
 }
@@ -94,7 +94,10 @@ fn of_a_forwarded_list_the_last_is_blamed() {
         &Format::pattern(pattern).unwrap(),
         line("198.51.100.66 x, 203.0.113.7 - -").as_bytes(),
     );
-    assert_eq!(shown, "! the line is a request, but field 1 is no single address");
+    assert_eq!(
+        shown,
+        "! the line is a request, but field 1 is not a single address"
+    );
 }
 
 #[test]

@@ -51,12 +51,20 @@ fn a_path_that_looks_like_json_stays_a_path() {
 fn what_is_missing_or_wrong_is_named() {
     for (from, to, expected) in [
         ("\"remote_addr\"", "\"addr\"", "! it has no client address"),
-        ("203.0.113.7", "unix:", "! the client is no address"),
+        ("203.0.113.7", "unix:", "! the client is not an address"),
         ("\"time_iso8601\"", "\"when\"", "! it has no time"),
         ("2026-11-20T10", "2026-13-20T10", "! the time has no known shape"),
         ("\"status\"", "\"state\"", "! it has no status"),
-        ("\"404\"", "\"40\"", "! the status is no number from 100 to 999"),
-        ("\"404\"", "1404", "! the status is no number from 100 to 999"),
+        (
+            "\"404\"",
+            "\"40\"",
+            "! invalid status: expected a number from 100 to 999",
+        ),
+        (
+            "\"404\"",
+            "1404",
+            "! invalid status: expected a number from 100 to 999",
+        ),
         (
             "\"404\"",
             "\"404",

@@ -36,7 +36,7 @@ fn a_line_that_is_cut_off_after_the_status_is_a_request() {
         shown(PATTERN, &(cut + "12")),
         SHOWN.replace(r#"curl \\\"8\\\""#, "–")
     );
-    assert_eq!(shown(PATTERN, &LINE[..20]), "! field 2 is no address");
+    assert_eq!(shown(PATTERN, &LINE[..20]), "! field 2 is not an address");
 }
 
 #[test]
@@ -51,16 +51,20 @@ fn what_does_not_match_is_named() {
         (
             "203.0.113.7",
             "localhost",
-            "! the line is a request, but field 2 is no single address",
+            "! the line is a request, but field 2 is not a single address",
         ),
         (
             "203.0.113.7",
             "6.6.6.6, 203.0.113.7",
-            "! the line is a request, but field 2 is no single address",
+            "! the line is a request, but field 2 is not a single address",
         ),
         ("10/Oct", "10/Okt", "! ` [` expected after `$remote_user`"),
         ("] \"GET", "]\"GET", "! `] ` expected after `$time_local`"),
-        (" 404 ", " x ", "! the status is no number from 100 to 999"),
+        (
+            " 404 ",
+            " x ",
+            "! invalid status: expected a number from 100 to 999",
+        ),
         (
             "/a HTTP/1.1\" ",
             "/a HTTP/1.1 ",

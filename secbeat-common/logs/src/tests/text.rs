@@ -102,6 +102,6 @@ fn quotes_of_a_client_move_nothing_in_envoys_text() {
     }
     assert_eq!(
         understood(&envoy, ENVOY.replace("6.6.6.6, 203.0.113.7", "-").as_bytes()),
-        "! the client is no address"
+        "! the client is not an address"
     );
 }

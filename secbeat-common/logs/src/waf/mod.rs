@@ -66,7 +66,7 @@ impl WafFormat {
 
 /// A name that is no [`WafFormat`]'s.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no format of a firewall's audit log: modsecurity-json or coraza-json")]
+#[error("invalid format of a WAF audit log `{0}`: expected modsecurity-json or coraza-json")]
 pub struct UnknownWafFormat(String);
 
 fn unknown(name: &str) -> UnknownWafFormat {
@@ -78,9 +78,9 @@ fn unknown(name: &str) -> UnknownWafFormat {
 pub enum WafError {
     #[error("no JSON object of an audit log: {what} at byte {at}")]
     Json { what: &'static str, at: usize },
-    #[error("the client is no address")]
+    #[error("the client is not an address")]
     Client,
-    #[error("the time is none of a transaction")]
+    #[error("invalid time of the transaction")]
     Time,
 }
 

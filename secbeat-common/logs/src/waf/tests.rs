@@ -317,7 +317,7 @@ fn errors_quote_nothing_of_the_line() {
         ("secret", "no JSON object of an audit log: no JSON at byte 1"),
         (
             r#"{"transaction":{"client_ip":"secret","unix_timestamp":1}}"#,
-            "the client is no address",
+            "the client is not an address",
         ),
     ] {
         let told = parse(WafFormat::Coraza, line).unwrap_err();
@@ -374,7 +374,7 @@ fn formats_have_names() {
     let error = "modsecurity".parse::<WafFormat>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`modsecurity` is no format of a firewall's audit log: modsecurity-json or coraza-json"
+        "invalid format of a WAF audit log `modsecurity`: expected modsecurity-json or coraza-json"
     );
 }
 

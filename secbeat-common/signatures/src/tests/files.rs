@@ -49,17 +49,17 @@ fn one_bad_signature_is_one_problem_with_its_line_and_the_others_go_on() {
         ),
         (
             "any = [{ in = \"body\", contains = \"abc\" }]",
-            "`body` is no field; there are path, query",
+            "unknown field `body`: expected one of path, query",
         ),
         ("any = [{ in = \"path\" }]", "a condition has one of `contains`"),
         ("any = [{ in = \"path\", has = \"abc\" }]", "unknown field `has`"),
         (
             "statuses = [42]\nany = [{ in = \"path\", contains = \"abc\" }]",
-            "42 is no status",
+            "invalid status 42",
         ),
         (
             "statuses = [\"9xx\"]\nany = [{ in = \"path\", contains = \"abc\" }]",
-            "`9xx` is no class of statuses",
+            "invalid class of statuses `9xx`",
         ),
         (
             "colour = \"red\"\nany = [{ in = \"path\", contains = \"abc\" }]",

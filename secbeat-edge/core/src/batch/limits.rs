@@ -71,7 +71,7 @@ pub enum BatchError {
     Events(usize),
     #[error("max_sources is {0}, it must be from 1 to {MAX_SOURCES}")]
     Sources(usize),
-    #[error("edge id `{0}` is no subject token")]
+    #[error("invalid edge id `{0}`: expected a NATS subject token")]
     EdgeId(String),
     #[error("the upstreams' names take {0} bytes, the limit is {MAX_UPSTREAM_NAMES}")]
     UpstreamNames(usize),

@@ -80,7 +80,7 @@ pub(super) fn run(filters: &Filters, args: &Args) -> anyhow::Result<()> {
 fn test_line(filter: &Filter, line: &str, output: Output) -> anyhow::Result<()> {
     let judged = filter.judge(&Input::Line(line.as_bytes()), &clock());
     let what = match &judged.verdict {
-        Verdict::Foreign => "is no line of this service: its head, or its program, is another",
+        Verdict::Foreign => "is not of this service: its header or its program differs",
         Verdict::Nothing => "is of this service, and matches no pattern",
         _ => "",
     };

@@ -175,13 +175,13 @@ impl PathPattern {
     /// One line that says what is wrong with `text`.
     pub fn new(text: &str) -> Result<Self, String> {
         if !text.starts_with('/') {
-            return Err(format!("`{text}` is no absolute path"));
+            return Err(format!("invalid path `{text}`: expected an absolute one"));
         }
         let pattern = Self(text.to_owned());
         if pattern.is_glob() {
             Pattern::new(text).map_err(|error| {
                 format!(
-                    "`{text}` is no pattern: {} at character {}",
+                    "invalid pattern `{text}`: {} at character {}",
                     error.msg,
                     error.pos + 1
                 )
@@ -291,7 +291,7 @@ impl<'de> Deserialize<'de> for Unit {
             return Ok(Self(text));
         }
         Err(D::Error::custom(format!(
-            "`{text}` is no unit; write it in full, as nginx.service"
+            "invalid unit `{text}`: expected its full name, such as nginx.service"
         )))
     }
 }
@@ -495,19 +495,22 @@ mod tests {
                 "path = \"/a\"\njournald = \"a.service\"",
                 "path and journald are two places",
             ),
-            ("path = \"access.log\"", "`access.log` is no absolute path"),
+            (
+                "path = \"access.log\"",
+                "invalid path `access.log`: expected an absolute one",
+            ),
             ("path = \"/var/log/\"", "`/var/log/` is a folder"),
             (
                 "path = \"/var/log/[a\"",
-                "`/var/log/[a` is no pattern: invalid range pattern at character 10",
+                "invalid pattern `/var/log/[a`: invalid range pattern at character 10",
             ),
-            ("journald = \"nginx\"", "`nginx` is no unit"),
-            ("journald = \"--flush.service\"", "is no unit"),
+            ("journald = \"nginx\"", "invalid unit `nginx`"),
+            ("journald = \"--flush.service\"", "invalid unit `--flush.service`"),
             ("path = \"/a\"\nstart = \"middle\"", "unknown variant `middle`"),
             ("path = \"/a\"\ntime_zone = \"Berlin\"", "`Berlin`"),
             (
                 "path = \"/a\"\n[keys]\nclient = \"a..b\"\ntime = \"b\"\nstatus = \"c\"",
-                "keys: `a..b` is no path of keys",
+                "keys: invalid path of keys `a..b`",
             ),
             (
                 "path = \"/a\"\n[keys]\nclient = \"a\"\ntime = \"b\"",

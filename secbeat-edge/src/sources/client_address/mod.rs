@@ -133,7 +133,7 @@ impl FromStr for ClientHeader {
         HeaderName::from_bytes(text.as_bytes())
             .map(Self::from)
             .map_err(|_| {
-                format!("`{text}` is no header's name such as x-forwarded-for, forwarded or cf-connecting-ip")
+                format!("invalid header name `{text}`: expected one such as x-forwarded-for, forwarded or cf-connecting-ip")
             })
     }
 }

@@ -13,7 +13,7 @@ use super::{
 /// Why a connection of a listener with `proxy_protocol` is closed unserved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyProtocolError {
-    #[error("{0} is no trusted proxy, so its PROXY header would not count")]
+    #[error("{0} is not a trusted proxy, so its PROXY header does not count")]
     Untrusted(IpAddr),
     #[error(transparent)]
     Header(#[from] HeaderError),

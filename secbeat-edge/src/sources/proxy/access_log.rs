@@ -215,7 +215,7 @@ impl Writer {
         match append_to(&self.path) {
             Ok(file) => self.file = BufWriter::with_capacity(64 * 1024, file),
             Err(error) => {
-                tracing::error!(%error, path = %self.path.display(), "cannot open the access log anew");
+                tracing::error!(%error, path = %self.path.display(), "cannot reopen the access log");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Logs of services that are no web servers, from their lines to the bus.
+//! Logs of services other than web servers, from their lines to the bus.
 
 mod config;
 mod filters;

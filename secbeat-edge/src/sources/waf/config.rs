@@ -81,11 +81,11 @@ mod tests {
             ("path = \"/a\"", "missing field `format`"),
             (
                 "path = \"/a\"\nformat = \"modsecurity\"",
-                "`modsecurity` is no format of a firewall's audit log",
+                "invalid format of a WAF audit log `modsecurity`",
             ),
             (
                 "path = \"a\"\nformat = \"coraza-json\"",
-                "`a` is no absolute path",
+                "invalid path `a`: expected an absolute one",
             ),
         ] {
             let told = parse(text).unwrap_err();

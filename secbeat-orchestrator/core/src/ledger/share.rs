@@ -9,7 +9,7 @@ pub struct Share(u32);
 
 /// A number that is no share.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("{0} is no share: above 0 and at most 1")]
+#[error("invalid share {0}: expected more than 0 and at most 1")]
 pub struct NoShare(f64);
 
 impl TryFrom<f64> for Share {

@@ -28,7 +28,7 @@ export function Client({ address }: { address: string }) {
       <>
         <h1>Client</h1>
         <Empty>
-          <Hostile text={address} /> is no IPv4 or IPv6 address.
+          <Hostile text={address} /> is not an IPv4 or IPv6 address.
         </Empty>
       </>
     );

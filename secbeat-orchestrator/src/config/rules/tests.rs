@@ -197,7 +197,7 @@ fn what_does_not_count_is_said_in_tables_and_by_single_keys() {
 fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
     let own = |keys: &str| error(&format!("[[rule]]\nname = \"own\"\n{keys}"));
     let preset = |name: &str, keys: &str| error(&format!("[[rule]]\nname = \"{name}\"\n{keys}"));
-    let stated = "a rule that is no preset must state it";
+    let stated = "missing: a custom rule must set it";
     for (error, expected) in [
         (
             own("threshold = 1\nwindow = \"1s\""),
@@ -221,7 +221,8 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
         ),
         (
             preset("error-flood", "counts = \"requests\""),
-            "error-flood: counts: a preset counts what it counts; call the rule otherwise".to_owned(),
+            "error-flood: counts: cannot be changed for a built-in rule; give the rule another name"
+                .to_owned(),
         ),
         (
             preset("error-flood", "severity = \"error\""),
@@ -279,7 +280,7 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
         assert_eq!(error, expected);
     }
     let manual = preset("manual", "");
-    assert!(manual.contains("`manual` is no name of a rule"), "{manual}");
+    assert!(manual.contains("invalid rule name `manual`"), "{manual}");
     let many: String = (0..=MAX_RULES)
         .map(|n| format!("[[rule]]\nname = \"r{n}\"\ncounts = \"errors\"\nthreshold = 1\nwindow = \"1s\"\n"))
         .collect();

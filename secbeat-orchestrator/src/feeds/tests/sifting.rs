@@ -60,7 +60,7 @@ fn a_list_that_shrank_or_is_full_of_errors_is_not_taken() {
     );
     let many = sifted(&with_errors(11), "format = \"list\"", 0).unwrap_err();
     assert!(
-        many.starts_with("11 of 101 lines are no entries; line 91: "),
+        many.starts_with("11 of 101 lines are invalid; line 91: "),
         "{many}"
     );
 }

@@ -70,7 +70,7 @@ fn each_mistake_names_its_key() {
         (
             EMAIL.replace("b@example.org", "b at c"),
             "notify[0].to",
-            "no address",
+            "invalid mail address `b at c`",
         ),
         (
             "[[notify]]\nname = \"a\"\nkind = \"command\"\n".to_owned(),

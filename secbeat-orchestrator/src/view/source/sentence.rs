@@ -161,7 +161,9 @@ fn crawler(facts: &SourceFacts) -> Option<String> {
         (Identity::NotVerified { why }, Some(claims)) => {
             format!("{address} says it is {claims}, and is not verified: {why} ({at}).")
         }
-        (Identity::NotVerified { why }, None) => format!("{address} is no verified crawler: {why} ({at})."),
+        (Identity::NotVerified { why }, None) => {
+            format!("{address} is not a verified crawler: {why} ({at}).")
+        }
     })
 }
 

@@ -233,14 +233,14 @@ fn a_banned_scanner() {
       2026-11-20T09:00:00.000Z  1 event, reported by edge-1: 404
       2026-11-20T09:00:00.000Z  error-flood found 50 in 1m
       2026-11-20T09:00:00.002Z  secbeat-orchestrator banned 198.51.100.7/32 until 2026-11-20T09:05:00.001Z (kernel, strikes 0): error-flood (50 errors in 60s)
-      2026-11-20T09:00:00.004Z  the bus had the ban
+      2026-11-20T09:00:00.004Z  NATS had the ban
       2026-11-20T09:01:00.000Z  alice lifted the ban of 198.51.100.7/32
       2026-11-20T09:59:17.500Z  1 event, reported by edge-1: 404
       2026-11-20T09:59:28.000Z  3 events until 09:59:30.000Z, reported by edge-1, edge-2: 403, 404, WAF rule 942100
       2026-11-20T09:59:30.000Z  error-flood found 50 in 1m
       2026-11-20T09:59:30.002Z  secbeat-orchestrator banned 198.51.100.7/32 until 2026-11-20T10:04:30.001Z (kernel, strikes 1): error-flood (50 errors in 60s)
       2026-11-20T09:59:30.003Z  1 event, reported by edge-1: 404
-      2026-11-20T09:59:30.004Z  the bus had the ban
+      2026-11-20T09:59:30.004Z  NATS had the ban
 
     Bans
      DECIDED                   TARGET           REASON       BY                    LAYER   STRIKES  EXPIRES                   END                                          COMMAND

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use secbeat_bus::broker::broker;
 use secbeat_common::wire::{AuditRecord, Decision, MatchedSignature, SeenEvent, SeenWhat};
 use secbeat_daemon::time::{end, rfc3339};
 
@@ -144,7 +145,7 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
                     .map_or_else(String::new, |edges| format!("only on {}, ", edges.join(" and ")))
             );
             place(decided, 3, "ban", text);
-            place(*at_ms, 4, "written", "the bus had the ban".to_owned());
+            place(*at_ms, 4, "written", format!("{} had the ban", broker()));
         }
         Decision::Unban { .. } => place(*at_ms, 3, "unban", format!("{actor} lifted the ban of {target}")),
         Decision::Allow {
@@ -339,6 +340,7 @@ pub(super) fn span(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use secbeat_bus::broker::broker;
     use secbeat_common::wire::LearnedFrom;
 
     use super::*;

@@ -101,7 +101,7 @@ pub struct WindowCount {
 pub struct PastBan {
     pub command_id: Uuid,
     pub target: String,
-    /// Who banned.
+    /// The user, token or daemon that banned.
     pub actor: String,
     #[schema(value_type = String)]
     pub reason: Reason,

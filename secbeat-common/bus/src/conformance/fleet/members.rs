@@ -32,7 +32,7 @@ pub async fn a_sign_of_life_ends_by_itself(lab: &impl Lab) {
             .expect("a change in time")
         {
             Update::Changed(entry) => assert_eq!(entry.kind, operation),
-            other => panic!("{other:?} is no change"),
+            other => panic!("{other:?} is not a change"),
         }
     }
     leases.renew("member.a", &lease("a")).await.unwrap();
@@ -74,7 +74,7 @@ pub async fn edges_come_and_go(lab: &impl Lab) {
     records.put(&presence("web-1")).await.unwrap();
     let heard = async |follower: &mut Follower| match follower.next().await {
         Update::Changed(entry) => (entry.key, entry.kind, entry.value),
-        other => panic!("{other:?} is no change"),
+        other => panic!("{other:?} is not a change"),
     };
     let (key, _, value) = heard(&mut follower).await;
     assert_eq!(key, "web-1");

@@ -37,7 +37,7 @@ pub(super) struct Translated {
 pub(super) fn patterns(prefix: Option<&str>, expression: &str) -> Result<Vec<Translated>, String> {
     for tag in ["<F-NOFAIL>", "<F-MLFFORGET>", "<F-MLFGAINED>"] {
         if expression.contains(tag) {
-            return Err(format!("{tag} is of a line that is no failure by itself"));
+            return Err(format!("{tag} marks a line that is not a failure by itself"));
         }
     }
     let own = anchored(&converted(expression)?);
@@ -200,7 +200,7 @@ fn tagged(text: &str) -> Result<String, String> {
             Some("SKIPLINES") => return Err("<SKIPLINES> is of several lines".to_owned()),
             Some("DNS" | "CIDR" | "SUBNET" | "F-ID") => {
                 return Err(format!(
-                    "<{}> is no address of a client",
+                    "<{}> is not the address of a client",
                     name.unwrap_or_default()
                 ));
             }
@@ -337,7 +337,7 @@ mod tests {
             ("^nobody", "it names no <HOST>"),
             (
                 "^<F-NOFAIL>x</F-NOFAIL> <HOST>",
-                "<F-NOFAIL> is of a line that is no failure by itself",
+                "<F-NOFAIL> marks a line that is not a failure by itself",
             ),
         ] {
             assert_eq!(patterns(None, expression).unwrap_err(), error, "{expression}");

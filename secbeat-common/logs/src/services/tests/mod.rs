@@ -137,7 +137,7 @@ match = ['no {user} from {client}']
         (
             "\"x\"\n",
             "\"X\"\n",
-            "name: `X` is no name: 1 to 32 lower-case letters, digits and hyphens, a letter first",
+            "name: invalid name `X`: expected 1 to 32 lower-case letters, digits and hyphens, a letter first",
         ),
         (
             "{client}",

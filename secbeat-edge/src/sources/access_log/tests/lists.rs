@@ -56,7 +56,9 @@ fn a_trusted_proxy_is_never_the_client() {
     assert_eq!((view.unparsed, view.unattributed), (2, 1));
     assert_eq!(
         view.reasons,
-        ["the list names no client: from the right, all are trusted proxies up to what is no address"]
+        [
+            "the list names no client: from the right, all are trusted proxies up to an entry that is not an address"
+        ]
     );
 }
 

@@ -355,7 +355,8 @@ fn named(upstreams: &[UpstreamFile]) -> Result<Vec<UpstreamConfig>, Contradictio
         let key = |name: &str| format!("proxy.upstream[{index}].{name}");
         let name = &upstream.name;
         if name.is_empty() || name.len() > MAX_NAME || name == NO_UPSTREAM {
-            let message = format!("`{name}` is no name of 1 to {MAX_NAME} bytes other than `{NO_UPSTREAM}`");
+            let message =
+                format!("invalid name `{name}`: expected 1 to {MAX_NAME} bytes other than `{NO_UPSTREAM}`");
             return Err(Contradiction::new(key("name"), message));
         }
         if upstreams[..index].iter().any(|earlier| earlier.name == *name) {

@@ -67,7 +67,7 @@ fn field(name: &str, key: &str) -> Result<HeaderName, Contradiction> {
     let Ok(field) = HeaderName::try_from(name) else {
         return Err(Contradiction::new(
             key,
-            format!("`{name}` is no name of a header field"),
+            format!("invalid header field `{name}`: expected a name such as x-request-id"),
         ));
     };
     match OF_THE_PROXY.contains(&field) {

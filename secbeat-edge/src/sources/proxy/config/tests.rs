@@ -112,7 +112,7 @@ fn keys_that_contradict_each_other_are_named_with_their_line() {
     );
     refused(
         &TWO.replace("\"api\"", "\"other\""),
-        "proxy.upstream[1].name: `other` is no name",
+        "proxy.upstream[1].name: invalid name `other`",
     );
     refused(
         &TWO.replace("[\"http://127.0.0.1:3001\"]", "[]"),
@@ -296,15 +296,15 @@ fn values_that_cannot_be_are_named() {
     let route = |key: &str| format!("{TWO}[[proxy.route]]\n{key}\nupstream = \"app\"\n");
     refused(
         &route("host = \"a:80\""),
-        "proxy.route[0].host: `a:80` is no host such as",
+        "proxy.route[0].host: invalid host `a:80`: expected one such as",
     );
     refused(
         &route("host = \"a*.b\""),
-        "proxy.route[0].host: `a*.b` is no host such as",
+        "proxy.route[0].host: invalid host `a*.b`: expected one such as",
     );
     refused(
         &route("path = \"api\""),
-        "proxy.route[0].path: `api` is no path such as /api",
+        "proxy.route[0].path: invalid path `api`: expected one such as /api",
     );
     refused(
         "[proxy]\nupstream = 5\n",
@@ -368,7 +368,7 @@ fn what_keys_of_servers_and_answers_cannot_be_is_named() {
     for (text, part) in [
         (
             format!("{ONE}error_pages = {{ 200 = \"a\" }}\n"),
-            "`200` is no status of 400 to 599",
+            "invalid status `200`: expected 400 to 599",
         ),
         (
             format!(
@@ -387,11 +387,11 @@ fn what_keys_of_servers_and_answers_cannot_be_is_named() {
         (
             "[[proxy.upstream]]\nname = \"a\"\nservers = [\"http://a\"]\nupstream_host = \"a/b\"\n"
                 .to_owned(),
-            "`a/b` is no host",
+            "invalid host `a/b`",
         ),
         (
             format!("{TWO}[[proxy.route]]\nupstream = \"app\"\nhost = \"[::0001]\"\n"),
-            "`[::0001]` is no host",
+            "invalid host `[::0001]`",
         ),
     ] {
         refused(&text, part);
@@ -422,7 +422,7 @@ fn fields_for_servers_are_read_and_those_of_the_proxy_refused() {
             "set = { Host = \"a\" }",
             "proxy.headers.set.Host: `host` is the proxy's own",
         ),
-        ("set = { \"a b\" = \"c\" }", "`a b` is no name of a header field"),
+        ("set = { \"a b\" = \"c\" }", "invalid header field `a b`"),
         ("set = { a = \"b\\nc\" }", "the value has a control character"),
         (
             "remove = [\"x\", \"Content-Length\"]",
@@ -447,7 +447,7 @@ fn a_hosts_trailing_dot_changes_nothing() {
             HostPattern::Below("example.org".to_owned()),
         ]
     );
-    refused(&text.replace("Dotted.example.", "."), "is no host");
+    refused(&text.replace("Dotted.example.", "."), "invalid host `");
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(crate) enum Place<'a> {
 /// Why a text is no [`ServerUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    #[error("`{0}` is no URL; write it as http://host:port")]
+    #[error("invalid URL `{0}`: expected one such as http://host:port")]
     Syntax(String),
     #[error("`{0}` is neither an http://, https:// or h2c:// URL nor unix:/path/of/a/socket")]
     Scheme(String),

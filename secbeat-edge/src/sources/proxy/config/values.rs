@@ -64,7 +64,7 @@ pub(super) fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     match authority {
         Ok(authority) if !text.contains(['@', '*']) && !authority.host().is_empty() => Ok(Some(authority)),
         _ => Err(D::Error::custom(format!(
-            "`{text}` is no host such as example.org or example.org:8080"
+            "invalid host `{text}`: expected one such as example.org or example.org:8080"
         ))),
     }
 }
@@ -73,7 +73,9 @@ pub(super) fn pages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
     let pages = BTreeMap::<String, PathBuf>::deserialize(deserializer)?;
     let page = |(status, path): (String, PathBuf)| match status.parse() {
         Ok(status @ 400..=599) => Ok((status, path)),
-        _ => Err(D::Error::custom(format!("`{status}` is no status of 400 to 599"))),
+        _ => Err(D::Error::custom(format!(
+            "invalid status `{status}`: expected 400 to 599"
+        ))),
     };
     pages.into_iter().map(page).collect()
 }
@@ -87,7 +89,9 @@ pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     {
         return Ok(text);
     }
-    Err(D::Error::custom(format!("`{text}` is no path such as /api")))
+    Err(D::Error::custom(format!(
+        "invalid path `{text}`: expected one such as /api"
+    )))
 }
 
 impl<'de> Deserialize<'de> for HostPattern {
@@ -110,7 +114,7 @@ impl<'de> Deserialize<'de> for HostPattern {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if !is_address && (name.is_empty() || !name.bytes().all(fits)) {
             return Err(D::Error::custom(format!(
-                "`{text}` is no host such as example.org or *.example.org, without a port"
+                "invalid host `{text}`: expected one such as example.org or *.example.org, without a port"
             )));
         }
         Ok(if below {

@@ -1,0 +1,155 @@
+//! What `lint` checks of the words that people read: the docs, the comments of configs, and what the programs say.
+
+mod markdown;
+mod rules;
+mod strings;
+
+use crate::process::output;
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The first line of pages that are written by a program. Their words come from its code.
+const GENERATED: &str = "<!-- Written by";
+/// The packages that people meet.
+const PROGRAMS: [&str; 4] = [
+    "secbeat/",
+    "secbeat-common/",
+    "secbeat-edge/",
+    "secbeat-orchestrator/",
+];
+
+/// A text that people read in one go.
+#[derive(Debug, PartialEq, Eq)]
+struct Text {
+    /// Where it begins, counted from 1.
+    line: usize,
+    words: String,
+    /// Whether it is written as whole sentences, for which the rules are stricter.
+    is_prose: bool,
+}
+
+/// Checks the repository, and prints what breaks a rule.
+pub(super) fn run() -> Result<()> {
+    let names = output(
+        Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+            .current_dir(workspace::root()),
+    )?;
+    let mut count = 0;
+    for name in names.lines() {
+        for broken in check(workspace::root(), name)? {
+            eprintln!("lint: {broken}");
+            count += 1;
+        }
+    }
+    ensure!(count == 0, "{count} violations of xtask/src/lint/words/rules.rs");
+    Ok(())
+}
+
+/// What breaks a rule in a file of the repository.
+fn check(root: &Path, name: &str) -> Result<Vec<String>> {
+    let Some(texts) = reader(name) else {
+        return Ok(Vec::new());
+    };
+    let path = root.join(name);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+    let texts = texts(&text).with_context(|| format!("cannot read {name}"))?;
+    let broken = texts.iter().flat_map(|text| {
+        let broken = rules::broken(text);
+        broken
+            .into_iter()
+            .map(move |rule| format!("{name}:{}: {rule}", text.line))
+    });
+    Ok(broken.collect())
+}
+
+/// What finds the texts in a file's content.
+type Reader = fn(&str) -> Result<Vec<Text>>;
+
+/// What finds the texts of a file; none if people do not read it.
+fn reader(name: &str) -> Option<Reader> {
+    let path = Path::new(name);
+    let is = |kind: &str| path.extension().is_some_and(|extension| extension == kind);
+    let is_page = !name.contains('/') || name.starts_with("docs/");
+    if is("md") && is_page {
+        return Some(|text| Ok(markdown::texts(text)));
+    }
+    if is("toml") && name.starts_with("packaging/") {
+        return Some(|text| Ok(comments(text)));
+    }
+    let is_test = path.components().any(|part| part.as_os_str() == "tests")
+        || path
+            .file_stem()
+            .is_some_and(|stem| stem == "tests" || stem == "samples");
+    let is_program = PROGRAMS.iter().any(|program| name.starts_with(program));
+    if is("rs") && is_program && !is_test && name.contains("/src/") {
+        return Some(strings::texts);
+    }
+    None
+}
+
+/// The comments of a TOML file.
+fn comments(text: &str) -> Vec<Text> {
+    let lines = text.lines().enumerate();
+    let comments = lines.filter_map(|(index, line)| {
+        Some(Text {
+            line: index + 1,
+            words: line.strip_prefix('#')?.trim().to_owned(),
+            is_prose: false,
+        })
+    });
+    comments.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_people_read_is_checked() {
+        for name in [
+            "README.md",
+            "docs/rules.md",
+            "packaging/edge.toml",
+            "secbeat-edge/src/config.rs",
+            "secbeat-common/logs/src/error.rs",
+        ] {
+            assert!(reader(name).is_some(), "{name}");
+        }
+        for name in [
+            "docs/images/a.png",
+            "xtask/src/main.rs",
+            "secbeat-edge/src/sources/proxy/config/tests.rs",
+            "secbeat-edge/src/tests/mod.rs",
+            "secbeat-edge/build.rs",
+            "Cargo.toml",
+        ] {
+            assert!(reader(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_broken_rule_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.md"), "# A\n\nGood.\n\nThis is no list.\n").unwrap();
+        let broken = check(folder.path(), "a.md").unwrap();
+        assert_eq!(broken.len(), 1);
+        assert!(broken[0].starts_with("a.md:5: \"is no list.\":"), "{broken:?}");
+    }
+
+    #[test]
+    fn comments_are_texts_and_values_are_not() {
+        let text = "# One.\nkey = \"# no\"\n#key = 1\n";
+        let found: Vec<_> = comments(text)
+            .into_iter()
+            .map(|text| (text.line, text.words))
+            .collect();
+        assert_eq!(found, [(1, "One.".to_owned()), (3, "key = 1".to_owned())]);
+    }
+}
