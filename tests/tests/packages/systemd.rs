@@ -23,9 +23,9 @@ fn the_units_are_hardened() {
     for (unit, threshold) in [
         ("secbeat", 20),
         ("secbeat-edge", 20),
-        ("secbeat-orchestrator", 15),
-        ("secbeat-nats", 15),
-        ("secbeat-pins", 18),
+        ("secbeat-orchestrator", 11),
+        ("secbeat-nats", 11),
+        ("secbeat-pins", 14),
     ] {
         let output = TestProgram::SystemdAnalyze
             .command()
