@@ -47,7 +47,7 @@ pub(crate) fn secbeat_frags(context: XdpContext) -> u32 {
     xdp_action(run::<clock::Jiffies>(&frame, parse::ethernet(&frame), bytes))
 }
 
-/// The same in the stack's ingress hook, for what XDP cannot be attached to; needs Linux 6.6.
+/// The same in the stack's ingress hook, for what XDP cannot be attached to.
 #[classifier]
 pub(crate) fn secbeat_tc(context: TcContext) -> i32 {
     let frame = linear(&context);

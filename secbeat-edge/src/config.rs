@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 pub use self::labels::Labels;
 pub use crate::stand_in::Local;
 use crate::{
-    kernel::{DETACHED, Hook, Selection, XdpSetup},
+    kernel::{DETACHED, Hook, Selection, XdpSetup, has_tcx},
     lists::{self, ListConfig},
     signatures::SignaturesConfig,
     sources::{
@@ -209,7 +209,7 @@ pub struct Kernel {
     /// Patterns of interfaces that `"auto"` and patterns leave out.
     #[schemars(with = "Vec<String>")]
     pub exclude_interfaces: Vec<NamePattern>,
-    /// Where the program runs: `"xdp"` in the driver, `"tc"` in the stack's ingress hook (Linux 6.6), or `"auto"` for XDP where the
+    /// Where the program runs: `"xdp"` in the driver, `"tc"` in the stack's ingress hook, or `"auto"` for XDP where the
     /// driver can and no other XDP program is there, else `"tc"`.
     pub attach: Hook,
     /// The TCP and UDP ports that bans reach, such as `[80, 443]`; packets to others, and of other protocols, pass. `"all"` for
@@ -699,6 +699,7 @@ impl Config {
             pin_dir: self.kernel.pin_dir.clone(),
             interfaces: self.interfaces(),
             hook: self.kernel.attach,
+            has_tcx: has_tcx(),
             ports: match &self.kernel.ports {
                 Ports::All => None,
                 Ports::Only(ports) => Some(ports.clone()),

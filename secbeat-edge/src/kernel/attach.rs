@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::{
     Program, XdpSetup,
     attachment::{Attachment, examine},
+    clsact,
     hooks::Attached,
     interface::{Interface, from_below},
     migrate::BAN_MAPS,
@@ -146,10 +147,12 @@ impl Program {
         after
     }
 
-    /// The interfaces that links are pinned for.
+    /// The interfaces that links are pinned for, or that have filters.
     fn held(&self) -> Vec<String> {
         let links = self.pins.links().unwrap_or_default();
-        links.into_iter().map(|pin| pin.interface).collect()
+        let links = links.into_iter().map(|pin| pin.interface);
+        let filters = clsact::held(self.pins.dir()).unwrap_or_default();
+        links.chain(filters.into_iter().map(|(name, _)| name)).collect()
     }
 
     /// The numbers of the programs that this one may have attached.
@@ -201,9 +204,9 @@ impl Program {
         self.map_ids.iter().all(|(name, id)| self.pins.has_map(name, *id))
     }
 
-    /// Whether each interface that there is has a pinned link of its own, and none is left over.
+    /// Whether each interface that there is has a pinned link of its own, or a filter, and none is left over.
     fn has_links(&self, interfaces: &[String]) -> bool {
-        let Ok(links) = self.pins.links() else {
+        let (Ok(links), Ok(filters)) = (self.pins.links(), clsact::held(self.pins.dir())) else {
             return false;
         };
         let is_own = |pin: &LinkPin| {
@@ -215,7 +218,9 @@ impl Program {
         let there_are = interfaces
             .iter()
             .filter(|name| if_nametoindex(name.as_str()).is_ok());
-        links.iter().all(is_own) && links.len() == there_are.count()
+        links.iter().all(is_own)
+            && filters.iter().all(|(name, _)| interfaces.contains(name))
+            && links.len() + filters.len() == there_are.count()
     }
 
     /// Pins this program and its maps where nothing, or something else, is pinned.
@@ -241,12 +246,18 @@ impl Program {
         self.repin_programs()
     }
 
-    /// Removes the links of interfaces that are not configured.
+    /// Removes the links and filters of interfaces that are not configured.
     fn free_others(&self, interfaces: &[String]) -> anyhow::Result<()> {
         for pin in self.pins.links()? {
             if !interfaces.contains(&pin.interface) {
                 info!(interface = %pin.interface, "no longer configured: detaching");
                 pins::remove(&self.pins.link(&pin))?;
+            }
+        }
+        for (interface, filter) in clsact::held(self.pins.dir())? {
+            if !interfaces.contains(&interface) {
+                info!(%interface, "no longer configured: removing the filter");
+                clsact::remove(&filter)?;
             }
         }
         Ok(())

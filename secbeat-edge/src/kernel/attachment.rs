@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use secbeat_common::maps;
 
 use super::{
+    clsact,
     interface::{Interface, Link, Running, name_of},
     pins::{LinkPin, Pins},
     raw::link_facts,
@@ -88,7 +89,7 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
 }
 
 /// Why XDP does not protect a tunnel's interface.
-pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the XDP program reads; kernel.attach = \"auto\" or \"tc\" protects it (Linux 6.6)";
+pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the XDP program reads; kernel.attach = \"auto\" or \"tc\" protects it";
 
 fn look(interface: &str) -> Result<Interface, String> {
     Interface::find(interface).map_err(|error| match error.kind() {
@@ -122,17 +123,19 @@ fn mode(found: &Interface, own: Option<&Running>) -> Result<&'static str, String
 }
 
 /// Where bans are enforced without asking the daemon: on `interfaces`, or where they are not known, on those that links are pinned
-/// for. Only programs that are pinned, and whose maps are the pinned ones, count.
+/// for or that have filters. Only programs that are pinned, and whose maps are the pinned ones, count.
 ///
 /// # Errors
 ///
 /// When the pin folder cannot be read.
 pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Result<Vec<Attachment>> {
     let links = pins.links()?;
-    let mut ours: Vec<u32> = links
+    let filters = clsact::held(pins.dir()).context("listing the filters of interfaces")?;
+    let linked = links
         .iter()
-        .filter_map(|pin| Some(link_facts(&pins.link(pin)).ok()?.program))
-        .collect();
+        .filter_map(|pin| Some(link_facts(&pins.link(pin)).ok()?.program));
+    let filtering = filters.iter().map(|(_, filter)| filter.program);
+    let mut ours: Vec<u32> = linked.chain(filtering).collect();
     let has_our_maps = |id: &u32| {
         let pinned = maps::PROGRAMS
             .iter()
@@ -147,6 +150,7 @@ pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Resul
     };
     ours.retain(has_our_maps);
     let held = links.into_iter().map(|LinkPin { interface, .. }| interface);
+    let held = held.chain(filters.into_iter().map(|(interface, _)| interface));
     let Some(selection) = interfaces else {
         return Ok(examine(&held.collect::<Vec<_>>(), &ours));
     };

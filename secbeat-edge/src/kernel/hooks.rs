@@ -21,7 +21,7 @@ use secbeat_common::maps;
 use tracing::{info, warn};
 
 use super::{
-    Program, XdpSetup, host,
+    Program, XdpSetup, clsact,
     interface::{self, Interface, Link},
     pins::{self, LinkPin, Mode},
     places::{Place, places},
@@ -46,15 +46,15 @@ impl Hook {
     fn takes(self, mode: Mode) -> bool {
         match self {
             Self::Xdp => mode.is_xdp(),
-            Self::Tc => mode == Mode::Tc,
+            Self::Tc => !mode.is_xdp(),
             Self::Auto => true,
         }
     }
 }
 
 impl Program {
-    /// Attaches to `interface`, or replaces the program on the link that is pinned for it. A link in another hook stays beside it, until
-    /// [`free_other_hooks`](Self::free_other_hooks). At a start a better hook than before is tried first.
+    /// Attaches to `interface`, or replaces the program on the link that is pinned for it, or in its filter. What is in another hook stays
+    /// beside it, until [`free_other_hooks`](Self::free_other_hooks). At a start a better hook than before is tried first.
     pub(super) fn attach_one(
         &mut self,
         interface: &str,
@@ -66,24 +66,31 @@ impl Program {
             .into_iter()
             .filter(|pin| pin.interface == interface)
             .collect();
+        let found = look_at(interface)?;
+        let filter = clsact::own(found.index, self.pins.dir())?;
+        let has_link = !pinned.is_empty() || filter.is_some();
         let is_native = |pin: &LinkPin| pin.mode == Mode::Native;
-        if is_start && setup.hook == Hook::Auto && !pinned.is_empty() && !pinned.iter().any(is_native) {
-            let found = look_at(interface)?;
-            if found.link() == Link::Ethernet
-                && let Ok(mode) = self.attach_to_driver(interface, &found)?
-            {
-                return Ok(Attached::Anew(mode));
-            }
+        if is_start
+            && setup.hook == Hook::Auto
+            && has_link
+            && !pinned.iter().any(is_native)
+            && found.link() == Link::Ethernet
+            && let Ok(mode) = self.attach_to_driver(interface, &found)?
+        {
+            return Ok(Attached::Anew(mode));
         }
         for pin in pinned.iter().filter(|pin| setup.hook.takes(pin.mode)) {
             if self.replace(pin)? {
                 return Ok(Attached::Replaced(pin.mode));
             }
         }
+        if filter.is_some() && setup.hook.takes(Mode::Clsact) && !setup.has_tcx {
+            return Ok(Attached::Replaced(self.attach_filter(interface, &found)?));
+        }
         Ok(Attached::Anew(self.attach_new(interface, setup)?))
     }
 
-    /// Removes the links of `interface` in other hooks than this one.
+    /// Removes the links and the filter of `interface` in other hooks than this one.
     pub(super) fn free_other_hooks(&self, interface: &str, kept: Mode) -> anyhow::Result<()> {
         let is_other = |pin: &LinkPin| pin.interface == interface && pin.mode != kept;
         for pin in self.pins.links()?.into_iter().filter(is_other) {
@@ -94,6 +101,12 @@ impl Program {
             );
             pins::remove(&self.pins.link(&pin))?;
         }
+        if kept != Mode::Clsact
+            && let Some(filter) = clsact::own(look_at(interface)?.index, self.pins.dir())?
+        {
+            info!(interface, "removing the filter from the hook before");
+            clsact::remove(&filter)?;
+        }
         Ok(())
     }
 
@@ -101,7 +114,7 @@ impl Program {
     fn candidates(&self, interface: &str, mode: Mode) -> anyhow::Result<Vec<&'static str>> {
         Ok(match mode {
             Mode::Native | Mode::Generic => self.xdp.clone(),
-            Mode::Tc => vec![tc_program(&look_at(interface)?)?],
+            Mode::Tc | Mode::Clsact => vec![tc_program(&look_at(interface)?)?],
         })
     }
 
@@ -164,7 +177,7 @@ impl Program {
     /// Attaches in the first place that takes the program.
     fn attach_new(&mut self, interface: &str, setup: &XdpSetup) -> anyhow::Result<Mode> {
         let found = look_at(interface)?;
-        let places = places(setup.hook, setup.allow_generic, &found, host::takes_tcx());
+        let places = places(setup.hook, setup.allow_generic, &found);
         let places = places.map_err(|why| anyhow!("{interface}: {why}"))?;
         let mut refusal = places.beside.map(|other| Refusal {
             why: format!("{interface}: {}", interface::taken(other)),
@@ -177,7 +190,7 @@ impl Program {
                     Ok(mode) => return Ok(mode),
                     Err(why) => refusal = Some(why),
                 },
-                (Place::Stack, _) => match self.attach_to_stack(interface, &found) {
+                (Place::Stack, _) => match self.attach_to_stack(interface, &found, setup) {
                     Ok(mode) => {
                         if let Some(Refusal { why, .. }) = refusal {
                             warn!(
@@ -221,7 +234,7 @@ impl Program {
                 .refusal(found, Mode::Native)
                 .unwrap_or_else(|| format!("{error:#}"));
             let why = format!(
-                "{interface} takes no native XDP ({why}); kernel.attach = \"tc\" needs none (Linux 6.6), and kernel.allow_generic = true would run XDP in the stack, slower"
+                "{interface} takes no native XDP ({why}); kernel.attach = \"tc\" needs none, and kernel.allow_generic = true would run XDP in the stack, slower"
             );
             return Ok(Err(Refusal { why, is_taken: false }));
         }
@@ -249,17 +262,37 @@ impl Program {
     }
 
     /// The stack's ingress hook, before other programs there.
-    fn attach_to_stack(&mut self, interface: &str, found: &Interface) -> anyhow::Result<Mode> {
+    fn attach_to_stack(
+        &mut self,
+        interface: &str,
+        found: &Interface,
+        setup: &XdpSetup,
+    ) -> anyhow::Result<Mode> {
+        if !setup.has_tcx {
+            return self.attach_filter(interface, found);
+        }
         let program: &mut SchedClassifier = tc(&mut self.ebpf, tc_program(found)?)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program
             .attach_with_options(interface, TcAttachType::Ingress, order)
-            .with_context(|| {
-                format!("attaching to the stack's ingress hook of {interface}, which needs Linux 6.6")
-            })?;
+            .with_context(|| format!("attaching to the stack's ingress hook of {interface}"))?;
         let link = program.take_link(id).context("taking the link")?;
         self.pin_link(interface, Mode::Tc, FdLink::try_from(link))?;
         Ok(Mode::Tc)
+    }
+
+    /// The same by a filter; one that is there gets the program. The kernel is asked afterwards what it runs.
+    fn attach_filter(&mut self, interface: &str, found: &Interface) -> anyhow::Result<Mode> {
+        let program = tc(&mut self.ebpf, tc_program(found)?)?;
+        let expected = program.info()?.id();
+        clsact::attach(found.index, program.fd()?.as_fd(), self.pins.dir())
+            .with_context(|| format!("attaching to the stack's ingress hook of {interface}"))?;
+        let running = clsact::own(found.index, self.pins.dir())?;
+        ensure!(
+            running.is_some_and(|filter| filter.program == expected),
+            "the filter of {interface} does not run program {expected}, which it was given"
+        );
+        Ok(Mode::Clsact)
     }
 
     /// Pins a link. One that is none, as of a netlink attachment to which aya falls back silently, would end with this process.

@@ -7,8 +7,10 @@ use secbeat_daemon::cli::require_version;
 /// Oldest kernel on which everything that SecBeat uses exists.
 const MIN_KERNEL: (u32, u32) = (5, 15);
 
-/// Since which kernel there is the stack's ingress hook that links can be attached to.
+/// Since which kernel links can be attached to the stack's ingress hook.
 const TCX_SINCE: (u32, u32) = (6, 6);
+/// Set, it makes a newer kernel look like an older one: for tests.
+const WITHOUT_TCX: &str = "SECBEAT_WITHOUT_TCX";
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -24,9 +26,10 @@ pub fn release() -> String {
     )
 }
 
-/// Whether this kernel has the stack's ingress hook.
-pub(super) fn takes_tcx() -> bool {
-    require_version("the kernel", &release(), TCX_SINCE).is_ok()
+/// Whether this kernel takes links in the stack's ingress hook (tcx).
+#[must_use]
+pub fn has_tcx() -> bool {
+    std::env::var_os(WITHOUT_TCX).is_none() && require_version("the kernel", &release(), TCX_SINCE).is_ok()
 }
 
 /// # Errors

@@ -6,8 +6,7 @@ use std::{
 };
 
 use aya::programs::loaded_programs;
-use netlink_packet_core::{NetlinkBuffer, NlasIterator};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_packet_core::NetlinkBuffer;
 use nix::{
     libc::{
         IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_XDP, NLM_F_ACK,
@@ -16,7 +15,12 @@ use nix::{
     net::if_::if_nametoindex,
 };
 
-use super::{pins::Mode, raw::tcx_programs};
+use super::{
+    clsact,
+    pins::Mode,
+    raw::tcx_programs,
+    rtnetlink::{Question, attribute, nested, said},
+};
 
 /// Of `enum` in `linux/if_link.h`, inside [`IFLA_XDP`]: the program that the driver runs, the one in the stack, and the card's.
 const IFLA_XDP_DRV_PROG_ID: u16 = 5;
@@ -24,11 +28,8 @@ const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// Of `linux/if_link.h`, inside `IFLA_LINKINFO`.
 const IFLA_INFO_KIND: u16 = 1;
-/// Of `linux/netlink.h`.
-const NLMSGERR_ATTR_MSG: u16 = 1;
-/// `struct nlmsghdr` and `struct ifinfomsg`.
-const HEADERS: usize = 16 + 16;
-const MAX_ANSWER: usize = 32 * 1024;
+/// `struct ifinfomsg`.
+const HEADER: usize = 16;
 
 /// A program that runs on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,9 @@ pub(super) struct Running {
 
 /// A program as people know it.
 pub(super) fn name_of(id: u32) -> String {
+    if id == 0 {
+        return "a filter without a BPF program".to_owned();
+    }
     let program = loaded_programs().flatten().find(|program| program.id() == id);
     match program.as_ref().and_then(|program| program.name_as_str()) {
         Some(name) if !name.is_empty() => format!("`{name}` (id {id})"),
@@ -70,7 +74,7 @@ pub(super) struct Interface {
     pub(super) driver: Option<String>,
     pub(super) mtu: Option<u32>,
     pub(super) receive_queues: Option<u32>,
-    /// The XDP programs, and then those in the stack's ingress hook, in their order.
+    /// The XDP programs, and then those in the stack's ingress hook, in the order in which they see packets.
     pub(super) running: Vec<Running>,
 }
 
@@ -134,7 +138,7 @@ impl Interface {
     ///
     /// As [`find`](Self::find).
     pub(super) fn of(index: u32) -> io::Result<Self> {
-        let answer = ask(&request(index))?;
+        let answer = Question::new(RTM_GETLINK, NLM_F_REQUEST, &about(index)).ask()?;
         let message = NetlinkBuffer::new_checked(answer.as_slice()).ok();
         let message = message.filter(|message| message.message_type() == RTM_NEWLINK);
         let mut found = message
@@ -145,6 +149,11 @@ impl Interface {
             program,
         });
         found.running.extend(in_stack);
+        let filters = clsact::filters(index)?.into_iter().map(|filter| Running {
+            mode: Mode::Clsact,
+            program: filter.program,
+        });
+        found.running.extend(filters);
         Ok(found)
     }
 
@@ -214,65 +223,39 @@ pub(super) fn refusal(index: u32, program: BorrowedFd<'_>, mode: Mode) -> Option
     let flag = match mode {
         Mode::Generic => 2_u32,
         Mode::Native => 4,
-        Mode::Tc => return None,
+        Mode::Tc | Mode::Clsact => return None,
     };
-    let set = |fd: RawFd, flags: u32| ask(&set_request(index, fd, flags));
+    let set = |fd: RawFd, flags: u32| set_program(index, fd, flags).ask();
     let answer = set(program.as_raw_fd(), UPDATE_IF_NOEXIST | flag).ok()?;
     let message = NetlinkBuffer::new_checked(answer.as_slice()).ok()?;
-    let payload = message.payload();
-    if i32::from_ne_bytes(payload.get(..4)?.try_into().ok()?) == 0 {
-        let _ = set(-1, flag);
-        return None;
+    match said(message.payload()) {
+        Some((_, text)) => text,
+        None => {
+            let _ = set(-1, flag);
+            None
+        }
     }
-    // Behind the error and the head of the request, which is all of it that comes back.
-    let text = attribute(payload.get(20..)?, NLMSGERR_ATTR_MSG)?;
-    let text = String::from_utf8_lossy(text.strip_suffix(b"\0").unwrap_or(&text)).into_owned();
-    (!text.is_empty()).then_some(text)
-}
-
-/// The first message of an answer.
-fn ask(message: &[u8]) -> io::Result<Vec<u8>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(message, 0)?;
-    let mut answer = Vec::with_capacity(MAX_ANSWER);
-    socket.recv(&mut answer, 0)?;
-    Ok(answer)
 }
 
 /// Asks to put a program on an interface, or with -1 to take it off.
-fn set_request(index: u32, fd: RawFd, flags: u32) -> Vec<u8> {
+fn set_program(index: u32, fd: RawFd, flags: u32) -> Question {
     const IFLA_XDP_FD: u16 = 1;
     const IFLA_XDP_FLAGS: u16 = 3;
     const NESTED: u16 = 1 << 15;
-    let attribute = |kind: u16, value: &[u8]| {
-        let head = [((4 + value.len()) as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();
-        [&head, value].concat()
-    };
     let xdp = [
-        attribute(IFLA_XDP_FD, &fd.to_ne_bytes()),
-        attribute(IFLA_XDP_FLAGS, &flags.to_ne_bytes()),
+        nested(IFLA_XDP_FD, &fd.to_ne_bytes()),
+        nested(IFLA_XDP_FLAGS, &flags.to_ne_bytes()),
     ]
     .concat();
-    let mut message = request(index).to_vec();
-    message[4..6].copy_from_slice(&RTM_SETLINK.to_ne_bytes());
-    message[6..8].copy_from_slice(&((NLM_F_REQUEST | NLM_F_ACK) as u16).to_ne_bytes());
-    message.extend(attribute(IFLA_XDP | NESTED, &xdp));
-    let len = (message.len() as u32).to_ne_bytes();
-    message[..4].copy_from_slice(&len);
-    message
+    let mut body = about(index).to_vec();
+    body.extend(nested(IFLA_XDP | NESTED, &xdp));
+    Question::new(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, &body)
 }
 
-/// Asks for one interface: a header, and an `ifinfomsg` that is empty but for its index.
-fn request(index: u32) -> [u8; HEADERS] {
-    let mut message = [0; HEADERS];
-    message[..4].copy_from_slice(&(HEADERS as u32).to_ne_bytes());
-    message[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
-    message[6..8].copy_from_slice(&(NLM_F_REQUEST as u16).to_ne_bytes());
-    message[20..24].copy_from_slice(&index.to_ne_bytes());
+/// An `ifinfomsg` that is empty but for its index.
+fn about(index: u32) -> [u8; HEADER] {
+    let mut message = [0; HEADER];
+    message[4..8].copy_from_slice(&index.to_ne_bytes());
     message
 }
 
@@ -299,39 +282,25 @@ fn running_in(payload: &[u8]) -> Vec<Running> {
     kinds.into_iter().filter_map(running).collect()
 }
 
-fn attribute(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
-    NlasIterator::new(attributes)
-        .flatten()
-        .find(|attribute| attribute.kind() == wanted)
-        .map(|attribute| attribute.value().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_program_is_found_in_the_nested_attribute() {
-        let attribute = |kind: u16, value: &[u8]| {
-            let len = (4 + value.len()) as u16;
-            let mut bytes = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
-            bytes.extend(value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes
-        };
         let xdp = [
-            attribute(2, &[1]),
-            attribute(4, &77_u32.to_ne_bytes()),
-            attribute(IFLA_XDP_SKB_PROG_ID, &77_u32.to_ne_bytes()),
+            nested(2, &[1]),
+            nested(4, &77_u32.to_ne_bytes()),
+            nested(IFLA_XDP_SKB_PROG_ID, &77_u32.to_ne_bytes()),
         ]
         .concat();
-        let with = [vec![0; 16], attribute(3, b"eth0\0"), attribute(IFLA_XDP, &xdp)].concat();
+        let with = [vec![0; 16], nested(3, b"eth0\0"), nested(IFLA_XDP, &xdp)].concat();
         let running = Running {
             mode: Mode::Generic,
             program: 77,
         };
         assert_eq!(running_in(&with), [running]);
-        let without = [vec![0; 16], attribute(IFLA_XDP, &attribute(2, &[0]))].concat();
+        let without = [vec![0; 16], nested(IFLA_XDP, &nested(2, &[0]))].concat();
         assert_eq!(running_in(&without), []);
         assert_eq!(running_in(&[0; 7]), []);
     }

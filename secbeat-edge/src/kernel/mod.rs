@@ -8,6 +8,7 @@ mod bans;
 mod batch;
 mod btf;
 mod clock;
+mod clsact;
 mod counters;
 mod entry;
 mod events;
@@ -34,6 +35,7 @@ mod program;
 #[expect(unsafe_code, reason = "bpf(2), which aya does not offer for untyped maps")]
 mod raw;
 mod record;
+mod rtnetlink;
 mod selection;
 mod settings;
 #[expect(
@@ -55,7 +57,7 @@ pub use counters::{Totals, packets, read_totals};
 pub use entry::Unwritten;
 pub use events::DropEvents;
 pub use floods::{Floods, HeldBack};
-pub use host::{release, require_host};
+pub use host::{has_tcx, release, require_host};
 pub use list_tables::{Allowing, ListTables, Listing, read_lists};
 pub use memory::memory;
 pub use nets::{AllowedNets, read_allowed};

@@ -20,6 +20,8 @@ use nix::{
 use secbeat_common::maps;
 use strum::{IntoStaticStr, VariantArray};
 
+use super::clsact::{self, Filter};
+
 /// `BPF_FS_MAGIC` of `linux/magic.h`.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
 
@@ -49,6 +51,9 @@ pub(super) enum Mode {
     Generic,
     /// In the stack's ingress hook (tcx), a little later.
     Tc,
+    /// The same on kernels before 6.6, as a filter. For people it is [`Tc`](Self::Tc), and pinned it never is.
+    #[strum(serialize = "tc")]
+    Clsact,
 }
 
 impl Mode {
@@ -197,11 +202,26 @@ impl Pins {
     ///
     /// That of `work`, or when the folder cannot be read.
     pub fn or_undo<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let before = self.names()?;
-        work().map_err(|error| match self.remove_all_but(before.as_ref()) {
+        let (before, filters) = (self.names()?, clsact::held(&self.dir).unwrap_or_default());
+        let undo = || {
+            self.remove_filters(|filter| filters.iter().all(|(_, old)| old.ifindex() != filter.ifindex()))?;
+            self.remove_all_but(before.as_ref())
+        };
+        work().map_err(|error| match undo() {
             Ok(()) => error,
             Err(undoing) => error.context(format!("{undoing:#}; and before that")),
         })
+    }
+
+    /// Removes those filters that belong to these pins and are `meant`; returns the names of their interfaces.
+    fn remove_filters(&self, meant: impl Fn(&Filter) -> bool) -> anyhow::Result<Vec<String>> {
+        let held = clsact::held(&self.dir).context("listing the filters of interfaces")?;
+        let mut names = Vec::new();
+        for (interface, filter) in held.into_iter().filter(|(_, filter)| meant(filter)) {
+            clsact::remove(&filter).with_context(|| format!("freeing {interface}"))?;
+            names.push(interface);
+        }
+        Ok(names)
     }
 
     /// Holds the folder for one daemon, until the result is dropped.
@@ -367,6 +387,7 @@ pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
     for link in &links {
         remove(&pins.link(link))?;
     }
+    let filtered = pins.remove_filters(|_| true)?;
     for program in maps::PROGRAMS {
         remove(&pins.program(program))?;
     }
@@ -383,7 +404,8 @@ pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
             _ => {}
         }
     }
-    Ok(links.into_iter().map(|link| link.interface).collect())
+    let linked = links.into_iter().map(|link| link.interface);
+    Ok(linked.chain(filtered).collect())
 }
 
 /// Removes one pin; one that is not there is fine.

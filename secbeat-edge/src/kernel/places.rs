@@ -25,44 +25,36 @@ pub struct Places {
     pub beside: Option<u32>,
 }
 
-/// Decides where to try. `takes_tcx`: the kernel has a stack's ingress hook that links can be attached to.
+/// Decides where to try.
 ///
 /// # Errors
 ///
 /// Why the program can run nowhere on `interface`.
-pub(super) fn places(
-    hook: Hook,
-    allow_generic: bool,
-    interface: &Interface,
-    takes_tcx: bool,
-) -> Result<Places, String> {
-    const NO_TCX: &str = "the stack's ingress hook needs Linux 6.6";
+pub(super) fn places(hook: Hook, allow_generic: bool, interface: &Interface) -> Result<Places, String> {
     if let Some(why) = interface.unprotectable() {
         return Err(why.to_owned());
     }
     let is_ethernet = interface.link() == Link::Ethernet;
-    let in_stack = |beside| match takes_tcx {
-        true => Ok(Places {
+    let in_stack = |beside| {
+        Ok(Places {
             tried: vec![Place::Stack],
             beside,
-        }),
-        false => Err(NO_TCX.to_owned()),
+        })
     };
     match hook {
         Hook::Tc => return in_stack(None),
-        Hook::Auto if !is_ethernet && takes_tcx => return in_stack(None),
-        Hook::Xdp | Hook::Auto if !is_ethernet => return Err(NO_ETHERNET.to_owned()),
+        Hook::Auto if !is_ethernet => return in_stack(None),
+        Hook::Xdp if !is_ethernet => return Err(NO_ETHERNET.to_owned()),
         Hook::Xdp | Hook::Auto => {}
     }
     if let Some(other) = interface.xdp() {
-        let why = || super::interface::taken(other.program);
         return match hook {
-            Hook::Auto => in_stack(Some(other.program)).map_err(|no_tcx| format!("{}, and {no_tcx}", why())),
-            _ => Err(why()),
+            Hook::Auto => in_stack(Some(other.program)),
+            _ => Err(super::interface::taken(other.program)),
         };
     }
     let mut tried = vec![Place::Driver];
-    if hook == Hook::Auto && takes_tcx {
+    if hook == Hook::Auto {
         tried.push(Place::Stack);
     }
     if allow_generic {
@@ -91,24 +83,22 @@ mod tests {
         interface
     }
 
-    fn tried(hook: Hook, allow_generic: bool, kind: u16, takes_tcx: bool) -> Result<Vec<Place>, String> {
-        places(hook, allow_generic, &interface(kind, None), takes_tcx).map(|places| places.tried)
+    fn tried(hook: Hook, allow_generic: bool, kind: u16) -> Result<Vec<Place>, String> {
+        places(hook, allow_generic, &interface(kind, None)).map(|places| places.tried)
     }
 
     #[test]
     fn the_driver_comes_first_and_generic_mode_last_and_only_by_leave() {
         use Place::{Driver, Generic, Stack};
-        for (hook, allow_generic, takes_tcx, expected) in [
-            (Hook::Auto, false, true, &[Driver, Stack][..]),
-            (Hook::Auto, true, true, &[Driver, Stack, Generic]),
-            (Hook::Auto, false, false, &[Driver]),
-            (Hook::Auto, true, false, &[Driver, Generic]),
-            (Hook::Xdp, false, true, &[Driver]),
-            (Hook::Xdp, true, true, &[Driver, Generic]),
-            (Hook::Tc, true, true, &[Stack]),
+        for (hook, allow_generic, expected) in [
+            (Hook::Auto, false, &[Driver, Stack][..]),
+            (Hook::Auto, true, &[Driver, Stack, Generic]),
+            (Hook::Xdp, false, &[Driver]),
+            (Hook::Xdp, true, &[Driver, Generic]),
+            (Hook::Tc, true, &[Stack]),
         ] {
             assert_eq!(
-                tried(hook, allow_generic, ETHERNET, takes_tcx).unwrap(),
+                tried(hook, allow_generic, ETHERNET).unwrap(),
                 expected,
                 "{hook:?}"
             );
@@ -118,20 +108,15 @@ mod tests {
     #[test]
     fn packets_without_ethernet_headers_go_to_the_stacks_hook_alone() {
         for hook in [Hook::Auto, Hook::Tc] {
-            assert_eq!(tried(hook, true, TUNNEL, true).unwrap(), [Place::Stack]);
+            assert_eq!(tried(hook, true, TUNNEL).unwrap(), [Place::Stack]);
         }
-        assert_eq!(tried(Hook::Xdp, true, TUNNEL, true).unwrap_err(), NO_ETHERNET);
-        assert_eq!(tried(Hook::Auto, true, TUNNEL, false).unwrap_err(), NO_ETHERNET);
-        for kind in [ETHERNET, TUNNEL] {
-            let why = tried(Hook::Tc, true, kind, false).unwrap_err();
-            assert!(why.contains("needs Linux 6.6"), "{why}");
-        }
+        assert_eq!(tried(Hook::Xdp, true, TUNNEL).unwrap_err(), NO_ETHERNET);
         for hook in [Hook::Auto, Hook::Tc, Hook::Xdp] {
-            let why = tried(hook, true, INFINIBAND, true).unwrap_err();
+            let why = tried(hook, true, INFINIBAND).unwrap_err();
             assert!(why.contains("a header that SecBeat does not read"), "{why}");
             let mut vrf = interface(ETHERNET, None);
             vrf.driver = Some("vrf".to_owned());
-            let why = places(hook, true, &vrf, true).unwrap_err();
+            let why = places(hook, true, &vrf).unwrap_err();
             assert!(why.contains("name the interfaces in it"), "{why}");
         }
     }
@@ -139,15 +124,13 @@ mod tests {
     #[test]
     fn beside_another_xdp_program_only_the_stacks_hook_is_tried() {
         let taken = interface(ETHERNET, Some(7));
-        let found = places(Hook::Auto, true, &taken, true).unwrap();
+        let found = places(Hook::Auto, true, &taken).unwrap();
         assert_eq!(
             (found.tried.as_slice(), found.beside),
             (&[Place::Stack][..], Some(7))
         );
-        assert_eq!(places(Hook::Tc, true, &taken, true).unwrap().beside, None);
-        for (hook, takes_tcx) in [(Hook::Xdp, true), (Hook::Auto, false)] {
-            let why = places(hook, true, &taken, takes_tcx).unwrap_err();
-            assert!(why.starts_with("another XDP program is attached"), "{why}");
-        }
+        assert_eq!(places(Hook::Tc, true, &taken).unwrap().beside, None);
+        let why = places(Hook::Xdp, true, &taken).unwrap_err();
+        assert!(why.starts_with("another XDP program is attached"), "{why}");
     }
 }

@@ -32,7 +32,7 @@ use super::{
 pub enum Hook {
     /// In the driver (XDP), before the network stack sees a packet: the fastest.
     Xdp,
-    /// In the stack's ingress hook (tcx, Linux 6.6): also for tunnels, for drivers without XDP, and beside another XDP program.
+    /// In the stack's ingress hook: also for tunnels, for drivers without XDP, and beside another XDP program.
     Tc,
     /// `xdp` where the driver can and nothing else is there, else `tc`.
     #[default]
@@ -46,6 +46,8 @@ pub struct XdpSetup {
     pub interfaces: Selection,
     /// Where the program runs.
     pub hook: Hook,
+    /// Whether links can be attached to the stack's ingress hook (tcx); else filters are.
+    pub has_tcx: bool,
     /// The TCP and UDP ports that bans reach; `None` for every packet.
     pub ports: Option<Vec<u16>>,
     /// Fall back to generic XDP where the driver has no native support.

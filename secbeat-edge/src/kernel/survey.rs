@@ -5,7 +5,7 @@ use std::{fmt, fs, io};
 use nix::errno::Errno;
 
 use super::{
-    Pins, XdpSetup, attachments, host,
+    Pins, XdpSetup, attachments,
     interface::{Interface, name_of},
     places::{Places, places},
     selection::Selection,
@@ -61,7 +61,7 @@ pub fn survey(name: &str, setup: &XdpSetup) -> anyhow::Result<Option<Surveyed>> 
     let ours = ours.into_iter().find_map(|attachment| attachment.mode.ok());
     let module = fs::read_link(format!("/sys/class/net/{name}/device/driver")).ok();
     let module = module.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    let places = places(setup.hook, setup.allow_generic, &found, host::takes_tcx());
+    let places = places(setup.hook, setup.allow_generic, &found);
     Ok(Some(Surveyed {
         ours,
         beside: places.as_ref().ok().and_then(|places| places.beside).map(name_of),

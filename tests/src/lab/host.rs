@@ -27,6 +27,7 @@ pub struct Host {
     pins: PinFolder,
     folder: TempDir,
     pub namespace: Namespace,
+    has_tcx: bool,
 }
 
 impl Host {
@@ -61,9 +62,19 @@ impl Host {
             pins,
             folder,
             namespace,
+            has_tcx: true,
         };
         host.write("edge.toml", &host.edge_config());
         host
+    }
+
+    /// The same, on which the edge believes the kernel to have no links in the stack's ingress hook.
+    #[must_use]
+    pub fn without_tcx() -> Self {
+        Self {
+            has_tcx: false,
+            ..Self::new()
+        }
     }
 
     /// A config that the edge takes; nobody listens on its NATS address.
@@ -227,7 +238,11 @@ url = "nats://127.0.0.1:4222"
     }
 
     fn command(&self, program: impl Executable) -> Command {
-        self.namespace.command(program)
+        let mut command = self.namespace.command(program);
+        if !self.has_tcx {
+            command.env("SECBEAT_WITHOUT_TCX", "1");
+        }
+        command
     }
 }
 

@@ -235,6 +235,8 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let says = |said: &str, line: &str| said.lines().any(|it| it.starts_with(line));
+    let socket = host.namespace.runtime_dir().join("secbeat-edge/api.sock");
+    let of_socket = |word: &str| format!("{word:<8} api_socket {}: ", socket.display());
     host.reconfigure(
         "interfaces = [\"eth-a\"]\nattach = \"xdp\"",
         "interfaces = [\"eth-a\", \"lo\"]",
@@ -251,6 +253,7 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
     ] {
         assert!(says(&said, line), "no {line} in {said}");
     }
+    assert!(says(&said, &(of_socket("ok") + "free")), "{said}");
     let mut edge = host.start_edge();
     edge.wait_for_log("running", START);
     let (code, said) = check(&[]);
@@ -264,10 +267,18 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
         says(&said, "ok       proxy.listen 127.0.0.1:8443: the daemon runs"),
         "{said}"
     );
+    assert!(says(&said, &(of_socket("ok") + "the daemon runs")), "{said}");
+    host.reconfigure("edge-1", "edge-2");
+    let (_, said) = check(&[]);
+    assert!(
+        says(&said, &(of_socket("note") + "the edge `edge-1` runs there")),
+        "{said}"
+    );
     assert!(edge.terminate(START).success());
     assert!(host.edge(&["detach"]).status.success());
 
     // Everything that can be wrong, at once.
+    fs::write(&socket, "precious").unwrap();
     let _taken = host
         .namespace
         .enter(|| TcpListener::bind("127.0.0.1:8443").unwrap());
@@ -294,6 +305,7 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
         "PROBLEM  interface gone0: there is no such interface",
         "PROBLEM  proxy.listen 127.0.0.1:8443: ",
         "PROBLEM  /nonexistent/crt: ",
+        &(of_socket("PROBLEM") + "it is there already, and is no socket"),
     ] {
         assert!(says(&said, line), "no {line} in {said}");
     }

@@ -8,6 +8,7 @@
 )]
 
 mod bans;
+mod clsact;
 mod devices;
 mod events;
 mod floods;

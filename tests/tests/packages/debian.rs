@@ -147,7 +147,7 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
         booted.orchestrator(&["edges", "-o", "json"]).contains("\"up\"")
     });
     for n in 0..50 {
-        assert_eq!(around.get().unwrap(), 404, "request {n}");
+        assert_eq!(around.answer().unwrap(), 404, "request {n}");
     }
     let is_banned = || {
         booted

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The bus and the drivers that the checks run on, what a machine with a disk boots from, and kinds of interfaces.
-pub(super) const WANTED: [&str; 13] = [
+/// The bus and the drivers that the checks run on, what a machine with a disk boots from, kinds of interfaces, and filters.
+pub(super) const WANTED: [&str; 15] = [
     "virtio_pci",
     "virtio_net",
     "veth",
@@ -18,8 +18,10 @@ pub(super) const WANTED: [&str; 13] = [
     "ext4",
     "8021q",
     "bonding",
+    "cls_bpf",
     "dummy",
     "ip_gre",
+    "sch_ingress",
     "team",
     "vrf",
     "wireguard",

@@ -17,5 +17,5 @@ pub use self::{
     peer::LocalPeer,
     problem::{Failure, PROBLEM_JSON, Problem, as_problems, bad_request},
     serve::{Listener, serve},
-    socket::{LocalSocket, SocketPath},
+    socket::{LocalSocket, Occupant, SocketPath},
 };

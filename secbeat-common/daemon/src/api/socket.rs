@@ -73,6 +73,23 @@ impl SocketPath {
         self.places(program).into_iter().find(|place| place.exists())
     }
 
+    /// What is now where the socket of `program` is, or would be made; `None` if the config wants none. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be looked at.
+    pub fn look(&self, program: &str) -> io::Result<Option<(PathBuf, Occupant)>> {
+        let place = self
+            .find(program)
+            .or_else(|| self.places(program).into_iter().next());
+        place
+            .map(|place| {
+                let occupant = Occupant::of(&place)?;
+                Ok((place, occupant))
+            })
+            .transpose()
+    }
+
     /// Opens the socket of `program`, and makes its folder. A user who may not do so at the default path has one of their own, or
     /// none.
     ///
@@ -104,6 +121,33 @@ fn is_not_allowed(error: &anyhow::Error) -> bool {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
         )
     })
+}
+
+/// What is at the place of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupant {
+    Nothing,
+    /// What a daemon has left that did not end by itself.
+    Leftover,
+    Listener,
+    /// No socket.
+    Other,
+}
+
+impl Occupant {
+    fn of(path: &Path) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Nothing),
+            Err(error) => return Err(error),
+            Ok(file) if !file.file_type().is_socket() => return Ok(Self::Other),
+            Ok(_) => {}
+        }
+        match UnixStream::connect(path) {
+            Ok(_) => Ok(Self::Listener),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Self::Leftover),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// A socket that is listened on. Everybody may connect; the kernel tells who does. Dropped, its file is removed.
@@ -168,20 +212,11 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// Removes what a daemon has left that did not end by itself.
 fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    let looking = || format!("looking at {}", path.display());
-    if !fs::symlink_metadata(path)
-        .with_context(looking)?
-        .file_type()
-        .is_socket()
-    {
-        bail!("{} exists, and is not a socket", path.display());
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => bail!("another daemon listens on {}", path.display()),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
-        }
-        Err(error) => Err(error).with_context(looking),
+    match Occupant::of(path).with_context(|| format!("looking at {}", path.display()))? {
+        Occupant::Other => bail!("{} exists, and is not a socket", path.display()),
+        Occupant::Listener => bail!("another daemon listens on {}", path.display()),
+        Occupant::Leftover => fs::remove_file(path).with_context(|| format!("removing {}", path.display())),
+        Occupant::Nothing => Ok(()),
     }
 }
 
@@ -211,19 +246,26 @@ mod tests {
         let second = LocalSocket::open(&path).unwrap_err().to_string();
         assert_eq!(second, format!("another daemon listens on {}", path.display()));
         UnixStream::connect(&path).unwrap();
+        let looked = || SocketPath(Some(path.clone())).look("x").unwrap().unwrap().1;
+        assert_eq!(looked(), Occupant::Listener);
 
         // As after a SIGKILL.
         let (listener, _, file) = first.split();
         drop(listener);
         std::mem::forget(file);
-        assert!(path.exists());
+        assert_eq!(looked(), Occupant::Leftover);
         let again = LocalSocket::open(&path).unwrap();
         UnixStream::connect(&path).unwrap();
         drop(again);
+        assert_eq!(looked(), Occupant::Nothing);
 
         fs::write(&path, "precious").unwrap();
         let refused = LocalSocket::open(&path).unwrap_err().to_string();
-        assert!(refused.ends_with("exists, and is not a socket"), "{refused}");
+        assert!(
+            refused.ends_with("exists, and is not a socket"),
+            "{refused}"
+        );
+        assert_eq!(looked(), Occupant::Other);
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

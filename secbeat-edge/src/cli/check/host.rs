@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
-use secbeat_daemon::{api::ApiClient, config::NatsUrl, credentials::Membership};
+use secbeat_daemon::{
+    api::{ApiClient, Occupant},
+    config::NatsUrl,
+    credentials::Membership,
+};
 use serde::Serialize;
 
 use crate::{
-    config::Config,
+    config::{Config, PROGRAM},
     kernel::{self, Pins, Place, XdpSetup},
     sources::proxy::{Challenge, ListenerConfig, listen},
     unit_user::UnitUser,
@@ -83,6 +87,8 @@ pub fn look_at_host(config: &Config, path: &Path, member: &Membership, installed
         findings.extend(kernel_side(config, installed.program));
     }
     findings.extend(ports(config, daemon.is_some()));
+    let own = config.edge_id(member).ok();
+    findings.extend(socket(config, daemon.as_ref(), own.as_deref()));
     findings.extend(files(config, path, installed.unit));
     findings.extend(challenges(config));
     findings.extend(member.servers.urls().iter().map(nats));
@@ -179,6 +185,38 @@ fn ports(config: &Config, is_running: bool) -> Vec<Finding> {
         }
     };
     addresses.into_iter().map(look).collect()
+}
+
+/// Whether the daemon, if it does not run, could have its API's socket. `own` is the id of the config's edge, if it has one.
+fn socket(config: &Config, daemon: Option<&StatsView>, own: Option<&str>) -> Option<Finding> {
+    let (place, occupant) = match config.api_socket.look(PROGRAM) {
+        Ok(found) => found?,
+        Err(error) => return Some(Finding::new("api_socket", State::Problem, error.to_string())),
+    };
+    let what = format!("api_socket {}", place.display());
+    let (state, detail) = match (occupant, daemon) {
+        (Occupant::Nothing, _) => (State::Ok, "free".to_owned()),
+        (Occupant::Leftover, _) => (
+            State::Ok,
+            "left behind by a daemon that was killed; the next start replaces it".to_owned(),
+        ),
+        (Occupant::Other, _) => (State::Problem, "it is there already, and is no socket".to_owned()),
+        (Occupant::Listener, None) => (
+            State::Problem,
+            "another program listens there, which does not answer as secbeat-edge does".to_owned(),
+        ),
+        (Occupant::Listener, Some(daemon)) if own.is_none_or(|own| own == daemon.edge_id) => {
+            (State::Ok, "the daemon runs".to_owned())
+        }
+        (Occupant::Listener, Some(daemon)) => (
+            State::Note,
+            format!(
+                "the edge `{}` runs there, and this config is of another name: it awaits a restart, or needs an api_socket of its own",
+                daemon.edge_id
+            ),
+        ),
+    };
+    Some(Finding::new(what, state, detail))
 }
 
 /// Files for the account at a certificate authority.
