@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::Context;
 use aya::maps::{MapInfo, MapType};
 use secbeat_common::{
+    lane,
     lists::MAX_LISTS,
     maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings},
 };
@@ -95,7 +96,17 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
                 MapType::Array,
                 4,
                 size_of::<u64>(),
-                maps::SIEVE_WORDS,
+                maps::sieve_words(ban_slots),
+            )
+        },
+        Layout {
+            flags: maps::LANE_FLAGS,
+            ..layout(
+                maps::LANE,
+                MapType::Array,
+                4,
+                size_of::<lane::Line>(),
+                lane::map_lines(ban_slots),
             )
         },
         layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),
