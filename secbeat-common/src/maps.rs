@@ -245,10 +245,15 @@ pub struct Counter {
 pub const fn sieve_words(ban_slots: u32) -> u32 {
     const FEWEST: u32 = 1024;
     const MOST: u32 = 1 << 26;
+    // As many as there were when each source had one bit: maps of the same layout would be taken for the same.
+    const OF_ONE_BIT: u32 = 32_768;
     match ban_slots / 4 {
         few if few < FEWEST => FEWEST,
         many if many > MOST => MOST,
-        words => words.next_power_of_two(),
+        words => match words.next_power_of_two() {
+            OF_ONE_BIT => 2 * OF_ONE_BIT,
+            words => words,
+        },
     }
 }
 

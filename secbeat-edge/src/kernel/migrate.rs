@@ -62,6 +62,12 @@ impl Migration {
         self.outdated.iter().map(|mismatch| mismatch.found.name).collect()
     }
 
+    /// Whether the layout of a map is another one.
+    fn has_changed(&self, name: &str) -> bool {
+        let mut of_this_name = self.outdated.iter().filter(|it| it.found.name == name);
+        of_this_name.any(|it| it.found != it.expected)
+    }
+
     /// Copies what lives in the old maps into the new ones: bans that have not ended, and counters.
     ///
     /// # Errors
@@ -80,7 +86,7 @@ impl Migration {
                     .with_context(|| format!("carrying the bans in {name} over"))?;
                 info!(map = name, bans = carried, "bans carried over");
             }
-            if name == maps::LANE {
+            if name == maps::LANE && self.has_changed(name) {
                 carry_lane(old, bans, clock);
             }
             if name == maps::COUNTERS
