@@ -98,27 +98,34 @@ fn judge_source<C: Clock>(
     bytes: u64,
     settings: &Settings,
     key: Key,
-    own: impl FnOnce() -> Option<*mut Ban>,
+    own: impl Fn() -> Option<*mut Ban>,
     address: impl Fn() -> [u32; 4],
     packet: &InFrame<'_>,
 ) -> Verdict {
     let mut found = None;
     let mut verdict = Verdict::Clean;
-    let in_question = !is_surely_unbanned(key, settings);
-    if in_question && C::REMEMBERS {
-        match in_lane(&address, settings, bytes) {
-            MISS => {}
-            BANNED => return Verdict::Banned,
-            OBSERVED => return Verdict::Observed,
-            _ => verdict = Verdict::Expired,
-        }
-    }
-    if in_question && verdict == Verdict::Clean {
+    if !is_surely_unbanned(key, settings) {
         let memory = memory::<C>(key, settings);
         if memory.drops(bytes) {
             return Verdict::Banned;
         }
-        found = own().map(|ban| (ban, memory));
+        // Who floods this CPU may flood others, too: they would all write to one line of the lane.
+        let mut ban = match memory.knows() {
+            true => own(),
+            false => None,
+        };
+        if ban.is_none() && C::REMEMBERS {
+            match in_lane(&address, settings, bytes) {
+                MISS => {}
+                BANNED => return Verdict::Banned,
+                OBSERVED => return Verdict::Observed,
+                _ => verdict = Verdict::Expired,
+            }
+        }
+        if ban.is_none() && verdict == Verdict::Clean {
+            ban = own();
+        }
+        found = ban.map(|ban| (ban, memory));
     }
     if let Some((ban, memory)) = found {
         // SAFETY: a live map value; it stays valid for this run, and userspace replaces it whole. Other CPUs may count

@@ -13,6 +13,7 @@ use secbeat_common::{
 use crate::{
     clock::{Clock as _, Jiffies, jiffies},
     event,
+    flood::{self, Key},
     maps::{BANNED_V4, BANNED_V6, LANE, SETTINGS},
 };
 
@@ -104,7 +105,19 @@ pub(crate) extern "C" fn judge_in_lane(key: u64, lower: u64, bytes: u64) -> u32 
     if event::is_due(settings, before, ban.dropped_packets) {
         event::send(address(key, lower), ban, verdict, bytes);
     }
+    if packets != 0 && verdict == Verdict::Banned {
+        memory(key).remember(ban.expires_boot_ns);
+    }
     verdict as u32
+}
+
+/// This CPU's memory of the source, for the case that it floods.
+#[inline(always)]
+fn memory(key: u64) -> flood::Memory {
+    flood::Memory::of(match lane::source(key) {
+        Ok(address) => Key::v4(address.to_be_bytes()),
+        Err(upper_half) => Key::v6(upper_half.to_be_bytes()),
+    })
 }
 
 /// The source's address, in words in network order.

@@ -243,7 +243,9 @@ fn counts_are_exact_and_events_are_sent_as_without_the_lane() {
         let mut events = Vec::new();
         for sent in 1..=300 {
             assert_eq!(host.pinned.filter.test_run(&packet).action, 1);
-            let ban = host.bans.get(&Prefix::single(source)).unwrap().unwrap();
+            let target = Prefix::single(source);
+            let ban = host.bans.get(&target).unwrap().unwrap();
+            let ban = host.pinned.floods().read().unwrap().counted(&target, ban);
             assert_eq!(
                 (ban.dropped_packets, ban.dropped_bytes),
                 (sent, sent * packet.len() as u64)
