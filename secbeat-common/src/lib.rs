@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod corpus;
+pub mod lane;
 pub mod lists;
 pub mod maps;
 mod search;

@@ -32,9 +32,13 @@ pub const LIST_PROBE: &str = "list_probe";
 pub const BANNED_V4: &str = "BANNED_V4";
 /// LRU hash of banned IPv6 sources: the upper 8 bytes in network order → [`Ban`]; an attacker owns a whole /64.
 pub const BANNED_V6: &str = "BANNED_V6";
-/// Array of [`SIEVE_WORDS`] words, a bit for each banned source (see [`Sieved`]): a Bloom filter with one hash function.
-/// Whoever writes a ban into the two maps above sets its bit first. Consulted only while [`Settings::sieve_in_use`].
+/// Array of [`sieve_words`] words, four bits of one of them for each banned source (see [`Sieved`]): a blocked Bloom filter. Whoever
+/// writes a ban into the two maps above sets its bits first. Consulted only while [`Settings::sieve_in_use`].
 pub const SIEVE: &str = "SIEVE";
+/// Array of [`lane::Line`](crate::lane::Line)s: the [express lane](crate::lane) in front of the two maps above.
+pub const LANE: &str = "LANE";
+/// The program's constant that says where a hash is cut to a word of [`SIEVE`]: [`sieve_shift`].
+pub const SIEVE_SHIFT: &str = "SIEVE_SHIFT";
 /// LPM trie of banned networks, all that is neither an IPv4 /32 nor an IPv6 /64: [`NetKey`] → [`Ban`]. Looked up only
 /// while [`Settings::nets_in_use`] says so.
 pub const BANNED_NETS: &str = "BANNED_NETS";
@@ -64,10 +68,11 @@ pub const PORTS: &str = "PORTS";
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 14] = [
     BANNED_V4,
     BANNED_V6,
     SIEVE,
+    LANE,
     BANNED_NETS,
     NET_TABLES,
     LISTS,
@@ -106,11 +111,10 @@ pub const PROOF: u32 = 1;
 /// has its own size. The second flag also keeps the kernel from inlining lookups, in which some read the first line alone (commit
 /// d937bc3449fa without cba41bb78d70).
 pub const TABLE_FLAGS: u32 = 1 << 10 | 1 << 12;
-/// Words of `SIEVE`, a power of two: two million bits in 256 KiB. With a hundred thousand bans, one in twenty of all other
-/// sources has a bit in common with a banned one, and is looked up in vain.
-pub const SIEVE_WORDS: u32 = 32_768;
 /// `BPF_F_MMAPABLE` of `linux/bpf.h`: the edge sets bits of `SIEVE` in memory that it shares with the kernel.
 pub const SIEVE_FLAGS: u32 = 1 << 10;
+/// The same of `LANE`.
+pub const LANE_FLAGS: u32 = SIEVE_FLAGS;
 /// Words of `PORTS`: 65,536 bits.
 pub const PORT_WORDS: u32 = 1024;
 /// Slots of `COUNTERS`.
@@ -235,25 +239,51 @@ pub struct Counter {
     pub bytes: u64,
 }
 
+/// Words of `SIEVE` beside maps with `ban_slots` slots: a power of two, and at least 16 bits for each of as many bans, with which one
+/// in two hundred of all other sources is looked up in vain.
+#[must_use]
+pub const fn sieve_words(ban_slots: u32) -> u32 {
+    const FEWEST: u32 = 1024;
+    const MOST: u32 = 1 << 26;
+    // As many as there were when each source had one bit: maps of the same layout would be taken for the same.
+    const OF_ONE_BIT: u32 = 32_768;
+    match ban_slots / 4 {
+        few if few < FEWEST => FEWEST,
+        many if many > MOST => MOST,
+        words => match words.next_power_of_two() {
+            OF_ONE_BIT => 2 * OF_ONE_BIT,
+            words => words,
+        },
+    }
+}
+
+/// [`SIEVE_SHIFT`] of a sieve of so many words.
+#[must_use]
+pub const fn sieve_shift(words: u32) -> u32 {
+    u64::BITS - words.ilog2()
+}
+
 /// The place of a source in `SIEVE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sieved {
-    /// Which word, below [`SIEVE_WORDS`].
+    /// Which word.
     pub word: u32,
-    /// The word with this bit alone.
-    pub bit: u64,
+    /// The word with up to four bits of this source alone.
+    pub bits: u64,
 }
 
 impl Sieved {
-    /// Of a source as [`Flood::source`] has it. Whoever knows the hash and chooses addresses gains no more than lookups in
-    /// vain.
+    /// Of a source as [`Flood::source`] has it, in a sieve with this [`sieve_shift`]. Whoever knows the hash and chooses addresses
+    /// gains no more than lookups in vain.
     #[inline(always)]
     #[must_use]
-    pub const fn of(source: u64) -> Self {
-        let hash = hash(source);
+    pub const fn of(source: u64, shift: u32) -> Self {
+        let mut hash = hash(source);
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
         Self {
-            word: (hash >> (u64::BITS - SIEVE_WORDS.ilog2())) as u32,
-            bit: 1 << (hash >> 32 & 63),
+            word: (hash >> shift) as u32,
+            bits: 1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 12 & 63) | 1 << (hash >> 18 & 63),
         }
     }
 }
@@ -444,5 +474,34 @@ mod tests {
             (size_of::<ClockReading>(), offset_of!(ClockReading, boot_ns)),
             (16, 8)
         );
+    }
+
+    /// A source that passes a full sieve is looked up in vain. Neighbours, of which a poor hash makes the most.
+    #[test]
+    fn fewer_than_one_in_a_hundred_other_sources_pass_a_sieve_with_as_many_bans_as_slots() {
+        const OTHERS: u32 = 100_000;
+        let v4 = |address: u32| u64::from(address.to_be());
+        let v6 = |net: u32| (0x2001_0db8_u64 << 32 | u64::from(net)).to_be();
+        for bans in [5000, 262_144, 1_000_000] {
+            let words = sieve_words(bans);
+            let shift = sieve_shift(words);
+            let mut sieve = std::vec![0; words as usize];
+            for n in 0..bans / 2 {
+                for source in [v4(0x0a00_0000 + n), v6(n)] {
+                    let Sieved { word, bits } = Sieved::of(source, shift);
+                    sieve[word as usize] |= bits;
+                }
+            }
+            let passes = |source: &u64| {
+                let Sieved { word, bits } = Sieved::of(*source, shift);
+                sieve[word as usize] & bits == bits
+            };
+            let others = (0..OTHERS / 2).flat_map(|n| [v4(0xc612_0000 + n), v6(0x8000_0000 + n)]);
+            let passed = others.filter(passes).count();
+            assert!(
+                passed < OTHERS as usize / 100,
+                "{passed} of {OTHERS} beside {bans}"
+            );
+        }
     }
 }

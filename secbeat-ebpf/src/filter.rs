@@ -7,6 +7,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_map_lookup_elem;
 use secbeat_common::{
+    lane,
     maps::{Ban, IN_FORCE, Settings, Sieved, mode, nets},
     table::{Record, find_v4, find_v6},
     verdict::Verdict,
@@ -18,8 +19,9 @@ use crate::{
     clock::{Clock, Jiffies},
     event,
     flood::{Key, Memory, REMEMBER_FROM},
+    lane::{MISS, judge_in_lane},
     lists,
-    maps::{BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table},
+    maps::{BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table, shift_of_sieve},
 };
 
 /// Judges `packet` of `bytes` bytes, which was found in `frame`.
@@ -86,8 +88,8 @@ fn is_surely_unbanned(key: Key, settings: &Settings) -> bool {
     if settings.sieve_in_use == 0 {
         return false;
     }
-    let Sieved { word, bit } = Sieved::of(key.source());
-    SIEVE.get(word).is_some_and(|word| *word & bit == 0)
+    let Sieved { word, bits } = Sieved::of(key.source(), shift_of_sieve());
+    SIEVE.get(word).is_some_and(|word| *word & bits != bits)
 }
 
 /// `own` looks for the ban of this very source; a banned network that it lies in is looked for here.
@@ -96,19 +98,35 @@ fn judge_source<C: Clock>(
     bytes: u64,
     settings: &Settings,
     key: Key,
-    own: impl FnOnce() -> Option<*mut Ban>,
+    own: impl Fn() -> Option<*mut Ban>,
     address: impl Fn() -> [u32; 4],
     packet: &InFrame<'_>,
 ) -> Verdict {
     let mut found = None;
+    let mut verdict = Verdict::Clean;
     if !is_surely_unbanned(key, settings) {
         let memory = memory::<C>(key, settings);
         if memory.drops(bytes) {
             return Verdict::Banned;
         }
-        found = own().map(|ban| (ban, memory));
+        // Who floods this CPU may flood others, too: they would all write to one line of the lane.
+        let mut ban = match memory.knows() {
+            true => own(),
+            false => None,
+        };
+        if ban.is_none() && C::REMEMBERS {
+            match in_lane(&address, settings, bytes) {
+                MISS => {}
+                BANNED => return Verdict::Banned,
+                OBSERVED => return Verdict::Observed,
+                _ => verdict = Verdict::Expired,
+            }
+        }
+        if ban.is_none() && verdict == Verdict::Clean {
+            ban = own();
+        }
+        found = ban.map(|ban| (ban, memory));
     }
-    let mut verdict = Verdict::Clean;
     if let Some((ban, memory)) = found {
         // SAFETY: a live map value; it stays valid for this run, and userspace replaces it whole. Other CPUs may count
         // in it meanwhile: two that drop packets of one source at the same instant may lose a count here, which saves
@@ -152,6 +170,20 @@ fn judge_source<C: Clock>(
         OTHER_PORT => Verdict::OtherPort,
         _ => Verdict::Expired,
     }
+}
+
+/// What the express lane says, which knows sources and no ports.
+#[inline(always)]
+fn in_lane(address: &impl Fn() -> [u32; 4], settings: &Settings, bytes: u64) -> u32 {
+    if settings.ports_in_use != 0 {
+        return MISS;
+    }
+    let [upper, lower] = halves(address());
+    let key = match upper == 0 && lower >> 32 == 0xffff {
+        true => Some(lower),
+        false => lane::v6(upper),
+    };
+    key.map_or(MISS, |key| judge_in_lane(key, lower, bytes))
 }
 
 const CLEAN: u32 = Verdict::Clean as u32;

@@ -95,6 +95,15 @@ impl Memory {
         true
     }
 
+    /// Whether the slot holds this source, remembered or spent.
+    #[inline(always)]
+    pub(crate) fn knows(&self) -> bool {
+        let Some(flood) = self.slot else { return false };
+        // SAFETY: as above.
+        let flood = unsafe { &*flood };
+        flood.source == self.key.source && flood.family == self.key.family
+    }
+
     /// Whether the slot holds this ban of this source; if so, what was dropped from memory is added to the ban, and the
     /// source forgotten: the ban may be found to have ended now.
     #[inline(always)]

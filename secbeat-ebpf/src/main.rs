@@ -8,6 +8,7 @@ mod clock;
 mod event;
 mod filter;
 mod flood;
+mod lane;
 mod lists;
 mod maps;
 

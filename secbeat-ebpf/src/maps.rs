@@ -6,10 +6,12 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use secbeat_common::{
+    lane,
     lists::MAX_LISTS,
     maps::{
         ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS,
-        Flood, NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, SIEVE_WORDS, Settings, TABLE_FLAGS, TABLE_SLOTS,
+        Flood, LANE_FLAGS, NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, Settings, TABLE_FLAGS, TABLE_SLOTS,
+        sieve_shift, sieve_words,
     },
     table::Line,
 };
@@ -21,7 +23,26 @@ pub(crate) static BANNED_V4: LruHashMap<[u8; 4], Ban, { DEFAULT_BAN_SLOTS as usi
 pub(crate) static BANNED_V6: LruHashMap<[u8; 8], Ban, { DEFAULT_BAN_SLOTS as usize }> = LruHashMap::new();
 
 #[btf_map]
-pub(crate) static SIEVE: Array<u64, { SIEVE_WORDS as usize }, { SIEVE_FLAGS as usize }> = Array::new();
+pub(crate) static SIEVE: Array<u64, { sieve_words(DEFAULT_BAN_SLOTS) as usize }, { SIEVE_FLAGS as usize }> =
+    Array::new();
+
+/// Where a hash of 64 bits is cut to a word of `SIEVE`. The edge sets it with the number of words, before it loads the object.
+#[unsafe(no_mangle)]
+static SIEVE_SHIFT: u32 = sieve_shift(sieve_words(DEFAULT_BAN_SLOTS));
+
+/// [`SIEVE_SHIFT`], which the compiler must not take for what it is here.
+#[inline(always)]
+pub(crate) fn shift_of_sieve() -> u32 {
+    // SAFETY: a static.
+    unsafe { (&raw const SIEVE_SHIFT).read_volatile() }
+}
+
+#[btf_map]
+pub(crate) static LANE: Array<
+    lane::Line,
+    { lane::map_lines(DEFAULT_BAN_SLOTS) as usize },
+    { LANE_FLAGS as usize },
+> = Array::new();
 
 #[btf_map]
 pub(crate) static BANNED_NETS: LpmTrie<[u8; 16], Ban, { NET_SLOTS as usize }> = LpmTrie::new();

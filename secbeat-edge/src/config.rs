@@ -228,8 +228,8 @@ pub struct Kernel {
     /// of two, or 0 for none.
     #[serde(deserialize_with = "event_every")]
     pub event_every: u32,
-    /// Slots of each ban map, 113 bytes each. Set four times the bans you expect: the maps evict before they are
-    /// full.
+    /// Slots of each ban map, 113 bytes each, and 36 bytes for both. Set four times the bans you expect: the maps
+    /// evict before they are full.
     pub ban_slots: NonZeroU32,
     /// Most bytes of kernel memory that all static lists together take. A million IPv4 prefixes take up to 12 MB, and as many of IPv6 up
     /// to 40 MB. While a list changes, both its forms are there for a moment.

@@ -144,7 +144,12 @@ impl EnforcerTask {
                     self.handle(Event::Tick);
                     are_dropped |= self.drops.read(self.surroundings.kernel.as_mut());
                 }
-                _ = look.tick() => self.look_at_interfaces(),
+                _ = look.tick() => {
+                    self.look_at_interfaces();
+                    if self.surroundings.kernel.as_ref().is_some_and(KernelSide::is_outdated) {
+                        self.handle(Event::ReconcileDue);
+                    }
+                }
                 _ = drop_events.tick(), if are_dropped => {
                     are_dropped = self.drops.read(self.surroundings.kernel.as_mut());
                 }

@@ -66,6 +66,7 @@ pub(crate) fn attach(
         settings.set_ports(program.pins(), setup.ports.as_deref())?;
         let events = DropEvents::open(program.pins())?;
         program.carry_over(&mut bans, &clock)?;
+        bans.own_lane(&allowed, &clock);
         bans.use_sieve(&mut settings)?;
         program.attach(&setup)?;
         privileges::drop_what_loading_needed()?;

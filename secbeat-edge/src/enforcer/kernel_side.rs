@@ -74,7 +74,14 @@ impl KernelSide {
     }
 
     pub(super) fn allow(&mut self, nets: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
-        self.allowed.set(nets)
+        self.allowed.set(nets)?;
+        self.bans.allow(&self.allowed);
+        Ok(())
+    }
+
+    /// Whether bans were changed beside the daemon, so that they should be compared.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.bans.is_lane_outdated()
     }
 
     /// Brings a table of static lists into force, or none. Bans are compared with what it allows before it allows that, and slots begin to
@@ -86,11 +93,18 @@ impl KernelSide {
     ) -> anyhow::Result<()> {
         let Some((table, allowing)) = table else {
             self.lists.clear()?;
-            return self.allowed.set_listed(Allowing::default());
+            return self.allow_listed(Allowing::default());
         };
-        self.allowed.set_listed(allowing.clone())?;
+        self.allow_listed(allowing.clone())?;
         reused.iter().try_for_each(|slot| self.lists.reset_count(*slot))?;
         self.lists.bring(*table, &allowing)
+    }
+
+    /// From here on no ban in the express lane is touched by what lists allow, or are about to.
+    fn allow_listed(&mut self, allowing: Allowing) -> anyhow::Result<()> {
+        let set = self.allowed.set_listed(allowing);
+        self.bans.allow(&self.allowed);
+        set
     }
 
     pub(super) fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
@@ -110,6 +124,7 @@ impl KernelSide {
     /// Begins to read all bans.
     pub(super) fn begin_read(&mut self) -> anyhow::Result<Event> {
         self.clock = self.program.jiffy_clock()?;
+        self.bans.set_clock(&self.clock);
         self.walk = Some(self.bans.begin());
         self.read_on()
     }

@@ -1,19 +1,23 @@
 //! The kernel's bans, over all three maps.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use anyhow::Context;
 use aya::programs::Xdp;
-use secbeat_common::{maps, prefix::Prefix};
+use secbeat_common::{
+    maps::{self, Ban},
+    prefix::Prefix,
+};
 use secbeat_edge_core::{BAN_MAPS, Fill, KernelBan};
 
 use super::{
-    JiffyClock, Pins, SettingsMap,
+    AllowedNets, JiffyClock, Pins, SettingsMap,
     banned_nets::BannedNets,
     batch::Cursor,
     entry::{Counts, JiffyBan, Unwritten},
+    lane::{self, Lane},
     sieve::{Met, Sieve},
-    source_bans::{SourceBans, SourceKey as _},
+    source_bans::{SourceBans, SourceKey},
 };
 
 /// A walk through the three maps, a few thousand bans at a time.
@@ -23,12 +27,16 @@ pub struct Walk {
     entries: [u64; BAN_MAPS.len()],
     /// The bits of the bans that it met, if the sieve is to be put in order after it.
     met: Option<Met>,
+    /// What it met of the express lane.
+    lane: Option<lane::Met>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
     V4(Cursor),
     V6(Cursor),
+    /// Those that the express lane alone has.
+    Lost,
     /// The networks in the trie.
     Nets,
     /// Those in the table, behind this one.
@@ -48,6 +56,7 @@ pub struct BanMaps {
     v6: SourceBans<[u8; 8]>,
     nets: BannedNets,
     sieve: Sieve,
+    lane: Lane,
 }
 
 /// Where a target's ban is kept.
@@ -69,7 +78,34 @@ impl BanMaps {
             v6: SourceBans::open(pins, maps::BANNED_V6)?,
             nets: BannedNets::open(pins)?,
             sieve: Sieve::open(pins)?,
+            lane: Lane::open(pins)?,
         })
+    }
+
+    /// Makes this process the owner of the express lane, with the allowlist as it is. To be called by the one that holds the pins'
+    /// lock; all others leave the lane to it.
+    pub fn own_lane(&mut self, allowed: &AllowedNets, clock: &JiffyClock) {
+        self.lane.own();
+        self.set_clock(clock);
+        self.allow(allowed);
+    }
+
+    /// The kernel's clocks were read again.
+    pub fn set_clock(&mut self, clock: &JiffyClock) {
+        self.lane.set_clock(clock);
+    }
+
+    /// The allowlist has changed: nothing that it touches stays in the express lane.
+    pub fn allow(&mut self, allowed: &AllowedNets) {
+        let touched = allowed.touched();
+        self.lane
+            .allow(allowed.generation(), |target| touched.has(target));
+    }
+
+    /// Whether another process has changed bans since the last walk, so that the express lane is out of force until the next one.
+    #[must_use]
+    pub fn is_lane_outdated(&self) -> bool {
+        self.lane.is_outdated()
     }
 
     /// Writes a ban. The drop counts of a ban that is already there are kept; what CPUs still hold back of it (see
@@ -80,12 +116,17 @@ impl BanMaps {
     /// When the kernel refuses.
     pub fn put(&mut self, target: &Prefix, ban: &KernelBan, clock: &JiffyClock) -> anyhow::Result<()> {
         let ban = JiffyBan::new(ban, clock);
+        self.lane.changed();
+        self.lane.prepare(key(target).lane(), ban.ban());
         match self.prefiltered(target) {
             Key::V4(key) => self.v4.put(key, &ban),
             Key::V6(key) => self.v6.put(key, &ban),
             Key::Net => self.nets.put(target, &ban),
         }
-        .with_context(|| format!("writing the ban of {target} into the kernel"))
+        .with_context(|| format!("writing the ban of {target} into the kernel"))?;
+        self.lane.put(key(target).lane(), ban.ban());
+        self.lane.changed();
+        Ok(())
     }
 
     /// Writes many bans, as [`put`](Self::put) does each. One that the kernel refuses does not keep the others out.
@@ -114,12 +155,19 @@ impl BanMaps {
         clock: &JiffyClock,
     ) -> Result<(), Unwritten> {
         let (mut v4, mut v6, mut nets) = (Vec::new(), Vec::new(), Vec::new());
+        self.lane.changed();
         for (target, ban) in bans {
             match self.prefiltered(target) {
                 Key::V4(key) => v4.push((key, JiffyBan::new(ban, clock))),
                 Key::V6(key) => v6.push((key, JiffyBan::new(ban, clock))),
                 Key::Net => nets.push((*target, JiffyBan::new(ban, clock))),
             }
+        }
+        let in_lane_of_v4 = v4.iter().map(|(key, ban)| (key.source(), key.lane(), ban));
+        let in_lane_of_v6 = v6.iter().map(|(key, ban)| (key.source(), key.lane(), ban));
+        let in_lane: Vec<_> = in_lane_of_v4.chain(in_lane_of_v6).collect();
+        for (_, key, ban) in &in_lane {
+            self.lane.prepare(*key, ban.ban());
         }
         let (mut refused, mut first) = (Vec::new(), None);
         for outcome in [
@@ -132,6 +180,12 @@ impl BanMaps {
                 first.get_or_insert(unwritten.error);
             }
         }
+        let refused_ones: HashSet<_> = refused.iter().copied().collect();
+        let is_written = |target: Prefix| refused_ones.is_empty() || !refused_ones.contains(&target);
+        for (_, key, ban) in in_lane.iter().filter(|(target, ..)| is_written(*target)) {
+            self.lane.put(*key, ban.ban());
+        }
+        self.lane.changed();
         match first {
             None => Ok(()),
             Some(error) => Err(Unwritten {
@@ -156,12 +210,16 @@ impl BanMaps {
     ///
     /// When the kernel refuses.
     pub fn remove(&mut self, target: &Prefix) -> anyhow::Result<()> {
-        match key(target) {
+        let key = key(target);
+        self.lane.remove(key.lane());
+        match key {
             Key::V4(key) => self.v4.remove(&key),
             Key::V6(key) => self.v6.remove(&key),
             Key::Net => self.nets.remove(target),
         }
-        .with_context(|| format!("removing the ban of {target} from the kernel"))
+        .with_context(|| format!("removing the ban of {target} from the kernel"))?;
+        self.lane.changed();
+        Ok(())
     }
 
     /// The ban of exactly `target`, if there is one.
@@ -170,13 +228,17 @@ impl BanMaps {
     ///
     /// When the kernel refuses.
     pub fn get(&self, target: &Prefix) -> anyhow::Result<Option<KernelBan>> {
-        match key(target) {
-            Key::V4(key) => self.v4.get(&key),
-            Key::V6(key) => self.v6.get(&key),
+        let key = key(target);
+        let found = match &key {
+            Key::V4(key) => self.v4.get(key),
+            Key::V6(key) => self.v6.get(key),
             Key::Net => self.nets.get(target),
         }
-        .with_context(|| format!("reading the ban of {target} from the kernel"))
-        .map(|found| found.map(KernelBan::from))
+        .with_context(|| format!("reading the ban of {target} from the kernel"))?;
+        Ok(match found {
+            Some(ban) => Some(self.lane.counted(key.lane(), ban.into())),
+            None => self.lane.lost_ban(key.lane()),
+        })
     }
 
     /// Begins a walk that puts the maps in order: see [`settle`](Self::settle).
@@ -184,6 +246,7 @@ impl BanMaps {
     pub fn begin(&self) -> Walk {
         Walk {
             met: Some(self.sieve.begin()),
+            lane: Some(self.lane.begin()),
             ..Walk::default()
         }
     }
@@ -201,11 +264,26 @@ impl BanMaps {
                 return self.next(walk);
             }
             Place::V6(Cursor::End) => {
-                walk.at = Place::Nets;
+                walk.at = Place::Lost;
                 return self.next(walk);
             }
-            Place::V4(mut cursor) => (0, self.v4.next(&mut cursor)?, Place::V4(cursor)),
-            Place::V6(mut cursor) => (1, self.v6.next(&mut cursor)?, Place::V6(cursor)),
+            Place::V4(mut cursor) => {
+                let found = self.v4.next(&mut cursor)?;
+                (0, self.met(walk, found), Place::V4(cursor))
+            }
+            Place::V6(mut cursor) => {
+                let found = self.v6.next(&mut cursor)?;
+                (1, self.met(walk, found), Place::V6(cursor))
+            }
+            Place::Lost => {
+                let lost = self.lost(walk)?;
+                if let Some(met) = &mut walk.met {
+                    let words = lost.iter().filter_map(|(target, _)| key(target).word());
+                    words.for_each(|word| self.sieve.meet(met, word));
+                }
+                walk.at = Place::Nets;
+                return Ok(Some(lost));
+            }
             Place::Nets => (2, self.nets.few()?, Place::Tabled(None)),
             Place::Tabled(last) => match self.nets.many(last.as_ref()) {
                 some if some.is_empty() => (2, some, Place::End),
@@ -223,6 +301,31 @@ impl BanMaps {
             words.for_each(|word| self.sieve.meet(met, word));
         }
         Ok(Some(bans))
+    }
+
+    /// Tells the lane of bans of a map, and adds what it holds back of their counts.
+    fn met<K: SourceKey>(&self, walk: &mut Walk, found: Vec<(K, Ban)>) -> Vec<(Prefix, KernelBan)> {
+        let lane = walk.lane.get_or_insert_with(|| self.lane.begin());
+        found
+            .into_iter()
+            .map(|(key, ban)| {
+                // Only who puts the maps in order lets the lane follow them.
+                self.lane.meet(lane, key.lane(), &ban);
+                (key.source(), self.lane.counted(key.lane(), ban.into()))
+            })
+            .collect()
+    }
+
+    /// The bans that the lane alone has.
+    fn lost(&self, walk: &mut Walk) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
+        let lane = walk.lane.get_or_insert_with(|| self.lane.begin());
+        self.lane.lost(lane, |target| {
+            Ok(match key(target) {
+                Key::V4(key) => self.v4.get(&key)?.is_some(),
+                Key::V6(key) => self.v6.get(&key)?.is_some(),
+                Key::Net => false,
+            })
+        })
     }
 
     /// How full the maps were when `walk` came through, in the order of [`BAN_MAPS`].
@@ -246,6 +349,15 @@ impl BanMaps {
             all.extend(bans);
         }
         Ok(all)
+    }
+
+    /// The bans that the express lane alone has, since a map has lost them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(super) fn in_lane_alone(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
+        self.lost(&mut Walk::default())
     }
 
     /// Every banned network.
@@ -274,8 +386,9 @@ impl BanMaps {
     ///
     /// When the kernel refuses.
     pub fn settle(&mut self, walk: &Walk) -> anyhow::Result<()> {
-        if let (Some(met), Place::End) = (&walk.met, walk.at) {
-            self.sieve.settle(met);
+        if let (Some(met), Some(lane), Place::End) = (&walk.met, &walk.lane, walk.at) {
+            self.sieve.settle(met, || self.lane.is_alone_since(lane));
+            self.lane.settle(lane);
         }
         self.nets.settle()
     }
@@ -294,6 +407,15 @@ impl BanMaps {
 }
 
 impl Key {
+    /// A source as the express lane knows it; networks are not in it.
+    fn lane(&self) -> Option<u64> {
+        match self {
+            Self::V4(key) => key.lane(),
+            Self::V6(key) => key.lane(),
+            Self::Net => None,
+        }
+    }
+
     /// A source as the sieve knows it; networks are not in it.
     fn word(&self) -> Option<u64> {
         match self {

@@ -74,6 +74,33 @@ impl JiffyClock {
         })
     }
 
+    /// What it consists of, to be noted: jiffies, the boot clock at that instant, and jiffies in a second.
+    pub(super) fn parts(&self) -> [u64; 3] {
+        [self.reading.jiffies, self.reading.boot_ns, self.hz]
+    }
+
+    /// A clock as it was noted; `None` if none was.
+    pub(super) fn of_parts([jiffies, boot_ns, hz]: [u64; 3]) -> Option<Self> {
+        (hz != 0).then_some(Self {
+            reading: ClockReading { jiffies, boot_ns },
+            hz,
+        })
+    }
+
+    /// When that jiffy begins.
+    pub(super) fn boot_at(&self, jiffies: u64) -> BootTime {
+        let ns = |jiffies: u64| {
+            u64::try_from(u128::from(jiffies) * 1_000_000_000 / u128::from(self.hz)).unwrap_or(u64::MAX)
+        };
+        BootTime(match jiffies.checked_sub(self.reading.jiffies) {
+            Some(ahead) => self.reading.boot_ns.saturating_add(ns(ahead)),
+            None => self
+                .reading
+                .boot_ns
+                .saturating_sub(ns(self.reading.jiffies - jiffies)),
+        })
+    }
+
     /// The jiffy at which `at` has surely not passed: a ban may end up to one jiffy (1–10 ms) early, never late.
     #[must_use]
     pub fn jiffies_at(&self, at: BootTime) -> u64 {
@@ -110,6 +137,11 @@ mod tests {
         assert_eq!(clock.jiffies_at(BootTime(305_000_000_000)), 76_000);
         assert!(clock.jiffies_at(BootTime(4_999_999_999)) < 1000);
         assert_eq!(clock.jiffies_at(BootTime(0)), 0);
+        for jiffies in [900, 1000, 76_000] {
+            assert_eq!(clock.jiffies_at(clock.boot_at(jiffies)).abs_diff(jiffies) / 2, 0);
+        }
+        assert_eq!(JiffyClock::of_parts(clock.parts()), Some(clock));
+        assert_eq!(JiffyClock::of_parts([0; 3]), None);
     }
 
     #[test]

@@ -11,6 +11,10 @@ use super::JiffyClock;
 pub(super) struct JiffyBan(Ban);
 
 impl JiffyBan {
+    pub(super) fn ban(&self) -> &Ban {
+        &self.0
+    }
+
     /// As it is written over `known`, whose counts go on.
     pub(super) fn counting_on(&self, known: Option<Ban>) -> Ban {
         Ban {

@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::Context;
 use aya::maps::{MapInfo, MapType};
 use secbeat_common::{
+    lane,
     lists::MAX_LISTS,
     maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings},
 };
@@ -68,7 +69,12 @@ pub(super) fn mismatches(pins: &Pins, ban_slots: u32) -> anyhow::Result<Vec<Mism
             max_entries: info.max_entries(),
             flags: info.map_flags(),
         };
-        if found != expected {
+        // Whoever owned a sieve of another layout left the express lane as it was, and so knows nothing of what is in it.
+        let is_stale = expected.name == maps::LANE
+            && mismatches
+                .iter()
+                .any(|it: &Mismatch| it.found.name == maps::SIEVE);
+        if found != expected || is_stale {
             mismatches.push(Mismatch { found, expected });
         }
     }
@@ -95,7 +101,17 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
                 MapType::Array,
                 4,
                 size_of::<u64>(),
-                maps::SIEVE_WORDS,
+                maps::sieve_words(ban_slots),
+            )
+        },
+        Layout {
+            flags: maps::LANE_FLAGS,
+            ..layout(
+                maps::LANE,
+                MapType::Array,
+                4,
+                size_of::<lane::Line>(),
+                lane::map_lines(ban_slots),
             )
         },
         layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),

@@ -62,6 +62,12 @@ impl Migration {
         self.outdated.iter().map(|mismatch| mismatch.found.name).collect()
     }
 
+    /// Whether the layout of a map is another one.
+    fn has_changed(&self, name: &str) -> bool {
+        let mut of_this_name = self.outdated.iter().filter(|it| it.found.name == name);
+        of_this_name.any(|it| it.found != it.expected)
+    }
+
     /// Copies what lives in the old maps into the new ones: bans that have not ended, and counters.
     ///
     /// # Errors
@@ -79,6 +85,9 @@ impl Migration {
                 let carried = carry_bans(old, name, &self.record, bans, clock)
                     .with_context(|| format!("carrying the bans in {name} over"))?;
                 info!(map = name, bans = carried, "bans carried over");
+            }
+            if name == maps::LANE && self.has_changed(name) {
+                carry_lane(old, bans, clock);
             }
             if name == maps::COUNTERS
                 && let Err(error) = carry_counters(old, new)
@@ -127,6 +136,24 @@ fn carry_bans(
         }
     }
     Ok(carried)
+}
+
+/// Carries the bans over that the old lane alone has.
+fn carry_lane(old: &Pins, bans: &mut BanMaps, clock: &JiffyClock) {
+    let carried = BanMaps::open(old).and_then(|old| {
+        let lost = old.in_lane_alone()?;
+        lost.iter()
+            .try_for_each(|(target, ban)| bans.put(target, ban, clock))?;
+        Ok(lost.len())
+    });
+    match carried {
+        Ok(0) => {}
+        Ok(carried) => info!(
+            bans = carried,
+            "bans carried over that the express lane alone had"
+        ),
+        Err(error) => warn!("what the express lane alone had is not carried over: {error:#}"),
+    }
 }
 
 /// A ban, field by field. What the old layout does not have is zero, also the comparison with the allowlist, whose

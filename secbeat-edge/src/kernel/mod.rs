@@ -16,6 +16,7 @@ mod floods;
 mod hooks;
 mod host;
 mod interface;
+mod lane;
 mod layout;
 mod list_tables;
 mod memory;

@@ -124,6 +124,18 @@ impl AllowedNets {
         Ok(())
     }
 
+    /// The generation of what is written; 0 if not all of it could be.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// What is written, to be asked of many sources.
+    #[must_use]
+    pub(super) fn touched(&self) -> Touched<'_> {
+        Touched::by(self.written.keys(), &self.listed)
+    }
+
     /// The generation, moved on unless nothing is about to change.
     fn advance(&mut self, unchanged: bool) -> anyhow::Result<u32> {
         match self.settings.read()?.allow_generation {
@@ -131,6 +143,46 @@ impl AllowedNets {
             _ => self.settings.next_allow_generation(),
         }
     }
+}
+
+/// What the allowlist and static lists allow.
+#[derive(Debug)]
+pub(super) struct Touched<'a> {
+    /// The allowlist's addresses, as stretches in order that do not meet.
+    stretches: Vec<(u128, u128)>,
+    listed: &'a Allowing,
+}
+
+impl<'a> Touched<'a> {
+    fn by<'n>(nets: impl Iterator<Item = &'n Prefix>, listed: &'a Allowing) -> Self {
+        let mut stretches: Vec<_> = nets.map(stretch).collect();
+        stretches.sort_unstable();
+        let mut merged: Vec<(u128, u128)> = Vec::with_capacity(stretches.len());
+        for (first, last) in stretches {
+            match merged.last_mut() {
+                Some((_, end)) if first <= *end => *end = last.max(*end),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self {
+            stretches: merged,
+            listed,
+        }
+    }
+
+    /// Whether a network of the allowlist, or a list that allows, has an address in common with `target`.
+    pub(super) fn has(&self, target: &Prefix) -> bool {
+        let (first, last) = stretch(target);
+        let at = self.stretches.partition_point(|(_, end)| *end < first);
+        self.stretches.get(at).is_some_and(|(begin, _)| *begin <= last) || self.listed.touches(target)
+    }
+}
+
+/// The first and the last address, IPv4 as `::ffff:a.b.c.d`.
+fn stretch(net: &Prefix) -> (u128, u128) {
+    let maps::NetKey { prefix_len, addr } = net.net_key();
+    let first = u128::from_be_bytes(addr);
+    (first, first | u128::MAX.checked_shr(prefix_len).unwrap_or(0))
 }
 
 /// Reads the allowlist (prefix → a code of [`maps::allow`]); works without the daemon.
@@ -160,4 +212,45 @@ fn key(net: &Prefix) -> Key<[u8; 16]> {
 
 fn parts(key: &Key<[u8; 16]>) -> (u32, [u8; 16]) {
     (key.prefix_len(), key.data())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_touched_by_every_network_that_it_shares_an_address_with() {
+        let nets = [
+            "192.0.2.0/24",
+            "192.0.2.7",
+            "203.0.113.0/25",
+            "2001:db8:1:2::5/128",
+            "2001:db8:8000::/33",
+        ];
+        let nets: Vec<Prefix> = nets.iter().map(|net| net.parse().unwrap()).collect();
+        let unlisted = Allowing::default();
+        let touched = Touched::by(nets.iter(), &unlisted);
+        for source in [
+            "192.0.2.0",
+            "192.0.2.255",
+            "192.0.3.0",
+            "192.0.1.255",
+            "203.0.113.127",
+            "203.0.113.128",
+            "2001:db8:1:2::",
+            "2001:db8:1:3::",
+            "2001:db8:1:1::",
+            "2001:db8:ffff::",
+            "2001:db8:7fff:ffff::",
+            "::1",
+            "255.255.255.255",
+        ] {
+            let source = Prefix::single(source.parse().unwrap());
+            let expected = nets.iter().any(|net| net.covers(&source) || source.covers(net));
+            assert_eq!(touched.has(&source), expected, "{source}");
+        }
+        assert!(!Touched::by([].iter(), &unlisted).has(&nets[0]));
+        let everything = [Prefix::new("::".parse().unwrap(), 0).unwrap()];
+        assert!(Touched::by(everything.iter(), &unlisted).has(&nets[3]));
+    }
 }

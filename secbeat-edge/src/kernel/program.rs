@@ -12,7 +12,7 @@ use aya::{
 };
 use nix::fcntl::Flock;
 use schemars::JsonSchema;
-use secbeat_common::maps;
+use secbeat_common::{lane, maps};
 use serde::Deserialize;
 use tracing::debug;
 
@@ -110,6 +110,12 @@ impl Program {
         for name in [maps::BANNED_V4, maps::BANNED_V6] {
             loader.map_max_entries(name, setup.ban_slots);
         }
+        let sieve = maps::sieve_words(setup.ban_slots);
+        let shift = maps::sieve_shift(sieve);
+        loader
+            .map_max_entries(maps::SIEVE, sieve)
+            .map_max_entries(maps::LANE, lane::map_lines(setup.ban_slots))
+            .override_global(maps::SIEVE_SHIFT, &shift, true);
         let mut ebpf = loader
             .load(object.bytes())
             .with_context(|| format!("loading the XDP object {}", object.name()))?;

@@ -1,6 +1,6 @@
-//! `SIEVE`: a bit for each banned source, so that the program need not look up all the others.
+//! `SIEVE`: bits for each banned source, so that the program need not look up all the others.
 //!
-//! A ban whose bit is missing would not be enforced, so there is one rule: set the bit, then write the ban. Bits are set
+//! A ban whose bits are missing would not be enforced, so there is one rule: set the bits, then write the ban. Bits are set
 //! in memory shared with the kernel, atomically, so that several processes may do it at once. Bans that ended leave theirs
 //! behind, which costs lookups in vain and no more; each walk through all bans clears them, and sets any that is missing.
 
@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, ensure};
 use aya::maps::MapData;
-use secbeat_common::maps::{self, SIEVE_WORDS, Sieved};
+use secbeat_common::maps::{self, Sieved, sieve_shift};
 
 use super::{Pins, shared::Shared};
-
-const WORDS: usize = SIEVE_WORDS as usize;
 
 /// The map, shared with the kernel.
 pub(super) struct Sieve {
     shared: Shared,
+    shift: u32,
     /// The bits that this process has set since [`begin`](Self::begin).
     recent: Box<[AtomicU64]>,
 }
@@ -31,22 +30,27 @@ impl Sieve {
         let data = MapData::from_pin(&path)
             .with_context(|| format!("opening the pinned map {} (is SecBeat attached?)", path.display()))?;
         let info = data.info()?;
+        let words = info.max_entries();
         ensure!(
-            (info.value_size() as usize, info.max_entries() as usize) == (size_of::<u64>(), WORDS),
+            info.value_size() as usize == size_of::<u64>() && words.is_power_of_two() && words > 1,
             "{} is not a prefilter bitmap of this release",
             maps::SIEVE
         );
         let sharing = || format!("sharing memory with {}", path.display());
-        let shared = Shared::map(&data, WORDS).with_context(sharing)?;
-        let recent = (0..WORDS).map(|_| AtomicU64::default()).collect();
-        Ok(Self { shared, recent })
+        let shared = Shared::map(&data, words as usize).with_context(sharing)?;
+        let recent = (0..words).map(|_| AtomicU64::default()).collect();
+        Ok(Self {
+            shared,
+            shift: sieve_shift(words),
+            recent,
+        })
     }
 
     /// To be called before a ban of `source` (see [`maps::Flood::source`]) is written.
     pub(super) fn add(&self, source: u64) {
-        let Sieved { word, bit } = Sieved::of(source);
-        self.recent[word as usize].fetch_or(bit, Ordering::SeqCst);
-        self.shared.words()[word as usize].fetch_or(bit, Ordering::SeqCst);
+        let Sieved { word, bits } = Sieved::of(source, self.shift);
+        self.recent[word as usize].fetch_or(bits, Ordering::SeqCst);
+        self.shared.words()[word as usize].fetch_or(bits, Ordering::SeqCst);
     }
 
     /// Begins a walk through all bans.
@@ -54,22 +58,43 @@ impl Sieve {
         for word in &self.recent {
             word.store(0, Ordering::SeqCst);
         }
-        Met(vec![0; WORDS])
+        Met(vec![0; self.recent.len()])
     }
 
     /// The walk has met a ban of `source`.
     pub(super) fn meet(&self, met: &mut Met, source: u64) {
-        self.add(source);
-        let Sieved { word, bit } = Sieved::of(source);
-        met.0[word as usize] |= bit;
+        let Sieved { word, bits } = Sieved::of(source, self.shift);
+        let shared = &self.shared.words()[word as usize];
+        // Most have theirs.
+        if shared.load(Ordering::SeqCst) & bits != bits {
+            shared.fetch_or(bits, Ordering::SeqCst);
+        }
+        met.0[word as usize] |= bits;
     }
 
-    /// Ends a walk: what belongs to none of the bans it met, nor to one written meanwhile, is cleared.
-    pub(super) fn settle(&self, met: &Met) {
-        for ((word, met), recent) in self.shared.words().iter().zip(&met.0).zip(&self.recent) {
+    /// Ends a walk: what belongs to none of the bans it met, nor to one written meanwhile, is cleared. `is_alone`: no other process
+    /// has written bans since the walk began; otherwise theirs are not known, and all bits stay.
+    pub(super) fn settle(&self, met: &Met, is_alone: impl Fn() -> bool) {
+        if !is_alone() {
+            return;
+        }
+        let mut cleared = Vec::new();
+        for (at, ((word, met), recent)) in self
+            .shared
+            .words()
+            .iter()
+            .zip(&met.0)
+            .zip(&self.recent)
+            .enumerate()
+        {
             let stays = met | recent.load(Ordering::SeqCst);
             if word.load(Ordering::SeqCst) & !stays != 0 {
-                word.fetch_and(stays, Ordering::SeqCst);
+                cleared.push((at, word.fetch_and(stays, Ordering::SeqCst) & !stays));
+            }
+        }
+        if !is_alone() {
+            for (at, bits) in cleared {
+                self.shared.words()[at].fetch_or(bits, Ordering::SeqCst);
             }
         }
     }

@@ -7,8 +7,7 @@ use aya::{
     Pod,
     maps::{HashMap, Map, MapData},
 };
-use secbeat_common::{maps::Ban, prefix::Prefix};
-use secbeat_edge_core::KernelBan;
+use secbeat_common::{lane, maps::Ban, prefix::Prefix};
 
 use super::{
     Pins,
@@ -22,6 +21,8 @@ pub(super) trait SourceKey: Pod {
     fn source(self) -> Prefix;
     /// As [`Flood::source`](secbeat_common::maps::Flood::source) has it.
     fn word(self) -> u64;
+    /// As the express lane has it; `None` for what has no place there.
+    fn lane(self) -> Option<u64>;
 }
 
 impl SourceKey for [u8; 4] {
@@ -35,6 +36,10 @@ impl SourceKey for [u8; 4] {
         let [a, b, c, d] = self;
         u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0])
     }
+
+    fn lane(self) -> Option<u64> {
+        Some(lane::v4(u32::from_be_bytes(self)))
+    }
 }
 
 impl SourceKey for [u8; 8] {
@@ -46,6 +51,10 @@ impl SourceKey for [u8; 8] {
 
     fn word(self) -> u64 {
         u64::from_ne_bytes(self)
+    }
+
+    fn lane(self) -> Option<u64> {
+        lane::v6(u64::from_be_bytes(self))
     }
 }
 
@@ -110,13 +119,9 @@ impl<K: SourceKey> SourceBans<K> {
     }
 
     /// The next few thousand bans.
-    pub(super) fn next(&self, cursor: &mut Cursor) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
+    pub(super) fn next(&self, cursor: &mut Cursor) -> anyhow::Result<Vec<(K, Ban)>> {
         let (keys, values) = batch::lookup(&self.batches, cursor, (K::BLANK, Ban::default()))
             .context("reading the kernel's bans")?;
-        Ok(keys
-            .into_iter()
-            .map(SourceKey::source)
-            .zip(values.into_iter().map(KernelBan::from))
-            .collect())
+        Ok(keys.into_iter().zip(values).collect())
     }
 }

@@ -46,3 +46,18 @@ pub(super) unsafe fn bpf<T>(command: Command, attributes: &mut T) -> io::Result<
     }
     Ok(answer as RawFd)
 }
+
+/// Waits until every run of a BPF program that is under way has ended, and every processor sees what was stored before: they run
+/// where RCU sees them, and `membarrier(2)` waits for RCU. (On one processor none is under way while this runs.)
+///
+/// # Errors
+///
+/// Where processors may go without ticks (`nohz_full`), the kernel does not tell.
+pub(super) fn wait_for_programs() -> io::Result<()> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
+    // SAFETY: a call without pointers.
+    match unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -25,7 +25,7 @@ use crate::{
         tally::Reach,
         track::{Run, Track},
     },
-    lab::{bpf::Filter, paths},
+    lab::{bpf::Filter, pinned::PinnedFilter},
 };
 
 pub(super) const ONE: &str = "secbeat, 1 ban drawn";
@@ -75,11 +75,13 @@ pub(super) fn all(track: &Rc<Track>) -> Rows {
 impl Drawn {
     fn ours(name: &'static str, track: &Rc<Track>, count: u32) -> std::io::Result<Self> {
         let slots = if count == BANS { SLOTS } else { subject::SLOTS };
-        let mut filter = Filter::load_object(&paths::bpf_object(), slots);
-        subject::configure(&mut filter);
+        let mut pinned = PinnedFilter::load(slots);
+        subject::configure(&mut pinned.filter);
         for source in sources(count) {
-            filter.ban(source.into(), subject::lasting_ban());
+            pinned.filter.ban(source.into(), subject::lasting_ban());
         }
+        subject::fill_lane(&pinned);
+        let filter = pinned.into_filter();
         let program = filter
             .program(maps::PROGRAM_FRAGS)
             .fd()

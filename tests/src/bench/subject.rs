@@ -2,7 +2,6 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    path::Path,
     sync::Arc,
 };
 
@@ -16,7 +15,7 @@ use crate::{
         programs,
         sources::{BANNED_V4, address, frame_of, others},
     },
-    lab::{bpf::Filter, paths},
+    lab::{bpf::Filter, paths, pinned::PinnedFilter},
 };
 
 /// The variants of the program in the bench object: their names in the object and in the report.
@@ -119,7 +118,10 @@ impl Subject {
 
 /// The XDP programs that are measured by themselves and on one track. Without the bench object, all but the clock variants.
 pub(super) fn all() -> Vec<Subject> {
-    let ours = filter_with_bans(&paths::bpf_object());
+    let mut ours = PinnedFilter::load(SLOTS);
+    ban_all(&mut ours.filter);
+    fill_lane(&ours);
+    let ours = Arc::new(ours.into_filter());
     let mut subjects = vec![
         Subject::raw(EMPTY, programs::empty().expect("loading a program"), Fate::Passed),
         Subject::ours(MISS_V4, &ours, maps::PROGRAM_FRAGS, CLEAN_V4, Verdict::Clean),
@@ -149,7 +151,9 @@ pub(super) fn all() -> Vec<Subject> {
     ];
     let object = paths::bench_object();
     if object.exists() {
-        let variants = filter_with_bans(&object);
+        let mut variants = Filter::load_object(&object, SLOTS);
+        ban_all(&mut variants);
+        let variants = Arc::new(variants);
         subjects.extend(
             VARIANTS
                 .map(|(program, name)| Subject::ours(name, &variants, program, BANNED_V4, Verdict::Banned)),
@@ -160,9 +164,20 @@ pub(super) fn all() -> Vec<Subject> {
     subjects
 }
 
-fn filter_with_bans(object: &Path) -> Arc<Filter> {
-    let mut filter = Filter::load_object(object, SLOTS);
-    configure(&mut filter);
+/// Puts the bans that the filter has into the express lane, as an edge does.
+pub(super) fn fill_lane(pinned: &PinnedFilter) {
+    let (mut bans, mut allowed, clock) = (pinned.bans(), pinned.allowed(), pinned.clock());
+    let nets = ALLOWED.map(|net| (net.parse().expect("a literal prefix"), maps::allow::CONFIGURED));
+    // As they are already, which leaves the generation.
+    allowed.set(&nets.into()).expect("writing the allowlist");
+    bans.own_lane(&allowed, &clock);
+    let mut walk = bans.begin();
+    while bans.next(&mut walk).expect("reading the bans").is_some() {}
+    bans.settle(&walk).expect("filling the express lane");
+}
+
+fn ban_all(filter: &mut Filter) {
+    configure(filter);
     for source in [BANNED_V4, BANNED_V6] {
         filter.ban(address(source), lasting_ban());
     }
@@ -176,7 +191,6 @@ fn filter_with_bans(object: &Path) -> Arc<Filter> {
     for other in others() {
         filter.ban(other.into(), lasting_ban());
     }
-    Arc::new(filter)
 }
 
 /// Settings and allowlist as an edge has them.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use secbeat_common::maps;
-use secbeat_edge::kernel::{BanMaps, Floods, JiffyClock, ListTables, Pins, SettingsMap, jiffy_clock};
+use secbeat_edge::kernel::{
+    AllowedNets, BanMaps, Floods, JiffyClock, ListTables, Pins, SettingsMap, jiffy_clock,
+};
 use tempfile::TempDir;
 
 use crate::lab::{bpf::Filter, paths};
@@ -19,13 +21,28 @@ impl PinnedFilter {
     /// Loads the object with `slots` in each ban map for sources.
     #[must_use]
     pub fn load(slots: u32) -> Self {
+        Self::of(Filter::load_object(&paths::bpf_object(), slots))
+    }
+
+    /// The same, with so many lines in the express lane's map.
+    #[must_use]
+    pub fn load_with_lane(slots: u32, lines: u32) -> Self {
+        Self::of(Filter::load_with_lane(&paths::bpf_object(), slots, lines))
+    }
+
+    fn of(filter: Filter) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("secbeat-maps-")
             .tempdir_in("/sys/fs/bpf")
             .expect("making a pin folder");
-        let filter = Filter::load_object(&paths::bpf_object(), slots);
         filter.pin_maps(folder.path());
         Self { filter, folder }
+    }
+
+    /// The filter alone, whose maps are no longer pinned.
+    #[must_use]
+    pub fn into_filter(self) -> Filter {
+        self.filter
     }
 
     #[must_use]
@@ -41,6 +58,12 @@ impl PinnedFilter {
     #[must_use]
     pub fn bans(&self) -> BanMaps {
         BanMaps::open(&self.pins()).expect("opening the ban maps")
+    }
+
+    /// The kernel's allowlist, through the edge's code.
+    #[must_use]
+    pub fn allowed(&self) -> AllowedNets {
+        AllowedNets::open(&self.pins()).expect("opening the allowlist")
     }
 
     /// The same, which may make tables of networks.

@@ -14,6 +14,7 @@ mod events;
 mod floods;
 mod fuzz;
 mod hooks;
+mod lane;
 mod lists;
 mod matrix;
 mod net_tables;

@@ -53,7 +53,7 @@ fn walk(bans: &mut BanMaps) {
 }
 
 #[test]
-fn a_source_without_a_bit_is_passed_over_and_its_network_is_not() {
+fn a_source_without_its_bits_is_passed_over_and_its_network_is_not() {
     for source in SOURCES {
         let mut filter = Filter::load();
         let address: IpAddr = source.parse().unwrap();
@@ -148,7 +148,7 @@ fn a_walk_sets_missing_bits_and_clears_those_of_bans_that_are_gone() {
     };
     assert_eq!(sieved(&pinned, gone), 500, "bits stay until the next walk");
     walk(&mut bans);
-    // Some share a bit with a ban that stays.
+    // Some share their bits with bans that stay.
     assert!(sieved(&pinned, gone) < 10, "{}", sieved(&pinned, gone));
     assert_eq!(sieved(&pinned, staying), 500);
 

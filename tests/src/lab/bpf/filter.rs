@@ -8,6 +8,7 @@ use aya::{
     programs::{Program, ProgramInfo, SchedClassifier, Xdp},
 };
 use secbeat_common::{
+    lane,
     maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved},
     prefix::Prefix,
 };
@@ -45,9 +46,20 @@ impl Filter {
     /// Loads `object` with `slots` in each ban map, and every program in it into the kernel.
     #[must_use]
     pub fn load_object(object: &Path, slots: u32) -> Self {
+        Self::load_with_lane(object, slots, lane::map_lines(slots))
+    }
+
+    /// The same, with so many lines in the express lane's map.
+    #[must_use]
+    pub fn load_with_lane(object: &Path, slots: u32, lines: u32) -> Self {
+        let sieve = maps::sieve_words(slots);
+        let shift = maps::sieve_shift(sieve);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::BANNED_V4, slots)
             .map_max_entries(maps::BANNED_V6, slots)
+            .map_max_entries(maps::SIEVE, sieve)
+            .map_max_entries(maps::LANE, lines)
+            .override_global(maps::SIEVE_SHIFT, &shift, true)
             .load_file(object)
             .unwrap_or_else(|error| {
                 panic!(
@@ -71,7 +83,8 @@ impl Filter {
 
     /// Pins every map in `folder`, where an edge would look for them.
     pub fn pin_maps(&self, folder: &Path) {
-        for (name, map) in self.ebpf.maps() {
+        for name in maps::ALL {
+            let map = self.map(name);
             map.pin(folder.join(name))
                 .unwrap_or_else(|error| panic!("pinning {name}: {error}"));
         }
@@ -134,10 +147,10 @@ impl Filter {
 
     /// Bans the source that `address` belongs to, and sets its bit first, as whoever writes a ban must.
     pub fn ban(&mut self, address: IpAddr, ban: Ban) {
-        let Sieved { word, bit } = sieved(address);
         let mut sieve: Array<_, u64> = self.map_mut(maps::SIEVE).try_into().expect(maps::SIEVE);
+        let Sieved { word, bits } = sieved(address, sieve.len());
         let before = sieve.get(&word, 0).expect("reading the sieve");
-        sieve.set(word, before | bit, 0).expect("writing the sieve");
+        sieve.set(word, before | bits, 0).expect("writing the sieve");
         match source_key(address) {
             SourceKey::V4(key) => {
                 let mut table: HashMap<_, [u8; 4], Ban> =
@@ -236,15 +249,15 @@ impl Filter {
     /// Whether the program would look for a ban of the source that `address` belongs to.
     #[must_use]
     pub fn is_sieved(&self, address: IpAddr) -> bool {
-        let Sieved { word, bit } = sieved(address);
         let sieve: Array<_, u64> = self.map(maps::SIEVE).try_into().expect(maps::SIEVE);
-        sieve.get(&word, 0).expect("reading the sieve") & bit != 0
+        let Sieved { word, bits } = sieved(address, sieve.len());
+        sieve.get(&word, 0).expect("reading the sieve") & bits == bits
     }
 
     /// Clears the whole sieve.
     pub fn clear_sieve(&mut self) {
         let mut sieve: Array<_, u64> = self.map_mut(maps::SIEVE).try_into().expect(maps::SIEVE);
-        for word in 0..maps::SIEVE_WORDS {
+        for word in 0..sieve.len() {
             sieve.set(word, 0, 0).expect("writing the sieve");
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aya::maps::{HashMap, Map, PerCpuArray};
 use secbeat_common::{
-    maps::{self, Ban, Counter, Sieved},
+    maps::{self, Ban, Counter, Sieved, sieve_shift},
     prefix::canonical,
     verdict::Verdict,
 };
@@ -24,11 +24,13 @@ pub(super) fn source_key(address: IpAddr) -> SourceKey {
     }
 }
 
-pub(super) fn sieved(address: IpAddr) -> Sieved {
-    Sieved::of(match source_key(address) {
+/// In a sieve of so many words.
+pub(super) fn sieved(address: IpAddr, words: u32) -> Sieved {
+    let source = match source_key(address) {
         SourceKey::V4([a, b, c, d]) => u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]),
         SourceKey::V6(key) => u64::from_ne_bytes(key),
-    })
+    };
+    Sieved::of(source, sieve_shift(words))
 }
 
 pub(super) fn ban_in(v4: &Map, v6: &Map, address: IpAddr) -> Option<Ban> {
