@@ -242,7 +242,7 @@ mod tests {
             "2001:db8:1:1::",
             "2001:db8:ffff::",
             "2001:db8:7fff:ffff::",
-            "::1",
+            "2001::1",
             "255.255.255.255",
         ] {
             let source = Prefix::single(source.parse().unwrap());

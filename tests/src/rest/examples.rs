@@ -1,7 +1,7 @@
 //! The examples: what they ask for, and how a page shows them.
 
 /// Values of an example: method, path, query, body.
-const VALUES: [(&str, &str, &str, &str); 15] = [
+const VALUES: [(&str, &str, &str, &str); 16] = [
     (
         "post",
         "/api/v1/allowlist",
@@ -38,6 +38,12 @@ const VALUES: [(&str, &str, &str, &str); 15] = [
         r#"{"id": "00000000-0000-0000-0000-000000000001", "what": "ban", "format": "plain", "new": 1, "longer": 0, "unchanged": 0, "left_out": 0, "complete": true}"#,
     ),
     ("get", "/api/v1/reports", "period=week", ""),
+    (
+        "post",
+        "/api/v1/rules/try",
+        "",
+        r#"{"log": "192.0.2.7 - - [29/Nov/2026:12:00:00 +0000] \"GET /x HTTP/1.1\" 404 0 \"-\" \"-\"", "format": "combined", "rules": [{"name": "error-flood", "threshold": 20}]}"#,
+    ),
     ("post", "/api/v1/session", "", r#"{"token": "secbeat_TOKEN"}"#),
     (
         "post",

@@ -261,10 +261,7 @@ mod tests {
 
         fs::write(&path, "precious").unwrap();
         let refused = LocalSocket::open(&path).unwrap_err().to_string();
-        assert!(
-            refused.ends_with("exists, and is not a socket"),
-            "{refused}"
-        );
+        assert!(refused.ends_with("exists, and is not a socket"), "{refused}");
         assert_eq!(looked(), Occupant::Other);
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }

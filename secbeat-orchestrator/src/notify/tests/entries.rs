@@ -16,7 +16,11 @@ fn each_mistake_names_its_key() {
             "notify[0].url_file",
             "has to go",
         ),
-        (format!("{WEBHOOK}url = \"ftp://a/b\""), "notify[0].url", "no URL"),
+        (
+            format!("{WEBHOOK}url = \"ftp://a/b\""),
+            "notify[0].url",
+            "invalid URL",
+        ),
         (
             format!("{WEBHOOK}url = \"https://n:p@a/\""),
             "notify[0].url",

@@ -340,7 +340,6 @@ pub(super) fn span(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_bus::broker::broker;
     use secbeat_common::wire::LearnedFrom;
 
     use super::*;
