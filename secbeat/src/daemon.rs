@@ -234,7 +234,7 @@ async fn look_around(path: PathBuf, told: Unwatched) {
         // A config that cannot be read is the reload's to tell.
         let Ok(Some(services)) = found.await else { continue };
         for service in told.set(services) {
-            warn!("{service} is not watched; `secbeat setup --add` adds it");
+            warn!("not watched: {service}; `secbeat setup --add` adds it");
         }
     }
 }

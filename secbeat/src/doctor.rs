@@ -278,7 +278,7 @@ fn unwatched(path: &Path, config: Option<&Config>) -> Vec<Finding> {
         None => services(),
     };
     let finding = |service: &setup::Service| {
-        let detail = format!("{service} is not watched; `secbeat setup --add` adds it");
+        let detail = format!("not watched: {service}; `secbeat setup --add` adds it");
         Finding::new("services", State::Problem, detail)
     };
     services.iter().map(finding).collect()

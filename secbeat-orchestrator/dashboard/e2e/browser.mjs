@@ -51,7 +51,7 @@ export async function check(page) {
   await page.evaluate(AXE);
   const violations = await page.evaluate(async () => (await globalThis.axe.run()).violations);
   if (violations.length > 0) {
-    const told = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' ')}`);
+    const told = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html}: ${node.failureSummary}`).join(' ')}`);
     throw new Error(`${page.url()}: ${told.join('\n')}`);
   }
 }

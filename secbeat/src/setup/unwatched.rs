@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::Config;
 
-/// One that nobody watches.
+/// A service that is not watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Web(FoundLog),
@@ -27,7 +27,7 @@ impl fmt::Display for Service {
                     State::Unreadable(why) => write!(f, ", which cannot be read: {why}"),
                 }
             }
-            Self::Ssh => write!(f, "sshd: it is installed"),
+            Self::Ssh => write!(f, "sshd, which is installed"),
         }
     }
 }
@@ -88,7 +88,7 @@ mod tests {
             found(root.path(), ""),
             [
                 "nginx: /var/log/nginx/access.log (its usual place)",
-                "sshd: it is installed"
+                "sshd, which is installed"
             ]
         );
         let folder = path.parent().unwrap().display();
@@ -98,7 +98,7 @@ mod tests {
             format!("# Not this one: {}\n", path.display()),
             "[proxy]\nupstream = \"http://127.0.0.1:8000\"\n".to_owned(),
         ] {
-            assert_eq!(found(root.path(), &known), ["sshd: it is installed"], "{known}");
+            assert_eq!(found(root.path(), &known), ["sshd, which is installed"], "{known}");
         }
         assert_eq!(
             found(root.path(), "[[service_log]]\nfilter = \"sshd\"\n").len(),

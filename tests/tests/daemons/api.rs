@@ -588,7 +588,7 @@ fn every_operation_answers_with_what_the_document_says() {
                 ("post", "/api/v1/allowlist") => ALLOW,
                 ("post", "/api/v1/lists") => LIST,
                 ("post", "/api/v1/feeds/{name}/update") => "{}",
-                ("post", "/api/v1/feeds/{name}/test") => "",
+                ("post", "/api/v1/feeds/{name}/test" | "/api/v1/session/links") => "",
                 ("post", "/api/v1/signatures/disable" | "/api/v1/signatures/enable") => SIGNATURES,
                 ("put", "/api/v1/signatures/published") => PUBLISHED,
                 ("post", _) => BAN,

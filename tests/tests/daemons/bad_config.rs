@@ -108,7 +108,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses(
         "nats://127.0.0.1:4222",
         "nats://:x",
-        &["edge.toml:13: nats.url: `nats://:x` is no NATS address"],
+        &["edge.toml:13: nats.url: invalid NATS address `nats://:x`"],
     );
     edge_refuses(
         "[nats]",

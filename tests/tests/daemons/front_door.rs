@@ -99,7 +99,7 @@ fn one_host_is_checked_and_asked_in_its_own_words_and_in_those_of_others() {
     let is_told = |finding: &Value| {
         finding["detail"]
             .as_str()
-            .is_some_and(|text| text.contains("nobody watches sshd"))
+            .is_some_and(|text| text.contains("not watched: sshd"))
     };
     assert!(findings.iter().any(is_told), "{report:#}");
 }

@@ -132,7 +132,7 @@ fn a_stopped_edge_leaves_nothing_unsaid() {
 #[test]
 fn telemetry_that_is_too_old_is_discarded_and_both_sides_say_so() {
     let mut fleet = Fleet::start(&Options {
-        more_config: "[telemetry]\nmax_age = \"1s\"\n".to_owned(),
+        more_config: "[detect]\nlocal = \"off\"\n[telemetry]\nmax_age = \"1s\"\n".to_owned(),
         ..Options::default()
     });
     fleet.nats.stop();
